@@ -1,0 +1,295 @@
+//! The decision on a pod: fast, and in full.
+
+use std::fmt;
+
+use palisade_k8s::Pod;
+use palisade_k8s::scc::annotation::REQUIRED_SCC;
+use palisade_rbac::service_account_user;
+use palisade_scc::{Changes, Context, Entry, Mutation, Outcome, RangeError};
+
+use crate::Policy;
+use crate::grants::{GrantPath, Identity, Places};
+use crate::policy::EXEMPT_NAMESPACES;
+
+/// One pod, and who asks for it.
+#[derive(Clone, Copy, Debug)]
+pub struct PodRequest<'x> {
+    /// The namespace that the pod is in, or is to be in.
+    pub namespace: &'x str,
+    /// Who asks.
+    pub user: &'x str,
+    /// The groups that they are in.
+    pub groups: &'x [&'x str],
+    /// The pod.
+    pub pod: &'x Pod<'x>,
+    /// How much of it may be changed.
+    pub mutation: Mutation,
+}
+
+/// Why SCC does not apply to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exemption {
+    /// The pod is for Windows.
+    Windows,
+    /// The namespace is one that SCC leaves alone by name.
+    Namespace,
+    /// The namespace carries this label.
+    Label(&'static str),
+    /// The update changes nothing that SCC looks at.
+    MetadataOnly,
+    /// The request is for something else.
+    Resource,
+}
+
+impl fmt::Display for Exemption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Windows => f.write_str("the pod is for Windows"),
+            Self::Namespace => f.write_str("the namespace is exempt by its name"),
+            Self::Label(label) => write!(f, "the namespace is exempt by its label {label}"),
+            Self::MetadataOnly => f.write_str("the update changes nothing that SCC looks at"),
+            Self::Resource => f.write_str("SCC does not apply to this resource"),
+        }
+    }
+}
+
+/// Whose right to use the SCC admitted the pod; the service account is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubjectType {
+    /// The pod's service account.
+    ServiceAccount,
+    /// Who asked.
+    User,
+}
+
+impl SubjectType {
+    /// The value of the pod's annotation.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "serviceaccount",
+            Self::User => "user",
+        }
+    }
+}
+
+/// The SCC that admits a pod.
+#[derive(Clone, Debug)]
+pub struct Admission<'x> {
+    /// Its place in the order.
+    pub place: usize,
+    /// Its name.
+    pub scc: &'x str,
+    /// Whose right it is.
+    pub subject: SubjectType,
+    /// What it sets on the pod.
+    pub changes: Changes<'x>,
+}
+
+/// Why a pod is refused before or after SCCs are tried.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The policy does not hold the namespace.
+    #[error("namespace {0:?} is not part of the policy")]
+    UnknownNamespace(String),
+    /// The namespace's ranges are not allocated.
+    #[error("namespace {namespace:?} cannot take pods: {why}")]
+    Ranges {
+        /// The namespace.
+        namespace: String,
+        /// What is wrong with it.
+        why: RangeError,
+    },
+    /// The pod asks for an SCC that does not exist.
+    #[error("failed to retrieve the required SCC: there is no SecurityContextConstraints {0:?}")]
+    UnknownRequired(String),
+    /// An update names another required SCC than before.
+    #[error("invalid change to SCC annotation, {REQUIRED_SCC} cannot be changed")]
+    RequiredChanged,
+    /// The policy holds no SCC at all.
+    #[error("the policy holds no SecurityContextConstraints")]
+    NoScc,
+    /// No SCC that may be used admits the pod; [`explain`] tells why.
+    #[error("unable to validate against any security context constraint")]
+    NoneFits,
+}
+
+/// What becomes of a pod.
+#[derive(Clone, Debug)]
+pub enum Decision<'x> {
+    /// SCC does not apply.
+    Exempt(Exemption),
+    /// It is admitted.
+    Admitted(Admission<'x>),
+    /// It is refused.
+    Refused(Refusal),
+}
+
+/// Who may use what, for one request.
+#[derive(Clone, Debug)]
+pub struct Grants {
+    pub(crate) service_account: Places,
+    pub(crate) candidates: Places,
+}
+
+/// A request for which SCCs are to be tried.
+pub(crate) struct Prepared<'x> {
+    pub(crate) context: Context<'x>,
+    pub(crate) grants: Grants,
+    /// The only SCC to be tried, where the pod asks for one.
+    pub(crate) required: Option<usize>,
+}
+
+impl Prepared<'_> {
+    /// The places to be tried: usable, and the required one if there is one.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = usize> {
+        let required = self.required;
+        self.grants.candidates.iter().filter(move |place| required.is_none_or(|only| only == *place))
+    }
+}
+
+/// Decides: the first SCC in order that may be used and admits the pod.
+#[must_use]
+pub fn evaluate<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Decision<'x> {
+    match prepare(policy, request) {
+        Ok(prepared) => decide(policy, request, &prepared),
+        Err(decision) => decision,
+    }
+}
+
+pub(crate) fn decide<'x>(
+    policy: &'x Policy,
+    request: &PodRequest<'x>,
+    prepared: &Prepared<'x>,
+) -> Decision<'x> {
+    let candidates = prepared.candidates();
+    let chosen = policy.sccs.evaluate(candidates, prepared.context, request.pod, request.mutation);
+    let Some((place, changes)) = chosen else { return Decision::Refused(Refusal::NoneFits) };
+    let scc = policy.sccs.entries().get(place).map_or("", Entry::name);
+    let subject = match prepared.grants.service_account.contains(place) {
+        true => SubjectType::ServiceAccount,
+        false => SubjectType::User,
+    };
+    Decision::Admitted(Admission { place, scc, subject, changes })
+}
+
+pub(crate) fn prepare<'x>(
+    policy: &'x Policy,
+    request: &PodRequest<'x>,
+) -> Result<Prepared<'x>, Decision<'x>> {
+    if request.pod.spec.is_windows() {
+        return Err(Decision::Exempt(Exemption::Windows));
+    }
+    if EXEMPT_NAMESPACES.contains(&request.namespace) {
+        return Err(Decision::Exempt(Exemption::Namespace));
+    }
+    let refused = |refusal| Err(Decision::Refused(refusal));
+    let Some(namespace) = policy.namespaces.get(request.namespace) else {
+        return refused(Refusal::UnknownNamespace(request.namespace.to_owned()));
+    };
+    if let Some(label) = namespace.opt_out {
+        return Err(Decision::Exempt(Exemption::Label(label)));
+    }
+    if policy.sccs.entries().is_empty() {
+        return refused(Refusal::NoScc);
+    }
+    let required = match request.pod.metadata.annotation(REQUIRED_SCC) {
+        None | Some("") => None,
+        Some(name) => match policy.sccs.place(name) {
+            Some(place) => Some(place),
+            None => return refused(Refusal::UnknownRequired(name.to_owned())),
+        },
+    };
+    let ranges = match &namespace.ranges {
+        Ok(ranges) => ranges,
+        Err(why) => {
+            return refused(Refusal::Ranges { namespace: request.namespace.to_owned(), why: why.clone() });
+        }
+    };
+    Ok(Prepared {
+        context: Context { ranges, kernel: policy.kernel() },
+        grants: grants(policy, request),
+        required,
+    })
+}
+
+/// The groups of a service account. `system:authenticated` is not among them: the reference leaves
+/// it out here (reference/scc.md 2.3).
+fn service_account_groups(namespace: &str) -> [String; 2] {
+    ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
+}
+
+fn grants(policy: &Policy, request: &PodRequest<'_>) -> Grants {
+    let index = &policy.grants;
+    let user = index.places(request.user, request.groups.iter().copied(), request.namespace);
+    let account = request.pod.spec.service_account_name.as_str();
+    let service_account = if account.is_empty() {
+        Places::default()
+    } else {
+        let name = service_account_user(request.namespace, account);
+        let groups = service_account_groups(request.namespace);
+        index.places(&name, groups.iter().map(String::as_str), request.namespace)
+    };
+    Grants { candidates: user.union(&service_account), service_account }
+}
+
+/// One SCC's part in a decision.
+#[derive(Clone, Debug)]
+pub struct Step<'x> {
+    /// The SCC.
+    pub entry: &'x Entry,
+    /// How the user may use it.
+    pub user: Option<GrantPath>,
+    /// How the pod's service account may use it.
+    pub service_account: Option<GrantPath>,
+    /// What it would do with the pod, whether it may be used or not.
+    pub outcome: Outcome<'x>,
+}
+
+impl Step<'_> {
+    /// Whether it may be used at all.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.user.is_some() || self.service_account.is_some()
+    }
+}
+
+/// A decision with everything that led to it.
+#[derive(Clone, Debug)]
+pub struct Trace<'x> {
+    /// What was decided; the same as [`evaluate`] says.
+    pub decision: Decision<'x>,
+    /// Every SCC in order; only the required one where the pod asks for one; none where no SCC was
+    /// tried.
+    pub steps: Vec<Step<'x>>,
+}
+
+/// Decides as [`evaluate`] does, and tells what every SCC says.
+#[must_use]
+pub fn explain<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Trace<'x> {
+    let prepared = match prepare(policy, request) {
+        Ok(prepared) => prepared,
+        Err(decision) => return Trace { decision, steps: Vec::new() },
+    };
+    let user = Identity { name: request.user, groups: request.groups };
+    let account = request.pod.spec.service_account_name.as_str();
+    let name = service_account_user(request.namespace, account);
+    let [all, own] = service_account_groups(request.namespace);
+    let account_groups = [all.as_str(), own.as_str()];
+    let service_account =
+        (!account.is_empty()).then_some(Identity { name: &name, groups: &account_groups });
+    let path = |entry, identity: &Identity<'_>| {
+        GrantPath::find(entry, &policy.rbac, identity, request.namespace)
+    };
+    let considered = policy.sccs.entries().iter().enumerate();
+    let steps = considered
+        .filter(|(place, _)| prepared.required.is_none_or(|only| only == *place))
+        .map(|(_, entry)| Step {
+            entry,
+            user: path(entry, &user),
+            service_account: service_account.as_ref().and_then(|identity| path(entry, identity)),
+            outcome: policy.sccs.outcome(entry, prepared.context, request.pod, request.mutation),
+        })
+        .collect();
+    Trace { decision: decide(policy, request, &prepared), steps }
+}

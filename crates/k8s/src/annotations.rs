@@ -1,0 +1,114 @@
+//! Annotations and labels: small string maps that keep their order.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use crate::Text;
+
+/// What Kubernetes lets all annotations of one object take up, in bytes
+/// (`TotalAnnotationSizeLimitB` of its object metadata validation).
+pub const MAX_BYTES: usize = 256 * 1024;
+
+/// A map of strings to strings; a repeated key, or more than [`MAX_BYTES`], does not parse.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Annotations<'a>(Vec<(Text<'a>, Text<'a>)>);
+
+impl<'a> Annotations<'a> {
+    /// The value of `key`, if it is there.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(name, _)| **name == *key)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// All pairs, in the order in which they were written.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value of the key `prefix` + `rest`, without building that key.
+    #[must_use]
+    pub fn get_prefixed(&self, prefix: &str, rest: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(name, _)| name.strip_prefix(prefix) == Some(rest))
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn first_repeated_key(&self) -> Option<&str> {
+        let mut keys: Vec<&str> = self.iter().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        keys.windows(2).find_map(|pair| match pair {
+            [a, b] if a == b => Some(*a),
+            _ => None,
+        })
+    }
+}
+
+impl<'a, K: Into<Text<'a>>, V: Into<Text<'a>>> FromIterator<(K, V)> for Annotations<'a> {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MapVisitor;
+        impl<'de> Visitor<'de> for MapVisitor {
+            type Value = Annotations<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of strings")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Annotations<'de>, A::Error> {
+                let mut pairs = Vec::new();
+                let mut bytes = 0;
+                while let Some((key, value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
+                    let value = value.unwrap_or_default();
+                    bytes += key.len() + value.len();
+                    if bytes > MAX_BYTES {
+                        return Err(A::Error::custom(format_args!(
+                            "annotations or labels take more than {MAX_BYTES} bytes"
+                        )));
+                    }
+                    pairs.push((key, value));
+                }
+                let annotations = Annotations(pairs);
+                match annotations.first_repeated_key() {
+                    Some(key) => Err(A::Error::custom(format_args!("key {key:?} is there twice"))),
+                    None => Ok(annotations),
+                }
+            }
+        }
+        deserializer.deserialize_map(MapVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_values_and_refuses_repeats_and_bulk() {
+        let read = |json: &str| serde_json::from_str::<Annotations<'_>>(json).map(|a| a.iter().count());
+        assert_eq!(read(r#"{"a": "1", "b": null}"#).unwrap(), 2);
+        assert!(read(r#"{"a": "1", "b": "2", "a": "3"}"#).unwrap_err().to_string().contains("\"a\" is there twice"));
+        let bulk = format!(r#"{{"a": "{}"}}"#, "x".repeat(MAX_BYTES));
+        assert!(read(&bulk).unwrap_err().to_string().contains("more than 262144 bytes"));
+    }
+
+    #[test]
+    fn finds_a_prefixed_key() {
+        let annotations: Annotations<'_> = [("container.x/c0", "v")].into_iter().collect();
+        assert_eq!(annotations.get_prefixed("container.x/", "c0"), Some("v"));
+        assert_eq!(annotations.get_prefixed("container.x/", "c"), None);
+    }
+}

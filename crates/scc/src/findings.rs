@@ -1,0 +1,44 @@
+//! Where an attempt reports what is wrong: one code path serves both the fast decision and the
+//! full explanation.
+
+use palisade_k8s::FieldError;
+
+/// Takes the findings of one attempt.
+pub trait Findings {
+    /// Takes one; the error is built only by a sink that keeps it.
+    fn add(&mut self, error: impl FnOnce() -> FieldError);
+    /// Whether further findings would change nothing, so that the attempt can stop.
+    fn is_settled(&self) -> bool;
+}
+
+/// Only knows whether there was any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    refused: bool,
+}
+
+impl Verdict {
+    /// Whether something was found.
+    #[must_use]
+    pub fn is_refused(self) -> bool {
+        self.refused
+    }
+}
+
+impl Findings for Verdict {
+    fn add(&mut self, _error: impl FnOnce() -> FieldError) {
+        self.refused = true;
+    }
+    fn is_settled(&self) -> bool {
+        self.refused
+    }
+}
+
+impl Findings for Vec<FieldError> {
+    fn add(&mut self, error: impl FnOnce() -> FieldError) {
+        self.push(error());
+    }
+    fn is_settled(&self) -> bool {
+        false
+    }
+}

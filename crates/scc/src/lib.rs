@@ -1,0 +1,61 @@
+//! Security Context Constraints: which SCC admits a pod, what it sets on the pod, and why others do not.
+//!
+//! An SCC both *defaults* and *validates* a whole pod. This crate knows nothing of requests, users,
+//! files, clocks or environments: it is given SCCs, a pod and a namespace's ranges, and decides.
+//!
+//! ```
+//! use palisade_k8s::{Pod, SecurityContextConstraints};
+//! use palisade_scc::{Context, KernelVersion, Mutation, NamespaceRanges, SccSet};
+//!
+//! let scc: SecurityContextConstraints = serde_json::from_str(r#"{
+//!     "metadata": {"name": "restricted"}, "volumes": ["secret"],
+//!     "runAsUser": {"type": "MustRunAsRange"}, "seLinuxContext": {"type": "MustRunAs"}
+//! }"#)?;
+//! let set = SccSet::new([scc]);
+//!
+//! let namespace = [
+//!     ("openshift.io/sa.scc.uid-range", "1000000000/10000"),
+//!     ("openshift.io/sa.scc.mcs", "s0:c1,c0"),
+//! ];
+//! let ranges = NamespaceRanges::read(|key| namespace.iter().find(|(k, _)| *k == key).map(|(_, v)| *v))?;
+//! let context = Context { ranges: &ranges, kernel: KernelVersion::LATEST };
+//!
+//! let pod: Pod<'_> = serde_json::from_str(r#"{"spec": {"containers": [{"name": "app"}]}}"#)?;
+//! let (place, changes) = set.evaluate([0], context, &pod, Mutation::Allowed).expect("it fits");
+//! assert_eq!(set.entries()[place].name(), "restricted");
+//! assert_eq!(changes.containers[0].run_as_user, Some(1_000_000_000));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! An SCC goes through three forms: as written ([`SecurityContextConstraints`], which [`default()`]
+//! completes and [`validate`] judges), checked and parsed ([`Plan`]), and with one namespace's
+//! ranges put in, which lasts for one attempt.
+
+mod attempt;
+mod builtin;
+mod changes;
+mod default;
+mod findings;
+mod lint;
+mod namespace;
+mod plan;
+mod rule;
+mod score;
+mod set;
+mod validate;
+
+pub use attempt::{Context, attempt};
+pub use builtin::{BuiltinSet, UnknownSet};
+pub use changes::{Changes, ContainerChanges, SeccompField};
+pub use default::default;
+pub use findings::{Findings, Verdict};
+pub use lint::{Finding, Severity, lint};
+pub use namespace::{NamespaceRanges, RangeError};
+pub use plan::{Plan, Unusable};
+pub use rule::{CapabilityChange, KernelVersion, Labels};
+pub use score::{Preference, Rank, score};
+pub use set::{Entry, Mutation, Outcome, SccSet};
+pub use validate::validate;
+
+#[cfg(doc)]
+use palisade_k8s::SecurityContextConstraints;

@@ -1,0 +1,68 @@
+//! Keys that the SCC type does not have: the API server drops them without a word.
+
+use palisade_k8s::FieldPath;
+use serde_json::{Map, Value};
+
+use super::{Finding, Severity, suggestion};
+
+/// The fields of the object.
+const TOP: &[&str] = &[
+    "apiVersion",
+    "kind",
+    "metadata",
+    "priority",
+    "allowPrivilegedContainer",
+    "defaultAddCapabilities",
+    "requiredDropCapabilities",
+    "allowedCapabilities",
+    "allowHostDirVolumePlugin",
+    "volumes",
+    "allowedFlexVolumes",
+    "allowHostNetwork",
+    "allowHostPorts",
+    "allowHostPID",
+    "allowHostIPC",
+    "userNamespaceLevel",
+    "defaultAllowPrivilegeEscalation",
+    "allowPrivilegeEscalation",
+    "seLinuxContext",
+    "runAsUser",
+    "supplementalGroups",
+    "fsGroup",
+    "readOnlyRootFilesystem",
+    "users",
+    "groups",
+    "seccompProfiles",
+    "allowedUnsafeSysctls",
+    "forbiddenSysctls",
+];
+
+/// The fields of each strategy.
+const STRATEGIES: &[(&str, &[&str])] = &[
+    ("seLinuxContext", &["type", "seLinuxOptions"]),
+    ("runAsUser", &["type", "uid", "uidRangeMin", "uidRangeMax"]),
+    ("supplementalGroups", &["type", "ranges"]),
+    ("fsGroup", &["type", "ranges"]),
+];
+
+/// Reports each key that is none of the type's.
+pub(super) fn unknown(raw: &Map<String, Value>, findings: &mut Vec<Finding>) {
+    report(raw, &FieldPath::root(), TOP, findings);
+    for (field, known) in STRATEGIES {
+        if let Some(strategy) = raw.get(*field).and_then(Value::as_object) {
+            report(strategy, &FieldPath::of(field), known, findings);
+        }
+    }
+}
+
+fn report(object: &Map<String, Value>, path: &FieldPath, known: &[&str], findings: &mut Vec<Finding>) {
+    for key in object.keys().filter(|key| !known.contains(&key.as_str())) {
+        findings.push(Finding::new(
+            "unknown-field",
+            Severity::Warning,
+            path.clone().name(key),
+            format!("{key:?} is no field here; it is dropped without a word"),
+            suggestion(key, known.iter().copied(), "remove it"),
+        ));
+    }
+}

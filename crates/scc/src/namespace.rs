@@ -1,0 +1,164 @@
+//! The IDs and the SELinux level that a namespace's annotations allocate to it.
+
+use palisade_k8s::scc::{IdRange, annotation};
+
+/// Why a namespace's annotation cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RangeError {
+    /// An annotation that every namespace needs is not there, so that no pod can be admitted.
+    #[error("the namespace has no annotation {0}; its ranges are not allocated yet")]
+    Missing(&'static str),
+    /// The annotation is there without a value.
+    #[error("the namespace's annotation {0} is empty")]
+    Empty(&'static str),
+    /// The annotation is no block of IDs.
+    #[error("the namespace's annotation {key} is {value:?}, neither start/size nor start-end")]
+    Malformed {
+        /// Which annotation.
+        key: &'static str,
+        /// What it says.
+        value: String,
+    },
+}
+
+/// What a namespace allocates; an annotation that cannot be used only matters to an SCC that needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamespaceRanges {
+    uids: Result<IdRange, RangeError>,
+    fs_group: Result<[IdRange; 1], RangeError>,
+    supplemental_groups: Result<Vec<IdRange>, RangeError>,
+    level: Result<String, RangeError>,
+}
+
+impl NamespaceRanges {
+    /// Reads a namespace's annotations through `get`.
+    ///
+    /// # Errors
+    ///
+    /// The annotation for user IDs or for the SELinux level is missing: the reference then admits
+    /// no pod at all, whether an SCC needs them or not (reference/scc.md 2.6).
+    pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Self, RangeError> {
+        let uids = get(annotation::UID_RANGE).ok_or(RangeError::Missing(annotation::UID_RANGE))?;
+        let level = get(annotation::MCS).ok_or(RangeError::Missing(annotation::MCS))?;
+        // Only an absent annotation falls back to the user IDs, an empty one does not (2.7).
+        let (key, groups) = match get(annotation::SUPPLEMENTAL_GROUPS) {
+            Some(groups) => (annotation::SUPPLEMENTAL_GROUPS, groups),
+            None => (annotation::UID_RANGE, uids),
+        };
+        let groups = blocks(key, groups);
+        let first = groups.as_ref().map_err(Clone::clone).and_then(|blocks| {
+            let start = blocks.first().ok_or(RangeError::Empty(key))?.min;
+            Ok([IdRange { min: start, max: start }])
+        });
+        Ok(Self {
+            uids: block(annotation::UID_RANGE, uids),
+            fs_group: first,
+            supplemental_groups: groups,
+            level: match level {
+                "" => Err(RangeError::Empty(annotation::MCS)),
+                level => Ok(level.to_owned()),
+            },
+        })
+    }
+
+    /// The user IDs, for `MustRunAsRange` without bounds.
+    ///
+    /// # Errors
+    ///
+    /// The annotation is empty or malformed.
+    pub fn uids(&self) -> Result<IdRange, &RangeError> {
+        self.uids.as_ref().copied()
+    }
+
+    /// The one group, first of the first block, for an `fsGroup` of `MustRunAs` without ranges.
+    ///
+    /// # Errors
+    ///
+    /// The annotation is empty or malformed.
+    pub fn fs_group(&self) -> Result<&[IdRange], &RangeError> {
+        self.fs_group.as_ref().map(<[IdRange; 1]>::as_slice)
+    }
+
+    /// All blocks of groups, for `supplementalGroups` of `MustRunAs` without ranges.
+    ///
+    /// # Errors
+    ///
+    /// The annotation is empty or malformed.
+    pub fn supplemental_groups(&self) -> Result<&[IdRange], &RangeError> {
+        self.supplemental_groups.as_ref().map(Vec::as_slice)
+    }
+
+    /// The SELinux level, for `MustRunAs` without one.
+    ///
+    /// # Errors
+    ///
+    /// The annotation is empty.
+    pub fn level(&self) -> Result<&str, &RangeError> {
+        self.level.as_ref().map(String::as_str)
+    }
+}
+
+fn blocks(key: &'static str, value: &str) -> Result<Vec<IdRange>, RangeError> {
+    if value.is_empty() {
+        return Err(RangeError::Empty(key));
+    }
+    value.split(',').map(|part| block(key, part)).collect()
+}
+
+/// `start/size` or `start-end`, of 32-bit numbers; what follows a block is ignored, as the
+/// reference does.
+fn block(key: &'static str, value: &str) -> Result<IdRange, RangeError> {
+    if value.is_empty() {
+        return Err(RangeError::Empty(key));
+    }
+    let malformed = || RangeError::Malformed { key, value: value.to_owned() };
+    let separator = if value.contains('/') { '/' } else { '-' };
+    let (first, second) = value.split_once(separator).ok_or_else(malformed)?;
+    let start: u32 = first.trim_start().parse().ok().ok_or_else(malformed)?;
+    let digits = second.trim_start();
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let second: u32 = digits.get(..end).and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
+    let last = if separator == '/' { start.wrapping_add(second).wrapping_sub(1) } else { second };
+    Ok(IdRange { min: i64::from(start), max: i64::from(last) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &'static str)]) -> Result<NamespaceRanges, RangeError> {
+        NamespaceRanges::read(|key| pairs.iter().find(|(name, _)| *name == key).map(|(_, value)| *value))
+    }
+
+    #[test]
+    fn both_annotations_are_needed() {
+        assert_eq!(read(&[(annotation::MCS, "s0")]), Err(RangeError::Missing(annotation::UID_RANGE)));
+        assert_eq!(read(&[(annotation::UID_RANGE, "1/2")]), Err(RangeError::Missing(annotation::MCS)));
+    }
+
+    #[test]
+    fn groups_fall_back_to_uids_only_where_absent() {
+        let range = |min, max| IdRange { min, max };
+        let base = [(annotation::UID_RANGE, "1000/10"), (annotation::MCS, "s0:c1,c0")];
+        let plain = read(&base).unwrap();
+        assert_eq!(plain.uids(), Ok(range(1000, 1009)));
+        assert_eq!(plain.supplemental_groups().unwrap(), [range(1000, 1009)]);
+        assert_eq!(plain.fs_group().unwrap(), [range(1000, 1000)]);
+
+        let listed = read(&[base[0], base[1], (annotation::SUPPLEMENTAL_GROUPS, "5/3,100-109")]).unwrap();
+        assert_eq!(listed.supplemental_groups().unwrap(), [range(5, 7), range(100, 109)]);
+        assert_eq!(listed.fs_group().unwrap(), [range(5, 5)]);
+
+        let empty = read(&[base[0], base[1], (annotation::SUPPLEMENTAL_GROUPS, "")]).unwrap();
+        assert_eq!(empty.fs_group(), Err(&RangeError::Empty(annotation::SUPPLEMENTAL_GROUPS)));
+    }
+
+    #[test]
+    fn malformed_blocks_only_spoil_themselves() {
+        for text in ["x", "1", "/", "1/", "-1/5", "4294967296/1", "1:2"] {
+            let ranges = read(&[(annotation::UID_RANGE, text), (annotation::MCS, "s0")]).unwrap();
+            assert!(matches!(ranges.uids(), Err(RangeError::Malformed { .. })), "{text}");
+            assert_eq!(ranges.level(), Ok("s0"));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! An SCC with everything checked and parsed that does not depend on the namespace.
+
+use palisade_k8s::SecurityContextConstraints;
+use palisade_k8s::scc::IdRange;
+
+use crate::namespace::{NamespaceRanges, RangeError};
+use crate::rule::capabilities::CapabilityRule;
+use crate::rule::group::GroupRule;
+use crate::rule::seccomp::SeccompRule;
+use crate::rule::selinux::{Labels, SeLinuxRule};
+use crate::rule::sysctl::SysctlRule;
+use crate::rule::user::UserRule;
+use crate::rule::volume::VolumeRule;
+
+/// Why an SCC that the API server accepts can admit no pod at all.
+///
+/// The reference then refuses every pod of the cluster; here such an SCC is passed over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// `runAsUser: MustRunAs` names no user ID.
+    #[error("runAsUser.type is MustRunAs but runAsUser.uid is not set")]
+    NoUid,
+    /// `runAsUser: MustRunAsRange` names one bound only.
+    #[error("runAsUser.type is MustRunAsRange but only one of uidRangeMin and uidRangeMax is set")]
+    HalfRange,
+    /// A strategy that does not exist; validation refuses it, an object that predates it may have it.
+    #[error("{field} is {value:?}, which is no strategy")]
+    UnknownStrategy {
+        /// Which strategy.
+        field: &'static str,
+        /// What it says.
+        value: String,
+    },
+    /// The namespace lacks what this SCC needs of it.
+    #[error("{0}")]
+    Namespace(RangeError),
+}
+
+impl Unusable {
+    pub(crate) fn strategy(field: &'static str, value: &str) -> Self {
+        Self::UnknownStrategy { field, value: value.to_owned() }
+    }
+}
+
+/// An SCC, ready to be tried.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) privileged: bool,
+    pub(crate) host_network: bool,
+    pub(crate) host_ports: bool,
+    pub(crate) host_pid: bool,
+    pub(crate) host_ipc: bool,
+    pub(crate) requires_user_namespace: bool,
+    pub(crate) read_only_root: bool,
+    pub(crate) default_escalation: Option<bool>,
+    pub(crate) allow_escalation: bool,
+    pub(crate) user: UserRule,
+    pub(crate) selinux: SeLinuxRule,
+    pub(crate) fs_group: GroupRule,
+    pub(crate) supplemental_groups: GroupRule,
+    pub(crate) capabilities: CapabilityRule,
+    pub(crate) seccomp: SeccompRule,
+    pub(crate) sysctls: SysctlRule,
+    pub(crate) volumes: VolumeRule,
+}
+
+impl Plan {
+    /// Checks and parses a defaulted SCC.
+    ///
+    /// # Errors
+    ///
+    /// The SCC can admit no pod in any namespace.
+    pub fn new(scc: &SecurityContextConstraints) -> Result<Self, Unusable> {
+        Ok(Self {
+            privileged: scc.allow_privileged_container,
+            host_network: scc.allow_host_network,
+            host_ports: scc.allow_host_ports,
+            host_pid: scc.allow_host_pid,
+            host_ipc: scc.allow_host_ipc,
+            requires_user_namespace: match scc.user_namespace_level.as_str() {
+                "" | "AllowHostLevel" => false,
+                "RequirePodLevel" => true,
+                other => return Err(Unusable::strategy("userNamespaceLevel", other)),
+            },
+            read_only_root: scc.read_only_root_filesystem,
+            default_escalation: scc.default_allow_privilege_escalation,
+            allow_escalation: scc.allow_privilege_escalation.unwrap_or(true),
+            user: UserRule::new(&scc.run_as_user)?,
+            selinux: SeLinuxRule::new(&scc.se_linux_context)?,
+            fs_group: GroupRule::new(&scc.fs_group, "fsGroup.type")?,
+            supplemental_groups: GroupRule::new(&scc.supplemental_groups, "supplementalGroups.type")?,
+            capabilities: CapabilityRule::new(scc),
+            seccomp: SeccompRule::new(SecurityContextConstraints::list(scc.seccomp_profiles.as_ref())),
+            sysctls: SysctlRule::new(scc),
+            volumes: VolumeRule::new(scc),
+        })
+    }
+
+    /// Puts the namespace's ranges in; borrows all of it.
+    ///
+    /// # Errors
+    ///
+    /// The SCC needs an annotation of the namespace that cannot be used.
+    pub(crate) fn resolve<'x>(&'x self, ranges: &'x NamespaceRanges) -> Result<Resolved<'x>, Unusable> {
+        let namespace = |error: &RangeError| Unusable::Namespace(error.clone());
+        Ok(Resolved {
+            plan: self,
+            user: self.user.resolve(ranges).map_err(namespace)?,
+            selinux: self.selinux.resolve(ranges).map_err(namespace)?,
+            fs_group: match &self.fs_group {
+                GroupRule::Any => None,
+                GroupRule::Ranges(own) => Some(own),
+                GroupRule::Namespace => Some(ranges.fs_group().map_err(namespace)?),
+            },
+            supplemental_groups: match &self.supplemental_groups {
+                GroupRule::Any => None,
+                GroupRule::Ranges(own) => Some(own),
+                GroupRule::Namespace => Some(ranges.supplemental_groups().map_err(namespace)?),
+            },
+        })
+    }
+}
+
+/// A plan with one namespace's ranges put in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resolved<'x> {
+    pub(crate) plan: &'x Plan,
+    pub(crate) user: UserRule,
+    pub(crate) selinux: Option<Labels<'x>>,
+    pub(crate) fs_group: Option<&'x [IdRange]>,
+    pub(crate) supplemental_groups: Option<&'x [IdRange]>,
+}

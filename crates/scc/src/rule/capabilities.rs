@@ -1,0 +1,83 @@
+//! Linux capabilities. Names compare as they are written: `net_raw` is not `NET_RAW`.
+
+use palisade_k8s::pod::Capabilities;
+use palisade_k8s::{ContainerPath, FieldError, SecurityContextConstraints, Text};
+
+use crate::findings::Findings;
+
+/// What must be dropped, may be added, and is added where not dropped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CapabilityRule {
+    default_add: Vec<String>,
+    required_drop: Vec<String>,
+    allowed: Vec<String>,
+    allow_all: bool,
+}
+
+/// The two lists that replace a container's: each sorted, each name once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CapabilityChange<'x> {
+    /// What the container adds.
+    pub add: Vec<&'x str>,
+    /// What it drops.
+    pub drop: Vec<&'x str>,
+}
+
+impl CapabilityRule {
+    pub(crate) fn new(scc: &SecurityContextConstraints) -> Self {
+        let list = SecurityContextConstraints::list;
+        let allowed = list(scc.allowed_capabilities.as_ref());
+        Self {
+            default_add: list(scc.default_add_capabilities.as_ref()).to_vec(),
+            required_drop: list(scc.required_drop_capabilities.as_ref()).to_vec(),
+            allow_all: allowed.iter().any(|name| name == "*"),
+            allowed: allowed.to_vec(),
+        }
+    }
+
+    /// What the container's lists become; `None` if they stay as they are (reference/scc.md 2.13).
+    pub(crate) fn generate<'x>(&'x self, asked: Option<&'x Capabilities<'_>>) -> Option<CapabilityChange<'x>> {
+        let asked_add = asked.map_or(&[][..], |asked| &asked.add);
+        let asked_drop = asked.map_or(&[][..], |asked| &asked.drop);
+        let added = |name: &&String| !has(asked_drop, name) && !has(asked_add, name);
+        let dropped = |name: &&String| !has(asked_drop, name);
+        if !self.default_add.iter().any(|name| added(&name))
+            && !self.required_drop.iter().any(|name| dropped(&name))
+        {
+            return None;
+        }
+        Some(CapabilityChange {
+            add: merge(self.default_add.iter().filter(added), asked_add),
+            drop: merge(self.required_drop.iter().filter(dropped), asked_drop),
+        })
+    }
+
+    /// Reports each of the capabilities that the container then `adds` and may not.
+    pub(crate) fn check<'n>(
+        &self,
+        at: ContainerPath,
+        adds: impl Iterator<Item = &'n str>,
+        findings: &mut impl Findings,
+    ) {
+        if self.allow_all {
+            return;
+        }
+        let known = |name: &str| self.default_add.iter().chain(&self.allowed).any(|known| known == name);
+        for name in adds.filter(|name| !known(name)) {
+            findings.add(|| {
+                FieldError::invalid(at.security("capabilities.add"), name, "capability may not be added")
+            });
+        }
+    }
+}
+
+fn has(list: &[Text<'_>], name: &str) -> bool {
+    list.iter().any(|listed| **listed == *name)
+}
+
+fn merge<'x>(ours: impl Iterator<Item = &'x String>, theirs: &'x [Text<'_>]) -> Vec<&'x str> {
+    let mut all: Vec<&str> = ours.map(String::as_str).chain(theirs.iter().map(|name| &**name)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}

@@ -1,0 +1,59 @@
+//! `fsGroup` and `supplementalGroups`.
+
+use palisade_k8s::scc::{GroupStrategy, IdRange};
+use palisade_k8s::{FieldError, FieldPath};
+
+use crate::findings::Findings;
+use crate::plan::Unusable;
+
+/// Which group IDs may be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum GroupRule {
+    Any,
+    Ranges(Vec<IdRange>),
+    /// The ranges that the namespace has.
+    Namespace,
+}
+
+impl GroupRule {
+    pub(crate) fn new(strategy: &GroupStrategy, field: &'static str) -> Result<Self, Unusable> {
+        match strategy.type_.as_str() {
+            "RunAsAny" => Ok(Self::Any),
+            "MustRunAs" => match strategy.ranges.as_deref() {
+                None | Some([]) => Ok(Self::Namespace),
+                Some(ranges) => Ok(Self::Ranges(ranges.to_vec())),
+            },
+            other => Err(Unusable::strategy(field, other)),
+        }
+    }
+}
+
+/// Reports what is wrong with the `groups` of `field` in the pod's security context; `ranges` is
+/// `None` where any will do.
+pub(crate) fn check(
+    ranges: Option<&[IdRange]>,
+    field: &'static str,
+    groups: &[i64],
+    findings: &mut impl Findings,
+) {
+    let Some(ranges) = ranges else { return };
+    let path = || FieldPath::of("spec.securityContext").field(field);
+    if groups.is_empty() {
+        findings.add(|| {
+            let detail = format!("at least one group of the ranges {} is required", show(ranges));
+            FieldError::invalid(path(), Vec::<i64>::new(), detail)
+        });
+    }
+    for &group in groups.iter().filter(|group| !ranges.iter().any(|range| range.contains(**group))) {
+        findings.add(|| {
+            let detail = format!("{group} is not an allowed group, must be in {}", show(ranges));
+            FieldError::invalid(path(), groups.to_vec(), detail)
+        });
+    }
+}
+
+fn show(ranges: &[IdRange]) -> String {
+    let ranges: Vec<String> =
+        ranges.iter().map(|range| format!("[{}, {}]", range.min, range.max)).collect();
+    ranges.join(", ")
+}

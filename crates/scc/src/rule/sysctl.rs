@@ -1,0 +1,83 @@
+//! Sysctls. Names compare as they are written; a pattern may end in `*`.
+
+use palisade_k8s::pod::Sysctl;
+use palisade_k8s::{FieldError, FieldPath, SecurityContextConstraints};
+
+use crate::findings::Findings;
+
+/// The version of the kernel that pods run on, as far as sysctls became safe with one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KernelVersion {
+    /// The number before the first dot.
+    pub major: u32,
+    /// The number after it.
+    pub minor: u32,
+}
+
+impl KernelVersion {
+    /// Newer than any rule asks for: what is assumed where nobody says otherwise.
+    pub const LATEST: Self = Self { major: u32::MAX, minor: 0 };
+}
+
+/// Sysctls that any pod may set, each with the kernel that made it safe (reference/scc.md 2.16).
+const SAFE: &[(&str, KernelVersion)] = &[
+    ("kernel.shm_rmid_forced", since(0, 0)),
+    ("net.ipv4.ip_local_port_range", since(0, 0)),
+    ("net.ipv4.tcp_syncookies", since(0, 0)),
+    ("net.ipv4.ping_group_range", since(0, 0)),
+    ("net.ipv4.ip_unprivileged_port_start", since(0, 0)),
+    ("net.ipv4.tcp_keepalive_time", since(0, 0)),
+    ("net.ipv4.tcp_fin_timeout", since(0, 0)),
+    ("net.ipv4.tcp_keepalive_intvl", since(0, 0)),
+    ("net.ipv4.tcp_keepalive_probes", since(0, 0)),
+    ("net.ipv4.ip_local_reserved_ports", since(3, 16)),
+    ("net.ipv4.tcp_rmem", since(4, 15)),
+    ("net.ipv4.tcp_wmem", since(4, 15)),
+];
+
+const fn since(major: u32, minor: u32) -> KernelVersion {
+    KernelVersion { major, minor }
+}
+
+/// Whether any pod may set the sysctl `name` on this kernel.
+pub(crate) fn is_safe(name: &str, kernel: KernelVersion) -> bool {
+    SAFE.iter().any(|(safe, since)| *safe == name && *since <= kernel)
+}
+
+/// Which sysctls may be set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SysctlRule {
+    forbidden: Vec<String>,
+    allowed_unsafe: Vec<String>,
+}
+
+impl SysctlRule {
+    pub(crate) fn new(scc: &SecurityContextConstraints) -> Self {
+        let list = SecurityContextConstraints::list;
+        Self {
+            forbidden: list(scc.forbidden_sysctls.as_ref()).to_vec(),
+            allowed_unsafe: list(scc.allowed_unsafe_sysctls.as_ref()).to_vec(),
+        }
+    }
+
+    /// Reports each sysctl that is forbidden, or neither safe nor allowed; forbidden is asked first.
+    pub(crate) fn check(&self, sysctls: &[Sysctl<'_>], kernel: KernelVersion, findings: &mut impl Findings) {
+        for (index, sysctl) in sysctls.iter().enumerate() {
+            let name = sysctl.name.as_str();
+            let path = || FieldPath::of("spec.securityContext.sysctls").index(index).field("name");
+            if self.forbidden.iter().any(|pattern| matches(pattern, name)) {
+                findings.add(|| FieldError::forbidden(path(), format!("sysctl {name:?} is not allowed")));
+            } else if !is_safe(name, kernel) && !self.allowed_unsafe.iter().any(|pattern| matches(pattern, name)) {
+                findings.add(|| FieldError::forbidden(path(), format!("unsafe sysctl {name:?} is not allowed")));
+            }
+        }
+    }
+}
+
+/// Whether a pattern of an SCC covers the sysctl.
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => pattern == name,
+    }
+}

@@ -1,0 +1,79 @@
+//! Kinds of volume, and drivers of `flexVolume`.
+
+use palisade_k8s::pod::{PodSpec, Volume, VolumeKind};
+use palisade_k8s::{FieldError, FieldPath, SecurityContextConstraints};
+
+use crate::findings::Findings;
+
+/// Which kinds may be mounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct VolumeRule {
+    allow_all: bool,
+    kinds: KindSet,
+    flex_drivers: Vec<String>,
+}
+
+/// A set of kinds, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct KindSet(u64);
+
+impl KindSet {
+    fn insert(&mut self, kind: VolumeKind) {
+        self.0 |= 1 << (kind as u32);
+    }
+
+    fn contains(self, kind: VolumeKind) -> bool {
+        self.0 & (1 << (kind as u32)) != 0
+    }
+}
+
+impl VolumeRule {
+    pub(crate) fn new(scc: &SecurityContextConstraints) -> Self {
+        let mut rule = Self::default();
+        for name in SecurityContextConstraints::list(scc.volumes.as_ref()) {
+            rule.allow_all |= name == "*";
+            // A name that is no kind allows nothing; `lint` says so.
+            VolumeKind::from_policy_name(name).into_iter().for_each(|kind| rule.kinds.insert(kind));
+        }
+        let drivers = scc.allowed_flex_volumes.iter().flatten();
+        rule.flex_drivers = drivers.map(|allowed| allowed.driver.clone()).collect();
+        rule
+    }
+
+    /// Reports each volume that may not be mounted.
+    pub(crate) fn check(&self, spec: &PodSpec<'_>, findings: &mut impl Findings) {
+        for (index, volume) in spec.volumes.iter().enumerate() {
+            if findings.is_settled() {
+                return;
+            }
+            for &kind in volume.kinds.iter().filter(|kind| !self.allows(**kind, volume)) {
+                findings.add(|| {
+                    let name = kind.policy_name();
+                    let path = FieldPath::of("spec.volumes").index(index);
+                    FieldError::invalid(path, name, format!("{name} volumes are not allowed to be used"))
+                });
+            }
+            self.check_driver(index, volume, findings);
+        }
+    }
+
+    fn allows(&self, kind: VolumeKind, volume: &Volume<'_>) -> bool {
+        self.allow_all
+            || self.kinds.contains(kind)
+            || (kind == VolumeKind::Projected
+                && self.kinds.contains(VolumeKind::Secret)
+                && volume.is_service_account_token())
+    }
+
+    fn check_driver(&self, index: usize, volume: &Volume<'_>, findings: &mut impl Findings) {
+        let Some(driver) = &volume.flex_driver else { return };
+        let applies = self.allow_all || self.kinds.contains(VolumeKind::FlexVolume);
+        if !applies || self.flex_drivers.is_empty() || self.flex_drivers.iter().any(|known| **driver == **known) {
+            return;
+        }
+        findings.add(|| {
+            let path = FieldPath::of("spec.volumes").index(index).field("flexVolume.driver");
+            FieldError::invalid(path, driver.as_str(), "Flexvolume driver is not allowed to be used")
+        });
+    }
+}

@@ -1,0 +1,71 @@
+//! The library against the reference's answers.
+
+use palisade_admission::{Policy, respond};
+use palisade_k8s::review::ReviewResponse;
+use palisade_testing::corpus::{self, Implementation};
+use serde_json::{Value, json};
+
+struct Library;
+
+impl Implementation for Library {
+    fn answer(&mut self, policy: &str, reviews: &[String]) -> Vec<Value> {
+        let policy = palisade_testing::policy(&corpus::policy_text(policy));
+        reviews.iter().map(|review| answer(&policy, review)).collect()
+    }
+}
+
+fn answer(policy: &Policy, review: &str) -> Value {
+    serde_json::to_value(ReviewResponse::new(&respond(policy, review).unwrap())).unwrap()
+}
+
+fn assert_none(differences: &[String], of: usize) {
+    let shown = differences.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
+    assert!(differences.is_empty(), "{} differences over {of} cases:\n{shown}", differences.len());
+}
+
+#[test]
+fn every_case_is_decided_as_the_reference_does() {
+    assert_none(&corpus::run(&mut Library), corpus::cases().len());
+}
+
+#[test]
+fn every_scc_is_defaulted_and_validated_as_the_reference_does() {
+    let policy = Policy::default();
+    let mut differences = Vec::new();
+    let cases = corpus::sccs();
+    for case in &cases {
+        let name = &case.scc["metadata"]["name"];
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "u", "operation": "CREATE", "name": name, "object": case.scc,
+            "resource": {"group": "security.openshift.io", "version": "v1", "resource": "securitycontextconstraints"},
+        }});
+        let Ok(response) = respond(&policy, &review.to_string()) else {
+            if case.decode_error.is_none() {
+                differences.push(format!("{name}: does not fit the type"));
+            }
+            continue;
+        };
+        let response = serde_json::to_value(response).unwrap();
+        let mut ours: Vec<String> = response["status"]["details"]["causes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|cause| format!("{} {}", cause["reason"].as_str().unwrap(), cause["field"].as_str().unwrap()))
+            .collect();
+        let errors = case.errors.iter().flatten();
+        let mut theirs: Vec<String> = errors.map(|error| format!("{} {}", error.type_, error.field)).collect();
+        ours.sort();
+        ours.dedup();
+        theirs.sort();
+        theirs.dedup();
+        if ours != theirs || response["allowed"] != theirs.is_empty() {
+            differences.push(format!("{name}: {ours:?}, the reference says {theirs:?}"));
+        }
+        let defaulted = corpus::trim(&corpus::patched(&case.scc, &response));
+        let expected = corpus::trim(case.defaulted.as_ref().unwrap());
+        if theirs.is_empty() && defaulted != expected {
+            differences.push(format!("{name}: {defaulted}, the reference says {expected}"));
+        }
+    }
+    assert_none(&differences, cases.len());
+}
