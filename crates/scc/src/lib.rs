@@ -39,6 +39,7 @@ mod findings;
 mod lint;
 mod namespace;
 mod plan;
+pub mod pod_security;
 mod rule;
 mod score;
 mod set;

@@ -69,3 +69,22 @@ fn every_scc_is_defaulted_and_validated_as_the_reference_does() {
     }
     assert_none(&differences, cases.len());
 }
+
+#[test]
+fn every_pod_has_the_level_that_kubernetes_gives_it() {
+    let mut differences = Vec::new();
+    let cases = corpus::pod_security();
+    for case in &cases {
+        let text = case.pod.to_string();
+        let ours = palisade_scc::pod_security::assess(&serde_json::from_str(&text).unwrap());
+        let mut reasons: Vec<String> = case.failed.clone().unwrap_or_default();
+        let mut our_reasons: Vec<String> = ours.reasons.iter().map(ToString::to_string).collect();
+        reasons.sort();
+        our_reasons.sort();
+        if ours.level.as_str() != case.level || our_reasons != reasons {
+            let (file, level) = (&case.file, &case.level);
+            differences.push(format!("{file}: {} {our_reasons:?}, Kubernetes says {level} {reasons:?}", ours.level));
+        }
+    }
+    assert_none(&differences, cases.len());
+}
