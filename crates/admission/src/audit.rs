@@ -13,7 +13,15 @@ pub(crate) type Annotations = BTreeMap<String, String>;
 /// What became of the SCCs that were passed over.
 pub(crate) struct PassedOver<'x> {
     denied: Vec<&'x str>,
-    tried: Vec<(&'x str, Outcome<'x>)>,
+    tried: Vec<Tried<'x>>,
+}
+
+/// An SCC that may be used and did not admit the pod.
+struct Tried<'x> {
+    name: &'x str,
+    is_unusable: bool,
+    /// Never none.
+    errors: Vec<String>,
 }
 
 impl<'x> PassedOver<'x> {
@@ -25,13 +33,16 @@ impl<'x> PassedOver<'x> {
         chosen: Option<usize>,
     ) -> Self {
         let entries = policy.sccs.entries();
-        let end = chosen.unwrap_or(entries.len());
+        let considered = match prepared.required {
+            Some(only) => only..only + usize::from(chosen.is_none()),
+            None => 0..chosen.unwrap_or(entries.len()),
+        };
         let mut passed = Self { denied: Vec::new(), tried: Vec::new() };
-        let considered = entries.iter().enumerate().take(end);
-        for (place, entry) in considered.filter(|(place, _)| prepared.required.is_none_or(|only| only == *place)) {
+        for (place, entry) in considered.clone().zip(entries.get(considered).unwrap_or_default()) {
             if prepared.grants.candidates.contains(place) {
                 let outcome = policy.sccs.outcome(entry, prepared.context, request.pod, request.mutation);
-                passed.tried.push((entry.name(), outcome));
+                let is_unusable = matches!(outcome, Outcome::Unusable(_));
+                passed.tried.push(Tried { name: entry.name(), is_unusable, errors: errors_of(&outcome) });
             } else {
                 passed.denied.push(entry.name());
             }
@@ -44,34 +55,55 @@ impl<'x> PassedOver<'x> {
         if !self.denied.is_empty() {
             annotations.insert("denied".to_owned(), self.denied.join(","));
         }
-        for (name, outcome) in &self.tried {
-            let kind = if matches!(outcome, Outcome::Unusable(_)) { "unusable" } else { "too-restrictive" };
-            annotations.insert(format!("{kind}-{name}"), errors_of(name, outcome).join(", "));
+        for tried in &self.tried {
+            let kind = if tried.is_unusable { "unusable" } else { "too-restrictive" };
+            annotations.insert(format!("{kind}-{}", tried.name), tried.errors.join(", "));
+        }
+    }
+
+    /// The usable SCC that fewest fields stand in the way of.
+    fn nearest(&self) -> Option<&Tried<'x>> {
+        self.tried.iter().min_by_key(|tried| tried.errors.len())
+    }
+
+    /// The refusal in one sentence, for the audit log, which has the errors beside it.
+    pub(crate) fn reason(&self) -> String {
+        match self.nearest() {
+            Some(tried) => format!("{}; {} comes nearest", Refusal::NoneFits, tried.name),
+            None => format!("{}; none may be used", Refusal::NoneFits),
         }
     }
 
     /// The refusal: what stands closest to a yes first, who may not be used last.
     pub(crate) fn message(&self) -> String {
-        let mut tried: Vec<Vec<String>> =
-            self.tried.iter().map(|(name, outcome)| errors_of(name, outcome)).collect();
-        tried.sort_by_key(Vec::len);
-        let mut parts = tried.concat();
-        parts.extend(self.denied.iter().map(|name| {
-            format!("provider \"{name}\": Forbidden: not usable by user or serviceaccount")
-        }));
-        format!("{}: [{}]", Refusal::NoneFits, parts.join(", "))
+        let mut tried: Vec<&Tried<'_>> = self.tried.iter().collect();
+        tried.sort_by_key(|tried| tried.errors.len());
+        let mut text = format!("{}: [", Refusal::NoneFits);
+        let mut separator = "";
+        for (name, error) in
+            tried.iter().flat_map(|tried| tried.errors.iter().map(|error| (tried.name, error)))
+        {
+            // Written piece by piece: a refusal names every SCC, and this is where its time goes.
+            [separator, "provider ", name, ": ", error].iter().for_each(|piece| text.push_str(piece));
+            separator = ", ";
+        }
+        for name in &self.denied {
+            let denied = "\": Forbidden: not usable by user or serviceaccount";
+            [separator, "provider \"", name, denied].iter().for_each(|piece| text.push_str(piece));
+            separator = ", ";
+        }
+        text.push(']');
+        text
     }
 }
 
 /// Why an SCC that may be used did not admit the pod; never empty.
-fn errors_of(name: &str, outcome: &Outcome<'_>) -> Vec<String> {
+fn errors_of(outcome: &Outcome<'_>) -> Vec<String> {
     match outcome {
-        Outcome::Refuses(errors) => {
-            errors.iter().map(|error| format!("provider {name}: .{error}")).collect()
-        }
-        Outcome::Changes(changes) => vec![format!("provider {name}: {}", would_change(changes))],
-        Outcome::Unusable(why) => vec![format!("provider {name}: unusable: {why}")],
-        Outcome::Admits(_) => vec![format!("provider {name}: admits the pod")],
+        Outcome::Refuses(errors) => errors.iter().map(|error| format!(".{error}")).collect(),
+        Outcome::Changes(changes) => vec![would_change(changes)],
+        Outcome::Unusable(why) => vec![format!("unusable: {why}")],
+        Outcome::Admits(_) => vec!["admits the pod".to_owned()],
     }
 }
 
@@ -104,9 +136,7 @@ pub(crate) fn reason(policy: &Policy, prepared: &Prepared<'_>, admission: &Admis
 #[must_use]
 pub fn refusal_message(policy: &Policy, request: &PodRequest<'_>, refusal: &Refusal) -> String {
     match (refusal, crate::decide::prepare(policy, request)) {
-        (Refusal::NoneFits, Ok(prepared)) => {
-            PassedOver::collect(policy, request, &prepared, None).message()
-        }
+        (Refusal::NoneFits, Ok(prepared)) => PassedOver::collect(policy, request, &prepared, None).message(),
         (_, Err(Decision::Refused(other))) => other.to_string(),
         (other, _) => other.to_string(),
     }

@@ -12,7 +12,10 @@ use crate::decide::{Decision, PodRequest, evaluate};
 pub(crate) fn respond(policy: &Policy, request: &AdmissionRequest<'_>, groups: &[&str]) -> AdmissionResponse {
     let (namespace, name) = (request.namespace.as_str(), request.name.as_str());
     let Some(text) = policy.pods.get(&(namespace.to_owned(), name.to_owned())) else {
-        return forbid(request, format!("pod {namespace}/{name} is not part of the policy, so who may connect cannot be decided"));
+        return forbid(
+            request,
+            format!("pod {namespace}/{name} is not part of the policy, so who may connect cannot be decided"),
+        );
     };
     let pod: Pod<'_> = match serde_json::from_str(text) {
         Ok(pod) => pod,

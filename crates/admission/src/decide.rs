@@ -276,11 +276,9 @@ pub fn explain<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Trace<'x> {
     let name = service_account_user(request.namespace, account);
     let [all, own] = service_account_groups(request.namespace);
     let account_groups = [all.as_str(), own.as_str()];
-    let service_account =
-        (!account.is_empty()).then_some(Identity { name: &name, groups: &account_groups });
-    let path = |entry, identity: &Identity<'_>| {
-        GrantPath::find(entry, &policy.rbac, identity, request.namespace)
-    };
+    let service_account = (!account.is_empty()).then_some(Identity { name: &name, groups: &account_groups });
+    let path =
+        |entry, identity: &Identity<'_>| GrantPath::find(entry, &policy.rbac, identity, request.namespace);
     let considered = policy.sccs.entries().iter().enumerate();
     let steps = considered
         .filter(|(place, _)| prepared.required.is_none_or(|only| only == *place))

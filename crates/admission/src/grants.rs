@@ -146,7 +146,8 @@ pub enum GrantPath {
 impl GrantPath {
     /// The first grant of an SCC to an identity, looked for in the reference's order.
     pub(crate) fn find(entry: &Entry, rbac: &Rbac, identity: &Identity<'_>, namespace: &str) -> Option<Self> {
-        let named = |list: Option<&Vec<String>>, name: &str| list.is_some_and(|list| list.iter().any(|n| n == name));
+        let named =
+            |list: Option<&Vec<String>>, name: &str| list.is_some_and(|list| list.iter().any(|n| n == name));
         if named(entry.scc().users.as_ref(), identity.name) {
             return Some(Self::User(identity.name.to_owned()));
         }

@@ -58,7 +58,8 @@ fn defaulting_patch(raw: &Map<String, Value>, scc: &SecurityContextConstraints) 
     for (field, value) in defaulted.iter().filter(|(field, _)| *field != "metadata") {
         match (raw.get(field), value) {
             (Some(Value::Object(before)), Value::Object(after)) => {
-                for (inner, value) in after.iter().filter(|(inner, value)| before.get(*inner) != Some(value)) {
+                for (inner, value) in after.iter().filter(|(inner, value)| before.get(*inner) != Some(value))
+                {
                     patch.set(before.contains_key(inner), &[field, inner], &value.to_string());
                 }
             }

@@ -301,10 +301,8 @@ impl PolicyBuilder {
         object: &Value,
         kind: &str,
     ) -> Result<(T, (String, String)), PolicyError> {
-        let malformed = |why: serde_json::Error| PolicyError::Malformed {
-            kind: kind.to_owned(),
-            why: why.to_string(),
-        };
+        let malformed =
+            |why: serde_json::Error| PolicyError::Malformed { kind: kind.to_owned(), why: why.to_string() };
         let ObjectMeta { name, mut namespace, .. } = Head::deserialize(object).map_err(malformed)?.metadata;
         if name.is_empty() {
             return Err(PolicyError::Nameless(kind.to_owned()));

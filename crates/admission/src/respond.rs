@@ -4,7 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use palisade_k8s::Pod;
 use palisade_k8s::patch::Patch;
-use palisade_k8s::review::{API_VERSION, AdmissionRequest, AdmissionResponse, AdmissionReview, Operation, Status};
+use palisade_k8s::review::{
+    API_VERSION, AdmissionRequest, AdmissionResponse, AdmissionReview, Operation, Status,
+};
 use palisade_k8s::scc::annotation::{REQUIRED_SCC, SUBJECT_TYPE, VALIDATED_SCC};
 use palisade_k8s::scc::{GROUP, RESOURCE};
 use palisade_scc::Mutation;
@@ -79,18 +81,24 @@ pub fn respond(policy: &Policy, text: &str) -> Result<AdmissionResponse, Unreada
     let bad = |message: String| Unreadable { uid: String::new(), offset: 0, message };
     if *review.api_version != *API_VERSION || *review.kind != *"AdmissionReview" {
         let (version, kind) = (&review.api_version, &review.kind);
-        return Err(bad(format!("apiVersion {version:?}, kind {kind:?} is no {API_VERSION} AdmissionReview")));
+        return Err(bad(format!(
+            "apiVersion {version:?}, kind {kind:?} is no {API_VERSION} AdmissionReview"
+        )));
     }
     let Some(request) = &review.request else { return Err(bad("request is missing".to_owned())) };
     let groups: SmallVec<[&str; 8]> = request.user_info.groups.iter().map(|group| &**group).collect();
     let resource = (&*request.resource.group, &*request.resource.resource, &*request.sub_resource);
     match (resource, request.operation) {
-        (("", "pods", "exec" | "attach"), Operation::Connect) => Ok(connect::respond(policy, request, &groups)),
+        (("", "pods", "exec" | "attach"), Operation::Connect) => {
+            Ok(connect::respond(policy, request, &groups))
+        }
         (("", "pods", "" | "ephemeralcontainers" | "resize"), Operation::Create | Operation::Update) => {
             pod(policy, request, &groups, text)
         }
         ((GROUP | "", RESOURCE, ""), Operation::Create | Operation::Update) => object::respond(request, text),
-        (_, Operation::Unknown) => Err(Unreadable::new(request, text, "request.operation is missing or unknown")),
+        (_, Operation::Unknown) => {
+            Err(Unreadable::new(request, text, "request.operation is missing or unknown"))
+        }
         (("", "", _), _) => Err(Unreadable::new(request, text, "request.resource.resource is missing")),
         _ => Ok(exempt(request, &Exemption::Resource)),
     }
@@ -137,7 +145,9 @@ fn pod(
         match update_of(request, text, object, &parsed)? {
             Update::Relevant => {}
             Update::Irrelevant => return Ok(exempt(request, &Exemption::MetadataOnly)),
-            Update::RequiredChanged => return Ok(refuse(request, Refusal::RequiredChanged.to_string(), None)),
+            Update::RequiredChanged => {
+                return Ok(refuse(request, Refusal::RequiredChanged.to_string(), None));
+            }
         }
     }
     Ok(match prepared {
@@ -219,10 +229,15 @@ impl Admission<'_> {
     }
 }
 
-fn refuse(request: &AdmissionRequest<'_>, message: String, passed: Option<&PassedOver<'_>>) -> AdmissionResponse {
+fn refuse(
+    request: &AdmissionRequest<'_>,
+    message: String,
+    passed: Option<&PassedOver<'_>>,
+) -> AdmissionResponse {
     let mut annotations = Annotations::new();
     passed.iter().for_each(|passed| passed.annotate(&mut annotations));
-    annotations.insert("reason".to_owned(), message.clone());
+    let reason = passed.map_or_else(|| message.clone(), PassedOver::reason);
+    annotations.insert("reason".to_owned(), reason);
     AdmissionResponse {
         uid: request.uid.to_string(),
         status: Some(Status::forbidden(message)),

@@ -36,9 +36,7 @@ fn same(a: &Value, b: &Value) -> bool {
             };
             covers(a, b) && b.iter().all(|(key, value)| a.contains_key(key) || is_unset(key, value))
         }
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
-        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Value::Null, Value::Array(list)) | (Value::Array(list), Value::Null) => list.is_empty(),
         (a, b) => a == b,
     }

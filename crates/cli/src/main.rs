@@ -1,1 +1,38 @@
-fn main() {}
+//! The `palisade` command.
+
+mod admit;
+mod args;
+mod exit;
+mod files;
+mod manual;
+mod paint;
+mod policy;
+mod review;
+mod scc;
+
+use args::{Command, SccCommand};
+use clap::Parser;
+use exit::Exit;
+
+fn main() -> std::process::ExitCode {
+    let args = args::Args::parse();
+    let result = match args.command {
+        Command::Admit(args) => admit::run(&args),
+        Command::Review(args) => review::run(&args),
+        Command::Scc { command } => match command {
+            SccCommand::Lint(args) => scc::lint::run(&args),
+            SccCommand::Order(args) => scc::order::run(&args),
+            SccCommand::Diff(args) => scc::diff::run(&args),
+            SccCommand::Impact(args) => scc::impact::run(&args),
+        },
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::man(&folder),
+    };
+    result.unwrap_or_else(|error| exit::report(&*error)).into()
+}
+
+/// What went wrong before a command could answer.
+type Failure = Box<dyn std::error::Error>;
+
+/// What a command comes back with.
+type Outcome = Result<Exit, Failure>;

@@ -18,10 +18,7 @@ impl<'a> Annotations<'a> {
     /// The value of `key`, if it is there.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(name, _)| **name == *key)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(name, _)| **name == *key).map(|(_, value)| value.as_str())
     }
 
     /// All pairs, in the order in which they were written.
@@ -100,7 +97,12 @@ mod tests {
     fn reads_values_and_refuses_repeats_and_bulk() {
         let read = |json: &str| serde_json::from_str::<Annotations<'_>>(json).map(|a| a.iter().count());
         assert_eq!(read(r#"{"a": "1", "b": null}"#).unwrap(), 2);
-        assert!(read(r#"{"a": "1", "b": "2", "a": "3"}"#).unwrap_err().to_string().contains("\"a\" is there twice"));
+        assert!(
+            read(r#"{"a": "1", "b": "2", "a": "3"}"#)
+                .unwrap_err()
+                .to_string()
+                .contains("\"a\" is there twice")
+        );
         let bulk = format!(r#"{{"a": "{}"}}"#, "x".repeat(MAX_BYTES));
         assert!(read(&bulk).unwrap_err().to_string().contains("more than 262144 bytes"));
     }

@@ -150,22 +150,12 @@ impl FieldError {
 
     /// Something that may not be there.
     pub fn forbidden(path: FieldPath, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            kind: FieldErrorKind::Forbidden,
-            path,
-            value: serde_json::Value::Null,
-            detail: detail.into(),
-        }
+        Self { kind: FieldErrorKind::Forbidden, path, value: serde_json::Value::Null, detail: detail.into() }
     }
 
     /// Something that must be there.
     pub fn required(path: FieldPath, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            kind: FieldErrorKind::Required,
-            path,
-            value: serde_json::Value::Null,
-            detail: detail.into(),
-        }
+        Self { kind: FieldErrorKind::Required, path, value: serde_json::Value::Null, detail: detail.into() }
     }
 
     /// A value that is none of `supported`.
@@ -182,21 +172,27 @@ impl FieldError {
     /// The error without its path: what a status cause carries as `message`.
     #[must_use]
     pub fn message(&self) -> String {
-        let words = self.kind.words();
-        match (self.kind, self.detail.is_empty()) {
-            (FieldErrorKind::Forbidden | FieldErrorKind::Required, true) => words.to_owned(),
-            (FieldErrorKind::Forbidden | FieldErrorKind::Required, false) => {
-                format!("{words}: {}", self.detail)
-            }
-            (_, true) => format!("{words}: {}", self.value),
-            (_, false) => format!("{words}: {}: {}", self.value, self.detail),
+        Message(self).to_string()
+    }
+}
+
+/// An error without its path.
+struct Message<'e>(&'e FieldError);
+
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(FieldError { kind, value, detail, .. }) = self;
+        f.write_str(kind.words())?;
+        if !matches!(kind, FieldErrorKind::Forbidden | FieldErrorKind::Required) {
+            write!(f, ": {value}")?;
         }
+        if detail.is_empty() { Ok(()) } else { write!(f, ": {detail}") }
     }
 }
 
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message())
+        write!(f, "{}: {}", self.path, Message(self))
     }
 }
 

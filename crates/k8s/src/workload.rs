@@ -27,7 +27,13 @@ const JOB: &str = "system:serviceaccount:kube-system:job-controller";
 /// Every kind whose pods are reviewed.
 pub const KINDS: &[WorkloadKind] = &[
     WorkloadKind { group: "", kind: "Pod", short: "pod", template: "", controller: "" },
-    WorkloadKind { group: "", kind: "PodTemplate", short: "podtemplate", template: "template", controller: "" },
+    WorkloadKind {
+        group: "",
+        kind: "PodTemplate",
+        short: "podtemplate",
+        template: "template",
+        controller: "",
+    },
     WorkloadKind {
         group: "",
         kind: "ReplicationController",

@@ -321,7 +321,8 @@ fn collect<'r>(
     while let Some(name) = waiting.pop() {
         let Some(role) = roles.get(name).filter(|_| seen.insert(name)) else { continue };
         match &role.aggregation_rule {
-            None => rules.extend(role.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>()),
+            None => rules
+                .extend(role.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>()),
             Some(aggregation) => waiting.extend(roles.iter().rev().filter_map(|(other, candidate)| {
                 let labels = &candidate.metadata.labels;
                 let selected =

@@ -13,9 +13,9 @@ use crate::changes::{Changes, ContainerChanges, SeccompField};
 use crate::findings::Findings;
 use crate::namespace::NamespaceRanges;
 use crate::plan::{Plan, Resolved, Unusable};
+use crate::rule::group;
 use crate::rule::seccomp::{annotation_of, field_of};
 use crate::rule::sysctl::KernelVersion;
-use crate::rule::group;
 
 /// What an attempt depends on beside the SCC and the pod.
 #[derive(Clone, Copy, Debug)]
@@ -156,9 +156,7 @@ fn check_pod(
 
 fn pod_seccomp_path(pod: &Pod<'_>) -> FieldPath {
     match pod.metadata.annotation(SECCOMP_POD) {
-        Some(annotation) if !annotation.is_empty() => {
-            FieldPath::of("metadata.annotations").key(SECCOMP_POD)
-        }
+        Some(annotation) if !annotation.is_empty() => FieldPath::of("metadata.annotations").key(SECCOMP_POD),
         _ => FieldPath::of("spec.securityContext.seccompProfile"),
     }
 }
@@ -188,7 +186,8 @@ impl<'x> ContainerAttempt<'_, 'x, '_> {
                 None => self.rules.user == crate::rule::user::UserRule::NonRoot,
             };
         }
-        if plan.read_only_root && security.is_none_or(|security| security.read_only_root_filesystem.is_none()) {
+        if plan.read_only_root && security.is_none_or(|security| security.read_only_root_filesystem.is_none())
+        {
             change.read_only_root = true;
         }
         change.capabilities = capabilities;

@@ -90,7 +90,8 @@ fn user(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
             }
             _ => ("unknown-strategy", "runAsUser", "use a strategy that exists"),
         };
-        let message = format!("{why}; it can admit no pod, and on OpenShift it stops every pod of the cluster");
+        let message =
+            format!("{why}; it can admit no pod, and on OpenShift it stops every pod of the cluster");
         findings.push(Finding::new(rule, Severity::Error, FieldPath::of(field), message, help));
     }
     let strategy = &scc.run_as_user;
@@ -143,11 +144,7 @@ fn misplaced(field: &str, name: &str) -> Option<&'static str> {
     }
 }
 
-fn volumes(
-    scc: &SecurityContextConstraints,
-    raw: Option<&Map<String, Value>>,
-    findings: &mut Vec<Finding>,
-) {
+fn volumes(scc: &SecurityContextConstraints, raw: Option<&Map<String, Value>>, findings: &mut Vec<Finding>) {
     let written = raw.and_then(|raw| raw.get("volumes")).and_then(Value::as_array);
     let written: Vec<&str> = match written {
         Some(list) => list.iter().filter_map(Value::as_str).collect(),
@@ -362,7 +359,10 @@ mod tests {
         };
         assert_eq!(rules(base.clone()), [""; 0]);
         assert_eq!(with("runAsUser", json!({"type": "MustRunAs"})), ["runAsUser must-run-as-without-uid"]);
-        assert_eq!(with("runAsUser", json!({"type": "MustRunAsRange", "uidRangeMin": 1})), ["runAsUser half-uid-range"]);
+        assert_eq!(
+            with("runAsUser", json!({"type": "MustRunAsRange", "uidRangeMin": 1})),
+            ["runAsUser half-uid-range"]
+        );
         assert_eq!(
             with("runAsUser", json!({"type": "MustRunAsRange", "uidRangeMin": 2, "uidRangeMax": 1})),
             ["runAsUser.uidRangeMin reversed-uid-range"]
@@ -377,17 +377,32 @@ mod tests {
         assert_eq!(with("groups", json!(["system:serviceaccount:a:b"])), ["groups[0] misplaced-name"]);
         assert_eq!(with("volumes", json!(["secret", "configmap"])), ["volumes[1] unknown-volume"]);
         assert_eq!(with("volumes", json!(["hostPath"])), ["volumes[0] host-path-without-flag"]);
-        assert_eq!(with("requiredDropCapabilities", json!(["KILL", "KILL"])), ["requiredDropCapabilities[1] repeated-capability"]);
-        assert_eq!(with("allowedCapabilities", json!(["net_raw"])), ["allowedCapabilities[0] unknown-capability"]);
-        assert_eq!(with("seccompProfiles", json!(["localhost/*"])), ["seccompProfiles[0] unknown-seccomp-profile"]);
-        assert_eq!(with("seccompProfiles", json!(["RuntimeDefault"])), ["seccompProfiles[0] unknown-seccomp-profile"]);
+        assert_eq!(
+            with("requiredDropCapabilities", json!(["KILL", "KILL"])),
+            ["requiredDropCapabilities[1] repeated-capability"]
+        );
+        assert_eq!(
+            with("allowedCapabilities", json!(["net_raw"])),
+            ["allowedCapabilities[0] unknown-capability"]
+        );
+        assert_eq!(
+            with("seccompProfiles", json!(["localhost/*"])),
+            ["seccompProfiles[0] unknown-seccomp-profile"]
+        );
+        assert_eq!(
+            with("seccompProfiles", json!(["RuntimeDefault"])),
+            ["seccompProfiles[0] unknown-seccomp-profile"]
+        );
         assert_eq!(with("priority", json!(1)), ["priority priority"]);
         assert_eq!(with("allowHostPid", json!(true)), ["allowHostPid unknown-field"]);
     }
 
     #[test]
     fn suggests_the_nearest_name() {
-        assert_eq!(suggestion("configmap", ["secret", "configMap"].into_iter(), "no"), "did you mean configMap?");
+        assert_eq!(
+            suggestion("configmap", ["secret", "configMap"].into_iter(), "no"),
+            "did you mean configMap?"
+        );
         assert_eq!(suggestion("bogus", ["secret", "configMap"].into_iter(), "no"), "no");
         assert_eq!(capability_help("CAP_NET_RAWW"), "did you mean NET_RAW?");
         assert_eq!(edit_distance("kitten", "sitting"), 3);

@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn priority_then_score_then_name() {
-        let mut ranks = [rank(0, 5, "b"), rank(0, 5, "a"), rank(0, 1, "z"), rank(-1, 0, "x"), rank(10, 9, "y")];
+        let mut ranks =
+            [rank(0, 5, "b"), rank(0, 5, "a"), rank(0, 1, "z"), rank(-1, 0, "x"), rank(10, 9, "y")];
         ranks.sort();
         assert_eq!(ranks.map(|rank| rank.name), ["y", "z", "a", "b", "x"]);
         assert_eq!(rank(0, 1, "a").preference(&rank(0, 1, "b")), Some(Preference::Name));

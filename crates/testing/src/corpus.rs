@@ -163,9 +163,14 @@ fn compare(case: &Case, answer: &Value) -> Vec<String> {
     }
     if let (Some(expected), true) = (&expect.pod, response["allowed"] == true) {
         let pod = patched(&case.review["request"]["object"], response);
-        let annotation = |key: &str| pod["metadata"]["annotations"][key].as_str().unwrap_or_default().to_owned();
+        let annotation =
+            |key: &str| pod["metadata"]["annotations"][key].as_str().unwrap_or_default().to_owned();
         check("scc", &annotation("openshift.io/scc"), &expect.scc);
-        check("subject", &annotation("security.openshift.io/validated-scc-subject-type"), &expect.subject_type);
+        check(
+            "subject",
+            &annotation("security.openshift.io/validated-scc-subject-type"),
+            &expect.subject_type,
+        );
         let annotations = |pod: &Value| trim(annotations_of(pod)).as_object().cloned().unwrap_or_default();
         check("annotations", &annotations(&pod), &annotations(expected));
         check("spec", &trim(&pod["spec"]), &trim(&expected["spec"]));

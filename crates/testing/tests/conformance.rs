@@ -50,10 +50,13 @@ fn every_scc_is_defaulted_and_validated_as_the_reference_does() {
             .as_array()
             .into_iter()
             .flatten()
-            .map(|cause| format!("{} {}", cause["reason"].as_str().unwrap(), cause["field"].as_str().unwrap()))
+            .map(|cause| {
+                format!("{} {}", cause["reason"].as_str().unwrap(), cause["field"].as_str().unwrap())
+            })
             .collect();
         let errors = case.errors.iter().flatten();
-        let mut theirs: Vec<String> = errors.map(|error| format!("{} {}", error.type_, error.field)).collect();
+        let mut theirs: Vec<String> =
+            errors.map(|error| format!("{} {}", error.type_, error.field)).collect();
         ours.sort();
         ours.dedup();
         theirs.sort();
@@ -83,7 +86,8 @@ fn every_pod_has_the_level_that_kubernetes_gives_it() {
         our_reasons.sort();
         if ours.level.as_str() != case.level || our_reasons != reasons {
             let (file, level) = (&case.file, &case.level);
-            differences.push(format!("{file}: {} {our_reasons:?}, Kubernetes says {level} {reasons:?}", ours.level));
+            differences
+                .push(format!("{file}: {} {our_reasons:?}, Kubernetes says {level} {reasons:?}", ours.level));
         }
     }
     assert_none(&differences, cases.len());

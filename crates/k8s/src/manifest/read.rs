@@ -48,7 +48,12 @@ struct Open {
 
 enum OpenKind {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, seen: HashSet<String>, merges: Vec<Node>, key: Option<(String, Position, bool)> },
+    Map {
+        entries: Vec<Entry>,
+        seen: HashSet<String>,
+        merges: Vec<Node>,
+        key: Option<(String, Position, bool)>,
+    },
 }
 
 #[derive(Default)]
@@ -174,19 +179,13 @@ fn close(open: Open) -> Result<(Node, usize), ReadError> {
 }
 
 /// `<<: *base`: what the map does not say itself.
-fn merge_into(
-    entries: &mut Vec<Entry>,
-    seen: &mut HashSet<String>,
-    merge: Node,
-) -> Result<(), ReadError> {
+fn merge_into(entries: &mut Vec<Entry>, seen: &mut HashSet<String>, merge: Node) -> Result<(), ReadError> {
     match merge.value {
         NodeValue::Map(base) => {
             entries.extend(base.into_iter().filter(|entry| seen.insert(entry.key.clone())));
             Ok(())
         }
-        NodeValue::List(bases) => {
-            bases.into_iter().try_for_each(|base| merge_into(entries, seen, base))
-        }
+        NodeValue::List(bases) => bases.into_iter().try_for_each(|base| merge_into(entries, seen, base)),
         _ => Err(error_at(merge.at, "`<<` merges a map or a list of maps")),
     }
 }
@@ -245,7 +244,10 @@ mod tests {
 
     #[test]
     fn reads_json_with_tabs_and_escapes() {
-        assert_eq!(values("{\n\t\"a\": [\"\\u0041\\n\", 1e2, null, true]\n}\n"), [json!({"a": ["A\n", 100.0, null, true]})]);
+        assert_eq!(
+            values("{\n\t\"a\": [\"\\u0041\\n\", 1e2, null, true]\n}\n"),
+            [json!({"a": ["A\n", 100.0, null, true]})]
+        );
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use palisade_k8s::Pod;
 use palisade_k8s::pod::{
-    AppArmorProfile, ContainerSecurityContext, PodSecurityContext, SeLinuxOptions, SeccompProfile, SeccompType,
-    VolumeKind, WindowsOptions,
+    AppArmorProfile, ContainerSecurityContext, PodSecurityContext, SeLinuxOptions, SeccompProfile,
+    SeccompType, VolumeKind, WindowsOptions,
 };
 
 use super::Check;

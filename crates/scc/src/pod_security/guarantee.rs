@@ -49,7 +49,11 @@ fn is_baseline(scc: &SecurityContextConstraints) -> bool {
             SELINUX_TYPES.contains(&labels.type_.as_str()) && labels.user.is_empty() && labels.role.is_empty()
         });
     let seccomp = SecurityContextConstraints::list(scc.seccomp_profiles.as_ref());
-    !host && !unsafe_sysctls && confined && seccomp.iter().all(|profile| confines(profile)) && !may_add(scc, &DEFAULT_CAPABILITIES)
+    !host
+        && !unsafe_sysctls
+        && confined
+        && seccomp.iter().all(|profile| confines(profile))
+        && !may_add(scc, &DEFAULT_CAPABILITIES)
 }
 
 fn confines(profile: &str) -> bool {

@@ -36,7 +36,10 @@ impl CapabilityRule {
     }
 
     /// What the container's lists become; `None` if they stay as they are (reference/scc.md 2.13).
-    pub(crate) fn generate<'x>(&'x self, asked: Option<&'x Capabilities<'_>>) -> Option<CapabilityChange<'x>> {
+    pub(crate) fn generate<'x>(
+        &'x self,
+        asked: Option<&'x Capabilities<'_>>,
+    ) -> Option<CapabilityChange<'x>> {
         let asked_add = asked.map_or(&[][..], |asked| &asked.add);
         let asked_drop = asked.map_or(&[][..], |asked| &asked.drop);
         let added = |name: &&String| !has(asked_drop, name) && !has(asked_add, name);

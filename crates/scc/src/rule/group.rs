@@ -53,7 +53,6 @@ pub(crate) fn check(
 }
 
 fn show(ranges: &[IdRange]) -> String {
-    let ranges: Vec<String> =
-        ranges.iter().map(|range| format!("[{}, {}]", range.min, range.max)).collect();
+    let ranges: Vec<String> = ranges.iter().map(|range| format!("[{}, {}]", range.min, range.max)).collect();
     ranges.join(", ")
 }

@@ -30,7 +30,12 @@ impl SeccompRule {
     }
 
     /// Reports `profile`, in the form of annotations, if it is not allowed; empty is none at all.
-    pub(crate) fn check(&self, profile: &str, path: impl FnOnce() -> FieldPath, findings: &mut impl Findings) {
+    pub(crate) fn check(
+        &self,
+        profile: &str,
+        path: impl FnOnce() -> FieldPath,
+        findings: &mut impl Findings,
+    ) {
         if self.allow_any || (self.allowed.is_empty() && profile.is_empty()) {
             return;
         }

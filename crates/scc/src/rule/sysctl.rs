@@ -67,8 +67,11 @@ impl SysctlRule {
             let path = || FieldPath::of("spec.securityContext.sysctls").index(index).field("name");
             if self.forbidden.iter().any(|pattern| matches(pattern, name)) {
                 findings.add(|| FieldError::forbidden(path(), format!("sysctl {name:?} is not allowed")));
-            } else if !is_safe(name, kernel) && !self.allowed_unsafe.iter().any(|pattern| matches(pattern, name)) {
-                findings.add(|| FieldError::forbidden(path(), format!("unsafe sysctl {name:?} is not allowed")));
+            } else if !is_safe(name, kernel)
+                && !self.allowed_unsafe.iter().any(|pattern| matches(pattern, name))
+            {
+                findings
+                    .add(|| FieldError::forbidden(path(), format!("unsafe sysctl {name:?} is not allowed")));
             }
         }
     }

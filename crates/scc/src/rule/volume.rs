@@ -68,7 +68,10 @@ impl VolumeRule {
     fn check_driver(&self, index: usize, volume: &Volume<'_>, findings: &mut impl Findings) {
         let Some(driver) = &volume.flex_driver else { return };
         let applies = self.allow_all || self.kinds.contains(VolumeKind::FlexVolume);
-        if !applies || self.flex_drivers.is_empty() || self.flex_drivers.iter().any(|known| **driver == **known) {
+        if !applies
+            || self.flex_drivers.is_empty()
+            || self.flex_drivers.iter().any(|known| **driver == **known)
+        {
             return;
         }
         findings.add(|| {

@@ -1,0 +1,206 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use palisade_scc::{BuiltinSet, KernelVersion};
+
+const EXAMPLES: &str = "\
+Examples:
+  helm template ./chart | palisade review -f -       which SCC admits each workload, and why not
+  palisade review -f deploy/ -n shop -o wide         the same, with every SCC's answer
+  palisade scc lint scc.yaml                         what the API server accepts and you then suffer from
+  palisade admit --policy policy/ < reviews.ndjson   answer AdmissionReviews, one line each
+
+Exit codes: 0 fine, 1 the answer is no or there are findings, 2 the command or its input is wrong.";
+
+/// Security Context Constraints for any Kubernetes.
+///
+/// An SCC says what a pod may do and fills in what the pod leaves open. A pod is admitted by the
+/// first SCC, by priority, then restrictiveness, then name, that its user or its service account
+/// may use and that it fits.
+#[derive(Debug, Parser)]
+#[command(name = "palisade", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Review(ReviewArgs),
+    Admit(AdmitArgs),
+    /// Work on SCC objects themselves
+    Scc {
+        #[command(subcommand)]
+        command: SccCommand,
+    },
+    /// Print a shell's completion script
+    #[command(after_help = "Example: palisade completions bash > /etc/bash_completion.d/palisade")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    Man {
+        /// Which folder; it is made if it is missing
+        folder: PathBuf,
+    },
+}
+
+/// Where policy comes from.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct PolicyArgs {
+    /// File or folder of YAML or JSON with SCCs, namespaces, roles and bindings; may be repeated
+    #[arg(long = "policy", value_name = "PATH")]
+    pub(crate) policy: Vec<PathBuf>,
+    /// Built-in SCCs and their grants: 4 (thirteen) or 3 (seven). Default: 4, but none with --policy
+    #[arg(long, value_name = "3|4")]
+    pub(crate) scc_set: Option<BuiltinSet>,
+    /// Kernel of the nodes, which decides what sysctls are safe. Default: a current one
+    #[arg(long, value_name = "MAJOR.MINOR", value_parser = kernel_version)]
+    pub(crate) kernel: Option<KernelVersion>,
+}
+
+fn kernel_version(text: &str) -> Result<KernelVersion, String> {
+    let numbers = text.split_once('.').map(|(major, minor)| (major.parse(), minor.parse()));
+    match numbers {
+        Some((Ok(major), Ok(minor))) => Ok(KernelVersion { major, minor }),
+        _ => Err("a kernel version is two numbers, as 5.14".to_owned()),
+    }
+}
+
+/// Answer AdmissionReviews: NDJSON or concatenated JSON on stdin, one response a line on stdout
+///
+/// Every input gets exactly one output line, in order. One that cannot be read gets a refusal that
+/// names its line and byte, and the exit code is then 2.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Pods are admitted, changed by a JSON Patch, or refused with the reason. `exec` and `attach` are decided
+where the policy holds the pod. SCC objects are defaulted and validated. All else is allowed.
+
+Without --policy the built-in set 4 counts; a namespace that the policy lacks is a refusal.
+
+Example: palisade admit --policy policy/ < reviews.ndjson")]
+pub(crate) struct AdmitArgs {
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+}
+
+/// Tell which SCC would admit these workloads, and why the others would not
+///
+/// Reads manifests and the output of `helm template`: pods, templates and every kind of workload.
+/// SCCs, service accounts, roles, bindings and namespaces among them count as policy. No cluster is
+/// asked.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+A workload's pods are asked for by its controller, not by you: that is why a pod that works by hand can be
+missing behind a Deployment. Both verdicts are shown, by user and by service account.
+
+Examples:
+  palisade review -f deployment.yaml
+  helm template ./chart | palisade review -f - -n shop -z builder
+  palisade review -f pod.yaml --as alice --as-group team-a --policy cluster/
+  palisade review -f . -o sarif > palisade.sarif")]
+pub(crate) struct ReviewArgs {
+    /// File or folder of manifests, or - for stdin; may be repeated
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+    /// Namespace of objects that name none
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+    /// Service account of the pods, whatever they say themselves
+    #[arg(short = 'z', long, value_name = "NAME")]
+    pub(crate) serviceaccount: Option<String>,
+    /// Who asks for the pods. Default: a workload's controller; some user for a bare pod
+    #[arg(long = "as", value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// A group of --as; may be repeated. system:authenticated is always among them
+    #[arg(long = "as-group", value_name = "GROUP", requires = "user")]
+    pub(crate) groups: Vec<String>,
+    /// What to print
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// Also print each pod as it would run
+    #[arg(long)]
+    pub(crate) show_pod: bool,
+}
+
+/// A form of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people: verdicts, and how to get from a refusal to a yes
+    Text,
+    /// For people: also what every SCC says, in order
+    Wide,
+    /// For programs: see docs/review-json.md
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// For code scanners
+    Sarif,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SccCommand {
+    Lint(LintArgs),
+    Order(OrderArgs),
+    Diff(DiffArgs),
+    Impact(ImpactArgs),
+}
+
+/// Find what the API server accepts and its author then suffers from
+///
+/// Looks at SCCs, and at roles, namespaces and workloads that stand beside them.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LintArgs {
+    /// Files or folders of YAML or JSON, or - for stdin
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Print the order in which SCCs are tried, and what puts each before the next
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OrderArgs {
+    /// More SCCs: files or folders, or - for stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+}
+
+/// Compare two SCCs field by field: what B permits that A does not, and back
+///
+/// Exits with 0 only if neither permits anything that the other does not.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DiffArgs {
+    /// A file with one SCC, or the name of a built-in one
+    pub(crate) a: String,
+    /// A file with one SCC, or the name of a built-in one
+    pub(crate) b: String,
+    /// The set that built-in names are looked up in
+    #[arg(long, value_name = "3|4", default_value = "4")]
+    pub(crate) scc_set: BuiltinSet,
+}
+
+/// Tell which workloads would move to another SCC, or be refused, if SCCs changed
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example: palisade scc impact --policy cluster/ --with new-scc.yaml -f workloads/
+
+Exits with 1 if anything moves.")]
+pub(crate) struct ImpactArgs {
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+    /// SCCs, roles or bindings to be added, or to replace those of the same name
+    #[arg(long = "with", value_name = "PATH", required = true)]
+    pub(crate) with: Vec<PathBuf>,
+    /// The workloads: files or folders, or - for stdin
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Namespace of objects that name none
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+}

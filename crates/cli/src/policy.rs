@@ -1,0 +1,56 @@
+//! Policy from the command line: built-in sets and files.
+
+use palisade_admission::{PolicyBuilder, PolicyError};
+use palisade_k8s::FieldPath;
+use palisade_scc::BuiltinSet;
+
+use crate::args::PolicyArgs;
+use crate::files::{self, Document, FileError, Place};
+
+/// Why a policy cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Set(PolicyError),
+    #[error("{0}: {1}")]
+    Object(Place, PolicyError),
+}
+
+/// The policy of `--policy` and `--scc-set`: set 4 if neither is given.
+pub(crate) fn load(args: &PolicyArgs) -> Result<PolicyBuilder, LoadError> {
+    let mut builder = PolicyBuilder::default();
+    let default = args.policy.is_empty().then(BuiltinSet::default);
+    if let Some(set) = args.scc_set.or(default) {
+        builder.add_set(set).map_err(LoadError::Set)?;
+    }
+    if let Some(kernel) = args.kernel {
+        builder.set_kernel(kernel);
+    }
+    let documents = files::read(&args.policy)?;
+    add_layer(&mut builder, &documents)?;
+    Ok(builder)
+}
+
+/// Adds what of these objects is policy, as a layer over what there is.
+pub(crate) fn add_layer(builder: &mut PolicyBuilder, documents: &[Document]) -> Result<(), LoadError> {
+    builder.next_layer();
+    for document in documents {
+        builder
+            .add(&document.node.to_json())
+            .map_err(|error| LoadError::Object(place_of(document, &error), error))?;
+    }
+    Ok(())
+}
+
+/// Where the error is: the field that is wrong, or the object.
+fn place_of(document: &Document, error: &PolicyError) -> Place {
+    match error {
+        PolicyError::Invalid { errors, .. } => {
+            document.place(&errors.first().map(|error| error.path.clone()).unwrap_or_default())
+        }
+        PolicyError::Repeated { .. } => document.place(&FieldPath::of("metadata.name")),
+        PolicyError::Malformed { .. } | PolicyError::Nameless(_) => document.place(&FieldPath::root()),
+    }
+}

@@ -1,0 +1,3 @@
+pub(crate) fn run(_: &crate::args::ImpactArgs) -> crate::Outcome {
+    Ok(crate::exit::Exit::Fine)
+}
