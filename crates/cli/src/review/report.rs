@@ -1,0 +1,264 @@
+//! What a review found, ready to be printed: the schema of docs/review-json.md.
+
+use palisade_admission::{Decision, PodRequest, Policy, Refusal, Step, Trace, explain};
+use palisade_k8s::{FieldError, Pod};
+use palisade_scc::pod_security::{assess, guaranteed_level};
+use palisade_scc::{Mutation, Outcome};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::advice::{self, Advice};
+use super::subject::Subject;
+
+/// The answer for one workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Verdict {
+    Admitted,
+    Refused,
+    Exempt,
+}
+
+/// One workload's review.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) user: String,
+    pub(crate) service_account: String,
+    pub(crate) verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scc: Option<String>,
+    /// `user` or `serviceaccount`: whose right admitted the pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) granted_to: Option<&'static str>,
+    /// The SCC that would admit the pod by each one's right alone.
+    pub(crate) by_user: Option<String>,
+    pub(crate) by_service_account: Option<String>,
+    /// The Pod Security level of the pod as it would run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pod_security: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) refusal: Option<RefusalReport>,
+    /// Every SCC in the order in which they are tried.
+    pub(crate) trace: Vec<StepReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pod: Option<Value>,
+}
+
+/// Why a workload is refused, and what would help.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RefusalReport {
+    pub(crate) message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) nearest: Option<String>,
+    pub(crate) errors: Vec<ErrorReport>,
+    #[serde(flatten)]
+    pub(crate) advice: Advice,
+}
+
+/// A field in the way.
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorReport {
+    pub(crate) field: String,
+    pub(crate) message: String,
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+/// What one SCC says.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StepReport {
+    pub(crate) scc: String,
+    pub(crate) priority: i32,
+    pub(crate) score: u32,
+    pub(crate) pod_security: &'static str,
+    /// How the user, and the service account, may use it.
+    pub(crate) user: Option<String>,
+    pub(crate) service_account: Option<String>,
+    /// `admits`, `refuses` or `unusable`.
+    pub(crate) outcome: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) errors: Vec<ErrorReport>,
+    /// The fields that it would set.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) changes: Vec<String>,
+}
+
+/// All reports as one object.
+pub(crate) fn list(reports: &[Report], show_pod: bool) -> Value {
+    let mut items = json!(reports);
+    if !show_pod {
+        for item in items.as_array_mut().into_iter().flatten() {
+            item.as_object_mut().and_then(|item| item.shift_remove("pod"));
+        }
+    }
+    json!({"apiVersion": "palisade.dev/v1", "kind": "ReviewList", "items": items})
+}
+
+impl Report {
+    /// Reviews one workload.
+    pub(crate) fn new(policy: &Policy, subject: &Subject) -> Self {
+        let pod = subject.pod();
+        let groups: Vec<&str> = subject.groups.iter().map(String::as_str).collect();
+        let request = PodRequest {
+            namespace: &subject.namespace,
+            user: &subject.user,
+            groups: &groups,
+            pod: &pod,
+            mutation: Mutation::Allowed,
+        };
+        let trace = explain(policy, &request);
+        let place = subject.place(&palisade_k8s::FieldPath::root());
+        let mut report = Self {
+            kind: subject.kind.kind,
+            name: subject.document.metadata("name").to_owned(),
+            namespace: subject.namespace.clone(),
+            file: place.source.name.clone(),
+            line: place.position.line,
+            column: place.position.column,
+            user: subject.user.clone(),
+            service_account: subject.service_account.clone(),
+            verdict: Verdict::Exempt,
+            scc: None,
+            granted_to: None,
+            by_user: alone(&trace, |step| step.user.is_some()),
+            by_service_account: alone(&trace, |step| step.service_account.is_some()),
+            pod_security: None,
+            notes: notes(policy, subject),
+            refusal: None,
+            trace: trace.steps.iter().map(|step| step_report(step, subject)).collect(),
+            pod: None,
+        };
+        report.decide(&trace, subject, &pod);
+        report
+    }
+
+    fn decide(&mut self, trace: &Trace<'_>, subject: &Subject, pod: &Pod<'_>) {
+        let mut result = subject.template.clone();
+        match &trace.decision {
+            Decision::Exempt(why) => self.notes.push(format!("not subject to SCC: {why}")),
+            Decision::Admitted(admission) => {
+                self.verdict = Verdict::Admitted;
+                self.scc = Some(admission.scc.to_owned());
+                self.granted_to = Some(admission.subject.as_str());
+                apply(admission.patch(pod).finish(), &mut result);
+            }
+            Decision::Refused(refusal) => {
+                self.verdict = Verdict::Refused;
+                self.refusal = Some(refusal_report(trace, refusal, subject));
+            }
+        }
+        if self.verdict != Verdict::Refused {
+            self.pod_security = Pod::deserialize(&result).ok().map(|pod| assess(&pod).level.as_str());
+            self.pod = Some(result);
+        }
+    }
+}
+
+fn apply(patch: Option<String>, object: &mut Value) {
+    let patch = patch.and_then(|text| serde_json::from_str::<json_patch::Patch>(&text).ok());
+    if let Some(patch) = patch {
+        // Every operation is made for this very object; one that fails leaves it as it was.
+        let _unchanged = json_patch::patch(object, &patch);
+    }
+}
+
+fn alone(trace: &Trace<'_>, may_use: impl Fn(&Step<'_>) -> bool) -> Option<String> {
+    let admits = |step: &&Step<'_>| may_use(step) && matches!(step.outcome, Outcome::Admits(_));
+    trace.steps.iter().find(admits).map(|step| step.entry.name().to_owned())
+}
+
+fn notes(policy: &Policy, subject: &Subject) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !subject.namespace_is_given {
+        notes.push("no namespace is given (-n); reviewed as in a project of its own".to_owned());
+    }
+    if policy.namespace(&subject.namespace).is_some_and(palisade_admission::Namespace::is_assumed) {
+        notes.push(format!(
+            "namespace {} has no ranges in the policy; assumed are user IDs 1000000000/10000, level s0:c1,c0",
+            subject.namespace
+        ));
+    }
+    if !subject.kind.template.is_empty()
+        && subject.document.node.at_path(&required_scc_path()).is_some()
+    {
+        notes.push("openshift.io/required-scc does nothing here; it belongs on the pod template".to_owned());
+    }
+    notes
+}
+
+fn required_scc_path() -> palisade_k8s::FieldPath {
+    palisade_k8s::FieldPath::of("metadata.annotations").key(palisade_k8s::scc::annotation::REQUIRED_SCC)
+}
+
+fn refusal_report(trace: &Trace<'_>, refusal: &Refusal, subject: &Subject) -> RefusalReport {
+    let nearest = advice::nearest(trace);
+    let errors = match nearest.map(|step| &step.outcome) {
+        Some(Outcome::Refuses(errors)) => errors.as_slice(),
+        _ => &[],
+    };
+    RefusalReport {
+        message: match refusal {
+            Refusal::NoneFits if nearest.is_none() => {
+                "neither the user nor the service account may use an SCC that can admit a pod here".to_owned()
+            }
+            other => other.to_string(),
+        },
+        nearest: nearest.map(|step| step.entry.name().to_owned()),
+        errors: errors.iter().map(|error| error_report(error, subject)).collect(),
+        advice: advice::advice(trace, subject, errors),
+    }
+}
+
+fn error_report(error: &FieldError, subject: &Subject) -> ErrorReport {
+    let place = subject.place(&error.path);
+    ErrorReport {
+        field: subject.path(&error.path).to_string(),
+        message: error.message(),
+        file: place.source.name.clone(),
+        line: place.position.line,
+        column: place.position.column,
+    }
+}
+
+fn step_report(step: &Step<'_>, subject: &Subject) -> StepReport {
+    let rank = step.entry.rank();
+    let (outcome, errors, changes) = match &step.outcome {
+        Outcome::Admits(changes) | Outcome::Changes(changes) => ("admits", Vec::new(), changes.fields()),
+        Outcome::Refuses(errors) => {
+            ("refuses", errors.iter().map(|error| error_report(error, subject)).collect(), Vec::new())
+        }
+        Outcome::Unusable(why) => {
+            let error = ErrorReport {
+                field: String::new(),
+                message: why.to_string(),
+                file: String::new(),
+                line: 0,
+                column: 0,
+            };
+            ("unusable", vec![error], Vec::new())
+        }
+    };
+    StepReport {
+        scc: rank.name.to_owned(),
+        priority: rank.priority,
+        score: rank.score,
+        pod_security: guaranteed_level(step.entry.scc()).as_str(),
+        user: step.user.as_ref().map(ToString::to_string),
+        service_account: step.service_account.as_ref().map(ToString::to_string),
+        outcome,
+        errors,
+        changes: changes.iter().map(|path| subject.path(path).to_string()).collect(),
+    }
+}

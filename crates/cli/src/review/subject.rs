@@ -1,0 +1,157 @@
+//! A workload under review: its pod, and in whose name it is asked for.
+
+use palisade_k8s::manifest::Node;
+use palisade_k8s::pod::{Projection, ProjectionKind, Volume, VolumeKind};
+use palisade_k8s::workload::WorkloadKind;
+use palisade_k8s::{FieldPath, Pod, Text};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::files::{Document, Place};
+
+/// The namespace of objects that name none. It is none that SCC leaves alone, as `default` would be.
+const ASSUMED_NAMESPACE: &str = "assumed";
+
+/// What the command line says of all workloads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options<'a> {
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) service_account: Option<&'a str>,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) groups: &'a [String],
+}
+
+/// A workload under review.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    pub(crate) document: Document,
+    pub(crate) kind: &'static WorkloadKind,
+    pub(crate) namespace: String,
+    pub(crate) namespace_is_given: bool,
+    pub(crate) service_account: String,
+    pub(crate) user: String,
+    pub(crate) groups: Vec<String>,
+    /// The pod's metadata and spec.
+    pub(crate) template: Value,
+    /// Whether the service account's token is mounted, as a volume of its own.
+    mounts_token: bool,
+}
+
+impl Subject {
+    /// The workload in `document`, if it is one.
+    pub(crate) fn new(
+        document: &Document,
+        all: &[Document],
+        options: &Options<'_>,
+    ) -> Result<Option<Self>, crate::Failure> {
+        let Some(kind) = WorkloadKind::of(document.text("apiVersion"), document.text("kind")) else {
+            return Ok(None);
+        };
+        let Some(node) = document.node.at_path(&kind.template_path()) else {
+            let place = document.place(&FieldPath::root());
+            return Err(format!("{place}: {} has no {}", kind.kind, kind.template).into());
+        };
+        let template = template(node);
+        let own_namespace = Some(document.metadata("namespace")).filter(|name| !name.is_empty());
+        let namespace = own_namespace.or(options.namespace);
+        let mut subject = Self {
+            document: document.clone(),
+            kind,
+            namespace: namespace.unwrap_or(ASSUMED_NAMESPACE).to_owned(),
+            namespace_is_given: namespace.is_some(),
+            service_account: String::new(),
+            user: options.user.unwrap_or(if kind.controller.is_empty() { "user" } else { kind.controller }).to_owned(),
+            groups: Vec::new(),
+            template,
+            mounts_token: true,
+        };
+        subject.groups = groups(&subject.user, options.groups);
+        let asked = subject.parse()?.spec.service_account_name.to_string();
+        let account = options.service_account.map(str::to_owned).or(Some(asked).filter(|name| !name.is_empty()));
+        subject.service_account = account.unwrap_or_else(|| "default".to_owned());
+        subject.mounts_token = subject.token_is_mounted(all);
+        Ok(Some(subject))
+    }
+
+    fn parse(&self) -> Result<Pod<'_>, crate::Failure> {
+        Pod::deserialize(&self.template).map_err(|error| {
+            let place = self.document.place(&self.kind.template_path());
+            format!("{place}: the pod does not fit its type: {error}").into()
+        })
+    }
+
+    /// The pod as the API server has it before SCCs are asked.
+    pub(crate) fn pod(&self) -> Pod<'_> {
+        // It was parsed once already, when the subject was made.
+        let mut pod = self.parse().unwrap_or_default();
+        pod.spec.service_account_name = Text::from(self.service_account.as_str());
+        if self.mounts_token {
+            pod.spec.volumes.push(token_volume());
+        }
+        pod
+    }
+
+    /// `kind/name`, as kubectl prints it.
+    pub(crate) fn title(&self) -> String {
+        let name = self.document.metadata("name");
+        let name = if name.is_empty() { self.document.metadata("generateName") } else { name };
+        format!("{}/{name}", self.kind.short)
+    }
+
+    /// Where a field of the pod is, in the file.
+    pub(crate) fn place(&self, pod_path: &FieldPath) -> Place {
+        self.document.place(&self.path(pod_path))
+    }
+
+    /// A field of the pod as a path of the workload.
+    pub(crate) fn path(&self, pod_path: &FieldPath) -> FieldPath {
+        self.kind.template_path().join(pod_path)
+    }
+
+    fn token_is_mounted(&self, all: &[Document]) -> bool {
+        let pod = self.template.get("spec").and_then(|spec| spec.get("automountServiceAccountToken"));
+        let account = all.iter().find(|document| {
+            document.text("kind") == "ServiceAccount"
+                && document.metadata("name") == self.service_account
+                && matches!(document.metadata("namespace"), namespace if namespace.is_empty() || namespace == self.namespace)
+        });
+        let account = account.and_then(|account| account.node.get("automountServiceAccountToken")).map(Node::to_json);
+        pod.or(account.as_ref()).and_then(Value::as_bool).unwrap_or(true)
+    }
+}
+
+/// Every authenticated user's group, a service account's own, and those that were given.
+fn groups(user: &str, given: &[String]) -> Vec<String> {
+    let mut groups = given.to_vec();
+    if let Some(account) = user.strip_prefix("system:serviceaccount:") {
+        let namespace = account.split(':').next().unwrap_or_default();
+        groups.extend(["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]);
+    }
+    groups.push("system:authenticated".to_owned());
+    groups
+}
+
+fn template(node: &Node) -> Value {
+    let mut template = json!({
+        "metadata": node.get("metadata").map_or_else(|| json!({}), Node::to_json),
+        "spec": node.get("spec").map_or_else(|| json!({}), Node::to_json),
+    });
+    for part in ["metadata", "spec"] {
+        if let Some(value) = template.get_mut(part).filter(|value| value.is_null()) {
+            *value = json!({});
+        }
+    }
+    template
+}
+
+/// What the service account admission plugin mounts into every pod before SCCs are asked.
+fn token_volume() -> Volume<'static> {
+    let token = ProjectionKind::ServiceAccountToken { path: Text::from("token"), audience: Text::default() };
+    let kinds = [token, ProjectionKind::ConfigMap(Text::from("kube-root-ca.crt")), ProjectionKind::DownwardApi(true)];
+    Volume {
+        name: Text::from("kube-api-access"),
+        kinds: [VolumeKind::Projected].into_iter().collect(),
+        flex_driver: None,
+        projections: kinds.into_iter().map(|kind| Projection { kinds: vec![kind] }).collect(),
+    }
+}
