@@ -37,6 +37,7 @@ mod audit;
 mod connect;
 mod decide;
 mod grants;
+mod lint;
 mod object;
 mod policy;
 mod respond;
@@ -46,6 +47,7 @@ pub use audit::refusal_message;
 pub use decide::{
     Admission, Decision, Exemption, Grants, PodRequest, Refusal, Step, SubjectType, Trace, evaluate, explain,
 };
+pub use lint::lint;
 pub use grants::{GrantPath, Identity};
 pub use policy::{Namespace, Policy, PolicyBuilder, PolicyError};
 pub use respond::{Unreadable, respond};

@@ -61,14 +61,10 @@ fn print(args: &ReviewArgs, reports: &[Report], subjects: &[Subject]) -> Result<
             text::print(&mut out, reports, subjects, args.output == Output::Wide, args.show_pod)?;
         }
         Output::Json => {
-            serde_json::to_writer_pretty(&mut out, &report::list(reports, args.show_pod))?;
-            writeln!(out)?;
+            writeln!(out, "{}", serde_json::to_string_pretty(&report::list(reports, args.show_pod))?)?;
         }
         Output::Yaml => write!(out, "{}", serde_saphyr::to_string(&report::list(reports, args.show_pod))?)?,
-        Output::Sarif => {
-            serde_json::to_writer_pretty(&mut out, &sarif::log(reports))?;
-            writeln!(out)?;
-        }
+        Output::Sarif => writeln!(out, "{}", serde_json::to_string_pretty(&sarif::log(reports))?)?,
     }
     Ok(())
 }

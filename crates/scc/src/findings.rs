@@ -34,9 +34,13 @@ impl Findings for Verdict {
     }
 }
 
+/// Keeps each finding once: what holds for the whole pod is found again at every container.
 impl Findings for Vec<FieldError> {
     fn add(&mut self, error: impl FnOnce() -> FieldError) {
-        self.push(error());
+        let error = error();
+        if !self.contains(&error) {
+            self.push(error);
+        }
     }
     fn is_settled(&self) -> bool {
         false

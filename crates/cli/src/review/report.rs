@@ -119,7 +119,7 @@ impl Report {
             mutation: Mutation::Allowed,
         };
         let trace = explain(policy, &request);
-        let place = subject.place(&palisade_k8s::FieldPath::root());
+        let place = subject.document.place(&palisade_k8s::FieldPath::root());
         let mut report = Self {
             kind: subject.kind.kind,
             name: subject.document.metadata("name").to_owned(),

@@ -48,7 +48,8 @@ fn headline(out: &mut impl Write, report: &Report, subject: &Subject) -> io::Res
     match (report.verdict, &report.scc) {
         (Verdict::Refused, _) => writeln!(out, "{title} in {namespace}: {}", paint::error("refused"))?,
         (_, Some(scc)) => {
-            let (granted, level) = (report.granted_to.unwrap_or_default(), report.pod_security.unwrap_or_default());
+            let level = report.pod_security.unwrap_or_default();
+            let granted = if report.granted_to == Some("user") { "user" } else { "service account" };
             writeln!(
                 out,
                 "{title} in {namespace}: {} by {scc} (granted to the {granted}; Pod Security: {level})",

@@ -1,3 +1,50 @@
-pub(crate) fn run(_: &crate::args::DiffArgs) -> crate::Outcome {
-    Ok(crate::exit::Exit::Fine)
+//! `palisade scc diff`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use palisade_admission::PolicyBuilder;
+use palisade_k8s::SecurityContextConstraints;
+use palisade_scc::{BuiltinSet, diff};
+
+use crate::args::DiffArgs;
+use crate::exit::Exit;
+use crate::{files, paint, policy};
+
+pub(crate) fn run(args: &DiffArgs) -> crate::Outcome {
+    let (a, b) = (scc(&args.a, args.scc_set)?, scc(&args.b, args.scc_set)?);
+    let differences = diff(&a, &b);
+    let mut out = anstream::stdout().lock();
+    for difference in &differences {
+        writeln!(out, "{}", paint::strong(difference.field))?;
+        for (label, only) in [(&args.a, &difference.only_a), (&args.b, &difference.only_b)] {
+            if let Some(only) = only {
+                writeln!(out, "  only {label} permits: {only}")?;
+            }
+        }
+    }
+    if differences.is_empty() {
+        writeln!(out, "{} and {} permit the same", args.a, args.b)?;
+    }
+    Ok(if differences.is_empty() { Exit::Fine } else { Exit::Findings })
+}
+
+/// The one SCC of a file, or the built-in one of that name.
+fn scc(name: &str, set: BuiltinSet) -> Result<SecurityContextConstraints, crate::Failure> {
+    let path = PathBuf::from(name);
+    let mut builder = PolicyBuilder::default();
+    let is_file = name == "-" || path.exists();
+    if is_file {
+        policy::add_layer(&mut builder, &files::read(&[path])?)?;
+    } else {
+        builder.add_set(set)?;
+    }
+    let policy = builder.build();
+    let mut found = policy.sccs().entries().iter().filter(|entry| is_file || entry.name() == name);
+    match (found.next(), found.next()) {
+        (Some(entry), None) => Ok(entry.scc().clone()),
+        (Some(_), Some(_)) => Err(format!("{name}: holds more than one SCC").into()),
+        (None, _) if is_file => Err(format!("{name}: holds no SCC").into()),
+        (None, _) => Err(format!("{name}: no such file, and no SCC of the built-in set {}", set.name()).into()),
+    }
 }

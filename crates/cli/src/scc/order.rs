@@ -1,3 +1,31 @@
-pub(crate) fn run(_: &crate::args::OrderArgs) -> crate::Outcome {
-    Ok(crate::exit::Exit::Fine)
+//! `palisade scc order`.
+
+use std::io::Write;
+
+use palisade_scc::pod_security::guaranteed_level;
+
+use crate::args::OrderArgs;
+use crate::exit::Exit;
+use crate::{files, policy};
+
+pub(crate) fn run(args: &OrderArgs) -> crate::Outcome {
+    let mut builder = policy::load(&args.policy)?;
+    policy::add_layer(&mut builder, &files::read(&args.files)?)?;
+    let policy = builder.build();
+    let entries = policy.sccs().entries();
+    let width = entries.iter().map(|entry| entry.name().len()).max().unwrap_or(0).max("NAME".len());
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "{:<width$}   PRIORITY   SCORE     GUARANTEES   BEFORE THE NEXT BECAUSE", "NAME")?;
+    for (place, entry) in entries.iter().enumerate() {
+        let (rank, level) = (entry.rank(), guaranteed_level(entry.scc()));
+        let priority = entry.scc().priority.map_or_else(|| "<none>".to_owned(), |priority| priority.to_string());
+        let why = match (entry.plan(), entries.get(place + 1)) {
+            (Err(unusable), _) => format!("passed over: {unusable}"),
+            (Ok(_), Some(next)) => rank.preference(&next.rank()).map(|why| why.to_string()).unwrap_or_default(),
+            (Ok(_), None) => String::new(),
+        };
+        let line = format!("{:<width$}   {priority:<8}   {:<7}   {:<10}   {why}", rank.name, rank.score, level.as_str());
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(Exit::Fine)
 }

@@ -1,0 +1,247 @@
+//! What one SCC permits that another does not, field by field.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use palisade_k8s::SecurityContextConstraints;
+use palisade_k8s::scc::{GroupStrategy, IdRange, RunAsUserStrategy, SeLinuxContextStrategy};
+use serde::Serialize;
+
+/// One field in which two SCCs differ. A side is `None` where it permits nothing more than the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Which field.
+    pub field: &'static str,
+    /// What the first permits that the second does not.
+    pub only_a: Option<String>,
+    /// What the second permits that the first does not.
+    pub only_b: Option<String>,
+}
+
+/// Compares two defaulted SCCs. Who may use them and in which order they are tried comes last: it
+/// permits nothing to a pod.
+#[must_use]
+pub fn diff(a: &SecurityContextConstraints, b: &SecurityContextConstraints) -> Vec<Difference> {
+    let mut found = Vec::new();
+    flags(a, b, &mut found);
+    lists(a, b, &mut found);
+    let mut compare = |field, only_a, only_b| push(&mut found, field, only_a, only_b);
+    compare("runAsUser", users_beyond(a, b), users_beyond(b, a));
+    compare("seLinuxContext", labels_beyond(a, b), labels_beyond(b, a));
+    compare("fsGroup", groups_beyond(&a.fs_group, &b.fs_group), groups_beyond(&b.fs_group, &a.fs_group));
+    let (groups_a, groups_b) = (&a.supplemental_groups, &b.supplemental_groups);
+    compare("supplementalGroups", groups_beyond(groups_a, groups_b), groups_beyond(groups_b, groups_a));
+    let drivers = |scc: &SecurityContextConstraints| -> Vec<String> {
+        scc.allowed_flex_volumes.iter().flatten().map(|allowed| allowed.driver.clone()).collect()
+    };
+    let (drivers_a, drivers_b) = (drivers(a), drivers(b));
+    compare("allowedFlexVolumes", drivers_beyond(&drivers_a, &drivers_b), drivers_beyond(&drivers_b, &drivers_a));
+    found
+}
+
+fn push(found: &mut Vec<Difference>, field: &'static str, only_a: Option<String>, only_b: Option<String>) {
+    if only_a.is_some() || only_b.is_some() {
+        found.push(Difference { field, only_a, only_b });
+    }
+}
+
+fn flags(a: &SecurityContextConstraints, b: &SecurityContextConstraints, found: &mut Vec<Difference>) {
+    type Flag = fn(&SecurityContextConstraints) -> bool;
+    // Each says "permits", so that true is always more.
+    let flags: [(&'static str, &str, Flag); 9] = [
+        ("allowPrivilegedContainer", "privileged containers", |scc| scc.allow_privileged_container),
+        ("allowHostNetwork", "the node's network", |scc| scc.allow_host_network),
+        ("allowHostPorts", "ports of the node", |scc| scc.allow_host_ports),
+        ("allowHostPID", "the node's processes", |scc| scc.allow_host_pid),
+        ("allowHostIPC", "the node's IPC", |scc| scc.allow_host_ipc),
+        ("allowPrivilegeEscalation", "privilege escalation", |scc| scc.allow_privilege_escalation != Some(false)),
+        ("defaultAllowPrivilegeEscalation", "privilege escalation by default", |scc| {
+            scc.allow_privilege_escalation != Some(false) && scc.default_allow_privilege_escalation != Some(false)
+        }),
+        ("readOnlyRootFilesystem", "a writable root file system", |scc| !scc.read_only_root_filesystem),
+        ("userNamespaceLevel", "the node's user namespace", |scc| scc.user_namespace_level != "RequirePodLevel"),
+    ];
+    for (field, what, permits) in flags {
+        let only = |x, y| (permits(x) && !permits(y)).then(|| what.to_owned());
+        push(found, field, only(a, b), only(b, a));
+    }
+}
+
+fn lists(a: &SecurityContextConstraints, b: &SecurityContextConstraints, found: &mut Vec<Difference>) {
+    type List = fn(&SecurityContextConstraints) -> Option<&Vec<String>>;
+    // What is listed is permitted.
+    let permitting: [(&'static str, List); 6] = [
+        ("allowedCapabilities", |scc| scc.allowed_capabilities.as_ref()),
+        ("defaultAddCapabilities", |scc| scc.default_add_capabilities.as_ref()),
+        ("volumes", |scc| scc.volumes.as_ref().filter(|list| !list.iter().any(|name| name == "none"))),
+        ("allowedUnsafeSysctls", |scc| scc.allowed_unsafe_sysctls.as_ref()),
+        ("seccompProfiles", |scc| scc.seccomp_profiles.as_ref()),
+        ("users", |scc| scc.users.as_ref()),
+    ];
+    for (field, list) in permitting {
+        push(found, field, names_beyond(list(a), list(b)), names_beyond(list(b), list(a)));
+    }
+    push(found, "groups", names_beyond(a.groups.as_ref(), b.groups.as_ref()), names_beyond(b.groups.as_ref(), a.groups.as_ref()));
+    // What is listed is taken away: the other side permits it.
+    let keeps = |names: Option<String>| names.map(|names| format!("keeping or setting {names}"));
+    let (drop_a, drop_b) = (a.required_drop_capabilities.as_ref(), b.required_drop_capabilities.as_ref());
+    push(found, "requiredDropCapabilities", keeps(drops_beyond(drop_b, drop_a)), keeps(drops_beyond(drop_a, drop_b)));
+    let (forbid_a, forbid_b) = (a.forbidden_sysctls.as_ref(), b.forbidden_sysctls.as_ref());
+    push(found, "forbiddenSysctls", keeps(names_beyond(forbid_b, forbid_a)), keeps(names_beyond(forbid_a, forbid_b)));
+    let (priority_a, priority_b) = (a.priority.unwrap_or(0), b.priority.unwrap_or(0));
+    let ahead = |ours: i32, theirs: i32| (ours > theirs).then(|| format!("being tried first (priority {ours})"));
+    push(found, "priority", ahead(priority_a, priority_b), ahead(priority_b, priority_a));
+}
+
+/// The names of `ours` that `theirs` does not cover; `*`, alone or at the end, covers any rest.
+fn names_beyond(ours: Option<&Vec<String>>, theirs: Option<&Vec<String>>) -> Option<String> {
+    let theirs = SecurityContextConstraints::list(theirs);
+    let covered = |name: &String| theirs.iter().any(|other| crate::rule::sysctl::matches(other, name));
+    let beyond: BTreeSet<&String> =
+        SecurityContextConstraints::list(ours).iter().filter(|name| !covered(name)).collect();
+    join(beyond)
+}
+
+/// The drops of `ours` that `theirs` does not ask for; `ALL` asks for every one.
+fn drops_beyond(ours: Option<&Vec<String>>, theirs: Option<&Vec<String>>) -> Option<String> {
+    let theirs = SecurityContextConstraints::list(theirs);
+    let covered = |name: &String| theirs.iter().any(|other| other == name || other == "ALL");
+    join(SecurityContextConstraints::list(ours).iter().filter(|name| !covered(name)).collect())
+}
+
+/// No driver listed is every driver.
+fn drivers_beyond(ours: &[String], theirs: &[String]) -> Option<String> {
+    match (ours, theirs) {
+        (_, []) => None,
+        ([], theirs) => Some(format!("any driver other than {}", theirs.join(", "))),
+        (ours, theirs) => join(ours.iter().filter(|name| !theirs.contains(name)).collect()),
+    }
+}
+
+fn join<T: Display>(names: BTreeSet<T>) -> Option<String> {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// The user IDs of a strategy: intervals, and perhaps the namespace's own range.
+struct Ids {
+    intervals: Vec<IdRange>,
+    namespace: bool,
+}
+
+const EVERY_ID: IdRange = IdRange { min: 0, max: i64::MAX };
+
+fn user_ids(strategy: &RunAsUserStrategy) -> Ids {
+    let one = |min, max| Ids { intervals: vec![IdRange { min, max }], namespace: false };
+    match (strategy.type_.as_str(), strategy.uid, strategy.uid_range_min, strategy.uid_range_max) {
+        ("RunAsAny", ..) => Ids { intervals: vec![EVERY_ID], namespace: true },
+        // An allocated range never starts at 0, so that it lies inside.
+        ("MustRunAsNonRoot", ..) => Ids { intervals: vec![IdRange { min: 1, max: i64::MAX }], namespace: true },
+        ("MustRunAs", Some(uid), ..) => one(uid, uid),
+        ("MustRunAsRange", _, Some(min), Some(max)) => one(min, max),
+        ("MustRunAsRange", _, None, None) => Ids { intervals: Vec::new(), namespace: true },
+        _ => Ids { intervals: Vec::new(), namespace: false },
+    }
+}
+
+fn group_ids(strategy: &GroupStrategy) -> Ids {
+    match (strategy.type_.as_str(), strategy.ranges.as_deref()) {
+        ("MustRunAs", Some(ranges @ [_, ..])) => Ids { intervals: ranges.to_vec(), namespace: false },
+        ("MustRunAs", _) => Ids { intervals: Vec::new(), namespace: true },
+        _ => Ids { intervals: vec![EVERY_ID], namespace: true },
+    }
+}
+
+impl Ids {
+    /// The IDs of `self` that are none of `other`'s, in words.
+    fn beyond(&self, other: &Self) -> Option<String> {
+        let mut rest = self.intervals.clone();
+        for cut in &other.intervals {
+            rest = rest.into_iter().flat_map(|range| subtract(range, *cut)).collect();
+        }
+        let mut words: Vec<String> = rest
+            .iter()
+            .map(|range| match *range {
+                IdRange { min, max } if min == max => min.to_string(),
+                IdRange { min, max: i64::MAX } => format!("{min} and above"),
+                IdRange { min, max } => format!("{min} to {max}"),
+            })
+            .collect();
+        if self.namespace && !other.namespace {
+            words.push("the namespace's own range".to_owned());
+        }
+        (!words.is_empty()).then(|| words.join(", "))
+    }
+}
+
+fn subtract(range: IdRange, cut: IdRange) -> Vec<IdRange> {
+    let below = IdRange { min: range.min, max: range.max.min(cut.min.saturating_sub(1)) };
+    let above = IdRange { min: range.min.max(cut.max.saturating_add(1)), max: range.max };
+    if cut.min > cut.max || cut.min > range.max || cut.max < range.min {
+        return vec![range];
+    }
+    let above = if cut.max == i64::MAX { None } else { Some(above) };
+    [Some(below), above].into_iter().flatten().filter(|part| part.min <= part.max).collect()
+}
+
+fn users_beyond(a: &SecurityContextConstraints, b: &SecurityContextConstraints) -> Option<String> {
+    let ids = user_ids(&a.run_as_user).beyond(&user_ids(&b.run_as_user));
+    let unset = |strategy: &RunAsUserStrategy| strategy.type_ == "RunAsAny";
+    let image = unset(&a.run_as_user) && !unset(&b.run_as_user);
+    let image = image.then(|| "the image's own user, root included".to_owned());
+    join_two(ids, image)
+}
+
+fn join_two(first: Option<String>, second: Option<String>) -> Option<String> {
+    let words: Vec<String> = first.into_iter().chain(second).collect();
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+fn groups_beyond(a: &GroupStrategy, b: &GroupStrategy) -> Option<String> {
+    group_ids(a).beyond(&group_ids(b))
+}
+
+fn labels_beyond(a: &SecurityContextConstraints, b: &SecurityContextConstraints) -> Option<String> {
+    let (a, b) = (&a.se_linux_context, &b.se_linux_context);
+    match (a.type_.as_str(), b.type_.as_str()) {
+        (_, "RunAsAny") => None,
+        ("RunAsAny", _) => Some("any labels".to_owned()),
+        _ if labels(a) == labels(b) => None,
+        _ => Some(format!("labels {}", labels(a))),
+    }
+}
+
+fn labels(strategy: &SeLinuxContextStrategy) -> String {
+    let labels = strategy.se_linux_options.clone().unwrap_or_default();
+    let level = if labels.level.is_empty() { "the namespace's level" } else { &labels.level };
+    let parts = [labels.user.as_str(), &labels.role, &labels.type_, level];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(type_: &str, min: Option<i64>, max: Option<i64>) -> Ids {
+        user_ids(&RunAsUserStrategy { type_: type_.into(), uid: min, uid_range_min: min, uid_range_max: max })
+    }
+
+    #[test]
+    fn user_ids_subtract_exactly() {
+        let any = user("RunAsAny", None, None);
+        let non_root = user("MustRunAsNonRoot", None, None);
+        let range = user("MustRunAsRange", Some(1000), Some(2000));
+        let namespace = user("MustRunAsRange", None, None);
+        assert_eq!(any.beyond(&non_root).as_deref(), Some("0"));
+        assert_eq!(non_root.beyond(&any), None);
+        assert_eq!(non_root.beyond(&range).as_deref(), Some("1 to 999, 2001 and above, the namespace's own range"));
+        assert_eq!(namespace.beyond(&non_root), None);
+        assert_eq!(namespace.beyond(&range).as_deref(), Some("the namespace's own range"));
+    }
+
+    #[test]
+    fn an_scc_differs_from_itself_in_nothing() {
+        let scc = SecurityContextConstraints::default();
+        assert_eq!(diff(&scc, &scc), []);
+    }
+}
