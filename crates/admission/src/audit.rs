@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use palisade_scc::{Changes, Entry, Outcome};
 
 use crate::Policy;
-use crate::decide::{Admission, Decision, PodRequest, Prepared, Refusal};
+use crate::decide::{Admission, NotTried, PodRequest, Prepared, Refusal};
 
 /// Audit annotations, without the webhook's name, which the API server puts before each key.
 pub(crate) type Annotations = BTreeMap<String, String>;
@@ -137,7 +137,7 @@ pub(crate) fn reason(policy: &Policy, prepared: &Prepared<'_>, admission: &Admis
 pub fn refusal_message(policy: &Policy, request: &PodRequest<'_>, refusal: &Refusal) -> String {
     match (refusal, crate::decide::prepare(policy, request)) {
         (Refusal::NoneFits, Ok(prepared)) => PassedOver::collect(policy, request, &prepared, None).message(),
-        (_, Err(Decision::Refused(other))) => other.to_string(),
+        (_, Err(NotTried::Refused(other))) => other.to_string(),
         (other, _) => other.to_string(),
     }
 }

@@ -115,6 +115,7 @@ pub enum Refusal {
 }
 
 /// What becomes of a pod.
+#[expect(clippy::large_enum_variant, reason = "there is one a request, and a box would cost an allocation")]
 #[derive(Clone, Debug)]
 pub enum Decision<'x> {
     /// SCC does not apply.
@@ -123,6 +124,24 @@ pub enum Decision<'x> {
     Admitted(Admission<'x>),
     /// It is refused.
     Refused(Refusal),
+}
+
+/// Why no SCC is tried at all.
+#[derive(Clone, Debug)]
+pub(crate) enum NotTried {
+    /// SCC does not apply.
+    Exempt(Exemption),
+    /// The pod is refused as it is.
+    Refused(Refusal),
+}
+
+impl From<NotTried> for Decision<'_> {
+    fn from(outcome: NotTried) -> Self {
+        match outcome {
+            NotTried::Exempt(why) => Self::Exempt(why),
+            NotTried::Refused(why) => Self::Refused(why),
+        }
+    }
 }
 
 /// Who may use what, for one request.
@@ -153,7 +172,7 @@ impl Prepared<'_> {
 pub fn evaluate<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Decision<'x> {
     match prepare(policy, request) {
         Ok(prepared) => decide(policy, request, &prepared),
-        Err(decision) => decision,
+        Err(outcome) => outcome.into(),
     }
 }
 
@@ -173,22 +192,19 @@ pub(crate) fn decide<'x>(
     Decision::Admitted(Admission { place, scc, subject, changes })
 }
 
-pub(crate) fn prepare<'x>(
-    policy: &'x Policy,
-    request: &PodRequest<'x>,
-) -> Result<Prepared<'x>, Decision<'x>> {
+pub(crate) fn prepare<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Result<Prepared<'x>, NotTried> {
     if request.pod.spec.is_windows() {
-        return Err(Decision::Exempt(Exemption::Windows));
+        return Err(NotTried::Exempt(Exemption::Windows));
     }
     if EXEMPT_NAMESPACES.contains(&request.namespace) {
-        return Err(Decision::Exempt(Exemption::Namespace));
+        return Err(NotTried::Exempt(Exemption::Namespace));
     }
-    let refused = |refusal| Err(Decision::Refused(refusal));
+    let refused = |refusal| Err(NotTried::Refused(refusal));
     let Some(namespace) = policy.namespaces.get(request.namespace) else {
         return refused(Refusal::UnknownNamespace(request.namespace.to_owned()));
     };
     if let Some(label) = namespace.opt_out {
-        return Err(Decision::Exempt(Exemption::Label(label)));
+        return Err(NotTried::Exempt(Exemption::Label(label)));
     }
     if policy.sccs.entries().is_empty() {
         return refused(Refusal::NoScc);
@@ -269,7 +285,7 @@ pub struct Trace<'x> {
 pub fn explain<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Trace<'x> {
     let prepared = match prepare(policy, request) {
         Ok(prepared) => prepared,
-        Err(decision) => return Trace { decision, steps: Vec::new() },
+        Err(outcome) => return Trace { decision: outcome.into(), steps: Vec::new() },
     };
     let user = Identity { name: request.user, groups: request.groups };
     let account = request.pod.spec.service_account_name.as_str();

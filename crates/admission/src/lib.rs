@@ -47,7 +47,7 @@ pub use audit::refusal_message;
 pub use decide::{
     Admission, Decision, Exemption, Grants, PodRequest, Refusal, Step, SubjectType, Trace, evaluate, explain,
 };
-pub use lint::lint;
 pub use grants::{GrantPath, Identity};
+pub use lint::lint;
 pub use policy::{Namespace, Policy, PolicyBuilder, PolicyError};
 pub use respond::{Unreadable, respond};

@@ -40,7 +40,13 @@ fn scc(object: &Value, findings: &mut Vec<Finding>) {
         Ok(mut scc) => {
             palisade_scc::default(&mut scc);
             findings.extend(palisade_scc::validate(&scc).into_iter().map(|error| {
-                Finding::new("invalid", Severity::Error, error.path.clone(), error.message(), "the API server refuses it")
+                Finding::new(
+                    "invalid",
+                    Severity::Error,
+                    error.path.clone(),
+                    error.message(),
+                    "the API server refuses it",
+                )
             }));
             findings.extend(palisade_scc::lint(&scc, object.as_object()));
         }
@@ -54,7 +60,8 @@ fn role(object: &Value, findings: &mut Vec<Finding>) {
     }
     for (index, rule) in role.rules.iter().enumerate() {
         let lists = |list: &[String], name: &str| list.iter().any(|listed| listed == "*" || listed == name);
-        let covers = lists(&rule.api_groups, GROUP) && lists(&rule.resources, RESOURCE) && lists(&rule.verbs, "use");
+        let covers =
+            lists(&rule.api_groups, GROUP) && lists(&rule.resources, RESOURCE) && lists(&rule.verbs, "use");
         if covers && rule.resource_names.is_empty() {
             findings.push(Finding::new(
                 "use-of-every-scc",
@@ -77,7 +84,10 @@ fn namespace(object: &Value, findings: &mut Vec<Finding>) {
             "range-without-level",
             Severity::Error,
             path(annotation::UID_RANGE),
-            format!("without {} no pod is admitted, and none is allocated since this annotation is there", annotation::MCS),
+            format!(
+                "without {} no pod is admitted, and none is allocated since this annotation is there",
+                annotation::MCS
+            ),
             "set both annotations, or neither",
         ));
     }
@@ -87,7 +97,13 @@ fn namespace(object: &Value, findings: &mut Vec<Finding>) {
     messages.dedup();
     for message in messages {
         let help = "write start/size or start-end";
-        findings.push(Finding::new("malformed-range", Severity::Error, FieldPath::of("metadata.annotations"), message, help));
+        findings.push(Finding::new(
+            "malformed-range",
+            Severity::Error,
+            FieldPath::of("metadata.annotations"),
+            message,
+            help,
+        ));
     }
 }
 
@@ -136,7 +152,10 @@ mod tests {
         assert_eq!(rules(&role(json!(["a"]))), [""; 0]);
         let namespace = |annotations: Value| json!({"kind": "Namespace", "metadata": {"name": "x", "annotations": annotations}});
         assert_eq!(rules(&namespace(json!({annotation::UID_RANGE: "1/2"}))), ["range-without-level"]);
-        assert_eq!(rules(&namespace(json!({annotation::UID_RANGE: "x", annotation::MCS: "s0"}))), ["malformed-range"]);
+        assert_eq!(
+            rules(&namespace(json!({annotation::UID_RANGE: "x", annotation::MCS: "s0"}))),
+            ["malformed-range"]
+        );
         let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {
             "namespace": "default", "annotations": {annotation::REQUIRED_SCC: "x"}}});
         assert_eq!(rules(&deployment), ["pin-on-workload", "exempt-namespace"]);

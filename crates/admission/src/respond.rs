@@ -16,7 +16,9 @@ use smallvec::SmallVec;
 
 use crate::Policy;
 use crate::audit::{Annotations, PassedOver, reason};
-use crate::decide::{Admission, Decision, Exemption, PodRequest, Prepared, Refusal, decide, prepare};
+use crate::decide::{
+    Admission, Decision, Exemption, NotTried, PodRequest, Prepared, Refusal, decide, prepare,
+};
 use crate::{connect, object, update};
 
 /// A review that cannot be read.
@@ -138,7 +140,7 @@ fn pod(
         mutation,
     };
     let prepared = prepare(policy, &pod_request);
-    if let Err(Decision::Exempt(why)) = &prepared {
+    if let Err(NotTried::Exempt(why)) = &prepared {
         return Ok(exempt(request, why));
     }
     if request.operation == Operation::Update {
@@ -151,8 +153,8 @@ fn pod(
         }
     }
     Ok(match prepared {
-        Err(Decision::Refused(refusal)) => refuse(request, refusal.to_string(), None),
-        Err(_) => exempt(request, &Exemption::Resource),
+        Err(NotTried::Refused(refusal)) => refuse(request, refusal.to_string(), None),
+        Err(NotTried::Exempt(why)) => exempt(request, &why),
         Ok(prepared) => {
             let decision = decide(policy, &pod_request, &prepared);
             answer(policy, request, &pod_request, &prepared, decision)

@@ -38,7 +38,10 @@ pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
 }
 
 /// The workloads among the documents; it is an error if there is none, since then nothing was reviewed.
-pub(crate) fn subjects(documents: &[Document], options: &Options<'_>) -> Result<Vec<Subject>, crate::Failure> {
+pub(crate) fn subjects(
+    documents: &[Document],
+    options: &Options<'_>,
+) -> Result<Vec<Subject>, crate::Failure> {
     let mut subjects = Vec::new();
     for document in documents {
         subjects.extend(Subject::new(document, documents, options)?);

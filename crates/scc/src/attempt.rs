@@ -124,7 +124,7 @@ fn check_pod(
     let path = |field| FieldPath::of("spec.securityContext").field(field);
     let spec = &pod.spec;
     if changes.fs_group.is_none() {
-        let groups = security.fs_group.as_ref().map_or(&[][..], std::slice::from_ref);
+        let groups = security.fs_group.as_slice();
         group::check(rules.fs_group, "fsGroup", groups, findings);
     }
     if changes.supplemental_group.is_none() {

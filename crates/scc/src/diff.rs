@@ -35,7 +35,11 @@ pub fn diff(a: &SecurityContextConstraints, b: &SecurityContextConstraints) -> V
         scc.allowed_flex_volumes.iter().flatten().map(|allowed| allowed.driver.clone()).collect()
     };
     let (drivers_a, drivers_b) = (drivers(a), drivers(b));
-    compare("allowedFlexVolumes", drivers_beyond(&drivers_a, &drivers_b), drivers_beyond(&drivers_b, &drivers_a));
+    compare(
+        "allowedFlexVolumes",
+        drivers_beyond(&drivers_a, &drivers_b),
+        drivers_beyond(&drivers_b, &drivers_a),
+    );
     found
 }
 
@@ -54,12 +58,17 @@ fn flags(a: &SecurityContextConstraints, b: &SecurityContextConstraints, found: 
         ("allowHostPorts", "ports of the node", |scc| scc.allow_host_ports),
         ("allowHostPID", "the node's processes", |scc| scc.allow_host_pid),
         ("allowHostIPC", "the node's IPC", |scc| scc.allow_host_ipc),
-        ("allowPrivilegeEscalation", "privilege escalation", |scc| scc.allow_privilege_escalation != Some(false)),
+        ("allowPrivilegeEscalation", "privilege escalation", |scc| {
+            scc.allow_privilege_escalation != Some(false)
+        }),
         ("defaultAllowPrivilegeEscalation", "privilege escalation by default", |scc| {
-            scc.allow_privilege_escalation != Some(false) && scc.default_allow_privilege_escalation != Some(false)
+            scc.allow_privilege_escalation != Some(false)
+                && scc.default_allow_privilege_escalation != Some(false)
         }),
         ("readOnlyRootFilesystem", "a writable root file system", |scc| !scc.read_only_root_filesystem),
-        ("userNamespaceLevel", "the node's user namespace", |scc| scc.user_namespace_level != "RequirePodLevel"),
+        ("userNamespaceLevel", "the node's user namespace", |scc| {
+            scc.user_namespace_level != "RequirePodLevel"
+        }),
     ];
     for (field, what, permits) in flags {
         let only = |x, y| (permits(x) && !permits(y)).then(|| what.to_owned());
@@ -81,15 +90,31 @@ fn lists(a: &SecurityContextConstraints, b: &SecurityContextConstraints, found: 
     for (field, list) in permitting {
         push(found, field, names_beyond(list(a), list(b)), names_beyond(list(b), list(a)));
     }
-    push(found, "groups", names_beyond(a.groups.as_ref(), b.groups.as_ref()), names_beyond(b.groups.as_ref(), a.groups.as_ref()));
+    push(
+        found,
+        "groups",
+        names_beyond(a.groups.as_ref(), b.groups.as_ref()),
+        names_beyond(b.groups.as_ref(), a.groups.as_ref()),
+    );
     // What is listed is taken away: the other side permits it.
     let keeps = |names: Option<String>| names.map(|names| format!("keeping or setting {names}"));
     let (drop_a, drop_b) = (a.required_drop_capabilities.as_ref(), b.required_drop_capabilities.as_ref());
-    push(found, "requiredDropCapabilities", keeps(drops_beyond(drop_b, drop_a)), keeps(drops_beyond(drop_a, drop_b)));
+    push(
+        found,
+        "requiredDropCapabilities",
+        keeps(drops_beyond(drop_b, drop_a)),
+        keeps(drops_beyond(drop_a, drop_b)),
+    );
     let (forbid_a, forbid_b) = (a.forbidden_sysctls.as_ref(), b.forbidden_sysctls.as_ref());
-    push(found, "forbiddenSysctls", keeps(names_beyond(forbid_b, forbid_a)), keeps(names_beyond(forbid_a, forbid_b)));
+    push(
+        found,
+        "forbiddenSysctls",
+        keeps(names_beyond(forbid_b, forbid_a)),
+        keeps(names_beyond(forbid_a, forbid_b)),
+    );
     let (priority_a, priority_b) = (a.priority.unwrap_or(0), b.priority.unwrap_or(0));
-    let ahead = |ours: i32, theirs: i32| (ours > theirs).then(|| format!("being tried first (priority {ours})"));
+    let ahead =
+        |ours: i32, theirs: i32| (ours > theirs).then(|| format!("being tried first (priority {ours})"));
     push(found, "priority", ahead(priority_a, priority_b), ahead(priority_b, priority_a));
 }
 
@@ -136,7 +161,9 @@ fn user_ids(strategy: &RunAsUserStrategy) -> Ids {
     match (strategy.type_.as_str(), strategy.uid, strategy.uid_range_min, strategy.uid_range_max) {
         ("RunAsAny", ..) => Ids { intervals: vec![EVERY_ID], namespace: true },
         // An allocated range never starts at 0, so that it lies inside.
-        ("MustRunAsNonRoot", ..) => Ids { intervals: vec![IdRange { min: 1, max: i64::MAX }], namespace: true },
+        ("MustRunAsNonRoot", ..) => {
+            Ids { intervals: vec![IdRange { min: 1, max: i64::MAX }], namespace: true }
+        }
         ("MustRunAs", Some(uid), ..) => one(uid, uid),
         ("MustRunAsRange", _, Some(min), Some(max)) => one(min, max),
         ("MustRunAsRange", _, None, None) => Ids { intervals: Vec::new(), namespace: true },
@@ -234,7 +261,10 @@ mod tests {
         let namespace = user("MustRunAsRange", None, None);
         assert_eq!(any.beyond(&non_root).as_deref(), Some("0"));
         assert_eq!(non_root.beyond(&any), None);
-        assert_eq!(non_root.beyond(&range).as_deref(), Some("1 to 999, 2001 and above, the namespace's own range"));
+        assert_eq!(
+            non_root.beyond(&range).as_deref(),
+            Some("1 to 999, 2001 and above, the namespace's own range")
+        );
         assert_eq!(namespace.beyond(&non_root), None);
         assert_eq!(namespace.beyond(&range).as_deref(), Some("the namespace's own range"));
     }

@@ -3,9 +3,7 @@
 //! Nothing that ships depends on this crate, so it may panic: a test that cannot read its own
 //! corpus has failed.
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that cannot read its own corpus has failed"
 )]

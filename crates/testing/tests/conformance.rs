@@ -10,12 +10,12 @@ struct Library;
 impl Implementation for Library {
     fn answer(&mut self, policy: &str, reviews: &[String]) -> Vec<Value> {
         let policy = palisade_testing::policy(&corpus::policy_text(policy));
-        reviews.iter().map(|review| answer(&policy, review)).collect()
+        let answer = |review: &String| {
+            let response = respond(&policy, review).expect("the corpus is readable");
+            serde_json::to_value(ReviewResponse::new(&response)).expect("a response is JSON")
+        };
+        reviews.iter().map(answer).collect()
     }
-}
-
-fn answer(policy: &Policy, review: &str) -> Value {
-    serde_json::to_value(ReviewResponse::new(&respond(policy, review).unwrap())).unwrap()
 }
 
 fn assert_none(differences: &[String], of: usize) {

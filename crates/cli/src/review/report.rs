@@ -190,9 +190,7 @@ fn notes(policy: &Policy, subject: &Subject) -> Vec<String> {
             subject.namespace
         ));
     }
-    if !subject.kind.template.is_empty()
-        && subject.document.node.at_path(&required_scc_path()).is_some()
-    {
+    if !subject.kind.template.is_empty() && subject.document.node.at_path(&required_scc_path()).is_some() {
         notes.push("openshift.io/required-scc does nothing here; it belongs on the pod template".to_owned());
     }
     notes

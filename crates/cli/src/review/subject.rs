@@ -60,14 +60,18 @@ impl Subject {
             namespace: namespace.unwrap_or(ASSUMED_NAMESPACE).to_owned(),
             namespace_is_given: namespace.is_some(),
             service_account: String::new(),
-            user: options.user.unwrap_or(if kind.controller.is_empty() { "user" } else { kind.controller }).to_owned(),
+            user: options
+                .user
+                .unwrap_or(if kind.controller.is_empty() { "user" } else { kind.controller })
+                .to_owned(),
             groups: Vec::new(),
             template,
             mounts_token: true,
         };
         subject.groups = groups(&subject.user, options.groups);
         let asked = subject.parse()?.spec.service_account_name.to_string();
-        let account = options.service_account.map(str::to_owned).or(Some(asked).filter(|name| !name.is_empty()));
+        let account =
+            options.service_account.map(str::to_owned).or(Some(asked).filter(|name| !name.is_empty()));
         subject.service_account = account.unwrap_or_else(|| "default".to_owned());
         subject.mounts_token = subject.token_is_mounted(all);
         Ok(Some(subject))
@@ -115,7 +119,8 @@ impl Subject {
                 && document.metadata("name") == self.service_account
                 && matches!(document.metadata("namespace"), namespace if namespace.is_empty() || namespace == self.namespace)
         });
-        let account = account.and_then(|account| account.node.get("automountServiceAccountToken")).map(Node::to_json);
+        let account =
+            account.and_then(|account| account.node.get("automountServiceAccountToken")).map(Node::to_json);
         pod.or(account.as_ref()).and_then(Value::as_bool).unwrap_or(true)
     }
 }
@@ -147,7 +152,8 @@ fn template(node: &Node) -> Value {
 /// What the service account admission plugin mounts into every pod before SCCs are asked.
 fn token_volume() -> Volume<'static> {
     let token = ProjectionKind::ServiceAccountToken { path: Text::from("token"), audience: Text::default() };
-    let kinds = [token, ProjectionKind::ConfigMap(Text::from("kube-root-ca.crt")), ProjectionKind::DownwardApi(true)];
+    let kinds =
+        [token, ProjectionKind::ConfigMap(Text::from("kube-root-ca.crt")), ProjectionKind::DownwardApi(true)];
     Volume {
         name: Text::from("kube-api-access"),
         kinds: [VolumeKind::Projected].into_iter().collect(),

@@ -63,7 +63,11 @@ fn headline(out: &mut impl Write, report: &Report, subject: &Subject) -> io::Res
     }
     let verdict = |scc: &Option<String>| scc.clone().unwrap_or_else(|| "refused".to_owned());
     let (user, account) = (verdict(&report.by_user), verdict(&report.by_service_account));
-    writeln!(out, "  by user {}: {user}; by service account {}: {account}", report.user, report.service_account)
+    writeln!(
+        out,
+        "  by user {}: {user}; by service account {}: {account}",
+        report.user, report.service_account
+    )
 }
 
 fn print_refusal(out: &mut impl Write, refusal: &RefusalReport, subject: &Subject) -> io::Result<()> {
@@ -98,7 +102,11 @@ fn print_refusal(out: &mut impl Write, refusal: &RefusalReport, subject: &Subjec
 fn print_step(out: &mut impl Write, step: &StepReport, chosen: Option<&str>) -> io::Result<()> {
     let mark = if chosen == Some(step.scc.as_str()) { "*" } else { " " };
     let (scc, priority, score, level) = (&step.scc, step.priority, step.score, step.pod_security);
-    writeln!(out, " {mark} {scc} (priority {priority}, score {score}, guarantees {level}): {}", step.outcome)?;
+    writeln!(
+        out,
+        " {mark} {scc} (priority {priority}, score {score}, guarantees {level}): {}",
+        step.outcome
+    )?;
     let grant = |path: &Option<String>| path.clone().unwrap_or_else(|| "no grant".to_owned());
     writeln!(out, "     user: {}; service account: {}", grant(&step.user), grant(&step.service_account))?;
     for error in &step.errors {

@@ -45,6 +45,8 @@ fn scc(name: &str, set: BuiltinSet) -> Result<SecurityContextConstraints, crate:
         (Some(entry), None) => Ok(entry.scc().clone()),
         (Some(_), Some(_)) => Err(format!("{name}: holds more than one SCC").into()),
         (None, _) if is_file => Err(format!("{name}: holds no SCC").into()),
-        (None, _) => Err(format!("{name}: no such file, and no SCC of the built-in set {}", set.name()).into()),
+        (None, _) => {
+            Err(format!("{name}: no such file, and no SCC of the built-in set {}", set.name()).into())
+        }
     }
 }

@@ -33,7 +33,11 @@ fn report(subjects: &[Subject], old: &Policy, new: &Policy) -> crate::Outcome {
         let title = paint::strong(subject.title());
         writeln!(out, "{title} in {}: {} -> {}", subject.namespace, verdict(&before), verdict(&after))?;
         for error in after.refusal.iter().flat_map(|refusal| &refusal.errors) {
-            writeln!(out, "  {}:{}:{}: {}: {}", error.file, error.line, error.column, error.field, error.message)?;
+            writeln!(
+                out,
+                "  {}:{}:{}: {}: {}",
+                error.file, error.line, error.column, error.field, error.message
+            )?;
         }
         if let (Some(from), Some(to)) = (before.pod_security, after.pod_security)
             && from != to

@@ -18,13 +18,21 @@ pub(crate) fn run(args: &OrderArgs) -> crate::Outcome {
     writeln!(out, "{:<width$}   PRIORITY   SCORE     GUARANTEES   BEFORE THE NEXT BECAUSE", "NAME")?;
     for (place, entry) in entries.iter().enumerate() {
         let (rank, level) = (entry.rank(), guaranteed_level(entry.scc()));
-        let priority = entry.scc().priority.map_or_else(|| "<none>".to_owned(), |priority| priority.to_string());
+        let priority =
+            entry.scc().priority.map_or_else(|| "<none>".to_owned(), |priority| priority.to_string());
         let why = match (entry.plan(), entries.get(place + 1)) {
             (Err(unusable), _) => format!("passed over: {unusable}"),
-            (Ok(_), Some(next)) => rank.preference(&next.rank()).map(|why| why.to_string()).unwrap_or_default(),
+            (Ok(_), Some(next)) => {
+                rank.preference(&next.rank()).map(|why| why.to_string()).unwrap_or_default()
+            }
             (Ok(_), None) => String::new(),
         };
-        let line = format!("{:<width$}   {priority:<8}   {:<7}   {:<10}   {why}", rank.name, rank.score, level.as_str());
+        let line = format!(
+            "{:<width$}   {priority:<8}   {:<7}   {:<10}   {why}",
+            rank.name,
+            rank.score,
+            level.as_str()
+        );
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(Exit::Fine)
