@@ -44,6 +44,13 @@ pub(crate) fn add_layer(builder: &mut PolicyBuilder, documents: &[Document]) -> 
     Ok(())
 }
 
+/// Adds what stands beside workloads under review. Pods among them are what is reviewed, not policy.
+pub(crate) fn add_surroundings(builder: &mut PolicyBuilder, documents: &[Document]) -> Result<(), LoadError> {
+    let is_policy = |document: &&Document| document.text("kind") != "Pod";
+    let documents: Vec<Document> = documents.iter().filter(is_policy).cloned().collect();
+    add_layer(builder, &documents)
+}
+
 /// Where the error is: the field that is wrong, or the object.
 fn place_of(document: &Document, error: &PolicyError) -> Place {
     match error {

@@ -21,7 +21,7 @@ use crate::policy;
 pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
     let documents = files::read(&args.files)?;
     let mut builder = policy::load(&args.policy)?;
-    policy::add_layer(&mut builder, &documents)?;
+    policy::add_surroundings(&mut builder, &documents)?;
     let options = Options {
         namespace: args.namespace.as_deref(),
         service_account: args.serviceaccount.as_deref(),

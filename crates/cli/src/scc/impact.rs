@@ -14,7 +14,7 @@ pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
     let options = Options { namespace: args.namespace.as_deref(), ..Options::default() };
     let subjects = subjects(&documents, &options)?;
     let mut old = policy::load(&args.policy)?;
-    policy::add_layer(&mut old, &documents)?;
+    policy::add_surroundings(&mut old, &documents)?;
     assume_namespaces(&mut old, &subjects);
     let mut new = old.clone();
     policy::add_layer(&mut new, &files::read(&args.with)?)?;
