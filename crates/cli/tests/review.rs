@@ -1,4 +1,10 @@
 //! `palisade review` and `palisade scc`, as a person and as a program would use them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::path::PathBuf;
 
