@@ -182,7 +182,9 @@ fn group_ids(strategy: &GroupStrategy) -> Ids {
 impl Ids {
     /// The IDs of `self` that are none of `other`'s, in words.
     fn beyond(&self, other: &Self) -> Option<String> {
+        // A reversed range holds no ID.
         let mut rest = self.intervals.clone();
+        rest.retain(|range| range.min <= range.max);
         for cut in &other.intervals {
             rest = rest.into_iter().flat_map(|range| subtract(range, *cut)).collect();
         }
@@ -190,6 +192,7 @@ impl Ids {
             .iter()
             .map(|range| match *range {
                 IdRange { min, max } if min == max => min.to_string(),
+                EVERY_ID => "any ID".to_owned(),
                 IdRange { min, max: i64::MAX } => format!("{min} and above"),
                 IdRange { min, max } => format!("{min} to {max}"),
             })
@@ -271,7 +274,14 @@ mod tests {
 
     #[test]
     fn an_scc_differs_from_itself_in_nothing() {
-        let scc = SecurityContextConstraints::default();
+        let mut scc = SecurityContextConstraints::default();
         assert_eq!(diff(&scc, &scc), []);
+        scc.run_as_user = RunAsUserStrategy {
+            type_: "MustRunAsRange".into(),
+            uid: None,
+            uid_range_min: Some(10),
+            uid_range_max: Some(5),
+        };
+        assert_eq!(diff(&scc, &scc), [], "a reversed range holds no ID");
     }
 }
