@@ -11,6 +11,10 @@ use crate::Policy;
 use crate::grants::{GrantPath, Identity, Places};
 use crate::policy::EXEMPT_NAMESPACES;
 
+/// How many containers a pod may have: what a cluster stores of one object (1.5 MB) holds fewer, and
+/// a patch for millions would be a hundred times the size of the request.
+pub const MAX_CONTAINERS: usize = 10_000;
+
 /// One pod, and who asks for it.
 #[derive(Clone, Copy, Debug)]
 pub struct PodRequest<'x> {
@@ -106,6 +110,9 @@ pub enum Refusal {
     /// An update names another required SCC than before.
     #[error("invalid change to SCC annotation, {REQUIRED_SCC} cannot be changed")]
     RequiredChanged,
+    /// The pod holds more containers than any object that a cluster stores could.
+    #[error("the pod has {0} containers, more than {MAX_CONTAINERS}")]
+    TooManyContainers(usize),
     /// The policy holds no SCC at all.
     #[error("the policy holds no SecurityContextConstraints")]
     NoScc,
@@ -208,6 +215,11 @@ pub(crate) fn prepare<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Resul
     }
     if policy.sccs.entries().is_empty() {
         return refused(Refusal::NoScc);
+    }
+    let spec = &request.pod.spec;
+    let containers = spec.init_containers.len() + spec.containers.len() + spec.ephemeral_containers.len();
+    if containers > MAX_CONTAINERS {
+        return refused(Refusal::TooManyContainers(containers));
     }
     let required = match request.pod.metadata.annotation(REQUIRED_SCC) {
         None | Some("") => None,

@@ -76,7 +76,7 @@ const POLICY: &str = "
 {apiVersion: security.openshift.io/v1, kind: SecurityContextConstraints, metadata: {name: broken}, priority: 5,
   runAsUser: {type: MustRunAs}, seLinuxContext: {type: RunAsAny}, groups: ['system:authenticated']}
 ---
-{apiVersion: v1, kind: SecurityContextConstraints, metadata: {name: tight},
+{apiVersion: v1, kind: SecurityContextConstraints, metadata: {name: tight}, volumes: [secret],
   runAsUser: {type: MustRunAsRange}, seLinuxContext: {type: MustRunAs}, groups: ['system:authenticated']}
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: running, namespace: dev}, spec: {containers: [{name: c}]}}
@@ -162,6 +162,21 @@ fn exec_and_attach_admit_the_pod_again() {
         assert!(message(&refused).contains("must be in the ranges: [1000, 1009]"));
         assert!(message(&connect("absent")).contains("not part of the policy"));
     }
+}
+
+#[test]
+fn what_a_hostile_pod_costs_is_bounded() {
+    let many = json!({"spec": {"containers": vec![json!({}); 10_001]}});
+    assert!(message(&answer(json!({"object": many}))).contains("10001 containers"));
+    let groups: Vec<u32> = (0..100_000).collect();
+    let object = json!({"spec": {"containers": [], "securityContext": {"supplementalGroups": groups, "runAsUser": 0,
+        "fsGroup": 5}, "volumes": vec![json!({"unheardOf": {}}); 5_000]}});
+    let response = answer(json!({"object": object}));
+    assert!(
+        response["allowed"] == false && message(&response).len() < 100_000,
+        "{}",
+        message(&response).len()
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Annotations and labels: small string maps that keep their order.
+//! Annotations and labels: string maps, looked up by key.
 
 use std::fmt;
 
@@ -12,40 +12,46 @@ pub const MAX_BYTES: usize = 256 * 1024;
 
 /// A map of strings to strings; a repeated key, or more than [`MAX_BYTES`], does not parse.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Annotations<'a>(Vec<(Text<'a>, Text<'a>)>);
+pub struct Annotations<'a> {
+    /// Sorted by key, so that a pod of many annotations and many containers costs little more than
+    /// one of few.
+    pairs: Vec<(Text<'a>, Text<'a>)>,
+}
 
 impl<'a> Annotations<'a> {
+    fn new(mut pairs: Vec<(Text<'a>, Text<'a>)>) -> Self {
+        pairs.sort();
+        Self { pairs }
+    }
+
     /// The value of `key`, if it is there.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| **name == *key).map(|(_, value)| value.as_str())
-    }
-
-    /// All pairs, in the order in which they were written.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.get_prefixed(key, "")
     }
 
     /// The value of the key `prefix` + `rest`, without building that key.
     #[must_use]
     pub fn get_prefixed(&self, prefix: &str, rest: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(name, _)| name.strip_prefix(prefix) == Some(rest))
-            .map(|(_, value)| value.as_str())
+        let order = |name: &Text<'_>| name.bytes().cmp(prefix.bytes().chain(rest.bytes()));
+        let place = self.pairs.binary_search_by(|(name, _)| order(name)).ok()?;
+        self.pairs.get(place).map(|(_, value)| value.as_str())
+    }
+
+    /// All pairs, sorted by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
     }
 
     fn first_repeated_key(&self) -> Option<&str> {
-        let mut keys: Vec<&str> = self.iter().map(|(key, _)| key).collect();
-        keys.sort_unstable();
-        keys.windows(2).find_map(|pair| match pair {
-            [a, b] if a == b => Some(*a),
+        self.pairs.windows(2).find_map(|pair| match pair {
+            [(a, _), (b, _)] if a == b => Some(a.as_str()),
             _ => None,
         })
     }
@@ -53,7 +59,7 @@ impl<'a> Annotations<'a> {
 
 impl<'a, K: Into<Text<'a>>, V: Into<Text<'a>>> FromIterator<(K, V)> for Annotations<'a> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
+        Self::new(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
     }
 }
 
@@ -78,7 +84,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
                     }
                     pairs.push((key, value));
                 }
-                let annotations = Annotations(pairs);
+                let annotations = Annotations::new(pairs);
                 match annotations.first_repeated_key() {
                     Some(key) => Err(A::Error::custom(format_args!("key {key:?} is there twice"))),
                     None => Ok(annotations),

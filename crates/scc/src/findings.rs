@@ -34,15 +34,21 @@ impl Findings for Verdict {
     }
 }
 
+/// How many findings of one attempt are kept: more help nobody, and a hostile pod could have millions.
+const MAX_FINDINGS: usize = 200;
+
 /// Keeps each finding once: what holds for the whole pod is found again at every container.
 impl Findings for Vec<FieldError> {
     fn add(&mut self, error: impl FnOnce() -> FieldError) {
+        if self.is_settled() {
+            return;
+        }
         let error = error();
         if !self.contains(&error) {
             self.push(error);
         }
     }
     fn is_settled(&self) -> bool {
-        false
+        self.len() >= MAX_FINDINGS
     }
 }

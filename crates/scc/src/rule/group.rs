@@ -47,7 +47,7 @@ pub(crate) fn check(
     for &group in groups.iter().filter(|group| !ranges.iter().any(|range| range.contains(**group))) {
         findings.add(|| {
             let detail = format!("{group} is not an allowed group, must be in {}", show(ranges));
-            FieldError::invalid(path(), groups.to_vec(), detail)
+            FieldError::invalid(path(), group, detail)
         });
     }
 }
