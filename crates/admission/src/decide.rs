@@ -153,7 +153,7 @@ impl From<NotTried> for Decision<'_> {
 
 /// Who may use what, for one request.
 #[derive(Clone, Debug)]
-pub struct Grants {
+pub(crate) struct Grants {
     pub(crate) service_account: Places,
     pub(crate) candidates: Places,
 }

@@ -45,8 +45,8 @@ mod update;
 
 pub use audit::refusal_message;
 pub use decide::{
-    Admission, Decision, Exemption, Grants, MAX_CONTAINERS, PodRequest, Refusal, Step, SubjectType, Trace,
-    evaluate, explain,
+    Admission, Decision, Exemption, MAX_CONTAINERS, PodRequest, Refusal, Step, SubjectType, Trace, evaluate,
+    explain,
 };
 pub use grants::{GrantPath, Identity};
 pub use lint::lint;

@@ -11,7 +11,7 @@ use crate::respond::{Unreadable, with_patch};
 /// Defaults and validates the SCC of a CREATE or UPDATE.
 pub(crate) fn respond(request: &AdmissionRequest<'_>, text: &str) -> Result<AdmissionResponse, Unreadable> {
     let Some(object) = request.object else {
-        return Err(Unreadable::new(request, text, "request.object is missing"));
+        return Err(Unreadable::new(request, "request.object is missing"));
     };
     let unreadable = |error: &serde_json::Error| Unreadable::nested(request, text, object, error);
     let raw: Map<String, Value> = serde_json::from_str(object.get()).map_err(|error| unreadable(&error))?;

@@ -34,7 +34,7 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    pub(crate) fn new(request: &AdmissionRequest<'_>, _text: &str, message: &str) -> Self {
+    pub(crate) fn new(request: &AdmissionRequest<'_>, message: &str) -> Self {
         Self { uid: request.uid.to_string(), offset: 0, message: message.to_owned() }
     }
 
@@ -98,10 +98,8 @@ pub fn respond(policy: &Policy, text: &str) -> Result<AdmissionResponse, Unreada
             pod(policy, request, &groups, text)
         }
         ((GROUP | "", RESOURCE, ""), Operation::Create | Operation::Update) => object::respond(request, text),
-        (_, Operation::Unknown) => {
-            Err(Unreadable::new(request, text, "request.operation is missing or unknown"))
-        }
-        (("", "", _), _) => Err(Unreadable::new(request, text, "request.resource.resource is missing")),
+        (_, Operation::Unknown) => Err(Unreadable::new(request, "request.operation is missing or unknown")),
+        (("", "", _), _) => Err(Unreadable::new(request, "request.resource.resource is missing")),
         _ => Ok(exempt(request, &Exemption::Resource)),
     }
 }
@@ -123,7 +121,7 @@ fn pod(
     text: &str,
 ) -> Result<AdmissionResponse, Unreadable> {
     let Some(object) = request.object else {
-        return Err(Unreadable::new(request, text, "request.object is missing"));
+        return Err(Unreadable::new(request, "request.object is missing"));
     };
     let parsed: Pod<'_> = serde_json::from_str(object.get())
         .map_err(|error| Unreadable::nested(request, text, object, &error))?;
@@ -175,7 +173,7 @@ fn update_of(
     pod: &Pod<'_>,
 ) -> Result<Update, Unreadable> {
     let Some(old_object) = request.old_object else {
-        return Err(Unreadable::new(request, text, "request.oldObject is missing"));
+        return Err(Unreadable::new(request, "request.oldObject is missing"));
     };
     let read = |part: &RawValue| -> Result<Value, Unreadable> {
         serde_json::from_str(part.get()).map_err(|error| Unreadable::nested(request, text, part, &error))
