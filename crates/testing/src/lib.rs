@@ -9,6 +9,7 @@
 )]
 
 pub mod corpus;
+pub mod oracle;
 pub mod random;
 
 use palisade_admission::{Policy, PolicyBuilder};

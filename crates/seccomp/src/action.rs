@@ -1,0 +1,134 @@
+//! Actions: what a filter answers a call with.
+
+use crate::errno;
+
+/// What a filter answers a call with, with the 16 bits of data that some actions carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    /// The call goes on.
+    Allow,
+    /// The call goes on and is logged.
+    Log,
+    /// The call fails with this error; the kernel caps it at 4095.
+    Errno(u16),
+    /// A tracer decides, given this message; without one the call fails with ENOSYS.
+    Trace(u16),
+    /// A supervisor decides.
+    Notify,
+    /// The thread gets SIGSYS, with this in `si_errno`.
+    Trap(u16),
+    /// The thread is killed.
+    KillThread,
+    /// The process is killed.
+    KillProcess,
+}
+
+impl Action {
+    /// The names that profiles use, without data.
+    pub const NAMES: [(&'static str, Self); 9] = [
+        ("SCMP_ACT_ALLOW", Self::Allow),
+        ("SCMP_ACT_ERRNO", Self::Errno(0)),
+        ("SCMP_ACT_KILL", Self::KillThread),
+        ("SCMP_ACT_KILL_PROCESS", Self::KillProcess),
+        ("SCMP_ACT_KILL_THREAD", Self::KillThread),
+        ("SCMP_ACT_LOG", Self::Log),
+        ("SCMP_ACT_NOTIFY", Self::Notify),
+        ("SCMP_ACT_TRACE", Self::Trace(0)),
+        ("SCMP_ACT_TRAP", Self::Trap(0)),
+    ];
+
+    /// What the program returns for it: `SECCOMP_RET_*` with the data in the lower half.
+    #[must_use]
+    pub fn code(self) -> u32 {
+        match self {
+            Self::KillProcess => 0x8000_0000,
+            Self::KillThread => 0,
+            Self::Trap(data) => 0x0003_0000 | u32::from(data),
+            Self::Errno(data) => 0x0005_0000 | u32::from(data),
+            Self::Notify => 0x7fc0_0000,
+            Self::Trace(data) => 0x7ff0_0000 | u32::from(data),
+            Self::Log => 0x7ffc_0000,
+            Self::Allow => 0x7fff_0000,
+        }
+    }
+
+    /// The action of a returned value. A value that the kernel does not know kills the process.
+    #[must_use]
+    pub fn of_code(code: u32) -> Self {
+        let [high, low] = [code & 0xffff_0000, code & 0xffff];
+        let data = u16::try_from(low).unwrap_or_default();
+        match high {
+            0 => Self::KillThread,
+            0x0003_0000 => Self::Trap(data),
+            0x0005_0000 => Self::Errno(data),
+            0x7fc0_0000 => Self::Notify,
+            0x7ff0_0000 => Self::Trace(data),
+            0x7ffc_0000 => Self::Log,
+            0x7fff_0000 => Self::Allow,
+            _ => Self::KillProcess,
+        }
+    }
+
+    /// The order in which the kernel prefers the answers of stacked filters: the lowest wins.
+    #[must_use]
+    pub fn rank(self) -> i32 {
+        (self.code() & 0xffff_0000).cast_signed()
+    }
+
+    /// OCI's name of it.
+    #[must_use]
+    pub fn scmp(self) -> &'static str {
+        match self {
+            Self::Allow => "SCMP_ACT_ALLOW",
+            Self::Log => "SCMP_ACT_LOG",
+            Self::Errno(_) => "SCMP_ACT_ERRNO",
+            Self::Trace(_) => "SCMP_ACT_TRACE",
+            Self::Notify => "SCMP_ACT_NOTIFY",
+            Self::Trap(_) => "SCMP_ACT_TRAP",
+            Self::KillThread => "SCMP_ACT_KILL_THREAD",
+            Self::KillProcess => "SCMP_ACT_KILL_PROCESS",
+        }
+    }
+
+    /// Whether the action carries data: an error number or a tracer's message.
+    #[must_use]
+    pub fn takes_errno(self) -> bool {
+        matches!(self, Self::Errno(_) | Self::Trace(_))
+    }
+
+    /// The same action with other data; the same if it carries none.
+    #[must_use]
+    pub fn with_data(self, data: u16) -> Self {
+        match self {
+            Self::Errno(_) => Self::Errno(data),
+            Self::Trace(_) => Self::Trace(data),
+            Self::Trap(_) => Self::Trap(data),
+            other => other,
+        }
+    }
+
+    /// Whether the call goes on without anybody else's leave.
+    #[must_use]
+    pub fn lets_through(self) -> bool {
+        matches!(self, Self::Allow | Self::Log)
+    }
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Allow => f.write_str("ALLOW"),
+            Self::Log => f.write_str("LOG"),
+            Self::Errno(data) => match errno::name(*data) {
+                Some(name) => write!(f, "ERRNO({name})"),
+                None => write!(f, "ERRNO({data})"),
+            },
+            Self::Trace(data) => write!(f, "TRACE({data})"),
+            Self::Notify => f.write_str("NOTIFY"),
+            Self::Trap(0) => f.write_str("TRAP"),
+            Self::Trap(data) => write!(f, "TRAP({data})"),
+            Self::KillThread => f.write_str("KILL_THREAD"),
+            Self::KillProcess => f.write_str("KILL_PROCESS"),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Profiles that Palisade ships.
+
+/// The default profile of the workshop page, as printed there: `runtime/default` of set 3.
+pub const WORKSHOP: &str = include_str!("builtin/workshop.json");
+
+/// A current default, of our own making: what containers need, gated by capabilities as Docker's profile
+/// gates it, with the calls of kernels up to 6.18.
+pub const DEFAULT: &str = include_str!("builtin/default.json");
+
+/// `example-explorer-profile`, for the page's explorer pod: an HTTP server that reads files, sets their
+/// permissions and moves them, and nothing else.
+pub const EXPLORER: &str = include_str!("builtin/example-explorer-profile.json");
+
+/// All of them, by the names that the command line knows.
+pub const ALL: [(&str, &str); 3] =
+    [("workshop", WORKSHOP), ("runtime/default", DEFAULT), ("example-explorer-profile", EXPLORER)];
+
+/// A shipped profile's text.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static str> {
+    let alias = if name == "docker/default" { "runtime/default" } else { name };
+    ALL.iter().find(|(known, _)| *known == alias).map(|(_, text)| *text)
+}

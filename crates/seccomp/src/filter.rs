@@ -1,0 +1,327 @@
+//! What a filter decides, before it is a program: for every ABI and every number, a function of the
+//! arguments. It is total: each number of each architecture has its decision.
+
+use crate::action::Action;
+use crate::arch::{Arch, X32_BIT};
+use crate::errno;
+use crate::graph::{Graph, Node, NodeId};
+use crate::precedence::{self, Branch, Conflict};
+use crate::region::{WORDS, Word};
+use crate::rule::{Condition, Operator, Rule};
+use crate::table::{self, KernelVersion, Syscall};
+
+/// One call, as the kernel shows it to a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// The number.
+    pub number: u32,
+    /// The `AUDIT_ARCH_*`.
+    pub arch: u32,
+    /// The arguments.
+    pub args: [u64; 6],
+}
+
+impl Data {
+    /// Its words, in the order of [`Word`].
+    #[expect(clippy::cast_possible_truncation, reason = "a word is half of an argument")]
+    pub(crate) fn words(&self) -> [u32; WORDS] {
+        let [a, b, c, d, e, f] = self.args.map(|arg| (arg as u32, (arg >> 32) as u32));
+        [self.number, self.arch, a.0, a.1, b.0, b.1, c.0, c.1, d.0, d.1, e.0, e.1, f.0, f.1]
+    }
+
+    pub(crate) fn of_words(words: [u32; WORDS]) -> Self {
+        let [number, arch, a, ah, b, bh, c, ch, d, dh, e, eh, f, fh] = words;
+        let join = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        let args = [join(a, ah), join(b, bh), join(c, ch), join(d, dh), join(e, eh), join(f, fh)];
+        Self { number, arch, args }
+    }
+}
+
+/// What numbers get that the profile does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// `ENOSYS` for numbers that no call has, and for calls newer than the profile's own kernel, so that
+    /// programs fall back to older calls. Calls that it knew and does not list get its default.
+    Enosys {
+        /// The kernel that the profile was written for: that of the newest call it names.
+        kernel: KernelVersion,
+    },
+    /// The profile's default, as libseccomp does.
+    Default,
+}
+
+/// What a filter is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// The answer to calls that no rule fits.
+    pub default: Action,
+    /// The ABIs it is for.
+    pub archs: Vec<Arch>,
+    /// The rules.
+    pub rules: Vec<Rule>,
+    /// What unknown numbers get.
+    pub unknown: Unknown,
+    /// The answer to calls by other ABIs. libseccomp and the runtimes kill the thread.
+    pub bad_arch: Action,
+    /// Whether a call that rules let through by its arguments may also be made through `socketcall` and
+    /// `ipc`, where a filter cannot see those arguments. libseccomp lets it.
+    pub open_multiplexers: bool,
+}
+
+/// Why rules make no filter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// Two rules contradict each other.
+    #[error("two rules give the same calls different actions: `{first}` (entry {}) and `{second}` (entry {})", first.entry, second.entry)]
+    Conflict {
+        /// The one.
+        first: Box<Rule>,
+        /// The other.
+        second: Box<Rule>,
+    },
+    /// No ABI to decide for.
+    #[error("no architecture to make a filter for")]
+    NoArch,
+}
+
+/// The numbers of one `AUDIT_ARCH` and their decisions.
+#[derive(Clone, Debug)]
+pub(crate) struct Section {
+    pub(crate) audit: u32,
+    /// First numbers, ascending from 0, each with the decision up to the next.
+    pub(crate) ranges: Vec<(u32, NodeId)>,
+}
+
+/// A total decision; see the [module](self).
+#[derive(Clone, Debug)]
+pub struct Filter {
+    pub(crate) graph: Graph,
+    pub(crate) sections: Vec<Section>,
+    pub(crate) bad_arch: NodeId,
+    archs: Vec<Arch>,
+}
+
+impl Filter {
+    /// Puts rules together.
+    pub fn new(rules: &Rules) -> Result<Self, FilterError> {
+        let mut graph = Graph::default();
+        let bad_arch = graph.leaf(rules.bad_arch);
+        let mut sections: Vec<Section> = Vec::new();
+        let mut archs = rules.archs.clone();
+        archs.sort_unstable();
+        archs.dedup();
+        for &arch in &archs {
+            let ranges = Builder { rules, arch, graph: &mut graph }.ranges()?;
+            match sections.iter_mut().find(|section| section.audit == arch.audit()) {
+                Some(section) => join_x32(&mut section.ranges, ranges),
+                None => sections.push(Section { audit: arch.audit(), ranges }),
+            }
+        }
+        if sections.is_empty() {
+            return Err(FilterError::NoArch);
+        }
+        Ok(Self { graph, sections, bad_arch, archs })
+    }
+
+    /// The ABIs it is for, sorted.
+    #[must_use]
+    pub fn archs(&self) -> &[Arch] {
+        &self.archs
+    }
+
+    /// The decisions that it is made of.
+    #[must_use]
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The decision on a number.
+    #[must_use]
+    pub fn decision(&self, audit: u32, number: u32) -> NodeId {
+        let Some(section) = self.sections.iter().find(|section| section.audit == audit) else {
+            return self.bad_arch;
+        };
+        let at = section.ranges.partition_point(|&(start, _)| start <= number);
+        section.ranges.get(at.saturating_sub(1)).map_or(self.bad_arch, |&(_, id)| id)
+    }
+
+    /// What a call gets.
+    #[must_use]
+    pub fn decide(&self, data: &Data) -> Action {
+        let words = data.words();
+        let mut id = self.decision(data.arch, data.number);
+        loop {
+            match self.graph.node(id) {
+                Node::Leaf(action) => return action,
+                Node::Test { word, check, yes, no } => {
+                    id = if check.holds(word.of(&words)) { yes } else { no };
+                }
+            }
+        }
+    }
+}
+
+impl Word {
+    pub(crate) fn of(self, words: &[u32; WORDS]) -> u32 {
+        words.get(self.place()).copied().unwrap_or_default()
+    }
+}
+
+/// x86_64 and x32 share an `AUDIT_ARCH`: below bit 30 the one, from there the other.
+fn join_x32(ranges: &mut Vec<(u32, NodeId)>, x32: Vec<(u32, NodeId)>) {
+    ranges.retain(|&(start, _)| start < X32_BIT);
+    let last = ranges.last().map(|&(_, id)| id);
+    let at = x32.partition_point(|&(start, _)| start <= X32_BIT).saturating_sub(1);
+    for (start, id) in x32.into_iter().skip(at) {
+        if Some(id) != last || ranges.last().is_some_and(|&(_, other)| other != id) {
+            ranges.push((start.max(X32_BIT), id));
+        }
+    }
+}
+
+struct Builder<'a> {
+    rules: &'a Rules,
+    arch: Arch,
+    graph: &'a mut Graph,
+}
+
+impl Builder<'_> {
+    fn ranges(&mut self) -> Result<Vec<(u32, NodeId)>, FilterError> {
+        let mut ranges = Vec::with_capacity(128);
+        let default = self.graph.leaf(self.rules.default);
+        let unknown = match self.rules.unknown {
+            Unknown::Enosys { .. } => self.graph.leaf(Action::Errno(errno::ENOSYS)),
+            Unknown::Default => default,
+        };
+        self.outside_before(&mut ranges);
+        let listed = self.listed()?;
+        let mut listed = listed.into_iter().peekable();
+        for number in self.arch.base()..=table::highest(self.arch) {
+            let id = match listed.next_if(|&(other, _)| other == number) {
+                Some((_, id)) => id,
+                None => self.unlisted(number, default, unknown),
+            };
+            push(&mut ranges, number, id);
+        }
+        let mut next = table::highest(self.arch) + 1;
+        for (number, id) in listed {
+            push(&mut ranges, next, unknown);
+            push(&mut ranges, number, id);
+            next = number + 1;
+        }
+        push(&mut ranges, next, unknown);
+        self.outside_after(&mut ranges, unknown);
+        Ok(ranges)
+    }
+
+    /// Numbers below the ABI's first.
+    fn outside_before(&mut self, ranges: &mut Vec<(u32, NodeId)>) {
+        let below = match self.arch {
+            Arch::X32 => self.rules.bad_arch,
+            _ if self.rules.unknown == Unknown::Default => self.rules.default,
+            _ => Action::Errno(errno::ENOSYS),
+        };
+        if self.arch.base() > 0 {
+            ranges.push((0, self.graph.leaf(below)));
+        }
+    }
+
+    /// x32's numbers are another ABI's to x86_64; but for -1, which a tracer sets to skip a call.
+    fn outside_after(&mut self, ranges: &mut Vec<(u32, NodeId)>, unknown: NodeId) {
+        if self.arch == Arch::X86_64 {
+            push(ranges, X32_BIT, self.graph.leaf(self.rules.bad_arch));
+            push(ranges, u32::MAX, unknown);
+        }
+    }
+
+    fn unlisted(&self, number: u32, default: NodeId, unknown: NodeId) -> NodeId {
+        let Unknown::Enosys { kernel } = self.rules.unknown else { return default };
+        match Syscall::numbered(self.arch, number) {
+            Some(call) if call.introduced() <= kernel => default,
+            _ => unknown,
+        }
+    }
+
+    /// The numbers that have rules, and their decisions.
+    fn listed(&mut self) -> Result<Vec<(u32, NodeId)>, FilterError> {
+        let mut uses = Vec::with_capacity(self.rules.rules.len());
+        for (at, rule) in self.rules.rules.iter().enumerate() {
+            self.add_uses(at, rule, &mut uses);
+        }
+        uses.sort_by_key(|&(number, at, _)| (number, at));
+        let mut listed = Vec::with_capacity(uses.len());
+        for group in uses.chunk_by(|a, b| a.0 == b.0) {
+            let Some(&(number, ..)) = group.first() else { continue };
+            listed.push((number, self.decision(group)?));
+        }
+        Ok(listed)
+    }
+
+    /// Under which numbers a rule counts: its call's, and that of the call that carries it.
+    fn add_uses(&self, at: usize, rule: &Rule, uses: &mut Vec<(u32, usize, Option<u32>)>) {
+        if let Some(number) = rule.call.number(self.arch) {
+            uses.push((number, at, None));
+        }
+        let may_carry = rule.conditions.is_empty() || self.rules.open_multiplexers;
+        if !self.arch.is_multiplexed() || !may_carry {
+            return;
+        }
+        let carrier = table::carrier(rule.call.name());
+        let number = carrier.and_then(|(name, _)| Syscall::named(name)?.number(self.arch));
+        if let (Some(number), Some((_, sub))) = (number, carrier) {
+            uses.push((number, at, Some(sub)));
+        }
+    }
+
+    fn decision(&mut self, uses: &[(u32, usize, Option<u32>)]) -> Result<NodeId, FilterError> {
+        let mut branches = Vec::with_capacity(uses.len());
+        for &(_, at, sub) in uses {
+            let Some(rule) = self.rules.rules.get(at) else { continue };
+            let conditions = self.conditions(rule, sub);
+            if conditions.is_empty() {
+                return Ok(self.graph.leaf(rule.action));
+            }
+            branches.push(Branch { conditions, action: rule.action, rule: at });
+        }
+        let branches =
+            precedence::order(branches, self.arch.is_wide()).map_err(|conflict| self.conflict(conflict))?;
+        Ok(self.chain(&branches))
+    }
+
+    /// A rule's conditions as this ABI sees them. A carried call's own first argument is not there to be
+    /// looked at: the carrier's first says which call it is.
+    fn conditions(&self, rule: &Rule, sub: Option<u32>) -> Vec<Condition> {
+        let own = rule.conditions.iter().filter(|condition| sub.is_none() || condition.arg() != 0);
+        let mut conditions: Vec<_> = own.filter_map(|condition| condition.on(self.arch.is_wide())).collect();
+        conditions.extend(sub.and_then(|sub| Condition::new(0, Operator::Equal, u64::from(sub))));
+        conditions.sort_by_key(Condition::arg);
+        conditions
+    }
+
+    fn conflict(&self, conflict: Conflict) -> FilterError {
+        let rule = |at: usize| self.rules.rules.get(at).cloned().map(Box::new);
+        match (rule(conflict.0), rule(conflict.1)) {
+            (Some(first), Some(second)) => FilterError::Conflict { first, second },
+            _ => FilterError::NoArch,
+        }
+    }
+
+    /// Branches tried one after the other, then the default.
+    fn chain(&mut self, branches: &[Branch]) -> NodeId {
+        let wide = self.arch.is_wide();
+        let mut next = self.graph.leaf(self.rules.default);
+        for branch in branches.iter().rev() {
+            let action = self.graph.leaf(branch.action);
+            let conditions = branch.conditions.iter().rev();
+            next = conditions.fold(action, |yes, condition| self.graph.condition(condition, wide, yes, next));
+        }
+        let one = matches!(branches, [branch] if branch.conditions.len() == 1);
+        if one { next } else { self.graph.simplify(next) }
+    }
+}
+
+fn push(ranges: &mut Vec<(u32, NodeId)>, start: u32, id: NodeId) {
+    if ranges.last().is_none_or(|&(_, last)| last != id) {
+        ranges.push((start, id));
+    }
+}

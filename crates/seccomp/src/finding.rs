@@ -1,0 +1,79 @@
+//! What is wrong with a profile, and where.
+
+use palisade_k8s::manifest::Position;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The profile works, though perhaps not as meant. `--strict` makes it an error.
+    Warning,
+    /// The profile means nothing, or what it means would be a guess.
+    Error,
+}
+
+/// Something wrong with a profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where it was written.
+    pub at: Position,
+    /// The field, as `syscalls[3].args[0].op`; empty for the profile as a whole.
+    pub field: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let severity = match self.severity {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        write!(f, "{}: {severity}: ", self.at)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Findings as they are made.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) list: Vec<Finding>,
+}
+
+/// What one profile may have wrong with it before the rest is left unsaid.
+const MAX_FINDINGS: usize = 500;
+
+impl Findings {
+    pub(crate) fn add(
+        &mut self,
+        severity: Severity,
+        at: Position,
+        field: impl Into<String>,
+        message: impl Into<String>,
+    ) {
+        if self.list.len() < MAX_FINDINGS {
+            self.list.push(Finding { severity, at, field: field.into(), message: message.into() });
+        }
+    }
+
+    pub(crate) fn error(&mut self, at: Position, field: impl Into<String>, message: impl Into<String>) {
+        self.add(Severity::Error, at, field, message);
+    }
+
+    pub(crate) fn warn(&mut self, at: Position, field: impl Into<String>, message: impl Into<String>) {
+        self.add(Severity::Warning, at, field, message);
+    }
+}
+
+/// `; did you mean …?`, if a known name is near.
+pub(crate) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let shown: String = name.chars().take(80).collect();
+    match crate::table::nearest(&shown, known) {
+        Some(near) => format!("; did you mean {near}?"),
+        None => String::new(),
+    }
+}

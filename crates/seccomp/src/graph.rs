@@ -1,0 +1,220 @@
+//! Decisions as a graph of tests, without cycles: equal parts are shared.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::action::Action;
+use crate::region::{Check, Region, Word};
+use crate::rule::{Condition, Operator};
+
+/// A place in a [`Graph`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A decision: an answer, or a test with a decision for either outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Node {
+    /// The answer.
+    Leaf(Action),
+    /// A test of a word.
+    Test {
+        /// Which word.
+        word: Word,
+        /// What is asked of it.
+        check: Check,
+        /// What follows if it holds.
+        yes: NodeId,
+        /// What follows if not.
+        no: NodeId,
+    },
+}
+
+/// Multiplies and rotates: names of nodes need no protection from those who choose them, since a graph's
+/// size is bounded.
+#[derive(Default)]
+pub(crate) struct QuickHasher(u64);
+
+impl Hasher for QuickHasher {
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 29)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(u64::from(byte)));
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.write_u64(value.cast_unsigned() as u64);
+    }
+}
+
+pub(crate) type QuickMap<K, V> = HashMap<K, V, BuildHasherDefault<QuickHasher>>;
+
+/// Decisions, each stored once.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    known: QuickMap<Node, NodeId>,
+}
+
+impl Graph {
+    /// How many decisions it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The decision at a place.
+    #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "places are made by this graph only")]
+    pub fn node(&self, id: NodeId) -> Node {
+        self.nodes[id.index()]
+    }
+
+    /// All decisions, each after those that it leads to.
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    fn add(&mut self, node: Node) -> NodeId {
+        *self.known.entry(node).or_insert_with(|| {
+            self.nodes.push(node);
+            NodeId(u32::try_from(self.nodes.len() - 1).unwrap_or(u32::MAX))
+        })
+    }
+
+    /// The answer `action`, whatever the call.
+    pub fn leaf(&mut self, action: Action) -> NodeId {
+        self.add(Node::Leaf(action))
+    }
+
+    /// A test, unless its outcome makes no difference or is certain.
+    pub fn test(&mut self, word: Word, check: Check, yes: NodeId, no: NodeId) -> NodeId {
+        match check {
+            _ if yes == no => yes,
+            Check::AtLeast(0) | Check::Equal { mask: 0, value: 0 } => yes,
+            Check::Equal { mask, value } if value & !mask != 0 => no,
+            _ => self.add(Node::Test { word, check, yes, no }),
+        }
+    }
+
+    /// A condition, on an ABI with or without upper halves.
+    pub(crate) fn condition(&mut self, condition: &Condition, wide: bool, yes: NodeId, no: NodeId) -> NodeId {
+        let value = condition.value();
+        match condition.operator() {
+            Operator::Equal => self.equal(condition.arg(), u64::MAX, value, wide, yes, no),
+            Operator::NotEqual => self.equal(condition.arg(), u64::MAX, value, wide, no, yes),
+            Operator::MaskedEqual { mask } => self.equal(condition.arg(), mask, value & mask, wide, yes, no),
+            Operator::GreaterOrEqual => self.at_least(condition.arg(), Some(value), wide, yes, no),
+            Operator::Less => self.at_least(condition.arg(), Some(value), wide, no, yes),
+            Operator::Greater => self.at_least(condition.arg(), value.checked_add(1), wide, yes, no),
+            Operator::LessOrEqual => self.at_least(condition.arg(), value.checked_add(1), wide, no, yes),
+        }
+    }
+
+    fn equal(&mut self, arg: u8, mask: u64, value: u64, wide: bool, yes: NodeId, no: NodeId) -> NodeId {
+        let (mask_low, mask_high) = halves(mask);
+        let (value_low, value_high) = halves(value);
+        let low = self.test(Word::low(arg), Check::Equal { mask: mask_low, value: value_low }, yes, no);
+        match wide {
+            true => self.test(Word::high(arg), Check::Equal { mask: mask_high, value: value_high }, low, no),
+            false => low,
+        }
+    }
+
+    /// `value` is none if it is beyond all arguments.
+    fn at_least(&mut self, arg: u8, value: Option<u64>, wide: bool, yes: NodeId, no: NodeId) -> NodeId {
+        let Some((low, high)) = value.map(halves) else { return no };
+        if !wide {
+            return if high > 0 { no } else { self.test(Word::low(arg), Check::AtLeast(low), yes, no) };
+        }
+        let by_low = self.test(Word::low(arg), Check::AtLeast(low), yes, no);
+        let same_high = self.test(Word::high(arg), Check::equals(high), by_low, yes);
+        self.test(Word::high(arg), Check::AtLeast(high), same_high, no)
+    }
+
+    /// The decision at `id`, without the tests whose outcome the tests before them make certain. Gives up,
+    /// and gives `id` back, if that would make it much larger.
+    pub(crate) fn simplify(&mut self, id: NodeId) -> NodeId {
+        let limit = self.len() * 8 + 256;
+        let mut work = Simplify { graph: self, done: QuickMap::default(), limit };
+        work.run(id, &Region::all(), 0).unwrap_or(id)
+    }
+}
+
+fn halves(value: u64) -> (u32, u32) {
+    let low = u32::try_from(value & 0xffff_ffff).unwrap_or_default();
+    (low, u32::try_from(value >> 32).unwrap_or_default())
+}
+
+struct Simplify<'g> {
+    graph: &'g mut Graph,
+    done: QuickMap<(NodeId, Region), NodeId>,
+    limit: usize,
+}
+
+impl Simplify<'_> {
+    /// None if it grows too large or too deep.
+    fn run(&mut self, id: NodeId, region: &Region, depth: usize) -> Option<NodeId> {
+        let Node::Test { word, check, yes, no } = self.graph.node(id) else { return Some(id) };
+        match region.decide(word, check) {
+            Some(true) => return self.run(yes, region, depth + 1),
+            Some(false) => return self.run(no, region, depth + 1),
+            None => {}
+        }
+        if self.done.len() > self.limit || depth > 400 {
+            return None;
+        }
+        let key = (id, region.clone());
+        if let Some(&known) = self.done.get(&key) {
+            return Some(known);
+        }
+        let yes = match region.assume(word, check, true) {
+            Some(region) => Some(self.run(yes, &region, depth + 1)?),
+            None => None,
+        };
+        let no = match region.assume(word, check, false) {
+            Some(region) => Some(self.run(no, &region, depth + 1)?),
+            None => None,
+        };
+        let simple = match (yes, no) {
+            (Some(yes), Some(no)) => self.graph.test(word, check, yes, no),
+            (Some(only), None) | (None, Some(only)) => only,
+            (None, None) => id,
+        };
+        self.done.insert(key, simple);
+        Some(simple)
+    }
+}

@@ -1,0 +1,109 @@
+//! From a program back to the decision that it makes.
+
+use crate::action::Action;
+use crate::bpf::{Instruction, Program, code};
+use crate::graph::{Graph, NodeId, QuickMap};
+use crate::region::{Check, Word};
+
+/// A program whose decision cannot be read off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "instruction {at} ({code:#06x}) does more than load, mask, compare and return, which is all that can be compared"
+)]
+pub struct LiftError {
+    /// Which instruction, from 0.
+    pub at: usize,
+    /// Its code.
+    pub code: u16,
+}
+
+/// What the accumulator holds: a word and the bits of it that are left.
+type Accumulator = Option<(Word, u32)>;
+
+/// The decision of a program that loads words, masks them, compares them and returns: what libseccomp and
+/// Palisade make.
+pub(crate) fn lift(program: &Program, graph: &mut Graph) -> Result<NodeId, LiftError> {
+    let mut done: QuickMap<(usize, Accumulator), NodeId> = QuickMap::default();
+    let mut stack = vec![(0, None)];
+    // A state is finished when the states that it leads to are; all jumps go forward, so that ends.
+    while let Some(&state) = stack.last() {
+        if done.contains_key(&state) {
+            stack.pop();
+            continue;
+        }
+        let next = successors(program, state)?;
+        let open: Vec<_> = next.iter().copied().filter(|state| !done.contains_key(state)).collect();
+        if open.is_empty() {
+            let ids: Vec<_> = next.iter().filter_map(|state| done.get(state).copied()).collect();
+            let id = join(program, state, &ids, graph)?;
+            done.insert(state, id);
+            stack.pop();
+        } else {
+            stack.extend(open);
+        }
+    }
+    done.get(&(0, None)).copied().ok_or(LiftError { at: 0, code: 0 })
+}
+
+fn at(program: &Program, at: usize) -> Result<Instruction, LiftError> {
+    program.instructions().get(at).copied().ok_or(LiftError { at, code: 0 })
+}
+
+fn successors(
+    program: &Program,
+    (place, accumulator): (usize, Accumulator),
+) -> Result<Vec<(usize, Accumulator)>, LiftError> {
+    let i = at(program, place)?;
+    let error = LiftError { at: place, code: i.code };
+    Ok(match (i.code, accumulator) {
+        (code::RET, _) => vec![],
+        (code::LD_ABS, _) => {
+            let word = Word::at_offset(i.k, program.is_big_endian()).ok_or(error)?;
+            vec![(place + 1, Some((word, u32::MAX)))]
+        }
+        (code::AND, Some((word, mask))) => vec![(place + 1, Some((word, mask & i.k)))],
+        (code::JA, _) => vec![(place + 1 + i.k as usize, accumulator)],
+        (code::JEQ | code::JSET | code::JGE | code::JGT, Some(_)) => both(place, &i, accumulator),
+        _ => return Err(error),
+    })
+}
+
+fn both(place: usize, i: &Instruction, accumulator: Accumulator) -> Vec<(usize, Accumulator)> {
+    vec![(place + 1 + usize::from(i.jt), accumulator), (place + 1 + usize::from(i.jf), accumulator)]
+}
+
+fn join(
+    program: &Program,
+    (place, accumulator): (usize, Accumulator),
+    next: &[NodeId],
+    graph: &mut Graph,
+) -> Result<NodeId, LiftError> {
+    let i = at(program, place)?;
+    match (next, accumulator) {
+        ([], _) => Ok(graph.leaf(Action::of_code(i.k))),
+        ([only], _) => Ok(*only),
+        ([yes, no, ..], Some((word, mask))) => Ok(match i.code {
+            code::JSET => graph.test(word, Check::Equal { mask: mask & i.k, value: 0 }, *no, *yes),
+            code::JGE => at_least(graph, (word, mask), i.k, *yes, *no),
+            code::JGT => match i.k.checked_add(1) {
+                Some(k) => at_least(graph, (word, mask), k, *yes, *no),
+                None => *no,
+            },
+            _ => graph.test(word, Check::Equal { mask, value: i.k }, *yes, *no),
+        }),
+        _ => Err(LiftError { at: place, code: i.code }),
+    }
+}
+
+/// `word & mask >= k`. What a mask leaves of a word is compared bit by bit.
+fn at_least(graph: &mut Graph, (word, mask): (Word, u32), k: u32, yes: NodeId, no: NodeId) -> NodeId {
+    if mask == u32::MAX {
+        return graph.test(word, Check::AtLeast(k), yes, no);
+    }
+    (0..32).map(|bit| 1_u32 << bit).fold(yes, |lower, bit| match (k & bit != 0, mask & bit != 0) {
+        (true, true) => graph.test(word, Check::Equal { mask: bit, value: bit }, lower, no),
+        (true, false) => no,
+        (false, true) => graph.test(word, Check::Equal { mask: bit, value: bit }, yes, lower),
+        (false, false) => lower,
+    })
+}

@@ -1,0 +1,142 @@
+//! Which of several rules for one call decides where they overlap.
+//!
+//! A rule without conditions beats all with; of two with the same conditions the actions must agree;
+//! one whose conditions are the first ones of another's beats it. The rest are tried in the order in
+//! which libseccomp tries them (`reference/seccomp.md` 3.4): the rule whose first argument is higher
+//! goes first, then by operator (`==`, `!=` and masks, then `<` and `<=`, then `>` and `>=`), then
+//! the tightest bound, then the largest value, then as written; ties go on with the next argument.
+
+use std::cmp::Ordering;
+
+use crate::action::Action;
+use crate::rule::{Condition, Operator};
+
+/// Conditions, sorted by argument, and what they lead to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Branch {
+    pub(crate) conditions: Vec<Condition>,
+    pub(crate) action: Action,
+    /// Which rule it comes from.
+    pub(crate) rule: usize,
+}
+
+/// Two rules give the same calls different actions: their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Conflict(pub(crate) usize, pub(crate) usize);
+
+/// A step of a comparison: of a whole argument, or of a half where libseccomp splits it.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    arg: (u8, bool),
+    class: u8,
+    /// What the order is by: larger first, but for `<` and `<=`.
+    value: u64,
+    /// Bits that count, and how they are compared: a condition and its opposite are one comparison.
+    test: (u64, Test),
+    /// Whether it is the comparison that must hold, or its opposite.
+    holds: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Test {
+    Equal,
+    Masked,
+    AtLeast,
+    Greater,
+    /// The upper half of an order.
+    Upper,
+}
+
+impl Step {
+    fn is_same_test(&self, other: &Self) -> bool {
+        (self.arg, self.value, self.test) == (other.arg, other.value, other.test)
+    }
+}
+
+/// A comparison, and what follows if it holds and if not.
+#[derive(Debug)]
+struct Place {
+    step: Step,
+    holds: Slot,
+    fails: Slot,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    branch: Option<Branch>,
+    below: Vec<Place>,
+}
+
+/// Puts branches in the order in which they are tried.
+pub(crate) fn order(branches: Vec<Branch>, wide: bool) -> Result<Vec<Branch>, Conflict> {
+    if branches.len() < 2 {
+        return Ok(branches);
+    }
+    let mut top = Vec::new();
+    for branch in branches {
+        let steps: Vec<Step> = branch.conditions.iter().flat_map(|c| steps(c, wide)).collect();
+        insert(&mut top, &steps, branch)?;
+    }
+    let mut ordered = Vec::new();
+    flatten(top, &mut ordered);
+    Ok(ordered)
+}
+
+fn insert(level: &mut Vec<Place>, steps: &[Step], branch: Branch) -> Result<(), Conflict> {
+    let [step, rest @ ..] = steps else { return Ok(()) };
+    let at = level.iter().position(|place| place.step.is_same_test(step) || goes_before(step, &place.step));
+    let at = at.unwrap_or(level.len());
+    if level.get(at).is_none_or(|place| !place.step.is_same_test(step)) {
+        level.insert(at, Place { step: *step, holds: Slot::default(), fails: Slot::default() });
+    }
+    let Some(place) = level.get_mut(at) else { return Ok(()) };
+    let slot = if step.holds { &mut place.holds } else { &mut place.fails };
+    match &slot.branch {
+        Some(other) if rest.is_empty() && other.action != branch.action => {
+            Err(Conflict(other.rule, branch.rule))
+        }
+        // What is there has fewer conditions, or the same.
+        Some(_) => Ok(()),
+        None if rest.is_empty() => {
+            *slot = Slot { branch: Some(branch), below: Vec::new() };
+            Ok(())
+        }
+        None => insert(&mut slot.below, rest, branch),
+    }
+}
+
+fn flatten(level: Vec<Place>, ordered: &mut Vec<Branch>) {
+    for Slot { branch, below } in level.into_iter().flat_map(|place| [place.holds, place.fails]) {
+        ordered.extend(branch);
+        flatten(below, ordered);
+    }
+}
+
+fn goes_before(a: &Step, b: &Step) -> bool {
+    let by_value = if a.class == 2 { b.value.cmp(&a.value) } else { a.value.cmp(&b.value) };
+    a.arg.cmp(&b.arg).then(a.class.cmp(&b.class)).then(by_value) == Ordering::Greater
+}
+
+/// A 64-bit argument is compared by its upper half, then by its lower.
+fn steps(condition: &Condition, wide: bool) -> impl Iterator<Item = Step> {
+    let (class, mask, test, holds) = match condition.operator() {
+        Operator::Equal => (3, u64::MAX, Test::Equal, true),
+        Operator::NotEqual => (3, u64::MAX, Test::Equal, false),
+        Operator::MaskedEqual { mask } => (3, mask, Test::Masked, true),
+        Operator::Less => (2, u64::MAX, Test::AtLeast, false),
+        Operator::LessOrEqual => (2, u64::MAX, Test::Greater, false),
+        Operator::GreaterOrEqual => (1, u64::MAX, Test::AtLeast, true),
+        Operator::Greater => (1, u64::MAX, Test::Greater, true),
+    };
+    let (arg, value) = (condition.arg(), condition.value());
+    let upper = if class == 3 { test } else { Test::Upper };
+    let half = |value: u64, high: bool| if high { value >> 32 } else { value & 0xffff_ffff };
+    let step = |high, test, holds| Step {
+        arg: (arg, high),
+        class,
+        value: half(value, high),
+        test: (half(mask, high), test),
+        holds,
+    };
+    [wide.then(|| step(true, upper, true)), Some(step(false, test, holds))].into_iter().flatten()
+}

@@ -1,0 +1,90 @@
+//! Profiles as they are written: in Docker's form, which holds OCI's and containers/common's, or as an
+//! object of the security-profiles-operator.
+
+use palisade_k8s::manifest::Position;
+
+use crate::action::Action;
+use crate::rule::Condition;
+use crate::table::KernelVersion;
+
+mod read;
+mod write;
+
+pub use read::read;
+pub use write::{Written, write_docker, write_oci};
+
+/// A profile, as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// The answer to calls that no entry fits.
+    pub default_action: Action,
+    /// OCI's architectures: names that [`Arch::parse`](crate::arch::Arch::parse) may or may not know.
+    pub architectures: Vec<String>,
+    /// Docker's: by the machine's own architecture, those that run beside it.
+    pub arch_map: Vec<ArchMap>,
+    /// Flags for seccomp(2), `SECCOMP_FILTER_FLAG_…`. None written: the runtime's own.
+    pub flags: Option<Vec<String>>,
+    /// The socket of a supervisor.
+    pub listener_path: Option<String>,
+    /// What a supervisor is told beside.
+    pub listener_metadata: Option<String>,
+    /// The entries of `syscalls`.
+    pub entries: Vec<Entry>,
+}
+
+/// An architecture and what runs beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchMap {
+    /// The machine's.
+    pub architecture: String,
+    /// The others'.
+    pub sub_architectures: Vec<String>,
+}
+
+/// An entry of `syscalls`: these calls, under these conditions, get this action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Names of calls, and where each was written.
+    pub names: Vec<(String, Position)>,
+    /// The answer.
+    pub action: Action,
+    /// The conditions on arguments. Two on the same argument make all of the entry's alternatives, since
+    /// that is what the runtimes do.
+    pub args: Vec<Condition>,
+    /// What the context must have for the entry to count.
+    pub includes: Gate,
+    /// What it must not have.
+    pub excludes: Gate,
+    /// For people.
+    pub comment: String,
+    /// Where it was written.
+    pub at: Position,
+}
+
+/// What of the context an entry asks for; see `reference/seccomp.md` 3.1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gate {
+    /// Capabilities of the bounding set, as `CAP_SYS_ADMIN`.
+    pub caps: Vec<String>,
+    /// The machine's architecture, by Docker's names.
+    pub arches: Vec<String>,
+    /// The least kernel.
+    pub min_kernel: Option<KernelVersion>,
+}
+
+impl Gate {
+    /// Whether it asks for nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// All flags of seccomp(2) that a profile may name.
+pub const FLAGS: [&str; 5] = [
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+    "SECCOMP_FILTER_FLAG_TSYNC_ESRCH",
+];

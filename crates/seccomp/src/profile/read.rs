@@ -1,0 +1,455 @@
+//! Reads a profile: every field is looked at, and what is not understood is a finding.
+
+use palisade_k8s::manifest::{self, Node, NodeValue, Position};
+
+use super::{ArchMap, Entry, FLAGS, Gate, Profile};
+use crate::action::Action;
+use crate::arch::{Arch, OTHER_SCMP};
+use crate::errno;
+use crate::finding::{Finding, Findings, Severity, suggestion};
+use crate::rule::{Condition, Operator};
+use crate::table::KernelVersion;
+
+/// Reads one profile from JSON or YAML, with what is wrong with it. No profile comes with an error.
+pub fn read(text: &str) -> (Option<Profile>, Vec<Finding>) {
+    let mut findings = Findings::default();
+    let profile = document(text, &mut findings).map(|node| profile(&node, &mut findings));
+    let has_error = findings.list.iter().any(|finding| finding.severity == Severity::Error);
+    (profile.filter(|_| !has_error), findings.list)
+}
+
+fn document(text: &str, findings: &mut Findings) -> Option<Node> {
+    let start = Position { line: 1, column: 1 };
+    match manifest::read(text).map(<[Node; 1]>::try_from) {
+        Ok(Ok([node])) if matches!(node.value, NodeValue::Map(_)) => return Some(node),
+        Ok(Ok([node])) => findings.error(node.at, "", "a profile is an object"),
+        Ok(Err(documents)) => {
+            let at = documents.get(1).map_or(start, |node| node.at);
+            findings.error(at, "", format!("one profile is expected, not {} documents", documents.len()));
+        }
+        Err(error) => findings.error(error.position, "", error.message),
+    }
+    None
+}
+
+/// Fields of a profile, for what is unknown.
+const FIELDS: &[&str] = &[
+    "defaultAction",
+    "defaultErrnoRet",
+    "defaultErrno",
+    "archMap",
+    "architectures",
+    "flags",
+    "listenerPath",
+    "listenerMetadata",
+    "syscalls",
+];
+const OPERATOR_FIELDS: &[&str] = &["baseProfileName", "disabled"];
+const ENTRY_FIELDS: &[&str] =
+    &["names", "name", "action", "errnoRet", "errno", "args", "comment", "includes", "excludes"];
+const GATE_FIELDS: &[&str] = &["caps", "arches", "minKernel"];
+const ARG_FIELDS: &[&str] = &["index", "value", "valueTwo", "op"];
+const MAP_FIELDS: &[&str] = &["architecture", "subArchitectures"];
+
+fn profile(node: &Node, findings: &mut Findings) -> Profile {
+    let is_operator = node.get("kind").and_then(Node::as_str) == Some("SeccompProfile");
+    let body = if is_operator { node.get("spec").unwrap_or(node) } else { node };
+    let reader = Reader::new(body, if is_operator { "spec" } else { "" }, findings);
+    let reader = match is_operator {
+        true => reader.knows(&[FIELDS, OPERATOR_FIELDS].concat()),
+        false => reader.knows(FIELDS),
+    };
+    reader.profile()
+}
+
+/// Reads the fields of one object. Names count without case, as Go reads them.
+struct Reader<'a> {
+    node: &'a Node,
+    path: String,
+    findings: &'a mut Findings,
+}
+
+impl<'a> Reader<'a> {
+    fn new(node: &'a Node, path: impl Into<String>, findings: &'a mut Findings) -> Self {
+        Self { node, path: path.into(), findings }
+    }
+
+    fn path(&self, field: &str) -> String {
+        if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
+    }
+
+    /// Warns of fields that nobody reads.
+    fn knows(self, fields: &[&str]) -> Self {
+        if !matches!(self.node.value, NodeValue::Map(_)) {
+            self.findings.error(self.node.at, self.path.clone(), "an object is expected");
+        }
+        for entry in self.node.entries() {
+            if !fields.iter().any(|field| field.eq_ignore_ascii_case(&entry.key)) {
+                let message =
+                    format!("no such field; it is ignored{}", suggestion(&entry.key, fields.iter().copied()));
+                self.findings.warn(entry.at, self.path(&entry.key), message);
+            }
+        }
+        self
+    }
+
+    /// A field that is there and not null.
+    fn get(&self, field: &str) -> Option<&'a Node> {
+        let entry = self.node.entries().iter().rev().find(|entry| entry.key.eq_ignore_ascii_case(field))?;
+        (entry.value.value != NodeValue::Null).then_some(&entry.value)
+    }
+
+    fn error(&mut self, node: &Node, field: &str, message: impl Into<String>) {
+        let path = self.path(field);
+        self.findings.error(node.at, path, message);
+    }
+
+    fn text(&mut self, field: &str) -> Option<&'a str> {
+        let node = self.get(field)?;
+        if node.as_str().is_none() {
+            self.error(node, field, "a text is expected");
+        }
+        node.as_str()
+    }
+
+    fn number(&mut self, field: &str) -> Option<u64> {
+        let node = self.get(field)?;
+        let number = match &node.value {
+            NodeValue::Number(number) => number.as_u64(),
+            _ => None,
+        };
+        if number.is_none() {
+            self.error(node, field, "a whole number from 0 to 18446744073709551615 is expected");
+        }
+        number
+    }
+
+    fn list(&mut self, field: &str) -> &'a [Node] {
+        let Some(node) = self.get(field) else { return &[] };
+        if !matches!(node.value, NodeValue::List(_)) {
+            self.error(node, field, "a list is expected");
+        }
+        node.items()
+    }
+
+    fn texts(&mut self, field: &str) -> Vec<(String, Position)> {
+        let mut texts = Vec::new();
+        for (at, node) in self.list(field).iter().enumerate() {
+            match node.as_str() {
+                Some(text) => texts.push((text.to_owned(), node.at)),
+                None => self.error(node, &format!("{field}[{at}]"), "a text is expected"),
+            }
+        }
+        texts
+    }
+
+    fn profile(mut self) -> Profile {
+        let default_action = self.default_action();
+        let architectures = self.architectures();
+        let arch_map = self.arch_map();
+        if let Some(node) = self.get("archMap").filter(|_| !architectures.is_empty() && !arch_map.is_empty())
+        {
+            self.error(node, "archMap", "use either architectures or archMap");
+        }
+        let flags = self.flags();
+        let listener_path = self.text("listenerPath").map(str::to_owned);
+        let listener_metadata = self.text("listenerMetadata").map(str::to_owned);
+        let entries = self.entries();
+        let notifies = entries.iter().any(|entry| entry.action == Action::Notify);
+        if listener_path.is_some() && !notifies {
+            self.warn("listenerPath", "no entry notifies, so nobody is ever told");
+        }
+        if listener_metadata.is_some() && listener_path.is_none() {
+            self.warn("listenerMetadata", "without listenerPath nobody reads it");
+        }
+        if let Some(base) = self.text("baseProfileName") {
+            self.warn("baseProfileName", format!("{base} is not read; join the profiles with `union`"));
+        }
+        Profile { default_action, architectures, arch_map, flags, listener_path, listener_metadata, entries }
+    }
+
+    fn warn(&mut self, field: &str, message: impl Into<String>) {
+        let at = self.get(field).map_or(self.node.at, |node| node.at);
+        let path = self.path(field);
+        self.findings.warn(at, path, message);
+    }
+
+    fn default_action(&mut self) -> Action {
+        let Some(action) = self.action("defaultAction", "defaultErrnoRet", "defaultErrno") else {
+            if self.get("defaultAction").is_none() {
+                let message = "is missing; a runtime takes that for no seccomp at all";
+                let (path, at) = (self.path("defaultAction"), self.node.at);
+                self.findings.error(at, path, message);
+            }
+            return Action::KillProcess;
+        };
+        if action == Action::Notify {
+            self.warn(
+                "defaultAction",
+                "runtimes refuse to notify by default: they would wait for themselves",
+            );
+        }
+        action
+    }
+
+    /// An action with its data.
+    fn action(&mut self, field: &str, number_field: &str, name_field: &str) -> Option<Action> {
+        let name = self.text(field)?;
+        let names = || Action::NAMES.iter().map(|(name, _)| *name);
+        let Some((_, action)) = Action::NAMES.iter().find(|(other, _)| *other == name) else {
+            let message = format!("no action is named {name:?}{}", suggestion(name, names()));
+            if let Some(node) = self.get(field) {
+                self.error(node, field, message);
+            }
+            return None;
+        };
+        let data = self.errno(number_field, name_field);
+        if let (Some(_), false) = (data, action.takes_errno()) {
+            let which = if self.get(name_field).is_some() { name_field } else { number_field };
+            if let Some(node) = self.get(which) {
+                self.error(node, which, format!("{name} returns no error"));
+            }
+        }
+        Some(action.with_data(if action.takes_errno() { data.unwrap_or(errno::EPERM) } else { 0 }))
+    }
+
+    /// By name, which goes before the number, or by number.
+    fn errno(&mut self, number_field: &str, name_field: &str) -> Option<u16> {
+        if let Some(name) = self.text(name_field).filter(|name| !name.is_empty()) {
+            let known =
+                errno::number(name).or_else(|| name.parse().ok().filter(|&number| number <= errno::MAX));
+            if known.is_none() {
+                let message = format!("no error is named {name:?}{}", suggestion(name, errno::names()));
+                if let Some(node) = self.get(name_field) {
+                    self.error(node, name_field, message);
+                }
+            }
+            return known;
+        }
+        let number = self.number(number_field)?;
+        let small = u16::try_from(number).ok().filter(|&number| number <= errno::MAX);
+        if let (None, Some(node)) = (small, self.get(number_field)) {
+            let message = format!(
+                "{number} is no error: the kernel takes 0 to {}, and runtimes cut larger ones to something else",
+                errno::MAX
+            );
+            self.error(node, number_field, message);
+        }
+        small
+    }
+
+    fn architectures(&mut self) -> Vec<String> {
+        let names = self.texts("architectures");
+        names.into_iter().map(|(name, at)| self.architecture(name, at, "architectures")).collect()
+    }
+
+    fn architecture(&mut self, name: String, at: Position, field: &str) -> String {
+        let known = || Arch::ALL.iter().map(|arch| arch.scmp()).chain(OTHER_SCMP);
+        if !known().any(|other| other == name) {
+            let message = format!("no architecture is named {name:?}{}", suggestion(&name, known()));
+            let path = self.path(field);
+            self.findings.warn(at, path, message);
+        }
+        name
+    }
+
+    fn arch_map(&mut self) -> Vec<ArchMap> {
+        let mut maps = Vec::new();
+        for (at, node) in self.list("archMap").iter().enumerate() {
+            let mut inner =
+                Reader::new(node, self.path(&format!("archMap[{at}]")), self.findings).knows(MAP_FIELDS);
+            let architecture = inner.text("architecture").unwrap_or_default().to_owned();
+            let architecture = inner.architecture(architecture, node.at, "architecture");
+            let subs = inner.texts("subArchitectures");
+            let sub_architectures =
+                subs.into_iter().map(|(name, at)| inner.architecture(name, at, "subArchitectures")).collect();
+            maps.push(ArchMap { architecture, sub_architectures });
+        }
+        maps
+    }
+
+    fn flags(&mut self) -> Option<Vec<String>> {
+        self.get("flags")?;
+        let flags = self.texts("flags");
+        for (flag, at) in &flags {
+            if !FLAGS.contains(&flag.as_str()) {
+                let message = format!("no flag is named {flag:?}{}", suggestion(flag, FLAGS.into_iter()));
+                let path = self.path("flags");
+                self.findings.warn(*at, path, message);
+            }
+        }
+        Some(flags.into_iter().map(|(flag, _)| flag).collect())
+    }
+
+    fn entries(&mut self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for (at, node) in self.list("syscalls").iter().enumerate() {
+            let path = self.path(&format!("syscalls[{at}]"));
+            entries.extend(Reader::new(node, path, self.findings).knows(ENTRY_FIELDS).entry());
+        }
+        entries
+    }
+
+    fn entry(mut self) -> Option<Entry> {
+        let names = self.names();
+        if self.get("action").is_none() {
+            let (path, at) = (self.path("action"), self.node.at);
+            self.findings.error(at, path, "is missing");
+        }
+        let action = self.action("action", "errnoRet", "errno");
+        let args = self.args();
+        let includes = self.gate("includes");
+        let excludes = self.gate("excludes");
+        let comment = self.text("comment").unwrap_or_default().to_owned();
+        Some(Entry { names, action: action?, args, includes, excludes, comment, at: self.node.at })
+    }
+
+    fn names(&mut self) -> Vec<(String, Position)> {
+        let mut names = self.texts("names");
+        if let Some(name) = self.text("name").filter(|name| !name.is_empty()) {
+            let at = self.get("name").map_or(self.node.at, |node| node.at);
+            if !names.is_empty() {
+                let path = self.path("name");
+                self.findings.error(at, path, "use either name or names");
+            }
+            names.push((name.to_owned(), at));
+        }
+        if names.is_empty() {
+            let path = self.path("names");
+            self.findings.warn(self.node.at, path, "names no call, so the entry does nothing");
+        }
+        names
+    }
+
+    fn args(&mut self) -> Vec<Condition> {
+        let mut args = Vec::new();
+        for (at, node) in self.list("args").iter().enumerate() {
+            let path = self.path(&format!("args[{at}]"));
+            args.extend(Reader::new(node, path, self.findings).knows(ARG_FIELDS).arg());
+        }
+        args
+    }
+
+    fn arg(mut self) -> Option<Condition> {
+        let index = self.number("index").unwrap_or_default();
+        let value = self.number("value").unwrap_or_default();
+        let second = self.number("valueTwo").unwrap_or_default();
+        let Some(name) = self.text("op") else {
+            let (path, at) = (self.path("op"), self.node.at);
+            self.findings.error(at, path, "is missing");
+            return None;
+        };
+        let Some(operator) = operator(name, value) else {
+            let message = format!("no operator is named {name:?}{}", suggestion(name, OPERATORS.into_iter()));
+            if let Some(node) = self.get("op") {
+                self.error(node, "op", message);
+            }
+            return None;
+        };
+        let compared = match operator {
+            Operator::MaskedEqual { mask } => {
+                if second & !mask != 0 {
+                    self.warn("valueTwo", "has bits outside of the mask in value, which do not count");
+                }
+                second
+            }
+            _ => value,
+        };
+        let condition = u8::try_from(index).ok().and_then(|index| Condition::new(index, operator, compared));
+        if let (None, Some(node)) = (condition, self.get("index")) {
+            self.error(node, "index", "a call has the arguments 0 to 5");
+        }
+        condition
+    }
+
+    fn gate(&mut self, field: &str) -> Gate {
+        let Some(node) = self.get(field) else { return Gate::default() };
+        let mut inner = Reader::new(node, self.path(field), self.findings).knows(GATE_FIELDS);
+        let caps = inner.texts("caps");
+        for (cap, at) in &caps {
+            if !crate::capability::is_known(cap) {
+                let message =
+                    format!("no capability is named {cap:?}{}", suggestion(cap, crate::capability::names()));
+                let path = inner.path("caps");
+                inner.findings.warn(*at, path, message);
+            }
+        }
+        let arches = inner.texts("arches");
+        for (arch, at) in &arches {
+            let known = || DOCKER_ARCHES.into_iter();
+            if !known().any(|other| other == arch) {
+                let message = format!("Docker knows no architecture {arch:?}{}", suggestion(arch, known()));
+                let path = inner.path("arches");
+                inner.findings.warn(*at, path, message);
+            }
+        }
+        let min_kernel = inner.min_kernel();
+        let plain = |texts: Vec<(String, Position)>| texts.into_iter().map(|(text, _)| text).collect();
+        Gate { caps: plain(caps), arches: plain(arches), min_kernel }
+    }
+
+    /// `X.Y` and nothing else. Docker takes an empty text for 0.0.
+    fn min_kernel(&mut self) -> Option<KernelVersion> {
+        let text = self.text("minKernel")?;
+        if text.is_empty() {
+            self.warn("minKernel", "is empty, which Docker takes for 0.0: every kernel");
+            return Some(KernelVersion { major: 0, minor: 0 });
+        }
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let version = text
+            .split_once('.')
+            .filter(|(a, b)| digits(a) && digits(b))
+            .and_then(|(a, b)| Some(KernelVersion { major: a.parse().ok()?, minor: b.parse().ok()? }));
+        if let (None, Some(node)) = (version, self.get("minKernel")) {
+            self.error(node, "minKernel", "a kernel is written as two numbers up to 255, as \"4.8\"");
+        }
+        version
+    }
+}
+
+/// What Docker may find a machine to be.
+const DOCKER_ARCHES: [&str; 19] = [
+    "amd64",
+    "x86",
+    "x32",
+    "arm64",
+    "arm",
+    "mips",
+    "mips64",
+    "mips64n32",
+    "mipsel",
+    "mipsel64",
+    "mipsel64n32",
+    "mips3l64n32",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv64",
+    "s390",
+    "s390x",
+    "loongarch64",
+];
+
+const OPERATORS: [&str; 7] = [
+    "SCMP_CMP_NE",
+    "SCMP_CMP_LT",
+    "SCMP_CMP_LE",
+    "SCMP_CMP_EQ",
+    "SCMP_CMP_GE",
+    "SCMP_CMP_GT",
+    "SCMP_CMP_MASKED_EQ",
+];
+
+fn operator(name: &str, value: u64) -> Option<Operator> {
+    Some(match name {
+        "SCMP_CMP_NE" => Operator::NotEqual,
+        "SCMP_CMP_LT" => Operator::Less,
+        "SCMP_CMP_LE" => Operator::LessOrEqual,
+        "SCMP_CMP_EQ" => Operator::Equal,
+        "SCMP_CMP_GE" => Operator::GreaterOrEqual,
+        "SCMP_CMP_GT" => Operator::Greater,
+        // The mask comes first: value is the mask, valueTwo what is left.
+        "SCMP_CMP_MASKED_EQ" => Operator::MaskedEqual { mask: value },
+        _ => return None,
+    })
+}

@@ -1,0 +1,129 @@
+//! Resolved rules: which calls, with which arguments, get which action.
+
+use crate::action::Action;
+use crate::table::Syscall;
+
+/// How an argument is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operator {
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `==`
+    Equal,
+    /// `>=`
+    GreaterOrEqual,
+    /// `>`
+    Greater,
+    /// `(argument & mask) == value`; bits of the value outside of the mask do not count.
+    MaskedEqual {
+        /// Which bits are looked at.
+        mask: u64,
+    },
+}
+
+/// A condition on one argument. All comparisons are unsigned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Condition {
+    arg: u8,
+    operator: Operator,
+    value: u64,
+}
+
+impl Condition {
+    /// A condition on argument 0 to 5; none has another number.
+    #[must_use]
+    pub fn new(arg: u8, operator: Operator, value: u64) -> Option<Self> {
+        (arg < 6).then_some(Self { arg, operator, value })
+    }
+
+    /// Which argument, from 0.
+    #[must_use]
+    pub fn arg(&self) -> u8 {
+        self.arg
+    }
+
+    /// How it is compared.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        self.operator
+    }
+
+    /// What it is compared with.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.value
+    }
+
+    /// The condition as an ABI sees it: on one with 32-bit arguments the upper halves are cut off.
+    /// None if it then holds for every argument.
+    pub(crate) fn on(self, wide: bool) -> Option<Self> {
+        let cut = |value: u64| if wide { value } else { value & 0xffff_ffff };
+        let operator = match self.operator {
+            Operator::MaskedEqual { mask } => Operator::MaskedEqual { mask: cut(mask) },
+            other => other,
+        };
+        let value = match operator {
+            Operator::MaskedEqual { mask: 0 } => return None,
+            Operator::MaskedEqual { mask } => self.value & mask,
+            _ => cut(self.value),
+        };
+        Some(Self { arg: self.arg, operator, value })
+    }
+
+    /// Whether it holds for an argument.
+    #[must_use]
+    pub fn holds(&self, argument: u64) -> bool {
+        match self.operator {
+            Operator::NotEqual => argument != self.value,
+            Operator::Less => argument < self.value,
+            Operator::LessOrEqual => argument <= self.value,
+            Operator::Equal => argument == self.value,
+            Operator::GreaterOrEqual => argument >= self.value,
+            Operator::Greater => argument > self.value,
+            Operator::MaskedEqual { mask } => argument & mask == self.value & mask,
+        }
+    }
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (arg, value) = (self.arg, self.value);
+        let sign = match self.operator {
+            Operator::NotEqual => "!=",
+            Operator::Less => "<",
+            Operator::LessOrEqual => "<=",
+            Operator::Equal => "==",
+            Operator::GreaterOrEqual => ">=",
+            Operator::Greater => ">",
+            Operator::MaskedEqual { mask } => return write!(f, "arg{arg} & {mask:#x} == {value:#x}"),
+        };
+        write!(f, "arg{arg} {sign} {value:#x}")
+    }
+}
+
+/// One call, all of these conditions, one action.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rule {
+    /// The call.
+    pub call: Syscall,
+    /// All must hold. None: the rule holds for every call.
+    pub conditions: Vec<Condition>,
+    /// The answer.
+    pub action: Action,
+    /// Which entry of the profile's `syscalls` it comes from, from 0.
+    pub entry: usize,
+}
+
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.call.name())?;
+        for (at, condition) in self.conditions.iter().enumerate() {
+            write!(f, "{} {condition}", if at == 0 { " if" } else { " and" })?;
+        }
+        write!(f, ": {}", self.action)
+    }
+}

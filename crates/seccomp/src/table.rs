@@ -1,0 +1,235 @@
+//! The calls of every architecture: names, numbers, and the kernel that brought each.
+
+use crate::arch::Arch;
+
+mod calls;
+
+const NONE: u32 = u32::MAX;
+
+/// A kernel's version, as far as calls depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KernelVersion {
+    /// Before the dot.
+    pub major: u8,
+    /// After it.
+    pub minor: u8,
+}
+
+impl KernelVersion {
+    /// The newest kernel whose calls the table holds.
+    pub const NEWEST: Self = Self { major: 6, minor: 18 };
+}
+
+impl std::fmt::Display for KernelVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl std::str::FromStr for KernelVersion {
+    type Err = String;
+
+    /// `5.14`; what follows the second number, as in `5.14.0-70.el9`, is ignored.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(['.', '-', '+']);
+        let mut number = || parts.next().and_then(|part| part.parse().ok());
+        match (number(), number()) {
+            (Some(major), Some(minor)) => Ok(Self { major, minor }),
+            _ => Err("a kernel version is two numbers up to 255, as 5.14".to_owned()),
+        }
+    }
+}
+
+struct Call {
+    name: &'static str,
+    since: (u8, u8),
+    /// By [`Arch`], without the architecture's base.
+    numbers: [u32; 13],
+}
+
+/// A call by name, whatever its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Syscall(u16);
+
+impl Syscall {
+    /// The call of that name, if any architecture has it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let at = calls::CALLS.binary_search_by(|call| call.name.cmp(name)).ok()?;
+        u16::try_from(at).ok().map(Self)
+    }
+
+    /// All calls, by name.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..calls::CALLS.len()).filter_map(|at| u16::try_from(at).ok().map(Self))
+    }
+
+    /// The call with a number, the architecture's base included.
+    #[must_use]
+    pub fn numbered(arch: Arch, number: u32) -> Option<Self> {
+        let small = number.checked_sub(arch.base())?;
+        if let Some(&at) = BY_NUMBER.get(arch as usize)?.get(small as usize) {
+            return (at != u16::MAX).then_some(Self(at));
+        }
+        Self::all().find(|call| call.row().numbers.get(arch as usize) == Some(&small))
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "only places in the table are made")]
+    fn row(self) -> &'static Call {
+        &calls::CALLS[usize::from(self.0)]
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// Its number on an architecture, which may lack it.
+    #[must_use]
+    pub fn number(self, arch: Arch) -> Option<u32> {
+        match self.row().numbers.get(arch as usize) {
+            None | Some(&NONE) => None,
+            Some(number) => Some(number + arch.base()),
+        }
+    }
+
+    /// The kernel that brought it to its first architecture.
+    #[must_use]
+    pub fn introduced(self) -> KernelVersion {
+        let (major, minor) = self.row().since;
+        KernelVersion { major, minor }
+    }
+
+    /// The kernel that brought it to an architecture.
+    #[must_use]
+    pub fn since(self, arch: Arch) -> KernelVersion {
+        self.introduced()
+            .max(arch.since())
+            .max(wired_later(arch, self.row().numbers.get(arch as usize).copied()))
+    }
+}
+
+/// Calls that `socketcall` and `ipc` carried long before they had numbers of their own.
+fn wired_later(arch: Arch, number: Option<u32>) -> KernelVersion {
+    let sockets = matches!(arch, Arch::X86 | Arch::S390 | Arch::S390x);
+    match number {
+        Some(359..=373) if sockets => KernelVersion { major: 4, minor: 3 },
+        Some(393..=402) if arch.is_multiplexed() => KernelVersion { major: 5, minor: 1 },
+        _ => KernelVersion { major: 1, minor: 0 },
+    }
+}
+
+impl std::fmt::Display for Syscall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+const NUMBERS: usize = 576;
+
+/// The place in the table of each architecture's numbers, made when this crate is built.
+static BY_NUMBER: [[u16; NUMBERS]; 13] = by_number();
+
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated when built")]
+const fn by_number() -> [[u16; NUMBERS]; 13] {
+    let mut table = [[u16::MAX; NUMBERS]; 13];
+    let mut at = 0;
+    while at < calls::CALLS.len() {
+        let mut arch = 0;
+        while arch < 13 {
+            let number = calls::CALLS[at].numbers[arch] as usize;
+            // Of two names for a number, the first in the alphabet is its name.
+            if number < NUMBERS && table[arch][number] == u16::MAX {
+                table[arch][number] = at as u16;
+            }
+            arch += 1;
+        }
+        at += 1;
+    }
+    table
+}
+
+/// The highest number that an architecture's calls have in the table, but for ARM's private ones.
+#[must_use]
+pub fn highest(arch: Arch) -> u32 {
+    let row = BY_NUMBER.get(arch as usize);
+    let last = row.and_then(|row| row.iter().rposition(|&at| at != u16::MAX)).unwrap_or_default();
+    u32::try_from(last).unwrap_or_default() + arch.base()
+}
+
+/// The known name that is most like `name`, if one is near enough to be meant.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = 1 + name.len() / 5;
+    known
+        .filter(|other| other.len().abs_diff(name.len()) <= limit)
+        .map(|other| (distance(name, other), other))
+        .filter(|&(distance, _)| distance <= limit)
+        .min()
+        .map(|(_, other)| other)
+}
+
+/// Levenshtein's distance, in bytes.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (y, cell) in b.bytes().zip(row.iter_mut().skip(1)) {
+            let next = (*cell + 1).min(left + 1).min(diagonal + usize::from(x != y));
+            diagonal = std::mem::replace(cell, next);
+            left = next;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// A call inside of `socketcall` or `ipc`: the carrier's name and the first argument.
+#[must_use]
+pub fn carrier(call: &str) -> Option<(&'static str, u32)> {
+    const SOCKET: [&str; 20] = [
+        "socket",
+        "bind",
+        "connect",
+        "listen",
+        "accept",
+        "getsockname",
+        "getpeername",
+        "socketpair",
+        "send",
+        "recv",
+        "sendto",
+        "recvfrom",
+        "shutdown",
+        "setsockopt",
+        "getsockopt",
+        "sendmsg",
+        "recvmsg",
+        "accept4",
+        "recvmmsg",
+        "sendmmsg",
+    ];
+    const IPC: [(&str, u32); 12] = [
+        ("semop", 1),
+        ("semget", 2),
+        ("semctl", 3),
+        ("semtimedop", 4),
+        ("msgsnd", 11),
+        ("msgrcv", 12),
+        ("msgget", 13),
+        ("msgctl", 14),
+        ("shmat", 21),
+        ("shmdt", 22),
+        ("shmget", 23),
+        ("shmctl", 24),
+    ];
+    if let Some(at) = SOCKET.iter().position(|name| *name == call) {
+        return Some(("socketcall", u32::try_from(at).unwrap_or_default() + 1));
+    }
+    let found = IPC.iter().find(|(name, _)| *name == call);
+    found.map(|&(_, number)| ("ipc", number))
+}
