@@ -274,18 +274,25 @@ impl Builder<'_> {
     }
 
     fn decision(&mut self, uses: &[(u32, usize, Option<u32>)]) -> Result<NodeId, FilterError> {
+        let branches = self.branches(uses)?;
+        Ok(match branches.as_slice() {
+            [branch] if branch.conditions.is_empty() => self.graph.leaf(branch.action),
+            branches => self.chain(branches),
+        })
+    }
+
+    /// The rules for a number, in the order in which they are tried. One without conditions stands alone.
+    fn branches(&self, uses: &[(u32, usize, Option<u32>)]) -> Result<Vec<Branch>, FilterError> {
         let mut branches = Vec::with_capacity(uses.len());
         for &(_, at, sub) in uses {
             let Some(rule) = self.rules.rules.get(at) else { continue };
-            let conditions = self.conditions(rule, sub);
-            if conditions.is_empty() {
-                return Ok(self.graph.leaf(rule.action));
+            let branch = Branch { conditions: self.conditions(rule, sub), action: rule.action, rule: at };
+            if branch.conditions.is_empty() {
+                return Ok(vec![branch]);
             }
-            branches.push(Branch { conditions, action: rule.action, rule: at });
+            branches.push(branch);
         }
-        let branches =
-            precedence::order(branches, self.arch.is_wide()).map_err(|conflict| self.conflict(conflict))?;
-        Ok(self.chain(&branches))
+        precedence::order(branches, self.arch.is_wide()).map_err(|conflict| self.conflict(conflict))
     }
 
     /// A rule's conditions as this ABI sees them. A carried call's own first argument is not there to be
@@ -318,6 +325,17 @@ impl Builder<'_> {
         let one = matches!(branches, [branch] if branch.conditions.len() == 1);
         if one { next } else { self.graph.simplify(next) }
     }
+}
+
+/// The rules for one number of an ABI, in the order in which they are tried.
+pub(crate) fn branches(rules: &Rules, arch: Arch, number: u32) -> Result<Vec<Branch>, FilterError> {
+    let builder = Builder { rules, arch, graph: &mut Graph::default() };
+    let mut uses = Vec::new();
+    for (at, rule) in rules.rules.iter().enumerate() {
+        builder.add_uses(at, rule, &mut uses);
+    }
+    uses.retain(|&(other, ..)| other == number);
+    builder.branches(&uses)
 }
 
 fn push(ranges: &mut Vec<(u32, NodeId)>, start: u32, id: NodeId) {

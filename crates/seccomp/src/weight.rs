@@ -58,6 +58,12 @@ impl Weights {
         Self { by_arch: by_arch.to_vec() }
     }
 
+    /// Numbers of calls that were seen, and their shares of all calls, by number.
+    pub(crate) fn seen(&self, arch: Arch) -> impl Iterator<Item = (u32, f64)> {
+        let seen = self.of(arch).iter().filter(|(_, weight)| *weight > FLOOR);
+        seen.map(|&(number, weight)| (number, u32::try_from(weight - FLOOR).map_or(0.0, f64::from)))
+    }
+
     /// Numbers and weights on an ABI, by number.
     pub(crate) fn of(&self, arch: Arch) -> &[(u32, u64)] {
         self.by_arch.get(arch as usize).map_or(&[], Vec::as_slice)

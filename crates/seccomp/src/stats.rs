@@ -1,0 +1,65 @@
+//! What a program costs.
+
+use crate::action::Action;
+use crate::arch::Arch;
+use crate::bpf::Program;
+use crate::filter::Data;
+use crate::simulate::simulate;
+use crate::table::{self, Syscall};
+use crate::weight::Weights;
+
+/// What a call costs on one architecture, in executed instructions; of several programs all are run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ArchStats {
+    /// The architecture.
+    pub arch: Arch,
+    /// The most that a number with arguments of 0 takes.
+    pub worst: usize,
+    /// The mean over all numbers up to the last call's, with arguments of 0.
+    pub mean: f64,
+    /// The mean over calls as often as they occur.
+    pub weighted: f64,
+    /// Calls that are allowed without a look at their arguments: the kernel remembers that and runs nothing
+    /// for them (5.11 and later; not on x32).
+    pub cacheable: usize,
+    /// Calls in the table.
+    pub calls: usize,
+}
+
+/// What programs that are loaded together cost.
+#[must_use]
+pub fn stats(programs: &[Program], archs: &[Arch], weights: &Weights) -> Vec<ArchStats> {
+    archs.iter().map(|&arch| of_arch(programs, arch, weights)).collect()
+}
+
+fn of_arch(programs: &[Program], arch: Arch, weights: &Weights) -> ArchStats {
+    let mut stats = ArchStats { arch, worst: 0, mean: 0.0, weighted: 0.0, cacheable: 0, calls: 0 };
+    let (mut total, mut weighted, mut weight_sum) = (0, 0.0, 0.0);
+    let numbers = arch.base()..=table::highest(arch);
+    let count = numbers.clone().count();
+    let mut weights = weights.seen(arch).peekable();
+    for number in numbers {
+        let data = Data { number, arch: arch.audit(), args: [0; 6] };
+        let runs: Vec<_> = programs.iter().map(|program| simulate(program, &data)).collect();
+        let executed: usize = runs.iter().map(|run| run.path.len()).sum();
+        stats.worst = stats.worst.max(executed);
+        total += executed;
+        if let Some((_, weight)) = weights.next_if(|&(other, _)| other == number) {
+            weighted += weight * as_float(executed);
+            weight_sum += weight;
+        }
+        if Syscall::numbered(arch, number).is_some() {
+            stats.calls += 1;
+            let is_constant =
+                runs.iter().all(|run| run.action() == Action::Allow && !run.looked_at_arguments);
+            stats.cacheable += usize::from(is_constant && arch != Arch::X32);
+        }
+    }
+    stats.mean = as_float(total) / as_float(count.max(1));
+    stats.weighted = if weight_sum > 0.0 { weighted / weight_sum } else { 0.0 };
+    stats
+}
+
+fn as_float(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
+}
