@@ -10,6 +10,7 @@ Examples:
   helm template ./chart | palisade review -f -       which SCC admits each workload, and why not
   palisade review -f deploy/ -n shop -o wide         the same, with every SCC's answer
   palisade scc lint scc.yaml                         what the API server accepts and you then suffer from
+  palisade seccomp explain runtime/default clone     which rule of a profile decides, and why
   palisade admit --policy policy/ < reviews.ndjson   answer AdmissionReviews, one line each
 
 Exit codes: 0 fine, 1 the answer is no or there are findings, 2 the command or its input is wrong.";
@@ -34,6 +35,11 @@ pub(crate) enum Command {
     Scc {
         #[command(subcommand)]
         command: SccCommand,
+    },
+    /// Work on seccomp profiles: compile, explain, compare, run
+    Seccomp {
+        #[command(subcommand)]
+        command: crate::seccomp::args::SeccompCommand,
     },
     /// Print a shell's completion script
     #[command(after_help = "Example: palisade completions bash > /etc/bash_completion.d/palisade")]

@@ -9,6 +9,7 @@ mod paint;
 mod policy;
 mod review;
 mod scc;
+mod seccomp;
 
 use args::{Command, SccCommand};
 use clap::Parser;
@@ -25,6 +26,7 @@ fn main() -> std::process::ExitCode {
             SccCommand::Diff(args) => scc::diff::run(&args),
             SccCommand::Impact(args) => scc::impact::run(&args),
         },
+        Command::Seccomp { command } => seccomp::run(&command),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(&folder),
     };

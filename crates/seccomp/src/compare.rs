@@ -236,6 +236,19 @@ impl Decision {
         Ok(Self { graph, root })
     }
 
+    /// What `choose` picks of this and another decision's answers to each call.
+    pub fn combine(&self, other: &Self, choose: fn(Action, Action) -> Action) -> Result<Self, CompareError> {
+        let mut both = self.clone();
+        let b = both.import(other);
+        both.root = combine(&mut both.graph, both.root, b, choose)?;
+        Ok(both)
+    }
+
+    /// A program that decides so. The error is its length, if that is over what the kernel takes.
+    pub fn compile(&self, big_endian: bool) -> Result<Program, usize> {
+        crate::compile::emit(&self.graph, self.root, big_endian)
+    }
+
     fn import(&mut self, other: &Self) -> NodeId {
         let mut places: Vec<NodeId> = Vec::with_capacity(other.graph.len());
         // A graph's nodes come after the nodes that they lead to.

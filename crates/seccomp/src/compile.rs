@@ -13,6 +13,8 @@ mod emit;
 mod split;
 mod tree;
 
+pub(crate) use emit::emit;
+
 /// Why a filter does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
@@ -49,7 +51,7 @@ pub fn compile(filter: &Filter, weights: &Weights) -> Result<Vec<Program>, Compi
     }
     let mut graph = filter.graph.clone();
     let root = tree::root(filter, &mut graph, weights);
-    match emit::emit(&graph, root, big_endian) {
+    match emit(&graph, root, big_endian) {
         Ok(program) => Ok(vec![program]),
         Err(length) => split::split(filter, weights, big_endian, length),
     }

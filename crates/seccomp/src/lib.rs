@@ -43,6 +43,7 @@ pub mod explain;
 pub mod filter;
 pub mod finding;
 pub mod graph;
+pub mod join;
 mod lift;
 pub mod lint;
 pub mod pod;

@@ -1,6 +1,6 @@
 //! The kernel answers as the simulator says: filters are loaded in child processes and calls made.
 #![cfg(target_os = "linux")]
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::expect_used, reason = "tests")]
 
 use palisade_seccomp::action::Action;
 use palisade_seccomp::arch::{Arch, X32_BIT};

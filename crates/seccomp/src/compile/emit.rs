@@ -30,7 +30,7 @@ struct Emitter<'g> {
 }
 
 /// Lays out the decision `root`. The error is the length of a program that is too long, as far as it got.
-pub(super) fn emit(graph: &Graph, root: NodeId, big_endian: bool) -> Result<Program, usize> {
+pub(crate) fn emit(graph: &Graph, root: NodeId, big_endian: bool) -> Result<Program, usize> {
     let mut emitter = Emitter {
         graph,
         big_endian,

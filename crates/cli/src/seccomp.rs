@@ -1,0 +1,31 @@
+//! `palisade seccomp`.
+
+pub(crate) mod args;
+mod check;
+mod compile;
+mod convert;
+mod diff;
+mod explain;
+mod input;
+mod run;
+mod simulate;
+
+use args::SeccompCommand;
+
+pub(crate) fn run(command: &SeccompCommand) -> crate::Outcome {
+    match command {
+        SeccompCommand::Check(args) => check::run(args),
+        SeccompCommand::Resolve(args) => convert::resolve(args),
+        SeccompCommand::Compile(args) => compile::run(args),
+        SeccompCommand::Explain(args) => explain::run(args),
+        SeccompCommand::Simulate(args) => simulate::run(args),
+        SeccompCommand::Disassemble(args) => simulate::disassemble(args),
+        SeccompCommand::Diff(args) => diff::run(args),
+        SeccompCommand::Intersect(args) => convert::join(args, palisade_seccomp::compare::strictest),
+        SeccompCommand::Union(args) => convert::join(args, palisade_seccomp::compare::laxest),
+        SeccompCommand::Lint(args) => convert::lint(args),
+        SeccompCommand::Import(args) => convert::import(args),
+        SeccompCommand::Export(args) => convert::export(args),
+        SeccompCommand::Run(args) => run::run(args),
+    }
+}

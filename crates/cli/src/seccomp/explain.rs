@@ -1,0 +1,158 @@
+//! `palisade seccomp explain`.
+
+use std::io::Write;
+
+use palisade_seccomp::action::Action;
+use palisade_seccomp::arch::Arch;
+use palisade_seccomp::explain::{Decider, Explanation, areas, explain};
+use palisade_seccomp::filter::{Data, Filter, Rules, Unknown};
+use palisade_seccomp::graph::Node;
+use palisade_seccomp::profile::Profile;
+use palisade_seccomp::table::Syscall;
+use serde_json::json;
+
+use super::args::{ExplainArgs, TextOrJson};
+use super::input;
+use crate::exit::Exit;
+use crate::paint;
+
+pub(super) fn run(args: &ExplainArgs) -> crate::Outcome {
+    let (profile, rules) = input::rules(&args.file, &args.context)?;
+    let filter = Filter::new(&rules).map_err(|error| format!("{}: {error}", args.file.display()))?;
+    let arch = args.abi.or(args.context.arch).unwrap_or_else(Arch::native);
+    match &args.call {
+        Some(call) => {
+            let (arch, data) = input::call(call, &args.args, args.abi, &args.context)?;
+            one(args, &profile, &rules, arch, &data)?;
+        }
+        None => summary(args, &rules, &filter, arch)?,
+    }
+    Ok(Exit::Fine)
+}
+
+fn one(
+    args: &ExplainArgs,
+    profile: &Profile,
+    rules: &Rules,
+    arch: Arch,
+    data: &Data,
+) -> Result<(), crate::Failure> {
+    let explanation = explain(rules, data)?;
+    let mut out = anstream::stdout().lock();
+    if args.output == TextOrJson::Json {
+        writeln!(out, "{:#}", as_json(&explanation, rules, arch, data))?;
+        return Ok(());
+    }
+    let name = input::name(arch, data.number);
+    writeln!(out, "{name} on {arch}: {}", paint::strong(explanation.action))?;
+    for tried in &explanation.tried {
+        let Some(rule) = rules.rules.get(tried.rule) else { continue };
+        let at = profile.entries.get(rule.entry).map(|entry| entry.at).unwrap_or_default();
+        let file = args.file.display();
+        let decides = explanation.decider == Decider::Rule(tried.rule);
+        let verdict = if decides { "decides" } else { "does not fit" };
+        writeln!(out, "  {file}:{at}: syscalls[{}], {}: {verdict}", rule.entry, rule.action)?;
+        for (condition, holds) in &tried.conditions {
+            let value = data.args.get(usize::from(condition.arg())).copied().unwrap_or_default();
+            let word = if *holds { "holds" } else { "does not hold" };
+            writeln!(out, "    {condition} {word}: arg{} is {value:#x}", condition.arg())?;
+        }
+    }
+    writeln!(out, "  {}", reason(&explanation, rules))?;
+    Ok(())
+}
+
+fn reason(explanation: &Explanation, rules: &Rules) -> String {
+    match (explanation.decider, rules.unknown) {
+        (Decider::Rule(_), _) => {
+            "the first rule that fits decides; a rule without conditions goes before all others".to_owned()
+        }
+        (Decider::Unknown, Unknown::Enosys { kernel }) => {
+            format!(
+                "no rule names it, and it is newer than Linux {kernel}, from which the newest call that the profile names is"
+            )
+        }
+        (Decider::BadArch, _) => "the filter is not for this architecture".to_owned(),
+        _ if explanation.tried.is_empty() => "no rule names it: the profile's default".to_owned(),
+        _ => "no rule fits: the profile's default".to_owned(),
+    }
+}
+
+fn as_json(explanation: &Explanation, rules: &Rules, arch: Arch, data: &Data) -> serde_json::Value {
+    let tried: Vec<_> = explanation
+        .tried
+        .iter()
+        .filter_map(|tried| {
+            let rule = rules.rules.get(tried.rule)?;
+            let conditions: Vec<_> = tried
+                .conditions
+                .iter()
+                .map(|(c, holds)| json!({"condition": c.to_string(), "holds": holds}))
+                .collect();
+            Some(json!({
+                "entry": rule.entry, "action": rule.action.to_string(), "conditions": conditions,
+                "decides": explanation.decider == Decider::Rule(tried.rule),
+            }))
+        })
+        .collect();
+    json!({
+        "arch": arch.name(), "call": input::name(arch, data.number), "number": data.number, "args": data.args,
+        "action": explanation.action.to_string(), "reason": reason(explanation, rules), "tried": tried,
+    })
+}
+
+/// The calls of an area by what they get.
+#[derive(Default)]
+struct Shares {
+    through: Vec<&'static str>,
+    conditional: Vec<&'static str>,
+    denied: Vec<&'static str>,
+}
+
+fn shares(calls: &[Syscall], filter: &Filter, arch: Arch) -> Shares {
+    let mut shares = Shares::default();
+    for call in calls {
+        let Some(number) = call.number(arch) else { continue };
+        let list = match filter.graph().node(filter.decision(arch.audit(), number)) {
+            Node::Leaf(Action::Allow | Action::Log) => &mut shares.through,
+            Node::Leaf(_) => &mut shares.denied,
+            Node::Test { .. } => &mut shares.conditional,
+        };
+        list.push(call.name());
+    }
+    shares
+}
+
+fn summary(args: &ExplainArgs, rules: &Rules, filter: &Filter, arch: Arch) -> Result<(), crate::Failure> {
+    let mut out = anstream::stdout().lock();
+    let areas = areas().map(|(area, calls)| (area, shares(&calls, filter, arch)));
+    if args.output == TextOrJson::Json {
+        let list: Vec<_> = areas
+            .map(|(area, s)| json!({"area": area, "allowed": s.through, "conditional": s.conditional, "denied": s.denied}))
+            .collect();
+        let archs: Vec<_> = rules.archs.iter().map(|arch| arch.name()).collect();
+        writeln!(
+            out,
+            "{:#}",
+            json!({"default": rules.default.to_string(), "architectures": archs, "areas": list})
+        )?;
+        return Ok(());
+    }
+    let archs: Vec<_> = rules.archs.iter().map(|arch| arch.name()).collect();
+    writeln!(out, "default {}, for {}; on {arch}:", paint::strong(rules.default), archs.join(", "))?;
+    for (area, shares) in areas {
+        let total = shares.through.len() + shares.conditional.len() + shares.denied.len();
+        writeln!(out, "{}: {} of {total} allowed", paint::strong(area), shares.through.len())?;
+        // The shorter list says more.
+        let few = shares.through.len() < shares.denied.len();
+        let lists = [
+            ("allowed", if few { &shares.through } else { &Vec::new() }),
+            ("by arguments", &shares.conditional),
+            ("denied", if few { &Vec::new() } else { &shares.denied }),
+        ];
+        for (word, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+            writeln!(out, "  {word}: {}", list.join(", "))?;
+        }
+    }
+    Ok(())
+}

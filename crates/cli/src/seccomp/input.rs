@@ -1,0 +1,174 @@
+//! Profiles and programs as the command line names them.
+
+use std::io::Read;
+use std::path::Path;
+
+use palisade_seccomp::arch::Arch;
+use palisade_seccomp::bpf::Program;
+use palisade_seccomp::builtin;
+use palisade_seccomp::capability;
+use palisade_seccomp::compile::compile;
+use palisade_seccomp::filter::{Data, Filter, Rules, Unknown};
+use palisade_seccomp::finding::{Finding, Severity};
+use palisade_seccomp::profile::{self, Profile};
+use palisade_seccomp::resolve::{Context, resolve};
+use palisade_seccomp::systemd;
+use palisade_seccomp::table::{KernelVersion, Syscall};
+use palisade_seccomp::weight::Weights;
+
+use super::args::{ContextArgs, UnknownArg};
+use crate::Failure;
+
+/// What a profile may be long, in bytes.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The bytes of a file, of stdin, or of a shipped profile.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    let name = path.to_string_lossy();
+    if !path.exists()
+        && let Some(text) = builtin::named(&name)
+    {
+        return Ok(text.as_bytes().to_vec());
+    }
+    let reader: Box<dyn Read> = match &*name {
+        "-" => Box::new(std::io::stdin().lock()),
+        _ => Box::new(std::fs::File::open(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                let shipped: Vec<_> = builtin::ALL.iter().map(|(name, _)| *name).collect();
+                format!("{name}: no such file, and no shipped profile: those are {}", shipped.join(", "))
+            }
+            _ => format!("{name}: {error}"),
+        })?),
+    };
+    let mut bytes = Vec::new();
+    reader.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| format!("{name}: {error}"))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("{name}: larger than {MAX_BYTES} bytes").into());
+    }
+    Ok(bytes)
+}
+
+/// A text, or the line where it is none.
+pub(super) fn text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(bytes(path)?).map_err(|error| {
+        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = memchr::memchr_iter(b'\n', valid).count() + 1;
+        format!("{}:{line}: not valid UTF-8", path.display()).into()
+    })
+}
+
+/// A profile of any form. What is wrong with it goes to stderr; an error, or with `strict` anything, is the
+/// end.
+pub(super) fn profile(path: &Path, strict: bool) -> Result<Profile, Failure> {
+    let text = text(path)?;
+    let (profile, findings) = match is_systemd(&text) {
+        true => systemd::read(&text),
+        false => profile::read(&text),
+    };
+    report(path, &findings, strict)?;
+    profile.ok_or_else(|| format!("{}: no profile", path.display()).into())
+}
+
+fn is_systemd(text: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with("SystemCall"))
+}
+
+/// Prints warnings; errors come back as one text.
+pub(super) fn report(path: &Path, findings: &[Finding], strict: bool) -> Result<(), Failure> {
+    let line = |finding: &Finding| {
+        let field = if finding.field.is_empty() { String::new() } else { format!("{}: ", finding.field) };
+        match finding.at.line {
+            0 => format!("{}: {field}{}", path.display(), finding.message),
+            _ => format!("{}:{}: {field}{}", path.display(), finding.at, finding.message),
+        }
+    };
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        findings.iter().partition(|finding| strict || finding.severity == Severity::Error);
+    for warning in warnings {
+        anstream::eprintln!("{}: {}", crate::paint::warning("warning"), line(warning));
+    }
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(errors.into_iter().map(line).collect::<Vec<_>>().join("\n").into()),
+    }
+}
+
+/// The context that the options say.
+pub(super) fn context(args: &ContextArgs) -> Result<Context, Failure> {
+    let mut caps = std::collections::BTreeSet::new();
+    if args.caps.is_empty() {
+        caps.extend(capability::CONTAINER_DEFAULT.map(str::to_owned));
+    }
+    for cap in &args.caps {
+        match cap.to_ascii_lowercase().as_str() {
+            "all" => caps.extend(capability::names().map(str::to_owned)),
+            "none" => {}
+            _ => {
+                let name =
+                    capability::parse(cap).ok_or_else(|| format!("--cap {cap}: no such capability"))?;
+                caps.insert(name.to_owned());
+            }
+        }
+    }
+    let arch = args.arch.unwrap_or_else(Arch::native);
+    Ok(Context { arch, caps, kernel: args.kernel.unwrap_or(KernelVersion::NEWEST) })
+}
+
+/// A profile's rules in the context of the options.
+pub(super) fn rules(path: &Path, args: &ContextArgs) -> Result<(Profile, Rules), Failure> {
+    let profile = profile(path, args.strict)?;
+    let resolved = resolve(&profile, &context(args)?);
+    report(path, &resolved.findings, args.strict)?;
+    let mut rules = resolved.rules;
+    if args.unknown == UnknownArg::Default {
+        rules.unknown = Unknown::Default;
+    }
+    rules.open_multiplexers = !args.strict;
+    Ok((profile, rules))
+}
+
+/// A program from a `.bpf` file, or what a profile compiles to, and the ABIs it is for.
+pub(super) fn programs(path: &Path, args: &ContextArgs) -> Result<(Vec<Program>, Vec<Arch>), Failure> {
+    let arch = args.arch.unwrap_or_else(Arch::native);
+    if path.extension().is_some_and(|extension| extension == "bpf") {
+        let program = Program::from_bytes(&bytes(path)?, arch.is_big_endian());
+        let program = program.map_err(|error| format!("{}: {error}", path.display()))?;
+        let archs = std::iter::once(arch).chain(arch.companions().iter().copied()).collect();
+        return Ok((vec![program], archs));
+    }
+    let (_, rules) = rules(path, args)?;
+    let filter = Filter::new(&rules).map_err(|error| format!("{}: {error}", path.display()))?;
+    let programs =
+        compile(&filter, Weights::shipped()).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok((programs, rules.archs))
+}
+
+/// One call as the options say it.
+pub(super) fn call(
+    name: &str,
+    args: &[u64],
+    abi: Option<Arch>,
+    context: &ContextArgs,
+) -> Result<(Arch, Data), Failure> {
+    let arch = abi.or(context.arch).unwrap_or_else(Arch::native);
+    let number = match Syscall::named(name) {
+        Some(call) => call.number(arch).ok_or_else(|| format!("{arch} has no call {name}"))?,
+        None => name.parse().map_err(|_| {
+            let near = palisade_seccomp::table::nearest(name, Syscall::all().map(Syscall::name));
+            let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            format!("{name:?} is no call and no number{hint}")
+        })?,
+    };
+    if args.len() > 6 {
+        return Err("a call has at most six arguments".into());
+    }
+    let mut values = [0; 6];
+    values.iter_mut().zip(args).for_each(|(value, arg)| *value = *arg);
+    Ok((arch, Data { number, arch: arch.audit(), args: values }))
+}
+
+/// The name of a number, or the number.
+pub(super) fn name(arch: Arch, number: u32) -> String {
+    Syscall::numbered(arch, number)
+        .map_or_else(|| format!("number {number:#x}"), |call| call.name().to_owned())
+}

@@ -1,0 +1,43 @@
+//! A profile of any text is read, looked over, resolved and compiled; the program is proved to decide as the
+//! rules say, and the explanation of a call gives the answer that the filter gives.
+#![no_main]
+
+use std::collections::BTreeSet;
+
+use libfuzzer_sys::fuzz_target;
+use palisade_seccomp::arch::Arch;
+use palisade_seccomp::compare::verify;
+use palisade_seccomp::compile::compile;
+use palisade_seccomp::explain::explain;
+use palisade_seccomp::filter::{Data, Filter};
+use palisade_seccomp::profile::{read, write_docker};
+use palisade_seccomp::resolve::{Context, resolve};
+use palisade_seccomp::table::KernelVersion;
+use palisade_seccomp::weight::Weights;
+
+fuzz_target!(|text: &str| {
+    let (profile, findings) = read(text);
+    assert!(profile.is_some() || !findings.is_empty());
+    let Some(profile) = profile else { return };
+    drop(palisade_seccomp::lint::lint(&profile));
+    let again = read(&write_docker(&profile).to_string()).0.expect("what is written can be read");
+    assert_eq!(write_docker(&again), write_docker(&profile));
+    for arch in [Arch::X86_64, Arch::S390x] {
+        let caps = BTreeSet::from(["CAP_SYS_ADMIN".to_owned()]);
+        let rules = resolve(&profile, &Context { arch, caps, kernel: KernelVersion { major: 5, minor: 14 } }).rules;
+        let Ok(filter) = Filter::new(&rules) else { continue };
+        for rule in &rules.rules {
+            let Some(number) = rule.call.number(arch) else { continue };
+            let mut data = Data { number, arch: arch.audit(), args: [0; 6] };
+            for condition in &rule.conditions {
+                data.args[usize::from(condition.arg())] = condition.value();
+            }
+            assert_eq!(explain(&rules, &data).expect("the filter was made").action, filter.decide(&data));
+        }
+        let Ok(programs) = compile(&filter, Weights::shipped()) else { continue };
+        // Some are too tangled to be walked.
+        if let Ok(differences) = verify(&filter, &programs, 1) {
+            assert!(differences.is_empty());
+        }
+    }
+});

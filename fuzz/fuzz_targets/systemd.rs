@@ -1,0 +1,27 @@
+//! systemd's lines of any text are read; what they become can be written for systemd and read again, and
+//! then decides the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use palisade_seccomp::arch::Arch;
+use palisade_seccomp::join::decision;
+use palisade_seccomp::resolve::{Context, resolve};
+use palisade_seccomp::systemd::{read, write};
+use palisade_seccomp::table::KernelVersion;
+
+fuzz_target!(|text: &str| {
+    let (profile, findings) = read(text);
+    assert!(profile.is_some() || !findings.is_empty());
+    let Some(profile) = profile else { return };
+    let context = Context { arch: Arch::X86_64, caps: Default::default(), kernel: KernelVersion::NEWEST };
+    let mut rules = resolve(&profile, &context).rules;
+    rules.unknown = palisade_seccomp::filter::Unknown::Default;
+    let (Ok(lines), Ok(decided)) = (write(&rules), decision(&rules)) else { return };
+    let (again, _) = read(&lines);
+    // A list without calls cannot be written.
+    let Some(again) = again.filter(|_| !rules.rules.is_empty()) else { return };
+    let mut again = resolve(&again, &context).rules;
+    again.unknown = rules.unknown;
+    let again = decision(&again).expect("it was made before");
+    assert_eq!(decided.differences(&again, &rules.archs, 1), Ok(vec![]), "{lines}");
+});
