@@ -179,6 +179,15 @@ fn join_x32(ranges: &mut Vec<(u32, NodeId)>, x32: Vec<(u32, NodeId)>) {
     }
 }
 
+/// A number under which a rule counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Use {
+    number: u32,
+    rule: u32,
+    /// Which call of `socketcall` or `ipc` it is; 0 if the call is made directly.
+    carried: u32,
+}
+
 struct Builder<'a> {
     rules: &'a Rules,
     arch: Arch,
@@ -248,19 +257,21 @@ impl Builder<'_> {
         for (at, rule) in self.rules.rules.iter().enumerate() {
             self.add_uses(at, rule, &mut uses);
         }
-        uses.sort_by_key(|&(number, at, _)| (number, at));
+        uses.sort_unstable();
         let mut listed = Vec::with_capacity(uses.len());
-        for group in uses.chunk_by(|a, b| a.0 == b.0) {
-            let Some(&(number, ..)) = group.first() else { continue };
-            listed.push((number, self.decision(group)?));
+        for group in uses.chunk_by(|a, b| a.number == b.number) {
+            let Some(first) = group.first() else { continue };
+            listed.push((first.number, self.decision(group)?));
         }
         Ok(listed)
     }
 
     /// Under which numbers a rule counts: its call's, and that of the call that carries it.
-    fn add_uses(&self, at: usize, rule: &Rule, uses: &mut Vec<(u32, usize, Option<u32>)>) {
+    fn add_uses(&self, at: usize, rule: &Rule, uses: &mut Vec<Use>) {
+        // More rules than that are refused where profiles are resolved.
+        let rule_at = u32::try_from(at).unwrap_or(u32::MAX);
         if let Some(number) = rule.call.number(self.arch) {
-            uses.push((number, at, None));
+            uses.push(Use { number, rule: rule_at, carried: 0 });
         }
         let may_carry = rule.conditions.is_empty() || self.rules.open_multiplexers;
         if !self.arch.is_multiplexed() || !may_carry {
@@ -268,12 +279,12 @@ impl Builder<'_> {
         }
         let carrier = table::carrier(rule.call.name());
         let number = carrier.and_then(|(name, _)| Syscall::named(name)?.number(self.arch));
-        if let (Some(number), Some((_, sub))) = (number, carrier) {
-            uses.push((number, at, Some(sub)));
+        if let (Some(number), Some((_, carried))) = (number, carrier) {
+            uses.push(Use { number, rule: rule_at, carried });
         }
     }
 
-    fn decision(&mut self, uses: &[(u32, usize, Option<u32>)]) -> Result<NodeId, FilterError> {
+    fn decision(&mut self, uses: &[Use]) -> Result<NodeId, FilterError> {
         let branches = self.branches(uses)?;
         Ok(match branches.as_slice() {
             [branch] if branch.conditions.is_empty() => self.graph.leaf(branch.action),
@@ -282,11 +293,13 @@ impl Builder<'_> {
     }
 
     /// The rules for a number, in the order in which they are tried. One without conditions stands alone.
-    fn branches(&self, uses: &[(u32, usize, Option<u32>)]) -> Result<Vec<Branch>, FilterError> {
+    fn branches(&self, uses: &[Use]) -> Result<Vec<Branch>, FilterError> {
         let mut branches = Vec::with_capacity(uses.len());
-        for &(_, at, sub) in uses {
+        for used in uses {
+            let at = used.rule as usize;
             let Some(rule) = self.rules.rules.get(at) else { continue };
-            let branch = Branch { conditions: self.conditions(rule, sub), action: rule.action, rule: at };
+            let branch =
+                Branch { conditions: self.conditions(rule, used.carried), action: rule.action, rule: at };
             if branch.conditions.is_empty() {
                 return Ok(vec![branch]);
             }
@@ -297,10 +310,12 @@ impl Builder<'_> {
 
     /// A rule's conditions as this ABI sees them. A carried call's own first argument is not there to be
     /// looked at: the carrier's first says which call it is.
-    fn conditions(&self, rule: &Rule, sub: Option<u32>) -> Vec<Condition> {
-        let own = rule.conditions.iter().filter(|condition| sub.is_none() || condition.arg() != 0);
+    fn conditions(&self, rule: &Rule, carried: u32) -> Vec<Condition> {
+        let own = rule.conditions.iter().filter(|condition| carried == 0 || condition.arg() != 0);
         let mut conditions: Vec<_> = own.filter_map(|condition| condition.on(self.arch.is_wide())).collect();
-        conditions.extend(sub.and_then(|sub| Condition::new(0, Operator::Equal, u64::from(sub))));
+        if carried != 0 {
+            conditions.extend(Condition::new(0, Operator::Equal, u64::from(carried)));
+        }
         conditions.sort_by_key(Condition::arg);
         conditions
     }
@@ -334,7 +349,7 @@ pub(crate) fn branches(rules: &Rules, arch: Arch, number: u32) -> Result<Vec<Bra
     for (at, rule) in rules.rules.iter().enumerate() {
         builder.add_uses(at, rule, &mut uses);
     }
-    uses.retain(|&(other, ..)| other == number);
+    uses.retain(|used| used.number == number);
     builder.branches(&uses)
 }
 

@@ -81,6 +81,8 @@ pub(crate) type QuickMap<K, V> = HashMap<K, V, BuildHasherDefault<QuickHasher>>;
 pub struct Graph {
     nodes: Vec<Node>,
     known: QuickMap<Node, NodeId>,
+    /// Answers are few and asked for often.
+    leaves: Vec<(Action, NodeId)>,
 }
 
 impl Graph {
@@ -117,7 +119,12 @@ impl Graph {
 
     /// The answer `action`, whatever the call.
     pub fn leaf(&mut self, action: Action) -> NodeId {
-        self.add(Node::Leaf(action))
+        if let Some(&(_, id)) = self.leaves.iter().find(|(other, _)| *other == action) {
+            return id;
+        }
+        let id = self.add(Node::Leaf(action));
+        self.leaves.push((action, id));
+        id
     }
 
     /// A test, unless its outcome makes no difference or is certain.

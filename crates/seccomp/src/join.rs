@@ -1,12 +1,12 @@
 //! Intersection and union of profiles: what both let through, and what either does.
 
-use std::collections::BTreeSet;
-
 use crate::action::Action;
+use crate::arch::Arch;
 use crate::compare::{CompareError, Decision};
 use crate::compile::{CompileError, compile};
-use crate::filter::{Filter, FilterError, Rules};
-use crate::rule::{Condition, Rule};
+use crate::errno;
+use crate::filter::{Filter, FilterError, Rules, Unknown};
+use crate::rule::{Condition, Operator, Rule};
 use crate::table::Syscall;
 use crate::weight::Weights;
 
@@ -44,27 +44,31 @@ pub fn decision(rules: &Rules) -> Result<Decision, JoinError> {
 /// [`strictest`]: crate::compare::strictest
 /// [`laxest`]: crate::compare::laxest
 pub fn join(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Result<Rules, JoinError> {
-    if a.archs != b.archs {
-        return Err(JoinError::Archs);
-    }
+    let archs = archs(a, b, choose)?;
     let exact = decision(a)?.combine(&decision(b)?, choose)?;
-    let mut rules = Vec::new();
-    let calls: BTreeSet<Syscall> = a.rules.iter().chain(&b.rules).map(|rule| rule.call).collect();
-    for call in calls {
-        rules.extend(
-            joined_call(&of_call(a, call), &of_call(b, call), choose)
-                .into_iter()
-                .map(|(conditions, action)| Rule { call, conditions, action, entry: 0 }),
-        );
-    }
-    let mut wrong = Vec::new();
-    for unknown in [a.unknown, b.unknown] {
-        let joined =
-            Rules { default: choose(a.default, b.default), rules: rules.clone(), unknown, ..a.clone() };
-        wrong = decision(&joined)?.differences(&exact, &joined.archs, 5)?;
-        if wrong.is_empty() {
-            return Ok(joined);
+    let default = choose(a.default, b.default);
+    let unknown = match (a.unknown, b.unknown) {
+        (Unknown::Enosys { kernel: a }, Unknown::Enosys { kernel: b }) => {
+            Unknown::Enosys { kernel: a.max(b) }
         }
+        (Unknown::Default, other) | (other, Unknown::Default) => other,
+    };
+    let mut joined = Rules { default, archs, rules: Vec::new(), unknown, ..a.clone() };
+    for call in Syscall::all() {
+        let (x, y) = (of_call(a, call), of_call(b, call));
+        // What one of them names stays named: the newest of these calls says how old the profile is.
+        let is_named = x.is_named || y.is_named;
+        let rules = joined_call(&x, &y, choose);
+        if is_named
+            || !matches!(rules.as_slice(), [(conditions, action)] if conditions.is_empty() && *action == unlisted(&joined, call))
+        {
+            let rule = |(conditions, action)| Rule { call, conditions, action, entry: 0 };
+            joined.rules.extend(rules.into_iter().map(rule));
+        }
+    }
+    let wrong = decision(&joined)?.differences(&exact, &[&a.archs[..], &b.archs].concat(), 5)?;
+    if wrong.is_empty() {
+        return Ok(joined);
     }
     let name = |data: &crate::filter::Data| {
         let arch = crate::explain::arch_of(&a.archs, data)?;
@@ -78,21 +82,70 @@ pub fn join(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Resul
     Err(JoinError::Inexpressible(names.join(", ")))
 }
 
+/// An architecture that only one side is for is killed by the other, so an intersection leaves it out. A union
+/// would be the one side's there and both sides' elsewhere, which no profile can say.
+fn archs(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Result<Vec<Arch>, JoinError> {
+    let is_killed =
+        choose(a.bad_arch, Action::Allow) == a.bad_arch && choose(b.bad_arch, Action::Allow) == b.bad_arch;
+    if a.archs != b.archs && !is_killed {
+        return Err(JoinError::Archs);
+    }
+    Ok(a.archs.iter().copied().filter(|arch| b.archs.contains(arch)).collect())
+}
+
 /// What one side says of a call: conditions and answers, and what is left.
 struct Side {
+    is_named: bool,
     rules: Vec<(Vec<Condition>, Action)>,
     rest: Action,
 }
 
+/// The answer to a call that no rule names.
+fn unlisted(rules: &Rules, call: Syscall) -> Action {
+    match rules.unknown {
+        Unknown::Enosys { kernel } if call.introduced() > kernel => Action::Errno(errno::ENOSYS),
+        _ => rules.default,
+    }
+}
+
 fn of_call(rules: &Rules, call: Syscall) -> Side {
     let own: Vec<_> = rules.rules.iter().filter(|rule| rule.call == call).collect();
+    let is_named = !own.is_empty();
     match own.iter().find(|rule| rule.conditions.is_empty()) {
-        Some(rule) => Side { rules: Vec::new(), rest: rule.action },
+        Some(rule) => Side { is_named, rules: Vec::new(), rest: rule.action },
+        None if !is_named => Side { is_named, rules: Vec::new(), rest: unlisted(rules, call) },
         None => Side {
+            is_named,
             rules: own.iter().map(|rule| (rule.conditions.clone(), rule.action)).collect(),
             rest: rules.default,
         },
     }
+}
+
+/// Conditions that hold where both lists do; none if no list says that.
+fn both_hold(x: &[Condition], y: &[Condition]) -> Option<Vec<Condition>> {
+    let mut both = x.to_vec();
+    for condition in y {
+        match both.iter_mut().find(|other| other.arg() == condition.arg()) {
+            Some(other) if other == condition => {}
+            Some(other) => *other = both_bits(other, condition)?,
+            None => both.push(*condition),
+        }
+    }
+    Some(both)
+}
+
+/// Two conditions on bits of an argument as one.
+fn both_bits(x: &Condition, y: &Condition) -> Option<Condition> {
+    let mask = |condition: &Condition| match condition.operator() {
+        Operator::Equal => Some(u64::MAX),
+        Operator::MaskedEqual { mask } => Some(mask),
+        _ => None,
+    };
+    let (x_mask, y_mask) = (mask(x)?, mask(y)?);
+    let agree = (x.value() ^ y.value()) & x_mask & y_mask == 0;
+    let (mask, value) = (x_mask | y_mask, (x.value() & x_mask) | (y.value() & y_mask));
+    agree.then(|| Condition::new(x.arg(), Operator::MaskedEqual { mask }, value))?
 }
 
 fn joined_call(a: &Side, b: &Side, choose: fn(Action, Action) -> Action) -> Vec<(Vec<Condition>, Action)> {
@@ -102,20 +155,15 @@ fn joined_call(a: &Side, b: &Side, choose: fn(Action, Action) -> Action) -> Vec<
     let mut joined = Vec::new();
     for (x, x_action) in &a.rules {
         for (y, y_action) in &b.rules {
-            let mut both = x.clone();
-            both.extend(y.iter().filter(|condition| !x.contains(condition)));
-            joined.push((both, choose(*x_action, *y_action)));
+            let both = both_hold(x, y);
+            joined.extend(both.map(|both| (both, choose(*x_action, *y_action))));
         }
         joined.push((x.clone(), choose(*x_action, b.rest)));
     }
     joined.extend(b.rules.iter().map(|(y, y_action)| (y.clone(), choose(a.rest, *y_action))));
     let rest = choose(a.rest, b.rest);
-    // What comes to the same as the rest need not be said; an entry with two conditions on one argument would
-    // be read as two.
-    joined.retain(|(conditions, action)| {
-        let args: BTreeSet<_> = conditions.iter().map(Condition::arg).collect();
-        *action != rest && args.len() == conditions.len()
-    });
+    // What comes to the same as the rest need not be said.
+    joined.retain(|(_, action)| *action != rest);
     joined.sort_by_key(|(conditions, _)| conditions.len());
     let mut kept: Vec<(Vec<Condition>, Action)> = Vec::new();
     for (conditions, action) in joined {

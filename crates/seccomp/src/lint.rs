@@ -3,6 +3,7 @@
 use palisade_k8s::manifest::Position;
 
 use crate::action::Action;
+use crate::arch::Arch;
 use crate::finding::{Finding, Findings};
 use crate::profile::{Entry, Profile};
 use crate::table::{self, Syscall};
@@ -68,7 +69,7 @@ fn calls(profile: &Profile, at: usize, entry: &Entry, findings: &mut Findings) {
             findings.warn(*position, field.clone(), format!("{name} is named twice"));
         }
         let Some(call) = Syscall::named(name) else { continue };
-        if !entry.args.is_empty() && table::carrier(name).is_some() {
+        if !entry.args.is_empty() && table::carrier(name).is_some() && is_multiplexed(profile) {
             let message = format!(
                 "on x86, s390x and ppc64le {name} can also be made through socketcall or ipc, where no filter sees these arguments; --strict closes that"
             );
@@ -86,4 +87,13 @@ fn calls(profile: &Profile, at: usize, entry: &Entry, findings: &mut Findings) {
             findings.warn(*position, field.clone(), format!("{name}: {message}"));
         }
     }
+}
+
+/// Whether the profile is for an architecture with `socketcall` and `ipc`.
+fn is_multiplexed(profile: &Profile) -> bool {
+    let maps = profile
+        .arch_map
+        .iter()
+        .flat_map(|map| std::iter::once(&map.architecture).chain(&map.sub_architectures));
+    profile.architectures.iter().chain(maps).filter_map(|name| Arch::parse(name)).any(Arch::is_multiplexed)
 }

@@ -164,28 +164,42 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
     let limit = 1 + name.len() / 5;
     known
         .filter(|other| other.len().abs_diff(name.len()) <= limit)
-        .map(|other| (distance(name, other), other))
-        .filter(|&(distance, _)| distance <= limit)
+        .map(|other| (distance(name, other), !other.starts_with(name), other))
+        .filter(|&(distance, ..)| distance <= limit)
         .min()
-        .map(|(_, other)| other)
+        .map(|(.., other)| other)
 }
 
-/// Levenshtein's distance, in bytes.
+/// How many bytes must be put in, left out, changed or swapped with the next.
 fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (y, cell) in b.bytes().zip(row.iter_mut().skip(1)) {
-            let next = (*cell + 1).min(left + 1).min(diagonal + usize::from(x != y));
-            diagonal = std::mem::replace(cell, next);
-            left = next;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
+    let width = b.len() + 1;
+    let mut rows = vec![vec![0; width]; a.len() + 1];
+    let at = |rows: &[Vec<usize>], i: usize, j: usize| {
+        rows.get(i).and_then(|row| row.get(j)).copied().unwrap_or_default()
+    };
+    for i in 0..=a.len() {
+        for j in 0..width {
+            let byte = |text: &str, at: usize| text.as_bytes().get(at).copied();
+            let distance = match (i, j) {
+                (0, other) | (other, 0) => other,
+                _ => {
+                    let changed = usize::from(byte(a, i - 1) != byte(b, j - 1));
+                    let plain = (at(&rows, i - 1, j) + 1)
+                        .min(at(&rows, i, j - 1) + 1)
+                        .min(at(&rows, i - 1, j - 1) + changed);
+                    let swapped = i > 1
+                        && j > 1
+                        && byte(a, i - 1) == byte(b, j - 2)
+                        && byte(a, i - 2) == byte(b, j - 1);
+                    if swapped { plain.min(at(&rows, i - 2, j - 2) + 1) } else { plain }
+                }
+            };
+            if let Some(cell) = rows.get_mut(i).and_then(|row| row.get_mut(j)) {
+                *cell = distance;
+            }
         }
     }
-    row.last().copied().unwrap_or_default()
+    at(&rows, a.len(), b.len())
 }
 
 /// A call inside of `socketcall` or `ipc`: the carrier's name and the first argument.

@@ -20,7 +20,7 @@ pub struct WeightError {
 }
 
 /// What a call weighs that was never seen, where a call that makes up all of what was seen weighs a million.
-pub(crate) const FLOOR: u64 = 700;
+pub(crate) const FLOOR: u64 = 1000;
 
 impl Weights {
     /// Reads lines `name count`; what follows `#` is ignored.

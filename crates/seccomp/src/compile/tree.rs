@@ -39,12 +39,17 @@ fn weigh(section: &Section, archs: &[Arch], weights: &Weights) -> Vec<Range> {
         })
         .collect();
     for arch in archs.iter().filter(|arch| arch.audit() == section.audit) {
+        // Few programs are of an ABI that runs beside the machine's own: how often they make a call shapes
+        // their part of the tree less.
+        let is_beside = archs.iter().any(|native| native.companions().contains(arch));
+        let share = |weight: u64| if is_beside { FLOOR + weight.saturating_sub(FLOOR) / 64 } else { weight };
+        let mut at = 0;
         for &(number, weight) in weights.of(*arch) {
-            let at = ranges.partition_point(|range| range.start <= number);
-            if let Some(range) = at.checked_sub(1).and_then(|at| ranges.get_mut(at)) {
-                // Hardly any program is x32's: its calls shape only their own part of the tree.
-                range.weight +=
-                    if *arch == Arch::X32 { FLOOR + (weight - FLOOR.min(weight)) / 8 } else { weight };
+            while ranges.get(at + 1).is_some_and(|next| next.start <= number) {
+                at += 1;
+            }
+            if let Some(range) = ranges.get_mut(at) {
+                range.weight += share(weight);
             }
         }
     }
@@ -65,7 +70,8 @@ fn search(graph: &mut Graph, ranges: &[Range]) -> NodeId {
             graph.test(Word::NUMBER, Check::equals(first.start), first.id, rest)
         }
         _ => {
-            let (low, high) = ranges.split_at(middle(ranges));
+            let at = if ranges.len() <= FEW { best_split(ranges) } else { middle(ranges) };
+            let (low, high) = ranges.split_at(at);
             let Some(first) = high.first() else { return search(graph, low) };
             let (below, above) = (search(graph, low), search(graph, high));
             graph.test(Word::NUMBER, Check::AtLeast(first.start), above, below)
@@ -84,10 +90,52 @@ fn middle(ranges: &[Range]) -> usize {
             // A split next to a lone number tears apart what one test could tell.
             let torn = ranges.get(at - 1).is_some_and(|low| low.single && at > 1)
                 || (range.single && at + 1 < ranges.len());
-            let cost = uneven + if torn { total / 16 + 1 } else { 0 };
+            let cost = uneven + if torn { total / 24 + 1 } else { 0 };
             best = best.min((cost, at));
         }
         before += range.weight;
     }
     best.1
+}
+
+/// Up to how many ranges the best split is looked for, not just a good one.
+const FEW: usize = 12;
+
+/// The split of few ranges that leaves the fewest tests to be made, weighted by how often they are.
+fn best_split(ranges: &[Range]) -> usize {
+    // By first range and number of ranges: the cost, and where to split.
+    let mut costs = [[(0_u64, 1_usize); FEW + 1]; FEW];
+    for count in 2..=ranges.len() {
+        for (first, part) in ranges.windows(count).enumerate() {
+            let weight: u64 = part.iter().map(|range| range.weight).sum();
+            let cost = leaf_cost(part, weight).map(|cost| (cost, 1)).or_else(|| {
+                let split = |at: usize| {
+                    let low = costs.get(first)?.get(at)?.0;
+                    let high = costs.get(first + at)?.get(count - at)?.0;
+                    Some((weight + TEST + low + high, at))
+                };
+                (1..count).filter_map(split).min()
+            });
+            if let (Some(slot), Some(cost)) = (costs.get_mut(first).and_then(|row| row.get_mut(count)), cost)
+            {
+                *slot = cost;
+            }
+        }
+    }
+    costs.first().and_then(|row| row.get(ranges.len())).map_or(1, |&(_, at)| at)
+}
+
+/// What an instruction is worth, in weight.
+const TEST: u64 = 2 * FLOOR;
+
+/// The cost of ranges that take one test, or two in a row.
+fn leaf_cost(ranges: &[Range], weight: u64) -> Option<u64> {
+    match ranges {
+        [_, _] => Some(weight + TEST),
+        [a, b, c] if b.single && a.id == c.id => Some(weight + TEST),
+        [a, b, c, d, e] if b.single && d.single && a.id == c.id && c.id == e.id => {
+            Some(2 * weight - b.weight.max(d.weight) + 2 * TEST)
+        }
+        _ => None,
+    }
 }

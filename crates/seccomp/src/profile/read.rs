@@ -368,8 +368,13 @@ impl<'a> Reader<'a> {
         let caps = inner.texts("caps");
         for (cap, at) in &caps {
             if !crate::capability::is_known(cap) {
-                let message =
-                    format!("no capability is named {cap:?}{}", suggestion(cap, crate::capability::names()));
+                let message = match crate::capability::parse(cap) {
+                    Some(full) => format!("no capability is named {cap:?}; did you mean {full}?"),
+                    None => format!(
+                        "no capability is named {cap:?}{}",
+                        suggestion(cap, crate::capability::names())
+                    ),
+                };
                 let path = inner.path("caps");
                 inner.findings.warn(*at, path, message);
             }
@@ -378,7 +383,12 @@ impl<'a> Reader<'a> {
         for (arch, at) in &arches {
             let known = || DOCKER_ARCHES.into_iter();
             if !known().any(|other| other == arch) {
-                let message = format!("Docker knows no architecture {arch:?}{}", suggestion(arch, known()));
+                let message = match Arch::parse(arch) {
+                    Some(known) => {
+                        format!("Docker knows no architecture {arch:?}; did you mean {}?", known.docker())
+                    }
+                    None => format!("Docker knows no architecture {arch:?}{}", suggestion(arch, known())),
+                };
                 let path = inner.path("arches");
                 inner.findings.warn(*at, path, message);
             }
