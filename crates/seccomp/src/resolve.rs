@@ -148,7 +148,7 @@ fn unknown_name(
 ) {
     let known = Syscall::all().filter(|call| archs.iter().any(|arch| call.number(*arch).is_some()));
     let message = format!(
-        "no call is named {name:?}{}; runtimes ignore it",
+        "no call is named {name:?}, so runtimes ignore it{}",
         suggestion(name, known.map(Syscall::name))
     );
     findings.warn(position, format!("syscalls[{at}].names"), message);
