@@ -3,7 +3,7 @@
 use palisade_k8s::rbac::Role;
 use palisade_k8s::scc::{GROUP, KIND, RESOURCE, annotation};
 use palisade_k8s::workload::WorkloadKind;
-use palisade_k8s::{FieldPath, SecurityContextConstraints};
+use palisade_k8s::{FieldPath, SecurityContextConstraints, fit};
 use palisade_scc::{Finding, NamespaceRanges, Severity};
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,12 +29,12 @@ pub fn lint(object: &Value) -> Vec<Finding> {
 }
 
 fn scc(object: &Value, findings: &mut Vec<Finding>) {
-    match SecurityContextConstraints::deserialize(object) {
-        Err(error) => findings.push(Finding::new(
+    match fit::<SecurityContextConstraints, _>(object) {
+        Err(misfit) => findings.push(Finding::new(
             "malformed",
             Severity::Error,
-            FieldPath::root(),
-            format!("does not fit its type: {error}"),
+            misfit.path.clone(),
+            format!("does not fit its type: {}", misfit.why),
             "see the fields of security.openshift.io/v1",
         )),
         Ok(mut scc) => {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use palisade_k8s::manifest;
 use palisade_k8s::rbac::{Role, RoleBinding};
 use palisade_k8s::scc::{GROUP, KIND, ObjectMeta, annotation};
-use palisade_k8s::{FieldError, SecurityContextConstraints};
+use palisade_k8s::{FieldError, FieldPath, Misfit, SecurityContextConstraints, fit};
 use palisade_rbac::{Rbac, RbacObjects};
 use palisade_scc::{BuiltinSet, KernelVersion, NamespaceRanges, RangeError, SccSet};
 use serde::Deserialize;
@@ -113,12 +113,12 @@ fn opt_out(labels: &BTreeMap<String, String>) -> Option<&'static str> {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PolicyError {
     /// It does not fit its type.
-    #[error("{kind} does not fit its type: {why}")]
+    #[error("{kind} does not fit its type: {misfit}")]
     Malformed {
         /// The object's kind.
         kind: String,
         /// What does not fit.
-        why: String,
+        misfit: Box<Misfit>,
     },
     /// It has no name.
     #[error("{0} has no metadata.name")]
@@ -182,7 +182,7 @@ impl PolicyBuilder {
     pub fn add_set(&mut self, set: BuiltinSet) -> Result<(), PolicyError> {
         let malformed = |why: manifest::ReadError| PolicyError::Malformed {
             kind: "built-in set".to_owned(),
-            why: why.to_string(),
+            misfit: Box::new(Misfit { path: FieldPath::root(), why: why.to_string() }),
         };
         for document in manifest::read(set.manifest()).map_err(malformed)? {
             self.add(&document.to_json())?;
@@ -301,9 +301,9 @@ impl PolicyBuilder {
         object: &Value,
         kind: &str,
     ) -> Result<(T, (String, String)), PolicyError> {
-        let malformed =
-            |why: serde_json::Error| PolicyError::Malformed { kind: kind.to_owned(), why: why.to_string() };
-        let ObjectMeta { name, mut namespace, .. } = Head::deserialize(object).map_err(malformed)?.metadata;
+        let malformed = |misfit| PolicyError::Malformed { kind: kind.to_owned(), misfit };
+        let head: Head = fit(object).map_err(malformed)?;
+        let ObjectMeta { name, mut namespace, .. } = head.metadata;
         if name.is_empty() {
             return Err(PolicyError::Nameless(kind.to_owned()));
         }
@@ -314,7 +314,7 @@ impl PolicyBuilder {
             let name = if namespace.is_empty() { name } else { format!("{namespace}/{name}") };
             return Err(PolicyError::Repeated { kind: kind.to_owned(), name });
         }
-        let parsed = T::deserialize(object).map_err(malformed)?;
+        let parsed = fit(object).map_err(malformed)?;
         Ok((parsed, (namespace, name)))
     }
 }

@@ -58,6 +58,7 @@ fn place_of(document: &Document, error: &PolicyError) -> Place {
             document.place(&errors.first().map(|error| error.path.clone()).unwrap_or_default())
         }
         PolicyError::Repeated { .. } => document.place(&FieldPath::of("metadata.name")),
-        PolicyError::Malformed { .. } | PolicyError::Nameless(_) => document.place(&FieldPath::root()),
+        PolicyError::Malformed { misfit, .. } => document.place(&misfit.path),
+        PolicyError::Nameless(_) => document.place(&FieldPath::root()),
     }
 }

@@ -197,3 +197,19 @@ fn completions_and_manual_pages_are_made() {
     let page = std::fs::read_to_string(folder.path().join("palisade-review.1")).unwrap();
     assert!(page.contains("which SCC would admit"), "{page}");
 }
+
+/// What does not fit its type is named by its field, at its place in the file.
+#[test]
+fn misfits_are_pointed_at() {
+    let scc = "kind: SecurityContextConstraints\napiVersion: v1\nmetadata: {name: x}\nrunAsUser:\n  type: MustRunAs\n  uid: many\n";
+    let role = "kind: ClusterRole\napiVersion: rbac.authorization.k8s.io/v1\nmetadata: {name: a}\nrules:\n- verbs: use\n";
+    let pod = "kind: Pod\napiVersion: v1\nmetadata: {name: a}\nspec:\n  containers:\n  - securityContext: {runAsUser: root}\n";
+    for (input, place) in [
+        (scc, "stdin:6:8: SecurityContextConstraints does not fit its type: runAsUser.uid: "),
+        (role, "stdin:5:10: ClusterRole does not fit its type: rules[0].verbs: "),
+        (pod, "stdin:6:34: the pod does not fit its type: spec.containers[0].securityContext.runAsUser: "),
+    ] {
+        let (code, text) = run(&["review", "-f", "-"], input);
+        assert_eq!((code, text.contains(place)), (2, true), "{text}");
+    }
+}

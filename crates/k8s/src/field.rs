@@ -101,6 +101,8 @@ pub enum FieldErrorKind {
     Required,
     /// The value is none of an enumeration.
     NotSupported,
+    /// The value is too long.
+    TooLong,
 }
 
 impl FieldErrorKind {
@@ -112,6 +114,7 @@ impl FieldErrorKind {
             Self::Forbidden => "FieldValueForbidden",
             Self::Required => "FieldValueRequired",
             Self::NotSupported => "FieldValueNotSupported",
+            Self::TooLong => "FieldValueTooLong",
         }
     }
 
@@ -121,6 +124,7 @@ impl FieldErrorKind {
             Self::Forbidden => "Forbidden",
             Self::Required => "Required value",
             Self::NotSupported => "Unsupported value",
+            Self::TooLong => "Too long",
         }
     }
 }
@@ -156,6 +160,12 @@ impl FieldError {
     /// Something that must be there.
     pub fn required(path: FieldPath, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind: FieldErrorKind::Required, path, value: serde_json::Value::Null, detail: detail.into() }
+    }
+
+    /// More bytes than `limit`.
+    pub fn too_long(path: FieldPath, limit: usize) -> Self {
+        let detail = format!("may not be more than {limit} bytes");
+        Self { kind: FieldErrorKind::TooLong, path, value: serde_json::Value::Null, detail: detail.into() }
     }
 
     /// A value that is none of `supported`.

@@ -29,6 +29,7 @@
 
 pub mod annotations;
 pub mod field;
+mod fit;
 pub mod manifest;
 pub mod patch;
 pub mod pod;
@@ -40,6 +41,7 @@ pub mod workload;
 
 pub use annotations::Annotations;
 pub use field::{FieldError, FieldErrorKind, FieldPath};
+pub use fit::{Misfit, fit};
 pub use pod::{Container, ContainerPath, Pod};
 pub use scc::SecurityContextConstraints;
 pub use text::Text;

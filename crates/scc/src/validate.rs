@@ -3,6 +3,8 @@
 //! This is the reference's rule book, gaps included: what it accepts and then suffers from is for
 //! [`lint`](crate::lint) to say.
 
+mod metadata;
+
 use palisade_k8s::scc::{GroupStrategy, IdRange};
 use palisade_k8s::{FieldError, FieldPath, SecurityContextConstraints};
 use serde_json::{Value, json};
@@ -38,6 +40,8 @@ pub fn validate(scc: &SecurityContextConstraints) -> Vec<FieldError> {
 }
 
 fn metadata(scc: &SecurityContextConstraints, errors: &mut Vec<FieldError>) {
+    metadata::labels(&scc.metadata.labels, errors);
+    metadata::annotations(&scc.metadata.annotations, errors);
     let path = || FieldPath::of("metadata.name");
     let name = scc.metadata.name.as_str();
     if name.is_empty() {

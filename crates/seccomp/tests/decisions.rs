@@ -14,6 +14,10 @@ use palisade_seccomp::weight::Weights;
 
 use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, MaskedEqual, NotEqual};
 
+/// Rules, and the answers to some first arguments.
+type Overlap<'a> = (&'a [Case<'a>], &'a [(u64, Action)]);
+
+/// A rule: call, conditions, action.
 type Case<'a> = (&'a str, &'a [(u8, Operator, u64)], Action);
 
 fn rules(archs: &[Arch], cases: &[Case<'_>]) -> Rules {
@@ -54,7 +58,7 @@ fn call(rules: &Rules, arch: Arch, name: &str, args: &[u64]) -> Action {
 #[test]
 fn overlapping_rules_have_an_order() {
     // Rules for read on x86_64, and the answers to first arguments.
-    let cases: &[(&[Case<'_>], &[(u64, Action)])] = &[
+    let cases: &[Overlap<'_>] = &[
         // A rule without conditions beats all others, wherever it stands; of two the first counts.
         (&[("read", &[(0, Equal, 5)], Errno(9)), ("read", &[], Allow)], &[(5, Allow), (6, Allow)]),
         (&[("read", &[], Allow), ("read", &[(0, Equal, 5)], Errno(9))], &[(5, Allow)]),

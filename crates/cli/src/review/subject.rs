@@ -3,8 +3,7 @@
 use palisade_k8s::manifest::Node;
 use palisade_k8s::pod::{Projection, ProjectionKind, Volume, VolumeKind};
 use palisade_k8s::workload::WorkloadKind;
-use palisade_k8s::{FieldPath, Pod, Text};
-use serde::Deserialize;
+use palisade_k8s::{FieldPath, Pod, Text, fit};
 use serde_json::{Value, json};
 
 use crate::files::{Document, Place};
@@ -78,9 +77,9 @@ impl Subject {
     }
 
     fn parse(&self) -> Result<Pod<'_>, crate::Failure> {
-        Pod::deserialize(&self.template).map_err(|error| {
-            let place = self.document.place(&self.kind.template_path());
-            format!("{place}: the pod does not fit its type: {error}").into()
+        fit(&self.template).map_err(|misfit| {
+            let place = self.document.place(&self.kind.template_path().join(&misfit.path));
+            format!("{place}: the pod does not fit its type: {misfit}").into()
         })
     }
 

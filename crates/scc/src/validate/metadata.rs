@@ -1,0 +1,109 @@
+//! Kubernetes' rules for labels and annotations, as its API machinery has them for every object.
+
+use std::collections::BTreeMap;
+
+use palisade_k8s::{FieldError, FieldPath};
+
+use super::is_subdomain;
+
+/// What all annotations of an object may weigh, keys and values, in bytes.
+const MAX_ANNOTATIONS: usize = 256 * 1024;
+
+const NAME_RULE: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
+
+/// Keys are qualified names; values are short names or empty.
+pub(super) fn labels(labels: &BTreeMap<String, String>, errors: &mut Vec<FieldError>) {
+    let path = || FieldPath::of("metadata.labels");
+    for (key, value) in labels {
+        errors.extend(
+            broken_rules(key).into_iter().map(|rule| FieldError::invalid(path(), key.as_str(), rule)),
+        );
+        if value.len() > 63 {
+            errors.push(FieldError::invalid(path(), value.as_str(), "must be no more than 63 bytes"));
+        }
+        if !value.is_empty() && !is_name(value) {
+            let rule = "a valid label is empty or consists of alphanumeric characters, '-', '_' or '.', and starts and ends with an alphanumeric character";
+            errors.push(FieldError::invalid(path(), value.as_str(), rule));
+        }
+    }
+}
+
+/// Keys are qualified names, whatever their case; together with their values they are bounded.
+pub(super) fn annotations(annotations: &BTreeMap<String, String>, errors: &mut Vec<FieldError>) {
+    let path = || FieldPath::of("metadata.annotations");
+    for key in annotations.keys() {
+        let rules = broken_rules(&key.to_lowercase());
+        errors.extend(rules.into_iter().map(|rule| FieldError::invalid(path(), key.as_str(), rule)));
+    }
+    let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if size > MAX_ANNOTATIONS {
+        errors.push(FieldError::too_long(path(), MAX_ANNOTATIONS));
+    }
+}
+
+/// Which rules a qualified name breaks: a name, with a DNS subdomain and a slash before it if one likes.
+fn broken_rules(key: &str) -> Vec<&'static str> {
+    let mut parts = key.split('/');
+    let (prefix, name) = match (parts.next(), parts.next(), parts.next()) {
+        (Some(name), None, _) => (None, name),
+        (Some(prefix), Some(name), None) => (Some(prefix), name),
+        _ => return vec!["a qualified name is a name, with an optional DNS subdomain prefix and '/'"],
+    };
+    let mut rules = Vec::new();
+    match prefix {
+        Some("") => rules.push("prefix part must be non-empty"),
+        Some(prefix) if prefix.len() > 253 => rules.push("prefix part must be no more than 253 bytes"),
+        Some(prefix) if !is_subdomain(prefix) => rules.push("prefix part must be a lower-case DNS subdomain"),
+        _ => {}
+    }
+    match name.len() {
+        0 => rules.push("name part must be non-empty"),
+        64.. => rules.push("name part must be no more than 63 bytes"),
+        _ => {}
+    }
+    if !is_name(name) {
+        rules.push(NAME_RULE);
+    }
+    rules
+}
+
+fn is_name(text: &str) -> bool {
+    let ends = [text.bytes().next(), text.bytes().next_back()];
+    ends.iter().all(|end| end.is_some_and(|end| end.is_ascii_alphanumeric()))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_values_follow_kubernetes_rules() {
+        // Key, value, and how many errors a label and an annotation of that make.
+        let long = "a".repeat(64);
+        for (key, value, label, annotation) in [
+            ("app", "web", 0, 0),
+            ("app.kubernetes.io/name", "", 0, 0),
+            ("app", "two words", 1, 0),
+            ("app", long.as_str(), 1, 0),
+            ("App.Kubernetes.io/Name", "x", 1, 0),
+            ("a/b/c", "", 1, 1),
+            ("/a", "", 1, 1),
+            ("example.com/", "", 2, 2),
+            (long.as_str(), "", 1, 1),
+            ("-a", "", 1, 1),
+            ("", "", 2, 2),
+        ] {
+            let map = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            let count = |check: fn(&BTreeMap<String, String>, &mut Vec<FieldError>)| {
+                let mut errors = Vec::new();
+                check(&map, &mut errors);
+                errors.len()
+            };
+            assert_eq!((count(labels), count(annotations)), (label, annotation), "{key:?}: {value:?}");
+        }
+        let mut errors = Vec::new();
+        annotations(&BTreeMap::from([("a".to_owned(), "x".repeat(MAX_ANNOTATIONS))]), &mut errors);
+        assert_eq!(errors.first().map(|error| error.kind.reason()), Some("FieldValueTooLong"));
+    }
+}
