@@ -151,7 +151,7 @@ fn wrong_input_exits_with_two() {
         (
             vec!["review", "-f", "-"],
             "{apiVersion: v1, kind: Pod, spec: {containers: 5}}",
-            "stdin:1:1: the pod does not fit its type",
+            "stdin:1:48: the pod does not fit its type: spec.containers",
         ),
         (vec!["review", "-f", "-"], "[]", "stdin:1:1: an object with kind"),
         (vec!["review", "-f", "/nonexistent"], "", "/nonexistent: "),
