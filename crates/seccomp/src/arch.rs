@@ -177,6 +177,15 @@ impl Arch {
         self.facts().multiplexed
     }
 
+    /// The error of a call that does not exist: `ENOSYS`, which MIPS numbers differently.
+    #[must_use]
+    pub fn enosys(self) -> u16 {
+        match self {
+            Self::Mips64el | Self::Mipsel64n32 | Self::Mipsel => 89,
+            _ => crate::errno::ENOSYS,
+        }
+    }
+
     /// The kernel that brought it.
     #[must_use]
     pub fn since(self) -> KernelVersion {

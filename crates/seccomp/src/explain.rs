@@ -2,7 +2,6 @@
 
 use crate::action::Action;
 use crate::arch::{Arch, X32_BIT};
-use crate::errno;
 use crate::filter::{Data, FilterError, Rules, Unknown, branches};
 use crate::rule::Condition;
 use crate::table::Syscall;
@@ -69,7 +68,7 @@ pub fn explain(rules: &Rules, data: &Data) -> Result<Explanation, FilterError> {
     let has_rule = !tried.is_empty();
     Ok(match rules.unknown {
         Unknown::Enosys { kernel } if !has_rule && is_unknown(arch, data.number, kernel) => {
-            Explanation { action: Action::Errno(errno::ENOSYS), decider: Decider::Unknown, tried }
+            Explanation { action: Action::Errno(arch.enosys()), decider: Decider::Unknown, tried }
         }
         _ => Explanation { action: rules.default, decider: Decider::Default, tried },
     })

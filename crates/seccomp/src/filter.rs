@@ -3,7 +3,6 @@
 
 use crate::action::Action;
 use crate::arch::{Arch, X32_BIT};
-use crate::errno;
 use crate::graph::{Graph, Node, NodeId};
 use crate::precedence::{self, Branch, Conflict};
 use crate::region::{WORDS, Word};
@@ -199,7 +198,7 @@ impl Builder<'_> {
         let mut ranges = Vec::with_capacity(128);
         let default = self.graph.leaf(self.rules.default);
         let unknown = match self.rules.unknown {
-            Unknown::Enosys { .. } => self.graph.leaf(Action::Errno(errno::ENOSYS)),
+            Unknown::Enosys { .. } => self.graph.leaf(Action::Errno(self.arch.enosys())),
             Unknown::Default => default,
         };
         self.outside_before(&mut ranges);
@@ -228,7 +227,7 @@ impl Builder<'_> {
         let below = match self.arch {
             Arch::X32 => self.rules.bad_arch,
             _ if self.rules.unknown == Unknown::Default => self.rules.default,
-            _ => Action::Errno(errno::ENOSYS),
+            _ => Action::Errno(self.arch.enosys()),
         };
         if self.arch.base() > 0 {
             ranges.push((0, self.graph.leaf(below)));

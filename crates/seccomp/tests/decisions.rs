@@ -203,6 +203,13 @@ fn what_the_profiles_kernel_lacked_does_not_exist() {
 }
 
 #[test]
+fn mips_numbers_enosys_differently() {
+    let mut rules = rules(&[Arch::Mips64el], &[("read", &[], Allow)]);
+    rules.unknown = Unknown::Enosys { kernel: KernelVersion { major: 5, minor: 9 } };
+    assert_eq!(call(&rules, Arch::Mips64el, "mount_setattr", &[]), Errno(89));
+}
+
+#[test]
 fn other_abis_are_killed_but_for_minus_one() {
     let rules = rules(&[Arch::X86_64], &[("read", &[], Allow)]);
     assert_eq!(answer(&rules, Arch::X86, 3, &[]), KillThread);

@@ -32,9 +32,9 @@ pub(crate) struct ContextArgs {
     /// The machine's architecture; what runs beside it comes from the profile. Default: this machine's
     #[arg(long)]
     pub(crate) arch: Option<Arch>,
-    /// A capability that the container has, with or without CAP_; `all`, or `none`; may be repeated.
+    /// Capabilities that the container has, with or without CAP_; `all`, or `none`; may be repeated.
     /// Default: what containers get by default
-    #[arg(long = "cap", value_name = "CAP")]
+    #[arg(long = "cap", value_name = "CAP,…", value_delimiter = ',')]
     pub(crate) caps: Vec<String>,
     /// The machine's kernel. Default: the newest that is known
     #[arg(long, value_name = "MAJOR.MINOR")]
@@ -99,7 +99,7 @@ pub(crate) struct CompileArgs {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
-    /// Where the program goes; without it nothing is written
+    /// Where the program goes; without it nothing is written. With --stats, `-o json` prints those as JSON
     #[arg(short = 'o', long = "output", value_name = "OUT.bpf")]
     pub(crate) out: Option<PathBuf>,
     /// How often calls occur, as lines `name count`, to put frequent calls first

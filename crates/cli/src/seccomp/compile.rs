@@ -35,16 +35,26 @@ pub(super) fn run(args: &CompileArgs) -> crate::Outcome {
         }
         anstream::eprintln!("verified: on every path the program decides as the profile does");
     }
-    if let Some(out) = &args.out {
+    let (out, stats) = outputs_asked(args);
+    if let Some(out) = out {
         for (path, program) in outputs(out, &programs) {
             std::fs::write(&path, program.to_bytes())
                 .map_err(|error| format!("{}: {error}", path.display()))?;
         }
     }
-    if let Some(form) = args.stats {
+    if let Some(form) = stats {
         print_stats(form, &programs, &rules, &weights)?;
     }
     Ok(Exit::Fine)
+}
+
+/// Beside `--stats`, `-o json` says how to print them, as it does with other commands.
+fn outputs_asked(args: &CompileArgs) -> (Option<&Path>, Option<TextOrJson>) {
+    let out = args.out.as_deref();
+    match (args.stats, out.and_then(Path::to_str)) {
+        (Some(_), Some("json")) => (None, Some(TextOrJson::Json)),
+        (stats, _) => (out, stats),
+    }
 }
 
 /// One program goes to OUT.bpf, several to OUT.1.bpf and so on.
