@@ -9,10 +9,12 @@ use palisade_seccomp::capability::CONTAINER_DEFAULT;
 use palisade_seccomp::compare::{Decision, Difference, verify};
 use palisade_seccomp::compile::compile;
 use palisade_seccomp::filter::{Data, Filter, Rules, Unknown};
+use palisade_seccomp::graph::Node;
 use palisade_seccomp::profile;
 use palisade_seccomp::resolve::{Context, resolve};
 use palisade_seccomp::rule::{Condition, Operator, Rule};
-use palisade_seccomp::table::{KernelVersion, Syscall, carrier};
+use palisade_seccomp::simulate::simulate;
+use palisade_seccomp::table::{KernelVersion, Syscall, carrier, highest};
 use palisade_seccomp::weight::Weights;
 use palisade_testing::oracle::{Layout, Oracle, scmp};
 
@@ -267,6 +269,7 @@ fn shipped_profiles_decide_as_libseccomp() {
             let filter = Filter::new(&rules).expect("a filter");
             let programs = compile(&filter, Weights::shipped()).expect("it compiles");
             assert_eq!(verify(&filter, &programs, 3), Ok(vec![]), "{name}");
+            constant_answers_are_cacheable(&filter, &programs);
             let ours = Decision::of_programs(&programs).expect("ours can be compared");
             for layout in [Layout::Linear, Layout::Tree] {
                 let theirs = Oracle::of(&rules, layout).export(false);
@@ -276,6 +279,19 @@ fn shipped_profiles_decide_as_libseccomp() {
                     Ok(vec![]),
                     "{name} on {arch}, {layout:?}"
                 );
+            }
+        }
+    }
+}
+
+/// The kernel remembers an ALLOW only if its path loads nothing but the number and the architecture.
+fn constant_answers_are_cacheable(filter: &Filter, programs: &[Program]) {
+    for &arch in filter.archs() {
+        for number in arch.base()..=highest(arch) {
+            let decision = filter.graph().node(filter.decision(arch.audit(), number));
+            if decision == Node::Leaf(Action::Allow) {
+                let run = simulate(&programs[0], &Data { number, arch: arch.audit(), args: [0; 6] });
+                assert!(!run.looked_at_arguments, "{arch} {number}");
             }
         }
     }

@@ -7,7 +7,7 @@ use palisade_seccomp::filter::Filter;
 use palisade_seccomp::finding::Severity;
 use palisade_seccomp::join::{self, decision};
 use palisade_seccomp::lint;
-use palisade_seccomp::profile::{self, write_docker, write_oci};
+use palisade_seccomp::profile::{write_docker, write_oci};
 use palisade_seccomp::resolve::resolve as resolve_profile;
 use palisade_seccomp::systemd;
 
@@ -65,8 +65,7 @@ pub(super) fn lint(args: &LintArgs) -> crate::Outcome {
     let mut worst = Exit::Fine;
     for file in &args.files {
         let text = input::text(file)?;
-        let is_list = text.lines().any(|line| line.trim_start().starts_with("SystemCall"));
-        let (profile, mut findings) = if is_list { systemd::read(&text) } else { profile::read(&text) };
+        let (profile, mut findings) = input::parse(&text);
         if let Some(profile) = &profile {
             findings.extend(resolve_profile(profile, &input::context(&args.context)?).findings);
             findings.extend(lint::lint(profile));

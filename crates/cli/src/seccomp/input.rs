@@ -60,17 +60,15 @@ pub(super) fn text(path: &Path) -> Result<String, Failure> {
 /// A profile of any form. What is wrong with it goes to stderr; an error, or with `strict` anything, is the
 /// end.
 pub(super) fn profile(path: &Path, strict: bool) -> Result<Profile, Failure> {
-    let text = text(path)?;
-    let (profile, findings) = match is_systemd(&text) {
-        true => systemd::read(&text),
-        false => profile::read(&text),
-    };
+    let (profile, findings) = parse(&text(path)?);
     report(path, &findings, strict)?;
     profile.ok_or_else(|| format!("{}: no profile", path.display()).into())
 }
 
-fn is_systemd(text: &str) -> bool {
-    text.lines().any(|line| line.trim_start().starts_with("SystemCall"))
+/// Reads a profile of any form, with what is wrong with it.
+pub(super) fn parse(text: &str) -> (Option<Profile>, Vec<Finding>) {
+    let is_systemd = text.lines().any(|line| line.trim_start().starts_with("SystemCall"));
+    if is_systemd { systemd::read(text) } else { profile::read(text) }
 }
 
 /// Prints warnings; errors come back as one text.
