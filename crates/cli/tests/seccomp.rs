@@ -151,6 +151,11 @@ fn a_filter_that_is_too_long_becomes_several_that_decide_the_same() {
     );
     let (code, text) = run_in(folder.path(), &args, &profile);
     assert_eq!((code, text.contains("ioctl on x86_64")), (2, true), "{text}");
+    // So many are refused before anything is built of them.
+    let hopeless: Vec<_> = (0..20_000).map(|value| entry("ioctl", value * 3)).collect();
+    let profile = format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{}]}}"#, hopeless.join(","));
+    let (code, text) = run_in(folder.path(), &args, &profile);
+    assert_eq!((code, text.contains("20000 rules for ioctl on x86_64")), (2, true), "{text}");
 }
 
 #[test]

@@ -78,10 +78,23 @@ pub enum FilterError {
         /// The other.
         second: Box<Rule>,
     },
+    /// More rules for one call than any program holds.
+    #[error("{count} rules for {call} on {arch} are more than any program holds; {MAX_BRANCHES} may be")]
+    TooMany {
+        /// How many.
+        count: usize,
+        /// For which call.
+        call: String,
+        /// On which architecture.
+        arch: Arch,
+    },
     /// No ABI to decide for.
     #[error("no architecture to make a filter for")]
     NoArch,
 }
+
+/// Each rule takes an instruction at least, and a program has at most 4,096; equal ones may be merged.
+const MAX_BRANCHES: usize = 10_000;
 
 /// The numbers of one `AUDIT_ARCH` and their decisions.
 #[derive(Clone, Debug)]
@@ -303,6 +316,11 @@ impl Builder<'_> {
                 return Ok(vec![branch]);
             }
             branches.push(branch);
+        }
+        if branches.len() > MAX_BRANCHES {
+            let number = uses.first().map_or(0, |used| used.number);
+            let call = Syscall::numbered(self.arch, number).map_or("a call", Syscall::name).to_owned();
+            return Err(FilterError::TooMany { count: branches.len(), call, arch: self.arch });
         }
         precedence::order(branches, self.arch.is_wide()).map_err(|conflict| self.conflict(conflict))
     }
