@@ -1,0 +1,66 @@
+//! What a store says no to.
+
+use crate::object::{Key, Revision};
+
+/// Why something cannot be done. Nothing is changed then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The object to be created is there.
+    #[error("{0} already exists")]
+    Exists(Key),
+    /// The object to be changed is not there.
+    #[error("{0} does not exist")]
+    Missing(Key),
+    /// The object changed since the caller saw it.
+    #[error("{key} is at revision {actual}, not {expected}")]
+    Conflict {
+        /// Which object.
+        key: Key,
+        /// What the caller saw.
+        expected: Revision,
+        /// What it is.
+        actual: Revision,
+    },
+    /// The revision is no longer kept: list anew. HTTP's 410.
+    #[error("revision {asked} is gone; the oldest kept is {oldest}")]
+    Compacted {
+        /// What was asked for.
+        asked: Revision,
+        /// What can be.
+        oldest: Revision,
+    },
+    /// The revision has not happened yet.
+    #[error("revision {asked} is in the future; the newest is {newest}")]
+    Future {
+        /// What was asked for.
+        asked: Revision,
+        /// What there is.
+        newest: Revision,
+    },
+    /// Somebody else has the data.
+    #[error("{0}: in use by another process")]
+    Locked(String),
+    /// A newer program wrote the data.
+    #[error("{path}: written in format {found}; this program knows formats up to {known}")]
+    Newer {
+        /// Which file.
+        path: String,
+        /// Its format.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A file is no store.
+    #[error("{0}: holds something else than a Palisade store")]
+    Foreign(String),
+    /// There is something where a backup is to be written or restored to.
+    #[error("{0}: already exists")]
+    Occupied(String),
+    /// The disk or the file system says no: full, read-only, broken.
+    #[error("{0}")]
+    Io(String, #[source] std::io::Error),
+    /// SQLite says no.
+    #[error("the store cannot be read or written")]
+    Engine(#[from] rusqlite::Error),
+}

@@ -1,0 +1,109 @@
+//! Lists: pages of one moment.
+
+use rusqlite::{Connection, params};
+
+use crate::error::StoreError;
+use crate::object::{Key, Object, Revision};
+use crate::open::Store;
+
+/// Where the next page starts, and of which moment it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The moment.
+    pub revision: Revision,
+    /// The namespace of the last object that was given.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Objects, by namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The objects.
+    pub objects: Vec<Object>,
+    /// The moment that they are of: a watch goes on from there.
+    pub revision: Revision,
+    /// Where to go on, if there is more.
+    pub next: Option<Cursor>,
+}
+
+impl Store {
+    /// The objects of a resource, of one namespace or all, at most `limit`. Later pages show the same moment as
+    /// the first.
+    ///
+    /// # Errors
+    ///
+    /// The moment of `after` is compacted away or was never, or the disk says no.
+    pub fn list(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        limit: Option<usize>,
+        after: Option<&Cursor>,
+    ) -> Result<Page, StoreError> {
+        let revision = after.map_or_else(|| self.revision(), |cursor| cursor.revision);
+        self.check(revision)?;
+        let wanted = limit.unwrap_or(usize::MAX - 1);
+        let mut objects = self.inner.read(|connection| {
+            let objects = page(connection, resource, namespace, revision, wanted, after)?;
+            // Had it been compacted meanwhile, something might be missing.
+            is_kept(connection, revision)?;
+            Ok(objects)
+        })?;
+        let is_more = objects.len() > wanted;
+        objects.truncate(wanted);
+        let next = objects.last().filter(|_| is_more).map(|last| Cursor {
+            revision,
+            namespace: last.key.namespace.clone(),
+            name: last.key.name.clone(),
+        });
+        Ok(Page { objects, revision, next })
+    }
+
+    /// Whether a moment has been and is still kept.
+    pub(crate) fn check(&self, asked: Revision) -> Result<(), StoreError> {
+        let newest = self.revision();
+        if asked > newest {
+            return Err(StoreError::Future { asked, newest });
+        }
+        self.inner.read(|connection| is_kept(connection, asked))
+    }
+}
+
+pub(crate) fn is_kept(connection: &Connection, asked: Revision) -> Result<(), StoreError> {
+    let oldest = Revision(connection.query_row("SELECT revision FROM compacted", [], |row| row.get(0))?);
+    if asked < oldest { Err(StoreError::Compacted { asked, oldest }) } else { Ok(()) }
+}
+
+/// The latest version of each object at a moment: of a group SQLite gives the other columns of the row that
+/// has the maximum. One more than wanted tells whether there is more.
+fn page(
+    connection: &Connection,
+    resource: &str,
+    namespace: Option<&str>,
+    revision: Revision,
+    wanted: usize,
+    after: Option<&Cursor>,
+) -> Result<Vec<Object>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT namespace, name, max(revision), created, deleted, value FROM versions
+         WHERE resource = ?1 AND (?2 IS NULL OR namespace = ?2) AND revision <= ?3
+           AND (?4 IS NULL OR (namespace, name) > (?4, ?5))
+         GROUP BY namespace, name HAVING NOT deleted ORDER BY namespace, name LIMIT ?6",
+    )?;
+    let limit = i64::try_from(wanted.saturating_add(1)).unwrap_or(i64::MAX);
+    let (last_namespace, last_name) = after.map(|cursor| (&cursor.namespace, &cursor.name)).unzip();
+    let rows = statement.query_map(
+        params![resource, namespace, revision.0, last_namespace, last_name, limit],
+        |row| {
+            Ok(Object {
+                key: Key::new(resource, row.get::<_, String>(0)?, row.get::<_, String>(1)?),
+                revision: Revision(row.get(2)?),
+                created: Revision(row.get(3)?),
+                value: row.get(5)?,
+            })
+        },
+    )?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

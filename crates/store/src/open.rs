@@ -1,0 +1,196 @@
+//! Opening a store, and the connections to it.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::StoreError;
+use crate::object::Revision;
+
+/// The format of the data, in SQLite's `user_version`. A change that older programs cannot read raises it.
+const FORMAT: i64 = 1;
+
+/// Says in the file whose it is: "PLSD".
+const APPLICATION: i64 = 0x504c_5344;
+
+const SCHEMA: &str = "
+    CREATE TABLE versions (
+        revision INTEGER PRIMARY KEY AUTOINCREMENT,
+        resource TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        deleted INTEGER NOT NULL,
+        value BLOB NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX by_key ON versions (resource, namespace, name, revision);
+    CREATE TABLE compacted (revision INTEGER NOT NULL) STRICT;
+    INSERT INTO compacted VALUES (0);
+";
+
+/// The file in a data directory.
+pub(crate) const FILE: &str = "store.sqlite";
+
+/// A store. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+    newest: Mutex<Revision>,
+    changed: Condvar,
+    /// Held as long as the store is open.
+    _lock: File,
+    /// A folder that goes with the store.
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// A lock that stays usable after a panic elsewhere: what it guards is only ever replaced as a whole.
+pub(crate) fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + '_ {
+    move |error| StoreError::Io(path.display().to_string(), error)
+}
+
+impl Store {
+    /// Opens the store in a folder, which is made if it is missing. Only one process may.
+    ///
+    /// # Errors
+    ///
+    /// Another process has it, a newer program wrote it, it is something else, or the disk says no.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        Self::open_in(folder, None)
+    }
+
+    /// A store that is gone when it is dropped. It is kept on disk meanwhile, in the folder for temporary files.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for it.
+    pub fn ephemeral() -> Result<Self, StoreError> {
+        let folder = tempfile::tempdir().map_err(io(&std::env::temp_dir()))?;
+        let path = folder.path().to_owned();
+        Self::open_in(&path, Some(folder))
+    }
+
+    fn open_in(folder: &Path, temporary: Option<tempfile::TempDir>) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(folder).map_err(io(folder))?;
+        let lock = lock(folder)?;
+        let path = folder.join(FILE);
+        let writer = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        prepare(&writer, &path, temporary.is_some())?;
+        let newest = newest(&writer)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                path,
+                writer: Mutex::new(writer),
+                readers: Mutex::default(),
+                newest: Mutex::new(newest),
+                changed: Condvar::new(),
+                _lock: lock,
+                _folder: temporary,
+            }),
+        })
+    }
+
+    /// The newest write.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        *hold(&self.inner.newest)
+    }
+}
+
+impl Inner {
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {
+        hold(&self.writer)
+    }
+
+    /// Runs a read on a connection of its own, so that reads wait for nobody.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = hold(&self.readers).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+        };
+        let result = read(&connection);
+        hold(&self.readers).push(connection);
+        result
+    }
+
+    /// Tells those who wait that a write was made.
+    pub(crate) fn announce(&self, revision: Revision) {
+        *hold(&self.newest) = revision;
+        self.changed.notify_all();
+    }
+
+    /// Waits until there is something newer, or the time is over.
+    pub(crate) fn wait(&self, seen: Revision, time: std::time::Duration) {
+        let newest = hold(&self.newest);
+        let waited = self.changed.wait_timeout_while(newest, time, |newest| *newest <= seen);
+        drop(waited);
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(folder.display().to_string())),
+        Err(TryLockError::Error(error)) => Err(io(&path)(error)),
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    Ok(connection)
+}
+
+/// Makes the tables of a new file, and refuses one that is not ours.
+fn prepare(connection: &Connection, path: &Path, ephemeral: bool) -> Result<(), StoreError> {
+    let number = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+    let foreign = |_| StoreError::Foreign(path.display().to_string());
+    let (application, format) =
+        (number("application_id").map_err(foreign)?, number("user_version").map_err(foreign)?);
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(foreign)?;
+    if tables > 0 && application != APPLICATION {
+        return Err(StoreError::Foreign(path.display().to_string()));
+    }
+    if format > FORMAT {
+        return Err(StoreError::Newer { path: path.display().to_string(), found: format, known: FORMAT });
+    }
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    // FULL writes the log through to the disk before a write is acknowledged.
+    connection.execute_batch(if ephemeral {
+        "PRAGMA synchronous = OFF"
+    } else {
+        "PRAGMA synchronous = FULL"
+    })?;
+    if tables == 0 {
+        connection.execute_batch(&format!(
+            "BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
+        ))?;
+    }
+    Ok(())
+}
+
+/// The counter itself, which knows of revisions whose rows are compacted away.
+fn newest(connection: &Connection) -> Result<Revision, StoreError> {
+    let mut statement = connection.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'versions'")?;
+    let mut rows = statement.query([])?;
+    Ok(Revision(rows.next()?.map_or(Ok(0), |row| row.get(0))?))
+}

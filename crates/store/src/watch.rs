@@ -1,0 +1,109 @@
+//! Watches: what happened since a revision, in order, each write once.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+
+use crate::error::StoreError;
+use crate::list::is_kept;
+use crate::object::{Change, Event, Key, Revision};
+use crate::open::Store;
+
+/// How many events come at once.
+const BATCH: i64 = 500;
+
+/// A place in the history of a resource. It holds no events: they are read when asked for, so a slow watcher
+/// costs nobody anything, and ends with [`StoreError::Compacted`] when what it has not seen is forgotten.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    store: Store,
+    resource: String,
+    namespace: Option<String>,
+    seen: Revision,
+}
+
+impl Store {
+    /// Watches a resource, in one namespace or all, from after a revision.
+    ///
+    /// # Errors
+    ///
+    /// The revision is compacted away, or has not happened yet.
+    pub fn watch(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        after: Revision,
+    ) -> Result<Watch, StoreError> {
+        self.check(after)?;
+        let namespace = namespace.map(str::to_owned);
+        Ok(Watch { store: self.clone(), resource: resource.to_owned(), namespace, seen: after })
+    }
+}
+
+impl Watch {
+    /// The next events, at most 500; waits for one for as long as `time`, then gives none.
+    ///
+    /// # Errors
+    ///
+    /// What comes next is compacted away, or the disk says no.
+    pub fn next(&mut self, time: Duration) -> Result<Vec<Event>, StoreError> {
+        let deadline = std::time::Instant::now() + time;
+        loop {
+            // Read before the events: whatever is not among them by then does not concern this watch.
+            let newest = self.store.revision();
+            let events = self.store.inner.read(|connection| {
+                let events = self.read(connection, newest)?;
+                is_kept(connection, self.seen)?;
+                Ok(events)
+            })?;
+            self.seen = match events.last() {
+                Some(last) if events.len() as i64 == BATCH => last.revision,
+                _ => newest,
+            };
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            if !events.is_empty() || left.is_zero() {
+                return Ok(events);
+            }
+            self.store.inner.wait(self.seen, left);
+        }
+    }
+
+    /// Up to where the watch has seen: a client's bookmark.
+    #[must_use]
+    pub fn seen(&self) -> Revision {
+        self.seen
+    }
+
+    fn read(&self, connection: &Connection, newest: Revision) -> Result<Vec<Event>, StoreError> {
+        let mut statement = connection.prepare_cached(
+            "SELECT revision, namespace, name, created, deleted, value,
+                (SELECT old.value FROM versions AS old WHERE old.resource = new.resource
+                 AND old.namespace = new.namespace AND old.name = new.name AND old.revision < new.revision
+                 ORDER BY old.revision DESC LIMIT 1)
+             FROM versions AS new
+             WHERE revision > ?1 AND revision <= ?2 AND resource = ?3 AND (?4 IS NULL OR namespace = ?4)
+             ORDER BY revision LIMIT ?5",
+        )?;
+        let rows = statement.query_map(
+            params![self.seen.0, newest.0, self.resource, self.namespace, BATCH],
+            |row| {
+                let (revision, created, deleted): (i64, i64, bool) = (row.get(0)?, row.get(3)?, row.get(4)?);
+                let change = match (deleted, created == revision) {
+                    (true, _) => Change::Deleted,
+                    (false, true) => Change::Created,
+                    (false, false) => Change::Updated,
+                };
+                let previous: Option<Vec<u8>> = row.get(6)?;
+                Ok(Event {
+                    revision: Revision(revision),
+                    change,
+                    key: Key::new(self.resource.clone(), row.get::<_, String>(1)?, row.get::<_, String>(2)?),
+                    value: row.get(5)?,
+                    // What a deleted object of the same name held is nothing to the new one.
+                    previous: previous.filter(|_| change != Change::Created),
+                })
+            },
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}

@@ -1,0 +1,340 @@
+//! The store against a model that keeps everything, and at its edges.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use palisade_store::{Change, Event, Key, Revision, Store, StoreError};
+use proptest::prelude::*;
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+enum Step {
+    Create(u8, u8),
+    Update(u8, u8),
+    UpdateStale(u8),
+    Delete(u8),
+    Compact(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..6_u8, any::<u8>()).prop_map(|(key, value)| Step::Create(key, value)),
+        6 => (0..6_u8, any::<u8>()).prop_map(|(key, value)| Step::Update(key, value)),
+        1 => (0..6_u8).prop_map(Step::UpdateStale),
+        3 => (0..6_u8).prop_map(Step::Delete),
+        1 => any::<u8>().prop_map(Step::Compact),
+    ]
+}
+
+/// Two namespaces of one resource, and another resource.
+fn key(number: u8) -> Key {
+    let (resource, namespace) = [("pods", "a"), ("pods", "b"), ("nodes", "")][usize::from(number % 3)];
+    Key::new(resource, namespace, format!("n{}", number / 3))
+}
+
+/// What a write did: to which object, what it holds, and what it held.
+type Happened = (Change, Key, Vec<u8>, Option<Vec<u8>>);
+
+/// The state after each write, from the one before all.
+#[derive(Default)]
+struct Model {
+    states: Vec<BTreeMap<Key, (u64, Vec<u8>)>>,
+    events: Vec<Happened>,
+    compacted: u64,
+}
+
+impl Model {
+    fn now(&self) -> BTreeMap<Key, (u64, Vec<u8>)> {
+        self.states.last().cloned().unwrap_or_default()
+    }
+
+    fn write(&mut self, change: Change, key: &Key, value: Option<Vec<u8>>) {
+        let mut state = self.now();
+        let revision = self.states.len() as u64 + 1;
+        let old = state.remove(key).map(|(_, value)| value);
+        let shown = value.clone().or_else(|| old.clone()).unwrap();
+        if let Some(value) = value {
+            state.insert(key.clone(), (revision, value));
+        }
+        self.events.push((change, key.clone(), shown, old));
+        self.states.push(state);
+    }
+
+    fn apply(&mut self, store: &Store, step: &Step) {
+        match step {
+            Step::Create(number, value) => {
+                match (store.create(&key(*number), &[*value]), self.now().get(&key(*number))) {
+                    (Ok(revision), None) => {
+                        self.write(Change::Created, &key(*number), Some(vec![*value]));
+                        assert_eq!(revision.number(), self.states.len() as u64);
+                    }
+                    (Err(StoreError::Exists(_)), Some(_)) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            Step::Update(number, value) => {
+                let Some((revision, _)) = self.now().get(&key(*number)).cloned() else { return };
+                store.update(&key(*number), Revision::new(revision).unwrap(), &[*value]).unwrap();
+                self.write(Change::Updated, &key(*number), Some(vec![*value]));
+            }
+            Step::UpdateStale(number) => {
+                let stale = store.update(&key(*number), Revision::default(), b"x");
+                match self.now().get(&key(*number)) {
+                    Some((actual, _)) => assert!(
+                        matches!(&stale, Err(StoreError::Conflict { actual: a, .. }) if a.number() == *actual),
+                        "{stale:?}"
+                    ),
+                    None => assert!(matches!(stale, Err(StoreError::Missing(_))), "{stale:?}"),
+                }
+            }
+            Step::Delete(number) => {
+                match (store.delete(&key(*number), None), self.now().get(&key(*number))) {
+                    (Ok(last), Some((_, value))) => {
+                        assert_eq!(last.value, *value);
+                        self.write(Change::Deleted, &key(*number), None);
+                    }
+                    (Err(StoreError::Missing(_)), None) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            Step::Compact(share) => {
+                let until = self.states.len() as u64 * u64::from(*share) / 255;
+                store.compact(Revision::new(until).unwrap()).unwrap();
+                self.compacted = self.compacted.max(until);
+            }
+        }
+    }
+}
+
+/// Pages of two, of one moment.
+fn list(
+    store: &Store,
+    resource: &str,
+    namespace: Option<&str>,
+    revision: u64,
+) -> Result<Vec<(Key, u64)>, StoreError> {
+    let start = palisade_store::Cursor {
+        revision: Revision::new(revision).unwrap(),
+        namespace: String::new(),
+        name: String::new(),
+    };
+    let (mut all, mut after) = (Vec::new(), Some(start));
+    while let Some(cursor) = after {
+        let page = store.list(resource, namespace, Some(2), Some(&cursor))?;
+        assert!(page.objects.len() <= 2);
+        all.extend(page.objects.into_iter().map(|object| (object.key, object.revision.number())));
+        after = page.next;
+    }
+    Ok(all)
+}
+
+fn check(store: &Store, model: &Model) {
+    let newest = model.states.len() as u64;
+    for revision in 0..=newest {
+        let empty = BTreeMap::new();
+        let state = revision.checked_sub(1).map_or(&empty, |at| &model.states[at as usize]);
+        for (resource, namespace) in [("pods", None), ("pods", Some("a")), ("nodes", None)] {
+            let wanted = |key: &Key| key.resource == resource && namespace.is_none_or(|n| n == key.namespace);
+            let expected: Vec<_> = state
+                .iter()
+                .filter(|(key, _)| wanted(key))
+                .map(|(key, (at, _))| (key.clone(), *at))
+                .collect();
+            match list(store, resource, namespace, revision) {
+                Ok(found) => assert_eq!(found, expected, "{resource} {namespace:?} at {revision}"),
+                Err(StoreError::Compacted { .. }) => assert!(revision < model.compacted),
+                Err(error) => panic!("{error}"),
+            }
+            check_watch(store, model, (resource, namespace), revision);
+        }
+    }
+}
+
+fn check_watch(store: &Store, model: &Model, (resource, namespace): (&str, Option<&str>), after: u64) {
+    let mut watch = match store.watch(resource, namespace, Revision::new(after).unwrap()) {
+        Ok(watch) => watch,
+        Err(StoreError::Compacted { .. }) => return assert!(after < model.compacted),
+        Err(error) => panic!("{error}"),
+    };
+    let found = watch.next(Duration::ZERO).unwrap();
+    let expected: Vec<Event> = (1..)
+        .zip(&model.events)
+        .filter(|(revision, (_, key, ..))| {
+            *revision > after && key.resource == resource && namespace.is_none_or(|n| n == key.namespace)
+        })
+        .map(|(revision, (change, key, value, previous))| Event {
+            revision: Revision::new(revision).unwrap(),
+            change: *change,
+            key: key.clone(),
+            value: value.clone(),
+            previous: previous.clone(),
+        })
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(watch.seen(), store.revision());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_does_as_a_model_that_keeps_everything(steps in prop::collection::vec(step(), 1..40)) {
+        let store = Store::ephemeral().unwrap();
+        let mut model = Model::default();
+        for step in &steps {
+            model.apply(&store, step);
+        }
+        check(&store, &model);
+    }
+}
+
+#[test]
+fn concurrent_writers_lose_nothing_and_a_watch_sees_each_write_once() {
+    let store = Store::ephemeral().unwrap();
+    let key = Key::new("counters", "", "one");
+    let first = store.create(&key, b"0").unwrap();
+    let mut watch = store.watch("counters", None, first).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..100).for_each(|_| increment(&store, &key)));
+        }
+        let mut seen = Vec::new();
+        while seen.len() < 400 {
+            seen.extend(watch.next(Duration::from_secs(10)).unwrap());
+        }
+        let values: Vec<u32> =
+            seen.iter().map(|e| std::str::from_utf8(&e.value).unwrap().parse().unwrap()).collect();
+        assert_eq!(values, (1..=400).collect::<Vec<_>>());
+        assert!(seen.is_sorted_by(|a, b| a.revision < b.revision));
+    });
+    assert_eq!(store.get(&key).unwrap().unwrap().value, b"400");
+}
+
+/// Reads, adds one and writes, again and again until nobody came between.
+fn increment(store: &Store, key: &Key) {
+    loop {
+        let object = store.get(key).unwrap().unwrap();
+        let number: u32 = std::str::from_utf8(&object.value).unwrap().parse().unwrap();
+        match store.update(key, object.revision, (number + 1).to_string().as_bytes()) {
+            Ok(_) => return,
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::Locked(_))));
+    drop(store);
+    assert!(Store::open(folder.path()).is_ok());
+}
+
+#[test]
+fn what_is_not_ours_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.sqlite");
+    std::fs::write(&file, b"not a database, but long enough to look like one to somebody").unwrap();
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::Foreign(_))));
+    assert!(std::fs::read(&file).unwrap().starts_with(b"not a database"));
+    std::fs::remove_file(&file).unwrap();
+    let other = rusqlite::Connection::open(&file).unwrap();
+    other.execute_batch("CREATE TABLE somebodys (x)").unwrap();
+    drop(other);
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::Foreign(_))));
+    std::fs::remove_file(&file).unwrap();
+    drop(Store::open(folder.path()).unwrap());
+    rusqlite::Connection::open(&file).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::Newer { found: 2, known: 1, .. })));
+}
+
+#[test]
+fn a_backup_of_a_store_in_use_is_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("data")).unwrap();
+    let keys: Vec<_> = (0..50).map(|at| Key::new("pods", "a", format!("p{at}"))).collect();
+    for key in &keys {
+        store.create(key, b"x").unwrap();
+    }
+    let backup = folder.path().join("backup");
+    store.backup(&backup).unwrap();
+    assert!(matches!(store.backup(&backup), Err(StoreError::Occupied(_))));
+    let at_backup = store.revision();
+    store.delete(&keys[0], None).unwrap();
+    let restored = Store::restore(&backup, &folder.path().join("restored")).unwrap();
+    assert_eq!(restored.revision(), at_backup);
+    assert_eq!(restored.list("pods", None, None, None).unwrap().objects.len(), 50);
+    assert!(matches!(Store::restore(&backup, &folder.path().join("data")), Err(StoreError::Occupied(_))));
+    std::fs::write(folder.path().join("junk"), "junk").unwrap();
+    let broken = folder.path().join("broken");
+    assert!(matches!(Store::restore(&folder.path().join("junk"), &broken), Err(StoreError::Foreign(_))));
+    assert!(!broken.join("store.sqlite").exists());
+}
+
+#[test]
+fn the_future_cannot_be_asked_for() {
+    let store = Store::ephemeral().unwrap();
+    let future = Revision::new(5).unwrap();
+    assert!(matches!(store.watch("pods", None, future), Err(StoreError::Future { .. })));
+    assert!(matches!(store.compact(future), Err(StoreError::Future { .. })));
+    assert_eq!(Revision::new(u64::MAX), None);
+}
+
+#[test]
+fn a_slow_watch_ends_when_what_it_has_not_seen_is_forgotten() {
+    let store = Store::ephemeral().unwrap();
+    let key = Key::new("pods", "a", "p");
+    let first = store.create(&key, b"1").unwrap();
+    let mut watch = store.watch("pods", None, first).unwrap();
+    let second = store.update(&key, first, b"2").unwrap();
+    store.update(&key, second, b"3").unwrap();
+    store.compact(store.revision()).unwrap();
+    assert!(matches!(watch.next(Duration::ZERO), Err(StoreError::Compacted { .. })));
+    assert_eq!(store.get(&key).unwrap().unwrap().value, b"3");
+}
+
+/// A file system of its own, as small as asked; none where this process may not mount.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(folder.path());
+        mount.stderr(std::process::Stdio::null());
+        mount.status().is_ok_and(|status| status.success()).then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(std::process::Command::new("umount").arg("-l").arg(self.0.path()).status());
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_loses_nothing() {
+    let Some(disk) = SmallDisk::new("4m") else {
+        println!("skipped: this process may not mount a small file system");
+        return;
+    };
+    let filler = disk.0.path().join("filler");
+    std::fs::write(&filler, vec![0; 1 << 20]).unwrap();
+    let store = Store::open(&disk.0.path().join("data")).unwrap();
+    let key = |at: usize| Key::new("pods", "a", format!("p{at}"));
+    let written = (0..10_000).take_while(|at| store.create(&key(*at), &[7; 4000]).is_ok()).count();
+    assert!((10..2000).contains(&written), "{written}");
+    assert!(store.create(&key(written), &[7; 4000]).is_err());
+    assert_eq!(store.list("pods", None, None, None).unwrap().objects.len(), written);
+    let newest = store.revision();
+    // Room again: it goes on by itself, and no revision was used up twice.
+    std::fs::remove_file(&filler).unwrap();
+    let revision = store.create(&key(written), &[7; 4000]).unwrap();
+    assert!(revision > newest);
+    drop(store);
+    let store = Store::open(&disk.0.path().join("data")).unwrap();
+    assert_eq!(store.list("pods", None, None, None).unwrap().objects.len(), written + 1);
+}
