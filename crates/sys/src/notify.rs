@@ -61,10 +61,12 @@ pub fn spawn(mut command: Command, loading: &Loading) -> io::Result<Supervised> 
     let listener = take_listener(&shared, &child);
     match listener {
         Ok(listener) => Ok(Supervised { child, listener }),
-        Err(error) => match child.join() {
-            Ok(Err(spawn_error)) => Err(spawn_error),
-            _ => Err(error),
-        },
+        Err(error) => Err(match child.join() {
+            Ok(Err(spawn_error)) => spawn_error,
+            // It must not run on without its supervisor.
+            Ok(Ok(mut child)) => child.kill().and_then(|()| child.wait()).err().unwrap_or(error),
+            Err(_) => error,
+        }),
     }
 }
 

@@ -47,6 +47,22 @@ pub(crate) struct ContextArgs {
     pub(crate) strict: bool,
 }
 
+/// A call's arguments, for which machine, and how to print the answer.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CallArgs {
+    /// Its arguments, decimal or 0x…; those left out are 0
+    #[arg(value_parser = number)]
+    pub(crate) args: Vec<u64>,
+    /// The ABI that makes the call. Default: the machine's own
+    #[arg(long)]
+    pub(crate) abi: Option<Arch>,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
+    pub(crate) output: TextOrJson,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UnknownArg {
     /// ENOSYS, so that programs fall back to older calls
@@ -128,17 +144,8 @@ pub(crate) struct ExplainArgs {
     pub(crate) file: PathBuf,
     /// A call, by name or number
     pub(crate) call: Option<String>,
-    /// Its arguments, decimal or 0x…; those left out are 0
-    #[arg(value_parser = number)]
-    pub(crate) args: Vec<u64>,
-    /// The ABI that makes the call. Default: the machine's own
-    #[arg(long)]
-    pub(crate) abi: Option<Arch>,
     #[command(flatten)]
-    pub(crate) context: ContextArgs,
-    /// How to print it
-    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
-    pub(crate) output: TextOrJson,
+    pub(crate) rest: CallArgs,
 }
 
 /// Run a program or a profile on one call, and show the path that it takes
@@ -148,17 +155,8 @@ pub(crate) struct SimulateArgs {
     pub(crate) file: PathBuf,
     /// A call, by name or number
     pub(crate) call: String,
-    /// Its arguments, decimal or 0x…; those left out are 0
-    #[arg(value_parser = number)]
-    pub(crate) args: Vec<u64>,
-    /// The ABI that makes the call. Default: the machine's own
-    #[arg(long)]
-    pub(crate) abi: Option<Arch>,
     #[command(flatten)]
-    pub(crate) context: ContextArgs,
-    /// How to print it
-    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
-    pub(crate) output: TextOrJson,
+    pub(crate) rest: CallArgs,
 }
 
 /// Print a program's instructions with what they mean

@@ -17,12 +17,12 @@ use crate::exit::Exit;
 use crate::paint;
 
 pub(super) fn run(args: &ExplainArgs) -> crate::Outcome {
-    let (profile, rules) = input::rules(&args.file, &args.context)?;
+    let (profile, rules) = input::rules(&args.file, &args.rest.context)?;
     let filter = Filter::new(&rules).map_err(|error| format!("{}: {error}", args.file.display()))?;
-    let arch = args.abi.or(args.context.arch).unwrap_or_else(Arch::native);
+    let arch = args.rest.abi.or(args.rest.context.arch).unwrap_or_else(Arch::native);
     match &args.call {
         Some(call) => {
-            let (arch, data) = input::call(call, &args.args, args.abi, &args.context)?;
+            let (arch, data) = input::call(call, &args.rest.args, args.rest.abi, &args.rest.context)?;
             one(args, &profile, &rules, arch, &data)?;
         }
         None => summary(args, &rules, &filter, arch)?,
@@ -39,7 +39,7 @@ fn one(
 ) -> Result<(), crate::Failure> {
     let explanation = explain(rules, data)?;
     let mut out = anstream::stdout().lock();
-    if args.output == TextOrJson::Json {
+    if args.rest.output == TextOrJson::Json {
         writeln!(out, "{:#}", as_json(&explanation, rules, arch, data))?;
         return Ok(());
     }
@@ -126,7 +126,7 @@ fn shares(calls: &[Syscall], filter: &Filter, arch: Arch) -> Shares {
 fn summary(args: &ExplainArgs, rules: &Rules, filter: &Filter, arch: Arch) -> Result<(), crate::Failure> {
     let mut out = anstream::stdout().lock();
     let areas = areas().map(|(area, calls)| (area, shares(&calls, filter, arch)));
-    if args.output == TextOrJson::Json {
+    if args.rest.output == TextOrJson::Json {
         let list: Vec<_> = areas
             .map(|(area, s)| json!({"area": area, "allowed": s.through, "conditional": s.conditional, "denied": s.denied}))
             .collect();

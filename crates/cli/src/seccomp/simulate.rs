@@ -11,12 +11,12 @@ use super::input;
 use crate::exit::Exit;
 
 pub(super) fn run(args: &SimulateArgs) -> crate::Outcome {
-    let (programs, _) = input::programs(&args.file, &args.context)?;
-    let (arch, data) = input::call(&args.call, &args.args, args.abi, &args.context)?;
+    let (programs, _) = input::programs(&args.file, &args.rest.context)?;
+    let (arch, data) = input::call(&args.call, &args.rest.args, args.rest.abi, &args.rest.context)?;
     let action = simulate_stack(&programs, &data);
     let mut out = anstream::stdout().lock();
     let runs: Vec<_> = programs.iter().map(|program| (program, simulate(program, &data))).collect();
-    if args.output == TextOrJson::Json {
+    if args.rest.output == TextOrJson::Json {
         let runs: Vec<_> =
             runs.iter().map(|(_, run)| json!({"returned": run.code, "path": run.path})).collect();
         let value = json!({
