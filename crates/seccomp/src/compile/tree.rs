@@ -126,7 +126,7 @@ fn best_split(ranges: &[Range]) -> usize {
 }
 
 /// What an instruction is worth, in weight.
-const TEST: u64 = 2 * FLOOR;
+const TEST: u64 = FLOOR / 4;
 
 /// The cost of ranges that take one test, or two in a row.
 fn leaf_cost(ranges: &[Range], weight: u64) -> Option<u64> {
