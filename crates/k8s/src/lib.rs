@@ -25,18 +25,21 @@
 //! | [`patch`] | JSON Patch, written operation by operation |
 //! | [`field`] | field paths and the errors of Kubernetes' validation |
 //! | [`manifest`] | YAML and JSON files as documents whose every value knows its line and column |
+//! | [`metadata`] | the rules for names, labels and annotations |
 //! | [`workload`] | where each kind of workload keeps its pod template |
 
 pub mod annotations;
 pub mod field;
 mod fit;
 pub mod manifest;
+pub mod metadata;
 pub mod patch;
 pub mod pod;
 pub mod rbac;
 pub mod review;
 pub mod scc;
 pub mod text;
+mod value;
 pub mod workload;
 
 pub use annotations::Annotations;
@@ -45,6 +48,7 @@ pub use fit::{Misfit, fit};
 pub use pod::{Container, ContainerPath, Pod};
 pub use scc::SecurityContextConstraints;
 pub use text::Text;
+pub use value::put;
 
 use serde::{Deserialize, Deserializer};
 

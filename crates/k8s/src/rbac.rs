@@ -41,6 +41,13 @@ pub struct PolicyRule {
     /// Names of objects; none listed, all.
     #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub resource_names: Vec<String>,
+    /// Paths that are no resources; `*` at the end is any rest. A rule has these or resources.
+    #[serde(
+        rename = "nonResourceURLs",
+        deserialize_with = "nullable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub non_resource_urls: Vec<String>,
 }
 
 /// Which cluster roles an aggregated one takes its rules from.

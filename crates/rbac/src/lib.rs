@@ -157,6 +157,8 @@ pub struct Rbac {
     bindings: Vec<Bound>,
     by_user: HashMap<String, Vec<(usize, usize)>>,
     by_group: HashMap<String, Vec<(usize, usize)>>,
+    cluster_roles: HashMap<String, Vec<PolicyRule>>,
+    roles: HashMap<(String, String), Vec<PolicyRule>>,
 }
 
 impl Rbac {
@@ -183,6 +185,8 @@ impl Rbac {
             let rules = rules.cloned().unwrap_or_default();
             rbac.insert(binding, namespaced, rules);
         }
+        rbac.cluster_roles = cluster_roles;
+        rbac.roles = roles;
         rbac
     }
 
@@ -219,6 +223,44 @@ impl Rbac {
                 Names::Only(names) => names.iter().any(|name| name == action.name),
             })
         })
+    }
+
+    /// Whether `user` may use `verb` on a path that is no resource.
+    #[must_use]
+    pub fn authorize_path(&self, user: &User<'_>, verb: &str, path: &str) -> bool {
+        let is_path = |listed: &String| match listed.strip_suffix('*') {
+            Some(start) => path.starts_with(start),
+            None => listed == path,
+        };
+        let rules = self.held(user).filter(|bound| !bound.namespaced).flat_map(|bound| &bound.rules);
+        rules
+            .filter(|rule| rule.verbs.iter().any(|listed| listed == "*" || listed == verb))
+            .any(|rule| rule.non_resource_urls.iter().any(is_path))
+    }
+
+    /// The rules that `user` has in a namespace, cluster-wide ones included.
+    pub fn rules<'a>(&'a self, user: &User<'_>, namespace: &str) -> impl Iterator<Item = &'a PolicyRule> {
+        self.held(user)
+            .filter(move |bound| !bound.namespaced || bound.binding.metadata.namespace == namespace)
+            .flat_map(|bound| &bound.rules)
+    }
+
+    /// The rules of a role as they count, aggregation included.
+    #[must_use]
+    pub fn role_rules(&self, kind: &str, namespace: &str, name: &str) -> Option<&[PolicyRule]> {
+        match kind {
+            "ClusterRole" => self.cluster_roles.get(name),
+            _ => self.roles.get(&(namespace.to_owned(), name.to_owned())),
+        }
+        .map(Vec::as_slice)
+    }
+
+    /// The bindings of a user, each once.
+    fn held<'a>(&'a self, user: &User<'_>) -> impl Iterator<Item = &'a Bound> + use<'a> {
+        let groups = user.groups.iter().filter_map(|group| self.by_group.get(*group));
+        let held = self.by_user.get(user.name).into_iter().chain(groups).flatten();
+        let places: BTreeSet<usize> = held.map(|(index, _)| *index).collect();
+        places.into_iter().filter_map(|index| self.bindings.get(index))
     }
 
     /// Everybody's rights to use `verb` on a resource: what an index of them is built from.
@@ -272,6 +314,39 @@ fn covers(rule: &PolicyRule, verb: &str, group: &str, resource: &str) -> bool {
     lists(&rule.verbs, verb)
         && lists(&rule.api_groups, group)
         && (lists(&rule.resources, resource) || rule.resources.iter().any(any_with_subresource))
+}
+
+/// Whether everything that `rule` allows is allowed by `held`: nobody grants what they do not have.
+#[must_use]
+pub fn covers_rule(held: &[&PolicyRule], rule: &PolicyRule) -> bool {
+    let lists = |list: &[String], name: &str| list.iter().any(|listed| listed == "*" || listed == name);
+    let paths = rule.non_resource_urls.iter().all(|path| {
+        let is_under = |listed: &String| {
+            listed == path || listed.strip_suffix('*').is_some_and(|start| path.starts_with(start))
+        };
+        rule.verbs.iter().all(|verb| {
+            held.iter().any(|held| lists(&held.verbs, verb) && held.non_resource_urls.iter().any(is_under))
+        })
+    });
+    let names: Vec<Option<&String>> = match rule.resource_names.as_slice() {
+        [] => vec![None],
+        names => names.iter().map(Some).collect(),
+    };
+    let is_held = |verb: &str, group: &str, resource: &str, name: Option<&String>| {
+        held.iter().any(|held| {
+            let is_named =
+                held.resource_names.is_empty() || name.is_some_and(|name| held.resource_names.contains(name));
+            is_named && covers(held, verb, group, resource)
+        })
+    };
+    let resources = rule.verbs.iter().all(|verb| {
+        rule.api_groups.iter().all(|group| {
+            rule.resources
+                .iter()
+                .all(|resource| names.iter().all(|name| is_held(verb, group, resource, *name)))
+        })
+    });
+    paths && resources
 }
 
 /// Who a subject is; a service account's namespace defaults to that of a `RoleBinding`.

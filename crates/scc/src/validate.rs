@@ -3,8 +3,7 @@
 //! This is the reference's rule book, gaps included: what it accepts and then suffers from is for
 //! [`lint`](crate::lint) to say.
 
-mod metadata;
-
+use palisade_k8s::metadata::{self, is_subdomain};
 use palisade_k8s::scc::{GroupStrategy, IdRange};
 use palisade_k8s::{FieldError, FieldPath, SecurityContextConstraints};
 use serde_json::{Value, json};
@@ -56,12 +55,6 @@ fn metadata(scc: &SecurityContextConstraints, errors: &mut Vec<FieldError>) {
     if !scc.metadata.namespace.is_empty() {
         errors.push(FieldError::forbidden(FieldPath::of("metadata.namespace"), "not allowed on this type"));
     }
-}
-
-/// Whether each part between dots starts and ends with a lower-case letter or digit, with nothing
-/// but these and `-` between.
-fn is_subdomain(name: &str) -> bool {
-    name.split('.').all(|part| is_label(part, b"-"))
 }
 
 fn is_alphanumeric(byte: u8) -> bool {

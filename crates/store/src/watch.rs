@@ -17,7 +17,7 @@ const BATCH: i64 = 500;
 #[derive(Clone, Debug)]
 pub struct Watch {
     store: Store,
-    resource: String,
+    resource: Option<String>,
     namespace: Option<String>,
     seen: Revision,
 }
@@ -36,7 +36,17 @@ impl Store {
     ) -> Result<Watch, StoreError> {
         self.check(after)?;
         let namespace = namespace.map(str::to_owned);
-        Ok(Watch { store: self.clone(), resource: resource.to_owned(), namespace, seen: after })
+        Ok(Watch { store: self.clone(), resource: Some(resource.to_owned()), namespace, seen: after })
+    }
+
+    /// Watches all resources, from after a revision.
+    ///
+    /// # Errors
+    ///
+    /// The revision is compacted away, or has not happened yet.
+    pub fn watch_all(&self, after: Revision) -> Result<Watch, StoreError> {
+        self.check(after)?;
+        Ok(Watch { store: self.clone(), resource: None, namespace: None, seen: after })
     }
 }
 
@@ -76,12 +86,12 @@ impl Watch {
 
     fn read(&self, connection: &Connection, newest: Revision) -> Result<Vec<Event>, StoreError> {
         let mut statement = connection.prepare_cached(
-            "SELECT revision, namespace, name, created, deleted, value,
+            "SELECT revision, namespace, name, created, deleted, value, resource,
                 (SELECT old.value FROM versions AS old WHERE old.resource = new.resource
                  AND old.namespace = new.namespace AND old.name = new.name AND old.revision < new.revision
                  ORDER BY old.revision DESC LIMIT 1)
              FROM versions AS new
-             WHERE revision > ?1 AND revision <= ?2 AND resource = ?3 AND (?4 IS NULL OR namespace = ?4)
+             WHERE revision > ?1 AND revision <= ?2 AND (?3 IS NULL OR resource = ?3) AND (?4 IS NULL OR namespace = ?4)
              ORDER BY revision LIMIT ?5",
         )?;
         let rows = statement.query_map(
@@ -93,11 +103,15 @@ impl Watch {
                     (false, true) => Change::Created,
                     (false, false) => Change::Updated,
                 };
-                let previous: Option<Vec<u8>> = row.get(6)?;
+                let previous: Option<Vec<u8>> = row.get(7)?;
                 Ok(Event {
                     revision: Revision(revision),
                     change,
-                    key: Key::new(self.resource.clone(), row.get::<_, String>(1)?, row.get::<_, String>(2)?),
+                    key: Key::new(
+                        row.get::<_, String>(6)?,
+                        row.get::<_, String>(1)?,
+                        row.get::<_, String>(2)?,
+                    ),
                     value: row.get(5)?,
                     // What a deleted object of the same name held is nothing to the new one.
                     previous: previous.filter(|_| change != Change::Created),

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use palisade_k8s::{FieldError, FieldPath};
-
-use super::is_subdomain;
+use crate::{FieldError, FieldPath};
 
 /// What all annotations of an object may weigh, keys and values, in bytes.
 const MAX_ANNOTATIONS: usize = 256 * 1024;
@@ -12,7 +10,7 @@ const MAX_ANNOTATIONS: usize = 256 * 1024;
 const NAME_RULE: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
 
 /// Keys are qualified names; values are short names or empty.
-pub(super) fn labels(labels: &BTreeMap<String, String>, errors: &mut Vec<FieldError>) {
+pub fn labels(labels: &BTreeMap<String, String>, errors: &mut Vec<FieldError>) {
     let path = || FieldPath::of("metadata.labels");
     for (key, value) in labels {
         errors.extend(
@@ -29,7 +27,7 @@ pub(super) fn labels(labels: &BTreeMap<String, String>, errors: &mut Vec<FieldEr
 }
 
 /// Keys are qualified names, whatever their case; together with their values they are bounded.
-pub(super) fn annotations(annotations: &BTreeMap<String, String>, errors: &mut Vec<FieldError>) {
+pub fn annotations(annotations: &BTreeMap<String, String>, errors: &mut Vec<FieldError>) {
     let path = || FieldPath::of("metadata.annotations");
     for key in annotations.keys() {
         let rules = broken_rules(&key.to_lowercase());
@@ -39,6 +37,25 @@ pub(super) fn annotations(annotations: &BTreeMap<String, String>, errors: &mut V
     if size > MAX_ANNOTATIONS {
         errors.push(FieldError::too_long(path(), MAX_ANNOTATIONS));
     }
+}
+
+/// Whether a text is a DNS subdomain: lower-case labels, separated by dots, of any length.
+#[must_use]
+pub fn is_subdomain(text: &str) -> bool {
+    text.split('.').all(is_domain_part)
+}
+
+/// Whether a text is a DNS label: lower-case letters, digits and `-` between, at most 63 bytes.
+#[must_use]
+pub fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_domain_part(text)
+}
+
+fn is_domain_part(part: &str) -> bool {
+    let is_end = |byte: Option<u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    is_end(part.bytes().next())
+        && is_end(part.bytes().next_back())
+        && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// Which rules a qualified name breaks: a name, with a DNS subdomain and a slash before it if one likes.
