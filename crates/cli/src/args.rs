@@ -28,6 +28,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one a run")]
 pub(crate) enum Command {
     Review(ReviewArgs),
     Admit(AdmitArgs),
@@ -41,6 +42,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: crate::seccomp::args::SeccompCommand,
     },
+    Serve(ServeArgs),
+    #[command(flatten)]
+    Cluster(crate::cluster::args::ClusterCommand),
     /// Print a shell's completion script
     #[command(after_help = "Example: palisade completions bash > /etc/bash_completion.d/palisade")]
     Completions {
@@ -52,6 +56,19 @@ pub(crate) enum Command {
         /// Which folder; it is made if it is missing
         folder: PathBuf,
     },
+}
+
+/// Reads the command line. Under the name `oc` it is the same program.
+pub(crate) fn parse() -> Args {
+    use clap::{CommandFactory, FromArgMatches};
+    let name = std::env::args_os().next().map(PathBuf::from);
+    let is_oc = name.as_ref().and_then(|path| path.file_stem()).is_some_and(|stem| stem == "oc");
+    let mut command = Args::command();
+    if is_oc {
+        command = command.name("oc").bin_name("oc");
+    }
+    let matches = command.get_matches();
+    Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 /// Where policy comes from.
@@ -209,4 +226,40 @@ pub(crate) struct ImpactArgs {
     /// Namespace of objects that name none
     #[arg(short, long)]
     pub(crate) namespace: Option<String>,
+}
+
+/// Serve the Kubernetes API on this machine: objects, roles, SCCs; no cluster needed
+///
+/// Everything is kept in one folder. At first start a certificate authority and an administrator
+/// (`system:admin`) are made; the kubeconfig is written beside the data, and is made yours if you have none.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  palisade serve                                      on 127.0.0.1:6443, kept in ~/.local/share/palisade
+  palisade serve --ephemeral --listen 127.0.0.1:0     for a test: any port, nothing kept
+  palisade serve --scc-set 3                          with the SCCs of OpenShift 3, as the workshop shows them
+
+Stop it with Ctrl-C or SIGTERM. A second server on the same folder is refused.")]
+pub(crate) struct ServeArgs {
+    /// Folder of the data. Default: palisade in $XDG_DATA_HOME or ~/.local/share
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Keep nothing beyond the end
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
+    /// Address and port; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:6443")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Further name or address that clients use for this server; may be repeated
+    #[arg(long = "name", value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// SCCs from the start: those of OpenShift 4 (thirteen) or 3 (seven)
+    #[arg(long, value_name = "4|3", default_value = "4")]
+    pub(crate) scc_set: BuiltinSet,
+    /// File of the administrator's kubeconfig. Default: admin.kubeconfig in the data folder
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_kubeconfig: Option<PathBuf>,
+    /// File of the audit log, one line of audit.k8s.io/v1 a request
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_log: Option<PathBuf>,
 }

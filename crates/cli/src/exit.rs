@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use crate::cluster::ClusterError;
+
 /// The three exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -36,6 +38,13 @@ pub(crate) fn report(error: &(dyn Error + 'static)) -> Exit {
         text.push_str(&format!(": {cause}"));
         source = cause.source();
     }
-    anstream::eprintln!("{}: {text}", crate::paint::error("error"));
+    match error.downcast_ref::<ClusterError>() {
+        // A server's refusal is an answer: it says no, as kubectl's exit code does.
+        Some(ClusterError::Refused(_)) => {
+            anstream::eprintln!("{text}");
+            return Exit::Findings;
+        }
+        _ => anstream::eprintln!("{}: {text}", crate::paint::error("error")),
+    }
     Exit::Wrong
 }

@@ -2,6 +2,7 @@
 
 mod admit;
 mod args;
+mod cluster;
 mod exit;
 mod files;
 mod manual;
@@ -10,13 +11,13 @@ mod policy;
 mod review;
 mod scc;
 mod seccomp;
+mod serve;
 
 use args::{Command, SccCommand};
-use clap::Parser;
 use exit::Exit;
 
 fn main() -> std::process::ExitCode {
-    let args = args::Args::parse();
+    let args = args::parse();
     let result = match args.command {
         Command::Admit(args) => admit::run(&args),
         Command::Review(args) => review::run(&args),
@@ -27,6 +28,8 @@ fn main() -> std::process::ExitCode {
             SccCommand::Impact(args) => scc::impact::run(&args),
         },
         Command::Seccomp { command } => seccomp::run(&command),
+        Command::Cluster(command) => cluster::run(command),
+        Command::Serve(args) => serve::run(args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(&folder),
     };

@@ -15,6 +15,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+pub mod limits;
 #[cfg(target_os = "linux")]
 pub mod notify;
 #[cfg(target_os = "linux")]
@@ -23,3 +24,4 @@ pub mod probe;
 pub mod seccomp;
 #[cfg(target_os = "linux")]
 mod shared;
+pub mod terminal;

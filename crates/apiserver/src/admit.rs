@@ -1,0 +1,77 @@
+//! Admission: what is completed and what is refused, between authorization and the store.
+//!
+//! In this order: the namespace's life cycle, the service account, SCC (for pods and for SCCs themselves), then the
+//! limits on roles and bindings. A refusal by any is final.
+
+mod account;
+mod namespace;
+mod rbac;
+mod scc;
+
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::error::ApiResult;
+use crate::resource::text;
+
+/// Completes a new object.
+pub(crate) fn create(call: &Call<'_>, object: &mut Value) -> ApiResult<()> {
+    namespace::accepts(call)?;
+    match call.target.resource.kind {
+        "Namespace" => namespace::allocate(call.api, object),
+        "Pod" => {
+            account::complete(call, object)?;
+            scc::pod(call, object, None)
+        }
+        "SecurityContextConstraints" => scc::complete(object),
+        _ => Ok(()),
+    }
+}
+
+/// Completes a changed object.
+pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiResult<()> {
+    match call.target.resource.kind {
+        // The status and the deletion of a pod are none of SCC's business; nor is a pod that is on its way out.
+        "Pod" if matches!(call.target.subresource.as_str(), "" | "ephemeralcontainers" | "resize") => {
+            scc::pod(call, object, Some(old))
+        }
+        "SecurityContextConstraints" => scc::complete(object),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a new object that fits its type but may not be.
+pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
+    match call.target.resource.kind {
+        "SecurityContextConstraints" => scc::check(call, object),
+        "Role" | "ClusterRole" => rbac::check_role(call, object, None),
+        "RoleBinding" | "ClusterRoleBinding" => rbac::check_binding(call, object, None),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a change.
+pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
+    match call.target.resource.kind {
+        "SecurityContextConstraints" => scc::check(call, object),
+        "Role" | "ClusterRole" => rbac::check_role(call, object, Some(old)),
+        "RoleBinding" | "ClusterRoleBinding" => rbac::check_binding(call, object, Some(old)),
+        _ => Ok(()),
+    }
+}
+
+/// Does what belongs to a new object.
+pub(crate) fn created(call: &Call<'_>, object: &Value) -> ApiResult<()> {
+    match call.target.resource.kind {
+        "Namespace" => namespace::furnish(call.api, text(object, "/metadata/name")),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses the deletion of what the cluster cannot be without.
+pub(crate) fn delete(call: &Call<'_>) -> ApiResult<()> {
+    namespace::check_delete(call)
+}
+
+pub(crate) use namespace::{allocate, furnish};
+pub(crate) use scc::{complete as complete_scc, connect};

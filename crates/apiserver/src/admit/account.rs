@@ -1,0 +1,77 @@
+//! Pods and their service accounts: the default one, its token as a volume, its pull secrets.
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::error::{ApiError, ApiResult};
+use crate::objects;
+use crate::resource::{self, text};
+use crate::verb;
+
+/// Where containers find the token.
+const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// How long a token is good for; longer than an hour, so that it is renewed well before.
+const EXPIRATION: i64 = 3607;
+
+/// Gives a pod its account and what the account brings.
+pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
+    let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else { return Ok(()) };
+    let name = match text(spec, "/serviceAccountName") {
+        "" => "default".to_owned(),
+        name => name.to_owned(),
+    };
+    put(spec, &["serviceAccountName"], name.clone().into());
+    put(spec, &["serviceAccount"], name.clone().into());
+    let accounts = resource::find("", "serviceaccounts").ok_or_else(ApiError::no_such_path)?;
+    let namespace = &call.target.namespace;
+    let account = objects::get(&call.api.store, accounts, namespace, &name).map_err(|error| {
+        let why = format!("error looking up service account {namespace}/{name}: {}", error.message);
+        ApiError::forbidden(call.target.resource, text(pod, "/metadata/name"), why)
+    })?;
+    let Some(spec) = pod.get_mut("spec") else { return Ok(()) };
+    if wants_token(spec, &account.object) {
+        mount_token(spec);
+    }
+    let secrets = account.object.get("imagePullSecrets").filter(|secrets| secrets.is_array());
+    let has_own = spec.get("imagePullSecrets").and_then(Value::as_array).is_some_and(|own| !own.is_empty());
+    if let Some(secrets) = secrets.filter(|_| !has_own) {
+        put(spec, &["imagePullSecrets"], secrets.clone());
+    }
+    Ok(())
+}
+
+/// The pod's word counts before the account's.
+fn wants_token(spec: &Value, account: &Value) -> bool {
+    let said = |object: &Value| object.get("automountServiceAccountToken").and_then(Value::as_bool);
+    said(spec).or_else(|| said(account)).unwrap_or(true)
+}
+
+fn mount_token(spec: &mut Value) {
+    let name = verb::random_name("kube-api-access-");
+    let mut is_used = false;
+    for list in ["initContainers", "containers"] {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let Some(container) = container.as_object_mut() else { continue };
+            let mounts = container.entry("volumeMounts").or_insert_with(|| json!([]));
+            let Some(mounts) = mounts.as_array_mut() else { continue };
+            if mounts.iter().all(|mount| text(mount, "/mountPath") != MOUNT_PATH) {
+                mounts.push(json!({"name": name, "readOnly": true, "mountPath": MOUNT_PATH}));
+                is_used = true;
+            }
+        }
+    }
+    if !is_used {
+        return;
+    }
+    let volume = json!({"name": name, "projected": {"sources": [
+        {"serviceAccountToken": {"expirationSeconds": EXPIRATION, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace",
+            "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
+    ], "defaultMode": 0o644}});
+    let Some(spec) = spec.as_object_mut() else { return };
+    if let Some(volumes) = spec.entry("volumes").or_insert_with(|| json!([])).as_array_mut() {
+        volumes.push(volume);
+    }
+}

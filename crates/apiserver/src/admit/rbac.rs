@@ -1,0 +1,97 @@
+//! Nobody gives away rights that they do not have, unless they may `escalate` or `bind`.
+
+use palisade_k8s::rbac::PolicyRule;
+use palisade_rbac::{User, covers_rule};
+use serde_json::Value;
+
+use crate::authorize::{Wish, allowed};
+use crate::call::Call;
+use crate::error::{ApiError, ApiResult};
+use crate::resource::text;
+
+pub(super) fn check_role(call: &Call<'_>, role: &Value, old: Option<&Value>) -> ApiResult<()> {
+    let is_same = |field: &str| old.is_some_and(|old| old.get(field) == role.get(field));
+    if call.who.is_master()
+        || (is_same("rules") && is_same("aggregationRule"))
+        || may(call, "escalate", role)?
+    {
+        return Ok(());
+    }
+    if role.get("aggregationRule").is_some_and(|rule| !rule.is_null()) {
+        // What it will hold is not known, so only who holds everything may make one.
+        return require(call, role, &[everything()]);
+    }
+    let rules = role.get("rules").cloned().unwrap_or_default();
+    let rules: Option<Vec<PolicyRule>> =
+        serde_json::from_value(rules).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    require(call, role, &rules.unwrap_or_default())
+}
+
+pub(super) fn check_binding(call: &Call<'_>, binding: &Value, old: Option<&Value>) -> ApiResult<()> {
+    let is_same = |field: &str| old.is_some_and(|old| old.get(field) == binding.get(field));
+    if call.who.is_master() || (is_same("subjects") && is_same("roleRef")) {
+        return Ok(());
+    }
+    let (kind, name) = (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
+    let plural = if kind == "ClusterRole" { "clusterroles" } else { "roles" };
+    let wish = Wish {
+        verb: "bind",
+        group: palisade_k8s::rbac::GROUP,
+        resource: plural,
+        namespace: &call.target.namespace,
+        name,
+    };
+    if allowed(&call.api.live, call.who, &wish)?.is_some() {
+        return Ok(());
+    }
+    let rbac = call.api.live.rbac()?;
+    match rbac.role_rules(kind, &call.target.namespace, name) {
+        Some(rules) => require(call, binding, rules),
+        // A binding of a role to come would hold whatever somebody puts into it.
+        None => require(call, binding, &[everything()]),
+    }
+}
+
+fn everything() -> PolicyRule {
+    let all = || vec!["*".to_owned()];
+    PolicyRule { verbs: all(), api_groups: all(), resources: all(), ..PolicyRule::default() }
+}
+
+fn may(call: &Call<'_>, verb: &str, object: &Value) -> ApiResult<bool> {
+    let wish = Wish {
+        verb,
+        group: palisade_k8s::rbac::GROUP,
+        resource: call.target.resource.plural,
+        namespace: &call.target.namespace,
+        name: text(object, "/metadata/name"),
+    };
+    Ok(allowed(&call.api.live, call.who, &wish)?.is_some())
+}
+
+fn require(call: &Call<'_>, object: &Value, rules: &[PolicyRule]) -> ApiResult<()> {
+    let groups = call.who.groups();
+    let user = User { name: &call.who.name, groups: &groups };
+    let rbac = call.api.live.rbac()?;
+    let held: Vec<&PolicyRule> = rbac.rules(&user, &call.target.namespace).collect();
+    let missing: Vec<&PolicyRule> = rules.iter().filter(|rule| !covers_rule(&held, rule)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let said: Vec<String> = missing
+        .iter()
+        .map(|rule| {
+            let mut said = format!("{{APIGroups:{:?}, Resources:{:?}", rule.api_groups, rule.resources);
+            if !rule.resource_names.is_empty() {
+                said.push_str(&format!(", ResourceNames:{:?}", rule.resource_names));
+            }
+            said + &format!(", Verbs:{:?}}}", rule.verbs)
+        })
+        .collect();
+    let why = format!(
+        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+        call.who.name,
+        call.who.groups,
+        said.join("\n")
+    );
+    Err(ApiError::forbidden(call.target.resource, text(object, "/metadata/name"), why))
+}

@@ -1,0 +1,39 @@
+//! The API: everything that a request needs, in one place.
+
+use std::sync::Arc;
+
+use palisade_store::Store;
+
+use crate::audit::Audit;
+use crate::hub::Hub;
+use crate::live::Live;
+use crate::ranges::Ranges;
+use crate::token::Tokens;
+
+/// The state that all requests share.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) store: Store,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) live: Live,
+    pub(crate) tokens: Tokens,
+    /// Which blocks of IDs namespaces have.
+    pub(crate) ranges: Ranges,
+    pub(crate) audit: Audit,
+    /// The certificate of whoever signs the server's, for pods and clients to trust.
+    pub(crate) ca: String,
+}
+
+impl Api {
+    pub(crate) fn new(store: Store, tokens: Tokens, audit: Audit, ca: String) -> Self {
+        Self {
+            hub: Hub::start(&store),
+            live: Live::new(&store),
+            ranges: Ranges::default(),
+            store,
+            tokens,
+            audit,
+            ca,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! May they? Deny by default.
+
+use palisade_rbac::{Action, User};
+
+use crate::error::{ApiError, ApiResult};
+use crate::identity::Identity;
+use crate::live::Live;
+use crate::request::Target;
+
+/// One thing that somebody wants to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    pub(crate) verb: &'a str,
+    pub(crate) group: &'a str,
+    /// With `/subresource` where meant.
+    pub(crate) resource: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+}
+
+/// Whether somebody may, and by which binding.
+pub(crate) fn allowed(live: &Live, who: &Identity, wish: &Wish<'_>) -> ApiResult<Option<String>> {
+    if who.is_master() {
+        return Ok(Some(String::new()));
+    }
+    let groups = who.groups();
+    let user = User { name: &who.name, groups: &groups };
+    let action = Action {
+        verb: wish.verb,
+        group: wish.group,
+        resource: wish.resource,
+        name: wish.name,
+        namespace: wish.namespace,
+    };
+    let rbac = live.rbac()?;
+    Ok(rbac.authorize(&user, &action).map(|grant| format!("RBAC: allowed by {grant}")))
+}
+
+/// Whether somebody may use a path that is no resource.
+pub(crate) fn allowed_path(live: &Live, who: &Identity, verb: &str, path: &str) -> ApiResult<bool> {
+    let groups = who.groups();
+    let user = User { name: &who.name, groups: &groups };
+    Ok(who.is_master() || live.rbac()?.authorize_path(&user, verb, path))
+}
+
+/// Refuses what somebody may not, in words that say nothing of what exists.
+pub(crate) fn require(live: &Live, who: &Identity, verb: &str, target: &Target) -> ApiResult<String> {
+    let resource = target.rule_name();
+    let wish = Wish {
+        verb,
+        group: target.resource.rule_group(),
+        resource: &resource,
+        namespace: target.scope(),
+        name: &target.name,
+    };
+    if let Some(why) = allowed(live, who, &wish)? {
+        return Ok(why);
+    }
+    let place = match target.scope() {
+        "" => "at the cluster scope".to_owned(),
+        namespace => format!("in the namespace {namespace:?}"),
+    };
+    let why = format!(
+        "User {:?} cannot {verb} resource {resource:?} in API group {:?} {place}",
+        who.name, target.resource.group
+    );
+    Err(ApiError::forbidden(target.resource, &target.name, why))
+}

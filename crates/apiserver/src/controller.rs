@@ -1,0 +1,317 @@
+//! What the server does by itself: it empties namespaces that are deleted, deletes what has lost its owners, restores
+//! what every cluster and every namespace has, and forgets old versions.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use palisade_scc::BuiltinSet;
+use palisade_store::{Change, Key, Revision};
+use serde_json::Value;
+
+use crate::api::Api;
+use crate::call::{Call, Notes};
+use crate::error::ApiResult;
+use crate::hub::Happening;
+use crate::identity::Identity;
+use crate::request::{Query, Target};
+use crate::resource::{self, RESOURCES, text};
+use crate::{admit, bootstrap, objects, verb};
+
+/// How long old versions are kept for watches and lists that go on.
+const KEEP: Duration = Duration::from_secs(300);
+
+/// Runs until it is told to stop.
+pub(crate) fn start(api: &Arc<Api>, set: BuiltinSet, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+    let (api, stop) = (Arc::clone(api), Arc::clone(stop));
+    std::thread::spawn(move || {
+        let mut controller = Controller::new(&api, set);
+        while !stop.load(Ordering::Relaxed) {
+            controller.turn();
+        }
+    })
+}
+
+struct Controller<'a> {
+    api: &'a Api,
+    set: BuiltinSet,
+    seen: Revision,
+    /// By the owner's UID, what it owns.
+    owned: HashMap<String, HashSet<Key>>,
+    /// Objects by the UID that they have.
+    alive: HashSet<String>,
+    /// Namespaces on their way out.
+    leaving: BTreeSet<String>,
+    /// When old versions were last forgotten, and up to where to forget next.
+    compacted: (Instant, Revision),
+}
+
+impl<'a> Controller<'a> {
+    fn new(api: &'a Api, set: BuiltinSet) -> Self {
+        let seen = api.store.revision();
+        let mut controller = Self {
+            api,
+            set,
+            seen,
+            owned: HashMap::new(),
+            alive: HashSet::new(),
+            leaving: BTreeSet::new(),
+            compacted: (Instant::now(), seen),
+        };
+        controller.look_around();
+        controller
+    }
+
+    /// Learns what is there.
+    fn look_around(&mut self) {
+        self.seen = self.api.store.revision();
+        for resource in RESOURCES.iter().filter(|r| !r.storage.is_empty() && r.schema != "Project") {
+            let Ok(listed) = objects::list(&self.api.store, resource, None, None, None) else { continue };
+            for object in listed.items {
+                let key = objects::key(
+                    resource,
+                    text(&object, "/metadata/namespace"),
+                    text(&object, "/metadata/name"),
+                );
+                self.learn(key, &object);
+            }
+        }
+    }
+
+    fn learn(&mut self, key: Key, object: &Value) {
+        self.alive.insert(text(object, "/metadata/uid").to_owned());
+        for owner in owners(object) {
+            self.owned.entry(owner.to_owned()).or_default().insert(key.clone());
+        }
+        let is_leaving = object.pointer("/metadata/deletionTimestamp").is_some();
+        if key.resource == "namespaces" && is_leaving {
+            self.leaving.insert(key.name);
+        }
+    }
+
+    fn turn(&mut self) {
+        let watch = self.api.store.watch_all(self.seen);
+        let events = watch.and_then(|mut watch| {
+            let events = watch.next(Duration::from_millis(500))?;
+            Ok((events, watch.seen()))
+        });
+        let Ok((events, seen)) = events else {
+            self.look_around();
+            return;
+        };
+        self.seen = seen;
+        for happening in events.into_iter().filter_map(Happening::of) {
+            if let Err(error) = self.handle(&happening) {
+                tracing::warn!(
+                    "{} {}/{}: {}",
+                    happening.storage,
+                    happening.namespace,
+                    happening.name,
+                    error.message
+                );
+            }
+        }
+        let leaving: Vec<String> = self.leaving.iter().cloned().collect();
+        for namespace in leaving {
+            if let Err(error) = self.empty(&namespace) {
+                tracing::warn!("namespace {namespace} cannot be emptied: {}", error.message);
+            }
+        }
+        self.compact();
+    }
+
+    fn handle(&mut self, happening: &Happening) -> ApiResult<()> {
+        let key = Key::new(&happening.storage, &happening.namespace, &happening.name);
+        if happening.change != Change::Deleted {
+            self.learn(key, &happening.object);
+            return self.finish(happening);
+        }
+        let uid = text(&happening.object, "/metadata/uid");
+        self.alive.remove(uid);
+        for owner in owners(&happening.object) {
+            if let Some(owned) = self.owned.get_mut(owner) {
+                owned.remove(&key);
+            }
+        }
+        if happening.storage == "namespaces" {
+            self.leaving.remove(&happening.name);
+            if let Some(block) = bootstrap::block(&happening.object) {
+                self.api.ranges.release(block);
+            }
+        }
+        if happening.storage == "user.openshift.io/users" {
+            // Somebody else who gets the name later does not get the password.
+            if let Err(error) = crate::password::remove(&self.api.store, &happening.name) {
+                tracing::error!("the password of {} cannot be removed: {error}", happening.name);
+            }
+        }
+        self.restore(happening)?;
+        for dependent in self.owned.remove(uid).into_iter().flatten() {
+            self.orphaned(&dependent)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what has no owner left.
+    fn orphaned(&self, key: &Key) -> ApiResult<()> {
+        let Some(resource) = resource::of_storage(&key.resource) else { return Ok(()) };
+        let Ok(found) = objects::get(&self.api.store, resource, &key.namespace, &key.name) else {
+            return Ok(());
+        };
+        let mut owners = owners(&found.object).peekable();
+        if owners.peek().is_none() || owners.any(|owner| self.alive.contains(owner)) {
+            return Ok(());
+        }
+        self.delete(key)
+    }
+
+    fn delete(&self, key: &Key) -> ApiResult<()> {
+        self.with_call(key, |call| match verb::delete(call, b"", "") {
+            Err(error) if error.code != 404 => Err(error),
+            _ => Ok(()),
+        })
+    }
+
+    fn with_call(&self, key: &Key, act: impl FnOnce(&Call<'_>) -> ApiResult<()>) -> ApiResult<()> {
+        let Some(resource) = resource::of_storage(&key.resource) else { return Ok(()) };
+        let target = Target {
+            resource,
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            subresource: String::new(),
+        };
+        let (who, query, notes) = (Identity::system(), Query::default(), Notes::default());
+        act(&Call {
+            api: self.api,
+            who: &who,
+            target: &target,
+            query: &query,
+            agent: "palisade",
+            notes: &notes,
+        })
+    }
+
+    /// Does what an object that is deleted in the foreground, or without its dependents, waits for.
+    fn finish(&self, happening: &Happening) -> ApiResult<()> {
+        let object = &happening.object;
+        if object.pointer("/metadata/deletionTimestamp").is_none() {
+            return Ok(());
+        }
+        let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+        let has = |name: &str| finalizers.is_some_and(|list| list.iter().any(|finalizer| finalizer == name));
+        let dependents = self.owned.get(text(object, "/metadata/uid")).cloned().unwrap_or_default();
+        let done = if has("orphan") {
+            for dependent in &dependents {
+                self.disown(dependent, text(object, "/metadata/uid"))?;
+            }
+            "orphan"
+        } else if has("foregroundDeletion") {
+            for dependent in &dependents {
+                self.delete(dependent)?;
+            }
+            "foregroundDeletion"
+        } else {
+            return Ok(());
+        };
+        let key = Key::new(&happening.storage, &happening.namespace, &happening.name);
+        self.with_call(&key, |call| {
+            verb::revise(call, |old| {
+                let mut new = old.clone();
+                if let Some(list) = new.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
+                    list.retain(|finalizer| finalizer != done);
+                }
+                Ok(new)
+            })
+            .map(drop)
+        })
+    }
+
+    fn disown(&self, key: &Key, owner: &str) -> ApiResult<()> {
+        self.with_call(key, |call| {
+            verb::revise(call, |old| {
+                let mut new = old.clone();
+                if let Some(list) = new.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut)
+                {
+                    list.retain(|reference| text(reference, "/uid") != owner);
+                }
+                Ok(new)
+            })
+            .map(drop)
+        })
+    }
+
+    /// Brings back what was deleted and has to be there.
+    fn restore(&self, happening: &Happening) -> ApiResult<()> {
+        match happening.storage.as_str() {
+            "serviceaccounts" | "configmaps" => {
+                let namespaces = resource::find("", "namespaces");
+                let is_kept = namespaces.is_some_and(|namespaces| {
+                    let found = objects::get(&self.api.store, namespaces, "", &happening.namespace);
+                    found.is_ok_and(|found| found.object.pointer("/metadata/deletionTimestamp").is_none())
+                });
+                if is_kept && matches!(happening.name.as_str(), "default" | "kube-root-ca.crt") {
+                    admit::furnish(self.api, &happening.namespace)?;
+                }
+                Ok(())
+            }
+            storage if storage.starts_with("rbac") || storage.starts_with(palisade_k8s::scc::GROUP) => {
+                let kind = text(&happening.object, "/kind");
+                for object in bootstrap::objects(self.set)? {
+                    if text(&object, "/kind") == kind && text(&object, "/metadata/name") == happening.name {
+                        bootstrap::ensure(self.api, object)?;
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes everything in a namespace, then the namespace.
+    fn empty(&mut self, namespace: &str) -> ApiResult<()> {
+        let mut is_empty = true;
+        for resource in RESOURCES.iter().filter(|r| r.namespaced && !r.storage.is_empty()) {
+            for object in objects::list(&self.api.store, resource, Some(namespace), None, None)?.items {
+                is_empty = false;
+                if object.pointer("/metadata/deletionTimestamp").is_none() {
+                    self.delete(&objects::key(resource, namespace, text(&object, "/metadata/name")))?;
+                }
+            }
+        }
+        if !is_empty {
+            return Ok(());
+        }
+        let Some(namespaces) = resource::find("", "namespaces") else { return Ok(()) };
+        let found = match objects::get(&self.api.store, namespaces, "", namespace) {
+            Err(error) if error.code == 404 => {
+                self.leaving.remove(namespace);
+                return Ok(());
+            }
+            found => found?,
+        };
+        let finalizers = found.object.pointer("/metadata/finalizers").and_then(Value::as_array);
+        // Somebody else's finalizer holds the namespace until they take it off.
+        if finalizers.is_none_or(Vec::is_empty) {
+            verb::remove(self.api, namespaces, "", namespace, Some(found.revision))?;
+            self.leaving.remove(namespace);
+        }
+        Ok(())
+    }
+
+    fn compact(&mut self) {
+        let (last, until) = self.compacted;
+        if last.elapsed() < KEEP {
+            return;
+        }
+        if let Err(error) = self.api.store.compact(until) {
+            tracing::warn!("old versions cannot be forgotten: {error}");
+        }
+        self.compacted = (Instant::now(), self.api.store.revision());
+    }
+}
+
+fn owners(object: &Value) -> impl Iterator<Item = &str> {
+    let references = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    references.into_iter().flatten().map(|reference| text(reference, "/uid"))
+}

@@ -1,0 +1,107 @@
+//! Objects in the store, as JSON.
+
+use palisade_store::{Cursor, Key, Object, Revision, Store, StoreError};
+use serde_json::Value;
+
+use crate::error::{ApiError, ApiResult};
+use crate::resource::Resource;
+
+/// An object and the write that made it so.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) object: Value,
+    pub(crate) revision: Revision,
+}
+
+/// Objects of one moment.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) items: Vec<Value>,
+    pub(crate) revision: Revision,
+    pub(crate) next: Option<Cursor>,
+}
+
+/// The key of an object.
+pub(crate) fn key(resource: &Resource, namespace: &str, name: &str) -> Key {
+    Key::new(resource.storage, namespace, name)
+}
+
+/// The JSON of a stored object, with the version that clients see.
+pub(crate) fn parse(bytes: &[u8], revision: Revision) -> Result<Value, serde_json::Error> {
+    let mut object: Value = serde_json::from_slice(bytes)?;
+    stamp(&mut object, revision);
+    Ok(object)
+}
+
+/// Writes the version into an object.
+pub(crate) fn stamp(object: &mut Value, revision: Revision) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("resourceVersion".to_owned(), revision.to_string().into());
+    }
+}
+
+/// What is kept of an object: all but its version.
+fn bytes(object: &Value) -> Vec<u8> {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("resourceVersion");
+    }
+    object.to_string().into_bytes()
+}
+
+fn broken(error: serde_json::Error) -> Box<ApiError> {
+    ApiError::internal("a stored object cannot be read", &error)
+}
+
+fn stored(object: &Object) -> ApiResult<Stored> {
+    let value = parse(&object.value, object.revision).map_err(broken)?;
+    Ok(Stored { object: value, revision: object.revision })
+}
+
+/// The object of a name.
+pub(crate) fn get(store: &Store, resource: &Resource, namespace: &str, name: &str) -> ApiResult<Stored> {
+    let found = store.get(&key(resource, namespace, name));
+    let found = found.map_err(|error| ApiError::store(resource, name, error))?;
+    stored(&found.ok_or_else(|| ApiError::not_found(resource, name))?)
+}
+
+/// The objects of a resource.
+pub(crate) fn list(
+    store: &Store,
+    resource: &Resource,
+    namespace: Option<&str>,
+    limit: Option<usize>,
+    after: Option<&Cursor>,
+) -> ApiResult<Listed> {
+    let page = store.list(resource.storage, namespace, limit, after);
+    let page = page.map_err(|error| ApiError::store(resource, "", error))?;
+    let items = page.objects.iter().map(|object| Ok(stored(object)?.object)).collect::<ApiResult<_>>()?;
+    Ok(Listed { items, revision: page.revision, next: page.next })
+}
+
+/// Keeps a new object; gives it back with its version.
+pub(crate) fn create(
+    store: &Store,
+    resource: &Resource,
+    namespace: &str,
+    mut object: Value,
+) -> Result<Value, StoreError> {
+    let name = crate::resource::text(&object, "/metadata/name").to_owned();
+    let revision = store.create(&key(resource, namespace, &name), &bytes(&object))?;
+    stamp(&mut object, revision);
+    Ok(object)
+}
+
+/// Keeps a changed object.
+pub(crate) fn update(
+    store: &Store,
+    resource: &Resource,
+    namespace: &str,
+    expected: Revision,
+    mut object: Value,
+) -> Result<Value, StoreError> {
+    let name = crate::resource::text(&object, "/metadata/name").to_owned();
+    let revision = store.update(&key(resource, namespace, &name), expected, &bytes(&object))?;
+    stamp(&mut object, revision);
+    Ok(object)
+}

@@ -1,0 +1,118 @@
+//! `metadata.managedFields`: who last set which field.
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use super::fieldset::{FieldSet, difference};
+use crate::schema::Message;
+use crate::time;
+
+/// Who writes, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer<'a> {
+    pub(crate) manager: &'a str,
+    pub(crate) api_version: &'a str,
+    pub(crate) subresource: &'a str,
+}
+
+/// One manager's fields.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) manager: String,
+    pub(crate) operation: String,
+    pub(crate) api_version: String,
+    pub(crate) subresource: String,
+    pub(crate) time: String,
+    pub(crate) fields: FieldSet,
+}
+
+impl Entry {
+    pub(crate) fn is_of(&self, writer: &Writer<'_>, operation: &str) -> bool {
+        self.manager == writer.manager
+            && self.operation == operation
+            && self.subresource == writer.subresource
+    }
+
+    pub(crate) fn new(writer: &Writer<'_>, operation: &str, fields: FieldSet) -> Self {
+        Self {
+            manager: writer.manager.to_owned(),
+            operation: operation.to_owned(),
+            api_version: writer.api_version.to_owned(),
+            subresource: writer.subresource.to_owned(),
+            time: time::now(),
+            fields,
+        }
+    }
+
+    fn from_json(value: &Value) -> Self {
+        let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self {
+            manager: text("manager"),
+            operation: text("operation"),
+            api_version: text("apiVersion"),
+            subresource: text("subresource"),
+            time: text("time"),
+            fields: value.get("fieldsV1").map(FieldSet::from_json).unwrap_or_default(),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let mut entry = json!({
+            "manager": self.manager, "operation": self.operation, "apiVersion": self.api_version,
+            "time": self.time, "fieldsType": "FieldsV1", "fieldsV1": self.fields.to_json(),
+        });
+        if !self.subresource.is_empty() {
+            put(&mut entry, &["subresource"], self.subresource.as_str().into());
+        }
+        entry
+    }
+}
+
+/// The entries of an object.
+pub(crate) fn read(object: &Value) -> Vec<Entry> {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    entries.into_iter().flatten().map(Entry::from_json).collect()
+}
+
+/// Writes entries into an object; those without fields are left out.
+pub(crate) fn write(object: &mut Value, entries: &[Entry]) {
+    let entries: Vec<Value> =
+        entries.iter().filter(|entry| !entry.fields.is_empty()).map(Entry::to_json).collect();
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    metadata.shift_remove("managedFields");
+    if !entries.is_empty() {
+        metadata.insert("managedFields".to_owned(), Value::Array(entries));
+    }
+}
+
+/// Records a write that is no apply: what it set is the writer's, what it removed is nobody's.
+pub(crate) fn update(old: Option<&Value>, new: &mut Value, kind: &'static Message, writer: &Writer<'_>) {
+    // A client that sends an empty list wants all forgotten; else the server's own record counts.
+    let reset = new.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|l| {
+        l.is_empty() || (l.len() == 1 && l.first().and_then(Value::as_object).is_some_and(|e| e.is_empty()))
+    });
+    if reset {
+        write(new, &[]);
+        return;
+    }
+    let mut entries = old.map(read).unwrap_or_default();
+    let nothing = json!({});
+    let (changed, removed) = difference(old.unwrap_or(&nothing), new, kind);
+    let is_own = |entry: &Entry| entry.is_of(writer, "Update");
+    for entry in &mut entries {
+        entry.fields.remove(&removed);
+        if !is_own(entry) {
+            entry.fields.remove(&changed);
+        }
+    }
+    if !changed.is_empty() {
+        match entries.iter_mut().find(|entry| is_own(entry)) {
+            Some(entry) => {
+                entry.fields.union(&changed);
+                entry.time = time::now();
+            }
+            None => entries.push(Entry::new(writer, "Update", changed)),
+        }
+    }
+    write(new, &entries);
+}

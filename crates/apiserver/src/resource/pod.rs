@@ -1,0 +1,224 @@
+//! Pods.
+
+mod validate;
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use super::{AGE, BASE, Resource, age, column, default, text, wide};
+
+pub(super) const PODS: Resource = Resource {
+    plural: "pods",
+    singular: "pod",
+    kind: "Pod",
+    schema: "Pod",
+    short_names: &["po"],
+    categories: &["all"],
+    subresources: &[
+        "status",
+        "log",
+        "exec",
+        "attach",
+        "portforward",
+        "binding",
+        "eviction",
+        "ephemeralcontainers",
+        "resize",
+    ],
+    storage: "pods",
+    selectable: &[
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "spec.hostNetwork",
+        "status.phase",
+        "status.podIP",
+        "status.nominatedNodeName",
+    ],
+    columns: &[
+        column("Ready"),
+        column("Status"),
+        column("Restarts"),
+        AGE,
+        wide("IP"),
+        wide("Node"),
+        wide("Nominated Node"),
+        wide("Readiness Gates"),
+    ],
+    cells,
+    prepare,
+    validate: validate::validate,
+    ..BASE
+};
+
+/// Every list of containers in a pod's spec.
+const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
+
+fn prepare(pod: &mut Value, old: Option<&Value>) {
+    match old {
+        None => pod["status"] = json!({"phase": "Pending"}),
+        Some(old) => pod["status"] = old.get("status").cloned().unwrap_or_else(|| json!({})),
+    }
+    let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else { return };
+    for list in CONTAINER_LISTS {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut);
+        containers.into_iter().flatten().for_each(prepare_container);
+    }
+    default(spec, "restartPolicy", "Always");
+    default(spec, "terminationGracePeriodSeconds", 30);
+    default(spec, "dnsPolicy", "ClusterFirst");
+    prepare_account(spec);
+    default(spec, "securityContext", json!({}));
+    default(spec, "schedulerName", "default-scheduler");
+    default(spec, "enableServiceLinks", true);
+    if spec.get("hostNetwork") == Some(&Value::Bool(true)) {
+        share_ports(spec);
+    }
+    prepare_volumes(spec);
+    let class = quality(spec);
+    put(pod, &["status", "qosClass"], class.into());
+}
+
+/// The account has an old and a new field; both say the same.
+fn prepare_account(spec: &mut Value) {
+    let name = match text(spec, "/serviceAccountName") {
+        "" => text(spec, "/serviceAccount").to_owned(),
+        name => name.to_owned(),
+    };
+    if !name.is_empty() {
+        put(spec, &["serviceAccountName"], name.clone().into());
+        put(spec, &["serviceAccount"], name.into());
+    }
+}
+
+fn prepare_container(container: &mut Value) {
+    let ports = container.get_mut("ports").and_then(Value::as_array_mut);
+    ports.into_iter().flatten().for_each(|port| default(port, "protocol", "TCP"));
+    default(container, "resources", json!({}));
+    // What is only limited is also requested.
+    if let Some(limits) = container.pointer("/resources/limits").and_then(Value::as_object).cloned() {
+        for (name, value) in limits {
+            if container.pointer("/resources/requests").and_then(|requests| requests.get(&name)).is_none() {
+                put(container, &["resources", "requests", &name], value);
+            }
+        }
+    }
+    default(container, "terminationMessagePath", "/dev/termination-log");
+    default(container, "terminationMessagePolicy", "File");
+    let image = text(container, "/image");
+    let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
+    let is_moving = !image.contains('@') && name.split_once(':').is_none_or(|(_, tag)| tag == "latest");
+    default(container, "imagePullPolicy", if is_moving { "Always" } else { "IfNotPresent" });
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if let Some(probe) = container.get_mut(probe).filter(|probe| probe.is_object()) {
+            default(probe, "timeoutSeconds", 1);
+            default(probe, "periodSeconds", 10);
+            default(probe, "successThreshold", 1);
+            default(probe, "failureThreshold", 3);
+            if let Some(get) = probe.get_mut("httpGet") {
+                default(get, "path", "/");
+                default(get, "scheme", "HTTP");
+            }
+        }
+    }
+    let variables = container.get_mut("env").and_then(Value::as_array_mut);
+    for reference in variables.into_iter().flatten().filter_map(|env| env.pointer_mut("/valueFrom/fieldRef"))
+    {
+        default(reference, "apiVersion", "v1");
+    }
+}
+
+/// On the node's network a container's port is the node's.
+fn share_ports(spec: &mut Value) {
+    for list in CONTAINER_LISTS {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+        let ports = containers.filter_map(|container| container.get_mut("ports")?.as_array_mut()).flatten();
+        for port in ports {
+            if let Some(number) = port.get("containerPort").cloned() {
+                default(port, "hostPort", number);
+            }
+        }
+    }
+}
+
+fn prepare_volumes(spec: &mut Value) {
+    let volumes = spec.get_mut("volumes").and_then(Value::as_array_mut);
+    for volume in volumes.into_iter().flatten().filter(|volume| volume.is_object()) {
+        if volume.as_object().is_some_and(|map| map.keys().all(|key| key == "name")) {
+            put(volume, &["emptyDir"], json!({}));
+        }
+        for source in ["secret", "configMap", "downwardAPI", "projected"] {
+            if let Some(source) = volume.get_mut(source).filter(|source| source.is_object()) {
+                default(source, "defaultMode", 0o644);
+            }
+        }
+        if let Some(path) = volume.get_mut("hostPath").filter(|path| path.is_object()) {
+            default(path, "type", "");
+        }
+    }
+}
+
+/// The class of service, which says whom the node stops first.
+fn quality(spec: &Value) -> &'static str {
+    let containers =
+        ["containers", "initContainers"].iter().filter_map(|list| spec.get(list)?.as_array()).flatten();
+    let (mut any, mut all) = (false, true);
+    for container in containers {
+        let amount =
+            |list: &str, name: &str| container.pointer(&format!("/resources/{list}/{name}")).cloned();
+        for name in ["cpu", "memory"] {
+            let (limit, request) = (amount("limits", name), amount("requests", name));
+            any |= limit.is_some() || request.is_some();
+            all &= limit.is_some() && limit == request;
+        }
+    }
+    match (any, all) {
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+        (false, _) => "BestEffort",
+    }
+}
+
+fn cells(pod: &Value) -> Vec<Value> {
+    let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array);
+    let statuses: Vec<&Value> = statuses.into_iter().flatten().collect();
+    let ready = statuses.iter().filter(|status| status.get("ready") == Some(&Value::Bool(true))).count();
+    let total = pod.pointer("/spec/containers").and_then(Value::as_array).map_or(0, Vec::len);
+    let restarts: i64 =
+        statuses.iter().filter_map(|status| status.get("restartCount").and_then(Value::as_i64)).sum();
+    let or_none = |pointer: &str| match text(pod, pointer) {
+        "" => "<none>".to_owned(),
+        text => text.to_owned(),
+    };
+    vec![
+        format!("{ready}/{total}").into(),
+        phase(pod, &statuses).into(),
+        restarts.to_string().into(),
+        age(pod),
+        or_none("/status/podIP").into(),
+        or_none("/spec/nodeName").into(),
+        or_none("/status/nominatedNodeName").into(),
+        "<none>".into(),
+    ]
+}
+
+/// What kubectl calls the status: the phase, or what a container waits for or ended with.
+fn phase(pod: &Value, statuses: &[&Value]) -> String {
+    if pod.pointer("/metadata/deletionTimestamp").is_some() {
+        return "Terminating".to_owned();
+    }
+    let mut said = match text(pod, "/status/reason") {
+        "" => text(pod, "/status/phase").to_owned(),
+        reason => reason.to_owned(),
+    };
+    for status in statuses.iter().rev() {
+        for state in ["waiting", "terminated"] {
+            let reason = text(status, &format!("/state/{state}/reason"));
+            if !reason.is_empty() {
+                said = reason.to_owned();
+            }
+        }
+    }
+    said
+}

@@ -1,0 +1,158 @@
+//! Roles and bindings.
+
+use palisade_k8s::put;
+use palisade_k8s::{FieldError, FieldPath};
+use serde_json::Value;
+
+use super::{AGE, BASE, Names, Resource, age, column, text, wide};
+
+const GROUP: &str = palisade_k8s::rbac::GROUP;
+
+pub(super) const CLUSTER_ROLES: Resource = Resource {
+    group: GROUP,
+    plural: "clusterroles",
+    singular: "clusterrole",
+    kind: "ClusterRole",
+    schema: "ClusterRole",
+    namespaced: false,
+    storage: "rbac.authorization.k8s.io/clusterroles",
+    names: Names::Segment,
+    columns: &[column("Created At")],
+    cells: |role| vec![text(role, "/metadata/creationTimestamp").into()],
+    prepare: prepare_role,
+    validate: |role, _| validate_rules(role, true),
+    ..BASE
+};
+
+pub(super) const ROLES: Resource = Resource {
+    plural: "roles",
+    singular: "role",
+    kind: "Role",
+    schema: "Role",
+    namespaced: true,
+    storage: "rbac.authorization.k8s.io/roles",
+    validate: |role, _| validate_rules(role, false),
+    ..CLUSTER_ROLES
+};
+
+pub(super) const CLUSTER_ROLE_BINDINGS: Resource = Resource {
+    group: GROUP,
+    plural: "clusterrolebindings",
+    singular: "clusterrolebinding",
+    kind: "ClusterRoleBinding",
+    schema: "ClusterRoleBinding",
+    namespaced: false,
+    storage: "rbac.authorization.k8s.io/clusterrolebindings",
+    names: Names::Segment,
+    columns: &[column("Role"), AGE, wide("Users"), wide("Groups"), wide("ServiceAccounts")],
+    cells: binding_cells,
+    prepare: prepare_binding,
+    validate: validate_binding,
+    ..BASE
+};
+
+pub(super) const ROLE_BINDINGS: Resource = Resource {
+    plural: "rolebindings",
+    singular: "rolebinding",
+    kind: "RoleBinding",
+    schema: "RoleBinding",
+    namespaced: true,
+    storage: "rbac.authorization.k8s.io/rolebindings",
+    ..CLUSTER_ROLE_BINDINGS
+};
+
+/// Roles are written with their rules, also where these are none.
+fn prepare_role(role: &mut Value, _old: Option<&Value>) {
+    super::default(role, "rules", Value::Null);
+}
+
+fn validate_rules(role: &Value, cluster: bool) -> Vec<FieldError> {
+    let rules = role.get("rules").and_then(Value::as_array).into_iter().flatten();
+    let mut errors = Vec::new();
+    for (index, rule) in rules.enumerate() {
+        let path = || FieldPath::of("rules").index(index);
+        let is_empty = |field: &str| super::count(rule, field) == 0;
+        if is_empty("verbs") {
+            errors.push(FieldError::required(path().field("verbs"), "verbs must contain at least one value"));
+        }
+        if !is_empty("nonResourceURLs") {
+            if !cluster {
+                let why = "namespaced rules cannot apply to non-resource URLs";
+                errors.push(FieldError::invalid(path().field("nonResourceURLs"), Value::Null, why));
+            }
+            continue;
+        }
+        if is_empty("apiGroups") {
+            let why = "resource rules must supply at least one api group";
+            errors.push(FieldError::required(path().field("apiGroups"), why));
+        }
+        if is_empty("resources") {
+            let why = "resource rules must supply at least one resource";
+            errors.push(FieldError::required(path().field("resources"), why));
+        }
+    }
+    errors
+}
+
+fn prepare_binding(binding: &mut Value, _old: Option<&Value>) {
+    if let Some(reference) = binding.get_mut("roleRef") {
+        super::default(reference, "apiGroup", GROUP);
+        if text(reference, "/apiGroup").is_empty() {
+            put(reference, &["apiGroup"], GROUP.into());
+        }
+    }
+    let subjects = binding.get_mut("subjects").and_then(Value::as_array_mut);
+    for subject in subjects.into_iter().flatten() {
+        if matches!(text(subject, "/kind"), "User" | "Group") && text(subject, "/apiGroup").is_empty() {
+            put(subject, &["apiGroup"], GROUP.into());
+        }
+    }
+}
+
+fn validate_binding(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let namespaced = text(new, "/kind") == "RoleBinding";
+    let kind = text(new, "/roleRef/kind");
+    let kinds: &[&str] = if namespaced { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
+    if !kinds.contains(&kind) {
+        errors.push(FieldError::not_supported(FieldPath::of("roleRef.kind"), kind, kinds));
+    }
+    if text(new, "/roleRef/name").is_empty() {
+        errors.push(FieldError::required(FieldPath::of("roleRef.name"), ""));
+    }
+    if old.is_some_and(|old| old.get("roleRef") != new.get("roleRef")) {
+        let value = new.get("roleRef").cloned().unwrap_or_default();
+        errors.push(FieldError::invalid(FieldPath::of("roleRef"), value, "cannot change roleRef"));
+    }
+    let subjects = new.get("subjects").and_then(Value::as_array).into_iter().flatten();
+    for (index, subject) in subjects.enumerate() {
+        let path = || FieldPath::of("subjects").index(index);
+        let kind = text(subject, "/kind");
+        if !matches!(kind, "User" | "Group" | "ServiceAccount") {
+            let kinds = ["Group", "ServiceAccount", "User"];
+            errors.push(FieldError::not_supported(path().field("kind"), kind, &kinds));
+        }
+        if text(subject, "/name").is_empty() {
+            errors.push(FieldError::required(path().field("name"), ""));
+        }
+        if kind == "ServiceAccount" && !namespaced && text(subject, "/namespace").is_empty() {
+            errors.push(FieldError::required(path().field("namespace"), ""));
+        }
+    }
+    errors
+}
+
+fn binding_cells(binding: &Value) -> Vec<Value> {
+    let subjects: Vec<&Value> =
+        binding.get("subjects").and_then(Value::as_array).into_iter().flatten().collect();
+    let named = |kind: &str| -> Value {
+        let found = subjects.iter().filter(|subject| text(subject, "/kind") == kind);
+        let names = found.map(|subject| match text(subject, "/namespace") {
+            "" => text(subject, "/name").to_owned(),
+            namespace => format!("{namespace}/{}", text(subject, "/name")),
+        });
+        names.collect::<Vec<_>>().join(", ").into()
+    };
+    let role = format!("{}/{}", text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
+    vec![role.into(), age(binding), named("User"), named("Group"), named("ServiceAccount")]
+}

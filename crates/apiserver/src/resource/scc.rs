@@ -1,0 +1,52 @@
+//! SecurityContextConstraints, in their own group and, as OpenShift 3 had them, in the core group.
+
+use palisade_k8s::scc::{GROUP, KIND, RESOURCE};
+use serde_json::Value;
+
+use super::{BASE, Column, Resource, text};
+
+const fn boolean(name: &'static str) -> Column {
+    Column { name, kind: "string", priority: 0 }
+}
+
+/// The short name is only here, so that `scc` is no ambiguous word.
+pub(super) const SCCS: Resource = Resource { group: GROUP, short_names: &["scc"], ..CORE_SCCS };
+
+pub(super) const CORE_SCCS: Resource = Resource {
+    plural: RESOURCE,
+    singular: RESOURCE,
+    kind: KIND,
+    schema: KIND,
+    namespaced: false,
+    storage: "security.openshift.io/securitycontextconstraints",
+    columns: &[
+        boolean("Priv"),
+        boolean("Caps"),
+        boolean("SELinux"),
+        boolean("RunAsUser"),
+        boolean("FSGroup"),
+        boolean("SupGroup"),
+        boolean("Priority"),
+        boolean("ReadOnlyRootFS"),
+        boolean("Volumes"),
+    ],
+    cells: |scc| {
+        let json = |pointer: &str, absent: &str| match scc.pointer(pointer) {
+            None | Some(Value::Null) => absent.to_owned(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        vec![
+            json("/allowPrivilegedContainer", "false").into(),
+            json("/allowedCapabilities", "<no value>").into(),
+            text(scc, "/seLinuxContext/type").into(),
+            text(scc, "/runAsUser/type").into(),
+            text(scc, "/fsGroup/type").into(),
+            text(scc, "/supplementalGroups/type").into(),
+            json("/priority", "<no value>").into(),
+            json("/readOnlyRootFilesystem", "false").into(),
+            json("/volumes", "<no value>").into(),
+        ]
+    },
+    ..BASE
+};

@@ -1,0 +1,41 @@
+//! Users and groups, as OpenShift has them: made with `palisade user`, and shown here.
+
+use serde_json::Value;
+
+use super::{BASE, Names, Resource, column, text};
+
+pub(super) const USERS: Resource = Resource {
+    group: "user.openshift.io",
+    plural: "users",
+    singular: "user",
+    kind: "User",
+    schema: "User",
+    namespaced: false,
+    subresources: &["password"],
+    storage: "user.openshift.io/users",
+    names: Names::Segment,
+    columns: &[column("UID"), column("Full Name"), column("Identities")],
+    cells: |user| {
+        vec![text(user, "/metadata/uid").into(), text(user, "/fullName").into(), list(user, "identities")]
+    },
+    ..BASE
+};
+
+pub(super) const GROUPS: Resource = Resource {
+    group: "user.openshift.io",
+    plural: "groups",
+    singular: "group",
+    kind: "Group",
+    schema: "Group",
+    namespaced: false,
+    storage: "user.openshift.io/groups",
+    names: Names::Segment,
+    columns: &[column("Users")],
+    cells: |group| vec![list(group, "users")],
+    ..BASE
+};
+
+fn list(object: &Value, field: &str) -> Value {
+    let items = object.get(field).and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).collect::<Vec<_>>().join(", ").into()
+}

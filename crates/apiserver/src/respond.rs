@@ -1,0 +1,171 @@
+//! Answers as clients want them: JSON, YAML, protobuf, or a table.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use hyper::body::Frame;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::error::ApiError;
+use crate::protobuf;
+use crate::resource::{Resource, text};
+use crate::table::{self, Include};
+
+/// What is sent back.
+pub(crate) enum Body {
+    /// All at once.
+    Whole(Option<Bytes>),
+    /// As it comes.
+    Lines(mpsc::Receiver<Bytes>),
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut *self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Lines(receiver) => {
+                receiver.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        match self {
+            Self::Whole(bytes) => {
+                hyper::body::SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
+            }
+            Self::Lines(_) => hyper::body::SizeHint::default(),
+        }
+    }
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Yaml,
+    Protobuf,
+    Table,
+    /// Only names and labels.
+    Metadata,
+}
+
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+impl Format {
+    /// The first form that a client wants and that there is; none if there is none.
+    pub(crate) fn parse(accept: &str, resource: Option<&Resource>) -> Option<Self> {
+        if accept.trim().is_empty() {
+            return Some(Self::Json);
+        }
+        accept.split(',').find_map(|wanted| {
+            let mut parts = wanted.split(';').map(str::trim);
+            let media_type = parts.next().unwrap_or_default();
+            let shape = parts.find_map(|part| part.strip_prefix("as="));
+            match (media_type, shape) {
+                (JSON, Some("Table")) => resource.map(|_| Self::Table),
+                (JSON, Some("PartialObjectMetadata" | "PartialObjectMetadataList")) => Some(Self::Metadata),
+                (JSON | "*/*" | "application/*", None) => Some(Self::Json),
+                ("application/yaml", None) => Some(Self::Yaml),
+                (PROTOBUF, None) => {
+                    resource.filter(|resource| protobuf::has_form(resource.message())).map(|_| Self::Protobuf)
+                }
+                _ => None,
+            }
+        })
+    }
+}
+
+/// Writes an object or a list.
+pub(crate) fn object(
+    code: u16,
+    value: &Value,
+    format: Format,
+    resource: &Resource,
+    include: Include,
+) -> Response<Body> {
+    let kind = text(value, "/kind");
+    let is_list = kind.strip_suffix("List") == Some(resource.kind);
+    let is_own = kind == resource.kind;
+    match format {
+        Format::Table if is_list || is_own => json(code, &table::of(resource, value, include, true)),
+        Format::Metadata if is_list || is_own => json(code, &metadata(value, is_list)),
+        Format::Protobuf if is_list => {
+            bytes(code, PROTOBUF, protobuf::encode_list(value, resource.message()))
+        }
+        Format::Protobuf => match crate::schema::message(if is_own { resource.schema } else { kind }) {
+            Some(message) if protobuf::has_form(message) => {
+                bytes(code, PROTOBUF, protobuf::encode(value, message))
+            }
+            _ => json(code, value),
+        },
+        Format::Yaml => match serde_saphyr::to_string(value) {
+            Ok(text) => bytes(code, "application/yaml", text.into_bytes()),
+            Err(_) => json(code, value),
+        },
+        _ => json(code, value),
+    }
+}
+
+fn metadata(value: &Value, is_list: bool) -> Value {
+    let one = |object: &Value| {
+        json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+               "metadata": object.get("metadata").cloned().unwrap_or_default()})
+    };
+    if !is_list {
+        return one(value);
+    }
+    let items: Vec<Value> =
+        value.get("items").and_then(Value::as_array).into_iter().flatten().map(one).collect();
+    json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+           "metadata": value.get("metadata").cloned().unwrap_or_default(), "items": items})
+}
+
+/// Writes JSON.
+pub(crate) fn json(code: u16, value: &Value) -> Response<Body> {
+    bytes(code, JSON, value.to_string().into_bytes())
+}
+
+/// Writes text.
+pub(crate) fn plain(code: u16, text: impl Into<String>) -> Response<Body> {
+    bytes(code, "text/plain; charset=utf-8", text.into().into_bytes())
+}
+
+/// Writes bytes of some type.
+pub(crate) fn bytes(code: u16, media_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(Some(Bytes::from(bytes))));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// Writes lines as they come.
+pub(crate) fn lines(receiver: mpsc::Receiver<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::Lines(receiver));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    response
+}
+
+/// Writes a refusal; in protobuf for those who want nothing else.
+pub(crate) fn error(error: &ApiError, format: Format) -> Response<Body> {
+    let status = error.status();
+    let mut response = match (format, crate::schema::message("Status")) {
+        (Format::Protobuf, Some(message)) => bytes(error.code, PROTOBUF, protobuf::encode(&status, message)),
+        _ => json(error.code, &status),
+    };
+    if error.code == 429 {
+        response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

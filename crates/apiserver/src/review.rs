@@ -1,0 +1,178 @@
+//! Answers to requests that keep nothing: who am I, may I, which SCC would admit this.
+
+mod access;
+mod pod;
+mod project;
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use crate::body::{self, Validation};
+use crate::call::{Answer, Call};
+use crate::error::{ApiError, ApiResult};
+use crate::identity::Identity;
+use crate::objects;
+use crate::resource::{Review, text};
+use crate::verb;
+
+pub(crate) use pod::{bind, evict};
+
+/// `POST` of a review.
+pub(crate) fn answer(call: &Call<'_>, review: Review, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
+    let resource = call.target.resource;
+    let mut findings = Vec::new();
+    let mut object = body::read(bytes, content_type, &mut findings)?;
+    let validation = Validation::parse(call.query.get("fieldValidation"))?;
+    call.notes.warn(body::fit(&mut object, resource.message(), validation, findings)?);
+    body::claim(&mut object, resource)?;
+    match review {
+        Review::Binding => pod::bind(call, text(&object, "/metadata/name"), &object),
+        Review::ProjectRequest => project::request(call, &object),
+        Review::Token => Ok(Answer::created(token(call, object))),
+        Review::SelfSubject => {
+            put(&mut object, &["status"], json!({"userInfo": call.who.to_json()}));
+            if object.pointer("/metadata/creationTimestamp").is_none() {
+                put(&mut object, &["metadata"], json!({"creationTimestamp": crate::time::now()}));
+            }
+            Ok(Answer::created(object))
+        }
+        Review::SubjectAccess | Review::LocalSubjectAccess => access::subject(call, object),
+        Review::SelfSubjectAccess => access::own(call, object),
+        Review::SelfSubjectRules => access::rules(call, object),
+        Review::ResourceAccess | Review::LocalResourceAccess => access::who_can(call, &object),
+        Review::OpenShiftSubjectAccess => access::openshift(call, &object),
+        Review::PodForAccounts => pod::review_accounts(call, object),
+        Review::PodForSubject => pod::review_subject(call, object),
+        Review::PodForSelf => pod::review_self(call, object),
+    }
+}
+
+fn strings(value: Option<&Value>) -> Vec<String> {
+    let items = value.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Whose token is this?
+fn token(call: &Call<'_>, mut review: Value) -> Value {
+    let audiences = strings(review.pointer("/spec/audiences"));
+    let found = call.api.tokens.check(&call.api.store, text(&review, "/spec/token"), &audiences);
+    let status = match found {
+        Some((who, audiences)) => {
+            let mut status = json!({"authenticated": true, "user": who.to_json()});
+            if !audiences.is_empty() {
+                put(&mut status, &["audiences"], audiences.into());
+            }
+            status
+        }
+        None => json!({"user": {}, "error": "the token is of nobody, or no longer good"}),
+    };
+    put(&mut review, &["status"], status);
+    // What is asked about is a secret, and the answer may be logged.
+    put(&mut review, &["spec"], json!({"audiences": audiences}));
+    review
+}
+
+/// `POST` of a request for a service account's token.
+pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
+    let mut request = body::read(bytes, content_type, &mut Vec::new())?;
+    let message = crate::schema::message("TokenRequest").ok_or_else(ApiError::no_such_path)?;
+    body::fit(&mut request, message, Validation::Ignore, Vec::new())?;
+    let target = call.target;
+    let account = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?;
+    let audiences = strings(request.pointer("/spec/audiences"));
+    let seconds = request.pointer("/spec/expirationSeconds").and_then(Value::as_i64);
+    if seconds.is_some_and(|seconds| seconds < 600) {
+        let path = palisade_k8s::FieldPath::of("spec.expirationSeconds");
+        let why = "may not specify a duration less than 10 minutes";
+        let error = palisade_k8s::FieldError::invalid(path, seconds, why);
+        return Err(ApiError::invalid(target.resource, &target.name, &[error]));
+    }
+    let bound = request.pointer("/spec/boundObjectRef").cloned();
+    let bound = bound.map(|reference| find_bound(call, &reference)).transpose()?;
+    let reference = bound.as_ref().map(|(kind, name, uid)| (kind.as_str(), name.as_str(), uid.as_str()));
+    let (token, expires) = call.api.tokens.sign(&account.object, &audiences, seconds, reference)?;
+    put(&mut request, &["kind"], "TokenRequest".into());
+    put(&mut request, &["apiVersion"], "authentication.k8s.io/v1".into());
+    put(
+        &mut request,
+        &["metadata"],
+        json!({"name": target.name, "namespace": target.namespace,
+                                 "creationTimestamp": crate::time::now()}),
+    );
+    put(&mut request, &["spec", "expirationSeconds"], seconds.unwrap_or(3600).into());
+    if audiences.is_empty() {
+        put(&mut request, &["spec", "audiences"], json!([crate::token::ISSUER]));
+    }
+    put(&mut request, &["status"], json!({"token": token, "expirationTimestamp": expires}));
+    Ok(Answer::created(request))
+}
+
+/// The shortest password that is taken, in characters.
+const SHORTEST: usize = 8;
+
+/// `POST` of a user's new password.
+pub(crate) fn set_password(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
+    let request = body::read(bytes, content_type, &mut Vec::new())?;
+    let target = call.target;
+    objects::get(&call.api.store, target.resource, "", &target.name)?;
+    let password = text(&request, "/password");
+    if password.chars().count() < SHORTEST {
+        return Err(ApiError::bad_request(format!("password: must have at least {SHORTEST} characters")));
+    }
+    if !call.dry_run()? {
+        crate::password::set(&call.api.store, &target.name, password)
+            .map_err(|error| ApiError::store(target.resource, &target.name, error))?;
+    }
+    Ok(Answer::created(
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
+    ))
+}
+
+/// The pod or secret that a token is to die with.
+fn find_bound(call: &Call<'_>, reference: &Value) -> ApiResult<(String, String, String)> {
+    let (kind, name, uid) = (text(reference, "/kind"), text(reference, "/name"), text(reference, "/uid"));
+    let plural = match kind {
+        "Pod" => "pods",
+        "Secret" => "secrets",
+        other => {
+            return Err(ApiError::bad_request(format!(
+                "cannot bind token for serviceaccount to kind {other:?}"
+            )));
+        }
+    };
+    let resource = crate::resource::find("", plural).ok_or_else(ApiError::no_such_path)?;
+    let found = objects::get(&call.api.store, resource, &call.target.namespace, name)?;
+    let actual = text(&found.object, "/metadata/uid");
+    if !uid.is_empty() && uid != actual {
+        let why = format!("the UID in the bound object reference ({uid}) does not match the UID in record");
+        return Err(ApiError::conflict(resource, name, why));
+    }
+    let is_of = kind != "Pod" || text(&found.object, "/spec/serviceAccountName") == call.target.name;
+    if !is_of {
+        return Err(ApiError::bad_request(format!(
+            "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name",
+            call.target.name
+        )));
+    }
+    Ok((kind.to_owned(), name.to_owned(), actual.to_owned()))
+}
+
+/// Creates an object as the server itself, whatever the user may: what a project request stands for.
+fn create_as_system(
+    call: &Call<'_>,
+    group: &str,
+    plural: &str,
+    namespace: &str,
+    object: Value,
+) -> ApiResult<Value> {
+    let resource = crate::resource::find(group, plural).ok_or_else(ApiError::no_such_path)?;
+    let target = crate::request::Target {
+        resource,
+        namespace: namespace.to_owned(),
+        name: text(&object, "/metadata/name").to_owned(),
+        subresource: String::new(),
+    };
+    let system = Identity::system();
+    let system = Call { who: &system, target: &target, ..*call };
+    verb::create_object(&system, object)
+}

@@ -1,0 +1,185 @@
+//! May they? And who may?
+
+use palisade_k8s::put;
+use std::collections::BTreeSet;
+
+use palisade_rbac::{Holder, Names, User};
+use serde_json::{Value, json};
+
+use super::strings;
+use crate::authorize::{Wish, allowed, allowed_path};
+use crate::call::{Answer, Call};
+use crate::error::{ApiError, ApiResult};
+use crate::identity::Identity;
+use crate::resource::{self, text};
+
+/// Groups and resources as rules name them: SCCs have two groups, and people use the short name.
+fn ruled<'t>(group: &'t str, resource: &'t str) -> (&'t str, &'t str) {
+    let scc = palisade_k8s::scc::RESOURCE;
+    match (group, resource) {
+        ("" | palisade_k8s::scc::GROUP, "scc") => (palisade_k8s::scc::GROUP, scc),
+        ("", name) if name == scc => (palisade_k8s::scc::GROUP, scc),
+        other => other,
+    }
+}
+
+/// Decides on the attributes of a review's spec.
+fn decide(call: &Call<'_>, who: &Identity, spec: &Value) -> ApiResult<Value> {
+    let why = match (spec.get("resourceAttributes"), spec.get("nonResourceAttributes")) {
+        (Some(attributes), None) => {
+            let (group, name) = ruled(text(attributes, "/group"), text(attributes, "/resource"));
+            let resource = match text(attributes, "/subresource") {
+                "" => name.to_owned(),
+                sub => format!("{name}/{sub}"),
+            };
+            let wish = Wish {
+                verb: text(attributes, "/verb"),
+                group,
+                resource: &resource,
+                namespace: text(attributes, "/namespace"),
+                name: text(attributes, "/name"),
+            };
+            allowed(&call.api.live, who, &wish)?
+        }
+        (None, Some(attributes)) => {
+            let (verb, path) = (text(attributes, "/verb"), text(attributes, "/path"));
+            allowed_path(&call.api.live, who, verb, path)?.then(String::new)
+        }
+        _ => {
+            return Err(ApiError::bad_request(
+                "spec: exactly one of resourceAttributes and nonResourceAttributes must be specified",
+            ));
+        }
+    };
+    let mut status = json!({"allowed": why.is_some()});
+    if let Some(why) = why.filter(|why| !why.is_empty()) {
+        put(&mut status, &["reason"], why.into());
+    }
+    Ok(status)
+}
+
+fn named(user: &str, groups: Vec<String>) -> Identity {
+    Identity { name: user.to_owned(), uid: String::new(), groups, extra: Vec::new() }
+}
+
+pub(super) fn own(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
+    let spec = review.get("spec").cloned().unwrap_or_default();
+    put(&mut review, &["status"], decide(call, call.who, &spec)?);
+    Ok(Answer::created(review))
+}
+
+pub(super) fn subject(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
+    let mut spec = review.get("spec").cloned().unwrap_or_default();
+    let namespace = call.target.namespace.as_str();
+    if !namespace.is_empty() {
+        let asked = text(&spec, "/resourceAttributes/namespace");
+        if spec.get("resourceAttributes").is_none() || !matches!(asked, "") && asked != namespace {
+            return Err(ApiError::bad_request(
+                "spec.resourceAttributes.namespace: must match the namespace of the request",
+            ));
+        }
+        put(&mut spec, &["resourceAttributes", "namespace"], namespace.into());
+    }
+    let (user, groups) = (text(&spec, "/user"), strings(spec.get("groups")));
+    if user.is_empty() && groups.is_empty() {
+        return Err(ApiError::bad_request("spec.user: at least one of user or group must be specified"));
+    }
+    put(&mut review, &["status"], decide(call, &named(user, groups), &spec)?);
+    Ok(Answer::created(review))
+}
+
+pub(super) fn rules(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
+    let namespace = text(&review, "/spec/namespace").to_owned();
+    if namespace.is_empty() {
+        return Err(ApiError::bad_request("no namespace on request"));
+    }
+    let groups = call.who.groups();
+    let user = User { name: &call.who.name, groups: &groups };
+    let rbac = call.api.live.rbac()?;
+    let (mut resources, mut paths) = (Vec::new(), Vec::new());
+    if call.who.is_master() {
+        resources.push(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
+        paths.push(json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
+    }
+    for rule in rbac.rules(&user, &namespace) {
+        if rule.non_resource_urls.is_empty() {
+            let mut said =
+                json!({"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources});
+            if !rule.resource_names.is_empty() {
+                put(&mut said, &["resourceNames"], json!(rule.resource_names));
+            }
+            resources.push(said);
+        } else {
+            paths.push(json!({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls}));
+        }
+    }
+    put(
+        &mut review,
+        &["status"],
+        json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false}),
+    );
+    Ok(Answer::created(review))
+}
+
+/// OpenShift's question in one flat object.
+pub(super) fn openshift(call: &Call<'_>, review: &Value) -> ApiResult<Answer> {
+    let namespace = match call.target.namespace.as_str() {
+        "" => text(review, "/namespace"),
+        namespace => namespace,
+    };
+    let (user, groups) = (text(review, "/user"), strings(review.get("groups")));
+    let is_own = user.is_empty() && groups.is_empty();
+    let other = named(user, groups);
+    let who = if is_own { call.who } else { &other };
+    let spec = if review.get("isNonResourceURL") == Some(&Value::Bool(true)) {
+        json!({"nonResourceAttributes": {"verb": text(review, "/verb"), "path": text(review, "/path")}})
+    } else {
+        json!({"resourceAttributes": {
+            "verb": text(review, "/verb"), "group": text(review, "/resourceAPIGroup"),
+            "resource": text(review, "/resource"), "name": text(review, "/resourceName"), "namespace": namespace,
+        }})
+    };
+    let decided = decide(call, who, &spec)?;
+    Ok(Answer::created(json!({
+        "kind": "SubjectAccessReviewResponse", "apiVersion": call.target.resource.api_version(),
+        "namespace": namespace, "allowed": decided.get("allowed"),
+        "reason": decided.get("reason").cloned().unwrap_or_else(|| "".into()), "evaluationError": "",
+    })))
+}
+
+/// Who may? SCCs are also granted by their own lists of users and groups.
+pub(super) fn who_can(call: &Call<'_>, review: &Value) -> ApiResult<Answer> {
+    let namespace = match call.target.namespace.as_str() {
+        "" => text(review, "/namespace"),
+        namespace => namespace,
+    };
+    let (group, plural) = ruled(text(review, "/resourceAPIGroup"), text(review, "/resource"));
+    let (verb, name) = (text(review, "/verb"), text(review, "/resourceName"));
+    let mut users = BTreeSet::new();
+    let mut groups = BTreeSet::from([crate::identity::MASTERS.to_owned()]);
+    let rbac = call.api.live.rbac()?;
+    for grant in rbac.grants(verb, group, plural) {
+        let is_here = grant.namespace.is_none_or(|granted| granted == namespace);
+        let is_named = match grant.names {
+            Names::All => true,
+            Names::Only(names) => names.iter().any(|granted| granted == name),
+        };
+        if is_here && is_named {
+            match grant.holder {
+                Holder::User(user) => users.insert(user.to_owned()),
+                Holder::Group(group) => groups.insert(group.to_owned()),
+            };
+        }
+    }
+    if (verb, plural) == ("use", palisade_k8s::scc::RESOURCE) && !name.is_empty() {
+        let resource = resource::find(palisade_k8s::scc::GROUP, plural).ok_or_else(ApiError::no_such_path)?;
+        if let Ok(scc) = crate::objects::get(&call.api.store, resource, "", name) {
+            users.extend(strings(scc.object.get("users")));
+            groups.extend(strings(scc.object.get("groups")));
+        }
+    }
+    Ok(Answer::created(json!({
+        "kind": "ResourceAccessReviewResponse", "apiVersion": call.target.resource.api_version(),
+        "namespace": namespace, "users": users, "groups": groups, "evalutionError": "",
+    })))
+}

@@ -1,0 +1,174 @@
+//! Pods: put on a node, asked to leave it, and asked about.
+
+use palisade_admission::{Decision, PodRequest, evaluate, refusal_message};
+use palisade_k8s::put;
+use palisade_k8s::{FieldError, FieldPath, Pod};
+use palisade_scc::Mutation;
+use serde_json::{Value, json};
+
+use super::strings;
+use crate::call::{Answer, Call};
+use crate::error::{ApiError, ApiResult};
+use crate::identity::Identity;
+use crate::request::Target;
+use crate::resource::{self, text};
+use crate::verb;
+
+/// Puts a pod on a node.
+pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<Answer> {
+    let node = text(binding, "/target/name");
+    let pods = resource::find("", "pods").ok_or_else(ApiError::no_such_path)?;
+    if node.is_empty() {
+        let error = FieldError::required(FieldPath::of("target.name"), "");
+        return Err(ApiError::invalid(call.target.resource, name, &[error]));
+    }
+    let target = Target {
+        resource: pods,
+        namespace: call.target.namespace.clone(),
+        name: name.to_owned(),
+        subresource: "binding".to_owned(),
+    };
+    verb::revise(&call.at(&target), |old| {
+        let current = text(old, "/spec/nodeName");
+        if !current.is_empty() {
+            return Err(ApiError::conflict(
+                pods,
+                name,
+                format!("pod {name} is already assigned to node {current:?}"),
+            ));
+        }
+        let mut new = old.clone();
+        put(&mut new, &["spec", "nodeName"], node.into());
+        let scheduled =
+            json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": crate::time::now()});
+        match new.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
+            Some(conditions) => {
+                conditions.retain(|condition| text(condition, "/type") != "PodScheduled");
+                conditions.push(scheduled);
+            }
+            None => put(&mut new, &["status", "conditions"], json!([scheduled])),
+        }
+        Ok(new)
+    })?;
+    Ok(Answer::created(
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
+    ))
+}
+
+/// Asks a pod to leave. There are no budgets for disruption here, so it is deleted.
+pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
+    let options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
+    let target = Target { subresource: String::new(), ..call.target.clone() };
+    verb::delete(&call.at(&target), options.to_string().as_bytes(), "application/json")?;
+    Ok(Answer::created(
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
+    ))
+}
+
+/// What an SCC decision says about a pod: a review's status, or why there is none.
+fn decide(call: &Call<'_>, who: &Identity, pod: &Value) -> ApiResult<Result<(String, Value), String>> {
+    let policy = call.api.live.policy()?;
+    let source = pod.to_string();
+    let parsed: Pod<'_> =
+        serde_json::from_str(&source).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let groups = who.groups();
+    let request = PodRequest {
+        namespace: &call.target.namespace,
+        user: &who.name,
+        groups: &groups,
+        pod: &parsed,
+        mutation: Mutation::Allowed,
+    };
+    Ok(match evaluate(&policy, &request) {
+        Decision::Admitted(admission) => {
+            let mut changed = pod.clone();
+            if let Some(patch) = admission.patch(&parsed).finish() {
+                let patch: json_patch::Patch = serde_json::from_str(&patch)
+                    .map_err(|error| ApiError::internal("the patch of SCC cannot be read", &error))?;
+                json_patch::patch(&mut changed, &patch)
+                    .map_err(|error| ApiError::internal("the patch of SCC cannot be applied", &error))?;
+            }
+            Ok((admission.scc.to_owned(), changed))
+        }
+        Decision::Exempt(why) => Err(format!("not subject to SCC: {why}")),
+        Decision::Refused(refusal) => Err(refusal_message(&policy, &request, &refusal)),
+    })
+}
+
+/// The pod that a template makes. Its annotations count, as they would for the pod itself.
+fn pod_of(review: &Value, account: Option<&str>) -> ApiResult<Value> {
+    let template = review.pointer("/spec/template").cloned().unwrap_or_default();
+    let mut pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": template.get("metadata").cloned().unwrap_or_else(|| json!({})),
+                         "spec": template.get("spec").cloned().unwrap_or_else(|| json!({}))});
+    if let Some(account) = account {
+        put(&mut pod, &["spec", "serviceAccountName"], account.into());
+    }
+    let pods = resource::find("", "pods").ok_or_else(ApiError::no_such_path)?;
+    (pods.prepare)(&mut pod, None);
+    let errors = (pods.validate)(&pod, None);
+    if !errors.is_empty() {
+        let kind = resource::find("", "pods").ok_or_else(ApiError::no_such_path)?;
+        return Err(ApiError::invalid(kind, text(&pod, "/metadata/name"), &errors));
+    }
+    Ok(pod)
+}
+
+fn status(decided: Result<(String, Value), String>) -> Value {
+    match decided {
+        Ok((scc, pod)) => json!({
+            "allowedBy": {"kind": palisade_k8s::scc::KIND, "name": scc,
+                          "apiVersion": format!("{}/v1", palisade_k8s::scc::GROUP)},
+            "template": {"metadata": pod.get("metadata").cloned().unwrap_or_default(),
+                         "spec": pod.get("spec").cloned().unwrap_or_default()},
+        }),
+        Err(why) => json!({"reason": why, "template": {"metadata": {}, "spec": {"containers": null}}}),
+    }
+}
+
+pub(super) fn review_self(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
+    let pod = pod_of(&review, None)?;
+    put(&mut review, &["status"], status(decide(call, call.who, &pod)?));
+    Ok(Answer::created(review))
+}
+
+pub(super) fn review_subject(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
+    let pod = pod_of(&review, None)?;
+    let (user, groups) = (text(&review, "/spec/user"), strings(review.pointer("/spec/groups")));
+    // A service account is asked about by its user name, or by the template's account alone.
+    let who = match service_account(user) {
+        Some((namespace, name)) if groups.is_empty() => Identity::service_account(namespace, name, ""),
+        _ => Identity { name: user.to_owned(), uid: String::new(), groups, extra: Vec::new() },
+    };
+    put(&mut review, &["status"], status(decide(call, &who, &pod)?));
+    Ok(Answer::created(review))
+}
+
+fn service_account(user: &str) -> Option<(&str, &str)> {
+    user.strip_prefix("system:serviceaccount:")?.split_once(':')
+}
+
+pub(super) fn review_accounts(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
+    let mut names = strings(review.pointer("/spec/serviceAccountNames"));
+    if names.is_empty() {
+        names.push(match text(&review, "/spec/template/spec/serviceAccountName") {
+            "" => "default".to_owned(),
+            name => name.to_owned(),
+        });
+    }
+    let accounts = resource::find("", "serviceaccounts").ok_or_else(ApiError::no_such_path)?;
+    let mut allowed = Vec::new();
+    for name in names {
+        let (namespace, account) = service_account(&name).unwrap_or((&call.target.namespace, &name));
+        let pod = pod_of(&review, Some(account))?;
+        crate::objects::get(&call.api.store, accounts, namespace, account)?;
+        let who = Identity::service_account(namespace, account, "");
+        let decided = decide(call, &who, &pod)?;
+        if decided.is_ok() {
+            let mut entry = status(decided);
+            put(&mut entry, &["name"], account.into());
+            allowed.push(entry);
+        }
+    }
+    put(&mut review, &["status"], json!({"allowedServiceAccounts": allowed}));
+    Ok(Answer::created(review))
+}

@@ -1,0 +1,45 @@
+//! Requests for projects.
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use super::create_as_system;
+use crate::call::{Answer, Call};
+use crate::error::{ApiError, ApiResult};
+use crate::resource::{self, text};
+use crate::verb;
+
+/// Makes a project whose administrator is whoever asks.
+pub(super) fn request(call: &Call<'_>, request: &Value) -> ApiResult<Answer> {
+    let name = text(request, "/metadata/name");
+    let mut annotations = json!({
+        "openshift.io/description": text(request, "/description"),
+        "openshift.io/display-name": text(request, "/displayName"),
+        "openshift.io/requester": call.who.name,
+    });
+    let given = request.pointer("/metadata/annotations").and_then(Value::as_object);
+    for (key, value) in
+        given.into_iter().flatten().filter(|(key, _)| !key.starts_with("openshift.io/sa.scc."))
+    {
+        put(&mut annotations, &[key], value.clone());
+    }
+    let namespace = json!({"kind": "Namespace", "apiVersion": "v1",
+                           "metadata": {"name": name, "annotations": annotations}});
+    let projects = resource::find("project.openshift.io", "projects").ok_or_else(ApiError::no_such_path)?;
+    let created = create_as_system(call, "", "namespaces", "", namespace).map_err(|mut error| {
+        if error.reason == "AlreadyExists" {
+            error = ApiError::exists(projects, name);
+        }
+        error
+    })?;
+    if !call.dry_run()? && !call.who.is_master() {
+        let group = palisade_k8s::rbac::GROUP;
+        let binding = json!({
+            "kind": "RoleBinding", "apiVersion": format!("{group}/v1"), "metadata": {"name": "admin"},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "admin"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": call.who.name}],
+        });
+        create_as_system(call, group, "rolebindings", name, binding)?;
+    }
+    Ok(Answer::created(verb::show(projects, created)))
+}

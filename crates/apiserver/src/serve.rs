@@ -1,0 +1,339 @@
+//! From an HTTP request to its answer.
+
+mod oauth;
+mod other;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT, WARNING};
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::api::Api;
+use crate::audit;
+use crate::authenticate;
+use crate::authorize;
+use crate::body::media_type;
+use crate::call::{Answer, Call, Notes};
+use crate::error::{ApiError, ApiResult};
+use crate::identity::Identity;
+use crate::request::{Path, Query, Target};
+use crate::resource;
+use crate::respond::{self, Body, Format};
+use crate::review;
+use crate::table::Include;
+use crate::verb;
+use crate::watch::Watcher;
+use crate::{admit, objects, time};
+
+/// The largest body, in bytes: twice what a cluster stores of one object.
+const MAX_BODY: usize = 3 * 1024 * 1024;
+/// How long a client may take to send it.
+const BODY_TIME: Duration = Duration::from_secs(30);
+/// How many requests are worked on at once; further ones wait a moment, then are told to come back.
+const IN_FLIGHT: usize = 256;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Answers requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    api: Arc<Api>,
+    slots: Arc<Semaphore>,
+}
+
+/// A request whose head is read.
+struct Head {
+    method: Method,
+    path: String,
+    uri: String,
+    query: Query,
+    headers: HeaderMap,
+    source: SocketAddr,
+}
+
+impl Head {
+    fn header(&self, name: http::HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+impl Service {
+    pub(crate) fn new(api: Arc<Api>) -> Self {
+        Self { api, slots: Arc::new(Semaphore::new(IN_FLIGHT)) }
+    }
+
+    /// Answers one request; `certificate` is who the connection belongs to.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        certificate: Option<Arc<Identity>>,
+        source: SocketAddr,
+    ) -> Response<Body> {
+        let received = time::now();
+        let (parts, body) = request.into_parts();
+        let head = Head {
+            path: parts.uri.path().to_owned(),
+            query: Query::parse(parts.uri.query().unwrap_or_default()),
+            uri: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+            method: parts.method,
+            headers: parts.headers,
+            source,
+        };
+        let notes = Arc::new(Notes::default());
+        let id = uuid::Uuid::new_v4().to_string();
+        let identity = self.identify(&head, certificate);
+        let mut response = match &identity {
+            Ok(who) => self.route(&head, who, body, &notes).await,
+            Err(error) => Err(error.clone()),
+        }
+        .unwrap_or_else(|error| respond::error(&error, wanted(&head, None)));
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            headers.insert("audit-id", id);
+        }
+        headers.insert("cache-control", HeaderValue::from_static("no-cache, private"));
+        for warning in notes.warnings() {
+            let quoted = warning.replace(['\\', '"'], "'").replace(|c: char| c.is_control(), " ");
+            if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
+                headers.append(WARNING, value);
+            }
+        }
+        let anonymous = Identity::anonymous();
+        let who = identity.as_ref().unwrap_or(&anonymous);
+        self.log(&head, who, &notes, &id, &received, response.status().as_u16());
+        response
+    }
+
+    fn identify(&self, head: &Head, certificate: Option<Arc<Identity>>) -> ApiResult<Identity> {
+        let who = authenticate::of_request(&self.api, certificate.as_deref(), &head.headers)?;
+        authenticate::impersonate(&self.api, who, &head.headers)
+    }
+
+    fn log(&self, head: &Head, who: &Identity, notes: &Notes, id: &str, received: &str, code: u16) {
+        let target = match Path::parse(&head.path) {
+            Ok(Path::Resource(target)) => Some(target),
+            _ => None,
+        };
+        let object = target.as_ref().map(|target| {
+            json!({"resource": target.resource.plural, "namespace": target.namespace, "name": target.name,
+                   "apiGroup": target.resource.group, "apiVersion": "v1", "subresource": target.subresource})
+        });
+        let verb = target.as_ref().and_then(|target| verb_of(head, target).ok());
+        self.api.audit.write(&audit::Entry {
+            id,
+            user: who,
+            verb: verb.unwrap_or(&head.method.as_str().to_lowercase()),
+            uri: &head.uri,
+            source: &head.source.ip().to_string(),
+            agent: head.header(USER_AGENT),
+            object,
+            code,
+            annotations: &notes.annotations(),
+            received,
+        });
+    }
+
+    async fn route(
+        &self,
+        head: &Head,
+        who: &Identity,
+        body: Incoming,
+        notes: &Arc<Notes>,
+    ) -> ApiResult<Response<Body>> {
+        let target = match Path::parse(&head.path) {
+            Ok(Path::Resource(target)) => target,
+            Ok(Path::Other) => return other::answer(&self.api, head, who),
+            // Nobody learns which paths there are without a name.
+            Err(error) => {
+                return Err(if authorize::allowed_path(&self.api.live, who, "get", "/api")? {
+                    error
+                } else {
+                    other::forbidden(head, who)
+                });
+            }
+        };
+        let verb = verb_of(head, &target)?;
+        let mut asked = target.clone();
+        // A list of one name is a question for that name.
+        if matches!(verb, "list" | "watch") && asked.name.is_empty() {
+            let selector = head.query.get("fieldSelector").unwrap_or_default();
+            let fields = crate::selector::Fields::parse(selector, target.resource.selectable)?;
+            asked.name = fields.name().unwrap_or_default().to_owned();
+        }
+        let why = authorize::require(&self.api.live, who, verb, &asked);
+        notes.annotate("authorization.k8s.io/decision", if why.is_ok() { "allow" } else { "forbid" });
+        notes.annotate("authorization.k8s.io/reason", why.as_deref().unwrap_or_default());
+        why?;
+        let is_stream = matches!(target.subresource.as_str(), "exec" | "attach" | "portforward" | "log");
+        if !is_stream && !target.resource.allows(verb) && target.subresource.is_empty() {
+            return Err(ApiError::method_not_allowed(target.resource));
+        }
+        if verb == "watch" {
+            return self.watch(head, who, &target);
+        }
+        let bytes = read(body).await?;
+        let slot = tokio::time::timeout(PATIENCE, Arc::clone(&self.slots).acquire_owned()).await;
+        let slot = slot
+            .ok()
+            .and_then(Result::ok)
+            .ok_or_else(|| ApiError::busy("too many requests, please try again later."))?;
+        let work = Work {
+            api: Arc::clone(&self.api),
+            who: who.clone(),
+            target,
+            query: head.query.clone(),
+            agent: head.header(USER_AGENT).to_owned(),
+            content_type: head.header(CONTENT_TYPE).to_owned(),
+            method: head.method.clone(),
+            notes: Arc::clone(notes),
+            bytes,
+        };
+        let format = wanted(head, Some(work.target.resource));
+        let resource = work.target.resource;
+        let include = Include::parse(head.query.get("includeObject"))
+            .ok_or_else(|| ApiError::bad_request("includeObject: must be None, Metadata or Object"))?;
+        let done = tokio::task::spawn_blocking(move || {
+            let answer = work
+                .run()
+                .map(|answer| respond::object(answer.code, &answer.object, format, resource, include));
+            drop(slot);
+            answer.unwrap_or_else(|error| respond::error(&error, format))
+        });
+        done.await.map_err(|error| ApiError::internal("the request could not be answered", &error))
+    }
+
+    fn watch(&self, head: &Head, who: &Identity, target: &Target) -> ApiResult<Response<Body>> {
+        let include = Include::parse(head.query.get("includeObject")).unwrap_or(Include::Metadata);
+        let is_table = Format::parse(head.header(ACCEPT), Some(target.resource)) == Some(Format::Table);
+        let table = is_table.then_some(include);
+        let seconds = head.query.number("timeoutSeconds")?;
+        let (watcher, receiver) = Watcher::new(&self.api, who, target, &head.query, table)?;
+        tokio::spawn(watcher.run(seconds));
+        Ok(respond::lines(receiver))
+    }
+}
+
+/// The form that a client wants; JSON where it wants none that there is.
+fn wanted(head: &Head, resource: Option<&'static resource::Resource>) -> Format {
+    let accept = head.header(ACCEPT);
+    match Format::parse(accept, resource) {
+        Some(format) => format,
+        None if accept.starts_with("application/vnd.kubernetes.protobuf") && resource.is_none() => {
+            Format::Protobuf
+        }
+        None => Format::Json,
+    }
+}
+
+/// The verb of a request, as rules name it.
+fn verb_of(head: &Head, target: &Target) -> ApiResult<&'static str> {
+    let is_one = !target.name.is_empty();
+    Ok(match (&head.method, is_one) {
+        (&Method::GET | &Method::HEAD, _) if head.query.is_true("watch") && target.subresource.is_empty() => {
+            "watch"
+        }
+        (&Method::GET | &Method::HEAD, true) => "get",
+        (&Method::GET | &Method::HEAD, false) => "list",
+        (&Method::POST, _) => "create",
+        (&Method::PUT, true) => "update",
+        (&Method::PATCH, true) => "patch",
+        (&Method::DELETE, true) => "delete",
+        (&Method::DELETE, false) => "deletecollection",
+        _ => return Err(ApiError::method_not_allowed(target.resource)),
+    })
+}
+
+async fn read(body: Incoming) -> ApiResult<Bytes> {
+    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await;
+    match collected {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(ApiError::too_large(MAX_BODY))
+        }
+        Ok(Err(error)) => {
+            Err(ApiError::bad_request(format!("the body of the request cannot be read: {error}")))
+        }
+        Err(_) => Err(ApiError::timeout("the body of the request did not come in time")),
+    }
+}
+
+/// A request with its body, for a thread that may wait for the disk.
+struct Work {
+    api: Arc<Api>,
+    who: Identity,
+    target: Target,
+    query: Query,
+    agent: String,
+    content_type: String,
+    method: Method,
+    notes: Arc<Notes>,
+    bytes: Bytes,
+}
+
+impl Work {
+    fn run(&self) -> ApiResult<Answer> {
+        let call = Call {
+            api: &self.api,
+            who: &self.who,
+            target: &self.target,
+            query: &self.query,
+            agent: &self.agent,
+            notes: &self.notes,
+        };
+        let (bytes, content_type) = (self.bytes.as_ref(), self.content_type.as_str());
+        let (name, sub) = (self.target.name.as_str(), self.target.subresource.as_str());
+        match (self.method.as_str(), name, sub) {
+            (_, _, "exec" | "attach" | "portforward" | "log") => stream(&call),
+            ("GET" | "HEAD", "", _) => verb::list(&call),
+            ("GET" | "HEAD", ..) => verb::get(&call),
+            ("POST", "", "") => match self.target.resource.review {
+                Some(review) => review::answer(&call, review, bytes, content_type),
+                None => verb::create(&call, bytes, content_type),
+            },
+            ("POST", _, "token") => review::request_token(&call, bytes, content_type),
+            ("POST", _, "binding") => {
+                let binding = crate::body::read(bytes, content_type, &mut Vec::new())?;
+                review::bind(&call, name, &binding)
+            }
+            ("POST", _, "eviction") => {
+                let eviction = crate::body::read(bytes, content_type, &mut Vec::new())?;
+                review::evict(&call, &eviction)
+            }
+            ("POST", _, "password") => review::set_password(&call, bytes, content_type),
+            ("PUT", ..) if !matches!(sub, "token" | "binding" | "eviction" | "password") => {
+                verb::update(&call, bytes, content_type)
+            }
+            ("PATCH", ..) if !matches!(sub, "token" | "binding" | "eviction" | "finalize" | "password") => {
+                match media_type(content_type) {
+                    "application/apply-patch+yaml" => verb::apply(&call, bytes, content_type),
+                    _ => verb::patch(&call, bytes, content_type),
+                }
+            }
+            ("DELETE", "", "") => verb::delete_collection(&call, bytes, content_type),
+            ("DELETE", _, "") => verb::delete(&call, bytes, content_type),
+            _ => Err(ApiError::method_not_allowed(self.target.resource)),
+        }
+    }
+}
+
+/// Connections to a pod: decided here, carried by a node.
+fn stream(call: &Call<'_>) -> ApiResult<Answer> {
+    let target = call.target;
+    let pod = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?.object;
+    if matches!(target.subresource.as_str(), "exec" | "attach") {
+        admit::connect(call, &pod)?;
+    }
+    let node = pod.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default();
+    if node.is_empty() {
+        return Err(ApiError::bad_request(format!("pod {} does not have a host assigned", target.name)));
+    }
+    Err(ApiError::unavailable(format!(
+        "node {node:?} cannot be reached: this server has no connection to its agent"
+    )))
+}

@@ -1,0 +1,66 @@
+//! Login with a name and a password, by the way that `oc login` goes: an OAuth server's address, a challenge, a
+//! redirect with a token.
+
+use http::Response;
+use http::header::{AUTHORIZATION, HOST, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use serde_json::{Value, json};
+
+use super::Head;
+use crate::api::Api;
+use crate::authenticate;
+use crate::error::{ApiError, ApiResult};
+use crate::respond::{self, Body};
+use crate::token;
+
+/// How long a token is good for, in seconds: a day, as OpenShift's.
+const SECONDS: i64 = 86_400;
+
+/// The client that answers challenges, and where it is sent back to.
+const CHALLENGING: &str = "openshift-challenging-client";
+
+fn address(head: &Head) -> String {
+    let host = head.header(HOST);
+    format!("https://{}", if host.is_empty() { "localhost" } else { host })
+}
+
+/// Where the OAuth server is: here.
+pub(super) fn metadata(head: &Head) -> Value {
+    let base = address(head);
+    json!({
+        "issuer": base,
+        "authorization_endpoint": format!("{base}/oauth/authorize"),
+        "token_endpoint": format!("{base}/oauth/token"),
+        "scopes_supported": ["user:full"],
+        "response_types_supported": ["token"],
+        "grant_types_supported": ["implicit"],
+        "code_challenge_methods_supported": ["plain", "S256"],
+    })
+}
+
+/// Asks for a password, then sends the client on with a token.
+pub(super) fn authorize(api: &Api, head: &Head) -> ApiResult<Response<Body>> {
+    let client = head.query.get("client_id").unwrap_or_default();
+    if client != CHALLENGING || head.query.get("response_type") != Some("token") {
+        return Err(ApiError::bad_request(format!(
+            "only response_type=token of the client {CHALLENGING} is served"
+        )));
+    }
+    let Some(who) = authenticate::of_password(api, head.header(AUTHORIZATION)) else {
+        let mut response = respond::error(&ApiError::unauthorized(), respond::Format::Json);
+        let challenge = HeaderValue::from_static("Basic realm=\"openshift\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        return Ok(response);
+    };
+    // Groups are looked up when they are needed, so that one who leaves a group leaves it at once.
+    let token = token::issue(&api.store, &who.name, SECONDS)?;
+    let state = head.query.get("state").map(|state| format!("&state={state}")).unwrap_or_default();
+    let location = format!(
+        "{}/oauth/token/implicit#access_token={token}&expires_in={SECONDS}&scope=user%3Afull&token_type=Bearer{state}",
+        address(head)
+    );
+    let mut response = respond::plain(302, "");
+    let value = HeaderValue::from_str(&location)
+        .map_err(|_| ApiError::bad_request("the host or the state cannot be part of an address"))?;
+    response.headers_mut().insert(LOCATION, value);
+    Ok(response)
+}

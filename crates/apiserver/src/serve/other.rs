@@ -1,0 +1,125 @@
+//! Everything that is no resource: discovery, OpenAPI, health, version, login.
+
+use http::header::{ACCEPT, HeaderValue};
+use http::{Method, Response};
+use serde_json::{Value, json};
+
+use super::{Head, oauth};
+use crate::api::Api;
+use crate::authorize;
+use crate::discovery;
+use crate::error::{ApiError, ApiResult};
+use crate::identity::Identity;
+use crate::openapi;
+use crate::respond::{self, Body};
+
+/// The version of Kubernetes whose API this is.
+const MINOR: &str = "33";
+
+pub(super) fn forbidden(head: &Head, who: &Identity) -> Box<ApiError> {
+    let verb = head.method.as_str().to_lowercase();
+    ApiError::forbidden_path(&head.path, format!("User {:?} cannot {verb} path {:?}", who.name, head.path))
+}
+
+pub(super) fn answer(api: &Api, head: &Head, who: &Identity) -> ApiResult<Response<Body>> {
+    let path = head.path.as_str();
+    let verb = match head.method {
+        Method::GET => "get",
+        Method::HEAD => "head",
+        Method::POST => "post",
+        _ => "other",
+    };
+    let bare = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+    if !authorize::allowed_path(&api.live, who, verb, bare)? {
+        return Err(forbidden(head, who));
+    }
+    let accept = head.header(ACCEPT);
+    let parts: Vec<&str> = bare.split('/').filter(|part| !part.is_empty()).collect();
+    let found = match parts.as_slice() {
+        [] => Some(
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2",
+                                    "/openapi/v3", "/readyz", "/version"]}),
+        ),
+        ["healthz" | "livez" | "readyz"] => return Ok(health(api, head)),
+        ["version"] => Some(version()),
+        ["metrics"] => return Ok(metrics(api)),
+        ["api"] => return Ok(aggregate(accept, true, discovery::versions)),
+        ["apis"] => return Ok(aggregate(accept, false, discovery::group_list)),
+        ["api", "v1"] => discovery::resources(""),
+        ["apis", group] => discovery::group(group),
+        ["apis", group, "v1"] => discovery::resources(group),
+        ["openapi", "v2"] if accept.contains("proto-openapi.spec.v2") => {
+            // An @, as in the name that is asked for, is none of a media type's letters.
+            let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+            return Ok(respond::bytes(200, media_type, openapi::two_in_protobuf()));
+        }
+        ["openapi", "v2"] => Some(openapi::two()),
+        ["openapi", "v3"] => Some(openapi::index()),
+        ["openapi", "v3", "api", "v1"] => openapi::three(""),
+        ["openapi", "v3", "apis", group, "v1"] => openapi::three(group),
+        [".well-known", "oauth-authorization-server"] => Some(oauth::metadata(head)),
+        ["oauth", "authorize"] => return oauth::authorize(api, head),
+        ["oauth", "token", "implicit"] => return Ok(respond::plain(200, "")),
+        _ => None,
+    };
+    found.map(|value| respond::json(200, &value)).ok_or_else(ApiError::no_such_path)
+}
+
+/// Discovery in one answer for clients that ask for it, else as it always was.
+fn aggregate(accept: &str, core: bool, plain: fn() -> Value) -> Response<Body> {
+    for wanted in accept.split(',') {
+        let is_aggregated = wanted.contains("as=APIGroupDiscoveryList");
+        let version = match (wanted.contains("v=v2beta1"), wanted.contains("v=v2")) {
+            (true, _) => "v2beta1",
+            (false, true) => "v2",
+            _ => continue,
+        };
+        if is_aggregated {
+            let mut response = respond::json(200, &discovery::aggregated(core, version));
+            let media_type =
+                format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+            if let Ok(value) = HeaderValue::from_str(&media_type) {
+                response.headers_mut().insert(http::header::CONTENT_TYPE, value);
+            }
+            response.headers_mut().insert(http::header::VARY, HeaderValue::from_static("Accept"));
+            return response;
+        }
+    }
+    respond::json(200, &plain())
+}
+
+fn version() -> Value {
+    let own = env!("CARGO_PKG_VERSION");
+    json!({
+        "major": "1", "minor": MINOR, "gitVersion": format!("v1.{MINOR}.0+palisade-{own}"), "gitCommit": "",
+        "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        }),
+    })
+}
+
+/// Healthy is a server whose store can be read.
+fn health(api: &Api, head: &Head) -> Response<Body> {
+    let works = api.store.list("namespaces", None, Some(1), None).is_ok();
+    let code = if works { 200 } else { 500 };
+    if head.query.get("verbose").is_none() {
+        return respond::plain(code, if works { "ok" } else { "the store cannot be read" });
+    }
+    let name = head.path.trim_matches('/');
+    let sign = if works { "[+]store ok" } else { "[-]store failed" };
+    let said = if works { "passed" } else { "failed" };
+    respond::plain(code, format!("[+]ping ok\n{sign}\n{name} check {said}\n"))
+}
+
+fn metrics(api: &Api) -> Response<Body> {
+    let revision = api.store.revision();
+    respond::plain(
+        200,
+        format!(
+            "# HELP palisade_store_revision The newest write.\n# TYPE palisade_store_revision counter\npalisade_store_revision {revision}\n"
+        ),
+    )
+}

@@ -1,0 +1,70 @@
+//! Objects as a table, for `get`.
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use crate::resource::{Resource, text};
+
+/// How much of each object goes with its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    None,
+    Metadata,
+    Object,
+}
+
+impl Include {
+    pub(crate) fn parse(text: Option<&str>) -> Option<Self> {
+        match text {
+            None | Some("" | "Metadata") => Some(Self::Metadata),
+            Some("None") => Some(Self::None),
+            Some("Object") => Some(Self::Object),
+            Some(_) => None,
+        }
+    }
+}
+
+fn columns(resource: &Resource) -> Vec<Value> {
+    let name = json!({"name": "Name", "type": "string", "format": "name", "description": "The object's name.",
+                      "priority": 0});
+    let more = resource.columns.iter().map(|column| {
+        json!({"name": column.name, "type": column.kind, "format": "", "description": "",
+               "priority": column.priority})
+    });
+    std::iter::once(name).chain(more).collect()
+}
+
+fn row(resource: &Resource, object: &Value, include: Include) -> Value {
+    let mut cells = vec![Value::from(text(object, "/metadata/name"))];
+    cells.extend((resource.cells)(object));
+    let mut row = json!({"cells": cells});
+    match include {
+        Include::None => {}
+        Include::Metadata => {
+            put(
+                &mut row,
+                &["object"],
+                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+                                   "metadata": object.get("metadata").cloned().unwrap_or_default()}),
+            );
+        }
+        Include::Object => put(&mut row, &["object"], object.clone()),
+    }
+    row
+}
+
+/// A list or an object as a table. Columns are left out of all but the first table of a watch.
+pub(crate) fn of(resource: &Resource, value: &Value, include: Include, with_columns: bool) -> Value {
+    let items = value.get("items").and_then(Value::as_array);
+    let rows: Vec<Value> = match items {
+        Some(items) => items.iter().map(|object| row(resource, object, include)).collect(),
+        None => vec![row(resource, value, include)],
+    };
+    let mut metadata = json!({"resourceVersion": text(value, "/metadata/resourceVersion")});
+    if let Some(next) = value.pointer("/metadata/continue") {
+        put(&mut metadata, &["continue"], next.clone());
+    }
+    let columns = if with_columns { columns(resource) } else { Vec::new() };
+    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+           "columnDefinitions": columns, "rows": rows})
+}

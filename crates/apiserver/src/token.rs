@@ -1,0 +1,177 @@
+//! Tokens: of service accounts, which are signed and expire, and of users, of which only a hash is kept.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use palisade_store::Store;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::error::{ApiError, ApiResult};
+use crate::identity::Identity;
+use crate::objects;
+use crate::resource::{self, text};
+use crate::time;
+
+/// Who signs; also the audience of a token that asks for none.
+pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
+/// What opaque tokens start with, as OpenShift's do.
+const PREFIX: &str = "sha256~";
+/// Where their hashes are kept. No resource of the API is kept under this name.
+const TOKENS: &str = "palisade/tokens";
+/// The shortest life of a token, the usual one and the longest, in seconds.
+const LEAST: i64 = 600;
+const USUAL: i64 = 3600;
+const MOST: i64 = 1 << 32;
+
+/// The key that service accounts' tokens are signed with.
+pub(crate) struct Tokens {
+    signing: EncodingKey,
+    checking: DecodingKey,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+/// Keys that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the key of service accounts cannot be used")]
+pub(crate) struct KeyError(#[from] jsonwebtoken::errors::Error);
+
+impl Tokens {
+    /// From an ECDSA key of P-256, both halves in PEM.
+    pub(crate) fn new(private: &str, public: &str) -> Result<Self, KeyError> {
+        Ok(Self {
+            signing: EncodingKey::from_ec_pem(private.as_bytes())?,
+            checking: DecodingKey::from_ec_pem(public.as_bytes())?,
+        })
+    }
+
+    /// A token of a service account, and when it expires. `bound` is a pod or secret that it dies with.
+    pub(crate) fn sign(
+        &self,
+        account: &Value,
+        audiences: &[String],
+        seconds: Option<i64>,
+        bound: Option<(&str, &str, &str)>,
+    ) -> ApiResult<(String, String)> {
+        let now = jiff::Timestamp::now().as_second();
+        let expires = now + seconds.unwrap_or(USUAL).clamp(LEAST, MOST);
+        let (namespace, name) = (text(account, "/metadata/namespace"), text(account, "/metadata/name"));
+        let mut kubernetes = json!({
+            "namespace": namespace,
+            "serviceaccount": {"name": name, "uid": text(account, "/metadata/uid")},
+        });
+        if let Some((kind, name, uid)) = bound {
+            palisade_k8s::put(&mut kubernetes, &[&kind.to_lowercase()], json!({"name": name, "uid": uid}));
+        }
+        let own = [ISSUER.to_owned()];
+        let audiences = if audiences.is_empty() { &own } else { audiences };
+        let claims = json!({
+            "aud": audiences, "exp": expires, "iat": now, "nbf": now, "iss": ISSUER,
+            "jti": uuid::Uuid::new_v4().to_string(),
+            "kubernetes.io": kubernetes,
+            "sub": palisade_rbac::service_account_user(namespace, name),
+        });
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &self.signing)
+            .map_err(|error| ApiError::internal("a token cannot be signed", &error))?;
+        Ok((token, time::format(expires, 0, false).unwrap_or_default()))
+    }
+
+    /// Whose token it is, and for which of the wanted audiences; none if it is nobody's.
+    pub(crate) fn check(
+        &self,
+        store: &Store,
+        token: &str,
+        audiences: &[String],
+    ) -> Option<(Identity, Vec<String>)> {
+        if let Some(secret) = token.strip_prefix(PREFIX) {
+            return opaque(store, secret).map(|identity| (identity, audiences.to_vec()));
+        }
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.set_issuer(&[ISSUER]);
+        let own = [ISSUER.to_owned()];
+        let wanted = if audiences.is_empty() { &own } else { audiences };
+        validation.set_audience(wanted);
+        validation.validate_nbf = true;
+        validation.leeway = 0;
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        let claims = jsonwebtoken::decode::<Value>(token, &self.checking, &validation).ok()?.claims;
+        let namespace = text(&claims, "/kubernetes.io/namespace");
+        let name = text(&claims, "/kubernetes.io/serviceaccount/name");
+        let uid = text(&claims, "/kubernetes.io/serviceaccount/uid");
+        is_there(store, "serviceaccounts", namespace, name, uid)?;
+        for (kind, plural) in [("pod", "pods"), ("secret", "secrets")] {
+            if let Some(bound) = claims.get("kubernetes.io").and_then(|claims| claims.get(kind)) {
+                is_there(store, plural, namespace, text(bound, "/name"), text(bound, "/uid"))?;
+            }
+        }
+        let found = claims.get("aud").and_then(Value::as_array);
+        let found: Vec<String> =
+            found.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+        let shared = wanted.iter().filter(|audience| found.contains(audience)).cloned().collect();
+        Some((Identity::service_account(namespace, name, uid), shared))
+    }
+}
+
+/// Whether an object is still the one that a token was made for.
+fn is_there(store: &Store, plural: &str, namespace: &str, name: &str, uid: &str) -> Option<()> {
+    let resource = resource::find("", plural)?;
+    let found = objects::get(store, resource, namespace, name).ok()?;
+    let is_leaving = found.object.pointer("/metadata/deletionTimestamp").is_some() && plural != "pods";
+    (text(&found.object, "/metadata/uid") == uid && !is_leaving).then_some(())
+}
+
+fn hash(secret: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(secret.as_bytes()))
+}
+
+/// Makes a token of a user, which is good for a number of seconds.
+pub(crate) fn issue(store: &Store, user: &str, seconds: i64) -> ApiResult<String> {
+    let mut bytes = Vec::new();
+    for _ in 0..2 {
+        bytes.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
+    }
+    let secret = URL_SAFE_NO_PAD.encode(bytes);
+    let expires = jiff::Timestamp::now().as_second() + seconds;
+    let value = json!({"user": user, "expires": expires});
+    let key = palisade_store::Key::new(TOKENS, "", hash(&secret));
+    store
+        .create(&key, value.to_string().as_bytes())
+        .map_err(|error| ApiError::internal("a token cannot be kept", &error))?;
+    Ok(format!("{PREFIX}{secret}"))
+}
+
+fn opaque(store: &Store, secret: &str) -> Option<Identity> {
+    let kept = store.get(&palisade_store::Key::new(TOKENS, "", hash(secret))).ok()??;
+    let kept: Value = serde_json::from_slice(&kept.value).ok()?;
+    if kept.get("expires").and_then(Value::as_i64)? <= jiff::Timestamp::now().as_second() {
+        return None;
+    }
+    Some(logged_in(store, text(&kept, "/user")))
+}
+
+/// A user who has logged in here, with the groups that they are in now.
+pub(crate) fn logged_in(store: &Store, user: &str) -> Identity {
+    let mut groups = Vec::new();
+    let resource = resource::find("user.openshift.io", "groups");
+    let listed = resource.and_then(|resource| objects::list(store, resource, None, None, None).ok());
+    for group in listed.into_iter().flat_map(|listed| listed.items) {
+        let users = group.get("users").and_then(Value::as_array);
+        if users.is_some_and(|users| users.iter().any(|member| member == user)) {
+            groups.push(text(&group, "/metadata/name").to_owned());
+        }
+    }
+    groups.push("system:authenticated:oauth".to_owned());
+    Identity::user(user, groups)
+}
+
+/// The name and the password of an `Authorization: Basic` header.
+pub(crate) fn basic(header: &str) -> Option<(String, String)> {
+    let text = String::from_utf8(STANDARD.decode(header.strip_prefix("Basic ")?.trim()).ok()?).ok()?;
+    let (name, password) = text.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
+}

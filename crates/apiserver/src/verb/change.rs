@@ -1,0 +1,301 @@
+//! Changing: whole, in part, or by saying what one wants.
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use super::{create_object, validate};
+use crate::admit;
+use crate::body::{self, Validation};
+use crate::call::{Answer, Call};
+use crate::error::{ApiError, ApiResult};
+use crate::fields;
+use crate::objects;
+use crate::patch::managed::{self, Writer};
+use crate::patch::{self, PatchKind};
+use crate::resource::text;
+
+/// How often a change is tried again when somebody else writes meanwhile.
+const ATTEMPTS: usize = 8;
+
+/// Who records the fields of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recorder {
+    /// The change is compared with what was.
+    Update,
+    /// Server-side apply has done it.
+    Apply,
+}
+
+/// `PUT` of an object.
+pub(crate) fn update(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
+    let mut findings = Vec::new();
+    let mut object = body::read(bytes, content_type, &mut findings)?;
+    let resource = call.target.resource;
+    let validation = Validation::parse(call.query.get("fieldValidation"))?;
+    call.notes.warn(body::fit(&mut object, resource.message(), validation, findings)?);
+    body::claim(&mut object, resource)?;
+    let said = text(&object, "/metadata/name");
+    if !said.is_empty() && said != call.target.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({said}) does not match the name on the URL ({})",
+            call.target.name
+        )));
+    }
+    revise_recorded(call, Recorder::Update, |_| Ok(object.clone())).map(Answer::ok)
+}
+
+/// `PATCH` that is no apply.
+pub(crate) fn patch(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
+    let kind = PatchKind::of(body::media_type(content_type))?;
+    let patch = body::read(bytes, "application/json", &mut Vec::new())?;
+    let message = call.target.resource.message();
+    let validation = Validation::parse(call.query.get("fieldValidation"))?;
+    revise_recorded(call, Recorder::Update, |old| {
+        let mut new = old.clone();
+        patch::change(&mut new, kind, &patch, message)?;
+        call.notes.warn(body::fit(&mut new, message, validation, Vec::new())?);
+        body::claim(&mut new, call.target.resource)?;
+        Ok(new)
+    })
+    .map(Answer::ok)
+}
+
+/// `PATCH` that says all that its manager wants; makes the object where it is missing.
+pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
+    let resource = call.target.resource;
+    let manager =
+        call.query.get("fieldManager").filter(|manager| !manager.is_empty()).ok_or_else(|| {
+            ApiError::bad_request("fieldManager: Required value: is required for apply patch")
+        })?;
+    let mut config = body::read(bytes, content_type, &mut Vec::new())?;
+    let validation = Validation::parse(call.query.get("fieldValidation"))?;
+    call.notes.warn(body::fit(&mut config, resource.message(), validation, Vec::new())?);
+    body::claim(&mut config, resource)?;
+    if config.pointer("/metadata/managedFields").is_some_and(|fields| !fields.is_null()) {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    let said = text(&config, "/metadata/name");
+    if !said.is_empty() && said != call.target.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({said}) does not match the name on the URL ({})",
+            call.target.name
+        )));
+    }
+    let force = call.query.is_true("force");
+    let version = resource.api_version();
+    let writer = Writer { manager, api_version: &version, subresource: &call.target.subresource };
+    let merge = |live: &Value| {
+        let mut merged = patch::apply::apply(live, &config, resource.message(), &writer, force)?;
+        fit_quietly(&mut merged, resource)?;
+        Ok(merged)
+    };
+    match revise_recorded(call, Recorder::Apply, merge) {
+        Err(error)
+            if error.code == 404 && error.reason == "NotFound" && call.target.subresource.is_empty() =>
+        {
+            crate::authorize::require(&call.api.live, call.who, "create", call.target)?;
+            let mut start = json!({"kind": resource.kind, "apiVersion": version,
+                                   "metadata": {"name": call.target.name}});
+            start = patch::apply::apply(&start, &config, resource.message(), &writer, force)?;
+            fit_quietly(&mut start, resource)?;
+            create_object(call, start).map(Answer::created)
+        }
+        result => result.map(Answer::ok),
+    }
+}
+
+fn fit_quietly(object: &mut Value, resource: &crate::resource::Resource) -> ApiResult<()> {
+    fields::fit(object, resource.message()).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    body::claim(object, resource)
+}
+
+/// Changes an object as a function says, and tries again where somebody else was faster.
+pub(crate) fn revise(call: &Call<'_>, change: impl Fn(&Value) -> ApiResult<Value>) -> ApiResult<Value> {
+    revise_recorded(call, Recorder::Update, change)
+}
+
+fn revise_recorded(
+    call: &Call<'_>,
+    recorder: Recorder,
+    change: impl Fn(&Value) -> ApiResult<Value>,
+) -> ApiResult<Value> {
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        match attempt(call, recorder, &change) {
+            // Only a writer who did not say what it had seen is tried again.
+            Err((error, true)) if error.reason == "Conflict" => last = Some(error),
+            result => return result.map_err(|(error, _)| error),
+        }
+    }
+    Err(last.unwrap_or_else(|| ApiError::modified(call.target.resource, &call.target.name)))
+}
+
+/// One try; with an error, whether it was a race.
+fn attempt(
+    call: &Call<'_>,
+    recorder: Recorder,
+    change: &impl Fn(&Value) -> ApiResult<Value>,
+) -> Result<Value, (Box<ApiError>, bool)> {
+    let (target, store) = (call.target, &call.api.store);
+    let resource = target.resource;
+    let firm = |error| (error, false);
+    let old = objects::get(store, resource, &target.namespace, &target.name).map_err(firm)?;
+    let new = change(&old.object).map_err(firm)?;
+    let (new, expects) = settle(call, recorder, &old.object, new).map_err(firm)?;
+    // What changes nothing is no write.
+    if new == old.object {
+        return Ok(super::show(resource, new));
+    }
+    if call.dry_run().map_err(firm)? {
+        return Ok(super::show(resource, new));
+    }
+    if is_finished(&new) {
+        let gone = super::remove(call.api, resource, &target.namespace, &target.name, Some(old.revision));
+        gone.map_err(|error| (error, !expects))?;
+        return Ok(super::show(resource, new));
+    }
+    let written = objects::update(store, resource, &target.namespace, old.revision, new)
+        .map_err(|error| (ApiError::store(resource, &target.name, error), !expects))?;
+    call.api.live.wrote(resource.storage, store.revision());
+    Ok(super::show(resource, written))
+}
+
+/// Whether an object only waited for its last finalizer.
+fn is_finished(object: &Value) -> bool {
+    let is_empty =
+        |pointer: &str| object.pointer(pointer).and_then(Value::as_array).is_none_or(Vec::is_empty);
+    object.pointer("/metadata/deletionTimestamp").is_some()
+        && is_empty("/metadata/finalizers")
+        && (text(object, "/kind") != "Namespace" || is_empty("/spec/finalizers"))
+        && (text(object, "/kind") != "Pod"
+            || object.pointer("/metadata/deletionGracePeriodSeconds") == Some(&json!(0)))
+}
+
+/// What a change comes to: the server's own fields kept, defaults, admission, validation, managed fields. Second:
+/// whether the writer said which version it had seen.
+fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> ApiResult<(Value, bool)> {
+    let resource = call.target.resource;
+    let name = call.target.name.as_str();
+    let expected = text(&new, "/metadata/resourceVersion").to_owned();
+    if !expected.is_empty() && expected != text(old, "/metadata/resourceVersion") {
+        return Err(ApiError::modified(resource, name));
+    }
+    let uid = text(&new, "/metadata/uid");
+    if !uid.is_empty() && uid != text(old, "/metadata/uid") {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            text(old, "/metadata/uid")
+        );
+        return Err(ApiError::conflict(resource, name, why));
+    }
+    keep_ours(&mut new, old);
+    by_subresource(call, &mut new, old);
+    admit::update(call, &mut new, old)?;
+    let errors = validate(resource, &new, Some(old));
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(resource, name, &errors));
+    }
+    admit::check_update(call, &new, old)?;
+    // What was shown under another name is compared, and kept, under its own.
+    put(&mut new, &["apiVersion"], old["apiVersion"].clone());
+    put(&mut new, &["kind"], old["kind"].clone());
+    if resource.kind == "Pod" && new.get("spec") != old.get("spec") {
+        let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(1);
+        put(&mut new, &["metadata", "generation"], (generation + 1).into());
+    }
+    fields::fit(&mut new, resource.message()).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    if recorder == Recorder::Update {
+        let version = resource.api_version();
+        let writer =
+            Writer { manager: call.manager(), api_version: &version, subresource: &call.target.subresource };
+        managed::update(Some(old), &mut new, resource.message(), &writer);
+    }
+    let mut same = old.clone();
+    fields::fit(&mut same, resource.message()).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    if same == new {
+        new = old.clone();
+    }
+    Ok((new, !expected.is_empty()))
+}
+
+/// Puts back what no client changes.
+fn keep_ours(new: &mut Value, old: &Value) {
+    let Some(map) = new.as_object_mut() else { return };
+    let metadata = map.entry("metadata").or_insert_with(|| json!({}));
+    let Some(metadata) = metadata.as_object_mut() else { return };
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "generation",
+        "resourceVersion",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generateName",
+    ] {
+        match old.pointer(&format!("/metadata/{field}")) {
+            Some(value) => metadata.insert(field.to_owned(), value.clone()),
+            None => metadata.shift_remove(field),
+        };
+    }
+}
+
+/// A subresource changes its own part only; the object itself all but its status.
+fn by_subresource(call: &Call<'_>, new: &mut Value, old: &Value) {
+    let keep = |new: &mut Value, field: &str| match old.get(field) {
+        Some(value) => new[field] = value.clone(),
+        None => {
+            if let Some(map) = new.as_object_mut() {
+                map.shift_remove(field);
+            }
+        }
+    };
+    match call.target.subresource.as_str() {
+        "" => {
+            (call.target.resource.prepare)(new, Some(old));
+            if call.target.resource.subresources.contains(&"status") {
+                keep(new, "status");
+            }
+        }
+        "status" => {
+            let status = new.get("status").cloned().unwrap_or_else(|| json!({}));
+            let labels = new.pointer("/metadata/labels").cloned();
+            let annotations = new.pointer("/metadata/annotations").cloned();
+            let managed = new.pointer("/metadata/managedFields").cloned();
+            *new = old.clone();
+            put(new, &["status"], status);
+            for (field, value) in
+                [("labels", labels), ("annotations", annotations), ("managedFields", managed)]
+            {
+                if let Some(value) = value {
+                    put(new, &["metadata", field], value);
+                }
+            }
+        }
+        "finalize" => {
+            let finalizers = new.pointer("/spec/finalizers").cloned();
+            *new = old.clone();
+            put(new, &["spec"], json!({}));
+            if let Some(finalizers) = finalizers {
+                put(new, &["spec", "finalizers"], finalizers);
+            }
+        }
+        "ephemeralcontainers" => {
+            let containers = new.pointer("/spec/ephemeralContainers").cloned();
+            *new = old.clone();
+            if let Some(containers) = containers {
+                put(new, &["spec", "ephemeralContainers"], containers);
+            }
+            (call.target.resource.prepare)(new, Some(old));
+        }
+        "resize" => {
+            let spec = new.get("spec").cloned();
+            *new = old.clone();
+            if let Some(spec) = spec {
+                put(new, &["spec"], spec);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,130 @@
+//! Creating.
+
+use palisade_k8s::put;
+use palisade_store::StoreError;
+use serde_json::{Value, json};
+
+use super::validate;
+use crate::admit;
+use crate::body::{self, Validation};
+use crate::call::{Answer, Call};
+use crate::error::{ApiError, ApiResult};
+use crate::objects;
+use crate::patch::managed::{self, Writer};
+use crate::resource::text;
+use crate::time;
+
+/// `POST` of an object.
+pub(crate) fn create(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
+    let mut findings = Vec::new();
+    let mut object = body::read(bytes, content_type, &mut findings)?;
+    let resource = call.target.resource;
+    let validation = Validation::parse(call.query.get("fieldValidation"))?;
+    call.notes.warn(body::fit(&mut object, resource.message(), validation, findings)?);
+    body::claim(&mut object, resource)?;
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("managedFields");
+    }
+    create_object(call, object).map(Answer::created)
+}
+
+/// Creates an object that fits its type.
+pub(crate) fn create_object(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
+    let target = call.target;
+    let resource = target.resource;
+    place(&mut object, &target.namespace, resource.namespaced)?;
+    let generate = text(&object, "/metadata/generateName").to_owned();
+    let is_generated = text(&object, "/metadata/name").is_empty() && !generate.is_empty();
+    for _ in 0..8 {
+        let mut candidate = object.clone();
+        if is_generated {
+            put(&mut candidate, &["metadata", "name"], random_name(&generate).into());
+        }
+        match attempt(call, candidate) {
+            Err(error) if is_generated && error.reason == "AlreadyExists" => {}
+            result => return result,
+        }
+    }
+    Err(ApiError::exists(resource, &generate))
+}
+
+fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
+    let (target, store) = (call.target, &call.api.store);
+    let resource = target.resource;
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for ours in [
+            "uid",
+            "creationTimestamp",
+            "resourceVersion",
+            "generation",
+            "selfLink",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        ] {
+            metadata.shift_remove(ours);
+        }
+        metadata.insert("uid".to_owned(), uuid::Uuid::new_v4().to_string().into());
+        metadata.insert("creationTimestamp".to_owned(), time::now().into());
+        if object.get("spec").is_some() && resource.kind == "Pod" {
+            put(&mut object, &["metadata", "generation"], 1.into());
+        }
+    }
+    (resource.prepare)(&mut object, None);
+    admit::create(call, &mut object)?;
+    let errors = validate(resource, &object, None);
+    let name = text(&object, "/metadata/name").to_owned();
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(resource, &name, &errors));
+    }
+    admit::check_create(call, &object)?;
+    let version = resource.api_version();
+    let writer = Writer { manager: call.manager(), api_version: &version, subresource: "" };
+    // An object made by server-side apply comes with its fields recorded.
+    if object.pointer("/metadata/managedFields").is_none() {
+        managed::update(None, &mut object, resource.message(), &writer);
+    }
+    if call.dry_run()? {
+        if objects::get(store, resource, &target.namespace, &name).is_ok() {
+            return Err(ApiError::exists(resource, &name));
+        }
+        return Ok(object);
+    }
+    let created = objects::create(store, resource, &target.namespace, object);
+    let created = match created {
+        Ok(created) => created,
+        Err(StoreError::Exists(_)) => return Err(ApiError::exists(resource, &name)),
+        Err(error) => return Err(ApiError::store(resource, &name, error)),
+    };
+    call.api.live.wrote(resource.storage, store.revision());
+    admit::created(call, &created)?;
+    Ok(created)
+}
+
+/// Puts an object into the namespace of its path.
+fn place(object: &mut Value, namespace: &str, namespaced: bool) -> ApiResult<()> {
+    let map = object.as_object_mut().ok_or_else(|| ApiError::bad_request("the body is no object"))?;
+    let metadata = map.entry("metadata").or_insert_with(|| json!({}));
+    let said = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
+    if namespaced && namespace.is_empty() {
+        return Err(ApiError::bad_request("an empty namespace may not be set during creation"));
+    }
+    if !said.is_empty() && said != namespace {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    if let Some(metadata) = metadata.as_object_mut().filter(|_| namespaced) {
+        metadata.insert("namespace".to_owned(), namespace.into());
+    }
+    Ok(())
+}
+
+/// A base and five letters that make no words.
+pub(crate) fn random_name(base: &str) -> String {
+    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let kept: String = base.chars().take(58).collect();
+    let random = uuid::Uuid::new_v4();
+    let letters =
+        random.as_bytes().iter().take(5).filter_map(|byte| LETTERS.get(usize::from(*byte) % LETTERS.len()));
+    kept + &letters.map(|letter| char::from(*letter)).collect::<String>()
+}

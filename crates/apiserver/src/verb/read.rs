@@ -1,0 +1,126 @@
+//! Getting and listing.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use palisade_k8s::put;
+use palisade_store::{Cursor, Revision};
+use serde_json::{Value, json};
+
+use crate::authorize::{Wish, allowed};
+use crate::call::{Answer, Call};
+use crate::error::{ApiError, ApiResult};
+use crate::identity::Identity;
+use crate::live::Live;
+use crate::objects;
+use crate::resource::{Resource, text};
+use crate::selector::{Fields, Labels};
+
+/// An object as a resource shows it: two resources may show the same one under other names.
+pub(crate) fn show(resource: &Resource, mut object: Value) -> Value {
+    let is_project = resource.kind == "Project";
+    if let Some(map) = object.as_object_mut() {
+        map.shift_remove("kind");
+        map.shift_remove("apiVersion");
+        map.shift_insert(0, "kind".to_owned(), resource.kind.into());
+        map.shift_insert(1, "apiVersion".to_owned(), resource.api_version().into());
+    }
+    if is_project && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("managedFields");
+    }
+    object
+}
+
+/// Whether somebody may see a project: whoever may get its namespace.
+pub(crate) fn is_project_visible(live: &Live, who: &Identity, name: &str) -> ApiResult<bool> {
+    let wish = Wish { verb: "get", group: "", resource: "namespaces", namespace: name, name };
+    Ok(allowed(live, who, &wish)?.is_some())
+}
+
+/// `GET` of one object.
+pub(crate) fn get(call: &Call<'_>) -> ApiResult<Answer> {
+    let target = call.target;
+    let found = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?;
+    Ok(Answer::ok(show(target.resource, found.object)))
+}
+
+/// `GET` of all objects.
+pub(crate) fn list(call: &Call<'_>) -> ApiResult<Answer> {
+    let resource = call.target.resource;
+    if resource.review.is_some() {
+        // OpenShift's clients ask whether they may request a project by listing the requests.
+        return Ok(Answer::ok(json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 200,
+        })));
+    }
+    let labels = Labels::parse(call.query.get("labelSelector").unwrap_or_default())?;
+    let fields = Fields::parse(call.query.get("fieldSelector").unwrap_or_default(), resource.selectable)?;
+    let namespace = Some(call.target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+    let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
+    let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut cursor = start(call)?;
+    let mut items = Vec::new();
+    // A selector may leave nothing of a page; clients expect that a page with a limit is full unless it is the last.
+    let (revision, next) = loop {
+        let wanted = limit.map(|limit| limit.saturating_sub(items.len()));
+        let page = objects::list(&call.api.store, resource, namespace, wanted, cursor.as_ref())?;
+        for object in page.items {
+            let is_wanted = labels.matches(&object) && fields.matches(&object);
+            let is_visible = resource.kind != "Project"
+                || is_project_visible(&call.api.live, call.who, text(&object, "/metadata/name"))?;
+            if is_wanted && is_visible {
+                items.push(show(resource, object));
+            }
+        }
+        let is_full = limit.is_none_or(|limit| items.len() >= limit);
+        cursor = page.next;
+        if is_full || cursor.is_none() {
+            break (page.revision, cursor);
+        }
+    };
+    let mut metadata = json!({"resourceVersion": revision.to_string()});
+    if let Some(next) = next {
+        put(&mut metadata, &["continue"], seal(&next).into());
+    }
+    Ok(Answer::ok(json!({
+        "kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
+        "metadata": metadata, "items": items,
+    })))
+}
+
+/// Where a list starts: at a token, at an exact version, or with the newest.
+fn start(call: &Call<'_>) -> ApiResult<Option<Cursor>> {
+    if let Some(token) = call.query.get("continue").filter(|token| !token.is_empty()) {
+        let open = unseal(token).ok_or_else(|| ApiError::bad_request("continue key is not valid"))?;
+        return Ok(Some(open));
+    }
+    let wanted = call.query.number("resourceVersion")?;
+    match call.query.get("resourceVersionMatch").unwrap_or_default() {
+        "Exact" => {
+            let revision = wanted.and_then(Revision::new).filter(|revision| revision.number() > 0);
+            let revision = revision.ok_or_else(|| {
+                ApiError::bad_request("resourceVersionMatch: Exact needs a resourceVersion other than 0")
+            })?;
+            Ok(Some(Cursor { revision, namespace: String::new(), name: String::new() }))
+        }
+        "" | "NotOlderThan" => match wanted.and_then(Revision::new) {
+            Some(wanted) if wanted > call.api.store.revision() => Err(ApiError::timeout(format!(
+                "Too large resource version: {wanted}, current: {}",
+                call.api.store.revision()
+            ))),
+            _ => Ok(None),
+        },
+        other => Err(ApiError::bad_request(format!("resourceVersionMatch: Unsupported value: {other:?}"))),
+    }
+}
+
+/// A cursor as a token for clients.
+fn seal(cursor: &Cursor) -> String {
+    let text = json!([cursor.revision.number(), cursor.namespace, cursor.name]).to_string();
+    URL_SAFE_NO_PAD.encode(text)
+}
+
+fn unseal(token: &str) -> Option<Cursor> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let (revision, namespace, name): (u64, String, String) = serde_json::from_slice(&bytes).ok()?;
+    Some(Cursor { revision: Revision::new(revision)?, namespace, name })
+}

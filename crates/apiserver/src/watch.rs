@@ -1,0 +1,253 @@
+//! Watches: what happens to objects, as a stream of lines.
+
+use palisade_k8s::put;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use palisade_store::{Change, Revision};
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, mpsc};
+
+use crate::api::Api;
+use crate::authorize;
+use crate::error::{ApiError, ApiResult};
+use crate::hub::Happening;
+use crate::identity::Identity;
+use crate::objects;
+use crate::request::{Query, Target};
+use crate::resource::text;
+use crate::selector::{Fields, Labels};
+use crate::table::{self, Include};
+use crate::verb;
+
+/// The longest that a watch lasts, in seconds.
+const LONGEST: u64 = 3600;
+/// How often a client that wants bookmarks gets one.
+const BOOKMARK: Duration = Duration::from_secs(60);
+
+/// What a client watches, and how it wants to be told.
+pub(crate) struct Watcher {
+    api: Arc<Api>,
+    who: Identity,
+    target: Target,
+    labels: Labels,
+    fields: Fields,
+    table: Option<Include>,
+    bookmarks: bool,
+    initial: Initial,
+    sender: mpsc::Sender<Bytes>,
+    is_first: bool,
+}
+
+/// What a watch starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Initial {
+    /// What happens after a revision.
+    After(Revision),
+    /// All there is, then what happens.
+    State { marked: bool },
+}
+
+/// The client is gone, or the watch is over.
+struct Over;
+
+impl Watcher {
+    /// Reads what a client wants; gives where its lines will come.
+    pub(crate) fn new(
+        api: &Arc<Api>,
+        who: &Identity,
+        target: &Target,
+        query: &Query,
+        table: Option<Include>,
+    ) -> ApiResult<(Self, mpsc::Receiver<Bytes>)> {
+        let labels = Labels::parse(query.get("labelSelector").unwrap_or_default())?;
+        let mut selector = query.get("fieldSelector").unwrap_or_default().to_owned();
+        if !target.name.is_empty() {
+            selector = format!("metadata.name={}", target.name);
+        }
+        let fields = Fields::parse(&selector, target.resource.selectable)?;
+        let initial_events = query.get("sendInitialEvents").map(|_| query.is_true("sendInitialEvents"));
+        let revision = query.number("resourceVersion")?.and_then(Revision::new).unwrap_or_default();
+        let initial = match (initial_events, revision.number()) {
+            (Some(true), _) => Initial::State { marked: true },
+            (Some(false), 0) => Initial::After(api.store.revision()),
+            (None, 0) => Initial::State { marked: false },
+            _ => Initial::After(revision),
+        };
+        if let Initial::After(revision) = initial {
+            // A revision that cannot be watched from is said before the stream starts.
+            api.store
+                .watch(target.resource.storage, None, revision)
+                .map_err(|error| ApiError::store(target.resource, "", error))?;
+        }
+        let (sender, receiver) = mpsc::channel(64);
+        let watcher = Self {
+            api: Arc::clone(api),
+            who: who.clone(),
+            target: target.clone(),
+            labels,
+            fields,
+            table,
+            bookmarks: query.is_true("allowWatchBookmarks"),
+            initial,
+            sender,
+            is_first: true,
+        };
+        Ok((watcher, receiver))
+    }
+
+    /// Sends until the time is over or the client is gone.
+    pub(crate) async fn run(mut self, seconds: Option<u64>) {
+        let time = Duration::from_secs(seconds.unwrap_or(LONGEST).clamp(1, LONGEST));
+        let _ = tokio::time::timeout(time, self.follow()).await;
+    }
+
+    async fn follow(&mut self) -> Result<(), Over> {
+        let storage = self.target.resource.storage;
+        let mut channel = self.api.hub.listen(storage);
+        let mut seen = self.start().await?;
+        seen = self.catch_up(seen).await?;
+        let mut marks = tokio::time::interval(BOOKMARK);
+        marks.tick().await;
+        loop {
+            let received = tokio::select! {
+                () = self.sender.closed() => return Err(Over),
+                _ = marks.tick() => {
+                    if self.bookmarks {
+                        self.bookmark(seen.max(self.api.store.revision()), false).await?;
+                    }
+                    continue;
+                }
+                received = channel.recv() => received,
+            };
+            match received {
+                Ok(happening) if happening.revision > seen => {
+                    seen = happening.revision;
+                    self.tell(&happening).await?;
+                }
+                Ok(_) => {}
+                Err(broadcast::error::RecvError::Lagged(_)) => seen = self.catch_up(seen).await?,
+                Err(broadcast::error::RecvError::Closed) => {
+                    return self.fail(&ApiError::expired("the watch has fallen behind")).await;
+                }
+            }
+        }
+    }
+
+    /// Sends what the watch starts with; gives up to where that is.
+    async fn start(&mut self) -> Result<Revision, Over> {
+        let marked = match self.initial {
+            Initial::After(revision) => return Ok(revision),
+            Initial::State { marked } => marked,
+        };
+        let (api, target) = (Arc::clone(&self.api), self.target.clone());
+        let namespace = Some(target.namespace.clone()).filter(|namespace| !namespace.is_empty());
+        let listed = tokio::task::spawn_blocking(move || {
+            objects::list(&api.store, target.resource, namespace.as_deref(), None, None)
+        });
+        let listed = match listed.await {
+            Ok(Ok(listed)) => listed,
+            Ok(Err(error)) => return self.fail(&error).await.map(|()| Revision::default()),
+            Err(_) => return Err(Over),
+        };
+        for object in listed.items {
+            if self.wants(&object) {
+                self.send("ADDED", object).await?;
+            }
+        }
+        if marked {
+            self.bookmark(listed.revision, true).await?;
+        }
+        Ok(listed.revision)
+    }
+
+    /// Reads from the store what the channel no longer or not yet has.
+    async fn catch_up(&mut self, mut seen: Revision) -> Result<Revision, Over> {
+        loop {
+            let store = self.api.store.clone();
+            let storage = self.target.resource.storage;
+            let read = tokio::task::spawn_blocking(move || {
+                let mut watch = store.watch(storage, None, seen)?;
+                let events = watch.next(Duration::ZERO)?;
+                Ok::<_, palisade_store::StoreError>((events, watch.seen()))
+            });
+            let (events, now) = match read.await {
+                Ok(Ok(read)) => read,
+                Ok(Err(error)) => {
+                    let error = ApiError::store(self.target.resource, "", error);
+                    return self.fail(&error).await.map(|()| seen);
+                }
+                Err(_) => return Err(Over),
+            };
+            let is_all = events.is_empty();
+            for happening in events.into_iter().filter_map(Happening::of) {
+                self.tell(&happening).await?;
+            }
+            seen = now;
+            if is_all {
+                return Ok(seen);
+            }
+        }
+    }
+
+    fn wants(&self, object: &Value) -> bool {
+        let resource = self.target.resource;
+        self.labels.matches(object)
+            && self.fields.matches(object)
+            && (resource.kind != "Project"
+                || verb::is_project_visible(&self.api.live, &self.who, text(object, "/metadata/name"))
+                    .unwrap_or(false))
+    }
+
+    async fn tell(&mut self, happening: &Happening) -> Result<(), Over> {
+        if !self.target.namespace.is_empty() && happening.namespace != self.target.namespace {
+            return Ok(());
+        }
+        let was = happening.previous.as_ref().is_some_and(|previous| self.wants(previous));
+        let is = happening.change != Change::Deleted && self.wants(&happening.object);
+        // What a deletion shows is the object as it last was, so that is what was selected.
+        let was = was || (happening.change == Change::Deleted && self.wants(&happening.object));
+        let kind = match (was, is) {
+            (false, true) => "ADDED",
+            (true, true) => "MODIFIED",
+            (true, false) => "DELETED",
+            (false, false) => return Ok(()),
+        };
+        self.send(kind, happening.object.clone()).await
+    }
+
+    async fn send(&mut self, kind: &str, object: Value) -> Result<(), Over> {
+        let resource = self.target.resource;
+        let mut object = verb::show(resource, object);
+        if let Some(include) = self.table {
+            object = table::of(resource, &object, include, self.is_first);
+            self.is_first = false;
+        }
+        self.line(&json!({"type": kind, "object": object})).await
+    }
+
+    async fn bookmark(&mut self, revision: Revision, is_initial: bool) -> Result<(), Over> {
+        let resource = self.target.resource;
+        let mut object = json!({"kind": resource.kind, "apiVersion": resource.api_version(),
+                                "metadata": {"resourceVersion": revision.to_string()}});
+        if is_initial {
+            put(&mut object, &["metadata", "annotations"], json!({"k8s.io/initial-events-end": "true"}));
+        }
+        self.line(&json!({"type": "BOOKMARK", "object": object})).await
+    }
+
+    async fn fail(&mut self, error: &ApiError) -> Result<(), Over> {
+        self.line(&json!({"type": "ERROR", "object": error.status()})).await?;
+        Err(Over)
+    }
+
+    /// Sends a line; whoever may no longer watch hears no more.
+    async fn line(&mut self, event: &Value) -> Result<(), Over> {
+        if authorize::require(&self.api.live, &self.who, "watch", &self.target).is_err() {
+            return Err(Over);
+        }
+        let line = Bytes::from(format!("{event}\n"));
+        self.sender.send(line).await.map_err(|_| Over)
+    }
+}

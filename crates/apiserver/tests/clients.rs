@@ -1,0 +1,241 @@
+//! The API as real clients use it: the kube crate, and what oc and kubectl sent when they were recorded.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod start;
+
+use std::io::Read;
+use std::path::Path;
+
+use base64::Engine;
+use futures::StreamExt;
+use http_body_util::BodyExt;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use kube::Client;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::client::Body;
+use serde_json::{Value, json};
+use start::start;
+
+fn pod(name: &str) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": name}, "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+    }))
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kube_crate_watches_patches_and_applies() {
+    let client = start().await;
+    // SCC leaves the namespace `default` alone.
+    let shop = serde_json::from_value(json!({"metadata": {"name": "shop"}})).unwrap();
+    Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &shop).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(client.clone(), "shop");
+    let made = pods.create(&PostParams::default(), &pod("a")).await.unwrap();
+    // The administrator may use them all: of those that admit the pod, the first in order is taken.
+    assert_eq!(made.metadata.annotations.unwrap()["openshift.io/scc"], "anyuid");
+    let version = made.metadata.resource_version.unwrap();
+
+    let merge = Patch::Merge(json!({"metadata": {"labels": {"tier": "web"}}}));
+    pods.patch("a", &PatchParams::default(), &merge).await.unwrap();
+    let strategic = json!({"spec": {"containers": [{"name": "app", "image": "app:2"}]}});
+    pods.patch("a", &PatchParams::default(), &Patch::Strategic(strategic)).await.unwrap();
+    pods.delete("a", &DeleteParams::default()).await.unwrap();
+
+    // The history since the creation, in order.
+    let mut seen = Vec::new();
+    let stream = pods.watch(&WatchParams::default().timeout(2), &version).await.unwrap();
+    let mut stream = std::pin::pin!(stream);
+    while let Some(event) = stream.next().await {
+        seen.push(match event.unwrap() {
+            WatchEvent::Added(_) => "added",
+            WatchEvent::Modified(_) => "modified",
+            WatchEvent::Deleted(_) => "deleted",
+            WatchEvent::Bookmark(_) => "bookmark",
+            WatchEvent::Error(error) => panic!("{error:?}"),
+        });
+    }
+    assert_eq!(seen, ["modified", "modified", "deleted"]);
+
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
+    let config = |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": value}});
+    maps.patch("c", &PatchParams::apply("alice"), &Patch::Apply(config("1"))).await.unwrap();
+    let refused = maps.patch("c", &PatchParams::apply("bob"), &Patch::Apply(config("2"))).await.unwrap_err();
+    assert!(refused.to_string().contains("conflict with \"alice\": .data.a"), "{refused}");
+    maps.patch("c", &PatchParams::apply("bob").force(), &Patch::Apply(config("2"))).await.unwrap();
+
+    let namespaces: Api<Namespace> = Api::all(client);
+    let mut page = namespaces.list(&ListParams::default().limit(2)).await.unwrap();
+    let mut names: Vec<String> = Vec::new();
+    loop {
+        names.extend(page.items.iter().filter_map(|namespace| namespace.metadata.name.clone()));
+        match page.metadata.continue_.clone().filter(|token| !token.is_empty()) {
+            Some(token) => {
+                page = namespaces.list(&ListParams::default().limit(2).continue_token(&token)).await.unwrap()
+            }
+            None => break,
+        }
+    }
+    assert_eq!(names, ["default", "kube-node-lease", "kube-public", "kube-system", "openshift", "shop"]);
+}
+
+/// One request of a recording, and its answer then.
+struct Exchange {
+    command: String,
+    line: Value,
+}
+
+fn recording() -> Vec<Exchange> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testing/corpus/wire/oc-recording.ndjson.gz");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+    let mut command = String::new();
+    let mut exchanges = Vec::new();
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if let Some(said) = line["command"].as_str() {
+            command = said.to_owned();
+        } else if line.get("method").is_some() {
+            exchanges.push(Exchange { command: command.clone(), line });
+        }
+    }
+    exchanges
+}
+
+/// Sends a request as it was; gives the status, the media type and the body.
+async fn replay(client: &Client, line: &Value) -> (u16, String, Vec<u8>) {
+    let bytes = match (&line["request"]["base64"], &line["request"]["json"]) {
+        (Value::String(text), _) => base64::engine::general_purpose::STANDARD.decode(text).unwrap(),
+        (_, Value::Null) => match line["request"].as_object().filter(|map| !map.is_empty()) {
+            Some(_) => line["request"].to_string().into_bytes(),
+            None => Vec::new(),
+        },
+        (_, json) => json.to_string().into_bytes(),
+    };
+    let mut request = http::Request::builder()
+        .method(line["method"].as_str().unwrap())
+        .uri(line["path"].as_str().unwrap())
+        .header("user-agent", "oc/4.21");
+    for (header, field) in [("accept", "accept"), ("content-type", "contentType")] {
+        if let Some(value) = line[field].as_str() {
+            request = request.header(header, value);
+        }
+    }
+    let response = client.send(request.body(Body::from(bytes)).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let media_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned());
+    let body = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+    (status, media_type.unwrap_or_default(), body)
+}
+
+/// The kind of an answer, in JSON or in protobuf (whose envelope starts with the version and the kind).
+fn kind(body: &[u8]) -> String {
+    if let Ok(value) = serde_json::from_slice::<Value>(body) {
+        return value["kind"].as_str().unwrap_or_default().to_owned();
+    }
+    let meta = body.strip_prefix(b"k8s\0\x0a").expect("an answer is JSON or protobuf");
+    let version = usize::from(meta[2]);
+    let length = usize::from(meta[4 + version]);
+    String::from_utf8(meta[5 + version..5 + version + length].to_vec()).unwrap()
+}
+
+/// What oc sent to a server without OpenShift's groups. Here they are, so what was refused then is answered now;
+/// what was answered then is answered with the same kind of object.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_oc_sends_is_answered() {
+    let client = start().await;
+    let post = async |path: &str, object: Value| {
+        let line =
+            json!({"method": "POST", "path": path, "contentType": "application/json", "request": object});
+        let (code, _, body) = replay(&client, &line).await;
+        assert_eq!(code, 201, "{path}: {}", String::from_utf8_lossy(&body));
+    };
+    // What was there when the recording began.
+    post("/api/v1/namespaces", json!({"metadata": {"name": "sso"}})).await;
+    let group = "rbac.authorization.k8s.io";
+    let name = "system:openshift:scc:drop-capabilities";
+    let rule = json!({"verbs": ["use"], "apiGroups": ["security.openshift.io"],
+                      "resources": ["securitycontextconstraints"], "resourceNames": ["drop-capabilities"]});
+    let role = json!({"metadata": {"name": name}, "rules": [rule]});
+    post(&format!("/apis/{group}/v1/clusterroles"), role).await;
+    let mut problems = Vec::new();
+    let exchanges = recording();
+    for Exchange { command, line } in &exchanges {
+        let (method, path) = (line["method"].as_str().unwrap(), line["path"].as_str().unwrap());
+        let before = u16::try_from(line["status"].as_u64().unwrap()).unwrap();
+        let (code, media_type, body) = replay(&client, line).await;
+        let said = || {
+            format!(
+                "{command}: {method} {path}: {before} before, {code} now, {}",
+                String::from_utf8_lossy(&body)
+            )
+        };
+        let is_ok = match (method, before) {
+            // A PUT carries the version and the UID that the object had then.
+            ("PUT" | "PATCH", 200)
+                if line["request"].to_string().contains("resourceVersion") || method == "PUT" =>
+            {
+                matches!(code, 200 | 409)
+            }
+            // Some default service accounts are there from the start.
+            ("POST", 201) => code == 201 || (code == 409 && path.contains("/serviceaccounts")),
+            // What is new here, and what the recording's server did not know or let in.
+            ("HEAD", 403) | (_, 404 | 422) => matches!(code, 200 | 201 | 400 | 404),
+            (_, before) => code == before,
+        };
+        if !is_ok {
+            problems.push(said());
+            continue;
+        }
+        if method == "HEAD" || path.starts_with("/openapi") || before >= 400 || code >= 400 {
+            continue;
+        }
+        let then = match line["response"]["base64"].as_str() {
+            Some(text) => kind(&base64::engine::general_purpose::STANDARD.decode(text).unwrap()),
+            None => line["response"]["json"]["kind"].as_str().unwrap_or_default().to_owned(),
+        };
+        // A token was left out of the recording.
+        if !then.is_empty() && kind(&body) != then {
+            problems.push(format!("{then} then: {}", said()));
+        }
+        let accept = line["accept"].as_str().unwrap_or_default();
+        let first = media_type.split(';').next().unwrap_or_default();
+        if !accept.is_empty() && !accept.contains(first) && !accept.contains("*/*") {
+            problems.push(format!("{media_type}: {}", said()));
+        }
+    }
+    assert!(exchanges.len() > 80, "{}", exchanges.len());
+    assert!(problems.is_empty(), "{} of {}:\n{}", problems.len(), exchanges.len(), problems.join("\n"));
+}
+
+/// Nobody learns anything without showing who they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_learn_nothing() {
+    let client = start().await;
+    for (path, code) in [
+        ("/api/v1/namespaces/default/pods/a", 403),
+        ("/api/v1/namespaces/nowhere/pods/a", 403),
+        ("/apis/nothing/v1/x", 403),
+        ("/version", 200),
+        ("/healthz", 200),
+        ("/api", 403),
+    ] {
+        let request = http::Request::builder()
+            .uri(path)
+            .header("impersonate-user", "system:anonymous")
+            .header("impersonate-group", "system:unauthenticated");
+        let response = client.send(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), code, "{path}");
+    }
+    let bad = http::Request::builder().uri("/version").header("authorization", "Bearer nonsense");
+    assert_eq!(client.send(bad.body(Body::empty()).unwrap()).await.unwrap().status().as_u16(), 401);
+    let large = vec![b' '; 4 * 1024 * 1024];
+    let large =
+        http::Request::builder().method("POST").uri("/api/v1/namespaces").body(Body::from(large)).unwrap();
+    assert_eq!(client.send(large).await.unwrap().status().as_u16(), 413);
+}

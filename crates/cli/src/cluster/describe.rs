@@ -1,0 +1,80 @@
+//! `palisade describe`.
+
+mod account;
+mod object;
+mod scc;
+
+use serde_json::Value;
+
+use super::args::DescribeArgs;
+use super::get;
+use super::kind::{Kind, Kinds, encode};
+use super::output;
+use super::session::{Result, Session};
+use crate::exit::Exit;
+
+pub(crate) fn run(args: &DescribeArgs) -> crate::Outcome {
+    let session = Session::open(&args.connect)?;
+    let kinds = Kinds::read(&session)?;
+    let mut said = Vec::new();
+    for wanted in get::wanted(&kinds, &args.what)? {
+        for object in objects(&session, args, &wanted)? {
+            said.push(describe(&session, wanted.kind, &object)?);
+        }
+    }
+    output::write(&said.join("\n\n"))?;
+    Ok(Exit::Fine)
+}
+
+fn objects(session: &Session, args: &DescribeArgs, wanted: &get::Wanted<'_>) -> Result<Vec<Value>> {
+    if !wanted.names.is_empty() {
+        let paths = wanted.names.iter().map(|name| wanted.kind.object_path(&session.namespace, name));
+        return paths.map(|path| session.get(&path)).collect();
+    }
+    let selector = args.selector.as_deref().unwrap_or_default();
+    let path = format!("{}?labelSelector={}", wanted.kind.path(Some(&session.namespace)), encode(selector));
+    let list = session.get(&path)?;
+    Ok(list.get("items").and_then(Value::as_array).cloned().unwrap_or_default())
+}
+
+fn describe(session: &Session, kind: &Kind, object: &Value) -> Result<String> {
+    match kind.kind.as_str() {
+        "SecurityContextConstraints" => scc::describe(session, object),
+        "ServiceAccount" => Ok(account::describe(session, object)),
+        _ => object::describe(session, kind, object),
+    }
+}
+
+/// Lines of a name and a value, the values below one another.
+#[derive(Debug, Default)]
+struct Lines(Vec<(String, Option<String>)>);
+
+impl Lines {
+    fn pair(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.0.push((name.into(), Some(value.into())));
+    }
+
+    fn head(&mut self, text: impl Into<String>) {
+        self.0.push((text.into(), None));
+    }
+
+    fn text(&self) -> String {
+        let pairs = self.0.iter().filter(|(_, value)| value.is_some());
+        let width = pairs.map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 2;
+        let lines = self.0.iter().map(|(name, value)| match value {
+            Some(value) => {
+                // Further lines of a value stand below its first.
+                let indent = format!("\n{}", " ".repeat(width));
+                format!("{name:<width$}{}\n", value.replace('\n', &indent))
+            }
+            None => format!("{name}\n"),
+        });
+        lines.collect()
+    }
+}
+
+/// A word for what is not there.
+fn or_none(text: impl Into<String>) -> String {
+    let text = text.into();
+    if text.is_empty() { "<none>".to_owned() } else { text }
+}

@@ -1,0 +1,119 @@
+//! `palisade serve`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use palisade_apiserver::{Config, Server};
+
+use crate::args::ServeArgs;
+use crate::exit::Exit;
+
+/// Why a server does not start, beyond what the server itself says.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error("there is no home folder to keep data in: give --data-dir or --ephemeral")]
+    NoHome,
+    #[error("{0}")]
+    File(String, #[source] std::io::Error),
+}
+
+pub(crate) fn run(args: ServeArgs) -> crate::Outcome {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    palisade_sys::limits::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: ServeArgs) -> crate::Outcome {
+    let data = match (&args.data_dir, args.ephemeral) {
+        (Some(folder), _) => Some(folder.clone()),
+        (None, true) => None,
+        (None, false) => Some(default_folder().ok_or(ServeError::NoHome)?),
+    };
+    let config = Config {
+        data: data.clone(),
+        listen: args.listen,
+        names: args.names.clone(),
+        set: args.scc_set,
+        audit: args.audit_log.clone(),
+    };
+    // Before it listens, so that no signal is lost.
+    let shutdown = shutdown()?;
+    let server = Server::start(config).await?;
+    let address = server.address()?;
+    let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host(address.ip()) };
+    let url = format!("https://{host}:{}", address.port());
+    let kubeconfig = server.admin_kubeconfig(&url);
+    let path = args.write_kubeconfig.clone().unwrap_or_else(|| match &data {
+        Some(folder) => folder.join("admin.kubeconfig"),
+        None => std::env::temp_dir().join(format!("palisade-{}.kubeconfig", address.port())),
+    });
+    palisade_apiserver::write(&path, &kubeconfig, 0o600)?;
+    let is_own = adopt(&kubeconfig)?;
+    // Nobody has to listen.
+    let _ = say(&url, &path, is_own);
+    server.run(shutdown).await;
+    if data.is_none() && args.write_kubeconfig.is_none() {
+        let _ = std::fs::remove_file(&path);
+    }
+    Ok(Exit::Fine)
+}
+
+fn host(address: std::net::IpAddr) -> String {
+    match address {
+        std::net::IpAddr::V4(address) => address.to_string(),
+        std::net::IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+fn default_folder() -> Option<PathBuf> {
+    let given = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = given.or_else(|| Some(std::env::home_dir()?.join(".local/share")))?;
+    Some(folder.join("palisade"))
+}
+
+/// Makes the kubeconfig the user's own where they have none.
+fn adopt(kubeconfig: &str) -> Result<bool, crate::Failure> {
+    if std::env::var_os("KUBECONFIG").is_some_and(|paths| !paths.is_empty()) {
+        return Ok(false);
+    }
+    let Some(path) = std::env::home_dir().map(|home| home.join(".kube/config")) else { return Ok(false) };
+    let is_free = match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().is_empty(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    if is_free {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)
+            .map_err(|error| ServeError::File(folder.display().to_string(), error))?;
+        palisade_apiserver::write(&path, kubeconfig, 0o600)?;
+    }
+    Ok(is_free)
+}
+
+fn say(url: &str, kubeconfig: &Path, is_own: bool) -> std::io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "Serving the Kubernetes API on {url}")?;
+    writeln!(out, "The administrator's kubeconfig: {}", kubeconfig.display())?;
+    writeln!(out)?;
+    writeln!(out, "Next, in another terminal:")?;
+    if !is_own {
+        writeln!(out, "  export KUBECONFIG={}", kubeconfig.display())?;
+    }
+    writeln!(out, "  palisade login -u system:admin")?;
+    writeln!(out, "  palisade get scc")?;
+    out.flush()
+}
+
+/// Ends with the first SIGTERM or Ctrl-C.
+fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

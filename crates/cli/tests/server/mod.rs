@@ -1,0 +1,87 @@
+//! A server in a process of its own, with a home folder for its users.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+/// `palisade serve`, until it is dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) home: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts a server on a free port, with the SCCs of a set.
+    pub(crate) fn start(set: &str) -> Self {
+        let home = tempfile::tempdir().expect("there is room for a folder");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_palisade"), home.path().join("oc")).expect("a link");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_palisade"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--scc-set", set, "--data-dir"])
+            .arg(home.path().join("data"))
+            .env("HOME", home.path())
+            .env_remove("KUBECONFIG")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut stdout = BufReader::new(stdout);
+        stdout.read_line(&mut line).expect("the server says where it is");
+        // What it says further is read too, so that it is never left with a closed pipe.
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        assert!(line.starts_with("Serving the Kubernetes API on https://127.0.0.1:"), "{line}");
+        Self { child, home }
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.home.path().join(".kube/config")
+    }
+
+    /// Runs a line of a shell with `oc` as this program, in the home folder.
+    pub(crate) fn shell(&self, line: &str) -> Output {
+        let path = std::env::var("PATH").unwrap_or_default();
+        Command::new("timeout")
+            .args(["60", "sh", "-c", line])
+            .stdin(Stdio::null())
+            .env("HOME", self.home.path())
+            .env("PATH", format!("{}:{path}", self.home.path().display()))
+            .env_remove("KUBECONFIG")
+            .current_dir(self.home.path())
+            .output()
+            .expect("there is a shell")
+    }
+
+    /// Runs a line that must succeed; gives what it prints.
+    pub(crate) fn run(&self, line: &str) -> String {
+        let output = self.shell(line);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{line}: {}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Runs a line that must fail; gives its exit code and what it says.
+    pub(crate) fn fail(&self, line: &str) -> (i32, String) {
+        let output = self.shell(line);
+        let code = output.status.code().expect("it ends by itself");
+        assert_ne!(code, 0, "{line}");
+        (code, String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.home.path().join(name), text).expect("the file can be written");
+    }
+
+    /// Asks the server to end, and waits until it has.
+    pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").arg(&id).status().expect("kill runs").success());
+        self.child.wait().expect("the server ends")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
