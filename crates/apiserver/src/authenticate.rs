@@ -81,13 +81,10 @@ fn require(api: &Api, who: &Identity, resource: &str, namespace: &str, name: &st
     if allowed(&api.live, who, &wish)?.is_some() {
         return Ok(());
     }
-    let mut error = ApiError::forbidden_path(
-        "",
-        format!(
-            "User {:?} cannot impersonate resource {resource:?} in API group \"\" at the cluster scope",
-            who.name
-        ),
-    );
+    let mut error = ApiError::forbidden_path(format!(
+        "User {:?} cannot impersonate resource {resource:?} in API group \"\" at the cluster scope",
+        who.name
+    ));
     error.message = format!("{resource} {name:?} is {}", error.message);
     Err(error)
 }

@@ -102,10 +102,9 @@ impl ApiError {
         Self::new(403, "Forbidden", format!("{what} is forbidden: {why}")).about(resource, name)
     }
 
-    pub(crate) fn forbidden_path(path: &str, why: impl Display) -> Box<Self> {
+    pub(crate) fn forbidden_path(why: impl Display) -> Box<Self> {
         let mut error = Self::new(403, "Forbidden", format!("forbidden: {why}"));
         error.details = Some(json!({}));
-        let _ = path;
         error
     }
 

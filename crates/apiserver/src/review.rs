@@ -19,12 +19,7 @@ pub(crate) use pod::{bind, evict};
 
 /// `POST` of a review.
 pub(crate) fn answer(call: &Call<'_>, review: Review, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
-    let resource = call.target.resource;
-    let mut findings = Vec::new();
-    let mut object = body::read(bytes, content_type, &mut findings)?;
-    let validation = Validation::parse(call.query.get("fieldValidation"))?;
-    call.notes.warn(body::fit(&mut object, resource.message(), validation, findings)?);
-    body::claim(&mut object, resource)?;
+    let mut object = verb::read_object(call, bytes, content_type)?;
     match review {
         Review::Binding => pod::bind(call, text(&object, "/metadata/name"), &object),
         Review::ProjectRequest => project::request(call, &object),

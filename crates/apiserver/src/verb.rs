@@ -14,7 +14,21 @@ use palisade_k8s::metadata;
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::Value;
 
+use crate::body::{self, Validation};
+use crate::call::Call;
+use crate::error::ApiResult;
 use crate::resource::{Names, Resource, text};
+
+/// Reads a body as an object of the resource that a request is for.
+pub(crate) fn read_object(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Value> {
+    let resource = call.target.resource;
+    let mut findings = Vec::new();
+    let mut object = body::read(bytes, content_type, &mut findings)?;
+    let validation = Validation::parse(call.query.get("fieldValidation"))?;
+    call.notes.warn(body::fit(&mut object, resource.message(), validation, findings)?);
+    body::claim(&mut object, resource)?;
+    Ok(object)
+}
 
 /// What is wrong with an object: its name, labels and annotations, then what its kind says.
 fn validate(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {

@@ -213,6 +213,51 @@ async fn what_oc_sends_is_answered() {
     assert!(problems.is_empty(), "{} of {}:\n{}", problems.len(), exchanges.len(), problems.join("\n"));
 }
 
+/// Bodies that are no objects, or half of one, are refused by what is wrong with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_bodies_are_named() {
+    let client = start().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let json = "application/json";
+    for (method, path, content_type, body, code, said) in [
+        ("POST", pods, json, &br#"{"metadata": {"name": "p"}}"#[..], 422, "spec.containers: Required value"),
+        ("POST", pods, json, b"{", 400, "no JSON"),
+        ("POST", pods, json, br#"{"kind": "Secret"}"#, 400, "does not match the expected kind (Pod)"),
+        (
+            "POST",
+            pods,
+            json,
+            br#"{"spec": {"hostPID": 1}}"#,
+            400,
+            "spec.hostPID: the number 1 where true or false belongs",
+        ),
+        ("POST", pods, json, br#"{"metadata": {"namespace": "other"}}"#, 400, "does not match the namespace"),
+        ("POST", pods, "application/vnd.kubernetes.protobuf", b"k8s\0\x0a\xff", 400, "ends in the middle"),
+        ("POST", pods, "text/html", b"", 415, "application/json"),
+        ("PATCH", "/api/v1/namespaces/default", "application/json-patch+json", b"{}", 400, "JSON patch"),
+        ("PATCH", "/api/v1/namespaces/default", "application/apply-patch+yaml", b"{}", 400, "fieldManager"),
+        ("GET", "/api/v1/pods?labelSelector=a%20b", json, b"", 400, "unable to parse requirement"),
+        ("GET", "/api/v1/pods?fieldSelector=spec.x%3D1", json, b"", 400, "field label not supported: spec.x"),
+        ("GET", "/api/v1/pods?continue=nonsense", json, b"", 400, "continue key is not valid"),
+        (
+            "GET",
+            "/api/v1/pods?watch=1&resourceVersion=999999999",
+            json,
+            b"",
+            504,
+            "Too large resource version",
+        ),
+        ("DELETE", "/api/v1/namespaces/default", json, b"", 403, "may not be deleted"),
+    ] {
+        let request = http::Request::builder().method(method).uri(path).header("content-type", content_type);
+        let response = client.send(request.body(Body::from(body.to_vec())).unwrap()).await.unwrap();
+        let found = response.status().as_u16();
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&text);
+        assert!(found == code && text.contains(said), "{method} {path}: {found} {text}");
+    }
+}
+
 /// Nobody learns anything without showing who they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_learn_nothing() {

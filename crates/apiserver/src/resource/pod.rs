@@ -60,6 +60,8 @@ fn prepare(pod: &mut Value, old: Option<&Value>) {
         None => pod["status"] = json!({"phase": "Pending"}),
         Some(old) => pod["status"] = old.get("status").cloned().unwrap_or_else(|| json!({})),
     }
+    // A pod without a spec is one with an empty spec, for validation to refuse.
+    default(pod, "spec", json!({}));
     let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else { return };
     for list in CONTAINER_LISTS {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut);

@@ -18,7 +18,7 @@ const MINOR: &str = "33";
 
 pub(super) fn forbidden(head: &Head, who: &Identity) -> Box<ApiError> {
     let verb = head.method.as_str().to_lowercase();
-    ApiError::forbidden_path(&head.path, format!("User {:?} cannot {verb} path {:?}", who.name, head.path))
+    ApiError::forbidden_path(format!("User {:?} cannot {verb} path {:?}", who.name, head.path))
 }
 
 pub(super) fn answer(api: &Api, head: &Head, who: &Identity) -> ApiResult<Response<Body>> {

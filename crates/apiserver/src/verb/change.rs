@@ -3,7 +3,7 @@
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use super::{create_object, validate};
+use super::{create_object, read_object, validate};
 use crate::admit;
 use crate::body::{self, Validation};
 use crate::call::{Answer, Call};
@@ -28,12 +28,7 @@ enum Recorder {
 
 /// `PUT` of an object.
 pub(crate) fn update(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
-    let mut findings = Vec::new();
-    let mut object = body::read(bytes, content_type, &mut findings)?;
-    let resource = call.target.resource;
-    let validation = Validation::parse(call.query.get("fieldValidation"))?;
-    call.notes.warn(body::fit(&mut object, resource.message(), validation, findings)?);
-    body::claim(&mut object, resource)?;
+    let object = read_object(call, bytes, content_type)?;
     let said = text(&object, "/metadata/name");
     if !said.is_empty() && said != call.target.name {
         return Err(ApiError::bad_request(format!(

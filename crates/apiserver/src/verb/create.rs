@@ -4,9 +4,8 @@ use palisade_k8s::put;
 use palisade_store::StoreError;
 use serde_json::{Value, json};
 
-use super::validate;
+use super::{read_object, validate};
 use crate::admit;
-use crate::body::{self, Validation};
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
 use crate::objects;
@@ -16,12 +15,7 @@ use crate::time;
 
 /// `POST` of an object.
 pub(crate) fn create(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
-    let mut findings = Vec::new();
-    let mut object = body::read(bytes, content_type, &mut findings)?;
-    let resource = call.target.resource;
-    let validation = Validation::parse(call.query.get("fieldValidation"))?;
-    call.notes.warn(body::fit(&mut object, resource.message(), validation, findings)?);
-    body::claim(&mut object, resource)?;
+    let mut object = read_object(call, bytes, content_type)?;
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.shift_remove("managedFields");
     }
