@@ -43,6 +43,14 @@ pub(crate) fn of_request(
 pub(crate) fn impersonate(api: &Api, who: Identity, headers: &HeaderMap) -> ApiResult<Identity> {
     let text =
         |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let is_known = |name: &str| matches!(name, "impersonate-user" | "impersonate-group");
+    let mut names = headers.keys().map(http::HeaderName::as_str);
+    // What is not understood might be a limit on what the user may do.
+    if let Some(other) = names.find(|name| name.starts_with("impersonate-") && !is_known(name)) {
+        return Err(ApiError::bad_request(format!(
+            "{other} is not supported; only users and groups can be impersonated"
+        )));
+    }
     let user = text("impersonate-user");
     let groups: Vec<String> = headers
         .get_all("impersonate-group")
@@ -51,7 +59,7 @@ pub(crate) fn impersonate(api: &Api, who: Identity, headers: &HeaderMap) -> ApiR
         .map(str::to_owned)
         .collect();
     if user.is_empty() {
-        if !groups.is_empty() || headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
+        if !groups.is_empty() {
             return Err(ApiError::bad_request("requested a group or more without a user to impersonate"));
         }
         return Ok(who);

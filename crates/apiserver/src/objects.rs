@@ -40,6 +40,14 @@ pub(crate) fn stamp(object: &mut Value, revision: Revision) {
     }
 }
 
+/// The largest object that is kept, in bytes: what etcd takes by default.
+const MAX_OBJECT: usize = 1_572_864;
+
+/// Refuses an object that is too large to be kept.
+pub(crate) fn check_size(object: &Value) -> ApiResult<()> {
+    if bytes(object).len() > MAX_OBJECT { Err(ApiError::too_large(MAX_OBJECT)) } else { Ok(()) }
+}
+
 /// What is kept of an object: all but its version.
 fn bytes(object: &Value) -> Vec<u8> {
     let mut object = object.clone();

@@ -46,6 +46,32 @@ impl PatchKind {
     }
 }
 
+/// What all copies of a JSON patch may weigh, in bytes: each may double the object.
+const MAX_COPIED: usize = 3 * 1024 * 1024;
+
+/// Applies a JSON patch operation by operation, so that copies of copies are stopped before they fill the memory.
+fn operate(object: &mut Value, patch: &json_patch::Patch) -> ApiResult<()> {
+    let mut copied = 0;
+    for operation in &patch.0 {
+        if let json_patch::PatchOperation::Copy(copy) = operation {
+            let source = copy.from.resolve(&*object).map(|source| source.to_string().len());
+            copied += source.unwrap_or_default();
+            if copied > MAX_COPIED {
+                return Err(ApiError::too_large(MAX_COPIED));
+            }
+        }
+        json_patch::patch(object, std::slice::from_ref(operation)).map_err(|error| {
+            let mut refused = ApiError::bad_request(format!(
+                "the server rejected our request due to an error in our request: {error}"
+            ));
+            refused.code = 422;
+            refused.reason = "Invalid";
+            refused
+        })?;
+    }
+    Ok(())
+}
+
 /// Changes an object by a patch that is none of server-side apply.
 pub(crate) fn change(
     object: &mut Value,
@@ -60,14 +86,7 @@ pub(crate) fn change(
             if patch.0.len() > MAX_OPERATIONS {
                 return Err(ApiError::too_large(MAX_OPERATIONS));
             }
-            json_patch::patch(object, &patch).map_err(|error| {
-                let mut refused = ApiError::bad_request(format!(
-                    "the server rejected our request due to an error in our request: {error}"
-                ));
-                refused.code = 422;
-                refused.reason = "Invalid";
-                refused
-            })
+            operate(object, &patch)
         }
         PatchKind::Merge => {
             if !patch.is_object() {
@@ -78,5 +97,23 @@ pub(crate) fn change(
         }
         PatchKind::Strategic => strategic::merge(object, patch, message).map_err(ApiError::bad_request),
         PatchKind::Apply => Err(ApiError::bad_request("server-side apply is no plain patch")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::message;
+    use serde_json::json;
+
+    #[test]
+    fn copies_of_copies_are_stopped() {
+        let bomb: Vec<Value> = (0..60)
+            .map(|step| json!({"op": "copy", "from": "/data", "path": format!("/data/{step}")}))
+            .collect();
+        let mut object = json!({"data": {"a": "b"}});
+        let kind = message("ConfigMap").unwrap();
+        let refused = change(&mut object, PatchKind::Json, &Value::Array(bomb), kind).unwrap_err();
+        assert_eq!(refused.code, 413);
     }
 }

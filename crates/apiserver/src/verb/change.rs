@@ -141,6 +141,7 @@ fn attempt(
     if new == old.object {
         return Ok(super::show(resource, new));
     }
+    objects::check_size(&new).map_err(firm)?;
     if call.dry_run().map_err(firm)? {
         return Ok(super::show(resource, new));
     }

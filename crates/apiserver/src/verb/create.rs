@@ -77,6 +77,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     if object.pointer("/metadata/managedFields").is_none() {
         managed::update(None, &mut object, resource.message(), &writer);
     }
+    objects::check_size(&object)?;
     if call.dry_run()? {
         if objects::get(store, resource, &target.namespace, &name).is_ok() {
             return Err(ApiError::exists(resource, &name));
