@@ -13,8 +13,10 @@ fuzz_target!(|text: &str| {
     assert!(palisade_scc::diff(&scc, &once).is_empty());
     let errors = palisade_scc::validate(&scc);
     assert!(errors.iter().all(|error| !error.message().is_empty()));
-    let raw: serde_json::Value = serde_json::from_str(text).expect("it was read before");
-    drop(palisade_scc::lint(&scc, raw.as_object()));
+    // A field that the type does not have may hold a number that no value can: `1e999` is skipped there, refused here.
+    if let Ok(raw) = serde_json::from_str::<serde_json::Value>(text) {
+        drop(palisade_scc::lint(&scc, raw.as_object()));
+    }
     assert!(palisade_scc::score(&scc) < 4_000_000);
     drop(palisade_scc::Plan::new(&scc));
 });

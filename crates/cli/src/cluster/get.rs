@@ -198,6 +198,7 @@ fn watch(session: &Session, args: &GetArgs, wanted: &Wanted<'_>, format: &Format
         _ => ("application/json", false),
     };
     let (mut definitions, mut is_first, mut failure) = (Value::Null, true, None);
+    let mut columns = Columns::default();
     session.watch(&path, accept, |event| {
         let mut object = event.get("object").cloned().unwrap_or_default();
         let said = match (text(&event, "/type"), text(&object, "/kind")) {
@@ -211,7 +212,6 @@ fn watch(session: &Session, args: &GetArgs, wanted: &Wanted<'_>, format: &Format
                 } else {
                     put(&mut object, &["columnDefinitions"], definitions.clone());
                 }
-                let mut columns = Columns::default();
                 let options = TableOptions {
                     wide,
                     headers: is_first && !args.no_headers,

@@ -98,6 +98,8 @@ fn sorted(value: &Value) -> Value {
 #[derive(Debug, Default)]
 pub(crate) struct Columns {
     rows: Vec<Vec<String>>,
+    /// How wide the columns of lines that are already out are.
+    widths: Vec<usize>,
 }
 
 impl Columns {
@@ -105,17 +107,18 @@ impl Columns {
         self.rows.push(row.into_iter().collect());
     }
 
-    /// The lines; each column is as wide as its widest cell.
-    pub(crate) fn lines(&self) -> String {
+    /// The lines; each column is as wide as its widest cell, and no narrower than it was in lines before.
+    pub(crate) fn lines(&mut self) -> String {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+            widest.max(self.widths.get(column).copied().unwrap_or(0))
         };
-        let widths: Vec<usize> = (0..count).map(width).collect();
+        self.widths = (0..count).map(width).collect();
         let mut out = String::new();
-        for row in &self.rows {
-            let cells = row.iter().zip(&widths).enumerate().map(|(at, (cell, width))| {
+        for row in std::mem::take(&mut self.rows) {
+            let cells = row.iter().zip(&self.widths).enumerate().map(|(at, (cell, width))| {
                 if at + 1 == row.len() { cell.clone() } else { format!("{cell:<width$}   ") }
             });
             out.push_str(cells.collect::<String>().trim_end());
@@ -167,16 +170,16 @@ pub(crate) fn rows(table: &Value, options: TableOptions<'_>, columns: &mut Colum
             }
         }));
         if options.labels {
-            row.push(pairs(entry.pointer("/object/metadata/labels"), ","));
+            row.push(pairs(entry.pointer("/object/metadata/labels"), "=", ","));
         }
         columns.push(row);
     }
 }
 
-/// `a=b` for each entry of a map.
-pub(crate) fn pairs(map: Option<&Value>, separator: &str) -> String {
+/// `a=b` for each entry of a map, or with another sign between.
+pub(crate) fn pairs(map: Option<&Value>, sign: &str, separator: &str) -> String {
     let entries = map.and_then(Value::as_object).into_iter().flatten();
     let said: Vec<String> =
-        entries.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+        entries.map(|(key, value)| format!("{key}{sign}{}", value.as_str().unwrap_or_default())).collect();
     if said.is_empty() { "<none>".to_owned() } else { said.join(separator) }
 }

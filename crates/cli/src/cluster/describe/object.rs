@@ -13,8 +13,8 @@ pub(super) fn describe(session: &Session, kind: &Kind, object: &Value) -> Result
     if kind.namespaced {
         lines.pair("Namespace:", text(object, "/metadata/namespace"));
     }
-    lines.pair("Labels:", pairs(object.pointer("/metadata/labels"), "\n"));
-    lines.pair("Annotations:", pairs(object.pointer("/metadata/annotations"), "\n"));
+    lines.pair("Labels:", pairs(object.pointer("/metadata/labels"), "=", "\n"));
+    lines.pair("Annotations:", pairs(object.pointer("/metadata/annotations"), ": ", "\n"));
     lines.pair("API Version:", kind.api_version());
     lines.pair("Kind:", kind.kind.as_str());
     let mut said = lines.text();
