@@ -260,6 +260,64 @@ fn users_log_in_with_passwords() {
     assert_eq!(server.run("oc get projects -o name"), "project.project.openshift.io/anns\n");
 }
 
+/// Waits for what the server does by itself.
+fn soon(server: &Server, line: &str) {
+    let start = std::time::Instant::now();
+    while !server.shell(line).status.success() {
+        assert!(start.elapsed().as_secs() < 20, "{line}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+fn owned(name: &str, owner: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, ownerReferences: [{{apiVersion: v1, kind: ConfigMap, name: owner, uid: {owner}}}]}}}}\n"
+    )
+}
+
+#[test]
+fn what_is_deleted_comes_back_or_takes_along_what_it_owns() {
+    let server = Server::start("4");
+    server.run("oc new-project shop");
+    // What every cluster and every namespace has comes back.
+    for (kind, name) in [("scc", "restricted-v2"), ("clusterrole", "view"), ("sa", "default")] {
+        let uid = server.run(&format!("oc get {kind} {name} -o jsonpath='{{.metadata.uid}}'"));
+        server.run(&format!("oc delete {kind} {name}"));
+        soon(&server, &format!("oc get {kind} {name} -o name"));
+        assert_ne!(server.run(&format!("oc get {kind} {name} -o jsonpath='{{.metadata.uid}}'")), uid);
+    }
+    server.write("owner.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: owner}}\n");
+    for (cascade, is_gone) in [("background", true), ("foreground", true), ("orphan", false)] {
+        server.run("oc create -f owner.yaml");
+        let uid = server.run("oc get cm owner -o jsonpath='{.metadata.uid}'");
+        server.write("owned.yaml", &owned(cascade, &uid));
+        server.run("oc create -f owned.yaml");
+        server.run(&format!("oc delete cm owner --cascade={cascade}"));
+        if is_gone {
+            soon(&server, &format!("! oc get cm {cascade}"));
+        } else {
+            soon(
+                &server,
+                &format!(
+                    "test -z \"$(oc get cm {cascade} -o jsonpath='{{.metadata.ownerReferences[0].uid}}')\""
+                ),
+            );
+        }
+    }
+    // A finalizer holds an object until whoever put it there takes it off.
+    server.write(
+        "held.yaml",
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: held, finalizers: [example.com/x]}}\n",
+    );
+    server.run("oc create -f held.yaml && oc delete cm held --wait=false");
+    assert!(!server.run("oc get cm held -o jsonpath='{.metadata.deletionTimestamp}'").is_empty());
+    server.run(r#"oc patch cm held --type merge -p '{"metadata": {"finalizers": null}}'"#);
+    assert_eq!(server.fail("oc get cm held").0, 1);
+    // What is in a namespace goes with it.
+    server.run("oc delete namespace shop");
+    assert_eq!(server.fail("oc get cm orphan").0, 1);
+}
+
 #[test]
 fn a_second_server_is_refused_the_data() {
     let server = Server::start("4");
