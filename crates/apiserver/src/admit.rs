@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::error::ApiResult;
 use crate::resource::text;
+use crate::verb;
 
 /// Completes a new object.
 pub(crate) fn create(call: &Call<'_>, object: &mut Value) -> ApiResult<()> {
@@ -62,8 +63,14 @@ pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiR
 
 /// Does what belongs to a new object.
 pub(crate) fn created(call: &Call<'_>, object: &Value) -> ApiResult<()> {
-    match call.target.resource.kind {
-        "Namespace" => namespace::furnish(call.api, text(object, "/metadata/name")),
+    let (resource, name) = (call.target.resource, text(object, "/metadata/name"));
+    // Its namespace may have been emptied and taken away since it was asked for; the object must not stay behind.
+    if let Err(error) = namespace::accepts(call) {
+        verb::remove(call.api, resource, &call.target.namespace, name, None)?;
+        return Err(error);
+    }
+    match resource.kind {
+        "Namespace" => namespace::furnish(call.api, name),
         _ => Ok(()),
     }
 }
