@@ -258,6 +258,53 @@ async fn bad_bodies_are_named() {
     }
 }
 
+/// Who may exec into pods may so only into those that they could have made.
+#[tokio::test(flavor = "multi_thread")]
+async fn exec_is_decided_by_scc() {
+    let client = start().await;
+    let send = async |method: &str, path: &str, user: Option<&str>, object: Value| {
+        let mut request =
+            http::Request::builder().method(method).uri(path).header("content-type", "application/json");
+        if let Some(user) = user {
+            request = request.header("impersonate-user", user);
+        }
+        let body = Body::from(object.to_string().into_bytes());
+        let response = client.send(request.body(body).unwrap()).await.unwrap();
+        let code = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (code, String::from_utf8_lossy(&body).into_owned())
+    };
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({"metadata": {"name": "edit"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "ann"}]});
+    let made = send("POST", "/api/v1/namespaces", None, json!({"metadata": {"name": "shop"}})).await;
+    assert_eq!(made.0, 201, "{}", made.1);
+    let made = send("POST", &format!("/apis/{group}/v1/namespaces/shop/rolebindings"), None, binding).await;
+    assert_eq!(made.0, 201, "{}", made.1);
+    for (name, privileged) in [("root", true), ("plain", false)] {
+        let pod = json!({"metadata": {"name": name}, "spec": {"containers": [
+            {"name": "c", "image": "i", "securityContext": {"privileged": privileged}}]}});
+        let user = (!privileged).then_some("ann");
+        let made = send("POST", "/api/v1/namespaces/shop/pods", user, pod).await;
+        assert_eq!(made.0, 201, "{}", made.1);
+    }
+    for (verb, name, code, said) in [
+        (
+            "exec",
+            "root",
+            403,
+            "exec operation is not allowed because the pod's security context exceeds your permissions",
+        ),
+        ("attach", "root", 403, "attach operation is not allowed"),
+        ("exec", "plain", 400, "pod plain does not have a host assigned"),
+    ] {
+        let path = format!("/api/v1/namespaces/shop/pods/{name}/{verb}?command=sh");
+        let (found, text) = send("POST", &path, Some("ann"), Value::Null).await;
+        assert!(found == code && text.contains(said), "{verb} {name}: {found} {text}");
+    }
+}
+
 /// Nobody learns anything without showing who they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_learn_nothing() {

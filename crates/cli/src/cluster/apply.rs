@@ -16,15 +16,8 @@ pub(crate) fn run(args: &ApplyArgs) -> crate::Outcome {
     let objects = file::read(&args.files)?;
     let session = Session::open(&args.connect)?;
     let kinds = Kinds::read(&session)?;
-    let mut failed = None;
-    for (object, place) in objects {
-        if let Err(error) = one(args, &session, &kinds, &object, dry, &format)
-            && let Some(earlier) = failed.replace(ClusterError::Usage(format!("{place}: {error}")))
-        {
-            anstream::eprintln!("{}: {earlier}", crate::paint::error("error"));
-        }
-    }
-    failed.map_or(Ok(Exit::Fine), |error| Err(error.into()))
+    file::each(&objects, |object| one(args, &session, &kinds, object, dry, &format))?;
+    Ok(Exit::Fine)
 }
 
 fn one(

@@ -61,20 +61,11 @@ fn from_files(args: &CreateArgs) -> Result<()> {
     let objects = file::read(&args.files)?;
     let session = Session::open(&args.connect)?;
     let kinds = Kinds::read(&session)?;
-    let mut failed = None;
-    for (object, place) in objects {
-        let made = kinds.of_object(&object).and_then(|kind| {
-            let namespace = namespace_of(&session, kind, &object)?;
-            post(&session, kind, &namespace, &object, dry, &format)
-        });
-        // The others are made all the same, as the first error is not the only news.
-        if let Err(error) = made
-            && let Some(earlier) = failed.replace(ClusterError::Usage(format!("{place}: {error}")))
-        {
-            anstream::eprintln!("{}: {earlier}", crate::paint::error("error"));
-        }
-    }
-    failed.map_or(Ok(()), Err)
+    file::each(&objects, |object| {
+        let kind = kinds.of_object(object)?;
+        let namespace = namespace_of(&session, kind, object)?;
+        post(&session, kind, &namespace, object, dry, &format)
+    })
 }
 
 /// The namespace that an object goes into; a file and the command line must not disagree.

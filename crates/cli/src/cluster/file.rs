@@ -24,3 +24,17 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<(Value, String)>> {
         })
         .collect()
 }
+
+/// Does something with each object. One that fails does not keep the others from it: all failures are said, each with
+/// its place, the last as the result.
+pub(crate) fn each(objects: &[(Value, String)], mut act: impl FnMut(&Value) -> Result<()>) -> Result<()> {
+    let mut failed: Option<ClusterError> = None;
+    for (object, place) in objects {
+        if let Err(error) = act(object)
+            && let Some(earlier) = failed.replace(ClusterError::Usage(format!("{place}: {error}")))
+        {
+            anstream::eprintln!("{}: {earlier}", crate::paint::error("error"));
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
