@@ -40,6 +40,8 @@ mod controller;
 mod discovery;
 mod error;
 mod fields;
+#[doc(hidden)]
+pub mod fuzz;
 mod hub;
 mod identity;
 mod live;

@@ -3,7 +3,7 @@
 mod change;
 mod create;
 mod delete;
-mod read;
+pub(crate) mod read;
 
 pub(crate) use change::{apply, patch, revise, update};
 pub(crate) use create::{create, create_object, random_name};

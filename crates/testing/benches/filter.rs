@@ -121,10 +121,10 @@ fn shape(_: &mut Criterion) {
         "{:<18}{:<12}{:<20}{:>6}{:>8}{:>8}{:>10}",
         "profile", "ABIs", "", "insns", "worst", "mean", "weighted"
     );
-    for (profile, text) in [("runtime/default", builtin::DEFAULT), ("workshop", builtin::WORKSHOP)] {
+    for (profile, text) in palisade_testing::profile::all() {
         let kinds: [(&str, Option<&[Arch]>); 2] = [("three", None), ("x86_64", Some(&[Arch::X86_64]))];
         for (kind, archs) in kinds {
-            let rules = rules(text, archs);
+            let rules = rules(&text, archs);
             for (name, program) in [
                 ("palisade", ours(&rules)),
                 ("libseccomp, Linear", Oracle::of(&rules, Layout::Linear).export(false)),

@@ -10,6 +10,7 @@
 
 pub mod corpus;
 pub mod oracle;
+pub mod profile;
 pub mod random;
 
 use palisade_admission::{Policy, PolicyBuilder};

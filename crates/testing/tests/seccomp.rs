@@ -4,7 +4,6 @@
 use palisade_seccomp::action::Action;
 use palisade_seccomp::arch::{Arch, X32_BIT};
 use palisade_seccomp::bpf::Program;
-use palisade_seccomp::builtin;
 use palisade_seccomp::capability::CONTAINER_DEFAULT;
 use palisade_seccomp::compare::{Decision, Difference, verify};
 use palisade_seccomp::compile::compile;
@@ -253,11 +252,11 @@ fn rules_on_several_arguments_decide_as_libseccomp() {
     }
 }
 
-/// The profile of the page and our own default, exactly, in both of libseccomp's layouts.
+/// The shipped profiles and those of the folder at hand, exactly, in both of libseccomp's layouts.
 #[test]
-fn shipped_profiles_decide_as_libseccomp() {
-    for (name, text) in builtin::ALL {
-        let profile = profile::read(text).0.expect("it is a profile");
+fn whole_profiles_decide_as_libseccomp() {
+    for (name, text) in palisade_testing::profile::all() {
+        let profile = profile::read(&text).0.expect("it is a profile");
         for (arch, caps) in
             [(Arch::X86_64, &CONTAINER_DEFAULT[..]), (Arch::X86_64, &[]), (Arch::Aarch64, &["CAP_SYS_ADMIN"])]
         {

@@ -119,7 +119,7 @@ fn seal(cursor: &Cursor) -> String {
     URL_SAFE_NO_PAD.encode(text)
 }
 
-fn unseal(token: &str) -> Option<Cursor> {
+pub(crate) fn unseal(token: &str) -> Option<Cursor> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
     let (revision, namespace, name): (u64, String, String) = serde_json::from_slice(&bytes).ok()?;
     Some(Cursor { revision: Revision::new(revision)?, namespace, name })

@@ -1,7 +1,8 @@
 //! A server in a process of its own, with a home folder for its users.
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// `palisade serve`, until it is dropped.
@@ -15,21 +16,7 @@ impl Server {
     pub(crate) fn start(set: &str) -> Self {
         let home = tempfile::tempdir().expect("there is room for a folder");
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_palisade"), home.path().join("oc")).expect("a link");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_palisade"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--scc-set", set, "--data-dir"])
-            .arg(home.path().join("data"))
-            .env("HOME", home.path())
-            .env_remove("KUBECONFIG")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("stdout is piped");
-        let mut stdout = BufReader::new(stdout);
-        stdout.read_line(&mut line).expect("the server says where it is");
-        // What it says further is read too, so that it is never left with a closed pipe.
-        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        assert!(line.starts_with("Serving the Kubernetes API on https://127.0.0.1:"), "{line}");
+        let child = serve(home.path(), set);
         Self { child, home }
     }
 
@@ -71,12 +58,43 @@ impl Server {
         std::fs::write(self.home.path().join(name), text).expect("the file can be written");
     }
 
+    /// Kills the server as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it was running");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Starts a server that ended, on the data that it left.
+    pub(crate) fn restart(&mut self) {
+        self.child = serve(self.home.path(), "4");
+    }
+
     /// Asks the server to end, and waits until it has.
     pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").arg(&id).status().expect("kill runs").success());
         self.child.wait().expect("the server ends")
     }
+}
+
+/// Starts the program on the data of a home folder; returns once it serves.
+fn serve(home: &Path, set: &str) -> Child {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_palisade"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--scc-set", set, "--data-dir"])
+        .arg(home.join("data"))
+        .env("HOME", home)
+        .env_remove("KUBECONFIG")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the server starts");
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("stdout is piped");
+    let mut stdout = BufReader::new(stdout);
+    stdout.read_line(&mut line).expect("the server says where it is");
+    // What it says further is read too, so that it is never left with a closed pipe.
+    std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+    assert!(line.starts_with("Serving the Kubernetes API on https://127.0.0.1:"), "{line}");
+    child
 }
 
 impl Drop for Server {

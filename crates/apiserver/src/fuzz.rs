@@ -1,0 +1,90 @@
+//! What strangers send, reader by reader, for the fuzz targets. No part of the API: it may change at any time.
+
+use serde_json::Value;
+
+use crate::body::{self, Validation};
+use crate::error::ApiResult;
+use crate::patch::apply::apply;
+use crate::patch::managed::{self, Writer};
+use crate::patch::{PatchKind, change};
+use crate::request::{Path, Query};
+use crate::resource;
+use crate::schema::{Message, message};
+use crate::selector::{Fields, Labels};
+use crate::{protobuf, token, verb};
+
+/// Reads a text as each part of a request but its body: path, query, selectors, continue token, password.
+pub fn head(text: &str) {
+    drop(Path::parse(text));
+    drop(verb::read::unseal(text));
+    drop(token::basic(text));
+    let query = Query::parse(text);
+    drop((query.dry_run(), query.number("limit")));
+    let object = serde_json::json!({"metadata": {"name": text, "labels": {"tier": text}}});
+    if let Ok(labels) = Labels::parse(text) {
+        labels.matches(&object);
+    }
+    if let Ok(fields) = Fields::parse(text, &["status.phase"]) {
+        fields.matches(&object);
+    }
+}
+
+/// The object of a body of some media type, as its kind has it, if it is one.
+fn object(bytes: &[u8], content_type: &str) -> Option<(Value, &'static Message)> {
+    let mut object = body::read(bytes, content_type, &mut Vec::new()).ok()?;
+    let text = |field| object.get(field).and_then(Value::as_str).unwrap_or_default();
+    let kind = resource::schema_of(text("apiVersion"), text("kind")).and_then(message)?;
+    body::fit(&mut object, kind, Validation::Ignore, Vec::new()).ok()?;
+    Some((object, kind))
+}
+
+/// Reads a body of each media type. What fits its kind fits it again, and comes back the same through protobuf.
+///
+/// # Panics
+///
+/// If it does not.
+pub fn body(bytes: &[u8]) {
+    for media_type in ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"] {
+        let Some((object, kind)) = object(bytes, media_type) else { continue };
+        let mut again = object.clone();
+        assert!(
+            body::fit(&mut again, kind, Validation::Strict, Vec::new()).is_ok_and(|found| found.is_empty())
+        );
+        assert_eq!(again, object, "fitting it twice changes it");
+        if !protobuf::has_form(kind) {
+            continue;
+        }
+        // The first writing may drop what protobuf does not tell from nothing; the second drops nothing more.
+        let once = protobuf::decode(&protobuf::encode(&object, kind), resource::schema_of);
+        let Ok(once) = once else { continue };
+        let twice = protobuf::decode(&protobuf::encode(&once, kind), resource::schema_of);
+        assert!(twice.is_ok_and(|twice| twice == once), "protobuf changes it");
+    }
+}
+
+/// Changes an object by a patch, in each of the four ways. What is applied twice is the same as applied once.
+///
+/// # Panics
+///
+/// If it is not.
+pub fn patch(target: &[u8], patch: &[u8]) {
+    let Some((target, kind)) = object(target, "application/json") else { return };
+    for way in [PatchKind::Json, PatchKind::Merge, PatchKind::Strategic] {
+        drop(patched(&target, way, patch, kind));
+    }
+    let Some((config, _)) = object(patch, "application/json") else { return };
+    let writer = Writer { manager: "fuzz", api_version: "v1", subresource: "" };
+    let Ok(once) = apply(&target, &config, kind, &writer, true) else { return };
+    let twice = apply(&once, &config, kind, &writer, true);
+    assert!(twice.is_ok_and(|twice| twice == once), "applying it twice changes it");
+}
+
+fn patched(target: &Value, way: PatchKind, patch: &[u8], kind: &'static Message) -> ApiResult<Value> {
+    let mut object = target.clone();
+    let patch = body::read(patch, "application/json", &mut Vec::new())?;
+    change(&mut object, way, &patch, kind)?;
+    body::fit(&mut object, kind, Validation::Ignore, Vec::new())?;
+    let writer = Writer { manager: "fuzz", api_version: "v1", subresource: "" };
+    managed::update(Some(target), &mut object, kind, &writer);
+    Ok(object)
+}
