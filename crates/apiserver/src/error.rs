@@ -174,6 +174,10 @@ impl ApiError {
             StoreError::Future { asked, newest } => {
                 Self::timeout(format!("Too large resource version: {asked}, current: {newest}"))
             }
+            // Its administrator can help, so the client hears it too.
+            StoreError::Full => {
+                Self::internal("the server's disk is full, so nothing was written", &StoreError::Full)
+            }
             error => Self::internal("the store cannot be read or written", &error),
         }
     }

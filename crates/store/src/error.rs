@@ -60,7 +60,32 @@ pub enum StoreError {
     /// The disk or the file system says no: full, read-only, broken.
     #[error("{0}")]
     Io(String, #[source] std::io::Error),
+    /// There is no room on the disk; nothing of the write is kept. What is kept can be read.
+    #[error("the disk is full")]
+    Full,
     /// SQLite says no.
     #[error("the store cannot be read or written")]
-    Engine(#[from] rusqlite::Error),
+    Engine(#[source] rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            _ => Self::Engine(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures() {
+        for (code, is_full) in [(rusqlite::ffi::SQLITE_FULL, true), (rusqlite::ffi::SQLITE_IOERR, false)] {
+            let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            assert_eq!(matches!(StoreError::from(error), StoreError::Full), is_full, "{code}");
+        }
+    }
 }

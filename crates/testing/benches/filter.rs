@@ -118,7 +118,7 @@ fn load(criterion: &mut Criterion) {
 /// Sizes and paths: nothing to time, so the table is printed.
 fn shape(_: &mut Criterion) {
     println!(
-        "{:<18}{:<12}{:<20}{:>6}{:>8}{:>8}{:>10}",
+        "{:<26}{:<12}{:<20}{:>6}{:>8}{:>8}{:>10}",
         "profile", "ABIs", "", "insns", "worst", "mean", "weighted"
     );
     for (profile, text) in palisade_testing::profile::all() {
@@ -136,7 +136,7 @@ fn shape(_: &mut Criterion) {
                 let mean = stats.iter().map(|arch| arch.mean).sum::<f64>() / abis;
                 let worst = stats.iter().map(|arch| arch.worst).max().unwrap_or_default();
                 let native = stats.first().map_or(0.0, |arch| arch.weighted);
-                println!("{profile:<18}{kind:<12}{name:<20}{count:>6}{worst:>8}{mean:>8.1}{native:>10.1}");
+                println!("{profile:<26}{kind:<12}{name:<20}{count:>6}{worst:>8}{mean:>8.1}{native:>10.1}");
             }
         }
     }

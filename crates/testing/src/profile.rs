@@ -26,5 +26,7 @@ fn of_folder(folder: &Path) -> Vec<(String, String)> {
         paths.filter(|path| path.extension().is_some_and(|kind| kind == "json")).collect();
     paths.sort();
     let read = |path: &std::path::PathBuf| std::fs::read_to_string(path).expect("the profile can be read");
-    paths.iter().map(|path| (path.display().to_string(), read(path))).collect()
+    let name =
+        |path: &std::path::PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    paths.iter().map(|path| (name(path), read(path))).collect()
 }
