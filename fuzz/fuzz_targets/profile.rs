@@ -12,7 +12,7 @@ use palisade_seccomp::explain::explain;
 use palisade_seccomp::filter::{Data, Filter};
 use palisade_seccomp::profile::{read, write_docker};
 use palisade_seccomp::resolve::{Context, resolve};
-use palisade_seccomp::table::KernelVersion;
+use palisade_k8s::KernelVersion;
 use palisade_seccomp::weight::Weights;
 
 fuzz_target!(|text: &str| {
@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
     assert_eq!(write_docker(&again), write_docker(&profile));
     for arch in [Arch::X86_64, Arch::S390x] {
         let caps = BTreeSet::from(["CAP_SYS_ADMIN".to_owned()]);
-        let rules = resolve(&profile, &Context { arch, caps, kernel: KernelVersion { major: 5, minor: 14 } }).rules;
+        let rules = resolve(&profile, &Context { arch, caps, kernel: KernelVersion::new(5, 14) }).rules;
         let Ok(filter) = Filter::new(&rules) else { continue };
         for rule in &rules.rules {
             let Some(number) = rule.call.number(arch) else { continue };

@@ -7,13 +7,13 @@ use palisade_seccomp::arch::Arch;
 use palisade_seccomp::join::decision;
 use palisade_seccomp::resolve::{Context, resolve};
 use palisade_seccomp::systemd::{read, write};
-use palisade_seccomp::table::KernelVersion;
+use palisade_seccomp::table;
 
 fuzz_target!(|text: &str| {
     let (profile, findings) = read(text);
     assert!(profile.is_some() || !findings.is_empty());
     let Some(profile) = profile else { return };
-    let context = Context { arch: Arch::X86_64, caps: Default::default(), kernel: KernelVersion::NEWEST };
+    let context = Context { arch: Arch::X86_64, caps: Default::default(), kernel: table::NEWEST };
     let mut rules = resolve(&profile, &context).rules;
     rules.unknown = palisade_seccomp::filter::Unknown::Default;
     let (Ok(lines), Ok(decided)) = (write(&rules), decision(&rules)) else { return };

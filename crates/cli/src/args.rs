@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use palisade_scc::{BuiltinSet, KernelVersion};
+use palisade_k8s::KernelVersion;
+use palisade_scc::BuiltinSet;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,16 +82,8 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_name = "3|4")]
     pub(crate) scc_set: Option<BuiltinSet>,
     /// Kernel of the nodes, which decides what sysctls are safe. Default: a current one
-    #[arg(long, value_name = "MAJOR.MINOR", value_parser = kernel_version)]
+    #[arg(long, value_name = "MAJOR.MINOR")]
     pub(crate) kernel: Option<KernelVersion>,
-}
-
-fn kernel_version(text: &str) -> Result<KernelVersion, String> {
-    let numbers = text.split_once('.').map(|(major, minor)| (major.parse(), minor.parse()));
-    match numbers {
-        Some((Ok(major), Ok(minor))) => Ok(KernelVersion { major, minor }),
-        _ => Err("a kernel version is two numbers, as 5.14".to_owned()),
-    }
 }
 
 /// Answer AdmissionReviews: NDJSON or concatenated JSON on stdin, one response a line on stdout

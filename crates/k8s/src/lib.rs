@@ -31,6 +31,7 @@
 pub mod annotations;
 pub mod field;
 mod fit;
+mod kernel;
 pub mod manifest;
 pub mod metadata;
 pub mod patch;
@@ -45,6 +46,7 @@ pub mod workload;
 pub use annotations::Annotations;
 pub use field::{FieldError, FieldErrorKind, FieldPath};
 pub use fit::{Misfit, fit};
+pub use kernel::{KernelVersion, KernelVersionError};
 pub use pod::{Container, ContainerPath, Pod};
 pub use scc::SecurityContextConstraints;
 pub use text::Text;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use palisade_k8s::pod::PodSecurityContext;
 use palisade_k8s::scc::annotation::{SECCOMP_CONTAINER_PREFIX, SECCOMP_POD};
-use palisade_k8s::{Container, ContainerPath, FieldError, FieldPath, Pod};
+use palisade_k8s::{Container, ContainerPath, FieldError, FieldPath, KernelVersion, Pod};
 
 use crate::changes::{Changes, ContainerChanges, SeccompField};
 use crate::findings::Findings;
@@ -15,7 +15,6 @@ use crate::namespace::NamespaceRanges;
 use crate::plan::{Plan, Resolved, Unusable};
 use crate::rule::group;
 use crate::rule::seccomp::{annotation_of, field_of};
-use crate::rule::sysctl::KernelVersion;
 
 /// What an attempt depends on beside the SCC and the pod.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,8 @@
 //!
 //! ```
 //! use palisade_k8s::{Pod, SecurityContextConstraints};
-//! use palisade_scc::{Context, KernelVersion, Mutation, NamespaceRanges, SccSet};
+//! use palisade_k8s::KernelVersion;
+//! use palisade_scc::{Context, Mutation, NamespaceRanges, SccSet};
 //!
 //! let scc: SecurityContextConstraints = serde_json::from_str(r#"{
 //!     "metadata": {"name": "restricted"}, "volumes": ["secret"],
@@ -55,7 +56,7 @@ pub use findings::{Findings, Verdict};
 pub use lint::{Finding, Severity, lint};
 pub use namespace::{NamespaceRanges, RangeError};
 pub use plan::{Plan, Unusable};
-pub use rule::{CapabilityChange, KernelVersion, Labels};
+pub use rule::{CapabilityChange, Labels};
 pub use score::{Preference, Rank, score};
 pub use set::{Entry, Mutation, Outcome, SccSet};
 pub use validate::validate;

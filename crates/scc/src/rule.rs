@@ -10,4 +10,3 @@ pub(crate) mod volume;
 
 pub use capabilities::CapabilityChange;
 pub use selinux::Labels;
-pub use sysctl::KernelVersion;

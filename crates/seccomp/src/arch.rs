@@ -1,6 +1,6 @@
 //! Architectures: the ABIs that a filter tells apart.
 
-use crate::table::KernelVersion;
+use palisade_k8s::KernelVersion;
 
 /// An ABI that Palisade has a table of calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -190,7 +190,7 @@ impl Arch {
     #[must_use]
     pub fn since(self) -> KernelVersion {
         let (major, minor) = self.facts().since;
-        KernelVersion { major, minor }
+        KernelVersion::new(major.into(), minor.into())
     }
 
     /// The architectures that a kernel of this one runs beside it.
@@ -226,7 +226,7 @@ impl Arch {
 
 impl std::fmt::Display for Arch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
+        f.pad(self.name())
     }
 }
 

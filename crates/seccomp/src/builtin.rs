@@ -15,9 +15,13 @@ pub const EXPLORER: &str = include_str!("builtin/example-explorer-profile.json")
 pub const ALL: [(&str, &str); 3] =
     [("workshop", WORKSHOP), ("runtime/default", DEFAULT), ("example-explorer-profile", EXPLORER)];
 
-/// A shipped profile's text.
+/// A shipped profile's text. `runtime/default@3` is that of set 3, OpenShift 3's, which the workshop page prints.
 #[must_use]
 pub fn named(name: &str) -> Option<&'static str> {
-    let alias = if name == "docker/default" { "runtime/default" } else { name };
+    let alias = match name {
+        "docker/default" | "runtime/default@4" => "runtime/default",
+        "runtime/default@3" => "workshop",
+        other => other,
+    };
     ALL.iter().find(|(known, _)| *known == alias).map(|(_, text)| *text)
 }

@@ -10,10 +10,12 @@ use crate::filter::Filter;
 use crate::weight::Weights;
 
 mod emit;
+mod holes;
 mod split;
 mod tree;
 
 pub(crate) use emit::emit;
+pub use holes::open_holes;
 
 /// Why a filter does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -74,7 +74,7 @@ pub fn explain(rules: &Rules, data: &Data) -> Result<Explanation, FilterError> {
     })
 }
 
-fn is_unknown(arch: Arch, number: u32, kernel: crate::table::KernelVersion) -> bool {
+fn is_unknown(arch: Arch, number: u32, kernel: palisade_k8s::KernelVersion) -> bool {
     Syscall::numbered(arch, number).is_none_or(|call| call.introduced() > kernel)
 }
 

@@ -1,13 +1,15 @@
 //! What a filter decides, before it is a program: for every ABI and every number, a function of the
 //! arguments. It is total: each number of each architecture has its decision.
 
+use palisade_k8s::KernelVersion;
+
 use crate::action::Action;
 use crate::arch::{Arch, X32_BIT};
 use crate::graph::{Graph, Node, NodeId};
 use crate::precedence::{self, Branch, Conflict};
 use crate::region::{WORDS, Word};
 use crate::rule::{Condition, Operator, Rule};
-use crate::table::{self, KernelVersion, Syscall};
+use crate::table::{self, Syscall};
 
 /// One call, as the kernel shows it to a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,12 +11,12 @@
 //! use palisade_seccomp::arch::Arch;
 //! use palisade_seccomp::filter::{Data, Filter};
 //! use palisade_seccomp::resolve::{Context, resolve};
-//! use palisade_seccomp::table::{KernelVersion, Syscall};
+//! use palisade_seccomp::table::{self, Syscall};
 //! use palisade_seccomp::{builtin, compare, compile, profile, simulate, weight};
 //!
 //! let (profile, findings) = profile::read(builtin::DEFAULT);
 //! assert!(findings.is_empty());
-//! let context = Context { arch: Arch::X86_64, caps: Default::default(), kernel: KernelVersion::NEWEST };
+//! let context = Context { arch: Arch::X86_64, caps: Default::default(), kernel: table::NEWEST };
 //! let resolved = resolve(&profile.unwrap(), &context);
 //! let filter = Filter::new(&resolved.rules)?;
 //! let programs = compile::compile(&filter, weight::Weights::shipped())?;

@@ -1,11 +1,11 @@
 //! Profiles as they are written: in Docker's form, which holds OCI's and containers/common's, or as an
 //! object of the security-profiles-operator.
 
+use palisade_k8s::KernelVersion;
 use palisade_k8s::manifest::Position;
 
 use crate::action::Action;
 use crate::rule::Condition;
-use crate::table::KernelVersion;
 
 mod read;
 mod write;

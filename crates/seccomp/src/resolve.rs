@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use palisade_k8s::KernelVersion;
+
 use crate::action::Action;
 use crate::arch::{Arch, OTHER_SCMP};
 use crate::errno;
@@ -9,7 +11,7 @@ use crate::filter::{Rules, Unknown};
 use crate::finding::{Finding, Findings, suggestion};
 use crate::profile::{Entry, Gate, Profile};
 use crate::rule::{Condition, Rule};
-use crate::table::{KernelVersion, Syscall};
+use crate::table::Syscall;
 
 /// The machine and the container that a profile is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +43,7 @@ pub fn resolve(profile: &Profile, context: &Context) -> Resolved {
     let mut findings = Findings::default();
     let archs = architectures(profile, context, &mut findings);
     let mut rules = Vec::new();
-    let mut newest = KernelVersion { major: 1, minor: 0 };
+    let mut newest = KernelVersion::new(1, 0);
     for (at, entry) in profile.entries.iter().enumerate() {
         let counts = applies(entry, context);
         let alternatives = alternatives(at, entry, &mut findings);

@@ -1,44 +1,15 @@
 //! The calls of every architecture: names, numbers, and the kernel that brought each.
 
+use palisade_k8s::KernelVersion;
+
 use crate::arch::Arch;
 
 mod calls;
 
 const NONE: u32 = u32::MAX;
 
-/// A kernel's version, as far as calls depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct KernelVersion {
-    /// Before the dot.
-    pub major: u8,
-    /// After it.
-    pub minor: u8,
-}
-
-impl KernelVersion {
-    /// The newest kernel whose calls the table holds.
-    pub const NEWEST: Self = Self { major: 6, minor: 18 };
-}
-
-impl std::fmt::Display for KernelVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
-
-impl std::str::FromStr for KernelVersion {
-    type Err = String;
-
-    /// `5.14`; what follows the second number, as in `5.14.0-70.el9`, is ignored.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut parts = text.split(['.', '-', '+']);
-        let mut number = || parts.next().and_then(|part| part.parse().ok());
-        match (number(), number()) {
-            (Some(major), Some(minor)) => Ok(Self { major, minor }),
-            _ => Err("a kernel version is two numbers up to 255, as 5.14".to_owned()),
-        }
-    }
-}
+/// The newest kernel whose calls the table holds.
+pub const NEWEST: KernelVersion = KernelVersion::new(7, 3);
 
 struct Call {
     name: &'static str,
@@ -98,7 +69,7 @@ impl Syscall {
     #[must_use]
     pub fn introduced(self) -> KernelVersion {
         let (major, minor) = self.row().since;
-        KernelVersion { major, minor }
+        KernelVersion::new(major.into(), minor.into())
     }
 
     /// The kernel that brought it to an architecture.
@@ -114,15 +85,15 @@ impl Syscall {
 fn wired_later(arch: Arch, number: Option<u32>) -> KernelVersion {
     let sockets = matches!(arch, Arch::X86 | Arch::S390 | Arch::S390x);
     match number {
-        Some(359..=373) if sockets => KernelVersion { major: 4, minor: 3 },
-        Some(393..=402) if arch.is_multiplexed() => KernelVersion { major: 5, minor: 1 },
-        _ => KernelVersion { major: 1, minor: 0 },
+        Some(359..=373) if sockets => KernelVersion::new(4, 3),
+        Some(393..=402) if arch.is_multiplexed() => KernelVersion::new(5, 1),
+        _ => KernelVersion::new(1, 0),
     }
 }
 
 impl std::fmt::Display for Syscall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
+        f.pad(self.name())
     }
 }
 

@@ -2,14 +2,18 @@
 //! the compiled program, which is proved equal first.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use palisade_k8s::KernelVersion;
 use palisade_seccomp::action::Action::{self, Allow, Errno, KillThread};
 use palisade_seccomp::arch::Arch;
+use palisade_seccomp::builtin;
 use palisade_seccomp::compare::verify;
-use palisade_seccomp::compile::compile;
+use palisade_seccomp::compile::{compile, open_holes};
 use palisade_seccomp::filter::{Data, Filter, FilterError, Rules, Unknown};
+use palisade_seccomp::profile;
+use palisade_seccomp::resolve::{Context, resolve};
 use palisade_seccomp::rule::{Condition, Operator, Rule};
 use palisade_seccomp::simulate::simulate;
-use palisade_seccomp::table::{KernelVersion, Syscall};
+use palisade_seccomp::table::{self, Syscall};
 use palisade_seccomp::weight::Weights;
 
 use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, MaskedEqual, NotEqual};
@@ -187,7 +191,7 @@ fn a_denial_that_repeats_the_default_counts() {
 #[test]
 fn what_the_profiles_kernel_lacked_does_not_exist() {
     let mut rules = rules(&[Arch::X86_64, Arch::X32], &[("read", &[], Allow)]);
-    rules.unknown = Unknown::Enosys { kernel: KernelVersion { major: 5, minor: 9 } };
+    rules.unknown = Unknown::Enosys { kernel: KernelVersion::new(5, 9) };
     let answers = [
         // Known and not listed, newer, a hole, beyond the table, and not a number at all.
         ("mount", Errno(1)),
@@ -203,9 +207,38 @@ fn what_the_profiles_kernel_lacked_does_not_exist() {
 }
 
 #[test]
+fn open_holes_let_through_only_what_no_call_has() {
+    let (profile, _) = profile::read(builtin::DEFAULT);
+    let context = Context { arch: Arch::X86_64, caps: Default::default(), kernel: table::NEWEST };
+    let exact = Filter::new(&resolve(&profile.unwrap(), &context).rules).unwrap();
+    let open = open_holes(&exact);
+    let length = |filter| {
+        let programs = compile(filter, Weights::shipped()).unwrap();
+        assert_eq!(verify(filter, &programs, 1), Ok(vec![]));
+        programs.iter().map(|program| program.instructions().len()).sum::<usize>()
+    };
+    assert!(length(&open) < length(&exact));
+    let mut opened = 0;
+    for &arch in exact.archs() {
+        for number in arch.base().saturating_sub(3)..table::highest(arch) + 100 {
+            let data = Data { number, arch: arch.audit(), args: [u64::MAX; 6] };
+            if open.decide(&data) != exact.decide(&data) {
+                assert_eq!(
+                    (Syscall::numbered(arch, number), open.decide(&data)),
+                    (None, Allow),
+                    "{arch} {number}"
+                );
+                opened += 1;
+            }
+        }
+    }
+    assert!(opened > 0);
+}
+
+#[test]
 fn mips_numbers_enosys_differently() {
     let mut rules = rules(&[Arch::Mips64el], &[("read", &[], Allow)]);
-    rules.unknown = Unknown::Enosys { kernel: KernelVersion { major: 5, minor: 9 } };
+    rules.unknown = Unknown::Enosys { kernel: KernelVersion::new(5, 9) };
     assert_eq!(call(&rules, Arch::Mips64el, "mount_setattr", &[]), Errno(89));
 }
 

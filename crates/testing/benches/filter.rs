@@ -17,11 +17,11 @@ use palisade_seccomp::profile;
 use palisade_seccomp::resolve::{Context, resolve};
 use palisade_seccomp::rule::{Condition, Operator};
 use palisade_seccomp::stats::stats;
-use palisade_seccomp::table::KernelVersion;
+use palisade_seccomp::table;
 use palisade_seccomp::weight::Weights;
 use palisade_sys::probe::load_time;
 use palisade_sys::seccomp::Loading;
-use palisade_testing::oracle::{Layout, Oracle};
+use palisade_testing::oracle::{Layout, Oracle, knows};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     TargetArch,
@@ -31,14 +31,15 @@ use seccompiler::{
 fn rules(text: &str, archs: Option<&[Arch]>) -> Rules {
     let profile = profile::read(text).0.expect("a profile");
     let caps = CONTAINER_DEFAULT.iter().map(|cap| (*cap).to_owned()).collect();
-    let context = Context { arch: Arch::X86_64, caps, kernel: KernelVersion::NEWEST };
+    let context = Context { arch: Arch::X86_64, caps, kernel: table::NEWEST };
     let mut rules = resolve(&profile, &context).rules;
-    // What libseccomp does, and only calls that it knows.
-    rules.unknown = Unknown::Default;
-    rules.rules.retain(|rule| libseccomp::ScmpSyscall::from_name(rule.call.name()).is_ok());
     if let Some(archs) = archs {
         rules.archs = archs.to_vec();
     }
+    // What libseccomp does, and only calls that it knows.
+    rules.unknown = Unknown::Default;
+    let archs = rules.archs.clone();
+    rules.rules.retain(|rule| knows(rule.call, &archs));
     rules
 }
 

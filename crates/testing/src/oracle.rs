@@ -8,6 +8,7 @@ use palisade_seccomp::arch::Arch;
 use palisade_seccomp::bpf::Program;
 use palisade_seccomp::filter::{Rules, Unknown};
 use palisade_seccomp::rule::{Condition, Operator, Rule};
+use palisade_seccomp::table::{self, Syscall};
 
 /// How libseccomp lays a filter out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,16 @@ impl Oracle {
         }
         oracle
     }
+}
+
+/// Whether the libseccomp at hand has a number wherever Palisade has one for a call: its tables are older, and
+/// 2.5.4's lacks `map_shadow_stack` on x32.
+#[must_use]
+pub fn knows(call: Syscall, archs: &[Arch]) -> bool {
+    archs.iter().filter(|arch| call.number(**arch).is_some()).all(|arch| {
+        let number = ScmpSyscall::from_name_by_arch(call.name(), scmp(*arch)).map(i32::from);
+        number.is_ok_and(|number| number >= 0 || table::carrier(call.name()).is_some())
+    })
 }
 
 /// libseccomp's value for an architecture.

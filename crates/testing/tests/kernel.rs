@@ -13,7 +13,7 @@ use palisade_seccomp::profile;
 use palisade_seccomp::resolve::{Context, resolve};
 use palisade_seccomp::rule::Rule;
 use palisade_seccomp::simulate::simulate_stack;
-use palisade_seccomp::table::{self, KernelVersion, Syscall};
+use palisade_seccomp::table::{self, Syscall};
 use palisade_seccomp::weight::Weights;
 use palisade_sys::notify;
 use palisade_sys::probe::{Call, Entry, has_int80, probe};
@@ -100,7 +100,7 @@ fn calls(arch: Arch) -> Vec<Call> {
 fn agrees(text: &str, caps: &[&str], arch: Arch) -> usize {
     let profile = profile::read(text).0.expect("a profile");
     let caps = caps.iter().map(|cap| (*cap).to_owned()).collect();
-    let mut rules = resolve(&profile, &Context { arch: native(), caps, kernel: KernelVersion::NEWEST }).rules;
+    let mut rules = resolve(&profile, &Context { arch: native(), caps, kernel: table::NEWEST }).rules;
     let harmless = |action: Action| if action == Action::Allow { LET_THROUGH } else { action };
     rules.default = harmless(rules.default);
     rules.bad_arch = Action::Errno(2001);

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use palisade_k8s::KernelVersion;
 use palisade_seccomp::arch::Arch;
-use palisade_seccomp::table::KernelVersion;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SeccompCommand {
@@ -121,6 +121,10 @@ pub(crate) struct CompileArgs {
     /// How often calls occur, as lines `name count`, to put frequent calls first
     #[arg(long, value_name = "FILE")]
     pub(crate) hot: Option<PathBuf>,
+    /// Let numbers through that no call has where that makes the program smaller: the kernel itself answers
+    /// ENOSYS to them, until a later one has a call there
+    #[arg(long)]
+    pub(crate) open_holes: bool,
     /// Prove, path by path, that the program decides as the profile does
     #[arg(long)]
     pub(crate) verify: bool,

@@ -69,12 +69,20 @@ fn answers() -> Vec<Answer> {
     ];
     for feature in seccomp::actions() {
         let needed = ["ERRNO", "ALLOW", "KILL_THREAD"].contains(&feature.name);
-        let detail = format!("action {}", feature.name);
-        answers.push(Answer { question: "action", good: feature.available, needed, detail });
+        answers.push(Answer {
+            question: "action",
+            good: feature.available,
+            needed,
+            detail: feature.name.to_owned(),
+        });
     }
     for feature in seccomp::flags() {
-        let detail = format!("flag {}", feature.name);
-        answers.push(Answer { question: "flag", good: feature.available, needed: false, detail });
+        answers.push(Answer {
+            question: "flag",
+            good: feature.available,
+            needed: false,
+            detail: feature.name.to_owned(),
+        });
     }
     answers.push(cache());
     answers.push(logged());
@@ -107,9 +115,9 @@ fn release() -> String {
 /// The cache came with 5.11 and asks nobody.
 #[cfg(target_os = "linux")]
 fn cache() -> Answer {
-    use palisade_seccomp::table::KernelVersion;
+    use palisade_k8s::KernelVersion;
     let kernel: Option<KernelVersion> = release().parse().ok();
-    let good = kernel.is_some_and(|kernel| kernel >= KernelVersion { major: 5, minor: 11 });
+    let good = kernel.is_some_and(|kernel| kernel >= KernelVersion::new(5, 11));
     let detail = match good {
         true => "calls that are always allowed run no filter".to_owned(),
         false => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use palisade_seccomp::bpf::Program;
 use palisade_seccomp::compare::verify;
-use palisade_seccomp::compile::compile;
+use palisade_seccomp::compile::{compile, open_holes};
 use palisade_seccomp::filter::{Filter, Rules};
 use palisade_seccomp::stats::stats;
 use palisade_seccomp::weight::Weights;
@@ -25,6 +25,7 @@ pub(super) fn run(args: &CompileArgs) -> crate::Outcome {
         None => Weights::shipped().clone(),
     };
     let filter = Filter::new(&rules).map_err(|error| format!("{name}: {error}"))?;
+    let filter = if args.open_holes { open_holes(&filter) } else { filter };
     let programs = compile(&filter, &weights).map_err(|error| format!("{name}: {error}"))?;
     if args.verify {
         let differences = verify(&filter, &programs, 1)?;

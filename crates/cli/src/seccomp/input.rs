@@ -13,7 +13,7 @@ use palisade_seccomp::finding::{Finding, Severity};
 use palisade_seccomp::profile::{self, Profile};
 use palisade_seccomp::resolve::{Context, resolve};
 use palisade_seccomp::systemd;
-use palisade_seccomp::table::{KernelVersion, Syscall};
+use palisade_seccomp::table::{self, Syscall};
 use palisade_seccomp::weight::Weights;
 
 use super::args::{ContextArgs, UnknownArg};
@@ -109,7 +109,7 @@ pub(super) fn context(args: &ContextArgs) -> Result<Context, Failure> {
         }
     }
     let arch = args.arch.unwrap_or_else(Arch::native);
-    Ok(Context { arch, caps, kernel: args.kernel.unwrap_or(KernelVersion::NEWEST) })
+    Ok(Context { arch, caps, kernel: args.kernel.unwrap_or(table::NEWEST) })
 }
 
 /// A profile's rules in the context of the options.

@@ -1,13 +1,12 @@
 //! The rules of `baseline`.
 
-use palisade_k8s::Pod;
 use palisade_k8s::pod::{
     AppArmorProfile, ContainerSecurityContext, PodSecurityContext, SeLinuxOptions, SeccompProfile,
     SeccompType, VolumeKind, WindowsOptions,
 };
+use palisade_k8s::{KernelVersion, Pod};
 
 use super::Check;
-use crate::rule::KernelVersion;
 use crate::rule::sysctl::is_safe;
 
 const APPARMOR_PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";

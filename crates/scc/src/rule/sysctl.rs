@@ -1,43 +1,25 @@
 //! Sysctls. Names compare as they are written; a pattern may end in `*`.
 
 use palisade_k8s::pod::Sysctl;
-use palisade_k8s::{FieldError, FieldPath, SecurityContextConstraints};
+use palisade_k8s::{FieldError, FieldPath, KernelVersion, SecurityContextConstraints};
 
 use crate::findings::Findings;
 
-/// The version of the kernel that pods run on, as far as sysctls became safe with one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct KernelVersion {
-    /// The number before the first dot.
-    pub major: u32,
-    /// The number after it.
-    pub minor: u32,
-}
-
-impl KernelVersion {
-    /// Newer than any rule asks for: what is assumed where nobody says otherwise.
-    pub const LATEST: Self = Self { major: u32::MAX, minor: 0 };
-}
-
 /// Sysctls that any pod may set, each with the kernel that made it safe (reference/scc.md 2.16).
 const SAFE: &[(&str, KernelVersion)] = &[
-    ("kernel.shm_rmid_forced", since(0, 0)),
-    ("net.ipv4.ip_local_port_range", since(0, 0)),
-    ("net.ipv4.tcp_syncookies", since(0, 0)),
-    ("net.ipv4.ping_group_range", since(0, 0)),
-    ("net.ipv4.ip_unprivileged_port_start", since(0, 0)),
-    ("net.ipv4.tcp_keepalive_time", since(0, 0)),
-    ("net.ipv4.tcp_fin_timeout", since(0, 0)),
-    ("net.ipv4.tcp_keepalive_intvl", since(0, 0)),
-    ("net.ipv4.tcp_keepalive_probes", since(0, 0)),
-    ("net.ipv4.ip_local_reserved_ports", since(3, 16)),
-    ("net.ipv4.tcp_rmem", since(4, 15)),
-    ("net.ipv4.tcp_wmem", since(4, 15)),
+    ("kernel.shm_rmid_forced", KernelVersion::new(0, 0)),
+    ("net.ipv4.ip_local_port_range", KernelVersion::new(0, 0)),
+    ("net.ipv4.tcp_syncookies", KernelVersion::new(0, 0)),
+    ("net.ipv4.ping_group_range", KernelVersion::new(0, 0)),
+    ("net.ipv4.ip_unprivileged_port_start", KernelVersion::new(0, 0)),
+    ("net.ipv4.tcp_keepalive_time", KernelVersion::new(0, 0)),
+    ("net.ipv4.tcp_fin_timeout", KernelVersion::new(0, 0)),
+    ("net.ipv4.tcp_keepalive_intvl", KernelVersion::new(0, 0)),
+    ("net.ipv4.tcp_keepalive_probes", KernelVersion::new(0, 0)),
+    ("net.ipv4.ip_local_reserved_ports", KernelVersion::new(3, 16)),
+    ("net.ipv4.tcp_rmem", KernelVersion::new(4, 15)),
+    ("net.ipv4.tcp_wmem", KernelVersion::new(4, 15)),
 ];
-
-const fn since(major: u32, minor: u32) -> KernelVersion {
-    KernelVersion { major, minor }
-}
 
 /// Whether any pod may set the sysctl `name` on this kernel.
 pub(crate) fn is_safe(name: &str, kernel: KernelVersion) -> bool {

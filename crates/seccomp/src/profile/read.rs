@@ -1,5 +1,6 @@
 //! Reads a profile: every field is looked at, and what is not understood is a finding.
 
+use palisade_k8s::KernelVersion;
 use palisade_k8s::manifest::{self, Node, NodeValue, Position};
 
 use super::{ArchMap, Entry, FLAGS, Gate, Profile};
@@ -8,7 +9,6 @@ use crate::arch::{Arch, OTHER_SCMP};
 use crate::errno;
 use crate::finding::{Finding, Findings, Severity, suggestion};
 use crate::rule::{Condition, Operator};
-use crate::table::KernelVersion;
 
 /// Reads one profile from JSON or YAML, with what is wrong with it. No profile comes with an error.
 pub fn read(text: &str) -> (Option<Profile>, Vec<Finding>) {
@@ -403,13 +403,12 @@ impl<'a> Reader<'a> {
         let text = self.text("minKernel")?;
         if text.is_empty() {
             self.warn("minKernel", "is empty, which Docker takes for 0.0: every kernel");
-            return Some(KernelVersion { major: 0, minor: 0 });
+            return Some(KernelVersion::new(0, 0));
         }
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        let version = text
-            .split_once('.')
-            .filter(|(a, b)| digits(a) && digits(b))
-            .and_then(|(a, b)| Some(KernelVersion { major: a.parse().ok()?, minor: b.parse().ok()? }));
+        let version = text.split_once('.').filter(|(a, b)| digits(a) && digits(b)).and_then(|(a, b)| {
+            Some(KernelVersion::new(a.parse::<u8>().ok()?.into(), b.parse::<u8>().ok()?.into()))
+        });
         if let (None, Some(node)) = (version, self.get("minKernel")) {
             self.error(node, "minKernel", "a kernel is written as two numbers up to 255, as \"4.8\"");
         }

@@ -1,0 +1,48 @@
+//! Numbers that no call has, as don't-cares.
+
+use crate::action::Action;
+use crate::arch::Arch;
+use crate::filter::Filter;
+use crate::graph::NodeId;
+use crate::table::{self, Syscall};
+
+/// The filter, but numbers that no call has are let through wherever that joins two ranges to one.
+///
+/// A kernel without a call at such a number answers `ENOSYS` by itself, which is what programs fall back on, so
+/// the filter need not say it. But a later kernel may put a call there, as Linux 6.11 did with `uretprobe` among
+/// x86_64's old numbers, and this filter then lets it through. Numbers above the last call stay as they are.
+#[must_use]
+pub fn open_holes(filter: &Filter) -> Filter {
+    let mut open = filter.clone();
+    let allow = open.graph.leaf(Action::Allow);
+    for &arch in filter.archs() {
+        for (first, next) in holes(arch) {
+            let at = |number: u32| filter.decision(arch.audit(), number);
+            let is_between = first.checked_sub(1).map(at) == Some(allow) || at(next) == allow;
+            if is_between {
+                let section = open.sections.iter_mut().find(|section| section.audit == arch.audit());
+                section.into_iter().for_each(|section| set(&mut section.ranges, first, next, allow));
+            }
+        }
+    }
+    open
+}
+
+/// Runs of numbers that no call has, each with the number after its last.
+fn holes(arch: Arch) -> impl Iterator<Item = (u32, u32)> {
+    let calls: Vec<_> = (arch.base()..=table::highest(arch))
+        .filter(|&number| Syscall::numbered(arch, number).is_some())
+        .collect();
+    let pairs: Vec<_> = calls.iter().copied().zip(calls.iter().copied().skip(1)).collect();
+    pairs.into_iter().filter(|(call, next)| call + 1 < *next).map(|(call, next)| (call + 1, next))
+}
+
+/// Gives the numbers from `first` up to `next` another answer.
+fn set(ranges: &mut Vec<(u32, NodeId)>, first: u32, next: u32, id: NodeId) {
+    let after = ranges.iter().rev().find(|&&(start, _)| start <= next).copied();
+    ranges.retain(|&(start, _)| !(first..=next).contains(&start));
+    ranges.extend([(first, id)]);
+    ranges.extend(after.map(|(_, after)| (next, after)));
+    ranges.sort_by_key(|&(start, _)| start);
+    ranges.dedup_by_key(|&mut (_, id)| id);
+}
