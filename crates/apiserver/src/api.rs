@@ -1,6 +1,6 @@
 //! The API: everything that a request needs, in one place.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use palisade_store::Store;
 
@@ -20,6 +20,8 @@ pub(crate) struct Api {
     /// Which blocks of IDs namespaces have.
     pub(crate) ranges: Ranges,
     pub(crate) audit: Audit,
+    /// Held by requests; closed while a backup is taken back.
+    pub(crate) gate: RwLock<()>,
     /// The certificate of whoever signs the server's, for pods and clients to trust.
     pub(crate) ca: String,
 }
@@ -30,6 +32,7 @@ impl Api {
             hub: Hub::start(&store),
             live: Live::new(&store),
             ranges: Ranges::default(),
+            gate: RwLock::default(),
             store,
             tokens,
             audit,

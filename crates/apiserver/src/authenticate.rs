@@ -1,11 +1,14 @@
 //! Who asks: a certificate, a token, or nobody; and as whom they ask to be seen.
 
+use std::collections::BTreeMap;
+
 use http::HeaderMap;
 
 use crate::api::Api;
 use crate::authorize::{Wish, allowed};
 use crate::error::{ApiError, ApiResult};
 use crate::identity::{AUTHENTICATED, Identity};
+use crate::request::decode;
 use crate::token;
 
 /// The user that a client's certificate names: CN is the name, every O a group.
@@ -39,44 +42,35 @@ pub(crate) fn of_request(
     Ok(certificate.cloned().unwrap_or_else(Identity::anonymous))
 }
 
-/// The user that a request asks to be seen as, if it may.
+/// The user that a request asks to be seen as, if it may: each part of who that is wants a right of its own.
 pub(crate) fn impersonate(api: &Api, who: Identity, headers: &HeaderMap) -> ApiResult<Identity> {
-    let text =
-        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let is_known = |name: &str| matches!(name, "impersonate-user" | "impersonate-group");
-    let mut names = headers.keys().map(http::HeaderName::as_str);
-    // What is not understood might be a limit on what the user may do.
-    if let Some(other) = names.find(|name| name.starts_with("impersonate-") && !is_known(name)) {
-        return Err(ApiError::bad_request(format!(
-            "{other} is not supported; only users and groups can be impersonated"
-        )));
+    let Some(wanted) = Wanted::read(headers)? else { return Ok(who) };
+    let account = wanted.user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    match account {
+        Some((namespace, name)) => require(api, &who, "", "serviceaccounts", namespace, name)?,
+        None => require(api, &who, "", "users", "", &wanted.user)?,
     }
-    let user = text("impersonate-user");
-    let groups: Vec<String> = headers
-        .get_all("impersonate-group")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .map(str::to_owned)
-        .collect();
-    if user.is_empty() {
-        if !groups.is_empty() {
-            return Err(ApiError::bad_request("requested a group or more without a user to impersonate"));
+    for group in &wanted.groups {
+        require(api, &who, "", "groups", "", group)?;
+    }
+    const GROUP: &str = "authentication.k8s.io";
+    if !wanted.uid.is_empty() {
+        require(api, &who, GROUP, "uids", "", &wanted.uid)?;
+    }
+    for (key, values) in &wanted.extra {
+        for value in values {
+            require(api, &who, GROUP, &format!("userextras/{key}"), "", value)?;
         }
-        return Ok(who);
-    }
-    let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
-    let (resource, namespace, name) = match account {
-        Some((namespace, name)) => ("serviceaccounts", namespace, name),
-        None => ("users", "", user.as_str()),
-    };
-    require(api, &who, resource, namespace, name)?;
-    for group in &groups {
-        require(api, &who, "groups", "", group)?;
     }
     let mut seen = match account {
-        Some((namespace, name)) if groups.is_empty() => Identity::service_account(namespace, name, ""),
-        _ => Identity { name: user, uid: String::new(), groups, extra: Vec::new() },
+        Some((namespace, name)) if wanted.groups.is_empty() => {
+            Identity::service_account(namespace, name, &wanted.uid)
+        }
+        _ => {
+            Identity { name: wanted.user, uid: wanted.uid.clone(), groups: wanted.groups, extra: Vec::new() }
+        }
     };
+    seen.extra = wanted.extra.into_iter().collect();
     let is_anonymous = seen.name == crate::identity::ANONYMOUS;
     if !is_anonymous && !seen.groups.iter().any(|group| group == AUTHENTICATED) {
         seen.groups.push(AUTHENTICATED.to_owned());
@@ -84,13 +78,61 @@ pub(crate) fn impersonate(api: &Api, who: Identity, headers: &HeaderMap) -> ApiR
     Ok(seen)
 }
 
-fn require(api: &Api, who: &Identity, resource: &str, namespace: &str, name: &str) -> ApiResult<()> {
-    let wish = Wish { verb: "impersonate", group: "", resource, namespace, name };
+/// Who a request asks to be seen as.
+struct Wanted {
+    user: String,
+    uid: String,
+    groups: Vec<String>,
+    extra: BTreeMap<String, Vec<String>>,
+}
+
+impl Wanted {
+    fn read(headers: &HeaderMap) -> ApiResult<Option<Self>> {
+        let mut wanted =
+            Self { user: String::new(), uid: String::new(), groups: Vec::new(), extra: BTreeMap::new() };
+        let mut is_asked = false;
+        for (name, value) in headers {
+            let Some(what) = name.as_str().strip_prefix("impersonate-") else { continue };
+            is_asked = true;
+            let value = value
+                .to_str()
+                .map_err(|_| {
+                    ApiError::bad_request(format!("{name}: a text without special characters is expected"))
+                })?
+                .to_owned();
+            match (what, what.strip_prefix("extra-")) {
+                ("user", _) => wanted.user = value,
+                ("uid", _) => wanted.uid = value,
+                ("group", _) => wanted.groups.push(value),
+                // A header's name has no case, and no letters but these: a key with others comes encoded.
+                (_, Some(key)) => wanted.extra.entry(decode(key, false)).or_default().push(value),
+                // What is not understood might be a limit on what the user may do.
+                _ => return Err(ApiError::bad_request(format!("{name} is not known"))),
+            }
+        }
+        if is_asked && wanted.user.is_empty() {
+            return Err(ApiError::bad_request(
+                "requested groups, a UID or extra information without a user to impersonate",
+            ));
+        }
+        Ok(is_asked.then_some(wanted))
+    }
+}
+
+fn require(
+    api: &Api,
+    who: &Identity,
+    group: &str,
+    resource: &str,
+    namespace: &str,
+    name: &str,
+) -> ApiResult<()> {
+    let wish = Wish { verb: "impersonate", group, resource, namespace, name };
     if allowed(&api.live, who, &wish)?.is_some() {
         return Ok(());
     }
     let mut error = ApiError::forbidden_path(format!(
-        "User {:?} cannot impersonate resource {resource:?} in API group \"\" at the cluster scope",
+        "User {:?} cannot impersonate resource {resource:?} in API group {group:?} at the cluster scope",
         who.name
     ));
     error.message = format!("{resource} {name:?} is {}", error.message);

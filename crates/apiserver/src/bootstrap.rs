@@ -2,13 +2,14 @@
 
 use palisade_k8s::manifest;
 use palisade_k8s::put;
+use palisade_k8s::scc::annotation::{MCS, SUPPLEMENTAL_GROUPS, UID_RANGE};
 use palisade_scc::BuiltinSet;
-use palisade_store::StoreError;
+use palisade_store::{Revision, StoreError};
 use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
-use crate::resource::{self, Resource, text};
+use crate::resource::{self, text};
 use crate::{admit, objects, time};
 
 const MANIFEST: &str = include_str!("../bootstrap.yaml");
@@ -29,13 +30,7 @@ pub(crate) fn objects(set: BuiltinSet) -> ApiResult<Vec<Value>> {
 
 /// Makes what is missing, and notes which ranges the namespaces have.
 pub(crate) fn run(api: &Api, set: BuiltinSet) -> ApiResult<()> {
-    let namespaces = resource::find("", "namespaces").ok_or_else(ApiError::no_such_path)?;
-    for namespace in objects::list(&api.store, namespaces, None, None, None)?.items {
-        if let Some(block) = block(&namespace) {
-            api.ranges.take(block);
-        }
-    }
-    repair(api, namespaces)?;
+    settle_ranges(api)?;
     for object in objects(set)? {
         ensure(api, object)?;
     }
@@ -43,24 +38,48 @@ pub(crate) fn run(api: &Api, set: BuiltinSet) -> ApiResult<()> {
     Ok(())
 }
 
-/// Namespaces from before there was this server get their ranges and what every namespace holds.
-fn repair(api: &Api, namespaces: &Resource) -> ApiResult<()> {
-    for mut namespace in objects::list(&api.store, namespaces, None, None, None)?.items {
-        let name = text(&namespace, "/metadata/name").to_owned();
-        if block(&namespace).is_none() && namespace.pointer("/metadata/deletionTimestamp").is_none() {
-            let seen = objects::get(&api.store, namespaces, "", &name)?.revision;
-            admit::allocate(api, &mut namespace)?;
-            // Whoever changed it meanwhile is this server too, and comes here again.
-            let _ = objects::update(&api.store, namespaces, "", seen, namespace);
-        }
+/// Notes which ranges the namespaces have, and gives some to those without.
+pub(crate) fn settle_ranges(api: &Api) -> ApiResult<()> {
+    let namespaces = resource::find("", "namespaces").ok_or_else(ApiError::no_such_path)?;
+    let all = objects::list(&api.store, namespaces, None, None, None)?.items;
+    api.ranges.clear();
+    all.iter().filter_map(block).for_each(|block| api.ranges.take(block));
+    all.into_iter().try_for_each(|namespace| repair(api, namespace))
+}
+
+/// Gives a namespace what it lacks of its ranges: one from before there was this server, or that somebody took them
+/// from.
+pub(crate) fn repair(api: &Api, mut namespace: Value) -> ApiResult<()> {
+    let annotations = namespace.pointer("/metadata/annotations");
+    let has = |key: &str| annotations.and_then(|map| map.get(key)).is_some_and(|value| value != "");
+    if [UID_RANGE, SUPPLEMENTAL_GROUPS, MCS].into_iter().all(has)
+        || namespace.pointer("/metadata/deletionTimestamp").is_some()
+    {
+        return Ok(());
+    }
+    let namespaces = resource::find("", "namespaces").ok_or_else(ApiError::no_such_path)?;
+    let name = text(&namespace, "/metadata/name").to_owned();
+    let seen = text(&namespace, "/metadata/resourceVersion").parse().ok().and_then(Revision::new);
+    admit::allocate(api, &mut namespace)?;
+    // Whoever changed it meanwhile brings it here again.
+    if objects::update(&api.store, namespaces, "", seen.unwrap_or_default(), namespace).is_ok() {
+        tracing::warn!("namespace {name} had no complete ranges and was given some");
+        api.live.wrote(namespaces.storage, api.store.revision());
     }
     Ok(())
+}
+
+/// Whether some namespace has a block.
+pub(crate) fn is_taken(api: &Api, wanted: u64) -> ApiResult<bool> {
+    let namespaces = resource::find("", "namespaces").ok_or_else(ApiError::no_such_path)?;
+    let all = objects::list(&api.store, namespaces, None, None, None)?.items;
+    Ok(all.iter().any(|namespace| block(namespace) == Some(wanted)))
 }
 
 /// The block of IDs of a namespace.
 pub(crate) fn block(namespace: &Value) -> Option<u64> {
     let annotations = namespace.pointer("/metadata/annotations")?;
-    let range = annotations.get(palisade_k8s::scc::annotation::UID_RANGE)?.as_str()?;
+    let range = annotations.get(UID_RANGE)?.as_str()?;
     crate::ranges::block_of(range)
 }
 

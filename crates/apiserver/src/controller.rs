@@ -125,6 +125,9 @@ impl<'a> Controller<'a> {
         let key = Key::new(&happening.storage, &happening.namespace, &happening.name);
         if happening.change != Change::Deleted {
             self.learn(key, &happening.object);
+            if happening.storage == "namespaces" {
+                bootstrap::repair(self.api, happening.object.clone())?;
+            }
             return self.finish(happening);
         }
         let uid = text(&happening.object, "/metadata/uid");
@@ -136,7 +139,10 @@ impl<'a> Controller<'a> {
         }
         if happening.storage == "namespaces" {
             self.leaving.remove(&happening.name);
-            if let Some(block) = bootstrap::block(&happening.object) {
+            // What was written by hand may have given one block to two namespaces.
+            if let Some(block) = bootstrap::block(&happening.object)
+                && !bootstrap::is_taken(self.api, block)?
+            {
                 self.api.ranges.release(block);
             }
         }

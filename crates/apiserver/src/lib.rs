@@ -11,6 +11,7 @@
 //!     names: Vec::new(),
 //!     set: BuiltinSet::V4,
 //!     audit: None,
+//!     backup: None,
 //! };
 //! let server = Server::start(config).await?;
 //! let kubeconfig = server.admin_kubeconfig(&format!("https://{}", server.address()?));

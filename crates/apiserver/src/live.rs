@@ -54,6 +54,12 @@ impl Live {
         }
     }
 
+    /// Anything may have been written.
+    pub(crate) fn wrote_all(&self, revision: Revision) {
+        note(&self.rbac, revision);
+        note(&self.policy, revision);
+    }
+
     /// Roles and bindings.
     pub(crate) fn rbac(&self) -> ApiResult<Arc<Rbac>> {
         current(&self.rbac, self.store.revision(), || self.read_rbac())

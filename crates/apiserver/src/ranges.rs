@@ -29,6 +29,11 @@ impl Ranges {
         (block < BLOCKS && taken.insert(block)).then_some(block)
     }
 
+    /// Forgets what is taken.
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Gives a block back.
     pub(crate) fn release(&self, block: u64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&block);

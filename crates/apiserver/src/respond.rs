@@ -19,8 +19,8 @@ use crate::table::{self, Include};
 pub(crate) enum Body {
     /// All at once.
     Whole(Option<Bytes>),
-    /// As it comes.
-    Lines(mpsc::Receiver<Bytes>),
+    /// As it comes; how much that will be, if it is known.
+    Stream(mpsc::Receiver<Bytes>, Option<u64>),
 }
 
 impl hyper::body::Body for Body {
@@ -33,7 +33,7 @@ impl hyper::body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Lines(receiver) => {
+            Self::Stream(receiver, _) => {
                 receiver.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
             }
         }
@@ -44,7 +44,7 @@ impl hyper::body::Body for Body {
             Self::Whole(bytes) => {
                 hyper::body::SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
-            Self::Lines(_) => hyper::body::SizeHint::default(),
+            Self::Stream(_, size) => size.map_or_else(Default::default, hyper::body::SizeHint::with_exact),
         }
     }
 }
@@ -152,8 +152,17 @@ pub(crate) fn bytes(code: u16, media_type: &'static str, bytes: Vec<u8>) -> Resp
 
 /// Writes lines as they come.
 pub(crate) fn lines(receiver: mpsc::Receiver<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::Lines(receiver));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    stream(JSON, receiver, None)
+}
+
+/// Writes pieces as they come.
+pub(crate) fn stream(
+    media_type: &'static str,
+    receiver: mpsc::Receiver<Bytes>,
+    size: Option<u64>,
+) -> Response<Body> {
+    let mut response = Response::new(Body::Stream(receiver, size));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 

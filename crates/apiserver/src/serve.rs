@@ -1,5 +1,6 @@
 //! From an HTTP request to its answer.
 
+mod backup;
 mod oauth;
 mod other;
 
@@ -148,6 +149,9 @@ impl Service {
     ) -> ApiResult<Response<Body>> {
         let target = match Path::parse(&head.path) {
             Ok(Path::Resource(target)) => target,
+            Ok(Path::Other) if head.path == backup::PATH => {
+                return backup::answer(&self.api, head, who, body).await;
+            }
             Ok(Path::Other) => return other::answer(&self.api, head, who),
             // Nobody learns which paths there are without a name.
             Err(error) => {
@@ -199,6 +203,7 @@ impl Service {
         let include = Include::parse(head.query.get("includeObject"))
             .ok_or_else(|| ApiError::bad_request("includeObject: must be None, Metadata or Object"))?;
         let done = tokio::task::spawn_blocking(move || {
+            let _open = work.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
             let answer = work
                 .run()
                 .map(|answer| respond::object(answer.code, &answer.object, format, resource, include));

@@ -47,6 +47,8 @@ pub struct Config {
     pub set: BuiltinSet,
     /// Where the audit log goes, if anywhere.
     pub audit: Option<PathBuf>,
+    /// A backup to begin with, in a folder that holds nothing yet.
+    pub backup: Option<PathBuf>,
 }
 
 /// Why a server cannot run.
@@ -113,10 +115,7 @@ impl Server {
         };
         let data = config.data.clone().or_else(|| folder.as_ref().map(|folder| folder.path().to_owned()));
         let data = data.unwrap_or_default();
-        let store = match &config.data {
-            Some(data) => Store::open(data)?,
-            None => Store::ephemeral()?,
-        };
+        let store = open(&config)?;
         let mut names = config.names.clone();
         names.push(config.listen.ip().to_string());
         let pki = certs::prepare(&data.join("pki"), &names)?;
@@ -202,6 +201,20 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The store, with what it is to begin with.
+fn open(config: &Config) -> Result<Store, StoreError> {
+    match (&config.data, &config.backup) {
+        (Some(data), None) => Store::open(data),
+        (Some(data), Some(backup)) => Store::from_backup(backup, data),
+        (None, None) => Store::ephemeral(),
+        (None, Some(backup)) => {
+            let store = Store::ephemeral()?;
+            store.restore(backup)?;
+            Ok(store)
+        }
     }
 }
 

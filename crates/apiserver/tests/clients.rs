@@ -305,6 +305,70 @@ async fn exec_is_decided_by_scc() {
     }
 }
 
+/// Users, groups, UIDs and extra information are impersonated, each by a right of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn impersonation_takes_a_right_for_each_part() {
+    let client = start().await;
+    let group = "rbac.authorization.k8s.io";
+    let role = json!({"metadata": {"name": "actor"}, "rules": [
+        {"verbs": ["impersonate"], "apiGroups": [""], "resources": ["users"]},
+        {"verbs": ["impersonate"], "apiGroups": ["authentication.k8s.io"], "resources": ["userextras/scopes"],
+         "resourceNames": ["view"]}]});
+    let binding = json!({"metadata": {"name": "actor"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "actor"},
+        "subjects": [{"apiGroup": group, "kind": "ServiceAccount", "name": "actor", "namespace": "default"}]});
+    let post = async |token: &str, path: &str, headers: &[(&str, &str)], object: Value| {
+        let mut request = http::Request::post(path).header("content-type", "application/json");
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = Body::from(object.to_string().into_bytes());
+        let response = client.send(request.body(body).unwrap()).await.unwrap();
+        let code = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (code, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    for (path, object) in [
+        ("/api/v1/namespaces/default/serviceaccounts".to_owned(), json!({"metadata": {"name": "actor"}})),
+        (format!("/apis/{group}/v1/clusterroles"), role),
+        (format!("/apis/{group}/v1/clusterrolebindings"), binding),
+    ] {
+        assert_eq!(post("", &path, &[], object).await.0, 201, "{path}");
+    }
+    let path = "/api/v1/namespaces/default/serviceaccounts/actor/token";
+    let (_, answer) = post("", path, &[], json!({"spec": {}})).await;
+    let token = answer["status"]["token"].as_str().unwrap().to_owned();
+    let review = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let ann = ("impersonate-user", "ann");
+    let extra = ("impersonate-extra-acme%2ecom%2fscopes", "view");
+    let (code, answer) =
+        post("", review, &[ann, ("impersonate-uid", "7"), ("impersonate-group", "dev"), extra], json!({}))
+            .await;
+    assert_eq!(
+        (code, &answer["status"]["userInfo"]),
+        (
+            201,
+            &json!({"username": "ann", "uid": "7", "groups": ["dev", "system:authenticated"],
+                    "extra": {"acme.com/scopes": ["view"]}})
+        )
+    );
+    for (headers, wanted) in [
+        (&[ann][..], 201),
+        (&[ann, ("impersonate-extra-scopes", "view")], 201),
+        (&[ann, ("impersonate-extra-scopes", "edit")], 403),
+        (&[ann, ("impersonate-uid", "7")], 403),
+        (&[ann, ("impersonate-group", "dev")], 403),
+        (&[("impersonate-uid", "7")], 400),
+        (&[ann, ("impersonate-soul", "7")], 400),
+    ] {
+        let (code, answer) = post(&token, review, headers, json!({})).await;
+        assert_eq!(code, wanted, "{headers:?}: {answer}");
+    }
+}
+
 /// Nobody learns anything without showing who they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_learn_nothing() {

@@ -44,6 +44,8 @@ pub(crate) enum Command {
         command: crate::seccomp::args::SeccompCommand,
     },
     Serve(ServeArgs),
+    /// Run all there is on this machine: the API server, with the options of `serve`; there is no node agent yet
+    Up(ServeArgs),
     #[command(flatten)]
     Cluster(crate::cluster::args::ClusterCommand),
     /// Print a shell's completion script
@@ -68,7 +70,7 @@ pub(crate) fn parse() -> Args {
     if is_oc {
         command = command.name("oc").bin_name("oc");
     }
-    let matches = command.get_matches();
+    let matches = command.get_matches_from(crate::flags_first::moved(std::env::args_os()));
     Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
@@ -249,6 +251,9 @@ pub(crate) struct ServeArgs {
     /// SCCs from the start: those of OpenShift 4 (thirteen) or 3 (seven)
     #[arg(long, value_name = "4|3", default_value = "4")]
     pub(crate) scc_set: BuiltinSet,
+    /// Begin with what a backup holds; the data folder must be new
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_backup: Option<PathBuf>,
     /// File of the administrator's kubeconfig. Default: admin.kubeconfig in the data folder
     #[arg(long, value_name = "FILE")]
     pub(crate) write_kubeconfig: Option<PathBuf>,

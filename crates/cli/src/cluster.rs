@@ -3,10 +3,12 @@
 mod access;
 mod apply;
 pub(crate) mod args;
+mod backup;
 mod change;
 mod create;
 mod delete;
 mod describe;
+mod exec;
 mod file;
 mod get;
 mod grant;
@@ -15,6 +17,7 @@ mod kind;
 mod login;
 mod output;
 mod project;
+mod ranges;
 mod session;
 mod user;
 
@@ -40,8 +43,12 @@ pub(crate) fn run(command: ClusterCommand) -> crate::Outcome {
         ClusterCommand::Patch(args) => change::patch(&args),
         ClusterCommand::Edit(args) => change::edit(&args),
         ClusterCommand::Logs(args) => get::logs(&args),
+        ClusterCommand::Exec(args) => exec::run(&args),
         ClusterCommand::Auth { command: AuthCommand::CanI(args) } => access::can_i(&args),
         ClusterCommand::Auth { command: AuthCommand::Whoami(args) } => login::whoami(&args),
+        ClusterCommand::Adm { command: AdmCommand::Ranges(args) } => ranges::run(&args),
+        ClusterCommand::Backup(args) => backup::save(&args),
+        ClusterCommand::Restore(args) => backup::restore(&args),
         ClusterCommand::Adm { command: AdmCommand::Policy { command } }
         | ClusterCommand::Policy { command } => policy(&command),
         ClusterCommand::User { command } => user::run(&command),

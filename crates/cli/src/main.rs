@@ -5,6 +5,7 @@ mod args;
 mod cluster;
 mod exit;
 mod files;
+mod flags_first;
 mod manual;
 mod paint;
 mod policy;
@@ -29,7 +30,7 @@ fn main() -> std::process::ExitCode {
         },
         Command::Seccomp { command } => seccomp::run(&command),
         Command::Cluster(command) => cluster::run(command),
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) | Command::Up(args) => serve::run(args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(&folder),
     };

@@ -36,6 +36,7 @@ async fn serve(args: ServeArgs) -> crate::Outcome {
         names: args.names.clone(),
         set: args.scc_set,
         audit: args.audit_log.clone(),
+        backup: args.from_backup.clone(),
     };
     // Before it listens, so that no signal is lost.
     let shutdown = shutdown()?;

@@ -205,6 +205,12 @@ fn everyday_verbs_answer_as_oc_does() {
     assert_eq!(server.run("oc create -f pod.yaml"), "pod/explorer created\n");
     let scc = server.run(r"oc get pod explorer -o jsonpath='{.metadata.annotations.openshift\.io/scc}'");
     assert_eq!(scc, "privileged");
+    // Nothing runs it; the server's own words come through.
+    let (code, said) = server.fail("echo x | oc -n sso exec -i pod/explorer -- cat");
+    assert!(code != 0 && said.contains("pod explorer does not have a host assigned"), "{code} {said}");
+    server.run("oc create rolebinding edit --clusterrole=edit --user=bob");
+    let (_, said) = server.fail("oc exec explorer --as bob -- ls");
+    assert!(said.contains("Forbidden") && said.contains("exceeds your permissions"), "{said}");
     assert_eq!(server.run("oc apply -f pod.yaml"), "pod/explorer configured\n");
     assert_eq!(server.run("oc apply -f pod.yaml"), "pod/explorer unchanged\n");
     assert_eq!(server.run("oc label pod explorer tier=web"), "pod/explorer labeled\n");
@@ -260,15 +266,6 @@ fn users_log_in_with_passwords() {
     assert_eq!(server.run("oc get projects -o name"), "project.project.openshift.io/anns\n");
 }
 
-/// Waits for what the server does by itself.
-fn soon(server: &Server, line: &str) {
-    let start = std::time::Instant::now();
-    while !server.shell(line).status.success() {
-        assert!(start.elapsed().as_secs() < 20, "{line}");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-}
-
 fn owned(name: &str, owner: &str) -> String {
     format!(
         "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, ownerReferences: [{{apiVersion: v1, kind: ConfigMap, name: owner, uid: {owner}}}]}}}}\n"
@@ -283,7 +280,7 @@ fn what_is_deleted_comes_back_or_takes_along_what_it_owns() {
     for (kind, name) in [("scc", "restricted-v2"), ("clusterrole", "view"), ("sa", "default")] {
         let uid = server.run(&format!("oc get {kind} {name} -o jsonpath='{{.metadata.uid}}'"));
         server.run(&format!("oc delete {kind} {name}"));
-        soon(&server, &format!("oc get {kind} {name} -o name"));
+        server.soon(&format!("oc get {kind} {name} -o name"));
         assert_ne!(server.run(&format!("oc get {kind} {name} -o jsonpath='{{.metadata.uid}}'")), uid);
     }
     server.write("owner.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: owner}}\n");
@@ -294,14 +291,11 @@ fn what_is_deleted_comes_back_or_takes_along_what_it_owns() {
         server.run("oc create -f owned.yaml");
         server.run(&format!("oc delete cm owner --cascade={cascade}"));
         if is_gone {
-            soon(&server, &format!("! oc get cm {cascade}"));
+            server.soon(&format!("! oc get cm {cascade}"));
         } else {
-            soon(
-                &server,
-                &format!(
-                    "test -z \"$(oc get cm {cascade} -o jsonpath='{{.metadata.ownerReferences[0].uid}}')\""
-                ),
-            );
+            server.soon(&format!(
+                "test -z \"$(oc get cm {cascade} -o jsonpath='{{.metadata.ownerReferences[0].uid}}')\""
+            ));
         }
     }
     // A finalizer holds an object until whoever put it there takes it off.

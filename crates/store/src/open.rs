@@ -33,6 +33,9 @@ const SCHEMA: &str = "
 /// The file in a data directory.
 pub(crate) const FILE: &str = "store.sqlite";
 
+/// How names of files begin that backups come and go in.
+pub(crate) const TRANSFER: &str = "transfer-";
+
 /// A store. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -85,6 +88,7 @@ impl Store {
     fn open_in(folder: &Path, temporary: Option<tempfile::TempDir>) -> Result<Self, StoreError> {
         std::fs::create_dir_all(folder).map_err(io(folder))?;
         let lock = lock(folder)?;
+        forget_transfers(folder);
         let path = folder.join(FILE);
         let writer = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         prepare(&writer, &path, temporary.is_some())?;
@@ -110,6 +114,10 @@ impl Store {
 }
 
 impl Inner {
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
     pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {
         hold(&self.writer)
     }
@@ -153,14 +161,23 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+/// Removes what a crash left of backups on their way.
+fn forget_transfers(folder: &Path) {
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TRANSFER) {
+            drop(std::fs::remove_file(entry.path()));
+        }
+    }
+}
+
+pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     Ok(connection)
 }
 
-/// Makes the tables of a new file, and refuses one that is not ours.
-fn prepare(connection: &Connection, path: &Path, ephemeral: bool) -> Result<(), StoreError> {
+/// Refuses a file that is not ours; gives the number of tables, of which a new file has none.
+fn tables(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let number = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
     let foreign = |_| StoreError::Foreign(path.display().to_string());
     let (application, format) =
@@ -173,6 +190,20 @@ fn prepare(connection: &Connection, path: &Path, ephemeral: bool) -> Result<(), 
     if format > FORMAT {
         return Err(StoreError::Newer { path: path.display().to_string(), found: format, known: FORMAT });
     }
+    Ok(tables)
+}
+
+/// Refuses a file that is no store of ours.
+pub(crate) fn recognise(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    match tables(connection, path)? {
+        0 => Err(StoreError::Foreign(path.display().to_string())),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the tables of a new file, and refuses one that is not ours.
+fn prepare(connection: &Connection, path: &Path, ephemeral: bool) -> Result<(), StoreError> {
+    let tables = tables(connection, path)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     // FULL writes the log through to the disk before a write is acknowledged.
     connection.execute_batch(if ephemeral {

@@ -80,7 +80,7 @@ impl Store {
         Ok(())
     }
 
-    fn write(
+    pub(crate) fn write(
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<Revision, StoreError>,
     ) -> Result<Revision, StoreError> {
@@ -104,7 +104,7 @@ fn expect(connection: &Connection, key: &Key, expected: Option<Revision>) -> Res
     }
 }
 
-fn current(connection: &Connection, key: &Key) -> Result<Option<Object>, StoreError> {
+pub(crate) fn current(connection: &Connection, key: &Key) -> Result<Option<Object>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT revision, created, deleted, value FROM versions
          WHERE resource = ?1 AND namespace = ?2 AND name = ?3 ORDER BY revision DESC LIMIT 1",
@@ -123,8 +123,8 @@ fn current(connection: &Connection, key: &Key) -> Result<Option<Object>, StoreEr
 }
 
 /// A new version; one without a creation is created by it.
-fn insert(
-    transaction: &Transaction<'_>,
+pub(crate) fn insert(
+    transaction: &Connection,
     key: &Key,
     created: Option<Revision>,
     deleted: bool,

@@ -264,14 +264,67 @@ fn a_backup_of_a_store_in_use_is_restored() {
     assert!(matches!(store.backup(&backup), Err(StoreError::Occupied(_))));
     let at_backup = store.revision();
     store.delete(&keys[0], None).unwrap();
-    let restored = Store::restore(&backup, &folder.path().join("restored")).unwrap();
+    let restored = Store::from_backup(&backup, &folder.path().join("restored")).unwrap();
     assert_eq!(restored.revision(), at_backup);
     assert_eq!(restored.list("pods", None, None, None).unwrap().objects.len(), 50);
-    assert!(matches!(Store::restore(&backup, &folder.path().join("data")), Err(StoreError::Occupied(_))));
+    assert!(matches!(Store::from_backup(&backup, &folder.path().join("data")), Err(StoreError::Occupied(_))));
     std::fs::write(folder.path().join("junk"), "junk").unwrap();
     let broken = folder.path().join("broken");
-    assert!(matches!(Store::restore(&folder.path().join("junk"), &broken), Err(StoreError::Foreign(_))));
+    assert!(matches!(Store::from_backup(&folder.path().join("junk"), &broken), Err(StoreError::Foreign(_))));
     assert!(!broken.join("store.sqlite").exists());
+}
+
+#[test]
+fn a_store_in_use_holds_again_what_a_backup_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("data")).unwrap();
+    let key = |name: &str| Key::new("pods", "a", name);
+    for name in ["kept", "changed", "deleted", "remade"] {
+        store.create(&key(name), b"1").unwrap();
+    }
+    let backup = folder.path().join("backup");
+    store.backup(&backup).unwrap();
+    let changed = store.get(&key("changed")).unwrap().unwrap();
+    store.update(&key("changed"), changed.revision, b"2").unwrap();
+    store.delete(&key("deleted"), None).unwrap();
+    store.delete(&key("remade"), None).unwrap();
+    store.create(&key("remade"), b"2").unwrap();
+    store.create(&key("new"), b"2").unwrap();
+    let before = store.revision();
+    let mut watch = store.watch("pods", None, before).unwrap();
+    let after = store.restore(&backup).unwrap();
+    assert!(after > before, "no revision is used twice");
+    let listed = store.list("pods", None, None, None).unwrap().objects;
+    let found: Vec<_> = listed.iter().map(|o| (o.key.name.as_str(), o.value.as_slice())).collect();
+    let all = ["changed", "deleted", "kept", "remade"].map(|name| (name, &b"1"[..]));
+    assert_eq!(found, all);
+    let events = watch.next(Duration::ZERO).unwrap();
+    let mut seen: Vec<_> = events.iter().map(|event| (event.key.name.as_str(), event.change)).collect();
+    seen.sort_by_key(|(name, _)| *name);
+    assert_eq!(
+        seen,
+        [
+            ("changed", Change::Updated),
+            ("deleted", Change::Created),
+            ("new", Change::Deleted),
+            ("remade", Change::Deleted),
+            ("remade", Change::Created),
+        ]
+    );
+    // What is so already is not written.
+    assert_eq!(store.restore(&backup).unwrap(), after);
+    std::fs::write(folder.path().join("junk"), "junk").unwrap();
+    std::fs::write(folder.path().join("empty"), "").unwrap();
+    for junk in ["junk", "empty"] {
+        assert!(matches!(store.restore(&folder.path().join(junk)), Err(StoreError::Foreign(_))), "{junk}");
+    }
+    assert_eq!(store.revision(), after);
+    // What a crash leaves of a backup on its way is gone at the next start.
+    let left = store.transfer_file();
+    std::fs::write(&left, "half").unwrap();
+    drop((store, watch));
+    Store::open(&folder.path().join("data")).unwrap();
+    assert!(!left.exists());
 }
 
 #[test]

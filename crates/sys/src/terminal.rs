@@ -1,24 +1,47 @@
 //! The terminal that a person types at.
 
-/// Shows what is typed again when it is dropped.
-#[derive(Debug)]
+/// Makes the terminal as it was when it is dropped.
 #[must_use]
-pub struct Hidden(Option<libc::tcflag_t>);
+pub struct Changed(Option<libc::termios>);
 
-/// Hides what is typed, for passwords. Where stdin is no terminal, nothing happens.
-pub fn hide_input() -> Hidden {
-    let Some(mut state) = state() else { return Hidden(None) };
-    let before = state.c_lflag;
-    state.c_lflag &= !libc::ECHO;
-    set(&state);
-    Hidden(Some(before))
+impl std::fmt::Debug for Changed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Changed").field(&self.0.is_some()).finish()
+    }
 }
 
-impl Drop for Hidden {
+/// Hides what is typed, for passwords. Where stdin is no terminal, nothing happens.
+pub fn hide_input() -> Changed {
+    change(|state| state.c_lflag &= !libc::ECHO)
+}
+
+/// Gives every key as it is pressed, for a terminal elsewhere. Where stdin is no terminal, nothing happens.
+pub fn raw_input() -> Changed {
+    // SAFETY: the pointer is to a live `termios`, which the call changes in memory only.
+    change(|state| unsafe { libc::cfmakeraw(state) })
+}
+
+/// Columns and rows of the terminal at stdin, if that is one.
+#[must_use]
+pub fn size() -> Option<(u16, u16)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the pointer is to a live `winsize`, which this request fills in.
+    let result = unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (result == 0).then_some((size.ws_col, size.ws_row))
+}
+
+fn change(change: impl FnOnce(&mut libc::termios)) -> Changed {
+    let Some(before) = state() else { return Changed(None) };
+    let mut after = before;
+    change(&mut after);
+    set(&after);
+    Changed(Some(before))
+}
+
+impl Drop for Changed {
     fn drop(&mut self) {
-        if let (Some(flags), Some(mut state)) = (self.0, state()) {
-            state.c_lflag = flags;
-            set(&state);
+        if let Some(before) = &self.0 {
+            set(before);
         }
     }
 }

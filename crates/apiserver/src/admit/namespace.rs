@@ -48,7 +48,7 @@ pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {
 pub(crate) fn allocate(api: &Api, namespace: &mut Value) -> ApiResult<()> {
     let annotation = |key: &str| {
         let annotations = namespace.pointer("/metadata/annotations");
-        annotations.and_then(|map| map.get(key)).and_then(Value::as_str).map(str::to_owned)
+        annotations.and_then(|map| map.get(key)?.as_str()).filter(|text| !text.is_empty()).map(str::to_owned)
     };
     let (uids, groups, mcs) = (annotation(UID_RANGE), annotation(SUPPLEMENTAL_GROUPS), annotation(MCS));
     let block = match uids.as_deref().and_then(crate::ranges::block_of) {

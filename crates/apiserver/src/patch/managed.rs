@@ -114,5 +114,64 @@ pub(crate) fn update(old: Option<&Value>, new: &mut Value, kind: &'static Messag
             None => entries.push(Entry::new(writer, "Update", changed)),
         }
     }
+    cap(&mut entries);
     write(new, &entries);
+}
+
+/// How many managers that update have entries of their own.
+const MAX_UPDATERS: usize = 10;
+/// The manager that older ones are joined under.
+const ANCIENT: &str = "ancient-changes";
+
+/// Joins the oldest updates to one entry a version, so that an object does not grow with every new client. What was
+/// applied stays as it is, since that is compared with the next apply.
+fn cap(entries: &mut Vec<Entry>) {
+    while entries.iter().filter(|entry| entry.operation == "Update").count() > MAX_UPDATERS {
+        let is_young = |entry: &Entry| entry.operation == "Update" && entry.manager != ANCIENT;
+        let young = entries.iter().enumerate().filter(|(_, entry)| is_young(entry));
+        let Some(oldest) = young.min_by(|(_, a), (_, b)| a.time.cmp(&b.time)).map(|(at, _)| at) else {
+            return;
+        };
+        let mut old = entries.remove(oldest);
+        match entries
+            .iter_mut()
+            .find(|entry| entry.manager == ANCIENT && entry.api_version == old.api_version)
+        {
+            Some(ancient) => {
+                ancient.fields.union(&old.fields);
+                ancient.time = std::mem::take(&mut ancient.time).max(old.time);
+            }
+            None => {
+                ANCIENT.clone_into(&mut old.manager);
+                old.subresource.clear();
+                entries.insert(oldest, old);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_updates_are_joined() {
+        let kind = crate::resource::find("", "configmaps").unwrap().message();
+        let mut object = json!({"metadata": {"name": "a"}, "data": {}});
+        for at in 0..15 {
+            let old = object.clone();
+            put(&mut object, &["data", &format!("key-{at}")], "value".into());
+            let manager = format!("client-{at}");
+            let writer = Writer { manager: &manager, api_version: "v1", subresource: "" };
+            update(Some(&old), &mut object, kind, &writer);
+        }
+        let entries = read(&object);
+        let managers: Vec<_> = entries.iter().map(|entry| entry.manager.as_str()).collect();
+        assert_eq!(managers.len(), MAX_UPDATERS);
+        assert!(managers.contains(&ANCIENT) && managers.contains(&"client-14"), "{managers:?}");
+        // Nothing is forgotten: each key is somebody's.
+        let mut all = FieldSet::default();
+        entries.iter().for_each(|entry| all.union(&entry.fields));
+        assert_eq!(all.paths().iter().filter(|path| path.contains("key-")).count(), 15);
+    }
 }

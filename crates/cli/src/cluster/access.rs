@@ -36,14 +36,19 @@ pub(crate) fn can_i(args: &CanIArgs) -> crate::Outcome {
         json!({"resourceAttributes": {"verb": verb, "group": group, "resource": resource, "name": name,
                "namespace": namespace, "subresource": args.subresource.as_deref().unwrap_or_default()}})
     };
-    let review =
-        json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec});
-    let answer = session.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review)?;
-    let may = answer.pointer("/status/allowed") == Some(&Value::Bool(true));
+    let may = may(&session, &spec)?;
     if !args.quiet {
         output::write(if may { "yes\n" } else { "no\n" })?;
     }
     Ok(if may { Exit::Fine } else { Exit::Findings })
+}
+
+/// Whether who asks may do what the spec of an access review says.
+pub(crate) fn may(session: &Session, spec: &Value) -> Result<bool> {
+    let review =
+        json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec});
+    let answer = session.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review)?;
+    Ok(answer.pointer("/status/allowed") == Some(&Value::Bool(true)))
 }
 
 pub(crate) fn who_can(args: &WhoCanArgs) -> crate::Outcome {

@@ -17,7 +17,7 @@ pub(crate) struct ConnectArgs {
     #[arg(short, long, value_name = "NAME", help_heading = "Connection")]
     pub(crate) namespace: Option<String>,
     /// Address of the server
-    #[arg(long, value_name = "URL", help_heading = "Connection")]
+    #[arg(short = 's', long, value_name = "URL", help_heading = "Connection")]
     pub(crate) server: Option<String>,
     /// Token to show to the server
     #[arg(long, value_name = "TOKEN", help_heading = "Connection")]
@@ -66,6 +66,8 @@ pub(crate) enum ClusterCommand {
     Edit(EditArgs),
     /// Show what a container has written
     Logs(LogsArgs),
+    /// Run a command in a container; its exit code is the command's
+    Exec(ExecArgs),
     /// Ask what you may do
     Auth {
         #[command(subcommand)]
@@ -81,6 +83,12 @@ pub(crate) enum ClusterCommand {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Write all objects of a Palisade server to a file, while it serves
+    Backup(BackupArgs),
+    /// Make a Palisade server hold again what a backup holds, while it serves
+    ///
+    /// Objects that the backup lacks are deleted. Whoever watches sees each change; versions go on counting.
+    Restore(BackupArgs),
     /// Make users who can log in with a password
     User {
         #[command(subcommand)]
@@ -90,6 +98,14 @@ pub(crate) enum ClusterCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ConnectOnly {
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The file
+    pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 }
@@ -428,6 +444,27 @@ pub(crate) struct LogsArgs {
     pub(crate) connect: ConnectArgs,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Example: palisade exec -it web -c app -- sh")]
+pub(crate) struct ExecArgs {
+    /// In which pod
+    pub(crate) pod: String,
+    /// In which container. Default: the pod's first
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// Pass stdin on
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// Stdin is a terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Command and arguments, after --
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuthCommand {
     /// Ask whether you may: exit code 0 is yes, 1 is no
@@ -456,6 +493,8 @@ pub(crate) struct CanIArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdmCommand {
+    /// Show which user IDs, groups and SELinux levels namespaces have, and which they share or lack
+    Ranges(ConnectOnly),
     /// Work on who may use which SCC
     Policy {
         #[command(subcommand)]

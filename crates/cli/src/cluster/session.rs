@@ -5,10 +5,15 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::Value;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::args::ConnectArgs;
 
@@ -93,6 +98,9 @@ pub(crate) fn kubeconfig_path(args: &ConnectArgs) -> PathBuf {
     given.or(first).unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".kube/config"))
 }
 
+/// A connection after an upgrade.
+pub(crate) type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+
 /// A server, with who asks and where.
 pub(crate) struct Session {
     runtime: tokio::runtime::Runtime,
@@ -173,6 +181,69 @@ impl Session {
             let bytes = response.into_body().collect().await;
             let bytes = bytes.map_err(|error| ClusterError::Unreachable(chain(&error)))?;
             Ok((status, bytes.to_bytes()))
+        })
+    }
+
+    /// Asks for a connection that speaks one of some protocols over WebSocket, and gives it to a function with the
+    /// protocol that the server chose.
+    pub(crate) fn upgrade<T, F: Future<Output = Result<T>>>(
+        &self,
+        path: &str,
+        protocols: &[&str],
+        talk: impl FnOnce(Socket, String) -> F,
+    ) -> Result<T> {
+        use http::header;
+        let key = generate_key();
+        let request = Request::builder()
+            .uri(path)
+            .header(header::CONNECTION, "Upgrade")
+            .header(header::UPGRADE, "websocket")
+            .header(header::SEC_WEBSOCKET_VERSION, "13")
+            .header(header::SEC_WEBSOCKET_KEY, &key)
+            .header(header::SEC_WEBSOCKET_PROTOCOL, protocols.join(", "))
+            .body(Body::empty())
+            .map_err(|error| ClusterError::Usage(format!("{path}: {error}")))?;
+        self.runtime.block_on(async {
+            let unreachable = |error: &dyn std::error::Error| ClusterError::Unreachable(chain(error));
+            let response = self.client.send(request).await.map_err(|error| unreachable(&error))?;
+            let status = response.status();
+            let text = |name: header::HeaderName| {
+                let value = response.headers().get(name).and_then(|value| value.to_str().ok());
+                value.unwrap_or_default().to_owned()
+            };
+            let (accept, protocol) =
+                (text(header::SEC_WEBSOCKET_ACCEPT), text(header::SEC_WEBSOCKET_PROTOCOL));
+            if status != http::StatusCode::SWITCHING_PROTOCOLS {
+                let bytes = response.into_body().collect().await;
+                return Err(refused(status.as_u16(), &bytes.map(|body| body.to_bytes()).unwrap_or_default()));
+            }
+            if accept != derive_accept_key(key.as_bytes()) || !protocols.contains(&protocol.as_str()) {
+                return Err(ClusterError::Answer(path.to_owned()));
+            }
+            let upgraded = hyper::upgrade::on(response).await.map_err(|error| unreachable(&error))?;
+            let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, None).await;
+            talk(socket, protocol).await
+        })
+    }
+
+    /// Gives each piece of an answer to a function. An answer that ends too early is an error.
+    pub(crate) fn download(&self, path: &str, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let request = Request::builder().uri(path).body(Body::empty());
+        let request = request.map_err(|error| ClusterError::Usage(format!("{path}: {error}")))?;
+        self.runtime.block_on(async {
+            let response =
+                self.client.send(request).await.map_err(|error| ClusterError::Unreachable(chain(&error)))?;
+            let code = response.status().as_u16();
+            let mut body = response.into_body();
+            if code >= 400 {
+                let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                return Err(refused(code, &bytes));
+            }
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| ClusterError::Unreachable(chain(&error)))?;
+                each(frame.data_ref().map(AsRef::as_ref).unwrap_or_default())?;
+            }
+            Ok(())
         })
     }
 

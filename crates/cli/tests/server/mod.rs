@@ -15,7 +15,10 @@ impl Server {
     /// Starts a server on a free port, with the SCCs of a set.
     pub(crate) fn start(set: &str) -> Self {
         let home = tempfile::tempdir().expect("there is room for a folder");
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_palisade"), home.path().join("oc")).expect("a link");
+        for name in ["oc", "palisade"] {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_palisade"), home.path().join(name))
+                .expect("a link");
+        }
         let child = serve(home.path(), set);
         Self { child, home }
     }
@@ -52,6 +55,15 @@ impl Server {
         let code = output.status.code().expect("it ends by itself");
         assert_ne!(code, 0, "{line}");
         (code, String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Waits for what the server does by itself: until a line succeeds.
+    pub(crate) fn soon(&self, line: &str) {
+        let start = std::time::Instant::now();
+        while !self.shell(line).status.success() {
+            assert!(start.elapsed().as_secs() < 20, "{line}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {

@@ -1,0 +1,145 @@
+//! All objects as a file, and back, while the server answers. Who may do everything may do this.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use palisade_store::StoreError;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{Head, other};
+use crate::api::Api;
+use crate::authorize;
+use crate::bootstrap;
+use crate::error::{ApiError, ApiResult};
+use crate::identity::Identity;
+use crate::respond::{self, Body};
+
+/// Where a backup is got from, with GET, and sent to, with POST.
+pub(super) const PATH: &str = "/palisade/v1/backup";
+
+/// The largest backup that is taken back, in bytes.
+const MAX_SIZE: u64 = 8 << 30;
+/// How long the next piece of one may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What is sent at once.
+const PIECE: usize = 64 * 1024;
+
+pub(super) async fn answer(
+    api: &Arc<Api>,
+    head: &Head,
+    who: &Identity,
+    body: Incoming,
+) -> ApiResult<Response<Body>> {
+    let verb = if head.method == Method::POST { "post" } else { "get" };
+    if !authorize::allowed_path(&api.live, who, verb, PATH)? {
+        return Err(other::forbidden(head, who));
+    }
+    match head.method {
+        Method::GET => download(api).await,
+        Method::POST => upload(api, body).await,
+        _ => Err(ApiError::no_such_path()),
+    }
+}
+
+/// Runs what waits for the disk on a thread that may.
+async fn wait<T: Send + 'static>(work: impl FnOnce() -> ApiResult<T> + Send + 'static) -> ApiResult<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| ApiError::internal("the request could not be answered", &error))?
+}
+
+fn broken(error: std::io::Error) -> Box<ApiError> {
+    ApiError::internal("the backup cannot be read or written", &error)
+}
+
+async fn download(api: &Arc<Api>) -> ApiResult<Response<Body>> {
+    let api = Arc::clone(api);
+    let (mut file, size) = wait(move || {
+        let path = Transfer(api.store.transfer_file());
+        api.store.backup(&path.0).map_err(refused)?;
+        let file = std::fs::File::open(&path.0).map_err(broken)?;
+        let size = file.metadata().map_err(broken)?.len();
+        Ok((file, size))
+    })
+    .await?;
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::task::spawn_blocking(move || {
+        let mut piece = vec![0; PIECE];
+        // Who hears of neither end nor error sees by the length that something is missing.
+        while let Ok(count @ 1..) = file.read(&mut piece) {
+            let bytes = Bytes::copy_from_slice(piece.get(..count).unwrap_or_default());
+            if sender.blocking_send(bytes).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(respond::stream("application/vnd.sqlite3", receiver, Some(size)))
+}
+
+async fn upload(api: &Arc<Api>, body: Incoming) -> ApiResult<Response<Body>> {
+    let path = Transfer(api.store.transfer_file());
+    receive(body, &path.0).await?;
+    let api = Arc::clone(api);
+    let revision = wait(move || {
+        // Nobody writes meanwhile who has read what was before.
+        let alone = api.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let revision = api.store.restore(&path.0).map_err(refused)?;
+        api.live.wrote_all(revision);
+        bootstrap::settle_ranges(&api)?;
+        drop(alone);
+        Ok(revision)
+    })
+    .await?;
+    Ok(respond::json(
+        200,
+        &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+        "message": format!("restored as of revision {revision}")}),
+    ))
+}
+
+/// Writes what is sent to a file.
+async fn receive(mut body: Incoming, path: &Path) -> ApiResult<()> {
+    let mut file = std::fs::File::create(path).map_err(broken)?;
+    let mut size = 0;
+    loop {
+        let frame = tokio::time::timeout(PATIENCE, body.frame()).await;
+        let frame = frame.map_err(|_| ApiError::timeout("the backup did not come in time"))?;
+        let Some(frame) = frame else { return file.sync_all().map_err(broken) };
+        let frame =
+            frame.map_err(|error| ApiError::bad_request(format!("the backup cannot be read: {error}")))?;
+        let bytes = frame.into_data().unwrap_or_default();
+        size += bytes.len() as u64;
+        if size > MAX_SIZE {
+            return Err(ApiError::bad_request(format!(
+                "a backup of more than {MAX_SIZE} bytes is not taken"
+            )));
+        }
+        tokio::task::block_in_place(|| file.write_all(&bytes)).map_err(broken)?;
+    }
+}
+
+/// A file on its way, which is gone when it is dropped.
+struct Transfer(PathBuf);
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// Why the store cannot, without the server's own paths.
+fn refused(error: StoreError) -> Box<ApiError> {
+    match error {
+        StoreError::Foreign(_) => ApiError::bad_request("what was sent is no backup of a Palisade store"),
+        StoreError::Newer { found, known, .. } => ApiError::bad_request(format!(
+            "the backup is in format {found}, and this server knows formats up to {known}: a newer Palisade wrote it"
+        )),
+        error => ApiError::internal("the store says no", &error),
+    }
+}

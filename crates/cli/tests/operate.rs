@@ -1,0 +1,93 @@
+//! What whoever runs a server does: backups, what namespaces are allocated, starts from what there is.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod server;
+
+use server::Server;
+
+#[test]
+fn a_server_is_backed_up_and_taken_back_while_it_serves() {
+    let server = Server::start("4");
+    server.run("oc login -u system:admin && oc new-project shop && oc create serviceaccount kept -n shop");
+    server.run("oc adm policy add-scc-to-user anyuid system:serviceaccount:shop:kept");
+    let can = "oc auth can-i use scc/anyuid --as system:serviceaccount:shop:kept";
+    assert_eq!(server.run(can), "yes\n");
+    let saved = server.run("oc backup all.backup");
+    assert!(saved.starts_with("all.backup: "), "{saved}");
+    let (code, said) = server.fail("oc backup all.backup");
+    assert!(code == 2 && said.contains("all.backup: already exists"), "{code} {said}");
+
+    // Later: one is gone, another new, a right taken away, the namespace made anew.
+    server.run("oc adm policy remove-scc-from-user anyuid system:serviceaccount:shop:kept");
+    server.run("oc delete project shop && oc new-project later");
+    assert_eq!(server.fail(can).0, 1);
+    let said = server.run("oc restore all.backup");
+    assert!(said.starts_with("all.backup: restored as of revision "), "{said}");
+    server.run("oc get serviceaccount kept -n shop");
+    assert_eq!(server.run(can), "yes\n", "rights are those of the backup at once");
+    assert!(server.fail("oc get namespace later").1.contains("NotFound"));
+    // What comes next does not get what the namespaces of the backup have.
+    server.run("oc new-project after");
+    server.run("oc adm ranges");
+
+    server.write("junk", "junk");
+    let (code, said) = server.fail("oc restore junk");
+    assert!(code == 1 && said.contains("is no backup of a Palisade store"), "{code} {said}");
+    server.run("oc get serviceaccount kept -n shop");
+    // Only who may do everything may.
+    for (line, refused) in
+        [("oc backup b --as ann", "Forbidden"), ("oc restore all.backup --as ann", "you may not restore")]
+    {
+        let (_, said) = server.fail(line);
+        assert!(said.contains(refused), "{line}: {said}");
+    }
+    assert!(!server.home.path().join("b").exists() && !server.home.path().join("b.partial").exists());
+
+    // A new server begins with it, on a folder that holds nothing.
+    let begin =
+        "palisade serve --listen 127.0.0.1:0 --from-backup all.backup --write-kubeconfig new.kubeconfig";
+    server.run(&format!(
+        "{begin} --data-dir new > new.log & pid=$!; \
+         for i in $(seq 100); do grep -q Next new.log && break; sleep 0.1; done; \
+         oc --kubeconfig new.kubeconfig get serviceaccount kept -n shop; code=$?; kill $pid; wait $pid; exit $code"
+    ));
+    let (code, said) = server.fail(&format!("{begin} --data-dir new"));
+    assert!(code == 2 && said.contains("already exists"), "{code} {said}");
+}
+
+#[test]
+fn ranges_are_repaired_and_what_is_shared_is_told() {
+    let mut server = Server::start("4");
+    server.run("oc login -u system:admin && oc new-project a && oc new-project b");
+    assert!(server.run("oc adm ranges").contains("NAMESPACE"));
+    let range = "{.metadata.annotations.openshift\\.io/sa\\.scc\\.uid-range}";
+    let uids =
+        |server: &Server, name: &str| server.run(&format!("oc get namespace {name} -o jsonpath='{range}'"));
+    let a = uids(&server, "a");
+
+    // What is taken away comes back; what is written stays, and is told where two share it.
+    server.run("oc annotate namespace b openshift.io/sa.scc.uid-range-");
+    server.soon(&format!("test -n \"$(oc get namespace b -o jsonpath='{range}')\""));
+    assert_ne!(uids(&server, "b"), a);
+    server.run(&format!("oc annotate namespace b --overwrite openshift.io/sa.scc.uid-range={a}"));
+    let output = server.shell("oc adm ranges");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("b: its user IDs from ") && said.contains("a's too"), "{said}");
+
+    // The block stays taken when one of the two goes, and after a restart.
+    server.run("oc delete project a && oc new-project c");
+    assert_ne!(uids(&server, "c"), a);
+    server.stop();
+    server.restart();
+    // It listens elsewhere now.
+    server.run("cp data/admin.kubeconfig .kube/config && oc new-project d");
+    assert_ne!(uids(&server, "d"), a);
+}
