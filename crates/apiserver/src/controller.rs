@@ -17,7 +17,7 @@ use crate::hub::Happening;
 use crate::identity::Identity;
 use crate::request::{Query, Target};
 use crate::resource::{self, RESOURCES, text};
-use crate::{admit, bootstrap, objects, verb};
+use crate::{admit, binder, bootstrap, objects, verb};
 
 /// How long old versions are kept for watches and lists that go on.
 const KEEP: Duration = Duration::from_secs(300);
@@ -60,6 +60,9 @@ impl<'a> Controller<'a> {
             compacted: (Instant::now(), seen),
         };
         controller.look_around();
+        if let Err(error) = binder::settle(api) {
+            tracing::warn!("claims cannot be given volumes: {}", error.message);
+        }
         controller
     }
 
@@ -122,6 +125,7 @@ impl<'a> Controller<'a> {
     }
 
     fn handle(&mut self, happening: &Happening) -> ApiResult<()> {
+        binder::happened(self.api, happening)?;
         let key = Key::new(&happening.storage, &happening.namespace, &happening.name);
         if happening.change != Change::Deleted {
             self.learn(key, &happening.object);

@@ -34,6 +34,28 @@ impl Labels {
         Ok(Self(requirements))
     }
 
+    /// Of a `LabelSelector` in an object. What its operator does not say matches nothing.
+    pub(crate) fn of_object(selector: &Value) -> Self {
+        let labels = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut requirements: Vec<_> =
+            labels.map(|(key, value)| (key.clone(), Requirement::In(vec![text(value)]))).collect();
+        let expressions = selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten();
+        requirements.extend(expressions.map(|expression| {
+            let part = |field: &str| expression.get(field).map(text).unwrap_or_default();
+            let values = expression.get("values").and_then(Value::as_array).into_iter().flatten().map(text);
+            let requirement = match part("operator").as_str() {
+                "Exists" => Requirement::Exists,
+                "DoesNotExist" => Requirement::Absent,
+                "NotIn" => Requirement::NotIn(values.collect()),
+                "In" => Requirement::In(values.collect()),
+                _ => Requirement::In(Vec::new()),
+            };
+            (part("key"), requirement)
+        }));
+        Self(requirements)
+    }
+
     fn requirement(part: &str) -> Option<(String, Requirement)> {
         let key = |key: &str| is_key(key.trim()).then(|| key.trim().to_owned());
         let one = |value: &str| is_value(value.trim()).then(|| vec![value.trim().to_owned()]);

@@ -91,3 +91,58 @@ fn ranges_are_repaired_and_what_is_shared_is_told() {
     server.run("cp data/admin.kubeconfig .kube/config && oc new-project d");
     assert_ne!(uids(&server, "d"), a);
 }
+
+const VOLUMES: &str = r#"
+{apiVersion: v1, kind: PersistentVolume, metadata: {name: small}, spec: {capacity: {storage: 2Gi},
+  accessModes: [ReadWriteOnce, ReadOnlyMany], hostPath: {path: /data/small}, persistentVolumeReclaimPolicy: Delete}}
+---
+{apiVersion: v1, kind: PersistentVolume, metadata: {name: labelled, labels: {disk: ssd}}, spec: {capacity: {storage: 9Gi},
+  accessModes: [ReadWriteOnce], hostPath: {path: /data/labelled}}}
+---
+{apiVersion: v1, kind: PersistentVolume, metadata: {name: other-class}, spec: {capacity: {storage: 2Gi},
+  accessModes: [ReadWriteOnce], hostPath: {path: /data/class}, storageClassName: fast}}
+---
+{apiVersion: v1, kind: PersistentVolume, metadata: {name: spare-20}, spec: {capacity: {storage: 20Gi},
+  accessModes: [ReadWriteOnce], hostPath: {path: /data/20}}}
+---
+{apiVersion: v1, kind: PersistentVolume, metadata: {name: spare-5}, spec: {capacity: {storage: 5Gi},
+  accessModes: [ReadWriteOnce], hostPath: {path: /data/5}}}
+"#;
+
+#[test]
+fn claims_get_the_smallest_volume_that_fits() {
+    let server = Server::start("4");
+    server.run("oc login -u system:admin && oc new-project shop");
+    server.write("volumes.yaml", VOLUMES);
+    let claim = |name: &str, size: &str, more: &str| {
+        format!(
+            "{{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {{name: {name}}}, spec: {{accessModes: \
+             [ReadWriteOnce], resources: {{requests: {{storage: {size}}}}}{more}}}}}\n---\n"
+        )
+    };
+    // Claims first, so that the volumes come to claims that wait.
+    let claims = [
+        claim("one", "1Gi", ""),
+        claim("two", "1Gi", ", selector: {matchExpressions: [{key: disk, operator: In, values: [ssd]}]}"),
+        claim("fast", "2147483648", ", storageClassName: fast"),
+        claim("huge", "1Ti", ""),
+    ];
+    server.write("claims.yaml", &claims.concat());
+    server.run("oc create -f claims.yaml && oc create -f volumes.yaml");
+    let volume = |name: &str| server.run(&format!("oc get pvc {name} -o jsonpath='{{.spec.volumeName}}'"));
+    for (name, wanted) in [("one", "small"), ("two", "labelled"), ("fast", "other-class")] {
+        server.soon(&format!("test \"$(oc get pvc {name} -o jsonpath='{{.status.phase}}')\" = Bound"));
+        assert_eq!(volume(name), wanted, "{name}");
+    }
+    assert_eq!(volume("huge"), "");
+    // Of those that are free, the smallest.
+    server.write("claim.yaml", &claim("three", "1Gi", ""));
+    server.run("oc create -f claim.yaml");
+    server.soon("test \"$(oc get pvc three -o jsonpath='{.spec.volumeName}')\" = spare-5");
+    let shown = server.run("oc get pv,pvc");
+    assert!(shown.contains("shop/one") && shown.contains("RWO,ROX"), "{shown}");
+    // A volume says itself what becomes of it when its claim goes.
+    server.run("oc delete pvc one two");
+    server.soon("! oc get pv small");
+    server.soon("test \"$(oc get pv labelled -o jsonpath='{.status.phase}')\" = Released");
+}
