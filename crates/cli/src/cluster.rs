@@ -20,6 +20,7 @@ mod project;
 mod ranges;
 mod session;
 mod user;
+mod yaml;
 
 use args::{AdmCommand, AuthCommand, ClusterCommand, PolicyCommand};
 

@@ -364,7 +364,102 @@ fn kubectl_does_what_it_does_elsewhere() {
     server.run("kubectl create clusterrole r --verb=get --resource=pods");
     server.run("kubectl create rolebinding rb --clusterrole=r --user=ann -n sso");
     assert_eq!(server.run("kubectl auth can-i get pods -n sso --as ann"), "yes\n");
+    prints_the_same_yaml(&server);
     assert!(server.run("timeout 20 kubectl delete namespace sso").contains("deleted"));
     let (_, said) = server.fail("kubectl get pods --as nobody");
     assert!(said.contains("User \"nobody\" cannot list resource \"pods\" in API group \"\""), "{said}");
+}
+
+/// Whatever texts an object holds, kubectl and this program print the same YAML.
+fn prints_the_same_yaml(server: &Server) {
+    const PIECES: [&str; 40] = [
+        "a",
+        "word",
+        " ",
+        " ",
+        "  ",
+        "\n",
+        "\n\n",
+        ": ",
+        ":",
+        " #",
+        "#",
+        "- ",
+        "-",
+        "?",
+        "'",
+        "\"",
+        "\\",
+        "\t",
+        ",",
+        "[",
+        "}",
+        "0",
+        "7",
+        "12",
+        "0x",
+        "1e",
+        ".",
+        "_",
+        "+",
+        "true",
+        "no",
+        "~",
+        "null",
+        "---",
+        "2026-11-24",
+        "T10:20:30Z",
+        "12:30",
+        "\u{e9}",
+        "\u{1f600}",
+        "long enough to be folded somewhere",
+    ];
+    // The same texts in every run.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let mut data = serde_json::Map::new();
+    for at in 0..600 {
+        let length = random(if at % 4 == 0 { 30 } else { 5 });
+        let text: String = (0..length).map(|_| PIECES[random(PIECES.len())]).collect();
+        data.insert(format!("t{}", random(100_000)), text.into());
+    }
+    for key in [
+        "true",
+        "1",
+        "1.5",
+        "0x1f",
+        "2001-12-14",
+        "on",
+        "k2",
+        "k10",
+        "k02",
+        "K1",
+        "a-1",
+        "a.1",
+        "a1",
+        "0",
+        "00",
+        "k20",
+        "k200",
+    ] {
+        data.insert(key.to_owned(), key.into());
+    }
+    let object = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "texts"}, "data": data});
+    server.write("texts.json", &object.to_string());
+    server.run("oc create -n sso -f texts.json");
+    for object in ["cm/texts", "pod/explorer", "clusterrole/admin", "scc/restricted-v2"] {
+        // What older kubectls print of it and newer ones do not.
+        server.run(&format!(
+            r#"oc patch {object} -n sso --type merge -p '{{"metadata": {{"managedFields": [{{}}]}}}}'"#
+        ));
+        let [theirs, ours] =
+            ["kubectl", "oc"].map(|program| server.run(&format!("{program} get {object} -n sso -o yaml")));
+        let differ = theirs.lines().zip(ours.lines()).find(|(theirs, ours)| theirs != ours);
+        assert!(theirs == ours, "{object}: {differ:?}");
+    }
 }

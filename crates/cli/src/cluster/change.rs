@@ -12,6 +12,7 @@ use super::get;
 use super::kind::{Kind, Kinds};
 use super::output::{self, Format, text};
 use super::session::{ClusterError, Result, Session};
+use super::yaml;
 use crate::exit::Exit;
 
 fn usage(why: impl Into<String>) -> ClusterError {
@@ -117,7 +118,7 @@ pub(crate) fn edit(args: &EditArgs) -> crate::Outcome {
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.shift_remove("managedFields");
         }
-        let before = output::yaml(&object)?;
+        let before = yaml::write(&object);
         let after = in_editor(&before)?;
         if after.trim().is_empty() || after == before {
             output::write("Edit cancelled, no changes made.\n")?;

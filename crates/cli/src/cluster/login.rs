@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::args::{ConnectArgs, LoginArgs, WhoamiArgs};
 use super::output::{self, text};
 use super::session::{ClusterError, Result, Session, kubeconfig_path};
+use super::yaml;
 use crate::exit::Exit;
 
 /// The text of a kubeconfig as a value that can be changed and written again.
@@ -40,7 +41,7 @@ impl Kubefile {
     }
 
     pub(crate) fn write(&self) -> Result<()> {
-        let text = output::yaml(&self.value)?;
+        let text = yaml::write(&self.value);
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| ClusterError::Usage(error.to_string()))?;
         }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::jsonpath;
 use super::kind::Kind;
 use super::session::{ClusterError, Result};
+use super::yaml;
 
 /// How objects are printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
 /// Prints an object in a form that is no table.
 pub(crate) fn print(object: &Value, kind: Option<&Kind>, format: &Format) -> Result<()> {
     let said = match format {
-        Format::Yaml => yaml(object)?,
+        Format::Yaml => yaml::write(object),
         Format::Json => pretty(object) + "\n",
         Format::JsonPath(template) => jsonpath::fill(template, object)?,
         Format::Name | Format::Table { .. } => {
@@ -66,11 +67,6 @@ pub(crate) fn write(said: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// YAML with sorted keys, as kubectl's.
-pub(crate) fn yaml(object: &Value) -> Result<String> {
-    serde_saphyr::to_string(&sorted(object)).map_err(|error| ClusterError::Usage(error.to_string()))
 }
 
 fn pretty(object: &Value) -> String {

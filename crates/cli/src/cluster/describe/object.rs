@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::{Lines, or_none};
 use crate::cluster::kind::{Kind, encode};
-use crate::cluster::output::{self, pairs, text};
+use crate::cluster::output::{pairs, text};
 use crate::cluster::session::{Result, Session};
+use crate::cluster::yaml;
 
 pub(super) fn describe(session: &Session, kind: &Kind, object: &Value) -> Result<String> {
     let mut lines = Lines::default();
@@ -24,7 +25,7 @@ pub(super) fn describe(session: &Session, kind: &Kind, object: &Value) -> Result
     {
         said.push_str(&title(name));
         said.push_str(":\n");
-        let yaml = output::yaml(value)?;
+        let yaml = yaml::write(value);
         yaml.lines().for_each(|line| said.push_str(&format!("  {line}\n")));
     }
     said.push_str(&format!("Events:  {}\n", events(session, object)));
