@@ -99,8 +99,9 @@ pub(crate) fn object(
     let is_list = kind.strip_suffix("List") == Some(resource.kind);
     let is_own = kind == resource.kind;
     match format {
-        Format::Table if is_list || is_own => json(code, &table::of(resource, value, include, true)),
-        Format::Metadata if is_list || is_own => json(code, &metadata(value, is_list)),
+        Format::Table | Format::Metadata if is_list || is_own => {
+            json(code, &shaped(value, format, resource, include))
+        }
         Format::Protobuf if is_list => {
             bytes(code, PROTOBUF, protobuf::encode_list(value, resource.message()))
         }
@@ -115,6 +116,15 @@ pub(crate) fn object(
             Err(_) => json(code, value),
         },
         _ => json(code, value),
+    }
+}
+
+/// An object or a list of a resource in the form that a client wants it in.
+pub(crate) fn shaped(value: &Value, format: Format, resource: &Resource, include: Include) -> Value {
+    match format {
+        Format::Table => table::of(resource, value, include, true),
+        Format::Metadata => metadata(value, text(value, "/kind") != resource.kind),
+        _ => value.clone(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod backup;
 mod oauth;
 mod other;
+mod pages;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -202,6 +203,10 @@ impl Service {
         let resource = work.target.resource;
         let include = Include::parse(head.query.get("includeObject"))
             .ok_or_else(|| ApiError::bad_request("includeObject: must be None, Metadata or Object"))?;
+        let work = Arc::new(work);
+        if let Some(answer) = pages::answer(&work, pages::Shape { format, include }).await? {
+            return Ok(answer);
+        }
         let done = tokio::task::spawn_blocking(move || {
             let _open = work.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
             let answer = work
@@ -282,15 +287,19 @@ struct Work {
 }
 
 impl Work {
-    fn run(&self) -> ApiResult<Answer> {
-        let call = Call {
+    fn call(&self) -> Call<'_> {
+        Call {
             api: &self.api,
             who: &self.who,
             target: &self.target,
             query: &self.query,
             agent: &self.agent,
             notes: &self.notes,
-        };
+        }
+    }
+
+    fn run(&self) -> ApiResult<Answer> {
+        let call = self.call();
         let (bytes, content_type) = (self.bytes.as_ref(), self.content_type.as_str());
         let (name, sub) = (self.target.name.as_str(), self.target.subresource.as_str());
         match (self.method.as_str(), name, sub) {

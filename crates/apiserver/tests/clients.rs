@@ -258,6 +258,52 @@ async fn bad_bodies_are_named() {
     }
 }
 
+/// A list that nobody asked to have in parts is one list of one moment, in every form.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_are_whole() {
+    let client = start().await;
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
+    let map = |at: usize| -> ConfigMap {
+        let parity = if at.is_multiple_of(2) { "even" } else { "odd" };
+        let metadata = json!({"name": format!("map-{at:04}"), "labels": {"parity": parity}});
+        serde_json::from_value(json!({"metadata": metadata, "data": {"brackets": "]}"}})).unwrap()
+    };
+    let make = |at: usize| {
+        let (maps, map) = (maps.clone(), map(at));
+        async move { maps.create(&PostParams::default(), &map).await.unwrap() }
+    };
+    futures::stream::iter(0..1100).map(make).buffer_unordered(32).for_each(async |_| {}).await;
+    let all = maps.list(&ListParams::default()).await.unwrap();
+    let names: Vec<String> = all.items.into_iter().map(|map| map.metadata.name.unwrap()).collect();
+    let wanted: Vec<String> = (0..1100).map(|at| format!("map-{at:04}")).collect();
+    assert_eq!(names.iter().filter(|name| name.starts_with("map-")).cloned().collect::<Vec<_>>(), wanted);
+    assert!(all.metadata.continue_.is_none());
+    // The version is that of the moment: nothing has happened since.
+    let last = maps.get("map-1099").await.unwrap().metadata.resource_version.unwrap();
+    assert!(all.metadata.resource_version.unwrap().parse::<u64>().unwrap() >= last.parse::<u64>().unwrap());
+    let odd = maps.list(&ListParams::default().labels("parity=odd")).await.unwrap();
+    assert_eq!(odd.items.len(), 550);
+    for (accept, field) in [
+        ("application/json;as=Table;v=v1;g=meta.k8s.io", "rows"),
+        ("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", "items"),
+        ("application/yaml", "items"),
+    ] {
+        let path = "/api/v1/namespaces/default/configmaps";
+        let request = http::Request::get(path).header("accept", accept).body(Body::empty()).unwrap();
+        let response = client.send(request).await.unwrap();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let list: Value = match accept {
+            "application/yaml" => {
+                palisade_k8s::manifest::read(std::str::from_utf8(&bytes).unwrap()).unwrap()[0].to_json()
+            }
+            _ => serde_json::from_slice(&bytes).unwrap(),
+        };
+        let count = list[field].as_array().unwrap().len();
+        assert_eq!(count, 1100 + 1, "{accept}: the namespace's own certificate is one more");
+        assert!(list["metadata"].get("continue").is_none());
+    }
+}
+
 /// Who may exec into pods may so only into those that they could have made.
 #[tokio::test(flavor = "multi_thread")]
 async fn exec_is_decided_by_scc() {

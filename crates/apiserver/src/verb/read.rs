@@ -52,12 +52,43 @@ pub(crate) fn list(call: &Call<'_>) -> ApiResult<Answer> {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 200,
         })));
     }
+    let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
+    let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(Answer::ok(listing(call, limit, start(call)?)?.into_value(resource)))
+}
+
+/// Objects of one moment, and where to go on.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    items: Vec<Value>,
+    revision: Revision,
+    pub(crate) next: Option<Cursor>,
+}
+
+impl Listing {
+    /// As the list of its kind; the objects come last.
+    pub(crate) fn into_value(self, resource: &Resource) -> Value {
+        let mut metadata = json!({"resourceVersion": self.revision.to_string()});
+        if let Some(next) = self.next {
+            put(&mut metadata, &["continue"], seal(&next).into());
+        }
+        json!({
+            "kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
+            "metadata": metadata, "items": self.items,
+        })
+    }
+}
+
+/// The objects that a request selects, at most `limit`, from a place on.
+pub(crate) fn listing(
+    call: &Call<'_>,
+    limit: Option<usize>,
+    mut cursor: Option<Cursor>,
+) -> ApiResult<Listing> {
+    let resource = call.target.resource;
     let labels = Labels::parse(call.query.get("labelSelector").unwrap_or_default())?;
     let fields = Fields::parse(call.query.get("fieldSelector").unwrap_or_default(), resource.selectable)?;
     let namespace = Some(call.target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-    let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
-    let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let mut cursor = start(call)?;
     let mut items = Vec::new();
     // A selector may leave nothing of a page; clients expect that a page with a limit is full unless it is the last.
     let (revision, next) = loop {
@@ -77,18 +108,11 @@ pub(crate) fn list(call: &Call<'_>) -> ApiResult<Answer> {
             break (page.revision, cursor);
         }
     };
-    let mut metadata = json!({"resourceVersion": revision.to_string()});
-    if let Some(next) = next {
-        put(&mut metadata, &["continue"], seal(&next).into());
-    }
-    Ok(Answer::ok(json!({
-        "kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
-        "metadata": metadata, "items": items,
-    })))
+    Ok(Listing { items, revision, next })
 }
 
 /// Where a list starts: at a token, at an exact version, or with the newest.
-fn start(call: &Call<'_>) -> ApiResult<Option<Cursor>> {
+pub(crate) fn start(call: &Call<'_>) -> ApiResult<Option<Cursor>> {
     if let Some(token) = call.query.get("continue").filter(|token| !token.is_empty()) {
         let open = unseal(token).ok_or_else(|| ApiError::bad_request("continue key is not valid"))?;
         return Ok(Some(open));
