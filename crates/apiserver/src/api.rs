@@ -7,6 +7,7 @@ use palisade_store::Store;
 use crate::audit::Audit;
 use crate::hub::Hub;
 use crate::live::Live;
+use crate::metrics::Metrics;
 use crate::ranges::Ranges;
 use crate::token::Tokens;
 
@@ -20,6 +21,7 @@ pub(crate) struct Api {
     /// Which blocks of IDs namespaces have.
     pub(crate) ranges: Ranges,
     pub(crate) audit: Audit,
+    pub(crate) metrics: Metrics,
     /// Held by requests; closed while a backup is taken back.
     pub(crate) gate: RwLock<()>,
     /// The certificate of whoever signs the server's, for pods and clients to trust.
@@ -33,6 +35,7 @@ impl Api {
             live: Live::new(&store),
             ranges: Ranges::default(),
             gate: RwLock::default(),
+            metrics: Metrics::default(),
             store,
             tokens,
             audit,

@@ -47,6 +47,7 @@ pub mod fuzz;
 mod hub;
 mod identity;
 mod live;
+mod metrics;
 mod objects;
 mod openapi;
 mod password;

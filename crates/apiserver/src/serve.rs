@@ -25,6 +25,7 @@ use crate::body::media_type;
 use crate::call::{Answer, Call, Notes};
 use crate::error::{ApiError, ApiResult};
 use crate::identity::Identity;
+use crate::metrics::Timed;
 use crate::request::{Path, Query, Target};
 use crate::resource;
 use crate::respond::{self, Body, Format};
@@ -57,6 +58,8 @@ struct Head {
     query: Query,
     headers: HeaderMap,
     source: SocketAddr,
+    received: String,
+    id: String,
 }
 
 impl Head {
@@ -77,7 +80,7 @@ impl Service {
         certificate: Option<Arc<Identity>>,
         source: SocketAddr,
     ) -> Response<Body> {
-        let received = time::now();
+        let timed = self.api.metrics.begin();
         let (parts, body) = request.into_parts();
         let head = Head {
             path: parts.uri.path().to_owned(),
@@ -86,9 +89,10 @@ impl Service {
             method: parts.method,
             headers: parts.headers,
             source,
+            received: time::now(),
+            id: uuid::Uuid::new_v4().to_string(),
         };
         let notes = Arc::new(Notes::default());
-        let id = uuid::Uuid::new_v4().to_string();
         let identity = self.identify(&head, certificate);
         let mut response = match &identity {
             Ok(who) => self.route(&head, who, body, &notes).await,
@@ -96,7 +100,7 @@ impl Service {
         }
         .unwrap_or_else(|error| respond::error(&error, wanted(&head, None)));
         let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(&id) {
+        if let Ok(id) = HeaderValue::from_str(&head.id) {
             headers.insert("audit-id", id);
         }
         headers.insert("cache-control", HeaderValue::from_static("no-cache, private"));
@@ -108,7 +112,7 @@ impl Service {
         }
         let anonymous = Identity::anonymous();
         let who = identity.as_ref().unwrap_or(&anonymous);
-        self.log(&head, who, &notes, &id, &received, response.status().as_u16());
+        self.log(&head, who, &notes, response.status().as_u16(), &timed);
         response
     }
 
@@ -117,7 +121,8 @@ impl Service {
         authenticate::impersonate(&self.api, who, &head.headers)
     }
 
-    fn log(&self, head: &Head, who: &Identity, notes: &Notes, id: &str, received: &str, code: u16) {
+    /// Counts a request that has been answered, and writes it to the audit log.
+    fn log(&self, head: &Head, who: &Identity, notes: &Notes, code: u16, timed: &Timed<'_>) {
         let target = match Path::parse(&head.path) {
             Ok(Path::Resource(target)) => Some(target),
             _ => None,
@@ -127,8 +132,9 @@ impl Service {
                    "apiGroup": target.resource.group, "apiVersion": "v1", "subresource": target.subresource})
         });
         let verb = target.as_ref().and_then(|target| verb_of(head, target).ok());
+        timed.end(verb.unwrap_or("other"), target.as_ref(), code);
         self.api.audit.write(&audit::Entry {
-            id,
+            id: &head.id,
             user: who,
             verb: verb.unwrap_or(&head.method.as_str().to_lowercase()),
             uri: &head.uri,
@@ -137,7 +143,7 @@ impl Service {
             object,
             code,
             annotations: &notes.annotations(),
-            received,
+            received: &head.received,
         });
     }
 

@@ -146,3 +146,22 @@ fn claims_get_the_smallest_volume_that_fits() {
     server.soon("! oc get pv small");
     server.soon("test \"$(oc get pv labelled -o jsonpath='{.status.phase}')\" = Released");
 }
+
+#[test]
+fn the_server_counts_what_it_does() {
+    let server = Server::start("4");
+    server.run("oc login -u system:admin && oc get pods && oc get pods");
+    server.fail("oc get pod nothing");
+    let counted = server.run("oc get --raw /metrics");
+    let pods = "group=\"\",resource=\"pods\",subresource=\"\"";
+    for line in [
+        format!("apiserver_request_total{{verb=\"LIST\",{pods},code=\"200\"}} 2"),
+        format!("apiserver_request_total{{verb=\"GET\",{pods},code=\"404\"}} 1"),
+        format!("apiserver_request_duration_seconds_count{{verb=\"LIST\",{pods}}} 2"),
+        "apiserver_current_inflight_requests 1".to_owned(),
+    ] {
+        assert!(counted.lines().any(|found| found == line), "{line} in\n{counted}");
+    }
+    // Who may do nothing learns nothing.
+    assert!(server.fail("oc get --raw /metrics --as nobody").1.contains("Forbidden"));
+}

@@ -115,11 +115,6 @@ fn health(api: &Api, head: &Head) -> Response<Body> {
 }
 
 fn metrics(api: &Api) -> Response<Body> {
-    let revision = api.store.revision();
-    respond::plain(
-        200,
-        format!(
-            "# HELP palisade_store_revision The newest write.\n# TYPE palisade_store_revision counter\npalisade_store_revision {revision}\n"
-        ),
-    )
+    let text = api.metrics.text(api.store.revision().number());
+    respond::bytes(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", text.into_bytes())
 }

@@ -206,6 +206,9 @@ pub(crate) struct GetArgs {
     /// What is not there is no error
     #[arg(long)]
     pub(crate) ignore_not_found: bool,
+    /// What the server answers to a path, as it is
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["what", "files"])]
+    pub(crate) raw: Option<String>,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 }

@@ -50,6 +50,10 @@ pub(crate) fn wanted<'k>(kinds: &'k Kinds, words: &[String]) -> Result<Vec<Wante
 
 pub(crate) fn run(args: &GetArgs) -> crate::Outcome {
     let session = Session::open(&args.connect)?;
+    if let Some(path) = &args.raw {
+        output::write(&session.text(path)?)?;
+        return Ok(Exit::Fine);
+    }
     let format = Format::parse(args.output.as_deref())?;
     let kinds = Kinds::read(&session)?;
     let mut words = args.what.clone();
