@@ -2,12 +2,26 @@
 
 mod protobuf;
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use crate::discovery;
 use crate::resource::{RESOURCES, Resource};
 use crate::schema::{self, Field, Merge, Message, Topology, Type};
+
+/// What types and fields are for, by `TYPE` and `TYPE.FIELD`.
+static WORDS: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
+    include_str!("../schema/words.txt").lines().filter_map(|line| line.split_once(' ')).collect()
+});
+
+fn describe(said: &mut Value, what: &str) {
+    if let Some(words) = WORDS.get(what) {
+        put(said, &["description"], (*words).into());
+    }
+}
 
 /// Which version of OpenAPI, as it says where definitions are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,10 +100,13 @@ fn definition(message: &'static Message, owners: &[&Resource], version: Version)
     }
     let fields = message.all_fields();
     for field in &fields {
-        properties.insert(field.name.to_owned(), property(field, version));
+        let mut said = property(field, version);
+        describe(&mut said, &format!("{}.{}", message.name, field.name));
+        properties.insert(field.name.to_owned(), said);
     }
     let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
     let mut said = json!({"type": "object", "properties": properties});
+    describe(&mut said, message.name);
     // What the server fills in before it looks is not asked of clients.
     if !required.is_empty() && message.name != palisade_k8s::scc::KIND {
         put(&mut said, &["required"], json!(required));
@@ -219,4 +236,26 @@ pub(crate) fn three(group: &str) -> Option<Value> {
         "openapi": "3.0.0", "info": {"title": "Palisade", "version": env!("CARGO_PKG_VERSION")},
         "paths": paths, "components": {"schemas": definitions(of, Version::Three)},
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_of_what_there_is() {
+        for what in WORDS.keys() {
+            let (kind, field) = what.split_once('.').unwrap_or((what, ""));
+            let message = schema::message(kind).unwrap_or_else(|| panic!("{what}"));
+            assert!(field.is_empty() || message.field(field).is_some(), "{what}");
+        }
+        // All that is Palisade's own is explained.
+        for field in schema::message(palisade_k8s::scc::KIND).unwrap().all_fields() {
+            assert!(
+                WORDS.contains_key(format!("SecurityContextConstraints.{}", field.name).as_str()),
+                "{}",
+                field.name
+            );
+        }
+    }
 }

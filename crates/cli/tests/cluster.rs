@@ -359,6 +359,8 @@ fn kubectl_does_what_it_does_elsewhere() {
         server.fail("sed s/explorer:1.0/explorer:2.0/ pod.yaml | kubectl apply --server-side -n sso -f -");
     assert!(said.contains("conflict"), "{said}");
     assert!(server.run("kubectl explain pod.spec.securityContext").contains("runAsUser"));
+    let said = server.run("kubectl explain scc.runAsUser.type");
+    assert!(said.contains("MustRunAs, MustRunAsRange, MustRunAsNonRoot or RunAsAny"), "{said}");
     assert!(server.run("kubectl auth can-i use scc/privileged").contains("yes"));
     server.run("kubectl create configmap c --from-literal=a=b -n sso");
     server.run("kubectl create clusterrole r --verb=get --resource=pods");

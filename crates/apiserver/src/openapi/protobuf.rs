@@ -43,6 +43,7 @@ fn schema(value: &Value) -> Vec<u8> {
         match name.as_str() {
             "$ref" => push_bytes(&mut out, 1, plain),
             "format" => push_bytes(&mut out, 2, plain),
+            "description" => push_bytes(&mut out, 4, plain),
             "type" => push_bytes(&mut out, 22, &inside(1, plain)),
             "items" => push_bytes(&mut out, 23, &inside(1, &schema(value))),
             "additionalProperties" => push_bytes(&mut out, 21, &inside(1, &schema(value))),
