@@ -70,14 +70,14 @@ impl<'a> Controller<'a> {
     fn look_around(&mut self) {
         self.seen = self.api.store.revision();
         for resource in RESOURCES.iter().filter(|r| !r.storage.is_empty() && r.schema != "Project") {
-            let Ok(listed) = objects::list(&self.api.store, resource, None, None, None) else { continue };
-            for object in listed.items {
-                let key = objects::key(
-                    resource,
-                    text(&object, "/metadata/namespace"),
-                    text(&object, "/metadata/name"),
-                );
-                self.learn(key, &object);
+            let listed = objects::each(&self.api.store, resource, None, |object| {
+                let (namespace, name) =
+                    (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
+                self.learn(objects::key(resource, namespace, name), &object);
+                Ok(())
+            });
+            if let Err(error) = listed {
+                tracing::warn!("{} cannot be looked at: {}", resource.plural, error.message);
             }
         }
     }
@@ -282,12 +282,13 @@ impl<'a> Controller<'a> {
     fn empty(&mut self, namespace: &str) -> ApiResult<()> {
         let mut is_empty = true;
         for resource in RESOURCES.iter().filter(|r| r.namespaced && !r.storage.is_empty()) {
-            for object in objects::list(&self.api.store, resource, Some(namespace), None, None)?.items {
+            objects::each(&self.api.store, resource, Some(namespace), |object| {
                 is_empty = false;
-                if object.pointer("/metadata/deletionTimestamp").is_none() {
-                    self.delete(&objects::key(resource, namespace, text(&object, "/metadata/name")))?;
+                match object.pointer("/metadata/deletionTimestamp") {
+                    None => self.delete(&objects::key(resource, namespace, text(&object, "/metadata/name"))),
+                    Some(_) => Ok(()),
                 }
-            }
+            })?;
         }
         if !is_empty {
             return Ok(());

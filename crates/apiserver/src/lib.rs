@@ -55,6 +55,7 @@ mod patch;
 mod protobuf;
 mod quantity;
 mod ranges;
+mod raw;
 mod request;
 mod resource;
 mod respond;

@@ -87,6 +87,27 @@ pub(crate) fn list(
     Ok(Listed { items, revision: page.revision, next: page.next })
 }
 
+/// How many objects are read at once where all are asked for.
+pub(crate) const PAGE: usize = 500;
+
+/// Gives all objects of one moment to a function, without ever holding all of them.
+pub(crate) fn each(
+    store: &Store,
+    resource: &Resource,
+    namespace: Option<&str>,
+    mut with: impl FnMut(Value) -> ApiResult<()>,
+) -> ApiResult<()> {
+    let mut after = None;
+    loop {
+        let page = list(store, resource, namespace, Some(PAGE), after.as_ref())?;
+        page.items.into_iter().try_for_each(&mut with)?;
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
 /// Keeps a new object; gives it back with its version.
 pub(crate) fn create(
     store: &Store,

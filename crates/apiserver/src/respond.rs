@@ -60,7 +60,7 @@ pub(crate) enum Format {
     Metadata,
 }
 
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 impl Format {

@@ -141,25 +141,31 @@ impl Watcher {
             Initial::After(revision) => return Ok(revision),
             Initial::State { marked } => marked,
         };
-        let (api, target) = (Arc::clone(&self.api), self.target.clone());
-        let namespace = Some(target.namespace.clone()).filter(|namespace| !namespace.is_empty());
-        let listed = tokio::task::spawn_blocking(move || {
-            objects::list(&api.store, target.resource, namespace.as_deref(), None, None)
-        });
-        let listed = match listed.await {
-            Ok(Ok(listed)) => listed,
-            Ok(Err(error)) => return self.fail(&error).await.map(|()| Revision::default()),
-            Err(_) => return Err(Over),
-        };
-        for object in listed.items {
-            if self.wants(&object) {
-                self.send("ADDED", object).await?;
+        let mut after = None;
+        loop {
+            let (api, target) = (Arc::clone(&self.api), self.target.clone());
+            let listed = tokio::task::spawn_blocking(move || {
+                let namespace = Some(target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+                objects::list(&api.store, target.resource, namespace, Some(objects::PAGE), after.as_ref())
+            });
+            let listed = match listed.await {
+                Ok(Ok(listed)) => listed,
+                Ok(Err(error)) => return self.fail(&error).await.map(|()| Revision::default()),
+                Err(_) => return Err(Over),
+            };
+            for object in listed.items {
+                if self.wants(&object) {
+                    self.send("ADDED", object).await?;
+                }
+            }
+            after = listed.next;
+            if after.is_none() {
+                if marked {
+                    self.bookmark(listed.revision, true).await?;
+                }
+                return Ok(listed.revision);
             }
         }
-        if marked {
-            self.bookmark(listed.revision, true).await?;
-        }
-        Ok(listed.revision)
     }
 
     /// Reads from the store what the channel no longer or not yet has.

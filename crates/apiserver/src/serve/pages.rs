@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use palisade_store::Cursor;
+use palisade_store::{Cursor, Revision};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::Work;
 use crate::error::{ApiError, ApiResult};
+use crate::objects::PAGE;
+use crate::raw;
 use crate::respond::{self, Body, Format};
 use crate::table::Include;
 use crate::verb::{self, Listing};
 
-/// How many objects are read and sent at once.
-const PAGE: usize = 500;
 /// How long a client may take to read one part.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -41,68 +41,114 @@ impl Shape {
             format => respond::shaped(&value, format, resource, self.include),
         }
     }
+
+    /// What goes before the objects; what goes after them is [`END`].
+    fn head(self, work: &Work, revision: Revision) -> String {
+        let mut text = self.value(work, Listing::empty(revision)).to_string();
+        text.truncate(text.len().saturating_sub(END.len()));
+        text
+    }
+
+    /// Whether objects can be shown as they are stored.
+    fn is_raw(self, work: &Work) -> bool {
+        let selects = |name: &str| work.query.get(name).is_some_and(|selector| !selector.is_empty());
+        self.format == Format::Json
+            && work.target.resource.kind != "Project"
+            && !selects("labelSelector")
+            && !selects("fieldSelector")
+    }
+}
+
+const END: &str = "]}";
+
+/// Some objects of a list, with commas between them.
+struct Part {
+    items: String,
+    revision: Revision,
+    next: Option<Cursor>,
 }
 
 /// Answers a request for all objects, if it may be answered in parts.
 pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<Response<Body>>> {
     let is_list = work.method == http::Method::GET && work.target.name.is_empty();
-    if !is_list || !shape.has_parts() || work.query.number("limit")?.unwrap_or(0) > 0 {
+    let is_review = work.target.resource.review.is_some();
+    if !is_list || is_review || !shape.has_parts() || work.query.number("limit")?.unwrap_or(0) > 0 {
         return Ok(None);
     }
-    if work.target.resource.review.is_some() {
-        return Ok(None);
-    }
-    let mut first = page(work, None).await?;
-    let next = first.next.take();
-    let value = shape.value(work, first);
-    let Some(next) = next else { return Ok(Some(respond::json(200, &value))) };
-    let mut head = value.to_string();
-    // What closes the objects and the list comes at the end.
-    if head.split_off(head.len().saturating_sub(2)) != "]}" {
-        return Ok(None);
-    }
+    let first = part(work, shape, None).await?;
+    let text = shape.head(work, first.revision) + &first.items;
+    let Some(next) = first.next else {
+        return Ok(Some(respond::bytes(200, respond::JSON, (text + END).into_bytes())));
+    };
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(rest(Arc::clone(work), shape, head, next, sender));
-    Ok(Some(respond::stream("application/json", receiver, None)))
+    tokio::spawn(rest(Arc::clone(work), shape, text, next, sender));
+    Ok(Some(respond::stream(respond::JSON, receiver, None)))
 }
 
-async fn page(work: &Arc<Work>, after: Option<Cursor>) -> ApiResult<Listing> {
+async fn part(work: &Arc<Work>, shape: Shape, after: Option<Cursor>) -> ApiResult<Part> {
     let work = Arc::clone(work);
-    let done = tokio::task::spawn_blocking(move || {
-        let call = work.call();
-        let after = match after {
-            None => verb::start(&call)?,
-            after => after,
-        };
-        verb::listing(&call, Some(PAGE), after)
+    let done = tokio::task::spawn_blocking(move || match shape.is_raw(&work) {
+        true => as_stored(&work, after),
+        false => as_read(&work, shape, after),
     });
     done.await.map_err(|error| ApiError::internal("the request could not be answered", &error))?
 }
 
+fn as_read(work: &Work, shape: Shape, after: Option<Cursor>) -> ApiResult<Part> {
+    let call = work.call();
+    let after = if after.is_none() { verb::start(&call)? } else { after };
+    let mut listing = verb::listing(&call, Some(PAGE), after)?;
+    let (revision, next) = (listing.revision, listing.next.take());
+    let value = shape.value(work, listing);
+    let field = if shape.format == Format::Table { "rows" } else { "items" };
+    let mut items = String::new();
+    for item in value.get(field).and_then(Value::as_array).into_iter().flatten() {
+        separate(&mut items);
+        items.push_str(&item.to_string());
+    }
+    Ok(Part { items, revision, next })
+}
+
+fn as_stored(work: &Work, after: Option<Cursor>) -> ApiResult<Part> {
+    let (target, resource) = (&work.target, work.target.resource);
+    let after = if after.is_none() { verb::start(&work.call())? } else { after };
+    let namespace = Some(target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+    let page = work.api.store.list(resource.storage, namespace, Some(PAGE), after.as_ref());
+    let page = page.map_err(|error| ApiError::store(resource, "", error))?;
+    let mut items = String::new();
+    for object in &page.objects {
+        separate(&mut items);
+        raw::show(&object.value, resource, object.revision, &mut items)
+            .map_err(|error| ApiError::internal("a stored object cannot be read", &error))?;
+    }
+    Ok(Part { items, revision: page.revision, next: page.next })
+}
+
+fn separate(items: &mut String) {
+    if !items.is_empty() {
+        items.push(',');
+    }
+}
+
 /// Sends what was read, then reads on. A client that hears no end knows by the list's form that something is missing.
-async fn rest(work: Arc<Work>, shape: Shape, head: String, next: Cursor, sender: mpsc::Sender<Bytes>) {
-    let mut text = head;
-    let mut next = Some(next);
+async fn rest(work: Arc<Work>, shape: Shape, first: String, next: Cursor, sender: mpsc::Sender<Bytes>) {
+    let (mut text, mut next) = (first, Some(next));
     loop {
-        let is_last = next.is_none();
-        if is_last {
-            text.push_str("]}");
-        }
         let sent = tokio::time::timeout(PATIENCE, sender.send(Bytes::from(text))).await;
-        if is_last || !matches!(sent, Ok(Ok(()))) {
+        if next.is_none() || !matches!(sent, Ok(Ok(()))) {
             return;
         }
-        let mut part = match page(&work, next.take()).await {
+        let part = match part(&work, shape, next.take()).await {
             Ok(part) => part,
             Err(error) => {
                 tracing::warn!("a list of {} breaks off: {}", work.target.resource.plural, error.message);
                 return;
             }
         };
-        next = part.next.take();
-        let value = shape.value(&work, part);
-        let field = if shape.format == Format::Table { "rows" } else { "items" };
-        let items = value.get(field).and_then(Value::as_array).into_iter().flatten();
-        text = items.map(|item| format!(",{item}")).collect();
+        next = part.next;
+        // A selector may leave nothing of the last part.
+        let comma = if part.items.is_empty() { "" } else { "," };
+        let end = if next.is_none() { END } else { "" };
+        text = format!("{comma}{}{end}", part.items);
     }
 }

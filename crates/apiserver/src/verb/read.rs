@@ -61,11 +61,16 @@ pub(crate) fn list(call: &Call<'_>) -> ApiResult<Answer> {
 #[derive(Debug)]
 pub(crate) struct Listing {
     items: Vec<Value>,
-    revision: Revision,
+    pub(crate) revision: Revision,
     pub(crate) next: Option<Cursor>,
 }
 
 impl Listing {
+    /// Nothing, as of a moment.
+    pub(crate) fn empty(revision: Revision) -> Self {
+        Self { items: Vec::new(), revision, next: None }
+    }
+
     /// As the list of its kind; the objects come last.
     pub(crate) fn into_value(self, resource: &Resource) -> Value {
         let mut metadata = json!({"resourceVersion": self.revision.to_string()});
