@@ -14,10 +14,6 @@ mod scc;
 mod seccomp;
 mod serve;
 
-/// Gives memory back that a long list took, which the system's own keeps; and is faster with many small pieces.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 use args::{Command, SccCommand};
 use exit::Exit;
 

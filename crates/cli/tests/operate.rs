@@ -165,3 +165,36 @@ fn the_server_counts_what_it_does() {
     // Who may do nothing learns nothing.
     assert!(server.fail("oc get --raw /metrics --as nobody").1.contains("Forbidden"));
 }
+
+#[test]
+fn a_clock_that_jumps_ends_what_is_bound_to_time_and_nothing_else() {
+    let Some(server) = Server::with_clock() else {
+        eprintln!("skipped: there is no libfaketime; install the package libfaketime");
+        return;
+    };
+    server.run("oc create sa a && oc create token a --duration 1h > token");
+    let who = "oc whoami --token $(cat token)";
+    let mut made = 0;
+    // Tokens are good from their making to their end; certificates, and writes, at every hour between.
+    for (clock, is_good) in
+        [("+0", true), ("+3h", false), ("-3h", false), ("-2d", false), ("+400d", false), ("+0", true)]
+    {
+        server.clock(clock);
+        assert_eq!(server.shell(who).status.success(), is_good, "{clock}");
+        made += 1;
+        server.run(&format!("oc create role r{made} --verb get --resource pods"));
+        let count = server.run("oc get roles -o name").lines().count();
+        assert_eq!(count, made, "{clock}");
+    }
+    // Versions count writes, not time: what comes later is later.
+    let versions = server
+        .run("for i in 1 2 3 4 5 6; do oc get role r$i -o jsonpath='{.metadata.resourceVersion} '; done");
+    let versions: Vec<u64> = versions.split_whitespace().map(|version| version.parse().unwrap()).collect();
+    assert!(versions.is_sorted(), "{versions:?}");
+    // Past the end of the certificates nobody is let in, until the clock is right again.
+    server.clock("+9000d");
+    let (code, said) = server.fail("oc get roles");
+    assert!(code == 2 && said.contains("CertificateExpired"), "{code} {said}");
+    server.clock("+0");
+    assert_eq!(server.run("oc get roles -o name").lines().count(), made);
+}

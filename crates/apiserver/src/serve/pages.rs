@@ -1,5 +1,5 @@
-//! Lists that nobody asked to have in parts: read and sent part by part all the same, so that the server never holds one
-//! whole, however long it is and however slowly the client reads.
+//! Lists. Those that nobody asked to have in parts are read and sent part by part all the same, so that the server never
+//! holds one whole, however long it is and however slowly the client reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +43,8 @@ impl Shape {
     }
 
     /// What goes before the objects; what goes after them is [`END`].
-    fn head(self, work: &Work, revision: Revision) -> String {
-        let mut text = self.value(work, Listing::empty(revision)).to_string();
+    fn head(self, work: &Work, revision: Revision, next: Option<Cursor>) -> String {
+        let mut text = self.value(work, Listing::empty(revision, next)).to_string();
         text.truncate(text.len().saturating_sub(END.len()));
         text
     }
@@ -68,36 +68,42 @@ struct Part {
     next: Option<Cursor>,
 }
 
-/// Answers a request for all objects, if it may be answered in parts.
+/// Answers a request for objects, if the answer's form can be written in parts.
 pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<Response<Body>>> {
     let is_list = work.method == http::Method::GET && work.target.name.is_empty();
     let is_review = work.target.resource.review.is_some();
-    if !is_list || is_review || !shape.has_parts() || work.query.number("limit")?.unwrap_or(0) > 0 {
+    if !is_list || is_review || !shape.has_parts() {
         return Ok(None);
     }
-    let first = part(work, shape, None).await?;
-    let text = shape.head(work, first.revision) + &first.items;
-    let Some(next) = first.next else {
-        return Ok(Some(respond::bytes(200, respond::JSON, (text + END).into_bytes())));
-    };
+    let whole = |text: String| Ok(Some(respond::bytes(200, respond::JSON, (text + END).into_bytes())));
+    let limit = work.query.number("limit")?.filter(|limit| *limit > 0);
+    if let Some(limit) = limit {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let only = part(work, shape, limit, None).await?;
+        return whole(shape.head(work, only.revision, only.next) + &only.items);
+    }
+    let first = part(work, shape, PAGE, None).await?;
+    let text = shape.head(work, first.revision, None) + &first.items;
+    let Some(next) = first.next else { return whole(text) };
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(rest(Arc::clone(work), shape, text, next, sender));
     Ok(Some(respond::stream(respond::JSON, receiver, None)))
 }
 
-async fn part(work: &Arc<Work>, shape: Shape, after: Option<Cursor>) -> ApiResult<Part> {
+async fn part(work: &Arc<Work>, shape: Shape, limit: usize, after: Option<Cursor>) -> ApiResult<Part> {
     let work = Arc::clone(work);
-    let done = tokio::task::spawn_blocking(move || match shape.is_raw(&work) {
-        true => as_stored(&work, after),
-        false => as_read(&work, shape, after),
+    let done = tokio::task::spawn_blocking(move || {
+        let after = if after.is_none() { verb::start(&work.call())? } else { after };
+        match shape.is_raw(&work) {
+            true => as_stored(&work, limit, after.as_ref()),
+            false => as_read(&work, shape, limit, after),
+        }
     });
     done.await.map_err(|error| ApiError::internal("the request could not be answered", &error))?
 }
 
-fn as_read(work: &Work, shape: Shape, after: Option<Cursor>) -> ApiResult<Part> {
-    let call = work.call();
-    let after = if after.is_none() { verb::start(&call)? } else { after };
-    let mut listing = verb::listing(&call, Some(PAGE), after)?;
+fn as_read(work: &Work, shape: Shape, limit: usize, after: Option<Cursor>) -> ApiResult<Part> {
+    let mut listing = verb::listing(&work.call(), Some(limit), after)?;
     let (revision, next) = (listing.revision, listing.next.take());
     let value = shape.value(work, listing);
     let field = if shape.format == Format::Table { "rows" } else { "items" };
@@ -109,11 +115,10 @@ fn as_read(work: &Work, shape: Shape, after: Option<Cursor>) -> ApiResult<Part> 
     Ok(Part { items, revision, next })
 }
 
-fn as_stored(work: &Work, after: Option<Cursor>) -> ApiResult<Part> {
+fn as_stored(work: &Work, limit: usize, after: Option<&Cursor>) -> ApiResult<Part> {
     let (target, resource) = (&work.target, work.target.resource);
-    let after = if after.is_none() { verb::start(&work.call())? } else { after };
     let namespace = Some(target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-    let page = work.api.store.list(resource.storage, namespace, Some(PAGE), after.as_ref());
+    let page = work.api.store.list(resource.storage, namespace, Some(limit), after);
     let page = page.map_err(|error| ApiError::store(resource, "", error))?;
     let mut items = String::new();
     for object in &page.objects {
@@ -138,7 +143,7 @@ async fn rest(work: Arc<Work>, shape: Shape, first: String, next: Cursor, sender
         if next.is_none() || !matches!(sent, Ok(Ok(()))) {
             return;
         }
-        let part = match part(&work, shape, next.take()).await {
+        let part = match part(&work, shape, PAGE, next.take()).await {
             Ok(part) => part,
             Err(error) => {
                 tracing::warn!("a list of {} breaks off: {}", work.target.resource.plural, error.message);

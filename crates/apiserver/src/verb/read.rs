@@ -66,9 +66,9 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// Nothing, as of a moment.
-    pub(crate) fn empty(revision: Revision) -> Self {
-        Self { items: Vec::new(), revision, next: None }
+    /// Nothing, as of a moment, and where to go on.
+    pub(crate) fn empty(revision: Revision, next: Option<Cursor>) -> Self {
+        Self { items: Vec::new(), revision, next }
     }
 
     /// As the list of its kind; the objects come last.

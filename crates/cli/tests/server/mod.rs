@@ -15,12 +15,33 @@ impl Server {
     /// Starts a server on a free port, with the SCCs of a set.
     pub(crate) fn start(set: &str) -> Self {
         let home = tempfile::tempdir().expect("there is room for a folder");
-        for name in ["oc", "palisade"] {
-            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_palisade"), home.path().join(name))
-                .expect("a link");
-        }
-        let child = serve(home.path(), set);
+        link(home.path());
+        let child = serve(home.path(), set, &[]);
         Self { child, home }
+    }
+
+    /// Starts a server whose clock [`clock`](Self::clock) sets; none where libfaketime is missing.
+    pub(crate) fn with_clock() -> Option<Self> {
+        const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+        let home = tempfile::tempdir().expect("there is room for a folder");
+        let file = home.path().join("clock").display().to_string();
+        let environment = [
+            ("LD_PRELOAD", LIBRARY),
+            ("FAKETIME_TIMESTAMP_FILE", file.as_str()),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ];
+        Path::new(LIBRARY).exists().then(|| {
+            std::fs::write(&file, "+0").expect("the clock can be set");
+            let child = serve(home.path(), "4", &environment);
+            link(home.path());
+            Self { child, home }
+        })
+    }
+
+    /// Sets the server's clock: by how much it is ahead, as `+3h` or `-2d`.
+    pub(crate) fn clock(&self, ahead: &str) {
+        self.write("clock", ahead);
     }
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {
@@ -78,7 +99,7 @@ impl Server {
 
     /// Starts a server that ended, on the data that it left.
     pub(crate) fn restart(&mut self) {
-        self.child = serve(self.home.path(), "4");
+        self.child = serve(self.home.path(), "4", &[]);
     }
 
     /// Asks the server to end, and waits until it has.
@@ -89,13 +110,21 @@ impl Server {
     }
 }
 
+/// Puts the program into a home folder, under both of its names.
+fn link(home: &Path) {
+    for name in ["oc", "palisade"] {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_palisade"), home.join(name)).expect("a link");
+    }
+}
+
 /// Starts the program on the data of a home folder; returns once it serves.
-fn serve(home: &Path, set: &str) -> Child {
+fn serve(home: &Path, set: &str, environment: &[(&str, &str)]) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_palisade"))
         .args(["serve", "--listen", "127.0.0.1:0", "--scc-set", set, "--data-dir"])
         .arg(home.join("data"))
         .env("HOME", home)
         .env_remove("KUBECONFIG")
+        .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .expect("the server starts");
