@@ -17,7 +17,9 @@ use futures::StreamExt;
 use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::Client;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{
+    Api, AttachParams, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
+};
 use kube::client::Body;
 use serde_json::{Value, json};
 use start::start;
@@ -349,6 +351,10 @@ async fn exec_is_decided_by_scc() {
         let (found, text) = send("POST", &path, Some("ann"), Value::Null).await;
         assert!(found == code && text.contains(said), "{verb} {name}: {found} {text}");
     }
+    // The kube crate asks for a WebSocket, and is answered before there is one.
+    let pods: Api<Pod> = Api::namespaced(client, "shop");
+    let refused = pods.exec("plain", ["sh"], &AttachParams::default()).await.err().expect("no node runs it");
+    assert!(refused.to_string().contains("400"), "{refused}");
 }
 
 /// Users, groups, UIDs and extra information are impersonated, each by a right of its own.

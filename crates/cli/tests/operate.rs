@@ -198,3 +198,61 @@ fn a_clock_that_jumps_ends_what_is_bound_to_time_and_nothing_else() {
     server.clock("+0");
     assert_eq!(server.run("oc get roles -o name").lines().count(), made);
 }
+
+/// A file system of its own for a server's data; none where this process may not mount.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    fn new(server: &Server) -> Option<Self> {
+        let folder = server.home.path().join("disk");
+        std::fs::create_dir(&folder).unwrap();
+        let mount = server.shell("mount -t tmpfs -o size=12m none disk");
+        mount.status.success().then_some(Self(folder))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_or_read_only_refuses_writes_until_it_is_not() {
+    let server = Server::start("4");
+    let Some(_disk) = Disk::new(&server) else {
+        eprintln!("skipped: this process may not mount a file system of its own");
+        return;
+    };
+    let second = server.second("disk/data");
+    let oc = "oc --kubeconfig disk/data/admin.kubeconfig";
+    server.run(&format!("{oc} create sa kept"));
+    // Full: said to who writes; who reads is answered.
+    server.shell("dd if=/dev/zero of=disk/junk bs=64k 2>/dev/null");
+    let large = format!(
+        "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: large}}, data: {{a: {}}}}}",
+        "x".repeat(900_000)
+    );
+    server.write("large.yaml", &large);
+    let (_, said) = server.fail(&format!("{oc} create -f large.yaml"));
+    assert!(said.contains("the server's disk is full"), "{said}");
+    server.run(&format!("{oc} get sa kept"));
+    assert!(server.fail(&format!("{oc} get cm large")).1.contains("NotFound"));
+    server.run(&format!("rm disk/junk && {oc} create -f large.yaml && {oc} get cm large"));
+    // Read-only: the same. SQLite keeps its files open for writing, so a remount has to be let.
+    if server.shell("mount -o remount,ro disk").status.success() {
+        server.fail(&format!("{oc} create sa not-kept"));
+        server.run(&format!("{oc} get sa kept"));
+        server.run(&format!("mount -o remount,rw disk && {oc} create sa kept-too"));
+    } else {
+        eprintln!("not tried: this kernel makes no file system read-only that is written to");
+    }
+    // A server does not start where it cannot write, and says so.
+    drop(second);
+    server.run("mount -o remount,ro disk");
+    let (code, said) = server.fail("palisade serve --listen 127.0.0.1:0 --data-dir disk/data");
+    assert!(code == 2 && said.contains("disk/data"), "{code} {said}");
+    server.run("mount -o remount,rw disk");
+    let _second = server.second("disk/data");
+    assert!(server.run(&format!("{oc} get sa -o name")).contains("serviceaccount/kept\n"));
+}

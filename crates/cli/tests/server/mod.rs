@@ -39,6 +39,11 @@ impl Server {
         })
     }
 
+    /// Starts another server for the same user, on data in a folder of the home folder.
+    pub(crate) fn second(&self, data: &str) -> Process {
+        Process(serve_in(self.home.path(), data, "4", &[]))
+    }
+
     /// Sets the server's clock: by how much it is ahead, as `+3h` or `-2d`.
     pub(crate) fn clock(&self, ahead: &str) {
         self.write("clock", ahead);
@@ -119,9 +124,13 @@ fn link(home: &Path) {
 
 /// Starts the program on the data of a home folder; returns once it serves.
 fn serve(home: &Path, set: &str, environment: &[(&str, &str)]) -> Child {
+    serve_in(home, "data", set, environment)
+}
+
+fn serve_in(home: &Path, data: &str, set: &str, environment: &[(&str, &str)]) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_palisade"))
         .args(["serve", "--listen", "127.0.0.1:0", "--scc-set", set, "--data-dir"])
-        .arg(home.join("data"))
+        .arg(home.join(data))
         .env("HOME", home)
         .env_remove("KUBECONFIG")
         .envs(environment.iter().copied())
@@ -136,6 +145,16 @@ fn serve(home: &Path, set: &str, environment: &[(&str, &str)]) -> Child {
     std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
     assert!(line.starts_with("Serving the Kubernetes API on https://127.0.0.1:"), "{line}");
     child
+}
+
+/// A process that ends when it is dropped.
+pub(crate) struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Drop for Server {
