@@ -118,7 +118,8 @@ pub struct Filter {
 impl Filter {
     /// Puts rules together.
     pub fn new(rules: &Rules) -> Result<Self, FilterError> {
-        let mut graph = Graph::default();
+        // What a container's profile comes to; a larger one grows it.
+        let mut graph = Graph::with_capacity(384);
         let bad_arch = graph.leaf(rules.bad_arch);
         let mut sections: Vec<Section> = Vec::new();
         let mut archs = rules.archs.clone();
@@ -193,13 +194,32 @@ fn join_x32(ranges: &mut Vec<(u32, NodeId)>, x32: Vec<(u32, NodeId)>) {
     }
 }
 
-/// A number under which a rule counts.
+/// A number under which a rule counts, with the rule; in one word, since there are many and they are sorted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Use {
-    number: u32,
-    rule: u32,
-    /// Which call of `socketcall` or `ipc` it is; 0 if the call is made directly.
-    carried: u32,
+struct Use(u64);
+
+impl Use {
+    /// What fits into a word beside the number and the byte for what is carried.
+    const MAX_RULES: usize = 0xff_ffff;
+
+    /// `carried` says which call of `socketcall` or `ipc` it is; 0 if the call is made directly.
+    fn new(number: u32, rule: usize, carried: u32) -> Self {
+        Self(u64::from(number) << 32 | ((rule & Self::MAX_RULES) as u64) << 8 | u64::from(carried & 0xff))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the upper half")]
+    fn number(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn rule(self) -> usize {
+        (self.0 >> 8) as usize & Self::MAX_RULES
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lowest byte")]
+    fn carried(self) -> u32 {
+        u32::from(self.0 as u8)
+    }
 }
 
 struct Builder<'a> {
@@ -267,25 +287,27 @@ impl Builder<'_> {
 
     /// The numbers that have rules, and their decisions.
     fn listed(&mut self) -> Result<Vec<(u32, NodeId)>, FilterError> {
-        let mut uses = Vec::with_capacity(self.rules.rules.len());
+        let count = self.rules.rules.len();
+        if count > Use::MAX_RULES {
+            return Err(FilterError::TooMany { count, call: "all calls".to_owned(), arch: self.arch });
+        }
+        let mut uses = Vec::with_capacity(count);
         for (at, rule) in self.rules.rules.iter().enumerate() {
             self.add_uses(at, rule, &mut uses);
         }
         uses.sort_unstable();
         let mut listed = Vec::with_capacity(uses.len());
-        for group in uses.chunk_by(|a, b| a.number == b.number) {
+        for group in uses.chunk_by(|a, b| a.number() == b.number()) {
             let Some(first) = group.first() else { continue };
-            listed.push((first.number, self.decision(group)?));
+            listed.push((first.number(), self.decision(group)?));
         }
         Ok(listed)
     }
 
     /// Under which numbers a rule counts: its call's, and that of the call that carries it.
     fn add_uses(&self, at: usize, rule: &Rule, uses: &mut Vec<Use>) {
-        // More rules than that are refused where profiles are resolved.
-        let rule_at = u32::try_from(at).unwrap_or(u32::MAX);
         if let Some(number) = rule.call.number(self.arch) {
-            uses.push(Use { number, rule: rule_at, carried: 0 });
+            uses.push(Use::new(number, at, 0));
         }
         let may_carry = rule.conditions.is_empty() || self.rules.open_multiplexers;
         if !self.arch.is_multiplexed() || !may_carry {
@@ -294,11 +316,17 @@ impl Builder<'_> {
         let carrier = table::carrier(rule.call.name());
         let number = carrier.and_then(|(name, _)| Syscall::named(name)?.number(self.arch));
         if let (Some(number), Some((_, carried))) = (number, carrier) {
-            uses.push(Use { number, rule: rule_at, carried });
+            uses.push(Use::new(number, at, carried));
         }
     }
 
     fn decision(&mut self, uses: &[Use]) -> Result<NodeId, FilterError> {
+        // Most calls have one rule, without conditions.
+        if let Some(first) = uses.first().filter(|first| first.carried() == 0)
+            && let Some(rule) = self.rules.rules.get(first.rule()).filter(|rule| rule.conditions.is_empty())
+        {
+            return Ok(self.graph.leaf(rule.action));
+        }
         let branches = self.branches(uses)?;
         Ok(match branches.as_slice() {
             [branch] if branch.conditions.is_empty() => self.graph.leaf(branch.action),
@@ -310,17 +338,17 @@ impl Builder<'_> {
     fn branches(&self, uses: &[Use]) -> Result<Vec<Branch>, FilterError> {
         let mut branches = Vec::with_capacity(uses.len());
         for used in uses {
-            let at = used.rule as usize;
+            let at = used.rule();
             let Some(rule) = self.rules.rules.get(at) else { continue };
             let branch =
-                Branch { conditions: self.conditions(rule, used.carried), action: rule.action, rule: at };
+                Branch { conditions: self.conditions(rule, used.carried()), action: rule.action, rule: at };
             if branch.conditions.is_empty() {
                 return Ok(vec![branch]);
             }
             branches.push(branch);
         }
         if branches.len() > MAX_BRANCHES {
-            let number = uses.first().map_or(0, |used| used.number);
+            let number = uses.first().map_or(0, |used| used.number());
             let call = Syscall::numbered(self.arch, number).map_or("a call", Syscall::name).to_owned();
             return Err(FilterError::TooMany { count: branches.len(), call, arch: self.arch });
         }
@@ -368,7 +396,7 @@ pub(crate) fn branches(rules: &Rules, arch: Arch, number: u32) -> Result<Vec<Bra
     for (at, rule) in rules.rules.iter().enumerate() {
         builder.add_uses(at, rule, &mut uses);
     }
-    uses.retain(|used| used.number == number);
+    uses.retain(|used| used.number() == number);
     builder.branches(&uses)
 }
 

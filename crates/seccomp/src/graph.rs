@@ -86,6 +86,15 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// One for about so many decisions.
+    pub(crate) fn with_capacity(count: usize) -> Self {
+        Self {
+            nodes: Vec::with_capacity(count),
+            known: QuickMap::with_capacity_and_hasher(count, BuildHasherDefault::default()),
+            leaves: Vec::with_capacity(8),
+        }
+    }
+
     /// How many decisions it holds.
     #[must_use]
     pub fn len(&self) -> usize {

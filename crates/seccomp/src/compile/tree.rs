@@ -56,10 +56,23 @@ fn weigh(section: &Section, archs: &[Arch], weights: &Weights) -> Vec<Range> {
     ranges
 }
 
-/// A tree over ranges: a range of one number between two that are equal takes one test, so such runs of
-/// three or five are leaves; all else is split where either side is used about as often.
+/// A tree over ranges; those that are no leaf are split where either side is used about as often.
 fn search(graph: &mut Graph, ranges: &[Range]) -> NodeId {
-    match ranges {
+    if let Some(leaf) = leaf(graph, ranges) {
+        return leaf;
+    }
+    if ranges.len() <= FEW {
+        return Best::of(ranges).tree(graph, 0, ranges.len());
+    }
+    let (low, high) = ranges.split_at(middle(ranges));
+    let Some(first) = high.first() else { return search(graph, low) };
+    let (below, above) = (search(graph, low), search(graph, high));
+    graph.test(Word::NUMBER, Check::AtLeast(first.start), above, below)
+}
+
+/// Ranges that take one test, or two in a row: a range of one number between two that are equal takes one.
+fn leaf(graph: &mut Graph, ranges: &[Range]) -> Option<NodeId> {
+    Some(match ranges {
         [] => graph.leaf(crate::action::Action::KillProcess),
         [only] => only.id,
         [a, b] => graph.test(Word::NUMBER, Check::AtLeast(b.start), b.id, a.id),
@@ -69,14 +82,8 @@ fn search(graph: &mut Graph, ranges: &[Range]) -> NodeId {
             let rest = graph.test(Word::NUMBER, Check::equals(second.start), second.id, a.id);
             graph.test(Word::NUMBER, Check::equals(first.start), first.id, rest)
         }
-        _ => {
-            let at = if ranges.len() <= FEW { best_split(ranges) } else { middle(ranges) };
-            let (low, high) = ranges.split_at(at);
-            let Some(first) = high.first() else { return search(graph, low) };
-            let (below, above) = (search(graph, low), search(graph, high));
-            graph.test(Word::NUMBER, Check::AtLeast(first.start), above, below)
-        }
-    }
+        _ => return None,
+    })
 }
 
 /// Where to split: near the middle by weight, at the place that leaves the least work on either side.
@@ -101,28 +108,56 @@ fn middle(ranges: &[Range]) -> usize {
 /// Up to how many ranges the best split is looked for, not just a good one.
 const FEW: usize = 12;
 
-/// The split of few ranges that leaves the fewest tests to be made, weighted by how often they are.
-fn best_split(ranges: &[Range]) -> usize {
-    // By first range and number of ranges: the cost, and where to split.
-    let mut costs = [[(0_u64, 1_usize); FEW + 1]; FEW];
-    for count in 2..=ranges.len() {
-        for (first, part) in ranges.windows(count).enumerate() {
-            let weight: u64 = part.iter().map(|range| range.weight).sum();
-            let cost = leaf_cost(part, weight).map(|cost| (cost, 1)).or_else(|| {
-                let split = |at: usize| {
-                    let low = costs.get(first)?.get(at)?.0;
-                    let high = costs.get(first + at)?.get(count - at)?.0;
-                    Some((weight + TEST + low + high, at))
-                };
-                (1..count).filter_map(split).min()
-            });
-            if let (Some(slot), Some(cost)) = (costs.get_mut(first).and_then(|row| row.get_mut(count)), cost)
-            {
-                *slot = cost;
+/// The tree over few ranges that leaves the fewest tests to be made, weighted by how often they are.
+struct Best<'r> {
+    ranges: &'r [Range],
+    /// By first range and number of ranges: the cost, and where to split.
+    costs: [[u64; FEW + 1]; FEW],
+    splits: [[u8; FEW + 1]; FEW],
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "all places are within the ranges, of which there are at most FEW"
+)]
+impl<'r> Best<'r> {
+    fn of(ranges: &'r [Range]) -> Self {
+        let mut sums = [0; FEW + 1];
+        for (at, range) in ranges.iter().enumerate() {
+            sums[at + 1] = sums[at] + range.weight;
+        }
+        let mut best = Self { ranges, costs: [[0; FEW + 1]; FEW], splits: [[1; FEW + 1]; FEW] };
+        for count in 2..=ranges.len() {
+            for first in 0..=ranges.len() - count {
+                let weight = sums[first + count] - sums[first];
+                (best.costs[first][count], best.splits[first][count]) = best.cost(first, count, weight);
             }
         }
+        best
     }
-    costs.first().and_then(|row| row.get(ranges.len())).map_or(1, |&(_, at)| at)
+
+    fn cost(&self, first: usize, count: usize, weight: u64) -> (u64, u8) {
+        if let Some(cost) = leaf_cost(&self.ranges[first..first + count], weight) {
+            return (cost, 1);
+        }
+        let mut best = (u64::MAX, 1);
+        for (at, split) in (1..count).zip(1..) {
+            let inside = self.costs[first][at] + self.costs[first + at][count - at];
+            if inside < best.0 {
+                best = (inside, split);
+            }
+        }
+        (weight + TEST + best.0, best.1)
+    }
+
+    fn tree(&self, graph: &mut Graph, first: usize, count: usize) -> NodeId {
+        if let Some(leaf) = leaf(graph, &self.ranges[first..first + count]) {
+            return leaf;
+        }
+        let at = usize::from(self.splits[first][count]);
+        let (below, above) = (self.tree(graph, first, at), self.tree(graph, first + at, count - at));
+        graph.test(Word::NUMBER, Check::AtLeast(self.ranges[first + at].start), above, below)
+    }
 }
 
 /// What an instruction is worth, in weight.
