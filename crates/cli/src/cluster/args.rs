@@ -440,6 +440,18 @@ pub(crate) struct LogsArgs {
     /// Of which container
     #[arg(short, long, value_name = "NAME")]
     pub(crate) container: Option<String>,
+    /// Go on with what it writes
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Of the container that ran before this one
+    #[arg(short, long)]
+    pub(crate) previous: bool,
+    /// With the time of each line
+    #[arg(long)]
+    pub(crate) timestamps: bool,
+    /// Only of the last so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) since_seconds: Option<u64>,
     /// Only the last lines
     #[arg(long, value_name = "LINES")]
     pub(crate) tail: Option<u64>,

@@ -242,14 +242,21 @@ fn watch(session: &Session, args: &GetArgs, wanted: &Wanted<'_>, format: &Format
 
 pub(crate) fn logs(args: &LogsArgs) -> crate::Outcome {
     let session = Session::open(&args.connect)?;
-    let name = args.pod.trim_start_matches("pod/").trim_start_matches("pods/");
-    let mut path = format!("/api/v1/namespaces/{}/pods/{}/log?", encode(&session.namespace), encode(name));
-    if let Some(container) = &args.container {
-        path.push_str(&format!("container={}&", encode(container)));
-    }
-    if let Some(lines) = args.tail {
-        path.push_str(&format!("tailLines={lines}"));
-    }
-    output::write(&session.text(&path)?)?;
+    let name = args.pod.trim_start_matches("pods/").trim_start_matches("pod/");
+    let number = |name: &str, value: Option<u64>| value.map(|value| format!("{name}={value}"));
+    let flag = |name: &str, is_set: bool| is_set.then(|| format!("{name}=true"));
+    let query: Vec<String> = [
+        args.container.as_ref().map(|container| format!("container={}", encode(container))),
+        number("tailLines", args.tail),
+        number("sinceSeconds", args.since_seconds),
+        flag("follow", args.follow),
+        flag("previous", args.previous),
+        flag("timestamps", args.timestamps),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let path = format!("/api/v1/namespaces/{}/pods/{}/log", encode(&session.namespace), encode(name));
+    session.download(&format!("{path}?{}", query.join("&")), output::write_bytes)?;
     Ok(Exit::Fine)
 }

@@ -59,8 +59,16 @@ pub(crate) fn print(object: &Value, kind: Option<&Kind>, format: &Format) -> Res
 }
 
 pub(crate) fn write(said: &str) -> Result<()> {
-    let mut out = anstream::stdout().lock();
-    match out.write_all(said.as_bytes()).and_then(|()| out.flush()) {
+    written(anstream::stdout().lock(), said.as_bytes())
+}
+
+/// Writes what is not ours as it is.
+pub(crate) fn write_bytes(bytes: &[u8]) -> Result<()> {
+    written(std::io::stdout().lock(), bytes)
+}
+
+fn written(mut out: impl Write, bytes: &[u8]) -> Result<()> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         // A reader that has seen enough is no error.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(ClusterError::Usage(error.to_string()))
