@@ -14,7 +14,7 @@ use crate::openapi;
 use crate::respond::{self, Body};
 
 /// The version of Kubernetes whose API this is.
-const MINOR: &str = "33";
+const MINOR: &str = "36";
 
 pub(super) fn forbidden(head: &Head, who: &Identity) -> Box<ApiError> {
     let verb = head.method.as_str().to_lowercase();
