@@ -37,6 +37,10 @@ pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiRes
             scc::pod(call, object, Some(old))
         }
         "SecurityContextConstraints" => scc::complete(object),
+        "Namespace" => {
+            namespace::claim(call.api, object);
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -80,5 +84,5 @@ pub(crate) fn delete(call: &Call<'_>) -> ApiResult<()> {
     namespace::check_delete(call)
 }
 
-pub(crate) use namespace::{allocate, furnish};
+pub(crate) use namespace::{allocate, claim, furnish};
 pub(crate) use scc::{complete as complete_scc, connect};

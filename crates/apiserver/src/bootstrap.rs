@@ -43,7 +43,7 @@ pub(crate) fn settle_ranges(api: &Api) -> ApiResult<()> {
     let namespaces = resource::find("", "namespaces").ok_or_else(ApiError::no_such_path)?;
     let all = objects::list(&api.store, namespaces, None, None, None)?.items;
     api.ranges.clear();
-    all.iter().filter_map(block).for_each(|block| api.ranges.take(block));
+    all.iter().for_each(|namespace| admit::claim(api, namespace));
     all.into_iter().try_for_each(|namespace| repair(api, namespace))
 }
 

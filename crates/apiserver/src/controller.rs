@@ -105,7 +105,9 @@ impl<'a> Controller<'a> {
         };
         self.seen = seen;
         for happening in events.into_iter().filter_map(Happening::of) {
-            if let Err(error) = self.handle(&happening) {
+            // One that fails leaves the other its part.
+            let done = [self.handle(&happening), binder::happened(self.api, &happening)];
+            for error in done.into_iter().filter_map(Result::err) {
                 tracing::warn!(
                     "{} {}/{}: {}",
                     happening.storage,
@@ -125,7 +127,6 @@ impl<'a> Controller<'a> {
     }
 
     fn handle(&mut self, happening: &Happening) -> ApiResult<()> {
-        binder::happened(self.api, happening)?;
         let key = Key::new(&happening.storage, &happening.namespace, &happening.name);
         if happening.change != Change::Deleted {
             self.learn(key, &happening.object);

@@ -82,6 +82,16 @@ fn ranges_are_repaired_and_what_is_shared_is_told() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("b: its user IDs from ") && said.contains("a's too"), "{said}");
 
+    // A block that somebody writes is nobody else's from then on: the next ones, which are free, are not given away.
+    let start: u64 = a.split('/').next().unwrap().parse().unwrap();
+    let next: Vec<String> = (0..10).map(|at| format!("{}/10000", start + at * 10_000)).collect();
+    let taken = String::from_utf8_lossy(&server.shell("oc adm ranges").stdout).into_owned();
+    assert!(taken.contains(&a), "{taken}");
+    let free = next.iter().find(|range| !taken.contains(range.as_str())).unwrap();
+    server.run(&format!("oc annotate namespace b --overwrite openshift.io/sa.scc.uid-range={free}"));
+    server.run("oc new-project e");
+    assert_ne!(&uids(&server, "e"), free);
+    server.run(&format!("oc annotate namespace b --overwrite openshift.io/sa.scc.uid-range={a}"));
     // The block stays taken when one of the two goes, and after a restart.
     server.run("oc delete project a && oc new-project c");
     assert_ne!(uids(&server, "c"), a);

@@ -207,7 +207,6 @@ impl Use {
         Self(u64::from(number) << 32 | ((rule & Self::MAX_RULES) as u64) << 8 | u64::from(carried & 0xff))
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half")]
     fn number(self) -> u32 {
         (self.0 >> 32) as u32
     }

@@ -76,6 +76,13 @@ pub(crate) fn allocate(api: &Api, namespace: &mut Value) -> ApiResult<()> {
     Ok(())
 }
 
+/// Keeps the block that somebody writes into a namespace from all that come later.
+pub(crate) fn claim(api: &Api, namespace: &Value) {
+    if let Some(block) = crate::bootstrap::block(namespace) {
+        api.ranges.take(block);
+    }
+}
+
 /// Makes what every namespace holds: its default service account, and the certificate that its pods trust.
 pub(crate) fn furnish(api: &Api, name: &str) -> ApiResult<()> {
     let account = json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}});

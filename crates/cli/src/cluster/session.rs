@@ -1,5 +1,6 @@
 //! A connection to a server.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -226,9 +227,15 @@ impl Session {
         })
     }
 
-    /// Gives each piece of an answer to a function. An answer that ends too early is an error.
-    pub(crate) fn download(&self, path: &str, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let request = Request::builder().uri(path).body(Body::empty());
+    /// Gives each piece of an answer to a function, until that or the server ends it. An answer that ends too early is
+    /// an error.
+    fn pieces(
+        &self,
+        path: &str,
+        accept: &str,
+        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let request = Request::builder().uri(path).header("accept", accept).body(Body::empty());
         let request = request.map_err(|error| ClusterError::Usage(format!("{path}: {error}")))?;
         self.runtime.block_on(async {
             let response =
@@ -241,10 +248,17 @@ impl Session {
             }
             while let Some(frame) = body.frame().await {
                 let frame = frame.map_err(|error| ClusterError::Unreachable(chain(&error)))?;
-                each(frame.data_ref().map(AsRef::as_ref).unwrap_or_default())?;
+                if each(frame.data_ref().map(AsRef::as_ref).unwrap_or_default())?.is_break() {
+                    break;
+                }
             }
             Ok(())
         })
+    }
+
+    /// Gives an answer to a function piece by piece.
+    pub(crate) fn download(&self, path: &str, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.pieces(path, "*/*", |bytes| each(bytes).map(ControlFlow::Continue))
     }
 
     /// Sends a request; gives the answer's object.
@@ -310,33 +324,20 @@ impl Session {
         &self,
         path: &str,
         accept: &str,
-        mut each: impl FnMut(Value) -> std::ops::ControlFlow<()>,
+        mut each: impl FnMut(Value) -> ControlFlow<()>,
     ) -> Result<()> {
-        let request = Request::builder().uri(path).header("accept", accept).body(Body::empty());
-        let request = request.map_err(|error| ClusterError::Usage(format!("{path}: {error}")))?;
-        self.runtime.block_on(async {
-            let response =
-                self.client.send(request).await.map_err(|error| ClusterError::Unreachable(chain(&error)))?;
-            let code = response.status().as_u16();
-            let mut body = response.into_body();
-            if code >= 400 {
-                let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-                return Err(refused(code, &bytes));
-            }
-            let mut rest: Vec<u8> = Vec::new();
-            while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|error| ClusterError::Unreachable(chain(&error)))?;
-                rest.extend_from_slice(frame.data_ref().map(AsRef::as_ref).unwrap_or_default());
-                while let Some(end) = memchr::memchr(b'\n', &rest) {
-                    let line: Vec<u8> = rest.drain(..=end).collect();
-                    let event =
-                        serde_json::from_slice(&line).map_err(|_| ClusterError::Answer(path.to_owned()))?;
-                    if each(event).is_break() {
-                        return Ok(());
-                    }
+        let mut rest: Vec<u8> = Vec::new();
+        self.pieces(path, accept, |bytes| {
+            rest.extend_from_slice(bytes);
+            while let Some(end) = memchr::memchr(b'\n', &rest) {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                let event =
+                    serde_json::from_slice(&line).map_err(|_| ClusterError::Answer(path.to_owned()))?;
+                if each(event).is_break() {
+                    return Ok(ControlFlow::Break(()));
                 }
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })
     }
 }
