@@ -82,8 +82,13 @@ fn make(criterion: &mut Criterion) {
     let text = builtin::DEFAULT;
     criterion.bench_function("parse", |bench| bench.iter(|| profile::read(black_box(text))));
     let kinds: [(&str, Option<&[Arch]>); 2] = [("three ABIs", None), ("x86_64", Some(&[Arch::X86_64]))];
-    for (name, archs) in kinds {
-        let rules = rules(text, archs);
+    let own = kinds.map(|(kind, archs)| (kind.to_owned(), text.to_owned(), archs));
+    let shipped = builtin::ALL.map(|(name, _)| name);
+    let at_hand =
+        palisade_testing::profile::all().into_iter().filter(|(name, _)| !shipped.contains(&name.as_str()));
+    let at_hand = at_hand.map(|(name, text)| (format!("{name}, three ABIs"), text, None));
+    for (name, text, archs) in own.into_iter().chain(at_hand) {
+        let rules = rules(&text, archs);
         let mut group = criterion.benchmark_group(format!("rules to BPF, {name}"));
         group.bench_function("palisade", |bench| bench.iter(|| ours(black_box(&rules))));
         for layout in [Layout::Linear, Layout::Tree] {
