@@ -118,15 +118,20 @@ fn fits(volume: &Value, claim: &Value) -> bool {
         modes.into_iter().flatten().collect()
     };
     let offered = modes(volume);
-    let size = quantity::billionths(text(volume, "/spec/capacity/storage"));
     let same = |field: &str| text(volume, field) == text(claim, field);
+    let sizes = [(claim, "/spec/resources/requests/storage"), (volume, "/spec/capacity/storage")];
+    // A size beyond all disks fits nothing, and nothing fits into it.
+    let is_large_enough = match sizes.map(|(object, field)| quantity::billionths(text(object, field))) {
+        [Some(wanted), Some(offered)] => wanted <= offered,
+        _ => false,
+    };
     is_free
         && volume.pointer("/metadata/deletionTimestamp").is_none()
         && (wanted.is_empty() || wanted == text(volume, "/metadata/name"))
         && same("/spec/storageClassName")
         && same("/spec/volumeMode")
         && modes(claim).iter().all(|mode| offered.contains(mode))
-        && quantity::billionths(text(claim, "/spec/resources/requests/storage")) <= size
+        && is_large_enough
         && claim.pointer("/spec/selector").is_none_or(|selector| Labels::of_object(selector).matches(volume))
 }
 

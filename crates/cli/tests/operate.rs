@@ -136,6 +136,7 @@ fn claims_get_the_smallest_volume_that_fits() {
         claim("two", "1Gi", ", selector: {matchExpressions: [{key: disk, operator: In, values: [ssd]}]}"),
         claim("fast", "2147483648", ", storageClassName: fast"),
         claim("huge", "1Ti", ""),
+        claim("endless", "1e99", ""),
     ];
     server.write("claims.yaml", &claims.concat());
     server.run("oc create -f claims.yaml && oc create -f volumes.yaml");
@@ -144,7 +145,9 @@ fn claims_get_the_smallest_volume_that_fits() {
         server.soon(&format!("test \"$(oc get pvc {name} -o jsonpath='{{.status.phase}}')\" = Bound"));
         assert_eq!(volume(name), wanted, "{name}");
     }
-    assert_eq!(volume("huge"), "");
+    for name in ["huge", "endless"] {
+        assert_eq!(volume(name), "", "{name}");
+    }
     // Of those that are free, the smallest.
     server.write("claim.yaml", &claim("three", "1Gi", ""));
     server.run("oc create -f claim.yaml");
