@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Response;
 use palisade_store::{Cursor, Revision};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::Work;
 use crate::error::{ApiError, ApiResult};
@@ -18,6 +18,9 @@ use crate::respond::{self, Body, Format};
 use crate::table::Include;
 use crate::verb::{self, Listing};
 
+/// How many lists may be sent part by part at once: each holds a part for as long as its client takes to read it.
+static LONG_LISTS: Semaphore = Semaphore::const_new(MAX_LONG_LISTS);
+const MAX_LONG_LISTS: usize = 64;
 /// How long a client may take to read one part.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -85,8 +88,12 @@ pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<R
     let first = part(work, shape, PAGE, None).await?;
     let text = shape.head(work, first.revision, None) + &first.items;
     let Some(next) = first.next else { return whole(text) };
+    let place = LONG_LISTS.try_acquire().map_err(|_| {
+        ApiError::busy("too many long lists are being read; ask for pages with limit, or later")
+    })?;
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(rest(Arc::clone(work), shape, text, next, sender));
+    let sent = Rest { work: Arc::clone(work), shape, sender, _place: place };
+    tokio::spawn(sent.run(text, next));
     Ok(Some(respond::stream(respond::JSON, receiver, None)))
 }
 
@@ -135,25 +142,36 @@ fn separate(items: &mut String) {
     }
 }
 
-/// Sends what was read, then reads on. A client that hears no end knows by the list's form that something is missing.
-async fn rest(work: Arc<Work>, shape: Shape, first: String, next: Cursor, sender: mpsc::Sender<Bytes>) {
-    let (mut text, mut next) = (first, Some(next));
-    loop {
-        let sent = tokio::time::timeout(PATIENCE, sender.send(Bytes::from(text))).await;
-        if next.is_none() || !matches!(sent, Ok(Ok(()))) {
-            return;
-        }
-        let part = match part(&work, shape, PAGE, next.take()).await {
-            Ok(part) => part,
-            Err(error) => {
-                tracing::warn!("a list of {} breaks off: {}", work.target.resource.plural, error.message);
+/// A list on its way.
+struct Rest {
+    work: Arc<Work>,
+    shape: Shape,
+    sender: mpsc::Sender<Bytes>,
+    _place: SemaphorePermit<'static>,
+}
+
+impl Rest {
+    /// Sends what was read, then reads on. A client that hears no end knows by the list's form that something is missing.
+    async fn run(self, first: String, next: Cursor) {
+        let (mut text, mut next) = (first, Some(next));
+        loop {
+            let sent = tokio::time::timeout(PATIENCE, self.sender.send(Bytes::from(text))).await;
+            if next.is_none() || !matches!(sent, Ok(Ok(()))) {
                 return;
             }
-        };
-        next = part.next;
-        // A selector may leave nothing of the last part.
-        let comma = if part.items.is_empty() { "" } else { "," };
-        let end = if next.is_none() { END } else { "" };
-        text = format!("{comma}{}{end}", part.items);
+            let part = match part(&self.work, self.shape, PAGE, next.take()).await {
+                Ok(part) => part,
+                Err(error) => {
+                    let plural = self.work.target.resource.plural;
+                    tracing::warn!("a list of {plural} breaks off: {}", error.message);
+                    return;
+                }
+            };
+            next = part.next;
+            // A selector may leave nothing of the last part.
+            let comma = if part.items.is_empty() { "" } else { "," };
+            let end = if next.is_none() { END } else { "" };
+            text = format!("{comma}{}{end}", part.items);
+        }
     }
 }
