@@ -90,10 +90,8 @@ impl Wanted {
     fn read(headers: &HeaderMap) -> ApiResult<Option<Self>> {
         let mut wanted =
             Self { user: String::new(), uid: String::new(), groups: Vec::new(), extra: BTreeMap::new() };
-        let mut is_asked = false;
         for (name, value) in headers {
             let Some(what) = name.as_str().strip_prefix("impersonate-") else { continue };
-            is_asked = true;
             let value = value
                 .to_str()
                 .map_err(|_| {
@@ -101,8 +99,9 @@ impl Wanted {
                 })?
                 .to_owned();
             match (what, what.strip_prefix("extra-")) {
-                ("user", _) => wanted.user = value,
-                ("uid", _) => wanted.uid = value,
+                ("user", _) if wanted.user.is_empty() => wanted.user = value,
+                ("uid", _) if wanted.uid.is_empty() => wanted.uid = value,
+                ("user" | "uid", _) => return Err(ApiError::bad_request(format!("{name} is given twice"))),
                 ("group", _) => wanted.groups.push(value),
                 // A header's name has no case, and no letters but these: a key with others comes encoded.
                 (_, Some(key)) => wanted.extra.entry(decode(key, false)).or_default().push(value),
@@ -110,12 +109,13 @@ impl Wanted {
                 _ => return Err(ApiError::bad_request(format!("{name} is not known"))),
             }
         }
-        if is_asked && wanted.user.is_empty() {
+        let has_more = !(wanted.uid.is_empty() && wanted.groups.is_empty() && wanted.extra.is_empty());
+        if has_more && wanted.user.is_empty() {
             return Err(ApiError::bad_request(
                 "requested groups, a UID or extra information without a user to impersonate",
             ));
         }
-        Ok(is_asked.then_some(wanted))
+        Ok(Some(wanted).filter(|wanted| !wanted.user.is_empty()))
     }
 }
 

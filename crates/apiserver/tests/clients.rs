@@ -415,6 +415,8 @@ async fn impersonation_takes_a_right_for_each_part() {
         (&[ann, ("impersonate-group", "dev")], 403),
         (&[("impersonate-uid", "7")], 400),
         (&[ann, ("impersonate-soul", "7")], 400),
+        (&[ann, ("impersonate-user", "bob")], 400),
+        (&[("impersonate-user", "")], 201),
     ] {
         let (code, answer) = post(&token, review, headers, json!({})).await;
         assert_eq!(code, wanted, "{headers:?}: {answer}");

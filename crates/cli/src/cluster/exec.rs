@@ -16,7 +16,8 @@ pub(crate) fn run(args: &ExecArgs) -> crate::Outcome {
     let session = Session::open(&args.connect)?;
     let is_terminal = args.tty && std::io::stdin().is_terminal();
     if args.tty && !is_terminal {
-        anstream::eprintln!("Unable to use a TTY - input is not a terminal or the right kind of file");
+        let said = "stdin is no terminal, so the command gets none";
+        anstream::eprintln!("{}: {said}", crate::paint::warning("warning"));
     }
     let path = path(args, &session.namespace, is_terminal);
     let code = session.upgrade(&path, &PROTOCOLS, |socket, protocol| async move {
