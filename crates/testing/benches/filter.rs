@@ -78,15 +78,18 @@ fn condition(condition: &Condition) -> SeccompCondition {
         .expect("a condition")
 }
 
+/// The profiles of the folder at hand, beyond those that are shipped.
+fn at_hand() -> impl Iterator<Item = (String, String)> {
+    let shipped = builtin::ALL.map(|(name, _)| name);
+    palisade_testing::profile::all().into_iter().filter(move |(name, _)| !shipped.contains(&name.as_str()))
+}
+
 fn make(criterion: &mut Criterion) {
     let text = builtin::DEFAULT;
     criterion.bench_function("parse", |bench| bench.iter(|| profile::read(black_box(text))));
     let kinds: [(&str, Option<&[Arch]>); 2] = [("three ABIs", None), ("x86_64", Some(&[Arch::X86_64]))];
     let own = kinds.map(|(kind, archs)| (kind.to_owned(), text.to_owned(), archs));
-    let shipped = builtin::ALL.map(|(name, _)| name);
-    let at_hand =
-        palisade_testing::profile::all().into_iter().filter(|(name, _)| !shipped.contains(&name.as_str()));
-    let at_hand = at_hand.map(|(name, text)| (format!("{name}, three ABIs"), text, None));
+    let at_hand = at_hand().map(|(name, text)| (format!("{name}, three ABIs"), text, None));
     for (name, text, archs) in own.into_iter().chain(at_hand) {
         let rules = rules(&text, archs);
         let mut group = criterion.benchmark_group(format!("rules to BPF, {name}"));
@@ -104,13 +107,20 @@ fn make(criterion: &mut Criterion) {
 }
 
 fn load(criterion: &mut Criterion) {
-    let rules = rules(builtin::DEFAULT, None);
+    load_of(criterion, "load, three ABIs", builtin::DEFAULT);
+    for (name, text) in at_hand() {
+        load_of(criterion, &format!("load, {name}, three ABIs"), &text);
+    }
+}
+
+fn load_of(criterion: &mut Criterion, what: &str, text: &str) {
+    let rules = rules(text, None);
     let programs = [
         ("palisade", ours(&rules)),
         ("libseccomp, Linear", Oracle::of(&rules, Layout::Linear).export(false)),
         ("libseccomp, Tree", Oracle::of(&rules, Layout::Tree).export(false)),
     ];
-    let mut group = criterion.benchmark_group("load, three ABIs");
+    let mut group = criterion.benchmark_group(what);
     for (name, program) in programs {
         let loading = Loading { programs: vec![program.to_bytes()], log: false, spec_allow: true };
         group.bench_function(name, |bench| {
