@@ -2,7 +2,7 @@
 
 use crate::object::{Key, Revision};
 
-/// Why something cannot be done. Nothing is changed then.
+/// Why something cannot be done. Nothing is changed then, but for [`StoreError::Abandoned`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -63,6 +63,9 @@ pub enum StoreError {
     /// There is no room on the disk; nothing of the write is kept. What is kept can be read.
     #[error("the disk is full")]
     Full,
+    /// The thread that took the write to the disk ended before it could say what became of it.
+    #[error("the write was given up half-way; whether it was made is not known")]
+    Abandoned,
     /// SQLite says no.
     #[error("the store cannot be read or written")]
     Engine(#[source] rusqlite::Error),

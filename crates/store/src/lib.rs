@@ -3,7 +3,7 @@
 //!
 //! The store knows nothing of Kubernetes: an object is bytes under a resource, a namespace and a name. It is
 //! kept by SQLite in WAL mode with full synchronisation, every version a row, so that a list or a watch sees
-//! one moment however long it takes.
+//! one moment however long it takes. Writes that come while the disk is busy go to it together.
 //!
 //! ```
 //! use palisade_store::{Change, Key, Store};
@@ -27,6 +27,7 @@ mod error;
 mod list;
 mod object;
 mod open;
+mod queue;
 mod watch;
 mod write;
 

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::StoreError;
 use crate::object::Revision;
+use crate::queue::Queue;
 
 /// The format of the data, in SQLite's `user_version`. A change that older programs cannot read raises it.
 const FORMAT: i64 = 1;
@@ -46,6 +47,7 @@ pub struct Store {
 pub(crate) struct Inner {
     path: PathBuf,
     writer: Mutex<Connection>,
+    pub(crate) queue: Queue,
     readers: Mutex<Vec<Connection>>,
     newest: Mutex<Revision>,
     changed: Condvar,
@@ -97,6 +99,7 @@ impl Store {
             inner: Arc::new(Inner {
                 path,
                 writer: Mutex::new(writer),
+                queue: Queue::default(),
                 readers: Mutex::default(),
                 newest: Mutex::new(newest),
                 changed: Condvar::new(),

@@ -1,10 +1,48 @@
-//! Writes: each is one transaction, and is on disk when it returns.
+//! Writes: each is whole or not at all, and is on disk when it returns.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::error::StoreError;
 use crate::object::{Key, Object, Revision};
 use crate::open::Store;
+
+/// One change of one object, on its way to the disk.
+#[derive(Debug)]
+pub(crate) enum Write {
+    Create { key: Key, value: Vec<u8> },
+    Update { key: Key, expected: Revision, value: Vec<u8> },
+    Delete { key: Key, expected: Option<Revision> },
+}
+
+/// What a write did.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) revision: Revision,
+    /// The object as it was.
+    pub(crate) before: Option<Object>,
+}
+
+impl Write {
+    /// Makes the change in a transaction. What the object's state forbids is refused before anything is changed.
+    pub(crate) fn apply(&self, transaction: &Connection) -> Result<Done, StoreError> {
+        match self {
+            Self::Create { key, value } => match current(transaction, key)? {
+                Some(_) => Err(StoreError::Exists(key.clone())),
+                None => Ok(Done { revision: insert(transaction, key, None, false, value)?, before: None }),
+            },
+            Self::Update { key, expected, value } => {
+                let before = expect(transaction, key, Some(*expected))?;
+                let revision = insert(transaction, key, Some(before.created), false, value)?;
+                Ok(Done { revision, before: Some(before) })
+            }
+            Self::Delete { key, expected } => {
+                let before = expect(transaction, key, *expected)?;
+                let revision = insert(transaction, key, Some(before.created), true, &before.value)?;
+                Ok(Done { revision, before: Some(before) })
+            }
+        }
+    }
+}
 
 impl Store {
     /// Creates an object.
@@ -13,10 +51,7 @@ impl Store {
     ///
     /// It is there, or the disk says no.
     pub fn create(&self, key: &Key, value: &[u8]) -> Result<Revision, StoreError> {
-        self.write(|transaction| match current(transaction, key)? {
-            Some(_) => Err(StoreError::Exists(key.clone())),
-            None => insert(transaction, key, None, false, value),
-        })
+        self.queue(Write::Create { key: key.clone(), value: value.to_vec() }).map(|done| done.revision)
     }
 
     /// Changes an object that the caller saw at a revision.
@@ -25,10 +60,8 @@ impl Store {
     ///
     /// It is not there, it changed meanwhile, or the disk says no.
     pub fn update(&self, key: &Key, expected: Revision, value: &[u8]) -> Result<Revision, StoreError> {
-        self.write(|transaction| {
-            let object = expect(transaction, key, Some(expected))?;
-            insert(transaction, key, Some(object.created), false, value)
-        })
+        self.queue(Write::Update { key: key.clone(), expected, value: value.to_vec() })
+            .map(|done| done.revision)
     }
 
     /// Deletes an object, if a revision is given only as the caller saw it; gives what it held last.
@@ -37,14 +70,9 @@ impl Store {
     ///
     /// It is not there, it changed meanwhile, or the disk says no.
     pub fn delete(&self, key: &Key, expected: Option<Revision>) -> Result<Object, StoreError> {
-        let mut last = None;
-        let revision = self.write(|transaction| {
-            let object = expect(transaction, key, expected)?;
-            let revision = insert(transaction, key, Some(object.created), true, &object.value)?;
-            last = Some(object);
-            Ok(revision)
-        })?;
-        last.map(|object| Object { revision, ..object }).ok_or_else(|| StoreError::Missing(key.clone()))
+        let done = self.queue(Write::Delete { key: key.clone(), expected })?;
+        let before = done.before.ok_or_else(|| StoreError::Missing(key.clone()))?;
+        Ok(Object { revision: done.revision, ..before })
     }
 
     /// An object as it is.
@@ -138,7 +166,8 @@ pub(crate) fn insert(
     let revision = transaction.last_insert_rowid();
     if created == 0 {
         transaction
-            .execute("UPDATE versions SET created = revision WHERE revision = ?1", params![revision])?;
+            .prepare_cached("UPDATE versions SET created = revision WHERE revision = ?1")?
+            .execute(params![revision])?;
     }
     Ok(Revision(revision))
 }

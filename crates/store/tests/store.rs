@@ -391,3 +391,41 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     let store = Store::open(&disk.0.path().join("data")).unwrap();
     assert_eq!(store.list("pods", None, None, None).unwrap().objects.len(), written + 1);
 }
+
+#[test]
+fn a_write_too_large_for_the_disk_takes_no_other_with_it() {
+    let Some(disk) = SmallDisk::new("8m") else {
+        println!("skipped: this process may not mount a small file system");
+        return;
+    };
+    let store = Store::open(&disk.0.path().join("data")).unwrap();
+    let huge = vec![7; 16 << 20];
+    std::thread::scope(|scope| {
+        for writer in 0..6 {
+            let store = &store;
+            scope.spawn(move || {
+                for at in 0..20 {
+                    store.create(&Key::new("pods", "a", format!("p{writer}-{at}")), &[7; 100]).unwrap();
+                }
+            });
+        }
+        for at in 0..5 {
+            let refused = store.create(&Key::new("pods", "a", format!("huge{at}")), &huge);
+            assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+        }
+    });
+    assert_eq!(store.list("pods", None, None, None).unwrap().objects.len(), 6 * 20);
+    // Each is one revision, and the refused are none.
+    assert_eq!(store.revision().number(), 6 * 20);
+}
+
+#[test]
+fn of_many_who_create_the_same_one_does() {
+    let store = Store::ephemeral().unwrap();
+    let key = Key::new("pods", "a", "same");
+    let created = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..16).map(|_| scope.spawn(|| store.create(&key, b"x").is_ok())).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).filter(|created| *created).count()
+    });
+    assert_eq!((created, store.revision().number()), (1, 1));
+}
