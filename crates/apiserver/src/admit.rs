@@ -17,7 +17,7 @@ use crate::verb;
 
 /// Completes a new object.
 pub(crate) fn create(call: &Call<'_>, object: &mut Value) -> ApiResult<()> {
-    namespace::accepts(call)?;
+    namespace::accepts(call, text(object, "/metadata/name"))?;
     match call.target.resource.kind {
         "Namespace" => namespace::allocate(call.api, object),
         "Pod" => {
@@ -69,7 +69,7 @@ pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiR
 pub(crate) fn created(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     let (resource, name) = (call.target.resource, text(object, "/metadata/name"));
     // Its namespace may have been emptied and taken away since it was asked for; the object must not stay behind.
-    if let Err(error) = namespace::accepts(call) {
+    if let Err(error) = namespace::accepts(call, name) {
         verb::remove(call.api, resource, &call.target.namespace, name, None)?;
         return Err(error);
     }

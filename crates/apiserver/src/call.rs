@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::error::ApiResult;
 use crate::identity::Identity;
 use crate::request::{Query, Target};
 
@@ -53,8 +52,8 @@ impl Notes {
 }
 
 impl Call<'_> {
-    pub(crate) fn dry_run(&self) -> ApiResult<bool> {
-        self.query.dry_run()
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.query.is_dry_run()
     }
 
     /// The name under which a client's fields are recorded.

@@ -4,7 +4,7 @@ use palisade_k8s::put;
 use std::fmt::Display;
 
 use palisade_k8s::FieldError;
-use palisade_store::StoreError;
+use palisade_store::{Revision, StoreError};
 use serde_json::{Value, json};
 
 use crate::resource::Resource;
@@ -72,14 +72,26 @@ impl ApiError {
     }
 
     pub(crate) fn invalid(resource: &Resource, name: &str, errors: &[FieldError]) -> Box<Self> {
+        Self::invalid_kind(resource.kind, resource.group, name, errors)
+    }
+
+    /// Refuses the options of a request if they have errors.
+    pub(crate) fn of_options(kind: &str, errors: &[FieldError]) -> ApiResult<()> {
+        match errors {
+            [] => Ok(()),
+            errors => Err(Self::invalid_kind(kind, "meta.k8s.io", "", errors)),
+        }
+    }
+
+    pub(crate) fn invalid_kind(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Box<Self> {
         let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
         let said = match said.as_slice() {
             [one] => one.clone(),
             all => format!("[{}]", all.join(", ")),
         };
-        let kind = match resource.group {
-            "" => resource.kind.to_owned(),
-            group => format!("{}.{group}", resource.kind),
+        let qualified = match group {
+            "" => kind.to_owned(),
+            group => format!("{kind}.{group}"),
         };
         let causes: Vec<Value> = errors
             .iter()
@@ -88,9 +100,15 @@ impl ApiError {
                        "field": error.path.to_string()})
             })
             .collect();
-        let mut error = Self::new(422, "Invalid", format!("{kind} {name:?} is invalid: {said}"));
-        error.details = Some(json!({"name": name, "group": resource.group, "kind": resource.kind,
-                                    "causes": causes}));
+        let mut error = Self::new(422, "Invalid", format!("{qualified} {name:?} is invalid: {said}"));
+        let mut details = json!({});
+        for (field, value) in [("name", name), ("group", group), ("kind", kind)] {
+            if !value.is_empty() {
+                put(&mut details, &[field], value.into());
+            }
+        }
+        put(&mut details, &["causes"], causes.into());
+        error.details = Some(details);
         error
     }
 
@@ -114,6 +132,13 @@ impl ApiError {
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Box<Self> {
         Self::new(400, "BadRequest", message)
+    }
+
+    /// A body names another object than its path.
+    pub(crate) fn misplaced(what: &str, said: &str, wanted: &str) -> Box<Self> {
+        Self::bad_request(format!(
+            "the {what} of the object ({said}) does not match the {what} on the URL ({wanted})"
+        ))
     }
 
     pub(crate) fn method_not_allowed(resource: &Resource) -> Box<Self> {
@@ -146,6 +171,22 @@ impl ApiError {
         Self::new(504, "Timeout", message)
     }
 
+    /// A client asks for what has not been written yet; it finds out by the cause that it may ask again.
+    pub(crate) fn future(asked: Revision, newest: Revision) -> Box<Self> {
+        let mut error = Self::timeout(format!("Too large resource version: {asked}, current: {newest}"));
+        let cause = json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
+        error.details = Some(json!({"causes": [cause], "retryAfterSeconds": 1}));
+        error
+    }
+
+    /// None of the forms that a client takes.
+    pub(crate) fn not_acceptable(accept: &str) -> Box<Self> {
+        let message = format!(
+            "only application/json, application/yaml and application/vnd.kubernetes.protobuf can be answered, not {accept:?}"
+        );
+        Self::new(406, "NotAcceptable", message)
+    }
+
     pub(crate) fn unavailable(message: impl Into<String>) -> Box<Self> {
         Self::new(503, "ServiceUnavailable", message)
     }
@@ -171,9 +212,7 @@ impl ApiError {
             StoreError::Compacted { asked, oldest } => {
                 Self::expired(format!("too old resource version: {asked} ({oldest})"))
             }
-            StoreError::Future { asked, newest } => {
-                Self::timeout(format!("Too large resource version: {asked}, current: {newest}"))
-            }
+            StoreError::Future { asked, newest } => Self::future(asked, newest),
             // Its administrator can help, so the client hears it too.
             StoreError::Full => {
                 Self::internal("the server's disk is full, so nothing was written", &StoreError::Full)

@@ -19,7 +19,7 @@ pub fn head(text: &str) {
     drop(verb::read::unseal(text));
     drop(token::basic(text));
     let query = Query::parse(text);
-    drop((query.dry_run(), query.number("limit")));
+    drop((crate::verb::options::check("PATCH", "", &query), query.limit()));
     let object = serde_json::json!({"metadata": {"name": text, "labels": {"tier": text}}});
     if let Ok(labels) = Labels::parse(text) {
         labels.matches(&object);

@@ -26,8 +26,9 @@ impl Query {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Whether a yes or no is yes: anything but `0` and `false` is, as Kubernetes reads it.
     pub(crate) fn is_true(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| matches!(value, "" | "1" | "t" | "true" | "True" | "TRUE"))
+        self.get(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     pub(crate) fn number(&self, name: &str) -> ApiResult<Option<u64>> {
@@ -36,18 +37,37 @@ impl Query {
         number.map(Some).map_err(|_| ApiError::bad_request(format!("{name}: {text:?} is no number")))
     }
 
-    /// Whether nothing is to be kept. Only `All` is a stage.
-    pub(crate) fn dry_run(&self) -> ApiResult<bool> {
-        let mut asked = false;
-        for stage in self.all("dryRun") {
-            if stage != "All" {
-                return Err(ApiError::bad_request(format!(
-                    "dryRun: Unsupported value: {stage:?}: supported values: \"All\""
-                )));
-            }
-            asked = true;
+    /// How many objects a page has at most; no bound is none, nothing, or less than nothing.
+    pub(crate) fn limit(&self) -> ApiResult<Option<usize>> {
+        let is_negative =
+            self.get("limit").is_some_and(|text| text.parse().is_ok_and(|number: i64| number < 0));
+        let limit = if is_negative { None } else { self.number("limit")? };
+        Ok(limit.filter(|limit| *limit > 0).map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))
+    }
+
+    /// Whether nothing is to be kept.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.all("dryRun").next().is_some()
+    }
+
+    /// Makes an old path of watches one of today, with its query: `/api/v1/watch/pods` as `/api/v1/pods?watch=true`.
+    pub(crate) fn of_old_watch(&mut self, path: &str) -> Option<String> {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let (base, rest) = match parts.as_slice() {
+            ["api", version, "watch", rest @ ..] => (format!("/api/{version}"), rest),
+            ["apis", group, version, "watch", rest @ ..] => (format!("/apis/{group}/{version}"), rest),
+            _ => return None,
+        };
+        let mut path = format!("{base}/{}", rest.join("/"));
+        let target = Path::parse(&path).ok()?;
+        if let Path::Resource(target) = target
+            && !target.name.is_empty()
+        {
+            path.truncate(path.rfind('/')?);
+            self.0.push(("fieldSelector".to_owned(), format!("metadata.name={}", target.name)));
         }
-        Ok(asked)
+        self.0.push(("watch".to_owned(), "true".to_owned()));
+        Some(path)
     }
 }
 
@@ -193,5 +213,36 @@ mod tests {
         assert_eq!(query.get("x"), Some("1 2"));
         assert!(query.is_true("watch"));
         assert_eq!(query.get("bad"), Some("%zz%4"));
+        let query = Query::parse("a=maybe&b=0&c=False&d=&limit=-1");
+        assert_eq!(
+            ["a", "b", "c", "d", "e"].map(|name| query.is_true(name)),
+            [true, false, false, true, false]
+        );
+        assert_eq!(query.limit().unwrap(), None);
+    }
+
+    #[test]
+    fn old_watches_are_watches() {
+        let cases = [
+            ("/api/v1/watch/pods", Some(("/api/v1/pods", None))),
+            ("/api/v1/watch/namespaces/a/pods", Some(("/api/v1/namespaces/a/pods", None))),
+            (
+                "/api/v1/watch/namespaces/a/pods/b",
+                Some(("/api/v1/namespaces/a/pods", Some("metadata.name=b"))),
+            ),
+            ("/api/v1/watch/namespaces/a", Some(("/api/v1/namespaces", Some("metadata.name=a")))),
+            (
+                "/apis/rbac.authorization.k8s.io/v1/watch/roles",
+                Some(("/apis/rbac.authorization.k8s.io/v1/roles", None)),
+            ),
+            ("/api/v1/pods", None),
+        ];
+        for (path, wanted) in cases {
+            let mut query = Query::default();
+            let found = query.of_old_watch(path);
+            assert_eq!(found.as_deref(), wanted.map(|(path, _)| path), "{path}");
+            assert_eq!(query.get("fieldSelector"), wanted.and_then(|(_, name)| name), "{path}");
+            assert_eq!(query.is_true("watch"), wanted.is_some(), "{path}");
+        }
     }
 }

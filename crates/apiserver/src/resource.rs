@@ -1,5 +1,6 @@
 //! The resources that the API serves: one small file a kind, and this table of them.
 
+pub(crate) mod at;
 mod binding;
 mod config;
 mod event;
@@ -52,6 +53,8 @@ pub(crate) struct Resource {
     pub(crate) prepare: fn(&mut Value, Option<&Value>),
     /// What is wrong with an object, or with its change from another.
     pub(crate) validate: fn(&Value, Option<&Value>) -> Vec<FieldError>,
+    /// Which change from another object is wrong, third through which subresource.
+    pub(crate) check_change: fn(&Value, &Value, &str) -> Vec<FieldError>,
     /// Answers a request that keeps nothing.
     pub(crate) review: Option<Review>,
 }
@@ -109,6 +112,7 @@ const BASE: Resource = Resource {
     cells: |object| vec![age(object)],
     prepare: |_, _| {},
     validate: |_, _| Vec::new(),
+    check_change: |_, _, _| Vec::new(),
     review: None,
 };
 
@@ -231,6 +235,18 @@ fn default(object: &mut Value, field: &str, value: impl Into<Value>) {
     if let Some(map) = object.as_object_mut() {
         map.entry(field.to_owned()).or_insert_with(|| value.into());
     }
+}
+
+/// What the keys of ConfigMaps and Secrets must be: names of files.
+const CONFIG_KEY: &str =
+    "must be letters, digits, '-', '_' or '.', at most 253, and no way to another folder";
+
+fn is_config_key(key: &str) -> bool {
+    !key.is_empty()
+        && key.len() <= 253
+        && key != "."
+        && !key.starts_with("..")
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
 }
 
 /// Says a change of fields that may not change.

@@ -72,7 +72,11 @@ impl Format {
         accept.split(',').find_map(|wanted| {
             let mut parts = wanted.split(';').map(str::trim);
             let media_type = parts.next().unwrap_or_default();
-            let shape = parts.find_map(|part| part.strip_prefix("as="));
+            let shape = parts.clone().find_map(|part| part.strip_prefix("as="));
+            let version = parts.find_map(|part| part.strip_prefix("v="));
+            if shape.is_some() && !matches!(version, None | Some("v1" | "v1beta1")) {
+                return None;
+            }
             match (media_type, shape) {
                 (JSON, Some("Table")) => resource.map(|_| Self::Table),
                 (JSON, Some("PartialObjectMetadata" | "PartialObjectMetadataList")) => Some(Self::Metadata),

@@ -1,6 +1,7 @@
 //! Answers to requests that keep nothing: who am I, may I, which SCC would admit this.
 
 mod access;
+mod connect;
 mod pod;
 mod project;
 
@@ -15,6 +16,7 @@ use crate::objects;
 use crate::resource::{Review, text};
 use crate::verb;
 
+pub(crate) use connect::connect;
 pub(crate) use pod::{bind, evict};
 
 /// `POST` of a review.
@@ -23,7 +25,7 @@ pub(crate) fn answer(call: &Call<'_>, review: Review, bytes: &[u8], content_type
     match review {
         Review::Binding => pod::bind(call, text(&object, "/metadata/name"), &object),
         Review::ProjectRequest => project::request(call, &object),
-        Review::Token => Ok(Answer::created(token(call, object))),
+        Review::Token => token(call, object).map(Answer::created),
         Review::SelfSubject => {
             put(&mut object, &["status"], json!({"userInfo": call.who.to_json()}));
             if object.pointer("/metadata/creationTimestamp").is_none() {
@@ -48,7 +50,10 @@ fn strings(value: Option<&Value>) -> Vec<String> {
 }
 
 /// Whose token is this?
-fn token(call: &Call<'_>, mut review: Value) -> Value {
+fn token(call: &Call<'_>, mut review: Value) -> ApiResult<Value> {
+    if text(&review, "/spec/token").is_empty() {
+        return Err(ApiError::bad_request("spec.token: a review of a token has one"));
+    }
     let audiences = strings(review.pointer("/spec/audiences"));
     let found = call.api.tokens.check(&call.api.store, text(&review, "/spec/token"), &audiences);
     let status = match found {
@@ -63,8 +68,9 @@ fn token(call: &Call<'_>, mut review: Value) -> Value {
     };
     put(&mut review, &["status"], status);
     // What is asked about is a secret, and the answer may be logged.
-    put(&mut review, &["spec"], json!({"audiences": audiences}));
-    review
+    let spec = if audiences.is_empty() { json!({}) } else { json!({"audiences": audiences}) };
+    put(&mut review, &["spec"], spec);
+    Ok(review)
 }
 
 /// `POST` of a request for a service account's token.
@@ -114,7 +120,7 @@ pub(crate) fn set_password(call: &Call<'_>, bytes: &[u8], content_type: &str) ->
     if password.chars().count() < SHORTEST {
         return Err(ApiError::bad_request(format!("password: must have at least {SHORTEST} characters")));
     }
-    if !call.dry_run()? {
+    if !call.is_dry_run() {
         crate::password::set(&call.api.store, &target.name, password)
             .map_err(|error| ApiError::store(target.resource, &target.name, error))?;
     }

@@ -14,7 +14,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT, WARNING};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
@@ -31,9 +31,9 @@ use crate::resource;
 use crate::respond::{self, Body, Format};
 use crate::review;
 use crate::table::Include;
+use crate::time;
 use crate::verb;
 use crate::watch::Watcher;
-use crate::{admit, objects, time};
 
 /// The largest body, in bytes: twice what a cluster stores of one object.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -82,9 +82,11 @@ impl Service {
     ) -> Response<Body> {
         let timed = self.api.metrics.begin();
         let (parts, body) = request.into_parts();
+        let mut query = Query::parse(parts.uri.query().unwrap_or_default());
+        let path = query.of_old_watch(parts.uri.path());
         let head = Head {
-            path: parts.uri.path().to_owned(),
-            query: Query::parse(parts.uri.query().unwrap_or_default()),
+            path: path.unwrap_or_else(|| parts.uri.path().to_owned()),
+            query,
             uri: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
             method: parts.method,
             headers: parts.headers,
@@ -188,6 +190,18 @@ impl Service {
         if verb == "watch" {
             return self.watch(head, who, &target);
         }
+        if target.resource.namespaced
+            && verb == "create"
+            && target.namespace.is_empty()
+            && !is_review(&target)
+        {
+            return Err(ApiError::method_not_allowed(target.resource));
+        }
+        let accept = head.header(ACCEPT);
+        if !is_stream && Format::parse(accept, Some(target.resource)).is_none() && !is_for_kubernetes(accept)
+        {
+            return Err(ApiError::not_acceptable(accept));
+        }
         let bytes = read(body).await?;
         let slot = tokio::time::timeout(PATIENCE, Arc::clone(&self.slots).acquire_owned()).await;
         let slot = slot
@@ -235,6 +249,16 @@ impl Service {
     }
 }
 
+/// Whether a request for a resource keeps nothing.
+fn is_review(target: &Target) -> bool {
+    target.resource.review.is_some()
+}
+
+/// Whether a client takes what only Kubernetes has: it takes JSON too, where we lack the form.
+fn is_for_kubernetes(accept: &str) -> bool {
+    accept.contains("application/vnd.kubernetes.protobuf")
+}
+
 /// The form that a client wants; JSON where it wants none that there is.
 fn wanted(head: &Head, resource: Option<&'static resource::Resource>) -> Format {
     let accept = head.header(ACCEPT);
@@ -251,9 +275,7 @@ fn wanted(head: &Head, resource: Option<&'static resource::Resource>) -> Format 
 fn verb_of(head: &Head, target: &Target) -> ApiResult<&'static str> {
     let is_one = !target.name.is_empty();
     Ok(match (&head.method, is_one) {
-        (&Method::GET | &Method::HEAD, _) if head.query.is_true("watch") && target.subresource.is_empty() => {
-            "watch"
-        }
+        (&Method::GET | &Method::HEAD, false) if head.query.is_true("watch") => "watch",
         (&Method::GET | &Method::HEAD, true) => "get",
         (&Method::GET | &Method::HEAD, false) => "list",
         (&Method::POST, _) => "create",
@@ -307,9 +329,10 @@ impl Work {
     fn run(&self) -> ApiResult<Answer> {
         let call = self.call();
         let (bytes, content_type) = (self.bytes.as_ref(), self.content_type.as_str());
+        verb::options::check(self.method.as_str(), content_type, &self.query)?;
         let (name, sub) = (self.target.name.as_str(), self.target.subresource.as_str());
         match (self.method.as_str(), name, sub) {
-            (_, _, "exec" | "attach" | "portforward" | "log") => stream(&call),
+            (_, _, "exec" | "attach" | "portforward" | "log") => review::connect(&call),
             ("GET" | "HEAD", "", _) => verb::list(&call),
             ("GET" | "HEAD", ..) => verb::get(&call),
             ("POST", "", "") => match self.target.resource.review {
@@ -340,20 +363,4 @@ impl Work {
             _ => Err(ApiError::method_not_allowed(self.target.resource)),
         }
     }
-}
-
-/// Connections to a pod: decided here, carried by a node.
-fn stream(call: &Call<'_>) -> ApiResult<Answer> {
-    let target = call.target;
-    let pod = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?.object;
-    if matches!(target.subresource.as_str(), "exec" | "attach") {
-        admit::connect(call, &pod)?;
-    }
-    let node = pod.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default();
-    if node.is_empty() {
-        return Err(ApiError::bad_request(format!("pod {} does not have a host assigned", target.name)));
-    }
-    Err(ApiError::unavailable(format!(
-        "node {node:?} cannot be reached: this server has no connection to its agent"
-    )))
 }

@@ -31,12 +31,18 @@ fn columns(resource: &Resource) -> Vec<Value> {
         json!({"name": column.name, "type": column.kind, "format": "", "description": "",
                "priority": column.priority})
     });
-    std::iter::once(name).chain(more).collect()
+    let name = (!names_itself(resource)).then_some(name);
+    name.into_iter().chain(more).collect()
+}
+
+/// Whether a resource has its names in a column of its own rather than in the first.
+fn names_itself(resource: &Resource) -> bool {
+    resource.columns.iter().any(|column| column.name == "Name")
 }
 
 fn row(resource: &Resource, object: &Value, include: Include) -> Value {
-    let mut cells = vec![Value::from(text(object, "/metadata/name"))];
-    cells.extend((resource.cells)(object));
+    let name = (!names_itself(resource)).then(|| Value::from(text(object, "/metadata/name")));
+    let cells: Vec<Value> = name.into_iter().chain((resource.cells)(object)).collect();
     let mut row = json!({"cells": cells});
     match include {
         Include::None => {}

@@ -237,7 +237,7 @@ async fn bad_bodies_are_named() {
         ("POST", pods, "application/vnd.kubernetes.protobuf", b"k8s\0\x0a\xff", 400, "ends in the middle"),
         ("POST", pods, "text/html", b"", 415, "application/json"),
         ("PATCH", "/api/v1/namespaces/default", "application/json-patch+json", b"{}", 400, "JSON patch"),
-        ("PATCH", "/api/v1/namespaces/default", "application/apply-patch+yaml", b"{}", 400, "fieldManager"),
+        ("PATCH", "/api/v1/namespaces/default", "application/apply-patch+yaml", b"{}", 422, "fieldManager"),
         ("GET", "/api/v1/pods?labelSelector=a%20b", json, b"", 400, "unable to parse requirement"),
         ("GET", "/api/v1/pods?fieldSelector=spec.x%3D1", json, b"", 400, "field label not supported: spec.x"),
         ("GET", "/api/v1/pods?continue=nonsense", json, b"", 400, "continue key is not valid"),
@@ -368,7 +368,7 @@ async fn impersonation_takes_a_right_for_each_part() {
          "resourceNames": ["view"]}]});
     let binding = json!({"metadata": {"name": "actor"},
         "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "actor"},
-        "subjects": [{"apiGroup": group, "kind": "ServiceAccount", "name": "actor", "namespace": "default"}]});
+        "subjects": [{"kind": "ServiceAccount", "name": "actor", "namespace": "default"}]});
     let post = async |token: &str, path: &str, headers: &[(&str, &str)], object: Value| {
         let mut request = http::Request::post(path).header("content-type", "application/json");
         if !token.is_empty() {

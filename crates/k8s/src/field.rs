@@ -103,6 +103,10 @@ pub enum FieldErrorKind {
     NotSupported,
     /// The value is too long.
     TooLong,
+    /// The value is there already.
+    Duplicate,
+    /// What the value names is not there.
+    NotFound,
 }
 
 impl FieldErrorKind {
@@ -115,6 +119,8 @@ impl FieldErrorKind {
             Self::Required => "FieldValueRequired",
             Self::NotSupported => "FieldValueNotSupported",
             Self::TooLong => "FieldValueTooLong",
+            Self::Duplicate => "FieldValueDuplicate",
+            Self::NotFound => "FieldValueNotFound",
         }
     }
 
@@ -125,6 +131,8 @@ impl FieldErrorKind {
             Self::Required => "Required value",
             Self::NotSupported => "Unsupported value",
             Self::TooLong => "Too long",
+            Self::Duplicate => "Duplicate value",
+            Self::NotFound => "Not found",
         }
     }
 }
@@ -160,6 +168,16 @@ impl FieldError {
     /// Something that must be there.
     pub fn required(path: FieldPath, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind: FieldErrorKind::Required, path, value: serde_json::Value::Null, detail: detail.into() }
+    }
+
+    /// A value that must be unique and is not.
+    pub fn duplicate(path: FieldPath, value: impl Into<serde_json::Value>) -> Self {
+        Self { kind: FieldErrorKind::Duplicate, path, value: value.into(), detail: Cow::Borrowed("") }
+    }
+
+    /// A value that names something that is not there.
+    pub fn not_found(path: FieldPath, value: impl Into<serde_json::Value>) -> Self {
+        Self { kind: FieldErrorKind::NotFound, path, value: value.into(), detail: Cow::Borrowed("") }
     }
 
     /// More bytes than `limit`.

@@ -13,16 +13,20 @@ const NAME_RULE: &str = "name part must consist of alphanumeric characters, '-',
 pub fn labels(labels: &BTreeMap<String, String>, errors: &mut Vec<FieldError>) {
     let path = || FieldPath::of("metadata.labels");
     for (key, value) in labels {
-        errors.extend(
-            broken_rules(key).into_iter().map(|rule| FieldError::invalid(path(), key.as_str(), rule)),
-        );
-        if value.len() > 63 {
-            errors.push(FieldError::invalid(path(), value.as_str(), "must be no more than 63 bytes"));
-        }
-        if !value.is_empty() && !is_name(value) {
-            let rule = "a valid label is empty or consists of alphanumeric characters, '-', '_' or '.', and starts and ends with an alphanumeric character";
-            errors.push(FieldError::invalid(path(), value.as_str(), rule));
-        }
+        label(key, value, &path, errors);
+    }
+}
+
+/// One label, wherever it is: its key is a qualified name, its value a short name or empty.
+pub fn label(key: &str, value: &str, path: &dyn Fn() -> FieldPath, errors: &mut Vec<FieldError>) {
+    let broken = qualified_name(key).into_iter().map(|rule| FieldError::invalid(path(), key, rule));
+    errors.extend(broken);
+    if value.len() > 63 {
+        errors.push(FieldError::invalid(path(), value, "must be no more than 63 bytes"));
+    }
+    if !value.is_empty() && !is_name(value) {
+        let rule = "a valid label is empty or consists of alphanumeric characters, '-', '_' or '.', and starts and ends with an alphanumeric character";
+        errors.push(FieldError::invalid(path(), value, rule));
     }
 }
 
@@ -30,7 +34,7 @@ pub fn labels(labels: &BTreeMap<String, String>, errors: &mut Vec<FieldError>) {
 pub fn annotations(annotations: &BTreeMap<String, String>, errors: &mut Vec<FieldError>) {
     let path = || FieldPath::of("metadata.annotations");
     for key in annotations.keys() {
-        let rules = broken_rules(&key.to_lowercase());
+        let rules = qualified_name(&key.to_lowercase());
         errors.extend(rules.into_iter().map(|rule| FieldError::invalid(path(), key.as_str(), rule)));
     }
     let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
@@ -59,7 +63,8 @@ fn is_domain_part(part: &str) -> bool {
 }
 
 /// Which rules a qualified name breaks: a name, with a DNS subdomain and a slash before it if one likes.
-fn broken_rules(key: &str) -> Vec<&'static str> {
+#[must_use]
+pub fn qualified_name(key: &str) -> Vec<&'static str> {
     let mut parts = key.split('/');
     let (prefix, name) = match (parts.next(), parts.next(), parts.next()) {
         (Some(name), None, _) => (None, name),

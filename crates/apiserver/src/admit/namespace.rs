@@ -14,7 +14,7 @@ use crate::{objects, time};
 const IMMORTAL: [&str; 3] = ["default", "kube-public", "kube-system"];
 
 /// A namespaced object needs a namespace that is there and stays.
-pub(super) fn accepts(call: &Call<'_>) -> ApiResult<()> {
+pub(super) fn accepts(call: &Call<'_>, name: &str) -> ApiResult<()> {
     let target = call.target;
     if !target.resource.namespaced {
         return Ok(());
@@ -28,7 +28,14 @@ pub(super) fn accepts(call: &Call<'_>) -> ApiResult<()> {
         "unable to create new content in namespace {} because it is being terminated",
         target.namespace
     );
-    Err(ApiError::forbidden(target.resource, &target.name, why))
+    let mut error = ApiError::forbidden(target.resource, name, why);
+    // Controllers stop trying when they see this cause.
+    let cause = json!({"reason": "NamespaceTerminating", "field": "metadata.namespace",
+                       "message": format!("namespace {} is being terminated", target.namespace)});
+    if let Some(details) = &mut error.details {
+        put(details, &["causes"], json!([cause]));
+    }
+    Err(error)
 }
 
 pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fieldset::{FieldSet, differing, element, is_element, step};
+use super::fieldset::{FieldSet, ambiguity, differing, element, is_element, step};
 use super::managed::{self, Entry, Writer};
 use crate::error::{ApiError, ApiResult};
 use crate::schema::{Message, Topology, Type};
@@ -15,7 +15,10 @@ pub(crate) fn apply(
     writer: &Writer<'_>,
     force: bool,
 ) -> ApiResult<Value> {
-    let wanted = FieldSet::of_object(config, kind);
+    if let Some(why) = ambiguity(config, &Type::Message(kind.name), &Topology::Granular, "") {
+        return Err(ApiError::bad_request(format!("the configuration cannot be applied: {why}")));
+    }
+    let wanted = FieldSet::of_config(config, kind);
     let mut entries = managed::read(live);
     let mut conflicts = Vec::new();
     for entry in entries.iter_mut().filter(|entry| !entry.is_of(writer, "Apply")) {
@@ -84,8 +87,9 @@ fn prune(value: &mut Value, dropped: &FieldSet, wanted: &FieldSet) {
             remove(value, name, below);
         } else if let Some(inner) = step_mut(value, name) {
             prune(inner, below, kept);
-            // An object that only this manager's fields made goes with them.
-            let is_hollow = inner.as_object().is_some_and(Map::is_empty);
+            // What only this manager's fields made goes with them.
+            let is_hollow =
+                inner.as_object().is_some_and(Map::is_empty) || inner.as_array().is_some_and(Vec::is_empty);
             if is_hollow && kept.is_empty() {
                 remove(value, name, below);
             }
@@ -249,7 +253,7 @@ mod tests {
         let forced = apply(&three, &clash, kind, &writer("alice"), true).unwrap();
         assert_eq!(forced["data"]["b"], "2");
         let bob = managed::read(&forced).into_iter().find(|entry| entry.manager == "bob").unwrap();
-        assert_eq!(bob.fields.paths(), [".data", ".data.both"]);
+        assert_eq!(bob.fields.paths(), [".data.both"]);
     }
 
     #[test]
@@ -280,6 +284,24 @@ mod tests {
     }
 
     #[test]
+    fn elements_that_cannot_be_told_apart_are_refused() {
+        let kind = message("Pod").unwrap();
+        let cases = [
+            (r#"{"spec": {"containers": [{"image": "x"}]}}"#, ".spec.containers: element 0 has no name"),
+            (r#"{"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}"#, "two elements are [name=\"a\"]"),
+            (
+                r#"{"spec": {"containers": [{"name": "a", "ports": [{"containerPort": 1}, {"containerPort": 1, "protocol": "TCP"}]}]}}"#,
+                ".spec.containers[0].ports: two elements",
+            ),
+        ];
+        for (text, why) in cases {
+            let refused =
+                apply(&json!({"metadata": {}}), &config(text), kind, &writer("m"), false).unwrap_err();
+            assert!(refused.code == 400 && refused.message.contains(why), "{}", refused.message);
+        }
+    }
+
+    #[test]
     fn plain_writes_take_fields_over() {
         let kind = message("ConfigMap").unwrap();
         let start = json!({"metadata": {"name": "c"}});
@@ -289,7 +311,7 @@ mod tests {
         two["data"]["a"] = "2".into();
         managed::update(Some(&one), &mut two, kind, &writer("kubectl-edit"));
         let entries = managed::read(&two);
-        assert_eq!(entries[0].fields.paths(), [".data", ".data.b"]);
+        assert_eq!(entries[0].fields.paths(), [".data.b"]);
         assert_eq!(entries[1].fields.paths(), [".data.a"]);
         let refused = apply(&two, &applied, kind, &writer("alice"), false).unwrap_err();
         assert!(

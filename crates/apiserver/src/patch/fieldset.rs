@@ -101,6 +101,22 @@ impl FieldSet {
         set
     }
 
+    /// All that a configuration says. A map or a list is nobody's for having something in it; an element is.
+    pub(crate) fn of_config(config: &Value, kind: &'static Message) -> Self {
+        let mut set = Self::of_object(config, kind);
+        set.disown_holders();
+        set
+    }
+
+    fn disown_holders(&mut self) {
+        for (name, set) in &mut self.below {
+            if !set.below.is_empty() && !name.starts_with("k:") {
+                set.owned = false;
+            }
+            set.disown_holders();
+        }
+    }
+
     fn add_field(&mut self, name: &str, value: &Value, field: Option<&Field>) {
         let set = match field {
             Some(field) => Self::of_value(value, &field.kind, &field.topology),
@@ -161,6 +177,44 @@ pub(crate) fn element(value: &Value, keys: &[&str]) -> String {
         Some((key.to_owned(), value.get(key).cloned().or(default)?))
     });
     format!("k:{}", Value::Object(found.collect()))
+}
+
+/// What of a configuration cannot be owned: elements of a keyed list that are not told apart.
+pub(crate) fn ambiguity(config: &Value, kind: &Type, topology: &Topology, path: &str) -> Option<String> {
+    match (config, kind, topology) {
+        (_, _, Topology::Atomic) => None,
+        (Value::Object(map), Type::Message(name), _) => {
+            let inner = message(name)?;
+            map.iter().find_map(|(name, value)| {
+                let field = inner.field(name)?;
+                ambiguity(value, &field.kind, &field.topology, &format!("{path}.{name}"))
+            })
+        }
+        (Value::Object(map), Type::Map(item), _) => {
+            let mut values = map.iter();
+            values.find_map(|(key, value)| {
+                ambiguity(value, item, &Topology::Granular, &format!("{path}.{key}"))
+            })
+        }
+        (Value::Array(items), Type::List(item), Topology::Keyed(keys)) => {
+            let mut seen = std::collections::HashSet::new();
+            items.iter().enumerate().find_map(|(index, value)| {
+                let name = element(value, keys);
+                let has = |key: &&&str| **key == "protocol" || value.get(**key).is_some();
+                let lacking = keys.iter().find(|key| !has(key));
+                let why = match lacking {
+                    Some(key) => Some(format!("{path}: element {index} has no {key} to tell it by")),
+                    None if !seen.insert(name.clone()) => {
+                        let step = name.strip_prefix("k:").map(key_step).unwrap_or_default();
+                        Some(format!("{path}: two elements are {step}"))
+                    }
+                    None => None,
+                };
+                why.or_else(|| ambiguity(value, item, &Topology::Granular, &format!("{path}[{index}]")))
+            })
+        }
+        _ => None,
+    }
 }
 
 /// Where two objects differ: what the new one adds or changes, and what it lacks.

@@ -74,10 +74,13 @@ pub(crate) fn read(object: &Value) -> Vec<Entry> {
     entries.into_iter().flatten().map(Entry::from_json).collect()
 }
 
-/// Writes entries into an object; those without fields are left out.
+/// Writes entries into an object, in Kubernetes' order; those without fields are left out.
 pub(crate) fn write(object: &mut Value, entries: &[Entry]) {
-    let entries: Vec<Value> =
-        entries.iter().filter(|entry| !entry.fields.is_empty()).map(Entry::to_json).collect();
+    let mut entries: Vec<&Entry> = entries.iter().filter(|entry| !entry.fields.is_empty()).collect();
+    entries.sort_by_key(|entry| {
+        [&entry.operation, &entry.time, &entry.manager, &entry.api_version, &entry.subresource]
+    });
+    let entries: Vec<Value> = entries.into_iter().map(Entry::to_json).collect();
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     metadata.shift_remove("managedFields");
     if !entries.is_empty() {

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::schema::{Field, Merge, Message, Type};
 
+/// Begins the name of the directive that says in which order a list's elements are.
+const ORDER: &str = "$setElementOrder/";
+
 /// Changes `object` as the patch says.
 pub(crate) fn merge(object: &mut Value, patch: &Value, message: &'static Message) -> Result<(), String> {
     let patch = patch.as_object().ok_or("a strategic merge patch must be an object")?;
@@ -34,7 +37,9 @@ fn merge_object(
             return Ok(());
         }
         Some(Some("merge")) | None => {}
-        Some(other) => return Err(format!("unknown $patch directive {other:?}")),
+        Some(other) => {
+            return Err(format!("unknown $patch directive {:?}", other.unwrap_or("that is no text")));
+        }
     }
     if let Some(kept) = patch.get("$retainKeys") {
         let kept: Vec<&str> = strings(kept).ok_or("$retainKeys must be a list of strings")?;
@@ -42,7 +47,8 @@ fn merge_object(
     }
     for (name, value) in patch.iter().filter(|(name, _)| !name.starts_with('$')) {
         let field = message.and_then(|message| message.field(name));
-        merge_field(target, name, value, field)?;
+        let order = patch.get(&format!("{ORDER}{name}")).and_then(Value::as_array);
+        merge_field(target, name, value, field, order.map(Vec::as_slice))?;
     }
     for (directive, value) in patch.iter().filter(|(name, _)| name.starts_with("$deleteFromPrimitiveList/")) {
         let name = directive.rsplit_once('/').map_or("", |(_, name)| name);
@@ -51,12 +57,13 @@ fn merge_object(
             items.retain(|item| !gone.contains(item));
         }
     }
-    for (directive, value) in patch.iter().filter(|(name, _)| name.starts_with("$setElementOrder/")) {
-        let name = directive.rsplit_once('/').map_or("", |(_, name)| name);
+    for (directive, value) in patch.iter().filter(|(name, _)| name.starts_with(ORDER)) {
+        let name = directive.strip_prefix(ORDER).unwrap_or_default();
         let order = value.as_array().ok_or_else(|| format!("{directive} must be a list"))?;
         let key = message.and_then(|message| message.field(name)).and_then(merge_key);
-        if let Some(Value::Array(items)) = target.get_mut(name) {
-            sort(items, order, key);
+        if let Some(Value::Array(items)) = target.get_mut(name).filter(|_| !patch.contains_key(name)) {
+            let live = items.clone();
+            *items = arrange(std::mem::take(items), &live, order, key);
         }
     }
     Ok(())
@@ -78,6 +85,7 @@ fn merge_field(
     name: &str,
     value: &Value,
     field: Option<&Field>,
+    order: Option<&[Value]>,
 ) -> Result<(), String> {
     match value {
         Value::Null => {
@@ -102,7 +110,7 @@ fn merge_field(
                 Some(Value::Array(items)) => items,
                 _ => Vec::new(),
             };
-            let merged = merge_list(name, current, patch, field)?;
+            let merged = merge_list(name, current, patch, field, order)?;
             target.insert(name.to_owned(), Value::Array(merged));
         }
         other => {
@@ -114,9 +122,10 @@ fn merge_field(
 
 fn merge_list(
     name: &str,
-    mut current: Vec<Value>,
+    live: Vec<Value>,
     patch: &[Value],
     field: Option<&Field>,
+    order: Option<&[Value]>,
 ) -> Result<Vec<Value>, String> {
     let is_directive = |item: &Value| item.get("$patch").and_then(Value::as_str) == Some("replace");
     let plain = |items: &[Value]| items.iter().filter(|item| !is_directive(item)).cloned().collect();
@@ -125,16 +134,14 @@ fn merge_list(
     }
     match field.map(|field| (&field.merge, &field.kind)) {
         Some((Merge::Values, _)) => {
-            for item in patch {
-                if !current.contains(item) {
-                    current.push(item.clone());
-                }
-            }
-            Ok(current)
+            let new = patch.iter().filter(|item| !live.contains(item)).cloned();
+            let merged = live.iter().cloned().chain(new).collect();
+            Ok(arrange(merged, &live, order.unwrap_or(patch), None))
         }
         Some((Merge::Key(key), Type::List(item))) => {
-            merge_by_key(name, &mut current, patch, key, item.message())?;
-            Ok(current)
+            let mut merged = live.clone();
+            merge_by_key(name, &mut merged, patch, key, item.message())?;
+            Ok(arrange(merged, &live, order.unwrap_or(patch), Some(key)))
         }
         _ => Ok(plain(patch)),
     }
@@ -169,27 +176,30 @@ fn merge_by_key(
     Ok(())
 }
 
-/// Puts elements in the order that the patch names; what it does not name keeps its place after its neighbour.
-fn sort(items: &mut Vec<Value>, order: &[Value], key: Option<&str>) {
-    let same = |item: &Value, wanted: &Value| match key {
-        Some(key) => item.get(key).is_some() && item.get(key) == wanted.get(key),
-        None => item == wanted,
+/// Puts elements in the order that a patch names; those that it does not name keep theirs. One of these comes before one
+/// of those only where both were there and it came before: so what a patch adds comes first.
+fn arrange(merged: Vec<Value>, live: &[Value], wanted: &[Value], key: Option<&str>) -> Vec<Value> {
+    let same = |item: &Value, other: &Value| match key {
+        Some(key) => item.get(key).is_some() && item.get(key) == other.get(key),
+        None => item == other,
     };
-    let mut last = 0;
-    let ranks: Vec<(usize, usize)> = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| {
-            if let Some(rank) = order.iter().position(|wanted| same(item, wanted)) {
-                last = rank + 1;
-                return (rank + 1, 0);
-            }
-            (last, index + 1)
-        })
-        .collect();
-    let mut ranked: Vec<_> = ranks.into_iter().zip(std::mem::take(items)).collect();
-    ranked.sort_by_key(|(rank, _)| *rank);
-    items.extend(ranked.into_iter().map(|(_, item)| item));
+    let place = |item: &Value, list: &[Value]| list.iter().position(|other| same(item, other));
+    let (mut named, others): (Vec<Value>, Vec<Value>) =
+        merged.into_iter().partition(|item| place(item, wanted).is_some());
+    named.sort_by_key(|item| place(item, wanted));
+    let mut others = others.into_iter().peekable();
+    let mut arranged = Vec::with_capacity(named.len() + others.len());
+    for item in named {
+        let here = place(&item, live);
+        let comes_first =
+            |other: &Value| here.zip(place(other, live)).is_some_and(|(here, there)| there < here);
+        while let Some(other) = others.next_if(comes_first) {
+            arranged.push(other);
+        }
+        arranged.push(item);
+    }
+    arranged.extend(others);
+    arranged
 }
 
 #[cfg(test)]
@@ -243,7 +253,7 @@ mod tests {
             (
                 json!({"metadata": {"finalizers": ["three", "one"]}}),
                 "/metadata/finalizers",
-                json!(["one", "two", "three"]),
+                json!(["three", "one", "two"]),
             ),
             (
                 json!({"spec": {"nodeSelector": {"$patch": "replace", "k": "v"}}}),

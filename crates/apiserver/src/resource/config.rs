@@ -1,9 +1,10 @@
 //! ConfigMaps and Secrets.
 
+use base64::Engine;
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::{Value, json};
 
-use super::{AGE, BASE, Column, Resource, age, column, count, default, text};
+use super::{AGE, BASE, CONFIG_KEY, Column, Resource, age, column, count, default, is_config_key, text};
 
 const DATA: Column = column("Data");
 
@@ -16,7 +17,7 @@ pub(super) const CONFIG_MAPS: Resource = Resource {
     storage: "configmaps",
     columns: &[DATA, AGE],
     cells: |object| vec![(count(object, "data") + count(object, "binaryData")).into(), age(object)],
-    validate: keep_immutable,
+    validate: check_data,
     ..BASE
 };
 
@@ -36,7 +37,6 @@ pub(super) const SECRETS: Resource = Resource {
 
 /// `stringData` is only for writing: it goes into `data`.
 fn prepare_secret(secret: &mut Value, _old: Option<&Value>) {
-    use base64::Engine;
     default(secret, "type", "Opaque");
     let Some(plain) = secret.as_object_mut().and_then(|map| map.shift_remove("stringData")) else { return };
     default(secret, "data", json!({}));
@@ -49,32 +49,84 @@ fn prepare_secret(secret: &mut Value, _old: Option<&Value>) {
 
 fn validate_secret(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = super::immutable(new, old, &["type"]);
-    errors.extend(keep_immutable(new, old));
+    errors.extend(check_data(new, old));
+    let annotation = "kubernetes.io/service-account.name";
+    let account =
+        new.get("metadata").and_then(|metadata| metadata.get("annotations")?.get(annotation)?.as_str());
+    if text(new, "/type") == "kubernetes.io/service-account-token" && account.is_none_or(str::is_empty) {
+        errors.push(FieldError::required(FieldPath::of("metadata.annotations").key(annotation), ""));
+    }
+    errors.extend(check_type(new));
     errors
 }
 
-/// An object that says it is immutable stays so, and keeps its data.
-fn keep_immutable(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    for field in ["data", "binaryData"] {
-        for key in new.get(field).and_then(Value::as_object).into_iter().flat_map(|map| map.keys()) {
-            let is_good = !key.is_empty()
-                && key.len() <= 253
-                && key != "."
-                && key != ".."
-                && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-            if !is_good {
-                let why = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";
-                let path = FieldPath::root().name(field).key(key.clone());
-                errors.push(FieldError::invalid(path, key.clone(), why));
-            }
-        }
-    }
-    let Some(old) = old.filter(|old| old.get("immutable") == Some(&Value::Bool(true))) else { return errors };
-    let changed =
-        ["immutable", "data", "binaryData"].into_iter().filter(|field| new.get(field) != old.get(field));
-    errors.extend(changed.map(|field| {
-        FieldError::forbidden(FieldPath::root().name(field), "field is immutable when `immutable` is set")
+/// The keys that secrets of a known type have: all of them, but one of two for a login.
+fn check_type(secret: &Value) -> Vec<FieldError> {
+    let path = |key: &str| FieldPath::of("data").key(key);
+    let has = |key: &str| secret.get("data").is_some_and(|data| data.get(key).is_some());
+    let needs: &[&str] = match text(secret, "/type") {
+        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
+        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
+        "kubernetes.io/basic-auth" if !has("username") && !has("password") => &["username", "password"],
+        "kubernetes.io/dockercfg" => &[".dockercfg"],
+        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        _ => &[],
+    };
+    let missing = needs.iter().filter(|key| !has(key));
+    let mut errors: Vec<FieldError> = missing.map(|key| FieldError::required(path(key), "")).collect();
+    let configs = needs.iter().filter(|key| key.starts_with(".docker") && has(key));
+    errors.extend(configs.filter(|key| !is_json(secret, key)).map(|key| {
+        // Its value is nobody's to read in an error.
+        FieldError::invalid(path(key), "(hidden)", "must be JSON")
     }));
     errors
+}
+
+fn is_json(secret: &Value, key: &str) -> bool {
+    let data = secret.get("data").and_then(|data| data.get(key)?.as_str()).unwrap_or_default();
+    let bytes = base64::engine::general_purpose::STANDARD.decode(data).unwrap_or_default();
+    serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok()
+}
+
+/// What all data of an object may weigh, in bytes.
+const MAX_DATA: usize = 1024 * 1024;
+
+/// Keys are names of files, each there once; an object that says it is immutable stays so, and keeps its data.
+fn check_data(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let entries = |field: &str| new.get(field).and_then(Value::as_object).into_iter().flatten();
+    for field in ["data", "binaryData"] {
+        for (key, _) in entries(field).filter(|(key, _)| !is_config_key(key)) {
+            let path = FieldPath::root().name(field).key(key.clone());
+            errors.push(FieldError::invalid(path, key.clone(), CONFIG_KEY));
+        }
+    }
+    let is_twice = |key: &str| new.get("binaryData").is_some_and(|binary| binary.get(key).is_some());
+    for (key, _) in entries("data").filter(|(key, _)| is_twice(key)) {
+        let path = FieldPath::of("data").key(key.clone());
+        errors.push(FieldError::invalid(path, key.clone(), "is in binaryData too"));
+    }
+    // Base64 is four letters for three bytes.
+    let is_text = text(new, "/kind") == "ConfigMap";
+    let size = |field: &str, times: usize| -> usize {
+        entries(field).map(|(_, value)| value.as_str().map_or(0, str::len) / 4 * times).sum()
+    };
+    if size("data", if is_text { 4 } else { 3 }) + size("binaryData", 3) > MAX_DATA {
+        let path = if is_text { FieldPath::root() } else { FieldPath::of("data") };
+        errors.push(FieldError::too_long(path, MAX_DATA));
+    }
+    errors.extend(check_kept(new, old));
+    errors
+}
+
+fn check_kept(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let Some(old) = old.filter(|old| old.get("immutable") == Some(&Value::Bool(true))) else {
+        return Vec::new();
+    };
+    let changed =
+        ["immutable", "data", "binaryData"].into_iter().filter(|field| new.get(field) != old.get(field));
+    let forbid = |field| {
+        FieldError::forbidden(FieldPath::root().name(field), "field is immutable when `immutable` is set")
+    };
+    changed.map(forbid).collect()
 }

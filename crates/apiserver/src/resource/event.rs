@@ -1,8 +1,10 @@
 //! Events.
 
+use palisade_k8s::FieldError;
 use serde_json::Value;
 
-use super::{BASE, Resource, column, text};
+use super::at::At;
+use super::{BASE, Resource, column, text, wide};
 use crate::time;
 
 pub(super) const EVENTS: Resource = Resource {
@@ -25,24 +27,58 @@ pub(super) const EVENTS: Resource = Resource {
         "source",
         "type",
     ],
-    columns: &[column("Last Seen"), column("Type"), column("Reason"), column("Object"), column("Message")],
+    // Their names say nothing, so they come last.
+    columns: &[
+        column("Last Seen"),
+        column("Type"),
+        column("Reason"),
+        column("Object"),
+        wide("Subobject"),
+        wide("Source"),
+        column("Message"),
+        wide("First Seen"),
+        wide("Count"),
+        wide("Name"),
+    ],
     cells,
+    validate,
     ..BASE
 };
 
+/// An event is in the namespace of what it is about.
+fn validate(event: &Value, _old: Option<&Value>) -> Vec<FieldError> {
+    let namespace = At::root(event, "involvedObject").field("namespace");
+    let own = text(event, "/metadata/namespace");
+    // What is in no namespace has its events in the default one.
+    let is_right = namespace.text() == own || namespace.text().is_empty() && own == "default";
+    if is_right { Vec::new() } else { vec![namespace.invalid("must be the event's own namespace")] }
+}
+
 fn cells(event: &Value) -> Vec<Value> {
-    let seen = ["/lastTimestamp", "/eventTime", "/firstTimestamp", "/metadata/creationTimestamp"];
-    let seen = seen.iter().map(|pointer| text(event, pointer)).find(|text| !text.is_empty());
+    let first_of = |pointers: &[&str]| {
+        let found = pointers.iter().map(|pointer| text(event, pointer)).find(|text| !text.is_empty());
+        found.unwrap_or_default().to_owned()
+    };
+    let last = first_of(&["/lastTimestamp", "/eventTime", "/firstTimestamp", "/metadata/creationTimestamp"]);
+    let first = first_of(&["/firstTimestamp", "/eventTime", "/metadata/creationTimestamp"]);
+    let source = [text(event, "/source/component"), text(event, "/source/host")];
+    let source = source.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+    let count = event.get("count").and_then(Value::as_i64).unwrap_or(1);
     let object = format!(
         "{}/{}",
         text(event, "/involvedObject/kind").to_lowercase(),
         text(event, "/involvedObject/name")
     );
     vec![
-        time::age(seen.unwrap_or_default()).into(),
+        time::age(&last).into(),
         text(event, "/type").into(),
         text(event, "/reason").into(),
         object.into(),
+        text(event, "/involvedObject/fieldPath").into(),
+        source.into(),
         text(event, "/message").trim().into(),
+        time::age(&first).into(),
+        count.to_string().into(),
+        text(event, "/metadata/name").into(),
     ]
 }

@@ -1,5 +1,6 @@
 //! Leases, by which controllers elect a leader.
 
+use super::at::At;
 use super::{AGE, BASE, Resource, age, column, text};
 
 pub(super) const LEASES: Resource = Resource {
@@ -11,5 +12,10 @@ pub(super) const LEASES: Resource = Resource {
     storage: "coordination.k8s.io/leases",
     columns: &[column("Holder"), AGE],
     cells: |lease| vec![text(lease, "/spec/holderIdentity").into(), age(lease)],
+    validate: |lease, _| {
+        let spec = At::root(lease, "spec");
+        let duration = spec.field("leaseDurationSeconds").outside(1..=i64::MAX);
+        duration.into_iter().chain(spec.field("leaseTransitions").outside(0..=i64::MAX)).collect()
+    },
     ..BASE
 };

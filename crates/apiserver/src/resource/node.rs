@@ -1,7 +1,9 @@
 //! Nodes.
 
+use palisade_k8s::{FieldError, metadata};
 use serde_json::Value;
 
+use super::at::At;
 use super::{AGE, BASE, Resource, age, column, text, wide};
 
 pub(super) const NODES: Resource = Resource {
@@ -26,8 +28,37 @@ pub(super) const NODES: Resource = Resource {
         wide("Container-Runtime"),
     ],
     cells,
+    validate,
     ..BASE
 };
+
+fn validate(node: &Value, _old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let spec = At::root(node, "spec");
+    for taint in spec.field("taints").items() {
+        let (key, effect) = (taint.field("key"), taint.field("effect"));
+        errors.extend(metadata::qualified_name(key.text()).into_iter().map(|why| key.invalid(why)));
+        if !matches!(effect.text(), "NoExecute" | "NoSchedule" | "PreferNoSchedule") {
+            let known = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
+            errors.push(FieldError::not_supported(effect.path(), effect.text(), &known));
+        }
+    }
+    let ranges = spec.field("podCIDRs").items().chain(spec.set(&["podCIDR"]));
+    errors
+        .extend(ranges.filter(|range| !is_range(range.text())).map(|range| range.invalid("must be a CIDR")));
+    errors
+}
+
+/// An address and how many of its bits are the network's.
+fn is_range(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else { return text.is_empty() };
+    let most = match address.parse() {
+        Ok(std::net::IpAddr::V4(_)) => 32,
+        Ok(std::net::IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    bits.parse::<u8>().is_ok_and(|bits| bits <= most)
+}
 
 fn cells(node: &Value) -> Vec<Value> {
     let conditions = node.pointer("/status/conditions").and_then(Value::as_array);

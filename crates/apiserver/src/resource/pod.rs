@@ -49,6 +49,7 @@ pub(super) const PODS: Resource = Resource {
     cells,
     prepare,
     validate: validate::validate,
+    check_change: validate::check_change,
     ..BASE
 };
 
@@ -118,16 +119,28 @@ fn prepare_container(container: &mut Value) {
             default(probe, "periodSeconds", 10);
             default(probe, "successThreshold", 1);
             default(probe, "failureThreshold", 3);
-            if let Some(get) = probe.get_mut("httpGet") {
-                default(get, "path", "/");
-                default(get, "scheme", "HTTP");
-            }
+            prepare_handler(probe);
+        }
+    }
+    for hook in ["/lifecycle/postStart", "/lifecycle/preStop"] {
+        if let Some(hook) = container.pointer_mut(hook) {
+            prepare_handler(hook);
         }
     }
     let variables = container.get_mut("env").and_then(Value::as_array_mut);
     for reference in variables.into_iter().flatten().filter_map(|env| env.pointer_mut("/valueFrom/fieldRef"))
     {
         default(reference, "apiVersion", "v1");
+    }
+}
+
+fn prepare_handler(handler: &mut Value) {
+    if let Some(get) = handler.get_mut("httpGet") {
+        default(get, "path", "/");
+        default(get, "scheme", "HTTP");
+    }
+    if let Some(grpc) = handler.get_mut("grpc") {
+        default(grpc, "service", "");
     }
 }
 

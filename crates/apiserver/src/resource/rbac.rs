@@ -1,10 +1,10 @@
 //! Roles and bindings.
 
-use palisade_k8s::put;
-use palisade_k8s::{FieldError, FieldPath};
+use palisade_k8s::{FieldError, FieldPath, metadata, put};
 use serde_json::Value;
 
-use super::{AGE, BASE, Names, Resource, age, column, text, wide};
+use super::at::At;
+use super::{AGE, BASE, Column, Names, Resource, age, column, text, wide};
 
 const GROUP: &str = palisade_k8s::rbac::GROUP;
 
@@ -17,10 +17,14 @@ pub(super) const CLUSTER_ROLES: Resource = Resource {
     namespaced: false,
     storage: "rbac.authorization.k8s.io/clusterroles",
     names: Names::Segment,
-    columns: &[column("Created At")],
+    columns: &[Column { name: "Created At", kind: "date", priority: 0 }],
     cells: |role| vec![text(role, "/metadata/creationTimestamp").into()],
     prepare: prepare_role,
-    validate: |role, _| validate_rules(role, true),
+    validate: |role, _| {
+        let mut errors = validate_rules(role, true);
+        check_aggregation(role, &mut errors);
+        errors
+    },
     ..BASE
 };
 
@@ -80,6 +84,10 @@ fn validate_rules(role: &Value, cluster: bool) -> Vec<FieldError> {
                 let why = "namespaced rules cannot apply to non-resource URLs";
                 errors.push(FieldError::invalid(path().field("nonResourceURLs"), Value::Null, why));
             }
+            if !is_empty("apiGroups") || !is_empty("resources") || !is_empty("resourceNames") {
+                let why = "a rule is about resources or about paths, not both";
+                errors.push(FieldError::invalid(path().field("nonResourceURLs"), Value::Null, why));
+            }
             continue;
         }
         if is_empty("apiGroups") {
@@ -92,6 +100,36 @@ fn validate_rules(role: &Value, cluster: bool) -> Vec<FieldError> {
         }
     }
     errors
+}
+
+/// A role that is made of others says of which.
+fn check_aggregation(role: &Value, errors: &mut Vec<FieldError>) {
+    let aggregation = At::root(role, "aggregationRule");
+    let selectors = aggregation.field("clusterRoleSelectors");
+    if aggregation.is_set() && selectors.items().next().is_none() {
+        errors.push(selectors.required("at least one"));
+    }
+    selectors.items().for_each(|selector| check_selector(&selector, errors));
+}
+
+/// A label selector: operators that there are, with values where they take some.
+fn check_selector(selector: &At<'_>, errors: &mut Vec<FieldError>) {
+    for expression in selector.field("matchExpressions").items() {
+        let (operator, values) = (expression.field("operator"), expression.field("values"));
+        let has_values = values.items().next().is_some();
+        match operator.text() {
+            "In" | "NotIn" if !has_values => errors.push(values.required("for In and NotIn")),
+            "Exists" | "DoesNotExist" if has_values => {
+                errors.push(values.forbidden("for Exists and DoesNotExist"));
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            _ => errors.push(operator.invalid("must be In, NotIn, Exists or DoesNotExist")),
+        }
+    }
+    let labels = selector.field("matchLabels");
+    for key in labels.keys() {
+        metadata::label(key, labels.key(key).text(), &|| labels.path(), errors);
+    }
 }
 
 fn prepare_binding(binding: &mut Value, _old: Option<&Value>) {
@@ -112,6 +150,8 @@ fn prepare_binding(binding: &mut Value, _old: Option<&Value>) {
 fn validate_binding(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let namespaced = text(new, "/kind") == "RoleBinding";
+    let group = At::root(new, "roleRef").field("apiGroup");
+    errors.extend(group.none_of(&[GROUP]));
     let kind = text(new, "/roleRef/kind");
     let kinds: &[&str] = if namespaced { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
     if !kinds.contains(&kind) {
@@ -124,22 +164,32 @@ fn validate_binding(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let value = new.get("roleRef").cloned().unwrap_or_default();
         errors.push(FieldError::invalid(FieldPath::of("roleRef"), value, "cannot change roleRef"));
     }
-    let subjects = new.get("subjects").and_then(Value::as_array).into_iter().flatten();
-    for (index, subject) in subjects.enumerate() {
-        let path = || FieldPath::of("subjects").index(index);
-        let kind = text(subject, "/kind");
-        if !matches!(kind, "User" | "Group" | "ServiceAccount") {
-            let kinds = ["Group", "ServiceAccount", "User"];
-            errors.push(FieldError::not_supported(path().field("kind"), kind, &kinds));
-        }
-        if text(subject, "/name").is_empty() {
-            errors.push(FieldError::required(path().field("name"), ""));
-        }
-        if kind == "ServiceAccount" && !namespaced && text(subject, "/namespace").is_empty() {
-            errors.push(FieldError::required(path().field("namespace"), ""));
-        }
+    for subject in At::root(new, "subjects").items() {
+        check_subject(&subject, namespaced, &mut errors);
     }
     errors
+}
+
+fn check_subject(subject: &At<'_>, namespaced: bool, errors: &mut Vec<FieldError>) {
+    let [kind, name, group, namespace] =
+        ["kind", "name", "apiGroup", "namespace"].map(|field| subject.field(field));
+    errors.extend(name.missing());
+    match kind.text() {
+        "ServiceAccount" => {
+            if !name.text().is_empty() && !metadata::is_subdomain(name.text()) {
+                errors.push(name.invalid("must be a DNS subdomain"));
+            }
+            if !group.text().is_empty() {
+                errors.extend(group.none_of(&[""]));
+            }
+            errors.extend(namespace.missing().filter(|_| !namespaced));
+        }
+        "User" | "Group" => errors.extend(group.none_of(&[GROUP])),
+        unknown => {
+            let kinds = ["Group", "ServiceAccount", "User"];
+            errors.push(FieldError::not_supported(kind.path(), unknown, &kinds));
+        }
+    }
 }
 
 fn binding_cells(binding: &Value) -> Vec<Value> {

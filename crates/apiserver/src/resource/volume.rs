@@ -1,9 +1,11 @@
 //! Persistent volumes and claims to them.
 
-use palisade_k8s::{FieldError, FieldPath};
+use palisade_k8s::FieldError;
 use serde_json::{Value, json};
 
+use super::at::At;
 use super::{AGE, BASE, Resource, age, column, default, text, wide};
+use crate::quantity::billionths;
 
 pub(super) const CLAIMS: Resource = Resource {
     plural: "persistentvolumeclaims",
@@ -35,7 +37,9 @@ pub(super) const CLAIMS: Resource = Resource {
     },
     prepare: |claim, old| prepare(claim, old, "Pending"),
     validate: |new, old| {
-        let mut errors = require(new, &["accessModes", "resources"]);
+        let spec = At::root(new, "spec");
+        let mut errors = check_modes(&spec);
+        errors.extend(check_size(&spec.field("resources").field("requests"), &spec.field("resources")));
         errors.extend(super::immutable(new, old, &["spec.accessModes", "spec.storageClassName"]));
         errors
     },
@@ -60,6 +64,7 @@ pub(super) const VOLUMES: Resource = Resource {
         column("StorageClass"),
         column("Reason"),
         AGE,
+        wide("VolumeMode"),
     ],
     cells: |volume| {
         let claim = match text(volume, "/spec/claimRef/name") {
@@ -75,6 +80,7 @@ pub(super) const VOLUMES: Resource = Resource {
             text(volume, "/spec/storageClassName").into(),
             text(volume, "/status/reason").into(),
             age(volume),
+            text(volume, "/spec/volumeMode").into(),
         ]
     },
     prepare: |volume, old| {
@@ -83,7 +89,7 @@ pub(super) const VOLUMES: Resource = Resource {
             default(spec, "persistentVolumeReclaimPolicy", "Retain");
         }
     },
-    validate: |new, _| require(new, &["accessModes", "capacity"]),
+    validate: validate_volume,
     ..BASE
 };
 
@@ -98,9 +104,78 @@ fn prepare(object: &mut Value, old: Option<&Value>, phase: &str) {
     }
 }
 
-fn require(object: &Value, fields: &[&'static str]) -> Vec<FieldError> {
-    let absent = fields.iter().filter(|field| object.pointer(&format!("/spec/{field}")).is_none());
-    absent.map(|field| FieldError::required(FieldPath::of("spec").field(field), "")).collect()
+/// What a volume can be made of.
+const SOURCES: [&str; 22] = [
+    "awsElasticBlockStore",
+    "azureDisk",
+    "azureFile",
+    "cephfs",
+    "cinder",
+    "csi",
+    "fc",
+    "flexVolume",
+    "flocker",
+    "gcePersistentDisk",
+    "glusterfs",
+    "hostPath",
+    "iscsi",
+    "local",
+    "nfs",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "quobyte",
+    "rbd",
+    "scaleIO",
+    "storageos",
+    "vsphereVolume",
+];
+
+fn validate_volume(new: &Value, _old: Option<&Value>) -> Vec<FieldError> {
+    let spec = At::root(new, "spec");
+    let mut errors = check_modes(&spec);
+    let capacity = spec.field("capacity");
+    if capacity.is_set() {
+        errors.extend(check_size(&capacity, &capacity));
+    } else {
+        errors.push(capacity.required(""));
+    }
+    let mut sources = spec.set(&SOURCES);
+    if sources.next().is_none() {
+        errors.push(spec.required("must say what it is made of"));
+    }
+    errors.extend(sources.map(|second| second.forbidden("a volume is made of one thing only")));
+    let policies = ["Delete", "Recycle", "Retain"];
+    errors.extend(spec.field("persistentVolumeReclaimPolicy").none_of(&policies));
+    let host = spec.field("hostPath");
+    errors.extend(host.field("path").missing().filter(|_| host.is_set()));
+    errors
+}
+
+fn check_modes(spec: &At<'_>) -> Vec<FieldError> {
+    let modes = spec.field("accessModes");
+    let known = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+    let mut errors: Vec<FieldError> = modes.items().filter_map(|mode| mode.none_of(&known)).collect();
+    for error in &mut errors {
+        error.path = modes.path();
+    }
+    if modes.items().next().is_none() {
+        errors.push(modes.required("at least one"));
+    }
+    errors.extend(spec.field("volumeMode").none_of(&["Block", "Filesystem"]));
+    errors
+}
+
+/// A size is there, and more than nothing.
+fn check_size(list: &At<'_>, blamed: &At<'_>) -> Option<FieldError> {
+    let size = list.field("storage");
+    let path = || blamed.path().key("storage");
+    if !size.is_set() {
+        return Some(FieldError::required(path(), ""));
+    }
+    let amount =
+        billionths(&size.number().map_or_else(|| size.text().to_owned(), |number| number.to_string()));
+    let is_nothing = amount.is_some_and(|amount| amount <= 0);
+    is_nothing.then(|| FieldError::invalid(path(), size.text(), "must be greater than zero"))
 }
 
 /// Access modes as kubectl shortens them.

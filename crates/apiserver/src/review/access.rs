@@ -1,6 +1,6 @@
 //! May they? And who may?
 
-use palisade_k8s::put;
+use palisade_k8s::{FieldError, FieldPath, put};
 use std::collections::BTreeSet;
 
 use palisade_rbac::{Holder, Names, User};
@@ -45,10 +45,10 @@ fn decide(call: &Call<'_>, who: &Identity, spec: &Value) -> ApiResult<Value> {
             let (verb, path) = (text(attributes, "/verb"), text(attributes, "/path"));
             allowed_path(&call.api.live, who, verb, path)?.then(String::new)
         }
-        _ => {
-            return Err(ApiError::bad_request(
-                "spec: exactly one of resourceAttributes and nonResourceAttributes must be specified",
-            ));
+        (both, _) => {
+            let path = if both.is_some() { "spec.nonResourceAttributes" } else { "spec.resourceAttributes" };
+            let why = "exactly one of resourceAttributes and nonResourceAttributes must be specified";
+            return Err(invalid(call, path, why));
         }
     };
     let mut status = json!({"allowed": why.is_some()});
@@ -56,6 +56,11 @@ fn decide(call: &Call<'_>, who: &Identity, spec: &Value) -> ApiResult<Value> {
         put(&mut status, &["reason"], why.into());
     }
     Ok(status)
+}
+
+fn invalid(call: &Call<'_>, path: &'static str, why: &'static str) -> Box<ApiError> {
+    let error = FieldError::invalid(FieldPath::of(path), Value::Null, why);
+    ApiError::invalid(call.target.resource, "", &[error])
 }
 
 fn named(user: &str, groups: Vec<String>) -> Identity {
@@ -74,15 +79,14 @@ pub(super) fn subject(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
     if !namespace.is_empty() {
         let asked = text(&spec, "/resourceAttributes/namespace");
         if spec.get("resourceAttributes").is_none() || !matches!(asked, "") && asked != namespace {
-            return Err(ApiError::bad_request(
-                "spec.resourceAttributes.namespace: must match the namespace of the request",
-            ));
+            let path = "spec.resourceAttributes.namespace";
+            return Err(invalid(call, path, "must be the namespace of the request"));
         }
         put(&mut spec, &["resourceAttributes", "namespace"], namespace.into());
     }
     let (user, groups) = (text(&spec, "/user"), strings(spec.get("groups")));
     if user.is_empty() && groups.is_empty() {
-        return Err(ApiError::bad_request("spec.user: at least one of user or group must be specified"));
+        return Err(invalid(call, "spec.user", "a user or a group must be specified"));
     }
     put(&mut review, &["status"], decide(call, &named(user, groups), &spec)?);
     Ok(Answer::created(review))

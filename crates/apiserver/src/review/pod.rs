@@ -18,8 +18,13 @@ use crate::verb;
 pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<Answer> {
     let node = text(binding, "/target/name");
     let pods = resource::find("", "pods").ok_or_else(ApiError::no_such_path)?;
-    if node.is_empty() {
-        let error = FieldError::required(FieldPath::of("target.name"), "");
+    let kind = text(binding, "/target/kind");
+    let wrong = match (kind, node) {
+        ("" | "Node", "") => Some(FieldError::required(FieldPath::of("target.name"), "")),
+        ("" | "Node", _) => None,
+        (kind, _) => Some(FieldError::not_supported(FieldPath::of("target.kind"), kind, &["Node"])),
+    };
+    if let Some(error) = wrong {
         return Err(ApiError::invalid(call.target.resource, name, &[error]));
     }
     let target = Target {
@@ -57,6 +62,10 @@ pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<An
 
 /// Asks a pod to leave. There are no budgets for disruption here, so it is deleted.
 pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
+    let said = text(eviction, "/metadata/name");
+    if !said.is_empty() && said != call.target.name {
+        return Err(ApiError::misplaced("name", said, &call.target.name));
+    }
     let options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     let target = Target { subresource: String::new(), ..call.target.clone() };
     verb::delete(&call.at(&target), options.to_string().as_bytes(), "application/json")?;

@@ -41,6 +41,8 @@ pub(super) fn answer(api: &Api, head: &Head, who: &Identity) -> ApiResult<Respon
                                     "/openapi/v3", "/readyz", "/version"]}),
         ),
         ["healthz" | "livez" | "readyz"] => return Ok(health(api, head)),
+        ["healthz" | "livez" | "readyz", "ping"] => return Ok(respond::plain(200, "ok")),
+        ["healthz" | "livez" | "readyz", "store"] => return Ok(health(api, head)),
         ["version"] => Some(version()),
         ["metrics"] => return Ok(metrics(api)),
         ["api"] => return Ok(aggregate(accept, true, discovery::versions)),

@@ -79,9 +79,8 @@ pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<R
         return Ok(None);
     }
     let whole = |text: String| Ok(Some(respond::bytes(200, respond::JSON, (text + END).into_bytes())));
-    let limit = work.query.number("limit")?.filter(|limit| *limit > 0);
+    let limit = work.query.limit()?;
     if let Some(limit) = limit {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let only = part(work, shape, limit, None).await?;
         return whole(shape.head(work, only.revision, only.next) + &only.items);
     }

@@ -1,6 +1,6 @@
 //! Changing: whole, in part, or by saying what one wants.
 
-use palisade_k8s::put;
+use palisade_k8s::{FieldError, FieldPath, put};
 use serde_json::{Value, json};
 
 use super::{create_object, read_object, validate};
@@ -29,13 +29,6 @@ enum Recorder {
 /// `PUT` of an object.
 pub(crate) fn update(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let object = read_object(call, bytes, content_type)?;
-    let said = text(&object, "/metadata/name");
-    if !said.is_empty() && said != call.target.name {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({said}) does not match the name on the URL ({})",
-            call.target.name
-        )));
-    }
     revise_recorded(call, Recorder::Update, |_| Ok(object.clone())).map(Answer::ok)
 }
 
@@ -50,6 +43,7 @@ pub(crate) fn patch(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
         patch::change(&mut new, kind, &patch, message)?;
         call.notes.warn(body::fit(&mut new, message, validation, Vec::new())?);
         body::claim(&mut new, call.target.resource)?;
+        keeps_uid(call, &new, old)?;
         Ok(new)
     })
     .map(Answer::ok)
@@ -58,23 +52,18 @@ pub(crate) fn patch(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
 /// `PATCH` that says all that its manager wants; makes the object where it is missing.
 pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let resource = call.target.resource;
-    let manager =
-        call.query.get("fieldManager").filter(|manager| !manager.is_empty()).ok_or_else(|| {
-            ApiError::bad_request("fieldManager: Required value: is required for apply patch")
-        })?;
+    let manager = call.query.get("fieldManager").filter(|manager| !manager.is_empty()).unwrap_or_default();
     let mut config = body::read(bytes, content_type, &mut Vec::new())?;
-    let validation = Validation::parse(call.query.get("fieldValidation"))?;
-    call.notes.warn(body::fit(&mut config, resource.message(), validation, Vec::new())?);
+    for field in ["apiVersion", "kind"] {
+        if config.get(field).and_then(Value::as_str).unwrap_or_default().is_empty() {
+            return Err(ApiError::bad_request(format!("{field}: what is applied says of which type it is")));
+        }
+    }
+    // A field that there is not has no owner.
+    body::fit(&mut config, resource.message(), Validation::Strict, Vec::new())?;
     body::claim(&mut config, resource)?;
     if config.pointer("/metadata/managedFields").is_some_and(|fields| !fields.is_null()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
-    }
-    let said = text(&config, "/metadata/name");
-    if !said.is_empty() && said != call.target.name {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({said}) does not match the name on the URL ({})",
-            call.target.name
-        )));
     }
     let force = call.query.is_true("force");
     let version = resource.api_version();
@@ -82,6 +71,7 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
     let merge = |live: &Value| {
         let mut merged = patch::apply::apply(live, &config, resource.message(), &writer, force)?;
         fit_quietly(&mut merged, resource)?;
+        keeps_uid(call, &merged, live)?;
         Ok(merged)
     };
     match revise_recorded(call, Recorder::Apply, merge) {
@@ -97,6 +87,16 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
         }
         result => result.map(Answer::ok),
     }
+}
+
+/// Who replaces an object says which one by its UID; a part of an object is not changed to it.
+fn keeps_uid(call: &Call<'_>, new: &Value, old: &Value) -> ApiResult<()> {
+    let (uid, was) = (text(new, "/metadata/uid"), text(old, "/metadata/uid"));
+    if uid.is_empty() || uid == was {
+        return Ok(());
+    }
+    let error = FieldError::invalid(FieldPath::of("metadata.uid"), uid, "field is immutable");
+    Err(ApiError::invalid(call.target.resource, &call.target.name, &[error]))
 }
 
 fn fit_quietly(object: &mut Value, resource: &crate::resource::Resource) -> ApiResult<()> {
@@ -142,7 +142,7 @@ fn attempt(
         return Ok(super::show(resource, new));
     }
     objects::check_size(&new).map_err(firm)?;
-    if call.dry_run().map_err(firm)? {
+    if call.is_dry_run() {
         return Ok(super::show(resource, new));
     }
     if is_finished(&new) {
@@ -184,10 +184,12 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
         );
         return Err(ApiError::conflict(resource, name, why));
     }
+    check_place(call, &new)?;
     keep_ours(&mut new, old);
     by_subresource(call, &mut new, old);
     admit::update(call, &mut new, old)?;
-    let errors = validate(resource, &new, Some(old));
+    let mut errors = validate(resource, &new, Some(old));
+    errors.extend((resource.check_change)(&new, old, &call.target.subresource));
     if !errors.is_empty() {
         return Err(ApiError::invalid(resource, name, &errors));
     }
@@ -212,6 +214,22 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
         new = old.clone();
     }
     Ok((new, !expected.is_empty()))
+}
+
+/// An object says where it is, and that is where its path leads.
+fn check_place(call: &Call<'_>, new: &Value) -> ApiResult<()> {
+    let (name, namespace) = (text(new, "/metadata/name"), text(new, "/metadata/namespace"));
+    if name.is_empty() {
+        let why = "metadata.name: an object that is written has a name, that of its path";
+        return Err(ApiError::bad_request(why));
+    }
+    if name != call.target.name {
+        return Err(ApiError::misplaced("name", name, &call.target.name));
+    }
+    if !namespace.is_empty() && namespace != call.target.namespace {
+        return Err(ApiError::misplaced("namespace", namespace, &call.target.namespace));
+    }
+    Ok(())
 }
 
 /// Puts back what no client changes.

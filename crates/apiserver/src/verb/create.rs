@@ -19,6 +19,10 @@ pub(crate) fn create(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.shift_remove("managedFields");
     }
+    if !text(&object, "/metadata/resourceVersion").is_empty() {
+        let why = "metadata.resourceVersion: an object that is created has none yet; remove it";
+        return Err(ApiError::bad_request(why));
+    }
     create_object(call, object).map(Answer::created)
 }
 
@@ -78,7 +82,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         managed::update(None, &mut object, resource.message(), &writer);
     }
     objects::check_size(&object)?;
-    if call.dry_run()? {
+    if call.is_dry_run() {
         if objects::get(store, resource, &target.namespace, &name).is_ok() {
             return Err(ApiError::exists(resource, &name));
         }

@@ -75,10 +75,8 @@ fn options(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Value
     if let Some(policy) = call.query.get("propagationPolicy") {
         put(&mut options, &["propagationPolicy"], policy.into());
     }
-    match text(&options, "/propagationPolicy") {
-        "" | "Background" | "Foreground" | "Orphan" => Ok(options),
-        other => Err(ApiError::bad_request(format!("propagationPolicy: Unsupported value: {other:?}"))),
-    }
+    super::options::check_delete(&options)?;
+    Ok(options)
 }
 
 enum Deleted {
@@ -89,7 +87,7 @@ enum Deleted {
 fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
     let (target, api) = (call.target, call.api);
     let resource = target.resource;
-    let dry = call.dry_run()?
+    let dry = call.is_dry_run()
         || options.get("dryRun").and_then(Value::as_array).is_some_and(|stages| !stages.is_empty());
     loop {
         let old = objects::get(&api.store, resource, &target.namespace, &target.name)?;
@@ -174,7 +172,9 @@ fn wait_for(resource: &Resource, object: &Value, options: &Value) -> Option<Valu
         let own = object.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
         let asked = options.get("gracePeriodSeconds").and_then(Value::as_i64);
         let before = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
-        let grace = asked.or(before).or(own).unwrap_or(30).max(0);
+        let grace = asked.or(before).or(own).unwrap_or(30);
+        // Less than nothing is as little as there is.
+        let grace = if grace < 0 { 1 } else { grace };
         let grace = before.map_or(grace, |before| before.min(grace));
         // A pod that is on no node, or has ended, has nothing to end.
         let is_idle = text(object, "/spec/nodeName").is_empty()

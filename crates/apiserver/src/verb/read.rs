@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use palisade_k8s::put;
+use palisade_k8s::{FieldError, FieldPath, put};
 use palisade_store::{Cursor, Revision};
 use serde_json::{Value, json};
 
@@ -39,6 +39,7 @@ pub(crate) fn is_project_visible(live: &Live, who: &Identity, name: &str) -> Api
 /// `GET` of one object.
 pub(crate) fn get(call: &Call<'_>) -> ApiResult<Answer> {
     let target = call.target;
+    check_seen(call)?;
     let found = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?;
     Ok(Answer::ok(show(target.resource, found.object)))
 }
@@ -52,8 +53,7 @@ pub(crate) fn list(call: &Call<'_>) -> ApiResult<Answer> {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 200,
         })));
     }
-    let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
-    let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let limit = call.query.limit()?;
     Ok(Answer::ok(listing(call, limit, start(call)?)?.into_value(resource)))
 }
 
@@ -122,23 +122,32 @@ pub(crate) fn start(call: &Call<'_>) -> ApiResult<Option<Cursor>> {
         let open = unseal(token).ok_or_else(|| ApiError::bad_request("continue key is not valid"))?;
         return Ok(Some(open));
     }
-    let wanted = call.query.number("resourceVersion")?;
-    match call.query.get("resourceVersionMatch").unwrap_or_default() {
-        "Exact" => {
-            let revision = wanted.and_then(Revision::new).filter(|revision| revision.number() > 0);
-            let revision = revision.ok_or_else(|| {
-                ApiError::bad_request("resourceVersionMatch: Exact needs a resourceVersion other than 0")
-            })?;
-            Ok(Some(Cursor { revision, namespace: String::new(), name: String::new() }))
+    let wanted = check_seen(call)?;
+    let path = || FieldPath::of("resourceVersionMatch");
+    let wrong = match (call.query.get("resourceVersionMatch").unwrap_or_default(), wanted) {
+        ("", _) => return Ok(None),
+        (matching @ ("Exact" | "NotOlderThan"), None) => {
+            FieldError::forbidden(path(), format!("{matching} needs a resourceVersion"))
         }
-        "" | "NotOlderThan" => match wanted.and_then(Revision::new) {
-            Some(wanted) if wanted > call.api.store.revision() => Err(ApiError::timeout(format!(
-                "Too large resource version: {wanted}, current: {}",
-                call.api.store.revision()
-            ))),
-            _ => Ok(None),
-        },
-        other => Err(ApiError::bad_request(format!("resourceVersionMatch: Unsupported value: {other:?}"))),
+        ("Exact", Some(revision)) if revision.number() == 0 => {
+            FieldError::forbidden(path(), "Exact needs a resourceVersion other than 0")
+        }
+        ("Exact", Some(revision)) => {
+            return Ok(Some(Cursor { revision, namespace: String::new(), name: String::new() }));
+        }
+        ("NotOlderThan", _) => return Ok(None),
+        (other, _) => FieldError::not_supported(path(), other, &["Exact", "NotOlderThan"]),
+    };
+    ApiError::of_options("ListOptions", &[wrong]).map(|()| None)
+}
+
+/// What a client has seen at least, unless it cannot have.
+fn check_seen(call: &Call<'_>) -> ApiResult<Option<Revision>> {
+    let seen = call.query.number("resourceVersion")?.and_then(Revision::new);
+    let newest = call.api.store.revision();
+    match seen {
+        Some(asked) if asked > newest => Err(ApiError::future(asked, newest)),
+        seen => Ok(seen),
     }
 }
 

@@ -1,0 +1,120 @@
+//! What of a pod can be changed, and through which subresource.
+
+use palisade_k8s::{FieldError, FieldPath};
+use serde_json::Value;
+
+use super::{Errors, text};
+
+/// A pod's spec stays as it is, but for images, deadlines, new tolerations and gates that open; resources and ephemeral
+/// containers have subresources of their own.
+pub(in super::super) fn check_change(new: &Value, old: &Value, subresource: &str) -> Errors {
+    let (fields, of_containers): (&[&str], &[&str]) = match subresource {
+        "" => (
+            &["activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates"],
+            &["image"],
+        ),
+        "ephemeralcontainers" => (&["ephemeralContainers"], &[]),
+        "resize" => (&[], &["resources", "resizePolicy"]),
+        "binding" => (&["nodeName"], &[]),
+        _ => (&[], &[]),
+    };
+    let mut errors = Vec::new();
+    let lists = ["containers", "initContainers"];
+    if let Some(list) = lists.into_iter().find(|field| list(new, field).len() != list(old, field).len()) {
+        let why = "containers can neither be added nor removed";
+        return vec![FieldError::forbidden(FieldPath::of("spec").field(list), why)];
+    }
+    if fixed(new, fields, of_containers) != fixed(old, fields, of_containers) {
+        let why = match subresource {
+            "" => {
+                "only images, activeDeadlineSeconds, schedulingGates (to remove) and tolerations (to add) can be changed"
+            }
+            _ => "this subresource changes its own part of the pod only",
+        };
+        errors.push(FieldError::forbidden(FieldPath::of("spec"), why));
+    }
+    check_deadline(new, old, &mut errors);
+    check_grace(new, old, &mut errors);
+    check_kept(new, old, "tolerations", is_toleration_kept, &mut errors);
+    check_kept(new, old, "ephemeralContainers", |new, old| new == old, &mut errors);
+    check_gates(new, old, &mut errors);
+    errors
+}
+
+/// The spec without what may change.
+fn fixed(pod: &Value, fields: &[&str], of_containers: &[&str]) -> Value {
+    let mut spec = pod.get("spec").cloned().unwrap_or_default();
+    let remove = |value: &mut Value, names: &[&str]| {
+        if let Some(map) = value.as_object_mut() {
+            map.retain(|name, _| !names.contains(&name.as_str()));
+        }
+    };
+    for list in ["containers", "initContainers"] {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+        containers.for_each(|container| remove(container, of_containers));
+    }
+    remove(&mut spec, fields);
+    spec
+}
+
+fn number(pod: &Value, field: &str) -> Option<i64> {
+    pod.get("spec")?.get(field)?.as_i64()
+}
+
+/// A deadline can be set, and be brought nearer.
+fn check_deadline(new: &Value, old: &Value, errors: &mut Errors) {
+    let path = || FieldPath::of("spec.activeDeadlineSeconds");
+    match (number(old, "activeDeadlineSeconds"), number(new, "activeDeadlineSeconds")) {
+        (Some(_), None) => errors.push(FieldError::invalid(path(), Value::Null, "cannot be taken away")),
+        (Some(old), Some(new)) if new > old => {
+            errors.push(FieldError::invalid(path(), new, "cannot be later than it was"));
+        }
+        _ => {}
+    }
+}
+
+/// Only what was less than nothing, from older clients, can become one second.
+fn check_grace(new: &Value, old: &Value, errors: &mut Errors) {
+    let field = "terminationGracePeriodSeconds";
+    let (old, new) = (number(old, field), number(new, field));
+    let is_mended = old.is_some_and(|old| old < 0) && new == Some(1);
+    if old != new && !is_mended {
+        let path = FieldPath::of("spec").field(field);
+        errors.push(FieldError::forbidden(path, "can only become 1, where it was negative"));
+    }
+}
+
+fn list<'v>(pod: &'v Value, field: &str) -> &'v [Value] {
+    pod.get("spec").and_then(|spec| spec.get(field)).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// All of a list must still be there.
+fn check_kept(
+    new: &Value,
+    old: &Value,
+    field: &'static str,
+    is_kept: fn(&Value, &Value) -> bool,
+    errors: &mut Errors,
+) {
+    let there = list(new, field);
+    if !list(old, field).iter().all(|old| there.iter().any(|new| is_kept(new, old))) {
+        let path = FieldPath::of("spec").field(field);
+        errors.push(FieldError::forbidden(path, "what is there can neither be changed nor removed"));
+    }
+}
+
+/// Only how long a toleration lasts can change.
+fn is_toleration_kept(new: &Value, old: &Value) -> bool {
+    ["key", "operator", "value", "effect"].iter().all(|field| new.get(field) == old.get(field))
+}
+
+/// Gates can only be opened.
+fn check_gates(new: &Value, old: &Value, errors: &mut Errors) {
+    let closed = list(old, "schedulingGates");
+    for (index, gate) in list(new, "schedulingGates").iter().enumerate() {
+        if !closed.iter().any(|old| text(old, "/name") == text(gate, "/name")) {
+            let path = FieldPath::of("spec.schedulingGates").index(index);
+            errors.push(FieldError::forbidden(path, "can only be removed once the pod is there"));
+        }
+    }
+}

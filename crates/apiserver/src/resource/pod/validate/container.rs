@@ -1,0 +1,176 @@
+//! Containers of a pod: names, images, mounts, ports.
+
+use std::collections::HashSet;
+
+use super::{At, CONTAINER_LISTS, Errors, check_inner_path, check_name};
+use super::{environment, probe, resources, security, volume::Volumes};
+
+pub(super) fn check_containers<'v>(spec: &At<'v>, volumes: &Volumes<'v>, errors: &mut Errors) {
+    let mut names = HashSet::new();
+    let on_host = spec.field("hostNetwork").is(true);
+    // A node's port is one container's only; what runs one after the other may share it.
+    let mut ports = HashSet::new();
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        debug_assert!(CONTAINER_LISTS.contains(&list), "a list that is not prepared");
+        for container in spec.field(list).items() {
+            check_name(&container.field("name"), &mut names, errors);
+            check_container(&container, volumes, errors);
+            if list != "containers" {
+                ports.clear();
+            }
+            check_ports(&container, on_host, &mut ports, errors);
+            match list {
+                "initContainers" => check_init(&container, errors),
+                "ephemeralContainers" => check_ephemeral(&container, spec, errors),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn check_container(container: &At<'_>, volumes: &Volumes<'_>, errors: &mut Errors) {
+    let image = container.field("image");
+    match image.text() {
+        "" => errors.push(image.required("")),
+        text if text.trim() != text => {
+            errors.push(image.invalid("must not have leading or trailing whitespace"));
+        }
+        _ => {}
+    }
+    errors.extend(container.field("imagePullPolicy").none_of(&["Always", "IfNotPresent", "Never"]));
+    errors.extend(container.field("terminationMessagePolicy").none_of(&["FallbackToLogsOnError", "File"]));
+    check_mounts(container, volumes, errors);
+    check_devices(container, volumes, errors);
+    environment::check_environment(container, errors);
+    probe::check_probes(container, errors);
+    resources::check_resources(&container.field("resources"), errors);
+    security::check_context(&container.field("securityContext"), errors);
+}
+
+/// One that starts before the others is not probed, unless it goes on beside them.
+fn check_init(container: &At<'_>, errors: &mut Errors) {
+    if container.field("restartPolicy").text() == "Always" {
+        return;
+    }
+    for field in container.set(&["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"]) {
+        errors.push(field.forbidden("may not be set for init containers without restartPolicy=Always"));
+    }
+}
+
+fn check_ephemeral(container: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
+    let fields = ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"];
+    for field in container.set(&fields) {
+        errors.push(field.forbidden("cannot be set for an ephemeral container"));
+    }
+    for field in container.field("resources").set(&["limits", "requests"]) {
+        errors.push(field.forbidden("cannot be set for an ephemeral container"));
+    }
+    let target = container.field("targetContainerName");
+    let is_there = spec.field("containers").items().any(|c| c.field("name").text() == target.text());
+    if !target.text().is_empty() && !is_there {
+        errors.push(target.not_found());
+    }
+}
+
+fn check_mounts(container: &At<'_>, volumes: &Volumes<'_>, errors: &mut Errors) {
+    let mut places = HashSet::new();
+    let is_privileged = container.field("securityContext").field("privileged").is(true);
+    for mount in container.field("volumeMounts").items() {
+        let (name, place) = (mount.field("name"), mount.field("mountPath"));
+        if name.text().is_empty() {
+            errors.push(name.required(""));
+        } else if !volumes.has(name.text()) {
+            errors.push(name.not_found());
+        }
+        if place.text().is_empty() {
+            errors.push(place.required(""));
+        } else if !places.insert(place.text()) {
+            errors.push(place.invalid("must be unique"));
+        }
+        let (sub, expression) = (mount.field("subPath"), mount.field("subPathExpr"));
+        check_inner_path(&sub, errors);
+        check_inner_path(&expression, errors);
+        if !sub.text().is_empty() && !expression.text().is_empty() {
+            errors.push(expression.invalid("may not be set beside subPath"));
+        }
+        let propagation = mount.field("mountPropagation");
+        errors.extend(propagation.none_of(&["Bidirectional", "HostToContainer", "None"]));
+        if propagation.text() == "Bidirectional" && !is_privileged {
+            errors.push(propagation.forbidden("Bidirectional is for privileged containers only"));
+        }
+    }
+}
+
+fn check_devices(container: &At<'_>, volumes: &Volumes<'_>, errors: &mut Errors) {
+    let mut places = HashSet::new();
+    for device in container.field("volumeDevices").items() {
+        let (name, place) = (device.field("name"), device.field("devicePath"));
+        if name.text().is_empty() {
+            errors.push(name.required(""));
+        } else if !volumes.has(name.text()) {
+            errors.push(name.not_found());
+        } else if !volumes.is_claim(name.text()) {
+            errors.push(name.invalid("only a claim's volume can be a device"));
+        }
+        if place.text().is_empty() {
+            errors.push(place.required(""));
+        } else if !places.insert(place.text()) {
+            errors.push(place.invalid("must be unique"));
+        }
+        check_inner_dots(&place, errors);
+    }
+}
+
+fn check_inner_dots(path: &At<'_>, errors: &mut Errors) {
+    if path.text().split('/').any(|part| part == "..") {
+        errors.push(path.invalid("must not contain '..'"));
+    }
+}
+
+/// Protocol, address and number of a port of the node.
+type HostPort<'v> = (&'v str, &'v str, i64);
+
+fn check_ports<'v>(
+    container: &At<'v>,
+    on_host: bool,
+    taken: &mut HashSet<HostPort<'v>>,
+    errors: &mut Errors,
+) {
+    let mut names = HashSet::new();
+    for port in container.field("ports").items() {
+        let (inner, host) = (port.field("containerPort"), port.field("hostPort"));
+        let (number, host_number) = (inner.number().unwrap_or_default(), host.number().unwrap_or_default());
+        if number == 0 {
+            errors.push(inner.required(""));
+        }
+        errors.extend(inner.outside(0..=65_535));
+        errors.extend(host.outside(0..=65_535));
+        if on_host && host_number != number {
+            errors.push(inner.invalid("must match `hostPort` when `hostNetwork` is true"));
+        }
+        errors.extend(port.field("protocol").none_of(&["SCTP", "TCP", "UDP"]));
+        let name = port.field("name");
+        if !name.text().is_empty() && !is_port_name(name.text()) {
+            errors.push(name.invalid(PORT_NAME));
+        } else if !name.text().is_empty() && !names.insert(name.text()) {
+            errors.push(name.duplicate());
+        }
+        let place = (port.field("protocol").text(), port.field("hostIP").text(), host_number);
+        if host_number != 0 && !taken.insert(place) {
+            errors.push(host.duplicate());
+        }
+    }
+}
+
+pub(super) const PORT_NAME: &str =
+    "must be at most 15 lower-case letters, digits and single '-' between, with a letter among them";
+
+/// As the IANA names services.
+pub(super) fn is_port_name(name: &str) -> bool {
+    name.len() <= 15
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name.bytes().any(|b| b.is_ascii_lowercase())
+        && !name.contains("--")
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
