@@ -17,7 +17,7 @@ use crate::hub::Happening;
 use crate::identity::Identity;
 use crate::request::{Query, Target};
 use crate::resource::{self, RESOURCES, text};
-use crate::{admit, binder, bootstrap, objects, verb};
+use crate::{admit, aggregate, binder, bootstrap, objects, verb};
 
 /// How long old versions are kept for watches and lists that go on.
 const KEEP: Duration = Duration::from_secs(300);
@@ -63,6 +63,7 @@ impl<'a> Controller<'a> {
         if let Err(error) = binder::settle(api) {
             tracing::warn!("claims cannot be given volumes: {}", error.message);
         }
+        controller.aggregate();
         controller
     }
 
@@ -104,7 +105,9 @@ impl<'a> Controller<'a> {
             return;
         };
         self.seen = seen;
+        let mut roles_moved = false;
         for happening in events.into_iter().filter_map(Happening::of) {
+            roles_moved |= aggregate::is_moved_by(&happening);
             // One that fails leaves the other its part.
             let done = [self.handle(&happening), binder::happened(self.api, &happening)];
             for error in done.into_iter().filter_map(Result::err) {
@@ -117,6 +120,9 @@ impl<'a> Controller<'a> {
                 );
             }
         }
+        if roles_moved {
+            self.aggregate();
+        }
         let leaving: Vec<String> = self.leaving.iter().cloned().collect();
         for namespace in leaving {
             if let Err(error) = self.empty(&namespace) {
@@ -124,6 +130,12 @@ impl<'a> Controller<'a> {
             }
         }
         self.compact();
+    }
+
+    fn aggregate(&self) {
+        if let Err(error) = aggregate::settle(self.api) {
+            tracing::warn!("roles that are made of others cannot be given rules: {}", error.message);
+        }
     }
 
     fn handle(&mut self, happening: &Happening) -> ApiResult<()> {

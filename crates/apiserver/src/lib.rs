@@ -29,6 +29,7 @@
 //! kind is in `resource` (one small file a kind) and in `schema`.
 
 mod admit;
+mod aggregate;
 mod api;
 mod audit;
 mod authenticate;

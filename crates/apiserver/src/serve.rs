@@ -14,7 +14,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT, WARNING};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
@@ -229,9 +229,11 @@ impl Service {
         }
         let done = tokio::task::spawn_blocking(move || {
             let _open = work.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let answer = work
-                .run()
-                .map(|answer| respond::object(answer.code, &answer.object, format, resource, include));
+            let answer = work.run().map(|answer| match answer.object {
+                // A log of a pod that has said nothing yet.
+                Value::Null => respond::plain(answer.code, ""),
+                object => respond::object(answer.code, &object, format, resource, include),
+            });
             drop(slot);
             answer.unwrap_or_else(|error| respond::error(&error, format))
         });

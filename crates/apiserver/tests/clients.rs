@@ -357,6 +357,35 @@ async fn exec_is_decided_by_scc() {
     assert!(refused.to_string().contains("400"), "{refused}");
 }
 
+/// A role that is made of others shows their rules, soon after they change.
+#[tokio::test(flavor = "multi_thread")]
+async fn aggregated_roles_show_their_rules() {
+    use k8s_openapi::api::rbac::v1::ClusterRole;
+    let roles: Api<ClusterRole> = Api::all(start().await);
+    let part: ClusterRole = serde_json::from_value(json!({
+        "metadata": {"name": "widgets", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
+        "rules": [{"apiGroups": ["example.com"], "resources": ["widgets"], "verbs": ["get"]}]}))
+    .unwrap();
+    let shows = async |role: &str, wanted: bool| {
+        for _ in 0..100 {
+            let rules = roles.get(role).await.unwrap().rules.unwrap_or_default();
+            let groups = rules.iter().flat_map(|rule| rule.api_groups.iter().flatten());
+            if groups.into_iter().any(|group| group == "example.com") == wanted && rules.len() > 1 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("{role} does not come to {wanted}");
+    };
+    shows("view", false).await;
+    roles.create(&PostParams::default(), &part).await.unwrap();
+    // admin is made of edit, and edit of view.
+    shows("view", true).await;
+    shows("admin", true).await;
+    roles.delete("widgets", &DeleteParams::default()).await.unwrap();
+    shows("admin", false).await;
+}
+
 /// Users, groups, UIDs and extra information are impersonated, each by a right of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn impersonation_takes_a_right_for_each_part() {

@@ -1,6 +1,6 @@
 //! Service accounts.
 
-use super::{AGE, BASE, Resource, age};
+use super::{AGE, BASE, Resource, age, column, count};
 
 pub(super) const SERVICE_ACCOUNTS: Resource = Resource {
     plural: "serviceaccounts",
@@ -10,7 +10,7 @@ pub(super) const SERVICE_ACCOUNTS: Resource = Resource {
     short_names: &["sa"],
     subresources: &["token"],
     storage: "serviceaccounts",
-    columns: &[AGE],
-    cells: |account| vec![age(account)],
+    columns: &[column("Secrets"), AGE],
+    cells: |account| vec![count(account, "secrets").to_string().into(), age(account)],
     ..BASE
 };

@@ -22,6 +22,10 @@ pub(crate) fn connect(call: &Call<'_>) -> ApiResult<Answer> {
     }
     check_container(&target.name, &pod, call.query)?;
     let node = text(&pod, "/spec/nodeName");
+    if node.is_empty() && target.subresource == "log" {
+        // What has not started has said nothing.
+        return Ok(Answer::ok(Value::Null));
+    }
     if node.is_empty() {
         return Err(ApiError::bad_request(format!("pod {} does not have a host assigned", target.name)));
     }
