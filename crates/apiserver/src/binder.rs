@@ -8,9 +8,9 @@ use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
 use crate::hub::Happening;
 use crate::objects;
-use crate::quantity;
 use crate::resource::{self, Resource, text};
 use crate::selector::Labels;
+use palisade_k8s::quantity;
 
 const CLAIMS: &str = "persistentvolumeclaims";
 const VOLUMES: &str = "persistentvolumes";

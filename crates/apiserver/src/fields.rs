@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::quantity;
 use crate::schema::{Field, Message, Type, message};
 use crate::time;
+use palisade_k8s::quantity;
 
 /// A value that no field of its type can hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

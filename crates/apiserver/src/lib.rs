@@ -54,7 +54,6 @@ mod openapi;
 mod password;
 mod patch;
 mod protobuf;
-mod quantity;
 mod ranges;
 mod raw;
 mod request;

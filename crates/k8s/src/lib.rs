@@ -26,8 +26,10 @@
 //! | [`field`] | field paths and the errors of Kubernetes' validation |
 //! | [`manifest`] | YAML and JSON files as documents whose every value knows its line and column |
 //! | [`metadata`] | the rules for names, labels and annotations |
+//! | [`quantity`] | amounts, as `500m` or `2Gi` |
 //! | [`workload`] | where each kind of workload keeps its pod template |
 
+mod age;
 pub mod annotations;
 pub mod field;
 mod fit;
@@ -36,6 +38,7 @@ pub mod manifest;
 pub mod metadata;
 pub mod patch;
 pub mod pod;
+pub mod quantity;
 pub mod rbac;
 pub mod review;
 pub mod scc;
@@ -43,6 +46,7 @@ pub mod text;
 mod value;
 pub mod workload;
 
+pub use age::age;
 pub use annotations::Annotations;
 pub use field::{FieldError, FieldErrorKind, FieldPath};
 pub use fit::{Misfit, fit};

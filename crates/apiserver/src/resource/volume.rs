@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::at::At;
 use super::{AGE, BASE, Resource, age, column, default, text, wide};
-use crate::quantity::billionths;
+use palisade_k8s::quantity::billionths;
 
 pub(super) const CLAIMS: Resource = Resource {
     plural: "persistentvolumeclaims",

@@ -1,8 +1,18 @@
 //! `palisade describe`.
 
 mod account;
+mod config;
+mod container;
+mod events;
+mod namespace;
+mod node;
 mod object;
+mod pod;
+mod rbac;
 mod scc;
+mod sheet;
+mod storage;
+mod volume;
 
 use serde_json::Value;
 
@@ -19,7 +29,7 @@ pub(crate) fn run(args: &DescribeArgs) -> crate::Outcome {
     let mut said = Vec::new();
     for wanted in get::wanted(&kinds, &args.what)? {
         for object in objects(&session, args, &wanted)? {
-            said.push(describe(&session, wanted.kind, &object)?);
+            said.push(describe(&session, wanted.kind, &object));
         }
     }
     output::write(&said.join("\n\n"))?;
@@ -37,10 +47,20 @@ fn objects(session: &Session, args: &DescribeArgs, wanted: &get::Wanted<'_>) -> 
     Ok(list.get("items").and_then(Value::as_array).cloned().unwrap_or_default())
 }
 
-fn describe(session: &Session, kind: &Kind, object: &Value) -> Result<String> {
+fn describe(session: &Session, kind: &Kind, object: &Value) -> String {
     match kind.kind.as_str() {
         "SecurityContextConstraints" => scc::describe(session, object),
-        "ServiceAccount" => Ok(account::describe(session, object)),
+        "ServiceAccount" => account::describe(session, object),
+        "Pod" => pod::describe(session, object),
+        "Role" | "ClusterRole" => rbac::role(object),
+        "RoleBinding" | "ClusterRoleBinding" => rbac::binding(object),
+        "ConfigMap" => config::config_map(session, object),
+        "Secret" => config::secret(object),
+        "PersistentVolumeClaim" => storage::claim(session, object),
+        "PersistentVolume" => storage::persistent(session, object),
+        "Node" => node::describe(session, object),
+        "Namespace" => namespace::namespace(object),
+        "Project" => namespace::project(object),
         _ => object::describe(session, kind, object),
     }
 }

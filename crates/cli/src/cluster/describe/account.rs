@@ -2,19 +2,39 @@
 
 use serde_json::Value;
 
-use super::{Lines, or_none};
-use crate::cluster::output::{pairs, text};
+use super::events;
+use super::sheet::{Sheet, items};
+use crate::cluster::kind::encode;
+use crate::cluster::output::text;
 use crate::cluster::session::Session;
 
 pub(super) fn describe(session: &Session, account: &Value) -> String {
-    let mut lines = Lines::default();
-    lines.pair("Name:", text(account, "/metadata/name"));
-    lines.pair("Namespace:", text(account, "/metadata/namespace"));
-    lines.pair("Labels:", pairs(account.pointer("/metadata/labels"), "=", "\n"));
-    lines.pair("Annotations:", pairs(account.pointer("/metadata/annotations"), ": ", "\n"));
-    let secrets = account.get("imagePullSecrets").and_then(Value::as_array).into_iter().flatten();
-    let names: Vec<&str> = secrets.map(|secret| text(secret, "/name")).collect();
-    lines.pair("Image pull secrets:", or_none(names.join("\n")));
-    lines.pair("Events:", super::object::events(session, account));
-    lines.text()
+    let mut sheet = Sheet::default();
+    sheet.metadata(account);
+    let namespace = encode(text(account, "/metadata/namespace"));
+    let secrets = session.get(&format!("/api/v1/namespaces/{namespace}/secrets"));
+    let secrets = secrets.as_ref().map(|list| items(list, "/items"));
+    // Who may not read secrets is not told that they are missing.
+    let is_there = |name: &str| {
+        secrets.as_ref().is_ok_and(|list| list.iter().any(|secret| text(secret, "/metadata/name") == name))
+            || secrets.is_err()
+    };
+    for (title, list) in [("Image pull secrets", "/imagePullSecrets"), ("Mountable secrets", "/secrets")] {
+        let names = items(account, list).iter().map(|secret| text(secret, "/name"));
+        sheet.list(
+            title,
+            names.map(|name| if is_there(name) { name.to_owned() } else { format!("{name} (not found)") }),
+        );
+    }
+    let tokens = secrets.unwrap_or_default().iter().filter(|secret| is_token_of(secret, account));
+    sheet.list("Tokens", tokens.map(|secret| text(secret, "/metadata/name").to_owned()));
+    events::describe(session, account, &mut sheet);
+    sheet.finish()
+}
+
+fn is_token_of(secret: &Value, account: &Value) -> bool {
+    let annotations = secret.pointer("/metadata/annotations");
+    let named = annotations.and_then(|map| map.get("kubernetes.io/service-account.name")?.as_str());
+    text(secret, "/type") == "kubernetes.io/service-account-token"
+        && named == Some(text(account, "/metadata/name"))
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Lines, or_none};
 use crate::cluster::output::text;
-use crate::cluster::session::{Result, Session};
+use crate::cluster::session::Session;
 
 /// Who may use an SCC, and by what.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ struct Access {
     grants: Vec<String>,
 }
 
-pub(super) fn describe(session: &Session, scc: &Value) -> Result<String> {
+pub(super) fn describe(session: &Session, scc: &Value) -> String {
     let access = access(session, scc);
     let mut lines = Lines::default();
     lines.pair("Name:", text(scc, "/metadata/name"));
@@ -34,7 +34,7 @@ pub(super) fn describe(session: &Session, scc: &Value) -> Result<String> {
     }
     settings(scc, &mut lines);
     strategies(scc, &mut lines);
-    Ok(lines.text())
+    lines.text()
 }
 
 /// A field as one line.

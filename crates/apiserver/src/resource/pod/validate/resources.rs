@@ -3,7 +3,7 @@
 use palisade_k8s::metadata;
 
 use super::{At, Errors};
-use crate::quantity::billionths;
+use palisade_k8s::quantity::billionths;
 
 pub(super) fn check_resources(resources: &At<'_>, errors: &mut Errors) {
     let (limits, requests) = (resources.field("limits"), resources.field("requests"));

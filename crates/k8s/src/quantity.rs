@@ -23,14 +23,16 @@ const SUFFIXES: [(&str, i128); 16] = [
 const BILLION: i128 = 1_000_000_000;
 
 /// Whether a text is one.
-pub(crate) fn is_valid(text: &str) -> bool {
+#[must_use]
+pub fn is_valid(text: &str) -> bool {
     let Some((number, suffix)) = split(text) else { return false };
     let is_number = number.bytes().any(|b| b.is_ascii_digit()) && number.matches('.').count() <= 1;
     is_number && (SUFFIXES.iter().any(|(known, _)| *known == suffix) || exponent(suffix).is_some())
 }
 
 /// What it is in billionths, for comparing; none for what is no quantity or larger than any disk.
-pub(crate) fn billionths(text: &str) -> Option<i128> {
+#[must_use]
+pub fn billionths(text: &str) -> Option<i128> {
     let (number, suffix) = split(text).filter(|_| is_valid(text))?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits: i128 = format!("0{whole}{fraction}").parse().ok()?;
@@ -66,6 +68,24 @@ fn exponent(suffix: &str) -> Option<i32> {
     digits.parse().ok().filter(|_| is_plain)
 }
 
+/// An amount of billionths as Kubernetes writes one of `unit`'s kind: binary for what is counted in `Ki` and the like, in
+/// thousandths for what is no whole number.
+#[must_use]
+pub fn written(amount: i128, like: &str) -> String {
+    let suffix = split(like).map_or("", |(_, suffix)| suffix);
+    let steps: &[&str] = match suffix {
+        "Ki" | "Mi" | "Gi" | "Ti" | "Pi" | "Ei" => &["Ei", "Pi", "Ti", "Gi", "Mi", "Ki", ""],
+        _ => &["E", "P", "T", "G", "M", "k", "", "m", "u", "n"],
+    };
+    let factor =
+        |step: &str| SUFFIXES.iter().find(|(known, _)| known == &step).map_or(1, |(_, factor)| *factor);
+    let fitting = steps.iter().find(|step| amount != 0 && amount % factor(step) == 0);
+    match fitting {
+        Some(step) => format!("{}{step}", amount / factor(step)),
+        None => (amount / BILLION).to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +94,17 @@ mod tests {
     fn quantities_are_told_from_other_texts() {
         assert!(["1", "0.5", "500m", "2Gi", "1e3", "1E-3", "-1", ".5"].iter().all(|q| is_valid(q)));
         assert!(["", "Gi", "1.2.3", "1GiB", "e3", "1e", "x"].iter().all(|q| !is_valid(q)));
+    }
+
+    #[test]
+    fn amounts_are_written_as_kubernetes_does() {
+        let sum = |a: &str, b: &str| written(billionths(a).unwrap() + billionths(b).unwrap(), a);
+        assert_eq!(sum("100m", "200m"), "300m");
+        assert_eq!(sum("500m", "500m"), "1");
+        assert_eq!(sum("64Mi", "64Mi"), "128Mi");
+        assert_eq!(sum("512Mi", "512Mi"), "1Gi");
+        assert_eq!(sum("1k", "500"), "1500");
+        assert_eq!(sum("0", "0"), "0");
     }
 
     #[test]
