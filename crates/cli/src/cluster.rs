@@ -6,6 +6,8 @@ pub(crate) mod args;
 mod backup;
 mod change;
 mod create;
+mod create_config;
+mod custom;
 mod delete;
 mod describe;
 mod exec;

@@ -5,13 +5,44 @@ use palisade_k8s::workload::WorkloadKind;
 use serde_json::{Value, json};
 
 use super::args::{CanIArgs, SubjectReviewArgs, WhoCanArgs};
+use super::describe;
 use super::file;
 use super::kind::{Kinds, encode};
 use super::output::{self, Columns, text};
 use super::session::{ClusterError, Result, Session};
 use crate::exit::Exit;
 
+/// All that one may do in a namespace.
+fn list(args: &CanIArgs) -> crate::Outcome {
+    let session = Session::open(&args.connect)?;
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
+                        "spec": {"namespace": session.namespace}});
+    let answer = session.post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", &review)?;
+    if answer.pointer("/status/incomplete") == Some(&Value::Bool(true)) {
+        let why = text(&answer, "/status/evaluationError");
+        anstream::eprintln!("{}: the list may be incomplete: {why}", crate::paint::warning("warning"));
+    }
+    let mut rules = Vec::new();
+    for field in ["resourceRules", "nonResourceRules"] {
+        rules.extend(
+            answer
+                .pointer(&format!("/status/{field}"))
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default(),
+        );
+    }
+    let mut columns = Columns::default();
+    columns.push(["Resources", "Non-Resource URLs", "Resource Names", "Verbs"].map(str::to_owned));
+    describe::rows(&rules).into_iter().for_each(|row| columns.push(row));
+    output::write(&columns.lines())?;
+    Ok(Exit::Fine)
+}
+
 pub(crate) fn can_i(args: &CanIArgs) -> crate::Outcome {
+    if args.list {
+        return list(args);
+    }
     let (verb, what) = match args.what.as_slice() {
         [verb, what, rest @ ..] => {
             (verb, rest.first().map_or_else(|| what.clone(), |name| format!("{what}/{name}")))

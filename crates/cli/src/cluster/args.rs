@@ -183,7 +183,7 @@ pub(crate) struct GetArgs {
     /// Objects of these files
     #[arg(short = 'f', long = "filename", value_name = "PATH")]
     pub(crate) files: Vec<PathBuf>,
-    /// yaml, json, wide, name or jsonpath=TEMPLATE
+    /// yaml, json, wide, name, jsonpath=TEMPLATE or custom-columns=NAME:PATH,…
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<String>,
     /// Objects with these labels
@@ -204,6 +204,9 @@ pub(crate) struct GetArgs {
     /// Show the labels too
     #[arg(long)]
     pub(crate) show_labels: bool,
+    /// In the order of what is at a path, as .metadata.name
+    #[arg(long, value_name = "PATH", conflicts_with = "watch")]
+    pub(crate) sort_by: Option<String>,
     /// Keep metadata.managedFields in yaml and json
     #[arg(long)]
     pub(crate) show_managed_fields: bool,
@@ -280,6 +283,14 @@ pub(crate) enum CreateCommand {
     Clusterrolebinding(BindingArgs),
     /// Make a token of a service account
     Token(TokenArgs),
+    /// Make a ConfigMap
+    #[command(alias = "cm")]
+    Configmap(ConfigArgs),
+    /// Make a Secret
+    Secret {
+        #[command(subcommand)]
+        command: SecretCommand,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -335,6 +346,59 @@ pub(crate) struct TokenArgs {
     pub(crate) connect: ConnectArgs,
 }
 
+/// What a `ConfigMap` or a `Secret` holds.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// An entry; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) from_literal: Vec<String>,
+    /// A file, or all files of a folder, under their names or another; may be repeated
+    #[arg(long, value_name = "[KEY=]PATH")]
+    pub(crate) from_file: Vec<String>,
+    /// A file with lines of KEY=VALUE; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from_env_file: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(flatten)]
+    pub(crate) make: MakeArgs,
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Of entries
+    Generic(SecretArgs),
+    /// Of a certificate and its key
+    Tls(TlsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SecretArgs {
+    #[command(flatten)]
+    pub(crate) make: MakeArgs,
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+    /// What it is for. Default: Opaque
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TlsArgs {
+    #[command(flatten)]
+    pub(crate) make: MakeArgs,
+    /// File with the certificate
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: PathBuf,
+    /// File with its key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
     /// File or folder of objects, or - for stdin; may be repeated
@@ -388,6 +452,9 @@ pub(crate) struct DeleteArgs {
     /// Do not wait until it is gone
     #[arg(long, value_name = "true|false", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) wait: bool,
+    /// client: send nothing; server: keep nothing
+    #[arg(long, value_name = "none|client|server", default_value = "none")]
+    pub(crate) dry_run: String,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 }
@@ -400,6 +467,9 @@ pub(crate) struct LabelArgs {
     /// Change what is there already
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// client: send nothing; server: keep nothing
+    #[arg(long, value_name = "none|client|server", default_value = "none")]
+    pub(crate) dry_run: String,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 }
@@ -424,6 +494,9 @@ pub(crate) struct PatchArgs {
     /// yaml, json or name: print what came of it
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<String>,
+    /// client: send nothing; server: keep nothing
+    #[arg(long, value_name = "none|client|server", default_value = "none")]
+    pub(crate) dry_run: String,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 }
@@ -495,8 +568,11 @@ pub(crate) enum AuthCommand {
 #[derive(Debug, Args)]
 pub(crate) struct CanIArgs {
     /// VERB TYPE, VERB TYPE/NAME, or VERB /PATH
-    #[arg(value_name = "VERB TYPE", num_args = 2..=3, required = true)]
+    #[arg(value_name = "VERB TYPE", num_args = 2..=3, required_unless_present = "list")]
     pub(crate) what: Vec<String>,
+    /// List all that you may do in the namespace
+    #[arg(long, conflicts_with = "what")]
+    pub(crate) list: bool,
     /// Which part of the object
     #[arg(long, value_name = "NAME")]
     pub(crate) subresource: Option<String>,

@@ -8,6 +8,7 @@ use palisade_k8s::manifest;
 use serde_json::{Value, json};
 
 use super::args::{EditArgs, LabelArgs, PatchArgs};
+use super::create::DryRun;
 use super::get;
 use super::kind::{Kind, Kinds};
 use super::output::{self, Format, text};
@@ -44,7 +45,12 @@ pub(crate) fn label(args: &LabelArgs, field: &str) -> crate::Outcome {
     }
     let session = Session::open(&args.connect)?;
     let kinds = Kinds::read(&session)?;
-    let verb = if field == "labels" { "labeled" } else { "annotated" };
+    let dry = DryRun::parse(&args.dry_run)?;
+    let verb = match field {
+        "labels" if changes.iter().all(|change| !change.contains('=')) => "unlabeled",
+        "labels" => "labeled",
+        _ => "annotated",
+    };
     for (kind, path, name) in targets(&session, &kinds, &words)? {
         let object = session.get(&path)?;
         let mut patch = json!({});
@@ -56,7 +62,7 @@ pub(crate) fn label(args: &LabelArgs, field: &str) -> crate::Outcome {
                         && !args.overwrite
                     {
                         return Err(usage(format!(
-                            "--overwrite is false but found the following declared {field}(s): '{key}' already has a value ({before})"
+                            "'{key}' already has a value ({before}), and --overwrite is false"
                         ))
                         .into());
                     }
@@ -66,8 +72,11 @@ pub(crate) fn label(args: &LabelArgs, field: &str) -> crate::Outcome {
             }
         }
         let patch = json!({"metadata": {field: patch}}).to_string().into_bytes();
-        session.send(Method::PATCH, &path, Some(("application/merge-patch+json", patch)))?;
-        output::write(&format!("{}/{name} {verb}\n", kind.said()))?;
+        if dry != DryRun::Client {
+            let path = format!("{path}?{}", dry.query());
+            session.send(Method::PATCH, &path, Some(("application/merge-patch+json", patch)))?;
+        }
+        output::write(&format!("{}/{name} {verb}{}\n", kind.said(), dry.said()))?;
     }
     Ok(Exit::Fine)
 }
@@ -89,6 +98,10 @@ pub(crate) fn patch(args: &PatchArgs) -> crate::Outcome {
     let document = manifest::read(&source).map_err(|error| usage(format!("the patch: {error}")))?;
     let [document] = document.as_slice() else { return Err(usage("the patch is one document").into()) };
     let body = document.to_json().to_string().into_bytes();
+    let dry = DryRun::parse(&args.dry_run)?;
+    if dry == DryRun::Client {
+        return Err(usage("--dry-run: only a server knows what a patch comes to; say server").into());
+    }
     let format = Format::parse(args.output.as_deref())?;
     let session = Session::open(&args.connect)?;
     let kinds = Kinds::read(&session)?;
@@ -97,11 +110,13 @@ pub(crate) fn patch(args: &PatchArgs) -> crate::Outcome {
         if let Some(part) = &args.subresource {
             path = format!("{path}/{part}");
         }
+        path = format!("{path}?{}", dry.query());
         let after = session.send(Method::PATCH, &path, Some((media_type, body.clone())))?;
         let version = |object: &Value| text(object, "/metadata/resourceVersion").to_owned();
         match &format {
             Format::Table { .. } => {
-                let suffix = if version(&before) == version(&after) { " (no change)" } else { "" };
+                let is_same = version(&before) == version(&after) && dry == DryRun::None;
+                let suffix = if is_same { " (no change)" } else { dry.said() };
                 output::write(&format!("{}/{name} patched{suffix}\n", kind.said()))?;
             }
             format => output::print(&after, Some(kind), format)?,

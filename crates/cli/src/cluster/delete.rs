@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::args::DeleteArgs;
+use super::create::DryRun;
 use super::file;
 use super::get;
 use super::kind::{Kind, Kinds, encode};
@@ -35,13 +36,18 @@ pub(crate) fn run(args: &DeleteArgs) -> crate::Outcome {
     }
     let session = Session::open(&args.connect)?;
     let kinds = Kinds::read(&session)?;
-    let mut failed = None;
-    for (kind, namespace, name) in targets(args, &session, &kinds)? {
-        match one(args, &session, kind, &namespace, &name, &options) {
+    let dry = DryRun::parse(&args.dry_run)?;
+    let mut failed: Option<ClusterError> = None;
+    let targets = targets(args, &session, &kinds)?;
+    if targets.is_empty() {
+        output::write("No resources found\n")?;
+    }
+    for (kind, namespace, name) in targets {
+        match one(args, &session, kind, (&namespace, &name), &options, dry) {
             Err(error) if error.is_not_found() && args.ignore_not_found => {}
             Err(error) => {
                 if let Some(earlier) = failed.replace(error) {
-                    anstream::eprintln!("{}: {earlier}", crate::paint::error("error"));
+                    crate::exit::report(&earlier);
                 }
             }
             Ok(()) => {}
@@ -88,14 +94,23 @@ fn one(
     args: &DeleteArgs,
     session: &Session,
     kind: &Kind,
-    namespace: &str,
-    name: &str,
+    (namespace, name): (&str, &str),
     options: &Value,
+    dry: DryRun,
 ) -> Result<()> {
     let path = kind.object_path(namespace, name);
+    let said = format!("{} {name:?} deleted{}\n", kind.said(), dry.said());
+    if dry == DryRun::Client {
+        session.get(&path)?;
+        return output::write(&said);
+    }
     let body = options.to_string().into_bytes();
-    let answer = session.send(Method::DELETE, &path, Some(("application/json", body)))?;
-    output::write(&format!("{} {name:?} deleted\n", kind.said()))?;
+    let asked = format!("{path}?{}", dry.query());
+    let answer = session.send(Method::DELETE, &asked, Some(("application/json", body)))?;
+    output::write(&said)?;
+    if dry == DryRun::Server {
+        return Ok(());
+    }
     let uid = [text(&answer, "/metadata/uid"), text(&answer, "/details/uid")].join("");
     if args.wait { wait(session, &path, &uid) } else { Ok(()) }
 }

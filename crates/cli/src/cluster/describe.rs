@@ -65,6 +65,8 @@ fn describe(session: &Session, kind: &Kind, object: &Value) -> String {
     }
 }
 
+pub(super) use rbac::rows;
+
 /// Lines of a name and a value, the values below one another.
 #[derive(Debug, Default)]
 struct Lines(Vec<(String, Option<String>)>);

@@ -33,7 +33,7 @@ pub(crate) fn each(objects: &[(Value, String)], mut act: impl FnMut(&Value) -> R
         if let Err(error) = act(object)
             && let Some(earlier) = failed.replace(ClusterError::Usage(format!("{place}: {error}")))
         {
-            anstream::eprintln!("{}: {earlier}", crate::paint::error("error"));
+            crate::exit::report(&earlier);
         }
     }
     failed.map_or(Ok(()), Err)

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 
 use super::args::{GetArgs, LogsArgs};
+use super::custom;
 use super::file;
 use super::kind::{Kind, Kinds, encode};
 use super::output::{self, Columns, Format, TableOptions, text};
@@ -87,6 +88,9 @@ fn list_path(session: &Session, args: &GetArgs, kind: &Kind) -> String {
     if let Some(selector) = &args.field_selector {
         path.push_str(&format!("&fieldSelector={}", encode(selector)));
     }
+    if args.sort_by.is_some() {
+        path.push_str("&includeObject=Object");
+    }
     path
 }
 
@@ -116,13 +120,31 @@ fn answers(session: &Session, args: &GetArgs, wanted: &Wanted<'_>, accept: &str)
     }
 }
 
+/// All rows of one kind as one table, in the order that is wanted.
+fn sorted(mut answers: Vec<Value>, path: &str) -> Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for answer in &mut answers {
+        if let Some(rows) = answer.get_mut("rows").and_then(Value::as_array_mut) {
+            all.append(rows);
+        }
+    }
+    custom::sort(&mut all, path, |row| row.get("object").unwrap_or(row))?;
+    let mut table = answers.into_iter().next().unwrap_or_default();
+    put(&mut table, &["rows"], all.into());
+    Ok(vec![table])
+}
+
 fn tables(session: &Session, args: &GetArgs, wanted: &[Wanted<'_>], wide: bool) -> Result<()> {
     let mut said = String::new();
     for one in wanted {
         let prefix = one.kind.said();
         let mut columns = Columns::default();
         let mut is_first = true;
-        for answer in answers(session, args, one, TABLE)? {
+        let mut found = answers(session, args, one, TABLE)?;
+        if let Some(path) = &args.sort_by {
+            found = sorted(found, path)?;
+        }
+        for answer in found {
             let is_empty = answer.get("rows").and_then(Value::as_array).is_none_or(Vec::is_empty);
             if is_empty {
                 continue;
@@ -177,6 +199,13 @@ fn objects(session: &Session, args: &GetArgs, wanted: &[Wanted<'_>], format: &Fo
                 items.push((object, one.kind));
             }
         }
+    }
+    if let Some(path) = &args.sort_by {
+        custom::sort(&mut items, path, |(object, _)| object)?;
+    }
+    if let Format::Custom(columns) = format {
+        let objects: Vec<&Value> = items.iter().map(|(object, _)| object).collect();
+        return output::write(&columns.lines(&objects, !args.no_headers)?);
     }
     if *format == Format::Name {
         return items.iter().try_for_each(|(object, kind)| output::print(object, Some(kind), format));

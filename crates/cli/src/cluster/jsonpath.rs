@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::output::sorted;
 use super::session::{ClusterError, Result};
 
 /// Fills a template in.
@@ -75,12 +76,12 @@ fn write(parts: &[Part], root: &Value, at: &Value, out: &mut String) -> Result<(
     Ok(())
 }
 
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+pub(super) fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| sorted(value).to_string(), str::to_owned)
 }
 
 /// All values at a path. A field that is not there is nothing.
-fn find<'v>(path: &str, root: &'v Value, at: &'v Value) -> Result<Vec<&'v Value>> {
+pub(super) fn find<'v>(path: &str, root: &'v Value, at: &'v Value) -> Result<Vec<&'v Value>> {
     let mut found = vec![if path.starts_with('$') { root } else { at }];
     let mut rest = path.trim_start_matches(['$', '@']);
     while !rest.is_empty() {

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use serde_json::{Map, Value};
 
+use super::custom::CustomColumns;
 use super::jsonpath;
 use super::kind::Kind;
 use super::session::{ClusterError, Result};
@@ -17,6 +18,7 @@ pub(crate) enum Format {
     Json,
     Name,
     JsonPath(String),
+    Custom(CustomColumns),
 }
 
 impl Format {
@@ -27,11 +29,12 @@ impl Format {
             Some("yaml") => Self::Yaml,
             Some("json") => Self::Json,
             Some("name") => Self::Name,
-            Some(other) => match other.strip_prefix("jsonpath=") {
-                Some(template) => Self::JsonPath(template.to_owned()),
-                None => {
+            Some(other) => match other.split_once('=') {
+                Some(("jsonpath", template)) => Self::JsonPath(template.to_owned()),
+                Some(("custom-columns", columns)) => Self::Custom(CustomColumns::parse(columns)?),
+                _ => {
                     return Err(ClusterError::Usage(format!(
-                        "unable to match a printer suitable for the output format {other:?}, allowed formats are: json,jsonpath,name,wide,yaml"
+                        "unable to match a printer suitable for the output format {other:?}, allowed formats are: custom-columns,json,jsonpath,name,wide,yaml"
                     )));
                 }
             },
@@ -50,6 +53,7 @@ pub(crate) fn print(object: &Value, kind: Option<&Kind>, format: &Format) -> Res
         Format::Yaml => yaml::write(object),
         Format::Json => pretty(object) + "\n",
         Format::JsonPath(template) => jsonpath::fill(template, object)?,
+        Format::Custom(columns) => columns.lines(&[object], true)?,
         Format::Name | Format::Table { .. } => {
             let word = kind.map_or_else(|| text(object, "/kind").to_lowercase(), Kind::said);
             format!("{word}/{}\n", text(object, "/metadata/name"))
@@ -85,7 +89,8 @@ fn pretty(object: &Value) -> String {
     written.ok().and_then(|()| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
-fn sorted(value: &Value) -> Value {
+/// A value with the keys of its maps in order, as kubectl prints them.
+pub(super) fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut names: Vec<&String> = map.keys().collect();

@@ -11,10 +11,7 @@ pub(super) fn role(role: &Value) -> String {
     sheet.line(0, "PolicyRule:");
     sheet.line(1, "Resources\tNon-Resource URLs\tResource Names\tVerbs");
     sheet.line(1, "---------\t-----------------\t--------------\t-----");
-    for rule in broken_down(items(role, "/rules")) {
-        let row = [rule.resource(), list(&rule.url), list(&rule.name), list(&rule.verbs)];
-        sheet.line(1, row.join("\t"));
-    }
+    rows(items(role, "/rules")).iter().for_each(|row| sheet.line(1, row.join("\t")));
     sheet.finish()
 }
 
@@ -32,6 +29,12 @@ pub(super) fn binding(binding: &Value) -> String {
         sheet.line(1, row.join("\t"));
     }
     sheet.finish()
+}
+
+/// Resource, paths, names and verbs of rules, one resource or path at a time.
+pub(in super::super) fn rows(rules: &[Value]) -> Vec<[String; 4]> {
+    let rules = broken_down(rules).into_iter();
+    rules.map(|rule| [rule.resource(), list(&rule.url), list(&rule.name), list(&rule.verbs)]).collect()
 }
 
 /// The namespace of roles and bindings is where one asked for them.
