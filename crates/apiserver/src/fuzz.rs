@@ -38,6 +38,19 @@ fn object(bytes: &[u8], content_type: &str) -> Option<(Value, &'static Message)>
     Some((object, kind))
 }
 
+/// Completes and checks an object, as new and as changed from itself.
+fn check(object: &Value, kind: &'static Message) {
+    let Some(resource) = resource::RESOURCES.iter().find(|resource| resource.schema == kind.name) else {
+        return;
+    };
+    let mut new = object.clone();
+    (resource.prepare)(&mut new, None);
+    drop((resource.validate)(&new, None));
+    drop((resource.check_change)(&new, object, ""));
+    drop((resource.cells)(&new));
+    drop(verb::check_metadata(resource, &new, Some(object)));
+}
+
 /// Reads a body of each media type. What fits its kind fits it again, and comes back the same through protobuf.
 ///
 /// # Panics
@@ -46,6 +59,7 @@ fn object(bytes: &[u8], content_type: &str) -> Option<(Value, &'static Message)>
 pub fn body(bytes: &[u8]) {
     for media_type in ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"] {
         let Some((object, kind)) = object(bytes, media_type) else { continue };
+        check(&object, kind);
         let mut again = object.clone();
         assert!(
             body::fit(&mut again, kind, Validation::Strict, Vec::new()).is_ok_and(|found| found.is_empty())

@@ -19,6 +19,8 @@ pub(crate) struct Listed {
     pub(crate) items: Vec<Value>,
     pub(crate) revision: Revision,
     pub(crate) next: Option<Cursor>,
+    /// What they weigh as they are kept.
+    pub(crate) bytes: usize,
 }
 
 /// The key of an object.
@@ -84,7 +86,8 @@ pub(crate) fn list(
     let page = store.list(resource.storage, namespace, limit, after);
     let page = page.map_err(|error| ApiError::store(resource, "", error))?;
     let items = page.objects.iter().map(|object| Ok(stored(object)?.object)).collect::<ApiResult<_>>()?;
-    Ok(Listed { items, revision: page.revision, next: page.next })
+    let bytes = page.objects.iter().map(|object| object.value.len()).sum();
+    Ok(Listed { items, bytes, revision: page.revision, next: page.next })
 }
 
 /// How many objects are read at once where all are asked for.

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use crate::error::{ApiError, ApiResult};
 use crate::resource::{self, Resource};
 
+/// How many objects a page has at most, whatever its client asks for.
+const MAX_PAGE: usize = 2000;
+
 /// The query of a request, decoded; the last of a name counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query(Vec<(String, String)>);
@@ -37,12 +40,15 @@ impl Query {
         number.map(Some).map_err(|_| ApiError::bad_request(format!("{name}: {text:?} is no number")))
     }
 
-    /// How many objects a page has at most; no bound is none, nothing, or less than nothing.
+    /// How many objects a page has at most; no bound is none, nothing, or less than nothing. Who asks for more than the
+    /// server holds at once gets that, and where to go on.
     pub(crate) fn limit(&self) -> ApiResult<Option<usize>> {
         let is_negative =
             self.get("limit").is_some_and(|text| text.parse().is_ok_and(|number: i64| number < 0));
         let limit = if is_negative { None } else { self.number("limit")? };
-        Ok(limit.filter(|limit| *limit > 0).map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))
+        Ok(limit
+            .filter(|limit| *limit > 0)
+            .map(|limit| usize::try_from(limit).map_or(MAX_PAGE, |limit| limit.min(MAX_PAGE))))
     }
 
     /// Whether nothing is to be kept.
@@ -219,6 +225,7 @@ mod tests {
             [true, false, false, true, false]
         );
         assert_eq!(query.limit().unwrap(), None);
+        assert_eq!(Query::parse("limit=99999999").limit().unwrap(), Some(MAX_PAGE));
     }
 
     #[test]

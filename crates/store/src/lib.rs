@@ -32,7 +32,7 @@ mod watch;
 mod write;
 
 pub use error::StoreError;
-pub use list::{Cursor, Page};
+pub use list::{Cursor, PAGE_BYTES, Page};
 pub use object::{Change, Event, Key, Object, Revision};
 pub use open::Store;
 pub use watch::Watch;

@@ -28,9 +28,12 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
+/// What the values of a page weigh at most, in bytes, if it is more than one.
+pub const PAGE_BYTES: usize = 4 << 20;
+
 impl Store {
-    /// The objects of a resource, of one namespace or all, at most `limit`. Later pages show the same moment as
-    /// the first.
+    /// The objects of a resource, of one namespace or all, at most `limit`, and fewer where they are large: a page with a
+    /// limit ends after [`PAGE_BYTES`]. Later pages show the same moment as the first.
     ///
     /// # Errors
     ///
@@ -45,14 +48,13 @@ impl Store {
         let revision = after.map_or_else(|| self.revision(), |cursor| cursor.revision);
         self.check(revision)?;
         let wanted = limit.unwrap_or(usize::MAX - 1);
-        let mut objects = self.inner.read(|connection| {
-            let objects = page(connection, resource, namespace, revision, wanted, after)?;
+        let most = limit.map_or(usize::MAX, |_| PAGE_BYTES);
+        let (objects, is_more) = self.inner.read(|connection| {
+            let objects = page(connection, resource, namespace, revision, (wanted, most), after)?;
             // Had it been compacted meanwhile, something might be missing.
             is_kept(connection, revision)?;
             Ok(objects)
         })?;
-        let is_more = objects.len() > wanted;
-        objects.truncate(wanted);
         let next = objects.last().filter(|_| is_more).map(|last| Cursor {
             revision,
             namespace: last.key.namespace.clone(),
@@ -77,15 +79,15 @@ pub(crate) fn is_kept(connection: &Connection, asked: Revision) -> Result<(), St
 }
 
 /// The latest version of each object at a moment: of a group SQLite gives the other columns of the row that
-/// has the maximum. One more than wanted tells whether there is more.
+/// has the maximum. Second, whether there is more than is wanted, in number or in bytes.
 fn page(
     connection: &Connection,
     resource: &str,
     namespace: Option<&str>,
     revision: Revision,
-    wanted: usize,
+    (wanted, most): (usize, usize),
     after: Option<&Cursor>,
-) -> Result<Vec<Object>, StoreError> {
+) -> Result<(Vec<Object>, bool), StoreError> {
     // Each a statement of its own, so that the index leads straight to where a page begins.
     let (within, beyond) = match (namespace, after) {
         (Some(_), None) => ("AND namespace = ?2", ""),
@@ -111,5 +113,14 @@ fn page(
             })
         },
     )?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let (mut objects, mut bytes): (Vec<Object>, usize) = (Vec::new(), 0);
+    for object in rows {
+        let object = object?;
+        bytes = bytes.saturating_add(object.value.len());
+        if objects.len() == wanted || bytes > most && !objects.is_empty() {
+            return Ok((objects, true));
+        }
+        objects.push(object);
+    }
+    Ok((objects, false))
 }

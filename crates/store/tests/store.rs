@@ -429,3 +429,24 @@ fn of_many_who_create_the_same_one_does() {
     });
     assert_eq!((created, store.revision().number()), (1, 1));
 }
+
+#[test]
+fn a_page_of_large_objects_ends_early() {
+    let store = Store::ephemeral().unwrap();
+    let large = vec![7; palisade_store::PAGE_BYTES / 3];
+    for at in 0..8 {
+        store.create(&Key::new("pods", "a", format!("p{at}")), &large).unwrap();
+    }
+    store.create(&Key::new("pods", "b", "huge"), &vec![7; palisade_store::PAGE_BYTES * 2]).unwrap();
+    let (mut counts, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.list("pods", None, Some(100), after.as_ref()).unwrap();
+        counts.push(page.objects.len());
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(counts, [3, 3, 2, 1]);
+    assert_eq!(store.list("pods", None, None, None).unwrap().objects.len(), 9);
+}

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::resource::{Names, Resource, text};
 
 /// Checks what Kubernetes checks of every object's metadata; the object as it was, if it changes.
-pub(super) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+pub(crate) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     errors.extend(name_error(resource, text(new, "/metadata/name")));
     errors.extend(generate_error(resource, text(new, "/metadata/generateName")));

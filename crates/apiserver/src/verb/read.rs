@@ -94,7 +94,7 @@ pub(crate) fn listing(
     let labels = Labels::parse(call.query.get("labelSelector").unwrap_or_default())?;
     let fields = Fields::parse(call.query.get("fieldSelector").unwrap_or_default(), resource.selectable)?;
     let namespace = Some(call.target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-    let mut items = Vec::new();
+    let (mut items, mut bytes) = (Vec::new(), 0);
     // A selector may leave nothing of a page; clients expect that a page with a limit is full unless it is the last.
     let (revision, next) = loop {
         let wanted = limit.map(|limit| limit.saturating_sub(items.len()));
@@ -107,7 +107,10 @@ pub(crate) fn listing(
                 items.push(show(resource, object));
             }
         }
-        let is_full = limit.is_none_or(|limit| items.len() >= limit);
+        bytes += page.bytes;
+        // A page may be shorter than asked for; clients go on as long as there is more.
+        let is_heavy = bytes > palisade_store::PAGE_BYTES / 2 && !items.is_empty();
+        let is_full = limit.is_none_or(|limit| items.len() >= limit || is_heavy);
         cursor = page.next;
         if is_full || cursor.is_none() {
             break (page.revision, cursor);
