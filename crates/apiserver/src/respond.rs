@@ -132,16 +132,18 @@ pub(crate) fn shaped(value: &Value, format: Format, resource: &Resource, include
     }
 }
 
+/// Only what every object has.
+pub(crate) fn metadata_of(object: &Value) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+           "metadata": object.get("metadata").cloned().unwrap_or_default()})
+}
+
 fn metadata(value: &Value, is_list: bool) -> Value {
-    let one = |object: &Value| {
-        json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
-               "metadata": object.get("metadata").cloned().unwrap_or_default()})
-    };
     if !is_list {
-        return one(value);
+        return metadata_of(value);
     }
     let items: Vec<Value> =
-        value.get("items").and_then(Value::as_array).into_iter().flatten().map(one).collect();
+        value.get("items").and_then(Value::as_array).into_iter().flatten().map(metadata_of).collect();
     json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
            "metadata": value.get("metadata").cloned().unwrap_or_default(), "items": items})
 }

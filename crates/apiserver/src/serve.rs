@@ -33,7 +33,7 @@ use crate::review;
 use crate::table::Include;
 use crate::time;
 use crate::verb;
-use crate::watch::Watcher;
+use crate::watch::{Shape, Watcher};
 
 /// The largest body, in bytes: twice what a cluster stores of one object.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -242,10 +242,13 @@ impl Service {
 
     fn watch(&self, head: &Head, who: &Identity, target: &Target) -> ApiResult<Response<Body>> {
         let include = Include::parse(head.query.get("includeObject")).unwrap_or(Include::Metadata);
-        let is_table = Format::parse(head.header(ACCEPT), Some(target.resource)) == Some(Format::Table);
-        let table = is_table.then_some(include);
+        let shape = match Format::parse(head.header(ACCEPT), Some(target.resource)) {
+            Some(Format::Table) => Shape::Table(include),
+            Some(Format::Metadata) => Shape::Metadata,
+            _ => Shape::Object,
+        };
         let seconds = head.query.number("timeoutSeconds")?;
-        let (watcher, receiver) = Watcher::new(&self.api, who, target, &head.query, table)?;
+        let (watcher, receiver) = Watcher::new(&self.api, who, target, &head.query, shape)?;
         tokio::spawn(watcher.run(seconds));
         Ok(respond::lines(receiver))
     }

@@ -17,6 +17,7 @@ use crate::identity::Identity;
 use crate::objects;
 use crate::request::{Query, Target};
 use crate::resource::text;
+use crate::respond;
 use crate::selector::{Fields, Labels};
 use crate::table::{self, Include};
 use crate::verb;
@@ -33,11 +34,20 @@ pub(crate) struct Watcher {
     target: Target,
     labels: Labels,
     fields: Fields,
-    table: Option<Include>,
+    shape: Shape,
     bookmarks: bool,
     initial: Initial,
     sender: mpsc::Sender<Bytes>,
     is_first: bool,
+}
+
+/// How an object of an event is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Object,
+    /// Only what every object has.
+    Metadata,
+    Table(Include),
 }
 
 /// What a watch starts with.
@@ -59,7 +69,7 @@ impl Watcher {
         who: &Identity,
         target: &Target,
         query: &Query,
-        table: Option<Include>,
+        shape: Shape,
     ) -> ApiResult<(Self, mpsc::Receiver<Bytes>)> {
         let labels = Labels::parse(query.get("labelSelector").unwrap_or_default())?;
         let mut selector = query.get("fieldSelector").unwrap_or_default().to_owned();
@@ -88,7 +98,7 @@ impl Watcher {
             target: target.clone(),
             labels,
             fields,
-            table,
+            shape,
             bookmarks: query.is_true("allowWatchBookmarks"),
             initial,
             sender,
@@ -220,16 +230,23 @@ impl Watcher {
             (true, false) => "DELETED",
             (false, false) => return Ok(()),
         };
-        self.send(kind, happening.object.clone()).await
+        let shown = match &happening.previous {
+            // What is no longer selected is shown as it was when it last was.
+            Some(previous) if kind == "DELETED" && happening.change != Change::Deleted => previous,
+            _ => &happening.object,
+        };
+        self.send(kind, shown.clone()).await
     }
 
     async fn send(&mut self, kind: &str, object: Value) -> Result<(), Over> {
         let resource = self.target.resource;
         let mut object = verb::show(resource, object);
-        if let Some(include) = self.table {
-            object = table::of(resource, &object, include, self.is_first);
-            self.is_first = false;
+        match self.shape {
+            Shape::Object => {}
+            Shape::Metadata => object = respond::metadata_of(&object),
+            Shape::Table(include) => object = table::of(resource, &object, include, self.is_first),
         }
+        self.is_first = false;
         self.line(&json!({"type": kind, "object": object})).await
     }
 
@@ -237,6 +254,9 @@ impl Watcher {
         let resource = self.target.resource;
         let mut object = json!({"kind": resource.kind, "apiVersion": resource.api_version(),
                                 "metadata": {"resourceVersion": revision.to_string()}});
+        if self.shape == Shape::Metadata {
+            object = respond::metadata_of(&object);
+        }
         if is_initial {
             put(&mut object, &["metadata", "annotations"], json!({"k8s.io/initial-events-end": "true"}));
         }

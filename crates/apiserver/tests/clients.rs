@@ -478,3 +478,74 @@ async fn strangers_learn_nothing() {
         http::Request::builder().method("POST").uri("/api/v1/namespaces").body(Body::from(large)).unwrap();
     assert_eq!(client.send(large).await.unwrap().status().as_u16(), 413);
 }
+
+/// A watch shows what its selector selects, an object that is no longer selected as it last was, and of each as much as
+/// is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_show_what_is_selected() {
+    let client = start().await;
+    let path = "/api/v1/namespaces/default/configmaps";
+    let send = async |method: &str, path: String, content_type: &str, accept: &str, body: Value| {
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.header("content-type", content_type).header("accept", accept);
+        let response =
+            client.send(request.body(Body::from(body.to_string().into_bytes())).unwrap()).await.unwrap();
+        response.into_body().collect().await.unwrap().to_bytes()
+    };
+    let json = "application/json";
+    let made = send(
+        "POST",
+        path.to_owned(),
+        json,
+        json,
+        json!({"metadata": {"name": "a", "labels": {"t": "1"}}, "data": {"x": "1"}}),
+    )
+    .await;
+    let version = serde_json::from_slice::<Value>(&made).unwrap()["metadata"]["resourceVersion"].clone();
+    let watch = |selector: &str, accept: &'static str| {
+        let query = format!("watch=1&timeoutSeconds=2&resourceVersion={}", version.as_str().unwrap());
+        send("GET", format!("{path}?{query}&{selector}"), json, accept, Value::Null)
+    };
+    let patch = |name: &str, change: Value| {
+        send("PATCH", format!("{path}/{name}"), "application/merge-patch+json", json, change)
+    };
+    let changes = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        patch("a", json!({"data": {"x": "2"}})).await;
+        patch("a", json!({"metadata": {"labels": {"t": "2"}}, "data": {"x": "3"}})).await;
+        patch("a", json!({"metadata": {"labels": {"t": "1"}}})).await;
+        send("DELETE", format!("{path}/a"), json, json, json!({})).await;
+    };
+    let metadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    let (selected, bare, old, ()) = tokio::join!(
+        watch("labelSelector=t%3D1", json),
+        watch("fieldSelector=metadata.name%3Da", metadata),
+        send(
+            "GET",
+            "/api/v1/watch/namespaces/default/configmaps/a?timeoutSeconds=2".to_owned(),
+            json,
+            json,
+            Value::Null
+        ),
+        changes
+    );
+    let shown = |bytes: &[u8]| -> Vec<String> {
+        let lines = std::str::from_utf8(bytes).unwrap().lines();
+        lines
+            .map(|line| {
+                let event: Value = serde_json::from_str(line).unwrap();
+                let object = &event["object"];
+                let value = object["data"]["x"].as_str().unwrap_or("-");
+                format!("{} {} {value}", event["type"].as_str().unwrap(), object["kind"].as_str().unwrap())
+            })
+            .collect()
+    };
+    let of = |kind: &str, events: &[&str]| -> Vec<String> {
+        events.iter().map(|event| event.replacen(' ', &format!(" {kind} "), 1)).collect()
+    };
+    assert_eq!(shown(&selected), of("ConfigMap", &["MODIFIED 2", "DELETED 2", "ADDED 3", "DELETED 3"]));
+    let all = ["MODIFIED -", "MODIFIED -", "MODIFIED -", "DELETED -"];
+    assert_eq!(shown(&bare), of("PartialObjectMetadata", &all));
+    let all = ["ADDED 1", "MODIFIED 2", "MODIFIED 3", "MODIFIED 3", "DELETED 3"];
+    assert_eq!(shown(&old), of("ConfigMap", &all));
+}
