@@ -73,11 +73,15 @@ fn is_name(text: &str) -> bool {
 
 /// A relative path that stays where it begins.
 fn check_inner_path(path: &At<'_>, errors: &mut Errors) {
-    let text = path.text();
-    if text.starts_with('/') {
+    if path.text().starts_with('/') {
         errors.push(path.invalid("must be a relative path"));
     }
-    if text.split('/').any(|part| part == "..") {
+    check_dots(path, errors);
+}
+
+/// A path that leads only further in.
+fn check_dots(path: &At<'_>, errors: &mut Errors) {
+    if path.text().split('/').any(|part| part == "..") {
         errors.push(path.invalid("must not contain '..'"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{At, CONTAINER_LISTS, Errors, check_inner_path, check_name};
+use super::{At, Errors, check_dots, check_inner_path, check_name};
 use super::{environment, probe, resources, security, volume::Volumes};
 
 pub(super) fn check_containers<'v>(spec: &At<'v>, volumes: &Volumes<'v>, errors: &mut Errors) {
@@ -11,7 +11,6 @@ pub(super) fn check_containers<'v>(spec: &At<'v>, volumes: &Volumes<'v>, errors:
     // A node's port is one container's only; what runs one after the other may share it.
     let mut ports = HashSet::new();
     for list in ["containers", "initContainers", "ephemeralContainers"] {
-        debug_assert!(CONTAINER_LISTS.contains(&list), "a list that is not prepared");
         for container in spec.field(list).items() {
             check_name(&container.field("name"), &mut names, errors);
             check_container(&container, volumes, errors);
@@ -77,16 +76,7 @@ fn check_mounts(container: &At<'_>, volumes: &Volumes<'_>, errors: &mut Errors) 
     let is_privileged = container.field("securityContext").field("privileged").is(true);
     for mount in container.field("volumeMounts").items() {
         let (name, place) = (mount.field("name"), mount.field("mountPath"));
-        if name.text().is_empty() {
-            errors.push(name.required(""));
-        } else if !volumes.has(name.text()) {
-            errors.push(name.not_found());
-        }
-        if place.text().is_empty() {
-            errors.push(place.required(""));
-        } else if !places.insert(place.text()) {
-            errors.push(place.invalid("must be unique"));
-        }
+        check_place(&name, &place, volumes, &mut places, errors);
         let (sub, expression) = (mount.field("subPath"), mount.field("subPathExpr"));
         check_inner_path(&sub, errors);
         check_inner_path(&expression, errors);
@@ -101,29 +91,35 @@ fn check_mounts(container: &At<'_>, volumes: &Volumes<'_>, errors: &mut Errors) 
     }
 }
 
+/// One of the pod's volumes, at a place of its own.
+fn check_place<'v>(
+    name: &At<'v>,
+    place: &At<'v>,
+    volumes: &Volumes<'_>,
+    places: &mut HashSet<&'v str>,
+    errors: &mut Errors,
+) {
+    if name.text().is_empty() {
+        errors.push(name.required(""));
+    } else if !volumes.has(name.text()) {
+        errors.push(name.not_found());
+    }
+    if place.text().is_empty() {
+        errors.push(place.required(""));
+    } else if !places.insert(place.text()) {
+        errors.push(place.invalid("must be unique"));
+    }
+}
+
 fn check_devices(container: &At<'_>, volumes: &Volumes<'_>, errors: &mut Errors) {
     let mut places = HashSet::new();
     for device in container.field("volumeDevices").items() {
         let (name, place) = (device.field("name"), device.field("devicePath"));
-        if name.text().is_empty() {
-            errors.push(name.required(""));
-        } else if !volumes.has(name.text()) {
-            errors.push(name.not_found());
-        } else if !volumes.is_claim(name.text()) {
+        check_place(&name, &place, volumes, &mut places, errors);
+        if volumes.has(name.text()) && !volumes.is_claim(name.text()) {
             errors.push(name.invalid("only a claim's volume can be a device"));
         }
-        if place.text().is_empty() {
-            errors.push(place.required(""));
-        } else if !places.insert(place.text()) {
-            errors.push(place.invalid("must be unique"));
-        }
-        check_inner_dots(&place, errors);
-    }
-}
-
-fn check_inner_dots(path: &At<'_>, errors: &mut Errors) {
-    if path.text().split('/').any(|part| part == "..") {
-        errors.push(path.invalid("must not contain '..'"));
+        check_dots(&place, errors);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use palisade_k8s::FieldError;
 
 use super::environment::{check_field, check_resource};
-use super::{At, Errors, NATURAL, check_inner_path, check_name, check_reference, is_name};
+use super::{At, Errors, NATURAL, check_dots, check_inner_path, check_name, check_reference, is_name};
 
 /// The texts that a source must have.
 const NEEDS: &[(&str, &[&str])] = &[
@@ -124,12 +124,6 @@ fn check_source(volume: &At<'_>, errors: &mut Errors) {
 
 /// The bits of a file's mode.
 const MODES: std::ops::RangeInclusive<i64> = 0..=0o777;
-
-fn check_dots(path: &At<'_>, errors: &mut Errors) {
-    if path.text().split('/').any(|part| part == "..") {
-        errors.push(path.invalid("must not contain '..'"));
-    }
-}
 
 fn check_absolute(path: &At<'_>, errors: &mut Errors) {
     if !path.text().is_empty() && !path.text().starts_with('/') {
