@@ -82,6 +82,8 @@ impl Service {
     ) -> Response<Body> {
         let timed = self.api.metrics.begin();
         let (parts, body) = request.into_parts();
+        let mut headers = parts.headers;
+        name_host(&mut headers, &parts.uri);
         let mut query = Query::parse(parts.uri.query().unwrap_or_default());
         let path = query.of_old_watch(parts.uri.path());
         let head = Head {
@@ -89,7 +91,7 @@ impl Service {
             query,
             uri: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
             method: parts.method,
-            headers: parts.headers,
+            headers,
             source,
             received: time::now(),
             id: uuid::Uuid::new_v4().to_string(),
@@ -254,6 +256,14 @@ impl Service {
     }
 }
 
+/// HTTP/2 names the host in the request itself; here it is read where HTTP/1 has it.
+fn name_host(headers: &mut HeaderMap, uri: &http::Uri) {
+    let named = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let Some(host) = named {
+        headers.insert(http::header::HOST, host);
+    }
+}
+
 /// Whether a request for a resource keeps nothing.
 fn is_review(target: &Target) -> bool {
     target.resource.review.is_some()
@@ -367,5 +377,23 @@ impl Work {
             ("DELETE", _, "") => verb::delete(&call, bytes, content_type),
             _ => Err(ApiError::method_not_allowed(self.target.resource)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_known_in_both_versions_of_http() {
+        let host = |header: Option<&'static str>, uri: &str| {
+            let mut headers = HeaderMap::new();
+            header.map(|header| headers.insert(http::header::HOST, HeaderValue::from_static(header)));
+            name_host(&mut headers, &uri.parse().unwrap());
+            headers.get(http::header::HOST).map(|host| host.to_str().unwrap().to_owned())
+        };
+        assert_eq!(host(Some("a:6443"), "/version").as_deref(), Some("a:6443"));
+        assert_eq!(host(None, "https://b:6443/version").as_deref(), Some("b:6443"));
+        assert_eq!(host(None, "/version"), None);
     }
 }

@@ -254,6 +254,11 @@ fn users_log_in_with_passwords() {
     assert!(server.run("oc login -u ann -p correct-horse").contains("Login successful."));
     assert_eq!(server.run("oc whoami"), "ann\n");
     assert!(server.run("oc whoami -t").starts_with("sha256~"));
+    // As OpenShift's older clients and libraries ask.
+    let own = "/apis/user.openshift.io/v1/users/~";
+    let own: String = server.run(&format!("oc get --raw {own}"));
+    assert!(own.contains("\"name\":\"ann\"") && own.contains("system:authenticated:oauth"), "{own}");
+    assert_eq!(server.fail("oc get user ann").0, 1);
     assert_eq!(server.fail("oc get nodes").0, 1);
     // Everybody may ask for a project, and is its administrator.
     server.run("oc new-project anns");

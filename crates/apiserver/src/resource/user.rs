@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::at::At;
 use super::{BASE, Names, Resource, column, text};
 
 pub(super) const USERS: Resource = Resource {
@@ -14,6 +15,12 @@ pub(super) const USERS: Resource = Resource {
     subresources: &["password"],
     storage: "user.openshift.io/users",
     names: Names::Segment,
+    validate: |user, _| {
+        let name = At::root(user, "metadata").field("name");
+        // It means whoever asks.
+        let is_own = name.text() == crate::verb::read::SELF;
+        is_own.then(|| name.invalid("is no name that a user can have")).into_iter().collect()
+    },
     columns: &[column("UID"), column("Full Name"), column("Identities")],
     cells: |user| {
         vec![text(user, "/metadata/uid").into(), text(user, "/fullName").into(), list(user, "identities")]

@@ -36,10 +36,34 @@ pub(crate) fn is_project_visible(live: &Live, who: &Identity, name: &str) -> Api
     Ok(allowed(live, who, &wish)?.is_some())
 }
 
+/// The name by which everybody asks for themselves.
+pub(crate) const SELF: &str = "~";
+
+/// Who asks, as a user: as kept, if they are, with the groups that they have now.
+fn own_user(call: &Call<'_>) -> ApiResult<Value> {
+    let (resource, who) = (call.target.resource, call.who);
+    let mut user = match objects::get(&call.api.store, resource, "", &who.name) {
+        Ok(found) => show(resource, found.object),
+        Err(error) if error.code == 404 => json!({
+            "kind": resource.kind, "apiVersion": resource.api_version(),
+            "metadata": {"name": who.name}, "identities": null,
+        }),
+        Err(error) => return Err(error),
+    };
+    let mut groups = who.groups();
+    groups.sort_unstable();
+    groups.dedup();
+    put(&mut user, &["groups"], groups.into());
+    Ok(user)
+}
+
 /// `GET` of one object.
 pub(crate) fn get(call: &Call<'_>) -> ApiResult<Answer> {
     let target = call.target;
     check_seen(call)?;
+    if target.resource.kind == "User" && target.name == SELF {
+        return own_user(call).map(Answer::ok);
+    }
     let found = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?;
     Ok(Answer::ok(show(target.resource, found.object)))
 }
