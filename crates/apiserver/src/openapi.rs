@@ -161,38 +161,88 @@ fn definitions(of: impl Fn(&Resource) -> bool, version: Version) -> Value {
     Value::Object(map)
 }
 
-/// The paths of a resource, with the parameters by which clients see what the server understands.
+/// Parameters of requests that change something: by them clients see what the server understands.
+const OF_WRITES: &[&str] = &["dryRun", "fieldManager", "fieldValidation"];
+const OF_LISTS: &[&str] =
+    &["continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "timeoutSeconds", "watch"];
+
+/// The methods of a part of an object.
+fn methods_of(subresource: &str) -> &'static [&'static str] {
+    match subresource {
+        "status" | "ephemeralcontainers" | "resize" => &["get", "put", "patch"],
+        "finalize" => &["put"],
+        "log" => &["get"],
+        "exec" | "attach" | "portforward" => &["get", "post"],
+        _ => &["post"],
+    }
+}
+
+/// What is done to a resource by a method of HTTP, and what that may be told.
+fn operation(resource: &Resource, action: &str, place: &str, version: Version) -> Value {
+    let names = match action {
+        "list" => OF_LISTS,
+        "get" => &[],
+        _ => OF_WRITES,
+    };
+    let parameters: Vec<Value> = names
+        .iter()
+        .map(|name| match version {
+            Version::Two => json!({"name": name, "in": "query", "type": "string", "uniqueItems": true}),
+            Version::Three => {
+                json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}})
+            }
+        })
+        .collect();
+    let group = if resource.group.is_empty() { "core" } else { resource.group };
+    let id = format!("{action}.{group}.{}{place}", resource.kind);
+    json!({
+        "operationId": id.replace(['/', '.'], "_"),
+        "parameters": parameters,
+        "responses": {"200": {"description": "OK"}},
+        "x-kubernetes-action": action,
+        "x-kubernetes-group-version-kind": gvk(resource),
+    })
+}
+
+/// The paths of a resource, each with the methods that it takes.
 fn paths(resource: &Resource, version: Version) -> Vec<(String, Value)> {
     let base = match resource.group {
         "" => "/api/v1".to_owned(),
         group => format!("/apis/{group}/v1"),
     };
-    let base = if resource.namespaced { format!("{base}/namespaces/{{namespace}}") } else { base };
-    let many = format!("{base}/{}", resource.plural);
-    let parameter = |name: &str| match version {
-        Version::Two => json!({"name": name, "in": "query", "type": "string", "uniqueItems": true}),
-        Version::Three => {
-            json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}})
-        }
+    let scope = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
+    let many = format!("{base}{scope}/{}", resource.plural);
+    let path = |methods: &[(&str, &str, &str)], place: &str| -> Value {
+        let allowed = methods.iter().filter(|(_, _, verb)| resource.allows(verb));
+        let methods = allowed
+            .map(|(method, action, _)| ((*method).to_owned(), operation(resource, action, place, version)));
+        Value::Object(methods.collect())
     };
-    let operation = |verb: &str| {
-        let parameters: Vec<Value> =
-            ["dryRun", "fieldManager", "fieldValidation"].iter().map(|n| parameter(n)).collect();
-        json!({
-            "operationId": format!("{verb}{}", resource.kind),
-            "parameters": parameters,
-            "responses": {"200": {"description": "OK"}},
-            "x-kubernetes-action": verb,
-            "x-kubernetes-group-version-kind": gvk(resource),
-        })
-    };
-    let mut list = vec![(many.clone(), json!({"post": operation("post")}))];
-    if resource.allows("get") {
-        let one = json!({"get": operation("get"), "put": operation("put"), "patch": operation("patch"),
-                         "delete": operation("delete")});
-        list.push((format!("{many}/{{name}}"), one));
+    let all = [
+        ("get", "list", "list"),
+        ("post", "post", "create"),
+        ("delete", "deletecollection", "deletecollection"),
+    ];
+    let one = [
+        ("get", "get", "get"),
+        ("put", "put", "update"),
+        ("patch", "patch", "patch"),
+        ("delete", "delete", "delete"),
+    ];
+    let mut found = vec![(many.clone(), path(&all, "")), (format!("{many}/{{name}}"), path(&one, ""))];
+    if resource.namespaced {
+        let everywhere = path(&[("get", "list", "list")], "/everywhere");
+        found.push((format!("{base}/{}", resource.plural), everywhere));
     }
-    list
+    for part in resource.subresources {
+        let place = format!("/{part}");
+        let methods = methods_of(part).iter();
+        let methods =
+            methods.map(|method| ((*method).to_owned(), operation(resource, method, &place, version)));
+        found.push((format!("{many}/{{name}}/{part}"), Value::Object(methods.collect())));
+    }
+    found.retain(|(_, methods)| methods.as_object().is_some_and(|methods| !methods.is_empty()));
+    found
 }
 
 /// `GET /openapi/v2`.
@@ -241,6 +291,27 @@ pub(crate) fn three(group: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_method_has_a_name_of_its_own() {
+        let mut names = std::collections::HashSet::new();
+        for (path, methods) in RESOURCES.iter().flat_map(|resource| paths(resource, Version::Two)) {
+            for (method, operation) in methods.as_object().unwrap() {
+                let name = operation["operationId"].as_str().unwrap().to_owned();
+                assert!(names.insert(name.clone()), "{method} {path}: {name} is another's");
+            }
+        }
+        let pods = crate::resource::find("", "pods").unwrap();
+        let found: Vec<String> = paths(pods, Version::Three).into_iter().map(|(path, _)| path).collect();
+        let one = "/api/v1/namespaces/{namespace}/pods/{name}";
+        assert!(
+            found.iter().any(|path| path == one) && found.contains(&"/api/v1/pods".to_owned()),
+            "{found:?}"
+        );
+        for part in pods.subresources {
+            assert!(found.contains(&format!("{one}/{part}")), "{part}");
+        }
+    }
 
     #[test]
     fn words_are_of_what_there_is() {
