@@ -503,14 +503,15 @@ async fn watches_show_what_is_selected() {
     .await;
     let version = serde_json::from_slice::<Value>(&made).unwrap()["metadata"]["resourceVersion"].clone();
     let watch = |selector: &str, accept: &'static str| {
-        let query = format!("watch=1&timeoutSeconds=2&resourceVersion={}", version.as_str().unwrap());
+        let query = format!("watch=1&timeoutSeconds=5&resourceVersion={}", version.as_str().unwrap());
         send("GET", format!("{path}?{query}&{selector}"), json, accept, Value::Null)
     };
     let patch = |name: &str, change: Value| {
         send("PATCH", format!("{path}/{name}"), "application/merge-patch+json", json, change)
     };
     let changes = async {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        // Until the watches have begun.
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
         patch("a", json!({"data": {"x": "2"}})).await;
         patch("a", json!({"metadata": {"labels": {"t": "2"}}, "data": {"x": "3"}})).await;
         patch("a", json!({"metadata": {"labels": {"t": "1"}}})).await;
@@ -522,7 +523,7 @@ async fn watches_show_what_is_selected() {
         watch("fieldSelector=metadata.name%3Da", metadata),
         send(
             "GET",
-            "/api/v1/watch/namespaces/default/configmaps/a?timeoutSeconds=2".to_owned(),
+            "/api/v1/watch/namespaces/default/configmaps/a?timeoutSeconds=5".to_owned(),
             json,
             json,
             Value::Null
