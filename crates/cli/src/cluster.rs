@@ -6,7 +6,6 @@ pub(crate) mod args;
 mod backup;
 mod change;
 mod create;
-mod create_config;
 mod custom;
 mod delete;
 mod describe;

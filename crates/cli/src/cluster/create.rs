@@ -1,10 +1,11 @@
 //! `palisade create`.
 
+mod config;
+
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use super::args::{BindingArgs, CreateArgs, CreateCommand, MakeArgs, RoleArgs, TokenArgs};
-use super::create_config;
 use super::file;
 use super::kind::{Kind, Kinds, encode};
 use super::output::{self, Format, text};
@@ -128,8 +129,8 @@ fn by_name(command: &CreateCommand) -> Result<()> {
             binding(args, &kind)
         }
         CreateCommand::Token(args) => token(args),
-        CreateCommand::Configmap(args) => create_config::config_map(args),
-        CreateCommand::Secret { command } => create_config::secret(command),
+        CreateCommand::Configmap(args) => config::config_map(args),
+        CreateCommand::Secret { command } => config::secret(command),
     }
 }
 
@@ -147,7 +148,7 @@ pub(crate) fn kind(group: &str, plural: &str, singular: &str, kind: &str, namesp
     }
 }
 
-pub(super) fn made(make: &MakeArgs, kind: &Kind, rest: Value) -> Result<()> {
+fn made(make: &MakeArgs, kind: &Kind, rest: Value) -> Result<()> {
     let (format, dry) = (Format::parse(make.output.as_deref())?, DryRun::parse(&make.dry_run)?);
     let session = Session::open(&make.connect)?;
     let mut object =

@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use palisade_k8s::put;
 use serde_json::{Map, Value, json};
 
-use super::args::{ConfigArgs, SecretCommand, SourceArgs, TlsArgs};
-use super::create::{kind, made};
-use super::session::{ClusterError, Result};
+use super::{kind, made};
+use crate::cluster::args::{ConfigArgs, SecretCommand, SourceArgs, TlsArgs};
+use crate::cluster::session::{ClusterError, Result};
 
 pub(super) fn config_map(args: &ConfigArgs) -> Result<()> {
     let (mut data, mut binary) = (Map::new(), Map::new());
