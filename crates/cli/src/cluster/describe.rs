@@ -67,34 +67,6 @@ fn describe(session: &Session, kind: &Kind, object: &Value) -> String {
 
 pub(super) use rbac::rows;
 
-/// Lines of a name and a value, the values below one another.
-#[derive(Debug, Default)]
-struct Lines(Vec<(String, Option<String>)>);
-
-impl Lines {
-    fn pair(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.push((name.into(), Some(value.into())));
-    }
-
-    fn head(&mut self, text: impl Into<String>) {
-        self.0.push((text.into(), None));
-    }
-
-    fn text(&self) -> String {
-        let pairs = self.0.iter().filter(|(_, value)| value.is_some());
-        let width = pairs.map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 2;
-        let lines = self.0.iter().map(|(name, value)| match value {
-            Some(value) => {
-                // Further lines of a value stand below its first.
-                let indent = format!("\n{}", " ".repeat(width));
-                format!("{name:<width$}{}\n", value.replace('\n', &indent))
-            }
-            None => format!("{name}\n"),
-        });
-        lines.collect()
-    }
-}
-
 /// A word for what is not there.
 fn or_none(text: impl Into<String>) -> String {
     let text = text.into();

@@ -8,7 +8,8 @@ use palisade_rbac::{Holder, Names, Rbac, RbacObjects};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Lines, or_none};
+use super::or_none;
+use super::sheet::{Sheet, word};
 use crate::cluster::output::text;
 use crate::cluster::session::Session;
 
@@ -23,18 +24,18 @@ struct Access {
 
 pub(super) fn describe(session: &Session, scc: &Value) -> String {
     let access = access(session, scc);
-    let mut lines = Lines::default();
-    lines.pair("Name:", text(scc, "/metadata/name"));
-    lines.pair("Priority:", plain(scc, "/priority"));
-    lines.head("Access:");
-    lines.pair("  Users:", or_none(access.users.join(",")));
-    lines.pair("  Groups:", or_none(access.groups.join(",")));
+    let mut sheet = Sheet::default();
+    sheet.pair(0, "Name", text(scc, "/metadata/name"));
+    sheet.pair(0, "Priority", plain(scc, "/priority"));
+    sheet.line(0, "Access:\t");
+    sheet.pair(1, "Users", or_none(access.users.join(",")));
+    sheet.pair(1, "Groups", or_none(access.groups.join(",")));
     if !access.grants.is_empty() {
-        lines.pair("  Granted By:", access.grants.join("\n"));
+        sheet.list("  Granted By", access.grants);
     }
-    settings(scc, &mut lines);
-    strategies(scc, &mut lines);
-    lines.text()
+    settings(scc, &mut sheet);
+    strategies(scc, &mut sheet);
+    sheet.finish()
 }
 
 /// A field as one line.
@@ -43,73 +44,70 @@ fn plain(scc: &Value, pointer: &str) -> String {
         None | Some(Value::Null) => "<none>".to_owned(),
         Some(Value::String(text)) => or_none(text.as_str()),
         Some(Value::Array(items)) => {
-            let items: Vec<String> = items
-                .iter()
-                .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
-                .collect();
+            let items: Vec<String> = items.iter().map(word).collect();
             or_none(items.join(","))
         }
         Some(other) => other.to_string(),
     }
 }
 
-fn settings(scc: &Value, lines: &mut Lines) {
-    lines.head("Settings:");
+fn settings(scc: &Value, sheet: &mut Sheet) {
+    sheet.line(0, "Settings:\t");
     let has = |pointer: &str| scc.pointer(pointer).is_some_and(|value| !value.is_null());
-    lines.pair("  Allow Privileged:", plain(scc, "/allowPrivilegedContainer"));
+    sheet.pair(1, "Allow Privileged", plain(scc, "/allowPrivilegedContainer"));
     if scc.get("allowPrivilegeEscalation") == Some(&Value::Bool(false)) {
-        lines.pair("  Allow Privilege Escalation:", "false");
+        sheet.pair(1, "Allow Privilege Escalation", "false");
     }
     if has("/defaultAllowPrivilegeEscalation") {
-        lines.pair("  Default Allow Privilege Escalation:", plain(scc, "/defaultAllowPrivilegeEscalation"));
+        sheet.pair(1, "Default Allow Privilege Escalation", plain(scc, "/defaultAllowPrivilegeEscalation"));
     }
-    lines.pair("  Default Add Capabilities:", plain(scc, "/defaultAddCapabilities"));
-    lines.pair("  Required Drop Capabilities:", plain(scc, "/requiredDropCapabilities"));
-    lines.pair("  Allowed Capabilities:", plain(scc, "/allowedCapabilities"));
+    sheet.pair(1, "Default Add Capabilities", plain(scc, "/defaultAddCapabilities"));
+    sheet.pair(1, "Required Drop Capabilities", plain(scc, "/requiredDropCapabilities"));
+    sheet.pair(1, "Allowed Capabilities", plain(scc, "/allowedCapabilities"));
     // What older SCCs do not have is shown where it is set.
     if has("/seccompProfiles") {
-        lines.pair("  Allowed Seccomp Profiles:", plain(scc, "/seccompProfiles"));
+        sheet.pair(1, "Allowed Seccomp Profiles", plain(scc, "/seccompProfiles"));
     }
-    lines.pair("  Allowed Volume Types:", plain(scc, "/volumes"));
+    sheet.pair(1, "Allowed Volume Types", plain(scc, "/volumes"));
     if has("/allowedFlexVolumes") {
         let drivers = scc.get("allowedFlexVolumes").and_then(Value::as_array).into_iter().flatten();
         let drivers: Vec<String> =
             drivers.map(|volume| format!("driver={}", text(volume, "/driver"))).collect();
-        lines.pair("  Allowed Flexvolumes:", or_none(drivers.join(",")));
+        sheet.pair(1, "Allowed Flexvolumes", or_none(drivers.join(",")));
     }
     if has("/allowedUnsafeSysctls") {
-        lines.pair("  Allowed Unsafe Sysctls:", plain(scc, "/allowedUnsafeSysctls"));
+        sheet.pair(1, "Allowed Unsafe Sysctls", plain(scc, "/allowedUnsafeSysctls"));
     }
     if has("/forbiddenSysctls") {
-        lines.pair("  Forbidden Sysctls:", plain(scc, "/forbiddenSysctls"));
+        sheet.pair(1, "Forbidden Sysctls", plain(scc, "/forbiddenSysctls"));
     }
-    lines.pair("  Allow Host Network:", plain(scc, "/allowHostNetwork"));
-    lines.pair("  Allow Host Ports:", plain(scc, "/allowHostPorts"));
-    lines.pair("  Allow Host PID:", plain(scc, "/allowHostPID"));
-    lines.pair("  Allow Host IPC:", plain(scc, "/allowHostIPC"));
+    sheet.pair(1, "Allow Host Network", plain(scc, "/allowHostNetwork"));
+    sheet.pair(1, "Allow Host Ports", plain(scc, "/allowHostPorts"));
+    sheet.pair(1, "Allow Host PID", plain(scc, "/allowHostPID"));
+    sheet.pair(1, "Allow Host IPC", plain(scc, "/allowHostIPC"));
     if text(scc, "/userNamespaceLevel") == "RequirePodLevel" {
-        lines.pair("  User Namespace Level:", "RequirePodLevel");
+        sheet.pair(1, "User Namespace Level", "RequirePodLevel");
     }
-    lines.pair("  Read Only Root Filesystem:", plain(scc, "/readOnlyRootFilesystem"));
+    sheet.pair(1, "Read Only Root Filesystem", plain(scc, "/readOnlyRootFilesystem"));
 }
 
-fn strategies(scc: &Value, lines: &mut Lines) {
-    lines.head(format!("  Run As User Strategy: {}", text(scc, "/runAsUser/type")));
-    lines.pair("    UID:", plain(scc, "/runAsUser/uid"));
-    lines.pair("    UID Range Min:", plain(scc, "/runAsUser/uidRangeMin"));
-    lines.pair("    UID Range Max:", plain(scc, "/runAsUser/uidRangeMax"));
-    lines.head(format!("  SELinux Context Strategy: {}", text(scc, "/seLinuxContext/type")));
+fn strategies(scc: &Value, sheet: &mut Sheet) {
+    sheet.line(1, format!("Run As User Strategy: {}\t", text(scc, "/runAsUser/type")));
+    sheet.pair(2, "UID", plain(scc, "/runAsUser/uid"));
+    sheet.pair(2, "UID Range Min", plain(scc, "/runAsUser/uidRangeMin"));
+    sheet.pair(2, "UID Range Max", plain(scc, "/runAsUser/uidRangeMax"));
+    sheet.line(1, format!("SELinux Context Strategy: {}\t", text(scc, "/seLinuxContext/type")));
     for field in ["User", "Role", "Type", "Level"] {
         let pointer = format!("/seLinuxContext/seLinuxOptions/{}", field.to_lowercase());
-        lines.pair(format!("    {field}:"), plain(scc, &pointer));
+        sheet.pair(2, field, plain(scc, &pointer));
     }
     for (name, field) in [("FSGroup", "fsGroup"), ("Supplemental Groups", "supplementalGroups")] {
-        lines.head(format!("  {name} Strategy: {}", text(scc, &format!("/{field}/type"))));
+        sheet.line(1, format!("{name} Strategy: {}\t", text(scc, &format!("/{field}/type"))));
         let ranges = scc.pointer(&format!("/{field}/ranges")).and_then(Value::as_array).into_iter().flatten();
         let number = |range: &Value, end: &str| range.get(end).and_then(Value::as_i64).unwrap_or(0);
         let ranges: Vec<String> =
             ranges.map(|range| format!("{}-{}", number(range, "min"), number(range, "max"))).collect();
-        lines.pair("    Ranges:", or_none(ranges.join(",")));
+        sheet.pair(2, "Ranges", or_none(ranges.join(",")));
     }
 }
 
