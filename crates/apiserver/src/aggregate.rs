@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::resource::{self, text};
 use crate::{hub::Happening, objects};
 
@@ -32,7 +33,7 @@ pub(crate) fn settle(api: &Api) -> ApiResult<()> {
             Ok(_) => api.live.wrote(resource.storage, api.store.revision()),
             // Who else wrote it brings it here again.
             Err(StoreError::Conflict { .. } | StoreError::Missing(_)) => {}
-            Err(error) => return Err(ApiError::store(resource, &name, error)),
+            Err(error) => return Err(failure::store(resource, &name, error)),
         }
     }
     Ok(())

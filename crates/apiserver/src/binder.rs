@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::hub::Happening;
 use crate::objects;
 use crate::resource::{self, Resource, text};
@@ -65,7 +66,7 @@ fn write(api: &Api, plural: &str, object: Value) -> ApiResult<bool> {
     match objects::update(&api.store, resource, &namespace, seen.unwrap_or_default(), object) {
         Ok(_) => Ok(true),
         Err(StoreError::Conflict { .. } | StoreError::Missing(_)) => Ok(false),
-        Err(error) => Err(ApiError::store(resource, "", error)),
+        Err(error) => Err(failure::store(resource, "", error)),
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::resource::{self, text};
 use crate::{admit, objects, time};
 
@@ -22,7 +23,7 @@ pub(crate) fn objects(set: BuiltinSet) -> ApiResult<Vec<Value>> {
     let mut objects = Vec::new();
     for text in [MANIFEST, set.manifest()] {
         let documents =
-            manifest::read(text).map_err(|error| ApiError::internal("built-in objects", &error))?;
+            manifest::read(text).map_err(|error| failure::internal("built-in objects", &error))?;
         objects.extend(documents.iter().map(manifest::Node::to_json));
     }
     Ok(objects)
@@ -109,10 +110,10 @@ pub(crate) fn ensure(api: &Api, mut object: Value) -> ApiResult<()> {
         _ => {}
     }
     crate::fields::fit(&mut object, resource.message())
-        .map_err(|error| ApiError::internal("a built-in object does not fit its type", &error))?;
+        .map_err(|error| failure::internal("a built-in object does not fit its type", &error))?;
     match objects::create(&api.store, resource, "", object) {
         Ok(_) | Err(StoreError::Exists(_)) => {}
-        Err(error) => return Err(ApiError::store(resource, &name, error)),
+        Err(error) => return Err(failure::store(resource, &name, error)),
     }
     api.live.wrote(resource.storage, api.store.revision());
     if resource.kind == "Namespace" {

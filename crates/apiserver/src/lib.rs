@@ -35,14 +35,11 @@ mod audit;
 mod authenticate;
 mod authorize;
 mod binder;
-mod body;
 mod bootstrap;
 mod call;
 mod certs;
 mod controller;
-mod discovery;
-mod error;
-mod fields;
+mod failure;
 #[doc(hidden)]
 pub mod fuzz;
 mod hub;
@@ -50,25 +47,21 @@ mod identity;
 mod live;
 mod metrics;
 mod objects;
-mod openapi;
 mod password;
-mod patch;
-mod protobuf;
 mod ranges;
 mod raw;
-mod request;
-mod resource;
 mod respond;
 mod review;
-mod schema;
-mod selector;
 mod serve;
 mod server;
-mod table;
-mod time;
 mod token;
 mod verb;
 mod watch;
+
+use palisade_api::{
+    body, discovery, error, fields, kind as resource, openapi, patch, protobuf, request, schema, selector,
+    table, time,
+};
 
 pub use certs::{CertError, write};
 pub use server::{Config, Server, ServerError};

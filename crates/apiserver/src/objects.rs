@@ -4,6 +4,7 @@ use palisade_store::{Cursor, Key, Object, Revision, Store, StoreError};
 use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::resource::Resource;
 
 /// An object and the write that made it so.
@@ -60,7 +61,7 @@ fn bytes(object: &Value) -> Vec<u8> {
 }
 
 fn broken(error: serde_json::Error) -> Box<ApiError> {
-    ApiError::internal("a stored object cannot be read", &error)
+    failure::internal("a stored object cannot be read", &error)
 }
 
 fn stored(object: &Object) -> ApiResult<Stored> {
@@ -71,7 +72,7 @@ fn stored(object: &Object) -> ApiResult<Stored> {
 /// The object of a name.
 pub(crate) fn get(store: &Store, resource: &Resource, namespace: &str, name: &str) -> ApiResult<Stored> {
     let found = store.get(&key(resource, namespace, name));
-    let found = found.map_err(|error| ApiError::store(resource, name, error))?;
+    let found = found.map_err(|error| failure::store(resource, name, error))?;
     stored(&found.ok_or_else(|| ApiError::not_found(resource, name))?)
 }
 
@@ -84,7 +85,7 @@ pub(crate) fn list(
     after: Option<&Cursor>,
 ) -> ApiResult<Listed> {
     let page = store.list(resource.storage, namespace, limit, after);
-    let page = page.map_err(|error| ApiError::store(resource, "", error))?;
+    let page = page.map_err(|error| failure::store(resource, "", error))?;
     let items = page.objects.iter().map(|object| Ok(stored(object)?.object)).collect::<ApiResult<_>>()?;
     let bytes = page.objects.iter().map(|object| object.value.len()).sum();
     Ok(Listed { items, bytes, revision: page.revision, next: page.next })

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::body::{self, Validation};
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::identity::Identity;
 use crate::objects;
 use crate::resource::{Review, text};
@@ -122,7 +123,7 @@ pub(crate) fn set_password(call: &Call<'_>, bytes: &[u8], content_type: &str) ->
     }
     if !call.is_dry_run() {
         crate::password::set(&call.api.store, &target.name, password)
-            .map_err(|error| ApiError::store(target.resource, &target.name, error))?;
+            .map_err(|error| failure::store(target.resource, &target.name, error))?;
     }
     Ok(Answer::created(
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),

@@ -24,6 +24,7 @@ use crate::authorize;
 use crate::body::media_type;
 use crate::call::{Answer, Call, Notes};
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::identity::Identity;
 use crate::metrics::Timed;
 use crate::request::{Path, Query, Target};
@@ -239,7 +240,7 @@ impl Service {
             drop(slot);
             answer.unwrap_or_else(|error| respond::error(&error, format))
         });
-        done.await.map_err(|error| ApiError::internal("the request could not be answered", &error))
+        done.await.map_err(|error| failure::internal("the request could not be answered", &error))
     }
 
     fn watch(&self, head: &Head, who: &Identity, target: &Target) -> ApiResult<Response<Body>> {

@@ -7,7 +7,8 @@ use palisade_store::Store;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
+use crate::failure;
 use crate::identity::Identity;
 use crate::objects;
 use crate::resource::{self, text};
@@ -77,7 +78,7 @@ impl Tokens {
             "sub": palisade_rbac::service_account_user(namespace, name),
         });
         let token = jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &self.signing)
-            .map_err(|error| ApiError::internal("a token cannot be signed", &error))?;
+            .map_err(|error| failure::internal("a token cannot be signed", &error))?;
         Ok((token, time::format(expires, 0, false).unwrap_or_default()))
     }
 
@@ -141,7 +142,7 @@ pub(crate) fn issue(store: &Store, user: &str, seconds: i64) -> ApiResult<String
     let key = palisade_store::Key::new(TOKENS, "", hash(&secret));
     store
         .create(&key, value.to_string().as_bytes())
-        .map_err(|error| ApiError::internal("a token cannot be kept", &error))?;
+        .map_err(|error| failure::internal("a token cannot be kept", &error))?;
     Ok(format!("{PREFIX}{secret}"))
 }
 

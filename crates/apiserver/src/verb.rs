@@ -3,14 +3,13 @@
 mod change;
 mod create;
 mod delete;
-mod metadata;
-pub(crate) mod options;
 pub(crate) mod read;
 
 pub(crate) use change::{apply, patch, revise, update};
 pub(crate) use create::{create, create_object, random_name};
 pub(crate) use delete::{delete, delete_collection, remove};
-pub(crate) use metadata::check as check_metadata;
+pub(crate) use palisade_api::metadata::check as check_metadata;
+pub(crate) use palisade_api::{metadata, options};
 pub(crate) use read::{Listing, get, is_project_visible, list, listing, show, start};
 
 use palisade_k8s::FieldError;

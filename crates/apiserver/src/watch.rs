@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, mpsc};
 use crate::api::Api;
 use crate::authorize;
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::hub::Happening;
 use crate::identity::Identity;
 use crate::objects;
@@ -89,7 +90,7 @@ impl Watcher {
             // A revision that cannot be watched from is said before the stream starts.
             api.store
                 .watch(target.resource.storage, None, revision)
-                .map_err(|error| ApiError::store(target.resource, "", error))?;
+                .map_err(|error| failure::store(target.resource, "", error))?;
         }
         let (sender, receiver) = mpsc::channel(64);
         let watcher = Self {
@@ -191,7 +192,7 @@ impl Watcher {
             let (events, now) = match read.await {
                 Ok(Ok(read)) => read,
                 Ok(Err(error)) => {
-                    let error = ApiError::store(self.target.resource, "", error);
+                    let error = failure::store(self.target.resource, "", error);
                     return self.fail(&error).await.map(|()| seen);
                 }
                 Err(_) => return Err(Over),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::resource;
 use crate::{objects, time};
 
@@ -102,7 +103,7 @@ pub(crate) fn furnish(api: &Api, name: &str) -> ApiResult<()> {
         put(&mut object, &["metadata", "creationTimestamp"], time::now().into());
         match objects::create(&api.store, resource, name, object) {
             Ok(_) | Err(palisade_store::StoreError::Exists(_)) => {}
-            Err(error) => return Err(ApiError::store(resource, "", error)),
+            Err(error) => return Err(failure::store(resource, "", error)),
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::resource::{self, text};
 
 /// Before the names of the audit log's annotations.
@@ -22,9 +23,9 @@ pub(super) fn pod(call: &Call<'_>, pod: &mut Value, old: Option<&Value>) -> ApiR
     let patch = answer(call, &policy, &review, text(pod, "/metadata/name"))?;
     if let Some(patch) = patch {
         let patch: json_patch::Patch = serde_json::from_slice(&patch)
-            .map_err(|error| ApiError::internal("the patch of SCC cannot be read", &error))?;
+            .map_err(|error| failure::internal("the patch of SCC cannot be read", &error))?;
         json_patch::patch(pod, &patch)
-            .map_err(|error| ApiError::internal("the patch of SCC cannot be applied", &error))?;
+            .map_err(|error| failure::internal("the patch of SCC cannot be applied", &error))?;
     }
     Ok(())
 }
@@ -87,7 +88,7 @@ fn answer(
     }
     if response.allowed {
         let patch = response.patch.map(|patch| STANDARD.decode(patch)).transpose();
-        return patch.map_err(|error| ApiError::internal("the patch of SCC cannot be read", &error));
+        return patch.map_err(|error| failure::internal("the patch of SCC cannot be read", &error));
     }
     let why = response.status.map(|status| status.message).unwrap_or_default();
     Err(ApiError::forbidden(call.target.resource, name, why))

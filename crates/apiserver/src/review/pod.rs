@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::strings;
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::identity::Identity;
 use crate::request::Target;
 use crate::resource::{self, text};
@@ -93,9 +94,9 @@ fn decide(call: &Call<'_>, who: &Identity, pod: &Value) -> ApiResult<Result<(Str
             let mut changed = pod.clone();
             if let Some(patch) = admission.patch(&parsed).finish() {
                 let patch: json_patch::Patch = serde_json::from_str(&patch)
-                    .map_err(|error| ApiError::internal("the patch of SCC cannot be read", &error))?;
+                    .map_err(|error| failure::internal("the patch of SCC cannot be read", &error))?;
                 json_patch::patch(&mut changed, &patch)
-                    .map_err(|error| ApiError::internal("the patch of SCC cannot be applied", &error))?;
+                    .map_err(|error| failure::internal("the patch of SCC cannot be applied", &error))?;
             }
             Ok((admission.scc.to_owned(), changed))
         }

@@ -18,6 +18,7 @@ use crate::api::Api;
 use crate::authorize;
 use crate::bootstrap;
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::identity::Identity;
 use crate::respond::{self, Body};
 
@@ -51,11 +52,11 @@ pub(super) async fn answer(
 /// Runs what waits for the disk on a thread that may.
 async fn wait<T: Send + 'static>(work: impl FnOnce() -> ApiResult<T> + Send + 'static) -> ApiResult<T> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| ApiError::internal("the request could not be answered", &error))?
+    done.map_err(|error| failure::internal("the request could not be answered", &error))?
 }
 
 fn broken(error: std::io::Error) -> Box<ApiError> {
-    ApiError::internal("the backup cannot be read or written", &error)
+    failure::internal("the backup cannot be read or written", &error)
 }
 
 async fn download(api: &Arc<Api>) -> ApiResult<Response<Body>> {
@@ -140,6 +141,6 @@ fn refused(error: StoreError) -> Box<ApiError> {
         StoreError::Newer { found, known, .. } => ApiError::bad_request(format!(
             "the backup is in format {found}, and this server knows formats up to {known}: a newer Palisade wrote it"
         )),
-        error => ApiError::internal("the store says no", &error),
+        error => failure::internal("the store says no", &error),
     }
 }

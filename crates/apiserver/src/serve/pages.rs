@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::Work;
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::objects::PAGE;
 use crate::raw;
 use crate::respond::{self, Body, Format};
@@ -105,7 +106,7 @@ async fn part(work: &Arc<Work>, shape: Shape, limit: usize, after: Option<Cursor
             false => as_read(&work, shape, limit, after),
         }
     });
-    done.await.map_err(|error| ApiError::internal("the request could not be answered", &error))?
+    done.await.map_err(|error| failure::internal("the request could not be answered", &error))?
 }
 
 fn as_read(work: &Work, shape: Shape, limit: usize, after: Option<Cursor>) -> ApiResult<Part> {
@@ -125,12 +126,12 @@ fn as_stored(work: &Work, limit: usize, after: Option<&Cursor>) -> ApiResult<Par
     let (target, resource) = (&work.target, work.target.resource);
     let namespace = Some(target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let page = work.api.store.list(resource.storage, namespace, Some(limit), after);
-    let page = page.map_err(|error| ApiError::store(resource, "", error))?;
+    let page = page.map_err(|error| failure::store(resource, "", error))?;
     let mut items = String::new();
     for object in &page.objects {
         separate(&mut items);
         raw::show(&object.value, resource, object.revision, &mut items)
-            .map_err(|error| ApiError::internal("a stored object cannot be read", &error))?;
+            .map_err(|error| failure::internal("a stored object cannot be read", &error))?;
     }
     Ok(Part { items, revision: page.revision, next: page.next })
 }

@@ -8,6 +8,7 @@ use crate::admit;
 use crate::body::{self, Validation};
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::fields;
 use crate::objects;
 use crate::patch::managed::{self, Writer};
@@ -151,7 +152,7 @@ fn attempt(
         return Ok(super::show(resource, new));
     }
     let written = objects::update(store, resource, &target.namespace, old.revision, new)
-        .map_err(|error| (ApiError::store(resource, &target.name, error), !expects))?;
+        .map_err(|error| (failure::store(resource, &target.name, error), !expects))?;
     call.api.live.wrote(resource.storage, store.revision());
     Ok(super::show(resource, written))
 }

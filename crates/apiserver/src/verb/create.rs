@@ -8,6 +8,7 @@ use super::{read_object, validate};
 use crate::admit;
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::objects;
 use crate::patch::managed::{self, Writer};
 use crate::resource::text;
@@ -92,7 +93,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     let created = match created {
         Ok(created) => created,
         Err(StoreError::Exists(_)) => return Err(ApiError::exists(resource, &name)),
-        Err(error) => return Err(ApiError::store(resource, &name, error)),
+        Err(error) => return Err(failure::store(resource, &name, error)),
     };
     call.api.live.wrote(resource.storage, store.revision());
     admit::created(call, &created)?;

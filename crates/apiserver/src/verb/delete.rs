@@ -8,6 +8,7 @@ use crate::api::Api;
 use crate::body;
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::objects;
 use crate::request::Target;
 use crate::resource::{Resource, text};
@@ -104,7 +105,7 @@ fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
                     return Ok(Deleted::Waits(written));
                 }
                 Err(palisade_store::StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(ApiError::store(resource, &target.name, error)),
+                Err(error) => return Err(failure::store(resource, &target.name, error)),
             },
             None => match remove(api, resource, &target.namespace, &target.name, Some(old.revision)) {
                 Ok(()) => return Ok(Deleted::Gone(old.object)),
@@ -124,7 +125,7 @@ pub(crate) fn remove(
     seen: Option<Revision>,
 ) -> ApiResult<()> {
     let removed = api.store.delete(&objects::key(resource, namespace, name), seen);
-    removed.map_err(|error| ApiError::store(resource, name, error))?;
+    removed.map_err(|error| failure::store(resource, name, error))?;
     api.live.wrote(resource.storage, api.store.revision());
     Ok(())
 }

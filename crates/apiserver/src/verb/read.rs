@@ -12,7 +12,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::identity::Identity;
 use crate::live::Live;
 use crate::objects;
-use crate::resource::{Resource, text};
+use crate::resource::{Resource, SELF, text};
 use crate::selector::{Fields, Labels};
 
 /// An object as a resource shows it: two resources may show the same one under other names.
@@ -35,9 +35,6 @@ pub(crate) fn is_project_visible(live: &Live, who: &Identity, name: &str) -> Api
     let wish = Wish { verb: "get", group: "", resource: "namespaces", namespace: name, name };
     Ok(allowed(live, who, &wish)?.is_some())
 }
-
-/// The name by which everybody asks for themselves.
-pub(crate) const SELF: &str = "~";
 
 /// Who asks, as a user: as kept, if they are, with the groups that they have now.
 fn own_user(call: &Call<'_>) -> ApiResult<Value> {
@@ -173,7 +170,7 @@ fn check_seen(call: &Call<'_>) -> ApiResult<Option<Revision>> {
     let seen = call.query.number("resourceVersion")?.and_then(Revision::new);
     let newest = call.api.store.revision();
     match seen {
-        Some(asked) if asked > newest => Err(ApiError::future(asked, newest)),
+        Some(asked) if asked > newest => Err(ApiError::future(asked.number(), newest.number())),
         seen => Ok(seen),
     }
 }

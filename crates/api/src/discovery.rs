@@ -1,0 +1,146 @@
+//! What there is: lists of groups, versions and resources, for clients to find their way.
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use crate::kind::{RESOURCES, Resource};
+
+/// Groups in the order of the table, the core group left out.
+pub fn groups() -> Vec<&'static str> {
+    let mut groups: Vec<&str> = RESOURCES.iter().map(|resource| resource.group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups.retain(|group| !group.is_empty());
+    groups
+}
+
+fn of_group(group: &str) -> impl Iterator<Item = &'static Resource> {
+    RESOURCES.iter().filter(move |resource| resource.group == group)
+}
+
+/// Every group with everything, in one answer.
+pub fn aggregated(core: bool, version: &str) -> Value {
+    let groups = if core { vec![""] } else { groups() };
+    let items: Vec<Value> = groups
+        .iter()
+        .map(|group| {
+            let resources: Vec<Value> = of_group(group).map(aggregated_resource).collect();
+            let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
+            json!({"metadata": metadata,
+                   "versions": [{"version": "v1", "resources": resources, "freshness": "Current"}]})
+        })
+        .collect();
+    json!({"kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
+           "metadata": {}, "items": items})
+}
+
+fn aggregated_resource(resource: &Resource) -> Value {
+    let response = |kind: &str, group: &str| json!({"group": group, "version": "", "kind": kind});
+    let mut item = json!({
+        "resource": resource.plural,
+        "responseKind": response(resource.kind, ""),
+        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": resource.singular,
+        "verbs": resource.verbs,
+    });
+    if !resource.short_names.is_empty() {
+        put(&mut item, &["shortNames"], json!(resource.short_names));
+    }
+    if !resource.categories.is_empty() {
+        put(&mut item, &["categories"], json!(resource.categories));
+    }
+    let subresources: Vec<Value> = resource
+        .subresources
+        .iter()
+        .map(|name| {
+            let (group, version, kind) = subresource_kind(resource, name);
+            json!({"subresource": name, "responseKind": {"group": group, "version": version, "kind": kind},
+                   "verbs": subresource_verbs(name)})
+        })
+        .collect();
+    if !subresources.is_empty() {
+        put(&mut item, &["subresources"], subresources.into());
+    }
+    item
+}
+
+fn subresource_kind(resource: &Resource, name: &str) -> (&'static str, &'static str, &'static str) {
+    match name {
+        "token" => ("authentication.k8s.io", "v1", "TokenRequest"),
+        "eviction" => ("policy", "v1", "Eviction"),
+        "binding" => ("", "", "Binding"),
+        "exec" => ("", "", "PodExecOptions"),
+        "attach" => ("", "", "PodAttachOptions"),
+        "portforward" => ("", "", "PodPortForwardOptions"),
+        _ => ("", "", resource.kind),
+    }
+}
+
+fn subresource_verbs(name: &str) -> &'static [&'static str] {
+    match name {
+        "token" | "eviction" | "binding" | "password" => &["create"],
+        "exec" | "attach" | "portforward" => &["create", "get"],
+        "log" => &["get"],
+        "finalize" => &["update"],
+        _ => &["get", "patch", "update"],
+    }
+}
+
+/// `GET /api`.
+pub fn versions() -> Value {
+    json!({"kind": "APIVersions", "versions": ["v1"],
+           "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]})
+}
+
+/// `GET /apis`.
+pub fn group_list() -> Value {
+    let groups: Vec<Value> = groups().iter().map(|group| group_entry(group)).collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// `GET /apis/GROUP`.
+pub fn group(name: &str) -> Option<Value> {
+    let mut entry = groups().contains(&name).then(|| group_entry(name))?;
+    put(&mut entry, &["kind"], "APIGroup".into());
+    put(&mut entry, &["apiVersion"], "v1".into());
+    Some(entry)
+}
+
+fn group_entry(group: &str) -> Value {
+    let version = json!({"groupVersion": format!("{group}/v1"), "version": "v1"});
+    json!({"name": group, "versions": [version], "preferredVersion": version})
+}
+
+/// `GET /api/v1` and `GET /apis/GROUP/v1`.
+pub fn resources(group: &str) -> Option<Value> {
+    let mut list = Vec::new();
+    for resource in of_group(group) {
+        let mut entry = json!({
+            "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
+            "kind": resource.kind, "verbs": resource.verbs,
+        });
+        if !resource.short_names.is_empty() {
+            put(&mut entry, &["shortNames"], json!(resource.short_names));
+        }
+        if !resource.categories.is_empty() {
+            put(&mut entry, &["categories"], json!(resource.categories));
+        }
+        list.push(entry);
+        for name in resource.subresources {
+            let (group, version, kind) = subresource_kind(resource, name);
+            let mut entry = json!({
+                "name": format!("{}/{name}", resource.plural), "singularName": "",
+                "namespaced": resource.namespaced, "kind": kind, "verbs": subresource_verbs(name),
+            });
+            if !version.is_empty() {
+                put(&mut entry, &["group"], group.into());
+                put(&mut entry, &["version"], version.into());
+            }
+            list.push(entry);
+        }
+    }
+    let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+    (!list.is_empty()).then(
+        || json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": list}),
+    )
+}

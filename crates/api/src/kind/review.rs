@@ -1,0 +1,84 @@
+//! Requests that are answered and not kept.
+
+use super::{BASE, Resource};
+
+/// Which answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Review {
+    /// A pod is put on a node.
+    Binding,
+    /// A project is made for whoever asks.
+    ProjectRequest,
+    /// Whose token is this?
+    Token,
+    /// Who am I?
+    SelfSubject,
+    /// May somebody do something?
+    SubjectAccess,
+    /// May I?
+    SelfSubjectAccess,
+    /// May somebody, in this namespace?
+    LocalSubjectAccess,
+    /// What may I do in a namespace?
+    SelfSubjectRules,
+    /// Who may do something?
+    ResourceAccess,
+    /// Who may, in this namespace?
+    LocalResourceAccess,
+    /// OpenShift's own way to ask whether somebody may.
+    OpenShiftSubjectAccess,
+    /// Which service accounts could run this pod?
+    PodForAccounts,
+    /// Which SCC would admit this pod for somebody?
+    PodForSubject,
+    /// Which SCC would admit this pod for me?
+    PodForSelf,
+}
+
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
+const OPENSHIFT: &str = "authorization.openshift.io";
+
+const fn review(
+    group: &'static str,
+    names: [&'static str; 3],
+    schema: &'static str,
+    namespaced: bool,
+    review: Review,
+) -> Resource {
+    let [plural, singular, kind] = names;
+    Resource {
+        group,
+        plural,
+        singular,
+        kind,
+        schema,
+        namespaced,
+        verbs: &["create"],
+        review: Some(review),
+        ..BASE
+    }
+}
+
+macro_rules! reviews {
+    ($($name:ident: $group:expr, $plural:literal, $singular:literal, $kind:literal, $schema:literal, $namespaced:literal, $review:ident;)*) => {
+        $(pub(super) const $name: Resource =
+            review($group, [$plural, $singular, $kind], $schema, $namespaced, Review::$review);)*
+    };
+}
+
+reviews! {
+    TOKEN_REVIEWS: AUTHENTICATION, "tokenreviews", "tokenreview", "TokenReview", "TokenReview", false, Token;
+    SELF_SUBJECT_REVIEWS: AUTHENTICATION, "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview", "SelfSubjectReview", false, SelfSubject;
+    SUBJECT_ACCESS_REVIEWS: AUTHORIZATION, "subjectaccessreviews", "subjectaccessreview", "SubjectAccessReview", "SubjectAccessReview", false, SubjectAccess;
+    SELF_SUBJECT_ACCESS_REVIEWS: AUTHORIZATION, "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview", "SelfSubjectAccessReview", false, SelfSubjectAccess;
+    LOCAL_SUBJECT_ACCESS_REVIEWS: AUTHORIZATION, "localsubjectaccessreviews", "localsubjectaccessreview", "LocalSubjectAccessReview", "LocalSubjectAccessReview", true, LocalSubjectAccess;
+    SELF_SUBJECT_RULES_REVIEWS: AUTHORIZATION, "selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview", "SelfSubjectRulesReview", false, SelfSubjectRules;
+    RESOURCE_ACCESS_REVIEWS: OPENSHIFT, "resourceaccessreviews", "resourceaccessreview", "ResourceAccessReview", "ResourceAccessReview", false, ResourceAccess;
+    LOCAL_RESOURCE_ACCESS_REVIEWS: OPENSHIFT, "localresourceaccessreviews", "localresourceaccessreview", "LocalResourceAccessReview", "LocalResourceAccessReview", true, LocalResourceAccess;
+    OPENSHIFT_SUBJECT_ACCESS_REVIEWS: OPENSHIFT, "subjectaccessreviews", "subjectaccessreview", "SubjectAccessReview", "OpenShiftSubjectAccessReview", false, OpenShiftSubjectAccess;
+    OPENSHIFT_LOCAL_SUBJECT_ACCESS_REVIEWS: OPENSHIFT, "localsubjectaccessreviews", "localsubjectaccessreview", "LocalSubjectAccessReview", "OpenShiftSubjectAccessReview", true, OpenShiftSubjectAccess;
+    POD_SECURITY_POLICY_REVIEWS: palisade_k8s::scc::GROUP, "podsecuritypolicyreviews", "podsecuritypolicyreview", "PodSecurityPolicyReview", "PodSecurityPolicyReview", true, PodForAccounts;
+    POD_SECURITY_POLICY_SUBJECT_REVIEWS: palisade_k8s::scc::GROUP, "podsecuritypolicysubjectreviews", "podsecuritypolicysubjectreview", "PodSecurityPolicySubjectReview", "PodSecurityPolicySubjectReview", true, PodForSubject;
+    POD_SECURITY_POLICY_SELF_SUBJECT_REVIEWS: palisade_k8s::scc::GROUP, "podsecuritypolicyselfsubjectreviews", "podsecuritypolicyselfsubjectreview", "PodSecurityPolicySelfSubjectReview", "PodSecurityPolicySelfSubjectReview", true, PodForSelf;
+}

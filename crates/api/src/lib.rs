@@ -1,0 +1,19 @@
+//! Kubernetes' API machinery: errors, types of objects and their encodings, patches, selectors, tables, and the rules
+//! of each kind.
+#![expect(missing_docs, reason = "the docs of what was private until now are being written")]
+
+pub mod body;
+pub mod discovery;
+pub mod error;
+pub mod fields;
+pub mod kind;
+pub mod metadata;
+pub mod openapi;
+pub mod options;
+pub mod patch;
+pub mod protobuf;
+pub mod request;
+pub mod schema;
+pub mod selector;
+pub mod table;
+pub mod time;

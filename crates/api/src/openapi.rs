@@ -1,0 +1,332 @@
+//! OpenAPI, version 2 and 3: the types of the schema and the paths of the resources, as far as clients read them.
+
+mod protobuf;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use crate::discovery;
+use crate::kind::{RESOURCES, Resource};
+use crate::schema::{self, Field, Merge, Message, Topology, Type};
+
+/// What types and fields are for, by `TYPE` and `TYPE.FIELD`.
+static WORDS: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
+    include_str!("../schema/words.txt").lines().filter_map(|line| line.split_once(' ')).collect()
+});
+
+fn describe(said: &mut Value, what: &str) {
+    if let Some(words) = WORDS.get(what) {
+        put(said, &["description"], (*words).into());
+    }
+}
+
+/// Which version of OpenAPI, as it says where definitions are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    Two,
+    Three,
+}
+
+impl Version {
+    fn reference(self, message: &Message) -> String {
+        let place = match self {
+            Self::Two => "#/definitions/",
+            Self::Three => "#/components/schemas/",
+        };
+        format!("{place}{}.{}", message.package, message.name)
+    }
+}
+
+fn property(field: &Field, version: Version) -> Value {
+    let mut said = kind(&field.kind, version);
+    match &field.topology {
+        Topology::Granular => {}
+        Topology::Atomic if matches!(field.kind, Type::List(_)) => {
+            put(&mut said, &["x-kubernetes-list-type"], "atomic".into())
+        }
+        Topology::Atomic => put(&mut said, &["x-kubernetes-map-type"], "atomic".into()),
+        Topology::Set => put(&mut said, &["x-kubernetes-list-type"], "set".into()),
+        Topology::Keyed(keys) => {
+            put(&mut said, &["x-kubernetes-list-type"], "map".into());
+            put(&mut said, &["x-kubernetes-list-map-keys"], json!(keys));
+        }
+    }
+    match field.merge {
+        Merge::Replace => {}
+        Merge::Values => put(&mut said, &["x-kubernetes-patch-strategy"], "merge".into()),
+        Merge::Key(key) => {
+            let strategy = if field.retain { "merge,retainKeys" } else { "merge" };
+            put(&mut said, &["x-kubernetes-patch-strategy"], strategy.into());
+            put(&mut said, &["x-kubernetes-patch-merge-key"], key.into());
+        }
+    }
+    said
+}
+
+fn kind(kind: &Type, version: Version) -> Value {
+    match kind {
+        Type::String => json!({"type": "string"}),
+        Type::Bool => json!({"type": "boolean"}),
+        Type::Int32 => json!({"type": "integer", "format": "int32"}),
+        Type::Int64 => json!({"type": "integer", "format": "int64"}),
+        Type::Double => json!({"type": "number", "format": "double"}),
+        Type::Bytes => json!({"type": "string", "format": "byte"}),
+        Type::Time | Type::MicroTime => json!({"type": "string", "format": "date-time"}),
+        Type::Quantity => json!({"type": "string"}),
+        Type::IntOrString => json!({"type": "string", "format": "int-or-string"}),
+        Type::Fields | Type::Raw => json!({"type": "object"}),
+        Type::ExtraValue => json!({"type": "array", "items": {"type": "string"}}),
+        Type::List(item) => json!({"type": "array", "items": self::kind(item, version)}),
+        Type::Map(item) => json!({"type": "object", "additionalProperties": self::kind(item, version)}),
+        Type::Message(name) => match (schema::message(name), version) {
+            (Some(message), Version::Two) => json!({"$ref": version.reference(message)}),
+            // Beside a bare reference nothing else may stand in OpenAPI 3.0.
+            (Some(message), Version::Three) => {
+                json!({"allOf": [{"$ref": version.reference(message)}], "default": {}})
+            }
+            (None, _) => json!({"type": "object"}),
+        },
+    }
+}
+
+fn definition(message: &'static Message, owners: &[&Resource], version: Version) -> Value {
+    let mut properties = serde_json::Map::new();
+    if !owners.is_empty() {
+        properties.insert("apiVersion".to_owned(), json!({"type": "string"}));
+        properties.insert("kind".to_owned(), json!({"type": "string"}));
+    }
+    let fields = message.all_fields();
+    for field in &fields {
+        let mut said = property(field, version);
+        describe(&mut said, &format!("{}.{}", message.name, field.name));
+        properties.insert(field.name.to_owned(), said);
+    }
+    let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+    let mut said = json!({"type": "object", "properties": properties});
+    describe(&mut said, message.name);
+    // What the server fills in before it looks is not asked of clients.
+    if !required.is_empty() && message.name != palisade_k8s::scc::KIND {
+        put(&mut said, &["required"], json!(required));
+    }
+    if message.atomic {
+        put(&mut said, &["x-kubernetes-map-type"], "atomic".into());
+    }
+    if !owners.is_empty() {
+        let kinds = owners.iter().map(|resource| gvk(resource));
+        put(&mut said, &["x-kubernetes-group-version-kind"], kinds.collect());
+    }
+    said
+}
+
+fn gvk(resource: &Resource) -> Value {
+    json!({"group": resource.group, "version": "v1", "kind": resource.kind})
+}
+
+/// The types that some types are made of, themselves included.
+fn closure(roots: impl Iterator<Item = &'static str>) -> Vec<&'static Message> {
+    let mut names: Vec<&'static str> = roots.collect();
+    let mut at = 0;
+    while let Some(name) = names.get(at).copied() {
+        at += 1;
+        let fields = schema::message(name).map(Message::all_fields).unwrap_or_default();
+        for field in fields {
+            let mut kind = &field.kind;
+            while let Some(item) = kind.item() {
+                kind = item;
+            }
+            if let Type::Message(inner) = kind
+                && !names.contains(inner)
+            {
+                names.push(inner);
+            }
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().filter_map(schema::message).collect()
+}
+
+fn definitions(of: impl Fn(&Resource) -> bool, version: Version) -> Value {
+    let wanted: Vec<&Resource> = RESOURCES.iter().filter(|resource| of(resource)).collect();
+    let roots = wanted.iter().map(|resource| resource.schema).chain(["DeleteOptions", "Status"]);
+    let mut map = serde_json::Map::new();
+    for message in closure(roots) {
+        let owners: Vec<&Resource> =
+            wanted.iter().copied().filter(|resource| resource.schema == message.name).collect();
+        map.insert(format!("{}.{}", message.package, message.name), definition(message, &owners, version));
+    }
+    Value::Object(map)
+}
+
+/// Parameters of requests that change something: by them clients see what the server understands.
+const OF_WRITES: &[&str] = &["dryRun", "fieldManager", "fieldValidation"];
+const OF_LISTS: &[&str] =
+    &["continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "timeoutSeconds", "watch"];
+
+/// The methods of a part of an object.
+fn methods_of(subresource: &str) -> &'static [&'static str] {
+    match subresource {
+        "status" | "ephemeralcontainers" | "resize" => &["get", "put", "patch"],
+        "finalize" => &["put"],
+        "log" => &["get"],
+        "exec" | "attach" | "portforward" => &["get", "post"],
+        _ => &["post"],
+    }
+}
+
+/// What is done to a resource by a method of HTTP, and what that may be told.
+fn operation(resource: &Resource, action: &str, place: &str, version: Version) -> Value {
+    let names = match action {
+        "list" => OF_LISTS,
+        "get" => &[],
+        _ => OF_WRITES,
+    };
+    let parameters: Vec<Value> = names
+        .iter()
+        .map(|name| match version {
+            Version::Two => json!({"name": name, "in": "query", "type": "string", "uniqueItems": true}),
+            Version::Three => {
+                json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}})
+            }
+        })
+        .collect();
+    let group = if resource.group.is_empty() { "core" } else { resource.group };
+    let id = format!("{action}.{group}.{}{place}", resource.kind);
+    json!({
+        "operationId": id.replace(['/', '.'], "_"),
+        "parameters": parameters,
+        "responses": {"200": {"description": "OK"}},
+        "x-kubernetes-action": action,
+        "x-kubernetes-group-version-kind": gvk(resource),
+    })
+}
+
+/// The paths of a resource, each with the methods that it takes.
+fn paths(resource: &Resource, version: Version) -> Vec<(String, Value)> {
+    let base = match resource.group {
+        "" => "/api/v1".to_owned(),
+        group => format!("/apis/{group}/v1"),
+    };
+    let scope = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
+    let many = format!("{base}{scope}/{}", resource.plural);
+    let path = |methods: &[(&str, &str, &str)], place: &str| -> Value {
+        let allowed = methods.iter().filter(|(_, _, verb)| resource.allows(verb));
+        let methods = allowed
+            .map(|(method, action, _)| ((*method).to_owned(), operation(resource, action, place, version)));
+        Value::Object(methods.collect())
+    };
+    let all = [
+        ("get", "list", "list"),
+        ("post", "post", "create"),
+        ("delete", "deletecollection", "deletecollection"),
+    ];
+    let one = [
+        ("get", "get", "get"),
+        ("put", "put", "update"),
+        ("patch", "patch", "patch"),
+        ("delete", "delete", "delete"),
+    ];
+    let mut found = vec![(many.clone(), path(&all, "")), (format!("{many}/{{name}}"), path(&one, ""))];
+    if resource.namespaced {
+        let everywhere = path(&[("get", "list", "list")], "/everywhere");
+        found.push((format!("{base}/{}", resource.plural), everywhere));
+    }
+    for part in resource.subresources {
+        let place = format!("/{part}");
+        let methods = methods_of(part).iter();
+        let methods =
+            methods.map(|method| ((*method).to_owned(), operation(resource, method, &place, version)));
+        found.push((format!("{many}/{{name}}/{part}"), Value::Object(methods.collect())));
+    }
+    found.retain(|(_, methods)| methods.as_object().is_some_and(|methods| !methods.is_empty()));
+    found
+}
+
+/// `GET /openapi/v2`.
+pub fn two() -> Value {
+    let paths: serde_json::Map<String, Value> =
+        RESOURCES.iter().flat_map(|resource| paths(resource, Version::Two)).collect();
+    json!({
+        "swagger": "2.0", "info": {"title": "Palisade", "version": env!("CARGO_PKG_VERSION")},
+        "paths": paths, "definitions": definitions(|_| true, Version::Two),
+    })
+}
+
+/// `GET /openapi/v2` in protobuf.
+pub fn two_in_protobuf() -> Vec<u8> {
+    protobuf::document(&two())
+}
+
+/// `GET /openapi/v3`: where the documents of the groups are.
+pub fn index() -> Value {
+    let mut paths = serde_json::Map::new();
+    let hash = env!("CARGO_PKG_VERSION");
+    let mut add = |path: String| {
+        let url = format!("/openapi/v3/{path}?hash={hash}");
+        paths.insert(path, json!({"serverRelativeURL": url}));
+    };
+    add("api/v1".to_owned());
+    discovery::groups().iter().for_each(|group| add(format!("apis/{group}/v1")));
+    json!({ "paths": paths })
+}
+
+/// `GET /openapi/v3/api/v1` and its like.
+pub fn three(group: &str) -> Option<Value> {
+    RESOURCES.iter().find(|resource| resource.group == group)?;
+    let of = |resource: &Resource| resource.group == group;
+    let paths: serde_json::Map<String, Value> = RESOURCES
+        .iter()
+        .filter(|resource| of(resource))
+        .flat_map(|resource| paths(resource, Version::Three))
+        .collect();
+    Some(json!({
+        "openapi": "3.0.0", "info": {"title": "Palisade", "version": env!("CARGO_PKG_VERSION")},
+        "paths": paths, "components": {"schemas": definitions(of, Version::Three)},
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_has_a_name_of_its_own() {
+        let mut names = std::collections::HashSet::new();
+        for (path, methods) in RESOURCES.iter().flat_map(|resource| paths(resource, Version::Two)) {
+            for (method, operation) in methods.as_object().unwrap() {
+                let name = operation["operationId"].as_str().unwrap().to_owned();
+                assert!(names.insert(name.clone()), "{method} {path}: {name} is another's");
+            }
+        }
+        let pods = crate::kind::find("", "pods").unwrap();
+        let found: Vec<String> = paths(pods, Version::Three).into_iter().map(|(path, _)| path).collect();
+        let one = "/api/v1/namespaces/{namespace}/pods/{name}";
+        assert!(
+            found.iter().any(|path| path == one) && found.contains(&"/api/v1/pods".to_owned()),
+            "{found:?}"
+        );
+        for part in pods.subresources {
+            assert!(found.contains(&format!("{one}/{part}")), "{part}");
+        }
+    }
+
+    #[test]
+    fn words_are_of_what_there_is() {
+        for what in WORDS.keys() {
+            let (kind, field) = what.split_once('.').unwrap_or((what, ""));
+            let message = schema::message(kind).unwrap_or_else(|| panic!("{what}"));
+            assert!(field.is_empty() || message.field(field).is_some(), "{what}");
+        }
+        // All that is Palisade's own is explained.
+        for field in schema::message(palisade_k8s::scc::KIND).unwrap().all_fields() {
+            assert!(
+                WORDS.contains_key(format!("SecurityContextConstraints.{}", field.name).as_str()),
+                "{}",
+                field.name
+            );
+        }
+    }
+}

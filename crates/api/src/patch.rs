@@ -1,0 +1,119 @@
+//! The four ways to change a part of an object.
+
+pub mod apply;
+pub mod fieldset;
+pub mod managed;
+mod strategic;
+
+use serde_json::Value;
+
+use crate::error::{ApiError, ApiResult};
+use crate::schema::Message;
+
+/// How a patch is written: by its media type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchKind {
+    /// RFC 6902.
+    Json,
+    /// RFC 7396.
+    Merge,
+    /// Kubernetes' own, which merges lists by keys.
+    Strategic,
+    /// Server-side apply.
+    Apply,
+}
+
+/// The media types of patches.
+pub const MEDIA_TYPES: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
+
+/// A patch of more operations than this is refused: each walks the object.
+const MAX_OPERATIONS: usize = 10_000;
+
+impl PatchKind {
+    pub fn of(media_type: &str) -> ApiResult<Self> {
+        Ok(match media_type {
+            "application/json-patch+json" => Self::Json,
+            "application/merge-patch+json" => Self::Merge,
+            "application/strategic-merge-patch+json" => Self::Strategic,
+            "application/apply-patch+yaml" => Self::Apply,
+            other => return Err(ApiError::media_type(other, &MEDIA_TYPES)),
+        })
+    }
+}
+
+/// What all copies of a JSON patch may weigh, in bytes: each may double the object.
+const MAX_COPIED: usize = 3 * 1024 * 1024;
+
+/// Applies a JSON patch operation by operation, so that copies of copies are stopped before they fill the memory.
+fn operate(object: &mut Value, patch: &json_patch::Patch) -> ApiResult<()> {
+    let mut copied = 0;
+    for operation in &patch.0 {
+        if let json_patch::PatchOperation::Copy(copy) = operation {
+            let source = copy.from.resolve(&*object).map(|source| source.to_string().len());
+            copied += source.unwrap_or_default();
+            if copied > MAX_COPIED {
+                return Err(ApiError::too_large(MAX_COPIED));
+            }
+        }
+        json_patch::patch(object, std::slice::from_ref(operation)).map_err(|error| {
+            let mut refused = ApiError::bad_request(format!(
+                "the server rejected our request due to an error in our request: {error}"
+            ));
+            refused.code = 422;
+            refused.reason = "Invalid";
+            refused
+        })?;
+    }
+    Ok(())
+}
+
+/// Changes an object by a patch that is none of server-side apply.
+pub fn change(
+    object: &mut Value,
+    kind: PatchKind,
+    patch: &Value,
+    message: &'static Message,
+) -> ApiResult<()> {
+    match kind {
+        PatchKind::Json => {
+            let patch: json_patch::Patch = serde_json::from_value(patch.clone())
+                .map_err(|error| ApiError::bad_request(format!("the JSON patch cannot be read: {error}")))?;
+            if patch.0.len() > MAX_OPERATIONS {
+                return Err(ApiError::too_large(MAX_OPERATIONS));
+            }
+            operate(object, &patch)
+        }
+        PatchKind::Merge => {
+            if !patch.is_object() {
+                return Err(ApiError::bad_request("a merge patch must be an object"));
+            }
+            json_patch::merge(object, patch);
+            Ok(())
+        }
+        PatchKind::Strategic => strategic::merge(object, patch, message).map_err(ApiError::bad_request),
+        PatchKind::Apply => Err(ApiError::bad_request("server-side apply is no plain patch")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::message;
+    use serde_json::json;
+
+    #[test]
+    fn copies_of_copies_are_stopped() {
+        let bomb: Vec<Value> = (0..60)
+            .map(|step| json!({"op": "copy", "from": "/data", "path": format!("/data/{step}")}))
+            .collect();
+        let mut object = json!({"data": {"a": "b"}});
+        let kind = message("ConfigMap").unwrap();
+        let refused = change(&mut object, PatchKind::Json, &Value::Array(bomb), kind).unwrap_err();
+        assert_eq!(refused.code, 413);
+    }
+}

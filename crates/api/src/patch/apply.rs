@@ -1,0 +1,323 @@
+//! Server-side apply: a manager says all fields that it wants, and owns them.
+
+use serde_json::{Map, Value, json};
+
+use super::fieldset::{FieldSet, ambiguity, differing, element, is_element, step};
+use super::managed::{self, Entry, Writer};
+use crate::error::{ApiError, ApiResult};
+use crate::schema::{Message, Topology, Type};
+
+/// Applies a configuration to the object as it is.
+pub fn apply(
+    live: &Value,
+    config: &Value,
+    kind: &'static Message,
+    writer: &Writer<'_>,
+    force: bool,
+) -> ApiResult<Value> {
+    if let Some(why) = ambiguity(config, &Type::Message(kind.name), &Topology::Granular, "") {
+        return Err(ApiError::bad_request(format!("the configuration cannot be applied: {why}")));
+    }
+    let wanted = FieldSet::of_config(config, kind);
+    let mut entries = managed::read(live);
+    let mut conflicts = Vec::new();
+    for entry in entries.iter_mut().filter(|entry| !entry.is_of(writer, "Apply")) {
+        let differing = differing(&entry.fields, &wanted, live, config);
+        if !differing.is_empty() && !force {
+            conflicts.push((entry.clone(), differing));
+        } else {
+            entry.fields.remove(&differing);
+        }
+    }
+    if !conflicts.is_empty() {
+        return Err(refusal(&conflicts));
+    }
+    let mut result = live.clone();
+    let own = entries.iter().position(|entry| entry.is_of(writer, "Apply"));
+    let last = own.and_then(|own| entries.get(own)).map(|entry| entry.fields.clone()).unwrap_or_default();
+    let mut dropped = last.clone();
+    dropped.remove(&wanted);
+    for entry in entries.iter().filter(|entry| !entry.is_of(writer, "Apply")) {
+        dropped.remove(&entry.fields);
+    }
+    prune(&mut result, &dropped, &wanted);
+    merge_object(&mut result, config, Some(kind));
+    // An apply that says the same again is no write, so its time stays.
+    match own.and_then(|own| entries.get_mut(own)) {
+        Some(entry) if entry.fields == wanted => {}
+        Some(entry) => *entry = Entry::new(writer, "Apply", wanted),
+        None => entries.push(Entry::new(writer, "Apply", wanted)),
+    }
+    managed::write(&mut result, &entries);
+    Ok(result)
+}
+
+fn refusal(conflicts: &[(Entry, FieldSet)]) -> Box<ApiError> {
+    let mut causes = Vec::new();
+    let mut said = Vec::new();
+    for (entry, fields) in conflicts {
+        let using = match entry.operation.as_str() {
+            "Apply" => String::new(),
+            _ => format!(" using {}", entry.api_version),
+        };
+        let who = format!("conflict with {:?}{using}", entry.manager);
+        let paths = fields.paths();
+        causes.extend(
+            paths.iter().map(|path| json!({"reason": "FieldManagerConflict", "message": who, "field": path})),
+        );
+        said.push(match paths.as_slice() {
+            [path] => format!("{who}: {path}"),
+            paths => {
+                let lines: Vec<String> = paths.iter().map(|path| format!("- {path}")).collect();
+                format!("{who}:\n{}", lines.join("\n"))
+            }
+        });
+    }
+    let count = causes.len();
+    let plural = if count == 1 { "conflict" } else { "conflicts" };
+    ApiError::apply_conflict(format!("Apply failed with {count} {plural}: {}", said.join("\n")), causes)
+}
+
+/// Removes what a manager no longer wants and nobody else owns.
+fn prune(value: &mut Value, dropped: &FieldSet, wanted: &FieldSet) {
+    let nothing = FieldSet::default();
+    for (name, below) in &dropped.below {
+        let kept = wanted.below.get(name).unwrap_or(&nothing);
+        if below.owned && kept.is_empty() {
+            remove(value, name, below);
+        } else if let Some(inner) = step_mut(value, name) {
+            prune(inner, below, kept);
+            // What only this manager's fields made goes with them.
+            let is_hollow =
+                inner.as_object().is_some_and(Map::is_empty) || inner.as_array().is_some_and(Vec::is_empty);
+            if is_hollow && kept.is_empty() {
+                remove(value, name, below);
+            }
+        }
+    }
+}
+
+/// Removes a place; of a map or a list that others have put something into, only what is dropped.
+fn remove(value: &mut Value, name: &str, below: &FieldSet) {
+    if !below.below.is_empty()
+        && let Some(inner) = step_mut(value, name)
+    {
+        // The keys of an element are its name: they go with it or stay.
+        let keys: Option<Value> = name.strip_prefix("k:").and_then(|keys| serde_json::from_str(keys).ok());
+        let is_key = |field: &str| keys.as_ref().is_some_and(|keys| keys.get(field).is_some());
+        let mut content = FieldSet { owned: false, below: below.below.clone() };
+        content.below.retain(|name, _| !name.strip_prefix("f:").is_some_and(is_key));
+        prune(inner, &content, &FieldSet::default());
+        let is_left = match inner {
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(map) => map.keys().any(|field| !is_key(field)),
+            _ => false,
+        };
+        if is_left {
+            return;
+        }
+    }
+    match (name.split_once(':'), value) {
+        (Some(("f", field)), Value::Object(map)) => {
+            map.shift_remove(field);
+        }
+        (Some(("k", keys)), Value::Array(items)) => {
+            let keys: Value = serde_json::from_str(keys).unwrap_or_default();
+            items.retain(|item| !is_element(item, &keys));
+        }
+        (Some(("v", text)), Value::Array(items)) => {
+            let gone: Value = serde_json::from_str(text).unwrap_or_default();
+            items.retain(|item| *item != gone);
+        }
+        _ => {}
+    }
+}
+
+fn step_mut<'v>(value: &'v mut Value, name: &str) -> Option<&'v mut Value> {
+    match name.split_once(':')? {
+        ("f", field) => value.get_mut(field),
+        ("k", keys) => {
+            let keys: Value = serde_json::from_str(keys).ok()?;
+            value.as_array_mut()?.iter_mut().find(|item| is_element(item, &keys))
+        }
+        _ => None,
+    }
+}
+
+fn merge_object(live: &mut Value, config: &Value, kind: Option<&'static Message>) {
+    let Some(config) = config.as_object() else { return };
+    if !live.is_object() {
+        *live = json!({});
+    }
+    let Some(live) = live.as_object_mut() else { return };
+    for (name, value) in config {
+        let field = kind.and_then(|kind| kind.field(name));
+        let target = live.entry(name.clone()).or_insert(Value::Null);
+        match field {
+            Some(field) => merge_value(target, value, &field.kind, &field.topology),
+            None => target.clone_from(value),
+        }
+    }
+}
+
+fn merge_value(live: &mut Value, config: &Value, kind: &Type, topology: &Topology) {
+    match (kind, topology, config) {
+        (Type::Message(_), Topology::Granular, Value::Object(_)) => {
+            let inner = kind.message();
+            if inner.is_some_and(|inner| inner.atomic) {
+                live.clone_from(config);
+            } else {
+                merge_object(live, config, inner);
+            }
+        }
+        (Type::Map(item), Topology::Granular, Value::Object(values)) => {
+            if !live.is_object() {
+                *live = json!({});
+            }
+            let Some(live) = live.as_object_mut() else { return };
+            for (key, value) in values {
+                let target = live.entry(key.clone()).or_insert(Value::Null);
+                merge_value(target, value, item, &Topology::Granular);
+            }
+        }
+        (Type::List(item), Topology::Keyed(keys), Value::Array(values)) => {
+            merge_elements(live, values, item, keys);
+        }
+        (Type::List(_), Topology::Set, Value::Array(values)) => {
+            let mut merged = live.as_array().cloned().unwrap_or_default();
+            values.iter().for_each(|value| {
+                if !merged.contains(value) {
+                    merged.push(value.clone());
+                }
+            });
+            *live = Value::Array(merged);
+        }
+        _ => live.clone_from(config),
+    }
+}
+
+fn merge_elements(live: &mut Value, values: &[Value], item: &Type, keys: &[&str]) {
+    if !live.is_array() {
+        *live = json!([]);
+    }
+    for value in values {
+        let name = element(value, keys);
+        if step(live, &name).is_none()
+            && let Some(items) = live.as_array_mut()
+        {
+            items.push(json!({}));
+            if let Some(last) = items.last_mut() {
+                merge_value(last, value, item, &Topology::Granular);
+            }
+            continue;
+        }
+        if let Some(existing) = step_mut(live, &name) {
+            merge_value(existing, value, item, &Topology::Granular);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::message;
+
+    fn writer(manager: &str) -> Writer<'_> {
+        Writer { manager, api_version: "v1", subresource: "" }
+    }
+
+    fn config(text: &str) -> Value {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn appliers_own_what_they_say() {
+        let kind = message("ConfigMap").unwrap();
+        let start = json!({"metadata": {"name": "c"}});
+        let a =
+            config(r#"{"metadata": {"name": "c", "labels": {"x": "1"}}, "data": {"a": "1", "both": "s"}}"#);
+        let one = apply(&start, &a, kind, &writer("alice"), false).unwrap();
+        let b = config(r#"{"metadata": {"name": "c"}, "data": {"b": "1", "both": "s"}}"#);
+        let two = apply(&one, &b, kind, &writer("bob"), false).unwrap();
+        assert_eq!(two["data"], json!({"a": "1", "both": "s", "b": "1"}));
+
+        // Alice stops wanting a and both; bob still wants both.
+        let less = config(r#"{"metadata": {"name": "c"}, "data": {}}"#);
+        let three = apply(&two, &less, kind, &writer("alice"), false).unwrap();
+        assert_eq!(three["data"], json!({"both": "s", "b": "1"}));
+        assert_eq!(three.pointer("/metadata/labels"), None);
+
+        let clash = config(r#"{"metadata": {"name": "c"}, "data": {"b": "2"}}"#);
+        let refused = apply(&three, &clash, kind, &writer("alice"), false).unwrap_err();
+        assert_eq!(refused.message, r#"Apply failed with 1 conflict: conflict with "bob": .data.b"#);
+        let forced = apply(&three, &clash, kind, &writer("alice"), true).unwrap();
+        assert_eq!(forced["data"]["b"], "2");
+        let bob = managed::read(&forced).into_iter().find(|entry| entry.manager == "bob").unwrap();
+        assert_eq!(bob.fields.paths(), [".data.both"]);
+    }
+
+    #[test]
+    fn elements_of_keyed_lists_merge_and_go() {
+        let kind = message("Pod").unwrap();
+        let start = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "x", "image": "1"}]}});
+        let both = config(
+            r#"{"spec": {"containers": [{"name": "x", "args": ["a"]},
+                {"name": "y", "image": "2", "ports": [{"containerPort": 80}]}]}}"#,
+        );
+        let one = apply(&start, &both, kind, &writer("m"), false).unwrap();
+        assert_eq!(
+            one.pointer("/spec/containers/0"),
+            Some(&json!({"name": "x", "image": "1", "args": ["a"]}))
+        );
+        let fields = one.pointer("/metadata/managedFields/0/fieldsV1/f:spec/f:containers").unwrap();
+        let port = r#"k:{"containerPort":80,"protocol":"TCP"}"#;
+        assert!(fields[r#"k:{"name":"y"}"#]["f:ports"].get(port).is_some(), "{fields}");
+        let again = apply(&one, &both, kind, &writer("m"), false).unwrap();
+        assert_eq!(again, one);
+
+        let only = config(r#"{"spec": {"containers": [{"name": "x", "args": ["a"]}]}}"#);
+        let two = apply(&one, &only, kind, &writer("m"), false).unwrap();
+        assert_eq!(
+            two.pointer("/spec/containers"),
+            Some(&json!([{"name": "x", "image": "1", "args": ["a"]}]))
+        );
+    }
+
+    #[test]
+    fn elements_that_cannot_be_told_apart_are_refused() {
+        let kind = message("Pod").unwrap();
+        let cases = [
+            (r#"{"spec": {"containers": [{"image": "x"}]}}"#, ".spec.containers: element 0 has no name"),
+            (r#"{"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}"#, "two elements are [name=\"a\"]"),
+            (
+                r#"{"spec": {"containers": [{"name": "a", "ports": [{"containerPort": 1}, {"containerPort": 1, "protocol": "TCP"}]}]}}"#,
+                ".spec.containers[0].ports: two elements",
+            ),
+        ];
+        for (text, why) in cases {
+            let refused =
+                apply(&json!({"metadata": {}}), &config(text), kind, &writer("m"), false).unwrap_err();
+            assert!(refused.code == 400 && refused.message.contains(why), "{}", refused.message);
+        }
+    }
+
+    #[test]
+    fn plain_writes_take_fields_over() {
+        let kind = message("ConfigMap").unwrap();
+        let start = json!({"metadata": {"name": "c"}});
+        let applied = config(r#"{"data": {"a": "1", "b": "1"}}"#);
+        let one = apply(&start, &applied, kind, &writer("alice"), false).unwrap();
+        let mut two = one.clone();
+        two["data"]["a"] = "2".into();
+        managed::update(Some(&one), &mut two, kind, &writer("kubectl-edit"));
+        let entries = managed::read(&two);
+        assert_eq!(entries[0].fields.paths(), [".data.b"]);
+        assert_eq!(entries[1].fields.paths(), [".data.a"]);
+        let refused = apply(&two, &applied, kind, &writer("alice"), false).unwrap_err();
+        assert!(
+            refused.message.contains(r#"conflict with "kubectl-edit" using v1: .data.a"#),
+            "{}",
+            refused.message
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! Sets of fields, as `managedFields` holds them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::schema::{Field, Message, Topology, Type, message};
+
+/// A set of places in an object. `owned` says that the place itself is in it, not only something below.
+///
+/// Its JSON form (`FieldsV1`): `f:NAME` a field, `k:{…}` the element of a list with these keys, `v:…` the element
+/// of a set, `.` the place itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet {
+    pub owned: bool,
+    pub below: BTreeMap<String, FieldSet>,
+}
+
+impl FieldSet {
+    pub fn is_empty(&self) -> bool {
+        !self.owned && self.below.values().all(Self::is_empty)
+    }
+
+    pub fn from_json(value: &Value) -> Self {
+        let map = value.as_object();
+        let below: BTreeMap<String, Self> = map
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| *name != ".")
+            .map(|(name, value)| (name.clone(), Self::from_json(value)))
+            .collect();
+        let dotted = map.is_some_and(|map| map.contains_key("."));
+        Self { owned: dotted || below.is_empty(), below }
+    }
+
+    pub fn to_json(&self) -> Value {
+        let mut map = Map::new();
+        let below: Vec<_> = self.below.iter().filter(|(_, set)| !set.is_empty()).collect();
+        if self.owned && !below.is_empty() {
+            map.insert(".".to_owned(), Value::Object(Map::new()));
+        }
+        map.extend(below.into_iter().map(|(name, set)| (name.clone(), set.to_json())));
+        Value::Object(map)
+    }
+
+    /// All that is in either.
+    pub fn union(&mut self, other: &Self) {
+        self.owned |= other.owned;
+        for (name, set) in &other.below {
+            self.below.entry(name.clone()).or_default().union(set);
+        }
+    }
+
+    /// Without what is in the other.
+    pub fn remove(&mut self, other: &Self) {
+        self.owned &= !other.owned;
+        for (name, set) in &other.below {
+            if let Some(own) = self.below.get_mut(name) {
+                own.remove(set);
+            }
+        }
+        self.below.retain(|_, set| !set.is_empty());
+    }
+
+    /// The places themselves, as clients print them: `.spec.containers[name="a"].image`.
+    pub fn paths(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        self.collect("", &mut paths);
+        paths
+    }
+
+    fn collect(&self, path: &str, paths: &mut Vec<String>) {
+        if self.owned && !path.is_empty() {
+            paths.push(path.to_owned());
+        }
+        for (name, set) in &self.below {
+            let step = match name.split_once(':') {
+                Some(("f", field)) => format!(".{field}"),
+                Some(("k", keys)) => key_step(keys),
+                Some((_, value)) => format!("[={value}]"),
+                None => format!(".{name}"),
+            };
+            set.collect(&format!("{path}{step}"), paths);
+        }
+    }
+
+    /// All places of an object.
+    pub fn of_object(object: &Value, kind: &'static Message) -> Self {
+        let mut set = Self::default();
+        let fields = object.as_object().into_iter().flatten();
+        for (name, value) in fields.filter(|(name, _)| !matches!(name.as_str(), "kind" | "apiVersion")) {
+            set.add_field(name, value, kind.field(name));
+        }
+        if let Some(metadata) = set.below.get_mut("f:metadata") {
+            metadata.below.retain(|name, _| {
+                matches!(name.as_str(), "f:labels" | "f:annotations" | "f:ownerReferences" | "f:finalizers")
+                    || name == "f:generateName"
+            });
+        }
+        set.below.retain(|_, set| !set.is_empty());
+        set
+    }
+
+    /// All that a configuration says. A map or a list is nobody's for having something in it; an element is.
+    pub fn of_config(config: &Value, kind: &'static Message) -> Self {
+        let mut set = Self::of_object(config, kind);
+        set.disown_holders();
+        set
+    }
+
+    fn disown_holders(&mut self) {
+        for (name, set) in &mut self.below {
+            if !set.below.is_empty() && !name.starts_with("k:") {
+                set.owned = false;
+            }
+            set.disown_holders();
+        }
+    }
+
+    fn add_field(&mut self, name: &str, value: &Value, field: Option<&Field>) {
+        let set = match field {
+            Some(field) => Self::of_value(value, &field.kind, &field.topology),
+            None => Self { owned: true, ..Self::default() },
+        };
+        self.below.insert(format!("f:{name}"), set);
+    }
+
+    fn of_value(value: &Value, kind: &Type, topology: &Topology) -> Self {
+        let mut set = Self::default();
+        match (value, kind, topology) {
+            (_, _, Topology::Atomic) => set.owned = true,
+            (Value::Object(map), Type::Message(name), _) => match message(name) {
+                Some(inner) if !inner.atomic && !map.is_empty() => {
+                    map.iter().for_each(|(name, value)| set.add_field(name, value, inner.field(name)));
+                }
+                _ => set.owned = true,
+            },
+            (Value::Object(map), Type::Map(item), _) => {
+                set.owned = true;
+                for (key, value) in map {
+                    let below = Self::of_value(value, item, &Topology::Granular);
+                    set.below.insert(format!("f:{key}"), below);
+                }
+            }
+            (Value::Array(items), Type::List(item), Topology::Keyed(keys)) => {
+                set.owned = true;
+                for value in items {
+                    let mut below = Self::of_value(value, item, &Topology::Granular);
+                    below.owned = true;
+                    set.below.insert(element(value, keys), below);
+                }
+            }
+            (Value::Array(items), _, Topology::Set) => {
+                set.owned = true;
+                for value in items {
+                    set.below.insert(format!("v:{value}"), Self { owned: true, ..Self::default() });
+                }
+            }
+            _ => set.owned = true,
+        }
+        set
+    }
+}
+
+fn key_step(keys: &str) -> String {
+    let keys: Value = serde_json::from_str(keys).unwrap_or_default();
+    let keys = keys.as_object().into_iter().flatten().map(|(key, value)| format!("{key}={value}"));
+    format!("[{}]", keys.collect::<Vec<_>>().join(","))
+}
+
+/// How an element of a keyed list is called. A port's protocol is TCP where it does not say.
+pub fn element(value: &Value, keys: &[&str]) -> String {
+    let mut sorted = keys.to_vec();
+    sorted.sort_unstable();
+    let found = sorted.into_iter().filter_map(|key| {
+        let default = (key == "protocol").then(|| Value::from("TCP"));
+        Some((key.to_owned(), value.get(key).cloned().or(default)?))
+    });
+    format!("k:{}", Value::Object(found.collect()))
+}
+
+/// What of a configuration cannot be owned: elements of a keyed list that are not told apart.
+pub fn ambiguity(config: &Value, kind: &Type, topology: &Topology, path: &str) -> Option<String> {
+    match (config, kind, topology) {
+        (_, _, Topology::Atomic) => None,
+        (Value::Object(map), Type::Message(name), _) => {
+            let inner = message(name)?;
+            map.iter().find_map(|(name, value)| {
+                let field = inner.field(name)?;
+                ambiguity(value, &field.kind, &field.topology, &format!("{path}.{name}"))
+            })
+        }
+        (Value::Object(map), Type::Map(item), _) => {
+            let mut values = map.iter();
+            values.find_map(|(key, value)| {
+                ambiguity(value, item, &Topology::Granular, &format!("{path}.{key}"))
+            })
+        }
+        (Value::Array(items), Type::List(item), Topology::Keyed(keys)) => {
+            let mut seen = std::collections::HashSet::new();
+            items.iter().enumerate().find_map(|(index, value)| {
+                let name = element(value, keys);
+                let has = |key: &&&str| **key == "protocol" || value.get(**key).is_some();
+                let lacking = keys.iter().find(|key| !has(key));
+                let why = match lacking {
+                    Some(key) => Some(format!("{path}: element {index} has no {key} to tell it by")),
+                    None if !seen.insert(name.clone()) => {
+                        let step = name.strip_prefix("k:").map(key_step).unwrap_or_default();
+                        Some(format!("{path}: two elements are {step}"))
+                    }
+                    None => None,
+                };
+                why.or_else(|| ambiguity(value, item, &Topology::Granular, &format!("{path}[{index}]")))
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Where two objects differ: what the new one adds or changes, and what it lacks.
+pub fn difference(old: &Value, new: &Value, kind: &'static Message) -> (FieldSet, FieldSet) {
+    let (before, after) = (FieldSet::of_object(old, kind), FieldSet::of_object(new, kind));
+    let mut removed = before.clone();
+    removed.remove(&after);
+    let mut changed = after.clone();
+    changed.remove(&before);
+    changed.union(&differing(&after, &before, old, new));
+    (changed, removed)
+}
+
+/// The places that are in both sets and at which two values differ. A place with others below is not compared: who
+/// made a map has no say over what others put into it.
+pub fn differing(set: &FieldSet, with: &FieldSet, one: &Value, other: &Value) -> FieldSet {
+    let mut found = FieldSet::default();
+    for (name, below) in &set.below {
+        let Some(against) = with.below.get(name) else { continue };
+        let (a, b) = (step(one, name), step(other, name));
+        let inner = if below.below.is_empty() && against.below.is_empty() {
+            FieldSet { owned: below.owned && against.owned && a != b, ..FieldSet::default() }
+        } else {
+            let null = Value::Null;
+            differing(below, against, a.unwrap_or(&null), b.unwrap_or(&null))
+        };
+        if !inner.is_empty() {
+            found.below.insert(name.clone(), inner);
+        }
+    }
+    found
+}
+
+/// The value at a step of a set.
+pub fn step<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    match name.split_once(':')? {
+        ("f", field) => value.get(field),
+        ("k", keys) => {
+            let keys: Value = serde_json::from_str(keys).ok()?;
+            value.as_array()?.iter().find(|item| is_element(item, &keys))
+        }
+        ("v", text) => {
+            let wanted: Value = serde_json::from_str(text).ok()?;
+            value.as_array()?.iter().find(|item| **item == wanted)
+        }
+        _ => None,
+    }
+}
+
+/// Whether an element has these keys.
+pub fn is_element(item: &Value, keys: &Value) -> bool {
+    let Some(keys) = keys.as_object() else { return false };
+    let names: Vec<&str> = keys.keys().map(String::as_str).collect();
+    element(item, &names) == format!("k:{}", Value::Object(keys.clone()))
+}

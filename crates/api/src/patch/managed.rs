@@ -1,0 +1,180 @@
+//! `metadata.managedFields`: who last set which field.
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use super::fieldset::{FieldSet, difference};
+use crate::schema::Message;
+use crate::time;
+
+/// Who writes, and how.
+#[derive(Clone, Debug)]
+pub struct Writer<'a> {
+    pub manager: &'a str,
+    pub api_version: &'a str,
+    pub subresource: &'a str,
+}
+
+/// One manager's fields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub manager: String,
+    pub operation: String,
+    pub api_version: String,
+    pub subresource: String,
+    pub time: String,
+    pub fields: FieldSet,
+}
+
+impl Entry {
+    pub fn is_of(&self, writer: &Writer<'_>, operation: &str) -> bool {
+        self.manager == writer.manager
+            && self.operation == operation
+            && self.subresource == writer.subresource
+    }
+
+    pub fn new(writer: &Writer<'_>, operation: &str, fields: FieldSet) -> Self {
+        Self {
+            manager: writer.manager.to_owned(),
+            operation: operation.to_owned(),
+            api_version: writer.api_version.to_owned(),
+            subresource: writer.subresource.to_owned(),
+            time: time::now(),
+            fields,
+        }
+    }
+
+    fn from_json(value: &Value) -> Self {
+        let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self {
+            manager: text("manager"),
+            operation: text("operation"),
+            api_version: text("apiVersion"),
+            subresource: text("subresource"),
+            time: text("time"),
+            fields: value.get("fieldsV1").map(FieldSet::from_json).unwrap_or_default(),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let mut entry = json!({
+            "manager": self.manager, "operation": self.operation, "apiVersion": self.api_version,
+            "time": self.time, "fieldsType": "FieldsV1", "fieldsV1": self.fields.to_json(),
+        });
+        if !self.subresource.is_empty() {
+            put(&mut entry, &["subresource"], self.subresource.as_str().into());
+        }
+        entry
+    }
+}
+
+/// The entries of an object.
+pub fn read(object: &Value) -> Vec<Entry> {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    entries.into_iter().flatten().map(Entry::from_json).collect()
+}
+
+/// Writes entries into an object, in Kubernetes' order; those without fields are left out.
+pub fn write(object: &mut Value, entries: &[Entry]) {
+    let mut entries: Vec<&Entry> = entries.iter().filter(|entry| !entry.fields.is_empty()).collect();
+    entries.sort_by_key(|entry| {
+        [&entry.operation, &entry.time, &entry.manager, &entry.api_version, &entry.subresource]
+    });
+    let entries: Vec<Value> = entries.into_iter().map(Entry::to_json).collect();
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    metadata.shift_remove("managedFields");
+    if !entries.is_empty() {
+        metadata.insert("managedFields".to_owned(), Value::Array(entries));
+    }
+}
+
+/// Records a write that is no apply: what it set is the writer's, what it removed is nobody's.
+pub fn update(old: Option<&Value>, new: &mut Value, kind: &'static Message, writer: &Writer<'_>) {
+    // A client that sends an empty list wants all forgotten; else the server's own record counts.
+    let reset = new.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|l| {
+        l.is_empty() || (l.len() == 1 && l.first().and_then(Value::as_object).is_some_and(|e| e.is_empty()))
+    });
+    if reset {
+        write(new, &[]);
+        return;
+    }
+    let mut entries = old.map(read).unwrap_or_default();
+    let nothing = json!({});
+    let (changed, removed) = difference(old.unwrap_or(&nothing), new, kind);
+    let is_own = |entry: &Entry| entry.is_of(writer, "Update");
+    for entry in &mut entries {
+        entry.fields.remove(&removed);
+        if !is_own(entry) {
+            entry.fields.remove(&changed);
+        }
+    }
+    if !changed.is_empty() {
+        match entries.iter_mut().find(|entry| is_own(entry)) {
+            Some(entry) => {
+                entry.fields.union(&changed);
+                entry.time = time::now();
+            }
+            None => entries.push(Entry::new(writer, "Update", changed)),
+        }
+    }
+    cap(&mut entries);
+    write(new, &entries);
+}
+
+/// How many managers that update have entries of their own.
+const MAX_UPDATERS: usize = 10;
+/// The manager that older ones are joined under.
+const ANCIENT: &str = "ancient-changes";
+
+/// Joins the oldest updates to one entry a version, so that an object does not grow with every new client. What was
+/// applied stays as it is, since that is compared with the next apply.
+fn cap(entries: &mut Vec<Entry>) {
+    while entries.iter().filter(|entry| entry.operation == "Update").count() > MAX_UPDATERS {
+        let is_young = |entry: &Entry| entry.operation == "Update" && entry.manager != ANCIENT;
+        let young = entries.iter().enumerate().filter(|(_, entry)| is_young(entry));
+        let Some(oldest) = young.min_by(|(_, a), (_, b)| a.time.cmp(&b.time)).map(|(at, _)| at) else {
+            return;
+        };
+        let mut old = entries.remove(oldest);
+        match entries
+            .iter_mut()
+            .find(|entry| entry.manager == ANCIENT && entry.api_version == old.api_version)
+        {
+            Some(ancient) => {
+                ancient.fields.union(&old.fields);
+                ancient.time = std::mem::take(&mut ancient.time).max(old.time);
+            }
+            None => {
+                ANCIENT.clone_into(&mut old.manager);
+                old.subresource.clear();
+                entries.insert(oldest, old);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_updates_are_joined() {
+        let kind = crate::kind::find("", "configmaps").unwrap().message();
+        let mut object = json!({"metadata": {"name": "a"}, "data": {}});
+        for at in 0..15 {
+            let old = object.clone();
+            put(&mut object, &["data", &format!("key-{at}")], "value".into());
+            let manager = format!("client-{at}");
+            let writer = Writer { manager: &manager, api_version: "v1", subresource: "" };
+            update(Some(&old), &mut object, kind, &writer);
+        }
+        let entries = read(&object);
+        let managers: Vec<_> = entries.iter().map(|entry| entry.manager.as_str()).collect();
+        assert_eq!(managers.len(), MAX_UPDATERS);
+        assert!(managers.contains(&ANCIENT) && managers.contains(&"client-14"), "{managers:?}");
+        // Nothing is forgotten: each key is somebody's.
+        let mut all = FieldSet::default();
+        entries.iter().for_each(|entry| all.union(&entry.fields));
+        assert_eq!(all.paths().iter().filter(|path| path.contains("key-")).count(), 15);
+    }
+}

@@ -1,0 +1,471 @@
+//! Kubernetes' protobuf form of objects, to JSON and back, by the schema.
+//!
+//! A body is the four bytes `k8s\0` and a `runtime.Unknown`: the object's `apiVersion` and `kind`, then its own
+//! bytes (reference/wire.md).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Number, Value};
+
+use crate::schema::{Field, Message, Type, message};
+use crate::time;
+
+const MAGIC: &[u8] = b"k8s\0";
+/// Nesting that no object has.
+const MAX_DEPTH: usize = 64;
+
+/// Why bytes are no object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtobufError {
+    #[error("the body does not start with the bytes of Kubernetes' protobuf form")]
+    NoMagic,
+    #[error("the protobuf body ends in the middle of a field")]
+    Short,
+    #[error("field {0}: the protobuf body has another wire type than the field")]
+    WireType(String),
+    #[error("field {0}: not UTF-8")]
+    NotUtf8(String),
+    #[error("field {0}: no such time")]
+    NoTime(String),
+    #[error("the protobuf body is nested too deeply")]
+    Deep,
+    #[error("there is no protobuf form of {0}")]
+    UnknownKind(String),
+}
+
+/// Reads a body. `kind_of` names the type of an `apiVersion` and a `kind`.
+pub fn decode(
+    bytes: &[u8],
+    kind_of: impl Fn(&str, &str) -> Option<&'static str>,
+) -> Result<Value, ProtobufError> {
+    let mut unknown = Reader(bytes.strip_prefix(MAGIC).ok_or(ProtobufError::NoMagic)?);
+    let (mut api_version, mut kind, mut raw): (String, String, &[u8]) = Default::default();
+    while let Some((number, wire)) = unknown.next()? {
+        match (number, wire) {
+            (1, Wire::Bytes(bytes)) => {
+                let mut meta = Reader(bytes);
+                while let Some((number, wire)) = meta.next()? {
+                    match (number, wire) {
+                        (1, wire) => api_version = wire.text("apiVersion")?,
+                        (2, wire) => kind = wire.text("kind")?,
+                        _ => {}
+                    }
+                }
+            }
+            (2, Wire::Bytes(bytes)) => raw = bytes,
+            _ => {}
+        }
+    }
+    let name = kind_of(&api_version, &kind)
+        .and_then(message)
+        .ok_or_else(|| ProtobufError::UnknownKind(format!("{api_version} {kind}")))?;
+    let mut object = Map::new();
+    object.insert("kind".to_owned(), kind.into());
+    object.insert("apiVersion".to_owned(), api_version.into());
+    read_message(raw, name, &mut object, 0)?;
+    Ok(Value::Object(object))
+}
+
+enum Wire<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Bytes(&'a [u8]),
+    Other,
+}
+
+impl Wire<'_> {
+    fn text(&self, field: &str) -> Result<String, ProtobufError> {
+        let Self::Bytes(bytes) = self else { return Err(ProtobufError::WireType(field.to_owned())) };
+        let text = std::str::from_utf8(bytes).map_err(|_| ProtobufError::NotUtf8(field.to_owned()))?;
+        Ok(text.to_owned())
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn next(&mut self) -> Result<Option<(u32, Wire<'a>)>, ProtobufError> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let tag = self.varint()?;
+        let number = u32::try_from(tag >> 3).map_err(|_| ProtobufError::Short)?;
+        let wire = match tag & 7 {
+            0 => Wire::Varint(self.varint()?),
+            1 => {
+                let bytes = self.take(8)?.first_chunk::<8>().ok_or(ProtobufError::Short)?;
+                Wire::Fixed64(u64::from_le_bytes(*bytes))
+            }
+            2 => {
+                let length = usize::try_from(self.varint()?).map_err(|_| ProtobufError::Short)?;
+                Wire::Bytes(self.take(length)?)
+            }
+            5 => {
+                self.take(4)?;
+                Wire::Other
+            }
+            _ => return Err(ProtobufError::Short),
+        };
+        Ok(Some((number, wire)))
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], ProtobufError> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(ProtobufError::Short)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn varint(&mut self) -> Result<u64, ProtobufError> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = *self.take(1)?.first().ok_or(ProtobufError::Short)?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(ProtobufError::Short)
+    }
+}
+
+fn read_message(
+    bytes: &[u8],
+    message: &'static Message,
+    object: &mut Map<String, Value>,
+    depth: usize,
+) -> Result<(), ProtobufError> {
+    if depth > MAX_DEPTH {
+        return Err(ProtobufError::Deep);
+    }
+    let mut reader = Reader(bytes);
+    while let Some((number, wire)) = reader.next()? {
+        if let Some((_, inlined)) = message.inlined.iter().find(|(inlined, _)| *inlined == number) {
+            let inlined = crate::schema::message(inlined);
+            if let (Wire::Bytes(bytes), Some(inlined)) = (&wire, inlined) {
+                read_message(bytes, inlined, object, depth + 1)?;
+            }
+            continue;
+        }
+        let Some(field) = message.fields.iter().find(|field| field.number == number) else { continue };
+        read_field(&wire, field, object, depth)?;
+    }
+    Ok(())
+}
+
+fn read_field(
+    wire: &Wire<'_>,
+    field: &Field,
+    object: &mut Map<String, Value>,
+    depth: usize,
+) -> Result<(), ProtobufError> {
+    match &field.kind {
+        Type::List(item) => {
+            let value = read_value(wire, item, field.name, depth)?;
+            let list = object.entry(field.name).or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(items) = list {
+                items.push(value);
+            }
+        }
+        Type::Map(item) => {
+            let (key, value) = read_entry(wire, item, field.name, depth)?;
+            let map = object.entry(field.name).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(map) = map {
+                map.insert(key, value);
+            }
+        }
+        kind => {
+            let value = read_value(wire, kind, field.name, depth)?;
+            // Go writes what is not a pointer also where it is zero.
+            if !field.omits(&value) {
+                object.insert(field.name.to_owned(), value);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_entry(
+    wire: &Wire<'_>,
+    item: &Type,
+    field: &str,
+    depth: usize,
+) -> Result<(String, Value), ProtobufError> {
+    let Wire::Bytes(bytes) = wire else { return Err(ProtobufError::WireType(field.to_owned())) };
+    let mut reader = Reader(bytes);
+    let (mut key, mut value) = (String::new(), None);
+    while let Some((number, wire)) = reader.next()? {
+        match number {
+            1 => key = wire.text(field)?,
+            2 => value = Some(read_value(&wire, item, field, depth)?),
+            _ => {}
+        }
+    }
+    let absent = || match item {
+        Type::Message(_) => Value::Object(Map::new()),
+        _ => Value::String(String::new()),
+    };
+    Ok((key, value.unwrap_or_else(absent)))
+}
+
+fn read_value(wire: &Wire<'_>, kind: &Type, field: &str, depth: usize) -> Result<Value, ProtobufError> {
+    let mismatch = || ProtobufError::WireType(field.to_owned());
+    Ok(match (kind, wire) {
+        (Type::Bool, Wire::Varint(value)) => Value::Bool(*value != 0),
+        (Type::Int32 | Type::Int64, Wire::Varint(value)) => Value::from(value.cast_signed()),
+        (Type::Double, Wire::Fixed64(bits)) => {
+            Number::from_f64(f64::from_bits(*bits)).map_or(Value::Null, Value::Number)
+        }
+        (Type::String, wire) => Value::String(wire.text(field)?),
+        (Type::Bytes, Wire::Bytes(bytes)) => Value::String(STANDARD.encode(bytes)),
+        (Type::Time | Type::MicroTime, Wire::Bytes(bytes)) => {
+            let (seconds, nanos) = pair(bytes, [1, 2])?;
+            if seconds == 0 && nanos == 0 {
+                return Ok(Value::Null);
+            }
+            let micros = *kind == Type::MicroTime;
+            let text = time::format(seconds.cast_signed(), nanos.cast_signed(), micros);
+            Value::String(text.ok_or_else(|| ProtobufError::NoTime(field.to_owned()))?)
+        }
+        (Type::Quantity, Wire::Bytes(bytes)) => first_text(bytes, 1, field)?,
+        (Type::IntOrString, Wire::Bytes(bytes)) => match pair(bytes, [1, 2])? {
+            (1, _) => first_text(bytes, 3, field)?,
+            (_, number) => Value::from(number.cast_signed()),
+        },
+        (Type::Fields | Type::Raw, Wire::Bytes(bytes)) => {
+            let mut reader = Reader(bytes);
+            let mut value = Value::Null;
+            while let Some((number, wire)) = reader.next()? {
+                if let (1, Wire::Bytes(json)) = (number, wire) {
+                    value = serde_json::from_slice(json).map_err(|_| mismatch())?;
+                }
+            }
+            value
+        }
+        (Type::ExtraValue, Wire::Bytes(bytes)) => {
+            let mut reader = Reader(bytes);
+            let mut items = Vec::new();
+            while let Some((_, wire)) = reader.next()? {
+                items.push(Value::String(wire.text(field)?));
+            }
+            Value::Array(items)
+        }
+        (Type::Message(name), Wire::Bytes(bytes)) => {
+            let mut object = Map::new();
+            let message = message(name).ok_or_else(|| ProtobufError::UnknownKind((*name).to_owned()))?;
+            read_message(bytes, message, &mut object, depth + 1)?;
+            Value::Object(object)
+        }
+        _ => return Err(mismatch()),
+    })
+}
+
+/// Two numbers of a message.
+fn pair(bytes: &[u8], numbers: [u32; 2]) -> Result<(u64, u64), ProtobufError> {
+    let mut reader = Reader(bytes);
+    let (mut first, mut second) = (0, 0);
+    while let Some((number, wire)) = reader.next()? {
+        match wire {
+            Wire::Varint(value) if number == numbers[0] => first = value,
+            Wire::Varint(value) if number == numbers[1] => second = value,
+            _ => {}
+        }
+    }
+    Ok((first, second))
+}
+
+fn first_text(bytes: &[u8], wanted: u32, field: &str) -> Result<Value, ProtobufError> {
+    let mut reader = Reader(bytes);
+    while let Some((number, wire)) = reader.next()? {
+        if number == wanted {
+            return wire.text(field).map(Value::String);
+        }
+    }
+    Ok(Value::String(String::new()))
+}
+
+/// Whether every part of a type has a protobuf form: SCCs and projects have none.
+pub fn has_form(message: &Message) -> bool {
+    message.fields.iter().chain(message.all_fields()).all(|field| field.number != 0)
+}
+
+/// Writes an object as a body.
+pub fn encode(object: &Value, message: &'static Message) -> Vec<u8> {
+    envelope(object, &write_message(object, message))
+}
+
+/// Writes a list of objects as a body.
+pub fn encode_list(list: &Value, item: &'static Message) -> Vec<u8> {
+    let mut raw = Vec::new();
+    if let (Some(metadata), Some(message)) = (list.get("metadata"), message("ListMeta")) {
+        push_bytes(&mut raw, 1, &write_message(metadata, message));
+    }
+    for object in list.get("items").and_then(Value::as_array).into_iter().flatten() {
+        push_bytes(&mut raw, 2, &write_message(object, item));
+    }
+    envelope(list, &raw)
+}
+
+fn envelope(object: &Value, raw: &[u8]) -> Vec<u8> {
+    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+    let mut meta = Vec::new();
+    push_bytes(&mut meta, 1, text("apiVersion").as_bytes());
+    push_bytes(&mut meta, 2, text("kind").as_bytes());
+    let mut out = MAGIC.to_vec();
+    push_bytes(&mut out, 1, &meta);
+    push_bytes(&mut out, 2, raw);
+    push_bytes(&mut out, 3, b"");
+    push_bytes(&mut out, 4, b"");
+    out
+}
+
+fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+pub fn push_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    push_varint(out, u64::from(number << 3 | 2));
+    push_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn push_number(out: &mut Vec<u8>, number: u32, value: u64) {
+    push_varint(out, u64::from(number << 3));
+    push_varint(out, value);
+}
+
+fn write_message(object: &Value, message: &'static Message) -> Vec<u8> {
+    let mut out = Vec::new();
+    for field in &message.fields {
+        if let Some(value) = object.get(field.name) {
+            write_field(&mut out, field, value);
+        }
+    }
+    for (number, name) in &message.inlined {
+        if let Some(inlined) = crate::schema::message(name) {
+            push_bytes(&mut out, *number, &write_message(object, inlined));
+        }
+    }
+    out
+}
+
+fn write_field(out: &mut Vec<u8>, field: &Field, value: &Value) {
+    match (&field.kind, value) {
+        (Type::List(item), Value::Array(items)) => {
+            items.iter().for_each(|value| write_value(out, field.number, item, value));
+        }
+        (Type::Map(item), Value::Object(map)) => {
+            for (key, value) in map {
+                let mut entry = Vec::new();
+                push_bytes(&mut entry, 1, key.as_bytes());
+                write_value(&mut entry, 2, item, value);
+                push_bytes(out, field.number, &entry);
+            }
+        }
+        (kind, value) => write_value(out, field.number, kind, value),
+    }
+}
+
+fn write_value(out: &mut Vec<u8>, number: u32, kind: &Type, value: &Value) {
+    match (kind, value) {
+        (Type::Bool, Value::Bool(value)) => push_number(out, number, u64::from(*value)),
+        (Type::Int32 | Type::Int64, Value::Number(value)) => {
+            push_number(out, number, value.as_i64().unwrap_or_default().cast_unsigned());
+        }
+        (Type::Double, Value::Number(value)) => {
+            push_varint(out, u64::from(number << 3 | 1));
+            out.extend_from_slice(&value.as_f64().unwrap_or_default().to_le_bytes());
+        }
+        (Type::String, Value::String(text)) => push_bytes(out, number, text.as_bytes()),
+        (Type::Bytes, Value::String(text)) => {
+            push_bytes(out, number, &STANDARD.decode(text).unwrap_or_default());
+        }
+        (Type::Time | Type::MicroTime, Value::String(text)) => {
+            let mut inner = Vec::new();
+            if let Some((seconds, nanos)) = time::parse(text) {
+                push_number(&mut inner, 1, seconds.cast_unsigned());
+                push_number(&mut inner, 2, nanos.cast_unsigned());
+            }
+            push_bytes(out, number, &inner);
+        }
+        (Type::Quantity, value) => {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let mut inner = Vec::new();
+            push_bytes(&mut inner, 1, text.as_bytes());
+            push_bytes(out, number, &inner);
+        }
+        (Type::IntOrString, value) => {
+            let mut inner = Vec::new();
+            match value.as_str() {
+                Some(text) => {
+                    push_number(&mut inner, 1, 1);
+                    push_bytes(&mut inner, 3, text.as_bytes());
+                }
+                None => push_number(&mut inner, 2, value.as_i64().unwrap_or_default().cast_unsigned()),
+            }
+            push_bytes(out, number, &inner);
+        }
+        (Type::Fields | Type::Raw, value) => {
+            let mut inner = Vec::new();
+            push_bytes(&mut inner, 1, value.to_string().as_bytes());
+            push_bytes(out, number, &inner);
+        }
+        (Type::ExtraValue, Value::Array(items)) => {
+            let mut inner = Vec::new();
+            items
+                .iter()
+                .filter_map(Value::as_str)
+                .for_each(|text| push_bytes(&mut inner, 1, text.as_bytes()));
+            push_bytes(out, number, &inner);
+        }
+        (Type::Message(name), value) => {
+            if let Some(message) = message(name) {
+                push_bytes(out, number, &write_message(value, message));
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kind::schema_of;
+
+    /// Objects survive the way there and back, whatever kinds of field they have.
+    #[test]
+    fn objects_go_there_and_back() {
+        for text in [
+            r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","labels":{"a":"b"},"creationTimestamp":"2026-11-24T00:00:00Z"},"spec":{"volumes":[{"name":"v","emptyDir":{"sizeLimit":"1Gi"}}],"containers":[{"name":"c","resources":{"limits":{"cpu":"500m"}},"securityContext":{"runAsUser":0,"runAsNonRoot":false},"livenessProbe":{"httpGet":{"path":"/","port":"web"}}},{"name":"d","livenessProbe":{"httpGet":{"port":80}}}]}}"#,
+            r#"{"kind":"Secret","apiVersion":"v1","metadata":{"name":"s"},"data":{"k":"AAEC"},"type":"Opaque"}"#,
+            r#"{"kind":"Lease","apiVersion":"coordination.k8s.io/v1","metadata":{"name":"l"},"spec":{"holderIdentity":"a","renewTime":"2026-11-24T00:00:00.000005Z"}}"#,
+            r#"{"kind":"SelfSubjectReview","apiVersion":"authentication.k8s.io/v1","metadata":{},"status":{"userInfo":{"username":"u","extra":{"k":["a","b"]}}}}"#,
+        ] {
+            let object: Value = serde_json::from_str(text).unwrap();
+            let kind = message(object["kind"].as_str().unwrap()).unwrap();
+            assert_eq!(decode(&encode(&object, kind), schema_of).unwrap(), object);
+        }
+    }
+
+    proptest! {
+        /// Any bytes are read or refused; none stop the server.
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            for kind in ["Pod", "ClusterRole", "Secret", "Lease"] {
+                let envelope = envelope(&serde_json::json!({"apiVersion": if kind == "Lease" { "coordination.k8s.io/v1" } else if kind == "ClusterRole" { "rbac.authorization.k8s.io/v1" } else { "v1" }, "kind": kind}), &bytes);
+                if let Ok(object) = decode(&envelope, schema_of) {
+                    let kind = message(kind).unwrap();
+                    prop_assert!(decode(&encode(&object, kind), schema_of).is_ok());
+                }
+                let mut raw = MAGIC.to_vec();
+                raw.extend_from_slice(&bytes);
+                let _ = decode(&raw, schema_of);
+            }
+        }
+    }
+}

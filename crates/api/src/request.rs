@@ -1,0 +1,255 @@
+//! What a request asks for, read from its path and query.
+
+use std::borrow::Cow;
+
+use crate::error::{ApiError, ApiResult};
+use crate::kind::{self, Resource};
+
+/// How many objects a page has at most, whatever its client asks for.
+const MAX_PAGE: usize = 2000;
+
+/// The query of a request, decoded; the last of a name counts.
+#[derive(Clone, Debug, Default)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub fn parse(text: &str) -> Self {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key, true), decode(value, true))
+        });
+        Self(pairs.collect())
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn all<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a yes or no is yes: anything but `0` and `false` is, as Kubernetes reads it.
+    pub fn is_true(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
+    }
+
+    pub fn number(&self, name: &str) -> ApiResult<Option<u64>> {
+        let Some(text) = self.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let number = text.parse();
+        number.map(Some).map_err(|_| ApiError::bad_request(format!("{name}: {text:?} is no number")))
+    }
+
+    /// How many objects a page has at most; no bound is none, nothing, or less than nothing. Who asks for more than the
+    /// server holds at once gets that, and where to go on.
+    pub fn limit(&self) -> ApiResult<Option<usize>> {
+        let is_negative =
+            self.get("limit").is_some_and(|text| text.parse().is_ok_and(|number: i64| number < 0));
+        let limit = if is_negative { None } else { self.number("limit")? };
+        Ok(limit
+            .filter(|limit| *limit > 0)
+            .map(|limit| usize::try_from(limit).map_or(MAX_PAGE, |limit| limit.min(MAX_PAGE))))
+    }
+
+    /// Whether nothing is to be kept.
+    pub fn is_dry_run(&self) -> bool {
+        self.all("dryRun").next().is_some()
+    }
+
+    /// Makes an old path of watches one of today, with its query: `/api/v1/watch/pods` as `/api/v1/pods?watch=true`.
+    pub fn of_old_watch(&mut self, path: &str) -> Option<String> {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let (base, rest) = match parts.as_slice() {
+            ["api", version, "watch", rest @ ..] => (format!("/api/{version}"), rest),
+            ["apis", group, version, "watch", rest @ ..] => (format!("/apis/{group}/{version}"), rest),
+            _ => return None,
+        };
+        let mut path = format!("{base}/{}", rest.join("/"));
+        let target = Path::parse(&path).ok()?;
+        if let Path::Resource(target) = target
+            && !target.name.is_empty()
+        {
+            path.truncate(path.rfind('/')?);
+            self.0.push(("fieldSelector".to_owned(), format!("metadata.name={}", target.name)));
+        }
+        self.0.push(("watch".to_owned(), "true".to_owned()));
+        Some(path)
+    }
+}
+
+/// `%41` as `A`; what is no UTF-8 then becomes U+FFFD, which no name has.
+pub fn decode(text: &str, plus: bool) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        match byte {
+            b'+' if plus => out.push(b' '),
+            b'%' => match (digit(ahead.next()), digit(ahead.next())) {
+                (Some(high), Some(low)) => {
+                    out.push((high * 16 + low) as u8);
+                    bytes = ahead;
+                }
+                _ => out.push(b'%'),
+            },
+            byte => out.push(byte),
+        }
+    }
+    match String::from_utf8_lossy(&out) {
+        Cow::Borrowed(text) => text.to_owned(),
+        Cow::Owned(text) => text,
+    }
+}
+
+/// A request for a resource.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub resource: &'static Resource,
+    /// Empty for all, and for what has none.
+    pub namespace: String,
+    /// Empty for all.
+    pub name: String,
+    /// Empty for the object itself.
+    pub subresource: String,
+}
+
+/// What a path is of.
+#[derive(Clone, Debug)]
+pub enum Path {
+    Resource(Target),
+    /// Discovery, health and the like, by its segments.
+    Other,
+}
+
+impl Path {
+    pub fn parse(path: &str) -> ApiResult<Self> {
+        let parts: Vec<String> =
+            path.split('/').filter(|part| !part.is_empty()).map(|part| decode(part, false)).collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let (group, rest) = match parts.as_slice() {
+            ["api", "v1", rest @ ..] => ("", rest),
+            ["apis", group, "v1", rest @ ..] => (*group, rest),
+            _ => return Ok(Self::Other),
+        };
+        let (namespace, rest) = match rest {
+            [] => return Ok(Self::Other),
+            ["namespaces", namespace, rest @ ..] if !matches!(rest, [] | ["status" | "finalize"]) => {
+                (*namespace, rest)
+            }
+            rest => ("", rest),
+        };
+        let (plural, name, subresource) = match rest {
+            [plural] => (*plural, "", ""),
+            [plural, name] => (*plural, *name, ""),
+            [plural, name, subresource] => (*plural, *name, *subresource),
+            _ => return Err(ApiError::no_such_path()),
+        };
+        let resource = kind::find(group, plural).ok_or_else(ApiError::no_such_path)?;
+        if !resource.namespaced && !namespace.is_empty() {
+            return Err(ApiError::no_such_path());
+        }
+        if !subresource.is_empty() && !resource.subresources.contains(&subresource) {
+            return Err(ApiError::no_such_path());
+        }
+        Ok(Self::Resource(Target {
+            resource,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            subresource: subresource.to_owned(),
+        }))
+    }
+}
+
+impl Target {
+    /// The namespace that authorization looks at: a namespace's own name for itself.
+    pub fn scope(&self) -> &str {
+        let is_own = matches!(self.resource.kind, "Namespace" | "Project") && !self.name.is_empty();
+        if is_own { &self.name } else { &self.namespace }
+    }
+
+    /// The resource with its subresource, as rules name it.
+    pub fn rule_name(&self) -> String {
+        match self.subresource.as_str() {
+            "" => self.resource.plural.to_owned(),
+            sub => format!("{}/{sub}", self.resource.plural),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_resources() {
+        let cases = [
+            ("/api/v1/namespaces", Some(("namespaces", "", "", ""))),
+            ("/api/v1/namespaces/a", Some(("namespaces", "", "a", ""))),
+            ("/api/v1/namespaces/a/finalize", Some(("namespaces", "", "a", "finalize"))),
+            ("/api/v1/namespaces/a/pods", Some(("pods", "a", "", ""))),
+            ("/api/v1/namespaces/a/pods/b/status", Some(("pods", "a", "b", "status"))),
+            ("/api/v1/pods", Some(("pods", "", "", ""))),
+            (
+                "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Aa",
+                Some(("clusterroles", "", "system:a", "")),
+            ),
+            ("/api/v1", None),
+            ("/healthz", None),
+        ];
+        for (path, wanted) in cases {
+            let found = match Path::parse(path).unwrap() {
+                Path::Resource(t) => Some(t),
+                Path::Other => None,
+            };
+            let found = found
+                .as_ref()
+                .map(|t| (t.resource.plural, t.namespace.as_str(), t.name.as_str(), t.subresource.as_str()));
+            assert_eq!(found, wanted, "{path}");
+        }
+        for path in ["/api/v1/nothing", "/api/v1/pods/a/b/c/d", "/api/v1/pods/a/nothing", "/apis/x/v1/pods"] {
+            assert_eq!(Path::parse(path).unwrap_err().code, 404, "{path}");
+        }
+    }
+
+    #[test]
+    fn queries_are_decoded() {
+        let query = Query::parse("fieldSelector=a%3Db%2Cc&x=1+2&watch&bad=%zz%4");
+        assert_eq!(query.get("fieldSelector"), Some("a=b,c"));
+        assert_eq!(query.get("x"), Some("1 2"));
+        assert!(query.is_true("watch"));
+        assert_eq!(query.get("bad"), Some("%zz%4"));
+        let query = Query::parse("a=maybe&b=0&c=False&d=&limit=-1");
+        assert_eq!(
+            ["a", "b", "c", "d", "e"].map(|name| query.is_true(name)),
+            [true, false, false, true, false]
+        );
+        assert_eq!(query.limit().unwrap(), None);
+        assert_eq!(Query::parse("limit=99999999").limit().unwrap(), Some(MAX_PAGE));
+    }
+
+    #[test]
+    fn old_watches_are_watches() {
+        let cases = [
+            ("/api/v1/watch/pods", Some(("/api/v1/pods", None))),
+            ("/api/v1/watch/namespaces/a/pods", Some(("/api/v1/namespaces/a/pods", None))),
+            (
+                "/api/v1/watch/namespaces/a/pods/b",
+                Some(("/api/v1/namespaces/a/pods", Some("metadata.name=b"))),
+            ),
+            ("/api/v1/watch/namespaces/a", Some(("/api/v1/namespaces", Some("metadata.name=a")))),
+            (
+                "/apis/rbac.authorization.k8s.io/v1/watch/roles",
+                Some(("/apis/rbac.authorization.k8s.io/v1/roles", None)),
+            ),
+            ("/api/v1/pods", None),
+        ];
+        for (path, wanted) in cases {
+            let mut query = Query::default();
+            let found = query.of_old_watch(path);
+            assert_eq!(found.as_deref(), wanted.map(|(path, _)| path), "{path}");
+            assert_eq!(query.get("fieldSelector"), wanted.and_then(|(_, name)| name), "{path}");
+            assert_eq!(query.is_true("watch"), wanted.is_some(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Label and field selectors.
+
+use serde_json::Value;
+
+use crate::error::{ApiError, ApiResult};
+
+/// Conditions on labels, all of which must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels(Vec<(String, Requirement)>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Requirement {
+    Exists,
+    Absent,
+    In(Vec<String>),
+    NotIn(Vec<String>),
+    Greater(i64),
+    Less(i64),
+}
+
+impl Labels {
+    pub fn parse(text: &str) -> ApiResult<Self> {
+        let bad = |part: &str| {
+            ApiError::bad_request(format!("unable to parse requirement: {part:?} of labelSelector {text:?}"))
+        };
+        let mut requirements = Vec::new();
+        let parts = if text.trim().is_empty() { Vec::new() } else { split(text) };
+        for part in parts {
+            let part = part.trim();
+            requirements.push(Self::requirement(part).ok_or_else(|| bad(part))?);
+        }
+        Ok(Self(requirements))
+    }
+
+    /// Of a `LabelSelector` in an object. What its operator does not say matches nothing.
+    pub fn of_object(selector: &Value) -> Self {
+        let labels = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut requirements: Vec<_> =
+            labels.map(|(key, value)| (key.clone(), Requirement::In(vec![text(value)]))).collect();
+        let expressions = selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten();
+        requirements.extend(expressions.map(|expression| {
+            let part = |field: &str| expression.get(field).map(text).unwrap_or_default();
+            let values = expression.get("values").and_then(Value::as_array).into_iter().flatten().map(text);
+            let requirement = match part("operator").as_str() {
+                "Exists" => Requirement::Exists,
+                "DoesNotExist" => Requirement::Absent,
+                "NotIn" => Requirement::NotIn(values.collect()),
+                "In" => Requirement::In(values.collect()),
+                _ => Requirement::In(Vec::new()),
+            };
+            (part("key"), requirement)
+        }));
+        Self(requirements)
+    }
+
+    fn requirement(part: &str) -> Option<(String, Requirement)> {
+        let key = |key: &str| is_key(key.trim()).then(|| key.trim().to_owned());
+        let one = |value: &str| is_value(value.trim()).then(|| vec![value.trim().to_owned()]);
+        if let Some((name, value)) = part.split_once("!=") {
+            return Some((key(name)?, Requirement::NotIn(one(value)?)));
+        }
+        if let Some((name, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+            return Some((key(name)?, Requirement::In(one(value)?)));
+        }
+        if let Some((name, value)) = part.split_once('>') {
+            return Some((key(name)?, Requirement::Greater(value.trim().parse().ok()?)));
+        }
+        if let Some((name, value)) = part.split_once('<') {
+            return Some((key(name)?, Requirement::Less(value.trim().parse().ok()?)));
+        }
+        if let Some((head, values)) = part.strip_suffix(')').and_then(|part| part.split_once('(')) {
+            let values: Option<Vec<String>> = values.split(',').map(|value| one(value)?.pop()).collect();
+            let mut words = head.split_whitespace();
+            let (name, operator) = (words.next()?, words.next()?);
+            return match (operator, words.next()) {
+                ("in", None) => Some((key(name)?, Requirement::In(values?))),
+                ("notin", None) => Some((key(name)?, Requirement::NotIn(values?))),
+                _ => None,
+            };
+        }
+        match part.strip_prefix('!') {
+            Some(name) => Some((key(name)?, Requirement::Absent)),
+            None => Some((key(part)?, Requirement::Exists)),
+        }
+    }
+
+    pub fn matches(&self, object: &Value) -> bool {
+        let labels = object.pointer("/metadata/labels");
+        self.0.iter().all(|(key, requirement)| {
+            let value = labels.and_then(|labels| labels.get(key)).and_then(Value::as_str);
+            let number = || value.and_then(|value| value.parse::<i64>().ok());
+            match requirement {
+                Requirement::Exists => value.is_some(),
+                Requirement::Absent => value.is_none(),
+                Requirement::In(values) => value.is_some_and(|value| values.iter().any(|v| v == value)),
+                Requirement::NotIn(values) => value.is_none_or(|value| values.iter().all(|v| v != value)),
+                Requirement::Greater(bound) => number().is_some_and(|number| number > *bound),
+                Requirement::Less(bound) => number().is_some_and(|number| number < *bound),
+            }
+        })
+    }
+}
+
+/// Splits at commas that are in no parentheses.
+fn split(text: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0_u32, 0);
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                parts.extend(text.get(start..at));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.extend(text.get(start..));
+    parts
+}
+
+fn is_key(text: &str) -> bool {
+    let name = text.rsplit_once('/').map_or(text, |(_, name)| name);
+    !name.is_empty()
+        && text.len() <= 317
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b))
+}
+
+fn is_value(text: &str) -> bool {
+    text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+}
+
+/// Conditions on fields, all of which must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields(Vec<(String, bool, String)>);
+
+impl Fields {
+    /// Reads a selector of the fields that a resource can be selected by.
+    pub fn parse(text: &str, known: &[&str]) -> ApiResult<Self> {
+        let mut conditions = Vec::new();
+        for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+            let (field, equal, value) = if let Some((field, value)) = part.split_once("!=") {
+                (field, false, value)
+            } else if let Some((field, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+                (field, true, value)
+            } else {
+                return Err(ApiError::bad_request(format!(
+                    "invalid field selector: {part:?} has no = or !="
+                )));
+            };
+            let field = field.trim();
+            if !matches!(field, "metadata.name" | "metadata.namespace") && !known.contains(&field) {
+                return Err(ApiError::bad_request(format!("field label not supported: {field}")));
+            }
+            conditions.push((field.to_owned(), equal, value.trim().to_owned()));
+        }
+        Ok(Self(conditions))
+    }
+
+    /// The one name that can match, if the selector names one.
+    pub fn name(&self) -> Option<&str> {
+        let mut named = self.0.iter().filter(|(field, equal, _)| field == "metadata.name" && *equal);
+        named.next().map(|(_, _, name)| name.as_str())
+    }
+
+    pub fn matches(&self, object: &Value) -> bool {
+        self.0.iter().all(|(field, equal, wanted)| {
+            let value = field.split('.').try_fold(object, |value, name| value.get(name));
+            let text = match value {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Bool(yes)) => yes.to_string(),
+                Some(Value::Number(number)) => number.to_string(),
+                // `spec.unschedulable` and its like are false where they are absent.
+                _ if wanted == "false" || wanted == "true" => "false".to_owned(),
+                _ => String::new(),
+            };
+            (text == *wanted) == *equal
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn label_selectors_select() {
+        let object = json!({"metadata": {"labels": {"app": "web", "tier": "1", "x.io/y": ""}}});
+        let cases = [
+            ("app=web", true),
+            ("app==web", true),
+            ("app!=web", false),
+            ("app", true),
+            ("!app", false),
+            ("app in (db, web)", true),
+            ("app notin (db,web)", false),
+            ("other notin (a)", true),
+            ("tier>0,tier<2", true),
+            ("x.io/y=", true),
+            ("app=web,other", false),
+            ("", true),
+        ];
+        for (text, matches) in cases {
+            assert_eq!(Labels::parse(text).unwrap().matches(&object), matches, "{text}");
+        }
+        for text in ["a b", "=", "a in web", "a in (b", "a>b", "a=b c", "ä", ",", "a=b,"] {
+            assert_eq!(Labels::parse(text).map_err(|e| e.code).unwrap_err(), 400, "{text}");
+        }
+    }
+
+    #[test]
+    fn field_selectors_select() {
+        let pod = json!({"metadata": {"name": "a"}, "spec": {"nodeName": "n", "hostNetwork": true}});
+        let known = ["spec.nodeName", "spec.hostNetwork"];
+        let cases = [
+            ("metadata.name=a", true),
+            ("metadata.name!=a", false),
+            ("spec.nodeName=", false),
+            ("spec.nodeName==n,metadata.name=a", true),
+            ("spec.hostNetwork=true", true),
+        ];
+        for (text, matches) in cases {
+            assert_eq!(Fields::parse(text, &known).unwrap().matches(&pod), matches, "{text}");
+        }
+        assert_eq!(Fields::parse("spec.other=1", &known).unwrap_err().code, 400);
+        assert_eq!(Fields::parse("metadata.name", &known).unwrap_err().code, 400);
+    }
+}

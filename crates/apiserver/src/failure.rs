@@ -1,0 +1,34 @@
+//! Failures of the server or of its store, as the log and as clients hear of them.
+
+use palisade_store::StoreError;
+
+use crate::error::ApiError;
+use crate::resource::Resource;
+
+/// Something that is nobody's fault but ours or the disk's: the log hears more than the client.
+pub(crate) fn internal(what: &str, error: &dyn std::error::Error) -> Box<ApiError> {
+    let mut causes = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    tracing::error!("{what}: {causes}");
+    ApiError::internal(what)
+}
+
+/// What the store said to a write or a read of an object.
+pub(crate) fn store(resource: &Resource, name: &str, error: StoreError) -> Box<ApiError> {
+    match error {
+        StoreError::Exists(_) => ApiError::exists(resource, name),
+        StoreError::Missing(_) => ApiError::not_found(resource, name),
+        StoreError::Conflict { .. } => ApiError::modified(resource, name),
+        StoreError::Compacted { asked, oldest } => {
+            ApiError::expired(format!("too old resource version: {asked} ({oldest})"))
+        }
+        StoreError::Future { asked, newest } => ApiError::future(asked.number(), newest.number()),
+        // Its administrator can help, so the client hears it too.
+        StoreError::Full => internal("the server's disk is full, so nothing was written", &StoreError::Full),
+        error => internal("the store cannot be read or written", &error),
+    }
+}
