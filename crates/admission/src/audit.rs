@@ -114,15 +114,21 @@ fn would_change(changes: &Changes<'_>) -> String {
     )
 }
 
-/// Why the SCC was chosen: that it may be used, and what puts it before the next that may.
-pub(crate) fn reason(policy: &Policy, prepared: &Prepared<'_>, admission: &Admission<'_>) -> String {
+/// Why the SCC was chosen: that it may be used, and what puts it before the next that may be and fits.
+pub(crate) fn reason(
+    policy: &Policy,
+    request: &PodRequest<'_>,
+    prepared: &Prepared<'_>,
+    admission: &Admission<'_>,
+) -> String {
     let entries = policy.sccs.entries();
     let mut text = format!("{} admits the pod", admission.scc);
     if prepared.required.is_some() {
         text.push_str(" and is the one that it requires");
     }
-    let next = prepared.candidates().find(|place| *place > admission.place);
-    let next = next.and_then(|place| entries.get(place)).map(Entry::rank);
+    let later = prepared.candidates().filter(|place| *place > admission.place);
+    let next = policy.sccs.evaluate(later, prepared.context, request.pod, request.mutation);
+    let next = next.and_then(|(place, _)| entries.get(place)).map(Entry::rank);
     let chosen = entries.get(admission.place).map(Entry::rank);
     if let Some((chosen, next)) = chosen.zip(next)
         && let Some(preference) = chosen.preference(&next)

@@ -6,11 +6,16 @@ use palisade_scc::Mutation;
 
 use crate::Policy;
 use crate::audit::refusal_message;
-use crate::decide::{Decision, PodRequest, evaluate};
+use crate::decide::{Decision, PodRequest, evaluate, exempt_namespace};
 
 /// Decides whether the user may connect to the pod of the policy that the request names.
 pub(crate) fn respond(policy: &Policy, request: &AdmissionRequest<'_>, groups: &[&str]) -> AdmissionResponse {
     let (namespace, name) = (request.namespace.as_str(), request.name.as_str());
+    let allowed = || AdmissionResponse { uid: request.uid.to_string(), allowed: true, ..Default::default() };
+    // An exempt namespace is so whether or not the pod is known.
+    if exempt_namespace(policy, namespace).is_some() {
+        return allowed();
+    }
     let Some(text) = policy.pods.get(&(namespace.to_owned(), name.to_owned())) else {
         return forbid(
             request,
@@ -24,9 +29,7 @@ pub(crate) fn respond(policy: &Policy, request: &AdmissionRequest<'_>, groups: &
     let user = request.user_info.username.as_str();
     let again = PodRequest { namespace, user, groups, pod: &pod, mutation: Mutation::Allowed };
     match evaluate(policy, &again) {
-        Decision::Exempt(_) | Decision::Admitted(_) => {
-            AdmissionResponse { uid: request.uid.to_string(), allowed: true, ..Default::default() }
-        }
+        Decision::Exempt(_) | Decision::Admitted(_) => allowed(),
         Decision::Refused(refusal) => {
             let why = refusal_message(policy, &again, &refusal);
             let verb = &request.sub_resource;

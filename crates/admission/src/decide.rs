@@ -203,16 +203,13 @@ pub(crate) fn prepare<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Resul
     if request.pod.spec.is_windows() {
         return Err(NotTried::Exempt(Exemption::Windows));
     }
-    if EXEMPT_NAMESPACES.contains(&request.namespace) {
-        return Err(NotTried::Exempt(Exemption::Namespace));
+    if let Some(why) = exempt_namespace(policy, request.namespace) {
+        return Err(NotTried::Exempt(why));
     }
     let refused = |refusal| Err(NotTried::Refused(refusal));
     let Some(namespace) = policy.namespaces.get(request.namespace) else {
         return refused(Refusal::UnknownNamespace(request.namespace.to_owned()));
     };
-    if let Some(label) = namespace.opt_out {
-        return Err(NotTried::Exempt(Exemption::Label(label)));
-    }
     if policy.sccs.entries().is_empty() {
         return refused(Refusal::NoScc);
     }
@@ -239,6 +236,14 @@ pub(crate) fn prepare<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Resul
         grants: grants(policy, request),
         required,
     })
+}
+
+/// Why SCC leaves a namespace alone, if it does.
+pub(crate) fn exempt_namespace(policy: &Policy, name: &str) -> Option<Exemption> {
+    if EXEMPT_NAMESPACES.contains(&name) {
+        return Some(Exemption::Namespace);
+    }
+    policy.namespaces.get(name)?.opt_out.map(Exemption::Label)
 }
 
 /// The groups of a service account. `system:authenticated` is not among them: the reference leaves

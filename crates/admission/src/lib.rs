@@ -31,11 +31,13 @@
 //! | `grants` | which SCCs an identity may use, computed once per change of policy |
 //! | `decide` | the decision on a pod: fast ([`evaluate`]) and in full ([`explain`]) |
 //! | `update` | which changes of a pod need no decision |
+//! | `equality` | Kubernetes' semantic equality |
 //! | `respond` | the wire: requests for pods, exec and attach, and SCC objects |
 
 mod audit;
 mod connect;
 mod decide;
+mod equality;
 mod grants;
 mod lint;
 mod object;

@@ -198,7 +198,7 @@ fn answer(
         Decision::Admitted(admission) => {
             let passed = PassedOver::collect(policy, pod_request, prepared, Some(admission.place));
             let mut annotations = Annotations::new();
-            annotations.insert("reason".to_owned(), reason(policy, prepared, &admission));
+            annotations.insert("reason".to_owned(), reason(policy, pod_request, prepared, &admission));
             annotations.insert("chosen".to_owned(), admission.scc.to_owned());
             passed.annotate(&mut annotations);
             let response = AdmissionResponse {

@@ -1,6 +1,8 @@
 //! Which updates of a pod need no decision, so that a finalizer is never blocked (reference/scc.md 1b).
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use crate::equality::equal;
 
 /// An annotation that the cluster's network writes to running pods.
 const POD_NETWORKS: &str = "k8s.ovn.org/pod-networks";
@@ -18,43 +20,30 @@ pub(crate) fn is_irrelevant(mut old: Value, mut new: Value) -> bool {
         }
         if let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) {
             spec.shift_remove("schedulingGates");
+            settle_aliases(spec);
         }
     }
-    same(&old, &new)
+    equal(&old, &new)
 }
 
-/// Equality in which an absent field, `null` and an empty list are one, as for Go's semantic
-/// equality. Empty objects are left distinct, except for maps: most are structures behind a pointer.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
-            let covers = |a: &Map<String, Value>, b: &Map<String, Value>| {
-                a.iter().all(|(key, value)| match b.get(key) {
-                    Some(other) => same(value, other),
-                    None => is_unset(key, value),
-                })
-            };
-            covers(a, b) && b.iter().all(|(key, value)| a.contains_key(key) || is_unset(key, value))
-        }
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Null, Value::Array(list)) | (Value::Array(list), Value::Null) => list.is_empty(),
-        (a, b) => a == b,
+/// What Kubernetes' conversion makes of a spec: a security context there always is, and the older name of the service
+/// account counts where the newer is absent.
+fn settle_aliases(spec: &mut Map<String, Value>) {
+    if spec.get("securityContext").is_none_or(Value::is_null) {
+        spec.insert("securityContext".to_owned(), json!({}));
     }
-}
-
-fn is_unset(key: &str, value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty() && matches!(key, "annotations" | "labels" | "nodeSelector"),
-        _ => false,
+    let old_name = spec.shift_remove("serviceAccount");
+    let is_set = |name: Option<&Value>| name.and_then(Value::as_str).is_some_and(|name| !name.is_empty());
+    if let Some(name) = old_name
+        && !is_set(spec.get("serviceAccountName"))
+    {
+        spec.insert("serviceAccountName".to_owned(), name);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn tells_bookkeeping_from_changes() {
@@ -70,7 +59,11 @@ mod tests {
         assert!(with("/spec", "tolerations", json!([])));
         assert!(!with("/metadata", "annotations", json!({"a": "b"})));
         assert!(!with("/metadata", "labels", json!({"a": "b"})));
-        assert!(!with("/spec", "securityContext", json!({})));
+        assert!(with("/spec", "securityContext", json!({})));
+        assert!(with("/spec", "securityContext", json!(null)));
+        assert!(with("/spec", "hostNetwork", json!(false)));
+        assert!(!with("/spec", "securityContext", json!({"runAsUser": 0})));
+        assert!(!with("/spec", "serviceAccount", json!("a")));
         assert!(!with("/spec/containers/0", "image", json!("x")));
     }
 }

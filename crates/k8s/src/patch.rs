@@ -16,9 +16,16 @@
 #[derive(Debug, Default)]
 pub struct Patch {
     text: String,
+    /// Top-level objects that are not there, and are added before the first operation within.
+    absent: Vec<&'static str>,
 }
 
 impl Patch {
+    /// Says that the object has no `field`: it is added, empty, before anything is set in it.
+    pub fn has_no(&mut self, field: &'static str) {
+        self.absent.push(field);
+    }
+
     /// Sets the value at `path`, whose parent exists; `value` is JSON.
     ///
     /// On an object's field `add` replaces what is there, so one operation serves for both; use
@@ -53,6 +60,12 @@ impl Patch {
     }
 
     fn operation(&mut self, op: &str, path: &[&str], value: Option<&str>) {
+        if let [first, _, ..] = path
+            && let Some(place) = self.absent.iter().position(|field| field == first)
+        {
+            let field = self.absent.swap_remove(place);
+            self.operation("add", &[field], Some("{}"));
+        }
         self.text.push(if self.text.is_empty() { '[' } else { ',' });
         self.text.push_str("{\"op\":\"");
         self.text.push_str(op);

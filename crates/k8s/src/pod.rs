@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use smallvec::SmallVec;
 
 mod container;
@@ -23,10 +23,10 @@ use crate::{Annotations, FieldPath, Text, nullable};
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Pod<'a> {
     /// Name, namespace, labels and annotations.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default = "Metadata::absent", deserialize_with = "Metadata::or_absent")]
     pub metadata: Metadata<'a>,
     /// What runs, and how.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default = "PodSpec::absent", deserialize_with = "PodSpec::or_absent")]
     pub spec: PodSpec<'a>,
 }
 
@@ -45,9 +45,19 @@ pub struct Metadata<'a> {
     /// Annotations; `None` where the field is absent.
     #[serde(borrow, default)]
     pub annotations: Option<Annotations<'a>>,
+    /// Whether the object has no metadata at all, which a patch must know.
+    #[serde(skip)]
+    pub is_absent: bool,
 }
 
-impl Metadata<'_> {
+impl<'a> Metadata<'a> {
+    fn absent() -> Self {
+        Self { is_absent: true, ..Self::default() }
+    }
+
+    fn or_absent<'de: 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.unwrap_or_else(Self::absent))
+    }
     /// The value of an annotation.
     #[must_use]
     pub fn annotation(&self, key: &str) -> Option<&str> {
@@ -57,7 +67,7 @@ impl Metadata<'_> {
 
 /// A pod's `spec`.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", remote = "Self")]
 pub struct PodSpec<'a> {
     /// Containers that run before the others, or beside them as sidecars.
     #[serde(borrow, default, deserialize_with = "nullable")]
@@ -71,9 +81,18 @@ pub struct PodSpec<'a> {
     /// What the containers may mount.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub volumes: Vec<Volume<'a>>,
-    /// The account that the pod runs as.
+    /// The account that the pod runs as, by whichever of its two names it is given.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub service_account_name: Text<'a>,
+    /// The older name of the same, which counts where the newer one is absent.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    service_account: Text<'a>,
+    /// Whether only the older name was given.
+    #[serde(skip)]
+    pub uses_old_account_name: bool,
+    /// Whether the pod has no spec at all, which a patch must know.
+    #[serde(skip)]
+    pub is_absent: bool,
     /// Defaults of all containers, and what holds for the pod as a whole.
     #[serde(borrow, default)]
     pub security_context: Option<PodSecurityContext<'a>>,
@@ -193,7 +212,26 @@ impl fmt::Display for ContainerPath {
     }
 }
 
+impl<'de: 'a, 'a> Deserialize<'de> for PodSpec<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut spec = Self::deserialize(deserializer)?;
+        if spec.service_account_name.is_empty() && !spec.service_account.is_empty() {
+            spec.uses_old_account_name = true;
+            spec.service_account_name = std::mem::take(&mut spec.service_account);
+        }
+        Ok(spec)
+    }
+}
+
 impl<'a> PodSpec<'a> {
+    fn absent() -> Self {
+        Self { is_absent: true, ..Self::default() }
+    }
+
+    fn or_absent<'de: 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(<Option<Self> as Deserialize>::deserialize(deserializer)?.unwrap_or_else(Self::absent))
+    }
+
     /// Every container: init, main, ephemeral, the order in which the reference visits them.
     pub fn all_containers(&self) -> impl Iterator<Item = (ContainerPath, &Container<'a>)> {
         let lists = [

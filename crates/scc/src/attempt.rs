@@ -44,7 +44,6 @@ pub fn attempt<'x>(
     let mut changes = Changes::default();
 
     generate_pod(&rules, pod, &mut changes);
-    // What the pod has is checked at once; the few values that were generated satisfy their rules.
     check_pod(&rules, pod, security.unwrap_or(&empty), &changes, findings);
     if !findings.is_settled() {
         plan.sysctls.check(&security.unwrap_or(&empty).sysctls, context.kernel, findings);
@@ -122,14 +121,14 @@ fn check_pod(
 ) {
     let path = |field| FieldPath::of("spec.securityContext").field(field);
     let spec = &pod.spec;
-    if changes.fs_group.is_none() {
-        let groups = security.fs_group.as_slice();
-        group::check(rules.fs_group, "fsGroup", groups, findings);
-    }
-    if changes.supplemental_group.is_none() {
-        let groups = security.supplemental_groups.as_deref().unwrap_or_default();
-        group::check(rules.supplemental_groups, "supplementalGroups", groups, findings);
-    }
+    // A generated group is judged like any other: a block that ends before it starts holds none.
+    let fs_group = changes.fs_group.or(security.fs_group);
+    group::check(rules.fs_group, "fsGroup", fs_group.as_slice(), findings);
+    let groups = match &changes.supplemental_group {
+        Some(generated) => std::slice::from_ref(generated),
+        None => security.supplemental_groups.as_deref().unwrap_or_default(),
+    };
+    group::check(rules.supplemental_groups, "supplementalGroups", groups, findings);
     let profile = pod_profile(rules, pod);
     rules.plan.seccomp.check(&profile, || pod_seccomp_path(pod), findings);
     if let (Some(labels), Some(options)) = (&rules.selinux, &security.se_linux_options) {

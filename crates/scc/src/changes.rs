@@ -112,7 +112,14 @@ impl Changes<'_> {
     }
 
     /// Writes the operations that make `pod` as the SCC wants it and set the annotations `extra`.
+    ///
+    /// A service account that the pod names by the older field alone is written to the newer one too.
     pub fn write(&self, pod: &Pod<'_>, extra: &[(&str, &str)], patch: &mut Patch) {
+        let absent = [("metadata", pod.metadata.is_absent), ("spec", pod.spec.is_absent)];
+        absent.iter().filter(|(_, absent)| *absent).for_each(|(field, _)| patch.has_no(field));
+        if pod.spec.uses_old_account_name {
+            patch.add(&["spec", "serviceAccountName"], &json::string(&pod.spec.service_account_name));
+        }
         self.write_annotations(pod, extra, patch);
         self.write_pod_security(pod, patch);
         for change in &self.containers {

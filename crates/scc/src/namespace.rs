@@ -105,8 +105,8 @@ fn blocks(key: &'static str, value: &str) -> Result<Vec<IdRange>, RangeError> {
     value.split(',').map(|part| block(key, part)).collect()
 }
 
-/// `start/size` or `start-end`, of 32-bit numbers; what follows a block is ignored, as the
-/// reference does.
+/// `start/size` or `start-end`, of 32-bit numbers, as Go's `Sscanf` reads them: blanks before a number are
+/// skipped but for newlines, a sign is refused, and what follows a block is ignored.
 fn block(key: &'static str, value: &str) -> Result<IdRange, RangeError> {
     if value.is_empty() {
         return Err(RangeError::Empty(key));
@@ -114,12 +114,21 @@ fn block(key: &'static str, value: &str) -> Result<IdRange, RangeError> {
     let malformed = || RangeError::Malformed { key, value: value.to_owned() };
     let separator = if value.contains('/') { '/' } else { '-' };
     let (first, second) = value.split_once(separator).ok_or_else(malformed)?;
-    let start: u32 = first.trim_start().parse().ok().ok_or_else(malformed)?;
-    let digits = second.trim_start();
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    let second: u32 = digits.get(..end).and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
+    let (start, rest) = number(first).ok_or_else(malformed)?;
+    let (second, _) = number(second).ok_or_else(malformed)?;
+    if !rest.is_empty() {
+        return Err(malformed());
+    }
     let last = if separator == '/' { start.wrapping_add(second).wrapping_sub(1) } else { second };
     Ok(IdRange { min: i64::from(start), max: i64::from(last) })
+}
+
+/// The number that a text starts with, and what follows it.
+fn number(text: &str) -> Option<(u32, &str)> {
+    let digits = text.trim_start_matches(|c: char| c.is_whitespace() && c != '\n');
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let (number, rest) = digits.split_at_checked(end)?;
+    Some((number.parse().ok()?, rest))
 }
 
 #[cfg(test)]
@@ -155,10 +164,28 @@ mod tests {
 
     #[test]
     fn malformed_blocks_only_spoil_themselves() {
-        for text in ["x", "1", "/", "1/", "-1/5", "4294967296/1", "1:2"] {
+        for text in [
+            "x",
+            "1",
+            "/",
+            "1/",
+            "-1/5",
+            "+1/5",
+            "1/+5",
+            "4294967296/1",
+            "1:2",
+            "\n1/5",
+            "1/\n5",
+            "1/\r\n5",
+            "1 /5",
+        ] {
             let ranges = read(&[(annotation::UID_RANGE, text), (annotation::MCS, "s0")]).unwrap();
             assert!(matches!(ranges.uids(), Err(RangeError::Malformed { .. })), "{text}");
             assert_eq!(ranges.level(), Ok("s0"));
+        }
+        for text in [" 1/ 5", "1/5 and more", "1-5/", "\t\r1/\u{a0}5"] {
+            let ranges = read(&[(annotation::UID_RANGE, text), (annotation::MCS, "s0")]).unwrap();
+            assert_eq!(ranges.uids().is_ok(), text != "1-5/", "{text}");
         }
     }
 }

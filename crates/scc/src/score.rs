@@ -48,9 +48,11 @@ fn capability_points(scc: &SecurityContextConstraints) -> u32 {
     let allowed = list(scc.allowed_capabilities.as_ref());
     let dropped = list(scc.required_drop_capabilities.as_ref());
     let mut points = 5_000 + 300 * count(added);
-    points += if allowed.iter().any(|name| name == "*") { 4_000 } else { 10 * count(allowed) };
-    let drops_all = dropped.iter().any(|name| name.eq_ignore_ascii_case("ALL"));
-    points -= if drops_all { 3_000 } else { 50 * count(dropped) };
+    // `ALL` counts in any case, and among what is allowed like `*`, though it allows but its own name.
+    let all = |list: &[String]| list.iter().any(|name| name.eq_ignore_ascii_case("ALL"));
+    let allows_all = all(allowed) || allowed.iter().any(|name| name == "*");
+    points += if allows_all { 4_000 } else { 10 * count(allowed) };
+    points -= if all(dropped) { 3_000 } else { 50 * count(dropped) };
     u32::try_from(points.clamp(0, 9_999)).unwrap_or(0)
 }
 
@@ -137,6 +139,24 @@ impl fmt::Display for Preference {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn allowing_all_scores_like_the_wildcard() {
+        let points = |allowed: &[&str]| {
+            let allowed_capabilities = Some(allowed.iter().map(ToString::to_string).collect());
+            score(&SecurityContextConstraints { allowed_capabilities, ..Default::default() })
+        };
+        for (allowed, expected) in [
+            (&[][..], 5_000),
+            (&["CHOWN", "SETUID"], 5_020),
+            (&["*"], 9_000),
+            (&["ALL"], 9_000),
+            (&["CHOWN", "all"], 9_000),
+            (&["CAP_ALL"], 5_010),
+        ] {
+            assert_eq!(points(allowed), expected, "{allowed:?}");
+        }
+    }
 
     fn rank(priority: i32, score: u32, name: &str) -> Rank<'_> {
         Rank { priority, score, name }

@@ -1,8 +1,8 @@
 //! The conformance corpus: what the reference answers, and the comparison with what we answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use serde::Deserialize;
@@ -114,6 +114,50 @@ pub fn pod_security() -> Vec<PodSecurityCase> {
     lines("pod-security.ndjson.gz")
 }
 
+/// A kind of request in which implementations are known to differ, each from a review made by hand.
+#[derive(Debug)]
+pub struct Kind {
+    /// What it is about.
+    pub name: String,
+    /// The policy, in YAML.
+    pub policy: String,
+    /// The request, and the reference's answer.
+    pub case: Case,
+    /// SCCs that the reference counts as errors of the cluster, and we pass over.
+    pub unusable: Vec<String>,
+    /// What the reference writes to the audit log.
+    pub audit: BTreeMap<String, String>,
+}
+
+/// All folders of `kinds`.
+#[must_use]
+pub fn kinds() -> Vec<Kind> {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(folder().join("kinds"))
+        .expect("the corpus has its kinds")
+        .map(|entry| entry.expect("a folder that can be read").path())
+        .collect();
+    folders.sort();
+    folders.iter().map(|folder| kind(folder)).collect()
+}
+
+fn kind(folder: &Path) -> Kind {
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a kind has its three files");
+    let json = |name: &str| -> Value { serde_json::from_str(&text(name)).expect("a kind is JSON") };
+    let expected = json("expected.json");
+    let part = |field: &str| expected.get(field).cloned().unwrap_or_default();
+    Kind {
+        name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        policy: text("policy.yaml"),
+        unusable: serde_json::from_value::<Option<_>>(part("unusable")).expect("names").unwrap_or_default(),
+        audit: serde_json::from_value::<Option<_>>(part("audit")).expect("texts").unwrap_or_default(),
+        case: Case {
+            policy: String::new(),
+            review: json("review.json"),
+            expect: serde_json::from_value(expected).expect("an expectation"),
+        },
+    }
+}
+
 /// Whatever answers admission reviews: a library, a program, a server.
 pub trait Implementation {
     /// Answers each review under the policy of that name, in order.
@@ -138,7 +182,9 @@ pub fn run(implementation: &mut impl Implementation) -> Vec<String> {
     differences
 }
 
-fn compare(case: &Case, answer: &Value) -> Vec<String> {
+/// What differs between an answer and the reference's, one line a difference.
+#[must_use]
+pub fn compare(case: &Case, answer: &Value) -> Vec<String> {
     let response = &answer["response"];
     let expect = &case.expect;
     let mut found = Vec::new();
@@ -194,7 +240,8 @@ pub fn patched(object: &Value, response: &Value) -> Value {
     object
 }
 
-/// The value without nulls, empty maps, empty lists and empty strings, keys sorted.
+/// The value without nulls, empty maps, empty lists and empty strings, and without host namespaces that are not
+/// shared; keys sorted.
 #[must_use]
 pub fn trim(value: &Value) -> Value {
     let is_empty = |value: &Value| match value {
@@ -209,7 +256,11 @@ pub fn trim(value: &Value) -> Value {
             let mut keys: Vec<&String> = map.keys().filter(|key| *key != "serviceAccount").collect();
             keys.sort();
             let fields = keys.into_iter().map(|key| (key.clone(), trim(&map[key])));
-            Value::Object(fields.filter(|(_, value)| !is_empty(value)).collect())
+            let is_kept = |key: &str, value: &Value| {
+                !is_empty(value)
+                    && !(key.starts_with("host") && key != "hostUsers" && *value == Value::Bool(false))
+            };
+            Value::Object(fields.filter(|(key, value)| is_kept(key, value)).collect())
         }
         Value::Array(list) => Value::Array(list.iter().map(trim).collect()),
         other => other.clone(),

@@ -34,6 +34,66 @@ fn every_case_is_decided_as_the_reference_does() {
     assert_none(&corpus::run(&mut Library), corpus::cases().len());
 }
 
+/// The order of the SCCs that were denied, and the SCC that is named next, count too.
+#[test]
+fn every_known_kind_of_difference_is_none() {
+    let mut differences = Vec::new();
+    let kinds = corpus::kinds();
+    for kind in &kinds {
+        let policy = palisade_testing::policy(&kind.policy);
+        let response = respond(&policy, &kind.case.review.to_string()).expect("the review is readable");
+        let answer = serde_json::to_value(ReviewResponse::new(&response)).unwrap();
+        let mut found = corpus::compare(&kind.case, &answer);
+        let audit = |key: &str| response.audit_annotations.get(key).map(String::as_str).unwrap_or_default();
+        for name in &kind.unusable {
+            if audit(&format!("unusable-{name}")).is_empty() {
+                found.push(format!("{name} is not told to be unusable"));
+            }
+        }
+        let theirs = |key: &str| kind.audit.get(key).map(String::as_str).unwrap_or_default();
+        let denied = theirs("securityserviceconstraints.admission.openshift.io/denied");
+        if audit("denied") != denied {
+            found.push(format!("denied is {:?}, the reference says {denied:?}", audit("denied")));
+        }
+        let reason = theirs("securitycontextconstraints.admission.openshift.io/reason");
+        let next = reason.split_once("chosen over \"").and_then(|(_, rest)| rest.split('"').next());
+        let ours = audit("reason").split_once("tried before ").and_then(|(_, rest)| rest.split(' ').next());
+        if next != ours {
+            found.push(format!("the next is {ours:?}, the reference says {next:?}"));
+        }
+        differences.extend(found.into_iter().map(|line| format!("{}: {line}", kind.name)));
+    }
+    assert_none(&differences, kinds.len());
+}
+
+#[test]
+fn a_patch_works_whatever_part_of_the_pod_is_missing() {
+    let policy = palisade_testing::policy(
+        "{kind: SecurityContextConstraints, metadata: {name: any}, users: [ann], seccompProfiles: [runtime/default], \
+         runAsUser: {type: RunAsAny}, seLinuxContext: {type: RunAsAny}, fsGroup: {type: MustRunAs, ranges: [{min: 5, max: 5}]}}\n\
+         ---\n{apiVersion: v1, kind: Namespace, metadata: {name: shop, annotations: {\
+         openshift.io/sa.scc.uid-range: 1/2, openshift.io/sa.scc.mcs: 's0:c1,c0'}}}",
+    );
+    let spec = json!({"containers": [{"name": "c"}]});
+    for pod in [
+        json!({}),
+        json!({"metadata": null, "spec": null}),
+        json!({"spec": spec}),
+        json!({"metadata": {}}),
+        json!({"metadata": {"annotations": null}, "spec": spec}),
+        json!({"metadata": {"annotations": {}}, "spec": {"securityContext": null, "serviceAccount": "a"}}),
+    ] {
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "u", "resource": {"group": "", "version": "v1", "resource": "pods"}, "operation": "CREATE",
+            "namespace": "shop", "userInfo": {"username": "ann"}, "object": pod}});
+        let response = serde_json::to_value(respond(&policy, &review.to_string()).unwrap()).unwrap();
+        let patched = corpus::patched(&pod, &response);
+        assert_eq!(patched["metadata"]["annotations"]["openshift.io/scc"], "any", "{pod} {response}");
+        assert_eq!(patched["spec"]["securityContext"]["fsGroup"], 5, "{pod}");
+        assert_eq!(patched["spec"]["serviceAccountName"], pod["spec"]["serviceAccount"], "{pod}");
+    }
+}
+
 #[test]
 fn every_scc_is_defaulted_and_validated_as_the_reference_does() {
     let policy = Policy::default();

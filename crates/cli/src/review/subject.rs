@@ -151,8 +151,7 @@ fn template(node: &Node) -> Value {
 /// What the service account admission plugin mounts into every pod before SCCs are asked.
 fn token_volume() -> Volume<'static> {
     let token = ProjectionKind::ServiceAccountToken { path: Text::from("token"), audience: Text::default() };
-    let kinds =
-        [token, ProjectionKind::ConfigMap(Text::from("kube-root-ca.crt")), ProjectionKind::DownwardApi(true)];
+    let kinds = [token, ProjectionKind::ConfigMap(true), ProjectionKind::DownwardApi(true)];
     Volume {
         name: Text::from("kube-api-access"),
         kinds: [VolumeKind::Projected].into_iter().collect(),

@@ -124,8 +124,9 @@ pub enum ProjectionKind<'a> {
         /// Whom it is for; empty for the API server.
         audience: Text<'a>,
     },
-    /// A config map of that name.
-    ConfigMap(Text<'a>),
+    /// A config map; `true` if it is one of certificates that the service account admission mounts, and nothing
+    /// else of it.
+    ConfigMap(bool),
     /// The pod's own fields; `true` if nothing but its namespace, in the file `namespace`.
     DownwardApi(bool),
     /// Anything else.
@@ -207,7 +208,7 @@ struct ProjectionFields<'a> {
     #[serde(borrow, default)]
     service_account_token: Option<TokenSource<'a>>,
     #[serde(borrow, default)]
-    config_map: Option<NamedSource<'a>>,
+    config_map: Option<ConfigMapSource<'a>>,
     #[serde(borrow, default, rename = "downwardAPI")]
     downward_api: Option<DownwardSource<'a>>,
 }
@@ -221,9 +222,31 @@ struct TokenSource<'a> {
 }
 
 #[derive(serde::Deserialize)]
-struct NamedSource<'a> {
+struct ConfigMapSource<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     name: Text<'a>,
+    /// Without any, the whole of it is mounted.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    items: Vec<KeyItem<'a>>,
+}
+
+#[derive(serde::Deserialize)]
+struct KeyItem<'a> {
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    key: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    path: Text<'a>,
+}
+
+impl ConfigMapSource<'_> {
+    fn is_of_certificates(&self) -> bool {
+        let file = match self.name.as_str() {
+            "kube-root-ca.crt" => "ca.crt",
+            "openshift-service-ca.crt" => "service-ca.crt",
+            _ => return false,
+        };
+        matches!(self.items.as_slice(), [item] if *item.key == *file && *item.path == *file)
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -268,7 +291,7 @@ impl<'a> ProjectionFields<'a> {
             kinds.push(ProjectionKind::ServiceAccountToken { path, audience });
         }
         if let Some(config_map) = self.config_map {
-            kinds.push(ProjectionKind::ConfigMap(config_map.name));
+            kinds.push(ProjectionKind::ConfigMap(config_map.is_of_certificates()));
         }
         if let Some(downward) = self.downward_api {
             let only_namespace = downward.items.iter().all(DownwardItem::is_the_namespace);
@@ -291,12 +314,44 @@ impl Volume<'_> {
                 ProjectionKind::ServiceAccountToken { path, audience } => {
                     **path == *"token" && audience.is_empty()
                 }
-                ProjectionKind::ConfigMap(name) => {
-                    matches!(&**name, "kube-root-ca.crt" | "openshift-service-ca.crt")
-                }
-                ProjectionKind::DownwardApi(only_namespace) => *only_namespace,
+                ProjectionKind::ConfigMap(known) | ProjectionKind::DownwardApi(known) => *known,
                 ProjectionKind::Other => false,
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The shapes that the reference tells apart (`IsOnlyServiceAccountTokenSources` of its `util`).
+    #[test]
+    fn only_what_the_service_account_admission_mounts_is_its_own() {
+        let is_own = |sources: &str| {
+            let text = format!(r#"{{"name": "v", "projected": {{"sources": [{sources}]}}}}"#);
+            serde_json::from_str::<Volume<'_>>(&text).unwrap().is_service_account_token()
+        };
+        let map = |name: &str, items: &str| format!(r#"{{"configMap": {{"name": "{name}"{items}}}}}"#);
+        let one = |key: &str, path: &str| format!(r#", "items": [{{"key": "{key}", "path": "{path}"}}]"#);
+        for (name, items, expected) in [
+            ("kube-root-ca.crt", one("ca.crt", "ca.crt"), true),
+            ("openshift-service-ca.crt", one("service-ca.crt", "service-ca.crt"), true),
+            ("kube-root-ca.crt", String::new(), false),
+            ("kube-root-ca.crt", r#", "items": []"#.to_owned(), false),
+            ("kube-root-ca.crt", r#", "items": null"#.to_owned(), false),
+            ("kube-root-ca.crt", one("service-ca.crt", "service-ca.crt"), false),
+            ("kube-root-ca.crt", one("ca.crt", "other"), false),
+            ("openshift-service-ca.crt", one("anything", "x"), false),
+            ("mine", one("ca.crt", "ca.crt"), false),
+        ] {
+            assert_eq!(is_own(&map(name, &items)), expected, "{name} {items}");
+        }
+        let twice =
+            r#", "items": [{"key": "ca.crt", "path": "ca.crt"}, {"key": "ca.crt", "path": "ca.crt"}]"#;
+        assert!(!is_own(&map("kube-root-ca.crt", twice)));
+        assert!(is_own(r#"{"serviceAccountToken": {"path": "token"}}"#));
+        assert!(!is_own(r#"{"serviceAccountToken": {"path": "token", "audience": "a"}}"#));
+        assert!(!is_own(r#"{"secret": {"name": "s"}}"#));
     }
 }
