@@ -43,6 +43,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: crate::seccomp::args::SeccompCommand,
     },
+    Oci(crate::oci::OciArgs),
     Serve(ServeArgs),
     /// Run all there is on this machine: the API server, with the options of `serve`; there is no node agent yet
     Up(ServeArgs),

@@ -7,6 +7,7 @@ mod exit;
 mod files;
 mod flags_first;
 mod manual;
+mod oci;
 mod paint;
 mod policy;
 mod review;
@@ -18,6 +19,9 @@ use args::{Command, SccCommand};
 use exit::Exit;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = oci::handle(std::env::args_os()) {
+        return code;
+    }
     let args = args::parse();
     let result = match args.command {
         Command::Admit(args) => admit::run(&args),
@@ -29,6 +33,7 @@ fn main() -> std::process::ExitCode {
             SccCommand::Impact(args) => scc::impact::run(&args),
         },
         Command::Seccomp { command } => seccomp::run(&command),
+        Command::Oci(args) => oci::run(args),
         Command::Cluster(command) => cluster::run(command),
         Command::Serve(args) | Command::Up(args) => serve::run(args),
         Command::Completions { shell } => manual::completions(shell),

@@ -1,5 +1,6 @@
 //! The kernel's side of seccomp, in small safe functions: what this kernel can do, loading filters into a
-//! new process, and supervising it by user notification. The only crate with unsafe code.
+//! new process, supervising it by user notification, reading what it logs; and what containers need of
+//! processes, files and namespaces. The only crate with unsafe code.
 //!
 //! ```
 //! # #[cfg(target_os = "linux")] {
@@ -15,11 +16,19 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+#[cfg(target_os = "linux")]
+pub mod audit;
+#[cfg(target_os = "linux")]
+pub mod files;
 pub mod limits;
+#[cfg(target_os = "linux")]
+pub mod namespace;
 #[cfg(target_os = "linux")]
 pub mod notify;
 #[cfg(target_os = "linux")]
 pub mod probe;
+#[cfg(target_os = "linux")]
+pub mod process;
 #[cfg(target_os = "linux")]
 pub mod seccomp;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,178 @@
+//! What is known of each container between the runtime's commands.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::cache::{Cache, private_folder, write_whole};
+use crate::error::Error;
+use crate::filter::hex;
+
+/// A container that the handler has created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container {
+    /// The engine's id of it.
+    pub id: String,
+    /// The name that the engine's annotations give it, for people: `NAMESPACE/POD/CONTAINER` or a plain one.
+    pub name: Option<String>,
+    /// The runtime's `--root`.
+    pub root: Option<PathBuf>,
+    /// Its bundle.
+    pub bundle: PathBuf,
+    /// The file that its first pid is written to.
+    pub pid_file: Option<PathBuf>,
+    /// The runtime that holds it.
+    pub runtime: PathBuf,
+    /// Its cgroup, as the engine asked for it.
+    pub cgroup: Option<String>,
+    /// The audit login id of its processes, where it has one of its own.
+    pub login_id: Option<u32>,
+    /// Its filter; none: it is unconfined.
+    pub filter: Option<Applied>,
+}
+
+/// A filter that a container was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Applied {
+    /// The profile's name.
+    pub profile: String,
+    /// The key of the filter in the cache.
+    pub key: String,
+    /// The SHA-256 of the program.
+    pub digest: String,
+    /// How many instructions it has.
+    pub instructions: usize,
+    /// Whether the kernel logs what it denies.
+    pub log: bool,
+    /// Whether the mitigation of speculative store bypass stays off.
+    pub spec_allow: bool,
+    /// How many filters the engine itself ran under, which the container inherits.
+    pub inherited: u32,
+}
+
+impl Container {
+    /// The pid of its first process, if the engine asked for a file with it.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        let text = std::fs::read_to_string(self.pid_file.as_ref()?).ok()?;
+        text.trim().parse().ok()
+    }
+}
+
+/// All containers of a handler.
+#[derive(Clone, Debug)]
+pub struct Containers {
+    folder: PathBuf,
+    cache: Cache,
+}
+
+impl Containers {
+    /// Those of a handler with this [state](crate::settings::Settings::state) folder.
+    pub fn of(state: &Path) -> Result<Self, Error> {
+        let cache = Cache::new(state)?;
+        let folder = state.join("containers");
+        private_folder(&folder)?;
+        Ok(Self { folder, cache })
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// The ids of two runtimes' roots may be the same, and an id may be no file's name.
+    fn path(&self, root: Option<&Path>, id: &str) -> PathBuf {
+        let mut digest = Sha256::new();
+        digest.update(root.map(|root| root.as_os_str().as_encoded_bytes()).unwrap_or_default());
+        digest.update([0]);
+        digest.update(id);
+        self.folder.join(hex(&digest.finalize()))
+    }
+
+    pub(crate) fn put(&self, container: &Container) -> Result<(), Error> {
+        let path = self.path(container.root.as_deref(), &container.id);
+        let text = serde_json::to_vec(container).map_err(|error| Error::file(&path, error.into()))?;
+        write_whole(&path, 0o600, &text)
+    }
+
+    pub(crate) fn get(&self, root: Option<&Path>, id: &str) -> Option<Container> {
+        let found = read(&self.path(root, id))?;
+        (found.id == id && found.root.as_deref() == root).then_some(found)
+    }
+
+    pub(crate) fn remove(&self, root: Option<&Path>, id: &str) {
+        let _ = std::fs::remove_file(self.path(root, id));
+    }
+
+    /// Those whose bundle is still there, by id. A file that cannot be read is left out.
+    #[must_use]
+    pub fn list(&self) -> Vec<Container> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let containers = entries.filter_map(|entry| read(&entry.path()));
+        let mut containers: Vec<_> = containers.filter(|container| container.bundle.is_dir()).collect();
+        containers.sort_by(|a, b| a.id.cmp(&b.id));
+        containers
+    }
+
+    /// The one that is meant by its id, the beginning of it, or its name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Container> {
+        let all = self.list();
+        let exact =
+            all.iter().find(|container| container.id == name || container.name.as_deref() == Some(name));
+        let begins = || {
+            let mut found = all.iter().filter(|container| !name.is_empty() && container.id.starts_with(name));
+            found.next().filter(|_| found.next().is_none())
+        };
+        exact.or_else(begins).cloned()
+    }
+}
+
+fn read(path: &Path) -> Option<Container> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(id: &str, root: Option<&str>, bundle: &Path) -> Container {
+        Container {
+            id: id.to_owned(),
+            name: Some(format!("shop/web/{id}")),
+            root: root.map(PathBuf::from),
+            bundle: bundle.to_owned(),
+            pid_file: None,
+            runtime: PathBuf::from("/usr/bin/crun"),
+            cgroup: None,
+            login_id: None,
+            filter: None,
+        }
+    }
+
+    #[test]
+    fn containers_are_kept_apart_by_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let containers = Containers::of(&folder.path().join("state")).unwrap();
+        let bundle = folder.path();
+        for (id, root) in
+            [("../../etc/passwd", None), ("abc1", None), ("abc1", Some("/r")), ("abd", Some("/r"))]
+        {
+            containers.put(&container(id, root, bundle)).unwrap();
+            assert_eq!(containers.get(root.map(Path::new), id), Some(container(id, root, bundle)));
+        }
+        assert_eq!(containers.list().len(), 4);
+        assert_eq!(containers.find("abd").unwrap().id, "abd");
+        assert_eq!(containers.find("shop/web/abd").unwrap().id, "abd");
+        assert_eq!(containers.find("../").unwrap().id, "../../etc/passwd");
+        assert_eq!(containers.find("ab"), None, "two begin so");
+        assert_eq!(containers.find(""), None);
+        containers.remove(None, "abc1");
+        assert_eq!(containers.get(None, "abc1"), None);
+        assert_eq!(containers.find("abc").unwrap().root, Some("/r".into()));
+        std::fs::write(containers.path(None, "x"), "{").unwrap();
+        assert_eq!(containers.list().len(), 3);
+    }
+}

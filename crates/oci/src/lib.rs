@@ -1,0 +1,32 @@
+//! An OCI runtime command line that hands everything to crun and changes one thing: the seccomp filter.
+//!
+//! Engines (containerd, CRI-O, podman) start [`run`] as their runtime. At `create` it reads the bundle's
+//! `config.json`, finds the profile, compiles it, proves the program, and gives that to crun; `linux.seccomp`
+//! stays beside it, flattened, for runtimes that do not know crun's annotation. At `start` it looks whether the
+//! kernel holds the container, and ends one that it does not.
+//!
+//! ```no_run
+//! # #[cfg(target_os = "linux")] {
+//! let words = ["--root", "/run/crun", "create", "--bundle", "/b", "my-container"].map(Into::into);
+//! let handler = std::path::Path::new("/usr/local/lib/palisade/containerd/palisade-oci");
+//! let exit_code = palisade_oci::run(handler, words.to_vec());
+//! # }
+//! ```
+//!
+//! What filters deny is read from the kernel by [`denials`], container by container.
+#![cfg(target_os = "linux")]
+
+pub mod annotation;
+mod arguments;
+mod cache;
+pub mod container;
+mod document;
+mod error;
+mod filter;
+mod handler;
+mod held;
+mod rewrite;
+pub mod settings;
+
+pub use error::Error;
+pub use handler::run;
