@@ -33,7 +33,7 @@ fn main() -> std::process::ExitCode {
             SccCommand::Impact(args) => scc::impact::run(&args),
         },
         Command::Seccomp { command } => seccomp::run(&command),
-        Command::Oci(args) => oci::run(args),
+        Command::Oci(args) => oci::run(&args),
         Command::Cluster(command) => cluster::run(command),
         Command::Serve(args) | Command::Up(args) => serve::run(args),
         Command::Completions { shell } => manual::completions(shell),

@@ -1,39 +1,81 @@
 //! `palisade oci`.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, Subcommand};
 
 /// Be an OCI runtime that puts Palisade's seccomp filter into crun's containers
 ///
 /// Takes crun's command line: create, start, state, kill, delete, run, exec and the rest. Engines start it under
-/// the name palisade-oci, with its settings in palisade-oci.json beside that link.
+/// the name palisade-oci, with its settings in palisade-oci.json beside that link; `install` makes both.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
+  palisade oci install --podman --write              then: podman --runtime palisade run …
   palisade oci run --bundle /path/to/bundle NAME     a container without an engine
-  podman --runtime /path/to/palisade-oci run …       with a link of that name to this program
 
-Each container's profile is compiled and proved; what starts without its filter is killed.")]
+Each container's profile is compiled and proved; what starts without its filter is killed. See docs/oci.md.")]
 pub(crate) struct OciArgs {
-    /// What an engine says to its runtime
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "COMMAND")]
-    words: Vec<OsString>,
+    #[command(subcommand)]
+    command: OciCommand,
 }
 
-/// Does what an engine asks of its runtime, if this is started under that name: there clap has no say.
+#[derive(Debug, Subcommand)]
+enum OciCommand {
+    Install(InstallArgs),
+    #[command(external_subcommand)]
+    Runtime(Vec<OsString>),
+}
+
+/// Print what an engine needs to start containers with Palisade, or write it
+///
+/// A link to this program with settings beside it, the engine's configuration, and for Kubernetes a RuntimeClass,
+/// which is printed in any case: it goes to the cluster.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  palisade oci install --containerd                  print everything
+  palisade oci install --containerd --write && systemctl restart containerd
+  palisade oci install --containerd | kubectl apply -f -     the RuntimeClass alone is on stdout as YAML
+
+containerd's block goes to the end of /etc/containerd/config.toml between two marks. Settings that are there stay.")]
+#[group(id = "engine", required = true, multiple = false, args = ["containerd", "crio", "podman"])]
+pub(crate) struct InstallArgs {
+    /// For containerd: a runtime handler of its CRI plugin
+    #[arg(long)]
+    containerd: bool,
+    /// For CRI-O: a file in /etc/crio/crio.conf.d
+    #[arg(long)]
+    crio: bool,
+    /// For podman: a file in /etc/containers/containers.conf.d
+    #[arg(long)]
+    podman: bool,
+    /// Write the files instead of printing them
+    #[arg(long)]
+    write: bool,
+    /// Folder that stands for /, for images of nodes
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+/// Does what an engine asks of its runtime, if this is such a command line: there clap has no say.
 #[cfg(target_os = "linux")]
 pub(crate) fn handle(mut words: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let name = words.next()?;
-    let is_handler = Path::new(&name).file_name().is_some_and(|name| name == palisade_oci::settings::HANDLER);
-    is_handler.then(|| palisade_oci::run(Path::new(&name), words.collect()).into())
-}
-
-#[cfg(target_os = "linux")]
-pub(crate) fn run(args: OciArgs) -> crate::Outcome {
-    std::process::exit(palisade_oci::run(&std::env::current_exe()?, args.words).into())
+    let words: Vec<_> = words.collect();
+    if Path::new(&name).file_name().is_some_and(|name| name == palisade_oci::settings::HANDLER) {
+        return Some(palisade_oci::run(Path::new(&name), words).into());
+    }
+    let is_own = |word: &OsString| ["install", "help", "--help", "-h"].iter().any(|own| word == own);
+    match words.as_slice() {
+        [oci, rest @ ..] if oci == "oci" && rest.first().is_some_and(|first| !is_own(first)) => {
+            let program = std::env::current_exe().unwrap_or_default();
+            Some(palisade_oci::run(&program, rest.to_vec()).into())
+        }
+        _ => None,
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -41,7 +83,49 @@ pub(crate) fn handle(_: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     None
 }
 
+#[cfg(target_os = "linux")]
+pub(crate) fn run(args: &OciArgs) -> crate::Outcome {
+    match &args.command {
+        OciCommand::Install(args) => install(args),
+        OciCommand::Runtime(words) => Err(format!(
+            "oci {}: this is the first word of a command line",
+            words.join(" ".as_ref()).display()
+        )
+        .into()),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn install(args: &InstallArgs) -> crate::Outcome {
+    use palisade_oci::install::{Engine, Installation};
+    use std::io::Write;
+    let engine = match (args.containerd, args.crio) {
+        (true, _) => Engine::Containerd,
+        (_, true) => Engine::Crio,
+        _ => Engine::Podman,
+    };
+    let installation = Installation::new(engine, &args.root);
+    let program = std::env::current_exe()?;
+    let mut out = anstream::stdout().lock();
+    if args.write {
+        installation.write(&program)?;
+        anstream::eprintln!("{} leads to {}", installation.link.display(), program.display());
+        for part in [&installation.settings, &installation.engine] {
+            anstream::eprintln!("{} is there", part.path.display());
+        }
+    } else {
+        anstream::eprintln!("# ln -s {} {}", program.display(), installation.link.display());
+        for part in [&installation.settings, &installation.engine] {
+            anstream::eprintln!("# {}\n{}", part.path.display(), part.text);
+        }
+    }
+    if let Some(class) = &installation.runtime_class {
+        write!(out, "{class}")?;
+    }
+    Ok(crate::exit::Exit::Fine)
+}
+
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn run(_: OciArgs) -> crate::Outcome {
+pub(crate) fn run(_: &OciArgs) -> crate::Outcome {
     Err("only Linux has containers to hold".into())
 }

@@ -25,6 +25,7 @@ mod error;
 mod filter;
 mod handler;
 mod held;
+pub mod install;
 mod rewrite;
 pub mod settings;
 

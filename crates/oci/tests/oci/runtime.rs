@@ -1,9 +1,6 @@
 //! The handler over crun and runc, without an engine.
-#![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{EXPLORE, Place, assert_explored, explorer, needs, no_raw_sockets, str, text};
+use crate::common::{EXPLORE, Place, assert_explored, explorer, needs, no_raw_sockets, str, text};
 use serde_json::{Value, json};
 
 const ALLOW_ALL: &str = "BgAAAAAA/38=";

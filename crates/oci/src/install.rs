@@ -1,0 +1,214 @@
+//! What an engine needs to start containers with the handler: a link with settings beside it, the engine's own
+//! configuration, and for Kubernetes a RuntimeClass.
+
+use std::path::{Path, PathBuf};
+
+use crate::cache::write_whole;
+use crate::error::Error;
+use crate::settings::{FILE, HANDLER, Settings};
+
+/// An engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// containerd, by its CRI plugin.
+    Containerd,
+    /// CRI-O.
+    Crio,
+    /// podman.
+    Podman,
+}
+
+/// The runtime's name in an engine's configuration, and the RuntimeClass's.
+pub const NAME: &str = "palisade";
+
+/// A file that the engine needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Where.
+    pub path: PathBuf,
+    /// What it says; a block of a larger file where that is the engine's own.
+    pub text: String,
+}
+
+/// All that an engine needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// The link by which the engine starts the handler.
+    pub link: PathBuf,
+    /// The handler's settings, beside the link.
+    pub settings: Part,
+    /// The engine's configuration.
+    pub engine: Part,
+    /// Whether that is a block in a file that has others too.
+    pub shares_file: bool,
+    /// The RuntimeClass, for an engine of Kubernetes.
+    pub runtime_class: Option<String>,
+}
+
+/// containerd's configuration begins so; a file of another version would be read otherwise.
+const CONTAINERD_VERSION: &str = "version = 2";
+
+impl Installation {
+    /// For an engine, with all paths below `root`, which is `/` but in tests.
+    #[must_use]
+    pub fn new(engine: Engine, root: &Path) -> Self {
+        let folder = root.join("usr/local/lib/palisade").join(engine.name());
+        let link = folder.join(HANDLER);
+        let runtime = link.display();
+        let (path, text, trusts) = match engine {
+            // Only container annotations, which the kubelet makes itself, reach the handler: a pod's own do not.
+            Engine::Containerd => (
+                "etc/containerd/config.toml",
+                format!(
+                    "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.{NAME}]\n  \
+                     runtime_type = \"io.containerd.runc.v2\"\n  container_annotations = [\"io.palisade/*\"]\n  \
+                     [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.{NAME}.options]\n    \
+                     BinaryName = \"{runtime}\"\n"
+                ),
+                true,
+            ),
+            Engine::Crio => (
+                "etc/crio/crio.conf.d/50-palisade.conf",
+                format!(
+                    "[crio.runtime.runtimes.{NAME}]\n  runtime_path = \"{runtime}\"\n  runtime_type = \"oci\"\n  \
+                     runtime_root = \"/run/palisade/crio\"\n"
+                ),
+                false,
+            ),
+            Engine::Podman => (
+                "etc/containers/containers.conf.d/50-palisade.conf",
+                format!("[engine.runtimes]\n  {NAME} = [\"{runtime}\"]\n"),
+                false,
+            ),
+        };
+        let settings = Settings { trust_annotations: trusts, ..Settings::default() };
+        let json = serde_json::to_string_pretty(&settings).unwrap_or_default();
+        Self {
+            settings: Part { path: folder.join(FILE), text: format!("{json}\n") },
+            engine: Part { path: root.join(path), text },
+            shares_file: engine == Engine::Containerd,
+            runtime_class: (engine != Engine::Podman).then(runtime_class),
+            link,
+        }
+    }
+
+    /// Writes the link and the files; `program` is what the link leads to. Settings that are there stay. Done
+    /// twice it changes nothing.
+    pub fn write(&self, program: &Path) -> Result<(), Error> {
+        let folder = self.link.parent().unwrap_or(Path::new("/"));
+        folder_for(&self.settings.path)?;
+        folder_for(&self.engine.path)?;
+        if !self.settings.path.exists() {
+            write_whole(&self.settings.path, 0o644, self.settings.text.as_bytes())?;
+        }
+        let new = folder.join(format!(".{HANDLER}.{}", std::process::id()));
+        let io = |error| Error::file(&self.link, error);
+        std::os::unix::fs::symlink(program, &new).map_err(io)?;
+        std::fs::rename(&new, &self.link).map_err(io)?;
+        let before = match std::fs::read_to_string(&self.engine.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Error::file(&self.engine.path, error)),
+        };
+        let text = if self.shares_file { self.merged(&before)? } else { self.engine.text.clone() };
+        if text == before { Ok(()) } else { write_whole(&self.engine.path, 0o644, text.as_bytes()) }
+    }
+
+    /// The engine's file with our block at its end, in the place of an earlier one.
+    fn merged(&self, before: &str) -> Result<String, Error> {
+        const BEGIN: &str = "# palisade oci install: begin\n";
+        const END: &str = "# palisade oci install: end\n";
+        let wrong = |message: &str| Error::Settings(self.engine.path.clone(), message.to_owned());
+        let rest = match (before.split_once(BEGIN), before.contains(END)) {
+            (Some((head, tail)), true) => {
+                let (_, tail) = tail
+                    .split_once(END)
+                    .ok_or_else(|| wrong("the marks of an earlier installation are in the wrong order"))?;
+                format!("{head}{tail}")
+            }
+            (None, false) => before.to_owned(),
+            _ => return Err(wrong("one of the two marks of an earlier installation is missing")),
+        };
+        let is_empty = rest.trim().is_empty();
+        if !is_empty && !rest.lines().any(|line| line.trim() == CONTAINERD_VERSION) {
+            return Err(wrong(
+                "the file is not of `version = 2`, so the block cannot be added; write it by hand",
+            ));
+        }
+        if rest.contains(&format!("containerd.runtimes.{NAME}")) {
+            return Err(wrong(
+                "the file has a runtime palisade already, without the marks of an installation",
+            ));
+        }
+        let head = if is_empty { format!("{CONTAINERD_VERSION}\n") } else { rest };
+        let gap = if head.ends_with('\n') { "" } else { "\n" };
+        Ok(format!("{head}{gap}{BEGIN}{}{END}", self.engine.text))
+    }
+}
+
+impl Engine {
+    /// Its name, as its folder has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Containerd => "containerd",
+            Self::Crio => "crio",
+            Self::Podman => "podman",
+        }
+    }
+}
+
+fn runtime_class() -> String {
+    format!("apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata:\n  name: {NAME}\nhandler: {NAME}\n")
+}
+
+fn folder_for(file: &Path) -> Result<(), Error> {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_done_once_and_again() {
+        for engine in [Engine::Containerd, Engine::Crio, Engine::Podman] {
+            let root = tempfile::tempdir().unwrap();
+            let installation = Installation::new(engine, root.path());
+            installation.write(Path::new("/usr/bin/palisade")).unwrap();
+            let first = std::fs::read_to_string(&installation.engine.path).unwrap();
+            installation.write(Path::new("/usr/bin/palisade")).unwrap();
+            assert_eq!(std::fs::read_to_string(&installation.engine.path).unwrap(), first);
+            assert_eq!(std::fs::read_link(&installation.link).unwrap(), Path::new("/usr/bin/palisade"));
+            let settings = Settings::beside(&installation.link).unwrap();
+            assert_eq!(settings.trust_annotations, engine == Engine::Containerd);
+            assert_eq!(installation.runtime_class.is_some(), engine != Engine::Podman);
+        }
+    }
+
+    #[test]
+    fn what_else_the_file_says_stays() {
+        let installation = Installation::new(Engine::Containerd, Path::new("/"));
+        let own = "version = 2\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    x = 1";
+        let merged = installation.merged(own).unwrap();
+        assert!(
+            merged.starts_with(own)
+                && merged.contains("BinaryName = \"/usr/local/lib/palisade/containerd/palisade-oci\"")
+        );
+        assert_eq!(installation.merged(&merged).unwrap(), merged);
+        for (text, problem) in [
+            ("version = 3\n", "not of `version = 2`"),
+            ("root = \"/x\"\n", "not of `version = 2`"),
+            ("version = 2\n# palisade oci install: begin\n", "is missing"),
+            ("version = 2\n# palisade oci install: end\n# palisade oci install: begin\n", "wrong order"),
+            (
+                "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.palisade]\n",
+                "already",
+            ),
+        ] {
+            let error = installation.merged(text).unwrap_err().to_string();
+            assert!(error.contains(problem), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The handler with real runtimes and engines, seen from inside of containers. They need root, and Debian's crun,
+//! runc, busybox-static, podman and containerd.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod common;
+mod engines;
+mod runtime;
