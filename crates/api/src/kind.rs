@@ -23,7 +23,7 @@ use crate::schema::{self, Message};
 use crate::time;
 
 pub use review::Review;
-pub use user::SELF;
+pub use user::{SELF, broken_name};
 
 /// What the API knows of a resource.
 #[derive(Debug)]

@@ -160,8 +160,17 @@ impl Fields {
 
     /// The one name that can match, if the selector names one.
     pub fn name(&self) -> Option<&str> {
-        let mut named = self.0.iter().filter(|(field, equal, _)| field == "metadata.name" && *equal);
-        named.next().map(|(_, _, name)| name.as_str())
+        self.value("metadata.name")
+    }
+
+    /// The one node whose pods can match, if the selector names one.
+    pub fn node(&self) -> Option<&str> {
+        self.value("spec.nodeName")
+    }
+
+    fn value(&self, wanted: &str) -> Option<&str> {
+        let mut named = self.0.iter().filter(|(field, equal, _)| field == wanted && *equal);
+        named.next().map(|(_, _, value)| value.as_str())
     }
 
     pub fn matches(&self, object: &Value) -> bool {

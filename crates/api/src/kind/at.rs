@@ -67,6 +67,11 @@ impl<'v> At<'v> {
         FieldError::invalid(self.path(), self.value.cloned().unwrap_or_default(), why)
     }
 
+    /// As a whole, which is not repeated.
+    pub fn invalid_whole(&self, why: &'static str) -> FieldError {
+        FieldError::invalid(self.path(), "", why)
+    }
+
     pub fn required(&self, why: &'static str) -> FieldError {
         FieldError::required(self.path(), why)
     }

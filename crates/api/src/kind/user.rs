@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use palisade_k8s::FieldError;
+
 use super::at::At;
 use super::{BASE, Names, Resource, column, text};
 
@@ -19,10 +21,18 @@ pub(super) const USERS: Resource = Resource {
     storage: "user.openshift.io/users",
     names: Names::Segment,
     validate: |user, _| {
-        let name = At::root(user, "metadata").field("name");
-        // It means whoever asks.
-        let is_own = name.text() == SELF;
-        is_own.then(|| name.invalid("is no name that a user can have")).into_iter().collect()
+        let mut errors: Vec<FieldError> =
+            check_name(&At::root(user, "metadata").field("name")).into_iter().collect();
+        for identity in At::root(user, "identities").items() {
+            let is_whole = identity.text().split_once(':').is_some_and(|(provider, name)| {
+                broken_name(provider).is_none() && !name.is_empty() && !name.contains(':')
+            });
+            if !is_whole {
+                errors.push(identity.invalid("must be a provider and a user's name there, as provider:name"));
+            }
+        }
+        errors.extend(At::root(user, "groups").items().filter_map(|group| check_name(&group)));
+        errors
     },
     columns: &[column("UID"), column("Full Name"), column("Identities")],
     cells: |user| {
@@ -40,10 +50,36 @@ pub(super) const GROUPS: Resource = Resource {
     namespaced: false,
     storage: "user.openshift.io/groups",
     names: Names::Segment,
+    validate: |group, _| {
+        let mut errors: Vec<FieldError> =
+            check_name(&At::root(group, "metadata").field("name")).into_iter().collect();
+        errors.extend(At::root(group, "users").items().filter_map(|user| check_name(&user)));
+        errors
+    },
     columns: &[column("Users")],
     cells: |group| vec![list(group, "users")],
     ..BASE
 };
+
+/// Which rule the name of a user or of a group breaks, if it breaks one. They are OpenShift's (openshift-apiserver,
+/// `pkg/user/apis/user/validation`): a colon is for the names of the system, such as `system:masters`.
+#[must_use]
+pub fn broken_name(name: &str) -> Option<&'static str> {
+    match name {
+        "" => Some("must not be empty"),
+        SELF => Some("must not be '~', which means whoever asks"),
+        "." | ".." => Some("must not be '.' or '..'"),
+        _ if name.len() > 253 => Some("must be no more than 253 bytes"),
+        _ if name.contains(':') => Some("must not contain ':'"),
+        _ if name.contains(['/', '%']) => Some("must not contain '/' or '%'"),
+        _ if name.chars().any(char::is_control) => Some("must not contain control characters"),
+        _ => None,
+    }
+}
+
+fn check_name(name: &At<'_>) -> Option<FieldError> {
+    broken_name(name.text()).map(|rule| name.invalid(rule))
+}
 
 fn list(object: &Value, field: &str) -> Value {
     let items = object.get(field).and_then(Value::as_array).into_iter().flatten();

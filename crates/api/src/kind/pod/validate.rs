@@ -3,6 +3,7 @@
 mod change;
 mod container;
 mod environment;
+mod os;
 mod probe;
 mod resources;
 mod schedule;
@@ -107,7 +108,7 @@ fn check_spec(spec: &At<'_>, errors: &mut Errors) {
     for gate in spec.field("readinessGates").items().map(|gate| gate.field("conditionType")) {
         errors.extend(metadata::qualified_name(gate.text()).into_iter().map(|why| gate.invalid(why)));
     }
-    errors.extend(spec.field("os").field("name").none_of(&["linux", "windows"]));
+    os::check_os(spec, errors);
     resources::check_amounts(&spec.field("overhead"), errors);
 }
 

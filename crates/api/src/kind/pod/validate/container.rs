@@ -14,6 +14,7 @@ pub(super) fn check_containers<'v>(spec: &At<'v>, volumes: &Volumes<'v>, errors:
         for container in spec.field(list).items() {
             check_name(&container.field("name"), &mut names, errors);
             check_container(&container, volumes, errors);
+            security::check_proc(&container.field("securityContext"), spec, errors);
             if list != "containers" {
                 ports.clear();
             }
@@ -64,8 +65,13 @@ fn check_ephemeral(container: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
     for field in container.field("resources").set(&["limits", "requests"]) {
         errors.push(field.forbidden("cannot be set for an ephemeral container"));
     }
+    for mount in container.field("volumeMounts").items() {
+        let paths = mount.set(&["subPath", "subPathExpr"]).filter(|path| !path.text().is_empty());
+        errors.extend(paths.map(|path| path.forbidden("cannot be set for an ephemeral container")));
+    }
     let target = container.field("targetContainerName");
-    let is_there = spec.field("containers").items().any(|c| c.field("name").text() == target.text());
+    let mut others = ["containers", "initContainers"].iter().flat_map(|list| spec.field(list).items());
+    let is_there = others.any(|c| c.field("name").text() == target.text());
     if !target.text().is_empty() && !is_there {
         errors.push(target.not_found());
     }

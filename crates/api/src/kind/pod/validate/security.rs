@@ -26,6 +26,11 @@ pub(super) fn check_pod(spec: &At<'_>, errors: &mut Errors) {
         let shared = ["hostNetwork", "hostPID", "hostIPC"].map(|field| spec.field(field));
         let shared = shared.iter().filter(|field| field.is(true));
         errors.extend(shared.map(|field| field.forbidden("when `hostUsers` is false")));
+        // The IDs of a device stay those of the node.
+        let devices = CONTAINER_LISTS.iter().flat_map(|list| spec.field(list).items());
+        let devices = devices.map(|container| container.field("volumeDevices"));
+        let devices = devices.filter(|devices| devices.items().next().is_some());
+        errors.extend(devices.map(|devices| devices.forbidden("when `hostUsers` is false")));
     }
 }
 
@@ -51,9 +56,14 @@ pub(super) fn check_context(security: &At<'_>, errors: &mut Errors) {
     errors.extend(security.field("procMount").none_of(&["Default", "Unmasked"]));
     check_profile(&security.field("seccompProfile"), errors);
     check_profile(&security.field("appArmorProfile"), errors);
-    let user = security.field("windowsOptions").field("runAsUserName");
-    if user.is_set() && user.text().is_empty() {
-        errors.push(user.invalid("must not be empty"));
+    super::os::check_options(&security.field("windowsOptions"), errors);
+}
+
+/// Nothing of /proc is hidden from a container only where root in it is not root on the node.
+pub(super) fn check_proc(security: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
+    let mount = security.field("procMount");
+    if mount.text() == "Unmasked" && !spec.field("hostUsers").is(false) {
+        errors.push(mount.invalid("`hostUsers` must be false to use `Unmasked`"));
     }
 }
 
