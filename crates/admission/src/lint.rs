@@ -49,7 +49,38 @@ fn scc(object: &Value, findings: &mut Vec<Finding>) {
                 )
             }));
             findings.extend(palisade_scc::lint(&scc, object.as_object()));
+            accounts("users", scc.users.as_deref().unwrap_or_default(), "system:serviceaccount:", findings);
+            accounts(
+                "groups",
+                scc.groups.as_deref().unwrap_or_default(),
+                "system:serviceaccounts:",
+                findings,
+            );
         }
+    }
+}
+
+/// Accounts by name, in namespaces that whoever may make projects can make: once it is gone, or before it is there, that
+/// is anybody.
+fn accounts(field: &'static str, names: &[String], prefix: &str, findings: &mut Vec<Finding>) {
+    let is_reserved = |namespace: &str| {
+        let of = |own: &&str| {
+            namespace.strip_prefix(*own).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        namespace == "default" || ["openshift", "kubernetes", "kube"].iter().any(|own| of(&own))
+    };
+    for (index, name) in names.iter().enumerate() {
+        let namespace = name.strip_prefix(prefix).map(|rest| rest.split(':').next().unwrap_or(rest));
+        let Some(namespace) = namespace.filter(|namespace| !is_reserved(namespace)) else { continue };
+        findings.push(Finding::new(
+            "account-of-open-namespace",
+            Severity::Warning,
+            FieldPath::of(field).index(index),
+            format!(
+                "whoever makes the namespace {namespace}, before it is there or after it is gone, may use this SCC"
+            ),
+            "leave the account out, and bind a role with `use` of this SCC in that namespace: the binding goes with it",
+        ));
     }
 }
 
@@ -160,5 +191,33 @@ mod tests {
             "namespace": "default", "annotations": {annotation::REQUIRED_SCC: "x"}}});
         assert_eq!(rules(&deployment), ["pin-on-workload", "exempt-namespace"]);
         assert_eq!(rules(&json!({"kind": KIND, "metadata": {"name": "x"}, "priority": "x"})), ["malformed"]);
+    }
+
+    #[test]
+    fn accounts_of_namespaces_that_anybody_can_make_are_found() {
+        let set = palisade_scc::BuiltinSet::V4.manifest();
+        let documents = palisade_k8s::manifest::read(set).unwrap();
+        let mut scc = documents
+            .iter()
+            .map(|document| document.to_json())
+            .find(|scc| scc["metadata"]["name"] == "restricted-v2")
+            .unwrap();
+        scc["users"] = json!([
+            "system:serviceaccount:shop:default",
+            "system:serviceaccount:openshift-infra:x",
+            "alice",
+            "system:serviceaccount:openshifter:x"
+        ]);
+        scc["groups"] = json!([
+            "system:serviceaccounts:shop",
+            "system:serviceaccounts:kube-system",
+            "system:serviceaccounts"
+        ]);
+        let found: Vec<String> = lint(&scc)
+            .iter()
+            .filter(|finding| finding.rule == "account-of-open-namespace")
+            .map(|finding| finding.path.to_string())
+            .collect();
+        assert_eq!(found, ["users[0]", "users[3]", "groups[0]"]);
     }
 }
