@@ -1,10 +1,11 @@
 //! Admission: what is completed and what is refused, between authorization and the store.
 //!
 //! In this order: the namespace's life cycle, the service account, SCC (for pods and for SCCs themselves), then the
-//! limits on roles and bindings. A refusal by any is final.
+//! limits on roles and bindings, and on what nodes write. A refusal by any is final.
 
 mod account;
 mod namespace;
+mod node;
 mod rbac;
 mod scc;
 
@@ -21,7 +22,9 @@ pub(crate) fn create(call: &Call<'_>, object: &mut Value) -> ApiResult<()> {
     match call.target.resource.kind {
         "Namespace" => namespace::allocate(call.api, object),
         "Pod" => {
-            account::complete(call, object)?;
+            if !node::is_mirror(call, object) {
+                account::complete(call, object)?;
+            }
             scc::pod(call, object, None)
         }
         "SecurityContextConstraints" => scc::complete(object),
@@ -47,6 +50,7 @@ pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiRes
 
 /// Refuses a new object that fits its type but may not be.
 pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
+    node::check_create(call, object)?;
     match call.target.resource.kind {
         "SecurityContextConstraints" => scc::check(call, object),
         "Role" | "ClusterRole" => rbac::check_role(call, object, None),
@@ -57,6 +61,7 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
 
 /// Refuses a change.
 pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
+    node::check_update(call, object, old)?;
     match call.target.resource.kind {
         "SecurityContextConstraints" => scc::check(call, object),
         "Role" | "ClusterRole" => rbac::check_role(call, object, Some(old)),
@@ -79,10 +84,12 @@ pub(crate) fn created(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     }
 }
 
-/// Refuses the deletion of what the cluster cannot be without.
+/// Refuses the deletion of what the cluster cannot be without, and of what is not a node's own.
 pub(crate) fn delete(call: &Call<'_>) -> ApiResult<()> {
+    node::check_delete(call)?;
     namespace::check_delete(call)
 }
 
 pub(crate) use namespace::{allocate, claim, furnish};
+pub(crate) use node::check_token;
 pub(crate) use scc::{complete as complete_scc, connect};

@@ -1,57 +1,272 @@
-//! The audit log: one line of Kubernetes' `audit.k8s.io/v1` a request.
+//! The audit log: what was asked for, by whom, and what became of it, as lines of Kubernetes' `audit.k8s.io/v1`.
+//!
+//! Each request has a [`Trail`]. The work itself completes it, before the client is told; when nobody holds a trail any
+//! more that was not completed, because the client left or the work broke off, that is written.
 
-use palisade_k8s::put;
-use std::collections::BTreeMap;
+mod policy;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use palisade_k8s::put;
+use palisade_store::private::{self, Exposed};
 use serde_json::{Value, json};
 
-use crate::identity::Identity;
+use crate::authenticate::Requester;
+use crate::body;
+use crate::call::Notes;
+use crate::error::ApiError;
+use crate::request::Target;
 
-/// The file that lines go to, or nowhere.
+pub use policy::PolicyError;
+pub(crate) use policy::{Level, Policy, Rule, Stage};
+
+/// How many bytes of a client's name for itself are written.
+const MAX_AGENT: usize = 1024;
+
+/// The log's file, and what goes there.
 #[derive(Debug, Default)]
-pub(crate) struct Audit(Option<Mutex<File>>);
+pub(crate) struct Audit(Option<Log>);
 
-/// One request.
 #[derive(Debug)]
-pub(crate) struct Entry<'a> {
+struct Log {
+    file: Arc<Mutex<File>>,
+    policy: Policy,
+}
+
+/// A request whose head is read.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
     pub(crate) id: &'a str,
-    pub(crate) user: &'a Identity,
+    /// None, if they could not show who they are.
+    pub(crate) requester: Option<&'a Requester>,
     pub(crate) verb: &'a str,
     pub(crate) uri: &'a str,
+    pub(crate) path: &'a str,
     pub(crate) source: &'a str,
     pub(crate) agent: &'a str,
-    pub(crate) object: Option<Value>,
-    pub(crate) code: u16,
-    pub(crate) annotations: &'a BTreeMap<String, String>,
+    pub(crate) target: Option<&'a Target>,
     pub(crate) received: &'a str,
 }
 
 impl Audit {
-    pub(crate) fn to_file(path: &Path) -> std::io::Result<Self> {
-        Ok(Self(Some(Mutex::new(File::options().create(true).append(true).open(path)?))))
+    /// Logs to the end of a file, which is made if it is missing.
+    pub(crate) fn to_file(path: &Path, policy: Policy) -> Result<Self, Exposed> {
+        let file = private::file(path, File::options().append(true))?;
+        Ok(Self(Some(Log { file: Arc::new(Mutex::new(file)), policy })))
     }
 
-    pub(crate) fn write(&self, entry: &Entry<'_>) {
-        let Some(file) = &self.0 else { return };
-        let mut line = json!({
-            "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": entry.id,
-            "stage": "ResponseComplete", "requestURI": entry.uri, "verb": entry.verb,
-            "user": entry.user.to_json(), "sourceIPs": [entry.source], "userAgent": entry.agent,
-        });
-        if let Some(object) = &entry.object {
-            put(&mut line, &["objectRef"], object.clone());
+    /// Begins what is logged of a request, if anything is.
+    pub(crate) fn begin(&self, request: &Request<'_>, notes: &Arc<Notes>) -> Arc<Trail> {
+        let Some(log) = &self.0 else { return Arc::default() };
+        let mut rule = log.policy.rule(request);
+        if request.target.is_some_and(is_secret) {
+            // Whatever the policy says, no secret leaves the server by its log.
+            rule.level = rule.level.min(Level::Metadata);
         }
-        put(&mut line, &["responseStatus"], json!({"metadata": {}, "code": entry.code}));
-        put(&mut line, &["requestReceivedTimestamp"], entry.received.into());
-        put(&mut line, &["stageTimestamp"], crate::time::now().into());
-        put(&mut line, &["annotations"], json!(entry.annotations));
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = writeln!(file, "{line}") {
+        if rule.level == Level::None {
+            return Arc::default();
+        }
+        let line = Line {
+            event: event(request, rule.level),
+            file: Arc::clone(&log.file),
+            notes: Arc::clone(notes),
+            rule,
+        };
+        line.write(Stage::RequestReceived);
+        Arc::new(Trail(Mutex::new(Some(Open { line, started: None }))))
+    }
+}
+
+/// Whether bodies hold what opens doors: secrets, tokens, passwords.
+fn is_secret(target: &Target) -> bool {
+    matches!(
+        (target.resource.plural, target.subresource.as_str()),
+        ("secrets" | "tokenreviews", _) | ("serviceaccounts", "token") | ("users", "password")
+    )
+}
+
+fn event(request: &Request<'_>, level: Level) -> Value {
+    let mut event = json!({
+        "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": level.name(), "auditID": request.id,
+        "stage": "", "requestURI": request.uri, "verb": request.verb, "user": {}, "sourceIPs": [request.source],
+    });
+    if let Some(requester) = request.requester {
+        put(&mut event, &["user"], requester.own().to_json());
+        if requester.impersonator.is_some() {
+            put(&mut event, &["impersonatedUser"], requester.who.to_json());
+        }
+    }
+    if !request.agent.is_empty() {
+        let end = request.agent.floor_char_boundary(MAX_AGENT);
+        put(&mut event, &["userAgent"], request.agent.get(..end).into());
+    }
+    if let Some(target) = request.target {
+        put(&mut event, &["objectRef"], reference(target));
+    }
+    put(&mut event, &["requestReceivedTimestamp"], request.received.into());
+    event
+}
+
+fn reference(target: &Target) -> Value {
+    let resource = target.resource;
+    let fields = [
+        ("resource", resource.plural),
+        ("namespace", &target.namespace),
+        ("name", &target.name),
+        ("apiGroup", resource.group),
+        ("apiVersion", "v1"),
+        ("subresource", &target.subresource),
+    ];
+    fields.iter().filter(|(_, value)| !value.is_empty()).map(|(field, value)| (*field, *value)).collect()
+}
+
+/// What is logged of one request.
+#[derive(Debug, Default)]
+pub(crate) struct Trail(Mutex<Option<Open>>);
+
+/// A request that is not completed.
+#[derive(Debug)]
+struct Open {
+    line: Line,
+    /// The answer that is on its way for longer, as a watch's.
+    started: Option<u16>,
+}
+
+impl Trail {
+    fn with(&self, act: impl FnOnce(&mut Open)) {
+        if let Some(open) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            act(open);
+        }
+    }
+
+    fn take(&self) -> Option<Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Notes what the client sent, if that is logged.
+    pub(crate) fn request(&self, bytes: &[u8], content_type: &str) {
+        self.with(|open| {
+            let is_wanted = open.line.rule.level >= Level::Request && !bytes.is_empty();
+            let read = is_wanted.then(|| body::read(bytes, content_type, &mut Vec::new()).ok()).flatten();
+            if let Some(object) = read {
+                open.line.object("requestObject", object);
+            }
+        });
+    }
+
+    /// The answer begins, and ends when nobody holds this any more.
+    pub(crate) fn started(&self, code: u16) {
+        self.with(|open| {
+            open.started = Some(code);
+            open.line.status(code, None);
+            open.line.write(Stage::ResponseStarted);
+        });
+    }
+
+    /// The request is answered, unless its answer has only begun. The first to say so is heard.
+    pub(crate) fn complete(&self, code: u16, refusal: Option<&ApiError>, object: Option<&Value>) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.as_ref().is_some_and(|open| open.started.is_some()) {
+            return;
+        }
+        let Some(Open { mut line, .. }) = open.take() else { return };
+        line.status(code, refusal);
+        let object = object.cloned().or_else(|| refusal.map(ApiError::status));
+        if let Some(object) = object.filter(|_| line.rule.level >= Level::RequestResponse) {
+            line.object("responseObject", object);
+        }
+        line.write(Stage::ResponseComplete);
+    }
+
+    /// The work broke off by a fault of ours.
+    pub(crate) fn panicked(&self) {
+        if let Some(Open { line, .. }) = self.take() {
+            line.panicked();
+        }
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        let Some(Open { mut line, started }) = self.take() else { return };
+        match started {
+            _ if std::thread::panicking() => line.panicked(),
+            Some(_) => line.write(Stage::ResponseComplete),
+            None => {
+                let why = "the client left before the request was answered";
+                put(
+                    &mut line.event,
+                    &["responseStatus"],
+                    json!({"metadata": {}, "status": "Failure", "message": why}),
+                );
+                line.write(Stage::ResponseComplete);
+            }
+        }
+    }
+}
+
+/// What there is to write.
+#[derive(Debug)]
+struct Line {
+    event: Value,
+    file: Arc<Mutex<File>>,
+    notes: Arc<Notes>,
+    rule: Rule,
+}
+
+impl Line {
+    fn object(&mut self, field: &str, mut object: Value) {
+        if self.rule.omit_managed_fields {
+            remove_managed(&mut object);
+        }
+        put(&mut self.event, &[field], object);
+    }
+
+    fn status(&mut self, code: u16, refusal: Option<&ApiError>) {
+        let mut status = json!({"metadata": {}, "code": code});
+        if let Some(refusal) = refusal {
+            status = refusal.status();
+            for field in ["kind", "apiVersion"] {
+                status.as_object_mut().and_then(|status| status.shift_remove(field));
+            }
+        }
+        put(&mut self.event, &["responseStatus"], status);
+    }
+
+    fn panicked(mut self) {
+        let status = json!({"metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500});
+        put(&mut self.event, &["responseStatus"], status);
+        self.write(Stage::Panic);
+    }
+
+    fn write(&self, stage: Stage) {
+        if self.rule.omit_stages.contains(&stage) {
+            return;
+        }
+        let mut event = self.event.clone();
+        put(&mut event, &["stage"], stage.name().into());
+        put(&mut event, &["stageTimestamp"], crate::time::now().into());
+        let annotations = self.notes.annotations();
+        if !annotations.is_empty() {
+            put(&mut event, &["annotations"], json!(annotations));
+        }
+        // One write, so that no line is mixed with another's.
+        let text = format!("{event}\n");
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = file.write_all(text.as_bytes()) {
             tracing::error!("the audit log cannot be written: {error}");
         }
     }
+}
+
+fn remove_managed(object: &mut Value) {
+    let remove = |object: &mut Value| {
+        let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
+        metadata.and_then(|metadata| metadata.shift_remove("managedFields"));
+    };
+    remove(object);
+    object.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten().for_each(remove);
 }

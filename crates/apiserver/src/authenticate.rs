@@ -1,32 +1,88 @@
 //! Who asks: a certificate, a token, or nobody; and as whom they ask to be seen.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName};
+use palisade_k8s::metadata;
 
 use crate::api::Api;
 use crate::authorize::{Wish, allowed};
 use crate::error::{ApiError, ApiResult};
-use crate::identity::{AUTHENTICATED, Identity};
+use crate::identity::{AUTHENTICATED, Identity, UNAUTHENTICATED};
 use crate::request::decode;
-use crate::token;
+use crate::resource;
+use crate::token::{self, User};
 
-/// The user that a client's certificate names: CN is the name, every O a group.
+/// The user that a client's certificate names: CN is the name, every O a group. None, if they are not those of a user or
+/// of a part of the system: service accounts and strangers have no certificates.
 pub(crate) fn of_certificate(der: &[u8]) -> Option<Identity> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     let subject = certificate.subject();
     let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
-    let groups = subject.iter_organization().filter_map(|group| group.as_str().ok()).map(str::to_owned);
-    (!name.is_empty()).then(|| Identity::user(name, groups.collect()))
+    let groups = subject.iter_organization().map(|group| group.as_str().ok().map(str::to_owned));
+    let groups: Vec<String> = groups.collect::<Option<_>>()?;
+    let is_machine = |name: &str| MACHINES.iter().any(|prefix| name.starts_with(prefix));
+    let is_usable = |name: &String| is_name(name) && !is_machine(name);
+    (is_usable(&name) && groups.iter().all(is_usable)).then(|| Identity::user(name, groups))
+}
+
+/// What names and groups begin with that the server itself gives, by a token or for want of one.
+const MACHINES: [&str; 3] = ["system:serviceaccount", "system:anonymous", "system:unauthenticated"];
+
+/// Whether a user or a group can have a name: as OpenShift rules, or as a part of the system.
+fn is_name(name: &str) -> bool {
+    let is_system = name.starts_with("system:") && !name.chars().any(char::is_control);
+    is_system || resource::broken_name(name).is_none()
+}
+
+/// What a client shows of itself with a request, kept by what goes on for longer than the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    certificate: Option<Arc<Identity>>,
+    headers: HeaderMap,
+}
+
+/// Who a request is from.
+#[derive(Clone, Debug)]
+pub(crate) struct Requester {
+    /// Whose rights count: the impersonated user, if there is one.
+    pub(crate) who: Identity,
+    /// Who impersonates them.
+    pub(crate) impersonator: Option<Identity>,
+}
+
+impl Requester {
+    /// Who sent the request.
+    pub(crate) fn own(&self) -> &Identity {
+        self.impersonator.as_ref().unwrap_or(&self.who)
+    }
+}
+
+impl Shown {
+    /// From the connection's certificate and a request's headers, of which only those are kept that say who it is from.
+    pub(crate) fn new(certificate: Option<Arc<Identity>>, headers: &HeaderMap) -> Self {
+        let is_wanted =
+            |name: &HeaderName| *name == AUTHORIZATION || name.as_str().starts_with("impersonate-");
+        let kept = headers.iter().filter(|(name, _)| is_wanted(name));
+        Self { certificate, headers: kept.map(|(name, value)| (name.clone(), value.clone())).collect() }
+    }
+
+    /// Who that is now.
+    pub(crate) fn identify(&self, api: &Api) -> ApiResult<Requester> {
+        let own = of_request(api, self.certificate.as_deref(), &self.headers)?;
+        match impersonate(api, &own, &self.headers) {
+            Ok(Some(who)) => Ok(Requester { who, impersonator: Some(own) }),
+            Ok(None) => Ok(Requester { who: own, impersonator: None }),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Who sends a request. A token that is nobody's is refused, also where nobody would do.
-pub(crate) fn of_request(
-    api: &Api,
-    certificate: Option<&Identity>,
-    headers: &HeaderMap,
-) -> ApiResult<Identity> {
-    let header = headers.get(http::header::AUTHORIZATION);
+fn of_request(api: &Api, certificate: Option<&Identity>, headers: &HeaderMap) -> ApiResult<Identity> {
+    let header = headers.get(AUTHORIZATION);
     let bearer = match header {
         Some(header) => {
             let text = header.to_str().map_err(|_| ApiError::unauthorized())?;
@@ -43,23 +99,24 @@ pub(crate) fn of_request(
 }
 
 /// The user that a request asks to be seen as, if it may: each part of who that is wants a right of its own.
-pub(crate) fn impersonate(api: &Api, who: Identity, headers: &HeaderMap) -> ApiResult<Identity> {
-    let Some(wanted) = Wanted::read(headers)? else { return Ok(who) };
-    let account = wanted.user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+fn impersonate(api: &Api, who: &Identity, headers: &HeaderMap) -> ApiResult<Option<Identity>> {
+    let Some(wanted) = Wanted::read(headers)? else { return Ok(None) };
+    wanted.check()?;
+    let account = service_account(&wanted.user);
     match account {
-        Some((namespace, name)) => require(api, &who, "", "serviceaccounts", namespace, name)?,
-        None => require(api, &who, "", "users", "", &wanted.user)?,
+        Some((namespace, name)) => require(api, who, "", "serviceaccounts", namespace, name)?,
+        None => require(api, who, "", "users", "", &wanted.user)?,
     }
     for group in &wanted.groups {
-        require(api, &who, "", "groups", "", group)?;
+        require(api, who, "", "groups", "", group)?;
     }
     const GROUP: &str = "authentication.k8s.io";
     if !wanted.uid.is_empty() {
-        require(api, &who, GROUP, "uids", "", &wanted.uid)?;
+        require(api, who, GROUP, "uids", "", &wanted.uid)?;
     }
     for (key, values) in &wanted.extra {
         for value in values {
-            require(api, &who, GROUP, &format!("userextras/{key}"), "", value)?;
+            require(api, who, GROUP, &format!("userextras/{key}"), "", value)?;
         }
     }
     let mut seen = match account {
@@ -71,11 +128,19 @@ pub(crate) fn impersonate(api: &Api, who: Identity, headers: &HeaderMap) -> ApiR
         }
     };
     seen.extra = wanted.extra.into_iter().collect();
+    // As Kubernetes adds them: whoever is seen as a stranger is no more than that.
     let is_anonymous = seen.name == crate::identity::ANONYMOUS;
-    if !is_anonymous && !seen.groups.iter().any(|group| group == AUTHENTICATED) {
-        seen.groups.push(AUTHENTICATED.to_owned());
+    let has = |wanted: &str| seen.groups.iter().any(|group| group == wanted);
+    if !has(AUTHENTICATED) && !has(UNAUTHENTICATED) {
+        seen.groups.push(if is_anonymous { UNAUTHENTICATED } else { AUTHENTICATED }.to_owned());
     }
-    Ok(seen)
+    Ok(Some(seen))
+}
+
+/// The namespace and the name of a service account, by its name as a user.
+pub(crate) fn service_account(user: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    (metadata::is_label(namespace) && metadata::is_subdomain(name)).then_some((namespace, name))
 }
 
 /// Who a request asks to be seen as.
@@ -87,6 +152,23 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Refuses names that nobody can have.
+    fn check(&self) -> ApiResult<()> {
+        let is_account = self.user.starts_with("system:serviceaccount:");
+        if !is_name(&self.user) || is_account && service_account(&self.user).is_none() {
+            return Err(ApiError::bad_request(format!(
+                "Impersonate-User: {:?} is not a user's name",
+                self.user
+            )));
+        }
+        match self.groups.iter().find(|group| !is_name(group)) {
+            Some(group) => {
+                Err(ApiError::bad_request(format!("Impersonate-Group: {group:?} is not a group's name")))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn read(headers: &HeaderMap) -> ApiResult<Option<Self>> {
         let mut wanted =
             Self { user: String::new(), uid: String::new(), groups: Vec::new(), extra: BTreeMap::new() };
@@ -140,7 +222,7 @@ fn require(
 }
 
 /// The user behind a name and a password, of those made with `palisade user`.
-pub(crate) fn of_password(api: &Api, header: &str) -> Option<Identity> {
+pub(crate) fn of_password(api: &Api, header: &str) -> Option<User> {
     let (name, password) = token::basic(header)?;
-    crate::password::check(&api.store, &name, &password).then(|| token::logged_in(&api.store, &name))
+    crate::password::check(&api.store, &name, &password)
 }

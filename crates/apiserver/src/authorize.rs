@@ -2,9 +2,11 @@
 
 use palisade_rbac::{Action, User};
 
+use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
 use crate::identity::Identity;
 use crate::live::Live;
+use crate::node;
 use crate::request::Target;
 
 /// One thing that somebody wants to do.
@@ -43,8 +45,20 @@ pub(crate) fn allowed_path(live: &Live, who: &Identity, verb: &str, path: &str) 
     Ok(who.is_master() || live.rbac()?.authorize_path(&user, verb, path))
 }
 
-/// Refuses what somebody may not, in words that say nothing of what exists.
-pub(crate) fn require(live: &Live, who: &Identity, verb: &str, target: &Target) -> ApiResult<String> {
+/// Refuses what somebody may not, in words that say nothing of what exists. `selected` is the node whose pods a field
+/// selector selects, if it selects a node's.
+pub(crate) fn require(
+    api: &Api,
+    who: &Identity,
+    verb: &str,
+    target: &Target,
+    selected: Option<&str>,
+) -> ApiResult<String> {
+    if let Some(name) = node::of(who)
+        && let Some(why) = node::authorize(api, name, verb, target, selected)?
+    {
+        return Ok(why.to_owned());
+    }
     let resource = target.rule_name();
     let wish = Wish {
         verb,
@@ -53,7 +67,7 @@ pub(crate) fn require(live: &Live, who: &Identity, verb: &str, target: &Target) 
         namespace: target.scope(),
         name: &target.name,
     };
-    if let Some(why) = allowed(live, who, &wish)? {
+    if let Some(why) = allowed(&api.live, who, &wish)? {
         return Ok(why);
     }
     let place = match target.scope() {

@@ -31,16 +31,41 @@ pub(crate) fn objects(set: BuiltinSet) -> ApiResult<Vec<Value>> {
 
 /// Makes what is missing, and notes which ranges the namespaces have.
 pub(crate) fn run(api: &Api, set: BuiltinSet) -> ApiResult<()> {
-    settle_ranges(api)?;
+    settle(api)?;
     for object in objects(set)? {
         ensure(api, object)?;
     }
+    revoke_nodes(api)?;
     api.live.wrote(palisade_k8s::rbac::GROUP, api.store.revision());
     Ok(())
 }
 
+/// Takes from node agents the role that older servers gave to all of them: each has rights of its own.
+fn revoke_nodes(api: &Api) -> ApiResult<()> {
+    let bindings = resource::find(palisade_k8s::rbac::GROUP, "clusterrolebindings");
+    let bindings = bindings.ok_or_else(ApiError::no_such_path)?;
+    let mut found = objects::get(&api.store, bindings, "", "system:node")?;
+    let is_ours = found.object.pointer("/metadata/labels").and_then(|labels| labels.get(LABEL.0))
+        == Some(&LABEL.1.into());
+    let subjects = found.object.get("subjects").and_then(Value::as_array);
+    if !is_ours || subjects.is_none_or(Vec::is_empty) {
+        return Ok(());
+    }
+    put(&mut found.object, &["subjects"], json!([]));
+    objects::update(&api.store, bindings, "", found.revision, found.object)
+        .map(drop)
+        .map_err(|error| failure::store(bindings, "system:node", error))
+}
+
+/// Brings what an older store or a backup holds to what is so now.
+pub(crate) fn settle(api: &Api) -> ApiResult<()> {
+    settle_ranges(api)?;
+    crate::password::settle(&api.store)
+        .map_err(|error| failure::internal("the passwords cannot be read", &error))
+}
+
 /// Notes which ranges the namespaces have, and gives some to those without.
-pub(crate) fn settle_ranges(api: &Api) -> ApiResult<()> {
+fn settle_ranges(api: &Api) -> ApiResult<()> {
     let namespaces = resource::find("", "namespaces").ok_or_else(ApiError::no_such_path)?;
     let all = objects::list(&api.store, namespaces, None, None, None)?.items;
     api.ranges.clear();

@@ -28,14 +28,28 @@ pub(crate) struct Notes {
     annotations: Mutex<BTreeMap<String, String>>,
 }
 
-/// More warnings than this are cut off, as clients read no endless headers.
+/// How many warnings a client is given, as clients read no endless headers.
 const MAX_WARNINGS: usize = 20;
+/// How many characters they have together before each is cut, to how many, as a kube-apiserver has it.
+const MAX_TOTAL: usize = 4096;
+const MAX_LONG: usize = 256;
 
 impl Notes {
     pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {
         let mut kept = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend(warnings);
-        kept.truncate(MAX_WARNINGS);
+        for warning in warnings {
+            if kept.len() == MAX_WARNINGS {
+                break;
+            }
+            if !kept.contains(&warning) {
+                kept.push(warning);
+            }
+        }
+        let total: usize = kept.iter().map(|warning| warning.chars().count()).sum();
+        if total > MAX_TOTAL {
+            // As many as may be kept, each this long, are more than that by little.
+            kept.iter_mut().for_each(cut);
+        }
     }
 
     pub(crate) fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
@@ -48,6 +62,14 @@ impl Notes {
 
     pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
         self.annotations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Cuts a long warning, and shows that it is cut.
+fn cut(warning: &mut String) {
+    if let Some((end, _)) = warning.char_indices().nth(MAX_LONG) {
+        warning.truncate(end);
+        warning.push_str("...");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -62,7 +62,7 @@ pub(crate) fn prepare(folder: &Path, addresses: &[String]) -> Result<Pki, CertEr
         Some(text) => text,
         None => {
             let text = authority()?.self_signed(&ca_key)?.pem();
-            write(&ca_path, &text, 0o644)?;
+            write(&ca_path, &text, 0o600)?;
             text
         }
     };
@@ -88,7 +88,7 @@ fn admin(folder: &Path, issuer: &Issuer<'_, KeyPair>) -> Result<Pair, CertError>
     params.distinguished_name.push(DnType::OrganizationName, "system:masters");
     let pair = leaf(issuer, params)?;
     write(&key, &pair.key, 0o600)?;
-    write(&certificate, &pair.certificate, 0o644)?;
+    write(&certificate, &pair.certificate, 0o600)?;
     Ok(pair)
 }
 
@@ -168,9 +168,12 @@ fn read(path: &Path) -> Result<Option<String>, CertError> {
 /// The file or its folder cannot be written.
 pub fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertError> {
     let io = |error| CertError::Io(path.to_owned(), error);
-    let new = path.with_extension("new");
-    let _ = fs::remove_file(&new);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&new).map_err(io)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
-    fs::rename(&new, path).map_err(io)
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Nobody can guess its name, and nobody else's file is in its place.
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".palisade-").rand_bytes(16).permissions(fs::Permissions::from_mode(mode));
+    let mut file = builder.tempfile_in(folder).map_err(io)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(io)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode)).map_err(io)?;
+    file.persist(path).map(drop).map_err(|error| io(error.error))
 }

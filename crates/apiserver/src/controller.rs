@@ -163,12 +163,6 @@ impl<'a> Controller<'a> {
                 self.api.ranges.release(block);
             }
         }
-        if happening.storage == "user.openshift.io/users" {
-            // Somebody else who gets the name later does not get the password.
-            if let Err(error) = crate::password::remove(&self.api.store, &happening.name) {
-                tracing::error!("the password of {} cannot be removed: {error}", happening.name);
-            }
-        }
         self.restore(happening)?;
         for dependent in self.owned.remove(uid).into_iter().flatten() {
             self.orphaned(&dependent)?;
@@ -330,6 +324,9 @@ impl<'a> Controller<'a> {
         }
         if let Err(error) = self.api.store.compact(until) {
             tracing::warn!("old versions cannot be forgotten: {error}");
+        }
+        if let Err(error) = crate::token::sweep(&self.api.store) {
+            tracing::warn!("expired tokens cannot be forgotten: {error}");
         }
         self.compacted = (Instant::now(), self.api.store.revision());
     }

@@ -11,6 +11,7 @@
 //!     names: Vec::new(),
 //!     set: BuiltinSet::V4,
 //!     audit: None,
+//!     audit_policy: None,
 //!     backup: None,
 //! };
 //! let server = Server::start(config).await?;
@@ -46,6 +47,7 @@ mod hub;
 mod identity;
 mod live;
 mod metrics;
+mod node;
 mod objects;
 mod password;
 mod ranges;
@@ -63,5 +65,6 @@ use palisade_api::{
     table, time,
 };
 
+pub use audit::PolicyError;
 pub use certs::{CertError, write};
 pub use server::{Config, Server, ServerError};

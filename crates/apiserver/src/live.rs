@@ -1,5 +1,6 @@
 //! The policy as it is now: roles, bindings, SCCs and namespaces, computed again when one of them changes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use palisade_admission::{Policy, PolicyBuilder};
@@ -34,11 +35,21 @@ pub(crate) struct Live {
     store: Store,
     rbac: Mutex<Computed<Rbac>>,
     policy: Mutex<Computed<Policy>>,
+    /// Counts what may end somebody's rights, or somebody.
+    epoch: AtomicU64,
 }
+
+/// What says who somebody is.
+const WHO: [&str; 3] = ["serviceaccounts", "user.openshift.io/users", "user.openshift.io/groups"];
 
 impl Live {
     pub(crate) fn new(store: &Store) -> Self {
-        Self { store: store.clone(), rbac: Mutex::default(), policy: Mutex::default() }
+        Self {
+            store: store.clone(),
+            rbac: Mutex::default(),
+            policy: Mutex::default(),
+            epoch: AtomicU64::new(1),
+        }
     }
 
     /// A write has been made: what depends on it is computed again before it is next asked for, so that whoever was
@@ -52,12 +63,26 @@ impl Live {
         if is_rbac || is_policy {
             note(&self.policy, revision);
         }
+        if is_rbac || WHO.contains(&storage) {
+            self.forgot();
+        }
+    }
+
+    /// Something is gone that somebody's rights may have come from: an account, a token, what a token is bound to.
+    pub(crate) fn forgot(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Changes when those who go on for long, such as watches, must show again who they are.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
     }
 
     /// Anything may have been written.
     pub(crate) fn wrote_all(&self, revision: Revision) {
         note(&self.rbac, revision);
         note(&self.policy, revision);
+        self.forgot();
     }
 
     /// Roles and bindings.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
-use crate::resource::Resource;
+use crate::resource::{self, Resource};
 
 /// An object and the write that made it so.
 #[derive(Clone, Debug)]
@@ -49,6 +49,24 @@ const MAX_OBJECT: usize = 1_572_864;
 /// Refuses an object that is too large to be kept.
 pub(crate) fn check_size(object: &Value) -> ApiResult<()> {
     if bytes(object).len() > MAX_OBJECT { Err(ApiError::too_large(MAX_OBJECT)) } else { Ok(()) }
+}
+
+/// What keeps other things than objects: passwords and tokens.
+const PRIVATE: &str = "palisade/";
+
+/// Says of bytes that a backup would have kept why no object of theirs can be, if so: what cannot be read as an object
+/// of its kind would stop all lists of that kind.
+pub(crate) fn check_stored(key: &Key, bytes: &[u8]) -> Result<(), String> {
+    let mut object: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if key.resource.starts_with(PRIVATE) {
+        return Ok(());
+    }
+    let resource = resource::of_storage(&key.resource).ok_or("there is no such resource")?;
+    let said = ["/metadata/namespace", "/metadata/name"].map(|field| resource::text(&object, field));
+    if said != [&key.namespace, &key.name] || resource.namespaced == key.namespace.is_empty() {
+        return Err("the object is of another place".to_owned());
+    }
+    crate::fields::fit(&mut object, resource.message()).map(drop).map_err(|error| error.to_string())
 }
 
 /// What is kept of an object: all but its version.
@@ -119,7 +137,7 @@ pub(crate) fn create(
     namespace: &str,
     mut object: Value,
 ) -> Result<Value, StoreError> {
-    let name = crate::resource::text(&object, "/metadata/name").to_owned();
+    let name = resource::text(&object, "/metadata/name").to_owned();
     let revision = store.create(&key(resource, namespace, &name), &bytes(&object))?;
     stamp(&mut object, revision);
     Ok(object)
@@ -133,7 +151,7 @@ pub(crate) fn update(
     expected: Revision,
     mut object: Value,
 ) -> Result<Value, StoreError> {
-    let name = crate::resource::text(&object, "/metadata/name").to_owned();
+    let name = resource::text(&object, "/metadata/name").to_owned();
     let revision = store.update(&key(resource, namespace, &name), expected, &bytes(&object))?;
     stamp(&mut object, revision);
     Ok(object)

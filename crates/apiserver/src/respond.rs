@@ -39,6 +39,10 @@ impl hyper::body::Body for Body {
         }
     }
 
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
     fn size_hint(&self) -> hyper::body::SizeHint {
         match self {
             Self::Whole(bytes) => {
@@ -89,6 +93,15 @@ impl Format {
             }
         })
     }
+}
+
+/// Takes the body from the answer to a `HEAD`; its length is said as for `GET`, where it is known (RFC 9110, 9.3.2).
+pub(crate) fn strip(response: &mut Response<Body>) {
+    let length = hyper::body::Body::size_hint(response.body()).exact();
+    if let Some(length) = length {
+        response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *response.body_mut() = Body::Whole(None);
 }
 
 /// Writes an object or a list.

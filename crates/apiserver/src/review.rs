@@ -15,6 +15,7 @@ use crate::failure;
 use crate::identity::Identity;
 use crate::objects;
 use crate::resource::{Review, text};
+use crate::token::User;
 use crate::verb;
 
 pub(crate) use connect::connect;
@@ -90,9 +91,18 @@ pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -
         return Err(ApiError::invalid(target.resource, &target.name, &[error]));
     }
     let bound = request.pointer("/spec/boundObjectRef").cloned();
+    let said = bound.as_ref().map(|bound| text(bound, "/uid").to_owned());
     let bound = bound.map(|reference| find_bound(call, &reference)).transpose()?;
-    let reference = bound.as_ref().map(|(kind, name, uid)| (kind.as_str(), name.as_str(), uid.as_str()));
-    let (token, expires) = call.api.tokens.sign(&account.object, &audiences, seconds, reference)?;
+    let object = bound.as_ref().map(|bound| &bound.object);
+    crate::admit::check_token(call, &audiences, object.zip(said.as_deref()))?;
+    let reference = bound.as_ref().map(|bound| {
+        (bound.kind, text(&bound.object, "/metadata/name"), text(&bound.object, "/metadata/uid"))
+    });
+    let (mut token, expires) = call.api.tokens.sign(&account.object, &audiences, seconds, reference)?;
+    if call.is_dry_run() {
+        // What would be signed is known now; a dry run gives nothing away.
+        token.clear();
+    }
     put(&mut request, &["kind"], "TokenRequest".into());
     put(&mut request, &["apiVersion"], "authentication.k8s.io/v1".into());
     put(
@@ -117,25 +127,33 @@ pub(crate) fn set_password(call: &Call<'_>, bytes: &[u8], content_type: &str) ->
     let request = body::read(bytes, content_type, &mut Vec::new())?;
     let target = call.target;
     objects::get(&call.api.store, target.resource, "", &target.name)?;
+    let user = User::find(&call.api.store, &target.name)
+        .ok_or_else(|| ApiError::bad_request(format!("user {:?} cannot log in", target.name)))?;
     let password = text(&request, "/password");
     if password.chars().count() < SHORTEST {
         return Err(ApiError::bad_request(format!("password: must have at least {SHORTEST} characters")));
     }
     if !call.is_dry_run() {
-        crate::password::set(&call.api.store, &target.name, password)
+        crate::password::set(&call.api.store, &user, password)
             .map_err(|error| failure::store(target.resource, &target.name, error))?;
+        call.api.live.forgot();
     }
     Ok(Answer::created(
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
     ))
 }
 
-/// The pod or secret that a token is to die with.
-fn find_bound(call: &Call<'_>, reference: &Value) -> ApiResult<(String, String, String)> {
+/// A pod or secret that a token is to die with.
+struct Bound {
+    kind: &'static str,
+    object: Value,
+}
+
+fn find_bound(call: &Call<'_>, reference: &Value) -> ApiResult<Bound> {
     let (kind, name, uid) = (text(reference, "/kind"), text(reference, "/name"), text(reference, "/uid"));
-    let plural = match kind {
-        "Pod" => "pods",
-        "Secret" => "secrets",
+    let (kind, plural) = match kind {
+        "Pod" => ("Pod", "pods"),
+        "Secret" => ("Secret", "secrets"),
         other => {
             return Err(ApiError::bad_request(format!(
                 "cannot bind token for serviceaccount to kind {other:?}"
@@ -156,7 +174,7 @@ fn find_bound(call: &Call<'_>, reference: &Value) -> ApiResult<(String, String, 
             call.target.name
         )));
     }
-    Ok((kind.to_owned(), name.to_owned(), actual.to_owned()))
+    Ok(Bound { kind, object: found.object })
 }
 
 /// Creates an object as the server itself, whatever the user may: what a project request stands for.

@@ -14,12 +14,12 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT, WARNING};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
-use crate::audit;
-use crate::authenticate;
+use crate::audit::{self, Trail};
+use crate::authenticate::{Requester, Shown};
 use crate::authorize;
 use crate::body::media_type;
 use crate::call::{Answer, Call, Notes};
@@ -49,6 +49,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Service {
     api: Arc<Api>,
     slots: Arc<Semaphore>,
+}
+
+/// Who a request is from, and what is written of it in the audit log.
+struct Attended {
+    who: Identity,
+    shown: Shown,
+    notes: Arc<Notes>,
+    trail: Arc<Trail>,
 }
 
 /// A request whose head is read.
@@ -98,12 +106,29 @@ impl Service {
             id: uuid::Uuid::new_v4().to_string(),
         };
         let notes = Arc::new(Notes::default());
-        let identity = self.identify(&head, certificate);
-        let mut response = match &identity {
-            Ok(who) => self.route(&head, who, body, &notes).await,
-            Err(error) => Err(error.clone()),
+        let shown = Shown::new(certificate, &head.headers);
+        let requester = shown.identify(&self.api);
+        let trail = self.begin(&head, requester.as_ref().ok(), &notes);
+        let mut refusal = None;
+        let mut response = match requester {
+            Ok(requester) => {
+                let attended = Attended {
+                    who: requester.who,
+                    shown,
+                    notes: Arc::clone(&notes),
+                    trail: Arc::clone(&trail),
+                };
+                self.route(&head, &attended, body).await
+            }
+            Err(error) => Err(error),
         }
-        .unwrap_or_else(|error| respond::error(&error, wanted(&head, None)));
+        .unwrap_or_else(|error| {
+            let response = respond::error(&error, wanted(&head, None));
+            refusal = Some(error);
+            response
+        });
+        // Before the answer goes out; what the work itself has written is not written again.
+        trail.complete(response.status().as_u16(), refusal.as_deref(), None);
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&head.id) {
             headers.insert("audit-id", id);
@@ -115,50 +140,43 @@ impl Service {
                 headers.append(WARNING, value);
             }
         }
-        let anonymous = Identity::anonymous();
-        let who = identity.as_ref().unwrap_or(&anonymous);
-        self.log(&head, who, &notes, response.status().as_u16(), &timed);
+        if head.method == Method::HEAD {
+            respond::strip(&mut response);
+        }
+        self.count(&head, response.status().as_u16(), &timed);
         response
     }
 
-    fn identify(&self, head: &Head, certificate: Option<Arc<Identity>>) -> ApiResult<Identity> {
-        let who = authenticate::of_request(&self.api, certificate.as_deref(), &head.headers)?;
-        authenticate::impersonate(&self.api, who, &head.headers)
+    /// Begins what the audit log says of a request.
+    fn begin(&self, head: &Head, requester: Option<&Requester>, notes: &Arc<Notes>) -> Arc<Trail> {
+        let target = target_of(head);
+        let verb = target.as_ref().and_then(|target| verb_of(head, target).ok());
+        let method = head.method.as_str().to_lowercase();
+        self.api.audit.begin(
+            &audit::Request {
+                id: &head.id,
+                requester,
+                verb: verb.unwrap_or(&method),
+                uri: &head.uri,
+                path: &head.path,
+                source: &head.source.ip().to_string(),
+                agent: head.header(USER_AGENT),
+                target: target.as_ref(),
+                received: &head.received,
+            },
+            notes,
+        )
     }
 
-    /// Counts a request that has been answered, and writes it to the audit log.
-    fn log(&self, head: &Head, who: &Identity, notes: &Notes, code: u16, timed: &Timed<'_>) {
-        let target = match Path::parse(&head.path) {
-            Ok(Path::Resource(target)) => Some(target),
-            _ => None,
-        };
-        let object = target.as_ref().map(|target| {
-            json!({"resource": target.resource.plural, "namespace": target.namespace, "name": target.name,
-                   "apiGroup": target.resource.group, "apiVersion": "v1", "subresource": target.subresource})
-        });
+    /// Counts a request that has been answered.
+    fn count(&self, head: &Head, code: u16, timed: &Timed<'_>) {
+        let target = target_of(head);
         let verb = target.as_ref().and_then(|target| verb_of(head, target).ok());
         timed.end(verb.unwrap_or("other"), target.as_ref(), code);
-        self.api.audit.write(&audit::Entry {
-            id: &head.id,
-            user: who,
-            verb: verb.unwrap_or(&head.method.as_str().to_lowercase()),
-            uri: &head.uri,
-            source: &head.source.ip().to_string(),
-            agent: head.header(USER_AGENT),
-            object,
-            code,
-            annotations: &notes.annotations(),
-            received: &head.received,
-        });
     }
 
-    async fn route(
-        &self,
-        head: &Head,
-        who: &Identity,
-        body: Incoming,
-        notes: &Arc<Notes>,
-    ) -> ApiResult<Response<Body>> {
+    async fn route(&self, head: &Head, attended: &Attended, body: Incoming) -> ApiResult<Response<Body>> {
+        let (who, notes) = (&attended.who, &attended.notes);
         let target = match Path::parse(&head.path) {
             Ok(Path::Resource(target)) => target,
             Ok(Path::Other) if head.path == backup::PATH => {
@@ -176,13 +194,15 @@ impl Service {
         };
         let verb = verb_of(head, &target)?;
         let mut asked = target.clone();
+        let mut node = None;
         // A list of one name is a question for that name.
         if matches!(verb, "list" | "watch") && asked.name.is_empty() {
             let selector = head.query.get("fieldSelector").unwrap_or_default();
             let fields = crate::selector::Fields::parse(selector, target.resource.selectable)?;
             asked.name = fields.name().unwrap_or_default().to_owned();
+            node = fields.node().map(str::to_owned);
         }
-        let why = authorize::require(&self.api.live, who, verb, &asked);
+        let why = authorize::require(&self.api, who, verb, &asked, node.as_deref());
         notes.annotate("authorization.k8s.io/decision", if why.is_ok() { "allow" } else { "forbid" });
         notes.annotate("authorization.k8s.io/reason", why.as_deref().unwrap_or_default());
         why?;
@@ -191,7 +211,7 @@ impl Service {
             return Err(ApiError::method_not_allowed(target.resource));
         }
         if verb == "watch" {
-            return self.watch(head, who, &target);
+            return self.watch(head, attended, &target);
         }
         if target.resource.namespaced
             && verb == "create"
@@ -220,6 +240,7 @@ impl Service {
             content_type: head.header(CONTENT_TYPE).to_owned(),
             method: head.method.clone(),
             notes: Arc::clone(notes),
+            trail: Arc::clone(&attended.trail),
             bytes,
         };
         let format = wanted(head, Some(work.target.resource));
@@ -232,7 +253,14 @@ impl Service {
         }
         let done = tokio::task::spawn_blocking(move || {
             let _open = work.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let answer = work.run().map(|answer| match answer.object {
+            work.trail.request(&work.bytes, &work.content_type);
+            let answer = work.run();
+            // By whoever did it, and before anybody is told: a client that has left leaves a line all the same.
+            match &answer {
+                Ok(answer) => work.trail.complete(answer.code, None, Some(&answer.object)),
+                Err(error) => work.trail.complete(error.code, Some(error), None),
+            }
+            let answer = answer.map(|answer| match answer.object {
                 // A log of a pod that has said nothing yet.
                 Value::Null => respond::plain(answer.code, ""),
                 object => respond::object(answer.code, &object, format, resource, include),
@@ -240,10 +268,15 @@ impl Service {
             drop(slot);
             answer.unwrap_or_else(|error| respond::error(&error, format))
         });
-        done.await.map_err(|error| failure::internal("the request could not be answered", &error))
+        done.await.map_err(|error| {
+            if error.is_panic() {
+                attended.trail.panicked();
+            }
+            failure::internal("the request could not be answered", &error)
+        })
     }
 
-    fn watch(&self, head: &Head, who: &Identity, target: &Target) -> ApiResult<Response<Body>> {
+    fn watch(&self, head: &Head, attended: &Attended, target: &Target) -> ApiResult<Response<Body>> {
         let include = Include::parse(head.query.get("includeObject")).unwrap_or(Include::Metadata);
         let shape = match Format::parse(head.header(ACCEPT), Some(target.resource)) {
             Some(Format::Table) => Shape::Table(include),
@@ -251,9 +284,24 @@ impl Service {
             _ => Shape::Object,
         };
         let seconds = head.query.number("timeoutSeconds")?;
-        let (watcher, receiver) = Watcher::new(&self.api, who, target, &head.query, shape)?;
-        tokio::spawn(watcher.run(seconds));
+        let shown = attended.shown.clone();
+        let (watcher, receiver) = Watcher::new(&self.api, &attended.who, shown, target, &head.query, shape)?;
+        let trail = Arc::clone(&attended.trail);
+        trail.started(200);
+        tokio::spawn(async move {
+            watcher.run(seconds).await;
+            // The line of its end is written when nobody holds the trail any more.
+            drop(trail);
+        });
         Ok(respond::lines(receiver))
+    }
+}
+
+/// What a request is for, if that is a resource.
+fn target_of(head: &Head) -> Option<Target> {
+    match Path::parse(&head.path) {
+        Ok(Path::Resource(target)) => Some(target),
+        _ => None,
     }
 }
 
@@ -327,6 +375,7 @@ struct Work {
     content_type: String,
     method: Method,
     notes: Arc<Notes>,
+    trail: Arc<Trail>,
     bytes: Bytes,
 }
 

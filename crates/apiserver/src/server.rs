@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use palisade_scc::BuiltinSet;
-use palisade_store::{Store, StoreError};
+use palisade_store::{Store, StoreError, private};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,12 +19,12 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
-use crate::audit::Audit;
+use crate::audit::{Audit, Policy, PolicyError};
 use crate::authenticate;
 use crate::certs::{self, CertError, Pki};
 use crate::serve::Service;
 use crate::token::Tokens;
-use crate::{bootstrap, controller};
+use crate::{bootstrap, controller, objects};
 
 /// How many connections there may be; further ones wait to be accepted.
 const CONNECTIONS: usize = 16_000;
@@ -47,6 +47,9 @@ pub struct Config {
     pub set: BuiltinSet,
     /// Where the audit log goes, if anywhere.
     pub audit: Option<PathBuf>,
+    /// What the audit log says of which requests, as a kube-apiserver's `--audit-policy-file`; without it, all requests are
+    /// logged with their metadata.
+    pub audit_policy: Option<PathBuf>,
     /// A backup to begin with, in a folder that holds nothing yet.
     pub backup: Option<PathBuf>,
 }
@@ -78,6 +81,9 @@ pub enum ServerError {
     /// A file cannot be written.
     #[error("{0}")]
     File(PathBuf, #[source] std::io::Error),
+    /// The policy of the audit log cannot be used.
+    #[error(transparent)]
+    AuditPolicy(#[from] PolicyError),
     /// The first objects cannot be made.
     #[error("the first objects cannot be made: {0}")]
     Bootstrap(String),
@@ -91,7 +97,7 @@ pub struct Server {
     pki: Pki,
     controller: Option<std::thread::JoinHandle<()>>,
     stop: Arc<AtomicBool>,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl std::fmt::Debug for Server {
@@ -109,22 +115,22 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, ServerError> {
         let folder = match config.data {
             Some(_) => None,
-            None => {
-                Some(tempfile::tempdir().map_err(|error| ServerError::File(std::env::temp_dir(), error))?)
-            }
+            None => Some(private::temporary().map_err(StoreError::from)?),
         };
         let data = config.data.clone().or_else(|| folder.as_ref().map(|folder| folder.path().to_owned()));
         let data = data.unwrap_or_default();
         let store = open(&config)?;
         let mut names = config.names.clone();
         names.push(config.listen.ip().to_string());
+        private::folder(&data.join("pki")).map_err(StoreError::from)?;
         let pki = certs::prepare(&data.join("pki"), &names)?;
         let listener = TcpListener::bind(config.listen);
         let listener = listener.await.map_err(|error| ServerError::Listen(config.listen, error))?;
         let tokens = Tokens::new(&pki.account_key, &pki.account_public)
             .map_err(|error| ServerError::Key(error.to_string()))?;
+        let policy = config.audit_policy.as_deref().map(Policy::read).transpose()?.unwrap_or_default();
         let audit = match &config.audit {
-            Some(path) => Audit::to_file(path).map_err(|error| ServerError::File(path.clone(), error))?,
+            Some(path) => Audit::to_file(path, policy).map_err(StoreError::from)?,
             None => Audit::default(),
         };
         let api = Arc::new(Api::new(store, tokens, audit, pki.ca.clone()));
@@ -137,7 +143,7 @@ impl Server {
             listener,
             pki,
             stop,
-            _folder: folder,
+            folder,
         })
     }
 
@@ -148,6 +154,12 @@ impl Server {
     /// The system does not say.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// The folder that is gone when the server is, where it keeps nothing.
+    #[must_use]
+    pub fn temporary_folder(&self) -> Option<&std::path::Path> {
+        self.folder.as_ref().map(tempfile::TempDir::path)
     }
 
     /// A kubeconfig for the administrator, in YAML, with everything in it.
@@ -208,11 +220,11 @@ impl Drop for Server {
 fn open(config: &Config) -> Result<Store, StoreError> {
     match (&config.data, &config.backup) {
         (Some(data), None) => Store::open(data),
-        (Some(data), Some(backup)) => Store::from_backup(backup, data),
+        (Some(data), Some(backup)) => Store::from_backup(backup, data, &objects::check_stored),
         (None, None) => Store::ephemeral(),
         (None, Some(backup)) => {
             let store = Store::ephemeral()?;
-            store.restore(backup)?;
+            store.restore(backup, &objects::check_stored)?;
             Ok(store)
         }
     }

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use palisade_store::Store;
+use palisade_store::{Key, Store, StoreError, Write};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -82,20 +82,22 @@ impl Tokens {
         Ok((token, time::format(expires, 0, false).unwrap_or_default()))
     }
 
-    /// Whose token it is, and for which of the wanted audiences; none if it is nobody's.
+    /// Whose token it is, and for which of the wanted audiences; none if it is nobody's, or for none of them.
     pub(crate) fn check(
         &self,
         store: &Store,
         token: &str,
         audiences: &[String],
     ) -> Option<(Identity, Vec<String>)> {
+        let own = [ISSUER.to_owned()];
+        let wanted = if audiences.is_empty() { &own } else { audiences };
         if let Some(secret) = token.strip_prefix(PREFIX) {
-            return opaque(store, secret).map(|identity| (identity, audiences.to_vec()));
+            // Users' tokens are for this server alone.
+            let is_wanted = wanted.iter().any(|audience| audience == ISSUER);
+            return opaque(store, secret).filter(|_| is_wanted).map(|identity| (identity, own.to_vec()));
         }
         let mut validation = Validation::new(Algorithm::ES256);
         validation.set_issuer(&[ISSUER]);
-        let own = [ISSUER.to_owned()];
-        let wanted = if audiences.is_empty() { &own } else { audiences };
         validation.set_audience(wanted);
         validation.validate_nbf = true;
         validation.leeway = 0;
@@ -130,44 +132,115 @@ fn hash(secret: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(secret.as_bytes()))
 }
 
+/// How many tokens a user may have at once: the oldest ends when there is one more.
+const MOST_TOKENS: usize = 64;
+/// How many bytes of a token are the UID of its user; the others are secret.
+const UID: usize = 16;
+
 /// Makes a token of a user, which is good for a number of seconds.
-pub(crate) fn issue(store: &Store, user: &str, seconds: i64) -> ApiResult<String> {
-    let mut bytes = Vec::new();
+///
+/// It begins with the UID of its user, and is kept under it: so it ends with the user, and is found without a search.
+pub(crate) fn issue(store: &Store, user: &User, seconds: i64) -> ApiResult<String> {
+    let unkept = |error| failure::internal("a token cannot be kept", &error);
+    let mut bytes = user.id.as_bytes().to_vec();
     for _ in 0..2 {
         bytes.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
     }
     let secret = URL_SAFE_NO_PAD.encode(bytes);
-    let expires = jiff::Timestamp::now().as_second() + seconds;
-    let value = json!({"user": user, "expires": expires});
-    let key = palisade_store::Key::new(TOKENS, "", hash(&secret));
-    store
-        .create(&key, value.to_string().as_bytes())
-        .map_err(|error| failure::internal("a token cannot be kept", &error))?;
+    let now = jiff::Timestamp::now().as_second();
+    let mut others = store.list(TOKENS, Some(&user.uid), None, None).map_err(unkept)?.objects;
+    others.sort_by_key(|other| std::cmp::Reverse(other.created));
+    let mut live = 0;
+    for other in others {
+        live += usize::from(expiry(&other.value) > now);
+        if expiry(&other.value) <= now || live >= MOST_TOKENS {
+            // Another login may have done it meanwhile.
+            drop(store.delete(&other.key, None));
+        }
+    }
+    let value = json!({"user": user.name, "expires": now + seconds});
+    let key = Key::new(TOKENS, &user.uid, hash(&secret));
+    store.create(&key, value.to_string().as_bytes()).map_err(unkept)?;
     Ok(format!("{PREFIX}{secret}"))
 }
 
+/// When a kept token expires; long ago, if it does not say.
+fn expiry(kept: &[u8]) -> i64 {
+    let kept: Option<Value> = serde_json::from_slice(kept).ok();
+    kept.and_then(|kept| kept.get("expires")?.as_i64()).unwrap_or_default()
+}
+
+/// Forgets tokens that have expired, of whomever.
+pub(crate) fn sweep(store: &Store) -> Result<(), StoreError> {
+    let (now, mut after) = (jiff::Timestamp::now().as_second(), None);
+    loop {
+        let page = store.list(TOKENS, None, Some(objects::PAGE), after.as_ref())?;
+        for token in page.objects.iter().filter(|token| expiry(&token.value) <= now) {
+            drop(store.delete(&token.key, Some(token.revision)));
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// The write that ends all tokens of a user.
+pub(crate) fn end_all(uid: &str) -> Write {
+    Write::Clear { resource: TOKENS.to_owned(), namespace: uid.to_owned() }
+}
+
 fn opaque(store: &Store, secret: &str) -> Option<Identity> {
-    let kept = store.get(&palisade_store::Key::new(TOKENS, "", hash(secret))).ok()??;
-    let kept: Value = serde_json::from_slice(&kept.value).ok()?;
-    if kept.get("expires").and_then(Value::as_i64)? <= jiff::Timestamp::now().as_second() {
+    let bytes = URL_SAFE_NO_PAD.decode(secret).ok()?;
+    let uid = uuid::Uuid::from_slice(bytes.get(..UID)?).ok()?.to_string();
+    let kept = store.get(&Key::new(TOKENS, &uid, hash(secret))).ok()??;
+    if expiry(&kept.value) <= jiff::Timestamp::now().as_second() {
         return None;
     }
-    Some(logged_in(store, text(&kept, "/user")))
+    let kept: Value = serde_json::from_slice(&kept.value).ok()?;
+    let user = User::find(store, text(&kept, "/user"))?;
+    (user.uid == uid).then(|| logged_in(store, &user))
+}
+
+/// A user who is there, and may log in.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    id: uuid::Uuid,
+}
+
+impl User {
+    /// The user of a name, unless they are on their way out or the name is the system's.
+    pub(crate) fn find(store: &Store, name: &str) -> Option<Self> {
+        if resource::broken_name(name).is_some() {
+            return None;
+        }
+        let users = resource::find("user.openshift.io", "users")?;
+        let found = objects::get(store, users, "", name).ok()?.object;
+        let uid = text(&found, "/metadata/uid").to_owned();
+        let id = uuid::Uuid::parse_str(&uid).ok()?;
+        let is_leaving = found.pointer("/metadata/deletionTimestamp").is_some();
+        (!is_leaving).then(|| Self { name: name.to_owned(), uid, id })
+    }
 }
 
 /// A user who has logged in here, with the groups that they are in now.
-pub(crate) fn logged_in(store: &Store, user: &str) -> Identity {
+pub(crate) fn logged_in(store: &Store, user: &User) -> Identity {
     let mut groups = Vec::new();
     let resource = resource::find("user.openshift.io", "groups");
     let listed = resource.and_then(|resource| objects::list(store, resource, None, None, None).ok());
     for group in listed.into_iter().flat_map(|listed| listed.items) {
         let users = group.get("users").and_then(Value::as_array);
-        if users.is_some_and(|users| users.iter().any(|member| member == user)) {
-            groups.push(text(&group, "/metadata/name").to_owned());
+        let name = text(&group, "/metadata/name");
+        // The system's groups are nobody's to give, whatever an older store holds.
+        let is_users = resource::broken_name(name).is_none();
+        if is_users && users.is_some_and(|users| users.iter().any(|member| *member == user.name)) {
+            groups.push(name.to_owned());
         }
     }
     groups.push("system:authenticated:oauth".to_owned());
-    Identity::user(user, groups)
+    Identity { uid: user.uid.clone(), ..Identity::user(&user.name, groups) }
 }
 
 /// The name and the password of an `Authorization: Basic` header.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::api::Api;
+use crate::authenticate::Shown;
 use crate::authorize;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
@@ -28,10 +29,17 @@ const LONGEST: u64 = 3600;
 /// How often a client that wants bookmarks gets one.
 const BOOKMARK: Duration = Duration::from_secs(60);
 
+/// How often it is looked at whether rights may have ended, and how often tokens are asked for anew whatever happened.
+const LOOK: Duration = Duration::from_secs(1);
+const ASK: Duration = Duration::from_secs(10);
+
 /// What a client watches, and how it wants to be told.
 pub(crate) struct Watcher {
     api: Arc<Api>,
     who: Identity,
+    shown: Shown,
+    /// How often anybody's rights may have ended when these were last looked at.
+    epoch: u64,
     target: Target,
     labels: Labels,
     fields: Fields,
@@ -68,6 +76,7 @@ impl Watcher {
     pub(crate) fn new(
         api: &Arc<Api>,
         who: &Identity,
+        shown: Shown,
         target: &Target,
         query: &Query,
         shape: Shape,
@@ -96,6 +105,8 @@ impl Watcher {
         let watcher = Self {
             api: Arc::clone(api),
             who: who.clone(),
+            shown,
+            epoch: 0,
             target: target.clone(),
             labels,
             fields,
@@ -121,6 +132,7 @@ impl Watcher {
         seen = self.catch_up(seen).await?;
         let mut marks = tokio::time::interval(BOOKMARK);
         marks.tick().await;
+        let (mut looks, mut asks) = (tokio::time::interval(LOOK), tokio::time::interval(ASK));
         loop {
             let received = tokio::select! {
                 () = self.sender.closed() => return Err(Over),
@@ -128,6 +140,15 @@ impl Watcher {
                     if self.bookmarks {
                         self.bookmark(seen.max(self.api.store.revision()), false).await?;
                     }
+                    continue;
+                }
+                _ = looks.tick() => {
+                    self.still_may()?;
+                    continue;
+                }
+                _ = asks.tick() => {
+                    // Tokens end by themselves too.
+                    self.epoch = 0;
                     continue;
                 }
                 received = channel.recv() => received,
@@ -269,11 +290,24 @@ impl Watcher {
         Err(Over)
     }
 
+    /// Ends the watch of whoever is no longer who they were, or may no longer watch.
+    fn still_may(&mut self) -> Result<(), Over> {
+        let epoch = self.api.live.epoch();
+        if epoch == self.epoch {
+            return Ok(());
+        }
+        self.who = self.shown.identify(&self.api).map_err(|_| Over)?.who;
+        // A watch of one name is a question for that name.
+        let name = self.fields.name().unwrap_or(&self.target.name).to_owned();
+        let asked = Target { name, ..self.target.clone() };
+        authorize::require(&self.api, &self.who, "watch", &asked, self.fields.node()).map_err(|_| Over)?;
+        self.epoch = epoch;
+        Ok(())
+    }
+
     /// Sends a line; whoever may no longer watch hears no more.
     async fn line(&mut self, event: &Value) -> Result<(), Over> {
-        if authorize::require(&self.api.live, &self.who, "watch", &self.target).is_err() {
-            return Err(Over);
-        }
+        self.still_may()?;
         let line = Bytes::from(format!("{event}\n"));
         self.sender.send(line).await.map_err(|_| Over)
     }

@@ -261,4 +261,7 @@ pub(crate) struct ServeArgs {
     /// File of the audit log, one line of audit.k8s.io/v1 a request
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_log: Option<PathBuf>,
+    /// What the audit log says of which requests: a Policy of audit.k8s.io/v1, as a kube-apiserver reads it
+    #[arg(long, value_name = "FILE", requires = "audit_log")]
+    pub(crate) audit_policy_file: Option<PathBuf>,
 }

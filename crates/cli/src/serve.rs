@@ -36,6 +36,7 @@ async fn serve(args: ServeArgs) -> crate::Outcome {
         names: args.names.clone(),
         set: args.scc_set,
         audit: args.audit_log.clone(),
+        audit_policy: args.audit_policy_file.clone(),
         backup: args.from_backup.clone(),
     };
     // Before it listens, so that no signal is lost.
@@ -47,16 +48,13 @@ async fn serve(args: ServeArgs) -> crate::Outcome {
     let kubeconfig = server.admin_kubeconfig(&url);
     let path = args.write_kubeconfig.clone().unwrap_or_else(|| match &data {
         Some(folder) => folder.join("admin.kubeconfig"),
-        None => std::env::temp_dir().join(format!("palisade-{}.kubeconfig", address.port())),
+        None => server.temporary_folder().unwrap_or(Path::new(".")).join("admin.kubeconfig"),
     });
     palisade_apiserver::write(&path, &kubeconfig, 0o600)?;
     let is_own = adopt(&kubeconfig)?;
     // Nobody has to listen.
     let _ = say(&url, &path, is_own);
     server.run(shutdown).await;
-    if data.is_none() && args.write_kubeconfig.is_none() {
-        let _ = std::fs::remove_file(&path);
-    }
     Ok(Exit::Fine)
 }
 

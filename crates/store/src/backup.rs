@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::error::StoreError;
+use crate::import::{Check, import};
 use crate::object::{Key, Object, Revision};
-use crate::open::{FILE, Store, TRANSFER, connect, io, recognise};
+use crate::open::{FILE, Store, TRANSFER, connect, io};
+use crate::private;
 use crate::write::{current, insert};
 
 impl Store {
@@ -16,47 +18,44 @@ impl Store {
     ///
     /// The file exists, or the disk says no.
     pub fn backup(&self, file: &Path) -> Result<(), StoreError> {
-        if file.exists() {
-            return Err(StoreError::Occupied(file.display().to_string()));
+        match std::fs::symlink_metadata(file) {
+            Ok(_) => return Err(StoreError::Occupied(file.display().to_string())),
+            Err(_) => drop(private::file(file, std::fs::File::options().write(true))?),
         }
         self.inner.writer().execute("VACUUM INTO ?1", params![file.display().to_string()])?;
         std::fs::File::open(file).and_then(|file| file.sync_all()).map_err(io(file))
     }
 
-    /// Opens a folder that holds nothing yet with what a backup holds. The counter goes on from the backup's.
+    /// Opens a folder that holds nothing yet with what a backup holds: its objects and their history, as data; `check`
+    /// says which fit. The counter goes on from the backup's.
     ///
     /// # Errors
     ///
     /// The folder holds a store, the file is none, or the disk says no.
-    pub fn from_backup(file: &Path, folder: &Path) -> Result<Self, StoreError> {
+    pub fn from_backup(file: &Path, folder: &Path, check: Check<'_>) -> Result<Self, StoreError> {
         let target = folder.join(FILE);
         if target.exists() {
             return Err(StoreError::Occupied(target.display().to_string()));
         }
-        std::fs::create_dir_all(folder).map_err(io(folder))?;
+        private::folder(folder)?;
         // Under another name first: half a copy is never taken for a store.
-        let partial = folder.join("restoring");
-        std::fs::copy(file, &partial).map_err(io(file))?;
-        std::fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(io(&partial))?;
-        std::fs::rename(&partial, &target).map_err(io(&target))?;
-        let opened = Self::open(folder);
-        if opened.is_err() {
-            // What is no store is not left to be found as one.
-            drop(std::fs::remove_file(&target));
-        }
-        opened
+        let partial = Scratch::new(folder)?;
+        import(file, &partial.0, check)?;
+        std::fs::rename(&partial.0, &target).map_err(io(&target))?;
+        Self::open(folder)
     }
 
     /// Makes a store in use hold what a backup holds: objects that the backup lacks are deleted, others written as they
     /// were. All of it is one write to whoever reads, and each object's change an event to whoever watches; the counter
-    /// goes on, so no revision is used twice.
+    /// goes on, so no revision is used twice. `check` says which objects fit; one that does not, and nothing is taken.
     ///
     /// # Errors
     ///
     /// The file is no store or a newer program's, or the disk says no; then nothing is changed.
-    pub fn restore(&self, file: &Path) -> Result<Revision, StoreError> {
-        let backup = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        recognise(&backup, file)?;
+    pub fn restore(&self, file: &Path, check: Check<'_>) -> Result<Revision, StoreError> {
+        let scratch = Scratch::new(self.inner.folder())?;
+        import(file, &scratch.0, check)?;
+        let backup = connect(&scratch.0, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let newest = self.revision();
         self.write(|ours| {
             let mut revision = newest;
@@ -73,12 +72,40 @@ impl Store {
         })
     }
 
-    /// A file beside the data for a backup that comes or goes; what a crash leaves of such is removed at the next start.
-    #[must_use]
-    pub fn transfer_file(&self) -> PathBuf {
-        static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.inner.folder().join(format!("{TRANSFER}{count}"))
+    /// A name beside the data that nobody can guess, for a backup that comes or goes; what a crash leaves of such is
+    /// removed at the next start.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
+    pub fn transfer_file(&self) -> Result<PathBuf, StoreError> {
+        transfer_in(self.inner.folder())
+    }
+}
+
+fn transfer_in(folder: &Path) -> Result<PathBuf, StoreError> {
+    let made = tempfile::Builder::new().prefix(TRANSFER).rand_bytes(16).make_in(folder, |_| Ok(()));
+    let (_, path) = made.map_err(io(folder))?.into_parts();
+    // Only the name is wanted: whoever uses it makes the file.
+    path.keep().map_err(|error| io(folder)(error.error))
+}
+
+/// A file on its way to be part of a store, and gone if it does not get there.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(folder: &Path) -> Result<Self, StoreError> {
+        transfer_in(folder).map(Self)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        for tail in ["", "-wal", "-shm", "-journal"] {
+            let mut name = self.0.clone().into_os_string();
+            name.push(tail);
+            drop(std::fs::remove_file(name));
+        }
     }
 }
 

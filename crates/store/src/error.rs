@@ -1,6 +1,7 @@
 //! What a store says no to.
 
 use crate::object::{Key, Revision};
+use crate::private::Exposed;
 
 /// Why something cannot be done. Nothing is changed then, but for [`StoreError::Abandoned`].
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,17 @@ pub enum StoreError {
     /// A file is no store.
     #[error("{0}: holds something else than a Palisade store")]
     Foreign(String),
+    /// A backup has something in it that no store writes.
+    #[error("{path}: not a backup that can be restored: {why}")]
+    Unfit {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Somebody else owns the data, or may write them.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
     /// There is something where a backup is to be written or restored to.
     #[error("{0}: already exists")]
     Occupied(String),

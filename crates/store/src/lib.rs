@@ -24,15 +24,19 @@
 
 mod backup;
 mod error;
+mod import;
 mod list;
 mod object;
 mod open;
+pub mod private;
 mod queue;
 mod watch;
 mod write;
 
 pub use error::StoreError;
+pub use import::Check;
 pub use list::{Cursor, PAGE_BYTES, Page};
 pub use object::{Change, Event, Key, Object, Revision};
 pub use open::Store;
 pub use watch::Watch;
+pub use write::Write;

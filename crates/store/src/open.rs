@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::StoreError;
 use crate::object::Revision;
+use crate::private;
 use crate::queue::Queue;
 
 /// The format of the data, in SQLite's `user_version`. A change that older programs cannot read raises it.
@@ -16,7 +17,7 @@ const FORMAT: i64 = 1;
 /// Says in the file whose it is: "PLSD".
 const APPLICATION: i64 = 0x504c_5344;
 
-const SCHEMA: &str = "
+pub(crate) const SCHEMA: &str = "
     CREATE TABLE versions (
         revision INTEGER PRIMARY KEY AUTOINCREMENT,
         resource TEXT NOT NULL,
@@ -82,16 +83,18 @@ impl Store {
     ///
     /// There is no room for it.
     pub fn ephemeral() -> Result<Self, StoreError> {
-        let folder = tempfile::tempdir().map_err(io(&std::env::temp_dir()))?;
+        let folder = private::temporary()?;
         let path = folder.path().to_owned();
         Self::open_in(&path, Some(folder))
     }
 
     fn open_in(folder: &Path, temporary: Option<tempfile::TempDir>) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder).map_err(io(folder))?;
+        private::folder(folder)?;
         let lock = lock(folder)?;
         forget_transfers(folder);
         let path = folder.join(FILE);
+        // SQLite gives the write-ahead log the mode of the file that it belongs to.
+        drop(private::file(&path, File::options().write(true))?);
         let writer = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         prepare(&writer, &path, temporary.is_some())?;
         let newest = newest(&writer)?;
@@ -156,7 +159,7 @@ impl Inner {
 
 fn lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
+    let file = private::file(&path, File::options().write(true))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked(folder.display().to_string())),
@@ -180,7 +183,7 @@ pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Store
 }
 
 /// Refuses a file that is not ours; gives the number of tables, of which a new file has none.
-fn tables(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+pub(crate) fn tables(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let number = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
     let foreign = |_| StoreError::Foreign(path.display().to_string());
     let (application, format) =
@@ -196,16 +199,8 @@ fn tables(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     Ok(tables)
 }
 
-/// Refuses a file that is no store of ours.
-pub(crate) fn recognise(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    match tables(connection, path)? {
-        0 => Err(StoreError::Foreign(path.display().to_string())),
-        _ => Ok(()),
-    }
-}
-
 /// Makes the tables of a new file, and refuses one that is not ours.
-fn prepare(connection: &Connection, path: &Path, ephemeral: bool) -> Result<(), StoreError> {
+pub(crate) fn prepare(connection: &Connection, path: &Path, ephemeral: bool) -> Result<(), StoreError> {
     let tables = tables(connection, path)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     // FULL writes the log through to the disk before a write is acknowledged.

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Sender, TryRecvError, channel};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::StoreError;
+use crate::object::Revision;
 use crate::open::{Store, hold};
 use crate::write::{Done, Write};
 
@@ -52,7 +53,9 @@ impl Store {
         let writes: Vec<&Write> = tickets.iter().map(|ticket| &ticket.write).collect();
         let answers = make(writer, &writes);
         // Still under the writer's lock, so that revisions are announced in order.
-        if let Some(newest) = answers.iter().flatten().map(|done| done.revision).max() {
+        let newest = answers.iter().flatten().map(|done| done.revision).max();
+        // A group may have had nothing to change.
+        if let Some(newest) = newest.filter(|newest| *newest > Revision::default()) {
             self.inner.announce(newest);
         }
         for (ticket, answer) in tickets.iter().zip(answers) {

@@ -6,12 +6,48 @@ use crate::error::StoreError;
 use crate::object::{Key, Object, Revision};
 use crate::open::Store;
 
-/// One change of one object, on its way to the disk.
-#[derive(Debug)]
-pub(crate) enum Write {
-    Create { key: Key, value: Vec<u8> },
-    Update { key: Key, expected: Revision, value: Vec<u8> },
-    Delete { key: Key, expected: Option<Revision> },
+/// A change of the store.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Makes an object that is not there.
+    Create {
+        /// Which.
+        key: Key,
+        /// What it holds.
+        value: Vec<u8>,
+    },
+    /// Changes an object that was seen at a revision.
+    Update {
+        /// Which.
+        key: Key,
+        /// When it was seen.
+        expected: Revision,
+        /// What it holds.
+        value: Vec<u8>,
+    },
+    /// Makes an object hold something, whatever was there.
+    Put {
+        /// Which.
+        key: Key,
+        /// What it holds.
+        value: Vec<u8>,
+    },
+    /// Deletes an object, if a revision is given only as it was seen then.
+    Delete {
+        /// Which.
+        key: Key,
+        /// When it was seen.
+        expected: Option<Revision>,
+    },
+    /// Deletes all objects of a resource in a namespace, of which there may be none.
+    Clear {
+        /// Of what.
+        resource: String,
+        /// Where.
+        namespace: String,
+    },
+    /// Several changes in this order: all of them, or none.
+    Group(Vec<Write>),
 }
 
 /// What a write did.
@@ -23,7 +59,7 @@ pub(crate) struct Done {
 }
 
 impl Write {
-    /// Makes the change in a transaction. What the object's state forbids is refused before anything is changed.
+    /// Makes the change in a transaction. What an object's state forbids leaves everything as it is.
     pub(crate) fn apply(&self, transaction: &Connection) -> Result<Done, StoreError> {
         match self {
             Self::Create { key, value } => match current(transaction, key)? {
@@ -35,11 +71,18 @@ impl Write {
                 let revision = insert(transaction, key, Some(before.created), false, value)?;
                 Ok(Done { revision, before: Some(before) })
             }
+            Self::Put { key, value } => {
+                let before = current(transaction, key)?;
+                let created = before.as_ref().map(|before| before.created);
+                Ok(Done { revision: insert(transaction, key, created, false, value)?, before })
+            }
             Self::Delete { key, expected } => {
                 let before = expect(transaction, key, *expected)?;
                 let revision = insert(transaction, key, Some(before.created), true, &before.value)?;
                 Ok(Done { revision, before: Some(before) })
             }
+            Self::Clear { resource, namespace } => clear(transaction, resource, namespace),
+            Self::Group(writes) => group(transaction, writes),
         }
     }
 }
@@ -73,6 +116,15 @@ impl Store {
         let done = self.queue(Write::Delete { key: key.clone(), expected })?;
         let before = done.before.ok_or_else(|| StoreError::Missing(key.clone()))?;
         Ok(Object { revision: done.revision, ..before })
+    }
+
+    /// Makes several changes at once: all of them are on disk when this returns, or none is made.
+    ///
+    /// # Errors
+    ///
+    /// One of them is refused, or the disk says no.
+    pub fn transact(&self, writes: Vec<Write>) -> Result<Revision, StoreError> {
+        self.queue(Write::Group(writes)).map(|done| done.revision.max(self.revision()))
     }
 
     /// An object as it is.
@@ -120,6 +172,33 @@ impl Store {
         self.inner.announce(revision);
         Ok(revision)
     }
+}
+
+fn group(transaction: &Connection, writes: &[Write]) -> Result<Done, StoreError> {
+    transaction.execute_batch("SAVEPOINT part")?;
+    let made = writes.iter().try_fold(Revision::default(), |newest, write| {
+        write.apply(transaction).map(|done| newest.max(done.revision))
+    });
+    let end = if made.is_ok() { "RELEASE part" } else { "ROLLBACK TO part; RELEASE part" };
+    transaction.execute_batch(end)?;
+    made.map(|revision| Done { revision, before: None })
+}
+
+fn clear(transaction: &Connection, resource: &str, namespace: &str) -> Result<Done, StoreError> {
+    let names = {
+        let mut statement = transaction.prepare_cached(
+            "SELECT name, max(revision), deleted FROM versions WHERE resource = ?1 AND namespace = ?2
+             GROUP BY name HAVING NOT deleted",
+        )?;
+        let rows = statement.query_map(params![resource, namespace], |row| row.get::<_, String>(0))?;
+        rows.collect::<Result<Vec<_>, _>>()?
+    };
+    let mut newest = Revision::default();
+    for name in names {
+        let key = Key::new(resource, namespace, name);
+        newest = Write::Delete { key, expected: None }.apply(transaction)?.revision;
+    }
+    Ok(Done { revision: newest, before: None })
 }
 
 fn expect(connection: &Connection, key: &Key, expected: Option<Revision>) -> Result<Object, StoreError> {

@@ -7,6 +7,9 @@ use std::time::Duration;
 use palisade_store::{Change, Event, Key, Revision, Store, StoreError};
 use proptest::prelude::*;
 
+/// Takes every object of a backup.
+const ANY: fn(&Key, &[u8]) -> Result<(), String> = |_, _| Ok(());
+
 /// What a client asks for.
 #[derive(Clone, Debug)]
 enum Step {
@@ -264,13 +267,19 @@ fn a_backup_of_a_store_in_use_is_restored() {
     assert!(matches!(store.backup(&backup), Err(StoreError::Occupied(_))));
     let at_backup = store.revision();
     store.delete(&keys[0], None).unwrap();
-    let restored = Store::from_backup(&backup, &folder.path().join("restored")).unwrap();
+    let restored = Store::from_backup(&backup, &folder.path().join("restored"), &ANY).unwrap();
     assert_eq!(restored.revision(), at_backup);
     assert_eq!(restored.list("pods", None, None, None).unwrap().objects.len(), 50);
-    assert!(matches!(Store::from_backup(&backup, &folder.path().join("data")), Err(StoreError::Occupied(_))));
+    assert!(matches!(
+        Store::from_backup(&backup, &folder.path().join("data"), &ANY),
+        Err(StoreError::Occupied(_))
+    ));
     std::fs::write(folder.path().join("junk"), "junk").unwrap();
     let broken = folder.path().join("broken");
-    assert!(matches!(Store::from_backup(&folder.path().join("junk"), &broken), Err(StoreError::Foreign(_))));
+    assert!(matches!(
+        Store::from_backup(&folder.path().join("junk"), &broken, &ANY),
+        Err(StoreError::Foreign(_))
+    ));
     assert!(!broken.join("store.sqlite").exists());
 }
 
@@ -292,7 +301,7 @@ fn a_store_in_use_holds_again_what_a_backup_holds() {
     store.create(&key("new"), b"2").unwrap();
     let before = store.revision();
     let mut watch = store.watch("pods", None, before).unwrap();
-    let after = store.restore(&backup).unwrap();
+    let after = store.restore(&backup, &ANY).unwrap();
     assert!(after > before, "no revision is used twice");
     let listed = store.list("pods", None, None, None).unwrap().objects;
     let found: Vec<_> = listed.iter().map(|o| (o.key.name.as_str(), o.value.as_slice())).collect();
@@ -312,15 +321,18 @@ fn a_store_in_use_holds_again_what_a_backup_holds() {
         ]
     );
     // What is so already is not written.
-    assert_eq!(store.restore(&backup).unwrap(), after);
+    assert_eq!(store.restore(&backup, &ANY).unwrap(), after);
     std::fs::write(folder.path().join("junk"), "junk").unwrap();
     std::fs::write(folder.path().join("empty"), "").unwrap();
     for junk in ["junk", "empty"] {
-        assert!(matches!(store.restore(&folder.path().join(junk)), Err(StoreError::Foreign(_))), "{junk}");
+        assert!(
+            matches!(store.restore(&folder.path().join(junk), &ANY), Err(StoreError::Foreign(_))),
+            "{junk}"
+        );
     }
     assert_eq!(store.revision(), after);
     // What a crash leaves of a backup on its way is gone at the next start.
-    let left = store.transfer_file();
+    let left = store.transfer_file().unwrap();
     std::fs::write(&left, "half").unwrap();
     drop((store, watch));
     Store::open(&folder.path().join("data")).unwrap();

@@ -1,12 +1,13 @@
 //! Pods: put on a node, asked to leave it, and asked about.
 
 use palisade_admission::{Decision, PodRequest, evaluate, refusal_message};
-use palisade_k8s::put;
 use palisade_k8s::{FieldError, FieldPath, Pod};
+use palisade_k8s::{metadata, put};
 use palisade_scc::Mutation;
 use serde_json::{Value, json};
 
 use super::strings;
+use crate::authenticate::service_account;
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
@@ -135,7 +136,17 @@ fn status(decided: Result<(String, Value), String>) -> Value {
     }
 }
 
+/// Refuses to say anything of a namespace that whoever asks cannot see, also whether it is there.
+fn must_see(call: &Call<'_>, namespace: &str) -> ApiResult<()> {
+    if verb::is_project_visible(&call.api.live, call.who, namespace)? {
+        return Ok(());
+    }
+    let why = format!("User {:?} cannot see the namespace {namespace:?}", call.who.name);
+    Err(ApiError::forbidden(call.target.resource, "", why))
+}
+
 pub(super) fn review_self(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
+    must_see(call, &call.target.namespace)?;
     let pod = pod_of(&review, None)?;
     put(&mut review, &["status"], status(decide(call, call.who, &pod)?));
     Ok(Answer::created(review))
@@ -146,15 +157,28 @@ pub(super) fn review_subject(call: &Call<'_>, mut review: Value) -> ApiResult<An
     let (user, groups) = (text(&review, "/spec/user"), strings(review.pointer("/spec/groups")));
     // A service account is asked about by its user name, or by the template's account alone.
     let who = match service_account(user) {
-        Some((namespace, name)) if groups.is_empty() => Identity::service_account(namespace, name, ""),
+        Some((namespace, name)) if groups.is_empty() => {
+            must_see(call, namespace)?;
+            Identity::service_account(namespace, name, "")
+        }
         _ => Identity { name: user.to_owned(), uid: String::new(), groups, extra: Vec::new() },
     };
     put(&mut review, &["status"], status(decide(call, &who, &pod)?));
     Ok(Answer::created(review))
 }
 
-fn service_account(user: &str) -> Option<(&str, &str)> {
-    user.strip_prefix("system:serviceaccount:")?.split_once(':')
+/// The account of the review's namespace that a name means: its own, or its name as a user.
+fn account_here<'n>(call: &Call<'_>, name: &'n str) -> ApiResult<&'n str> {
+    match service_account(name) {
+        Some((namespace, account)) if namespace == call.target.namespace => Ok(account),
+        None if metadata::is_subdomain(name) => Ok(name),
+        _ => {
+            let path = FieldPath::of("spec.serviceAccountNames");
+            let error =
+                FieldError::invalid(path, name, "must be the name of a service account of this namespace");
+            Err(ApiError::invalid(call.target.resource, "", &[error]))
+        }
+    }
 }
 
 pub(super) fn review_accounts(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
@@ -168,7 +192,7 @@ pub(super) fn review_accounts(call: &Call<'_>, mut review: Value) -> ApiResult<A
     let accounts = resource::find("", "serviceaccounts").ok_or_else(ApiError::no_such_path)?;
     let mut allowed = Vec::new();
     for name in names {
-        let (namespace, account) = service_account(&name).unwrap_or((&call.target.namespace, &name));
+        let (namespace, account) = (call.target.namespace.as_str(), account_here(call, &name)?);
         let pod = pod_of(&review, Some(account))?;
         crate::objects::get(&call.api.store, accounts, namespace, account)?;
         let who = Identity::service_account(namespace, account, "");

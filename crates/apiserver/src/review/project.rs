@@ -9,18 +9,43 @@ use crate::error::{ApiError, ApiResult};
 use crate::resource::{self, text};
 use crate::verb;
 
+/// The names that the platform keeps for its own namespaces, also with `-` and more behind them (openshift-apiserver,
+/// `pkg/project/apiserver/registry/projectrequest/delegated`): SCC exempts some, and names accounts in others.
+const RESERVED: [&str; 3] = ["openshift", "kubernetes", "kube"];
+
+fn check_name(name: &str) -> ApiResult<()> {
+    let Some(reserved) = RESERVED.iter().find(|reserved| {
+        name.strip_prefix(**reserved).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }) else {
+        return Ok(());
+    };
+    let why = match name == *reserved {
+        true => format!("cannot request a project with the name {name:?}"),
+        false => format!("cannot request a project starting with \"{reserved}-\""),
+    };
+    let projects = resource::find("project.openshift.io", "projects").ok_or_else(ApiError::no_such_path)?;
+    Err(ApiError::forbidden(projects, name, why))
+}
+
+/// Whether an annotation is the platform's to give.
+fn is_reserved(key: &str) -> bool {
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+    ["openshift.io", "kubernetes.io", "k8s.io"]
+        .iter()
+        .any(|own| domain.strip_suffix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+}
+
 /// Makes a project whose administrator is whoever asks.
 pub(super) fn request(call: &Call<'_>, request: &Value) -> ApiResult<Answer> {
     let name = text(request, "/metadata/name");
+    check_name(name)?;
     let mut annotations = json!({
         "openshift.io/description": text(request, "/description"),
         "openshift.io/display-name": text(request, "/displayName"),
         "openshift.io/requester": call.who.name,
     });
     let given = request.pointer("/metadata/annotations").and_then(Value::as_object);
-    for (key, value) in
-        given.into_iter().flatten().filter(|(key, _)| !key.starts_with("openshift.io/sa.scc."))
-    {
+    for (key, value) in given.into_iter().flatten().filter(|(key, _)| !is_reserved(key)) {
         put(&mut annotations, &[key], value.clone());
     }
     let namespace = json!({"kind": "Namespace", "apiVersion": "v1",

@@ -20,6 +20,7 @@ use crate::bootstrap;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::identity::Identity;
+use crate::objects;
 use crate::respond::{self, Body};
 
 /// Where a backup is got from, with GET, and sent to, with POST.
@@ -62,7 +63,7 @@ fn broken(error: std::io::Error) -> Box<ApiError> {
 async fn download(api: &Arc<Api>) -> ApiResult<Response<Body>> {
     let api = Arc::clone(api);
     let (mut file, size) = wait(move || {
-        let path = Transfer(api.store.transfer_file());
+        let path = Transfer(api.store.transfer_file().map_err(refused)?);
         api.store.backup(&path.0).map_err(refused)?;
         let file = std::fs::File::open(&path.0).map_err(broken)?;
         let size = file.metadata().map_err(broken)?.len();
@@ -84,15 +85,15 @@ async fn download(api: &Arc<Api>) -> ApiResult<Response<Body>> {
 }
 
 async fn upload(api: &Arc<Api>, body: Incoming) -> ApiResult<Response<Body>> {
-    let path = Transfer(api.store.transfer_file());
+    let path = Transfer(api.store.transfer_file().map_err(refused)?);
     receive(body, &path.0).await?;
     let api = Arc::clone(api);
     let revision = wait(move || {
         // Nobody writes meanwhile who has read what was before.
         let alone = api.gate.write().unwrap_or_else(PoisonError::into_inner);
-        let revision = api.store.restore(&path.0).map_err(refused)?;
+        let revision = api.store.restore(&path.0, &objects::check_stored).map_err(refused)?;
         api.live.wrote_all(revision);
-        bootstrap::settle_ranges(&api)?;
+        bootstrap::settle(&api)?;
         drop(alone);
         Ok(revision)
     })
@@ -106,7 +107,8 @@ async fn upload(api: &Arc<Api>, body: Incoming) -> ApiResult<Response<Body>> {
 
 /// Writes what is sent to a file.
 async fn receive(mut body: Incoming, path: &Path) -> ApiResult<()> {
-    let mut file = std::fs::File::create(path).map_err(broken)?;
+    let mut file = palisade_store::private::file(path, std::fs::File::options().write(true))
+        .map_err(|error| refused(error.into()))?;
     let mut size = 0;
     loop {
         let frame = tokio::time::timeout(PATIENCE, body.frame()).await;
@@ -138,6 +140,9 @@ impl Drop for Transfer {
 fn refused(error: StoreError) -> Box<ApiError> {
     match error {
         StoreError::Foreign(_) => ApiError::bad_request("what was sent is no backup of a Palisade store"),
+        StoreError::Unfit { why, .. } => {
+            ApiError::bad_request(format!("the backup cannot be restored: {why}"))
+        }
         StoreError::Newer { found, known, .. } => ApiError::bad_request(format!(
             "the backup is in format {found}, and this server knows formats up to {known}: a newer Palisade wrote it"
         )),

@@ -18,9 +18,32 @@ const SECONDS: i64 = 86_400;
 /// The client that answers challenges, and where it is sent back to.
 const CHALLENGING: &str = "openshift-challenging-client";
 
+/// Where a client that has logged in is sent.
+const RETURN: &str = "/oauth/token/implicit";
+
+/// This server as the client names it; `localhost` where that is no name.
 fn address(head: &Head) -> String {
     let host = head.header(HOST);
-    format!("https://{}", if host.is_empty() { "localhost" } else { host })
+    let is_name =
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b));
+    format!("https://{}", if is_name { host } else { "localhost" })
+}
+
+/// Refuses to send a client elsewhere than where the challenging client goes.
+fn check_return(head: &Head) -> ApiResult<()> {
+    let wanted = head.query.get("redirect_uri").filter(|uri| !uri.is_empty());
+    match wanted {
+        Some(uri) if uri != RETURN && uri != format!("{}{RETURN}", address(head)) => {
+            Err(ApiError::bad_request(format!("redirect_uri: {CHALLENGING} is sent to {RETURN} only")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A text as a part of a query: all but letters, digits and `-._~` is encoded (RFC 3986, section 2.3).
+fn encode(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 /// Where the OAuth server is: here.
@@ -45,22 +68,23 @@ pub(super) fn authorize(api: &Api, head: &Head) -> ApiResult<Response<Body>> {
             "only response_type=token of the client {CHALLENGING} is served"
         )));
     }
-    let Some(who) = authenticate::of_password(api, head.header(AUTHORIZATION)) else {
+    check_return(head)?;
+    let Some(user) = authenticate::of_password(api, head.header(AUTHORIZATION)) else {
         let mut response = respond::error(&ApiError::unauthorized(), respond::Format::Json);
         let challenge = HeaderValue::from_static("Basic realm=\"openshift\"");
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         return Ok(response);
     };
     // Groups are looked up when they are needed, so that one who leaves a group leaves it at once.
-    let token = token::issue(&api.store, &who.name, SECONDS)?;
-    let state = head.query.get("state").map(|state| format!("&state={state}")).unwrap_or_default();
+    let token = token::issue(&api.store, &user, SECONDS)?;
+    let state = head.query.get("state").map(|state| format!("&state={}", encode(state))).unwrap_or_default();
+    // A place on this server, whatever name the client has for it: a token is sent nowhere else.
     let location = format!(
-        "{}/oauth/token/implicit#access_token={token}&expires_in={SECONDS}&scope=user%3Afull&token_type=Bearer{state}",
-        address(head)
+        "{RETURN}#access_token={token}&expires_in={SECONDS}&scope=user%3Afull&token_type=Bearer{state}"
     );
     let mut response = respond::plain(302, "");
     let value = HeaderValue::from_str(&location)
-        .map_err(|_| ApiError::bad_request("the host or the state cannot be part of an address"))?;
+        .map_err(|_| ApiError::bad_request("state: cannot be part of an address"))?;
     response.headers_mut().insert(LOCATION, value);
     Ok(response)
 }

@@ -79,7 +79,7 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
         Err(error)
             if error.code == 404 && error.reason == "NotFound" && call.target.subresource.is_empty() =>
         {
-            crate::authorize::require(&call.api.live, call.who, "create", call.target)?;
+            crate::authorize::require(call.api, call.who, "create", call.target, None)?;
             let mut start = json!({"kind": resource.kind, "apiVersion": version,
                                    "metadata": {"name": call.target.name}});
             start = patch::apply::apply(&start, &config, resource.message(), &writer, force)?;

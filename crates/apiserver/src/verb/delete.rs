@@ -1,7 +1,7 @@
 //! Deleting: at once, after a time to end, or after others have cleaned up.
 
 use palisade_k8s::put;
-use palisade_store::Revision;
+use palisade_store::{Revision, Write};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -124,9 +124,24 @@ pub(crate) fn remove(
     name: &str,
     seen: Option<Revision>,
 ) -> ApiResult<()> {
-    let removed = api.store.delete(&objects::key(resource, namespace, name), seen);
+    let (key, store) = (objects::key(resource, namespace, name), &api.store);
+    let removed = match resource.kind {
+        // How a user logs in goes with the user, in one write.
+        "User" => {
+            let found = objects::get(store, resource, namespace, name)?;
+            let expected = Some(seen.unwrap_or(found.revision));
+            let mut writes = vec![Write::Delete { key, expected }];
+            writes.extend(crate::password::end_all(text(&found.object, "/metadata/uid")));
+            store.transact(writes).map(drop)
+        }
+        _ => store.delete(&key, seen).map(drop),
+    };
     removed.map_err(|error| failure::store(resource, name, error))?;
-    api.live.wrote(resource.storage, api.store.revision());
+    api.live.wrote(resource.storage, store.revision());
+    // Tokens may have been theirs, or bound to them.
+    if matches!(resource.kind, "User" | "Group" | "ServiceAccount" | "Pod" | "Secret") {
+        api.live.forgot();
+    }
     Ok(())
 }
 

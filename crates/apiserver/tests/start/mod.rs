@@ -13,6 +13,7 @@ pub(crate) async fn start() -> Client {
         names: Vec::new(),
         set: BuiltinSet::V4,
         audit: None,
+        audit_policy: None,
         backup: None,
     };
     let server = Server::start(config).await.unwrap();

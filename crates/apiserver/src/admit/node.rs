@@ -1,0 +1,238 @@
+//! What the agent of a node may write: of itself and of its own pods, as Kubernetes' NodeRestriction admits it
+//! (`plugin/pkg/admission/noderestriction`).
+
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::error::{ApiError, ApiResult};
+use crate::node::{self, LEASES};
+use crate::objects;
+use crate::resource::text;
+
+/// Says of a pod that a node runs it from a file of its own.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Labels of the domains of Kubernetes that an agent may give its node
+/// (`staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go`).
+const OWN_LABELS: [&str; 12] = [
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "kubernetes.io/arch",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type",
+    "node.kubernetes.io/instance-type",
+    "node.kubernetes.io/windows-build",
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+];
+
+/// Whether a pod comes from a file of the node whose agent asks.
+pub(super) fn is_mirror(call: &Call<'_>, pod: &Value) -> bool {
+    node::of(call.who).is_some()
+        && pod.pointer("/metadata/annotations").is_some_and(|all| all.get(MIRROR).is_some())
+}
+
+/// Refuses what the agent of a node may not create.
+pub(super) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
+    let Some(node) = node::of(call.who) else { return Ok(()) };
+    match call.target.resource.kind {
+        "Pod" => check_mirror(call, node, object),
+        "Node" => check_node(call, node, object, None),
+        "Lease" => check_lease(call, node, object),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a change that the agent of a node may not make.
+pub(super) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
+    let Some(node) = node::of(call.who) else { return Ok(()) };
+    match call.target.resource.kind {
+        "Pod" => {
+            own_pod(call, node, old)?;
+            let is_same = object.pointer("/metadata/labels") == old.pointer("/metadata/labels");
+            if is_same { Ok(()) } else { no(call, node, "cannot change the labels of pods") }
+        }
+        "Node" => check_node(call, node, object, Some(old)),
+        "Lease" => check_lease(call, node, object),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a deletion, or an eviction, of another node's pods.
+pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {
+    let Some(node) = node::of(call.who) else { return Ok(()) };
+    let target = call.target;
+    match target.resource.kind {
+        "Pod" => {
+            let pod = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?;
+            own_pod(call, node, &pod.object)
+        }
+        "Node" if target.name != node => no(call, node, "can only delete its own node"),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a token that is not for a pod of the node: bound to it, and for who the pod says that it is for.
+pub(crate) fn check_token(
+    call: &Call<'_>,
+    audiences: &[String],
+    bound: Option<(&Value, &str)>,
+) -> ApiResult<()> {
+    let Some(node) = node::of(call.who) else { return Ok(()) };
+    let Some((pod, uid)) = bound.filter(|(object, _)| object.pointer("/spec/containers").is_some()) else {
+        return no(call, node, "requests tokens bound to a pod only");
+    };
+    if uid.is_empty() {
+        return no(call, node, "requests tokens bound to a pod with its UID only");
+    }
+    own_pod(call, node, pod)?;
+    let stray = audiences.iter().find(|audience| !is_projected(pod, audience));
+    match stray {
+        Some(audience) => {
+            no(call, node, &format!("requests tokens for whom the pod's volumes name, not for {audience:?}"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether a volume of the pod has a token for somebody.
+fn is_projected(pod: &Value, audience: &str) -> bool {
+    let items = |object: &Value, pointer: &str| {
+        object.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    let volumes = items(pod, "/spec/volumes");
+    let mut sources = volumes.iter().flat_map(|volume| items(volume, "/projected/sources"));
+    sources.any(|source| text(&source, "/serviceAccountToken/audience") == audience)
+        || audience == crate::token::ISSUER
+}
+
+fn no<T>(call: &Call<'_>, node: &str, why: &str) -> ApiResult<T> {
+    Err(ApiError::forbidden(call.target.resource, &call.target.name, format!("node {node:?} {why}")))
+}
+
+fn own_pod(call: &Call<'_>, node: &str, pod: &Value) -> ApiResult<()> {
+    match text(pod, "/spec/nodeName") == node {
+        true => Ok(()),
+        false => no(call, node, "can only change pods that are on it"),
+    }
+}
+
+/// A mirror pod shows what runs on the node; it gets nothing from the API.
+fn check_mirror(call: &Call<'_>, node: &str, pod: &Value) -> ApiResult<()> {
+    if !is_mirror(call, pod) {
+        return no(call, node, "can only create mirror pods");
+    }
+    own_pod(call, node, pod)?;
+    if !text(pod, "/spec/serviceAccountName").is_empty() {
+        return no(call, node, "cannot create pods with a service account");
+    }
+    if needs_objects(pod) {
+        return no(call, node, "cannot create pods that need secrets, config maps or claims");
+    }
+    let is_owned_by_other =
+        owners(pod).iter().any(|owner| (text(owner, "/kind"), text(owner, "/name")) != ("Node", node));
+    if is_owned_by_other { no(call, node, "cannot create pods that others own") } else { Ok(()) }
+}
+
+/// Whether a pod refers to anything of its namespace: its text names the fields by which one does.
+fn needs_objects(pod: &Value) -> bool {
+    const FIELDS: [&str; 14] = [
+        "secret",
+        "secretName",
+        "secretRef",
+        "secretKeyRef",
+        "configMap",
+        "configMapRef",
+        "configMapKeyRef",
+        "persistentVolumeClaim",
+        "ephemeral",
+        "serviceAccountToken",
+        "nodePublishSecretRef",
+        "imagePullSecrets",
+        "resourceClaims",
+        "clusterTrustBundle",
+    ];
+    match pod {
+        Value::Object(map) => {
+            map.iter().any(|(field, value)| FIELDS.contains(&field.as_str()) || needs_objects(value))
+        }
+        Value::Array(items) => items.iter().any(needs_objects),
+        _ => false,
+    }
+}
+
+fn owners(object: &Value) -> &[Value] {
+    object.pointer("/metadata/ownerReferences").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// An agent writes its own node: neither who owns it, nor what keeps pods off it, nor labels that others trust.
+fn check_node(call: &Call<'_>, node: &str, new: &Value, old: Option<&Value>) -> ApiResult<()> {
+    if text(new, "/metadata/name") != node {
+        return no(call, node, "can only write its own node");
+    }
+    let was = |pointer: &str| old.and_then(|old| old.pointer(pointer));
+    if owners(new) != old.map_or(&[][..], owners) {
+        return no(call, node, "cannot change who owns it");
+    }
+    if new.pointer("/spec/configSource") != was("/spec/configSource") {
+        return no(call, node, "cannot set spec.configSource");
+    }
+    if old.is_some() && new.pointer("/spec/taints") != was("/spec/taints") {
+        return no(call, node, "cannot change its taints");
+    }
+    let labels = |object: Option<&Value>| object.and_then(Value::as_object).cloned().unwrap_or_default();
+    let (now, before) = (labels(new.pointer("/metadata/labels")), labels(was("/metadata/labels")));
+    let mut changed = now
+        .iter()
+        .filter(|(key, value)| before.get(*key) != Some(*value))
+        .map(|(key, _)| key)
+        .chain(before.keys().filter(|key| !now.contains_key(*key)));
+    match changed.find(|label| is_trusted(label)) {
+        Some(label) => no(call, node, &format!("cannot change its label {label}")),
+        None => Ok(()),
+    }
+}
+
+/// Whether others decide by a label, so that an agent must not.
+fn is_trusted(label: &str) -> bool {
+    let domain = label.split_once('/').map_or("", |(domain, _)| domain);
+    let is_in =
+        |parent: &str| domain.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    if is_in("node-restriction.kubernetes.io") {
+        return true;
+    }
+    let is_own = OWN_LABELS.contains(&label) || is_in("kubelet.kubernetes.io") || is_in("node.kubernetes.io");
+    (is_in("kubernetes.io") || is_in("k8s.io")) && !is_own
+}
+
+fn check_lease(call: &Call<'_>, node: &str, lease: &Value) -> ApiResult<()> {
+    let is_own = call.target.namespace == LEASES && text(lease, "/metadata/name") == node;
+    if is_own { Ok(()) } else { no(call, node, "can only write its own lease") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_that_others_trust_are_not_the_nodes() {
+        for (label, trusted) in [
+            ("team", false),
+            ("example.com/tier", false),
+            ("kubernetes.io/hostname", false),
+            ("kubelet.kubernetes.io/x", false),
+            ("sub.node.kubernetes.io/x", false),
+            ("node-restriction.kubernetes.io/x", true),
+            ("a.node-restriction.kubernetes.io/x", true),
+            ("node-role.kubernetes.io/master", true),
+            ("kubernetes.io/other", true),
+            ("scheduling.k8s.io/x", true),
+            ("notkubernetes.io/x", false),
+        ] {
+            assert_eq!(is_trusted(label), trusted, "{label}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Which requests are logged, and how much of them: a `Policy` of `audit.k8s.io/v1`, as a kube-apiserver reads its
+//! `--audit-policy-file` (`k8s.io/apiserver/pkg/audit/policy`).
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Request;
+
+/// How much of a request is logged.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    None,
+    Metadata,
+    Request,
+    RequestResponse,
+}
+
+impl Level {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Metadata => "Metadata",
+            Self::Request => "Request",
+            Self::RequestResponse => "RequestResponse",
+        }
+    }
+}
+
+/// When a line is written.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub(crate) enum Stage {
+    RequestReceived,
+    ResponseStarted,
+    ResponseComplete,
+    Panic,
+}
+
+impl Stage {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::RequestReceived => "RequestReceived",
+            Self::ResponseStarted => "ResponseStarted",
+            Self::ResponseComplete => "ResponseComplete",
+            Self::Panic => "Panic",
+        }
+    }
+}
+
+/// Why a policy cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// The file cannot be read.
+    #[error("{}", .0.display())]
+    Io(PathBuf, #[source] std::io::Error),
+    /// It is not a policy.
+    #[error("{}: not a Policy of audit.k8s.io/v1: {why}", .path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, and in which line.
+        why: String,
+    },
+    /// It breaks a rule.
+    #[error("{}: {field}: {why}", .path.display())]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// Where in it.
+        field: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+}
+
+/// What is logged of the requests that a policy's rule is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) level: Level,
+    pub(crate) omit_stages: Vec<Stage>,
+    pub(crate) omit_managed_fields: bool,
+}
+
+/// A policy: the first rule that is for a request counts.
+#[derive(Debug, Default)]
+pub(crate) struct Policy(Option<Written>);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Written {
+    api_version: String,
+    kind: String,
+    #[expect(dead_code, reason = "it may be there, and says nothing")]
+    metadata: Option<Value>,
+    #[serde(default)]
+    rules: Vec<WrittenRule>,
+    #[serde(default)]
+    omit_stages: Vec<Stage>,
+    #[serde(default)]
+    omit_managed_fields: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct WrittenRule {
+    level: Level,
+    #[serde(default)]
+    users: Vec<String>,
+    #[serde(default)]
+    user_groups: Vec<String>,
+    #[serde(default)]
+    verbs: Vec<String>,
+    #[serde(default)]
+    resources: Vec<GroupResources>,
+    #[serde(default)]
+    namespaces: Vec<String>,
+    #[serde(default, rename = "nonResourceURLs")]
+    non_resource_urls: Vec<String>,
+    #[serde(default)]
+    omit_stages: Vec<Stage>,
+    omit_managed_fields: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct GroupResources {
+    #[serde(default)]
+    group: String,
+    #[serde(default)]
+    resources: Vec<String>,
+    #[serde(default)]
+    resource_names: Vec<String>,
+}
+
+impl Policy {
+    /// Reads a policy's file.
+    pub(crate) fn read(path: &Path) -> Result<Self, PolicyError> {
+        let text = std::fs::read_to_string(path).map_err(|error| PolicyError::Io(path.to_owned(), error))?;
+        let written: Written = serde_saphyr::from_str(&text)
+            .map_err(|error| PolicyError::Malformed { path: path.to_owned(), why: error.to_string() })?;
+        match written.broken() {
+            Some((field, why)) => Err(PolicyError::Invalid { path: path.to_owned(), field, why }),
+            None => Ok(Self(Some(written))),
+        }
+    }
+
+    /// What is logged of a request. Without a policy that is everybody's metadata, when it is answered.
+    pub(super) fn rule(&self, request: &Request<'_>) -> Rule {
+        let Some(policy) = &self.0 else {
+            let omit_stages = vec![Stage::RequestReceived];
+            return Rule { level: Level::Metadata, omit_stages, omit_managed_fields: false };
+        };
+        match policy.rules.iter().find(|rule| rule.matches(request)) {
+            Some(rule) => Rule {
+                level: rule.level,
+                omit_stages: policy.omit_stages.iter().chain(&rule.omit_stages).copied().collect(),
+                omit_managed_fields: rule.omit_managed_fields.unwrap_or(policy.omit_managed_fields),
+            },
+            None => Rule { level: Level::None, omit_stages: Vec::new(), omit_managed_fields: false },
+        }
+    }
+}
+
+impl Written {
+    /// A rule of policies that this one breaks, and where.
+    fn broken(&self) -> Option<(String, &'static str)> {
+        if (self.api_version.as_str(), self.kind.as_str()) != ("audit.k8s.io/v1", "Policy") {
+            return Some(("kind".to_owned(), "must be Policy of audit.k8s.io/v1"));
+        }
+        if self.rules.is_empty() {
+            return Some(("rules".to_owned(), "must not be empty: nothing would be logged"));
+        }
+        let mut rules = self.rules.iter().enumerate();
+        rules.find_map(|(at, rule)| rule.broken().map(|(field, why)| (format!("rules[{at}].{field}"), why)))
+    }
+}
+
+impl WrittenRule {
+    fn broken(&self) -> Option<(String, &'static str)> {
+        let is_of_resources = !self.resources.is_empty() || !self.namespaces.is_empty();
+        if is_of_resources && !self.non_resource_urls.is_empty() {
+            return Some(("nonResourceURLs".to_owned(), "cannot be beside resources or namespaces"));
+        }
+        for (at, url) in self.non_resource_urls.iter().enumerate() {
+            let field = || format!("nonResourceURLs[{at}]");
+            let inner = url.strip_suffix('*').unwrap_or(url);
+            if url != "*" && !url.starts_with('/') {
+                return Some((field(), "must begin with '/'"));
+            }
+            if inner.contains('*') {
+                return Some((field(), "'*' must be the last character"));
+            }
+        }
+        self.resources.iter().enumerate().find_map(|(at, resources)| {
+            let why = match resources {
+                GroupResources { group, .. } if group.contains('/') => "group: has no version",
+                GroupResources { resources, resource_names, .. }
+                    if resources.is_empty() && !resource_names.is_empty() =>
+                {
+                    "resourceNames: needs resources"
+                }
+                _ => return None,
+            };
+            Some((format!("resources[{at}]"), why))
+        })
+    }
+
+    fn matches(&self, request: &Request<'_>) -> bool {
+        let own = request.requester.map(super::Requester::own);
+        let name = own.map_or("", |own| own.name.as_str());
+        let groups = own.map_or(&[][..], |own| own.groups.as_slice());
+        let is_theirs = (self.users.is_empty() || self.users.iter().any(|user| user == name))
+            && (self.user_groups.is_empty() || self.user_groups.iter().any(|group| groups.contains(group)))
+            && (self.verbs.is_empty() || self.verbs.iter().any(|verb| verb == request.verb || verb == "*"));
+        if !is_theirs {
+            return false;
+        }
+        if !self.resources.is_empty() || !self.namespaces.is_empty() {
+            return self.matches_resource(request);
+        }
+        self.non_resource_urls.is_empty() || self.matches_path(request)
+    }
+
+    fn matches_resource(&self, request: &Request<'_>) -> bool {
+        let Some(target) = request.target else { return false };
+        if !self.namespaces.is_empty() && !self.namespaces.contains(&target.namespace) {
+            return false;
+        }
+        let (plural, sub) = (target.resource.plural, target.subresource.as_str());
+        let is_of = |wanted: &String| match wanted.split_once('/') {
+            _ if wanted == "*" => true,
+            None => sub.is_empty() && wanted == plural,
+            Some((resource, wanted)) => {
+                (resource == "*" || resource == plural) && (wanted == "*" || !sub.is_empty() && wanted == sub)
+            }
+        };
+        self.resources.is_empty()
+            || self.resources.iter().any(|of| {
+                let is_named = of.resource_names.is_empty() || of.resource_names.contains(&target.name);
+                of.group == target.resource.group
+                    && (of.resources.is_empty() || is_named && of.resources.iter().any(is_of))
+            })
+    }
+
+    fn matches_path(&self, request: &Request<'_>) -> bool {
+        request.target.is_none()
+            && self.non_resource_urls.iter().any(|url| match url.strip_suffix('*') {
+                Some(prefix) => request.path.starts_with(prefix),
+                None => request.path == url,
+            })
+    }
+}

@@ -1,0 +1,175 @@
+//! Rights that nobody has given: roles and bindings of more than one holds, and their like.
+
+use serde_json::{Value, json};
+
+use super::world::Who::{Admin, Mallory};
+use super::world::{RBAC, World};
+
+/// How an object is written.
+const WAYS: [(&str, &str); 5] = [
+    ("POST", "application/json"),
+    ("PUT", "application/json"),
+    ("PATCH", "application/merge-patch+json"),
+    ("PATCH", "application/strategic-merge-patch+json"),
+    ("PATCH", "application/apply-patch+yaml"),
+];
+
+/// Rules of which each says more than the administrator of a project holds.
+fn rules() -> Vec<Value> {
+    let rule = |verbs: Value, groups: Value, resources: Value| json!({"verbs": verbs, "apiGroups": groups, "resources": resources});
+    vec![
+        rule(json!(["*"]), json!(["*"]), json!(["*"])),
+        rule(json!(["*"]), json!([""]), json!(["secrets"])),
+        rule(json!(["use"]), json!(["security.openshift.io"]), json!(["securitycontextconstraints"])),
+        json!({"verbs": ["use"], "apiGroups": ["security.openshift.io"], "resources": ["securitycontextconstraints"], "resourceNames": ["privileged"]}),
+        rule(json!(["escalate"]), json!(["rbac.authorization.k8s.io"]), json!(["roles"])),
+        rule(json!(["bind"]), json!(["rbac.authorization.k8s.io"]), json!(["roles", "clusterroles"])),
+        rule(json!(["impersonate"]), json!([""]), json!(["serviceaccounts", "users", "groups"])),
+        rule(json!(["get"]), json!([""]), json!(["nodes"])),
+        rule(json!(["update"]), json!([""]), json!(["namespaces"])),
+        rule(json!(["create"]), json!([""]), json!(["pods/binding"])),
+        rule(json!(["get"]), json!(["*"]), json!(["configmaps"])),
+        rule(json!(["get"]), json!([""]), json!(["*/*"])),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gives_away_what_they_do_not_hold() {
+    let world = World::new().await;
+    let holds = json!({"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"]});
+    let roles = format!("{RBAC}/namespaces/lair/roles");
+    let bindings = format!("{RBAC}/namespaces/lair/rolebindings");
+    world
+        .must(Mallory, &format!("POST {roles}"), json!({"metadata": {"name": "own"}, "rules": [holds]}))
+        .await;
+    let subject = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory"}]);
+    let reference =
+        |kind: &str, name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
+    let own = json!({"metadata": {"name": "own"}, "roleRef": reference("Role", "own"), "subjects": subject});
+    world.must(Mallory, &format!("POST {bindings}"), own).await;
+    let mut shapes: Vec<(String, &str, &str, Value)> = Vec::new();
+    for rule in rules() {
+        for (method, kind) in WAYS {
+            let name = if method == "POST" { "new" } else { "own" };
+            let mut object = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": [holds, rule]});
+            if kind.contains("strategic") {
+                object = json!({"rules": [rule]});
+            }
+            let query = if kind.contains("apply") { "?fieldManager=m&force=true" } else { "" };
+            let path = if method == "POST" { roles.clone() } else { format!("{roles}/{name}{query}") };
+            shapes.push((path, method, kind, object));
+        }
+        let patch = json!([{"op": "add", "path": "/rules/-", "value": rule}]);
+        shapes.push((format!("{roles}/own"), "PATCH", "application/json-patch+json", patch));
+    }
+    let labels = json!({"rbac.authorization.k8s.io/aggregate-to-admin": "true"});
+    for (kind, name) in [
+        ("ClusterRole", "cluster-admin"),
+        ("ClusterRole", "cluster-reader"),
+        ("ClusterRole", "system:node"),
+        ("Role", "to-come"),
+        ("ClusterRole", "to-come"),
+    ] {
+        for subject in [
+            json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory"}]),
+            json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:authenticated"}]),
+            json!([{"kind": "ServiceAccount", "name": "default", "namespace": "lair"}]),
+        ] {
+            let mut object = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                "metadata": {"name": "new"}, "roleRef": reference(kind, name), "subjects": subject});
+            shapes.push((bindings.clone(), "POST", "application/json", object.clone()));
+            object["metadata"]["name"] = "new-by-apply".into();
+            shapes.push((
+                format!("{bindings}/new-by-apply?fieldManager=m"),
+                "PATCH",
+                "application/apply-patch+yaml",
+                object,
+            ));
+        }
+        let change = json!({"roleRef": reference(kind, name)});
+        shapes.push((format!("{bindings}/own"), "PATCH", "application/merge-patch+json", change));
+    }
+    for path in [
+        format!("{RBAC}/clusterroles"),
+        format!("{RBAC}/clusterrolebindings"),
+        format!("{RBAC}/namespaces/shop/roles"),
+        format!("{RBAC}/namespaces/shop/rolebindings"),
+        format!("{RBAC}/namespaces/kube-system/rolebindings"),
+    ] {
+        shapes.push((path.clone(), "POST", "application/json", json!({"metadata": {"name": "x", "labels": labels}, "rules": [holds], "roleRef": reference("ClusterRole", "view"), "subjects": subject})));
+        shapes.push((
+            format!("{path}/cluster-admin"),
+            "PATCH",
+            "application/merge-patch+json",
+            json!({"subjects": subject}),
+        ));
+        shapes.push((format!("{path}/admin"), "DELETE", "application/json", Value::Null));
+    }
+    for (path, method, object) in [
+        ("/api/v1/namespaces/lair/serviceaccounts/default/token", "PUT", json!({})),
+        ("/api/v1/namespaces/kube-system/serviceaccounts/default/token", "POST", json!({"spec": {}})),
+        ("/api/v1/namespaces/shop/serviceaccounts/default/token", "POST", json!({"spec": {}})),
+        (
+            "/api/v1/namespaces/lair",
+            "PATCH",
+            json!({"metadata": {"labels": {"security.openshift.io/disable-securitycontextconstraints": "true"}}}),
+        ),
+        (
+            "/api/v1/namespaces/lair",
+            "PATCH",
+            json!({"metadata": {"annotations": {"openshift.io/sa.scc.uid-range": "0/10000"}}}),
+        ),
+        ("/api/v1/namespaces", "POST", json!({"metadata": {"name": "openshift-x"}})),
+        ("/api/v1/nodes", "POST", json!({"metadata": {"name": "n9"}})),
+        (
+            "/api/v1/namespaces/lair/bindings",
+            "POST",
+            json!({"metadata": {"name": "p"}, "target": {"name": "n1"}}),
+        ),
+        (
+            "/apis/security.openshift.io/v1/securitycontextconstraints",
+            "POST",
+            json!({"metadata": {"name": "mine"}}),
+        ),
+        (
+            "/apis/security.openshift.io/v1/securitycontextconstraints/restricted-v2",
+            "PATCH",
+            json!({"users": ["mallory"]}),
+        ),
+        ("/api/v1/securitycontextconstraints/restricted-v2", "PATCH", json!({"users": ["mallory"]})),
+        (
+            "/apis/user.openshift.io/v1/groups",
+            "POST",
+            json!({"metadata": {"name": "dev"}, "users": ["mallory"]}),
+        ),
+        ("/apis/user.openshift.io/v1/users/alice/password", "POST", json!({"password": "now it is mine"})),
+        ("/apis/user.openshift.io/v1/users/~/password", "POST", json!({"password": "now it is mine"})),
+        ("/palisade/v1/backup", "GET", Value::Null),
+        ("/palisade/v1/backup", "POST", json!({})),
+        ("/metrics", "GET", Value::Null),
+        ("/api/v1/secrets", "GET", Value::Null),
+        ("/api/v1/namespaces/shop/secrets", "GET", Value::Null),
+        ("/api/v1/namespaces/shop/pods?watch=true", "GET", Value::Null),
+        ("/api/v1/watch/namespaces/shop/secrets", "GET", Value::Null),
+        ("/api/v1/namespaces/shop%2f..%2flair/secrets", "GET", Value::Null),
+        ("/api/v1/namespaces/lair/../shop/secrets", "GET", Value::Null),
+    ] {
+        let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        shapes.push((path.to_owned(), method, kind, object));
+    }
+    assert!(shapes.len() >= 140, "{}", shapes.len());
+    let mut wrong = Vec::new();
+    for (path, method, kind, object) in &shapes {
+        let body = if object.is_null() { String::new() } else { object.to_string() };
+        let reply = world
+            .send_as(Mallory, &format!("{method} {path}"), &[("content-type", kind)], body.as_bytes())
+            .await;
+        // A change of roleRef is no change that a binding can have; some paths there are not.
+        if !matches!(reply.code, 403 | 404 | 405 | 415 | 422) {
+            wrong.push(format!("{method} {path} {kind} {object}: {} {}", reply.code, reply.text()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), shapes.len(), wrong.join("\n"));
+    let role = world.must(Admin, &format!("GET {roles}/own"), Value::Null).await;
+    assert_eq!(role["rules"], json!([holds]));
+}

@@ -1,0 +1,26 @@
+//! The API server under attack: who asks for what, and what must come back.
+//!
+//! Each module is a kind of attack, most of them one table. A case says what an attacker wants; the answer that it must
+//! get was another one before the rule that it is for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod audit;
+mod backup;
+mod escalation;
+mod files;
+mod floods;
+mod forgery;
+mod forms;
+mod http;
+mod names;
+mod nodes;
+mod pods;
+mod reviews;
+mod tokens;
+mod world;

@@ -1,0 +1,440 @@
+//! A node that was taken over: it has what its own pods have, and no more.
+
+use serde_json::{Value, json};
+
+use super::world::Who::{Admin, Alice, Node};
+use super::world::{Case, World};
+
+const REVIEW: &str = "POST /apis/authentication.k8s.io/v1/tokenreviews";
+
+async fn place(world: &World, namespace: &str, name: &str, node: &str, spec: Value) -> Value {
+    let mut pod =
+        json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}});
+    for (field, value) in spec.as_object().unwrap() {
+        pod["spec"][field] = value.clone();
+    }
+    let made = world.must(Admin, &format!("POST /api/v1/namespaces/{namespace}/pods"), pod).await;
+    let binding = json!({"metadata": {"name": name}, "target": {"kind": "Node", "name": node}});
+    world.must(Admin, &format!("POST /api/v1/namespaces/{namespace}/pods/{name}/binding"), binding).await;
+    made
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_reaches_what_its_own_pods_need() {
+    let world = World::new().await;
+    for name in ["own", "other"] {
+        for (plural, object) in [
+            ("secrets", json!({"metadata": {"name": name}})),
+            ("configmaps", json!({"metadata": {"name": name}})),
+            ("serviceaccounts", json!({"metadata": {"name": name}})),
+            (
+                "persistentvolumeclaims",
+                json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}),
+            ),
+        ] {
+            world.must(Alice, &format!("POST /api/v1/namespaces/shop/{plural}"), object).await;
+        }
+    }
+    let needs = |name: &str| {
+        json!({"serviceAccountName": name, "volumes": [
+        {"name": "s", "secret": {"secretName": name}}, {"name": "c", "configMap": {"name": name}},
+        {"name": "v", "persistentVolumeClaim": {"claimName": name}}]})
+    };
+    let own = place(&world, "shop", "mine", "n1", needs("own")).await;
+    let other = place(&world, "shop", "theirs", "n2", needs("other")).await;
+    let uid = |pod: &Value| pod["metadata"]["uid"].clone();
+    let bound = |name: &str, uid: Value, audience: Value| json!({"spec": {"audiences": audience, "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": name, "uid": uid}}});
+    let node = |name: &str| json!({"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "mine": "1"}}});
+    let none = Value::Null;
+    let cases: Vec<Case> = vec![
+        ("its pod's secret", Node, "GET /api/v1/namespaces/shop/secrets/own", none.clone(), 200, ""),
+        (
+            "its pod's secret, by a list of one",
+            Node,
+            "GET /api/v1/namespaces/shop/secrets?fieldSelector=metadata.name%3Down",
+            none.clone(),
+            200,
+            "",
+        ),
+        ("another's secret", Node, "GET /api/v1/namespaces/shop/secrets/other", none.clone(), 403, ""),
+        (
+            "another's secret, by a list of one",
+            Node,
+            "GET /api/v1/namespaces/shop/secrets?fieldSelector=metadata.name%3Dother",
+            none.clone(),
+            403,
+            "",
+        ),
+        ("all secrets", Node, "GET /api/v1/namespaces/shop/secrets", none.clone(), 403, ""),
+        ("all secrets of all", Node, "GET /api/v1/secrets", none.clone(), 403, ""),
+        (
+            "a secret of that name elsewhere",
+            Node,
+            "GET /api/v1/namespaces/lair/secrets/own",
+            none.clone(),
+            403,
+            "",
+        ),
+        (
+            "to write a secret",
+            Node,
+            "PATCH /api/v1/namespaces/shop/secrets/own",
+            json!({"stringData": {"a": "b"}}),
+            403,
+            "",
+        ),
+        ("its pod's config", Node, "GET /api/v1/namespaces/shop/configmaps/own", none.clone(), 200, ""),
+        ("another's config", Node, "GET /api/v1/namespaces/shop/configmaps/other", none.clone(), 403, ""),
+        (
+            "its pod's claim",
+            Node,
+            "GET /api/v1/namespaces/shop/persistentvolumeclaims/own",
+            none.clone(),
+            200,
+            "",
+        ),
+        (
+            "another's claim",
+            Node,
+            "GET /api/v1/namespaces/shop/persistentvolumeclaims/other",
+            none.clone(),
+            403,
+            "",
+        ),
+        ("its pods", Node, "GET /api/v1/pods?fieldSelector=spec.nodeName%3Dn1", none.clone(), 200, "mine"),
+        (
+            "its pods, as a watch",
+            Node,
+            "GET /api/v1/pods?watch=true&timeoutSeconds=1&fieldSelector=spec.nodeName%3Dn1",
+            none.clone(),
+            200,
+            "mine",
+        ),
+        (
+            "its pod's secret, as a watch",
+            Node,
+            "GET /api/v1/namespaces/shop/secrets?watch=true&timeoutSeconds=1&fieldSelector=metadata.name%3Down",
+            none.clone(),
+            200,
+            "\"own\"",
+        ),
+        ("its pod", Node, "GET /api/v1/namespaces/shop/pods/mine", none.clone(), 200, ""),
+        ("all pods", Node, "GET /api/v1/pods", none.clone(), 403, ""),
+        ("another's pods", Node, "GET /api/v1/pods?fieldSelector=spec.nodeName%3Dn2", none.clone(), 403, ""),
+        (
+            "all pods but its own",
+            Node,
+            "GET /api/v1/pods?fieldSelector=spec.nodeName!%3Dn1",
+            none.clone(),
+            403,
+            "",
+        ),
+        ("another's pod", Node, "GET /api/v1/namespaces/shop/pods/theirs", none.clone(), 403, ""),
+        ("to exec", Node, "POST /api/v1/namespaces/shop/pods/mine/exec?command=sh", none.clone(), 403, ""),
+        (
+            "its pod's status",
+            Node,
+            "PATCH /api/v1/namespaces/shop/pods/mine/status",
+            json!({"status": {"phase": "Running"}}),
+            200,
+            "",
+        ),
+        (
+            "another's pod's status",
+            Node,
+            "PATCH /api/v1/namespaces/shop/pods/theirs/status",
+            json!({"status": {"phase": "Failed"}}),
+            403,
+            "that are on it",
+        ),
+        (
+            "labels of its pod",
+            Node,
+            "PATCH /api/v1/namespaces/shop/pods/mine/status",
+            json!({"metadata": {"labels": {"app": "db"}}}),
+            403,
+            "labels",
+        ),
+        (
+            "its pod's spec",
+            Node,
+            "PATCH /api/v1/namespaces/shop/pods/mine",
+            json!({"spec": {"activeDeadlineSeconds": 1}}),
+            403,
+            "",
+        ),
+        (
+            "a pod of anybody",
+            Node,
+            "POST /api/v1/namespaces/shop/pods",
+            json!({"metadata": {"name": "new"}, "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i:1"}]}}),
+            403,
+            "mirror",
+        ),
+        (
+            "a mirror pod",
+            Node,
+            "POST /api/v1/namespaces/shop/pods",
+            json!({"metadata": {"name": "mirror", "annotations": {"kubernetes.io/config.mirror": "1"}}, "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i:1"}]}}),
+            201,
+            "",
+        ),
+        (
+            "a mirror pod elsewhere",
+            Node,
+            "POST /api/v1/namespaces/shop/pods",
+            json!({"metadata": {"name": "m2", "annotations": {"kubernetes.io/config.mirror": "1"}}, "spec": {"nodeName": "n2", "containers": [{"name": "c", "image": "i:1"}]}}),
+            403,
+            "",
+        ),
+        (
+            "a mirror pod with a secret",
+            Node,
+            "POST /api/v1/namespaces/shop/pods",
+            json!({"metadata": {"name": "m3", "annotations": {"kubernetes.io/config.mirror": "1"}}, "spec": {"nodeName": "n1", "volumes": [{"name": "s", "secret": {"secretName": "other"}}], "containers": [{"name": "c", "image": "i:1"}]}}),
+            403,
+            "secrets",
+        ),
+        (
+            "a mirror pod with an account",
+            Node,
+            "POST /api/v1/namespaces/shop/pods",
+            json!({"metadata": {"name": "m4", "annotations": {"kubernetes.io/config.mirror": "1"}}, "spec": {"nodeName": "n1", "serviceAccountName": "other", "containers": [{"name": "c", "image": "i:1"}]}}),
+            403,
+            "service account",
+        ),
+        (
+            "to evict another's pod",
+            Node,
+            "POST /api/v1/namespaces/shop/pods/theirs/eviction",
+            json!({"metadata": {"name": "theirs"}}),
+            403,
+            "",
+        ),
+        (
+            "to delete another's pod",
+            Node,
+            "DELETE /api/v1/namespaces/shop/pods/theirs",
+            none.clone(),
+            403,
+            "",
+        ),
+        ("to delete all pods", Node, "DELETE /api/v1/namespaces/shop/pods", none.clone(), 403, ""),
+        (
+            "to bind a pod",
+            Node,
+            "POST /api/v1/namespaces/shop/pods/theirs/binding",
+            json!({"target": {"name": "n1"}}),
+            403,
+            "",
+        ),
+        ("itself", Node, "POST /api/v1/nodes", node("n1"), 201, ""),
+        ("another node", Node, "POST /api/v1/nodes", node("n2"), 403, "its own node"),
+        ("to see itself", Node, "GET /api/v1/nodes/n1", none.clone(), 200, ""),
+        ("to see others", Node, "GET /api/v1/nodes", none.clone(), 403, ""),
+        (
+            "its status",
+            Node,
+            "PATCH /api/v1/nodes/n1/status",
+            json!({"status": {"phase": "Running"}}),
+            200,
+            "",
+        ),
+        (
+            "a label that others trust",
+            Node,
+            "PATCH /api/v1/nodes/n1",
+            json!({"metadata": {"labels": {"node-restriction.kubernetes.io/fips": "1"}}}),
+            403,
+            "label",
+        ),
+        (
+            "a role",
+            Node,
+            "PATCH /api/v1/nodes/n1",
+            json!({"metadata": {"labels": {"node-role.kubernetes.io/master": ""}}}),
+            403,
+            "label",
+        ),
+        (
+            "a label that others trust, by its status",
+            Node,
+            "PATCH /api/v1/nodes/n1/status",
+            json!({"metadata": {"labels": {"node-restriction.kubernetes.io/fips": "1"}}}),
+            403,
+            "label",
+        ),
+        (
+            "a label of its own",
+            Node,
+            "PATCH /api/v1/nodes/n1",
+            json!({"metadata": {"labels": {"mine": "2"}}}),
+            200,
+            "",
+        ),
+        (
+            "its taints",
+            Node,
+            "PATCH /api/v1/nodes/n1",
+            json!({"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}),
+            403,
+            "taints",
+        ),
+        ("another's status", Node, "PATCH /api/v1/nodes/n2/status", json!({"status": {}}), 403, ""),
+        (
+            "its lease",
+            Node,
+            "POST /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases",
+            json!({"metadata": {"name": "n1"}}),
+            201,
+            "",
+        ),
+        (
+            "another's lease",
+            Node,
+            "POST /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases",
+            json!({"metadata": {"name": "n2"}}),
+            403,
+            "",
+        ),
+        (
+            "a lease elsewhere",
+            Node,
+            "POST /apis/coordination.k8s.io/v1/namespaces/kube-system/leases",
+            json!({"metadata": {"name": "n1"}}),
+            403,
+            "",
+        ),
+        (
+            "its pod's token",
+            Node,
+            "POST /api/v1/namespaces/shop/serviceaccounts/own/token",
+            bound("mine", uid(&own), json!([])),
+            201,
+            "token",
+        ),
+        (
+            "its pod's token for another",
+            Node,
+            "POST /api/v1/namespaces/shop/serviceaccounts/own/token",
+            bound("mine", uid(&own), json!(["vault"])),
+            403,
+            "vault",
+        ),
+        (
+            "its pod's account's token, unbound",
+            Node,
+            "POST /api/v1/namespaces/shop/serviceaccounts/own/token",
+            json!({"spec": {}}),
+            403,
+            "bound",
+        ),
+        (
+            "its pod's token, without its UID",
+            Node,
+            "POST /api/v1/namespaces/shop/serviceaccounts/own/token",
+            bound("mine", none.clone(), json!([])),
+            403,
+            "UID",
+        ),
+        (
+            "another's token",
+            Node,
+            "POST /api/v1/namespaces/shop/serviceaccounts/other/token",
+            bound("theirs", uid(&other), json!([])),
+            403,
+            "",
+        ),
+        (
+            "another's token by its own pod",
+            Node,
+            "POST /api/v1/namespaces/shop/serviceaccounts/other/token",
+            bound("mine", uid(&own), json!([])),
+            403,
+            "",
+        ),
+        (
+            "its account's token for another's pod",
+            Node,
+            "POST /api/v1/namespaces/shop/serviceaccounts/own/token",
+            bound("theirs", uid(&other), json!([])),
+            400,
+            "",
+        ),
+        (
+            "the platform's token",
+            Node,
+            "POST /api/v1/namespaces/kube-system/serviceaccounts/default/token",
+            json!({"spec": {}}),
+            403,
+            "",
+        ),
+        ("to see accounts", Node, "GET /api/v1/namespaces/shop/serviceaccounts/other", none.clone(), 403, ""),
+        (
+            "an event",
+            Node,
+            "POST /api/v1/namespaces/shop/events",
+            json!({"metadata": {"name": "e"}, "involvedObject": {"namespace": "shop"}}),
+            201,
+            "",
+        ),
+        ("to ask whose a token is", Node, REVIEW, json!({"spec": {"token": "x"}}), 201, ""),
+        ("namespaces", Node, "GET /api/v1/namespaces", none.clone(), 403, ""),
+        (
+            "SCCs",
+            Node,
+            "PATCH /api/v1/securitycontextconstraints/privileged",
+            json!({"users": ["x"]}),
+            403,
+            "",
+        ),
+        (
+            "a binding",
+            Node,
+            "POST /apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+            json!({"metadata": {"name": "x"}}),
+            403,
+            "",
+        ),
+        ("everything", Node, "GET /palisade/v1/backup", none.clone(), 403, ""),
+    ];
+    world.check(&cases).await;
+    // What its pod no longer needs is no longer its business.
+    world
+        .must(
+            Admin,
+            "PATCH /api/v1/namespaces/shop/pods/mine/status",
+            json!({"status": {"phase": "Succeeded"}}),
+        )
+        .await;
+    world
+        .check(&[(
+            "a secret of a pod that has ended",
+            Node,
+            "GET /api/v1/namespaces/shop/secrets/own",
+            none,
+            403,
+            "",
+        )])
+        .await;
+}
+
+/// A node's name without its group, and the group without a name, are nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_node_is_none() {
+    let world = World::new().await;
+    place(&world, "shop", "mine", "n1", json!({})).await;
+    for (name, groups) in
+        [("system:node:n1", &["dev"][..]), ("bob", &["system:nodes"]), ("system:node:", &["system:nodes"])]
+    {
+        let connector = world.with_certificate(name, groups);
+        for line in [
+            "GET /api/v1/namespaces/shop/pods/mine",
+            "GET /api/v1/nodes/n1",
+            "GET /api/v1/pods?fieldSelector=spec.nodeName%3D",
+        ] {
+            let reply = world.send_with(&connector, line, &[], b"").await;
+            assert_eq!(reply.code, 403, "{name} {line}: {}", reply.text());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Reviews say nothing of what one cannot see.
+
+use serde_json::{Value, json};
+
+use super::world::Who::{Alice, Mallory, Nobody};
+use super::world::World;
+
+const GROUP: &str = "/apis/security.openshift.io/v1";
+
+fn template() -> Value {
+    json!({"spec": {"containers": [{"name": "c", "image": "i:1"}]}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reviews_of_pods_say_nothing_of_others() {
+    let world = World::new().await;
+    let account = json!({"metadata": {"name": "hidden"}});
+    world.must(Alice, "POST /api/v1/namespaces/shop/serviceaccounts", account).await;
+    let accounts = |names: Value| json!({"spec": {"template": template(), "serviceAccountNames": names}});
+    let subject = |user: &str| json!({"spec": {"template": template(), "user": user}});
+    let path = format!("POST {GROUP}/namespaces/lair/podsecuritypolicyreviews");
+    for (names, code) in [
+        (json!(["default"]), 201),
+        (json!(["system:serviceaccount:lair:default"]), 201),
+        (json!(["system:serviceaccount:shop:hidden"]), 422),
+        (json!(["system:serviceaccount:shop:missing"]), 422),
+        (json!(["system:serviceaccount:kube-system:default"]), 422),
+        (json!(["a/b"]), 422),
+    ] {
+        let reply = world.send(Mallory, &path, &accounts(names.clone())).await;
+        assert_eq!(reply.code, code, "{names}: {}", reply.text());
+    }
+    let path = format!("POST {GROUP}/namespaces/lair/podsecuritypolicysubjectreviews");
+    let replies = [
+        world.send(Mallory, &path, &subject("system:serviceaccount:shop:hidden")).await,
+        world.send(Mallory, &path, &subject("system:serviceaccount:nowhere:x")).await,
+    ];
+    assert!(replies.iter().all(|reply| reply.code == 403), "{replies:?}");
+    assert_eq!(world.send(Mallory, &path, &subject("system:serviceaccount:lair:default")).await.code, 201);
+    // Of a namespace that is hidden and one that is not there, the same is said.
+    let own =
+        |namespace: &str| format!("POST {GROUP}/namespaces/{namespace}/podsecuritypolicyselfsubjectreviews");
+    let said = async |namespace: &str| {
+        let reply = world.send(Mallory, &own(namespace), &json!({"spec": {"template": template()}})).await;
+        (reply.code, reply.text().replace(namespace, "NAMESPACE"))
+    };
+    let (hidden, missing) = (said("shop").await, said("nowhere").await);
+    assert_eq!((hidden.0, &hidden.1), (403, &missing.1));
+    assert_eq!(said("kube-system").await.0, 403);
+    assert_eq!(said("lair").await.0, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_looks_like_what_is_not_there() {
+    let world = World::new().await;
+    world.must(Alice, "POST /api/v1/namespaces/shop/secrets", json!({"metadata": {"name": "s"}})).await;
+    for (there, missing) in [
+        ("GET /api/v1/namespaces/shop", "GET /api/v1/namespaces/nowhere"),
+        ("GET /api/v1/namespaces/shop/secrets/s", "GET /api/v1/namespaces/shop/secrets/x"),
+        ("GET /api/v1/namespaces/shop/secrets/s", "GET /api/v1/namespaces/nowhere/secrets/s"),
+        ("DELETE /api/v1/namespaces/shop/secrets/s", "DELETE /api/v1/namespaces/shop/secrets/x"),
+        (
+            "GET /apis/project.openshift.io/v1/projects/shop",
+            "GET /apis/project.openshift.io/v1/projects/nowhere",
+        ),
+        ("GET /apis/user.openshift.io/v1/users/alice", "GET /apis/user.openshift.io/v1/users/nobody"),
+        ("PUT /api/v1/namespaces/shop/secrets/s", "PUT /api/v1/namespaces/shop/secrets/x"),
+        (
+            "POST /api/v1/namespaces/shop/serviceaccounts/default/token",
+            "POST /api/v1/namespaces/shop/serviceaccounts/x/token",
+        ),
+        (
+            "GET /api/v1/namespaces/shop/pods?fieldSelector=metadata.name%3Ds",
+            "GET /api/v1/namespaces/shop/pods?fieldSelector=metadata.name%3Dx",
+        ),
+    ] {
+        for who in [Nobody, Mallory] {
+            let (one, other) =
+                (world.send(who, there, &json!({})).await, world.send(who, missing, &json!({})).await);
+            assert_eq!(
+                (one.code, other.code),
+                (403, 403),
+                "{who:?} {there}: {} {}",
+                one.text(),
+                other.text()
+            );
+            let bare = |text: String| {
+                ["shop", "nowhere", "alice", "nobody", "default"]
+                    .iter()
+                    .fold(text, |text, name| text.replace(name, "N"))
+                    .replace("\\\"s\\\"", "N")
+                    .replace("\\\"x\\\"", "N")
+                    .replace("\\\"N\\\"", "N")
+                    .replace("\"s\"", "N")
+                    .replace("\"x\"", "N")
+                    .replace("\"N\"", "N")
+            };
+            assert_eq!(bare(one.text()), bare(other.text()), "{who:?} {there}");
+        }
+    }
+    let projects = world.must(Mallory, "GET /apis/project.openshift.io/v1/projects", Value::Null).await;
+    let names: Vec<&str> =
+        projects["items"].as_array().unwrap().iter().filter_map(|p| p["metadata"]["name"].as_str()).collect();
+    assert_eq!(names, ["lair"]);
+}

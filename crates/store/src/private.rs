@@ -1,0 +1,196 @@
+//! Folders and files that belong to one user alone, whatever the umask is.
+//!
+//! What is made here has the modes 0700 and 0600. What is there already is tightened to them, but refused if another
+//! user owns it or may write it: whoever could have written the data or the keys could have made themselves root.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{Error, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The mode of folders, and of files.
+const FOLDER: u32 = 0o700;
+const FILE: u32 = 0o600;
+/// The bits by which others may write.
+const WRITABLE: u32 = 0o022;
+/// The bits by which others may do anything.
+const OTHERS: u32 = 0o077;
+
+/// Why a folder or a file is not one's own.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Exposed {
+    /// Another user owns it.
+    #[error("{}: owned by user {owner}, while this program runs as user {own}: make it yours with chown, or choose another folder", .path.display())]
+    Foreign {
+        /// What.
+        path: PathBuf,
+        /// Whose.
+        owner: u32,
+        /// Who runs the program.
+        own: u32,
+    },
+    /// Others may write it.
+    #[error("{}: other users may write it (mode {mode:04o}): take that from them with chmod go-w, or choose another folder", .path.display())]
+    Writable {
+        /// What.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// It cannot be read or written.
+    #[error("{}", .0.display())]
+    Io(PathBuf, #[source] Error),
+}
+
+/// A new folder for temporary files, with a name that nobody can guess.
+///
+/// # Errors
+///
+/// There is no room for it.
+pub fn temporary() -> Result<tempfile::TempDir, Exposed> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("palisade-").rand_bytes(16).permissions(Permissions::from_mode(FOLDER));
+    let folder = builder.tempdir().map_err(io(&std::env::temp_dir()))?;
+    self::folder(folder.path())?;
+    Ok(folder)
+}
+
+/// Makes a folder for its owner alone, or makes one that is there so, with the files in it.
+///
+/// # Errors
+///
+/// Another user owns the folder or a file in it, or may write it; or the disk says no.
+pub fn folder(path: &Path) -> Result<(), Exposed> {
+    match DirBuilder::new().recursive(true).mode(FOLDER).create(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(io(path)(error)),
+        _ => {}
+    }
+    tighten(path, FOLDER)?;
+    for entry in path.read_dir().map_err(io(path))? {
+        let entry = entry.map_err(io(path))?.path();
+        match std::fs::metadata(&entry) {
+            Ok(found) => tighten(&entry, if found.is_dir() { FOLDER } else { FILE })?,
+            // It went away meanwhile, or is a link to nothing.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(io(&entry)(error)),
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file of its owner alone, which is made if it is missing; `options` say what for.
+///
+/// # Errors
+///
+/// Another user owns the file, or may write it; or the disk says no.
+pub fn file(path: &Path, options: &mut OpenOptions) -> Result<File, Exposed> {
+    match options.clone().create_new(true).mode(FILE).open(path) {
+        Ok(file) => {
+            // The umask may have taken more than others' rights.
+            file.set_permissions(Permissions::from_mode(FILE)).map_err(io(path))?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            tighten(path, FILE)?;
+            let file = options.open(path).map_err(io(path))?;
+            // Of the very file that is open, as another could have come to its place.
+            check(path, &file.metadata().map_err(io(path))?)?;
+            Ok(file)
+        }
+        Err(error) => Err(io(path)(error)),
+    }
+}
+
+/// Refuses what another user owns or may write; takes all other rights from others.
+fn tighten(path: &Path, mode: u32) -> Result<(), Exposed> {
+    let link = std::fs::symlink_metadata(path).map_err(io(path))?;
+    if link.is_symlink() {
+        // Whoever owns a link decides where it leads.
+        owned(path, &link)?;
+    }
+    let found = std::fs::metadata(path).map_err(io(path))?;
+    check(path, &found)?;
+    let is_plain = found.is_file() || found.is_dir();
+    if is_plain && found.mode() & OTHERS != 0 {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(io(path))?;
+    }
+    Ok(())
+}
+
+fn check(path: &Path, found: &Metadata) -> Result<(), Exposed> {
+    if !(found.is_file() || found.is_dir()) && found.uid() == 0 {
+        // A terminal, or /dev/null.
+        return Ok(());
+    }
+    owned(path, found)?;
+    match found.mode() & 0o7777 {
+        mode if mode & WRITABLE != 0 => Err(Exposed::Writable { path: path.to_owned(), mode }),
+        _ => Ok(()),
+    }
+}
+
+fn owned(path: &Path, found: &Metadata) -> Result<(), Exposed> {
+    let (owner, own) = (found.uid(), rustix::process::geteuid().as_raw());
+    if owner == own { Ok(()) } else { Err(Exposed::Foreign { path: path.to_owned(), owner, own }) }
+}
+
+fn io(path: &Path) -> impl FnOnce(Error) -> Exposed + '_ {
+    move |error| Exposed::Io(path.to_owned(), error)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn what_is_made_is_its_owners_alone_and_what_is_there_becomes_so() {
+        let top = temporary().unwrap();
+        assert_eq!(mode(top.path()), 0o700);
+        let (inner, made) = (top.path().join("a/b"), top.path().join("a/b/made"));
+        folder(&inner).unwrap();
+        drop(file(&made, File::options().append(true)).unwrap());
+        assert_eq!((mode(&inner), mode(&made)), (0o700, 0o600));
+        // Before there was this rule, all could read.
+        let set = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        set(&made, 0o644);
+        set(&inner, 0o755);
+        folder(&inner).unwrap();
+        assert_eq!((mode(&inner), mode(&made)), (0o700, 0o600));
+        // What others could have written is not trusted.
+        for (path, bad) in [(&made, 0o620), (&made, 0o602), (&inner, 0o770), (&inner, 0o703)] {
+            set(path, bad);
+            assert!(matches!(folder(&inner), Err(Exposed::Writable { .. })), "{} {bad:o}", path.display());
+            set(path, 0o700);
+        }
+        set(&made, 0o602);
+        assert!(matches!(file(&made, File::options().append(true)), Err(Exposed::Writable { .. })));
+    }
+
+    #[test]
+    fn what_somebody_else_owns_is_refused() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root can give files away");
+            return;
+        }
+        let top = temporary().unwrap();
+        let made = top.path().join("made");
+        drop(file(&made, File::options().write(true)).unwrap());
+        for path in [&made, &top.path().to_owned()] {
+            std::os::unix::fs::chown(path, Some(12345), None).unwrap();
+            assert!(matches!(folder(top.path()), Err(Exposed::Foreign { owner: 12345, own: 0, .. })));
+            std::os::unix::fs::chown(path, Some(0), None).unwrap();
+        }
+        // A link of somebody else leads where they like.
+        let link = top.path().join("link");
+        std::os::unix::fs::symlink(&made, &link).unwrap();
+        std::os::unix::fs::lchown(&link, Some(12345), None).unwrap();
+        assert!(matches!(file(&link, File::options().write(true)), Err(Exposed::Foreign { .. })));
+        drop(file(Path::new("/dev/null"), File::options().append(true)).unwrap());
+    }
+}
