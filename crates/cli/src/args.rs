@@ -44,6 +44,7 @@ pub(crate) enum Command {
         command: crate::seccomp::args::SeccompCommand,
     },
     Oci(crate::oci::OciArgs),
+    Denials(crate::denials::DenialsArgs),
     Serve(ServeArgs),
     /// Run all there is on this machine: the API server, with the options of `serve`; there is no node agent yet
     Up(ServeArgs),

@@ -3,6 +3,7 @@
 mod admit;
 mod args;
 mod cluster;
+mod denials;
 mod exit;
 mod files;
 mod flags_first;
@@ -33,6 +34,7 @@ fn main() -> std::process::ExitCode {
             SccCommand::Impact(args) => scc::impact::run(&args),
         },
         Command::Seccomp { command } => seccomp::run(&command),
+        Command::Denials(args) => denials::run(&args),
         Command::Oci(args) => oci::run(&args),
         Command::Cluster(command) => cluster::run(command),
         Command::Serve(args) | Command::Up(args) => serve::run(args),

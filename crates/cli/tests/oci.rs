@@ -1,6 +1,5 @@
 //! `palisade oci` and its other name.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
 

@@ -62,6 +62,12 @@ impl Container {
     }
 }
 
+/// How the file of a deleted container ends.
+const ENDED: &str = "ended";
+
+/// How long a deleted container is remembered after its creation.
+const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(600);
+
 /// All containers of a handler.
 #[derive(Clone, Debug)]
 pub struct Containers {
@@ -102,15 +108,34 @@ impl Containers {
         (found.id == id && found.root.as_deref() == root).then_some(found)
     }
 
+    /// Takes one away. It is remembered for some minutes, for what is still said of it.
     pub(crate) fn remove(&self, root: Option<&Path>, id: &str) {
-        let _ = std::fs::remove_file(self.path(root, id));
+        let path = self.path(root, id);
+        let _ = std::fs::rename(&path, path.with_extension(ENDED));
+        let old = |path: &Path| {
+            let modified = path.metadata().and_then(|about| about.modified());
+            modified.ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > REMEMBERED)
+        };
+        for path in self.files().filter(|path| path.extension().is_some() && old(path)) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        std::fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path())
+    }
+
+    /// All, those that were deleted in the last minutes before the others.
+    pub(crate) fn with_ended(&self) -> Vec<Container> {
+        let (ended, live): (Vec<_>, Vec<_>) = self.files().partition(|path| path.extension().is_some());
+        ended.iter().chain(&live).filter_map(|path| read(path)).collect()
     }
 
     /// Those whose bundle is still there, by id. A file that cannot be read is left out.
     #[must_use]
     pub fn list(&self) -> Vec<Container> {
-        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let containers = entries.filter_map(|entry| read(&entry.path()));
+        let containers =
+            self.files().filter(|path| path.extension().is_none()).filter_map(|path| read(&path));
         let mut containers: Vec<_> = containers.filter(|container| container.bundle.is_dir()).collect();
         containers.sort_by(|a, b| a.id.cmp(&b.id));
         containers

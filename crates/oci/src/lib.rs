@@ -20,6 +20,7 @@ pub mod annotation;
 mod arguments;
 mod cache;
 pub mod container;
+pub mod denials;
 mod document;
 mod error;
 mod filter;

@@ -35,6 +35,13 @@ pub fn open_beneath(folder: &File, path: &Path) -> io::Result<File> {
     }
 }
 
+/// Opens a file for reading that has no more to say for now, as a device of messages: reading it then is an error
+/// of the kind `WouldBlock`.
+pub fn open_without_waiting(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

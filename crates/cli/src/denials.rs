@@ -1,0 +1,170 @@
+//! `palisade denials`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, ValueEnum};
+
+/// Tell what seccomp filters denied: syscall, count, rule, and the entry that would let it through
+///
+/// Of containers that palisade-oci has started, where their filters log: by the flag SECCOMP_FILTER_FLAG_LOG in the
+/// profile, or `"log": true` in the handler's settings. The past comes from auditd's log where there is one, else
+/// from the kernel's, which holds back all but some ten records in five seconds; --watch misses none.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  palisade denials                     what is known of all containers
+  palisade denials shop/web/nginx -w   one container's, as they happen; Ctrl-C ends it
+
+Exits with 1 if there are any.")]
+pub(crate) struct DenialsArgs {
+    /// Container: an id, the beginning of one, or NAMESPACE/POD/CONTAINER
+    pub(crate) container: Option<String>,
+    /// Go on and print denials as they happen
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    /// How to print them
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    pub(crate) output: Form,
+    /// The `state` folder of the handler's settings
+    #[arg(long, value_name = "DIR", default_value = "/run/palisade/oci")]
+    pub(crate) state: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    Text,
+    /// One object a line
+    Json,
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn run(_: &DenialsArgs) -> crate::Outcome {
+    Err("only Linux has filters that deny".into())
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::run;
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io::Write;
+
+    use palisade_oci::container::{Container, Containers};
+    use palisade_oci::denials::{Counted, Denial, Denials, Event, Reasons, Tally, past};
+    use serde_json::json;
+
+    use super::{DenialsArgs, Form};
+    use crate::exit::Exit;
+
+    pub(crate) fn run(args: &DenialsArgs) -> crate::Outcome {
+        let only = args.container.as_deref().map(|name| find(args, name)).transpose()?;
+        let is_meant = |denial: &Denial| match &only {
+            Some(only) => denial.container.as_ref().is_some_and(|container| container.id == only.id),
+            None => denial.container.is_some(),
+        };
+        let printer = Printer { reasons: Reasons::of(&args.state)?, form: args.output };
+        if args.watch {
+            return watch(args, &printer, is_meant);
+        }
+        let mut tally = Tally::default();
+        for denial in past(&args.state)?.into_iter().filter(is_meant) {
+            tally.add(denial);
+        }
+        printer.head()?;
+        tally.iter().try_for_each(|counted| printer.line(counted))?;
+        Ok(if tally.iter().next().is_some() { Exit::Findings } else { Exit::Fine })
+    }
+
+    fn find(args: &DenialsArgs, name: &str) -> Result<Container, crate::Failure> {
+        let found = Containers::of(&args.state)?.find(name);
+        found.ok_or_else(|| format!("no container {name:?} in {}", args.state.display()).into())
+    }
+
+    /// Prints the first denial of a kind, then each tenfold of it.
+    fn watch(args: &DenialsArgs, printer: &Printer, is_meant: impl Fn(&Denial) -> bool) -> crate::Outcome {
+        let mut denials = Denials::watch(&args.state)?;
+        let mut tally = Tally::default();
+        printer.head()?;
+        loop {
+            match denials.next(None)? {
+                Event::Denial(denial) if is_meant(&denial) => {
+                    let count = tally.add(denial.clone());
+                    if count == 10_u64.saturating_pow(count.ilog10()) {
+                        printer.line(&Counted { last: denial, count })?;
+                    }
+                }
+                Event::Lost => anstream::eprintln!(
+                    "{}: denials came faster than they could be read; some are not counted",
+                    crate::paint::warning("warning")
+                ),
+                Event::Denial(_) | Event::Quiet => {}
+            }
+        }
+    }
+
+    struct Printer {
+        reasons: Reasons,
+        form: Form,
+    }
+
+    impl Printer {
+        fn head(&self) -> std::io::Result<()> {
+            match self.form {
+                Form::Json => Ok(()),
+                Form::Text => writeln!(
+                    anstream::stdout(),
+                    "{:<24} {:<18} {:<8} {:<14} {:>6}  {:<16} RULE",
+                    "CONTAINER",
+                    "SYSCALL",
+                    "ABI",
+                    "ANSWER",
+                    "COUNT",
+                    "COMMAND"
+                ),
+            }
+        }
+
+        fn line(&self, counted: &Counted) -> std::io::Result<()> {
+            let denial = &counted.last;
+            let container = denial.container.as_ref();
+            let id = container.map_or("", |container| &container.id);
+            let name = container.and_then(|container| container.name.as_deref());
+            let reason = self.reasons.reason(denial);
+            let mut out = anstream::stdout().lock();
+            if self.form == Form::Json {
+                let value = json!({
+                    "container": id, "name": name, "syscall": denial.syscall(), "abi": denial.abi(),
+                    "answer": denial.answer(), "count": counted.count, "command": denial.command,
+                    "pid": denial.pid, "time": denial.time.as_secs_f64(),
+                    "profile": reason.as_ref().map(|reason| &reason.profile),
+                    "rule": reason.as_ref().map(|reason| &reason.rule),
+                    "entry": reason.as_ref().map(|reason| &reason.entry),
+                    "looksAtArguments": reason.as_ref().map(|reason| reason.looks_at_arguments),
+                });
+                return writeln!(out, "{value}");
+            }
+            let short: String = id.chars().take(24).collect();
+            let rule = reason
+                .as_ref()
+                .map_or_else(String::new, |reason| format!("{}: {}", reason.profile, reason.rule));
+            writeln!(
+                out,
+                "{:<24} {:<18} {:<8} {:<14} {:>6}  {:<16} {rule}",
+                name.unwrap_or(&short),
+                denial.syscall(),
+                denial.abi(),
+                denial.answer(),
+                counted.count,
+                denial.command
+            )?;
+            match reason {
+                Some(reason) if reason.looks_at_arguments => writeln!(
+                    out,
+                    "  a record has no arguments; to let only these through: palisade seccomp record"
+                ),
+                Some(reason) => writeln!(out, "  to let it through, add {}", reason.entry),
+                None => Ok(()),
+            }
+        }
+    }
+}
