@@ -38,7 +38,6 @@ mod authorize;
 mod binder;
 mod bootstrap;
 mod call;
-mod certs;
 mod controller;
 mod failure;
 #[doc(hidden)]
@@ -50,6 +49,7 @@ mod metrics;
 mod node;
 mod objects;
 mod password;
+mod pki;
 mod ranges;
 mod raw;
 mod respond;
@@ -66,5 +66,4 @@ use palisade_api::{
 };
 
 pub use audit::PolicyError;
-pub use certs::{CertError, write};
 pub use server::{Config, Server, ServerError};

@@ -1,57 +1,14 @@
 //! Answers as clients want them: JSON, YAML, protobuf, or a table.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Response, StatusCode};
-use hyper::body::Frame;
+use http::Response;
+use http::header::HeaderValue;
+use palisade_https::Body;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use crate::error::ApiError;
 use crate::protobuf;
 use crate::resource::{Resource, text};
 use crate::table::{self, Include};
-
-/// What is sent back.
-pub(crate) enum Body {
-    /// All at once.
-    Whole(Option<Bytes>),
-    /// As it comes; how much that will be, if it is known.
-    Stream(mpsc::Receiver<Bytes>, Option<u64>),
-}
-
-impl hyper::body::Body for Body {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut *self {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(receiver, _) => {
-                receiver.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        match self {
-            Self::Whole(bytes) => {
-                hyper::body::SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
-            }
-            Self::Stream(_, size) => size.map_or_else(Default::default, hyper::body::SizeHint::with_exact),
-        }
-    }
-}
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,16 +77,16 @@ pub(crate) fn object(
             json(code, &shaped(value, format, resource, include))
         }
         Format::Protobuf if is_list => {
-            bytes(code, PROTOBUF, protobuf::encode_list(value, resource.message()))
+            Body::bytes(code, PROTOBUF, protobuf::encode_list(value, resource.message()))
         }
         Format::Protobuf => match crate::schema::message(if is_own { resource.schema } else { kind }) {
             Some(message) if protobuf::has_form(message) => {
-                bytes(code, PROTOBUF, protobuf::encode(value, message))
+                Body::bytes(code, PROTOBUF, protobuf::encode(value, message))
             }
             _ => json(code, value),
         },
         Format::Yaml => match serde_saphyr::to_string(value) {
-            Ok(text) => bytes(code, "application/yaml", text.into_bytes()),
+            Ok(text) => Body::bytes(code, "application/yaml", text.into_bytes()),
             Err(_) => json(code, value),
         },
         _ => json(code, value),
@@ -163,43 +120,16 @@ fn metadata(value: &Value, is_list: bool) -> Value {
 
 /// Writes JSON.
 pub(crate) fn json(code: u16, value: &Value) -> Response<Body> {
-    bytes(code, JSON, value.to_string().into_bytes())
-}
-
-/// Writes text.
-pub(crate) fn plain(code: u16, text: impl Into<String>) -> Response<Body> {
-    bytes(code, "text/plain; charset=utf-8", text.into().into_bytes())
-}
-
-/// Writes bytes of some type.
-pub(crate) fn bytes(code: u16, media_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Body::Whole(Some(Bytes::from(bytes))));
-    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
-}
-
-/// Writes lines as they come.
-pub(crate) fn lines(receiver: mpsc::Receiver<Bytes>) -> Response<Body> {
-    stream(JSON, receiver, None)
-}
-
-/// Writes pieces as they come.
-pub(crate) fn stream(
-    media_type: &'static str,
-    receiver: mpsc::Receiver<Bytes>,
-    size: Option<u64>,
-) -> Response<Body> {
-    let mut response = Response::new(Body::Stream(receiver, size));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
+    Body::bytes(code, JSON, value.to_string().into_bytes())
 }
 
 /// Writes a refusal; in protobuf for those who want nothing else.
 pub(crate) fn error(error: &ApiError, format: Format) -> Response<Body> {
     let status = error.status();
     let mut response = match (format, crate::schema::message("Status")) {
-        (Format::Protobuf, Some(message)) => bytes(error.code, PROTOBUF, protobuf::encode(&status, message)),
+        (Format::Protobuf, Some(message)) => {
+            Body::bytes(error.code, PROTOBUF, protobuf::encode(&status, message))
+        }
         _ => json(error.code, &status),
     };
     if error.code == 429 {

@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT, WARNING};
 use http::{HeaderMap, Method, Request, Response};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -26,15 +25,17 @@ use crate::call::{Answer, Call, Notes};
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::identity::Identity;
-use crate::metrics::Timed;
+use crate::metrics::Labels;
 use crate::request::{Path, Query, Target};
 use crate::resource;
-use crate::respond::{self, Body, Format};
+use crate::respond::{self, Format};
 use crate::review;
 use crate::table::Include;
 use crate::time;
 use crate::verb;
 use crate::watch::{Shape, Watcher};
+use palisade_https::metrics::Timed;
+use palisade_https::{Body, ReadError};
 
 /// The largest body, in bytes: twice what a cluster stores of one object.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -89,7 +90,7 @@ impl Service {
         certificate: Option<Arc<Identity>>,
         source: SocketAddr,
     ) -> Response<Body> {
-        let timed = self.api.metrics.begin();
+        let timed = self.api.metrics.requests.begin();
         let (parts, body) = request.into_parts();
         let mut headers = parts.headers;
         name_host(&mut headers, &parts.uri);
@@ -169,10 +170,10 @@ impl Service {
     }
 
     /// Counts a request that has been answered.
-    fn count(&self, head: &Head, code: u16, timed: &Timed<'_>) {
+    fn count(&self, head: &Head, code: u16, timed: &Timed<'_, Labels>) {
         let target = target_of(head);
         let verb = target.as_ref().and_then(|target| verb_of(head, target).ok());
-        timed.end(verb.unwrap_or("other"), target.as_ref(), code);
+        timed.end(Labels::new(verb.unwrap_or("other"), target.as_ref()), code);
     }
 
     async fn route(&self, head: &Head, attended: &Attended, body: Incoming) -> ApiResult<Response<Body>> {
@@ -262,7 +263,7 @@ impl Service {
             }
             let answer = answer.map(|answer| match answer.object {
                 // A log of a pod that has said nothing yet.
-                Value::Null => respond::plain(answer.code, ""),
+                Value::Null => Body::text(answer.code, ""),
                 object => respond::object(answer.code, &object, format, resource, include),
             });
             drop(slot);
@@ -293,7 +294,7 @@ impl Service {
             // The line of its end is written when nobody holds the trail any more.
             drop(trail);
         });
-        Ok(respond::lines(receiver))
+        Ok(Body::stream(respond::JSON, receiver, None))
     }
 }
 
@@ -352,17 +353,11 @@ fn verb_of(head: &Head, target: &Target) -> ApiResult<&'static str> {
 }
 
 async fn read(body: Incoming) -> ApiResult<Bytes> {
-    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await;
-    match collected {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(ApiError::too_large(MAX_BODY))
-        }
-        Ok(Err(error)) => {
-            Err(ApiError::bad_request(format!("the body of the request cannot be read: {error}")))
-        }
-        Err(_) => Err(ApiError::timeout("the body of the request did not come in time")),
-    }
+    palisade_https::read(body, MAX_BODY, BODY_TIME).await.map_err(|error| match error {
+        ReadError::TooLarge(limit) => ApiError::too_large(limit),
+        ReadError::Slow => ApiError::timeout(error.to_string()),
+        ReadError::Broken(_) => ApiError::bad_request(error.to_string()),
+    })
 }
 
 /// A request with its body, for a thread that may wait for the disk.

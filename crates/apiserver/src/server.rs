@@ -4,35 +4,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use palisade_https::{CertificateError, Limits, Listener, Peer, Tls, TlsError};
 use palisade_scc::BuiltinSet;
 use palisade_store::{Store, StoreError, private};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
 use crate::audit::{Audit, Policy, PolicyError};
 use crate::authenticate;
-use crate::certs::{self, CertError, Pki};
+use crate::pki::Pki;
 use crate::serve::Service;
 use crate::token::Tokens;
 use crate::{bootstrap, controller, objects};
-
-/// How many connections there may be; further ones wait to be accepted.
-const CONNECTIONS: usize = 16_000;
-/// How long a client may take to say hello, and to send the head of a request.
-const HELLO: Duration = Duration::from_secs(10);
-const HEAD: Duration = Duration::from_secs(30);
-/// How long requests that go on may take to end when the server stops.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How a server is to run.
 #[derive(Clone, Debug)]
@@ -62,16 +47,10 @@ pub enum ServerError {
     Store(#[from] StoreError),
     /// The certificates cannot be used.
     #[error("the certificates cannot be used")]
-    Certificates(#[from] CertError),
+    Certificates(#[from] CertificateError),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
-    Tls(#[from] rustls::Error),
-    /// The certificates of clients cannot be checked.
-    #[error("the certificates of clients cannot be checked")]
-    Verifier(#[from] rustls::server::VerifierBuilderError),
-    /// A certificate or a key is no PEM.
-    #[error("a certificate or a key cannot be read")]
-    Pem(#[from] rustls::pki_types::pem::Error),
+    Tls(#[from] TlsError),
     /// The key of tokens cannot be used.
     #[error("the key of tokens cannot be used")]
     Key(String),
@@ -92,8 +71,7 @@ pub enum ServerError {
 /// A server that is ready to answer.
 pub struct Server {
     api: Arc<Api>,
-    listener: TcpListener,
-    tls: TlsAcceptor,
+    listener: Option<Listener>,
     pki: Pki,
     controller: Option<std::thread::JoinHandle<()>>,
     stop: Arc<AtomicBool>,
@@ -123,8 +101,9 @@ impl Server {
         let mut names = config.names.clone();
         names.push(config.listen.ip().to_string());
         private::folder(&data.join("pki")).map_err(StoreError::from)?;
-        let pki = certs::prepare(&data.join("pki"), &names)?;
-        let listener = TcpListener::bind(config.listen);
+        let pki = Pki::open(&data.join("pki"), &names)?;
+        let tls = Tls::new(&pki.server, Some(&pki.ca))?;
+        let listener = Listener::bind(config.listen, tls, Limits::default());
         let listener = listener.await.map_err(|error| ServerError::Listen(config.listen, error))?;
         let tokens = Tokens::new(&pki.account_key, &pki.account_public)
             .map_err(|error| ServerError::Key(error.to_string()))?;
@@ -137,10 +116,9 @@ impl Server {
         bootstrap::run(&api, config.set).map_err(|error| ServerError::Bootstrap(error.message))?;
         let stop = Arc::new(AtomicBool::new(false));
         Ok(Self {
-            tls: TlsAcceptor::from(Arc::new(tls(&pki)?)),
             controller: Some(controller::start(&api, config.set, &stop)),
+            listener: Some(listener.counted(api.metrics.connections())),
             api,
-            listener,
             pki,
             stop,
             folder,
@@ -153,7 +131,10 @@ impl Server {
     ///
     /// The system does not say.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        match &self.listener {
+            Some(listener) => listener.address(),
+            None => Err(std::io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// The folder that is gone when the server is, where it keeps nothing.
@@ -172,37 +153,20 @@ impl Server {
         )
     }
 
-    /// Answers until `shutdown` is over, then lets requests end.
+    /// Answers until `shutdown` is ready, then lets requests end.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let service = Service::new(Arc::clone(&self.api));
-        let slots = Arc::new(Semaphore::new(CONNECTIONS));
-        let (quit, leaving) = tokio::sync::watch::channel(false);
-        tokio::pin!(shutdown);
-        loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
-            let accepted = tokio::select! {
-                () = &mut shutdown => break,
-                accepted = self.listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, source)) => {
-                    let (tls, service) = (self.tls.clone(), service.clone());
-                    let mut leaving = leaving.clone();
-                    tokio::spawn(async move {
-                        serve(stream, source, tls, service, &mut leaving).await;
-                        drop(slot);
-                    });
-                }
-                Err(error) => {
-                    // Out of file descriptors, most likely: those who have one go on, and end.
-                    tracing::warn!("a connection cannot be accepted: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+        let connect = move |peer: Peer| {
+            let identity = peer.certificates.first().and_then(|first| authenticate::of_certificate(first));
+            let (service, identity) = (service.clone(), identity.map(Arc::new));
+            move |request| {
+                let (service, identity) = (service.clone(), identity.clone());
+                async move { service.answer(request, identity, peer.address).await }
             }
+        };
+        if let Some(listener) = self.listener.take() {
+            listener.run(connect, shutdown).await;
         }
-        let _ = quit.send(true);
-        let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-        let _ = tokio::time::timeout(FAREWELL, slots.acquire_many(all)).await;
         self.stop.store(true, Ordering::Relaxed);
         if let Some(controller) = self.controller.take() {
             let _ = tokio::task::spawn_blocking(move || controller.join()).await;
@@ -226,62 +190,6 @@ fn open(config: &Config) -> Result<Store, StoreError> {
             let store = Store::ephemeral()?;
             store.restore(backup, &objects::check_stored)?;
             Ok(store)
-        }
-    }
-}
-
-fn tls(pki: &Pki) -> Result<rustls::ServerConfig, ServerError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(pki.ca.as_bytes())?)?;
-    let verifier =
-        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .allow_unauthenticated()
-            .build()?;
-    let certificate = CertificateDer::from_pem_slice(pki.server.certificate.as_bytes())?;
-    let key = PrivateKeyDer::from_pem_slice(pki.server.key.as_bytes())?;
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate], key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-/// One connection, from hello to goodbye.
-async fn serve(
-    stream: TcpStream,
-    source: SocketAddr,
-    tls: TlsAcceptor,
-    service: Service,
-    leaving: &mut tokio::sync::watch::Receiver<bool>,
-) {
-    let _ = stream.set_nodelay(true);
-    let Ok(Ok(stream)) = tokio::time::timeout(HELLO, tls.accept(stream)).await else { return };
-    let certificates = stream.get_ref().1.peer_certificates();
-    let identity =
-        certificates.and_then(|chain| chain.first()).and_then(|first| authenticate::of_certificate(first));
-    let identity = identity.map(Arc::new);
-    let answer = hyper::service::service_fn(move |request| {
-        let (service, identity) = (service.clone(), identity.clone());
-        async move { Ok::<_, std::convert::Infallible>(service.answer(request, identity, source).await) }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(128 * 1024);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .max_concurrent_streams(250)
-        .max_header_list_size(64 * 1024);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), answer);
-    tokio::pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        _ = leaving.changed() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(FAREWELL, connection).await;
         }
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Method, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use palisade_https::Body;
 use palisade_store::StoreError;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -21,7 +22,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::identity::Identity;
 use crate::objects;
-use crate::respond::{self, Body};
+use crate::respond;
 
 /// Where a backup is got from, with GET, and sent to, with POST.
 pub(super) const PATH: &str = "/palisade/v1/backup";
@@ -81,7 +82,7 @@ async fn download(api: &Arc<Api>) -> ApiResult<Response<Body>> {
             }
         }
     });
-    Ok(respond::stream("application/vnd.sqlite3", receiver, Some(size)))
+    Ok(Body::stream("application/vnd.sqlite3", receiver, Some(size)))
 }
 
 async fn upload(api: &Arc<Api>, body: Incoming) -> ApiResult<Response<Body>> {

@@ -9,8 +9,9 @@ use super::Head;
 use crate::api::Api;
 use crate::authenticate;
 use crate::error::{ApiError, ApiResult};
-use crate::respond::{self, Body};
+use crate::respond;
 use crate::token;
+use palisade_https::Body;
 
 /// How long a token is good for, in seconds: a day, as OpenShift's.
 const SECONDS: i64 = 86_400;
@@ -82,7 +83,7 @@ pub(super) fn authorize(api: &Api, head: &Head) -> ApiResult<Response<Body>> {
     let location = format!(
         "{RETURN}#access_token={token}&expires_in={SECONDS}&scope=user%3Afull&token_type=Bearer{state}"
     );
-    let mut response = respond::plain(302, "");
+    let mut response = Body::text(302, "");
     let value = HeaderValue::from_str(&location)
         .map_err(|_| ApiError::bad_request("state: cannot be part of an address"))?;
     response.headers_mut().insert(LOCATION, value);

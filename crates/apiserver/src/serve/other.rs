@@ -11,7 +11,8 @@ use crate::discovery;
 use crate::error::{ApiError, ApiResult};
 use crate::identity::Identity;
 use crate::openapi;
-use crate::respond::{self, Body};
+use crate::respond;
+use palisade_https::Body;
 
 /// The version of Kubernetes whose API this is.
 const MINOR: &str = "36";
@@ -41,7 +42,7 @@ pub(super) fn answer(api: &Api, head: &Head, who: &Identity) -> ApiResult<Respon
                                     "/openapi/v3", "/readyz", "/version"]}),
         ),
         ["healthz" | "livez" | "readyz"] => return Ok(health(api, head)),
-        ["healthz" | "livez" | "readyz", "ping"] => return Ok(respond::plain(200, "ok")),
+        ["healthz" | "livez" | "readyz", "ping"] => return Ok(Body::text(200, "ok")),
         ["healthz" | "livez" | "readyz", "store"] => return Ok(health(api, head)),
         ["version"] => Some(version()),
         ["metrics"] => return Ok(metrics(api)),
@@ -53,7 +54,7 @@ pub(super) fn answer(api: &Api, head: &Head, who: &Identity) -> ApiResult<Respon
         ["openapi", "v2"] if accept.contains("proto-openapi.spec.v2") => {
             // An @, as in the name that is asked for, is none of a media type's letters.
             let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-            return Ok(respond::bytes(200, media_type, openapi::two_in_protobuf()));
+            return Ok(Body::bytes(200, media_type, openapi::two_in_protobuf()));
         }
         ["openapi", "v2"] => Some(openapi::two()),
         ["openapi", "v3"] => Some(openapi::index()),
@@ -61,7 +62,7 @@ pub(super) fn answer(api: &Api, head: &Head, who: &Identity) -> ApiResult<Respon
         ["openapi", "v3", "apis", group, "v1"] => openapi::three(group),
         [".well-known", "oauth-authorization-server"] => Some(oauth::metadata(head)),
         ["oauth", "authorize"] => return oauth::authorize(api, head),
-        ["oauth", "token", "implicit"] => return Ok(respond::plain(200, "")),
+        ["oauth", "token", "implicit"] => return Ok(Body::text(200, "")),
         _ => None,
     };
     found.map(|value| respond::json(200, &value)).ok_or_else(ApiError::no_such_path)
@@ -108,15 +109,15 @@ fn health(api: &Api, head: &Head) -> Response<Body> {
     let works = api.store.list("namespaces", None, Some(1), None).is_ok();
     let code = if works { 200 } else { 500 };
     if head.query.get("verbose").is_none() {
-        return respond::plain(code, if works { "ok" } else { "the store cannot be read" });
+        return Body::text(code, if works { "ok" } else { "the store cannot be read" });
     }
     let name = head.path.trim_matches('/');
     let sign = if works { "[+]store ok" } else { "[-]store failed" };
     let said = if works { "passed" } else { "failed" };
-    respond::plain(code, format!("[+]ping ok\n{sign}\n{name} check {said}\n"))
+    Body::text(code, format!("[+]ping ok\n{sign}\n{name} check {said}\n"))
 }
 
 fn metrics(api: &Api) -> Response<Body> {
     let text = api.metrics.text(api.store.revision().number());
-    respond::bytes(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", text.into_bytes())
+    Body::bytes(200, palisade_https::metrics::MEDIA_TYPE, text.into_bytes())
 }

@@ -15,9 +15,10 @@ use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::objects::PAGE;
 use crate::raw;
-use crate::respond::{self, Body, Format};
+use crate::respond::{self, Format};
 use crate::table::Include;
 use crate::verb::{self, Listing};
+use palisade_https::Body;
 
 /// How many lists may be sent part by part at once: each holds a part for as long as its client takes to read it.
 static LONG_LISTS: Semaphore = Semaphore::const_new(MAX_LONG_LISTS);
@@ -79,7 +80,7 @@ pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<R
     if !is_list || is_review || !shape.has_parts() {
         return Ok(None);
     }
-    let whole = |text: String| Ok(Some(respond::bytes(200, respond::JSON, (text + END).into_bytes())));
+    let whole = |text: String| Ok(Some(Body::bytes(200, respond::JSON, (text + END).into_bytes())));
     let limit = work.query.limit()?;
     if let Some(limit) = limit {
         let only = part(work, shape, limit, None).await?;
@@ -94,7 +95,7 @@ pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<R
     let (sender, receiver) = mpsc::channel(1);
     let sent = Rest { work: Arc::clone(work), shape, sender, _place: place };
     tokio::spawn(sent.run(text, next));
-    Ok(Some(respond::stream(respond::JSON, receiver, None)))
+    Ok(Some(Body::stream(respond::JSON, receiver, None)))
 }
 
 async fn part(work: &Arc<Work>, shape: Shape, limit: usize, after: Option<Cursor>) -> ApiResult<Part> {

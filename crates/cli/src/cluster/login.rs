@@ -45,7 +45,7 @@ impl Kubefile {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| ClusterError::Usage(error.to_string()))?;
         }
-        palisade_apiserver::write(&self.path, &text, 0o600)
+        palisade_https::write_file(&self.path, &text, 0o600)
             .map_err(|error| ClusterError::Usage(super::session::chain(&error)))
     }
 

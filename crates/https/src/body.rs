@@ -1,0 +1,103 @@
+//! Bodies of requests and of responses.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::sync::mpsc;
+
+/// The reason why the body of a request is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is larger than the limit, in bytes.
+    #[error("the body of the request is larger than {0} bytes")]
+    TooLarge(usize),
+    /// It did not come within the time.
+    #[error("the body of the request did not come in time")]
+    Slow,
+    /// The connection broke, or what came is no body.
+    #[error("the body of the request cannot be read: {0}")]
+    Broken(String),
+}
+
+/// Reads the body of a request of at most `limit` bytes within `time`.
+///
+/// # Errors
+///
+/// See [`ReadError`].
+pub async fn read(body: Incoming, limit: usize, time: Duration) -> Result<Bytes, ReadError> {
+    match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge(limit)),
+        Ok(Err(error)) => Err(ReadError::Broken(error.to_string())),
+        Err(_) => Err(ReadError::Slow),
+    }
+}
+
+/// The body of a response.
+#[derive(Debug)]
+pub enum Body {
+    /// All of it; none once it is sent.
+    Whole(Option<Bytes>),
+    /// Pieces as they come, and how many bytes they are in all if that is known.
+    Stream(mpsc::Receiver<Bytes>, Option<u64>),
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut *self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(receiver, _) => {
+                receiver.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Stream(_, size) => size.map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
+
+impl Body {
+    /// A response of plain text. A code that HTTP does not have becomes 500.
+    #[must_use]
+    pub fn text(code: u16, text: impl Into<String>) -> Response<Self> {
+        Self::bytes(code, "text/plain; charset=utf-8", text.into().into_bytes())
+    }
+
+    /// A response of some media type. A code that HTTP does not have becomes 500.
+    #[must_use]
+    pub fn bytes(code: u16, media_type: &'static str, bytes: impl Into<Bytes>) -> Response<Self> {
+        let mut response = Response::new(Self::Whole(Some(bytes.into())));
+        *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        response
+    }
+
+    /// A response of 200 whose pieces are sent as they come; `size` in bytes, if it is known.
+    #[must_use]
+    pub fn stream(
+        media_type: &'static str,
+        pieces: mpsc::Receiver<Bytes>,
+        size: Option<u64>,
+    ) -> Response<Self> {
+        let mut response = Response::new(Self::Stream(pieces, size));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        response
+    }
+}

@@ -1,0 +1,39 @@
+//! The limits of a listener.
+
+use std::time::Duration;
+
+/// What a listener grants to its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections; further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// Time for the TLS handshake.
+    pub handshake: Duration,
+    /// Time for the head of a request, and for the first request of a connection to begin.
+    pub head: Duration,
+    /// Size of the head of a request, in bytes.
+    pub head_bytes: usize,
+    /// Concurrent requests of one HTTP/2 connection.
+    pub streams: u32,
+    /// Time between the pings of an HTTP/2 connection.
+    pub ping: Duration,
+    /// Time for the answer to a ping.
+    pub pong: Duration,
+    /// Time for requests to end after the server was told to stop.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_000,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(30),
+            head_bytes: 64 * 1024,
+            streams: 250,
+            ping: Duration::from_secs(30),
+            pong: Duration::from_secs(20),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
