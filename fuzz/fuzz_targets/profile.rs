@@ -19,12 +19,14 @@ fuzz_target!(|text: &str| {
     let (profile, findings) = read(text);
     assert!(profile.is_some() || !findings.is_empty());
     let Some(profile) = profile else { return };
-    drop(palisade_seccomp::lint::lint(&profile));
-    let again = read(&write_docker(&profile).to_string()).0.expect("what is written can be read");
-    assert_eq!(write_docker(&again), write_docker(&profile));
+    let docker = |profile| write_docker(profile, Arch::X86_64);
+    let again = read(&docker(&profile).to_string()).0.expect("what is written can be read");
+    assert_eq!(docker(&again), docker(&profile));
     for arch in [Arch::X86_64, Arch::S390x] {
         let caps = BTreeSet::from(["CAP_SYS_ADMIN".to_owned()]);
-        let rules = resolve(&profile, &Context { arch, caps, kernel: KernelVersion::new(5, 14) }).rules;
+        let context = Context { arch, caps, kernel: KernelVersion::new(5, 14) };
+        drop(palisade_seccomp::lint::lint(&profile, &context));
+        let rules = resolve(&profile, &context).rules;
         let Ok(filter) = Filter::new(&rules) else { continue };
         for rule in &rules.rules {
             let Some(number) = rule.call.number(arch) else { continue };

@@ -27,10 +27,12 @@
 //! | [`manifest`] | YAML and JSON files as documents whose every value knows its line and column |
 //! | [`metadata`] | the rules for names, labels and annotations |
 //! | [`quantity`] | amounts, as `500m` or `2Gi` |
+//! | [`capability`] | Linux' capabilities by name |
 //! | [`workload`] | where each kind of workload keeps its pod template |
 
 mod age;
 pub mod annotations;
+pub mod capability;
 pub mod field;
 mod fit;
 mod kernel;

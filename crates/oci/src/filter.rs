@@ -87,7 +87,7 @@ impl Source {
             notify_what_passes(&mut rules);
             profile.listener_path = Some(socket.clone());
         }
-        let flattened = profile::write_oci(&rules, &profile);
+        let flattened = profile::write_oci(&rules, &profile, Arch::native());
         let filter = Filter::new(&rules).map_err(|error| problem(error.to_string()))?;
         let programs = compile(&filter, Weights::shipped()).map_err(|error| problem(error.to_string()))?;
         let [program] = programs.as_slice() else {

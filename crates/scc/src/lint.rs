@@ -207,59 +207,18 @@ fn capabilities(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
 }
 
 fn is_capability(name: &str) -> bool {
-    matches!(name, "*" | "ALL") || CAPABILITIES.contains(&name)
+    matches!(name, "*" | "ALL") || palisade_k8s::capability::is_known(name)
 }
 
 fn capability_help(name: &str) -> String {
     let upper = name.to_ascii_uppercase();
     let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    suggestion(bare, CAPABILITIES.iter().copied(), "use the kernel's name, in capitals and without CAP_")
+    suggestion(
+        bare,
+        palisade_k8s::capability::ALL.into_iter(),
+        "use the kernel's name, in capitals and without CAP_",
+    )
 }
-
-/// Linux' capabilities (capabilities(7)), without their prefix, as pods name them.
-pub(crate) const CAPABILITIES: [&str; 41] = [
-    "AUDIT_CONTROL",
-    "AUDIT_READ",
-    "AUDIT_WRITE",
-    "BLOCK_SUSPEND",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "KILL",
-    "LEASE",
-    "LINUX_IMMUTABLE",
-    "MAC_ADMIN",
-    "MAC_OVERRIDE",
-    "MKNOD",
-    "NET_ADMIN",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_RAW",
-    "PERFMON",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYSLOG",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_CHROOT",
-    "SYS_MODULE",
-    "SYS_NICE",
-    "SYS_PACCT",
-    "SYS_PTRACE",
-    "SYS_RAWIO",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "WAKE_ALARM",
-];
 
 fn seccomp(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
     let known = ["*", "unconfined", "runtime/default", "docker/default"];

@@ -107,6 +107,32 @@ impl Action {
         }
     }
 
+    /// What a program that gets this answer does; none if it gets what it asked for.
+    #[must_use]
+    pub fn consequence(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Allow => return None,
+            Self::Log => "the syscall is made, and written to the kernel's log",
+            Self::Errno(errno::ENOSYS) => {
+                "ENOSYS: programs and libc take the kernel for one without this syscall, and fall back to an older one if they know one"
+            }
+            Self::Errno(errno::EPERM) => {
+                "EPERM: programs take it for a denial and give up; they do not fall back to an older syscall, as they do on ENOSYS"
+            }
+            Self::Errno(0) => "ERRNO(0): the syscall is not made, and programs take it for done",
+            Self::Errno(_) => {
+                "the syscall is not made, and programs see this error as if the kernel had met it"
+            }
+            Self::Trace(_) => {
+                "without a tracer attached the syscall fails with ENOSYS (kernel/seccomp.c), and programs fall back to an older one if they know one"
+            }
+            Self::Notify => "a supervisor answers; without one the syscall fails with ENOSYS",
+            Self::Trap(_) => "the thread gets SIGSYS; without a handler the process ends",
+            Self::KillThread => "the thread ends with SIGSYS, and with it a program of one thread",
+            Self::KillProcess => "the process ends with SIGSYS",
+        })
+    }
+
     /// Whether the call goes on without anybody else's leave.
     #[must_use]
     pub fn lets_through(self) -> bool {

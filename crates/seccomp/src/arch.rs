@@ -34,6 +34,45 @@ pub enum Arch {
     Mipsel,
 }
 
+/// A set of architectures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ArchSet(u16);
+
+impl ArchSet {
+    /// Every architecture.
+    pub const ALL: Self = Self(u16::MAX);
+
+    /// The set of some architectures.
+    #[must_use]
+    pub fn of(archs: &[Arch]) -> Self {
+        Self(archs.iter().fold(0, |bits, arch| bits | 1 << *arch as u16))
+    }
+
+    /// Whether an architecture is in the set.
+    #[must_use]
+    pub fn contains(self, arch: Arch) -> bool {
+        self.0 & 1 << arch as u16 != 0
+    }
+
+    /// The architectures that are not in the set.
+    #[must_use]
+    pub fn complement(self) -> Self {
+        Self(!self.0)
+    }
+
+    /// The set without the architectures of another.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether no architecture is in the set.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        !Arch::ALL.iter().any(|arch| self.contains(*arch))
+    }
+}
+
 /// Bit 30: what sets x32's numbers apart from x86_64's.
 pub const X32_BIT: u32 = 0x4000_0000;
 

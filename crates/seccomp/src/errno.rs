@@ -140,7 +140,10 @@ static NAMES: [(&str, u16); 133] = [
 /// The largest error that the kernel returns; it caps what is larger.
 pub const MAX: u16 = 4095;
 
-/// `ENOSYS`: the call does not exist.
+/// `EAFNOSUPPORT`: the address family is not supported.
+pub(crate) const EAFNOSUPPORT: u16 = 97;
+
+/// `ENOSYS`: the syscall does not exist.
 pub const ENOSYS: u16 = 38;
 
 /// `EPERM`: what runtimes answer if a profile does not say.

@@ -305,6 +305,9 @@ impl Builder<'_> {
 
     /// Under which numbers a rule counts: its call's, and that of the call that carries it.
     fn add_uses(&self, at: usize, rule: &Rule, uses: &mut Vec<Use>) {
+        if !rule.archs.contains(self.arch) {
+            return;
+        }
         if let Some(number) = rule.call.number(self.arch) {
             uses.push(Use::new(number, at, 0));
         }

@@ -1,7 +1,7 @@
 //! Intersection and union of profiles: what both let through, and what either does.
 
 use crate::action::Action;
-use crate::arch::Arch;
+use crate::arch::{Arch, ArchSet};
 use crate::compare::{CompareError, Decision};
 use crate::compile::{CompileError, compile};
 use crate::errno;
@@ -62,7 +62,8 @@ pub fn join(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Resul
         if is_named
             || !matches!(rules.as_slice(), [(conditions, action)] if conditions.is_empty() && *action == unlisted(&joined, call))
         {
-            let rule = |(conditions, action)| Rule { call, conditions, action, entry: 0 };
+            let rule =
+                |(conditions, action)| Rule { call, conditions, action, archs: ArchSet::ALL, entry: 0 };
             joined.rules.extend(rules.into_iter().map(rule));
         }
     }

@@ -53,6 +53,7 @@ pub mod region;
 pub mod resolve;
 pub mod rule;
 pub mod simulate;
+pub mod source;
 pub mod stats;
 pub mod systemd;
 pub mod table;

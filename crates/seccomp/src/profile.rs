@@ -5,12 +5,16 @@ use palisade_k8s::KernelVersion;
 use palisade_k8s::manifest::Position;
 
 use crate::action::Action;
+use crate::arch::ArchSet;
 use crate::rule::Condition;
 
+mod json;
 mod read;
 mod write;
 
-pub use read::read;
+pub(crate) use json::read as json_value;
+pub(crate) use read::of_node;
+pub use read::{read, read_json};
 pub use write::{Written, write_docker, write_oci};
 
 /// A profile, as written.
@@ -30,6 +34,54 @@ pub struct Profile {
     pub listener_metadata: Option<String>,
     /// The entries of `syscalls`.
     pub entries: Vec<Entry>,
+    /// What the profile was written for.
+    pub origin: Origin,
+}
+
+impl Profile {
+    /// A profile without entries.
+    #[must_use]
+    pub fn empty(default_action: Action) -> Self {
+        Self {
+            default_action,
+            architectures: Vec::new(),
+            arch_map: Vec::new(),
+            flags: None,
+            listener_path: None,
+            listener_metadata: None,
+            entries: Vec::new(),
+            origin: Origin::Container,
+        }
+    }
+
+    /// Gives everything in the profile another place.
+    pub(crate) fn move_to(&mut self, place: impl Fn(Position) -> Position) {
+        for entry in &mut self.entries {
+            entry.at = place(entry.at);
+            entry.names.iter_mut().for_each(|(_, at)| *at = place(*at));
+        }
+    }
+}
+
+/// What a profile was written for, which says what its silence means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// A container runtime. The profile holds on the ABIs that it names and the machine's own; the thread
+    /// that uses another is killed. Its author knew the syscalls up to the newest that counts.
+    #[default]
+    Container,
+    /// A systemd unit without `SystemCallArchitectures=`: the filters are loaded for every ABI of the machine.
+    Unit,
+    /// A systemd unit with `SystemCallArchitectures=`: threads that use other ABIs are killed.
+    UnitOfArchs,
+}
+
+impl Origin {
+    /// Whether it is a systemd unit, so that the author knew every syscall that systemd knows.
+    #[must_use]
+    pub fn is_unit(self) -> bool {
+        self != Self::Container
+    }
 }
 
 /// An architecture and what runs beside it.
@@ -55,8 +107,10 @@ pub struct Entry {
     pub includes: Gate,
     /// What it must not have.
     pub excludes: Gate,
-    /// For people.
+    /// For people; in an entry of a unit, the directive that it comes from.
     pub comment: String,
+    /// The ABIs on which the entry holds: all, but for some of a systemd unit's.
+    pub abis: ArchSet,
     /// Where it was written.
     pub at: Position,
 }

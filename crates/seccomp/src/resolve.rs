@@ -9,9 +9,9 @@ use crate::arch::{Arch, OTHER_SCMP};
 use crate::errno;
 use crate::filter::{Rules, Unknown};
 use crate::finding::{Finding, Findings, suggestion};
-use crate::profile::{Entry, Gate, Profile};
+use crate::profile::{Entry, Gate, Origin, Profile};
 use crate::rule::{Condition, Rule};
-use crate::table::Syscall;
+use crate::table::{self, Syscall};
 
 /// The machine and the container that a profile is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,8 @@ pub fn resolve(profile: &Profile, context: &Context) -> Resolved {
                 unknown_name(name, &archs, at, *position, &mut findings);
                 continue;
             };
-            if archs.iter().any(|arch| call.number(*arch).is_some()) {
+            // runc looks at the names that are left once conditions are resolved.
+            if counts && archs.iter().any(|arch| call.number(*arch).is_some()) {
                 newest = newest.max(call.introduced());
             }
             if counts && rules.len() + alternatives.len() <= MAX_RULES {
@@ -60,6 +61,7 @@ pub fn resolve(profile: &Profile, context: &Context) -> Resolved {
                     call,
                     conditions: conditions.clone(),
                     action: entry.action,
+                    archs: entry.abis,
                     entry: at,
                 };
                 rules.extend(alternatives.iter().map(rule));
@@ -80,6 +82,7 @@ fn assemble(profile: &Profile, archs: Vec<Arch>, rules: Vec<Rule>, newest: Kerne
     // As runc: who lets unknown calls through, or has ENOSYS for them already, needs nothing more.
     let unknown = match profile.default_action {
         Action::Allow | Action::Log | Action::Trace(_) | Action::Errno(errno::ENOSYS) => Unknown::Default,
+        _ if profile.origin.is_unit() => Unknown::Enosys { kernel: table::NEWEST },
         _ => Unknown::Enosys { kernel: newest },
     };
     Rules {
@@ -87,7 +90,10 @@ fn assemble(profile: &Profile, archs: Vec<Arch>, rules: Vec<Rule>, newest: Kerne
         archs,
         rules,
         unknown,
-        bad_arch: Action::KillThread,
+        bad_arch: match profile.origin {
+            Origin::Container | Origin::UnitOfArchs => Action::KillThread,
+            Origin::Unit => Action::Allow,
+        },
         open_multiplexers: true,
     }
 }
@@ -99,11 +105,15 @@ fn architectures(profile: &Profile, context: &Context, findings: &mut Findings) 
         names.extend(map.sub_architectures.iter().map(String::as_str));
     }
     let mut archs = vec![context.arch];
+    if profile.origin == Origin::Unit {
+        archs.extend(context.arch.companions());
+    }
     for name in names {
         match Arch::parse(name) {
             Some(arch) if arch.is_big_endian() == context.arch.is_big_endian() => archs.push(arch),
             None if OTHER_SCMP.contains(&name) => {
-                let message = format!("there is no table of calls for {name}: its calls are killed");
+                let message =
+                    format!("there is no table of syscalls for {name}: the threads that use it are killed");
                 findings.warn(Default::default(), "architectures", message);
             }
             _ => {}
@@ -136,7 +146,7 @@ fn alternatives(at: usize, entry: &Entry, findings: &mut Findings) -> Vec<Vec<Co
     if entry.args.iter().all(|condition| seen.insert(condition.arg())) {
         return vec![entry.args.clone()];
     }
-    let message = "two conditions are on the same argument, so each condition of this entry lets the call match by itself";
+    let message = "two conditions are on the same argument, so each condition of this entry lets the syscall match by itself";
     findings.warn(entry.at, format!("syscalls[{at}].args"), message);
     entry.args.iter().map(|condition| vec![*condition]).collect()
 }
@@ -150,7 +160,7 @@ fn unknown_name(
 ) {
     let known = Syscall::all().filter(|call| archs.iter().any(|arch| call.number(*arch).is_some()));
     let message = format!(
-        "no call is named {name:?}, so runtimes ignore it{}",
+        "unknown syscall {name:?}, which runtimes ignore{}",
         suggestion(name, known.map(Syscall::name))
     );
     findings.warn(position, format!("syscalls[{at}].names"), message);

@@ -1,6 +1,7 @@
 //! Resolved rules: which calls, with which arguments, get which action.
 
 use crate::action::Action;
+use crate::arch::ArchSet;
 use crate::table::Syscall;
 
 /// How an argument is compared.
@@ -89,9 +90,11 @@ impl Condition {
     }
 }
 
-impl std::fmt::Display for Condition {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (arg, value) = (self.arg, self.value);
+impl Condition {
+    /// The condition as a text, on an argument of this name.
+    #[must_use]
+    pub fn named(&self, argument: &str) -> String {
+        let value = self.value;
         let sign = match self.operator {
             Operator::NotEqual => "!=",
             Operator::Less => "<",
@@ -99,9 +102,15 @@ impl std::fmt::Display for Condition {
             Operator::Equal => "==",
             Operator::GreaterOrEqual => ">=",
             Operator::Greater => ">",
-            Operator::MaskedEqual { mask } => return write!(f, "arg{arg} & {mask:#x} == {value:#x}"),
+            Operator::MaskedEqual { mask } => return format!("{argument} & {mask:#x} == {value:#x}"),
         };
-        write!(f, "arg{arg} {sign} {value:#x}")
+        format!("{argument} {sign} {value:#x}")
+    }
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.named(&format!("arg{}", self.arg)))
     }
 }
 
@@ -114,6 +123,8 @@ pub struct Rule {
     pub conditions: Vec<Condition>,
     /// The answer.
     pub action: Action,
+    /// The ABIs on which the rule holds. Profiles of containers have only rules for all.
+    pub archs: ArchSet,
     /// Which entry of the profile's `syscalls` it comes from, from 0.
     pub entry: usize,
 }

@@ -4,7 +4,12 @@ use palisade_k8s::KernelVersion;
 
 use crate::arch::Arch;
 
+mod arguments;
 mod calls;
+mod meaning;
+mod relatives;
+
+pub(crate) use relatives::{NEWER_FORMS, counterparts, family, wide_forms};
 
 const NONE: u32 = u32::MAX;
 

@@ -4,7 +4,7 @@
 
 use palisade_k8s::KernelVersion;
 use palisade_seccomp::action::Action::{self, Allow, Errno, KillThread};
-use palisade_seccomp::arch::Arch;
+use palisade_seccomp::arch::{Arch, ArchSet};
 use palisade_seccomp::builtin;
 use palisade_seccomp::compare::verify;
 use palisade_seccomp::compile::{compile, open_holes};
@@ -32,6 +32,7 @@ fn rules(archs: &[Arch], cases: &[Case<'_>]) -> Rules {
             .map(|&(arg, operator, value)| Condition::new(arg, operator, value).unwrap())
             .collect(),
         action: *action,
+        archs: ArchSet::ALL,
         entry,
     };
     Rules {

@@ -3,7 +3,7 @@
 #![expect(clippy::expect_used, reason = "tests")]
 
 use palisade_seccomp::action::Action;
-use palisade_seccomp::arch::{Arch, X32_BIT};
+use palisade_seccomp::arch::{Arch, ArchSet, X32_BIT};
 use palisade_seccomp::bpf::Program;
 use palisade_seccomp::builtin;
 use palisade_seccomp::capability::CONTAINER_DEFAULT;
@@ -36,6 +36,7 @@ fn rules(default: Action, rules: &[(&str, Action)]) -> Rules {
         call: Syscall::named(name).expect("a call"),
         conditions: Vec::new(),
         action,
+        archs: ArchSet::ALL,
         entry,
     };
     Rules {

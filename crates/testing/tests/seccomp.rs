@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use palisade_seccomp::action::Action;
-use palisade_seccomp::arch::{Arch, X32_BIT};
+use palisade_seccomp::arch::{Arch, ArchSet, X32_BIT};
 use palisade_seccomp::bpf::Program;
 use palisade_seccomp::capability::CONTAINER_DEFAULT;
 use palisade_seccomp::compare::{Decision, Difference, verify};
@@ -100,7 +100,7 @@ fn rule(random: &mut Random, entry: usize, actions: &[Action], max_conditions: u
     conditions.sort_by_key(Condition::arg);
     conditions.dedup_by_key(|condition| condition.arg());
     let call = Syscall::named(random.pick(&CALLS)).expect("a call");
-    Rule { call, conditions, action: random.pick(actions), entry }
+    Rule { call, conditions, action: random.pick(actions), archs: ArchSet::ALL, entry }
 }
 
 /// The actions of the rules that fit a call, read off the rules as they stand.

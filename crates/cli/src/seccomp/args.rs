@@ -208,7 +208,19 @@ pub(crate) struct JoinArgs {
 }
 
 /// Tell what profiles mean that their authors may not have meant
+///
+/// What containerd, runc and crun make of them, what the program and the runtime need, what is denied by one name and
+/// let through by another. Looks at every profile of a file.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Profiles are read from JSON files, which must be JSON; from objects of the security-profiles-operator, ConfigMaps and
+Secrets in YAML or JSON; from OCI's config.json and what `docker inspect` prints; from Podman quadlets and systemd
+units. FILE#NAME names one of several in a file: an object's name, or CONFIGMAP/KEY.
+
+Examples:
+  palisade seccomp lint profile.json
+  palisade seccomp lint profiles.yaml#nginx --arch aarch64
+  docker inspect web | palisade seccomp lint -")]
 pub(crate) struct LintArgs {
     /// Profiles: files, or shipped ones
     #[arg(required = true)]
@@ -219,8 +231,8 @@ pub(crate) struct LintArgs {
 
 /// Read a profile of any kind and write it in Docker's form
 ///
-/// Knows Docker's, OCI's and containers/common's JSON, the SeccompProfile object of the
-/// security-profiles-operator, and systemd's SystemCallFilter= lines.
+/// Knows Docker's, OCI's and containers/common's JSON, SeccompProfile objects of the security-profiles-operator,
+/// ConfigMaps and Secrets, config.json, `docker inspect`, Podman quadlets, and systemd units.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ImportArgs {
     /// Profile: a file, - for stdin, or a shipped one
@@ -260,16 +272,20 @@ pub(crate) enum Form {
 #[command(after_help = "\
 Examples:
   palisade seccomp run workshop -- sh
-  palisade seccomp run example-explorer-profile --watch -- ./server")]
+  palisade seccomp run example-explorer-profile --watch -- ./server
+  palisade seccomp run profile.json --watch --permissive -- ./server")]
 pub(crate) struct RunArgs {
     /// Profile: a file, or a shipped one
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
-    /// Supervise the command and print each call that the profile denies once, with the rule that would let it
-    /// through
+    /// Supervise the command: print each syscall that the profile denies when it is first made, and all of them at the
+    /// end, with the entries that would let them through. Denied syscalls fail; none kills the command
     #[arg(long)]
     pub(crate) watch: bool,
+    /// With --watch, make denied syscalls as if they were allowed, so that the command runs to its end
+    #[arg(long, requires = "watch")]
+    pub(crate) permissive: bool,
     /// Command and arguments
     #[arg(required = true, last = true)]
     pub(crate) command: Vec<OsString>,

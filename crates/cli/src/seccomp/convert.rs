@@ -1,17 +1,20 @@
 //! `palisade seccomp resolve`, `lint`, `import`, `export`, `intersect` and `union`.
 
 use std::io::Write;
+use std::path::Path;
 
+use palisade_k8s::manifest::Position;
 use palisade_seccomp::action::Action;
+use palisade_seccomp::arch::Arch;
 use palisade_seccomp::filter::Filter;
-use palisade_seccomp::finding::Severity;
+use palisade_seccomp::finding::{Finding, Severity};
 use palisade_seccomp::join::{self, decision};
 use palisade_seccomp::lint;
-use palisade_seccomp::profile::{write_docker, write_oci};
+use palisade_seccomp::profile::{Origin, Profile, write_docker, write_oci};
 use palisade_seccomp::resolve::resolve as resolve_profile;
 use palisade_seccomp::systemd;
 
-use super::args::{ExportArgs, Form, ImportArgs, JoinArgs, LintArgs, ResolveArgs};
+use super::args::{ContextArgs, ExportArgs, Form, ImportArgs, JoinArgs, LintArgs, ResolveArgs};
 use super::input;
 use crate::exit::Exit;
 
@@ -23,18 +26,47 @@ fn print(value: &serde_json::Value) -> crate::Outcome {
 pub(super) fn resolve(args: &ResolveArgs) -> crate::Outcome {
     let (profile, rules) = input::rules(&args.file, &args.context)?;
     Filter::new(&rules).map_err(|error| format!("{}: {error}", args.file.display()))?;
-    print(&write_oci(&rules, &profile))
+    one_abi(&args.file, &profile, native(&args.context));
+    print(&write_oci(&rules, &profile, native(&args.context)))
+}
+
+/// The machine's architecture as the options say it.
+fn native(args: &ContextArgs) -> Arch {
+    args.arch.unwrap_or_else(Arch::native)
+}
+
+/// Warns where a unit's rules are not the same on every ABI, as they are in a container's profile.
+fn one_abi(file: &Path, profile: &Profile, native: Arch) {
+    let differ = profile.entries.iter().any(|entry| {
+        native.companions().iter().any(|arch| entry.abis.contains(*arch) != entry.abis.contains(native))
+    });
+    if differ && profile.origin == Origin::Unit {
+        anstream::eprintln!(
+            "{}: {}: systemd's filters differ between ABIs, which a container's profile cannot say: the rules of {native} are written for all",
+            crate::paint::warning("warning"),
+            file.display(),
+        );
+    }
 }
 
 pub(super) fn import(args: &ImportArgs) -> crate::Outcome {
-    print(&write_docker(&input::profile(&args.file, args.strict)?))
+    let (shown, profile) = input::profile(&args.file, args.strict)?;
+    one_abi(&shown, &profile, Arch::native());
+    print(&write_docker(&profile, Arch::native()))
 }
 
 pub(super) fn export(args: &ExportArgs) -> crate::Outcome {
     let (profile, rules) = input::rules(&args.file, &args.context)?;
     match args.form {
-        Form::Oci => print(&write_oci(&rules, &profile)),
-        Form::Docker => print(&write_docker(&profile)),
+        Form::Oci | Form::Docker => {
+            let native = native(&args.context);
+            one_abi(&args.file, &profile, native);
+            print(&if args.form == Form::Oci {
+                write_oci(&rules, &profile, native)
+            } else {
+                write_docker(&profile, native)
+            })
+        }
         Form::Systemd => {
             let lines =
                 systemd::write(&rules).map_err(|error| format!("{}: {error}", args.file.display()))?;
@@ -48,7 +80,7 @@ pub(super) fn join(args: &JoinArgs, choose: fn(Action, Action) -> Action) -> cra
     let (profile, a) = input::rules(&args.a, &args.context)?;
     let (_, b) = input::rules(&args.b, &args.context)?;
     let Some(out) = &args.out else {
-        return print(&write_oci(&join::join(&a, &b, choose)?, &profile));
+        return print(&write_oci(&join::join(&a, &b, choose)?, &profile, native(&args.context)));
     };
     let both = decision(&a)?.combine(&decision(&b)?, choose)?;
     let big_endian = a.archs.first().is_some_and(|arch| arch.is_big_endian());
@@ -63,23 +95,37 @@ pub(super) fn join(args: &JoinArgs, choose: fn(Action, Action) -> Action) -> cra
 pub(super) fn lint(args: &LintArgs) -> crate::Outcome {
     let mut out = anstream::stdout().lock();
     let mut worst = Exit::Fine;
-    for file in &args.files {
-        let text = input::text(file)?;
-        let (profile, mut findings) = input::parse(&text);
-        if let Some(profile) = &profile {
-            findings.extend(resolve_profile(profile, &input::context(&args.context)?).findings);
-            findings.extend(lint::lint(profile));
+    let context = input::context(&args.context)?;
+    for input in
+        args.files.iter().map(|file| input::inputs(file)).collect::<Result<Vec<_>, _>>()?.iter().flatten()
+    {
+        let mut findings = input.source.findings.clone();
+        if let Some(profile) = input.source.profile() {
+            findings.extend(resolve_profile(profile, &context).findings);
+            findings.extend(lint::lint(profile, &context));
         }
+        // What concerns a profile as a whole stands where it begins.
+        let start = Position { line: 1, column: 1 };
+        findings
+            .iter_mut()
+            .filter(|finding| finding.at == start)
+            .for_each(|finding| finding.at = input.source.at);
         findings.sort_by_key(|finding| finding.at);
+        let is_error = |finding: &Finding| finding.severity == Severity::Error || args.context.strict;
         for finding in &findings {
-            let severity = match finding.severity {
-                Severity::Error => crate::paint::error("error"),
-                Severity::Warning => crate::paint::warning("warning"),
+            let severity = match is_error(finding) {
+                true => crate::paint::error("error"),
+                false => crate::paint::warning("warning"),
             };
             let field = if finding.field.is_empty() { String::new() } else { format!("{}: ", finding.field) };
-            writeln!(out, "{}:{}: {severity}: {field}{}", file.display(), finding.at, finding.message)?;
+            writeln!(
+                out,
+                "{}:{}: {severity}: {field}{}",
+                input.shown.display(),
+                finding.at,
+                finding.message
+            )?;
         }
-        let is_error = |finding: &palisade_seccomp::finding::Finding| finding.severity == Severity::Error;
         worst = match (findings.iter().any(is_error), findings.is_empty(), worst) {
             (true, ..) | (_, _, Exit::Wrong) => Exit::Wrong,
             (_, false, _) => Exit::Findings,

@@ -44,22 +44,40 @@ fn one(
         return Ok(());
     }
     let name = input::name(arch, data.number);
+    let syscall = Syscall::numbered(arch, data.number);
     writeln!(out, "{name} on {arch}: {}", paint::strong(explanation.action))?;
     for tried in &explanation.tried {
         let Some(rule) = rules.rules.get(tried.rule) else { continue };
-        let at = profile.entries.get(rule.entry).map(|entry| entry.at).unwrap_or_default();
-        let file = args.file.display();
         let decides = explanation.decider == Decider::Rule(tried.rule);
         let verdict = if decides { "decides" } else { "does not fit" };
-        writeln!(out, "  {file}:{at}: syscalls[{}], {}: {verdict}", rule.entry, rule.action)?;
+        writeln!(out, "  {}, {}: {verdict}", place(args, profile, rule.entry), rule.action)?;
         for (condition, holds) in &tried.conditions {
-            let value = data.args.get(usize::from(condition.arg())).copied().unwrap_or_default();
+            let index = condition.arg();
+            let value = data.args.get(usize::from(index)).copied().unwrap_or_default();
+            let name = syscall.map_or_else(|| format!("arg{index}"), |syscall| syscall.argument(arch, index));
             let word = if *holds { "holds" } else { "does not hold" };
-            writeln!(out, "    {condition} {word}: arg{} is {value:#x}", condition.arg())?;
+            let meaning =
+                syscall.and_then(|syscall| syscall.meaning(&name, value)).map(|words| format!(" ({words})"));
+            let (tested, meaning) = (condition.named(&name), meaning.unwrap_or_default());
+            writeln!(out, "    {tested} {word}: {name}, argument {index}, is {value:#x}{meaning}")?;
         }
     }
     writeln!(out, "  {}", reason(&explanation, rules))?;
+    if let Some(consequence) = explanation.action.consequence() {
+        writeln!(out, "  {consequence}")?;
+    }
     Ok(())
+}
+
+/// Where a rule was written: the place and the entry, or the directive of a unit.
+fn place(args: &ExplainArgs, profile: &Profile, entry: usize) -> String {
+    let (at, comment) =
+        profile.entries.get(entry).map(|entry| (entry.at, entry.comment.as_str())).unwrap_or_default();
+    let what = match profile.origin.is_unit() && !comment.is_empty() {
+        true => comment.to_owned(),
+        false => format!("syscalls[{entry}]"),
+    };
+    format!("{}:{at}: {what}", args.file.display())
 }
 
 fn reason(explanation: &Explanation, rules: &Rules) -> String {
@@ -69,7 +87,7 @@ fn reason(explanation: &Explanation, rules: &Rules) -> String {
         }
         (Decider::Unknown, Unknown::Enosys { kernel }) => {
             format!(
-                "no rule names it, and it is newer than Linux {kernel}, from which the newest call that the profile names is"
+                "no rule names it, and it is newer than Linux {kernel}, from which the newest syscall that the profile names is"
             )
         }
         (Decider::BadArch, _) => "the filter is not for this architecture".to_owned(),
@@ -79,6 +97,7 @@ fn reason(explanation: &Explanation, rules: &Rules) -> String {
 }
 
 fn as_json(explanation: &Explanation, rules: &Rules, arch: Arch, data: &Data) -> serde_json::Value {
+    let syscall = Syscall::numbered(arch, data.number);
     let tried: Vec<_> = explanation
         .tried
         .iter()
@@ -87,7 +106,11 @@ fn as_json(explanation: &Explanation, rules: &Rules, arch: Arch, data: &Data) ->
             let conditions: Vec<_> = tried
                 .conditions
                 .iter()
-                .map(|(c, holds)| json!({"condition": c.to_string(), "holds": holds}))
+                .map(|(c, holds)| {
+                    let name =
+                        syscall.map_or_else(|| format!("arg{}", c.arg()), |s| s.argument(arch, c.arg()));
+                    json!({"condition": c.to_string(), "argument": name, "holds": holds})
+                })
                 .collect();
             Some(json!({
                 "entry": rule.entry, "action": rule.action.to_string(), "conditions": conditions,
@@ -97,7 +120,8 @@ fn as_json(explanation: &Explanation, rules: &Rules, arch: Arch, data: &Data) ->
         .collect();
     json!({
         "arch": arch.name(), "call": input::name(arch, data.number), "number": data.number, "args": data.args,
-        "action": explanation.action.to_string(), "reason": reason(explanation, rules), "tried": tried,
+        "action": explanation.action.to_string(), "reason": reason(explanation, rules),
+        "consequence": explanation.action.consequence(), "tried": tried,
     })
 }
 

@@ -1,7 +1,8 @@
 //! Profiles and programs as the command line names them.
 
+use std::ffi::OsStr;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use palisade_seccomp::arch::Arch;
 use palisade_seccomp::bpf::Program;
@@ -10,10 +11,10 @@ use palisade_seccomp::capability;
 use palisade_seccomp::compile::compile;
 use palisade_seccomp::filter::{Data, Filter, Rules, Unknown};
 use palisade_seccomp::finding::{Finding, Severity};
-use palisade_seccomp::profile::{self, Profile};
+use palisade_seccomp::profile::Profile;
 use palisade_seccomp::resolve::{Context, resolve};
-use palisade_seccomp::systemd;
-use palisade_seccomp::table::{self, Syscall};
+use palisade_seccomp::source::{self, Content, Source, Syntax};
+use palisade_seccomp::table::{self, Syscall, nearest};
 use palisade_seccomp::weight::Weights;
 
 use super::args::{ContextArgs, UnknownArg};
@@ -57,29 +58,86 @@ pub(super) fn text(path: &Path) -> Result<String, Failure> {
     })
 }
 
-/// A profile of any form. What is wrong with it goes to stderr; an error, or with `strict` anything, is the
-/// end.
-pub(super) fn profile(path: &Path, strict: bool) -> Result<Profile, Failure> {
-    let (profile, findings) = parse(&text(path)?);
-    report(path, &findings, strict)?;
-    profile.ok_or_else(|| format!("{}: no profile", path.display()).into())
+/// A profile as the command line names it: a file, or `FILE#NAME` for one of the profiles that a file holds.
+pub(super) struct Input {
+    /// How messages name it.
+    pub(super) shown: PathBuf,
+    pub(super) source: Source,
 }
 
-/// Reads a profile of any form, with what is wrong with it.
-pub(super) fn parse(text: &str) -> (Option<Profile>, Vec<Finding>) {
-    let is_systemd = text.lines().any(|line| line.trim_start().starts_with("SystemCall"));
-    if is_systemd { systemd::read(text) } else { profile::read(text) }
+/// Every profile that a path names.
+pub(super) fn inputs(path: &Path) -> Result<Vec<Input>, Failure> {
+    let (file, name) = split(path);
+    let text = text(&file)?;
+    let syntax = Syntax::of(file.extension().and_then(OsStr::to_str), &text);
+    let sources = source::read(&text, syntax);
+    let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
+    let several = sources.len() > 1;
+    let chosen = sources.into_iter().filter(|source| name.as_ref().is_none_or(|name| *name == source.name));
+    let mut inputs = Vec::new();
+    for source in chosen {
+        let shown =
+            if several { PathBuf::from(format!("{}#{}", file.display(), source.name)) } else { file.clone() };
+        inputs.push(follow(Input { shown, source }, &file)?);
+    }
+    if let (Some(name), true) = (name, inputs.is_empty()) {
+        let near = nearest(&name, names.iter().map(String::as_str));
+        let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        return Err(format!(
+            "{}: holds no profile {name:?}{hint}; it holds {}",
+            file.display(),
+            names.join(", ")
+        )
+        .into());
+    }
+    Ok(inputs)
+}
+
+/// The file, and the profile's name after `#`.
+fn split(path: &Path) -> (PathBuf, Option<String>) {
+    let text = path.to_string_lossy();
+    match text.rsplit_once('#') {
+        Some((file, name)) if !path.exists() => (PathBuf::from(file), Some(name.to_owned())),
+        _ => (path.to_owned(), None),
+    }
+}
+
+/// A source that names a file is what that file holds.
+fn follow(input: Input, from: &Path) -> Result<Input, Failure> {
+    let Content::File(path) = &input.source.content else { return Ok(input) };
+    let target = from.parent().unwrap_or(Path::new("")).join(path);
+    let text = text(&target)
+        .map_err(|error| format!("{}: names the profile {path}, but {error}", from.display()))?;
+    let read = source::read(&text, Syntax::Json).into_iter().next();
+    Ok(Input { shown: target, source: read.unwrap_or(input.source) })
+}
+
+/// A profile of any form. What is wrong with it goes to stderr; an error, or with `strict` anything, is the
+/// end.
+pub(super) fn profile(path: &Path, strict: bool) -> Result<(PathBuf, Profile), Failure> {
+    let mut inputs = inputs(path)?;
+    let (Some(input), true) = (inputs.pop(), inputs.is_empty()) else {
+        let all: Vec<_> = self::inputs(path)?.iter().map(|input| input.shown.display().to_string()).collect();
+        return Err(format!(
+            "{}: holds {} profiles; name one: {}",
+            path.display(),
+            all.len(),
+            all.join(", ")
+        )
+        .into());
+    };
+    report(&input.shown, &input.source.findings, strict)?;
+    match input.source.content {
+        Content::Profile(profile) => Ok((input.shown, *profile)),
+        Content::File(_) | Content::Nothing => {
+            Err(format!("{}: holds no profile", input.shown.display()).into())
+        }
+    }
 }
 
 /// Prints warnings; errors come back as one text.
 pub(super) fn report(path: &Path, findings: &[Finding], strict: bool) -> Result<(), Failure> {
-    let line = |finding: &Finding| {
-        let field = if finding.field.is_empty() { String::new() } else { format!("{}: ", finding.field) };
-        match finding.at.line {
-            0 => format!("{}: {field}{}", path.display(), finding.message),
-            _ => format!("{}:{}: {field}{}", path.display(), finding.at, finding.message),
-        }
-    };
+    let line = |finding: &Finding| line(path, finding);
     let (errors, warnings): (Vec<_>, Vec<_>) =
         findings.iter().partition(|finding| strict || finding.severity == Severity::Error);
     for warning in warnings {
@@ -88,6 +146,14 @@ pub(super) fn report(path: &Path, findings: &[Finding], strict: bool) -> Result<
     match errors.is_empty() {
         true => Ok(()),
         false => Err(errors.into_iter().map(line).collect::<Vec<_>>().join("\n").into()),
+    }
+}
+
+fn line(path: &Path, finding: &Finding) -> String {
+    let field = if finding.field.is_empty() { String::new() } else { format!("{}: ", finding.field) };
+    match finding.at.line {
+        0 => format!("{}: {field}{}", path.display(), finding.message),
+        _ => format!("{}:{}: {field}{}", path.display(), finding.at, finding.message),
     }
 }
 
@@ -114,9 +180,9 @@ pub(super) fn context(args: &ContextArgs) -> Result<Context, Failure> {
 
 /// A profile's rules in the context of the options.
 pub(super) fn rules(path: &Path, args: &ContextArgs) -> Result<(Profile, Rules), Failure> {
-    let profile = profile(path, args.strict)?;
+    let (shown, profile) = profile(path, args.strict)?;
     let resolved = resolve(&profile, &context(args)?);
-    report(path, &resolved.findings, args.strict)?;
+    report(&shown, &resolved.findings, args.strict)?;
     let mut rules = resolved.rules;
     if args.unknown == UnknownArg::Default {
         rules.unknown = Unknown::Default;
@@ -150,15 +216,15 @@ pub(super) fn call(
 ) -> Result<(Arch, Data), Failure> {
     let arch = abi.or(context.arch).unwrap_or_else(Arch::native);
     let number = match Syscall::named(name) {
-        Some(call) => call.number(arch).ok_or_else(|| format!("{arch} has no call {name}"))?,
+        Some(syscall) => syscall.number(arch).ok_or_else(|| format!("{arch} has no syscall {name}"))?,
         None => name.parse().map_err(|_| {
-            let near = palisade_seccomp::table::nearest(name, Syscall::all().map(Syscall::name));
+            let near = nearest(name, Syscall::all().map(Syscall::name));
             let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            format!("{name:?} is no call and no number{hint}")
+            format!("unknown syscall {name:?}{hint}")
         })?,
     };
     if args.len() > 6 {
-        return Err("a call has at most six arguments".into());
+        return Err("a syscall has at most six arguments".into());
     }
     let mut values = [0; 6];
     values.iter_mut().zip(args).for_each(|(value, arg)| *value = *arg);

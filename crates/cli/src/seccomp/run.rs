@@ -10,7 +10,7 @@ pub(super) use linux::run;
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, ExitStatus};
 
@@ -20,6 +20,7 @@ mod linux {
     use palisade_seccomp::explain::arch_of;
     use palisade_seccomp::filter::{Data, Filter, Rules, Unknown};
     use palisade_seccomp::profile::Profile;
+    use palisade_seccomp::table::Syscall;
     use palisade_seccomp::weight::Weights;
     use palisade_sys::notify::{self, Listener, Notification};
     use palisade_sys::seccomp::{self, Loading};
@@ -35,7 +36,7 @@ mod linux {
         let mut command = Command::new(program);
         command.args(rest);
         let status = match args.watch {
-            true => watch(command, &rules, &profile)?,
+            true => watch(command, &rules, &profile, args.permissive)?,
             false => {
                 let loading = loading(&programs(&rules)?, &profile);
                 seccomp::spawn(command, &loading).map_err(|error| started(program, &error))?.wait()?
@@ -86,7 +87,12 @@ mod linux {
         watched
     }
 
-    fn watch(command: Command, rules: &Rules, profile: &Profile) -> Result<ExitStatus, Failure> {
+    fn watch(
+        command: Command,
+        rules: &Rules,
+        profile: &Profile,
+        permissive: bool,
+    ) -> Result<ExitStatus, Failure> {
         let filter = Filter::new(rules)?;
         let programs = programs(&notifying(rules))?;
         if programs.len() > 1 {
@@ -95,28 +101,85 @@ mod linux {
         let name = command.get_program().to_owned();
         let supervised =
             notify::spawn(command, &loading(&programs, profile)).map_err(|error| started(&name, &error))?;
-        let mut seen = BTreeSet::new();
+        let mut denials = Denials::default();
         while let Some(call) = supervised.listener.receive()? {
             let data = Data { number: call.number, arch: call.arch, args: call.args };
             let action = filter.decide(&data);
-            if seen.insert((call.arch, call.number, action)) {
+            if denials.is_new(&data, action, rules) {
                 anstream::eprintln!("{}", denied(&call, &data, action, rules));
             }
-            answer(&supervised.listener, &call, action)?;
+            if permissive {
+                supervised.listener.allow(call.id)?
+            } else {
+                answer(&supervised.listener, &call, action)?
+            }
         }
+        denials.print(permissive);
         let child = supervised.child.join().map_err(|_| "the command could not be started")?;
         Ok(child.map_err(|error| started(&name, &error))?.wait()?)
     }
 
-    /// What the profile says happens, or the nearest that a supervisor can do.
+    /// Different arguments of one syscall that are told apart, as a ceiling for what a command can make us remember.
+    const MAX_ENTRIES: usize = 1000;
+
+    /// What was denied, and how often.
+    #[derive(Default)]
+    struct Denials {
+        seen: BTreeMap<(u32, u32, Action), usize>,
+        /// Syscalls by name, with how often each was denied.
+        counts: BTreeMap<String, usize>,
+        /// Entries that look at arguments, as texts.
+        entries: BTreeSet<String>,
+        /// Syscalls to be let through whatever their arguments.
+        names: BTreeSet<String>,
+    }
+
+    impl Denials {
+        /// Remembers a denial; whether it is the first of its syscall.
+        fn is_new(&mut self, data: &Data, action: Action, rules: &Rules) -> bool {
+            let seen = self.seen.entry((data.arch, data.number, action)).or_default();
+            *seen += 1;
+            let is_new = *seen == 1;
+            let Some(arch) = arch_of(&rules.archs, data) else { return is_new };
+            let name = input::name(arch, data.number);
+            *self.counts.entry(name.clone()).or_default() += 1;
+            let entry = missing_rule(&name, data, rules);
+            if entry.get("args").is_none() {
+                self.names.insert(name);
+            } else if self.entries.len() < MAX_ENTRIES {
+                self.entries.insert(entry.to_string());
+            }
+            is_new
+        }
+
+        fn print(&self, permissive: bool) {
+            if self.seen.is_empty() {
+                anstream::eprintln!("nothing was denied");
+                return;
+            }
+            let counts: Vec<_> =
+                self.counts.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+            let how = if permissive { "would have been denied" } else { "denied" };
+            anstream::eprintln!("{how} in all: {}", counts.join(", "));
+            let whole = (!self.names.is_empty())
+                .then(|| serde_json::json!({"names": self.names, "action": "SCMP_ACT_ALLOW"}).to_string());
+            let entries: Vec<_> = whole.into_iter().chain(self.entries.iter().cloned()).collect();
+            anstream::eprintln!("to let all of them through, add to syscalls:\n  {}", entries.join(",\n  "));
+            if !permissive {
+                anstream::eprintln!(
+                    "a denial may have kept the command from what comes after it; --permissive goes on past denials"
+                );
+            }
+        }
+    }
+
+    /// The error that the profile says; EPERM where it would kill, so that the command goes on and the list is whole.
     fn answer(listener: &Listener, call: &Notification, action: Action) -> std::io::Result<()> {
         match action {
             Action::Allow | Action::Log => listener.allow(call.id),
             Action::Errno(errno) => listener.fail(call.id, errno),
             Action::Trace(_) | Action::Notify => listener.fail(call.id, palisade_seccomp::errno::ENOSYS),
             Action::Trap(_) | Action::KillThread | Action::KillProcess => {
-                // SIGSYS, which the filter would have sent; it is pending before the call returns.
-                notify::kill(call.pid, 31)?;
                 listener.fail(call.id, palisade_seccomp::errno::EPERM)
             }
         }
@@ -127,12 +190,15 @@ mod linux {
             return format!("denied: number {} by another architecture: {action}", data.number);
         };
         let name = input::name(arch, call.number);
-        let args: Vec<_> = (0..).zip(data.args).map(|(at, arg)| argument(call.pid, &name, at, arg)).collect();
+        let known = Syscall::numbered(arch, call.number).and_then(|syscall| syscall.arguments(arch));
+        let count = known.map_or(data.args.len(), |names| names.len());
+        let args: Vec<_> =
+            (0..).zip(data.args).take(count).map(|(at, arg)| argument(call.pid, &name, at, arg)).collect();
         let rule = missing_rule(&name, data, rules);
         format!("denied: {name}({}) on {arch}: {action}; to let it through, add {rule}", args.join(", "))
     }
 
-    /// The entry that lets this call through: with the arguments that the profile looks at already.
+    /// The entry that lets this syscall through: with the arguments that the profile looks at already.
     fn missing_rule(name: &str, data: &Data, rules: &Rules) -> serde_json::Value {
         let own = rules.rules.iter().filter(|rule| rule.call.name() == name);
         let looked_at: BTreeSet<u8> =

@@ -1,36 +1,57 @@
 //! Reads a profile: every field is looked at, and what is not understood is a finding.
 
 use palisade_k8s::KernelVersion;
-use palisade_k8s::manifest::{self, Node, NodeValue, Position};
+use palisade_k8s::manifest::{self, Node, NodeValue, Position, ReadError};
 
-use super::{ArchMap, Entry, FLAGS, Gate, Profile};
+use super::{ArchMap, Entry, FLAGS, Gate, Origin, Profile, json};
 use crate::action::Action;
-use crate::arch::{Arch, OTHER_SCMP};
+use crate::arch::{Arch, ArchSet, OTHER_SCMP};
 use crate::errno;
 use crate::finding::{Finding, Findings, Severity, suggestion};
 use crate::rule::{Condition, Operator};
 
 /// Reads one profile from JSON or YAML, with what is wrong with it. No profile comes with an error.
 pub fn read(text: &str) -> (Option<Profile>, Vec<Finding>) {
-    let mut findings = Findings::default();
-    let profile = document(text, &mut findings).map(|node| profile(&node, &mut findings));
-    let has_error = findings.list.iter().any(|finding| finding.severity == Severity::Error);
-    (profile.filter(|_| !has_error), findings.list)
+    one_document(manifest::read(text))
 }
 
-fn document(text: &str, findings: &mut Findings) -> Option<Node> {
-    let start = Position { line: 1, column: 1 };
-    match manifest::read(text).map(<[Node; 1]>::try_from) {
-        Ok(Ok([node])) if matches!(node.value, NodeValue::Map(_)) => return Some(node),
-        Ok(Ok([node])) => findings.error(node.at, "", "a profile is an object"),
+/// Reads one profile from JSON as runtimes do, which take no comment, no trailing comma and no byte order mark.
+pub fn read_json(text: &str) -> (Option<Profile>, Vec<Finding>) {
+    one_document(json::read(text).map(|node| vec![node]))
+}
+
+fn one_document(documents: Result<Vec<Node>, ReadError>) -> (Option<Profile>, Vec<Finding>) {
+    let mut findings = Findings::default();
+    match documents.map(<[Node; 1]>::try_from) {
+        Ok(Ok([node])) => return of_node(&node, ""),
         Ok(Err(documents)) => {
-            let at = documents.get(1).map_or(start, |node| node.at);
+            let at = documents.get(1).map_or(START, |node| node.at);
             findings.error(at, "", format!("one profile is expected, not {} documents", documents.len()));
         }
         Err(error) => findings.error(error.position, "", error.message),
     }
-    None
+    (None, findings.list)
 }
+
+/// Reads a profile that is a part of a document, at `path` there.
+pub(crate) fn of_node(node: &Node, path: &str) -> (Option<Profile>, Vec<Finding>) {
+    let mut findings = Findings::default();
+    let read = match &node.value {
+        NodeValue::Map(_) => Some(profile(node, path, &mut findings)),
+        NodeValue::List(items) if items.first().is_some_and(|item| item.get("action").is_some()) => {
+            findings.error(node.at, path, "a profile is an object; this is the list of its syscalls alone: write it as {\"defaultAction\": …, \"syscalls\": […]}");
+            None
+        }
+        _ => {
+            findings.error(node.at, path, "a profile is an object");
+            None
+        }
+    };
+    let has_error = findings.list.iter().any(|finding| finding.severity == Severity::Error);
+    (read.filter(|_| !has_error), findings.list)
+}
+
+const START: Position = Position { line: 1, column: 1 };
 
 /// Fields of a profile, for what is unknown.
 const FIELDS: &[&str] = &[
@@ -51,15 +72,30 @@ const GATE_FIELDS: &[&str] = &["caps", "arches", "minKernel"];
 const ARG_FIELDS: &[&str] = &["index", "value", "valueTwo", "op"];
 const MAP_FIELDS: &[&str] = &["architecture", "subArchitectures"];
 
-fn profile(node: &Node, findings: &mut Findings) -> Profile {
+fn profile(node: &Node, path: &str, findings: &mut Findings) -> Profile {
     let is_operator = node.get("kind").and_then(Node::as_str) == Some("SeccompProfile");
     let body = if is_operator { node.get("spec").unwrap_or(node) } else { node };
-    let reader = Reader::new(body, if is_operator { "spec" } else { "" }, findings);
+    let path = match (is_operator, path) {
+        (false, path) => path.to_owned(),
+        (true, "") => "spec".to_owned(),
+        (true, path) => format!("{path}.spec"),
+    };
+    if !is_operator && is_rule_alone(node) {
+        findings.error(node.at, path, "this is one entry of syscalls, not a profile: without defaultAction a runtime takes it for no seccomp at all; write it as {\"defaultAction\": …, \"syscalls\": [{…}]}");
+        return Profile::empty(Action::KillProcess);
+    }
+    let reader = Reader::new(body, path, findings);
     let reader = match is_operator {
         true => reader.knows(&[FIELDS, OPERATOR_FIELDS].concat()),
         false => reader.knows(FIELDS),
     };
     reader.profile()
+}
+
+/// Whether an object is an entry of `syscalls` that stands for a whole profile.
+fn is_rule_alone(node: &Node) -> bool {
+    let has = |field: &str| node.entries().iter().any(|entry| entry.key.eq_ignore_ascii_case(field));
+    has("action") && (has("names") || has("name")) && !has("defaultAction") && !has("syscalls")
 }
 
 /// Reads the fields of one object. Names count without case, as Go reads them.
@@ -78,15 +114,17 @@ impl<'a> Reader<'a> {
         if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
     }
 
-    /// Warns of fields that nobody reads.
+    /// Warns of unknown fields.
     fn knows(self, fields: &[&str]) -> Self {
         if !matches!(self.node.value, NodeValue::Map(_)) {
             self.findings.error(self.node.at, self.path.clone(), "an object is expected");
         }
         for entry in self.node.entries() {
             if !fields.iter().any(|field| field.eq_ignore_ascii_case(&entry.key)) {
-                let message =
-                    format!("no such field; it is ignored{}", suggestion(&entry.key, fields.iter().copied()));
+                let message = format!(
+                    "unknown field, which runtimes ignore{}",
+                    suggestion(&entry.key, fields.iter().copied())
+                );
                 self.findings.warn(entry.at, self.path(&entry.key), message);
             }
         }
@@ -157,15 +195,28 @@ impl<'a> Reader<'a> {
         let entries = self.entries();
         let notifies = entries.iter().any(|entry| entry.action == Action::Notify);
         if listener_path.is_some() && !notifies {
-            self.warn("listenerPath", "no entry notifies, so nobody is ever told");
+            self.warn("listenerPath", "no entry notifies, so the listener is never called");
         }
         if listener_metadata.is_some() && listener_path.is_none() {
-            self.warn("listenerMetadata", "without listenerPath nobody reads it");
+            self.warn("listenerMetadata", "is ignored without listenerPath");
         }
         if let Some(base) = self.text("baseProfileName") {
             self.warn("baseProfileName", format!("{base} is not read; join the profiles with `union`"));
         }
-        Profile { default_action, architectures, arch_map, flags, listener_path, listener_metadata, entries }
+        if self.get("disabled").is_some_and(|node| node.value == NodeValue::Bool(true)) {
+            self.warn("disabled", "is true, so the security-profiles-operator does not install the profile");
+        }
+        let origin = Origin::Container;
+        Profile {
+            default_action,
+            architectures,
+            arch_map,
+            flags,
+            listener_path,
+            listener_metadata,
+            entries,
+            origin,
+        }
     }
 
     fn warn(&mut self, field: &str, message: impl Into<String>) {
@@ -197,7 +248,7 @@ impl<'a> Reader<'a> {
         let name = self.text(field)?;
         let names = || Action::NAMES.iter().map(|(name, _)| *name);
         let Some((_, action)) = Action::NAMES.iter().find(|(other, _)| *other == name) else {
-            let message = format!("no action is named {name:?}{}", suggestion(name, names()));
+            let message = format!("unknown action {name:?}{}", suggestion(name, names()));
             if let Some(node) = self.get(field) {
                 self.error(node, field, message);
             }
@@ -219,7 +270,7 @@ impl<'a> Reader<'a> {
             let known =
                 errno::number(name).or_else(|| name.parse().ok().filter(|&number| number <= errno::MAX));
             if known.is_none() {
-                let message = format!("no error is named {name:?}{}", suggestion(name, errno::names()));
+                let message = format!("unknown error {name:?}{}", suggestion(name, errno::names()));
                 if let Some(node) = self.get(name_field) {
                     self.error(node, name_field, message);
                 }
@@ -230,7 +281,7 @@ impl<'a> Reader<'a> {
         let small = u16::try_from(number).ok().filter(|&number| number <= errno::MAX);
         if let (None, Some(node)) = (small, self.get(number_field)) {
             let message = format!(
-                "{number} is no error: the kernel takes 0 to {}, and runtimes cut larger ones to something else",
+                "{number} is out of range: the kernel takes errors from 0 to {}, and runtimes cut larger ones to something else",
                 errno::MAX
             );
             self.error(node, number_field, message);
@@ -246,7 +297,7 @@ impl<'a> Reader<'a> {
     fn architecture(&mut self, name: String, at: Position, field: &str) -> String {
         let known = || Arch::ALL.iter().map(|arch| arch.scmp()).chain(OTHER_SCMP);
         if !known().any(|other| other == name) {
-            let message = format!("no architecture is named {name:?}{}", suggestion(&name, known()));
+            let message = format!("unknown architecture {name:?}{}", suggestion(&name, known()));
             let path = self.path(field);
             self.findings.warn(at, path, message);
         }
@@ -273,7 +324,7 @@ impl<'a> Reader<'a> {
         let flags = self.texts("flags");
         for (flag, at) in &flags {
             if !FLAGS.contains(&flag.as_str()) {
-                let message = format!("no flag is named {flag:?}{}", suggestion(flag, FLAGS.into_iter()));
+                let message = format!("unknown flag {flag:?}{}", suggestion(flag, FLAGS.into_iter()));
                 let path = self.path("flags");
                 self.findings.warn(*at, path, message);
             }
@@ -301,7 +352,8 @@ impl<'a> Reader<'a> {
         let includes = self.gate("includes");
         let excludes = self.gate("excludes");
         let comment = self.text("comment").unwrap_or_default().to_owned();
-        Some(Entry { names, action: action?, args, includes, excludes, comment, at: self.node.at })
+        let abis = ArchSet::ALL;
+        Some(Entry { names, action: action?, args, includes, excludes, comment, abis, at: self.node.at })
     }
 
     fn names(&mut self) -> Vec<(String, Position)> {
@@ -316,7 +368,7 @@ impl<'a> Reader<'a> {
         }
         if names.is_empty() {
             let path = self.path("names");
-            self.findings.warn(self.node.at, path, "names no call, so the entry does nothing");
+            self.findings.warn(self.node.at, path, "names no syscall, so the entry does nothing");
         }
         names
     }
@@ -340,7 +392,7 @@ impl<'a> Reader<'a> {
             return None;
         };
         let Some(operator) = operator(name, value) else {
-            let message = format!("no operator is named {name:?}{}", suggestion(name, OPERATORS.into_iter()));
+            let message = format!("unknown operator {name:?}{}", suggestion(name, OPERATORS.into_iter()));
             if let Some(node) = self.get("op") {
                 self.error(node, "op", message);
             }
@@ -357,7 +409,7 @@ impl<'a> Reader<'a> {
         };
         let condition = u8::try_from(index).ok().and_then(|index| Condition::new(index, operator, compared));
         if let (None, Some(node)) = (condition, self.get("index")) {
-            self.error(node, "index", "a call has the arguments 0 to 5");
+            self.error(node, "index", "a syscall has the arguments 0 to 5");
         }
         condition
     }
@@ -369,11 +421,10 @@ impl<'a> Reader<'a> {
         for (cap, at) in &caps {
             if !crate::capability::is_known(cap) {
                 let message = match crate::capability::parse(cap) {
-                    Some(full) => format!("no capability is named {cap:?}; did you mean {full}?"),
-                    None => format!(
-                        "no capability is named {cap:?}{}",
-                        suggestion(cap, crate::capability::names())
-                    ),
+                    Some(full) => format!("unknown capability {cap:?}; did you mean {full}?"),
+                    None => {
+                        format!("unknown capability {cap:?}{}", suggestion(cap, crate::capability::names()))
+                    }
                 };
                 let path = inner.path("caps");
                 inner.findings.warn(*at, path, message);
@@ -385,9 +436,15 @@ impl<'a> Reader<'a> {
             if !known().any(|other| other == arch) {
                 let message = match Arch::parse(arch) {
                     Some(known) => {
-                        format!("Docker knows no architecture {arch:?}; did you mean {}?", known.docker())
+                        format!(
+                            "unknown architecture {arch:?} in Docker's names; did you mean {}?",
+                            known.docker()
+                        )
                     }
-                    None => format!("Docker knows no architecture {arch:?}{}", suggestion(arch, known())),
+                    None => format!(
+                        "unknown architecture {arch:?} in Docker's names{}",
+                        suggestion(arch, known())
+                    ),
                 };
                 let path = inner.path("arches");
                 inner.findings.warn(*at, path, message);

@@ -1,34 +1,28 @@
 //! Writes profiles: OCI's form, flattened, and Docker's.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
-use super::{Entry, Gate, Profile};
+use super::{Entry, Gate, Origin, Profile};
 use crate::action::Action;
-use crate::filter::Rules;
-use crate::rule::{Condition, Operator};
+use crate::arch::Arch;
+use crate::filter::{Rules, Unknown};
+use crate::rule::{Condition, Operator, Rule};
+use crate::table::Syscall;
 
 /// A profile as JSON.
 pub type Written = Value;
 
 /// Resolved rules in OCI's form, which containerd and every runtime read alike: nothing in it depends on a
-/// context any more.
+/// context any more. There a rule holds on every ABI: of a systemd unit's rules those are written that hold on `native`.
 #[must_use]
-pub fn write_oci(rules: &Rules, profile: &Profile) -> Written {
+pub fn write_oci(rules: &Rules, profile: &Profile, native: Arch) -> Written {
     let mut object = Map::new();
     action(&mut object, rules.default, "defaultAction", "defaultErrnoRet");
     object.insert("architectures".to_owned(), rules.archs.iter().map(|arch| arch.scmp()).collect());
     common(&mut object, profile);
-    let mut entries: Vec<(Vec<&str>, &[Condition], Action)> = Vec::new();
-    for rule in &rules.rules {
-        match entries
-            .iter_mut()
-            .find(|(_, conditions, action)| *conditions == rule.conditions && *action == rule.action)
-        {
-            Some((names, ..)) if !names.contains(&rule.call.name()) => names.push(rule.call.name()),
-            Some(_) => {}
-            None => entries.push((vec![rule.call.name()], &rule.conditions, rule.action)),
-        }
-    }
+    let entries = grouped(rules.rules.iter().filter(|rule| rule.archs.contains(native)));
     let entries = entries.into_iter().map(|(names, conditions, act)| {
         let mut entry = Map::new();
         entry.insert("names".to_owned(), names.into());
@@ -38,17 +32,72 @@ pub fn write_oci(rules: &Rules, profile: &Profile) -> Written {
         }
         Value::Object(entry)
     });
-    object.insert("syscalls".to_owned(), entries.collect());
+    let known = newest_known(rules).map(|syscall| {
+        let mut entry = Map::new();
+        entry.insert("names".to_owned(), json!([syscall.name()]));
+        action(&mut entry, rules.default, "action", "errnoRet");
+        Value::Object(entry)
+    });
+    object.insert("syscalls".to_owned(), entries.chain(known).collect());
     Value::Object(object)
 }
 
-/// A profile in Docker's form, as it was read.
+/// Names with the same conditions and action.
+type Group<'r> = (Vec<&'static str>, &'r [Condition], Action);
+
+/// Rules with the same conditions and action as one entry. Rules for one syscall keep their order, which counts where
+/// they contradict each other.
+fn grouped<'r>(rules: impl Iterator<Item = &'r Rule>) -> Vec<Group<'r>> {
+    let mut groups: Vec<Group<'r>> = Vec::new();
+    let mut latest: HashMap<(&[Condition], Action), usize> = HashMap::new();
+    let mut last: HashMap<Syscall, usize> = HashMap::new();
+    for rule in rules {
+        let key = (rule.conditions.as_slice(), rule.action);
+        let before = last.get(&rule.call).copied();
+        let open = latest.get(&key).copied().filter(|at| before.is_none_or(|before| before <= *at));
+        let at = match open.and_then(|at| Some((at, groups.get_mut(at)?))) {
+            Some((at, (names, ..))) => {
+                if before != Some(at) {
+                    names.push(rule.call.name());
+                }
+                at
+            }
+            None => {
+                groups.push((vec![rule.call.name()], key.0, key.1));
+                groups.len() - 1
+            }
+        };
+        latest.insert(key, at);
+        last.insert(rule.call, at);
+    }
+    groups
+}
+
+/// The syscall to name, with the default's action, where the rules know newer ones than they name: what is newer than
+/// all names gets `ENOSYS`.
+fn newest_known(rules: &Rules) -> Option<Syscall> {
+    let Unknown::Enosys { kernel } = rules.unknown else { return None };
+    let exists = |syscall: &Syscall| rules.archs.iter().any(|arch| syscall.number(*arch).is_some());
+    let named = rules.rules.iter().map(|rule| rule.call).filter(exists).map(Syscall::introduced).max();
+    let known = Syscall::all().filter(exists).filter(|syscall| syscall.introduced() <= kernel);
+    known.max_by_key(|syscall| syscall.introduced()).filter(|newest| Some(newest.introduced()) > named)
+}
+
+/// A profile in Docker's form, as it was read. Of a systemd unit's entries those are written that hold on `native`.
 #[must_use]
-pub fn write_docker(profile: &Profile) -> Written {
+pub fn write_docker(profile: &Profile, native: Arch) -> Written {
     let mut object = Map::new();
     action(&mut object, profile.default_action, "defaultAction", "defaultErrnoRet");
-    if !profile.architectures.is_empty() {
-        object.insert("architectures".to_owned(), profile.architectures.clone().into());
+    let mut architectures = profile.architectures.clone();
+    if profile.origin.is_unit() {
+        let machine = [&[native][..], native.companions()].concat();
+        let count = if profile.origin == Origin::Unit { machine.len() } else { 1 };
+        architectures.extend(machine.into_iter().take(count).map(|arch| arch.scmp().to_owned()));
+        architectures.sort();
+        architectures.dedup();
+    }
+    if !architectures.is_empty() {
+        object.insert("architectures".to_owned(), architectures.into());
     }
     if !profile.arch_map.is_empty() {
         let map = profile
@@ -58,7 +107,8 @@ pub fn write_docker(profile: &Profile) -> Written {
         object.insert("archMap".to_owned(), map.collect());
     }
     common(&mut object, profile);
-    object.insert("syscalls".to_owned(), profile.entries.iter().map(docker_entry).collect());
+    let entries = profile.entries.iter().filter(|entry| entry.abis.contains(native));
+    object.insert("syscalls".to_owned(), entries.map(docker_entry).collect());
     Value::Object(object)
 }
 

@@ -1,0 +1,787 @@
+//! Public bug reports and questions about seccomp: what the person who asked would have had to see. Each test is a kind
+//! of report, named after the case that stands for it; inputs are our own, reduced to what matters, and each names where
+//! the like was met.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+use std::path::Path;
+
+use assert_cmd::Command;
+
+/// Runs in a folder; returns the exit code and all that was printed.
+fn palisade(folder: &Path, args: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
+    let output = command.current_dir(folder).arg("seccomp").args(args).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
+/// A report: where it was met, the file that it is about, and what is asked.
+struct Case<'a> {
+    source: &'a str,
+    file: &'a str,
+    text: &'a str,
+    asked: &'a [Asked<'a>],
+}
+
+/// Arguments, the exit code, what the answer says, and what it does not.
+type Asked<'a> = (&'a [&'a str], i32, &'a [&'a str], &'a [&'a str]);
+
+fn check(cases: &[Case<'_>]) {
+    for case in cases {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(case.file), case.text).unwrap();
+        for (args, code, says, hides) in case.asked {
+            let (got, text) = palisade(folder.path(), args);
+            assert_eq!(got, *code, "{}: {args:?}: {text}", case.source);
+            for part in *says {
+                assert!(text.contains(part), "{}: {args:?} does not say {part:?}: {text}", case.source);
+            }
+            for part in *hides {
+                assert!(!text.contains(part), "{}: {args:?} says {part:?}: {text}", case.source);
+            }
+        }
+    }
+}
+
+const LINT: &[&str] = &["lint", "p.json", "--arch", "x86_64"];
+
+#[test]
+fn f20_clone_mask_inverted() {
+    let profile = |action: &str, default: &str, mask: u64, value: u64, archs: &str| {
+        format!(
+            r#"{{"defaultAction":"SCMP_ACT_{default}","architectures":[{archs}],"syscalls":[{{"names":["clone"],"action":"SCMP_ACT_{action}","args":[{{"index":0,"value":{mask},"valueTwo":{value},"op":"SCMP_CMP_MASKED_EQ"}}]}}]}}"#
+        )
+    };
+    let x86 = r#""SCMP_ARCH_X86_64""#;
+    let inverted = profile("ERRNO", "ALLOW", 0x81fd_dfff, 0, x86);
+    let old = profile("ALLOW", "ERRNO", 0x7c02_0000, 0, x86);
+    let s390 = profile("ALLOW", "ERRNO", 0x7e02_0000, 0, r#""SCMP_ARCH_S390X","SCMP_ARCH_S390""#);
+    let right = profile("ERRNO", "ALLOW", 0x1000_0000, 0x1000_0000, x86);
+    check(&[
+        Case {
+            source: "moby/moby#46568",
+            file: "p.json",
+            text: &inverted,
+            asked: &[
+                (
+                    LINT,
+                    1,
+                    &[
+                        "clone(CLONE_NEWUSER|SIGCHLD) goes through",
+                        "\"value\": 268435456, \"valueTwo\": 268435456",
+                    ],
+                    &[],
+                ),
+                (
+                    &["explain", "p.json", "clone", "0x10000011", "--arch", "x86_64"],
+                    0,
+                    &[
+                        "clone on x86_64: ALLOW",
+                        "flags & 0x81fddfff == 0x0 does not hold: flags, argument 0, is 0x10000011 (CLONE_NEWUSER|SIGCHLD)",
+                    ],
+                    &[],
+                ),
+                (
+                    &["explain", "p.json", "clone", "0", "0x10000011", "--arch", "s390x"],
+                    0,
+                    &["stack, argument 0"],
+                    &[],
+                ),
+            ],
+        },
+        Case {
+            source: "the advice itself: one entry a flag",
+            file: "p.json",
+            text: &right,
+            asked: &[
+                (
+                    &["explain", "p.json", "clone", "0x10000011", "--arch", "x86_64"],
+                    0,
+                    &["clone on x86_64: ERRNO(EPERM)"],
+                    &[],
+                ),
+                (LINT, 1, &[], &["goes through"]),
+            ],
+        },
+        Case {
+            source: "moby/moby profiles/seccomp/default.json before v20.10: the mask of Linux 4.5",
+            file: "p.json",
+            text: &old,
+            asked: &[(LINT, 1, &["0x7c020000 lacks CLONE_NEWCGROUP", "2114060288"], &[])],
+        },
+        Case {
+            source: "moby/profiles seccomp/default.json: the entries for s390",
+            file: "p.json",
+            text: &s390,
+            asked: &[(
+                &["lint", "p.json", "--arch", "s390x"],
+                1,
+                &["on s390 and s390x clone takes its flags as argument 1"],
+                &[],
+            )],
+        },
+    ]);
+}
+
+#[test]
+fn f21_chrome_json_and_new_runc() {
+    let profile = |names: &str| {
+        format!(
+            r#"{{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{{"names":[{names}],"action":"SCMP_ACT_ALLOW"}}]}}"#
+        )
+    };
+    let old = profile(
+        r#""read","write","close","openat","execve","exit_group","mmap","mprotect","newfstatat","arch_prctl","epoll_ctl","fstatfs","futex","getdents64","getpid","prctl","fcntl","capget","capset","chdir","getppid","getuid","setgid","setgroups","setuid""#,
+    );
+    let new = old.replace("\"read\"", r#""read","openat2","statx","readlinkat""#);
+    let no_openat2 = new.replace("\"openat2\",", "");
+    check(&[
+        Case {
+            source: "jlandure/alpine-chrome#272",
+            file: "p.json",
+            text: &old,
+            asked: &[
+                (
+                    LINT,
+                    1,
+                    &[
+                        "runc 1.2.8, 1.3.3 and 1.4.0-rc.3 needs openat2",
+                        "on needs readlinkat and statx",
+                        "crun where allowPrivilegeEscalation",
+                    ],
+                    &["runc needs"],
+                ),
+                (
+                    &["explain", "p.json", "openat2", "--arch", "x86_64"],
+                    0,
+                    &["ERRNO(ENOSYS)", "newer than Linux", "fall back to an older one"],
+                    &[],
+                ),
+            ],
+        },
+        Case {
+            source: "kubernetes-sigs/security-profiles-operator#3041",
+            file: "p.json",
+            text: &no_openat2,
+            asked: &[(
+                LINT,
+                1,
+                &["needs openat2", "1.2.9, 1.3.4 and 1.4.0 go on without it"],
+                &["needs statx"],
+            )],
+        },
+        Case {
+            source: "k3s-io/k3s#13293",
+            file: "p.json",
+            text: &new,
+            asked: &[(LINT, 1, &[], &["needs openat2", "needs statx", "runc needs"])],
+        },
+        Case {
+            source: "moby/moby#22252",
+            file: "p.json",
+            text: &profile(r#""execve","exit_group""#),
+            asked: &[(
+                LINT,
+                1,
+                &["a dynamically linked program's start needs mmap", "runc needs close"],
+                &[],
+            )],
+        },
+    ]);
+}
+
+#[test]
+fn f22_profile_lacks_what_runc_needs() {
+    let names = r#""accept4","futex","mmap","read","write","close","arch_prctl","brk","rt_sigprocmask","openat","exit_group","execve","fcntl","mprotect","getpid","getuid","epoll_ctl","munmap""#;
+    let text = format!(
+        r#"{{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{{"names":[{names}],"action":"SCMP_ACT_ALLOW"}}]}}"#
+    );
+    let sources = [
+        "kubernetes/website#45460",
+        "moby/moby#43730",
+        "inspektor-gadget/inspektor-gadget#267",
+        "kubernetes-sigs/security-profiles-operator#150",
+    ];
+    for source in sources {
+        check(&[Case {
+            source,
+            file: "p.json",
+            text: &text,
+            asked: &[
+                (
+                    LINT,
+                    1,
+                    &["runc needs fstatfs, getdents64 and prctl", "ensure /proc/self/fd is on procfs"],
+                    &[],
+                ),
+                (
+                    &["explain", "p.json", "fstatfs", "--arch", "x86_64"],
+                    0,
+                    &["ERRNO(EPERM)", "they do not fall back"],
+                    &[],
+                ),
+            ],
+        }]);
+    }
+}
+
+/// `run --watch` goes on past denials, and its list is what was missing: with it added the program runs.
+#[cfg(target_os = "linux")]
+#[test]
+fn f22_the_list_of_run_watch_is_what_was_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("p.json");
+    let profile = |entries: &str| {
+        format!(
+            r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{{"names":["execve","exit_group","mmap","close"],"action":"SCMP_ACT_ALLOW"}}{entries}]}}"#
+        )
+    };
+    std::fs::write(&file, profile("")).unwrap();
+    let (code, text) = palisade(folder.path(), &["run", "p.json", "--watch", "--", "true"]);
+    assert_ne!(code, 0, "{text}");
+    assert!(text.contains("denied in all:") && text.contains("--permissive goes on past denials"), "{text}");
+    let (code, text) = palisade(folder.path(), &["run", "p.json", "--watch", "--permissive", "--", "true"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("would have been denied in all:") && text.contains("pread64 ("), "{text}");
+    let entries = text.split_once("add to syscalls:\n").unwrap().1.trim();
+    std::fs::write(&file, profile(&format!(",{entries}"))).unwrap();
+    assert_eq!(palisade(folder.path(), &["run", "p.json", "--", "true"]), (0, String::new()));
+    // What would kill fails instead, so that the list is whole.
+    std::fs::write(&file, profile(&format!(",{entries}")).replace("ACT_ERRNO", "ACT_KILL_PROCESS")).unwrap();
+    let (code, text) = palisade(folder.path(), &["run", "p.json", "--watch", "--", "mkdir", "new"]);
+    assert_ne!(code, 128 + 31, "{text}");
+    assert!(text.contains("KILL_PROCESS; to let it through") && text.contains("denied in all:"), "{text}");
+}
+
+#[test]
+fn f23_fchmodat2_among_newer_calls() {
+    let gated = |gate: &str| {
+        format!(
+            r#"{{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_AARCH64","SCMP_ARCH_ARM"],"syscalls":[{{"names":["read","fchmodat","cachestat"],"action":"SCMP_ACT_ALLOW"}},{{"names":["futex_wake"],"action":"SCMP_ACT_ALLOW",{gate}}}]}}"#
+        )
+    };
+    let explain = |more: &'static [&'static str]| {
+        [&["explain", "p.json", "fchmodat2", "--arch", "aarch64", "--abi", "arm"][..], more].concat()
+    };
+    let (new, old) = (explain(&["--kernel", "6.8"]), explain(&["--kernel", "5.4"]));
+    let (crun, admin) =
+        (explain(&["--kernel", "6.8", "--unknown", "default"]), explain(&["--cap", "SYS_ADMIN"]));
+    let plain = explain(&[]);
+    let (eperm, enosys): (&[&str], &[&str]) = (&["ERRNO(EPERM)"], &["ERRNO(ENOSYS)", "newer than Linux 6.5"]);
+    check(&[
+        Case {
+            source: "docker/docker-ce-packaging#1015",
+            file: "p.json",
+            text: &gated(r#""includes":{"minKernel":"6.7"}"#),
+            asked: &[
+                (&new, 0, eperm, &[]),
+                (&old, 0, enosys, &[]),
+                (&crun, 0, eperm, &[]),
+                (
+                    &["lint", "p.json", "--arch", "aarch64", "--kernel", "6.8"],
+                    1,
+                    &["fchmodat2: newer forms"],
+                    &[],
+                ),
+            ],
+        },
+        Case {
+            source: "containers/crun#1600: an entry for a capability that the container does not have",
+            file: "p.json",
+            text: &gated(r#""includes":{"caps":["CAP_SYS_ADMIN"]}"#),
+            asked: &[(&plain, 0, enosys, &[]), (&admin, 0, eperm, &[])],
+        },
+        Case {
+            source: "moby/moby#42871: an entry for another architecture",
+            file: "p.json",
+            text: &gated(r#""includes":{"arches":["amd64"]}"#),
+            asked: &[(&plain, 0, enosys, &[])],
+        },
+        Case {
+            source: "ocaml/infrastructure#121: what is excluded",
+            file: "p.json",
+            text: &gated(r#""excludes":{"minKernel":"5.0"}"#),
+            asked: &[(&old, 0, enosys, &[])],
+        },
+    ]);
+}
+
+/// What `resolve` writes decides as `explain` says.
+#[test]
+fn f23_resolve_and_explain_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":["read","cachestat"],"action":"SCMP_ACT_ALLOW"},{"names":["futex_wake"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"6.7"}}]}"#;
+    std::fs::write(folder.path().join("p.json"), text).unwrap();
+    for kernel in ["5.4", "6.8"] {
+        let (code, written) =
+            palisade(folder.path(), &["resolve", "p.json", "--arch", "x86_64", "--kernel", kernel]);
+        assert_eq!(code, 0, "{written}");
+        std::fs::write(folder.path().join("resolved.json"), written).unwrap();
+        let ask = |file: &str| {
+            palisade(folder.path(), &["explain", file, "fchmodat2", "--arch", "x86_64", "--kernel", kernel])
+        };
+        assert_eq!(ask("p.json"), ask("resolved.json"), "{kernel}");
+    }
+}
+
+#[test]
+fn f26_trace_as_default() {
+    let archs = r#""architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"]"#;
+    let default = format!(
+        r#"{{"defaultAction":"SCMP_ACT_TRACE",{archs},"syscalls":[{{"names":["read"],"action":"SCMP_ACT_ALLOW"}}]}}"#
+    );
+    let entry = format!(
+        r#"{{"defaultAction":"SCMP_ACT_ALLOW",{archs},"syscalls":[{{"names":["ptrace"],"action":"SCMP_ACT_TRACE"}}]}}"#
+    );
+    let log = format!(
+        r#"{{"defaultAction":"SCMP_ACT_LOG",{archs},"syscalls":[{{"names":["ptrace"],"action":"SCMP_ACT_ERRNO"}}]}}"#
+    );
+    let logged = format!(
+        r#"{{"defaultAction":"SCMP_ACT_ERRNO",{archs},"syscalls":[{{"names":["mount"],"action":"SCMP_ACT_LOG"}}]}}"#
+    );
+    check(&[
+        Case {
+            source: "docker/for-win#8326",
+            file: "p.json",
+            text: &default,
+            asked: &[
+                (
+                    LINT,
+                    1,
+                    &["defaultAction: without a tracer attached, TRACE makes a syscall fail with ENOSYS"],
+                    &[],
+                ),
+                (
+                    &["explain", "p.json", "clock_gettime64", "--arch", "x86_64", "--abi", "x86"],
+                    0,
+                    &["TRACE(1)", "without a tracer attached the syscall fails with ENOSYS"],
+                    &[],
+                ),
+            ],
+        },
+        Case {
+            source: "Linux kernel/seccomp.c, SECCOMP_RET_TRACE",
+            file: "p.json",
+            text: &entry,
+            asked: &[(LINT, 1, &["syscalls[0].action: without a tracer"], &[])],
+        },
+        Case {
+            source: "kubernetes.io/docs/tutorials/security/seccomp, audit.json: a profile that only logs",
+            file: "p.json",
+            text: &log,
+            asked: &[(LINT, 1, &["LOG lets every syscall through that no entry names"], &[])],
+        },
+        Case {
+            source: "containers/crun#683",
+            file: "p.json",
+            text: &logged,
+            asked: &[(LINT, 1, &["syscalls[0].action: LOG lets these syscalls through"], &[])],
+        },
+    ]);
+}
+
+#[test]
+fn f27_deny_chmod_only() {
+    let deny = |names: &str| {
+        format!(
+            r#"{{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{{"names":[{names}],"action":"SCMP_ACT_ERRNO"}}]}}"#
+        )
+    };
+    let chmod = deny(r#""chmod""#);
+    check(&[
+        Case {
+            source: "moby/moby#22632",
+            file: "p.json",
+            text: &chmod,
+            asked: &[
+                (LINT, 1, &["chmod is denied, but fchmod, fchmodat and fchmodat2 can do what it does"], &[]),
+                (
+                    &["explain", "p.json", "fchmodat", "--arch", "x86_64"],
+                    0,
+                    &["fchmodat on x86_64: ALLOW"],
+                    &[],
+                ),
+            ],
+        },
+        Case {
+            source: "docs.docker.com/engine/security/seccomp: the exercise that denies chmod, fchmod and chmodat",
+            file: "p.json",
+            text: &deny(r#""chmod","fchmod","chmodat""#),
+            asked: &[(
+                LINT,
+                1,
+                &["fchmodat and fchmodat2 can do what they do", "unknown syscall \"chmodat\""],
+                &[],
+            )],
+        },
+        Case {
+            source: "the advice itself: all of them named",
+            file: "p.json",
+            text: &deny(r#""chmod","fchmod","fchmodat","fchmodat2""#),
+            asked: &[(LINT, 1, &[], &["can do what"])],
+        },
+        Case {
+            source: "moby/moby#42680: clone without clone3",
+            file: "p.json",
+            text: &deny(r#""clone","fork","vfork""#),
+            asked: &[(LINT, 1, &["but clone3 can do what they do and is let through"], &[])],
+        },
+        Case {
+            source: "moby/moby#46762: io_uring",
+            file: "p.json",
+            text: &deny(r#""kexec_load""#),
+            asked: &[(LINT, 1, &["kexec_file_load can do what it does"], &[])],
+        },
+    ]);
+}
+
+#[test]
+fn f29_earlyoom_unit() {
+    const UNIT: &str = "[Unit]\nDescription=oom\n[Service]\nExecStart=/bin/earlyoom\nRestrictNamespaces=true\nLockPersonality=true\n\
+        RestrictAddressFamilies=AF_UNIX\nSystemCallArchitectures=native\nSystemCallFilter=@system-service process_mrelease\nSystemCallFilter=~@privileged\n";
+    let explain = |syscall: &'static str, more: &'static [&'static str]| {
+        [&["explain", "a.service", syscall][..], more, &["--arch", "x86_64"]].concat()
+    };
+    let named = explain("process_mrelease", &[]);
+    let (inet, unix) = (explain("socket", &["2"]), explain("socket", &["1"]));
+    let (namespace, thread) = (explain("clone", &["0x10000011"]), explain("clone", &["0x3d0f00"]));
+    let x86 = explain("read", &["--abi", "x86"]);
+    let suid = explain("fchmod", &["3", "0x9ed"]);
+    check(&[
+        Case {
+            source: "rfjakob/earlyoom#328",
+            file: "a.service",
+            text: UNIT,
+            asked: &[
+                (&["lint", "a.service", "--arch", "x86_64"], 1, &[], &["32-bit", "runc"]),
+                (&named, 0, &["process_mrelease on x86_64: ALLOW"], &[]),
+                (
+                    &inet,
+                    0,
+                    &[
+                        "ERRNO(EAFNOSUPPORT)",
+                        "a.service:7:1: RestrictAddressFamilies=",
+                        "domain, argument 0, is 0x2 (AF_INET)",
+                    ],
+                    &[],
+                ),
+                (&unix, 0, &["socket on x86_64: ALLOW"], &[]),
+                (&namespace, 0, &["ERRNO(EPERM)", "a.service:5:1: RestrictNamespaces="], &[]),
+                (&thread, 0, &["clone on x86_64: ALLOW"], &[]),
+                (&x86, 0, &["KILL_THREAD"], &[]),
+            ],
+        },
+        Case {
+            source: "the same unit on a systemd that does not know the name",
+            file: "a.service",
+            text: &UNIT.replace(" process_mrelease", ""),
+            asked: &[(&named, 0, &["KILL_PROCESS"], &[])],
+        },
+        Case {
+            source: "systemd/systemd#43314",
+            file: "a.service",
+            text: "[Service]\nRestrictSUIDSGID=yes\n",
+            asked: &[
+                (&explain("openat2", &[]), 0, &["ERRNO(ENOSYS)", "RestrictSUIDSGID="], &[]),
+                (&suid, 0, &["ERRNO(EPERM)", "mode & 0x800 == 0x800 holds"], &[]),
+            ],
+        },
+        Case {
+            source: "systemd/systemd#38711",
+            file: "a.service",
+            text: "[Service]\nDynamicUser=yes\nRestrictSUIDSGID=no\n",
+            asked: &[(&explain("openat2", &[]), 0, &["ERRNO(ENOSYS)", "DynamicUser="], &[])],
+        },
+        Case {
+            source: "systemd.exec(5), MemoryDenyWriteExecute= and ProtectClock=",
+            file: "a.service",
+            text: "[Service]\nMemoryDenyWriteExecute=yes\nProtectClock=yes\nRestrictFileSystems=ext4\n",
+            asked: &[
+                (&explain("mprotect", &["0", "0", "4", "--kernel", "6.2"]), 0, &["ERRNO(EPERM)"], &[]),
+                (
+                    &explain("mprotect", &["0", "0", "4", "--kernel", "6.3"]),
+                    0,
+                    &["ALLOW", "PR_SET_MDWE"],
+                    &[],
+                ),
+                (&explain("clock_settime", &[]), 0, &["ERRNO(EPERM)", "ProtectClock="], &[]),
+                (&["lint", "a.service"], 1, &["RestrictFileSystems: is not read"], &[]),
+            ],
+        },
+    ]);
+}
+
+#[test]
+fn f30_two_not_equals() {
+    let socket = |op: &str, value: u64| format!(r#"{{"index":0,"value":{value},"op":"SCMP_CMP_{op}"}}"#);
+    let entry = |args: &str| format!(r#"{{"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[{args}]}}"#);
+    let profile = |entries: &[String]| {
+        format!(
+            r#"{{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{}]}}"#,
+            entries.join(",")
+        )
+    };
+    let (alg, vsock) = (socket("NE", 38), socket("NE", 40));
+    let apart = profile(&[entry(&alg), entry(&vsock)]);
+    let one = profile(&[entry(&format!("{alg},{vsock}"))]);
+    let range = profile(&[entry(&socket("LT", 38)), entry(&socket("GE", 38))]);
+    let right = profile(&[entry(&socket("LT", 38)), entry(&socket("EQ", 39)), entry(&socket("GT", 40))]);
+    let explain: &[&str] = &["explain", "p.json", "socket", "38", "--arch", "x86_64"];
+    let undone: &[&str] = &["let socket through whatever its arguments", "domain != 0x26"];
+    check(&[
+        Case {
+            source: "moby/moby#52501",
+            file: "p.json",
+            text: &apart,
+            asked: &[(LINT, 1, undone, &[]), (explain, 0, &["ALLOW", "AF_ALG"], &[])],
+        },
+        Case {
+            source: "opencontainers/runc#2735",
+            file: "p.json",
+            text: &one,
+            asked: &[(LINT, 1, undone, &[]), (explain, 0, &["ALLOW"], &[])],
+        },
+        Case {
+            source: "moby/moby#32714",
+            file: "p.json",
+            text: &range,
+            asked: &[(LINT, 1, &["let socket through whatever"], &[])],
+        },
+        Case {
+            source: "moby/profiles seccomp/default.json: how the default denies AF_ALG and AF_VSOCK",
+            file: "p.json",
+            text: &right,
+            asked: &[(LINT, 1, &[], &["whatever its arguments"]), (explain, 0, &["ERRNO(EPERM)"], &[])],
+        },
+        Case {
+            source: "opencontainers/runc#3109: an entry that hides another",
+            file: "p.json",
+            text: &profile(&[
+                r#"{"names":["socket"],"action":"SCMP_ACT_ALLOW"}"#.to_owned(),
+                entry(&alg).replace("ALLOW", "KILL"),
+            ]),
+            asked: &[(LINT, 1, &["so these conditions never count for it"], &[])],
+        },
+    ]);
+}
+
+#[test]
+fn f32_systemd_errno_zero() {
+    let explain = |syscall: &'static str, more: &'static [&'static str]| {
+        [&["explain", "a.service", syscall][..], more, &["--arch", "x86_64"]].concat()
+    };
+    let fsync = explain("fsync", &[]);
+    let x86 = explain("read", &["--abi", "x86"]);
+    check(&[
+        Case {
+            source: "systemd/systemd#7129",
+            file: "a.service",
+            text: "[Service]\nSystemCallFilter=~fsync sync\nSystemCallErrorNumber=0\n",
+            asked: &[
+                (
+                    &["lint", "a.service"],
+                    1,
+                    &["systemd ignores 0, so that denied syscalls kill the process"],
+                    &[],
+                ),
+                (&fsync, 0, &["KILL_PROCESS"], &["ERRNO(0)"]),
+                (&x86, 0, &["read on x86: ALLOW"], &[]),
+            ],
+        },
+        Case {
+            source: "systemd/systemd#7169",
+            file: "a.service",
+            text: "[Service]\nSystemCallFilter=~@clock @nosuchgroup fsnc:EPERM\nSystemCallFilter=openat:ENOENT\nSystemCallErrorNumber=EPREM\n",
+            asked: &[
+                (
+                    &["lint", "a.service"],
+                    1,
+                    &[
+                        "unknown set \"@nosuchgroup\"",
+                        "did you mean fsync?",
+                        "takes no error",
+                        "did you mean EPERM?",
+                    ],
+                    &[],
+                ),
+                (&explain("clock_settime", &[]), 0, &["KILL_PROCESS"], &[]),
+                (&explain("openat", &[]), 0, &["openat on x86_64: ALLOW"], &[]),
+            ],
+        },
+        Case {
+            source: "vmonaco/kloak#28",
+            file: "a.service",
+            text: "[Service]\nSystemCallFilter=ioctl read openat close mmap execve \\\n  exit_group\n",
+            asked: &[
+                (&explain("pread64", &[]), 0, &["KILL_PROCESS"], &[]),
+                (&explain("rseq", &[]), 0, &["ALLOW"], &[]),
+                (&explain("exit_group", &[]), 0, &["ALLOW"], &[]),
+                (&x86, 0, &["read on x86: ALLOW"], &[]),
+            ],
+        },
+        Case {
+            source: "systemd/systemd#16739: what systemd does not know fails with ENOSYS, what it knows is killed",
+            file: "a.service",
+            text: "[Service]\nSystemCallFilter=read\n",
+            asked: &[
+                (&explain("statx", &[]), 0, &["KILL_PROCESS"], &[]),
+                (&explain("600", &[]), 0, &["ERRNO(ENOSYS)"], &[]),
+            ],
+        },
+        Case {
+            source: "systemd.exec(5): read:EPERM after ~ in a list that allows, kill, and the second list",
+            file: "a.service",
+            text: "[Service]\nSystemCallFilter=@system-service\nSystemCallFilter=~openat:EACCES fsync:kill\nSystemCallErrorNumber=EPERM\n",
+            asked: &[
+                (&explain("openat", &[]), 0, &["ERRNO(EACCES)"], &[]),
+                (&fsync, 0, &["KILL_PROCESS"], &[]),
+                (&explain("reboot", &[]), 0, &["ERRNO(EPERM)"], &[]),
+            ],
+        },
+    ]);
+}
+
+#[test]
+fn f34_profile_objects_as_they_come() {
+    const OBJECT: &str = "apiVersion: security-profiles-operator.x-k8s.io/v1\nkind: SeccompProfile\n";
+    let many = format!(
+        "{OBJECT}metadata: {{name: block-all}}\nspec: {{defaultAction: SCMP_ACT_ERRNO}}\n---\n{OBJECT}metadata: {{name: complain}}\nspec: {{defaultAction: SCMP_ACT_LOG, disabled: true}}\n"
+    );
+    let generated = format!(
+        "{OBJECT}metadata: {{generateName: trace1-, namespace: gadget}}\nspec:\n  architectures: [SCMP_ARCH_X86_64]\n  defaultAction: SCMP_ACT_ERRNO\n  syscalls: [{{action: SCMP_ACT_ALLOW, names: [read]}}]\nstatus: {{}}\n"
+    );
+    let based = format!(
+        "{OBJECT}metadata: {{name: app}}\nspec:\n  defaultAction: SCMP_ACT_ERRNO\n  baseProfileName: runc-v1.3.0\n"
+    );
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: agent}\ndata:\n  probe-seccomp.json: |\n    {\"defaultAction\":\"SCMP_ACT_ERRNO\",\n     \"syscalls\":[{\"names\":[\"read\",\"setsidaccept4\"],\"action\":\"SCMP_ACT_ALLOW\"}]}\n";
+    let inspected = r#"[{"Id":"1","Name":"/web","HostConfig":{"SecurityOpt":["seccomp={\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"raed\"],\"action\":\"SCMP_ACT_ALLOW\"}]}"]}}]"#;
+    let config =
+        r#"{"ociVersion":"1.2.0","process":{},"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALOW"}}}"#;
+    check(&[
+        Case {
+            source: "security-profiles-operator examples/seccompprofile.yaml: several objects in a file",
+            file: "p.yaml",
+            text: &many,
+            asked: &[
+                (
+                    &["lint", "p.yaml"],
+                    1,
+                    &["p.yaml#block-all:1:1:", "p.yaml#complain:6:1:", "does not install"],
+                    &[],
+                ),
+                (&["explain", "p.yaml#complain", "read"], 0, &["read on", "LOG"], &[]),
+                (
+                    &["explain", "p.yaml", "read"],
+                    2,
+                    &["holds 2 profiles; name one: p.yaml#block-all, p.yaml#complain"],
+                    &[],
+                ),
+                (&["explain", "p.yaml#complian", "read"], 2, &["did you mean complain?"], &[]),
+            ],
+        },
+        Case {
+            source: "inspektor-gadget/inspektor-gadget#426",
+            file: "p.yaml",
+            text: &generated,
+            asked: &[(&["export", "p.yaml"], 0, &["\"defaultAction\": \"SCMP_ACT_ERRNO\"", "\"read\""], &[])],
+        },
+        Case {
+            source: "security-profiles-operator: base profiles",
+            file: "p.yaml",
+            text: &based,
+            asked: &[(&["lint", "p.yaml"], 1, &["runc-v1.3.0 is not read"], &[])],
+        },
+        Case {
+            source: "DataDog/helm-charts#2636",
+            file: "p.yaml",
+            text: map,
+            asked: &[(
+                &["lint", "p.yaml"],
+                1,
+                &["p.yaml:7:35: warning: syscalls[0].names: unknown syscall \"setsidaccept4\""],
+                &[],
+            )],
+        },
+        Case {
+            source: "docs.docker.com/reference/cli/docker/inspect: HostConfig.SecurityOpt",
+            file: "inspect.json",
+            text: inspected,
+            asked: &[(
+                &["lint", "inspect.json"],
+                1,
+                &["unknown syscall \"raed\", which runtimes ignore; did you mean read?"],
+                &[],
+            )],
+        },
+        Case {
+            source: "opencontainers/runtime-spec config-linux.md",
+            file: "config.json",
+            text: config,
+            asked: &[(
+                &["lint", "config.json"],
+                2,
+                &[
+                    "linux.seccomp.defaultAction: unknown action \"SCMP_ACT_ALOW\"; did you mean SCMP_ACT_ALLOW?",
+                ],
+                &[],
+            )],
+        },
+    ]);
+    // A quadlet names a file beside it (podman-systemd.unit(5), SeccompProfile=).
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("web.container"), "[Container]\nImage=web\nSeccompProfile=web.json\n")
+        .unwrap();
+    let (code, text) = palisade(folder.path(), &["explain", "web.container", "read"]);
+    assert_eq!((code, text.contains("names the profile web.json")), (2, true), "{text}");
+    std::fs::write(folder.path().join("web.json"), r#"{"defaultAction":"SCMP_ACT_ERRNO"}"#).unwrap();
+    let (code, text) = palisade(folder.path(), &["explain", "web.container", "read"]);
+    assert_eq!((code, text.contains("ERRNO(EPERM)")), (0, true), "{text}");
+}
+
+#[test]
+fn f36_not_json() {
+    let strict: &[&str] = &["lint", "--strict", "p.json"];
+    let case = |source, text, says| Case { source, file: "p.json", text, asked: says };
+    check(&[
+        case(
+            "cri-o/cri-o#1767",
+            "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\"},]}",
+            &[(strict, 2, &["p.json:1:92: error: a comma"], &[])],
+        ),
+        case(
+            "microsoft/playwright#18457",
+            "{\"defaultAction\":\"SCMP_ACT_ERRNO\", # base\n \"syscalls\":[]}",
+            &[(strict, 2, &["p.json:1:36: error: JSON has no comments"], &[])],
+        ),
+        case(
+            "golang/go#12254: a byte order mark",
+            "\u{feff}{\"defaultAction\":\"SCMP_ACT_LOG\"}",
+            &[(strict, 2, &["p.json:1:1: error: a byte order mark"], &[])],
+        ),
+        case(
+            "a file cut by a full disk",
+            "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\n\"syscalls\":[{\"names\":[\"read\"],\"act",
+            &[(strict, 2, &["p.json:2:", "ends in the middle"], &[])],
+        ),
+        case(
+            "a value cut by an editor",
+            "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"args\":n\"comment\":\"\"}]}",
+            &[(strict, 2, &["not JSON"], &[])],
+        ),
+        case(
+            "microsoft/playwright#18457: the entry alone, as a list",
+            "[{\"names\":[\"clone\"],\"action\":\"SCMP_ACT_ALLOW\"}]",
+            &[(strict, 2, &["the list of its syscalls alone"], &[])],
+        ),
+        case(
+            "microsoft/playwright#18457: the entry alone",
+            "{\"names\":[\"clone\"],\"action\":\"SCMP_ACT_ALLOW\"}",
+            &[(strict, 2, &["one entry of syscalls, not a profile"], &[])],
+        ),
+    ]);
+    // What the security-profiles-operator reads may be YAML.
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = "kind: SeccompProfile\nmetadata: {name: a}\nspec:\n  defaultAction: SCMP_ACT_LOG # base\n";
+    std::fs::write(folder.path().join("p.yaml"), yaml).unwrap();
+    assert_eq!(palisade(folder.path(), &["lint", "p.yaml"]).0, 1);
+}

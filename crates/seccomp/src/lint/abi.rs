@@ -1,0 +1,122 @@
+//! Names that an ABI of the profile does not have, and what they are called there.
+
+use super::view::{Answer, START, View, list};
+use crate::finding::Findings;
+use crate::table::{self, Syscall};
+
+pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
+    if view.profile.origin.is_unit() {
+        return;
+    }
+    nowhere(view, findings);
+    if view.denies_by_default() {
+        other_names(view, findings);
+    }
+}
+
+/// Names without a number on any ABI that the profile is for: where what they are called there is denied, or where the
+/// whole entry does nothing. A list for many machines has others, which do no harm.
+fn nowhere(view: &View<'_>, findings: &mut Findings) {
+    let archs = view.named_archs();
+    let exists = |syscall: Syscall| archs.iter().any(|arch| syscall.number(*arch).is_some());
+    for (at, entry) in
+        view.profile.entries.iter().enumerate().filter(|(_, entry)| entry.includes.arches.is_empty())
+    {
+        let known: Vec<_> = entry.names.iter().filter_map(|(name, _)| Syscall::named(name)).collect();
+        let without = known.iter().filter(|syscall| !exists(**syscall));
+        let mut told: Vec<String> = Vec::new();
+        for syscall in without {
+            let others = table::counterparts(syscall.name()).iter();
+            let there = others.copied().find(|other| !matches!(view.native(other), Answer::Absent));
+            match there {
+                Some(other) if is_undone(view, entry.action, other) => {
+                    told.push(format!("{syscall} (there: {other})"))
+                }
+                None if !known.iter().copied().any(exists) => told.push(syscall.name().to_owned()),
+                _ => {}
+            }
+        }
+        if !told.is_empty() {
+            let names: Vec<_> = archs.iter().map(|arch| arch.name()).collect();
+            let message =
+                format!("no number on {}, so these names do nothing: {}", list(&names), told.join(", "));
+            findings.warn(entry.at, format!("syscalls[{at}].names"), message);
+        }
+    }
+}
+
+/// Whether a syscall gets something else than an entry meant for its namesake.
+fn is_undone(view: &View<'_>, action: crate::action::Action, name: &str) -> bool {
+    match view.native(name) {
+        Answer::Absent | Answer::Conditional => false,
+        Answer::Through => !action.lets_through(),
+        Answer::Denied(_) => action.lets_through(),
+    }
+}
+
+/// What is let through on the machine's own ABI and has another name on one that runs beside it.
+fn other_names(view: &View<'_>, findings: &mut Findings) {
+    for &arch in view.rules.archs.iter().filter(|arch| **arch != view.native) {
+        let mut missing: Vec<String> = Vec::new();
+        let through = |syscall: &Syscall| view.answer(view.native, *syscall) == Answer::Through;
+        for syscall in Syscall::all().filter(through) {
+            for other in table::wide_forms(syscall.name()).iter().filter_map(|name| Syscall::named(name)) {
+                if other != syscall
+                    && matches!(view.answer(arch, other), Answer::Denied(_))
+                    && !is_met(view, arch, syscall)
+                {
+                    missing.push(format!("{other} ({syscall})"));
+                }
+            }
+        }
+        if !missing.is_empty() {
+            let message = format!(
+                "on {arch} programs use other names for what is let through on {}, and these are denied: {}",
+                view.native,
+                missing.join(", ")
+            );
+            findings.warn(START, "syscalls", message);
+        }
+    }
+}
+
+/// Whether an ABI has a syscall under its own name only.
+fn is_met(view: &View<'_>, arch: crate::arch::Arch, syscall: Syscall) -> bool {
+    let is_64_bit = arch.is_wide() || arch == crate::arch::Arch::X32;
+    is_64_bit && view.answer(arch, syscall) == Answer::Through
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::{check_cases, findings_of};
+    use super::*;
+    use crate::arch::Arch;
+
+    #[test]
+    fn names_of_other_abis_are_given() {
+        let profile = |archs: &str, names: &str| {
+            format!(
+                r#"{{"defaultAction":"SCMP_ACT_ERRNO","architectures":[{archs}],"syscalls":[{{"names":[{names}],"action":"SCMP_ACT_ALLOW"}}]}}"#
+            )
+        };
+        let both = r#""SCMP_ARCH_X86_64","SCMP_ARCH_X86""#;
+        let cases: Vec<(String, &[&str])> = vec![
+            (profile(both, r#""read","write""#), &[]),
+            (profile(both, r#""newfstatat""#), &["fstatat64 (newfstatat)"]),
+            (profile(both, r#""clock_gettime""#), &["clock_gettime64 (clock_gettime)"]),
+            (profile(both, r#""clock_gettime","clock_gettime64""#), &[]),
+            (profile(r#""SCMP_ARCH_X86_64""#, r#""newfstatat""#), &[]),
+            (profile(r#""SCMP_ARCH_X86_64""#, r#""mmap2""#), &["mmap2 (there: mmap)"]),
+            (profile(r#""SCMP_ARCH_X86_64""#, r#""mmap","mmap2","set_tls""#), &[]),
+            (
+                profile(r#""SCMP_ARCH_X86_64""#, r#""riscv_flush_icache""#),
+                &["do nothing: riscv_flush_icache"],
+            ),
+        ];
+        let cases: Vec<_> = cases.iter().map(|(text, expected)| (text.as_str(), *expected)).collect();
+        check_cases(check, &cases);
+        let arm =
+            findings_of(check, &profile(r#""SCMP_ARCH_AARCH64""#, r#""open","chmod","read""#), Arch::Aarch64);
+        assert!(arm[0].contains("open (there: openat), chmod (there: fchmodat)"), "{arm:?}");
+    }
+}

@@ -1,0 +1,186 @@
+//! What runc, crun and the program's own start need once the filter is loaded.
+
+use super::view::{Answer, START, View, list};
+use crate::finding::Findings;
+
+/// Syscalls that are made after the filter is loaded and before the program's first own instruction.
+struct Need {
+    /// Who makes them.
+    what: &'static str,
+    /// Each must be let through; of alternatives, separated by `|`, one.
+    syscalls: &'static [&'static str],
+    /// What happens otherwise.
+    else_: &'static str,
+}
+
+/// From the sources: runc 76d9cf5 libcontainer/standard_init_linux.go (the filter is loaded before
+/// `finalizeNamespace` without no_new_privs, and before the exec fifo is opened with it),
+/// vendor/github.com/cyphar/filepath-securejoin (`Reopen`; its CHANGELOG.md, 0.5.2 and 0.6.1, for openat2); crun ba38286 src/libcrun/container.c
+/// `container_init_setup` and `container_init`; glibc 2.36's start, by strace. runc's list was checked against a
+/// recording of runc 1.1.5 and the base profile of the security-profiles-operator for runc 1.2.3.
+const NEEDS: [Need; 6] = [
+    Need {
+        what: "a dynamically linked program's start",
+        syscalls: &[
+            "execve",
+            "exit_group",
+            "mmap",
+            "mprotect",
+            "openat",
+            "read",
+            "newfstatat|fstat|statx|fstat64",
+            "close",
+            "arch_prctl",
+        ],
+        else_: "the program ends before its main",
+    },
+    Need {
+        what: "runc",
+        syscalls: &[
+            "close",
+            "epoll_ctl",
+            "execve",
+            "fstatfs",
+            "futex",
+            "getdents64|close_range",
+            "getpid",
+            "openat",
+            "prctl",
+            "read",
+            "write",
+            "fcntl",
+        ],
+        else_: "no container starts, as with \"ensure /proc/self/fd is on procfs: operation not permitted\"",
+    },
+    Need {
+        what: "runc where allowPrivilegeEscalation is not false",
+        syscalls: &[
+            "capget",
+            "capset",
+            "chdir",
+            "getppid",
+            "getuid",
+            "newfstatat|fstat",
+            "setgid",
+            "setgroups",
+            "setuid",
+        ],
+        else_: "no container starts",
+    },
+    Need {
+        what: "runc 1.2.8, 1.3.3 and 1.4.0-rc.3",
+        syscalls: &["openat2"],
+        else_: "no container starts; 1.2.9, 1.3.4 and 1.4.0 go on without it",
+    },
+    Need {
+        what: "runc from 1.2.8, 1.3.3 and 1.4.0-rc.3 on",
+        syscalls: &["fstatfs", "readlinkat", "statx"],
+        else_: "no container starts (fsopen, fsconfig, fsmount and open_tree are tried too, and not needed)",
+    },
+    Need {
+        what: "crun where allowPrivilegeEscalation is not false",
+        syscalls: &[
+            "capset",
+            "close",
+            "execve",
+            "prctl",
+            "read",
+            "rt_sigprocmask",
+            "setresgid",
+            "setresuid",
+            "write",
+        ],
+        else_: "no container starts",
+    },
+];
+
+pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
+    let has_rules = view.rules.rules.iter().any(|rule| rule.action.lets_through());
+    if view.profile.origin.is_unit() || !view.denies_by_default() || !has_rules {
+        return;
+    }
+    for need in &NEEDS {
+        let missing: Vec<_> = need
+            .syscalls
+            .iter()
+            .filter(|names| is_missing(view, names))
+            .map(|names| first(view, names))
+            .collect();
+        if !missing.is_empty() {
+            let message = format!(
+                "{} needs {}, denied here: {}; add the names to an entry that allows",
+                need.what,
+                list(&missing),
+                need.else_
+            );
+            findings.warn(START, "syscalls", message);
+        }
+    }
+}
+
+/// Whether the machine has one of the alternatives, and none is let through. What an entry denies by name is meant so.
+fn is_missing(view: &View<'_>, alternatives: &str) -> bool {
+    let names = |name: &str| {
+        view.rules.rules.iter().any(|rule| rule.call.name() == name && !rule.action.lets_through())
+    };
+    if alternatives.split('|').any(names) {
+        return false;
+    }
+    let answers: Vec<_> = alternatives.split('|').map(|name| view.native(name)).collect();
+    answers.iter().any(|answer| matches!(answer, Answer::Denied(_)))
+        && !answers.iter().any(|answer| matches!(answer, Answer::Through | Answer::Conditional))
+}
+
+/// The first of the alternatives that the machine has.
+fn first<'n>(view: &View<'_>, alternatives: &'n str) -> &'n str {
+    alternatives.split('|').find(|name| view.native(name) != Answer::Absent).unwrap_or(alternatives)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::{check_cases, findings_of};
+    use super::*;
+    use crate::arch::Arch;
+    use crate::table::Syscall;
+
+    #[test]
+    fn what_runtimes_need_is_named() {
+        let profile = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+            format!(
+                r#"{{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{{"names":[{}],"action":"SCMP_ACT_ALLOW"}}]}}"#,
+                names.join(",")
+            )
+        };
+        let all: Vec<_> =
+            NEEDS.iter().flat_map(|need| need.syscalls).flat_map(|names| names.split('|')).collect();
+        let without =
+            |name: &str| profile(&all.iter().copied().filter(|other| *other != name).collect::<Vec<_>>());
+        let cases: Vec<(String, &[&str])> = vec![
+            (profile(&all), &[]),
+            (
+                without("fstatfs"),
+                &[
+                    "runc needs fstatfs, denied here: no container starts, as with \"ensure",
+                    "on needs fstatfs",
+                ],
+            ),
+            (without("openat2"), &["1.3.3 and 1.4.0-rc.3 needs openat2"]),
+            (without("fstat"), &[]),
+            (without("setresuid"), &["crun where allowPrivilegeEscalation is not false needs setresuid"]),
+            (without("mmap"), &["start needs mmap, denied here: the program ends before its main"]),
+            ("SystemCallFilter=read".to_owned(), &[]),
+            (
+                without("openat2").replace(
+                    "\"}]}",
+                    r#""},{"names":["openat2"],"action":"SCMP_ACT_ERRNO","errnoRet":38}]}"#,
+                ),
+                &[],
+            ),
+        ];
+        let cases: Vec<_> = cases.iter().map(|(text, expected)| (text.as_str(), *expected)).collect();
+        check_cases(check, &cases);
+        assert_eq!(findings_of(check, crate::builtin::DEFAULT, Arch::X86_64), [] as [String; 0]);
+        assert!(all.iter().all(|name| Syscall::named(name).is_some()));
+    }
+}

@@ -1,0 +1,127 @@
+//! A profile as the checks look at it: as written, and as it decides.
+
+use palisade_k8s::manifest::Position;
+
+use crate::action::Action;
+use crate::arch::Arch;
+use crate::filter::{Data, Filter, Rules};
+use crate::graph::Node;
+use crate::profile::Profile;
+use crate::resolve::{Context, resolve};
+use crate::table::Syscall;
+
+/// Where findings on the profile as a whole stand.
+pub(super) const START: Position = Position { line: 1, column: 1 };
+
+pub(super) struct View<'p> {
+    pub(super) profile: &'p Profile,
+    pub(super) native: Arch,
+    pub(super) rules: Rules,
+    /// None if the rules contradict each other, which other verbs report.
+    filter: Option<Filter>,
+}
+
+/// What a syscall gets on an ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The ABI does not have it.
+    Absent,
+    /// It is let through whatever its arguments.
+    Through,
+    /// Its arguments decide.
+    Conditional,
+    /// It is denied whatever its arguments.
+    Denied(Action),
+}
+
+impl<'p> View<'p> {
+    pub(super) fn new(profile: &'p Profile, context: &Context) -> Self {
+        let rules = resolve(profile, context).rules;
+        let filter = Filter::new(&rules).ok();
+        Self { profile, native: context.arch, rules, filter }
+    }
+
+    pub(super) fn answer(&self, arch: Arch, syscall: Syscall) -> Answer {
+        let Some((filter, number)) = self.filter.as_ref().zip(syscall.number(arch)) else {
+            return Answer::Absent;
+        };
+        match filter.graph().node(filter.decision(arch.audit(), number)) {
+            Node::Leaf(action) if action.lets_through() || action == Action::Notify => Answer::Through,
+            Node::Leaf(action) => Answer::Denied(action),
+            Node::Test { .. } => Answer::Conditional,
+        }
+    }
+
+    /// The answer to a syscall by name on the machine's own ABI.
+    pub(super) fn native(&self, name: &str) -> Answer {
+        Syscall::named(name).map_or(Answer::Absent, |syscall| self.answer(self.native, syscall))
+    }
+
+    /// What one call gets on the machine's own ABI.
+    pub(super) fn decide(&self, name: &str, args: [u64; 6]) -> Option<Action> {
+        let number = Syscall::named(name)?.number(self.native)?;
+        let filter = self.filter.as_ref()?;
+        Some(filter.decide(&Data { number, arch: self.native.audit(), args }))
+    }
+
+    /// Whether what no entry names is denied.
+    pub(super) fn denies_by_default(&self) -> bool {
+        !self.profile.default_action.lets_through()
+    }
+
+    /// Every ABI that the profile names for any machine, or the resolved ones of a profile that names none.
+    pub(super) fn named_archs(&self) -> Vec<Arch> {
+        let maps = self.profile.arch_map.iter();
+        let mapped = maps.flat_map(|map| std::iter::once(&map.architecture).chain(&map.sub_architectures));
+        let named = self.profile.architectures.iter().chain(mapped).filter_map(|name| Arch::parse(name));
+        let mut archs: Vec<_> = named.chain(self.rules.archs.iter().copied()).collect();
+        archs.sort_unstable();
+        archs.dedup();
+        archs
+    }
+
+    /// Where an entry of the profile stands.
+    pub(super) fn place(&self, entry: usize) -> Position {
+        self.profile.entries.get(entry).map_or(START, |entry| entry.at)
+    }
+}
+
+/// "a, b and c".
+pub(super) fn list(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// Reads a profile for a test of a check, and gives what the check says.
+#[cfg(test)]
+pub(super) fn findings_of(
+    check: fn(&View<'_>, &mut crate::finding::Findings),
+    text: &str,
+    arch: Arch,
+) -> Vec<String> {
+    let (profile, wrong) = match text.trim_start().starts_with('{') {
+        true => crate::profile::read_json(text),
+        false => crate::systemd::read(text),
+    };
+    let profile = profile.unwrap_or_else(|| panic!("{text}: {wrong:?}"));
+    let caps = crate::capability::CONTAINER_DEFAULT.into_iter().map(str::to_owned).collect();
+    let context = Context { arch, caps, kernel: crate::table::NEWEST };
+    let mut findings = crate::finding::Findings::default();
+    check(&View::new(&profile, &context), &mut findings);
+    findings.list.into_iter().map(|finding| format!("{}: {}", finding.field, finding.message)).collect()
+}
+
+/// Cases of a check: a profile, and a part of each thing that is said of it.
+#[cfg(test)]
+pub(super) fn check_cases(check: fn(&View<'_>, &mut crate::finding::Findings), cases: &[(&str, &[&str])]) {
+    for (text, expected) in cases {
+        let got = findings_of(check, text, Arch::X86_64);
+        assert_eq!(got.len(), expected.len(), "{text}: {got:#?}");
+        for (got, expected) in got.iter().zip(*expected) {
+            assert!(got.contains(expected), "{text}: {got:?} does not say {expected:?}");
+        }
+    }
+}

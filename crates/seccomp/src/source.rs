@@ -1,0 +1,263 @@
+//! Profiles where people have them: a file of its own, objects of the security-profiles-operator, ConfigMaps and
+//! Secrets, OCI's `config.json`, what `docker inspect` prints, a Podman quadlet, a systemd unit, inspektor-gadget's advice.
+
+mod embedded;
+mod kind;
+
+use palisade_k8s::manifest::{self, Position};
+
+use crate::finding::{Finding, Findings};
+use crate::profile::{self, Profile};
+use crate::systemd;
+
+const START: Position = Position { line: 1, column: 1 };
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syntax {
+    /// One JSON value, as runtimes read it.
+    Json,
+    /// YAML documents.
+    Yaml,
+    /// A systemd unit, or lines of one.
+    Unit,
+    /// A Podman quadlet.
+    Quadlet,
+    /// JSON values, each after a line `// name`, as inspektor-gadget prints them.
+    Advice,
+}
+
+impl Syntax {
+    /// The syntax by the extension of a file's name, or else by its text.
+    #[must_use]
+    pub fn of(extension: Option<&str>, text: &str) -> Self {
+        match extension {
+            Some("json") => Self::Json,
+            Some("yaml" | "yml") => Self::Yaml,
+            Some("service" | "socket" | "mount" | "swap") => Self::Unit,
+            Some("container" | "kube" | "pod") => Self::Quadlet,
+            _ => Self::of_text(text),
+        }
+    }
+
+    fn of_text(text: &str) -> Self {
+        let starts = |words: &[&str]| {
+            text.lines().any(|line| words.iter().any(|word| line.trim_start().starts_with(word)))
+        };
+        match text.trim_start().as_bytes() {
+            [b'/', b'/', ..] => Self::Advice,
+            [b'{' | b'[', ..] if !starts(&["[Service]", "[Unit]", "[Container]"]) => Self::Json,
+            _ if text.starts_with('\u{feff}') => Self::Json,
+            _ if starts(&["[Container]"]) => Self::Quadlet,
+            _ if starts(&["SystemCall", "[Service]", "[Unit]", "Restrict", "Protect"]) => Self::Unit,
+            _ => Self::Yaml,
+        }
+    }
+}
+
+/// A profile that a file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// What to choose it by among several: the object's name, or the key in a ConfigMap; empty in a file of one.
+    pub name: String,
+    /// Where it begins.
+    pub at: Position,
+    /// What stands there.
+    pub content: Content,
+    /// What is wrong with it.
+    pub findings: Vec<Finding>,
+}
+
+/// What stands in the place of a profile.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// A profile.
+    Profile(Box<Profile>),
+    /// The path of a file that holds the profile.
+    File(String),
+    /// No profile; the findings say why.
+    Nothing,
+}
+
+impl Source {
+    fn new(name: impl Into<String>, at: Position, read: (Option<Profile>, Vec<Finding>)) -> Self {
+        let content = read.0.map_or(Content::Nothing, |profile| Content::Profile(Box::new(profile)));
+        Self { name: name.into(), at, content, findings: read.1 }
+    }
+
+    fn file(name: &str, at: Position, path: &str) -> Self {
+        Self { name: name.to_owned(), at, content: Content::File(path.to_owned()), findings: Vec::new() }
+    }
+
+    fn nothing(name: impl Into<String>, at: Position, field: &str, message: impl Into<String>) -> Self {
+        let mut findings = Findings::default();
+        findings.error(at, field, message);
+        Self { name: name.into(), at, content: Content::Nothing, findings: findings.list }
+    }
+
+    /// The profile, if one stands there.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Profile> {
+        match &self.content {
+            Content::Profile(profile) => Some(profile),
+            Content::File(_) | Content::Nothing => None,
+        }
+    }
+}
+
+/// Every profile of a file. There is always one source at least: a file without a profile has one of
+/// [`Content::Nothing`] that says so.
+#[must_use]
+pub fn read(text: &str, syntax: Syntax) -> Vec<Source> {
+    let found = match syntax {
+        Syntax::Unit => vec![Source::new("", START, systemd::read(text))],
+        Syntax::Quadlet => kind::quadlet(text),
+        Syntax::Advice => embedded::advice(text),
+        Syntax::Json => match profile::json_value(text) {
+            Ok(node) => kind::of_document(&node),
+            Err(error) => vec![Source::nothing("", error.position, "", error.message)],
+        },
+        Syntax::Yaml => match manifest::read(text) {
+            Ok(documents) => {
+                let text = embedded::Text(text);
+                documents.iter().flat_map(|node| kind::of_document_in(node, &text)).collect()
+            }
+            Err(error) => vec![Source::nothing("", error.position, "", error.message)],
+        },
+    };
+    if found.is_empty() {
+        return vec![Source::nothing("", START, "", "holds no seccomp profile")];
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_syntax_is_that_of_the_name_or_else_of_the_text() {
+        let cases = [
+            (Some("json"), "a: 1", Syntax::Json),
+            (Some("yaml"), "{}", Syntax::Yaml),
+            (Some("service"), "", Syntax::Unit),
+            (Some("container"), "", Syntax::Quadlet),
+            (None, "  {\"defaultAction\": 1}", Syntax::Json),
+            (None, "[1]", Syntax::Json),
+            (None, "[Service]\nSystemCallFilter=read", Syntax::Unit),
+            (None, "SystemCallFilter=read", Syntax::Unit),
+            (None, "[Unit]\nA=b\n[Container]\nImage=a", Syntax::Quadlet),
+            (None, "// pod/a\n{}", Syntax::Advice),
+            (Some("txt"), "kind: SeccompProfile", Syntax::Yaml),
+        ];
+        for (extension, text, syntax) in cases {
+            assert_eq!(Syntax::of(extension, text), syntax, "{extension:?} {text:?}");
+        }
+    }
+
+    /// The name and default action of each profile, or the first finding of what is none.
+    fn summary(text: &str, syntax: Syntax) -> Vec<String> {
+        let line = |source: &Source| match &source.content {
+            Content::Profile(profile) => format!("{} {}", source.name, profile.default_action),
+            Content::File(path) => format!("{} file {path}", source.name),
+            Content::Nothing => {
+                let finding = &source.findings[0];
+                format!("{} {}: {}", source.name, finding.at, finding.message)
+            }
+        };
+        read(text, syntax).iter().map(line).collect()
+    }
+
+    #[test]
+    fn profiles_are_found_where_people_have_them() {
+        let profile = r#"{"defaultAction":"SCMP_ACT_ERRNO"}"#;
+        let quoted = profile.replace('"', "\\\"");
+        let object = |name: &str, action: &str| {
+            format!(
+                "apiVersion: security-profiles-operator.x-k8s.io/v1\nkind: SeccompProfile\nmetadata: {{name: {name}}}\nspec: {{defaultAction: {action}}}\n"
+            )
+        };
+        let cases: Vec<(String, Syntax, &[&str])> = vec![
+            (profile.to_owned(), Syntax::Json, &[" ERRNO(EPERM)"]),
+            (
+                format!("{}---\n{}", object("a", "SCMP_ACT_ERRNO"), object("b", "SCMP_ACT_LOG")),
+                Syntax::Yaml,
+                &["a ERRNO(EPERM)", "b LOG"],
+            ),
+            (
+                format!(
+                    "kind: List\nitems:\n- kind: SeccompProfile\n  metadata: {{generateName: t-}}\n  spec: {{defaultAction: SCMP_ACT_LOG}}\n- kind: Pod\n"
+                ),
+                Syntax::Yaml,
+                &["t- LOG"],
+            ),
+            (
+                format!(
+                    "kind: ConfigMap\nmetadata: {{name: m}}\ndata:\n  a.json: |\n    {profile}\n  notes: hello\n  b.json: |\n    {{\"defaultAction\":\"SCMP_ACT_LOG\",}}\n"
+                ),
+                Syntax::Yaml,
+                &[
+                    "m/a.json ERRNO(EPERM)",
+                    "m/b.json 8:37: a comma stands before the end of a list or object, which JSON does not have and runtimes refuse",
+                ],
+            ),
+            (
+                format!(
+                    "kind: Secret\nmetadata: {{name: s}}\ndata:\n  p.json: eyJkZWZhdWx0QWN0aW9uIjoiU0NNUF9BQ1RfTE9HIn0=\n  password: aGVsbG8=\nstringData:\n  q.json: '{profile}'\n"
+                ),
+                Syntax::Yaml,
+                &["s/p.json LOG", "s/q.json ERRNO(EPERM)"],
+            ),
+            (
+                format!(r#"{{"ociVersion":"1.0","process":{{}},"linux":{{"seccomp":{profile}}}}}"#),
+                Syntax::Json,
+                &[" ERRNO(EPERM)"],
+            ),
+            (
+                r#"{"ociVersion":"1.0","linux":{}}"#.to_owned(),
+                Syntax::Json,
+                &[" 1:29: linux.seccomp is missing, so the container runs without a filter"],
+            ),
+            (
+                format!(
+                    r#"[{{"Id":"f00","Name":"/web","HostConfig":{{"SecurityOpt":["no-new-privileges","seccomp={quoted}"]}}}}, {{"Id":"b4","Name":"/db","HostConfig":{{"SecurityOpt":["seccomp=unconfined"]}}}}, {{"Id":"c","Name":"/x","HostConfig":{{"SecurityOpt":null}}}}]"#
+                ),
+                Syntax::Json,
+                &["web ERRNO(EPERM)", "db 1:", "x 1:"],
+            ),
+            (
+                "[Container]\nImage=a\nSeccompProfile=/etc/p.json\n".to_owned(),
+                Syntax::Quadlet,
+                &[" file /etc/p.json"],
+            ),
+            (
+                "[Container]\nPodmanArgs=--rm --security-opt seccomp=p.json\n".to_owned(),
+                Syntax::Quadlet,
+                &[" file p.json"],
+            ),
+            (
+                "[Container]\nImage=a\n".to_owned(),
+                Syntax::Quadlet,
+                &[" 1:1: names no profile, so that Podman uses its own default"],
+            ),
+            (
+                format!("// ns/pod/a\n{profile}\n// ns/pod/b\n{{\"defaultAction\":\n\"SCMP_ACT_LOG\"}}\n"),
+                Syntax::Advice,
+                &["ns/pod/a ERRNO(EPERM)", "ns/pod/b LOG"],
+            ),
+            (
+                "kind: Pod\nmetadata: {name: a}\n".to_owned(),
+                Syntax::Yaml,
+                &[" 1:1: holds no seccomp profile"],
+            ),
+            (String::new(), Syntax::Yaml, &[" 1:1: holds no seccomp profile"]),
+        ];
+        for (text, syntax, expected) in cases {
+            let got = summary(&text, syntax);
+            assert_eq!(got.len(), expected.len(), "{text}: {got:?}");
+            for (got, expected) in got.iter().zip(expected) {
+                assert!(got.starts_with(expected), "{text}: {got:?} {expected:?}");
+            }
+        }
+    }
+}

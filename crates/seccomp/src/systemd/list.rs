@@ -1,0 +1,155 @@
+//! `SystemCallFilter=` and `SystemCallLog=`: a list that allows or, after `~`, denies.
+
+use std::collections::BTreeMap;
+
+use palisade_k8s::manifest::Position;
+
+use super::sets;
+use crate::action::Action;
+use crate::errno;
+use crate::finding::{Findings, suggestion};
+use crate::table::Syscall;
+
+/// The state of such a directive after some assignments.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    /// Whether the first assignment allowed or, with `~`, denied; none before the first.
+    pub(super) allows: Option<bool>,
+    /// The syscalls listed, each with an action of its own if one was given.
+    pub(super) syscalls: BTreeMap<Syscall, (Option<Action>, Position)>,
+}
+
+/// A word of an assignment: a syscall or a set, and the error after a colon.
+struct Word<'a> {
+    name: &'a str,
+    action: Option<Action>,
+}
+
+impl List {
+    /// One assignment. As in systemd: the first says whether the list allows or denies; a later one of the other kind
+    /// takes syscalls out again; an empty one starts anew; a list that allows holds `@default` to begin with.
+    pub(super) fn assign(&mut self, key: &str, value: &str, at: Position, findings: &mut Findings) {
+        if value.is_empty() {
+            *self = Self::default();
+            return;
+        }
+        let (words, inverted) = match value.strip_prefix('~') {
+            Some(rest) => (rest, true),
+            None => (value, false),
+        };
+        if self.allows.is_none() {
+            self.allows = Some(!inverted);
+            if !inverted && key == "SystemCallFilter" {
+                self.put(&Word { name: "@default", action: None }, false, at);
+            }
+        }
+        for word in words.split_whitespace() {
+            match parse(word) {
+                Ok(word) if word.action.is_some() && !inverted => {
+                    let message = format!(
+                        "systemd ignores {:?}: a list without ~ allows, and so takes no error",
+                        word.name
+                    );
+                    findings.warn(at, key, message);
+                }
+                Ok(word) if unknown(word.name) => findings.warn(at, key, unknown_name(word.name)),
+                Ok(word) => self.put(&word, inverted, at),
+                Err(message) => findings.warn(at, key, message),
+            }
+        }
+    }
+
+    fn put(&mut self, word: &Word<'_>, inverted: bool, at: Position) {
+        let names = if word.name.starts_with('@') { sets::members(word.name) } else { vec![word.name] };
+        let adds = self.allows == Some(!inverted);
+        for syscall in names.into_iter().filter_map(Syscall::named) {
+            // In a list that allows, `~read:EPERM` is an entry of its own.
+            if adds || word.action.is_some() {
+                self.syscalls.insert(syscall, (word.action, at));
+            } else {
+                self.syscalls.remove(&syscall);
+            }
+        }
+    }
+}
+
+fn parse(word: &str) -> Result<Word<'_>, String> {
+    let Some((name, error)) = word.split_once(':') else { return Ok(Word { name: word, action: None }) };
+    let action = match error {
+        "kill" => Action::KillProcess,
+        _ => Action::Errno(
+            number(error).ok_or_else(|| format!("systemd ignores {word:?}: {}", unknown_error(error)))?,
+        ),
+    };
+    Ok(Word { name, action: Some(action) })
+}
+
+/// An error by name, or by number up to 4095.
+pub(super) fn number(word: &str) -> Option<u16> {
+    errno::number(word).or_else(|| word.parse().ok().filter(|&number| number <= errno::MAX))
+}
+
+pub(super) fn unknown_error(word: &str) -> String {
+    format!("unknown error {word:?}{}", suggestion(word, errno::names()))
+}
+
+fn unknown(name: &str) -> bool {
+    if name.starts_with('@') { !sets::names().any(|set| set == name) } else { Syscall::named(name).is_none() }
+}
+
+fn unknown_name(name: &str) -> String {
+    if name.starts_with('@') {
+        return format!("unknown set {name:?}, which systemd ignores{}", suggestion(name, sets::names()));
+    }
+    format!(
+        "unknown syscall {name:?}, which systemd ignores{}",
+        suggestion(name, Syscall::all().map(Syscall::name))
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Assignments, then syscalls with what the list says of them: "-" for not listed.
+    type Case<'a> = (&'a [&'a str], bool, &'a [(&'a str, &'a str)], usize);
+
+    #[test]
+    fn assignments_add_and_take_away() {
+        let cases: &[Case<'_>] = &[
+            (&["read"], true, &[("read", "listed"), ("execve", "listed"), ("open", "-")], 0),
+            (&["~read"], false, &[("read", "listed"), ("execve", "-")], 0),
+            (&["read write", "~write"], true, &[("read", "listed"), ("write", "-")], 0),
+            (&["~read write", "write"], false, &[("read", "listed"), ("write", "-")], 0),
+            (&["read", "", "~open"], false, &[("read", "-"), ("open", "listed")], 0),
+            (
+                &["~open:ENOENT read:kill write:5"],
+                false,
+                &[("open", "ERRNO(ENOENT)"), ("read", "KILL_PROCESS"), ("write", "ERRNO(EIO)")],
+                0,
+            ),
+            // An error in a list that allows: ignored without ~, an entry with it.
+            (&["read open:ENOENT"], true, &[("open", "-")], 1),
+            (&["read open", "~open:ENOENT"], true, &[("open", "ERRNO(ENOENT)")], 0),
+            (&["~@clock", "clock_settime"], false, &[("clock_settime", "-"), ("settimeofday", "listed")], 0),
+            (&["~@nosuchset fsnc read:EPREM"], false, &[("read", "-")], 3),
+            (&["@known"], true, &[("reboot", "listed")], 0),
+        ];
+        for (values, allows, expected, warned) in cases {
+            let (mut list, mut findings) = (List::default(), Findings::default());
+            for value in *values {
+                list.assign("SystemCallFilter", value, Position::default(), &mut findings);
+            }
+            assert_eq!(list.allows, Some(*allows), "{values:?}");
+            for (name, said) in *expected {
+                let got = match list.syscalls.get(&Syscall::named(name).unwrap()) {
+                    None => "-".to_owned(),
+                    Some((None, _)) => "listed".to_owned(),
+                    Some((Some(action), _)) => action.to_string(),
+                };
+                assert_eq!(got, *said, "{values:?} {name}");
+            }
+            assert_eq!(findings.list.len(), *warned, "{values:?}: {:?}", findings.list);
+        }
+    }
+}

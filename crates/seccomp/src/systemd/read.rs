@@ -1,0 +1,613 @@
+//! From the directives of a unit to one profile that decides as all its filters together do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use palisade_k8s::manifest::Position;
+
+use super::guard::{self, Guard};
+use super::list::{self, List};
+use super::unit::{Assignment, assignments};
+use crate::action::Action;
+use crate::arch::{Arch, ArchSet};
+use crate::finding::{Finding, Findings, suggestion};
+use crate::profile::{Entry, Gate, Origin, Profile};
+use crate::rule::{Condition, Operator};
+use crate::table::Syscall;
+
+/// Directives that are on or off, with the filter that each is.
+const SWITCHES: [(&str, fn() -> Vec<Guard>); 9] = [
+    ("MemoryDenyWriteExecute", guard::write_execute),
+    ("RestrictRealtime", guard::realtime),
+    ("RestrictSUIDSGID", guard::suid_sgid),
+    ("ProtectKernelTunables", guard::kernel_tunables),
+    ("ProtectKernelModules", || guard::set("@module")),
+    ("ProtectKernelLogs", guard::kernel_logs),
+    ("ProtectClock", || guard::set("@clock")),
+    ("PrivateDevices", || guard::set("@raw-io")),
+    ("ProtectHostname", guard::hostname),
+];
+
+/// Directives that this reader looks at.
+const READ: [&str; 9] = [
+    "SystemCallFilter",
+    "SystemCallErrorNumber",
+    "SystemCallArchitectures",
+    "SystemCallLog",
+    "RestrictAddressFamilies",
+    "RestrictNamespaces",
+    "LockPersonality",
+    "Personality",
+    "DynamicUser",
+];
+
+/// Reads a unit, or lines of one without a section. What systemd ignores is a warning; a unit in which nothing is a
+/// filter is an error.
+pub fn read(text: &str) -> (Option<Profile>, Vec<Finding>) {
+    let (found, wrong) = assignments(text);
+    let mut unit = Unit::default();
+    for at in wrong {
+        unit.findings.error(at, "", "a line KEY=VALUE is expected");
+    }
+    for assignment in &found {
+        unit.assign(assignment);
+    }
+    unit.finish()
+}
+
+/// The state of a unit's directives after some assignments.
+#[derive(Default)]
+struct Unit {
+    findings: Findings,
+    filter: List,
+    log: List,
+    /// The error of what the filter denies; none kills the process.
+    errno: Option<u16>,
+    /// `SystemCallArchitectures=`; none leaves every ABI of the machine.
+    archs: Option<Vec<String>>,
+    /// The address families listed, and whether the list allows.
+    families: Option<(BTreeSet<u64>, bool, Position)>,
+    /// The namespaces that stay.
+    namespaces: Option<(u64, Position)>,
+    /// The switches that are on, by name; where.
+    switches: BTreeMap<&'static str, Position>,
+    locks_personality: Option<Position>,
+    persona: u64,
+    dynamic_user: Option<Position>,
+}
+
+impl Unit {
+    fn assign(&mut self, assignment: &Assignment) {
+        let Assignment { key, value, at, section } = assignment;
+        let (key, value, at) = (key.as_str(), value.as_str(), *at);
+        let is_read = READ.contains(&key) || SWITCHES.iter().any(|(name, _)| *name == key);
+        if !assignment.is_executed() {
+            if is_read {
+                let section = section.as_deref().unwrap_or_default();
+                self.findings.warn(
+                    at,
+                    key,
+                    format!("systemd ignores it in [{section}]; it belongs to [Service]"),
+                );
+            }
+            return;
+        }
+        match key {
+            "SystemCallFilter" => self.filter.assign(key, value, at, &mut self.findings),
+            "SystemCallLog" => self.log.assign(key, value, at, &mut self.findings),
+            "SystemCallErrorNumber" => self.error_number(value, at),
+            "SystemCallArchitectures" => self.architectures(value, at),
+            "RestrictAddressFamilies" => self.address_families(value, at),
+            "RestrictNamespaces" => self.restrict_namespaces(value, at),
+            "LockPersonality" => self.locks_personality = self.truth(key, value, at).then_some(at),
+            "Personality" => {
+                self.persona =
+                    u64::from(matches!(value, "x86" | "arm" | "ppc" | "s390" | "mips" | "mips-le")) * 8
+            }
+            "DynamicUser" => self.dynamic_user = self.truth(key, value, at).then_some(at),
+            "RestrictFileSystems" => {
+                self.findings.warn(at, key, "is not read: a BPF LSM program enforces it, not seccomp");
+            }
+            _ => self.switch(key, value, at),
+        }
+    }
+
+    fn switch(&mut self, key: &str, value: &str, at: Position) {
+        let Some((name, _)) = SWITCHES.iter().find(|(name, _)| *name == key) else { return };
+        let word = if key == "ProtectHostname" { value.split(':').next().unwrap_or_default() } else { value };
+        // `private` gives the unit a hostname of its own, which it may set.
+        if key == "ProtectHostname" && word == "private" {
+            self.switches.remove(name);
+            return;
+        }
+        match self.truth(key, word, at) {
+            true => self.switches.insert(name, at),
+            false => self.switches.remove(name),
+        };
+    }
+
+    /// A truth value; another word is ignored, which leaves what was there, and here is taken for no.
+    fn truth(&mut self, key: &str, value: &str, at: Position) -> bool {
+        match value.to_ascii_lowercase().as_str() {
+            "1" | "yes" | "y" | "true" | "t" | "on" => true,
+            "" | "0" | "no" | "n" | "false" | "f" | "off" => false,
+            _ => {
+                self.findings.warn(at, key, format!("systemd ignores {value:?}: yes or no is expected"));
+                false
+            }
+        }
+    }
+
+    /// `config_parse_syscall_errno`: 0 and what is unknown are ignored, which leaves what was there.
+    fn error_number(&mut self, value: &str, at: Position) {
+        const KEY: &str = "SystemCallErrorNumber";
+        match (value, list::number(value)) {
+            ("" | "kill", _) => self.errno = None,
+            (_, Some(0)) => {
+                self.findings.warn(at, KEY, format!("systemd ignores 0, so that {}", self.denial()))
+            }
+            (_, Some(number)) => self.errno = Some(number),
+            (_, None) => {
+                let message =
+                    format!("{}; systemd ignores it, so that {}", list::unknown_error(value), self.denial());
+                self.findings.warn(at, KEY, message);
+            }
+        }
+    }
+
+    fn denial(&self) -> String {
+        match self.errno {
+            None => "denied syscalls kill the process".to_owned(),
+            Some(number) => format!("denied syscalls fail with {}", Action::Errno(number)),
+        }
+    }
+
+    fn architectures(&mut self, value: &str, at: Position) {
+        if value.is_empty() {
+            self.archs = None;
+            return;
+        }
+        let known = || Arch::ALL.iter().map(|arch| arch.name());
+        for word in value.split_whitespace() {
+            let name = word.replace('-', "_");
+            let archs = self.archs.get_or_insert_default();
+            match (word, Arch::parse(&name)) {
+                ("native", _) => {}
+                (_, Some(arch)) => {
+                    archs.push(arch.scmp().to_owned());
+                    // The vDSO of x32 makes syscalls of x86_64.
+                    archs.extend((arch == Arch::X32).then(|| Arch::X86_64.scmp().to_owned()));
+                }
+                (_, None) => {
+                    let message = format!(
+                        "unknown architecture {word:?}, which systemd ignores{}",
+                        suggestion(&name, known())
+                    );
+                    self.findings.warn(at, "SystemCallArchitectures", message);
+                }
+            }
+        }
+    }
+
+    /// `config_parse_address_families`.
+    fn address_families(&mut self, value: &str, at: Position) {
+        match value {
+            "" => return self.families = None,
+            "none" => return self.families = Some((BTreeSet::new(), true, at)),
+            _ => {}
+        }
+        let (words, inverted) = match value.strip_prefix('~') {
+            Some(rest) => (rest, true),
+            None => (value, false),
+        };
+        let (listed, allows, place) = self.families.get_or_insert_with(|| (BTreeSet::new(), !inverted, at));
+        *place = at;
+        for word in words.split_whitespace() {
+            match guard::family(word) {
+                Some(family) if *allows != inverted => drop(listed.insert(family)),
+                Some(family) => drop(listed.remove(&family)),
+                None => self.findings.warn(
+                    at,
+                    "RestrictAddressFamilies",
+                    format!("unknown address family {word:?}, which systemd ignores"),
+                ),
+            }
+        }
+    }
+
+    /// `config_parse_restrict_namespaces`.
+    fn restrict_namespaces(&mut self, value: &str, at: Position) {
+        let all = guard::NAMESPACES.iter().fold(0, |flags, (_, flag)| flags | flag);
+        let before = self.namespaces.map(|(retained, _)| retained);
+        let retained = match value {
+            "" => return self.namespaces = None,
+            "1" | "yes" | "y" | "true" | "t" | "on" => 0,
+            "0" | "no" | "n" | "false" | "f" | "off" => all,
+            _ => {
+                let (words, inverted) = match value.strip_prefix('~') {
+                    Some(rest) => (rest, true),
+                    None => (value, false),
+                };
+                let mut flags = 0;
+                for word in words.split_whitespace() {
+                    match guard::NAMESPACES.iter().find(|(name, _)| *name == word) {
+                        Some((_, flag)) => flags |= flag,
+                        None => {
+                            let names = guard::NAMESPACES.iter().map(|(name, _)| *name);
+                            let message = format!(
+                                "unknown namespace {word:?}, so that systemd ignores the line{}",
+                                suggestion(word, names)
+                            );
+                            self.findings.warn(at, "RestrictNamespaces", message);
+                            return;
+                        }
+                    }
+                }
+                match (before, inverted) {
+                    (None, true) => all & !flags,
+                    (None, false) => flags,
+                    (Some(before), true) => before & !flags,
+                    (Some(before), false) => before | flags,
+                }
+            }
+        };
+        self.namespaces = Some((retained, at));
+    }
+
+    /// The guards of all directives, each with the directive and its place.
+    fn guards(&mut self) -> Vec<(String, Position, Guard)> {
+        let mut guards = Vec::new();
+        let mut add = |name: &str, at: Position, list: Vec<Guard>| {
+            guards.extend(list.into_iter().map(|guard| (format!("{name}="), at, guard)));
+        };
+        if let Some((listed, allows, at)) = &self.families {
+            add("RestrictAddressFamilies", *at, guard::families(listed, *allows));
+        }
+        if let Some((retained, at)) = self.namespaces {
+            add("RestrictNamespaces", at, guard::namespaces(retained));
+        }
+        // DynamicUser= implies RestrictSUIDSGID=, and does not let it be turned off.
+        if let (Some(at), false) = (self.dynamic_user, self.switches.contains_key("RestrictSUIDSGID")) {
+            add("DynamicUser", at, guard::suid_sgid());
+        }
+        for (name, filter) in SWITCHES {
+            if let Some(at) = self.switches.get(name) {
+                add(name, *at, filter());
+            }
+        }
+        if let Some(at) = self.locks_personality {
+            add("LockPersonality", at, guard::personality(self.persona));
+        }
+        guards
+    }
+
+    fn finish(mut self) -> (Option<Profile>, Vec<Finding>) {
+        let start = Position { line: 1, column: 1 };
+        let guards = self.guards();
+        if self.filter.allows.is_none()
+            && self.log.allows.is_none()
+            && guards.is_empty()
+            && self.archs.is_none()
+        {
+            self.findings.error(
+                start,
+                "SystemCallFilter",
+                "is missing, and no other directive is a filter, so nothing is filtered",
+            );
+        }
+        if self.findings.list.iter().any(|finding| finding.severity == crate::finding::Severity::Error) {
+            return (None, self.findings.list);
+        }
+        if let Some(at) = self.switches.get("MemoryDenyWriteExecute") {
+            let message = format!(
+                "is a filter before Linux {} only; from there on the kernel itself enforces it (PR_SET_MDWE)",
+                guard::MDWE
+            );
+            self.findings.warn(*at, "MemoryDenyWriteExecute", message);
+        }
+        let whole = Whole::new(&self, &guards, start);
+        let profile = Profile {
+            architectures: self.archs.clone().unwrap_or_default(),
+            entries: whole.entries(),
+            origin: if self.archs.is_some() { Origin::UnitOfArchs } else { Origin::Unit },
+            ..Profile::empty(whole.default)
+        };
+        (Some(profile), self.findings.list)
+    }
+}
+
+/// All filters of a unit together. A denial by the list goes before one by another directive: it is loaded last, and
+/// what is killed is killed whatever else is loaded.
+struct Whole<'u> {
+    /// What a syscall gets that no list names.
+    default: Action,
+    listed: BTreeMap<Syscall, (Action, String, Position)>,
+    guards: BTreeMap<Syscall, Vec<&'u (String, Position, Guard)>>,
+}
+
+impl<'u> Whole<'u> {
+    fn new(unit: &Unit, guards: &'u [(String, Position, Guard)], start: Position) -> Self {
+        let deny = unit.errno.map_or(Action::KillProcess, Action::Errno);
+        let allows = unit.filter.allows == Some(true);
+        let logged = |syscall: Syscall| match unit.log.allows {
+            Some(lists) if unit.log.syscalls.contains_key(&syscall) == lists => Action::Log,
+            _ => Action::Allow,
+        };
+        let default = match (allows, unit.log.allows) {
+            (true, _) => deny,
+            (false, Some(false)) => Action::Log,
+            (false, _) => Action::Allow,
+        };
+        let mut listed = BTreeMap::new();
+        for (&syscall, &(own, at)) in &unit.filter.syscalls {
+            let action = own.unwrap_or(if allows { logged(syscall) } else { deny });
+            listed.insert(syscall, (action, "SystemCallFilter=".to_owned(), at));
+        }
+        // systemd itself writes to its manager before execve, and so lets write through whatever the list says.
+        if let (Some(write), Some(_)) = (Syscall::named("write"), unit.filter.allows) {
+            match allows {
+                true => drop(listed.entry(write).or_insert_with(|| {
+                    (logged(write), "systemd's own write before execve".to_owned(), start)
+                })),
+                false => drop(listed.remove(&write)),
+            }
+        }
+        if !allows {
+            for &syscall in unit.log.syscalls.keys() {
+                let at = unit.log.syscalls.get(&syscall).map_or(start, |(_, at)| *at);
+                let entry = || (logged(syscall), "SystemCallLog=".to_owned(), at);
+                listed.entry(syscall).or_insert_with(entry);
+            }
+        }
+        let mut by_syscall: BTreeMap<Syscall, Vec<_>> = BTreeMap::new();
+        for guard in guards {
+            by_syscall.entry(guard.2.syscall).or_default().push(guard);
+        }
+        Self { default, listed, guards: by_syscall }
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let mut plain: Vec<Entry> = Vec::new();
+        let mut guarded = Vec::new();
+        for (&syscall, (action, directive, at)) in &self.listed {
+            match self.guards.get(&syscall).filter(|_| action.lets_through()) {
+                Some(guards) => guarded.extend(self.guarded(syscall, *action, directive, *at, guards)),
+                None => add_plain(&mut plain, syscall, *action, directive, *at),
+            }
+        }
+        for (&syscall, guards) in &self.guards {
+            if !self.listed.contains_key(&syscall) && self.default.lets_through() {
+                guarded.extend(self.guarded(syscall, self.default, "", Position::default(), guards));
+            }
+        }
+        plain.into_iter().chain(guarded).collect()
+    }
+}
+
+/// One entry for each action and line.
+fn add_plain(entries: &mut Vec<Entry>, syscall: Syscall, action: Action, directive: &str, at: Position) {
+    let name = (syscall.name().to_owned(), at);
+    let same = |entry: &&mut Entry| entry.action == action && entry.at == at && entry.comment == directive;
+    match entries.iter_mut().rev().find(same) {
+        Some(entry) => entry.names.push(name),
+        None => entries.push(entry(syscall, action, directive, at)),
+    }
+}
+
+fn entry(syscall: Syscall, action: Action, directive: &str, at: Position) -> Entry {
+    Entry {
+        names: vec![(syscall.name().to_owned(), at)],
+        action,
+        args: Vec::new(),
+        includes: Gate::default(),
+        excludes: Gate::default(),
+        comment: directive.to_owned(),
+        abis: ArchSet::ALL,
+        at,
+    }
+}
+
+impl Whole<'_> {
+    /// A syscall that is let through but where a guard denies it: on the guards' ABIs their denials, and the rest by a
+    /// condition that always holds, which is tried last; elsewhere the syscall as it is. What comes to the default is
+    /// left out.
+    fn guarded(
+        &self,
+        syscall: Syscall,
+        through: Action,
+        directive: &str,
+        at: Position,
+        guards: &[&(String, Position, Guard)],
+    ) -> Vec<Entry> {
+        let plain = || entry(syscall, through, directive, at);
+        let mut entries = Vec::new();
+        let mut free = ArchSet::ALL;
+        for (name, place, guard) in guards {
+            let gate = Gate { min_kernel: guard.before, ..Gate::default() };
+            let denial = entry(syscall, Action::Errno(guard.errno), name, *place);
+            for conditions in &guard.denied {
+                let args = conditions.clone();
+                entries.push(Entry { args, abis: guard.abis, excludes: gate.clone(), ..denial.clone() });
+            }
+            let args = Condition::new(0, Operator::GreaterOrEqual, 0).into_iter().collect();
+            if !guard.denied.iter().any(Vec::is_empty) {
+                entries.push(Entry { args, abis: guard.abis, excludes: gate.clone(), ..plain() });
+            }
+            if guard.before.is_some() {
+                entries.push(Entry { abis: guard.abis, includes: gate, ..plain() });
+            }
+            free = free.minus(guard.abis);
+        }
+        if !free.is_empty() {
+            entries.push(Entry { abis: free, ..plain() });
+        }
+        entries.retain(|entry| entry.action != self.default);
+        entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::{Data, Filter};
+    use crate::resolve::{Context, resolve};
+    use crate::table;
+
+    fn filter(text: &str, kernel: palisade_k8s::KernelVersion) -> Filter {
+        let (profile, findings) = read(text);
+        let profile = profile.unwrap_or_else(|| panic!("{text}: {findings:?}"));
+        let context = Context { arch: Arch::X86_64, caps: BTreeSet::new(), kernel };
+        Filter::new(&resolve(&profile, &context).rules).unwrap()
+    }
+
+    fn answer(filter: &Filter, arch: Arch, name: &str, args: &[u64]) -> String {
+        let number = Syscall::named(name).and_then(|syscall| syscall.number(arch)).unwrap();
+        let mut data = Data { number, arch: arch.audit(), args: [0; 6] };
+        data.args.iter_mut().zip(args).for_each(|(slot, arg)| *slot = *arg);
+        filter.decide(&data).to_string()
+    }
+
+    #[test]
+    fn directives_decide_together() {
+        // Lines; then ABI, syscall, arguments and the answer.
+        type Call<'a> = (Arch, &'a str, &'a [u64], &'a str);
+        let (x64, x86) = (Arch::X86_64, Arch::X86);
+        let cases: &[(&str, &[Call<'_>])] = &[
+            (
+                "SystemCallFilter=read",
+                &[
+                    (x64, "read", &[], "ALLOW"),
+                    (x86, "read", &[], "ALLOW"),
+                    (x64, "write", &[], "ALLOW"),
+                    (x64, "statx", &[], "KILL_PROCESS"),
+                    (x64, "execve", &[], "ALLOW"),
+                    (x64, "openat2", &[], "KILL_PROCESS"),
+                ],
+            ),
+            (
+                "SystemCallFilter=read\nSystemCallArchitectures=native",
+                &[(x64, "read", &[], "ALLOW"), (x86, "read", &[], "KILL_THREAD")],
+            ),
+            (
+                "SystemCallFilter=~fsync\nSystemCallErrorNumber=0",
+                &[
+                    (x64, "fsync", &[], "KILL_PROCESS"),
+                    (x86, "fsync", &[], "KILL_PROCESS"),
+                    (x86, "read", &[], "ALLOW"),
+                ],
+            ),
+            (
+                "SystemCallFilter=~fsync write\nSystemCallErrorNumber=EPERM\nSystemCallErrorNumber=EPREM",
+                &[(x64, "fsync", &[], "ERRNO(EPERM)"), (x64, "write", &[], "ALLOW")],
+            ),
+            // The list's denial goes before the directive's; what the list lets through the directive narrows.
+            (
+                "SystemCallFilter=@system-service\nRestrictAddressFamilies=AF_UNIX",
+                &[
+                    (x64, "socket", &[1], "ALLOW"),
+                    (x64, "socket", &[2], "ERRNO(EAFNOSUPPORT)"),
+                    (x64, "socket", &[0], "ERRNO(EAFNOSUPPORT)"),
+                    (x64, "socket", &[1 << 32 | 1], "ERRNO(EAFNOSUPPORT)"),
+                    (x86, "socket", &[2], "ALLOW"),
+                ],
+            ),
+            (
+                "SystemCallFilter=read\nRestrictAddressFamilies=AF_UNIX",
+                &[(x64, "socket", &[1], "KILL_PROCESS")],
+            ),
+            (
+                "RestrictAddressFamilies=~AF_INET AF_INET6",
+                &[
+                    (x64, "socket", &[2], "ERRNO(EAFNOSUPPORT)"),
+                    (x64, "socket", &[1], "ALLOW"),
+                    (x64, "reboot", &[], "ALLOW"),
+                ],
+            ),
+            (
+                "SystemCallFilter=@system-service clone setns unshare\nRestrictNamespaces=net",
+                &[
+                    (x64, "clone", &[0x1000_0011], "ERRNO(EPERM)"),
+                    (x64, "clone", &[0x4000_0011], "ALLOW"),
+                    (x64, "clone", &[0x3d0f00], "ALLOW"),
+                    (x64, "clone3", &[], "ERRNO(ENOSYS)"),
+                    (x64, "setns", &[3, 0], "ERRNO(EPERM)"),
+                    (x64, "setns", &[3, 0x4000_0000], "ALLOW"),
+                ],
+            ),
+            (
+                "RestrictNamespaces=~user\nRestrictNamespaces=user\nLockPersonality=yes",
+                &[(x64, "unshare", &[0x1000_0000], "ALLOW")],
+            ),
+            ("MemoryDenyWriteExecute=yes", &[(x64, "mmap", &[0, 0, 6], "ALLOW")]),
+            (
+                "LockPersonality=yes\nSystemCallFilter=personality",
+                &[(x64, "personality", &[8], "ERRNO(EPERM)"), (x64, "personality", &[0], "ALLOW")],
+            ),
+            (
+                "SystemCallFilter=@system-service\nSystemCallLog=openat",
+                &[(x64, "openat", &[], "LOG"), (x64, "read", &[], "ALLOW")],
+            ),
+            ("SystemCallLog=~openat", &[(x64, "openat", &[], "ALLOW"), (x64, "read", &[], "LOG")]),
+            (
+                "DynamicUser=yes\nRestrictSUIDSGID=no",
+                &[(x64, "fchmod", &[3, 0o4755], "ERRNO(EPERM)"), (x64, "fchmod", &[3, 0o755], "ALLOW")],
+            ),
+            ("ProtectHostname=private", &[]),
+        ];
+        for (text, calls) in cases.iter().filter(|(_, calls)| !calls.is_empty()) {
+            let filter = filter(text, table::NEWEST);
+            for (arch, name, args, expected) in *calls {
+                assert_eq!(answer(&filter, *arch, name, args), *expected, "{text}: {arch} {name}({args:x?})");
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_enforces_write_xor_execute_itself_from_6_3() {
+        for text in
+            ["MemoryDenyWriteExecute=yes", "MemoryDenyWriteExecute=yes\nSystemCallFilter=@system-service"]
+        {
+            for (kernel, expected) in [((6, 2), "ERRNO(EPERM)"), ((6, 3), "ALLOW")] {
+                let filter = filter(text, palisade_k8s::KernelVersion::new(kernel.0, kernel.1));
+                assert_eq!(
+                    answer(&filter, Arch::X86_64, "mprotect", &[0, 0, 4]),
+                    expected,
+                    "{text} {kernel:?}"
+                );
+                assert_eq!(
+                    answer(&filter, Arch::X86_64, "mprotect", &[0, 0, 3]),
+                    "ALLOW",
+                    "{text} {kernel:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_systemd_ignores_is_a_warning_and_nothing_to_filter_an_error() {
+        let cases = [
+            ("SystemCallFilter=~@clock @nosuchgroup", Some("unknown set \"@nosuchgroup\"")),
+            ("SystemCallFilter=~fsnc", Some("did you mean fsync?")),
+            ("SystemCallFilter=openat:ENOENT", Some("takes no error")),
+            ("SystemCallFilter=read\nSystemCallErrorNumber=EPREM", Some("denied syscalls kill the process")),
+            ("SystemCallFilter=read\nRestrictAddressFamilies=AF_UNX", Some("unknown address family")),
+            ("SystemCallFilter=read\nRestrictNamespaces=usr", Some("unknown namespace")),
+            ("SystemCallFilter=read\nLockPersonality=maybe", Some("yes or no")),
+            ("SystemCallFilter=read\nSystemCallArchitectures=x86-46", Some("unknown architecture")),
+            ("[Unit]\nSystemCallFilter=read\n[Service]\nSystemCallFilter=read", Some("belongs to [Service]")),
+            ("SystemCallFilter=read\nRestrictFileSystems=ext4", Some("BPF LSM")),
+            ("SystemCallFilter=read", None),
+        ];
+        for (text, expected) in cases {
+            let (profile, findings) = read(text);
+            assert!(profile.is_some(), "{text}");
+            assert_eq!(findings.len(), usize::from(expected.is_some()), "{text}: {findings:?}");
+            assert!(
+                findings.iter().all(|f| f.message.contains(expected.unwrap_or_default())),
+                "{text}: {findings:?}"
+            );
+        }
+        for text in ["[Service]\nExecStart=/bin/true", "ProtectHostname=private", "nonsense"] {
+            assert!(read(text).0.is_none(), "{text}");
+        }
+    }
+}
