@@ -7,6 +7,15 @@ use palisade_scc::{Changes, Entry, Outcome};
 use crate::Policy;
 use crate::decide::{Admission, NotTried, PodRequest, Prepared, Refusal};
 
+/// How many of the SCCs that come nearest a refusal names.
+const NEAREST: usize = 3;
+/// How many findings of each.
+const FINDINGS: usize = 3;
+/// How long a refusal is, in bytes: it is read in an event's single line.
+const MAX_MESSAGE: usize = 2_000;
+/// How long the findings of one SCC are in the audit log, in bytes: values come from whoever made the pod.
+const MAX_ANNOTATION: usize = 1_024;
+
 /// Audit annotations, without the webhook's name, which the API server puts before each key.
 pub(crate) type Annotations = BTreeMap<String, String>;
 
@@ -40,7 +49,8 @@ impl<'x> PassedOver<'x> {
         let mut passed = Self { denied: Vec::new(), tried: Vec::new() };
         for (place, entry) in considered.clone().zip(entries.get(considered).unwrap_or_default()) {
             if prepared.grants.candidates.contains(place) {
-                let outcome = policy.sccs.outcome(entry, prepared.context, request.pod, request.mutation);
+                let outcome =
+                    policy.sccs.outcome_in_brief(entry, prepared.context, request.pod, request.mutation);
                 let is_unusable = matches!(outcome, Outcome::Unusable(_));
                 passed.tried.push(Tried { name: entry.name(), is_unusable, errors: errors_of(&outcome) });
             } else {
@@ -57,7 +67,8 @@ impl<'x> PassedOver<'x> {
         }
         for tried in &self.tried {
             let kind = if tried.is_unusable { "unusable" } else { "too-restrictive" };
-            annotations.insert(format!("{kind}-{}", tried.name), tried.errors.join(", "));
+            let errors = tried.errors.join(", ");
+            annotations.insert(format!("{kind}-{}", tried.name), cut(&errors, MAX_ANNOTATION).to_owned());
         }
     }
 
@@ -78,23 +89,52 @@ impl<'x> PassedOver<'x> {
     pub(crate) fn message(&self) -> String {
         let mut tried: Vec<&Tried<'_>> = self.tried.iter().collect();
         tried.sort_by_key(|tried| tried.errors.len());
-        let mut text = format!("{}: [", Refusal::NoneFits);
-        let mut separator = "";
-        for (name, error) in
-            tried.iter().flat_map(|tried| tried.errors.iter().map(|error| (tried.name, error)))
-        {
-            // Written piece by piece: a refusal names every SCC, and this is where its time goes.
-            [separator, "provider ", name, ": ", error].iter().for_each(|piece| text.push_str(piece));
-            separator = ", ";
+        let shown = tried.iter().take(NEAREST);
+        let mut findings: Vec<String> = shown
+            .flat_map(|tried| {
+                tried.errors.iter().take(FINDINGS).map(|error| format!("provider {}: {error}", tried.name))
+            })
+            .collect();
+        if tried.is_empty() {
+            let denied = self.denied.iter().take(NEAREST);
+            findings.extend(
+                denied.map(|name| {
+                    format!("provider {name:?}: Forbidden: not usable by user or serviceaccount")
+                }),
+            );
         }
-        for name in &self.denied {
-            let denied = "\": Forbidden: not usable by user or serviceaccount";
-            [separator, "provider \"", name, denied].iter().for_each(|piece| text.push_str(piece));
-            separator = ", ";
-        }
-        text.push(']');
-        text
+        let text = format!("{}: [{}]", Refusal::NoneFits, findings.join(", "));
+        let rest = self.rest(&tried);
+        let room = MAX_MESSAGE.saturating_sub(rest.len());
+        format!("{}{rest}", cut(&text, room))
     }
+
+    /// What the message leaves out, and where it is to be had.
+    fn rest(&self, tried: &[&Tried<'_>]) -> String {
+        let findings = tried.iter().take(NEAREST).any(|tried| tried.errors.len() > FINDINGS);
+        let refusing = tried.len().saturating_sub(NEAREST);
+        let denied = self.denied.len().saturating_sub(if tried.is_empty() { NEAREST } else { 0 });
+        let mut parts = Vec::new();
+        if findings {
+            parts.push("further fields".to_owned());
+        }
+        if refusing > 0 {
+            parts.push(format!("{refusing} more SCCs that refuse it"));
+        }
+        if denied > 0 {
+            parts.push(format!("{denied} that neither the user nor the service account may use"));
+        }
+        match parts.as_slice() {
+            [] => String::new(),
+            parts => format!("; not shown: {} (palisade review -o wide shows all)", parts.join(", ")),
+        }
+    }
+}
+
+/// The beginning of a text, at most so many bytes.
+fn cut(text: &str, room: usize) -> &str {
+    let end = (0..=room.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
 }
 
 /// Why an SCC that may be used did not admit the pod; never empty.

@@ -51,6 +51,6 @@ pub use decide::{
     explain,
 };
 pub use grants::{GrantPath, Identity};
-pub use lint::lint;
+pub use lint::{dead_annotation, lint, lint_all};
 pub use policy::{Namespace, Policy, PolicyBuilder, PolicyError};
 pub use respond::{Unreadable, respond};

@@ -10,18 +10,97 @@ use serde_json::Value;
 
 use crate::policy::EXEMPT_NAMESPACES;
 
-/// Lints one object of any kind; kinds that have nothing to do with SCC give no findings.
+mod grants;
+
+use grants::Known;
+
+/// Annotations that nobody reads any more, and the field that took their place.
+const DEAD: &[(&str, &str)] = &[
+    ("security.alpha.kubernetes.io/sysctls", "spec.securityContext.sysctls, since Kubernetes 1.11"),
+    ("security.alpha.kubernetes.io/unsafe-sysctls", "spec.securityContext.sysctls, since Kubernetes 1.11"),
+    ("scheduler.alpha.kubernetes.io/affinity", "spec.affinity, since Kubernetes 1.6"),
+    ("scheduler.alpha.kubernetes.io/tolerations", "spec.tolerations, since Kubernetes 1.6"),
+    ("scheduler.alpha.kubernetes.io/critical-pod", "spec.priorityClassName, since Kubernetes 1.16"),
+    ("pod.alpha.kubernetes.io/init-containers", "spec.initContainers, since Kubernetes 1.8"),
+    ("pod.beta.kubernetes.io/init-containers", "spec.initContainers, since Kubernetes 1.8"),
+];
+const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+const SECCOMP: [&str; 2] =
+    ["seccomp.security.alpha.kubernetes.io/pod", "container.seccomp.security.alpha.kubernetes.io/"];
+
+/// Lints objects of any kind, each by itself and beside the others; each finding with the place of its object. Kinds that
+/// have nothing to do with SCC give none.
+#[must_use]
+pub fn lint_all(objects: &[Value]) -> Vec<(usize, Finding)> {
+    let known = Known::new(objects);
+    let mut found: Vec<(usize, Finding)> = Vec::new();
+    for (place, object) in objects.iter().enumerate() {
+        found.extend(lint_with(object, &known).into_iter().map(|finding| (place, finding)));
+    }
+    let is_scc = |object: &&Value| object.get("kind").and_then(Value::as_str) == Some(KIND);
+    let sccs = objects.iter().enumerate().filter(|(_, object)| is_scc(object));
+    let sccs: Vec<(usize, SecurityContextConstraints)> = sccs
+        .filter_map(|(place, object)| Some((place, fit::<SecurityContextConstraints, _>(object).ok()?)))
+        .collect();
+    let defaulted: Vec<SecurityContextConstraints> = sccs
+        .iter()
+        .map(|(_, scc)| {
+            let mut scc = scc.clone();
+            palisade_scc::default(&mut scc);
+            scc
+        })
+        .collect();
+    let of_set = palisade_scc::lint_set(&defaulted).into_iter();
+    found.extend(of_set.filter_map(|(index, finding)| Some((sccs.get(index)?.0, finding))));
+    found.sort_by_key(|(place, _)| *place);
+    found
+}
+
+/// Lints one object of any kind, where nothing stands beside it.
 #[must_use]
 pub fn lint(object: &Value) -> Vec<Finding> {
+    lint_with(object, &Known::new(std::slice::from_ref(object)))
+}
+
+/// What takes the place of an annotation that does less than it says.
+#[must_use]
+pub fn dead_annotation(key: &str) -> Option<String> {
+    if let Some((_, instead)) = DEAD.iter().find(|(dead, _)| *dead == key) {
+        return Some(format!("annotation {key} is not read; set {instead}"));
+    }
+    if let Some(container) = key.strip_prefix(APPARMOR) {
+        return Some(format!(
+            "annotation {key} gives way to a field since Kubernetes 1.30; set securityContext.appArmorProfile of container {container}"
+        ));
+    }
+    if key == annotation::VALIDATED_SCC {
+        return Some(format!(
+            "annotation {key} asks for nothing and is overwritten; {} asks for an SCC",
+            annotation::REQUIRED_SCC
+        ));
+    }
+    SECCOMP.iter().any(|seccomp| key.starts_with(seccomp)).then(|| {
+        format!(
+            "annotation {key} is read by SCC alone; the kubelet reads securityContext.seccompProfile since Kubernetes 1.27"
+        )
+    })
+}
+
+fn lint_with(object: &Value, known: &Known) -> Vec<Finding> {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
     let mut findings = Vec::new();
     match text("kind") {
         KIND => scc(object, &mut findings),
-        "ClusterRole" | "Role" => role(object, &mut findings),
+        "ClusterRole" | "Role" => {
+            role(object, &mut findings);
+            grants::role(object, known, &mut findings);
+        }
+        "ClusterRoleBinding" | "RoleBinding" => grants::binding(object, known, &mut findings),
         "Namespace" => namespace(object, &mut findings),
         kind => {
             if let Some(workload_kind) = WorkloadKind::of(text("apiVersion"), kind) {
                 workload(object, workload_kind, &mut findings);
+                template_annotations(object, workload_kind, known, &mut findings);
             }
         }
     }
@@ -164,10 +243,130 @@ fn workload(object: &Value, kind: &WorkloadKind, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Annotations of the pod, or of its template, that do nothing or ask for what is not there.
+fn template_annotations(object: &Value, kind: &WorkloadKind, known: &Known, findings: &mut Vec<Finding>) {
+    let template = kind.template_path();
+    let steps = kind.template.split('.').filter(|step| !step.is_empty());
+    let pointer: String = steps.map(|step| format!("/{step}")).collect();
+    let annotations = object.pointer(&format!("{pointer}/metadata/annotations")).and_then(Value::as_object);
+    for (key, value) in annotations.into_iter().flatten() {
+        let path = || template.clone().join(&FieldPath::of("metadata.annotations")).key(key.as_str());
+        if key == annotation::REQUIRED_SCC {
+            grants::pin(value.as_str().unwrap_or_default(), path(), known, findings);
+        } else if let Some(message) = dead_annotation(key) {
+            let help = "move it to the field, or remove it";
+            findings.push(Finding::new("dead-annotation", Severity::Warning, path(), message, help));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn all(objects: &[Value]) -> Vec<String> {
+        let found = lint_all(objects);
+        found.iter().map(|(place, finding)| format!("{place} {} {}", finding.path, finding.rule)).collect()
+    }
+
+    #[test]
+    fn grants_that_grant_nothing_are_told() {
+        let rule = |group: &str, resource: &str, verb: &str, name: &str| {
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+                "metadata": {"name": "r", "namespace": "n"},
+                "rules": [{"apiGroups": [group], "resources": [resource], "verbs": [verb], "resourceNames": [name]}]})
+        };
+        let scc = "securitycontextconstraints";
+        let group = "security.openshift.io";
+        for (group, resource, verb, name, expected) in [
+            (group, scc, "use", "anyuid", &[][..]),
+            ("securiy.openshift.io", scc, "use", "anyuid", &["0 rules[0].apiGroups[0] dead-rule"]),
+            ("security.openshift.io/v1", scc, "use", "anyuid", &["0 rules[0].apiGroups[0] dead-rule"]),
+            (group, "securitycontextconstraint", "use", "anyuid", &["0 rules[0].resources[0] dead-rule"]),
+            (group, "scc", "use", "anyuid", &["0 rules[0].resources[0] dead-rule"]),
+            (group, scc, "used", "anyuid", &["0 rules[0].verbs[0] dead-rule"]),
+            (group, scc, "use", "anyudi", &["0 rules[0].resourceNames[0] unknown-scc"]),
+            (group, scc, "get", "anyuid", &[]),
+            ("", "pods", "use", "x", &[]),
+        ] {
+            assert_eq!(
+                all(&[rule(group, resource, verb, name)]),
+                expected,
+                "{group} {resource} {verb} {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn bindings_to_nothing_and_to_nobody_are_told() {
+        let binding = |kind: &str, role: &str, subject: Value| {
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                "metadata": {"name": "b", "namespace": "n"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role}, "subjects": [subject]})
+        };
+        let account = || json!({"kind": "ServiceAccount", "name": "a", "namespace": "n"});
+        for (kind, role, subject, expected) in [
+            ("ClusterRole", "system:openshift:scc:anyuid", account(), &[][..]),
+            ("ClusterRole", "system:openshift:scc:anyudi", account(), &["0 roleRef.name missing-role"]),
+            ("ClusterRole", "theirs", account(), &[]),
+            ("Role", "gone", account(), &["0 roleRef.name missing-role"]),
+            (
+                "ClusterRole",
+                "view",
+                json!({"kind": "ServiceAccount", "name": "a"}),
+                &["0 subjects[0].name impossible-subject"],
+            ),
+            (
+                "ClusterRole",
+                "view",
+                json!({"kind": "Serviceaccount", "name": "a"}),
+                &["0 subjects[0].kind impossible-subject"],
+            ),
+            (
+                "ClusterRole",
+                "view",
+                json!({"kind": "Group", "name": "system:serviceaccount:n:a"}),
+                &["0 subjects[0].kind impossible-subject"],
+            ),
+            (
+                "ClusterRole",
+                "view",
+                json!({"kind": "Group", "name": "n:a"}),
+                &["0 subjects[0].name impossible-subject"],
+            ),
+            (
+                "ClusterRole",
+                "view",
+                json!({"kind": "User", "name": "system:authenticated"}),
+                &["0 subjects[0].kind impossible-subject"],
+            ),
+            (
+                "ClusterRole",
+                "view",
+                json!({"kind": "User", "name": "team-*"}),
+                &["0 subjects[0].name impossible-subject"],
+            ),
+            ("ClusterRole", "view", json!({"kind": "User", "name": "ann"}), &[]),
+        ] {
+            assert_eq!(all(&[binding(kind, role, subject.clone())]), expected, "{kind} {role} {subject}");
+        }
+    }
+
+    #[test]
+    fn annotations_that_do_nothing_are_told() {
+        let pod = |key: &str, value: &str| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": {key: value}}});
+        for (key, value, expected) in [
+            ("openshift.io/scc", "privileged", "dead-annotation"),
+            ("security.alpha.kubernetes.io/sysctls", "a=1", "dead-annotation"),
+            ("container.apparmor.security.beta.kubernetes.io/c", "unconfined", "dead-annotation"),
+            ("seccomp.security.alpha.kubernetes.io/pod", "unconfined", "dead-annotation"),
+            (annotation::REQUIRED_SCC, "anyudi", "unknown-scc"),
+        ] {
+            assert_eq!(all(&[pod(key, value)]), [format!("0 metadata.annotations[{key}] {expected}")]);
+        }
+        assert_eq!(all(&[pod(annotation::REQUIRED_SCC, "anyuid")]), [""; 0]);
+    }
 
     fn rules(object: &Value) -> Vec<&'static str> {
         lint(object).iter().map(|finding| finding.rule).collect()

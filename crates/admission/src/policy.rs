@@ -48,7 +48,9 @@ impl Policy {
         self.namespaces.get(name)
     }
 
-    pub(crate) fn kernel(&self) -> KernelVersion {
+    /// The kernel that decides which sysctls are safe.
+    #[must_use]
+    pub fn kernel(&self) -> KernelVersion {
         self.kernel.unwrap_or(KernelVersion::LATEST)
     }
 }

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use criterion::{Criterion, criterion_group, criterion_main};
 use palisade_testing::corpus;
 
+/// Under which of the corpus' policies all reviews are decided.
+const POLICY: &str = "p00.yaml";
 const PYTHON: &str = "import json, sys
 for line in sys.stdin: sys.stdout.write(json.dumps(json.loads(line)) + '\\n')";
 
@@ -19,12 +21,27 @@ fn run(command: &mut Command, lines: &Path) {
 }
 
 fn admit(criterion: &mut Criterion) {
+    let reviews: Vec<String> = corpus::cases().iter().map(|case| case.review.to_string() + "\n").collect();
+    measure(criterion, "the conformance cases, as a process", &reviews);
+    measure(criterion, "the same, half of them refused", &half_refused(&reviews));
+}
+
+/// As many reviews that are refused as ones that are not, in turn, as many as the corpus has in all.
+fn half_refused(reviews: &[String]) -> Vec<String> {
+    let policy = palisade_testing::policy(&corpus::policy_text(POLICY));
+    let is_allowed =
+        |review: &&String| palisade_admission::respond(&policy, review).is_ok_and(|answer| answer.allowed);
+    let (allowed, refused): (Vec<&String>, Vec<&String>) = reviews.iter().partition(is_allowed);
+    let pairs = allowed.iter().cycle().zip(refused.iter().cycle()).take(reviews.len() / 2);
+    pairs.flat_map(|(allowed, refused)| [(*allowed).clone(), (*refused).clone()]).collect()
+}
+
+fn measure(criterion: &mut Criterion, name: &str, reviews: &[String]) {
     let folder = tempfile::tempdir().expect("a folder");
     let (lines, policy) = (folder.path().join("reviews.ndjson"), folder.path().join("policy.yaml"));
-    let reviews: Vec<_> = corpus::cases().iter().map(|case| case.review.to_string() + "\n").collect();
     std::fs::write(&lines, reviews.concat()).expect("it is written");
-    std::fs::write(&policy, corpus::policy_text("p00.yaml")).expect("it is written");
-    let mut group = criterion.benchmark_group("the conformance cases, as a process");
+    std::fs::write(&policy, corpus::policy_text(POLICY)).expect("it is written");
+    let mut group = criterion.benchmark_group(name);
     group.sample_size(20);
     group.bench_function("palisade admit", |bench| {
         let palisade = env!("CARGO_BIN_EXE_palisade");

@@ -38,6 +38,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SccCommand,
     },
+    /// Turn policies of other kinds into SCCs
+    Import {
+        #[command(subcommand)]
+        command: ImportCommand,
+    },
     /// Work on seccomp profiles: compile, explain, compare, run
     Seccomp {
         #[command(subcommand)]
@@ -124,8 +129,11 @@ Examples:
   palisade review -f . -o sarif > palisade.sarif")]
 pub(crate) struct ReviewArgs {
     /// File or folder of manifests, or - for stdin; may be repeated
-    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required_unless_present = "must_gather")]
     pub(crate) files: Vec<PathBuf>,
+    /// Folder of `oc adm must-gather`: its SCCs, namespaces, roles and bindings are the policy, its workloads are reviewed
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["policy", "scc_set"])]
+    pub(crate) must_gather: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
     /// Namespace of objects that name none
@@ -161,6 +169,17 @@ pub(crate) enum Output {
     Yaml,
     /// For code scanners
     Sarif,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// Print the SCC that permits what a PodSecurityPolicy does, and say what an SCC cannot
+    #[command(after_help = "Example: palisade import psp psp.yaml > scc.yaml")]
+    Psp {
+        /// Files or folders of YAML or JSON, or - for stdin
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

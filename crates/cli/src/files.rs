@@ -77,6 +77,9 @@ pub(crate) enum FileError {
     /// It is no YAML.
     #[error("{0}:{1}")]
     Yaml(String, manifest::ReadError),
+    /// It is a template that is not filled in.
+    #[error("{0}:{1}; this is a template: render it first, as with `helm template CHART`")]
+    Template(String, manifest::ReadError),
     /// A document is no object.
     #[error("{0}: an object with kind and apiVersion is expected here")]
     NoObject(Place),
@@ -94,6 +97,19 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Document>, FileError> {
         }
     }
     Ok(documents)
+}
+
+/// The objects of a folder's files, and how many of its files hold none that can be read.
+pub(crate) fn read_what_can_be(folder: &Path) -> Result<(Vec<Document>, usize), FileError> {
+    let (mut documents, mut unreadable) = (Vec::new(), 0);
+    for file in expand(folder)? {
+        let mut found = Vec::new();
+        match read_file(&file, &mut found) {
+            Ok(()) => documents.append(&mut found),
+            Err(_) => unreadable += 1,
+        }
+    }
+    Ok((documents, unreadable))
 }
 
 /// The manifests of a folder and its subfolders, by name; a file stands for itself.
@@ -142,7 +158,10 @@ fn read_file(path: &Path, documents: &mut Vec<Document>) -> Result<(), FileError
         let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         FileError::NotUtf8(name.clone(), memchr::memchr_iter(b'\n', valid).count() + 1)
     })?;
-    let nodes = manifest::read(&text).map_err(|error| FileError::Yaml(name.clone(), error))?;
+    let nodes = manifest::read(&text).map_err(|error| match text.contains("{{") {
+        true => FileError::Template(name.clone(), error),
+        false => FileError::Yaml(name.clone(), error),
+    })?;
     let source = Arc::new(Source { name, text });
     nodes.into_iter().try_for_each(|node| push(&source, node, documents))
 }

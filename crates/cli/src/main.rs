@@ -7,6 +7,8 @@ mod denials;
 mod exit;
 mod files;
 mod flags_first;
+mod gathered;
+mod import;
 mod manual;
 mod oci;
 mod paint;
@@ -33,6 +35,7 @@ fn main() -> std::process::ExitCode {
             SccCommand::Diff(args) => scc::diff::run(&args),
             SccCommand::Impact(args) => scc::impact::run(&args),
         },
+        Command::Import { command } => import::run(&command),
         Command::Seccomp { command } => seccomp::run(&command),
         Command::Denials(args) => denials::run(&args),
         Command::Oci(args) => oci::run(&args),

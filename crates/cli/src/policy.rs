@@ -20,6 +20,11 @@ pub(crate) enum LoadError {
 
 /// The policy of `--policy` and `--scc-set`: set 4 if neither is given.
 pub(crate) fn load(args: &PolicyArgs) -> Result<PolicyBuilder, LoadError> {
+    Ok(load_with_documents(args)?.0)
+}
+
+/// The same with the objects that it was made from.
+pub(crate) fn load_with_documents(args: &PolicyArgs) -> Result<(PolicyBuilder, Vec<Document>), LoadError> {
     let mut builder = PolicyBuilder::default();
     let default = args.policy.is_empty().then(BuiltinSet::default);
     if let Some(set) = args.scc_set.or(default) {
@@ -30,7 +35,7 @@ pub(crate) fn load(args: &PolicyArgs) -> Result<PolicyBuilder, LoadError> {
     }
     let documents = files::read(&args.policy)?;
     add_layer(&mut builder, &documents)?;
-    Ok(builder)
+    Ok((builder, documents))
 }
 
 /// Adds what of these objects is policy, as a layer over what there is.

@@ -1,27 +1,45 @@
 //! `palisade review`.
 
 mod advice;
+mod after;
+mod notes;
 mod report;
 mod sarif;
 mod subject;
+mod surroundings;
 mod text;
 
 use std::io::Write;
 
 use palisade_admission::PolicyBuilder;
+use palisade_k8s::workload::WorkloadKind;
 
 pub(crate) use report::{Report, Verdict};
 pub(crate) use subject::{Options, Subject};
+pub(crate) use surroundings::Surroundings;
 
 use crate::args::{Output, ReviewArgs};
 use crate::exit::Exit;
 use crate::files::{self, Document};
-use crate::policy;
+use crate::{gathered, policy};
 
 pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
-    let documents = files::read(&args.files)?;
-    let mut builder = policy::load(&args.policy)?;
+    let mut documents = files::read(&args.files)?;
+    let (mut builder, mut around) = match &args.must_gather {
+        Some(folder) => {
+            let gathered = gathered::read(folder)?;
+            let workloads = gathered.documents.iter().filter(|document| !gathered::is_controlled(document));
+            let is_workload = |document: &&Document| {
+                WorkloadKind::of(document.text("apiVersion"), document.text("kind")).is_some()
+            };
+            documents.extend(workloads.filter(is_workload).cloned());
+            (gathered.builder, gathered.documents)
+        }
+        None => policy::load_with_documents(&args.policy)?,
+    };
     policy::add_surroundings(&mut builder, &documents)?;
+    around.extend(documents.iter().cloned());
+    let surroundings = Surroundings::new(&around);
     let options = Options {
         namespace: args.namespace.as_deref(),
         service_account: args.serviceaccount.as_deref(),
@@ -31,7 +49,11 @@ pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
     let subjects = subjects(&documents, &options)?;
     assume_namespaces(&mut builder, &subjects);
     let policy = builder.build();
-    let reports: Vec<Report> = subjects.iter().map(|subject| Report::new(&policy, subject)).collect();
+    let mut reports: Vec<Report> =
+        subjects.iter().map(|subject| Report::new(&policy, &surroundings, subject)).collect();
+    let dead = dead_grants(&around);
+    let refused = reports.iter_mut().filter(|report| report.verdict == Verdict::Refused);
+    refused.for_each(|report| report.notes.extend(dead.iter().cloned()));
     print(args, &reports, &subjects)?;
     let refused = reports.iter().any(|report| report.verdict == Verdict::Refused);
     Ok(if refused { Exit::Findings } else { Exit::Fine })
@@ -55,6 +77,24 @@ pub(crate) fn subjects(
 /// Gives ranges to the namespaces of workloads that have none.
 pub(crate) fn assume_namespaces(builder: &mut PolicyBuilder, subjects: &[Subject]) {
     subjects.iter().for_each(|subject| builder.assume_namespace(&subject.namespace));
+}
+
+/// Lint's rules about grants that grant nothing, which may be why a pod is refused.
+const GRANT_RULES: [&str; 5] =
+    ["dead-rule", "missing-role", "impossible-subject", "unknown-scc", "misplaced-name"];
+/// How many of them are told beside a refusal.
+const MAX_DEAD_GRANTS: usize = 5;
+
+/// Grants among the objects that grant nothing, each with its place and what to do about it.
+fn dead_grants(documents: &[Document]) -> Vec<String> {
+    let objects: Vec<serde_json::Value> = documents.iter().map(|document| document.node.to_json()).collect();
+    let found = palisade_admission::lint_all(&objects).into_iter();
+    let dead = found.filter(|(_, finding)| GRANT_RULES.contains(&finding.rule));
+    let told = dead.filter_map(|(index, finding)| {
+        let place = documents.get(index)?.place(&finding.path);
+        Some(format!("{place}: {}: {}; {}", finding.path, finding.message, finding.help))
+    });
+    told.take(MAX_DEAD_GRANTS).collect()
 }
 
 fn print(args: &ReviewArgs, reports: &[Report], subjects: &[Subject]) -> Result<(), crate::Failure> {

@@ -266,3 +266,29 @@ fn an_unusable_policy_is_one_error_with_its_place() {
         assert!(stderr.contains(expected) && stderr.lines().count() == 1, "{stderr}, not {expected}");
     }
 }
+
+/// It can stand behind a pipe: whoever asks one thing after the other has each answer before asking the next.
+#[test]
+fn each_line_is_answered_before_the_next_is_asked() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_palisade"))
+        .arg("admit")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+    for ending in ["\n", "\r\n", "", " \n\n"] {
+        let mut review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"});
+        review["request"] = json!({"uid": "u", "operation": "CREATE", "namespace": "gone",
+            "resource": {"group": "", "version": "v1", "resource": "configmaps"}});
+        input.write_all(format!("{review}{ending}").as_bytes()).unwrap();
+        input.flush().unwrap();
+        let answer: Value = serde_json::from_str(&answers.next().unwrap().unwrap()).unwrap();
+        assert_eq!(answer["response"]["allowed"], true, "{ending:?}");
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}

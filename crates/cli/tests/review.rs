@@ -68,7 +68,8 @@ fn a_refusal_points_at_the_field_and_says_both_ways_out() {
     assert_eq!((&error["file"], &error["line"], &error["column"]), (&"stdin".into(), &11.into(), &22.into()));
     assert_eq!(error["field"], "spec.template.spec.containers[0].securityContext.runAsUser");
     assert_eq!(refusal["grant"], "oc adm policy add-scc-to-user anyuid -z default -n shop");
-    assert!(refusal["edits"][0].as_str().unwrap().contains("must be in the ranges"));
+    assert_eq!(refusal["edits"][0], "remove spec.template.spec.containers[0].securityContext.runAsUser");
+    assert_eq!((&refusal["by"], &refusal["editsFor"]), (&"scc".into(), &"restricted-v2".into()));
     assert_eq!(item["user"], "system:serviceaccount:kube-system:replicaset-controller");
 }
 
@@ -179,7 +180,7 @@ fn impact_names_what_moves() {
     let (code, text) =
         run(&["scc", "impact", "--with", "-", "-f", "examples/realistic/operator.yaml"], hijack);
     // The operator names a seccomp profile, which the new SCC allows nobody to set.
-    assert_eq!((code, text.trim()), (0, "0 of 1 workloads move"));
+    assert_eq!((code, text.trim()), (0, "0 of 1 workloads move or change"));
     let open = hijack.replace("groups", "seccompProfiles: ['*'], groups");
     let (code, text) =
         run(&["scc", "impact", "--with", "-", "-f", "examples/realistic/operator.yaml"], &open);

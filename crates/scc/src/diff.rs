@@ -118,6 +118,49 @@ fn lists(a: &SecurityContextConstraints, b: &SecurityContextConstraints, found: 
     push(found, "priority", ahead(priority_a, priority_b), ahead(priority_b, priority_a));
 }
 
+/// What a pod that asks for nothing gets, a field each.
+#[must_use]
+pub fn defaults(scc: &SecurityContextConstraints) -> Vec<(&'static str, String)> {
+    let list = SecurityContextConstraints::list;
+    let names = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let user = &scc.run_as_user;
+    let user = match (user.type_.as_str(), user.uid, user.uid_range_min) {
+        ("MustRunAs", Some(uid), _) | ("MustRunAsRange", _, Some(uid)) => uid.to_string(),
+        ("MustRunAsRange", ..) => "the first of the namespace's range".to_owned(),
+        ("MustRunAsNonRoot", ..) => "the image's, which must not be root".to_owned(),
+        _ => "the image's".to_owned(),
+    };
+    let group = |strategy: &GroupStrategy| match (strategy.type_.as_str(), strategy.ranges.as_deref()) {
+        ("MustRunAs", Some([first, ..])) => first.min.to_string(),
+        ("MustRunAs", _) => "the first of the namespace's range".to_owned(),
+        _ => "none".to_owned(),
+    };
+    let profiles = list(scc.seccomp_profiles.as_ref());
+    let profile = profiles.iter().find(|profile| *profile != "*").map_or("none", String::as_str);
+    let escalation = match (scc.allow_privilege_escalation, scc.default_allow_privilege_escalation) {
+        (Some(false), _) | (_, Some(false)) => "false",
+        (_, Some(true)) => "true",
+        (_, None) => "not set",
+    };
+    vec![
+        ("user", user),
+        ("fsGroup", group(&scc.fs_group)),
+        ("supplementalGroups", group(&scc.supplemental_groups)),
+        (
+            "SELinux labels",
+            match scc.se_linux_context.type_.as_str() {
+                "MustRunAs" => labels(&scc.se_linux_context),
+                _ => "none".to_owned(),
+            },
+        ),
+        ("seccomp profile", profile.to_owned()),
+        ("capabilities added", names(list(scc.default_add_capabilities.as_ref()))),
+        ("capabilities dropped", names(list(scc.required_drop_capabilities.as_ref()))),
+        ("allowPrivilegeEscalation", escalation.to_owned()),
+        ("readOnlyRootFilesystem", if scc.read_only_root_filesystem { "true" } else { "not set" }.to_owned()),
+    ]
+}
+
 /// The names of `ours` that `theirs` does not cover; `*`, alone or at the end, covers any rest.
 fn names_beyond(ours: Option<&Vec<String>>, theirs: Option<&Vec<String>>) -> Option<String> {
     let theirs = SecurityContextConstraints::list(theirs);
@@ -270,6 +313,18 @@ mod tests {
         );
         assert_eq!(namespace.beyond(&non_root), None);
         assert_eq!(namespace.beyond(&range).as_deref(), Some("the namespace's own range"));
+    }
+
+    #[test]
+    fn the_first_profile_is_what_a_pod_gets() {
+        let profile = |list: &[&str]| {
+            let seccomp_profiles = Some(list.iter().map(ToString::to_string).collect());
+            let scc = SecurityContextConstraints { seccomp_profiles, ..Default::default() };
+            defaults(&scc).into_iter().find(|(field, _)| *field == "seccomp profile").unwrap().1
+        };
+        assert_eq!(profile(&["runtime/default", "localhost/a"]), "runtime/default");
+        assert_eq!(profile(&["*", "localhost/a", "runtime/default"]), "localhost/a");
+        assert_eq!(profile(&["*"]), "none");
     }
 
     #[test]

@@ -34,6 +34,24 @@ impl Findings for Verdict {
     }
 }
 
+/// How many findings [`Few`] keeps.
+const FEW: usize = 8;
+
+/// Keeps the first few findings, each once: enough to say what stands in the way, at a price that is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Few(pub Vec<FieldError>);
+
+impl Findings for Few {
+    fn add(&mut self, error: impl FnOnce() -> FieldError) {
+        if !self.is_settled() {
+            self.0.add(error);
+        }
+    }
+    fn is_settled(&self) -> bool {
+        self.0.len() >= FEW
+    }
+}
+
 /// How many findings of one attempt are kept: more help nobody, and a hostile pod could have millions.
 const MAX_FINDINGS: usize = 200;
 

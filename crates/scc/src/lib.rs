@@ -32,6 +32,7 @@
 //! completes and [`validate`] judges), checked and parsed ([`Plan`]), and with one namespace's
 //! ranges put in, which lasts for one attempt.
 
+pub mod advice;
 mod attempt;
 mod builtin;
 mod changes;
@@ -43,6 +44,7 @@ mod lint;
 mod namespace;
 mod plan;
 pub mod pod_security;
+mod psp;
 mod rule;
 mod score;
 mod set;
@@ -52,12 +54,13 @@ pub use attempt::{Context, attempt};
 pub use builtin::{BuiltinSet, UnknownSet};
 pub use changes::{Changes, ContainerChanges, SeccompField};
 pub use default::default;
-pub use diff::{Difference, diff};
+pub use diff::{Difference, defaults, diff};
 pub use drift::{Allocated, Drift, drift};
-pub use findings::{Findings, Verdict};
-pub use lint::{Finding, Severity, lint};
+pub use findings::{Few, Findings, Verdict};
+pub use lint::{Finding, Severity, is_half_account, is_runtime_capability, lint, lint_set, suggestion};
 pub use namespace::{NamespaceRanges, RangeError};
 pub use plan::{Plan, Unusable};
+pub use psp::{Converted, from_psp};
 pub use rule::{CapabilityChange, Labels};
 pub use score::{Preference, Rank, score};
 pub use set::{Entry, Mutation, Outcome, SccSet};

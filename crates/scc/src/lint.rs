@@ -9,9 +9,14 @@ use palisade_k8s::pod::VolumeKind;
 use palisade_k8s::{FieldPath, SecurityContextConstraints};
 use serde_json::{Map, Value};
 
-use crate::Plan;
+use crate::{Plan, Unusable};
 
 mod fields;
+mod set;
+mod value;
+mod words;
+
+pub use set::lint_set;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +80,7 @@ pub fn lint(scc: &SecurityContextConstraints, raw: Option<&Map<String, Value>>) 
     capabilities(scc, &mut findings);
     seccomp(scc, &mut findings);
     priority(scc, &mut findings);
+    value::check(scc, raw, &mut findings);
     if let Some(raw) = raw {
         fields::unknown(raw, &mut findings);
     }
@@ -83,12 +89,16 @@ pub fn lint(scc: &SecurityContextConstraints, raw: Option<&Map<String, Value>>) 
 
 fn user(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
     if let Err(why) = Plan::new(scc) {
-        let (rule, field, help) = match why {
-            crate::Unusable::NoUid => ("must-run-as-without-uid", "runAsUser", "set runAsUser.uid"),
-            crate::Unusable::HalfRange => {
-                ("half-uid-range", "runAsUser", "set both uidRangeMin and uidRangeMax, or neither")
+        let (rule, field, help) = match &why {
+            Unusable::NoUid => ("must-run-as-without-uid", "runAsUser", "set runAsUser.uid".to_owned()),
+            Unusable::HalfRange => {
+                let help = "set both uidRangeMin and uidRangeMax, or neither".to_owned();
+                ("half-uid-range", "runAsUser", help)
             }
-            _ => ("unknown-strategy", "runAsUser", "use a strategy that exists"),
+            Unusable::UnknownStrategy { field, value } => {
+                ("unknown-strategy", *field, strategy_help(field, value))
+            }
+            Unusable::Namespace(_) => return,
         };
         let message =
             format!("{why}; it can admit no pod, and on OpenShift it stops every pod of the cluster");
@@ -105,6 +115,19 @@ fn user(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
             format!("the range from {min} to {max} holds no user ID, so that no pod fits"),
             "exchange the two bounds",
         ));
+    }
+}
+
+fn strategy_help(field: &str, value: &str) -> String {
+    let known: &[&str] = match field {
+        "userNamespaceLevel" => &["AllowHostLevel", "RequirePodLevel"],
+        "runAsUser.type" => &["MustRunAs", "MustRunAsNonRoot", "MustRunAsRange", "RunAsAny"],
+        _ => &["MustRunAs", "RunAsAny"],
+    };
+    let otherwise = format!("write one of {}", known.join(", "));
+    match words::of_strategy(value) {
+        Some(word) => word.to_owned(),
+        None => suggestion(value, known.iter().copied(), &otherwise),
     }
 }
 
@@ -140,8 +163,23 @@ fn misplaced(field: &str, name: &str) -> Option<&'static str> {
         }
         "users" if name.starts_with("system:serviceaccounts") => Some("it is a group: list it under groups"),
         "groups" if is_account => Some("it is a user: list it under users"),
+        "groups" if is_half_account(name) => {
+            Some("if an account is meant, list system:serviceaccount:NAMESPACE:NAME under users")
+        }
+        "users" if is_half_account(name) => {
+            Some("if an account is meant, write system:serviceaccount:NAMESPACE:NAME")
+        }
         _ => None,
     }
+}
+
+/// `namespace:name`, as nobody is called.
+pub fn is_half_account(name: &str) -> bool {
+    let is_label = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    name.split_once(':')
+        .is_some_and(|(namespace, name)| namespace != "system" && is_label(namespace) && is_label(name))
 }
 
 fn volumes(scc: &SecurityContextConstraints, raw: Option<&Map<String, Value>>, findings: &mut Vec<Finding>) {
@@ -206,6 +244,14 @@ fn capabilities(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Whether runtimes know a capability by this name, in a pod: any case, and with or without `CAP_`.
+#[must_use]
+pub fn is_runtime_capability(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    upper == "ALL" || CAPABILITIES.contains(&bare)
+}
+
 fn is_capability(name: &str) -> bool {
     matches!(name, "*" | "ALL") || palisade_k8s::capability::is_known(name)
 }
@@ -260,11 +306,7 @@ fn priority(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
 }
 
 /// `did you mean X?` if something close is among the candidates, else `otherwise`.
-pub(crate) fn suggestion<'n>(
-    name: &str,
-    candidates: impl Iterator<Item = &'n str>,
-    otherwise: &str,
-) -> String {
+pub fn suggestion<'n>(name: &str, candidates: impl Iterator<Item = &'n str>, otherwise: &str) -> String {
     let distance = |candidate: &str| edit_distance(&name.to_lowercase(), &candidate.to_lowercase());
     let nearest = candidates.map(|candidate| (distance(candidate), candidate)).min();
     match nearest {
@@ -309,7 +351,7 @@ mod tests {
 
     #[test]
     fn finds_what_the_server_accepts() {
-        let base = json!({"metadata": {"name": "x"}, "seLinuxContext": {"type": "RunAsAny"},
+        let base = json!({"metadata": {"name": "x"}, "seLinuxContext": {"type": "RunAsAny"}, "volumes": ["secret"],
             "runAsUser": {"type": "RunAsAny"}});
         let with = |field: &str, value: Value| {
             let mut object = base.clone();
@@ -344,14 +386,17 @@ mod tests {
             with("allowedCapabilities", json!(["net_raw"])),
             ["allowedCapabilities[0] unknown-capability"]
         );
-        assert_eq!(
-            with("seccompProfiles", json!(["localhost/*"])),
-            ["seccompProfiles[0] unknown-seccomp-profile"]
-        );
-        assert_eq!(
-            with("seccompProfiles", json!(["RuntimeDefault"])),
-            ["seccompProfiles[0] unknown-seccomp-profile"]
-        );
+        for profile in ["localhost/*", "RuntimeDefault"] {
+            let found = with("seccompProfiles", json!([profile]));
+            assert!(found.contains(&"seccompProfiles[0] unknown-seccomp-profile".to_owned()), "{found:?}");
+        }
+        assert_eq!(with("groups", json!(["argo:scc"])), ["groups[0] misplaced-name"]);
+        let found = with("userNamespaceLevel", json!("RequirePodlevel"));
+        assert_eq!(found, ["userNamespaceLevel unknown-strategy"]);
+        let found = with("seLinuxContext", json!({"type": "MayRunAs"}));
+        assert_eq!(found, ["seLinuxContext.type unknown-strategy"]);
+        let found = with("seLinux", json!({"rule": "RunAsAny"}));
+        assert_eq!(found, ["seLinux unknown-field"]);
         assert_eq!(with("priority", json!(1)), ["priority priority"]);
         assert_eq!(with("allowHostPid", json!(true)), ["allowHostPid unknown-field"]);
     }

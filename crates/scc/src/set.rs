@@ -6,7 +6,7 @@ use palisade_k8s::{FieldError, Pod, SecurityContextConstraints};
 
 use crate::attempt::{Context, attempt};
 use crate::changes::Changes;
-use crate::findings::Verdict;
+use crate::findings::{Few, Findings, Verdict};
 use crate::plan::{Plan, Unusable};
 use crate::score::{Rank, score};
 
@@ -147,16 +147,40 @@ impl SccSet {
         pod: &'x Pod<'_>,
         mutation: Mutation,
     ) -> Outcome<'x> {
-        let plan = match entry.plan() {
-            Ok(plan) => plan,
-            Err(unusable) => return Outcome::Unusable(unusable.clone()),
-        };
-        let mut errors = Vec::new();
-        match attempt(plan, context, pod, &mut errors) {
-            Err(unusable) => Outcome::Unusable(unusable),
-            Ok(_) if !errors.is_empty() => Outcome::Refuses(errors),
-            Ok(changes) if mutation.permits(&changes) => Outcome::Admits(changes),
-            Ok(changes) => Outcome::Changes(changes),
-        }
+        outcome(entry, context, pod, mutation, Vec::new(), |errors| errors)
+    }
+
+    /// The same with the first few findings alone.
+    #[must_use]
+    pub fn outcome_in_brief<'x>(
+        &'x self,
+        entry: &'x Entry,
+        context: Context<'x>,
+        pod: &'x Pod<'_>,
+        mutation: Mutation,
+    ) -> Outcome<'x> {
+        outcome(entry, context, pod, mutation, Few::default(), |few| few.0)
+    }
+}
+
+fn outcome<'x, F: Findings>(
+    entry: &'x Entry,
+    context: Context<'x>,
+    pod: &'x Pod<'_>,
+    mutation: Mutation,
+    mut findings: F,
+    errors: impl FnOnce(F) -> Vec<FieldError>,
+) -> Outcome<'x> {
+    let plan = match entry.plan() {
+        Ok(plan) => plan,
+        Err(unusable) => return Outcome::Unusable(unusable.clone()),
+    };
+    let changes = attempt(plan, context, pod, &mut findings);
+    let errors = errors(findings);
+    match changes {
+        Err(unusable) => Outcome::Unusable(unusable),
+        Ok(_) if !errors.is_empty() => Outcome::Refuses(errors),
+        Ok(changes) if mutation.permits(&changes) => Outcome::Admits(changes),
+        Ok(changes) => Outcome::Changes(changes),
     }
 }

@@ -66,6 +66,43 @@ fn every_known_kind_of_difference_is_none() {
     assert_none(&differences, kinds.len());
 }
 
+/// It is read in one line of an event; the rest is to be had by the command that it names.
+#[test]
+fn a_refusal_is_short() {
+    let container = |index: usize| {
+        json!({"name": format!("c{index}"), "securityContext": {"privileged": true, "runAsUser": index,
+            "capabilities": {"add": ["x".repeat(1_000), format!("CAP{index}")]}}})
+    };
+    let containers: Vec<Value> = (0..200).map(container).collect();
+    for user in ["ann", "system:admin"] {
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "u", "resource": {"group": "", "version": "v1", "resource": "pods"}, "operation": "CREATE",
+            "namespace": "shop", "userInfo": {"username": user, "groups": ["system:authenticated"]},
+            "object": {"metadata": {"name": "p"}, "spec": {"containers": containers, "volumes": [{"name": "v", "new": {}}]}}}});
+        let mut builder = palisade_admission::PolicyBuilder::default();
+        builder.add_set(palisade_scc::BuiltinSet::V4).unwrap();
+        builder.assume_namespace("shop");
+        let response = respond(&builder.build(), &review.to_string()).unwrap();
+        let response = serde_json::to_value(response).unwrap();
+        if user == "ann" {
+            let message = response["status"]["message"].as_str().unwrap();
+            assert!(message.len() <= 2_048 && message.contains("palisade review -o wide"), "{message}");
+        }
+        let audit = response["auditAnnotations"].to_string();
+        assert!(audit.len() < 16 * 1024, "{}", audit.len());
+    }
+    let mut policies = std::collections::HashMap::new();
+    for kind in corpus::cases().iter().filter(|case| !case.expect.allowed) {
+        let name = kind.policy.clone();
+        let policy = policies
+            .entry(name)
+            .or_insert_with_key(|name| palisade_testing::policy(&corpus::policy_text(name)));
+        let response = serde_json::to_value(respond(policy, &kind.review.to_string()).unwrap()).unwrap();
+        let length = response["status"]["message"].as_str().unwrap_or_default().len();
+        assert!(0 < length && length <= 2_048, "{response}");
+    }
+}
+
 #[test]
 fn a_patch_works_whatever_part_of_the_pod_is_missing() {
     let policy = palisade_testing::policy(

@@ -72,7 +72,8 @@ impl<R: BufRead> Stream<R> {
     /// Whether the next input is not in memory yet.
     pub(crate) fn is_about_to_wait(&self) -> bool {
         let rest = self.buffer.get(self.start..).unwrap_or_default();
-        !self.ended && memchr(b'\n', rest).is_none()
+        // The end of the line that was just answered is no next input.
+        !self.ended && memchr(b'\n', rest.trim_ascii_start()).is_none()
     }
 
     /// The next input, or none at the end.

@@ -1,22 +1,49 @@
-//! The two ways from a refusal to a yes: a grant, or an edit.
+//! The ways from a refusal to a yes. Nothing is proposed that was not tried.
 
-use palisade_admission::{Step, Trace};
-use palisade_k8s::field::Segment;
-use palisade_k8s::{FieldError, FieldErrorKind};
-use palisade_scc::Outcome;
-use serde::Serialize;
+use palisade_admission::{Decision, PodRequest, Policy, Step, Trace, evaluate, explain};
+use palisade_k8s::scc::annotation::REQUIRED_SCC;
+use palisade_k8s::{FieldPath, Pod, SecurityContextConstraints};
+use palisade_scc::advice::{Edit, Refused};
+use palisade_scc::{Context, Mutation, Outcome, diff};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::after::After;
 use super::subject::Subject;
+use super::surroundings::Surroundings;
 
-/// What would help; at least one of the two, unless no SCC can ever admit the pod.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+/// What would help; nothing, where no SCC can ever admit the pod.
+#[derive(Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Advice {
     /// The command that grants the most restrictive SCC that would admit the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) grant: Option<String>,
-    /// What to change in the workload, so that the nearest SCC admits it.
+    /// What that SCC permits beyond what the pod lacks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) grant_also_gives: Vec<String>,
+    /// An SCC of one's own that permits just what is missing, with its grant: a `List`, ready to apply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) own: Option<Value>,
+    /// What that SCC permits beyond the one that it is made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) own_summary: Option<String>,
+    /// Accounts of the namespace under which the pod would be admitted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) accounts: Vec<Account>,
+    /// What to change in the workload; all of it together gets the pod admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) edits: Vec<String>,
+    /// The SCC that then admits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) edits_for: Option<String>,
+}
+
+/// An account that may use an SCC that fits.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) scc: String,
 }
 
 /// The usable SCC that the fewest fields stand in the way of; the first tried of several.
@@ -28,34 +55,176 @@ pub(crate) fn nearest<'t, 'x>(trace: &'t Trace<'x>) -> Option<&'t Step<'x>> {
     trace.steps.iter().filter(|step| step.is_usable()).min_by_key(distance)
 }
 
-/// The advice for a refused workload; `errors` are those of the nearest SCC.
-pub(crate) fn advice(trace: &Trace<'_>, subject: &Subject, errors: &[FieldError]) -> Advice {
-    let admitting = trace.steps.iter().filter(|step| matches!(step.outcome, Outcome::Admits(_)));
-    let grant = admitting.min_by_key(|step| step.entry.rank().score).map(|step| {
-        let (scc, account, namespace) = (step.entry.name(), &subject.service_account, &subject.namespace);
-        format!("oc adm policy add-scc-to-user {scc} -z {account} -n {namespace}")
-    });
-    let mut edits: Vec<String> = errors.iter().map(|error| edit(error, subject)).collect();
-    edits.dedup();
-    Advice { grant, edits }
+/// One refused workload, and all that advice depends on.
+pub(crate) struct Case<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) subject: &'a Subject,
+    pub(crate) surroundings: &'a Surroundings,
+    pub(crate) after: &'a After<'a>,
 }
 
-/// What to change at one field.
-fn edit(error: &FieldError, subject: &Subject) -> String {
-    let path = subject.path(&error.path);
-    let last = error.path.segments().iter().rev().find_map(|segment| match segment {
-        Segment::Field(name) => Some(name.as_ref()),
-        _ => None,
-    });
-    match (last.unwrap_or_default(), error.kind) {
-        ("privileged" | "allowPrivilegeEscalation" | "hostUsers", _) => format!("set {path}: false"),
-        ("readOnlyRootFilesystem" | "runAsNonRoot", _) => format!("set {path}: true"),
-        ("add", _) => format!("remove {} from {path}", error.value),
-        ("hostNetwork" | "hostPID" | "hostIPC" | "hostPort" | "sysctls", _) => format!("remove {path}"),
-        ("volumes", _) => format!("use another kind of volume than {} at {path}", error.value),
-        ("driver", _) => format!("use an allowed driver at {path}"),
-        (_, FieldErrorKind::Required) => format!("set {path}: {}", error.detail),
-        (_, FieldErrorKind::Forbidden) => format!("remove {path} ({})", error.detail),
-        _ => format!("remove {path}, so that the SCC gives one, or change it: {}", error.detail),
+impl Case<'_> {
+    /// The advice for a refused workload.
+    pub(crate) fn advice(&self) -> Advice {
+        let mut advice = Advice { accounts: self.accounts(), ..Advice::default() };
+        let Some(ranges) = self.policy.namespace(&self.subject.namespace).and_then(|n| n.ranges().ok())
+        else {
+            return advice;
+        };
+        let context = Context { ranges, kernel: self.policy.kernel() };
+        let pinned = self.pin();
+        let mut free = self.subject.pod.clone();
+        if pinned.is_some() {
+            unpin(&mut free);
+        }
+        let usable = self.usable(&free);
+        let then = |pod: &Value, parsed: &Pod<'_>, changes: &palisade_scc::Changes<'_>| {
+            self.after.accepts(pod, parsed, changes)
+        };
+        let refused = Refused { set: self.policy.sccs(), usable: &usable, context, pod: &free, then: &then };
+        let name_of = |place: usize| self.policy.sccs().entries().get(place).map(palisade_scc::Entry::name);
+        if let Some((place, edits)) = refused.edits() {
+            let unpin = pinned.is_some().then(|| format!("remove {}", self.subject.path(&pin_path())));
+            advice.edits = unpin.into_iter().chain(edits.iter().map(|edit| self.words(edit))).collect();
+            advice.edits_for = name_of(place).map(str::to_owned);
+        }
+        let own = match pinned {
+            Some(_) => None,
+            None => refused.own(&self.own_name()),
+        };
+        let granted = match &pinned {
+            Some(name) => self.pinned_grant(&refused, name),
+            None => refused.grant(),
+        };
+        let entry = granted.and_then(|place| self.policy.sccs().entries().get(place));
+        if let Some(entry) = entry {
+            let (account, namespace) = (&self.subject.service_account, &self.subject.namespace);
+            advice.grant =
+                Some(format!("oc adm policy add-scc-to-user {} -z {account} -n {namespace}", entry.name()));
+            advice.grant_also_gives = own.iter().flat_map(|own| beyond(entry.scc(), own)).collect();
+        }
+        // Where the SCC to be granted gives nothing beside, one of one's own has no use.
+        let own = own.filter(|_| entry.is_none() || !advice.grant_also_gives.is_empty());
+        if let Some(own) = own {
+            let near = refused.base().and_then(|place| self.policy.sccs().entries().get(place));
+            let near = near.map(palisade_scc::Entry::scc);
+            advice.own_summary = near.map(|near| {
+                let more = beyond(&own, near).join("; ");
+                let what = if more.is_empty() { "tried first".to_owned() } else { more };
+                format!("like {}, plus {what}", near.metadata.name)
+            });
+            advice.own = Some(self.manifest(&own));
+        }
+        advice
     }
+
+    /// The SCC that the pod asks for by name.
+    pub(crate) fn pin(&self) -> Option<String> {
+        let annotations = self.subject.pod.pointer("/metadata/annotations")?;
+        annotations.get(REQUIRED_SCC)?.as_str().filter(|name| !name.is_empty()).map(str::to_owned)
+    }
+
+    /// The pinned SCC, if the pod is admitted once it may be used.
+    fn pinned_grant(&self, refused: &Refused<'_>, name: &str) -> Option<usize> {
+        let place = self.policy.sccs().place(name)?;
+        let only = [place];
+        let alone = Refused { usable: &only, ..*refused };
+        alone.is_admitted().then_some(place).filter(|place| !refused.usable.contains(place))
+    }
+
+    fn request<'r>(&'r self, groups: &'r [&'r str], pod: &'r Pod<'r>) -> PodRequest<'r> {
+        let (namespace, user) = (self.subject.namespace.as_str(), self.subject.user.as_str());
+        PodRequest { namespace, user, groups, pod, mutation: Mutation::Allowed }
+    }
+
+    /// The places of the SCCs that may be used, whichever the pod is pinned to.
+    fn usable(&self, free: &Value) -> Vec<usize> {
+        let groups: Vec<&str> = self.subject.groups.iter().map(String::as_str).collect();
+        let Ok(pod) = Pod::deserialize(free) else { return Vec::new() };
+        let trace = explain(self.policy, &self.request(&groups, &pod));
+        let usable = trace.steps.iter().filter(|step| step.is_usable());
+        let mut places: Vec<usize> =
+            usable.filter_map(|step| self.policy.sccs().place(step.entry.name())).collect();
+        places.sort_unstable();
+        places
+    }
+
+    fn words(&self, edit: &Edit) -> String {
+        edit.words(self.subject.path(&edit.path))
+    }
+
+    /// A name for an SCC of the workload's own: that of the workload, in its namespace.
+    fn own_name(&self) -> String {
+        let name = self.subject.document.metadata("name");
+        let wished = format!("{}-{}", self.subject.namespace, if name.is_empty() { "pod" } else { name });
+        let mut name: String = wished
+            .chars()
+            .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
+            .take(200)
+            .collect();
+        name = name.trim_matches('-').to_owned();
+        while self.policy.sccs().place(&name).is_some() {
+            name.push_str("-own");
+        }
+        name
+    }
+
+    /// The SCC, a role that may use it and its binding to the pod's account.
+    fn manifest(&self, own: &SecurityContextConstraints) -> Value {
+        let (namespace, account) = (&self.subject.namespace, &self.subject.service_account);
+        let name = &own.metadata.name;
+        let metadata = json!({"name": format!("use-scc-{name}"), "namespace": namespace});
+        let mut scc = json!({"apiVersion": "security.openshift.io/v1", "kind": "SecurityContextConstraints"});
+        if let (Some(scc), Ok(Value::Object(fields))) = (scc.as_object_mut(), serde_json::to_value(own)) {
+            scc.extend(fields);
+            scc.insert("metadata".to_owned(), json!({ "name": name }));
+        }
+        json!({"apiVersion": "v1", "kind": "List", "items": [
+            scc,
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata, "rules": [
+                {"apiGroups": ["security.openshift.io"], "resources": ["securitycontextconstraints"],
+                 "resourceNames": [name], "verbs": ["use"]}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata,
+             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": format!("use-scc-{name}")},
+             "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}]},
+        ]})
+    }
+
+    /// The accounts of the namespace under which all would let the pod through.
+    fn accounts(&self) -> Vec<Account> {
+        let names = self.surroundings.accounts(self.policy, &self.subject.namespace);
+        let others = names.into_iter().filter(|name| *name != self.subject.service_account);
+        others.filter_map(|name| self.under(&name).map(|scc| Account { name, scc })).take(3).collect()
+    }
+
+    fn under(&self, account: &str) -> Option<String> {
+        let mut value = self.subject.pod.clone();
+        palisade_k8s::put(&mut value, &["spec", "serviceAccountName"], account.into());
+        let pod = Pod::deserialize(&value).ok()?;
+        let groups: Vec<&str> = self.subject.groups.iter().map(String::as_str).collect();
+        match evaluate(self.policy, &self.request(&groups, &pod)) {
+            Decision::Admitted(admission) if self.after.accepts(&value, &pod, &admission.changes) => {
+                Some(admission.scc.to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn pin_path() -> FieldPath {
+    FieldPath::of("metadata.annotations").key(REQUIRED_SCC)
+}
+
+fn unpin(pod: &mut Value) {
+    let annotations = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    annotations.and_then(|annotations| annotations.shift_remove(REQUIRED_SCC));
+}
+
+/// What `wide` permits that `narrow` does not, a field each; who may use them does not count.
+fn beyond(wide: &SecurityContextConstraints, narrow: &SecurityContextConstraints) -> Vec<String> {
+    let grants = ["users", "groups", "priority"];
+    let differences = diff(wide, narrow).into_iter().filter(|difference| !grants.contains(&difference.field));
+    differences
+        .filter_map(|difference| Some(format!("{}: {}", difference.field, difference.only_a?)))
+        .collect()
 }

@@ -3,12 +3,14 @@
 use palisade_admission::{Decision, PodRequest, Policy, Refusal, Step, Trace, explain};
 use palisade_k8s::{FieldError, Pod};
 use palisade_scc::pod_security::{assess, guaranteed_level};
-use palisade_scc::{Mutation, Outcome};
+use palisade_scc::{Changes, Mutation, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::advice::{self, Advice};
+use super::advice::{self, Advice, Case};
+use super::after::{After, By, Objection};
 use super::subject::Subject;
+use super::surroundings::Surroundings;
 
 /// The answer for one workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -57,6 +59,7 @@ pub(crate) struct Report {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RefusalReport {
+    pub(crate) by: By,
     pub(crate) message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nearest: Option<String>,
@@ -108,7 +111,7 @@ pub(crate) fn list(reports: &[Report], show_pod: bool) -> Value {
 
 impl Report {
     /// Reviews one workload.
-    pub(crate) fn new(policy: &Policy, subject: &Subject) -> Self {
+    pub(crate) fn new(policy: &Policy, surroundings: &Surroundings, subject: &Subject) -> Self {
         let pod = subject.pod();
         let groups: Vec<&str> = subject.groups.iter().map(String::as_str).collect();
         let request = PodRequest {
@@ -140,12 +143,15 @@ impl Report {
             trace: trace.steps.iter().map(|step| step_report(step, subject)).collect(),
             pod: None,
         };
-        report.decide(&trace, subject, &pod);
+        let after = After::new(surroundings, &subject.namespace);
+        report.decide(&trace, &Case { policy, subject, surroundings, after: &after }, &pod);
         report
     }
 
-    fn decide(&mut self, trace: &Trace<'_>, subject: &Subject, pod: &Pod<'_>) {
+    fn decide(&mut self, trace: &Trace<'_>, case: &Case<'_>, pod: &Pod<'_>) {
+        let subject = case.subject;
         let mut result = subject.template.clone();
+        let mut outcome = subject.pod.clone();
         match &trace.decision {
             Decision::Exempt(why) => self.notes.push(format!("not subject to SCC: {why}")),
             Decision::Admitted(admission) => {
@@ -153,17 +159,34 @@ impl Report {
                 self.scc = Some(admission.scc.to_owned());
                 self.granted_to = Some(admission.subject.as_str());
                 apply(admission.patch(pod).finish(), &mut result);
+                outcome = changed(&subject.pod, pod, &admission.changes);
             }
             Decision::Refused(refusal) => {
                 self.verdict = Verdict::Refused;
-                self.refusal = Some(refusal_report(trace, refusal, subject));
+                self.refusal = Some(refusal_report(trace, refusal, case));
+                return;
             }
         }
-        if self.verdict != Verdict::Refused {
-            self.pod_security = Pod::deserialize(&result).ok().map(|pod| assess(&pod).level.as_str());
-            self.pod = Some(result);
+        if let Ok(parsed) = Pod::deserialize(&outcome) {
+            self.pod_security = Some(assess(&parsed).level.as_str());
+            self.notes.extend(case.after.warnings(&parsed));
+        }
+        self.notes.extend(super::notes::of_pod(&outcome, subject));
+        self.pod = Some(result);
+        if let Some(objection) = case.after.objection(&outcome) {
+            self.verdict = Verdict::Refused;
+            self.refusal = Some(objection_report(&objection, self.scc.as_deref(), case));
         }
     }
+}
+
+/// The pod with what an SCC changes.
+pub(crate) fn changed(pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> Value {
+    let mut patch = palisade_k8s::patch::Patch::default();
+    changes.write(parsed, &[], &mut patch);
+    let mut pod = pod.clone();
+    apply(patch.finish(), &mut pod);
+    pod
 }
 
 fn apply(patch: Option<String>, object: &mut Value) {
@@ -200,14 +223,36 @@ fn required_scc_path() -> palisade_k8s::FieldPath {
     palisade_k8s::FieldPath::of("metadata.annotations").key(palisade_k8s::scc::annotation::REQUIRED_SCC)
 }
 
-fn refusal_report(trace: &Trace<'_>, refusal: &Refusal, subject: &Subject) -> RefusalReport {
+/// The refusal of a pod that SCC lets through.
+fn objection_report(objection: &Objection, scc: Option<&str>, case: &Case<'_>) -> RefusalReport {
+    RefusalReport {
+        by: objection.by,
+        message: match scc {
+            Some(scc) => format!("SCC {scc} lets it through, but {}", objection.message),
+            None => objection.message.clone(),
+        },
+        nearest: None,
+        errors: objection.errors.iter().map(|error| error_report(error, case.subject)).collect(),
+        advice: case.advice(),
+    }
+}
+
+fn refusal_report(trace: &Trace<'_>, refusal: &Refusal, case: &Case<'_>) -> RefusalReport {
+    let subject = case.subject;
+    let pinned = trace.steps.len() == 1 && case.pin().is_some();
     let nearest = advice::nearest(trace);
     let errors = match nearest.map(|step| &step.outcome) {
         Some(Outcome::Refuses(errors)) => errors.as_slice(),
         _ => &[],
     };
     RefusalReport {
+        by: By::Scc,
         message: match refusal {
+            Refusal::NoneFits if nearest.is_none() && pinned => format!(
+                "the pod is pinned to {} by openshift.io/required-scc, which neither the user nor the service account {} may use",
+                case.pin().unwrap_or_default(),
+                subject.service_account
+            ),
             Refusal::NoneFits if nearest.is_none() => {
                 "neither the user nor the service account may use an SCC that can admit a pod here".to_owned()
             }
@@ -215,7 +260,7 @@ fn refusal_report(trace: &Trace<'_>, refusal: &Refusal, subject: &Subject) -> Re
         },
         nearest: nearest.map(|step| step.entry.name().to_owned()),
         errors: errors.iter().map(|error| error_report(error, subject)).collect(),
-        advice: advice::advice(trace, subject, errors),
+        advice: case.advice(),
     }
 }
 

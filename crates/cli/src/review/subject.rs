@@ -1,10 +1,10 @@
 //! A workload under review: its pod, and in whose name it is asked for.
 
 use palisade_k8s::manifest::Node;
-use palisade_k8s::pod::{Projection, ProjectionKind, Volume, VolumeKind};
 use palisade_k8s::workload::WorkloadKind;
-use palisade_k8s::{FieldPath, Pod, Text, fit};
-use serde_json::{Value, json};
+use palisade_k8s::{FieldPath, Pod, fit, put};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 use crate::files::{Document, Place};
 
@@ -30,10 +30,11 @@ pub(crate) struct Subject {
     pub(crate) service_account: String,
     pub(crate) user: String,
     pub(crate) groups: Vec<String>,
-    /// The pod's metadata and spec.
+    /// The pod's metadata and spec as they were written.
     pub(crate) template: Value,
-    /// Whether the service account's token is mounted, as a volume of its own.
-    mounts_token: bool,
+    /// The same as the API server has it before SCCs are asked: with its account, the account's token, and its ports on the
+    /// node's network.
+    pub(crate) pod: Value,
 }
 
 impl Subject {
@@ -65,14 +66,14 @@ impl Subject {
                 .to_owned(),
             groups: Vec::new(),
             template,
-            mounts_token: true,
+            pod: Value::Null,
         };
         subject.groups = groups(&subject.user, options.groups);
         let asked = subject.parse()?.spec.service_account_name.to_string();
         let account =
             options.service_account.map(str::to_owned).or(Some(asked).filter(|name| !name.is_empty()));
         subject.service_account = account.unwrap_or_else(|| "default".to_owned());
-        subject.mounts_token = subject.token_is_mounted(all);
+        subject.pod = subject.completed(all);
         Ok(Some(subject))
     }
 
@@ -83,15 +84,33 @@ impl Subject {
         })
     }
 
+    fn completed(&self, all: &[Document]) -> Value {
+        let mut pod = self.template.clone();
+        put(&mut pod, &["spec", "serviceAccountName"], self.service_account.as_str().into());
+        let spec = pod.get_mut("spec").and_then(Value::as_object_mut);
+        if let Some(spec) = spec {
+            if spec.get("hostNetwork") == Some(&Value::Bool(true)) {
+                share_ports(spec);
+            }
+            let claims = self.claims();
+            let is_mounted = self.token_is_mounted(all);
+            complete_volumes(spec, claims, is_mounted);
+        }
+        pod
+    }
+
+    /// The names of the claims that a StatefulSet makes for each of its pods.
+    fn claims(&self) -> Vec<String> {
+        let templates = self.document.node.get("spec").and_then(|spec| spec.get("volumeClaimTemplates"));
+        let templates = templates.map(Node::items).unwrap_or_default();
+        let name = |claim: &Node| Some(claim.get("metadata")?.get("name")?.as_str()?.to_owned());
+        templates.iter().filter(|_| self.kind.kind == "StatefulSet").filter_map(name).collect()
+    }
+
     /// The pod as the API server has it before SCCs are asked.
     pub(crate) fn pod(&self) -> Pod<'_> {
         // It was parsed once already, when the subject was made.
-        let mut pod = self.parse().unwrap_or_default();
-        pod.spec.service_account_name = Text::from(self.service_account.as_str());
-        if self.mounts_token {
-            pod.spec.volumes.push(token_volume());
-        }
-        pod
+        Pod::deserialize(&self.pod).unwrap_or_default()
     }
 
     /// `kind/name`, as kubectl prints it.
@@ -148,14 +167,46 @@ fn template(node: &Node) -> Value {
     template
 }
 
-/// What the service account admission plugin mounts into every pod before SCCs are asked.
-fn token_volume() -> Volume<'static> {
-    let token = ProjectionKind::ServiceAccountToken { path: Text::from("token"), audience: Text::default() };
-    let kinds = [token, ProjectionKind::ConfigMap(true), ProjectionKind::DownwardApi(true)];
-    Volume {
-        name: Text::from("kube-api-access"),
-        kinds: [VolumeKind::Projected].into_iter().collect(),
-        flex_driver: None,
-        projections: kinds.into_iter().map(|kind| Projection { kinds: vec![kind] }).collect(),
+/// The volumes that a StatefulSet and the service account admission add to a pod.
+fn complete_volumes(spec: &mut Map<String, Value>, claims: Vec<String>, is_mounted: bool) {
+    let volumes = spec.entry("volumes").or_insert_with(|| json!([]));
+    if volumes.is_null() {
+        *volumes = json!([]);
     }
+    let Some(volumes) = volumes.as_array_mut() else { return };
+    for name in claims {
+        volumes.retain(|volume| volume.get("name").and_then(Value::as_str) != Some(&name));
+        volumes.push(json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+    }
+    let is_token = |volume: &Value| {
+        let name = volume.get("name").and_then(Value::as_str);
+        name.is_some_and(|name| name.starts_with(palisade_scc::advice::TOKEN_VOLUME))
+    };
+    // A pod that ran has it already.
+    if is_mounted && !volumes.iter().any(is_token) {
+        volumes.push(token_volume());
+    }
+}
+
+/// On the node's network a container's port is the node's.
+fn share_ports(spec: &mut Map<String, Value>) {
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+        let ports = containers.filter_map(|container| container.get_mut("ports")?.as_array_mut()).flatten();
+        for port in ports.filter_map(Value::as_object_mut) {
+            if let Some(number) = port.get("containerPort").cloned() {
+                port.entry("hostPort").or_insert(number);
+            }
+        }
+    }
+}
+
+/// What the service account admission plugin mounts into every pod before SCCs are asked.
+fn token_volume() -> Value {
+    json!({"name": palisade_scc::advice::TOKEN_VOLUME, "projected": {"sources": [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [
+            {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
+    ]}})
 }

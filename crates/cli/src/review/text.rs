@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::after::By;
 use super::report::{RefusalReport, Report, StepReport, Verdict};
 use super::subject::Subject;
 use crate::paint;
@@ -46,7 +47,15 @@ fn headline(out: &mut impl Write, report: &Report, subject: &Subject) -> io::Res
     let title = paint::strong(subject.title());
     let namespace = &report.namespace;
     match (report.verdict, &report.scc) {
-        (Verdict::Refused, _) => writeln!(out, "{title} in {namespace}: {}", paint::error("refused"))?,
+        (Verdict::Refused, _) => {
+            let by = match report.refusal.as_ref().map(|refusal| refusal.by) {
+                Some(By::Kubernetes) => " by Kubernetes' validation",
+                Some(By::PodSecurity) => " by Pod Security admission",
+                Some(By::CsiVolumes) => " by the admission of CSI volumes",
+                Some(By::Scc) | None => "",
+            };
+            writeln!(out, "{title} in {namespace}: {}{by}", paint::error("refused"))?;
+        }
         (_, Some(scc)) => {
             let level = report.pod_security.unwrap_or_default();
             let granted = if report.granted_to == Some("user") { "user" } else { "service account" };
@@ -89,12 +98,41 @@ fn print_refusal(out: &mut impl Write, refusal: &RefusalReport, subject: &Subjec
     if refusal.errors.is_empty() && refusal.nearest.is_some() {
         writeln!(out, "  {}", refusal.message)?;
     }
-    match &refusal.advice.grant {
-        Some(command) => writeln!(out, "  {} {command}", paint::strong("grant:"))?,
-        None => writeln!(out, "  {} no SCC of the policy would admit it as it is", paint::strong("grant:"))?,
+    print_advice(out, refusal)
+}
+
+fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()> {
+    let advice = &refusal.advice;
+    if let Some(scc) = &advice.edits_for {
+        let all = if advice.edits.len() > 1 { "all of these together, and" } else { "this, and" };
+        for edit in &advice.edits {
+            writeln!(out, "  {} {edit}", paint::strong("edit: "))?;
+        }
+        writeln!(out, "         {}", paint::faint(format!("{all} {scc} admits it")))?;
     }
-    for edit in &refusal.advice.edits {
-        writeln!(out, "  {} {edit}", paint::strong("edit: "))?;
+    for account in &advice.accounts {
+        let (name, scc) = (&account.name, &account.scc);
+        writeln!(
+            out,
+            "  {} serviceAccountName: {name}, which is admitted by {scc}",
+            paint::strong("account:")
+        )?;
+    }
+    match &advice.grant {
+        Some(command) => writeln!(out, "  {} {command}", paint::strong("grant:"))?,
+        None => {
+            writeln!(out, "  {} no other SCC of the policy would admit it as it is", paint::strong("grant:"))?
+        }
+    }
+    if !advice.grant_also_gives.is_empty() {
+        writeln!(out, "         {}", paint::warning("which also gives what the pod does not ask for:"))?;
+        advice.grant_also_gives.iter().try_for_each(|more| writeln!(out, "         - {more}"))?;
+    }
+    if let Some(own) = &advice.own {
+        let summary = advice.own_summary.as_deref().unwrap_or_default();
+        writeln!(out, "  {} {summary}; kubectl apply -f - of:", paint::strong("own SCC:"))?;
+        let yaml = serde_saphyr::to_string(own).map_err(io::Error::other)?;
+        yaml.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use palisade_admission::PolicyBuilder;
 use palisade_k8s::SecurityContextConstraints;
-use palisade_scc::{BuiltinSet, diff};
+use palisade_scc::{BuiltinSet, defaults, diff};
 
 use crate::args::DiffArgs;
 use crate::exit::Exit;
@@ -23,10 +23,18 @@ pub(crate) fn run(args: &DiffArgs) -> crate::Outcome {
             }
         }
     }
-    if differences.is_empty() {
-        writeln!(out, "{} and {} permit the same", args.a, args.b)?;
+    let both = defaults(&a).into_iter().zip(defaults(&b));
+    let changed: Vec<_> = both.filter(|((_, a), (_, b))| a != b).collect();
+    if !changed.is_empty() {
+        writeln!(out, "{}", paint::strong("what a pod that asks for nothing gets"))?;
     }
-    Ok(if differences.is_empty() { Exit::Fine } else { Exit::Findings })
+    for ((field, a), (_, b)) in &changed {
+        writeln!(out, "  {field}: {a} -> {b}")?;
+    }
+    if differences.is_empty() && changed.is_empty() {
+        writeln!(out, "{} and {} permit and set the same", args.a, args.b)?;
+    }
+    Ok(if differences.is_empty() && changed.is_empty() { Exit::Fine } else { Exit::Findings })
 }
 
 /// The one SCC of a file, or the built-in one of that name.
@@ -34,8 +42,9 @@ fn scc(name: &str, set: BuiltinSet) -> Result<SecurityContextConstraints, crate:
     let path = PathBuf::from(name);
     let mut builder = PolicyBuilder::default();
     let is_file = name == "-" || path.exists();
+    let documents = if is_file { files::read(&[path])? } else { Vec::new() };
     if is_file {
-        policy::add_layer(&mut builder, &files::read(&[path])?)?;
+        policy::add_layer(&mut builder, &documents)?;
     } else {
         builder.add_set(set)?;
     }
@@ -44,7 +53,11 @@ fn scc(name: &str, set: BuiltinSet) -> Result<SecurityContextConstraints, crate:
     match (found.next(), found.next()) {
         (Some(entry), None) => Ok(entry.scc().clone()),
         (Some(_), Some(_)) => Err(format!("{name}: holds more than one SCC").into()),
-        (None, _) if is_file => Err(format!("{name}: holds no SCC").into()),
+        (None, _) if is_file => {
+            let psp = documents.iter().any(|document| document.text("kind") == "PodSecurityPolicy");
+            let hint = if psp { "; `palisade import psp` makes one of its PodSecurityPolicy" } else { "" };
+            Err(format!("{name}: holds no SCC{hint}").into())
+        }
         (None, _) => {
             Err(format!("{name}: no such file, and no SCC of the built-in set {}", set.name()).into())
         }

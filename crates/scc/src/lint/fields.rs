@@ -3,7 +3,7 @@
 use palisade_k8s::FieldPath;
 use serde_json::{Map, Value};
 
-use super::{Finding, Severity, suggestion};
+use super::{Finding, Severity, suggestion, words};
 
 /// The fields of the object.
 const TOP: &[&str] = &[
@@ -47,22 +47,28 @@ const STRATEGIES: &[(&str, &[&str])] = &[
 
 /// Reports each key that is none of the type's.
 pub(super) fn unknown(raw: &Map<String, Value>, findings: &mut Vec<Finding>) {
-    report(raw, &FieldPath::root(), TOP, findings);
+    report(raw, &FieldPath::root(), TOP, words::of_key, findings);
     for (field, known) in STRATEGIES {
         if let Some(strategy) = raw.get(*field).and_then(Value::as_object) {
-            report(strategy, &FieldPath::of(field), known, findings);
+            report(strategy, &FieldPath::of(field), known, words::of_strategy_key, findings);
         }
     }
 }
 
-fn report(object: &Map<String, Value>, path: &FieldPath, known: &[&str], findings: &mut Vec<Finding>) {
+fn report(
+    object: &Map<String, Value>,
+    path: &FieldPath,
+    known: &[&str],
+    word: fn(&str) -> Option<&'static str>,
+    findings: &mut Vec<Finding>,
+) {
     for key in object.keys().filter(|key| !known.contains(&key.as_str())) {
         findings.push(Finding::new(
             "unknown-field",
             Severity::Warning,
             path.clone().name(key),
             format!("{key:?} is no field here; it is dropped without a word"),
-            suggestion(key, known.iter().copied(), "remove it"),
+            word(key).map_or_else(|| suggestion(key, known.iter().copied(), "remove it"), str::to_owned),
         ));
     }
 }

@@ -57,6 +57,11 @@ impl VolumeRule {
         }
     }
 
+    /// Whether volumes of this kind may be mounted, whatever they hold.
+    pub(crate) fn allows_kind(&self, kind: VolumeKind) -> bool {
+        self.allow_all || self.kinds.contains(kind)
+    }
+
     fn allows(&self, kind: VolumeKind, volume: &Volume<'_>) -> bool {
         self.allow_all
             || self.kinds.contains(kind)

@@ -1,0 +1,57 @@
+//! Folders of `oc adm must-gather`: thousands of files, many of which are no manifests, and objects that are there twice.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use palisade_admission::PolicyBuilder;
+use palisade_k8s::manifest::Node;
+
+use crate::files::{self, Document};
+
+/// What a folder holds.
+pub(crate) struct Gathered {
+    pub(crate) builder: PolicyBuilder,
+    /// Every object, once.
+    pub(crate) documents: Vec<Document>,
+}
+
+/// Reads a folder. What cannot be read, or used, is told on standard error and passed over: the cluster ran with it.
+pub(crate) fn read(folder: &Path) -> Result<Gathered, crate::Failure> {
+    let (found, unreadable) = files::read_what_can_be(folder)?;
+    let mut seen = HashSet::new();
+    let documents: Vec<Document> = found.into_iter().filter(|document| seen.insert(key(document))).collect();
+    let mut builder = PolicyBuilder::default();
+    let policy = documents.iter().filter(|document| document.text("kind") != "Pod");
+    for document in policy {
+        if let Err(error) = builder.add(&document.node.to_json()) {
+            let place = document.place(&palisade_k8s::FieldPath::root());
+            anstream::eprintln!("{} {place}: {error}; passed over", crate::paint::warning("note:"));
+        }
+    }
+    if unreadable > 0 {
+        anstream::eprintln!("{} {unreadable} files are no manifests", crate::paint::warning("note:"));
+    }
+    if !builder.has_sccs() {
+        return Err(format!(
+            "{}: no SecurityContextConstraints here; must-gather keeps them under cluster-scoped-resources/security.openshift.io",
+            folder.display()
+        )
+        .into());
+    }
+    Ok(Gathered { builder, documents })
+}
+
+fn key(document: &Document) -> (String, String, String) {
+    let metadata = |field: &str| document.metadata(field).to_owned();
+    (document.text("kind").to_owned(), metadata("namespace"), metadata("name"))
+}
+
+/// Whether a controller made the object, whose own template is reviewed in its stead.
+pub(crate) fn is_controlled(document: &Document) -> bool {
+    let owners =
+        document.node.get("metadata").and_then(|metadata| metadata.get("ownerReferences")).map(Node::items);
+    owners
+        .into_iter()
+        .flatten()
+        .any(|owner| owner.get("controller").is_some_and(|flag| flag.to_json() == true))
+}

@@ -1,0 +1,37 @@
+//! `palisade import`: policies of other kinds as SCCs.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use crate::args::ImportCommand;
+use crate::exit::Exit;
+use crate::files;
+
+pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
+    let ImportCommand::Psp { files: paths } = command;
+    let documents = files::read(paths)?;
+    let mut out = anstream::stdout().lock();
+    let mut count = 0;
+    for document in documents.iter().filter(|document| document.text("kind") == "PodSecurityPolicy") {
+        let object = document.node.to_json();
+        let place = document.place(&palisade_k8s::FieldPath::root());
+        let object = object.as_object().ok_or_else(|| format!("{place}: an object is expected here"))?;
+        let converted = palisade_scc::from_psp(object).map_err(|error| format!("{place}: {error}"))?;
+        count += 1;
+        writeln!(out, "---")?;
+        converted.lost.iter().try_for_each(|lost| writeln!(out, "# {lost}"))?;
+        let mut scc = json!({"apiVersion": "security.openshift.io/v1", "kind": "SecurityContextConstraints"});
+        if let (Some(scc), Value::Object(fields)) =
+            (scc.as_object_mut(), serde_json::to_value(&converted.scc)?)
+        {
+            scc.extend(fields);
+            scc.insert("metadata".to_owned(), json!({"name": converted.scc.metadata.name}));
+        }
+        write!(out, "{}", serde_saphyr::to_string(&scc)?)?;
+    }
+    if count == 0 {
+        return Err("no PodSecurityPolicy among the input".into());
+    }
+    Ok(Exit::Fine)
+}

@@ -1,0 +1,118 @@
+//! Who looks at a pod after SCC has: Kubernetes' own validation, Pod Security admission, and OpenShift's rule for inline
+//! CSI volumes.
+
+use palisade_api::kind::{self, Resource};
+use palisade_k8s::{FieldError, FieldPath, Pod};
+use palisade_scc::Changes;
+use palisade_scc::pod_security::{Level, assess};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::surroundings::{Levels, Surroundings};
+
+/// Who refuses a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum By {
+    Scc,
+    /// The validation that every API server makes.
+    Kubernetes,
+    /// The namespace's label `pod-security.kubernetes.io/enforce`.
+    PodSecurity,
+    /// OpenShift's admission of inline CSI volumes.
+    CsiVolumes,
+}
+
+/// A refusal after SCC.
+#[derive(Debug)]
+pub(crate) struct Objection {
+    pub(crate) by: By,
+    pub(crate) message: String,
+    pub(crate) errors: Vec<FieldError>,
+}
+
+/// The rules for the pods of one namespace.
+#[derive(Debug)]
+pub(crate) struct After<'a> {
+    pub(crate) levels: Levels,
+    surroundings: &'a Surroundings,
+    namespace: &'a str,
+}
+
+impl<'a> After<'a> {
+    pub(crate) fn new(surroundings: &'a Surroundings, namespace: &'a str) -> Self {
+        Self { levels: surroundings.levels(namespace), surroundings, namespace }
+    }
+
+    /// What is said against a pod as SCC leaves it.
+    pub(crate) fn objection(&self, pod: &Value) -> Option<Objection> {
+        let errors = invalid(pod);
+        if !errors.is_empty() {
+            let message = "Kubernetes refuses the pod that comes out".to_owned();
+            return Some(Objection { by: By::Kubernetes, message, errors });
+        }
+        let parsed = Pod::deserialize(pod).ok()?;
+        self.csi_volume(pod).or_else(|| self.level(&parsed))
+    }
+
+    /// Whether nothing is said against the pod with these changes that its author would not have heard anyway.
+    pub(crate) fn accepts(&self, pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> bool {
+        self.objection(&super::report::changed(pod, parsed, changes)).is_none()
+    }
+
+    fn level(&self, pod: &Pod<'_>) -> Option<Objection> {
+        let enforced = self.levels.enforce?;
+        let reasons = broken(pod, enforced)?;
+        let namespace = self.namespace;
+        let message = format!("the namespace {namespace} enforces Pod Security level {enforced}: {reasons}");
+        Some(Objection { by: By::PodSecurity, message, errors: Vec::new() })
+    }
+
+    /// What the levels that only warn or audit say.
+    pub(crate) fn warnings(&self, pod: &Pod<'_>) -> Vec<String> {
+        let modes = [("warns", self.levels.warn), ("audits", self.levels.audit)];
+        let said = modes.into_iter().filter_map(|(verb, level)| Some((verb, level?)));
+        said.filter_map(|(verb, level)| {
+            let reasons = broken(pod, level)?;
+            Some(format!(
+                "the namespace {} {verb} of what is not Pod Security level {level}: {reasons}",
+                self.namespace
+            ))
+        })
+        .collect()
+    }
+
+    /// A driver may be used inline where the namespace enforces no more than the driver's profile.
+    fn csi_volume(&self, pod: &Value) -> Option<Objection> {
+        let enforced = self.levels.enforce?;
+        let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array).into_iter().flatten();
+        let errors: Vec<FieldError> = volumes
+            .enumerate()
+            .filter_map(|(index, volume)| {
+                let driver = volume.pointer("/csi/driver")?.as_str()?;
+                let profile = self.surroundings.driver(driver).filter(|profile| *profile < enforced)?;
+                let path = FieldPath::of("spec.volumes").index(index).field("csi.driver");
+                let detail = format!("its profile is {profile}, and the namespace enforces {enforced}");
+                Some(FieldError::forbidden(path, detail))
+            })
+            .collect();
+        let message = "OpenShift refuses the inline CSI volume".to_owned();
+        (!errors.is_empty()).then_some(Objection { by: By::CsiVolumes, message, errors })
+    }
+}
+
+/// The rules of a level that a pod breaks, if any.
+fn broken(pod: &Pod<'_>, level: Level) -> Option<String> {
+    let assessment = assess(pod);
+    (assessment.level < level).then(|| assessment.reasons.join(", "))
+}
+
+/// What Kubernetes' validation says of a pod, after the API server's defaults.
+fn invalid(pod: &Value) -> Vec<FieldError> {
+    let Some(pods): Option<&Resource> = kind::find("", "pods") else { return Vec::new() };
+    let mut pod = pod.clone();
+    (pods.prepare)(&mut pod, None);
+    // An image is often filled in later; a note says so.
+    let is_image = |error: &FieldError| error.path.to_string().ends_with("].image");
+    (pods.validate)(&pod, None).into_iter().filter(|error| !is_image(error)).collect()
+}

@@ -1,0 +1,89 @@
+//! What stands around the workloads under review and decides about their pods beside SCC: the namespaces' Pod Security
+//! labels, CSI drivers, and the accounts that there are.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use palisade_admission::Policy;
+use palisade_k8s::manifest::Node;
+use palisade_scc::pod_security::Level;
+
+use crate::files::Document;
+
+/// How many accounts of a namespace are tried for one refused workload.
+const MAX_ACCOUNTS: usize = 200;
+
+/// The Pod Security levels of a namespace, by its labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Levels {
+    pub(crate) enforce: Option<Level>,
+    pub(crate) warn: Option<Level>,
+    pub(crate) audit: Option<Level>,
+}
+
+/// Everything beside policy.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    levels: HashMap<String, Levels>,
+    /// The profile of each CSI driver that has one, by OpenShift's label.
+    drivers: HashMap<String, Level>,
+    accounts: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Surroundings {
+    /// Reads all of these objects; of two about one thing, the later counts.
+    pub(crate) fn new(documents: &[Document]) -> Self {
+        let mut surroundings = Self::default();
+        documents.iter().for_each(|document| surroundings.add(document));
+        surroundings
+    }
+
+    fn add(&mut self, document: &Document) {
+        let name = document.metadata("name").to_owned();
+        match document.text("kind") {
+            "Namespace" => {
+                let level =
+                    |mode: &str| level(label(document, &format!("pod-security.kubernetes.io/{mode}")));
+                let levels = Levels { enforce: level("enforce"), warn: level("warn"), audit: level("audit") };
+                self.levels.insert(name, levels);
+            }
+            "CSIDriver" => {
+                let profile = label(document, "security.openshift.io/csi-ephemeral-volume-profile");
+                self.drivers.extend(level(profile).map(|level| (name, level)));
+            }
+            "ServiceAccount" => {
+                self.accounts.entry(document.metadata("namespace").to_owned()).or_default().insert(name);
+            }
+            _ => {}
+        }
+    }
+
+    /// The levels that a namespace's labels name.
+    pub(crate) fn levels(&self, namespace: &str) -> Levels {
+        self.levels.get(namespace).copied().unwrap_or_default()
+    }
+
+    /// The profile of a CSI driver.
+    pub(crate) fn driver(&self, name: &str) -> Option<Level> {
+        self.drivers.get(name).copied()
+    }
+
+    /// The accounts of a namespace that the objects name or that a grant names.
+    pub(crate) fn accounts(&self, policy: &Policy, namespace: &str) -> Vec<String> {
+        let listed = [namespace, ""].into_iter().filter_map(|namespace| self.accounts.get(namespace));
+        let mut names: BTreeSet<String> = listed.flatten().cloned().collect();
+        let prefix = format!("system:serviceaccount:{namespace}:");
+        let users = policy.sccs().entries().iter().flat_map(|entry| entry.scc().users.iter().flatten());
+        names.extend(users.filter_map(|user| user.strip_prefix(&prefix)).map(str::to_owned));
+        names.into_iter().take(MAX_ACCOUNTS).collect()
+    }
+}
+
+fn label<'d>(document: &'d Document, key: &str) -> Option<&'d str> {
+    document.node.get("metadata")?.get("labels")?.get(key).and_then(Node::as_str)
+}
+
+fn level(name: Option<&str>) -> Option<Level> {
+    [Level::Privileged, Level::Baseline, Level::Restricted]
+        .into_iter()
+        .find(|level| Some(level.as_str()) == name)
+}

@@ -1,0 +1,343 @@
+//! Cases of people who had this problem: each folder of `field/` is a public report, reduced to what matters. The source of
+//! each is beside its test. What is asserted is the right answer, and what would have helped who asked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn folder(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/field").join(name)
+}
+
+/// Runs in a folder of `field/`; returns the exit code and what was printed.
+fn run_in(folder: &Path, args: &[&str], input: &str) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
+    let output = command.current_dir(folder).args(args).write_stdin(input).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
+fn run(name: &str, args: &[&str]) -> (i32, String) {
+    run_in(&folder(name), args, "")
+}
+
+fn items(name: &str, args: &[&str], input: &str) -> Vec<Value> {
+    let text = run_in(&folder(name), &[args, &["-o", "json"]].concat(), input).1;
+    let list: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    list["items"].as_array().unwrap().clone()
+}
+
+/// Lints a text; returns the rules.
+fn lint(text: &str) -> String {
+    run_in(Path::new("."), &["scc", "lint", "-"], text).1
+}
+
+fn assert_says(text: &str, expected: &[&str]) {
+    for part in expected {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+/// An SCC that permits little, with more fields.
+fn scc(more: &str) -> String {
+    format!(
+        "apiVersion: security.openshift.io/v1\nkind: SecurityContextConstraints\nmetadata: {{name: x}}\nvolumes: [secret]\n\
+         runAsUser: {{type: RunAsAny}}\nseLinuxContext: {{type: RunAsAny}}\n{more}\n"
+    )
+}
+
+/// argoproj/argo-workflows#5308
+#[test]
+fn case_01_argo_role_typo() {
+    let name = "01-argo-role-typo";
+    let (code, text) = run(name, &["scc", "lint", "scc.yaml", "rbac.yaml"]);
+    assert_eq!(code, 1);
+    assert_says(
+        &text,
+        &[
+            "rbac.yaml:9:15",
+            "\"securiy.openshift.io\"",
+            "write security.openshift.io",
+            "\"argo:scc\" in groups matches nobody",
+        ],
+    );
+    let (code, text) =
+        run(name, &["review", "-f", "scc.yaml", "-f", "rbac.yaml", "-f", "pod.yaml", "-n", "argo-nim"]);
+    assert_eq!(code, 1);
+    assert_says(&text, &["rules[0].apiGroups[0]", "securiy.openshift.io"]);
+}
+
+/// IBM/cert-manager chart
+#[test]
+fn case_02_psp_words_in_scc() {
+    let (code, text) = run("02-psp-words-in-scc", &["scc", "lint", "scc.yaml"]);
+    assert_eq!(code, 1);
+    assert_says(&text, &["write seLinuxContext", "write type", "fsGroup.rule"]);
+    assert!(!text.contains("remove it"), "{text}");
+    // Others of the kind.
+    for (more, expected) in [
+        ("privileged: true", "write allowPrivilegedContainer"),
+        ("hostNetwork: true", "write allowHostNetwork"),
+        ("seccompProfile: runtime/default", "write seccompProfiles"),
+        ("allowedHostPaths: []", "allowHostDirVolumePlugin"),
+        ("supplementalGroups: {type: MayRunAs}", "MustRunAs with ranges"),
+    ] {
+        assert_says(&lint(&scc(more)), &[expected]);
+    }
+}
+
+/// libopenstorage/operator#1143; openshift/cluster-openshift-apiserver-operator#433
+#[test]
+fn case_04_privileged_but_no_escalation() {
+    let name = "04-privileged-but-no-escalation";
+    assert_says(&run(name, &["scc", "lint", "scc.yaml"]).1, &["privileged-without-escalation"]);
+    let item = &items(name, &["review", "-f", "scc.yaml", "-f", "pod.yaml"], "")[0];
+    assert_eq!((&item["verdict"], &item["refusal"]["by"]), (&"refused".into(), &"kubernetes".into()));
+    let message = item["refusal"]["errors"][0]["message"].as_str().unwrap();
+    assert_says(message, &["allowPrivilegeEscalation", "privileged"]);
+    assert_own_scc_helps(name, &["scc.yaml", "pod.yaml"], item);
+    // Others of the kind: what SCC lets through and Kubernetes does not.
+    for spec in [
+        "hostPID: true, shareProcessNamespace: true, containers: [{name: c, image: i}]",
+        "containers: [{name: C_, image: i}]",
+        "containers: [{name: c, image: i, volumeMounts: [{name: gone, mountPath: /x}]}]",
+    ] {
+        let pod =
+            format!("{{apiVersion: v1, kind: Pod, metadata: {{name: x, namespace: ns}}, spec: {{{spec}}}}}");
+        let item = &items(name, &["review", "-f", "-", "--as", "a", "--as-group", "system:masters"], &pod)[0];
+        assert_eq!(item["refusal"]["by"], "kubernetes", "{item}");
+    }
+}
+
+/// redhat-appstudio/infra-deployments#13526
+#[test]
+fn case_05_first_seccomp_profile_is_default() {
+    let name = "05-first-seccomp-profile-is-default";
+    assert_says(&run(name, &["scc", "lint", "scc.yaml"]).1, &["seccomp-default", "runtime/default first"]);
+    let (code, text) = run(name, &["scc", "diff", "before.yaml", "scc.yaml"]);
+    assert_eq!(code, 1);
+    assert_says(&text, &["seccomp profile: runtime/default -> localhost/profiles/unshare.json"]);
+    let (code, text) =
+        run(name, &["scc", "impact", "--policy", "before.yaml", "--with", "scc.yaml", "-f", "pod.yaml"]);
+    assert_eq!(code, 1);
+    assert_says(&text, &["seccompProfile", "unshare.json", "1 of 1 workloads move or change"]);
+}
+
+/// README of a user-namespace demo for OpenShift 4.20
+#[test]
+fn case_07_userns_nested_scc() {
+    let name = "07-userns-nested-scc";
+    let text = run(name, &["scc", "lint", "scc.yaml", "pod.yaml"]).1;
+    assert_says(&text, &["openshift.io/required-scc asks for an SCC", "volumes-absent"]);
+    let verdict = |more: &[&str]| {
+        items(name, &[&["review", "-f", "scc.yaml", "-f", "pod.yaml"], more].concat(), "")[0].clone()
+    };
+    let refused = verdict(&["--as", "dev"]);
+    assert_eq!(refused["verdict"], "refused");
+    assert_own_scc_helps(
+        name,
+        &["pod.yaml"],
+        &items(name, &["review", "-f", "pod.yaml", "--as", "dev"], "")[0],
+    );
+    assert_eq!(verdict(&["--as", "admin", "--as-group", "system:masters"])["scc"], "container-in-container");
+}
+
+/// openshift/origin#20470
+#[test]
+fn case_08_sysctls_in_dead_annotations() {
+    let name = "08-sysctls-in-dead-annotations";
+    let item = &items(name, &["review", "-f", "scc.yaml", "-f", "dc.yaml"], "")[0];
+    assert_eq!((&item["verdict"], &item["scc"]), (&"admitted".into(), &"psh".into()));
+    let notes = item["notes"].to_string();
+    assert_says(
+        &notes,
+        &["unsafe-sysctls is not read", "spec.securityContext.sysctls", "openshift.io/required-scc"],
+    );
+    assert_says(&run(name, &["scc", "lint", "scc.yaml", "dc.yaml"]).1, &["dead-annotation", "dc.yaml:12"]);
+    for key in [
+        "container.apparmor.security.beta.kubernetes.io/c",
+        "seccomp.security.alpha.kubernetes.io/pod",
+        "scheduler.alpha.kubernetes.io/critical-pod",
+    ] {
+        let pod = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: p, annotations: {{{key}: unconfined}}}}, spec: {{containers: [{{name: c}}]}}}}"
+        );
+        assert_says(&lint(&pod), &["dead-annotation"]);
+    }
+}
+
+/// JAORMX/selinux-operator#2
+#[test]
+fn case_09_custom_selinux_type() {
+    let name = "09-custom-selinux-type";
+    let item = &items(name, &["review", "-f", "deploy.yaml"], "")[0];
+    assert_eq!(item["verdict"], "refused");
+    let refusal = &item["refusal"];
+    assert_eq!(
+        refusal["edits"],
+        serde_json::json!(["remove spec.template.spec.securityContext.seLinuxOptions"])
+    );
+    assert!(refusal["grantAlsoGives"].to_string().contains("hostPath"), "{refusal}");
+    assert_own_scc_helps(name, &["deploy.yaml"], item);
+    let deployment = std::fs::read_to_string(folder(name).join("deploy.yaml")).unwrap();
+    let edited: String = deployment
+        .lines()
+        .filter(|line| !line.contains("seLinuxOptions"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let edited = edited.replace("securityContext:\n", "securityContext: {}\n");
+    assert_eq!(items(name, &["review", "-f", "-"], &edited)[0]["verdict"], "admitted", "{edited}");
+}
+
+/// openshift/origin#19575; openshift/openshift-docs#12477; redhat-performance/openshift-psap#35
+#[test]
+fn case_10_default_add_star() {
+    let name = "10-default-add-star";
+    assert_says(
+        &run(name, &["scc", "lint", "scc.yaml"]).1,
+        &["error: defaultAddCapabilities[0]", "default-add-unknown"],
+    );
+    let item = &items(name, &["review", "-f", "scc.yaml", "-f", "pod.yaml"], "")[0];
+    assert_says(&item["notes"].to_string(), &["which no runtime knows", "does not start"]);
+    for (capability, is_fine) in
+        [("NET_RAWW", false), ("CAP_", false), ("SYS_ADMIN", true), ("cap_chown", true)]
+    {
+        let text = lint(&scc(&format!("defaultAddCapabilities: [{capability}]")));
+        assert_eq!(!text.contains("default-add-unknown"), is_fine, "{text}");
+    }
+}
+
+/// rook/rook#15019; noobaa/noobaa-operator#1965
+#[test]
+fn case_11_right_scc_wrong_serviceaccount() {
+    let name = "11-right-scc-wrong-serviceaccount";
+    let items = items(name, &["review", "-f", "chart.yaml"], "");
+    for item in &items {
+        assert_eq!(item["verdict"], "refused");
+        let accounts = item["refusal"]["accounts"].to_string();
+        assert_says(&accounts, &["rook-ceph-default"]);
+    }
+    assert_says(items[1]["refusal"]["message"].as_str().unwrap(), &["pinned to rook-ceph", "default"]);
+}
+
+/// IBM/spm-kubernetes chart; openshift/origin#18885
+#[test]
+fn case_13_psp_given() {
+    let name = "13-psp-given";
+    let (code, text) = run(name, &["scc", "lint", "psp.yaml"]);
+    assert_eq!(code, 1);
+    assert_says(&text, &["gone since Kubernetes 1.25", "palisade import psp psp.yaml"]);
+    let (code, text) = run(name, &["import", "psp", "psp.yaml"]);
+    assert_eq!(code, 0);
+    assert!(!lint(&text).contains("error"), "{}", lint(&text));
+    let granted = text.replace("users: []", "users: ['system:serviceaccount:spm:default']");
+    let pod = std::fs::read_to_string(folder(name).join("pod.yaml")).unwrap();
+    let item = &items(name, &["review", "-f", "-"], &format!("{granted}---\n{pod}"))[0];
+    assert_eq!(item["scc"], "ibm-anyuid-psp", "{item}");
+    assert_says(&run(name, &["scc", "diff", "psp.yaml", "anyuid"]).1, &["palisade import psp"]);
+    let (code, text) = run(name, &["scc", "lint", "kindtypo.yaml"]);
+    assert_eq!(code, 1);
+    assert_says(&text, &["did you mean SecurityContextConstraints?"]);
+    for (input, expected) in [
+        ("{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}", "nothing was judged"),
+        ("{apiVersion: apps/v1, kind: Deploymnt, metadata: {name: x}}", "did you mean Deployment?"),
+        ("{apiVersion: v1, kind: Pod, metadata: {name: {{ .Values.name }}}}", "render it first"),
+        ("kind: '{{ .Values.kind }}'\napiVersion: v1\nmetadata: {name: x}", "render it first"),
+    ] {
+        let (code, text) = run_in(Path::new("."), &["scc", "lint", "-"], input);
+        assert_ne!(code, 0, "{text}");
+        assert_says(&text, &[expected]);
+    }
+}
+
+/// rh-mobb/documentation#428; openshift/kubernetes#1499
+#[test]
+fn case_16_csi_inline_and_pod_security() {
+    let items = items("16-csi-inline-and-pod-security", &["review", "-f", "all.yaml"], "");
+    assert_eq!(items[0]["refusal"]["by"], "csi-volumes", "{}", items[0]);
+    assert_eq!(items[1]["refusal"]["by"], "pod-security");
+    assert_says(
+        items[1]["refusal"]["message"].as_str().unwrap(),
+        &["enforces Pod Security level restricted"],
+    );
+    // Others of the kind: what is only warned of, and what the level allows.
+    let pod = |labels: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: ns, labels: {{{labels}}}}}}}\n---\n\
+             {{apiVersion: v1, kind: Pod, metadata: {{name: p, namespace: ns}}, spec: {{containers: [{{name: c, image: i}}]}}}}"
+        )
+    };
+    let review = |labels: &str| {
+        let args = ["review", "-f", "-", "--scc-set", "4", "--as", "a", "--as-group", "system:masters"];
+        let text = run_in(Path::new("."), &[&args[..], &["-o", "json"]].concat(), &pod(labels)).1;
+        serde_json::from_str::<Value>(&text).unwrap()["items"][0].clone()
+    };
+    let warned = review("pod-security.kubernetes.io/warn: restricted");
+    assert_eq!(warned["verdict"], "admitted");
+    assert_says(&warned["notes"].to_string(), &["warns", "restricted"]);
+    assert_eq!(review("pod-security.kubernetes.io/enforce: baseline")["verdict"], "admitted");
+    assert_eq!(review("pod-security.kubernetes.io/enforce: restricted")["refusal"]["by"], "pod-security");
+}
+
+/// Whoever applies the SCC that is printed, with its role and binding, gets an admitted pod.
+fn assert_own_scc_helps(name: &str, files: &[&str], item: &Value) {
+    let own = &item["refusal"]["own"];
+    assert_eq!(own["kind"], "List", "{item}");
+    let arguments: Vec<&str> = files.iter().flat_map(|file| ["-f", *file]).collect();
+    let args = [&["review"], &arguments[..], &["-f", "-", "--as", item["user"].as_str().unwrap()]].concat();
+    let again = &items(name, &args, &own.to_string())[0];
+    assert_eq!(
+        (&again["verdict"], &again["scc"]),
+        (&"admitted".into(), &own["items"][0]["metadata"]["name"]),
+        "{own}"
+    );
+}
+
+/// The layout is that of `oc adm must-gather`: objects that are there twice, lists, and files that are no manifests.
+#[test]
+fn a_must_gather_folder_is_decided_offline() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {pod-security.kubernetes.io/enforce: baseline}, annotations: {openshift.io/sa.scc.uid-range: 1000/10, openshift.io/sa.scc.mcs: 's0:c1,c0'}}}";
+    write(
+        "image/cluster-scoped-resources/security.openshift.io/securitycontextconstraints/x.yaml",
+        &scc("groups: ['system:authenticated']\nallowHostPID: true"),
+    );
+    write("image/cluster-scoped-resources/core/namespaces/shop.yaml", namespace);
+    write("image/namespaces/shop/shop.yaml", namespace);
+    write("image/namespaces/shop/pods/gone/logs.json", "not json {");
+    write(
+        "image/namespaces/shop/apps/deployments.yaml",
+        "{apiVersion: apps/v1, kind: DeploymentList, items: [{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: shop}, spec: {template: {spec: {containers: [{name: c, image: i}]}}}}]}",
+    );
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: web-1, namespace: shop, ownerReferences: [{kind: ReplicaSet, name: web, controller: true}]}, spec: {containers: [{name: c, image: i}]}}";
+    write("image/namespaces/shop/pods/web-1/web-1.yaml", pod);
+    write(
+        "image/namespaces/shop/pods/root/root.yaml",
+        "{apiVersion: v1, kind: Pod, metadata: {name: root, namespace: shop}, spec: {hostPID: true, containers: [{name: c, image: i}]}}",
+    );
+    let path = folder.path().to_str().unwrap();
+    let (code, text) = run_in(Path::new("."), &["review", "--must-gather", path], "");
+    assert_eq!(code, 1, "{text}");
+    assert_says(
+        &text,
+        &[
+            "deployment/web in shop: admitted by x",
+            "pod/root in shop: refused by Pod Security",
+            "1 admitted, 1 refused",
+            "1 files are no manifests",
+        ],
+    );
+    assert!(!text.contains("web-1 in"), "{text}");
+}

@@ -1,0 +1,174 @@
+//! The ways from a refusal to a yes: edits of the pod, a grant of an SCC that there is, and an SCC of one's own that
+//! permits just what is missing.
+//!
+//! No advice is given that was not tried: whatever is proposed was applied, and the decision made again.
+
+use palisade_k8s::{FieldError, Pod, SecurityContextConstraints};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::attempt::{Context, attempt};
+use crate::changes::Changes;
+use crate::plan::Plan;
+use crate::set::{Mutation, Outcome, SccSet};
+
+mod edit;
+mod widen;
+
+pub use edit::{Action, Edit};
+
+/// The name of the volume of the service account's token, or how it begins.
+pub const TOKEN_VOLUME: &str = "kube-api-access";
+/// How many of the nearest SCCs edits are sought for: further ones ask for more than anyone would change.
+const NEAREST: usize = 4;
+/// How often what is in the way is mended before giving up; a pod's and a container's value take two.
+const ROUNDS: usize = 8;
+
+/// Whoever looks at the pod after SCC has: whether they let it through with these changes.
+pub type Then<'q> = &'q dyn Fn(&Value, &Pod<'_>, &Changes<'_>) -> bool;
+
+/// A pod that is refused.
+#[derive(Clone, Copy)]
+pub struct Refused<'q> {
+    /// All SCCs.
+    pub set: &'q SccSet,
+    /// The places of those that may be used, rising.
+    pub usable: &'q [usize],
+    /// The namespace and the kernel.
+    pub context: Context<'q>,
+    /// The pod: its metadata and spec.
+    pub pod: &'q Value,
+    /// What decides after SCC.
+    pub then: Then<'q>,
+}
+
+impl std::fmt::Debug for Refused<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Refused")
+            .field("usable", &self.usable)
+            .field("pod", &self.pod)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Refused<'_> {
+    /// The place of the SCC that `pod` is admitted by with these SCCs, if all let it through.
+    fn admitted(&self, pod: &Value, usable: &[usize]) -> Option<usize> {
+        let parsed = Pod::deserialize(pod).ok()?;
+        let chosen = self.set.evaluate(usable.iter().copied(), self.context, &parsed, Mutation::Allowed);
+        let (place, changes) = chosen?;
+        (self.then)(pod, &parsed, &changes).then_some(place)
+    }
+
+    /// Whether the pod is admitted after all.
+    #[must_use]
+    pub fn is_admitted(&self) -> bool {
+        self.admitted(self.pod, self.usable).is_some()
+    }
+
+    /// The place of the SCC that one's own is made from: the nearest that may be used, else the most restrictive.
+    #[must_use]
+    pub fn base(&self) -> Option<usize> {
+        let entries = self.set.entries().iter().enumerate();
+        let most_restrictive =
+            entries.filter(|(_, entry)| entry.plan().is_ok()).min_by_key(|(_, entry)| entry.rank().score);
+        self.nearest().first().copied().or(most_restrictive.map(|(place, _)| place))
+    }
+
+    /// The usable SCCs, those that fewest fields stand in the way of first.
+    fn nearest(&self) -> Vec<usize> {
+        let Ok(pod) = Pod::deserialize(self.pod) else { return Vec::new() };
+        let distance = |place: &usize| {
+            let entry = self.set.entries().get(*place)?;
+            match self.set.outcome(entry, self.context, &pod, Mutation::Allowed) {
+                Outcome::Refuses(errors) => Some((errors.len(), *place)),
+                Outcome::Admits(_) | Outcome::Changes(_) => Some((0, *place)),
+                Outcome::Unusable(_) => None,
+            }
+        };
+        let mut near: Vec<(usize, usize)> = self.usable.iter().filter_map(distance).collect();
+        near.sort_unstable();
+        near.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// What to change in the pod so that an SCC that may be used admits it: fewest edits, in the order in which they are
+    /// to be made. With the place of that SCC.
+    #[must_use]
+    pub fn edits(&self) -> Option<(usize, Vec<Edit>)> {
+        let tries = self.nearest().into_iter().take(NEAREST).filter_map(|place| self.edits_for(place));
+        tries.min_by_key(|(_, edits)| edits.len())
+    }
+
+    fn edits_for(&self, place: usize) -> Option<(usize, Vec<Edit>)> {
+        let plan = self.set.entries().get(place)?.plan().ok()?;
+        let mut pod = self.pod.clone();
+        let mut edits = Vec::new();
+        for _ in 0..ROUNDS {
+            let errors = errors(plan, self.context, &pod)?;
+            if errors.is_empty() {
+                if let Some(chosen) = self.admitted(&pod, self.usable) {
+                    return Some((chosen, edits));
+                }
+            }
+            let mended = edit::mend(&errors, plan, &mut pod);
+            if mended.is_empty() {
+                return None;
+            }
+            edits.extend(mended);
+        }
+        None
+    }
+
+    /// The most restrictive SCC that there is of those that would admit the pod if its account might use it.
+    #[must_use]
+    pub fn grant(&self) -> Option<usize> {
+        let mut places: Vec<usize> =
+            (0..self.set.entries().len()).filter(|place| !self.usable.contains(place)).collect();
+        places.sort_by_key(|place| self.set.entries().get(*place).map(|entry| entry.rank().score));
+        places.into_iter().find(|place| {
+            let mut usable = self.usable.to_vec();
+            usable.push(*place);
+            usable.sort_unstable();
+            self.admitted(self.pod, &usable) == Some(*place)
+        })
+    }
+
+    /// An SCC of this name that is like the nearest, plus just what is missing; the pod is admitted by it once its account
+    /// may use it.
+    #[must_use]
+    pub fn own(&self, name: &str) -> Option<SecurityContextConstraints> {
+        let base = self.set.entries().get(self.base()?)?.scc();
+        let pod = Pod::deserialize(self.pod).ok()?;
+        let mut own = widen::own(base, name);
+        for _ in 0..ROUNDS {
+            let plan = Plan::new(&own).ok()?;
+            let mut errors: Vec<FieldError> = Vec::new();
+            let changes = attempt(&plan, self.context, &pod, &mut errors).ok()?;
+            if errors.is_empty() && (self.then)(self.pod, &pod, &changes) {
+                self.put_first(&mut own, &pod);
+                return crate::validate(&own).is_empty().then_some(own);
+            }
+            if !widen::widen(&mut own, &errors, &pod) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Gives `own` a priority if an SCC that admits the pod, and leaves it to be refused by others, would be tried first.
+    fn put_first(&self, own: &mut SecurityContextConstraints, pod: &Pod<'_>) {
+        let first = self.set.evaluate(self.usable.iter().copied(), self.context, pod, Mutation::Allowed);
+        let Some(entry) = first.and_then(|(place, _)| self.set.entries().get(place)) else { return };
+        if crate::Rank::of(own) > entry.rank() {
+            own.priority = Some(entry.rank().priority.saturating_add(1));
+        }
+    }
+}
+
+/// What stands in the way of the pod under one SCC; `None` where it can admit none here.
+fn errors(plan: &Plan, context: Context<'_>, pod: &Value) -> Option<Vec<FieldError>> {
+    let parsed = Pod::deserialize(pod).ok()?;
+    let mut errors = Vec::new();
+    attempt(plan, context, &parsed, &mut errors).ok()?;
+    Some(errors)
+}

@@ -1,0 +1,249 @@
+//! PodSecurityPolicy, which Kubernetes removed in 1.25, as an SCC that permits the same, as nearly as an SCC can.
+
+use palisade_k8s::SecurityContextConstraints;
+use palisade_k8s::scc::{
+    AllowedFlexVolume, GroupStrategy, IdRange, ObjectMeta, RunAsUserStrategy, SeLinuxContextStrategy,
+    SeLinuxLabels,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// An SCC made from a policy of another kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Converted {
+    /// The SCC.
+    pub scc: SecurityContextConstraints,
+    /// What the policy said that an SCC cannot, or not so narrowly.
+    pub lost: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    privileged: bool,
+    default_add_capabilities: Vec<String>,
+    required_drop_capabilities: Vec<String>,
+    allowed_capabilities: Vec<String>,
+    volumes: Vec<String>,
+    host_network: bool,
+    host_ports: Vec<Value>,
+    #[serde(rename = "hostPID")]
+    host_pid: bool,
+    #[serde(rename = "hostIPC")]
+    host_ipc: bool,
+    se_linux: Rule,
+    run_as_user: Rule,
+    run_as_group: Option<Rule>,
+    supplemental_groups: Rule,
+    fs_group: Rule,
+    read_only_root_filesystem: bool,
+    default_allow_privilege_escalation: Option<bool>,
+    allow_privilege_escalation: Option<bool>,
+    allowed_host_paths: Vec<Value>,
+    allowed_flex_volumes: Vec<AllowedFlexVolume>,
+    #[serde(rename = "allowedCSIDrivers")]
+    allowed_csi_drivers: Vec<Value>,
+    allowed_unsafe_sysctls: Vec<String>,
+    forbidden_sysctls: Vec<String>,
+    allowed_proc_mount_types: Vec<String>,
+    runtime_class: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Rule {
+    rule: String,
+    ranges: Vec<IdRange>,
+    se_linux_options: Option<SeLinuxLabels>,
+}
+
+/// Converts a PodSecurityPolicy.
+///
+/// # Errors
+///
+/// The object does not fit its type.
+pub fn from_psp(object: &Map<String, Value>) -> Result<Converted, serde_json::Error> {
+    let spec = object.get("spec").cloned().unwrap_or_else(|| Value::Object(Map::new()));
+    let spec = Spec::deserialize(spec)?;
+    let metadata = object.get("metadata").cloned().unwrap_or_default();
+    let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let annotations = metadata.get("annotations").cloned().unwrap_or_default();
+    let mut lost = Vec::new();
+    let volumes = volumes(&spec, &mut lost);
+    say_what_is_lost(&spec, &mut lost);
+    let scc = SecurityContextConstraints {
+        metadata: ObjectMeta { name, ..ObjectMeta::default() },
+        allow_privileged_container: spec.privileged,
+        default_add_capabilities: Some(spec.default_add_capabilities),
+        required_drop_capabilities: Some(spec.required_drop_capabilities),
+        allowed_capabilities: Some(spec.allowed_capabilities),
+        allow_host_dir_volume_plugin: volumes.iter().any(|name| matches!(name.as_str(), "hostPath" | "*")),
+        volumes: Some(volumes),
+        allowed_flex_volumes: (!spec.allowed_flex_volumes.is_empty()).then_some(spec.allowed_flex_volumes),
+        allow_host_network: spec.host_network,
+        allow_host_ports: !spec.host_ports.is_empty(),
+        allow_host_pid: spec.host_pid,
+        allow_host_ipc: spec.host_ipc,
+        default_allow_privilege_escalation: spec.default_allow_privilege_escalation,
+        allow_privilege_escalation: Some(spec.allow_privilege_escalation.unwrap_or(true)),
+        se_linux_context: labels(spec.se_linux),
+        run_as_user: users(&spec.run_as_user, &mut lost),
+        supplemental_groups: groups("supplementalGroups", spec.supplemental_groups, &mut lost),
+        fs_group: groups("fsGroup", spec.fs_group, &mut lost),
+        read_only_root_filesystem: spec.read_only_root_filesystem,
+        users: Some(Vec::new()),
+        groups: Some(Vec::new()),
+        seccomp_profiles: seccomp(&annotations),
+        allowed_unsafe_sysctls: (!spec.allowed_unsafe_sysctls.is_empty())
+            .then_some(spec.allowed_unsafe_sysctls),
+        forbidden_sysctls: (!spec.forbidden_sysctls.is_empty()).then_some(spec.forbidden_sysctls),
+        ..SecurityContextConstraints::default()
+    };
+    Ok(Converted { scc, lost })
+}
+
+/// No volumes listed are none.
+fn volumes(spec: &Spec, lost: &mut Vec<String>) -> Vec<String> {
+    if !spec.allowed_host_paths.is_empty()
+        && spec.volumes.iter().any(|name| matches!(name.as_str(), "hostPath" | "*"))
+    {
+        lost.push("allowedHostPaths: an SCC allows every path of the node, or none".to_owned());
+    }
+    match spec.volumes.as_slice() {
+        [] => vec!["none".to_owned()],
+        names => names.to_vec(),
+    }
+}
+
+fn say_what_is_lost(spec: &Spec, lost: &mut Vec<String>) {
+    let whole = |range: &Value| {
+        let bound = |name: &str| range.get(name).and_then(Value::as_i64).unwrap_or_default();
+        bound("min") <= 1 && bound("max") >= 65_535
+    };
+    let told = [
+        (
+            !spec.host_ports.is_empty() && !spec.host_ports.iter().any(whole),
+            "hostPorts: an SCC allows all ports, or none",
+        ),
+        (!spec.allowed_csi_drivers.is_empty(), "allowedCSIDrivers: an SCC allows every driver, or none"),
+        (
+            !spec.allowed_proc_mount_types.is_empty(),
+            "allowedProcMountTypes: an SCC does not look at procMount",
+        ),
+        (spec.runtime_class.is_some(), "runtimeClass: an SCC does not look at runtime classes"),
+        (
+            spec.run_as_group.as_ref().is_some_and(|rule| rule.rule != "RunAsAny"),
+            "runAsGroup: an SCC does not look at it",
+        ),
+    ];
+    lost.extend(told.into_iter().filter(|(is_lost, _)| *is_lost).map(|(_, what)| what.to_owned()));
+}
+
+fn labels(rule: Rule) -> SeLinuxContextStrategy {
+    match rule.rule.as_str() {
+        "MustRunAs" => {
+            SeLinuxContextStrategy { type_: "MustRunAs".to_owned(), se_linux_options: rule.se_linux_options }
+        }
+        _ => SeLinuxContextStrategy { type_: "RunAsAny".to_owned(), se_linux_options: None },
+    }
+}
+
+fn users(rule: &Rule, lost: &mut Vec<String>) -> RunAsUserStrategy {
+    let strategy =
+        |type_: &str| RunAsUserStrategy { type_: type_.to_owned(), ..RunAsUserStrategy::default() };
+    if rule.ranges.len() > 1 {
+        lost.push("runAsUser: an SCC has one range; this one spans all of the policy's".to_owned());
+    }
+    let bounds =
+        rule.ranges.iter().map(|range| range.min).min().zip(rule.ranges.iter().map(|range| range.max).max());
+    match (rule.rule.as_str(), bounds) {
+        ("MustRunAs", Some((min, max))) if min == max => {
+            RunAsUserStrategy { uid: Some(min), ..strategy("MustRunAs") }
+        }
+        ("MustRunAs", Some((min, max))) => RunAsUserStrategy {
+            uid_range_min: Some(min),
+            uid_range_max: Some(max),
+            ..strategy("MustRunAsRange")
+        },
+        ("MustRunAs", None) => strategy("MustRunAsRange"),
+        ("MustRunAsNonRoot", _) => strategy("MustRunAsNonRoot"),
+        _ => strategy("RunAsAny"),
+    }
+}
+
+fn groups(field: &str, rule: Rule, lost: &mut Vec<String>) -> GroupStrategy {
+    let ranges = (!rule.ranges.is_empty()).then_some(rule.ranges);
+    match rule.rule.as_str() {
+        "MustRunAs" => GroupStrategy { type_: "MustRunAs".to_owned(), ranges },
+        "MayRunAs" => {
+            lost.push(format!(
+                "{field}: MayRunAs becomes MustRunAs, which also gives a group to pods that name none"
+            ));
+            GroupStrategy { type_: "MustRunAs".to_owned(), ranges }
+        }
+        _ => GroupStrategy { type_: "RunAsAny".to_owned(), ranges: None },
+    }
+}
+
+/// The default comes first in an SCC.
+fn seccomp(annotations: &Value) -> Option<Vec<String>> {
+    const ALLOWED: &str = "seccomp.security.alpha.kubernetes.io/allowedProfileNames";
+    const DEFAULT: &str = "seccomp.security.alpha.kubernetes.io/defaultProfileName";
+    let text = |key: &str| annotations.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let mut profiles: Vec<String> = text(DEFAULT).map(str::to_owned).into_iter().collect();
+    for name in text(ALLOWED).unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        if !profiles.iter().any(|known| known == name) {
+            profiles.push(name.to_owned());
+        }
+    }
+    (!profiles.is_empty()).then_some(profiles)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn converted(spec: Value) -> Converted {
+        let object = json!({"kind": "PodSecurityPolicy", "metadata": {"name": "p", "annotations": {
+            "seccomp.security.alpha.kubernetes.io/allowedProfileNames": "runtime/default,localhost/a",
+            "seccomp.security.alpha.kubernetes.io/defaultProfileName": "localhost/a"}}, "spec": spec});
+        from_psp(object.as_object().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn each_rule_has_its_strategy() {
+        let range = |min: i64, max: i64| json!({"rule": "MustRunAs", "ranges": [{"min": min, "max": max}]});
+        for (rule, expected) in [
+            (json!({"rule": "RunAsAny"}), json!({"type": "RunAsAny"})),
+            (json!({"rule": "MustRunAsNonRoot"}), json!({"type": "MustRunAsNonRoot"})),
+            (range(5, 5), json!({"type": "MustRunAs", "uid": 5})),
+            (range(1, 9), json!({"type": "MustRunAsRange", "uidRangeMin": 1, "uidRangeMax": 9})),
+        ] {
+            let scc = converted(json!({"runAsUser": rule})).scc;
+            assert_eq!(serde_json::to_value(&scc.run_as_user).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_an_scc_cannot_say_is_told() {
+        let lost = |spec: Value| converted(spec).lost.len();
+        assert_eq!(lost(json!({})), 0);
+        assert_eq!(lost(json!({"hostPorts": [{"min": 80, "max": 90}]})), 1);
+        assert_eq!(lost(json!({"hostPorts": [{"min": 0, "max": 65535}]})), 0);
+        assert_eq!(lost(json!({"volumes": ["hostPath"], "allowedHostPaths": [{"pathPrefix": "/a"}]})), 1);
+        assert_eq!(lost(json!({"fsGroup": {"rule": "MayRunAs"}})), 1);
+        assert_eq!(lost(json!({"runAsGroup": {"rule": "MustRunAs"}})), 1);
+        assert_eq!(lost(json!({"runtimeClass": {}, "allowedProcMountTypes": ["Unmasked"]})), 2);
+    }
+
+    #[test]
+    fn what_comes_out_is_accepted() {
+        let mut scc =
+            converted(json!({"seLinux": {"rule": "RunAsAny"}, "volumes": ["*"], "hostNetwork": true})).scc;
+        assert_eq!(scc.seccomp_profiles.as_deref().unwrap(), ["localhost/a", "runtime/default"]);
+        crate::default(&mut scc);
+        assert_eq!(crate::validate(&scc), []);
+        assert!(scc.allow_host_dir_volume_plugin && scc.allow_host_network && !scc.allow_host_pid);
+    }
+}

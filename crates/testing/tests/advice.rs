@@ -1,0 +1,197 @@
+//! Whoever does what is advised gets an admitted pod: every edit of the pod, the grant, or the SCC of one's own, each
+//! applied, and the decision made again. New random pods each run; `PALISADE_SEED` repeats one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use palisade_k8s::{KernelVersion, Pod, SecurityContextConstraints};
+use palisade_scc::advice::Refused;
+use palisade_scc::{BuiltinSet, Changes, Context, Mutation, NamespaceRanges, SccSet};
+use palisade_testing::{corpus, random};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// How many refused pods advice is tried on.
+const REFUSED: usize = 10_000;
+/// How many of them are asked under one policy.
+const PODS: usize = 250;
+
+fn seed() -> u64 {
+    let given = std::env::var("PALISADE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos() as u64;
+    let seed = given.unwrap_or_else(now);
+    println!("PALISADE_SEED={seed}");
+    seed
+}
+
+fn runner(seed: u64) -> TestRunner {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+fn draw<S: Strategy>(strategy: &S, runner: &mut TestRunner) -> S::Value {
+    strategy.new_tree(runner).expect("it generates").current()
+}
+
+fn set(objects: &[Value]) -> SccSet {
+    let sccs = objects.iter().filter(|object| object["kind"] == "SecurityContextConstraints");
+    SccSet::new(sccs.map(|scc| SecurityContextConstraints::deserialize(scc).expect("an SCC")))
+}
+
+fn ranges() -> NamespaceRanges {
+    let namespace = random::namespace();
+    NamespaceRanges::read(|key| namespace["metadata"]["annotations"][key].as_str()).expect("ranges")
+}
+
+/// What Kubernetes says of a pod, in words without the values.
+fn invalid(pod: &Value) -> Vec<String> {
+    let pods = palisade_api::kind::find("", "pods").expect("pods");
+    let mut pod = pod.clone();
+    (pods.prepare)(&mut pod, None);
+    (pods.validate)(&pod, None).iter().map(|error| format!("{} {}", error.path, error.detail)).collect()
+}
+
+fn changed(pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> Value {
+    let mut patch = palisade_k8s::patch::Patch::default();
+    changes.write(parsed, &[], &mut patch);
+    let mut pod = pod.clone();
+    if let Some(text) = patch.finish() {
+        let patch: json_patch::Patch = serde_json::from_str(&text).expect("a patch");
+        json_patch::patch(&mut pod, &patch).expect("it applies");
+    }
+    pod
+}
+
+/// How often each way out was there.
+#[derive(Debug, Default)]
+struct Count {
+    refused: usize,
+    edits: usize,
+    grants: usize,
+    own: usize,
+    nothing: usize,
+}
+
+/// Tries all advice on a pod, if it is refused.
+fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
+    let ranges = ranges();
+    let context = Context { ranges: &ranges, kernel: KernelVersion::LATEST };
+    // What Kubernetes refuses of the pod as it was written, no SCC mends.
+    let before = invalid(pod);
+    let then = |pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>| {
+        invalid(&changed(pod, parsed, changes)).iter().all(|error| before.contains(error))
+    };
+    let refused = Refused { set, usable, context, pod, then: &then };
+    if refused.is_admitted() {
+        return;
+    }
+    count.refused += 1;
+    let again = |set: &SccSet, usable: &[usize], pod: &Value| {
+        let parsed = Pod::deserialize(pod).expect("what is edited is a pod");
+        let chosen = set.evaluate(usable.iter().copied(), context, &parsed, Mutation::Allowed);
+        let (place, changes) = chosen?;
+        then(pod, &parsed, &changes).then(|| set.entries()[place].name().to_owned())
+    };
+    let edits = refused.edits();
+    if let Some((place, edits)) = &edits {
+        count.edits += 1;
+        let mut edited = pod.clone();
+        edits
+            .iter()
+            .for_each(|edit| assert!(edit.apply(&edit.path, &mut edited), "{edit:?} does nothing to {pod}"));
+        let name = set.entries()[*place].name();
+        assert_eq!(again(set, usable, &edited).as_deref(), Some(name), "{pod}\n{edits:#?}");
+    }
+    let grant = refused.grant();
+    if let Some(place) = grant {
+        count.grants += 1;
+        let mut granted = [usable, &[place]].concat();
+        granted.sort_unstable();
+        assert_eq!(again(set, &granted, pod).as_deref(), Some(set.entries()[place].name()), "{pod}");
+    }
+    let own = refused.own("own");
+    if let Some(own) = &own {
+        count.own += 1;
+        // As it is printed, applied to a server, and defaulted there.
+        let printed: Value = serde_json::to_value(own).expect("JSON");
+        let mut read = SecurityContextConstraints::deserialize(&printed).expect("an SCC");
+        palisade_scc::default(&mut read);
+        assert_eq!(palisade_scc::validate(&read), [], "{printed}");
+        let all = set.entries().iter().map(|entry| entry.scc().clone()).chain([read]);
+        let wider = SccSet::new(all);
+        let names = usable.iter().map(|place| set.entries()[*place].name()).chain(["own"]);
+        let mut places: Vec<usize> = names.map(|name| wider.place(name).expect("it is there")).collect();
+        places.sort_unstable();
+        assert_eq!(again(&wider, &places, pod).as_deref(), Some("own"), "{pod}\n{printed}");
+    }
+    count.nothing += usize::from(edits.is_none() && grant.is_none() && own.is_none());
+}
+
+/// The places of the SCCs that are granted to all.
+fn granted(set: &SccSet) -> Vec<usize> {
+    let is_granted = |entry: &palisade_scc::Entry| {
+        entry.scc().groups.iter().flatten().any(|group| group == "system:authenticated")
+            || matches!(entry.name(), "restricted-v2" | "restricted-v3")
+    };
+    let places = set.entries().iter().enumerate().filter(|(_, entry)| is_granted(entry));
+    places.map(|(place, _)| place).collect()
+}
+
+#[test]
+fn whatever_is_advised_works() {
+    let mut runner = runner(seed());
+    let mut count = Count::default();
+    let built_in: Vec<Value> = palisade_k8s::manifest::read(BuiltinSet::V4.manifest())
+        .expect("the set")
+        .iter()
+        .map(palisade_k8s::manifest::Node::to_json)
+        .collect();
+    let (policies, pods) = (random::policy(), random::pod());
+    let drawn: Vec<Value> = (0..PODS).map(|_| draw(&pods, &mut runner)).collect();
+    for round in 0.. {
+        if count.refused >= REFUSED {
+            break;
+        }
+        let objects = if round == 0 { built_in.clone() } else { draw(&policies, &mut runner) };
+        let set = set(&objects);
+        let usable = granted(&set);
+        // Every policy meets a few pods that no other has met.
+        let fresh: Vec<Value> = (0..PODS / 10).map(|_| draw(&pods, &mut runner)).collect();
+        drawn.iter().chain(&fresh).for_each(|pod| check(&set, &usable, pod, &mut count));
+    }
+    println!("{count:?}");
+    assert!(count.edits > count.refused / 4 && count.own > count.refused / 4, "{count:?}");
+}
+
+/// The refused pods of the corpus, each under its own policy.
+#[test]
+fn advice_works_on_the_corpus() {
+    let mut count = Count::default();
+    let cases = corpus::cases();
+    let mut sets: std::collections::HashMap<String, SccSet> = std::collections::HashMap::new();
+    for case in
+        cases.iter().filter(|case| !case.expect.allowed && case.review["request"]["operation"] == "CREATE")
+    {
+        let set = sets.entry(case.policy.clone()).or_insert_with(|| {
+            let documents = palisade_k8s::manifest::read(&corpus::policy_text(&case.policy)).expect("YAML");
+            let objects: Vec<Value> = documents.iter().map(palisade_k8s::manifest::Node::to_json).collect();
+            self::set(&objects)
+        });
+        let pod = &case.review["request"]["object"];
+        if Pod::deserialize(pod).is_ok() && pod["spec"]["os"]["name"] != "windows" {
+            let usable = granted(set);
+            check(set, &usable, pod, &mut count);
+        }
+    }
+    println!("{count:?}");
+    assert!(count.refused > 100 && count.edits > 0 && count.own > 0, "{count:?}");
+}
