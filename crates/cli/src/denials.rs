@@ -8,7 +8,8 @@ use clap::{Args as ClapArgs, ValueEnum};
 ///
 /// Of containers that palisade-oci has started, where their filters log: by the flag SECCOMP_FILTER_FLAG_LOG in the
 /// profile, or `"log": true` in the handler's settings. The past comes from auditd's log where there is one, else
-/// from the kernel's, which holds back all but some ten records in five seconds; --watch misses none.
+/// from the kernel's, which holds back all but some ten records in five seconds; --watch misses none. A process that
+/// has ended, or that is in no container, has the container ?; with `"loginIds": true` every record has its own.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -60,7 +61,7 @@ mod linux {
         let only = args.container.as_deref().map(|name| find(args, name)).transpose()?;
         let is_meant = |denial: &Denial| match &only {
             Some(only) => denial.container.as_ref().is_some_and(|container| container.id == only.id),
-            None => denial.container.is_some(),
+            None => true,
         };
         let printer = Printer { reasons: Reasons::of(&args.state)?, form: args.output };
         if args.watch {
@@ -127,7 +128,7 @@ mod linux {
         fn line(&self, counted: &Counted) -> std::io::Result<()> {
             let denial = &counted.last;
             let container = denial.container.as_ref();
-            let id = container.map_or("", |container| &container.id);
+            let id = container.map_or("?", |container| &container.id);
             let name = container.and_then(|container| container.name.as_deref());
             let reason = self.reasons.reason(denial);
             let mut out = anstream::stdout().lock();

@@ -13,6 +13,7 @@ mod manual;
 mod oci;
 mod paint;
 mod policy;
+mod record;
 mod review;
 mod scc;
 mod seccomp;

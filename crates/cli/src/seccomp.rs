@@ -27,5 +27,6 @@ pub(crate) fn run(command: &SeccompCommand) -> crate::Outcome {
         SeccompCommand::Import(args) => convert::import(args),
         SeccompCommand::Export(args) => convert::export(args),
         SeccompCommand::Run(args) => run::run(args),
+        SeccompCommand::Record(args) => crate::record::run(args),
     }
 }

@@ -84,6 +84,21 @@ impl Containers {
         Ok(Self { folder, cache })
     }
 
+    /// The socket at which somebody waits to record a container of this id, which may not be there yet.
+    pub fn recorder_socket(&self, id: &str) -> Result<PathBuf, Error> {
+        let folder = self.folder.with_file_name("record");
+        private_folder(&folder)?;
+        // A socket's path is short.
+        let name: String = hex(&Sha256::digest(id)).chars().take(32).collect();
+        Ok(folder.join(name))
+    }
+
+    /// The same, if somebody waits.
+    pub(crate) fn recorder(&self, id: &str) -> Option<PathBuf> {
+        let socket = self.recorder_socket(id).ok()?;
+        std::os::unix::net::UnixStream::connect(&socket).is_ok().then_some(socket)
+    }
+
     pub(crate) fn cache(&self) -> &Cache {
         &self.cache
     }

@@ -96,8 +96,9 @@ impl<'a> Handler<'a> {
             .clone()
             .ok_or_else(|| Error::Arguments("a container's id is missing".to_owned()))?;
         let (text, mode) = read_config(&path)?;
-        let config = Config::read(&text, &self.settings, kernel()?)?;
+        let mut config = Config::read(&text, &self.settings, kernel()?)?;
         let containers = Containers::of(&self.settings.state)?;
+        config.record_to(containers.recorder(&id));
         let compiled = config.source.clone().map(|source| containers.cache().compiled(source)).transpose()?;
         let inherited = Confinement::read("self").map_err(|error| Error::file("/proc/self/status", error))?;
         let filter = compiled.as_ref().map(|(key, compiled)| Applied {

@@ -27,6 +27,8 @@ mod filter;
 mod handler;
 mod held;
 pub mod install;
+pub mod recorder;
+pub mod recording;
 mod rewrite;
 pub mod settings;
 

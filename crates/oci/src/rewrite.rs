@@ -80,6 +80,21 @@ impl Config {
         serde_json::to_vec(&self.top).map_err(wrong)
     }
 
+    /// Tells a recorder at a socket of what the container does. One that would be unconfined is given a filter
+    /// that only tells.
+    pub(crate) fn record_to(&mut self, socket: Option<std::path::PathBuf>) {
+        let Some(socket) = socket else { return };
+        let source = self.source.get_or_insert_with(|| Source {
+            name: "recorded".to_owned(),
+            text: r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#.to_owned(),
+            caps: BTreeSet::new(),
+            kernel: (0, 0),
+            log: false,
+            recorder: None,
+        });
+        source.recorder = Some(socket.to_string_lossy().into_owned());
+    }
+
     /// An annotation of the engine's or of a trusted agent's.
     pub(crate) fn annotation(&self, name: &str) -> Option<String> {
         self.annotations.read(name).ok().flatten()

@@ -108,6 +108,12 @@ impl Confinement {
     }
 }
 
+/// Leaves Ctrl-C to the programs that this one has started, which end by it; this one then says what it saw.
+pub fn leave_interrupts_to_children() {
+    // SAFETY: no handler is installed.
+    let _ = unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
+}
+
 /// Starts a command that is nobody's child: who execs another program after this has no stranger to wait for.
 pub fn spawn_detached(mut command: Command) -> io::Result<()> {
     // SAFETY: between fork and exec only fork, setsid and _exit are called, which allocate nothing.

@@ -24,6 +24,7 @@ pub(crate) enum SeccompCommand {
     Import(ImportArgs),
     Export(ExportArgs),
     Run(RunArgs),
+    Record(crate::record::RecordArgs),
 }
 
 /// For which machine and container.

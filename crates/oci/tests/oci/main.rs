@@ -6,4 +6,5 @@
 mod common;
 mod denials;
 mod engines;
+mod recording;
 mod runtime;
