@@ -270,3 +270,67 @@ fn remove_managed(object: &mut Value) {
     remove(object);
     object.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten().for_each(remove);
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn request() -> Request<'static> {
+        Request {
+            id: "1",
+            requester: None,
+            verb: "get",
+            uri: "/version",
+            path: "/version",
+            source: "127.0.0.1",
+            agent: "test",
+            target: None,
+            received: "2026-01-01T00:00:00Z",
+        }
+    }
+
+    #[test]
+    fn every_way_to_end_leaves_one_line_of_its_end() {
+        let folder = private::temporary().unwrap();
+        let path = folder.path().join("audit.log");
+        let audit = Audit::to_file(&path, Policy::default()).unwrap();
+        let begin = || audit.begin(&request(), &Arc::default());
+        let answered = begin();
+        answered.complete(200, None, None);
+        answered.complete(500, None, None);
+        drop(answered);
+        drop(begin());
+        let broken = begin();
+        let thread = std::thread::spawn(move || {
+            let _held = broken;
+            panic!("a fault of ours");
+        });
+        thread.join().unwrap_err();
+        let told = begin();
+        told.panicked();
+        drop(told);
+        let watched = begin();
+        watched.started(200);
+        watched.complete(200, None, None);
+        drop(watched);
+        let lines = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<(String, u64)> = lines
+            .lines()
+            .map(|line| {
+                let line: Value = serde_json::from_str(line).unwrap();
+                let code = line.pointer("/responseStatus/code").and_then(Value::as_u64);
+                (crate::resource::text(&line, "/stage").to_owned(), code.unwrap_or_default())
+            })
+            .collect();
+        let wanted = [
+            ("ResponseComplete", 200),
+            ("ResponseComplete", 0),
+            ("Panic", 500),
+            ("Panic", 500),
+            ("ResponseStarted", 200),
+            ("ResponseComplete", 200),
+        ];
+        assert_eq!(lines, wanted.map(|(stage, code)| (stage.to_owned(), code)));
+    }
+}

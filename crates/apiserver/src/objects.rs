@@ -57,10 +57,10 @@ const PRIVATE: &str = "palisade/";
 /// Says of bytes that a backup would have kept why no object of theirs can be, if so: what cannot be read as an object
 /// of its kind would stop all lists of that kind.
 pub(crate) fn check_stored(key: &Key, bytes: &[u8]) -> Result<(), String> {
-    let mut object: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if key.resource.starts_with(PRIVATE) {
         return Ok(());
     }
+    let mut object: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let resource = resource::of_storage(&key.resource).ok_or("there is no such resource")?;
     let said = ["/metadata/namespace", "/metadata/name"].map(|field| resource::text(&object, field));
     if said != [&key.namespace, &key.name] || resource.namespaced == key.namespace.is_empty() {

@@ -100,7 +100,8 @@ impl Server {
         let store = open(&config)?;
         let mut names = config.names.clone();
         names.push(config.listen.ip().to_string());
-        private::folder(&data.join("pki")).map_err(StoreError::from)?;
+        private::folder(&data.join("pki"), &["ca.", "sa.", "admin.", ".palisade-"])
+            .map_err(StoreError::from)?;
         let pki = Pki::open(&data.join("pki"), &names)?;
         let tls = Tls::new(&pki.server, Some(&pki.ca))?;
         let listener = Listener::bind(config.listen, tls, Limits::default());

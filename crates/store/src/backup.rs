@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use crate::error::StoreError;
 use crate::import::{Check, import};
 use crate::object::{Key, Object, Revision};
-use crate::open::{FILE, Store, TRANSFER, connect, io};
+use crate::open::{FILE, OWN, Store, TRANSFER, connect, io};
 use crate::private;
 use crate::write::{current, insert};
 
@@ -37,7 +37,7 @@ impl Store {
         if target.exists() {
             return Err(StoreError::Occupied(target.display().to_string()));
         }
-        private::folder(folder)?;
+        private::folder(folder, &OWN)?;
         // Under another name first: half a copy is never taken for a store.
         let partial = Scratch::new(folder)?;
         import(file, &partial.0, check)?;

@@ -35,6 +35,10 @@ pub(crate) const SCHEMA: &str = "
 /// The file in a data directory.
 pub(crate) const FILE: &str = "store.sqlite";
 
+/// How names of what is ours in a data directory begin: the store with its logs, who has it, keys, the administrator's
+/// kubeconfig, and files on their way.
+pub(crate) const OWN: [&str; 6] = [FILE, "lock", TRANSFER, "pki", "admin.kubeconfig", ".palisade-"];
+
 /// How names of files begin that backups come and go in.
 pub(crate) const TRANSFER: &str = "transfer-";
 
@@ -89,7 +93,7 @@ impl Store {
     }
 
     fn open_in(folder: &Path, temporary: Option<tempfile::TempDir>) -> Result<Self, StoreError> {
-        private::folder(folder)?;
+        private::folder(folder, &OWN)?;
         let lock = lock(folder)?;
         forget_transfers(folder);
         let path = folder.join(FILE);

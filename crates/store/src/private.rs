@@ -52,23 +52,31 @@ pub fn temporary() -> Result<tempfile::TempDir, Exposed> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("palisade-").rand_bytes(16).permissions(Permissions::from_mode(FOLDER));
     let folder = builder.tempdir().map_err(io(&std::env::temp_dir()))?;
-    self::folder(folder.path())?;
+    tighten(folder.path(), FOLDER)?;
     Ok(folder)
 }
 
-/// Makes a folder for its owner alone, or makes one that is there so, with the files in it.
+/// Makes a folder for its owner alone, or makes one that is there so, with what in it has a name that begins as one of
+/// `own` does. A folder that holds other things too, such as somebody's home, stays readable to whom it was.
 ///
 /// # Errors
 ///
-/// Another user owns the folder or a file in it, or may write it; or the disk says no.
-pub fn folder(path: &Path) -> Result<(), Exposed> {
+/// Another user owns the folder or a file of that kind in it, or may write it; or the disk says no.
+pub fn folder(path: &Path, own: &[&str]) -> Result<(), Exposed> {
     match DirBuilder::new().recursive(true).mode(FOLDER).create(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(io(path)(error)),
         _ => {}
     }
-    tighten(path, FOLDER)?;
+    trusted(path)?;
+    let mut is_ours = true;
     for entry in path.read_dir().map_err(io(path))? {
-        let entry = entry.map_err(io(path))?.path();
+        let entry = entry.map_err(io(path))?;
+        let name = entry.file_name();
+        if !own.iter().any(|own| name.to_string_lossy().starts_with(own)) {
+            is_ours = false;
+            continue;
+        }
+        let entry = entry.path();
         match std::fs::metadata(&entry) {
             Ok(found) => tighten(&entry, if found.is_dir() { FOLDER } else { FILE })?,
             // It went away meanwhile, or is a link to nothing.
@@ -76,7 +84,7 @@ pub fn folder(path: &Path) -> Result<(), Exposed> {
             Err(error) => return Err(io(&entry)(error)),
         }
     }
-    Ok(())
+    if is_ours { tighten(path, FOLDER) } else { Ok(()) }
 }
 
 /// Opens a file of its owner alone, which is made if it is missing; `options` say what for.
@@ -102,8 +110,8 @@ pub fn file(path: &Path, options: &mut OpenOptions) -> Result<File, Exposed> {
     }
 }
 
-/// Refuses what another user owns or may write; takes all other rights from others.
-fn tighten(path: &Path, mode: u32) -> Result<(), Exposed> {
+/// Refuses what another user owns or may write.
+fn trusted(path: &Path) -> Result<Metadata, Exposed> {
     let link = std::fs::symlink_metadata(path).map_err(io(path))?;
     if link.is_symlink() {
         // Whoever owns a link decides where it leads.
@@ -111,6 +119,12 @@ fn tighten(path: &Path, mode: u32) -> Result<(), Exposed> {
     }
     let found = std::fs::metadata(path).map_err(io(path))?;
     check(path, &found)?;
+    Ok(found)
+}
+
+/// Takes all rights from others, of what they neither own nor may write.
+fn tighten(path: &Path, mode: u32) -> Result<(), Exposed> {
+    let found = trusted(path)?;
     let is_plain = found.is_file() || found.is_dir();
     if is_plain && found.mode() & OTHERS != 0 {
         std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(io(path))?;
@@ -144,6 +158,8 @@ fn io(path: &Path) -> impl FnOnce(Error) -> Exposed + '_ {
 mod tests {
     use super::*;
 
+    const OWN: [&str; 2] = ["made", "link"];
+
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).unwrap().mode() & 0o7777
     }
@@ -153,19 +169,32 @@ mod tests {
         let top = temporary().unwrap();
         assert_eq!(mode(top.path()), 0o700);
         let (inner, made) = (top.path().join("a/b"), top.path().join("a/b/made"));
-        folder(&inner).unwrap();
+        folder(&inner, &OWN).unwrap();
         drop(file(&made, File::options().append(true)).unwrap());
         assert_eq!((mode(&inner), mode(&made)), (0o700, 0o600));
         // Before there was this rule, all could read.
         let set = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
         set(&made, 0o644);
         set(&inner, 0o755);
-        folder(&inner).unwrap();
+        folder(&inner, &OWN).unwrap();
         assert_eq!((mode(&inner), mode(&made)), (0o700, 0o600));
+        // What is not ours is left as it is, and so is a folder with such in it.
+        let other = inner.join("program");
+        std::fs::write(&other, "#!/bin/sh").unwrap();
+        set(&other, 0o755);
+        set(&inner, 0o755);
+        set(&made, 0o644);
+        folder(&inner, &OWN).unwrap();
+        assert_eq!((mode(&inner), mode(&made), mode(&other)), (0o755, 0o600, 0o755));
+        std::fs::remove_file(&other).unwrap();
         // What others could have written is not trusted.
         for (path, bad) in [(&made, 0o620), (&made, 0o602), (&inner, 0o770), (&inner, 0o703)] {
             set(path, bad);
-            assert!(matches!(folder(&inner), Err(Exposed::Writable { .. })), "{} {bad:o}", path.display());
+            assert!(
+                matches!(folder(&inner, &OWN), Err(Exposed::Writable { .. })),
+                "{} {bad:o}",
+                path.display()
+            );
             set(path, 0o700);
         }
         set(&made, 0o602);
@@ -183,7 +212,7 @@ mod tests {
         drop(file(&made, File::options().write(true)).unwrap());
         for path in [&made, &top.path().to_owned()] {
             std::os::unix::fs::chown(path, Some(12345), None).unwrap();
-            assert!(matches!(folder(top.path()), Err(Exposed::Foreign { owner: 12345, own: 0, .. })));
+            assert!(matches!(folder(top.path(), &OWN), Err(Exposed::Foreign { owner: 12345, own: 0, .. })));
             std::os::unix::fs::chown(path, Some(0), None).unwrap();
         }
         // A link of somebody else leads where they like.

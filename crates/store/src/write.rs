@@ -39,7 +39,8 @@ pub enum Write {
         /// When it was seen.
         expected: Option<Revision>,
     },
-    /// Deletes all objects of a resource in a namespace, of which there may be none.
+    /// Deletes all objects of a resource in a namespace, of which there may be none. What they held is not kept for
+    /// watches, as it is of others that are deleted.
     Clear {
         /// Of what.
         resource: String,
@@ -196,7 +197,8 @@ fn clear(transaction: &Connection, resource: &str, namespace: &str) -> Result<Do
     let mut newest = Revision::default();
     for name in names {
         let key = Key::new(resource, namespace, name);
-        newest = Write::Delete { key, expected: None }.apply(transaction)?.revision;
+        let before = expect(transaction, &key, None)?;
+        newest = insert(transaction, &key, Some(before.created), true, &[])?;
     }
     Ok(Done { revision: newest, before: None })
 }

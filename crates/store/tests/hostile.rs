@@ -60,7 +60,7 @@ fn a_backup_is_read_as_data_or_refused() {
         ("another index", Harm::Sql("CREATE INDEX i ON versions (value)")),
         (
             "a column that is computed",
-            Harm::Sql("ALTER TABLE versions ADD COLUMN x BLOB AS (randomblob(1e9))"),
+            Harm::Sql("ALTER TABLE versions ADD COLUMN x BLOB AS (zeroblob(1000000000))"),
         ),
         ("no revision left", Harm::Sql("UPDATE sqlite_sequence SET seq = 9223372036854775807")),
         ("a counter that went back", Harm::Sql("UPDATE sqlite_sequence SET seq = 1")),

@@ -252,3 +252,104 @@ impl WrittenRule {
             })
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::authenticate::Requester;
+    use crate::identity::Identity;
+    use crate::request::Path as RequestPath;
+
+    #[test]
+    fn the_first_rule_that_is_for_a_request_counts() {
+        // A rule beside its level, a path, a verb, and whether it is for that request of ann's, who is in dev.
+        let cases = [
+            ("", "/api/v1/pods", "list", true),
+            ("users: [ann]", "/version", "get", true),
+            ("users: [bob]", "/version", "get", false),
+            ("userGroups: [dev]", "/version", "get", true),
+            ("userGroups: [ops]", "/version", "get", false),
+            ("verbs: [list]", "/api/v1/pods", "list", true),
+            ("verbs: [get]", "/api/v1/pods", "list", false),
+            ("resources: [{group: ''}]", "/api/v1/namespaces/a/pods/b/log", "get", true),
+            ("resources: [{group: ''}]", "/version", "get", false),
+            ("resources: [{group: '', resources: [pods]}]", "/api/v1/namespaces/a/pods/b", "get", true),
+            ("resources: [{group: '', resources: [pods]}]", "/api/v1/namespaces/a/pods/b/log", "get", false),
+            (
+                "resources: [{group: '', resources: [pods/log]}]",
+                "/api/v1/namespaces/a/pods/b/log",
+                "get",
+                true,
+            ),
+            (
+                "resources: [{group: '', resources: ['pods/*']}]",
+                "/api/v1/namespaces/a/pods/b/log",
+                "get",
+                true,
+            ),
+            (
+                "resources: [{group: '', resources: ['*/log']}]",
+                "/api/v1/namespaces/a/pods/b/log",
+                "get",
+                true,
+            ),
+            (
+                "resources: [{group: '', resources: ['*/exec']}]",
+                "/api/v1/namespaces/a/pods/b/log",
+                "get",
+                false,
+            ),
+            ("resources: [{group: '', resources: ['*']}]", "/api/v1/namespaces/a/pods/b/log", "get", true),
+            ("resources: [{group: apps, resources: ['*']}]", "/api/v1/namespaces/a/pods/b", "get", false),
+            (
+                "resources: [{group: '', resources: [pods], resourceNames: [b]}]",
+                "/api/v1/namespaces/a/pods/b",
+                "get",
+                true,
+            ),
+            (
+                "resources: [{group: '', resources: [pods], resourceNames: [c]}]",
+                "/api/v1/namespaces/a/pods/b",
+                "get",
+                false,
+            ),
+            ("namespaces: [a]", "/api/v1/namespaces/a/pods/b", "get", true),
+            ("namespaces: [b]", "/api/v1/namespaces/a/pods/b", "get", false),
+            ("namespaces: ['']", "/api/v1/nodes", "list", true),
+            ("nonResourceURLs: ['/health*']", "/healthz", "get", true),
+            ("nonResourceURLs: [/health]", "/healthz", "get", false),
+            ("nonResourceURLs: ['*']", "/version", "get", true),
+            ("nonResourceURLs: ['*']", "/api/v1/pods", "list", false),
+        ];
+        let who = Identity::user("ann", vec!["dev".to_owned()]);
+        let requester = Requester { who, impersonator: None };
+        for (rule, path, verb, matches) in cases {
+            let comma = if rule.is_empty() { "" } else { ", " };
+            let text = format!(
+                "{{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{{level: Request{comma}{rule}}}]}}"
+            );
+            let written: Written = serde_saphyr::from_str(&text).unwrap();
+            assert_eq!(written.broken(), None, "{rule}");
+            let target =
+                match RequestPath::parse(path).unwrap_or_else(|error| panic!("{path}: {}", error.message)) {
+                    RequestPath::Resource(target) => Some(target),
+                    RequestPath::Other => None,
+                };
+            let request = Request {
+                id: "1",
+                requester: Some(&requester),
+                verb,
+                uri: path,
+                path,
+                source: "",
+                agent: "",
+                target: target.as_ref(),
+                received: "",
+            };
+            let level = Policy(Some(written)).rule(&request).level;
+            let wanted = if matches { Level::Request } else { Level::None };
+            assert_eq!(level, wanted, "{rule} {path}");
+        }
+    }
+}

@@ -154,8 +154,13 @@ fn in_editor(text: &str) -> Result<String> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let editor = variable("KUBE_EDITOR").or_else(|| variable("EDITOR")).unwrap_or_else(|| "vi".to_owned());
     let io = |error: std::io::Error| usage(format!("the text to edit cannot be written: {error}"));
-    let path = std::env::temp_dir().join(format!("palisade-edit-{}.yaml", std::process::id()));
-    let mut file = std::fs::File::create(&path).map_err(io)?;
+    let now = jiff::Timestamp::now().as_nanosecond();
+    let path = std::env::temp_dir().join(format!("palisade-edit-{}-{now}.yaml", std::process::id()));
+    // A file of one's own: neither what a neighbour put there nor where their link leads.
+    let mut options = std::fs::File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.write(true).create_new(true).open(&path).map_err(io)?;
     file.write_all(text.as_bytes()).map_err(io)?;
     drop(file);
     let mut words = editor.split_whitespace();
