@@ -31,7 +31,7 @@ impl Place {
         symlink(env!("CARGO_BIN_EXE_palisade-oci"), bin.join("palisade-oci")).unwrap();
         place.settings(settings);
         let rootfs = place.path("rootfs");
-        for folder in ["bin", "proc", "tmp", "dev", "sys", "etc", "data"] {
+        for folder in ["bin", "usr", "lib", "lib64", "proc", "tmp", "dev", "sys", "etc", "data"] {
             std::fs::create_dir_all(rootfs.join(folder)).unwrap();
         }
         std::fs::write(rootfs.join("data/a"), "").unwrap();

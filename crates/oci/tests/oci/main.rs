@@ -5,6 +5,7 @@
 
 mod common;
 mod denials;
+mod enforced;
 mod engines;
 mod recording;
 mod runtime;
