@@ -249,7 +249,7 @@ fn capabilities(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
 pub fn is_runtime_capability(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    upper == "ALL" || CAPABILITIES.contains(&bare)
+    upper == "ALL" || palisade_k8s::capability::is_known(bare)
 }
 
 fn is_capability(name: &str) -> bool {

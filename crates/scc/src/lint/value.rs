@@ -1,9 +1,9 @@
 //! Values that are accepted, and give a pod something else than their author is likely to think.
 
-use palisade_k8s::{FieldPath, KernelVersion, Pod, SecurityContextConstraints};
+use palisade_k8s::{FieldPath, KernelVersion, Pod, SecurityContextConstraints, capability};
 use serde_json::{Map, Value};
 
-use super::{CAPABILITIES, Finding, Severity, suggestion};
+use super::{Finding, Severity, suggestion};
 use crate::attempt::{Context, attempt};
 use crate::namespace::NamespaceRanges;
 use crate::plan::Plan;
@@ -45,7 +45,7 @@ fn default_capabilities(scc: &SecurityContextConstraints, findings: &mut Vec<Fin
                 format!("{name:?} is copied into every container, and no runtime starts one with it"),
                 match name.as_str() {
                     "*" => "name the capabilities; `*` is for allowedCapabilities alone".to_owned(),
-                    name => suggestion(name, CAPABILITIES.iter().copied(), "name a capability of the kernel"),
+                    name => suggestion(name, capability::ALL.into_iter(), "name a capability of the kernel"),
                 },
             ));
         } else if name.eq_ignore_ascii_case("ALL") {
