@@ -11,12 +11,20 @@ use crate::schema::Message;
 /// What becomes of a field that a type does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validation {
+    /// It is dropped.
     Ignore,
+    /// It is dropped, and the client is warned.
     Warn,
+    /// It is an error.
     Strict,
 }
 
 impl Validation {
+    /// Reads the query parameter `fieldValidation`; none means [`Warn`](Self::Warn).
+    ///
+    /// # Errors
+    ///
+    /// The parameter has another value.
     pub fn parse(text: Option<&str>) -> ApiResult<Self> {
         Ok(match text {
             None | Some("" | "Warn") => Self::Warn,
@@ -105,7 +113,7 @@ pub fn claim(object: &mut Value, resource: &Resource) -> ApiResult<()> {
     for (field, wanted) in [("kind", resource.kind), ("apiVersion", version.as_str())] {
         let found = object.get(field).and_then(Value::as_str).unwrap_or_default();
         // The two groups that SCCs are in say the same.
-        let is_alias = resource.schema == palisade_k8s::scc::KIND && field == "apiVersion";
+        let is_alias = resource.has_aliases && field == "apiVersion";
         if !found.is_empty() && found != wanted && !is_alias {
             return Err(ApiError::bad_request(format!(
                 "the {field} in the data ({found}) does not match the expected {field} ({wanted})"
@@ -232,9 +240,9 @@ mod tests {
             (b"\xff", "application/yaml", 400),
             (b"{}", "text/html", 415),
         ] {
-            assert_eq!(read(body, kind, &mut none).unwrap_err().code, code, "{kind}");
+            assert_eq!(read(body, kind, &mut none).unwrap_err().reason.code(), code, "{kind}");
         }
         let deep = "[".repeat(100_000);
-        assert_eq!(read(deep.as_bytes(), "application/json", &mut none).unwrap_err().code, 400);
+        assert_eq!(read(deep.as_bytes(), "application/json", &mut none).unwrap_err().reason.code(), 400);
     }
 }

@@ -15,7 +15,7 @@ pub fn groups() -> Vec<&'static str> {
 }
 
 fn of_group(group: &str) -> impl Iterator<Item = &'static Resource> {
-    RESOURCES.iter().filter(move |resource| resource.group == group)
+    RESOURCES.iter().copied().filter(move |resource| resource.group == group)
 }
 
 /// Every group with everything, in one answer.
@@ -52,38 +52,16 @@ fn aggregated_resource(resource: &Resource) -> Value {
     let subresources: Vec<Value> = resource
         .subresources
         .iter()
-        .map(|name| {
-            let (group, version, kind) = subresource_kind(resource, name);
-            json!({"subresource": name, "responseKind": {"group": group, "version": version, "kind": kind},
-                   "verbs": subresource_verbs(name)})
+        .map(|part| {
+            let (group, version, kind) = part.kind.unwrap_or(("", "", resource.kind));
+            json!({"subresource": part.name, "responseKind": {"group": group, "version": version, "kind": kind},
+                   "verbs": part.verbs})
         })
         .collect();
     if !subresources.is_empty() {
         put(&mut item, &["subresources"], subresources.into());
     }
     item
-}
-
-fn subresource_kind(resource: &Resource, name: &str) -> (&'static str, &'static str, &'static str) {
-    match name {
-        "token" => ("authentication.k8s.io", "v1", "TokenRequest"),
-        "eviction" => ("policy", "v1", "Eviction"),
-        "binding" => ("", "", "Binding"),
-        "exec" => ("", "", "PodExecOptions"),
-        "attach" => ("", "", "PodAttachOptions"),
-        "portforward" => ("", "", "PodPortForwardOptions"),
-        _ => ("", "", resource.kind),
-    }
-}
-
-fn subresource_verbs(name: &str) -> &'static [&'static str] {
-    match name {
-        "token" | "eviction" | "binding" | "password" => &["create"],
-        "exec" | "attach" | "portforward" => &["create", "get"],
-        "log" => &["get"],
-        "finalize" => &["update"],
-        _ => &["get", "patch", "update"],
-    }
 }
 
 /// `GET /api`.
@@ -126,11 +104,11 @@ pub fn resources(group: &str) -> Option<Value> {
             put(&mut entry, &["categories"], json!(resource.categories));
         }
         list.push(entry);
-        for name in resource.subresources {
-            let (group, version, kind) = subresource_kind(resource, name);
+        for part in resource.subresources {
+            let (group, version, kind) = part.kind.unwrap_or(("", "", resource.kind));
             let mut entry = json!({
-                "name": format!("{}/{name}", resource.plural), "singularName": "",
-                "namespaced": resource.namespaced, "kind": kind, "verbs": subresource_verbs(name),
+                "name": format!("{}/{}", resource.plural, part.name), "singularName": "",
+                "namespaced": resource.namespaced, "kind": kind, "verbs": part.verbs,
             });
             if !version.is_empty() {
                 put(&mut entry, &["group"], group.into());

@@ -1,4 +1,7 @@
-//! What the API says no with: a `Status` of Kubernetes.
+//! Refusals of the API: reasons, their HTTP codes, and their wording as a `Status` of Kubernetes.
+//!
+//! The reasons and codes are those of `k8s.io/apimachinery/pkg/apis/meta/v1/types.go` (`StatusReason`), the wording is
+//! that of `k8s.io/apimachinery/pkg/api/errors/errors.go`, because clients match on it.
 
 use palisade_k8s::put;
 use std::fmt::Display;
@@ -8,12 +11,96 @@ use serde_json::{Value, json};
 
 use crate::kind::Resource;
 
+/// The reason of a refusal, in Kubernetes' terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// An object of this name exists already.
+    AlreadyExists,
+    /// The request cannot be understood.
+    BadRequest,
+    /// The object has changed since the client read it, or is in a state that does not permit the request.
+    Conflict,
+    /// The resource version is older than what is kept.
+    Expired,
+    /// The user may not do this, or admission refuses it.
+    Forbidden,
+    /// The server failed.
+    InternalError,
+    /// The object breaks the rules of its kind.
+    Invalid,
+    /// The resource does not have this verb.
+    MethodNotAllowed,
+    /// The server writes none of the media types that the client takes.
+    NotAcceptable,
+    /// There is no such object or path.
+    NotFound,
+    /// The body is too large.
+    RequestEntityTooLarge,
+    /// The server cannot answer at present.
+    ServiceUnavailable,
+    /// The request took too long.
+    Timeout,
+    /// The client shall come back later.
+    TooManyRequests,
+    /// The credentials are missing or wrong.
+    Unauthorized,
+    /// The server does not read the media type of the body.
+    UnsupportedMediaType,
+}
+
+impl Reason {
+    /// All of them, each with its name and the HTTP code that it goes with.
+    const TABLE: [(Self, &'static str, u16); 16] = [
+        (Self::AlreadyExists, "AlreadyExists", 409),
+        (Self::BadRequest, "BadRequest", 400),
+        (Self::Conflict, "Conflict", 409),
+        (Self::Expired, "Expired", 410),
+        (Self::Forbidden, "Forbidden", 403),
+        (Self::InternalError, "InternalError", 500),
+        (Self::Invalid, "Invalid", 422),
+        (Self::MethodNotAllowed, "MethodNotAllowed", 405),
+        (Self::NotAcceptable, "NotAcceptable", 406),
+        (Self::NotFound, "NotFound", 404),
+        (Self::RequestEntityTooLarge, "RequestEntityTooLarge", 413),
+        (Self::ServiceUnavailable, "ServiceUnavailable", 503),
+        (Self::Timeout, "Timeout", 504),
+        (Self::TooManyRequests, "TooManyRequests", 429),
+        (Self::Unauthorized, "Unauthorized", 401),
+        (Self::UnsupportedMediaType, "UnsupportedMediaType", 415),
+    ];
+
+    fn row(self) -> (&'static str, u16) {
+        let row = Self::TABLE.iter().find(|(reason, ..)| *reason == self);
+        row.map_or(("InternalError", 500), |(_, name, code)| (name, *code))
+    }
+
+    /// The HTTP code.
+    #[must_use]
+    pub fn code(self) -> u16 {
+        self.row().1
+    }
+
+    /// The name, as in the `reason` of a `Status`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The reason of a name; none if Kubernetes has others by now.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::TABLE.iter().find(|(_, known, _)| *known == name).map(|(reason, ..)| *reason)
+    }
+}
+
 /// A refusal, as a client sees it. What only the log may know is not in it.
 #[derive(Clone, Debug)]
 pub struct ApiError {
-    pub code: u16,
-    pub reason: &'static str,
+    /// The reason.
+    pub reason: Reason,
+    /// One sentence for people.
     pub message: String,
+    /// Kubernetes' `StatusDetails`: the object, and the causes.
     pub details: Option<Value>,
 }
 
@@ -21,8 +108,8 @@ pub struct ApiError {
 pub type ApiResult<T> = Result<T, Box<ApiError>>;
 
 impl ApiError {
-    fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Box<Self> {
-        Box::new(Self { code, reason, message: message.into(), details: None })
+    fn new(reason: Reason, message: impl Into<String>) -> Box<Self> {
+        Box::new(Self { reason, message: message.into(), details: None })
     }
 
     fn about(mut self: Box<Self>, resource: &Resource, name: &str) -> Box<Self> {
@@ -38,25 +125,30 @@ impl ApiError {
         self
     }
 
+    /// There is no object of this name.
     pub fn not_found(resource: &Resource, name: &str) -> Box<Self> {
         let message = format!("{} {name:?} not found", resource.qualified());
-        Self::new(404, "NotFound", message).about(resource, name)
+        Self::new(Reason::NotFound, message).about(resource, name)
     }
 
+    /// There is nothing under this path.
     pub fn no_such_path() -> Box<Self> {
-        Self::new(404, "NotFound", "the server could not find the requested resource")
+        Self::new(Reason::NotFound, "the server could not find the requested resource")
     }
 
+    /// There is an object of this name already.
     pub fn exists(resource: &Resource, name: &str) -> Box<Self> {
         let message = format!("{} {name:?} already exists", resource.qualified());
-        Self::new(409, "AlreadyExists", message).about(resource, name)
+        Self::new(Reason::AlreadyExists, message).about(resource, name)
     }
 
+    /// The object is in a state that does not permit the request.
     pub fn conflict(resource: &Resource, name: &str, why: impl Display) -> Box<Self> {
         let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.qualified());
-        Self::new(409, "Conflict", message).about(resource, name)
+        Self::new(Reason::Conflict, message).about(resource, name)
     }
 
+    /// The object has changed since the client read it.
     pub fn modified(resource: &Resource, name: &str) -> Box<Self> {
         let why =
             "the object has been modified; please apply your changes to the latest version and try again";
@@ -65,11 +157,12 @@ impl ApiError {
 
     /// Server-side apply met fields of others.
     pub fn apply_conflict(message: String, causes: Vec<Value>) -> Box<Self> {
-        let mut error = Self::new(409, "Conflict", message);
+        let mut error = Self::new(Reason::Conflict, message);
         error.details = Some(json!({ "causes": causes }));
         error
     }
 
+    /// The object breaks rules of its kind; one cause for each.
     pub fn invalid(resource: &Resource, name: &str, errors: &[FieldError]) -> Box<Self> {
         Self::invalid_kind(resource.kind, resource.group, name, errors)
     }
@@ -82,6 +175,7 @@ impl ApiError {
         }
     }
 
+    /// An object of a kind that is no resource, as options, breaks rules.
     pub fn invalid_kind(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Box<Self> {
         let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
         let said = match said.as_slice() {
@@ -99,7 +193,7 @@ impl ApiError {
                        "field": error.path.to_string()})
             })
             .collect();
-        let mut error = Self::new(422, "Invalid", format!("{qualified} {name:?} is invalid: {said}"));
+        let mut error = Self::new(Reason::Invalid, format!("{qualified} {name:?} is invalid: {said}"));
         let mut details = json!({});
         for (field, value) in [("name", name), ("group", group), ("kind", kind)] {
             if !value.is_empty() {
@@ -111,26 +205,30 @@ impl ApiError {
         error
     }
 
+    /// The user may not do this, or admission refuses it.
     pub fn forbidden(resource: &Resource, name: &str, why: impl Display) -> Box<Self> {
         let what = match name {
             "" => resource.qualified(),
             name => format!("{} {name:?}", resource.qualified()),
         };
-        Self::new(403, "Forbidden", format!("{what} is forbidden: {why}")).about(resource, name)
+        Self::new(Reason::Forbidden, format!("{what} is forbidden: {why}")).about(resource, name)
     }
 
+    /// The user may not use a path that is not of a resource.
     pub fn forbidden_path(why: impl Display) -> Box<Self> {
-        let mut error = Self::new(403, "Forbidden", format!("forbidden: {why}"));
+        let mut error = Self::new(Reason::Forbidden, format!("forbidden: {why}"));
         error.details = Some(json!({}));
         error
     }
 
+    /// The credentials are missing or wrong.
     pub fn unauthorized() -> Box<Self> {
-        Self::new(401, "Unauthorized", "Unauthorized")
+        Self::new(Reason::Unauthorized, "Unauthorized")
     }
 
+    /// The request cannot be understood.
     pub fn bad_request(message: impl Into<String>) -> Box<Self> {
-        Self::new(400, "BadRequest", message)
+        Self::new(Reason::BadRequest, message)
     }
 
     /// A body names another object than its path.
@@ -140,34 +238,40 @@ impl ApiError {
         ))
     }
 
+    /// The resource does not have this verb.
     pub fn method_not_allowed(resource: &Resource) -> Box<Self> {
         let message = "the server does not allow this method on the requested resource";
-        Self::new(405, "MethodNotAllowed", message).about(resource, "")
+        Self::new(Reason::MethodNotAllowed, message).about(resource, "")
     }
 
+    /// The version that is asked for is no longer kept.
     pub fn expired(message: impl Into<String>) -> Box<Self> {
-        Self::new(410, "Expired", message)
+        Self::new(Reason::Expired, message)
     }
 
+    /// The body is larger than `limit` bytes.
     pub fn too_large(limit: usize) -> Box<Self> {
         let message = format!("Request entity too large: limit is {limit}");
-        Self::new(413, "RequestEntityTooLarge", message)
+        Self::new(Reason::RequestEntityTooLarge, message)
     }
 
+    /// The body has a media type that is not read.
     pub fn media_type(found: &str, supported: &[&str]) -> Box<Self> {
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {} (not {found:?})",
             supported.join(", ")
         );
-        Self::new(415, "UnsupportedMediaType", message)
+        Self::new(Reason::UnsupportedMediaType, message)
     }
 
+    /// The client shall come back later.
     pub fn busy(message: impl Into<String>) -> Box<Self> {
-        Self::new(429, "TooManyRequests", message)
+        Self::new(Reason::TooManyRequests, message)
     }
 
+    /// The request took too long.
     pub fn timeout(message: impl Into<String>) -> Box<Self> {
-        Self::new(504, "Timeout", message)
+        Self::new(Reason::Timeout, message)
     }
 
     /// A client asks for what has not been written yet; it finds out by the cause that it may ask again.
@@ -183,28 +287,55 @@ impl ApiError {
         let message = format!(
             "only application/json, application/yaml and application/vnd.kubernetes.protobuf can be answered, not {accept:?}"
         );
-        Self::new(406, "NotAcceptable", message)
+        Self::new(Reason::NotAcceptable, message)
     }
 
+    /// The server cannot answer at present.
     pub fn unavailable(message: impl Into<String>) -> Box<Self> {
-        Self::new(503, "ServiceUnavailable", message)
+        Self::new(Reason::ServiceUnavailable, message)
     }
 
     /// A failure of the server itself. What only its log may know is not in it.
     pub fn internal(what: &str) -> Box<Self> {
-        Self::new(500, "InternalError", format!("Internal error occurred: {what}"))
+        Self::new(Reason::InternalError, format!("Internal error occurred: {what}"))
     }
 
     /// As the body of an answer.
     pub fn status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason,
+            "message": self.message, "reason": self.reason.as_str(),
         });
         if let Some(details) = &self.details {
             put(&mut status, &["details"], details.clone());
         }
-        put(&mut status, &["code"], self.code.into());
+        put(&mut status, &["code"], self.reason.code().into());
         status
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_one_row() {
+        for (reason, name, code) in Reason::TABLE {
+            assert_eq!((reason.as_str(), reason.code()), (name, code));
+            assert_eq!(Reason::parse(name), Some(reason));
+            assert_eq!(Reason::TABLE.iter().filter(|row| row.1 == name).count(), 1, "{name}");
+        }
+        assert_eq!(Reason::parse("NoSuchReason"), None);
+    }
+
+    #[test]
+    fn a_refusal_is_a_status() {
+        let refused = ApiError::not_found(&crate::kind::PODS, "web");
+        assert_eq!(
+            refused.status(),
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                   "message": "pods \"web\" not found", "reason": "NotFound",
+                   "details": {"name": "web", "kind": "pods"}, "code": 404})
+        );
     }
 }

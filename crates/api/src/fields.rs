@@ -195,5 +195,21 @@ mod tests {
     }
 
     #[test]
-    fn quantities() {}
+    fn quantities_are_text() {
+        let cases = [
+            (json!(1), Some(json!("1"))),
+            (json!(0.5), Some(json!("0.5"))),
+            (json!("100m"), Some(json!("100m"))),
+            (json!("1Gi"), Some(json!("1Gi"))),
+            (json!(true), None),
+            (json!({}), None),
+        ];
+        for (value, wanted) in cases {
+            let limits = json!({"limits": {"cpu": value}});
+            let mut pod = json!({"spec": {"containers": [{"name": "a", "resources": limits}]}});
+            let fitted = fit(&mut pod, message("Pod").unwrap());
+            let found = pod.pointer("/spec/containers/0/resources/limits/cpu").cloned();
+            assert_eq!(fitted.ok().and(found), wanted, "{value}");
+        }
+    }
 }

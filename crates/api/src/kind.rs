@@ -1,8 +1,9 @@
 //! The resources that the API serves: one small file a kind, and this table of them.
 
-pub mod at;
+mod at;
 mod binding;
 mod config;
+mod deletion;
 mod event;
 mod lease;
 mod namespace;
@@ -13,51 +14,120 @@ mod rbac;
 mod review;
 mod scc;
 mod service_account;
+mod subresource;
 mod user;
 mod volume;
 
+use jiff::Timestamp;
 use palisade_k8s::FieldError;
 use serde_json::Value;
 
 use crate::schema::{self, Message};
 use crate::time;
 
+pub use config::{CONFIG_MAPS, SECRETS};
+pub use deletion::Deletion;
+pub use namespace::NAMESPACES;
+pub use pod::PODS;
+pub use project::PROJECTS;
+pub use rbac::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES};
 pub use review::Review;
-pub use user::{SELF, broken_name};
+pub use scc::SCCS;
+pub use service_account::SERVICE_ACCOUNTS;
+pub use subresource::{Serves, Subresource};
+pub use user::{GROUPS, USERS, broken_name};
+pub use volume::{CLAIMS, VOLUMES};
 
-/// What the API knows of a resource.
+/// A resource of the API, and all that is special about it: what the server does for a kind is decided by these fields,
+/// nowhere by its name.
 #[derive(Debug)]
 pub struct Resource {
     /// API group; empty for the core group. All are of version v1.
     pub group: &'static str,
+    /// Name in paths and rules.
     pub plural: &'static str,
+    /// Name of one object, for command lines.
     pub singular: &'static str,
+    /// `kind` of its objects.
     pub kind: &'static str,
-    /// The type in the schema.
+    /// Name of its type in the [schema](crate::schema).
     pub schema: &'static str,
+    /// Whether its objects are in namespaces.
     pub namespaced: bool,
+    /// Further names for command lines.
     pub short_names: &'static [&'static str],
+    /// Groups of resources that command lines list at once, as `all`.
     pub categories: &'static [&'static str],
+    /// Verbs that it has, as rules name them.
     pub verbs: &'static [&'static str],
-    pub subresources: &'static [&'static str],
-    /// Under which name objects are kept: two resources may show the same ones.
+    /// Parts and functions of an object that have a path of their own.
+    pub subresources: &'static [Subresource],
+    /// Name under which its objects are kept; several resources may show the same objects.
     pub storage: &'static str,
-    /// Further fields that objects can be selected by.
+    /// Whether it shows objects that another resource keeps.
+    pub is_view: bool,
+    /// API group that rules name, if it is not the resource's own.
+    pub ruled_as: Option<&'static str>,
+    /// Whether an object may be sent with the `apiVersion` of another group that has it too.
+    pub has_aliases: bool,
+    /// Fields, besides name and namespace, that field selectors may name.
     pub selectable: &'static [&'static str],
-    /// What names must look like.
+    /// Rules for the names of its objects.
     pub names: Names,
-    /// The columns of a table after the name.
+    /// Name by which everybody means their own object, if there is one.
+    pub own_name: Option<&'static str>,
+    /// Whether a request for an object is authorized in the namespace that has the object's name.
+    pub is_own_scope: bool,
+    /// Who sees an object in lists and watches.
+    pub visible: Visible,
+    /// Fields of metadata that are not shown.
+    pub hidden: &'static [&'static str],
+    /// Whether `metadata.generation` counts the changes of its `spec`.
+    pub counts_generations: bool,
+    /// What happens to an object that is to be deleted.
+    pub deletion: Deletion,
+    /// Names of objects that stay.
+    pub undeletable: &'static [&'static str],
+    /// Admission that its objects go through.
+    pub admission: Admission,
+    /// Columns of a table after the name.
     pub columns: &'static [Column],
-    /// The cells of these columns.
-    pub cells: fn(&Value) -> Vec<Value>,
+    /// Cells of these columns, as of a moment.
+    pub cells: fn(&Value, Timestamp) -> Vec<Value>,
     /// Completes an object before admission: defaults, and what a client may not set. Second, the object as it is.
     pub prepare: fn(&mut Value, Option<&Value>),
-    /// What is wrong with an object, or with its change from another.
+    /// Finds what is wrong with an object, or with its change from another.
     pub validate: fn(&Value, Option<&Value>) -> Vec<FieldError>,
-    /// Which change from another object is wrong, third through which subresource.
+    /// Finds what is wrong with a change from another object, through the subresource that is named third.
     pub check_change: fn(&Value, &Value, &str) -> Vec<FieldError>,
-    /// Answers a request that keeps nothing.
+    /// Answer to a request that keeps nothing.
     pub review: Option<Review>,
+}
+
+/// Who sees an object in lists and watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visible {
+    /// Whoever may list or watch the resource.
+    ToAll,
+    /// Of these, whoever may get the object of the same name of this resource in the core group.
+    ToThoseWhoGet(&'static str),
+}
+
+/// Admission that objects go through between authorization and the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Nothing but the life cycle of their namespace.
+    Plain,
+    /// A namespace is given its ranges and its first objects.
+    Namespace,
+    /// A pod is given its service account, and is decided on by SCC.
+    Pod,
+    /// An SCC is completed, and checked against its own rules.
+    Scc,
+    /// A role holds no rights that its author does not hold.
+    Role,
+    /// A binding gives no rights that its author does not hold.
+    Binding,
 }
 
 /// Rules for names.
@@ -74,6 +144,7 @@ pub enum Names {
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
+    /// Heading.
     pub name: &'static str,
     /// `string`, `integer`, `boolean` or `date`.
     pub kind: &'static str,
@@ -107,10 +178,21 @@ const BASE: Resource = Resource {
     verbs: ALL_VERBS,
     subresources: &[],
     storage: "",
+    is_view: false,
+    ruled_as: None,
+    has_aliases: false,
     selectable: &[],
     names: Names::Subdomain,
+    own_name: None,
+    is_own_scope: false,
+    visible: Visible::ToAll,
+    hidden: &[],
+    counts_generations: false,
+    deletion: Deletion::AtOnce,
+    undeletable: &[],
+    admission: Admission::Plain,
     columns: &[AGE],
-    cells: |object| vec![age(object)],
+    cells: |object, now| vec![age(object, now)],
     prepare: |_, _| {},
     validate: |_, _| Vec::new(),
     check_change: |_, _, _| Vec::new(),
@@ -118,53 +200,57 @@ const BASE: Resource = Resource {
 };
 
 /// All resources.
-pub static RESOURCES: &[Resource] = &[
-    binding::BINDINGS,
-    config::CONFIG_MAPS,
-    config::SECRETS,
-    event::EVENTS,
-    namespace::NAMESPACES,
-    node::NODES,
-    volume::CLAIMS,
-    volume::VOLUMES,
-    pod::PODS,
-    service_account::SERVICE_ACCOUNTS,
-    scc::CORE_SCCS,
-    review::TOKEN_REVIEWS,
-    review::SELF_SUBJECT_REVIEWS,
-    review::SUBJECT_ACCESS_REVIEWS,
-    review::SELF_SUBJECT_ACCESS_REVIEWS,
-    review::LOCAL_SUBJECT_ACCESS_REVIEWS,
-    review::SELF_SUBJECT_RULES_REVIEWS,
-    review::RESOURCE_ACCESS_REVIEWS,
-    review::LOCAL_RESOURCE_ACCESS_REVIEWS,
-    review::OPENSHIFT_SUBJECT_ACCESS_REVIEWS,
-    review::OPENSHIFT_LOCAL_SUBJECT_ACCESS_REVIEWS,
-    lease::LEASES,
-    project::PROJECTS,
-    project::PROJECT_REQUESTS,
-    rbac::CLUSTER_ROLES,
-    rbac::CLUSTER_ROLE_BINDINGS,
-    rbac::ROLES,
-    rbac::ROLE_BINDINGS,
-    scc::SCCS,
-    review::POD_SECURITY_POLICY_REVIEWS,
-    review::POD_SECURITY_POLICY_SUBJECT_REVIEWS,
-    review::POD_SECURITY_POLICY_SELF_SUBJECT_REVIEWS,
-    user::GROUPS,
-    user::USERS,
+pub static RESOURCES: &[&Resource] = &[
+    &binding::BINDINGS,
+    &config::CONFIG_MAPS,
+    &config::SECRETS,
+    &event::EVENTS,
+    &namespace::NAMESPACES,
+    &node::NODES,
+    &volume::CLAIMS,
+    &volume::VOLUMES,
+    &pod::PODS,
+    &service_account::SERVICE_ACCOUNTS,
+    &scc::CORE_SCCS,
+    &review::TOKEN_REVIEWS,
+    &review::SELF_SUBJECT_REVIEWS,
+    &review::SUBJECT_ACCESS_REVIEWS,
+    &review::SELF_SUBJECT_ACCESS_REVIEWS,
+    &review::LOCAL_SUBJECT_ACCESS_REVIEWS,
+    &review::SELF_SUBJECT_RULES_REVIEWS,
+    &review::RESOURCE_ACCESS_REVIEWS,
+    &review::LOCAL_RESOURCE_ACCESS_REVIEWS,
+    &review::OPENSHIFT_SUBJECT_ACCESS_REVIEWS,
+    &review::OPENSHIFT_LOCAL_SUBJECT_ACCESS_REVIEWS,
+    &lease::LEASES,
+    &project::PROJECTS,
+    &project::PROJECT_REQUESTS,
+    &rbac::CLUSTER_ROLES,
+    &rbac::CLUSTER_ROLE_BINDINGS,
+    &rbac::ROLES,
+    &rbac::ROLE_BINDINGS,
+    &scc::SCCS,
+    &review::POD_SECURITY_POLICY_REVIEWS,
+    &review::POD_SECURITY_POLICY_SUBJECT_REVIEWS,
+    &review::POD_SECURITY_POLICY_SELF_SUBJECT_REVIEWS,
+    &user::GROUPS,
+    &user::USERS,
 ];
 
 /// A resource by its group and plural name.
 pub fn find(group: &str, plural: &str) -> Option<&'static Resource> {
-    RESOURCES.iter().find(|resource| resource.is(group, plural))
+    RESOURCES.iter().copied().find(|resource| resource.is(group, plural))
 }
 
 /// The resource whose objects are kept under a name.
 pub fn of_storage(storage: &str) -> Option<&'static Resource> {
-    RESOURCES
-        .iter()
-        .find(|resource| resource.storage == storage && !resource.is("", "securitycontextconstraints"))
+    RESOURCES.iter().copied().find(|resource| resource.storage == storage && !resource.is_view)
+}
+
+/// The resource that an object's `apiVersion` and `kind` name.
+pub fn of_object(object: &Value) -> Option<&'static Resource> {
+    let (version, kind) = (text(object, "/apiVersion"), text(object, "/kind"));
+    RESOURCES.iter().copied().find(|resource| resource.kind == kind && resource.api_version() == version)
 }
 
 /// The type of a kind, also of those that are no resource by themselves.
@@ -184,6 +270,7 @@ pub fn schema_of(api_version: &str, kind: &str) -> Option<&'static str> {
 }
 
 impl Resource {
+    /// Whether it is the resource of a group and a plural name.
     pub fn is(&self, group: &str, plural: &str) -> bool {
         self.group == group && self.plural == plural
     }
@@ -206,11 +293,39 @@ impl Resource {
 
     /// The group that rules name: an alias is ruled as what it shows.
     pub fn rule_group(&self) -> &'static str {
-        if self.plural == palisade_k8s::scc::RESOURCE { palisade_k8s::scc::GROUP } else { self.group }
+        self.ruled_as.unwrap_or(self.group)
     }
 
+    /// Whether it has a verb.
     pub fn allows(&self, verb: &str) -> bool {
         self.verbs.contains(&verb)
+    }
+
+    /// A subresource by its name.
+    pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
+        self.subresources.iter().find(|subresource| subresource.name == name)
+    }
+
+    /// An object as this resource shows it: several resources may show the same one, each under its own kind.
+    #[must_use]
+    pub fn show(&self, mut object: Value) -> Value {
+        if let Some(map) = object.as_object_mut() {
+            map.shift_remove("kind");
+            map.shift_remove("apiVersion");
+            map.shift_insert(0, "kind".to_owned(), self.kind.into());
+            map.shift_insert(1, "apiVersion".to_owned(), self.api_version().into());
+        }
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            for field in self.hidden {
+                metadata.shift_remove(*field);
+            }
+        }
+        object
+    }
+
+    /// Whether an object is shown as it is kept, but for its kind and version, to everybody who may list the resource.
+    pub fn shows_as_kept(&self) -> bool {
+        self.hidden.is_empty() && self.visible == Visible::ToAll
     }
 }
 
@@ -219,8 +334,8 @@ pub fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn age(object: &Value) -> Value {
-    time::age(text(object, "/metadata/creationTimestamp")).into()
+fn age(object: &Value, now: Timestamp) -> Value {
+    time::age(text(object, "/metadata/creationTimestamp"), now).into()
 }
 
 fn count(object: &Value, field: &str) -> usize {
@@ -276,7 +391,7 @@ mod tests {
         for resource in RESOURCES {
             assert!(schema::message(resource.schema).is_some(), "{}", resource.plural);
             assert_eq!(resource.storage.is_empty(), resource.review.is_some(), "{}", resource.plural);
-            let cells = (resource.cells)(&serde_json::json!({}));
+            let cells = (resource.cells)(&serde_json::json!({}), Timestamp::UNIX_EPOCH);
             assert_eq!(cells.len(), resource.columns.len(), "{}", resource.plural);
         }
     }

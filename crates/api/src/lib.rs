@@ -1,12 +1,12 @@
 //! Kubernetes' API machinery: errors, types of objects and their encodings, patches, selectors, tables, and the rules
 //! of each kind.
-#![expect(missing_docs, reason = "the docs of what was private until now are being written")]
 
 pub mod body;
 pub mod discovery;
 pub mod error;
 pub mod fields;
 pub mod kind;
+pub mod limits;
 pub mod metadata;
 pub mod openapi;
 pub mod options;

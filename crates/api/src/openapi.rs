@@ -26,7 +26,9 @@ fn describe(said: &mut Value, what: &str) {
 /// Which version of OpenAPI, as it says where definitions are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
+    /// OpenAPI 2.0, also called Swagger.
     Two,
+    /// OpenAPI 3.0.
     Three,
 }
 
@@ -150,7 +152,7 @@ fn closure(roots: impl Iterator<Item = &'static str>) -> Vec<&'static Message> {
 }
 
 fn definitions(of: impl Fn(&Resource) -> bool, version: Version) -> Value {
-    let wanted: Vec<&Resource> = RESOURCES.iter().filter(|resource| of(resource)).collect();
+    let wanted: Vec<&Resource> = RESOURCES.iter().copied().filter(|resource| of(resource)).collect();
     let roots = wanted.iter().map(|resource| resource.schema).chain(["DeleteOptions", "Status"]);
     let mut map = serde_json::Map::new();
     for message in closure(roots) {
@@ -166,14 +168,12 @@ const OF_WRITES: &[&str] = &["dryRun", "fieldManager", "fieldValidation"];
 const OF_LISTS: &[&str] =
     &["continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "timeoutSeconds", "watch"];
 
-/// The methods of a part of an object.
-fn methods_of(subresource: &str) -> &'static [&'static str] {
-    match subresource {
-        "status" | "ephemeralcontainers" | "resize" => &["get", "put", "patch"],
-        "finalize" => &["put"],
-        "log" => &["get"],
-        "exec" | "attach" | "portforward" => &["get", "post"],
-        _ => &["post"],
+/// The HTTP method of a verb.
+fn method(verb: &str) -> &str {
+    match verb {
+        "create" => "post",
+        "update" => "put",
+        other => other,
     }
 }
 
@@ -235,11 +235,10 @@ fn paths(resource: &Resource, version: Version) -> Vec<(String, Value)> {
         found.push((format!("{base}/{}", resource.plural), everywhere));
     }
     for part in resource.subresources {
-        let place = format!("/{part}");
-        let methods = methods_of(part).iter();
-        let methods =
-            methods.map(|method| ((*method).to_owned(), operation(resource, method, &place, version)));
-        found.push((format!("{many}/{{name}}/{part}"), Value::Object(methods.collect())));
+        let place = format!("/{}", part.name);
+        let methods = part.verbs.iter().map(|verb| method(verb));
+        let methods = methods.map(|method| (method.to_owned(), operation(resource, method, &place, version)));
+        found.push((format!("{many}/{{name}}{place}"), Value::Object(methods.collect())));
     }
     found.retain(|(_, methods)| methods.as_object().is_some_and(|methods| !methods.is_empty()));
     found
@@ -309,7 +308,7 @@ mod tests {
             "{found:?}"
         );
         for part in pods.subresources {
-            assert!(found.contains(&format!("{one}/{part}")), "{part}");
+            assert!(found.contains(&format!("{one}/{}", part.name)), "{}", part.name);
         }
     }
 

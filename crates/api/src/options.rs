@@ -6,10 +6,8 @@ use serde_json::Value;
 use crate::body::media_type;
 use crate::error::{ApiError, ApiResult};
 use crate::kind::text;
+use crate::limits;
 use crate::request::Query;
-
-/// The longest name of a manager of fields, in bytes.
-const MAX_MANAGER: usize = 128;
 
 /// Refuses what no client means: stages of a dry run that there are not, names that nobody can read.
 pub fn check(method: &str, content_type: &str, query: &Query) -> ApiResult<()> {
@@ -24,8 +22,8 @@ pub fn check(method: &str, content_type: &str, query: &Query) -> ApiResult<()> {
         query.all("dryRun").filter_map(|stage| unknown("dryRun", stage, &["All"])).collect();
     let manager = query.get("fieldManager").unwrap_or_default();
     let path = || FieldPath::of("fieldManager");
-    if manager.len() > MAX_MANAGER {
-        errors.push(FieldError::too_long(path(), MAX_MANAGER));
+    if manager.len() > limits::MANAGER {
+        errors.push(FieldError::too_long(path(), limits::MANAGER));
     }
     let is_apply = media_type(content_type) == "application/apply-patch+yaml";
     if is_apply && manager.is_empty() {

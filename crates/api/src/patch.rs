@@ -1,13 +1,14 @@
 //! The four ways to change a part of an object.
 
 pub mod apply;
-pub mod fieldset;
+mod fieldset;
 pub mod managed;
 mod strategic;
 
 use serde_json::Value;
 
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, Reason};
+use crate::limits::{PATCH_COPIES, PATCH_OPERATIONS};
 use crate::schema::Message;
 
 /// How a patch is written: by its media type.
@@ -31,10 +32,12 @@ pub const MEDIA_TYPES: [&str; 4] = [
     "application/apply-patch+yaml",
 ];
 
-/// A patch of more operations than this is refused: each walks the object.
-const MAX_OPERATIONS: usize = 10_000;
-
 impl PatchKind {
+    /// The kind of patch of a media type.
+    ///
+    /// # Errors
+    ///
+    /// No patch has this media type.
     pub fn of(media_type: &str) -> ApiResult<Self> {
         Ok(match media_type {
             "application/json-patch+json" => Self::Json,
@@ -46,9 +49,6 @@ impl PatchKind {
     }
 }
 
-/// What all copies of a JSON patch may weigh, in bytes: each may double the object.
-const MAX_COPIED: usize = 3 * 1024 * 1024;
-
 /// Applies a JSON patch operation by operation, so that copies of copies are stopped before they fill the memory.
 fn operate(object: &mut Value, patch: &json_patch::Patch) -> ApiResult<()> {
     let mut copied = 0;
@@ -56,16 +56,15 @@ fn operate(object: &mut Value, patch: &json_patch::Patch) -> ApiResult<()> {
         if let json_patch::PatchOperation::Copy(copy) = operation {
             let source = copy.from.resolve(&*object).map(|source| source.to_string().len());
             copied += source.unwrap_or_default();
-            if copied > MAX_COPIED {
-                return Err(ApiError::too_large(MAX_COPIED));
+            if copied > PATCH_COPIES {
+                return Err(ApiError::too_large(PATCH_COPIES));
             }
         }
         json_patch::patch(object, std::slice::from_ref(operation)).map_err(|error| {
             let mut refused = ApiError::bad_request(format!(
                 "the server rejected our request due to an error in our request: {error}"
             ));
-            refused.code = 422;
-            refused.reason = "Invalid";
+            refused.reason = Reason::Invalid;
             refused
         })?;
     }
@@ -83,8 +82,8 @@ pub fn change(
         PatchKind::Json => {
             let patch: json_patch::Patch = serde_json::from_value(patch.clone())
                 .map_err(|error| ApiError::bad_request(format!("the JSON patch cannot be read: {error}")))?;
-            if patch.0.len() > MAX_OPERATIONS {
-                return Err(ApiError::too_large(MAX_OPERATIONS));
+            if patch.0.len() > PATCH_OPERATIONS {
+                return Err(ApiError::too_large(PATCH_OPERATIONS));
             }
             operate(object, &patch)
         }
@@ -114,6 +113,6 @@ mod tests {
         let mut object = json!({"data": {"a": "b"}});
         let kind = message("ConfigMap").unwrap();
         let refused = change(&mut object, PatchKind::Json, &Value::Array(bomb), kind).unwrap_err();
-        assert_eq!(refused.code, 413);
+        assert_eq!(refused.reason, Reason::RequestEntityTooLarge);
     }
 }

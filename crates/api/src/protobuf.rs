@@ -7,28 +7,33 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
 
+use crate::limits::PROTOBUF_DEPTH;
 use crate::schema::{Field, Message, Type, message};
 use crate::time;
 
 const MAGIC: &[u8] = b"k8s\0";
-/// Nesting that no object has.
-const MAX_DEPTH: usize = 64;
-
 /// Why bytes are no object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtobufError {
+    /// The body lacks the four bytes `k8s\0`.
     #[error("the body does not start with the bytes of Kubernetes' protobuf form")]
     NoMagic,
+    /// The body ends in the middle of a field.
     #[error("the protobuf body ends in the middle of a field")]
     Short,
+    /// A field, by its JSON name, has another wire type than its type has.
     #[error("field {0}: the protobuf body has another wire type than the field")]
     WireType(String),
+    /// A text is not UTF-8.
     #[error("field {0}: not UTF-8")]
     NotUtf8(String),
+    /// A time is out of range.
     #[error("field {0}: no such time")]
     NoTime(String),
+    /// The body is nested deeper than any object.
     #[error("the protobuf body is nested too deeply")]
     Deep,
+    /// The kind has no protobuf form.
     #[error("there is no protobuf form of {0}")]
     UnknownKind(String),
 }
@@ -134,7 +139,7 @@ fn read_message(
     object: &mut Map<String, Value>,
     depth: usize,
 ) -> Result<(), ProtobufError> {
-    if depth > MAX_DEPTH {
+    if depth > PROTOBUF_DEPTH {
         return Err(ProtobufError::Deep);
     }
     let mut reader = Reader(bytes);
@@ -326,7 +331,7 @@ fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-pub fn push_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+pub(crate) fn push_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     push_varint(out, u64::from(number << 3 | 2));
     push_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);

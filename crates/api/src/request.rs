@@ -3,16 +3,15 @@
 use std::borrow::Cow;
 
 use crate::error::{ApiError, ApiResult};
-use crate::kind::{self, Resource};
-
-/// How many objects a page has at most, whatever its client asks for.
-const MAX_PAGE: usize = 2000;
+use crate::kind::{self, Resource, Subresource};
+use crate::limits::PAGE;
 
 /// The query of a request, decoded; the last of a name counts.
 #[derive(Clone, Debug, Default)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
+    /// Reads the part of a URL after the question mark.
     pub fn parse(text: &str) -> Self {
         let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -21,10 +20,12 @@ impl Query {
         Self(pairs.collect())
     }
 
+    /// A parameter; the last one if it is there several times.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a parameter.
     pub fn all<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -34,6 +35,11 @@ impl Query {
         self.get(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
+    /// A number.
+    ///
+    /// # Errors
+    ///
+    /// It is not a number, or negative.
     pub fn number(&self, name: &str) -> ApiResult<Option<u64>> {
         let Some(text) = self.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
         let number = text.parse();
@@ -48,7 +54,7 @@ impl Query {
         let limit = if is_negative { None } else { self.number("limit")? };
         Ok(limit
             .filter(|limit| *limit > 0)
-            .map(|limit| usize::try_from(limit).map_or(MAX_PAGE, |limit| limit.min(MAX_PAGE))))
+            .map(|limit| usize::try_from(limit).map_or(PAGE, |limit| limit.min(PAGE))))
     }
 
     /// Whether nothing is to be kept.
@@ -105,24 +111,31 @@ pub fn decode(text: &str, plus: bool) -> String {
 /// A request for a resource.
 #[derive(Clone, Debug)]
 pub struct Target {
+    /// The resource.
     pub resource: &'static Resource,
     /// Empty for all, and for what has none.
     pub namespace: String,
     /// Empty for all.
     pub name: String,
-    /// Empty for the object itself.
-    pub subresource: String,
+    /// None for the object itself.
+    pub subresource: Option<&'static Subresource>,
 }
 
 /// What a path is of.
 #[derive(Clone, Debug)]
 pub enum Path {
+    /// A resource, one of its objects, or a subresource.
     Resource(Target),
     /// Discovery, health and the like, by its segments.
     Other,
 }
 
 impl Path {
+    /// Reads a path.
+    ///
+    /// # Errors
+    ///
+    /// There is no such resource or subresource.
     pub fn parse(path: &str) -> ApiResult<Self> {
         let parts: Vec<String> =
             path.split('/').filter(|part| !part.is_empty()).map(|part| decode(part, false)).collect();
@@ -149,14 +162,15 @@ impl Path {
         if !resource.namespaced && !namespace.is_empty() {
             return Err(ApiError::no_such_path());
         }
-        if !subresource.is_empty() && !resource.subresources.contains(&subresource) {
-            return Err(ApiError::no_such_path());
-        }
+        let subresource = match subresource {
+            "" => None,
+            name => Some(resource.subresource(name).ok_or_else(ApiError::no_such_path)?),
+        };
         Ok(Self::Resource(Target {
             resource,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            subresource: subresource.to_owned(),
+            subresource,
         }))
     }
 }
@@ -164,16 +178,21 @@ impl Path {
 impl Target {
     /// The namespace that authorization looks at: a namespace's own name for itself.
     pub fn scope(&self) -> &str {
-        let is_own = matches!(self.resource.kind, "Namespace" | "Project") && !self.name.is_empty();
+        let is_own = self.resource.is_own_scope && !self.name.is_empty();
         if is_own { &self.name } else { &self.namespace }
     }
 
     /// The resource with its subresource, as rules name it.
     pub fn rule_name(&self) -> String {
-        match self.subresource.as_str() {
-            "" => self.resource.plural.to_owned(),
-            sub => format!("{}/{sub}", self.resource.plural),
+        match self.subresource {
+            None => self.resource.plural.to_owned(),
+            Some(part) => format!("{}/{}", self.resource.plural, part.name),
         }
+    }
+
+    /// The name of the subresource; empty for the object itself.
+    pub fn subresource_name(&self) -> &'static str {
+        self.subresource.map_or("", |part| part.name)
     }
 }
 
@@ -204,11 +223,11 @@ mod tests {
             };
             let found = found
                 .as_ref()
-                .map(|t| (t.resource.plural, t.namespace.as_str(), t.name.as_str(), t.subresource.as_str()));
+                .map(|t| (t.resource.plural, t.namespace.as_str(), t.name.as_str(), t.subresource_name()));
             assert_eq!(found, wanted, "{path}");
         }
         for path in ["/api/v1/nothing", "/api/v1/pods/a/b/c/d", "/api/v1/pods/a/nothing", "/apis/x/v1/pods"] {
-            assert_eq!(Path::parse(path).unwrap_err().code, 404, "{path}");
+            assert_eq!(Path::parse(path).unwrap_err().reason.code(), 404, "{path}");
         }
     }
 
@@ -225,7 +244,7 @@ mod tests {
             [true, false, false, true, false]
         );
         assert_eq!(query.limit().unwrap(), None);
-        assert_eq!(Query::parse("limit=99999999").limit().unwrap(), Some(MAX_PAGE));
+        assert_eq!(Query::parse("limit=99999999").limit().unwrap(), Some(PAGE));
     }
 
     #[test]

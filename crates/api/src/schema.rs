@@ -29,10 +29,15 @@ const TABLES: [(&str, &str); 11] = [
 /// What a field holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Type {
+    /// Text.
     String,
+    /// True or false.
     Bool,
+    /// A number of 32 bits.
     Int32,
+    /// A number of 64 bits.
     Int64,
+    /// A number with a fraction.
     Double,
     /// base64 in JSON.
     Bytes,
@@ -42,6 +47,7 @@ pub enum Type {
     MicroTime,
     /// A number with a unit; text in JSON, but a number is taken.
     Quantity,
+    /// A number or a text, as ports have.
     IntOrString,
     /// A set of fields: JSON inside of protobuf.
     Fields,
@@ -49,8 +55,11 @@ pub enum Type {
     Raw,
     /// A list of strings that is a message of its own in protobuf.
     ExtraValue,
+    /// A type with fields, by its name.
     Message(&'static str),
+    /// A list.
     List(Box<Type>),
+    /// A map with strings as keys.
     Map(Box<Type>),
 }
 
@@ -83,24 +92,34 @@ pub enum Merge {
 /// A field of a type.
 #[derive(Clone, Debug)]
 pub struct Field {
+    /// Name in JSON.
     pub name: &'static str,
+    /// Number in protobuf; 0 where the type has no protobuf form.
     pub number: u32,
+    /// What it holds.
     pub kind: Type,
     /// Absent and zero differ.
     pub optional: bool,
     /// Written also where it is zero, and OpenAPI's `required`.
     pub required: bool,
+    /// How server-side apply sees it.
     pub topology: Topology,
+    /// How a strategic merge patch sees it.
     pub merge: Merge,
+    /// Whether a strategic merge patch names the keys that stay (`$retainKeys`).
     pub retain: bool,
 }
 
 /// A type with fields.
 #[derive(Debug)]
 pub struct Message {
+    /// Name, without its package.
     pub name: &'static str,
+    /// Prefix of its name in OpenAPI.
     pub package: &'static str,
+    /// Whether server-side apply sees it as a whole.
     pub atomic: bool,
+    /// Its own fields.
     pub fields: Vec<Field>,
     /// Types whose fields stand among this one's, with their numbers in protobuf.
     pub inlined: Vec<(u32, &'static str)>,

@@ -19,6 +19,11 @@ enum Requirement {
 }
 
 impl Labels {
+    /// Reads a selector, as `app=web,tier!=cache`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
     pub fn parse(text: &str) -> ApiResult<Self> {
         let bad = |part: &str| {
             ApiError::bad_request(format!("unable to parse requirement: {part:?} of labelSelector {text:?}"))
@@ -85,6 +90,7 @@ impl Labels {
         }
     }
 
+    /// Whether it selects an object.
     pub fn matches(&self, object: &Value) -> bool {
         let labels = object.pointer("/metadata/labels");
         self.0.iter().all(|(key, requirement)| {
@@ -173,6 +179,7 @@ impl Fields {
         named.next().map(|(_, _, value)| value.as_str())
     }
 
+    /// Whether it selects an object.
     pub fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|(field, equal, wanted)| {
             let value = field.split('.').try_fold(object, |value, name| value.get(name));
@@ -215,7 +222,7 @@ mod tests {
             assert_eq!(Labels::parse(text).unwrap().matches(&object), matches, "{text}");
         }
         for text in ["a b", "=", "a in web", "a in (b", "a>b", "a=b c", "ä", ",", "a=b,"] {
-            assert_eq!(Labels::parse(text).map_err(|e| e.code).unwrap_err(), 400, "{text}");
+            assert_eq!(Labels::parse(text).map_err(|e| e.reason.code()).unwrap_err(), 400, "{text}");
         }
     }
 
@@ -233,7 +240,7 @@ mod tests {
         for (text, matches) in cases {
             assert_eq!(Fields::parse(text, &known).unwrap().matches(&pod), matches, "{text}");
         }
-        assert_eq!(Fields::parse("spec.other=1", &known).unwrap_err().code, 400);
-        assert_eq!(Fields::parse("metadata.name", &known).unwrap_err().code, 400);
+        assert_eq!(Fields::parse("spec.other=1", &known).unwrap_err().reason.code(), 400);
+        assert_eq!(Fields::parse("metadata.name", &known).unwrap_err().reason.code(), 400);
     }
 }

@@ -1,5 +1,6 @@
 //! Objects as a table, for `get`.
 
+use jiff::Timestamp;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
@@ -8,12 +9,16 @@ use crate::kind::{Resource, text};
 /// How much of each object goes with its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Include {
+    /// Nothing.
     None,
+    /// Its metadata.
     Metadata,
+    /// All of it.
     Object,
 }
 
 impl Include {
+    /// Reads the query parameter `includeObject`; none if it has another value.
     pub fn parse(text: Option<&str>) -> Option<Self> {
         match text {
             None | Some("" | "Metadata") => Some(Self::Metadata),
@@ -40,9 +45,9 @@ fn names_itself(resource: &Resource) -> bool {
     resource.columns.iter().any(|column| column.name == "Name")
 }
 
-fn row(resource: &Resource, object: &Value, include: Include) -> Value {
+fn row(resource: &Resource, object: &Value, include: Include, now: Timestamp) -> Value {
     let name = (!names_itself(resource)).then(|| Value::from(text(object, "/metadata/name")));
-    let cells: Vec<Value> = name.into_iter().chain((resource.cells)(object)).collect();
+    let cells: Vec<Value> = name.into_iter().chain((resource.cells)(object, now)).collect();
     let mut row = json!({"cells": cells});
     match include {
         Include::None => {}
@@ -59,12 +64,13 @@ fn row(resource: &Resource, object: &Value, include: Include) -> Value {
     row
 }
 
-/// A list or an object as a table. Columns are left out of all but the first table of a watch.
-pub fn of(resource: &Resource, value: &Value, include: Include, with_columns: bool) -> Value {
+/// A list or an object as a table, with the ages of objects as of `now`. Columns are left out of all but the first table
+/// of a watch.
+pub fn of(resource: &Resource, value: &Value, include: Include, with_columns: bool, now: Timestamp) -> Value {
     let items = value.get("items").and_then(Value::as_array);
     let rows: Vec<Value> = match items {
-        Some(items) => items.iter().map(|object| row(resource, object, include)).collect(),
-        None => vec![row(resource, value, include)],
+        Some(items) => items.iter().map(|object| row(resource, object, include, now)).collect(),
+        None => vec![row(resource, value, include, now)],
     };
     let mut metadata = json!({"resourceVersion": text(value, "/metadata/resourceVersion")});
     if let Some(next) = value.pointer("/metadata/continue") {

@@ -3,12 +3,6 @@
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 
-/// Now, to the second.
-pub fn now() -> String {
-    let now = Timestamp::now().as_second();
-    format(now, 0, false).unwrap_or_default()
-}
-
 /// Seconds and nanoseconds since 1970 as RFC 3339, to the second or the microsecond.
 pub fn format(seconds: i64, nanos: i64, micros: bool) -> Option<String> {
     let time = Timestamp::new(seconds, i32::try_from(nanos).ok()?).ok()?;
@@ -22,10 +16,10 @@ pub fn parse(text: &str) -> Option<(i64, i64)> {
     Some((time.as_second(), i64::from(time.subsec_nanosecond())))
 }
 
-/// How long ago a time was, as kubectl says it: `3m20s`, `5h`, `2d3h`.
-pub fn age(text: &str) -> String {
+/// The time since a time, as kubectl writes it: `3m20s`, `5h`, `2d3h`.
+pub fn age(text: &str, now: Timestamp) -> String {
     let Some((then, _)) = parse(text) else { return "<unknown>".to_owned() };
-    palisade_k8s::age(Timestamp::now().as_second() - then)
+    palisade_k8s::age(now.as_second() - then)
 }
 
 #[cfg(test)]
@@ -34,6 +28,9 @@ mod tests {
 
     #[test]
     fn times_go_there_and_back() {
+        let now = Timestamp::new(1_700_000_200, 0).unwrap();
+        assert_eq!(age("2023-11-14T22:13:20Z", now), "3m20s");
+        assert_eq!(age("then", now), "<unknown>");
         assert_eq!(format(1_700_000_000, 0, false).unwrap(), "2023-11-14T22:13:20Z");
         assert_eq!(format(1_700_000_000, 5000, true).unwrap(), "2023-11-14T22:13:20.000005Z");
         assert_eq!(parse("2023-11-14T22:13:20Z").unwrap(), (1_700_000_000, 0));

@@ -4,7 +4,7 @@
     schema.py FOLDER…
 
 FOLDERs are Debian's packages golang-k8s-api-dev and golang-k8s-apimachinery-dev, unpacked (last with 0.36.4-1 and
-0.36.4-3). For a new version: run this, add the fields that it misses, and set MINOR in crates/apiserver/src/serve/other.rs.
+0.36.4-3). For a new version: run this, add the fields that it misses, and set MINOR in crates/apiserver/src/version.rs.
 """
 
 import pathlib

@@ -13,34 +13,34 @@ use serde_json::Value;
 
 use crate::call::Call;
 use crate::error::ApiResult;
-use crate::resource::text;
+use crate::resource::{Admission, text};
 use crate::verb;
 
 /// Completes a new object.
 pub(crate) fn create(call: &Call<'_>, object: &mut Value) -> ApiResult<()> {
     namespace::accepts(call, text(object, "/metadata/name"))?;
-    match call.target.resource.kind {
-        "Namespace" => namespace::allocate(call.api, object),
-        "Pod" => {
+    match call.target.resource.admission {
+        Admission::Namespace => namespace::allocate(call.api, object),
+        Admission::Pod => {
             if !node::is_mirror(call, object) {
                 account::complete(call, object)?;
             }
             scc::pod(call, object, None)
         }
-        "SecurityContextConstraints" => scc::complete(object),
+        Admission::Scc => scc::complete(object),
         _ => Ok(()),
     }
 }
 
 /// Completes a changed object.
 pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiResult<()> {
-    match call.target.resource.kind {
+    match call.target.resource.admission {
         // The status and the deletion of a pod are none of SCC's business; nor is a pod that is on its way out.
-        "Pod" if matches!(call.target.subresource.as_str(), "" | "ephemeralcontainers" | "resize") => {
+        Admission::Pod if call.target.subresource.is_none_or(|part| part.is_admitted) => {
             scc::pod(call, object, Some(old))
         }
-        "SecurityContextConstraints" => scc::complete(object),
-        "Namespace" => {
+        Admission::Scc => scc::complete(object),
+        Admission::Namespace => {
             namespace::claim(call.api, object);
             Ok(())
         }
@@ -51,10 +51,10 @@ pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiRes
 /// Refuses a new object that fits its type but may not be.
 pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     node::check_create(call, object)?;
-    match call.target.resource.kind {
-        "SecurityContextConstraints" => scc::check(call, object),
-        "Role" | "ClusterRole" => rbac::check_role(call, object, None),
-        "RoleBinding" | "ClusterRoleBinding" => rbac::check_binding(call, object, None),
+    match call.target.resource.admission {
+        Admission::Scc => scc::check(object),
+        Admission::Role => rbac::check_role(call, object, None),
+        Admission::Binding => rbac::check_binding(call, object, None),
         _ => Ok(()),
     }
 }
@@ -62,10 +62,10 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
 /// Refuses a change.
 pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
     node::check_update(call, object, old)?;
-    match call.target.resource.kind {
-        "SecurityContextConstraints" => scc::check(call, object),
-        "Role" | "ClusterRole" => rbac::check_role(call, object, Some(old)),
-        "RoleBinding" | "ClusterRoleBinding" => rbac::check_binding(call, object, Some(old)),
+    match call.target.resource.admission {
+        Admission::Scc => scc::check(object),
+        Admission::Role => rbac::check_role(call, object, Some(old)),
+        Admission::Binding => rbac::check_binding(call, object, Some(old)),
         _ => Ok(()),
     }
 }
@@ -78,8 +78,8 @@ pub(crate) fn created(call: &Call<'_>, object: &Value) -> ApiResult<()> {
         verb::remove(call.api, resource, &call.target.namespace, name, None)?;
         return Err(error);
     }
-    match resource.kind {
-        "Namespace" => namespace::furnish(call.api, name),
+    match resource.admission {
+        Admission::Namespace => namespace::furnish(call.api, name),
         _ => Ok(()),
     }
 }

@@ -9,11 +9,11 @@ use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::resource::{self, text};
-use crate::{hub::Happening, objects};
+use crate::{hub::Event, objects};
 
 /// Whether a change may change what such roles come to.
-pub(crate) fn is_moved_by(happening: &Happening) -> bool {
-    happening.storage == "rbac.authorization.k8s.io/clusterroles"
+pub(crate) fn is_moved_by(event: &Event) -> bool {
+    event.storage == "rbac.authorization.k8s.io/clusterroles"
 }
 
 /// Writes their rules into all roles that are made of others, where they are not as they should be.

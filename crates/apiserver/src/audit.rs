@@ -83,7 +83,7 @@ impl Audit {
 /// Whether bodies hold what opens doors: secrets, tokens, passwords.
 fn is_secret(target: &Target) -> bool {
     matches!(
-        (target.resource.plural, target.subresource.as_str()),
+        (target.resource.plural, target.subresource_name()),
         ("secrets" | "tokenreviews", _) | ("serviceaccounts", "token") | ("users", "password")
     )
 }
@@ -118,7 +118,7 @@ fn reference(target: &Target) -> Value {
         ("name", &target.name),
         ("apiGroup", resource.group),
         ("apiVersion", "v1"),
-        ("subresource", &target.subresource),
+        ("subresource", target.subresource_name()),
     ];
     fields.iter().filter(|(_, value)| !value.is_empty()).map(|(field, value)| (*field, *value)).collect()
 }

@@ -8,12 +8,13 @@ use http::header::{AUTHORIZATION, HeaderName};
 use palisade_k8s::metadata;
 
 use crate::api::Api;
-use crate::authorize::{Wish, allowed};
+use crate::authorize::allowed;
 use crate::error::{ApiError, ApiResult};
 use crate::identity::{AUTHENTICATED, Identity, UNAUTHENTICATED};
 use crate::request::decode;
 use crate::resource;
 use crate::token::{self, User};
+use palisade_rbac::Action;
 
 /// The user that a client's certificate names: CN is the name, every O a group. None, if they are not those of a user or
 /// of a part of the system: service accounts and strangers have no certificates.
@@ -209,8 +210,8 @@ fn require(
     namespace: &str,
     name: &str,
 ) -> ApiResult<()> {
-    let wish = Wish { verb: "impersonate", group, resource, namespace, name };
-    if allowed(&api.live, who, &wish)?.is_some() {
+    let action = Action { verb: "impersonate", group, resource, namespace, name };
+    if allowed(&api.live, who, &action)?.is_some() {
         return Ok(());
     }
     let mut error = ApiError::forbidden_path(format!(

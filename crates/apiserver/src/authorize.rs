@@ -1,4 +1,4 @@
-//! May they? Deny by default.
+//! Authorization by RBAC: what no binding permits is refused.
 
 use palisade_rbac::{Action, User};
 
@@ -9,33 +9,15 @@ use crate::live::Live;
 use crate::node;
 use crate::request::Target;
 
-/// One thing that somebody wants to do.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish<'a> {
-    pub(crate) verb: &'a str,
-    pub(crate) group: &'a str,
-    /// With `/subresource` where meant.
-    pub(crate) resource: &'a str,
-    pub(crate) namespace: &'a str,
-    pub(crate) name: &'a str,
-}
-
 /// Whether somebody may, and by which binding.
-pub(crate) fn allowed(live: &Live, who: &Identity, wish: &Wish<'_>) -> ApiResult<Option<String>> {
+pub(crate) fn allowed(live: &Live, who: &Identity, action: &Action<'_>) -> ApiResult<Option<String>> {
     if who.is_master() {
         return Ok(Some(String::new()));
     }
     let groups = who.groups();
     let user = User { name: &who.name, groups: &groups };
-    let action = Action {
-        verb: wish.verb,
-        group: wish.group,
-        resource: wish.resource,
-        name: wish.name,
-        namespace: wish.namespace,
-    };
     let rbac = live.rbac()?;
-    Ok(rbac.authorize(&user, &action).map(|grant| format!("RBAC: allowed by {grant}")))
+    Ok(rbac.authorize(&user, action).map(|grant| format!("RBAC: allowed by {grant}")))
 }
 
 /// Whether somebody may use a path that is no resource.
@@ -60,14 +42,14 @@ pub(crate) fn require(
         return Ok(why.to_owned());
     }
     let resource = target.rule_name();
-    let wish = Wish {
+    let action = Action {
         verb,
         group: target.resource.rule_group(),
         resource: &resource,
         namespace: target.scope(),
         name: &target.name,
     };
-    if let Some(why) = allowed(&api.live, who, &wish)? {
+    if let Some(why) = allowed(&api.live, who, &action)? {
         return Ok(why);
     }
     let place = match target.scope() {

@@ -5,9 +5,9 @@ use palisade_store::{Change, Revision, StoreError};
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
-use crate::hub::Happening;
+use crate::hub::Event;
 use crate::objects;
 use crate::resource::{self, Resource, text};
 use crate::selector::Labels;
@@ -17,12 +17,12 @@ const CLAIMS: &str = "persistentvolumeclaims";
 const VOLUMES: &str = "persistentvolumes";
 
 /// Does what a change of a claim or a volume makes possible.
-pub(crate) fn happened(api: &Api, happening: &Happening) -> ApiResult<()> {
-    match (happening.storage.as_str(), happening.change) {
-        (CLAIMS, Change::Deleted) => release(api, &happening.object),
-        (CLAIMS, _) => bind(api, &happening.object, &list(api, VOLUMES)?).map(drop),
+pub(crate) fn happened(api: &Api, event: &Event) -> ApiResult<()> {
+    match (event.storage.as_str(), event.change) {
+        (CLAIMS, Change::Deleted) => release(api, &event.object),
+        (CLAIMS, _) => bind(api, &event.object, &list(api, VOLUMES)?).map(drop),
         // Volumes that were there before have been offered to these claims.
-        (VOLUMES, Change::Created | Change::Updated) => offer(api, &happening.object),
+        (VOLUMES, Change::Created | Change::Updated) => offer(api, &event.object),
         _ => Ok(()),
     }
 }
@@ -148,7 +148,7 @@ fn let_go(api: &Api, mut volume: Value) -> ApiResult<()> {
     if text(&volume, "/spec/persistentVolumeReclaimPolicy") == "Delete" {
         let name = text(&volume, "/metadata/name");
         return match crate::verb::remove(api, find(VOLUMES)?, "", name, None) {
-            Err(error) if error.code != 404 => Err(error),
+            Err(error) if error.reason != Reason::NotFound => Err(error),
             _ => Ok(()),
         };
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
-use crate::resource::{self, text};
+use crate::resource::{self, Admission, text};
 use crate::{admit, objects, time};
 
 const MANIFEST: &str = include_str!("../bootstrap.yaml");
@@ -42,8 +42,7 @@ pub(crate) fn run(api: &Api, set: BuiltinSet) -> ApiResult<()> {
 
 /// Takes from node agents the role that older servers gave to all of them: each has rights of its own.
 fn revoke_nodes(api: &Api) -> ApiResult<()> {
-    let bindings = resource::find(palisade_k8s::rbac::GROUP, "clusterrolebindings");
-    let bindings = bindings.ok_or_else(ApiError::no_such_path)?;
+    let bindings = &resource::CLUSTER_ROLE_BINDINGS;
     let mut found = objects::get(&api.store, bindings, "", "system:node")?;
     let is_ours = found.object.pointer("/metadata/labels").and_then(|labels| labels.get(LABEL.0))
         == Some(&LABEL.1.into());
@@ -66,7 +65,7 @@ pub(crate) fn settle(api: &Api) -> ApiResult<()> {
 
 /// Notes which ranges the namespaces have, and gives some to those without.
 fn settle_ranges(api: &Api) -> ApiResult<()> {
-    let namespaces = resource::find("", "namespaces").ok_or_else(ApiError::no_such_path)?;
+    let namespaces = &resource::NAMESPACES;
     let all = objects::list(&api.store, namespaces, None, None, None)?.items;
     api.ranges.clear();
     all.iter().for_each(|namespace| admit::claim(api, namespace));
@@ -83,7 +82,7 @@ pub(crate) fn repair(api: &Api, mut namespace: Value) -> ApiResult<()> {
     {
         return Ok(());
     }
-    let namespaces = resource::find("", "namespaces").ok_or_else(ApiError::no_such_path)?;
+    let namespaces = &resource::NAMESPACES;
     let name = text(&namespace, "/metadata/name").to_owned();
     let seen = text(&namespace, "/metadata/resourceVersion").parse().ok().and_then(Revision::new);
     admit::allocate(api, &mut namespace)?;
@@ -97,7 +96,7 @@ pub(crate) fn repair(api: &Api, mut namespace: Value) -> ApiResult<()> {
 
 /// Whether some namespace has a block.
 pub(crate) fn is_taken(api: &Api, wanted: u64) -> ApiResult<bool> {
-    let namespaces = resource::find("", "namespaces").ok_or_else(ApiError::no_such_path)?;
+    let namespaces = &resource::NAMESPACES;
     let all = objects::list(&api.store, namespaces, None, None, None)?.items;
     Ok(all.iter().any(|namespace| block(namespace) == Some(wanted)))
 }
@@ -111,11 +110,7 @@ pub(crate) fn block(namespace: &Value) -> Option<u64> {
 
 /// Makes an object if it is missing.
 pub(crate) fn ensure(api: &Api, mut object: Value) -> ApiResult<()> {
-    let (version, kind) = (text(&object, "/apiVersion").to_owned(), text(&object, "/kind").to_owned());
-    let mut resources = resource::RESOURCES.iter();
-    let resource = resources
-        .find(|resource| resource.kind == kind && resource.api_version() == version)
-        .ok_or_else(ApiError::no_such_path)?;
+    let resource = resource::of_object(&object).ok_or_else(ApiError::no_such_path)?;
     let name = text(&object, "/metadata/name").to_owned();
     if api.store.get(&objects::key(resource, "", &name)).is_ok_and(|found| found.is_some()) {
         return Ok(());
@@ -129,9 +124,9 @@ pub(crate) fn ensure(api: &Api, mut object: Value) -> ApiResult<()> {
         put(&mut object, &["metadata", "labels", LABEL.0], LABEL.1.into());
     }
     (resource.prepare)(&mut object, None);
-    match resource.kind {
-        "Namespace" => admit::allocate(api, &mut object)?,
-        "SecurityContextConstraints" => admit::complete_scc(&mut object)?,
+    match resource.admission {
+        Admission::Namespace => admit::allocate(api, &mut object)?,
+        Admission::Scc => admit::complete_scc(&mut object)?,
         _ => {}
     }
     crate::fields::fit(&mut object, resource.message())
@@ -141,7 +136,7 @@ pub(crate) fn ensure(api: &Api, mut object: Value) -> ApiResult<()> {
         Err(error) => return Err(failure::store(resource, &name, error)),
     }
     api.live.wrote(resource.storage, api.store.revision());
-    if resource.kind == "Namespace" {
+    if resource.admission == Admission::Namespace {
         admit::furnish(api, &name)?;
     }
     Ok(())

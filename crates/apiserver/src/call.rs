@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::identity::Identity;
+use crate::limits;
 use crate::request::{Query, Target};
 
 /// A request for a resource, and what is said about it besides the answer.
@@ -28,17 +29,11 @@ pub(crate) struct Notes {
     annotations: Mutex<BTreeMap<String, String>>,
 }
 
-/// How many warnings a client is given, as clients read no endless headers.
-const MAX_WARNINGS: usize = 20;
-/// How many characters they have together before each is cut, to how many, as a kube-apiserver has it.
-const MAX_TOTAL: usize = 4096;
-const MAX_LONG: usize = 256;
-
 impl Notes {
     pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {
         let mut kept = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         for warning in warnings {
-            if kept.len() == MAX_WARNINGS {
+            if kept.len() == limits::WARNINGS {
                 break;
             }
             if !kept.contains(&warning) {
@@ -46,7 +41,7 @@ impl Notes {
             }
         }
         let total: usize = kept.iter().map(|warning| warning.chars().count()).sum();
-        if total > MAX_TOTAL {
+        if total > limits::WARNINGS_LENGTH {
             // As many as may be kept, each this long, are more than that by little.
             kept.iter_mut().for_each(cut);
         }
@@ -67,7 +62,7 @@ impl Notes {
 
 /// Cuts a long warning, and shows that it is cut.
 fn cut(warning: &mut String) {
-    if let Some((end, _)) = warning.char_indices().nth(MAX_LONG) {
+    if let Some((end, _)) = warning.char_indices().nth(limits::WARNING_LENGTH) {
         warning.truncate(end);
         warning.push_str("...");
     }

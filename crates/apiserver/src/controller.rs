@@ -12,15 +12,13 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::call::{Call, Notes};
-use crate::error::ApiResult;
-use crate::hub::Happening;
+use crate::error::{ApiResult, Reason};
+use crate::hub::Event;
 use crate::identity::Identity;
+use crate::limits;
 use crate::request::{Query, Target};
 use crate::resource::{self, RESOURCES, text};
 use crate::{admit, aggregate, binder, bootstrap, objects, verb};
-
-/// How long old versions are kept for watches and lists that go on.
-const KEEP: Duration = Duration::from_secs(300);
 
 /// Runs until it is told to stop.
 pub(crate) fn start(api: &Arc<Api>, set: BuiltinSet, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
@@ -70,7 +68,7 @@ impl<'a> Controller<'a> {
     /// Learns what is there.
     fn look_around(&mut self) {
         self.seen = self.api.store.revision();
-        for resource in RESOURCES.iter().filter(|r| !r.storage.is_empty() && r.schema != "Project") {
+        for resource in RESOURCES.iter().filter(|r| !r.storage.is_empty() && !r.is_view) {
             let listed = objects::each(&self.api.store, resource, None, |object| {
                 let (namespace, name) =
                     (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
@@ -106,18 +104,12 @@ impl<'a> Controller<'a> {
         };
         self.seen = seen;
         let mut roles_moved = false;
-        for happening in events.into_iter().filter_map(Happening::of) {
-            roles_moved |= aggregate::is_moved_by(&happening);
+        for event in events.into_iter().filter_map(Event::of) {
+            roles_moved |= aggregate::is_moved_by(&event);
             // One that fails leaves the other its part.
-            let done = [self.handle(&happening), binder::happened(self.api, &happening)];
+            let done = [self.handle(&event), binder::happened(self.api, &event)];
             for error in done.into_iter().filter_map(Result::err) {
-                tracing::warn!(
-                    "{} {}/{}: {}",
-                    happening.storage,
-                    happening.namespace,
-                    happening.name,
-                    error.message
-                );
+                tracing::warn!("{} {}/{}: {}", event.storage, event.namespace, event.name, error.message);
             }
         }
         if roles_moved {
@@ -138,32 +130,32 @@ impl<'a> Controller<'a> {
         }
     }
 
-    fn handle(&mut self, happening: &Happening) -> ApiResult<()> {
-        let key = Key::new(&happening.storage, &happening.namespace, &happening.name);
-        if happening.change != Change::Deleted {
-            self.learn(key, &happening.object);
-            if happening.storage == "namespaces" {
-                bootstrap::repair(self.api, happening.object.clone())?;
+    fn handle(&mut self, event: &Event) -> ApiResult<()> {
+        let key = Key::new(&event.storage, &event.namespace, &event.name);
+        if event.change != Change::Deleted {
+            self.learn(key, &event.object);
+            if event.storage == "namespaces" {
+                bootstrap::repair(self.api, event.object.clone())?;
             }
-            return self.finish(happening);
+            return self.finish(event);
         }
-        let uid = text(&happening.object, "/metadata/uid");
+        let uid = text(&event.object, "/metadata/uid");
         self.alive.remove(uid);
-        for owner in owners(&happening.object) {
+        for owner in owners(&event.object) {
             if let Some(owned) = self.owned.get_mut(owner) {
                 owned.remove(&key);
             }
         }
-        if happening.storage == "namespaces" {
-            self.leaving.remove(&happening.name);
+        if event.storage == "namespaces" {
+            self.leaving.remove(&event.name);
             // What was written by hand may have given one block to two namespaces.
-            if let Some(block) = bootstrap::block(&happening.object)
+            if let Some(block) = bootstrap::block(&event.object)
                 && !bootstrap::is_taken(self.api, block)?
             {
                 self.api.ranges.release(block);
             }
         }
-        self.restore(happening)?;
+        self.restore(event)?;
         for dependent in self.owned.remove(uid).into_iter().flatten() {
             self.orphaned(&dependent)?;
         }
@@ -185,19 +177,15 @@ impl<'a> Controller<'a> {
 
     fn delete(&self, key: &Key) -> ApiResult<()> {
         self.with_call(key, |call| match verb::delete(call, b"", "") {
-            Err(error) if error.code != 404 => Err(error),
+            Err(error) if error.reason != Reason::NotFound => Err(error),
             _ => Ok(()),
         })
     }
 
     fn with_call(&self, key: &Key, act: impl FnOnce(&Call<'_>) -> ApiResult<()>) -> ApiResult<()> {
         let Some(resource) = resource::of_storage(&key.resource) else { return Ok(()) };
-        let target = Target {
-            resource,
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            subresource: String::new(),
-        };
+        let target =
+            Target { resource, namespace: key.namespace.clone(), name: key.name.clone(), subresource: None };
         let (who, query, notes) = (Identity::system(), Query::default(), Notes::default());
         act(&Call {
             api: self.api,
@@ -210,8 +198,8 @@ impl<'a> Controller<'a> {
     }
 
     /// Does what an object that is deleted in the foreground, or without its dependents, waits for.
-    fn finish(&self, happening: &Happening) -> ApiResult<()> {
-        let object = &happening.object;
+    fn finish(&self, event: &Event) -> ApiResult<()> {
+        let object = &event.object;
         if object.pointer("/metadata/deletionTimestamp").is_none() {
             return Ok(());
         }
@@ -231,7 +219,7 @@ impl<'a> Controller<'a> {
         } else {
             return Ok(());
         };
-        let key = Key::new(&happening.storage, &happening.namespace, &happening.name);
+        let key = Key::new(&event.storage, &event.namespace, &event.name);
         self.with_call(&key, |call| {
             verb::revise(call, |old| {
                 let mut new = old.clone();
@@ -259,23 +247,22 @@ impl<'a> Controller<'a> {
     }
 
     /// Brings back what was deleted and has to be there.
-    fn restore(&self, happening: &Happening) -> ApiResult<()> {
-        match happening.storage.as_str() {
+    fn restore(&self, event: &Event) -> ApiResult<()> {
+        match event.storage.as_str() {
             "serviceaccounts" | "configmaps" => {
-                let namespaces = resource::find("", "namespaces");
-                let is_kept = namespaces.is_some_and(|namespaces| {
-                    let found = objects::get(&self.api.store, namespaces, "", &happening.namespace);
-                    found.is_ok_and(|found| found.object.pointer("/metadata/deletionTimestamp").is_none())
-                });
-                if is_kept && matches!(happening.name.as_str(), "default" | "kube-root-ca.crt") {
-                    admit::furnish(self.api, &happening.namespace)?;
+                let namespaces = &resource::NAMESPACES;
+                let found = objects::get(&self.api.store, namespaces, "", &event.namespace);
+                let is_kept =
+                    found.is_ok_and(|found| found.object.pointer("/metadata/deletionTimestamp").is_none());
+                if is_kept && matches!(event.name.as_str(), "default" | "kube-root-ca.crt") {
+                    admit::furnish(self.api, &event.namespace)?;
                 }
                 Ok(())
             }
             storage if storage.starts_with("rbac") || storage.starts_with(palisade_k8s::scc::GROUP) => {
-                let kind = text(&happening.object, "/kind");
+                let kind = text(&event.object, "/kind");
                 for object in bootstrap::objects(self.set)? {
-                    if text(&object, "/kind") == kind && text(&object, "/metadata/name") == happening.name {
+                    if text(&object, "/kind") == kind && text(&object, "/metadata/name") == event.name {
                         bootstrap::ensure(self.api, object)?;
                     }
                 }
@@ -300,9 +287,9 @@ impl<'a> Controller<'a> {
         if !is_empty {
             return Ok(());
         }
-        let Some(namespaces) = resource::find("", "namespaces") else { return Ok(()) };
+        let namespaces = &resource::NAMESPACES;
         let found = match objects::get(&self.api.store, namespaces, "", namespace) {
-            Err(error) if error.code == 404 => {
+            Err(error) if error.reason == Reason::NotFound => {
                 self.leaving.remove(namespace);
                 return Ok(());
             }
@@ -319,7 +306,7 @@ impl<'a> Controller<'a> {
 
     fn compact(&mut self) {
         let (last, until) = self.compacted;
-        if last.elapsed() < KEEP {
+        if last.elapsed() < limits::HISTORY {
             return;
         }
         if let Err(error) = self.api.store.compact(until) {

@@ -40,14 +40,15 @@ fn object(bytes: &[u8], content_type: &str) -> Option<(Value, &'static Message)>
 
 /// Completes and checks an object, as new and as changed from itself.
 fn check(object: &Value, kind: &'static Message) {
-    let Some(resource) = resource::RESOURCES.iter().find(|resource| resource.schema == kind.name) else {
+    let Some(resource) = resource::RESOURCES.iter().copied().find(|resource| resource.schema == kind.name)
+    else {
         return;
     };
     let mut new = object.clone();
     (resource.prepare)(&mut new, None);
     drop((resource.validate)(&new, None));
     drop((resource.check_change)(&new, object, ""));
-    drop((resource.cells)(&new));
+    drop((resource.cells)(&new, jiff::Timestamp::UNIX_EPOCH));
     drop(verb::check_metadata(resource, &new, Some(object)));
 }
 
@@ -87,7 +88,7 @@ pub fn patch(target: &[u8], patch: &[u8]) {
         drop(patched(&target, way, patch, kind));
     }
     let Some((config, _)) = object(patch, "application/json") else { return };
-    let writer = Writer { manager: "fuzz", api_version: "v1", subresource: "" };
+    let writer = Writer { manager: "fuzz", api_version: "v1", subresource: "", time: "1970-01-01T00:00:00Z" };
     let Ok(once) = apply(&target, &config, kind, &writer, true) else { return };
     let twice = apply(&once, &config, kind, &writer, true);
     assert!(twice.is_ok_and(|twice| twice == once), "applying it twice changes it");
@@ -98,7 +99,7 @@ fn patched(target: &Value, way: PatchKind, patch: &[u8], kind: &'static Message)
     let patch = body::read(patch, "application/json", &mut Vec::new())?;
     change(&mut object, way, &patch, kind)?;
     body::fit(&mut object, kind, Validation::Ignore, Vec::new())?;
-    let writer = Writer { manager: "fuzz", api_version: "v1", subresource: "" };
+    let writer = Writer { manager: "fuzz", api_version: "v1", subresource: "", time: "1970-01-01T00:00:00Z" };
     managed::update(Some(target), &mut object, kind, &writer);
     Ok(object)
 }

@@ -4,18 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use palisade_store::{Change, Event, Revision, Store};
+use palisade_store::{Change, Revision, Store};
 use serde_json::Value;
 use tokio::sync::broadcast;
 
+use crate::limits;
 use crate::objects;
 
-/// How far a slow watcher may be behind before it has to read the store.
-const BACKLOG: usize = 1024;
-
-/// A write.
+/// A write of an object, parsed.
 #[derive(Clone, Debug)]
-pub(crate) struct Happening {
+pub(crate) struct Event {
     pub(crate) revision: Revision,
     pub(crate) change: Change,
     pub(crate) storage: String,
@@ -26,8 +24,8 @@ pub(crate) struct Happening {
     pub(crate) previous: Option<Value>,
 }
 
-impl Happening {
-    pub(crate) fn of(event: Event) -> Option<Self> {
+impl Event {
+    pub(crate) fn of(event: palisade_store::Event) -> Option<Self> {
         let object = objects::parse(&event.value, event.revision).ok()?;
         let previous = event.previous.and_then(|bytes| objects::parse(&bytes, event.revision).ok());
         Some(Self {
@@ -45,7 +43,7 @@ impl Happening {
 /// Where watchers listen.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    channels: Mutex<HashMap<String, broadcast::Sender<Arc<Happening>>>>,
+    channels: Mutex<HashMap<String, broadcast::Sender<Arc<Event>>>>,
 }
 
 impl Hub {
@@ -78,21 +76,24 @@ impl Hub {
     }
 
     /// Listens to the writes of a resource from now on.
-    pub(crate) fn listen(&self, storage: &str) -> broadcast::Receiver<Arc<Happening>> {
+    pub(crate) fn listen(&self, storage: &str) -> broadcast::Receiver<Arc<Event>> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        channels.entry(storage.to_owned()).or_insert_with(|| broadcast::channel(BACKLOG).0).subscribe()
+        channels
+            .entry(storage.to_owned())
+            .or_insert_with(|| broadcast::channel(limits::BACKLOG).0)
+            .subscribe()
     }
 
-    fn tell(&self, events: Vec<Event>) {
+    fn tell(&self, events: Vec<palisade_store::Event>) {
         for event in events {
             let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(sender) = channels.get(&event.key.resource).cloned() else { continue };
             drop(channels);
             if sender.receiver_count() > 0
-                && let Some(happening) = Happening::of(event)
+                && let Some(event) = Event::of(event)
             {
                 // Nobody listening any more is no error.
-                let _ = sender.send(Arc::new(happening));
+                let _ = sender.send(Arc::new(event));
             }
         }
     }

@@ -44,6 +44,7 @@ mod failure;
 pub mod fuzz;
 mod hub;
 mod identity;
+mod limits;
 mod live;
 mod metrics;
 mod node;
@@ -56,13 +57,15 @@ mod respond;
 mod review;
 mod serve;
 mod server;
+mod time;
 mod token;
 mod verb;
+mod version;
 mod watch;
 
 use palisade_api::{
     body, discovery, error, fields, kind as resource, openapi, patch, protobuf, request, schema, selector,
-    table, time,
+    table,
 };
 
 pub use audit::PolicyError;

@@ -31,10 +31,7 @@ impl Labels {
         };
         let (group, resource) =
             target.map_or(("", ""), |target| (target.resource.group, target.resource.plural));
-        let known = target.and_then(|target| {
-            target.resource.subresources.iter().find(|subresource| **subresource == target.subresource)
-        });
-        Self { verb, group, resource, subresource: known.copied().unwrap_or_default() }
+        Self { verb, group, resource, subresource: target.map_or("", Target::subresource_name) }
     }
 }
 

@@ -10,9 +10,10 @@ use palisade_store::Cursor;
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::identity::Identity;
+use crate::limits;
 use crate::objects;
 use crate::request::Target;
 use crate::resource::{self, text};
@@ -38,7 +39,7 @@ pub(crate) fn authorize(
     target: &Target,
     selected: Option<&str>,
 ) -> ApiResult<Option<&'static str>> {
-    let (group, plural, sub) = (target.resource.group, target.resource.plural, target.subresource.as_str());
+    let (group, plural, sub) = (target.resource.group, target.resource.plural, target.subresource_name());
     let (is_read, is_write) = (matches!(verb, "get" | "list" | "watch"), matches!(verb, "update" | "patch"));
     let has = |reference| is_needed(api, node, &target.namespace, reference, &target.name);
     let may = match (group, plural, sub) {
@@ -72,7 +73,7 @@ pub(crate) fn authorize(
 fn is_own_pod(api: &Api, node: &str, target: &Target) -> ApiResult<bool> {
     match objects::get(&api.store, target.resource, &target.namespace, &target.name) {
         Ok(found) => Ok(text(&found.object, "/spec/nodeName") == node),
-        Err(error) if error.code == 404 => Ok(false),
+        Err(error) if error.reason == Reason::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -90,7 +91,7 @@ fn is_volume_needed(api: &Api, node: &str, volume: &str) -> ApiResult<bool> {
     let volumes = resource::find("", "persistentvolumes").ok_or_else(ApiError::no_such_path)?;
     let found = match objects::get(&api.store, volumes, "", volume) {
         Ok(found) => found.object,
-        Err(error) if error.code == 404 => return Ok(false),
+        Err(error) if error.reason == Reason::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
     let (namespace, claim) = (text(&found, "/spec/claimRef/namespace"), text(&found, "/spec/claimRef/name"));
@@ -105,11 +106,11 @@ fn any_pod(
     name: &str,
     is_wanted: impl Fn(&Value) -> bool,
 ) -> ApiResult<bool> {
-    let pods = resource::find("", "pods").ok_or_else(ApiError::no_such_path)?;
+    let pods = &resource::PODS;
     let marks = [format!("\"nodeName\":{}", Value::from(node)), last_part(name).to_owned()];
     let mut after: Option<Cursor> = None;
     loop {
-        let page = api.store.list(pods.storage, Some(namespace), Some(objects::PAGE), after.as_ref());
+        let page = api.store.list(pods.storage, Some(namespace), Some(limits::PART), after.as_ref());
         let page = page.map_err(|error| failure::store(pods, "", error))?;
         for kept in &page.objects {
             // Most pods are of other nodes: those are not worth reading.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
+use crate::limits;
 use crate::resource::{self, Resource};
 
 /// An object and the write that made it so.
@@ -43,12 +44,9 @@ pub(crate) fn stamp(object: &mut Value, revision: Revision) {
     }
 }
 
-/// The largest object that is kept, in bytes: what etcd takes by default.
-const MAX_OBJECT: usize = 1_572_864;
-
 /// Refuses an object that is too large to be kept.
 pub(crate) fn check_size(object: &Value) -> ApiResult<()> {
-    if bytes(object).len() > MAX_OBJECT { Err(ApiError::too_large(MAX_OBJECT)) } else { Ok(()) }
+    if bytes(object).len() > limits::OBJECT { Err(ApiError::too_large(limits::OBJECT)) } else { Ok(()) }
 }
 
 /// What keeps other things than objects: passwords and tokens.
@@ -109,9 +107,6 @@ pub(crate) fn list(
     Ok(Listed { items, bytes, revision: page.revision, next: page.next })
 }
 
-/// How many objects are read at once where all are asked for.
-pub(crate) const PAGE: usize = 500;
-
 /// Gives all objects of one moment to a function, without ever holding all of them.
 pub(crate) fn each(
     store: &Store,
@@ -121,7 +116,7 @@ pub(crate) fn each(
 ) -> ApiResult<()> {
     let mut after = None;
     loop {
-        let page = list(store, resource, namespace, Some(PAGE), after.as_ref())?;
+        let page = list(store, resource, namespace, Some(limits::PART), after.as_ref())?;
         page.items.into_iter().try_for_each(&mut with)?;
         after = page.next;
         if after.is_none() {

@@ -36,7 +36,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-/// Writes an object as [`show`](crate::verb::show) shows it to clients, with its version.
+/// Writes an object as [`Resource::show`] shows it to clients, with its version.
 pub(crate) fn show(
     bytes: &[u8],
     resource: &Resource,
@@ -78,7 +78,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{objects, verb};
+    use crate::objects;
 
     #[test]
     fn it_shows_what_reading_and_showing_does() {
@@ -97,7 +97,7 @@ mod tests {
             let bytes = object.to_string().into_bytes();
             let mut out = String::new();
             show(&bytes, resource, revision, &mut out).unwrap();
-            let shown = verb::show(resource, objects::parse(&bytes, revision).unwrap());
+            let shown = resource.show(objects::parse(&bytes, revision).unwrap());
             let same: Value = serde_json::from_str(&out).unwrap();
             assert_eq!(same, shown);
         }

@@ -2,10 +2,11 @@
 
 use http::Response;
 use http::header::HeaderValue;
+use jiff::Timestamp;
 use palisade_https::Body;
 use serde_json::{Value, json};
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Reason};
 use crate::protobuf;
 use crate::resource::{Resource, text};
 use crate::table::{self, Include};
@@ -96,7 +97,7 @@ pub(crate) fn object(
 /// An object or a list of a resource in the form that a client wants it in.
 pub(crate) fn shaped(value: &Value, format: Format, resource: &Resource, include: Include) -> Value {
     match format {
-        Format::Table => table::of(resource, value, include, true),
+        Format::Table => table::of(resource, value, include, true, Timestamp::now()),
         Format::Metadata => metadata(value, text(value, "/kind") != resource.kind),
         _ => value.clone(),
     }
@@ -128,11 +129,11 @@ pub(crate) fn error(error: &ApiError, format: Format) -> Response<Body> {
     let status = error.status();
     let mut response = match (format, crate::schema::message("Status")) {
         (Format::Protobuf, Some(message)) => {
-            Body::bytes(error.code, PROTOBUF, protobuf::encode(&status, message))
+            Body::bytes(error.reason.code(), PROTOBUF, protobuf::encode(&status, message))
         }
-        _ => json(error.code, &status),
+        _ => json(error.reason.code(), &status),
     };
-    if error.code == 429 {
+    if error.reason == Reason::TooManyRequests {
         response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

@@ -13,6 +13,7 @@ use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::identity::Identity;
+use crate::limits;
 use crate::objects;
 use crate::resource::{Review, text};
 use crate::token::User;
@@ -84,7 +85,7 @@ pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -
     let account = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?;
     let audiences = strings(request.pointer("/spec/audiences"));
     let seconds = request.pointer("/spec/expirationSeconds").and_then(Value::as_i64);
-    if seconds.is_some_and(|seconds| seconds < 600) {
+    if seconds.is_some_and(|seconds| seconds < limits::TOKEN_LEAST) {
         let path = palisade_k8s::FieldPath::of("spec.expirationSeconds");
         let why = "may not specify a duration less than 10 minutes";
         let error = palisade_k8s::FieldError::invalid(path, seconds, why);
@@ -111,16 +112,13 @@ pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -
         json!({"name": target.name, "namespace": target.namespace,
                                  "creationTimestamp": crate::time::now()}),
     );
-    put(&mut request, &["spec", "expirationSeconds"], seconds.unwrap_or(3600).into());
+    put(&mut request, &["spec", "expirationSeconds"], seconds.unwrap_or(limits::TOKEN_USUAL).into());
     if audiences.is_empty() {
         put(&mut request, &["spec", "audiences"], json!([crate::token::ISSUER]));
     }
     put(&mut request, &["status"], json!({"token": token, "expirationTimestamp": expires}));
     Ok(Answer::created(request))
 }
-
-/// The shortest password that is taken, in characters.
-const SHORTEST: usize = 8;
 
 /// `POST` of a user's new password.
 pub(crate) fn set_password(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
@@ -130,8 +128,11 @@ pub(crate) fn set_password(call: &Call<'_>, bytes: &[u8], content_type: &str) ->
     let user = User::find(&call.api.store, &target.name)
         .ok_or_else(|| ApiError::bad_request(format!("user {:?} cannot log in", target.name)))?;
     let password = text(&request, "/password");
-    if password.chars().count() < SHORTEST {
-        return Err(ApiError::bad_request(format!("password: must have at least {SHORTEST} characters")));
+    if password.chars().count() < limits::PASSWORD {
+        return Err(ApiError::bad_request(format!(
+            "password: must have at least {} characters",
+            limits::PASSWORD
+        )));
     }
     if !call.is_dry_run() {
         crate::password::set(&call.api.store, &user, password)
@@ -190,7 +191,7 @@ fn create_as_system(
         resource,
         namespace: namespace.to_owned(),
         name: text(&object, "/metadata/name").to_owned(),
-        subresource: String::new(),
+        subresource: None,
     };
     let system = Identity::system();
     let system = Call { who: &system, target: &target, ..*call };

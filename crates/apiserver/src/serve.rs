@@ -7,7 +7,6 @@ mod pages;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT, WARNING};
@@ -25,9 +24,10 @@ use crate::call::{Answer, Call, Notes};
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::identity::Identity;
+use crate::limits;
 use crate::metrics::Labels;
 use crate::request::{Path, Query, Target};
-use crate::resource;
+use crate::resource::{self, Serves, Subresource};
 use crate::respond::{self, Format};
 use crate::review;
 use crate::table::Include;
@@ -36,14 +36,6 @@ use crate::verb;
 use crate::watch::{Shape, Watcher};
 use palisade_https::metrics::Timed;
 use palisade_https::{Body, ReadError};
-
-/// The largest body, in bytes: twice what a cluster stores of one object.
-const MAX_BODY: usize = 3 * 1024 * 1024;
-/// How long a client may take to send it.
-const BODY_TIME: Duration = Duration::from_secs(30);
-/// How many requests are worked on at once; further ones wait a moment, then are told to come back.
-const IN_FLIGHT: usize = 256;
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Answers requests.
 #[derive(Clone, Debug)]
@@ -80,7 +72,7 @@ impl Head {
 
 impl Service {
     pub(crate) fn new(api: Arc<Api>) -> Self {
-        Self { api, slots: Arc::new(Semaphore::new(IN_FLIGHT)) }
+        Self { api, slots: Arc::new(Semaphore::new(limits::REQUESTS)) }
     }
 
     /// Answers one request; `certificate` is who the connection belongs to.
@@ -207,8 +199,8 @@ impl Service {
         notes.annotate("authorization.k8s.io/decision", if why.is_ok() { "allow" } else { "forbid" });
         notes.annotate("authorization.k8s.io/reason", why.as_deref().unwrap_or_default());
         why?;
-        let is_stream = matches!(target.subresource.as_str(), "exec" | "attach" | "portforward" | "log");
-        if !is_stream && !target.resource.allows(verb) && target.subresource.is_empty() {
+        let is_stream = target.subresource.is_some_and(|part| part.serves.is_stream());
+        if target.subresource.is_none() && !target.resource.allows(verb) {
             return Err(ApiError::method_not_allowed(target.resource));
         }
         if verb == "watch" {
@@ -227,7 +219,7 @@ impl Service {
             return Err(ApiError::not_acceptable(accept));
         }
         let bytes = read(body).await?;
-        let slot = tokio::time::timeout(PATIENCE, Arc::clone(&self.slots).acquire_owned()).await;
+        let slot = tokio::time::timeout(limits::QUEUE_TIME, Arc::clone(&self.slots).acquire_owned()).await;
         let slot = slot
             .ok()
             .and_then(Result::ok)
@@ -259,7 +251,7 @@ impl Service {
             // By whoever did it, and before anybody is told: a client that has left leaves a line all the same.
             match &answer {
                 Ok(answer) => work.trail.complete(answer.code, None, Some(&answer.object)),
-                Err(error) => work.trail.complete(error.code, Some(error), None),
+                Err(error) => work.trail.complete(error.reason.code(), Some(error), None),
             }
             let answer = answer.map(|answer| match answer.object {
                 // A log of a pod that has said nothing yet.
@@ -353,7 +345,7 @@ fn verb_of(head: &Head, target: &Target) -> ApiResult<&'static str> {
 }
 
 async fn read(body: Incoming) -> ApiResult<Bytes> {
-    palisade_https::read(body, MAX_BODY, BODY_TIME).await.map_err(|error| match error {
+    palisade_https::read(body, limits::BODY, limits::BODY_TIME).await.map_err(|error| match error {
         ReadError::TooLarge(limit) => ApiError::too_large(limit),
         ReadError::Slow => ApiError::timeout(error.to_string()),
         ReadError::Broken(_) => ApiError::bad_request(error.to_string()),
@@ -390,37 +382,45 @@ impl Work {
         let call = self.call();
         let (bytes, content_type) = (self.bytes.as_ref(), self.content_type.as_str());
         verb::options::check(self.method.as_str(), content_type, &self.query)?;
-        let (name, sub) = (self.target.name.as_str(), self.target.subresource.as_str());
-        match (self.method.as_str(), name, sub) {
-            (_, _, "exec" | "attach" | "portforward" | "log") => review::connect(&call),
-            ("GET" | "HEAD", "", _) => verb::list(&call),
-            ("GET" | "HEAD", ..) => verb::get(&call),
-            ("POST", "", "") => match self.target.resource.review {
+        if let Some(part) = self.target.subresource {
+            return self.subresource(&call, part);
+        }
+        match (self.method.as_str(), self.target.name.as_str()) {
+            ("GET" | "HEAD", "") => verb::list(&call),
+            ("GET" | "HEAD", _) => verb::get(&call),
+            ("POST", "") => match self.target.resource.review {
                 Some(review) => review::answer(&call, review, bytes, content_type),
                 None => verb::create(&call, bytes, content_type),
             },
-            ("POST", _, "token") => review::request_token(&call, bytes, content_type),
-            ("POST", _, "binding") => {
-                let binding = crate::body::read(bytes, content_type, &mut Vec::new())?;
-                review::bind(&call, name, &binding)
-            }
-            ("POST", _, "eviction") => {
-                let eviction = crate::body::read(bytes, content_type, &mut Vec::new())?;
-                review::evict(&call, &eviction)
-            }
-            ("POST", _, "password") => review::set_password(&call, bytes, content_type),
-            ("PUT", ..) if !matches!(sub, "token" | "binding" | "eviction" | "password") => {
-                verb::update(&call, bytes, content_type)
-            }
-            ("PATCH", ..) if !matches!(sub, "token" | "binding" | "eviction" | "finalize" | "password") => {
-                match media_type(content_type) {
-                    "application/apply-patch+yaml" => verb::apply(&call, bytes, content_type),
-                    _ => verb::patch(&call, bytes, content_type),
-                }
-            }
-            ("DELETE", "", "") => verb::delete_collection(&call, bytes, content_type),
-            ("DELETE", _, "") => verb::delete(&call, bytes, content_type),
+            ("PUT", _) => verb::update(&call, bytes, content_type),
+            ("PATCH", _) => self.patch(&call),
+            ("DELETE", "") => verb::delete_collection(&call, bytes, content_type),
+            ("DELETE", _) => verb::delete(&call, bytes, content_type),
             _ => Err(ApiError::method_not_allowed(self.target.resource)),
+        }
+    }
+
+    fn subresource(&self, call: &Call<'_>, part: &Subresource) -> ApiResult<Answer> {
+        let (bytes, content_type) = (self.bytes.as_ref(), self.content_type.as_str());
+        let body = || crate::body::read(bytes, content_type, &mut Vec::new());
+        match (self.method.as_str(), part.serves) {
+            (_, serves) if serves.is_stream() => review::connect(call, serves),
+            ("GET" | "HEAD", Serves::Part(_)) if part.allows("get") => verb::get(call),
+            ("POST", Serves::Token) => review::request_token(call, bytes, content_type),
+            ("POST", Serves::Password) => review::set_password(call, bytes, content_type),
+            ("POST", Serves::Binding) => review::bind(call, &self.target.name, &body()?),
+            ("POST", Serves::Eviction) => review::evict(call, &body()?),
+            ("PUT", Serves::Part(_)) if part.allows("update") => verb::update(call, bytes, content_type),
+            ("PATCH", Serves::Part(_)) if part.allows("patch") => self.patch(call),
+            _ => Err(ApiError::method_not_allowed(self.target.resource)),
+        }
+    }
+
+    fn patch(&self, call: &Call<'_>) -> ApiResult<Answer> {
+        let (bytes, content_type) = (self.bytes.as_ref(), self.content_type.as_str());
+        match media_type(content_type) {
+            "application/apply-patch+yaml" => verb::apply(call, bytes, content_type),
+            _ => verb::patch(call, bytes, content_type),
         }
     }
 }

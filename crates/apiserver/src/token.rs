@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::error::ApiResult;
 use crate::failure;
 use crate::identity::Identity;
+use crate::limits;
 use crate::objects;
 use crate::resource::{self, text};
 use crate::time;
@@ -20,11 +21,6 @@ pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
 const PREFIX: &str = "sha256~";
 /// Where their hashes are kept. No resource of the API is kept under this name.
 const TOKENS: &str = "palisade/tokens";
-/// The shortest life of a token, the usual one and the longest, in seconds.
-const LEAST: i64 = 600;
-const USUAL: i64 = 3600;
-const MOST: i64 = 1 << 32;
-
 /// The key that service accounts' tokens are signed with.
 pub(crate) struct Tokens {
     signing: EncodingKey,
@@ -60,7 +56,8 @@ impl Tokens {
         bound: Option<(&str, &str, &str)>,
     ) -> ApiResult<(String, String)> {
         let now = jiff::Timestamp::now().as_second();
-        let expires = now + seconds.unwrap_or(USUAL).clamp(LEAST, MOST);
+        let expires =
+            now + seconds.unwrap_or(limits::TOKEN_USUAL).clamp(limits::TOKEN_LEAST, limits::TOKEN_MOST);
         let (namespace, name) = (text(account, "/metadata/namespace"), text(account, "/metadata/name"));
         let mut kubernetes = json!({
             "namespace": namespace,
@@ -174,7 +171,7 @@ fn expiry(kept: &[u8]) -> i64 {
 pub(crate) fn sweep(store: &Store) -> Result<(), StoreError> {
     let (now, mut after) = (jiff::Timestamp::now().as_second(), None);
     loop {
-        let page = store.list(TOKENS, None, Some(objects::PAGE), after.as_ref())?;
+        let page = store.list(TOKENS, None, Some(limits::PART), after.as_ref())?;
         for token in page.objects.iter().filter(|token| expiry(&token.value) <= now) {
             drop(store.delete(&token.key, Some(token.revision)));
         }

@@ -10,7 +10,7 @@ pub(crate) use create::{create, create_object, random_name};
 pub(crate) use delete::{delete, delete_collection, remove};
 pub(crate) use palisade_api::metadata::check as check_metadata;
 pub(crate) use palisade_api::{metadata, options};
-pub(crate) use read::{Listing, get, is_project_visible, list, listing, show, start};
+pub(crate) use read::{Listing, get, is_visible, list, listing, sees, start};
 
 use palisade_k8s::FieldError;
 use serde_json::Value;

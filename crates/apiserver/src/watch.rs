@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use palisade_store::{Change, Revision};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
@@ -14,24 +15,15 @@ use crate::authenticate::Shown;
 use crate::authorize;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
-use crate::hub::Happening;
+use crate::hub::Event;
 use crate::identity::Identity;
+use crate::limits;
 use crate::objects;
 use crate::request::{Query, Target};
-use crate::resource::text;
 use crate::respond;
 use crate::selector::{Fields, Labels};
 use crate::table::{self, Include};
 use crate::verb;
-
-/// The longest that a watch lasts, in seconds.
-const LONGEST: u64 = 3600;
-/// How often a client that wants bookmarks gets one.
-const BOOKMARK: Duration = Duration::from_secs(60);
-
-/// How often it is looked at whether rights may have ended, and how often tokens are asked for anew whatever happened.
-const LOOK: Duration = Duration::from_secs(1);
-const ASK: Duration = Duration::from_secs(10);
 
 /// What a client watches, and how it wants to be told.
 pub(crate) struct Watcher {
@@ -121,7 +113,7 @@ impl Watcher {
 
     /// Sends until the time is over or the client is gone.
     pub(crate) async fn run(mut self, seconds: Option<u64>) {
-        let time = Duration::from_secs(seconds.unwrap_or(LONGEST).clamp(1, LONGEST));
+        let time = Duration::from_secs(seconds.unwrap_or(limits::WATCH).clamp(1, limits::WATCH));
         let _ = tokio::time::timeout(time, self.follow()).await;
     }
 
@@ -130,9 +122,10 @@ impl Watcher {
         let mut channel = self.api.hub.listen(storage);
         let mut seen = self.start().await?;
         seen = self.catch_up(seen).await?;
-        let mut marks = tokio::time::interval(BOOKMARK);
+        let mut marks = tokio::time::interval(limits::BOOKMARK);
         marks.tick().await;
-        let (mut looks, mut asks) = (tokio::time::interval(LOOK), tokio::time::interval(ASK));
+        let (mut looks, mut asks) =
+            (tokio::time::interval(limits::WATCH_LOOK), tokio::time::interval(limits::WATCH_ASK));
         loop {
             let received = tokio::select! {
                 () = self.sender.closed() => return Err(Over),
@@ -154,9 +147,9 @@ impl Watcher {
                 received = channel.recv() => received,
             };
             match received {
-                Ok(happening) if happening.revision > seen => {
-                    seen = happening.revision;
-                    self.tell(&happening).await?;
+                Ok(event) if event.revision > seen => {
+                    seen = event.revision;
+                    self.tell(&event).await?;
                 }
                 Ok(_) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => seen = self.catch_up(seen).await?,
@@ -178,7 +171,7 @@ impl Watcher {
             let (api, target) = (Arc::clone(&self.api), self.target.clone());
             let listed = tokio::task::spawn_blocking(move || {
                 let namespace = Some(target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-                objects::list(&api.store, target.resource, namespace, Some(objects::PAGE), after.as_ref())
+                objects::list(&api.store, target.resource, namespace, Some(limits::PART), after.as_ref())
             });
             let listed = match listed.await {
                 Ok(Ok(listed)) => listed,
@@ -219,8 +212,8 @@ impl Watcher {
                 Err(_) => return Err(Over),
             };
             let is_all = events.is_empty();
-            for happening in events.into_iter().filter_map(Happening::of) {
-                self.tell(&happening).await?;
+            for event in events.into_iter().filter_map(Event::of) {
+                self.tell(&event).await?;
             }
             seen = now;
             if is_all {
@@ -233,40 +226,40 @@ impl Watcher {
         let resource = self.target.resource;
         self.labels.matches(object)
             && self.fields.matches(object)
-            && (resource.kind != "Project"
-                || verb::is_project_visible(&self.api.live, &self.who, text(object, "/metadata/name"))
-                    .unwrap_or(false))
+            && verb::is_visible(&self.api.live, &self.who, resource, object).unwrap_or(false)
     }
 
-    async fn tell(&mut self, happening: &Happening) -> Result<(), Over> {
-        if !self.target.namespace.is_empty() && happening.namespace != self.target.namespace {
+    async fn tell(&mut self, event: &Event) -> Result<(), Over> {
+        if !self.target.namespace.is_empty() && event.namespace != self.target.namespace {
             return Ok(());
         }
-        let was = happening.previous.as_ref().is_some_and(|previous| self.wants(previous));
-        let is = happening.change != Change::Deleted && self.wants(&happening.object);
+        let was = event.previous.as_ref().is_some_and(|previous| self.wants(previous));
+        let is = event.change != Change::Deleted && self.wants(&event.object);
         // What a deletion shows is the object as it last was, so that is what was selected.
-        let was = was || (happening.change == Change::Deleted && self.wants(&happening.object));
+        let was = was || (event.change == Change::Deleted && self.wants(&event.object));
         let kind = match (was, is) {
             (false, true) => "ADDED",
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
             (false, false) => return Ok(()),
         };
-        let shown = match &happening.previous {
+        let shown = match &event.previous {
             // What is no longer selected is shown as it was when it last was.
-            Some(previous) if kind == "DELETED" && happening.change != Change::Deleted => previous,
-            _ => &happening.object,
+            Some(previous) if kind == "DELETED" && event.change != Change::Deleted => previous,
+            _ => &event.object,
         };
         self.send(kind, shown.clone()).await
     }
 
     async fn send(&mut self, kind: &str, object: Value) -> Result<(), Over> {
         let resource = self.target.resource;
-        let mut object = verb::show(resource, object);
+        let mut object = resource.show(object);
         match self.shape {
             Shape::Object => {}
             Shape::Metadata => object = respond::metadata_of(&object),
-            Shape::Table(include) => object = table::of(resource, &object, include, self.is_first),
+            Shape::Table(include) => {
+                object = table::of(resource, &object, include, self.is_first, Timestamp::now())
+            }
         }
         self.is_first = false;
         self.line(&json!({"type": kind, "object": object})).await

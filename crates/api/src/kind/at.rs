@@ -5,103 +5,103 @@ use serde_json::Value;
 
 /// A value of an object, there or not, and where it is.
 #[derive(Clone, Debug)]
-pub struct At<'v> {
+pub(crate) struct At<'v> {
     value: Option<&'v Value>,
     path: FieldPath,
 }
 
 impl<'v> At<'v> {
     /// A field of an object.
-    pub fn root(object: &'v Value, field: &'static str) -> Self {
+    pub(crate) fn root(object: &'v Value, field: &'static str) -> Self {
         Self { value: object.get(field), path: FieldPath::of(field) }
     }
 
-    pub fn field(&self, name: &'static str) -> Self {
+    pub(crate) fn field(&self, name: &'static str) -> Self {
         Self { value: self.value.and_then(|value| value.get(name)), path: self.path.clone().field(name) }
     }
 
     /// An entry of a map with free keys.
-    pub fn key(&self, key: &str) -> Self {
+    pub(crate) fn key(&self, key: &str) -> Self {
         Self { value: self.value.and_then(|value| value.get(key)), path: self.path.clone().key(key) }
     }
 
-    pub fn items(&self) -> impl Iterator<Item = Self> + use<'v> {
+    pub(crate) fn items(&self) -> impl Iterator<Item = Self> + use<'v> {
         let items = self.value.and_then(Value::as_array).into_iter().flatten().enumerate();
         let path = self.path.clone();
         items.map(move |(at, value)| Self { value: Some(value), path: path.clone().index(at) })
     }
 
     /// The keys of a map.
-    pub fn keys(&self) -> impl Iterator<Item = &'v str> + use<'v> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &'v str> + use<'v> {
         self.value.and_then(Value::as_object).into_iter().flat_map(|map| map.keys().map(String::as_str))
     }
 
     /// Which of some fields are there.
-    pub fn set<'n>(&self, names: &'n [&'static str]) -> impl Iterator<Item = Self> + use<'n, 'v> {
+    pub(crate) fn set<'n>(&self, names: &'n [&'static str]) -> impl Iterator<Item = Self> + use<'n, 'v> {
         let this = self.clone();
         names.iter().map(move |name| this.field(name)).filter(Self::is_set)
     }
 
     /// A text, empty where it is absent.
-    pub fn text(&self) -> &'v str {
+    pub(crate) fn text(&self) -> &'v str {
         self.value.and_then(Value::as_str).unwrap_or_default()
     }
 
-    pub fn number(&self) -> Option<i64> {
+    pub(crate) fn number(&self) -> Option<i64> {
         self.value.and_then(Value::as_i64)
     }
 
-    pub fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         self.value.is_some_and(|value| !value.is_null())
     }
 
-    pub fn is(&self, value: bool) -> bool {
+    pub(crate) fn is(&self, value: bool) -> bool {
         self.value == Some(&Value::Bool(value))
     }
 
-    pub fn path(&self) -> FieldPath {
+    pub(crate) fn path(&self) -> FieldPath {
         self.path.clone()
     }
 
-    pub fn invalid(&self, why: &'static str) -> FieldError {
+    pub(crate) fn invalid(&self, why: &'static str) -> FieldError {
         FieldError::invalid(self.path(), self.value.cloned().unwrap_or_default(), why)
     }
 
     /// As a whole, which is not repeated.
-    pub fn invalid_whole(&self, why: &'static str) -> FieldError {
+    pub(crate) fn invalid_whole(&self, why: &'static str) -> FieldError {
         FieldError::invalid(self.path(), "", why)
     }
 
-    pub fn required(&self, why: &'static str) -> FieldError {
+    pub(crate) fn required(&self, why: &'static str) -> FieldError {
         FieldError::required(self.path(), why)
     }
 
-    pub fn forbidden(&self, why: &'static str) -> FieldError {
+    pub(crate) fn forbidden(&self, why: &'static str) -> FieldError {
         FieldError::forbidden(self.path(), why)
     }
 
-    pub fn duplicate(&self) -> FieldError {
+    pub(crate) fn duplicate(&self) -> FieldError {
         FieldError::duplicate(self.path(), self.value.cloned().unwrap_or_default())
     }
 
-    pub fn not_found(&self) -> FieldError {
+    pub(crate) fn not_found(&self) -> FieldError {
         FieldError::not_found(self.path(), self.value.cloned().unwrap_or_default())
     }
 
     /// A text that must be there.
-    pub fn missing(&self) -> Option<FieldError> {
+    pub(crate) fn missing(&self) -> Option<FieldError> {
         self.text().is_empty().then(|| self.required(""))
     }
 
     /// A text that, if it is there, is one of some.
-    pub fn none_of(&self, supported: &[&str]) -> Option<FieldError> {
+    pub(crate) fn none_of(&self, supported: &[&str]) -> Option<FieldError> {
         let found = self.value.and_then(Value::as_str)?;
         let is_known = supported.contains(&found);
         (!is_known).then(|| FieldError::not_supported(self.path(), found, supported))
     }
 
     /// A number that, if it is there, is in a range.
-    pub fn outside(&self, range: std::ops::RangeInclusive<i64>) -> Option<FieldError> {
+    pub(crate) fn outside(&self, range: std::ops::RangeInclusive<i64>) -> Option<FieldError> {
         let found = self.number().filter(|number| !range.contains(number))?;
         let why = match (*range.start(), *range.end()) {
             (0, i64::MAX) => "must be greater than or equal to 0".to_owned(),
@@ -112,7 +112,7 @@ impl<'v> At<'v> {
     }
 
     /// An object that must have just one of some fields.
-    pub fn not_one(&self, fields: &[&'static str], what: &'static str) -> Option<FieldError> {
+    pub(crate) fn not_one(&self, fields: &[&'static str], what: &'static str) -> Option<FieldError> {
         let mut found = self.set(fields);
         match (found.next(), found.next()) {
             (None, _) => Some(self.required(what)),

@@ -3,7 +3,7 @@
 use super::{BASE, Resource, Review};
 
 /// Written to `pods/binding`, or to `bindings` with the pod's name.
-pub(super) const BINDINGS: Resource = Resource {
+pub(super) static BINDINGS: Resource = Resource {
     plural: "bindings",
     singular: "binding",
     kind: "Binding",

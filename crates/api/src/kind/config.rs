@@ -8,7 +8,8 @@ use super::{AGE, BASE, CONFIG_KEY, Column, Resource, age, column, count, default
 
 const DATA: Column = column("Data");
 
-pub(super) const CONFIG_MAPS: Resource = Resource {
+/// ConfigMaps.
+pub static CONFIG_MAPS: Resource = Resource {
     plural: "configmaps",
     singular: "configmap",
     kind: "ConfigMap",
@@ -16,12 +17,13 @@ pub(super) const CONFIG_MAPS: Resource = Resource {
     short_names: &["cm"],
     storage: "configmaps",
     columns: &[DATA, AGE],
-    cells: |object| vec![(count(object, "data") + count(object, "binaryData")).into(), age(object)],
+    cells: |object, now| vec![(count(object, "data") + count(object, "binaryData")).into(), age(object, now)],
     validate: check_data,
     ..BASE
 };
 
-pub(super) const SECRETS: Resource = Resource {
+/// Secrets.
+pub static SECRETS: Resource = Resource {
     plural: "secrets",
     singular: "secret",
     kind: "Secret",
@@ -29,7 +31,7 @@ pub(super) const SECRETS: Resource = Resource {
     storage: "secrets",
     selectable: &["type"],
     columns: &[column("Type"), DATA, AGE],
-    cells: |object| vec![text(object, "/type").into(), count(object, "data").into(), age(object)],
+    cells: |object, now| vec![text(object, "/type").into(), count(object, "data").into(), age(object, now)],
     prepare: prepare_secret,
     validate: validate_secret,
     ..BASE

@@ -1,5 +1,6 @@
 //! Events.
 
+use jiff::Timestamp;
 use palisade_k8s::FieldError;
 use serde_json::Value;
 
@@ -7,7 +8,7 @@ use super::at::At;
 use super::{BASE, Resource, column, text, wide};
 use crate::time;
 
-pub(super) const EVENTS: Resource = Resource {
+pub(super) static EVENTS: Resource = Resource {
     plural: "events",
     singular: "event",
     kind: "Event",
@@ -54,7 +55,7 @@ fn validate(event: &Value, _old: Option<&Value>) -> Vec<FieldError> {
     if is_right { Vec::new() } else { vec![namespace.invalid("must be the event's own namespace")] }
 }
 
-fn cells(event: &Value) -> Vec<Value> {
+fn cells(event: &Value, now: Timestamp) -> Vec<Value> {
     let first_of = |pointers: &[&str]| {
         let found = pointers.iter().map(|pointer| text(event, pointer)).find(|text| !text.is_empty());
         found.unwrap_or_default().to_owned()
@@ -70,14 +71,14 @@ fn cells(event: &Value) -> Vec<Value> {
         text(event, "/involvedObject/name")
     );
     vec![
-        time::age(&last).into(),
+        time::age(&last, now).into(),
         text(event, "/type").into(),
         text(event, "/reason").into(),
         object.into(),
         text(event, "/involvedObject/fieldPath").into(),
         source.into(),
         text(event, "/message").trim().into(),
-        time::age(&first).into(),
+        time::age(&first, now).into(),
         count.to_string().into(),
         text(event, "/metadata/name").into(),
     ]

@@ -3,7 +3,7 @@
 use super::at::At;
 use super::{AGE, BASE, Resource, age, column, text};
 
-pub(super) const LEASES: Resource = Resource {
+pub(super) static LEASES: Resource = Resource {
     group: "coordination.k8s.io",
     plural: "leases",
     singular: "lease",
@@ -11,7 +11,7 @@ pub(super) const LEASES: Resource = Resource {
     schema: "Lease",
     storage: "coordination.k8s.io/leases",
     columns: &[column("Holder"), AGE],
-    cells: |lease| vec![text(lease, "/spec/holderIdentity").into(), age(lease)],
+    cells: |lease, now| vec![text(lease, "/spec/holderIdentity").into(), age(lease, now)],
     validate: |lease, _| {
         let spec = At::root(lease, "spec");
         let duration = spec.field("leaseDurationSeconds").outside(1..=i64::MAX);

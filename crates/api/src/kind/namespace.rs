@@ -3,24 +3,46 @@
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use super::{AGE, BASE, Names, Resource, age, column, text};
+use super::subresource::STATUS;
+use super::{AGE, Admission, BASE, Deletion, Names, Resource, Serves, Subresource, age, column, text};
 
-pub(super) const NAMESPACES: Resource = Resource {
+/// Namespaces.
+pub static NAMESPACES: Resource = Resource {
     plural: "namespaces",
     singular: "namespace",
     kind: "Namespace",
     schema: "Namespace",
     namespaced: false,
     short_names: &["ns"],
-    subresources: &["status", "finalize"],
+    subresources: &[
+        STATUS,
+        Subresource { name: "finalize", verbs: &["update"], serves: Serves::Part(take_finalizers), ..STATUS },
+    ],
+    is_own_scope: true,
+    deletion: Deletion::Emptied,
+    undeletable: IMMORTAL,
+    admission: Admission::Namespace,
     storage: "namespaces",
     selectable: &["status.phase"],
     names: Names::Label,
     columns: &[column("Status"), AGE],
-    cells: |namespace| vec![text(namespace, "/status/phase").into(), age(namespace)],
+    cells: |namespace, now| vec![text(namespace, "/status/phase").into(), age(namespace, now)],
     prepare,
     ..BASE
 };
+
+/// Namespaces that stay.
+pub(super) const IMMORTAL: &[&str] = &["default", "kube-public", "kube-system"];
+
+/// Takes the list of finalizers.
+fn take_finalizers(new: &mut Value, old: &Value) {
+    let finalizers = new.pointer("/spec/finalizers").cloned();
+    new.clone_from(old);
+    put(new, &["spec"], json!({}));
+    if let Some(finalizers) = finalizers {
+        put(new, &["spec", "finalizers"], finalizers);
+    }
+}
 
 /// A namespace has its own name as a label, and is finalized by this server.
 fn prepare(namespace: &mut Value, old: Option<&Value>) {

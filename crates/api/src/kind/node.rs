@@ -1,19 +1,21 @@
 //! Nodes.
 
+use jiff::Timestamp;
 use palisade_k8s::{FieldError, metadata};
 use serde_json::Value;
 
 use super::at::At;
+use super::subresource::STATUS;
 use super::{AGE, BASE, Resource, age, column, text, wide};
 
-pub(super) const NODES: Resource = Resource {
+pub(super) static NODES: Resource = Resource {
     plural: "nodes",
     singular: "node",
     kind: "Node",
     schema: "Node",
     namespaced: false,
     short_names: &["no"],
-    subresources: &["status"],
+    subresources: &[STATUS],
     storage: "nodes",
     selectable: &["spec.unschedulable"],
     columns: &[
@@ -60,7 +62,7 @@ fn is_range(text: &str) -> bool {
     bits.parse::<u8>().is_ok_and(|bits| bits <= most)
 }
 
-fn cells(node: &Value) -> Vec<Value> {
+fn cells(node: &Value, now: Timestamp) -> Vec<Value> {
     let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
     let ready = conditions.into_iter().flatten().find(|condition| text(condition, "/type") == "Ready");
     let mut status = match ready.map(|ready| text(ready, "/status")) {
@@ -88,7 +90,7 @@ fn cells(node: &Value) -> Vec<Value> {
     vec![
         status.into(),
         if roles.is_empty() { "<none>".into() } else { roles.join(",").into() },
-        age(node),
+        age(node, now),
         text(node, "/status/nodeInfo/kubeletVersion").into(),
         address("InternalIP").into(),
         address("ExternalIP").into(),

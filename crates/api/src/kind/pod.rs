@@ -2,28 +2,36 @@
 
 mod validate;
 
+use jiff::Timestamp;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use super::{AGE, BASE, Resource, age, column, default, text, wide};
+use super::subresource::{STATUS, admitted_part, connection, request};
+use super::{
+    AGE, Admission, BASE, Deletion, Resource, Serves, Subresource, age, column, default, text, wide,
+};
 
-pub(super) const PODS: Resource = Resource {
+/// Pods.
+pub static PODS: Resource = Resource {
     plural: "pods",
     singular: "pod",
     kind: "Pod",
     schema: "Pod",
     short_names: &["po"],
     categories: &["all"],
+    counts_generations: true,
+    deletion: Deletion::Graceful,
+    admission: Admission::Pod,
     subresources: &[
-        "status",
-        "log",
-        "exec",
-        "attach",
-        "portforward",
-        "binding",
-        "eviction",
-        "ephemeralcontainers",
-        "resize",
+        STATUS,
+        Subresource { name: "log", verbs: &["get"], kind: None, is_admitted: false, serves: Serves::Log },
+        connection("exec", "PodExecOptions", true),
+        connection("attach", "PodAttachOptions", true),
+        connection("portforward", "PodPortForwardOptions", false),
+        request("binding", Some(("", "", "Binding")), Serves::Binding),
+        request("eviction", Some(("policy", "v1", "Eviction")), Serves::Eviction),
+        admitted_part("ephemeralcontainers", take_ephemeral),
+        admitted_part("resize", take_spec),
     ],
     storage: "pods",
     selectable: &[
@@ -55,6 +63,25 @@ pub(super) const PODS: Resource = Resource {
 
 /// Every list of containers in a pod's spec.
 const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
+
+/// Takes the list of ephemeral containers.
+fn take_ephemeral(new: &mut Value, old: &Value) {
+    let containers = new.pointer("/spec/ephemeralContainers").cloned();
+    new.clone_from(old);
+    if let Some(containers) = containers {
+        put(new, &["spec", "ephemeralContainers"], containers);
+    }
+    prepare(new, Some(old));
+}
+
+/// Takes the spec, of which validation lets only the resources change.
+fn take_spec(new: &mut Value, old: &Value) {
+    let spec = new.get("spec").cloned();
+    new.clone_from(old);
+    if let Some(spec) = spec {
+        put(new, &["spec"], spec);
+    }
+}
 
 fn prepare(pod: &mut Value, old: Option<&Value>) {
     match old {
@@ -195,7 +222,7 @@ fn quality(spec: &Value) -> &'static str {
     }
 }
 
-fn cells(pod: &Value) -> Vec<Value> {
+fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
     let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array);
     let statuses: Vec<&Value> = statuses.into_iter().flatten().collect();
     let ready = statuses.iter().filter(|status| status.get("ready") == Some(&Value::Bool(true))).count();
@@ -210,7 +237,7 @@ fn cells(pod: &Value) -> Vec<Value> {
         format!("{ready}/{total}").into(),
         phase(pod, &statuses).into(),
         restarts.to_string().into(),
-        age(pod),
+        age(pod, now),
         or_none("/status/podIP").into(),
         or_none("/spec/nodeName").into(),
         or_none("/status/nominatedNodeName").into(),

@@ -1,8 +1,10 @@
 //! Projects: namespaces as OpenShift shows them to whoever may see them.
 
-use super::{BASE, Names, Resource, Review, column, text};
+use super::namespace::IMMORTAL;
+use super::{BASE, Deletion, Names, Resource, Review, Visible, column, text};
 
-pub(super) const PROJECTS: Resource = Resource {
+/// Projects.
+pub static PROJECTS: Resource = Resource {
     group: "project.openshift.io",
     plural: "projects",
     singular: "project",
@@ -11,16 +13,22 @@ pub(super) const PROJECTS: Resource = Resource {
     namespaced: false,
     verbs: &["delete", "get", "list", "watch"],
     storage: "namespaces",
+    is_view: true,
+    is_own_scope: true,
+    visible: Visible::ToThoseWhoGet("namespaces"),
+    hidden: &["managedFields"],
+    deletion: Deletion::Emptied,
+    undeletable: IMMORTAL,
     names: Names::Label,
     columns: &[column("Display Name"), column("Status")],
-    cells: |project| {
+    cells: |project, _| {
         let shown = text(project, "/metadata/annotations/openshift.io~1display-name");
         vec![shown.into(), text(project, "/status/phase").into()]
     },
     ..BASE
 };
 
-pub(super) const PROJECT_REQUESTS: Resource = Resource {
+pub(super) static PROJECT_REQUESTS: Resource = Resource {
     group: "project.openshift.io",
     plural: "projectrequests",
     singular: "projectrequest",

@@ -1,14 +1,16 @@
 //! Roles and bindings.
 
+use jiff::Timestamp;
 use palisade_k8s::{FieldError, FieldPath, metadata, put};
 use serde_json::Value;
 
 use super::at::At;
-use super::{AGE, BASE, Column, Names, Resource, age, column, text, wide};
+use super::{AGE, Admission, BASE, Column, Names, Resource, age, column, text, wide};
 
 const GROUP: &str = palisade_k8s::rbac::GROUP;
 
-pub(super) const CLUSTER_ROLES: Resource = Resource {
+/// Cluster roles.
+pub static CLUSTER_ROLES: Resource = Resource {
     group: GROUP,
     plural: "clusterroles",
     singular: "clusterrole",
@@ -17,8 +19,9 @@ pub(super) const CLUSTER_ROLES: Resource = Resource {
     namespaced: false,
     storage: "rbac.authorization.k8s.io/clusterroles",
     names: Names::Segment,
+    admission: Admission::Role,
     columns: &[Column { name: "Created At", kind: "date", priority: 0 }],
-    cells: |role| vec![text(role, "/metadata/creationTimestamp").into()],
+    cells: |role, _| vec![text(role, "/metadata/creationTimestamp").into()],
     prepare: prepare_role,
     validate: |role, _| {
         let mut errors = validate_rules(role, true);
@@ -28,7 +31,8 @@ pub(super) const CLUSTER_ROLES: Resource = Resource {
     ..BASE
 };
 
-pub(super) const ROLES: Resource = Resource {
+/// Roles.
+pub static ROLES: Resource = Resource {
     plural: "roles",
     singular: "role",
     kind: "Role",
@@ -39,7 +43,8 @@ pub(super) const ROLES: Resource = Resource {
     ..CLUSTER_ROLES
 };
 
-pub(super) const CLUSTER_ROLE_BINDINGS: Resource = Resource {
+/// Cluster role bindings.
+pub static CLUSTER_ROLE_BINDINGS: Resource = Resource {
     group: GROUP,
     plural: "clusterrolebindings",
     singular: "clusterrolebinding",
@@ -48,6 +53,7 @@ pub(super) const CLUSTER_ROLE_BINDINGS: Resource = Resource {
     namespaced: false,
     storage: "rbac.authorization.k8s.io/clusterrolebindings",
     names: Names::Segment,
+    admission: Admission::Binding,
     columns: &[column("Role"), AGE, wide("Users"), wide("Groups"), wide("ServiceAccounts")],
     cells: binding_cells,
     prepare: prepare_binding,
@@ -55,7 +61,8 @@ pub(super) const CLUSTER_ROLE_BINDINGS: Resource = Resource {
     ..BASE
 };
 
-pub(super) const ROLE_BINDINGS: Resource = Resource {
+/// Role bindings.
+pub static ROLE_BINDINGS: Resource = Resource {
     plural: "rolebindings",
     singular: "rolebinding",
     kind: "RoleBinding",
@@ -192,7 +199,7 @@ fn check_subject(subject: &At<'_>, namespaced: bool, errors: &mut Vec<FieldError
     }
 }
 
-fn binding_cells(binding: &Value) -> Vec<Value> {
+fn binding_cells(binding: &Value, now: Timestamp) -> Vec<Value> {
     let subjects: Vec<&Value> =
         binding.get("subjects").and_then(Value::as_array).into_iter().flatten().collect();
     let named = |kind: &str| -> Value {
@@ -204,5 +211,5 @@ fn binding_cells(binding: &Value) -> Vec<Value> {
         names.collect::<Vec<_>>().join(", ").into()
     };
     let role = format!("{}/{}", text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
-    vec![role.into(), age(binding), named("User"), named("Group"), named("ServiceAccount")]
+    vec![role.into(), age(binding, now), named("User"), named("Group"), named("ServiceAccount")]
 }

@@ -62,7 +62,7 @@ const fn review(
 
 macro_rules! reviews {
     ($($name:ident: $group:expr, $plural:literal, $singular:literal, $kind:literal, $schema:literal, $namespaced:literal, $review:ident;)*) => {
-        $(pub(super) const $name: Resource =
+        $(pub(super) static $name: Resource =
             review($group, [$plural, $singular, $kind], $schema, $namespaced, Review::$review);)*
     };
 }

@@ -3,21 +3,26 @@
 use palisade_k8s::scc::{GROUP, KIND, RESOURCE};
 use serde_json::Value;
 
-use super::{BASE, Column, Resource, text};
+use super::{Admission, BASE, Column, Resource, text};
 
 const fn boolean(name: &'static str) -> Column {
     Column { name, kind: "string", priority: 0 }
 }
 
-/// The short name is only here, so that `scc` is no ambiguous word.
-pub(super) const SCCS: Resource = Resource { group: GROUP, short_names: &["scc"], ..CORE_SCCS };
+/// SecurityContextConstraints in their own group. The short name is only here, so that `scc` means one resource.
+pub static SCCS: Resource =
+    Resource { group: GROUP, short_names: &["scc"], is_view: false, ruled_as: None, ..CORE_SCCS };
 
-pub(super) const CORE_SCCS: Resource = Resource {
+pub(super) static CORE_SCCS: Resource = Resource {
     plural: RESOURCE,
     singular: RESOURCE,
     kind: KIND,
     schema: KIND,
     namespaced: false,
+    is_view: true,
+    ruled_as: Some(GROUP),
+    has_aliases: true,
+    admission: Admission::Scc,
     storage: "security.openshift.io/securitycontextconstraints",
     columns: &[
         boolean("Priv"),
@@ -30,7 +35,7 @@ pub(super) const CORE_SCCS: Resource = Resource {
         boolean("ReadOnlyRootFS"),
         boolean("Volumes"),
     ],
-    cells: |scc| {
+    cells: |scc, _| {
         let json = |pointer: &str, absent: &str| match scc.pointer(pointer) {
             None | Some(Value::Null) => absent.to_owned(),
             Some(Value::String(text)) => text.clone(),

@@ -1,16 +1,18 @@
 //! Service accounts.
 
-use super::{AGE, BASE, Resource, age, column, count};
+use super::subresource::request;
+use super::{AGE, BASE, Resource, Serves, age, column, count};
 
-pub(super) const SERVICE_ACCOUNTS: Resource = Resource {
+/// Service accounts.
+pub static SERVICE_ACCOUNTS: Resource = Resource {
     plural: "serviceaccounts",
     singular: "serviceaccount",
     kind: "ServiceAccount",
     schema: "ServiceAccount",
     short_names: &["sa"],
-    subresources: &["token"],
+    subresources: &[request("token", Some(("authentication.k8s.io", "v1", "TokenRequest")), Serves::Token)],
     storage: "serviceaccounts",
     columns: &[column("Secrets"), AGE],
-    cells: |account| vec![count(account, "secrets").to_string().into(), age(account)],
+    cells: |account, now| vec![count(account, "secrets").to_string().into(), age(account, now)],
     ..BASE
 };

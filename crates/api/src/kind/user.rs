@@ -5,19 +5,22 @@ use serde_json::Value;
 use palisade_k8s::FieldError;
 
 use super::at::At;
-use super::{BASE, Names, Resource, column, text};
+use super::subresource::request;
+use super::{BASE, Names, Resource, Serves, column, text};
 
 /// The name by which everybody asks for themselves.
-pub const SELF: &str = "~";
+const SELF: &str = "~";
 
-pub(super) const USERS: Resource = Resource {
+/// Users.
+pub static USERS: Resource = Resource {
     group: "user.openshift.io",
     plural: "users",
     singular: "user",
     kind: "User",
     schema: "User",
     namespaced: false,
-    subresources: &["password"],
+    subresources: &[request("password", None, Serves::Password)],
+    own_name: Some(SELF),
     storage: "user.openshift.io/users",
     names: Names::Segment,
     validate: |user, _| {
@@ -35,13 +38,14 @@ pub(super) const USERS: Resource = Resource {
         errors
     },
     columns: &[column("UID"), column("Full Name"), column("Identities")],
-    cells: |user| {
+    cells: |user, _| {
         vec![text(user, "/metadata/uid").into(), text(user, "/fullName").into(), list(user, "identities")]
     },
     ..BASE
 };
 
-pub(super) const GROUPS: Resource = Resource {
+/// Groups.
+pub static GROUPS: Resource = Resource {
     group: "user.openshift.io",
     plural: "groups",
     singular: "group",
@@ -57,7 +61,7 @@ pub(super) const GROUPS: Resource = Resource {
         errors
     },
     columns: &[column("Users")],
-    cells: |group| vec![list(group, "users")],
+    cells: |group, _| vec![list(group, "users")],
     ..BASE
 };
 

@@ -4,16 +4,18 @@ use palisade_k8s::FieldError;
 use serde_json::{Value, json};
 
 use super::at::At;
+use super::subresource::STATUS;
 use super::{AGE, BASE, Resource, age, column, default, text, wide};
 use palisade_k8s::quantity::billionths;
 
-pub(super) const CLAIMS: Resource = Resource {
+/// Persistent volume claims.
+pub static CLAIMS: Resource = Resource {
     plural: "persistentvolumeclaims",
     singular: "persistentvolumeclaim",
     kind: "PersistentVolumeClaim",
     schema: "PersistentVolumeClaim",
     short_names: &["pvc"],
-    subresources: &["status"],
+    subresources: &[STATUS],
     storage: "persistentvolumeclaims",
     columns: &[
         column("Status"),
@@ -24,14 +26,14 @@ pub(super) const CLAIMS: Resource = Resource {
         AGE,
         wide("VolumeMode"),
     ],
-    cells: |claim| {
+    cells: |claim, now| {
         vec![
             text(claim, "/status/phase").into(),
             text(claim, "/spec/volumeName").into(),
             text(claim, "/status/capacity/storage").into(),
             modes(claim, "/status/accessModes"),
             text(claim, "/spec/storageClassName").into(),
-            age(claim),
+            age(claim, now),
             text(claim, "/spec/volumeMode").into(),
         ]
     },
@@ -46,14 +48,15 @@ pub(super) const CLAIMS: Resource = Resource {
     ..BASE
 };
 
-pub(super) const VOLUMES: Resource = Resource {
+/// Persistent volumes.
+pub static VOLUMES: Resource = Resource {
     plural: "persistentvolumes",
     singular: "persistentvolume",
     kind: "PersistentVolume",
     schema: "PersistentVolume",
     namespaced: false,
     short_names: &["pv"],
-    subresources: &["status"],
+    subresources: &[STATUS],
     storage: "persistentvolumes",
     columns: &[
         column("Capacity"),
@@ -66,7 +69,7 @@ pub(super) const VOLUMES: Resource = Resource {
         AGE,
         wide("VolumeMode"),
     ],
-    cells: |volume| {
+    cells: |volume, now| {
         let claim = match text(volume, "/spec/claimRef/name") {
             "" => String::new(),
             name => format!("{}/{name}", text(volume, "/spec/claimRef/namespace")),
@@ -79,7 +82,7 @@ pub(super) const VOLUMES: Resource = Resource {
             claim.into(),
             text(volume, "/spec/storageClassName").into(),
             text(volume, "/status/reason").into(),
-            age(volume),
+            age(volume, now),
             text(volume, "/spec/volumeMode").into(),
         ]
     },

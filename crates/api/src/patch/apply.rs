@@ -223,7 +223,7 @@ mod tests {
     use crate::schema::message;
 
     fn writer(manager: &str) -> Writer<'_> {
-        Writer { manager, api_version: "v1", subresource: "" }
+        Writer { manager, api_version: "v1", subresource: "", time: "2026-01-01T00:00:00Z" }
     }
 
     fn config(text: &str) -> Value {
@@ -297,7 +297,7 @@ mod tests {
         for (text, why) in cases {
             let refused =
                 apply(&json!({"metadata": {}}), &config(text), kind, &writer("m"), false).unwrap_err();
-            assert!(refused.code == 400 && refused.message.contains(why), "{}", refused.message);
+            assert!(refused.reason.code() == 400 && refused.message.contains(why), "{}", refused.message);
         }
     }
 

@@ -11,17 +11,17 @@ use crate::schema::{Field, Message, Topology, Type, message};
 /// Its JSON form (`FieldsV1`): `f:NAME` a field, `k:{…}` the element of a list with these keys, `v:…` the element
 /// of a set, `.` the place itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FieldSet {
-    pub owned: bool,
-    pub below: BTreeMap<String, FieldSet>,
+pub(crate) struct FieldSet {
+    pub(crate) owned: bool,
+    pub(crate) below: BTreeMap<String, FieldSet>,
 }
 
 impl FieldSet {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         !self.owned && self.below.values().all(Self::is_empty)
     }
 
-    pub fn from_json(value: &Value) -> Self {
+    pub(crate) fn from_json(value: &Value) -> Self {
         let map = value.as_object();
         let below: BTreeMap<String, Self> = map
             .into_iter()
@@ -33,7 +33,7 @@ impl FieldSet {
         Self { owned: dotted || below.is_empty(), below }
     }
 
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let mut map = Map::new();
         let below: Vec<_> = self.below.iter().filter(|(_, set)| !set.is_empty()).collect();
         if self.owned && !below.is_empty() {
@@ -44,7 +44,7 @@ impl FieldSet {
     }
 
     /// All that is in either.
-    pub fn union(&mut self, other: &Self) {
+    pub(crate) fn union(&mut self, other: &Self) {
         self.owned |= other.owned;
         for (name, set) in &other.below {
             self.below.entry(name.clone()).or_default().union(set);
@@ -52,7 +52,7 @@ impl FieldSet {
     }
 
     /// Without what is in the other.
-    pub fn remove(&mut self, other: &Self) {
+    pub(crate) fn remove(&mut self, other: &Self) {
         self.owned &= !other.owned;
         for (name, set) in &other.below {
             if let Some(own) = self.below.get_mut(name) {
@@ -63,7 +63,7 @@ impl FieldSet {
     }
 
     /// The places themselves, as clients print them: `.spec.containers[name="a"].image`.
-    pub fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         self.collect("", &mut paths);
         paths
@@ -85,7 +85,7 @@ impl FieldSet {
     }
 
     /// All places of an object.
-    pub fn of_object(object: &Value, kind: &'static Message) -> Self {
+    pub(crate) fn of_object(object: &Value, kind: &'static Message) -> Self {
         let mut set = Self::default();
         let fields = object.as_object().into_iter().flatten();
         for (name, value) in fields.filter(|(name, _)| !matches!(name.as_str(), "kind" | "apiVersion")) {
@@ -102,7 +102,7 @@ impl FieldSet {
     }
 
     /// All that a configuration says. A map or a list is nobody's for having something in it; an element is.
-    pub fn of_config(config: &Value, kind: &'static Message) -> Self {
+    pub(crate) fn of_config(config: &Value, kind: &'static Message) -> Self {
         let mut set = Self::of_object(config, kind);
         set.disown_holders();
         set
@@ -169,7 +169,7 @@ fn key_step(keys: &str) -> String {
 }
 
 /// How an element of a keyed list is called. A port's protocol is TCP where it does not say.
-pub fn element(value: &Value, keys: &[&str]) -> String {
+pub(crate) fn element(value: &Value, keys: &[&str]) -> String {
     let mut sorted = keys.to_vec();
     sorted.sort_unstable();
     let found = sorted.into_iter().filter_map(|key| {
@@ -180,7 +180,7 @@ pub fn element(value: &Value, keys: &[&str]) -> String {
 }
 
 /// What of a configuration cannot be owned: elements of a keyed list that are not told apart.
-pub fn ambiguity(config: &Value, kind: &Type, topology: &Topology, path: &str) -> Option<String> {
+pub(crate) fn ambiguity(config: &Value, kind: &Type, topology: &Topology, path: &str) -> Option<String> {
     match (config, kind, topology) {
         (_, _, Topology::Atomic) => None,
         (Value::Object(map), Type::Message(name), _) => {
@@ -218,7 +218,7 @@ pub fn ambiguity(config: &Value, kind: &Type, topology: &Topology, path: &str) -
 }
 
 /// Where two objects differ: what the new one adds or changes, and what it lacks.
-pub fn difference(old: &Value, new: &Value, kind: &'static Message) -> (FieldSet, FieldSet) {
+pub(crate) fn difference(old: &Value, new: &Value, kind: &'static Message) -> (FieldSet, FieldSet) {
     let (before, after) = (FieldSet::of_object(old, kind), FieldSet::of_object(new, kind));
     let mut removed = before.clone();
     removed.remove(&after);
@@ -230,7 +230,7 @@ pub fn difference(old: &Value, new: &Value, kind: &'static Message) -> (FieldSet
 
 /// The places that are in both sets and at which two values differ. A place with others below is not compared: who
 /// made a map has no say over what others put into it.
-pub fn differing(set: &FieldSet, with: &FieldSet, one: &Value, other: &Value) -> FieldSet {
+pub(crate) fn differing(set: &FieldSet, with: &FieldSet, one: &Value, other: &Value) -> FieldSet {
     let mut found = FieldSet::default();
     for (name, below) in &set.below {
         let Some(against) = with.below.get(name) else { continue };
@@ -249,7 +249,7 @@ pub fn differing(set: &FieldSet, with: &FieldSet, one: &Value, other: &Value) ->
 }
 
 /// The value at a step of a set.
-pub fn step<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+pub(crate) fn step<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     match name.split_once(':')? {
         ("f", field) => value.get(field),
         ("k", keys) => {
@@ -265,7 +265,7 @@ pub fn step<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
 }
 
 /// Whether an element has these keys.
-pub fn is_element(item: &Value, keys: &Value) -> bool {
+pub(crate) fn is_element(item: &Value, keys: &Value) -> bool {
     let Some(keys) = keys.as_object() else { return false };
     let names: Vec<&str> = keys.keys().map(String::as_str).collect();
     element(item, &names) == format!("k:{}", Value::Object(keys.clone()))

@@ -1,45 +1,50 @@
-//! `metadata.managedFields`: who last set which field.
+//! `metadata.managedFields`: the manager that last set each field.
 
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use super::fieldset::{FieldSet, difference};
+use crate::limits::UPDATERS;
 use crate::schema::Message;
-use crate::time;
 
-/// Who writes, and how.
+/// A write, as its manager's entry records it.
 #[derive(Clone, Debug)]
 pub struct Writer<'a> {
+    /// Name of the field manager.
     pub manager: &'a str,
+    /// `apiVersion` that it writes.
     pub api_version: &'a str,
+    /// Subresource that it writes to; empty for the object itself.
     pub subresource: &'a str,
+    /// Time of the write, in RFC 3339.
+    pub time: &'a str,
 }
 
 /// One manager's fields.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    pub manager: String,
-    pub operation: String,
-    pub api_version: String,
-    pub subresource: String,
-    pub time: String,
-    pub fields: FieldSet,
+pub(crate) struct Entry {
+    pub(crate) manager: String,
+    pub(crate) operation: String,
+    pub(crate) api_version: String,
+    pub(crate) subresource: String,
+    pub(crate) time: String,
+    pub(crate) fields: FieldSet,
 }
 
 impl Entry {
-    pub fn is_of(&self, writer: &Writer<'_>, operation: &str) -> bool {
+    pub(crate) fn is_of(&self, writer: &Writer<'_>, operation: &str) -> bool {
         self.manager == writer.manager
             && self.operation == operation
             && self.subresource == writer.subresource
     }
 
-    pub fn new(writer: &Writer<'_>, operation: &str, fields: FieldSet) -> Self {
+    pub(crate) fn new(writer: &Writer<'_>, operation: &str, fields: FieldSet) -> Self {
         Self {
             manager: writer.manager.to_owned(),
             operation: operation.to_owned(),
             api_version: writer.api_version.to_owned(),
             subresource: writer.subresource.to_owned(),
-            time: time::now(),
+            time: writer.time.to_owned(),
             fields,
         }
     }
@@ -69,13 +74,13 @@ impl Entry {
 }
 
 /// The entries of an object.
-pub fn read(object: &Value) -> Vec<Entry> {
+pub(crate) fn read(object: &Value) -> Vec<Entry> {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
     entries.into_iter().flatten().map(Entry::from_json).collect()
 }
 
 /// Writes entries into an object, in Kubernetes' order; those without fields are left out.
-pub fn write(object: &mut Value, entries: &[Entry]) {
+pub(crate) fn write(object: &mut Value, entries: &[Entry]) {
     let mut entries: Vec<&Entry> = entries.iter().filter(|entry| !entry.fields.is_empty()).collect();
     entries.sort_by_key(|entry| {
         [&entry.operation, &entry.time, &entry.manager, &entry.api_version, &entry.subresource]
@@ -112,7 +117,7 @@ pub fn update(old: Option<&Value>, new: &mut Value, kind: &'static Message, writ
         match entries.iter_mut().find(|entry| is_own(entry)) {
             Some(entry) => {
                 entry.fields.union(&changed);
-                entry.time = time::now();
+                writer.time.clone_into(&mut entry.time);
             }
             None => entries.push(Entry::new(writer, "Update", changed)),
         }
@@ -121,15 +126,13 @@ pub fn update(old: Option<&Value>, new: &mut Value, kind: &'static Message, writ
     write(new, &entries);
 }
 
-/// How many managers that update have entries of their own.
-const MAX_UPDATERS: usize = 10;
 /// The manager that older ones are joined under.
 const ANCIENT: &str = "ancient-changes";
 
 /// Joins the oldest updates to one entry a version, so that an object does not grow with every new client. What was
 /// applied stays as it is, since that is compared with the next apply.
 fn cap(entries: &mut Vec<Entry>) {
-    while entries.iter().filter(|entry| entry.operation == "Update").count() > MAX_UPDATERS {
+    while entries.iter().filter(|entry| entry.operation == "Update").count() > UPDATERS {
         let is_young = |entry: &Entry| entry.operation == "Update" && entry.manager != ANCIENT;
         let young = entries.iter().enumerate().filter(|(_, entry)| is_young(entry));
         let Some(oldest) = young.min_by(|(_, a), (_, b)| a.time.cmp(&b.time)).map(|(at, _)| at) else {
@@ -165,12 +168,17 @@ mod tests {
             let old = object.clone();
             put(&mut object, &["data", &format!("key-{at}")], "value".into());
             let manager = format!("client-{at}");
-            let writer = Writer { manager: &manager, api_version: "v1", subresource: "" };
+            let writer = Writer {
+                manager: &manager,
+                api_version: "v1",
+                subresource: "",
+                time: "2026-01-01T00:00:00Z",
+            };
             update(Some(&old), &mut object, kind, &writer);
         }
         let entries = read(&object);
         let managers: Vec<_> = entries.iter().map(|entry| entry.manager.as_str()).collect();
-        assert_eq!(managers.len(), MAX_UPDATERS);
+        assert_eq!(managers.len(), UPDATERS);
         assert!(managers.contains(&ANCIENT) && managers.contains(&"client-14"), "{managers:?}");
         // Nothing is forgotten: each key is somebody's.
         let mut all = FieldSet::default();

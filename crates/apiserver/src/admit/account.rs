@@ -5,15 +5,13 @@ use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
+use crate::limits;
 use crate::objects;
 use crate::resource::{self, text};
 use crate::verb;
 
 /// Where containers find the token.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// How long a token is good for; longer than an hour, so that it is renewed well before.
-const EXPIRATION: i64 = 3607;
-
 /// Gives a pod its account and what the account brings.
 pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
     let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else { return Ok(()) };
@@ -23,7 +21,7 @@ pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
     };
     put(spec, &["serviceAccountName"], name.clone().into());
     put(spec, &["serviceAccount"], name.clone().into());
-    let accounts = resource::find("", "serviceaccounts").ok_or_else(ApiError::no_such_path)?;
+    let accounts = &resource::SERVICE_ACCOUNTS;
     let namespace = &call.target.namespace;
     let account = objects::get(&call.api.store, accounts, namespace, &name).map_err(|error| {
         let why = format!("error looking up service account {namespace}/{name}: {}", error.message);
@@ -65,7 +63,7 @@ fn mount_token(spec: &mut Value) {
         return;
     }
     let volume = json!({"name": name, "projected": {"sources": [
-        {"serviceAccountToken": {"expirationSeconds": EXPIRATION, "path": "token"}},
+        {"serviceAccountToken": {"expirationSeconds": limits::TOKEN_OF_POD, "path": "token"}},
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
         {"downwardAPI": {"items": [{"path": "namespace",
             "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},

@@ -11,16 +11,13 @@ use crate::failure;
 use crate::resource;
 use crate::{objects, time};
 
-/// Namespaces that stay.
-const IMMORTAL: [&str; 3] = ["default", "kube-public", "kube-system"];
-
 /// A namespaced object needs a namespace that is there and stays.
 pub(super) fn accepts(call: &Call<'_>, name: &str) -> ApiResult<()> {
     let target = call.target;
     if !target.resource.namespaced {
         return Ok(());
     }
-    let namespaces = resource::find("", "namespaces").ok_or_else(ApiError::no_such_path)?;
+    let namespaces = &resource::NAMESPACES;
     let namespace = objects::get(&call.api.store, namespaces, "", &target.namespace)?;
     if namespace.object.pointer("/metadata/deletionTimestamp").is_none() {
         return Ok(());
@@ -40,8 +37,7 @@ pub(super) fn accepts(call: &Call<'_>, name: &str) -> ApiResult<()> {
 }
 
 pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {
-    let is_namespace = matches!(call.target.resource.kind, "Namespace" | "Project");
-    if is_namespace && IMMORTAL.contains(&call.target.name.as_str()) {
+    if call.target.resource.undeletable.contains(&call.target.name.as_str()) {
         return Err(ApiError::forbidden(
             call.target.resource,
             &call.target.name,

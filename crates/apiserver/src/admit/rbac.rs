@@ -1,10 +1,10 @@
 //! Nobody gives away rights that they do not have, unless they may `escalate` or `bind`.
 
 use palisade_k8s::rbac::PolicyRule;
-use palisade_rbac::{User, covers_rule};
+use palisade_rbac::{Action, User, covers_rule};
 use serde_json::Value;
 
-use crate::authorize::{Wish, allowed};
+use crate::authorize::allowed;
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
 use crate::resource::text;
@@ -34,14 +34,14 @@ pub(super) fn check_binding(call: &Call<'_>, binding: &Value, old: Option<&Value
     }
     let (kind, name) = (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
     let plural = if kind == "ClusterRole" { "clusterroles" } else { "roles" };
-    let wish = Wish {
+    let action = Action {
         verb: "bind",
         group: palisade_k8s::rbac::GROUP,
         resource: plural,
         namespace: &call.target.namespace,
         name,
     };
-    if allowed(&call.api.live, call.who, &wish)?.is_some() {
+    if allowed(&call.api.live, call.who, &action)?.is_some() {
         return Ok(());
     }
     let rbac = call.api.live.rbac()?;
@@ -58,14 +58,14 @@ fn everything() -> PolicyRule {
 }
 
 fn may(call: &Call<'_>, verb: &str, object: &Value) -> ApiResult<bool> {
-    let wish = Wish {
+    let action = Action {
         verb,
         group: palisade_k8s::rbac::GROUP,
         resource: call.target.resource.plural,
         namespace: &call.target.namespace,
         name: text(object, "/metadata/name"),
     };
-    Ok(allowed(&call.api.live, call.who, &wish)?.is_some())
+    Ok(allowed(&call.api.live, call.who, &action)?.is_some())
 }
 
 fn require(call: &Call<'_>, object: &Value, rules: &[PolicyRule]) -> ApiResult<()> {

@@ -50,7 +50,7 @@ pub(crate) fn connect(call: &Call<'_>, pod: &Value) -> ApiResult<()> {
             let why = refusal_message(&policy, &again, &refusal);
             let said = format!(
                 "{} operation is not allowed because the pod's security context exceeds your permissions: {why}",
-                call.target.subresource
+                call.target.subresource_name()
             );
             Err(ApiError::forbidden(call.target.resource, &call.target.name, said))
         }
@@ -65,7 +65,7 @@ fn review(call: &Call<'_>, operation: &str, object: &Value, old: Option<&Value>)
         "request": {
             "uid": uuid::Uuid::new_v4().to_string(),
             "resource": {"group": "", "version": "v1", "resource": "pods"},
-            "subResource": target.subresource,
+            "subResource": target.subresource_name(),
             "name": text(object, "/metadata/name"),
             "namespace": target.namespace, "operation": operation,
             "userInfo": call.who.to_json(), "object": object, "oldObject": old,
@@ -111,10 +111,9 @@ pub(crate) fn complete(object: &mut Value) -> ApiResult<()> {
 }
 
 /// Refuses an SCC that breaks its own rules.
-pub(super) fn check(call: &Call<'_>, object: &Value) -> ApiResult<()> {
+pub(super) fn check(object: &Value) -> ApiResult<()> {
     let name = text(object, "/metadata/name");
-    let resource = resource::find(palisade_k8s::scc::GROUP, palisade_k8s::scc::RESOURCE);
-    let resource = resource.unwrap_or(call.target.resource);
+    let resource = &resource::SCCS;
     let scc: SecurityContextConstraints = serde_json::from_value(object.clone()).map_err(|error| {
         let error = FieldError::invalid(FieldPath::root(), Value::Null, error.to_string());
         ApiError::invalid(resource, name, &[error])

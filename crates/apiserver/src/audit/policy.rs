@@ -228,7 +228,7 @@ impl WrittenRule {
         if !self.namespaces.is_empty() && !self.namespaces.contains(&target.namespace) {
             return false;
         }
-        let (plural, sub) = (target.resource.plural, target.subresource.as_str());
+        let (plural, sub) = (target.resource.plural, target.subresource_name());
         let is_of = |wanted: &String| match wanted.split_once('/') {
             _ if wanted == "*" => true,
             None => sub.is_empty() && wanted == plural,

@@ -3,11 +3,11 @@
 use palisade_k8s::{FieldError, FieldPath, put};
 use std::collections::BTreeSet;
 
-use palisade_rbac::{Holder, Names, User};
+use palisade_rbac::{Action, Holder, Names, User};
 use serde_json::{Value, json};
 
 use super::strings;
-use crate::authorize::{Wish, allowed, allowed_path};
+use crate::authorize::{allowed, allowed_path};
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
 use crate::identity::Identity;
@@ -32,14 +32,14 @@ fn decide(call: &Call<'_>, who: &Identity, spec: &Value) -> ApiResult<Value> {
                 "" => name.to_owned(),
                 sub => format!("{name}/{sub}"),
             };
-            let wish = Wish {
+            let action = Action {
                 verb: text(attributes, "/verb"),
                 group,
                 resource: &resource,
                 namespace: text(attributes, "/namespace"),
                 name: text(attributes, "/name"),
             };
-            allowed(&call.api.live, who, &wish)?
+            allowed(&call.api.live, who, &action)?
         }
         (None, Some(attributes)) => {
             let (verb, path) = (text(attributes, "/verb"), text(attributes, "/path"));

@@ -8,21 +8,22 @@ use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
 use crate::objects;
 use crate::request::Query;
-use crate::resource::text;
+use crate::resource::{Serves, text};
 
 /// Decides on exec, attach, log and port forwarding.
-pub(crate) fn connect(call: &Call<'_>) -> ApiResult<Answer> {
+pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Answer> {
     let target = call.target;
     let pod = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?.object;
-    if target.subresource == "log" {
+    let is_log = matches!(serves, Serves::Log);
+    if is_log {
         check_log(&target.name, call.query)?;
     }
-    if matches!(target.subresource.as_str(), "exec" | "attach") {
+    if let Serves::Connection { has_process: true } = serves {
         admit::connect(call, &pod)?;
     }
     check_container(&target.name, &pod, call.query)?;
     let node = text(&pod, "/spec/nodeName");
-    if node.is_empty() && target.subresource == "log" {
+    if node.is_empty() && is_log {
         // What has not started has said nothing.
         return Ok(Answer::ok(Value::Null));
     }

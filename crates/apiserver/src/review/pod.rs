@@ -19,7 +19,7 @@ use crate::verb;
 /// Puts a pod on a node.
 pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<Answer> {
     let node = text(binding, "/target/name");
-    let pods = resource::find("", "pods").ok_or_else(ApiError::no_such_path)?;
+    let pods = &resource::PODS;
     let kind = text(binding, "/target/kind");
     let wrong = match (kind, node) {
         ("" | "Node", "") => Some(FieldError::required(FieldPath::of("target.name"), "")),
@@ -33,7 +33,7 @@ pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<An
         resource: pods,
         namespace: call.target.namespace.clone(),
         name: name.to_owned(),
-        subresource: "binding".to_owned(),
+        subresource: pods.subresource("binding"),
     };
     verb::revise(&call.at(&target), |old| {
         let current = text(old, "/spec/nodeName");
@@ -69,7 +69,7 @@ pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
         return Err(ApiError::misplaced("name", said, &call.target.name));
     }
     let options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
-    let target = Target { subresource: String::new(), ..call.target.clone() };
+    let target = Target { subresource: None, ..call.target.clone() };
     verb::delete(&call.at(&target), options.to_string().as_bytes(), "application/json")?;
     Ok(Answer::created(
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
@@ -114,11 +114,11 @@ fn pod_of(review: &Value, account: Option<&str>) -> ApiResult<Value> {
     if let Some(account) = account {
         put(&mut pod, &["spec", "serviceAccountName"], account.into());
     }
-    let pods = resource::find("", "pods").ok_or_else(ApiError::no_such_path)?;
+    let pods = &resource::PODS;
     (pods.prepare)(&mut pod, None);
     let errors = (pods.validate)(&pod, None);
     if !errors.is_empty() {
-        let kind = resource::find("", "pods").ok_or_else(ApiError::no_such_path)?;
+        let kind = &resource::PODS;
         return Err(ApiError::invalid(kind, text(&pod, "/metadata/name"), &errors));
     }
     Ok(pod)
@@ -138,7 +138,7 @@ fn status(decided: Result<(String, Value), String>) -> Value {
 
 /// Refuses to say anything of a namespace that whoever asks cannot see, also whether it is there.
 fn must_see(call: &Call<'_>, namespace: &str) -> ApiResult<()> {
-    if verb::is_project_visible(&call.api.live, call.who, namespace)? {
+    if verb::sees(&call.api.live, call.who, "namespaces", namespace)? {
         return Ok(());
     }
     let why = format!("User {:?} cannot see the namespace {namespace:?}", call.who.name);
@@ -189,7 +189,7 @@ pub(super) fn review_accounts(call: &Call<'_>, mut review: Value) -> ApiResult<A
             name => name.to_owned(),
         });
     }
-    let accounts = resource::find("", "serviceaccounts").ok_or_else(ApiError::no_such_path)?;
+    let accounts = &resource::SERVICE_ACCOUNTS;
     let mut allowed = Vec::new();
     for name in names {
         let (namespace, account) = (call.target.namespace.as_str(), account_here(call, &name)?);

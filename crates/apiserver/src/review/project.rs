@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 
 use super::create_as_system;
 use crate::call::{Answer, Call};
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, Reason};
 use crate::resource::{self, text};
-use crate::verb;
 
 /// The names that the platform keeps for its own namespaces, also with `-` and more behind them (openshift-apiserver,
 /// `pkg/project/apiserver/registry/projectrequest/delegated`): SCC exempts some, and names accounts in others.
@@ -50,9 +49,9 @@ pub(super) fn request(call: &Call<'_>, request: &Value) -> ApiResult<Answer> {
     }
     let namespace = json!({"kind": "Namespace", "apiVersion": "v1",
                            "metadata": {"name": name, "annotations": annotations}});
-    let projects = resource::find("project.openshift.io", "projects").ok_or_else(ApiError::no_such_path)?;
+    let projects = &resource::PROJECTS;
     let created = create_as_system(call, "", "namespaces", "", namespace).map_err(|mut error| {
-        if error.reason == "AlreadyExists" {
+        if error.reason == Reason::AlreadyExists {
             error = ApiError::exists(projects, name);
         }
         error
@@ -66,5 +65,5 @@ pub(super) fn request(call: &Call<'_>, request: &Value) -> ApiResult<Answer> {
         });
         create_as_system(call, group, "rolebindings", name, binding)?;
     }
-    Ok(Answer::created(verb::show(projects, created)))
+    Ok(Answer::created(projects.show(created)))
 }

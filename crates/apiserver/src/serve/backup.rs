@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Response};
@@ -21,16 +20,13 @@ use crate::bootstrap;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::identity::Identity;
+use crate::limits;
 use crate::objects;
 use crate::respond;
 
 /// Where a backup is got from, with GET, and sent to, with POST.
 pub(super) const PATH: &str = "/palisade/v1/backup";
 
-/// The largest backup that is taken back, in bytes.
-const MAX_SIZE: u64 = 8 << 30;
-/// How long the next piece of one may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// What is sent at once.
 const PIECE: usize = 64 * 1024;
 
@@ -112,16 +108,17 @@ async fn receive(mut body: Incoming, path: &Path) -> ApiResult<()> {
         .map_err(|error| refused(error.into()))?;
     let mut size = 0;
     loop {
-        let frame = tokio::time::timeout(PATIENCE, body.frame()).await;
+        let frame = tokio::time::timeout(limits::BACKUP_TIME, body.frame()).await;
         let frame = frame.map_err(|_| ApiError::timeout("the backup did not come in time"))?;
         let Some(frame) = frame else { return file.sync_all().map_err(broken) };
         let frame =
             frame.map_err(|error| ApiError::bad_request(format!("the backup cannot be read: {error}")))?;
         let bytes = frame.into_data().unwrap_or_default();
         size += bytes.len() as u64;
-        if size > MAX_SIZE {
+        if size > limits::BACKUP {
             return Err(ApiError::bad_request(format!(
-                "a backup of more than {MAX_SIZE} bytes is not taken"
+                "a backup of more than {} bytes is not taken",
+                limits::BACKUP
             )));
         }
         tokio::task::block_in_place(|| file.write_all(&bytes)).map_err(broken)?;

@@ -9,12 +9,10 @@ use super::Head;
 use crate::api::Api;
 use crate::authenticate;
 use crate::error::{ApiError, ApiResult};
+use crate::limits::LOGIN;
 use crate::respond;
 use crate::token;
 use palisade_https::Body;
-
-/// How long a token is good for, in seconds: a day, as OpenShift's.
-const SECONDS: i64 = 86_400;
 
 /// The client that answers challenges, and where it is sent back to.
 const CHALLENGING: &str = "openshift-challenging-client";
@@ -77,11 +75,11 @@ pub(super) fn authorize(api: &Api, head: &Head) -> ApiResult<Response<Body>> {
         return Ok(response);
     };
     // Groups are looked up when they are needed, so that one who leaves a group leaves it at once.
-    let token = token::issue(&api.store, &user, SECONDS)?;
+    let token = token::issue(&api.store, &user, LOGIN)?;
     let state = head.query.get("state").map(|state| format!("&state={}", encode(state))).unwrap_or_default();
     // A place on this server, whatever name the client has for it: a token is sent nowhere else.
     let location = format!(
-        "{RETURN}#access_token={token}&expires_in={SECONDS}&scope=user%3Afull&token_type=Bearer{state}"
+        "{RETURN}#access_token={token}&expires_in={LOGIN}&scope=user%3Afull&token_type=Bearer{state}"
     );
     let mut response = Body::text(302, "");
     let value = HeaderValue::from_str(&location)

@@ -12,10 +12,8 @@ use crate::error::{ApiError, ApiResult};
 use crate::identity::Identity;
 use crate::openapi;
 use crate::respond;
+use crate::version::version;
 use palisade_https::Body;
-
-/// The version of Kubernetes whose API this is.
-const MINOR: &str = "36";
 
 pub(super) fn forbidden(head: &Head, who: &Identity) -> Box<ApiError> {
     let verb = head.method.as_str().to_lowercase();
@@ -89,19 +87,6 @@ fn aggregate(accept: &str, core: bool, plain: fn() -> Value) -> Response<Body> {
         }
     }
     respond::json(200, &plain())
-}
-
-fn version() -> Value {
-    let own = env!("CARGO_PKG_VERSION");
-    json!({
-        "major": "1", "minor": MINOR, "gitVersion": format!("v1.{MINOR}.0+palisade-{own}"), "gitCommit": "",
-        "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "rustc",
-        "platform": format!("{}/{}", std::env::consts::OS, match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        }),
-    })
 }
 
 /// Healthy is a server whose store can be read.

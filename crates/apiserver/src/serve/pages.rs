@@ -2,7 +2,6 @@
 //! holds one whole, however long it is and however slowly the client reads.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -13,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use super::Work;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
-use crate::objects::PAGE;
+use crate::limits;
 use crate::raw;
 use crate::respond::{self, Format};
 use crate::table::Include;
@@ -21,11 +20,7 @@ use crate::verb::{self, Listing};
 use palisade_https::Body;
 
 /// How many lists may be sent part by part at once: each holds a part for as long as its client takes to read it.
-static LONG_LISTS: Semaphore = Semaphore::const_new(MAX_LONG_LISTS);
-const MAX_LONG_LISTS: usize = 64;
-/// How long a client may take to read one part.
-const PATIENCE: Duration = Duration::from_secs(60);
-
+static LONG_LISTS: Semaphore = Semaphore::const_new(limits::LONG_LISTS);
 /// How a list is written.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
@@ -58,7 +53,7 @@ impl Shape {
     fn is_raw(self, work: &Work) -> bool {
         let selects = |name: &str| work.query.get(name).is_some_and(|selector| !selector.is_empty());
         self.format == Format::Json
-            && work.target.resource.kind != "Project"
+            && work.target.resource.shows_as_kept()
             && !selects("labelSelector")
             && !selects("fieldSelector")
     }
@@ -86,7 +81,7 @@ pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<R
         let only = part(work, shape, limit, None).await?;
         return whole(shape.head(work, only.revision, only.next) + &only.items);
     }
-    let first = part(work, shape, PAGE, None).await?;
+    let first = part(work, shape, limits::PART, None).await?;
     let text = shape.head(work, first.revision, None) + &first.items;
     let Some(next) = first.next else { return whole(text) };
     let place = LONG_LISTS.try_acquire().map_err(|_| {
@@ -156,11 +151,11 @@ impl Rest {
     async fn run(self, first: String, next: Cursor) {
         let (mut text, mut next) = (first, Some(next));
         loop {
-            let sent = tokio::time::timeout(PATIENCE, self.sender.send(Bytes::from(text))).await;
+            let sent = tokio::time::timeout(limits::PART_TIME, self.sender.send(Bytes::from(text))).await;
             if next.is_none() || !matches!(sent, Ok(Ok(()))) {
                 return;
             }
-            let part = match part(&self.work, self.shape, PAGE, next.take()).await {
+            let part = match part(&self.work, self.shape, limits::PART, next.take()).await {
                 Ok(part) => part,
                 Err(error) => {
                     let plural = self.work.target.resource.plural;

@@ -7,16 +7,15 @@ use super::{create_object, read_object, validate};
 use crate::admit;
 use crate::body::{self, Validation};
 use crate::call::{Answer, Call};
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::fields;
+use crate::limits;
 use crate::objects;
 use crate::patch::managed::{self, Writer};
 use crate::patch::{self, PatchKind};
-use crate::resource::text;
-
-/// How often a change is tried again when somebody else writes meanwhile.
-const ATTEMPTS: usize = 8;
+use crate::resource::{Serves, text};
+use crate::time;
 
 /// Who records the fields of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +67,9 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
     }
     let force = call.query.is_true("force");
     let version = resource.api_version();
-    let writer = Writer { manager, api_version: &version, subresource: &call.target.subresource };
+    let now = time::now();
+    let writer =
+        Writer { manager, api_version: &version, subresource: call.target.subresource_name(), time: &now };
     let merge = |live: &Value| {
         let mut merged = patch::apply::apply(live, &config, resource.message(), &writer, force)?;
         fit_quietly(&mut merged, resource)?;
@@ -76,9 +77,7 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
         Ok(merged)
     };
     match revise_recorded(call, Recorder::Apply, merge) {
-        Err(error)
-            if error.code == 404 && error.reason == "NotFound" && call.target.subresource.is_empty() =>
-        {
+        Err(error) if error.reason == Reason::NotFound && call.target.subresource.is_none() => {
             crate::authorize::require(call.api, call.who, "create", call.target, None)?;
             let mut start = json!({"kind": resource.kind, "apiVersion": version,
                                    "metadata": {"name": call.target.name}});
@@ -116,10 +115,10 @@ fn revise_recorded(
     change: impl Fn(&Value) -> ApiResult<Value>,
 ) -> ApiResult<Value> {
     let mut last = None;
-    for _ in 0..ATTEMPTS {
+    for _ in 0..limits::ATTEMPTS {
         match attempt(call, recorder, &change) {
             // Only a writer who did not say what it had seen is tried again.
-            Err((error, true)) if error.reason == "Conflict" => last = Some(error),
+            Err((error, true)) if error.reason == Reason::Conflict => last = Some(error),
             result => return result.map_err(|(error, _)| error),
         }
     }
@@ -140,32 +139,21 @@ fn attempt(
     let (new, expects) = settle(call, recorder, &old.object, new).map_err(firm)?;
     // What changes nothing is no write.
     if new == old.object {
-        return Ok(super::show(resource, new));
+        return Ok(resource.show(new));
     }
     objects::check_size(&new).map_err(firm)?;
     if call.is_dry_run() {
-        return Ok(super::show(resource, new));
+        return Ok(resource.show(new));
     }
-    if is_finished(&new) {
+    if resource.deletion.is_finished(&new) {
         let gone = super::remove(call.api, resource, &target.namespace, &target.name, Some(old.revision));
         gone.map_err(|error| (error, !expects))?;
-        return Ok(super::show(resource, new));
+        return Ok(resource.show(new));
     }
     let written = objects::update(store, resource, &target.namespace, old.revision, new)
         .map_err(|error| (failure::store(resource, &target.name, error), !expects))?;
     call.api.live.wrote(resource.storage, store.revision());
-    Ok(super::show(resource, written))
-}
-
-/// Whether an object only waited for its last finalizer.
-fn is_finished(object: &Value) -> bool {
-    let is_empty =
-        |pointer: &str| object.pointer(pointer).and_then(Value::as_array).is_none_or(Vec::is_empty);
-    object.pointer("/metadata/deletionTimestamp").is_some()
-        && is_empty("/metadata/finalizers")
-        && (text(object, "/kind") != "Namespace" || is_empty("/spec/finalizers"))
-        && (text(object, "/kind") != "Pod"
-            || object.pointer("/metadata/deletionGracePeriodSeconds") == Some(&json!(0)))
+    Ok(resource.show(written))
 }
 
 /// What a change comes to: the server's own fields kept, defaults, admission, validation, managed fields. Second:
@@ -190,7 +178,7 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
     by_subresource(call, &mut new, old);
     admit::update(call, &mut new, old)?;
     let mut errors = validate(resource, &new, Some(old));
-    errors.extend((resource.check_change)(&new, old, &call.target.subresource));
+    errors.extend((resource.check_change)(&new, old, call.target.subresource_name()));
     if !errors.is_empty() {
         return Err(ApiError::invalid(resource, name, &errors));
     }
@@ -198,15 +186,20 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
     // What was shown under another name is compared, and kept, under its own.
     put(&mut new, &["apiVersion"], old["apiVersion"].clone());
     put(&mut new, &["kind"], old["kind"].clone());
-    if resource.kind == "Pod" && new.get("spec") != old.get("spec") {
+    if resource.counts_generations && new.get("spec") != old.get("spec") {
         let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(1);
         put(&mut new, &["metadata", "generation"], (generation + 1).into());
     }
     fields::fit(&mut new, resource.message()).map_err(|error| ApiError::bad_request(error.to_string()))?;
     if recorder == Recorder::Update {
         let version = resource.api_version();
-        let writer =
-            Writer { manager: call.manager(), api_version: &version, subresource: &call.target.subresource };
+        let now = time::now();
+        let writer = Writer {
+            manager: call.manager(),
+            api_version: &version,
+            subresource: call.target.subresource_name(),
+            time: &now,
+        };
         managed::update(Some(old), &mut new, resource.message(), &writer);
     }
     let mut same = old.clone();
@@ -256,61 +249,26 @@ fn keep_ours(new: &mut Value, old: &Value) {
     }
 }
 
-/// A subresource changes its own part only; the object itself all but its status.
+/// Takes of what is written the part that the subresource is for; for the object itself all but its status.
 fn by_subresource(call: &Call<'_>, new: &mut Value, old: &Value) {
-    let keep = |new: &mut Value, field: &str| match old.get(field) {
-        Some(value) => new[field] = value.clone(),
+    let resource = call.target.resource;
+    match call.target.subresource.map(|part| part.serves) {
         None => {
-            if let Some(map) = new.as_object_mut() {
-                map.shift_remove(field);
+            (resource.prepare)(new, Some(old));
+            if resource.subresource("status").is_some() {
+                keep(new, old, "status");
             }
         }
-    };
-    match call.target.subresource.as_str() {
-        "" => {
-            (call.target.resource.prepare)(new, Some(old));
-            if call.target.resource.subresources.contains(&"status") {
-                keep(new, "status");
-            }
-        }
-        "status" => {
-            let status = new.get("status").cloned().unwrap_or_else(|| json!({}));
-            let labels = new.pointer("/metadata/labels").cloned();
-            let annotations = new.pointer("/metadata/annotations").cloned();
-            let managed = new.pointer("/metadata/managedFields").cloned();
-            *new = old.clone();
-            put(new, &["status"], status);
-            for (field, value) in
-                [("labels", labels), ("annotations", annotations), ("managedFields", managed)]
-            {
-                if let Some(value) = value {
-                    put(new, &["metadata", field], value);
-                }
-            }
-        }
-        "finalize" => {
-            let finalizers = new.pointer("/spec/finalizers").cloned();
-            *new = old.clone();
-            put(new, &["spec"], json!({}));
-            if let Some(finalizers) = finalizers {
-                put(new, &["spec", "finalizers"], finalizers);
-            }
-        }
-        "ephemeralcontainers" => {
-            let containers = new.pointer("/spec/ephemeralContainers").cloned();
-            *new = old.clone();
-            if let Some(containers) = containers {
-                put(new, &["spec", "ephemeralContainers"], containers);
-            }
-            (call.target.resource.prepare)(new, Some(old));
-        }
-        "resize" => {
-            let spec = new.get("spec").cloned();
-            *new = old.clone();
-            if let Some(spec) = spec {
-                put(new, &["spec"], spec);
-            }
-        }
-        _ => {}
+        Some(Serves::Part(take)) => take(new, old),
+        Some(_) => {}
     }
+}
+
+/// Puts back a field as it was, or was not.
+fn keep(new: &mut Value, old: &Value, field: &str) {
+    let Some(map) = new.as_object_mut() else { return };
+    match old.get(field) {
+        Some(value) => map.insert(field.to_owned(), value.clone()),
+        None => map.shift_remove(field),
+    };
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{read_object, validate};
 use crate::admit;
 use crate::call::{Answer, Call};
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::objects;
 use crate::patch::managed::{self, Writer};
@@ -40,7 +40,7 @@ pub(crate) fn create_object(call: &Call<'_>, mut object: Value) -> ApiResult<Val
             put(&mut candidate, &["metadata", "name"], random_name(&generate).into());
         }
         match attempt(call, candidate) {
-            Err(error) if is_generated && error.reason == "AlreadyExists" => {}
+            Err(error) if is_generated && error.reason == Reason::AlreadyExists => {}
             result => return result,
         }
     }
@@ -64,7 +64,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         }
         metadata.insert("uid".to_owned(), uuid::Uuid::new_v4().to_string().into());
         metadata.insert("creationTimestamp".to_owned(), time::now().into());
-        if object.get("spec").is_some() && resource.kind == "Pod" {
+        if object.get("spec").is_some() && resource.counts_generations {
             put(&mut object, &["metadata", "generation"], 1.into());
         }
     }
@@ -77,7 +77,8 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     }
     admit::check_create(call, &object)?;
     let version = resource.api_version();
-    let writer = Writer { manager: call.manager(), api_version: &version, subresource: "" };
+    let now = time::now();
+    let writer = Writer { manager: call.manager(), api_version: &version, subresource: "", time: &now };
     // An object made by server-side apply comes with its fields recorded.
     if object.pointer("/metadata/managedFields").is_none() {
         managed::update(None, &mut object, resource.message(), &writer);

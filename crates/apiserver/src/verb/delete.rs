@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::body;
 use crate::call::{Answer, Call};
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::objects;
 use crate::request::Target;
-use crate::resource::{Resource, text};
+use crate::resource::{Deletion, Resource, text};
 use crate::schema;
 use crate::{admit, time};
 
@@ -22,11 +22,11 @@ pub(crate) fn delete(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
     let deleted = delete_with(call, &options)?;
     Ok(match deleted {
         // What is still there is shown; what is gone is said to be.
-        Deleted::Waits(object) => Answer::ok(super::show(call.target.resource, object)),
+        Deleted::Waits(object) => Answer::ok(call.target.resource.show(object)),
         Deleted::Gone(object) => {
             let resource = call.target.resource;
-            if resource.kind == "Pod" {
-                return Ok(Answer::ok(super::show(resource, object)));
+            if resource.deletion == Deletion::Graceful {
+                return Ok(Answer::ok(resource.show(object)));
             }
             let mut details = json!({"name": call.target.name});
             if !resource.group.is_empty() {
@@ -55,7 +55,7 @@ pub(crate) fn delete_collection(call: &Call<'_>, bytes: &[u8], content_type: &st
         admit::delete(&one)?;
         match delete_with(&one, &options) {
             Ok(_) => {}
-            Err(error) if error.code == 404 => {}
+            Err(error) if error.reason == Reason::NotFound => {}
             Err(error) => return Err(error),
         }
     }
@@ -93,7 +93,7 @@ fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
     loop {
         let old = objects::get(&api.store, resource, &target.namespace, &target.name)?;
         check(resource, &old.object, options)?;
-        let waiting = wait_for(resource, &old.object, options);
+        let waiting = resource.deletion.waiting(&old.object, options, &time::now());
         if dry {
             return Ok(waiting.map_or_else(|| Deleted::Gone(old.object.clone()), Deleted::Waits));
         }
@@ -109,7 +109,7 @@ fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
             },
             None => match remove(api, resource, &target.namespace, &target.name, Some(old.revision)) {
                 Ok(()) => return Ok(Deleted::Gone(old.object)),
-                Err(error) if error.reason == "Conflict" => {}
+                Err(error) if error.reason == Reason::Conflict => {}
                 Err(error) => return Err(error),
             },
         }
@@ -158,63 +158,4 @@ fn check(resource: &Resource, object: &Value, options: &Value) -> ApiResult<()> 
         }
     }
     Ok(())
-}
-
-/// The object as it waits for its end, if it has to.
-fn wait_for(resource: &Resource, object: &Value, options: &Value) -> Option<Value> {
-    let mut new = object.clone();
-    let mark = |new: &mut Value, grace: i64| {
-        if new.pointer("/metadata/deletionTimestamp").is_none() {
-            put(new, &["metadata", "deletionTimestamp"], time::now().into());
-        }
-        put(new, &["metadata", "deletionGracePeriodSeconds"], grace.into());
-    };
-    match text(options, "/propagationPolicy") {
-        "Orphan" => add_finalizer(&mut new, "orphan"),
-        "Foreground" => add_finalizer(&mut new, "foregroundDeletion"),
-        _ => {}
-    }
-    if resource.kind == "Namespace" || resource.kind == "Project" {
-        mark(&mut new, 0);
-        if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.shift_remove("deletionGracePeriodSeconds");
-        }
-        put(&mut new, &["status", "phase"], "Terminating".into());
-        return Some(new);
-    }
-    let is_held =
-        new.pointer("/metadata/finalizers").and_then(Value::as_array).is_some_and(|f| !f.is_empty());
-    if resource.kind == "Pod" {
-        let own = object.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
-        let asked = options.get("gracePeriodSeconds").and_then(Value::as_i64);
-        let before = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
-        let grace = asked.or(before).or(own).unwrap_or(30);
-        // Less than nothing is as little as there is.
-        let grace = if grace < 0 { 1 } else { grace };
-        let grace = before.map_or(grace, |before| before.min(grace));
-        // A pod that is on no node, or has ended, has nothing to end.
-        let is_idle = text(object, "/spec/nodeName").is_empty()
-            || matches!(text(object, "/status/phase"), "Succeeded" | "Failed");
-        let grace = if is_idle { 0 } else { grace };
-        if grace > 0 || is_held {
-            mark(&mut new, grace);
-            return Some(new);
-        }
-        return None;
-    }
-    if is_held {
-        mark(&mut new, 0);
-        return Some(new);
-    }
-    None
-}
-
-fn add_finalizer(object: &mut Value, name: &str) {
-    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
-    let finalizers = metadata.entry("finalizers").or_insert_with(|| json!([]));
-    if let Some(list) = finalizers.as_array_mut()
-        && !list.iter().any(|finalizer| finalizer == name)
-    {
-        list.push(name.into());
-    }
 }

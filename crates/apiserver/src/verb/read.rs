@@ -3,45 +3,44 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use palisade_k8s::{FieldError, FieldPath, put};
+use palisade_rbac::Action;
 use palisade_store::{Cursor, Revision};
 use serde_json::{Value, json};
 
-use crate::authorize::{Wish, allowed};
+use crate::authorize::allowed;
 use crate::call::{Answer, Call};
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, Reason};
 use crate::identity::Identity;
 use crate::live::Live;
 use crate::objects;
-use crate::resource::{Resource, SELF, text};
+use crate::resource::{Resource, Visible, text};
 use crate::selector::{Fields, Labels};
 
-/// An object as a resource shows it: two resources may show the same one under other names.
-pub(crate) fn show(resource: &Resource, mut object: Value) -> Value {
-    let is_project = resource.kind == "Project";
-    if let Some(map) = object.as_object_mut() {
-        map.shift_remove("kind");
-        map.shift_remove("apiVersion");
-        map.shift_insert(0, "kind".to_owned(), resource.kind.into());
-        map.shift_insert(1, "apiVersion".to_owned(), resource.api_version().into());
+/// Whether a user sees an object in lists and watches of a resource.
+pub(crate) fn is_visible(
+    live: &Live,
+    who: &Identity,
+    resource: &Resource,
+    object: &Value,
+) -> ApiResult<bool> {
+    match resource.visible {
+        Visible::ToAll => Ok(true),
+        Visible::ToThoseWhoGet(plural) => sees(live, who, plural, text(object, "/metadata/name")),
     }
-    if is_project && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.shift_remove("managedFields");
-    }
-    object
 }
 
-/// Whether somebody may see a project: whoever may get its namespace.
-pub(crate) fn is_project_visible(live: &Live, who: &Identity, name: &str) -> ApiResult<bool> {
-    let wish = Wish { verb: "get", group: "", resource: "namespaces", namespace: name, name };
-    Ok(allowed(live, who, &wish)?.is_some())
+/// Whether a user may get an object, as a namespace, that is its own scope.
+pub(crate) fn sees(live: &Live, who: &Identity, plural: &str, name: &str) -> ApiResult<bool> {
+    let get = Action { verb: "get", group: "", resource: plural, namespace: name, name };
+    Ok(allowed(live, who, &get)?.is_some())
 }
 
 /// Who asks, as a user: as kept, if they are, with the groups that they have now.
 fn own_user(call: &Call<'_>) -> ApiResult<Value> {
     let (resource, who) = (call.target.resource, call.who);
     let mut user = match objects::get(&call.api.store, resource, "", &who.name) {
-        Ok(found) => show(resource, found.object),
-        Err(error) if error.code == 404 => json!({
+        Ok(found) => resource.show(found.object),
+        Err(error) if error.reason == Reason::NotFound => json!({
             "kind": resource.kind, "apiVersion": resource.api_version(),
             "metadata": {"name": who.name}, "identities": null,
         }),
@@ -58,11 +57,11 @@ fn own_user(call: &Call<'_>) -> ApiResult<Value> {
 pub(crate) fn get(call: &Call<'_>) -> ApiResult<Answer> {
     let target = call.target;
     check_seen(call)?;
-    if target.resource.kind == "User" && target.name == SELF {
+    if target.resource.own_name == Some(target.name.as_str()) {
         return own_user(call).map(Answer::ok);
     }
     let found = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?;
-    Ok(Answer::ok(show(target.resource, found.object)))
+    Ok(Answer::ok(target.resource.show(found.object)))
 }
 
 /// `GET` of all objects.
@@ -122,10 +121,8 @@ pub(crate) fn listing(
         let page = objects::list(&call.api.store, resource, namespace, wanted, cursor.as_ref())?;
         for object in page.items {
             let is_wanted = labels.matches(&object) && fields.matches(&object);
-            let is_visible = resource.kind != "Project"
-                || is_project_visible(&call.api.live, call.who, text(&object, "/metadata/name"))?;
-            if is_wanted && is_visible {
-                items.push(show(resource, object));
+            if is_wanted && is_visible(&call.api.live, call.who, resource, &object)? {
+                items.push(resource.show(object));
             }
         }
         bytes += page.bytes;

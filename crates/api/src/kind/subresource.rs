@@ -1,0 +1,103 @@
+//! Subresources: parts and functions of an object that have a path of their own.
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+/// A subresource of a resource.
+#[derive(Debug)]
+pub struct Subresource {
+    /// Name in paths, and in rules after the resource's.
+    pub name: &'static str,
+    /// Methods of its path, as rules name them.
+    pub verbs: &'static [&'static str],
+    /// Group, version and kind of what it takes or returns, if that is not the object itself. Without a version the kind
+    /// is of the resource's own group.
+    pub kind: Option<(&'static str, &'static str, &'static str)>,
+    /// Whether what is written goes through the admission of the resource.
+    pub is_admitted: bool,
+    /// What it serves.
+    pub serves: Serves,
+}
+
+/// What a subresource serves.
+#[derive(Clone, Copy, Debug)]
+pub enum Serves {
+    /// The object. A write takes a part of what is sent: the function puts it into the object as it was, second.
+    Part(fn(&mut Value, &Value)),
+    /// A token of a service account.
+    Token,
+    /// A new password of a user.
+    Password,
+    /// The node of a pod.
+    Binding,
+    /// The deletion of a pod, where its disruption is permitted.
+    Eviction,
+    /// What a container has written.
+    Log,
+    /// A connection to a pod. A process in a container is only for those whom SCC would admit the pod for.
+    Connection {
+        /// Whether there is a process in a container.
+        has_process: bool,
+    },
+}
+
+impl Subresource {
+    /// Whether its path has the method of a verb.
+    #[must_use]
+    pub fn allows(&self, verb: &str) -> bool {
+        self.verbs.contains(&verb)
+    }
+}
+
+impl Serves {
+    /// Whether an answer is a stream of bytes that the node gives.
+    #[must_use]
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::Log | Self::Connection { .. })
+    }
+}
+
+const PART: &[&str] = &["get", "patch", "update"];
+
+/// The part of an object that its controller writes.
+pub(super) const STATUS: Subresource =
+    Subresource { name: "status", verbs: PART, kind: None, is_admitted: false, serves: Serves::Part(status) };
+
+/// A part of an object whose writes go through admission as those of the object itself.
+pub(super) const fn admitted_part(name: &'static str, take: fn(&mut Value, &Value)) -> Subresource {
+    Subresource { name, is_admitted: true, serves: Serves::Part(take), ..STATUS }
+}
+
+/// A request that is sent with POST.
+pub(super) const fn request(
+    name: &'static str,
+    kind: Option<(&'static str, &'static str, &'static str)>,
+    serves: Serves,
+) -> Subresource {
+    Subresource { name, verbs: &["create"], kind, is_admitted: false, serves }
+}
+
+/// A connection to a pod.
+pub(super) const fn connection(name: &'static str, options: &'static str, has_process: bool) -> Subresource {
+    Subresource {
+        name,
+        verbs: &["create", "get"],
+        kind: Some(("", "", options)),
+        is_admitted: false,
+        serves: Serves::Connection { has_process },
+    }
+}
+
+/// Takes the status, labels and annotations.
+fn status(new: &mut Value, old: &Value) {
+    let status = new.get("status").cloned().unwrap_or_else(|| json!({}));
+    let metadata = ["labels", "annotations", "managedFields"]
+        .map(|field| (field, new.pointer(&format!("/metadata/{field}")).cloned()));
+    new.clone_from(old);
+    put(new, &["status"], status);
+    for (field, value) in metadata {
+        if let Some(value) = value {
+            put(new, &["metadata", field], value);
+        }
+    }
+}
