@@ -91,5 +91,5 @@ pub(crate) fn delete(call: &Call<'_>) -> ApiResult<()> {
 }
 
 pub(crate) use namespace::{allocate, claim, furnish};
-pub(crate) use node::check_token;
+pub(crate) use node::{check_system, check_token};
 pub(crate) use scc::{complete as complete_scc, connect};

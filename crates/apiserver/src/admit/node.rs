@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
 use crate::node::{self, LEASES};
 use crate::objects;
-use crate::resource::text;
+use crate::resource::{self, text};
 
 /// Says of a pod that a node runs it from a file of its own.
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -37,6 +37,9 @@ pub(super) fn is_mirror(call: &Call<'_>, pod: &Value) -> bool {
 
 /// Refuses what the agent of a node may not create.
 pub(super) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
+    if call.target.resource.kind == "Pod" {
+        check_system(call, object, text(object, "/spec/nodeName"))?;
+    }
     let Some(node) = node::of(call.who) else { return Ok(()) };
     match call.target.resource.kind {
         "Pod" => check_mirror(call, node, object),
@@ -58,6 +61,23 @@ pub(super) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiR
         "Node" => check_node(call, node, object, Some(old)),
         "Lease" => check_lease(call, node, object),
         _ => Ok(()),
+    }
+}
+
+/// Refuses to put a pod for Windows on a node that is not known to run it: SCC leaves such pods alone, so on Linux it
+/// would have what no SCC gave it. A kubelet refuses it by itself.
+pub(crate) fn check_system(call: &Call<'_>, pod: &Value, node: &str) -> ApiResult<()> {
+    const SYSTEM: &str = "/metadata/labels/kubernetes.io~1os";
+    if node.is_empty() || text(pod, "/spec/os/name") != "windows" {
+        return Ok(());
+    }
+    let nodes = resource::find("", "nodes").ok_or_else(ApiError::no_such_path)?;
+    match objects::get(&call.api.store, nodes, "", node) {
+        Ok(found) if text(&found.object, SYSTEM) == "windows" => Ok(()),
+        _ => {
+            let why = format!("the pod is for windows, and node {node:?} does not say that it runs it");
+            Err(ApiError::forbidden(call.target.resource, text(pod, "/metadata/name"), why))
+        }
     }
 }
 

@@ -44,6 +44,7 @@ pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<An
                 format!("pod {name} is already assigned to node {current:?}"),
             ));
         }
+        crate::admit::check_system(call, old, node)?;
         let mut new = old.clone();
         put(&mut new, &["spec", "nodeName"], node.into());
         let scheduled =

@@ -399,6 +399,13 @@ async fn a_node_reaches_what_its_own_pods_need() {
         ("everything", Node, "GET /palisade/v1/backup", none.clone(), 403, ""),
     ];
     world.check(&cases).await;
+    // It is told the same when it asks.
+    let may = async |name: &str| {
+        let spec = json!({"resourceAttributes": {"verb": "get", "resource": "secrets", "namespace": "shop", "name": name}});
+        let path = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        world.must(Node, path, json!({"spec": spec})).await["status"]["allowed"] == true
+    };
+    assert!(may("own").await && !may("other").await);
     // What its pod no longer needs is no longer its business.
     world
         .must(

@@ -288,6 +288,25 @@ async fn a_user_gets_no_rights_over_the_node() {
         (reply.code, &reply.json()["metadata"]["annotations"]["openshift.io/scc"]),
         (201, &json!("restricted-v2"))
     );
+    // A pod for Windows, which SCC leaves alone, comes to no node that is not one.
+    let escape = json!({"nodeName": "n1", "os": {"name": "windows"}, "volumes": [{"name": "v", "hostPath": {"path": "/"}}]});
+    let refused = world.send(Mallory, "POST /api/v1/namespaces/lair/pods", &pod(&escape, &none)).await;
+    assert_eq!(refused.code, 403, "{}", refused.text());
+    let mut waiting = escape.clone();
+    waiting["nodeName"] = Value::Null;
+    let made = world.must(Mallory, "POST /api/v1/namespaces/lair/pods", pod(&waiting, &none)).await;
+    let bind =
+        format!("POST /api/v1/namespaces/lair/pods/{}/binding", made["metadata"]["name"].as_str().unwrap());
+    let binding = json!({"target": {"name": "n1"}});
+    for (labels, code) in
+        [(json!({"kubernetes.io/os": "linux"}), 403), (json!({"kubernetes.io/os": "windows"}), 201)]
+    {
+        let node = json!({"metadata": {"name": "n1", "labels": labels}});
+        drop(world.send(Admin, "DELETE /api/v1/nodes/n1", &Value::Null).await);
+        world.must(Admin, "POST /api/v1/nodes", node).await;
+        let reply = world.send(Admin, &bind, &binding).await;
+        assert_eq!(reply.code, code, "{labels}: {}", reply.text());
+    }
     // Nor later.
     let name = reply.json()["metadata"]["name"].as_str().unwrap().to_owned();
     let line = format!("PATCH /api/v1/namespaces/lair/pods/{name}");
