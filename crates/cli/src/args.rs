@@ -50,6 +50,7 @@ pub(crate) enum Command {
     },
     Oci(crate::oci::OciArgs),
     Denials(crate::denials::DenialsArgs),
+    Inspect(crate::inspect::InspectArgs),
     Serve(ServeArgs),
     /// Run all there is on this machine: the API server, with the options of `serve`; there is no node agent yet
     Up(ServeArgs),

@@ -9,6 +9,7 @@ mod files;
 mod flags_first;
 mod gathered;
 mod import;
+mod inspect;
 mod manual;
 mod oci;
 mod paint;
@@ -39,6 +40,7 @@ fn main() -> std::process::ExitCode {
         Command::Import { command } => import::run(&command),
         Command::Seccomp { command } => seccomp::run(&command),
         Command::Denials(args) => denials::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Oci(args) => oci::run(&args),
         Command::Cluster(command) => cluster::run(command),
         Command::Serve(args) | Command::Up(args) => serve::run(args),

@@ -41,7 +41,7 @@ Examples:
   palisade oci install --containerd | kubectl apply -f -     the RuntimeClass alone is on stdout as YAML
 
 containerd's block goes to the end of /etc/containerd/config.toml between two marks. Settings that are there stay.")]
-#[group(id = "engine", required = true, multiple = false, args = ["containerd", "crio", "podman"])]
+#[command(group(clap::ArgGroup::new("engine").required(true).args(["containerd", "crio", "podman"])))]
 pub(crate) struct InstallArgs {
     /// For containerd: a runtime handler of its CRI plugin
     #[arg(long)]

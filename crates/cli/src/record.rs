@@ -18,7 +18,7 @@ Examples:
   palisade seccomp record -o profile.json 4f1c… &  podman start 4f1c…
 
 For a container, the profile of a command lacks what its runtime does between the filter and the program.")]
-#[group(id = "workload", required = true, multiple = false, args = ["container", "command"])]
+#[command(group(clap::ArgGroup::new("workload").required(true).args(["container", "command"])))]
 pub(crate) struct RecordArgs {
     /// Container: its whole id, or a name or the beginning of an id if it is there already
     pub(crate) container: Option<String>,

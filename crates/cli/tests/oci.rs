@@ -37,3 +37,43 @@ fn an_engine_is_set_up_in_a_folder() {
     assert!(install("--podman").stdout.is_empty());
     assert_eq!(Command::new(PALISADE).args(["oci", "install"]).output().unwrap().status.code(), Some(2));
 }
+
+#[test]
+fn a_command_is_recorded_and_runs_under_its_profile() {
+    let folder = tempfile::tempdir().unwrap();
+    let (profile, runs) = (folder.path().join("profile.json"), folder.path().join("runs.json"));
+    let record = |script: &str| {
+        let mut command = Command::new(PALISADE);
+        command.args(["seccomp", "record", "-o"]).arg(&profile).arg("--runs").arg(&runs);
+        let output = command.args(["--", "sh", "-c", script]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(record("ls / > /dev/null; true").contains("in 1 runs"));
+    assert!(record("cat /etc/passwd > /dev/null; true").contains("in 2 runs"));
+    for (script, works) in
+        [("ls / > /dev/null; cat /etc/passwd > /dev/null; true", true), ("mkdir /tmp/palisade-never", false)]
+    {
+        let mut command = Command::new(PALISADE);
+        let output =
+            command.args(["seccomp", "run"]).arg(&profile).args(["--", "sh", "-c", script]).output().unwrap();
+        assert_eq!(output.status.success(), works, "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(!std::path::Path::new("/tmp/palisade-never").exists());
+}
+
+#[test]
+fn where_nothing_is_known_nothing_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let run = |words: &[&str]| {
+        let output = Command::new(PALISADE).args(words).arg("--state").arg(&state).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run(&["inspect"]), (Some(0), String::new()));
+    for words in [["inspect", "stranger"], ["denials", "stranger"]] {
+        let (code, text) = run(&words);
+        assert_eq!(code, Some(2));
+        assert!(text.contains("no container \"stranger\" in "), "{text}");
+    }
+}

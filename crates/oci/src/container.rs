@@ -1,6 +1,7 @@
 //! What is known of each container between the runtime's commands.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -54,11 +55,12 @@ pub struct Applied {
 }
 
 impl Container {
-    /// The pid of its first process, if the engine asked for a file with it.
+    /// The pid of its first process: from the file that the engine asked for, else from the runtime.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        let text = std::fs::read_to_string(self.pid_file.as_ref()?).ok()?;
-        text.trim().parse().ok()
+        let text = self.pid_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        let pid = text.and_then(|text| text.trim().parse().ok());
+        pid.or_else(|| state_pid(&self.runtime, self.root.as_deref(), &self.id))
     }
 }
 
@@ -67,6 +69,17 @@ const ENDED: &str = "ended";
 
 /// How long a deleted container is remembered after its creation.
 const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// The first process of a container, as its runtime says: `state` gives JSON by the OCI runtime specification.
+pub(crate) fn state_pid(runtime: &Path, root: Option<&Path>, id: &str) -> Option<u32> {
+    let mut command = Command::new(runtime);
+    if let Some(root) = root {
+        command.arg("--root").arg(root);
+    }
+    let output = command.args(["state", id]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let state: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    state.get("pid")?.as_u64().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0)
+}
 
 /// All containers of a handler.
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use palisade_sys::process::Confinement;
 
 use crate::arguments::{Arguments, Verb};
 use crate::cache::write_whole;
-use crate::container::{Applied, Container, Containers};
+use crate::container::{Applied, Container, Containers, state_pid};
 use crate::error::Error;
 use crate::held::{Verdict, Waiting};
 use crate::rewrite::Config;
@@ -151,7 +151,7 @@ impl<'a> Handler<'a> {
         })?;
         hide_unified_cgroups()?;
         let Some(filter) = &container.filter else { return Err(self.exec()) };
-        let pid = container.pid().or_else(|| state_pid(&self.runtime, container.root.as_deref(), &id));
+        let pid = container.pid();
         // Where there is no process any more, the runtime has the word for it.
         let Some(waiting) = pid.and_then(|pid| Waiting::new(pid).ok()) else { return Err(self.exec()) };
         let status = self.wait_for_runtime()?;
@@ -249,17 +249,6 @@ fn watch(words: &[OsString]) -> u8 {
         inherited: inherited.to_string_lossy().parse().unwrap_or_default(),
     };
     hold(&waiting, &filter, &id).map_or_else(|error| report(None, &error), |()| 0)
-}
-
-/// The first process of a container, as its runtime says: `state` gives JSON by the OCI runtime specification.
-fn state_pid(runtime: &Path, root: Option<&Path>, id: &str) -> Option<u32> {
-    let mut command = Command::new(runtime);
-    if let Some(root) = root {
-        command.arg("--root").arg(root);
-    }
-    let output = command.args(["state", id]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    let state: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-    state.get("pid")?.as_u64().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0)
 }
 
 /// The name that engines give in annotations of their own making.
