@@ -143,10 +143,10 @@ fn scc(object: &Value, findings: &mut Vec<Finding>) {
 /// is anybody.
 fn accounts(field: &'static str, names: &[String], prefix: &str, findings: &mut Vec<Finding>) {
     let is_reserved = |namespace: &str| {
-        let of = |own: &&str| {
-            namespace.strip_prefix(*own).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        let of = |own: &str| {
+            namespace.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
         };
-        namespace == "default" || ["openshift", "kubernetes", "kube"].iter().any(|own| of(&own))
+        namespace == "default" || ["openshift", "kubernetes", "kube"].iter().any(|own| of(own))
     };
     for (index, name) in names.iter().enumerate() {
         let namespace = name.strip_prefix(prefix).map(|rest| rest.split(':').next().unwrap_or(rest));

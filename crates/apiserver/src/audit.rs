@@ -272,7 +272,6 @@ fn remove_managed(object: &mut Value) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -154,7 +154,6 @@ fn io(path: &Path) -> impl FnOnce(Error) -> Exposed + '_ {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -254,7 +254,6 @@ impl WrittenRule {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
     use crate::authenticate::Requester;

@@ -86,11 +86,16 @@ fn by_node(call: &Call<'_>, spec: &Value) -> ApiResult<Option<&'static str>> {
     let Some(resource) = resource::find(text(attributes, "/group"), text(attributes, "/resource")) else {
         return Ok(None);
     };
+    let part = text(attributes, "/subresource");
+    let subresource = resource.subresource(part);
+    if subresource.is_none() && !part.is_empty() {
+        return Ok(None);
+    }
     let target = Target {
         resource,
         namespace: text(attributes, "/namespace").to_owned(),
         name: text(attributes, "/name").to_owned(),
-        subresource: text(attributes, "/subresource").to_owned(),
+        subresource,
     };
     node::authorize(call.api, name, text(attributes, "/verb"), &target, None)
 }
