@@ -51,11 +51,14 @@ pub(crate) enum Command {
     Oci(crate::oci::OciArgs),
     Denials(crate::denials::DenialsArgs),
     Inspect(crate::inspect::InspectArgs),
+    #[cfg(feature = "serve")]
     Serve(ServeArgs),
     /// Run all there is on this machine: the API server, with the options of `serve`; there is no node agent yet
+    #[cfg(feature = "serve")]
     Up(ServeArgs),
+    #[cfg(feature = "cluster")]
     #[command(flatten)]
-    Cluster(crate::cluster::args::ClusterCommand),
+    Cluster(palisade_oc::Verb),
     /// Print a shell's completion script
     #[command(after_help = "Example: palisade completions bash > /etc/bash_completion.d/palisade")]
     Completions {
@@ -78,7 +81,10 @@ pub(crate) fn parse() -> Args {
     if is_oc {
         command = command.name("oc").bin_name("oc");
     }
-    let matches = command.get_matches_from(crate::flags_first::moved(std::env::args_os()));
+    let words = std::env::args_os();
+    #[cfg(feature = "cluster")]
+    let words = crate::flags_first::moved(words);
+    let matches = command.get_matches_from(words);
     Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
@@ -249,6 +255,7 @@ pub(crate) struct ImpactArgs {
 ///
 /// Everything is kept in one folder. At first start a certificate authority and an administrator
 /// (`system:admin`) are made; the kubeconfig is written beside the data, and is made yours if you have none.
+#[cfg(feature = "serve")]
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

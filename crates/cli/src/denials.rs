@@ -131,7 +131,7 @@ mod linux {
             let id = container.map_or("?", |container| &container.id);
             let name = container.and_then(|container| container.name.as_deref());
             let reason = self.reasons.reason(denial);
-            let mut out = anstream::stdout().lock();
+            let mut out = palisade_console::terminal::out();
             if self.form == Form::Json {
                 let value = json!({
                     "container": id, "name": name, "syscall": denial.syscall(), "abi": denial.abi(),

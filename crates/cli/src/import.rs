@@ -11,7 +11,7 @@ use crate::files;
 pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
     let ImportCommand::Psp { files: paths } = command;
     let documents = files::read(paths)?;
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     let mut count = 0;
     for document in documents.iter().filter(|document| document.text("kind") == "PodSecurityPolicy") {
         let object = document.node.to_json();
@@ -28,7 +28,7 @@ pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
             scc.extend(fields);
             scc.insert("metadata".to_owned(), json!({"name": converted.scc.metadata.name}));
         }
-        write!(out, "{}", serde_saphyr::to_string(&scc)?)?;
+        write!(out, "{}", palisade_k8s::yaml::write(&scc))?;
     }
     if count == 0 {
         return Err("no PodSecurityPolicy among the input".into());

@@ -1,24 +1,28 @@
 //! The `palisade` command.
+//!
+//! Its default features can be left out: `cluster` (the verbs of oc) and `serve` (the API server). What remains reviews
+//! SCCs and compiles seccomp profiles, without an HTTP stack or a Kubernetes client.
 
 mod admit;
 mod args;
-mod cluster;
 mod denials;
 mod exit;
-mod files;
+#[cfg(feature = "cluster")]
 mod flags_first;
 mod gathered;
 mod import;
 mod inspect;
 mod manual;
 mod oci;
-mod paint;
 mod policy;
 mod record;
 mod review;
 mod scc;
 mod seccomp;
+#[cfg(feature = "serve")]
 mod serve;
+
+use palisade_console::{files, paint};
 
 use args::{Command, SccCommand};
 use exit::Exit;
@@ -42,7 +46,9 @@ fn main() -> std::process::ExitCode {
         Command::Denials(args) => denials::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Oci(args) => oci::run(&args),
-        Command::Cluster(command) => cluster::run(command),
+        #[cfg(feature = "cluster")]
+        Command::Cluster(verb) => Ok(palisade_oc::run(verb)),
+        #[cfg(feature = "serve")]
         Command::Serve(args) | Command::Up(args) => serve::run(args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(&folder),

@@ -106,7 +106,7 @@ fn install(args: &InstallArgs) -> crate::Outcome {
     };
     let installation = Installation::new(engine, &args.root);
     let program = std::env::current_exe()?;
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     if args.write {
         installation.write(&program)?;
         anstream::eprintln!("{} leads to {}", installation.link.display(), program.display());

@@ -12,6 +12,7 @@ mod text;
 use std::io::Write;
 
 use palisade_admission::PolicyBuilder;
+use palisade_console::terminal;
 use palisade_k8s::workload::WorkloadKind;
 
 pub(crate) use report::{Report, Verdict};
@@ -98,15 +99,17 @@ fn dead_grants(documents: &[Document]) -> Vec<String> {
 }
 
 fn print(args: &ReviewArgs, reports: &[Report], subjects: &[Subject]) -> Result<(), crate::Failure> {
-    let mut out = anstream::stdout().lock();
+    let mut out = std::io::stdout().lock();
     match args.output {
         Output::Text | Output::Wide => {
-            text::print(&mut out, reports, subjects, args.output == Output::Wide, args.show_pod)?;
+            text::print(&mut terminal::out(), reports, subjects, args.output == Output::Wide, args.show_pod)?;
         }
         Output::Json => {
             writeln!(out, "{}", serde_json::to_string_pretty(&report::list(reports, args.show_pod))?)?;
         }
-        Output::Yaml => write!(out, "{}", serde_saphyr::to_string(&report::list(reports, args.show_pod))?)?,
+        Output::Yaml => {
+            write!(out, "{}", palisade_k8s::yaml::write(&report::list(reports, args.show_pod)))?;
+        }
         Output::Sarif => writeln!(out, "{}", serde_json::to_string_pretty(&sarif::log(reports))?)?,
     }
     Ok(())

@@ -50,7 +50,8 @@ async fn serve(args: ServeArgs) -> crate::Outcome {
         Some(folder) => folder.join("admin.kubeconfig"),
         None => server.temporary_folder().unwrap_or(Path::new(".")).join("admin.kubeconfig"),
     });
-    palisade_https::write_file(&path, &kubeconfig, 0o600)?;
+    palisade_console::private_file::replace(&path, kubeconfig.as_bytes())
+        .map_err(|error| ServeError::File(path.display().to_string(), error))?;
     let is_own = adopt(&kubeconfig)?;
     // Nobody has to listen.
     let _ = say(&url, &path, is_own);
@@ -85,7 +86,8 @@ fn adopt(kubeconfig: &str) -> Result<bool, crate::Failure> {
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)
             .map_err(|error| ServeError::File(folder.display().to_string(), error))?;
-        palisade_https::write_file(&path, kubeconfig, 0o600)?;
+        palisade_console::private_file::replace(&path, kubeconfig.as_bytes())
+            .map_err(|error| ServeError::File(path.display().to_string(), error))?;
     }
     Ok(is_free)
 }

@@ -1,4 +1,5 @@
 //! A server that is killed at any moment, while others write, keeps what it said it keeps.
+#![cfg(all(feature = "cluster", feature = "serve"))]
 #![allow(clippy::expect_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
 mod server;

@@ -1,6 +1,7 @@
 //! `palisade describe`, `get -o custom-columns` and their like, on a server.
 //!
 //! The snapshots are, but for the names that are chosen at random, what kubectl 1.32 printed of the same objects.
+#![cfg(all(feature = "cluster", feature = "serve"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
 //! What whoever runs a server does: backups, what namespaces are allocated, starts from what there is.
+#![cfg(all(feature = "cluster", feature = "serve"))]
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
 //! Python's `kubernetes` client, the real one of its registry, against a server.
+#![cfg(all(feature = "cluster", feature = "serve"))]
 #![allow(clippy::expect_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
 mod server;

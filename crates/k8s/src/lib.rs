@@ -47,6 +47,7 @@ pub mod scc;
 pub mod text;
 mod value;
 pub mod workload;
+pub mod yaml;
 
 pub use age::age;
 pub use annotations::Annotations;

@@ -29,8 +29,7 @@ pub(crate) fn print(
             report.trace.iter().try_for_each(|step| print_step(out, step, report.scc.as_deref()))?;
         }
         if let (true, Some(pod)) = (show_pod, &report.pod) {
-            let yaml = serde_saphyr::to_string(pod).map_err(io::Error::other)?;
-            yaml.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+            palisade_k8s::yaml::write(pod).lines().try_for_each(|line| writeln!(out, "    {line}"))?;
         }
     }
     let count = |verdict| reports.iter().filter(|report| report.verdict == verdict).count();
@@ -131,8 +130,7 @@ fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()>
     if let Some(own) = &advice.own {
         let summary = advice.own_summary.as_deref().unwrap_or_default();
         writeln!(out, "  {} {summary}; kubectl apply -f - of:", paint::strong("own SCC:"))?;
-        let yaml = serde_saphyr::to_string(own).map_err(io::Error::other)?;
-        yaml.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+        palisade_k8s::yaml::write(own).lines().try_for_each(|line| writeln!(out, "    {line}"))?;
     }
     Ok(())
 }

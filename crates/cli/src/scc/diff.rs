@@ -14,7 +14,7 @@ use crate::{files, paint, policy};
 pub(crate) fn run(args: &DiffArgs) -> crate::Outcome {
     let (a, b) = (scc(&args.a, args.scc_set)?, scc(&args.b, args.scc_set)?);
     let differences = diff(&a, &b);
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     for difference in &differences {
         writeln!(out, "{}", paint::strong(difference.field))?;
         for (label, only) in [(&args.a, &difference.only_a), (&args.b, &difference.only_b)] {

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
 type Whole<'a> = (&'a Policy, &'a Surroundings);
 
 fn report(subjects: &[Subject], old: Whole<'_>, new: Whole<'_>) -> crate::Outcome {
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     let mut moved = 0;
     for subject in subjects {
         let (before, after) = (Report::new(old.0, old.1, subject), Report::new(new.0, new.1, subject));

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &LintArgs) -> crate::Outcome {
         }
     }
     found.sort_by_key(|(place, _)| *place);
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     for (place, finding) in &found {
         let Some(document) = documents.get(*place) else { continue };
         print(&mut out, document, finding)?;

@@ -14,7 +14,7 @@ pub(crate) fn run(args: &OrderArgs) -> crate::Outcome {
     let policy = builder.build();
     let entries = policy.sccs().entries();
     let width = entries.iter().map(|entry| entry.name().len()).max().unwrap_or(0).max("NAME".len());
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     writeln!(out, "{:<width$}   PRIORITY   SCORE     GUARANTEES   BEFORE THE NEXT BECAUSE", "NAME")?;
     for (place, entry) in entries.iter().enumerate() {
         let (rank, level) = (entry.rank(), guaranteed_level(entry.scc()));

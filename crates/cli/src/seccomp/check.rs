@@ -19,7 +19,7 @@ struct Answer {
 pub(super) fn run(args: &CheckArgs) -> crate::Outcome {
     let answers = answers();
     let usable = answers.iter().all(|answer| answer.good || !answer.needed);
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     match args.output {
         TextOrJson::Json => {
             let list = answers.iter().map(|answer| {

@@ -75,7 +75,7 @@ fn print_stats(
 ) -> Result<(), std::io::Error> {
     let lengths: Vec<_> = programs.iter().map(|program| program.instructions().len()).collect();
     let archs = stats(programs, &rules.archs, weights);
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     if form == TextOrJson::Json {
         let archs: Vec<_> = archs
             .iter()

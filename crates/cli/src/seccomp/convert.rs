@@ -93,7 +93,7 @@ pub(super) fn join(args: &JoinArgs, choose: fn(Action, Action) -> Action) -> cra
 
 /// Prints all findings; what cannot be read at all ends with 2.
 pub(super) fn lint(args: &LintArgs) -> crate::Outcome {
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     let mut worst = Exit::Fine;
     let context = input::context(&args.context)?;
     for input in

@@ -29,7 +29,7 @@ pub(super) fn run(args: &DiffArgs) -> crate::Outcome {
 }
 
 fn print(args: &DiffArgs, differences: &[Difference], archs: &[Arch]) -> Result<(), std::io::Error> {
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     if args.output == TextOrJson::Json {
         let list: Vec<_> = differences.iter().map(|difference| as_json(difference, archs)).collect();
         return writeln!(out, "{:#}", json!({"equal": differences.is_empty(), "differences": list}));

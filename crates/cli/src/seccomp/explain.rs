@@ -38,7 +38,7 @@ fn one(
     data: &Data,
 ) -> Result<(), crate::Failure> {
     let explanation = explain(rules, data)?;
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     if args.rest.output == TextOrJson::Json {
         writeln!(out, "{:#}", as_json(&explanation, rules, arch, data))?;
         return Ok(());
@@ -148,7 +148,7 @@ fn shares(calls: &[Syscall], filter: &Filter, arch: Arch) -> Shares {
 }
 
 fn summary(args: &ExplainArgs, rules: &Rules, filter: &Filter, arch: Arch) -> Result<(), crate::Failure> {
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     let areas = areas().map(|(area, calls)| (area, shares(&calls, filter, arch)));
     if args.rest.output == TextOrJson::Json {
         let list: Vec<_> = areas

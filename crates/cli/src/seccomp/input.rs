@@ -141,7 +141,11 @@ pub(super) fn report(path: &Path, findings: &[Finding], strict: bool) -> Result<
     let (errors, warnings): (Vec<_>, Vec<_>) =
         findings.iter().partition(|finding| strict || finding.severity == Severity::Error);
     for warning in warnings {
-        anstream::eprintln!("{}: {}", crate::paint::warning("warning"), line(warning));
+        palisade_console::terminal::note(format_args!(
+            "{}: {}",
+            crate::paint::warning("warning"),
+            line(warning)
+        ));
     }
     match errors.is_empty() {
         true => Ok(()),

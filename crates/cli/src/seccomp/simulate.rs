@@ -14,7 +14,7 @@ pub(super) fn run(args: &SimulateArgs) -> crate::Outcome {
     let (programs, _) = input::programs(&args.file, &args.rest.context)?;
     let (arch, data) = input::call(&args.call, &args.rest.args, args.rest.abi, &args.rest.context)?;
     let action = simulate_stack(&programs, &data);
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     let runs: Vec<_> = programs.iter().map(|program| (program, simulate(program, &data))).collect();
     if args.rest.output == TextOrJson::Json {
         let runs: Vec<_> =
@@ -38,7 +38,7 @@ pub(super) fn run(args: &SimulateArgs) -> crate::Outcome {
 
 pub(super) fn disassemble(args: &DisassembleArgs) -> crate::Outcome {
     let (programs, _) = input::programs(&args.file, &args.context)?;
-    let mut out = anstream::stdout().lock();
+    let mut out = palisade_console::terminal::out();
     for line in programs.iter().flat_map(text::disassemble) {
         writeln!(out, "{line}")?;
     }

@@ -1,0 +1,248 @@
+//! Kubeconfig files: where they are, reading them merged, and changing one as kubectl does.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use kube::config::Kubeconfig;
+use palisade_console::{input, private_file};
+use palisade_k8s::manifest::{self, Node};
+use palisade_k8s::{put, yaml};
+use serde_json::{Value, json};
+
+use crate::error::{Error, KubeconfigError, Result};
+
+/// How long to wait for another process that changes the file.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often to look whether it has finished.
+const PAUSE: Duration = Duration::from_millis(10);
+
+fn bad(path: &Path, cause: impl Into<KubeconfigError>) -> Error {
+    Error::Kubeconfig { path: path.to_owned(), cause: cause.into() }
+}
+
+/// The file that changes go to: the given one, else the first of `$KUBECONFIG`, else `~/.kube/config`.
+#[must_use]
+pub fn path(given: Option<&Path>) -> PathBuf {
+    files(given).into_iter().next().unwrap_or_default()
+}
+
+/// The files that are read, the more important first.
+fn files(given: Option<&Path>) -> Vec<PathBuf> {
+    if let Some(given) = given {
+        return vec![given.to_owned()];
+    }
+    let variable = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let listed: Vec<PathBuf> =
+        std::env::split_paths(&variable).filter(|path| !path.as_os_str().is_empty()).collect();
+    if listed.is_empty() {
+        vec![std::env::home_dir().unwrap_or_default().join(".kube/config")]
+    } else {
+        listed
+    }
+}
+
+/// Reads the kubeconfig, merged from all its files; none where none of them exists.
+///
+/// # Errors
+/// [`Error::Kubeconfig`].
+pub fn read(given: Option<&Path>) -> Result<Option<Kubeconfig>> {
+    let mut merged: Option<Kubeconfig> = None;
+    for path in files(given) {
+        match input::open(&path) {
+            Ok(file) => drop(file),
+            Err(input::InputError::Io(error)) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(bad(&path, error)),
+        }
+        let wrong = |error| bad(&path, KubeconfigError::Fields(Box::new(error)));
+        let next = Kubeconfig::read_from(&path).map_err(wrong)?;
+        merged = Some(match merged {
+            Some(earlier) => earlier.merge(next).map_err(wrong)?,
+            None => next,
+        });
+    }
+    Ok(merged)
+}
+
+pub(crate) fn missing(given: Option<&Path>) -> Error {
+    bad(&path(given), KubeconfigError::Missing)
+}
+
+/// One kubeconfig file as it is written, with all its fields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct File {
+    value: Value,
+}
+
+impl File {
+    /// Reads a file; an empty kubeconfig where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Kubeconfig`].
+    pub fn read(path: &Path) -> Result<Self> {
+        match Self::parse(path) {
+            Err(KubeconfigError::Input(input::InputError::Io(error)))
+                if error.kind() == ErrorKind::NotFound =>
+            {
+                Ok(Self::empty())
+            }
+            found => found.map_err(|cause| bad(path, cause)),
+        }
+    }
+
+    fn empty() -> Self {
+        let value =
+            json!({"apiVersion": "v1", "kind": "Config", "clusters": [], "contexts": [], "users": []});
+        Self { value }
+    }
+
+    fn parse(path: &Path) -> std::result::Result<Self, KubeconfigError> {
+        let text = String::from_utf8(input::read(path)?)
+            .map_err(|error| io::Error::new(ErrorKind::InvalidData, error.utf8_error()))?;
+        let documents = manifest::read(&text)?;
+        match documents.first().map(Node::to_json) {
+            None => Ok(Self::empty()),
+            Some(value) if value.is_object() => Ok(Self { value }),
+            Some(_) => Err(KubeconfigError::NotAnObject),
+        }
+    }
+
+    /// Changes a file while no other process does: reads it under a lock, and writes it if it has changed. It waits up to
+    /// ten seconds for the lock, which is the one of kubectl (`client-go/tools/clientcmd/loader.go`).
+    ///
+    /// # Errors
+    /// [`Error::Kubeconfig`].
+    pub fn update<T>(path: &Path, change: impl FnOnce(&mut Self) -> T) -> Result<T> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| bad(path, error))?;
+        }
+        let _lock = Lock::take(path).map_err(|cause| bad(path, cause))?;
+        let before = Self::read(path)?;
+        let mut after = before.clone();
+        let result = change(&mut after);
+        if after != before || !path.exists() {
+            private_file::replace(path, yaml::write(&after.value).as_bytes())
+                .map_err(|error| bad(path, error))?;
+        }
+        Ok(result)
+    }
+
+    /// The name of the current context; empty if there is none.
+    #[must_use]
+    pub fn current(&self) -> &str {
+        text(&self.value, "/current-context")
+    }
+
+    /// An entry of `clusters`, `contexts` or `users`, by its name.
+    #[must_use]
+    pub fn named(&self, list: &str, name: &str) -> Option<&Value> {
+        self.entries(list).find(|entry| text(entry, "/name") == name)
+    }
+
+    /// The entries of `clusters`, `contexts` or `users`.
+    pub fn entries<'f>(&'f self, list: &str) -> impl Iterator<Item = &'f Value> + use<'f> {
+        self.value.get(list).and_then(Value::as_array).into_iter().flatten()
+    }
+
+    /// Puts an entry into a list, in place of an older one of its name.
+    pub fn set(&mut self, list: &str, entry: Value) {
+        if !self.value.get(list).is_some_and(Value::is_array) {
+            put(&mut self.value, &[list], json!([]));
+        }
+        let Some(entries) = self.value.get_mut(list).and_then(Value::as_array_mut) else { return };
+        match entries.iter_mut().find(|old| text(old, "/name") == text(&entry, "/name")) {
+            Some(old) => *old = entry,
+            None => entries.push(entry),
+        }
+    }
+
+    /// Makes a context the current one.
+    pub fn set_current(&mut self, name: &str) {
+        put(&mut self.value, &["current-context"], name.into());
+    }
+
+    /// Sets the namespace of the current context.
+    pub fn set_namespace(&mut self, namespace: &str) {
+        let current = self.current().to_owned();
+        let Some(mut context) = self.named("contexts", &current).cloned() else { return };
+        put(&mut context, &["context", "namespace"], namespace.into());
+        self.set("contexts", context);
+    }
+}
+
+fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The lock of a kubeconfig: a file beside it that only one process can create.
+struct Lock(PathBuf);
+
+impl Lock {
+    fn take(path: &Path) -> std::result::Result<Self, KubeconfigError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let lock = PathBuf::from(name);
+        let start = Instant::now();
+        loop {
+            match std::fs::OpenOptions::new().write(true).create_new(true).open(&lock) {
+                Ok(_) => return Ok(Self(lock)),
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+                Err(_) if start.elapsed() > PATIENCE => return Err(KubeconfigError::Locked(lock)),
+                Err(_) => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_at_once_are_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/config");
+        std::thread::scope(|scope| {
+            for at in 0..16 {
+                let path = &path;
+                scope.spawn(move || {
+                    File::update(path, |file| file.set("users", json!({"name": format!("u{at}")}))).unwrap();
+                });
+            }
+        });
+        assert_eq!(File::read(&path).unwrap().entries("users").count(), 16);
+        assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn fields_that_are_not_known_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        std::fs::write(&path, "current-context: c\nmine: {a: 1}\ncontexts: [{name: c, context: {x: z}}]\n")
+            .unwrap();
+        File::update(&path, |file| file.set_namespace("shop")).unwrap();
+        let written = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            written,
+            "contexts:\n- context:\n    namespace: shop\n    x: z\n  name: c\ncurrent-context: c\nmine:\n  a: 1\n"
+        );
+    }
+
+    #[test]
+    fn what_is_no_kubeconfig_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        for text in ["[1]", "a: [", "\"text\""] {
+            std::fs::write(&path, text).unwrap();
+            assert!(matches!(File::read(&path), Err(Error::Kubeconfig { .. })), "{text}");
+        }
+        std::fs::write(&path, "\n").unwrap();
+        assert_eq!(File::read(&path).unwrap(), File::empty());
+    }
+}

@@ -1,0 +1,182 @@
+//! Files and folders of manifests: every object with its place.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::input::{self, InputError};
+use palisade_k8s::FieldPath;
+use palisade_k8s::manifest::{self, Node, Position};
+
+/// A file's name and lines, for pointing into it.
+#[derive(Debug)]
+pub struct Source {
+    /// The path as it was given, or `stdin`.
+    pub name: String,
+    text: String,
+}
+
+impl Source {
+    /// A line of the file, counted from 1.
+    #[must_use]
+    pub fn line(&self, number: usize) -> Option<&str> {
+        self.text.lines().nth(number.checked_sub(1)?)
+    }
+}
+
+/// One object and where it was read.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The file that it is in.
+    pub source: Arc<Source>,
+    /// Its value, with positions.
+    pub node: Node,
+}
+
+/// A place in a file: prints as `file:line:column`.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The file.
+    pub source: Arc<Source>,
+    /// The line and the column.
+    pub position: Position,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.source.name, self.position)
+    }
+}
+
+impl Document {
+    /// Where a field is, or the innermost part of its path that was written.
+    #[must_use]
+    pub fn place(&self, path: &FieldPath) -> Place {
+        Place { source: Arc::clone(&self.source), position: self.node.locate(path) }
+    }
+
+    /// A text field of the object itself; empty where it is absent.
+    #[must_use]
+    pub fn text(&self, field: &str) -> &str {
+        self.node.get(field).and_then(Node::as_str).unwrap_or_default()
+    }
+
+    /// A text field of the object's metadata; empty where it is absent.
+    #[must_use]
+    pub fn metadata(&self, field: &str) -> &str {
+        self.node.get("metadata").and_then(|node| node.get(field)).and_then(Node::as_str).unwrap_or_default()
+    }
+}
+
+/// Why files cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("{0}")]
+    Input(String, #[source] InputError),
+    /// A line, counted from 1, is not UTF-8.
+    #[error("{0}:{1}: not valid UTF-8")]
+    NotUtf8(String, usize),
+    /// It is not valid YAML or JSON.
+    #[error("{0}:{1}")]
+    Yaml(String, manifest::ReadError),
+    /// It is a template that is not rendered.
+    #[error("{0}:{1}; this is a template: render it first, as with `helm template CHART`")]
+    Template(String, manifest::ReadError),
+    /// A document is not an object.
+    #[error("{0}: an object with kind and apiVersion is expected here")]
+    NoObject(Place),
+    /// A folder holds no manifests.
+    #[error("{0}: no .yaml, .yml or .json file in this folder")]
+    EmptyFolder(String),
+}
+
+/// Reads all objects of files and folders, the elements of `List`s among them. `-` is standard input.
+///
+/// # Errors
+/// See [`FileError`]. The first file that cannot be read ends it.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<Document>, FileError> {
+    let mut documents = Vec::new();
+    for path in paths {
+        for file in expand(path)? {
+            read_file(&file, &mut documents)?;
+        }
+    }
+    Ok(documents)
+}
+
+/// The objects of a folder's files, and the number of files that cannot be read.
+///
+/// # Errors
+/// See [`FileError`], for the folder itself.
+pub fn read_what_can_be(folder: &Path) -> Result<(Vec<Document>, usize), FileError> {
+    let (mut documents, mut unreadable) = (Vec::new(), 0);
+    for file in expand(folder)? {
+        let mut found = Vec::new();
+        match read_file(&file, &mut found) {
+            Ok(()) => documents.append(&mut found),
+            Err(_) => unreadable += 1,
+        }
+    }
+    Ok((documents, unreadable))
+}
+
+/// The manifests of a folder and its subfolders, by name; a file stands for itself.
+fn expand(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+    if path.as_os_str() == "-" || !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    walk(path, &mut files)?;
+    files.sort();
+    if files.is_empty() {
+        return Err(FileError::EmptyFolder(path.display().to_string()));
+    }
+    Ok(files)
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), FileError> {
+    let io = |error: std::io::Error| FileError::Input(folder.display().to_string(), error.into());
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        // A link to a folder is not followed, so that no walk is endless.
+        let kind = entry.file_type().map_err(io)?;
+        let path = entry.path();
+        if kind.is_dir() {
+            walk(&path, files)?;
+        } else if matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json")) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path, documents: &mut Vec<Document>) -> Result<(), FileError> {
+    let name = if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() };
+    let bytes = input::read(path).map_err(|error| FileError::Input(name.clone(), error))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        FileError::NotUtf8(name.clone(), memchr::memchr_iter(b'\n', valid).count() + 1)
+    })?;
+    let nodes = manifest::read(&text).map_err(|error| match text.contains("{{") {
+        true => FileError::Template(name.clone(), error),
+        false => FileError::Yaml(name.clone(), error),
+    })?;
+    let source = Arc::new(Source { name, text });
+    nodes.into_iter().try_for_each(|node| push(&source, node, documents))
+}
+
+/// Adds an object; a list's elements one by one.
+fn push(source: &Arc<Source>, node: Node, documents: &mut Vec<Document>) -> Result<(), FileError> {
+    let kind = node.get("kind").and_then(Node::as_str);
+    let is_list = kind.is_some_and(|kind| kind.ends_with("List")) && node.get("items").is_some();
+    if is_list {
+        let items = node.get("items").map(Node::items).unwrap_or_default();
+        return items.iter().try_for_each(|item| push(source, item.clone(), documents));
+    }
+    if kind.is_none() {
+        return Err(FileError::NoObject(Place { source: Arc::clone(source), position: node.at }));
+    }
+    documents.push(Document { source: Arc::clone(source), node });
+    Ok(())
+}
