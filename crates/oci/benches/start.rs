@@ -101,7 +101,7 @@ mod bench {
         let profile = profile.unwrap();
         let caps = capability::CONTAINER_DEFAULT.map(str::to_owned).into();
         let context = resolve::Context { arch: Arch::native(), caps, kernel: table::NEWEST };
-        profile::write_oci(&resolve::resolve(&profile, &context).rules, &profile)
+        profile::write_oci(&resolve::resolve(&profile, &context).rules, &profile, Arch::native())
     }
 
     fn bundle(folder: &Path, name: &str, seccomp: &Value, annotations: Option<&Value>) -> PathBuf {
