@@ -102,6 +102,8 @@ fn case_04_privileged_but_no_escalation() {
     assert_eq!((&item["verdict"], &item["refusal"]["by"]), (&"refused".into(), &"kubernetes".into()));
     let message = item["refusal"]["errors"][0]["message"].as_str().unwrap();
     assert_says(message, &["allowPrivilegeEscalation", "privileged"]);
+    let said = item["refusal"]["message"].as_str().unwrap();
+    assert_says(said, &["SCC portworx", "sets spec.containers[0].securityContext.allowPrivilegeEscalation"]);
     assert_own_scc_helps(name, &["scc.yaml", "pod.yaml"], item);
     // Others of the kind: what SCC lets through and Kubernetes does not.
     for spec in [
@@ -284,6 +286,34 @@ fn case_16_csi_inline_and_pod_security() {
     assert_says(&warned["notes"].to_string(), &["warns", "restricted"]);
     assert_eq!(review("pod-security.kubernetes.io/enforce: baseline")["verdict"], "admitted");
     assert_eq!(review("pod-security.kubernetes.io/enforce: restricted")["refusal"]["by"], "pod-security");
+}
+
+#[test]
+fn sccs_in_config_maps_and_secrets_are_linted() {
+    use base64::Engine;
+    let bad = scc("privileged: true");
+    let indented: String = bad.lines().map(|line| format!("    {line}\n")).collect();
+    let map = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: policies}}\ndata:\n  scc.yaml: |\n{indented}  other: 'x: ['\n"
+    );
+    assert_says(&lint(&map), &["(data.scc.yaml of policies):7:1", "write allowPrivilegedContainer"]);
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&bad);
+    let secret =
+        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\ndata: {{a: {encoded}, b: '!'}}\n");
+    assert_says(&lint(&secret), &["write allowPrivilegedContainer"]);
+}
+
+/// After the namespace is labelled as proposed, the pod is admitted.
+#[test]
+fn the_proposed_label_helps() {
+    let name = "16-csi-inline-and-pod-security";
+    let text = std::fs::read_to_string(folder(name).join("all.yaml")).unwrap();
+    for (index, item) in items(name, &["review", "-f", "all.yaml"], "").iter().enumerate() {
+        let label = item["refusal"]["label"].as_str().unwrap();
+        let level = label.split("enforce=").nth(1).unwrap().split(' ').next().unwrap();
+        let labelled = text.replace("enforce: restricted", &format!("enforce: {level}"));
+        assert_eq!(items(name, &["review", "-f", "-"], &labelled)[index]["verdict"], "admitted", "{label}");
+    }
 }
 
 /// Whoever applies the SCC that is printed, with its role and binding, gets an admitted pod.

@@ -121,6 +121,50 @@ pub fn read_what_can_be(folder: &Path) -> Result<(Vec<Document>, usize), FileErr
     Ok((documents, unreadable))
 }
 
+/// The SCCs that ConfigMaps and Secrets hold as text; their places are in that text. What is no manifest is left alone.
+pub(crate) fn embedded(documents: &[Document]) -> Vec<Document> {
+    let mut found = Vec::new();
+    for document in documents {
+        let is_secret = match document.text("kind") {
+            "ConfigMap" => false,
+            "Secret" => true,
+            _ => continue,
+        };
+        for (field, is_encoded) in [("data", is_secret), ("stringData", false)] {
+            let values = document.node.get(field).map(Node::to_json);
+            for (key, value) in values.as_ref().and_then(serde_json::Value::as_object).into_iter().flatten() {
+                let text = value.as_str().and_then(|text| decoded(text, is_encoded));
+                let Some(text) = text.filter(|text| text.contains(palisade_k8s::scc::KIND)) else { continue };
+                let name =
+                    format!("{} ({field}.{key} of {})", document.source.name, document.metadata("name"));
+                found.extend(sccs(name, text));
+            }
+        }
+    }
+    found
+}
+
+fn sccs(name: String, text: String) -> Vec<Document> {
+    let nodes = manifest::read(&text).unwrap_or_default();
+    let source = Arc::new(Source { name, text });
+    let mut documents = Vec::new();
+    for node in nodes {
+        // A text that holds something else beside is none of ours.
+        let _other = push(&source, node, &mut documents);
+    }
+    documents.retain(|document| document.text("kind") == palisade_k8s::scc::KIND);
+    documents
+}
+
+fn decoded(text: &str, is_encoded: bool) -> Option<String> {
+    use base64::Engine;
+    if !is_encoded {
+        return Some(text.to_owned());
+    }
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text.trim()).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
 /// The manifests of a folder and its subfolders, by name; a file stands for itself.
 fn expand(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     if path.as_os_str() == "-" || !path.is_dir() {

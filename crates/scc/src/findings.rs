@@ -35,7 +35,7 @@ impl Findings for Verdict {
 }
 
 /// How many findings [`Few`] keeps.
-const FEW: usize = 8;
+const FEW: usize = 4;
 
 /// Keeps the first few findings, each once: enough to say what stands in the way, at a price that is known.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -16,6 +16,9 @@ use super::surroundings::Surroundings;
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Advice {
+    /// The command after which the namespace lets the pod through, at the highest Pod Security level that does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) label: Option<String>,
     /// The command that grants the most restrictive SCC that would admit the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) grant: Option<String>,

@@ -29,6 +29,8 @@ pub(crate) struct Objection {
     pub(crate) by: By,
     pub(crate) message: String,
     pub(crate) errors: Vec<FieldError>,
+    /// The highest level that the namespace could enforce and let the pod through.
+    pub(crate) level: Option<Level>,
 }
 
 /// The rules for the pods of one namespace.
@@ -49,7 +51,7 @@ impl<'a> After<'a> {
         let errors = invalid(pod);
         if !errors.is_empty() {
             let message = "Kubernetes refuses the pod that comes out".to_owned();
-            return Some(Objection { by: By::Kubernetes, message, errors });
+            return Some(Objection { by: By::Kubernetes, message, errors, level: None });
         }
         let parsed = Pod::deserialize(pod).ok()?;
         self.csi_volume(pod).or_else(|| self.level(&parsed))
@@ -65,7 +67,7 @@ impl<'a> After<'a> {
         let reasons = broken(pod, enforced)?;
         let namespace = self.namespace;
         let message = format!("the namespace {namespace} enforces Pod Security level {enforced}: {reasons}");
-        Some(Objection { by: By::PodSecurity, message, errors: Vec::new() })
+        Some(Objection { by: By::PodSecurity, message, errors: Vec::new(), level: Some(assess(pod).level) })
     }
 
     /// What the levels that only warn or audit say.
@@ -85,19 +87,21 @@ impl<'a> After<'a> {
     /// A driver may be used inline where the namespace enforces no more than the driver's profile.
     fn csi_volume(&self, pod: &Value) -> Option<Objection> {
         let enforced = self.levels.enforce?;
+        let mut level = Pod::deserialize(pod).ok().map(|pod| assess(&pod).level);
         let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array).into_iter().flatten();
         let errors: Vec<FieldError> = volumes
             .enumerate()
             .filter_map(|(index, volume)| {
                 let driver = volume.pointer("/csi/driver")?.as_str()?;
                 let profile = self.surroundings.driver(driver).filter(|profile| *profile < enforced)?;
+                level = level.map(|level| level.min(profile));
                 let path = FieldPath::of("spec.volumes").index(index).field("csi.driver");
                 let detail = format!("its profile is {profile}, and the namespace enforces {enforced}");
                 Some(FieldError::forbidden(path, detail))
             })
             .collect();
         let message = "OpenShift refuses the inline CSI volume".to_owned();
-        (!errors.is_empty()).then_some(Objection { by: By::CsiVolumes, message, errors })
+        (!errors.is_empty()).then_some(Objection { by: By::CsiVolumes, message, errors, level })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a review found, ready to be printed: the schema of docs/review-json.md.
 
 use palisade_admission::{Decision, PodRequest, Policy, Refusal, Step, Trace, explain};
-use palisade_k8s::{FieldError, Pod};
+use palisade_k8s::{FieldError, FieldPath, Pod};
 use palisade_scc::pod_security::{assess, guaranteed_level};
 use palisade_scc::{Changes, Mutation, Outcome};
 use serde::{Deserialize, Serialize};
@@ -175,7 +175,11 @@ impl Report {
         self.pod = Some(result);
         if let Some(objection) = case.after.objection(&outcome) {
             self.verdict = Verdict::Refused;
-            self.refusal = Some(objection_report(&objection, self.scc.as_deref(), case));
+            let set = match &trace.decision {
+                Decision::Admitted(admission) => admission.changes.fields(),
+                _ => Vec::new(),
+            };
+            self.refusal = Some(objection_report(&objection, self.scc.as_deref(), &set, case));
         }
     }
 }
@@ -223,17 +227,37 @@ fn required_scc_path() -> palisade_k8s::FieldPath {
     palisade_k8s::FieldPath::of("metadata.annotations").key(palisade_k8s::scc::annotation::REQUIRED_SCC)
 }
 
-/// The refusal of a pod that SCC lets through.
-fn objection_report(objection: &Objection, scc: Option<&str>, case: &Case<'_>) -> RefusalReport {
+/// The refusal of a pod that SCC lets through, with `set` to it.
+fn objection_report(
+    objection: &Objection,
+    scc: Option<&str>,
+    set: &[FieldPath],
+    case: &Case<'_>,
+) -> RefusalReport {
+    let blamed = |field: &&FieldPath| {
+        let field = field.to_string();
+        objection.errors.iter().any(|error| field.starts_with(&error.path.to_string()))
+    };
+    let blamed: Vec<String> =
+        set.iter().filter(blamed).map(|field| case.subject.path(field).to_string()).collect();
+    let namespace = &case.subject.namespace;
+    let label = objection.level.map(|level| {
+        format!("kubectl label namespace {namespace} pod-security.kubernetes.io/enforce={level} --overwrite")
+    });
     RefusalReport {
         by: objection.by,
         message: match scc {
-            Some(scc) => format!("SCC {scc} lets it through, but {}", objection.message),
+            Some(scc) if blamed.is_empty() => format!("SCC {scc} lets it through, but {}", objection.message),
+            Some(scc) => format!(
+                "SCC {scc} lets it through and sets {}, but {}: change that SCC, or have another",
+                blamed.join(", "),
+                objection.message
+            ),
             None => objection.message.clone(),
         },
         nearest: None,
         errors: objection.errors.iter().map(|error| error_report(error, case.subject)).collect(),
-        advice: case.advice(),
+        advice: Advice { label, ..case.advice() },
     }
 }
 

@@ -117,8 +117,12 @@ fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()>
             paint::strong("account:")
         )?;
     }
+    if let Some(command) = &advice.label {
+        writeln!(out, "  {} {command}", paint::strong("label:"))?;
+    }
     match &advice.grant {
         Some(command) => writeln!(out, "  {} {command}", paint::strong("grant:"))?,
+        None if advice.label.is_some() => {}
         None => {
             writeln!(out, "  {} no other SCC of the policy would admit it as it is", paint::strong("grant:"))?
         }

@@ -18,7 +18,8 @@ const KINDS: [&str; 6] =
     ["SecurityContextConstraints", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "Namespace"];
 
 pub(crate) fn run(args: &LintArgs) -> crate::Outcome {
-    let documents = files::read(&args.files)?;
+    let mut documents = files::read(&args.files)?;
+    documents.extend(files::embedded(&documents));
     let objects: Vec<Value> = documents.iter().map(|document| document.node.to_json()).collect();
     let mut found = palisade_admission::lint_all(&objects);
     let mut skipped: BTreeMap<&str, usize> = BTreeMap::new();

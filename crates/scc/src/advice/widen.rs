@@ -4,6 +4,7 @@ use palisade_k8s::field::Segment;
 use palisade_k8s::pod::{ContainerSecurityContext, PodSecurityContext, VolumeKind};
 use palisade_k8s::scc::{
     AllowedFlexVolume, GroupStrategy, IdRange, ObjectMeta, RunAsUserStrategy, SeLinuxContextStrategy,
+    SeLinuxLabels,
 };
 use palisade_k8s::{FieldError, Pod, SecurityContextConstraints};
 
@@ -36,8 +37,7 @@ fn permit(scc: &mut SecurityContextConstraints, error: &FieldError, pod: &Pod<'_
     let has = |name: &str| error.path.segments().iter().any(|s| matches!(s, Segment::Field(f) if f == name));
     let value = || error.value.as_str().unwrap_or_default().to_owned();
     if has("seLinuxOptions") {
-        scc.se_linux_context =
-            SeLinuxContextStrategy { type_: "RunAsAny".to_owned(), se_linux_options: None };
+        scc.se_linux_context = labels(pod);
     } else if has("sysctls") {
         sysctls(scc, pod);
     } else if has("volumes") {
@@ -74,6 +74,25 @@ fn permit(scc: &mut SecurityContextConstraints, error: &FieldError, pod: &Pod<'_
 
 fn securities<'p, 'a>(pod: &'p Pod<'a>) -> impl Iterator<Item = Option<&'p ContainerSecurityContext<'a>>> {
     pod.spec.all_containers().map(|(_, container)| container.security())
+}
+
+/// The labels that the pod asks for, where it asks for the same everywhere and names a level; an SCC without one stands for
+/// the namespace's.
+fn labels(pod: &Pod<'_>) -> SeLinuxContextStrategy {
+    let of_pod = pod.spec.security_context.as_ref().and_then(|security| security.se_linux_options.as_ref());
+    let own = securities(pod).flatten().filter_map(|own| own.se_linux_options.as_ref());
+    let mut asked = own.chain(of_pod).map(|options| SeLinuxLabels {
+        user: options.user.to_string(),
+        role: options.role.to_string(),
+        type_: options.type_.to_string(),
+        level: options.level.to_string(),
+    });
+    match asked.next() {
+        Some(first) if !first.level.is_empty() && asked.all(|other| other == first) => {
+            SeLinuxContextStrategy { type_: "MustRunAs".to_owned(), se_linux_options: Some(first) }
+        }
+        _ => SeLinuxContextStrategy { type_: "RunAsAny".to_owned(), se_linux_options: None },
+    }
 }
 
 /// Just the user IDs that the containers ask for, where all ask for one; else every one but root's, or any.
