@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Who {
+pub(crate) enum Who {
     /// Without a name.
     Nobody,
     /// `system:admin`.
@@ -36,31 +36,31 @@ pub enum Who {
 
 /// An answer.
 #[derive(Debug)]
-pub struct Reply {
-    pub code: u16,
+pub(crate) struct Reply {
+    pub(crate) code: u16,
     /// The head, in lower case.
-    pub head: String,
-    pub body: Vec<u8>,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| json!({"text": self.text()}))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 }
 
 /// A server that is under attack.
-pub struct World {
-    pub address: SocketAddr,
-    pub folder: TempDir,
+pub(crate) struct World {
+    pub(crate) address: SocketAddr,
+    pub(crate) folder: TempDir,
     tokens: BTreeMap<Who, String>,
     plain: TlsConnector,
     admin: TlsConnector,
@@ -70,15 +70,17 @@ pub struct World {
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");
-pub const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// Everything is made as it is under the most careless umask.
-pub fn careless() {
+pub(crate) fn careless() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| drop(rustix::process::umask(rustix::fs::Mode::empty())));
+    ONCE.call_once(|| {
+        let _before = rustix::process::umask(rustix::fs::Mode::empty());
+    });
 }
 
-pub fn config(data: &Path) -> Config {
+pub(crate) fn config(data: &Path) -> Config {
     careless();
     Config {
         data: Some(data.to_owned()),
@@ -93,28 +95,28 @@ pub fn config(data: &Path) -> Config {
 
 impl World {
     /// A server in a new folder, with everybody in it.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::settled(private(), |_| {}).await
     }
 
     /// A server in a folder that holds nothing yet, with everybody in it.
-    pub async fn settled(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn settled(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut world = Self::start(folder, change).await;
         world.settle().await;
         world
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    pub fn audit(&self) -> Vec<Value> {
+    pub(crate) fn audit(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("audit.log")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// A server with the data of a folder.
-    pub async fn start(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let data = folder.path().join("data");
         let mut config = config(&data);
         change(&mut config);
@@ -138,7 +140,7 @@ impl World {
     }
 
     /// Ends the server; gives its folder.
-    pub async fn end(mut self) -> TempDir {
+    pub(crate) async fn end(mut self) -> TempDir {
         drop(self.stop.take());
         self.task.take().unwrap().await.unwrap();
         // What reads the store in the background sees the end a moment later.
@@ -153,7 +155,7 @@ impl World {
     }
 
     /// A connector with a certificate that the server's authority signs.
-    pub fn with_certificate(&self, name: &str, groups: &[&str]) -> TlsConnector {
+    pub(crate) fn with_certificate(&self, name: &str, groups: &[&str]) -> TlsConnector {
         let pki = self.data().join("pki");
         let (certificate, key) = certificate(&pki, name, groups);
         let ca = std::fs::read(pki.join("ca.crt")).unwrap();
@@ -182,19 +184,19 @@ impl World {
         self.must(Who::Admin, &format!("POST {RBAC}/clusterrolebindings"), binding).await;
     }
 
-    pub async fn make_user(&self, name: &str, password: &str) {
+    pub(crate) async fn make_user(&self, name: &str, password: &str) {
         let user = json!({"metadata": {"name": name}});
         self.must(Who::Admin, "POST /apis/user.openshift.io/v1/users", user).await;
         self.set_password(name, password).await;
     }
 
-    pub async fn set_password(&self, name: &str, password: &str) {
+    pub(crate) async fn set_password(&self, name: &str, password: &str) {
         let path = format!("POST /apis/user.openshift.io/v1/users/{name}/password");
         self.must(Who::Admin, &path, json!({"password": password})).await;
     }
 
     /// The token that a login gives, if it gives one.
-    pub async fn login(&self, name: &str, password: &str) -> Option<String> {
+    pub(crate) async fn login(&self, name: &str, password: &str) -> Option<String> {
         use base64::Engine;
         let basic = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
         let basic = format!("Basic {basic}");
@@ -204,14 +206,14 @@ impl World {
     }
 
     /// Sends a request as somebody.
-    pub async fn send(&self, who: Who, line: &str, body: &Value) -> Reply {
+    pub(crate) async fn send(&self, who: Who, line: &str, body: &Value) -> Reply {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let kind =
             if line.starts_with("PATCH") { ("content-type", "application/merge-patch+json") } else { JSON };
         self.send_as(who, line, &[kind], text.as_bytes()).await
     }
 
-    pub async fn send_as(&self, who: Who, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) async fn send_as(&self, who: Who, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let bearer = self.tokens.get(&who).map(|token| format!("Bearer {token}"));
         let mut headers = headers.to_vec();
         headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
@@ -227,14 +229,14 @@ impl World {
     }
 
     /// Sends a request with a token.
-    pub async fn with_token(&self, token: &str, line: &str, body: &Value) -> Reply {
+    pub(crate) async fn with_token(&self, token: &str, line: &str, body: &Value) -> Reply {
         let bearer = format!("Bearer {token}");
         let text = if body.is_null() { String::new() } else { body.to_string() };
         self.send_with(&self.plain, line, &[JSON, ("authorization", &bearer)], text.as_bytes()).await
     }
 
     /// Sends a request, given as `METHOD PATH`, on a connection of its own.
-    pub async fn send_with(
+    pub(crate) async fn send_with(
         &self,
         connector: &TlsConnector,
         line: &str,
@@ -252,12 +254,12 @@ impl World {
         self.raw(connector, &bytes).await
     }
 
-    pub async fn open(&self, who: Who) -> TlsStream<TcpStream> {
+    pub(crate) async fn open(&self, who: Who) -> TlsStream<TcpStream> {
         self.connect(self.connector(who)).await
     }
 
     /// A connection of the administrator that speaks HTTP/2.
-    pub async fn open_two(&self) -> TlsStream<TcpStream> {
+    pub(crate) async fn open_two(&self) -> TlsStream<TcpStream> {
         let mut config = rustls::ClientConfig::clone(self.admin.config());
         config.alpn_protocols = vec![b"h2".to_vec()];
         self.connect(&TlsConnector::from(Arc::new(config))).await
@@ -270,7 +272,7 @@ impl World {
     }
 
     /// Sends bytes as they are, and reads until the server ends the connection.
-    pub async fn raw(&self, connector: &TlsConnector, bytes: &[u8]) -> Reply {
+    pub(crate) async fn raw(&self, connector: &TlsConnector, bytes: &[u8]) -> Reply {
         let mut stream = self.connect(connector).await;
         // A server that has heard enough answers and leaves.
         drop(stream.write_all(bytes).await);
@@ -281,19 +283,19 @@ impl World {
         Reply::parse(&found)
     }
 
-    pub async fn raw_as(&self, who: Who, bytes: &[u8]) -> Reply {
+    pub(crate) async fn raw_as(&self, who: Who, bytes: &[u8]) -> Reply {
         self.raw(self.connector(who), bytes).await
     }
 
     /// Sends what must be done.
-    pub async fn must(&self, who: Who, line: &str, body: Value) -> Value {
+    pub(crate) async fn must(&self, who: Who, line: &str, body: Value) -> Value {
         let reply = self.send(who, line, &body).await;
         assert!((200..300).contains(&reply.code), "{who:?} {line}: {} {}", reply.code, reply.text());
         reply.json()
     }
 
     /// Sends all of a table; says all that is answered otherwise.
-    pub async fn check(&self, cases: &[Case]) {
+    pub(crate) async fn check(&self, cases: &[Case]) {
         let mut wrong = Vec::new();
         for (what, who, line, body, code, text) in cases {
             let reply = self.send(*who, line, body).await;
@@ -310,10 +312,11 @@ impl World {
 }
 
 /// What an attacker wants, who they are, their request, its body, and what must come back: a code, and a text in it.
-pub type Case = (&'static str, Who, &'static str, Value, u16, &'static str);
+pub(crate) type Case = (&'static str, Who, &'static str, Value, u16, &'static str);
 
-pub const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
-pub const LOGIN: &str = "GET /oauth/authorize?client_id=openshift-challenging-client&response_type=token";
+pub(crate) const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+pub(crate) const LOGIN: &str =
+    "GET /oauth/authorize?client_id=openshift-challenging-client&response_type=token";
 
 impl Reply {
     fn parse(bytes: &[u8]) -> Self {
@@ -333,7 +336,7 @@ impl Reply {
     }
 
     /// Where the client is sent.
-    pub fn location(&self) -> Option<&str> {
+    pub(crate) fn location(&self) -> Option<&str> {
         self.header("location")
     }
 }
@@ -353,7 +356,7 @@ fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A folder for a server: what tests make otherwise is the world's under a careless umask.
-pub fn private() -> TempDir {
+pub(crate) fn private() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
     careless();
     let mut builder = tempfile::Builder::new();
