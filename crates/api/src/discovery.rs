@@ -1,4 +1,4 @@
-//! What there is: lists of groups, versions and resources, for clients to find their way.
+//! Discovery: lists of groups, versions and resources.
 
 use palisade_k8s::put;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! An object made to fit its type: fields in the type's order, unknown ones gone and reported, values of the wrong
+//! Conversion of an object to its type: fields in the type's order, unknown ones removed and reported, values of the wrong
 //! kind refused.
 
 use serde_json::{Map, Value};

@@ -28,6 +28,7 @@ use crate::time;
 pub use config::{CONFIG_MAPS, SECRETS};
 pub use deletion::Deletion;
 pub use namespace::NAMESPACES;
+pub use node::NODES;
 pub use pod::PODS;
 pub use project::PROJECTS;
 pub use rbac::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES};
@@ -90,6 +91,8 @@ pub struct Resource {
     pub undeletable: &'static [&'static str],
     /// Admission that its objects go through.
     pub admission: Admission,
+    /// Credentials that depend on its objects.
+    pub credentials: Credentials,
     /// Columns of a table after the name.
     pub columns: &'static [Column],
     /// Cells of these columns, as of a moment.
@@ -113,6 +116,17 @@ pub enum Visible {
     ToThoseWhoGet(&'static str),
 }
 
+/// Credentials that depend on an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// None.
+    None,
+    /// Tokens are of it, or bound to it, and end with it.
+    Tokens,
+    /// Passwords and tokens of a user end with it.
+    Login,
+}
+
 /// Admission that objects go through between authorization and the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -124,6 +138,10 @@ pub enum Admission {
     Pod,
     /// An SCC is completed, and checked against its own rules.
     Scc,
+    /// The agent of a node writes its own only.
+    Node,
+    /// The agent of a node writes its own only.
+    Lease,
     /// A role holds no rights that its author does not hold.
     Role,
     /// A binding gives no rights that its author does not hold.
@@ -191,6 +209,7 @@ const BASE: Resource = Resource {
     deletion: Deletion::AtOnce,
     undeletable: &[],
     admission: Admission::Plain,
+    credentials: Credentials::None,
     columns: &[AGE],
     cells: |object, now| vec![age(object, now)],
     prepare: |_, _| {},

@@ -1,5 +1,25 @@
 //! Kubernetes' API machinery: errors, types of objects and their encodings, patches, selectors, tables, and the rules
-//! of each kind.
+//! of each kind. Pure: the time is an argument, and nothing here knows of a store or a socket.
+//!
+//! A server reads a [path](request::Path), reads the [body](body::read), [fits](body::fit) the object to its type,
+//! completes and validates it by the functions of its [kind](kind::Resource), and answers with the object, a
+//! [table](table::of) or a [refusal](error::ApiError):
+//!
+//! ```
+//! use palisade_api::body::{self, Validation};
+//! use palisade_api::request::Path;
+//!
+//! let Ok(Path::Resource(target)) = Path::parse("/api/v1/namespaces/shop/configmaps") else { panic!() };
+//! let text = br#"{"metadata": {"name": "Colours"}, "data": {"sky": "blue"}, "dataa": {}}"#;
+//! let mut duplicates = Vec::new();
+//! let mut object = body::read(text, "application/json", &mut duplicates).unwrap();
+//! let warnings = body::fit(&mut object, target.resource.message(), Validation::Warn, duplicates).unwrap();
+//! assert_eq!(warnings, ["unknown field \"dataa\""]);
+//!
+//! (target.resource.prepare)(&mut object, None);
+//! let errors = palisade_api::metadata::check(target.resource, &object, None);
+//! assert_eq!(errors[0].path.to_string(), "metadata.name");
+//! ```
 
 pub mod body;
 pub mod discovery;

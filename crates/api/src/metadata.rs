@@ -1,4 +1,4 @@
-//! What is wrong with the metadata of an object, whatever its kind.
+//! Validation of the metadata that objects of every kind have.
 
 use palisade_k8s::{FieldError, FieldPath, metadata};
 use serde_json::Value;

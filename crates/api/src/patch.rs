@@ -1,4 +1,4 @@
-//! The four ways to change a part of an object.
+//! The four kinds of patch: JSON patch, merge patch, strategic merge patch, server-side apply.
 
 pub mod apply;
 mod fieldset;

@@ -1,4 +1,4 @@
-//! What a request asks for, read from its path and query.
+//! The path and the query of a request.
 
 use std::borrow::Cow;
 

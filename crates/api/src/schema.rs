@@ -1,4 +1,4 @@
-//! What the objects of the API look like: the fields of every type with their names, protobuf numbers and how
+//! The schema of the API: the fields of every type with their names, protobuf numbers and how
 //! lists and maps merge.
 //!
 //! One table serves all that must know a field: pruning and field validation, protobuf, strategic merge patch,

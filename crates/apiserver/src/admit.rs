@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::call::Call;
 use crate::error::ApiResult;
+use crate::remove::remove;
 use crate::resource::{Admission, text};
-use crate::verb;
 
 /// Completes a new object.
 pub(crate) fn create(call: &Call<'_>, object: &mut Value) -> ApiResult<()> {
@@ -75,7 +75,7 @@ pub(crate) fn created(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     let (resource, name) = (call.target.resource, text(object, "/metadata/name"));
     // Its namespace may have been emptied and taken away since it was asked for; the object must not stay behind.
     if let Err(error) = namespace::accepts(call, name) {
-        verb::remove(call.api, resource, &call.target.namespace, name, None)?;
+        remove(call.api, resource, &call.target.namespace, name, None)?;
         return Err(error);
     }
     match resource.admission {

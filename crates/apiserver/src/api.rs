@@ -1,4 +1,4 @@
-//! The API: everything that a request needs, in one place.
+//! The state that all requests share.
 
 use std::sync::{Arc, RwLock};
 

@@ -1,4 +1,4 @@
-//! The audit log: what was asked for, by whom, and what became of it, as lines of Kubernetes' `audit.k8s.io/v1`.
+//! The audit log: one line for each stage of a request, as Kubernetes' `audit.k8s.io/v1`.
 //!
 //! Each request has a [`Trail`]. The work itself completes it, before the client is told; when nobody holds a trail any
 //! more that was not completed, because the client left or the work broke off, that is written.
@@ -14,10 +14,10 @@ use palisade_k8s::put;
 use palisade_store::private::{self, Exposed};
 use serde_json::{Value, json};
 
-use crate::authenticate::Requester;
 use crate::body;
-use crate::call::Notes;
 use crate::error::ApiError;
+use crate::identity::Requester;
+use crate::notes::Notes;
 use crate::request::Target;
 
 pub use policy::PolicyError;

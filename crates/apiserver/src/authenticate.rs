@@ -1,4 +1,4 @@
-//! Who asks: a certificate, a token, or nobody; and as whom they ask to be seen.
+//! Authentication: client certificate, bearer token or anonymous; impersonation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use palisade_k8s::metadata;
 use crate::api::Api;
 use crate::authorize::allowed;
 use crate::error::{ApiError, ApiResult};
-use crate::identity::{AUTHENTICATED, Identity, UNAUTHENTICATED};
+use crate::identity::{AUTHENTICATED, Identity, Requester, UNAUTHENTICATED};
 use crate::request::decode;
 use crate::resource;
 use crate::token::{self, User};
@@ -43,22 +43,6 @@ fn is_name(name: &str) -> bool {
 pub(crate) struct Shown {
     certificate: Option<Arc<Identity>>,
     headers: HeaderMap,
-}
-
-/// Who a request is from.
-#[derive(Clone, Debug)]
-pub(crate) struct Requester {
-    /// Whose rights count: the impersonated user, if there is one.
-    pub(crate) who: Identity,
-    /// Who impersonates them.
-    pub(crate) impersonator: Option<Identity>,
-}
-
-impl Requester {
-    /// Who sent the request.
-    pub(crate) fn own(&self) -> &Identity {
-        self.impersonator.as_ref().unwrap_or(&self.who)
-    }
 }
 
 impl Shown {

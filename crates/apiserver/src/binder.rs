@@ -147,7 +147,7 @@ fn release(api: &Api, claim: &Value) -> ApiResult<()> {
 fn let_go(api: &Api, mut volume: Value) -> ApiResult<()> {
     if text(&volume, "/spec/persistentVolumeReclaimPolicy") == "Delete" {
         let name = text(&volume, "/metadata/name");
-        return match crate::verb::remove(api, find(VOLUMES)?, "", name, None) {
+        return match crate::remove::remove(api, find(VOLUMES)?, "", name, None) {
             Err(error) if error.reason != Reason::NotFound => Err(error),
             _ => Ok(()),
         };

@@ -1,4 +1,4 @@
-//! What a cluster starts with: namespaces, roles, bindings and a set of SCCs.
+//! The first objects of a cluster: namespaces, roles, bindings and a set of SCCs.
 
 use palisade_k8s::manifest;
 use palisade_k8s::put;
@@ -98,14 +98,7 @@ pub(crate) fn repair(api: &Api, mut namespace: Value) -> ApiResult<()> {
 pub(crate) fn is_taken(api: &Api, wanted: u64) -> ApiResult<bool> {
     let namespaces = &resource::NAMESPACES;
     let all = objects::list(&api.store, namespaces, None, None, None)?.items;
-    Ok(all.iter().any(|namespace| block(namespace) == Some(wanted)))
-}
-
-/// The block of IDs of a namespace.
-pub(crate) fn block(namespace: &Value) -> Option<u64> {
-    let annotations = namespace.pointer("/metadata/annotations")?;
-    let range = annotations.get(UID_RANGE)?.as_str()?;
-    crate::ranges::block_of(range)
+    Ok(all.iter().any(|namespace| crate::ranges::of_namespace(namespace) == Some(wanted)))
 }
 
 /// Makes an object if it is missing.

@@ -1,4 +1,4 @@
-//! What the server does by itself: it empties namespaces that are deleted, deletes what has lost its owners, restores
+//! Controllers: the server empties namespaces that are deleted, deletes what has lost its owners, restores
 //! what every cluster and every namespace has, and forgets old versions.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -11,11 +11,12 @@ use palisade_store::{Change, Key, Revision};
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::call::{Call, Notes};
+use crate::call::Call;
 use crate::error::{ApiResult, Reason};
 use crate::hub::Event;
 use crate::identity::Identity;
 use crate::limits;
+use crate::notes::Notes;
 use crate::request::{Query, Target};
 use crate::resource::{self, RESOURCES, text};
 use crate::{admit, aggregate, binder, bootstrap, objects, verb};
@@ -149,7 +150,7 @@ impl<'a> Controller<'a> {
         if event.storage == "namespaces" {
             self.leaving.remove(&event.name);
             // What was written by hand may have given one block to two namespaces.
-            if let Some(block) = bootstrap::block(&event.object)
+            if let Some(block) = crate::ranges::of_namespace(&event.object)
                 && !bootstrap::is_taken(self.api, block)?
             {
                 self.api.ranges.release(block);
@@ -298,7 +299,7 @@ impl<'a> Controller<'a> {
         let finalizers = found.object.pointer("/metadata/finalizers").and_then(Value::as_array);
         // Somebody else's finalizer holds the namespace until they take it off.
         if finalizers.is_none_or(Vec::is_empty) {
-            verb::remove(self.api, namespaces, "", namespace, Some(found.revision))?;
+            crate::remove::remove(self.api, namespaces, "", namespace, Some(found.revision))?;
             self.leaving.remove(namespace);
         }
         Ok(())

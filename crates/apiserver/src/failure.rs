@@ -7,12 +7,7 @@ use crate::resource::Resource;
 
 /// Something that is nobody's fault but ours or the disk's: the log hears more than the client.
 pub(crate) fn internal(what: &str, error: &dyn std::error::Error) -> Box<ApiError> {
-    let mut causes = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        causes.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
+    let causes = palisade_k8s::error_chain(error);
     tracing::error!("{what}: {causes}");
     ApiError::internal(what)
 }

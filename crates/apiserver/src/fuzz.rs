@@ -1,4 +1,4 @@
-//! What strangers send, reader by reader, for the fuzz targets. No part of the API: it may change at any time.
+//! Entry points of the fuzz targets, one for each reader of untrusted bytes. They may change at any time.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What happens in the store, told to all who watch: read once, parsed once.
+//! Events of the store, read and parsed once for all watches.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Who asks.
+//! Identities: users, their groups, and the names that the system reserves.
 
 use palisade_k8s::put;
 use serde_json::{Value, json};
@@ -74,5 +74,21 @@ impl Identity {
             );
         }
         info
+    }
+}
+
+/// The sender of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Requester {
+    /// The user whose rights count: the impersonated one, if there is one.
+    pub(crate) who: Identity,
+    /// The user who impersonates that one.
+    pub(crate) impersonator: Option<Identity>,
+}
+
+impl Requester {
+    /// The user who sent the request.
+    pub(crate) fn own(&self) -> &Identity {
+        self.impersonator.as_ref().unwrap_or(&self.who)
     }
 }

@@ -1,4 +1,4 @@
-//! The Kubernetes API over the embedded store: who asks, may they, is the object right, what becomes of it.
+//! The Kubernetes API over the embedded store: authentication, authorization, admission, verbs, watches, controllers.
 //!
 //! ```
 //! use palisade_apiserver::{Config, Server};
@@ -23,11 +23,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A request goes through these modules in this order: `server` (TLS), `serve` (limits, routing), `authenticate`,
-//! `authorize`, `body` and `fields` (the object as its type has it), `verb` and `patch` (what is to become of it),
-//! `admit` (service accounts, SCC, limits on roles), `objects` (the store), `respond` (JSON, protobuf, tables).
-//! What happens in the store comes back through `hub` to `watch`, and to the `controller`. What the API knows of each
-//! kind is in `resource` (one small file a kind) and in `schema`.
+//! A request goes through these modules in this order: [`palisade_https`] (TLS, limits of connections), `serve`
+//! (routing), `authenticate`, `authorize` with `node`, `verb`, `admit` (service accounts, SCC, escalation), `objects` (the
+//! store), `respond`. Bodies, patches, schema and kinds are those of [`palisade_api`]. Writes come back through `hub` to
+//! `watch`, and to the `controller`. Limits and durations are in `limits`, the reported version is in `version`.
 
 mod admit;
 mod aggregate;
@@ -47,12 +46,15 @@ mod identity;
 mod limits;
 mod live;
 mod metrics;
+mod names;
 mod node;
+mod notes;
 mod objects;
 mod password;
 mod pki;
 mod ranges;
 mod raw;
+mod remove;
 mod respond;
 mod review;
 mod serve;

@@ -1,4 +1,4 @@
-//! What a node agent may do: read what its own pods need, and write of itself and of them.
+//! Node authorization: an agent reads what its own pods need, and writes its node and their status.
 //!
 //! `system:node:NAME` of the group `system:nodes` is the agent of the node NAME. The rules are those of Kubernetes' node
 //! authorizer (`plugin/pkg/auth/authorizer/node`); what the objects it writes may say is in `admit::node`, as

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use palisade_k8s::scc::annotation::UID_RANGE;
+use serde_json::Value;
+
 /// The first ID, how many a block has, and how many blocks there are.
 const FIRST: u64 = 1_000_000_000;
 const SIZE: u64 = 10_000;
@@ -38,6 +41,13 @@ impl Ranges {
     pub(crate) fn release(&self, block: u64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&block);
     }
+}
+
+/// The block of IDs of a namespace.
+pub(crate) fn of_namespace(namespace: &Value) -> Option<u64> {
+    let annotations = namespace.pointer("/metadata/annotations")?;
+    let range = annotations.get(UID_RANGE)?.as_str()?;
+    block_of(range)
 }
 
 /// Which block a range is, if it is one of ours: `1000680000/10000`.

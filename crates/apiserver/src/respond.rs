@@ -1,4 +1,4 @@
-//! Answers as clients want them: JSON, YAML, protobuf, or a table.
+//! Responses in the format that the client accepts: JSON, YAML, protobuf, or a table.
 
 use http::Response;
 use http::header::HeaderValue;

@@ -1,4 +1,4 @@
-//! Answers to requests that keep nothing: who am I, may I, which SCC would admit this.
+//! Reviews: requests that are answered and not stored, as SelfSubjectReview, SubjectAccessReview and TokenReview.
 
 mod access;
 mod connect;

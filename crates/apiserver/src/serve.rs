@@ -1,4 +1,4 @@
-//! From an HTTP request to its answer.
+//! Requests: routing, limits, and the response.
 
 mod backup;
 mod oauth;
@@ -17,15 +17,16 @@ use tokio::sync::Semaphore;
 
 use crate::api::Api;
 use crate::audit::{self, Trail};
-use crate::authenticate::{Requester, Shown};
+use crate::authenticate::Shown;
 use crate::authorize;
 use crate::body::media_type;
-use crate::call::{Answer, Call, Notes};
+use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
-use crate::identity::Identity;
+use crate::identity::{Identity, Requester};
 use crate::limits;
 use crate::metrics::Labels;
+use crate::notes::Notes;
 use crate::request::{Path, Query, Target};
 use crate::resource::{self, Serves, Subresource};
 use crate::respond::{self, Format};

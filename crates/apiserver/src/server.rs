@@ -1,4 +1,4 @@
-//! The server: its socket, its TLS, its start and its end.
+//! The server: start, kubeconfig, and run until shutdown.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What can be done with objects.
+//! The verbs of the API.
 
 mod change;
 mod create;
@@ -6,8 +6,8 @@ mod delete;
 pub(crate) mod read;
 
 pub(crate) use change::{apply, patch, revise, update};
-pub(crate) use create::{create, create_object, random_name};
-pub(crate) use delete::{delete, delete_collection, remove};
+pub(crate) use create::{create, create_object};
+pub(crate) use delete::{delete, delete_collection};
 pub(crate) use palisade_api::metadata::check as check_metadata;
 pub(crate) use palisade_api::{metadata, options};
 pub(crate) use read::{Listing, get, is_visible, list, listing, sees, start};

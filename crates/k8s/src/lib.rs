@@ -33,6 +33,7 @@
 mod age;
 pub mod annotations;
 pub mod capability;
+mod chain;
 pub mod field;
 mod fit;
 mod kernel;
@@ -51,6 +52,7 @@ pub mod yaml;
 
 pub use age::age;
 pub use annotations::Annotations;
+pub use chain::error_chain;
 pub use field::{FieldError, FieldErrorKind, FieldPath};
 pub use fit::{Misfit, fit};
 pub use kernel::{KernelVersion, KernelVersionError};

@@ -1,4 +1,4 @@
-//! A value under validation, with its place.
+//! A value under validation, with its field path.
 
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::Value;

@@ -4,7 +4,9 @@ use base64::Engine;
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::{Value, json};
 
-use super::{AGE, BASE, CONFIG_KEY, Column, Resource, age, column, count, default, is_config_key, text};
+use super::{
+    AGE, BASE, CONFIG_KEY, Column, Credentials, Resource, age, column, count, default, is_config_key, text,
+};
 
 const DATA: Column = column("Data");
 
@@ -29,6 +31,7 @@ pub static SECRETS: Resource = Resource {
     kind: "Secret",
     schema: "Secret",
     storage: "secrets",
+    credentials: Credentials::Tokens,
     selectable: &["type"],
     columns: &[column("Type"), DATA, AGE],
     cells: |object, now| vec![text(object, "/type").into(), count(object, "data").into(), age(object, now)],

@@ -1,7 +1,7 @@
 //! Leases, by which controllers elect a leader.
 
 use super::at::At;
-use super::{AGE, BASE, Resource, age, column, text};
+use super::{AGE, Admission, BASE, Resource, age, column, text};
 
 pub(super) static LEASES: Resource = Resource {
     group: "coordination.k8s.io",
@@ -17,5 +17,6 @@ pub(super) static LEASES: Resource = Resource {
         let duration = spec.field("leaseDurationSeconds").outside(1..=i64::MAX);
         duration.into_iter().chain(spec.field("leaseTransitions").outside(0..=i64::MAX)).collect()
     },
+    admission: Admission::Lease,
     ..BASE
 };

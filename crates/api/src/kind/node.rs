@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::at::At;
 use super::subresource::STATUS;
-use super::{AGE, BASE, Resource, age, column, text, wide};
+use super::{AGE, Admission, BASE, Resource, age, column, text, wide};
 
-pub(super) static NODES: Resource = Resource {
+/// Nodes.
+pub static NODES: Resource = Resource {
     plural: "nodes",
     singular: "node",
     kind: "Node",
@@ -31,6 +32,7 @@ pub(super) static NODES: Resource = Resource {
     ],
     cells,
     validate,
+    admission: Admission::Node,
     ..BASE
 };
 

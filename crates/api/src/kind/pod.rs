@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::subresource::{STATUS, admitted_part, connection, request};
 use super::{
-    AGE, Admission, BASE, Deletion, Resource, Serves, Subresource, age, column, default, text, wide,
+    AGE, Admission, BASE, Credentials, Deletion, Resource, Serves, Subresource, age, column, default, text,
+    wide,
 };
 
 /// Pods.
@@ -22,6 +23,7 @@ pub static PODS: Resource = Resource {
     counts_generations: true,
     deletion: Deletion::Graceful,
     admission: Admission::Pod,
+    credentials: Credentials::Tokens,
     subresources: &[
         STATUS,
         Subresource { name: "log", verbs: &["get"], kind: None, is_admitted: false, serves: Serves::Log },

@@ -1,4 +1,4 @@
-//! Projects: namespaces as OpenShift shows them to whoever may see them.
+//! Projects: OpenShift's view of the namespaces that a user may get.
 
 use super::namespace::IMMORTAL;
 use super::{BASE, Deletion, Names, Resource, Review, Visible, column, text};

@@ -1,4 +1,4 @@
-//! Requests that are answered and not kept.
+//! Reviews: requests that are answered and not stored.
 
 use super::{BASE, Resource};
 

@@ -1,7 +1,7 @@
 //! Service accounts.
 
 use super::subresource::request;
-use super::{AGE, BASE, Resource, Serves, age, column, count};
+use super::{AGE, BASE, Credentials, Resource, Serves, age, column, count};
 
 /// Service accounts.
 pub static SERVICE_ACCOUNTS: Resource = Resource {
@@ -12,6 +12,7 @@ pub static SERVICE_ACCOUNTS: Resource = Resource {
     short_names: &["sa"],
     subresources: &[request("token", Some(("authentication.k8s.io", "v1", "TokenRequest")), Serves::Token)],
     storage: "serviceaccounts",
+    credentials: Credentials::Tokens,
     columns: &[column("Secrets"), AGE],
     cells: |account, now| vec![count(account, "secrets").to_string().into(), age(account, now)],
     ..BASE

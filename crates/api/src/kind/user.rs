@@ -1,4 +1,4 @@
-//! Users and groups, as OpenShift has them: made with `palisade user`, and shown here.
+//! Users and groups, as OpenShift has them.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use palisade_k8s::FieldError;
 
 use super::at::At;
 use super::subresource::request;
-use super::{BASE, Names, Resource, Serves, column, text};
+use super::{BASE, Credentials, Names, Resource, Serves, column, text};
 
 /// The name by which everybody asks for themselves.
 const SELF: &str = "~";
@@ -21,6 +21,7 @@ pub static USERS: Resource = Resource {
     namespaced: false,
     subresources: &[request("password", None, Serves::Password)],
     own_name: Some(SELF),
+    credentials: Credentials::Login,
     storage: "user.openshift.io/users",
     names: Names::Segment,
     validate: |user, _| {
@@ -53,6 +54,7 @@ pub static GROUPS: Resource = Resource {
     schema: "Group",
     namespaced: false,
     storage: "user.openshift.io/groups",
+    credentials: Credentials::Tokens,
     names: Names::Segment,
     validate: |group, _| {
         let mut errors: Vec<FieldError> =

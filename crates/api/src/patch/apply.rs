@@ -1,4 +1,4 @@
-//! Server-side apply: a manager says all fields that it wants, and owns them.
+//! Server-side apply: a manager sends all fields that it wants, and owns them.
 
 use serde_json::{Map, Value, json};
 

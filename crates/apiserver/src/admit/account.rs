@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
 use crate::limits;
+use crate::names::random_name;
 use crate::objects;
 use crate::resource::{self, text};
-use crate::verb;
 
 /// Where containers find the token.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -46,7 +46,7 @@ fn wants_token(spec: &Value, account: &Value) -> bool {
 }
 
 fn mount_token(spec: &mut Value) {
-    let name = verb::random_name("kube-api-access-");
+    let name = random_name("kube-api-access-");
     let mut is_used = false;
     for list in ["initContainers", "containers"] {
         for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {

@@ -82,7 +82,7 @@ pub(crate) fn allocate(api: &Api, namespace: &mut Value) -> ApiResult<()> {
 
 /// Keeps the block that somebody writes into a namespace from all that come later.
 pub(crate) fn claim(api: &Api, namespace: &Value) {
-    if let Some(block) = crate::bootstrap::block(namespace) {
+    if let Some(block) = crate::ranges::of_namespace(namespace) {
         api.ranges.take(block);
     }
 }

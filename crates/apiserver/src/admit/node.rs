@@ -1,4 +1,4 @@
-//! What the agent of a node may write: of itself and of its own pods, as Kubernetes' NodeRestriction admits it
+//! Admission of node agents: each writes its own node and its own pods, as Kubernetes' NodeRestriction admits it
 //! (`plugin/pkg/admission/noderestriction`).
 
 use serde_json::Value;
@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
 use crate::node::{self, LEASES};
 use crate::objects;
-use crate::resource::{self, text};
+use crate::resource::{self, Admission, text};
 
 /// Says of a pod that a node runs it from a file of its own.
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -37,14 +37,14 @@ pub(super) fn is_mirror(call: &Call<'_>, pod: &Value) -> bool {
 
 /// Refuses what the agent of a node may not create.
 pub(super) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
-    if call.target.resource.kind == "Pod" {
+    if call.target.resource.admission == Admission::Pod {
         check_system(call, object, text(object, "/spec/nodeName"))?;
     }
     let Some(node) = node::of(call.who) else { return Ok(()) };
-    match call.target.resource.kind {
-        "Pod" => check_mirror(call, node, object),
-        "Node" => check_node(call, node, object, None),
-        "Lease" => check_lease(call, node, object),
+    match call.target.resource.admission {
+        Admission::Pod => check_mirror(call, node, object),
+        Admission::Node => check_node(call, node, object, None),
+        Admission::Lease => check_lease(call, node, object),
         _ => Ok(()),
     }
 }
@@ -52,14 +52,14 @@ pub(super) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
 /// Refuses a change that the agent of a node may not make.
 pub(super) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
     let Some(node) = node::of(call.who) else { return Ok(()) };
-    match call.target.resource.kind {
-        "Pod" => {
+    match call.target.resource.admission {
+        Admission::Pod => {
             own_pod(call, node, old)?;
             let is_same = object.pointer("/metadata/labels") == old.pointer("/metadata/labels");
             if is_same { Ok(()) } else { no(call, node, "cannot change the labels of pods") }
         }
-        "Node" => check_node(call, node, object, Some(old)),
-        "Lease" => check_lease(call, node, object),
+        Admission::Node => check_node(call, node, object, Some(old)),
+        Admission::Lease => check_lease(call, node, object),
         _ => Ok(()),
     }
 }
@@ -71,7 +71,7 @@ pub(crate) fn check_system(call: &Call<'_>, pod: &Value, node: &str) -> ApiResul
     if node.is_empty() || text(pod, "/spec/os/name") != "windows" {
         return Ok(());
     }
-    let nodes = resource::find("", "nodes").ok_or_else(ApiError::no_such_path)?;
+    let nodes = &resource::NODES;
     match objects::get(&call.api.store, nodes, "", node) {
         Ok(found) if text(&found.object, SYSTEM) == "windows" => Ok(()),
         _ => {
@@ -85,12 +85,12 @@ pub(crate) fn check_system(call: &Call<'_>, pod: &Value, node: &str) -> ApiResul
 pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {
     let Some(node) = node::of(call.who) else { return Ok(()) };
     let target = call.target;
-    match target.resource.kind {
-        "Pod" => {
+    match target.resource.admission {
+        Admission::Pod => {
             let pod = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?;
             own_pod(call, node, &pod.object)
         }
-        "Node" if target.name != node => no(call, node, "can only delete its own node"),
+        Admission::Node if target.name != node => no(call, node, "can only delete its own node"),
         _ => Ok(()),
     }
 }

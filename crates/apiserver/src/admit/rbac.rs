@@ -1,4 +1,4 @@
-//! Nobody gives away rights that they do not have, unless they may `escalate` or `bind`.
+//! Escalation check: nobody gives away rights that they do not have, unless they may `escalate` or `bind`.
 
 use palisade_k8s::rbac::PolicyRule;
 use palisade_rbac::{Action, User, covers_rule};

@@ -1,4 +1,4 @@
-//! Which requests are logged, and how much of them: a `Policy` of `audit.k8s.io/v1`, as a kube-apiserver reads its
+//! The audit policy, which says how much of which requests is logged: a `Policy` of `audit.k8s.io/v1`, as a kube-apiserver reads its
 //! `--audit-policy-file` (`k8s.io/apiserver/pkg/audit/policy`).
 
 use std::path::{Path, PathBuf};
@@ -256,8 +256,8 @@ impl WrittenRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authenticate::Requester;
     use crate::identity::Identity;
+    use crate::identity::Requester;
     use crate::request::Path as RequestPath;
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a pod refers to in its namespace.
+//! The Secrets, ConfigMaps and claims that a pod refers to.
 
 use serde_json::Value;
 

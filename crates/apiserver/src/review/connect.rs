@@ -1,4 +1,4 @@
-//! Connections to a pod: decided here, carried by a node.
+//! exec, attach, port-forward and log of a pod: decided here, carried out by a node.
 
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::Value;

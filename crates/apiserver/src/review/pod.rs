@@ -1,4 +1,4 @@
-//! Pods: put on a node, asked to leave it, and asked about.
+//! Pods: binding to a node, eviction, and the pod security policy reviews of OpenShift.
 
 use palisade_admission::{Decision, PodRequest, evaluate, refusal_message};
 use palisade_k8s::{FieldError, FieldPath, Pod};

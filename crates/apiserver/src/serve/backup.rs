@@ -1,4 +1,4 @@
-//! All objects as a file, and back, while the server answers. Who may do everything may do this.
+//! Backup and restore of the whole store over HTTP, while the server runs. Only for users who may do everything.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

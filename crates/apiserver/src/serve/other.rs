@@ -1,4 +1,4 @@
-//! Everything that is no resource: discovery, OpenAPI, health, version, login.
+//! Paths that are not of a resource: discovery, OpenAPI, health, version, metrics, login.
 
 use http::header::{ACCEPT, HeaderValue};
 use http::{Method, Response};

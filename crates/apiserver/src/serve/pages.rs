@@ -1,4 +1,4 @@
-//! Lists. Those that nobody asked to have in parts are read and sent part by part all the same, so that the server never
+//! Lists. Those without `limit` are read and sent part by part too, so that the server never
 //! holds one whole, however long it is and however slowly the client reads.
 
 use std::sync::Arc;

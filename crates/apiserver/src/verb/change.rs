@@ -1,4 +1,4 @@
-//! Changing: whole, in part, or by saying what one wants.
+//! Update, patch and server-side apply.
 
 use palisade_k8s::{FieldError, FieldPath, put};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use crate::limits;
 use crate::objects;
 use crate::patch::managed::{self, Writer};
 use crate::patch::{self, PatchKind};
+use crate::remove::remove;
 use crate::resource::{Serves, text};
 use crate::time;
 
@@ -146,7 +147,7 @@ fn attempt(
         return Ok(resource.show(new));
     }
     if resource.deletion.is_finished(&new) {
-        let gone = super::remove(call.api, resource, &target.namespace, &target.name, Some(old.revision));
+        let gone = remove(call.api, resource, &target.namespace, &target.name, Some(old.revision));
         gone.map_err(|error| (error, !expects))?;
         return Ok(resource.show(new));
     }

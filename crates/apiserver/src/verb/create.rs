@@ -1,4 +1,4 @@
-//! Creating.
+//! Create.
 
 use palisade_k8s::put;
 use palisade_store::StoreError;
@@ -9,6 +9,7 @@ use crate::admit;
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
+use crate::names::random_name;
 use crate::objects;
 use crate::patch::managed::{self, Writer};
 use crate::resource::text;
@@ -118,14 +119,4 @@ fn place(object: &mut Value, namespace: &str, namespaced: bool) -> ApiResult<()>
         metadata.insert("namespace".to_owned(), namespace.into());
     }
     Ok(())
-}
-
-/// A base and five letters that make no words.
-pub(crate) fn random_name(base: &str) -> String {
-    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let kept: String = base.chars().take(58).collect();
-    let random = uuid::Uuid::new_v4();
-    let letters =
-        random.as_bytes().iter().take(5).filter_map(|byte| LETTERS.get(usize::from(*byte) % LETTERS.len()));
-    kept + &letters.map(|letter| char::from(*letter)).collect::<String>()
 }

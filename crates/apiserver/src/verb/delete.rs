@@ -1,15 +1,14 @@
-//! Deleting: at once, after a time to end, or after others have cleaned up.
+//! Delete, and delete of a collection.
 
 use palisade_k8s::put;
-use palisade_store::{Revision, Write};
 use serde_json::{Value, json};
 
-use crate::api::Api;
 use crate::body;
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::objects;
+use crate::remove::remove;
 use crate::request::Target;
 use crate::resource::{Deletion, Resource, text};
 use crate::schema;
@@ -114,35 +113,6 @@ fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
             },
         }
     }
-}
-
-/// Takes an object away for good.
-pub(crate) fn remove(
-    api: &Api,
-    resource: &Resource,
-    namespace: &str,
-    name: &str,
-    seen: Option<Revision>,
-) -> ApiResult<()> {
-    let (key, store) = (objects::key(resource, namespace, name), &api.store);
-    let removed = match resource.kind {
-        // How a user logs in goes with the user, in one write.
-        "User" => {
-            let found = objects::get(store, resource, namespace, name)?;
-            let expected = Some(seen.unwrap_or(found.revision));
-            let mut writes = vec![Write::Delete { key, expected }];
-            writes.extend(crate::password::end_all(text(&found.object, "/metadata/uid")));
-            store.transact(writes).map(drop)
-        }
-        _ => store.delete(&key, seen).map(drop),
-    };
-    removed.map_err(|error| failure::store(resource, name, error))?;
-    api.live.wrote(resource.storage, store.revision());
-    // Tokens may have been theirs, or bound to them.
-    if matches!(resource.kind, "User" | "Group" | "ServiceAccount" | "Pod" | "Secret") {
-        api.live.forgot();
-    }
-    Ok(())
 }
 
 /// Whether the object is the one that the client means.

@@ -1,4 +1,4 @@
-//! Getting and listing.
+//! Get and list.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -48,6 +48,19 @@ pub(super) fn validate(pod: &Value, old: Option<&Value>) -> Errors {
     errors
 }
 
+const PORT_NAME: &str =
+    "must be at most 15 lower-case letters, digits and single '-' between, with a letter among them";
+
+/// As the IANA names services.
+fn is_port_name(name: &str) -> bool {
+    name.len() <= 15
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name.bytes().any(|b| b.is_ascii_lowercase())
+        && !name.contains("--")
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
 /// A name that is a DNS label, and not seen before.
 fn check_name<'v>(name: &At<'v>, seen: &mut HashSet<&'v str>, errors: &mut Errors) {
     if name.text().is_empty() {

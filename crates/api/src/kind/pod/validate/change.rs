@@ -1,4 +1,4 @@
-//! What of a pod can be changed, and through which subresource.
+//! The changes of a pod that are permitted, by subresource.
 
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::Value;

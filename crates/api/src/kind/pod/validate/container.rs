@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{At, Errors, check_dots, check_inner_path, check_name};
+use super::{At, Errors, PORT_NAME, check_dots, check_inner_path, check_name, is_port_name};
 use super::{environment, probe, resources, security, volume::Volumes};
 
 pub(super) fn check_containers<'v>(spec: &At<'v>, volumes: &Volumes<'v>, errors: &mut Errors) {
@@ -162,17 +162,4 @@ fn check_ports<'v>(
             errors.push(host.duplicate());
         }
     }
-}
-
-pub(super) const PORT_NAME: &str =
-    "must be at most 15 lower-case letters, digits and single '-' between, with a letter among them";
-
-/// As the IANA names services.
-pub(super) fn is_port_name(name: &str) -> bool {
-    name.len() <= 15
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && name.bytes().any(|b| b.is_ascii_lowercase())
-        && !name.contains("--")
-        && !name.starts_with('-')
-        && !name.ends_with('-')
 }

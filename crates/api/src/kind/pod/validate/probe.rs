@@ -1,7 +1,6 @@
-//! How a container is asked whether it lives, and what it does at its start and end.
+//! Probes and lifecycle hooks of containers.
 
-use super::container::{PORT_NAME, is_port_name};
-use super::{At, Errors, NATURAL};
+use super::{At, Errors, NATURAL, PORT_NAME, is_port_name};
 
 const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
 

@@ -1,4 +1,4 @@
-//! How much a container may have.
+//! Resource requests and limits of containers.
 
 use palisade_k8s::metadata;
 

@@ -1,4 +1,4 @@
-//! Where a pod may run.
+//! Scheduling: node selectors, affinity, tolerations, topology spread.
 
 use std::collections::HashSet;
 

@@ -1,0 +1,24 @@
+//! Errors with their causes.
+
+use std::error::Error;
+
+/// The text of an error and of its causes, each once, joined by `: `. A cause whose text the error repeats is left out.
+///
+/// ```
+/// let number: Result<u8, _> = "300".parse();
+/// assert_eq!(palisade_k8s::error_chain(&number.unwrap_err()), "number too large to fit in target type");
+/// ```
+#[must_use]
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = cause.source();
+    }
+    text
+}
