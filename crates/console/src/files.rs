@@ -122,7 +122,7 @@ pub fn read_what_can_be(folder: &Path) -> Result<(Vec<Document>, usize), FileErr
 }
 
 /// The SCCs that ConfigMaps and Secrets hold as text; their places are in that text. What is no manifest is left alone.
-pub(crate) fn embedded(documents: &[Document]) -> Vec<Document> {
+pub fn embedded(documents: &[Document]) -> Vec<Document> {
     let mut found = Vec::new();
     for document in documents {
         let is_secret = match document.text("kind") {
