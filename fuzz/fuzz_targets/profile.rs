@@ -29,7 +29,7 @@ fuzz_target!(|text: &str| {
         let rules = resolve(&profile, &context).rules;
         let Ok(filter) = Filter::new(&rules) else { continue };
         for rule in &rules.rules {
-            let Some(number) = rule.call.number(arch) else { continue };
+            let Some(number) = rule.syscall.number(arch) else { continue };
             let mut data = Data { number, arch: arch.audit(), args: [0; 6] };
             for condition in &rule.conditions {
                 data.args[usize::from(condition.arg())] = condition.value();

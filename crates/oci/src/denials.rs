@@ -211,7 +211,7 @@ impl Reasons {
         let applied: &Applied = denial.container.as_ref()?.filter.as_ref()?;
         let (profile, rules) = self.0.cache().get(&applied.key)?.source.rules().ok()?;
         let name = denial.syscall();
-        let own = || rules.rules.iter().filter(|rule| rule.call.name() == name);
+        let own = || rules.rules.iter().filter(|rule| rule.syscall.name() == name);
         let looks_at_arguments = own().any(|rule| !rule.conditions.is_empty());
         let data = Data { number: denial.number, arch: denial.arch, args: [0; 6] };
         let rule = match explain(&rules, &data).ok()?.decider {

@@ -1,17 +1,17 @@
-//! Actions: what a filter answers a call with.
+//! Actions: what a filter answers a syscall with.
 
 use crate::errno;
 
-/// What a filter answers a call with, with the 16 bits of data that some actions carry.
+/// What a filter answers a syscall with, with the 16 bits of data that some actions carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Action {
-    /// The call goes on.
+    /// The syscall goes on.
     Allow,
-    /// The call goes on and is logged.
+    /// The syscall goes on and is logged.
     Log,
-    /// The call fails with this error; the kernel caps it at 4095.
+    /// The syscall fails with this error; the kernel caps it at 4095.
     Errno(u16),
-    /// A tracer decides, given this message; without one the call fails with ENOSYS.
+    /// A tracer decides, given this message; without one the syscall fails with ENOSYS.
     Trace(u16),
     /// A supervisor decides.
     Notify,
@@ -133,7 +133,7 @@ impl Action {
         })
     }
 
-    /// Whether the call goes on without anybody else's leave.
+    /// Whether the syscall goes on without anybody else's leave.
     #[must_use]
     pub fn lets_through(self) -> bool {
         matches!(self, Self::Allow | Self::Log)
@@ -156,5 +156,30 @@ impl std::fmt::Display for Action {
             Self::KillThread => f.write_str("KILL_THREAD"),
             Self::KillProcess => f.write_str("KILL_PROCESS"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn codes_come_back_and_order_as_the_kernel_does() {
+        let order = [
+            (Action::KillProcess, 0x8000_0000),
+            (Action::KillThread, 0),
+            (Action::Trap(7), 0x0003_0007),
+            (Action::Errno(38), 0x0005_0026),
+            (Action::Notify, 0x7fc0_0000),
+            (Action::Trace(1), 0x7ff0_0001),
+            (Action::Log, 0x7ffc_0000),
+            (Action::Allow, 0x7fff_0000),
+        ];
+        for (action, code) in order {
+            assert_eq!((action.code(), Action::of_code(code)), (code, action));
+            assert_eq!(action.consequence().is_none(), action == Action::Allow, "{action}");
+        }
+        assert!(order.windows(2).all(|pair| pair[0].0.rank() < pair[1].0.rank()));
+        // What the kernel does not know kills the process.
+        assert_eq!(Action::of_code(0x1234_0000), Action::KillProcess);
     }
 }

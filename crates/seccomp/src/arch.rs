@@ -2,7 +2,7 @@
 
 use palisade_k8s::KernelVersion;
 
-/// An ABI that Palisade has a table of calls for.
+/// An ABI that Palisade has a table of syscalls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Arch {
@@ -204,19 +204,19 @@ impl Arch {
         matches!(self, Self::S390 | Self::S390x)
     }
 
-    /// What its first call is numbered.
+    /// What its first syscall is numbered.
     #[must_use]
     pub fn base(self) -> u32 {
         self.facts().base
     }
 
-    /// Whether `socketcall` and `ipc` carry other calls.
+    /// Whether `socketcall` and `ipc` carry other syscalls.
     #[must_use]
     pub fn is_multiplexed(self) -> bool {
         self.facts().multiplexed
     }
 
-    /// The error of a call that does not exist: `ENOSYS`, which MIPS numbers differently.
+    /// The error of a syscall that does not exist: `ENOSYS`, which MIPS numbers differently.
     #[must_use]
     pub fn enosys(self) -> u16 {
         match self {
@@ -277,5 +277,31 @@ impl std::str::FromStr for Arch {
             let known: Vec<_> = Self::ALL.iter().map(|arch| arch.name()).collect();
             format!("no such architecture; known are {}", known.join(", "))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn architectures_have_every_name() {
+        for arch in Arch::ALL {
+            for name in [arch.name(), arch.scmp(), arch.docker()] {
+                assert_eq!(Arch::parse(name), Some(arch), "{name}");
+            }
+            assert_eq!(arch.companions().iter().any(|other| *other == arch), false, "{arch}");
+        }
+        assert_eq!(Arch::parse("pdp11"), None);
+    }
+
+    #[test]
+    fn sets_are_sets() {
+        let set = ArchSet::of(&[Arch::X86, Arch::Mipsel]);
+        for arch in Arch::ALL {
+            let is_in = [Arch::X86, Arch::Mipsel].contains(&arch);
+            assert_eq!((set.contains(arch), set.complement().contains(arch)), (is_in, !is_in), "{arch}");
+            assert!(ArchSet::ALL.contains(arch) && !set.minus(set).contains(arch));
+        }
+        assert!(set.minus(set).is_empty() && !set.is_empty() && !set.complement().is_empty());
     }
 }

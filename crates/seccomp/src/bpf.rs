@@ -188,3 +188,46 @@ fn check_scratch(instructions: &[Instruction]) -> Result<(), ProgramError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    fn ret() -> Instruction {
+        Instruction { code: code::RET, jt: 0, jf: 0, k: 0 }
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_is_refused() {
+        let i = |code: u16, jt: u8, jf: u8, k: u32| Instruction { code, jt, jf, k };
+        let cases: Vec<(Vec<Instruction>, &str)> = vec![
+            (vec![ret()], ""),
+            (vec![], "1 to 4096"),
+            (vec![ret(); 4097], "1 to 4096"),
+            (vec![i(code::LD_ABS, 0, 0, 0)], "does not return"),
+            (vec![i(code::LD_ABS, 0, 0, 2), ret()], "no place"),
+            (vec![i(code::LD_ABS, 0, 0, 64), ret()], "no place"),
+            (vec![i(code::JEQ, 1, 0, 0), ret()], "jumps past the end"),
+            (vec![i(code::JA, 0, 0, 1), ret()], "jumps past the end"),
+            (vec![i(0x34, 0, 0, 0), ret()], "divides by zero"),
+            (vec![i(0x64, 0, 0, 32), ret()], "divides by zero"),
+            (vec![i(0x60, 0, 0, 1), ret()], "not written"),
+            (vec![i(0x02, 0, 0, 16), ret()], "no place"),
+            (vec![i(0xffff, 0, 0, 0), ret()], "takes no operation"),
+        ];
+        for (instructions, message) in cases {
+            let got = Program::new(instructions.clone(), false).map_err(|error| error.to_string());
+            assert_eq!(got.is_ok(), message.is_empty(), "{instructions:x?}: {got:?}");
+            assert!(got.err().unwrap_or_default().contains(message), "{instructions:x?}");
+        }
+    }
+
+    #[test]
+    fn bytes_come_back() {
+        let program =
+            Program::new(vec![Instruction { code: code::LD_ABS, jt: 0, jf: 0, k: 4 }, ret()], false).unwrap();
+        let bytes = program.to_bytes();
+        assert_eq!(bytes, [0x20, 0, 0, 0, 4, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Program::from_bytes(&bytes, false), Ok(program));
+        assert_eq!(Program::from_bytes(&bytes[..9], false), Err(ProgramError::Length(9)));
+    }
+}

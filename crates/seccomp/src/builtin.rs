@@ -4,7 +4,7 @@
 pub const WORKSHOP: &str = include_str!("builtin/workshop.json");
 
 /// A current default, of our own making: what containers need, gated by capabilities as Docker's profile
-/// gates it, with the calls of kernels up to 6.18.
+/// gates it, with the syscalls of kernels up to 6.18.
 pub const DEFAULT: &str = include_str!("builtin/default.json");
 
 /// `example-explorer-profile`, for the page's explorer pod: an HTTP server that reads files, sets their

@@ -1,4 +1,4 @@
-//! Whether two decisions are the same, exactly: every pair of paths that some call takes is looked at.
+//! Whether two decisions are the same, exactly: every pair of paths that some syscall takes is looked at.
 
 use crate::action::Action;
 use crate::arch::{Arch, X32_BIT};
@@ -8,10 +8,10 @@ use crate::graph::{Graph, Node, NodeId};
 use crate::lift::{LiftError, lift};
 use crate::region::{Check, Region, Unbounded, Word};
 
-/// A difference: two answers, and a call that gets them.
+/// A difference: two answers, and a syscall that gets them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// A call.
+    /// A syscall.
     pub example: Data,
     /// What the one gives it.
     pub a: Action,
@@ -99,7 +99,7 @@ fn differences(
     Ok(list)
 }
 
-/// Shows that programs decide as a filter does: all their paths are walked, and for each region of calls
+/// Shows that programs decide as a filter does: all their paths are walked, and for each region of syscalls
 /// the answer is compared. Gives the differences, at most `limit`; none is the proof.
 pub fn verify(filter: &Filter, programs: &[Program], limit: usize) -> Result<Vec<Difference>, CompareError> {
     let mut graph = filter.graph.clone();
@@ -236,7 +236,7 @@ impl Decision {
         Ok(Self { graph, root })
     }
 
-    /// What `choose` picks of this and another decision's answers to each call.
+    /// What `choose` picks of this and another decision's answers to each syscall.
     pub fn combine(&self, other: &Self, choose: fn(Action, Action) -> Action) -> Result<Self, CompareError> {
         let mut both = self.clone();
         let b = both.import(other);
@@ -246,7 +246,7 @@ impl Decision {
 
     /// A program that decides so. The error is its length, if that is over what the kernel takes.
     pub fn compile(&self, big_endian: bool) -> Result<Program, usize> {
-        crate::compile::emit(&self.graph, self.root, big_endian)
+        crate::compile::lay_out(&self.graph, self.root, big_endian)
     }
 
     fn import(&mut self, other: &Self) -> NodeId {
@@ -314,4 +314,95 @@ fn regions(archs: &[Arch]) -> Vec<Region> {
     }
     regions.extend(other_arch);
     regions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::{Instruction, code};
+    use crate::compile::compile;
+    use crate::example::{call, filter};
+    use crate::rule::Operator;
+    use crate::weight::Weights;
+
+    #[test]
+    fn the_stricter_and_the_laxer_answer_are_the_kernels() {
+        let order = [
+            Action::KillProcess,
+            Action::KillThread,
+            Action::Trap(0),
+            Action::Errno(1),
+            Action::Notify,
+            Action::Trace(0),
+            Action::Log,
+            Action::Allow,
+        ];
+        for (at, &a) in order.iter().enumerate() {
+            for &b in &order[at..] {
+                assert_eq!((strictest(a, b), strictest(b, a)), (a, a), "{a} {b}");
+                assert_eq!((laxest(a, b), laxest(b, a)), (b, b), "{a} {b}");
+            }
+        }
+        assert_eq!(strictest(Action::Errno(1), Action::Errno(2)), Action::Errno(1), "ties keep the first");
+    }
+
+    #[test]
+    fn differences_have_an_example() {
+        let decision = |cases: &[crate::example::Case<'_>]| {
+            Decision::of_programs(&compile(&filter(cases), Weights::shipped()).unwrap()).unwrap()
+        };
+        let a =
+            decision(&[("read", &[], Action::Allow), ("socket", &[(0, Operator::Less, 38)], Action::Allow)]);
+        let b = decision(&[
+            ("read", &[], Action::Allow),
+            ("socket", &[(0, Operator::LessOrEqual, 38)], Action::Allow),
+        ]);
+        let archs = [Arch::X86_64];
+        assert_eq!(a.differences(&a, &archs, 9), Ok(vec![]));
+        let found = a.differences(&b, &archs, 9).unwrap();
+        let example = Difference {
+            example: call(Arch::X86_64, "socket", &[38]),
+            a: Action::Errno(1),
+            b: Action::Allow,
+        };
+        assert_eq!(found, [example]);
+        let (narrow, wide) = (a.combine(&b, strictest).unwrap(), a.combine(&b, laxest).unwrap());
+        assert_eq!(narrow.differences(&a, &archs, 9), Ok(vec![]));
+        assert_eq!(wide.differences(&b, &archs, 9), Ok(vec![]));
+        assert_eq!(Decision::of_programs(&[]).unwrap().differences(&a, &archs, 1).unwrap().len(), 1);
+    }
+
+    /// Every program with one instruction changed is told from the filter, or decides the same.
+    #[test]
+    fn a_wrong_program_does_not_pass() {
+        let filter = filter(&[
+            ("read", &[], Action::Allow),
+            ("socket", &[(0, Operator::Equal, 2)], Action::Errno(97)),
+            ("write", &[], Action::Log),
+        ]);
+        let programs = compile(&filter, Weights::shipped()).unwrap();
+        assert_eq!(verify(&filter, &programs, 5), Ok(vec![]));
+        let right = programs[0].instructions();
+        let mut told = 0;
+        for at in 0..right.len() {
+            for change in [
+                |i: &mut Instruction| i.k ^= if i.code == code::RET { 0x0001_0000 } else { 4 },
+                |i: &mut Instruction| std::mem::swap(&mut i.jt, &mut i.jf),
+            ] {
+                let mut wrong = right.to_vec();
+                change(&mut wrong[at]);
+                let Ok(program) = Program::new(wrong, false) else { continue };
+                if program == programs[0] {
+                    continue;
+                }
+                let found = verify(&filter, &[program], 5);
+                assert!(!matches!(&found, Ok(list) if list.is_empty()), "instruction {at} may be anything");
+                told += 1;
+            }
+        }
+        assert!(told > right.len() / 2, "{told} of {}", right.len());
+        let computes =
+            Program::new(vec![Instruction { code: code::RET_A, jt: 0, jf: 0, k: 0 }], false).unwrap();
+        assert!(matches!(verify(&filter, &[computes], 1), Err(CompareError::Lift(_))));
+    }
 }

@@ -54,7 +54,7 @@ fn comment(program: &Program, i: &Instruction, word: Option<Word>, arch: Option<
             };
             let arch = if i.k >= X32_BIT && arch == Some(Arch::X86_64) { Some(Arch::X32) } else { arch };
             let name = arch.and_then(|arch| Syscall::numbered(arch, i.k));
-            let name = name.map(|call| call.name().to_owned());
+            let name = name.map(|syscall| syscall.name().to_owned());
             format!("{sign} {}", name.unwrap_or_else(|| i.k.to_string()))
         }
         _ => String::new(),
@@ -109,4 +109,25 @@ fn archs(program: &Program) -> Vec<Option<Arch>> {
         let is_arch = i.code == code::JEQ && words.get(at).copied().flatten() == Some(Word::ARCH);
         if is_arch && holds { Arch::ALL.into_iter().find(|arch| arch.audit() == i.k) } else { arch }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::compile;
+    use crate::example::filter;
+    use crate::rule::Operator;
+    use crate::weight::Weights;
+
+    #[test]
+    fn lines_say_what_instructions_mean() {
+        let filter = filter(&[("socket", &[(0, Operator::Equal, 2)], Action::Errno(97))]);
+        let programs = compile(&filter, Weights::shipped()).unwrap();
+        let lines = disassemble(&programs[0]);
+        assert_eq!(lines.len(), programs[0].instructions().len());
+        let text = lines.join("\n");
+        for part in ["ld    [4]", "x86_64", "socket", "ERRNO(EAFNOSUPPORT)", "KILL_THREAD"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
 }

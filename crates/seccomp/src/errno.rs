@@ -165,3 +165,15 @@ pub fn number(name: &str) -> Option<u16> {
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     NAMES.iter().map(|(name, _)| *name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn names_and_numbers_belong_together() {
+        for (name_, number_) in [("EPERM", EPERM), ("ENOSYS", ENOSYS), ("EAFNOSUPPORT", EAFNOSUPPORT)] {
+            assert_eq!((number(name_), name(number_)), (Some(number_), Some(name_)));
+        }
+        assert_eq!((number("EPREM"), name(0)), (None, None));
+    }
+}

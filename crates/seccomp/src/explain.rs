@@ -1,4 +1,4 @@
-//! Why a call gets its answer: the rules for it in the order in which they are tried.
+//! Why a syscall gets its answer: the rules for it in the order in which they are tried.
 
 use crate::action::Action;
 use crate::arch::{Arch, X32_BIT};
@@ -13,9 +13,9 @@ pub enum Decider {
     Rule(usize),
     /// No rule fits.
     Default,
-    /// The profile's own kernel did not have the call.
+    /// The profile's own kernel did not have the syscall.
     Unknown,
-    /// The call is by an architecture that the filter is not for.
+    /// The syscall is by an architecture that the filter is not for.
     BadArch,
 }
 
@@ -28,7 +28,7 @@ pub struct Tried {
     pub conditions: Vec<(Condition, bool)>,
 }
 
-/// Why a call gets its answer.
+/// Why a syscall gets its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The answer.
@@ -39,7 +39,7 @@ pub struct Explanation {
     pub tried: Vec<Tried>,
 }
 
-/// The architecture that makes a call, among those of the rules.
+/// The architecture that makes a syscall, among those of the rules.
 #[must_use]
 pub fn arch_of(archs: &[Arch], data: &Data) -> Option<Arch> {
     let is_x32 = |arch: Arch| arch == Arch::X32;
@@ -47,7 +47,7 @@ pub fn arch_of(archs: &[Arch], data: &Data) -> Option<Arch> {
     found.filter(|&arch| data.arch != Arch::X32.audit() || is_x32(arch) == (data.number >= X32_BIT)).max()
 }
 
-/// Explains the answer to one call.
+/// Explains the answer to one syscall.
 pub fn explain(rules: &Rules, data: &Data) -> Result<Explanation, FilterError> {
     let Some(arch) = arch_of(&rules.archs, data) else {
         return Ok(Explanation { action: rules.bad_arch, decider: Decider::BadArch, tried: Vec::new() });
@@ -75,10 +75,10 @@ pub fn explain(rules: &Rules, data: &Data) -> Result<Explanation, FilterError> {
 }
 
 fn is_unknown(arch: Arch, number: u32, kernel: palisade_k8s::KernelVersion) -> bool {
-    Syscall::numbered(arch, number).is_none_or(|call| call.introduced() > kernel)
+    Syscall::numbered(arch, number).is_none_or(|syscall| syscall.introduced() > kernel)
 }
 
-/// Parts of the kernel, and the calls that belong to each, for summaries.
+/// Parts of the kernel, and the syscalls that belong to each, for summaries.
 pub fn areas() -> impl Iterator<Item = (&'static str, Vec<Syscall>)> {
     const AREAS: [(&str, &[&str]); 13] = [
         ("files", &["@file-system", "@basic-io", "@chown", "@sync"]),
@@ -98,7 +98,54 @@ pub fn areas() -> impl Iterator<Item = (&'static str, Vec<Syscall>)> {
     let mut seen = std::collections::BTreeSet::new();
     AREAS.into_iter().map(move |(area, sets)| {
         let names = sets.iter().flat_map(|set| crate::systemd::members(set));
-        let calls = names.filter_map(Syscall::named).filter(|call| seen.insert(*call)).collect();
-        (area, calls)
+        let syscalls = names.filter_map(Syscall::named).filter(|syscall| seen.insert(*syscall)).collect();
+        (area, syscalls)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{call, rules};
+    use crate::filter::Filter;
+    use crate::rule::Operator;
+
+    #[test]
+    fn the_decider_is_named() {
+        let mut rules = rules(
+            &[Arch::X86_64],
+            &[("socket", &[(0, Operator::Equal, 1)], Action::Allow), ("read", &[], Action::Allow)],
+        );
+        rules.unknown = Unknown::Enosys { kernel: palisade_k8s::KernelVersion::new(5, 0) };
+        let filter = Filter::new(&rules).unwrap();
+        let cases = [
+            (call(Arch::X86_64, "socket", &[1]), Decider::Rule(0), 1),
+            (call(Arch::X86_64, "socket", &[2]), Decider::Default, 1),
+            (call(Arch::X86_64, "read", &[]), Decider::Rule(1), 1),
+            (call(Arch::X86_64, "write", &[]), Decider::Default, 0),
+            (call(Arch::X86_64, "openat2", &[]), Decider::Unknown, 0),
+            (call(Arch::Aarch64, "read", &[]), Decider::BadArch, 0),
+        ];
+        for (data, decider, tried) in cases {
+            let explained = explain(&rules, &data).unwrap();
+            assert_eq!((explained.decider, explained.tried.len()), (decider, tried), "{data:x?}");
+            assert_eq!(explained.action, filter.decide(&data), "{data:x?}");
+        }
+    }
+
+    #[test]
+    fn x32_is_told_by_its_bit() {
+        let both = [Arch::X86_64, Arch::X32];
+        let of = |number: u32| arch_of(&both, &Data { number, arch: Arch::X86_64.audit(), args: [0; 6] });
+        assert_eq!((of(1), of(X32_BIT | 1)), (Some(Arch::X86_64), Some(Arch::X32)));
+    }
+
+    #[test]
+    fn a_syscall_is_in_one_area() {
+        let mut seen = std::collections::BTreeSet::new();
+        for (area, syscalls) in areas() {
+            assert!(!syscalls.is_empty(), "{area}");
+            assert!(syscalls.iter().all(|syscall| seen.insert(*syscall)), "{area}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use crate::region::{WORDS, Word};
 use crate::rule::{Condition, Operator, Rule};
 use crate::table::{self, Syscall};
 
-/// One call, as the kernel shows it to a filter.
+/// One syscall, as the kernel shows it to a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Data {
     /// The number.
@@ -41,10 +41,10 @@ impl Data {
 /// What numbers get that the profile does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
-    /// `ENOSYS` for numbers that no call has, and for calls newer than the profile's own kernel, so that
-    /// programs fall back to older calls. Calls that it knew and does not list get its default.
+    /// `ENOSYS` for numbers that no syscall has, and for syscalls newer than the profile's own kernel, so that
+    /// programs fall back to older syscalls. Syscalls that it knew and does not list get its default.
     Enosys {
-        /// The kernel that the profile was written for: that of the newest call it names.
+        /// The kernel that the profile was written for: that of the newest syscall it names.
         kernel: KernelVersion,
     },
     /// The profile's default, as libseccomp does.
@@ -54,7 +54,7 @@ pub enum Unknown {
 /// What a filter is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
-    /// The answer to calls that no rule fits.
+    /// The answer to syscalls that no rule fits.
     pub default: Action,
     /// The ABIs it is for.
     pub archs: Vec<Arch>,
@@ -62,9 +62,9 @@ pub struct Rules {
     pub rules: Vec<Rule>,
     /// What unknown numbers get.
     pub unknown: Unknown,
-    /// The answer to calls by other ABIs. libseccomp and the runtimes kill the thread.
+    /// The answer to syscalls by other ABIs. libseccomp and the runtimes kill the thread.
     pub bad_arch: Action,
-    /// Whether a call that rules let through by its arguments may also be made through `socketcall` and
+    /// Whether a syscall that rules let through by its arguments may also be made through `socketcall` and
     /// `ipc`, where a filter cannot see those arguments. libseccomp lets it.
     pub open_multiplexers: bool,
 }
@@ -73,20 +73,20 @@ pub struct Rules {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// Two rules contradict each other.
-    #[error("two rules give the same calls different actions: `{first}` (entry {}) and `{second}` (entry {})", first.entry, second.entry)]
+    #[error("two rules give the same syscalls different actions: `{first}` (entry {}) and `{second}` (entry {})", first.entry, second.entry)]
     Conflict {
         /// The one.
         first: Box<Rule>,
         /// The other.
         second: Box<Rule>,
     },
-    /// More rules for one call than any program holds.
-    #[error("{count} rules for {call} on {arch} are more than any program holds; {MAX_BRANCHES} may be")]
+    /// More rules for one syscall than any program holds.
+    #[error("{count} rules for {syscall} on {arch} are more than any program holds; {MAX_BRANCHES} may be")]
     TooMany {
         /// How many.
         count: usize,
-        /// For which call.
-        call: String,
+        /// For which syscall.
+        syscall: String,
         /// On which architecture.
         arch: Arch,
     },
@@ -160,7 +160,7 @@ impl Filter {
         section.ranges.get(at.saturating_sub(1)).map_or(self.bad_arch, |&(_, id)| id)
     }
 
-    /// What a call gets.
+    /// What a syscall gets.
     #[must_use]
     pub fn decide(&self, data: &Data) -> Action {
         let words = data.words();
@@ -202,7 +202,7 @@ impl Use {
     /// What fits into a word beside the number and the byte for what is carried.
     const MAX_RULES: usize = 0xff_ffff;
 
-    /// `carried` says which call of `socketcall` or `ipc` it is; 0 if the call is made directly.
+    /// `carried` says which syscall of `socketcall` or `ipc` it is; 0 if the syscall is made directly.
     fn new(number: u32, rule: usize, carried: u32) -> Self {
         Self(u64::from(number) << 32 | ((rule & Self::MAX_RULES) as u64) << 8 | u64::from(carried & 0xff))
     }
@@ -268,7 +268,7 @@ impl Builder<'_> {
         }
     }
 
-    /// x32's numbers are another ABI's to x86_64; but for -1, which a tracer sets to skip a call.
+    /// x32's numbers are another ABI's to x86_64; but for -1, which a tracer sets to skip a syscall.
     fn outside_after(&mut self, ranges: &mut Vec<(u32, NodeId)>, unknown: NodeId) {
         if self.arch == Arch::X86_64 {
             push(ranges, X32_BIT, self.graph.leaf(self.rules.bad_arch));
@@ -279,7 +279,7 @@ impl Builder<'_> {
     fn unlisted(&self, number: u32, default: NodeId, unknown: NodeId) -> NodeId {
         let Unknown::Enosys { kernel } = self.rules.unknown else { return default };
         match Syscall::numbered(self.arch, number) {
-            Some(call) if call.introduced() <= kernel => default,
+            Some(syscall) if syscall.introduced() <= kernel => default,
             _ => unknown,
         }
     }
@@ -288,7 +288,7 @@ impl Builder<'_> {
     fn listed(&mut self) -> Result<Vec<(u32, NodeId)>, FilterError> {
         let count = self.rules.rules.len();
         if count > Use::MAX_RULES {
-            return Err(FilterError::TooMany { count, call: "all calls".to_owned(), arch: self.arch });
+            return Err(FilterError::TooMany { count, syscall: "all syscalls".to_owned(), arch: self.arch });
         }
         let mut uses = Vec::with_capacity(count);
         for (at, rule) in self.rules.rules.iter().enumerate() {
@@ -303,19 +303,19 @@ impl Builder<'_> {
         Ok(listed)
     }
 
-    /// Under which numbers a rule counts: its call's, and that of the call that carries it.
+    /// Under which numbers a rule counts: its syscall's, and that of the syscall that carries it.
     fn add_uses(&self, at: usize, rule: &Rule, uses: &mut Vec<Use>) {
         if !rule.archs.contains(self.arch) {
             return;
         }
-        if let Some(number) = rule.call.number(self.arch) {
+        if let Some(number) = rule.syscall.number(self.arch) {
             uses.push(Use::new(number, at, 0));
         }
         let may_carry = rule.conditions.is_empty() || self.rules.open_multiplexers;
         if !self.arch.is_multiplexed() || !may_carry {
             return;
         }
-        let carrier = table::carrier(rule.call.name());
+        let carrier = table::carrier(rule.syscall.name());
         let number = carrier.and_then(|(name, _)| Syscall::named(name)?.number(self.arch));
         if let (Some(number), Some((_, carried))) = (number, carrier) {
             uses.push(Use::new(number, at, carried));
@@ -323,7 +323,7 @@ impl Builder<'_> {
     }
 
     fn decision(&mut self, uses: &[Use]) -> Result<NodeId, FilterError> {
-        // Most calls have one rule, without conditions.
+        // Most syscalls have one rule, without conditions.
         if let Some(first) = uses.first().filter(|first| first.carried() == 0)
             && let Some(rule) = self.rules.rules.get(first.rule()).filter(|rule| rule.conditions.is_empty())
         {
@@ -351,14 +351,14 @@ impl Builder<'_> {
         }
         if branches.len() > MAX_BRANCHES {
             let number = uses.first().map_or(0, |used| used.number());
-            let call = Syscall::numbered(self.arch, number).map_or("a call", Syscall::name).to_owned();
-            return Err(FilterError::TooMany { count: branches.len(), call, arch: self.arch });
+            let syscall = Syscall::numbered(self.arch, number).map_or("a call", Syscall::name).to_owned();
+            return Err(FilterError::TooMany { count: branches.len(), syscall, arch: self.arch });
         }
         precedence::order(branches, self.arch.is_wide()).map_err(|conflict| self.conflict(conflict))
     }
 
-    /// A rule's conditions as this ABI sees them. A carried call's own first argument is not there to be
-    /// looked at: the carrier's first says which call it is.
+    /// A rule's conditions as this ABI sees them. A carried syscall's own first argument is not there to be
+    /// looked at: the carrier's first says which syscall it is.
     fn conditions(&self, rule: &Rule, carried: u32) -> Vec<Condition> {
         let own = rule.conditions.iter().filter(|condition| carried == 0 || condition.arg() != 0);
         let mut conditions: Vec<_> = own.filter_map(|condition| condition.on(self.arch.is_wide())).collect();
@@ -402,8 +402,64 @@ pub(crate) fn branches(rules: &Rules, arch: Arch, number: u32) -> Result<Vec<Bra
     builder.branches(&uses)
 }
 
+/// Adds the decision from a number on. Neighbours with one decision are one range, which saves the tests between them.
 fn push(ranges: &mut Vec<(u32, NodeId)>, start: u32, id: NodeId) {
     if ranges.last().is_none_or(|&(_, last)| last != id) {
         ranges.push((start, id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::Action::{Allow, Errno, KillThread};
+    use crate::example::{call, rules};
+
+    #[test]
+    fn every_number_of_every_abi_has_its_decision() {
+        let mut rules = rules(
+            &[Arch::X86_64, Arch::X86, Arch::X32],
+            &[("read", &[], Allow), ("socket", &[(0, Operator::Equal, 1)], Allow)],
+        );
+        rules.unknown = Unknown::Enosys { kernel: KernelVersion::new(5, 0) };
+        let filter = Filter::new(&rules).unwrap();
+        let number = |arch: Arch, number: u32| Data { number, arch: arch.audit(), args: [0; 6] };
+        let cases = [
+            (call(Arch::X86_64, "read", &[]), Allow),
+            (call(Arch::X86, "read", &[]), Allow),
+            (call(Arch::X32, "read", &[]), Allow),
+            (call(Arch::X86_64, "write", &[]), Errno(1)),
+            // Newer than the profile, without a syscall, and past the last.
+            (call(Arch::X86_64, "openat2", &[]), Errno(38)),
+            (number(Arch::X86_64, 400), Errno(38)),
+            (number(Arch::X86_64, 5000), Errno(38)),
+            (call(Arch::X86_64, "socket", &[1]), Allow),
+            (call(Arch::X86_64, "socket", &[1 << 32 | 1]), Errno(1)),
+            // 32-bit ABIs have no upper half, and may come through socketcall.
+            (call(Arch::X86, "socket", &[1 << 32 | 1]), Allow),
+            (call(Arch::X86, "socketcall", &[1]), Allow),
+            (call(Arch::X86, "socketcall", &[2]), Errno(1)),
+            (number(Arch::Aarch64, 63), KillThread),
+        ];
+        for (data, expected) in cases {
+            assert_eq!(filter.decide(&data), expected, "{data:x?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_of_one_abi_holds_there_only() {
+        let mut rules = rules(&[Arch::X86_64, Arch::X86], &[("read", &[], Allow)]);
+        rules.rules[0].archs = crate::arch::ArchSet::of(&[Arch::X86]);
+        let filter = Filter::new(&rules).unwrap();
+        assert_eq!(filter.decide(&call(Arch::X86, "read", &[])), Allow);
+        assert_eq!(filter.decide(&call(Arch::X86_64, "read", &[])), Errno(1));
+    }
+
+    #[test]
+    fn x32_is_another_abi_above_bit_30() {
+        let filter = Filter::new(&rules(&[Arch::X86_64], &[("read", &[], Allow)])).unwrap();
+        let answer = |number: u32| filter.decide(&Data { number, arch: Arch::X86_64.audit(), args: [0; 6] });
+        assert_eq!([answer(0), answer(X32_BIT), answer(u32::MAX)], [Allow, KillThread, Errno(1)]);
+        assert_eq!(Filter::new(&rules(&[], &[])).map(|_| ()), Err(FilterError::NoArch));
     }
 }

@@ -77,3 +77,30 @@ pub(crate) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -
         None => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn findings_are_lines_and_bounded() {
+        let at = Position { line: 3, column: 7 };
+        let mut findings = Findings::default();
+        findings.warn(at, "flags", "unknown flag");
+        findings.error(at, "", "not JSON");
+        let lines: Vec<_> = findings.list.iter().map(ToString::to_string).collect();
+        assert_eq!(lines, ["3:7: warning: flags: unknown flag", "3:7: error: not JSON"]);
+        (0..2 * MAX_FINDINGS).for_each(|_| findings.warn(at, "", ""));
+        assert_eq!(findings.list.len(), MAX_FINDINGS);
+    }
+
+    #[test]
+    fn a_near_name_is_suggested() {
+        let known = || ["read", "readv", "openat"].into_iter();
+        for (name, expected) in
+            [("raed", "; did you mean read?"), ("opnat", "; did you mean openat?"), ("mount", ""), ("", "")]
+        {
+            assert_eq!(suggestion(name, known()), expected, "{name}");
+        }
+        assert_eq!(suggestion(&"x".repeat(1 << 20), known()), "");
+    }
+}

@@ -126,7 +126,7 @@ impl Graph {
         })
     }
 
-    /// The answer `action`, whatever the call.
+    /// The answer `action`, whatever the syscall.
     pub fn leaf(&mut self, action: Action) -> NodeId {
         if let Some(&(_, id)) = self.leaves.iter().find(|(other, _)| *other == action) {
             return id;
@@ -232,5 +232,97 @@ impl Simplify<'_> {
         };
         self.done.insert(key, simple);
         Some(simple)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Data;
+
+    /// What a decision answers to words.
+    fn answer(graph: &Graph, mut id: NodeId, args: [u64; 6]) -> Action {
+        let words = Data { number: 0, arch: 0, args }.words();
+        loop {
+            match graph.node(id) {
+                Node::Leaf(action) => return action,
+                Node::Test { word, check, yes, no } => {
+                    id = if check.holds(word.of(&words)) { yes } else { no }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_decisions_are_one_and_certain_tests_none() {
+        let mut graph = Graph::default();
+        let (allow, deny) = (graph.leaf(Action::Allow), graph.leaf(Action::Errno(1)));
+        assert_eq!(graph.leaf(Action::Allow), allow);
+        let test = graph.test(Word::NUMBER, Check::AtLeast(5), allow, deny);
+        assert_eq!(graph.test(Word::NUMBER, Check::AtLeast(5), allow, deny), test);
+        let cases = [
+            (Check::AtLeast(5), allow, allow, allow),
+            (Check::AtLeast(0), allow, deny, allow),
+            (Check::Equal { mask: 0, value: 0 }, allow, deny, allow),
+            (Check::Equal { mask: 1, value: 2 }, allow, deny, deny),
+        ];
+        for (check, yes, no, expected) in cases {
+            assert_eq!(graph.test(Word::NUMBER, check, yes, no), expected, "{check:?}");
+        }
+        assert_eq!(graph.len(), 3);
+    }
+
+    #[test]
+    fn conditions_hold_as_they_do_of_whole_arguments() {
+        let operators = [
+            Operator::Equal,
+            Operator::NotEqual,
+            Operator::Less,
+            Operator::LessOrEqual,
+            Operator::Greater,
+            Operator::GreaterOrEqual,
+            Operator::MaskedEqual { mask: 0x1_0000_0006 },
+        ];
+        let values = [0, 1, 6, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0006, u64::MAX - 1, u64::MAX];
+        for operator in operators {
+            for value in values {
+                let condition = Condition::new(1, operator, value).unwrap();
+                let mut graph = Graph::default();
+                let (allow, deny) = (graph.leaf(Action::Allow), graph.leaf(Action::Errno(1)));
+                let wide = graph.condition(&condition, true, allow, deny);
+                let narrow = condition.on(false).map(|cut| (cut, graph.condition(&cut, false, allow, deny)));
+                for argument in values {
+                    let args = [7, argument, 7, 7, 7, 7];
+                    let expected = if condition.holds(argument) { Action::Allow } else { Action::Errno(1) };
+                    assert_eq!(answer(&graph, wide, args), expected, "{condition} {argument:#x}");
+                    if let Some((cut, id)) = narrow {
+                        let holds = cut.holds(argument & 0xffff_ffff);
+                        let expected = if holds { Action::Allow } else { Action::Errno(1) };
+                        assert_eq!(answer(&graph, id, args), expected, "32 bits: {condition} {argument:#x}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tests_that_others_make_certain_go() {
+        let not = |value: u64| Condition::new(0, Operator::NotEqual, value).unwrap();
+        let mut graph = Graph::default();
+        let (allow, deny) = (graph.leaf(Action::Allow), graph.leaf(Action::Errno(1)));
+        // Two values that are not to be: whoever is the one is not the other.
+        let second = graph.condition(&not(38), true, allow, deny);
+        let both = graph.condition(&not(40), true, allow, second);
+        assert_eq!(graph.simplify(both), allow);
+        // One test below itself.
+        let inner = graph.test(Word::low(0), Check::AtLeast(10), allow, deny);
+        let outer = graph.test(Word::low(0), Check::AtLeast(5), inner, deny);
+        let twice = graph.test(Word::low(0), Check::AtLeast(10), outer, deny);
+        let simple = graph.simplify(twice);
+        for value in [0, 4, 5, 9, 10, 11] {
+            let args = [value, 0, 0, 0, 0, 0];
+            assert_eq!(answer(&graph, simple, args), answer(&graph, twice, args), "{value}");
+        }
+        assert!(matches!(graph.node(simple), Node::Test { yes, no, .. } if yes == allow && no == deny));
     }
 }

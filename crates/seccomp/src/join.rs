@@ -37,7 +37,7 @@ pub fn decision(rules: &Rules) -> Result<Decision, JoinError> {
     Ok(Decision::of_programs(&compile(&Filter::new(rules)?, Weights::shipped())?)?)
 }
 
-/// Joins two sets of rules: of the answers to each call the one that `choose` picks, [`strictest`] for the
+/// Joins two sets of rules: of the answers to each syscall the one that `choose` picks, [`strictest`] for the
 /// intersection, [`laxest`] for the union. The result is compared with that exactly, so it is right or an
 /// error.
 ///
@@ -54,16 +54,16 @@ pub fn join(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Resul
         (Unknown::Default, other) | (other, Unknown::Default) => other,
     };
     let mut joined = Rules { default, archs, rules: Vec::new(), unknown, ..a.clone() };
-    for call in Syscall::all() {
-        let (x, y) = (of_call(a, call), of_call(b, call));
-        // What one of them names stays named: the newest of these calls says how old the profile is.
+    for syscall in Syscall::all() {
+        let (x, y) = (of_call(a, syscall), of_call(b, syscall));
+        // What one of them names stays named: the newest of these syscalls says how old the profile is.
         let is_named = x.is_named || y.is_named;
         let rules = joined_call(&x, &y, choose);
         if is_named
-            || !matches!(rules.as_slice(), [(conditions, action)] if conditions.is_empty() && *action == unlisted(&joined, call))
+            || !matches!(rules.as_slice(), [(conditions, action)] if conditions.is_empty() && *action == unlisted(&joined, syscall))
         {
             let rule =
-                |(conditions, action)| Rule { call, conditions, action, archs: ArchSet::ALL, entry: 0 };
+                |(conditions, action)| Rule { syscall, conditions, action, archs: ArchSet::ALL, entry: 0 };
             joined.rules.extend(rules.into_iter().map(rule));
         }
     }
@@ -94,27 +94,27 @@ fn archs(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Result<V
     Ok(a.archs.iter().copied().filter(|arch| b.archs.contains(arch)).collect())
 }
 
-/// What one side says of a call: conditions and answers, and what is left.
+/// What one side says of a syscall: conditions and answers, and what is left.
 struct Side {
     is_named: bool,
     rules: Vec<(Vec<Condition>, Action)>,
     rest: Action,
 }
 
-/// The answer to a call that no rule names.
-fn unlisted(rules: &Rules, call: Syscall) -> Action {
+/// The answer to a syscall that no rule names.
+fn unlisted(rules: &Rules, syscall: Syscall) -> Action {
     match rules.unknown {
-        Unknown::Enosys { kernel } if call.introduced() > kernel => Action::Errno(errno::ENOSYS),
+        Unknown::Enosys { kernel } if syscall.introduced() > kernel => Action::Errno(errno::ENOSYS),
         _ => rules.default,
     }
 }
 
-fn of_call(rules: &Rules, call: Syscall) -> Side {
-    let own: Vec<_> = rules.rules.iter().filter(|rule| rule.call == call).collect();
+fn of_call(rules: &Rules, syscall: Syscall) -> Side {
+    let own: Vec<_> = rules.rules.iter().filter(|rule| rule.syscall == syscall).collect();
     let is_named = !own.is_empty();
     match own.iter().find(|rule| rule.conditions.is_empty()) {
         Some(rule) => Side { is_named, rules: Vec::new(), rest: rule.action },
-        None if !is_named => Side { is_named, rules: Vec::new(), rest: unlisted(rules, call) },
+        None if !is_named => Side { is_named, rules: Vec::new(), rest: unlisted(rules, syscall) },
         None => Side {
             is_named,
             rules: own.iter().map(|rule| (rule.conditions.clone(), rule.action)).collect(),
@@ -176,4 +176,59 @@ fn joined_call(a: &Side, b: &Side, choose: fn(Action, Action) -> Action) -> Vec<
         }
     }
     if kept.is_empty() { vec![(Vec::new(), rest)] } else { kept }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{laxest, strictest};
+    use crate::example::{Case, call, rules};
+    use Action::{Allow, Errno};
+    use Operator::{Equal, Less, MaskedEqual};
+
+    #[test]
+    fn joined_rules_decide_as_both_do() {
+        let sides: &[(&[Case<'_>], &[Case<'_>])] = &[
+            (&[("read", &[], Allow)], &[("read", &[], Allow), ("write", &[], Allow)]),
+            (&[("socket", &[(0, Equal, 1)], Allow)], &[("socket", &[], Allow)]),
+            (&[("socket", &[(0, Equal, 1)], Allow)], &[("socket", &[(1, Equal, 2)], Allow)]),
+            (
+                &[("clone", &[(0, MaskedEqual { mask: 0x1000_0000 }, 0)], Allow)],
+                &[("clone", &[(0, MaskedEqual { mask: 0x4000_0000 }, 0)], Allow)],
+            ),
+            (&[("read", &[], Errno(9))], &[("read", &[], Allow)]),
+        ];
+        for (a, b) in sides {
+            let archs = [Arch::X86_64];
+            let (a, b) = (rules(&archs, a), rules(&archs, b));
+            for choose in [strictest, laxest] {
+                let joined = Filter::new(&join(&a, &b, choose).unwrap()).unwrap();
+                let (a, b) = (Filter::new(&a).unwrap(), Filter::new(&b).unwrap());
+                for name in ["read", "write", "socket", "clone", "openat"] {
+                    for args in [[0, 0], [1, 2], [1, 0], [0x1000_0000, 2], [0x4000_0000, 0], [0x5000_0000, 0]]
+                    {
+                        let data = call(Arch::X86_64, name, &args);
+                        let expected = choose(a.decide(&data), b.decide(&data));
+                        assert_eq!(joined.decide(&data), expected, "{name} {args:x?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_profile_can_say_is_refused() {
+        let one = [Arch::X86_64];
+        let (low, high) = (
+            rules(&one, &[("socket", &[(0, Less, 10)], Allow)]),
+            rules(&one, &[("socket", &[(0, Operator::Greater, 5)], Allow)]),
+        );
+        assert_eq!(
+            join(&low, &high, strictest).map_err(|error| error.to_string().contains("socket on x86_64")),
+            Err(true)
+        );
+        let two = rules(&[Arch::X86_64, Arch::X86], &[]);
+        assert_eq!(join(&low, &two, laxest), Err(JoinError::Archs));
+        assert_eq!(join(&low, &two, strictest).map(|rules| rules.archs), Ok(vec![Arch::X86_64]));
+    }
 }

@@ -1,34 +1,37 @@
 //! Seccomp profiles, from the file to the kernel's filter and back.
 //!
-//! A [`Profile`](profile::Profile) is what a file says. [Resolved](resolve::resolve) for a machine and a
-//! container it is [`Rules`](filter::Rules); those make a [`Filter`](filter::Filter): for each architecture and
-//! each number a decision on the arguments. A filter is [compiled](compile::compile) to the smallest BPF
-//! program that decides the same, which [`compare::verify`] proves path by path. Programs can be
-//! [simulated](simulate::simulate) and [compared](compare::Decision), libseccomp's too.
+//! A [`Profile`](profile::Profile) is what a file says. [Resolved](resolve()) for a machine and a container it is
+//! [`Rules`]; those make a [`Filter`]: for each architecture and each number a decision on the arguments. A filter is
+//! [compiled](compile()) to a BPF program that decides the same, which [`verify`] proves path by path. Programs can be
+//! [simulated](simulate()) and [compared](Decision), libseccomp's too.
 //!
 //! ```
-//! use palisade_seccomp::action::Action;
-//! use palisade_seccomp::arch::Arch;
-//! use palisade_seccomp::filter::{Data, Filter};
-//! use palisade_seccomp::resolve::{Context, resolve};
-//! use palisade_seccomp::table::{self, Syscall};
-//! use palisade_seccomp::{builtin, compare, compile, profile, simulate, weight};
+//! use palisade_seccomp::{Action, Arch, Context, Data, Filter, Weights};
+//! use palisade_seccomp::{builtin, compile, profile, resolve, simulate, table, verify};
 //!
 //! let (profile, findings) = profile::read(builtin::DEFAULT);
 //! assert!(findings.is_empty());
 //! let context = Context { arch: Arch::X86_64, caps: Default::default(), kernel: table::NEWEST };
 //! let resolved = resolve(&profile.unwrap(), &context);
 //! let filter = Filter::new(&resolved.rules)?;
-//! let programs = compile::compile(&filter, weight::Weights::shipped())?;
-//! assert_eq!(compare::verify(&filter, &programs, 1)?, []);
+//! let programs = compile(&filter, Weights::shipped())?;
+//! assert_eq!(verify(&filter, &programs, 1)?, []);
 //!
 //! // A new user namespace is refused; a thread is not.
-//! let number = Syscall::named("clone").and_then(|call| call.number(Arch::X86_64)).unwrap();
+//! let number = table::Syscall::named("clone").and_then(|syscall| syscall.number(Arch::X86_64)).unwrap();
 //! let clone = |flags| Data { number, arch: Arch::X86_64.audit(), args: [flags, 0, 0, 0, 0, 0] };
-//! assert_eq!(simulate::simulate(&programs[0], &clone(0x1000_0000)).action(), Action::Errno(1));
-//! assert_eq!(simulate::simulate(&programs[0], &clone(0x3d0f00)).action(), Action::Allow);
+//! assert_eq!(simulate(&programs[0], &clone(0x1000_0000)).action(), Action::Errno(1));
+//! assert_eq!(simulate(&programs[0], &clone(0x3d0f00)).action(), Action::Allow);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! | to | see |
+//! |---|---|
+//! | read a profile: a file, an object, a unit | [`source`], [`profile`], [`systemd`] |
+//! | know what it means for a machine and a container | [`resolve()`], [`explain()`], [`lint()`] |
+//! | load it | [`compile()`], [`Program`] |
+//! | compare and combine | [`Decision`], [`join()`] |
+//! | know which profile a pod's container runs under | [`pod`] |
 
 pub mod action;
 pub mod arch;
@@ -39,6 +42,8 @@ pub mod compare;
 pub mod compile;
 pub mod disassemble;
 pub mod errno;
+#[cfg(test)]
+mod example;
 pub mod explain;
 pub mod filter;
 pub mod finding;
@@ -58,3 +63,22 @@ pub mod stats;
 pub mod systemd;
 pub mod table;
 pub mod weight;
+
+pub use action::Action;
+pub use arch::{Arch, ArchSet, X32_BIT};
+pub use bpf::{DATA_SIZE, Instruction, MAX_INSTRUCTIONS, Program, ProgramError};
+pub use compare::{CompareError, Decision, Difference, laxest, strictest, verify};
+pub use compile::{CompileError, compile, open_holes};
+pub use disassemble::disassemble;
+pub use explain::{Decider, Explanation, Tried, arch_of, areas, explain};
+pub use filter::{Data, Filter, FilterError, Rules, Unknown};
+pub use finding::{Finding, Severity};
+pub use graph::{Graph, Node, NodeId};
+pub use join::{JoinError, decision, join};
+pub use lint::lint;
+pub use region::{Check, Unbounded, Word};
+pub use resolve::{Context, Resolved, applies, resolve};
+pub use rule::{Condition, Operator, Rule};
+pub use simulate::{Run, simulate, simulate_stack};
+pub use stats::{ArchStats, stats};
+pub use weight::{WeightError, Weights};

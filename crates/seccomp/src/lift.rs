@@ -107,3 +107,70 @@ fn at_least(graph: &mut Graph, (word, mask): (Word, u32), k: u32, yes: NodeId, n
         (false, false) => lower,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Data;
+    use crate::graph::Node;
+    use crate::simulate::simulate;
+
+    fn program(instructions: &[(u16, u8, u8, u32)]) -> Program {
+        let instructions =
+            instructions.iter().map(|&(code, jt, jf, k)| Instruction { code, jt, jf, k }).collect();
+        Program::new(instructions, false).unwrap()
+    }
+
+    /// Each comparison after each mask decides as the program does.
+    #[test]
+    fn programs_decide_as_they_run() {
+        for operation in [code::JEQ, code::JGE, code::JGT, code::JSET] {
+            for mask in [u32::MAX, 6, 0x8000_0001] {
+                for k in [0, 1, 4, 6, 0x8000_0000, u32::MAX] {
+                    let program = program(&[
+                        (code::LD_ABS, 0, 0, 16),
+                        (code::AND, 0, 0, mask),
+                        (operation, 1, 0, k),
+                        (code::RET, 0, 0, Action::Errno(1).code()),
+                        (code::JA, 0, 0, 0),
+                        (code::RET, 0, 0, Action::Allow.code()),
+                    ]);
+                    let mut graph = Graph::default();
+                    let root = lift(&program, &mut graph).unwrap();
+                    for value in [0, 1, 2, 4, 6, 7, 0x8000_0000, 0x8000_0001, u32::MAX] {
+                        let data = Data { number: 0, arch: 0, args: [value.into(), 0, 0, 0, 0, 0] };
+                        let (words, mut id) = (data.words(), root);
+                        let action = loop {
+                            match graph.node(id) {
+                                Node::Leaf(action) => break action,
+                                Node::Test { word, check, yes, no } => {
+                                    id = if check.holds(word.of(&words)) { yes } else { no }
+                                }
+                            }
+                        };
+                        assert_eq!(
+                            action,
+                            simulate(&program, &data).action(),
+                            "{operation:#x} {mask:#x} {k:#x} {value:#x}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_computes_is_not_read() {
+        let ret = (code::RET, 0, 0, 0);
+        let cases: [(&[(u16, u8, u8, u32)], usize); 4] = [
+            (&[(0x04, 0, 0, 1), ret], 0),
+            (&[(code::LD_ABS, 0, 0, 0), (0x0c, 0, 0, 0), ret], 1),
+            (&[(code::LD_ABS, 0, 0, 8), ret], 0),
+            (&[(code::RET_A, 0, 0, 0)], 0),
+        ];
+        for (instructions, at) in cases {
+            let got = lift(&program(instructions), &mut Graph::default());
+            assert_eq!(got.map_err(|error| error.at), Err(at), "{instructions:x?}");
+        }
+    }
+}

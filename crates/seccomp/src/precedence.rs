@@ -1,4 +1,4 @@
-//! Which of several rules for one call decides where they overlap.
+//! Which of several rules for one syscall decides where they overlap.
 //!
 //! A rule without conditions beats all with; of two with the same conditions the actions must agree;
 //! one whose conditions are the first ones of another's beats it. The rest are tried in the order in
@@ -20,7 +20,7 @@ pub(crate) struct Branch {
     pub(crate) rule: usize,
 }
 
-/// Two rules give the same calls different actions: their numbers.
+/// Two rules give the same syscalls different actions: their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Conflict(pub(crate) usize, pub(crate) usize);
 
@@ -139,4 +139,47 @@ fn steps(condition: &Condition, wide: bool) -> impl Iterator<Item = Step> {
         holds,
     };
     [wide.then(|| step(true, upper, true)), Some(step(false, test, holds))].into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    fn branch(rule: usize, conditions: &[(u8, Operator, u64)], action: Action) -> Branch {
+        let conditions = conditions.iter().map(|&(a, o, v)| Condition::new(a, o, v).unwrap()).collect();
+        Branch { conditions, action, rule }
+    }
+
+    /// Rules, and their numbers in the order in which they are tried; those that never are are left out.
+    #[test]
+    fn rules_are_tried_in_libseccomps_order() {
+        use Operator::{Equal, Greater, GreaterOrEqual, Less, NotEqual};
+        type Rules<'a> = &'a [&'a [(u8, Operator, u64)]];
+        let cases: &[(Rules<'_>, &[usize])] = &[
+            // The higher argument goes first.
+            (&[&[(0, Equal, 1)], &[(1, Equal, 1)]], &[1, 0]),
+            // Equality, then less, then greater.
+            (&[&[(0, Greater, 1)], &[(0, Less, 9)], &[(0, Equal, 5)]], &[2, 1, 0]),
+            (&[&[(0, Less, 9)], &[(0, NotEqual, 5)]], &[1, 0]),
+            // The tightest bound.
+            (&[&[(0, Less, 9)], &[(0, Less, 5)]], &[1, 0]),
+            (&[&[(0, Greater, 5)], &[(0, Greater, 9)]], &[1, 0]),
+            (&[&[(0, GreaterOrEqual, 0)], &[(0, Equal, 3)]], &[1, 0]),
+            // One whose conditions are the first of another's beats it.
+            (&[&[(0, Equal, 1), (1, Equal, 2)], &[(0, Equal, 1)]], &[1]),
+            // The same conditions again say nothing new.
+            (&[&[(0, Equal, 1)], &[(0, Equal, 1)]], &[0]),
+        ];
+        for (rules, expected) in cases {
+            for wide in [true, false] {
+                let branches =
+                    rules.iter().enumerate().map(|(at, rule)| branch(at, rule, Action::Allow)).collect();
+                let ordered = order(branches, wide).unwrap();
+                let got: Vec<_> = ordered.iter().map(|branch| branch.rule).collect();
+                assert_eq!(got, *expected, "{rules:?} wide: {wide}");
+            }
+        }
+        let contradiction =
+            vec![branch(3, &[(0, Equal, 1)], Action::Allow), branch(7, &[(0, Equal, 1)], Action::Errno(1))];
+        assert_eq!(order(contradiction, true), Err(Conflict(3, 7)));
+    }
 }

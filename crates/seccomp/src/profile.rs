@@ -20,7 +20,7 @@ pub use write::{Written, write_docker, write_oci};
 /// A profile, as written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// The answer to calls that no entry fits.
+    /// The answer to syscalls that no entry fits.
     pub default_action: Action,
     /// OCI's architectures: names that [`Arch::parse`](crate::arch::Arch::parse) may or may not know.
     pub architectures: Vec<String>,
@@ -93,10 +93,10 @@ pub struct ArchMap {
     pub sub_architectures: Vec<String>,
 }
 
-/// An entry of `syscalls`: these calls, under these conditions, get this action.
+/// An entry of `syscalls`: these syscalls, under these conditions, get this action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Names of calls, and where each was written.
+    /// Names of syscalls, and where each was written.
     pub names: Vec<(String, Position)>,
     /// The answer.
     pub action: Action,

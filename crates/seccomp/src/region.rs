@@ -1,4 +1,4 @@
-//! Sets of calls: what is known of each word of `seccomp_data` along a path of tests.
+//! Sets of syscalls: what is known of each word of `seccomp_data` along a path of tests.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ pub struct Word(u8);
 pub(crate) const WORDS: usize = 14;
 
 impl Word {
-    /// The call's number.
+    /// The syscall's number.
     pub const NUMBER: Self = Self(0);
     /// The architecture, as an `AUDIT_ARCH_*`.
     pub const ARCH: Self = Self(1);
@@ -206,17 +206,17 @@ impl Search<'_> {
     }
 }
 
-/// A question about a set of calls that would take too long to answer.
+/// A question about a set of syscalls that would take too long to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the filters have too many different paths to compare them all")]
 pub struct Unbounded;
 
-/// The calls that a path of tests leads to.
+/// The syscalls that a path of tests leads to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Region([Known; WORDS]);
 
 impl Region {
-    /// All calls.
+    /// All syscalls.
     pub(crate) fn all() -> Self {
         Self([const { Known::NOTHING }; WORDS])
     }
@@ -226,19 +226,19 @@ impl Region {
         self.0.get(word.place()).unwrap_or(&NOTHING)
     }
 
-    /// Whether a test has the same answer for all of these calls.
+    /// Whether a test has the same answer for all of these syscalls.
     pub(crate) fn decide(&self, word: Word, check: Check) -> Option<bool> {
         self.known(word).decide(check)
     }
 
-    /// Those of the calls for which a test has this answer; none if that is plainly none.
+    /// Those of the syscalls for which a test has this answer; none if that is plainly none.
     pub(crate) fn assume(&self, word: Word, check: Check, holds: bool) -> Option<Self> {
         let mut narrowed = self.clone();
         let known = narrowed.0.get_mut(word.place())?;
         known.assume(check, holds).then_some(narrowed)
     }
 
-    /// One of these calls: its words.
+    /// One of these syscalls: its words.
     pub(crate) fn witness(&self) -> Result<Option<[u32; WORDS]>, Unbounded> {
         let mut words = [0; WORDS];
         for (known, word) in self.0.iter().zip(words.iter_mut()) {
@@ -248,5 +248,102 @@ impl Region {
             }
         }
         Ok(Some(words))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    /// Checks of a word, and values about all that they compare.
+    fn checks() -> Vec<Check> {
+        let masked = [(1, 1), (6, 4), (0xff, 0x11), (0x8000_0000, 0), (3, 4)];
+        let equal = masked.map(|(mask, value)| Check::Equal { mask, value });
+        let bounds = [1, 5, 6, 7, 0x8000_0000, u32::MAX].map(Check::AtLeast);
+        equal.into_iter().chain([0, 5, 6, u32::MAX].map(Check::equals)).chain(bounds).collect()
+    }
+
+    const VALUES: [u32; 14] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 0x11, 0x111, 0x7fff_ffff, 0x8000_0000, u32::MAX];
+
+    /// Every order of up to three facts: what a region says of a check holds for every value that has the facts, and a
+    /// region that is gone had none.
+    #[test]
+    fn facts_are_neither_lost_nor_made_up() {
+        let facts: Vec<_> = checks().into_iter().flat_map(|check| [(check, true), (check, false)]).collect();
+        let mut stack = vec![(Region::all(), Vec::new())];
+        let mut seen = 0;
+        while let Some((region, known)) = stack.pop() {
+            let has_facts =
+                |word: u32| known.iter().all(|&(check, holds): &(Check, bool)| check.holds(word) == holds);
+            let left: Vec<_> = VALUES.into_iter().filter(|&word| has_facts(word)).collect();
+            for check in checks() {
+                if let Some(answer) = region.decide(Word::NUMBER, check) {
+                    assert!(left.iter().all(|&word| check.holds(word) == answer), "{known:?} {check:?}");
+                }
+            }
+            match region.witness().unwrap() {
+                Some(words) => {
+                    assert!(has_facts(words[0]), "{known:?}: {:#x}", words[0]);
+                    for &(check, holds) in &known {
+                        let answer = region.decide(Word::NUMBER, check);
+                        assert_eq!(answer.unwrap_or(holds), holds, "{known:?}");
+                    }
+                }
+                None => assert!(left.is_empty(), "{known:?} leaves {left:x?}"),
+            }
+            seen += 1;
+            if known.len() == 3 {
+                continue;
+            }
+            for &(check, holds) in facts.iter().step_by(if known.len() < 2 { 1 } else { 5 }) {
+                let more = [&known[..], &[(check, holds)]].concat();
+                match region.assume(Word::NUMBER, check, holds) {
+                    Some(region) => stack.push((region, more)),
+                    None => {
+                        let fits = |&word: &u32| has_facts(word) && check.holds(word) == holds;
+                        assert!(!VALUES.iter().any(fits), "{more:?} is not empty");
+                    }
+                }
+            }
+        }
+        assert!(seen > 3000, "{seen}");
+    }
+
+    /// What one more fact must make certain.
+    #[test]
+    fn facts_narrow_a_word() {
+        let cases = [
+            (&[(Check::AtLeast(5), true)][..], Check::AtLeast(5), Some(true)),
+            (&[(Check::AtLeast(5), false)], Check::AtLeast(5), Some(false)),
+            (&[(Check::AtLeast(5), true), (Check::AtLeast(6), false)], Check::equals(5), Some(true)),
+            (&[(Check::AtLeast(5), true), (Check::equals(5), false)], Check::AtLeast(6), Some(true)),
+            (&[(Check::AtLeast(8), false), (Check::equals(7), false)], Check::AtLeast(7), Some(false)),
+            (&[(Check::Equal { mask: 6, value: 4 }, true)], Check::Equal { mask: 2, value: 2 }, Some(false)),
+            (&[(Check::Equal { mask: 6, value: 4 }, true)], Check::Equal { mask: 4, value: 4 }, Some(true)),
+            (&[(Check::Equal { mask: 6, value: 4 }, false)], Check::Equal { mask: 7, value: 5 }, Some(false)),
+            (&[(Check::Equal { mask: 6, value: 4 }, false)], Check::Equal { mask: 4, value: 4 }, None),
+            (&[(Check::AtLeast(5), true)], Check::AtLeast(6), None),
+            (&[], Check::Equal { mask: 1, value: 2 }, Some(false)),
+        ];
+        for (facts, check, expected) in cases {
+            let region = facts
+                .iter()
+                .try_fold(Region::all(), |region, &(check, holds)| region.assume(Word::low(0), check, holds));
+            assert_eq!(region.unwrap().decide(Word::low(0), check), expected, "{facts:?} {check:?}");
+        }
+    }
+
+    #[test]
+    fn words_have_their_offsets() {
+        for (word, little, big) in [
+            (Word::NUMBER, 0, 0),
+            (Word::ARCH, 4, 4),
+            (Word::low(0), 16, 20),
+            (Word::high(0), 20, 16),
+            (Word::low(5), 56, 60),
+        ] {
+            assert_eq!((word.offset(false), word.offset(true)), (little, big), "{word}");
+            assert_eq!(Word::at_offset(little, false), Some(word));
+        }
+        assert_eq!((Word::at_offset(8, false), Word::at_offset(17, false)), (None, None));
     }
 }

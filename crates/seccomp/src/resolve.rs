@@ -28,7 +28,7 @@ pub struct Context {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resolved {
     /// The rules, ready for a filter. Numbers that the profile does not know get `ENOSYS` unless the
-    /// default lets calls through anyway.
+    /// default lets syscalls through anyway.
     pub rules: Rules,
     /// What became of names that mean nothing.
     pub findings: Vec<Finding>,
@@ -48,17 +48,17 @@ pub fn resolve(profile: &Profile, context: &Context) -> Resolved {
         let counts = applies(entry, context);
         let alternatives = alternatives(at, entry, &mut findings);
         for (name, position) in &entry.names {
-            let Some(call) = Syscall::named(name) else {
+            let Some(syscall) = Syscall::named(name) else {
                 unknown_name(name, &archs, at, *position, &mut findings);
                 continue;
             };
             // runc looks at the names that are left once conditions are resolved.
-            if counts && archs.iter().any(|arch| call.number(*arch).is_some()) {
-                newest = newest.max(call.introduced());
+            if counts && archs.iter().any(|arch| syscall.number(*arch).is_some()) {
+                newest = newest.max(syscall.introduced());
             }
             if counts && rules.len() + alternatives.len() <= MAX_RULES {
                 let rule = |conditions: &Vec<Condition>| Rule {
-                    call,
+                    syscall,
                     conditions: conditions.clone(),
                     action: entry.action,
                     archs: entry.abis,
@@ -79,7 +79,7 @@ pub fn resolve(profile: &Profile, context: &Context) -> Resolved {
 }
 
 fn assemble(profile: &Profile, archs: Vec<Arch>, rules: Vec<Rule>, newest: KernelVersion) -> Rules {
-    // As runc: who lets unknown calls through, or has ENOSYS for them already, needs nothing more.
+    // As runc: who lets unknown syscalls through, or has ENOSYS for them already, needs nothing more.
     let unknown = match profile.default_action {
         Action::Allow | Action::Log | Action::Trace(_) | Action::Errno(errno::ENOSYS) => Unknown::Default,
         _ if profile.origin.is_unit() => Unknown::Enosys { kernel: table::NEWEST },
@@ -158,10 +158,93 @@ fn unknown_name(
     position: palisade_k8s::manifest::Position,
     findings: &mut Findings,
 ) {
-    let known = Syscall::all().filter(|call| archs.iter().any(|arch| call.number(*arch).is_some()));
+    let known = Syscall::all().filter(|syscall| archs.iter().any(|arch| syscall.number(*arch).is_some()));
     let message = format!(
         "unknown syscall {name:?}, which runtimes ignore{}",
         suggestion(name, known.map(Syscall::name))
     );
     findings.warn(position, format!("syscalls[{at}].names"), message);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::read_json;
+
+    fn context(caps: &[&str], kernel: (u32, u32)) -> Context {
+        let caps = caps.iter().map(|cap| (*cap).to_owned()).collect();
+        Context { arch: Arch::X86_64, caps, kernel: KernelVersion::new(kernel.0, kernel.1) }
+    }
+
+    fn profile(text: &str) -> Profile {
+        read_json(text).0.unwrap_or_else(|| panic!("{text}"))
+    }
+
+    #[test]
+    fn gates_are_dockers() {
+        let cases: &[(&str, &[&str], (u32, u32), bool)] = &[
+            ("", &[], (4, 0), true),
+            (r#","includes":{"caps":["CAP_SYS_ADMIN"]}"#, &[], (4, 0), false),
+            (r#","includes":{"caps":["CAP_SYS_ADMIN"]}"#, &["CAP_SYS_ADMIN"], (4, 0), true),
+            // All that are included must be held; one that is excluded is enough.
+            (r#","includes":{"caps":["CAP_BPF","CAP_SYS_ADMIN"]}"#, &["CAP_BPF"], (4, 0), false),
+            (r#","excludes":{"caps":["CAP_BPF","CAP_SYS_ADMIN"]}"#, &["CAP_BPF"], (4, 0), false),
+            (r#","includes":{"arches":["arm64"]}"#, &[], (4, 0), false),
+            (r#","includes":{"arches":["amd64"]}"#, &[], (4, 0), true),
+            // x32 and x86 are never the machine's own architecture.
+            (r#","includes":{"arches":["x32"]}"#, &[], (4, 0), false),
+            (r#","includes":{"minKernel":"4.8"}"#, &[], (4, 7), false),
+            (r#","includes":{"minKernel":"4.8"}"#, &[], (4, 8), true),
+            (r#","excludes":{"minKernel":"4.8"}"#, &[], (4, 8), false),
+            (r#","excludes":{"minKernel":""}"#, &[], (4, 8), false),
+        ];
+        for (gate, caps, kernel, expected) in cases {
+            let text = format!(
+                r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{{"names":["read"],"action":"SCMP_ACT_ALLOW"{gate}}}]}}"#
+            );
+            let profile = profile(&text);
+            let context = context(caps, *kernel);
+            assert_eq!(applies(&profile.entries[0], &context), *expected, "{gate} {caps:?} {kernel:?}");
+            assert_eq!(resolve(&profile, &context).rules.rules.len(), usize::from(*expected), "{gate}");
+        }
+    }
+
+    #[test]
+    fn unknown_follows_from_the_entries_that_count() {
+        let text = r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read","cachestat"],"action":"SCMP_ACT_ALLOW"},
+            {"names":["futex_wake"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"6.7","caps":["CAP_BPF"]}}]}"#;
+        for (caps, kernel, newest) in
+            [(&["CAP_BPF"][..], (6, 8), (6, 7)), (&["CAP_BPF"], (5, 4), (6, 5)), (&[], (6, 8), (6, 5))]
+        {
+            let unknown = resolve(&profile(text), &context(caps, kernel)).rules.unknown;
+            assert_eq!(
+                unknown,
+                Unknown::Enosys { kernel: KernelVersion::new(newest.0, newest.1) },
+                "{caps:?} {kernel:?}"
+            );
+        }
+        for default in ["ALLOW", "LOG", "TRACE", "ERRNO\",\"defaultErrnoRet\":38,\"x\":\""] {
+            let text = format!(r#"{{"defaultAction":"SCMP_ACT_{default}"}}"#);
+            assert_eq!(
+                resolve(&profile(&text), &context(&[], (6, 8))).rules.unknown,
+                Unknown::Default,
+                "{default}"
+            );
+        }
+    }
+
+    #[test]
+    fn architectures_and_alternatives_are_the_runtimes() {
+        let text = r#"{"defaultAction":"SCMP_ACT_ERRNO","archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]},
+            {"architecture":"SCMP_ARCH_AARCH64","subArchitectures":["SCMP_ARCH_ARM"]}],"syscalls":[{"names":["socket","nosuch"],"action":"SCMP_ACT_ALLOW",
+            "args":[{"index":0,"value":1,"op":"SCMP_CMP_GT"},{"index":0,"value":9,"op":"SCMP_CMP_LT"},{"index":1,"value":2,"op":"SCMP_CMP_EQ"}]}]}"#;
+        let resolved = resolve(&profile(text), &context(&[], (6, 8)));
+        assert_eq!(resolved.rules.archs, [Arch::X86_64, Arch::X86]);
+        // Two conditions on one argument make all of the entry's conditions alternatives.
+        assert_eq!(
+            resolved.rules.rules.iter().map(|rule| rule.conditions.len()).collect::<Vec<_>>(),
+            [1, 1, 1]
+        );
+        assert_eq!(resolved.findings.len(), 2, "{:?}", resolved.findings);
+    }
 }

@@ -1,4 +1,4 @@
-//! Resolved rules: which calls, with which arguments, get which action.
+//! Resolved rules: which syscalls, with which arguments, get which action.
 
 use crate::action::Action;
 use crate::arch::ArchSet;
@@ -114,12 +114,12 @@ impl std::fmt::Display for Condition {
     }
 }
 
-/// One call, all of these conditions, one action.
+/// One syscall, all of these conditions, one action.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rule {
-    /// The call.
-    pub call: Syscall,
-    /// All must hold. None: the rule holds for every call.
+    /// The syscall.
+    pub syscall: Syscall,
+    /// All must hold. None: the rule holds for every syscall.
     pub conditions: Vec<Condition>,
     /// The answer.
     pub action: Action,
@@ -131,10 +131,43 @@ pub struct Rule {
 
 impl std::fmt::Display for Rule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.call.name())?;
+        f.write_str(self.syscall.name())?;
         for (at, condition) in self.conditions.iter().enumerate() {
             write!(f, "{} {condition}", if at == 0 { " if" } else { " and" })?;
         }
         write!(f, ": {}", self.action)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn conditions_are_unsigned_and_cut_to_the_abi() {
+        use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, MaskedEqual, NotEqual};
+        // Operator, value, argument, whether it holds, and whether it does where arguments have 32 bits.
+        let cases = [
+            (Equal, 5, 5, true, true),
+            (Equal, 5, 0x1_0000_0005, false, true),
+            (NotEqual, 5, 0x1_0000_0005, true, false),
+            (Less, 5, u64::MAX, false, false),
+            (Greater, 5, u64::MAX, true, true),
+            (LessOrEqual, 5, 5, true, true),
+            (GreaterOrEqual, 6, 5, false, false),
+            (MaskedEqual { mask: 6 }, 0xf4, 5, true, true),
+            (MaskedEqual { mask: 0x1_0000_0002 }, 2, 0x1_0000_0002, false, true),
+        ];
+        for (operator, value, argument, wide, narrow) in cases {
+            let condition = Condition::new(0, operator, value).unwrap();
+            assert_eq!(condition.holds(argument), wide, "{condition} {argument:#x}");
+            let cut = condition.on(false).is_none_or(|cut| cut.holds(argument & 0xffff_ffff));
+            assert_eq!(cut, narrow, "32 bits: {condition} {argument:#x}");
+        }
+        assert_eq!(Condition::new(6, Equal, 0), None);
+        assert_eq!(Condition::new(0, MaskedEqual { mask: 1 << 32 }, 0).unwrap().on(false), None);
+        assert_eq!(
+            Condition::new(1, MaskedEqual { mask: 7 }, 2).unwrap().named("flags"),
+            "flags & 0x7 == 0x2"
+        );
     }
 }

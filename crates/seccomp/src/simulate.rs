@@ -33,7 +33,7 @@ struct Machine<'p> {
     run: Run,
 }
 
-/// Runs a program on one call. The instruction pointer reads as 0.
+/// Runs a program on one syscall. The instruction pointer reads as 0.
 #[must_use]
 pub fn simulate(program: &Program, data: &Data) -> Run {
     let run = Run { code: 0, path: Vec::new(), looked_at_arguments: false };
@@ -132,5 +132,78 @@ impl Machine<'_> {
             _ => self.a & b != 0,
         };
         usize::from(if holds { i.jt } else { i.jf })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::code;
+
+    /// A program, and what it returns for number 6 and first argument 0x1_0000_0007.
+    #[test]
+    fn instructions_do_what_the_kernels_do() {
+        const RET_A: (u16, u8, u8, u32) = (code::RET_A, 0, 0, 0);
+        const NUMBER: (u16, u8, u8, u32) = (code::LD_ABS, 0, 0, 0);
+        let alu = |operation: u16, k: u32| vec![NUMBER, (4 | operation, 0, 0, k), RET_A];
+        let cases: Vec<(Vec<(u16, u8, u8, u32)>, u32)> = vec![
+            (vec![NUMBER, RET_A], 6),
+            (vec![(code::LD_ABS, 0, 0, 16), RET_A], 7),
+            (vec![(code::LD_ABS, 0, 0, 20), RET_A], 1),
+            (vec![(0x80, 0, 0, 0), RET_A], 64),
+            (alu(0x00, 4), 10),
+            (alu(0x10, 8), u32::MAX - 1),
+            (alu(0x20, 3), 18),
+            (alu(0x30, 4), 1),
+            (alu(0x40, 1), 7),
+            (alu(0x50, 4), 4),
+            (alu(0x60, 1), 12),
+            (alu(0x70, 1), 3),
+            (alu(0x80, 0), 6_u32.wrapping_neg()),
+            (alu(0xa0, 2), 4),
+            // X from A, then A + X; A from X.
+            (vec![NUMBER, (0x07, 0, 0, 0), (0x0c, 0, 0, 0), RET_A], 12),
+            (vec![(0x01, 0, 0, 9), (0x87, 0, 0, 0), RET_A], 9),
+            // A division by a zero in X ends the program with 0.
+            (vec![NUMBER, (0x3c, 0, 0, 0), (code::RET, 0, 0, 5)], 0),
+            // Scratch memory.
+            (vec![NUMBER, (0x02, 0, 0, 3), (0x00, 0, 0, 1), (0x60, 0, 0, 3), RET_A], 6),
+            // Jumps.
+            (vec![NUMBER, (code::JEQ, 1, 0, 6), (code::RET, 0, 0, 1), (code::RET, 0, 0, 2)], 2),
+            (vec![NUMBER, (code::JGT, 1, 0, 6), (code::RET, 0, 0, 1), (code::RET, 0, 0, 2)], 1),
+            (vec![NUMBER, (code::JGE, 1, 0, 6), (code::RET, 0, 0, 1), (code::RET, 0, 0, 2)], 2),
+            (vec![NUMBER, (code::JSET, 1, 0, 1), (code::RET, 0, 0, 1), (code::RET, 0, 0, 2)], 1),
+            (vec![(code::JA, 0, 0, 1), (code::RET, 0, 0, 1), (code::RET, 0, 0, 2)], 2),
+        ];
+        let data = Data { number: 6, arch: 0, args: [0x1_0000_0007, 0, 0, 0, 0, 0] };
+        for (instructions, expected) in cases {
+            let list =
+                instructions.iter().map(|&(code, jt, jf, k)| Instruction { code, jt, jf, k }).collect();
+            let program =
+                Program::new(list, false).unwrap_or_else(|error| panic!("{instructions:x?}: {error}"));
+            let run = simulate(&program, &data);
+            assert_eq!(run.code, expected, "{instructions:x?}");
+            let looks = instructions.iter().any(|i| i.0 == code::LD_ABS && i.3 >= 8);
+            assert_eq!(run.looked_at_arguments, looks, "{instructions:x?}");
+        }
+    }
+
+    #[test]
+    fn the_strictest_of_a_stack_wins_and_of_equals_the_newest() {
+        let answer = |action: Action| {
+            Program::new(vec![Instruction { code: code::RET, jt: 0, jf: 0, k: action.code() }], false)
+                .unwrap()
+        };
+        let data = Data { number: 0, arch: 0, args: [0; 6] };
+        let cases = [
+            (vec![], Action::Allow),
+            (vec![Action::Allow, Action::Errno(5)], Action::Errno(5)),
+            (vec![Action::Errno(5), Action::Errno(6)], Action::Errno(6)),
+            (vec![Action::KillProcess, Action::KillThread], Action::KillProcess),
+        ];
+        for (actions, expected) in cases {
+            let programs: Vec<_> = actions.iter().copied().map(answer).collect();
+            assert_eq!(simulate_stack(&programs, &data), expected, "{actions:?}");
+        }
     }
 }

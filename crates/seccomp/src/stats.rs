@@ -8,22 +8,22 @@ use crate::simulate::simulate;
 use crate::table::{self, Syscall};
 use crate::weight::Weights;
 
-/// What a call costs on one architecture, in executed instructions; of several programs all are run.
+/// What a syscall costs on one architecture, in executed instructions; of several programs all are run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ArchStats {
     /// The architecture.
     pub arch: Arch,
     /// The most that a number with arguments of 0 takes.
     pub worst: usize,
-    /// The mean over all numbers up to the last call's, with arguments of 0.
+    /// The mean over all numbers up to the last syscall's, with arguments of 0.
     pub mean: f64,
-    /// The mean over calls as often as they occur.
+    /// The mean over syscalls as often as they occur.
     pub weighted: f64,
-    /// Calls that are allowed without a look at their arguments: the kernel remembers that and runs nothing
+    /// Syscalls that are allowed without a look at their arguments: the kernel remembers that and runs nothing
     /// for them (5.11 and later; not on x32).
     pub cacheable: usize,
-    /// Calls in the table.
-    pub calls: usize,
+    /// Syscalls in the table.
+    pub syscalls: usize,
 }
 
 /// What programs that are loaded together cost.
@@ -33,7 +33,7 @@ pub fn stats(programs: &[Program], archs: &[Arch], weights: &Weights) -> Vec<Arc
 }
 
 fn of_arch(programs: &[Program], arch: Arch, weights: &Weights) -> ArchStats {
-    let mut stats = ArchStats { arch, worst: 0, mean: 0.0, weighted: 0.0, cacheable: 0, calls: 0 };
+    let mut stats = ArchStats { arch, worst: 0, mean: 0.0, weighted: 0.0, cacheable: 0, syscalls: 0 };
     let (mut total, mut weighted, mut weight_sum) = (0, 0.0, 0.0);
     let numbers = arch.base()..=table::highest(arch);
     let count = numbers.clone().count();
@@ -49,7 +49,7 @@ fn of_arch(programs: &[Program], arch: Arch, weights: &Weights) -> ArchStats {
             weight_sum += weight;
         }
         if Syscall::numbered(arch, number).is_some() {
-            stats.calls += 1;
+            stats.syscalls += 1;
             let is_constant =
                 runs.iter().all(|run| run.action() == Action::Allow && !run.looked_at_arguments);
             stats.cacheable += usize::from(is_constant && arch != Arch::X32);
@@ -62,4 +62,26 @@ fn of_arch(programs: &[Program], arch: Arch, weights: &Weights) -> ArchStats {
 
 fn as_float(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::MAX, f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::compile;
+    use crate::example::filter;
+    use crate::rule::Operator;
+
+    #[test]
+    fn only_answers_without_a_look_at_arguments_are_cacheable() {
+        let filter = filter(&[
+            ("read", &[], Action::Allow),
+            ("write", &[], Action::Allow),
+            ("socket", &[(0, Operator::Equal, 1)], Action::Allow),
+        ]);
+        let programs = compile(&filter, Weights::shipped()).unwrap();
+        let stats = stats(&programs, &[Arch::X86_64], Weights::shipped());
+        assert_eq!((stats.len(), stats[0].cacheable), (1, 2));
+        assert!(stats[0].mean <= as_float(stats[0].worst) && stats[0].weighted > 0.0, "{stats:?}");
+        assert!(stats[0].syscalls > 300, "{stats:?}");
+    }
 }

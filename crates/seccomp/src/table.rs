@@ -1,58 +1,58 @@
-//! The calls of every architecture: names, numbers, and the kernel that brought each.
+//! The syscalls of every architecture: names, numbers, and the kernel that brought each.
 
 use palisade_k8s::KernelVersion;
 
 use crate::arch::Arch;
 
 mod arguments;
-mod calls;
 mod meaning;
 mod relatives;
+mod syscalls;
 
 pub(crate) use relatives::{NEWER_FORMS, counterparts, family, wide_forms};
 
 const NONE: u32 = u32::MAX;
 
-/// The newest kernel whose calls the table holds.
+/// The newest kernel whose syscalls the table holds.
 pub const NEWEST: KernelVersion = KernelVersion::new(7, 3);
 
-struct Call {
+struct Row {
     name: &'static str,
     since: (u8, u8),
     /// By [`Arch`], without the architecture's base.
     numbers: [u32; 13],
 }
 
-/// A call by name, whatever its number.
+/// A syscall by name, whatever its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Syscall(u16);
 
 impl Syscall {
-    /// The call of that name, if any architecture has it.
+    /// The syscall of that name, if any architecture has it.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let at = calls::CALLS.binary_search_by(|call| call.name.cmp(name)).ok()?;
+        let at = syscalls::SYSCALLS.binary_search_by(|syscall| syscall.name.cmp(name)).ok()?;
         u16::try_from(at).ok().map(Self)
     }
 
-    /// All calls, by name.
+    /// All syscalls, by name.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..calls::CALLS.len()).filter_map(|at| u16::try_from(at).ok().map(Self))
+        (0..syscalls::SYSCALLS.len()).filter_map(|at| u16::try_from(at).ok().map(Self))
     }
 
-    /// The call with a number, the architecture's base included.
+    /// The syscall with a number, the architecture's base included.
     #[must_use]
     pub fn numbered(arch: Arch, number: u32) -> Option<Self> {
         let small = number.checked_sub(arch.base())?;
         if let Some(&at) = BY_NUMBER.get(arch as usize)?.get(small as usize) {
             return (at != u16::MAX).then_some(Self(at));
         }
-        Self::all().find(|call| call.row().numbers.get(arch as usize) == Some(&small))
+        Self::all().find(|syscall| syscall.row().numbers.get(arch as usize) == Some(&small))
     }
 
     #[expect(clippy::indexing_slicing, reason = "only places in the table are made")]
-    fn row(self) -> &'static Call {
-        &calls::CALLS[usize::from(self.0)]
+    fn row(self) -> &'static Row {
+        &syscalls::SYSCALLS[usize::from(self.0)]
     }
 
     /// Its name.
@@ -86,7 +86,7 @@ impl Syscall {
     }
 }
 
-/// Calls that `socketcall` and `ipc` carried long before they had numbers of their own.
+/// Syscalls that `socketcall` and `ipc` carried long before they had numbers of their own.
 fn wired_later(arch: Arch, number: Option<u32>) -> KernelVersion {
     let sockets = matches!(arch, Arch::X86 | Arch::S390 | Arch::S390x);
     match number {
@@ -111,10 +111,10 @@ static BY_NUMBER: [[u16; NUMBERS]; 13] = by_number();
 const fn by_number() -> [[u16; NUMBERS]; 13] {
     let mut table = [[u16::MAX; NUMBERS]; 13];
     let mut at = 0;
-    while at < calls::CALLS.len() {
+    while at < syscalls::SYSCALLS.len() {
         let mut arch = 0;
         while arch < 13 {
-            let number = calls::CALLS[at].numbers[arch] as usize;
+            let number = syscalls::SYSCALLS[at].numbers[arch] as usize;
             // Of two names for a number, the first in the alphabet is its name.
             if number < NUMBERS && table[arch][number] == u16::MAX {
                 table[arch][number] = at as u16;
@@ -126,7 +126,7 @@ const fn by_number() -> [[u16; NUMBERS]; 13] {
     table
 }
 
-/// The highest number that an architecture's calls have in the table, but for ARM's private ones.
+/// The highest number that an architecture's syscalls have in the table, but for ARM's private ones.
 #[must_use]
 pub fn highest(arch: Arch) -> u32 {
     let row = BY_NUMBER.get(arch as usize);
@@ -178,9 +178,9 @@ fn distance(a: &str, b: &str) -> usize {
     at(&rows, a.len(), b.len())
 }
 
-/// A call inside of `socketcall` or `ipc`: the carrier's name and the first argument.
+/// A syscall inside of `socketcall` or `ipc`: the carrier's name and the first argument.
 #[must_use]
-pub fn carrier(call: &str) -> Option<(&'static str, u32)> {
+pub fn carrier(syscall: &str) -> Option<(&'static str, u32)> {
     const SOCKET: [&str; 20] = [
         "socket",
         "bind",
@@ -217,9 +217,61 @@ pub fn carrier(call: &str) -> Option<(&'static str, u32)> {
         ("shmget", 23),
         ("shmctl", 24),
     ];
-    if let Some(at) = SOCKET.iter().position(|name| *name == call) {
+    if let Some(at) = SOCKET.iter().position(|name| *name == syscall) {
         return Some(("socketcall", u32::try_from(at).unwrap_or_default() + 1));
     }
-    let found = IPC.iter().find(|(name, _)| *name == call);
+    let found = IPC.iter().find(|(name, _)| *name == syscall);
     found.map(|&(_, number)| ("ipc", number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn numbers_and_names_belong_together() {
+        let cases = [
+            ("read", Arch::X86_64, Some(0), "read"),
+            ("read", Arch::X32, Some(0x4000_0000), "read"),
+            ("read", Arch::Mips64el, Some(5000), "read"),
+            ("open", Arch::Aarch64, None, ""),
+            ("fstatat64", Arch::X86, Some(300), "fstatat64"),
+        ];
+        for (name, arch, number, back) in cases {
+            let syscall = Syscall::named(name).unwrap();
+            assert_eq!(syscall.number(arch), number, "{name} on {arch}");
+            if let Some(number) = number {
+                assert_eq!(
+                    Syscall::numbered(arch, number).map(Syscall::name),
+                    Some(back),
+                    "{name} on {arch}"
+                );
+            }
+        }
+        assert_eq!(Syscall::named("cloen"), None);
+        for syscall in Syscall::all() {
+            assert!(Arch::ALL.iter().any(|arch| syscall.number(*arch).is_some()), "{syscall}");
+            assert!(syscall.introduced() <= NEWEST, "{syscall}");
+        }
+    }
+
+    #[test]
+    fn near_names_and_carriers_are_found() {
+        let names = || Syscall::all().map(Syscall::name);
+        for (name, near) in [
+            ("cloen", Some("clone")),
+            ("opnat", Some("openat")),
+            ("fchmodat22", Some("fchmodat2")),
+            ("qwertyuiop", None),
+        ] {
+            assert_eq!(nearest(name, names()), near, "{name}");
+        }
+        for (name, expected) in [
+            ("socket", Some(("socketcall", 1))),
+            ("sendmmsg", Some(("socketcall", 20))),
+            ("shmctl", Some(("ipc", 24))),
+            ("read", None),
+        ] {
+            assert_eq!(carrier(name), expected, "{name}");
+        }
+    }
 }

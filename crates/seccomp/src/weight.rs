@@ -1,9 +1,9 @@
-//! How often calls occur, for the search tree's shape. It changes no answer.
+//! How often syscalls occur, for the search tree's shape. It changes no answer.
 
 use crate::arch::Arch;
 use crate::table::{self, Syscall};
 
-/// How often calls occur, by ABI and number.
+/// How often syscalls occur, by ABI and number.
 #[derive(Clone, Debug)]
 pub struct Weights {
     by_arch: Vec<Vec<(u32, u64)>>,
@@ -19,7 +19,7 @@ pub struct WeightError {
     pub message: String,
 }
 
-/// What a call weighs that was never seen, where a call that makes up all of what was seen weighs a million.
+/// What a syscall weighs that was never seen, where a syscall that makes up all of what was seen weighs a million.
 pub(crate) const FLOOR: u64 = 1000;
 
 impl Weights {
@@ -34,11 +34,11 @@ impl Weights {
             let error = |message: String| WeightError { line: at + 1, message };
             let (name, count) = line
                 .split_once(char::is_whitespace)
-                .ok_or_else(|| error("a call's name and how often it occurs are expected".to_owned()))?;
-            let call = Syscall::named(name).ok_or_else(|| error(format!("no call is named {name:?}")))?;
+                .ok_or_else(|| error("a syscall's name and how often it occurs are expected".to_owned()))?;
+            let syscall = Syscall::named(name).ok_or_else(|| error(format!("unknown syscall {name:?}")))?;
             let count: u32 =
                 count.trim().parse().map_err(|_| error(format!("{:?} is no count", count.trim())))?;
-            counts.push((call, u64::from(count)));
+            counts.push((syscall, u64::from(count)));
         }
         Ok(Self::from_counts(&counts))
     }
@@ -58,7 +58,7 @@ impl Weights {
         Self { by_arch: by_arch.to_vec() }
     }
 
-    /// Numbers of calls that were seen, and their shares of all calls, by number.
+    /// Numbers of syscalls that were seen, and their shares of all syscalls, by number.
     pub(crate) fn seen(&self, arch: Arch) -> impl Iterator<Item = (u32, f64)> {
         let seen = self.of(arch).iter().filter(|(_, weight)| *weight > FLOOR);
         seen.map(|&(number, weight)| (number, u32::try_from(weight - FLOOR).map_or(0.0, f64::from)))
@@ -73,11 +73,41 @@ impl Weights {
 fn of_arch(arch: Arch, counts: &[(Syscall, u64)], total: u64) -> Vec<(u32, u64)> {
     let numbers = arch.base()..=table::highest(arch);
     let mut weights: Vec<_> = numbers.map(|number| (number, FLOOR)).collect();
-    for &(call, count) in counts {
-        let at = call.number(arch).and_then(|number| number.checked_sub(arch.base()));
+    for &(syscall, count) in counts {
+        let at = syscall.number(arch).and_then(|number| number.checked_sub(arch.base()));
         if let Some((_, weight)) = at.and_then(|at| weights.get_mut(at as usize)) {
             *weight += count.saturating_mul(1_000_000) / total;
         }
     }
     weights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn counts_are_read_line_by_line() {
+        let cases = [
+            ("read 5 # often\n\n# no\nwrite 1", None),
+            ("raed 5", Some("line 1: unknown syscall")),
+            ("read", Some("line 1: a syscall's name")),
+            ("read 1\nread x", Some("line 2: \"x\"")),
+        ];
+        for (text, error) in cases {
+            let got = Weights::parse(text).map_err(|error| error.to_string());
+            assert_eq!(got.is_err(), error.is_some(), "{text}");
+            assert!(got.err().unwrap_or_default().starts_with(error.unwrap_or_default()), "{text}");
+        }
+        let weights = Weights::parse("read 3\nwrite 1").unwrap();
+        let of = |name: &str| {
+            let number = Syscall::named(name).and_then(|s| s.number(Arch::X86_64)).unwrap();
+            weights
+                .of(Arch::X86_64)
+                .iter()
+                .find(|(other, _)| *other == number)
+                .map_or(0, |(_, weight)| *weight)
+        };
+        assert!(of("read") > of("write") && of("write") > of("openat"), "{} {}", of("read"), of("write"));
+        assert_eq!(of("openat"), FLOOR);
+    }
 }

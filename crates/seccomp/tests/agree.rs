@@ -3,14 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 use palisade_k8s::KernelVersion;
-use palisade_seccomp::arch::Arch;
-use palisade_seccomp::explain::explain;
-use palisade_seccomp::filter::{Data, Filter};
-use palisade_seccomp::join::decision;
+use palisade_seccomp::Arch;
+use palisade_seccomp::decision;
+use palisade_seccomp::explain;
 use palisade_seccomp::profile::{read_json, write_docker, write_oci};
-use palisade_seccomp::resolve::{Context, resolve};
 use palisade_seccomp::source::{self, Syntax};
 use palisade_seccomp::table::Syscall;
+use palisade_seccomp::{Context, resolve};
+use palisade_seccomp::{Data, Filter};
 
 /// A small generator of random numbers (Steele, Lea and Flood's SplitMix64).
 struct Random(u64);
@@ -107,20 +107,20 @@ fn context(random: &mut Random) -> Context {
     Context { arch: Arch::X86_64, caps, kernel }
 }
 
-/// Calls of syscalls that a profile may name, with arguments about the values that it may compare.
+/// Syscalls of syscalls that a profile may name, with arguments about the values that it may compare.
 fn calls(archs: &[Arch], names: &[&str]) -> Vec<Data> {
     let values = [0, 1, 2, 38, 0x1_0000_0000, 0x1000_0011, 0x7e02_0000, u64::MAX];
-    let mut calls = Vec::new();
+    let mut syscalls = Vec::new();
     for &arch in archs {
         let numbers =
             names.iter().filter_map(|name| Syscall::named(name)?.number(arch)).chain([arch.base() + 1999]);
         for number in numbers {
             for value in values {
-                calls.push(Data { number, arch: arch.audit(), args: [value, value, value, 0, 0, 0] });
+                syscalls.push(Data { number, arch: arch.audit(), args: [value, value, value, 0, 0, 0] });
             }
         }
     }
-    calls
+    syscalls
 }
 
 #[test]

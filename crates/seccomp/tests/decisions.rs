@@ -3,30 +3,30 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use palisade_k8s::KernelVersion;
-use palisade_seccomp::action::Action::{self, Allow, Errno, KillThread};
-use palisade_seccomp::arch::{Arch, ArchSet};
+use palisade_seccomp::Action::{self, Allow, Errno, KillThread};
+use palisade_seccomp::Weights;
 use palisade_seccomp::builtin;
-use palisade_seccomp::compare::verify;
-use palisade_seccomp::compile::{compile, open_holes};
-use palisade_seccomp::filter::{Data, Filter, FilterError, Rules, Unknown};
 use palisade_seccomp::profile;
-use palisade_seccomp::resolve::{Context, resolve};
-use palisade_seccomp::rule::{Condition, Operator, Rule};
-use palisade_seccomp::simulate::simulate;
+use palisade_seccomp::simulate;
 use palisade_seccomp::table::{self, Syscall};
-use palisade_seccomp::weight::Weights;
+use palisade_seccomp::verify;
+use palisade_seccomp::{Arch, ArchSet};
+use palisade_seccomp::{Condition, Operator, Rule};
+use palisade_seccomp::{Context, resolve};
+use palisade_seccomp::{Data, Filter, FilterError, Rules, Unknown};
+use palisade_seccomp::{compile, open_holes};
 
 use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, MaskedEqual, NotEqual};
 
 /// Rules, and the answers to some first arguments.
 type Overlap<'a> = (&'a [Case<'a>], &'a [(u64, Action)]);
 
-/// A rule: call, conditions, action.
+/// A rule: syscall, conditions, action.
 type Case<'a> = (&'a str, &'a [(u8, Operator, u64)], Action);
 
 fn rules(archs: &[Arch], cases: &[Case<'_>]) -> Rules {
-    let rule = |(entry, (call, conditions, action)): (usize, &Case<'_>)| Rule {
-        call: Syscall::named(call).unwrap(),
+    let rule = |(entry, (syscall, conditions, action)): (usize, &Case<'_>)| Rule {
+        syscall: Syscall::named(syscall).unwrap(),
         conditions: conditions
             .iter()
             .map(|&(arg, operator, value)| Condition::new(arg, operator, value).unwrap())
@@ -248,7 +248,7 @@ fn other_abis_are_killed_but_for_minus_one() {
     let rules = rules(&[Arch::X86_64], &[("read", &[], Allow)]);
     assert_eq!(answer(&rules, Arch::X86, 3, &[]), KillThread);
     assert_eq!(answer(&rules, Arch::X32, 0x4000_0000, &[]), KillThread);
-    // A tracer sets -1 to skip a call.
+    // A tracer sets -1 to skip a syscall.
     assert_eq!(answer(&rules, Arch::X86_64, u32::MAX, &[]), Errno(1));
 }
 

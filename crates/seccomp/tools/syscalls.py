@@ -112,17 +112,17 @@ def version_of(name, since):
 
 def main(new, old, page):
     since = versions(page)
-    calls = table(pathlib.Path(new), pathlib.Path(old), since)
-    names = sorted(set().union(*calls.values()))
-    print("//! Every call of every ABI: its number, and the kernel that brought it.\n//!")
+    syscalls = table(pathlib.Path(new), pathlib.Path(old), since)
+    names = sorted(set().union(*syscalls.values()))
+    print("//! Every syscall of every ABI: its number, and the kernel that brought it.\n//!")
     print("//! Written by tools/syscalls.py, which says from what. Columns:")
     print(f"//! {', '.join(HEADERS)}.\n")
-    print("use super::{Call, NONE as N};\n")
-    print("const fn c(name: &'static str, major: u8, minor: u8, numbers: [u32; 13]) -> Call {")
-    print("    Call { name, since: (major, minor), numbers }\n}\n")
-    print(f"#[rustfmt::skip]\npub(super) static CALLS: [Call; {len(names)}] = [")
+    print("use super::{NONE as N, Row};\n")
+    print("const fn c(name: &'static str, major: u8, minor: u8, numbers: [u32; 13]) -> Row {")
+    print("    Row { name, since: (major, minor), numbers }\n}\n")
+    print(f"#[rustfmt::skip]\npub(super) static SYSCALLS: [Row; {len(names)}] = [")
     for name in names:
-        row = ", ".join(str(calls[arch].get(name, "N")) for arch in HEADERS)
+        row = ", ".join(str(syscalls[arch].get(name, "N")) for arch in HEADERS)
         print(f'    c("{name}", {", ".join(map(str, version_of(name, since)))}, [{row}]),')
     print("];")
 

@@ -39,7 +39,7 @@ fn rules(text: &str, archs: Option<&[Arch]>) -> Rules {
     // What libseccomp does, and only calls that it knows.
     rules.unknown = Unknown::Default;
     let archs = rules.archs.clone();
-    rules.rules.retain(|rule| knows(rule.call, &archs));
+    rules.rules.retain(|rule| knows(rule.syscall, &archs));
     rules
 }
 
@@ -52,7 +52,7 @@ fn ours(rules: &Rules) -> Program {
 fn theirs(rules: &Rules) -> BpfProgram {
     let mut by_number: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     for rule in rules.rules.iter().filter(|rule| rule.action == Action::Allow) {
-        let Some(number) = rule.call.number(Arch::X86_64) else { continue };
+        let Some(number) = rule.syscall.number(Arch::X86_64) else { continue };
         let entry = by_number.entry(i64::from(number)).or_default();
         if !rule.conditions.is_empty() {
             let conditions = rule.conditions.iter().map(condition).collect();

@@ -41,7 +41,7 @@ impl Oracle {
 
     /// Adds a rule, unless libseccomp refuses it: as the default's, or as one that contradicts another.
     pub fn add(&mut self, rule: &Rule) -> bool {
-        let Ok(call) = ScmpSyscall::from_name(rule.call.name()) else { return false };
+        let Ok(call) = ScmpSyscall::from_name(rule.syscall.name()) else { return false };
         let conditions: Vec<_> = rule.conditions.iter().map(compare).collect();
         self.0.add_rule_conditional(action(rule.action), call, &conditions).is_ok()
     }
@@ -62,7 +62,7 @@ impl Oracle {
         assert_eq!(rules.unknown, Unknown::Default, "libseccomp knows no other");
         let mut oracle = Self::new(rules.default, &rules.archs, layout);
         for rule in rules.rules.iter().filter(|rule| rule.action != rules.default) {
-            assert!(oracle.add(rule) || ScmpSyscall::from_name(rule.call.name()).is_err(), "{rule}");
+            assert!(oracle.add(rule) || ScmpSyscall::from_name(rule.syscall.name()).is_err(), "{rule}");
         }
         oracle
     }

@@ -33,7 +33,7 @@ fn native() -> Arch {
 
 fn rules(default: Action, rules: &[(&str, Action)]) -> Rules {
     let rule = |(entry, &(name, action)): (usize, &(&str, Action))| Rule {
-        call: Syscall::named(name).expect("a call"),
+        syscall: Syscall::named(name).expect("a call"),
         conditions: Vec::new(),
         action,
         archs: ArchSet::ALL,
@@ -106,7 +106,7 @@ fn agrees(text: &str, caps: &[&str], arch: Arch) -> usize {
     rules.default = harmless(rules.default);
     rules.bad_arch = Action::Errno(2001);
     let leave = Syscall::named("exit_group").expect("a call");
-    for rule in rules.rules.iter_mut().filter(|rule| rule.call != leave) {
+    for rule in rules.rules.iter_mut().filter(|rule| rule.syscall != leave) {
         rule.action = harmless(rule.action);
     }
     let programs = programs(&rules);

@@ -100,7 +100,7 @@ fn rule(random: &mut Random, entry: usize, actions: &[Action], max_conditions: u
     conditions.sort_by_key(Condition::arg);
     conditions.dedup_by_key(|condition| condition.arg());
     let call = Syscall::named(random.pick(&CALLS)).expect("a call");
-    Rule { call, conditions, action: random.pick(actions), archs: ArchSet::ALL, entry }
+    Rule { syscall: call, conditions, action: random.pick(actions), archs: ArchSet::ALL, entry }
 }
 
 /// The actions of the rules that fit a call, read off the rules as they stand.
@@ -120,8 +120,8 @@ fn fitting(rules: &Rules, data: &Data) -> Vec<Action> {
         condition.holds(cut(data.args[usize::from(condition.arg())]))
     };
     let fits = |rule: &&Rule| {
-        let direct = rule.call.number(arch) == Some(data.number);
-        let carried = carrier(rule.call.name()).is_some_and(|(name, sub)| {
+        let direct = rule.syscall.number(arch) == Some(data.number);
+        let carried = carrier(rule.syscall.name()).is_some_and(|(name, sub)| {
             arch.is_multiplexed()
                 && Syscall::named(name).and_then(|call| call.number(arch)) == Some(data.number)
                 && cut(data.args[0]) == u64::from(sub)
@@ -264,7 +264,7 @@ fn whole_profiles_decide_as_libseccomp() {
             let mut rules = resolve(&profile, &Context { arch, caps, kernel: table::NEWEST }).rules;
             rules.unknown = Unknown::Default;
             let archs = rules.archs.clone();
-            rules.rules.retain(|rule| knows(rule.call, &archs));
+            rules.rules.retain(|rule| knows(rule.syscall, &archs));
             let filter = Filter::new(&rules).expect("a filter");
             let programs = compile(&filter, Weights::shipped()).expect("it compiles");
             assert_eq!(verify(&filter, &programs, 3), Ok(vec![]), "{name}");

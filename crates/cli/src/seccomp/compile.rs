@@ -82,7 +82,7 @@ fn print_stats(
             .map(|arch| {
                 json!({
                     "arch": arch.arch.name(), "worst": arch.worst, "mean": arch.mean, "weighted": arch.weighted,
-                    "cacheable": arch.cacheable, "calls": arch.calls,
+                    "cacheable": arch.cacheable, "calls": arch.syscalls,
                 })
             })
             .collect();
@@ -96,7 +96,7 @@ fn print_stats(
     )?;
     writeln!(out, "{:<14}{:>6}{:>7}{:>10}{:>12}", "", "worst", "mean", "weighted", "cacheable")?;
     for arch in archs {
-        let cacheable = format!("{} of {}", arch.cacheable, arch.calls);
+        let cacheable = format!("{} of {}", arch.cacheable, arch.syscalls);
         writeln!(
             out,
             "{:<14}{:>6}{:>7.1}{:>10.1}{cacheable:>12}",

@@ -200,7 +200,7 @@ mod linux {
 
     /// The entry that lets this syscall through: with the arguments that the profile looks at already.
     fn missing_rule(name: &str, data: &Data, rules: &Rules) -> serde_json::Value {
-        let own = rules.rules.iter().filter(|rule| rule.call.name() == name);
+        let own = rules.rules.iter().filter(|rule| rule.syscall.name() == name);
         let looked_at: BTreeSet<u8> =
             own.flat_map(|rule| &rule.conditions).map(|condition| condition.arg()).collect();
         let args: Vec<_> = looked_at

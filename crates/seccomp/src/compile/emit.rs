@@ -29,8 +29,9 @@ struct Emitter<'g> {
     near: Vec<[Option<usize>; 2]>,
 }
 
-/// Lays out the decision `root`. The error is the length of a program that is too long, as far as it got.
-pub(crate) fn emit(graph: &Graph, root: NodeId, big_endian: bool) -> Result<Program, usize> {
+/// Lays out the decision `root` as instructions, each decision once, what it leads to before it. Saves instructions: parts
+/// that several paths share are there once, and only what a jump of 255 cannot reach is there again. The error is the length of a program that is too long, as far as it got.
+pub(crate) fn lay_out(graph: &Graph, root: NodeId, big_endian: bool) -> Result<Program, usize> {
     let mut emitter = Emitter {
         graph,
         big_endian,
@@ -48,7 +49,7 @@ pub(crate) fn emit(graph: &Graph, root: NodeId, big_endian: bool) -> Result<Prog
 
 /// How many instructions a decision takes by itself.
 pub(super) fn weight(graph: &Graph, root: NodeId) -> usize {
-    match emit(graph, root, false) {
+    match lay_out(graph, root, false) {
         Ok(program) => program.instructions().len(),
         Err(length) => length,
     }
@@ -63,6 +64,8 @@ fn leaves_loaded(word: Word, check: Check) -> Option<Word> {
     (!masks).then_some(word)
 }
 
+/// Which tests must load their word: those that some path comes to with another word loaded, or none. Saves a load for every
+/// other test, which is most of those of a search: they look at the number in a row.
 fn needs_load(graph: &Graph, root: NodeId) -> Vec<bool> {
     let mut needs = vec![false; graph.len()];
     let mut seen = vec![false; graph.len()];
@@ -184,6 +187,95 @@ impl Emitter<'_> {
         };
         if let Some(slot) = self.near.get_mut(id.index()).and_then(|near| near.get_mut(kind)) {
             *slot = Some(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Data;
+    use crate::simulate::simulate;
+
+    fn answer(graph: &Graph, mut id: NodeId, data: &Data) -> Action {
+        let words = data.words();
+        loop {
+            match graph.node(id) {
+                Node::Leaf(action) => return action,
+                Node::Test { word, check, yes, no } => {
+                    id = if check.holds(word.of(&words)) { yes } else { no }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_check_becomes_instructions_that_decide_it() {
+        let checks = [
+            Check::AtLeast(5),
+            Check::equals(5),
+            Check::Equal { mask: 6, value: 0 },
+            Check::Equal { mask: 4, value: 4 },
+            Check::Equal { mask: 6, value: 4 },
+        ];
+        for first in checks {
+            for second in checks {
+                for big_endian in [false, true] {
+                    let mut graph = Graph::default();
+                    let leaves =
+                        [Action::Allow, Action::Errno(1), Action::Log].map(|action| graph.leaf(action));
+                    let inner = graph.test(Word::low(1), second, leaves[0], leaves[1]);
+                    let root = graph.test(Word::low(1), first, inner, leaves[2]);
+                    let program = lay_out(&graph, root, big_endian).unwrap();
+                    for value in [0, 1, 2, 3, 4, 5, 6, 7, u32::MAX] {
+                        let data = Data { number: 0, arch: 0, args: [9, value.into(), 9, 9, 9, 9] };
+                        assert_eq!(
+                            simulate(&program, &data).action(),
+                            answer(&graph, root, &data),
+                            "{first:?} {second:?} {value}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// A word is loaded once for tests in a row, and equal answers are one instruction.
+    #[test]
+    fn a_loaded_word_is_not_loaded_again() {
+        let mut graph = Graph::default();
+        let (allow, deny) = (graph.leaf(Action::Allow), graph.leaf(Action::Errno(1)));
+        let low = graph.test(Word::NUMBER, Check::AtLeast(5), allow, deny);
+        let root = graph.test(Word::NUMBER, Check::AtLeast(9), deny, low);
+        let program = lay_out(&graph, root, false).unwrap();
+        let codes: Vec<_> = program.instructions().iter().map(|i| i.code).collect();
+        assert_eq!(codes.iter().filter(|code| **code == code::LD_ABS).count(), 1, "{codes:x?}");
+        assert_eq!(codes.iter().filter(|code| **code == code::RET).count(), 2, "{codes:x?}");
+    }
+
+    /// A chain that is longer than a conditional jump reaches, and one that is longer than a program.
+    #[test]
+    fn far_targets_are_reached_and_long_programs_measured() {
+        for (count, fits) in [(900, true), (5000, false)] {
+            let mut graph = Graph::default();
+            let far = graph.leaf(Action::Log);
+            let inner = graph.test(Word::low(2), Check::AtLeast(7), far, far);
+            let shared = graph.test(Word::low(3), Check::AtLeast(7), inner, far);
+            let mut next = graph.leaf(Action::Errno(1));
+            for value in 0..count {
+                let yes = if value % 3 == 0 { shared } else { graph.leaf(Action::Allow) };
+                next = graph.test(Word::low(0), Check::equals(value * 2), yes, next);
+            }
+            let program = lay_out(&graph, next, false);
+            assert_eq!(program.is_ok(), fits, "{count}");
+            let Ok(program) = program else {
+                assert!(program.unwrap_err() > MAX_INSTRUCTIONS);
+                continue;
+            };
+            for value in [0, 1, 2, 4, 6, 900, 1797, 1798, 1799] {
+                let data = Data { number: 0, arch: 0, args: [value, 0, 0, 9, 0, 0] };
+                assert_eq!(simulate(&program, &data).action(), answer(&graph, next, &data), "{value}");
+            }
         }
     }
 }

@@ -30,8 +30,8 @@ pub(super) fn split(
     while let Some((section, from, to)) = pieces.pop() {
         let (part, has_notify) = part(filter, section, from, to, programs.is_empty());
         let mut graph = part.graph.clone();
-        let root = tree::root(&part, &mut graph, weights);
-        match emit::emit(&graph, root, big_endian) {
+        let root = tree::search_tree(&part, &mut graph, weights);
+        match emit::lay_out(&graph, root, big_endian) {
             Ok(program) => {
                 programs.push(program);
                 notifying += usize::from(has_notify);
@@ -86,7 +86,7 @@ fn reaches(graph: &Graph, from: NodeId, action: Action) -> bool {
     false
 }
 
-/// The calls whose decisions take the most instructions.
+/// The syscalls whose decisions take the most instructions.
 fn heaviest(filter: &Filter) -> Vec<(String, usize)> {
     let mut heavy = Vec::new();
     for arch in filter.archs() {
@@ -94,12 +94,46 @@ fn heaviest(filter: &Filter) -> Vec<(String, usize)> {
             continue;
         };
         for &(start, id) in &section.ranges {
-            if let Some(call) = Syscall::numbered(*arch, start) {
-                heavy.push((format!("{call} on {arch}"), emit::weight(&filter.graph, id)));
+            if let Some(syscall) = Syscall::numbered(*arch, start) {
+                heavy.push((format!("{syscall} on {arch}"), emit::weight(&filter.graph, id)));
             }
         }
     }
     heavy.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
     heavy.truncate(5);
     heavy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::Arch;
+    use crate::example::{Case, call, filter};
+    use crate::rule::Operator;
+    use crate::simulate::simulate_stack;
+
+    #[test]
+    fn parts_decide_together_as_the_whole() {
+        let values: Vec<[(u8, Operator, u64); 1]> =
+            (0..4000).map(|value| [(1, Operator::Equal, value * 7)]).collect();
+        let names = ["read", "write", "openat", "close", "ioctl", "mmap", "mprotect", "poll", "lseek", "brk"];
+        let cases: Vec<Case<'_>> =
+            values.iter().enumerate().map(|(at, one)| (names[at % 10], &one[..], Action::Allow)).collect();
+        let filter = filter(&cases);
+        let programs = super::super::compile(&filter, Weights::shipped()).unwrap();
+        assert!(
+            programs.len() > 1
+                && programs.iter().all(|program| program.instructions().len() <= MAX_INSTRUCTIONS)
+        );
+        for (name, value) in [("read", 0), ("read", 1), ("brk", 63), ("brk", 64), ("getpid", 0)] {
+            let data = call(Arch::X86_64, name, &[0, value]);
+            assert_eq!(simulate_stack(&programs, &data), filter.decide(&data), "{name} {value}");
+        }
+        let other = call(Arch::Aarch64, "read", &[]);
+        assert_eq!(simulate_stack(&programs, &other), filter.decide(&other));
+        // One syscall alone may be too long, and is named.
+        let heavy: Vec<Case<'_>> = values.iter().map(|one| ("ioctl", &one[..], Action::Allow)).collect();
+        let error = super::super::compile(&crate::example::filter(&heavy), Weights::shipped()).unwrap_err();
+        assert!(error.to_string().contains("ioctl on x86_64"), "{error}");
+    }
 }

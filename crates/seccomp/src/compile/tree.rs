@@ -1,4 +1,4 @@
-//! The search for a call's number: the architecture, then a tree over ranges of numbers.
+//! The search for a syscall's number: the architecture, then a tree over ranges of numbers.
 
 use crate::arch::Arch;
 use crate::filter::{Filter, Section};
@@ -6,7 +6,7 @@ use crate::graph::{Graph, NodeId};
 use crate::region::{Check, Word};
 use crate::weight::{FLOOR, Weights};
 
-/// A range of numbers with one decision, and how often calls fall into it.
+/// A range of numbers with one decision, and how often syscalls fall into it.
 #[derive(Clone, Copy, Debug)]
 struct Range {
     start: u32,
@@ -16,8 +16,10 @@ struct Range {
     single: bool,
 }
 
-/// The whole decision as one graph.
-pub(super) fn root(filter: &Filter, graph: &mut Graph, weights: &Weights) -> NodeId {
+/// Joins architectures and ranges of numbers to one decision: a test for each `AUDIT_ARCH`, then a binary search over the
+/// ranges, weighted by how often their syscalls occur. Saves tests: a syscall takes about the binary logarithm of the
+/// ranges, and a frequent one less, where a chain takes one for each syscall before it.
+pub(super) fn search_tree(filter: &Filter, graph: &mut Graph, weights: &Weights) -> NodeId {
     filter.sections.iter().rev().fold(filter.bad_arch, |next, section| {
         let ranges = weigh(section, filter.archs(), weights);
         let tree = search(graph, &ranges);
@@ -25,6 +27,7 @@ pub(super) fn root(filter: &Filter, graph: &mut Graph, weights: &Weights) -> Nod
     })
 }
 
+/// Ranges with how often syscalls fall into them.
 fn weigh(section: &Section, archs: &[Arch], weights: &Weights) -> Vec<Range> {
     let ends = section.ranges.iter().skip(1).map(|&(start, _)| Some(start - 1)).chain([None]);
     let mut ranges: Vec<Range> = section
@@ -39,7 +42,7 @@ fn weigh(section: &Section, archs: &[Arch], weights: &Weights) -> Vec<Range> {
         })
         .collect();
     for arch in archs.iter().filter(|arch| arch.audit() == section.audit) {
-        // Few programs are of an ABI that runs beside the machine's own: how often they make a call shapes
+        // Few programs are of an ABI that runs beside the machine's own: how often they make a syscall shapes
         // their part of the tree less.
         let is_beside = archs.iter().any(|native| native.companions().contains(arch));
         let share = |weight: u64| if is_beside { FLOOR + weight.saturating_sub(FLOOR) / 64 } else { weight };
@@ -172,5 +175,73 @@ fn leaf_cost(ranges: &[Range], weight: u64) -> Option<u64> {
             Some(2 * weight - b.weight.max(d.weight) + 2 * TEST)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::Action;
+    use crate::example::filter;
+    use crate::filter::Data;
+    use crate::graph::Node;
+
+    /// The answer, and how many tests it takes.
+    fn walk(graph: &Graph, mut id: NodeId, data: &Data) -> (Action, usize) {
+        let words = data.words();
+        for tests in 0.. {
+            match graph.node(id) {
+                Node::Leaf(action) => return (action, tests),
+                Node::Test { word, check, yes, no } => {
+                    id = if check.holds(word.of(&words)) { yes } else { no }
+                }
+            }
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn the_search_finds_every_number_in_few_tests() {
+        let names = [
+            "read", "open", "stat", "poll", "mmap", "brk", "ioctl", "pipe", "select", "madvise", "dup",
+            "getpid", "socket", "clone", "execve", "exit", "kill", "uname", "fcntl", "chdir", "rename",
+            "mkdir",
+        ];
+        let cases: Vec<_> = names.iter().map(|name| (*name, &[][..], Action::Allow)).collect();
+        let filter = filter(&cases);
+        let mut graph = filter.graph.clone();
+        let root = search_tree(&filter, &mut graph, Weights::shipped());
+        let mut most = 0;
+        for number in (0..600).chain([0x3fff_ffff, 0x4000_0000, u32::MAX]) {
+            for arch in [Arch::X86_64, Arch::Aarch64] {
+                let data = Data { number, arch: arch.audit(), args: [0; 6] };
+                let (action, tests) = walk(&graph, root, &data);
+                assert_eq!(action, filter.decide(&data), "{number} on {arch}");
+                most = most.max(tests);
+            }
+        }
+        let ranges = filter.sections[0].ranges.len();
+        assert!(most <= 2 * ranges.ilog2() as usize + 2, "{most} tests for {ranges} ranges");
+    }
+
+    #[test]
+    fn what_is_used_often_is_found_early() {
+        let names = [
+            "read", "stat", "mmap", "ioctl", "select", "dup", "socket", "execve", "kill", "fcntl", "rename",
+            "chmod", "ptrace", "setsid",
+        ];
+        let cases: Vec<_> =
+            names.iter().zip(1..).map(|(name, errno)| (*name, &[][..], Action::Errno(errno))).collect();
+        let filter = filter(&cases);
+        let depth = |name: &str, weights: &Weights| {
+            let mut graph = filter.graph.clone();
+            let root = search_tree(&filter, &mut graph, weights);
+            walk(&graph, root, &crate::example::call(Arch::X86_64, name, &[])).1
+        };
+        for name in ["ptrace", "read"] {
+            let hot = Weights::parse(&format!("{name} 1000000")).unwrap();
+            let other = Weights::parse("rename 1000000").unwrap();
+            assert!(depth(name, &hot) < depth(name, &other), "{name}");
+        }
     }
 }

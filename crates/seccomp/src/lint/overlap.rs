@@ -13,7 +13,7 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
     }
     let mut by_syscall: BTreeMap<Syscall, Vec<&Rule>> = BTreeMap::new();
     for rule in &view.rules.rules {
-        by_syscall.entry(rule.call).or_default().push(rule);
+        by_syscall.entry(rule.syscall).or_default().push(rule);
     }
     for (syscall, rules) in by_syscall {
         match rules.iter().find(|rule| rule.conditions.is_empty()) {
@@ -33,7 +33,7 @@ fn hidden(view: &View<'_>, whole: &Rule, rules: &[&Rule], findings: &mut Finding
         };
         let message = format!(
             "syscalls[{}] says {} of {} without conditions, so {what}: {}",
-            whole.entry, whole.action, whole.call, rule.action
+            whole.entry, whole.action, whole.syscall, rule.action
         );
         findings.warn(view.place(rule.entry), format!("syscalls[{}]", rule.entry), message);
     }

@@ -121,7 +121,7 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
 /// Whether the machine has one of the alternatives, and none is let through. What an entry denies by name is meant so.
 fn is_missing(view: &View<'_>, alternatives: &str) -> bool {
     let names = |name: &str| {
-        view.rules.rules.iter().any(|rule| rule.call.name() == name && !rule.action.lets_through())
+        view.rules.rules.iter().any(|rule| rule.syscall.name() == name && !rule.action.lets_through())
     };
     if alternatives.split('|').any(names) {
         return false;

@@ -57,7 +57,7 @@ impl<'p> View<'p> {
         Syscall::named(name).map_or(Answer::Absent, |syscall| self.answer(self.native, syscall))
     }
 
-    /// What one call gets on the machine's own ABI.
+    /// What one syscall gets on the machine's own ABI.
     pub(super) fn decide(&self, name: &str, args: [u64; 6]) -> Option<Action> {
         let number = Syscall::named(name)?.number(self.native)?;
         let filter = self.filter.as_ref()?;

@@ -519,3 +519,62 @@ fn operator(name: &str, value: u64) -> Option<Operator> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    /// A profile, and the field and a part of the message of each thing that is wrong with it.
+    #[test]
+    fn what_is_wrong_is_told_with_its_field() {
+        let entry =
+            |fields: &str| format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{{{fields}}}]}}"#);
+        let allow = r#""names":["read"],"action":"SCMP_ACT_ALLOW""#;
+        let cases: Vec<(String, bool, &str, &str)> = vec![
+            ("{}".into(), false, "defaultAction", "is missing"),
+            (r#"{"defaultAction":"SCMP_ACT_ALOW"}"#.into(), false, "defaultAction", "did you mean SCMP_ACT_ALLOW?"),
+            (r#"{"DefaultAction":"SCMP_ACT_ALLOW"}"#.into(), true, "", ""),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","syscals":[]}"#.into(), true, "syscals", "did you mean syscalls?"),
+            (r#"{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":1}"#.into(), false, "defaultErrnoRet", "returns no error"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":4096}"#.into(), false, "defaultErrnoRet", "out of range"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"ENOSYS"}"#.into(), true, "", ""),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"ENOSY"}"#.into(), false, "defaultErrno", "unknown error"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X8"]}"#.into(), true, "architectures", "unknown architecture"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86"],"archMap":[{"architecture":"SCMP_ARCH_X86_64"}]}"#.into(), false, "archMap", "either"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","flags":["SECCOMP_FILTER_FLAG_LOGG"]}"#.into(), true, "flags", "unknown flag"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","listenerPath":"/s"}"#.into(), true, "listenerPath", "no entry notifies"),
+            (r#"{"defaultAction":"SCMP_ACT_NOTIFY"}"#.into(), true, "defaultAction", "refuse to notify"),
+            (r#"{"defaultAction":7}"#.into(), false, "defaultAction", "a text is expected"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":{}}"#.into(), false, "syscalls", "a list is expected"),
+            (entry(allow), true, "", ""),
+            (entry(r#""names":["read"]"#), false, "syscalls[0].action", "is missing"),
+            (entry(r#""action":"SCMP_ACT_ALLOW""#), true, "syscalls[0].names", "names no syscall"),
+            (entry(&format!(r#""name":"write",{allow}"#)), false, "syscalls[0].name", "either name or names"),
+            (entry(&format!(r#"{allow},"args":[{{"index":6,"op":"SCMP_CMP_EQ"}}]"#)), false, "syscalls[0].args[0].index", "arguments 0 to 5"),
+            (entry(&format!(r#"{allow},"args":[{{"index":0,"value":-1,"op":"SCMP_CMP_EQ"}}]"#)), false, "syscalls[0].args[0].value", "whole number"),
+            (entry(&format!(r#"{allow},"args":[{{"index":0}}]"#)), false, "syscalls[0].args[0].op", "is missing"),
+            (entry(&format!(r#"{allow},"args":[{{"index":0,"op":"EQ"}}]"#)), false, "syscalls[0].args[0].op", "unknown operator"),
+            (entry(&format!(r#"{allow},"args":[{{"index":0,"value":1,"valueTwo":2,"op":"SCMP_CMP_MASKED_EQ"}}]"#)), true, "syscalls[0].args[0].valueTwo", "outside of the mask"),
+            (entry(&format!(r#"{allow},"includes":{{"caps":["SYS_ADMIN"]}}"#)), true, "syscalls[0].includes.caps", "did you mean CAP_SYS_ADMIN?"),
+            (entry(&format!(r#"{allow},"includes":{{"arches":["x86_64"]}}"#)), true, "syscalls[0].includes.arches", "did you mean amd64?"),
+            (entry(&format!(r#"{allow},"includes":{{"minKernel":"4.8.1"}}"#)), false, "syscalls[0].includes.minKernel", "two numbers"),
+            (entry(&format!(r#"{allow},"includes":{{"minKernel":"4.256"}}"#)), false, "syscalls[0].includes.minKernel", "two numbers"),
+            ("[]".into(), false, "", "a profile is an object"),
+            (r#"{"names":["a"],"action":"SCMP_ACT_ALLOW"}"#.into(), false, "", "one entry of syscalls"),
+        ];
+        for (text, is_read, field, message) in cases {
+            let (profile, findings) = read_json(&text);
+            assert_eq!(profile.is_some(), is_read, "{text}: {findings:?}");
+            assert_eq!(findings.is_empty(), message.is_empty(), "{text}: {findings:?}");
+            let told = findings.iter().any(|f| f.field == field && f.message.contains(message));
+            assert!(message.is_empty() || told, "{text}: {findings:?}");
+        }
+    }
+
+    #[test]
+    fn masks_come_first() {
+        let text = r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["clone"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":240,"valueTwo":16,"op":"SCMP_CMP_MASKED_EQ"}]}]}"#;
+        let profile = read_json(text).0.unwrap();
+        let condition = profile.entries[0].args[0];
+        assert_eq!((condition.holds(0x1f), condition.holds(0x2f)), (true, false));
+    }
+}

@@ -53,22 +53,22 @@ fn grouped<'r>(rules: impl Iterator<Item = &'r Rule>) -> Vec<Group<'r>> {
     let mut last: HashMap<Syscall, usize> = HashMap::new();
     for rule in rules {
         let key = (rule.conditions.as_slice(), rule.action);
-        let before = last.get(&rule.call).copied();
+        let before = last.get(&rule.syscall).copied();
         let open = latest.get(&key).copied().filter(|at| before.is_none_or(|before| before <= *at));
         let at = match open.and_then(|at| Some((at, groups.get_mut(at)?))) {
             Some((at, (names, ..))) => {
                 if before != Some(at) {
-                    names.push(rule.call.name());
+                    names.push(rule.syscall.name());
                 }
                 at
             }
             None => {
-                groups.push((vec![rule.call.name()], key.0, key.1));
+                groups.push((vec![rule.syscall.name()], key.0, key.1));
                 groups.len() - 1
             }
         };
         latest.insert(key, at);
-        last.insert(rule.call, at);
+        last.insert(rule.syscall, at);
     }
     groups
 }
@@ -78,7 +78,7 @@ fn grouped<'r>(rules: impl Iterator<Item = &'r Rule>) -> Vec<Group<'r>> {
 fn newest_known(rules: &Rules) -> Option<Syscall> {
     let Unknown::Enosys { kernel } = rules.unknown else { return None };
     let exists = |syscall: &Syscall| rules.archs.iter().any(|arch| syscall.number(*arch).is_some());
-    let named = rules.rules.iter().map(|rule| rule.call).filter(exists).map(Syscall::introduced).max();
+    let named = rules.rules.iter().map(|rule| rule.syscall).filter(exists).map(Syscall::introduced).max();
     let known = Syscall::all().filter(exists).filter(|syscall| syscall.introduced() <= kernel);
     known.max_by_key(|syscall| syscall.introduced()).filter(|newest| Some(newest.introduced()) > named)
 }
@@ -177,4 +177,60 @@ fn condition(condition: &Condition) -> Value {
         }
     };
     json!({"index": index, "value": value, "op": op})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::rules;
+    use Action::{Allow, Errno};
+
+    /// Rules, and the names and actions of the entries that they are written as.
+    #[test]
+    fn rules_are_grouped_in_an_order_that_decides_the_same() {
+        type Entries<'a> = &'a [(&'a [&'a str], &'a str)];
+        let cases: &[(&[crate::example::Case<'_>], Entries<'_>)] = &[
+            (&[("read", &[], Allow), ("write", &[], Allow)], &[(&["read", "write"], "SCMP_ACT_ALLOW")]),
+            (&[("read", &[], Allow), ("read", &[], Allow)], &[(&["read"], "SCMP_ACT_ALLOW")]),
+            // The first of two that contradict each other counts, and stays the first.
+            (
+                &[("read", &[], Allow), ("write", &[], Errno(9)), ("write", &[], Allow)],
+                &[
+                    (&["read"], "SCMP_ACT_ALLOW"),
+                    (&["write"], "SCMP_ACT_ERRNO"),
+                    (&["write"], "SCMP_ACT_ALLOW"),
+                ],
+            ),
+        ];
+        for (list, expected) in cases {
+            let rules = rules(&[Arch::X86_64], list);
+            let written = write_oci(&rules, &Profile::empty(rules.default), Arch::X86_64);
+            let entries: Vec<_> = written["syscalls"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|entry| {
+                    let names: Vec<_> =
+                        entry["names"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+                    (names, entry["action"].as_str().unwrap())
+                })
+                .collect();
+            let expected: Vec<_> = expected.iter().map(|(names, action)| (names.to_vec(), *action)).collect();
+            assert_eq!(entries, expected, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_and_not_named_is_named() {
+        let mut rules = rules(&[Arch::X86_64], &[("read", &[], Allow)]);
+        for (kernel, expected) in [((1, 0), None), ((6, 6), Some("fchmodat2"))] {
+            rules.unknown = Unknown::Enosys { kernel: palisade_k8s::KernelVersion::new(kernel.0, kernel.1) };
+            let newest = newest_known(&rules);
+            assert_eq!(
+                newest.map(Syscall::introduced),
+                expected.and_then(Syscall::named).map(Syscall::introduced),
+                "{kernel:?}"
+            );
+        }
+    }
 }

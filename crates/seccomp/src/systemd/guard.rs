@@ -228,7 +228,7 @@ pub(super) fn family(name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// A guard's denial of a call by its arguments.
+    /// A guard's denial of a syscall by its arguments.
     fn denies(guards: &[Guard], name: &str, arch: Arch, args: [u64; 4]) -> Option<u16> {
         let holds = |all: &Vec<Condition>| {
             all.iter().all(|c| c.holds(args.get(usize::from(c.arg())).copied().unwrap_or_default()))

@@ -14,8 +14,11 @@ use crate::profile::{Entry, Gate, Origin, Profile};
 use crate::rule::{Condition, Operator};
 use crate::table::Syscall;
 
-/// Directives that are on or off, with the filter that each is.
-const SWITCHES: [(&str, fn() -> Vec<Guard>); 9] = [
+/// A directive that is on or off, with the filter that it is.
+type Switch = (&'static str, fn() -> Vec<Guard>);
+
+/// Directives that are on or off.
+const SWITCHES: [Switch; 9] = [
     ("MemoryDenyWriteExecute", guard::write_execute),
     ("RestrictRealtime", guard::realtime),
     ("RestrictSUIDSGID", guard::suid_sgid),
@@ -553,9 +556,9 @@ mod tests {
             ),
             ("ProtectHostname=private", &[]),
         ];
-        for (text, calls) in cases.iter().filter(|(_, calls)| !calls.is_empty()) {
+        for (text, syscalls) in cases.iter().filter(|(_, syscalls)| !syscalls.is_empty()) {
             let filter = filter(text, table::NEWEST);
-            for (arch, name, args, expected) in *calls {
+            for (arch, name, args, expected) in *syscalls {
                 assert_eq!(answer(&filter, *arch, name, args), *expected, "{text}: {arch} {name}({args:x?})");
             }
         }

@@ -12,15 +12,19 @@ pub enum SystemdError {
     Action(Action),
     /// Conditions on arguments.
     #[error(
-        "systemd cannot look at arguments, as the rules for {0} do; those calls would be allowed or denied whatever their arguments"
+        "systemd cannot look at arguments, as the rules for {0} do; those syscalls would be allowed or denied whatever their arguments"
     )]
     Arguments(String),
 }
 
 /// Writes rules as systemd's lines. What it cannot say is an error, never left out.
 pub fn write(rules: &Rules) -> Result<String, SystemdError> {
-    let mut conditional: Vec<_> =
-        rules.rules.iter().filter(|rule| !rule.conditions.is_empty()).map(|rule| rule.call.name()).collect();
+    let mut conditional: Vec<_> = rules
+        .rules
+        .iter()
+        .filter(|rule| !rule.conditions.is_empty())
+        .map(|rule| rule.syscall.name())
+        .collect();
     conditional.dedup();
     if !conditional.is_empty() {
         return Err(SystemdError::Arguments(conditional.join(", ")));
@@ -40,9 +44,9 @@ pub fn write(rules: &Rules) -> Result<String, SystemdError> {
     for rule in &rules.rules {
         let error = |number: u16| errno::name(number).map_or_else(|| number.to_string(), str::to_owned);
         words.push(match (rules.default, rule.action) {
-            (Action::Allow, Action::Errno(number)) => format!("{}:{}", rule.call, error(number)),
-            (Action::Allow, Action::KillProcess) | (_, Action::Allow) => rule.call.name().to_owned(),
-            (_, Action::Errno(number)) => format!("{}:{}", rule.call, error(number)),
+            (Action::Allow, Action::Errno(number)) => format!("{}:{}", rule.syscall, error(number)),
+            (Action::Allow, Action::KillProcess) | (_, Action::Allow) => rule.syscall.name().to_owned(),
+            (_, Action::Errno(number)) => format!("{}:{}", rule.syscall, error(number)),
             (_, other) => return Err(SystemdError::Action(other)),
         });
     }

@@ -1,4 +1,4 @@
-//! Syscalls that do the same: families, newer forms, and what an ABI calls another's.
+//! Syscalls that do the same: families, newer forms, and what an ABI syscalls another's.
 
 /// Each can do what the others do, at least in part. The newer forms of a syscall come after it.
 const FAMILIES: [&[&str]; 34] = [
@@ -125,12 +125,12 @@ const NAMES: [&[&str]; 62] = [
 /// From here on, names of the last kind: an ABI that has both needs one only.
 const OLDER_FORMS: usize = 55;
 
-/// The names by which ABIs call what one of them calls `name`; none if all call it so.
+/// The names by which ABIs syscall what one of them syscalls `name`; none if all syscall it so.
 pub(crate) fn counterparts(name: &str) -> &'static [&'static str] {
     NAMES.into_iter().find(|names| names.contains(&name)).unwrap_or_default()
 }
 
-/// The names that 32-bit ABIs have for what 64-bit ones call `name`.
+/// The names that 32-bit ABIs have for what 64-bit ones syscall `name`.
 pub(crate) fn wide_forms(name: &str) -> &'static [&'static str] {
     NAMES.into_iter().take(OLDER_FORMS).find(|names| names.contains(&name)).unwrap_or_default()
 }

@@ -1,16 +1,16 @@
-//! Every call of every ABI: its number, and the kernel that brought it.
+//! Every syscall of every ABI: its number, and the kernel that brought it.
 //!
 //! Written by tools/syscalls.py, which says from what. Columns:
 //! x86_64, x86, x32, aarch64, arm, riscv64, ppc64le, s390x, s390, loongarch64, mips64el, mipsel64n32, mipsel.
 
-use super::{Call, NONE as N};
+use super::{NONE as N, Row};
 
-const fn c(name: &'static str, major: u8, minor: u8, numbers: [u32; 13]) -> Call {
-    Call { name, since: (major, minor), numbers }
+const fn c(name: &'static str, major: u8, minor: u8, numbers: [u32; 13]) -> Row {
+    Row { name, since: (major, minor), numbers }
 }
 
 #[rustfmt::skip]
-pub(super) static CALLS: [Call; 506] = [
+pub(super) static SYSCALLS: [Row; 506] = [
     c("_llseek", 1, 2, [N, 140, N, N, 140, N, 140, N, 140, N, N, N, 140]),
     c("_newselect", 2, 0, [N, 142, N, N, 142, N, 142, N, 142, N, 22, 22, 142]),
     c("_sysctl", 2, 0, [156, 149, N, N, 149, N, 149, 149, 149, N, 152, 152, 153]),
