@@ -109,7 +109,9 @@ mod bench {
         let bin = folder.join("rootfs/bin");
         std::fs::create_dir_all(&bundle).unwrap();
         std::fs::create_dir_all(&bin).unwrap();
-        std::fs::create_dir_all(folder.join("rootfs/proc")).unwrap();
+        for name in ["proc", "dev"] {
+            std::fs::create_dir_all(folder.join("rootfs").join(name)).unwrap();
+        }
         std::fs::copy("/usr/bin/busybox", bin.join("true")).unwrap();
         let caps: Value = palisade_seccomp::capability::CONTAINER_DEFAULT.to_vec().into();
         let mut config = json!({

@@ -40,7 +40,24 @@ pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
 
 /// Writes a file whole or not at all, also when the machine stops meanwhile.
 pub(crate) fn write_whole(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Error> {
-    let io = |error| Error::file(path, error);
+    put_in_place(path, mode, bytes, File::sync_all)?;
+    // Without it the name may be lost, and the file is made again.
+    let _ = path.parent().map(|folder| File::open(folder).and_then(|folder| folder.sync_all()));
+    Ok(())
+}
+
+/// Writes a file whole or not at all where others look at it. What it is about does not outlive the machine's stop,
+/// so nobody waits for the disk.
+pub(crate) fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Error> {
+    put_in_place(path, mode, bytes, |_| Ok(()))
+}
+
+fn put_in_place(
+    path: &Path,
+    mode: u32,
+    bytes: &[u8],
+    finish: fn(&File) -> std::io::Result<()>,
+) -> Result<(), Error> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);
@@ -49,16 +66,13 @@ pub(crate) fn write_whole(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Er
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
+        finish(&file)?;
         std::fs::rename(&new, path)
     };
     write().map_err(|error| {
         let _ = std::fs::remove_file(&new);
-        io(error)
-    })?;
-    // Without it the name may be lost, and the file is made again.
-    let _ = path.parent().map(|folder| File::open(folder).and_then(|folder| folder.sync_all()));
-    Ok(())
+        Error::file(path, error)
+    })
 }
 
 impl Cache {

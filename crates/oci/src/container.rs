@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::cache::{Cache, private_folder, write_whole};
+use crate::cache::{Cache, private_folder, replace};
 use crate::error::Error;
 use crate::filter::hex;
 
@@ -128,7 +128,7 @@ impl Containers {
     pub(crate) fn put(&self, container: &Container) -> Result<(), Error> {
         let path = self.path(container.root.as_deref(), &container.id);
         let text = serde_json::to_vec(container).map_err(|error| Error::file(&path, error.into()))?;
-        write_whole(&path, 0o600, &text)
+        replace(&path, 0o600, &text)
     }
 
     pub(crate) fn get(&self, root: Option<&Path>, id: &str) -> Option<Container> {

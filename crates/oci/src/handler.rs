@@ -12,7 +12,7 @@ use palisade_k8s::KernelVersion;
 use palisade_sys::process::Confinement;
 
 use crate::arguments::{Arguments, Verb};
-use crate::cache::write_whole;
+use crate::cache::replace;
 use crate::container::{Applied, Container, Containers, state_pid};
 use crate::error::Error;
 use crate::held::{Verdict, Waiting};
@@ -126,7 +126,7 @@ impl<'a> Handler<'a> {
             filter,
         };
         let new = config.with(compiled.as_ref().map(|(_, compiled)| compiled))?;
-        write_whole(&path, mode, &new)?;
+        replace(&path, mode, &new)?;
         containers.put(&container)?;
         if let Some(login_id) = login_id {
             set_login_id(login_id)?;
