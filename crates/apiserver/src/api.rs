@@ -26,10 +26,18 @@ pub(crate) struct Api {
     pub(crate) gate: RwLock<()>,
     /// The certificate of whoever signs the server's, for pods and clients to trust.
     pub(crate) ca: String,
+    /// How nodes are reached.
+    pub(crate) nodes: Arc<rustls::ClientConfig>,
 }
 
 impl Api {
-    pub(crate) fn new(store: Store, tokens: Tokens, audit: Audit, ca: String) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        tokens: Tokens,
+        audit: Audit,
+        ca: String,
+        nodes: Arc<rustls::ClientConfig>,
+    ) -> Self {
         Self {
             hub: Hub::start(&store),
             live: Live::new(&store),
@@ -40,6 +48,7 @@ impl Api {
             tokens,
             audit,
             ca,
+            nodes,
         }
     }
 }

@@ -71,4 +71,4 @@ use palisade_api::{
 };
 
 pub use audit::PolicyError;
-pub use server::{Config, Server, ServerError};
+pub use server::{Config, NodeCredentials, Server, ServerError};

@@ -8,6 +8,9 @@ use palisade_https::{Authority, CertificateError, LONG, Pair, key, read_file, wr
 const ADDRESSES: [&str; 6] =
     ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "127.0.0.1", "::1"];
 
+/// The name under which the server connects to nodes: they let nobody else in.
+const TO_NODES: &str = "system:palisade:apiserver";
+
 /// Everything that a server needs to prove who it is, and to know who others are.
 #[derive(Debug)]
 pub(crate) struct Pki {
@@ -17,6 +20,10 @@ pub(crate) struct Pki {
     pub(crate) server: Pair,
     /// The administrator's: `system:admin` of `system:masters`.
     pub(crate) admin: Pair,
+    /// The one that it shows nodes.
+    pub(crate) to_nodes: Pair,
+    /// The signer of all certificates.
+    pub(crate) authority: Authority,
     /// The private key of service accounts' tokens, in PEM.
     pub(crate) account_key: String,
     /// Its public half.
@@ -35,7 +42,9 @@ impl Pki {
             admin: admin(folder, &authority)?,
             account_public: account.public_key_pem(),
             account_key: account.serialize_pem(),
+            to_nodes: authority.client(TO_NODES, &[], LONG)?,
             ca: authority.certificate().to_owned(),
+            authority,
         })
     }
 }

@@ -19,7 +19,7 @@ use crate::resource::{Review, text};
 use crate::token::User;
 use crate::verb;
 
-pub(crate) use connect::connect;
+pub(crate) use connect::{Place, connect};
 pub(crate) use pod::{bind, evict};
 
 /// `POST` of a review.

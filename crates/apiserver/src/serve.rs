@@ -4,6 +4,7 @@ mod backup;
 mod oauth;
 mod other;
 mod pages;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT, WARNING};
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
-use serde_json::Value;
+use hyper::upgrade::OnUpgrade;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
@@ -84,7 +85,8 @@ impl Service {
         source: SocketAddr,
     ) -> Response<Body> {
         let timed = self.api.metrics.requests.begin();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let upgrade = parts.extensions.remove::<OnUpgrade>();
         let mut headers = parts.headers;
         name_host(&mut headers, &parts.uri);
         let mut query = Query::parse(parts.uri.query().unwrap_or_default());
@@ -112,7 +114,7 @@ impl Service {
                     notes: Arc::clone(&notes),
                     trail: Arc::clone(&trail),
                 };
-                self.route(&head, &attended, body).await
+                self.route(&head, &attended, body, upgrade).await
             }
             Err(error) => Err(error),
         }
@@ -169,7 +171,13 @@ impl Service {
         timed.end(Labels::new(verb.unwrap_or("other"), target.as_ref()), code);
     }
 
-    async fn route(&self, head: &Head, attended: &Attended, body: Incoming) -> ApiResult<Response<Body>> {
+    async fn route(
+        &self,
+        head: &Head,
+        attended: &Attended,
+        body: Incoming,
+        upgrade: Option<OnUpgrade>,
+    ) -> ApiResult<Response<Body>> {
         let (who, notes) = (&attended.who, &attended.notes);
         let target = match Path::parse(&head.path) {
             Ok(Path::Resource(target)) => target,
@@ -219,7 +227,7 @@ impl Service {
         {
             return Err(ApiError::not_acceptable(accept));
         }
-        let bytes = read(body).await?;
+        let bytes = if is_stream { Bytes::new() } else { read(body).await? };
         let slot = tokio::time::timeout(limits::QUEUE_TIME, Arc::clone(&self.slots).acquire_owned()).await;
         let slot = slot
             .ok()
@@ -242,6 +250,10 @@ impl Service {
         let include = Include::parse(head.query.get("includeObject"))
             .ok_or_else(|| ApiError::bad_request("includeObject: must be None, Metadata or Object"))?;
         let work = Arc::new(work);
+        if is_stream {
+            drop(slot);
+            return stream::answer(&work, head, upgrade).await;
+        }
         if let Some(answer) = pages::answer(&work, pages::Shape { format, include }).await? {
             return Ok(answer);
         }
@@ -254,11 +266,8 @@ impl Service {
                 Ok(answer) => work.trail.complete(answer.code, None, Some(&answer.object)),
                 Err(error) => work.trail.complete(error.reason.code(), Some(error), None),
             }
-            let answer = answer.map(|answer| match answer.object {
-                // A log of a pod that has said nothing yet.
-                Value::Null => Body::text(answer.code, ""),
-                object => respond::object(answer.code, &object, format, resource, include),
-            });
+            let answer =
+                answer.map(|answer| respond::object(answer.code, &answer.object, format, resource, include));
             drop(slot);
             answer.unwrap_or_else(|error| respond::error(&error, format))
         });
@@ -405,7 +414,6 @@ impl Work {
         let (bytes, content_type) = (self.bytes.as_ref(), self.content_type.as_str());
         let body = || crate::body::read(bytes, content_type, &mut Vec::new());
         match (self.method.as_str(), part.serves) {
-            (_, serves) if serves.is_stream() => review::connect(call, serves),
             ("GET" | "HEAD", Serves::Part(_)) if part.allows("get") => verb::get(call),
             ("POST", Serves::Token) => review::request_token(call, bytes, content_type),
             ("POST", Serves::Password) => review::set_password(call, bytes, content_type),

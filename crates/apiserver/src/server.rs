@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use palisade_https::{CertificateError, Limits, Listener, Peer, Tls, TlsError};
+use palisade_https::{CertificateError, LONG, Limits, Listener, Pair, Peer, Tls, TlsError};
 use palisade_scc::BuiltinSet;
 use palisade_store::{Store, StoreError, private};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::api::Api;
 use crate::audit::{Audit, Policy, PolicyError};
@@ -51,6 +53,9 @@ pub enum ServerError {
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
+    /// Nodes cannot be connected to.
+    #[error("TLS towards nodes cannot be set up: {0}")]
+    Nodes(String),
     /// The key of tokens cannot be used.
     #[error("the key of tokens cannot be used")]
     Key(String),
@@ -100,9 +105,9 @@ impl Server {
         let store = open(&config)?;
         let mut names = config.names.clone();
         names.push(config.listen.ip().to_string());
-        private::folder(&data.join("pki"), &["ca.", "sa.", "admin.", ".palisade-"])
-            .map_err(StoreError::from)?;
-        let pki = Pki::open(&data.join("pki"), &names)?;
+        let pki_folder = data.join("pki");
+        private::folder(&pki_folder, &["ca.", "sa.", "admin.", ".palisade-"]).map_err(StoreError::from)?;
+        let pki = Pki::open(&pki_folder, &names)?;
         let tls = Tls::new(&pki.server, Some(&pki.ca))?;
         let listener = Listener::bind(config.listen, tls, Limits::default());
         let listener = listener.await.map_err(|error| ServerError::Listen(config.listen, error))?;
@@ -113,7 +118,7 @@ impl Server {
             Some(path) => Audit::to_file(path, policy).map_err(StoreError::from)?,
             None => Audit::default(),
         };
-        let api = Arc::new(Api::new(store, tokens, audit, pki.ca.clone()));
+        let api = Arc::new(Api::new(store, tokens, audit, pki.ca.clone(), Arc::new(to_nodes(&pki)?)));
         bootstrap::run(&api, config.set).map_err(|error| ServerError::Bootstrap(error.message))?;
         let stop = Arc::new(AtomicBool::new(false));
         Ok(Self {
@@ -147,11 +152,39 @@ impl Server {
     /// A kubeconfig for the administrator, in YAML, with everything in it.
     #[must_use]
     pub fn admin_kubeconfig(&self, url: &str) -> String {
-        let [ca, certificate, key] =
-            [&self.pki.ca, &self.pki.admin.certificate, &self.pki.admin.key].map(|pem| STANDARD.encode(pem));
-        format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: palisade\nclusters:\n- name: palisade\n  cluster:\n    server: {url}\n    certificate-authority-data: {ca}\ncontexts:\n- name: palisade\n  context:\n    cluster: palisade\n    namespace: default\n    user: system:admin\nusers:\n- name: system:admin\n  user:\n    client-certificate-data: {certificate}\n    client-key-data: {key}\n"
-        )
+        kubeconfig(url, "system:admin", &self.pki.ca, &self.pki.admin)
+    }
+
+    /// A kubeconfig for what gives pods their nodes.
+    ///
+    /// # Errors
+    ///
+    /// The keys cannot be read.
+    pub fn scheduler_kubeconfig(&self, url: &str) -> Result<String, CertificateError> {
+        const NAME: &str = "system:kube-scheduler";
+        Ok(kubeconfig(url, NAME, &self.pki.ca, &self.pki.authority.client(NAME, &[], LONG)?))
+    }
+
+    /// What a node needs to be one of this server's.
+    ///
+    /// # Errors
+    ///
+    /// The name is none that a certificate can have, or the keys cannot be read.
+    pub fn node_credentials(
+        &self,
+        url: &str,
+        name: &str,
+        address: std::net::IpAddr,
+    ) -> Result<NodeCredentials, CertificateError> {
+        let user = format!("system:node:{name}");
+        let address = address.to_string();
+        let pair = self.pki.authority.peer(&user, &["system:nodes"], [name, &address], LONG)?;
+        Ok(NodeCredentials {
+            kubeconfig: kubeconfig(url, &format!("system:node:{name}"), &self.pki.ca, &pair),
+            certificate: pair.certificate,
+            key: pair.key,
+            authority: self.pki.ca.clone(),
+        })
     }
 
     /// Answers until `shutdown` is ready, then lets requests end.
@@ -175,6 +208,26 @@ impl Server {
     }
 }
 
+/// What a node shows the server, and what it knows the server by.
+#[derive(Clone, Debug)]
+pub struct NodeCredentials {
+    /// A kubeconfig for the node, in YAML, with everything in it.
+    pub kubeconfig: String,
+    /// The certificate in it, in PEM: good for a client and for a server of the node's name.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+    /// Who signs the server's certificates.
+    pub authority: String,
+}
+
+fn kubeconfig(url: &str, user: &str, ca: &str, pair: &Pair) -> String {
+    let [ca, certificate, key] = [ca, &pair.certificate, &pair.key].map(|pem| STANDARD.encode(pem));
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: palisade\nclusters:\n- name: palisade\n  cluster:\n    server: {url}\n    certificate-authority-data: {ca}\ncontexts:\n- name: palisade\n  context:\n    cluster: palisade\n    namespace: default\n    user: {user}\nusers:\n- name: {user}\n  user:\n    client-certificate-data: {certificate}\n    client-key-data: {key}\n"
+    )
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -193,4 +246,20 @@ fn open(config: &Config) -> Result<Store, StoreError> {
             Ok(store)
         }
     }
+}
+
+/// The client's side of TLS towards nodes: their certificates are this server's authority's, and it shows its own.
+fn to_nodes(pki: &Pki) -> Result<rustls::ClientConfig, ServerError> {
+    let made = || -> Result<rustls::ClientConfig, Box<dyn std::error::Error>> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(pki.ca.as_bytes())?)?;
+        let certificate = CertificateDer::from_pem_slice(pki.to_nodes.certificate.as_bytes())?;
+        let key = PrivateKeyDer::from_pem_slice(pki.to_nodes.key.as_bytes())?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        Ok(rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![certificate], key)?)
+    };
+    made().map_err(|error| ServerError::Nodes(error.to_string()))
 }

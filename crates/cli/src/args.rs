@@ -53,9 +53,18 @@ pub(crate) enum Command {
     Inspect(crate::inspect::InspectArgs),
     #[cfg(feature = "serve")]
     Serve(ServeArgs),
-    /// Run all there is on this machine: the API server, with the options of `serve`; there is no node agent yet
     #[cfg(feature = "serve")]
-    Up(ServeArgs),
+    Up(UpArgs),
+    #[cfg(feature = "serve")]
+    Node(NodeArgs),
+    #[cfg(feature = "serve")]
+    Down(DownArgs),
+    /// Work on the images of this machine's node
+    #[cfg(feature = "serve")]
+    Image {
+        #[command(subcommand)]
+        command: ImageCommand,
+    },
     #[cfg(feature = "cluster")]
     #[command(flatten)]
     Cluster(palisade_oc::Verb),
@@ -292,4 +301,110 @@ pub(crate) struct ServeArgs {
     /// What the audit log says of which requests: a Policy of audit.k8s.io/v1, as a kube-apiserver reads it
     #[arg(long, value_name = "FILE", requires = "audit_log")]
     pub(crate) audit_policy_file: Option<PathBuf>,
+}
+
+#[cfg(feature = "serve")]
+/// Run everything on this machine: the API server and a node, which runs pods with containerd
+///
+/// Takes root, and containerd with its companions; without them the API is served all the same, and pods stay
+/// Pending with an event that says what to install.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  palisade up --scc-set 3                             with the SCCs of OpenShift 3, as the workshop shows them
+  palisade up --default-seccomp runtime/default       no pod without a seccomp filter
+  palisade image import explorer.tar                  an image that pods can name, without a registry
+
+Stop it with Ctrl-C: containers go on, and are taken up by the next `up`. `palisade down` ends them.")]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+    #[command(flatten)]
+    pub(crate) node: NodeOptions,
+}
+
+#[cfg(feature = "serve")]
+/// Run only a node: pods bound to this machine, with containerd
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example: palisade node --kubeconfig node.kubeconfig
+
+The kubeconfig is one of a node: its certificate names system:node:NAME, and is shown to the API server that connects
+to the node, too.")]
+pub(crate) struct NodeArgs {
+    /// The node's kubeconfig
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: PathBuf,
+    #[command(flatten)]
+    pub(crate) node: NodeOptions,
+}
+
+#[cfg(feature = "serve")]
+/// How a node runs.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct NodeOptions {
+    /// Folder of the node's things: containers, volumes, logs, seccomp profiles. Default: /var/lib/palisade
+    #[arg(long, value_name = "DIR")]
+    pub(crate) node_dir: Option<PathBuf>,
+    /// The node's name. Default: the machine's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
+    /// The node's address. Default: that of the interface which leads outside
+    #[arg(long, value_name = "IP")]
+    pub(crate) node_ip: Option<std::net::IpAddr>,
+    /// Port on which the API server reaches the node; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) node_port: u16,
+    /// Socket of a container engine that runs already. Default: containerd is started, with everything its own
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) cri_socket: Option<PathBuf>,
+    /// The OCI runtime of the containerd that is started. Default: crun, or runc
+    #[arg(long, value_name = "PATH", conflicts_with = "cri_socket")]
+    pub(crate) runtime: Option<PathBuf>,
+    /// The addresses of pods
+    #[arg(long, value_name = "CIDR", default_value = "10.85.0.0/24")]
+    pub(crate) pod_cidr: String,
+    /// What pods run under that name no seccomp profile: runtime/default or unconfined
+    #[arg(long, value_name = "PROFILE", default_value = "unconfined", value_parser = ["runtime/default", "unconfined"])]
+    pub(crate) default_seccomp: String,
+}
+
+#[cfg(feature = "serve")]
+/// End every pod of this machine's node, and remove what the node has left on the machine
+///
+/// Containers, networks, mounts, cgroups and the engine that the node has started; images, volumes' folders and the
+/// API's data stay.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DownArgs {
+    /// Folder of the node's things. Default: /var/lib/palisade
+    #[arg(long, value_name = "DIR")]
+    pub(crate) node_dir: Option<PathBuf>,
+}
+
+#[cfg(feature = "serve")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Import an archive, as `docker save` or `podman save` write it, or a folder of OCI's layout
+    ///
+    /// Pods that name an image of it run it, whatever their imagePullPolicy: no registry is asked.
+    Import {
+        /// Archive or folder; may be repeated
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        #[command(flatten)]
+        node: DownArgs,
+    },
+    /// List images
+    List {
+        #[command(flatten)]
+        node: DownArgs,
+    },
+    /// Remove images
+    Rm {
+        /// Name of an image; may be repeated
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        #[command(flatten)]
+        node: DownArgs,
+    },
 }

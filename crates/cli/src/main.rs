@@ -13,6 +13,8 @@ mod gathered;
 mod import;
 mod inspect;
 mod manual;
+#[cfg(feature = "serve")]
+mod node;
 mod oci;
 mod policy;
 mod record;
@@ -49,7 +51,15 @@ fn main() -> std::process::ExitCode {
         #[cfg(feature = "cluster")]
         Command::Cluster(verb) => Ok(palisade_oc::run(verb)),
         #[cfg(feature = "serve")]
-        Command::Serve(args) | Command::Up(args) => serve::run(args),
+        Command::Serve(args) => serve::run(args, None),
+        #[cfg(feature = "serve")]
+        Command::Up(args) => serve::run(args.serve, Some(args.node)),
+        #[cfg(feature = "serve")]
+        Command::Node(args) => node::run(args),
+        #[cfg(feature = "serve")]
+        Command::Down(args) => node::down(&args),
+        #[cfg(feature = "serve")]
+        Command::Image { command } => node::image(command),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(&folder),
     };

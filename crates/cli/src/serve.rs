@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use palisade_apiserver::{Config, Server};
 
-use crate::args::ServeArgs;
+use crate::args::{NodeOptions, ServeArgs};
 use crate::exit::Exit;
 
 /// Why a server does not start, beyond what the server itself says.
@@ -17,14 +17,15 @@ enum ServeError {
     File(String, #[source] std::io::Error),
 }
 
-pub(crate) fn run(args: ServeArgs) -> crate::Outcome {
+/// Serves the API; with a node beside it where `node` says how.
+pub(crate) fn run(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
     palisade_sys::limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(args))
+    runtime.block_on(serve(args, node))
 }
 
-async fn serve(args: ServeArgs) -> crate::Outcome {
+async fn serve(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
     let data = match (&args.data_dir, args.ephemeral) {
         (Some(folder), _) => Some(folder.clone()),
         (None, true) => None,
@@ -55,7 +56,12 @@ async fn serve(args: ServeArgs) -> crate::Outcome {
     let is_own = adopt(&kubeconfig)?;
     // Nobody has to listen.
     let _ = say(&url, &path, is_own);
-    server.run(shutdown).await;
+    match node {
+        None => server.run(shutdown).await,
+        Some(options) => {
+            crate::node::beside(server, &url, &options, args.ephemeral, args.scc_set, shutdown).await?
+        }
+    }
     Ok(Exit::Fine)
 }
 
@@ -107,7 +113,7 @@ fn say(url: &str, kubeconfig: &Path, is_own: bool) -> std::io::Result<()> {
 }
 
 /// Ends with the first SIGTERM or Ctrl-C.
-fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
+pub(crate) fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

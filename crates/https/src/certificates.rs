@@ -134,18 +134,25 @@ impl Authority {
         days: u32,
     ) -> Result<Pair, CertificateError> {
         let mut params = valid_for(name, days);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        for address in addresses {
-            let name = match address.parse::<IpAddr>() {
-                Ok(address) if address.is_unspecified() => continue,
-                Ok(address) => SanType::IpAddress(address),
-                Err(_) => SanType::DnsName(address.try_into()?),
-            };
-            if !params.subject_alt_names.contains(&name) {
-                params.subject_alt_names.push(name);
-            }
-        }
+        serve(&mut params, addresses)?;
+        self.issue(&params)
+    }
+
+    /// Issues the certificate of what is both a client, as of [`Self::client`], and a server, as of [`Self::server`].
+    ///
+    /// # Errors
+    ///
+    /// An address can stand in no certificate.
+    pub fn peer<'a>(
+        &self,
+        user: &str,
+        groups: &[&str],
+        addresses: impl IntoIterator<Item = &'a str>,
+        days: u32,
+    ) -> Result<Pair, CertificateError> {
+        let mut params = valid_for(user, days);
+        serve(&mut params, addresses)?;
+        ask(&mut params, groups);
         self.issue(&params)
     }
 
@@ -157,11 +164,7 @@ impl Authority {
     /// The system gives no random numbers.
     pub fn client(&self, user: &str, groups: &[&str], days: u32) -> Result<Pair, CertificateError> {
         let mut params = valid_for(user, days);
-        for group in groups {
-            params.distinguished_name.push(DnType::OrganizationName, *group);
-        }
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        ask(&mut params, groups);
         self.issue(&params)
     }
 
@@ -188,6 +191,33 @@ pub fn key(path: &Path) -> Result<KeyPair, CertificateError> {
             Ok(key)
         }
     }
+}
+
+fn serve<'a>(
+    params: &mut CertificateParams,
+    addresses: impl IntoIterator<Item = &'a str>,
+) -> Result<(), CertificateError> {
+    params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    for address in addresses {
+        let name = match address.parse::<IpAddr>() {
+            Ok(address) if address.is_unspecified() => continue,
+            Ok(address) => SanType::IpAddress(address),
+            Err(_) => SanType::DnsName(address.try_into()?),
+        };
+        if !params.subject_alt_names.contains(&name) {
+            params.subject_alt_names.push(name);
+        }
+    }
+    Ok(())
+}
+
+fn ask(params: &mut CertificateParams, groups: &[&str]) {
+    for group in groups {
+        params.distinguished_name.push(DnType::OrganizationName, *group);
+    }
+    params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
 }
 
 fn authority(name: &str) -> CertificateParams {

@@ -19,6 +19,8 @@
 #[cfg(target_os = "linux")]
 pub mod audit;
 #[cfg(target_os = "linux")]
+pub mod bridge;
+#[cfg(target_os = "linux")]
 pub mod files;
 pub mod limits;
 #[cfg(target_os = "linux")]

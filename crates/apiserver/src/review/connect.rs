@@ -4,14 +4,24 @@ use palisade_k8s::{FieldError, FieldPath};
 use serde_json::Value;
 
 use crate::admit;
-use crate::call::{Answer, Call};
+use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
 use crate::objects;
 use crate::request::Query;
-use crate::resource::{Serves, text};
+use crate::resource::{self, Serves, text};
 
-/// Decides on exec, attach, log and port forwarding.
-pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Answer> {
+/// Where a request goes on: a node, and a path there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) node: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// With its parameters.
+    pub(crate) path: String,
+}
+
+/// Decides on exec, attach, log and port forwarding; none where there is nothing to be had yet.
+pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Option<Place>> {
     let target = call.target;
     let pod = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?.object;
     let is_log = matches!(serves, Serves::Log);
@@ -25,14 +35,98 @@ pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Answer> {
     let node = text(&pod, "/spec/nodeName");
     if node.is_empty() && is_log {
         // What has not started has said nothing.
-        return Ok(Answer::ok(Value::Null));
+        return Ok(None);
     }
     if node.is_empty() {
         return Err(ApiError::bad_request(format!("pod {} does not have a host assigned", target.name)));
     }
-    Err(ApiError::unavailable(format!(
-        "node {node:?} cannot be reached: this server has no connection to its agent"
-    )))
+    let path = path(call, &pod)?;
+    let unreachable = || {
+        ApiError::unavailable(format!("node {node:?} cannot be reached: it says of no agent that listens"))
+    };
+    let nodes = resource::find("", "nodes").ok_or_else(ApiError::no_such_path)?;
+    let object = objects::get(&call.api.store, nodes, "", node).map_err(|_| unreachable())?.object;
+    let addresses = object.pointer("/status/addresses").and_then(Value::as_array).into_iter().flatten();
+    let host = addresses.filter(|it| text(it, "/type") == "InternalIP").map(|it| text(it, "/address")).next();
+    let port = object.pointer("/status/daemonEndpoints/kubeletEndpoint/Port").and_then(Value::as_u64);
+    match (host, port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0)) {
+        (Some(host), Some(port)) => {
+            Ok(Some(Place { node: node.to_owned(), host: host.to_owned(), port, path }))
+        }
+        _ => Err(unreachable()),
+    }
+}
+
+/// The path at a node, and the parameters under the names that nodes have for them.
+fn path(call: &Call<'_>, pod: &Value) -> ApiResult<String> {
+    let target = call.target;
+    let (namespace, name) = (&target.namespace, &target.name);
+    let container = || container(name, pod, call.query);
+    let pairs = |names: &[(&str, &str)]| -> Vec<String> {
+        let named = names.iter().flat_map(|(here, there)| {
+            call.query.all(here).map(move |value| format!("{there}={}", encode(value)))
+        });
+        named.collect()
+    };
+    const STREAMS: [(&str, &str); 5] = [
+        ("stdin", "input"),
+        ("stdout", "output"),
+        ("stderr", "error"),
+        ("tty", "tty"),
+        ("command", "command"),
+    ];
+    let (path, parameters) = match target.subresource.map_or("", |part| part.name) {
+        "exec" => (format!("/exec/{namespace}/{name}/{}", container()?), pairs(&STREAMS)),
+        "attach" => (format!("/attach/{namespace}/{name}/{}", container()?), pairs(&STREAMS)),
+        "portforward" => {
+            // One parameter may name several ports.
+            let ports = call.query.all("ports").flat_map(|ports| ports.split(','));
+            (
+                format!("/portForward/{namespace}/{name}"),
+                ports.map(|port| format!("port={}", encode(port))).collect(),
+            )
+        }
+        _ => {
+            let kept =
+                ["follow", "previous", "tailLines", "sinceSeconds", "sinceTime", "timestamps", "limitBytes"];
+            (
+                format!("/containerLogs/{namespace}/{name}/{}", container()?),
+                pairs(&kept.map(|name| (name, name))),
+            )
+        }
+    };
+    Ok(format!("{path}?{}", parameters.join("&")))
+}
+
+/// A parameter's value as it is written in a URL.
+fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}
+
+/// The container that is meant: the one that is named, or the pod's only one, or the one that it says is its first.
+fn container(name: &str, pod: &Value, query: &Query) -> ApiResult<String> {
+    if let Some(named) = query.get("container").filter(|container| !container.is_empty()) {
+        return Ok(named.to_owned());
+    }
+    let own = pod.get("metadata").and_then(|it| it.get("annotations"));
+    let own = own.and_then(|it| it.get("kubectl.kubernetes.io/default-container")).and_then(Value::as_str);
+    let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
+    let names: Vec<&str> = containers.into_iter().flatten().map(|it| text(it, "/name")).collect();
+    match (own, names.as_slice()) {
+        (Some(own), names) if names.contains(&own) => Ok(own.to_owned()),
+        (_, [only]) => Ok((*only).to_owned()),
+        (_, names) => Err(ApiError::bad_request(format!(
+            "a container name must be specified for pod {name}, choose one of: [{}]",
+            names.join(" ")
+        ))),
+    }
 }
 
 /// One that the client names is there.

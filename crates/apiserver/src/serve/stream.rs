@@ -1,0 +1,131 @@
+//! Logs and the streams of containers: decided here, then carried to the node and back byte for byte.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use palisade_https::Body;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+
+use super::{Head, Work};
+use crate::error::{ApiError, ApiResult};
+use crate::failure;
+use crate::resource::Serves;
+use crate::review::{self, Place};
+
+/// How long a node may take to answer a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Decides, and connects client and node.
+pub(super) async fn answer(
+    work: &Arc<Work>,
+    head: &Head,
+    upgrade: Option<OnUpgrade>,
+) -> ApiResult<Response<Body>> {
+    let decided = Arc::clone(work);
+    let place = tokio::task::spawn_blocking(move || {
+        let _open = decided.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let serves = decided.target.subresource.map(|part| part.serves);
+        serves.map(|serves| review::connect(&decided.call(), serves)).transpose()
+    });
+    let place =
+        place.await.map_err(|error| failure::internal("the request could not be answered", &error))??;
+    let Some(place) = place.flatten() else { return Ok(Body::text(200, "")) };
+    let wants_upgrade = head.headers.contains_key(http::header::UPGRADE);
+    let is_log = work.target.subresource.is_some_and(|part| matches!(part.serves, Serves::Log));
+    if !is_log && !wants_upgrade {
+        return Err(ApiError::bad_request("Upgrade request required"));
+    }
+    let mut answer = ask(work, head, &place).await?;
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let theirs = hyper::upgrade::on(&mut answer);
+        let ours = upgrade.ok_or_else(|| ApiError::bad_request("the connection cannot be upgraded"))?;
+        tokio::spawn(carry(ours, theirs));
+        let (parts, _) = answer.into_parts();
+        return Ok(Response::from_parts(parts, Body::Whole(None)));
+    }
+    if answer.status().is_success() {
+        return Ok(passed_on(answer));
+    }
+    let code = answer.status();
+    let said =
+        answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said).trim().to_owned();
+    Err(match code {
+        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => ApiError::bad_request(said),
+        // A client that is told so falls back to an older protocol.
+        StatusCode::FORBIDDEN => ApiError::forbidden_path(said),
+        _ => ApiError::unavailable(format!("node {:?}: {said}", place.node)),
+    })
+}
+
+async fn carry(ours: OnUpgrade, theirs: OnUpgrade) {
+    if let (Ok(ours), Ok(theirs)) = (ours.await, theirs.await) {
+        // Either side may end it at any time.
+        let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(ours), &mut TokioIo::new(theirs)).await;
+    }
+}
+
+/// Asks the node, which proves to be the one of that name.
+async fn ask(work: &Work, head: &Head, place: &Place) -> ApiResult<Response<Incoming>> {
+    let lost = |error: &dyn std::fmt::Display| {
+        ApiError::unavailable(format!("node {:?} cannot be reached: {error}", place.node))
+    };
+    let connected = async {
+        let stream = TcpStream::connect((place.host.as_str(), place.port)).await?;
+        let _ = stream.set_nodelay(true);
+        let name = ServerName::try_from(place.node.clone()).map_err(std::io::Error::other)?;
+        tokio_rustls::TlsConnector::from(Arc::clone(&work.api.nodes)).connect(name, stream).await
+    };
+    let stream = tokio::time::timeout(PATIENCE, connected).await.map_err(|error| lost(&error))?;
+    let stream = stream.map_err(|error| lost(&error))?;
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(|error| lost(&error))?;
+    tokio::spawn(connection.with_upgrades());
+    let mut request = Request::builder().method(&head.method).uri(&place.path);
+    for (name, value) in &head.headers {
+        // Who asks is decided; their secrets are not the node's.
+        let is_kept =
+            ![HOST, AUTHORIZATION, COOKIE].contains(name) && !name.as_str().starts_with("impersonate-");
+        if is_kept {
+            request = request.header(name, own(name, value));
+        }
+    }
+    let request = request.header(HOST, &place.node).body(Empty::<Bytes>::new());
+    let request = request.map_err(|error| lost(&error))?;
+    sender.send_request(request).await.map_err(|error| lost(&error))
+}
+
+/// A browser's or client's token can be among the protocols that it offers; the node does not see it.
+fn own(name: &http::HeaderName, value: &HeaderValue) -> HeaderValue {
+    const TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
+    let text = value.to_str().ok().filter(|text| name == "sec-websocket-protocol" && text.contains(TOKEN));
+    let kept = text.map(|text| {
+        let kept = text.split(',').map(str::trim).filter(|protocol| !protocol.starts_with(TOKEN));
+        kept.collect::<Vec<_>>().join(", ")
+    });
+    kept.and_then(|text| HeaderValue::from_str(&text).ok()).unwrap_or_else(|| value.clone())
+}
+
+/// A log, as it comes.
+fn passed_on(answer: Response<Incoming>) -> Response<Body> {
+    let (sender, receiver) = tokio::sync::mpsc::channel(8);
+    let mut body = answer.into_body();
+    tokio::spawn(async move {
+        while let Some(Ok(frame)) = body.frame().await {
+            if let Ok(bytes) = frame.into_data()
+                && sender.send(bytes).await.is_err()
+            {
+                return;
+            }
+        }
+    });
+    Body::stream("text/plain", receiver, None)
+}

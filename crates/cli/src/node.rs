@@ -1,0 +1,251 @@
+//! `palisade node`, `palisade down`, `palisade image`, and the node of `palisade up`.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use palisade_apiserver::Server;
+use palisade_node::{Certificates, DefaultSeccomp, Layout};
+use palisade_scc::BuiltinSet;
+
+use crate::args::{DownArgs, ImageCommand, NodeArgs, NodeOptions};
+use crate::exit::Exit;
+
+const FOLDER: &str = "/var/lib/palisade";
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+enum NodeError {
+    #[error("{0} takes root: containers are made by it")]
+    NotRoot(&'static str),
+    #[error("{0}: {1}")]
+    Kubeconfig(PathBuf, String),
+    #[error(
+        "{0} holds no certificate of a node: its user is to have client-certificate-data and client-key-data"
+    )]
+    NoCertificate(PathBuf),
+    #[error("{0:?} is no name for a node: lower-case letters, digits, '-' and '.' are")]
+    Name(String),
+}
+
+fn require_root(what: &'static str) -> Result<(), NodeError> {
+    if palisade_node::is_root() { Ok(()) } else { Err(NodeError::NotRoot(what)) }
+}
+
+fn layout(folder: Option<&Path>) -> Result<Layout, std::io::Error> {
+    std::path::absolute(folder.unwrap_or(Path::new(FOLDER))).map(|folder| Layout::new(&folder))
+}
+
+/// The address of the interface that leads outside. Nothing is sent.
+fn own_address() -> IpAddr {
+    let found = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    });
+    found.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
+}
+
+/// The OCI runtime of the engine that is started: this program as a handler that puts its filters into crun's
+/// containers, where there is crun.
+fn handler(layout: &Layout) -> Result<Option<PathBuf>, crate::Failure> {
+    use palisade_oci::settings::{FILE, HANDLER, Settings};
+    let Some(crun) = palisade_node::find_program("crun") else { return Ok(None) };
+    let folder = layout.root().join("bin");
+    let link = folder.join(HANDLER);
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let settings = Settings {
+        runtime: Some(crun),
+        profile_root: layout.profiles(),
+        state: layout.run().join("oci"),
+        trust_annotations: true,
+        ..Settings::default()
+    };
+    let file = folder.join(FILE);
+    std::fs::write(&file, serde_json::to_string(&settings)?)
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    let new = folder.join("palisade-oci.new");
+    let _ = std::fs::remove_file(&new);
+    let linked = std::env::current_exe().and_then(|own| std::os::unix::fs::symlink(own, &new));
+    linked
+        .and_then(|()| std::fs::rename(&new, &link))
+        .map_err(|error| format!("{}: {error}", link.display()))?;
+    Ok(Some(link))
+}
+
+fn config(
+    options: &NodeOptions,
+    layout: Layout,
+    name: String,
+    set: BuiltinSet,
+) -> Result<palisade_node::Config, crate::Failure> {
+    let runtime = match (&options.runtime, &options.cri_socket) {
+        (Some(runtime), _) => Some(runtime.clone()),
+        (None, Some(_)) => None,
+        (None, None) => handler(&layout)?,
+    };
+    let ip = options.node_ip.unwrap_or_else(own_address);
+    let default_profile = match set {
+        BuiltinSet::V3 => palisade_seccomp::builtin::WORKSHOP,
+        BuiltinSet::V4 => palisade_seccomp::builtin::DEFAULT,
+    };
+    Ok(palisade_node::Config {
+        layout,
+        name,
+        ip,
+        listen: SocketAddr::new(ip, options.node_port),
+        tls: None,
+        engine: options.cri_socket.clone(),
+        runtime,
+        range: options.pod_cidr.clone(),
+        default_seccomp: match options.default_seccomp.as_str() {
+            "runtime/default" => DefaultSeccomp::RuntimeDefault,
+            _ => DefaultSeccomp::Unconfined,
+        },
+        default_profile,
+    })
+}
+
+fn node_name(options: &NodeOptions) -> Result<String, NodeError> {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = options.node_name.clone().unwrap_or_else(|| machine.trim().to_lowercase().replace('_', "-"));
+    match palisade_k8s::metadata::is_subdomain(&name) {
+        true => Ok(name),
+        false => Err(NodeError::Name(name)),
+    }
+}
+
+async fn client(kubeconfig: Kubeconfig) -> Result<kube::Client, crate::Failure> {
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(kube::Client::try_from(config)?)
+}
+
+/// Runs the API server with a node beside it. Where nothing is to be kept, the node leaves nothing either.
+pub(crate) async fn beside(
+    server: Server,
+    url: &str,
+    options: &NodeOptions,
+    is_ephemeral: bool,
+    set: BuiltinSet,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), crate::Failure> {
+    if !palisade_node::is_root() {
+        tracing::warn!("pods cannot run here: containers take root; only the API is served");
+        server.run(shutdown).await;
+        return Ok(());
+    }
+    let folder = match (&options.node_dir, is_ephemeral) {
+        (None, true) => Some(tempfile::tempdir()?),
+        _ => None,
+    };
+    let own = folder.as_ref().map(tempfile::TempDir::path);
+    let layout = layout(options.node_dir.as_deref().or(own))?;
+    let name = node_name(options)?;
+    let mut config = config(options, layout.clone(), name, set)?;
+    let credentials = server.node_credentials(url, &config.name, config.ip)?;
+    config.tls = Some(Certificates {
+        certificate: credentials.certificate,
+        key: credentials.key,
+        authority: credentials.authority,
+    });
+    let client = self::client(Kubeconfig::from_yaml(&credentials.kubeconfig)?).await?;
+    let scheduler = self::client(Kubeconfig::from_yaml(&server.scheduler_kubeconfig(url)?)?).await?;
+    let scheduler = tokio::spawn(palisade_node::schedule(scheduler));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server.run(async { drop(stopped.await) }));
+    let ran = palisade_node::run(config, client, shutdown).await;
+    scheduler.abort();
+    if is_ephemeral && options.cri_socket.is_none() {
+        palisade_node::down(&layout).await?;
+    }
+    let _ = stop.send(());
+    let _ = serving.await;
+    ran.map_err(Into::into)
+}
+
+pub(crate) fn run(args: NodeArgs) -> crate::Outcome {
+    require_root("palisade node")?;
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    palisade_sys::limits::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let shutdown = crate::serve::shutdown()?;
+        let wrong = |error: String| NodeError::Kubeconfig(args.kubeconfig.clone(), error);
+        let kubeconfig = Kubeconfig::read_from(&args.kubeconfig).map_err(|error| wrong(error.to_string()))?;
+        let layout = layout(args.node.node_dir.as_deref())?;
+        let mut config = config(&args.node, layout, node_name(&args.node)?, BuiltinSet::V4)?;
+        config.tls = Some(certificates(&kubeconfig, &args.kubeconfig)?);
+        let client = client(kubeconfig).await?;
+        palisade_node::run(config, client, shutdown).await?;
+        Ok(Exit::Fine)
+    })
+}
+
+/// The node's certificate, as its kubeconfig has it.
+fn certificates(kubeconfig: &Kubeconfig, path: &Path) -> Result<Certificates, NodeError> {
+    use base64::Engine as _;
+    let decode = |text: Option<&String>| {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text?).ok()?;
+        String::from_utf8(bytes).ok()
+    };
+    let user = kubeconfig.auth_infos.iter().find_map(|user| user.auth_info.as_ref());
+    let cluster = kubeconfig.clusters.iter().find_map(|cluster| cluster.cluster.as_ref());
+    let parts = (|| {
+        let user = serde_json::to_value(user?).ok()?;
+        let text = |key: &str| user.get(key)?.as_str().map(str::to_owned);
+        Some(Certificates {
+            certificate: decode(text("client-certificate-data").as_ref())?,
+            key: decode(text("client-key-data").as_ref())?,
+            authority: decode(cluster?.certificate_authority_data.as_ref())?,
+        })
+    })();
+    parts.ok_or_else(|| NodeError::NoCertificate(path.to_owned()))
+}
+
+fn block<T>(work: impl Future<Output = Result<T, crate::Failure>>) -> Result<T, crate::Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+pub(crate) fn down(args: &DownArgs) -> crate::Outcome {
+    require_root("palisade down")?;
+    let layout = layout(args.node_dir.as_deref())?;
+    block(async { Ok(palisade_node::down(&layout).await?) })?;
+    Ok(Exit::Fine)
+}
+
+pub(crate) fn image(command: ImageCommand) -> crate::Outcome {
+    require_root("palisade image")?;
+    let mut out = anstream::stdout().lock();
+    match command {
+        ImageCommand::Import { paths, node } => {
+            let layout = layout(node.node_dir.as_deref())?;
+            for path in paths {
+                let names = block(async { Ok(palisade_node::image::import(&layout, &path).await?) })?;
+                for name in names {
+                    writeln!(out, "imported {name}")?;
+                }
+            }
+        }
+        ImageCommand::List { node } => {
+            let layout = layout(node.node_dir.as_deref())?;
+            let images = block(async { Ok(palisade_node::image::list(&layout).await?) })?;
+            let mut table = tabwriter::TabWriter::new(out).padding(3);
+            writeln!(table, "NAME\tID\tSIZE")?;
+            for image in images {
+                let id: String = image.id.trim_start_matches("sha256:").chars().take(12).collect();
+                for name in &image.names {
+                    writeln!(table, "{name}\t{id}\t{} KiB", image.size / 1024)?;
+                }
+            }
+            table.flush()?;
+        }
+        ImageCommand::Rm { names, node } => {
+            let layout = layout(node.node_dir.as_deref())?;
+            for name in names {
+                block(async { Ok(palisade_node::image::remove(&layout, &name).await?) })?;
+                writeln!(out, "removed {name}")?;
+            }
+        }
+    }
+    Ok(Exit::Fine)
+}

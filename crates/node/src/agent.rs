@@ -1,0 +1,298 @@
+//! The agent: the node's own object, the pods bound to it, and a worker for each.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client};
+use kube_runtime::watcher::{self, Event};
+use palisade_k8s::KernelVersion;
+
+use crate::cri::Cri;
+use crate::cri::message::{ListContainersRequest, ListPodSandboxRequest};
+use crate::engine::{Engine, EngineError, Programs};
+use crate::env::Facts;
+use crate::event::Recorder;
+use crate::layout::Layout;
+use crate::node::{Node, has_selinux};
+use crate::register::{self, Registration};
+use crate::sandbox::{Resolver, UID};
+use crate::seccomp::{DefaultSeccomp, Profiles};
+use crate::server;
+use crate::slot::names;
+use crate::worker::{self, Desired, Handle};
+
+/// How a node is to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it keeps everything.
+    pub layout: Layout,
+    /// Its name.
+    pub name: String,
+    /// Its address; pods on the node's network have it too.
+    pub ip: IpAddr,
+    /// Where it listens for the API server; port 0 takes a free one.
+    pub listen: std::net::SocketAddr,
+    /// The certificate that it shows there, its key, and who signs the API server's, in PEM.
+    pub tls: Option<server::Certificates>,
+    /// The socket of an engine that runs already; none starts one.
+    pub engine: Option<PathBuf>,
+    /// The OCI runtime of the engine that is started.
+    pub runtime: Option<PathBuf>,
+    /// The addresses of pods.
+    pub range: String,
+    /// What pods run under that name no seccomp profile.
+    pub default_seccomp: DefaultSeccomp,
+    /// The text of the default seccomp profile.
+    pub default_profile: &'static str,
+}
+
+/// Why a node does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// There is no engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The endpoint for the API server cannot be opened.
+    #[error("the node's endpoint: {0}")]
+    Server(String),
+    /// A file cannot be read or written.
+    #[error("{0}")]
+    File(#[from] std::io::Error),
+}
+
+/// How often the engine is asked what has changed.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Runs a node until `shutdown` is over. Its containers go on.
+///
+/// Without an engine the node is registered as not ready, and says what to install.
+///
+/// # Errors
+///
+/// See [`NodeError`].
+pub async fn run(
+    config: Config,
+    client: Client,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), NodeError> {
+    let recorder = Arc::new(Recorder::new(client.clone(), "palisade-node", &config.name));
+    let engine = start_engine(&config).await;
+    let why = engine.as_ref().err().map(ToString::to_string);
+    if let Some(why) = &why {
+        tracing::warn!("{why}");
+    }
+    let engine = engine.ok();
+    ship_profiles(&config.layout)?;
+    let cri = engine.as_ref().map(Source::cri);
+    let node = cri.as_ref().map(|cri| Arc::new(node(&config, &client, cri, &recorder)));
+    let endpoint = match (&node, &config.tls) {
+        (Some(node), Some(tls)) => {
+            Some(server::start(config.listen, tls, Arc::clone(node)).await.map_err(NodeError::Server)?)
+        }
+        _ => None,
+    };
+    let registration = Registration::new(&config, endpoint.as_ref().map(|endpoint| endpoint.port), why);
+    let register = register::run(client.clone(), registration, cri.clone());
+    let pods = async {
+        match &node {
+            Some(node) => pods(node, client.clone()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let supervised = supervise(engine, stopped);
+    let supervised = tokio::spawn(supervised);
+    tokio::select! {
+        () = shutdown => {}
+        () = register => {}
+        () = pods => {}
+    }
+    let _ = stop.send(());
+    let _ = supervised.await;
+    Ok(())
+}
+
+/// Puts the workshop's profile where pods can name it, unless there is one of that name.
+fn ship_profiles(layout: &Layout) -> std::io::Result<()> {
+    std::fs::create_dir_all(layout.profiles())?;
+    let path = layout.profiles().join("example-explorer-profile.json");
+    match path.exists() {
+        true => Ok(()),
+        false => std::fs::write(path, palisade_seccomp::builtin::EXPLORER),
+    }
+}
+
+/// The engine: one of this node's own, or another's.
+enum Source {
+    Own(Engine),
+    Other(Cri),
+}
+
+impl Source {
+    fn cri(&self) -> Cri {
+        match self {
+            Self::Own(engine) => engine.cri().clone(),
+            Self::Other(cri) => cri.clone(),
+        }
+    }
+}
+
+async fn start_engine(config: &Config) -> Result<Source, EngineError> {
+    if let Some(socket) = &config.engine {
+        let cri = Cri::new(socket);
+        return match cri.version(Default::default()).await {
+            Ok(_) => Ok(Source::Other(cri)),
+            Err(error) => Err(EngineError::Start(error.to_string())),
+        };
+    }
+    let programs = Programs::find(config.runtime.as_deref())?;
+    Ok(Source::Own(Engine::start(&config.layout, programs, &config.range).await?))
+}
+
+/// Keeps the engine running.
+async fn supervise(source: Option<Source>, mut stopped: tokio::sync::oneshot::Receiver<()>) {
+    let Some(Source::Own(mut engine)) = source else {
+        let _ = stopped.await;
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = &mut stopped => break,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        if let Err(error) = engine.ensure().await {
+            tracing::warn!("{error}");
+        }
+    }
+    engine.stop().await;
+}
+
+fn node(config: &Config, client: &Client, cri: &Cri, recorder: &Arc<Recorder>) -> Node {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let profiles = Profiles {
+        folder: config.layout.profiles(),
+        resolved: config.layout.resolved_profiles(),
+        default: config.default_profile,
+        kernel: release.trim().parse().unwrap_or(KernelVersion::LATEST),
+    };
+    let resolver = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    Node {
+        client: client.clone(),
+        cri: cri.clone(),
+        layout: config.layout.clone(),
+        facts: Facts {
+            node: config.name.clone(),
+            host_ip: config.ip.to_string(),
+            pod_ip: String::new(),
+            memory: register::memory(),
+            processors: register::processors(),
+        },
+        resolver: Resolver::parse(&resolver),
+        profiles,
+        default_seccomp: config.default_seccomp,
+        recorder: Arc::clone(recorder),
+        has_selinux: has_selinux(),
+        handler: String::new(),
+    }
+}
+
+/// Follows the pods bound to this node.
+async fn pods(node: &Arc<Node>, client: Client) {
+    let api: Api<Pod> = Api::all(client);
+    let selector = format!("spec.nodeName={}", node.facts.node);
+    let watch = watcher::watcher(api, watcher::Config::default().fields(&selector));
+    let mut watch = std::pin::pin!(watch);
+    let mut handles: HashMap<String, Handle> = HashMap::new();
+    let mut listed: Option<Vec<Pod>> = None;
+    let mut seen: HashMap<String, i32> = HashMap::new();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            event = watch.next() => match event {
+                Some(Ok(Event::Init)) => listed = Some(Vec::new()),
+                Some(Ok(Event::InitApply(pod))) => listed.get_or_insert_default().push(pod),
+                Some(Ok(Event::InitDone)) => {
+                    settle(node, &mut handles, listed.take().unwrap_or_default()).await;
+                }
+                Some(Ok(Event::Apply(pod))) => apply(node, &mut handles, pod),
+                Some(Ok(Event::Delete(pod))) => gone(&mut handles, pod),
+                Some(Err(error)) => {
+                    tracing::debug!("pods cannot be watched: {error}");
+                    tokio::time::sleep(LOOK).await;
+                }
+                None => return,
+            },
+            _ = look.tick(), if !handles.is_empty() => {
+                wake_changed(node, &handles, &mut seen).await;
+                handles.retain(|_, handle| !handle.task.is_finished());
+            }
+        }
+    }
+}
+
+fn apply(node: &Arc<Node>, handles: &mut HashMap<String, Handle>, pod: Pod) {
+    let uid = names(&pod).uid.to_owned();
+    let pod = Arc::new(pod);
+    match handles.get(&uid).filter(|handle| !handle.task.is_finished()) {
+        Some(handle) => {
+            handle.desired.send_replace(Desired::There(pod));
+        }
+        None => {
+            handles.insert(uid, worker::start(node, pod));
+        }
+    }
+}
+
+fn gone(handles: &mut HashMap<String, Handle>, pod: Pod) {
+    if let Some(handle) = handles.get(names(&pod).uid) {
+        handle.desired.send_replace(Desired::Gone(Arc::new(pod)));
+    }
+}
+
+/// Takes a whole list of pods for what there is: others are ended, also those of a former agent.
+async fn settle(node: &Arc<Node>, handles: &mut HashMap<String, Handle>, pods: Vec<Pod>) {
+    let listed: std::collections::HashSet<String> =
+        pods.iter().map(|pod| names(pod).uid.to_owned()).collect();
+    for (_, handle) in handles.iter().filter(|(uid, _)| !listed.contains(*uid)) {
+        let last = match &*handle.desired.borrow() {
+            Desired::There(pod) | Desired::Gone(pod) => Arc::clone(pod),
+        };
+        handle.desired.send_replace(Desired::Gone(last));
+    }
+    pods.into_iter().for_each(|pod| apply(node, handles, pod));
+    let sandboxes = node.cri.list_sandboxes(ListPodSandboxRequest::default()).await.unwrap_or_default().items;
+    let folders = std::fs::read_dir(node.layout.pods()).into_iter().flatten().flatten();
+    let found = sandboxes.into_iter().filter_map(|sandbox| sandbox.labels.get(UID).cloned());
+    let found = found.chain(folders.filter_map(|folder| folder.file_name().into_string().ok()));
+    let orphans: std::collections::BTreeSet<String> =
+        found.filter(|uid| !listed.contains(uid) && !handles.contains_key(uid)).collect();
+    for uid in orphans {
+        if let Err(error) = worker::clean(node, &uid, None).await {
+            tracing::warn!("what is left of pod {uid}: {error}");
+        }
+    }
+}
+
+/// Wakes the workers whose containers have changed.
+async fn wake_changed(node: &Node, handles: &HashMap<String, Handle>, seen: &mut HashMap<String, i32>) {
+    let Ok(containers) = node.cri.list_containers(ListContainersRequest::default()).await else { return };
+    let Ok(sandboxes) = node.cri.list_sandboxes(ListPodSandboxRequest::default()).await else { return };
+    let containers = containers.containers.into_iter().map(|it| (it.id, it.state, it.labels));
+    let sandboxes = sandboxes.items.into_iter().map(|it| (it.id, it.state, it.labels));
+    let mut now = HashMap::new();
+    for (id, state, labels) in containers.chain(sandboxes) {
+        if seen.get(&id) != Some(&state)
+            && let Some(handle) = labels.get(UID).and_then(|uid| handles.get(uid))
+        {
+            handle.wake.notify_one();
+        }
+        now.insert(id, state);
+    }
+    *seen = now;
+}

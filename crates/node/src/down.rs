@@ -1,0 +1,144 @@
+//! The end of a node: its pods, its engine, and what they leave on the machine.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::cri::Cri;
+use crate::cri::message::{ListPodSandboxRequest, SandboxId};
+use crate::engine::{self, Engine, EngineError, Programs};
+use crate::layout::Layout;
+use crate::volume::unmount_below;
+use crate::worker;
+
+/// Ends every pod of a node and its engine, and removes networks, mounts and cgroups.
+///
+/// # Errors
+///
+/// There were pods and the engine that knows them cannot be started, or a mount cannot be taken away.
+pub async fn down(layout: &Layout) -> Result<(), EngineError> {
+    if !layout.engine_config().exists() {
+        return Ok(());
+    }
+    let cri = Cri::new(&layout.socket());
+    if cri.version(Default::default()).await.is_err() && layout.root().join("containerd").exists() {
+        // Only the engine knows what it has left.
+        let programs = Programs::find(None)?;
+        let engine = Engine::start(layout, programs, "10.85.0.0/24").await?;
+        end_pods(&cri).await;
+        engine.stop().await;
+    } else {
+        end_pods(&cri).await;
+        end_engine(layout).await;
+    }
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| EngineError::File(path, error)
+    };
+    worker::clean_files(&layout.pods()).map_err(failed(&layout.pods()))?;
+    let _ = std::fs::remove_dir_all(layout.logs());
+    unmount_below(&layout.run()).map_err(failed(&layout.run()))?;
+    unmount_below(layout.root()).map_err(failed(layout.root()))?;
+    let _ = std::fs::remove_dir_all(layout.run());
+    worker::remove_cgroup(Path::new(&layout.cgroup()));
+    remove_network(layout).await;
+    Ok(())
+}
+
+async fn end_pods(cri: &Cri) {
+    let sandboxes = cri.list_sandboxes(ListPodSandboxRequest::default()).await.unwrap_or_default().items;
+    let ends = sandboxes.into_iter().map(|sandbox| async move {
+        let id = || SandboxId { pod_sandbox_id: sandbox.id.clone() };
+        let _ = cri.stop_sandbox(id()).await;
+        if let Err(error) = cri.remove_sandbox(id()).await {
+            tracing::warn!("sandbox {}: {error}", sandbox.id);
+        }
+    });
+    futures::future::join_all(ends).await;
+}
+
+/// Ends an engine that another process started: the one with this node's configuration.
+async fn end_engine(layout: &Layout) {
+    let file = layout.run().join("containerd.pid");
+    let pid = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let Some(pid) = pid else { return };
+    let config = layout.engine_config().display().to_string();
+    let is_ours = || {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(&config)
+    };
+    if is_ours() {
+        engine::terminate(pid);
+    }
+    for _ in 0..250 {
+        if !is_ours() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn run(program: &str, args: &[&str]) -> Option<String> {
+    let output = tokio::process::Command::new(program).args(args).stdin(Stdio::null()).output().await.ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Removes the bridge, and the chains of CNI's port mappings if nobody else uses them.
+async fn remove_network(layout: &Layout) {
+    let bridge = layout.bridge();
+    if Path::new("/sys/class/net").join(&bridge).exists()
+        && let Err(error) = palisade_sys::bridge::remove(&bridge)
+    {
+        tracing::warn!("the bridge {bridge} stays: {error}");
+    }
+    let results = std::fs::read_dir("/var/lib/cni/results").into_iter().flatten().flatten();
+    let network = layout.network();
+    for result in results.filter(|entry| entry.file_name().to_string_lossy().starts_with(&network)) {
+        let _ = std::fs::remove_file(result.path());
+    }
+    let Some(rules) = run("iptables", &["-t", "nat", "-S"]).await else { return };
+    let is_used = rules.lines().any(|line| {
+        line.starts_with("-A CNI-HOSTPORT-DNAT")
+            || line.starts_with("-A CNI-DN-")
+            || line.starts_with("-A CNI-HOSTPORT-MASQ -s")
+    });
+    if is_used {
+        return;
+    }
+    for line in rules.lines().filter(|line| line.contains("-j CNI-HOSTPORT-")) {
+        let words = words(line);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if let [_, rest @ ..] = words.as_slice() {
+            let mut args = vec!["-t", "nat", "-D"];
+            args.extend(rest);
+            run("iptables", &args).await;
+        }
+    }
+    for chain in ["CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-SETMARK", "CNI-HOSTPORT-MASQ"] {
+        run("iptables", &["-t", "nat", "-F", chain]).await;
+        run("iptables", &["-t", "nat", "-X", chain]).await;
+    }
+}
+
+/// The words of a rule as `iptables -S` prints it, comments in quotes being one.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut parts = line.split('"');
+    while let Some(plain) = parts.next() {
+        words.extend(plain.split_whitespace().map(str::to_owned));
+        words.extend(parts.next().map(str::to_owned));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn comments_are_one_word() {
+        let line =
+            r#"-A PREROUTING -m comment --comment "CNI portfwd requiring masquerade" -j CNI-HOSTPORT-MASQ"#;
+        let words = super::words(line);
+        assert_eq!(words[5], "CNI portfwd requiring masquerade");
+        assert_eq!(words.len(), 8);
+    }
+}

@@ -1,0 +1,113 @@
+//! Events: what happened to pods, said to those who look.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+
+use crate::slot::names;
+
+/// How many different events are remembered, so as to count them.
+const REMEMBERED: usize = 2000;
+
+/// Whether an event is good or bad news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Normal,
+    Warning,
+}
+
+/// Writes events; the same one again counts up.
+pub(crate) struct Recorder {
+    client: Client,
+    component: &'static str,
+    node: String,
+    seen: Mutex<HashMap<String, (String, i32)>>,
+}
+
+impl Recorder {
+    pub(crate) fn new(client: Client, component: &'static str, node: &str) -> Self {
+        Self { client, component, node: node.to_owned(), seen: Mutex::default() }
+    }
+
+    /// Says what happened to a pod, or to a container of it. An event that cannot be written is logged.
+    pub(crate) async fn say(
+        &self,
+        pod: &Pod,
+        container: Option<&str>,
+        level: Level,
+        reason: &str,
+        message: &str,
+    ) {
+        if let Err(error) = self.write(pod, container, level, reason, message).await {
+            tracing::debug!("event {reason} of {} is not written: {error}", names(pod).name);
+        }
+    }
+
+    async fn write(
+        &self,
+        pod: &Pod,
+        container: Option<&str>,
+        level: Level,
+        reason: &str,
+        message: &str,
+    ) -> kube::Result<()> {
+        let about = names(pod);
+        let message: String = message.chars().take(1024).collect();
+        let key = format!("{}/{container:?}/{reason}/{message}", about.uid);
+        let events: Api<Event> = Api::namespaced(self.client.clone(), about.namespace);
+        let now = Time(jiff::Timestamp::now());
+        let again = {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if seen.len() > REMEMBERED {
+                seen.clear();
+            }
+            seen.get_mut(&key).map(|(name, count)| {
+                *count += 1;
+                (name.clone(), *count)
+            })
+        };
+        if let Some((name, count)) = again {
+            let patch = Patch::Merge(serde_json::json!({"count": count, "lastTimestamp": now}));
+            if events.patch(&name, &PatchParams::default(), &patch).await.is_ok() {
+                return Ok(());
+            }
+        }
+        let id = jiff::Timestamp::now().as_nanosecond();
+        let name = format!("{}.{:x}", about.name.chars().take(200).collect::<String>(), id);
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                namespace: Some(about.namespace.to_owned()),
+                ..Default::default()
+            },
+            involved_object: ObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Pod".to_owned()),
+                name: Some(about.name.to_owned()),
+                namespace: Some(about.namespace.to_owned()),
+                uid: Some(about.uid.to_owned()),
+                field_path: container.map(|name| format!("spec.containers{{{name}}}")),
+                ..Default::default()
+            },
+            type_: Some(format!("{level:?}")),
+            reason: Some(reason.to_owned()),
+            message: Some(message),
+            count: Some(1),
+            first_timestamp: Some(now.clone()),
+            last_timestamp: Some(now),
+            source: Some(EventSource {
+                component: Some(self.component.to_owned()),
+                host: Some(self.node.clone()),
+            }),
+            reporting_component: Some(self.component.to_owned()),
+            ..Default::default()
+        };
+        events.create(&PostParams::default(), &event).await?;
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (name, 1));
+        Ok(())
+    }
+}

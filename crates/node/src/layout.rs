@@ -1,0 +1,97 @@
+//! Where a node keeps what: everything below one folder, and sockets and mounts below another in `/run`.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// The folders of one node.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+    id: String,
+}
+
+impl Layout {
+    /// The node that keeps its things in `root`, an absolute path.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
+        let id = digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
+        Self { root: root.to_owned(), id }
+    }
+
+    /// Six letters that tell this node's bridge, cgroups and networks from another's on the same machine.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What outlives a restart of the machine.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What does not.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        PathBuf::from(format!("/run/palisade-{}", self.id))
+    }
+
+    /// Where the engine that this node starts listens.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.run().join("containerd.sock")
+    }
+
+    pub(crate) fn engine_config(&self) -> PathBuf {
+        self.root.join("containerd.toml")
+    }
+
+    pub(crate) fn engine_log(&self) -> PathBuf {
+        self.root.join("containerd.log")
+    }
+
+    pub(crate) fn network_config(&self) -> PathBuf {
+        self.root.join("net.d")
+    }
+
+    pub(crate) fn network(&self) -> String {
+        format!("palisade-{}", self.id)
+    }
+
+    pub(crate) fn bridge(&self) -> String {
+        format!("pal{}", self.id)
+    }
+
+    pub(crate) fn cgroup(&self) -> String {
+        format!("palisade-{}", self.id)
+    }
+
+    /// Profiles that pods name as `localhost/NAME`.
+    #[must_use]
+    pub fn profiles(&self) -> PathBuf {
+        self.root.join("seccomp")
+    }
+
+    /// Profiles as containers get them, named by their content.
+    pub(crate) fn resolved_profiles(&self) -> PathBuf {
+        self.root.join("resolved-seccomp")
+    }
+
+    pub(crate) fn pods(&self) -> PathBuf {
+        self.root.join("pods")
+    }
+
+    pub(crate) fn pod(&self, uid: &str) -> PathBuf {
+        self.pods().join(uid)
+    }
+
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// The names of images that were imported here.
+    pub(crate) fn imported(&self) -> PathBuf {
+        self.root.join("imported")
+    }
+}

@@ -1,0 +1,71 @@
+//! The node agent: pods that the API has bound to this machine, run by a container engine, and their status, logs and
+//! streams. It holds a container to what its pod says; who may ask for what is decided elsewhere.
+//!
+//! ```no_run
+//! use palisade_node::{Config, DefaultSeccomp, Layout};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config {
+//!     layout: Layout::new("/var/lib/palisade".as_ref()),
+//!     name: "here".to_owned(),
+//!     ip: "192.0.2.7".parse()?,
+//!     listen: "192.0.2.7:0".parse()?,
+//!     tls: None, // without certificates nobody reaches the node for logs and streams
+//!     engine: None, // containerd is started
+//!     runtime: None,
+//!     range: "10.85.0.0/24".to_owned(),
+//!     default_seccomp: DefaultSeccomp::RuntimeDefault,
+//!     default_profile: palisade_seccomp::builtin::DEFAULT,
+//! };
+//! let client = kube::Client::try_default().await?;
+//! palisade_node::run(config, client, std::future::pending()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `agent` follows the pods and has a `worker` for each, which compares what there is with what is to be, again and
+//! again: `plan` says what is next, and `sandbox` and `container` make of a pod what the engine is told. All three
+//! are pure. `volume` makes volumes, `image` pulls, `probe` asks containers how they are, `status` writes of it.
+//! `cri` is the engine's interface, `engine` starts one, `down` takes away what is left. `server` answers the API
+//! server alone.
+
+mod agent;
+mod container;
+mod cri;
+mod down;
+mod engine;
+mod env;
+mod event;
+pub mod image;
+mod layout;
+mod log;
+mod node;
+mod pause;
+mod plan;
+mod probe;
+mod query;
+mod register;
+mod sandbox;
+mod schedule;
+mod seccomp;
+mod server;
+mod slot;
+mod status;
+mod tls;
+mod volume;
+mod within;
+mod worker;
+
+pub use agent::{Config, NodeError, run};
+pub use down::down;
+pub use engine::{EngineError, find_program};
+pub use layout::Layout;
+pub use schedule::schedule;
+pub use seccomp::DefaultSeccomp;
+pub use server::Certificates;
+
+/// Whether this process may make containers.
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

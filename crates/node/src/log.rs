@@ -1,0 +1,211 @@
+//! Containers' logs, in the form that engines write them: `TIME STREAM TAG TEXT`, a line each, `P` for a part of one.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, BufReader};
+use tokio::sync::mpsc::Sender;
+
+use crate::cri::Cri;
+use crate::cri::message::{ContainerId, ContainerStatusRequest};
+use crate::plan;
+use crate::query::Query;
+
+/// How often a log that is followed is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// A log grows to this many bytes, then becomes `.1`.
+pub(crate) const ROTATE: u64 = 10 * 1024 * 1024;
+
+/// What of a log is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    follow: bool,
+    tail: Option<usize>,
+    since: Option<Timestamp>,
+    timestamps: bool,
+    limit: Option<usize>,
+}
+
+impl Wanted {
+    pub(crate) fn parse(query: &Query) -> Result<Self, String> {
+        let number = |name: &str| -> Result<Option<i64>, String> {
+            query
+                .get(name)
+                .map(|text| text.parse().map_err(|_| format!("{name}: {text:?} is no number")))
+                .transpose()
+        };
+        let ago = number("sinceSeconds")?
+            .map(|seconds| Timestamp::now() - jiff::SignedDuration::from_secs(seconds));
+        let at = query
+            .get("sinceTime")
+            .map(|text| text.parse().map_err(|_| format!("sinceTime: {text:?} is no time")));
+        let flag = |name: &str| query.get(name).is_some_and(|value| value == "true");
+        let size = |value: Option<i64>| value.and_then(|value| usize::try_from(value).ok());
+        Ok(Self {
+            follow: flag("follow"),
+            tail: size(number("tailLines")?),
+            since: at.transpose()?.or(ago),
+            timestamps: flag("timestamps"),
+            limit: size(number("limitBytes")?),
+        })
+    }
+
+    /// What is shown of a line; nothing of one that is too old or is none.
+    fn shown(&self, line: &[u8]) -> Option<Vec<u8>> {
+        let mut parts = line.splitn(4, |byte| *byte == b' ');
+        let (time, _stream, tag, text) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        if let Some(since) = self.since {
+            let at: Timestamp = std::str::from_utf8(time).ok()?.parse().ok()?;
+            if at < since {
+                return None;
+            }
+        }
+        let mut shown = Vec::with_capacity(line.len());
+        if self.timestamps {
+            shown.extend(time);
+            shown.push(b' ');
+        }
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        shown.extend(text);
+        if !tag.starts_with(b"P") {
+            shown.push(b'\n');
+        }
+        Some(shown)
+    }
+}
+
+/// Sends what is wanted of a log, until its end or, if it is followed, the container's.
+pub(crate) async fn send(path: &Path, id: &str, cri: &Cri, wanted: Wanted, to: Sender<Bytes>) {
+    let mut left = wanted.limit.unwrap_or(usize::MAX);
+    let Ok(mut file) = tokio::fs::File::open(path).await else { return };
+    let mut offset = match wanted.tail {
+        Some(lines) => tail(path, lines).unwrap_or(0),
+        None => 0,
+    };
+    loop {
+        let ended = wanted.follow && !runs(cri, id).await;
+        if file.seek(std::io::SeekFrom::Start(offset)).await.is_err() {
+            return;
+        }
+        let mut reader = BufReader::with_capacity(64 * 1024, &mut file);
+        let mut line = Vec::new();
+        let mut batch = Vec::new();
+        loop {
+            line.clear();
+            match (&mut reader).take(1024 * 1024).read_until(b'\n', &mut line).await {
+                // A line without its end is still being written.
+                Ok(_) if line.last() != Some(&b'\n') => break,
+                Ok(count) => offset += count as u64,
+                Err(_) => return,
+            }
+            if let Some(mut shown) = wanted.shown(&line) {
+                shown.truncate(left);
+                left -= shown.len();
+                batch.extend(shown);
+            }
+            if batch.len() > 32 * 1024 && to.send(Bytes::from(std::mem::take(&mut batch))).await.is_err() {
+                return;
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        if !batch.is_empty() && to.send(Bytes::from(batch)).await.is_err() {
+            return;
+        }
+        if left == 0 || !wanted.follow || ended || to.is_closed() {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+        if let Some(next) = rotated(path, &file, offset).await {
+            (file, offset) = (next, 0);
+        }
+    }
+}
+
+/// The file that has taken a log's place, once all of the old one is read.
+async fn rotated(path: &Path, file: &tokio::fs::File, offset: u64) -> Option<tokio::fs::File> {
+    use std::os::unix::fs::MetadataExt;
+    let (old, new) = (file.metadata().await.ok()?, tokio::fs::metadata(path).await.ok()?);
+    if old.ino() == new.ino() || offset < old.len() {
+        return None;
+    }
+    tokio::fs::File::open(path).await.ok()
+}
+
+async fn runs(cri: &Cri, id: &str) -> bool {
+    let question = ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
+    let status = cri.container_status(question).await;
+    status.is_ok_and(|answer| answer.status.is_some_and(|found| plan::runs(&found)))
+}
+
+/// Where the last lines of a file begin, read from its end.
+fn tail(path: &Path, lines: usize) -> std::io::Result<u64> {
+    use std::io::{Read, Seek, SeekFrom};
+    const BLOCK: u64 = 64 * 1024;
+    let mut file = std::fs::File::open(path)?;
+    let mut end = file.metadata()?.len();
+    if lines == 0 {
+        return Ok(end);
+    }
+    let mut starts: VecDeque<u64> = VecDeque::new();
+    let last = end;
+    while end > 0 && starts.len() <= lines {
+        let begin = end.saturating_sub(BLOCK);
+        let mut block = Vec::new();
+        file.seek(SeekFrom::Start(begin))?;
+        (&mut file).take(end - begin).read_to_end(&mut block)?;
+        let ends = block.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+        let ends = ends.map(|(at, _)| begin + at as u64 + 1).filter(|start| *start < last);
+        starts.extend(ends);
+        end = begin;
+    }
+    Ok(starts.get(lines - 1).copied().unwrap_or(0))
+}
+
+/// Moves a log that has grown too long aside, and has the engine begin another.
+pub(crate) async fn rotate(cri: &Cri, path: &Path, id: &str) {
+    let is_long = tokio::fs::metadata(path).await.is_ok_and(|metadata| metadata.len() > ROTATE);
+    if is_long && tokio::fs::rename(path, path.with_extension("log.1")).await.is_ok() {
+        let _ = cri.reopen_log(ContainerId { container_id: id.to_owned() }).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINES: &[u8] = b"2026-01-01T00:00:00.5Z stdout F one\n2026-01-01T00:00:01Z stdout P tw\n2026-01-01T00:00:01Z stderr F o\n2026-01-01T00:00:02Z stdout F \n";
+
+    fn shown(wanted: &Wanted) -> String {
+        let lines = LINES.split_inclusive(|byte| *byte == b'\n');
+        String::from_utf8(lines.filter_map(|line| wanted.shown(line)).flatten().collect()).unwrap()
+    }
+
+    #[test]
+    fn lines_are_shown_as_they_were_said() {
+        assert_eq!(shown(&Wanted::default()), "one\ntwo\n\n");
+        let since = Some("2026-01-01T00:00:02Z".parse().unwrap());
+        assert_eq!(
+            shown(&Wanted { since, timestamps: true, ..Default::default() }),
+            "2026-01-01T00:00:02Z \n"
+        );
+        assert_eq!(Wanted::default().shown(b"nonsense\n"), None);
+    }
+
+    #[test]
+    fn the_tail_is_found_from_the_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text: String = (0..20_000).map(|number| format!("line {number}\n")).collect();
+        std::fs::write(file.path(), &text).unwrap();
+        for (lines, expected) in
+            [(1, "line 19999\n"), (2, "line 19998\nline 19999\n"), (0, ""), (50_000, text.as_str())]
+        {
+            let at = usize::try_from(tail(file.path(), lines).unwrap()).unwrap();
+            assert_eq!(&text[at..], expected, "{lines}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! A pod's status, from what the engine has and what the agent knows: pure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
+    HostIP, Pod, PodCondition, PodIP, PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::cri::message::ContainerStatus as Found;
+use crate::plan::{self, End};
+use crate::slot::{Kind, Slot};
+
+/// What a container that does not run waits for: a reason, and a message for people.
+pub(crate) type Waiting = (String, String);
+
+/// What is known of one container.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known<'k> {
+    pub(crate) latest: Option<&'k Found>,
+    pub(crate) previous: Option<&'k Found>,
+    pub(crate) waiting: Option<&'k Waiting>,
+    pub(crate) is_started: bool,
+    pub(crate) is_ready: bool,
+    /// What the containers said as they ended, by their IDs.
+    pub(crate) messages: Option<&'k BTreeMap<String, String>>,
+}
+
+/// What is known of a pod.
+pub(crate) struct View<'v> {
+    pub(crate) pod: &'v Pod,
+    pub(crate) slots: &'v [Slot],
+    pub(crate) known: BTreeMap<&'v str, Known<'v>>,
+    pub(crate) host_ip: &'v str,
+    pub(crate) pod_ip: Option<String>,
+    pub(crate) end: Option<End>,
+    /// Why the node has ended the pod, or will not run it.
+    pub(crate) refused: Option<&'v Waiting>,
+    pub(crate) now: Timestamp,
+}
+
+fn time(nanoseconds: i64) -> Option<Time> {
+    let stamp = Timestamp::from_nanosecond(nanoseconds.into()).ok()?;
+    // The API has whole seconds.
+    (nanoseconds > 0).then(|| Timestamp::from_second(stamp.as_second()).ok().map(Time)).flatten()
+}
+
+fn terminated(found: &Found, messages: Option<&BTreeMap<String, String>>) -> ContainerStateTerminated {
+    let reason = match (found.reason.as_str(), found.exit_code) {
+        ("", 0) => "Completed",
+        ("", _) => "Error",
+        (reason, _) => reason,
+    };
+    let said = messages.and_then(|messages| messages.get(&found.id)).cloned();
+    ContainerStateTerminated {
+        container_id: Some(format!("containerd://{}", found.id)),
+        exit_code: found.exit_code,
+        signal: None,
+        reason: Some(reason.to_owned()),
+        message: said.or_else(|| (!found.message.is_empty()).then(|| found.message.clone())),
+        started_at: time(found.started_at),
+        finished_at: time(found.finished_at),
+    }
+}
+
+fn container(slot: &Slot, known: &Known<'_>, is_initialized: bool) -> ContainerStatus {
+    let waiting = |reason: &str, message: &str| ContainerState {
+        waiting: Some(ContainerStateWaiting {
+            reason: Some(reason.to_owned()),
+            message: (!message.is_empty()).then(|| message.to_owned()),
+        }),
+        ..Default::default()
+    };
+    let ended = |found: &Found| ContainerState {
+        terminated: Some(terminated(found, known.messages)),
+        ..Default::default()
+    };
+    let runs = known.latest.is_some_and(plan::runs);
+    let state = match (known.latest, known.waiting) {
+        (Some(found), _) if runs => ContainerState {
+            running: Some(ContainerStateRunning { started_at: time(found.started_at) }),
+            ..Default::default()
+        },
+        (_, Some((reason, message))) => waiting(reason, message),
+        (Some(found), None) if plan::has_ended(found) => ended(found),
+        _ if is_initialized || matches!(slot.kind, Kind::Init | Kind::Sidecar) => {
+            waiting("ContainerCreating", "")
+        }
+        _ => waiting("PodInitializing", ""),
+    };
+    let shows_end = state.terminated.is_some();
+    let last = match shows_end {
+        true => known.previous,
+        false => known.latest.filter(|found| plan::has_ended(found)).or(known.previous),
+    };
+    let image = known.latest.and_then(|found| found.image.as_ref()).map(|image| image.image.clone());
+    let is_ready = match slot.kind {
+        Kind::Init => known.latest.is_some_and(|found| plan::has_ended(found) && found.exit_code == 0),
+        _ => runs && known.is_started && known.is_ready,
+    };
+    ContainerStatus {
+        name: slot.name().to_owned(),
+        image: image
+            .filter(|name| !name.starts_with("sha256:"))
+            .or_else(|| slot.container.image.clone())
+            .unwrap_or_default(),
+        image_id: known.latest.map(|found| found.image_ref.clone()).unwrap_or_default(),
+        container_id: known.latest.map(|found| format!("containerd://{}", found.id)),
+        restart_count: known
+            .latest
+            .and_then(|found| found.metadata.as_ref())
+            .map_or(0, |metadata| i32::try_from(metadata.attempt).unwrap_or(i32::MAX)),
+        ready: is_ready,
+        started: Some(runs && known.is_started),
+        state: Some(state),
+        last_state: last.map(ended),
+        ..Default::default()
+    }
+}
+
+fn condition(
+    view: &View<'_>,
+    kind: &str,
+    holds: bool,
+    reason: Option<&str>,
+    message: Option<String>,
+) -> PodCondition {
+    let status = if holds { "True" } else { "False" };
+    let old = view.pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let since = old
+        .filter(|old| old.type_ == kind && old.status == status)
+        .find_map(|old| old.last_transition_time.clone())
+        .or_else(|| Timestamp::from_second(view.now.as_second()).ok().map(Time));
+    PodCondition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: reason.map(str::to_owned),
+        message,
+        last_transition_time: since,
+        ..Default::default()
+    }
+}
+
+/// Conditions, those of others kept.
+fn conditions(
+    view: &View<'_>,
+    statuses: &[ContainerStatus],
+    is_initialized: bool,
+    over: bool,
+) -> Vec<PodCondition> {
+    const OWN: [&str; 5] =
+        ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+    let unready: Vec<&str> =
+        statuses.iter().filter(|status| !status.ready).map(|status| status.name.as_str()).collect();
+    let why =
+        (!unready.is_empty()).then(|| format!("containers with unready status: [{}]", unready.join(" ")));
+    let others: Vec<PodCondition> = view
+        .pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten())
+        .filter(|condition| !OWN.contains(&condition.type_.as_str()))
+        .cloned()
+        .collect();
+    let gates = view.pod.spec.iter().flat_map(|spec| spec.readiness_gates.iter().flatten());
+    let closed = gates
+        .filter(|gate| {
+            !others.iter().any(|other| other.type_ == gate.condition_type && other.status == "True")
+        })
+        .map(|gate| {
+            format!("corresponding condition of pod readiness gate {:?} does not exist.", gate.condition_type)
+        })
+        .next();
+    let reason = |fine: bool| match (fine, over) {
+        (true, _) => None,
+        (false, true) if view.end == Some(End::Succeeded) => Some("PodCompleted"),
+        (false, true) => Some("PodFailed"),
+        (false, false) => Some("ContainersNotReady"),
+    };
+    let all_ready = unready.is_empty() && !over;
+    let ready = match (&closed, all_ready) {
+        (Some(closed), true) => {
+            condition(view, "Ready", false, Some("ReadinessGatesNotReady"), Some(closed.clone()))
+        }
+        _ => condition(view, "Ready", all_ready, reason(all_ready), why.clone().filter(|_| !over)),
+    };
+    let started = view.pod_ip.is_some() && !over;
+    let mut all = vec![
+        condition(view, "PodReadyToStartContainers", started, None, None),
+        condition(
+            view,
+            "Initialized",
+            is_initialized,
+            (!is_initialized).then_some("ContainersNotInitialized"),
+            None,
+        ),
+        ready,
+        condition(view, "ContainersReady", all_ready, reason(all_ready), why.filter(|_| !over)),
+        condition(view, "PodScheduled", true, None, None),
+    ];
+    all.extend(others);
+    all
+}
+
+/// The status of a pod.
+pub(crate) fn status(view: &View<'_>) -> PodStatus {
+    let none = Known::default();
+    let of = |slot: &Slot| view.known.get(slot.name()).unwrap_or(&none).clone();
+    let is_initialized =
+        view.slots.iter().all(|slot| match slot.kind {
+            Kind::Init => of(slot).latest.is_some_and(|found| plan::has_ended(found) && found.exit_code == 0),
+            Kind::Sidecar => of(slot).is_started,
+            _ => true,
+        }) || view.slots.iter().any(|slot| slot.kind == Kind::Main && of(slot).latest.is_some());
+    let list = |kinds: &[Kind]| -> Vec<ContainerStatus> {
+        let those = view.slots.iter().filter(|slot| kinds.contains(&slot.kind));
+        those.map(|slot| container(slot, &of(slot), is_initialized)).collect()
+    };
+    let (main, init, ephemeral) =
+        (list(&[Kind::Main]), list(&[Kind::Init, Kind::Sidecar]), list(&[Kind::Ephemeral]));
+    let old = view.pod.status.clone().unwrap_or_default();
+    let is_running = view.slots.iter().any(|slot| slot.kind == Kind::Main && of(slot).latest.is_some());
+    let phase = match (view.end, view.refused) {
+        (_, Some(_)) | (Some(End::Failed), _) => "Failed",
+        (Some(End::Succeeded), _) => "Succeeded",
+        _ if is_running => "Running",
+        _ => "Pending",
+    };
+    let over = matches!(phase, "Failed" | "Succeeded");
+    let some = |list: Vec<ContainerStatus>| (!list.is_empty()).then_some(list);
+    PodStatus {
+        phase: Some(phase.to_owned()),
+        conditions: Some(conditions(view, &main, is_initialized, over)),
+        host_ip: Some(view.host_ip.to_owned()),
+        host_ips: Some(vec![HostIP { ip: view.host_ip.to_owned() }]),
+        pod_ip: view.pod_ip.clone(),
+        pod_ips: view.pod_ip.clone().map(|ip| vec![PodIP { ip }]),
+        start_time: old.start_time.or_else(|| Timestamp::from_second(view.now.as_second()).ok().map(Time)),
+        qos_class: old.qos_class,
+        reason: view.refused.map(|(reason, _)| reason.clone()),
+        message: view.refused.map(|(_, message)| message.clone()),
+        container_statuses: some(main),
+        init_container_statuses: some(init),
+        ephemeral_container_statuses: some(ephemeral),
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cri::message::{ContainerMetadata, ContainerState as Runs};
+    use serde_json::json;
+
+    fn found(state: Runs, code: i32, attempt: u32) -> Found {
+        Found {
+            id: format!("id{attempt}"),
+            metadata: Some(ContainerMetadata { name: "c".to_owned(), attempt }),
+            state: state as i32,
+            exit_code: code,
+            started_at: 1_800_000_000_500_000_000,
+            finished_at: 1_800_000_001_500_000_000,
+            ..Default::default()
+        }
+    }
+
+    fn of(known: Known<'_>, end: Option<End>, refused: Option<&Waiting>) -> serde_json::Value {
+        let pod: Pod = serde_json::from_value(
+            json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}]}}),
+        )
+        .unwrap();
+        let slots = crate::slot::slots(&pod);
+        let view = View {
+            pod: &pod,
+            slots: &slots,
+            known: [("c", known)].into(),
+            host_ip: "192.0.2.1",
+            pod_ip: Some("10.0.0.2".to_owned()),
+            end,
+            refused,
+            now: "2027-01-15T08:00:00Z".parse().unwrap(),
+        };
+        serde_json::to_value(status(&view)).unwrap()
+    }
+
+    #[test]
+    fn a_status_says_what_a_kubelet_says() {
+        let (runs, failed, done) =
+            (found(Runs::Running, 0, 1), found(Runs::Exited, 3, 0), found(Runs::Exited, 0, 0));
+        let back_off = ("CrashLoopBackOff".to_owned(), "back-off".to_owned());
+        let late = ("DeadlineExceeded".to_owned(), "late".to_owned());
+        let known = |latest| Known { latest, is_started: true, is_ready: true, ..Default::default() };
+        for (known, end, refused, phase, state, ready) in [
+            (Known::default(), None, None, "Pending", "/waiting/reason=ContainerCreating", "False"),
+            (known(Some(&runs)), None, None, "Running", "/running/startedAt=2027-01-15T08:00:00Z", "True"),
+            (Known { is_ready: false, ..known(Some(&runs)) }, None, None, "Running", "", "False"),
+            (
+                Known { waiting: Some(&back_off), ..known(Some(&failed)) },
+                None,
+                None,
+                "Running",
+                "/waiting/reason=CrashLoopBackOff",
+                "False",
+            ),
+            (known(Some(&failed)), Some(End::Failed), None, "Failed", "/terminated/reason=Error", "False"),
+            (
+                known(Some(&done)),
+                Some(End::Succeeded),
+                None,
+                "Succeeded",
+                "/terminated/reason=Completed",
+                "False",
+            ),
+            (known(Some(&done)), None, Some(&late), "Failed", "/terminated/reason=Completed", "False"),
+        ] {
+            let got = of(known, end, refused);
+            assert_eq!(got["phase"], phase);
+            if let Some((path, value)) = state.split_once('=') {
+                assert_eq!(got["containerStatuses"][0]["state"].pointer(path), Some(&json!(value)), "{got}");
+            }
+            let conditions = got["conditions"].as_array().unwrap();
+            let is = |kind: &str| conditions.iter().find(|it| it["type"] == kind).unwrap()["status"].clone();
+            assert_eq!((is("Ready"), is("PodScheduled")), (json!(ready), json!("True")), "{got}");
+        }
+        let again = of(Known { previous: Some(&failed), ..known(Some(&runs)) }, None, None);
+        assert_eq!(again["containerStatuses"][0]["restartCount"], 1);
+        assert_eq!(again["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 3);
+    }
+}

@@ -1,0 +1,46 @@
+//! Mounts of the node for pods.
+
+use std::ffi::CString;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, UnmountFlags};
+
+/// Whether something is mounted at a folder.
+fn is_mounted(path: &Path) -> std::io::Result<bool> {
+    let parent = path.parent().unwrap_or(path);
+    Ok(std::fs::metadata(path)?.dev() != std::fs::metadata(parent)?.dev())
+}
+
+/// Mounts a file system in memory, unless one is there already.
+pub(super) fn tmpfs(path: &Path, options: &str) -> std::io::Result<()> {
+    if is_mounted(path)? {
+        return Ok(());
+    }
+    let options = CString::new(options)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    Ok(rustix::mount::mount("tmpfs", path, "tmpfs", flags, options.as_c_str())?)
+}
+
+/// Unmounts everything at or below a folder, the innermost first.
+pub(crate) fn unmount_below(folder: &Path) -> std::io::Result<()> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let mut points: Vec<PathBuf> =
+        table.lines().filter_map(point).filter(|at| at.starts_with(folder)).collect();
+    points.sort();
+    for at in points.iter().rev() {
+        match rustix::mount::unmount(at, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The mount point of a line of `mountinfo`, whose spaces are written as `\040`.
+fn point(line: &str) -> Option<PathBuf> {
+    let text = line.split(' ').nth(4)?;
+    Some(PathBuf::from(
+        text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\"),
+    ))
+}

@@ -1,0 +1,27 @@
+//! A part of a volume, that no link in the volume turns into something else.
+
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, fstat};
+
+use super::mount::unmount_below;
+use crate::within;
+
+/// Binds what is at `path` in a volume to `at`, a place that only the node writes.
+pub(crate) fn bind(volume: &Path, path: &str, at: &Path) -> std::io::Result<PathBuf> {
+    if Path::new(path).is_absolute() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "must be a relative path"));
+    }
+    let found = within::open_or_make(volume, Path::new(path), 0o750)?;
+    if at.exists() {
+        unmount_below(at)?;
+    } else if FileType::from_raw_mode(fstat(&found)?.st_mode) == FileType::Directory {
+        std::fs::create_dir_all(at)?;
+    } else {
+        std::fs::create_dir_all(at.parent().unwrap_or(at))?;
+        std::fs::write(at, "")?;
+    }
+    rustix::mount::mount_bind(format!("/proc/self/fd/{}", found.as_raw_fd()), at)?;
+    Ok(at.to_owned())
+}

@@ -1,0 +1,93 @@
+//! Files below a folder, reached without leaving it, whatever links and `..` there are on the way.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2};
+
+fn folder(root: &Path) -> std::io::Result<OwnedFd> {
+    Ok(openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens what is at `path` below `root`. Links are followed as long as they stay below.
+pub(crate) fn open(root: &Path, path: &Path, flags: OFlags) -> std::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    Ok(openat2(folder(root)?, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+}
+
+/// Reads a regular file of at most `most` bytes.
+pub(crate) fn read(root: &Path, path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    // Not waiting: a pipe of that name would never end.
+    let mut file = File::from(open(root, path, OFlags::RDONLY | OFlags::NONBLOCK)?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    if metadata.len() > most {
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("more than {most} bytes")));
+    }
+    let mut bytes = Vec::new();
+    (&mut file).take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens what is at `path` below `root` for a mount, making the folders that are missing, with `mode`.
+pub(crate) fn open_or_make(root: &Path, path: &Path, mode: u32) -> std::io::Result<OwnedFd> {
+    match open(root, path, OFlags::PATH) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        other => return other,
+    }
+    let mut done = std::path::PathBuf::new();
+    for part in path.components() {
+        let Component::Normal(name) = part else { continue };
+        let parent = open(root, &done, OFlags::PATH | OFlags::DIRECTORY)?;
+        done.push(name);
+        match mkdirat(&parent, name, Mode::from_raw_mode(mode)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    open(root, path, OFlags::PATH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_leads_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, outside) = (folder.path().join("root"), folder.path().join("secret"));
+        std::fs::create_dir_all(root.join("a")).unwrap();
+        std::fs::write(&outside, "secret").unwrap();
+        std::fs::write(root.join("a/file"), "file").unwrap();
+        symlink(&outside, root.join("absolute")).unwrap();
+        symlink("../secret", root.join("relative")).unwrap();
+        symlink("..", root.join("up")).unwrap();
+        symlink("a/file", root.join("inner")).unwrap();
+        symlink("/proc/self/root", root.join("magic")).unwrap();
+        for (path, text) in [
+            ("a/file", Some("file")),
+            ("inner", Some("file")),
+            ("a/../a/file", Some("file")),
+            ("../secret", None),
+            ("absolute", None),
+            ("relative", None),
+            ("up/secret", None),
+            ("magic/etc/passwd", None),
+            ("a", None),
+        ] {
+            let found = read(&root, Path::new(path), 100).ok();
+            assert_eq!(found.as_deref(), text.map(str::as_bytes), "{path}");
+        }
+        assert!(read(&root, Path::new("a/file"), 3).is_err());
+        assert!(open_or_make(&root, Path::new("b/c/d"), 0o750).is_ok());
+        assert!(root.join("b/c/d").is_dir());
+        assert!(open_or_make(&root, Path::new("up/made"), 0o750).is_err());
+        assert!(!folder.path().join("made").exists());
+    }
+}

@@ -1,0 +1,83 @@
+//! What a pod leaves behind, taken away.
+
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{Failure, observe};
+use crate::cri::CriError;
+use crate::cri::message::SandboxId;
+use crate::node::Node;
+use crate::sandbox;
+use crate::volume::unmount_below;
+
+/// How much a container may say as it ends, in bytes.
+const LAST_WORDS: u64 = 4096;
+
+/// What a container wrote to say why it ended.
+pub(super) fn last_words(path: &Path) -> Option<String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    // The file is the container's to write, and stays a file: only its content is.
+    std::fs::File::open(path).ok()?.take(LAST_WORDS).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn missing_is_fine(result: Result<crate::cri::message::Empty, CriError>) -> Result<(), CriError> {
+    match result {
+        Err(error) if !error.is_missing() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a pod's sandboxes, volumes, logs and cgroups.
+pub(crate) async fn clean(node: &Node, uid: &str, pod: Option<&Pod>) -> Result<(), Failure> {
+    let observed = observe(node, uid).await?;
+    for sandbox in &observed.sandboxes {
+        let id = || SandboxId { pod_sandbox_id: sandbox.id.clone() };
+        missing_is_fine(node.cri.stop_sandbox(id()).await)?;
+        missing_is_fine(node.cri.remove_sandbox(id()).await)?;
+        if let (None, Some(metadata)) = (pod, &sandbox.metadata) {
+            let logs = format!("{}_{}_{}", metadata.namespace, metadata.name, metadata.uid);
+            remove_folder(&node.layout.logs().join(logs))?;
+        }
+    }
+    clean_files(&node.layout.pod(uid))?;
+    if let Some(pod) = pod {
+        remove_folder(&sandbox::log_folder(&node.layout, pod))?;
+    }
+    remove_cgroup(&sandbox::cgroup(&node.layout, uid));
+    Ok(())
+}
+
+/// Unmounts what is mounted in a pod's folder, then removes the folder.
+pub(crate) fn clean_files(folder: &Path) -> std::io::Result<()> {
+    unmount_below(folder)?;
+    remove_folder(folder)
+}
+
+fn remove_folder(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a cgroup with those below it, in every hierarchy there is.
+pub(crate) fn remove_cgroup(path: &Path) {
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    for hierarchy in hierarchies.chain([root.to_owned()]) {
+        remove_tree(&hierarchy.join(relative));
+    }
+}
+
+fn remove_tree(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path());
+        }
+    }
+    let _ = std::fs::remove_dir(folder);
+}

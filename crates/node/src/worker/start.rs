@@ -1,0 +1,526 @@
+//! Starting containers: volumes, sandbox, image, then the container itself.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Pod, Secret, VolumeMount};
+use tokio::time::Instant;
+
+use super::{FIRST_DELAY, Failure, LONGEST_DELAY, Observed, Retry, Worker, attempt, is_named};
+use crate::container::{self, Parts};
+use crate::cri::message::{
+    ContainerId, ContainerState, CreateContainerRequest, Mount, MountPropagation, PodSandboxConfig,
+    RunPodSandboxRequest, SandboxId,
+};
+use crate::env::{self, Facts, Sources};
+use crate::event::Level;
+use crate::image::{self, ImageError, Present};
+use crate::plan;
+use crate::probe::{self, Target};
+use crate::sandbox;
+use crate::seccomp;
+use crate::slot::{Slot, names};
+use crate::volume::{self, Ready};
+
+/// How long to wait after what the node itself could not do.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Why a container is not started: the reason that its status shows, and a message.
+struct Held {
+    reason: &'static str,
+    message: String,
+    /// The event that says so.
+    event: &'static str,
+}
+
+impl Held {
+    fn config(message: impl Into<String>) -> Self {
+        Self { reason: "CreateContainerConfigError", message: message.into(), event: "Failed" }
+    }
+}
+
+impl Worker {
+    /// Starts those containers of a pod that may be; says when to look again.
+    pub(super) async fn start_all(
+        &mut self,
+        pod: &Pod,
+        slots: &[Slot],
+        places: &[usize],
+        observed: &Observed,
+    ) -> Result<Duration, Failure> {
+        for stale in observed.containers.iter().filter(|found| found.state == ContainerState::Created as i32)
+        {
+            // Made by an agent that did not live to start it.
+            self.node.cri.remove_container(ContainerId { container_id: stale.id.clone() }).await?;
+        }
+        let volumes = match self.make_volumes(pod).await {
+            Ok(volumes) => volumes,
+            Err(error) => {
+                self.say(pod, None, Level::Warning, "FailedMount", &error.to_string()).await;
+                return Ok(SOON);
+            }
+        };
+        let (sandbox, config, ip) = match self.ensure_sandbox(pod, observed).await? {
+            Some(found) => found,
+            None => return Ok(SOON),
+        };
+        let mut wait = Duration::from_secs(600);
+        for slot in places.iter().filter_map(|place| slots.get(*place)) {
+            let last = observed
+                .containers
+                .iter()
+                .filter(|found| is_named(found, slot.name()))
+                .max_by_key(|found| attempt(found));
+            if let Some(left) = self.must_wait(pod, slot, last).await {
+                wait = wait.min(left);
+                continue;
+            }
+            let next = last.map_or(0, |last| attempt(last) + 1);
+            let home =
+                Home { sandbox: &sandbox, config: &config, ip: ip.as_deref(), volumes: &volumes, observed };
+            match self.start_one(pod, slot, next, &home).await? {
+                Ok(()) => {
+                    self.memory.waiting.remove(slot.name());
+                    wait = Duration::ZERO;
+                }
+                Err(held) => {
+                    self.say(pod, Some(slot.name()), Level::Warning, held.event, &held.message).await;
+                    wait = wait.min(self.hold(slot, held));
+                }
+            }
+        }
+        Ok(wait)
+    }
+
+    /// Notes that a container is not started, and when to try again.
+    fn hold(&mut self, slot: &Slot, held: Held) -> Duration {
+        let is_image = matches!(held.reason, "ErrImagePull" | "ErrImageNeverPull");
+        let delay = if is_image { self.next_delay(slot.name()) } else { SOON };
+        self.memory.waiting.insert(slot.name().to_owned(), (held.reason.to_owned(), held.message));
+        self.memory.retry.insert(slot.name().to_owned(), Retry { delay, at: Instant::now() + delay });
+        delay
+    }
+
+    fn next_delay(&self, name: &str) -> Duration {
+        let last = self.memory.retry.get(name).map(|retry| retry.delay);
+        last.map_or(FIRST_DELAY, |last| (last * 2).clamp(FIRST_DELAY, LONGEST_DELAY))
+    }
+
+    /// How long a container is still to wait, if at all: one that ended again and again waits longer each time.
+    async fn must_wait(
+        &mut self,
+        pod: &Pod,
+        slot: &Slot,
+        last: Option<&crate::cri::message::ContainerStatus>,
+    ) -> Option<Duration> {
+        let name = slot.name();
+        let now = Instant::now();
+        if let Some(retry) = self.memory.retry.get(name).copied()
+            && retry.at > now
+        {
+            if self.memory.waiting.get(name).is_some_and(|(reason, _)| reason == "ErrImagePull") {
+                let image = slot.container.image.clone().unwrap_or_default();
+                let message = format!("Back-off pulling image {image:?}");
+                self.memory.waiting.insert(name.to_owned(), ("ImagePullBackOff".to_owned(), message));
+            }
+            return Some(retry.at - now);
+        }
+        let last = last.filter(|last| plan::has_ended(last))?;
+        let key = format!("{name}/{}", last.id);
+        if !self.memory.said.insert(key) {
+            // It has waited for this end already.
+            return None;
+        }
+        let ran =
+            Duration::from_nanos(last.finished_at.saturating_sub(last.started_at).max(0).unsigned_abs());
+        if ran > LONGEST_DELAY * 2 {
+            self.memory.retry.remove(name);
+        }
+        let delay = match (self.memory.retry.get(name), attempt(last)) {
+            (None, 0) => Duration::ZERO,
+            (None, _) => FIRST_DELAY,
+            (Some(_), _) => self.next_delay(name),
+        };
+        self.memory.retry.insert(name.to_owned(), Retry { delay, at: now + delay });
+        if delay.is_zero() {
+            return None;
+        }
+        let message = format!(
+            "back-off {}s restarting failed container={name} pod={}_{}({})",
+            delay.as_secs(),
+            names(pod).name,
+            names(pod).namespace,
+            names(pod).uid
+        );
+        self.memory.waiting.insert(name.to_owned(), ("CrashLoopBackOff".to_owned(), message));
+        let said = format!("Back-off restarting failed container {name} in pod {}", names(pod).name);
+        self.say(pod, Some(name), Level::Warning, "BackOff", &said).await;
+        Some(delay)
+    }
+
+    /// The pod's sandbox, made if there is none.
+    async fn ensure_sandbox(
+        &mut self,
+        pod: &Pod,
+        observed: &Observed,
+    ) -> Result<Option<(String, PodSandboxConfig, Option<String>)>, Failure> {
+        let last =
+            observed.sandboxes.first().and_then(|sandbox| sandbox.metadata.as_ref()).map(|it| it.attempt);
+        if let Some(sandbox) = observed.ready() {
+            let config = sandbox::config(pod, self.node.place(), last.unwrap_or(0));
+            return Ok(Some((sandbox.id.clone(), config, observed.ip.clone())));
+        }
+        for old in &observed.sandboxes {
+            let id = || SandboxId { pod_sandbox_id: old.id.clone() };
+            self.node.cri.stop_sandbox(id()).await?;
+            self.node.cri.remove_sandbox(id()).await?;
+        }
+        let config = sandbox::config(pod, self.node.place(), last.map_or(0, |last| last + 1));
+        std::fs::create_dir_all(&config.log_directory)?;
+        self.say_of_selinux(pod).await;
+        let request =
+            RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: self.node.handler.clone() };
+        match self.node.cri.run_sandbox(request).await {
+            Ok(made) => {
+                let status = self.node.cri.sandbox_status(made.clone()).await?.status;
+                let ip = status.and_then(|status| status.network).map(|network| network.ip);
+                Ok(Some((made.pod_sandbox_id, config, ip.filter(|ip| !ip.is_empty()))))
+            }
+            Err(error) => {
+                let message = format!("Failed to create pod sandbox: {error}");
+                self.say(pod, None, Level::Warning, "FailedCreatePodSandBox", &message).await;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn say_of_selinux(&mut self, pod: &Pod) {
+        let spec = pod.spec.as_ref();
+        let asks = spec
+            .and_then(|spec| spec.security_context.as_ref())
+            .is_some_and(|it| it.se_linux_options.is_some())
+            || crate::slot::slots(pod).iter().any(|slot| {
+                slot.container.security_context.as_ref().is_some_and(|it| it.se_linux_options.is_some())
+            });
+        if asks && !self.node.has_selinux && self.memory.said.insert("selinux".to_owned()) {
+            let message = "seLinuxOptions have no effect: this node's kernel has no SELinux";
+            self.say(pod, None, Level::Warning, "SELinuxNotSupported", message).await;
+        }
+    }
+
+    async fn start_one(
+        &mut self,
+        pod: &Pod,
+        slot: &Slot,
+        attempt: u32,
+        home: &Home<'_>,
+    ) -> Result<Result<(), Held>, Failure> {
+        let name = slot.name().to_owned();
+        let image = match self.ensure_image(pod, slot).await? {
+            Ok(image) => image,
+            Err(held) => return Ok(Err(held)),
+        };
+        let parts = match self.parts(pod, slot, attempt, image, home).await? {
+            Ok(parts) => parts,
+            Err(held) => return Ok(Err(held)),
+        };
+        let config = container::config(pod, slot, &parts, self.node.facts.memory);
+        let request = CreateContainerRequest {
+            pod_sandbox_id: home.sandbox.to_owned(),
+            config: Some(config),
+            sandbox_config: Some(home.config.clone()),
+        };
+        let id = match self.node.cri.create_container(request).await {
+            Ok(made) => made.container_id,
+            Err(error) => {
+                let message = format!("Error: {error}");
+                return Ok(Err(Held { reason: "CreateContainerError", message, event: "Failed" }));
+            }
+        };
+        self.say(pod, Some(&name), Level::Normal, "Created", &format!("Created container: {name}")).await;
+        if let Err(error) = self.node.cri.start_container(ContainerId { container_id: id.clone() }).await {
+            // What never ran is no run: only the event tells of it.
+            let _ = self.node.cri.remove_container(ContainerId { container_id: id }).await;
+            let message = format!("Error: {error}");
+            return Ok(Err(Held { reason: "RunContainerError", message, event: "Failed" }));
+        }
+        self.say(pod, Some(&name), Level::Normal, "Started", &format!("Started container {name}")).await;
+        self.post_start(pod, slot, id, home).await?;
+        Ok(Ok(()))
+    }
+
+    async fn post_start(&self, pod: &Pod, slot: &Slot, id: String, home: &Home<'_>) -> Result<(), Failure> {
+        let hook = slot.container.lifecycle.as_ref().and_then(|life| life.post_start.as_ref());
+        let Some(hook) = hook else { return Ok(()) };
+        let ip = home.ip.or(Some(&self.node.facts.host_ip)).and_then(|ip| ip.parse().ok());
+        let target = Target { id: id.clone(), ip, container: slot.container.clone() };
+        if let Err(error) = probe::hook(&target, &self.node.cri, hook, LONGEST_DELAY).await {
+            let message = format!("PostStartHook failed: {error}");
+            self.say(pod, Some(slot.name()), Level::Warning, "FailedPostStartHook", &message).await;
+            self.node.cri.stop_container(&id, 2).await?;
+        }
+        Ok(())
+    }
+
+    /// The image of a container, pulled if it has to be.
+    async fn ensure_image(&self, pod: &Pod, slot: &Slot) -> Result<Result<Present, Held>, Failure> {
+        let name = slot.container.image.clone().unwrap_or_default();
+        let policy = slot.container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
+        let held = |error: &ImageError, reason| Held { reason, message: error.to_string(), event: "Failed" };
+        let present = match image::present(&self.node.cri, &name).await {
+            Ok(present) => present,
+            Err(error @ crate::cri::CriError::Refused { .. }) => {
+                return Ok(Err(held(&ImageError::Pull(name, error), "InvalidImageName")));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let is_own = policy != "Always" || image::is_imported(&self.node.layout, &name);
+        if let Some(present) = present.filter(|_| is_own) {
+            let said = format!("Container image {name:?} already present on machine");
+            self.say(pod, Some(slot.name()), Level::Normal, "Pulled", &said).await;
+            return Ok(Ok(present));
+        }
+        if policy == "Never" {
+            return Ok(Err(held(&ImageError::Never(name), "ErrImageNeverPull")));
+        }
+        let secrets = self.pull_secrets(pod).await?;
+        self.say(pod, Some(slot.name()), Level::Normal, "Pulling", &format!("Pulling image {name:?}")).await;
+        match image::pull(&self.node.cri, &name, &secrets).await {
+            Ok(present) => {
+                let said = format!("Successfully pulled image {name:?}");
+                self.say(pod, Some(slot.name()), Level::Normal, "Pulled", &said).await;
+                Ok(Ok(present))
+            }
+            Err(error) => Ok(Err(held(&error, "ErrImagePull"))),
+        }
+    }
+
+    async fn pull_secrets(&self, pod: &Pod) -> Result<Vec<Secret>, Failure> {
+        let listed = pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_ref());
+        let mut secrets = Vec::new();
+        for reference in listed.into_iter().flatten() {
+            secrets.extend(volume::secret(&self.node.client, names(pod).namespace, &reference.name).await?);
+        }
+        Ok(secrets)
+    }
+
+    /// Everything that a container is made of.
+    async fn parts(
+        &self,
+        pod: &Pod,
+        slot: &Slot,
+        attempt: u32,
+        image: Present,
+        home: &Home<'_>,
+    ) -> Result<Result<Parts, Held>, Failure> {
+        if let Err(why) = container::check_user(pod, slot, &image.user) {
+            return Ok(Err(Held::config(format!("Error: {why}"))));
+        }
+        let profile = seccomp::named(pod, slot, self.node.default_seccomp)
+            .map_err(|error| error.to_string())
+            .and_then(|named| self.node.profiles.of(&named, slot).map_err(|error| error.to_string()));
+        let profile = match profile {
+            Ok(profile) => profile,
+            Err(why) => return Ok(Err(Held::config(format!("Error: {why}")))),
+        };
+        let facts = Facts {
+            pod_ip: home.ip.unwrap_or(&self.node.facts.host_ip).to_owned(),
+            ..self.node.facts.clone()
+        };
+        let sources = self.sources(pod, slot).await?;
+        let environment = match env::environment(pod, &slot.container, &sources, &facts) {
+            Ok(environment) => environment,
+            Err(why) => return Ok(Err(Held::config(format!("Error: {why}")))),
+        };
+        let values: BTreeMap<String, String> = environment.iter().cloned().collect();
+        let mut mounts = match self.mounts(pod, slot, home, &values) {
+            Ok(mounts) => mounts,
+            Err(why) => return Ok(Err(Held::config(format!("Error: {why}")))),
+        };
+        let message_file = self.own_files(pod, slot, attempt, home, &mut mounts)?;
+        let expand = |words: &Option<Vec<String>>| -> Vec<String> {
+            words.iter().flatten().map(|word| env::expand(word, &values)).collect()
+        };
+        let target = slot.target.as_ref().and_then(|target| {
+            let latest = home.observed.latest(Some(home.sandbox));
+            latest.get(target.as_str()).filter(|found| plan::runs(found)).map(|found| found.id.clone())
+        });
+        Ok(Ok(Parts {
+            attempt,
+            image: image.id,
+            command: expand(&slot.container.command),
+            args: expand(&slot.container.args),
+            env: with_hostname(
+                environment,
+                match home.config.hostname.as_str() {
+                    "" => &self.node.facts.node,
+                    own => own,
+                },
+            ),
+            mounts,
+            seccomp: Some(profile),
+            target,
+            message_file,
+            has_selinux: self.node.has_selinux,
+            user: image.user,
+        }))
+    }
+
+    async fn sources(&self, pod: &Pod, slot: &Slot) -> Result<Sources, Failure> {
+        let (maps, secrets) = env::needs(&slot.container);
+        let (client, namespace) = (&self.node.client, names(pod).namespace);
+        let mut sources = Sources::default();
+        for name in maps {
+            let found = volume::config_map(client, namespace, &name).await?;
+            sources.config_maps.insert(name, found);
+        }
+        for name in secrets {
+            let found = volume::secret(client, namespace, &name).await?;
+            sources.secrets.insert(name, found);
+        }
+        Ok(sources)
+    }
+
+    /// The mounts of a container's volumes.
+    fn mounts(
+        &self,
+        pod: &Pod,
+        slot: &Slot,
+        home: &Home<'_>,
+        values: &BTreeMap<String, String>,
+    ) -> Result<Vec<Mount>, String> {
+        let listed = slot.container.volume_mounts.iter().flatten().enumerate();
+        listed
+            .map(|(place, mount)| {
+                let ready = home.volumes.get(&mount.name);
+                let ready = ready.ok_or_else(|| format!("there is no volume {:?}", mount.name))?;
+                let path = self.part(pod, slot, place, mount, ready, values)?;
+                let propagation = match mount.mount_propagation.as_deref() {
+                    Some("HostToContainer") => MountPropagation::HostToContainer,
+                    Some("Bidirectional") => MountPropagation::Bidirectional,
+                    _ => MountPropagation::Private,
+                };
+                Ok(Mount {
+                    container_path: mount.mount_path.clone(),
+                    host_path: path.display().to_string(),
+                    readonly: mount.read_only == Some(true) || ready.is_read_only,
+                    selinux_relabel: !ready.is_host && self.node.has_selinux,
+                    propagation: propagation as i32,
+                })
+            })
+            .collect()
+    }
+
+    /// A volume, or the part of it that a mount names.
+    fn part(
+        &self,
+        pod: &Pod,
+        slot: &Slot,
+        place: usize,
+        mount: &VolumeMount,
+        ready: &Ready,
+        values: &BTreeMap<String, String>,
+    ) -> Result<std::path::PathBuf, String> {
+        let part = match (&mount.sub_path, &mount.sub_path_expr) {
+            (Some(path), _) if !path.is_empty() => path.clone(),
+            (_, Some(path)) if !path.is_empty() => {
+                let expanded = env::expand(path, values);
+                if expanded.contains("$(") {
+                    return Err(format!("subPathExpr {path:?} names a variable that is not set"));
+                }
+                expanded
+            }
+            _ => return Ok(ready.path.clone()),
+        };
+        let folder = self.node.layout.pod(names(pod).uid).join("subpaths");
+        let at = folder.join(&mount.name).join(slot.name()).join(place.to_string());
+        volume::bind_subpath(&ready.path, &part, &at)
+            .map_err(|error| format!("subPath {part:?} of volume {:?}: {error}", mount.name))
+    }
+
+    /// The files that the node gives to every container: its hosts, and one for its last words.
+    fn own_files(
+        &self,
+        pod: &Pod,
+        slot: &Slot,
+        attempt: u32,
+        home: &Home<'_>,
+        mounts: &mut Vec<Mount>,
+    ) -> Result<String, Failure> {
+        let folder = self.node.layout.pod(names(pod).uid);
+        let container = folder.join("containers").join(slot.name());
+        std::fs::create_dir_all(&container)?;
+        let mut give = |path: &str, file: &Path| {
+            if mounts.iter().all(|mount| mount.container_path != path) {
+                mounts.push(Mount {
+                    container_path: path.to_owned(),
+                    host_path: file.display().to_string(),
+                    selinux_relabel: self.node.has_selinux,
+                    ..Default::default()
+                });
+            }
+        };
+        let hosts = folder.join("etc-hosts");
+        std::fs::write(&hosts, hosts_file(pod, home))?;
+        give("/etc/hosts", &hosts);
+        let message = container.join(format!("{attempt}.message"));
+        std::fs::write(&message, "")?;
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&message, std::fs::Permissions::from_mode(0o666))?;
+        let path = slot.container.termination_message_path.as_deref().unwrap_or("/dev/termination-log");
+        give(path, &message);
+        Ok(message.display().to_string())
+    }
+
+    /// Removes all but the two latest containers of each name.
+    pub(super) async fn remove_old(&self, observed: &Observed) -> Result<(), Failure> {
+        let mut all: Vec<_> = observed.containers.iter().filter(|found| plan::has_ended(found)).collect();
+        all.sort_by_key(|found| std::cmp::Reverse(attempt(found)));
+        for found in all {
+            let name = found.metadata.as_ref().map(|metadata| metadata.name.as_str()).unwrap_or_default();
+            let newest = observed.containers.iter().filter(|other| is_named(other, name)).map(attempt).max();
+            if attempt(found) + 1 < newest.unwrap_or(0) {
+                self.node.cri.remove_container(ContainerId { container_id: found.id.clone() }).await?;
+                let _ = std::fs::remove_file(&found.log_path);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a container is started.
+struct Home<'h> {
+    sandbox: &'h str,
+    config: &'h PodSandboxConfig,
+    ip: Option<&'h str>,
+    volumes: &'h BTreeMap<String, Ready>,
+    observed: &'h Observed,
+}
+
+fn with_hostname(mut environment: Vec<(String, String)>, hostname: &str) -> Vec<(String, String)> {
+    if environment.iter().all(|(key, _)| key != "HOSTNAME") {
+        environment.push(("HOSTNAME".to_owned(), hostname.to_owned()));
+    }
+    environment
+}
+
+/// The hosts that a pod knows by name.
+fn hosts_file(pod: &Pod, home: &Home<'_>) -> String {
+    let spec = pod.spec.as_ref();
+    let mut text = match spec.and_then(|spec| spec.host_network) {
+        Some(true) => std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
+        _ => {
+            let own = home.ip.unwrap_or("127.0.0.1");
+            format!(
+                "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{own}\t{}\n",
+                home.config.hostname
+            )
+        }
+    };
+    for alias in spec.and_then(|spec| spec.host_aliases.as_ref()).into_iter().flatten() {
+        let hosts = alias.hostnames.iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        text.push_str(&format!("{}\t{}\n", alias.ip, hosts.join("\t")));
+    }
+    text
+}
