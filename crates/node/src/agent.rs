@@ -129,7 +129,7 @@ fn ship_profiles(layout: &Layout) -> std::io::Result<()> {
 
 /// The engine: one of this node's own, or another's.
 enum Source {
-    Own(Engine),
+    Own(Box<Engine>),
     Other(Cri),
 }
 
@@ -151,7 +151,7 @@ async fn start_engine(config: &Config) -> Result<Source, EngineError> {
         };
     }
     let programs = Programs::find(config.runtime.as_deref())?;
-    Ok(Source::Own(Engine::start(&config.layout, programs, &config.range).await?))
+    Ok(Source::Own(Box::new(Engine::start(&config.layout, programs, &config.range).await?)))
 }
 
 /// Keeps the engine running.

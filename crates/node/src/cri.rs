@@ -79,12 +79,6 @@ impl Cri {
         Self { channel, socket: socket.to_owned() }
     }
 
-    /// Where the engine listens.
-    #[must_use]
-    pub(crate) fn socket(&self) -> &Path {
-        &self.socket
-    }
-
     async fn ask<Q, A>(&self, path: &'static str, question: Q, patience: Duration) -> CriResult<A>
     where
         Q: prost::Message + Default + 'static,

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug)]
 pub struct Layout {
     root: PathBuf,
+    /// Six letters that tell this node's bridge, cgroups and networks from another's on the same machine.
     id: String,
 }
 
@@ -18,11 +19,6 @@ impl Layout {
         let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
         let id = digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
         Self { root: root.to_owned(), id }
-    }
-
-    /// Six letters that tell this node's bridge, cgroups and networks from another's on the same machine.
-    pub(crate) fn id(&self) -> &str {
-        &self.id
     }
 
     /// What outlives a restart of the machine.

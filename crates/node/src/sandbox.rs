@@ -164,7 +164,7 @@ pub(crate) fn config(pod: &Pod, place: Place<'_>, attempt: u32) -> PodSandboxCon
         // An engine refuses a group without a user.
         run_as_group: number(security.filter(|s| s.run_as_user.is_some()).and_then(|s| s.run_as_group)),
         readonly_rootfs: true,
-        supplemental_groups: security.map(|security| groups(security)).unwrap_or_default(),
+        supplemental_groups: security.map(groups).unwrap_or_default(),
         privileged: is_privileged,
         // Its one process makes two system calls, and the engine's own profile has both.
         seccomp: Some(SecurityProfile {

@@ -9,7 +9,6 @@ use palisade_seccomp::arch::Arch;
 use palisade_seccomp::filter::Filter;
 use palisade_seccomp::finding::{Finding, Severity};
 use palisade_seccomp::join::{self, decision};
-use palisade_seccomp::lint;
 use palisade_seccomp::profile::{Origin, Profile, write_docker, write_oci};
 use palisade_seccomp::resolve::resolve as resolve_profile;
 use palisade_seccomp::systemd;
@@ -102,7 +101,7 @@ pub(super) fn lint(args: &LintArgs) -> crate::Outcome {
         let mut findings = input.source.findings.clone();
         if let Some(profile) = input.source.profile() {
             findings.extend(resolve_profile(profile, &context).findings);
-            findings.extend(lint::lint(profile, &context));
+            findings.extend(palisade_seccomp::lint(profile, &context));
         }
         // What concerns a profile as a whole stands where it begins.
         let start = Position { line: 1, column: 1 };
