@@ -39,18 +39,14 @@ impl<'x> PassedOver<'x> {
         policy: &'x Policy,
         request: &PodRequest<'x>,
         prepared: &Prepared<'x>,
-        chosen: Option<usize>,
+        chosen: Option<&Entry>,
     ) -> Self {
-        let entries = policy.sccs.entries();
-        let considered = match prepared.required {
-            Some(only) => only..only + usize::from(chosen.is_none()),
-            None => 0..chosen.unwrap_or(entries.len()),
-        };
         let mut passed = Self { denied: Vec::new(), tried: Vec::new() };
-        for (place, entry) in considered.clone().zip(entries.get(considered).unwrap_or_default()) {
-            if prepared.grants.candidates.contains(place) {
-                let outcome =
-                    policy.sccs.outcome_in_brief(entry, prepared.context, request.pod, request.mutation);
+        let is_before = |entry: &&Entry| chosen.is_none_or(|chosen| !std::ptr::eq(chosen, *entry));
+        let before = policy.sccs().entries().take_while(is_before);
+        for entry in before.filter(|entry| prepared.considers(entry)) {
+            if prepared.grants.candidates.contains(entry) {
+                let outcome = entry.outcome_in_brief(prepared.context, request.pod, request.mutation);
                 let is_unusable = matches!(outcome, Outcome::Unusable(_));
                 passed.tried.push(Tried { name: entry.name(), is_unusable, errors: errors_of(&outcome) });
             } else {
@@ -155,22 +151,20 @@ fn would_change(changes: &Changes<'_>) -> String {
 }
 
 /// Why the SCC was chosen: that it may be used, and what puts it before the next that may be and fits.
-pub(crate) fn reason(
-    policy: &Policy,
-    request: &PodRequest<'_>,
-    prepared: &Prepared<'_>,
+pub(crate) fn reason<'x>(
+    policy: &'x Policy,
+    request: &PodRequest<'x>,
+    prepared: &Prepared<'x>,
     admission: &Admission<'_>,
 ) -> String {
-    let entries = policy.sccs.entries();
     let mut text = format!("{} admits the pod", admission.scc);
     if prepared.required.is_some() {
         text.push_str(" and is the one that it requires");
     }
-    let later = prepared.candidates().filter(|place| *place > admission.place);
-    let next = policy.sccs.evaluate(later, prepared.context, request.pod, request.mutation);
-    let next = next.and_then(|(place, _)| entries.get(place)).map(Entry::rank);
-    let chosen = entries.get(admission.place).map(Entry::rank);
-    if let Some((chosen, next)) = chosen.zip(next)
+    let chosen = admission.entry.rank();
+    let later = prepared.candidates(policy).filter(|entry| entry.rank() > chosen);
+    let next = palisade_scc::evaluate(later, prepared.context, request.pod, request.mutation);
+    if let Some(next) = next.map(|(entry, _)| entry.rank())
         && let Some(preference) = chosen.preference(&next)
     {
         text.push_str(&format!("; it is tried before {} because {preference}", next.name));

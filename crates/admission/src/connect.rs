@@ -16,7 +16,7 @@ pub(crate) fn respond(policy: &Policy, request: &AdmissionRequest<'_>, groups: &
     if exempt_namespace(policy, namespace).is_some() {
         return allowed();
     }
-    let Some(text) = policy.pods.get(&(namespace.to_owned(), name.to_owned())) else {
+    let Some(text) = policy.pod(namespace, name) else {
         return forbid(
             request,
             format!("pod {namespace}/{name} is not part of the policy, so who may connect cannot be decided"),

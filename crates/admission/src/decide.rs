@@ -8,7 +8,7 @@ use palisade_rbac::service_account_user;
 use palisade_scc::{Changes, Context, Entry, Mutation, Outcome, RangeError};
 
 use crate::Policy;
-use crate::grants::{GrantPath, Identity, Places};
+use crate::grants::{GrantPath, Identity, Usable};
 use crate::policy::EXEMPT_NAMESPACES;
 
 /// How many containers a pod may have: what a cluster stores of one object (1.5 MB) holds fewer, and
@@ -80,8 +80,8 @@ impl SubjectType {
 /// The SCC that admits a pod.
 #[derive(Clone, Debug)]
 pub struct Admission<'x> {
-    /// Its place in the order.
-    pub place: usize,
+    /// The SCC.
+    pub(crate) entry: &'x Entry,
     /// Its name.
     pub scc: &'x str,
     /// Whose right it is.
@@ -153,24 +153,29 @@ impl From<NotTried> for Decision<'_> {
 
 /// Who may use what, for one request.
 #[derive(Clone, Debug)]
-pub(crate) struct Grants {
-    pub(crate) service_account: Places,
-    pub(crate) candidates: Places,
+pub(crate) struct Grants<'x> {
+    pub(crate) service_account: Usable<'x>,
+    pub(crate) candidates: Usable<'x>,
 }
 
 /// A request for which SCCs are to be tried.
 pub(crate) struct Prepared<'x> {
     pub(crate) context: Context<'x>,
-    pub(crate) grants: Grants,
+    pub(crate) grants: Grants<'x>,
     /// The only SCC to be tried, where the pod asks for one.
-    pub(crate) required: Option<usize>,
+    pub(crate) required: Option<&'x Entry>,
 }
 
-impl Prepared<'_> {
-    /// The places to be tried: usable, and the required one if there is one.
-    pub(crate) fn candidates(&self) -> impl Iterator<Item = usize> {
-        let required = self.required;
-        self.grants.candidates.iter().filter(move |place| required.is_none_or(|only| only == *place))
+impl<'x> Prepared<'x> {
+    /// The SCCs to be tried, in order: usable, and the required one if there is one.
+    pub(crate) fn candidates(&self, policy: &'x Policy) -> impl Iterator<Item = &'x Entry> {
+        let usable = self.grants.candidates.iter(policy.sccs());
+        usable.filter(|entry| self.considers(entry))
+    }
+
+    /// Whether an SCC is tried, if it may be used.
+    pub(crate) fn considers(&self, entry: &Entry) -> bool {
+        self.required.is_none_or(|only| std::ptr::eq(only, entry))
     }
 }
 
@@ -188,15 +193,14 @@ pub(crate) fn decide<'x>(
     request: &PodRequest<'x>,
     prepared: &Prepared<'x>,
 ) -> Decision<'x> {
-    let candidates = prepared.candidates();
-    let chosen = policy.sccs.evaluate(candidates, prepared.context, request.pod, request.mutation);
-    let Some((place, changes)) = chosen else { return Decision::Refused(Refusal::NoneFits) };
-    let scc = policy.sccs.entries().get(place).map_or("", Entry::name);
-    let subject = match prepared.grants.service_account.contains(place) {
+    let candidates = prepared.candidates(policy);
+    let chosen = palisade_scc::evaluate(candidates, prepared.context, request.pod, request.mutation);
+    let Some((entry, changes)) = chosen else { return Decision::Refused(Refusal::NoneFits) };
+    let subject = match prepared.grants.service_account.contains(entry) {
         true => SubjectType::ServiceAccount,
         false => SubjectType::User,
     };
-    Decision::Admitted(Admission { place, scc, subject, changes })
+    Decision::Admitted(Admission { entry, scc: entry.name(), subject, changes })
 }
 
 pub(crate) fn prepare<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Result<Prepared<'x>, NotTried> {
@@ -207,10 +211,10 @@ pub(crate) fn prepare<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Resul
         return Err(NotTried::Exempt(why));
     }
     let refused = |refusal| Err(NotTried::Refused(refusal));
-    let Some(namespace) = policy.namespaces.get(request.namespace) else {
+    let Some(namespace) = policy.namespace(request.namespace) else {
         return refused(Refusal::UnknownNamespace(request.namespace.to_owned()));
     };
-    if policy.sccs.entries().is_empty() {
+    if policy.sccs().is_empty() {
         return refused(Refusal::NoScc);
     }
     let spec = &request.pod.spec;
@@ -220,12 +224,12 @@ pub(crate) fn prepare<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Resul
     }
     let required = match request.pod.metadata.annotation(REQUIRED_SCC) {
         None | Some("") => None,
-        Some(name) => match policy.sccs.place(name) {
-            Some(place) => Some(place),
+        Some(name) => match policy.sccs().get(name) {
+            Some(entry) => Some(entry),
             None => return refused(Refusal::UnknownRequired(name.to_owned())),
         },
     };
-    let ranges = match &namespace.ranges {
+    let ranges = match namespace.ranges() {
         Ok(ranges) => ranges,
         Err(why) => {
             return refused(Refusal::Ranges { namespace: request.namespace.to_owned(), why: why.clone() });
@@ -243,7 +247,7 @@ pub(crate) fn exempt_namespace(policy: &Policy, name: &str) -> Option<Exemption>
     if EXEMPT_NAMESPACES.contains(&name) {
         return Some(Exemption::Namespace);
     }
-    policy.namespaces.get(name)?.opt_out.map(Exemption::Label)
+    policy.namespace(name)?.opt_out().map(Exemption::Label)
 }
 
 /// The groups of a service account. `system:authenticated` is not among them: the reference leaves
@@ -252,16 +256,16 @@ fn service_account_groups(namespace: &str) -> [String; 2] {
     ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
 }
 
-fn grants(policy: &Policy, request: &PodRequest<'_>) -> Grants {
-    let index = &policy.grants;
-    let user = index.places(request.user, request.groups.iter().copied(), request.namespace);
+fn grants<'x>(policy: &'x Policy, request: &PodRequest<'_>) -> Grants<'x> {
+    let identity = Identity { name: request.user, groups: request.groups };
+    let user = policy.usable(&identity, request.namespace);
     let account = request.pod.spec.service_account_name.as_str();
     let service_account = if account.is_empty() {
-        Places::default()
+        Usable::default()
     } else {
         let name = service_account_user(request.namespace, account);
-        let groups = service_account_groups(request.namespace);
-        index.places(&name, groups.iter().map(String::as_str), request.namespace)
+        let [all, own] = service_account_groups(request.namespace);
+        policy.usable(&Identity { name: &name, groups: &[&all, &own] }, request.namespace)
     };
     Grants { candidates: user.union(&service_account), service_account }
 }
@@ -311,15 +315,14 @@ pub fn explain<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Trace<'x> {
     let account_groups = [all.as_str(), own.as_str()];
     let service_account = (!account.is_empty()).then_some(Identity { name: &name, groups: &account_groups });
     let path =
-        |entry, identity: &Identity<'_>| GrantPath::find(entry, &policy.rbac, identity, request.namespace);
-    let considered = policy.sccs.entries().iter().enumerate();
+        |entry, identity: &Identity<'_>| GrantPath::find(entry, policy.rbac(), identity, request.namespace);
+    let considered = policy.sccs().entries().filter(|entry| prepared.considers(entry));
     let steps = considered
-        .filter(|(place, _)| prepared.required.is_none_or(|only| only == *place))
-        .map(|(_, entry)| Step {
+        .map(|entry| Step {
             entry,
             user: path(entry, &user),
             service_account: service_account.as_ref().and_then(|identity| path(entry, identity)),
-            outcome: policy.sccs.outcome(entry, prepared.context, request.pod, request.mutation),
+            outcome: entry.outcome(prepared.context, request.pod, request.mutation),
         })
         .collect();
     Trace { decision: decide(policy, request, &prepared), steps }

@@ -1,18 +1,16 @@
-//! Which SCCs an identity may use: those that name it, and those that RBAC lets it `use`.
+//! Which SCCs a user may use: those whose own lists name them, and those that RBAC lets them `use`.
 //!
-//! Computed once per change of policy, so that a decision looks at the few SCCs that its identities
-//! may use, however many there are.
+//! A decision looks at the SCCs that its user and its service account may use, however many there are. The lists of
+//! SCCs are kept by user and group; roles are looked up, so that no write of a role or a binding changes anything here.
 
-use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
-use palisade_k8s::scc::{GROUP, RESOURCE};
-use palisade_rbac::{Action, Holder, Names, Rbac, User};
+use palisade_k8s::scc::{GROUP, RESOURCE, USE};
+use palisade_persistent::Map;
+use palisade_rbac::{Action, Rbac, SccNames, User};
 use palisade_scc::{Entry, SccSet};
 use smallvec::SmallVec;
-
-/// The verb that grants an SCC.
-const USE: &str = "use";
 
 /// A user with its groups.
 #[derive(Clone, Debug)]
@@ -23,112 +21,95 @@ pub struct Identity<'a> {
     pub groups: &'a [&'a str],
 }
 
-/// Places in the [`SccSet`], rising, each once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Places {
-    all: Option<usize>,
-    list: SmallVec<[usize; 16]>,
+/// SCCs that may be used.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Usable<'x> {
+    /// All there are, whatever the list holds.
+    all: bool,
+    /// In order, each once.
+    list: SmallVec<[&'x Entry; 16]>,
 }
 
-impl Places {
-    fn extend(&mut self, right: &Right) {
-        self.all = self.all.or(right.all);
-        self.list.extend_from_slice(&right.places);
+impl<'x> Usable<'x> {
+    fn add(&mut self, sccs: &'x SccSet, granted: &SccNames) {
+        self.all |= granted.all;
+        if granted.names.len() <= sccs.len() {
+            self.list.extend(granted.names.iter().filter_map(|name| sccs.get(name)));
+        } else {
+            let is_granted =
+                |entry: &&Entry| granted.names.binary_search_by(|name| (**name).cmp(entry.name())).is_ok();
+            self.list.extend(sccs.entries().filter(is_granted));
+        }
     }
 
     fn settle(mut self) -> Self {
-        if let Some(count) = self.all {
-            self.list = (0..count).collect();
-        }
-        self.list.sort_unstable();
-        self.list.dedup();
+        self.list.sort_unstable_by_key(|entry| entry.rank());
+        self.list.dedup_by_key(|entry| entry.rank());
         self
     }
 
-    pub(crate) fn contains(&self, place: usize) -> bool {
-        self.list.binary_search(&place).is_ok()
+    pub(crate) fn contains(&self, entry: &Entry) -> bool {
+        self.all || self.list.binary_search_by_key(&entry.rank(), |listed| listed.rank()).is_ok()
     }
 
     pub(crate) fn union(&self, other: &Self) -> Self {
-        let all = self.all.or(other.all);
-        Self { all, list: self.list.iter().chain(&other.list).copied().collect() }.settle()
+        let list = self.list.iter().chain(&other.list).copied().collect();
+        Self { all: self.all || other.all, list }.settle()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.list.iter().copied()
+    pub(crate) fn iter(&self, sccs: &'x SccSet) -> impl Iterator<Item = &'x Entry> {
+        let all = self.all.then(|| sccs.entries()).into_iter().flatten();
+        let listed = if self.all { &[] } else { self.list.as_slice() };
+        all.chain(listed.iter().copied())
     }
 }
 
-/// What one name holds, in one scope.
+type Named = Map<Arc<str>, Map<Arc<str>, Arc<Entry>>>;
+
+/// SCCs by the users and groups that their lists name.
 #[derive(Clone, Debug, Default)]
-struct Right {
-    /// All SCCs: how many there are.
-    all: Option<usize>,
-    places: Vec<usize>,
+pub(crate) struct NamedSubjects {
+    users: Named,
+    groups: Named,
 }
 
-/// What one name holds, in all scopes.
-#[derive(Clone, Debug, Default)]
-struct Rights {
-    everywhere: Right,
-    namespaced: HashMap<String, Right>,
-}
-
-/// Who may use which SCC.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct GrantIndex {
-    users: HashMap<String, Rights>,
-    groups: HashMap<String, Rights>,
-}
-
-impl GrantIndex {
-    pub(crate) fn new(sccs: &SccSet, rbac: &Rbac) -> Self {
-        let mut index = Self::default();
-        for (place, entry) in sccs.entries().iter().enumerate() {
-            for user in entry.scc().users.iter().flatten() {
-                index.rights(Holder::User(user)).everywhere.places.push(place);
-            }
-            for group in entry.scc().groups.iter().flatten() {
-                index.rights(Holder::Group(group)).everywhere.places.push(place);
-            }
-        }
-        for grant in rbac.grants(USE, GROUP, RESOURCE) {
-            let rights = index.rights(grant.holder);
-            let right = match grant.namespace {
-                None => &mut rights.everywhere,
-                Some(namespace) => rights.namespaced.entry(namespace.to_owned()).or_default(),
-            };
-            match grant.names {
-                Names::All => right.all = Some(sccs.entries().len()),
-                Names::Only(names) => right.places.extend(names.iter().filter_map(|name| sccs.place(name))),
-            }
-        }
-        index
+impl NamedSubjects {
+    pub(crate) fn insert(&mut self, entry: &Arc<Entry>) {
+        let put = |named: &mut Named, subject: &str| {
+            let sccs = named.get_or_insert_with(subject, || Arc::from(subject), Map::default);
+            sccs.insert(Arc::from(entry.name()), Arc::clone(entry));
+        };
+        entry.scc().users.iter().flatten().for_each(|user| put(&mut self.users, user));
+        entry.scc().groups.iter().flatten().for_each(|group| put(&mut self.groups, group));
     }
 
-    fn rights(&mut self, holder: Holder<'_>) -> &mut Rights {
-        match holder {
-            Holder::User(name) => self.users.entry(name.to_owned()).or_default(),
-            Holder::Group(name) => self.groups.entry(name.to_owned()).or_default(),
-        }
+    pub(crate) fn remove(&mut self, entry: &Entry) {
+        let take = |named: &mut Named, subject: &str| {
+            let Some(sccs) = named.get_mut(subject) else { return };
+            sccs.remove(entry.name());
+            if sccs.is_empty() {
+                named.remove(subject);
+            }
+        };
+        entry.scc().users.iter().flatten().for_each(|user| take(&mut self.users, user));
+        entry.scc().groups.iter().flatten().for_each(|group| take(&mut self.groups, group));
     }
 
     /// The SCCs that an identity may use for a pod in `namespace`.
-    pub(crate) fn places<'n>(
-        &self,
-        user: &str,
-        groups: impl Iterator<Item = &'n str>,
+    pub(crate) fn usable<'x>(
+        &'x self,
+        (sccs, rbac): (&'x SccSet, &'x Rbac),
+        identity: &Identity<'_>,
         namespace: &str,
-    ) -> Places {
-        let mut places = Places::default();
-        let held = groups.filter_map(|group| self.groups.get(group)).chain(self.users.get(user));
-        for rights in held {
-            places.extend(&rights.everywhere);
-            if let Some(right) = rights.namespaced.get(namespace) {
-                places.extend(right);
-            }
+    ) -> Usable<'x> {
+        let mut usable = Usable::default();
+        let groups = identity.groups.iter().filter_map(|group| self.groups.get(*group));
+        for named in self.users.get(identity.name).into_iter().chain(groups) {
+            named.for_each(|entry| usable.list.push(entry));
         }
-        places.settle()
+        let user = User { name: identity.name, groups: identity.groups };
+        rbac.each_sccs(&user, namespace, |granted| usable.add(sccs, granted));
+        usable.settle()
     }
 }
 
@@ -167,5 +148,56 @@ impl fmt::Display for GrantPath {
             Self::Group(name) => write!(f, "groups of the SCC: {name}"),
             Self::Rbac(grant) => f.write_str(grant),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use palisade_rbac::RbacObject;
+    use serde_json::{Value, from_value, json};
+
+    fn entry(object: Value) -> Arc<Entry> {
+        Arc::new(Entry::new(from_value(object).unwrap()))
+    }
+
+    fn rbac(names: &Value) -> Rbac {
+        let role = json!({"metadata": {"name": "r"}, "rules": [
+            {"verbs": [USE], "apiGroups": [GROUP], "resources": [RESOURCE], "resourceNames": names}]});
+        let binding = json!({"metadata": {"name": "b", "namespace": "dev"},
+            "roleRef": {"kind": "ClusterRole", "name": "r"}, "subjects": [{"kind": "Group", "name": "team"}]});
+        let role = RbacObject::cluster_role(from_value(role).unwrap());
+        [role, RbacObject::role_binding(from_value(binding).unwrap())].into_iter().collect()
+    }
+
+    #[test]
+    fn lists_and_roles_grant_sccs() {
+        let (mut sccs, mut subjects) = (SccSet::default(), NamedSubjects::default());
+        for scc in [
+            json!({"metadata": {"name": "a"}, "users": ["joe"]}),
+            json!({"metadata": {"name": "b"}, "groups": ["team"], "priority": 5}),
+            json!({"metadata": {"name": "c"}}),
+        ] {
+            let entry = entry(scc);
+            subjects.insert(&entry);
+            sccs.insert(entry);
+        }
+        for (user, groups, namespace, names, expected) in [
+            ("joe", &[][..], "dev", json!(["c"]), &["a"][..]),
+            ("joe", &["team"], "dev", json!(["c", "a"]), &["b", "a", "c"]),
+            ("joe", &["team"], "ops", json!(["c"]), &["b", "a"]),
+            ("ann", &["team"], "dev", json!([]), &["b", "a", "c"]),
+            ("ann", &["team"], "dev", json!(["x", "y", "z", "c", "w"]), &["b", "c"]),
+            ("ann", &[], "dev", json!([]), &[]),
+        ] {
+            let rbac = rbac(&names);
+            let usable = subjects.usable((&sccs, &rbac), &Identity { name: user, groups }, namespace);
+            let found: Vec<&str> = usable.iter(&sccs).map(Entry::name).collect();
+            assert_eq!(found, expected, "{user} {groups:?} {namespace} {names}");
+            assert!(sccs.entries().all(|entry| usable.contains(entry) == expected.contains(&entry.name())));
+        }
+        let b = sccs.remove("b").unwrap();
+        subjects.remove(&b);
+        assert!(subjects.groups.is_empty());
     }
 }

@@ -35,6 +35,8 @@
 //! | `respond` | the wire: requests for pods, exec and attach, and SCC objects |
 
 mod audit;
+mod builder;
+mod cache;
 mod connect;
 mod decide;
 mod equality;
@@ -42,15 +44,21 @@ mod grants;
 mod lint;
 mod object;
 mod policy;
+mod ranges;
 mod respond;
+mod source;
 mod update;
 
 pub use audit::refusal_message;
+pub use builder::PolicyBuilder;
+pub use cache::PolicyCache;
 pub use decide::{
     Admission, Decision, Exemption, MAX_CONTAINERS, PodRequest, Refusal, Step, SubjectType, Trace, evaluate,
     explain,
 };
 pub use grants::{GrantPath, Identity};
 pub use lint::{dead_annotation, lint, lint_all};
-pub use policy::{Namespace, Policy, PolicyBuilder, PolicyError};
+pub use policy::{Namespace, Policy};
+pub use ranges::{Block, Blocks, Reservation, Reservations};
 pub use respond::{Unreadable, respond};
+pub use source::{ObjectKey, PolicyError, PolicyKind, PolicyObject};

@@ -1,32 +1,35 @@
-//! The snapshot of policy that decisions are made over.
+//! The policy that decisions are made over: SCCs, roles and bindings, and namespaces with their ranges.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use palisade_k8s::manifest;
-use palisade_k8s::rbac::{Role, RoleBinding};
-use palisade_k8s::scc::{GROUP, KIND, ObjectMeta, annotation};
-use palisade_k8s::{FieldError, FieldPath, KernelVersion, Misfit, SecurityContextConstraints, fit};
-use palisade_rbac::{Rbac, RbacObjects};
-use palisade_scc::{BuiltinSet, NamespaceRanges, RangeError, SccSet};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use palisade_k8s::KernelVersion;
+use palisade_k8s::scc::{ObjectMeta, annotation};
+use palisade_persistent::Map;
+use palisade_rbac::Rbac;
+use palisade_scc::{NamespaceRanges, RangeError, SccSet};
 
-use crate::grants::GrantIndex;
+use crate::grants::{Identity, NamedSubjects, Usable};
+use crate::ranges::{Block, Blocks};
+use crate::source::{Content, ObjectKey, PolicyKind, PolicyObject};
 
 /// The block that is assumed for a namespace that has none: what a cluster allocates first.
 const ASSUMED_RANGES: [(&str, &str); 2] =
     [(annotation::UID_RANGE, "1000000000/10000"), (annotation::MCS, "s0:c1,c0")];
 
-/// Everything that a decision depends on beside the request.
+/// Everything that a decision depends on beside the request. It changes object by object; a copy is cheap and shares
+/// what does not change.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    pub(crate) sccs: SccSet,
-    pub(crate) rbac: Rbac,
-    pub(crate) grants: GrantIndex,
-    pub(crate) namespaces: HashMap<String, Namespace>,
-    pub(crate) pods: HashMap<(String, String), String>,
-    pub(crate) kernel: Option<KernelVersion>,
+    sccs: SccSet,
+    subjects: NamedSubjects,
+    rbac: Rbac,
+    namespaces: Map<Arc<str>, Arc<Namespace>>,
+    /// The blocks of IDs that the namespaces hold.
+    blocks: Blocks,
+    /// Running pods, as JSON, by namespace and name.
+    pods: Map<Arc<str>, Arc<str>>,
+    kernel: Option<KernelVersion>,
 }
 
 impl Policy {
@@ -45,7 +48,72 @@ impl Policy {
     /// A namespace of the policy.
     #[must_use]
     pub fn namespace(&self, name: &str) -> Option<&Namespace> {
-        self.namespaces.get(name)
+        self.namespaces.get(name).map(|namespace| &**namespace)
+    }
+
+    /// Adds an object in place of the one of its key.
+    pub fn apply(&mut self, object: PolicyObject) {
+        let PolicyObject { key, content } = object;
+        match content {
+            Content::Scc(entry) => {
+                let old = self.sccs.insert(Arc::clone(&entry));
+                old.iter().for_each(|old| self.subjects.remove(old));
+                self.subjects.insert(&entry);
+            }
+            Content::Namespace(namespace) => {
+                self.blocks.hold(&namespace.blocks);
+                let old = self.namespaces.insert(Arc::from(key.name), namespace);
+                old.iter().for_each(|old| self.blocks.release(&old.blocks));
+            }
+            Content::Rbac(object) => self.rbac.apply(object),
+            Content::Pod(text) => drop(self.pods.insert(pod_key(&key.namespace, &key.name), text)),
+        }
+    }
+
+    /// Takes an object away; one that is not there is no error.
+    pub fn remove(&mut self, key: &ObjectKey) {
+        match key.kind {
+            PolicyKind::Scc => {
+                let old = self.sccs.remove(&key.name);
+                old.iter().for_each(|old| self.subjects.remove(old));
+            }
+            PolicyKind::Namespace => {
+                let old = self.namespaces.remove(&*key.name);
+                old.iter().for_each(|old| self.blocks.release(&old.blocks));
+            }
+            PolicyKind::Rbac(kind) => self.rbac.remove(kind, &key.namespace, &key.name),
+            PolicyKind::Pod => drop(self.pods.remove(&pod_key(&key.namespace, &key.name))),
+        }
+    }
+
+    /// The blocks of IDs that the namespaces hold.
+    #[must_use]
+    pub fn blocks(&self) -> &Blocks {
+        &self.blocks
+    }
+
+    /// Says which kernel the pods run on; without it, one that makes all safe sysctls safe.
+    pub fn set_kernel(&mut self, kernel: KernelVersion) {
+        self.kernel = Some(kernel);
+    }
+
+    /// Gives a namespace that has no ranges of its own the ones that are assumed.
+    pub fn assume_namespace(&mut self, name: &str) {
+        let known = self.namespace(name);
+        if known.is_some_and(|namespace| namespace.ranges.is_ok()) {
+            return;
+        }
+        let namespace = Namespace::assumed(known.and_then(Namespace::opt_out));
+        self.namespaces.insert(Arc::from(name), Arc::new(namespace));
+    }
+
+    /// The kernel of another policy.
+    pub(crate) fn keep_kernel(&mut self, other: &Self) {
+        self.kernel = other.kernel;
+    }
+
+    pub(crate) fn pod(&self, namespace: &str, name: &str) -> Option<&str> {
+        self.pods.get(&pod_key(namespace, name)).map(|text| &**text)
     }
 
     /// The kernel that decides which sysctls are safe.
@@ -53,24 +121,42 @@ impl Policy {
     pub fn kernel(&self) -> KernelVersion {
         self.kernel.unwrap_or(KernelVersion::LATEST)
     }
+
+    /// The SCCs that an identity may use for a pod in `namespace`.
+    pub(crate) fn usable(&self, identity: &Identity<'_>, namespace: &str) -> Usable<'_> {
+        self.subjects.usable((&self.sccs, &self.rbac), identity, namespace)
+    }
+}
+
+/// Neither a namespace nor a name holds a slash.
+fn pod_key(namespace: &str, name: &str) -> Arc<str> {
+    Arc::from(format!("{namespace}/{name}"))
 }
 
 /// A namespace, as far as policy needs it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Namespace {
-    pub(crate) ranges: Result<NamespaceRanges, RangeError>,
-    pub(crate) opt_out: Option<&'static str>,
+    ranges: Result<NamespaceRanges, RangeError>,
+    opt_out: Option<&'static str>,
     assumed: bool,
+    /// The blocks of IDs that it holds.
+    blocks: Vec<Block>,
 }
 
 impl Namespace {
-    fn new(metadata: &ObjectMeta) -> Self {
+    pub(crate) fn new(metadata: &ObjectMeta) -> Self {
         let annotations = &metadata.annotations;
         Self {
             ranges: NamespaceRanges::read(|key| annotations.get(key).map(String::as_str)),
             opt_out: opt_out(&metadata.labels),
             assumed: false,
+            blocks: Block::held_by(|key| annotations.get(key).map(String::as_str)),
         }
+    }
+
+    fn assumed(opt_out: Option<&'static str>) -> Self {
+        let value = |key: &str| ASSUMED_RANGES.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
+        Self { ranges: NamespaceRanges::read(value), opt_out, assumed: true, blocks: Vec::new() }
     }
 
     /// The label by which the namespace is left alone, if it is.
@@ -111,212 +197,35 @@ fn opt_out(labels: &BTreeMap<String, String>) -> Option<&'static str> {
     }
 }
 
-/// Why an object cannot be part of a policy.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum PolicyError {
-    /// It does not fit its type.
-    #[error("{kind} does not fit its type: {misfit}")]
-    Malformed {
-        /// The object's kind.
-        kind: String,
-        /// What does not fit.
-        misfit: Box<Misfit>,
-    },
-    /// It has no name.
-    #[error("{0} has no metadata.name")]
-    Nameless(String),
-    /// It is there twice.
-    #[error("{kind} {name} is there twice")]
-    Repeated {
-        /// The object's kind.
-        kind: String,
-        /// Its name, after its namespace where it has one.
-        name: String,
-    },
-    /// An SCC that the API server would not accept.
-    #[error("SecurityContextConstraints {name} is invalid: {}", join(.errors))]
-    Invalid {
-        /// Its name.
-        name: String,
-        /// What is wrong.
-        errors: Vec<FieldError>,
-    },
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn join(errors: &[FieldError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-/// Collects objects into a [`Policy`].
-///
-/// Objects come in layers: within one, an object may be there once; a later layer replaces
-/// what an earlier one has of the same name.
-#[derive(Clone, Debug, Default)]
-pub struct PolicyBuilder {
-    sccs: BTreeMap<String, SecurityContextConstraints>,
-    cluster_roles: BTreeMap<(String, String), Role>,
-    roles: BTreeMap<(String, String), Role>,
-    cluster_role_bindings: BTreeMap<(String, String), RoleBinding>,
-    role_bindings: BTreeMap<(String, String), RoleBinding>,
-    namespaces: HashMap<String, Namespace>,
-    pods: HashMap<(String, String), String>,
-    kernel: Option<KernelVersion>,
-    layer: HashSet<(String, String, String)>,
-}
-
-#[derive(Deserialize)]
-struct Head {
-    #[serde(default)]
-    metadata: ObjectMeta,
-}
-
-impl PolicyBuilder {
-    /// Starts another layer.
-    pub fn next_layer(&mut self) {
-        self.layer.clear();
-    }
-
-    /// Adds a built-in set as a layer of its own.
-    ///
-    /// # Errors
-    ///
-    /// None that a test does not exclude: the sets are part of the program.
-    pub fn add_set(&mut self, set: BuiltinSet) -> Result<(), PolicyError> {
-        let malformed = |why: manifest::ReadError| PolicyError::Malformed {
-            kind: "built-in set".to_owned(),
-            misfit: Box::new(Misfit { path: FieldPath::root(), why: why.to_string() }),
-        };
-        for document in manifest::read(set.manifest()).map_err(malformed)? {
-            self.add(&document.to_json())?;
-        }
-        self.next_layer();
-        Ok(())
-    }
-
-    /// Says which kernel the pods run on; without it, one that makes all safe sysctls safe.
-    pub fn set_kernel(&mut self, kernel: KernelVersion) {
-        self.kernel = Some(kernel);
-    }
-
-    /// Takes an object, and says whether it is part of policy: an SCC, a namespace, a role or
-    /// binding, a pod (which exec and attach look up), or a `List` of such.
-    ///
-    /// # Errors
-    ///
-    /// The object is of such a kind but cannot be used.
-    pub fn add(&mut self, object: &Value) -> Result<bool, PolicyError> {
-        let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
-        let (api_version, kind) = (text("apiVersion"), text("kind"));
-        let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        let rbac = group == palisade_k8s::rbac::GROUP;
-        match kind {
-            KIND if matches!(group, GROUP | "") => self.add_scc(object)?,
-            "Namespace" if group.is_empty() => self.add_namespace(object)?,
-            "Role" | "ClusterRole" if rbac => {
-                let (role, key) = self.read::<Role>(object, kind)?;
-                let roles = if kind == "Role" { &mut self.roles } else { &mut self.cluster_roles };
-                roles.insert(key, role);
-            }
-            "RoleBinding" | "ClusterRoleBinding" if rbac => {
-                let (binding, key) = self.read::<RoleBinding>(object, kind)?;
-                let namespaced = kind == "RoleBinding";
-                let bindings =
-                    if namespaced { &mut self.role_bindings } else { &mut self.cluster_role_bindings };
-                bindings.insert(key, binding);
-            }
-            "Pod" if group.is_empty() => {
-                let (_, key) = self.read::<Head>(object, kind)?;
-                self.pods.insert(key, object.to_string());
-            }
-            "List" if group.is_empty() => {
-                let items = object.get("items").and_then(Value::as_array);
-                items.into_iter().flatten().try_for_each(|item| self.add(item).map(drop))?;
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
-    /// Gives a namespace that has no ranges of its own the ones that are assumed.
-    pub fn assume_namespace(&mut self, name: &str) {
-        let assumed = || {
-            let value = |key: &str| ASSUMED_RANGES.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
-            NamespaceRanges::read(value)
-        };
-        let namespace = self.namespaces.entry(name.to_owned()).or_insert_with(|| Namespace {
-            ranges: assumed(),
-            opt_out: None,
-            assumed: true,
-        });
-        if namespace.ranges.is_err() {
-            namespace.ranges = assumed();
-            namespace.assumed = true;
+    #[test]
+    fn labels_opt_out() {
+        let disable = "security.openshift.io/disable-securitycontextconstraints";
+        for (key, value, expected) in [
+            (disable, "true", Some("security.openshift.io/disable-securitycontextconstraints=true")),
+            (disable, "false", None),
+            ("openshift.io/run-level", "0", Some("openshift.io/run-level=0")),
+            ("openshift.io/run-level", "1", Some("openshift.io/run-level=1")),
+            ("openshift.io/run-level", "2", None),
+        ] {
+            let labels = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            assert_eq!(opt_out(&labels), expected, "{key}={value}");
         }
     }
 
-    /// Whether the policy has any SCC yet.
-    #[must_use]
-    pub fn has_sccs(&self) -> bool {
-        !self.sccs.is_empty()
-    }
-
-    /// Computes everything that depends on the objects alone.
-    #[must_use]
-    pub fn build(self) -> Policy {
-        let sccs = SccSet::new(self.sccs.into_values());
-        let rbac = Rbac::new(RbacObjects {
-            cluster_roles: self.cluster_roles.into_values().collect(),
-            roles: self.roles.into_values().collect(),
-            cluster_role_bindings: self.cluster_role_bindings.into_values().collect(),
-            role_bindings: self.role_bindings.into_values().collect(),
-        });
-        Policy {
-            grants: GrantIndex::new(&sccs, &rbac),
-            sccs,
-            rbac,
-            namespaces: self.namespaces,
-            pods: self.pods,
-            kernel: self.kernel,
-        }
-    }
-
-    fn add_scc(&mut self, object: &Value) -> Result<(), PolicyError> {
-        let (mut scc, (_, name)) = self.read::<SecurityContextConstraints>(object, KIND)?;
-        palisade_scc::default(&mut scc);
-        let errors = palisade_scc::validate(&scc);
-        if !errors.is_empty() {
-            return Err(PolicyError::Invalid { name, errors });
-        }
-        self.sccs.insert(name, scc);
-        Ok(())
-    }
-
-    fn add_namespace(&mut self, object: &Value) -> Result<(), PolicyError> {
-        let (head, (_, name)) = self.read::<Head>(object, "Namespace")?;
-        self.namespaces.insert(name, Namespace::new(&head.metadata));
-        Ok(())
-    }
-
-    /// Reads an object and its key (namespace, name).
-    fn read<T: DeserializeOwned>(
-        &mut self,
-        object: &Value,
-        kind: &str,
-    ) -> Result<(T, (String, String)), PolicyError> {
-        let malformed = |misfit| PolicyError::Malformed { kind: kind.to_owned(), misfit };
-        let head: Head = fit(object).map_err(malformed)?;
-        let ObjectMeta { name, mut namespace, .. } = head.metadata;
-        if name.is_empty() {
-            return Err(PolicyError::Nameless(kind.to_owned()));
-        }
-        if matches!(kind, KIND | "Namespace" | "ClusterRole" | "ClusterRoleBinding") {
-            namespace.clear();
-        }
-        if !self.layer.insert((kind.to_owned(), namespace.clone(), name.clone())) {
-            let name = if namespace.is_empty() { name } else { format!("{namespace}/{name}") };
-            return Err(PolicyError::Repeated { kind: kind.to_owned(), name });
-        }
-        let parsed = fit(object).map_err(malformed)?;
-        Ok((parsed, (namespace, name)))
+    #[test]
+    fn ranges_are_assumed_only_where_there_are_none() {
+        let mut policy = Policy::default();
+        let object = serde_json::json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "own",
+            "annotations": {annotation::UID_RANGE: "5000/10", annotation::MCS: "s0:c9,c8"}}});
+        policy.apply(PolicyObject::read(&object).unwrap().unwrap());
+        policy.assume_namespace("own");
+        policy.assume_namespace("new");
+        assert!(!policy.namespace("own").unwrap().is_assumed());
+        let assumed = policy.namespace("new").unwrap();
+        assert_eq!((assumed.is_assumed(), assumed.ranges().unwrap().level()), (true, Ok("s0:c1,c0")));
     }
 }

@@ -187,16 +187,16 @@ fn update_of(
     Ok(if required(&old) == required(pod) { Update::Relevant } else { Update::RequiredChanged })
 }
 
-fn answer(
-    policy: &Policy,
+fn answer<'x>(
+    policy: &'x Policy,
     request: &AdmissionRequest<'_>,
-    pod_request: &PodRequest<'_>,
-    prepared: &Prepared<'_>,
+    pod_request: &PodRequest<'x>,
+    prepared: &Prepared<'x>,
     decision: Decision<'_>,
 ) -> AdmissionResponse {
     match decision {
         Decision::Admitted(admission) => {
-            let passed = PassedOver::collect(policy, pod_request, prepared, Some(admission.place));
+            let passed = PassedOver::collect(policy, pod_request, prepared, Some(admission.entry));
             let mut annotations = Annotations::new();
             annotations.insert("reason".to_owned(), reason(policy, pod_request, prepared, &admission));
             annotations.insert("chosen".to_owned(), admission.scc.to_owned());

@@ -9,6 +9,7 @@ mod node;
 mod rbac;
 mod scc;
 
+use palisade_admission::Reservation;
 use serde_json::Value;
 
 use crate::call::Call;
@@ -16,20 +17,21 @@ use crate::error::ApiResult;
 use crate::remove::remove;
 use crate::resource::{Admission, text};
 
-/// Completes a new object.
-pub(crate) fn create(call: &Call<'_>, object: &mut Value) -> ApiResult<()> {
+/// Completes a new object. What is reserved for it is to be kept until it is written.
+pub(crate) fn create(call: &Call<'_>, object: &mut Value) -> ApiResult<Option<Reservation>> {
     namespace::accepts(call, text(object, "/metadata/name"))?;
     match call.target.resource.admission {
-        Admission::Namespace => namespace::allocate(call.api, object),
+        Admission::Namespace => return namespace::allocate(call.api, object),
         Admission::Pod => {
             if !node::is_mirror(call, object) {
                 account::complete(call, object)?;
             }
-            scc::pod(call, object, None)
+            scc::pod(call, object, None)?;
         }
-        Admission::Scc => scc::complete(object),
-        _ => Ok(()),
+        Admission::Scc => scc::complete(object)?,
+        _ => {}
     }
+    Ok(None)
 }
 
 /// Completes a changed object.
@@ -40,10 +42,6 @@ pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiRes
             scc::pod(call, object, Some(old))
         }
         Admission::Scc => scc::complete(object),
-        Admission::Namespace => {
-            namespace::claim(call.api, object);
-            Ok(())
-        }
         _ => Ok(()),
     }
 }
@@ -90,6 +88,6 @@ pub(crate) fn delete(call: &Call<'_>) -> ApiResult<()> {
     namespace::check_delete(call)
 }
 
-pub(crate) use namespace::{allocate, claim, furnish};
+pub(crate) use namespace::{allocate, furnish};
 pub(crate) use node::{check_system, check_token};
 pub(crate) use scc::{complete as complete_scc, connect};

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, RwLock};
 
+use palisade_admission::{PolicyCache, Reservations};
 use palisade_store::Store;
 
 use crate::audit::Audit;
+use crate::error::ApiResult;
 use crate::hub::Hub;
-use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::ranges::Ranges;
+use crate::policy::{self, Epoch};
 use crate::token::Tokens;
 
 /// The state that all requests share.
@@ -16,10 +17,13 @@ use crate::token::Tokens;
 pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) live: Live,
+    /// SCCs, roles, bindings and namespaces, in step with the store.
+    pub(crate) policy: Arc<PolicyCache>,
+    /// Changes with what may end somebody's rights.
+    pub(crate) epoch: Arc<Epoch>,
     pub(crate) tokens: Tokens,
-    /// Which blocks of IDs namespaces have.
-    pub(crate) ranges: Ranges,
+    /// Blocks of IDs for namespaces that are about to be written.
+    pub(crate) ranges: Reservations,
     pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
     /// Held by requests; closed while a backup is taken back.
@@ -37,11 +41,13 @@ impl Api {
         audit: Audit,
         ca: String,
         nodes: Arc<rustls::ClientConfig>,
-    ) -> Self {
-        Self {
+    ) -> ApiResult<Self> {
+        let (policy, epoch) = policy::follow(&store)?;
+        Ok(Self {
             hub: Hub::start(&store),
-            live: Live::new(&store),
-            ranges: Ranges::default(),
+            policy,
+            epoch,
+            ranges: Reservations::default(),
             gate: RwLock::default(),
             metrics: Metrics::default(),
             store,
@@ -49,6 +55,6 @@ impl Api {
             audit,
             ca,
             nodes,
-        }
+        })
     }
 }

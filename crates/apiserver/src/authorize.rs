@@ -1,30 +1,30 @@
 //! Authorization by RBAC: what no binding permits is refused.
 
+use palisade_admission::PolicyCache;
 use palisade_rbac::{Action, User};
 
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
 use crate::identity::Identity;
-use crate::live::Live;
 use crate::node;
 use crate::request::Target;
 
 /// Whether somebody may, and by which binding.
-pub(crate) fn allowed(live: &Live, who: &Identity, action: &Action<'_>) -> ApiResult<Option<String>> {
+pub(crate) fn allowed(policy: &PolicyCache, who: &Identity, action: &Action<'_>) -> Option<String> {
     if who.is_master() {
-        return Ok(Some(String::new()));
+        return Some(String::new());
     }
     let groups = who.groups();
     let user = User { name: &who.name, groups: &groups };
-    let rbac = live.rbac()?;
-    Ok(rbac.authorize(&user, action).map(|grant| format!("RBAC: allowed by {grant}")))
+    let policy = policy.snapshot();
+    policy.rbac().authorize(&user, action).map(|grant| format!("RBAC: allowed by {grant}"))
 }
 
 /// Whether somebody may use a path that is no resource.
-pub(crate) fn allowed_path(live: &Live, who: &Identity, verb: &str, path: &str) -> ApiResult<bool> {
+pub(crate) fn allowed_path(policy: &PolicyCache, who: &Identity, verb: &str, path: &str) -> bool {
     let groups = who.groups();
     let user = User { name: &who.name, groups: &groups };
-    Ok(who.is_master() || live.rbac()?.authorize_path(&user, verb, path))
+    who.is_master() || policy.snapshot().rbac().authorize_path(&user, verb, path)
 }
 
 /// Refuses what somebody may not, in words that say nothing of what exists. `selected` is the node whose pods a field
@@ -49,7 +49,7 @@ pub(crate) fn require(
         namespace: target.scope(),
         name: &target.name,
     };
-    if let Some(why) = allowed(&api.live, who, &action)? {
+    if let Some(why) = allowed(&api.policy, who, &action) {
         return Ok(why);
     }
     let place = match target.scope() {

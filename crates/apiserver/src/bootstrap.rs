@@ -29,14 +29,13 @@ pub(crate) fn objects(set: BuiltinSet) -> ApiResult<Vec<Value>> {
     Ok(objects)
 }
 
-/// Makes what is missing, and notes which ranges the namespaces have.
+/// Makes what is missing.
 pub(crate) fn run(api: &Api, set: BuiltinSet) -> ApiResult<()> {
     settle(api)?;
     for object in objects(set)? {
         ensure(api, object)?;
     }
     revoke_nodes(api)?;
-    api.live.wrote(palisade_k8s::rbac::GROUP, api.store.revision());
     Ok(())
 }
 
@@ -63,12 +62,10 @@ pub(crate) fn settle(api: &Api) -> ApiResult<()> {
         .map_err(|error| failure::internal("the passwords cannot be read", &error))
 }
 
-/// Notes which ranges the namespaces have, and gives some to those without.
+/// Gives ranges to the namespaces that have none.
 fn settle_ranges(api: &Api) -> ApiResult<()> {
     let namespaces = &resource::NAMESPACES;
     let all = objects::list(&api.store, namespaces, None, None, None)?.items;
-    api.ranges.clear();
-    all.iter().for_each(|namespace| admit::claim(api, namespace));
     all.into_iter().try_for_each(|namespace| repair(api, namespace))
 }
 
@@ -85,20 +82,13 @@ pub(crate) fn repair(api: &Api, mut namespace: Value) -> ApiResult<()> {
     let namespaces = &resource::NAMESPACES;
     let name = text(&namespace, "/metadata/name").to_owned();
     let seen = text(&namespace, "/metadata/resourceVersion").parse().ok().and_then(Revision::new);
-    admit::allocate(api, &mut namespace)?;
+    let reserved = admit::allocate(api, &mut namespace)?;
     // Whoever changed it meanwhile brings it here again.
     if objects::update(&api.store, namespaces, "", seen.unwrap_or_default(), namespace).is_ok() {
         tracing::warn!("namespace {name} had no complete ranges and was given some");
-        api.live.wrote(namespaces.storage, api.store.revision());
     }
+    drop(reserved);
     Ok(())
-}
-
-/// Whether some namespace has a block.
-pub(crate) fn is_taken(api: &Api, wanted: u64) -> ApiResult<bool> {
-    let namespaces = &resource::NAMESPACES;
-    let all = objects::list(&api.store, namespaces, None, None, None)?.items;
-    Ok(all.iter().any(|namespace| crate::ranges::of_namespace(namespace) == Some(wanted)))
 }
 
 /// Makes an object if it is missing.
@@ -117,8 +107,9 @@ pub(crate) fn ensure(api: &Api, mut object: Value) -> ApiResult<()> {
         put(&mut object, &["metadata", "labels", LABEL.0], LABEL.1.into());
     }
     (resource.prepare)(&mut object, None);
+    let mut reserved = None;
     match resource.admission {
-        Admission::Namespace => admit::allocate(api, &mut object)?,
+        Admission::Namespace => reserved = admit::allocate(api, &mut object)?,
         Admission::Scc => admit::complete_scc(&mut object)?,
         _ => {}
     }
@@ -128,7 +119,7 @@ pub(crate) fn ensure(api: &Api, mut object: Value) -> ApiResult<()> {
         Ok(_) | Err(StoreError::Exists(_)) => {}
         Err(error) => return Err(failure::store(resource, &name, error)),
     }
-    api.live.wrote(resource.storage, api.store.revision());
+    drop(reserved);
     if resource.admission == Admission::Namespace {
         admit::furnish(api, &name)?;
     }

@@ -149,12 +149,6 @@ impl<'a> Controller<'a> {
         }
         if event.storage == "namespaces" {
             self.leaving.remove(&event.name);
-            // What was written by hand may have given one block to two namespaces.
-            if let Some(block) = crate::ranges::of_namespace(&event.object)
-                && !bootstrap::is_taken(self.api, block)?
-            {
-                self.api.ranges.release(block);
-            }
         }
         self.restore(event)?;
         for dependent in self.owned.remove(uid).into_iter().flatten() {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::token::{self, User};
 
 /// Where they are kept. No resource of the API is kept under this name.
-const PASSWORDS: &str = "palisade/passwords";
+pub(crate) const PASSWORDS: &str = "palisade/passwords";
 /// How often the hash is repeated, so that guessing costs something.
 const ROUNDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(209_999);
 const ALGORITHM: pbkdf2::Algorithm = pbkdf2::PBKDF2_HMAC_SHA256;

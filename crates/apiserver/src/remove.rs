@@ -28,11 +28,5 @@ pub(crate) fn remove(
         }
         _ => store.delete(&key, seen).map(drop),
     };
-    removed.map_err(|error| failure::store(resource, name, error))?;
-    api.live.wrote(resource.storage, store.revision());
-    // Tokens may have been theirs, or bound to them.
-    if resource.credentials != Credentials::None {
-        api.live.forgot();
-    }
-    Ok(())
+    removed.map_err(|error| failure::store(resource, name, error))
 }

@@ -137,7 +137,6 @@ pub(crate) fn set_password(call: &Call<'_>, bytes: &[u8], content_type: &str) ->
     if !call.is_dry_run() {
         crate::password::set(&call.api.store, &user, password)
             .map_err(|error| failure::store(target.resource, &target.name, error))?;
-        call.api.live.forgot();
     }
     Ok(Answer::created(
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),

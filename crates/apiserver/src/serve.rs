@@ -187,7 +187,7 @@ impl Service {
             Ok(Path::Other) => return other::answer(&self.api, head, who),
             // Nobody learns which paths there are without a name.
             Err(error) => {
-                return Err(if authorize::allowed_path(&self.api.live, who, "get", "/api")? {
+                return Err(if authorize::allowed_path(&self.api.policy, who, "get", "/api") {
                     error
                 } else {
                     other::forbidden(head, who)

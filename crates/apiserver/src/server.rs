@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::api::Api;
 use crate::audit::{Audit, Policy, PolicyError};
 use crate::authenticate;
+use crate::error::ApiError;
 use crate::pki::Pki;
 use crate::serve::Service;
 use crate::token::Tokens;
@@ -118,8 +119,10 @@ impl Server {
             Some(path) => Audit::to_file(path, policy).map_err(StoreError::from)?,
             None => Audit::default(),
         };
-        let api = Arc::new(Api::new(store, tokens, audit, pki.ca.clone(), Arc::new(to_nodes(&pki)?)));
-        bootstrap::run(&api, config.set).map_err(|error| ServerError::Bootstrap(error.message))?;
+        let refused = |error: Box<ApiError>| ServerError::Bootstrap(error.message);
+        let nodes = Arc::new(to_nodes(&pki)?);
+        let api = Arc::new(Api::new(store, tokens, audit, pki.ca.clone(), nodes).map_err(refused)?);
+        bootstrap::run(&api, config.set).map_err(refused)?;
         let stop = Arc::new(AtomicBool::new(false));
         Ok(Self {
             controller: Some(controller::start(&api, config.set, &stop)),

@@ -20,7 +20,7 @@ pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
 /// What opaque tokens start with, as OpenShift's do.
 const PREFIX: &str = "sha256~";
 /// Where their hashes are kept. No resource of the API is kept under this name.
-const TOKENS: &str = "palisade/tokens";
+pub(crate) const TOKENS: &str = "palisade/tokens";
 /// The key that service accounts' tokens are signed with.
 pub(crate) struct Tokens {
     signing: EncodingKey,

@@ -226,7 +226,7 @@ impl Watcher {
         let resource = self.target.resource;
         self.labels.matches(object)
             && self.fields.matches(object)
-            && verb::is_visible(&self.api.live, &self.who, resource, object).unwrap_or(false)
+            && verb::is_visible(&self.api.policy, &self.who, resource, object)
     }
 
     async fn tell(&mut self, event: &Event) -> Result<(), Over> {
@@ -285,7 +285,7 @@ impl Watcher {
 
     /// Ends the watch of whoever is no longer who they were, or may no longer watch.
     fn still_may(&mut self) -> Result<(), Over> {
-        let epoch = self.api.live.epoch();
+        let epoch = self.api.epoch.now();
         if epoch == self.epoch {
             return Ok(());
         }

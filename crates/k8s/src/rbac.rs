@@ -26,7 +26,7 @@ pub struct Role {
 }
 
 /// One rule of a role: every listed verb on every listed resource.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PolicyRule {
     /// Verbs; `*` is all.

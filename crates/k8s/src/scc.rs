@@ -16,6 +16,8 @@ pub const GROUP: &str = "security.openshift.io";
 pub const RESOURCE: &str = "securitycontextconstraints";
 /// The kind of SCC objects.
 pub const KIND: &str = "SecurityContextConstraints";
+/// The verb that grants an SCC.
+pub const USE: &str = "use";
 
 /// Annotation keys that SCC reads from and writes to other objects.
 pub mod annotation {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::attempt::{Context, attempt};
 use crate::changes::Changes;
 use crate::plan::Plan;
-use crate::set::{Mutation, Outcome, SccSet};
+use crate::set::{Entry, Mutation, Outcome};
 
 mod edit;
 mod widen;
@@ -30,8 +30,8 @@ pub type Then<'q> = &'q dyn Fn(&Value, &Pod<'_>, &Changes<'_>) -> bool;
 /// A pod that is refused.
 #[derive(Clone, Copy)]
 pub struct Refused<'q> {
-    /// All SCCs.
-    pub set: &'q SccSet,
+    /// All SCCs, in order.
+    pub entries: &'q [&'q Entry],
     /// The places of those that may be used, rising.
     pub usable: &'q [usize],
     /// The namespace and the kernel.
@@ -55,9 +55,20 @@ impl Refused<'_> {
     /// The place of the SCC that `pod` is admitted by with these SCCs, if all let it through.
     fn admitted(&self, pod: &Value, usable: &[usize]) -> Option<usize> {
         let parsed = Pod::deserialize(pod).ok()?;
-        let chosen = self.set.evaluate(usable.iter().copied(), self.context, &parsed, Mutation::Allowed);
-        let (place, changes) = chosen?;
+        let (place, changes) = self.evaluate(usable, &parsed)?;
         (self.then)(pod, &parsed, &changes).then_some(place)
+    }
+
+    /// The first of the usable SCCs that admits a pod.
+    fn evaluate<'x>(&self, usable: &[usize], pod: &'x Pod<'_>) -> Option<(usize, Changes<'x>)>
+    where
+        Self: 'x,
+    {
+        usable.iter().find_map(|place| {
+            let entry = self.entries.get(*place).copied()?;
+            let chosen = crate::evaluate([entry], self.context, pod, Mutation::Allowed);
+            chosen.map(|(_, changes)| (*place, changes))
+        })
     }
 
     /// Whether the pod is admitted after all.
@@ -69,7 +80,7 @@ impl Refused<'_> {
     /// The place of the SCC that one's own is made from: the nearest that may be used, else the most restrictive.
     #[must_use]
     pub fn base(&self) -> Option<usize> {
-        let entries = self.set.entries().iter().enumerate();
+        let entries = self.entries.iter().enumerate();
         let most_restrictive =
             entries.filter(|(_, entry)| entry.plan().is_ok()).min_by_key(|(_, entry)| entry.rank().score);
         self.nearest().first().copied().or(most_restrictive.map(|(place, _)| place))
@@ -79,8 +90,8 @@ impl Refused<'_> {
     fn nearest(&self) -> Vec<usize> {
         let Ok(pod) = Pod::deserialize(self.pod) else { return Vec::new() };
         let distance = |place: &usize| {
-            let entry = self.set.entries().get(*place)?;
-            match self.set.outcome(entry, self.context, &pod, Mutation::Allowed) {
+            let entry = self.entries.get(*place)?;
+            match entry.outcome(self.context, &pod, Mutation::Allowed) {
                 Outcome::Refuses(errors) => Some((errors.len(), *place)),
                 Outcome::Admits(_) | Outcome::Changes(_) => Some((0, *place)),
                 Outcome::Unusable(_) => None,
@@ -100,7 +111,7 @@ impl Refused<'_> {
     }
 
     fn edits_for(&self, place: usize) -> Option<(usize, Vec<Edit>)> {
-        let plan = self.set.entries().get(place)?.plan().ok()?;
+        let plan = self.entries.get(place)?.plan().ok()?;
         let mut pod = self.pod.clone();
         let mut edits = Vec::new();
         for _ in 0..ROUNDS {
@@ -123,8 +134,8 @@ impl Refused<'_> {
     #[must_use]
     pub fn grant(&self) -> Option<usize> {
         let mut places: Vec<usize> =
-            (0..self.set.entries().len()).filter(|place| !self.usable.contains(place)).collect();
-        places.sort_by_key(|place| self.set.entries().get(*place).map(|entry| entry.rank().score));
+            (0..self.entries.len()).filter(|place| !self.usable.contains(place)).collect();
+        places.sort_by_key(|place| self.entries.get(*place).map(|entry| entry.rank().score));
         places.into_iter().find(|place| {
             let mut usable = self.usable.to_vec();
             usable.push(*place);
@@ -137,7 +148,7 @@ impl Refused<'_> {
     /// may use it.
     #[must_use]
     pub fn own(&self, name: &str) -> Option<SecurityContextConstraints> {
-        let base = self.set.entries().get(self.base()?)?.scc();
+        let base = self.entries.get(self.base()?)?.scc();
         let pod = Pod::deserialize(self.pod).ok()?;
         let mut own = widen::own(base, name);
         for _ in 0..ROUNDS {
@@ -157,8 +168,8 @@ impl Refused<'_> {
 
     /// Gives `own` a priority if an SCC that admits the pod, and leaves it to be refused by others, would be tried first.
     fn put_first(&self, own: &mut SecurityContextConstraints, pod: &Pod<'_>) {
-        let first = self.set.evaluate(self.usable.iter().copied(), self.context, pod, Mutation::Allowed);
-        let Some(entry) = first.and_then(|(place, _)| self.set.entries().get(place)) else { return };
+        let first = self.evaluate(self.usable, pod);
+        let Some(entry) = first.and_then(|(place, _)| self.entries.get(place)) else { return };
         if crate::Rank::of(own) > entry.rank() {
             own.priority = Some(entry.rank().priority.saturating_add(1));
         }

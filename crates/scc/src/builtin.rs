@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn set_4_has_the_published_order_and_scores() {
         let set = set(BuiltinSet::V4);
-        let ranks: Vec<(&str, u32)> = set.entries().iter().map(|e| (e.name(), e.rank().score)).collect();
+        let ranks: Vec<(&str, u32)> = set.entries().map(|e| (e.name(), e.rank().score)).collect();
         let expected = [
             ("anyuid", 154_950),
             ("restricted-v2", 132_010),

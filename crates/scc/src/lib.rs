@@ -6,7 +6,7 @@
 //! ```
 //! use palisade_k8s::{Pod, SecurityContextConstraints};
 //! use palisade_k8s::KernelVersion;
-//! use palisade_scc::{Context, Mutation, NamespaceRanges, SccSet};
+//! use palisade_scc::{Context, Mutation, NamespaceRanges, SccSet, evaluate};
 //!
 //! let scc: SecurityContextConstraints = serde_json::from_str(r#"{
 //!     "metadata": {"name": "restricted"}, "volumes": ["secret"],
@@ -22,8 +22,8 @@
 //! let context = Context { ranges: &ranges, kernel: KernelVersion::LATEST };
 //!
 //! let pod: Pod<'_> = serde_json::from_str(r#"{"spec": {"containers": [{"name": "app"}]}}"#)?;
-//! let (place, changes) = set.evaluate([0], context, &pod, Mutation::Allowed).expect("it fits");
-//! assert_eq!(set.entries()[place].name(), "restricted");
+//! let (entry, changes) = evaluate(set.entries(), context, &pod, Mutation::Allowed).expect("it fits");
+//! assert_eq!(entry.name(), "restricted");
 //! assert_eq!(changes.containers[0].run_as_user, Some(1_000_000_000));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -63,7 +63,7 @@ pub use plan::{Plan, Unusable};
 pub use psp::{Converted, from_psp};
 pub use rule::{CapabilityChange, Labels};
 pub use score::{Preference, Rank, score};
-pub use set::{Entry, Mutation, Outcome, SccSet};
+pub use set::{Entry, Mutation, Outcome, SccSet, evaluate};
 pub use validate::validate;
 
 #[cfg(doc)]

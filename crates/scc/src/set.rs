@@ -1,8 +1,10 @@
 //! All SCCs of a cluster, in the order in which they are tried.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::sync::Arc;
 
 use palisade_k8s::{FieldError, Pod, SecurityContextConstraints};
+use palisade_persistent::Map;
 
 use crate::attempt::{Context, attempt};
 use crate::changes::Changes;
@@ -19,7 +21,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn new(mut scc: SecurityContextConstraints) -> Self {
+    /// Defaults, scores and parses an SCC.
+    #[must_use]
+    pub fn new(mut scc: SecurityContextConstraints) -> Self {
         crate::default(&mut scc);
         Self { score: score(&scc), plan: Plan::new(&scc), scc }
     }
@@ -49,6 +53,45 @@ impl Entry {
     /// The SCC can admit no pod in any namespace.
     pub fn plan(&self) -> Result<&Plan, &Unusable> {
         self.plan.as_ref()
+    }
+
+    /// The same attempt as [`evaluate`] makes, with everything that it found.
+    #[must_use]
+    pub fn outcome<'x>(&'x self, context: Context<'x>, pod: &'x Pod<'_>, mutation: Mutation) -> Outcome<'x> {
+        outcome(self, context, pod, mutation, Vec::new(), |errors| errors)
+    }
+
+    /// The same with the first few findings alone.
+    #[must_use]
+    pub fn outcome_in_brief<'x>(
+        &'x self,
+        context: Context<'x>,
+        pod: &'x Pod<'_>,
+        mutation: Mutation,
+    ) -> Outcome<'x> {
+        outcome(self, context, pod, mutation, Few::default(), |few| few.0)
+    }
+}
+
+fn outcome<'x, F: Findings>(
+    entry: &'x Entry,
+    context: Context<'x>,
+    pod: &'x Pod<'_>,
+    mutation: Mutation,
+    mut findings: F,
+    errors: impl FnOnce(F) -> Vec<FieldError>,
+) -> Outcome<'x> {
+    let plan = match entry.plan() {
+        Ok(plan) => plan,
+        Err(unusable) => return Outcome::Unusable(unusable.clone()),
+    };
+    let changes = attempt(plan, context, pod, &mut findings);
+    let errors = errors(findings);
+    match changes {
+        Err(unusable) => Outcome::Unusable(unusable),
+        Ok(_) if !errors.is_empty() => Outcome::Refuses(errors),
+        Ok(changes) if mutation.permits(&changes) => Outcome::Admits(changes),
+        Ok(changes) => Outcome::Changes(changes),
     }
 }
 
@@ -88,99 +131,100 @@ pub enum Outcome<'x> {
     Unusable(Unusable),
 }
 
-/// All SCCs, defaulted, parsed and put in order once.
+/// An entry in its place.
+#[derive(Clone, Debug)]
+struct Ranked(Arc<Entry>);
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.rank().cmp(&other.0.rank())
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Eq for Ranked {}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+/// All SCCs in order, each defaulted, parsed and scored once. SCCs come and go one by one; a copy is cheap and shares
+/// what does not change.
 #[derive(Clone, Debug, Default)]
 pub struct SccSet {
-    entries: Vec<Entry>,
-    by_name: HashMap<String, usize>,
+    order: Map<Ranked, ()>,
+    by_name: Map<Arc<str>, Arc<Entry>>,
 }
 
 impl SccSet {
     /// Takes SCCs of distinct names; of several with one name, the last counts.
     #[must_use]
     pub fn new(sccs: impl IntoIterator<Item = SecurityContextConstraints>) -> Self {
-        let distinct: HashMap<String, SecurityContextConstraints> =
-            sccs.into_iter().map(|scc| (scc.metadata.name.clone(), scc)).collect();
-        let mut entries: Vec<Entry> = distinct.into_values().map(Entry::new).collect();
-        entries.sort_by(|a, b| a.rank().cmp(&b.rank()));
-        let by_name =
-            entries.iter().enumerate().map(|(place, entry)| (entry.name().to_owned(), place)).collect();
-        Self { entries, by_name }
+        let mut set = Self::default();
+        for scc in sccs {
+            set.insert(Arc::new(Entry::new(scc)));
+        }
+        set
     }
 
-    /// All of them, first tried first; a place in this list names an SCC elsewhere.
-    #[must_use]
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// Adds an SCC in place of the one of its name, which is given back.
+    pub fn insert(&mut self, entry: Arc<Entry>) -> Option<Arc<Entry>> {
+        let old = self.remove(entry.name());
+        self.by_name.insert(Arc::from(entry.name()), Arc::clone(&entry));
+        self.order.insert(Ranked(entry), ());
+        old
     }
 
-    /// The place of the SCC of this name.
-    #[must_use]
-    pub fn place(&self, name: &str) -> Option<usize> {
-        self.by_name.get(name).copied()
+    /// Takes the SCC of a name away.
+    pub fn remove(&mut self, name: &str) -> Option<Arc<Entry>> {
+        let entry = self.by_name.remove(name)?;
+        self.order.remove(&Ranked(Arc::clone(&entry)));
+        Some(entry)
     }
 
-    /// The decision: the first of `candidates` (places, in order) that admits the pod, and what it
-    /// changes.
-    #[must_use]
-    pub fn evaluate<'x>(
-        &'x self,
-        candidates: impl IntoIterator<Item = usize>,
-        context: Context<'x>,
-        pod: &'x Pod<'_>,
-        mutation: Mutation,
-    ) -> Option<(usize, Changes<'x>)> {
-        candidates.into_iter().find_map(|place| {
-            let plan = self.entries.get(place)?.plan().ok()?;
-            let mut verdict = Verdict::default();
-            let changes = attempt(plan, context, pod, &mut verdict).ok()?;
-            (!verdict.is_refused() && mutation.permits(&changes)).then_some((place, changes))
-        })
+    /// All of them, first tried first.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> + Clone {
+        self.order.iter().map(|(ranked, ())| &*ranked.0)
     }
 
-    /// The same attempt as [`SccSet::evaluate`] makes, with everything that it found.
+    /// The SCC of this name.
     #[must_use]
-    pub fn outcome<'x>(
-        &'x self,
-        entry: &'x Entry,
-        context: Context<'x>,
-        pod: &'x Pod<'_>,
-        mutation: Mutation,
-    ) -> Outcome<'x> {
-        outcome(entry, context, pod, mutation, Vec::new(), |errors| errors)
+    pub fn get(&self, name: &str) -> Option<&Entry> {
+        self.by_name.get(name).map(|entry| &**entry)
     }
 
-    /// The same with the first few findings alone.
+    /// How many there are.
     #[must_use]
-    pub fn outcome_in_brief<'x>(
-        &'x self,
-        entry: &'x Entry,
-        context: Context<'x>,
-        pod: &'x Pod<'_>,
-        mutation: Mutation,
-    ) -> Outcome<'x> {
-        outcome(entry, context, pod, mutation, Few::default(), |few| few.0)
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
     }
 }
 
-fn outcome<'x, F: Findings>(
-    entry: &'x Entry,
+/// The decision: the first of `candidates`, which come in order, that admits the pod, and what it changes.
+#[must_use]
+pub fn evaluate<'x>(
+    candidates: impl IntoIterator<Item = &'x Entry>,
     context: Context<'x>,
     pod: &'x Pod<'_>,
     mutation: Mutation,
-    mut findings: F,
-    errors: impl FnOnce(F) -> Vec<FieldError>,
-) -> Outcome<'x> {
-    let plan = match entry.plan() {
-        Ok(plan) => plan,
-        Err(unusable) => return Outcome::Unusable(unusable.clone()),
-    };
-    let changes = attempt(plan, context, pod, &mut findings);
-    let errors = errors(findings);
-    match changes {
-        Err(unusable) => Outcome::Unusable(unusable),
-        Ok(_) if !errors.is_empty() => Outcome::Refuses(errors),
-        Ok(changes) if mutation.permits(&changes) => Outcome::Admits(changes),
-        Ok(changes) => Outcome::Changes(changes),
-    }
+) -> Option<(&'x Entry, Changes<'x>)> {
+    candidates.into_iter().find_map(|entry| {
+        let plan = entry.plan().ok()?;
+        let mut verdict = Verdict::default();
+        let changes = attempt(plan, context, pod, &mut verdict).ok()?;
+        (!verdict.is_refused() && mutation.permits(&changes)).then_some((entry, changes))
+    })
 }

@@ -58,17 +58,20 @@ impl Store {
         let backup = connect(&scratch.0, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let newest = self.revision();
         self.write(|ours| {
-            let mut revision = newest;
+            let (mut revision, mut effects) = (newest, Vec::new());
             for object in live(ours)? {
                 if current(&backup, &object.key)?.is_none() {
                     let value = current(ours, &object.key)?.map(|object| object.value).unwrap_or_default();
                     revision = insert(ours, &object.key, Some(object.created), true, &value)?;
+                    effects.extend(self.prepare(&object.key, None));
                 }
             }
             for object in live(&backup)? {
-                revision = put_back(ours, &backup, &object.key)?.unwrap_or(revision);
+                let Some((made, value)) = put_back(ours, &backup, &object.key)? else { continue };
+                revision = made;
+                effects.extend(self.prepare(&object.key, Some(&value)));
             }
-            Ok(revision)
+            Ok((revision, effects))
         })
     }
 
@@ -110,8 +113,12 @@ impl Drop for Scratch {
 }
 
 /// Writes an object as a backup has it, unless it is so. One that was made anew since then is first deleted, so that
-/// whoever watches never takes two objects for one.
-fn put_back(ours: &Connection, backup: &Connection, key: &Key) -> Result<Option<Revision>, StoreError> {
+/// whoever watches never takes two objects for one. Gives the write that was made, and what the object holds.
+fn put_back(
+    ours: &Connection,
+    backup: &Connection,
+    key: &Key,
+) -> Result<Option<(Revision, Vec<u8>)>, StoreError> {
     let Some(wanted) = current(backup, key)? else { return Ok(None) };
     let created = match current(ours, key)? {
         Some(found) if found.value == wanted.value => return Ok(None),
@@ -122,7 +129,8 @@ fn put_back(ours: &Connection, backup: &Connection, key: &Key) -> Result<Option<
         }
         None => None,
     };
-    insert(ours, key, created, false, &wanted.value).map(Some)
+    let made = insert(ours, key, created, false, &wanted.value)?;
+    Ok(Some((made, wanted.value)))
 }
 
 /// All objects that are there, in the order in which they were written; without their values.

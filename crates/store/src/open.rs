@@ -2,12 +2,13 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::StoreError;
 use crate::object::Revision;
+use crate::observe::Registered;
 use crate::private;
 use crate::queue::Queue;
 
@@ -53,6 +54,7 @@ pub(crate) struct Inner {
     path: PathBuf,
     writer: Mutex<Connection>,
     pub(crate) queue: Queue,
+    pub(crate) observer: OnceLock<Registered>,
     readers: Mutex<Vec<Connection>>,
     newest: Mutex<Revision>,
     changed: Condvar,
@@ -107,6 +109,7 @@ impl Store {
                 path,
                 writer: Mutex::new(writer),
                 queue: Queue::default(),
+                observer: OnceLock::new(),
                 readers: Mutex::default(),
                 newest: Mutex::new(newest),
                 changed: Condvar::new(),

@@ -10,6 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::StoreError;
 use crate::object::Revision;
+use crate::observe::Effect;
 use crate::open::{Store, hold};
 use crate::write::{Done, Write};
 
@@ -22,17 +23,26 @@ type Answer = Result<Done, StoreError>;
 #[derive(Debug, Default)]
 pub(crate) struct Queue(Mutex<VecDeque<Ticket>>);
 
-#[derive(Debug)]
 struct Ticket {
     write: Write,
+    /// What the observer does when it is made.
+    effects: Vec<Effect>,
     answer: Sender<Answer>,
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticket").field("write", &self.write).finish_non_exhaustive()
+    }
 }
 
 impl Store {
     /// Makes a write, with others that wait; it is on disk when this returns.
     pub(crate) fn queue(&self, write: Write) -> Answer {
         let (answer, mine) = channel();
-        hold(&self.inner.queue.0).push_back(Ticket { write, answer });
+        let outcomes = write.outcomes();
+        let effects = outcomes.into_iter().filter_map(|(key, value)| self.prepare(key, value)).collect();
+        hold(&self.inner.queue.0).push_back(Ticket { write, effects, answer });
         let mut writer = self.inner.writer();
         loop {
             match mine.try_recv() {
@@ -52,13 +62,20 @@ impl Store {
         };
         let writes: Vec<&Write> = tickets.iter().map(|ticket| &ticket.write).collect();
         let answers = make(writer, &writes);
+        let mut tickets: Vec<(Ticket, Answer)> = tickets.into_iter().zip(answers).collect();
+        for (ticket, answer) in &mut tickets {
+            let Ok(done) = answer else { continue };
+            let cleared = done.cleared.iter().filter_map(|key| self.prepare(key, None));
+            ticket.effects.drain(..).chain(cleared).for_each(|effect| effect(done.revision));
+        }
         // Still under the writer's lock, so that revisions are announced in order.
-        let newest = answers.iter().flatten().map(|done| done.revision).max();
+        let newest =
+            tickets.iter().filter_map(|(_, answer)| answer.as_ref().ok()).map(|done| done.revision).max();
         // A group may have had nothing to change.
         if let Some(newest) = newest.filter(|newest| *newest > Revision::default()) {
             self.inner.announce(newest);
         }
-        for (ticket, answer) in tickets.iter().zip(answers) {
+        for (ticket, answer) in tickets {
             // Whoever brought it waits for the lock that this holds.
             drop(ticket.answer.send(answer));
         }

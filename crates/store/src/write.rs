@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use crate::error::StoreError;
 use crate::object::{Key, Object, Revision};
+use crate::observe::Effect;
 use crate::open::Store;
 
 /// A change of the store.
@@ -57,30 +58,50 @@ pub(crate) struct Done {
     pub(crate) revision: Revision,
     /// The object as it was.
     pub(crate) before: Option<Object>,
+    /// The objects that were deleted without being named.
+    pub(crate) cleared: Vec<Key>,
+}
+
+impl Done {
+    fn new(revision: Revision, before: Option<Object>) -> Self {
+        Self { revision, before, cleared: Vec::new() }
+    }
 }
 
 impl Write {
+    /// The objects that it changes and what each will hold, none if it is deleted; those that it clears are not known yet.
+    pub(crate) fn outcomes(&self) -> Vec<(&Key, Option<&[u8]>)> {
+        match self {
+            Self::Create { key, value } | Self::Update { key, value, .. } | Self::Put { key, value } => {
+                vec![(key, Some(value))]
+            }
+            Self::Delete { key, .. } => vec![(key, None)],
+            Self::Clear { .. } => Vec::new(),
+            Self::Group(writes) => writes.iter().flat_map(Self::outcomes).collect(),
+        }
+    }
+
     /// Makes the change in a transaction. What an object's state forbids leaves everything as it is.
     pub(crate) fn apply(&self, transaction: &Connection) -> Result<Done, StoreError> {
         match self {
             Self::Create { key, value } => match current(transaction, key)? {
                 Some(_) => Err(StoreError::Exists(key.clone())),
-                None => Ok(Done { revision: insert(transaction, key, None, false, value)?, before: None }),
+                None => Ok(Done::new(insert(transaction, key, None, false, value)?, None)),
             },
             Self::Update { key, expected, value } => {
                 let before = expect(transaction, key, Some(*expected))?;
                 let revision = insert(transaction, key, Some(before.created), false, value)?;
-                Ok(Done { revision, before: Some(before) })
+                Ok(Done::new(revision, Some(before)))
             }
             Self::Put { key, value } => {
                 let before = current(transaction, key)?;
                 let created = before.as_ref().map(|before| before.created);
-                Ok(Done { revision: insert(transaction, key, created, false, value)?, before })
+                Ok(Done::new(insert(transaction, key, created, false, value)?, before))
             }
             Self::Delete { key, expected } => {
                 let before = expect(transaction, key, *expected)?;
                 let revision = insert(transaction, key, Some(before.created), true, &before.value)?;
-                Ok(Done { revision, before: Some(before) })
+                Ok(Done::new(revision, Some(before)))
             }
             Self::Clear { resource, namespace } => clear(transaction, resource, namespace),
             Self::Group(writes) => group(transaction, writes),
@@ -134,7 +155,9 @@ impl Store {
     ///
     /// The disk says no.
     pub fn get(&self, key: &Key) -> Result<Option<Object>, StoreError> {
-        self.inner.read(|connection| current(connection, key))
+        // What is not yet announced has not happened yet.
+        let newest = self.revision();
+        self.inner.read(|connection| at(connection, key, newest))
     }
 
     /// Forgets what was before a revision: older versions of objects, and objects deleted by then. Watches and
@@ -161,14 +184,16 @@ impl Store {
         Ok(())
     }
 
+    /// Makes a change of many objects, and then what the observer does about it.
     pub(crate) fn write(
         &self,
-        change: impl FnOnce(&Transaction<'_>) -> Result<Revision, StoreError>,
+        change: impl FnOnce(&Transaction<'_>) -> Result<(Revision, Vec<Effect>), StoreError>,
     ) -> Result<Revision, StoreError> {
         let mut writer = self.inner.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let revision = change(&transaction)?;
+        let (revision, effects) = change(&transaction)?;
         transaction.commit()?;
+        effects.into_iter().for_each(|effect| effect(revision));
         // Still under the writer's lock, so that revisions are announced in order.
         self.inner.announce(revision);
         Ok(revision)
@@ -177,12 +202,15 @@ impl Store {
 
 fn group(transaction: &Connection, writes: &[Write]) -> Result<Done, StoreError> {
     transaction.execute_batch("SAVEPOINT part")?;
-    let made = writes.iter().try_fold(Revision::default(), |newest, write| {
-        write.apply(transaction).map(|done| newest.max(done.revision))
+    let made = writes.iter().try_fold(Done::new(Revision::default(), None), |mut all, write| {
+        let done = write.apply(transaction)?;
+        all.revision = all.revision.max(done.revision);
+        all.cleared.extend(done.cleared);
+        Ok(all)
     });
     let end = if made.is_ok() { "RELEASE part" } else { "ROLLBACK TO part; RELEASE part" };
     transaction.execute_batch(end)?;
-    made.map(|revision| Done { revision, before: None })
+    made
 }
 
 fn clear(transaction: &Connection, resource: &str, namespace: &str) -> Result<Done, StoreError> {
@@ -194,13 +222,14 @@ fn clear(transaction: &Connection, resource: &str, namespace: &str) -> Result<Do
         let rows = statement.query_map(params![resource, namespace], |row| row.get::<_, String>(0))?;
         rows.collect::<Result<Vec<_>, _>>()?
     };
-    let mut newest = Revision::default();
+    let mut done = Done::new(Revision::default(), None);
     for name in names {
         let key = Key::new(resource, namespace, name);
         let before = expect(transaction, &key, None)?;
-        newest = insert(transaction, &key, Some(before.created), true, &[])?;
+        done.revision = insert(transaction, &key, Some(before.created), true, &[])?;
+        done.cleared.push(key);
     }
-    Ok(Done { revision: newest, before: None })
+    Ok(done)
 }
 
 fn expect(connection: &Connection, key: &Key, expected: Option<Revision>) -> Result<Object, StoreError> {
@@ -213,12 +242,18 @@ fn expect(connection: &Connection, key: &Key, expected: Option<Revision>) -> Res
     }
 }
 
+/// The object as the newest write made it.
 pub(crate) fn current(connection: &Connection, key: &Key) -> Result<Option<Object>, StoreError> {
+    at(connection, key, Revision(i64::MAX))
+}
+
+/// The object as it was at a revision.
+fn at(connection: &Connection, key: &Key, revision: Revision) -> Result<Option<Object>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT revision, created, deleted, value FROM versions
-         WHERE resource = ?1 AND namespace = ?2 AND name = ?3 ORDER BY revision DESC LIMIT 1",
+         WHERE resource = ?1 AND namespace = ?2 AND name = ?3 AND revision <= ?4 ORDER BY revision DESC LIMIT 1",
     )?;
-    let row = statement.query_row(params![key.resource, key.namespace, key.name], |row| {
+    let row = statement.query_row(params![key.resource, key.namespace, key.name, revision.0], |row| {
         let deleted: bool = row.get(2)?;
         let object = Object {
             key: key.clone(),

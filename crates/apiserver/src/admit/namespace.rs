@@ -1,5 +1,6 @@
 //! Namespaces: their ranges, what every one holds, and when they take objects.
 
+use palisade_admission::{Block, Reservation};
 use palisade_k8s::put;
 use palisade_k8s::scc::annotation::{MCS, SUPPLEMENTAL_GROUPS, UID_RANGE};
 use serde_json::{Value, json};
@@ -48,43 +49,29 @@ pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {
 }
 
 /// Gives a namespace its block of IDs before anybody sees it, so that no pod is ever in one without. What is written
-/// already is kept: a namespace that comes from elsewhere keeps its files' owners.
-pub(crate) fn allocate(api: &Api, namespace: &mut Value) -> ApiResult<()> {
-    let annotation = |key: &str| {
-        let annotations = namespace.pointer("/metadata/annotations");
-        annotations.and_then(|map| map.get(key)?.as_str()).filter(|text| !text.is_empty()).map(str::to_owned)
-    };
-    let (uids, groups, mcs) = (annotation(UID_RANGE), annotation(SUPPLEMENTAL_GROUPS), annotation(MCS));
-    let block = match uids.as_deref().and_then(crate::ranges::block_of) {
-        Some(block) => {
-            api.ranges.take(block);
-            block
-        }
-        None => api
-            .ranges
-            .allocate()
-            .ok_or_else(|| ApiError::unavailable("all blocks of user IDs are taken by namespaces"))?,
-    };
-    let range = crate::ranges::uids(block);
-    let values = [
-        (MCS, mcs.unwrap_or_else(|| crate::ranges::mcs(block))),
-        (SUPPLEMENTAL_GROUPS, groups.unwrap_or_else(|| range.clone())),
-        (UID_RANGE, uids.unwrap_or(range)),
-    ];
+/// already is kept: a namespace that comes from elsewhere keeps its files' owners. The reservation, if one was needed, is
+/// to be kept until the namespace is written; a namespace that is not written spends no block.
+pub(crate) fn allocate(api: &Api, namespace: &mut Value) -> ApiResult<Option<Reservation>> {
+    let annotations = namespace.pointer("/metadata/annotations").cloned().unwrap_or_default();
+    let present = |key: &str| annotations.get(key).and_then(Value::as_str).map(str::to_owned);
+    if [MCS, SUPPLEMENTAL_GROUPS, UID_RANGE]
+        .iter()
+        .all(|key| present(key).is_some_and(|text| !text.is_empty()))
+    {
+        return Ok(None);
+    }
+    let reserved = api.ranges.reserve(&api.policy);
+    let reserved =
+        reserved.ok_or_else(|| ApiError::unavailable("all blocks of user IDs are taken by namespaces"))?;
     if namespace.pointer("/metadata/annotations").is_none() {
         put(namespace, &["metadata", "annotations"], json!({}));
     }
-    for (key, value) in values {
+    // Its own range, where it has one, decides on its level as on its groups.
+    let own = present(UID_RANGE).as_deref().and_then(Block::of_range);
+    for (key, value) in own.unwrap_or_else(|| reserved.block()).annotations(present) {
         put(namespace, &["metadata", "annotations", key], value.into());
     }
-    Ok(())
-}
-
-/// Keeps the block that somebody writes into a namespace from all that come later.
-pub(crate) fn claim(api: &Api, namespace: &Value) {
-    if let Some(block) = crate::ranges::of_namespace(namespace) {
-        api.ranges.take(block);
-    }
+    Ok(Some(reserved))
 }
 
 /// Makes what every namespace holds: its default service account, and the certificate that its pods trust.

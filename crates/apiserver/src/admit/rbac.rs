@@ -1,13 +1,16 @@
 //! Escalation check: nobody gives away rights that they do not have, unless they may `escalate` or `bind`.
 
 use palisade_k8s::rbac::PolicyRule;
-use palisade_rbac::{Action, User, covers_rule};
+use palisade_rbac::{Action, RbacKind, User, not_held};
 use serde_json::Value;
 
 use crate::authorize::allowed;
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
 use crate::resource::text;
+
+/// How many missing rules a refusal lists.
+const MOST_SAID: usize = 50;
 
 pub(super) fn check_role(call: &Call<'_>, role: &Value, old: Option<&Value>) -> ApiResult<()> {
     let is_same = |field: &str| old.is_some_and(|old| old.get(field) == role.get(field));
@@ -19,12 +22,12 @@ pub(super) fn check_role(call: &Call<'_>, role: &Value, old: Option<&Value>) -> 
     }
     if role.get("aggregationRule").is_some_and(|rule| !rule.is_null()) {
         // What it will hold is not known, so only who holds everything may make one.
-        return require(call, role, &[everything()]);
+        return require(call, role, [&everything()]);
     }
     let rules = role.get("rules").cloned().unwrap_or_default();
     let rules: Option<Vec<PolicyRule>> =
         serde_json::from_value(rules).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    require(call, role, &rules.unwrap_or_default())
+    require(call, role, rules.iter().flatten())
 }
 
 pub(super) fn check_binding(call: &Call<'_>, binding: &Value, old: Option<&Value>) -> ApiResult<()> {
@@ -41,14 +44,15 @@ pub(super) fn check_binding(call: &Call<'_>, binding: &Value, old: Option<&Value
         namespace: &call.target.namespace,
         name,
     };
-    if allowed(&call.api.live, call.who, &action)?.is_some() {
+    if allowed(&call.api.policy, call.who, &action).is_some() {
         return Ok(());
     }
-    let rbac = call.api.live.rbac()?;
-    match rbac.role_rules(kind, &call.target.namespace, name) {
+    let policy = call.api.policy.snapshot();
+    let kind = if kind == "ClusterRole" { RbacKind::ClusterRole } else { RbacKind::Role };
+    match policy.rbac().role_rules(kind, &call.target.namespace, name) {
         Some(rules) => require(call, binding, rules),
         // A binding of a role to come would hold whatever somebody puts into it.
-        None => require(call, binding, &[everything()]),
+        None => require(call, binding, [&everything()]),
     }
 }
 
@@ -65,20 +69,25 @@ fn may(call: &Call<'_>, verb: &str, object: &Value) -> ApiResult<bool> {
         namespace: &call.target.namespace,
         name: text(object, "/metadata/name"),
     };
-    Ok(allowed(&call.api.live, call.who, &action)?.is_some())
+    Ok(allowed(&call.api.policy, call.who, &action).is_some())
 }
 
-fn require(call: &Call<'_>, object: &Value, rules: &[PolicyRule]) -> ApiResult<()> {
+fn require<'r>(
+    call: &Call<'_>,
+    object: &Value,
+    rules: impl IntoIterator<Item = &'r PolicyRule>,
+) -> ApiResult<()> {
     let groups = call.who.groups();
     let user = User { name: &call.who.name, groups: &groups };
-    let rbac = call.api.live.rbac()?;
-    let held: Vec<&PolicyRule> = rbac.rules(&user, &call.target.namespace).collect();
-    let missing: Vec<&PolicyRule> = rules.iter().filter(|rule| !covers_rule(&held, rule)).collect();
+    let policy = call.api.policy.snapshot();
+    let held: Vec<&PolicyRule> = policy.rbac().rules(&user, &call.target.namespace).collect();
+    let missing = not_held(&held, rules);
     if missing.is_empty() {
         return Ok(());
     }
-    let said: Vec<String> = missing
+    let mut said: Vec<String> = missing
         .iter()
+        .take(MOST_SAID)
         .map(|rule| {
             let mut said = format!("{{APIGroups:{:?}, Resources:{:?}", rule.api_groups, rule.resources);
             if !rule.resource_names.is_empty() {
@@ -87,6 +96,9 @@ fn require(call: &Call<'_>, object: &Value, rules: &[PolicyRule]) -> ApiResult<(
             said + &format!(", Verbs:{:?}}}", rule.verbs)
         })
         .collect();
+    if missing.len() > MOST_SAID {
+        said.push(format!("and {} more", missing.len() - MOST_SAID));
+    }
     let why = format!(
         "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
         call.who.name,

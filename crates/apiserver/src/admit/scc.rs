@@ -19,7 +19,7 @@ const AUDIT_PREFIX: &str = "securitycontextconstraints.admission.openshift.io/";
 pub(super) fn pod(call: &Call<'_>, pod: &mut Value, old: Option<&Value>) -> ApiResult<()> {
     let operation = if old.is_some() { "UPDATE" } else { "CREATE" };
     let review = review(call, operation, pod, old);
-    let policy = call.api.live.policy()?;
+    let policy = call.api.policy.snapshot();
     let patch = answer(call, &policy, &review, text(pod, "/metadata/name"))?;
     if let Some(patch) = patch {
         let patch: json_patch::Patch = serde_json::from_slice(&patch)
@@ -32,7 +32,7 @@ pub(super) fn pod(call: &Call<'_>, pod: &mut Value, old: Option<&Value>) -> ApiR
 
 /// Decides on a connection to a pod as it runs: exec, attach.
 pub(crate) fn connect(call: &Call<'_>, pod: &Value) -> ApiResult<()> {
-    let policy = call.api.live.policy()?;
+    let policy = call.api.policy.snapshot();
     let text = pod.to_string();
     let parsed: Pod<'_> =
         serde_json::from_str(&text).map_err(|error| ApiError::bad_request(error.to_string()))?;

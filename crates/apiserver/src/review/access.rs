@@ -3,7 +3,7 @@
 use palisade_k8s::{FieldError, FieldPath, put};
 use std::collections::BTreeSet;
 
-use palisade_rbac::{Action, Holder, Names, User};
+use palisade_rbac::{Action, Holder, User};
 use serde_json::{Value, json};
 
 use super::strings;
@@ -41,11 +41,11 @@ fn decide(call: &Call<'_>, who: &Identity, spec: &Value) -> ApiResult<Value> {
                 namespace: text(attributes, "/namespace"),
                 name: text(attributes, "/name"),
             };
-            allowed(&call.api.live, who, &action)?
+            allowed(&call.api.policy, who, &action)
         }
         (None, Some(attributes)) => {
             let (verb, path) = (text(attributes, "/verb"), text(attributes, "/path"));
-            allowed_path(&call.api.live, who, verb, path)?.then(String::new)
+            allowed_path(&call.api.policy, who, verb, path).then(String::new)
         }
         (both, _) => {
             let path = if both.is_some() { "spec.nonResourceAttributes" } else { "spec.resourceAttributes" };
@@ -126,7 +126,8 @@ pub(super) fn rules(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
     }
     let groups = call.who.groups();
     let user = User { name: &call.who.name, groups: &groups };
-    let rbac = call.api.live.rbac()?;
+    let policy = call.api.policy.snapshot();
+    let rbac = policy.rbac();
     let (mut resources, mut paths) = (Vec::new(), Vec::new());
     if call.who.is_master() {
         resources.push(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
@@ -188,14 +189,11 @@ pub(super) fn who_can(call: &Call<'_>, review: &Value) -> ApiResult<Answer> {
     let (verb, name) = (text(review, "/verb"), text(review, "/resourceName"));
     let mut users = BTreeSet::new();
     let mut groups = BTreeSet::from([crate::identity::MASTERS.to_owned()]);
-    let rbac = call.api.live.rbac()?;
+    let policy = call.api.policy.snapshot();
+    let rbac = policy.rbac();
     for grant in rbac.grants(verb, group, plural) {
         let is_here = grant.namespace.is_none_or(|granted| granted == namespace);
-        let is_named = match grant.names {
-            Names::All => true,
-            Names::Only(names) => names.iter().any(|granted| granted == name),
-        };
-        if is_here && is_named {
+        if is_here && grant.names.contains(name) {
             match grant.holder {
                 Holder::User(user) => users.insert(user.to_owned()),
                 Holder::Group(group) => groups.insert(group.to_owned()),

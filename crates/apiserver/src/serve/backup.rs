@@ -37,7 +37,7 @@ pub(super) async fn answer(
     body: Incoming,
 ) -> ApiResult<Response<Body>> {
     let verb = if head.method == Method::POST { "post" } else { "get" };
-    if !authorize::allowed_path(&api.live, who, verb, PATH)? {
+    if !authorize::allowed_path(&api.policy, who, verb, PATH) {
         return Err(other::forbidden(head, who));
     }
     match head.method {
@@ -89,7 +89,6 @@ async fn upload(api: &Arc<Api>, body: Incoming) -> ApiResult<Response<Body>> {
         // Nobody writes meanwhile who has read what was before.
         let alone = api.gate.write().unwrap_or_else(PoisonError::into_inner);
         let revision = api.store.restore(&path.0, &objects::check_stored).map_err(refused)?;
-        api.live.wrote_all(revision);
         bootstrap::settle(&api)?;
         drop(alone);
         Ok(revision)

@@ -29,7 +29,7 @@ pub(super) fn answer(api: &Api, head: &Head, who: &Identity) -> ApiResult<Respon
         _ => "other",
     };
     let bare = if path.len() > 1 { path.trim_end_matches('/') } else { path };
-    if !authorize::allowed_path(&api.live, who, verb, bare)? {
+    if !authorize::allowed_path(&api.policy, who, verb, bare) {
         return Err(forbidden(head, who));
     }
     let accept = head.header(ACCEPT);

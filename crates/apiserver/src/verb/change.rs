@@ -153,7 +153,6 @@ fn attempt(
     }
     let written = objects::update(store, resource, &target.namespace, old.revision, new)
         .map_err(|error| (failure::store(resource, &target.name, error), !expects))?;
-    call.api.live.wrote(resource.storage, store.revision());
     Ok(resource.show(written))
 }
 

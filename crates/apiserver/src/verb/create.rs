@@ -70,7 +70,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         }
     }
     (resource.prepare)(&mut object, None);
-    admit::create(call, &mut object)?;
+    let reserved = admit::create(call, &mut object)?;
     let errors = validate(resource, &object, None);
     let name = text(&object, "/metadata/name").to_owned();
     if !errors.is_empty() {
@@ -97,7 +97,8 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         Err(StoreError::Exists(_)) => return Err(ApiError::exists(resource, &name)),
         Err(error) => return Err(failure::store(resource, &name, error)),
     };
-    call.api.live.wrote(resource.storage, store.revision());
+    // The policy knows the object by now, and with it what was reserved.
+    drop(reserved);
     admit::created(call, &created)?;
     Ok(created)
 }

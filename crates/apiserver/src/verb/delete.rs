@@ -100,7 +100,6 @@ fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
             Some(new) if new == old.object => return Ok(Deleted::Waits(new)),
             Some(new) => match objects::update(&api.store, resource, &target.namespace, old.revision, new) {
                 Ok(written) => {
-                    api.live.wrote(resource.storage, api.store.revision());
                     return Ok(Deleted::Waits(written));
                 }
                 Err(palisade_store::StoreError::Conflict { .. }) => {}

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use palisade_admission::PolicyCache;
 use palisade_k8s::{FieldError, FieldPath, put};
 use palisade_rbac::Action;
 use palisade_store::{Cursor, Revision};
@@ -11,28 +12,22 @@ use crate::authorize::allowed;
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::identity::Identity;
-use crate::live::Live;
 use crate::objects;
 use crate::resource::{Resource, Visible, text};
 use crate::selector::{Fields, Labels};
 
 /// Whether a user sees an object in lists and watches of a resource.
-pub(crate) fn is_visible(
-    live: &Live,
-    who: &Identity,
-    resource: &Resource,
-    object: &Value,
-) -> ApiResult<bool> {
+pub(crate) fn is_visible(policy: &PolicyCache, who: &Identity, resource: &Resource, object: &Value) -> bool {
     match resource.visible {
-        Visible::ToAll => Ok(true),
-        Visible::ToThoseWhoGet(plural) => sees(live, who, plural, text(object, "/metadata/name")),
+        Visible::ToAll => true,
+        Visible::ToThoseWhoGet(plural) => sees(policy, who, plural, text(object, "/metadata/name")),
     }
 }
 
 /// Whether a user may get an object, as a namespace, that is its own scope.
-pub(crate) fn sees(live: &Live, who: &Identity, plural: &str, name: &str) -> ApiResult<bool> {
+pub(crate) fn sees(policy: &PolicyCache, who: &Identity, plural: &str, name: &str) -> bool {
     let get = Action { verb: "get", group: "", resource: plural, namespace: name, name };
-    Ok(allowed(live, who, &get)?.is_some())
+    allowed(policy, who, &get).is_some()
 }
 
 /// Who asks, as a user: as kept, if they are, with the groups that they have now.
@@ -121,7 +116,7 @@ pub(crate) fn listing(
         let page = objects::list(&call.api.store, resource, namespace, wanted, cursor.as_ref())?;
         for object in page.items {
             let is_wanted = labels.matches(&object) && fields.matches(&object);
-            if is_wanted && is_visible(&call.api.live, call.who, resource, &object)? {
+            if is_wanted && is_visible(&call.api.policy, call.who, resource, &object) {
                 items.push(resource.show(object));
             }
         }

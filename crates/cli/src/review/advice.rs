@@ -4,7 +4,7 @@ use palisade_admission::{Decision, PodRequest, Policy, Step, Trace, evaluate, ex
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use palisade_k8s::{FieldPath, Pod, SecurityContextConstraints};
 use palisade_scc::advice::{Edit, Refused};
-use palisade_scc::{Context, Mutation, Outcome, diff};
+use palisade_scc::{Context, Entry, Mutation, Outcome, diff};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -84,8 +84,9 @@ impl Case<'_> {
         let then = |pod: &Value, parsed: &Pod<'_>, changes: &palisade_scc::Changes<'_>| {
             self.after.accepts(pod, parsed, changes)
         };
-        let refused = Refused { set: self.policy.sccs(), usable: &usable, context, pod: &free, then: &then };
-        let name_of = |place: usize| self.policy.sccs().entries().get(place).map(palisade_scc::Entry::name);
+        let entries: Vec<&Entry> = self.policy.sccs().entries().collect();
+        let refused = Refused { entries: &entries, usable: &usable, context, pod: &free, then: &then };
+        let name_of = |place: usize| entries.get(place).map(|entry| entry.name());
         if let Some((place, edits)) = refused.edits() {
             let unpin = pinned.is_some().then(|| format!("remove {}", self.subject.path(&pin_path())));
             advice.edits = unpin.into_iter().chain(edits.iter().map(|edit| self.words(edit))).collect();
@@ -99,7 +100,7 @@ impl Case<'_> {
             Some(name) => self.pinned_grant(&refused, name),
             None => refused.grant(),
         };
-        let entry = granted.and_then(|place| self.policy.sccs().entries().get(place));
+        let entry = granted.and_then(|place| entries.get(place));
         if let Some(entry) = entry {
             let (account, namespace) = (&self.subject.service_account, &self.subject.namespace);
             advice.grant =
@@ -109,8 +110,8 @@ impl Case<'_> {
         // Where the SCC to be granted gives nothing beside, one of one's own has no use.
         let own = own.filter(|_| entry.is_none() || !advice.grant_also_gives.is_empty());
         if let Some(own) = own {
-            let near = refused.base().and_then(|place| self.policy.sccs().entries().get(place));
-            let near = near.map(palisade_scc::Entry::scc);
+            let near = refused.base().and_then(|place| entries.get(place));
+            let near = near.map(|entry| entry.scc());
             advice.own_summary = near.map(|near| {
                 let more = beyond(&own, near).join("; ");
                 let what = if more.is_empty() { "tried first".to_owned() } else { more };
@@ -129,7 +130,7 @@ impl Case<'_> {
 
     /// The pinned SCC, if the pod is admitted once it may be used.
     fn pinned_grant(&self, refused: &Refused<'_>, name: &str) -> Option<usize> {
-        let place = self.policy.sccs().place(name)?;
+        let place = refused.entries.iter().position(|entry| entry.name() == name)?;
         let only = [place];
         let alone = Refused { usable: &only, ..*refused };
         alone.is_admitted().then_some(place).filter(|place| !refused.usable.contains(place))
@@ -145,11 +146,9 @@ impl Case<'_> {
         let groups: Vec<&str> = self.subject.groups.iter().map(String::as_str).collect();
         let Ok(pod) = Pod::deserialize(free) else { return Vec::new() };
         let trace = explain(self.policy, &self.request(&groups, &pod));
-        let usable = trace.steps.iter().filter(|step| step.is_usable());
-        let mut places: Vec<usize> =
-            usable.filter_map(|step| self.policy.sccs().place(step.entry.name())).collect();
-        places.sort_unstable();
-        places
+        // A pod that is pinned to none is tried with every SCC, in order.
+        let steps = trace.steps.iter().enumerate();
+        steps.filter(|(_, step)| step.is_usable()).map(|(place, _)| place).collect()
     }
 
     fn words(&self, edit: &Edit) -> String {
@@ -166,7 +165,7 @@ impl Case<'_> {
             .take(200)
             .collect();
         name = name.trim_matches('-').to_owned();
-        while self.policy.sccs().place(&name).is_some() {
+        while self.policy.sccs().get(&name).is_some() {
             name.push_str("-own");
         }
         name

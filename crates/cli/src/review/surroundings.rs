@@ -72,7 +72,7 @@ impl Surroundings {
         let listed = [namespace, ""].into_iter().filter_map(|namespace| self.accounts.get(namespace));
         let mut names: BTreeSet<String> = listed.flatten().cloned().collect();
         let prefix = format!("system:serviceaccount:{namespace}:");
-        let users = policy.sccs().entries().iter().flat_map(|entry| entry.scc().users.iter().flatten());
+        let users = policy.sccs().entries().flat_map(|entry| entry.scc().users.iter().flatten());
         names.extend(users.filter_map(|user| user.strip_prefix(&prefix)).map(str::to_owned));
         names.into_iter().take(MAX_ACCOUNTS).collect()
     }

@@ -49,7 +49,7 @@ fn scc(name: &str, set: BuiltinSet) -> Result<SecurityContextConstraints, crate:
         builder.add_set(set)?;
     }
     let policy = builder.build();
-    let mut found = policy.sccs().entries().iter().filter(|entry| is_file || entry.name() == name);
+    let mut found = policy.sccs().entries().filter(|entry| is_file || entry.name() == name);
     match (found.next(), found.next()) {
         (Some(entry), None) => Ok(entry.scc().clone()),
         (Some(_), Some(_)) => Err(format!("{name}: holds more than one SCC").into()),

@@ -12,15 +12,15 @@ pub(crate) fn run(args: &OrderArgs) -> crate::Outcome {
     let mut builder = policy::load(&args.policy)?;
     policy::add_layer(&mut builder, &files::read(&args.files)?)?;
     let policy = builder.build();
-    let entries = policy.sccs().entries();
-    let width = entries.iter().map(|entry| entry.name().len()).max().unwrap_or(0).max("NAME".len());
+    let mut entries = policy.sccs().entries().peekable();
+    let width = policy.sccs().entries().map(|entry| entry.name().len()).max().unwrap_or(0).max("NAME".len());
     let mut out = palisade_console::terminal::out();
     writeln!(out, "{:<width$}   PRIORITY   SCORE     GUARANTEES   BEFORE THE NEXT BECAUSE", "NAME")?;
-    for (place, entry) in entries.iter().enumerate() {
+    while let Some(entry) = entries.next() {
         let (rank, level) = (entry.rank(), guaranteed_level(entry.scc()));
         let priority =
             entry.scc().priority.map_or_else(|| "<none>".to_owned(), |priority| priority.to_string());
-        let why = match (entry.plan(), entries.get(place + 1)) {
+        let why = match (entry.plan(), entries.peek()) {
             (Err(unusable), _) => format!("passed over: {unusable}"),
             (Ok(_), Some(next)) => {
                 rank.preference(&next.rank()).map(|why| why.to_string()).unwrap_or_default()

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use palisade_k8s::rbac::{GROUP, Role, RoleBinding};
+use palisade_k8s::rbac::{GROUP, Role};
 use palisade_k8s::scc;
-use palisade_rbac::{Holder, Names, Rbac, RbacObjects};
+use palisade_rbac::{Holder, Names, Rbac, RbacObject};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -119,14 +119,14 @@ async fn access(session: &Session, scc: &Value) -> Access {
     };
     let mut access = Access { users: list("users"), groups: list("groups"), grants: Vec::new() };
     let name = text(scc, "/metadata/name");
-    let rbac = Rbac::new(RbacObjects {
-        cluster_roles: read::<Role>(session, "clusterroles").await,
-        roles: read::<Role>(session, "roles").await,
-        cluster_role_bindings: read::<RoleBinding>(session, "clusterrolebindings").await,
-        role_bindings: read::<RoleBinding>(session, "rolebindings").await,
-    });
+    let cluster_roles = read::<Role>(session, "clusterroles").await.into_iter().map(RbacObject::cluster_role);
+    let roles = read::<Role>(session, "roles").await.into_iter().map(RbacObject::role);
+    let cluster_bindings = read(session, "clusterrolebindings").await;
+    let cluster_bindings = cluster_bindings.into_iter().map(RbacObject::cluster_role_binding);
+    let bindings = read(session, "rolebindings").await.into_iter().map(RbacObject::role_binding);
+    let rbac: Rbac = cluster_roles.chain(roles).chain(cluster_bindings).chain(bindings).collect();
     let mut grants = BTreeSet::new();
-    for grant in rbac.grants("use", scc::GROUP, scc::RESOURCE) {
+    for grant in rbac.grants(scc::USE, scc::GROUP, scc::RESOURCE) {
         let is_named =
             matches!(grant.names, Names::Only(names) if names.iter().any(|granted| granted == name));
         if !is_named {

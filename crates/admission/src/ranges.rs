@@ -1,0 +1,360 @@
+//! The blocks of user IDs, group IDs and SELinux categories that namespaces get, as OpenShift's cluster policy
+//! controller gives them (openshift/cluster-policy-controller: `pkg/security/controller`, `pkg/security/mcs/label.go`;
+//! reference/scc.md 1c).
+//!
+//! Which blocks are held follows from the namespaces that there are, so nothing has to be given back: a namespace that
+//! is gone, or has another range now, holds its block no longer. A block is only reserved between its choice and the
+//! write of its namespace; what is not written, as by a dry run, spends none.
+//!
+//! ```
+//! use palisade_admission::{Block, Blocks};
+//!
+//! let mut blocks = Blocks::default();
+//! blocks.hold(&[Block::FIRST]);
+//! let block = blocks.lowest_free(|_| false).expect("99,999 are left");
+//! assert_eq!((block.ids().as_str(), block.level().as_str()), ("1000010000/10000", "s0:c3,c2"));
+//! blocks.release(&[Block::FIRST]);
+//! assert_eq!(blocks.lowest_free(|_| false), Some(Block::FIRST));
+//! ```
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use palisade_k8s::scc::annotation::{MCS, SUPPLEMENTAL_GROUPS, UID_RANGE};
+use palisade_persistent::Map;
+
+use crate::PolicyCache;
+
+/// The first ID, how many IDs a block has, and how many blocks there are: `1000000000-1999999999/10000`.
+const FIRST: u64 = 1_000_000_000;
+const SIZE: u64 = 10_000;
+const COUNT: u32 = 100_000;
+
+/// How many pairs of categories belong to a block; its own is the first.
+const PAIRS: u64 = 5;
+
+/// One block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Block(u32);
+
+impl Block {
+    /// What an empty cluster gives first.
+    pub const FIRST: Self = Self(0);
+
+    /// The block whose range this is, if it is exactly that of one.
+    #[must_use]
+    pub fn of_range(range: &str) -> Option<Self> {
+        blocks_of(range).map(Self).next().filter(|block| block.ids() == range)
+    }
+
+    /// Its range of IDs, as the annotations of a namespace have it.
+    #[must_use]
+    pub fn ids(self) -> String {
+        format!("{}/{SIZE}", FIRST + u64::from(self.0) * SIZE)
+    }
+
+    /// Its SELinux level: pairs of categories counted up, the larger category first.
+    #[must_use]
+    pub fn level(self) -> String {
+        let offset = u64::from(self.0) * PAIRS;
+        let mut high = 1;
+        while (high + 1) * high / 2 <= offset {
+            high += 1;
+        }
+        format!("s0:c{high},c{}", offset - high * (high - 1) / 2)
+    }
+
+    /// The block whose level this is: `s0:cX,cY`, either category first.
+    fn of_level(level: &str) -> Option<Self> {
+        let (one, other) = level.strip_prefix("s0:")?.split_once(',')?;
+        let category =
+            |text: &str| text.strip_prefix('c')?.parse::<u64>().ok().filter(|number| *number < 1024);
+        let (one, other) = (category(one)?, category(other)?);
+        let (high, low) = (one.max(other), one.min(other));
+        let offset = (high * high.saturating_sub(1) / 2) + low;
+        let index = u32::try_from(offset / PAIRS).ok()?;
+        (high != low && offset % PAIRS == 0 && index < COUNT).then_some(Self(index))
+    }
+
+    /// The blocks that a namespace holds by its annotations, each once: those of its user IDs and that of its level, so
+    /// that neither is given to another.
+    pub(crate) fn held_by<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Vec<Self> {
+        let ids = annotation(UID_RANGE).into_iter().flat_map(blocks_of).map(Self);
+        let mut blocks: Vec<Self> = ids.chain(annotation(MCS).and_then(Self::of_level)).collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        blocks
+    }
+
+    /// The annotations of a namespace that gets this block: what it has already is kept, so that a namespace that comes
+    /// from elsewhere keeps the owners of its files.
+    pub fn annotations(
+        self,
+        present: impl Fn(&str) -> Option<String>,
+    ) -> impl Iterator<Item = (&'static str, String)> {
+        let missing = |key: &str| present(key).is_none_or(|value| value.is_empty());
+        let ids = present(UID_RANGE).filter(|range| !range.is_empty()).unwrap_or_else(|| self.ids());
+        let groups = missing(SUPPLEMENTAL_GROUPS).then(|| (SUPPLEMENTAL_GROUPS, ids.clone()));
+        let level = missing(MCS).then(|| (MCS, self.level()));
+        let ids = missing(UID_RANGE).then_some((UID_RANGE, ids));
+        level.into_iter().chain(groups).chain(ids)
+    }
+}
+
+/// The blocks that a range of IDs takes from: its own, or the two that one of another start reaches into. A range that is
+/// larger than a block takes none: nobody takes all blocks by one annotation.
+fn blocks_of(range: &str) -> impl Iterator<Item = u32> {
+    let bounds = || {
+        let (start, size) = match (range.split_once('/'), range.split_once('-')) {
+            (Some((start, size)), _) => (start.parse::<u64>().ok()?, size.parse::<u64>().ok()?),
+            (_, Some((start, end))) => {
+                let (start, end) = (start.parse::<u64>().ok()?, end.parse::<u64>().ok()?);
+                (start, end.checked_sub(start)?.checked_add(1)?)
+            }
+            _ => return None,
+        };
+        let last = start.checked_add(size.checked_sub(1)?)?.checked_sub(FIRST)?;
+        (size <= SIZE).then(|| (start.saturating_sub(FIRST) / SIZE, last / SIZE))
+    };
+    let (first, last) = bounds().unwrap_or((1, 0));
+    (first..=last).filter_map(|index| u32::try_from(index).ok().filter(|index| *index < COUNT))
+}
+
+/// Which blocks namespaces hold. A copy is cheap.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Blocks {
+    /// A bit a block, in words.
+    held: Map<u32, u64>,
+    /// How many namespaces hold a block that more than one does, as may be where ranges are written by hand.
+    shared: Map<u32, u32>,
+}
+
+/// How many words a cluster of all blocks has.
+const WORDS: u32 = COUNT.div_ceil(64);
+
+impl Blocks {
+    /// Notes that a namespace holds blocks.
+    pub fn hold(&mut self, blocks: &[Block]) {
+        for &Block(index) in blocks {
+            let (word, bit) = (index / 64, 1 << (index % 64));
+            let bits = self.held.get_or_insert_with(&word, || word, || 0);
+            if *bits & bit == 0 {
+                *bits |= bit;
+            } else {
+                *self.shared.get_or_insert_with(&index, || index, || 1) += 1;
+            }
+        }
+    }
+
+    /// Notes that a namespace holds blocks no longer.
+    pub fn release(&mut self, blocks: &[Block]) {
+        for &Block(index) in blocks {
+            match self.shared.get(&index).copied() {
+                Some(2) => drop(self.shared.remove(&index)),
+                Some(count) => drop(self.shared.insert(index, count - 1)),
+                None => self.clear(index),
+            }
+        }
+    }
+
+    fn clear(&mut self, index: u32) {
+        let (word, bit) = (index / 64, 1u64 << (index % 64));
+        let Some(bits) = self.held.get(&word).map(|bits| bits & !bit) else { return };
+        if bits == 0 {
+            self.held.remove(&word);
+        } else {
+            self.held.insert(word, bits);
+        }
+    }
+
+    /// The lowest block that no namespace holds and nobody has reserved.
+    #[must_use]
+    pub fn lowest_free(&self, is_reserved: impl Fn(Block) -> bool) -> Option<Block> {
+        let free = (0..WORDS).flat_map(|word| {
+            let bits = self.held.get(&word).copied().unwrap_or(0);
+            (0..64).filter(move |bit| bits & (1 << bit) == 0).map(move |bit| Block(word * 64 + bit))
+        });
+        free.take_while(|block| block.0 < COUNT).find(|block| !is_reserved(*block))
+    }
+}
+
+/// Blocks that are chosen and whose namespaces are not yet written.
+#[derive(Clone, Debug, Default)]
+pub struct Reservations(Arc<Mutex<BTreeSet<Block>>>);
+
+impl Reservations {
+    /// Chooses the lowest free block; nobody else gets it while the reservation is kept. Whoever writes the namespace keeps
+    /// it until the policy knows the namespace.
+    #[must_use]
+    pub fn reserve(&self, policy: &PolicyCache) -> Option<Reservation> {
+        let mut reserved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: a reservation that is given up by then belongs to a namespace that the policy knows.
+        let policy = policy.snapshot();
+        let block = policy.blocks().lowest_free(|block| reserved.contains(&block))?;
+        reserved.insert(block);
+        Some(Reservation { block, of: Self(Arc::clone(&self.0)) })
+    }
+}
+
+/// A reserved block; given up when it is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    block: Block,
+    of: Reservations,
+}
+
+impl Reservation {
+    /// The block.
+    #[must_use]
+    pub fn block(&self) -> Block {
+        self.block
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.of.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.block);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ObjectKey, PolicyKind, PolicyObject};
+    use proptest::prelude::*;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn blocks_have_the_ranges_that_openshift_gives() {
+        for (block, range, level) in [
+            (0, "1000000000/10000", "s0:c1,c0"),
+            (1, "1000010000/10000", "s0:c3,c2"),
+            (68, "1000680000/10000", "s0:c26,c15"),
+            (99_999, "1999990000/10000", "s0:c1000,c495"),
+        ] {
+            assert_eq!((Block(block).ids().as_str(), Block(block).level().as_str()), (range, level));
+            assert_eq!(blocks_of(range).collect::<Vec<_>>(), [block]);
+            assert_eq!(Block::of_level(level), Some(Block(block)));
+        }
+    }
+
+    #[test]
+    fn ranges_take_the_blocks_that_they_reach_into() {
+        for (range, expected) in [
+            ("1000000001/10000", &[0, 1][..]),
+            ("1000000000-1000009999", &[0]),
+            ("1000009999/1", &[0]),
+            ("999999999/2", &[0]),
+            ("1000000000/10001", &[]),
+            ("1000000000/1000000000", &[]),
+            ("1999995000/10000", &[99_999]),
+            ("5/10000", &[]),
+            ("1000000000/0", &[]),
+            ("18446744073709551615/2", &[]),
+            ("x", &[]),
+            ("", &[]),
+            ("1000000000/10000/2", &[]),
+        ] {
+            assert_eq!(blocks_of(range).collect::<Vec<_>>(), expected, "{range}");
+        }
+    }
+
+    #[test]
+    fn levels_of_no_block_hold_none() {
+        for level in
+            ["s0", "s0:c0", "s0:c2,c0", "s0:c1,c1", "s0:c0.c3", "s0:c1023,c1022", "s1:c1,c0", "s0:c1,c0,c2"]
+        {
+            assert_eq!(Block::of_level(level), None, "{level}");
+        }
+        assert_eq!(Block::of_level("s0:c0,c1"), Some(Block::FIRST));
+        let both = |key: &str| Some(if key == MCS { "s0:c3,c2" } else { "1000000001/10000" });
+        assert_eq!(Block::held_by(both), [Block(0), Block(1)]);
+    }
+
+    #[test]
+    fn what_a_namespace_has_is_kept() {
+        let with = |present: &[(&str, &str)]| {
+            let get = |key: &str| {
+                present.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned())
+            };
+            Block(1).annotations(get).collect::<BTreeMap<_, _>>()
+        };
+        let (ids, level) = ("1000010000/10000".to_owned(), "s0:c3,c2".to_owned());
+        let all = [(MCS, level.clone()), (SUPPLEMENTAL_GROUPS, ids.clone()), (UID_RANGE, ids.clone())];
+        assert_eq!(with(&[]), all.clone().into());
+        assert_eq!(with(&[(UID_RANGE, "")]), all.into(), "an empty one is none");
+        let own = [(MCS, level), (SUPPLEMENTAL_GROUPS, "5/7".to_owned())];
+        assert_eq!(with(&[(UID_RANGE, "5/7")]), own.into());
+        assert_eq!(with(&[(UID_RANGE, "5/7"), (MCS, "s0"), (SUPPLEMENTAL_GROUPS, "1/1")]), [].into());
+    }
+
+    fn namespace(name: &str, range: &str) -> PolicyObject {
+        let object = json!({"metadata": {"name": name, "annotations": {UID_RANGE: range}}});
+        PolicyObject::of(PolicyKind::Namespace, &object).unwrap()
+    }
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey { kind: PolicyKind::Namespace, namespace: String::new(), name: name.to_owned() }
+    }
+
+    proptest! {
+        /// Whatever comes and goes, the blocks that are held are those of the namespaces that there are.
+        #[test]
+        fn blocks_follow_namespaces(changes in prop::collection::vec((0u8..6, prop::option::of(0u64..5), 0u64..3), 0..60)) {
+            let cache = PolicyCache::default();
+            let mut model: BTreeMap<u8, String> = BTreeMap::new();
+            for (name, block, shift) in changes {
+                let id = name.to_string();
+                match block {
+                    Some(block) => {
+                        let range = format!("{}/{SIZE}", FIRST + block * SIZE + shift);
+                        cache.apply(namespace(&id, &range));
+                        model.insert(name, range);
+                    }
+                    None => {
+                        cache.delete(&key(&id));
+                        model.remove(&name);
+                    }
+                }
+            }
+            let mut rebuilt = Blocks::default();
+            let blocks = |range: &str| Block::held_by(|key| (key == UID_RANGE).then_some(range));
+            model.values().for_each(|range| rebuilt.hold(&blocks(range)));
+            let policy = cache.snapshot();
+            prop_assert_eq!(policy.blocks(), &rebuilt);
+            let taken: BTreeSet<u32> = model.values().flat_map(|range| blocks_of(range)).collect();
+            let lowest = (0..).find(|index| !taken.contains(index)).map(Block);
+            prop_assert_eq!(rebuilt.lowest_free(|_| false), lowest);
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_requests_that_write_nothing_spend_nothing() {
+        let (cache, reservations) = (PolicyCache::default(), Reservations::default());
+        for _ in 0..100_000 {
+            assert_eq!(reservations.reserve(&cache).unwrap().block(), Block::FIRST);
+        }
+        // One namespace after the other, each gone before the next.
+        for _ in 0..1_000 {
+            let reserved = reservations.reserve(&cache).unwrap();
+            cache.apply(namespace("a", &reserved.block().ids()));
+            drop(reserved);
+            cache.delete(&key("a"));
+        }
+        assert_eq!(reservations.reserve(&cache).unwrap().block(), Block::FIRST);
+    }
+
+    #[test]
+    fn no_two_get_one_block_and_the_last_is_the_last() {
+        let (cache, reservations) = (PolicyCache::default(), Reservations::default());
+        let held: Vec<Reservation> = (0..70).map(|_| reservations.reserve(&cache).unwrap()).collect();
+        let blocks: BTreeSet<Block> = held.iter().map(Reservation::block).collect();
+        assert_eq!(blocks, (0..70).map(Block).collect());
+        let mut full = Blocks::default();
+        (0..COUNT).for_each(|index| full.hold(&[Block(index)]));
+        assert_eq!(full.lowest_free(|_| false), None);
+        full.release(&[Block(77_777)]);
+        assert_eq!(full.lowest_free(|_| false), Some(Block(77_777)));
+    }
+}

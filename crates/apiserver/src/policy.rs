@@ -1,0 +1,163 @@
+//! The policy, kept in step with the store: an observer of all writes feeds it, so that no code that writes has to
+//! think of it, and nobody who was told of a write meets a decision from before it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use palisade_admission::{ObjectKey, PolicyCache, PolicyKind, PolicyObject};
+use palisade_store::{Effect, Key, Observer, Store};
+
+use crate::error::{ApiError, ApiResult};
+use crate::{objects, resource};
+
+/// Counts the writes that may end somebody's rights: those who go on for long, such as watches, are authenticated and
+/// authorized again when it has changed.
+#[derive(Debug)]
+pub(crate) struct Epoch(AtomicU64);
+
+impl Default for Epoch {
+    /// From 1: whoever has seen none yet has seen 0.
+    fn default() -> Self {
+        Self(AtomicU64::new(1))
+    }
+}
+
+impl Epoch {
+    /// What it is now.
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn turn(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether a write may end somebody's rights: one of an account or a role, or the deletion of a token, of a password, or
+/// of what a token may be bound to.
+fn ends_rights(storage: &str, is_gone: bool) -> bool {
+    match storage {
+        "serviceaccounts" | "user.openshift.io/users" | "user.openshift.io/groups" => true,
+        "pods" | "secrets" | crate::password::PASSWORDS | crate::token::TOKENS => is_gone,
+        other => other.starts_with(palisade_k8s::rbac::GROUP),
+    }
+}
+
+/// Feeds a policy with the writes of a store.
+struct Feed {
+    cache: Arc<PolicyCache>,
+    epoch: Arc<Epoch>,
+    /// What the store keeps each kind under.
+    kinds: Vec<(&'static str, PolicyKind)>,
+}
+
+impl Observer for Feed {
+    fn prepare(&self, key: &Key, value: Option<&[u8]>) -> Option<Effect> {
+        let change = self.change(key, value);
+        let epoch = ends_rights(&key.resource, value.is_none()).then(|| Arc::clone(&self.epoch));
+        if change.is_none() && epoch.is_none() {
+            return None;
+        }
+        Some(Box::new(move |_| {
+            change.into_iter().for_each(|change| change());
+            // After the change: whoever sees the new epoch sees the new policy.
+            epoch.iter().for_each(|epoch| epoch.turn());
+        }))
+    }
+}
+
+impl Feed {
+    /// What a write changes in the policy, if anything.
+    fn change(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
+        let (_, kind) = self.kinds.iter().find(|(storage, _)| *storage == key.resource)?;
+        let object = value.and_then(|bytes| read(*kind, key, bytes));
+        let gone = ObjectKey { kind: *kind, namespace: key.namespace.clone(), name: key.name.clone() };
+        let cache = Arc::clone(&self.cache);
+        Some(Box::new(move || match object {
+            Some(object) => cache.apply(object),
+            None => cache.delete(&gone),
+        }))
+    }
+}
+
+/// An object as the policy takes it. One that it cannot use grants and admits nothing.
+fn read(kind: PolicyKind, key: &Key, bytes: &[u8]) -> Option<PolicyObject> {
+    let object = serde_json::from_slice(bytes).map_err(|error| error.to_string());
+    let object = object.and_then(|object| PolicyObject::of(kind, &object).map_err(|error| error.to_string()));
+    // The write that made it was checked, so this is no client's doing.
+    object.inspect_err(|error| tracing::error!("{key} is not part of the policy: {error}")).ok()
+}
+
+/// The policy of what a store holds, now and after each write to come. Nobody else may write meanwhile.
+pub(crate) fn follow(store: &Store) -> ApiResult<(Arc<PolicyCache>, Arc<Epoch>)> {
+    let (cache, epoch) = (Arc::new(PolicyCache::default()), Arc::new(Epoch::default()));
+    let (mut kinds, mut all) = (Vec::new(), Vec::new());
+    for (group, plural, kind) in PolicyKind::RESOURCES {
+        let resource = resource::find(group, plural).ok_or_else(ApiError::no_such_path)?;
+        kinds.push((resource.storage, kind));
+        objects::each(store, resource, None, |object| {
+            match PolicyObject::of(kind, &object) {
+                Ok(object) => all.push(object),
+                Err(error) => {
+                    tracing::error!("a stored object of {plural} is not part of the policy: {error}")
+                }
+            }
+            Ok(())
+        })?;
+    }
+    cache.replace(all);
+    if store.observe(Arc::new(Feed { cache: Arc::clone(&cache), epoch: Arc::clone(&epoch), kinds })) {
+        Ok((cache, epoch))
+    } else {
+        Err(ApiError::internal("the store has an observer already"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use palisade_rbac::{Action, User};
+    use serde_json::{Value, json};
+
+    fn write(store: &Store, storage: &str, (namespace, name): (&str, &str), object: &Value) {
+        let key = Key::new(storage, namespace, name);
+        let bytes = object.to_string().into_bytes();
+        match store.get(&key).unwrap() {
+            Some(found) => store.update(&key, found.revision, &bytes).unwrap(),
+            None => store.create(&key, &bytes).unwrap(),
+        };
+    }
+
+    #[test]
+    fn whatever_writes_the_policy_knows() {
+        let store = Store::ephemeral().unwrap();
+        let role = |verb: &str| {
+            json!({"metadata": {"name": "r", "namespace": "a"}, "rules": [
+                {"verbs": [verb], "apiGroups": [""], "resources": ["pods"]}]})
+        };
+        let binding = json!({"metadata": {"name": "b", "namespace": "a"},
+            "roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "joe"}]});
+        // Before the policy follows, and after.
+        write(&store, "rbac.authorization.k8s.io/roles", ("a", "r"), &role("get"));
+        let (policy, epoch) = follow(&store).unwrap();
+        let before = epoch.now();
+        write(&store, "rbac.authorization.k8s.io/rolebindings", ("a", "b"), &binding);
+        let may = |verb: &str| {
+            let action = Action { verb, group: "", resource: "pods", name: "", namespace: "a" };
+            policy.snapshot().rbac().authorize(&User { name: "joe", groups: &[] }, &action).is_some()
+        };
+        assert!(may("get") && !may("list"));
+        write(&store, "rbac.authorization.k8s.io/roles", ("a", "r"), &role("list"));
+        assert!(!may("get") && may("list"));
+        write(&store, "rbac.authorization.k8s.io/roles", ("a", "r"), &json!({"rules": "all"}));
+        assert!(!may("list"), "a role that cannot be read grants nothing");
+        write(&store, "rbac.authorization.k8s.io/roles", ("a", "r"), &role("list"));
+        store.delete(&Key::new("rbac.authorization.k8s.io/rolebindings", "a", "b"), None).unwrap();
+        assert!(!may("list"));
+        assert_eq!(epoch.now(), before + 5, "each of these writes may have ended somebody's rights");
+        write(&store, "namespaces", ("", "a"), &json!({"metadata": {"name": "a"}}));
+        assert!(policy.snapshot().namespace("a").is_some());
+        assert_eq!(epoch.now(), before + 5);
+        assert!(follow(&store).is_err(), "one policy follows a store");
+    }
+}

@@ -1,0 +1,276 @@
+//! Bindings by subject and namespace, changed object by object.
+//!
+//! A role's rules are looked up when they are asked for: a write of a role that 50,000 bindings grant changes one
+//! entry. A binding is kept under each of its subjects, in its namespace, so that a request meets the bindings of its
+//! user and its namespace only, whatever anybody writes elsewhere.
+
+use std::collections::HashSet;
+use std::iter::Peekable;
+use std::sync::Arc;
+
+use palisade_k8s::rbac::PolicyRule;
+use palisade_persistent::{Iter, Map};
+use smallvec::{SmallVec, smallvec};
+
+use crate::aggregate::{ClusterRoles, Effective};
+use crate::binding::{Binding, Grant, Holder, RoleKey};
+use crate::object::{RbacKind, RbacObject};
+use crate::role::{CheckedRole, Names, SccNames, covers_path};
+use crate::{Action, User};
+
+/// Bindings of one scope by name: of the cluster, or of a namespace.
+type Scope = Map<Arc<str>, Arc<Binding>>;
+
+/// The bindings that name one user or group.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    everywhere: Scope,
+    namespaces: Map<Arc<str>, Scope>,
+}
+
+/// All roles and bindings. A copy is cheap and shares what does not change.
+#[derive(Clone, Debug, Default)]
+pub struct Rbac {
+    cluster_roles: ClusterRoles,
+    roles: Map<Arc<str>, Map<Arc<str>, Arc<CheckedRole>>>,
+    cluster_bindings: Scope,
+    bindings: Map<Arc<str>, Scope>,
+    users: Map<Arc<str>, Held>,
+    groups: Map<Arc<str>, Held>,
+}
+
+impl FromIterator<RbacObject> for Rbac {
+    fn from_iter<T: IntoIterator<Item = RbacObject>>(objects: T) -> Self {
+        let mut rbac = Self::default();
+        objects.into_iter().for_each(|object| rbac.apply(object));
+        rbac
+    }
+}
+
+impl Rbac {
+    /// Adds an object in place of the one of its kind, namespace and name.
+    pub fn apply(&mut self, object: RbacObject) {
+        match object {
+            RbacObject::ClusterRole(role) => self.cluster_roles.insert(role),
+            RbacObject::Role(role) => {
+                let roles = scope(&mut self.roles, &role.role().metadata.namespace);
+                roles.insert(Arc::from(role.name()), role);
+            }
+            RbacObject::ClusterRoleBinding(binding) => {
+                self.remove(RbacKind::ClusterRoleBinding, "", binding.name());
+                self.cluster_bindings.insert(Arc::from(binding.name()), Arc::clone(&binding));
+                self.enter(&binding);
+            }
+            RbacObject::RoleBinding(binding) => {
+                let namespace = binding.namespace().unwrap_or_default();
+                self.remove(RbacKind::RoleBinding, namespace, binding.name());
+                scope(&mut self.bindings, namespace).insert(Arc::from(binding.name()), Arc::clone(&binding));
+                self.enter(&binding);
+            }
+        }
+    }
+
+    /// Takes an object away; one that is not there is no error.
+    pub fn remove(&mut self, kind: RbacKind, namespace: &str, name: &str) {
+        match kind {
+            RbacKind::ClusterRole => self.cluster_roles.remove(name),
+            RbacKind::Role => drop(remove_from(&mut self.roles, namespace, name)),
+            RbacKind::ClusterRoleBinding => {
+                if let Some(binding) = self.cluster_bindings.remove(name) {
+                    self.leave(&binding);
+                }
+            }
+            RbacKind::RoleBinding => {
+                if let Some(binding) = remove_from(&mut self.bindings, namespace, name) {
+                    self.leave(&binding);
+                }
+            }
+        }
+    }
+
+    /// Puts a binding under its subjects.
+    fn enter(&mut self, binding: &Arc<Binding>) {
+        for holder in binding.holders() {
+            let (of, name) = match holder {
+                Holder::User(name) => (&mut self.users, name),
+                Holder::Group(name) => (&mut self.groups, name),
+            };
+            let held = of.get_or_insert_with(name, || Arc::from(name), Held::default);
+            let scope = match binding.namespace() {
+                None => &mut held.everywhere,
+                Some(namespace) => scope(&mut held.namespaces, namespace),
+            };
+            scope.insert(Arc::from(binding.name()), Arc::clone(binding));
+        }
+    }
+
+    /// Takes a binding from its subjects.
+    fn leave(&mut self, binding: &Binding) {
+        for holder in binding.holders() {
+            let (of, name) = match holder {
+                Holder::User(name) => (&mut self.users, name),
+                Holder::Group(name) => (&mut self.groups, name),
+            };
+            let Some(held) = of.get_mut(name) else { continue };
+            match binding.namespace() {
+                None => drop(held.everywhere.remove(binding.name())),
+                Some(namespace) => drop(remove_from(&mut held.namespaces, namespace, binding.name())),
+            }
+            if held.everywhere.is_empty() && held.namespaces.is_empty() {
+                of.remove(name);
+            }
+        }
+    }
+
+    /// The first binding that lets `user` do `action`: those of the cluster before those of the namespace, each in the
+    /// order of their names.
+    #[must_use]
+    pub fn authorize(&self, user: &User<'_>, action: &Action<'_>) -> Option<Grant<'_>> {
+        self.held(user, action.namespace).find_map(|binding| {
+            let effective = self.effective(binding);
+            let names = effective
+                .iter()
+                .flat_map(|role| role.names(action.verb, action.group, action.resource))
+                .find(|names| names.contains(action.name))?;
+            binding.grant_to(user, names)
+        })
+    }
+
+    /// Whether `user` may use `verb` on a path that is not a resource.
+    #[must_use]
+    pub fn authorize_path(&self, user: &User<'_>, verb: &str, path: &str) -> bool {
+        self.rules(user, "").any(|rule| covers_path(rule, verb, path))
+    }
+
+    /// The rules that `user` has in a namespace, those of the cluster included.
+    pub fn rules<'a>(
+        &'a self,
+        user: &User<'_>,
+        namespace: &str,
+    ) -> impl Iterator<Item = &'a PolicyRule> + use<'a> {
+        self.held(user, namespace).flat_map(|binding| self.effective(binding)).flat_map(|role| role.rules())
+    }
+
+    /// Gives the SCCs that `user` may use in a namespace to a function, role by role; a role may come more than once.
+    pub fn each_sccs<'a>(&'a self, user: &User<'_>, namespace: &str, mut with: impl FnMut(&'a SccNames)) {
+        let groups = user.groups.iter().filter_map(|group| self.groups.get(*group));
+        for held in self.users.get(user.name).into_iter().chain(groups) {
+            let here = held.namespaces.get(namespace);
+            for scope in [Some(&held.everywhere), here].into_iter().flatten() {
+                scope.for_each(|binding| {
+                    let sccs = self.effective(binding).into_iter().map(CheckedRole::sccs);
+                    sccs.filter(|sccs| sccs.all || !sccs.names.is_empty()).for_each(&mut with);
+                });
+            }
+        }
+    }
+
+    /// The rules of a role as they count, aggregation included, each once; `None` if there is no such role.
+    #[must_use]
+    pub fn role_rules(&self, kind: RbacKind, namespace: &str, name: &str) -> Option<Vec<&PolicyRule>> {
+        let effective = match kind {
+            RbacKind::ClusterRole if self.cluster_roles.contains(name) => self.cluster_roles.effective(name),
+            RbacKind::Role => smallvec![self.roles.get(namespace)?.get(name)?.as_ref()],
+            _ => return None,
+        };
+        let mut seen = HashSet::new();
+        Some(effective.iter().flat_map(|role| role.rules()).filter(|rule| seen.insert(*rule)).collect())
+    }
+
+    /// The names of the cluster roles that take their rules from others.
+    pub fn aggregated(&self) -> impl Iterator<Item = &str> {
+        self.cluster_roles.aggregated()
+    }
+
+    /// Every subject's grants of `verb` on a resource. Looks at all bindings.
+    pub fn grants<'a, 'q>(
+        &'a self,
+        verb: &'q str,
+        group: &'q str,
+        resource: &'q str,
+    ) -> impl Iterator<Item = Grant<'a>> + use<'a, 'q> {
+        let all = self.cluster_bindings.values().chain(self.bindings.values().flat_map(Map::values));
+        all.flat_map(move |binding| {
+            let effective = self.effective(binding);
+            let names: Vec<Names<'a>> =
+                effective.into_iter().flat_map(|role| role.names(verb, group, resource)).collect();
+            names.into_iter().flat_map(move |names| binding.grants(names))
+        })
+    }
+
+    /// The roles whose rules a binding grants.
+    fn effective(&self, binding: &Binding) -> Effective<'_> {
+        match binding.role() {
+            Some(RoleKey::Cluster(name)) => self.cluster_roles.effective(name),
+            Some(RoleKey::Namespaced { namespace, name }) => {
+                let role = self.roles.get(namespace).and_then(|roles| roles.get(name));
+                role.map(|role| role.as_ref()).into_iter().collect()
+            }
+            None => Effective::new(),
+        }
+    }
+
+    /// The bindings of a user that count in a namespace, each once, those of the cluster first.
+    fn held<'a>(
+        &'a self,
+        user: &User<'_>,
+        namespace: &str,
+    ) -> impl Iterator<Item = &'a Arc<Binding>> + use<'a> {
+        let groups = user.groups.iter().filter_map(|group| self.groups.get(*group));
+        let held: SmallVec<[&Held; 8]> = self.users.get(user.name).into_iter().chain(groups).collect();
+        let here = held.iter().filter_map(|held| held.namespaces.get(namespace));
+        let here = Merged::new(here);
+        Merged::new(held.iter().map(|held| &held.everywhere)).chain(here)
+    }
+}
+
+/// The map of a namespace, made if it is missing.
+fn scope<'m, V: Clone>(
+    of: &'m mut Map<Arc<str>, Map<Arc<str>, V>>,
+    namespace: &str,
+) -> &'m mut Map<Arc<str>, V> {
+    of.get_or_insert_with(namespace, || Arc::from(namespace), Map::default)
+}
+
+fn remove_from<V: Clone>(of: &mut Map<Arc<str>, Map<Arc<str>, V>>, namespace: &str, name: &str) -> Option<V> {
+    of.get(namespace)?.get(name)?;
+    let inner = of.get_mut(namespace)?;
+    let removed = inner.remove(name);
+    if inner.is_empty() {
+        of.remove(namespace);
+    }
+    removed
+}
+
+/// Bindings of several subjects in one scope, by name, each once.
+struct Merged<'a> {
+    sources: SmallVec<[Source<'a>; 8]>,
+}
+
+type Source<'a> = Peekable<Iter<'a, Arc<str>, Arc<Binding>>>;
+
+impl<'a> Merged<'a> {
+    fn new(scopes: impl Iterator<Item = &'a Scope>) -> Self {
+        let scopes = scopes.filter(|scope| !scope.is_empty());
+        Self { sources: scopes.map(|scope| scope.iter().peekable()).collect() }
+    }
+}
+
+impl<'a> Iterator for Merged<'a> {
+    type Item = &'a Arc<Binding>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let [only] = self.sources.as_mut_slice() {
+            return only.next().map(|(_, binding)| binding);
+        }
+        let (name, binding) =
+            self.sources.iter_mut().filter_map(Peekable::peek).copied().min_by_key(|(name, _)| *name)?;
+        for source in &mut self.sources {
+            source.next_if(|(other, _)| *other == name);
+        }
+        Some(binding)
+    }
+}
+
+#[cfg(test)]
+mod tests;
