@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::up::{Up, missing};
 
 /// A pod of one container that waits, with fields of the pod and of the container.
-fn pod(name: &str, spec: Value, container: Value) -> Value {
+pub(crate) fn pod(name: &str, spec: Value, container: Value) -> Value {
     let mut own = json!({"name": "c", "image": "sotrustworthy:latest"});
     merge(&mut own, container);
     let mut all = json!({"terminationGracePeriodSeconds": 1, "automountServiceAccountToken": false, "containers": [own]});

@@ -3,5 +3,6 @@
 
 mod controls;
 mod crash;
+mod lives;
 mod up;
 mod workshop;

@@ -1,0 +1,162 @@
+//! Pods with a course of their own: starts, ends, probes, streams, updates.
+
+use serde_json::{Value, json};
+
+use crate::controls::pod;
+use crate::up::{Up, missing};
+
+#[test]
+fn pods_live_as_a_kubelet_has_them() {
+    if let Some(why) = missing() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let up = Up::start("10.85.14.0/24");
+    let mut objects = lives();
+    objects.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "map"}, "data": {"key": "value"}}));
+    objects.push(pod("plain", json!({}), json!({})));
+    let volume = json!({"volumes": [{"name": "m", "configMap": {"name": "map"}}]});
+    objects.push(pod(
+        "files",
+        volume,
+        json!({"volumeMounts": [{"name": "m", "mountPath": "/m"},
+        {"name": "m", "mountPath": "/part", "subPath": "key"}]}),
+    ));
+    up.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}));
+    for name in ["plain", "files", "becomes-ready", "unwell"] {
+        up.until(name, |up| up.ask(&["get", "pod", name, "-o", "jsonpath={.status.phase}"]) == "Running");
+    }
+    namespaces(&up);
+    streams(&up);
+    updates(&up);
+    ends(&up);
+}
+
+/// Pods with a course of their own.
+fn lives() -> Vec<Value> {
+    let run = |script: &str| json!({"command": ["sh", "-c", script]});
+    let mut fails = pod(
+        "fails",
+        json!({"restartPolicy": "Never"}),
+        run("echo last words > /dev/termination-log; echo said; exit 3"),
+    );
+    fails["spec"]["activeDeadlineSeconds"] = json!(600);
+    let probe = |script: &str| json!({"exec": {"command": ["sh", "-c", script]}, "periodSeconds": 1, "failureThreshold": 1});
+    vec![
+        fails,
+        pod(
+            "works",
+            json!({"restartPolicy": "OnFailure", "initContainers": [
+            {"name": "first", "image": "sotrustworthy:latest", "command": ["true"]},
+            {"name": "beside", "image": "sotrustworthy:latest", "restartPolicy": "Always"}]}),
+            run("exit 0"),
+        ),
+        pod("again", json!({}), run("exit 1")),
+        pod("late", json!({"activeDeadlineSeconds": 2}), json!({})),
+        pod("becomes-ready", json!({}), json!({"readinessProbe": probe("test -e /ready")})),
+        pod("unwell", json!({}), json!({"livenessProbe": probe("test ! -e /sick")})),
+        pod(
+            "serves",
+            json!({}),
+            json!({"command": ["sh", "-c", "echo page > /tmp/index.html; exec httpd -f -p 80 -h /tmp"],
+            "ports": [{"containerPort": 80, "hostPort": 18085, "name": "web"}],
+            "readinessProbe": {"httpGet": {"port": "web"}, "periodSeconds": 1},
+            "startupProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 1, "failureThreshold": 30}}),
+        ),
+        pod("on-host", json!({"hostNetwork": true, "hostPID": true, "hostIPC": true}), json!({})),
+    ]
+}
+
+fn namespaces(up: &Up) {
+    let phase = |up: &Up| up.ask(&["get", "pod", "on-host", "-o", "jsonpath={.status.phase}"]) == "Running";
+    up.until("on-host", phase);
+    for name in ["net", "pid", "ipc"] {
+        let of_host = std::fs::read_link(format!("/proc/self/ns/{name}")).unwrap().display().to_string();
+        assert_eq!(up.inside("on-host", &format!("readlink /proc/self/ns/{name}")), of_host);
+        assert_ne!(up.inside("plain", &format!("readlink /proc/self/ns/{name}")), of_host);
+    }
+}
+
+fn streams(up: &Up) {
+    let out = up
+        .kubectl()
+        .args(["exec", "plain", "--", "sh", "-c", "echo out; echo err >&2; exit 7"])
+        .output()
+        .unwrap();
+    assert_eq!((out.status.code(), out.stdout.as_slice()), (Some(7), b"out\n".as_slice()), "{out:?}");
+    assert!(out.stderr.starts_with(b"err\n"), "{out:?}");
+    // Files in and out.
+    let file = up.folder.join("file");
+    let text: String = (0..100_000).map(|number| format!("{number}\n")).collect();
+    std::fs::write(&file, &text).unwrap();
+    up.must(&["cp", file.to_str().unwrap(), "plain:/tmp/file"]);
+    let back = up.folder.join("back");
+    up.must(&["cp", "plain:/tmp/file", back.to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(back).unwrap(), text);
+    // Ports.
+    up.until("serves", |up| {
+        up.ask(&["get", "pod", "serves", "-o", "jsonpath={.status.containerStatuses[0].ready}"]) == "true"
+    });
+    let mut forward = up
+        .kubectl()
+        .args(["port-forward", "pod/serves", "18086:80"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    up.until("the port is forwarded", |_| {
+        fetch("127.0.0.1:18086").is_some_and(|page| page.ends_with("page\n"))
+    });
+    forward.kill().unwrap();
+    forward.wait().unwrap();
+    let host = up.must(&["get", "pod", "serves", "-o", "jsonpath={.status.hostIP}"]);
+    assert!(fetch(&format!("{host}:18085")).is_some_and(|page| page.ends_with("page\n")), "hostPort");
+    // Nobody but the API server gets an answer of the node's.
+    let port =
+        up.must(&["get", "node", "here", "-o", "jsonpath={.status.daemonEndpoints.kubeletEndpoint.Port}"]);
+    let said = std::process::Command::new("curl")
+        .args(["-sk", &format!("https://{host}:{port}/containerLogs/default/plain/c")])
+        .output();
+    assert!(said.is_ok_and(|said| said.stdout.is_empty()));
+}
+
+fn fetch(address: &str) -> Option<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(2))).ok()?;
+    stream.write_all(b"GET /index.html HTTP/1.0\r\n\r\n").ok()?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).ok()?;
+    Some(page)
+}
+
+fn updates(up: &Up) {
+    up.must(&["patch", "configmap", "map", "-p", r#"{"data": {"key": "new", "more": "x"}}"#]);
+    up.until("the volume follows", |up| up.inside("files", "cat /m/key /m/more") == "newx");
+    assert_eq!(up.inside("files", "cat /part"), "value", "a part of a volume stays");
+    up.inside("becomes-ready", "touch /ready");
+    up.must(&["wait", "--for=condition=Ready", "pod/becomes-ready", "--timeout=60s"]);
+    up.inside("unwell", "touch /sick");
+    let restarts = |pod: &str| {
+        up.ask(&["get", "pod", pod, "-o", "jsonpath={.status.containerStatuses[0].restartCount}"])
+    };
+    up.until("unwell is started again", |_| restarts("unwell") == "1");
+    up.until("again is started again", |_| restarts("again").parse::<u32>().is_ok_and(|count| count >= 1));
+    up.until("again waits", |up| {
+        up.ask(&["get", "pod", "again", "-o", "jsonpath={.status.containerStatuses[0].state.waiting.reason}"])
+            == "CrashLoopBackOff"
+    });
+}
+
+fn ends(up: &Up) {
+    let get = |pod: &str, path: &str| up.ask(&["get", "pod", pod, "-o", &format!("jsonpath={{{path}}}")]);
+    up.until("fails", |_| get("fails", ".status.phase") == "Failed");
+    let state = ".status.containerStatuses[0].state.terminated";
+    assert_eq!(get("fails", &format!("{state}.exitCode")), "3");
+    assert_eq!(get("fails", &format!("{state}.message")).trim(), "last words");
+    assert_eq!(up.ask(&["logs", "fails"]), "said");
+    let stamped = up.ask(&["logs", "fails", "--timestamps", "--tail=1"]);
+    assert!(stamped.starts_with("20") && stamped.ends_with("Z said"), "{stamped}");
+    up.until("works", |_| get("works", ".status.phase") == "Succeeded");
+    up.until("late", |_| get("late", ".status.reason") == "DeadlineExceeded");
+    assert_eq!(get("plain", ".status.qosClass"), "BestEffort");
+}
