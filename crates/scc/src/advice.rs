@@ -116,10 +116,10 @@ impl Refused<'_> {
         let mut edits = Vec::new();
         for _ in 0..ROUNDS {
             let errors = errors(plan, self.context, &pod)?;
-            if errors.is_empty() {
-                if let Some(chosen) = self.admitted(&pod, self.usable) {
-                    return Some((chosen, edits));
-                }
+            if errors.is_empty()
+                && let Some(chosen) = self.admitted(&pod, self.usable)
+            {
+                return Some((chosen, edits));
             }
             let mended = edit::mend(&errors, plan, &mut pod);
             if mended.is_empty() {
