@@ -10,7 +10,11 @@ fn main() {
 fn main() {}
 
 #[cfg(target_os = "linux")]
-#[expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a measurement that cannot go on has failed"
+)]
 mod bench {
     use std::path::{Path, PathBuf};
     use std::process::{Command, Stdio};

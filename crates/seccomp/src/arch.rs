@@ -289,7 +289,7 @@ mod tests {
             for name in [arch.name(), arch.scmp(), arch.docker()] {
                 assert_eq!(Arch::parse(name), Some(arch), "{name}");
             }
-            assert_eq!(arch.companions().iter().any(|other| *other == arch), false, "{arch}");
+            assert!(!arch.companions().contains(&arch), "{arch}");
         }
         assert_eq!(Arch::parse("pdp11"), None);
     }

@@ -160,6 +160,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::type_complexity, reason = "a table of cases")]
     fn what_computes_is_not_read() {
         let ret = (code::RET, 0, 0, 0);
         let cases: [(&[(u16, u8, u8, u32)], usize); 4] = [

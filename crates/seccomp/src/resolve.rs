@@ -181,6 +181,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::type_complexity, reason = "a table of cases")]
     fn gates_are_dockers() {
         let cases: &[(&str, &[&str], (u32, u32), bool)] = &[
             ("", &[], (4, 0), true),

@@ -142,6 +142,7 @@ mod tests {
 
     /// A program, and what it returns for number 6 and first argument 0x1_0000_0007.
     #[test]
+    #[expect(clippy::type_complexity, reason = "a table of cases")]
     fn instructions_do_what_the_kernels_do() {
         const RET_A: (u16, u8, u8, u32) = (code::RET_A, 0, 0, 0);
         const NUMBER: (u16, u8, u8, u32) = (code::LD_ABS, 0, 0, 0);

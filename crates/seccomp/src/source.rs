@@ -185,9 +185,8 @@ mod tests {
                 &["a ERRNO(EPERM)", "b LOG"],
             ),
             (
-                format!(
-                    "kind: List\nitems:\n- kind: SeccompProfile\n  metadata: {{generateName: t-}}\n  spec: {{defaultAction: SCMP_ACT_LOG}}\n- kind: Pod\n"
-                ),
+                "kind: List\nitems:\n- kind: SeccompProfile\n  metadata: {generateName: t-}\n  spec: {defaultAction: SCMP_ACT_LOG}\n- kind: Pod\n"
+                    .to_owned(),
                 Syntax::Yaml,
                 &["t- LOG"],
             ),

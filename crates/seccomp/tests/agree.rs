@@ -1,6 +1,6 @@
 //! One profile decides alike whichever verb asks: resolved and compiled, written as OCI and read again, explained, and
 //! the filter itself. Random profiles; the seed is printed, and PALISADE_SEED sets it.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
 
 use palisade_k8s::KernelVersion;
 use palisade_seccomp::Arch;

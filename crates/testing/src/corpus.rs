@@ -257,8 +257,9 @@ pub fn trim(value: &Value) -> Value {
             keys.sort();
             let fields = keys.into_iter().map(|key| (key.clone(), trim(&map[key])));
             let is_kept = |key: &str, value: &Value| {
-                !is_empty(value)
-                    && !(key.starts_with("host") && key != "hostUsers" && *value == Value::Bool(false))
+                let is_default =
+                    key.starts_with("host") && key != "hostUsers" && *value == Value::Bool(false);
+                !is_empty(value) && !is_default
             };
             Value::Object(fields.filter(|(key, value)| is_kept(key, value)).collect())
         }

@@ -34,6 +34,7 @@ fn rules() -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn nobody_gives_away_what_they_do_not_hold() {
     let world = World::new().await;
     let holds = json!({"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"]});

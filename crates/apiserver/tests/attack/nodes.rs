@@ -20,6 +20,7 @@ async fn place(world: &World, namespace: &str, name: &str, node: &str, spec: Val
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn a_node_reaches_what_its_own_pods_need() {
     let world = World::new().await;
     for name in ["own", "other"] {

@@ -20,6 +20,7 @@ fn pod(spec: &Value, container: &Value) -> Value {
 
 /// The administrator may use every SCC, so what is refused here is refused by the rules alone.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn all_that_gives_rights_has_its_rule() {
     let world = World::new().await;
     let windows = |spec: Value| {

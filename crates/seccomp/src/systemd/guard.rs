@@ -240,6 +240,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::type_complexity, reason = "a table of cases")]
     fn each_directive_denies_what_systemd_does() {
         let unix = [1].into_iter().collect();
         let some = [2, 10].into_iter().collect();
