@@ -43,10 +43,13 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
 
+    /// A revision, and the object as it then was.
+    type Seen = (Revision, Option<Vec<u8>>);
+
     /// The revision of each object as it was last observed, and all revisions in the order of their effects.
     #[derive(Default)]
     struct Mirror {
-        newest: Mutex<BTreeMap<String, (Revision, Option<Vec<u8>>)>>,
+        newest: Mutex<BTreeMap<String, Seen>>,
         order: Mutex<Vec<Revision>>,
     }
 

@@ -1,6 +1,6 @@
 //! What a pod's decision costs after a write, with 10,000 namespaces and 50,000 bindings, beside one without.
 #![allow(missing_docs, reason = "criterion's macros make functions without any")]
-#![allow(clippy::expect_used, reason = "a benchmark that cannot go on has failed")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on has failed")]
 
 use std::hint::black_box;
 

@@ -23,6 +23,7 @@ fn security(context: Value) -> Value {
     json!({"securityContext": context})
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 /// Pods, and of each: a script inside, and what it prints.
 fn probes() -> Vec<(Value, Vec<(&'static str, &'static str)>)> {
     const GROUPS: &str = "id -u; id -g; id -G | tr ' ' '\\n' | sort -n | tr '\\n' ' '";

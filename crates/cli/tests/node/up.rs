@@ -91,10 +91,6 @@ impl Up {
         self.folder.join("data/admin.kubeconfig")
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.as_ref().unwrap().id()
-    }
-
     /// Kills the process as a crash would.
     pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
