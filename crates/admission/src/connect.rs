@@ -1,4 +1,4 @@
-//! `exec` and `attach`: allowed to whom the pod, as it runs, would be admitted again.
+//! `exec` and `attach`: allowed to a user for whom the pod, as it runs, would be admitted again.
 
 use palisade_k8s::Pod;
 use palisade_k8s::review::{AdmissionRequest, AdmissionResponse, Status};
@@ -8,42 +8,82 @@ use crate::Policy;
 use crate::audit::refusal_message;
 use crate::decide::{Decision, PodRequest, evaluate, exempt_namespace};
 
-/// Decides whether the user may connect to the pod of the policy that the request names.
-pub(crate) fn respond(policy: &Policy, request: &AdmissionRequest<'_>, groups: &[&str]) -> AdmissionResponse {
-    let (namespace, name) = (request.namespace.as_str(), request.name.as_str());
-    let allowed = || AdmissionResponse { uid: request.uid.to_string(), allowed: true, ..Default::default() };
-    // An exempt namespace is so whether or not the pod is known.
-    if exempt_namespace(policy, namespace).is_some() {
-        return allowed();
-    }
-    let Some(text) = policy.pod(namespace, name) else {
-        return forbid(
-            request,
-            format!("pod {namespace}/{name} is not part of the policy, so who may connect cannot be decided"),
-        );
-    };
-    let pod: Pod<'_> = match serde_json::from_str(text) {
-        Ok(pod) => pod,
-        Err(error) => return forbid(request, format!("pod {namespace}/{name} of the policy: {error}")),
-    };
-    let user = request.user_info.username.as_str();
-    let again = PodRequest { namespace, user, groups, pod: &pod, mutation: Mutation::Allowed };
+/// Decides whether a user may connect to a pod as it runs; `verb` is `exec` or `attach`.
+///
+/// # Errors
+///
+/// They may not: the message for them.
+pub fn connect(
+    policy: &Policy,
+    (user, groups): (&str, &[&str]),
+    verb: &str,
+    (namespace, pod): (&str, &Pod<'_>),
+) -> Result<(), String> {
+    let again = PodRequest { namespace, user, groups, pod, mutation: Mutation::Allowed };
     match evaluate(policy, &again) {
-        Decision::Exempt(_) | Decision::Admitted(_) => allowed(),
-        Decision::Refused(refusal) => {
-            let why = refusal_message(policy, &again, &refusal);
-            let verb = &request.sub_resource;
-            forbid(
-                request,
-                format!(
-                    "{verb} operation is not allowed because the pod's security context exceeds your permissions: {why}"
-                ),
-            )
-        }
+        Decision::Exempt(_) | Decision::Admitted(_) => Ok(()),
+        Decision::Refused(refusal) => Err(format!(
+            "{verb} operation is not allowed because the pod's security context exceeds your permissions: {}",
+            refusal_message(policy, &again, &refusal)
+        )),
     }
 }
 
-fn forbid(request: &AdmissionRequest<'_>, message: String) -> AdmissionResponse {
-    let status = Some(Status::forbidden(message));
-    AdmissionResponse { uid: request.uid.to_string(), status, ..Default::default() }
+/// Decides on a review, whose pod is one of the policy.
+pub(crate) fn respond(policy: &Policy, request: &AdmissionRequest<'_>, groups: &[&str]) -> AdmissionResponse {
+    let decided = decide(policy, request, groups);
+    AdmissionResponse {
+        uid: request.uid.to_string(),
+        allowed: decided.is_ok(),
+        status: decided.err().map(Status::forbidden),
+        ..AdmissionResponse::default()
+    }
+}
+
+fn decide(policy: &Policy, request: &AdmissionRequest<'_>, groups: &[&str]) -> Result<(), String> {
+    let (namespace, name) = (request.namespace.as_str(), request.name.as_str());
+    // An exempt namespace is so whether or not the pod is known.
+    if exempt_namespace(policy, namespace).is_some() {
+        return Ok(());
+    }
+    let Some(text) = policy.pod(namespace, name) else {
+        return Err(format!(
+            "pod {namespace}/{name} is not part of the policy, so who may connect cannot be decided"
+        ));
+    };
+    let pod: Pod<'_> = serde_json::from_str(text)
+        .map_err(|error| format!("pod {namespace}/{name} of the policy: {error}"))?;
+    connect(policy, (request.user_info.username.as_str(), groups), &request.sub_resource, (namespace, &pod))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PolicyBuilder;
+    use palisade_scc::BuiltinSet;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    #[test]
+    fn the_pod_as_it_runs_is_judged() {
+        let mut builder = PolicyBuilder::default();
+        builder.add_set(BuiltinSet::V4).unwrap();
+        builder.assume_namespace("dev");
+        let policy = builder.build();
+        let plain = json!({"spec": {"containers": [{"name": "a"}]}});
+        let host = json!({"spec": {"hostNetwork": true, "containers": [{"name": "a"}]}});
+        for (pod, namespace, groups, allowed) in [
+            (&plain, "dev", &["system:authenticated"][..], true),
+            (&plain, "dev", &[], false),
+            (&host, "dev", &["system:authenticated"], false),
+            (&host, "kube-system", &[], true),
+            (&plain, "lost", &["system:authenticated"], false),
+        ] {
+            let pod = Pod::deserialize(pod).unwrap();
+            let decided = connect(&policy, ("alice", groups), "attach", (namespace, &pod));
+            assert_eq!(decided.is_ok(), allowed, "{decided:?}");
+            let begin = "attach operation is not allowed because the pod's security context exceeds your permissions: ";
+            assert!(decided.err().is_none_or(|why| why.starts_with(begin) && why.len() > begin.len() + 5));
+        }
+    }
 }

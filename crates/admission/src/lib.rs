@@ -1,7 +1,8 @@
-//! One `AdmissionReview` in, one response out, over an immutable snapshot of policy.
+//! One admission request in, one answer out, over a policy that changes object by object.
 //!
-//! The command line, the webhook and the API server all decide through this crate, so that all
-//! three give one answer. It is total: whatever cannot be decided is refused, with the reason.
+//! The command line and the API server decide through this crate, each request in one of two forms: as the text of an
+//! `AdmissionReview` ([`respond`]), or in memory ([`admit_pod`], [`connect`], [`SccWrite`]). Both come to one answer. It
+//! is total: whatever cannot be decided is refused, with the reason.
 //!
 //! ```
 //! use palisade_admission::{PolicyBuilder, respond};
@@ -25,14 +26,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A server keeps its policy in a [`PolicyCache`], which takes objects one by one as they are written; whoever decides
+//! takes a snapshot, which later writes do not change.
+//!
 //! | module | holds |
 //! |---|---|
-//! | `policy` | the snapshot, and how it is built from objects |
-//! | `grants` | which SCCs an identity may use, computed once per change of policy |
+//! | `source` | objects that are part of a policy, read and checked |
+//! | `policy` | the policy: SCCs in order, roles and bindings, namespaces |
+//! | `builder` | a policy from files |
+//! | `cache` | the policy of a running cluster |
+//! | `grants` | which SCCs a user may use, and by what |
+//! | `ranges` | the blocks of user IDs, group IDs and SELinux categories of namespaces |
 //! | `decide` | the decision on a pod: fast ([`evaluate`]) and in full ([`explain`]) |
+//! | `pod` | a write of a pod: the verdict, the changes, the audit annotations ([`admit_pod`]) |
+//! | `connect` | `exec` and `attach` |
+//! | `scc` | writes of SCC objects |
 //! | `update` | which changes of a pod need no decision |
 //! | `equality` | Kubernetes' semantic equality |
-//! | `respond` | the wire: requests for pods, exec and attach, and SCC objects |
+//! | `audit` | the refusal's message and the audit annotations |
+//! | `lint` | what stands beside SCCs and spoils them |
+//! | `respond` | `AdmissionReview` as text |
 
 mod audit;
 mod builder;
@@ -42,23 +55,28 @@ mod decide;
 mod equality;
 mod grants;
 mod lint;
-mod object;
+mod pod;
 mod policy;
 mod ranges;
 mod respond;
+mod scc;
 mod source;
 mod update;
 
 pub use audit::refusal_message;
 pub use builder::PolicyBuilder;
 pub use cache::PolicyCache;
+pub use connect::connect;
 pub use decide::{
     Admission, Decision, Exemption, MAX_CONTAINERS, PodRequest, Refusal, Step, SubjectType, Trace, evaluate,
     explain,
 };
 pub use grants::{GrantPath, Identity};
 pub use lint::{dead_annotation, lint, lint_all};
+pub use pod::{PodAnswer, Verdict, admit_pod};
 pub use policy::{Namespace, Policy};
 pub use ranges::{Block, Blocks, Reservation, Reservations};
 pub use respond::{Unreadable, respond};
+pub use scc::SccWrite;
 pub use source::{ObjectKey, PolicyError, PolicyKind, PolicyObject};
+pub use update::Update;

@@ -7,7 +7,6 @@ use palisade_k8s::patch::Patch;
 use palisade_k8s::review::{
     API_VERSION, AdmissionRequest, AdmissionResponse, AdmissionReview, Operation, Status,
 };
-use palisade_k8s::scc::annotation::{REQUIRED_SCC, SUBJECT_TYPE, VALIDATED_SCC};
 use palisade_k8s::scc::{GROUP, RESOURCE};
 use palisade_scc::Mutation;
 use serde_json::Value;
@@ -15,11 +14,10 @@ use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use crate::Policy;
-use crate::audit::{Annotations, PassedOver, reason};
-use crate::decide::{
-    Admission, Decision, Exemption, NotTried, PodRequest, Prepared, Refusal, decide, prepare,
-};
-use crate::{connect, object, update};
+use crate::decide::{Exemption, PodRequest};
+use crate::pod::{PodAnswer, Verdict, admit_with};
+use crate::update::Update;
+use crate::{connect, scc};
 
 /// A review that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,20 +95,10 @@ pub fn respond(policy: &Policy, text: &str) -> Result<AdmissionResponse, Unreada
         (("", "pods", "" | "ephemeralcontainers" | "resize"), Operation::Create | Operation::Update) => {
             pod(policy, request, &groups, text)
         }
-        ((GROUP | "", RESOURCE, ""), Operation::Create | Operation::Update) => object::respond(request, text),
+        ((GROUP | "", RESOURCE, ""), Operation::Create | Operation::Update) => scc::respond(request, text),
         (_, Operation::Unknown) => Err(Unreadable::new(request, "request.operation is missing or unknown")),
         (("", "", _), _) => Err(Unreadable::new(request, "request.resource.resource is missing")),
-        _ => Ok(exempt(request, &Exemption::Resource)),
-    }
-}
-
-fn exempt(request: &AdmissionRequest<'_>, why: &Exemption) -> AdmissionResponse {
-    let reason = format!("not subject to SCC: {why}");
-    AdmissionResponse {
-        uid: request.uid.to_string(),
-        allowed: true,
-        audit_annotations: [("reason".to_owned(), reason)].into(),
-        ..AdmissionResponse::default()
+        _ => Ok(response_of(request, PodAnswer::exempt(Exemption::Resource), &Pod::default())),
     }
 }
 
@@ -137,112 +125,42 @@ fn pod(
         pod: &parsed,
         mutation,
     };
-    let prepared = prepare(policy, &pod_request);
-    if let Err(NotTried::Exempt(why)) = &prepared {
-        return Ok(exempt(request, why));
-    }
-    if request.operation == Operation::Update {
-        match update_of(request, text, object, &parsed)? {
-            Update::Relevant => {}
-            Update::Irrelevant => return Ok(exempt(request, &Exemption::MetadataOnly)),
-            Update::RequiredChanged => {
-                return Ok(refuse(request, Refusal::RequiredChanged.to_string(), None));
-            }
-        }
-    }
-    Ok(match prepared {
-        Err(NotTried::Refused(refusal)) => refuse(request, refusal.to_string(), None),
-        Err(NotTried::Exempt(why)) => exempt(request, &why),
-        Ok(prepared) => {
-            let decision = decide(policy, &pod_request, &prepared);
-            answer(policy, request, &pod_request, &prepared, decision)
-        }
-    })
+    let update = || match request.operation {
+        Operation::Update => update_of(request, text, object),
+        _ => Ok(Update::Relevant),
+    };
+    let answer = admit_with(policy, &pod_request, update)?;
+    Ok(response_of(request, answer, &parsed))
 }
 
-enum Update {
-    Irrelevant,
-    RequiredChanged,
-    Relevant,
-}
-
-fn update_of(
-    request: &AdmissionRequest<'_>,
-    text: &str,
-    object: &RawValue,
-    pod: &Pod<'_>,
-) -> Result<Update, Unreadable> {
+fn update_of(request: &AdmissionRequest<'_>, text: &str, object: &RawValue) -> Result<Update, Unreadable> {
     let Some(old_object) = request.old_object else {
         return Err(Unreadable::new(request, "request.oldObject is missing"));
     };
+    let unreadable =
+        |part: &RawValue, error: &serde_json::Error| Unreadable::nested(request, text, part, error);
     let read = |part: &RawValue| -> Result<Value, Unreadable> {
-        serde_json::from_str(part.get()).map_err(|error| Unreadable::nested(request, text, part, &error))
+        serde_json::from_str(part.get()).map_err(|error| unreadable(part, &error))
     };
-    let old: Pod<'_> = serde_json::from_str(old_object.get())
-        .map_err(|error| Unreadable::nested(request, text, old_object, &error))?;
-    if update::is_irrelevant(read(old_object)?, read(object)?) {
-        return Ok(Update::Irrelevant);
-    }
-    let required = |pod: &Pod<'_>| pod.metadata.annotation(REQUIRED_SCC).unwrap_or_default().to_owned();
-    Ok(if required(&old) == required(pod) { Update::Relevant } else { Update::RequiredChanged })
+    let _: Pod<'_> =
+        serde_json::from_str(old_object.get()).map_err(|error| unreadable(old_object, &error))?;
+    Ok(Update::between(read(old_object)?, read(object)?))
 }
 
-fn answer<'x>(
-    policy: &'x Policy,
-    request: &AdmissionRequest<'_>,
-    pod_request: &PodRequest<'x>,
-    prepared: &Prepared<'x>,
-    decision: Decision<'_>,
-) -> AdmissionResponse {
-    match decision {
-        Decision::Admitted(admission) => {
-            let passed = PassedOver::collect(policy, pod_request, prepared, Some(admission.entry));
-            let mut annotations = Annotations::new();
-            annotations.insert("reason".to_owned(), reason(policy, pod_request, prepared, &admission));
-            annotations.insert("chosen".to_owned(), admission.scc.to_owned());
-            passed.annotate(&mut annotations);
-            let response = AdmissionResponse {
-                uid: request.uid.to_string(),
-                allowed: true,
-                audit_annotations: annotations,
-                ..AdmissionResponse::default()
-            };
-            with_patch(response, admission.patch(pod_request.pod))
-        }
-        Decision::Refused(Refusal::NoneFits) => {
-            let passed = PassedOver::collect(policy, pod_request, prepared, None);
-            refuse(request, passed.message(), Some(&passed))
-        }
-        Decision::Refused(refusal) => refuse(request, refusal.to_string(), None),
-        Decision::Exempt(why) => exempt(request, &why),
-    }
-}
-
-impl Admission<'_> {
-    /// The patch that makes `pod` as the SCC wants it, with the two annotations that say so.
-    #[must_use]
-    pub fn patch(&self, pod: &Pod<'_>) -> Patch {
-        let mut patch = Patch::default();
-        let said = [(VALIDATED_SCC, self.scc), (SUBJECT_TYPE, self.subject.as_str())];
-        self.changes.write(pod, &said, &mut patch);
-        patch
-    }
-}
-
-fn refuse(
-    request: &AdmissionRequest<'_>,
-    message: String,
-    passed: Option<&PassedOver<'_>>,
-) -> AdmissionResponse {
-    let mut annotations = Annotations::new();
-    passed.iter().for_each(|passed| passed.annotate(&mut annotations));
-    let reason = passed.map_or_else(|| message.clone(), PassedOver::reason);
-    annotations.insert("reason".to_owned(), reason);
-    AdmissionResponse {
+fn response_of(request: &AdmissionRequest<'_>, answer: PodAnswer<'_>, pod: &Pod<'_>) -> AdmissionResponse {
+    let response = AdmissionResponse {
         uid: request.uid.to_string(),
-        status: Some(Status::forbidden(message)),
-        audit_annotations: annotations,
+        audit_annotations: answer.audit,
         ..AdmissionResponse::default()
+    };
+    match answer.verdict {
+        Verdict::Exempt(_) => AdmissionResponse { allowed: true, ..response },
+        Verdict::Admitted(admission) => {
+            with_patch(AdmissionResponse { allowed: true, ..response }, admission.patch(pod))
+        }
+        Verdict::Refused(message) => {
+            AdmissionResponse { status: Some(Status::forbidden(message)), ..response }
+        }
     }
 }
 

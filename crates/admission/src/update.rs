@@ -1,5 +1,6 @@
 //! Which updates of a pod need no decision, so that a finalizer is never blocked (reference/scc.md 1b).
 
+use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use serde_json::{Map, Value, json};
 
 use crate::equality::equal;
@@ -9,8 +10,37 @@ const POD_NETWORKS: &str = "k8s.ovn.org/pod-networks";
 /// Bookkeeping that controllers and the garbage collector change.
 const METADATA: [&str; 4] = ["ownerReferences", "finalizers", "managedFields", "selfLink"];
 
+/// What an update changes, as far as SCC looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// Nothing.
+    Irrelevant,
+    /// The SCC that the pod requires, which may not change.
+    RequiredChanged,
+    /// Something else.
+    Relevant,
+}
+
+impl Update {
+    /// Compares a pod as it was with what it is to be.
+    #[must_use]
+    pub fn between(old: Value, new: Value) -> Self {
+        let required = |pod: &Value| -> String {
+            let annotations = pod.get("metadata").and_then(|metadata| metadata.get("annotations"));
+            let name = annotations.and_then(|annotations| annotations.get(REQUIRED_SCC)?.as_str());
+            name.unwrap_or_default().to_owned()
+        };
+        let is_required_the_same = required(&old) == required(&new);
+        match is_irrelevant(old, new) {
+            true => Self::Irrelevant,
+            false if is_required_the_same => Self::Relevant,
+            false => Self::RequiredChanged,
+        }
+    }
+}
+
 /// Whether nothing differs but metadata that SCC does not look at, and scheduling gates.
-pub(crate) fn is_irrelevant(mut old: Value, mut new: Value) -> bool {
+fn is_irrelevant(mut old: Value, mut new: Value) -> bool {
     for pod in [&mut old, &mut new] {
         if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
             METADATA.iter().for_each(|field| drop(metadata.shift_remove(*field)));
@@ -65,5 +95,26 @@ mod tests {
         assert!(!with("/spec", "securityContext", json!({"runAsUser": 0})));
         assert!(!with("/spec", "serviceAccount", json!("a")));
         assert!(!with("/spec/containers/0", "image", json!("x")));
+    }
+
+    #[test]
+    fn the_required_scc_stays() {
+        let pod = |scc: Option<&str>, image: &str| {
+            let mut pod =
+                json!({"metadata": {"annotations": {}}, "spec": {"containers": [{"image": image}]}});
+            if let Some(scc) = scc {
+                pod["metadata"]["annotations"][REQUIRED_SCC] = scc.into();
+            }
+            pod
+        };
+        for (old, new, expected) in [
+            (pod(Some("a"), "x"), pod(Some("a"), "x"), Update::Irrelevant),
+            (pod(Some("a"), "x"), pod(Some("a"), "y"), Update::Relevant),
+            (pod(Some("a"), "x"), pod(Some("b"), "x"), Update::RequiredChanged),
+            (pod(Some("a"), "x"), pod(None, "x"), Update::RequiredChanged),
+            (pod(None, "x"), pod(Some(""), "y"), Update::Relevant),
+        ] {
+            assert_eq!(Update::between(old.clone(), new.clone()), expected, "{old} {new}");
+        }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn create(call: &Call<'_>, object: &mut Value) -> ApiResult<Option<Re
             }
             scc::pod(call, object, None)?;
         }
-        Admission::Scc => scc::complete(object)?,
+        Admission::Scc => call.notes.warn(scc::complete(object)?),
         _ => {}
     }
     Ok(None)
@@ -41,7 +41,10 @@ pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiRes
         Admission::Pod if call.target.subresource.is_none_or(|part| part.is_admitted) => {
             scc::pod(call, object, Some(old))
         }
-        Admission::Scc => scc::complete(object),
+        Admission::Scc => {
+            call.notes.warn(scc::complete(object)?);
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -50,7 +53,6 @@ pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiRes
 pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     node::check_create(call, object)?;
     match call.target.resource.admission {
-        Admission::Scc => scc::check(object),
         Admission::Role => rbac::check_role(call, object, None),
         Admission::Binding => rbac::check_binding(call, object, None),
         _ => Ok(()),
@@ -61,7 +63,6 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
 pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
     node::check_update(call, object, old)?;
     match call.target.resource.admission {
-        Admission::Scc => scc::check(object),
         Admission::Role => rbac::check_role(call, object, Some(old)),
         Admission::Binding => rbac::check_binding(call, object, Some(old)),
         _ => Ok(()),

@@ -110,7 +110,7 @@ pub(crate) fn ensure(api: &Api, mut object: Value) -> ApiResult<()> {
     let mut reserved = None;
     match resource.admission {
         Admission::Namespace => reserved = admit::allocate(api, &mut object)?,
-        Admission::Scc => admit::complete_scc(&mut object)?,
+        Admission::Scc => drop(admit::complete_scc(&mut object)?),
         _ => {}
     }
     crate::fields::fit(&mut object, resource.message())

@@ -165,3 +165,51 @@ async fn the_api_decides_as_admit_does() {
         differences[..differences.len().min(5)].join("\n")
     );
 }
+
+/// An SCC through the API: the code, the object or the refusal, and the warnings of the answer's headers.
+async fn create_scc(client: &Client, scc: &Value) -> (u16, Value, Vec<String>) {
+    let path = "/apis/security.openshift.io/v1/securitycontextconstraints?dryRun=All&fieldValidation=Ignore";
+    let request = http::Request::post(path).header("content-type", "application/json");
+    let response =
+        client.send(request.body(Body::from(scc.to_string().into_bytes())).unwrap()).await.unwrap();
+    let headers = response.headers().get_all("warning").iter();
+    let warnings = headers.map(|header| header.to_str().unwrap().to_owned()).collect();
+    let code = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (code, serde_json::from_slice(&body).unwrap(), warnings)
+}
+
+/// SCC objects: what is completed, refused and warned of is what `admit` says, for fields that the type has. The API drops
+/// others before admission sees them, as a kube-apiserver does.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_takes_sccs_as_admit_does() {
+    let client = start().await;
+    let (mut taken, mut refused, mut warned) = (0, 0, 0);
+    for case in corpus::sccs() {
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "1", "operation": "CREATE", "object": case.scc,
+            "resource": {"group": "security.openshift.io", "version": "v1", "resource": "securitycontextconstraints"}}});
+        let (code, object, warnings) = create_scc(&client, &case.scc).await;
+        let Ok(said) = respond(&Policy::default(), &review.to_string()) else {
+            assert!(matches!(code, 400 | 422), "{code}: {} {object}", case.scc);
+            continue;
+        };
+        assert_eq!(code == 201, said.allowed, "{code}: {} {object}", case.scc);
+        if !said.allowed {
+            refused += 1;
+            let message = said.status.unwrap().message;
+            assert_eq!(object["message"], message, "{}", case.scc);
+            continue;
+        }
+        taken += 1;
+        let expected: Vec<String> =
+            said.warnings.iter().filter(|warning| !warning.contains("(unknown-field)")).cloned().collect();
+        warned += usize::from(!expected.is_empty());
+        assert_eq!(warnings.len(), expected.len(), "{warnings:?} {expected:?} {}", case.scc);
+        for (ours, theirs) in warnings.iter().zip(&expected) {
+            let begin: String = theirs.chars().take(40).collect();
+            assert!(ours.contains(&begin.replace('"', "'")), "{ours} {theirs}");
+        }
+    }
+    assert!(taken > 50 && refused > 50 && warned > 20, "{taken} {refused} {warned}");
+}

@@ -11,16 +11,43 @@
 //! );
 //! assert_eq!(Patch::default().finish(), None);
 //! ```
+//!
+//! The same operations can be made on an object in memory, without the text of a patch ([`Patch::edits`]).
+
+use serde_json::Value;
+
+/// Where operations go.
+#[derive(Debug)]
+enum Target {
+    Text(String),
+    Edits(Vec<Edit>),
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
 
 /// A patch that is being written.
 #[derive(Debug, Default)]
 pub struct Patch {
-    text: String,
+    target: Target,
     /// Top-level objects that are not there, and are added before the first operation within.
     absent: Vec<&'static str>,
 }
 
 impl Patch {
+    /// The operations that `write` writes, to be made on an object in memory.
+    pub fn edits(write: impl FnOnce(&mut Self)) -> Edits {
+        let mut patch = Self { target: Target::Edits(Vec::new()), absent: Vec::new() };
+        write(&mut patch);
+        match patch.target {
+            Target::Edits(edits) => Edits(edits),
+            Target::Text(_) => Edits::default(),
+        }
+    }
+
     /// Says that the object has no `field`: it is added, empty, before anything is set in it.
     pub fn has_no(&mut self, field: &'static str) {
         self.absent.push(field);
@@ -51,12 +78,11 @@ impl Patch {
 
     /// The patch as JSON; `None` if it changes nothing.
     #[must_use]
-    pub fn finish(mut self) -> Option<String> {
-        if self.text.is_empty() {
-            return None;
+    pub fn finish(self) -> Option<String> {
+        match self.target {
+            Target::Text(text) if !text.is_empty() => Some(text + "]"),
+            _ => None,
         }
-        self.text.push(']');
-        Some(self.text)
     }
 
     fn operation(&mut self, op: &str, path: &[&str], value: Option<&str>) {
@@ -66,20 +92,82 @@ impl Patch {
             let field = self.absent.swap_remove(place);
             self.operation("add", &[field], Some("{}"));
         }
-        self.text.push(if self.text.is_empty() { '[' } else { ',' });
-        self.text.push_str("{\"op\":\"");
-        self.text.push_str(op);
-        self.text.push_str("\",\"path\":\"");
-        for segment in path {
-            self.text.push('/');
-            push_pointer_segment(&mut self.text, segment);
+        match &mut self.target {
+            Target::Text(text) => push_operation(text, op, path, value),
+            Target::Edits(edits) => edits.push(Edit {
+                path: path.iter().map(|segment| (*segment).to_owned()).collect(),
+                value: value.map(str::to_owned),
+            }),
         }
-        self.text.push('"');
-        if let Some(value) = value {
-            self.text.push_str(",\"value\":");
-            self.text.push_str(value);
+    }
+}
+
+fn push_operation(text: &mut String, op: &str, path: &[&str], value: Option<&str>) {
+    text.push(if text.is_empty() { '[' } else { ',' });
+    text.push_str("{\"op\":\"");
+    text.push_str(op);
+    text.push_str("\",\"path\":\"");
+    for segment in path {
+        text.push('/');
+        push_pointer_segment(text, segment);
+    }
+    text.push('"');
+    if let Some(value) = value {
+        text.push_str(",\"value\":");
+        text.push_str(value);
+    }
+    text.push('}');
+}
+
+/// Operations to be made on an object in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edits(Vec<Edit>);
+
+/// Sets a field, or takes it away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Edit {
+    path: Vec<String>,
+    /// JSON.
+    value: Option<String>,
+}
+
+/// An operation that the object has no place for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no place for /{0}")]
+pub struct EditError(String);
+
+impl Edits {
+    /// Whether they change nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Makes all of them.
+    ///
+    /// # Errors
+    ///
+    /// The object is not the one that they were written for; those before the wrong one are made then.
+    pub fn apply(&self, object: &mut Value) -> Result<(), EditError> {
+        self.0.iter().try_for_each(|edit| edit.apply(object).ok_or_else(|| EditError(edit.path.join("/"))))
+    }
+}
+
+impl Edit {
+    /// None if the parent of the field is not there.
+    fn apply(&self, object: &mut Value) -> Option<()> {
+        let (field, parents) = self.path.split_last()?;
+        let parent = parents.iter().try_fold(object, |at, segment| match at {
+            Value::Object(map) => map.get_mut(segment),
+            Value::Array(list) => list.get_mut(segment.parse::<usize>().ok()?),
+            _ => None,
+        })?;
+        let parent = parent.as_object_mut()?;
+        match &self.value {
+            Some(value) => drop(parent.insert(field.clone(), serde_json::from_str(value).ok()?)),
+            None => drop(parent.shift_remove(field)?),
         }
-        self.text.push('}');
+        Some(())
     }
 }
 
@@ -157,8 +245,30 @@ pub mod json {
 
 #[cfg(test)]
 mod tests {
-    use super::json;
+    use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn edits_are_what_the_patch_says() {
+        let edits = Patch::edits(|patch| {
+            patch.has_no("metadata");
+            patch.add(&["metadata", "annotations"], r#"{"a/b": "c"}"#);
+            patch.set(true, &["spec", "list", "1", "x"], "2");
+            patch.remove(&["spec", "gone"]);
+        });
+        let mut object = serde_json::json!({"spec": {"list": [{}, {"x": 1}], "gone": 1}});
+        edits.apply(&mut object).unwrap();
+        let expected =
+            serde_json::json!({"spec": {"list": [{}, {"x": 2}]}, "metadata": {"annotations": {"a/b": "c"}}});
+        assert_eq!(object, expected);
+        for path in
+            [&["spec", "gone"][..], &["spec", "list", "7", "x"], &["spec", "list", "x"], &["none", "x", "y"]]
+        {
+            let error = Patch::edits(|patch| patch.remove(path)).apply(&mut object).unwrap_err();
+            assert_eq!(error.to_string(), format!("there is no place for /{}", path.join("/")));
+        }
+        assert_eq!(object, expected);
+    }
 
     proptest! {
         #[test]

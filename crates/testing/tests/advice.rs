@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use palisade_k8s::{KernelVersion, Pod, SecurityContextConstraints};
 use palisade_scc::advice::Refused;
-use palisade_scc::{BuiltinSet, Changes, Context, Mutation, NamespaceRanges, SccSet};
+use palisade_scc::{BuiltinSet, Changes, Context, Entry, Mutation, NamespaceRanges, SccSet, evaluate};
 use palisade_testing::{corpus, random};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -90,16 +90,18 @@ fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
     let then = |pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>| {
         invalid(&changed(pod, parsed, changes)).iter().all(|error| before.contains(error))
     };
-    let refused = Refused { set, usable, context, pod, then: &then };
+    let entries: Vec<&Entry> = set.entries().collect();
+    let refused = Refused { entries: &entries, usable, context, pod, then: &then };
     if refused.is_admitted() {
         return;
     }
     count.refused += 1;
     let again = |set: &SccSet, usable: &[usize], pod: &Value| {
         let parsed = Pod::deserialize(pod).expect("what is edited is a pod");
-        let chosen = set.evaluate(usable.iter().copied(), context, &parsed, Mutation::Allowed);
-        let (place, changes) = chosen?;
-        then(pod, &parsed, &changes).then(|| set.entries()[place].name().to_owned())
+        let entries: Vec<&Entry> = set.entries().collect();
+        let usable = usable.iter().map(|place| entries[*place]);
+        let (entry, changes) = evaluate(usable, context, &parsed, Mutation::Allowed)?;
+        then(pod, &parsed, &changes).then(|| entry.name().to_owned())
     };
     let edits = refused.edits();
     if let Some((place, edits)) = &edits {
@@ -108,7 +110,7 @@ fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
         edits
             .iter()
             .for_each(|edit| assert!(edit.apply(&edit.path, &mut edited), "{edit:?} does nothing to {pod}"));
-        let name = set.entries()[*place].name();
+        let name = entries[*place].name();
         assert_eq!(again(set, usable, &edited).as_deref(), Some(name), "{pod}\n{edits:#?}");
     }
     let grant = refused.grant();
@@ -116,7 +118,7 @@ fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
         count.grants += 1;
         let mut granted = [usable, &[place]].concat();
         granted.sort_unstable();
-        assert_eq!(again(set, &granted, pod).as_deref(), Some(set.entries()[place].name()), "{pod}");
+        assert_eq!(again(set, &granted, pod).as_deref(), Some(entries[place].name()), "{pod}");
     }
     let own = refused.own("own");
     if let Some(own) = &own {
@@ -126,10 +128,12 @@ fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
         let mut read = SecurityContextConstraints::deserialize(&printed).expect("an SCC");
         palisade_scc::default(&mut read);
         assert_eq!(palisade_scc::validate(&read), [], "{printed}");
-        let all = set.entries().iter().map(|entry| entry.scc().clone()).chain([read]);
+        let all = set.entries().map(|entry| entry.scc().clone()).chain([read]);
         let wider = SccSet::new(all);
-        let names = usable.iter().map(|place| set.entries()[*place].name()).chain(["own"]);
-        let mut places: Vec<usize> = names.map(|name| wider.place(name).expect("it is there")).collect();
+        let names = usable.iter().map(|place| entries[*place].name()).chain(["own"]);
+        let mut places: Vec<usize> = names
+            .map(|name| wider.entries().position(|entry| entry.name() == name).expect("it is there"))
+            .collect();
         places.sort_unstable();
         assert_eq!(again(&wider, &places, pod).as_deref(), Some("own"), "{pod}\n{printed}");
     }
@@ -142,7 +146,7 @@ fn granted(set: &SccSet) -> Vec<usize> {
         entry.scc().groups.iter().flatten().any(|group| group == "system:authenticated")
             || matches!(entry.name(), "restricted-v2" | "restricted-v3")
     };
-    let places = set.entries().iter().enumerate().filter(|(_, entry)| is_granted(entry));
+    let places = set.entries().enumerate().filter(|(_, entry)| is_granted(entry));
     places.map(|(place, _)| place).collect()
 }
 

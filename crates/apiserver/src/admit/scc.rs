@@ -1,15 +1,17 @@
-//! SCC, decided by the same code as `palisade admit` and the webhook.
+//! SCC, decided by `palisade-admission` in process: typed requests in, typed answers out.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use palisade_admission::{Decision, PodRequest, evaluate, refusal_message};
-use palisade_k8s::{FieldError, FieldPath, Pod, SecurityContextConstraints};
+use palisade_admission::{PodRequest, Policy, SccWrite, Update, Verdict, admit_pod};
+use palisade_k8s::patch::Edits;
+use palisade_k8s::{FieldError, FieldPath, Pod};
 use palisade_scc::Mutation;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
+use crate::identity::Identity;
+use crate::request::Target;
 use crate::resource::{self, text};
 
 /// Before the names of the audit log's annotations.
@@ -17,109 +19,152 @@ const AUDIT_PREFIX: &str = "securitycontextconstraints.admission.openshift.io/";
 
 /// Decides on a pod, and completes it as the SCC that admits it says.
 pub(super) fn pod(call: &Call<'_>, pod: &mut Value, old: Option<&Value>) -> ApiResult<()> {
-    let operation = if old.is_some() { "UPDATE" } else { "CREATE" };
-    let review = review(call, operation, pod, old);
     let policy = call.api.policy.snapshot();
-    let patch = answer(call, &policy, &review, text(pod, "/metadata/name"))?;
-    if let Some(patch) = patch {
-        let patch: json_patch::Patch = serde_json::from_slice(&patch)
-            .map_err(|error| failure::internal("the patch of SCC cannot be read", &error))?;
-        json_patch::patch(pod, &patch)
-            .map_err(|error| failure::internal("the patch of SCC cannot be applied", &error))?;
+    let decided = decide(&policy, (call.who, call.target), pod, old)?;
+    for (key, value) in decided.audit {
+        call.notes.annotate(format!("{AUDIT_PREFIX}{key}"), value);
     }
-    Ok(())
+    let edits = decided
+        .edits
+        .map_err(|why| ApiError::forbidden(call.target.resource, text(pod, "/metadata/name"), why))?;
+    edits.apply(pod).map_err(|error| failure::internal("the changes of SCC cannot be made", &error))
+}
+
+/// An answer that borrows nothing from the pod, so that the pod can be changed.
+struct Decided {
+    audit: std::collections::BTreeMap<String, String>,
+    /// What to change, or why the pod is refused.
+    edits: Result<Edits, String>,
+}
+
+fn decide(
+    policy: &Policy,
+    (who, target): (&Identity, &Target),
+    pod: &Value,
+    old: Option<&Value>,
+) -> ApiResult<Decided> {
+    let (parsed, groups) = (read(pod)?, who.groups());
+    let request = PodRequest {
+        namespace: &target.namespace,
+        user: &who.name,
+        groups: &groups,
+        pod: &parsed,
+        mutation: match (old, target.subresource_name()) {
+            (None, _) => Mutation::Allowed,
+            (_, "ephemeralcontainers") => Mutation::EphemeralOnly,
+            _ => Mutation::Forbidden,
+        },
+    };
+    let update = old.map(|old| Update::between(old.clone(), pod.clone()));
+    let answer = admit_pod(policy, &request, update);
+    let edits = match answer.verdict {
+        Verdict::Exempt(_) => Ok(Edits::default()),
+        Verdict::Admitted(admission) => Ok(admission.edits(&parsed)),
+        Verdict::Refused(why) => Err(why),
+    };
+    Ok(Decided { audit: answer.audit, edits })
 }
 
 /// Decides on a connection to a pod as it runs: exec, attach.
 pub(crate) fn connect(call: &Call<'_>, pod: &Value) -> ApiResult<()> {
-    let policy = call.api.policy.snapshot();
-    let text = pod.to_string();
-    let parsed: Pod<'_> =
-        serde_json::from_str(&text).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let groups = call.who.groups();
-    let namespace = call.target.namespace.as_str();
-    let again = PodRequest {
-        namespace,
-        user: &call.who.name,
-        groups: &groups,
-        pod: &parsed,
-        mutation: Mutation::Allowed,
-    };
-    match evaluate(&policy, &again) {
-        Decision::Refused(refusal) => {
-            let why = refusal_message(&policy, &again, &refusal);
-            let said = format!(
-                "{} operation is not allowed because the pod's security context exceeds your permissions: {why}",
-                call.target.subresource_name()
-            );
-            Err(ApiError::forbidden(call.target.resource, &call.target.name, said))
-        }
-        Decision::Exempt(_) | Decision::Admitted(_) => Ok(()),
-    }
+    let (policy, groups) = (call.api.policy.snapshot(), call.who.groups());
+    let (target, parsed) = (call.target, read(pod)?);
+    let user = (call.who.name.as_str(), groups.as_slice());
+    palisade_admission::connect(&policy, user, target.subresource_name(), (&target.namespace, &parsed))
+        .map_err(|why| ApiError::forbidden(target.resource, &target.name, why))
 }
 
-fn review(call: &Call<'_>, operation: &str, object: &Value, old: Option<&Value>) -> String {
-    let target = call.target;
-    json!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "request": {
-            "uid": uuid::Uuid::new_v4().to_string(),
-            "resource": {"group": "", "version": "v1", "resource": "pods"},
-            "subResource": target.subresource_name(),
-            "name": text(object, "/metadata/name"),
-            "namespace": target.namespace, "operation": operation,
-            "userInfo": call.who.to_json(), "object": object, "oldObject": old,
-        }
-    })
-    .to_string()
+fn read(pod: &Value) -> ApiResult<Pod<'_>> {
+    Pod::deserialize(pod).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
-fn answer(
-    call: &Call<'_>,
-    policy: &palisade_admission::Policy,
-    review: &str,
-    name: &str,
-) -> ApiResult<Option<Vec<u8>>> {
-    let response =
-        palisade_admission::respond(policy, review).map_err(|error| ApiError::bad_request(error.message))?;
-    call.notes.warn(response.warnings);
-    for (key, value) in response.audit_annotations {
-        call.notes.annotate(format!("{AUDIT_PREFIX}{key}"), value);
-    }
-    if response.allowed {
-        let patch = response.patch.map(|patch| STANDARD.decode(patch)).transpose();
-        return patch.map_err(|error| failure::internal("the patch of SCC cannot be read", &error));
-    }
-    let why = response.status.map(|status| status.message).unwrap_or_default();
-    Err(ApiError::forbidden(call.target.resource, name, why))
-}
-
-/// Fills in what an SCC leaves out. One that does not fit its type is left for [`check`] to say.
-pub(crate) fn complete(object: &mut Value) -> ApiResult<()> {
-    let Ok(mut scc) = serde_json::from_value::<SecurityContextConstraints>(object.clone()) else {
-        return Ok(());
-    };
-    palisade_scc::default(&mut scc);
-    let Ok(Value::Object(completed)) = serde_json::to_value(&scc) else { return Ok(()) };
-    let Some(map) = object.as_object_mut() else { return Ok(()) };
-    for (field, value) in completed {
-        if field != "metadata" {
-            map.insert(field, value);
-        }
-    }
-    Ok(())
-}
-
-/// Refuses an SCC that breaks its own rules.
-pub(super) fn check(object: &Value) -> ApiResult<()> {
+/// Refuses an SCC that breaks its own rules, and fills in what one leaves out; gives what its author is warned of.
+pub(crate) fn complete(object: &mut Value) -> ApiResult<Vec<String>> {
     let name = text(object, "/metadata/name");
-    let resource = &resource::SCCS;
-    let scc: SecurityContextConstraints = serde_json::from_value(object.clone()).map_err(|error| {
-        let error = FieldError::invalid(FieldPath::root(), Value::Null, error.to_string());
-        ApiError::invalid(resource, name, &[error])
-    })?;
-    match palisade_scc::validate(&scc).as_slice() {
-        [] => Ok(()),
-        errors => Err(ApiError::invalid(resource, name, errors)),
+    let misfit = |why: String| {
+        let error = FieldError::invalid(FieldPath::root(), Value::Null, why);
+        ApiError::invalid(&resource::SCCS, name, &[error])
+    };
+    let map = object.as_object().ok_or_else(|| misfit("must be an object".to_owned()))?;
+    let scc = SccWrite::read(map).map_err(|error| misfit(error.to_string()))?;
+    match scc.errors().as_slice() {
+        [] => {}
+        errors => return Err(ApiError::invalid(&resource::SCCS, name, errors)),
+    }
+    let (warnings, edits) = (scc.warnings(), scc.edits());
+    edits.apply(object).map_err(|error| failure::internal("the defaults of an SCC cannot be set", &error))?;
+    Ok(warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use palisade_admission::respond;
+    use palisade_testing::corpus::{self, patched};
+    use serde_json::json;
+    use std::collections::HashMap;
+
+    /// Every conformance case, updates and ephemeral containers included: the pod, the message and the audit log are
+    /// those of `palisade admit`.
+    #[test]
+    fn pods_are_decided_as_admit_decides() {
+        let mut policies: HashMap<String, Policy> = HashMap::new();
+        let pods = &resource::PODS;
+        for case in corpus::cases() {
+            let name = case.policy.as_str();
+            let policy = policies
+                .entry(name.to_owned())
+                .or_insert_with(|| palisade_testing::policy(&corpus::policy_text(name)));
+            let request = &case.review["request"];
+            let field = |field: &str| request[field].as_str().unwrap_or_default().to_owned();
+            let target = Target {
+                resource: pods,
+                namespace: field("namespace"),
+                name: field("name"),
+                subresource: pods.subresource(&field("subResource")),
+            };
+            let groups = serde_json::from_value(request["userInfo"]["groups"].clone()).unwrap_or_default();
+            let user = text(request, "/userInfo/username").to_owned();
+            let who = Identity { name: user, uid: String::new(), groups, extra: Vec::new() };
+            let old = (request["operation"] == "UPDATE").then(|| &request["oldObject"]);
+            let ours = decide(policy, (&who, &target), &request["object"], old).unwrap();
+            let theirs = respond(policy, &case.review.to_string()).unwrap();
+            assert_eq!(ours.audit, theirs.audit_annotations);
+            match &ours.edits {
+                Ok(edits) => {
+                    let mut pod = request["object"].clone();
+                    edits.apply(&mut pod).unwrap();
+                    assert!(theirs.allowed);
+                    assert_eq!(pod, patched(&request["object"], &serde_json::to_value(&theirs).unwrap()));
+                }
+                Err(why) => assert_eq!(Some(why), theirs.status.map(|status| status.message).as_ref()),
+            }
+        }
+    }
+
+    #[test]
+    fn sccs_are_completed_and_warned_of_as_admit_does() {
+        let policy = Policy::default();
+        let mut warned = 0;
+        for case in corpus::sccs() {
+            let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+                "uid": "1", "operation": "CREATE", "object": case.scc,
+                "resource": {"group": palisade_k8s::scc::GROUP, "version": "v1", "resource": palisade_k8s::scc::RESOURCE}}});
+            let Ok(theirs) = respond(&policy, &review.to_string()) else {
+                let read = case.scc.as_object().map(SccWrite::read);
+                assert!(read.is_none_or(|read| read.is_err()), "{}", case.scc);
+                continue;
+            };
+            let mut object = case.scc.clone();
+            match complete(&mut object) {
+                Ok(warnings) => {
+                    assert_eq!(warnings, theirs.warnings, "{}", case.scc);
+                    warned += usize::from(!warnings.is_empty());
+                    assert_eq!(object, patched(&case.scc, &serde_json::to_value(&theirs).unwrap()));
+                }
+                Err(error) => assert_eq!(Some(error.message), theirs.status.map(|status| status.message)),
+            }
+        }
+        assert!(warned > 20, "only {warned} cases have warnings");
     }
 }

@@ -4,6 +4,7 @@ use palisade_admission::{Decision, PodRequest, evaluate, refusal_message};
 use palisade_k8s::{FieldError, FieldPath, Pod};
 use palisade_k8s::{metadata, put};
 use palisade_scc::Mutation;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::strings;
@@ -80,9 +81,7 @@ pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
 /// What an SCC decision says about a pod: a review's status, or why there is none.
 fn decide(call: &Call<'_>, who: &Identity, pod: &Value) -> ApiResult<Result<(String, Value), String>> {
     let policy = call.api.policy.snapshot();
-    let source = pod.to_string();
-    let parsed: Pod<'_> =
-        serde_json::from_str(&source).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let parsed = Pod::deserialize(pod).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let groups = who.groups();
     let request = PodRequest {
         namespace: &call.target.namespace,
@@ -94,12 +93,10 @@ fn decide(call: &Call<'_>, who: &Identity, pod: &Value) -> ApiResult<Result<(Str
     Ok(match evaluate(&policy, &request) {
         Decision::Admitted(admission) => {
             let mut changed = pod.clone();
-            if let Some(patch) = admission.patch(&parsed).finish() {
-                let patch: json_patch::Patch = serde_json::from_str(&patch)
-                    .map_err(|error| failure::internal("the patch of SCC cannot be read", &error))?;
-                json_patch::patch(&mut changed, &patch)
-                    .map_err(|error| failure::internal("the patch of SCC cannot be applied", &error))?;
-            }
+            admission
+                .edits(&parsed)
+                .apply(&mut changed)
+                .map_err(|error| failure::internal("the changes of SCC cannot be made", &error))?;
             Ok((admission.scc.to_owned(), changed))
         }
         Decision::Exempt(why) => Err(format!("not subject to SCC: {why}")),

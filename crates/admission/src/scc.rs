@@ -1,0 +1,149 @@
+//! Writes of SCC objects: what defaulting fills in, what is wrong, and what the author is warned of.
+
+use palisade_k8s::patch::{Edits, Patch};
+use palisade_k8s::review::{AdmissionRequest, AdmissionResponse, Status};
+use palisade_k8s::scc::{GROUP, KIND};
+use palisade_k8s::{FieldError, SecurityContextConstraints};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::respond::{Unreadable, with_patch};
+
+/// An SCC that is to be written.
+#[derive(Clone, Debug)]
+pub struct SccWrite<'a> {
+    raw: &'a Map<String, Value>,
+    scc: SecurityContextConstraints,
+}
+
+impl<'a> SccWrite<'a> {
+    /// Reads an SCC object and completes a copy of it.
+    ///
+    /// # Errors
+    ///
+    /// A field does not fit its type.
+    pub fn read(raw: &'a Map<String, Value>) -> Result<Self, serde_json::Error> {
+        let mut scc = SecurityContextConstraints::deserialize(raw)?;
+        if scc.metadata.name.is_empty() {
+            // A CREATE may leave the name to the server, which generates it from a prefix.
+            scc.metadata.name = generated_name(raw);
+        }
+        palisade_scc::default(&mut scc);
+        Ok(Self { raw, scc })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.scc.metadata.name
+    }
+
+    /// What is wrong with it: an SCC with errors is refused.
+    #[must_use]
+    pub fn errors(&self) -> Vec<FieldError> {
+        palisade_scc::validate(&self.scc)
+    }
+
+    /// What its author is warned of.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        palisade_scc::lint(&self.scc, Some(self.raw)).iter().map(ToString::to_string).collect()
+    }
+
+    /// What defaulting fills in, to be made on the object in memory.
+    #[must_use]
+    pub fn edits(&self) -> Edits {
+        Patch::edits(|patch| self.write(patch))
+    }
+
+    /// Sets what defaulting filled in, down to the strategies' `type`, and nothing else.
+    fn write(&self, patch: &mut Patch) {
+        let Ok(Value::Object(defaulted)) = serde_json::to_value(&self.scc) else { return };
+        for (field, value) in defaulted.iter().filter(|(field, _)| *field != "metadata") {
+            match (self.raw.get(field), value) {
+                (Some(Value::Object(before)), Value::Object(after)) => {
+                    for (inner, value) in
+                        after.iter().filter(|(inner, value)| before.get(*inner) != Some(value))
+                    {
+                        patch.set(before.contains_key(inner), &[field, inner], &value.to_string());
+                    }
+                }
+                (Some(before), after) if before == after => {}
+                (before, after) => patch.set(before.is_some(), &[field], &after.to_string()),
+            }
+        }
+    }
+}
+
+fn generated_name(raw: &Map<String, Value>) -> String {
+    let prefix = raw.get("metadata").and_then(|metadata| metadata.get("generateName"));
+    prefix.and_then(Value::as_str).map(|prefix| format!("{prefix}x")).unwrap_or_default()
+}
+
+/// Answers a review of a CREATE or UPDATE.
+pub(crate) fn respond(request: &AdmissionRequest<'_>, text: &str) -> Result<AdmissionResponse, Unreadable> {
+    let Some(object) = request.object else {
+        return Err(Unreadable::new(request, "request.object is missing"));
+    };
+    let unreadable = |error: &serde_json::Error| Unreadable::nested(request, text, object, error);
+    let raw: Map<String, Value> = serde_json::from_str(object.get()).map_err(|error| unreadable(&error))?;
+    // Read from the text first, since only then an error has a place in it.
+    let _: SecurityContextConstraints =
+        serde_json::from_str(object.get()).map_err(|error| unreadable(&error))?;
+    let scc = SccWrite::read(&raw).map_err(|error| unreadable(&error))?;
+    let response = AdmissionResponse { uid: request.uid.to_string(), ..AdmissionResponse::default() };
+    match scc.errors().as_slice() {
+        [] => {
+            let mut patch = Patch::default();
+            scc.write(&mut patch);
+            let allowed = AdmissionResponse { allowed: true, warnings: scc.warnings(), ..response };
+            Ok(with_patch(allowed, patch))
+        }
+        errors => {
+            let status = Status::invalid(GROUP, KIND, scc.name(), errors);
+            Ok(AdmissionResponse { status: Some(status), ..response })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn scc(fields: Value) -> Map<String, Value> {
+        let mut object = json!({"metadata": {"name": "s"}, "runAsUser": {"type": "RunAsAny"}, "seLinuxContext": {"type": "RunAsAny"}, "volumes": ["secret"]});
+        let map = object.as_object_mut().unwrap();
+        map.extend(fields.as_object().unwrap().clone());
+        map.clone()
+    }
+
+    #[test]
+    fn defaults_errors_and_warnings() {
+        for (fields, errors, warnings) in [
+            (json!({}), &[][..], 0),
+            (json!({"priority": -1}), &["priority"], 0),
+            (json!({"runAsUser": {"type": "MustRunAs"}}), &[], 1),
+            (json!({"runAsUser": {"type": "Sometimes"}}), &["runAsUser.type"], 0),
+            (json!({"metadata": {}}), &["metadata.name"], 0),
+            (json!({"metadata": {"generateName": "s-"}}), &[], 0),
+        ] {
+            let mut raw = scc(fields);
+            let write = SccWrite::read(&raw).unwrap();
+            let found: Vec<String> = write.errors().iter().map(|error| error.path.to_string()).collect();
+            assert_eq!(found, errors, "{raw:?}");
+            if errors.is_empty() {
+                assert_eq!(write.warnings().len(), warnings, "{:?}", write.warnings());
+            }
+            let (edits, before) = (write.edits(), raw.clone());
+            let mut object = Value::Object(raw.clone());
+            edits.apply(&mut object).unwrap();
+            assert!(
+                before.iter().all(|(field, value)| value.is_object() || object.get(field) == Some(value))
+            );
+            raw = object.as_object().unwrap().clone();
+            assert!(SccWrite::read(&raw).unwrap().edits().is_empty(), "defaulting is done once");
+        }
+        assert!(SccWrite::read(&scc(json!({"priority": "high"}))).is_err());
+    }
+}
