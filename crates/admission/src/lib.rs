@@ -76,7 +76,7 @@ pub use lint::{dead_annotation, lint, lint_all};
 pub use pod::{PodAnswer, Verdict, admit_pod};
 pub use policy::{Namespace, Policy};
 pub use ranges::{Block, Blocks, Reservation, Reservations};
-pub use respond::{Unreadable, respond};
+pub use respond::{Unreadable, respond, validate};
 pub use scc::SccWrite;
 pub use source::{ObjectKey, PolicyError, PolicyKind, PolicyObject};
 pub use update::Update;

@@ -76,6 +76,28 @@ fn message_of(error: &serde_json::Error) -> String {
 ///
 /// The text is no `AdmissionReview` of `admission.k8s.io/v1`, or its object does not fit its type.
 pub fn respond(policy: &Policy, text: &str) -> Result<AdmissionResponse, Unreadable> {
+    review(policy, text, Phase::Mutate)
+}
+
+/// Answers one `AdmissionReview` after all defaulting: a pod must fit an SCC as it is, whoever changed it since
+/// [`respond`] did, and an SCC object must be valid. The response has no patch.
+///
+/// # Errors
+///
+/// As [`respond`].
+pub fn validate(policy: &Policy, text: &str) -> Result<AdmissionResponse, Unreadable> {
+    let response = review(policy, text, Phase::Validate)?;
+    Ok(AdmissionResponse { patch: None, patch_type: None, ..response })
+}
+
+/// The two calls that an API server makes of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Mutate,
+    Validate,
+}
+
+fn review(policy: &Policy, text: &str, phase: Phase) -> Result<AdmissionResponse, Unreadable> {
     let review: AdmissionReview<'_> =
         serde_json::from_str(text).map_err(|error| Unreadable::whole(text, &error))?;
     let bad = |message: String| Unreadable { uid: String::new(), offset: 0, message };
@@ -93,7 +115,7 @@ pub fn respond(policy: &Policy, text: &str) -> Result<AdmissionResponse, Unreada
             Ok(connect::respond(policy, request, &groups))
         }
         (("", "pods", "" | "ephemeralcontainers" | "resize"), Operation::Create | Operation::Update) => {
-            pod(policy, request, &groups, text)
+            pod(policy, request, &groups, text, phase)
         }
         ((GROUP | "", RESOURCE, ""), Operation::Create | Operation::Update) => scc::respond(request, text),
         (_, Operation::Unknown) => Err(Unreadable::new(request, "request.operation is missing or unknown")),
@@ -107,6 +129,7 @@ fn pod(
     request: &AdmissionRequest<'_>,
     groups: &[&str],
     text: &str,
+    phase: Phase,
 ) -> Result<AdmissionResponse, Unreadable> {
     let Some(object) = request.object else {
         return Err(Unreadable::new(request, "request.object is missing"));
@@ -114,6 +137,7 @@ fn pod(
     let parsed: Pod<'_> = serde_json::from_str(object.get())
         .map_err(|error| Unreadable::nested(request, text, object, &error))?;
     let mutation = match (request.operation, &*request.sub_resource) {
+        _ if phase == Phase::Validate => Mutation::Forbidden,
         (Operation::Create, _) => Mutation::Allowed,
         (_, "ephemeralcontainers") => Mutation::EphemeralOnly,
         _ => Mutation::Forbidden,

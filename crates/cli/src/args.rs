@@ -65,6 +65,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ImageCommand,
     },
+    #[cfg(feature = "serve")]
+    Webhook(crate::webhook::WebhookArgs),
+    #[cfg(feature = "serve")]
+    Install(crate::webhook::InstallArgs),
     #[cfg(feature = "cluster")]
     #[command(flatten)]
     Cluster(palisade_oc::Verb),

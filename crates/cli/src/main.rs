@@ -23,6 +23,8 @@ mod scc;
 mod seccomp;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "serve")]
+mod webhook;
 
 use palisade_console::{files, paint};
 
@@ -60,6 +62,10 @@ fn main() -> std::process::ExitCode {
         Command::Down(args) => node::down(&args),
         #[cfg(feature = "serve")]
         Command::Image { command } => node::image(command),
+        #[cfg(feature = "serve")]
+        Command::Webhook(args) => webhook::serve(args),
+        #[cfg(feature = "serve")]
+        Command::Install(args) => webhook::install(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(&folder),
     };

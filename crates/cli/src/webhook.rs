@@ -1,0 +1,198 @@
+//! `palisade webhook` and `palisade install`: SCC on a cluster that others operate.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args as ClapArgs, ValueEnum};
+use palisade_k8s::yaml;
+use palisade_webhook::install::{self, FailurePolicy, File, Part, Reach, Settings};
+use palisade_webhook::{Config, Server};
+
+use crate::exit::Exit;
+
+/// Answer the admission webhooks of a cluster: one replica
+///
+/// It follows SCCs, namespaces, roles and bindings, and keeps nothing. `palisade install` prints the Deployment
+/// that runs it. The cluster is that of KUBECONFIG or, in a pod, of its service account.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Paths: /livez, /readyz (503 with the reason while the policy is not known), /metrics, and the reviews.
+SIGTERM makes it unready, and ends it when endpoints have had ten seconds to change.
+
+Example: palisade webhook --listen 127.0.0.1:9443 --name 127.0.0.1")]
+pub(crate) struct WebhookArgs {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:10250")]
+    listen: SocketAddr,
+    /// Namespace of the installation: of the Secret with the certificate authority and of the Lease
+    #[arg(long, default_value = "palisade-system")]
+    namespace: String,
+    /// Name of this replica, which no other has: the pod's
+    #[arg(long, default_value = "palisade")]
+    identity: String,
+    /// Further name or address by which the API server reaches it; may be repeated
+    #[arg(long = "name", value_name = "NAME")]
+    names: Vec<String>,
+}
+
+/// Print what a cluster needs to be held by SCC
+///
+/// The objects come in an order that locks nobody out: definitions, policy, server, guard, webhooks. Create the
+/// webhooks only when the Deployment is available.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  palisade install --part definitions,policy,server,guard | kubectl apply --server-side -f -
+  kubectl -n palisade-system rollout status deployment/palisade
+  palisade install --part webhooks | kubectl apply --server-side -f -
+  palisade install --helm chart/
+  palisade install --part webhooks | kubectl delete -f -        first of all, to be rid of it")]
+pub(crate) struct InstallArgs {
+    /// Parts to print, in the order of creation. Default: all
+    #[arg(long, value_delimiter = ',')]
+    part: Vec<PartArg>,
+    /// Write a Helm chart into this folder instead
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["part", "kustomize"])]
+    helm: Option<PathBuf>,
+    /// Write a kustomize base into this folder instead
+    #[arg(long, value_name = "FOLDER", conflicts_with = "part")]
+    kustomize: Option<PathBuf>,
+    /// Namespace of all that runs
+    #[arg(long, default_value = "palisade-system")]
+    namespace: String,
+    /// Image that holds `palisade`
+    #[arg(long)]
+    image: Option<String>,
+    /// How many replicas answer
+    #[arg(long, default_value_t = 3)]
+    replicas: u16,
+    /// Port of the replicas
+    #[arg(long, default_value_t = 10250)]
+    port: u16,
+    /// Use the nodes' network, where the API server cannot reach pods
+    #[arg(long)]
+    host_network: bool,
+    /// URL by which the API server reaches the replicas, where it cannot use Services
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Namespace to leave alone beside those that SCC exempts; may be repeated
+    #[arg(long, value_name = "NAMESPACE")]
+    exempt: Vec<String>,
+    /// What happens to pods while no replica answers
+    #[arg(long, value_enum, default_value_t = FailurePolicyArg::Fail)]
+    failure_policy: FailurePolicyArg,
+    /// Add a ServiceMonitor for the Prometheus operator
+    #[arg(long)]
+    monitor: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PartArg {
+    Definitions,
+    Policy,
+    Server,
+    Guard,
+    Webhooks,
+}
+
+impl From<PartArg> for Part {
+    fn from(part: PartArg) -> Self {
+        match part {
+            PartArg::Definitions => Self::Definitions,
+            PartArg::Policy => Self::Policy,
+            PartArg::Server => Self::Server,
+            PartArg::Guard => Self::Guard,
+            PartArg::Webhooks => Self::Webhooks,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FailurePolicyArg {
+    /// They are refused
+    Fail,
+    /// They pass without SCC
+    Ignore,
+}
+
+/// A URL that an API server would refuse.
+#[derive(Debug, thiserror::Error)]
+#[error("--url {0:?}: a webhook is reached by https://HOST[:PORT], with nothing after it but a path")]
+struct NotHttps(String);
+
+pub(crate) fn serve(args: WebhookArgs) -> crate::Outcome {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Before it listens, so that no signal is lost.
+        let shutdown = crate::serve::shutdown()?;
+        let client = palisade_webhook::connect().await?;
+        let WebhookArgs { listen, namespace, identity, names } = args;
+        let server = Server::start(client, Config { listen, namespace, identity, names }).await?;
+        tracing::info!("listening on {}", server.address()?);
+        server.run(shutdown).await;
+        Ok(Exit::Fine)
+    })
+}
+
+pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
+    let settings = settings(args)?;
+    if let Some(folder) = &args.helm {
+        return write(folder, &install::chart(&settings, yaml::write));
+    }
+    if let Some(folder) = &args.kustomize {
+        return write(folder, &install::kustomization(&settings, yaml::write));
+    }
+    let parts = if args.part.is_empty() { Part::ALL.to_vec() } else { ordered(&args.part) };
+    let mut out = std::io::stdout().lock();
+    for object in parts.iter().flat_map(|part| install::objects(*part, &settings)) {
+        write!(out, "---\n{}", yaml::write(&object))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// The parts once each, in the order of creation, however they were written.
+fn ordered(parts: &[PartArg]) -> Vec<Part> {
+    let mut parts: Vec<Part> = parts.iter().map(|part| Part::from(*part)).collect();
+    parts.sort();
+    parts.dedup();
+    parts
+}
+
+fn settings(args: &InstallArgs) -> Result<Settings, NotHttps> {
+    let defaults = Settings::default();
+    let reach = match &args.url {
+        None => Reach::Service,
+        Some(url) if url.starts_with("https://") && !url.contains(['?', '#', '@']) => {
+            Reach::Url(url.trim_end_matches('/').to_owned())
+        }
+        Some(url) => return Err(NotHttps(url.clone())),
+    };
+    Ok(Settings {
+        namespace: args.namespace.clone(),
+        image: args.image.clone().unwrap_or(defaults.image),
+        replicas: args.replicas.into(),
+        host_network: args.host_network.into(),
+        port: args.port.into(),
+        reach,
+        failure_policy: match args.failure_policy {
+            FailurePolicyArg::Fail => FailurePolicy::Fail,
+            FailurePolicyArg::Ignore => FailurePolicy::Ignore,
+        },
+        exempt: args.exempt.clone(),
+        ca_bundle: None,
+        monitor: args.monitor,
+    })
+}
+
+fn write(folder: &Path, files: &[File]) -> crate::Outcome {
+    for file in files {
+        let path = folder.join(&file.path);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::write(&path, &file.text)?;
+    }
+    Ok(Exit::Fine)
+}

@@ -1,0 +1,235 @@
+//! The certificate authority of the webhooks, and the leaves that replicas mint from it.
+//!
+//! One Secret holds the authority. Each replica reads it by the API (a mounted Secret is a minute late) and mints a leaf
+//! of its own in memory. A new authority is announced before it signs: first it is added to the bundle that API servers
+//! trust, and only when they have had time to see it, it replaces the old one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use palisade_https::Pair;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose,
+};
+
+/// How long an authority is good for.
+const AUTHORITY_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How long a leaf is good for.
+const LEAF_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long before its making a certificate is valid: the API server's clock may be behind.
+const BACKDATED: Duration = Duration::from_secs(3600);
+/// How long a new authority is in the bundle before it signs.
+pub(crate) const ANNOUNCED: Duration = Duration::from_secs(300);
+
+/// Why certificates cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The Secret lacks a key, or a key of it does not hold what its name says.
+    #[error("{0} of the secret is missing or unreadable")]
+    Field(&'static str),
+    /// A certificate cannot be made.
+    #[error("a certificate cannot be made")]
+    Make(#[from] rcgen::Error),
+}
+
+/// The authority as its Secret holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Authority {
+    signing: Pair,
+    made: Timestamp,
+    /// The one that is announced, and when it was.
+    next: Option<(Pair, Timestamp)>,
+    /// The one that signed before: its leaves may still be in use.
+    previous: Option<String>,
+}
+
+const CERTIFICATE: &str = "ca.crt";
+const KEY: &str = "ca.key";
+const MADE: &str = "made";
+const NEXT_CERTIFICATE: &str = "next.crt";
+const NEXT_KEY: &str = "next.key";
+const NEXT_MADE: &str = "next.made";
+const PREVIOUS: &str = "previous.crt";
+
+/// The content of a Secret.
+pub(crate) type Data = BTreeMap<String, String>;
+
+impl Authority {
+    /// A new one.
+    ///
+    /// # Errors
+    ///
+    /// The certificate cannot be made.
+    pub(crate) fn generate(now: Timestamp) -> Result<Self, AuthorityError> {
+        Ok(Self { signing: authority(now)?, made: now, next: None, previous: None })
+    }
+
+    /// Reads the Secret's data.
+    ///
+    /// # Errors
+    ///
+    /// A part is missing or makes no sense.
+    pub(crate) fn read(data: &Data) -> Result<Self, AuthorityError> {
+        let text = |name: &'static str| data.get(name).cloned().ok_or(AuthorityError::Field(name));
+        let time = |name: &'static str| text(name)?.parse().map_err(|_| AuthorityError::Field(name));
+        let next = match data.contains_key(NEXT_CERTIFICATE) {
+            true => {
+                let pair = Pair { certificate: text(NEXT_CERTIFICATE)?, key: text(NEXT_KEY)? };
+                Some((pair, time(NEXT_MADE)?))
+            }
+            false => None,
+        };
+        Ok(Self {
+            signing: Pair { certificate: text(CERTIFICATE)?, key: text(KEY)? },
+            made: time(MADE)?,
+            next,
+            previous: data.get(PREVIOUS).cloned(),
+        })
+    }
+
+    /// The Secret's data.
+    pub(crate) fn write(&self) -> Data {
+        let mut data = Data::from([
+            (CERTIFICATE.to_owned(), self.signing.certificate.clone()),
+            (KEY.to_owned(), self.signing.key.clone()),
+            (MADE.to_owned(), self.made.to_string()),
+        ]);
+        if let Some((pair, made)) = &self.next {
+            data.insert(NEXT_CERTIFICATE.to_owned(), pair.certificate.clone());
+            data.insert(NEXT_KEY.to_owned(), pair.key.clone());
+            data.insert(NEXT_MADE.to_owned(), made.to_string());
+        }
+        if let Some(previous) = &self.previous {
+            data.insert(PREVIOUS.to_owned(), previous.clone());
+        }
+        data
+    }
+
+    /// What API servers are to trust, in PEM: the signing authority, the announced one, the one before.
+    pub(crate) fn bundle(&self) -> String {
+        let next = self.next.as_ref().map(|(pair, _)| pair.certificate.as_str());
+        let parts = [Some(self.signing.certificate.as_str()), next, self.previous.as_deref()];
+        parts.into_iter().flatten().collect()
+    }
+
+    /// What is due at `now`: an announcement at two thirds of the life, the change after [`ANNOUNCED`]. `None` where
+    /// nothing is.
+    ///
+    /// # Errors
+    ///
+    /// The certificate cannot be made.
+    pub(crate) fn due(&self, now: Timestamp) -> Result<Option<Self>, AuthorityError> {
+        let age = |since: Timestamp| Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        match &self.next {
+            Some((pair, made)) if age(*made) >= ANNOUNCED => Ok(Some(Self {
+                signing: pair.clone(),
+                made: *made,
+                next: None,
+                previous: Some(self.signing.certificate.clone()),
+            })),
+            Some(_) => Ok(None),
+            None if age(self.made) >= AUTHORITY_LIFE * 2 / 3 => {
+                Ok(Some(Self { next: Some((authority(now)?, now)), ..self.clone() }))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// A leaf for these names, and when the next one is due.
+    ///
+    /// # Errors
+    ///
+    /// The authority's key cannot be read, or the certificate cannot be made.
+    pub(crate) fn leaf(&self, names: &[String], now: Timestamp) -> Result<(Pair, Timestamp), AuthorityError> {
+        let key = KeyPair::from_pem(&self.signing.key)?;
+        let issuer = Issuer::from_ca_cert_pem(&self.signing.certificate, key)?;
+        let mut params = CertificateParams::new(names.to_vec())?;
+        lifetime(&mut params, now, LEAF_LIFE);
+        params.distinguished_name = named(names.first().map_or("palisade", String::as_str));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &issuer)?;
+        Ok((Pair { certificate: certificate.pem(), key: key.serialize_pem() }, now + LEAF_LIFE * 2 / 3))
+    }
+}
+
+fn authority(now: Timestamp) -> Result<Pair, AuthorityError> {
+    let mut params = CertificateParams::default();
+    lifetime(&mut params, now, AUTHORITY_LIFE);
+    // Equal names would leave a client that holds two authorities to guess which of them signed.
+    params.distinguished_name = named(&format!("palisade-webhook-{}", now.as_second()));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages =
+        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+fn lifetime(params: &mut CertificateParams, now: Timestamp, life: Duration) {
+    let at = |time: Timestamp| {
+        let utc = time.to_zoned(k8s_openapi::jiff::tz::TimeZone::UTC);
+        let month = u8::try_from(utc.month()).unwrap_or(1);
+        let day = u8::try_from(utc.day()).unwrap_or(1);
+        let midnight = rcgen::date_time_ymd(i32::from(utc.year()), month, day);
+        let seconds = i64::from(utc.hour()) * 3600 + i64::from(utc.minute()) * 60 + i64::from(utc.second());
+        midnight + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+    };
+    params.not_before = at(now - BACKDATED);
+    params.not_after = at(now + life);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_secret_says_what_was_written_to_it() {
+        let now = time("2026-11-25T12:00:00Z");
+        let first = Authority::generate(now).unwrap();
+        let announced = first.due(now + AUTHORITY_LIFE).unwrap().unwrap();
+        for authority in [&first, &announced] {
+            assert_eq!(Authority::read(&authority.write()).unwrap(), *authority);
+        }
+        let mut data = first.write();
+        data.remove(KEY);
+        assert!(matches!(Authority::read(&data), Err(AuthorityError::Field(KEY))));
+    }
+
+    #[test]
+    fn a_new_authority_is_trusted_before_it_signs_and_the_old_one_after() {
+        let now = time("2026-11-25T12:00:00Z");
+        let old = Authority::generate(now).unwrap();
+        assert_eq!(old.due(now).unwrap(), None);
+        let later = now + AUTHORITY_LIFE * 2 / 3;
+        let announced = old.due(later).unwrap().unwrap();
+        assert_eq!(announced.signing, old.signing);
+        assert_eq!(announced.bundle().matches("BEGIN CERTIFICATE").count(), 2);
+        assert_eq!(announced.due(later + ANNOUNCED / 2).unwrap(), None);
+        let changed = announced.due(later + ANNOUNCED).unwrap().unwrap();
+        assert_ne!(changed.signing, old.signing);
+        assert!(changed.bundle().starts_with(&changed.signing.certificate));
+        assert!(changed.bundle().contains(&old.signing.certificate));
+        assert_eq!(changed.due(later + ANNOUNCED * 2).unwrap(), None);
+    }
+
+    #[test]
+    fn a_leaf_is_renewed_at_two_thirds_of_its_life() {
+        let now = time("2026-11-25T12:00:00Z");
+        let (_, due) = Authority::generate(now).unwrap().leaf(&["palisade.x.svc".to_owned()], now).unwrap();
+        assert_eq!(due, now + LEAF_LIFE * 2 / 3);
+    }
+}

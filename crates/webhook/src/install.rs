@@ -1,0 +1,176 @@
+//! The objects that a cluster needs to be held by Palisade, in the order in which they are safe to create.
+//!
+//! Everything here is a pure function of [`Settings`]: `palisade install` prints or applies the objects, and the Helm
+//! chart and the kustomize base are written from the same ones.
+
+mod chart;
+mod crd;
+mod guard;
+mod rbac;
+mod webhooks;
+mod workload;
+
+use palisade_k8s::manifest;
+use palisade_scc::BuiltinSet;
+use serde_json::{Value, json};
+
+pub use chart::{File, chart, kustomization};
+pub use rbac::{CA_SECRET, LEASE};
+
+/// The name of the Deployment, its Service, its service account and the webhook configurations.
+pub const NAME: &str = "palisade";
+
+/// The label that opts an object's namespace out of SCC; see `docs/cluster.md`.
+pub const EXEMPT_LABEL: &str = "security.openshift.io/disable-securitycontextconstraints";
+
+/// What an API server does with a request that no replica answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// The request is refused.
+    Fail,
+    /// The request passes without SCC.
+    Ignore,
+}
+
+impl FailurePolicy {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "Fail",
+            Self::Ignore => "Ignore",
+        }
+    }
+}
+
+/// How an API server reaches the webhooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Through the Service.
+    Service,
+    /// At this URL, without a trailing slash: for clusters whose API server is outside of the cluster's network.
+    Url(String),
+}
+
+/// What an administrator may choose. Texts may hold a Helm expression, so nothing here is parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The namespace of all that runs.
+    pub namespace: String,
+    /// The image that holds `palisade`.
+    pub image: String,
+    /// How many replicas answer.
+    pub replicas: Value,
+    /// Whether the replicas use the node's network: for networks that the API server cannot reach.
+    pub host_network: Value,
+    /// The port that replicas listen on.
+    pub port: Value,
+    /// How the API server reaches them.
+    pub reach: Reach,
+    /// What happens while none answers.
+    pub failure_policy: FailurePolicy,
+    /// Namespaces that are left alone beside those that SCC exempts by name: CNI, CSI and the like.
+    pub exempt: Vec<String>,
+    /// Whether the API server's certificate authority is to be asked for: the bundle of the webhooks.
+    pub ca_bundle: Option<String>,
+    /// Whether a Prometheus operator is there to take a ServiceMonitor.
+    pub monitor: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            namespace: "palisade-system".to_owned(),
+            image: concat!("ghcr.io/palisade/palisade:", env!("CARGO_PKG_VERSION")).to_owned(),
+            replicas: json!(3),
+            host_network: json!(false),
+            // Private clusters of GKE let the API server reach only 443 and 10250 of the nodes.
+            port: json!(10250),
+            reach: Reach::Service,
+            failure_policy: FailurePolicy::Fail,
+            exempt: Vec::new(),
+            ca_bundle: None,
+            monitor: false,
+        }
+    }
+}
+
+/// A part of the installation. The parts are created in this order, and removed in the opposite one, so that the
+/// webhooks are there only while there is somebody to answer them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Custom resource definitions. They are kept when the rest is removed, and the objects in them.
+    Definitions,
+    /// The built-in SCCs with their roles and bindings. They are kept too.
+    Policy,
+    /// What answers: namespace, rights, Deployment, Service.
+    Server,
+    /// The rule by which only those who may `exempt` set the label that opts a namespace out.
+    Guard,
+    /// The webhook configurations.
+    Webhooks,
+}
+
+impl Part {
+    /// All parts, in the order of creation.
+    pub const ALL: [Self; 5] = [Self::Definitions, Self::Policy, Self::Server, Self::Guard, Self::Webhooks];
+}
+
+/// The objects of one part.
+#[must_use]
+pub fn objects(part: Part, settings: &Settings) -> Vec<Value> {
+    match part {
+        Part::Definitions => vec![crd::security_context_constraints()],
+        Part::Policy => builtins(),
+        Part::Server => {
+            let mut objects = vec![namespace(settings)];
+            objects.extend(rbac::objects(settings));
+            objects.extend(workload::objects(settings));
+            objects
+        }
+        Part::Guard => guard::objects(),
+        Part::Webhooks => webhooks::objects(settings),
+    }
+}
+
+/// The objects of all parts, in the order of creation.
+#[must_use]
+pub fn all(settings: &Settings) -> Vec<Value> {
+    Part::ALL.iter().flat_map(|part| objects(*part, settings)).collect()
+}
+
+fn builtins() -> Vec<Value> {
+    // The set is part of the program and read by its own tests.
+    manifest::read(BuiltinSet::V4.manifest())
+        .map(|documents| documents.iter().map(manifest::Node::to_json).collect())
+        .unwrap_or_default()
+}
+
+fn namespace(settings: &Settings) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {
+            "name": settings.namespace,
+            "labels": {
+                "app.kubernetes.io/name": NAME,
+                "pod-security.kubernetes.io/enforce": if settings.host_network == json!(true) { "privileged" } else { "restricted" },
+            },
+        },
+    })
+}
+
+/// The labels of everything that belongs to the installation.
+fn labels() -> Value {
+    json!({"app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": "palisade-install"})
+}
+
+/// The label by which the pods are selected.
+fn selector() -> Value {
+    json!({"app.kubernetes.io/name": NAME, "app.kubernetes.io/component": "webhook"})
+}
+
+fn metadata(name: &str, namespace: Option<&Settings>) -> Value {
+    let mut metadata = json!({"name": name, "labels": labels()});
+    if let (Some(settings), Some(map)) = (namespace, metadata.as_object_mut()) {
+        map.insert("namespace".to_owned(), settings.namespace.clone().into());
+    }
+    metadata
+}

@@ -1,0 +1,159 @@
+//! The same objects as a Helm chart and as a kustomize base.
+//!
+//! A chart's template is the object with a marker where a value of the chart goes; the marker becomes a Helm
+//! expression in the text. So the chart cannot drift from what `palisade install` prints.
+
+use serde_json::{Value, json};
+
+use super::{Part, Reach, Settings, objects};
+
+/// A file to be written: its path within the folder, and its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// The path, with `/`.
+    pub path: String,
+    /// The content.
+    pub text: String,
+}
+
+/// The values of the chart: name, path within `values.yaml`, and default.
+fn values(settings: &Settings) -> [(&'static str, Value); 4] {
+    [
+        ("image", settings.image.clone().into()),
+        ("replicas", settings.replicas.clone()),
+        ("hostNetwork", settings.host_network.clone()),
+        ("port", settings.port.clone()),
+    ]
+}
+
+/// A text that stands nowhere else, so that it can be found again in the file.
+fn marker(name: &str) -> String {
+    format!("PALISADE_VALUE_{name}_")
+}
+
+fn marked(settings: &Settings) -> Settings {
+    Settings {
+        namespace: marker("namespace"),
+        image: marker("image"),
+        replicas: marker("replicas").into(),
+        host_network: marker("hostNetwork").into(),
+        port: marker("port").into(),
+        reach: Reach::Service,
+        ..settings.clone()
+    }
+}
+
+/// Puts Helm expressions where markers are: also where the writer put quotes around a marker that is alone.
+fn templated(text: &str) -> String {
+    let mut text = text.replace("{{", "{{ \"{{\" }}");
+    for (name, expression) in [
+        ("namespace", ".Release.Namespace"),
+        ("image", ".Values.image"),
+        ("replicas", ".Values.replicas"),
+        ("hostNetwork", ".Values.hostNetwork"),
+        ("port", ".Values.port"),
+    ] {
+        text = text.replace(&marker(name), &format!("{{{{ {expression} }}}}"));
+    }
+    text
+}
+
+fn file_name(part: Part) -> &'static str {
+    match part {
+        Part::Definitions => "definitions",
+        Part::Policy => "policy",
+        Part::Server => "server",
+        Part::Guard => "guard",
+        Part::Webhooks => "webhooks",
+    }
+}
+
+fn documents(objects: &[Value], write: fn(&Value) -> String) -> String {
+    objects.iter().map(|object| format!("---\n{}", write(object))).collect()
+}
+
+/// The Helm chart; `write` writes an object as YAML.
+///
+/// Definitions are in `crds/`, which Helm installs first and never removes. Webhook configurations come last of all
+/// kinds and go first, and the namespace of the release is never asked about, so that the pods of the release start.
+#[must_use]
+pub fn chart(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
+    let chart = json!({
+        "apiVersion": "v2", "name": super::NAME, "type": "application", "version": env!("CARGO_PKG_VERSION"),
+        "appVersion": env!("CARGO_PKG_VERSION"), "kubeVersion": ">=1.30.0-0",
+        "description": "Security Context Constraints for any Kubernetes",
+    });
+    let values: Value = values(settings).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut files = vec![
+        File { path: "Chart.yaml".to_owned(), text: write(&chart) },
+        File { path: "values.yaml".to_owned(), text: write(&values) },
+    ];
+    let marked = marked(settings);
+    for part in Part::ALL {
+        let folder = if part == Part::Definitions { "crds" } else { "templates" };
+        let mut objects = objects(part, &marked);
+        // Helm makes the namespace of a release, or is given one.
+        objects.retain(|object| object["kind"] != "Namespace");
+        let path = format!("{folder}/{}.yaml", file_name(part));
+        files.push(File { path, text: templated(&documents(&objects, write)) });
+    }
+    files
+}
+
+/// The kustomize base: one file a part, and the list of them.
+#[must_use]
+pub fn kustomization(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
+    let name = |part: Part| format!("{}.yaml", file_name(part));
+    let list = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
+        "resources": Part::ALL.map(name),
+    });
+    let mut files = vec![File { path: "kustomization.yaml".to_owned(), text: write(&list) }];
+    files.extend(
+        Part::ALL.map(|part| File { path: name(part), text: documents(&objects(part, settings), write) }),
+    );
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(value: &Value) -> String {
+        value.to_string() + "\n"
+    }
+
+    /// What Helm makes of the chart, with other values than its own.
+    fn rendered(file: &File, settings: &Settings) -> String {
+        let mut text = file.text.replace(".Release.Namespace", ".Values.namespace");
+        text = text.replace("{{ .Values.namespace }}", &settings.namespace);
+        for (name, value) in values(settings) {
+            let expression = format!("{{{{ .Values.{name} }}}}");
+            // YAML writes a lone expression without quotes; JSON cannot.
+            text = text.replace(&format!("\"{expression}\""), &value.to_string());
+            text = text.replace(&expression, &value.to_string());
+        }
+        text
+    }
+
+    #[test]
+    fn chart_and_base_hold_what_install_prints() {
+        let settings = Settings {
+            namespace: "elsewhere".to_owned(),
+            image: "example/palisade:x".to_owned(),
+            ..Settings::default()
+        };
+        let chart = chart(&settings, write);
+        let base = kustomization(&settings, write);
+        for part in Part::ALL {
+            let name = format!("{}.yaml", file_name(part));
+            let expected = base.iter().find(|file| file.path == name).unwrap();
+            let file = chart.iter().find(|file| file.path.ends_with(&format!("/{name}"))).unwrap();
+            let objects = objects(part, &settings);
+            let kept: Vec<Value> =
+                objects.iter().filter(|object| object["kind"] != "Namespace").cloned().collect();
+            assert_eq!(expected.text, documents(&objects, write));
+            assert_eq!(rendered(file, &settings), documents(&kept, write));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What answers: Deployment, Service, PodDisruptionBudget, NetworkPolicy, ResourceQuota.
+
+use serde_json::{Value, json};
+
+use super::{NAME, Settings, metadata, selector};
+
+pub(super) fn objects(settings: &Settings) -> Vec<Value> {
+    let mut objects = vec![
+        quota(settings),
+        service(settings),
+        deployment(settings),
+        json!({
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata(NAME, Some(settings)),
+            // A replica that is not ready protects nothing and must not stop a node from being drained.
+            "spec": {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow", "selector": {"matchLabels": selector()}},
+        }),
+        network_policy(settings),
+    ];
+    if settings.monitor {
+        objects.push(monitor(settings));
+    }
+    objects
+}
+
+/// Some clusters allow `system-cluster-critical` outside of kube-system only where a quota names it.
+fn quota(settings: &Settings) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata(NAME, Some(settings)),
+        "spec": {
+            "hard": {"pods": "20"},
+            "scopeSelector": {"matchExpressions": [
+                {"scopeName": "PriorityClass", "operator": "In", "values": ["system-cluster-critical"]},
+            ]},
+        },
+    })
+}
+
+fn service(settings: &Settings) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": metadata(NAME, Some(settings)),
+        "spec": {
+            "selector": selector(),
+            "ports": [{"name": "https", "port": 443, "targetPort": "https", "protocol": "TCP"}],
+        },
+    })
+}
+
+fn deployment(settings: &Settings) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(NAME, Some(settings)),
+        "spec": {
+            "replicas": settings.replicas,
+            "selector": {"matchLabels": selector()},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": {"metadata": {"labels": selector()}, "spec": pod(settings)},
+        },
+    })
+}
+
+fn pod(settings: &Settings) -> Value {
+    json!({
+        "serviceAccountName": NAME,
+        "priorityClassName": "system-cluster-critical",
+        "hostNetwork": settings.host_network,
+        "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"}],
+        "topologySpreadConstraints": [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
+        // Longer than the drain below, so that no request in flight is cut off.
+        "terminationGracePeriodSeconds": 60,
+        "securityContext": {
+            "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container(settings)],
+    })
+}
+
+/// Replicas go to different places where there are any; a cluster of one node runs them all the same.
+fn spread(key: &str) -> Value {
+    json!({
+        "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": selector()},
+    })
+}
+
+fn container(settings: &Settings) -> Value {
+    let port = &settings.port;
+    let probe = |path: &str, period: u32| json!({"httpGet": {"path": path, "port": "https", "scheme": "HTTPS"}, "periodSeconds": period, "timeoutSeconds": 2});
+    json!({
+        "name": "webhook",
+        "image": settings.image,
+        "args": [
+            "webhook", format!("--listen=:{}", port.as_str().map_or_else(|| port.to_string(), str::to_owned)),
+            "--namespace=$(POD_NAMESPACE)", "--identity=$(POD_NAME)",
+        ],
+        "env": [
+            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+        ],
+        "ports": [{"name": "https", "containerPort": port, "protocol": "TCP"}],
+        "readinessProbe": probe("/readyz", 2),
+        "livenessProbe": probe("/livez", 10),
+        "startupProbe": {"httpGet": {"path": "/livez", "port": "https", "scheme": "HTTPS"}, "periodSeconds": 1, "failureThreshold": 60},
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "privileged": false,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    })
+}
+
+/// No policy can select the API server, so the port is open to all; everything else in is closed.
+fn network_policy(settings: &Settings) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(NAME, Some(settings)),
+        "spec": {
+            "podSelector": {"matchLabels": selector()},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"ports": [{"protocol": "TCP", "port": "https"}]}],
+        },
+    })
+}
+
+fn monitor(settings: &Settings) -> Value {
+    json!({
+        "apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": metadata(NAME, Some(settings)),
+        "spec": {
+            "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
+            "endpoints": [{"port": "https", "scheme": "https", "path": "/metrics", "tlsConfig": {"insecureSkipVerify": true},
+                "bearerTokenFile": "/var/run/secrets/kubernetes.io/serviceaccount/token"}],
+        },
+    })
+}

@@ -1,0 +1,33 @@
+//! SCC on a Kubernetes that others operate: the objects to install, and the webhooks that answer.
+//!
+//! A replica ([`Server`]) follows the SCCs, namespaces, roles and bindings of the cluster (`feed`) into the policy of
+//! `palisade-admission`, and answers reviews by it (`review`). It keeps nothing of its own: certificates come from an
+//! authority in a Secret (`authority`, `secret`), and what one replica does for all is done by the holder of a Lease
+//! (`lease`, `controllers`). [`install`] makes the objects that a cluster needs for it.
+//!
+//! ```
+//! use palisade_webhook::install::{Part, Settings, objects};
+//!
+//! let webhooks = objects(Part::Webhooks, &Settings::default());
+//! assert_eq!(webhooks[0]["kind"], "ValidatingWebhookConfiguration");
+//! ```
+
+mod authority;
+mod connect;
+mod controllers;
+mod feed;
+pub mod install;
+mod lease;
+mod lookup;
+mod namespaces;
+mod request;
+mod review;
+mod secret;
+mod server;
+mod workloads;
+
+pub use authority::AuthorityError;
+pub use connect::{ConnectError, connect};
+pub use kube::Client;
+pub use secret::SecretError;
+pub use server::{Config, Server, ServerError};

@@ -1,0 +1,143 @@
+//! Reviews: one AdmissionReview in, one answer out, by the policy that the watches have brought.
+//!
+//! The answer is `palisade-admission`'s. What is added here is what a decision needs of a live cluster: the pod that
+//! somebody connects to, and, before a refusal, whether the cluster knows more than the watches have told yet. Both are
+//! overlays on a snapshot, so that nobody else's decision changes by them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+use kube::Client;
+use palisade_admission::{PolicyCache, respond, validate};
+use palisade_https::Body;
+use palisade_k8s::review::{AdmissionResponse, ReviewResponse, Status};
+use prometheus_client::encoding::EncodeLabelSet;
+
+use crate::lookup;
+use crate::namespaces::Allocator;
+use crate::request::Request;
+use crate::workloads;
+
+/// How long a look at the live cluster may take, all in all: well below the time that the API server waits.
+pub(crate) const LOOKUP_TIME: Duration = Duration::from_millis(300);
+
+/// What is reviewed, by the path of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    MutatePods,
+    MutateSccs,
+    MutateNamespaces,
+    ValidatePods,
+    ValidateConnections,
+    ValidateSccs,
+    ValidateWorkloads,
+}
+
+impl Endpoint {
+    const ALL: [(&'static str, Self); 7] = [
+        ("/mutate/pods", Self::MutatePods),
+        ("/mutate/sccs", Self::MutateSccs),
+        ("/mutate/namespaces", Self::MutateNamespaces),
+        ("/validate/pods", Self::ValidatePods),
+        ("/validate/connect", Self::ValidateConnections),
+        ("/validate/sccs", Self::ValidateSccs),
+        ("/validate/workloads", Self::ValidateWorkloads),
+    ];
+
+    pub(crate) fn of_path(path: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == path).map(|(_, endpoint)| *endpoint)
+    }
+
+    pub(crate) fn labels(self) -> Labels {
+        let path = Self::ALL.iter().find(|(_, endpoint)| *endpoint == self).map_or("", |(path, _)| *path);
+        Labels { webhook: path }
+    }
+}
+
+/// The labels of a review in the metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Labels {
+    webhook: &'static str,
+}
+
+/// Answers reviews.
+pub(crate) struct Reviewer {
+    client: Client,
+    cache: Arc<PolicyCache>,
+    allocator: Allocator,
+}
+
+impl Reviewer {
+    pub(crate) fn new(client: Client, cache: Arc<PolicyCache>, allocator: Allocator) -> Self {
+        Self { client, cache, allocator }
+    }
+
+    pub(crate) async fn answer(&self, endpoint: Endpoint, body: &[u8]) -> Response<Body> {
+        let Ok(text) = std::str::from_utf8(body) else {
+            return Body::text(400, "the review is not UTF-8\n");
+        };
+        let request = match Request::read(text) {
+            Ok(request) => request,
+            Err(error) => return Body::text(400, format!("{error}\n")),
+        };
+        let response = match endpoint {
+            Endpoint::MutatePods => self.pods(&request, text, respond).await,
+            Endpoint::ValidatePods => self.pods(&request, text, validate).await,
+            Endpoint::ValidateConnections => self.connection(&request, text).await,
+            Endpoint::MutateSccs => decide(&self.cache, text, respond),
+            Endpoint::ValidateSccs => decide(&self.cache, text, validate),
+            Endpoint::MutateNamespaces => self.allocator.respond(&request),
+            Endpoint::ValidateWorkloads => workloads::respond(&self.cache.snapshot(), &request),
+        };
+        match serde_json::to_vec(&ReviewResponse::new(&response)) {
+            Ok(bytes) => Body::bytes(200, "application/json", bytes),
+            Err(error) => Body::text(500, format!("{error}\n")),
+        }
+    }
+
+    /// A pod. A refusal that a namespace or a grant unknown to the watches might turn is looked up once.
+    async fn pods(&self, request: &Request<'_>, text: &str, decision: Decision) -> AdmissionResponse {
+        let response = decide(&self.cache, text, decision);
+        if response.allowed {
+            return response;
+        }
+        let looked_up = lookup::fresher(&self.client, &self.cache, request);
+        match tokio::time::timeout(LOOKUP_TIME, looked_up).await {
+            Ok(Some(overlay)) => decide(&overlay, text, decision),
+            Ok(None) | Err(_) => response,
+        }
+    }
+
+    /// exec and attach: the request holds the options only, so the pod is read.
+    async fn connection(&self, request: &Request<'_>, text: &str) -> AdmissionResponse {
+        let pod = lookup::pod(&self.client, request.namespace(), request.name());
+        match tokio::time::timeout(LOOKUP_TIME * 3, pod).await {
+            Ok(Ok(pod)) => decide(&lookup::overlay(&self.cache, [pod]), text, respond),
+            Ok(Err(error)) => unavailable(request, &format!("the pod cannot be read: {error}")),
+            Err(_) => unavailable(request, "the API server did not give the pod in time"),
+        }
+    }
+}
+
+/// [`respond`] or [`validate`].
+type Decision =
+    fn(&palisade_admission::Policy, &str) -> Result<AdmissionResponse, palisade_admission::Unreadable>;
+
+/// Decides by the policy as it is now. What cannot be read is refused, as the API server would refuse it.
+fn decide(cache: &PolicyCache, text: &str, decision: Decision) -> AdmissionResponse {
+    decision(&cache.snapshot(), text).unwrap_or_else(|unreadable| AdmissionResponse {
+        uid: unreadable.uid.clone(),
+        status: Some(Status::bad_request(unreadable.to_string())),
+        ..AdmissionResponse::default()
+    })
+}
+
+/// A refusal because nothing could be decided.
+fn unavailable(request: &Request<'_>, why: &str) -> AdmissionResponse {
+    AdmissionResponse {
+        uid: request.uid().to_owned(),
+        status: Some(Status::forbidden(format!("SCC cannot decide: {why}"))),
+        ..AdmissionResponse::default()
+    }
+}

@@ -1,0 +1,234 @@
+//! One replica: it follows the policy, answers reviews, and does the controllers' work while it holds the lease.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use palisade_admission::{PolicyCache, PolicyKind};
+use palisade_https::metrics::{MEDIA_TYPE, Metrics, Requests};
+use palisade_https::{Body, Limits, Listener, ReadError, Tls, TlsError};
+use tokio::sync::watch;
+
+use crate::authority::{Authority, AuthorityError};
+use crate::controllers;
+use crate::feed::{self, Freshness};
+use crate::namespaces::{Allocator, Lacking};
+use crate::review::{Endpoint, Reviewer};
+use crate::secret::{self, SecretError};
+
+/// The largest review that is read: two objects as large as an API server stores, and their managed fields.
+const MAX_BODY: usize = 8 << 20;
+/// How long a body may take; the API server has given up by then.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long after its last word from the API server a replica still answers.
+const STALE: Duration = Duration::from_secs(60);
+/// How long a replica that is told to stop goes on answering, unready, until endpoints have changed everywhere.
+const LEAVE: Duration = Duration::from_secs(10);
+/// How often the Secret is read. Timers stand still in a suspended machine, so the wall clock is looked at each time.
+const CERTIFICATE_PERIOD: Duration = Duration::from_secs(10);
+
+/// What a replica is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The namespace of the installation.
+    pub namespace: String,
+    /// A name that no other replica has: the pod's.
+    pub identity: String,
+    /// The names that API servers use for it, beside those of its Service.
+    pub names: Vec<String>,
+}
+
+/// Why a replica cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The certificate authority cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A certificate cannot be made.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// A certificate cannot be served.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address cannot be listened on.
+    #[error("{0} cannot be listened on: {1}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+}
+
+/// Whether the replica may answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Health {
+    sources: Arc<[(&'static str, Freshness)]>,
+    leaving: watch::Receiver<bool>,
+}
+
+impl Health {
+    /// The reason why it is not ready, if it is not.
+    fn unready(&self) -> Option<String> {
+        if *self.leaving.borrow() {
+            return Some("it is stopping".to_owned());
+        }
+        self.sources.iter().find_map(|(name, freshness)| match freshness.age() {
+            None => Some(format!("{name} have not been read yet")),
+            Some(age) if age > STALE => Some(format!("{name} were last heard of {} s ago", age.as_secs())),
+            Some(_) => None,
+        })
+    }
+}
+
+/// A replica that listens and follows the policy.
+pub struct Server {
+    listener: Listener,
+    state: Arc<State>,
+    tasks: tokio::task::JoinSet<()>,
+    leave: watch::Sender<bool>,
+}
+
+struct State {
+    reviewer: Reviewer,
+    health: Health,
+    metrics: Metrics,
+    requests: Requests<crate::review::Labels>,
+}
+
+impl Server {
+    /// Starts a replica: the certificate first, then the watches, then the socket.
+    ///
+    /// # Errors
+    ///
+    /// See [`ServerError`].
+    pub async fn start(client: Client, config: Config) -> Result<Self, ServerError> {
+        let authority = secret::authority(&client, &config.namespace).await?;
+        let names = names(&config);
+        let (leaf, due) = authority.leaf(&names, Timestamp::now())?;
+        let tls = Tls::new(&leaf, None)?;
+        let limits = Limits { drain: Duration::from_secs(25), ..Limits::default() };
+        let listener = Listener::bind(config.listen, tls.clone(), limits).await;
+        let listener = listener.map_err(|error| ServerError::Listen(config.listen, error))?;
+
+        let mut tasks = tokio::task::JoinSet::new();
+        let (leave, leaving) = watch::channel(false);
+        let cache = Arc::new(PolicyCache::default());
+        let (allocator, lacking) = (Allocator::new(Arc::clone(&cache)), Lacking::default());
+        let sources = PolicyKind::RESOURCES.map(|source| {
+            let freshness = Freshness::default();
+            let sink = feed::Sink { cache: Arc::clone(&cache), lacking: lacking.clone() };
+            tasks.spawn(feed::follow(client.clone(), source, sink, freshness.clone()));
+            (source.1, freshness)
+        });
+        tasks.spawn(renew(client.clone(), config.namespace.clone(), names, tls, authority, due));
+        tasks.spawn(controllers::run(client.clone(), config, allocator.clone(), lacking, leaving.clone()));
+
+        let mut metrics = Metrics::default();
+        let requests = Requests::register(metrics.registry(), "palisade_webhook");
+        let health = Health { sources: Arc::from(sources), leaving };
+        let listener = listener.counted(metrics.connections());
+        let state = State { reviewer: Reviewer::new(client, cache, allocator), health, metrics, requests };
+        Ok(Self { listener, state: Arc::new(state), tasks, leave })
+    }
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    ///
+    /// The operating system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.address()
+    }
+
+    /// Answers until `stop` is ready; then it is unready for a while, and drains.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { listener, state, tasks, leave } = self;
+        let connect = move |_peer| {
+            let state = Arc::clone(&state);
+            move |request| {
+                let state = Arc::clone(&state);
+                async move { state.answer(request).await }
+            }
+        };
+        let shutdown = async {
+            stop.await;
+            leave.send_replace(true);
+            tokio::time::sleep(LEAVE).await;
+        };
+        listener.run(connect, shutdown).await;
+        // The watches and controllers end with the process.
+        drop(tasks);
+    }
+}
+
+/// The names of the certificate: the Service's, and what the administrator says.
+fn names(config: &Config) -> Vec<String> {
+    let service = format!("{}.{}.svc", crate::install::NAME, config.namespace);
+    let mut names = vec![service.clone(), format!("{service}.cluster.local")];
+    names.extend(config.names.iter().cloned());
+    names
+}
+
+/// Presents a new leaf when the authority changed or the old leaf is due.
+async fn renew(
+    client: Client,
+    namespace: String,
+    names: Vec<String>,
+    tls: Tls,
+    mut authority: Authority,
+    mut due: Timestamp,
+) {
+    loop {
+        tokio::time::sleep(CERTIFICATE_PERIOD).await;
+        let current = match secret::authority(&client, &namespace).await {
+            Ok(current) => current,
+            Err(error) => {
+                tracing::warn!("the certificate authority cannot be read: {error}");
+                authority.clone()
+            }
+        };
+        if current == authority && Timestamp::now() < due {
+            continue;
+        }
+        let minted = current.leaf(&names, Timestamp::now());
+        let presented = minted.map_err(|error| error.to_string()).and_then(|(leaf, next)| {
+            tls.replace(&leaf, None).map_err(|error| error.to_string())?;
+            Ok(next)
+        });
+        match presented {
+            Ok(next) => (authority, due) = (current, next),
+            Err(error) => tracing::error!("no new certificate: {error}"),
+        }
+    }
+}
+
+impl State {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/livez") => Body::text(200, "ok\n"),
+            (&Method::GET, "/readyz") => match self.health.unready() {
+                None => Body::text(200, "ok\n"),
+                Some(why) => Body::text(503, why + "\n"),
+            },
+            (&Method::GET, "/metrics") => Body::bytes(200, MEDIA_TYPE, self.metrics.text().into_bytes()),
+            (method, path) => match Endpoint::of_path(path) {
+                None => Body::text(404, "no such path\n"),
+                Some(_) if method != Method::POST => Body::text(405, "reviews are posted\n"),
+                Some(endpoint) => self.review(endpoint, request).await,
+            },
+        }
+    }
+
+    async fn review(&self, endpoint: Endpoint, request: Request<Incoming>) -> Response<Body> {
+        let timed = self.requests.begin();
+        let response = match palisade_https::read(request.into_body(), MAX_BODY, BODY_TIME).await {
+            Ok(body) => self.reviewer.answer(endpoint, &body).await,
+            Err(error @ ReadError::TooLarge(_)) => Body::text(413, format!("{error}\n")),
+            Err(error) => Body::text(400, format!("{error}\n")),
+        };
+        timed.end(endpoint.labels(), response.status().as_u16());
+        response
+    }
+}

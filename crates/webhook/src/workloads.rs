@@ -1,0 +1,47 @@
+//! Workloads: whoever applies one is told at once that its pods would be refused, instead of finding out from events of
+//! a ReplicaSet. It is a warning only: what counts is decided when the pods come.
+
+use palisade_admission::{Decision, PodRequest, Policy, evaluate, refusal_message};
+use palisade_k8s::Pod;
+use palisade_k8s::review::AdmissionResponse;
+use palisade_k8s::workload::WorkloadKind;
+use palisade_scc::Mutation;
+use serde_json::Value;
+
+use crate::request::Request;
+
+/// The longest warning in bytes; API servers cut off what is longer than 256 characters a line, 4096 in all.
+const MAX_WARNING: usize = 1024;
+
+pub(crate) fn respond(policy: &Policy, request: &Request<'_>) -> AdmissionResponse {
+    AdmissionResponse {
+        uid: request.uid().to_owned(),
+        allowed: true,
+        warnings: warning(policy, request).into_iter().collect(),
+        ..AdmissionResponse::default()
+    }
+}
+
+fn warning(policy: &Policy, request: &Request<'_>) -> Option<String> {
+    let (api_version, kind) = request.kind();
+    let kind = WorkloadKind::of(&api_version, kind).filter(|kind| !kind.controller.is_empty())?;
+    let object: Value = serde_json::from_str(request.object()).ok()?;
+    let template = kind.template.split('.').try_fold(&object, |at, field| at.get(field))?.to_string();
+    let pod: Pod<'_> = serde_json::from_str(&template).ok()?;
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"];
+    let asked = PodRequest {
+        namespace: request.namespace(),
+        user: kind.controller,
+        groups: &groups,
+        pod: &pod,
+        mutation: Mutation::Allowed,
+    };
+    let Decision::Refused(refusal) = evaluate(policy, &asked) else { return None };
+    let mut why = refusal_message(policy, &asked, &refusal);
+    if why.len() > MAX_WARNING {
+        let end = (0..=MAX_WARNING).rev().find(|end| why.is_char_boundary(*end)).unwrap_or_default();
+        why.truncate(end);
+        why.push('…');
+    }
+    Some(format!("its pods would be refused: {why}"))
+}

@@ -1,0 +1,280 @@
+//! One replica against an API server in this process: it follows the policy, answers over TLS, and gives ranges.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client};
+use palisade_scc::BuiltinSet;
+use palisade_webhook::install::{CA_SECRET, LEASE};
+use palisade_webhook::{Config, Server};
+use serde_json::{Value, json};
+
+const NAMESPACE: &str = "palisade-system";
+
+/// An API server without webhooks of its own, as its administrator sees it.
+async fn api_server() -> Client {
+    let config = palisade_apiserver::Config {
+        data: None,
+        listen: "127.0.0.1:0".parse().unwrap(),
+        names: Vec::new(),
+        set: BuiltinSet::V4,
+        audit: None,
+        audit_policy: None,
+        backup: None,
+    };
+    let server = palisade_apiserver::Server::start(config).await.unwrap();
+    let text = server.admin_kubeconfig(&format!("https://{}", server.address().unwrap()));
+    tokio::spawn(server.run(std::future::pending()));
+    let options = KubeConfigOptions::default();
+    let config =
+        kube::Config::from_custom_kubeconfig(Kubeconfig::from_yaml(&text).unwrap(), &options).await.unwrap();
+    Client::try_from(config).unwrap()
+}
+
+/// A running replica, and what an API server would know to reach it.
+struct Replica {
+    client: Client,
+    stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Replica {
+    async fn start(cluster: &Client) -> Self {
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            namespace: NAMESPACE.to_owned(),
+            identity: "replica-1".to_owned(),
+            names: vec!["127.0.0.1".to_owned()],
+        };
+        let server = Server::start(cluster.clone(), config).await.unwrap();
+        let address = server.address().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        tokio::spawn(server.run(async { drop(stopped.await) }));
+        let secret = Api::<Secret>::namespaced(cluster.clone(), NAMESPACE).get(CA_SECRET).await.unwrap();
+        let authority = String::from_utf8(secret.data.unwrap()["ca.crt"].0.clone()).unwrap();
+        let der = authority.lines().filter(|line| !line.starts_with("-----")).collect::<String>();
+        let mut config = kube::Config::new(format!("https://{address}").parse().unwrap());
+        config.root_cert = Some(vec![STANDARD.decode(der).unwrap()]);
+        let replica = Self { client: Client::try_from(config).unwrap(), stop };
+        replica.until_ready().await;
+        replica
+    }
+
+    async fn until_ready(&self) {
+        for _ in 0..100 {
+            if self.get("/readyz").await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the replica does not become ready");
+    }
+
+    async fn get(&self, path: &str) -> Result<String, kube::Error> {
+        self.client.request_text(http::Request::get(path).body(Vec::new()).unwrap()).await
+    }
+
+    async fn review(&self, path: &str, request: Value) -> Value {
+        let review =
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+        let request = http::Request::post(path).body(serde_json::to_vec(&review).unwrap()).unwrap();
+        let answer: Value = self.client.request(request).await.unwrap();
+        answer["response"].clone()
+    }
+}
+
+async fn namespace(cluster: &Client, name: &str) {
+    let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+    let namespace = Namespace { metadata, ..Namespace::default() };
+    Api::all(cluster.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+}
+
+/// A request to create a pod, by somebody who has no SCC but those of everybody.
+fn create(namespace: &str, pod: Value) -> Value {
+    json!({
+        "uid": "1", "resource": {"group": "", "version": "v1", "resource": "pods"}, "operation": "CREATE",
+        "kind": {"group": "", "version": "v1", "kind": "Pod"}, "namespace": namespace, "name": "web",
+        "userInfo": {"username": "alice", "groups": ["system:authenticated"]}, "object": pod,
+    })
+}
+
+fn pod(spec: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": spec})
+}
+
+fn patched(object: &Value, response: &Value) -> Value {
+    let patch = STANDARD.decode(response["patch"].as_str().unwrap()).unwrap();
+    let patch: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
+    let mut patched = object.clone();
+    json_patch::patch(&mut patched, &patch).unwrap();
+    patched
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_answers_by_what_the_cluster_holds() {
+    let cluster = api_server().await;
+    namespace(&cluster, NAMESPACE).await;
+    namespace(&cluster, "shop").await;
+    let replica = Replica::start(&cluster).await;
+
+    let plain = pod(json!({"containers": [{"name": "app", "image": "x"}]}));
+    let admitted = replica.review("/mutate/pods", create("shop", plain.clone())).await;
+    assert_eq!(admitted["allowed"], true, "{admitted}");
+    let made = patched(&plain, &admitted);
+    assert_eq!(made["metadata"]["annotations"]["openshift.io/scc"], "restricted-v2", "{made}");
+
+    // What was made passes; what somebody changed afterwards does not, and a defect of the SCC is not repaired.
+    let validated = replica.review("/validate/pods", create("shop", made.clone())).await;
+    assert_eq!((&validated["allowed"], validated.get("patch")), (&json!(true), None), "{validated}");
+    let mut changed = made.clone();
+    changed["spec"]["hostNetwork"] = true.into();
+    for (object, path) in [(changed, "/validate/pods"), (plain.clone(), "/validate/pods")] {
+        let refused = replica.review(path, create("shop", object)).await;
+        assert_eq!(refused["allowed"], false, "{refused}");
+        assert_eq!(refused["status"]["code"], 403, "{refused}");
+    }
+
+    // The watch has not told of this namespace when the review comes, or just has: either way it is known.
+    namespace(&cluster, "fresh").await;
+    let fresh = replica.review("/mutate/pods", create("fresh", plain)).await;
+    assert_eq!(fresh["allowed"], true, "{fresh}");
+    drop(replica.stop);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_and_their_end_are_followed() {
+    let cluster = api_server().await;
+    namespace(&cluster, NAMESPACE).await;
+    namespace(&cluster, "shop").await;
+    let replica = Replica::start(&cluster).await;
+    let host = pod(json!({
+        "serviceAccountName": "agent", "hostNetwork": true, "containers": [{"name": "app", "image": "x"}],
+    }));
+    let refused = replica.review("/mutate/pods", create("shop", host.clone())).await;
+    assert_eq!(refused["allowed"], false, "{refused}");
+
+    let binding: k8s_openapi::api::rbac::v1::RoleBinding = serde_json::from_value(json!({
+        "metadata": {"name": "agent", "namespace": "shop"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:openshift:scc:hostnetwork-v2"},
+        "subjects": [{"kind": "ServiceAccount", "name": "agent", "namespace": "shop"}],
+    }))
+    .unwrap();
+    let bindings: Api<k8s_openapi::api::rbac::v1::RoleBinding> = Api::namespaced(cluster.clone(), "shop");
+    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    // Granted by the cluster, whether the watch has told or is asked for by a SubjectAccessReview.
+    let admitted = replica.review("/mutate/pods", create("shop", host.clone())).await;
+    assert_eq!(admitted["auditAnnotations"]["chosen"], "hostnetwork-v2", "{admitted}");
+
+    bindings.delete("agent", &DeleteParams::default()).await.unwrap();
+    for _ in 0..100 {
+        if replica.review("/mutate/pods", create("shop", host.clone())).await["allowed"] == false {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the end of the grant is not noticed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_judged_by_the_pod_that_runs() {
+    let cluster = api_server().await;
+    namespace(&cluster, NAMESPACE).await;
+    namespace(&cluster, "shop").await;
+    let replica = Replica::start(&cluster).await;
+    let pods: Api<Pod> = Api::namespaced(cluster.clone(), "shop");
+    for (name, host_network) in [("plain", false), ("host", true)] {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": name},
+            "spec": {"hostNetwork": host_network, "containers": [{"name": "app", "image": "x"}]},
+        }))
+        .unwrap();
+        pods.create(&PostParams::default(), &pod).await.unwrap();
+    }
+    for (name, allowed) in [("plain", true), ("host", false), ("absent", false)] {
+        let mut request =
+            create("shop", json!({"kind": "PodExecOptions", "apiVersion": "v1", "container": "app"}));
+        request["operation"] = "CONNECT".into();
+        request["subResource"] = "exec".into();
+        request["name"] = name.into();
+        let answer = replica.review("/validate/connect", request).await;
+        assert_eq!(answer["allowed"], allowed, "{name}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workloads_are_warned_about_and_never_refused() {
+    let cluster = api_server().await;
+    namespace(&cluster, NAMESPACE).await;
+    namespace(&cluster, "shop").await;
+    let replica = Replica::start(&cluster).await;
+    for (privileged, warns) in [(true, true), (false, false)] {
+        let request = json!({
+            "uid": "1", "resource": {"group": "apps", "version": "v1", "resource": "deployments"}, "operation": "CREATE",
+            "kind": {"group": "apps", "version": "v1", "kind": "Deployment"}, "namespace": "shop", "name": "web",
+            "userInfo": {"username": "alice"},
+            "object": {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"template": {
+                "spec": {"containers": [{"name": "app", "image": "x", "securityContext": {"privileged": privileged}}]}}}},
+        });
+        let answer = replica.review("/validate/workloads", request).await;
+        assert_eq!(answer["allowed"], true, "{answer}");
+        let warnings = answer["warnings"].as_array().cloned().unwrap_or_default();
+        assert_eq!(!warnings.is_empty(), warns, "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_review_is_refused_and_health_is_told() {
+    let cluster = api_server().await;
+    namespace(&cluster, NAMESPACE).await;
+    let replica = Replica::start(&cluster).await;
+    assert_eq!(replica.get("/livez").await.unwrap(), "ok\n");
+    for (path, body, code) in [
+        ("/mutate/pods", &b"{"[..], 400),
+        ("/mutate/pods", b"\xff\xfe", 400),
+        ("/mutate/pods", b"{}", 400),
+        ("/mutate/nothing", b"{}", 404),
+    ] {
+        let request = http::Request::post(path).body(body.to_vec()).unwrap();
+        match replica.client.request_text(request).await {
+            Err(kube::Error::Api(status)) => assert_eq!(status.code, code, "{path}"),
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+    assert!(replica.get("/mutate/pods").await.is_err());
+    let metrics = replica.get("/metrics").await.unwrap();
+    assert!(
+        metrics.contains("palisade_webhook_request_total{webhook=\"/mutate/pods\",code=\"400\"} 3"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lease_is_taken_and_given_back() {
+    let cluster = api_server().await;
+    namespace(&cluster, NAMESPACE).await;
+    let replica = Replica::start(&cluster).await;
+    let leases: Api<Lease> = Api::namespaced(cluster, NAMESPACE);
+    let holder =
+        |lease: Option<Lease>| lease.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default();
+    let mut seen = String::new();
+    for _ in 0..100 {
+        seen = holder(leases.get_opt(LEASE).await.unwrap());
+        if !seen.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(seen, "replica-1");
+    replica.stop.send(()).unwrap();
+    for _ in 0..100 {
+        if holder(leases.get_opt(LEASE).await.unwrap()).is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the lease is kept");
+}
