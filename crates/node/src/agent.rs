@@ -1,8 +1,6 @@
 //! The agent: the node's own object, the pods bound to it, and a worker for each.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +10,7 @@ use kube::{Api, Client};
 use kube_runtime::watcher::{self, Event};
 use palisade_k8s::KernelVersion;
 
+use crate::config::Config;
 use crate::cri::Cri;
 use crate::cri::message::{ListContainersRequest, ListPodSandboxRequest};
 use crate::engine::{Engine, EngineError, Programs};
@@ -25,31 +24,6 @@ use crate::seccomp::{DefaultSeccomp, Profiles};
 use crate::server;
 use crate::slot::names;
 use crate::worker::{self, Desired, Handle};
-
-/// How a node is to run.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where it keeps everything.
-    pub layout: Layout,
-    /// Its name.
-    pub name: String,
-    /// Its address; pods on the node's network have it too.
-    pub ip: IpAddr,
-    /// Where it listens for the API server; port 0 takes a free one.
-    pub listen: std::net::SocketAddr,
-    /// The certificate that it shows there, its key, and who signs the API server's, in PEM.
-    pub tls: Option<server::Certificates>,
-    /// The socket of an engine that runs already; none starts one.
-    pub engine: Option<PathBuf>,
-    /// The OCI runtime of the engine that is started.
-    pub runtime: Option<PathBuf>,
-    /// The addresses of pods.
-    pub range: String,
-    /// What pods run under that name no seccomp profile.
-    pub default_seccomp: DefaultSeccomp,
-    /// The text of the default seccomp profile.
-    pub default_profile: &'static str,
-}
 
 /// Why a node does not run.
 #[derive(Debug, thiserror::Error)]

@@ -30,6 +30,7 @@
 //! server alone.
 
 mod agent;
+mod config;
 mod container;
 mod cri;
 mod down;
@@ -56,7 +57,8 @@ mod volume;
 mod within;
 mod worker;
 
-pub use agent::{Config, NodeError, run};
+pub use agent::{NodeError, run};
+pub use config::Config;
 pub use down::down;
 pub use engine::{EngineError, find_program};
 pub use layout::Layout;

@@ -9,7 +9,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::agent::Config;
+use crate::config::Config;
 use crate::cri::Cri;
 
 /// How often the lease is renewed; it is good for four times as long.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use kube::Client;
 use tokio::sync::watch;
 
+use crate::config::Config;
 use crate::install::LEASE;
 use crate::lease::{Candidate, PERIOD};
 use crate::namespaces::{Allocator, Lacking};
 use crate::secret;
-use crate::server::Config;
 
 /// How often the authority and its bundle are looked at: somebody may have applied the installation again.
 const BUNDLE_PERIOD: Duration = Duration::from_secs(10);

@@ -13,6 +13,7 @@
 //! ```
 
 mod authority;
+mod config;
 mod connect;
 mod controllers;
 mod feed;
@@ -27,7 +28,8 @@ mod server;
 mod workloads;
 
 pub use authority::AuthorityError;
+pub use config::Config;
 pub use connect::{ConnectError, connect};
 pub use kube::Client;
 pub use secret::SecretError;
-pub use server::{Config, Server, ServerError};
+pub use server::{Server, ServerError};

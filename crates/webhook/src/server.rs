@@ -14,6 +14,7 @@ use palisade_https::{Body, Limits, Listener, ReadError, Tls, TlsError};
 use tokio::sync::watch;
 
 use crate::authority::{Authority, AuthorityError};
+use crate::config::Config;
 use crate::controllers;
 use crate::feed::{self, Freshness};
 use crate::namespaces::{Allocator, Lacking};
@@ -30,19 +31,6 @@ const STALE: Duration = Duration::from_secs(60);
 const LEAVE: Duration = Duration::from_secs(10);
 /// How often the Secret is read. Timers stand still in a suspended machine, so the wall clock is looked at each time.
 const CERTIFICATE_PERIOD: Duration = Duration::from_secs(10);
-
-/// What a replica is told.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// The namespace of the installation.
-    pub namespace: String,
-    /// A name that no other replica has: the pod's.
-    pub identity: String,
-    /// The names that API servers use for it, beside those of its Service.
-    pub names: Vec<String>,
-}
 
 /// Why a replica cannot start.
 #[derive(Debug, thiserror::Error)]

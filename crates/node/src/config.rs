@@ -1,0 +1,33 @@
+//! How a node is to run.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::layout::Layout;
+use crate::seccomp::DefaultSeccomp;
+use crate::server;
+
+/// How a node is to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it keeps everything.
+    pub layout: Layout,
+    /// Its name.
+    pub name: String,
+    /// Its address; pods on the node's network have it too.
+    pub ip: IpAddr,
+    /// Where it listens for the API server; port 0 takes a free one.
+    pub listen: std::net::SocketAddr,
+    /// The certificate that it shows there, its key, and who signs the API server's, in PEM.
+    pub tls: Option<server::Certificates>,
+    /// The socket of an engine that runs already; none starts one.
+    pub engine: Option<PathBuf>,
+    /// The OCI runtime of the engine that is started.
+    pub runtime: Option<PathBuf>,
+    /// The addresses of pods.
+    pub range: String,
+    /// What pods run under that name no seccomp profile.
+    pub default_seccomp: DefaultSeccomp,
+    /// The text of the default seccomp profile.
+    pub default_profile: &'static str,
+}
