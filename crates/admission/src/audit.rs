@@ -56,7 +56,7 @@ impl<'x> PassedOver<'x> {
         passed
     }
 
-    /// Says who was passed over, and why.
+    /// Says which SCCs were passed over, and why.
     pub(crate) fn annotate(&self, annotations: &mut Annotations) {
         if !self.denied.is_empty() {
             annotations.insert("denied".to_owned(), self.denied.join(","));
@@ -81,7 +81,7 @@ impl<'x> PassedOver<'x> {
         }
     }
 
-    /// The refusal: what stands closest to a yes first, who may not be used last.
+    /// The refusal: the SCC that stands closest to a yes first, those that may not be used last.
     pub(crate) fn message(&self) -> String {
         let mut tried: Vec<&Tried<'_>> = self.tried.iter().collect();
         tried.sort_by_key(|tried| tried.errors.len());

@@ -16,7 +16,7 @@ use crate::source::{ObjectKey, PolicyObject};
 #[derive(Debug, Default)]
 pub struct PolicyCache {
     current: RwLock<Arc<Policy>>,
-    /// Held by who changes the policy, so that no change is lost.
+    /// Held by a writer while it changes the policy, so that no change is lost.
     writing: Mutex<()>,
 }
 

@@ -9,20 +9,20 @@ use palisade_scc::{Changes, Context, Entry, Mutation, Outcome, RangeError};
 
 use crate::Policy;
 use crate::grants::{GrantPath, Identity, Usable};
-use crate::policy::EXEMPT_NAMESPACES;
+use crate::namespace::EXEMPT_NAMESPACES;
 
 /// How many containers a pod may have: what a cluster stores of one object (1.5 MB) holds fewer, and
 /// a patch for millions would be a hundred times the size of the request.
 pub const MAX_CONTAINERS: usize = 10_000;
 
-/// One pod, and who asks for it.
+/// One pod, and the user who asks for it.
 #[derive(Clone, Copy, Debug)]
 pub struct PodRequest<'x> {
     /// The namespace that the pod is in, or is to be in.
     pub namespace: &'x str,
-    /// Who asks.
+    /// The user's name.
     pub user: &'x str,
-    /// The groups that they are in.
+    /// The groups that the user is in.
     pub groups: &'x [&'x str],
     /// The pod.
     pub pod: &'x Pod<'x>,
@@ -62,7 +62,7 @@ impl fmt::Display for Exemption {
 pub enum SubjectType {
     /// The pod's service account.
     ServiceAccount,
-    /// Who asked.
+    /// The user who asked.
     User,
 }
 
@@ -151,7 +151,7 @@ impl From<NotTried> for Decision<'_> {
     }
 }
 
-/// Who may use what, for one request.
+/// The SCCs that may be used, for one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Grants<'x> {
     pub(crate) service_account: Usable<'x>,
@@ -250,22 +250,22 @@ pub(crate) fn exempt_namespace(policy: &Policy, name: &str) -> Option<Exemption>
     policy.namespace(name)?.opt_out().map(Exemption::Label)
 }
 
-/// The groups of a service account. `system:authenticated` is not among them: the reference leaves
-/// it out here (reference/scc.md 2.3).
-fn service_account_groups(namespace: &str) -> [String; 2] {
-    ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
+/// The user name of the pod's service account and its groups. `system:authenticated` is not among them: the reference
+/// leaves it out here (reference/scc.md 2.3).
+pub(crate) fn service_account(request: &PodRequest<'_>) -> Option<(String, [String; 2])> {
+    let (namespace, account) = (request.namespace, request.pod.spec.service_account_name.as_str());
+    let groups = || ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
+    (!account.is_empty()).then(|| (service_account_user(namespace, account), groups()))
 }
 
 fn grants<'x>(policy: &'x Policy, request: &PodRequest<'_>) -> Grants<'x> {
     let identity = Identity { name: request.user, groups: request.groups };
     let user = policy.usable(&identity, request.namespace);
-    let account = request.pod.spec.service_account_name.as_str();
-    let service_account = if account.is_empty() {
-        Usable::default()
-    } else {
-        let name = service_account_user(request.namespace, account);
-        let [all, own] = service_account_groups(request.namespace);
-        policy.usable(&Identity { name: &name, groups: &[&all, &own] }, request.namespace)
+    let service_account = match service_account(request) {
+        None => Usable::default(),
+        Some((name, [all, own])) => {
+            policy.usable(&Identity { name: &name, groups: &[&all, &own] }, request.namespace)
+        }
     };
     Grants { candidates: user.union(&service_account), service_account }
 }
@@ -309,11 +309,10 @@ pub fn explain<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Trace<'x> {
         Err(outcome) => return Trace { decision: outcome.into(), steps: Vec::new() },
     };
     let user = Identity { name: request.user, groups: request.groups };
-    let account = request.pod.spec.service_account_name.as_str();
-    let name = service_account_user(request.namespace, account);
-    let [all, own] = service_account_groups(request.namespace);
-    let account_groups = [all.as_str(), own.as_str()];
-    let service_account = (!account.is_empty()).then_some(Identity { name: &name, groups: &account_groups });
+    let account = service_account(request);
+    let account_groups = account.as_ref().map(|(_, [all, own])| [all.as_str(), own.as_str()]);
+    let account = account.as_ref().zip(account_groups.as_ref());
+    let service_account = account.map(|((name, _), groups)| Identity { name, groups });
     let path =
         |entry, identity: &Identity<'_>| GrantPath::find(entry, policy.rbac(), identity, request.namespace);
     let considered = policy.sccs().entries().filter(|entry| prepared.considers(entry));

@@ -33,13 +33,16 @@
 //! |---|---|
 //! | `source` | objects that are part of a policy, read and checked |
 //! | `policy` | the policy: SCCs in order, roles and bindings, namespaces |
+//! | `namespace` | a namespace's ranges, and whether SCC leaves it alone |
 //! | `builder` | a policy from files |
 //! | `cache` | the policy of a running cluster |
 //! | `grants` | which SCCs a user may use, and by what |
 //! | `ranges` | the blocks of user IDs, group IDs and SELinux categories of namespaces |
+//! | `reserve` | a block between its choice and the write of its namespace |
 //! | `decide` | the decision on a pod: fast ([`evaluate`]) and in full ([`explain`]) |
 //! | `pod` | a write of a pod: the verdict, the changes, the audit annotations ([`admit_pod`]) |
 //! | `connect` | `exec` and `attach` |
+//! | `missing` | what a fresher view of the cluster might turn a refusal by |
 //! | `scc` | writes of SCC objects |
 //! | `update` | which changes of a pod need no decision |
 //! | `equality` | Kubernetes' semantic equality |
@@ -55,9 +58,12 @@ mod decide;
 mod equality;
 mod grants;
 mod lint;
+mod missing;
+mod namespace;
 mod pod;
 mod policy;
 mod ranges;
+mod reserve;
 mod respond;
 mod scc;
 mod source;
@@ -73,9 +79,12 @@ pub use decide::{
 };
 pub use grants::{GrantPath, Identity};
 pub use lint::{dead_annotation, lint, lint_all};
+pub use missing::{Missing, Subject, missing};
+pub use namespace::Namespace;
 pub use pod::{PodAnswer, Verdict, admit_pod};
-pub use policy::{Namespace, Policy};
-pub use ranges::{Block, Blocks, Reservation, Reservations};
+pub use policy::Policy;
+pub use ranges::{Block, Blocks};
+pub use reserve::{Reservation, Reservations};
 pub use respond::{Unreadable, respond, validate};
 pub use scc::SccWrite;
 pub use source::{ObjectKey, PolicyError, PolicyKind, PolicyObject};

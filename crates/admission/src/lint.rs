@@ -8,7 +8,7 @@ use palisade_scc::{Finding, NamespaceRanges, Severity};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::policy::EXEMPT_NAMESPACES;
+use crate::namespace::EXEMPT_NAMESPACES;
 
 mod grants;
 

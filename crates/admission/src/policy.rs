@@ -1,21 +1,16 @@
 //! The policy that decisions are made over: SCCs, roles and bindings, and namespaces with their ranges.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use palisade_k8s::KernelVersion;
-use palisade_k8s::scc::{ObjectMeta, annotation};
 use palisade_persistent::Map;
 use palisade_rbac::Rbac;
-use palisade_scc::{NamespaceRanges, RangeError, SccSet};
+use palisade_scc::SccSet;
 
 use crate::grants::{Identity, NamedSubjects, Usable};
-use crate::ranges::{Block, Blocks};
+use crate::namespace::Namespace;
+use crate::ranges::Blocks;
 use crate::source::{Content, ObjectKey, PolicyKind, PolicyObject};
-
-/// The block that is assumed for a namespace that has none: what a cluster allocates first.
-const ASSUMED_RANGES: [(&str, &str); 2] =
-    [(annotation::UID_RANGE, "1000000000/10000"), (annotation::MCS, "s0:c1,c0")];
 
 /// Everything that a decision depends on beside the request. It changes object by object; a copy is cheap and shares
 /// what does not change.
@@ -61,9 +56,9 @@ impl Policy {
                 self.subjects.insert(&entry);
             }
             Content::Namespace(namespace) => {
-                self.blocks.hold(&namespace.blocks);
+                self.blocks.hold(namespace.blocks());
                 let old = self.namespaces.insert(Arc::from(key.name), namespace);
-                old.iter().for_each(|old| self.blocks.release(&old.blocks));
+                old.iter().for_each(|old| self.blocks.release(old.blocks()));
             }
             Content::Rbac(object) => self.rbac.apply(object),
             Content::Pod(text) => drop(self.pods.insert(pod_key(&key.namespace, &key.name), text)),
@@ -79,7 +74,7 @@ impl Policy {
             }
             PolicyKind::Namespace => {
                 let old = self.namespaces.remove(&*key.name);
-                old.iter().for_each(|old| self.blocks.release(&old.blocks));
+                old.iter().for_each(|old| self.blocks.release(old.blocks()));
             }
             PolicyKind::Rbac(kind) => self.rbac.remove(kind, &key.namespace, &key.name),
             PolicyKind::Pod => drop(self.pods.remove(&pod_key(&key.namespace, &key.name))),
@@ -100,7 +95,7 @@ impl Policy {
     /// Gives a namespace that has no ranges of its own the ones that are assumed.
     pub fn assume_namespace(&mut self, name: &str) {
         let known = self.namespace(name);
-        if known.is_some_and(|namespace| namespace.ranges.is_ok()) {
+        if known.is_some_and(|namespace| namespace.ranges().is_ok()) {
             return;
         }
         let namespace = Namespace::assumed(known.and_then(Namespace::opt_out));
@@ -133,88 +128,10 @@ fn pod_key(namespace: &str, name: &str) -> Arc<str> {
     Arc::from(format!("{namespace}/{name}"))
 }
 
-/// A namespace, as far as policy needs it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Namespace {
-    ranges: Result<NamespaceRanges, RangeError>,
-    opt_out: Option<&'static str>,
-    assumed: bool,
-    /// The blocks of IDs that it holds.
-    blocks: Vec<Block>,
-}
-
-impl Namespace {
-    pub(crate) fn new(metadata: &ObjectMeta) -> Self {
-        let annotations = &metadata.annotations;
-        Self {
-            ranges: NamespaceRanges::read(|key| annotations.get(key).map(String::as_str)),
-            opt_out: opt_out(&metadata.labels),
-            assumed: false,
-            blocks: Block::held_by(|key| annotations.get(key).map(String::as_str)),
-        }
-    }
-
-    fn assumed(opt_out: Option<&'static str>) -> Self {
-        let value = |key: &str| ASSUMED_RANGES.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
-        Self { ranges: NamespaceRanges::read(value), opt_out, assumed: true, blocks: Vec::new() }
-    }
-
-    /// The label by which the namespace is left alone, if it is.
-    #[must_use]
-    pub fn opt_out(&self) -> Option<&'static str> {
-        self.opt_out
-    }
-
-    /// Whether its ranges are not its own but assumed.
-    #[must_use]
-    pub fn is_assumed(&self) -> bool {
-        self.assumed
-    }
-
-    /// What it allocates.
-    ///
-    /// # Errors
-    ///
-    /// An annotation that every namespace needs is missing.
-    pub fn ranges(&self) -> Result<&NamespaceRanges, &RangeError> {
-        self.ranges.as_ref()
-    }
-}
-
-/// Namespaces that SCC leaves alone, by name (reference/scc.md 1b).
-pub(crate) const EXEMPT_NAMESPACES: [&str; 6] =
-    ["default", "kube-system", "kube-public", "openshift-node", "openshift-infra", "openshift"];
-
-fn opt_out(labels: &BTreeMap<String, String>) -> Option<&'static str> {
-    let label = |key: &str| labels.get(key).map(String::as_str);
-    if label("security.openshift.io/disable-securitycontextconstraints") == Some("true") {
-        return Some("security.openshift.io/disable-securitycontextconstraints=true");
-    }
-    match label("openshift.io/run-level") {
-        Some("0") => Some("openshift.io/run-level=0"),
-        Some("1") => Some("openshift.io/run-level=1"),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn labels_opt_out() {
-        let disable = "security.openshift.io/disable-securitycontextconstraints";
-        for (key, value, expected) in [
-            (disable, "true", Some("security.openshift.io/disable-securitycontextconstraints=true")),
-            (disable, "false", None),
-            ("openshift.io/run-level", "0", Some("openshift.io/run-level=0")),
-            ("openshift.io/run-level", "1", Some("openshift.io/run-level=1")),
-            ("openshift.io/run-level", "2", None),
-        ] {
-            let labels = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-            assert_eq!(opt_out(&labels), expected, "{key}={value}");
-        }
-    }
+    use palisade_k8s::scc::annotation;
 
     #[test]
     fn ranges_are_assumed_only_where_there_are_none() {

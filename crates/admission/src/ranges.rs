@@ -17,13 +17,8 @@
 //! assert_eq!(blocks.lowest_free(|_| false), Some(Block::FIRST));
 //! ```
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use palisade_k8s::scc::annotation::{MCS, SUPPLEMENTAL_GROUPS, UID_RANGE};
 use palisade_persistent::Map;
-
-use crate::PolicyCache;
 
 /// The first ID, how many IDs a block has, and how many blocks there are: `1000000000-1999999999/10000`.
 const FIRST: u64 = 1_000_000_000;
@@ -178,51 +173,9 @@ impl Blocks {
     }
 }
 
-/// Blocks that are chosen and whose namespaces are not yet written.
-#[derive(Clone, Debug, Default)]
-pub struct Reservations(Arc<Mutex<BTreeSet<Block>>>);
-
-impl Reservations {
-    /// Chooses the lowest free block; nobody else gets it while the reservation is kept. Whoever writes the namespace keeps
-    /// it until the policy knows the namespace.
-    #[must_use]
-    pub fn reserve(&self, policy: &PolicyCache) -> Option<Reservation> {
-        let mut reserved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read under the lock: a reservation that is given up by then belongs to a namespace that the policy knows.
-        let policy = policy.snapshot();
-        let block = policy.blocks().lowest_free(|block| reserved.contains(&block))?;
-        reserved.insert(block);
-        Some(Reservation { block, of: Self(Arc::clone(&self.0)) })
-    }
-}
-
-/// A reserved block; given up when it is dropped.
-#[derive(Debug)]
-pub struct Reservation {
-    block: Block,
-    of: Reservations,
-}
-
-impl Reservation {
-    /// The block.
-    #[must_use]
-    pub fn block(&self) -> Block {
-        self.block
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.of.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.block);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ObjectKey, PolicyKind, PolicyObject};
-    use proptest::prelude::*;
-    use serde_json::json;
     use std::collections::BTreeMap;
 
     #[test]
@@ -289,68 +242,8 @@ mod tests {
         assert_eq!(with(&[(UID_RANGE, "5/7"), (MCS, "s0"), (SUPPLEMENTAL_GROUPS, "1/1")]), [].into());
     }
 
-    fn namespace(name: &str, range: &str) -> PolicyObject {
-        let object = json!({"metadata": {"name": name, "annotations": {UID_RANGE: range}}});
-        PolicyObject::of(PolicyKind::Namespace, &object).unwrap()
-    }
-
-    fn key(name: &str) -> ObjectKey {
-        ObjectKey { kind: PolicyKind::Namespace, namespace: String::new(), name: name.to_owned() }
-    }
-
-    proptest! {
-        /// Whatever comes and goes, the blocks that are held are those of the namespaces that there are.
-        #[test]
-        fn blocks_follow_namespaces(changes in prop::collection::vec((0u8..6, prop::option::of(0u64..5), 0u64..3), 0..60)) {
-            let cache = PolicyCache::default();
-            let mut model: BTreeMap<u8, String> = BTreeMap::new();
-            for (name, block, shift) in changes {
-                let id = name.to_string();
-                match block {
-                    Some(block) => {
-                        let range = format!("{}/{SIZE}", FIRST + block * SIZE + shift);
-                        cache.apply(namespace(&id, &range));
-                        model.insert(name, range);
-                    }
-                    None => {
-                        cache.delete(&key(&id));
-                        model.remove(&name);
-                    }
-                }
-            }
-            let mut rebuilt = Blocks::default();
-            let blocks = |range: &str| Block::held_by(|key| (key == UID_RANGE).then_some(range));
-            model.values().for_each(|range| rebuilt.hold(&blocks(range)));
-            let policy = cache.snapshot();
-            prop_assert_eq!(policy.blocks(), &rebuilt);
-            let taken: BTreeSet<u32> = model.values().flat_map(|range| blocks_of(range)).collect();
-            let lowest = (0..).find(|index| !taken.contains(index)).map(Block);
-            prop_assert_eq!(rebuilt.lowest_free(|_| false), lowest);
-        }
-    }
-
     #[test]
-    fn a_hundred_thousand_requests_that_write_nothing_spend_nothing() {
-        let (cache, reservations) = (PolicyCache::default(), Reservations::default());
-        for _ in 0..100_000 {
-            assert_eq!(reservations.reserve(&cache).unwrap().block(), Block::FIRST);
-        }
-        // One namespace after the other, each gone before the next.
-        for _ in 0..1_000 {
-            let reserved = reservations.reserve(&cache).unwrap();
-            cache.apply(namespace("a", &reserved.block().ids()));
-            drop(reserved);
-            cache.delete(&key("a"));
-        }
-        assert_eq!(reservations.reserve(&cache).unwrap().block(), Block::FIRST);
-    }
-
-    #[test]
-    fn no_two_get_one_block_and_the_last_is_the_last() {
-        let (cache, reservations) = (PolicyCache::default(), Reservations::default());
-        let held: Vec<Reservation> = (0..70).map(|_| reservations.reserve(&cache).unwrap()).collect();
-        let blocks: BTreeSet<Block> = held.iter().map(Reservation::block).collect();
-        assert_eq!(blocks, (0..70).map(Block).collect());
+    fn the_last_block_is_the_last() {
         let mut full = Blocks::default();
         (0..COUNT).for_each(|index| full.hold(&[Block(index)]));
         assert_eq!(full.lowest_free(|_| false), None);

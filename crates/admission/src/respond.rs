@@ -1,5 +1,7 @@
 //! The wire: one `AdmissionReview` as text in, one response out.
 
+mod scc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use palisade_k8s::Pod;
@@ -14,10 +16,10 @@ use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use crate::Policy;
+use crate::connect;
 use crate::decide::{Exemption, PodRequest};
 use crate::pod::{PodAnswer, Verdict, admit_with};
 use crate::update::Update;
-use crate::{connect, scc};
 
 /// A review that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +34,7 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    pub(crate) fn new(request: &AdmissionRequest<'_>, message: &str) -> Self {
+    fn new(request: &AdmissionRequest<'_>, message: &str) -> Self {
         Self { uid: request.uid.to_string(), offset: 0, message: message.to_owned() }
     }
 
@@ -41,7 +43,7 @@ impl Unreadable {
     }
 
     /// An error in a part of the text that was read on its own.
-    pub(crate) fn nested(
+    fn nested(
         request: &AdmissionRequest<'_>,
         text: &str,
         part: &RawValue,
@@ -189,7 +191,7 @@ fn response_of(request: &AdmissionRequest<'_>, answer: PodAnswer<'_>, pod: &Pod<
 }
 
 /// The response with the patch in base64, if it changes anything.
-pub(crate) fn with_patch(mut response: AdmissionResponse, patch: Patch) -> AdmissionResponse {
+fn with_patch(mut response: AdmissionResponse, patch: Patch) -> AdmissionResponse {
     if let Some(patch) = patch.finish() {
         response.patch_type = Some("JSONPatch");
         response.patch = Some(STANDARD.encode(patch));

@@ -1,13 +1,9 @@
 //! Writes of SCC objects: what defaulting fills in, what is wrong, and what the author is warned of.
 
 use palisade_k8s::patch::{Edits, Patch};
-use palisade_k8s::review::{AdmissionRequest, AdmissionResponse, Status};
-use palisade_k8s::scc::{GROUP, KIND};
 use palisade_k8s::{FieldError, SecurityContextConstraints};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-
-use crate::respond::{Unreadable, with_patch};
 
 /// An SCC that is to be written.
 #[derive(Clone, Debug)]
@@ -57,7 +53,7 @@ impl<'a> SccWrite<'a> {
     }
 
     /// Sets what defaulting filled in, down to the strategies' `type`, and nothing else.
-    fn write(&self, patch: &mut Patch) {
+    pub(crate) fn write(&self, patch: &mut Patch) {
         let Ok(Value::Object(defaulted)) = serde_json::to_value(&self.scc) else { return };
         for (field, value) in defaulted.iter().filter(|(field, _)| *field != "metadata") {
             match (self.raw.get(field), value) {
@@ -78,32 +74,6 @@ impl<'a> SccWrite<'a> {
 fn generated_name(raw: &Map<String, Value>) -> String {
     let prefix = raw.get("metadata").and_then(|metadata| metadata.get("generateName"));
     prefix.and_then(Value::as_str).map(|prefix| format!("{prefix}x")).unwrap_or_default()
-}
-
-/// Answers a review of a CREATE or UPDATE.
-pub(crate) fn respond(request: &AdmissionRequest<'_>, text: &str) -> Result<AdmissionResponse, Unreadable> {
-    let Some(object) = request.object else {
-        return Err(Unreadable::new(request, "request.object is missing"));
-    };
-    let unreadable = |error: &serde_json::Error| Unreadable::nested(request, text, object, error);
-    let raw: Map<String, Value> = serde_json::from_str(object.get()).map_err(|error| unreadable(&error))?;
-    // Read from the text first, since only then an error has a place in it.
-    let _: SecurityContextConstraints =
-        serde_json::from_str(object.get()).map_err(|error| unreadable(&error))?;
-    let scc = SccWrite::read(&raw).map_err(|error| unreadable(&error))?;
-    let response = AdmissionResponse { uid: request.uid.to_string(), ..AdmissionResponse::default() };
-    match scc.errors().as_slice() {
-        [] => {
-            let mut patch = Patch::default();
-            scc.write(&mut patch);
-            let allowed = AdmissionResponse { allowed: true, warnings: scc.warnings(), ..response };
-            Ok(with_patch(allowed, patch))
-        }
-        errors => {
-            let status = Status::invalid(GROUP, KIND, scc.name(), errors);
-            Ok(AdmissionResponse { status: Some(status), ..response })
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,101 @@
+//! Namespaces: their ranges, and which of them SCC leaves alone.
+
+use std::collections::BTreeMap;
+
+use palisade_k8s::scc::{ObjectMeta, annotation};
+use palisade_scc::{NamespaceRanges, RangeError};
+
+use crate::ranges::Block;
+
+/// The block that is assumed for a namespace that has none: what a cluster allocates first.
+const ASSUMED_RANGES: [(&str, &str); 2] =
+    [(annotation::UID_RANGE, "1000000000/10000"), (annotation::MCS, "s0:c1,c0")];
+
+/// A namespace, as far as policy needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Namespace {
+    ranges: Result<NamespaceRanges, RangeError>,
+    opt_out: Option<&'static str>,
+    assumed: bool,
+    /// The blocks of IDs that it holds.
+    blocks: Vec<Block>,
+}
+
+impl Namespace {
+    pub(crate) fn new(metadata: &ObjectMeta) -> Self {
+        let annotations = &metadata.annotations;
+        Self {
+            ranges: NamespaceRanges::read(|key| annotations.get(key).map(String::as_str)),
+            opt_out: opt_out(&metadata.labels),
+            assumed: false,
+            blocks: Block::held_by(|key| annotations.get(key).map(String::as_str)),
+        }
+    }
+
+    pub(crate) fn assumed(opt_out: Option<&'static str>) -> Self {
+        let value = |key: &str| ASSUMED_RANGES.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
+        Self { ranges: NamespaceRanges::read(value), opt_out, assumed: true, blocks: Vec::new() }
+    }
+
+    /// The blocks of IDs that it holds.
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// The label by which the namespace is left alone, if it is.
+    #[must_use]
+    pub fn opt_out(&self) -> Option<&'static str> {
+        self.opt_out
+    }
+
+    /// Whether its ranges are not its own but assumed.
+    #[must_use]
+    pub fn is_assumed(&self) -> bool {
+        self.assumed
+    }
+
+    /// What it allocates.
+    ///
+    /// # Errors
+    ///
+    /// An annotation that every namespace needs is missing.
+    pub fn ranges(&self) -> Result<&NamespaceRanges, &RangeError> {
+        self.ranges.as_ref()
+    }
+}
+
+/// Namespaces that SCC leaves alone, by name (reference/scc.md 1b).
+pub(crate) const EXEMPT_NAMESPACES: [&str; 6] =
+    ["default", "kube-system", "kube-public", "openshift-node", "openshift-infra", "openshift"];
+
+fn opt_out(labels: &BTreeMap<String, String>) -> Option<&'static str> {
+    let label = |key: &str| labels.get(key).map(String::as_str);
+    if label("security.openshift.io/disable-securitycontextconstraints") == Some("true") {
+        return Some("security.openshift.io/disable-securitycontextconstraints=true");
+    }
+    match label("openshift.io/run-level") {
+        Some("0") => Some("openshift.io/run-level=0"),
+        Some("1") => Some("openshift.io/run-level=1"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_opt_out() {
+        let disable = "security.openshift.io/disable-securitycontextconstraints";
+        for (key, value, expected) in [
+            (disable, "true", Some("security.openshift.io/disable-securitycontextconstraints=true")),
+            (disable, "false", None),
+            ("openshift.io/run-level", "0", Some("openshift.io/run-level=0")),
+            ("openshift.io/run-level", "1", Some("openshift.io/run-level=1")),
+            ("openshift.io/run-level", "2", None),
+        ] {
+            let labels = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            assert_eq!(opt_out(&labels), expected, "{key}={value}");
+        }
+    }
+}
