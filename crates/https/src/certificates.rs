@@ -15,6 +15,10 @@ use crate::files::{FileError, make_folder, read_file, write_file};
 /// The validity of certificates that are not told otherwise, in days: about ten years.
 pub const LONG: u32 = 3652;
 
+/// How many days before its making a certificate is valid: the clock of who verifies it, or of this machine, may have been
+/// set back since.
+const BACKDATED: i32 = 366;
+
 /// The reason why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
@@ -228,14 +232,14 @@ fn authority(name: &str) -> CertificateParams {
     params
 }
 
-/// Valid from yesterday, for clients whose clocks are behind.
+/// Valid from [`BACKDATED`] days ago for a number of days.
 fn valid_for(name: &str, days: u32) -> CertificateParams {
     let midnight = |date: Date| {
         rcgen::date_time_ymd(i32::from(date.year()), date.month().unsigned_abs(), date.day().unsigned_abs())
     };
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     let mut params = CertificateParams::default();
-    params.not_before = midnight(today.saturating_sub(1.day()));
+    params.not_before = midnight(today.saturating_sub(BACKDATED.days()));
     params.not_after = midnight(today.saturating_add(i64::from(days).days()));
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);

@@ -20,7 +20,7 @@ use crate::layout::Layout;
 use crate::node::{Node, has_selinux};
 use crate::register::{self, Registration};
 use crate::sandbox::{Resolver, UID};
-use crate::seccomp::{DefaultSeccomp, Profiles};
+use crate::seccomp::Profiles;
 use crate::server;
 use crate::slot::names;
 use crate::worker::{self, Desired, Handle};
