@@ -51,7 +51,7 @@ pub struct Resource {
     pub singular: &'static str,
     /// `kind` of its objects.
     pub kind: &'static str,
-    /// Name of its type in the [schema](crate::schema).
+    /// Name of its type in the [schema].
     pub schema: &'static str,
     /// Whether its objects are in namespaces.
     pub namespaced: bool,

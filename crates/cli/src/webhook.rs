@@ -43,7 +43,9 @@ pub(crate) struct WebhookArgs {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
-  palisade install --part definitions,policy,server,guard | kubectl apply --server-side -f -
+  palisade install --part definitions | kubectl apply --server-side -f -
+  kubectl wait --for=condition=Established crd/securitycontextconstraints.security.openshift.io
+  palisade install --part policy,server,guard | kubectl apply --server-side -f -
   kubectl -n palisade-system rollout status deployment/palisade
   palisade install --part webhooks | kubectl apply --server-side -f -
   palisade install --helm chart/

@@ -19,8 +19,6 @@ const EXEMPT: [&str; 7] = [
 
 /// Pods that a kubelet runs already: the API server only mirrors them.
 const NOT_MIRRORED: &str = "!('system:nodes' in request.userInfo.groups && object != null && has(object.metadata.annotations) && 'kubernetes.io/config.mirror' in object.metadata.annotations)";
-/// The API server's own status writes.
-const NOT_KUBELET_STATUS: &str = "request.subResource != 'status'";
 
 /// One webhook of either configuration.
 struct Webhook {
@@ -45,7 +43,7 @@ const POD: Webhook = Webhook {
     side_effects: "None",
     timeout: 3,
     namespaced: true,
-    conditions: &[("not-mirrored", NOT_MIRRORED), ("not-status", NOT_KUBELET_STATUS)],
+    conditions: &[("not-mirrored", NOT_MIRRORED)],
     reinvoke: false,
 };
 
