@@ -1,6 +1,9 @@
 //! Rules as `SystemCallFilter=` lines.
 
+use std::collections::BTreeMap;
+
 use crate::action::Action;
+use crate::arch::{Arch, ArchSet};
 use crate::errno;
 use crate::filter::Rules;
 
@@ -15,6 +18,19 @@ pub enum SystemdError {
         "systemd cannot look at arguments, as the rules for {0} do; those syscalls would be allowed or denied whatever their arguments"
     )]
     Arguments(String),
+    /// A syscall that is not treated alike on all ABIs.
+    #[error("systemd names a syscall for all ABIs, and the rule for {syscall} does not hold on {missing}")]
+    Partial {
+        /// The syscall.
+        syscall: &'static str,
+        /// The first ABI without the rule.
+        missing: Arch,
+    },
+    /// Other ABIs get what systemd gives them only in other circumstances.
+    #[error(
+        "systemd kills threads that use ABIs it was not told of, or filters every ABI of the machine; these rules answer others with {0}"
+    )]
+    OtherAbis(Action),
 }
 
 /// Writes rules as systemd's lines. What it cannot say is an error, never left out.
@@ -38,8 +54,8 @@ pub fn write(rules: &Rules) -> Result<String, SystemdError> {
         Action::KillProcess | Action::Allow => {}
         other => return Err(SystemdError::Action(other)),
     }
-    let names: Vec<_> = rules.archs.iter().map(|arch| arch.name().replace('_', "-")).collect();
-    lines.push_str(&format!("SystemCallArchitectures={}\n", names.join(" ")));
+    lines.push_str(&architectures(rules)?);
+    on_all_abis(rules)?;
     let mut words = Vec::new();
     for rule in &rules.rules {
         let error = |number: u16| errno::name(number).map_or_else(|| number.to_string(), str::to_owned);
@@ -57,4 +73,89 @@ pub fn write(rules: &Rules) -> Result<String, SystemdError> {
         lines.push_str(&format!("SystemCallFilter={sign}{}\n", chunk.join(" ")));
     }
     Ok(lines)
+}
+
+/// `SystemCallArchitectures=`, which is absent where the filter is for every ABI of a machine and lets others pass.
+fn architectures(rules: &Rules) -> Result<String, SystemdError> {
+    let of_a_machine = |arch: &Arch| {
+        let abis = [&[*arch][..], arch.companions()].concat();
+        ArchSet::of(&abis) == ArchSet::of(&rules.archs)
+    };
+    match rules.bad_arch {
+        Action::KillThread => {
+            let names: Vec<_> = rules.archs.iter().map(|arch| arch.name().replace('_', "-")).collect();
+            Ok(format!("SystemCallArchitectures={}\n", names.join(" ")))
+        }
+        Action::Allow if rules.archs.iter().any(of_a_machine) => Ok(String::new()),
+        other => Err(SystemdError::OtherAbis(other)),
+    }
+}
+
+/// Each rule holds on every ABI that has its syscall.
+fn on_all_abis(rules: &Rules) -> Result<(), SystemdError> {
+    let mut held: BTreeMap<_, Vec<ArchSet>> = BTreeMap::new();
+    for rule in &rules.rules {
+        held.entry((rule.syscall, rule.action)).or_default().push(rule.archs);
+    }
+    for ((syscall, _), sets) in held {
+        let without =
+            |arch: &&Arch| syscall.number(**arch).is_some() && !sets.iter().any(|set| set.contains(**arch));
+        if let Some(&missing) = rules.archs.iter().find(without) {
+            return Err(SystemdError::Partial { syscall: syscall.name(), missing });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::{Context, resolve};
+    use crate::table;
+
+    /// A unit's lines on x86_64, written again.
+    fn again(lines: &str) -> Result<String, SystemdError> {
+        let context = Context { arch: Arch::X86_64, caps: Default::default(), kernel: table::NEWEST };
+        let (profile, findings) = crate::systemd::read(lines);
+        write(&resolve(&profile.unwrap_or_else(|| panic!("{findings:?}")), &context).rules)
+    }
+
+    #[test]
+    fn architectures_are_written_where_they_were_named() {
+        for (lines, named) in [
+            ("SystemCallFilter=~@debug @obsolete:ENOSYS kexec_load\n", None),
+            (
+                "SystemCallFilter=read\nSystemCallArchitectures=native\n",
+                Some("SystemCallArchitectures=x86-64"),
+            ),
+            (
+                "SystemCallFilter=read\nSystemCallArchitectures=x86\n",
+                Some("SystemCallArchitectures=x86-64 x86"),
+            ),
+        ] {
+            let written = again(lines).unwrap();
+            assert_eq!(
+                written.lines().find(|line| line.starts_with("SystemCallArchitectures")),
+                named,
+                "{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn rules_of_one_abi_and_other_answers_to_other_abis_are_errors() {
+        let (profile, _) = crate::systemd::read("SystemCallFilter=~read write\n");
+        let context = Context { arch: Arch::X86_64, caps: Default::default(), kernel: table::NEWEST };
+        let rules = resolve(&profile.unwrap(), &context).rules;
+        let mut partial = rules.clone();
+        partial.rules.retain_mut(|rule| {
+            rule.archs = rule.archs.minus(ArchSet::of(&[Arch::X86]));
+            true
+        });
+        assert_eq!(write(&partial), Err(SystemdError::Partial { syscall: "read", missing: Arch::X86 }));
+        let fewer = Rules { archs: vec![Arch::X86_64], ..rules.clone() };
+        assert_eq!(write(&fewer), Err(SystemdError::OtherAbis(Action::Allow)));
+        let errno = Rules { bad_arch: Action::Errno(1), ..rules };
+        assert_eq!(write(&errno), Err(SystemdError::OtherAbis(Action::Errno(1))));
+    }
 }
