@@ -3,11 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use palisade_seccomp::bpf::Program;
-use palisade_seccomp::compare::Decision;
-use palisade_seccomp::disassemble::disassemble;
-use palisade_seccomp::filter::Data;
-use palisade_seccomp::simulate::simulate;
+use palisade_seccomp::{Data, Decision, Program, disassemble, simulate};
 
 fuzz_target!(|input: (u32, u32, [u64; 6], bool, &[u8])| {
     let (number, arch, args, big_endian, bytes) = input;

@@ -5,15 +5,12 @@
 use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
-use palisade_seccomp::arch::Arch;
-use palisade_seccomp::compare::verify;
-use palisade_seccomp::compile::compile;
-use palisade_seccomp::explain::explain;
-use palisade_seccomp::filter::{Data, Filter};
-use palisade_seccomp::profile::{read, write_docker};
-use palisade_seccomp::resolve::{Context, resolve};
 use palisade_k8s::KernelVersion;
-use palisade_seccomp::weight::Weights;
+use palisade_seccomp::{
+    Arch, Context, Data, Filter, Weights, compile, explain,
+    profile::{read, write_docker},
+    resolve, verify,
+};
 
 fuzz_target!(|text: &str| {
     let (profile, findings) = read(text);
@@ -25,7 +22,7 @@ fuzz_target!(|text: &str| {
     for arch in [Arch::X86_64, Arch::S390x] {
         let caps = BTreeSet::from(["CAP_SYS_ADMIN".to_owned()]);
         let context = Context { arch, caps, kernel: KernelVersion::new(5, 14) };
-        drop(palisade_seccomp::lint::lint(&profile, &context));
+        drop(palisade_seccomp::lint(&profile, &context));
         let rules = resolve(&profile, &context).rules;
         let Ok(filter) = Filter::new(&rules) else { continue };
         for rule in &rules.rules {

@@ -3,11 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use palisade_seccomp::arch::Arch;
-use palisade_seccomp::join::decision;
-use palisade_seccomp::resolve::{Context, resolve};
-use palisade_seccomp::systemd::{read, write};
-use palisade_seccomp::table;
+use palisade_seccomp::{
+    Arch, Context, Decision, resolve,
+    systemd::{read, write},
+    table,
+};
 
 fuzz_target!(|text: &str| {
     let (profile, findings) = read(text);
@@ -15,13 +15,13 @@ fuzz_target!(|text: &str| {
     let Some(profile) = profile else { return };
     let context = Context { arch: Arch::X86_64, caps: Default::default(), kernel: table::NEWEST };
     let mut rules = resolve(&profile, &context).rules;
-    rules.unknown = palisade_seccomp::filter::Unknown::Default;
-    let (Ok(lines), Ok(decided)) = (write(&rules), decision(&rules)) else { return };
+    rules.unknown = palisade_seccomp::Unknown::Default;
+    let (Ok(lines), Ok(decided)) = (write(&rules), Decision::of_rules(&rules)) else { return };
     let (again, _) = read(&lines);
     // A list without calls cannot be written.
     let Some(again) = again.filter(|_| !rules.rules.is_empty()) else { return };
     let mut again = resolve(&again, &context).rules;
     again.unknown = rules.unknown;
-    let again = decision(&again).expect("it was made before");
+    let again = Decision::of_rules(&again).expect("it was made before");
     assert_eq!(decided.differences(&again, &rules.archs, 1), Ok(vec![]), "{lines}");
 });

@@ -39,9 +39,9 @@ pub(crate) use linux::run;
 mod linux {
     use std::io::Write;
 
+    use palisade_k8s::capability;
     use palisade_oci::container::{Container, Containers};
     use palisade_oci::denials::{Tally, past};
-    use palisade_seccomp::capability;
     use palisade_sys::process::Confinement;
     use serde_json::{Value, json};
 
@@ -160,6 +160,11 @@ mod linux {
 
     /// The capabilities of a set, by name.
     fn names(set: u64) -> Vec<&'static str> {
-        capability::names().enumerate().filter(|(bit, _)| set >> bit & 1 == 1).map(|(_, name)| name).collect()
+        capability::PREFIXED
+            .into_iter()
+            .enumerate()
+            .filter(|(bit, _)| set >> bit & 1 == 1)
+            .map(|(_, name)| name)
+            .collect()
     }
 }

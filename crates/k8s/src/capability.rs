@@ -81,9 +81,19 @@ const fn bare<const N: usize>(mut names: [&'static str; N]) -> [&'static str; N]
 /// The capability that a word names in any spelling: `SYS_ADMIN`, `sys_admin` and `CAP_SYS_ADMIN` are `SYS_ADMIN`.
 #[must_use]
 pub fn parse(word: &str) -> Option<&'static str> {
+    ALL.get(number(word)?).copied()
+}
+
+/// The capability that a word names in any spelling, with the prefix: `sys_admin` is `CAP_SYS_ADMIN`.
+#[must_use]
+pub fn parse_prefixed(word: &str) -> Option<&'static str> {
+    PREFIXED.get(number(word)?).copied()
+}
+
+fn number(word: &str) -> Option<usize> {
     let upper = word.to_ascii_uppercase();
     let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    ALL.into_iter().find(|known| *known == bare)
+    ALL.iter().position(|known| *known == bare)
 }
 
 /// Whether a word is a capability exactly as pods name it.
@@ -104,11 +114,14 @@ mod tests {
             ("CAP_SYS_ADMIN", Some("SYS_ADMIN"), false),
             ("cap_chown", Some("CHOWN"), false),
             ("CAP_", None, false),
+            ("CAP_CAP_CHOWN", None, false),
             ("SYS_ADMN", None, false),
             ("", None, false),
         ];
         for (word, parsed, known) in cases {
             assert_eq!((parse(word), is_known(word)), (parsed, known), "{word:?}");
+            let prefixed = parsed.map(|bare| format!("CAP_{bare}"));
+            assert_eq!(parse_prefixed(word), prefixed.as_deref(), "{word:?}");
         }
         assert!(CONTAINER_DEFAULT.iter().all(|name| PREFIXED.contains(name)));
         assert!(PREFIXED.iter().zip(ALL).all(|(full, bare)| full.strip_prefix("CAP_") == Some(bare)));

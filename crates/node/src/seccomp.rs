@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Pod, SeccompProfile};
 use palisade_k8s::KernelVersion;
-use palisade_seccomp::arch::Arch;
-use palisade_seccomp::capability;
+use palisade_k8s::capability;
 use palisade_seccomp::pod::{
     Asked, CONTAINER_ANNOTATION, Kubelet, NameError, Named, POD_ANNOTATION, effective,
 };
-use palisade_seccomp::profile;
-use palisade_seccomp::resolve::{Context, resolve};
+use palisade_seccomp::{Arch, Context, profile, resolve};
 use sha2::{Digest, Sha256};
 
 use crate::cri::message::{ProfileType, SecurityProfile};
@@ -75,18 +73,18 @@ pub(crate) fn named(pod: &Pod, slot: &Slot, default: DefaultSeccomp) -> Result<N
 pub(crate) fn capabilities(slot: &Slot) -> BTreeSet<String> {
     let context = slot.container.security_context.as_ref();
     if context.and_then(|context| context.privileged) == Some(true) {
-        return capability::names().map(str::to_owned).collect();
+        return capability::PREFIXED.into_iter().map(str::to_owned).collect();
     }
     let listed = |list: Option<&Vec<String>>| -> (bool, BTreeSet<&'static str>) {
         let list = list.into_iter().flatten();
         let is_all = list.clone().any(|name| name.eq_ignore_ascii_case("ALL"));
-        (is_all, list.filter_map(|name| capability::parse(name)).collect())
+        (is_all, list.filter_map(|name| capability::parse_prefixed(name)).collect())
     };
     let own = context.and_then(|context| context.capabilities.as_ref());
     let (adds_all, added) = listed(own.and_then(|own| own.add.as_ref()));
     let (drops_all, dropped) = listed(own.and_then(|own| own.drop.as_ref()));
     let mut set: BTreeSet<&str> = match (adds_all, drops_all) {
-        (true, _) => capability::names().collect(),
+        (true, _) => capability::PREFIXED.into_iter().collect(),
         (false, true) => BTreeSet::new(),
         (false, false) => capability::CONTAINER_DEFAULT.into_iter().collect(),
     };

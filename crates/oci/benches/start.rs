@@ -100,12 +100,13 @@ mod bench {
 
     /// Our default, resolved as an engine gives it to its runtime.
     fn profile() -> Value {
-        use palisade_seccomp::{arch::Arch, builtin, capability, profile, resolve, table};
+        use palisade_k8s::capability;
+        use palisade_seccomp::{Arch, Context, builtin, profile, resolve, table};
         let (profile, _) = profile::read(builtin::DEFAULT);
         let profile = profile.unwrap();
         let caps = capability::CONTAINER_DEFAULT.map(str::to_owned).into();
-        let context = resolve::Context { arch: Arch::native(), caps, kernel: table::NEWEST };
-        profile::write_oci(&resolve::resolve(&profile, &context).rules, &profile, Arch::native())
+        let context = Context { arch: Arch::native(), caps, kernel: table::NEWEST };
+        profile::write_oci(&resolve(&profile, &context).rules, &profile, Arch::native())
     }
 
     fn bundle(folder: &Path, name: &str, seccomp: &Value, annotations: Option<&Value>) -> PathBuf {
@@ -117,7 +118,7 @@ mod bench {
             std::fs::create_dir_all(folder.join("rootfs").join(name)).unwrap();
         }
         std::fs::copy("/usr/bin/busybox", bin.join("true")).unwrap();
-        let caps: Value = palisade_seccomp::capability::CONTAINER_DEFAULT.to_vec().into();
+        let caps: Value = palisade_k8s::capability::CONTAINER_DEFAULT.to_vec().into();
         let mut config = json!({
             "ociVersion": "1.0.2",
             "process": {

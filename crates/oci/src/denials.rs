@@ -24,11 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use palisade_seccomp::action::Action;
-use palisade_seccomp::arch::{Arch, X32_BIT};
-use palisade_seccomp::explain::{Decider, explain};
-use palisade_seccomp::filter::Data;
-use palisade_seccomp::table::Syscall;
+use palisade_seccomp::{Action, Arch, Data, Decider, X32_BIT, explain, table::Syscall};
 use palisade_sys::audit::{self, AuditLog};
 
 use crate::container::{Applied, Container, Containers};

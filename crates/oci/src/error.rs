@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use palisade_seccomp::finding::Finding;
+use palisade_seccomp::Finding;
 
 /// Why a container is not started, or not kept.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +82,7 @@ impl Error {
 
 /// The first finding in full, and how many there are.
 fn first_of(findings: &[Finding]) -> String {
-    let errors = || findings.iter().filter(|f| f.severity == palisade_seccomp::finding::Severity::Error);
+    let errors = || findings.iter().filter(|f| f.severity == palisade_seccomp::Severity::Error);
     let Some(first) = errors().next() else { return "no profile".to_owned() };
     let field = if first.field.is_empty() { String::new() } else { format!("{}: ", first.field) };
     match errors().count() {

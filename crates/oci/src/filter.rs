@@ -3,14 +3,11 @@
 use std::collections::BTreeSet;
 
 use palisade_k8s::KernelVersion;
-use palisade_seccomp::action::Action;
-use palisade_seccomp::arch::Arch;
-use palisade_seccomp::compare::verify;
-use palisade_seccomp::compile::compile;
-use palisade_seccomp::filter::{Filter, Rules};
-use palisade_seccomp::profile::{self, Profile};
-use palisade_seccomp::resolve::{Context, resolve};
-use palisade_seccomp::weight::Weights;
+use palisade_seccomp::{
+    Action, Arch, Context, Filter, Rules, Weights, compile,
+    profile::{self, Profile},
+    resolve, verify,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -70,7 +67,7 @@ impl Source {
         let errors: Vec<_> = resolved
             .findings
             .into_iter()
-            .filter(|finding| finding.severity == palisade_seccomp::finding::Severity::Error)
+            .filter(|finding| finding.severity == palisade_seccomp::Severity::Error)
             .collect();
         match errors.is_empty() {
             true => Ok((profile, resolved.rules)),

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use palisade_seccomp::arch::{Arch, X32_BIT};
-use palisade_seccomp::table::Syscall;
+use palisade_seccomp::{Arch, X32_BIT, table::Syscall};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

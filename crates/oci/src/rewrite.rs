@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
-use palisade_seccomp::builtin;
-use palisade_seccomp::pod::Named;
+use palisade_seccomp::{builtin, pod::Named};
 
 use crate::annotation;
 use crate::document::Object;

@@ -1,7 +1,7 @@
 //! Why a syscall gets its answer: the rules for it in the order in which they are tried.
 
 use crate::action::Action;
-use crate::arch::{Arch, X32_BIT};
+use crate::arch::Arch;
 use crate::filter::{Data, FilterError, Rules, Unknown, branches};
 use crate::rule::Condition;
 use crate::table::Syscall;
@@ -39,17 +39,9 @@ pub struct Explanation {
     pub tried: Vec<Tried>,
 }
 
-/// The architecture that makes a syscall, among those of the rules.
-#[must_use]
-pub fn arch_of(archs: &[Arch], data: &Data) -> Option<Arch> {
-    let is_x32 = |arch: Arch| arch == Arch::X32;
-    let found = archs.iter().copied().filter(|arch| arch.audit() == data.arch);
-    found.filter(|&arch| data.arch != Arch::X32.audit() || is_x32(arch) == (data.number >= X32_BIT)).max()
-}
-
 /// Explains the answer to one syscall.
 pub fn explain(rules: &Rules, data: &Data) -> Result<Explanation, FilterError> {
-    let Some(arch) = arch_of(&rules.archs, data) else {
+    let Some(arch) = data.arch_among(&rules.archs) else {
         return Ok(Explanation { action: rules.bad_arch, decider: Decider::BadArch, tried: Vec::new() });
     };
     let mut tried = Vec::new();
@@ -76,31 +68,6 @@ pub fn explain(rules: &Rules, data: &Data) -> Result<Explanation, FilterError> {
 
 fn is_unknown(arch: Arch, number: u32, kernel: palisade_k8s::KernelVersion) -> bool {
     Syscall::numbered(arch, number).is_none_or(|syscall| syscall.introduced() > kernel)
-}
-
-/// Parts of the kernel, and the syscalls that belong to each, for summaries.
-pub fn areas() -> impl Iterator<Item = (&'static str, Vec<Syscall>)> {
-    const AREAS: [(&str, &[&str]); 13] = [
-        ("files", &["@file-system", "@basic-io", "@chown", "@sync"]),
-        ("network", &["@network-io"]),
-        ("processes", &["@process", "@default", "@signal", "@resources"]),
-        ("events and asynchronous I/O", &["@io-event", "@aio"]),
-        ("inter-process communication", &["@ipc"]),
-        ("time", &["@timer", "@clock"]),
-        ("identity", &["@setuid"]),
-        ("memory", &["@memlock", "@pkey"]),
-        ("keys", &["@keyring"]),
-        ("mounts", &["@mount"]),
-        ("debugging", &["@debug"]),
-        ("the machine", &["@module", "@reboot", "@raw-io", "@swap", "@privileged"]),
-        ("obsolete", &["@obsolete", "@cpu-emulation"]),
-    ];
-    let mut seen = std::collections::BTreeSet::new();
-    AREAS.into_iter().map(move |(area, sets)| {
-        let names = sets.iter().flat_map(|set| crate::systemd::members(set));
-        let syscalls = names.filter_map(Syscall::named).filter(|syscall| seen.insert(*syscall)).collect();
-        (area, syscalls)
-    })
 }
 
 #[cfg(test)]
@@ -130,22 +97,6 @@ mod tests {
             let explained = explain(&rules, &data).unwrap();
             assert_eq!((explained.decider, explained.tried.len()), (decider, tried), "{data:x?}");
             assert_eq!(explained.action, filter.decide(&data), "{data:x?}");
-        }
-    }
-
-    #[test]
-    fn x32_is_told_by_its_bit() {
-        let both = [Arch::X86_64, Arch::X32];
-        let of = |number: u32| arch_of(&both, &Data { number, arch: Arch::X86_64.audit(), args: [0; 6] });
-        assert_eq!((of(1), of(X32_BIT | 1)), (Some(Arch::X86_64), Some(Arch::X32)));
-    }
-
-    #[test]
-    fn a_syscall_is_in_one_area() {
-        let mut seen = std::collections::BTreeSet::new();
-        for (area, syscalls) in areas() {
-            assert!(!syscalls.is_empty(), "{area}");
-            assert!(syscalls.iter().all(|syscall| seen.insert(*syscall)), "{area}");
         }
     }
 }

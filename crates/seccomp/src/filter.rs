@@ -23,6 +23,15 @@ pub struct Data {
 }
 
 impl Data {
+    /// The architecture that makes the syscall, among `archs`; of x86-64 and x32, which share `AUDIT_ARCH_X86_64`, the
+    /// one that the number belongs to.
+    #[must_use]
+    pub fn arch_among(&self, archs: &[Arch]) -> Option<Arch> {
+        let is_x32 = |arch: Arch| arch == Arch::X32;
+        let found = archs.iter().copied().filter(|arch| arch.audit() == self.arch);
+        found.filter(|&arch| self.arch != Arch::X32.audit() || is_x32(arch) == (self.number >= X32_BIT)).max()
+    }
+
     /// Its words, in the order of [`Word`].
     #[expect(clippy::cast_possible_truncation, reason = "a word is half of an argument")]
     pub(crate) fn words(&self) -> [u32; WORDS] {
@@ -461,5 +470,12 @@ mod tests {
         let answer = |number: u32| filter.decide(&Data { number, arch: Arch::X86_64.audit(), args: [0; 6] });
         assert_eq!([answer(0), answer(X32_BIT), answer(u32::MAX)], [Allow, KillThread, Errno(1)]);
         assert_eq!(Filter::new(&rules(&[], &[])).map(|_| ()), Err(FilterError::NoArch));
+    }
+
+    #[test]
+    fn x32_is_told_by_its_bit() {
+        let both = [Arch::X86_64, Arch::X32];
+        let of = |number: u32| Data { number, arch: Arch::X86_64.audit(), args: [0; 6] }.arch_among(&both);
+        assert_eq!((of(1), of(X32_BIT | 1)), (Some(Arch::X86_64), Some(Arch::X32)));
     }
 }

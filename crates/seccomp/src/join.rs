@@ -32,20 +32,22 @@ pub enum JoinError {
     Compare(#[from] CompareError),
 }
 
-/// What rules decide, ready to be compared and joined.
-pub fn decision(rules: &Rules) -> Result<Decision, JoinError> {
-    Ok(Decision::of_programs(&compile(&Filter::new(rules)?, Weights::shipped())?)?)
+impl Decision {
+    /// What rules decide, ready to be compared and joined.
+    pub fn of_rules(rules: &Rules) -> Result<Self, JoinError> {
+        Ok(Self::of_programs(&compile(&Filter::new(rules)?, Weights::shipped())?)?)
+    }
 }
 
 /// Joins two sets of rules: of the answers to each syscall the one that `choose` picks, [`strictest`] for the
 /// intersection, [`laxest`] for the union. The result is compared with that exactly, so it is right or an
 /// error.
 ///
-/// [`strictest`]: crate::compare::strictest
-/// [`laxest`]: crate::compare::laxest
+/// [`strictest`]: crate::strictest
+/// [`laxest`]: crate::laxest
 pub fn join(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Result<Rules, JoinError> {
     let archs = archs(a, b, choose)?;
-    let exact = decision(a)?.combine(&decision(b)?, choose)?;
+    let exact = Decision::of_rules(a)?.combine(&Decision::of_rules(b)?, choose)?;
     let default = choose(a.default, b.default);
     let unknown = match (a.unknown, b.unknown) {
         (Unknown::Enosys { kernel: a }, Unknown::Enosys { kernel: b }) => {
@@ -67,12 +69,12 @@ pub fn join(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Resul
             joined.rules.extend(rules.into_iter().map(rule));
         }
     }
-    let wrong = decision(&joined)?.differences(&exact, &[&a.archs[..], &b.archs].concat(), 5)?;
+    let wrong = Decision::of_rules(&joined)?.differences(&exact, &[&a.archs[..], &b.archs].concat(), 5)?;
     if wrong.is_empty() {
         return Ok(joined);
     }
     let name = |data: &crate::filter::Data| {
-        let arch = crate::explain::arch_of(&a.archs, data)?;
+        let arch = data.arch_among(&a.archs)?;
         Some(format!("{} on {arch}", Syscall::numbered(arch, data.number)?))
     };
     let mut names: Vec<_> = wrong

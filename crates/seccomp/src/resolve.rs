@@ -45,7 +45,7 @@ pub fn resolve(profile: &Profile, context: &Context) -> Resolved {
     let mut rules = Vec::new();
     let mut newest = KernelVersion::new(1, 0);
     for (at, entry) in profile.entries.iter().enumerate() {
-        let counts = applies(entry, context);
+        let counts = entry.applies(context);
         let alternatives = alternatives(at, entry, &mut findings);
         for (name, position) in &entry.names {
             let Some(syscall) = Syscall::named(name) else {
@@ -124,19 +124,21 @@ fn architectures(profile: &Profile, context: &Context, findings: &mut Findings) 
     archs
 }
 
-/// First what it excludes, then what it includes.
-#[must_use]
-pub fn applies(entry: &Entry, context: &Context) -> bool {
-    let Gate { caps, arches, min_kernel } = &entry.excludes;
-    let host = context.arch.docker();
-    let excluded = caps.iter().any(|cap| context.caps.contains(cap))
-        || arches.iter().any(|arch| arch == host)
-        || min_kernel.is_some_and(|kernel| context.kernel >= kernel);
-    let Gate { caps, arches, min_kernel } = &entry.includes;
-    !excluded
-        && caps.iter().all(|cap| context.caps.contains(cap))
-        && (arches.is_empty() || arches.iter().any(|arch| arch == host))
-        && min_kernel.is_none_or(|kernel| context.kernel >= kernel)
+impl Entry {
+    /// Whether the entry counts in a context: it has nothing of `excludes`, and all of `includes`.
+    #[must_use]
+    pub fn applies(&self, context: &Context) -> bool {
+        let Gate { caps, arches, min_kernel } = &self.excludes;
+        let host = context.arch.docker();
+        let excluded = caps.iter().any(|cap| context.caps.contains(cap))
+            || arches.iter().any(|arch| arch == host)
+            || min_kernel.is_some_and(|kernel| context.kernel >= kernel);
+        let Gate { caps, arches, min_kernel } = &self.includes;
+        !excluded
+            && caps.iter().all(|cap| context.caps.contains(cap))
+            && (arches.is_empty() || arches.iter().any(|arch| arch == host))
+            && min_kernel.is_none_or(|kernel| context.kernel >= kernel)
+    }
 }
 
 /// An entry's conditions all hold together, unless two are on the same argument: then each is a rule of its
@@ -205,7 +207,7 @@ mod tests {
             );
             let profile = profile(&text);
             let context = context(caps, *kernel);
-            assert_eq!(applies(&profile.entries[0], &context), *expected, "{gate} {caps:?} {kernel:?}");
+            assert_eq!(profile.entries[0].applies(&context), *expected, "{gate} {caps:?} {kernel:?}");
             assert_eq!(resolve(&profile, &context).rules.rules.len(), usize::from(*expected), "{gate}");
         }
     }

@@ -1,6 +1,7 @@
 //! systemd's units: `SystemCallFilter=` and the other directives that are seccomp filters, as systemd 262 takes them
 //! (src/core/load-fragment.c reads them, src/core/exec-invoke.c applies them, src/shared/seccomp-util.c builds them).
 
+mod area;
 mod guard;
 mod list;
 mod read;
@@ -8,6 +9,7 @@ mod sets;
 mod unit;
 mod write;
 
+pub use area::areas;
 pub use read::read;
 pub use sets::members;
 pub use write::{SystemdError, write};

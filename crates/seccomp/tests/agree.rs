@@ -3,14 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
 
 use palisade_k8s::KernelVersion;
-use palisade_seccomp::Arch;
-use palisade_seccomp::decision;
-use palisade_seccomp::explain;
-use palisade_seccomp::profile::{read_json, write_docker, write_oci};
-use palisade_seccomp::source::{self, Syntax};
-use palisade_seccomp::table::Syscall;
-use palisade_seccomp::{Context, resolve};
-use palisade_seccomp::{Data, Filter};
+use palisade_seccomp::{
+    Arch, Context, Data, Decision, Filter, explain,
+    profile::{read_json, write_docker, write_oci},
+    resolve,
+    source::{self, Syntax},
+    table::Syscall,
+};
 
 /// A small generator of random numbers (Steele, Lea and Flood's SplitMix64).
 struct Random(u64);
@@ -163,7 +162,7 @@ fn resolve_explain_and_compile_decide_alike() {
         let rules = resolve(profile, &context).rules;
         let filter = Filter::new(&rules);
         let Ok(filter) = filter else { continue };
-        let compiled = decision(&rules).unwrap();
+        let compiled = Decision::of_rules(&rules).unwrap();
         // As OCI, on whatever kernel and with whatever capabilities: nothing in it depends on them.
         for (form, written) in [
             ("oci", write_oci(&rules, profile, context.arch)),
@@ -178,7 +177,8 @@ fn resolve_explain_and_compile_decide_alike() {
                 continue;
             }
             let rules = resolve(&again, if form == "oci" { &elsewhere } else { &context }).rules;
-            let differences = decision(&rules).unwrap().differences(&compiled, &rules.archs, 3).unwrap();
+            let differences =
+                Decision::of_rules(&rules).unwrap().differences(&compiled, &rules.archs, 3).unwrap();
             assert_eq!(differences, [], "{text}\n{form}: {written:#}\n{context:?}");
         }
         for data in calls(&rules.archs, &names) {

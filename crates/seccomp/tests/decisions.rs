@@ -3,18 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use palisade_k8s::KernelVersion;
-use palisade_seccomp::Action::{self, Allow, Errno, KillThread};
-use palisade_seccomp::Weights;
-use palisade_seccomp::builtin;
-use palisade_seccomp::profile;
-use palisade_seccomp::simulate;
-use palisade_seccomp::table::{self, Syscall};
-use palisade_seccomp::verify;
-use palisade_seccomp::{Arch, ArchSet};
-use palisade_seccomp::{Condition, Operator, Rule};
-use palisade_seccomp::{Context, resolve};
-use palisade_seccomp::{Data, Filter, FilterError, Rules, Unknown};
-use palisade_seccomp::{compile, open_holes};
+use palisade_seccomp::{
+    Action::{self, Allow, Errno, KillThread},
+    Arch, ArchSet, Condition, Context, Data, Filter, FilterError, Operator, Rule, Rules, Unknown, Weights,
+    builtin, compile, open_holes, profile, resolve, simulate,
+    table::{self, Syscall},
+    verify,
+};
 
 use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, MaskedEqual, NotEqual};
 

@@ -6,19 +6,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use palisade_seccomp::action::Action;
-use palisade_seccomp::arch::Arch;
-use palisade_seccomp::bpf::Program;
-use palisade_seccomp::builtin;
-use palisade_seccomp::capability::CONTAINER_DEFAULT;
-use palisade_seccomp::compile::compile;
-use palisade_seccomp::filter::{Filter, Rules, Unknown};
-use palisade_seccomp::profile;
-use palisade_seccomp::resolve::{Context, resolve};
-use palisade_seccomp::rule::{Condition, Operator};
-use palisade_seccomp::stats::stats;
-use palisade_seccomp::table;
-use palisade_seccomp::weight::Weights;
+use palisade_k8s::capability::CONTAINER_DEFAULT;
+use palisade_seccomp::{
+    Action, Arch, Condition, Context, Filter, Operator, Program, Rules, Unknown, Weights, builtin, compile,
+    profile, resolve, stats, table,
+};
 use palisade_sys::probe::load_time;
 use palisade_sys::seccomp::Loading;
 use palisade_testing::oracle::{Layout, Oracle, knows};

@@ -3,12 +3,10 @@
 use std::io::{Read, Seek};
 
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
-use palisade_seccomp::action::Action;
-use palisade_seccomp::arch::Arch;
-use palisade_seccomp::bpf::Program;
-use palisade_seccomp::filter::{Rules, Unknown};
-use palisade_seccomp::rule::{Condition, Operator, Rule};
-use palisade_seccomp::table::{self, Syscall};
+use palisade_seccomp::{
+    Action, Arch, Condition, Operator, Program, Rule, Rules, Unknown,
+    table::{self, Syscall},
+};
 
 /// How libseccomp lays a filter out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

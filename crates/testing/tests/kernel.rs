@@ -2,19 +2,12 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::expect_used, reason = "tests")]
 
-use palisade_seccomp::action::Action;
-use palisade_seccomp::arch::{Arch, ArchSet, X32_BIT};
-use palisade_seccomp::bpf::Program;
-use palisade_seccomp::builtin;
-use palisade_seccomp::capability::CONTAINER_DEFAULT;
-use palisade_seccomp::compile::compile;
-use palisade_seccomp::filter::{Data, Filter, Rules, Unknown};
-use palisade_seccomp::profile;
-use palisade_seccomp::resolve::{Context, resolve};
-use palisade_seccomp::rule::Rule;
-use palisade_seccomp::simulate::simulate_stack;
-use palisade_seccomp::table::{self, Syscall};
-use palisade_seccomp::weight::Weights;
+use palisade_k8s::capability::CONTAINER_DEFAULT;
+use palisade_seccomp::{
+    Action, Arch, ArchSet, Context, Data, Filter, Program, Rule, Rules, Unknown, Weights, X32_BIT, builtin,
+    compile, profile, resolve, simulate_stack,
+    table::{self, Syscall},
+};
 use palisade_sys::notify;
 use palisade_sys::probe::{Call, Entry, has_int80, probe};
 use palisade_sys::seccomp::Loading;

@@ -1,20 +1,13 @@
 //! Filters against libseccomp's, compared exactly: every pair of paths, not a sample of calls.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use palisade_seccomp::action::Action;
-use palisade_seccomp::arch::{Arch, ArchSet, X32_BIT};
-use palisade_seccomp::bpf::Program;
-use palisade_seccomp::capability::CONTAINER_DEFAULT;
-use palisade_seccomp::compare::{Decision, Difference, verify};
-use palisade_seccomp::compile::compile;
-use palisade_seccomp::filter::{Data, Filter, Rules, Unknown};
-use palisade_seccomp::graph::Node;
-use palisade_seccomp::profile;
-use palisade_seccomp::resolve::{Context, resolve};
-use palisade_seccomp::rule::{Condition, Operator, Rule};
-use palisade_seccomp::simulate::simulate;
-use palisade_seccomp::table::{self, Syscall, carrier, highest};
-use palisade_seccomp::weight::Weights;
+use palisade_k8s::capability::CONTAINER_DEFAULT;
+use palisade_seccomp::{
+    Action, Arch, ArchSet, Condition, Context, Data, Decision, Difference, Filter, Node, Operator, Program,
+    Rule, Rules, Unknown, Weights, X32_BIT, compile, profile, resolve, simulate,
+    table::{self, Syscall, carrier, highest},
+    verify,
+};
 use palisade_testing::oracle::{Layout, Oracle, knows, scmp};
 
 /// Numbers that are the same in every run (xorshift64*).

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use palisade_k8s::KernelVersion;
-use palisade_seccomp::arch::Arch;
+use palisade_seccomp::Arch;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SeccompCommand {

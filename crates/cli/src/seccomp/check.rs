@@ -62,7 +62,7 @@ fn answers() -> Vec<Answer> {
         config("CONFIG_SECCOMP_FILTER", filter),
         Answer {
             question: "architecture",
-            good: palisade_seccomp::arch::Arch::parse(std::env::consts::ARCH).is_some(),
+            good: palisade_seccomp::Arch::parse(std::env::consts::ARCH).is_some(),
             needed: true,
             detail: std::env::consts::ARCH.to_owned(),
         },

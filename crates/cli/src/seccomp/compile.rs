@@ -3,12 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use palisade_seccomp::bpf::Program;
-use palisade_seccomp::compare::verify;
-use palisade_seccomp::compile::{compile, open_holes};
-use palisade_seccomp::filter::{Filter, Rules};
-use palisade_seccomp::stats::stats;
-use palisade_seccomp::weight::Weights;
+use palisade_seccomp::{Filter, Program, Rules, Weights, compile, open_holes, stats, verify};
 use serde_json::json;
 
 use super::args::{CompileArgs, TextOrJson};

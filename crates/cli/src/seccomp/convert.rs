@@ -4,14 +4,11 @@ use std::io::Write;
 use std::path::Path;
 
 use palisade_k8s::manifest::Position;
-use palisade_seccomp::action::Action;
-use palisade_seccomp::arch::Arch;
-use palisade_seccomp::filter::Filter;
-use palisade_seccomp::finding::{Finding, Severity};
-use palisade_seccomp::join::{self, decision};
-use palisade_seccomp::profile::{Origin, Profile, write_docker, write_oci};
-use palisade_seccomp::resolve::resolve as resolve_profile;
-use palisade_seccomp::systemd;
+use palisade_seccomp::{
+    Action, Arch, Decision, Filter, Finding, Severity, join as join_rules,
+    profile::{Origin, Profile, write_docker, write_oci},
+    resolve as resolve_profile, systemd,
+};
 
 use super::args::{ContextArgs, ExportArgs, Form, ImportArgs, JoinArgs, LintArgs, ResolveArgs};
 use super::input;
@@ -79,9 +76,9 @@ pub(super) fn join(args: &JoinArgs, choose: fn(Action, Action) -> Action) -> cra
     let (profile, a) = input::rules(&args.a, &args.context)?;
     let (_, b) = input::rules(&args.b, &args.context)?;
     let Some(out) = &args.out else {
-        return print(&write_oci(&join::join(&a, &b, choose)?, &profile, native(&args.context)));
+        return print(&write_oci(&join_rules(&a, &b, choose)?, &profile, native(&args.context)));
     };
-    let both = decision(&a)?.combine(&decision(&b)?, choose)?;
+    let both = Decision::of_rules(&a)?.combine(&Decision::of_rules(&b)?, choose)?;
     let big_endian = a.archs.first().is_some_and(|arch| arch.is_big_endian());
     let program = both
         .compile(big_endian)

@@ -2,9 +2,7 @@
 
 use std::io::Write;
 
-use palisade_seccomp::arch::Arch;
-use palisade_seccomp::compare::{Decision, Difference, laxest};
-use palisade_seccomp::explain::arch_of;
+use palisade_seccomp::{Arch, Decision, Difference, laxest};
 use serde_json::json;
 
 use super::args::{DiffArgs, TextOrJson};
@@ -50,7 +48,7 @@ fn print(args: &DiffArgs, differences: &[Difference], archs: &[Arch]) -> Result<
 /// A call as one would write it, without the arguments that are 0 at its end.
 fn example(difference: &Difference, archs: &[Arch]) -> String {
     let data = &difference.example;
-    let Some(arch) = arch_of(archs, data) else {
+    let Some(arch) = data.arch_among(archs) else {
         return format!("any call by architecture {:#x}", data.arch);
     };
     let last = data.args.iter().rposition(|arg| *arg != 0).map_or(0, |at| at + 1);
@@ -61,7 +59,7 @@ fn example(difference: &Difference, archs: &[Arch]) -> String {
 
 fn as_json(difference: &Difference, archs: &[Arch]) -> serde_json::Value {
     let data = &difference.example;
-    let arch = arch_of(archs, data);
+    let arch = data.arch_among(archs);
     json!({
         "arch": arch.map(Arch::name), "auditArch": data.arch, "number": data.number,
         "call": arch.map(|arch| input::name(arch, data.number)), "args": data.args,

@@ -2,13 +2,10 @@
 
 use std::io::Write;
 
-use palisade_seccomp::action::Action;
-use palisade_seccomp::arch::Arch;
-use palisade_seccomp::explain::{Decider, Explanation, areas, explain};
-use palisade_seccomp::filter::{Data, Filter, Rules, Unknown};
-use palisade_seccomp::graph::Node;
-use palisade_seccomp::profile::Profile;
-use palisade_seccomp::table::Syscall;
+use palisade_seccomp::{
+    Action, Arch, Data, Decider, Explanation, Filter, Node, Rules, Unknown, explain, profile::Profile,
+    systemd, table::Syscall,
+};
 use serde_json::json;
 
 use super::args::{ExplainArgs, TextOrJson};
@@ -149,7 +146,7 @@ fn shares(calls: &[Syscall], filter: &Filter, arch: Arch) -> Shares {
 
 fn summary(args: &ExplainArgs, rules: &Rules, filter: &Filter, arch: Arch) -> Result<(), crate::Failure> {
     let mut out = palisade_console::terminal::out();
-    let areas = areas().map(|(area, calls)| (area, shares(&calls, filter, arch)));
+    let areas = systemd::areas().map(|(area, calls)| (area, shares(&calls, filter, arch)));
     if args.rest.output == TextOrJson::Json {
         let list: Vec<_> = areas
             .map(|(area, s)| json!({"area": area, "allowed": s.through, "conditional": s.conditional, "denied": s.denied}))

@@ -4,18 +4,14 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use palisade_seccomp::arch::Arch;
-use palisade_seccomp::bpf::Program;
-use palisade_seccomp::builtin;
-use palisade_seccomp::capability;
-use palisade_seccomp::compile::compile;
-use palisade_seccomp::filter::{Data, Filter, Rules, Unknown};
-use palisade_seccomp::finding::{Finding, Severity};
-use palisade_seccomp::profile::Profile;
-use palisade_seccomp::resolve::{Context, resolve};
-use palisade_seccomp::source::{self, Content, Source, Syntax};
-use palisade_seccomp::table::{self, Syscall, nearest};
-use palisade_seccomp::weight::Weights;
+use palisade_k8s::capability;
+use palisade_seccomp::{
+    Arch, Context, Data, Filter, Finding, Program, Rules, Severity, Unknown, Weights, builtin, compile,
+    profile::Profile,
+    resolve,
+    source::{self, Content, Source, Syntax},
+    table::{self, Syscall, nearest},
+};
 
 use super::args::{ContextArgs, UnknownArg};
 use crate::Failure;
@@ -169,11 +165,11 @@ pub(super) fn context(args: &ContextArgs) -> Result<Context, Failure> {
     }
     for cap in &args.caps {
         match cap.to_ascii_lowercase().as_str() {
-            "all" => caps.extend(capability::names().map(str::to_owned)),
+            "all" => caps.extend(capability::PREFIXED.map(str::to_owned)),
             "none" => {}
             _ => {
-                let name =
-                    capability::parse(cap).ok_or_else(|| format!("--cap {cap}: no such capability"))?;
+                let name = capability::parse_prefixed(cap)
+                    .ok_or_else(|| format!("--cap {cap}: no such capability"))?;
                 caps.insert(name.to_owned());
             }
         }

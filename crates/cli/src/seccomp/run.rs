@@ -14,14 +14,9 @@ mod linux {
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, ExitStatus};
 
-    use palisade_seccomp::action::Action;
-    use palisade_seccomp::bpf::Program;
-    use palisade_seccomp::compile::compile;
-    use palisade_seccomp::explain::arch_of;
-    use palisade_seccomp::filter::{Data, Filter, Rules, Unknown};
-    use palisade_seccomp::profile::Profile;
-    use palisade_seccomp::table::Syscall;
-    use palisade_seccomp::weight::Weights;
+    use palisade_seccomp::{
+        Action, Data, Filter, Program, Rules, Unknown, Weights, compile, profile::Profile, table::Syscall,
+    };
     use palisade_sys::notify::{self, Listener, Notification};
     use palisade_sys::seccomp::{self, Loading};
 
@@ -140,7 +135,7 @@ mod linux {
             let seen = self.seen.entry((data.arch, data.number, action)).or_default();
             *seen += 1;
             let is_new = *seen == 1;
-            let Some(arch) = arch_of(&rules.archs, data) else { return is_new };
+            let Some(arch) = data.arch_among(&rules.archs) else { return is_new };
             let name = input::name(arch, data.number);
             *self.counts.entry(name.clone()).or_default() += 1;
             let entry = missing_rule(&name, data, rules);
@@ -186,7 +181,7 @@ mod linux {
     }
 
     fn denied(call: &Notification, data: &Data, action: Action, rules: &Rules) -> String {
-        let Some(arch) = arch_of(&rules.archs, data) else {
+        let Some(arch) = data.arch_among(&rules.archs) else {
             return format!("denied: number {} by another architecture: {action}", data.number);
         };
         let name = input::name(arch, call.number);

@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use palisade_seccomp::disassemble as text;
-use palisade_seccomp::simulate::{simulate, simulate_stack};
+use palisade_seccomp::{disassemble as listing, simulate, simulate_stack};
 use serde_json::json;
 
 use super::args::{DisassembleArgs, SimulateArgs, TextOrJson};
@@ -26,7 +25,7 @@ pub(super) fn run(args: &SimulateArgs) -> crate::Outcome {
         return Ok(Exit::Fine);
     }
     for (program, run) in &runs {
-        let lines = text::disassemble(program);
+        let lines = listing(program);
         for line in run.path.iter().filter_map(|at| lines.get(*at)) {
             writeln!(out, "{line}")?;
         }
@@ -39,7 +38,7 @@ pub(super) fn run(args: &SimulateArgs) -> crate::Outcome {
 pub(super) fn disassemble(args: &DisassembleArgs) -> crate::Outcome {
     let (programs, _) = input::programs(&args.file, &args.context)?;
     let mut out = palisade_console::terminal::out();
-    for line in programs.iter().flat_map(text::disassemble) {
+    for line in programs.iter().flat_map(listing) {
         writeln!(out, "{line}")?;
     }
     Ok(Exit::Fine)

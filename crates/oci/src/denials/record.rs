@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use palisade_seccomp::action::Action;
+use palisade_seccomp::Action;
 
 /// What a record says.
 #[derive(Clone, Debug, PartialEq, Eq)]

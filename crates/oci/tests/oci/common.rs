@@ -66,7 +66,7 @@ impl Place {
     pub(crate) fn bundle(&self, name: &str, script: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
         let bundle = self.path(name);
         std::fs::create_dir_all(&bundle).unwrap();
-        let caps: Vec<_> = palisade_seccomp::capability::CONTAINER_DEFAULT.to_vec();
+        let caps: Vec<_> = palisade_k8s::capability::CONTAINER_DEFAULT.to_vec();
         let mut config = json!({
             "ociVersion": "1.0.2",
             "process": {

@@ -5,15 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use palisade_k8s::KernelVersion;
+use palisade_k8s::capability;
 use palisade_oci::denials::{Denials, Event};
-use palisade_seccomp::action::Action;
-use palisade_seccomp::arch::{Arch, X32_BIT};
-use palisade_seccomp::compile::compile;
-use palisade_seccomp::filter::{Data, Filter};
-use palisade_seccomp::resolve::{Context, resolve};
-use palisade_seccomp::simulate::simulate_stack;
-use palisade_seccomp::weight::Weights;
-use palisade_seccomp::{builtin, capability, profile};
+use palisade_seccomp::{
+    Action, Arch, Context, Data, Filter, Weights, X32_BIT, builtin, compile, profile, resolve, simulate_stack,
+};
 use serde_json::json;
 
 use crate::common::{Place, needs, str, text};

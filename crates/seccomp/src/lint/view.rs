@@ -107,7 +107,7 @@ pub(super) fn findings_of(
         false => crate::systemd::read(text),
     };
     let profile = profile.unwrap_or_else(|| panic!("{text}: {wrong:?}"));
-    let caps = crate::capability::CONTAINER_DEFAULT.into_iter().map(str::to_owned).collect();
+    let caps = palisade_k8s::capability::CONTAINER_DEFAULT.into_iter().map(str::to_owned).collect();
     let context = Context { arch, caps, kernel: crate::table::NEWEST };
     let mut findings = crate::finding::Findings::default();
     check(&View::new(&profile, &context), &mut findings);

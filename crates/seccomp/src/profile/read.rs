@@ -1,6 +1,7 @@
 //! Reads a profile: every field is looked at, and what is not understood is a finding.
 
 use palisade_k8s::KernelVersion;
+use palisade_k8s::capability;
 use palisade_k8s::manifest::{self, Node, NodeValue, Position, ReadError};
 
 use super::{ArchMap, Entry, FLAGS, Gate, Origin, Profile, json};
@@ -419,11 +420,14 @@ impl<'a> Reader<'a> {
         let mut inner = Reader::new(node, self.path(field), self.findings).knows(GATE_FIELDS);
         let caps = inner.texts("caps");
         for (cap, at) in &caps {
-            if !crate::capability::is_known(cap) {
-                let message = match crate::capability::parse(cap) {
+            if !capability::PREFIXED.contains(&cap.as_str()) {
+                let message = match capability::parse_prefixed(cap) {
                     Some(full) => format!("unknown capability {cap:?}; did you mean {full}?"),
                     None => {
-                        format!("unknown capability {cap:?}{}", suggestion(cap, crate::capability::names()))
+                        format!(
+                            "unknown capability {cap:?}{}",
+                            suggestion(cap, capability::PREFIXED.into_iter())
+                        )
                     }
                 };
                 let path = inner.path("caps");
