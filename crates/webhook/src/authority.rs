@@ -8,18 +8,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use palisade_https::Pair;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose,
-};
+use palisade_https::{Authority as Issuer, CertificateError, Pair};
 
-/// How long an authority is good for.
-const AUTHORITY_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
-/// How long a leaf is good for.
-const LEAF_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How long before its making a certificate is valid: the API server's clock may be behind.
-const BACKDATED: Duration = Duration::from_secs(3600);
+/// How old an authority becomes before the next one is announced. Its certificate is valid for much longer.
+const AUTHORITY_LIFE: Duration = Duration::from_secs(240 * 24 * 3600);
+/// How many days a leaf is good for.
+const LEAF_DAYS: u32 = 7;
+/// When a leaf is renewed: well before its end, which is a midnight of [`LEAF_DAYS`] later.
+const LEAF_LIFE: Duration = Duration::from_secs(4 * 24 * 3600);
 /// How long a new authority is in the bundle before it signs.
 pub(crate) const ANNOUNCED: Duration = Duration::from_secs(300);
 
@@ -30,8 +26,8 @@ pub enum AuthorityError {
     #[error("{0} of the secret is missing or unreadable")]
     Field(&'static str),
     /// A certificate cannot be made.
-    #[error("a certificate cannot be made")]
-    Make(#[from] rcgen::Error),
+    #[error(transparent)]
+    Make(#[from] CertificateError),
 }
 
 /// The authority as its Secret holds it.
@@ -114,7 +110,7 @@ impl Authority {
         parts.into_iter().flatten().collect()
     }
 
-    /// What is due at `now`: an announcement at two thirds of the life, the change after [`ANNOUNCED`]. `None` where
+    /// What is due at `now`: an announcement after [`AUTHORITY_LIFE`], the change after [`ANNOUNCED`]. `None` where
     /// nothing is.
     ///
     /// # Errors
@@ -130,7 +126,7 @@ impl Authority {
                 previous: Some(self.signing.certificate.clone()),
             })),
             Some(_) => Ok(None),
-            None if age(self.made) >= AUTHORITY_LIFE * 2 / 3 => {
+            None if age(self.made) >= AUTHORITY_LIFE => {
                 Ok(Some(Self { next: Some((authority(now)?, now)), ..self.clone() }))
             }
             None => Ok(None),
@@ -143,49 +139,16 @@ impl Authority {
     ///
     /// The authority's key cannot be read, or the certificate cannot be made.
     pub(crate) fn leaf(&self, names: &[String], now: Timestamp) -> Result<(Pair, Timestamp), AuthorityError> {
-        let key = KeyPair::from_pem(&self.signing.key)?;
-        let issuer = Issuer::from_ca_cert_pem(&self.signing.certificate, key)?;
-        let mut params = CertificateParams::new(names.to_vec())?;
-        lifetime(&mut params, now, LEAF_LIFE);
-        params.distinguished_name = named(names.first().map_or("palisade", String::as_str));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &issuer)?;
-        Ok((Pair { certificate: certificate.pem(), key: key.serialize_pem() }, now + LEAF_LIFE * 2 / 3))
+        let name = names.first().map_or("palisade", String::as_str);
+        let issuer = Issuer::from_pair(&self.signing)?;
+        let leaf = issuer.server(name, names.iter().map(String::as_str), LEAF_DAYS)?;
+        Ok((leaf, now + LEAF_LIFE))
     }
 }
 
 fn authority(now: Timestamp) -> Result<Pair, AuthorityError> {
-    let mut params = CertificateParams::default();
-    lifetime(&mut params, now, AUTHORITY_LIFE);
     // Equal names would leave a client that holds two authorities to guess which of them signed.
-    params.distinguished_name = named(&format!("palisade-webhook-{}", now.as_second()));
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages =
-        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    let key = KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?;
-    Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
-}
-
-fn named(name: &str) -> DistinguishedName {
-    let mut distinguished = DistinguishedName::new();
-    distinguished.push(DnType::CommonName, name);
-    distinguished
-}
-
-fn lifetime(params: &mut CertificateParams, now: Timestamp, life: Duration) {
-    let at = |time: Timestamp| {
-        let utc = time.to_zoned(k8s_openapi::jiff::tz::TimeZone::UTC);
-        let month = u8::try_from(utc.month()).unwrap_or(1);
-        let day = u8::try_from(utc.day()).unwrap_or(1);
-        let midnight = rcgen::date_time_ymd(i32::from(utc.year()), month, day);
-        let seconds = i64::from(utc.hour()) * 3600 + i64::from(utc.minute()) * 60 + i64::from(utc.second());
-        midnight + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
-    };
-    params.not_before = at(now - BACKDATED);
-    params.not_after = at(now + life);
+    Ok(Issuer::new(&format!("palisade-webhook-{}", now.as_second()))?.pair())
 }
 
 #[cfg(test)]
@@ -214,7 +177,7 @@ mod tests {
         let now = time("2026-11-25T12:00:00Z");
         let old = Authority::generate(now).unwrap();
         assert_eq!(old.due(now).unwrap(), None);
-        let later = now + AUTHORITY_LIFE * 2 / 3;
+        let later = now + AUTHORITY_LIFE;
         let announced = old.due(later).unwrap().unwrap();
         assert_eq!(announced.signing, old.signing);
         assert_eq!(announced.bundle().matches("BEGIN CERTIFICATE").count(), 2);
@@ -227,9 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_is_renewed_at_two_thirds_of_its_life() {
-        let now = time("2026-11-25T12:00:00Z");
-        let (_, due) = Authority::generate(now).unwrap().leaf(&["palisade.x.svc".to_owned()], now).unwrap();
-        assert_eq!(due, now + LEAF_LIFE * 2 / 3);
+    fn a_leaf_is_renewed_before_its_end() {
+        let now = Timestamp::now();
+        let (leaf, due) =
+            Authority::generate(now).unwrap().leaf(&["palisade.x.svc".to_owned()], now).unwrap();
+        assert!(now < due && due + Duration::from_secs(24 * 3600) < leaf.expiry().unwrap(), "{due}");
     }
 }

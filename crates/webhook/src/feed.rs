@@ -34,7 +34,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// are among [`PolicyKind::RESOURCES`].
 pub(crate) type Source = (&'static str, &'static str, PolicyKind);
 
-fn resource((group, plural, kind): Source) -> ApiResource {
+/// The resource of a source, for requests.
+pub(crate) fn resource((group, plural, kind): Source) -> ApiResource {
     let api_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
     ApiResource {
         group: group.to_owned(),

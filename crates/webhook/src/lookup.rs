@@ -3,21 +3,28 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::PostParams;
+use kube::api::{DynamicObject, PostParams};
 use kube::{Api, Client};
-use palisade_admission::{PodRequest, Policy, PolicyCache, PolicyError, PolicyKind, PolicyObject, explain};
+use palisade_admission::{
+    Missing, PodRequest, Policy, PolicyCache, PolicyError, PolicyKind, PolicyObject, Subject, missing,
+};
 use palisade_k8s::rbac;
 use palisade_k8s::scc::{GROUP, RESOURCE};
 use palisade_rbac::RbacKind;
-use palisade_scc::{Mutation, Outcome};
 use serde_json::{Value, json};
 
+use crate::feed::resource;
 use crate::request::Request;
 
 /// The pause between two looks at a namespace that is about to get ranges; the whole look-up has a deadline.
 const RANGES_PERIOD: Duration = Duration::from_millis(60);
+/// How many things are looked up one after another: a namespace, its ranges, a grant.
+const STEPS: usize = 3;
+/// How many grants are asked for, at most: for each SCC that would do, the account's and the user's.
+const GRANTS: usize = 4;
 
 /// Why an object of the live cluster is not there.
 #[derive(Debug, thiserror::Error)]
@@ -52,68 +59,89 @@ pub(crate) async fn fresher(
     cache: &PolicyCache,
     request: &Request<'_>,
 ) -> Option<PolicyCache> {
-    let policy = cache.snapshot();
-    if policy.namespace(request.namespace()).is_none() {
-        let namespace = Api::<Namespace>::all(client.clone()).get(request.namespace()).await.ok()?;
-        let namespace = serde_json::to_value(&namespace).ok()?;
-        let object = PolicyObject::of(PolicyKind::Namespace, &namespace).ok()?;
-        return Some(overlay(cache, [object]));
+    let pod: palisade_k8s::Pod<'_> = serde_json::from_str(request.object()).ok()?;
+    let mut found = None;
+    // Each step may uncover the next: a namespace without ranges, and then a grant.
+    for _ in 0..STEPS {
+        let known = found.as_ref().unwrap_or(cache);
+        let Some(objects) = look_up(client, &known.snapshot(), request, &pod).await else { break };
+        found = Some(overlay(known, objects));
     }
-    if policy.namespace(request.namespace()).is_some_and(|namespace| namespace.ranges().is_err()) {
-        return with_ranges(client, cache, request.namespace()).await;
+    found
+}
+
+/// What the cluster has of the first things that are missing.
+async fn look_up(
+    client: &Client,
+    policy: &Policy,
+    request: &Request<'_>,
+    pod: &palisade_k8s::Pod<'_>,
+) -> Option<Vec<PolicyObject>> {
+    let namespace = request.namespace();
+    let groups: Vec<&str> = request.user().groups.iter().map(|group| &**group).collect();
+    let user = &request.user().username;
+    let asked = PodRequest { namespace, user, groups: &groups, pod, mutation: request.mutation() };
+    let missing = missing(policy, &asked);
+    match missing.first()? {
+        Missing::Namespace => Some(vec![read_namespace(client, namespace).await?]),
+        Missing::Ranges => Some(vec![with_ranges(client, namespace).await?]),
+        Missing::Scc(name) => Some(vec![scc(client, name).await?]),
+        // The watches are complete before a replica is ready: there are none.
+        Missing::AnyScc => None,
+        Missing::Grant { .. } => {
+            let grants = missing.iter().filter_map(|missing| match missing {
+                Missing::Grant { scc, subject } => Some((*scc, subject)),
+                _ => None,
+            });
+            first_grant(client, namespace, grants.take(GRANTS)).await
+        }
     }
-    let (scc, account) = ungranted(&policy, request)?;
-    if !is_granted(client, request.namespace(), &account, &scc).await {
-        return None;
-    }
-    Some(overlay(cache, grant(request.namespace(), &account, &scc)?))
+}
+
+/// The first of these grants that the cluster knows. They are asked for at once: the API server waits.
+async fn first_grant<'g>(
+    client: &Client,
+    namespace: &str,
+    grants: impl Iterator<Item = (&'g str, &'g Subject)>,
+) -> Option<Vec<PolicyObject>> {
+    let ask = |(scc, subject)| async move {
+        let is_granted = is_granted(client, namespace, subject, scc).await;
+        is_granted.then(|| grant(namespace, subject, scc)).flatten()
+    };
+    join_all(grants.map(ask)).await.into_iter().flatten().next().map(Vec::from)
+}
+
+async fn read_namespace(client: &Client, name: &str) -> Option<PolicyObject> {
+    let namespace = Api::<Namespace>::all(client.clone()).get(name).await.ok()?;
+    PolicyObject::of(PolicyKind::Namespace, &serde_json::to_value(&namespace).ok()?).ok()
+}
+
+async fn scc(client: &Client, name: &str) -> Option<PolicyObject> {
+    let api: Api<DynamicObject> =
+        Api::all_with(client.clone(), &resource((GROUP, RESOURCE, PolicyKind::Scc)));
+    let scc = api.get(name).await.ok()?;
+    PolicyObject::of(PolicyKind::Scc, &serde_json::to_value(&scc).ok()?).ok()
 }
 
 /// Waits until the namespace has the ranges that it is about to be given.
-async fn with_ranges(client: &Client, cache: &PolicyCache, name: &str) -> Option<PolicyCache> {
-    let api = Api::<Namespace>::all(client.clone());
+async fn with_ranges(client: &Client, name: &str) -> Option<PolicyObject> {
     loop {
-        let namespace = serde_json::to_value(&api.get(name).await.ok()?).ok()?;
-        let object = PolicyObject::of(PolicyKind::Namespace, &namespace).ok()?;
-        let overlay = overlay(cache, [object]);
-        if overlay.snapshot().namespace(name).is_some_and(|namespace| namespace.ranges().is_ok()) {
-            return Some(overlay);
+        let object = read_namespace(client, name).await?;
+        let alone = PolicyCache::default();
+        alone.apply(object.clone());
+        if alone.snapshot().namespace(name).is_some_and(|namespace| namespace.ranges().is_ok()) {
+            return Some(object);
         }
         tokio::time::sleep(RANGES_PERIOD).await;
     }
 }
 
-/// The first SCC in order that would admit the pod if its service account might use it, and the account.
-fn ungranted(policy: &Policy, request: &Request<'_>) -> Option<(String, String)> {
-    let pod: palisade_k8s::Pod<'_> = serde_json::from_str(request.object()).ok()?;
-    let account = pod.spec.service_account_name.as_str();
-    if account.is_empty() {
-        return None;
-    }
-    let groups: Vec<&str> = request.user().groups.iter().map(|group| &**group).collect();
-    let asked = PodRequest {
-        namespace: request.namespace(),
-        user: &request.user().username,
-        groups: &groups,
-        pod: &pod,
-        mutation: Mutation::Allowed,
-    };
-    let trace = explain(policy, &asked);
-    let step =
-        trace.steps.iter().find(|step| !step.is_usable() && matches!(step.outcome, Outcome::Admits(_)))?;
-    Some((step.entry.name().to_owned(), account.to_owned()))
-}
-
-/// Whether any authorizer of the cluster lets the account use the SCC.
-async fn is_granted(client: &Client, namespace: &str, account: &str, scc: &str) -> bool {
+/// Whether any authorizer of the cluster lets the subject use the SCC.
+async fn is_granted(client: &Client, namespace: &str, subject: &Subject, scc: &str) -> bool {
     let review = SubjectAccessReview {
         spec: SubjectAccessReviewSpec {
-            user: Some(palisade_rbac::service_account_user(namespace, account)),
-            // The API server adds none itself.
-            groups: Some(vec![
-                "system:serviceaccounts".to_owned(),
-                format!("system:serviceaccounts:{namespace}"),
-            ]),
+            user: Some(subject.user.clone()),
+            groups: Some(subject.groups.clone()),
             resource_attributes: Some(ResourceAttributes {
                 group: Some(GROUP.to_owned()),
                 resource: Some(RESOURCE.to_owned()),
@@ -132,7 +160,7 @@ async fn is_granted(client: &Client, namespace: &str, account: &str, scc: &str) 
 }
 
 /// What an authorizer other than RBAC grants, as the role and the binding that would grant it.
-fn grant(namespace: &str, account: &str, scc: &str) -> Option<[PolicyObject; 2]> {
+fn grant(namespace: &str, subject: &Subject, scc: &str) -> Option<[PolicyObject; 2]> {
     // No object of a cluster has this name: `:` at the end is refused nowhere, but nobody writes it.
     let name = "palisade:granted:";
     let role = json!({
@@ -142,7 +170,7 @@ fn grant(namespace: &str, account: &str, scc: &str) -> Option<[PolicyObject; 2]>
     let binding = json!({
         "metadata": {"name": name, "namespace": namespace},
         "roleRef": {"apiGroup": rbac::GROUP, "kind": "Role", "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+        "subjects": [{"apiGroup": rbac::GROUP, "kind": "User", "name": subject.user}],
     });
     let object = |kind, object: &Value| PolicyObject::of(PolicyKind::Rbac(kind), object).ok();
     Some([object(RbacKind::Role, &role)?, object(RbacKind::RoleBinding, &binding)?])

@@ -1,6 +1,7 @@
 //! A review as far as the webhook itself looks at it.
 
-use palisade_k8s::review::{AdmissionRequest, AdmissionReview};
+use palisade_k8s::review::{AdmissionRequest, AdmissionReview, Operation};
+use palisade_scc::Mutation;
 use serde::Deserialize;
 
 /// Why a text is refused before anything is decided.
@@ -73,6 +74,15 @@ impl<'t> Request<'t> {
 
     pub(crate) fn user(&self) -> &palisade_k8s::review::UserInfo<'t> {
         &self.inner.user_info
+    }
+
+    /// What SCC may change of the pod.
+    pub(crate) fn mutation(&self) -> Mutation {
+        match (self.inner.operation, &*self.inner.sub_resource) {
+            (Operation::Create, _) => Mutation::Allowed,
+            (_, "ephemeralcontainers") => Mutation::EphemeralOnly,
+            _ => Mutation::Forbidden,
+        }
     }
 
     pub(crate) fn is_dry_run(&self) -> bool {
