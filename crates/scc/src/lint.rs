@@ -1,6 +1,7 @@
-//! What an SCC says that the API server accepts and its author then suffers from.
+//! Lint: findings about SCCs that the API server accepts and that do not do what their authors are likely to want.
 //!
-//! Sources: reference/scc.md 1a "NOT checked", and the complaints 4, 5, 20 and 21 of its section 3.
+//! Sources: reference/scc.md 1a (what is not checked), and the complaints of operators, reference/scc.md 3.4, 3.5, 3.20 and
+//! 3.21.
 
 use std::collections::HashSet;
 use std::fmt;

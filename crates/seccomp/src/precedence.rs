@@ -2,7 +2,7 @@
 //!
 //! A rule without conditions beats all with; of two with the same conditions the actions must agree;
 //! one whose conditions are the first ones of another's beats it. The rest are tried in the order in
-//! which libseccomp tries them (`reference/seccomp.md` 3.4): the rule whose first argument is higher
+//! which libseccomp tries them (`reference/seccomp.md` 4): the rule whose first argument is higher
 //! goes first, then by operator (`==`, `!=` and masks, then `<` and `<=`, then `>` and `>=`), then
 //! the tightest bound, then the largest value, then as written; ties go on with the next argument.
 

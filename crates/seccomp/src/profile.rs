@@ -115,7 +115,7 @@ pub struct Entry {
     pub at: Position,
 }
 
-/// What of the context an entry asks for; see `reference/seccomp.md` 3.1.
+/// What of the context an entry asks for; see `reference/seccomp.md` 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gate {
     /// Capabilities of the bounding set, as `CAP_SYS_ADMIN`.
