@@ -23,7 +23,9 @@
 //! ```
 
 mod backup;
+mod commit;
 mod error;
+mod hold;
 mod import;
 mod list;
 mod object;

@@ -1,9 +1,8 @@
-//! An observer of all writes: what has to be true before anybody can know of a write.
+//! An observer of all writes, told of each before anybody can see it.
 
 use std::sync::Arc;
 
 use crate::object::{Key, Revision};
-use crate::open::Store;
 
 /// What an observer does once a write is on disk.
 pub type Effect = Box<dyn FnOnce(Revision) + Send>;
@@ -18,18 +17,8 @@ pub trait Observer: Send + Sync + 'static {
     fn prepare(&self, key: &Key, value: Option<&[u8]>) -> Option<Effect>;
 }
 
-impl Store {
-    /// Sets the observer, before the first write through this store; a second one is not taken, which the answer says.
-    pub fn observe(&self, observer: Arc<dyn Observer>) -> bool {
-        self.inner.observer.set(Registered(observer)).is_ok()
-    }
-
-    pub(crate) fn prepare(&self, key: &Key, value: Option<&[u8]>) -> Option<Effect> {
-        self.inner.observer.get()?.0.prepare(key, value)
-    }
-}
-
-pub(crate) struct Registered(Arc<dyn Observer>);
+/// The observer of a store.
+pub(crate) struct Registered(pub(crate) Arc<dyn Observer>);
 
 impl std::fmt::Debug for Registered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,6 +29,7 @@ impl std::fmt::Debug for Registered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Store;
     use std::collections::BTreeMap;
     use std::sync::Mutex;
 

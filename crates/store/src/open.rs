@@ -2,11 +2,12 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::StoreError;
+use crate::hold::hold;
 use crate::object::Revision;
 use crate::observe::Registered;
 use crate::private;
@@ -62,11 +63,6 @@ pub(crate) struct Inner {
     _lock: File,
     /// A folder that goes with the store.
     _folder: Option<tempfile::TempDir>,
-}
-
-/// A lock that stays usable after a panic elsewhere: what it guards is only ever replaced as a whole.
-pub(crate) fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + '_ {

@@ -4,30 +4,30 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::mpsc::{Sender, TryRecvError, channel};
+use std::sync::mpsc::Sender;
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::StoreError;
-use crate::object::Revision;
+use crate::hold::hold;
 use crate::observe::Effect;
-use crate::open::{Store, hold};
 use crate::write::{Done, Write};
 
 /// How many writes go to the disk together, so that none waits for an endless row of others.
 const TOGETHER: usize = 128;
 
-type Answer = Result<Done, StoreError>;
+pub(crate) type Answer = Result<Done, StoreError>;
 
 /// Writes in the order in which they came.
 #[derive(Debug, Default)]
 pub(crate) struct Queue(Mutex<VecDeque<Ticket>>);
 
-struct Ticket {
-    write: Write,
+/// A write that waits.
+pub(crate) struct Ticket {
+    pub(crate) write: Write,
     /// What the observer does when it is made.
-    effects: Vec<Effect>,
-    answer: Sender<Answer>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) answer: Sender<Answer>,
 }
 
 impl std::fmt::Debug for Ticket {
@@ -36,55 +36,22 @@ impl std::fmt::Debug for Ticket {
     }
 }
 
-impl Store {
-    /// Makes a write, with others that wait; it is on disk when this returns.
-    pub(crate) fn queue(&self, write: Write) -> Answer {
-        let (answer, mine) = channel();
-        let outcomes = write.outcomes();
-        let effects = outcomes.into_iter().filter_map(|(key, value)| self.prepare(key, value)).collect();
-        hold(&self.inner.queue.0).push_back(Ticket { write, effects, answer });
-        let mut writer = self.inner.writer();
-        loop {
-            match mine.try_recv() {
-                Ok(answer) => return answer,
-                Err(TryRecvError::Disconnected) => return Err(StoreError::Abandoned),
-                Err(TryRecvError::Empty) => self.take_along(&mut writer),
-            }
-        }
+impl Queue {
+    pub(crate) fn push(&self, ticket: Ticket) {
+        hold(&self.0).push_back(ticket);
     }
 
-    /// Takes the first of the queue to the disk, and tells those who brought them.
-    fn take_along(&self, writer: &mut Connection) {
-        let tickets: Vec<Ticket> = {
-            let mut queue = hold(&self.inner.queue.0);
-            let count = queue.len().min(TOGETHER);
-            queue.drain(..count).collect()
-        };
-        let writes: Vec<&Write> = tickets.iter().map(|ticket| &ticket.write).collect();
-        let answers = make(writer, &writes);
-        let mut tickets: Vec<(Ticket, Answer)> = tickets.into_iter().zip(answers).collect();
-        for (ticket, answer) in &mut tickets {
-            let Ok(done) = answer else { continue };
-            let cleared = done.cleared.iter().filter_map(|key| self.prepare(key, None));
-            ticket.effects.drain(..).chain(cleared).for_each(|effect| effect(done.revision));
-        }
-        // Still under the writer's lock, so that revisions are announced in order.
-        let newest =
-            tickets.iter().filter_map(|(_, answer)| answer.as_ref().ok()).map(|done| done.revision).max();
-        // A group may have had nothing to change.
-        if let Some(newest) = newest.filter(|newest| *newest > Revision::default()) {
-            self.inner.announce(newest);
-        }
-        for (ticket, answer) in tickets {
-            // Whoever brought it waits for the lock that this holds.
-            drop(ticket.answer.send(answer));
-        }
+    /// Takes out the first writes, as many as go to the disk together.
+    pub(crate) fn take(&self) -> Vec<Ticket> {
+        let mut queue = hold(&self.0);
+        let count = queue.len().min(TOGETHER);
+        queue.drain(..count).collect()
     }
 }
 
 /// Makes writes, together if the disk can. A disk that refuses one of many, as too large for what is left of it, may
 /// take the others.
-fn make(writer: &mut Connection, writes: &[&Write]) -> Vec<Answer> {
+pub(crate) fn make(writer: &mut Connection, writes: &[&Write]) -> Vec<Answer> {
     match together(writer, writes) {
         Ok(answers) => answers,
         Err(error) if writes.len() == 1 => vec![Err(error)],

@@ -1,11 +1,9 @@
-//! Writes: each is whole or not at all, and is on disk when it returns.
+//! Changes of the store, each made in a transaction as a whole or not at all.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::StoreError;
 use crate::object::{Key, Object, Revision};
-use crate::observe::Effect;
-use crate::open::Store;
 
 /// A change of the store.
 #[derive(Clone, Debug)]
@@ -109,97 +107,6 @@ impl Write {
     }
 }
 
-impl Store {
-    /// Creates an object.
-    ///
-    /// # Errors
-    ///
-    /// It is there, or the disk says no.
-    pub fn create(&self, key: &Key, value: &[u8]) -> Result<Revision, StoreError> {
-        self.queue(Write::Create { key: key.clone(), value: value.to_vec() }).map(|done| done.revision)
-    }
-
-    /// Changes an object that the caller saw at a revision.
-    ///
-    /// # Errors
-    ///
-    /// It is not there, it changed meanwhile, or the disk says no.
-    pub fn update(&self, key: &Key, expected: Revision, value: &[u8]) -> Result<Revision, StoreError> {
-        self.queue(Write::Update { key: key.clone(), expected, value: value.to_vec() })
-            .map(|done| done.revision)
-    }
-
-    /// Deletes an object, if a revision is given only as the caller saw it; gives what it held last.
-    ///
-    /// # Errors
-    ///
-    /// It is not there, it changed meanwhile, or the disk says no.
-    pub fn delete(&self, key: &Key, expected: Option<Revision>) -> Result<Object, StoreError> {
-        let done = self.queue(Write::Delete { key: key.clone(), expected })?;
-        let before = done.before.ok_or_else(|| StoreError::Missing(key.clone()))?;
-        Ok(Object { revision: done.revision, ..before })
-    }
-
-    /// Makes several changes at once: all of them are on disk when this returns, or none is made.
-    ///
-    /// # Errors
-    ///
-    /// One of them is refused, or the disk says no.
-    pub fn transact(&self, writes: Vec<Write>) -> Result<Revision, StoreError> {
-        self.queue(Write::Group(writes)).map(|done| done.revision.max(self.revision()))
-    }
-
-    /// An object as it is.
-    ///
-    /// # Errors
-    ///
-    /// The disk says no.
-    pub fn get(&self, key: &Key) -> Result<Option<Object>, StoreError> {
-        // What is not yet announced has not happened yet.
-        let newest = self.revision();
-        self.inner.read(|connection| at(connection, key, newest))
-    }
-
-    /// Forgets what was before a revision: older versions of objects, and objects deleted by then. Watches and
-    /// lists from before it end with [`StoreError::Compacted`].
-    ///
-    /// # Errors
-    ///
-    /// The revision has not happened yet, or the disk says no.
-    pub fn compact(&self, until: Revision) -> Result<(), StoreError> {
-        let newest = self.revision();
-        if until > newest {
-            return Err(StoreError::Future { asked: until, newest });
-        }
-        let mut writer = self.inner.writer();
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute(
-            "DELETE FROM versions AS old WHERE revision <= ?1 AND (deleted OR EXISTS (
-                SELECT 1 FROM versions AS new WHERE new.resource = old.resource AND new.namespace = old.namespace
-                AND new.name = old.name AND new.revision > old.revision AND new.revision <= ?1))",
-            params![until.0],
-        )?;
-        transaction.execute("UPDATE compacted SET revision = max(revision, ?1)", params![until.0])?;
-        transaction.commit()?;
-        Ok(())
-    }
-
-    /// Makes a change of many objects, and then what the observer does about it.
-    pub(crate) fn write(
-        &self,
-        change: impl FnOnce(&Transaction<'_>) -> Result<(Revision, Vec<Effect>), StoreError>,
-    ) -> Result<Revision, StoreError> {
-        let mut writer = self.inner.writer();
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let (revision, effects) = change(&transaction)?;
-        transaction.commit()?;
-        effects.into_iter().for_each(|effect| effect(revision));
-        // Still under the writer's lock, so that revisions are announced in order.
-        self.inner.announce(revision);
-        Ok(revision)
-    }
-}
-
 fn group(transaction: &Connection, writes: &[Write]) -> Result<Done, StoreError> {
     transaction.execute_batch("SAVEPOINT part")?;
     let made = writes.iter().try_fold(Done::new(Revision::default(), None), |mut all, write| {
@@ -248,7 +155,11 @@ pub(crate) fn current(connection: &Connection, key: &Key) -> Result<Option<Objec
 }
 
 /// The object as it was at a revision.
-fn at(connection: &Connection, key: &Key, revision: Revision) -> Result<Option<Object>, StoreError> {
+pub(crate) fn at(
+    connection: &Connection,
+    key: &Key,
+    revision: Revision,
+) -> Result<Option<Object>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT revision, created, deleted, value FROM versions
          WHERE resource = ?1 AND namespace = ?2 AND name = ?3 AND revision <= ?4 ORDER BY revision DESC LIMIT 1",
