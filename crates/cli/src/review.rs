@@ -2,6 +2,7 @@
 
 mod advice;
 mod after;
+mod changed;
 mod notes;
 mod report;
 mod sarif;

@@ -8,6 +8,7 @@ use palisade_scc::pod_security::{Level, assess};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::changed::changed;
 use super::surroundings::{Levels, Surroundings};
 
 /// Who refuses a pod.
@@ -59,7 +60,7 @@ impl<'a> After<'a> {
 
     /// Whether nothing is said against the pod with these changes that its author would not have heard anyway.
     pub(crate) fn accepts(&self, pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> bool {
-        self.objection(&super::report::changed(pod, parsed, changes)).is_none()
+        self.objection(&changed(pod, parsed, changes)).is_none()
     }
 
     fn level(&self, pod: &Pod<'_>) -> Option<Objection> {

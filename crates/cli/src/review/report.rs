@@ -3,12 +3,13 @@
 use palisade_admission::{Decision, PodRequest, Policy, Refusal, Step, Trace, explain};
 use palisade_k8s::{FieldError, FieldPath, Pod};
 use palisade_scc::pod_security::{assess, guaranteed_level};
-use palisade_scc::{Changes, Mutation, Outcome};
+use palisade_scc::{Mutation, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::advice::{self, Advice, Case};
 use super::after::{After, By, Objection};
+use super::changed::{apply, changed};
 use super::subject::Subject;
 use super::surroundings::Surroundings;
 
@@ -181,23 +182,6 @@ impl Report {
             };
             self.refusal = Some(objection_report(&objection, self.scc.as_deref(), &set, case));
         }
-    }
-}
-
-/// The pod with what an SCC changes.
-pub(crate) fn changed(pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> Value {
-    let mut patch = palisade_k8s::patch::Patch::default();
-    changes.write(parsed, &[], &mut patch);
-    let mut pod = pod.clone();
-    apply(patch.finish(), &mut pod);
-    pod
-}
-
-fn apply(patch: Option<String>, object: &mut Value) {
-    let patch = patch.and_then(|text| serde_json::from_str::<json_patch::Patch>(&text).ok());
-    if let Some(patch) = patch {
-        // Every operation is made for this very object; one that fails leaves it as it was.
-        let _unchanged = json_patch::patch(object, &patch);
     }
 }
 

@@ -1,0 +1,24 @@
+//! Objects with what an SCC changes.
+
+use palisade_k8s::Pod;
+use palisade_k8s::patch::Patch;
+use palisade_scc::Changes;
+use serde_json::Value;
+
+/// The pod with what an SCC changes.
+pub(super) fn changed(pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> Value {
+    let mut patch = Patch::default();
+    changes.write(parsed, &[], &mut patch);
+    let mut pod = pod.clone();
+    apply(patch.finish(), &mut pod);
+    pod
+}
+
+/// Makes the changes of a JSON Patch that was made for this very object.
+pub(super) fn apply(patch: Option<String>, object: &mut Value) {
+    let patch = patch.and_then(|text| serde_json::from_str::<json_patch::Patch>(&text).ok());
+    if let Some(patch) = patch {
+        // An operation that fails leaves the object as it was.
+        let _unchanged = json_patch::patch(object, &patch);
+    }
+}
