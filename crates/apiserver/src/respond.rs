@@ -86,10 +86,7 @@ pub(crate) fn object(
             }
             _ => json(code, value),
         },
-        Format::Yaml => match serde_saphyr::to_string(value) {
-            Ok(text) => Body::bytes(code, "application/yaml", text.into_bytes()),
-            Err(_) => json(code, value),
-        },
+        Format::Yaml => Body::bytes(code, "application/yaml", palisade_k8s::yaml::write(value).into_bytes()),
         _ => json(code, value),
     }
 }

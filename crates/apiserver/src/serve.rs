@@ -14,7 +14,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT, WARNING};
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::Api;
 use crate::audit::{self, Trail};
@@ -171,6 +171,7 @@ impl Service {
         timed.end(Labels::new(verb.unwrap_or("other"), target.as_ref()), code);
     }
 
+    /// Finds who answers a request, once it is authorized and its form is one that there is.
     async fn route(
         &self,
         head: &Head,
@@ -178,23 +179,60 @@ impl Service {
         body: Incoming,
         upgrade: Option<OnUpgrade>,
     ) -> ApiResult<Response<Body>> {
-        let (who, notes) = (&attended.who, &attended.notes);
-        let target = match Path::parse(&head.path) {
-            Ok(Path::Resource(target)) => target,
-            Ok(Path::Other) if head.path == backup::PATH => {
-                return backup::answer(&self.api, head, who, body).await;
+        let target = match self.path(head, &attended.who)? {
+            Path::Resource(target) => target,
+            Path::Other if head.path == backup::PATH => {
+                return backup::answer(&self.api, head, &attended.who, body).await;
             }
-            Ok(Path::Other) => return other::answer(&self.api, head, who),
-            // Nobody learns which paths there are without a name.
-            Err(error) => {
-                return Err(if authorize::allowed_path(&self.api.policy, who, "get", "/api") {
-                    error
-                } else {
-                    other::forbidden(head, who)
-                });
-            }
+            Path::Other => return other::answer(&self.api, head, &attended.who),
         };
         let verb = verb_of(head, &target)?;
+        self.authorize(head, attended, &target, verb)?;
+        if target.subresource.is_none() && !target.resource.allows(verb) {
+            return Err(ApiError::method_not_allowed(target.resource));
+        }
+        if verb == "watch" {
+            return self.watch(head, attended, &target);
+        }
+        if lacks_namespace(&target, verb) {
+            return Err(ApiError::method_not_allowed(target.resource));
+        }
+        let is_stream = target.subresource.is_some_and(|part| part.serves.is_stream());
+        let accept = head.header(ACCEPT);
+        if !is_stream && Format::parse(accept, Some(target.resource)).is_none() && !is_for_kubernetes(accept)
+        {
+            return Err(ApiError::not_acceptable(accept));
+        }
+        let bytes = if is_stream { Bytes::new() } else { read(body).await? };
+        let slot = self.slot().await?;
+        let format = wanted(head, Some(target.resource));
+        let include = Include::parse(head.query.get("includeObject"))
+            .ok_or_else(|| ApiError::bad_request("includeObject: must be None, Metadata or Object"))?;
+        let work = Arc::new(self.work(head, attended, target, bytes));
+        if is_stream {
+            drop(slot);
+            return stream::answer(&work, head, upgrade).await;
+        }
+        let shape = pages::Shape { format, include };
+        if let Some(answer) = pages::answer(&work, shape).await? {
+            return Ok(answer);
+        }
+        run(work, slot, shape).await
+    }
+
+    /// Reads the path. An error of it is told only to those who may see which paths there are.
+    fn path(&self, head: &Head, who: &Identity) -> ApiResult<Path> {
+        Path::parse(&head.path).map_err(|error| {
+            if authorize::allowed_path(&self.api.policy, who, "get", "/api") {
+                error
+            } else {
+                other::forbidden(head, who)
+            }
+        })
+    }
+
+    /// Refuses what the requester may not do, and notes the decision for the audit log.
+    fn authorize(&self, head: &Head, attended: &Attended, target: &Target, verb: &str) -> ApiResult<()> {
         let mut asked = target.clone();
         let mut node = None;
         // A list of one name is a question for that name.
@@ -204,79 +242,33 @@ impl Service {
             asked.name = fields.name().unwrap_or_default().to_owned();
             node = fields.node().map(str::to_owned);
         }
-        let why = authorize::require(&self.api, who, verb, &asked, node.as_deref());
+        let why = authorize::require(&self.api, &attended.who, verb, &asked, node.as_deref());
+        let notes = &attended.notes;
         notes.annotate("authorization.k8s.io/decision", if why.is_ok() { "allow" } else { "forbid" });
         notes.annotate("authorization.k8s.io/reason", why.as_deref().unwrap_or_default());
-        why?;
-        let is_stream = target.subresource.is_some_and(|part| part.serves.is_stream());
-        if target.subresource.is_none() && !target.resource.allows(verb) {
-            return Err(ApiError::method_not_allowed(target.resource));
-        }
-        if verb == "watch" {
-            return self.watch(head, attended, &target);
-        }
-        if target.resource.namespaced
-            && verb == "create"
-            && target.namespace.is_empty()
-            && !is_review(&target)
-        {
-            return Err(ApiError::method_not_allowed(target.resource));
-        }
-        let accept = head.header(ACCEPT);
-        if !is_stream && Format::parse(accept, Some(target.resource)).is_none() && !is_for_kubernetes(accept)
-        {
-            return Err(ApiError::not_acceptable(accept));
-        }
-        let bytes = if is_stream { Bytes::new() } else { read(body).await? };
+        why.map(drop)
+    }
+
+    /// Waits for a place among the requests that are worked on at once.
+    async fn slot(&self) -> ApiResult<OwnedSemaphorePermit> {
         let slot = tokio::time::timeout(limits::QUEUE_TIME, Arc::clone(&self.slots).acquire_owned()).await;
-        let slot = slot
-            .ok()
-            .and_then(Result::ok)
-            .ok_or_else(|| ApiError::busy("too many requests, please try again later."))?;
-        let work = Work {
+        let slot = slot.ok().and_then(Result::ok);
+        slot.ok_or_else(|| ApiError::busy("too many requests, please try again later."))
+    }
+
+    fn work(&self, head: &Head, attended: &Attended, target: Target, bytes: Bytes) -> Work {
+        Work {
             api: Arc::clone(&self.api),
-            who: who.clone(),
+            who: attended.who.clone(),
             target,
             query: head.query.clone(),
             agent: head.header(USER_AGENT).to_owned(),
             content_type: head.header(CONTENT_TYPE).to_owned(),
             method: head.method.clone(),
-            notes: Arc::clone(notes),
+            notes: Arc::clone(&attended.notes),
             trail: Arc::clone(&attended.trail),
             bytes,
-        };
-        let format = wanted(head, Some(work.target.resource));
-        let resource = work.target.resource;
-        let include = Include::parse(head.query.get("includeObject"))
-            .ok_or_else(|| ApiError::bad_request("includeObject: must be None, Metadata or Object"))?;
-        let work = Arc::new(work);
-        if is_stream {
-            drop(slot);
-            return stream::answer(&work, head, upgrade).await;
         }
-        if let Some(answer) = pages::answer(&work, pages::Shape { format, include }).await? {
-            return Ok(answer);
-        }
-        let done = tokio::task::spawn_blocking(move || {
-            let _open = work.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-            work.trail.request(&work.bytes, &work.content_type);
-            let answer = work.run();
-            // By whoever did it, and before anybody is told: a client that has left leaves a line all the same.
-            match &answer {
-                Ok(answer) => work.trail.complete(answer.code, None, Some(&answer.object)),
-                Err(error) => work.trail.complete(error.reason.code(), Some(error), None),
-            }
-            let answer =
-                answer.map(|answer| respond::object(answer.code, &answer.object, format, resource, include));
-            drop(slot);
-            answer.unwrap_or_else(|error| respond::error(&error, format))
-        });
-        done.await.map_err(|error| {
-            if error.is_panic() {
-                attended.trail.panicked();
-            }
-            failure::internal("the request could not be answered", &error)
-        })
     }
 
     fn watch(&self, head: &Head, attended: &Attended, target: &Target) -> ApiResult<Response<Body>> {
@@ -300,6 +292,39 @@ impl Service {
     }
 }
 
+/// Works on a request, on a thread that may wait for the disk.
+async fn run(work: Arc<Work>, slot: OwnedSemaphorePermit, shape: pages::Shape) -> ApiResult<Response<Body>> {
+    let trail = Arc::clone(&work.trail);
+    let pages::Shape { format, include } = shape;
+    let done = tokio::task::spawn_blocking(move || {
+        let _open = work.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        work.trail.request(&work.bytes, &work.content_type);
+        let answer = work.run();
+        // By whoever did it, and before anybody is told: a client that has left leaves a line all the same.
+        match &answer {
+            Ok(answer) => work.trail.complete(answer.code, None, Some(&answer.object)),
+            Err(error) => work.trail.complete(error.reason.code(), Some(error), None),
+        }
+        let resource = work.target.resource;
+        let answer =
+            answer.map(|answer| respond::object(answer.code, &answer.object, format, resource, include));
+        drop(slot);
+        answer.unwrap_or_else(|error| respond::error(&error, format))
+    });
+    done.await.map_err(|error| {
+        if error.is_panic() {
+            trail.panicked();
+        }
+        failure::internal("the request could not be answered", &error)
+    })
+}
+
+/// Whether an object would be created in no namespace, of a kind that lives in one; reviews, which keep nothing, may be.
+fn lacks_namespace(target: &Target, verb: &str) -> bool {
+    let is_review = target.resource.review.is_some();
+    target.resource.namespaced && verb == "create" && target.namespace.is_empty() && !is_review
+}
+
 /// What a request is for, if that is a resource.
 fn target_of(head: &Head) -> Option<Target> {
     match Path::parse(&head.path) {
@@ -314,11 +339,6 @@ fn name_host(headers: &mut HeaderMap, uri: &http::Uri) {
     if let Some(host) = named {
         headers.insert(http::header::HOST, host);
     }
-}
-
-/// Whether a request for a resource keeps nothing.
-fn is_review(target: &Target) -> bool {
-    target.resource.review.is_some()
 }
 
 /// Whether a client takes what only Kubernetes has: it takes JSON too, where we lack the form.
