@@ -3,7 +3,7 @@
 use palisade_k8s::rbac::Role;
 use palisade_k8s::scc::{GROUP, KIND, RESOURCE, annotation};
 use palisade_k8s::workload::WorkloadKind;
-use palisade_k8s::{FieldPath, SecurityContextConstraints, fit};
+use palisade_k8s::{FieldPath, SecurityContextConstraints, fit, seccomp};
 use palisade_scc::{Finding, NamespaceRanges, Severity};
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,8 +25,6 @@ const DEAD: &[(&str, &str)] = &[
     ("pod.beta.kubernetes.io/init-containers", "spec.initContainers, since Kubernetes 1.8"),
 ];
 const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
-const SECCOMP: [&str; 2] =
-    ["seccomp.security.alpha.kubernetes.io/pod", "container.seccomp.security.alpha.kubernetes.io/"];
 
 /// Lints objects of any kind, each by itself and beside the others; each finding with the place of its object. Kinds that
 /// have nothing to do with SCC give none.
@@ -79,7 +77,7 @@ pub fn dead_annotation(key: &str) -> Option<String> {
             annotation::REQUIRED_SCC
         ));
     }
-    SECCOMP.iter().any(|seccomp| key.starts_with(seccomp)).then(|| {
+    seccomp::is_annotation(key).then(|| {
         format!(
             "annotation {key} is read by SCC alone; the kubelet reads securityContext.seccompProfile since Kubernetes 1.27"
         )

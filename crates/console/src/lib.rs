@@ -19,7 +19,6 @@
 //! Names and messages in a manifest are written by others. [`terminal`] shows the control characters in them as
 //! escapes, so that no object and no server can move the cursor, write to the clipboard or hide text.
 
-mod chain;
 mod exit;
 pub mod files;
 pub mod input;
@@ -27,5 +26,4 @@ pub mod paint;
 pub mod private_file;
 pub mod terminal;
 
-pub use chain::chain;
 pub use exit::Exit;

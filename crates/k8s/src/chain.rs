@@ -22,3 +22,20 @@ pub fn error_chain(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layer(&'static str, #[source] Option<Box<Layer>>);
+
+    #[test]
+    fn causes_are_named_once() {
+        let inner = Layer("connection refused", None);
+        let middle = Layer("connect: connection refused", Some(Box::new(inner)));
+        let outer = Layer("the server cannot be reached", Some(Box::new(middle)));
+        assert_eq!(error_chain(&outer), "the server cannot be reached: connect: connection refused");
+    }
+}

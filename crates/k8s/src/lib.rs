@@ -28,6 +28,7 @@
 //! | [`metadata`] | the rules for names, labels and annotations |
 //! | [`quantity`] | amounts, as `500m` or `2Gi` |
 //! | [`capability`] | Linux' capabilities by name |
+//! | [`seccomp`] | seccomp profiles by annotation and by field, and the one that a container gets |
 //! | [`workload`] | where each kind of workload keeps its pod template |
 
 mod age;
@@ -45,6 +46,7 @@ pub mod quantity;
 pub mod rbac;
 pub mod review;
 pub mod scc;
+pub mod seccomp;
 pub mod text;
 mod value;
 pub mod workload;

@@ -33,10 +33,6 @@ pub mod annotation {
     pub const VALIDATED_SCC: &str = "openshift.io/scc";
     /// On a pod: whether the user or the service account may use that SCC.
     pub const SUBJECT_TYPE: &str = "security.openshift.io/validated-scc-subject-type";
-    /// On a pod: the seccomp profile of all its containers.
-    pub const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
-    /// On a pod: followed by a container's name, the seccomp profile of that container.
-    pub const SECCOMP_CONTAINER_PREFIX: &str = "container.seccomp.security.alpha.kubernetes.io/";
     /// On an object: what it is for, in words.
     pub const DESCRIPTION: &str = "kubernetes.io/description";
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::{Pod, SeccompProfile};
 use palisade_k8s::KernelVersion;
 use palisade_k8s::capability;
-use palisade_seccomp::pod::{
+use palisade_k8s::seccomp::{
     Asked, CONTAINER_ANNOTATION, Kubelet, NameError, Named, POD_ANNOTATION, effective,
 };
 use palisade_seccomp::{Arch, Context, profile, resolve};

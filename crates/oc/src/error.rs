@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use palisade_client::{Status, exec::ExecError};
 use palisade_console::files::FileError;
 use palisade_console::input::InputError;
-use palisade_console::{Exit, chain, paint, terminal};
+use palisade_console::{Exit, paint, terminal};
+use palisade_k8s::error_chain;
 
 use crate::jsonpath::JsonPathError;
 
@@ -191,7 +192,7 @@ impl Error {
             Self::Client(error @ palisade_client::Error::InClear { .. }) => {
                 format!("{error}; use https, or --insecure-http if the network is trusted")
             }
-            other => chain(other),
+            other => error_chain(other),
         }
     }
 

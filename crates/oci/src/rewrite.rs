@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
-use palisade_seccomp::{builtin, pod::Named};
+use palisade_k8s::seccomp::Named;
+use palisade_seccomp::builtin;
 
 use crate::annotation;
 use crate::document::Object;
@@ -322,7 +323,7 @@ mod tests {
             ("localhost/missing.json", Some("missing.json: ")),
             ("localhost/", Some("followed by the path")),
             ("unconfined", Some("not by an annotation")),
-            ("default", Some("names no profile")),
+            ("default", Some("unknown seccomp profile")),
         ] {
             let text = json!({"annotations": {(annotation::PROFILE): name}, "linux": {}}).to_string();
             match (rewritten(&text, &settings), problem) {

@@ -6,15 +6,16 @@
 use std::borrow::Cow;
 
 use palisade_k8s::pod::PodSecurityContext;
-use palisade_k8s::scc::annotation::{SECCOMP_CONTAINER_PREFIX, SECCOMP_POD};
+use palisade_k8s::pod::SeccompProfile;
+use palisade_k8s::seccomp::{CONTAINER_ANNOTATION, POD_ANNOTATION};
 use palisade_k8s::{Container, ContainerPath, FieldError, FieldPath, KernelVersion, Pod};
 
 use crate::changes::{Changes, ContainerChanges, SeccompField};
 use crate::findings::Findings;
 use crate::namespace::NamespaceRanges;
-use crate::plan::{Plan, Resolved, Unusable};
+use crate::plan::{Plan, Resolved};
 use crate::rule::group;
-use crate::rule::seccomp::{annotation_of, field_of};
+use crate::unusable::Unusable;
 
 /// What an attempt depends on beside the SCC and the pod.
 #[derive(Clone, Copy, Debug)]
@@ -84,28 +85,28 @@ fn generate_pod<'x>(rules: &Resolved<'x>, pod: &'x Pod<'_>, changes: &mut Change
     if field.as_ref() != security.and_then(|security| security.seccomp_profile.as_ref()) {
         changes.seccomp_field = Some(field);
     }
-    if pod.metadata.annotation(SECCOMP_POD) != Some(&profile) {
+    if pod.metadata.annotation(POD_ANNOTATION) != Some(&profile) {
         changes.seccomp_annotation = Some(profile);
     }
 }
 
 /// The pod's profile in the form of annotations: the annotation, else the field, else the default.
 fn pod_profile<'x>(rules: &Resolved<'x>, pod: &'x Pod<'_>) -> Cow<'x, str> {
-    match pod.metadata.annotation(SECCOMP_POD) {
+    match pod.metadata.annotation(POD_ANNOTATION) {
         Some(annotation) if !annotation.is_empty() => return Cow::Borrowed(annotation),
         _ => {}
     }
     match pod.spec.security_context.as_ref().and_then(|security| security.seccomp_profile.as_ref()) {
-        Some(field) => annotation_of(field),
+        Some(field) => field.annotation(),
         None => Cow::Borrowed(rules.plan.seccomp.default_profile().unwrap_or_default()),
     }
 }
 
 fn field_of_owned<'x>(profile: &Cow<'x, str>) -> SeccompField<'x> {
     match profile {
-        Cow::Borrowed(text) => field_of(text),
+        Cow::Borrowed(text) => SeccompProfile::of_annotation(text),
         // Only a `localhost/` profile is built; its field is what it was built from.
-        Cow::Owned(text) => field_of(text).map(|field| palisade_k8s::pod::SeccompProfile {
+        Cow::Owned(text) => SeccompProfile::of_annotation(text).map(|field| SeccompProfile {
             type_: field.type_,
             localhost_profile: field.localhost_profile.map(|file| file.as_str().to_owned().into()),
         }),
@@ -153,8 +154,10 @@ fn check_pod(
 }
 
 fn pod_seccomp_path(pod: &Pod<'_>) -> FieldPath {
-    match pod.metadata.annotation(SECCOMP_POD) {
-        Some(annotation) if !annotation.is_empty() => FieldPath::of("metadata.annotations").key(SECCOMP_POD),
+    match pod.metadata.annotation(POD_ANNOTATION) {
+        Some(annotation) if !annotation.is_empty() => {
+            FieldPath::of("metadata.annotations").key(POD_ANNOTATION)
+        }
         _ => FieldPath::of("spec.securityContext.seccompProfile"),
     }
 }
@@ -206,12 +209,12 @@ impl<'x> ContainerAttempt<'_, 'x, '_> {
 
     fn annotation(&self) -> Option<&'x str> {
         let annotations = self.pod.metadata.annotations.as_ref()?;
-        annotations.get_prefixed(SECCOMP_CONTAINER_PREFIX, &self.container.name)
+        annotations.get_prefixed(CONTAINER_ANNOTATION, &self.container.name)
     }
 
     /// A container's annotation overwrites its field, with nothing if it is not known.
     fn seccomp_of_annotation(&self) -> Option<SeccompField<'x>> {
-        let field = field_of(self.annotation()?);
+        let field = SeccompProfile::of_annotation(self.annotation()?);
         let present = self.container.security().and_then(|security| security.seccomp_profile.as_ref());
         (field.as_ref() != present).then_some(field)
     }
@@ -300,7 +303,7 @@ impl<'x> ContainerAttempt<'_, 'x, '_> {
     fn profile<'c>(&'c self, pod: &'c Changes<'_>, change: &'c ContainerChanges<'_>) -> Cow<'c, str> {
         let own = self.container.security().and_then(|security| security.seccomp_profile.as_ref());
         if let Some(field) = change.seccomp.as_ref().map_or(own, Option::as_ref) {
-            return annotation_of(field);
+            return field.annotation();
         }
         if let Some(annotation) = self.annotation() {
             return Cow::Borrowed(annotation);
@@ -308,15 +311,15 @@ impl<'x> ContainerAttempt<'_, 'x, '_> {
         let inherited = self.pod.spec.security_context.as_ref();
         let inherited = inherited.and_then(|security| security.seccomp_profile.as_ref());
         if let Some(field) = pod.seccomp_field.as_ref().map_or(inherited, Option::as_ref) {
-            return annotation_of(field);
+            return field.annotation();
         }
-        let annotation = pod.seccomp_annotation.as_deref().or(self.pod.metadata.annotation(SECCOMP_POD));
+        let annotation = pod.seccomp_annotation.as_deref().or(self.pod.metadata.annotation(POD_ANNOTATION));
         Cow::Borrowed(annotation.unwrap_or_default())
     }
 
     fn seccomp_path(&self) -> FieldPath {
         if self.annotation().is_some() {
-            let key = format!("{SECCOMP_CONTAINER_PREFIX}{}", self.container.name);
+            let key = format!("{CONTAINER_ANNOTATION}{}", self.container.name);
             return FieldPath::of("metadata.annotations").key(key);
         }
         let own = self.container.security().is_some_and(|security| security.seccomp_profile.is_some());

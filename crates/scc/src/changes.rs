@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use palisade_k8s::patch::{Patch, json};
 use palisade_k8s::pod::{ContainerList, SeccompProfile};
-use palisade_k8s::scc::annotation::SECCOMP_POD;
+use palisade_k8s::seccomp::POD_ANNOTATION;
 use palisade_k8s::{ContainerPath, FieldPath, Pod};
 use smallvec::SmallVec;
 
@@ -101,7 +101,7 @@ impl Changes<'_> {
     #[must_use]
     pub fn fields(&self) -> Vec<FieldPath> {
         let pod = [
-            (self.seccomp_annotation.is_some(), FieldPath::of("metadata.annotations").key(SECCOMP_POD)),
+            (self.seccomp_annotation.is_some(), FieldPath::of("metadata.annotations").key(POD_ANNOTATION)),
             (self.supplemental_group.is_some(), FieldPath::of("spec.securityContext.supplementalGroups")),
             (self.fs_group.is_some(), FieldPath::of("spec.securityContext.fsGroup")),
             (self.selinux.is_some(), FieldPath::of("spec.securityContext.seLinuxOptions")),
@@ -128,7 +128,7 @@ impl Changes<'_> {
     }
 
     fn write_annotations(&self, pod: &Pod<'_>, extra: &[(&str, &str)], patch: &mut Patch) {
-        let seccomp = self.seccomp_annotation.as_deref().map(|profile| (SECCOMP_POD, profile));
+        let seccomp = self.seccomp_annotation.as_deref().map(|profile| (POD_ANNOTATION, profile));
         let wanted = seccomp.into_iter().chain(extra.iter().copied());
         match &pod.metadata.annotations {
             Some(present) => {

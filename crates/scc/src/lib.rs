@@ -48,6 +48,7 @@ mod psp;
 mod rule;
 mod score;
 mod set;
+mod unusable;
 mod validate;
 
 pub use attempt::{Context, attempt};
@@ -59,11 +60,12 @@ pub use drift::{Allocated, Drift, drift};
 pub use findings::{Few, Findings, Verdict};
 pub use lint::{Finding, Severity, is_half_account, is_runtime_capability, lint, lint_set, suggestion};
 pub use namespace::{NamespaceRanges, RangeError};
-pub use plan::{Plan, Unusable};
+pub use plan::Plan;
 pub use psp::{Converted, from_psp};
 pub use rule::{CapabilityChange, Labels};
 pub use score::{Preference, Rank, score};
 pub use set::{Entry, Mutation, Outcome, SccSet, evaluate};
+pub use unusable::Unusable;
 pub use validate::validate;
 
 #[cfg(doc)]

@@ -11,36 +11,7 @@ use crate::rule::selinux::{Labels, SeLinuxRule};
 use crate::rule::sysctl::SysctlRule;
 use crate::rule::user::UserRule;
 use crate::rule::volume::VolumeRule;
-
-/// Why an SCC that the API server accepts can admit no pod at all.
-///
-/// The reference then refuses every pod of the cluster; here such an SCC is passed over.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
-    /// `runAsUser: MustRunAs` names no user ID.
-    #[error("runAsUser.type is MustRunAs but runAsUser.uid is not set")]
-    NoUid,
-    /// `runAsUser: MustRunAsRange` names one bound only.
-    #[error("runAsUser.type is MustRunAsRange but only one of uidRangeMin and uidRangeMax is set")]
-    HalfRange,
-    /// A strategy that does not exist; validation refuses it, an object that predates it may have it.
-    #[error("{field} is {value:?}, which is no strategy")]
-    UnknownStrategy {
-        /// Which strategy.
-        field: &'static str,
-        /// What it says.
-        value: String,
-    },
-    /// The namespace lacks what this SCC needs of it.
-    #[error("{0}")]
-    Namespace(RangeError),
-}
-
-impl Unusable {
-    pub(crate) fn strategy(field: &'static str, value: &str) -> Self {
-        Self::UnknownStrategy { field, value: value.to_owned() }
-    }
-}
+use crate::unusable::Unusable;
 
 /// An SCC, ready to be tried.
 #[derive(Clone, Debug)]

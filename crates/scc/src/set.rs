@@ -9,8 +9,9 @@ use palisade_persistent::Map;
 use crate::attempt::{Context, attempt};
 use crate::changes::Changes;
 use crate::findings::{Few, Findings, Verdict};
-use crate::plan::{Plan, Unusable};
+use crate::plan::Plan;
 use crate::score::{Rank, score};
+use crate::unusable::Unusable;
 
 /// One SCC of the set.
 #[derive(Clone, Debug)]

@@ -31,7 +31,6 @@
 //! | know what it means for a machine and a container | [`resolve()`], [`explain()`], [`lint()`] |
 //! | load it | [`compile()`], [`Program`] |
 //! | compare and combine | [`Decision`], [`join()`] |
-//! | know which profile a pod's container runs under | [`pod`] |
 
 mod action;
 mod arch;
@@ -50,7 +49,6 @@ mod graph;
 mod join;
 mod lift;
 mod lint;
-pub mod pod;
 mod precedence;
 pub mod profile;
 mod region;

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use palisade_k8s::field::Segment;
 use palisade_k8s::pod::VolumeKind;
-use palisade_k8s::scc::annotation::SECCOMP_POD;
+use palisade_k8s::seccomp::POD_ANNOTATION;
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::{Value, json};
 
@@ -273,7 +273,7 @@ fn own_or_inherited(path: FieldPath, pod: &Value) -> Vec<Edit> {
         return vec![Edit::remove(inherited)];
     }
     match name.as_ref() {
-        "seccompProfile" => vec![Edit::remove(FieldPath::of("metadata.annotations").key(SECCOMP_POD))],
+        "seccompProfile" => vec![Edit::remove(FieldPath::of("metadata.annotations").key(POD_ANNOTATION))],
         _ => Vec::new(),
     }
 }

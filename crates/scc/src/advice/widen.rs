@@ -178,17 +178,15 @@ fn sysctls(scc: &mut SecurityContextConstraints, pod: &Pod<'_>) {
 /// Every profile that the pod names, behind those that are allowed, so that the default stays, or is none that only this pod
 /// asked for.
 fn seccomp(scc: &mut SecurityContextConstraints, pod: &Pod<'_>) {
-    use crate::rule::seccomp::annotation_of;
-    use palisade_k8s::scc::annotation::{SECCOMP_CONTAINER_PREFIX, SECCOMP_POD};
+    use palisade_k8s::seccomp::is_annotation;
     let security = pod.spec.security_context.as_ref();
     let fields = securities(pod)
         .flatten()
         .filter_map(|own| own.seccomp_profile.as_ref())
         .chain(security.and_then(|security| security.seccomp_profile.as_ref()));
-    let mut named: Vec<String> = fields.map(|field| annotation_of(field).into_owned()).collect();
+    let mut named: Vec<String> = fields.map(|field| field.annotation().into_owned()).collect();
     let annotations = pod.metadata.annotations.iter().flat_map(|annotations| annotations.iter());
-    let is_seccomp = |key: &str| key == SECCOMP_POD || key.starts_with(SECCOMP_CONTAINER_PREFIX);
-    named.extend(annotations.filter(|(key, _)| is_seccomp(key)).map(|(_, profile)| profile.to_owned()));
+    named.extend(annotations.filter(|(key, _)| is_annotation(key)).map(|(_, profile)| profile.to_owned()));
     let allowed = scc.seccomp_profiles.get_or_insert_default();
     if allowed.is_empty() {
         // The first is what pods get that name none.

@@ -1,5 +1,6 @@
 //! The rules of `baseline`.
 
+use palisade_k8s::capability::CONTAINER_DEFAULT;
 use palisade_k8s::pod::{
     AppArmorProfile, ContainerSecurityContext, PodSecurityContext, SeLinuxOptions, SeccompProfile,
     SeccompType, VolumeKind, WindowsOptions,
@@ -11,22 +12,10 @@ use crate::rule::sysctl::is_safe;
 
 const APPARMOR_PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 
-/// Capabilities that a container runtime gives by default.
-pub(crate) const DEFAULT_CAPABILITIES: [&str; 13] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
+/// Whether the standard allows a container to add a capability: those that runtimes give by default, but for `NET_RAW`.
+pub(crate) fn is_default_capability(name: &str) -> bool {
+    name != "NET_RAW" && CONTAINER_DEFAULT.iter().any(|full| full.strip_prefix("CAP_") == Some(name))
+}
 
 /// SELinux types that confine a container.
 pub(crate) const SELINUX_TYPES: [&str; 5] =
@@ -94,7 +83,7 @@ fn capabilities(pod: &Pod<'_>) -> bool {
     container_securities(pod)
         .filter_map(|security| security.capabilities.as_ref())
         .flat_map(|capabilities| &capabilities.add)
-        .any(|name| !DEFAULT_CAPABILITIES.contains(&&**name))
+        .any(|name| !is_default_capability(name))
 }
 
 fn host_path(pod: &Pod<'_>) -> bool {
@@ -132,7 +121,14 @@ fn selinux(pod: &Pod<'_>) -> bool {
 
 /// A user namespace of its own makes an unmasked `/proc` harmless.
 fn proc_mount(pod: &Pod<'_>) -> bool {
-    pod.spec.host_users != Some(false) && super::restricted::unmasked_proc(pod)
+    pod.spec.host_users != Some(false) && unmasked_proc(pod)
+}
+
+/// Whether a container sees all of `/proc`.
+pub(super) fn unmasked_proc(pod: &Pod<'_>) -> bool {
+    container_securities(pod)
+        .filter_map(|security| security.proc_mount.as_ref())
+        .any(|mount| !matches!(&**mount, "" | "Default"))
 }
 
 fn seccomp(pod: &Pod<'_>) -> bool {
@@ -146,4 +142,38 @@ fn seccomp(pod: &Pod<'_>) -> bool {
 fn sysctls(pod: &Pod<'_>) -> bool {
     let sysctls = pod_security(pod).into_iter().flat_map(|security| &security.sysctls);
     sysctls.into_iter().any(|sysctl| !is_safe_sysctl(&sysctl.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thirteen_capabilities_are_default() {
+        let default: Vec<_> =
+            palisade_k8s::capability::ALL.into_iter().filter(|name| is_default_capability(name)).collect();
+        // Pod Security Standards, "Capabilities" of Baseline.
+        let mut expected = vec![
+            "AUDIT_WRITE",
+            "CHOWN",
+            "DAC_OVERRIDE",
+            "FOWNER",
+            "FSETID",
+            "KILL",
+            "MKNOD",
+            "NET_BIND_SERVICE",
+            "SETFCAP",
+            "SETGID",
+            "SETPCAP",
+            "SETUID",
+            "SYS_CHROOT",
+        ];
+        expected.sort_by_key(|name| palisade_k8s::capability::ALL.iter().position(|known| known == name));
+        assert_eq!(default, expected);
+        assert!(
+            !is_default_capability("CAP_CHOWN")
+                && !is_default_capability("chown")
+                && !is_default_capability("ALL")
+        );
+    }
 }

@@ -7,7 +7,7 @@ use palisade_k8s::SecurityContextConstraints;
 use palisade_k8s::pod::VolumeKind;
 
 use super::Level;
-use super::baseline::{DEFAULT_CAPABILITIES, SELINUX_TYPES, is_safe_sysctl};
+use super::baseline::{SELINUX_TYPES, is_default_capability, is_safe_sysctl};
 use super::restricted::VOLUMES;
 
 /// The level of a defaulted SCC.
@@ -26,10 +26,11 @@ fn volumes(scc: &SecurityContextConstraints) -> impl Iterator<Item = &str> {
     SecurityContextConstraints::list(scc.volumes.as_ref()).iter().map(String::as_str)
 }
 
-fn may_add<'s>(scc: &'s SecurityContextConstraints, harmless: &[&str]) -> bool {
+/// Whether a container may add a capability that is not harmless.
+fn may_add<'s>(scc: &'s SecurityContextConstraints, is_harmless: impl Fn(&str) -> bool) -> bool {
     let lists: [Option<&'s Vec<String>>; 2] =
         [scc.allowed_capabilities.as_ref(), scc.default_add_capabilities.as_ref()];
-    lists.into_iter().flatten().flatten().any(|name| !harmless.contains(&name.as_str()))
+    lists.into_iter().flatten().flatten().any(|name| !is_harmless(name))
 }
 
 fn is_baseline(scc: &SecurityContextConstraints) -> bool {
@@ -53,7 +54,7 @@ fn is_baseline(scc: &SecurityContextConstraints) -> bool {
         && !unsafe_sysctls
         && confined
         && seccomp.iter().all(|profile| confines(profile))
-        && !may_add(scc, &DEFAULT_CAPABILITIES)
+        && !may_add(scc, is_default_capability)
 }
 
 fn confines(profile: &str) -> bool {
@@ -73,7 +74,7 @@ fn is_restricted(scc: &SecurityContextConstraints) -> bool {
     scc.allow_privilege_escalation == Some(false)
         && !list(scc.seccomp_profiles.as_ref()).is_empty()
         && list(scc.required_drop_capabilities.as_ref()).iter().any(|name| name == "ALL")
-        && !may_add(scc, &["NET_BIND_SERVICE"])
+        && !may_add(scc, |name| name == "NET_BIND_SERVICE")
         && (non_root || scc.user_namespace_level == "RequirePodLevel")
         && volumes(scc).filter_map(VolumeKind::from_policy_name).all(|kind| VOLUMES.contains(&kind))
 }

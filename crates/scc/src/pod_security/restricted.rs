@@ -4,7 +4,7 @@ use palisade_k8s::Pod;
 use palisade_k8s::pod::{SeccompProfile, SeccompType, VolumeKind};
 
 use super::Check;
-use super::baseline::{container_securities, pod_security};
+use super::baseline::{container_securities, pod_security, unmasked_proc};
 
 /// Kinds of volume that reach nothing but the pod's own data.
 pub(crate) const VOLUMES: [VolumeKind; 9] = [
@@ -87,10 +87,4 @@ fn seccomp(pod: &Pod<'_>) -> bool {
     };
     // A profile of the pod must be right in itself, even where every container has its own.
     (of_pod.is_some() && !confines(of_pod)) || !pod.spec.all_containers().all(|(_, container)| own(container))
-}
-
-pub(super) fn unmasked_proc(pod: &Pod<'_>) -> bool {
-    container_securities(pod)
-        .filter_map(|security| security.proc_mount.as_ref())
-        .any(|mount| !matches!(&**mount, "" | "Default"))
 }

@@ -4,7 +4,7 @@ use palisade_k8s::scc::{GroupStrategy, IdRange};
 use palisade_k8s::{FieldError, FieldPath};
 
 use crate::findings::Findings;
-use crate::plan::Unusable;
+use crate::unusable::Unusable;
 
 /// Which group IDs may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

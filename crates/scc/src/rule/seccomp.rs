@@ -1,18 +1,11 @@
-//! Seccomp profiles, named by annotation or by field, and the translation between the two.
+//! Seccomp profiles, in the form of annotations.
 
-use std::borrow::Cow;
-
-use palisade_k8s::pod::{SeccompProfile, SeccompType};
-use palisade_k8s::{FieldError, FieldPath, Text};
+use palisade_k8s::seccomp::is_same;
+use palisade_k8s::{FieldError, FieldPath};
 
 use crate::findings::Findings;
 
-const UNCONFINED: &str = "unconfined";
-const RUNTIME_DEFAULT: &str = "runtime/default";
-const DOCKER_DEFAULT: &str = "docker/default";
-const LOCALHOST_PREFIX: &str = "localhost/";
-
-/// Which profiles may be used.
+/// The profiles that may be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SeccompRule {
     allowed: Vec<String>,
@@ -42,7 +35,7 @@ impl SeccompRule {
         if self.allowed.is_empty() {
             return findings.add(|| FieldError::forbidden(path(), "seccomp may not be set"));
         }
-        if !self.allowed.iter().any(|allowed| same(allowed, profile)) {
+        if !self.allowed.iter().any(|allowed| is_same(allowed, profile)) {
             findings.add(|| {
                 let valid = self.allowed.join(",");
                 let detail = match profile {
@@ -53,33 +46,4 @@ impl SeccompRule {
             });
         }
     }
-}
-
-/// `docker/default` is the older name of `runtime/default`.
-fn same(a: &str, b: &str) -> bool {
-    let modern = |name| if name == DOCKER_DEFAULT { RUNTIME_DEFAULT } else { name };
-    modern(a) == modern(b)
-}
-
-/// The annotation that says what the field says; empty for what no annotation can say.
-pub(crate) fn annotation_of<'x>(field: &'x SeccompProfile<'_>) -> Cow<'x, str> {
-    match (field.type_, &field.localhost_profile) {
-        (SeccompType::Unconfined, _) => Cow::Borrowed(UNCONFINED),
-        (SeccompType::RuntimeDefault, _) => Cow::Borrowed(RUNTIME_DEFAULT),
-        (SeccompType::Localhost, Some(file)) => Cow::Owned(format!("{LOCALHOST_PREFIX}{file}")),
-        (SeccompType::Localhost, None) | (SeccompType::Unknown, _) => Cow::Borrowed(""),
-    }
-}
-
-/// The field that says what the annotation says; none for an annotation that is not known.
-pub(crate) fn field_of(annotation: &str) -> Option<SeccompProfile<'_>> {
-    let (type_, localhost_profile) = match annotation {
-        UNCONFINED => (SeccompType::Unconfined, None),
-        RUNTIME_DEFAULT | DOCKER_DEFAULT => (SeccompType::RuntimeDefault, None),
-        other => match other.strip_prefix(LOCALHOST_PREFIX) {
-            Some(file) if !file.is_empty() => (SeccompType::Localhost, Some(Text::from(file))),
-            _ => return None,
-        },
-    };
-    Some(SeccompProfile { type_, localhost_profile })
 }

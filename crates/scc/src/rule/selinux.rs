@@ -6,7 +6,7 @@ use palisade_k8s::{FieldError, FieldPath};
 
 use crate::findings::Findings;
 use crate::namespace::{NamespaceRanges, RangeError};
-use crate::plan::Unusable;
+use crate::unusable::Unusable;
 
 /// Which SELinux labels may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use palisade_k8s::{ContainerPath, FieldError};
 
 use crate::findings::Findings;
 use crate::namespace::{NamespaceRanges, RangeError};
-use crate::plan::Unusable;
+use crate::unusable::Unusable;
 
 /// Which user IDs may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

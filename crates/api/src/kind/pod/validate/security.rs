@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use palisade_k8s::{FieldError, FieldPath};
+use palisade_k8s::pod::SeccompProfile;
+use palisade_k8s::{FieldError, FieldPath, seccomp};
 use serde_json::Value;
 
 use super::{At, CONTAINER_LISTS, Errors};
@@ -115,8 +116,6 @@ fn is_sysctl(name: &str) -> bool {
     name.len() <= 253 && name.split(['.', '/']).all(is_part)
 }
 
-const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
-const SECCOMP: &str = "container.seccomp.security.alpha.kubernetes.io/";
 const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// Annotations that name profiles.
@@ -125,8 +124,7 @@ pub(super) fn check_annotations(pod: &Value, spec: &At<'_>, errors: &mut Errors)
     for (key, value) in annotations.into_iter().flatten() {
         let value = value.as_str().unwrap_or_default();
         let path = || FieldPath::of("metadata.annotations");
-        let is_seccomp = key == SECCOMP_POD || key.starts_with(SECCOMP);
-        if is_seccomp && !is_seccomp_profile(value) {
+        if seccomp::is_annotation(key) && !is_seccomp_profile(value) {
             errors.push(FieldError::invalid(path().name(key), value, "must be a profile of seccomp"));
         }
         let Some(container) = key.strip_prefix(APPARMOR) else { continue };
@@ -139,9 +137,10 @@ pub(super) fn check_annotations(pod: &Value, spec: &At<'_>, errors: &mut Errors)
     }
 }
 
-fn is_seccomp_profile(name: &str) -> bool {
-    let file = name.strip_prefix("localhost/");
-    matches!(name, "runtime/default" | "docker/default" | "unconfined") || file.is_some_and(is_inner)
+/// Whether a value is known, `localhost/` without a path included, which is valid and names nothing.
+fn is_seccomp_profile(value: &str) -> bool {
+    let field = SeccompProfile::of_annotation(value);
+    field.map_or(value == "localhost/", |field| field.localhost_profile.is_none_or(|file| is_inner(&file)))
 }
 
 fn has_container(spec: &At<'_>, name: &str) -> bool {

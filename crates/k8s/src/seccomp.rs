@@ -1,13 +1,63 @@
-//! Which profile a container runs under: annotations and fields, and what each kubelet makes of them
-//! (`reference/seccomp.md` 3.8).
+//! Seccomp profiles as pods name them: by annotation and by field, the conversion between the two, and the profile that each
+//! kubelet gives to a container (`reference/seccomp.md` 8).
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
+
+use crate::Text;
+use crate::pod::{SeccompProfile, SeccompType};
 
 /// The annotation of a pod.
 pub const POD_ANNOTATION: &str = "seccomp.security.alpha.kubernetes.io/pod";
 
 /// The annotation of a container, without its name.
 pub const CONTAINER_ANNOTATION: &str = "container.seccomp.security.alpha.kubernetes.io/";
+
+const UNCONFINED: &str = "unconfined";
+const RUNTIME_DEFAULT: &str = "runtime/default";
+const DOCKER_DEFAULT: &str = "docker/default";
+const LOCALHOST: &str = "localhost/";
+
+/// Whether an annotation's key names the profile of a pod or of a container.
+#[must_use]
+pub fn is_annotation(key: &str) -> bool {
+    key == POD_ANNOTATION || key.starts_with(CONTAINER_ANNOTATION)
+}
+
+/// Whether two annotation values name the same profile: `docker/default` is the older name of `runtime/default`.
+#[must_use]
+pub fn is_same(a: &str, b: &str) -> bool {
+    let modern = |name| if name == DOCKER_DEFAULT { RUNTIME_DEFAULT } else { name };
+    modern(a) == modern(b)
+}
+
+impl<'a> SeccompProfile<'a> {
+    /// The field that says what an annotation's value says; `None` for a value that is not known, `localhost/` without a path
+    /// included.
+    #[must_use]
+    pub fn of_annotation(value: &'a str) -> Option<Self> {
+        let (type_, localhost_profile) = match value {
+            UNCONFINED => (SeccompType::Unconfined, None),
+            RUNTIME_DEFAULT | DOCKER_DEFAULT => (SeccompType::RuntimeDefault, None),
+            other => match other.strip_prefix(LOCALHOST) {
+                Some(file) if !file.is_empty() => (SeccompType::Localhost, Some(Text::from(file))),
+                _ => return None,
+            },
+        };
+        Some(Self { type_, localhost_profile })
+    }
+
+    /// The annotation's value that says what the field says; empty where no annotation can say it.
+    #[must_use]
+    pub fn annotation(&self) -> Cow<'_, str> {
+        match (self.type_, &self.localhost_profile) {
+            (SeccompType::Unconfined, _) => Cow::Borrowed(UNCONFINED),
+            (SeccompType::RuntimeDefault, _) => Cow::Borrowed(RUNTIME_DEFAULT),
+            (SeccompType::Localhost, Some(file)) => Cow::Owned(format!("{LOCALHOST}{file}")),
+            (SeccompType::Localhost, None) | (SeccompType::Unknown, _) => Cow::Borrowed(""),
+        }
+    }
+}
 
 /// A profile that a pod names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,30 +70,29 @@ pub enum Named {
     Localhost(PathBuf),
 }
 
-/// A name that names no profile.
+/// Why a value does not name a profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// None of the known words.
-    #[error("{0:?} names no profile; unconfined, runtime/default, docker/default and localhost/PATH do")]
+    #[error(
+        "unknown seccomp profile {0:?}; expected unconfined, runtime/default, docker/default or localhost/PATH"
+    )]
     Unknown(String),
     /// `localhost/` without a path, or a field of that type without one.
-    #[error("localhost is followed by the path of a profile")]
+    #[error("localhost/ must be followed by the path of a profile")]
     NoPath,
     /// A path that leaves the root.
-    #[error("{0:?} leaves the profile root; a path below it, without .., is expected")]
+    #[error("profile path {0:?} leaves the profile root; expected a relative path without ..")]
     Leaves(String),
 }
 
 impl Named {
     /// An annotation's value.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        match text {
-            "unconfined" => Ok(Self::Unconfined),
-            "runtime/default" | "docker/default" => Ok(Self::RuntimeDefault),
-            _ => match text.strip_prefix("localhost/") {
-                Some(path) => Self::localhost(path),
-                None => Err(NameError::Unknown(text.to_owned())),
-            },
+        match SeccompProfile::of_annotation(text) {
+            Some(field) => Self::of_field(field.type_.as_str(), field.localhost_profile.as_deref()),
+            None if text == LOCALHOST => Err(NameError::NoPath),
+            None => Err(NameError::Unknown(text.to_owned())),
         }
     }
 
@@ -77,7 +126,7 @@ impl Named {
     }
 }
 
-/// Which kubelet reads the pod.
+/// The version of the kubelet that reads the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kubelet {
     /// Up to 1.18: annotations only.
@@ -89,7 +138,7 @@ pub enum Kubelet {
     Today,
 }
 
-/// What a pod says of one container.
+/// The profiles that a pod asks for, for one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// The container's field.
@@ -104,7 +153,7 @@ pub struct Asked {
     pub privileged: bool,
 }
 
-/// What a container runs under. `seccomp_default` is the kubelet's `--seccomp-default`.
+/// The profile that a container runs under. `seccomp_default` is the kubelet's `--seccomp-default`.
 #[must_use]
 pub fn effective(asked: &Asked, kubelet: Kubelet, seccomp_default: bool) -> Named {
     if asked.privileged {
@@ -157,6 +206,40 @@ mod tests {
             );
         }
         assert_eq!(effective(&Asked::default(), Kubelet::Today, true), Named::RuntimeDefault);
+    }
+
+    #[test]
+    fn annotations_and_fields_say_the_same() {
+        let file = |name: &'static str| Some(Text::from(name));
+        let cases = [
+            ("unconfined", Some((SeccompType::Unconfined, None)), "unconfined"),
+            ("runtime/default", Some((SeccompType::RuntimeDefault, None)), "runtime/default"),
+            ("docker/default", Some((SeccompType::RuntimeDefault, None)), "runtime/default"),
+            ("localhost/a/b.json", Some((SeccompType::Localhost, file("a/b.json"))), "localhost/a/b.json"),
+            ("localhost/../a", Some((SeccompType::Localhost, file("../a"))), "localhost/../a"),
+            ("localhost/", None, ""),
+            ("Unconfined", None, ""),
+            ("", None, ""),
+        ];
+        for (value, expected, back) in cases {
+            let expected =
+                expected.map(|(type_, localhost_profile)| SeccompProfile { type_, localhost_profile });
+            let field = SeccompProfile::of_annotation(value);
+            assert_eq!(field, expected, "{value:?}");
+            assert_eq!(field.unwrap_or_default().annotation(), back, "{value:?}");
+        }
+        let no_file = SeccompProfile { type_: SeccompType::Localhost, localhost_profile: None };
+        assert_eq!(no_file.annotation(), "");
+        for (a, b, same) in [
+            ("docker/default", "runtime/default", true),
+            ("localhost/a", "localhost/a", true),
+            ("localhost/a", "localhost/b", false),
+            ("", "runtime/default", false),
+        ] {
+            assert_eq!((is_same(a, b), is_same(b, a)), (same, same), "{a:?} {b:?}");
+        }
+        assert!(is_annotation(POD_ANNOTATION) && is_annotation(&format!("{CONTAINER_ANNOTATION}web")));
+        assert!(!is_annotation("container.apparmor.security.beta.kubernetes.io/web"));
     }
 
     #[test]
