@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args as ClapArgs, ValueEnum};
 use palisade_k8s::yaml;
 use palisade_webhook::install::{self, FailurePolicy, File, Part, Reach, Settings};
-use palisade_webhook::{Config, Server};
+use palisade_webhook::{Config, Mode, Server};
 
 use crate::exit::Exit;
 
@@ -23,7 +23,7 @@ SIGTERM makes it unready, and ends it when endpoints have had ten seconds to cha
 Example: palisade webhook --listen 127.0.0.1:9443 --name 127.0.0.1")]
 pub(crate) struct WebhookArgs {
     /// Address to listen on
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:10250")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::]:10250")]
     listen: SocketAddr,
     /// Namespace of the installation: of the Secret with the certificate authority and of the Lease
     #[arg(long, default_value = "palisade-system")]
@@ -34,6 +34,9 @@ pub(crate) struct WebhookArgs {
     /// Further name or address by which the API server reaches it; may be repeated
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
+    /// What SCC does in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
+    #[arg(long, default_value = "enforce")]
+    mode: Mode,
 }
 
 /// Print what a cluster needs to be held by SCC
@@ -84,6 +87,9 @@ pub(crate) struct InstallArgs {
     /// What happens to pods while no replica answers
     #[arg(long, value_enum, default_value_t = FailurePolicyArg::Fail)]
     failure_policy: FailurePolicyArg,
+    /// What SCC does in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
+    #[arg(long, default_value = "enforce")]
+    mode: Mode,
     /// Add a ServiceMonitor for the Prometheus operator
     #[arg(long)]
     monitor: bool,
@@ -130,8 +136,8 @@ pub(crate) fn serve(args: WebhookArgs) -> crate::Outcome {
         // Before it listens, so that no signal is lost.
         let shutdown = crate::serve::shutdown()?;
         let client = palisade_webhook::connect().await?;
-        let WebhookArgs { listen, namespace, identity, names } = args;
-        let server = Server::start(client, Config { listen, namespace, identity, names }).await?;
+        let WebhookArgs { listen, namespace, identity, names, mode } = args;
+        let server = Server::start(client, Config { listen, namespace, identity, names, mode }).await?;
         tracing::info!("listening on {}", server.address()?);
         server.run(shutdown).await;
         Ok(Exit::Fine)
@@ -184,6 +190,7 @@ fn settings(args: &InstallArgs) -> Result<Settings, NotHttps> {
         },
         exempt: args.exempt.clone(),
         ca_bundle: None,
+        mode: args.mode,
         monitor: args.monitor,
     })
 }
@@ -197,4 +204,44 @@ fn write(folder: &Path, files: &[File]) -> crate::Outcome {
         std::fs::write(&path, &file.text)?;
     }
     Ok(Exit::Fine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Args, Command};
+    use clap::Parser;
+
+    #[test]
+    fn the_deployment_runs_a_command_line_that_is_taken() {
+        for (port, host_network) in [(10250, false), (9443, true)] {
+            let settings = Settings {
+                port: port.into(),
+                host_network: host_network.into(),
+                mode: Mode::Warn,
+                ..Settings::default()
+            };
+            let objects = install::objects(Part::Server, &settings);
+            let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
+            let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+            // The kubelet puts values of the container's environment in place of $(NAME).
+            let expand = |arg: &str| {
+                let env = container["env"].as_array().unwrap().iter();
+                env.fold(arg.to_owned(), |arg, env| {
+                    arg.replace(&format!("$({})", env["name"].as_str().unwrap()), "some-value")
+                })
+            };
+            let args = container["args"].as_array().unwrap().iter();
+            let args: Vec<String> = args.map(|arg| expand(arg.as_str().unwrap())).collect();
+            assert!(args.iter().all(|arg| !arg.contains('$')), "{args:?}");
+            let parsed = Args::try_parse_from(["palisade".to_owned()].into_iter().chain(args)).unwrap();
+            let Command::Webhook(parsed) = parsed.command else { panic!("{:?}", parsed.command) };
+            assert_eq!((parsed.listen.port(), parsed.mode), (port, Mode::Warn));
+            assert_eq!(
+                (parsed.namespace, parsed.identity),
+                ("some-value".to_owned(), "some-value".to_owned())
+            );
+            assert_eq!(container["ports"][0]["containerPort"], port);
+        }
+    }
 }

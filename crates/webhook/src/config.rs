@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::mode::Mode;
+
 /// What a replica is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -13,4 +15,6 @@ pub struct Config {
     pub identity: String,
     /// The names that API servers use for it, beside those of its Service.
     pub names: Vec<String>,
+    /// What SCC does in namespaces that do not say.
+    pub mode: Mode,
 }

@@ -18,6 +18,7 @@ use kube::{Api, Client};
 use palisade_admission::{ObjectKey, PolicyCache, PolicyKind, PolicyObject};
 use serde_json::Value;
 
+use crate::mode::Modes;
 use crate::namespaces::Lacking;
 
 /// How long the API server is asked to keep a watch open.
@@ -51,6 +52,7 @@ pub(crate) fn resource((group, plural, kind): Source) -> ApiResource {
 pub(crate) struct Sink {
     pub(crate) cache: Arc<PolicyCache>,
     pub(crate) lacking: Lacking,
+    pub(crate) modes: Modes,
 }
 
 impl Sink {
@@ -59,6 +61,7 @@ impl Sink {
     fn apply(&self, key: &ObjectKey, object: &Value) {
         if key.kind == PolicyKind::Namespace {
             self.lacking.note(object);
+            self.modes.note(&key.name, object);
         }
         match PolicyObject::of(key.kind, object) {
             Ok(object) => self.cache.apply(object),
@@ -72,6 +75,7 @@ impl Sink {
     fn remove(&self, key: &ObjectKey) {
         if key.kind == PolicyKind::Namespace {
             self.lacking.forget(&key.name);
+            self.modes.forget(&key.name);
         }
         self.cache.delete(key);
     }

@@ -10,6 +10,7 @@ mod rbac;
 mod webhooks;
 mod workload;
 
+use crate::mode::Mode;
 use palisade_k8s::manifest;
 use palisade_scc::BuiltinSet;
 use serde_json::{Value, json};
@@ -22,6 +23,9 @@ pub const NAME: &str = "palisade";
 
 /// The label that opts an object's namespace out of SCC; see `docs/cluster.md`.
 pub const EXEMPT_LABEL: &str = "security.openshift.io/disable-securitycontextconstraints";
+
+/// The label of a namespace that says what SCC does there: `enforce`, `warn` or `audit`.
+pub const MODE_LABEL: &str = "palisade.openshift.io/mode";
 
 /// What an API server does with a request that no replica answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,8 @@ pub struct Settings {
     pub exempt: Vec<String>,
     /// Whether the API server's certificate authority is to be asked for: the bundle of the webhooks.
     pub ca_bundle: Option<String>,
+    /// What SCC does in namespaces that do not say.
+    pub mode: Mode,
     /// Whether a Prometheus operator is there to take a ServiceMonitor.
     pub monitor: bool,
 }
@@ -88,6 +94,7 @@ impl Default for Settings {
             failure_policy: FailurePolicy::Fail,
             exempt: Vec::new(),
             ca_bundle: None,
+            mode: Mode::Enforce,
             monitor: false,
         }
     }

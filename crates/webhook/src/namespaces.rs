@@ -75,6 +75,11 @@ impl Allocator {
         Self { cache, reservations: Reservations::default(), leading: Arc::default() }
     }
 
+    /// Whether this replica holds the lease, for others to look at.
+    pub(crate) fn leads(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.leading)
+    }
+
     /// Says whether this replica holds the lease.
     pub(crate) fn lead(&self, leading: bool) {
         self.leading.store(leading, Ordering::Release);

@@ -15,6 +15,7 @@ use palisade_k8s::review::{AdmissionResponse, ReviewResponse, Status};
 use prometheus_client::encoding::EncodeLabelSet;
 
 use crate::lookup;
+use crate::mode::{Mode, Modes};
 use crate::namespaces::Allocator;
 use crate::request::Request;
 use crate::workloads;
@@ -66,11 +67,12 @@ pub(crate) struct Reviewer {
     client: Client,
     cache: Arc<PolicyCache>,
     allocator: Allocator,
+    modes: Modes,
 }
 
 impl Reviewer {
-    pub(crate) fn new(client: Client, cache: Arc<PolicyCache>, allocator: Allocator) -> Self {
-        Self { client, cache, allocator }
+    pub(crate) fn new(client: Client, cache: Arc<PolicyCache>, allocator: Allocator, modes: Modes) -> Self {
+        Self { client, cache, allocator, modes }
     }
 
     pub(crate) async fn answer(&self, endpoint: Endpoint, body: &[u8]) -> Response<Body> {
@@ -81,10 +83,13 @@ impl Reviewer {
             Ok(request) => request,
             Err(error) => return Body::text(400, format!("{error}\n")),
         };
+        let mode = self.modes.of(request.namespace());
         let response = match endpoint {
-            Endpoint::MutatePods => self.pods(&request, text, respond).await,
+            Endpoint::MutatePods => mode.soften(self.pods(&request, text, respond).await),
+            // Where SCC changes nothing, pods as they are written do not fit: what would become of them was said before.
+            Endpoint::ValidatePods if mode != Mode::Enforce => allowed(&request),
             Endpoint::ValidatePods => self.pods(&request, text, validate).await,
-            Endpoint::ValidateConnections => self.connection(&request, text).await,
+            Endpoint::ValidateConnections => mode.soften(self.connection(&request, text).await),
             Endpoint::MutateSccs => decide(&self.cache, text, respond),
             Endpoint::ValidateSccs => decide(&self.cache, text, validate),
             Endpoint::MutateNamespaces => self.allocator.respond(&request),
@@ -131,6 +136,11 @@ fn decide(cache: &PolicyCache, text: &str, decision: Decision) -> AdmissionRespo
         status: Some(Status::bad_request(unreadable.to_string())),
         ..AdmissionResponse::default()
     })
+}
+
+/// A yes without a reason.
+fn allowed(request: &Request<'_>) -> AdmissionResponse {
+    AdmissionResponse { uid: request.uid().to_owned(), allowed: true, ..AdmissionResponse::default() }
 }
 
 /// A refusal because nothing could be decided.

@@ -1,36 +1,34 @@
 //! One replica: it follows the policy, answers reviews, and does the controllers' work while it holds the lease.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
-use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use palisade_admission::{PolicyCache, PolicyKind};
 use palisade_https::metrics::{MEDIA_TYPE, Metrics, Requests};
 use palisade_https::{Body, Limits, Listener, ReadError, Tls, TlsError};
 use tokio::sync::watch;
 
-use crate::authority::{Authority, AuthorityError};
+use crate::authority::AuthorityError;
 use crate::config::Config;
 use crate::controllers;
 use crate::feed::{self, Freshness};
+use crate::health::Health;
+use crate::leaf::Leaf;
+use crate::mode::Modes;
 use crate::namespaces::{Allocator, Lacking};
 use crate::review::{Endpoint, Reviewer};
-use crate::secret::{self, SecretError};
+use crate::secret::SecretError;
 
 /// The largest review that is read: two objects as large as an API server stores, and their managed fields.
 const MAX_BODY: usize = 8 << 20;
 /// How long a body may take; the API server has given up by then.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// How long after its last word from the API server a replica still answers.
-const STALE: Duration = Duration::from_secs(60);
 /// How long a replica that is told to stop goes on answering, unready, until endpoints have changed everywhere.
 const LEAVE: Duration = Duration::from_secs(10);
-/// How often the Secret is read. Timers stand still in a suspended machine, so the wall clock is looked at each time.
-const CERTIFICATE_PERIOD: Duration = Duration::from_secs(10);
 
 /// Why a replica cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -47,27 +45,6 @@ pub enum ServerError {
     /// The address cannot be listened on.
     #[error("{0} cannot be listened on: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
-}
-
-/// Whether the replica may answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Health {
-    sources: Arc<[(&'static str, Freshness)]>,
-    leaving: watch::Receiver<bool>,
-}
-
-impl Health {
-    /// The reason why it is not ready, if it is not.
-    fn unready(&self) -> Option<String> {
-        if *self.leaving.borrow() {
-            return Some("it is stopping".to_owned());
-        }
-        self.sources.iter().find_map(|(name, freshness)| match freshness.age() {
-            None => Some(format!("{name} have not been read yet")),
-            Some(age) if age > STALE => Some(format!("{name} were last heard of {} s ago", age.as_secs())),
-            Some(_) => None,
-        })
-    }
 }
 
 /// A replica that listens and follows the policy.
@@ -92,32 +69,37 @@ impl Server {
     ///
     /// See [`ServerError`].
     pub async fn start(client: Client, config: Config) -> Result<Self, ServerError> {
-        let authority = secret::authority(&client, &config.namespace).await?;
-        let names = names(&config);
-        let (leaf, due) = authority.leaf(&names, Timestamp::now())?;
-        let tls = Tls::new(&leaf, None)?;
-        let limits = Limits { drain: Duration::from_secs(25), ..Limits::default() };
-        let listener = Listener::bind(config.listen, tls.clone(), limits).await;
-        let listener = listener.map_err(|error| ServerError::Listen(config.listen, error))?;
+        let leaf = Leaf::mint(client.clone(), config.namespace.clone(), names(&config)).await?;
+        let listener = listen(config.listen, leaf.tls()).await?;
 
         let mut tasks = tokio::task::JoinSet::new();
         let (leave, leaving) = watch::channel(false);
         let cache = Arc::new(PolicyCache::default());
         let (allocator, lacking) = (Allocator::new(Arc::clone(&cache)), Lacking::default());
+        let modes = Modes::new(config.mode);
         let sources = PolicyKind::RESOURCES.map(|source| {
             let freshness = Freshness::default();
-            let sink = feed::Sink { cache: Arc::clone(&cache), lacking: lacking.clone() };
+            let sink =
+                feed::Sink { cache: Arc::clone(&cache), lacking: lacking.clone(), modes: modes.clone() };
             tasks.spawn(feed::follow(client.clone(), source, sink, freshness.clone()));
             (source.1, freshness)
         });
-        tasks.spawn(renew(client.clone(), config.namespace.clone(), names, tls, authority, due));
-        tasks.spawn(controllers::run(client.clone(), config, allocator.clone(), lacking, leaving.clone()));
+        let health = Health {
+            identity: config.identity.as_str().into(),
+            sources: Arc::from(sources),
+            leaving: leaving.clone(),
+            leads: allocator.leads(),
+            expiry: leaf.expiry(),
+        };
+        tasks.spawn(leaf.renew());
+        tasks.spawn(controllers::run(client.clone(), config, allocator.clone(), lacking, leaving));
 
         let mut metrics = Metrics::default();
         let requests = Requests::register(metrics.registry(), "palisade_webhook");
-        let health = Health { sources: Arc::from(sources), leaving };
+        metrics.registry().register_collector(Box::new(health.clone()));
         let listener = listener.counted(metrics.connections());
-        let state = State { reviewer: Reviewer::new(client, cache, allocator), health, metrics, requests };
+        let state =
+            State { reviewer: Reviewer::new(client, cache, allocator, modes), health, metrics, requests };
         Ok(Self { listener, state: Arc::new(state), tasks, leave })
     }
 
@@ -151,45 +133,25 @@ impl Server {
     }
 }
 
+/// Listens. An address of all interfaces is meant for IPv4 and IPv6; a machine may have one of them only.
+async fn listen(address: SocketAddr, tls: Tls) -> Result<Listener, ServerError> {
+    let limits = Limits { drain: Duration::from_secs(25), ..Limits::default() };
+    match Listener::bind(address, tls.clone(), limits).await {
+        Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {
+            let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+            Listener::bind(address, tls, limits).await
+        }
+        bound => bound,
+    }
+    .map_err(|error| ServerError::Listen(address, error))
+}
+
 /// The names of the certificate: the Service's, and what the administrator says.
 fn names(config: &Config) -> Vec<String> {
     let service = format!("{}.{}.svc", crate::install::NAME, config.namespace);
     let mut names = vec![service.clone(), format!("{service}.cluster.local")];
     names.extend(config.names.iter().cloned());
     names
-}
-
-/// Presents a new leaf when the authority changed or the old leaf is due.
-async fn renew(
-    client: Client,
-    namespace: String,
-    names: Vec<String>,
-    tls: Tls,
-    mut authority: Authority,
-    mut due: Timestamp,
-) {
-    loop {
-        tokio::time::sleep(CERTIFICATE_PERIOD).await;
-        let current = match secret::authority(&client, &namespace).await {
-            Ok(current) => current,
-            Err(error) => {
-                tracing::warn!("the certificate authority cannot be read: {error}");
-                authority.clone()
-            }
-        };
-        if current == authority && Timestamp::now() < due {
-            continue;
-        }
-        let minted = current.leaf(&names, Timestamp::now());
-        let presented = minted.map_err(|error| error.to_string()).and_then(|(leaf, next)| {
-            tls.replace(&leaf, None).map_err(|error| error.to_string())?;
-            Ok(next)
-        });
-        match presented {
-            Ok(next) => (authority, due) = (current, next),
-            Err(error) => tracing::error!("no new certificate: {error}"),
-        }
-    }
 }
 
 impl State {
@@ -200,6 +162,9 @@ impl State {
                 None => Body::text(200, "ok\n"),
                 Some(why) => Body::text(503, why + "\n"),
             },
+            (&Method::GET, "/status") => {
+                Body::bytes(200, "application/json", self.health.report().to_string().into_bytes())
+            }
             (&Method::GET, "/metrics") => Body::bytes(200, MEDIA_TYPE, self.metrics.text().into_bytes()),
             (method, path) => match Endpoint::of_path(path) {
                 None => Body::text(404, "no such path\n"),

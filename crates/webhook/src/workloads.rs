@@ -9,9 +9,7 @@ use palisade_scc::Mutation;
 use serde_json::Value;
 
 use crate::request::Request;
-
-/// The longest warning in bytes; API servers cut off what is longer than 256 characters a line, 4096 in all.
-const MAX_WARNING: usize = 1024;
+use crate::warning::shortened;
 
 pub(crate) fn respond(policy: &Policy, request: &Request<'_>) -> AdmissionResponse {
     AdmissionResponse {
@@ -37,11 +35,6 @@ fn warning(policy: &Policy, request: &Request<'_>) -> Option<String> {
         mutation: Mutation::Allowed,
     };
     let Decision::Refused(refusal) = evaluate(policy, &asked) else { return None };
-    let mut why = refusal_message(policy, &asked, &refusal);
-    if why.len() > MAX_WARNING {
-        let end = (0..=MAX_WARNING).rev().find(|end| why.is_char_boundary(*end)).unwrap_or_default();
-        why.truncate(end);
-        why.push('…');
-    }
-    Some(format!("its pods would be refused: {why}"))
+    let why = refusal_message(policy, &asked, &refusal);
+    Some(shortened(&format!("its pods would be refused: {why}")))
 }

@@ -55,6 +55,7 @@ impl Replica {
             namespace: NAMESPACE.to_owned(),
             identity: "replica-1".to_owned(),
             names: vec!["127.0.0.1".to_owned()],
+            mode: palisade_webhook::Mode::Enforce,
         };
         let server = Server::start(cluster.clone(), config).await.unwrap();
         let address = server.address().unwrap();

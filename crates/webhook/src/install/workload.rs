@@ -89,8 +89,9 @@ fn container(settings: &Settings) -> Value {
         "name": "webhook",
         "image": settings.image,
         "args": [
-            "webhook", format!("--listen=0.0.0.0:{}", port.as_str().map_or_else(|| port.to_string(), str::to_owned)),
+            "webhook", format!("--listen=[::]:{}", port.as_str().map_or_else(|| port.to_string(), str::to_owned)),
             "--namespace=$(POD_NAMESPACE)", "--identity=$(POD_NAME)",
+            format!("--mode={}", settings.mode.as_str()),
         ],
         "env": [
             {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
