@@ -69,6 +69,10 @@ pub(crate) enum Command {
     Webhook(crate::webhook::WebhookArgs),
     #[cfg(feature = "serve")]
     Install(crate::webhook::InstallArgs),
+    #[cfg(feature = "serve")]
+    Uninstall(crate::operate::UninstallArgs),
+    #[cfg(feature = "serve")]
+    Status(crate::operate::StatusArgs),
     #[cfg(feature = "cluster")]
     #[command(flatten)]
     Cluster(palisade_oc::Verb),
@@ -136,7 +140,7 @@ pub(crate) struct AdmitArgs {
 ///
 /// Reads manifests and the output of `helm template`: pods, templates and every kind of workload.
 /// SCCs, service accounts, roles, bindings and namespaces among them count as policy. No cluster is
-/// asked.
+/// asked, but with --cluster.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 A workload's pods are asked for by its controller, not by you: that is why a pod that works by hand can be
@@ -149,11 +153,17 @@ Examples:
   palisade review -f . -o sarif > palisade.sarif")]
 pub(crate) struct ReviewArgs {
     /// File or folder of manifests, or - for stdin; may be repeated
-    #[arg(short = 'f', long = "filename", value_name = "PATH", required_unless_present = "must_gather")]
+    #[arg(short = 'f', long = "filename", value_name = "PATH")]
+    #[cfg_attr(feature = "serve", arg(required_unless_present_any = ["must_gather", "cluster"]))]
+    #[cfg_attr(not(feature = "serve"), arg(required_unless_present = "must_gather"))]
     pub(crate) files: Vec<PathBuf>,
     /// Folder of `oc adm must-gather`: its SCCs, namespaces, roles and bindings are the policy, its workloads are reviewed
     #[arg(long, value_name = "DIR", conflicts_with_all = ["policy", "scc_set"])]
     pub(crate) must_gather: Option<PathBuf>,
+    /// Review the pods that run in the cluster of KUBECONFIG, by its SCCs, or by a built-in set where it has none
+    #[cfg(feature = "serve")]
+    #[arg(long, conflicts_with_all = ["files", "must_gather", "policy", "namespace", "serviceaccount", "user", "output", "show_pod"])]
+    pub(crate) cluster: bool,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
     /// Namespace of objects that name none

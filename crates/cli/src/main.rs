@@ -16,6 +16,8 @@ mod manual;
 #[cfg(feature = "serve")]
 mod node;
 mod oci;
+#[cfg(feature = "serve")]
+mod operate;
 mod policy;
 mod record;
 mod review;
@@ -66,6 +68,10 @@ fn main() -> std::process::ExitCode {
         Command::Webhook(args) => webhook::serve(args),
         #[cfg(feature = "serve")]
         Command::Install(args) => webhook::install(&args),
+        #[cfg(feature = "serve")]
+        Command::Uninstall(args) => operate::uninstall(&args),
+        #[cfg(feature = "serve")]
+        Command::Status(args) => operate::status(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(&folder),
     };

@@ -26,6 +26,10 @@ use crate::files::{self, Document};
 use crate::{gathered, policy};
 
 pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
+    #[cfg(feature = "serve")]
+    if args.cluster {
+        return crate::operate::running(args.policy.scc_set.unwrap_or(palisade_scc::BuiltinSet::V4));
+    }
     let mut documents = files::read(&args.files)?;
     let (mut builder, mut around) = match &args.must_gather {
         Some(folder) => {

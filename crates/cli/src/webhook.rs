@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use palisade_k8s::yaml;
@@ -39,21 +40,28 @@ pub(crate) struct WebhookArgs {
     mode: Mode,
 }
 
-/// Print what a cluster needs to be held by SCC
+/// Install SCC in a cluster, or print what it needs for that
 ///
-/// The objects come in an order that locks nobody out: definitions, policy, server, guard, webhooks. Create the
-/// webhooks only when the Deployment is available.
+/// --apply installs in an order that locks nobody out: definitions, policy, replicas that are ready, webhooks that may fail, a
+/// probe through them, and only then webhooks that must answer. Without it the objects are printed in that order.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
+  palisade install --apply                            into the cluster of KUBECONFIG
   palisade install --part definitions | kubectl apply --server-side -f -
   kubectl wait --for=condition=Established crd/securitycontextconstraints.security.openshift.io
   palisade install --part policy,server,guard | kubectl apply --server-side -f -
   kubectl -n palisade-system rollout status deployment/palisade
   palisade install --part webhooks | kubectl apply --server-side -f -
   palisade install --helm chart/
-  palisade install --part webhooks | kubectl delete -f -        first of all, to be rid of it")]
+  palisade uninstall                                  to be rid of it")]
 pub(crate) struct InstallArgs {
+    /// Install in the cluster of KUBECONFIG; again, to bring it up to date
+    #[arg(long, conflicts_with_all = ["part", "helm", "kustomize"])]
+    apply: bool,
+    /// With --apply: how many seconds everything may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, requires = "apply")]
+    timeout: u64,
     /// Parts to print, in the order of creation. Default: all
     #[arg(long, value_delimiter = ',')]
     part: Vec<PartArg>,
@@ -146,6 +154,9 @@ pub(crate) fn serve(args: WebhookArgs) -> crate::Outcome {
 
 pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
     let settings = settings(args)?;
+    if args.apply {
+        return crate::operate::apply(&settings, Duration::from_secs(args.timeout));
+    }
     if let Some(folder) = &args.helm {
         return write(folder, &install::chart(&settings, yaml::write));
     }

@@ -110,6 +110,15 @@ impl Authority {
         parts.into_iter().flatten().collect()
     }
 
+    /// The time from which the signing certificate is no longer valid.
+    ///
+    /// # Errors
+    ///
+    /// It is no certificate.
+    pub(crate) fn expiry(&self) -> Result<Timestamp, AuthorityError> {
+        Ok(self.signing.expiry()?)
+    }
+
     /// What is due at `now`: an announcement after [`AUTHORITY_LIFE`], the change after [`ANNOUNCED`]. `None` where
     /// nothing is.
     ///

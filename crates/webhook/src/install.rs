@@ -24,9 +24,6 @@ pub const NAME: &str = "palisade";
 /// The label that opts an object's namespace out of SCC; see `docs/cluster.md`.
 pub const EXEMPT_LABEL: &str = "security.openshift.io/disable-securitycontextconstraints";
 
-/// The label of a namespace that says what SCC does there: `enforce`, `warn` or `audit`.
-pub const MODE_LABEL: &str = "palisade.openshift.io/mode";
-
 /// What an API server does with a request that no replica answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailurePolicy {
@@ -119,6 +116,18 @@ pub enum Part {
 impl Part {
     /// All parts, in the order of creation.
     pub const ALL: [Self; 5] = [Self::Definitions, Self::Policy, Self::Server, Self::Guard, Self::Webhooks];
+
+    /// Its name on the command line, and of its file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Definitions => "definitions",
+            Self::Policy => "policy",
+            Self::Server => "server",
+            Self::Guard => "guard",
+            Self::Webhooks => "webhooks",
+        }
+    }
 }
 
 /// The objects of one part.

@@ -6,14 +6,27 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use palisade_https::{Pair, Tls};
+use palisade_https::{Pair, Tls, TlsError};
 
-use crate::authority::Authority;
-use crate::server::ServerError;
-use crate::{authority, secret};
+use crate::authority::{Authority, AuthorityError};
+use crate::secret::{self, SecretError};
 
 /// How often the Secret is read. Timers stand still in a suspended machine, so the wall clock is looked at each time.
 const PERIOD: Duration = Duration::from_secs(10);
+
+/// Why there is no certificate to present.
+#[derive(Debug, thiserror::Error)]
+pub enum LeafError {
+    /// The certificate authority cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A certificate cannot be made.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// A certificate cannot be served.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
 
 /// The presented certificate and what it is made from.
 pub(crate) struct Leaf {
@@ -36,7 +49,7 @@ impl Leaf {
         client: Client,
         namespace: String,
         names: Vec<String>,
-    ) -> Result<Self, ServerError> {
+    ) -> Result<Self, LeafError> {
         let authority = secret::authority(&client, &namespace).await?;
         let (pair, due) = authority.leaf(&names, Timestamp::now())?;
         let tls = Tls::new(&pair, None)?;
@@ -72,7 +85,7 @@ impl Leaf {
         }
     }
 
-    fn present(&mut self, authority: Authority) -> Result<(), ServerError> {
+    fn present(&mut self, authority: Authority) -> Result<(), LeafError> {
         let (pair, due) = authority.leaf(&self.names, Timestamp::now())?;
         self.tls.replace(&pair, None)?;
         self.expiry.store(seconds(&pair)?, Ordering::Release);
@@ -81,6 +94,6 @@ impl Leaf {
     }
 }
 
-fn seconds(pair: &Pair) -> Result<i64, ServerError> {
-    Ok(pair.expiry().map_err(authority::AuthorityError::from)?.as_second())
+fn seconds(pair: &Pair) -> Result<i64, LeafError> {
+    Ok(pair.expiry().map_err(AuthorityError::from)?.as_second())
 }

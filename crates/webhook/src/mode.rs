@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use palisade_k8s::review::AdmissionResponse;
 use serde_json::Value;
 
-use crate::install::MODE_LABEL;
+/// The label of a namespace that says what SCC does there: `enforce`, `warn` or `audit`.
+pub const MODE_LABEL: &str = "palisade.openshift.io/mode";
 
 /// The key of the audit annotation that says what would have become of a request.
 const WOULD: &str = "would-be";

@@ -31,6 +31,17 @@ pub enum SecretError {
     Content(#[from] AuthorityError),
 }
 
+/// Reads the authority; `None` where no replica has run yet.
+///
+/// # Errors
+///
+/// See [`SecretError`].
+pub(crate) async fn read(client: &Client, namespace: &str) -> Result<Option<Authority>, SecretError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let Some(secret) = api.get_opt(CA_SECRET).await? else { return Ok(None) };
+    Ok(Some(Authority::read(&data(&secret))?))
+}
+
 /// Reads the authority, and makes it where there is none. Of several replicas that start at once, one makes it.
 ///
 /// # Errors
@@ -39,8 +50,8 @@ pub enum SecretError {
 pub(crate) async fn authority(client: &Client, namespace: &str) -> Result<Authority, SecretError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     loop {
-        if let Some(secret) = api.get_opt(CA_SECRET).await? {
-            return Ok(Authority::read(&data(&secret))?);
+        if let Some(authority) = read(client, namespace).await? {
+            return Ok(authority);
         }
         let authority = Authority::generate(Timestamp::now())?;
         match api.create(&PostParams::default(), &secret(&authority, ObjectMeta::default())).await {

@@ -9,19 +9,17 @@ use hyper::body::Incoming;
 use kube::Client;
 use palisade_admission::{PolicyCache, PolicyKind};
 use palisade_https::metrics::{MEDIA_TYPE, Metrics, Requests};
-use palisade_https::{Body, Limits, Listener, ReadError, Tls, TlsError};
+use palisade_https::{Body, Limits, Listener, ReadError, Tls};
 use tokio::sync::watch;
 
-use crate::authority::AuthorityError;
 use crate::config::Config;
 use crate::controllers;
 use crate::feed::{self, Freshness};
 use crate::health::Health;
-use crate::leaf::Leaf;
+use crate::leaf::{Leaf, LeafError};
 use crate::mode::Modes;
 use crate::namespaces::{Allocator, Lacking};
 use crate::review::{Endpoint, Reviewer};
-use crate::secret::SecretError;
 
 /// The largest review that is read: two objects as large as an API server stores, and their managed fields.
 const MAX_BODY: usize = 8 << 20;
@@ -33,15 +31,9 @@ const LEAVE: Duration = Duration::from_secs(10);
 /// Why a replica cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The certificate authority cannot be had.
+    /// There is no certificate to present.
     #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// A certificate cannot be made.
-    #[error(transparent)]
-    Authority(#[from] AuthorityError),
-    /// A certificate cannot be served.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    Leaf(#[from] LeafError),
     /// The address cannot be listened on.
     #[error("{0} cannot be listened on: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),

@@ -58,16 +58,6 @@ fn templated(text: &str) -> String {
     text
 }
 
-fn file_name(part: Part) -> &'static str {
-    match part {
-        Part::Definitions => "definitions",
-        Part::Policy => "policy",
-        Part::Server => "server",
-        Part::Guard => "guard",
-        Part::Webhooks => "webhooks",
-    }
-}
-
 fn documents(objects: &[Value], write: fn(&Value) -> String) -> String {
     objects.iter().map(|object| format!("---\n{}", write(object))).collect()
 }
@@ -94,7 +84,7 @@ pub fn chart(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
         let mut objects = objects(part, &marked);
         // Helm makes the namespace of a release, or is given one.
         objects.retain(|object| object["kind"] != "Namespace");
-        let path = format!("{folder}/{}.yaml", file_name(part));
+        let path = format!("{folder}/{}.yaml", part.name());
         files.push(File { path, text: templated(&documents(&objects, write)) });
     }
     files
@@ -103,7 +93,7 @@ pub fn chart(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
 /// The kustomize base: one file a part, and the list of them.
 #[must_use]
 pub fn kustomization(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
-    let name = |part: Part| format!("{}.yaml", file_name(part));
+    let name = |part: Part| format!("{}.yaml", part.name());
     let list = json!({
         "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
         "resources": Part::ALL.map(name),
@@ -146,7 +136,7 @@ mod tests {
         let chart = chart(&settings, write);
         let base = kustomization(&settings, write);
         for part in Part::ALL {
-            let name = format!("{}.yaml", file_name(part));
+            let name = format!("{}.yaml", part.name());
             let expected = base.iter().find(|file| file.path == name).unwrap();
             let file = chart.iter().find(|file| file.path.ends_with(&format!("/{name}"))).unwrap();
             let objects = objects(part, &settings);

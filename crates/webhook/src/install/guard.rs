@@ -3,7 +3,8 @@
 use palisade_k8s::scc::{GROUP, RESOURCE};
 use serde_json::{Value, json};
 
-use super::{EXEMPT_LABEL, MODE_LABEL, NAME, metadata};
+use super::{EXEMPT_LABEL, NAME, metadata};
+use crate::mode::MODE_LABEL;
 
 /// The labels that make SCC leave a namespace alone.
 const LABELS: [&str; 2] = [EXEMPT_LABEL, "openshift.io/run-level"];

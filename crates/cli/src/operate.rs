@@ -1,0 +1,122 @@
+//! `palisade install --apply`, `palisade uninstall`, `palisade status` and `palisade review --cluster`: what an
+//! administrator does to a cluster.
+
+use std::io::Write;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use palisade_console::terminal;
+use palisade_scc::BuiltinSet;
+use palisade_webhook::install::Settings;
+use palisade_webhook::operate::{self, Change, Extent, Running, State};
+
+use crate::exit::Exit;
+
+/// Tell in one screen whether SCC holds on the cluster of KUBECONFIG
+///
+/// Webhooks, certificates, replicas and how old their knowledge is, namespaces that are left alone, workloads whose
+/// pods are refused. Exits with 1 where something does not hold.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+If it does not hold: docs/cluster.md, \"When everything is down\". In short, `palisade uninstall --break-glass` lets
+pods pass without SCC, and `palisade install --apply` brings SCC back.")]
+pub(crate) struct StatusArgs {
+    /// Namespace of the installation
+    #[arg(long, default_value = "palisade-system")]
+    namespace: String,
+}
+
+/// Remove SCC from the cluster of KUBECONFIG, webhooks first
+///
+/// Works with every replica dead. SCCs, their definition, their roles and all workloads stay.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct UninstallArgs {
+    /// Namespace of the installation
+    #[arg(long, default_value = "palisade-system")]
+    namespace: String,
+    /// Remove only the webhooks, at once: pods pass without SCC until `palisade install --apply`
+    #[arg(long)]
+    break_glass: bool,
+}
+
+fn run<T>(work: impl Future<Output = Result<T, crate::Failure>>) -> Result<T, crate::Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+fn say(text: &str) {
+    terminal::note(format_args!("{text}"));
+}
+
+/// Installs what `settings` say, within `timeout`.
+pub(crate) fn apply(settings: &Settings, timeout: Duration) -> crate::Outcome {
+    run(async {
+        let client = palisade_webhook::connect().await?;
+        operate::apply(&client, settings, timeout, &mut say).await?;
+        say("SCC is installed: `palisade status` tells whether it holds");
+        Ok(Exit::Fine)
+    })
+}
+
+pub(crate) fn uninstall(args: &UninstallArgs) -> crate::Outcome {
+    run(async {
+        let client = palisade_webhook::connect().await?;
+        let settings = Settings { namespace: args.namespace.clone(), ..Settings::default() };
+        let extent = if args.break_glass { Extent::Webhooks } else { Extent::All };
+        operate::remove(&client, &settings, extent, &mut say).await?;
+        say(match extent {
+            Extent::Webhooks => "pods pass without SCC now; `palisade install --apply` brings it back",
+            Extent::All => "SCCs, their definition and their roles are kept",
+        });
+        Ok(Exit::Fine)
+    })
+}
+
+pub(crate) fn status(args: &StatusArgs) -> crate::Outcome {
+    let lines = run(async {
+        let client = palisade_webhook::connect().await?;
+        Ok(operate::status(&client, &args.namespace).await?)
+    })?;
+    let mut out = terminal::out();
+    for line in &lines {
+        let verdict = match line.state {
+            State::Holds => "ok",
+            State::Note => "--",
+            State::Fails => "NO",
+        };
+        writeln!(out, "{verdict}  {:<12}  {}", line.topic, line.text)?;
+    }
+    let holds = lines.iter().all(|line| line.state != State::Fails);
+    Ok(if holds { Exit::Fine } else { Exit::Findings })
+}
+
+/// Prints what SCC would make of the pods that run.
+pub(crate) fn running(set: BuiltinSet) -> crate::Outcome {
+    let pods = run(async {
+        let client = palisade_webhook::connect().await?;
+        Ok(operate::running(&client, set).await?)
+    })?;
+    let mut out = terminal::out();
+    for Running { namespace, pod, change } in &pods {
+        let what = match change {
+            Change::Exempt(_) | Change::Same(_) => continue,
+            Change::Refused(why) => format!("refused: {why}"),
+            Change::Moves { from, to, fields } => {
+                let from = from.as_deref().unwrap_or("no SCC");
+                let fields = if fields.is_empty() { "nothing else".to_owned() } else { fields.join(", ") };
+                format!("from {from} to {to}, changes {fields}")
+            }
+        };
+        writeln!(out, "{namespace}/{pod}: {what}")?;
+    }
+    let count = |is: fn(&Change) -> bool| pods.iter().filter(|running| is(&running.change)).count();
+    let refused = count(|change| matches!(change, Change::Refused(_)));
+    let moved = count(|change| matches!(change, Change::Moves { .. }));
+    let exempt = count(|change| matches!(change, Change::Exempt(_)));
+    let same = pods.len() - refused - moved - exempt;
+    writeln!(
+        out,
+        "{} pods: {same} stay as they are, {moved} would change, {refused} would be refused, {exempt} are exempt",
+        pods.len()
+    )?;
+    Ok(if moved + refused == 0 { Exit::Fine } else { Exit::Findings })
+}

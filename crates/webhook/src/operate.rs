@@ -1,0 +1,14 @@
+//! What an administrator does to a cluster: install, remove, look whether SCC holds.
+
+mod apply;
+mod install;
+mod object;
+mod probe;
+mod remove;
+mod running;
+mod status;
+
+pub use install::{InstallError, Installation, apply};
+pub use remove::{Extent, remove};
+pub use running::{Change, Running, running};
+pub use status::{Line, State, status};

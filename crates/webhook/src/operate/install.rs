@@ -1,0 +1,184 @@
+//! The installation, in an order that locks nobody out: definitions, policy, ready replicas, webhooks that may fail, a
+//! probe through them, and only then webhooks that must answer.
+
+use std::time::Duration;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, Client};
+use palisade_k8s::scc::{GROUP, RESOURCE};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::apply::{self, Applied};
+use super::object::{api, name, title};
+use super::probe::probe;
+use crate::install::{FailurePolicy, Part, Settings, objects};
+use crate::mode::Mode;
+use crate::secret::{self, SecretError};
+
+/// API groups that only OpenShift and its kin have.
+const OPENSHIFT: [&str; 3] = ["config.openshift.io", "operator.openshift.io", "route.openshift.io"];
+/// The oldest minor version of Kubernetes 1 that has ValidatingAdmissionPolicy.
+const OLDEST: u32 = 30;
+
+/// Why an installation stops. What was applied before stays, and harms nobody.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The cluster has SCC itself.
+    #[error("this is OpenShift (it serves {0}), which has SCC itself: nothing was changed")]
+    OpenShift(String),
+    /// Its SCCs are somebody else's.
+    #[error(
+        "CustomResourceDefinition {RESOURCE}.{GROUP} is there already and not of Palisade: nothing was changed"
+    )]
+    Foreign,
+    /// It lacks what the guard needs.
+    #[error("Kubernetes {0} is older than 1.{OLDEST}: nothing was changed")]
+    Old(String),
+    /// The API server refused an object.
+    #[error("{0}")]
+    Object(String, #[source] kube::Error),
+    /// The API server refused or did not answer.
+    #[error("the API server")]
+    Api(#[from] kube::Error),
+    /// The certificate authority cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Something does not become ready.
+    #[error("{what} is not ready after {} s: {hint}", waited.as_secs())]
+    NotReady {
+        /// Its kind and name.
+        what: String,
+        /// How long was waited.
+        waited: Duration,
+        /// Where to look.
+        hint: String,
+    },
+    /// The webhooks do not answer. They are left with `Ignore`, so that nobody is locked out.
+    #[error("no answer through the webhooks, which stay with failurePolicy Ignore: {0}")]
+    Probe(String),
+}
+
+/// An installation that is going on.
+pub struct Installation<'a> {
+    client: &'a Client,
+    settings: &'a Settings,
+    deadline: Instant,
+    waited: Duration,
+    say: &'a mut dyn FnMut(&str),
+}
+
+/// Installs everything, or brings it up to date; `say` is told each step that is done.
+///
+/// # Errors
+///
+/// See [`InstallError`].
+pub async fn apply(
+    client: &Client,
+    settings: &Settings,
+    waited: Duration,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), InstallError> {
+    let deadline = Instant::now() + waited;
+    Installation { client, settings, deadline, waited, say }.run().await
+}
+
+impl Installation<'_> {
+    async fn run(&mut self) -> Result<(), InstallError> {
+        self.recognise().await?;
+        let definitions = self.part(Part::Definitions, self.settings).await?;
+        for definition in &definitions {
+            self.wait(definition, apply::is_established, "see its conditions".to_owned()).await?;
+        }
+        self.part(Part::Policy, self.settings).await?;
+        let server = self.part(Part::Server, self.settings).await?;
+        for deployment in server.iter().filter(|object| object["kind"] == "Deployment") {
+            let hint = format!("kubectl -n {} get pods,events says why", self.settings.namespace);
+            self.wait(deployment, apply::is_rolled_out, hint).await?;
+        }
+        self.part(Part::Guard, self.settings).await?;
+        self.webhooks().await
+    }
+
+    /// Refuses a cluster that has SCC itself, or cannot have it.
+    async fn recognise(&mut self) -> Result<(), InstallError> {
+        let groups = self.client.list_api_groups().await?;
+        if let Some(group) = groups.groups.iter().find(|group| OPENSHIFT.contains(&group.name.as_str())) {
+            return Err(InstallError::OpenShift(group.name.clone()));
+        }
+        let version = self.client.apiserver_version().await?;
+        let minor: String = version.minor.chars().take_while(char::is_ascii_digit).collect();
+        if version.major == "1" && minor.parse().is_ok_and(|minor: u32| minor < OLDEST) {
+            return Err(InstallError::Old(version.git_version));
+        }
+        let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let found = definitions.get_opt(&format!("{RESOURCE}.{GROUP}")).await?;
+        let ours = |definition: CustomResourceDefinition| {
+            definition
+                .metadata
+                .labels
+                .is_some_and(|labels| labels.contains_key("app.kubernetes.io/managed-by"))
+        };
+        if found.is_some_and(|definition| !ours(definition)) {
+            return Err(InstallError::Foreign);
+        }
+        (self.say)(&format!("Kubernetes {}, without SCC of its own", version.git_version));
+        Ok(())
+    }
+
+    /// Applies one part. What an administrator has changed of the built-in policy is left as it is.
+    async fn part(&mut self, part: Part, settings: &Settings) -> Result<Vec<Value>, InstallError> {
+        let objects = objects(part, settings);
+        let mut kept = Vec::new();
+        for object in &objects {
+            let applied = apply::object(self.client, object, part != Part::Policy).await;
+            match applied.map_err(|error| InstallError::Object(title(object), error))? {
+                Applied::Done => {}
+                Applied::Kept => kept.push(title(object)),
+            }
+        }
+        let suffix =
+            if kept.is_empty() { String::new() } else { format!("; left as changed: {}", kept.join(", ")) };
+        (self.say)(&format!("{}: {} objects{suffix}", part.name(), objects.len()));
+        Ok(objects)
+    }
+
+    async fn wait(
+        &mut self,
+        object: &Value,
+        is_ready: fn(&Value) -> bool,
+        hint: String,
+    ) -> Result<(), InstallError> {
+        if !apply::until(self.client, object, self.deadline, is_ready).await? {
+            return Err(InstallError::NotReady { what: title(object), waited: self.waited, hint });
+        }
+        (self.say)(&format!("{} is ready", title(object)));
+        Ok(())
+    }
+
+    /// Webhooks that are there already stay strict meanwhile: an update opens no gap.
+    async fn webhooks(&mut self) -> Result<(), InstallError> {
+        let lenient = Settings { failure_policy: FailurePolicy::Ignore, ..self.settings.clone() };
+        let first = if self.is_installed().await? { self.settings } else { &lenient };
+        self.part(Part::Webhooks, first).await?;
+        let authority = secret::authority(self.client, &self.settings.namespace).await?;
+        secret::publish(self.client, &authority.bundle()).await?;
+        if self.settings.mode == Mode::Enforce {
+            probe(self.client, self.deadline).await.map_err(InstallError::Probe)?;
+            (self.say)("pods are changed and refused through the webhooks");
+        }
+        if first.failure_policy != self.settings.failure_policy {
+            self.part(Part::Webhooks, self.settings).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_installed(&self) -> Result<bool, InstallError> {
+        for object in objects(Part::Webhooks, self.settings) {
+            if api(self.client, &object).get_opt(name(&object)).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,369 @@
+//! Whether SCC holds: one line a matter, each with a verdict.
+
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
+};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::ListParams;
+use kube::{Api, Client, Error};
+use palisade_k8s::scc::{GROUP, RESOURCE};
+use serde_json::Value;
+
+use crate::authority::ANNOUNCED;
+use crate::install::{EXEMPT_LABEL, NAME};
+use crate::mode::MODE_LABEL;
+use crate::secret;
+
+/// The label that OpenShift's own namespaces carry.
+const RUN_LEVEL: &str = "openshift.io/run-level";
+/// The oldest knowledge of the cluster that is fine, in seconds.
+const STALE: u64 = 60;
+/// How many names a line shows.
+const SHOWN: usize = 8;
+
+/// The verdict on a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// As it should be.
+    Holds,
+    /// To be known.
+    Note,
+    /// SCC does not hold, or will soon not.
+    Fails,
+}
+
+/// One matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The verdict.
+    pub state: State,
+    /// What it is about.
+    pub topic: &'static str,
+    /// What was found.
+    pub text: String,
+}
+
+#[derive(Default)]
+struct Report(Vec<Line>);
+
+impl Report {
+    fn line(&mut self, state: State, topic: &'static str, text: impl Into<String>) {
+        self.0.push(Line { state, topic, text: text.into() });
+    }
+
+    fn check(&mut self, holds: bool, topic: &'static str, text: impl Into<String>) {
+        self.line(if holds { State::Holds } else { State::Fails }, topic, text);
+    }
+}
+
+/// Looks at the installation in `namespace`. What cannot be read is a line that fails.
+///
+/// # Errors
+///
+/// The API server does not answer at all.
+pub async fn status(client: &Client, namespace: &str) -> Result<Vec<Line>, Error> {
+    let version = client.apiserver_version().await?;
+    let mut report = Report::default();
+    report.line(State::Note, "cluster", format!("Kubernetes {}", version.git_version));
+    definition(client, &mut report).await;
+    let bundles = webhooks(client, &mut report).await;
+    authority(client, namespace, &bundles, &mut report).await;
+    replicas(client, namespace, &mut report).await;
+    opt_outs(client, &mut report).await;
+    refusals(client, &mut report).await;
+    Ok(report.0)
+}
+
+async fn definition(client: &Client, report: &mut Report) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = format!("{RESOURCE}.{GROUP}");
+    match api.get_opt(&name).await {
+        Ok(Some(definition)) => {
+            let status = serde_json::to_value(&definition).unwrap_or_default();
+            report.check(super::apply::is_established(&status), "SCCs", format!("{name} is defined"));
+        }
+        Ok(None) => report.line(State::Fails, "SCCs", format!("{name} is not defined")),
+        Err(error) => report.line(State::Fails, "SCCs", format!("{name} cannot be read: {error}")),
+    }
+}
+
+/// The bundles of the webhooks that must answer.
+async fn webhooks(client: &Client, report: &mut Report) -> Vec<Option<Vec<u8>>> {
+    let mutating = Api::<MutatingWebhookConfiguration>::all(client.clone()).get_opt(NAME).await;
+    let validating = Api::<ValidatingWebhookConfiguration>::all(client.clone()).get_opt(NAME).await;
+    let mut bundles = Vec::new();
+    let mut one = |kind: &str, found: Result<Option<Vec<Hook>>, Error>| match found {
+        Ok(Some(hooks)) => {
+            let ignored: Vec<&str> = hooks
+                .iter()
+                .filter(|hook| hook.must_answer() && hook.ignores)
+                .map(|hook| &*hook.name)
+                .collect();
+            let text = match ignored.as_slice() {
+                [] => format!("{kind}: requests without an answer are refused"),
+                names => format!(
+                    "{kind}: without an answer, requests pass {} (failurePolicy Ignore)",
+                    names.join(", ")
+                ),
+            };
+            report.line(if ignored.is_empty() { State::Holds } else { State::Note }, "webhooks", text);
+            bundles.extend(hooks.into_iter().map(|hook| hook.bundle));
+        }
+        Ok(None) => {
+            report.line(State::Fails, "webhooks", format!("{kind}: not installed, pods pass without SCC"))
+        }
+        Err(error) => report.line(State::Fails, "webhooks", format!("{kind}: cannot be read: {error}")),
+    };
+    one(
+        "mutating",
+        mutating.map(|found| {
+            found.map(|found| {
+                found
+                    .webhooks
+                    .into_iter()
+                    .flatten()
+                    .map(|hook| Hook::new(hook.name, hook.failure_policy, hook.client_config))
+                    .collect()
+            })
+        }),
+    );
+    one(
+        "validating",
+        validating.map(|found| {
+            found.map(|found| {
+                found
+                    .webhooks
+                    .into_iter()
+                    .flatten()
+                    .map(|hook| Hook::new(hook.name, hook.failure_policy, hook.client_config))
+                    .collect()
+            })
+        }),
+    );
+    bundles
+}
+
+struct Hook {
+    name: String,
+    ignores: bool,
+    bundle: Option<Vec<u8>>,
+}
+
+impl Hook {
+    fn new(name: String, failure_policy: Option<String>, config: WebhookClientConfig) -> Self {
+        let ignores = failure_policy.as_deref() == Some("Ignore");
+        Self { name, ignores, bundle: config.ca_bundle.map(|bundle| bundle.0) }
+    }
+
+    /// Ranges and warnings come later or not at all, without harm.
+    fn must_answer(&self) -> bool {
+        !self.name.starts_with("namespaces.") && !self.name.starts_with("workloads.")
+    }
+}
+
+async fn authority(client: &Client, namespace: &str, bundles: &[Option<Vec<u8>>], report: &mut Report) {
+    let authority = match secret::read(client, namespace).await {
+        Ok(Some(authority)) => authority,
+        Ok(None) => {
+            return report.line(State::Fails, "certificates", "there is no certificate authority yet");
+        }
+        Err(error) => {
+            return report.line(
+                State::Note,
+                "certificates",
+                format!("the authority cannot be read: {error}"),
+            );
+        }
+    };
+    let trusted = authority.bundle();
+    let strange = bundles.iter().filter(|bundle| bundle.as_deref() != Some(trusted.as_bytes())).count();
+    if strange > 0 {
+        report.line(State::Fails, "certificates", format!("{strange} webhooks do not trust the authority: the leader puts its certificate there within 10 s"));
+    }
+    match authority.expiry() {
+        Ok(expiry) => report.check(
+            expiry > Timestamp::now() + ANNOUNCED,
+            "certificates",
+            format!("the authority is valid until {}", day(expiry)),
+        ),
+        Err(error) => report.line(State::Fails, "certificates", error.to_string()),
+    }
+}
+
+fn day(time: Timestamp) -> String {
+    time.to_string().chars().take_while(|c| *c != 'T').collect()
+}
+
+async fn replicas(client: &Client, namespace: &str, report: &mut Report) {
+    let deployment = Api::<Deployment>::namespaced(client.clone(), namespace).get_opt(NAME).await;
+    let wanted = match deployment {
+        Ok(Some(deployment)) => deployment.spec.replicas.unwrap_or(1),
+        Ok(None) => {
+            return report.line(
+                State::Fails,
+                "replicas",
+                format!("there is no Deployment {NAME} in {namespace}"),
+            );
+        }
+        Err(error) => return report.line(State::Fails, "replicas", format!("cannot be read: {error}")),
+    };
+    let label = format!("app.kubernetes.io/name={NAME},app.kubernetes.io/component=webhook");
+    let pods =
+        Api::<Pod>::namespaced(client.clone(), namespace).list(&ListParams::default().labels(&label)).await;
+    let pods = match pods {
+        Ok(pods) => pods.items,
+        Err(error) => return report.line(State::Fails, "replicas", format!("cannot be listed: {error}")),
+    };
+    let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+    report.check(
+        ready > 0 && i32::try_from(ready).unwrap_or(i32::MAX) >= wanted,
+        "replicas",
+        format!("{ready} of {wanted} are ready"),
+    );
+    for pod in &pods {
+        let (state, text) = replica(client, namespace, pod).await;
+        report.line(state, "replica", text);
+    }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// What one replica says of itself, through the API server.
+async fn replica(client: &Client, namespace: &str, pod: &Pod) -> (State, String) {
+    let name = pod.metadata.name.clone().unwrap_or_default();
+    let ports = pod.spec.as_ref().and_then(|spec| spec.containers.first()?.ports.as_ref()?.first());
+    let port = ports.map_or(0, |port| port.container_port);
+    let path = format!("/api/v1/namespaces/{namespace}/pods/https:{name}:{port}/proxy/status");
+    let Ok(request) = http::Request::get(path).body(Vec::new()) else {
+        return (State::Fails, format!("{name}: has no name that a path can hold"));
+    };
+    match client.request::<Value>(request).await {
+        Ok(said) => said_of(&name, &said),
+        Err(error) => {
+            (State::Fails, format!("{name}: {}, and does not answer: {}", phase(pod), brief(&error)))
+        }
+    }
+}
+
+fn said_of(name: &str, said: &Value) -> (State, String) {
+    let text = |key: &str| said.get(key).and_then(Value::as_str).unwrap_or_default();
+    let ages = said.get("snapshotAgeSeconds").and_then(Value::as_object);
+    let oldest = ages.into_iter().flatten().map(|(_, age)| age.as_u64().unwrap_or(u64::MAX)).max();
+    let oldest = oldest.unwrap_or(u64::MAX);
+    let age = match oldest {
+        u64::MAX => "has not read the policy yet".to_owned(),
+        seconds => format!("policy {seconds} s old"),
+    };
+    let mut line = format!(
+        "{name}: version {}, {age}, certificate until {}",
+        text("version"),
+        text("certificateExpires")
+    );
+    if said.get("leads").is_some_and(|leads| leads == true) {
+        line.push_str(", leads");
+    }
+    let unready = text("unready");
+    if !unready.is_empty() {
+        line.push_str(&format!(", not ready: {unready}"));
+    }
+    let holds = unready.is_empty() && oldest <= STALE;
+    (if holds { State::Holds } else { State::Fails }, line)
+}
+
+/// The phase of a pod, or why its container waits.
+fn phase(pod: &Pod) -> String {
+    let status = pod.status.as_ref();
+    let waiting = status.and_then(|status| {
+        let containers = status.container_statuses.as_ref()?;
+        containers.iter().find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone())
+    });
+    waiting.or_else(|| status?.phase.clone()).unwrap_or_else(|| "not scheduled".to_owned())
+}
+
+fn brief(error: &Error) -> String {
+    match error {
+        Error::Api(status) => status.message.chars().take(120).collect(),
+        other => other.to_string(),
+    }
+}
+
+async fn opt_outs(client: &Client, report: &mut Report) {
+    let namespaces = match Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await {
+        Ok(namespaces) => namespaces.items,
+        Err(error) => return report.line(State::Fails, "opt-outs", format!("cannot be listed: {error}")),
+    };
+    let labelled = |matches: &dyn Fn(&str, &str) -> bool| {
+        let names = namespaces.iter().filter(|namespace| {
+            let labels = namespace.metadata.labels.iter().flatten();
+            labels.into_iter().any(|(key, value)| matches(key, value))
+        });
+        names.filter_map(|namespace| namespace.metadata.name.clone()).collect::<Vec<_>>()
+    };
+    let out = labelled(&|key, value| match key {
+        EXEMPT_LABEL => value == "true",
+        RUN_LEVEL => value == "0" || value == "1",
+        _ => false,
+    });
+    let lenient = labelled(&|key, value| key == MODE_LABEL && (value == "warn" || value == "audit"));
+    report.line(State::Note, "opt-outs", format!("namespaces without SCC by label: {}", listed(&out)));
+    report.line(State::Note, "modes", format!("namespaces that only warn or audit: {}", listed(&lenient)));
+}
+
+fn listed(names: &[String]) -> String {
+    match names.len() {
+        0 => "none".to_owned(),
+        count if count > SHOWN => {
+            format!("{}, … ({count})", names.get(..SHOWN).unwrap_or_default().join(", "))
+        }
+        _ => names.join(", "),
+    }
+}
+
+/// Pods that controllers could not make because SCC refused them.
+async fn refusals(client: &Client, report: &mut Report) {
+    let params = ListParams::default().fields("reason=FailedCreate").limit(500);
+    let Ok(events) = Api::<Event>::all(client.clone()).list(&params).await else { return };
+    let mut owners: Vec<String> = events
+        .items
+        .into_iter()
+        .filter(|event| {
+            event.message.as_deref().is_some_and(|message| message.contains("security context constraint"))
+        })
+        .map(|event| {
+            let owner = event.involved_object;
+            format!("{}/{}", owner.namespace.unwrap_or_default(), owner.name.unwrap_or_default())
+        })
+        .collect();
+    owners.sort();
+    owners.dedup();
+    report.line(State::Note, "refusals", format!("workloads whose pods SCC refuses: {}", listed(&owners)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_replica_is_judged_by_what_it_says() {
+        let said = |age: Value, unready: Value| {
+            json!({"version": "1", "certificateExpires": "x", "leads": true, "unready": unready,
+                "snapshotAgeSeconds": {"roles": 1, "namespaces": age}})
+        };
+        for (said, expected) in [
+            (said(json!(3), Value::Null), State::Holds),
+            (said(json!(61), Value::Null), State::Fails),
+            (said(Value::Null, Value::Null), State::Fails),
+            (said(json!(3), json!("it is stopping")), State::Fails),
+            (json!({}), State::Fails),
+        ] {
+            assert_eq!(said_of("p", &said).0, expected, "{said}");
+        }
+    }
+}
