@@ -1,4 +1,4 @@
-//! Bytes that are a program are run on a call and printed; a program whose decision can be read off is
+//! Bytes that are a program are run on a syscall and printed; a program whose decision can be read off is
 //! compiled anew from it and answers the same.
 #![no_main]
 

@@ -1,5 +1,5 @@
 //! A profile of any text is read, looked over, resolved and compiled; the program is proved to decide as the
-//! rules say, and the explanation of a call gives the answer that the filter gives.
+//! rules say, and the explanation of a syscall gives the answer that the filter gives.
 #![no_main]
 
 use std::collections::BTreeSet;

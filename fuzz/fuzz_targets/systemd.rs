@@ -18,7 +18,7 @@ fuzz_target!(|text: &str| {
     rules.unknown = palisade_seccomp::Unknown::Default;
     let (Ok(lines), Ok(decided)) = (write(&rules), Decision::of_rules(&rules)) else { return };
     let (again, _) = read(&lines);
-    // A list without calls cannot be written.
+    // A list without syscalls cannot be written.
     let Some(again) = again.filter(|_| !rules.rules.is_empty()) else { return };
     let mut again = resolve(&again, &context).rules;
     again.unknown = rules.unknown;

@@ -2,7 +2,7 @@
 
 use crate::errno;
 
-/// What a filter answers a syscall with, with the 16 bits of data that some actions carry.
+/// The answer of a filter to a syscall, with the 16 bits of data that some actions carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Action {
     /// The syscall goes on.
@@ -37,7 +37,7 @@ impl Action {
         ("SCMP_ACT_TRAP", Self::Trap(0)),
     ];
 
-    /// What the program returns for it: `SECCOMP_RET_*` with the data in the lower half.
+    /// The return value of a program for it: `SECCOMP_RET_*` with the data in the lower half.
     #[must_use]
     pub fn code(self) -> u32 {
         match self {
@@ -107,7 +107,7 @@ impl Action {
         }
     }
 
-    /// What a program that gets this answer does; none if it gets what it asked for.
+    /// The likely consequence for a program that gets this answer; none if the syscall is made.
     #[must_use]
     pub fn consequence(self) -> Option<&'static str> {
         Some(match self {
@@ -133,7 +133,7 @@ impl Action {
         })
     }
 
-    /// Whether the syscall goes on without anybody else's leave.
+    /// Whether the kernel makes the syscall without asking a tracer or a supervisor.
     #[must_use]
     pub fn lets_through(self) -> bool {
         matches!(self, Self::Allow | Self::Log)

@@ -76,11 +76,11 @@ impl ArchSet {
 /// Bit 30: what sets x32's numbers apart from x86_64's.
 pub const X32_BIT: u32 = 0x4000_0000;
 
-/// What is known of an architecture. `audit` is the kernel's `AUDIT_ARCH_*`.
+/// Facts about an architecture. `audit` is the kernel's `AUDIT_ARCH_*`.
 struct Facts {
     name: &'static str,
     scmp: &'static str,
-    /// What Go, and so Docker's `arches`, calls it.
+    /// Its name in Go, and so in Docker's `arches`.
     go: &'static str,
     audit: u32,
     wide: bool,
@@ -179,7 +179,7 @@ impl Arch {
         self.facts().scmp
     }
 
-    /// What Docker's `arches` call it.
+    /// Its name in Docker's `arches`.
     #[must_use]
     pub fn docker(self) -> &'static str {
         self.facts().go
@@ -204,7 +204,7 @@ impl Arch {
         matches!(self, Self::S390 | Self::S390x)
     }
 
-    /// What its first syscall is numbered.
+    /// The number of its first syscall.
     #[must_use]
     pub fn base(self) -> u32 {
         self.facts().base

@@ -39,10 +39,10 @@ pub struct Program {
     big_endian: bool,
 }
 
-/// Why bytes or instructions are no program.
+/// A flaw of a program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProgramError {
-    /// The length is no multiple of 8.
+    /// The length is not a multiple of 8.
     #[error("a program is made of 8-byte instructions; {0} bytes are none")]
     Length(usize),
     /// There is none, or there are too many.
@@ -51,15 +51,15 @@ pub enum ProgramError {
     /// An instruction that seccomp does not take.
     #[error("instruction {at}: seccomp takes no operation {code:#06x}")]
     Operation {
-        /// Which, from 0.
+        /// The instruction, from 0.
         at: usize,
         /// Its code.
         code: u16,
     },
     /// A load that is not of a word of `seccomp_data`, or a place in scratch memory beyond 15.
-    #[error("instruction {at}: {k} is no place that it could read or write")]
+    #[error("instruction {at}: {k} is not an offset that it can read or write")]
     Place {
-        /// Which, from 0.
+        /// The instruction, from 0.
         at: usize,
         /// The place.
         k: u32,

@@ -1,4 +1,4 @@
-//! Whether two decisions are the same, exactly: every pair of paths that some syscall takes is looked at.
+//! Comparison: every pair of paths that some syscall takes is looked at.
 
 use crate::action::Action;
 use crate::arch::{Arch, X32_BIT};
@@ -13,9 +13,9 @@ use crate::region::{Check, Region, Unbounded, Word};
 pub struct Difference {
     /// A syscall.
     pub example: Data,
-    /// What the one gives it.
+    /// The answer of the one.
     pub a: Action,
-    /// What the other gives it.
+    /// The answer of the other.
     pub b: Action,
 }
 
@@ -30,7 +30,7 @@ pub enum CompareError {
     Lift(#[from] LiftError),
 }
 
-/// How many pairs of paths are looked at before giving up.
+/// The number of pairs of paths that are looked at before giving up.
 const MAX_PAIRS: usize = 4_000_000;
 
 /// Two decisions in one graph.
@@ -228,7 +228,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// What programs decide that are loaded together.
+    /// The decision of programs that are loaded together.
     pub fn of_programs(programs: &[Program]) -> Result<Self, CompareError> {
         let mut graph = Graph::default();
         let decisions = programs.iter().map(|program| lift(program, &mut graph)).collect::<Result<_, _>>()?;
@@ -236,7 +236,7 @@ impl Decision {
         Ok(Self { graph, root })
     }
 
-    /// What `choose` picks of this and another decision's answers to each syscall.
+    /// The decision that answers each syscall with what `choose` picks of this and another decision's answers.
     pub fn combine(&self, other: &Self, choose: fn(Action, Action) -> Action) -> Result<Self, CompareError> {
         let mut both = self.clone();
         let b = both.import(other);

@@ -61,7 +61,7 @@ fn comment(program: &Program, i: &Instruction, word: Option<Word>, arch: Option<
     }
 }
 
-/// What a fact is at each instruction, if it is the same on all paths there.
+/// The value of a fact at each instruction, if it is the same on all paths to it.
 fn flow<T: Copy + PartialEq>(
     program: &Program,
     start: Option<T>,

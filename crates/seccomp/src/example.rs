@@ -35,7 +35,7 @@ pub(crate) fn filter(cases: &[Case<'_>]) -> Filter {
     Filter::new(&rules(&[Arch::X86_64], cases)).unwrap()
 }
 
-/// A call of a syscall by name.
+/// A syscall by name.
 pub(crate) fn call(arch: Arch, name: &str, args: &[u64]) -> Data {
     let number = Syscall::named(name).and_then(|syscall| syscall.number(arch)).unwrap();
     let mut data = Data { number, arch: arch.audit(), args: [0; 6] };

@@ -1,4 +1,4 @@
-//! Why a syscall gets its answer: the rules for it in the order in which they are tried.
+//! The reason for the answer to a syscall: the rules for it in the order in which they are tried.
 
 use crate::action::Action;
 use crate::arch::Arch;
@@ -6,7 +6,7 @@ use crate::filter::{Data, FilterError, Rules, Unknown, branches};
 use crate::rule::Condition;
 use crate::table::Syscall;
 
-/// What decided.
+/// The part of the rules that decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decider {
     /// A rule: its place in [`Rules::rules`].
@@ -28,14 +28,14 @@ pub struct Tried {
     pub conditions: Vec<(Condition, bool)>,
 }
 
-/// Why a syscall gets its answer.
+/// The reason for the answer to a syscall.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The answer.
     pub action: Action,
-    /// What decided it.
+    /// The part of the rules that decided it.
     pub decider: Decider,
-    /// What was tried, up to the rule that decided.
+    /// The rules that were tried, up to the one that decided.
     pub tried: Vec<Tried>,
 }
 

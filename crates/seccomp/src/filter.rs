@@ -1,4 +1,4 @@
-//! What a filter decides, before it is a program: for every ABI and every number, a function of the
+//! The decision of a filter, before it is a program: for every ABI and every number, a function of the
 //! arguments. It is total: each number of each architecture has its decision.
 
 use palisade_k8s::KernelVersion;
@@ -47,7 +47,7 @@ impl Data {
     }
 }
 
-/// What numbers get that the profile does not know.
+/// The answer to syscall numbers that the profile's kernel did not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
     /// `ENOSYS` for numbers that no syscall has, and for syscalls newer than the profile's own kernel, so that
@@ -60,7 +60,7 @@ pub enum Unknown {
     Default,
 }
 
-/// What a filter is made of.
+/// The input of a filter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     /// The answer to syscalls that no rule fits.
@@ -69,7 +69,7 @@ pub struct Rules {
     pub archs: Vec<Arch>,
     /// The rules.
     pub rules: Vec<Rule>,
-    /// What unknown numbers get.
+    /// The answer to unknown numbers.
     pub unknown: Unknown,
     /// The answer to syscalls by other ABIs. libseccomp and the runtimes kill the thread.
     pub bad_arch: Action,
@@ -169,7 +169,7 @@ impl Filter {
         section.ranges.get(at.saturating_sub(1)).map_or(self.bad_arch, |&(_, id)| id)
     }
 
-    /// What a syscall gets.
+    /// The answer to a syscall.
     #[must_use]
     pub fn decide(&self, data: &Data) -> Action {
         let words = data.words();
@@ -208,7 +208,7 @@ fn join_x32(ranges: &mut Vec<(u32, NodeId)>, x32: Vec<(u32, NodeId)>) {
 struct Use(u64);
 
 impl Use {
-    /// What fits into a word beside the number and the byte for what is carried.
+    /// The bits of a word beside the number and the byte that is carried.
     const MAX_RULES: usize = 0xff_ffff;
 
     /// `carried` says which syscall of `socketcall` or `ipc` it is; 0 if the syscall is made directly.
@@ -360,7 +360,7 @@ impl Builder<'_> {
         }
         if branches.len() > MAX_BRANCHES {
             let number = uses.first().map_or(0, |used| used.number());
-            let syscall = Syscall::numbered(self.arch, number).map_or("a call", Syscall::name).to_owned();
+            let syscall = Syscall::numbered(self.arch, number).map_or("a syscall", Syscall::name).to_owned();
             return Err(FilterError::TooMany { count: branches.len(), syscall, arch: self.arch });
         }
         precedence::order(branches, self.arch.is_wide()).map_err(|conflict| self.conflict(conflict))

@@ -1,8 +1,8 @@
-//! What is wrong with a profile, and where.
+//! Findings about a profile, each with its place.
 
 use palisade_k8s::manifest::Position;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The profile works, though perhaps not as meant. `--strict` makes it an error.
@@ -14,13 +14,13 @@ pub enum Severity {
 /// Something wrong with a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// Where it was written.
     pub at: Position,
     /// The field, as `syscalls[3].args[0].op`; empty for the profile as a whole.
     pub field: String,
-    /// What is wrong, and what to do.
+    /// The problem, and what to do about it.
     pub message: String,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Findings {
     pub(crate) list: Vec<Finding>,
 }
 
-/// What one profile may have wrong with it before the rest is left unsaid.
+/// The largest number of findings for one profile.
 const MAX_FINDINGS: usize = 500;
 
 impl Findings {

@@ -24,13 +24,13 @@ pub enum Node {
     Leaf(Action),
     /// A test of a word.
     Test {
-        /// Which word.
+        /// The word.
         word: Word,
-        /// What is asked of it.
+        /// The check on it.
         check: Check,
-        /// What follows if it holds.
+        /// The next decision if it holds.
         yes: NodeId,
-        /// What follows if not.
+        /// The next decision if not.
         no: NodeId,
     },
 }
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
     use crate::filter::Data;
 
-    /// What a decision answers to words.
+    /// The answer of a decision to words.
     fn answer(graph: &Graph, mut id: NodeId, args: [u64; 6]) -> Action {
         let words = Data { number: 0, arch: 0, args }.words();
         loop {

@@ -10,7 +10,7 @@ use crate::rule::{Condition, Operator, Rule};
 use crate::table::Syscall;
 use crate::weight::Weights;
 
-/// Why two profiles cannot be joined into one.
+/// An error of joining two profiles.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
     /// They are for different machines.
@@ -33,7 +33,7 @@ pub enum JoinError {
 }
 
 impl Decision {
-    /// What rules decide, ready to be compared and joined.
+    /// The decision of rules, ready to be compared and joined.
     pub fn of_rules(rules: &Rules) -> Result<Self, JoinError> {
         Ok(Self::of_programs(&compile(&Filter::new(rules)?, Weights::shipped())?)?)
     }
@@ -57,10 +57,10 @@ pub fn join(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Resul
     };
     let mut joined = Rules { default, archs, rules: Vec::new(), unknown, ..a.clone() };
     for syscall in Syscall::all() {
-        let (x, y) = (of_call(a, syscall), of_call(b, syscall));
+        let (x, y) = (of_syscall(a, syscall), of_syscall(b, syscall));
         // What one of them names stays named: the newest of these syscalls says how old the profile is.
         let is_named = x.is_named || y.is_named;
-        let rules = joined_call(&x, &y, choose);
+        let rules = joined_syscall(&x, &y, choose);
         if is_named
             || !matches!(rules.as_slice(), [(conditions, action)] if conditions.is_empty() && *action == unlisted(&joined, syscall))
         {
@@ -96,7 +96,7 @@ fn archs(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Result<V
     Ok(a.archs.iter().copied().filter(|arch| b.archs.contains(arch)).collect())
 }
 
-/// What one side says of a syscall: conditions and answers, and what is left.
+/// One side's rules for a syscall: conditions and answers, and the answer to the rest.
 struct Side {
     is_named: bool,
     rules: Vec<(Vec<Condition>, Action)>,
@@ -111,7 +111,7 @@ fn unlisted(rules: &Rules, syscall: Syscall) -> Action {
     }
 }
 
-fn of_call(rules: &Rules, syscall: Syscall) -> Side {
+fn of_syscall(rules: &Rules, syscall: Syscall) -> Side {
     let own: Vec<_> = rules.rules.iter().filter(|rule| rule.syscall == syscall).collect();
     let is_named = !own.is_empty();
     match own.iter().find(|rule| rule.conditions.is_empty()) {
@@ -151,7 +151,7 @@ fn both_bits(x: &Condition, y: &Condition) -> Option<Condition> {
     agree.then(|| Condition::new(x.arg(), Operator::MaskedEqual { mask }, value))?
 }
 
-fn joined_call(a: &Side, b: &Side, choose: fn(Action, Action) -> Action) -> Vec<(Vec<Condition>, Action)> {
+fn joined_syscall(a: &Side, b: &Side, choose: fn(Action, Action) -> Action) -> Vec<(Vec<Condition>, Action)> {
     if a.rules.is_empty() && b.rules.is_empty() {
         return vec![(Vec::new(), choose(a.rest, b.rest))];
     }

@@ -11,13 +11,13 @@ use crate::region::{Check, Word};
     "instruction {at} ({code:#06x}) does more than load, mask, compare and return, which is all that can be compared"
 )]
 pub struct LiftError {
-    /// Which instruction, from 0.
+    /// The instruction, from 0.
     pub at: usize,
     /// Its code.
     pub code: u16,
 }
 
-/// What the accumulator holds: a word and the bits of it that are left.
+/// The accumulator: a word and the bits of it that are left.
 type Accumulator = Option<(Word, u32)>;
 
 /// The decision of a program that loads words, masks them, compares them and returns: what libseccomp and

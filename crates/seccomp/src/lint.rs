@@ -1,4 +1,4 @@
-//! What a profile means that its author may not have meant. The checks, in the order in which they run:
+//! Lint: effects of a profile that its author may not have meant. The checks, in the order in which they run:
 //!
 //! | module | looks for |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Which of several rules for one syscall decides where they overlap.
+//! Precedence: the rule that decides where several rules for one syscall overlap.
 //!
 //! A rule without conditions beats all with; of two with the same conditions the actions must agree;
 //! one whose conditions are the first ones of another's beats it. The rest are tried in the order in
@@ -16,7 +16,7 @@ use crate::rule::{Condition, Operator};
 pub(crate) struct Branch {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) action: Action,
-    /// Which rule it comes from.
+    /// The rule that it comes from.
     pub(crate) rule: usize,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Conflict(pub(crate) usize, pub(crate) usize);
 struct Step {
     arg: (u8, bool),
     class: u8,
-    /// What the order is by: larger first, but for `<` and `<=`.
+    /// The sort key: larger first, but for `<` and `<=`.
     value: u64,
     /// Bits that count, and how they are compared: a condition and its opposite are one comparison.
     test: (u64, Test),

@@ -30,11 +30,11 @@ pub struct Profile {
     pub flags: Option<Vec<String>>,
     /// The socket of a supervisor.
     pub listener_path: Option<String>,
-    /// What a supervisor is told beside.
+    /// Data for the supervisor.
     pub listener_metadata: Option<String>,
     /// The entries of `syscalls`.
     pub entries: Vec<Entry>,
-    /// What the profile was written for.
+    /// The format that the profile was written in.
     pub origin: Origin,
 }
 
@@ -63,7 +63,7 @@ impl Profile {
     }
 }
 
-/// What a profile was written for, which says what its silence means.
+/// The format of a profile, which decides on syscalls that it does not name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// A container runtime. The profile holds on the ABIs that it names and the machine's own; the thread
@@ -103,9 +103,9 @@ pub struct Entry {
     /// The conditions on arguments. Two on the same argument make all of the entry's alternatives, since
     /// that is what the runtimes do.
     pub args: Vec<Condition>,
-    /// What the context must have for the entry to count.
+    /// Conditions on the context under which the entry counts.
     pub includes: Gate,
-    /// What it must not have.
+    /// Conditions on the context under which it does not.
     pub excludes: Gate,
     /// For people; in an entry of a unit, the directive that it comes from.
     pub comment: String,
@@ -115,7 +115,7 @@ pub struct Entry {
     pub at: Position,
 }
 
-/// What of the context an entry asks for; see `reference/seccomp.md` 1.
+/// Conditions of an entry on its context; see `reference/seccomp.md` 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gate {
     /// Capabilities of the bounding set, as `CAP_SYS_ADMIN`.

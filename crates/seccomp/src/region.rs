@@ -27,7 +27,7 @@ impl Word {
         Self(3 + 2 * (arg % 6))
     }
 
-    /// Which argument, and whether its upper half.
+    /// The argument, and whether the word is its upper half.
     #[must_use]
     pub fn argument(self) -> Option<(u8, bool)> {
         self.0.checked_sub(2).map(|at| (at / 2, at % 2 == 1))
@@ -66,9 +66,9 @@ impl std::fmt::Display for Word {
 pub enum Check {
     /// `word & mask == value`
     Equal {
-        /// Which bits.
+        /// The bits that are looked at.
         mask: u32,
-        /// What they are.
+        /// Their value.
         value: u32,
     },
     /// `word >= value`, unsigned
@@ -92,7 +92,7 @@ impl Check {
     }
 }
 
-/// What is known of one word.
+/// The facts about one word.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Known {
     min: u32,

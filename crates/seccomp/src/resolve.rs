@@ -30,7 +30,7 @@ pub struct Resolved {
     /// The rules, ready for a filter. Numbers that the profile does not know get `ENOSYS` unless the
     /// default lets syscalls through anyway.
     pub rules: Rules,
-    /// What became of names that mean nothing.
+    /// Findings, as on names that are unknown.
     pub findings: Vec<Finding>,
 }
 

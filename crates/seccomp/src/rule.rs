@@ -4,7 +4,7 @@ use crate::action::Action;
 use crate::arch::ArchSet;
 use crate::table::Syscall;
 
-/// How an argument is compared.
+/// The comparison of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operator {
     /// `!=`
@@ -21,7 +21,7 @@ pub enum Operator {
     Greater,
     /// `(argument & mask) == value`; bits of the value outside of the mask do not count.
     MaskedEqual {
-        /// Which bits are looked at.
+        /// The bits that are compared.
         mask: u64,
     },
 }
@@ -41,19 +41,19 @@ impl Condition {
         (arg < 6).then_some(Self { arg, operator, value })
     }
 
-    /// Which argument, from 0.
+    /// The argument, from 0.
     #[must_use]
     pub fn arg(&self) -> u8 {
         self.arg
     }
 
-    /// How it is compared.
+    /// The comparison.
     #[must_use]
     pub fn operator(&self) -> Operator {
         self.operator
     }
 
-    /// What it is compared with.
+    /// The value to compare with.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.value
@@ -125,7 +125,7 @@ pub struct Rule {
     pub action: Action,
     /// The ABIs on which the rule holds. Profiles of containers have only rules for all.
     pub archs: ArchSet,
-    /// Which entry of the profile's `syscalls` it comes from, from 0.
+    /// The entry of the profile's `syscalls` that it comes from, from 0.
     pub entry: usize,
 }
 

@@ -5,7 +5,7 @@ use crate::bpf::{Instruction, Program};
 use crate::filter::Data;
 use crate::region::Word;
 
-/// What a program answered, and how.
+/// The answer of a program, and its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The value that it returned.
@@ -53,7 +53,7 @@ pub fn simulate(program: &Program, data: &Data) -> Run {
     machine.run
 }
 
-/// What several loaded filters answer together: the strictest wins, of equals the newest.
+/// The answer of several loaded filters: the strictest wins, of equals the newest.
 #[must_use]
 pub fn simulate_stack(programs: &[Program], data: &Data) -> Action {
     let actions = programs.iter().rev().map(|program| simulate(program, data).action());

@@ -12,7 +12,7 @@ use crate::systemd;
 
 const START: Position = Position { line: 1, column: 1 };
 
-/// How a file is written.
+/// The syntax of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Syntax {
     /// One JSON value, as runtimes read it.
@@ -58,17 +58,17 @@ impl Syntax {
 /// A profile that a file holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
-    /// What to choose it by among several: the object's name, or the key in a ConfigMap; empty in a file of one.
+    /// The name to choose it by among several: the object's, or the key in a ConfigMap; empty in a file of one.
     pub name: String,
     /// Where it begins.
     pub at: Position,
-    /// What stands there.
+    /// The content.
     pub content: Content,
-    /// What is wrong with it.
+    /// Findings.
     pub findings: Vec<Finding>,
 }
 
-/// What stands in the place of a profile.
+/// The content of a profile's place.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// A profile.

@@ -1,4 +1,4 @@
-//! What a program costs.
+//! The cost of a program.
 
 use crate::action::Action;
 use crate::arch::Arch;
@@ -8,7 +8,7 @@ use crate::simulate::simulate;
 use crate::table::{self, Syscall};
 use crate::weight::Weights;
 
-/// What a syscall costs on one architecture, in executed instructions; of several programs all are run.
+/// The cost of syscalls on one architecture, in executed instructions; of several programs all are run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ArchStats {
     /// The architecture.
@@ -26,7 +26,7 @@ pub struct ArchStats {
     pub syscalls: usize,
 }
 
-/// What programs that are loaded together cost.
+/// The cost of programs that are loaded together.
 #[must_use]
 pub fn stats(programs: &[Program], archs: &[Arch], weights: &Weights) -> Vec<ArchStats> {
     archs.iter().map(|&arch| of_arch(programs, arch, weights)).collect()

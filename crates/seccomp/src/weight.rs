@@ -1,9 +1,9 @@
-//! How often syscalls occur, for the search tree's shape. It changes no answer.
+//! Frequencies of syscalls, for the search tree's shape. They change no answer.
 
 use crate::arch::Arch;
 use crate::table::{self, Syscall};
 
-/// How often syscalls occur, by ABI and number.
+/// Frequencies of syscalls, by ABI and number.
 #[derive(Clone, Debug)]
 pub struct Weights {
     by_arch: Vec<Vec<(u32, u64)>>,
@@ -13,13 +13,13 @@ pub struct Weights {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
 pub struct WeightError {
-    /// Which line, from 1.
+    /// The line, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
 }
 
-/// What a syscall weighs that was never seen, where a syscall that makes up all of what was seen weighs a million.
+/// The weight of a syscall that was never seen; one that was all that was seen would weigh a million.
 pub(crate) const FLOOR: u64 = 1000;
 
 impl Weights {
@@ -37,7 +37,7 @@ impl Weights {
                 .ok_or_else(|| error("a syscall's name and how often it occurs are expected".to_owned()))?;
             let syscall = Syscall::named(name).ok_or_else(|| error(format!("unknown syscall {name:?}")))?;
             let count: u32 =
-                count.trim().parse().map_err(|_| error(format!("{:?} is no count", count.trim())))?;
+                count.trim().parse().map_err(|_| error(format!("{:?} is not a count", count.trim())))?;
             counts.push((syscall, u64::from(count)));
         }
         Ok(Self::from_counts(&counts))

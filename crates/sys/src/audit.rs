@@ -13,19 +13,19 @@ const READLOG: u32 = 1;
 /// More than any record: the kernel's own limit is 8,970 bytes.
 const BUFFER: usize = 16 * 1024;
 
-/// What the socket holds before records are lost: some thousand of them.
+/// The size of the socket's buffer, in bytes: some thousand records.
 const QUEUE: libc::c_int = 4 * 1024 * 1024;
 
 /// A record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// What it is about, as [`SECCOMP`].
+    /// The record's type, as [`SECCOMP`].
     pub kind: u16,
     /// `audit(SECONDS.MILLISECONDS:SERIAL): …`
     pub text: String,
 }
 
-/// What came of waiting for a record.
+/// The result of waiting for a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A record.

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 ///
 /// # Errors
 ///
-/// The name is longer than an interface's can be, there is no such bridge, or the process may not.
+/// The name is longer than an interface's can be, the bridge does not exist, or the process may not.
 pub fn remove(name: &str) -> io::Result<()> {
     let mut padded = [0; libc::IFNAMSIZ];
     if name.is_empty() || name.len() >= padded.len() {

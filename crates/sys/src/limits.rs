@@ -1,4 +1,4 @@
-//! What the kernel lets this process have.
+//! The limits of this process.
 
 /// Raises the number of files that this process may have open to what its hard limit allows: a server needs one for
 /// every connection. Nothing changes where the kernel says no.

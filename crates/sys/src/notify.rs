@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use crate::seccomp::{Loading, Prepared};
 use crate::shared::Shared;
 
-/// A call that waits for an answer.
+/// A syscall that waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// Names the call in the answer.
+    /// Names the syscall in the answer.
     pub id: u64,
     /// The thread that made it.
     pub pid: u32,
@@ -36,17 +36,17 @@ pub struct Listener(OwnedFd);
 pub struct Supervised {
     /// Gives the child once it runs its program; that takes answers from the listener.
     pub child: JoinHandle<io::Result<Child>>,
-    /// Where its calls arrive.
+    /// The listener at which its syscalls arrive.
     pub listener: Listener,
 }
 
-/// What child and parent tell each other: the child's process, its listener, and that the parent has it.
+/// Messages between child and parent: the child's process, its listener, and that the parent has it.
 const PID: usize = 0;
 const FD: usize = 1;
 const TAKEN: usize = 2;
 const FAILED: usize = 3;
 
-/// Starts a command under filters of which the last notifies. The calls that start the program may already
+/// Starts a command under filters of which the last notifies. The syscalls that start the program may already
 /// be notified, so they are answered while it starts.
 pub fn spawn(mut command: Command, loading: &Loading) -> io::Result<Supervised> {
     let prepared = Prepared::new(loading);
@@ -159,7 +159,7 @@ impl Listener {
         let _ = unsafe { libc::ioctl(self.0.as_raw_fd(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, 1_u64) };
     }
 
-    /// Waits for the next call; none once nobody is left who could make one.
+    /// Waits for the next syscall; `None` once no process is left that could make one.
     pub fn receive(&self) -> io::Result<Option<Notification>> {
         loop {
             let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -202,12 +202,12 @@ impl Listener {
         }
     }
 
-    /// Lets a call go on as if there were no filter.
+    /// Lets a syscall go on as if there were no filter.
     pub fn allow(&self, id: u64) -> io::Result<()> {
         self.answer(libc::seccomp_notif_resp { id, val: 0, error: 0, flags: 1 })
     }
 
-    /// Makes a call fail.
+    /// Makes a syscall fail.
     pub fn fail(&self, id: u64, errno: u16) -> io::Result<()> {
         self.answer(libc::seccomp_notif_resp { id, val: 0, error: -i32::from(errno), flags: 0 })
     }

@@ -1,4 +1,4 @@
-//! Making calls under filters, in a process of its own, to see what the kernel answers.
+//! Syscalls made under filters, in a process of their own, to observe the kernel's answers.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -6,19 +6,19 @@ use std::sync::atomic::Ordering;
 use crate::seccomp::{Loading, Prepared};
 use crate::shared::Shared;
 
-/// By which door a call enters the kernel.
+/// The instruction by which a syscall enters the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// The machine's own.
     Native,
-    /// `int 0x80`, by which 32-bit x86 programs call; x86_64 only.
+    /// `int 0x80`, which 32-bit x86 programs use; x86_64 only.
     Int80,
 }
 
-/// A call to make.
+/// A syscall to make.
 #[derive(Clone, Copy, Debug)]
-pub struct Call {
-    /// How.
+pub struct Probe {
+    /// The instruction.
     pub entry: Entry,
     /// The number.
     pub number: u32,
@@ -26,10 +26,10 @@ pub struct Call {
     pub args: [u64; 6],
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What the calls returned, an error as its negative number, up to one that did not return.
+    /// The return values of the syscalls, an error as its negative number, up to one that did not return.
     pub returned: Vec<i64>,
     /// The signal that ended the process.
     pub signal: Option<i32>,
@@ -38,22 +38,22 @@ pub struct Outcome {
 /// Whether programs for 32-bit x86 run here: `int 0x80` works.
 #[must_use]
 pub fn has_int80() -> bool {
-    let getpid = Call { entry: Entry::Int80, number: 20, args: [0; 6] };
+    let getpid = Probe { entry: Entry::Int80, number: 20, args: [0; 6] };
     let outcome =
         if cfg!(target_arch = "x86_64") { probe(&Loading::default(), &[getpid]) } else { return false };
     outcome.is_ok_and(|outcome| outcome.returned.first().is_some_and(|pid| *pid > 0))
 }
 
-/// Forks, loads the filters, makes the calls one after the other and leaves. What the filters let through is
+/// Forks, loads the filters, makes the probes one after the other and leaves. What the filters let through is
 /// really done, so only what is harmless belongs here. They must allow exit_group(2).
-pub fn probe(loading: &Loading, calls: &[Call]) -> io::Result<Outcome> {
+pub fn probe(loading: &Loading, probes: &[Probe]) -> io::Result<Outcome> {
     let prepared = Prepared::new(loading);
-    let shared = Shared::new(calls.len() + 1)?;
+    let shared = Shared::new(probes.len() + 1)?;
     // SAFETY: the child makes only system calls and stores to shared memory, then leaves.
     let child = unsafe { libc::fork() };
     match child {
         -1 => Err(io::Error::last_os_error()),
-        0 => in_child(&prepared, calls, &shared),
+        0 => in_child(&prepared, probes, &shared),
         child => {
             let mut status = 0;
             // SAFETY: the status is ours.
@@ -67,13 +67,13 @@ pub fn probe(loading: &Loading, calls: &[Call]) -> io::Result<Outcome> {
     }
 }
 
-/// The first cell counts the calls that returned.
-fn in_child(prepared: &Prepared, calls: &[Call], shared: &Shared) -> ! {
+/// The first cell counts the probes that returned.
+fn in_child(prepared: &Prepared, probes: &[Probe], shared: &Shared) -> ! {
     let code = match prepared.load(false) {
         Ok(_) => {
             let cells = shared.cells();
-            for (call, cell) in calls.iter().zip(cells.iter().skip(1)) {
-                cell.store(make(call), Ordering::SeqCst);
+            for (probe, cell) in probes.iter().zip(cells.iter().skip(1)) {
+                cell.store(make(probe), Ordering::SeqCst);
                 if let Some(count) = cells.first() {
                     count.fetch_add(1, Ordering::SeqCst);
                 }
@@ -100,17 +100,17 @@ fn outcome(shared: &Shared, status: i32) -> io::Result<Outcome> {
     }
 }
 
-fn make(call: &Call) -> i64 {
-    match call.entry {
-        Entry::Native => native(call),
-        Entry::Int80 => int80(call),
+fn make(probe: &Probe) -> i64 {
+    match probe.entry {
+        Entry::Native => native(probe),
+        Entry::Int80 => int80(probe),
     }
 }
 
-fn native(call: &Call) -> i64 {
-    let [a, b, c, d, e, f] = call.args;
+fn native(probe: &Probe) -> i64 {
+    let [a, b, c, d, e, f] = probe.args;
     // SAFETY: who probes answers for what is let through.
-    let result = unsafe { libc::syscall(libc::c_long::from(call.number), a, b, c, d, e, f) };
+    let result = unsafe { libc::syscall(libc::c_long::from(probe.number), a, b, c, d, e, f) };
     if result == -1 {
         // SAFETY: errno is this thread's.
         -i64::from(unsafe { *libc::__errno_location() })
@@ -120,10 +120,10 @@ fn native(call: &Call) -> i64 {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[expect(clippy::cast_possible_truncation, reason = "a 32-bit call has 32-bit arguments")]
-fn int80(call: &Call) -> i64 {
-    let [a, b, c, d, e, f] = call.args.map(|arg| u64::from(arg as u32));
-    let mut result = u64::from(call.number);
+#[expect(clippy::cast_possible_truncation, reason = "a 32-bit syscall has 32-bit arguments")]
+fn int80(probe: &Probe) -> i64 {
+    let [a, b, c, d, e, f] = probe.args.map(|arg| u64::from(arg as u32));
+    let mut result = u64::from(probe.number);
     // SAFETY: who probes answers for what is let through. The registers that hold the first and the last
     // argument belong to the compiler and are put back.
     unsafe {
@@ -151,7 +151,7 @@ fn int80(call: &Call) -> i64 {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn int80(_: &Call) -> i64 {
+fn int80(_: &Probe) -> i64 {
     -i64::from(libc::ENOSYS)
 }
 

@@ -41,7 +41,7 @@ impl Process {
         }
     }
 
-    /// Ends it at once, with all of its threads. One that has ended is no error.
+    /// Ends it at once, with all of its threads, if it has not ended yet.
     pub fn kill(&self) -> io::Result<()> {
         let (fd, info) = (self.handle.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
         // SAFETY: pidfd_send_signal takes numbers, and null for what a signal carries.
@@ -54,7 +54,7 @@ impl Process {
     }
 }
 
-/// What the kernel says of a process's confinement, from `/proc/PID/status`; see proc_pid_status(5).
+/// The confinement of a process, from `/proc/PID/status`; see proc_pid_status(5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confinement {
     /// `Seccomp`: 0 none, 1 strict, 2 filters.

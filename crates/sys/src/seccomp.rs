@@ -1,4 +1,4 @@
-//! What the kernel can do, and loading filters.
+//! Seccomp features of the kernel, and loading filters.
 
 use std::io;
 use std::os::fd::RawFd;

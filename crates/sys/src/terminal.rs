@@ -10,12 +10,12 @@ impl std::fmt::Debug for Changed {
     }
 }
 
-/// Hides what is typed, for passwords. Where stdin is no terminal, nothing happens.
+/// Hides what is typed, for passwords. Does nothing where stdin is not a terminal.
 pub fn hide_input() -> Changed {
     change(|state| state.c_lflag &= !libc::ECHO)
 }
 
-/// Gives every key as it is pressed, for a terminal elsewhere. Where stdin is no terminal, nothing happens.
+/// Gives every key as it is pressed, for a terminal elsewhere. Does nothing where stdin is not a terminal.
 pub fn raw_input() -> Changed {
     // SAFETY: the pointer is to a live `termios`, which the call changes in memory only.
     change(|state| unsafe { libc::cfmakeraw(state) })

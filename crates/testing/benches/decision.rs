@@ -1,4 +1,4 @@
-//! What a decision costs, beside what reading its request costs. Peers run in the same process and run.
+//! The cost of a decision, beside that of reading its request. Peers run in the same process and run.
 #![allow(missing_docs, reason = "criterion's macros make functions without any")]
 #![allow(clippy::expect_used, reason = "a benchmark that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! What a filter costs to make, to load and to run, beside libseccomp and seccompiler in the same run.
+//! The cost of making, loading and running a filter, beside libseccomp and seccompiler in the same run.
 #![expect(clippy::expect_used, reason = "a benchmark")]
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ fn rules(text: &str, archs: Option<&[Arch]>) -> Rules {
     if let Some(archs) = archs {
         rules.archs = archs.to_vec();
     }
-    // What libseccomp does, and only calls that it knows.
+    // As libseccomp does it, and only syscalls that it knows.
     rules.unknown = Unknown::Default;
     let archs = rules.archs.clone();
     rules.rules.retain(|rule| knows(rule.syscall, &archs));

@@ -1,4 +1,4 @@
-//! What a pod's decision costs after a write, with 10,000 namespaces and 50,000 bindings, beside one without.
+//! The cost of a pod's decision after a write, with 10,000 namespaces and 50,000 bindings, beside one without.
 #![allow(missing_docs, reason = "criterion's macros make functions without any")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on has failed")]
 

@@ -73,7 +73,7 @@ pub struct SccCase {
     pub scc: Value,
     /// The object with defaults.
     pub defaulted: Option<Value>,
-    /// What validation reports.
+    /// The errors of validation.
     pub errors: Option<Vec<SccError>>,
     /// The JSON does not fit the type.
     pub decode_error: Option<String>,
@@ -85,7 +85,7 @@ pub struct SccError {
     /// `FieldValueInvalid` and the like.
     #[serde(rename = "type")]
     pub type_: String,
-    /// Which field.
+    /// The field.
     pub field: String,
 }
 
@@ -98,11 +98,11 @@ pub fn sccs() -> Vec<SccCase> {
 /// A pod, and the Pod Security level that Kubernetes' evaluator gives it.
 #[derive(Debug, Deserialize)]
 pub struct PodSecurityCase {
-    /// Which fixture.
+    /// The fixture.
     pub file: String,
     /// `privileged`, `baseline` or `restricted`.
     pub level: String,
-    /// Why not the next level.
+    /// The reasons against the next level.
     pub failed: Option<Vec<String>>,
     /// The pod.
     pub pod: Value,
@@ -117,7 +117,7 @@ pub fn pod_security() -> Vec<PodSecurityCase> {
 /// A kind of request in which implementations are known to differ, each from a review made by hand.
 #[derive(Debug)]
 pub struct Kind {
-    /// What it is about.
+    /// The case's name.
     pub name: String,
     /// The policy, in YAML.
     pub policy: String,
@@ -125,7 +125,7 @@ pub struct Kind {
     pub case: Case,
     /// SCCs that the reference counts as errors of the cluster, and we pass over.
     pub unusable: Vec<String>,
-    /// What the reference writes to the audit log.
+    /// The audit annotations of the reference.
     pub audit: BTreeMap<String, String>,
 }
 
@@ -182,7 +182,7 @@ pub fn run(implementation: &mut impl Implementation) -> Vec<String> {
     differences
 }
 
-/// What differs between an answer and the reference's, one line a difference.
+/// The differences of an answer from the reference's, one line each.
 #[must_use]
 pub fn compare(case: &Case, answer: &Value) -> Vec<String> {
     let response = &answer["response"];

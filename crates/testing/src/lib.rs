@@ -1,4 +1,4 @@
-//! What tests share: the conformance corpus and its runner, and builders of random policies and pods.
+//! Parts that tests share: the conformance corpus and its runner, and builders of random policies and pods.
 //!
 //! Nothing that ships depends on this crate, so it may panic: a test that cannot read its own
 //! corpus has failed.

@@ -66,13 +66,13 @@ impl Oracle {
     }
 }
 
-/// Whether the libseccomp at hand has a number wherever Palisade has one for a call: its tables are older, and
+/// Whether the libseccomp at hand has a number wherever Palisade has one for a syscall: its tables are older, and
 /// 2.5.4's lacks `map_shadow_stack` on x32.
 #[must_use]
-pub fn knows(call: Syscall, archs: &[Arch]) -> bool {
-    archs.iter().filter(|arch| call.number(**arch).is_some()).all(|arch| {
-        let number = ScmpSyscall::from_name_by_arch(call.name(), scmp(*arch)).map(i32::from);
-        number.is_ok_and(|number| number >= 0 || table::carrier(call.name()).is_some())
+pub fn knows(syscall: Syscall, archs: &[Arch]) -> bool {
+    archs.iter().filter(|arch| syscall.number(**arch).is_some()).all(|arch| {
+        let number = ScmpSyscall::from_name_by_arch(syscall.name(), scmp(*arch)).map(i32::from);
+        number.is_ok_and(|number| number >= 0 || table::carrier(syscall.name()).is_some())
     })
 }
 

@@ -1,4 +1,4 @@
-//! Whole seccomp profiles to compare and to measure: the shipped ones, and those of a folder at hand.
+//! Seccomp profiles to compare and to measure: the shipped ones, and those of a folder at hand.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The kernel answers as the simulator says: filters are loaded in child processes and calls made.
+//! The kernel answers as the simulator says: filters are loaded in child processes and syscalls made.
 #![cfg(target_os = "linux")]
 #![expect(clippy::expect_used, reason = "tests")]
 
@@ -9,7 +9,7 @@ use palisade_seccomp::{
     table::{self, Syscall},
 };
 use palisade_sys::notify;
-use palisade_sys::probe::{Call, Entry, has_int80, probe};
+use palisade_sys::probe::{Entry, Probe, has_int80, probe};
 use palisade_sys::seccomp::Loading;
 
 fn loading(programs: &[Program]) -> Loading {
@@ -26,7 +26,7 @@ fn native() -> Arch {
 
 fn rules(default: Action, rules: &[(&str, Action)]) -> Rules {
     let rule = |(entry, &(name, action)): (usize, &(&str, Action))| Rule {
-        syscall: Syscall::named(name).expect("a call"),
+        syscall: Syscall::named(name).expect("a syscall"),
         conditions: Vec::new(),
         action,
         archs: ArchSet::ALL,
@@ -43,14 +43,14 @@ fn rules(default: Action, rules: &[(&str, Action)]) -> Rules {
 }
 
 fn number(name: &str) -> u32 {
-    Syscall::named(name).and_then(|call| call.number(native())).expect("a call of this machine")
+    Syscall::named(name).and_then(|call| call.number(native())).expect("a syscall of this machine")
 }
 
-/// What marks a call that the profile would let through. It never happens, so every call can be made.
+/// Marks a syscall that the profile would let through. It never happens, so every syscall can be made.
 const LET_THROUGH: Action = Action::Errno(2000);
 
 /// All numbers, with arguments on both sides of what the profiles compare.
-fn calls(arch: Arch) -> Vec<Call> {
+fn calls(arch: Arch) -> Vec<Probe> {
     let entry = if arch == Arch::X86 { Entry::Int80 } else { Entry::Native };
     // The one that leaves, and two that newer kernels let through before any filter and kill for.
     let apart = ["exit_group", "uretprobe", "uprobe"]
@@ -84,7 +84,7 @@ fn calls(arch: Arch) -> Vec<Call> {
         };
         for &first in values {
             for second in [0, 1, 3, u64::MAX] {
-                calls.push(Call { entry, number, args: [first, second, 0, 0, 0, 0] });
+                calls.push(Probe { entry, number, args: [first, second, 0, 0, 0, 0] });
             }
         }
     }
@@ -98,7 +98,7 @@ fn agrees(text: &str, caps: &[&str], arch: Arch) -> usize {
     let harmless = |action: Action| if action == Action::Allow { LET_THROUGH } else { action };
     rules.default = harmless(rules.default);
     rules.bad_arch = Action::Errno(2001);
-    let leave = Syscall::named("exit_group").expect("a call");
+    let leave = Syscall::named("exit_group").expect("a syscall");
     for rule in rules.rules.iter_mut().filter(|rule| rule.syscall != leave) {
         rule.action = harmless(rule.action);
     }
@@ -128,7 +128,7 @@ fn every_call_is_answered_as_simulated() {
         for caps in [&CONTAINER_DEFAULT[..], &["CAP_SYS_ADMIN"]] {
             for &arch in &archs {
                 let count = agrees(text, caps, arch);
-                println!("{name} on {arch}: {count} calls answered as simulated");
+                println!("{name} on {arch}: {count} syscalls answered as simulated");
             }
         }
     }
@@ -141,14 +141,14 @@ fn x32_numbers_are_not_x86_64s() {
         return;
     }
     let rules = rules(Action::Allow, &[("getpid", Action::Errno(7))]);
-    let call = Call { entry: Entry::Native, number: number("getpid") | X32_BIT, args: [0; 6] };
+    let call = Probe { entry: Entry::Native, number: number("getpid") | X32_BIT, args: [0; 6] };
     let outcome = probe(&loading(&programs(&rules)), &[call]).expect("the kernel takes it");
-    assert_eq!(outcome.signal, Some(31), "a filter without x32 kills its calls");
+    assert_eq!(outcome.signal, Some(31), "a filter without x32 kills its syscalls");
 }
 
 #[test]
 fn every_action_does_what_it_says() {
-    let getpid = [Call { entry: Entry::Native, number: number("getpid"), args: [0; 6] }];
+    let getpid = [Probe { entry: Entry::Native, number: number("getpid"), args: [0; 6] }];
     let run = |action| {
         let rules = rules(Action::Allow, &[("getpid", action)]);
         probe(&loading(&programs(&rules)), &getpid).expect("the kernel takes it")
@@ -164,7 +164,7 @@ fn every_action_does_what_it_says() {
         // The library's wrapper knows errors up to 4095 only.
         assert_eq!(run(action).returned, [expected], "{action}");
     }
-    assert!(run(Action::Log).returned[0] > 0, "a logged call happens");
+    assert!(run(Action::Log).returned[0] > 0, "a logged syscall happens");
     for action in [Action::Trap(0), Action::KillThread, Action::KillProcess] {
         let outcome = run(action);
         assert_eq!((outcome.returned.len(), outcome.signal), (0, Some(31)), "{action} ends in SIGSYS");
@@ -173,7 +173,7 @@ fn every_action_does_what_it_says() {
 
 #[test]
 fn of_several_filters_the_strictest_wins() {
-    let getpid = [Call { entry: Entry::Native, number: number("getpid"), args: [0; 6] }];
+    let getpid = [Probe { entry: Entry::Native, number: number("getpid"), args: [0; 6] }];
     let all = [Action::Allow, Action::Log, Action::Errno(3), Action::Errno(9), Action::Trace(1)];
     for a in all {
         for b in all {
@@ -200,7 +200,7 @@ fn a_supervisor_is_asked_and_answers() {
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         let supervised = notify::spawn(command, &loading(&programs)).expect("it starts");
         let mut asked = 0;
-        while let Some(call) = supervised.listener.receive().expect("calls arrive") {
+        while let Some(call) = supervised.listener.receive().expect("syscalls arrive") {
             assert_eq!((call.number, call.arch), (number("uname"), native().audit()));
             asked += 1;
             match answer {

@@ -1,4 +1,4 @@
-//! Filters against libseccomp's, compared exactly: every pair of paths, not a sample of calls.
+//! Filters against libseccomp's, compared exactly: every pair of paths, not a sample of syscalls.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use palisade_k8s::capability::CONTAINER_DEFAULT;
@@ -92,11 +92,11 @@ fn rule(random: &mut Random, entry: usize, actions: &[Action], max_conditions: u
     let mut conditions: Vec<_> = args[..count].iter().map(|arg| condition(random, *arg % 3)).collect();
     conditions.sort_by_key(Condition::arg);
     conditions.dedup_by_key(|condition| condition.arg());
-    let call = Syscall::named(random.pick(&CALLS)).expect("a call");
+    let call = Syscall::named(random.pick(&CALLS)).expect("a syscall");
     Rule { syscall: call, conditions, action: random.pick(actions), archs: ArchSet::ALL, entry }
 }
 
-/// The actions of the rules that fit a call, read off the rules as they stand.
+/// The actions of the rules that fit a syscall, read off the rules as they stand.
 fn fitting(rules: &Rules, data: &Data) -> Vec<Action> {
     let arch = rules.archs.iter().find(|arch| {
         arch.audit() == data.arch
@@ -130,9 +130,9 @@ fn fitting(rules: &Rules, data: &Data) -> Vec<Action> {
 #[derive(Debug, Default)]
 struct Tally {
     same: usize,
-    /// libseccomp gives some call an answer that no rule for the call gives.
+    /// libseccomp gives some syscall an answer that no rule for it gives.
     wrong: usize,
-    /// Both answers are those of rules for the call, and differ.
+    /// Both answers are those of rules for the syscall, and differ.
     other: Vec<String>,
 }
 
@@ -212,8 +212,8 @@ const X86_ALL: &[Arch] = &[Arch::X86_64, Arch::X86, Arch::X32];
 const ARM_ALL: &[Arch] = &[Arch::Aarch64, Arch::Arm];
 
 /// libseccomp merges comparisons of 64-bit arguments and loses rules that way (reference 2, "Correctness
-/// bugs"): there it answers what no rule for the call says, and we do not. Where several rules with different
-/// actions fit a call, which one it prefers depends here and there on how its tree happened to be merged: at
+/// bugs"): there it answers what no rule for the syscall says, and we do not. Where several rules with different
+/// actions fit a syscall, which one it prefers depends here and there on how its tree happened to be merged: at
 /// most one filter in fifty may differ so.
 fn agrees(kind: &Kind, rounds: usize) -> Tally {
     let tally = differential(kind, rounds, 0x5eed);
@@ -289,17 +289,17 @@ fn constant_answers_are_cacheable(filter: &Filter, programs: &[Program]) {
     }
 }
 
-/// Numbers of calls, as far as the libseccomp at hand knows them too.
+/// Numbers of syscalls, as far as the libseccomp at hand knows them too.
 #[test]
 fn tables_agree_with_libseccomp() {
     let mut compared = 0;
-    for call in Syscall::all() {
+    for syscall in Syscall::all() {
         for arch in Arch::ALL {
-            let theirs = libseccomp::ScmpSyscall::from_name_by_arch(call.name(), scmp(arch)).ok();
+            let theirs = libseccomp::ScmpSyscall::from_name_by_arch(syscall.name(), scmp(arch)).ok();
             // Negative ones are names that the architecture lacks.
             let theirs = theirs.map(i32::from).and_then(|number| u32::try_from(number).ok());
-            if let (Some(ours), Some(theirs)) = (call.number(arch), theirs) {
-                assert_eq!(ours, theirs, "{call} on {arch}");
+            if let (Some(ours), Some(theirs)) = (syscall.number(arch), theirs) {
+                assert_eq!(ours, theirs, "{syscall} on {arch}");
                 compared += 1;
             }
         }

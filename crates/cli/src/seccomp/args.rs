@@ -16,9 +16,9 @@ pub(crate) enum SeccompCommand {
     Simulate(SimulateArgs),
     Disassemble(DisassembleArgs),
     Diff(DiffArgs),
-    /// Write the profile that lets through what both of two let through
+    /// Write the intersection of two profiles: it allows what both allow
     Intersect(JoinArgs),
-    /// Write the profile that lets through what either of two lets through
+    /// Write the union of two profiles: it allows what either allows
     Union(JoinArgs),
     Lint(LintArgs),
     Import(ImportArgs),
@@ -27,7 +27,7 @@ pub(crate) enum SeccompCommand {
     Record(crate::record::RecordArgs),
 }
 
-/// For which machine and container.
+/// The machine and the container that a profile is resolved for.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct ContextArgs {
     /// The machine's architecture; what runs beside it comes from the profile. Default: this machine's
@@ -40,45 +40,45 @@ pub(crate) struct ContextArgs {
     /// The machine's kernel. Default: the newest that is known
     #[arg(long, value_name = "MAJOR.MINOR")]
     pub(crate) kernel: Option<KernelVersion>,
-    /// What numbers get that the profile's own kernel did not have
+    /// The answer to syscalls newer than the profile's own kernel
     #[arg(long, value_enum, default_value_t = UnknownArg::Enosys)]
     pub(crate) unknown: UnknownArg,
-    /// Take every warning for an error, and let no call with checked arguments pass through socketcall or ipc
+    /// Take every warning for an error, and refuse syscalls with checked arguments in socketcall and ipc
     #[arg(long)]
     pub(crate) strict: bool,
 }
 
-/// A call's arguments, for which machine, and how to print the answer.
+/// A syscall's arguments, the machine, and the output format.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct CallArgs {
+pub(crate) struct SyscallArgs {
     /// Its arguments, decimal or 0x…; those left out are 0
     #[arg(value_parser = number)]
     pub(crate) args: Vec<u64>,
-    /// The ABI that makes the call. Default: the machine's own
+    /// The ABI that makes the syscall. Default: the machine's own
     #[arg(long)]
     pub(crate) abi: Option<Arch>,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
-    /// How to print it
+    /// The output format
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     pub(crate) output: TextOrJson,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UnknownArg {
-    /// ENOSYS, so that programs fall back to older calls
+    /// ENOSYS, so that programs fall back to older syscalls
     Enosys,
     /// The profile's default
     Default,
 }
 
-/// Tell what seccomp this kernel has, and what is missing
+/// Check this kernel for seccomp and its features
 ///
-/// What `grep CONFIG_SECCOMP= /boot/config-$(uname -r)` asks, and more: filters, actions, flags, the cache
-/// of constant answers, logging.
+/// Answers `grep CONFIG_SECCOMP= /boot/config-$(uname -r)`, and more: filters, actions, flags, the cache of constant
+/// answers, logging.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CheckArgs {
-    /// How to print it
+    /// The output format
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     pub(crate) output: TextOrJson,
 }
@@ -89,7 +89,7 @@ pub(crate) enum TextOrJson {
     Json,
 }
 
-/// Write a profile as OCI has it, for one machine and container: nothing in it is conditional any more
+/// Write a profile in OCI's form for one machine and container, with its conditions resolved
 ///
 /// containerd ignores includes, excludes and archMap in a profile of a node's file; a resolved one means the
 /// same everywhere.
@@ -101,7 +101,7 @@ pub(crate) struct ResolveArgs {
     pub(crate) context: ContextArgs,
 }
 
-/// Compile a profile to the kernel's program
+/// Compile a profile to a BPF program
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 The program is an array of 8-byte instructions, little-endian, as `struct sock_filter` and as crun's annotation
@@ -116,28 +116,28 @@ pub(crate) struct CompileArgs {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
-    /// Where the program goes; without it nothing is written. With --stats, `-o json` prints those as JSON
+    /// The file to write the program to; without it nothing is written. With --stats, `-o json` prints statistics as JSON
     #[arg(short = 'o', long = "output", value_name = "OUT.bpf")]
     pub(crate) out: Option<PathBuf>,
-    /// How often calls occur, as lines `name count`, to put frequent calls first
+    /// Frequencies of syscalls, as lines `name count`, to put frequent ones first
     #[arg(long, value_name = "FILE")]
     pub(crate) hot: Option<PathBuf>,
-    /// Let numbers through that no call has where that makes the program smaller: the kernel itself answers
-    /// ENOSYS to them, until a later one has a call there
+    /// Let numbers through that no syscall has where that makes the program smaller: the kernel itself answers
+    /// ENOSYS to them, until a later one has a syscall there
     #[arg(long)]
     pub(crate) open_holes: bool,
     /// Prove, path by path, that the program decides as the profile does
     #[arg(long)]
     pub(crate) verify: bool,
-    /// Print instructions, executed instructions and cacheable calls: text, or with `=json` JSON
+    /// Print instructions, executed instructions and cacheable syscalls: text, or with `=json` JSON
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "text", require_equals = true)]
     pub(crate) stats: Option<TextOrJson>,
 }
 
-/// Explain what a profile decides, and why
+/// Explain a profile's decisions
 ///
-/// With a call: the rules for it in the order in which they are tried, and which conditions hold. Without:
-/// what is let through, area by area.
+/// With a syscall: the rules for it in the order in which they are tried, and which conditions hold. Without:
+/// the syscalls that are allowed, area by area.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -147,21 +147,21 @@ Examples:
 pub(crate) struct ExplainArgs {
     /// Profile: a file, - for stdin, or a shipped one
     pub(crate) file: PathBuf,
-    /// A call, by name or number
-    pub(crate) call: Option<String>,
+    /// A syscall, by name or number
+    pub(crate) syscall: Option<String>,
     #[command(flatten)]
-    pub(crate) rest: CallArgs,
+    pub(crate) rest: SyscallArgs,
 }
 
-/// Run a program or a profile on one call, and show the path that it takes
+/// Run a program or a profile on one syscall, and show the path that it takes
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SimulateArgs {
     /// Program (.bpf) or profile
     pub(crate) file: PathBuf,
-    /// A call, by name or number
-    pub(crate) call: String,
+    /// A syscall, by name or number
+    pub(crate) syscall: String,
     #[command(flatten)]
-    pub(crate) rest: CallArgs,
+    pub(crate) rest: SyscallArgs,
 }
 
 /// Print a program's instructions with what they mean
@@ -173,7 +173,7 @@ pub(crate) struct DisassembleArgs {
     pub(crate) context: ContextArgs,
 }
 
-/// Compare two profiles or programs exactly, with an example call for each difference
+/// Compare two profiles or programs exactly, with an example syscall for each difference
 ///
 /// Exits with 0 only if they decide the same; with --subset, if A lets through nothing that B does not.
 #[derive(Debug, ClapArgs)]
@@ -185,12 +185,12 @@ pub(crate) struct DiffArgs {
     /// Ask only whether A is at most B
     #[arg(long)]
     pub(crate) subset: bool,
-    /// How many differences to print at most
+    /// The largest number of differences to print
     #[arg(long, default_value_t = 1000, value_name = "COUNT")]
     pub(crate) limit: usize,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
-    /// How to print it
+    /// The output format
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     pub(crate) output: TextOrJson,
 }
@@ -208,10 +208,10 @@ pub(crate) struct JoinArgs {
     pub(crate) context: ContextArgs,
 }
 
-/// Tell what profiles mean that their authors may not have meant
+/// Check profiles for effects that their authors may not have meant
 ///
-/// What containerd, runc and crun make of them, what the program and the runtime need, what is denied by one name and
-/// let through by another. Looks at every profile of a file.
+/// Checks how containerd, runc and crun read them, which syscalls a program and its runtime need, and which syscalls are
+/// denied by one name and allowed by another. Looks at every profile of a file.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Profiles are read from JSON files, which must be JSON; from objects of the security-profiles-operator, ConfigMaps and
@@ -230,7 +230,7 @@ pub(crate) struct LintArgs {
     pub(crate) context: ContextArgs,
 }
 
-/// Read a profile of any kind and write it in Docker's form
+/// Convert a profile of any format to Docker's
 ///
 /// Knows Docker's, OCI's and containers/common's JSON, SeccompProfile objects of the security-profiles-operator,
 /// ConfigMaps and Secrets, config.json, `docker inspect`, Podman quadlets, and systemd units.
@@ -243,12 +243,12 @@ pub(crate) struct ImportArgs {
     pub(crate) strict: bool,
 }
 
-/// Write a profile in another form
+/// Convert a profile to another format
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ExportArgs {
     /// Profile: a file, - for stdin, or a shipped one
     pub(crate) file: PathBuf,
-    /// In which form
+    /// The format to write
     #[arg(long = "to", value_enum, default_value_t = Form::Oci)]
     pub(crate) form: Form,
     #[command(flatten)]

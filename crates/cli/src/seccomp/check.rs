@@ -49,7 +49,7 @@ pub(super) fn run(args: &CheckArgs) -> crate::Outcome {
 
 #[cfg(not(target_os = "linux"))]
 fn answers() -> Vec<Answer> {
-    let detail = "this is no Linux; profiles can still be compiled, explained and compared here".to_owned();
+    let detail = "this is not Linux; profiles can still be compiled, explained and compared here".to_owned();
     vec![Answer { question: "seccomp", good: false, needed: true, detail }]
 }
 
@@ -119,10 +119,9 @@ fn cache() -> Answer {
     let kernel: Option<KernelVersion> = release().parse().ok();
     let good = kernel.is_some_and(|kernel| kernel >= KernelVersion::new(5, 11));
     let detail = match good {
-        true => "calls that are always allowed run no filter".to_owned(),
-        false => {
-            "every call runs the filter; kernels from 5.11 remember those that are always allowed".to_owned()
-        }
+        true => "syscalls that are always allowed run no filter".to_owned(),
+        false => "every syscall runs the filter; kernels from 5.11 remember those that are always allowed"
+            .to_owned(),
     };
     Answer { question: "cache of constant answers", good, needed: false, detail }
 }
@@ -139,7 +138,7 @@ fn logged() -> Answer {
     }
 }
 
-/// What this very process runs under.
+/// The seccomp mode of this process.
 #[cfg(target_os = "linux")]
 fn status() -> Answer {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

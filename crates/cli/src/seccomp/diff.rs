@@ -45,11 +45,11 @@ fn print(args: &DiffArgs, differences: &[Difference], archs: &[Arch]) -> Result<
     }
 }
 
-/// A call as one would write it, without the arguments that are 0 at its end.
+/// A syscall as one would write it, without the arguments that are 0 at its end.
 fn example(difference: &Difference, archs: &[Arch]) -> String {
     let data = &difference.example;
     let Some(arch) = data.arch_among(archs) else {
-        return format!("any call by architecture {:#x}", data.arch);
+        return format!("any syscall by architecture {:#x}", data.arch);
     };
     let last = data.args.iter().rposition(|arg| *arg != 0).map_or(0, |at| at + 1);
     let args: Vec<_> = data.args.iter().take(last).map(|arg| format!("{arg:#x}")).collect();

@@ -17,9 +17,9 @@ pub(super) fn run(args: &ExplainArgs) -> crate::Outcome {
     let (profile, rules) = input::rules(&args.file, &args.rest.context)?;
     let filter = Filter::new(&rules).map_err(|error| format!("{}: {error}", args.file.display()))?;
     let arch = args.rest.abi.or(args.rest.context.arch).unwrap_or_else(Arch::native);
-    match &args.call {
-        Some(call) => {
-            let (arch, data) = input::call(call, &args.rest.args, args.rest.abi, &args.rest.context)?;
+    match &args.syscall {
+        Some(syscall) => {
+            let (arch, data) = input::syscall(syscall, &args.rest.args, args.rest.abi, &args.rest.context)?;
             one(args, &profile, &rules, arch, &data)?;
         }
         None => summary(args, &rules, &filter, arch)?,
@@ -66,7 +66,7 @@ fn one(
     Ok(())
 }
 
-/// Where a rule was written: the place and the entry, or the directive of a unit.
+/// The place of a rule in its file: line, column and entry, or the directive of a unit.
 fn place(args: &ExplainArgs, profile: &Profile, entry: usize) -> String {
     let (at, comment) =
         profile.entries.get(entry).map(|entry| (entry.at, entry.comment.as_str())).unwrap_or_default();
@@ -122,7 +122,7 @@ fn as_json(explanation: &Explanation, rules: &Rules, arch: Arch, data: &Data) ->
     })
 }
 
-/// The calls of an area by what they get.
+/// The syscalls of an area by their answer.
 #[derive(Default)]
 struct Shares {
     through: Vec<&'static str>,
@@ -130,23 +130,23 @@ struct Shares {
     denied: Vec<&'static str>,
 }
 
-fn shares(calls: &[Syscall], filter: &Filter, arch: Arch) -> Shares {
+fn shares(syscalls: &[Syscall], filter: &Filter, arch: Arch) -> Shares {
     let mut shares = Shares::default();
-    for call in calls {
-        let Some(number) = call.number(arch) else { continue };
+    for syscall in syscalls {
+        let Some(number) = syscall.number(arch) else { continue };
         let list = match filter.graph().node(filter.decision(arch.audit(), number)) {
             Node::Leaf(Action::Allow | Action::Log) => &mut shares.through,
             Node::Leaf(_) => &mut shares.denied,
             Node::Test { .. } => &mut shares.conditional,
         };
-        list.push(call.name());
+        list.push(syscall.name());
     }
     shares
 }
 
 fn summary(args: &ExplainArgs, rules: &Rules, filter: &Filter, arch: Arch) -> Result<(), crate::Failure> {
     let mut out = palisade_console::terminal::out();
-    let areas = systemd::areas().map(|(area, calls)| (area, shares(&calls, filter, arch)));
+    let areas = systemd::areas().map(|(area, syscalls)| (area, shares(&syscalls, filter, arch)));
     if args.rest.output == TextOrJson::Json {
         let list: Vec<_> = areas
             .map(|(area, s)| json!({"area": area, "allowed": s.through, "conditional": s.conditional, "denied": s.denied}))

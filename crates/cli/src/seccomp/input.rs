@@ -16,7 +16,7 @@ use palisade_seccomp::{
 use super::args::{ContextArgs, UnknownArg};
 use crate::Failure;
 
-/// What a profile may be long, in bytes.
+/// The largest profile, in bytes.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The bytes of a file, of stdin, or of a shipped profile.
@@ -207,8 +207,8 @@ pub(super) fn programs(path: &Path, args: &ContextArgs) -> Result<(Vec<Program>,
     Ok((programs, rules.archs))
 }
 
-/// One call as the options say it.
-pub(super) fn call(
+/// A syscall as the options name it.
+pub(super) fn syscall(
     name: &str,
     args: &[u64],
     abi: Option<Arch>,
@@ -234,5 +234,5 @@ pub(super) fn call(
 /// The name of a number, or the number.
 pub(super) fn name(arch: Arch, number: u32) -> String {
     Syscall::numbered(arch, number)
-        .map_or_else(|| format!("number {number:#x}"), |call| call.name().to_owned())
+        .map_or_else(|| format!("number {number:#x}"), |syscall| syscall.name().to_owned())
 }

@@ -117,7 +117,7 @@ mod linux {
     /// Different arguments of one syscall that are told apart, as a ceiling for what a command can make us remember.
     const MAX_ENTRIES: usize = 1000;
 
-    /// What was denied, and how often.
+    /// Denied syscalls, with their number.
     #[derive(Default)]
     struct Denials {
         seen: BTreeMap<(u32, u32, Action), usize>,

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 
 pub(super) fn run(args: &SimulateArgs) -> crate::Outcome {
     let (programs, _) = input::programs(&args.file, &args.rest.context)?;
-    let (arch, data) = input::call(&args.call, &args.rest.args, args.rest.abi, &args.rest.context)?;
+    let (arch, data) = input::syscall(&args.syscall, &args.rest.args, args.rest.abi, &args.rest.context)?;
     let action = simulate_stack(&programs, &data);
     let mut out = palisade_console::terminal::out();
     let runs: Vec<_> = programs.iter().map(|program| (program, simulate(program, &data))).collect();

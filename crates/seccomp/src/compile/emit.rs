@@ -23,7 +23,7 @@ struct Emitter<'g> {
     /// Last instruction first.
     reversed: Vec<Instruction>,
     placed: Vec<Option<Placed>>,
-    /// Which tests somebody comes to without their word loaded.
+    /// The tests that some path reaches without their word loaded.
     needs_load: Vec<bool>,
     /// The nearest copy or long jump, by decision and entry.
     near: Vec<[Option<usize>; 2]>,
@@ -47,7 +47,7 @@ pub(crate) fn lay_out(graph: &Graph, root: NodeId, big_endian: bool) -> Result<P
     Program::new(instructions, big_endian).map_err(|_| length)
 }
 
-/// How many instructions a decision takes by itself.
+/// The number of instructions of a decision by itself.
 pub(super) fn weight(graph: &Graph, root: NodeId) -> usize {
     match lay_out(graph, root, false) {
         Ok(program) => program.instructions().len(),
@@ -64,7 +64,7 @@ fn leaves_loaded(word: Word, check: Check) -> Option<Word> {
     (!masks).then_some(word)
 }
 
-/// Which tests must load their word: those that some path comes to with another word loaded, or none. Saves a load for every
+/// The tests that must load their word: those that some path reaches with another word loaded, or none. Saves a load for every
 /// other test, which is most of those of a search: they look at the number in a row.
 fn needs_load(graph: &Graph, root: NodeId) -> Vec<bool> {
     let mut needs = vec![false; graph.len()];

@@ -59,7 +59,7 @@ fn weigh(section: &Section, archs: &[Arch], weights: &Weights) -> Vec<Range> {
     ranges
 }
 
-/// A tree over ranges; those that are no leaf are split where either side is used about as often.
+/// A tree over ranges; those that are not leaves are split where either side is used about as often.
 fn search(graph: &mut Graph, ranges: &[Range]) -> NodeId {
     if let Some(leaf) = leaf(graph, ranges) {
         return leaf;
@@ -163,7 +163,7 @@ impl<'r> Best<'r> {
     }
 }
 
-/// What an instruction is worth, in weight.
+/// The cost of an instruction, in weight.
 const TEST: u64 = FLOOR / 4;
 
 /// The cost of ranges that take one test, or two in a row.

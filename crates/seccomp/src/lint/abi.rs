@@ -54,7 +54,7 @@ fn is_undone(view: &View<'_>, action: crate::action::Action, name: &str) -> bool
     }
 }
 
-/// What is let through on the machine's own ABI and has another name on one that runs beside it.
+/// Findings for syscalls that are let through on the machine's own ABI and have another name on one beside it.
 fn other_names(view: &View<'_>, findings: &mut Findings) {
     for &arch in view.rules.archs.iter().filter(|arch| **arch != view.native) {
         let mut missing: Vec<String> = Vec::new();

@@ -1,15 +1,15 @@
-//! What runc, crun and the program's own start need once the filter is loaded.
+//! Syscalls that runc, crun and the program's own start need once the filter is loaded.
 
 use super::view::{Answer, START, View, list};
 use crate::finding::Findings;
 
 /// Syscalls that are made after the filter is loaded and before the program's first own instruction.
 struct Need {
-    /// Who makes them.
+    /// The program that makes them.
     what: &'static str,
     /// Each must be let through; of alternatives, separated by `|`, one.
     syscalls: &'static [&'static str],
-    /// What happens otherwise.
+    /// The consequence otherwise.
     else_: &'static str,
 }
 

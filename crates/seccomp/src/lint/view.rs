@@ -21,7 +21,7 @@ pub(super) struct View<'p> {
     filter: Option<Filter>,
 }
 
-/// What a syscall gets on an ABI.
+/// The answer to a syscall on an ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// The ABI does not have it.
@@ -57,7 +57,7 @@ impl<'p> View<'p> {
         Syscall::named(name).map_or(Answer::Absent, |syscall| self.answer(self.native, syscall))
     }
 
-    /// What one syscall gets on the machine's own ABI.
+    /// The answer to a syscall on the machine's own ABI.
     pub(super) fn decide(&self, name: &str, args: [u64; 6]) -> Option<Action> {
         let number = Syscall::named(name)?.number(self.native)?;
         let filter = self.filter.as_ref()?;

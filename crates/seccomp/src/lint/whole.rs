@@ -1,4 +1,4 @@
-//! What default, flags and architectures mean.
+//! Checks of the default action, the flags and the architectures.
 
 use super::view::{START, View};
 use crate::action::Action;

@@ -477,7 +477,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What Docker may find a machine to be.
+/// Docker's names of architectures.
 const DOCKER_ARCHES: [&str; 19] = [
     "amd64",
     "x86",

@@ -9,7 +9,7 @@ use crate::errno::{EAFNOSUPPORT, ENOSYS, EPERM};
 use crate::rule::{Condition, Operator};
 use crate::table::Syscall;
 
-/// What one directive says of one syscall: it fails if one of the alternatives holds.
+/// A directive's rule for one syscall: it fails if one of the alternatives holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Guard {
     pub(super) syscall: Syscall,

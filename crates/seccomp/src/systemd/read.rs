@@ -321,7 +321,7 @@ impl Unit {
 /// All filters of a unit together. A denial by the list goes before one by another directive: it is loaded last, and
 /// what is killed is killed whatever else is loaded.
 struct Whole<'u> {
-    /// What a syscall gets that no list names.
+    /// The answer to a syscall that no list names.
     default: Action,
     listed: BTreeMap<Syscall, (Action, String, Position)>,
     guards: BTreeMap<Syscall, Vec<&'u (String, Position, Guard)>>,

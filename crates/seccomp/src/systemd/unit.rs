@@ -21,7 +21,7 @@ impl Assignment {
     }
 }
 
-/// Reads a unit file (systemd.syntax(7)). What is no assignment comes back as its place.
+/// Reads a unit file (systemd.syntax(7)). A line without an assignment comes back as its place.
 pub(super) fn assignments(text: &str) -> (Vec<Assignment>, Vec<Position>) {
     let (mut found, mut wrong) = (Vec::new(), Vec::new());
     let mut section = None;

@@ -1,4 +1,4 @@
-//! What the arguments of a syscall are called.
+//! Names of the arguments of syscalls.
 
 use super::Syscall;
 use crate::arch::Arch;

@@ -1,4 +1,4 @@
-//! What the value of an argument means, where it is made of flags or of names.
+//! Names of values of arguments, and of the flags that they are made of.
 
 use super::Syscall;
 
