@@ -1,4 +1,16 @@
-//! The strategies of an SCC, resolved: what each gives to a pod, and what it demands of one.
+//! The rules of an SCC: each gives a pod its defaults, and checks the values that the pod then has.
+//!
+//! | module | fields of the SCC |
+//! |---|---|
+//! | `capabilities` | `defaultAddCapabilities`, `requiredDropCapabilities`, `allowedCapabilities` |
+//! | `group` | `fsGroup`, `supplementalGroups` |
+//! | `seccomp` | `seccompProfiles` |
+//! | `selinux` | `seLinuxContext` |
+//! | `sysctl` | `allowedUnsafeSysctls`, `forbiddenSysctls` |
+//! | `user` | `runAsUser` |
+//! | `volume` | `volumes` (`hostPath` among them), `allowedFlexVolumes` |
+//!
+//! Plain yes or no, as `allowHostNetwork`, is looked at where a pod is [attempted](crate::attempt).
 
 pub(crate) mod capabilities;
 pub(crate) mod group;
