@@ -1,4 +1,4 @@
-//! What a decision says to people: the refusal's message and the audit annotations.
+//! The text of a decision: the refusal's message and the audit annotations.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use palisade_scc::{Changes, Entry, Outcome};
 use crate::Policy;
 use crate::decide::{Admission, NotTried, PodRequest, Prepared, Refusal};
 
-/// How many of the SCCs that come nearest a refusal names.
+/// The number of nearest SCCs that a refusal names.
 const NEAREST: usize = 3;
-/// How many findings of each.
+/// The number of findings of each.
 const FINDINGS: usize = 3;
-/// How long a refusal is, in bytes: it is read in an event's single line.
+/// The largest refusal, in bytes: it is read in an event's single line.
 const MAX_MESSAGE: usize = 2_000;
-/// How long the findings of one SCC are in the audit log, in bytes: values come from whoever made the pod.
+/// The limit on the findings of one SCC in the audit log, in bytes: values come from whoever made the pod.
 const MAX_ANNOTATION: usize = 1_024;
 
 /// Audit annotations, without the webhook's name, which the API server puts before each key.
 pub(crate) type Annotations = BTreeMap<String, String>;
 
-/// What became of the SCCs that were passed over.
+/// The SCCs that were passed over, by reason.
 pub(crate) struct PassedOver<'x> {
     denied: Vec<&'x str>,
     tried: Vec<Tried<'x>>,
@@ -105,7 +105,7 @@ impl<'x> PassedOver<'x> {
         format!("{}{rest}", cut(&text, room))
     }
 
-    /// What the message leaves out, and where it is to be had.
+    /// The last sentence: how much is left out, and where to get it.
     fn rest(&self, tried: &[&Tried<'_>]) -> String {
         let findings = tried.iter().take(NEAREST).any(|tried| tried.errors.len() > FINDINGS);
         let refusing = tried.len().saturating_sub(NEAREST);

@@ -38,7 +38,7 @@ impl PolicyCache {
         self.change(|policy| policy.apply(object));
     }
 
-    /// Takes an object away; one that is not there is no error.
+    /// Removes an object, if it is there.
     pub fn delete(&self, key: &ObjectKey) {
         self.change(|policy| policy.remove(key));
     }
@@ -95,7 +95,7 @@ mod tests {
         prop::sample::subsequence(&NAMES[..], 0..=4)
     }
 
-    /// What an object of any kind may hold; each kind reads its own fields.
+    /// The fields of all kinds; each kind reads its own.
     fn content() -> impl Strategy<Value = Value> {
         let subjects = prop::collection::vec(
             (prop::sample::select(&["User", "Group", "ServiceAccount"][..]), name())
@@ -154,7 +154,7 @@ mod tests {
         PolicyObject::of(key.kind, &object).expect("the objects are usable")
     }
 
-    /// What users may, in words.
+    /// The grants of users, in words.
     fn rights(policy: &Policy) -> Vec<String> {
         let mut said = Vec::new();
         for (user, groups) in

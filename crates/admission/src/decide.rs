@@ -11,7 +11,7 @@ use crate::Policy;
 use crate::grants::{GrantPath, Identity, Usable};
 use crate::namespace::EXEMPT_NAMESPACES;
 
-/// How many containers a pod may have: what a cluster stores of one object (1.5 MB) holds fewer, and
+/// The largest number of containers of a pod: what a cluster stores of one object (1.5 MB) holds fewer, and
 /// a patch for millions would be a hundred times the size of the request.
 pub const MAX_CONTAINERS: usize = 10_000;
 
@@ -26,7 +26,7 @@ pub struct PodRequest<'x> {
     pub groups: &'x [&'x str],
     /// The pod.
     pub pod: &'x Pod<'x>,
-    /// How much of it may be changed.
+    /// The part of it that may be changed.
     pub mutation: Mutation,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for Exemption {
     }
 }
 
-/// Whose right to use the SCC admitted the pod; the service account is asked first.
+/// The subject whose right to use the SCC admitted the pod; the service account goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubjectType {
     /// The pod's service account.
@@ -84,9 +84,9 @@ pub struct Admission<'x> {
     pub(crate) entry: &'x Entry,
     /// Its name.
     pub scc: &'x str,
-    /// Whose right it is.
+    /// The subject whose right it is.
     pub subject: SubjectType,
-    /// What it sets on the pod.
+    /// The changes that it makes on the pod.
     pub changes: Changes<'x>,
 }
 
@@ -101,7 +101,7 @@ pub enum Refusal {
     Ranges {
         /// The namespace.
         namespace: String,
-        /// What is wrong with it.
+        /// The problem with it.
         why: RangeError,
     },
     /// The pod asks for an SCC that does not exist.
@@ -121,7 +121,7 @@ pub enum Refusal {
     NoneFits,
 }
 
-/// What becomes of a pod.
+/// The decision on a pod.
 #[expect(clippy::large_enum_variant, reason = "there is one a request, and a box would cost an allocation")]
 #[derive(Clone, Debug)]
 pub enum Decision<'x> {
@@ -275,11 +275,11 @@ fn grants<'x>(policy: &'x Policy, request: &PodRequest<'_>) -> Grants<'x> {
 pub struct Step<'x> {
     /// The SCC.
     pub entry: &'x Entry,
-    /// How the user may use it.
+    /// The user's grant, if there is one.
     pub user: Option<GrantPath>,
-    /// How the pod's service account may use it.
+    /// The grant of the pod's service account, if there is one.
     pub service_account: Option<GrantPath>,
-    /// What it would do with the pod, whether it may be used or not.
+    /// The result for the pod, whether the SCC may be used or not.
     pub outcome: Outcome<'x>,
 }
 
@@ -294,7 +294,7 @@ impl Step<'_> {
 /// A decision with everything that led to it.
 #[derive(Clone, Debug)]
 pub struct Trace<'x> {
-    /// What was decided; the same as [`evaluate`] says.
+    /// The decision, equal to that of [`evaluate`].
     pub decision: Decision<'x>,
     /// Every SCC in order; only the required one where the pod asks for one; none where no SCC was
     /// tried.

@@ -1,4 +1,4 @@
-//! Which SCCs a user may use: those whose own lists name them, and those that RBAC lets them `use`.
+//! The SCCs that a user may use: those whose own lists name them, and those that RBAC lets them `use`.
 //!
 //! A decision looks at the SCCs that its user and its service account may use, however many there are. The lists of
 //! SCCs are kept by user and group; roles are looked up, so that no write of a role or a binding changes anything here.
@@ -113,7 +113,7 @@ impl NamedSubjects {
     }
 }
 
-/// How an identity comes to be allowed an SCC.
+/// The grant by which an identity may use an SCC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GrantPath {
     /// The SCC's `users` name it.

@@ -1,4 +1,4 @@
-//! What stands beside SCCs and spoils them: grants of everything, and pins and ranges in the wrong place.
+//! Lint of objects beside SCCs: grants of everything, and pins and ranges in the wrong place.
 
 use palisade_k8s::rbac::Role;
 use palisade_k8s::scc::{GROUP, KIND, RESOURCE, annotation};
@@ -14,7 +14,7 @@ mod grants;
 
 use grants::Known;
 
-/// Annotations that nobody reads any more, and the field that took their place.
+/// Annotations that are no longer read, and the field that took their place.
 const DEAD: &[(&str, &str)] = &[
     ("security.alpha.kubernetes.io/sysctls", "spec.securityContext.sysctls, since Kubernetes 1.11"),
     ("security.alpha.kubernetes.io/unsafe-sysctls", "spec.securityContext.sysctls, since Kubernetes 1.11"),
@@ -60,7 +60,7 @@ pub fn lint(object: &Value) -> Vec<Finding> {
     lint_with(object, &Known::new(std::slice::from_ref(object)))
 }
 
-/// What takes the place of an annotation that does less than it says.
+/// The message for an annotation that does less than it says, if it is one.
 #[must_use]
 pub fn dead_annotation(key: &str) -> Option<String> {
     if let Some((_, instead)) = DEAD.iter().find(|(dead, _)| *dead == key) {

@@ -1,4 +1,4 @@
-//! What a refusal hangs on that a fresher view of the cluster might turn: a server whose policy comes from watches looks
+//! The facts on which a refusal depends and that a fresher view of the cluster might change: a server whose policy comes from watches looks
 //! these few things up before it refuses.
 
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
@@ -36,7 +36,7 @@ pub struct Subject {
     pub groups: Vec<String>,
 }
 
-/// What is missing for a pod to be admitted, by the SCCs in their order; nothing where it is admitted or exempt, and
+/// The grants and annotations that are missing for a pod to be admitted, by the SCCs in their order; none where it is admitted or exempt, and
 /// nothing where no right would help. For a grant, the service account is listed before the user.
 #[must_use]
 pub fn missing<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Vec<Missing<'x>> {

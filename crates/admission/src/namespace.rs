@@ -54,7 +54,7 @@ impl Namespace {
         self.assumed
     }
 
-    /// What it allocates.
+    /// Its ranges.
     ///
     /// # Errors
     ///

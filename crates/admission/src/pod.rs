@@ -11,7 +11,7 @@ use crate::decide::{
 };
 use crate::update::Update;
 
-/// What becomes of a write of a pod.
+/// The decision on a write of a pod.
 #[derive(Clone, Debug)]
 pub struct PodAnswer<'x> {
     /// Yes or no.

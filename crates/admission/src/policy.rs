@@ -65,7 +65,7 @@ impl Policy {
         }
     }
 
-    /// Takes an object away; one that is not there is no error.
+    /// Removes an object, if it is there.
     pub fn remove(&mut self, key: &ObjectKey) {
         match key.kind {
             PolicyKind::Scc => {

@@ -2,7 +2,7 @@
 //! controller gives them (openshift/cluster-policy-controller: `pkg/security/controller`, `pkg/security/mcs/label.go`;
 //! reference/scc.md 1c).
 //!
-//! Which blocks are held follows from the namespaces that there are, so nothing has to be given back: a namespace that
+//! The blocks that are held follow from the namespaces that there are, so nothing has to be given back: a namespace that
 //! is gone, or has another range now, holds its block no longer. A block is only reserved between its choice and the
 //! write of its namespace; what is not written, as by a dry run, spends none.
 //!
@@ -25,7 +25,7 @@ const FIRST: u64 = 1_000_000_000;
 const SIZE: u64 = 10_000;
 const COUNT: u32 = 100_000;
 
-/// How many pairs of categories belong to a block; its own is the first.
+/// The number of pairs of categories of a block; its own is the first.
 const PAIRS: u64 = 5;
 
 /// One block.
@@ -33,7 +33,7 @@ const PAIRS: u64 = 5;
 pub struct Block(u32);
 
 impl Block {
-    /// What an empty cluster gives first.
+    /// The first block of an empty cluster.
     pub const FIRST: Self = Self(0);
 
     /// The block whose range this is, if it is exactly that of one.
@@ -115,16 +115,16 @@ fn blocks_of(range: &str) -> impl Iterator<Item = u32> {
     (first..=last).filter_map(|index| u32::try_from(index).ok().filter(|index| *index < COUNT))
 }
 
-/// Which blocks namespaces hold. A copy is cheap.
+/// The blocks that namespaces hold. A copy is cheap.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Blocks {
     /// A bit a block, in words.
     held: Map<u32, u64>,
-    /// How many namespaces hold a block that more than one does, as may be where ranges are written by hand.
+    /// The number of namespaces that hold a block that more than one holds, as may be where ranges are written by hand.
     shared: Map<u32, u32>,
 }
 
-/// How many words a cluster of all blocks has.
+/// The number of words of a bitmap of all blocks.
 const WORDS: u32 = COUNT.div_ceil(64);
 
 impl Blocks {

@@ -29,7 +29,7 @@ pub struct Unreadable {
     pub uid: String,
     /// Where in the text it stops making sense, in bytes from its start.
     pub offset: usize,
-    /// What is wrong, without the place.
+    /// The problem, without the place.
     pub message: String,
 }
 
@@ -76,7 +76,7 @@ fn message_of(error: &serde_json::Error) -> String {
 ///
 /// # Errors
 ///
-/// The text is no `AdmissionReview` of `admission.k8s.io/v1`, or its object does not fit its type.
+/// The text is not an `AdmissionReview` of `admission.k8s.io/v1`, or its object does not fit its type.
 pub fn respond(policy: &Policy, text: &str) -> Result<AdmissionResponse, Unreadable> {
     review(policy, text, Phase::Mutate)
 }
@@ -106,7 +106,7 @@ fn review(policy: &Policy, text: &str, phase: Phase) -> Result<AdmissionResponse
     if *review.api_version != *API_VERSION || *review.kind != *"AdmissionReview" {
         let (version, kind) = (&review.api_version, &review.kind);
         return Err(bad(format!(
-            "apiVersion {version:?}, kind {kind:?} is no {API_VERSION} AdmissionReview"
+            "apiVersion {version:?}, kind {kind:?} is not an {API_VERSION} AdmissionReview"
         )));
     }
     let Some(request) = &review.request else { return Err(bad("request is missing".to_owned())) };

@@ -34,19 +34,19 @@ impl<'a> SccWrite<'a> {
         &self.scc.metadata.name
     }
 
-    /// What is wrong with it: an SCC with errors is refused.
+    /// Errors: an SCC with any is refused.
     #[must_use]
     pub fn errors(&self) -> Vec<FieldError> {
         palisade_scc::validate(&self.scc)
     }
 
-    /// What its author is warned of.
+    /// Warnings for its author.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         palisade_scc::lint(&self.scc, Some(self.raw)).iter().map(ToString::to_string).collect()
     }
 
-    /// What defaulting fills in, to be made on the object in memory.
+    /// The defaults that are filled in, to be set on the object in memory.
     #[must_use]
     pub fn edits(&self) -> Edits {
         Patch::edits(|patch| self.write(patch))

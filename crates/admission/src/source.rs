@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::namespace::Namespace;
 
-/// Which kind of object.
+/// The kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PolicyKind {
     /// `SecurityContextConstraints`.
@@ -73,7 +73,7 @@ impl fmt::Display for PolicyKind {
     }
 }
 
-/// Which object.
+/// The object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     /// Its kind.
@@ -116,7 +116,7 @@ pub enum PolicyError {
     Malformed {
         /// The object's kind.
         kind: String,
-        /// What does not fit.
+        /// The field that does not fit its type.
         misfit: Box<Misfit>,
     },
     /// It has no name.
@@ -135,7 +135,7 @@ pub enum PolicyError {
     Invalid {
         /// Its name.
         name: String,
-        /// What is wrong.
+        /// The problem.
         errors: Vec<FieldError>,
     },
 }
@@ -184,7 +184,7 @@ impl PolicyObject {
         Ok(Self { key, content })
     }
 
-    /// Which object it is.
+    /// The object's key.
     #[must_use]
     pub fn key(&self) -> &ObjectKey {
         &self.key

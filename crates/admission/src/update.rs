@@ -1,4 +1,4 @@
-//! Which updates of a pod need no decision, so that a finalizer is never blocked (reference/scc.md 1b).
+//! Updates of a pod that need no decision, so that a finalizer is never blocked (reference/scc.md 1b).
 
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ const POD_NETWORKS: &str = "k8s.ovn.org/pod-networks";
 /// Bookkeeping that controllers and the garbage collector change.
 const METADATA: [&str; 4] = ["ownerReferences", "finalizers", "managedFields", "selfLink"];
 
-/// What an update changes, as far as SCC looks at it.
+/// The changes of an update, as far as SCC looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Update {
     /// Nothing.
@@ -56,7 +56,7 @@ fn is_irrelevant(mut old: Value, mut new: Value) -> bool {
     equal(&old, &new)
 }
 
-/// What Kubernetes' conversion makes of a spec: a security context there always is, and the older name of the service
+/// A spec as Kubernetes' conversion makes it: with a security context always, and with the older name of the service
 /// account counts where the newer is absent.
 fn settle_aliases(spec: &mut Map<String, Value>) {
     if spec.get("securityContext").is_none_or(Value::is_null) {

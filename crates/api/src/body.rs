@@ -8,7 +8,7 @@ use crate::kind::{self, Resource};
 use crate::protobuf;
 use crate::schema::Message;
 
-/// What becomes of a field that a type does not have.
+/// The treatment of fields that a type does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validation {
     /// It is dropped.
@@ -65,11 +65,11 @@ fn json(bytes: &[u8], findings: &mut Vec<String>) -> ApiResult<Value> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let seed = Unique { path: String::new(), twice: findings };
     let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    value.map_err(|error| ApiError::bad_request(format!("the body of the request is no JSON: {error}")))
+    value.map_err(|error| ApiError::bad_request(format!("the body of the request is not JSON: {error}")))
 }
 
 fn yaml(bytes: &[u8]) -> ApiResult<Value> {
-    let bad = |why: String| ApiError::bad_request(format!("the body of the request is no YAML: {why}"));
+    let bad = |why: String| ApiError::bad_request(format!("the body of the request is not YAML: {why}"));
     let text = std::str::from_utf8(bytes).map_err(|error| bad(error.to_string()))?;
     let documents = palisade_k8s::manifest::read(text).map_err(|error| bad(error.to_string()))?;
     match documents.as_slice() {
@@ -86,7 +86,7 @@ pub fn fit(
     mut findings: Vec<String>,
 ) -> ApiResult<Vec<String>> {
     if !object.is_object() {
-        return Err(ApiError::bad_request("the body of the request is no object"));
+        return Err(ApiError::bad_request("the body of the request is not an object"));
     }
     let unknown = fields::fit(object, message).map_err(|error| {
         ApiError::bad_request(format!("the object cannot be handled as a {}: {error}", message.name))

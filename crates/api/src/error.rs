@@ -32,7 +32,7 @@ pub enum Reason {
     MethodNotAllowed,
     /// The server writes none of the media types that the client takes.
     NotAcceptable,
-    /// There is no such object or path.
+    /// The object or the path does not exist.
     NotFound,
     /// The body is too large.
     RequestEntityTooLarge,
@@ -125,7 +125,7 @@ impl ApiError {
         self
     }
 
-    /// There is no object of this name.
+    /// No object has this name.
     pub fn not_found(resource: &Resource, name: &str) -> Box<Self> {
         let message = format!("{} {name:?} not found", resource.qualified());
         Self::new(Reason::NotFound, message).about(resource, name)
@@ -175,7 +175,7 @@ impl ApiError {
         }
     }
 
-    /// An object of a kind that is no resource, as options, breaks rules.
+    /// An object of a kind that is not a resource, as options, breaks rules.
     pub fn invalid_kind(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Box<Self> {
         let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
         let said = match said.as_slice() {

@@ -54,7 +54,7 @@ fn fit_fields(
     Ok(())
 }
 
-/// What Go's types leave out when they are written again.
+/// Whether Go's encoder leaves a field out: one that is null, or empty and marked `omitempty`.
 fn is_left_out(field: &Field, value: &Value) -> bool {
     value.is_null() || field.omits(value)
 }
@@ -121,7 +121,7 @@ fn fit_value(value: &mut Value, kind: &Type, path: &str, unknown: &mut Vec<Strin
     }
 }
 
-/// What Go makes of a null among a list's or a map's values.
+/// The zero value that Go's decoder puts in place of a null in a list or a map.
 fn zero(kind: &Type) -> Value {
     match kind {
         Type::Message(_) | Type::Map(_) | Type::Fields => Value::Object(Map::new()),

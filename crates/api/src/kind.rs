@@ -79,13 +79,13 @@ pub struct Resource {
     pub own_name: Option<&'static str>,
     /// Whether a request for an object is authorized in the namespace that has the object's name.
     pub is_own_scope: bool,
-    /// Who sees an object in lists and watches.
+    /// The visibility of its objects in lists and watches.
     pub visible: Visible,
     /// Fields of metadata that are not shown.
     pub hidden: &'static [&'static str],
     /// Whether `metadata.generation` counts the changes of its `spec`.
     pub counts_generations: bool,
-    /// What happens to an object that is to be deleted.
+    /// The deletion of its objects.
     pub deletion: Deletion,
     /// Names of objects that stay.
     pub undeletable: &'static [&'static str],
@@ -107,7 +107,7 @@ pub struct Resource {
     pub review: Option<Review>,
 }
 
-/// Who sees an object in lists and watches.
+/// The visibility of its objects in lists and watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visible {
     /// Whoever may list or watch the resource.
@@ -183,7 +183,7 @@ const AGE: Column = column("Age");
 const ALL_VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
-/// What most resources have in common.
+/// The values that most resources share.
 const BASE: Resource = Resource {
     group: "",
     plural: "",
@@ -272,7 +272,7 @@ pub fn of_object(object: &Value) -> Option<&'static Resource> {
     RESOURCES.iter().copied().find(|resource| resource.kind == kind && resource.api_version() == version)
 }
 
-/// The type of a kind, also of those that are no resource by themselves.
+/// The type of a kind, also of those that are not resources by themselves.
 pub fn schema_of(api_version: &str, kind: &str) -> Option<&'static str> {
     let extra = match (api_version, kind) {
         ("v1", "DeleteOptions") | ("meta.k8s.io/v1", "DeleteOptions") => Some("DeleteOptions"),
@@ -372,7 +372,7 @@ fn default(object: &mut Value, field: &str, value: impl Into<Value>) {
     }
 }
 
-/// What the keys of ConfigMaps and Secrets must be: names of files.
+/// The rule for the keys of ConfigMaps and Secrets, which become names of files.
 const CONFIG_KEY: &str =
     "must be letters, digits, '-', '_' or '.', at most 253, and no way to another folder";
 

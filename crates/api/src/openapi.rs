@@ -12,7 +12,7 @@ use crate::discovery;
 use crate::kind::{RESOURCES, Resource};
 use crate::schema::{self, Field, Merge, Message, Topology, Type};
 
-/// What types and fields are for, by `TYPE` and `TYPE.FIELD`.
+/// Descriptions of types and fields, by `TYPE` and `TYPE.FIELD`.
 static WORDS: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     include_str!("../schema/words.txt").lines().filter_map(|line| line.split_once(' ')).collect()
 });
@@ -23,7 +23,7 @@ fn describe(said: &mut Value, what: &str) {
     }
 }
 
-/// Which version of OpenAPI, as it says where definitions are.
+/// The version of OpenAPI, which decides where definitions are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// OpenAPI 2.0, also called Swagger.
@@ -177,7 +177,7 @@ fn method(verb: &str) -> &str {
     }
 }
 
-/// What is done to a resource by a method of HTTP, and what that may be told.
+/// The operation of an HTTP method on a resource, with its parameters.
 fn operation(resource: &Resource, action: &str, place: &str, version: Version) -> Value {
     let names = match action {
         "list" => OF_LISTS,

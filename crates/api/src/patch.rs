@@ -95,7 +95,7 @@ pub fn change(
             Ok(())
         }
         PatchKind::Strategic => strategic::merge(object, patch, message).map_err(ApiError::bad_request),
-        PatchKind::Apply => Err(ApiError::bad_request("server-side apply is no plain patch")),
+        PatchKind::Apply => Err(ApiError::bad_request("server-side apply is not a plain patch")),
     }
 }
 

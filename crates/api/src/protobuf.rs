@@ -12,7 +12,7 @@ use crate::schema::{Field, Message, Type, message};
 use crate::time;
 
 const MAGIC: &[u8] = b"k8s\0";
-/// Why bytes are no object.
+/// A flaw of protobuf bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtobufError {
     /// The body lacks the four bytes `k8s\0`.

@@ -43,7 +43,7 @@ impl Query {
     pub fn number(&self, name: &str) -> ApiResult<Option<u64>> {
         let Some(text) = self.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
         let number = text.parse();
-        number.map(Some).map_err(|_| ApiError::bad_request(format!("{name}: {text:?} is no number")))
+        number.map(Some).map_err(|_| ApiError::bad_request(format!("{name}: {text:?} is not a number")))
     }
 
     /// How many objects a page has at most; no bound is none, nothing, or less than nothing. Who asks for more than the
@@ -83,7 +83,7 @@ impl Query {
     }
 }
 
-/// `%41` as `A`; what is no UTF-8 then becomes U+FFFD, which no name has.
+/// `%41` as `A`; bytes that are not UTF-8 then become U+FFFD, which no name has.
 pub fn decode(text: &str, plus: bool) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -121,7 +121,7 @@ pub struct Target {
     pub subresource: Option<&'static Subresource>,
 }
 
-/// What a path is of.
+/// The meaning of a path.
 #[derive(Clone, Debug)]
 pub enum Path {
     /// A resource, one of its objects, or a subresource.
@@ -135,7 +135,7 @@ impl Path {
     ///
     /// # Errors
     ///
-    /// There is no such resource or subresource.
+    /// The resource or subresource does not exist.
     pub fn parse(path: &str) -> ApiResult<Self> {
         let parts: Vec<String> =
             path.split('/').filter(|part| !part.is_empty()).map(|part| decode(part, false)).collect();

@@ -26,7 +26,7 @@ const TABLES: [(&str, &str); 11] = [
     ("com.github.openshift.api.authorization.v1", include_str!("../schema/openshift-authorization.txt")),
 ];
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Type {
     /// Text.
@@ -96,7 +96,7 @@ pub struct Field {
     pub name: &'static str,
     /// Number in protobuf; 0 where the type has no protobuf form.
     pub number: u32,
-    /// What it holds.
+    /// Its type.
     pub kind: Type,
     /// Absent and zero differ.
     pub optional: bool,
@@ -269,7 +269,7 @@ impl Type {
         }
     }
 
-    /// What a list or a map is of.
+    /// The type of a list's or a map's elements.
     pub fn item(&self) -> Option<&Self> {
         match self {
             Self::List(item) | Self::Map(item) => Some(item),

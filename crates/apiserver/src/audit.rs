@@ -123,7 +123,7 @@ fn reference(target: &Target) -> Value {
     fields.iter().filter(|(_, value)| !value.is_empty()).map(|(field, value)| (*field, *value)).collect()
 }
 
-/// What is logged of one request.
+/// The record of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Trail(Mutex<Option<Open>>);
 
@@ -208,7 +208,7 @@ impl Drop for Trail {
     }
 }
 
-/// What there is to write.
+/// An entry to write.
 #[derive(Debug)]
 struct Line {
     event: Value,

@@ -29,7 +29,7 @@ pub(crate) fn of_certificate(der: &[u8]) -> Option<Identity> {
     (is_usable(&name) && groups.iter().all(is_usable)).then(|| Identity::user(name, groups))
 }
 
-/// What names and groups begin with that the server itself gives, by a token or for want of one.
+/// Prefixes of the names and groups that the server itself gives, by a token or for lack of one.
 const MACHINES: [&str; 3] = ["system:serviceaccount", "system:anonymous", "system:unauthenticated"];
 
 /// Whether a user or a group can have a name: as OpenShift rules, or as a part of the system.
@@ -38,7 +38,7 @@ fn is_name(name: &str) -> bool {
     is_system || resource::broken_name(name).is_none()
 }
 
-/// What a client shows of itself with a request, kept by what goes on for longer than the request.
+/// The credentials and impersonation headers of a request; a watch keeps them, to identify its user again.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
     certificate: Option<Arc<Identity>>,
@@ -54,7 +54,7 @@ impl Shown {
         Self { certificate, headers: kept.map(|(name, value)| (name.clone(), value.clone())).collect() }
     }
 
-    /// Who that is now.
+    /// The requester as of now.
     pub(crate) fn identify(&self, api: &Api) -> ApiResult<Requester> {
         let own = of_request(api, self.certificate.as_deref(), &self.headers)?;
         match impersonate(api, &own, &self.headers) {
@@ -65,7 +65,7 @@ impl Shown {
     }
 }
 
-/// Who sends a request. A token that is nobody's is refused, also where nobody would do.
+/// The user of a request: of its client certificate or bearer token, else anonymous. An invalid token is refused, even where anonymous would do.
 fn of_request(api: &Api, certificate: Option<&Identity>, headers: &HeaderMap) -> ApiResult<Identity> {
     let header = headers.get(AUTHORIZATION);
     let bearer = match header {
@@ -128,7 +128,7 @@ pub(crate) fn service_account(user: &str) -> Option<(&str, &str)> {
     (metadata::is_label(namespace) && metadata::is_subdomain(name)).then_some((namespace, name))
 }
 
-/// Who a request asks to be seen as.
+/// The user that a request impersonates.
 struct Wanted {
     user: String,
     uid: String,

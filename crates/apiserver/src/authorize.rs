@@ -20,7 +20,7 @@ pub(crate) fn allowed(policy: &PolicyCache, who: &Identity, action: &Action<'_>)
     policy.rbac().authorize(&user, action).map(|grant| format!("RBAC: allowed by {grant}"))
 }
 
-/// Whether somebody may use a path that is no resource.
+/// Whether a user may use a path that is not a resource.
 pub(crate) fn allowed_path(policy: &PolicyCache, who: &Identity, verb: &str, path: &str) -> bool {
     let groups = who.groups();
     let user = User { name: &who.name, groups: &groups };

@@ -38,7 +38,7 @@ impl Call<'_> {
     }
 }
 
-/// What a request is answered with.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) code: u16,

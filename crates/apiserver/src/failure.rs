@@ -12,7 +12,7 @@ pub(crate) fn internal(what: &str, error: &dyn std::error::Error) -> Box<ApiErro
     ApiError::internal(what)
 }
 
-/// What the store said to a write or a read of an object.
+/// The API error for an error of the store.
 pub(crate) fn store(resource: &Resource, name: &str, error: StoreError) -> Box<ApiError> {
     match error {
         StoreError::Exists(_) => ApiError::exists(resource, name),

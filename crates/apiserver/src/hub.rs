@@ -20,7 +20,7 @@ pub(crate) struct Event {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) object: Value,
-    /// What it was before.
+    /// The object before the write.
     pub(crate) previous: Option<Value>,
 }
 
@@ -40,7 +40,7 @@ impl Event {
     }
 }
 
-/// Where watchers listen.
+/// Channels by which watchers hear of writes, by resource.
 #[derive(Debug)]
 pub(crate) struct Hub {
     channels: Mutex<HashMap<String, broadcast::Sender<Arc<Event>>>>,

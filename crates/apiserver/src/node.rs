@@ -22,7 +22,7 @@ pub(crate) use references::{Reference, refers};
 
 /// The group of all node agents.
 const GROUP: &str = "system:nodes";
-/// Where the leases are by which nodes say that they are alive.
+/// The namespace of the leases that nodes renew as their heartbeat.
 pub(crate) const LEASES: &str = "kube-node-lease";
 
 /// The node whose agent somebody is.
@@ -31,7 +31,7 @@ pub(crate) fn of(who: &Identity) -> Option<&str> {
     name.filter(|_| who.groups.iter().any(|group| group == GROUP))
 }
 
-/// Why the agent of a node may do something, if it may. `selected` is the node whose pods a field selector selects.
+/// The reason why a node's agent may do something, if it may. `selected` is the node whose pods a field selector selects.
 pub(crate) fn authorize(
     api: &Api,
     node: &str,

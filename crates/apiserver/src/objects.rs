@@ -21,7 +21,7 @@ pub(crate) struct Listed {
     pub(crate) items: Vec<Value>,
     pub(crate) revision: Revision,
     pub(crate) next: Option<Cursor>,
-    /// What they weigh as they are kept.
+    /// Their size in the store, in bytes.
     pub(crate) bytes: usize,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn check_size(object: &Value) -> ApiResult<()> {
     if bytes(object).len() > limits::OBJECT { Err(ApiError::too_large(limits::OBJECT)) } else { Ok(()) }
 }
 
-/// What keeps other things than objects: passwords and tokens.
+/// The prefix of store keys that hold passwords and tokens instead of objects.
 const PRIVATE: &str = "palisade/";
 
 /// Says of bytes that a backup would have kept why no object of theirs can be, if so: what cannot be read as an object
@@ -67,7 +67,7 @@ pub(crate) fn check_stored(key: &Key, bytes: &[u8]) -> Result<(), String> {
     crate::fields::fit(&mut object, resource.message()).map(drop).map_err(|error| error.to_string())
 }
 
-/// What is kept of an object: all but its version.
+/// The stored form of an object: all but its resourceVersion.
 fn bytes(object: &Value) -> Vec<u8> {
     let mut object = object.clone();
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::token::{self, User};
 
-/// Where they are kept. No resource of the API is kept under this name.
+/// Their place in the store, which is none of an API resource.
 pub(crate) const PASSWORDS: &str = "palisade/passwords";
 /// How often the hash is repeated, so that guessing costs something.
 const ROUNDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(209_999);

@@ -23,7 +23,7 @@ impl Default for Epoch {
 }
 
 impl Epoch {
-    /// What it is now.
+    /// Its present value.
     pub(crate) fn now(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
@@ -47,7 +47,7 @@ fn ends_rights(storage: &str, is_gone: bool) -> bool {
 struct Feed {
     cache: Arc<PolicyCache>,
     epoch: Arc<Epoch>,
-    /// What the store keeps each kind under.
+    /// The name of each kind in the store.
     kinds: Vec<(&'static str, PolicyKind)>,
 }
 
@@ -67,7 +67,7 @@ impl Observer for Feed {
 }
 
 impl Feed {
-    /// What a write changes in the policy, if anything.
+    /// The change of the policy that a write makes, if any.
     fn change(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
         let (_, kind) = self.kinds.iter().find(|(storage, _)| *storage == key.resource)?;
         let object = value.and_then(|bytes| read(*kind, key, bytes));

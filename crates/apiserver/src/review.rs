@@ -52,7 +52,7 @@ fn strings(value: Option<&Value>) -> Vec<String> {
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Whose token is this?
+/// Answers a TokenReview.
 fn token(call: &Call<'_>, mut review: Value) -> ApiResult<Value> {
     if text(&review, "/spec/token").is_empty() {
         return Err(ApiError::bad_request("spec.token: a review of a token has one"));

@@ -46,7 +46,7 @@ pub(crate) struct Service {
     slots: Arc<Semaphore>,
 }
 
-/// Who a request is from, and what is written of it in the audit log.
+/// The requester of a request, and its audit record.
 struct Attended {
     who: Identity,
     shown: Shown,
@@ -325,7 +325,7 @@ fn lacks_namespace(target: &Target, verb: &str) -> bool {
     target.resource.namespaced && verb == "create" && target.namespace.is_empty() && !is_review
 }
 
-/// What a request is for, if that is a resource.
+/// The resource that a request is for, if it is for one.
 fn target_of(head: &Head) -> Option<Target> {
     match Path::parse(&head.path) {
         Ok(Path::Resource(target)) => Some(target),

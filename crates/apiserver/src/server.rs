@@ -25,24 +25,24 @@ use crate::{bootstrap, controller, objects};
 /// How a server is to run.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where everything is kept; none keeps nothing beyond the end.
+    /// The data folder; none: nothing is kept beyond the end.
     pub data: Option<PathBuf>,
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen at; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Further names and addresses that clients use for the server.
     pub names: Vec<String>,
-    /// Which SCCs there are from the start.
+    /// The SCCs that are there from the start.
     pub set: BuiltinSet,
-    /// Where the audit log goes, if anywhere.
+    /// The file of the audit log, if one is written.
     pub audit: Option<PathBuf>,
-    /// What the audit log says of which requests, as a kube-apiserver's `--audit-policy-file`; without it, all requests are
+    /// The audit policy, as kube-apiserver's `--audit-policy-file`; without it, all requests are
     /// logged with their metadata.
     pub audit_policy: Option<PathBuf>,
     /// A backup to begin with, in a folder that holds nothing yet.
     pub backup: Option<PathBuf>,
 }
 
-/// Why a server cannot run.
+/// An error of a server's start or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The data cannot be used.
@@ -134,7 +134,7 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The address that it listens at.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Server {
         Ok(kubeconfig(url, NAME, &self.pki.ca, &self.pki.authority.client(NAME, &[], LONG)?))
     }
 
-    /// What a node needs to be one of this server's.
+    /// The credentials of a node of this server.
     ///
     /// # Errors
     ///
@@ -211,7 +211,7 @@ impl Server {
     }
 }
 
-/// What a node shows the server, and what it knows the server by.
+/// A node's client certificate, and the authority that it trusts.
 #[derive(Clone, Debug)]
 pub struct NodeCredentials {
     /// A kubeconfig for the node, in YAML, with everything in it.
@@ -220,7 +220,7 @@ pub struct NodeCredentials {
     pub certificate: String,
     /// Its key.
     pub key: String,
-    /// Who signs the server's certificates.
+    /// The authority that signs the server's certificates.
     pub authority: String,
 }
 

@@ -15,11 +15,11 @@ use crate::objects;
 use crate::resource::{self, text};
 use crate::time;
 
-/// Who signs; also the audience of a token that asks for none.
+/// The issuer of tokens; also the audience of a token that asks for none.
 pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
-/// What opaque tokens start with, as OpenShift's do.
+/// The prefix of opaque tokens, as of OpenShift's.
 const PREFIX: &str = "sha256~";
-/// Where their hashes are kept. No resource of the API is kept under this name.
+/// The place of their hashes in the store, which is none of an API resource.
 pub(crate) const TOKENS: &str = "palisade/tokens";
 /// The key that service accounts' tokens are signed with.
 pub(crate) struct Tokens {
@@ -79,7 +79,7 @@ impl Tokens {
         Ok((token, time::format(expires, 0, false).unwrap_or_default()))
     }
 
-    /// Whose token it is, and for which of the wanted audiences; none if it is nobody's, or for none of them.
+    /// The user of a token, and those of the wanted audiences that it is for; `None` for an invalid token, or one for none of them.
     pub(crate) fn check(
         &self,
         store: &Store,

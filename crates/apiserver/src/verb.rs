@@ -31,7 +31,7 @@ pub(crate) fn read_object(call: &Call<'_>, bytes: &[u8], content_type: &str) -> 
     Ok(object)
 }
 
-/// What is wrong with an object: its metadata, then what its kind says.
+/// Validates an object: its metadata, then by the rules of its kind.
 fn validate(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = metadata::check(resource, new, old);
     errors.extend((resource.validate)(new, old));

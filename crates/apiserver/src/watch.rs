@@ -25,7 +25,7 @@ use crate::selector::{Fields, Labels};
 use crate::table::{self, Include};
 use crate::verb;
 
-/// What a client watches, and how it wants to be told.
+/// A client's watch: its selection, and the form of its events.
 pub(crate) struct Watcher {
     api: Arc<Api>,
     who: Identity,
@@ -51,10 +51,10 @@ pub(crate) enum Shape {
     Table(Include),
 }
 
-/// What a watch starts with.
+/// The start of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Initial {
-    /// What happens after a revision.
+    /// With the writes after a revision.
     After(Revision),
     /// All there is, then what happens.
     State { marked: bool },

@@ -18,7 +18,7 @@ Exit codes: 0 fine, 1 the answer is no or there are findings, 2 the command or i
 
 /// Security Context Constraints for any Kubernetes.
 ///
-/// An SCC says what a pod may do and fills in what the pod leaves open. A pod is admitted by the
+/// An SCC limits what a pod may do, and sets defaults for what the pod leaves open. A pod is admitted by the
 /// first SCC, by priority, then restrictiveness, then name, that its user or its service account
 /// may use and that it fits.
 #[derive(Debug, Parser)]
@@ -79,12 +79,12 @@ pub(crate) enum Command {
     /// Print a shell's completion script
     #[command(after_help = "Example: palisade completions bash > /etc/bash_completion.d/palisade")]
     Completions {
-        /// Which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
     /// Write the manual pages into a folder
     Man {
-        /// Which folder; it is made if it is missing
+        /// The folder to write to; it is made if it is missing
         folder: PathBuf,
     },
 }
@@ -105,7 +105,7 @@ pub(crate) fn parse() -> Args {
     Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
-/// Where policy comes from.
+/// The policy's sources.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct PolicyArgs {
     /// File or folder of YAML or JSON with SCCs, namespaces, roles and bindings; may be repeated
@@ -136,7 +136,7 @@ pub(crate) struct AdmitArgs {
     pub(crate) policy: PolicyArgs,
 }
 
-/// Tell which SCC would admit these workloads, and why the others would not
+/// Show which SCC would admit workloads, and why the others would not
 ///
 /// Reads manifests and the output of `helm template`: pods, templates and every kind of workload.
 /// SCCs, service accounts, roles, bindings and namespaces among them count as policy. No cluster is
@@ -172,13 +172,13 @@ pub(crate) struct ReviewArgs {
     /// Service account of the pods, whatever they say themselves
     #[arg(short = 'z', long, value_name = "NAME")]
     pub(crate) serviceaccount: Option<String>,
-    /// Who asks for the pods. Default: a workload's controller; some user for a bare pod
+    /// The user who creates the pods. Default: a workload's controller; some user for a bare pod
     #[arg(long = "as", value_name = "USER")]
     pub(crate) user: Option<String>,
     /// A group of --as; may be repeated. system:authenticated is always among them
     #[arg(long = "as-group", value_name = "GROUP", requires = "user")]
     pub(crate) groups: Vec<String>,
-    /// What to print
+    /// The output format
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
     /// Also print each pod as it would run
@@ -186,12 +186,12 @@ pub(crate) struct ReviewArgs {
     pub(crate) show_pod: bool,
 }
 
-/// A form of output.
+/// An output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people: verdicts, and how to get from a refusal to a yes
+    /// For people: verdicts, and for each refusal the changes that would admit the pod
     Text,
-    /// For people: also what every SCC says, in order
+    /// For people: also the result of every SCC, in order
     Wide,
     /// For programs: see docs/review-json.md
     Json,
@@ -203,7 +203,7 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImportCommand {
-    /// Print the SCC that permits what a PodSecurityPolicy does, and say what an SCC cannot
+    /// Convert a PodSecurityPolicy to an SCC, and name the rules that an SCC cannot express
     #[command(after_help = "Example: palisade import psp psp.yaml > scc.yaml")]
     Psp {
         /// Files or folders of YAML or JSON, or - for stdin
@@ -220,7 +220,7 @@ pub(crate) enum SccCommand {
     Impact(ImpactArgs),
 }
 
-/// Find what the API server accepts and its author then suffers from
+/// Check SCCs, and objects beside them, for mistakes that the API server accepts
 ///
 /// Looks at SCCs, and at roles, namespaces and workloads that stand beside them.
 #[derive(Debug, ClapArgs)]
@@ -254,7 +254,7 @@ pub(crate) struct DiffArgs {
     pub(crate) scc_set: BuiltinSet,
 }
 
-/// Tell which workloads would move to another SCC, or be refused, if SCCs changed
+/// Show which workloads would move to another SCC, or be refused, if SCCs changed
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example: palisade scc impact --policy cluster/ --with new-scc.yaml -f workloads/
@@ -303,7 +303,7 @@ pub(crate) struct ServeArgs {
     /// SCCs from the start: those of OpenShift 4 (thirteen) or 3 (seven)
     #[arg(long, value_name = "4|3", default_value = "4")]
     pub(crate) scc_set: BuiltinSet,
-    /// Begin with what a backup holds; the data folder must be new
+    /// Start from a backup; the data folder must be new
     #[arg(long, value_name = "FILE")]
     pub(crate) from_backup: Option<PathBuf>,
     /// File of the administrator's kubeconfig. Default: admin.kubeconfig in the data folder
@@ -312,7 +312,7 @@ pub(crate) struct ServeArgs {
     /// File of the audit log, one line of audit.k8s.io/v1 a request
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_log: Option<PathBuf>,
-    /// What the audit log says of which requests: a Policy of audit.k8s.io/v1, as a kube-apiserver reads it
+    /// The audit policy: a Policy of audit.k8s.io/v1, as kube-apiserver reads it
     #[arg(long, value_name = "FILE", requires = "audit_log")]
     pub(crate) audit_policy_file: Option<PathBuf>,
 }
@@ -354,10 +354,10 @@ pub(crate) struct NodeArgs {
 }
 
 #[cfg(feature = "serve")]
-/// How a node runs.
+/// Options of a node.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct NodeOptions {
-    /// Folder of the node's things: containers, volumes, logs, seccomp profiles. Default: /var/lib/palisade
+    /// Folder of the node's data: containers, volumes, logs, seccomp profiles. Default: /var/lib/palisade
     #[arg(long, value_name = "DIR")]
     pub(crate) node_dir: Option<PathBuf>,
     /// The node's name. Default: the machine's
@@ -378,7 +378,7 @@ pub(crate) struct NodeOptions {
     /// The addresses of pods
     #[arg(long, value_name = "CIDR", default_value = "10.85.0.0/24")]
     pub(crate) pod_cidr: String,
-    /// What pods run under that name no seccomp profile: runtime/default or unconfined
+    /// The seccomp profile of pods that name none: runtime/default or unconfined
     #[arg(long, value_name = "PROFILE", default_value = "unconfined", value_parser = ["runtime/default", "unconfined"])]
     pub(crate) default_seccomp: String,
 }
@@ -390,7 +390,7 @@ pub(crate) struct NodeOptions {
 /// API's data stay.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DownArgs {
-    /// Folder of the node's things. Default: /var/lib/palisade
+    /// Folder of the node's data. Default: /var/lib/palisade
     #[arg(long, value_name = "DIR")]
     pub(crate) node_dir: Option<PathBuf>,
 }

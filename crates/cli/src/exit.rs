@@ -1,4 +1,4 @@
-//! How a command that failed ends.
+//! The end of a command that failed.
 
 use std::error::Error;
 use std::io::ErrorKind;

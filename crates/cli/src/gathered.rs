@@ -1,4 +1,4 @@
-//! Folders of `oc adm must-gather`: thousands of files, many of which are no manifests, and objects that are there twice.
+//! Folders of `oc adm must-gather`: thousands of files, many of which are not manifests, and objects that are there twice.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -8,7 +8,7 @@ use palisade_k8s::manifest::Node;
 
 use crate::files::{self, Document};
 
-/// What a folder holds.
+/// The content of a must-gather folder.
 pub(crate) struct Gathered {
     pub(crate) builder: PolicyBuilder,
     /// Every object, once.
@@ -29,7 +29,7 @@ pub(crate) fn read(folder: &Path) -> Result<Gathered, crate::Failure> {
         }
     }
     if unreadable > 0 {
-        anstream::eprintln!("{} {unreadable} files are no manifests", crate::paint::warning("note:"));
+        anstream::eprintln!("{} {unreadable} files are not manifests", crate::paint::warning("note:"));
     }
     if !builder.has_sccs() {
         return Err(format!(

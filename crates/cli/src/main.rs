@@ -78,8 +78,8 @@ fn main() -> std::process::ExitCode {
     result.unwrap_or_else(|error| exit::report(&*error)).into()
 }
 
-/// What went wrong before a command could answer.
+/// An error that ends a command with exit code 2.
 type Failure = Box<dyn std::error::Error>;
 
-/// What a command comes back with.
+/// The result of a command.
 type Outcome = Result<Exit, Failure>;

@@ -14,7 +14,7 @@ use crate::exit::Exit;
 
 const FOLDER: &str = "/var/lib/palisade";
 
-/// Why a node does not start.
+/// An error of a node's start.
 #[derive(Debug, thiserror::Error)]
 enum NodeError {
     #[error("{0} takes root: containers are made by it")]
@@ -25,7 +25,7 @@ enum NodeError {
         "{0} holds no certificate of a node: its user is to have client-certificate-data and client-key-data"
     )]
     NoCertificate(PathBuf),
-    #[error("{0:?} is no name for a node: lower-case letters, digits, '-' and '.' are")]
+    #[error("invalid node name {0:?}: expected lower-case letters, digits, '-' and '.'")]
     Name(String),
 }
 

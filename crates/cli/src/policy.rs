@@ -7,7 +7,7 @@ use palisade_scc::BuiltinSet;
 use crate::args::PolicyArgs;
 use crate::files::{self, Document, FileError, Place};
 
-/// Why a policy cannot be used.
+/// An error in the policy's files.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
     #[error(transparent)]
@@ -56,7 +56,7 @@ pub(crate) fn add_surroundings(builder: &mut PolicyBuilder, documents: &[Documen
     add_layer(builder, &documents)
 }
 
-/// Where the error is: the field that is wrong, or the object.
+/// The place of an error: of the field that is wrong, or of the object.
 fn place_of(document: &Document, error: &PolicyError) -> Place {
     match error {
         PolicyError::Invalid { errors, .. } => {

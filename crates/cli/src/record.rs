@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-/// Write the profile of what a command or a container does
+/// Record the syscalls of a command or a container as a profile
 ///
 /// By user notification: names, ABIs, and the selecting arguments of syscalls such as socket and prctl, which the
 /// profile keeps while they are few. A container is recorded from its next start by palisade-oci until it ends;
@@ -22,7 +22,7 @@ For a container, the profile of a command lacks what its runtime does between th
 pub(crate) struct RecordArgs {
     /// Container: its whole id, or a name or the beginning of an id if it is there already
     pub(crate) container: Option<String>,
-    /// Where the profile goes. Default: stdout
+    /// The file to write the profile to. Default: stdout
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// A file of earlier runs, to which this one is added; it is made if it is missing

@@ -8,7 +8,7 @@ use palisade_apiserver::{Config, Server};
 use crate::args::{NodeOptions, ServeArgs};
 use crate::exit::Exit;
 
-/// Why a server does not start, beyond what the server itself says.
+/// An error before the server starts.
 #[derive(Debug, thiserror::Error)]
 enum ServeError {
     #[error("there is no home folder to keep data in: give --data-dir or --ephemeral")]

@@ -40,7 +40,7 @@ pub(crate) struct WebhookArgs {
     mode: Mode,
 }
 
-/// Install SCC in a cluster, or print what it needs for that
+/// Install SCC in a cluster, or print the objects for that
 ///
 /// --apply installs in an order that locks nobody out: definitions, policy, replicas that are ready, webhooks that may fail, a
 /// probe through them, and only then webhooks that must answer. Without it the objects are printed in that order.
@@ -71,13 +71,13 @@ pub(crate) struct InstallArgs {
     /// Write a kustomize base into this folder instead
     #[arg(long, value_name = "FOLDER", conflicts_with = "part")]
     kustomize: Option<PathBuf>,
-    /// Namespace of all that runs
+    /// Namespace of the installation
     #[arg(long, default_value = "palisade-system")]
     namespace: String,
     /// Image that holds `palisade`
     #[arg(long)]
     image: Option<String>,
-    /// How many replicas answer
+    /// The number of replicas
     #[arg(long, default_value_t = 3)]
     replicas: u16,
     /// Port of the replicas
@@ -92,7 +92,7 @@ pub(crate) struct InstallArgs {
     /// Namespace to leave alone beside those that SCC exempts; may be repeated
     #[arg(long, value_name = "NAMESPACE")]
     exempt: Vec<String>,
-    /// What happens to pods while no replica answers
+    /// The fate of pods while no replica answers
     #[arg(long, value_enum, default_value_t = FailurePolicyArg::Fail)]
     failure_policy: FailurePolicyArg,
     /// What SCC does in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit

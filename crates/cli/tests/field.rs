@@ -331,7 +331,7 @@ fn assert_own_scc_helps(name: &str, files: &[&str], item: &Value) {
     );
 }
 
-/// The layout is that of `oc adm must-gather`: objects that are there twice, lists, and files that are no manifests.
+/// The layout is that of `oc adm must-gather`: objects that are there twice, lists, and files that are not manifests.
 #[test]
 fn a_must_gather_folder_is_decided_offline() {
     let folder = tempfile::tempdir().unwrap();
@@ -367,7 +367,7 @@ fn a_must_gather_folder_is_decided_offline() {
             "deployment/web in shop: admitted by x",
             "pod/root in shop: refused by Pod Security",
             "1 admitted, 1 refused",
-            "1 files are no manifests",
+            "1 files are not manifests",
         ],
     );
     assert!(!text.contains("web-1 in"), "{text}");

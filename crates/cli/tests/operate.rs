@@ -40,7 +40,7 @@ fn a_server_is_backed_up_and_taken_back_while_it_serves() {
 
     server.write("junk", "junk");
     let (code, said) = server.fail("oc restore junk");
-    assert!(code == 1 && said.contains("is no backup of a Palisade store"), "{code} {said}");
+    assert!(code == 1 && said.contains("is not a backup of a Palisade store"), "{code} {said}");
     server.run("oc get serviceaccount kept -n shop");
     // Only who may do everything may.
     for (line, refused) in

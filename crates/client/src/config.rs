@@ -1,4 +1,4 @@
-//! Which server, as which user, in which namespace.
+//! The configuration of a session: server, user and namespace.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::kubeconfig;
 /// The name of the entries that stand for the options.
 const NAME: &str = "palisade-command-line";
 
-/// What is done with the `Warning` headers of answers.
+/// The handler of `Warning` headers.
 #[derive(Clone)]
 pub struct OnWarning(Arc<dyn Fn(&str) + Send + Sync>);
 
@@ -43,7 +43,7 @@ impl fmt::Debug for OnWarning {
     }
 }
 
-/// What overrides the kubeconfig.
+/// Options that override the kubeconfig.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The kubeconfig. Default: the files of `$KUBECONFIG`, else `~/.kube/config`.
@@ -64,7 +64,7 @@ pub struct Options {
     pub impersonate: Option<String>,
     /// The groups to impersonate.
     pub impersonate_groups: Vec<String>,
-    /// What is done with warnings.
+    /// The handler of warnings.
     pub on_warning: OnWarning,
 }
 

@@ -8,22 +8,22 @@ use kube::core::response::reason;
 use palisade_console::input;
 use palisade_k8s::manifest;
 
-/// What a request gives.
+/// The result of a request.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A cause whose type is a matter of the connection.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a session cannot be opened, or a request has no answer.
+/// An error of a session: it cannot be opened, or a request fails.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A kubeconfig cannot be read or written.
     #[error("{}", path.display())]
     Kubeconfig {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem with it.
         #[source]
         cause: KubeconfigError,
     },
@@ -48,9 +48,9 @@ pub enum Error {
     /// The server's answer is not what the protocol says.
     #[error("{path}: the server's answer cannot be read: {problem}")]
     Answer {
-        /// What was requested.
+        /// The path that was requested.
         path: String,
-        /// What is wrong with the answer.
+        /// The problem with the answer.
         problem: &'static str,
     },
     /// A path is not valid in a request.
@@ -58,13 +58,13 @@ pub enum Error {
     Path {
         /// The path.
         path: String,
-        /// Why not.
+        /// The cause.
         #[source]
         cause: http::Error,
     },
 }
 
-/// Why a kubeconfig cannot be used.
+/// A flaw of a kubeconfig.
 #[derive(Debug, thiserror::Error)]
 pub enum KubeconfigError {
     /// It is not there.

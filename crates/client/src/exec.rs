@@ -24,7 +24,7 @@ const CLOSE: u8 = 255;
 /// The subprotocols, the preferred one first. Version 5 can close stdin, version 4 cannot.
 pub const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
 
-/// What goes to the command.
+/// Input for the command.
 #[derive(Debug)]
 pub enum Input {
     /// A piece of stdin.
@@ -60,7 +60,7 @@ impl Input {
     }
 }
 
-/// Where the command's output goes.
+/// Receives the command's output.
 pub trait Sink {
     /// Writes a piece of stdout.
     ///

@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What RFC 3986 reserves, which is all but its unreserved characters. `:` may stand in a path and in a query, and is
+/// The characters to be encoded: all but the unreserved ones of RFC 3986. `:` may stand in a path and in a query, and is
 /// frequent in the names of Kubernetes.
 const RESERVED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');

@@ -32,7 +32,7 @@ impl Pieces {
 #[derive(Debug)]
 pub struct Events {
     pieces: Pieces,
-    /// What has come of lines that are not complete, of which the first so many bytes have no line break.
+    /// Bytes of lines that are not complete, of which the first so many bytes have no line break.
     rest: BytesMut,
     searched: usize,
     path: String,

@@ -49,7 +49,7 @@ impl fmt::Display for Place {
 }
 
 impl Document {
-    /// Where a field is, or the innermost part of its path that was written.
+    /// The place of a field, or of the innermost part of its path that was written.
     #[must_use]
     pub fn place(&self, path: &FieldPath) -> Place {
         Place { source: Arc::clone(&self.source), position: self.node.locate(path) }
@@ -68,7 +68,7 @@ impl Document {
     }
 }
 
-/// Why files cannot be read.
+/// An error of reading files.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.

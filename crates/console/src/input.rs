@@ -9,10 +9,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-/// What one file may hold, in bytes.
+/// The largest file, in bytes.
 pub const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Why a file cannot be read.
+/// An error of reading one file.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     /// The system refuses.

@@ -1,4 +1,4 @@
-//! What every command of `palisade` shares: reading input files, writing text for people, and exit codes.
+//! Parts that all commands of `palisade` share: reading input files, writing text for people, and exit codes.
 //!
 //! A command reads its manifests with [`files::read`], writes what people read through [`terminal::out`], and ends
 //! with an [`Exit`]:

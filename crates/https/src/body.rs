@@ -21,7 +21,7 @@ pub enum ReadError {
     /// It did not come within the time.
     #[error("the body of the request did not come in time")]
     Slow,
-    /// The connection broke, or what came is no body.
+    /// The connection broke, or the bytes are not a body.
     #[error("the body of the request cannot be read: {0}")]
     Broken(String),
 }

@@ -19,7 +19,7 @@ pub const LONG: u32 = 3652;
 /// set back since.
 const BACKDATED: i32 = 366;
 
-/// The reason why there is no certificate.
+/// An error of making or reading a certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file cannot be read or written.
@@ -50,7 +50,7 @@ impl Pair {
     ///
     /// # Errors
     ///
-    /// It is no certificate.
+    /// The text is not a certificate.
     pub fn expiry(&self) -> Result<Timestamp, CertificateError> {
         let (_, pem) = x509_parser::pem::parse_x509_pem(self.certificate.as_bytes())
             .map_err(|_| CertificateError::Unreadable)?;

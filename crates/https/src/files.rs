@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[error("{path}", path = .0.display())]
 pub struct FileError(PathBuf, #[source] io::Error);
 
-/// The text of a file; none if there is no such file.
+/// The text of a file; `None` if it does not exist.
 ///
 /// # Errors
 ///

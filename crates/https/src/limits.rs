@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What a listener grants to its clients.
+/// Limits of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Open connections; further ones wait in the kernel's queue.

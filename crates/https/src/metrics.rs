@@ -1,4 +1,4 @@
-//! What a server counts of itself, as OpenMetrics text.
+//! Metrics of a server, as OpenMetrics text.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -43,7 +43,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Where the server registers metrics of its own.
+    /// The registry, for the server's own metrics.
     pub fn registry(&mut self) -> &mut Registry {
         &mut self.registry
     }

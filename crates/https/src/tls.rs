@@ -1,4 +1,4 @@
-//! What a server presents in the TLS handshake, and which client certificates it trusts.
+//! TLS: the certificate that a server presents, and the client certificates that it trusts.
 
 use std::sync::Arc;
 

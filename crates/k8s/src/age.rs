@@ -1,4 +1,4 @@
-//! How long ago something was, in few letters.
+//! Ages, in few letters as kubectl prints them.
 
 /// Seconds as kubectl says them.
 #[must_use]

@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::Text;
 
-/// What Kubernetes lets all annotations of one object take up, in bytes
+/// Kubernetes' limit on all annotations of one object, in bytes
 /// (`TotalAnnotationSizeLimitB` of its object metadata validation).
 pub const MAX_BYTES: usize = 256 * 1024;
 

@@ -49,7 +49,7 @@ pub const PREFIXED: [&str; 41] = [
 /// Every capability by its number, as pods name them.
 pub const ALL: [&str; 41] = bare(PREFIXED);
 
-/// What Docker and containerd leave to a container that asks for nothing, as the kernel writes it.
+/// The capabilities that Docker and containerd give to a container that asks for none, as the kernel writes them.
 pub const CONTAINER_DEFAULT: [&str; 14] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",

@@ -90,7 +90,7 @@ impl fmt::Display for FieldPath {
     }
 }
 
-/// What is wrong with a field; the names are those of `metav1.CauseType`.
+/// The kind of a field's error; the names are those of `metav1.CauseType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldErrorKind {
     /// The value breaks a rule.
@@ -105,7 +105,7 @@ pub enum FieldErrorKind {
     TooLong,
     /// The value is there already.
     Duplicate,
-    /// What the value names is not there.
+    /// The object that the value names does not exist.
     NotFound,
 }
 
@@ -140,13 +140,13 @@ impl FieldErrorKind {
 /// One finding of a validation: which field, which value, and why not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldError {
-    /// What kind of rule is broken.
+    /// The kind of rule that is broken.
     pub kind: FieldErrorKind,
     /// Where.
     pub path: FieldPath,
     /// The value found there; `Null` where the kind tells enough (forbidden, required).
     pub value: serde_json::Value,
-    /// What would be right, in words.
+    /// The detail, which says what would be valid.
     pub detail: Cow<'static, str>,
 }
 

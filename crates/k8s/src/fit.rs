@@ -10,7 +10,7 @@ use crate::field::FieldPath;
 pub struct Misfit {
     /// The field, or the object itself.
     pub path: FieldPath,
-    /// What is wrong.
+    /// The problem.
     pub why: String,
 }
 

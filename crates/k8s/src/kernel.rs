@@ -26,7 +26,7 @@ impl std::fmt::Display for KernelVersion {
     }
 }
 
-/// A text that is no version.
+/// Text that is not a version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a kernel version is two numbers, as 5.14")]
 pub struct KernelVersionError;

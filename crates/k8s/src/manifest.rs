@@ -58,7 +58,7 @@ pub struct Node {
     pub value: NodeValue,
 }
 
-/// What a [`Node`] holds.
+/// The content of a [`Node`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum NodeValue {
     /// Nothing.
@@ -102,7 +102,7 @@ impl Node {
         }
     }
 
-    /// The elements of a list; none if it is no list.
+    /// The elements of a list; `None` for anything else.
     #[must_use]
     pub fn items(&self) -> &[Self] {
         match &self.value {
@@ -111,7 +111,7 @@ impl Node {
         }
     }
 
-    /// The entries of a map; none if it is no map.
+    /// The entries of a map; `None` for anything else.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         match &self.value {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{FieldError, FieldPath};
 
-/// What all annotations of an object may weigh, keys and values, in bytes.
+/// The limit on all annotations of an object, keys and values, in bytes.
 const MAX_ANNOTATIONS: usize = 256 * 1024;
 
 const NAME_RULE: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
@@ -62,7 +62,7 @@ fn is_domain_part(part: &str) -> bool {
         && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// Which rules a qualified name breaks: a name, with a DNS subdomain and a slash before it if one likes.
+/// The rules that a qualified name breaks: a name, optionally after a DNS subdomain and a slash.
 #[must_use]
 pub fn qualified_name(key: &str) -> Vec<&'static str> {
     let mut parts = key.split('/');

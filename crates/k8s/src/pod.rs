@@ -25,7 +25,7 @@ pub struct Pod<'a> {
     /// Name, namespace, labels and annotations.
     #[serde(borrow, default = "Metadata::absent", deserialize_with = "Metadata::or_absent")]
     pub metadata: Metadata<'a>,
-    /// What runs, and how.
+    /// The specification.
     #[serde(borrow, default = "PodSpec::absent", deserialize_with = "PodSpec::or_absent")]
     pub spec: PodSpec<'a>,
 }
@@ -78,7 +78,7 @@ pub struct PodSpec<'a> {
     /// Containers added to a running pod to debug it.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub ephemeral_containers: Vec<Container<'a>>,
-    /// What the containers may mount.
+    /// Volumes that the containers may mount.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub volumes: Vec<Volume<'a>>,
     /// The account that the pod runs as, by whichever of its two names it is given.
@@ -155,12 +155,12 @@ pub struct Sysctl<'a> {
     /// Its name, with dots or slashes.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub name: Text<'a>,
-    /// What it is set to.
+    /// Its value.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub value: Text<'a>,
 }
 
-/// Which of a pod's three lists a container is in.
+/// One of a pod's three lists of containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ContainerList {
     /// `spec.initContainers`

@@ -30,7 +30,7 @@ pub fn is_valid(text: &str) -> bool {
     is_number && (SUFFIXES.iter().any(|(known, _)| *known == suffix) || exponent(suffix).is_some())
 }
 
-/// What it is in billionths, for comparing; none for what is no quantity or larger than any disk.
+/// The quantity in billionths, for comparing; `None` for text that is not a quantity, and for one larger than any disk.
 #[must_use]
 pub fn billionths(text: &str) -> Option<i128> {
     let (number, suffix) = split(text).filter(|_| is_valid(text))?;

@@ -17,7 +17,7 @@ pub struct Role {
     /// Name, namespace (of a `Role`) and labels (which aggregation selects by).
     #[serde(deserialize_with = "nullable")]
     pub metadata: ObjectMeta,
-    /// What it allows; ignored where `aggregationRule` is set.
+    /// Its rules; ignored where `aggregationRule` is set.
     #[serde(deserialize_with = "nullable")]
     pub rules: Vec<PolicyRule>,
     /// Of a `ClusterRole`: take the rules from the cluster roles that it selects.
@@ -41,7 +41,7 @@ pub struct PolicyRule {
     /// Names of objects; none listed, all.
     #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub resource_names: Vec<String>,
-    /// Paths that are no resources; `*` at the end is any rest. A rule has these or resources.
+    /// Paths that are not resources; `*` at the end is any rest. A rule has these or resources.
     #[serde(
         rename = "nonResourceURLs",
         deserialize_with = "nullable",
@@ -50,7 +50,7 @@ pub struct PolicyRule {
     pub non_resource_urls: Vec<String>,
 }
 
-/// Which cluster roles an aggregated one takes its rules from.
+/// The cluster roles that an aggregated one takes its rules from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AggregationRule {

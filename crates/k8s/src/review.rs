@@ -20,12 +20,12 @@ pub struct AdmissionReview<'a> {
     /// `AdmissionReview`.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub kind: Text<'a>,
-    /// What is asked.
+    /// The request.
     #[serde(borrow, default)]
     pub request: Option<AdmissionRequest<'a>>,
 }
 
-/// What is asked: one object, one operation, one user.
+/// A request for admission: one object, one operation, one user.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AdmissionRequest<'a> {
@@ -44,10 +44,10 @@ pub struct AdmissionRequest<'a> {
     /// The object's namespace.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub namespace: Text<'a>,
-    /// What is done to it.
+    /// The operation on it.
     #[serde(default, deserialize_with = "nullable")]
     pub operation: Operation,
-    /// Who asks.
+    /// The user who makes the request.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub user_info: UserInfo<'a>,
     /// The object as it is to be.
@@ -72,7 +72,7 @@ pub struct GroupVersionResource<'a> {
     pub resource: Text<'a>,
 }
 
-/// What is done to an object.
+/// The operation on an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Operation {
@@ -90,7 +90,7 @@ pub enum Operation {
     Unknown,
 }
 
-/// Who asks.
+/// The user who makes the request.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct UserInfo<'a> {
     /// The user's name.
@@ -180,7 +180,7 @@ pub struct StatusCause {
     pub reason: &'static str,
     /// For people.
     pub message: String,
-    /// Which field.
+    /// The field.
     pub field: String,
 }
 

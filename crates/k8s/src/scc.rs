@@ -96,7 +96,7 @@ pub struct SecurityContextConstraints {
     /// `AllowHostLevel` (the default) or `RequirePodLevel`: pods must set `hostUsers: false`.
     #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
     pub user_namespace_level: String,
-    /// What `allowPrivilegeEscalation` is set to where a container does not say.
+    /// The value of `allowPrivilegeEscalation` for containers without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_allow_privilege_escalation: Option<bool>,
     /// Containers may gain more rights than their parent; absent counts as true.
@@ -149,7 +149,7 @@ pub struct AllowedFlexVolume {
     pub driver: String,
 }
 
-/// How SELinux labels are chosen: `MustRunAs` or `RunAsAny`.
+/// The strategy for SELinux labels: `MustRunAs` or `RunAsAny`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SeLinuxContextStrategy {
@@ -179,7 +179,7 @@ pub struct SeLinuxLabels {
     pub level: String,
 }
 
-/// How user IDs are chosen: `MustRunAs`, `MustRunAsRange`, `MustRunAsNonRoot` or `RunAsAny`.
+/// The strategy for user IDs: `MustRunAs`, `MustRunAsRange`, `MustRunAsNonRoot` or `RunAsAny`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RunAsUserStrategy {
@@ -197,7 +197,7 @@ pub struct RunAsUserStrategy {
     pub uid_range_max: Option<i64>,
 }
 
-/// How group IDs are chosen: `MustRunAs` or `RunAsAny`.
+/// The strategy for group IDs: `MustRunAs` or `RunAsAny`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupStrategy {

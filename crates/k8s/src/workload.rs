@@ -1,4 +1,4 @@
-//! Where each kind of workload keeps its pod template, and who creates its pods.
+//! Kinds of workloads: the place of the pod template, and the controller that creates the pods.
 
 use crate::FieldPath;
 

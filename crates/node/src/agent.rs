@@ -25,10 +25,10 @@ use crate::server;
 use crate::slot::names;
 use crate::worker::{self, Desired, Handle};
 
-/// Why a node does not run.
+/// An error of a node's start or run.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// There is no engine.
+    /// No engine was found, or it does not answer.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The endpoint for the API server cannot be opened.

@@ -1,4 +1,4 @@
-//! How a node is to run.
+//! A node's configuration.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -7,16 +7,16 @@ use crate::layout::Layout;
 use crate::seccomp::DefaultSeccomp;
 use crate::server;
 
-/// How a node is to run.
+/// A node's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it keeps everything.
+    /// The folders of the node.
     pub layout: Layout,
     /// Its name.
     pub name: String,
     /// Its address; pods on the node's network have it too.
     pub ip: IpAddr,
-    /// Where it listens for the API server; port 0 takes a free one.
+    /// The address to listen at for the API server; port 0 takes a free one.
     pub listen: std::net::SocketAddr,
     /// The certificate that it shows there, its key, and who signs the API server's, in PEM.
     pub tls: Option<server::Certificates>,
@@ -26,7 +26,7 @@ pub struct Config {
     pub runtime: Option<PathBuf>,
     /// The addresses of pods.
     pub range: String,
-    /// What pods run under that name no seccomp profile.
+    /// The seccomp profile of pods that name none.
     pub default_seccomp: DefaultSeccomp,
     /// The text of the default seccomp profile.
     pub default_profile: &'static str,

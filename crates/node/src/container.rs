@@ -12,10 +12,10 @@ use crate::cri::message::{
 use crate::sandbox::{self, CONTAINER};
 use crate::slot::Slot;
 
-/// Where a container says why it ended.
+/// The file of a container's termination message.
 pub(crate) const MESSAGE_PATH: &str = "io.palisade.termination-message";
 
-/// What an unprivileged container does not see of /proc and /sys, as engines have it by default.
+/// Paths that are masked in an unprivileged container, as engines have it by default.
 const MASKED: [&str; 11] = [
     "/proc/acpi",
     "/proc/asound",
@@ -29,7 +29,7 @@ const MASKED: [&str; 11] = [
     "/proc/timer_stats",
     "/sys/firmware",
 ];
-/// What it sees and does not change.
+/// Paths that are read-only in it.
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// The user that an image names.
@@ -39,7 +39,7 @@ pub(crate) struct ImageUser {
     pub(crate) name: String,
 }
 
-/// What a container is made of besides its pod's words.
+/// Inputs of a container beside its pod.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
     pub(crate) attempt: u32,

@@ -27,7 +27,7 @@ const PULL: Duration = Duration::from_secs(30 * 60);
 /// A message may be as long as a command's output.
 const MAX_MESSAGE: usize = 32 * 1024 * 1024;
 
-/// Why the engine did not do what it was asked.
+/// An error of a call to the engine.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum CriError {
     /// Nobody listens at the socket.
@@ -36,7 +36,7 @@ pub(crate) enum CriError {
     /// The engine refused.
     #[error("{message}")]
     Refused {
-        /// What the engine calls the refusal.
+        /// The gRPC status code.
         code: tonic::Code,
         /// Its words.
         message: String,
@@ -57,7 +57,7 @@ impl From<tonic::Status> for CriError {
     }
 }
 
-/// What the engine answers.
+/// The result of a call to the engine.
 pub(crate) type CriResult<T> = Result<T, CriError>;
 
 /// A connection to an engine; a lost one is made again by itself.
@@ -118,7 +118,7 @@ macro_rules! methods {
 }
 
 methods! {
-    /// Who the engine is.
+    /// The engine's name and version.
     version("RuntimeService/Version", VersionRequest) -> VersionResponse, PATIENCE;
     /// How the engine is.
     status("RuntimeService/Status", StatusRequest) -> StatusResponse, PATIENCE;
@@ -144,11 +144,11 @@ methods! {
     container_status("RuntimeService/ContainerStatus", ContainerStatusRequest) -> ContainerStatusResponse, PATIENCE;
     /// Has the engine open a container's log again, after it was moved.
     reopen_log("RuntimeService/ReopenContainerLog", ContainerId) -> Empty, PATIENCE;
-    /// Where to run a command with streams.
+    /// The URL to run a command at, with streams.
     exec("RuntimeService/Exec", message::ExecRequest) -> StreamUrl, PATIENCE;
-    /// Where a container's own streams are.
+    /// The URL of a container's own streams.
     attach("RuntimeService/Attach", message::AttachRequest) -> StreamUrl, PATIENCE;
-    /// Where connections to a pod's ports are made.
+    /// The URL for connections to a pod's ports.
     port_forward("RuntimeService/PortForward", message::PortForwardRequest) -> StreamUrl, PATIENCE;
     /// Images.
     list_images("ImageService/ListImages", ListImagesRequest) -> ListImagesResponse, PATIENCE;

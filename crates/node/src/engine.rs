@@ -11,14 +11,14 @@ use crate::cri::message::VersionRequest;
 use crate::layout::Layout;
 use crate::pause;
 
-/// Where engines look for what.
+/// Folders of network plugins.
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
-/// What a node needs, and how to get it.
+/// The command that installs what a node needs.
 pub(crate) const INSTALL: &str = "apt-get install -y containerd crun containernetworking-plugins iptables";
 /// The namespace of CRI's objects in containerd.
 pub(crate) const NAMESPACE: &str = "k8s.io";
 
-/// Why there is no engine.
+/// An error of finding or starting the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// Programs are missing.
@@ -44,7 +44,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     folders.map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }
 
-/// What the engine is started with.
+/// Settings of the engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     containerd: PathBuf,

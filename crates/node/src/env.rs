@@ -12,7 +12,7 @@ pub(crate) struct Sources {
     pub(crate) secrets: BTreeMap<String, Option<Secret>>,
 }
 
-/// What of a pod is known only where it runs.
+/// Facts about a pod that are known only where it runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) node: String,
@@ -95,7 +95,7 @@ pub(crate) fn expand(text: &str, values: &BTreeMap<String, String>) -> String {
     out + rest
 }
 
-/// What a field of the downward API says.
+/// The value of a field of the downward API.
 pub(crate) fn field(pod: &Pod, path: &str, facts: &Facts) -> Result<String, String> {
     let metadata = &pod.metadata;
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -125,7 +125,7 @@ pub(crate) fn field(pod: &Pod, path: &str, facts: &Facts) -> Result<String, Stri
     })
 }
 
-/// What a container may use of a resource, in units of `divisor`, rounded up.
+/// A container's request or limit of a resource, in units of `divisor`, rounded up.
 pub(crate) fn resource(
     container: &Container,
     name: &str,
@@ -150,7 +150,7 @@ pub(crate) fn resource(
     };
     let divisor = divisor.filter(|text| !text.is_empty() && *text != "0").unwrap_or("1");
     let divisor = quantity::billionths(divisor).filter(|divisor| *divisor > 0);
-    let divisor = divisor.ok_or_else(|| format!("the divisor of {name} is no amount"))?;
+    let divisor = divisor.ok_or_else(|| format!("the divisor of {name} is not a quantity"))?;
     Ok((amount + divisor - 1).div_euclid(divisor).to_string())
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn whole_name(name: &str) -> String {
     if last.contains([':', '@']) { full } else { format!("{full}:latest") }
 }
 
-/// What a registry's host and path are in a name.
+/// The registry's host in the name of an image.
 fn registry(name: &str) -> String {
     let whole = whole_name(name);
     whole.split_once('/').map(|(host, _)| host.to_owned()).unwrap_or_default()
@@ -71,7 +71,7 @@ fn entry_auth(entry: &Value) -> AuthConfig {
     AuthConfig { username, password, identity_token: text("identitytoken"), ..Default::default() }
 }
 
-/// Why an image is not there.
+/// An error of getting an image.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ImageError {
     #[error("Container image {0:?} is not present with pull policy of Never")]
@@ -130,7 +130,7 @@ pub(crate) async fn pull(cri: &Cri, name: &str, secrets: &[Secret]) -> Result<Pr
     })
 }
 
-/// Why an archive is not imported.
+/// An error of importing an archive.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// A file cannot be read or written.

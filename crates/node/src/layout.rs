@@ -1,4 +1,4 @@
-//! Where a node keeps what: everything below one folder, and sockets and mounts below another in `/run`.
+//! The paths of a node: everything below one folder, and sockets and mounts below another in `/run`.
 
 use std::path::{Path, PathBuf};
 
@@ -21,19 +21,19 @@ impl Layout {
         Self { root: root.to_owned(), id }
     }
 
-    /// What outlives a restart of the machine.
+    /// The folder of what outlives a restart of the machine.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// What does not.
+    /// The folder of what does not.
     #[must_use]
     pub fn run(&self) -> PathBuf {
         PathBuf::from(format!("/run/palisade-{}", self.id))
     }
 
-    /// Where the engine that this node starts listens.
+    /// The socket of the engine that this node starts.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.run().join("containerd.sock")

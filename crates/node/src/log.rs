@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// A log grows to this many bytes, then becomes `.1`.
 pub(crate) const ROTATE: u64 = 10 * 1024 * 1024;
 
-/// What of a log is wanted.
+/// The selection of a log's lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     follow: bool,
@@ -34,14 +34,14 @@ impl Wanted {
         let number = |name: &str| -> Result<Option<i64>, String> {
             query
                 .get(name)
-                .map(|text| text.parse().map_err(|_| format!("{name}: {text:?} is no number")))
+                .map(|text| text.parse().map_err(|_| format!("{name}: {text:?} is not a number")))
                 .transpose()
         };
         let ago = number("sinceSeconds")?
             .map(|seconds| Timestamp::now() - jiff::SignedDuration::from_secs(seconds));
         let at = query
             .get("sinceTime")
-            .map(|text| text.parse().map_err(|_| format!("sinceTime: {text:?} is no time")));
+            .map(|text| text.parse().map_err(|_| format!("sinceTime: {text:?} is not a time")));
         let flag = |name: &str| query.get(name).is_some_and(|value| value == "true");
         let size = |value: Option<i64>| value.and_then(|value| usize::try_from(value).ok());
         Ok(Self {
@@ -53,7 +53,7 @@ impl Wanted {
         })
     }
 
-    /// What is shown of a line; nothing of one that is too old or is none.
+    /// The part of a line to show; none of one that is too old or malformed.
     fn shown(&self, line: &[u8]) -> Option<Vec<u8>> {
         let mut parts = line.splitn(4, |byte| *byte == b' ');
         let (time, _stream, tag, text) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -142,7 +142,7 @@ async fn runs(cri: &Cri, id: &str) -> bool {
     status.is_ok_and(|answer| answer.status.is_some_and(|found| plan::runs(&found)))
 }
 
-/// Where the last lines of a file begin, read from its end.
+/// The offset of a file's last lines, read from its end.
 fn tail(path: &Path, lines: usize) -> std::io::Result<u64> {
     use std::io::{Read, Seek, SeekFrom};
     const BLOCK: u64 = 64 * 1024;

@@ -1,4 +1,4 @@
-//! What all pods of a node share.
+//! The state that all pods of a node share.
 
 use std::path::Path;
 use std::sync::Arc;

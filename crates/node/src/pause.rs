@@ -58,9 +58,9 @@ const CODE: [u8; 64] = {
 #[cfg(target_arch = "aarch64")]
 const MACHINE: u16 = 183;
 
-/// Where the program is loaded.
+/// The address at which the program is loaded.
 const BASE: u64 = 0x40_0000;
-/// What stands before the code: the file's header and one of a segment.
+/// The size of what stands before the code: the file's header and one of a segment.
 const HEADERS: u16 = 64 + 56;
 
 /// The program, an ELF file.

@@ -1,4 +1,4 @@
-//! What is to be done next for a pod: pure, from what it asks for and what there is.
+//! The next steps for a pod, computed from its specification and its observed state, without I/O.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub(crate) enum End {
     Failed,
 }
 
-/// What is next.
+/// The next steps for a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Places of the containers to start.
@@ -62,7 +62,7 @@ pub(crate) fn runs(container: &ContainerStatus) -> bool {
     state(container) == ContainerState::Running
 }
 
-/// What is next for a pod. `latest` are the containers of its sandbox; `is_started` says whether one that runs has
+/// Plans the next steps for a pod. `latest` are the containers of its sandbox; `is_started` says whether one that runs has
 /// passed its startup probe.
 pub(crate) fn plan(
     slots: &[Slot],

@@ -14,14 +14,14 @@ use tokio::sync::Notify;
 use crate::cri::Cri;
 use crate::tls;
 
-/// What the probes of a container have found.
+/// The state of a container's probes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
     pub(crate) is_started: bool,
     pub(crate) is_ready: bool,
-    /// Why it is to be ended.
+    /// The reason to end the container, if there is one.
     pub(crate) kill: Option<String>,
-    /// What failed last, to be said once.
+    /// Failures that have not been reported yet.
     pub(crate) said: Vec<String>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Target {
 
 fn port(container: &Container, port: &IntOrString) -> Result<u16, String> {
     match port {
-        IntOrString::Int(number) => u16::try_from(*number).map_err(|_| format!("{number} is no port")),
+        IntOrString::Int(number) => u16::try_from(*number).map_err(|_| format!("{number} is not a port")),
         IntOrString::String(name) => {
             let mut ports = container.ports.iter().flatten();
             let found = ports.find(|port| port.name.as_deref() == Some(name)).map(|port| port.container_port);
@@ -216,7 +216,7 @@ pub(crate) async fn hook(
     target.ask(cri, question, timeout).await
 }
 
-/// What a probe is for.
+/// The kind of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Aim {
     Startup,

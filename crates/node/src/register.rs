@@ -17,13 +17,13 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// How often the status is written where nothing has changed, in renewals.
 const STATUS: u32 = 6;
 
-/// What the node says of itself.
+/// The facts with which a node registers.
 pub(crate) struct Registration {
     name: String,
     ip: String,
     range: String,
     port: Option<u16>,
-    /// Why it can run nothing.
+    /// The reason why it can run nothing, if there is one.
     why: Option<String>,
 }
 

@@ -19,7 +19,7 @@ pub(crate) const NAME: &str = "io.kubernetes.pod.name";
 pub(crate) const NAMESPACE: &str = "io.kubernetes.pod.namespace";
 pub(crate) const CONTAINER: &str = "io.kubernetes.container.name";
 
-/// What a pod's resolver is made of where the pod leaves it to the node.
+/// The node's own DNS settings, for pods that leave theirs to the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Resolver {
     pub(crate) servers: Vec<String>,
@@ -74,7 +74,7 @@ pub(crate) fn labels(pod: &Pod) -> HashMap<String, String> {
         .into()
 }
 
-/// Which namespaces a pod's containers share with each other and with the node.
+/// The namespaces that a pod's containers share with each other and with the node.
 pub(crate) fn namespaces(spec: &PodSpec) -> NamespaceOption {
     let of_node = |flag: Option<bool>, other: NamespaceMode| match flag {
         Some(true) => NamespaceMode::Node as i32,
@@ -131,13 +131,13 @@ pub(crate) fn selinux(options: &k8s_openapi::api::core::v1::SELinuxOptions) -> S
     }
 }
 
-/// Where the logs of a pod's containers are.
+/// The folder of the logs of a pod's containers.
 pub(crate) fn log_folder(layout: &Layout, pod: &Pod) -> std::path::PathBuf {
     let names = names(pod);
     layout.logs().join(format!("{}_{}_{}", names.namespace, names.name, names.uid))
 }
 
-/// What of the node goes into sandboxes.
+/// The node's settings that go into sandboxes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'n> {
     pub(crate) layout: &'n Layout,

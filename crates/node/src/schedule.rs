@@ -1,4 +1,4 @@
-//! Which node takes a pod that nobody has taken: the first that is ready and that it fits.
+//! Scheduling: a pod without a node gets the first that is ready and that it fits.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -110,7 +110,7 @@ async fn place(client: &Client, pod: &Pod) -> kube::Result<Result<String, Vec<St
     Ok(Err(misfits))
 }
 
-/// Why a node takes no pods.
+/// The reason why a node takes no pods.
 fn unready(node: &Node) -> Option<String> {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     match conditions.into_iter().find(|condition| condition.type_ == "Ready") {
@@ -122,7 +122,7 @@ fn unready(node: &Node) -> Option<String> {
     }
 }
 
-/// Why a pod does not fit a node.
+/// The reason why a pod does not fit a node.
 async fn misfit(client: &Client, node: &Node, pod: &Pod) -> kube::Result<Option<String>> {
     let (Some(spec), of_node) = (pod.spec.as_ref(), node.spec.as_ref()) else { return Ok(None) };
     if let Some(why) = unready(node) {

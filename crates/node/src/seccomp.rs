@@ -1,4 +1,4 @@
-//! Which seccomp profile a container runs under, and its file.
+//! The seccomp profile of a container, and its file.
 //!
 //! Engines read a profile's conditions on capabilities, architectures and kernels as if they were not there
 //! (containerd from 1.6 on), so that what they are given is resolved here: one file for each profile and set of
@@ -23,7 +23,7 @@ use crate::within;
 /// The largest profile, in bytes.
 const MAX_PROFILE: u64 = 4 * 1024 * 1024;
 
-/// Why a container has no profile.
+/// An error of finding a container's profile.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SeccompError {
     #[error("seccomp: {0}")]
@@ -36,7 +36,7 @@ pub(crate) enum SeccompError {
     Write(String, #[source] std::io::Error),
 }
 
-/// What pods get that ask for nothing.
+/// The profile of pods that ask for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DefaultSeccomp {
     /// The default profile.
@@ -93,12 +93,12 @@ pub(crate) fn capabilities(slot: &Slot) -> BTreeSet<String> {
     set.into_iter().map(str::to_owned).collect()
 }
 
-/// Where profiles are, and for which machine they are resolved.
+/// The folders of profiles, and the machine for which they are resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct Profiles {
     /// The folder that `localhost/` means.
     pub(crate) folder: PathBuf,
-    /// Where resolved ones are written.
+    /// The folder of resolved profiles.
     pub(crate) resolved: PathBuf,
     /// The text of the default profile.
     pub(crate) default: &'static str,

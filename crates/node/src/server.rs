@@ -31,14 +31,14 @@ const API_SERVER: &str = "system:palisade:apiserver";
 /// How long a client may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
 
-/// What the endpoint shows, and whom it takes, in PEM.
+/// The certificate of the endpoint, and the authority of its clients, in PEM.
 #[derive(Clone)]
 pub struct Certificates {
     /// Its own certificate.
     pub certificate: String,
     /// The key of it.
     pub key: String,
-    /// Who signs the API server's.
+    /// The authority that signs the API server's client certificate.
     pub authority: String,
 }
 

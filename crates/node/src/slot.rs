@@ -2,14 +2,14 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-/// What a container is for.
+/// The purpose of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Runs to its end before the next starts.
     Init,
     /// An init container that goes on beside the others.
     Sidecar,
-    /// What the pod is for.
+    /// One of the pod's own containers.
     Main,
     /// Added to a pod that runs, by somebody who looks into it.
     Ephemeral,

@@ -13,10 +13,10 @@ use crate::cri::message::ContainerStatus as Found;
 use crate::plan::{self, End};
 use crate::slot::{Kind, Slot};
 
-/// What a container that does not run waits for: a reason, and a message for people.
+/// The reason why a container waits, and a message for people.
 pub(crate) type Waiting = (String, String);
 
-/// What is known of one container.
+/// The engine's data on one container.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known<'k> {
     pub(crate) latest: Option<&'k Found>,
@@ -24,11 +24,11 @@ pub(crate) struct Known<'k> {
     pub(crate) waiting: Option<&'k Waiting>,
     pub(crate) is_started: bool,
     pub(crate) is_ready: bool,
-    /// What the containers said as they ended, by their IDs.
+    /// Termination messages by container ID.
     pub(crate) messages: Option<&'k BTreeMap<String, String>>,
 }
 
-/// What is known of a pod.
+/// The data from which a pod's status is made.
 pub(crate) struct View<'v> {
     pub(crate) pod: &'v Pod,
     pub(crate) slots: &'v [Slot],
@@ -36,7 +36,7 @@ pub(crate) struct View<'v> {
     pub(crate) host_ip: &'v str,
     pub(crate) pod_ip: Option<String>,
     pub(crate) end: Option<End>,
-    /// Why the node has ended the pod, or will not run it.
+    /// The reason why the node has ended the pod, or will not run it.
     pub(crate) refused: Option<&'v Waiting>,
     pub(crate) now: Timestamp,
 }

@@ -25,7 +25,7 @@ pub(crate) use mount::unmount_below;
 pub(crate) use payload::{Tokens, config_map, secret};
 pub(crate) use subpath::bind as bind_subpath;
 
-/// Why a volume is not there.
+/// An error of preparing a volume.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VolumeError {
     #[error("{0}")]
@@ -53,7 +53,7 @@ impl VolumeError {
 /// A volume that containers can be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ready {
-    /// Where it is on the node.
+    /// Its path on the node.
     pub(crate) path: PathBuf,
     /// Whether its content is the node's to write.
     pub(crate) is_read_only: bool,
@@ -61,7 +61,7 @@ pub(crate) struct Ready {
     pub(crate) is_host: bool,
 }
 
-/// What volumes are made with.
+/// Inputs of volumes.
 #[derive(Clone, Copy)]
 pub(crate) struct Maker<'n> {
     pub(crate) client: &'n Client,

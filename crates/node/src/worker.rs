@@ -63,13 +63,13 @@ pub(crate) fn start(node: &Arc<Node>, pod: Arc<Pod>) -> Handle {
     Handle { desired, wake, task: tokio::spawn(worker.run()) }
 }
 
-/// What the engine has of a pod.
+/// The sandboxes and containers of a pod in the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     /// The newest first.
     pub(crate) sandboxes: Vec<PodSandbox>,
     pub(crate) containers: Vec<Found>,
-    /// Which container is in which sandbox.
+    /// The sandbox of each container.
     pub(crate) homes: BTreeMap<String, String>,
     pub(crate) ip: Option<String>,
 }
@@ -118,7 +118,7 @@ pub(crate) fn is_named(found: &Found, name: &str) -> bool {
     found.metadata.as_ref().is_some_and(|metadata| metadata.name == name)
 }
 
-/// What the engine has of a pod.
+/// The sandboxes and containers of a pod in the engine.
 pub(crate) async fn observe(node: &Node, uid: &str) -> CriResult<Observed> {
     let selector = std::collections::HashMap::from([(UID.to_owned(), uid.to_owned())]);
     let filter = PodSandboxFilter { label_selector: selector.clone(), ..Default::default() };
@@ -150,7 +150,7 @@ pub(crate) async fn observe(node: &Node, uid: &str) -> CriResult<Observed> {
     Ok(observed)
 }
 
-/// What a worker remembers between two looks. All of it may be lost: a new agent begins without.
+/// The memory of a worker between two rounds. All of it may be lost: a new agent begins without.
 #[derive(Default)]
 pub(crate) struct Memory {
     tokens: Tokens,
@@ -160,7 +160,7 @@ pub(crate) struct Memory {
     waiting: BTreeMap<String, Waiting>,
     /// By the container's ID.
     probes: BTreeMap<String, Probes>,
-    /// What containers said as they ended, by ID.
+    /// Termination messages by container ID.
     messages: BTreeMap<String, String>,
     refused: Option<Waiting>,
     end: Option<End>,
@@ -185,7 +185,7 @@ pub(crate) struct Worker {
     memory: Memory,
 }
 
-/// What comes after a look.
+/// The outcome of a round.
 enum Next {
     /// Look again after so long.
     Later(Duration),
@@ -286,7 +286,7 @@ impl Worker {
         Ok(Next::Later(wait))
     }
 
-    /// Why a pod is not to run here, or not any longer.
+    /// The reason why a pod is not to run here, or no longer.
     async fn refuses(&mut self, pod: &Pod, observed: &Observed) -> Option<Waiting> {
         let spec = pod.spec.as_ref()?;
         let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
@@ -514,7 +514,7 @@ fn ended_before(pod: &Pod) -> Option<End> {
     }
 }
 
-/// What stops a look, to be tried again.
+/// An error that ends a round, which is tried again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]

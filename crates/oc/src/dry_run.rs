@@ -15,12 +15,12 @@ pub(crate) enum DryRun {
 }
 
 impl DryRun {
-    /// What a request adds to its query.
+    /// The query of a request.
     pub(crate) fn query(self) -> &'static str {
         if self == Self::Server { "&dryRun=All" } else { "" }
     }
 
-    /// What a message adds.
+    /// The end of a message.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::None => "",

@@ -1,4 +1,4 @@
-//! Why a verb fails: every message and its exit code.
+//! Errors of verbs: every message and its exit code.
 
 use std::path::{Path, PathBuf};
 
@@ -10,13 +10,13 @@ use palisade_k8s::error_chain;
 
 use crate::jsonpath::JsonPathError;
 
-/// What a step of a verb gives.
+/// The result of a step of a verb.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// What a verb ends with.
+/// The result of a verb.
 pub(crate) type Outcome = Result<Exit>;
 
-/// Why a verb fails.
+/// An error of a verb.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The connection, the kubeconfig or the server.

@@ -19,7 +19,7 @@ pub(crate) enum Format {
     Custom(CustomColumns),
 }
 
-/// Why an output format cannot be used.
+/// A flaw of an output format.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FormatError {
     #[error(

@@ -54,7 +54,7 @@ fn list_path(session: &Session, args: &GetArgs, kind: &Kind) -> String {
     kind.path((!args.all_namespaces).then_some(session.namespace.as_str()))
 }
 
-/// What selects objects of a list, as further parts of its query.
+/// The selectors of a list, as parts of its query.
 fn selection(args: &GetArgs) -> String {
     let mut query = String::new();
     for (name, value) in [("labelSelector", &args.selector), ("fieldSelector", &args.field_selector)] {

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-/// Why a template cannot be read or filled in.
+/// A flaw of a template, or of the data for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum JsonPathError {
     #[error("jsonpath: unclosed action: a {{ has no }}")]

@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &LoginArgs) -> Outcome {
     Ok(Exit::Fine)
 }
 
-/// Where the credentials come from.
+/// The source of the credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
     Token,

@@ -30,7 +30,7 @@ impl Plain {
         }
     }
 
-    /// What rules are sorted by, as kubectl does: all parts as text.
+    /// The sort key of rules, as kubectl has it: all parts as text.
     fn sort_key(&self) -> String {
         let parts = [&self.verbs, &self.group, &self.resources, &self.name, &self.url];
         parts.map(|part| list(part)).join(",")

@@ -50,7 +50,7 @@ pub(crate) struct TableOptions<'a> {
     pub(crate) namespaces: bool,
     /// With a column of labels.
     pub(crate) labels: bool,
-    /// What stands before each name, where several kinds are printed.
+    /// The prefix of each name, where several kinds are printed.
     pub(crate) prefix: Option<&'a str>,
 }
 

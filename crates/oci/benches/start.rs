@@ -1,4 +1,4 @@
-//! What a container's start costs: `create` and `start` by crun, runc and the handler, in one run, in turns.
+//! The cost of a container's start: `create` and `start` by crun, runc and the handler, in one run, in turns.
 //! As root: `cargo bench -p palisade-oci --bench start`.
 
 #[cfg(target_os = "linux")]

@@ -1,6 +1,6 @@
 //! Annotations of a container that the handler reads, and those that it takes away.
 
-/// Where all of Palisade's begin. They count only where the handler's settings
+/// The prefix of all annotations of Palisade. They count only where the handler's settings
 /// [trust](crate::settings::Settings::trust_annotations) them; elsewhere they are removed.
 pub const PREFIX: &str = "io.palisade/";
 

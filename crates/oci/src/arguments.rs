@@ -1,5 +1,5 @@
 //! The command line of an OCI runtime, as far as the handler must understand it: what crun and runc both have.
-//! What it does not know it refuses, so that nothing that starts a container goes by unread.
+//! Unknown arguments are refused, so that nothing that starts a container goes by unread.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::error::Error;
 use crate::filter::{Compiled, Source, hex};
 
-/// What a file may be long, in bytes: a filter has at most 32 KiB, a profile as much as a config.json.
+/// The largest file, in bytes: a filter has at most 32 KiB, a profile as much as a config.json.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The cache's folder.
@@ -32,7 +32,7 @@ pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
     let about = std::fs::symlink_metadata(path).map_err(io)?;
     let own = std::fs::metadata("/proc/self").map_err(io)?.uid();
     if !about.is_dir() || about.uid() != own || about.mode() & 0o077 != 0 {
-        let problem = "is no folder of this user's alone (mode 0700), so its files are not trusted";
+        let problem = "is not a folder of this user alone (mode 0700), so its files are not trusted";
         return Err(io(std::io::Error::other(problem)));
     }
     Ok(())
@@ -95,7 +95,7 @@ impl Cache {
         Ok((key, compiled))
     }
 
-    /// What a key stands for, if it is there and whole.
+    /// The entry of a key, if it is there and whole.
     pub(crate) fn get(&self, key: &str) -> Option<Cached> {
         let file = OpenOptions::new()
             .read(true)

@@ -1,4 +1,4 @@
-//! What is known of each container between the runtime's commands.
+//! Facts about each container, kept between the runtime's commands.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

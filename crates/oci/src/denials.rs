@@ -1,4 +1,4 @@
-//! What filters denied, container by container, from the kernel's audit records.
+//! Denials of filters, container by container, from the kernel's audit records.
 //!
 //! A filter's denials are recorded where the filter has the flag LOG: by the profile, by the handler's settings or
 //! by the annotation [`LOG`](crate::annotation::LOG). Reading them needs no auditd.
@@ -37,7 +37,7 @@ use record::Record;
 pub struct Denial {
     /// When, since 1970.
     pub time: Duration,
-    /// Whose it was; none: a process of no container of the handler's, or one that ended before its container
+    /// The container; none: a process of no container of the handler's, or one that ended before its container
     /// could be told.
     pub container: Option<Arc<Container>>,
     /// The `AUDIT_ARCH_*`.
@@ -52,7 +52,7 @@ pub struct Denial {
     pub command: String,
 }
 
-/// What came of waiting.
+/// The result of waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A denied syscall.
@@ -177,7 +177,7 @@ impl Tally {
     }
 }
 
-/// Why a filter denied a syscall, and how to let it through.
+/// The rule by which a filter denied a syscall, and the edit that lets it through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     /// The profile's name.

@@ -1,10 +1,10 @@
-//! Why the handler refuses.
+//! Errors of the handler.
 
 use std::path::{Path, PathBuf};
 
 use palisade_seccomp::Finding;
 
-/// Why a container is not started, or not kept.
+/// An error of the handler: a container is not started, or not kept.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

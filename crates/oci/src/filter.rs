@@ -17,7 +17,7 @@ use crate::error::Error;
 const LOG: &str = "SECCOMP_FILTER_FLAG_LOG";
 const SPEC_ALLOW: &str = "SECCOMP_FILTER_FLAG_SPEC_ALLOW";
 
-/// What a filter is made from. Two that are equal make the same filter.
+/// The inputs of a filter. Equal inputs make the same filter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Source {

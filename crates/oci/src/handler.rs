@@ -1,4 +1,4 @@
-//! What the handler does with a command.
+//! The handler's treatment of a runtime command.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -19,7 +19,7 @@ use crate::held::{Verdict, Waiting};
 use crate::rewrite::Config;
 use crate::settings::Settings;
 
-/// What a config.json may be long, in bytes.
+/// The largest config.json, in bytes.
 const MAX_CONFIG: u64 = 16 * 1024 * 1024;
 
 /// The command by which `run` has its container looked at from outside.
@@ -303,7 +303,7 @@ fn set_login_id(id: u32) -> Result<(), Error> {
     std::fs::write("/proc/self/loginuid", id.to_string()).map_err(Error::LoginId)
 }
 
-/// Where crun refuses the machine's cgroups, it is started where it does not see the ones in its way.
+/// Hides the cgroups that crun refuses: it is started in a mount namespace without them.
 fn hide_unified_cgroups() -> Result<(), Error> {
     use palisade_sys::namespace;
     if !namespace::has_hybrid_cgroups() {

@@ -1,4 +1,4 @@
-//! Whether the kernel holds a container as its profile says.
+//! A check that the kernel confines a container as its profile says.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use palisade_sys::process::{Confinement, Process};
 
 use crate::container::Applied;
 
-/// What a filtered process has in `/proc/PID/status` as `Seccomp`.
+/// The value of `Seccomp` in `/proc/PID/status` of a filtered process.
 const FILTERED: u32 = 2;
 
 /// How long the runtime may take from `start` to the container's program.
@@ -23,7 +23,7 @@ pub(crate) struct Waiting {
     program: Option<Program>,
 }
 
-/// What became of a started container.
+/// The state of a started container.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It runs under its filter.
@@ -85,7 +85,7 @@ fn program(pid: u32) -> Option<Program> {
     Some((about.dev(), about.ino()))
 }
 
-/// What the kernel does not say of a process that a filter's container must have.
+/// The part of a container's confinement that its process lacks, if any.
 fn missing(seen: &Confinement, filter: &Applied) -> Option<String> {
     if seen.seccomp != FILTERED {
         return Some(format!(

@@ -1,4 +1,4 @@
-//! What an engine needs to start containers with the handler: a link with settings beside it, the engine's own
+//! Installation of the handler for an engine: a link with settings beside it, the engine's own
 //! configuration, and for Kubernetes a RuntimeClass.
 
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub const NAME: &str = "palisade";
 pub struct Part {
     /// Where.
     pub path: PathBuf,
-    /// What it says; a block of a larger file where that is the engine's own.
+    /// Its content; a block of a larger file where that is the engine's own.
     pub text: String,
 }
 

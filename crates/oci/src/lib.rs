@@ -13,7 +13,7 @@
 //! # }
 //! ```
 //!
-//! What filters deny is read from the kernel by [`denials`], container by container.
+//! [`denials`] reads from the kernel what filters deny, container by container.
 #![cfg(target_os = "linux")]
 
 pub mod annotation;

@@ -90,7 +90,7 @@ impl Waiting {
     }
 }
 
-/// What befalls the container and those who join it, each with a filter of its own.
+/// An event of the container, or of a process that joined it with a filter of its own.
 enum Event {
     Began,
     Ended(std::io::Result<()>),

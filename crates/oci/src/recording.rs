@@ -32,7 +32,7 @@ const SELECTORS: [(&str, &[u8]); 18] = [
     ("unshare", &[0]),
 ];
 
-/// What was seen of one syscall.
+/// The record of one syscall.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seen {
@@ -43,7 +43,7 @@ struct Seen {
     selectors: Option<BTreeSet<Vec<u32>>>,
 }
 
-/// What workloads did, in one run or in several.
+/// The syscalls of workloads, in one run or in several.
 ///
 /// ```
 /// # #[cfg(target_os = "linux")] {

@@ -1,4 +1,4 @@
-//! What the handler changes in a container's `config.json`: the filter, and nothing else.
+//! The handler's change of a container's `config.json`: the filter, and nothing else.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -18,11 +18,11 @@ pub(crate) struct Config {
     top: Object,
     annotations: Object,
     linux: Object,
-    /// What it is to run under; none: unconfined.
+    /// The profile that it is to run under; none: unconfined.
     pub(crate) source: Option<Source>,
 }
 
-/// What a profile may be long, in bytes.
+/// The largest profile, in bytes.
 const MAX_PROFILE: u64 = 16 * 1024 * 1024;
 
 /// How deep a config.json may be nested: what is not changed is not read, so nobody else would notice.
@@ -106,7 +106,7 @@ impl Config {
     }
 }
 
-/// What trusted annotations ask for.
+/// The requests of trusted annotations.
 #[derive(Debug, Default)]
 struct Asked {
     profile: Option<String>,
@@ -163,7 +163,7 @@ fn text(path: &Path, file: std::io::Result<std::fs::File>) -> Result<String, Err
     let file = file.map_err(io)?;
     let about = file.metadata().map_err(io)?;
     if !about.is_file() {
-        return Err(io(std::io::Error::other("is no regular file")));
+        return Err(io(std::io::Error::other("is not a regular file")));
     }
     let mut text = String::new();
     file.take(MAX_PROFILE + 1).read_to_string(&mut text).map_err(io)?;
@@ -319,7 +319,7 @@ mod tests {
             ("localhost/link.json", Some("link.json: ")),
             ("localhost/../outside.json", Some("leaves the profile root")),
             ("localhost//etc/passwd", Some("leaves the profile root")),
-            ("localhost/sub", Some("is no regular file")),
+            ("localhost/sub", Some("is not a regular file")),
             ("localhost/missing.json", Some("missing.json: ")),
             ("localhost/", Some("followed by the path")),
             ("unconfined", Some("not by an annotation")),

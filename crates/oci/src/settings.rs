@@ -14,7 +14,7 @@ pub const FILE: &str = "palisade-oci.json";
 /// The name by which the `palisade` binary is the handler.
 pub const HANDLER: &str = "palisade-oci";
 
-/// What the file may be long, in bytes.
+/// The largest file, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The handler's settings. All fields may be missing.
@@ -105,7 +105,7 @@ impl Settings {
         ];
         for (field, path) in paths {
             if path.is_some_and(|path| !path.is_absolute()) {
-                return Err(format!("{field} is no absolute path"));
+                return Err(format!("{field} is not an absolute path"));
             }
         }
         Ok(self)
@@ -127,7 +127,7 @@ mod tests {
             (r#"{"log": true}"#, 0o622, Some("may write it")),
             (r#"{"logs": true}"#, 0o600, Some("unknown field `logs`")),
             (r#"{"log": true, "log": false}"#, 0o600, Some("duplicate field `log`")),
-            (r#"{"state": "run"}"#, 0o600, Some("state is no absolute path")),
+            (r#"{"state": "run"}"#, 0o600, Some("state is not an absolute path")),
             ("{", 0o600, Some("EOF")),
             ("", 0o600, Some("EOF")),
         ] {

@@ -1,4 +1,4 @@
-//! Whether held rules cover rules that somebody wants to grant: nobody grants what they do not have.
+//! Privilege escalation: rules are granted only by those who hold rules that cover them.
 //!
 //! A rule is a product: each of its verbs on each of its resources, by each name. It is never multiplied out, as a
 //! role of a megabyte comes to billions. Instead values that the same held rules list are taken together, list by
@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use palisade_k8s::rbac::PolicyRule;
 
-/// How many look-ups one question may cost; a second at most.
+/// The largest number of look-ups of one question; they take a second at most.
 const MOST: usize = 4_000_000;
 
 /// The rules of `wanted` that `held` does not cover.
@@ -79,7 +79,7 @@ impl<'a> Held<'a> {
         sub.is_some_and(|sub| self.resources.contains(format!("*/{sub}").as_str()))
     }
 
-    /// What one look-up costs.
+    /// The cost of one look-up.
     fn cost(&self, list: List) -> usize {
         if list == List::Paths { 1 + self.prefixes.len() } else { 1 }
     }
@@ -87,7 +87,7 @@ impl<'a> Held<'a> {
 
 struct Question<'a> {
     held: Vec<Held<'a>>,
-    /// How many look-ups may still be made.
+    /// The number of look-ups that may still be made.
     left: usize,
 }
 

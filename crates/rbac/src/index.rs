@@ -70,7 +70,7 @@ impl Rbac {
         }
     }
 
-    /// Takes an object away; one that is not there is no error.
+    /// Removes an object, if it is there.
     pub fn remove(&mut self, kind: RbacKind, namespace: &str, name: &str) {
         match kind {
             RbacKind::ClusterRole => self.cluster_roles.remove(name),
@@ -165,7 +165,7 @@ impl Rbac {
         }
     }
 
-    /// The rules of a role as they count, aggregation included, each once; `None` if there is no such role.
+    /// The rules of a role as they count, aggregation included, each once; `None` if the role does not exist.
     #[must_use]
     pub fn role_rules(&self, kind: RbacKind, namespace: &str, name: &str) -> Option<Vec<&PolicyRule>> {
         let effective = match kind {

@@ -1,11 +1,11 @@
-//! What a role allows.
+//! The rules of a role.
 
 use std::sync::Arc;
 
 use palisade_k8s::rbac::{PolicyRule, Role};
 use palisade_k8s::scc;
 
-/// Which objects a rule lets its verbs be used on.
+/// The objects that a rule lets its verbs be used on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names<'a> {
     /// All.

@@ -19,9 +19,9 @@ pub use edit::{Action, Edit};
 
 /// The name of the volume of the service account's token, or how it begins.
 pub const TOKEN_VOLUME: &str = "kube-api-access";
-/// How many of the nearest SCCs edits are sought for: further ones ask for more than anyone would change.
+/// The number of nearest SCCs for which edits are sought: further ones ask for more than anyone would change.
 const NEAREST: usize = 4;
-/// How often what is in the way is mended before giving up; a pod's and a container's value take two.
+/// The largest number of rounds of edits; a pod's and a container's value take two.
 const ROUNDS: usize = 8;
 
 /// Whoever looks at the pod after SCC has: whether they let it through with these changes.
@@ -38,7 +38,7 @@ pub struct Refused<'q> {
     pub context: Context<'q>,
     /// The pod: its metadata and spec.
     pub pod: &'q Value,
-    /// What decides after SCC.
+    /// The checks after SCC.
     pub then: Then<'q>,
 }
 
@@ -102,7 +102,7 @@ impl Refused<'_> {
         near.into_iter().map(|(_, place)| place).collect()
     }
 
-    /// What to change in the pod so that an SCC that may be used admits it: fewest edits, in the order in which they are
+    /// Edits of the pod after which an SCC that may be used admits it: fewest edits, in the order in which they are
     /// to be made. With the place of that SCC.
     #[must_use]
     pub fn edits(&self) -> Option<(usize, Vec<Edit>)> {
@@ -176,7 +176,7 @@ impl Refused<'_> {
     }
 }
 
-/// What stands in the way of the pod under one SCC; `None` where it can admit none here.
+/// The findings on the pod under one SCC; `None` where that can admit no pod here.
 fn errors(plan: &Plan, context: Context<'_>, pod: &Value) -> Option<Vec<FieldError>> {
     let parsed = Pod::deserialize(pod).ok()?;
     let mut errors = Vec::new();

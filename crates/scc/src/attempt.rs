@@ -17,10 +17,10 @@ use crate::plan::{Plan, Resolved};
 use crate::rule::group;
 use crate::unusable::Unusable;
 
-/// What an attempt depends on beside the SCC and the pod.
+/// The inputs of an attempt beside the SCC and the pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'x> {
-    /// What the pod's namespace allocates.
+    /// The ranges of the pod's namespace.
     pub ranges: &'x NamespaceRanges,
     /// The kernel that decides which sysctls are safe.
     pub kernel: KernelVersion,

@@ -32,7 +32,7 @@ impl BuiltinSet {
     }
 }
 
-/// There is no such set.
+/// An unknown name of a built-in set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the built-in sets are 3 and 4")]
 pub struct UnknownSet;

@@ -1,4 +1,4 @@
-//! What an SCC would set on a pod, and the JSON Patch that sets it.
+//! The changes that an SCC makes on a pod, and the JSON Patch for them.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::rule::{CapabilityChange, Labels};
 /// A seccomp field's new value; `None` takes it away.
 pub type SeccompField<'x> = Option<SeccompProfile<'x>>;
 
-/// What differs from the pod as it was asked for. Nothing here repeats what the pod already says.
+/// Differences from the pod as it was asked for. Nothing here repeats what the pod already says.
 #[derive(Clone, Debug, Default)]
 pub struct Changes<'x> {
     /// The pod's one supplemental group.
@@ -30,10 +30,10 @@ pub struct Changes<'x> {
     pub containers: SmallVec<[ContainerChanges<'x>; 2]>,
 }
 
-/// What changes in one container.
+/// Changes of one container.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerChanges<'x> {
-    /// Which one; always set where there is a change.
+    /// The container; always set where there is a change.
     pub(crate) at: Option<ContainerPath>,
     /// Its user ID.
     pub run_as_user: Option<i64>,

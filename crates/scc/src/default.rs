@@ -1,4 +1,4 @@
-//! What the API server fills in when an SCC is written (reference/scc.md 1a).
+//! Defaults of SCCs, as the API server fills them in on a write (reference/scc.md 1a).
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What one SCC permits that another does not, field by field.
+//! The differences between two SCCs in what they permit, field by field.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -10,11 +10,11 @@ use serde::Serialize;
 /// One field in which two SCCs differ. A side is `None` where it permits nothing more than the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// Which field.
+    /// The field.
     pub field: &'static str,
-    /// What the first permits that the second does not.
+    /// Permissions of the first beyond the second's.
     pub only_a: Option<String>,
-    /// What the second permits that the first does not.
+    /// Permissions of the second beyond the first's.
     pub only_b: Option<String>,
 }
 
@@ -118,7 +118,7 @@ fn lists(a: &SecurityContextConstraints, b: &SecurityContextConstraints, found: 
     push(found, "priority", ahead(priority_a, priority_b), ahead(priority_b, priority_a));
 }
 
-/// What a pod that asks for nothing gets, a field each.
+/// Differences of the defaults for a pod that asks for nothing, a field each.
 #[must_use]
 pub fn defaults(scc: &SecurityContextConstraints) -> Vec<(&'static str, String)> {
     let list = SecurityContextConstraints::list;

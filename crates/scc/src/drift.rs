@@ -1,4 +1,4 @@
-//! What is wrong with the ranges of all namespaces together: what lets the processes of one pass for another's.
+//! Flaws of the ranges of all namespaces together, by which the processes of one pass for another's.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use palisade_k8s::scc::IdRange;
 
 use crate::namespace::{NamespaceRanges, RangeError};
 
-/// What is wrong with the ranges of a namespace.
+/// A flaw of a namespace's ranges.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Drift {
     /// They cannot be used.
@@ -33,7 +33,7 @@ pub enum Drift {
 /// A namespace and what it allocates.
 pub type Allocated<'a> = (&'a str, Result<NamespaceRanges, RangeError>);
 
-/// What is wrong, by namespace in the order given. A namespace that shares with several names one of them.
+/// The flaws, by namespace in the order given. A namespace that shares with several names one of them.
 #[must_use]
 pub fn drift<'a>(namespaces: &[Allocated<'a>]) -> Vec<(&'a str, Drift)> {
     let ids = shared_ids(namespaces);

@@ -1,4 +1,4 @@
-//! Where an attempt reports what is wrong: one code path serves both the fast decision and the
+//! The findings of an attempt: one code path serves both the fast decision and the
 //! full explanation.
 
 use palisade_k8s::FieldError;
@@ -34,7 +34,7 @@ impl Findings for Verdict {
     }
 }
 
-/// How many findings [`Few`] keeps.
+/// The number of findings that [`Few`] keeps.
 const FEW: usize = 4;
 
 /// Keeps the first few findings, each once: enough to say what stands in the way, at a price that is known.
@@ -52,7 +52,7 @@ impl Findings for Few {
     }
 }
 
-/// How many findings of one attempt are kept: more help nobody, and a hostile pod could have millions.
+/// The largest number of findings of one attempt; a hostile pod could have millions.
 const MAX_FINDINGS: usize = 200;
 
 /// Keeps each finding once: what holds for the whole pod is found again at every container.

@@ -19,7 +19,7 @@ mod words;
 
 pub use set::lint_set;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Works, but not as its author is likely to think.
@@ -42,13 +42,13 @@ impl fmt::Display for Severity {
 pub struct Finding {
     /// Names the rule, for filters.
     pub rule: &'static str,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// Where in the object.
     pub path: FieldPath,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What to do about it.
+    /// The remedy.
     pub help: String,
 }
 
@@ -198,7 +198,7 @@ fn volumes(scc: &SecurityContextConstraints, raw: Option<&Map<String, Value>>, f
                 "unknown-volume",
                 Severity::Warning,
                 at(),
-                format!("{name:?} is no kind of volume, and allows none"),
+                format!("unknown kind of volume {name:?}, which allows none"),
                 suggestion(name, candidates, "remove it"),
             ));
         }
@@ -237,7 +237,7 @@ fn capabilities(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
                     "unknown-capability",
                     Severity::Warning,
                     at(),
-                    format!("{name:?} is compared as it stands and is no capability's name in a pod"),
+                    format!("{name:?} is compared as it stands, and no capability in a pod has this name"),
                     capability_help(name),
                 ));
             }
@@ -281,7 +281,7 @@ fn seccomp(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
             Some(_) => (format!("{profile:?} names no file"), "write localhost/FILE".to_owned()),
             None if known.contains(&profile.as_str()) => continue,
             None => (
-                format!("{profile:?} is no seccomp profile"),
+                format!("unknown seccomp profile {profile:?}"),
                 suggestion(profile, known.into_iter(), "use runtime/default, unconfined or localhost/FILE"),
             ),
         };

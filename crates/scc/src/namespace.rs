@@ -11,17 +11,17 @@ pub enum RangeError {
     /// The annotation is there without a value.
     #[error("the namespace's annotation {0} is empty")]
     Empty(&'static str),
-    /// The annotation is no block of IDs.
+    /// The annotation is not a block of IDs.
     #[error("the namespace's annotation {key} is {value:?}, neither start/size nor start-end")]
     Malformed {
-        /// Which annotation.
+        /// The annotation.
         key: &'static str,
-        /// What it says.
+        /// Its value.
         value: String,
     },
 }
 
-/// What a namespace allocates; an annotation that cannot be used only matters to an SCC that needs it.
+/// The ranges of a namespace; an annotation that cannot be used only matters to an SCC that needs it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamespaceRanges {
     uids: Result<IdRange, RangeError>,

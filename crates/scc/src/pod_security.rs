@@ -45,7 +45,7 @@ impl fmt::Display for Level {
 /// One rule of the standards.
 #[derive(Clone, Copy)]
 pub(crate) struct Check {
-    /// What a pod does that breaks it.
+    /// The property of a pod that breaks it, in words.
     pub(crate) reason: &'static str,
     /// Whether the pod breaks it.
     pub(crate) is_broken: fn(&Pod<'_>) -> bool,

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 pub struct Converted {
     /// The SCC.
     pub scc: SecurityContextConstraints,
-    /// What the policy said that an SCC cannot, or not so narrowly.
+    /// Rules of the policy that an SCC cannot express, or not so narrowly.
     pub lost: Vec<String>,
 }
 

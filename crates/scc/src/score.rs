@@ -5,7 +5,7 @@ use std::fmt;
 
 use palisade_k8s::SecurityContextConstraints;
 
-/// How much an SCC lets a pod do, in points; fewer are more restrictive. The weights are those of
+/// The score of an SCC; a lower one is more restrictive. The weights are those of
 /// the reference (reference/scc.md 2.1).
 #[must_use]
 pub fn score(scc: &SecurityContextConstraints) -> u32 {
@@ -56,7 +56,7 @@ fn capability_points(scc: &SecurityContextConstraints) -> u32 {
     u32::try_from(points.clamp(0, 9_999)).unwrap_or(0)
 }
 
-/// What the order depends on.
+/// The key of the order of SCCs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rank<'a> {
     /// The SCC's priority, 0 where it has none.

@@ -41,7 +41,7 @@ impl Entry {
         &self.scc.metadata.name
     }
 
-    /// What decides its place.
+    /// The key of its place in the order.
     #[must_use]
     pub fn rank(&self) -> Rank<'_> {
         Rank { priority: self.scc.priority.unwrap_or(0), score: self.score, name: self.name() }
@@ -96,7 +96,7 @@ fn outcome<'x, F: Findings>(
     }
 }
 
-/// How much of the pod an SCC may change for the request to be allowed.
+/// The part of the pod that an SCC may change for the request to be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
     /// Anything: the pod is created.
@@ -119,7 +119,7 @@ impl Mutation {
     }
 }
 
-/// What became of one SCC tried on one pod, in full.
+/// The full result of trying one SCC on one pod.
 #[derive(Clone, Debug)]
 pub enum Outcome<'x> {
     /// It admits the pod, with these changes.

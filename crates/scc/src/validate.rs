@@ -1,4 +1,4 @@
-//! What the API server refuses when an SCC is written (reference/scc.md 1a).
+//! Validation of SCCs, as the API server makes it on a write (reference/scc.md 1a).
 //!
 //! This is the reference's rule book, gaps included: what it accepts and then suffers from is for
 //! [`lint`](crate::lint) to say.
@@ -209,7 +209,7 @@ fn is_sysctl_pattern(text: &str) -> bool {
     last_fits && outer.is_none_or(|outer| outer.split('.').all(|part| is_label(part, b"-_")))
 }
 
-/// Which of two overlapping patterns lies inside of the other.
+/// The one of two overlapping patterns that lies inside of the other.
 enum Inner {
     Allowed,
     Forbidden,

@@ -51,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The file is no store or a newer program's, or the disk says no; then nothing is changed.
+    /// The file is not a store or is a newer program's, or the disk fails; then nothing is changed.
     pub fn restore(&self, file: &Path, check: Check<'_>) -> Result<Revision, StoreError> {
         let scratch = Scratch::new(self.inner.folder())?;
         import(file, &scratch.0, check)?;

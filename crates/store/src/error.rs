@@ -1,9 +1,9 @@
-//! What a store says no to.
+//! Errors of the store.
 
 use crate::object::{Key, Revision};
 use crate::private::Exposed;
 
-/// Why something cannot be done. Nothing is changed then, but for [`StoreError::Abandoned`].
+/// An error of the store. Nothing is changed then, but for [`StoreError::Abandoned`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -16,27 +16,27 @@ pub enum StoreError {
     /// The object changed since the caller saw it.
     #[error("{key} is at revision {actual}, not {expected}")]
     Conflict {
-        /// Which object.
+        /// The object.
         key: Key,
-        /// What the caller saw.
+        /// The revision that the caller saw.
         expected: Revision,
-        /// What it is.
+        /// Its present revision.
         actual: Revision,
     },
     /// The revision is no longer kept: list anew. HTTP's 410.
     #[error("revision {asked} is gone; the oldest kept is {oldest}")]
     Compacted {
-        /// What was asked for.
+        /// The revision that was asked for.
         asked: Revision,
-        /// What can be.
+        /// The oldest that is kept.
         oldest: Revision,
     },
     /// The revision has not happened yet.
     #[error("revision {asked} is in the future; the newest is {newest}")]
     Future {
-        /// What was asked for.
+        /// The revision that was asked for.
         asked: Revision,
-        /// What there is.
+        /// The newest.
         newest: Revision,
     },
     /// Somebody else has the data.
@@ -45,22 +45,22 @@ pub enum StoreError {
     /// A newer program wrote the data.
     #[error("{path}: written in format {found}; this program knows formats up to {known}")]
     Newer {
-        /// Which file.
+        /// The file.
         path: String,
         /// Its format.
         found: i64,
         /// Ours.
         known: i64,
     },
-    /// A file is no store.
+    /// A file is not a store.
     #[error("{0}: holds something else than a Palisade store")]
     Foreign(String),
     /// A backup has something in it that no store writes.
     #[error("{path}: not a backup that can be restored: {why}")]
     Unfit {
-        /// Which file.
+        /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The problem with it.
         why: String,
     },
     /// Somebody else owns the data, or may write them.
@@ -72,7 +72,7 @@ pub enum StoreError {
     /// The disk or the file system says no: full, read-only, broken.
     #[error("{0}")]
     Io(String, #[source] std::io::Error),
-    /// There is no room on the disk; nothing of the write is kept. What is kept can be read.
+    /// The disk is full; nothing of the write is kept. What is kept can be read.
     #[error("the disk is full")]
     Full,
     /// The thread that took the write to the disk ended before it could say what became of it.

@@ -23,7 +23,7 @@ const MAX_VALUE: u64 = 16 << 20;
 /// The last revision that is taken: there must be room for those to come, also in clients that count in doubles.
 const MAX_REVISION: i64 = 1 << 53;
 
-/// Why a backup is not taken, before it is said of which file.
+/// A flaw of a backup, before its file is named.
 enum Unfit {
     Rule(String),
     Store(StoreError),
@@ -101,7 +101,7 @@ fn copy(backup: &Connection, ours: &Connection, size: u64, check: Check<'_>) -> 
     Ok(())
 }
 
-/// What a database holds, by kind and name, at most a few more than ours has.
+/// The tables and indexes of a database, by kind and name, at most a few more than ours has.
 fn schema(connection: &Connection) -> Result<Vec<[Option<String>; 4]>, Unfit> {
     let mut statement =
         connection.prepare("SELECT type, name, tbl_name, sql FROM main.sqlite_schema LIMIT 16")?;

@@ -25,10 +25,10 @@ impl std::fmt::Display for Revision {
     }
 }
 
-/// Where an object is.
+/// The key of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// Which kind of object, as `pods`.
+    /// The kind of object, as `pods`.
     pub resource: String,
     /// Its namespace; empty for objects of none.
     pub namespace: String,
@@ -55,17 +55,17 @@ impl std::fmt::Display for Key {
 /// An object at some revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// Where it is.
+    /// Its key.
     pub key: Key,
     /// The write that made it as it is.
     pub revision: Revision,
     /// The write that created it.
     pub created: Revision,
-    /// What it holds.
+    /// Its value.
     pub value: Vec<u8>,
 }
 
-/// What a write did.
+/// The effect of a write on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
     /// The object was not there.
@@ -79,14 +79,14 @@ pub enum Change {
 /// A write, as a watch sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Which write.
+    /// The revision of the write.
     pub revision: Revision,
-    /// What it did.
+    /// The effect.
     pub change: Change,
     /// To which object.
     pub key: Key,
-    /// What the object holds; if it is gone, what it held last.
+    /// The object's value; if it is deleted, its last one.
     pub value: Vec<u8>,
-    /// What it held before, if it was there: a selector may have matched that and no longer match.
+    /// Its value before, if it was there: a selector may have matched that and no longer match.
     pub previous: Option<Vec<u8>>,
 }

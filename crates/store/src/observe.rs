@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::object::{Key, Revision};
 
-/// What an observer does once a write is on disk.
+/// The action of an observer once a write is on disk.
 pub type Effect = Box<dyn FnOnce(Revision) + Send>;
 
 /// Sees every write of a store, in the order of revisions and before anybody else: before the writer hears that it is

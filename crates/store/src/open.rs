@@ -83,7 +83,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// There is no room for it.
+    /// The disk is full.
     pub fn ephemeral() -> Result<Self, StoreError> {
         let folder = private::temporary()?;
         let path = folder.path().to_owned();

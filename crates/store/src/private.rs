@@ -1,6 +1,6 @@
 //! Folders and files that belong to one user alone, whatever the umask is.
 //!
-//! What is made here has the modes 0700 and 0600. What is there already is tightened to them, but refused if another
+//! New folders and files have the modes 0700 and 0600. Existing ones are tightened to them, but refused if another
 //! user owns it or may write it: whoever could have written the data or the keys could have made themselves root.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
@@ -16,24 +16,24 @@ const WRITABLE: u32 = 0o022;
 /// The bits by which others may do anything.
 const OTHERS: u32 = 0o077;
 
-/// Why a folder or a file is not one's own.
+/// A flaw of a folder's or a file's owner or mode.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Exposed {
     /// Another user owns it.
     #[error("{}: owned by user {owner}, while this program runs as user {own}: make it yours with chown, or choose another folder", .path.display())]
     Foreign {
-        /// What.
+        /// The path.
         path: PathBuf,
-        /// Whose.
+        /// Its owner's user ID.
         owner: u32,
-        /// Who runs the program.
+        /// The user ID of this process.
         own: u32,
     },
     /// Others may write it.
     #[error("{}: other users may write it (mode {mode:04o}): take that from them with chmod go-w, or choose another folder", .path.display())]
     Writable {
-        /// What.
+        /// The path.
         path: PathBuf,
         /// Its mode.
         mode: u32,
@@ -47,7 +47,7 @@ pub enum Exposed {
 ///
 /// # Errors
 ///
-/// There is no room for it.
+/// The disk is full.
 pub fn temporary() -> Result<tempfile::TempDir, Exposed> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("palisade-").rand_bytes(16).permissions(Permissions::from_mode(FOLDER));

@@ -25,7 +25,7 @@ pub(crate) struct Queue(Mutex<VecDeque<Ticket>>);
 /// A write that waits.
 pub(crate) struct Ticket {
     pub(crate) write: Write,
-    /// What the observer does when it is made.
+    /// The observer's actions once it is made.
     pub(crate) effects: Vec<Effect>,
     pub(crate) answer: Sender<Answer>,
 }

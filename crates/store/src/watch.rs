@@ -55,7 +55,7 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// What comes next is compacted away, or the disk says no.
+    /// The next writes are compacted away, or the disk fails.
     pub fn next(&mut self, time: Duration) -> Result<Vec<Event>, StoreError> {
         let deadline = std::time::Instant::now() + time;
         loop {

@@ -10,47 +10,47 @@ use crate::object::{Key, Object, Revision};
 pub enum Write {
     /// Makes an object that is not there.
     Create {
-        /// Which.
+        /// The object.
         key: Key,
-        /// What it holds.
+        /// The value.
         value: Vec<u8>,
     },
     /// Changes an object that was seen at a revision.
     Update {
-        /// Which.
+        /// The object.
         key: Key,
-        /// When it was seen.
+        /// The revision at which it was seen.
         expected: Revision,
-        /// What it holds.
+        /// The value.
         value: Vec<u8>,
     },
     /// Makes an object hold something, whatever was there.
     Put {
-        /// Which.
+        /// The object.
         key: Key,
-        /// What it holds.
+        /// The value.
         value: Vec<u8>,
     },
     /// Deletes an object, if a revision is given only as it was seen then.
     Delete {
-        /// Which.
+        /// The object.
         key: Key,
-        /// When it was seen.
+        /// The revision at which it was seen.
         expected: Option<Revision>,
     },
     /// Deletes all objects of a resource in a namespace, of which there may be none. What they held is not kept for
     /// watches, as it is of others that are deleted.
     Clear {
-        /// Of what.
+        /// The resource.
         resource: String,
-        /// Where.
+        /// The namespace.
         namespace: String,
     },
     /// Several changes in this order: all of them, or none.
     Group(Vec<Write>),
 }
 
-/// What a write did.
+/// The result of a write.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) revision: Revision,

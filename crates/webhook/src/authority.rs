@@ -19,7 +19,7 @@ const LEAF_LIFE: Duration = Duration::from_secs(4 * 24 * 3600);
 /// How long a new authority is in the bundle before it signs.
 pub(crate) const ANNOUNCED: Duration = Duration::from_secs(300);
 
-/// Why certificates cannot be made.
+/// An error of making certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
     /// The Secret lacks a key, or a key of it does not hold what its name says.
@@ -103,7 +103,7 @@ impl Authority {
         data
     }
 
-    /// What API servers are to trust, in PEM: the signing authority, the announced one, the one before.
+    /// The CA bundle for API servers, in PEM: the signing authority, the announced one, the one before.
     pub(crate) fn bundle(&self) -> String {
         let next = self.next.as_ref().map(|(pair, _)| pair.certificate.as_str());
         let parts = [Some(self.signing.certificate.as_str()), next, self.previous.as_deref()];
@@ -114,12 +114,12 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// It is no certificate.
+    /// The text is not a certificate.
     pub(crate) fn expiry(&self) -> Result<Timestamp, AuthorityError> {
         Ok(self.signing.expiry()?)
     }
 
-    /// What is due at `now`: an announcement after [`AUTHORITY_LIFE`], the change after [`ANNOUNCED`]. `None` where
+    /// The authority as it is due at `now`: announced after [`AUTHORITY_LIFE`], changed after [`ANNOUNCED`]; `None` where
     /// nothing is.
     ///
     /// # Errors

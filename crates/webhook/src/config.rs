@@ -1,13 +1,13 @@
-//! What a replica is told.
+//! Settings of a replica.
 
 use std::net::SocketAddr;
 
 use crate::mode::Mode;
 
-/// What a replica is told.
+/// Settings of a replica.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it listens.
+    /// The address to listen at.
     pub listen: SocketAddr,
     /// The namespace of the installation.
     pub namespace: String,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::config::InferConfigError;
 use kube::{Client, Config};
 
-/// Why there is no client.
+/// An error of connecting to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Neither a kubeconfig nor the service account of a pod is there, or it cannot be read.

@@ -1,4 +1,4 @@
-//! What one replica does for all: rotation of the certificate authority, its bundle in the webhook configurations, and
+//! Controllers that one replica runs for all: rotation of the certificate authority, its bundle in the webhook configurations, and
 //! ranges of namespaces.
 
 use std::time::{Duration, Instant};

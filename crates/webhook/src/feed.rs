@@ -47,7 +47,7 @@ pub(crate) fn resource((group, plural, kind): Source) -> ApiResource {
     }
 }
 
-/// What objects are folded into.
+/// The target that objects are folded into.
 #[derive(Clone, Debug)]
 pub(crate) struct Sink {
     pub(crate) cache: Arc<PolicyCache>,

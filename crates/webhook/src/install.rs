@@ -24,7 +24,7 @@ pub const NAME: &str = "palisade";
 /// The label that opts an object's namespace out of SCC; see `docs/cluster.md`.
 pub const EXEMPT_LABEL: &str = "security.openshift.io/disable-securitycontextconstraints";
 
-/// What an API server does with a request that no replica answers.
+/// The API server's treatment of a request that no replica answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailurePolicy {
     /// The request is refused.
@@ -51,7 +51,7 @@ pub enum Reach {
     Url(String),
 }
 
-/// What an administrator may choose. Texts may hold a Helm expression, so nothing here is parsed.
+/// An administrator's choices. Texts may hold a Helm expression, so nothing here is parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The namespace of all that runs.
@@ -66,7 +66,7 @@ pub struct Settings {
     pub port: Value,
     /// How the API server reaches them.
     pub reach: Reach,
-    /// What happens while none answers.
+    /// The failure policy, for when no replica answers.
     pub failure_policy: FailurePolicy,
     /// Namespaces that are left alone beside those that SCC exempts by name: CNI, CSI and the like.
     pub exempt: Vec<String>,
@@ -105,7 +105,7 @@ pub enum Part {
     Definitions,
     /// The built-in SCCs with their roles and bindings. They are kept too.
     Policy,
-    /// What answers: namespace, rights, Deployment, Service.
+    /// The replicas: namespace, rights, Deployment, Service.
     Server,
     /// The rule by which only those who may `exempt` set the label that opts a namespace out.
     Guard,

@@ -1,4 +1,4 @@
-//! Which replica runs the controllers: a Lease, judged by what this replica itself observes.
+//! Leader election: a Lease decides which replica runs the controllers, judged by what this replica itself observes.
 //!
 //! A holder's `renewTime` is never compared with the local clock, since the clocks of nodes differ by minutes. A lease
 //! counts as abandoned when it has not changed for its whole duration, as measured here by a monotonic clock. Every
@@ -19,14 +19,14 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(26);
 /// After how long without a successful renewal the holder stops acting as one: well before others may take over.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(107);
 
-/// What was last seen of the lease, and when by the monotonic clock.
+/// The lease as last observed, and the time of that by the monotonic clock.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Observation {
     version: Option<String>,
     since: Duration,
 }
 
-/// What to do with the lease as it was read.
+/// The step to take for a lease as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Write it with this replica as the holder: it is ours, released or abandoned.

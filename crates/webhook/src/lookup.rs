@@ -26,7 +26,7 @@ const STEPS: usize = 3;
 /// How many grants are asked for, at most: for each SCC that would do, the account's and the user's.
 const GRANTS: usize = 4;
 
-/// Why an object of the live cluster is not there.
+/// An error of reading an object of the live cluster.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LookupError {
     /// The API server refused, or has no such object.
@@ -159,7 +159,7 @@ async fn is_granted(client: &Client, namespace: &str, subject: &Subject, scc: &s
     answer.is_ok_and(|answer| answer.status.is_some_and(|status| status.allowed))
 }
 
-/// What an authorizer other than RBAC grants, as the role and the binding that would grant it.
+/// A grant by an authorizer other than RBAC, as the role and the binding that would grant it.
 fn grant(namespace: &str, subject: &Subject, scc: &str) -> Option<[PolicyObject; 2]> {
     // No object of a cluster has this name: `:` at the end is refused nowhere, but nobody writes it.
     let name = "palisade:granted:";

@@ -4,7 +4,7 @@ use palisade_k8s::review::{AdmissionRequest, AdmissionReview, Operation};
 use palisade_scc::Mutation;
 use serde::Deserialize;
 
-/// Why a text is refused before anything is decided.
+/// A flaw of a request, before anything is decided.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestError {
     /// It is not JSON, or not a review.
@@ -15,7 +15,7 @@ pub(crate) enum RequestError {
     Missing,
 }
 
-/// What `palisade-k8s` does not read.
+/// The parts of a review that `palisade-k8s` does not read.
 #[derive(Debug, Default, Deserialize)]
 struct Extra {
     #[serde(default)]

@@ -23,7 +23,7 @@ use crate::workloads;
 /// How long a look at the live cluster may take, all in all: well below the time that the API server waits.
 pub(crate) const LOOKUP_TIME: Duration = Duration::from_millis(300);
 
-/// What is reviewed, by the path of the request.
+/// The kind of review, by the path of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     MutatePods,

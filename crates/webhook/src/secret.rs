@@ -20,7 +20,7 @@ use crate::install::{CA_SECRET, NAME};
 /// The owner of the bundles under server-side apply: other fields of a configuration stay their owners'.
 const MANAGER: &str = "palisade-webhook";
 
-/// Why the authority cannot be had or kept.
+/// An error of reading or writing the authority's Secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The API server refused or did not answer.

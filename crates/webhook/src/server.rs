@@ -28,7 +28,7 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long a replica that is told to stop goes on answering, unready, until endpoints have changed everywhere.
 const LEAVE: Duration = Duration::from_secs(10);
 
-/// Why a replica cannot start.
+/// An error of a replica's start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// There is no certificate to present.

@@ -22,7 +22,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// What the objects define, and what every cluster has.
+    /// The roles and SCCs that the objects define, and those that every cluster has.
     pub(super) fn new(objects: &[Value]) -> Self {
         let mut known = Self::default();
         for set in [BuiltinSet::V3, BuiltinSet::V4] {
@@ -191,13 +191,18 @@ pub(super) fn binding(object: &Value, known: &Known, findings: &mut Vec<Finding>
             other => {
                 let kinds = ["User", "Group", "ServiceAccount"];
                 let help = suggestion(other, kinds.into_iter(), "write User, Group or ServiceAccount");
-                Some(warn("impossible-subject", at("kind"), format!("{other:?} is no kind of subject"), help))
+                Some(warn(
+                    "impossible-subject",
+                    at("kind"),
+                    format!("unknown kind of subject {other:?}"),
+                    help,
+                ))
             }
         };
         findings.extend(finding);
     }
     if !role.api_group.is_empty() && role.api_group != RBAC_GROUP {
-        let message = format!("{:?} is no group of roles", role.api_group);
+        let message = format!("unknown API group {:?} of a role", role.api_group);
         findings.push(warn(
             "missing-role",
             FieldPath::of("roleRef.apiGroup"),

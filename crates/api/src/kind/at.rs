@@ -36,7 +36,7 @@ impl<'v> At<'v> {
         self.value.and_then(Value::as_object).into_iter().flat_map(|map| map.keys().map(String::as_str))
     }
 
-    /// Which of some fields are there.
+    /// Those of some fields that are set.
     pub(crate) fn set<'n>(&self, names: &'n [&'static str]) -> impl Iterator<Item = Self> + use<'n, 'v> {
         let this = self.clone();
         names.iter().map(move |name| this.field(name)).filter(Self::is_set)

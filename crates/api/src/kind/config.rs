@@ -93,7 +93,7 @@ fn is_json(secret: &Value, key: &str) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok()
 }
 
-/// What all data of an object may weigh, in bytes.
+/// The limit on the data of an object, in bytes.
 const MAX_DATA: usize = 1024 * 1024;
 
 /// Keys are names of files, each there once; an object that says it is immutable stays so, and keeps its data.

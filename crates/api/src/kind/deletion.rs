@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::text;
 
-/// What happens to an object that is to be deleted and that no finalizer holds.
+/// The deletion of an object that no finalizer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
     /// It is gone.

@@ -247,7 +247,7 @@ fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// What kubectl calls the status: the phase, or what a container waits for or ended with.
+/// The STATUS column of `kubectl get pods`: the phase, or the reason why a container waits or ended.
 fn phase(pod: &Value, statuses: &[&Value]) -> String {
     if pod.pointer("/metadata/deletionTimestamp").is_some() {
         return "Terminating".to_owned();

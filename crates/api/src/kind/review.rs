@@ -2,16 +2,16 @@
 
 use super::{BASE, Resource};
 
-/// Which answer.
+/// The kind of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Review {
     /// A pod is put on a node.
     Binding,
     /// A project is made for whoever asks.
     ProjectRequest,
-    /// Whose token is this?
+    /// TokenReview: the user of a token.
     Token,
-    /// Who am I?
+    /// SelfSubjectReview: the requester.
     SelfSubject,
     /// May somebody do something?
     SubjectAccess,
@@ -19,19 +19,19 @@ pub enum Review {
     SelfSubjectAccess,
     /// May somebody, in this namespace?
     LocalSubjectAccess,
-    /// What may I do in a namespace?
+    /// SelfSubjectRulesReview: the requester's rules in a namespace.
     SelfSubjectRules,
-    /// Who may do something?
+    /// ResourceAccessReview: the users and groups that may do something.
     ResourceAccess,
-    /// Who may, in this namespace?
+    /// LocalResourceAccessReview: the same for one namespace.
     LocalResourceAccess,
     /// OpenShift's own way to ask whether somebody may.
     OpenShiftSubjectAccess,
-    /// Which service accounts could run this pod?
+    /// PodSecurityPolicyReview: the SCCs under which service accounts could run a pod.
     PodForAccounts,
-    /// Which SCC would admit this pod for somebody?
+    /// PodSecurityPolicySubjectReview: the SCC that would admit a pod of a user.
     PodForSubject,
-    /// Which SCC would admit this pod for me?
+    /// PodSecurityPolicySelfSubjectReview: the SCC that would admit a pod of the requester.
     PodForSelf,
 }
 

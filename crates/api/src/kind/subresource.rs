@@ -15,11 +15,11 @@ pub struct Subresource {
     pub kind: Option<(&'static str, &'static str, &'static str)>,
     /// Whether what is written goes through the admission of the resource.
     pub is_admitted: bool,
-    /// What it serves.
+    /// Its handler.
     pub serves: Serves,
 }
 
-/// What a subresource serves.
+/// The handler of a subresource.
 #[derive(Clone, Copy, Debug)]
 pub enum Serves {
     /// The object. A write takes a part of what is sent: the function puts it into the object as it was, second.
@@ -32,7 +32,7 @@ pub enum Serves {
     Binding,
     /// The deletion of a pod, where its disruption is permitted.
     Eviction,
-    /// What a container has written.
+    /// A container's log.
     Log,
     /// A connection to a pod. A process in a container is only for those whom SCC would admit the pod for.
     Connection {

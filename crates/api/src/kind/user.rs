@@ -67,7 +67,7 @@ pub static GROUPS: Resource = Resource {
     ..BASE
 };
 
-/// Which rule the name of a user or of a group breaks, if it breaks one. They are OpenShift's (openshift-apiserver,
+/// The rule that the name of a user or a group breaks, if it breaks one. The rules are OpenShift's (openshift-apiserver,
 /// `pkg/user/apis/user/validation`): a colon is for the names of the system, such as `system:masters`.
 #[must_use]
 pub fn broken_name(name: &str) -> Option<&'static str> {

@@ -107,7 +107,7 @@ fn prepare(object: &mut Value, old: Option<&Value>, phase: &str) {
     }
 }
 
-/// What a volume can be made of.
+/// The fields of a volume's sources.
 const SOURCES: [&str; 22] = [
     "awsElasticBlockStore",
     "azureDisk",

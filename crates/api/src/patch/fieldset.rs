@@ -179,7 +179,7 @@ pub(crate) fn element(value: &Value, keys: &[&str]) -> String {
     format!("k:{}", Value::Object(found.collect()))
 }
 
-/// What of a configuration cannot be owned: elements of a keyed list that are not told apart.
+/// The part of a configuration that cannot be owned: elements of a keyed list with the same keys.
 pub(crate) fn ambiguity(config: &Value, kind: &Type, topology: &Topology, path: &str) -> Option<String> {
     match (config, kind, topology) {
         (_, _, Topology::Atomic) => None,
@@ -217,7 +217,7 @@ pub(crate) fn ambiguity(config: &Value, kind: &Type, topology: &Topology, path: 
     }
 }
 
-/// Where two objects differ: what the new one adds or changes, and what it lacks.
+/// The difference of two objects: the fields that the new one adds or changes, and those that it lacks.
 pub(crate) fn difference(old: &Value, new: &Value, kind: &'static Message) -> (FieldSet, FieldSet) {
     let (before, after) = (FieldSet::of_object(old, kind), FieldSet::of_object(new, kind));
     let mut removed = before.clone();

@@ -93,7 +93,7 @@ pub(crate) fn write(object: &mut Value, entries: &[Entry]) {
     }
 }
 
-/// Records a write that is no apply: what it set is the writer's, what it removed is nobody's.
+/// Records a write other than an apply: the writer owns what it set; nobody owns what it removed.
 pub fn update(old: Option<&Value>, new: &mut Value, kind: &'static Message, writer: &Writer<'_>) {
     // A client that sends an empty list wants all forgotten; else the server's own record counts.
     let reset = new.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|l| {

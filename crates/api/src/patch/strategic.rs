@@ -38,7 +38,7 @@ fn merge_object(
         }
         Some(Some("merge")) | None => {}
         Some(other) => {
-            return Err(format!("unknown $patch directive {:?}", other.unwrap_or("that is no text")));
+            return Err(format!("unknown $patch directive {:?}", other.unwrap_or("that is not text")));
         }
     }
     if let Some(kept) = patch.get("$retainKeys") {
@@ -155,7 +155,8 @@ fn merge_by_key(
     message: Option<&'static Message>,
 ) -> Result<(), String> {
     for item in patch {
-        let item = item.as_object().ok_or_else(|| format!("{name}: an element of the patch is no object"))?;
+        let item =
+            item.as_object().ok_or_else(|| format!("{name}: an element of the patch is not an object"))?;
         let value = item
             .get(key)
             .ok_or_else(|| format!("{name}: an element of the patch does not contain merge key: {key}"))?;

@@ -10,7 +10,7 @@ use crate::names::random_name;
 use crate::objects;
 use crate::resource::{self, text};
 
-/// Where containers find the token.
+/// The folder of the token in containers.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Gives a pod its account and what the account brings.
 pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {

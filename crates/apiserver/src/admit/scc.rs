@@ -33,7 +33,7 @@ pub(super) fn pod(call: &Call<'_>, pod: &mut Value, old: Option<&Value>) -> ApiR
 /// An answer that borrows nothing from the pod, so that the pod can be changed.
 struct Decided {
     audit: std::collections::BTreeMap<String, String>,
-    /// What to change, or why the pod is refused.
+    /// The changes to make, or the reason for a refusal.
     edits: Result<Edits, String>,
 }
 

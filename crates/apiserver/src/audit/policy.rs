@@ -48,7 +48,7 @@ impl Stage {
     }
 }
 
-/// Why a policy cannot be used.
+/// A flaw of an audit policy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
@@ -58,24 +58,24 @@ pub enum PolicyError {
     /// It is not a policy.
     #[error("{}: not a Policy of audit.k8s.io/v1: {why}", .path.display())]
     Malformed {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong, and in which line.
+        /// The problem, with its line.
         why: String,
     },
     /// It breaks a rule.
     #[error("{}: {field}: {why}", .path.display())]
     Invalid {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Where in it.
+        /// The field.
         field: String,
-        /// What is wrong.
+        /// The problem.
         why: &'static str,
     },
 }
 
-/// What is logged of the requests that a policy's rule is for.
+/// The log level and stages of the requests that a policy's rule selects.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
     pub(crate) level: Level,
@@ -146,7 +146,7 @@ impl Policy {
         }
     }
 
-    /// What is logged of a request. Without a policy that is everybody's metadata, when it is answered.
+    /// The rule for a request. Without a policy every request is logged with its metadata, once it is answered.
     pub(super) fn rule(&self, request: &Request<'_>) -> Rule {
         let Some(policy) = &self.0 else {
             let omit_stages = vec![Stage::RequestReceived];

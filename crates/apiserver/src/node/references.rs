@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::resource::text;
 
-/// What a reference is to.
+/// The kind of a referenced object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reference {
     Secret,
@@ -13,7 +13,7 @@ pub(crate) enum Reference {
     Account,
 }
 
-/// Where a volume names a secret (`pkg/api/v1/pod.VisitPodSecretNames`).
+/// The fields in which a volume names a secret (`pkg/api/v1/pod.VisitPodSecretNames`).
 const SECRETS: [&str; 11] = [
     "/secret/secretName",
     "/azureFile/secretName",

@@ -79,7 +79,7 @@ pub(super) fn own(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
     Ok(Answer::created(review))
 }
 
-/// What the agent of a node may without a role.
+/// The decision on a node's agent, which needs no role.
 fn by_node(call: &Call<'_>, spec: &Value) -> ApiResult<Option<&'static str>> {
     let (node, attributes) = (node::of(call.who), spec.get("resourceAttributes"));
     let Some((name, attributes)) = node.zip(attributes) else { return Ok(None) };
@@ -179,7 +179,7 @@ pub(super) fn openshift(call: &Call<'_>, review: &Value) -> ApiResult<Answer> {
     })))
 }
 
-/// Who may? SCCs are also granted by their own lists of users and groups.
+/// Answers a ResourceAccessReview. SCCs are also granted by their own lists of users and groups.
 pub(super) fn who_can(call: &Call<'_>, review: &Value) -> ApiResult<Answer> {
     let namespace = match call.target.namespace.as_str() {
         "" => text(review, "/namespace"),

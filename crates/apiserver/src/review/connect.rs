@@ -10,7 +10,7 @@ use crate::objects;
 use crate::request::Query;
 use crate::resource::{self, Serves, text};
 
-/// Where a request goes on: a node, and a path there.
+/// The target of a proxied request: a node, and a path there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) node: String,

@@ -64,7 +64,7 @@ pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<An
     ))
 }
 
-/// Asks a pod to leave. There are no budgets for disruption here, so it is deleted.
+/// Evicts a pod. There are no budgets for disruption here, so it is deleted.
 pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
     let said = text(eviction, "/metadata/name");
     if !said.is_empty() && said != call.target.name {
@@ -78,7 +78,7 @@ pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
     ))
 }
 
-/// What an SCC decision says about a pod: a review's status, or why there is none.
+/// The status of a review by the SCC decision on a pod, or the reason why there is none.
 fn decide(call: &Call<'_>, who: &Identity, pod: &Value) -> ApiResult<Result<(String, Value), String>> {
     let policy = call.api.policy.snapshot();
     let parsed = Pod::deserialize(pod).map_err(|error| ApiError::bad_request(error.to_string()))?;

@@ -24,10 +24,10 @@ use crate::limits;
 use crate::objects;
 use crate::respond;
 
-/// Where a backup is got from, with GET, and sent to, with POST.
+/// The path of backups: GET takes one, POST restores one.
 pub(super) const PATH: &str = "/palisade/v1/backup";
 
-/// What is sent at once.
+/// The size of the pieces that are sent, in bytes.
 const PIECE: usize = 64 * 1024;
 
 pub(super) async fn answer(
@@ -133,10 +133,10 @@ impl Drop for Transfer {
     }
 }
 
-/// Why the store cannot, without the server's own paths.
+/// The API error for an error of the store, without the server's own paths.
 fn refused(error: StoreError) -> Box<ApiError> {
     match error {
-        StoreError::Foreign(_) => ApiError::bad_request("what was sent is no backup of a Palisade store"),
+        StoreError::Foreign(_) => ApiError::bad_request("the file is not a backup of a Palisade store"),
         StoreError::Unfit { why, .. } => {
             ApiError::bad_request(format!("the backup cannot be restored: {why}"))
         }

@@ -17,10 +17,10 @@ use palisade_https::Body;
 /// The client that answers challenges, and where it is sent back to.
 const CHALLENGING: &str = "openshift-challenging-client";
 
-/// Where a client that has logged in is sent.
+/// The path to which a client is sent once it has logged in.
 const RETURN: &str = "/oauth/token/implicit";
 
-/// This server as the client names it; `localhost` where that is no name.
+/// This server as the client names it; `localhost` where that is not a valid name.
 fn address(head: &Head) -> String {
     let host = head.header(HOST);
     let is_name =
@@ -45,7 +45,7 @@ fn encode(text: &str) -> String {
     text.bytes().map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-/// Where the OAuth server is: here.
+/// The metadata of the OAuth server, which is this server (RFC 8414).
 pub(super) fn metadata(head: &Head) -> Value {
     let base = address(head);
     json!({

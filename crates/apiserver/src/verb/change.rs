@@ -18,7 +18,7 @@ use crate::remove::remove;
 use crate::resource::{Serves, text};
 use crate::time;
 
-/// Who records the fields of a change.
+/// The recorder of a change's fields in `managedFields`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Recorder {
     /// The change is compared with what was.
@@ -33,7 +33,7 @@ pub(crate) fn update(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
     revise_recorded(call, Recorder::Update, |_| Ok(object.clone())).map(Answer::ok)
 }
 
-/// `PATCH` that is no apply.
+/// `PATCH` other than server-side apply.
 pub(crate) fn patch(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let kind = PatchKind::of(body::media_type(content_type))?;
     let patch = body::read(bytes, "application/json", &mut Vec::new())?;
@@ -90,7 +90,7 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
     }
 }
 
-/// Who replaces an object says which one by its UID; a part of an object is not changed to it.
+/// Refuses an object with a UID other than the stored one, which is a precondition of a replacement.
 fn keeps_uid(call: &Call<'_>, new: &Value, old: &Value) -> ApiResult<()> {
     let (uid, was) = (text(new, "/metadata/uid"), text(old, "/metadata/uid"));
     if uid.is_empty() || uid == was {
@@ -156,7 +156,7 @@ fn attempt(
     Ok(resource.show(written))
 }
 
-/// What a change comes to: the server's own fields kept, defaults, admission, validation, managed fields. Second:
+/// The object after a change: the server's own fields kept, defaults, admission, validation, managed fields. Second:
 /// whether the writer said which version it had seen.
 fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> ApiResult<(Value, bool)> {
     let resource = call.target.resource;

@@ -105,7 +105,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
 
 /// Puts an object into the namespace of its path.
 fn place(object: &mut Value, namespace: &str, namespaced: bool) -> ApiResult<()> {
-    let map = object.as_object_mut().ok_or_else(|| ApiError::bad_request("the body is no object"))?;
+    let map = object.as_object_mut().ok_or_else(|| ApiError::bad_request("the body is not an object"))?;
     let metadata = map.entry("metadata").or_insert_with(|| json!({}));
     let said = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
     if namespaced && namespace.is_empty() {

@@ -30,7 +30,7 @@ pub(crate) fn sees(policy: &PolicyCache, who: &Identity, plural: &str, name: &st
     allowed(policy, who, &get).is_some()
 }
 
-/// Who asks, as a user: as kept, if they are, with the groups that they have now.
+/// The requester as a User object: the stored one, if there is one, with the requester's present groups.
 fn own_user(call: &Call<'_>) -> ApiResult<Value> {
     let (resource, who) = (call.target.resource, call.who);
     let mut user = match objects::get(&call.api.store, resource, "", &who.name) {
@@ -132,7 +132,7 @@ pub(crate) fn listing(
     Ok(Listing { items, revision, next })
 }
 
-/// Where a list starts: at a token, at an exact version, or with the newest.
+/// The start of a list: a continue token, an exact version, or the newest.
 pub(crate) fn start(call: &Call<'_>) -> ApiResult<Option<Cursor>> {
     if let Some(token) = call.query.get("continue").filter(|token| !token.is_empty()) {
         let open = unseal(token).ok_or_else(|| ApiError::bad_request("continue key is not valid"))?;
@@ -157,7 +157,7 @@ pub(crate) fn start(call: &Call<'_>) -> ApiResult<Option<Cursor>> {
     ApiError::of_options("ListOptions", &[wrong]).map(|()| None)
 }
 
-/// What a client has seen at least, unless it cannot have.
+/// The least version that a client asks for; a version that does not exist yet is refused.
 fn check_seen(call: &Call<'_>) -> ApiResult<Option<Revision>> {
     let seen = call.query.number("resourceVersion")?.and_then(Revision::new);
     let newest = call.api.store.revision();

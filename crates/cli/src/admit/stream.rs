@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 
 use memchr::{memchr, memchr_iter};
 
-/// What one input may take up, in bytes: more than an API server sends.
+/// The limit on one input, in bytes; an API server sends less.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// How deep one input may nest.
 const MAX_DEPTH: usize = 128;
@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 128;
 /// Inputs, one after the other.
 pub(crate) struct Stream<R> {
     reader: R,
-    /// What was read; `start` is the first byte that is not used up.
+    /// The bytes read so far; `start` is the first that is not used up.
     buffer: Vec<u8>,
     start: usize,
     /// Line number of `start`, from 1.
@@ -54,7 +54,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What the scan of a value found.
+/// The result of a scan for the end of a value.
 enum Scan {
     /// It ends before this offset.
     Complete(usize),

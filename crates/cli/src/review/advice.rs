@@ -12,7 +12,7 @@ use super::after::After;
 use super::subject::Subject;
 use super::surroundings::Surroundings;
 
-/// What would help; nothing, where no SCC can ever admit the pod.
+/// Changes that get a pod admitted, each tried; none where no SCC can ever admit it.
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Advice {
@@ -22,19 +22,19 @@ pub(crate) struct Advice {
     /// The command that grants the most restrictive SCC that would admit the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) grant: Option<String>,
-    /// What that SCC permits beyond what the pod lacks.
+    /// Permissions of that SCC beyond those that the pod lacks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) grant_also_gives: Vec<String>,
     /// An SCC of one's own that permits just what is missing, with its grant: a `List`, ready to apply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) own: Option<Value>,
-    /// What that SCC permits beyond the one that it is made from.
+    /// Permissions of that SCC beyond those of the SCC that it is made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) own_summary: Option<String>,
     /// Accounts of the namespace under which the pod would be admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) accounts: Vec<Account>,
-    /// What to change in the workload; all of it together gets the pod admitted.
+    /// Edits of the workload; all together get the pod admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) edits: Vec<String>,
     /// The SCC that then admits it.
@@ -222,7 +222,7 @@ fn unpin(pod: &mut Value) {
     annotations.and_then(|annotations| annotations.shift_remove(REQUIRED_SCC));
 }
 
-/// What `wide` permits that `narrow` does not, a field each; who may use them does not count.
+/// The permissions of `wide` beyond those of `narrow`, one for each field; users, groups and priority do not count.
 fn beyond(wide: &SecurityContextConstraints, narrow: &SecurityContextConstraints) -> Vec<String> {
     let grants = ["users", "groups", "priority"];
     let differences = diff(wide, narrow).into_iter().filter(|difference| !grants.contains(&difference.field));

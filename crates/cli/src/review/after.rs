@@ -1,4 +1,4 @@
-//! Who looks at a pod after SCC has: Kubernetes' own validation, Pod Security admission, and OpenShift's rule for inline
+//! The checks of a pod after SCC: Kubernetes' own validation, Pod Security admission, and OpenShift's rule for inline
 //! CSI volumes.
 
 use palisade_api::kind::{self, Resource};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::changed::changed;
 use super::surroundings::{Levels, Surroundings};
 
-/// Who refuses a pod.
+/// The check that refuses a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum By {
@@ -47,7 +47,7 @@ impl<'a> After<'a> {
         Self { levels: surroundings.levels(namespace), surroundings, namespace }
     }
 
-    /// What is said against a pod as SCC leaves it.
+    /// The refusal of a pod after SCC's changes, if there is one.
     pub(crate) fn objection(&self, pod: &Value) -> Option<Objection> {
         let errors = invalid(pod);
         if !errors.is_empty() {
@@ -71,7 +71,7 @@ impl<'a> After<'a> {
         Some(Objection { by: By::PodSecurity, message, errors: Vec::new(), level: Some(assess(pod).level) })
     }
 
-    /// What the levels that only warn or audit say.
+    /// Warnings by the namespace's `warn` and `audit` levels.
     pub(crate) fn warnings(&self, pod: &Pod<'_>) -> Vec<String> {
         let modes = [("warns", self.levels.warn), ("audits", self.levels.audit)];
         let said = modes.into_iter().filter_map(|(verb, level)| Some((verb, level?)));
@@ -112,7 +112,7 @@ fn broken(pod: &Pod<'_>, level: Level) -> Option<String> {
     (assessment.level < level).then(|| assessment.reasons.join(", "))
 }
 
-/// What Kubernetes' validation says of a pod, after the API server's defaults.
+/// The errors of Kubernetes' validation of a pod, after the API server's defaults.
 fn invalid(pod: &Value) -> Vec<FieldError> {
     let Some(pods): Option<&Resource> = kind::find("", "pods") else { return Vec::new() };
     let mut pod = pod.clone();

@@ -1,10 +1,10 @@
-//! What of a pod does nothing, or nothing good, though no one refuses it.
+//! Notes about settings of a pod that have no effect, or a harmful one, and are not refused.
 
 use serde_json::Value;
 
 use super::subject::Subject;
 
-/// What is worth knowing about the pod that comes out.
+/// Notes about the pod after SCC's changes.
 pub(super) fn of_pod(pod: &Value, subject: &Subject) -> Vec<String> {
     let mut notes = dead_annotations(&subject.template);
     notes.extend(capabilities(pod));

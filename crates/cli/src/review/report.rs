@@ -1,4 +1,4 @@
-//! What a review found, ready to be printed: the schema of docs/review-json.md.
+//! The report of a review, ready to be printed: the schema of docs/review-json.md.
 
 use palisade_admission::{Decision, PodRequest, Policy, Refusal, Step, Trace, explain};
 use palisade_k8s::{FieldError, FieldPath, Pod};
@@ -56,7 +56,7 @@ pub(crate) struct Report {
     pub(crate) pod: Option<Value>,
 }
 
-/// Why a workload is refused, and what would help.
+/// The refusal of a workload, with advice.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RefusalReport {
@@ -79,7 +79,7 @@ pub(crate) struct ErrorReport {
     pub(crate) column: usize,
 }
 
-/// What one SCC says.
+/// The result of one SCC.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StepReport {

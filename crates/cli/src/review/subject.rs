@@ -11,7 +11,7 @@ use crate::files::{Document, Place};
 /// The namespace of objects that name none. It is none that SCC leaves alone, as `default` would be.
 const ASSUMED_NAMESPACE: &str = "assumed";
 
-/// What the command line says of all workloads.
+/// Options that count for all workloads.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Options<'a> {
     pub(crate) namespace: Option<&'a str>,
@@ -120,7 +120,7 @@ impl Subject {
         format!("{}/{name}", self.kind.short)
     }
 
-    /// Where a field of the pod is, in the file.
+    /// The place of a pod's field in the file.
     pub(crate) fn place(&self, pod_path: &FieldPath) -> Place {
         self.document.place(&self.path(pod_path))
     }
@@ -201,7 +201,7 @@ fn share_ports(spec: &mut Map<String, Value>) {
     }
 }
 
-/// What the service account admission plugin mounts into every pod before SCCs are asked.
+/// The volume that the ServiceAccount admission plugin adds to every pod before SCC.
 fn token_volume() -> Value {
     json!({"name": palisade_scc::advice::TOKEN_VOLUME, "projected": {"sources": [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},

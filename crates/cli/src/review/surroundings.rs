@@ -1,4 +1,4 @@
-//! What stands around the workloads under review and decides about their pods beside SCC: the namespaces' Pod Security
+//! The objects beside the workloads under review that decide about their pods too: the namespaces' Pod Security
 //! labels, CSI drivers, and the accounts that there are.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

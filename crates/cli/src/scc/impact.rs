@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::review::{Options, Report, Subject, Surroundings, Verdict, assume_namespaces, subjects};
 use crate::{files, paint, policy};
 
-/// What an admission says of itself.
+/// The annotations in which an admission records its result.
 const RESULT: [&str; 2] = [VALIDATED_SCC, SUBJECT_TYPE];
 
 pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
@@ -65,7 +65,7 @@ fn report(subjects: &[Subject], old: Whole<'_>, new: Whole<'_>) -> crate::Outcom
     Ok(if moved > 0 { Exit::Findings } else { Exit::Fine })
 }
 
-/// What differs between the pods that come out, a field a line; nothing where one of them does not.
+/// The differences between the two resulting pods, one line a field; none where one of them is refused.
 fn pod_changes(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
     let mut found = Vec::new();
     if let (Some(before), Some(after)) = (before, after) {

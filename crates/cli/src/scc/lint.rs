@@ -70,7 +70,7 @@ fn is_understood(document: &Document) -> bool {
         || WorkloadKind::of(document.text("apiVersion"), document.text("kind")).is_some()
 }
 
-/// What is likely to be meant as policy, and is none.
+/// A finding for an object that is likely to be meant as policy and is not read as such.
 fn misunderstood(document: &Document) -> Option<Finding> {
     let kind = document.text("kind");
     let finding = |rule, message: String, help: String| {
@@ -100,5 +100,5 @@ fn misunderstood(document: &Document) -> Option<Finding> {
     if help.is_empty() {
         return None;
     }
-    finding("unknown-kind", format!("{kind:?} is no kind, and was not looked at"), help)
+    finding("unknown-kind", format!("unknown kind {kind:?}, which was not looked at"), help)
 }

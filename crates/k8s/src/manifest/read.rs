@@ -6,9 +6,9 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
 use super::{Entry, Node, NodeValue, Position, ReadError, scalar};
 
-/// How deep maps and lists may nest.
+/// The largest depth of maps and lists.
 pub const MAX_DEPTH: usize = 100;
-/// How many values a file may repeat through aliases.
+/// The largest number of values that a file may repeat through aliases.
 pub const MAX_ALIASED_NODES: usize = 100_000;
 
 /// Reads all documents of a file; one that holds nothing is left out.

@@ -1,4 +1,4 @@
-//! What a plain scalar means, by the rules of the YAML library of `kubectl`.
+//! The values of plain scalars, by the rules of the YAML library of `kubectl`.
 
 use serde_json::Number;
 

@@ -156,7 +156,7 @@ pub struct SeLinuxOptions<'a> {
     pub level: Text<'a>,
 }
 
-/// What kind of seccomp profile a field names.
+/// The kind of a seccomp profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum SeccompType {
     /// A file on the node.
@@ -188,7 +188,7 @@ impl SeccompType {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeccompProfile<'a> {
-    /// Which kind.
+    /// The kind.
     #[serde(rename = "type", default, deserialize_with = "nullable")]
     pub type_: SeccompType,
     /// The file, below the node's profile folder, where the kind is `Localhost`.

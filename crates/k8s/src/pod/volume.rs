@@ -1,4 +1,4 @@
-//! What kinds of volume a pod asks for.
+//! Kinds of volumes.
 
 use std::fmt;
 
@@ -110,7 +110,7 @@ pub struct Volume<'a> {
 /// One source of a projected volume, as far as telling a service account token from the rest needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Projection<'a> {
-    /// Which fields of the source are set.
+    /// The fields of the source that are set.
     pub kinds: Vec<ProjectionKind<'a>>,
 }
 

@@ -1,4 +1,4 @@
-//! What plain strings of YAML 1.1 are read as.
+//! The values that plain strings have in YAML 1.1.
 
 /// Words that YAML 1.1 reads as booleans, null or special floats.
 const WORDS: [&str; 36] = [

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use prost::Message;
 
-/// Whose namespace a container uses.
+/// The owner of the namespace that a container uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub(crate) enum NamespaceMode {
@@ -22,7 +22,7 @@ pub(crate) enum NamespaceMode {
     Target = 3,
 }
 
-/// What a container's seccomp profile is.
+/// The kind of a container's seccomp profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub(crate) enum ProfileType {
@@ -46,7 +46,7 @@ pub(crate) enum MountPropagation {
     Bidirectional = 2,
 }
 
-/// Where a container is in its life.
+/// The state of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub(crate) enum ContainerState {
@@ -96,11 +96,11 @@ macro_rules! messages {
 }
 
 messages! {
-    /// Which version of the interface the agent speaks.
+    /// The version of the interface that the agent speaks.
     VersionRequest {
         #[string, tag = "1"] version: String,
     }
-    /// Who the engine is.
+    /// The engine's name and version.
     VersionResponse {
         #[string, tag = "2"] runtime_name: String,
         #[string, tag = "3"] runtime_version: String,
@@ -126,7 +126,7 @@ messages! {
         #[bool, tag = "4"] selinux_relabel: bool,
         #[enumeration = "MountPropagation", tag = "5"] propagation: i32,
     }
-    /// Which namespaces are shared.
+    /// The namespaces that are shared.
     NamespaceOption {
         #[enumeration = "NamespaceMode", tag = "1"] network: i32,
         #[enumeration = "NamespaceMode", tag = "2"] pid: i32,
@@ -149,7 +149,7 @@ messages! {
         #[string, tag = "3"] r#type: String,
         #[string, tag = "4"] level: String,
     }
-    /// What holds a sandbox.
+    /// The security settings of a sandbox.
     LinuxSandboxSecurityContext {
         #[message, optional, tag = "1"] namespace_options: Option<NamespaceOption>,
         #[message, optional, tag = "2"] selinux_options: Option<SeLinuxOption>,
@@ -166,7 +166,7 @@ messages! {
         #[message, optional, tag = "2"] security_context: Option<LinuxSandboxSecurityContext>,
         #[map = "string, string", tag = "3"] sysctls: HashMap<String, String>,
     }
-    /// Whose sandbox it is.
+    /// The pod of a sandbox.
     PodSandboxMetadata {
         #[string, tag = "1"] name: String,
         #[string, tag = "2"] uid: String,
@@ -215,7 +215,7 @@ messages! {
         #[message, optional, tag = "1"] status: Option<PodSandboxStatus>,
         #[map = "string, string", tag = "2"] info: HashMap<String, String>,
     }
-    /// Which sandboxes.
+    /// Selects sandboxes.
     PodSandboxFilter {
         #[string, tag = "1"] id: String,
         #[map = "string, string", tag = "3"] label_selector: HashMap<String, String>,
@@ -258,7 +258,7 @@ messages! {
         #[string, repeated, tag = "1"] add_capabilities: Vec<String>,
         #[string, repeated, tag = "2"] drop_capabilities: Vec<String>,
     }
-    /// What holds a container.
+    /// The security settings of a container.
     LinuxContainerSecurityContext {
         #[message, optional, tag = "1"] capabilities: Option<Capability>,
         #[bool, tag = "2"] privileged: bool,
@@ -279,7 +279,7 @@ messages! {
         #[message, optional, tag = "1"] resources: Option<LinuxContainerResources>,
         #[message, optional, tag = "2"] security_context: Option<LinuxContainerSecurityContext>,
     }
-    /// Which container of its pod, and its how-manieth start.
+    /// A container's name in its pod, and the number of its start.
     ContainerMetadata {
         #[string, tag = "1"] name: String,
         #[uint32, tag = "2"] attempt: u32,
@@ -318,7 +318,7 @@ messages! {
     }
     /// Nothing to say.
     Empty {}
-    /// Which containers.
+    /// Selects containers.
     ContainerFilter {
         #[string, tag = "1"] id: String,
         #[string, tag = "3"] pod_sandbox_id: String,
@@ -375,7 +375,7 @@ messages! {
         #[string, repeated, tag = "2"] cmd: Vec<String>,
         #[int64, tag = "3"] timeout: i64,
     }
-    /// What it said.
+    /// The command's output and exit code.
     ExecSyncResponse {
         #[bytes = "vec", tag = "1"] stdout: Vec<u8>,
         #[bytes = "vec", tag = "2"] stderr: Vec<u8>,
@@ -403,7 +403,7 @@ messages! {
         #[string, tag = "1"] pod_sandbox_id: String,
         #[int32, repeated, tag = "2"] port: Vec<i32>,
     }
-    /// Where the streams are.
+    /// The URL of the streams.
     StreamUrl {
         #[string, tag = "1"] url: String,
     }
@@ -433,7 +433,7 @@ messages! {
         #[message, optional, tag = "1"] image: Option<Image>,
         #[map = "string, string", tag = "2"] info: HashMap<String, String>,
     }
-    /// Who pulls an image.
+    /// Credentials for a registry.
     AuthConfig {
         #[string, tag = "1"] username: String,
         #[string, tag = "2"] password: String,
@@ -448,7 +448,7 @@ messages! {
         #[message, optional, tag = "2"] auth: Option<AuthConfig>,
         #[message, optional, tag = "3"] sandbox_config: Option<PodSandboxConfig>,
     }
-    /// What was pulled.
+    /// The image that was pulled.
     PullImageResponse {
         #[string, tag = "1"] image_ref: String,
     }

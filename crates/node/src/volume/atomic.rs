@@ -64,7 +64,7 @@ fn first(path: &str) -> Option<OsString> {
 fn place(folder: &Path, path: &str, content: &Content, group: Option<u32>) -> std::io::Result<()> {
     let is_inner = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     if !is_inner || path.is_empty() || path.starts_with("..") {
-        let why = format!("{path:?} is no path in a volume");
+        let why = format!("{path:?} is not a path in a volume");
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
     }
     let at = folder.join(path);
@@ -77,7 +77,7 @@ fn place(folder: &Path, path: &str, content: &Content, group: Option<u32>) -> st
     fs::set_permissions(&at, fs::Permissions::from_mode(mode(content, group)))
 }
 
-/// What belongs to a group is for it to read.
+/// The mode of a file: one that belongs to a group is readable for it.
 fn mode(content: &Content, group: Option<u32>) -> u32 {
     if group.is_some() { content.mode | 0o440 } else { content.mode }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::PodSecurityContext;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, chmodat, chownat, fstat, openat};
 
-/// What the group gets on files and on folders: to read and write, to enter, and new files for the group.
+/// The mode bits that the group gets on files, and on folders, where new files belong to the group too.
 const FILE: u32 = 0o660;
 const FOLDER: u32 = 0o2770;
 

@@ -1,4 +1,4 @@
-//! What the volumes hold whose content is the API's: config maps, secrets, a pod's own fields, tokens.
+//! The content of volumes that comes from the API: config maps, secrets, a pod's own fields, tokens.
 
 use std::collections::BTreeMap;
 

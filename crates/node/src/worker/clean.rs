@@ -1,4 +1,4 @@
-//! What a pod leaves behind, taken away.
+//! Removal of what a pod leaves behind.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::volume::unmount_below;
 /// How much a container may say as it ends, in bytes.
 const LAST_WORDS: u64 = 4096;
 
-/// What a container wrote to say why it ended.
+/// The termination message that a container wrote.
 pub(super) fn last_words(path: &Path) -> Option<String> {
     use std::io::Read;
     let mut bytes = Vec::new();

@@ -26,7 +26,7 @@ use crate::volume::{self, Ready};
 /// How long to wait after what the node itself could not do.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Why a container is not started: the reason that its status shows, and a message.
+/// The reason why a container is not started, as its status shows it, and a message.
 struct Held {
     reason: &'static str,
     message: String,
@@ -489,7 +489,7 @@ impl Worker {
     }
 }
 
-/// Where a container is started.
+/// The sandbox in which a container is started.
 struct Home<'h> {
     sandbox: &'h str,
     config: &'h PodSandboxConfig,

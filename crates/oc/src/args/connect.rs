@@ -8,7 +8,7 @@ use palisade_console::terminal;
 
 use crate::error::Result;
 
-/// Which server, as which user, in which namespace.
+/// The server, the user and the namespace.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectArgs {

@@ -170,7 +170,7 @@ impl FromStr for Seconds {
     }
 }
 
-/// Where the entries of a `ConfigMap` or a `Secret` come from.
+/// Sources of the entries of a `ConfigMap` or a `Secret`.
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgs {
     /// An entry with a literal value; may be repeated

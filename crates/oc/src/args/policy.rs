@@ -9,7 +9,7 @@ use crate::dry_run::DryRun;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuthCommand {
-    /// Check whether an action is allowed: exit code 0 is yes, 1 is no
+    /// Check whether an action is allowed; the exit code is 0 for yes, 1 for no
     CanI(CanIArgs),
     /// Print the name of the current user
     Whoami(WhoamiArgs),

@@ -32,7 +32,7 @@ pub(crate) struct ApplyArgs {
     pub(crate) connect: ConnectArgs,
 }
 
-/// What becomes of the objects that a deleted object owns.
+/// The deletion of the objects that a deleted object owns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Cascade {
     /// They are deleted after it
@@ -80,7 +80,7 @@ pub(crate) struct DeleteArgs {
     /// Seconds that the object has to terminate. Default: what the object says
     #[arg(long, value_name = "SECONDS")]
     pub(crate) grace_period: Option<u64>,
-    /// What becomes of the objects that a deleted object owns
+    /// The deletion of the objects that a deleted object owns
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) cascade: Cascade,
     /// Whether to wait until the objects are gone

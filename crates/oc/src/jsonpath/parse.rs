@@ -68,7 +68,7 @@ fn nested(text: &str, depth: usize) -> Result<Vec<Step>> {
     if parser.rest.is_empty() { Ok(steps) } else { Err(parser.unexpected()) }
 }
 
-/// What is left of a template.
+/// The rest of a template.
 struct Parser<'t> {
     rest: &'t str,
     depth: usize,
@@ -271,7 +271,7 @@ fn slice(text: &str) -> Result<Slice> {
     }
 }
 
-/// Where the parenthesis is that ends a filter; those in quotes and those that are matched inside do not count.
+/// The offset of the parenthesis that ends a filter; those in quotes and those that are matched inside do not count.
 fn end_of_filter(text: &str) -> Option<usize> {
     let (mut open, mut quote, mut is_escaped) = (0_usize, None, false);
     for (at, letter) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! Whose a record is: by its audit login id where containers have one of their own, else by the cgroup of the
+//! The container of a record: by its audit login id where containers have one of their own, else by the cgroup of the
 //! process, which must live for that.
 
 use std::collections::HashMap;

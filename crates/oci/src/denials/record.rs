@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use palisade_seccomp::Action;
 
-/// What a record says.
+/// The fields of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) time: Duration,

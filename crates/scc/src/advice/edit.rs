@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::plan::Plan;
 
-/// What to do with a field.
+/// An operation on a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Set it to this.
@@ -24,9 +24,9 @@ pub enum Action {
 /// One change of a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edit {
-    /// Which field.
+    /// The field.
     pub path: FieldPath,
-    /// What to do with it.
+    /// The operation.
     pub action: Action,
 }
 
@@ -156,7 +156,7 @@ fn unescalated(pod: &Value) -> Vec<Edit> {
     edits
 }
 
-/// What the Pod Security level `restricted` asks for, so that a namespace that enforces it lets the pod through.
+/// Edits for the Pod Security level `restricted`, so that a namespace that enforces it lets the pod through.
 fn hardened(pod: &Value) -> Vec<Edit> {
     let mut edits = Vec::new();
     for list in ["initContainers", "containers", "ephemeralContainers"] {
@@ -188,7 +188,7 @@ fn hardened(pod: &Value) -> Vec<Edit> {
     edits
 }
 
-/// What may not stand beside `allowPrivilegeEscalation: false` in a container's security context.
+/// Edits of settings that are invalid beside `allowPrivilegeEscalation: false` in a container's security context.
 fn unprivileged(context: FieldPath, pod: &Value) -> Vec<Edit> {
     let mut edits = Vec::new();
     let privileged = context.clone().field("privileged");

@@ -67,7 +67,7 @@ fn report(
             "unknown-field",
             Severity::Warning,
             path.clone().name(key),
-            format!("{key:?} is no field here; it is dropped without a word"),
+            format!("unknown field {key:?}, which is dropped without a warning"),
             word(key).map_or_else(|| suggestion(key, known.iter().copied(), "remove it"), str::to_owned),
         ));
     }

@@ -1,11 +1,11 @@
-//! What several SCCs say together.
+//! Lint of several SCCs together.
 
 use palisade_k8s::{FieldPath, SecurityContextConstraints};
 
 use super::{Finding, Severity};
 use crate::{Rank, diff};
 
-/// How many SCCs are compared with one another.
+/// The largest number of SCCs that are compared with one another.
 const MAX_COMPARED: usize = 100;
 
 /// SCCs that equal another, or that no pod ever gets because another is tried first and permits as much to the same users;

@@ -32,7 +32,7 @@ fn warn(
     findings.push(Finding::new(rule, Severity::Warning, path, message, help));
 }
 
-/// What is added to every container reaches the runtime, which must know it.
+/// Findings for capabilities that are added to every container and that no runtime knows.
 fn default_capabilities(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
     let added = SecurityContextConstraints::list(scc.default_add_capabilities.as_ref());
     for (index, name) in added.iter().enumerate() {

@@ -38,17 +38,17 @@ const STRATEGY_KEYS: &[(&str, &str)] = &[
     ("level", "write it in seLinuxOptions"),
 ];
 
-/// What a key of the object is called in an SCC.
+/// The name in an SCC for a key of the object.
 pub(super) fn of_key(key: &str) -> Option<&'static str> {
     find(KEYS, key)
 }
 
-/// What a key of a strategy is called in an SCC.
+/// The name in an SCC for a key of a strategy.
 pub(super) fn of_strategy_key(key: &str) -> Option<&'static str> {
     find(STRATEGY_KEYS, key)
 }
 
-/// What a strategy of another policy is called in an SCC.
+/// The name in an SCC for a strategy of another policy.
 pub(super) fn of_strategy(name: &str) -> Option<&'static str> {
     match name {
         "MayRunAs" => {

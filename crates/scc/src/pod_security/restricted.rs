@@ -1,4 +1,4 @@
-//! What `restricted` asks for beyond `baseline`.
+//! The rules of `restricted` beyond those of `baseline`.
 
 use palisade_k8s::Pod;
 use palisade_k8s::pod::{SeccompProfile, SeccompType, VolumeKind};

@@ -5,7 +5,7 @@ use palisade_k8s::{ContainerPath, FieldError, SecurityContextConstraints, Text};
 
 use crate::findings::Findings;
 
-/// What must be dropped, may be added, and is added where not dropped.
+/// The capabilities that must be dropped, may be added, and are added where not dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CapabilityRule {
     default_add: Vec<String>,
@@ -17,9 +17,9 @@ pub(crate) struct CapabilityRule {
 /// The two lists that replace a container's: each sorted, each name once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CapabilityChange<'x> {
-    /// What the container adds.
+    /// The capabilities that the container adds.
     pub add: Vec<&'x str>,
-    /// What it drops.
+    /// The capabilities that it drops.
     pub drop: Vec<&'x str>,
 }
 
@@ -35,7 +35,7 @@ impl CapabilityRule {
         }
     }
 
-    /// What the container's lists become; `None` if they stay as they are (reference/scc.md 2.13).
+    /// The container's new lists; `None` if they stay as they are (reference/scc.md 2.13).
     pub(crate) fn generate<'x>(
         &'x self,
         asked: Option<&'x Capabilities<'_>>,

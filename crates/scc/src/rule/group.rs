@@ -6,7 +6,7 @@ use palisade_k8s::{FieldError, FieldPath};
 use crate::findings::Findings;
 use crate::unusable::Unusable;
 
-/// Which group IDs may be used.
+/// The group IDs that may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum GroupRule {
     Any,

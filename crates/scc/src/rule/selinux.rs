@@ -8,7 +8,7 @@ use crate::findings::Findings;
 use crate::namespace::{NamespaceRanges, RangeError};
 use crate::unusable::Unusable;
 
-/// Which SELinux labels may be used.
+/// The SELinux labels that may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SeLinuxRule {
     Any,

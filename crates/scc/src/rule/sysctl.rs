@@ -26,7 +26,7 @@ pub(crate) fn is_safe(name: &str, kernel: KernelVersion) -> bool {
     SAFE.iter().any(|(safe, since)| *safe == name && *since <= kernel)
 }
 
-/// Which sysctls may be set.
+/// The sysctls that may be set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SysctlRule {
     forbidden: Vec<String>,

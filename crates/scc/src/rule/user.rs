@@ -7,7 +7,7 @@ use crate::findings::Findings;
 use crate::namespace::{NamespaceRanges, RangeError};
 use crate::unusable::Unusable;
 
-/// Which user IDs may be used.
+/// The user IDs that may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UserRule {
     Any,

@@ -5,7 +5,7 @@ use palisade_k8s::{FieldError, FieldPath, SecurityContextConstraints};
 
 use crate::findings::Findings;
 
-/// Which kinds may be mounted.
+/// The kinds of volume that may be mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VolumeRule {
     allow_all: bool,

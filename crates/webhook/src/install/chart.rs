@@ -113,7 +113,7 @@ mod tests {
         value.to_string() + "\n"
     }
 
-    /// What Helm makes of the chart, with other values than its own.
+    /// The chart as Helm renders it with other values than its own.
     fn rendered(file: &File, settings: &Settings) -> String {
         let mut text = file.text.replace(".Release.Namespace", ".Values.namespace");
         text = text.replace("{{ .Values.namespace }}", &settings.namespace);

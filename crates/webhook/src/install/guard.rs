@@ -1,4 +1,4 @@
-//! Who may opt a namespace out: a ValidatingAdmissionPolicy, so that the rule holds while no replica answers.
+//! The right to opt a namespace out: a ValidatingAdmissionPolicy, so that the rule holds while no replica answers.
 
 use palisade_k8s::scc::{GROUP, RESOURCE};
 use serde_json::{Value, json};

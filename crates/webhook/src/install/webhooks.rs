@@ -25,7 +25,7 @@ struct Webhook {
     name: &'static str,
     path: &'static str,
     rules: Value,
-    /// What happens without an answer; [`Settings`] decides where it is `None`.
+    /// The failure policy; [`Settings`] decides where it is `None`.
     failure_policy: Option<FailurePolicy>,
     side_effects: &'static str,
     timeout: u8,

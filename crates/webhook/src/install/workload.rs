@@ -1,4 +1,4 @@
-//! What answers: Deployment, Service, PodDisruptionBudget, NetworkPolicy, ResourceQuota.
+//! The objects of the replicas: Deployment, Service, PodDisruptionBudget, NetworkPolicy, ResourceQuota.
 
 use serde_json::{Value, json};
 

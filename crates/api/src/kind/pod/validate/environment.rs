@@ -60,7 +60,7 @@ pub(super) fn check_environment(container: &At<'_>, errors: &mut Errors) {
 
 const VARIABLE: &str = "must be printable ASCII characters other than '='";
 
-/// What Kubernetes has allowed since 1.30, and a shell need not understand.
+/// Whether a name of an environment variable is valid since Kubernetes 1.30: printable ASCII without `=`.
 fn is_variable(name: &str) -> bool {
     name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
 }
@@ -103,7 +103,7 @@ pub(super) fn check_field(reference: &At<'_>, allowed: &[&str], errors: &mut Err
     if field.is_empty() {
         errors.push(path.required(""));
     } else if !is_entry && !POD_FIELDS.contains(&field) {
-        errors.push(path.invalid("is no field of a pod that can be read into it"));
+        errors.push(path.invalid("is not a field of a pod that can be read into it"));
     } else if !is_entry {
         errors.extend(path.none_of(allowed));
     }

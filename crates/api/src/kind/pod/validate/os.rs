@@ -1,11 +1,11 @@
-//! What a pod for one operating system must not say of another
+//! Fields that a pod for one operating system must not set for another
 //! (`pkg/apis/core/validation`: `validateOS`, `validateLinux`, `validateWindows`, `validateWindowsHostProcessPod`).
 //!
 //! SCC leaves pods for Windows alone, so all that gives rights on Linux must be refused for them here.
 
 use super::{At, CONTAINER_LISTS, Errors, is_name};
 
-/// What the spec of a pod for Windows cannot have; in its security context; and in that of a container.
+/// Fields that a pod for Windows cannot have: in its spec, in its security context, and in that of a container.
 const SPEC: [&str; 5] = ["hostUsers", "hostPID", "hostIPC", "shareProcessNamespace", "resources"];
 const POD: [&str; 11] = [
     "appArmorProfile",

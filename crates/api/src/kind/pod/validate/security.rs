@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::{At, CONTAINER_LISTS, Errors};
 
-/// What an ID may be.
+/// The valid user and group IDs.
 const IDS: std::ops::RangeInclusive<i64> = 0..=2_147_483_647;
 
-/// What the pod as a whole says.
+/// Checks the security settings of the pod as a whole.
 pub(super) fn check_pod(spec: &At<'_>, errors: &mut Errors) {
     let security = spec.field("securityContext");
     check_context(&security, errors);
@@ -68,7 +68,7 @@ pub(super) fn check_proc(security: &At<'_>, spec: &At<'_>, errors: &mut Errors) 
     }
 }
 
-/// A profile of seccomp is a file under the node's folder; one of AppArmor has a name that is no path.
+/// A seccomp profile is a file under the node's folder; an AppArmor profile has a name, which is not a path.
 fn check_profile(profile: &At<'_>, errors: &mut Errors) {
     if !profile.is_set() {
         return;
@@ -129,7 +129,7 @@ pub(super) fn check_annotations(pod: &Value, spec: &At<'_>, errors: &mut Errors)
         }
         let Some(container) = key.strip_prefix(APPARMOR) else { continue };
         if !has_container(spec, container) {
-            errors.push(FieldError::invalid(path().key(key), container, "is no container of the pod"));
+            errors.push(FieldError::invalid(path().key(key), container, "is not a container of the pod"));
         }
         if !matches!(value, "runtime/default" | "unconfined") && !value.starts_with("localhost/") {
             errors.push(FieldError::invalid(path().key(key), value, "must be a profile of AppArmor"));

@@ -41,7 +41,7 @@ const NEEDS: &[(&str, &[&str])] = &[
     ("vsphereVolume", &["volumePath"]),
 ];
 
-/// What a host's path must be found as; empty for anything.
+/// Valid values of `hostPath.type`; the empty one checks nothing.
 const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 
@@ -198,7 +198,7 @@ fn check_projection(source: &At<'_>, errors: &mut Errors) {
     errors.extend(source.field("podCertificate").field("maxExpirationSeconds").outside(NATURAL));
 }
 
-/// Where the files of a projection go, as far as it says.
+/// The paths that a projection names for its files.
 fn projected_paths<'v>(source: &At<'v>) -> Vec<At<'v>> {
     let kinds = source.set(&["secret", "configMap", "downwardAPI"]);
     let mut paths: Vec<At<'v>> = kinds
