@@ -188,7 +188,11 @@ impl Service {
         };
         let verb = verb_of(head, &target)?;
         self.authorize(head, attended, &target, verb)?;
-        if target.subresource.is_none() && !target.resource.allows(verb) {
+        let has_method = match target.subresource {
+            Some(part) => part.allows(verb),
+            None => target.resource.allows(verb),
+        };
+        if !has_method {
             return Err(ApiError::method_not_allowed(target.resource));
         }
         if verb == "watch" {
@@ -434,13 +438,13 @@ impl Work {
         let (bytes, content_type) = (self.bytes.as_ref(), self.content_type.as_str());
         let body = || crate::body::read(bytes, content_type, &mut Vec::new());
         match (self.method.as_str(), part.serves) {
-            ("GET" | "HEAD", Serves::Part(_)) if part.allows("get") => verb::get(call),
+            ("GET" | "HEAD", Serves::Part(_)) => verb::get(call),
             ("POST", Serves::Token) => review::request_token(call, bytes, content_type),
             ("POST", Serves::Password) => review::set_password(call, bytes, content_type),
             ("POST", Serves::Binding) => review::bind(call, &self.target.name, &body()?),
             ("POST", Serves::Eviction) => review::evict(call, &body()?),
-            ("PUT", Serves::Part(_)) if part.allows("update") => verb::update(call, bytes, content_type),
-            ("PATCH", Serves::Part(_)) if part.allows("patch") => self.patch(call),
+            ("PUT", Serves::Part(_)) => verb::update(call, bytes, content_type),
+            ("PATCH", Serves::Part(_)) => self.patch(call),
             _ => Err(ApiError::method_not_allowed(self.target.resource)),
         }
     }

@@ -18,6 +18,7 @@ mod floods;
 mod forgery;
 mod forms;
 mod http;
+mod methods;
 mod names;
 mod nodes;
 mod pods;
