@@ -181,3 +181,78 @@ pub fn refusal_message(policy: &Policy, request: &PodRequest<'_>, refusal: &Refu
         (other, _) => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PolicyBuilder;
+    use palisade_k8s::Pod;
+    use palisade_scc::{BuiltinSet, Mutation};
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        for (text, room, expected) in [
+            ("abc", 2, "ab"),
+            ("abc", 3, "abc"),
+            ("abc", 9, "abc"),
+            ("aé", 2, "a"),
+            ("é", 1, ""),
+            ("", 0, ""),
+        ] {
+            assert_eq!(cut(text, room), expected, "{text:?} {room}");
+        }
+    }
+
+    fn message(groups: &[&str], pod: &Value) -> String {
+        let mut builder = PolicyBuilder::default();
+        builder.add_set(BuiltinSet::V4).unwrap();
+        builder.assume_namespace("dev");
+        let policy = builder.build();
+        let pod = Pod::deserialize(pod).unwrap();
+        let request =
+            PodRequest { namespace: "dev", user: "alice", groups, pod: &pod, mutation: Mutation::Allowed };
+        refusal_message(&policy, &request, &Refusal::NoneFits)
+    }
+
+    #[test]
+    fn a_refusal_names_the_nearest_fields_and_is_short() {
+        let host = json!({"spec": {"hostNetwork": true, "containers": [{"name": "a"}]}});
+        let denied = message(&[], &host);
+        assert!(
+            denied.contains("provider \"anyuid\": Forbidden: not usable by user or serviceaccount"),
+            "{denied}"
+        );
+        assert!(denied.contains("10 that neither the user nor the service account may use"), "{denied}");
+        let tried = message(&["system:authenticated"], &host);
+        assert!(tried.contains("provider restricted-v2: .spec.hostNetwork: Invalid value"), "{tried}");
+        assert!(!tried.contains("not usable"), "{tried}");
+        let volumes: Vec<Value> = (0..50)
+            .map(|index| json!({"name": format!("v{index}"), "hostPath": {"path": "x".repeat(90)}}))
+            .collect();
+        let long = json!({"spec": {"volumes": volumes, "containers": [{"name": "a"}]}});
+        let long = message(&["system:authenticated"], &long);
+        assert!(long.len() <= MAX_MESSAGE, "{}", long.len());
+        assert!(long.ends_with("(palisade review -o wide shows all)"), "{long}");
+        assert!(long.contains("further fields"), "{long}");
+    }
+
+    #[test]
+    fn a_refusal_without_a_trial_says_why() {
+        let mut builder = PolicyBuilder::default();
+        builder.add_set(BuiltinSet::V4).unwrap();
+        let policy = builder.build();
+        let pod = json!({"spec": {"containers": []}});
+        let pod = Pod::deserialize(&pod).unwrap();
+        let request = PodRequest {
+            namespace: "lost",
+            user: "alice",
+            groups: &[],
+            pod: &pod,
+            mutation: Mutation::Allowed,
+        };
+        let text = refusal_message(&policy, &request, &Refusal::NoneFits);
+        assert_eq!(text, "namespace \"lost\" is not part of the policy");
+    }
+}

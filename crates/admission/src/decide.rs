@@ -326,3 +326,127 @@ pub fn explain<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Trace<'x> {
         .collect();
     Trace { decision: decide(policy, request, &prepared), steps }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PolicyBuilder;
+    use palisade_scc::BuiltinSet;
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+
+    const EVERYBODY: &[&str] = &["system:authenticated"];
+
+    fn policy() -> Policy {
+        let mut builder = PolicyBuilder::default();
+        builder.add_set(BuiltinSet::V4).unwrap();
+        builder.assume_namespace("dev");
+        for object in [
+            json!({"apiVersion": "v1", "kind": "Namespace",
+                   "metadata": {"name": "off", "labels": {"openshift.io/run-level": "1"}}}),
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bare"}}),
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                   "metadata": {"name": "b", "namespace": "dev"},
+                   "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+                               "name": "system:openshift:scc:hostnetwork-v2"},
+                   "subjects": [{"kind": "ServiceAccount", "name": "web", "namespace": "dev"}]}),
+        ] {
+            builder.add(&object).unwrap();
+        }
+        builder.build()
+    }
+
+    /// A decision in short: the SCC and the subject, or the exemption or refusal.
+    fn short(decision: &Decision<'_>) -> String {
+        match decision {
+            Decision::Exempt(why) => format!("exempt: {why}"),
+            Decision::Admitted(admission) => format!("{} for {}", admission.scc, admission.subject.as_str()),
+            Decision::Refused(why) => format!("refused: {why}"),
+        }
+    }
+
+    #[test]
+    fn the_fast_decision_and_the_full_one_are_the_same() {
+        let policy = policy();
+        let plain = json!({"spec": {"containers": [{"name": "a"}]}});
+        let host = json!({"spec": {"hostNetwork": true, "containers": [{"name": "a"}]}});
+        let by = |account: &str, pod: &Value| {
+            let mut pod = pod.clone();
+            pod["spec"]["serviceAccountName"] = account.into();
+            pod
+        };
+        let pinned =
+            |scc: &str| json!({"metadata": {"annotations": {REQUIRED_SCC: scc}}, "spec": plain["spec"]});
+        let windows = json!({"spec": {"os": {"name": "windows"}, "containers": [{"name": "a"}]}});
+        let many: Vec<Value> = (0..=MAX_CONTAINERS).map(|_| json!({"name": "a"})).collect();
+        let many = json!({"spec": {"containers": many}});
+        let none = "refused: unable to validate against any security context constraint";
+        let cases: [(&str, &[&str], Value, &str); 14] = [
+            ("dev", EVERYBODY, plain.clone(), "restricted-v2 for user"),
+            ("dev", &[], plain.clone(), none),
+            ("dev", &["system:masters"], plain.clone(), "anyuid for user"),
+            ("dev", EVERYBODY, host.clone(), none),
+            ("dev", EVERYBODY, by("web", &host), "hostnetwork-v2 for serviceaccount"),
+            ("dev", &[], by("web", &plain), "hostnetwork-v2 for serviceaccount"),
+            ("dev", EVERYBODY, pinned("restricted-v2"), "restricted-v2 for user"),
+            ("dev", EVERYBODY, pinned("privileged"), none),
+            (
+                "dev",
+                EVERYBODY,
+                pinned("nosuch"),
+                "refused: failed to retrieve the required SCC: there is no SecurityContextConstraints \"nosuch\"",
+            ),
+            ("dev", EVERYBODY, windows, "exempt: the pod is for Windows"),
+            ("dev", EVERYBODY, many, "refused: the pod has 10001 containers, more than 10000"),
+            ("kube-system", &[], host.clone(), "exempt: the namespace is exempt by its name"),
+            ("off", &[], host, "exempt: the namespace is exempt by its label openshift.io/run-level=1"),
+            ("lost", EVERYBODY, plain, "refused: namespace \"lost\" is not part of the policy"),
+        ];
+        for (namespace, groups, pod, expected) in cases {
+            let pod = Pod::deserialize(&pod).unwrap();
+            let request =
+                PodRequest { namespace, user: "alice", groups, pod: &pod, mutation: Mutation::Allowed };
+            let decision = short(&evaluate(&policy, &request));
+            assert_eq!(decision, expected);
+            assert_eq!(short(&explain(&policy, &request).decision), decision);
+        }
+    }
+
+    #[test]
+    fn a_namespace_without_ranges_takes_no_pods() {
+        let policy = policy();
+        let pod = json!({"spec": {"containers": [{"name": "a"}]}});
+        let pod = Pod::deserialize(&pod).unwrap();
+        let request = PodRequest {
+            namespace: "bare",
+            user: "alice",
+            groups: EVERYBODY,
+            pod: &pod,
+            mutation: Mutation::Allowed,
+        };
+        let decision = evaluate(&policy, &request);
+        assert!(matches!(decision, Decision::Refused(Refusal::Ranges { .. })), "{decision:?}");
+        let empty = PolicyBuilder::default();
+        let mut empty = empty;
+        empty.assume_namespace("bare");
+        let empty = empty.build();
+        let decision = evaluate(&empty, &request);
+        assert!(matches!(decision, Decision::Refused(Refusal::NoScc)), "{decision:?}");
+    }
+
+    #[test]
+    fn an_update_may_not_need_a_change() {
+        let policy = policy();
+        let pod = json!({"spec": {"containers": [{"name": "a"}]}});
+        let pod = Pod::deserialize(&pod).unwrap();
+        for (mutation, expected) in [
+            (Mutation::Allowed, "restricted-v2 for user"),
+            (Mutation::Forbidden, "refused: unable to validate against any security context constraint"),
+            (Mutation::EphemeralOnly, "refused: unable to validate against any security context constraint"),
+        ] {
+            let request =
+                PodRequest { namespace: "dev", user: "alice", groups: EVERYBODY, pod: &pod, mutation };
+            assert_eq!(short(&evaluate(&policy, &request)), expected, "{mutation:?}");
+        }
+    }
+}

@@ -198,3 +198,88 @@ fn with_patch(mut response: AdmissionResponse, patch: Patch) -> AdmissionRespons
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PolicyBuilder;
+    use palisade_scc::BuiltinSet;
+    use serde_json::json;
+
+    fn policy() -> Policy {
+        let mut builder = PolicyBuilder::default();
+        builder.add_set(BuiltinSet::V4).unwrap();
+        builder.assume_namespace("dev");
+        builder.build()
+    }
+
+    fn text(request: Value) -> String {
+        let mut all = json!({"uid": "u1", "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "namespace": "dev", "name": "web", "operation": "CREATE",
+            "userInfo": {"username": "alice", "groups": ["system:authenticated"]},
+            "object": {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "app"}]}}});
+        for (field, value) in request.as_object().unwrap() {
+            all[field] = value.clone();
+        }
+        json!({"apiVersion": API_VERSION, "kind": "AdmissionReview", "request": all}).to_string()
+    }
+
+    #[test]
+    fn requests_are_decided_by_their_resource() {
+        let policy = policy();
+        let resource = |group: &str, name: &str| json!({"group": group, "version": "v1", "resource": name});
+        let host = json!({"spec": {"hostNetwork": true, "containers": [{"name": "app"}]}});
+        // The request, whether it is allowed, and whether it is changed.
+        for (request, allowed, changed) in [
+            (json!({}), true, true),
+            (json!({"object": host}), false, false),
+            (json!({"resource": resource("", "services"), "object": null}), true, false),
+            (json!({"subResource": "status", "operation": "UPDATE"}), true, false),
+            (json!({"operation": "DELETE", "object": null}), true, false),
+            (json!({"namespace": "kube-system", "object": host}), true, false),
+            (json!({"subResource": "exec", "operation": "CONNECT", "namespace": "lost"}), false, false),
+        ] {
+            let response = respond(&policy, &text(request.clone())).unwrap();
+            assert_eq!((response.allowed, response.patch.is_some()), (allowed, changed), "{request}");
+            assert_eq!(response.uid, "u1");
+            let says_why = response.status.is_some_and(|status| !status.message.is_empty());
+            assert_eq!(says_why, !allowed, "{request}");
+        }
+    }
+
+    #[test]
+    fn validation_changes_nothing() {
+        let policy = policy();
+        let review = text(json!({}));
+        assert!(respond(&policy, &review).unwrap().patch.is_some());
+        let validated = validate(&policy, &review).unwrap();
+        assert!(!validated.allowed && validated.patch.is_none(), "the pod lacks what an SCC would give it");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_placed() {
+        let policy = policy();
+        let bad_pod = text(json!({"object": {"spec": {"containers": 7}}}));
+        let seven = bad_pod.find('7').unwrap();
+        for (text, uid, offset, message) in [
+            ("{\"apiVersion\": 3".to_owned(), "", None, "invalid type"),
+            ("{}".to_owned(), "", None, "is not an admission.k8s.io/v1 AdmissionReview"),
+            (
+                json!({"apiVersion": API_VERSION, "kind": "AdmissionReview"}).to_string(),
+                "",
+                None,
+                "request is missing",
+            ),
+            (text(json!({"object": null})), "u1", None, "request.object is missing"),
+            (text(json!({"operation": "UPDATE"})), "u1", None, "request.oldObject is missing"),
+            (text(json!({"operation": "PATCH"})), "u1", None, "request.operation is missing or unknown"),
+            (text(json!({"resource": {}})), "u1", None, "request.resource.resource is missing"),
+            (bad_pod, "u1", Some(seven), "invalid type: integer `7`"),
+        ] {
+            let error = respond(&policy, &text).unwrap_err();
+            assert_eq!(error.uid, uid, "{text}");
+            assert!(error.message.contains(message), "{text}: {error}");
+            assert!(offset.is_none_or(|offset| error.offset == offset), "{text}: {error:?}");
+        }
+    }
+}

@@ -225,3 +225,78 @@ fn overlapping(allow: &str, forbid: &str) -> Option<Inner> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_blames_its_field() {
+        let long = "a".repeat(254);
+        let cases: [(Value, &[&str]); 27] = [
+            (json!({}), &[]),
+            (json!({"metadata": {"name": ""}}), &["metadata.name"]),
+            (json!({"metadata": {"name": "A_b"}}), &["metadata.name"]),
+            (json!({"metadata": {"name": long}}), &["metadata.name"]),
+            (json!({"metadata": {"name": "a", "namespace": "n"}}), &["metadata.namespace"]),
+            (json!({"priority": -1}), &["priority"]),
+            (json!({"priority": 0}), &[]),
+            (json!({"runAsUser": {"type": "Any"}}), &["runAsUser.type"]),
+            (json!({"runAsUser": {"type": "MustRunAs", "uid": -1}}), &["runAsUser.uid"]),
+            (json!({"seLinuxContext": {"type": "MustRunAsRange"}}), &["seLinuxContext.type"]),
+            (json!({"fsGroup": {"type": "MayRunAs"}}), &["fsGroup.type"]),
+            (
+                json!({"supplementalGroups": {"type": "MustRunAs", "ranges": [{"min": -2, "max": -3}]}}),
+                &[
+                    "supplementalGroups.ranges[0].min",
+                    "supplementalGroups.ranges[0].max",
+                    "supplementalGroups.ranges[0].min",
+                ],
+            ),
+            (
+                json!({"requiredDropCapabilities": ["A"], "defaultAddCapabilities": ["A"], "allowedCapabilities": ["A"]}),
+                &["defaultAddCapabilities", "allowedCapabilities"],
+            ),
+            (json!({"requiredDropCapabilities": ["A"], "allowedCapabilities": ["a"]}), &[]),
+            (
+                json!({"requiredDropCapabilities": ["A"], "allowedCapabilities": ["*"]}),
+                &["requiredDropCapabilities"],
+            ),
+            (
+                json!({"defaultAllowPrivilegeEscalation": true, "allowPrivilegeEscalation": false}),
+                &["defaultAllowPrivilegeEscalation"],
+            ),
+            (json!({"volumes": ["none", "secret"]}), &["volumes"]),
+            (
+                json!({"volumes": ["secret"], "allowedFlexVolumes": [{"driver": "d"}]}),
+                &["allowedFlexVolumes"],
+            ),
+            (
+                json!({"volumes": ["flexVolume"], "allowedFlexVolumes": [{"driver": ""}]}),
+                &["allowedFlexVolumes[0].driver"],
+            ),
+            (json!({"allowedUnsafeSysctls": [""]}), &["allowedUnsafeSysctls[0]"]),
+            (json!({"allowedUnsafeSysctls": ["a.*.b"]}), &["allowedUnsafeSysctls[0]"]),
+            (json!({"allowedUnsafeSysctls": ["a.b*", "*"]}), &["allowedUnsafeSysctls.items"]),
+            (json!({"allowedUnsafeSysctls": ["a.*"], "forbiddenSysctls": ["a.b"]}), &["forbiddenSysctls[0]"]),
+            (
+                json!({"allowedUnsafeSysctls": ["a.b"], "forbiddenSysctls": ["a.*"]}),
+                &["allowedUnsafeSysctls[0]"],
+            ),
+            (json!({"allowedUnsafeSysctls": ["a.b"], "forbiddenSysctls": ["a.c"]}), &[]),
+            (json!({"userNamespaceLevel": "RequireAll"}), &["userNamespaceLevel"]),
+            (json!({"userNamespaceLevel": "RequirePodLevel"}), &[]),
+        ];
+        for (fields, expected) in cases {
+            let mut scc = json!({"metadata": {"name": "a"}, "runAsUser": {"type": "RunAsAny"},
+                "seLinuxContext": {"type": "RunAsAny"}, "fsGroup": {"type": "RunAsAny"},
+                "supplementalGroups": {"type": "RunAsAny"}, "volumes": ["secret"]});
+            for (field, value) in fields.as_object().unwrap() {
+                scc[field] = value.clone();
+            }
+            let errors = validate(&serde_json::from_value(scc).unwrap());
+            let blamed: Vec<String> = errors.iter().map(|error| error.path.to_string()).collect();
+            assert_eq!(blamed, expected, "{fields}");
+        }
+    }
+}

@@ -84,3 +84,47 @@ fn merge<'x>(ours: impl Iterator<Item = &'x String>, theirs: &'x [Text<'_>]) -> 
     all.dedup();
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use palisade_k8s::pod::ContainerList;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    type Lists = (&'static [&'static str], &'static [&'static str]);
+
+    #[test]
+    fn lists_are_made_and_checked() {
+        // Default additions, required drops, allowed; the container's lists; its new lists, and what it may not add.
+        let cases: [([&[&str]; 3], Lists, Option<Lists>, &[&str]); 9] = [
+            ([&[], &[], &[]], (&[], &[]), None, &[]),
+            ([&[], &["ALL"], &[]], (&[], &[]), Some((&[], &["ALL"])), &[]),
+            ([&[], &["ALL"], &[]], (&[], &["ALL"]), None, &[]),
+            ([&["B"], &["ALL"], &[]], (&["A"], &["Z"]), Some((&["A", "B"], &["ALL", "Z"])), &["A"]),
+            ([&["A"], &[], &[]], (&[], &["A"]), None, &[]),
+            ([&["A"], &[], &[]], (&[], &["ALL"]), Some((&["A"], &["ALL"])), &[]),
+            ([&[], &["KILL"], &[]], (&[], &["ALL"]), Some((&[], &["ALL", "KILL"])), &[]),
+            ([&[], &["KILL"], &["*"]], (&["A"], &[]), Some((&["A"], &["KILL"])), &[]),
+            ([&[], &[], &["NET_RAW"]], (&["NET_RAW", "net_raw"], &[]), None, &["net_raw"]),
+        ];
+        let at = ContainerPath { list: ContainerList::Main, index: 0 };
+        for ([default_add, required_drop, allowed], (add, drop), expected, refused) in cases {
+            let scc = json!({"defaultAddCapabilities": default_add, "requiredDropCapabilities": required_drop,
+                             "allowedCapabilities": allowed});
+            let rule = CapabilityRule::new(&serde_json::from_value(scc.clone()).unwrap());
+            let asked = json!({"add": add, "drop": drop});
+            let asked = Capabilities::deserialize(&asked).unwrap();
+            let change = rule.generate(Some(&asked));
+            let expected =
+                expected.map(|(add, drop)| CapabilityChange { add: add.to_vec(), drop: drop.to_vec() });
+            assert_eq!(change, expected, "{scc} {add:?} {drop:?}");
+            let then: Vec<&str> = change.map_or(add.to_vec(), |change| change.add);
+            let mut findings: Vec<FieldError> = Vec::new();
+            rule.check(at, then.into_iter(), &mut findings);
+            let blamed: Vec<String> =
+                findings.iter().map(|error| error.value.as_str().unwrap_or_default().to_owned()).collect();
+            assert_eq!(blamed, refused, "{scc} {add:?}");
+        }
+    }
+}

@@ -56,3 +56,48 @@ fn show(ranges: &[IdRange]) -> String {
     let ranges: Vec<String> = ranges.iter().map(|range| format!("[{}, {}]", range.min, range.max)).collect();
     ranges.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn strategies_are_checked() {
+        let range = IdRange { min: 1, max: 5 };
+        for (value, expected) in [
+            (json!({"type": "RunAsAny", "ranges": [{"min": 1, "max": 5}]}), Ok(GroupRule::Any)),
+            (json!({"type": "MustRunAs"}), Ok(GroupRule::Namespace)),
+            (json!({"type": "MustRunAs", "ranges": []}), Ok(GroupRule::Namespace)),
+            (
+                json!({"type": "MustRunAs", "ranges": [{"min": 1, "max": 5}]}),
+                Ok(GroupRule::Ranges(vec![range])),
+            ),
+            (json!({"type": "MayRunAs"}), Err(Unusable::strategy("fsGroup.type", "MayRunAs"))),
+        ] {
+            let strategy: GroupStrategy = serde_json::from_value(value.clone()).unwrap();
+            assert_eq!(GroupRule::new(&strategy, "fsGroup.type"), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn groups_are_in_a_range() {
+        let ranges = [IdRange { min: 1, max: 5 }, IdRange { min: 10, max: 10 }];
+        let cases: [(Option<&[IdRange]>, &[i64], usize); 7] = [
+            (None, &[], 0),
+            (None, &[-1], 0),
+            (Some(&ranges), &[], 1),
+            (Some(&ranges), &[1, 5, 10], 0),
+            (Some(&ranges), &[0], 1),
+            (Some(&ranges), &[6, 9, 11, 3], 3),
+            (Some(&ranges), &[i64::MIN, i64::MAX], 2),
+        ];
+        for (ranges, groups, count) in cases {
+            let mut findings: Vec<FieldError> = Vec::new();
+            check(ranges, "supplementalGroups", groups, &mut findings);
+            assert_eq!(findings.len(), count, "{groups:?} {findings:?}");
+            let field = "spec.securityContext.supplementalGroups";
+            assert!(findings.iter().all(|error| error.path.to_string() == field), "{findings:?}");
+        }
+    }
+}

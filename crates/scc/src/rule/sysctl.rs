@@ -66,3 +66,36 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
         None => pattern == name,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    #[test]
+    fn forbidden_goes_before_safe_and_allowed() {
+        // Forbidden, allowed, the sysctl, the kernel; whether it may be set.
+        let old = KernelVersion::new(4, 14);
+        let cases: [(&[&str], &[&str], &str, KernelVersion, bool); 10] = [
+            (&[], &[], "kernel.shm_rmid_forced", old, true),
+            (&["kernel.shm_rmid_forced"], &[], "kernel.shm_rmid_forced", old, false),
+            (&["kernel.*"], &["kernel.msgmax"], "kernel.msgmax", old, false),
+            (&[], &[], "kernel.msgmax", old, false),
+            (&[], &["kernel.msg*"], "kernel.msgmax", old, true),
+            (&[], &["*"], "net.core.somaxconn", old, true),
+            (&[], &["kernel.msgmax"], "kernel/msgmax", old, false),
+            (&[], &[], "net.ipv4.tcp_rmem", old, false),
+            (&[], &[], "net.ipv4.tcp_rmem", KernelVersion::new(4, 15), true),
+            (&[], &[], "net.ipv4.ip_local_reserved_ports", KernelVersion::new(3, 15), false),
+        ];
+        for (forbidden, allowed, name, kernel, may) in cases {
+            let scc = json!({"forbiddenSysctls": forbidden, "allowedUnsafeSysctls": allowed});
+            let rule = SysctlRule::new(&serde_json::from_value(scc.clone()).unwrap());
+            let asked = json!([{"name": name, "value": "1"}]);
+            let mut findings: Vec<FieldError> = Vec::new();
+            rule.check(&Vec::<Sysctl<'_>>::deserialize(&asked).unwrap(), kernel, &mut findings);
+            assert_eq!(findings.is_empty(), may, "{scc} {name} {kernel:?}");
+        }
+    }
+}

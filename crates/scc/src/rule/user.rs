@@ -93,3 +93,62 @@ fn check_non_root(
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use palisade_k8s::pod::ContainerList;
+    use serde_json::{Value, json};
+
+    fn strategy(value: Value) -> RunAsUserStrategy {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn strategies_are_checked() {
+        for (value, expected) in [
+            (json!({"type": "RunAsAny"}), Ok(UserRule::Any)),
+            (json!({"type": "MustRunAs", "uid": 7}), Ok(UserRule::Exactly(7))),
+            (json!({"type": "MustRunAs"}), Err(Unusable::NoUid)),
+            (json!({"type": "MustRunAsRange"}), Ok(UserRule::NamespaceRange)),
+            (json!({"type": "MustRunAsRange", "uidRangeMin": 1}), Err(Unusable::HalfRange)),
+            (
+                json!({"type": "MustRunAsRange", "uidRangeMin": 1, "uidRangeMax": 2}),
+                Ok(UserRule::Range(IdRange { min: 1, max: 2 })),
+            ),
+            (json!({"type": "mustRunAs"}), Err(Unusable::strategy("runAsUser.type", "mustRunAs"))),
+        ] {
+            assert_eq!(UserRule::new(&strategy(value.clone())), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn users_are_given_and_checked() {
+        let at = ContainerPath { list: ContainerList::Main, index: 0 };
+        let range = UserRule::Range(IdRange { min: 10, max: 20 });
+        // The rule, the user that it gives, the user and runAsNonRoot that the container then has, and the findings.
+        let cases: [(UserRule, Option<i64>, Option<i64>, Option<bool>, &[&str]); 13] = [
+            (UserRule::Any, None, Some(0), Some(false), &[]),
+            (UserRule::NonRoot, None, Some(1), None, &[]),
+            (UserRule::NonRoot, None, None, Some(true), &[]),
+            (UserRule::NonRoot, None, None, None, &["runAsNonRoot"]),
+            (UserRule::NonRoot, None, Some(1), Some(false), &["runAsNonRoot"]),
+            (UserRule::NonRoot, None, Some(0), Some(true), &["runAsUser"]),
+            (UserRule::NonRoot, None, Some(0), Some(false), &["runAsNonRoot", "runAsUser"]),
+            (UserRule::Exactly(7), Some(7), Some(7), None, &[]),
+            (UserRule::Exactly(7), Some(7), Some(8), None, &["runAsUser"]),
+            (UserRule::Exactly(7), Some(7), None, None, &["runAsUser"]),
+            (range, Some(10), Some(20), None, &[]),
+            (range, Some(10), Some(9), None, &["runAsUser"]),
+            (range, Some(10), Some(21), None, &["runAsUser"]),
+        ];
+        for (rule, given, user, non_root, expected) in cases {
+            let mut findings: Vec<FieldError> = Vec::new();
+            rule.check(at, user, non_root, &mut findings);
+            let fields: Vec<String> = findings.iter().map(|error| error.path.to_string()).collect();
+            let expected: Vec<String> =
+                expected.iter().map(|field| format!("spec.containers[0].securityContext.{field}")).collect();
+            assert_eq!((rule.generate(), fields), (given, expected), "{rule:?} {user:?} {non_root:?}");
+        }
+    }
+}

@@ -85,3 +85,46 @@ impl VolumeRule {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn kinds_and_drivers_are_checked() {
+        let token = json!({"projected": {"sources": [
+            {"serviceAccountToken": {"path": "token"}},
+            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"downwardAPI": {"items": [{"path": "namespace",
+                "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
+        ]}});
+        let other = json!({"projected": {"sources": [{"secret": {"name": "s"}}]}});
+        let flex = json!({"flexVolume": {"driver": "acme/disk"}});
+        // The SCC's kinds and drivers, a volume, and the fields that are blamed.
+        let cases: [(Value, Value, &Value, &[&str]); 11] = [
+            (json!(["secret"]), json!([]), &json!({"secret": {"secretName": "s"}}), &[]),
+            (json!(["secret"]), json!([]), &json!({"hostPath": {"path": "/"}}), &["spec.volumes[0]"]),
+            (json!(["*"]), json!([]), &json!({"hostPath": {"path": "/"}}), &[]),
+            (json!(["none"]), json!([]), &json!({"emptyDir": {}}), &["spec.volumes[0]"]),
+            (json!(["sekret"]), json!([]), &json!({"secret": {}}), &["spec.volumes[0]"]),
+            (json!(["secret"]), json!([]), &token, &[]),
+            (json!(["secret"]), json!([]), &other, &["spec.volumes[0]"]),
+            (json!(["configMap"]), json!([]), &token, &["spec.volumes[0]"]),
+            (json!(["flexVolume"]), json!([]), &flex, &[]),
+            (json!(["*"]), json!([{"driver": "acme/disk"}]), &flex, &[]),
+            (json!(["*"]), json!([{"driver": "other"}]), &flex, &["spec.volumes[0].flexVolume.driver"]),
+        ];
+        for (volumes, drivers, volume, expected) in cases {
+            let scc = json!({"volumes": volumes, "allowedFlexVolumes": drivers});
+            let rule = VolumeRule::new(&serde_json::from_value(scc.clone()).unwrap());
+            let mut volume = volume.clone();
+            volume["name"] = "v".into();
+            let spec = json!({"volumes": [volume], "containers": []});
+            let mut findings: Vec<FieldError> = Vec::new();
+            rule.check(&PodSpec::deserialize(&spec).unwrap(), &mut findings);
+            let fields: Vec<String> = findings.iter().map(|error| error.path.to_string()).collect();
+            assert_eq!(fields, expected, "{scc} {spec}");
+        }
+    }
+}
