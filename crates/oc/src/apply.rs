@@ -27,12 +27,12 @@ async fn one(args: &ApplyArgs, session: &Session, kinds: &Kinds, object: &Value)
     }
     let path = kind.object_path(&objects::namespace_of(session, kind, object)?, name);
     let before = session.get(&path).await.optional()?;
-    let applied = match args.dry_run {
+    let applied = match args.write.dry_run {
         DryRun::Client => object.clone(),
         _ => send(args, session, &path, object).await?,
     };
-    if !matches!(args.output, Format::Table { .. }) {
-        return output::print(&applied, Some(kind), &args.output);
+    if !matches!(args.write.output, Format::Table { .. }) {
+        return output::print(&applied, Some(kind), &args.write.output);
     }
     let version = |object: &Value| text(object, "/metadata/resourceVersion").to_owned();
     let what = match &before {
@@ -40,13 +40,13 @@ async fn one(args: &ApplyArgs, session: &Session, kinds: &Kinds, object: &Value)
         Some(before) if version(before) == version(&applied) => "unchanged",
         Some(_) => "configured",
     };
-    output::message(&format!("{}/{name} {what}{}\n", kind.qualified(), args.dry_run.suffix()))
+    output::message(&format!("{}/{name} {what}{}\n", kind.qualified(), args.write.dry_run.suffix()))
 }
 
 async fn send(args: &ApplyArgs, session: &Session, path: &str, object: &Value) -> Result<Value> {
     let manager = encode(&args.field_manager);
     let query =
-        format!("{path}?fieldManager={manager}&force={}{}", args.force_conflicts, args.dry_run.query());
+        format!("{path}?fieldManager={manager}&force={}{}", args.force_conflicts, args.write.dry_run.query());
     let body = Body::new("application/apply-patch+yaml", object.to_string().into_bytes());
     Ok(session.send(Method::PATCH, &query, Some(body)).await?)
 }

@@ -31,7 +31,7 @@ async fn from_files(args: &CreateArgs) -> Outcome {
     let exit = objects::each(&objects, async |object| {
         let kind = objects::kind_of(&kinds, object)?;
         let namespace = objects::namespace_of(&session, kind, object)?;
-        post(&session, kind, &namespace, object, args.dry_run, &args.output).await
+        post(&session, kind, &namespace, object, args.write.dry_run, &args.write.output).await
     });
     Ok(exit.await)
 }
@@ -90,7 +90,7 @@ async fn create(make: &MakeArgs, kind: &Kind, fields: Value) -> Result<()> {
     for (field, value) in fields.as_object().into_iter().flatten() {
         put(&mut object, &[field], value.clone());
     }
-    post(&session, kind, &session.namespace, &object, make.dry_run, &make.output).await
+    post(&session, kind, &session.namespace, &object, make.write.dry_run, &make.write.output).await
 }
 
 async fn token(args: &TokenArgs) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::targets::{self, Target};
 use crate::value::text;
 
 pub(crate) async fn run(args: &PatchArgs) -> Outcome {
-    if args.dry_run == DryRun::Client {
+    if args.write.dry_run == DryRun::Client {
         return Err(Error::PatchClientDryRun);
     }
     let patch = patch(args)?.to_string().into_bytes();
@@ -44,14 +44,14 @@ fn patch(args: &PatchArgs) -> Result<Value> {
 async fn one(args: &PatchArgs, session: &Session, target: &Target<'_>, patch: &[u8]) -> Result<()> {
     let before = session.get(&target.path).await?;
     let subresource = args.subresource.iter().map(|name| format!("/{name}")).collect::<String>();
-    let path = format!("{}{subresource}?{}", target.path, args.dry_run.query());
+    let path = format!("{}{subresource}?{}", target.path, args.write.dry_run.query());
     let body = Body::new(args.kind.media_type(), patch.to_vec());
     let after = session.send(Method::PATCH, &path, Some(body)).await?;
-    if !matches!(args.output, Format::Table { .. }) {
-        return output::print(&after, Some(target.kind), &args.output);
+    if !matches!(args.write.output, Format::Table { .. }) {
+        return output::print(&after, Some(target.kind), &args.write.output);
     }
     let version = |object: &Value| text(object, "/metadata/resourceVersion").to_owned();
-    let is_same = version(&before) == version(&after) && args.dry_run == DryRun::None;
-    let suffix = if is_same { " (no change)" } else { args.dry_run.suffix() };
+    let is_same = version(&before) == version(&after) && args.write.dry_run == DryRun::None;
+    let suffix = if is_same { " (no change)" } else { args.write.dry_run.suffix() };
     output::message(&format!("{}/{} patched{suffix}\n", target.kind.qualified(), target.name))
 }

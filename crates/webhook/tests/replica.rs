@@ -13,34 +13,17 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
-use palisade_scc::BuiltinSet;
 use palisade_webhook::install::{CA_SECRET, LEASE};
 use palisade_webhook::{Config, Server};
 use serde_json::{Value, json};
 
-const NAMESPACE: &str = "palisade-system";
+#[path = "../../apiserver/tests/start/mod.rs"]
+mod start;
 
-/// An API server without webhooks of its own, as its administrator sees it.
-async fn api_server() -> Client {
-    let config = palisade_apiserver::Config {
-        data: None,
-        listen: "127.0.0.1:0".parse().unwrap(),
-        names: Vec::new(),
-        set: BuiltinSet::V4,
-        audit: None,
-        audit_policy: None,
-        backup: None,
-    };
-    let server = palisade_apiserver::Server::start(config).await.unwrap();
-    let text = server.admin_kubeconfig(&format!("https://{}", server.address().unwrap()));
-    tokio::spawn(server.run(std::future::pending()));
-    let options = KubeConfigOptions::default();
-    let config =
-        kube::Config::from_custom_kubeconfig(Kubeconfig::from_yaml(&text).unwrap(), &options).await.unwrap();
-    Client::try_from(config).unwrap()
-}
+use start::start as api_server;
+
+const NAMESPACE: &str = "palisade-system";
 
 /// A running replica, and what an API server would know to reach it.
 struct Replica {

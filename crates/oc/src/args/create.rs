@@ -6,8 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand};
 
 use super::ConnectArgs;
-use crate::dry_run::DryRun;
-use crate::format::Format;
+use super::write::WriteArgs;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -17,12 +16,8 @@ pub(crate) struct CreateArgs {
     /// File or folder of objects, or - for stdin; may be repeated
     #[arg(short = 'f', long = "filename", value_name = "PATH")]
     pub(crate) files: Vec<PathBuf>,
-    /// Output format of the created objects: json, yaml, name, jsonpath=TEMPLATE, …
-    #[arg(short, long, value_name = "FORMAT", default_value = "", hide_default_value = true)]
-    pub(crate) output: Format,
-    /// How much is done
-    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
-    pub(crate) dry_run: DryRun,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 }
@@ -32,12 +27,8 @@ pub(crate) struct CreateArgs {
 pub(crate) struct MakeArgs {
     /// Name of the object
     pub(crate) name: String,
-    /// Output format of the created object: json, yaml, name, jsonpath=TEMPLATE, …
-    #[arg(short, long, value_name = "FORMAT", default_value = "", hide_default_value = true)]
-    pub(crate) output: Format,
-    /// How much is done
-    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
-    pub(crate) dry_run: DryRun,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 }

@@ -8,17 +8,24 @@ use super::ConnectArgs;
 use crate::dry_run::DryRun;
 use crate::format::Format;
 
+/// Options of every verb that writes objects and can print them.
 #[derive(Debug, Args)]
-pub(crate) struct ApplyArgs {
-    /// File or folder of objects, or - for stdin; may be repeated
-    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
-    pub(crate) files: Vec<PathBuf>,
-    /// Output format of the applied objects: json, yaml, name, jsonpath=TEMPLATE, …
+pub(crate) struct WriteArgs {
+    /// Output format of the written objects: json, yaml, name, jsonpath=TEMPLATE, …
     #[arg(short, long, value_name = "FORMAT", default_value = "", hide_default_value = true)]
     pub(crate) output: Format,
     /// How much is done
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) dry_run: DryRun,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// File or folder of objects, or - for stdin; may be repeated
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
     /// Name of the manager that owns the applied fields
     #[arg(long, value_name = "NAME", default_value = "palisade")]
     pub(crate) field_manager: String,
@@ -147,12 +154,8 @@ pub(crate) struct PatchArgs {
     /// Patch this subresource of the object
     #[arg(long, value_name = "NAME")]
     pub(crate) subresource: Option<String>,
-    /// Output format of the patched objects: json, yaml, name, jsonpath=TEMPLATE, …
-    #[arg(short, long, value_name = "FORMAT", default_value = "", hide_default_value = true)]
-    pub(crate) output: Format,
-    /// How much is done
-    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
-    pub(crate) dry_run: DryRun,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 }
