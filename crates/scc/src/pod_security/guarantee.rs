@@ -6,9 +6,9 @@
 use palisade_k8s::SecurityContextConstraints;
 use palisade_k8s::pod::VolumeKind;
 
-use super::Level;
-use super::baseline::{SELINUX_TYPES, is_default_capability, is_safe_sysctl};
+use super::baseline::{is_confined_type, is_default_capability, is_safe_sysctl};
 use super::restricted::VOLUMES;
+use super::{Level, Version};
 
 /// The level of a defaulted SCC.
 #[must_use]
@@ -43,11 +43,13 @@ fn is_baseline(scc: &SecurityContextConstraints) -> bool {
         || volumes(scc).any(|name| matches!(name, "*" | "hostPath"));
     let unsafe_sysctls = SecurityContextConstraints::list(scc.allowed_unsafe_sysctls.as_ref())
         .iter()
-        .any(|name| !is_safe_sysctl(name));
+        .any(|name| !is_safe_sysctl(name, Version::Latest));
     let context = &scc.se_linux_context;
     let confined = context.type_ == "MustRunAs"
         && context.se_linux_options.as_ref().is_none_or(|labels| {
-            SELINUX_TYPES.contains(&labels.type_.as_str()) && labels.user.is_empty() && labels.role.is_empty()
+            is_confined_type(&labels.type_, Version::Latest)
+                && labels.user.is_empty()
+                && labels.role.is_empty()
         });
     let seccomp = SecurityContextConstraints::list(scc.seccomp_profiles.as_ref());
     !host
