@@ -17,6 +17,7 @@ mod service_account;
 mod subresource;
 mod user;
 mod volume;
+mod warning;
 
 use jiff::Timestamp;
 use palisade_k8s::FieldError;
@@ -103,6 +104,8 @@ pub struct Resource {
     pub validate: fn(&Value, Option<&Value>) -> Vec<FieldError>,
     /// Finds what is wrong with a change from another object, through the subresource that is named third.
     pub check_change: fn(&Value, &Value, &str) -> Vec<FieldError>,
+    /// What the author of a new object, or of a change from another, is warned of.
+    pub warnings: fn(&Value, Option<&Value>) -> Vec<String>,
     /// Answer to a request that keeps nothing.
     pub review: Option<Review>,
 }
@@ -215,6 +218,7 @@ const BASE: Resource = Resource {
     prepare: |_, _| {},
     validate: |_, _| Vec::new(),
     check_change: |_, _, _| Vec::new(),
+    warnings: |_, _| Vec::new(),
     review: None,
 };
 

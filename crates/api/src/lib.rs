@@ -27,6 +27,7 @@ pub mod error;
 pub mod fields;
 pub mod kind;
 pub mod limits;
+pub mod list;
 pub mod metadata;
 pub mod openapi;
 pub mod options;

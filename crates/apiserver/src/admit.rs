@@ -1,11 +1,12 @@
 //! Admission: what is completed and what is refused, between authorization and the store.
 //!
-//! In this order: the namespace's life cycle, the service account, SCC (for pods and for SCCs themselves), then the
-//! limits on roles and bindings, and on what nodes write. A refusal by any is final.
+//! In this order: the namespace's life cycle, the service account, SCC (for pods and for SCCs themselves), then, of what
+//! fits its type, the namespace's Pod Security levels, the limits on roles and bindings, and on what nodes write. A refusal by any is final.
 
 mod account;
 mod namespace;
 mod node;
+mod pod_security;
 mod rbac;
 mod scc;
 
@@ -38,9 +39,7 @@ pub(crate) fn create(call: &Call<'_>, object: &mut Value) -> ApiResult<Option<Re
 pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiResult<()> {
     match call.target.resource.admission {
         // The status and the deletion of a pod are none of SCC's business; nor is a pod that is on its way out.
-        Admission::Pod if call.target.subresource.is_none_or(|part| part.is_admitted) => {
-            scc::pod(call, object, Some(old))
-        }
+        Admission::Pod if is_admitted(call) => scc::pod(call, object, Some(old)),
         Admission::Scc => {
             call.notes.warn(scc::complete(object)?);
             Ok(())
@@ -49,10 +48,16 @@ pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiRes
     }
 }
 
+fn is_admitted(call: &Call<'_>) -> bool {
+    call.target.subresource.is_none_or(|part| part.is_admitted)
+}
+
 /// Refuses a new object that fits its type but may not be.
 pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     node::check_create(call, object)?;
     match call.target.resource.admission {
+        Admission::Pod => pod_security::check_pod(call, object, None),
+        Admission::Namespace => pod_security::check_namespace(call, object, None),
         Admission::Role => rbac::check_role(call, object, None),
         Admission::Binding => rbac::check_binding(call, object, None),
         _ => Ok(()),
@@ -63,6 +68,10 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
 pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
     node::check_update(call, object, old)?;
     match call.target.resource.admission {
+        Admission::Pod if is_admitted(call) => pod_security::check_pod(call, object, Some(old)),
+        Admission::Namespace if call.target.subresource.is_none() => {
+            pod_security::check_namespace(call, object, Some(old))
+        }
         Admission::Role => rbac::check_role(call, object, Some(old)),
         Admission::Binding => rbac::check_binding(call, object, Some(old)),
         _ => Ok(()),

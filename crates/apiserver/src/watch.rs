@@ -1,5 +1,6 @@
 //! Watches: what happens to objects, as a stream of lines.
 
+use palisade_api::list::{WatchStart, watch_start};
 use palisade_k8s::put;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +57,8 @@ pub(crate) enum Shape {
 enum Initial {
     /// With the writes after a revision.
     After(Revision),
-    /// All there is, then what happens.
-    State { marked: bool },
+    /// All there is, not older than a revision, then what happens; a bookmark may stand between.
+    State { at_least: u64, is_marked: bool },
 }
 
 /// The client is gone, or the watch is over.
@@ -79,20 +80,13 @@ impl Watcher {
             selector = format!("metadata.name={}", target.name);
         }
         let fields = Fields::parse(&selector, target.resource.selectable)?;
-        let initial_events = query.get("sendInitialEvents").map(|_| query.is_true("sendInitialEvents"));
-        let revision = query.number("resourceVersion")?.and_then(Revision::new).unwrap_or_default();
-        let initial = match (initial_events, revision.number()) {
-            (Some(true), _) => Initial::State { marked: true },
-            (Some(false), 0) => Initial::After(api.store.revision()),
-            (None, 0) => Initial::State { marked: false },
-            _ => Initial::After(revision),
+        let initial = match watch_start(query)? {
+            WatchStart::Now => Initial::After(api.store.revision()),
+            WatchStart::After(revision) => {
+                Initial::After(Revision::new(revision.min(u64::MAX >> 1)).unwrap_or_default())
+            }
+            WatchStart::State { at_least, is_marked } => Initial::State { at_least, is_marked },
         };
-        if let Initial::After(revision) = initial {
-            // A revision that cannot be watched from is said before the stream starts.
-            api.store
-                .watch(target.resource.storage, None, revision)
-                .map_err(|error| failure::store(target.resource, "", error))?;
-        }
         let (sender, receiver) = mpsc::channel(64);
         let watcher = Self {
             api: Arc::clone(api),
@@ -162,10 +156,14 @@ impl Watcher {
 
     /// Sends what the watch starts with; gives up to where that is.
     async fn start(&mut self) -> Result<Revision, Over> {
-        let marked = match self.initial {
+        let (at_least, is_marked) = match self.initial {
             Initial::After(revision) => return Ok(revision),
-            Initial::State { marked } => marked,
+            Initial::State { at_least, is_marked } => (at_least, is_marked),
         };
+        let newest = self.api.store.revision().number();
+        if at_least > newest {
+            return self.fail(&ApiError::future(at_least, newest)).await.map(|()| Revision::default());
+        }
         let mut after = None;
         loop {
             let (api, target) = (Arc::clone(&self.api), self.target.clone());
@@ -185,7 +183,7 @@ impl Watcher {
             }
             after = listed.next;
             if after.is_none() {
-                if marked {
+                if is_marked {
                     self.bookmark(listed.revision, true).await?;
                 }
                 return Ok(listed.revision);

@@ -32,6 +32,15 @@ pub static NODES: Resource = Resource {
     ],
     cells,
     validate,
+    warnings: |node, _| {
+        let spec = At::root(node, "spec");
+        let old = [
+            ("configSource", "the feature is removed"),
+            ("externalID", "this field is deprecated, and is unused by Kubernetes"),
+        ];
+        let found = old.into_iter().filter(|(field, _)| spec.field(field).is_set());
+        found.map(|(field, what)| format!("spec.{field}: {what}")).collect()
+    },
     admission: Admission::Node,
     ..BASE
 };

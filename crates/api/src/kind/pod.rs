@@ -1,6 +1,7 @@
 //! Pods.
 
 mod validate;
+mod warn;
 
 use jiff::Timestamp;
 use palisade_k8s::put;
@@ -60,6 +61,7 @@ pub static PODS: Resource = Resource {
     prepare,
     validate: validate::validate,
     check_change: validate::check_change,
+    warnings: warn::warnings,
     ..BASE
 };
 

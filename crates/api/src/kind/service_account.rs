@@ -1,5 +1,7 @@
 //! Service accounts.
 
+use serde_json::Value;
+
 use super::subresource::request;
 use super::{AGE, BASE, Credentials, Resource, Serves, age, column, count};
 
@@ -15,5 +17,18 @@ pub static SERVICE_ACCOUNTS: Resource = Resource {
     credentials: Credentials::Tokens,
     columns: &[column("Secrets"), AGE],
     cells: |account, now| vec![count(account, "secrets").to_string().into(), age(account, now)],
+    warnings,
     ..BASE
 };
+
+const MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
+
+/// Whoever writes the annotation anew is told that it will go.
+fn warnings(account: &Value, old: Option<&Value>) -> Vec<String> {
+    let has = |account: &Value| {
+        account.get("metadata").and_then(|data| data.get("annotations")?.get(MOUNTABLE)).is_some()
+    };
+    let is_new = has(account) && !old.is_some_and(has);
+    let what = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets";
+    is_new.then(|| format!("metadata.annotations[{MOUNTABLE}]: {what}")).into_iter().collect()
+}

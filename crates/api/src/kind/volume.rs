@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::at::At;
 use super::subresource::STATUS;
+use super::warning::{claim_bytes, old_keys};
 use super::{AGE, BASE, Resource, age, column, default, text, wide};
 use palisade_k8s::quantity::billionths;
 
@@ -44,6 +45,11 @@ pub static CLAIMS: Resource = Resource {
         errors.extend(check_size(&spec.field("resources").field("requests"), &spec.field("resources")));
         errors.extend(super::immutable(new, old, &["spec.accessModes", "spec.storageClassName"]));
         errors
+    },
+    warnings: |new, _| {
+        let mut warnings = check_annotations(new, &OLD_ANNOTATIONS[..1]);
+        warnings.extend(claim_bytes(&At::root(new, "spec")));
+        warnings
     },
     ..BASE
 };
@@ -93,8 +99,52 @@ pub static VOLUMES: Resource = Resource {
         }
     },
     validate: validate_volume,
+    warnings: |new, _| warn_of_volume(new),
     ..BASE
 };
+
+/// Annotations that are fields by now.
+const OLD_ANNOTATIONS: [(&str, &str); 2] = [
+    (
+        "volume.beta.kubernetes.io/storage-class",
+        "deprecated since v1.8; use \"storageClassName\" attribute instead",
+    ),
+    (
+        "volume.beta.kubernetes.io/mount-options",
+        "deprecated since v1.31; use \"mountOptions\" attribute instead",
+    ),
+];
+
+fn check_annotations(object: &Value, old: &[(&str, &str)]) -> Vec<String> {
+    let annotations = At::root(object, "metadata").field("annotations");
+    let found = old.iter().map(|(key, what)| (annotations.key(key), what)).filter(|(at, _)| at.is_set());
+    found.map(|(at, what)| format!("{}: {what}", at.path())).collect()
+}
+
+/// What volumes are made of whose drivers are gone (`pkg/api/persistentvolume/util.go` of Kubernetes).
+const OLD_SOURCES: [(&str, &str, &str); 6] = [
+    ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
+    ("photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
+    ("scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
+    ("storageos", "storageOS", "deprecated in v1.22, non-functional in v1.25+"),
+    ("glusterfs", "glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
+    ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
+];
+
+fn warn_of_volume(volume: &Value) -> Vec<String> {
+    let mut warnings = check_annotations(volume, &OLD_ANNOTATIONS);
+    let spec = At::root(volume, "spec");
+    let policy = spec.field("persistentVolumeReclaimPolicy");
+    if policy.text() == "Recycle" {
+        let what = "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.";
+        warnings.push(format!("{}: {what}", policy.path()));
+    }
+    let terms = spec.field("nodeAffinity").field("required").field("nodeSelectorTerms").items();
+    warnings.extend(terms.flat_map(|term| old_keys(&term)));
+    let sources = OLD_SOURCES.into_iter().filter(|(field, ..)| spec.field(field).is_set());
+    warnings.extend(sources.map(|(_, name, what)| format!("spec.{name}: {what}")));
+    warnings
+}
 
 fn prepare(object: &mut Value, old: Option<&Value>, phase: &str) {
     match old {
@@ -192,4 +242,35 @@ fn modes(object: &Value, pointer: &str) -> Value {
         other => other,
     });
     short.collect::<Vec<_>>().join(",").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_old_or_broken_is_warned_of() {
+        let claim = json!({"metadata": {"annotations": {"volume.beta.kubernetes.io/storage-class": "fast"}},
+                           "spec": {"resources": {"requests": {"storage": "1.5"}, "limits": {"storage": "1Gi"}}}});
+        assert_eq!(
+            (CLAIMS.warnings)(&claim, None),
+            [
+                "metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use \"storageClassName\" attribute instead",
+                "spec.resources.requests[storage]: fractional byte value \"1500m\" is invalid, must be an integer",
+            ]
+        );
+        let volume = json!({"metadata": {"annotations": {"volume.beta.kubernetes.io/mount-options": "ro"}},
+            "spec": {"persistentVolumeReclaimPolicy": "Recycle", "storageos": {},
+                     "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "beta.kubernetes.io/os"}]}]}}}});
+        assert_eq!(
+            (VOLUMES.warnings)(&volume, None),
+            [
+                "metadata.annotations[volume.beta.kubernetes.io/mount-options]: deprecated since v1.31; use \"mountOptions\" attribute instead",
+                "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.",
+                "spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].key: beta.kubernetes.io/os is deprecated since v1.14; use \"kubernetes.io/os\" instead",
+                "spec.storageOS: deprecated in v1.22, non-functional in v1.25+",
+            ]
+        );
+        assert!((VOLUMES.warnings)(&json!({"spec": {"hostPath": {"path": "/a"}}}), None).is_empty());
+    }
 }

@@ -182,6 +182,9 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
     if !errors.is_empty() {
         return Err(ApiError::invalid(resource, name, &errors));
     }
+    if call.target.subresource.is_none() {
+        call.notes.warn((resource.warnings)(&new, Some(old)));
+    }
     admit::check_update(call, &new, old)?;
     // What was shown under another name is compared, and kept, under its own.
     put(&mut new, &["apiVersion"], old["apiVersion"].clone());

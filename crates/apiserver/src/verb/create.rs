@@ -76,6 +76,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     if !errors.is_empty() {
         return Err(ApiError::invalid(resource, &name, &errors));
     }
+    call.notes.warn((resource.warnings)(&object, None));
     admit::check_create(call, &object)?;
     let version = resource.api_version();
     let now = time::now();

@@ -3,7 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use palisade_admission::PolicyCache;
-use palisade_k8s::{FieldError, FieldPath, put};
+use palisade_api::list::{ListStart, list_start};
+use palisade_k8s::put;
 use palisade_rbac::Action;
 use palisade_store::{Cursor, Revision};
 use serde_json::{Value, json};
@@ -51,7 +52,7 @@ fn own_user(call: &Call<'_>) -> ApiResult<Value> {
 /// `GET` of one object.
 pub(crate) fn get(call: &Call<'_>) -> ApiResult<Answer> {
     let target = call.target;
-    check_seen(call)?;
+    reached(call, call.query.number("resourceVersion")?.unwrap_or_default())?;
     if target.resource.own_name == Some(target.name.as_str()) {
         return own_user(call).map(Answer::ok);
     }
@@ -134,37 +135,25 @@ pub(crate) fn listing(
 
 /// The start of a list: a continue token, an exact version, or the newest.
 pub(crate) fn start(call: &Call<'_>) -> ApiResult<Option<Cursor>> {
-    if let Some(token) = call.query.get("continue").filter(|token| !token.is_empty()) {
-        let open = unseal(token).ok_or_else(|| ApiError::bad_request("continue key is not valid"))?;
-        return Ok(Some(open));
-    }
-    let wanted = check_seen(call)?;
-    let path = || FieldPath::of("resourceVersionMatch");
-    let wrong = match (call.query.get("resourceVersionMatch").unwrap_or_default(), wanted) {
-        ("", _) => return Ok(None),
-        (matching @ ("Exact" | "NotOlderThan"), None) => {
-            FieldError::forbidden(path(), format!("{matching} needs a resourceVersion"))
+    let at = |revision| Cursor { revision, namespace: String::new(), name: String::new() };
+    Ok(match list_start(call.query)? {
+        ListStart::Newest => None,
+        ListStart::NotOlderThan(revision) => {
+            reached(call, revision)?;
+            None
         }
-        ("Exact", Some(revision)) if revision.number() == 0 => {
-            FieldError::forbidden(path(), "Exact needs a resourceVersion other than 0")
+        ListStart::Exact(revision) => reached(call, revision)?.map(at),
+        ListStart::Continue(token) => {
+            let why = "invalid continue token: continue key is not valid";
+            Some(unseal(token).ok_or_else(|| ApiError::bad_request(why))?)
         }
-        ("Exact", Some(revision)) => {
-            return Ok(Some(Cursor { revision, namespace: String::new(), name: String::new() }));
-        }
-        ("NotOlderThan", _) => return Ok(None),
-        (other, _) => FieldError::not_supported(path(), other, &["Exact", "NotOlderThan"]),
-    };
-    ApiError::of_options("ListOptions", &[wrong]).map(|()| None)
+    })
 }
 
-/// The least version that a client asks for; a version that does not exist yet is refused.
-fn check_seen(call: &Call<'_>) -> ApiResult<Option<Revision>> {
-    let seen = call.query.number("resourceVersion")?.and_then(Revision::new);
-    let newest = call.api.store.revision();
-    match seen {
-        Some(asked) if asked > newest => Err(ApiError::future(asked.number(), newest.number())),
-        seen => Ok(seen),
-    }
+/// A revision that the store has reached.
+fn reached(call: &Call<'_>, revision: u64) -> ApiResult<Option<Revision>> {
+    let newest = call.api.store.revision().number();
+    if revision > newest { Err(ApiError::future(revision, newest)) } else { Ok(Revision::new(revision)) }
 }
 
 /// A cursor as a token for clients.

@@ -18,6 +18,8 @@ mod floods;
 mod forgery;
 mod forms;
 mod http;
+mod levels;
+mod lists;
 mod methods;
 mod names;
 mod nodes;

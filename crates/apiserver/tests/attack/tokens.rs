@@ -199,3 +199,33 @@ async fn a_watch_ends_with_the_right_to_it() {
         }
     }
 }
+
+/// A token of OpenShift's that is good for less than its user may, whoever that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn scopes_bound_what_anybody_may() {
+    let world = World::new().await;
+    let ask = async |user: &str, scope: &str, line: &str| {
+        let headers = [
+            ("impersonate-user", user),
+            ("impersonate-group", "system:masters"),
+            ("impersonate-extra-scopes.authorization.openshift.io", scope),
+        ];
+        world.send_as(Admin, line, &headers, b"").await
+    };
+    for (scope, line, code) in [
+        ("user:full", "GET /api/v1/namespaces/shop/secrets", 200),
+        ("user:info", "GET /api/v1/namespaces/shop/secrets", 403),
+        ("user:info", "GET /apis/user.openshift.io/v1/users/~", 200),
+        ("user:info", "GET /api/v1", 200),
+        ("user:info", "GET /metrics", 403),
+        ("role:view:shop", "GET /api/v1/namespaces/shop/pods", 200),
+        ("role:view:shop", "GET /api/v1/namespaces/lair/pods", 403),
+        ("role:admin:shop", "GET /api/v1/namespaces/shop/secrets", 403),
+    ] {
+        let reply = ask("alice", scope, line).await;
+        assert_eq!(reply.code, code, "{scope} {line}: {}", reply.text());
+        if code == 403 && line.contains("namespaces") {
+            assert!(reply.text().contains("prevent this action"), "{}", reply.text());
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The options of lists and watches: from where one starts.
+//!
+//! The rules are those of `ValidateListOptions` (`k8s.io/apimachinery/pkg/apis/meta/internalversion/validation`), and for
+//! what a list then reads, of `storage.ValidateListOptions` (`k8s.io/apiserver/pkg/storage/interfaces.go`).
+
+use palisade_k8s::{FieldError, FieldPath};
+
+use crate::error::{ApiError, ApiResult};
+use crate::request::Query;
+
+/// What a list shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListStart<'q> {
+    /// The newest state.
+    Newest,
+    /// The newest state, which must not be older than a revision.
+    NotOlderThan(u64),
+    /// The state of a revision.
+    Exact(u64),
+    /// What comes after an earlier page of the list, by its token.
+    Continue(&'q str),
+}
+
+/// What a watch starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchStart {
+    /// What happens after a revision.
+    After(u64),
+    /// What happens from now on.
+    Now,
+    /// All that there is, not older than a revision, then what happens.
+    State {
+        /// The revision; 0 for any.
+        at_least: u64,
+        /// Whether a bookmark says where the first part ends.
+        is_marked: bool,
+    },
+}
+
+/// The options as a client gives them.
+struct Options<'q> {
+    revision: &'q str,
+    matching: &'q str,
+    token: &'q str,
+    initial: Option<bool>,
+}
+
+const MATCH: &str = "resourceVersionMatch";
+const INITIAL: &str = "sendInitialEvents";
+const NOT_OLDER: &str = "NotOlderThan";
+const EXACT: &str = "Exact";
+
+fn forbidden(field: &'static str, why: &'static str) -> FieldError {
+    FieldError::forbidden(FieldPath::of(field), why)
+}
+
+impl<'q> Options<'q> {
+    fn new(query: &'q Query) -> Self {
+        let text = |name| query.get(name).unwrap_or_default();
+        Self {
+            revision: text("resourceVersion"),
+            matching: text(MATCH),
+            token: text("continue"),
+            initial: query.get(INITIAL).map(|_| query.is_true(INITIAL)),
+        }
+    }
+
+    /// A watch that says nothing of where it starts wants everything first, as it always did.
+    fn default_watch(&mut self) {
+        let is_legacy = matches!(self.revision, "" | "0");
+        if self.initial.is_none() && self.matching.is_empty() && is_legacy {
+            (self.initial, self.matching) = (Some(true), NOT_OLDER);
+        }
+    }
+
+    fn check_list(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if !self.matching.is_empty() {
+            if self.revision.is_empty() {
+                errors.push(forbidden(
+                    MATCH,
+                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                ));
+            }
+            errors.extend(self.check_token());
+            if ![EXACT, NOT_OLDER].contains(&self.matching) {
+                let known = [EXACT, NOT_OLDER, ""];
+                errors.push(FieldError::not_supported(FieldPath::of(MATCH), self.matching, &known));
+            }
+            if (self.matching, self.revision) == (EXACT, "0") {
+                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                errors.push(forbidden(MATCH, why));
+            }
+        }
+        if self.initial.is_some() {
+            errors.push(forbidden(INITIAL, "sendInitialEvents is forbidden for list"));
+        }
+        errors
+    }
+
+    fn check_watch(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if self.initial.is_some() && self.matching != NOT_OLDER {
+            errors.push(forbidden(
+                MATCH,
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ));
+        }
+        if !self.matching.is_empty() {
+            if self.initial.is_none() {
+                let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+                errors.push(forbidden(MATCH, why));
+            }
+            if self.matching != NOT_OLDER {
+                errors.push(FieldError::not_supported(FieldPath::of(MATCH), self.matching, &[NOT_OLDER]));
+            }
+            errors.extend(self.check_token());
+        }
+        errors
+    }
+
+    fn check_token(&self) -> Option<FieldError> {
+        let why = "resourceVersionMatch is forbidden when continue is provided";
+        (!self.token.is_empty()).then(|| forbidden(MATCH, why))
+    }
+
+    /// The revision, 0 for none.
+    fn number(&self) -> ApiResult<u64> {
+        if self.revision.is_empty() {
+            return Ok(0);
+        }
+        let digits = self.revision.bytes().all(|byte| byte.is_ascii_digit());
+        self.revision.parse().ok().filter(|_| digits).ok_or_else(|| {
+            let wrong =
+                FieldError::invalid(FieldPath::of("resourceVersion"), self.revision, "must be a number");
+            ApiError::bad_request(format!("invalid resource version: {wrong}"))
+        })
+    }
+}
+
+/// Where a list starts.
+///
+/// # Errors
+///
+/// Options that contradict each other (`Invalid`), a revision that is no number, or one beside a token (`BadRequest`).
+pub fn list_start(query: &Query) -> ApiResult<ListStart<'_>> {
+    let options = Options::new(query);
+    ApiError::of_options("ListOptions", &options.check_list())?;
+    if !options.token.is_empty() {
+        return match options.revision {
+            "" | "0" => Ok(ListStart::Continue(options.token)),
+            _ => Err(ApiError::bad_request("specifying resource version is not allowed when using continue")),
+        };
+    }
+    let revision = options.number()?;
+    // Who reads by pages from a revision has always meant just that one.
+    let is_paged = query.limit()?.is_some();
+    Ok(match (options.matching, revision) {
+        (_, 0) => ListStart::Newest,
+        (EXACT, revision) => ListStart::Exact(revision),
+        ("", revision) if is_paged => ListStart::Exact(revision),
+        (_, revision) => ListStart::NotOlderThan(revision),
+    })
+}
+
+/// What a watch starts with.
+///
+/// # Errors
+///
+/// Options that contradict each other (`Invalid`), or a revision that is no number (`BadRequest`).
+pub fn watch_start(query: &Query) -> ApiResult<WatchStart> {
+    let mut options = Options::new(query);
+    options.default_watch();
+    ApiError::of_options("ListOptions", &options.check_watch())?;
+    let revision = options.number()?;
+    let is_marked = query.is_true("allowWatchBookmarks");
+    Ok(match (options.initial, revision) {
+        (Some(true), at_least) => WatchStart::State { at_least, is_marked },
+        (_, 0) => WatchStart::Now,
+        (_, revision) => WatchStart::After(revision),
+    })
+}

@@ -1,0 +1,132 @@
+//! Options of lists and watches that contradict each other, and what those do that do not.
+
+use serde_json::{Value, json};
+
+use super::world::Who::Admin;
+use super::world::{Reply, World};
+
+const MAPS: &str = "GET /api/v1/namespaces/shop/configmaps";
+
+async fn ask(world: &World, query: &str) -> Reply {
+    world.send(Admin, &format!("{MAPS}?{query}"), &Value::Null).await
+}
+
+async fn events(world: &World, query: &str) -> Vec<Value> {
+    let reply = ask(world, &format!("watch=true&timeoutSeconds=1&{query}")).await;
+    assert_eq!(reply.code, 200, "{query}: {}", reply.text());
+    reply.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The type of each event, and for a bookmark whether it ends the initial ones.
+fn shown(events: &[Value]) -> String {
+    let one = |event: &Value| {
+        let is_end = event["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"] == "true";
+        format!("{}{}", event["type"].as_str().unwrap(), if is_end { "(end)" } else { "" })
+    };
+    events.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+async fn three_maps(world: &World) -> Vec<u64> {
+    let mut revisions = Vec::new();
+    for name in ["a", "b", "c"] {
+        let made = world
+            .must(Admin, "POST /api/v1/namespaces/shop/configmaps", json!({"metadata": {"name": name}}))
+            .await;
+        revisions.push(made["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap());
+    }
+    revisions
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_start_where_their_options_say() {
+    let world = World::new().await;
+    let revisions = three_maps(&world).await;
+    let (first, future) = (revisions[0], revisions[2] + 1_000_000);
+    let names = |reply: Reply| -> Vec<String> {
+        let list = reply.json();
+        let items = list["items"].as_array().unwrap_or_else(|| panic!("{list}"));
+        items
+            .iter()
+            .map(|item| item["metadata"]["name"].as_str().unwrap().to_owned())
+            .filter(|name| name.len() == 1)
+            .collect()
+    };
+    for (query, wanted) in [
+        (String::new(), "abc"),
+        ("resourceVersion=0".to_owned(), "abc"),
+        (format!("resourceVersion={first}"), "abc"),
+        (format!("resourceVersion={first}&resourceVersionMatch=NotOlderThan"), "abc"),
+        (format!("resourceVersion={first}&resourceVersionMatch=Exact"), "a"),
+        // Pages from a revision are of that revision, as they were before it could be said.
+        (format!("resourceVersion={first}&limit=10"), "a"),
+        (format!("resourceVersion={first}&limit=10&resourceVersionMatch=NotOlderThan"), "abc"),
+    ] {
+        assert_eq!(names(ask(&world, &query).await).concat(), wanted, "{query}");
+    }
+    let page = ask(&world, "limit=1").await.json();
+    let token = page["metadata"]["continue"].as_str().unwrap().to_owned();
+    assert_eq!(names(ask(&world, &format!("continue={token}&resourceVersion=0")).await).concat(), "bc");
+    for (query, code, text) in [
+        (
+            format!("continue={token}&resourceVersion={first}"),
+            400,
+            "specifying resource version is not allowed when using continue",
+        ),
+        (
+            format!("continue={token}&resourceVersion={first}&resourceVersionMatch=Exact"),
+            422,
+            "forbidden when continue is provided",
+        ),
+        ("continue=nonsense".to_owned(), 400, "continue key is not valid"),
+        ("resourceVersion=abc".to_owned(), 400, "invalid resource version"),
+        ("resourceVersion=-1&limit=5".to_owned(), 400, "invalid resource version"),
+        (format!("resourceVersion={future}"), 504, "Too large resource version"),
+        (format!("resourceVersion={future}&limit=3"), 504, "Too large resource version"),
+        (format!("resourceVersion={future}&resourceVersionMatch=Exact"), 504, "Too large resource version"),
+        ("sendInitialEvents=true".to_owned(), 422, "sendInitialEvents is forbidden for list"),
+        ("limit=x".to_owned(), 400, "limit"),
+        ("resourceVersionMatch=Exact".to_owned(), 422, "forbidden unless resourceVersion is provided"),
+    ] {
+        let reply = ask(&world, &query).await;
+        assert_eq!(reply.code, code, "{query}: {}", reply.text());
+        assert!(reply.text().contains(text), "{query}: {}", reply.text());
+    }
+    let deleted = world
+        .send(Admin, "DELETE /api/v1/namespaces/shop/configmaps?resourceVersionMatch=Exact", &Value::Null)
+        .await;
+    assert_eq!(deleted.code, 422, "{}", deleted.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_start_where_their_options_say() {
+    let world = World::new().await;
+    let revisions = three_maps(&world).await;
+    let (first, last) = (revisions[0], revisions[2]);
+    let all = "ADDED ADDED ADDED ADDED";
+    for (query, wanted) in [
+        (String::new(), all.to_owned()),
+        ("resourceVersion=0".to_owned(), all.to_owned()),
+        ("allowWatchBookmarks=true".to_owned(), format!("{all} BOOKMARK(end)")),
+        ("sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned(), all.to_owned()),
+        ("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true".to_owned(), format!("{all} BOOKMARK(end)")),
+        (format!("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&resourceVersion={last}"), format!("{all} BOOKMARK(end)")),
+        (format!("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion={}", last + 1_000_000), "ERROR".to_owned()),
+        (format!("resourceVersion={first}"), "ADDED ADDED".to_owned()),
+        (format!("sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion={first}"), "ADDED ADDED".to_owned()),
+        (format!("resourceVersion={first}&limit=1&continue=x"), "ADDED ADDED".to_owned()),
+        ("sendInitialEvents=false&resourceVersionMatch=NotOlderThan".to_owned(), String::new()),
+        ("sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=0&allowWatchBookmarks=true".to_owned(), String::new()),
+    ] {
+        assert_eq!(shown(&events(&world, &query).await), wanted, "{query}");
+    }
+    for query in [
+        "sendInitialEvents=true",
+        "sendInitialEvents=true&resourceVersionMatch=Exact",
+        "resourceVersionMatch=NotOlderThan&resourceVersion=0",
+        "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&continue=x",
+    ] {
+        let reply = ask(&world, &format!("watch=true&timeoutSeconds=1&{query}")).await;
+        assert_eq!(reply.code, 422, "{query}: {}", reply.text());
+    }
+    assert_eq!(ask(&world, "watch=true&resourceVersion=abc").await.code, 400);
+}
