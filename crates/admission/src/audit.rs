@@ -187,6 +187,7 @@ mod tests {
     use super::*;
     use crate::PolicyBuilder;
     use palisade_k8s::Pod;
+    use palisade_rbac::Scopes;
     use palisade_scc::{BuiltinSet, Mutation};
     use serde::Deserialize;
     use serde_json::{Value, json};
@@ -211,8 +212,14 @@ mod tests {
         builder.assume_namespace("dev");
         let policy = builder.build();
         let pod = Pod::deserialize(pod).unwrap();
-        let request =
-            PodRequest { namespace: "dev", user: "alice", groups, pod: &pod, mutation: Mutation::Allowed };
+        let request = PodRequest {
+            namespace: "dev",
+            user: "alice",
+            groups,
+            scopes: Scopes::default(),
+            pod: &pod,
+            mutation: Mutation::Allowed,
+        };
         refusal_message(&policy, &request, &Refusal::NoneFits)
     }
 
@@ -249,6 +256,7 @@ mod tests {
             namespace: "lost",
             user: "alice",
             groups: &[],
+            scopes: Scopes::default(),
             pod: &pod,
             mutation: Mutation::Allowed,
         };

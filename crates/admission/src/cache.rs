@@ -161,7 +161,10 @@ mod tests {
             [("a", vec!["b"]), ("system:serviceaccount:dev:c", vec!["a", "d"]), ("x", NAMES.to_vec())]
         {
             for namespace in ["dev", "ops", ""] {
-                let usable = policy.usable(&Identity { name: user, groups: &groups }, namespace);
+                let usable = policy.usable(
+                    &Identity { name: user, groups: &groups, scopes: palisade_rbac::Scopes::default() },
+                    namespace,
+                );
                 let usable: Vec<&str> = usable.iter(policy.sccs()).map(Entry::name).collect();
                 let action = Action { verb: "use", group: "g", resource: "r", name: "b", namespace };
                 let user = User { name: user, groups: &groups };

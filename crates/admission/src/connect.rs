@@ -7,6 +7,7 @@ use palisade_scc::Mutation;
 use crate::Policy;
 use crate::audit::refusal_message;
 use crate::decide::{Decision, PodRequest, evaluate, exempt_namespace};
+use crate::grants::Identity;
 
 /// Decides whether a user may connect to a pod as it runs; `verb` is `exec` or `attach`.
 ///
@@ -15,11 +16,18 @@ use crate::decide::{Decision, PodRequest, evaluate, exempt_namespace};
 /// They may not: the message for them.
 pub fn connect(
     policy: &Policy,
-    (user, groups): (&str, &[&str]),
+    user: &Identity<'_>,
     verb: &str,
     (namespace, pod): (&str, &Pod<'_>),
 ) -> Result<(), String> {
-    let again = PodRequest { namespace, user, groups, pod, mutation: Mutation::Allowed };
+    let again = PodRequest {
+        namespace,
+        user: user.name,
+        groups: user.groups,
+        scopes: user.scopes,
+        pod,
+        mutation: Mutation::Allowed,
+    };
     match evaluate(policy, &again) {
         Decision::Exempt(_) | Decision::Admitted(_) => Ok(()),
         Decision::Refused(refusal) => Err(format!(
@@ -30,8 +38,12 @@ pub fn connect(
 }
 
 /// Decides on a review, whose pod is one of the policy.
-pub(crate) fn respond(policy: &Policy, request: &AdmissionRequest<'_>, groups: &[&str]) -> AdmissionResponse {
-    let decided = decide(policy, request, groups);
+pub(crate) fn respond(
+    policy: &Policy,
+    request: &AdmissionRequest<'_>,
+    user: &Identity<'_>,
+) -> AdmissionResponse {
+    let decided = decide(policy, request, user);
     AdmissionResponse {
         uid: request.uid.to_string(),
         allowed: decided.is_ok(),
@@ -40,7 +52,7 @@ pub(crate) fn respond(policy: &Policy, request: &AdmissionRequest<'_>, groups: &
     }
 }
 
-fn decide(policy: &Policy, request: &AdmissionRequest<'_>, groups: &[&str]) -> Result<(), String> {
+fn decide(policy: &Policy, request: &AdmissionRequest<'_>, user: &Identity<'_>) -> Result<(), String> {
     let (namespace, name) = (request.namespace.as_str(), request.name.as_str());
     // An exempt namespace is so whether or not the pod is known.
     if exempt_namespace(policy, namespace).is_some() {
@@ -53,7 +65,7 @@ fn decide(policy: &Policy, request: &AdmissionRequest<'_>, groups: &[&str]) -> R
     };
     let pod: Pod<'_> = serde_json::from_str(text)
         .map_err(|error| format!("pod {namespace}/{name} of the policy: {error}"))?;
-    connect(policy, (request.user_info.username.as_str(), groups), &request.sub_resource, (namespace, &pod))
+    connect(policy, user, &request.sub_resource, (namespace, &pod))
 }
 
 #[cfg(test)]
@@ -80,7 +92,8 @@ mod tests {
             (&plain, "lost", &["system:authenticated"], false),
         ] {
             let pod = Pod::deserialize(pod).unwrap();
-            let decided = connect(&policy, ("alice", groups), "attach", (namespace, &pod));
+            let alice = Identity { name: "alice", groups, scopes: palisade_rbac::Scopes::default() };
+            let decided = connect(&policy, &alice, "attach", (namespace, &pod));
             assert_eq!(decided.is_ok(), allowed, "{decided:?}");
             let begin = "attach operation is not allowed because the pod's security context exceeds your permissions: ";
             assert!(decided.err().is_none_or(|why| why.starts_with(begin) && why.len() > begin.len() + 5));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use palisade_k8s::Pod;
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
-use palisade_rbac::service_account_user;
+use palisade_rbac::{Scopes, service_account_user};
 use palisade_scc::{Changes, Context, Entry, Mutation, Outcome, RangeError};
 
 use crate::Policy;
@@ -24,6 +24,8 @@ pub struct PodRequest<'x> {
     pub user: &'x str,
     /// The groups that the user is in.
     pub groups: &'x [&'x str],
+    /// The scopes of the user's token; none for one that is good for everything.
+    pub scopes: Scopes<'x>,
     /// The pod.
     pub pod: &'x Pod<'x>,
     /// The part of it that may be changed.
@@ -259,13 +261,14 @@ pub(crate) fn service_account(request: &PodRequest<'_>) -> Option<(String, [Stri
 }
 
 fn grants<'x>(policy: &'x Policy, request: &PodRequest<'_>) -> Grants<'x> {
-    let identity = Identity { name: request.user, groups: request.groups };
+    let identity = Identity { name: request.user, groups: request.groups, scopes: request.scopes };
     let user = policy.usable(&identity, request.namespace);
     let service_account = match service_account(request) {
         None => Usable::default(),
-        Some((name, [all, own])) => {
-            policy.usable(&Identity { name: &name, groups: &[&all, &own] }, request.namespace)
-        }
+        Some((name, [all, own])) => policy.usable(
+            &Identity { name: &name, groups: &[&all, &own], scopes: Scopes::default() },
+            request.namespace,
+        ),
     };
     Grants { candidates: user.union(&service_account), service_account }
 }
@@ -308,11 +311,12 @@ pub fn explain<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Trace<'x> {
         Ok(prepared) => prepared,
         Err(outcome) => return Trace { decision: outcome.into(), steps: Vec::new() },
     };
-    let user = Identity { name: request.user, groups: request.groups };
+    let user = Identity { name: request.user, groups: request.groups, scopes: request.scopes };
     let account = service_account(request);
     let account_groups = account.as_ref().map(|(_, [all, own])| [all.as_str(), own.as_str()]);
     let account = account.as_ref().zip(account_groups.as_ref());
-    let service_account = account.map(|((name, _), groups)| Identity { name, groups });
+    let service_account =
+        account.map(|((name, _), groups)| Identity { name, groups, scopes: Scopes::default() });
     let path =
         |entry, identity: &Identity<'_>| GrantPath::find(entry, policy.rbac(), identity, request.namespace);
     let considered = policy.sccs().entries().filter(|entry| prepared.considers(entry));
@@ -404,8 +408,14 @@ mod tests {
         ];
         for (namespace, groups, pod, expected) in cases {
             let pod = Pod::deserialize(&pod).unwrap();
-            let request =
-                PodRequest { namespace, user: "alice", groups, pod: &pod, mutation: Mutation::Allowed };
+            let request = PodRequest {
+                namespace,
+                user: "alice",
+                groups,
+                scopes: Scopes::default(),
+                pod: &pod,
+                mutation: Mutation::Allowed,
+            };
             let decision = short(&evaluate(&policy, &request));
             assert_eq!(decision, expected);
             assert_eq!(short(&explain(&policy, &request).decision), decision);
@@ -421,6 +431,7 @@ mod tests {
             namespace: "bare",
             user: "alice",
             groups: EVERYBODY,
+            scopes: Scopes::default(),
             pod: &pod,
             mutation: Mutation::Allowed,
         };
@@ -444,8 +455,14 @@ mod tests {
             (Mutation::Forbidden, "refused: unable to validate against any security context constraint"),
             (Mutation::EphemeralOnly, "refused: unable to validate against any security context constraint"),
         ] {
-            let request =
-                PodRequest { namespace: "dev", user: "alice", groups: EVERYBODY, pod: &pod, mutation };
+            let request = PodRequest {
+                namespace: "dev",
+                user: "alice",
+                groups: EVERYBODY,
+                scopes: Scopes::default(),
+                pod: &pod,
+                mutation,
+            };
             assert_eq!(short(&evaluate(&policy, &request)), expected, "{mutation:?}");
         }
     }

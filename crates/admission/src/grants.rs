@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use palisade_k8s::scc::{GROUP, RESOURCE, USE};
 use palisade_persistent::Map;
-use palisade_rbac::{Action, Rbac, SccNames, User};
+use palisade_rbac::{Action, Rbac, SccNames, Scopes, User};
 use palisade_scc::{Entry, SccSet};
 use smallvec::SmallVec;
 
@@ -19,6 +19,8 @@ pub struct Identity<'a> {
     pub name: &'a str,
     /// The groups that the user is in.
     pub groups: &'a [&'a str],
+    /// The scopes of the user's token, which bound what roles give, but not what SCCs' own lists do.
+    pub scopes: Scopes<'a>,
 }
 
 /// SCCs that may be used.
@@ -108,9 +110,21 @@ impl NamedSubjects {
             named.for_each(|entry| usable.list.push(entry));
         }
         let user = User { name: identity.name, groups: identity.groups };
-        rbac.each_sccs(&user, namespace, |granted| usable.add(sccs, granted));
+        if identity.scopes == Scopes::default() {
+            rbac.each_sccs(&user, namespace, |granted| usable.add(sccs, granted));
+            return usable.settle();
+        }
+        let mut granted = Usable::default();
+        rbac.each_sccs(&user, namespace, |names| granted.add(sccs, names));
+        let within = |entry: &&Entry| identity.scopes.permit(rbac, &use_of(entry, namespace));
+        usable.list.extend(granted.settle().iter(sccs).filter(within));
         usable.settle()
     }
+}
+
+/// The use of an SCC for a pod in a namespace.
+fn use_of<'e>(entry: &'e Entry, namespace: &'e str) -> Action<'e> {
+    Action { verb: USE, group: GROUP, resource: RESOURCE, name: entry.name(), namespace }
 }
 
 /// The grant by which an identity may use an SCC.
@@ -136,7 +150,10 @@ impl GrantPath {
             return Some(Self::Group((*group).to_owned()));
         }
         let user = User { name: identity.name, groups: identity.groups };
-        let action = Action { verb: USE, group: GROUP, resource: RESOURCE, name: entry.name(), namespace };
+        let action = use_of(entry, namespace);
+        if !identity.scopes.permit(rbac, &action) {
+            return None;
+        }
         rbac.authorize(&user, &action).map(|grant| Self::Rbac(grant.to_string()))
     }
 }
@@ -191,7 +208,11 @@ mod tests {
             ("ann", &[], "dev", json!([]), &[]),
         ] {
             let rbac = rbac(&names);
-            let usable = subjects.usable((&sccs, &rbac), &Identity { name: user, groups }, namespace);
+            let usable = subjects.usable(
+                (&sccs, &rbac),
+                &Identity { name: user, groups, scopes: Scopes::default() },
+                namespace,
+            );
             let found: Vec<&str> = usable.iter(&sccs).map(Entry::name).collect();
             assert_eq!(found, expected, "{user} {groups:?} {namespace} {names}");
             assert!(sccs.entries().all(|entry| usable.contains(entry) == expected.contains(&entry.name())));

@@ -81,6 +81,7 @@ pub use grants::{GrantPath, Identity};
 pub use lint::{dead_annotation, lint, lint_all};
 pub use missing::{Missing, Subject, missing};
 pub use namespace::Namespace;
+pub use palisade_rbac::Scopes;
 pub use pod::{PodAnswer, Verdict, admit_pod};
 pub use policy::Policy;
 pub use ranges::{Block, Blocks};

@@ -80,6 +80,7 @@ mod tests {
     use super::*;
     use crate::PolicyBuilder;
     use palisade_k8s::Pod;
+    use palisade_rbac::Scopes;
     use palisade_scc::{BuiltinSet, Mutation};
     use serde::Deserialize;
     use serde_json::{Value, json};
@@ -131,6 +132,7 @@ mod tests {
                 namespace,
                 user: "alice",
                 groups: &["system:authenticated"],
+                scopes: Scopes::default(),
                 pod: &parsed,
                 mutation: Mutation::Allowed,
             };
@@ -141,6 +143,7 @@ mod tests {
             namespace: "dev",
             user: "a",
             groups: &[],
+            scopes: Scopes::default(),
             pod: &parsed,
             mutation: Mutation::Allowed,
         };

@@ -122,6 +122,7 @@ impl Admission<'_> {
 mod tests {
     use super::*;
     use crate::PolicyBuilder;
+    use palisade_rbac::Scopes;
     use palisade_scc::{BuiltinSet, Mutation};
     use serde::Deserialize;
     use serde_json::{Value, json};
@@ -149,6 +150,7 @@ mod tests {
                     namespace: "dev",
                     user: "alice",
                     groups: &["system:authenticated"],
+                    scopes: Scopes::default(),
                     pod: &pod,
                     mutation: Mutation::Allowed,
                 };
@@ -173,6 +175,7 @@ mod tests {
             namespace: "dev",
             user: "alice",
             groups: &["system:authenticated"],
+            scopes: Scopes::default(),
             pod: &pod,
             mutation: Mutation::Forbidden,
         };

@@ -10,6 +10,7 @@ use palisade_k8s::review::{
     API_VERSION, AdmissionRequest, AdmissionResponse, AdmissionReview, Operation, Status,
 };
 use palisade_k8s::scc::{GROUP, RESOURCE};
+use palisade_rbac::Scopes;
 use palisade_scc::Mutation;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -18,6 +19,7 @@ use smallvec::SmallVec;
 use crate::Policy;
 use crate::connect;
 use crate::decide::{Exemption, PodRequest};
+use crate::grants::Identity;
 use crate::pod::{PodAnswer, Verdict, admit_with};
 use crate::update::Update;
 
@@ -110,14 +112,15 @@ fn review(policy: &Policy, text: &str, phase: Phase) -> Result<AdmissionResponse
         )));
     }
     let Some(request) = &review.request else { return Err(bad("request is missing".to_owned())) };
-    let groups: SmallVec<[&str; 8]> = request.user_info.groups.iter().map(|group| &**group).collect();
+    let info = &request.user_info;
+    let groups: SmallVec<[&str; 8]> = info.groups.iter().map(|group| &**group).collect();
+    let scopes: SmallVec<[&str; 2]> = info.extra.scopes.iter().map(|scope| &**scope).collect();
+    let user = Identity { name: &info.username, groups: &groups, scopes: Scopes(&scopes) };
     let resource = (&*request.resource.group, &*request.resource.resource, &*request.sub_resource);
     match (resource, request.operation) {
-        (("", "pods", "exec" | "attach"), Operation::Connect) => {
-            Ok(connect::respond(policy, request, &groups))
-        }
+        (("", "pods", "exec" | "attach"), Operation::Connect) => Ok(connect::respond(policy, request, &user)),
         (("", "pods", "" | "ephemeralcontainers" | "resize"), Operation::Create | Operation::Update) => {
-            pod(policy, request, &groups, text, phase)
+            pod(policy, request, &user, text, phase)
         }
         ((GROUP | "", RESOURCE, ""), Operation::Create | Operation::Update) => scc::respond(request, text),
         (_, Operation::Unknown) => Err(Unreadable::new(request, "request.operation is missing or unknown")),
@@ -129,7 +132,7 @@ fn review(policy: &Policy, text: &str, phase: Phase) -> Result<AdmissionResponse
 fn pod(
     policy: &Policy,
     request: &AdmissionRequest<'_>,
-    groups: &[&str],
+    user: &Identity<'_>,
     text: &str,
     phase: Phase,
 ) -> Result<AdmissionResponse, Unreadable> {
@@ -146,8 +149,9 @@ fn pod(
     };
     let pod_request = PodRequest {
         namespace: &request.namespace,
-        user: &request.user_info.username,
-        groups,
+        user: user.name,
+        groups: user.groups,
+        scopes: user.scopes,
         pod: &parsed,
         mutation,
     };

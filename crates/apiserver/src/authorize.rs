@@ -1,7 +1,7 @@
 //! Authorization by RBAC: what no binding permits is refused.
 
 use palisade_admission::PolicyCache;
-use palisade_rbac::{Action, User};
+use palisade_rbac::{Action, Scopes, User};
 
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
@@ -11,12 +11,16 @@ use crate::request::Target;
 
 /// Whether somebody may, and by which binding.
 pub(crate) fn allowed(policy: &PolicyCache, who: &Identity, action: &Action<'_>) -> Option<String> {
+    let policy = policy.snapshot();
+    // What a token is not good for nobody does with it, not even who may do everything.
+    if !Scopes(&who.scopes()).permit(policy.rbac(), action) {
+        return None;
+    }
     if who.is_master() {
         return Some(String::new());
     }
     let groups = who.groups();
     let user = User { name: &who.name, groups: &groups };
-    let policy = policy.snapshot();
     policy.rbac().authorize(&user, action).map(|grant| format!("RBAC: allowed by {grant}"))
 }
 
@@ -24,7 +28,8 @@ pub(crate) fn allowed(policy: &PolicyCache, who: &Identity, action: &Action<'_>)
 pub(crate) fn allowed_path(policy: &PolicyCache, who: &Identity, verb: &str, path: &str) -> bool {
     let groups = who.groups();
     let user = User { name: &who.name, groups: &groups };
-    who.is_master() || policy.snapshot().rbac().authorize_path(&user, verb, path)
+    Scopes(&who.scopes()).permit_path(verb, path)
+        && (who.is_master() || policy.snapshot().rbac().authorize_path(&user, verb, path))
 }
 
 /// Refuses what somebody may not, in words that say nothing of what exists. `selected` is the node whose pods a field
@@ -56,6 +61,11 @@ pub(crate) fn require(
         "" => "at the cluster scope".to_owned(),
         namespace => format!("in the namespace {namespace:?}"),
     };
+    let scopes = who.scopes();
+    if !scopes.is_empty() && !Scopes(&scopes).permit(api.policy.snapshot().rbac(), &action) {
+        let why = format!("scopes [{}] prevent this action", scopes.join(" "));
+        return Err(ApiError::forbidden(target.resource, &target.name, why));
+    }
     let why = format!(
         "User {:?} cannot {verb} resource {resource:?} in API group {:?} {place}",
         who.name, target.resource.group

@@ -59,6 +59,12 @@ impl Identity {
         self.groups.iter().map(String::as_str).collect()
     }
 
+    /// The scopes of the token that was shown; none for one that is good for everything.
+    pub(crate) fn scopes(&self) -> Vec<&str> {
+        let of_scopes = self.extra.iter().filter(|(key, _)| key == palisade_rbac::SCOPES);
+        of_scopes.flat_map(|(_, scopes)| scopes).map(String::as_str).collect()
+    }
+
     /// As reviews and the audit log write it.
     pub(crate) fn to_json(&self) -> Value {
         let mut info = json!({"username": self.name});

@@ -99,6 +99,17 @@ pub struct UserInfo<'a> {
     /// The groups that the user is in.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub groups: Vec<Text<'a>>,
+    /// What else the authenticator says of the user, as far as it is looked at.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub extra: UserExtra<'a>,
+}
+
+/// The part of a user's `extra` that decides anything.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct UserExtra<'a> {
+    /// The scopes of the token that the user has shown, as OpenShift's OAuth server issues them.
+    #[serde(borrow, default, rename = "scopes.authorization.openshift.io", deserialize_with = "nullable")]
+    pub scopes: Vec<Text<'a>>,
 }
 
 /// A review as it is sent back.

@@ -37,6 +37,7 @@
 //! | `aggregate` | cluster roles that take their rules from others |
 //! | `binding` | a binding and its subjects; the grant that a decision reports |
 //! | `index` | bindings by subject and namespace, changed object by object; authorization |
+//! | `scope` | the scopes of a token, which bound what roles give |
 //! | `escalate` | whether held rules cover the rules that somebody wants to grant |
 
 mod aggregate;
@@ -45,12 +46,14 @@ mod escalate;
 mod index;
 mod object;
 mod role;
+mod scope;
 
 pub use binding::{Binding, Grant, Holder, service_account_user};
 pub use escalate::not_held;
 pub use index::Rbac;
 pub use object::{RbacKind, RbacObject};
 pub use role::{CheckedRole, Names, SccNames};
+pub use scope::{SCOPES, Scopes};
 
 /// A user with their groups.
 #[derive(Clone, Copy, Debug)]

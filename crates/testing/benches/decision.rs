@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use palisade_admission::{Decision, PodRequest, Policy, PolicyBuilder, evaluate, respond};
+use palisade_admission::{Decision, PodRequest, Policy, PolicyBuilder, Scopes, evaluate, respond};
 use palisade_k8s::Pod;
 use palisade_k8s::review::AdmissionReview;
 use palisade_scc::{BuiltinSet, Mutation};
@@ -53,7 +53,8 @@ fn set_4(extra: usize) -> Policy {
 
 /// Decides and writes the patch.
 fn decide(policy: &Policy, pod: &Pod<'_>, user: &str, groups: &[&str], namespace: &str) -> Option<String> {
-    let request = PodRequest { namespace, user, groups, pod, mutation: Mutation::Allowed };
+    let request =
+        PodRequest { namespace, user, groups, scopes: Scopes::default(), pod, mutation: Mutation::Allowed };
     match evaluate(policy, &request) {
         Decision::Admitted(admission) => admission.patch(pod).finish(),
         _ => None,

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use palisade_admission::{Decision, ObjectKey, PodRequest, PolicyCache, PolicyObject, evaluate};
+use palisade_admission::{Decision, ObjectKey, PodRequest, PolicyCache, PolicyObject, Scopes, evaluate};
 use palisade_k8s::{Pod, manifest};
 use palisade_scc::{BuiltinSet, Mutation};
 use serde_json::{Value, json};
@@ -59,8 +59,14 @@ fn cluster() -> PolicyCache {
 fn decide(cache: &PolicyCache, pod: &Pod<'_>) -> Option<String> {
     let policy = cache.snapshot();
     let groups = ["system:authenticated", "team-7"];
-    let request =
-        PodRequest { namespace: "ns-7", user: "alice", groups: &groups, pod, mutation: Mutation::Allowed };
+    let request = PodRequest {
+        namespace: "ns-7",
+        user: "alice",
+        groups: &groups,
+        scopes: Scopes::default(),
+        pod,
+        mutation: Mutation::Allowed,
+    };
     match evaluate(&policy, &request) {
         Decision::Admitted(admission) => admission.patch(pod).finish(),
         _ => None,

@@ -8,7 +8,7 @@
 
 use std::sync::LazyLock;
 
-use palisade_admission::{Decision, PodRequest, Policy, PolicyBuilder, evaluate, explain, respond};
+use palisade_admission::{Decision, PodRequest, Policy, PolicyBuilder, Scopes, evaluate, explain, respond};
 use palisade_k8s::Pod;
 use palisade_scc::pod_security::{Level, assess};
 use palisade_scc::{BuiltinSet, Mutation, Outcome};
@@ -151,7 +151,7 @@ proptest! {
         let policy = build(&objects);
         let parsed = Pod::deserialize(&pod).expect("a pod");
         let request = PodRequest {
-            namespace: "dev", user: "alice", groups: &["system:authenticated"], pod: &parsed, mutation: Mutation::Allowed,
+            namespace: "dev", user: "alice", groups: &["system:authenticated"], scopes: Scopes::default(), pod: &parsed, mutation: Mutation::Allowed,
         };
         let chosen = match evaluate(&policy, &request) {
             Decision::Admitted(admission) => Some((admission.scc, admission.patch(&parsed).finish())),

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DynamicObject, PostParams};
 use kube::{Api, Client};
 use palisade_admission::{
-    Missing, PodRequest, Policy, PolicyCache, PolicyError, PolicyKind, PolicyObject, Subject, missing,
+    Missing, PodRequest, Policy, PolicyCache, PolicyError, PolicyKind, PolicyObject, Scopes, Subject, missing,
 };
 use palisade_k8s::rbac;
 use palisade_k8s::scc::{GROUP, RESOURCE};
@@ -80,7 +80,15 @@ async fn look_up(
     let namespace = request.namespace();
     let groups: Vec<&str> = request.user().groups.iter().map(|group| &**group).collect();
     let user = &request.user().username;
-    let asked = PodRequest { namespace, user, groups: &groups, pod, mutation: request.mutation() };
+    let scopes: Vec<&str> = request.user().extra.scopes.iter().map(|scope| &**scope).collect();
+    let asked = PodRequest {
+        namespace,
+        user,
+        groups: &groups,
+        scopes: Scopes(&scopes),
+        pod,
+        mutation: request.mutation(),
+    };
     let missing = missing(policy, &asked);
     match missing.first()? {
         Missing::Namespace => Some(vec![read_namespace(client, namespace).await?]),

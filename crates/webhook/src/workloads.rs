@@ -1,7 +1,7 @@
 //! Workloads: whoever applies one is told at once that its pods would be refused, instead of finding out from events of
 //! a ReplicaSet. It is a warning only: what counts is decided when the pods come.
 
-use palisade_admission::{Decision, PodRequest, Policy, evaluate, refusal_message};
+use palisade_admission::{Decision, PodRequest, Policy, Scopes, evaluate, refusal_message};
 use palisade_k8s::Pod;
 use palisade_k8s::review::AdmissionResponse;
 use palisade_k8s::workload::WorkloadKind;
@@ -31,6 +31,7 @@ fn warning(policy: &Policy, request: &Request<'_>) -> Option<String> {
         namespace: request.namespace(),
         user: kind.controller,
         groups: &groups,
+        scopes: Scopes::default(),
         pod: &pod,
         mutation: Mutation::Allowed,
     };

@@ -1,6 +1,8 @@
 //! SCC, decided by `palisade-admission` in process: typed requests in, typed answers out.
 
-use palisade_admission::{PodRequest, Policy, SccWrite, Update, Verdict, admit_pod};
+use palisade_admission::{
+    Identity as User, PodRequest, Policy, SccWrite, Scopes, Update, Verdict, admit_pod,
+};
 use palisade_k8s::patch::Edits;
 use palisade_k8s::{FieldError, FieldPath, Pod};
 use palisade_scc::Mutation;
@@ -43,11 +45,12 @@ fn decide(
     pod: &Value,
     old: Option<&Value>,
 ) -> ApiResult<Decided> {
-    let (parsed, groups) = (read(pod)?, who.groups());
+    let (parsed, groups, scopes) = (read(pod)?, who.groups(), who.scopes());
     let request = PodRequest {
         namespace: &target.namespace,
         user: &who.name,
         groups: &groups,
+        scopes: Scopes(&scopes),
         pod: &parsed,
         mutation: match (old, target.subresource_name()) {
             (None, _) => Mutation::Allowed,
@@ -67,10 +70,10 @@ fn decide(
 
 /// Decides on a connection to a pod as it runs: exec, attach.
 pub(crate) fn connect(call: &Call<'_>, pod: &Value) -> ApiResult<()> {
-    let (policy, groups) = (call.api.policy.snapshot(), call.who.groups());
+    let (policy, groups, scopes) = (call.api.policy.snapshot(), call.who.groups(), call.who.scopes());
     let (target, parsed) = (call.target, read(pod)?);
-    let user = (call.who.name.as_str(), groups.as_slice());
-    palisade_admission::connect(&policy, user, target.subresource_name(), (&target.namespace, &parsed))
+    let user = User { name: &call.who.name, groups: &groups, scopes: Scopes(&scopes) };
+    palisade_admission::connect(&policy, &user, target.subresource_name(), (&target.namespace, &parsed))
         .map_err(|why| ApiError::forbidden(target.resource, &target.name, why))
 }
 

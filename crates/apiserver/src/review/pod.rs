@@ -1,6 +1,6 @@
 //! Pods: binding to a node, eviction, and the pod security policy reviews of OpenShift.
 
-use palisade_admission::{Decision, PodRequest, evaluate, refusal_message};
+use palisade_admission::{Decision, PodRequest, Scopes, evaluate, refusal_message};
 use palisade_k8s::{FieldError, FieldPath, Pod};
 use palisade_k8s::{metadata, put};
 use palisade_scc::Mutation;
@@ -82,11 +82,12 @@ pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
 fn decide(call: &Call<'_>, who: &Identity, pod: &Value) -> ApiResult<Result<(String, Value), String>> {
     let policy = call.api.policy.snapshot();
     let parsed = Pod::deserialize(pod).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let groups = who.groups();
+    let (groups, scopes) = (who.groups(), who.scopes());
     let request = PodRequest {
         namespace: &call.target.namespace,
         user: &who.name,
         groups: &groups,
+        scopes: Scopes(&scopes),
         pod: &parsed,
         mutation: Mutation::Allowed,
     };

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Client, Error};
 use palisade_admission::{
-    Decision, PodRequest, Policy, PolicyBuilder, PolicyKind, PolicyObject, evaluate, refusal_message,
+    Decision, PodRequest, Policy, PolicyBuilder, PolicyKind, PolicyObject, Scopes, evaluate, refusal_message,
 };
 use palisade_k8s::scc::annotation::VALIDATED_SCC;
 use palisade_k8s::workload::WorkloadKind;
@@ -141,6 +141,7 @@ fn change(policy: &Policy, namespace: &str, object: &Value, pod: &palisade_k8s::
         namespace,
         user: controller.unwrap_or_default(),
         groups: if controller.is_some() { &groups } else { &groups[2..] },
+        scopes: Scopes::default(),
         pod,
         mutation: Mutation::Allowed,
     };
@@ -201,6 +202,7 @@ mod tests {
             namespace: "shop",
             user: "",
             groups: &[],
+            scopes: Scopes::default(),
             pod: &parsed,
             mutation: Mutation::Allowed,
         };
