@@ -1,8 +1,10 @@
 //! `adm policy add-scc-to-user` and its like: a cluster role that allows the use of an SCC, and a binding of its name.
 
+mod absent;
+
 use http::Method;
 use palisade_client::{Body, Optional, Session, encode};
-use palisade_console::Exit;
+use palisade_console::{Exit, terminal};
 use palisade_k8s::put;
 use palisade_k8s::rbac::GROUP;
 use palisade_k8s::scc;
@@ -83,6 +85,8 @@ impl<'a> Grant<'a> {
         }
         self.ensure_role().await?;
         self.bind().await?;
+        let warnings = absent::warnings(self.session, &self.args.scc, &self.subjects).await;
+        warnings.iter().for_each(|warning| terminal::warn(warning));
         self.report("added")
     }
 

@@ -1,0 +1,66 @@
+//! What a grant names that is not there: the grant is made all the same, as with oc, and its author is told.
+
+use palisade_client::{Optional, Session, encode};
+use palisade_k8s::scc;
+use palisade_scc::suggestion;
+use serde_json::Value;
+
+use crate::value::text;
+
+/// Says of each thing that a grant of an SCC names, and that is not there, that it is not. What cannot be read, as by
+/// somebody who may not, is not said to be missing.
+pub(super) async fn warnings(session: &Session, scc: &str, subjects: &[Value]) -> Vec<String> {
+    let mut warnings: Vec<String> = of_scc(session, scc).await.into_iter().collect();
+    for subject in subjects {
+        warnings.extend(of_subject(session, subject).await);
+    }
+    warnings
+}
+
+async fn is_absent(session: &Session, path: &str) -> bool {
+    matches!(session.get(path).await.optional(), Ok(None))
+}
+
+async fn of_scc(session: &Session, name: &str) -> Option<String> {
+    let all = format!("/apis/{}/v1/{}", scc::GROUP, scc::RESOURCE);
+    if !is_absent(session, &format!("{all}/{}", encode(name))).await {
+        return None;
+    }
+    let listed = session.get(&all).await.unwrap_or_default();
+    let names = listed.get("items").and_then(Value::as_array).into_iter().flatten();
+    let names = names.map(|item| text(item, "/metadata/name"));
+    let hint = suggestion(name, names, "the right to use it counts once it is there");
+    Some(format!("SecurityContextConstraints '{name}' not found; {hint}"))
+}
+
+async fn of_subject(session: &Session, subject: &Value) -> Option<String> {
+    let (kind, name) = (text(subject, "/kind"), text(subject, "/name"));
+    match kind {
+        "ServiceAccount" => {
+            let namespace = text(subject, "/namespace");
+            let path = |namespace| {
+                format!("/api/v1/namespaces/{}/serviceaccounts/{}", encode(namespace), encode(name))
+            };
+            if !is_absent(session, &path(namespace)).await {
+                return None;
+            }
+            let is_here =
+                namespace != session.namespace && !is_absent(session, &path(&session.namespace)).await;
+            let hint = match is_here {
+                true => format!("; there is one of that name in namespace '{}'", session.namespace),
+                false => String::new(),
+            };
+            Some(format!("ServiceAccount '{name}' not found in namespace '{namespace}'{hint}"))
+        }
+        // Users and groups of the system, and of certificates and identity providers, are no objects; only where there
+        // are others can one be missing.
+        "User" | "Group" if !name.starts_with("system:") => {
+            let all = format!("/apis/user.openshift.io/v1/{}s", kind.to_lowercase());
+            let listed = session.get(&all).await.ok()?;
+            let items = listed.get("items").and_then(Value::as_array)?;
+            let is_there = items.iter().any(|item| text(item, "/metadata/name") == name);
+            (!items.is_empty() && !is_there).then(|| format!("{kind} '{name}' not found"))
+        }
+        _ => None,
+    }
+}
