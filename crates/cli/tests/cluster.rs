@@ -200,6 +200,25 @@ fn everyday_verbs_answer_as_oc_does() {
     assert!(
         server.run("oc adm policy who-can use scc privileged").contains("system:serviceaccount:sso:section9")
     );
+    // What is not there is granted, and said not to be.
+    let said = |line: &str| {
+        let output = server.shell(line);
+        assert!(output.status.success(), "{line}: {output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let warned = said("oc adm policy add-scc-to-user anyudi -z nosuch");
+    assert!(
+        warned.contains("SecurityContextConstraints 'anyudi' not found; did you mean anyuid?"),
+        "{warned}"
+    );
+    assert!(warned.contains("ServiceAccount 'nosuch' not found in namespace 'sso'"), "{warned}");
+    let warned = said("oc adm policy add-scc-to-user anyuid system:serviceaccount:default:section9");
+    assert!(warned.contains("there is one of that name in namespace 'sso'"), "{warned}");
+    assert_eq!(said("oc adm policy add-scc-to-group anyuid system:serviceaccounts:sso"), "");
+    assert!(server.run("oc get clusterrolebinding -o name").contains("system:openshift:scc:anyudi"));
+    assert_eq!(said("oc adm policy remove-scc-from-group anyuid system:serviceaccounts:sso"), "");
+    assert_eq!(said("oc adm policy remove-scc-from-user anyudi -z nosuch"), "");
+    assert_eq!(said("oc adm policy remove-scc-from-user anyuid system:serviceaccount:default:section9"), "");
     server.run("oc adm policy remove-scc-from-user privileged -z section9");
     assert_eq!(server.fail("oc adm policy remove-scc-from-user privileged -z section9").0, 1);
 
@@ -470,4 +489,74 @@ fn prints_the_same_yaml(server: &Server) {
         let differ = theirs.lines().zip(ours.lines()).find(|(theirs, ours)| theirs != ours);
         assert!(theirs == ours, "{object}: {differ:?}");
     }
+}
+
+/// What `review` advises is done with kubectl, by people who may not do everything, and then the server says yes: an SCC of
+/// one's own, the grant, and the edits, each by itself.
+#[test]
+fn advice_works_on_a_server_with_kubectl() {
+    let server = Server::start("4");
+    if !server.shell("command -v kubectl").status.success() {
+        eprintln!("skipped: there is no kubectl; install the package kubernetes-client");
+        return;
+    }
+    server.run("oc login -u system:admin && oc new-project shop && oc create sa web");
+    server.run("oc create rolebinding ann --clusterrole=edit --user=ann");
+    let pod = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop}
+spec:
+  serviceAccountName: web
+  containers:
+  - name: web
+    image: web:1
+    securityContext:
+      capabilities:
+        add: [NET_ADMIN] # for the tunnel
+";
+    server.write("pod.yaml", pod);
+    let apply = "kubectl --as ann --as-group system:authenticated apply -f pod.yaml";
+    let (_, refused) = server.fail(apply);
+    assert!(refused.contains("unable to validate against any security context constraint"), "{refused}");
+    let review = server.shell("palisade review -f pod.yaml --scc-set 4 -o json").stdout;
+    let review: serde_json::Value = serde_json::from_slice(&review).unwrap();
+    let advice = &review["items"][0]["refusal"];
+    let scc = r"kubectl -n shop get pod web -o jsonpath='{.metadata.annotations.openshift\.io/scc}'";
+    let gone = "kubectl -n shop delete pod web --now";
+
+    // An SCC of one's own.
+    server.write("own.json", &advice["own"].to_string());
+    server.run("kubectl apply -f own.json");
+    server.soon(apply);
+    assert_eq!(server.run(scc), advice["own"]["items"][0]["metadata"]["name"].as_str().unwrap());
+    server.run(gone);
+    server.run("kubectl delete -f own.json");
+    server.fail(apply);
+
+    // The grant.
+    let grant = advice["grant"].as_str().unwrap();
+    server.run(grant);
+    server.soon(apply);
+    assert!(grant.contains(&format!("add-scc-to-user {} ", server.run(scc))), "{grant}");
+    server.run(gone);
+    server.run(&grant.replace("add-scc-to-user", "remove-scc-from-user"));
+    server.fail(apply);
+
+    // The edits, on the lines that they name.
+    let mut lines: Vec<&str> = pod.lines().collect();
+    let mut places: Vec<u64> = advice["editPlaces"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|place| place["line"].as_u64().unwrap())
+        .collect();
+    places.sort_unstable();
+    assert_eq!((advice["edits"].as_array().unwrap().len(), places.len()), (1, 1), "{advice}");
+    for line in places.into_iter().rev() {
+        assert!(lines.remove(line as usize - 1).contains("NET_ADMIN"));
+    }
+    server.write("pod.yaml", &(lines.join("\n") + "\n"));
+    server.run(apply);
+    assert_eq!(server.run(scc), advice["editsFor"].as_str().unwrap());
 }

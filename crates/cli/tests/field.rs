@@ -372,3 +372,166 @@ fn a_must_gather_folder_is_decided_offline() {
     );
     assert!(!text.contains("web-1 in"), "{text}");
 }
+
+/// Whoever makes the edits by hand goes to the lines that they name, in a file with comments and in any style, and is done.
+#[test]
+fn edits_name_the_lines_to_edit() {
+    let manifest = "\
+# Our shop; ask before you touch it.
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      hostNetwork: true   # for the old balancer
+      containers:
+      # the shop itself
+      - name: web
+        image: web:1
+        securityContext:
+          privileged: true  # why?
+          runAsUser: 0
+          capabilities:
+            add:
+            - SYS_ADMIN # mounts
+            - CHOWN
+        ports:
+        - containerPort: 80
+          hostPort: 80
+";
+    let args = ["review", "-f", "-", "--scc-set", "4", "-o", "json"];
+    let review =
+        |text: &str| -> Value { serde_json::from_str(&run_in(Path::new("."), &args, text).1).unwrap() };
+    let refused = review(manifest);
+    let advice = &refused["items"][0]["refusal"];
+    let (edits, places) = (advice["edits"].as_array().unwrap(), advice["editPlaces"].as_array().unwrap());
+    assert!(edits.len() >= 4 && edits.len() == places.len(), "{advice}");
+    let mut lines: Vec<Option<String>> = manifest.lines().map(|line| Some(line.to_owned())).collect();
+    for (edit, place) in edits.iter().zip(places) {
+        let (edit, at) = (edit.as_str().unwrap(), place["line"].as_u64().unwrap() as usize - 1);
+        assert_eq!(place["file"], "stdin");
+        let line = lines[at].clone().unwrap_or_else(|| panic!("{edit}: line {} is gone", at + 1));
+        if let Some(set) = edit.strip_prefix("set ") {
+            let (path, value) = set.split_once(": ").unwrap();
+            let key = path.rsplit_once('.').unwrap().1;
+            let start = line.find(&format!("{key}:")).unwrap_or_else(|| panic!("{edit}: {line}"));
+            lines[at] = Some(format!("{}{key}: {value}", &line[..start]));
+        } else {
+            let what = edit.strip_prefix("remove ").unwrap();
+            let named = match what.split_once(" from ") {
+                Some((item, _)) => item.trim_matches('"'),
+                None => what.rsplit_once('.').unwrap().1,
+            };
+            assert!(line.contains(named), "{edit}: {line}");
+            lines[at] = None;
+        }
+    }
+    let edited: Vec<String> = lines.into_iter().flatten().collect();
+    let edited = edited.join("\n") + "\n";
+    let admitted = review(&edited);
+    assert_eq!(admitted["items"][0]["verdict"], "admitted", "{edited}\n{advice}");
+    assert_eq!(admitted["items"][0]["scc"], advice["editsFor"]);
+    // People read the same lines.
+    let (_, text) = run_in(Path::new("."), &args[..5], manifest);
+    assert_says(&text, &["hostNetwork (stdin:10)"]);
+}
+
+/// What `oc adm must-gather` leaves behind (openshift/enhancements, enhancements/oc/must-gather.md; openshift/oc,
+/// pkg/cli/admin/inspect): an image's folder with cluster-scoped-resources/GROUP/RESOURCE/NAME.yaml, namespaces/NS/NS.yaml,
+/// namespaces/NS/GROUP/RESOURCE.yaml with lists, whose elements may lack their kind, pods/POD/POD.yaml with logs beside.
+#[test]
+fn a_must_gather_of_a_real_layout_is_decided_offline() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = "quay-io-openshift-release-dev-ocp-v4-0-art-dev-sha256-0f1e2d";
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let gathered = |path: &str, text: &str| write(&format!("{image}/{path}"), &format!("---\n{text}"));
+    write("event-filter.html", "<html>{{");
+    write("timestamp", "2026-11-26 03:00:00 start\n");
+    write("must-gather.logs", "[must-gather] OUT\n");
+    write(&format!("{image}/version"), "openshift/must-gather\n4.21.0\n");
+    write(&format!("{image}/gather-debug.log"), "x: [\n");
+    let meta = |name: &str| {
+        format!(
+            "metadata: {{name: '{name}', uid: 0f, resourceVersion: '1', creationTimestamp: '2026-01-01T00:00:00Z', managedFields: [{{manager: x, operation: Update, fieldsV1: {{'f:spec': {{}}}}}}]}}"
+        )
+    };
+    let sccs = "cluster-scoped-resources/security.openshift.io/securitycontextconstraints";
+    gathered(
+        &format!("{sccs}/restricted-v2.yaml"),
+        &format!(
+            "apiVersion: security.openshift.io/v1\nkind: SecurityContextConstraints\n{}\nallowHostDirVolumePlugin: false\nallowHostIPC: false\nallowHostNetwork: false\nallowHostPID: false\nallowHostPorts: false\nallowPrivilegeEscalation: false\nallowPrivilegedContainer: false\nallowedCapabilities: [NET_BIND_SERVICE]\ndefaultAddCapabilities: null\nfsGroup: {{type: MustRunAs}}\ngroups: []\npriority: null\nreadOnlyRootFilesystem: false\nrequiredDropCapabilities: [ALL]\nrunAsUser: {{type: MustRunAsRange}}\nseLinuxContext: {{type: MustRunAs}}\nseccompProfiles: [runtime/default]\nsupplementalGroups: {{type: RunAsAny}}\nuserNamespaceLevel: AllowHostLevel\nusers: []\nvolumes: [configMap, csi, downwardAPI, emptyDir, ephemeral, persistentVolumeClaim, projected, secret]\n",
+            meta("restricted-v2")
+        ),
+    );
+    let rbac = "cluster-scoped-resources/rbac.authorization.k8s.io";
+    gathered(
+        &format!("{rbac}/clusterroles/system_openshift_scc_restricted-v2.yaml"),
+        &format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\n{}\nrules:\n- apiGroups: [security.openshift.io]\n  resourceNames: [restricted-v2]\n  resources: [securitycontextconstraints]\n  verbs: [use]\n",
+            meta("system:openshift:scc:restricted-v2")
+        ),
+    );
+    gathered(
+        &format!("{rbac}/clusterrolebindings/b.yaml"),
+        &format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\n{}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: 'system:openshift:scc:restricted-v2'}}\nsubjects:\n- {{apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'system:authenticated'}}\n",
+            meta("system:openshift:scc:restricted-v2")
+        ),
+    );
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  annotations: {openshift.io/sa.scc.mcs: 's0:c26,c5', openshift.io/sa.scc.supplemental-groups: 1000670000/10000, openshift.io/sa.scc.uid-range: 1000670000/10000}\n  labels: {pod-security.kubernetes.io/warn: restricted, pod-security.kubernetes.io/warn-version: v1.24}\nspec: {finalizers: [kubernetes]}\nstatus: {phase: Active}\n";
+    gathered("namespaces/shop/shop.yaml", namespace);
+    gathered("cluster-scoped-resources/core/namespaces/shop.yaml", namespace);
+    let controlled = "{name: web-5d-x, namespace: shop, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: web-5d, uid: u, controller: true}]}";
+    gathered(
+        "namespaces/shop/core/pods.yaml",
+        &format!(
+            "apiVersion: v1\nitems:\n- metadata: {controlled}\n  spec: {{containers: [{{name: c, image: i}}]}}\n- metadata: {{name: debug, namespace: shop}}\n  spec: {{hostPID: true, containers: [{{name: c, image: i}}]}}\nkind: PodList\nmetadata: {{resourceVersion: '9'}}\n"
+        ),
+    );
+    gathered(
+        "namespaces/shop/core/secrets.yaml",
+        "apiVersion: v1\nitems: []\nkind: SecretList\nmetadata: {}\n",
+    );
+    gathered(
+        "namespaces/shop/core/events.yaml",
+        "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Event\n  metadata: {name: e, namespace: shop}\nkind: EventList\n",
+    );
+    gathered(
+        "namespaces/shop/apps/deployments.yaml",
+        "apiVersion: apps/v1\nitems:\n- metadata: {name: web, namespace: shop}\n  spec: {template: {spec: {containers: [{name: c, image: i}]}}}\nkind: DeploymentList\nmetadata: {}\n",
+    );
+    gathered(
+        "namespaces/shop/apps/replicasets.yaml",
+        "apiVersion: apps/v1\nitems:\n- metadata: {name: web-5d, namespace: shop, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: d, controller: true}]}\n  spec: {template: {spec: {containers: [{name: c, image: i}]}}}\nkind: ReplicaSetList\n",
+    );
+    gathered(
+        "namespaces/shop/pods/web-5d-x/web-5d-x.yaml",
+        &format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {controlled}\nspec: {{containers: [{{name: c, image: i}}]}}\n"
+        ),
+    );
+    write(&format!("{image}/namespaces/shop/pods/web-5d-x/c/c/logs/current.log"), "2026 {\n");
+    write(&format!("{image}/namespaces/shop/pods/web-5d-x/c/c/metrics.json"), "go_gc{ [\n");
+    let path = folder.path().to_str().unwrap();
+    let (code, text) = run_in(Path::new("."), &["review", "--must-gather", path], "");
+    assert_eq!(code, 1, "{text}");
+    assert_says(
+        &text,
+        &[
+            "deployment/web in shop: admitted by restricted-v2",
+            "pod/debug in shop: refused",
+            "hostPID",
+            "namespaces/shop/core/pods.yaml:",
+            "1 admitted, 1 refused",
+            "1 files are not manifests",
+        ],
+    );
+    assert!(!text.contains("web-5d"), "what a controller made is not reviewed beside it: {text}");
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::input::{self, InputError};
 use palisade_k8s::FieldPath;
-use palisade_k8s::manifest::{self, Node, Position};
+use palisade_k8s::manifest::{self, Entry, Node, NodeValue, Position};
 
 /// A file's name and lines, for pointing into it.
 #[derive(Debug)]
@@ -210,13 +210,29 @@ fn read_file(path: &Path, documents: &mut Vec<Document>) -> Result<(), FileError
     nodes.into_iter().try_for_each(|node| push(&source, node, documents))
 }
 
+/// An element of a list. API servers leave out what the list says of each: the kind of a `PodList`'s elements.
+fn of_list(item: &Node, list: &Node) -> Node {
+    let mut item = item.clone();
+    let kind = list.get("kind").and_then(Node::as_str).and_then(|kind| kind.strip_suffix("List"));
+    let (Some(kind), None) = (kind.filter(|kind| !kind.is_empty()), item.get("kind")) else { return item };
+    let version = list.get("apiVersion").and_then(Node::as_str).filter(|_| item.get("apiVersion").is_none());
+    let at = item.at;
+    if let NodeValue::Map(entries) = &mut item.value {
+        for (key, text) in [("kind", Some(kind)), ("apiVersion", version)] {
+            let value = text.map(|text| Node { at, value: NodeValue::String(text.to_owned()) });
+            entries.extend(value.map(|value| Entry { key: key.to_owned(), at, value }));
+        }
+    }
+    item
+}
+
 /// Adds an object; a list's elements one by one.
 fn push(source: &Arc<Source>, node: Node, documents: &mut Vec<Document>) -> Result<(), FileError> {
     let kind = node.get("kind").and_then(Node::as_str);
     let is_list = kind.is_some_and(|kind| kind.ends_with("List")) && node.get("items").is_some();
     if is_list {
         let items = node.get("items").map(Node::items).unwrap_or_default();
-        return items.iter().try_for_each(|item| push(source, item.clone(), documents));
+        return items.iter().try_for_each(|item| push(source, of_list(item, &node), documents));
     }
     if kind.is_none() {
         return Err(FileError::NoObject(Place { source: Arc::clone(source), position: node.at }));

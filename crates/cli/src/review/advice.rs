@@ -1,9 +1,9 @@
 //! The ways from a refusal to a yes. Nothing is proposed that was not tried.
 
-use palisade_admission::{Decision, PodRequest, Policy, Step, Trace, evaluate, explain};
+use palisade_admission::{Decision, PodRequest, Policy, Scopes, Step, Trace, evaluate, explain};
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use palisade_k8s::{FieldPath, Pod, SecurityContextConstraints};
-use palisade_scc::advice::{Edit, Refused};
+use palisade_scc::advice::{Action, Edit, Refused};
 use palisade_scc::{Context, Entry, Mutation, Outcome, diff};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -37,9 +37,20 @@ pub(crate) struct Advice {
     /// Edits of the workload; all together get the pod admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) edits: Vec<String>,
+    /// Where each of them is made: the line of the field, or, where it is to be added, of what it is added to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) edit_places: Vec<Spot>,
     /// The SCC that then admits it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) edits_for: Option<String>,
+}
+
+/// A place in a file.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Spot {
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
 }
 
 /// An account that may use an SCC that fits.
@@ -90,6 +101,9 @@ impl Case<'_> {
         if let Some((place, edits)) = refused.edits() {
             let unpin = pinned.is_some().then(|| format!("remove {}", self.subject.path(&pin_path())));
             advice.edits = unpin.into_iter().chain(edits.iter().map(|edit| self.words(edit))).collect();
+            let unpinned = pinned.is_some().then(|| self.spot(&pin_path()));
+            advice.edit_places =
+                unpinned.into_iter().chain(edits.iter().map(|edit| self.spot(&self.changed(edit)))).collect();
             advice.edits_for = name_of(place).map(str::to_owned);
         }
         let own = match pinned {
@@ -138,7 +152,7 @@ impl Case<'_> {
 
     fn request<'r>(&'r self, groups: &'r [&'r str], pod: &'r Pod<'r>) -> PodRequest<'r> {
         let (namespace, user) = (self.subject.namespace.as_str(), self.subject.user.as_str());
-        PodRequest { namespace, user, groups, pod, mutation: Mutation::Allowed }
+        PodRequest { namespace, user, groups, scopes: Scopes::default(), pod, mutation: Mutation::Allowed }
     }
 
     /// The places of the SCCs that may be used, whichever the pod is pinned to.
@@ -153,6 +167,20 @@ impl Case<'_> {
 
     fn words(&self, edit: &Edit) -> String {
         edit.words(self.subject.path(&edit.path))
+    }
+
+    /// What an edit changes: of a list, the element that it takes out.
+    fn changed(&self, edit: &Edit) -> FieldPath {
+        let Action::RemoveItem(item) = &edit.action else { return edit.path.clone() };
+        let list = self.subject.document.node.at_path(&self.subject.path(&edit.path));
+        let index = list.and_then(|list| list.items().iter().position(|node| node.to_json() == *item));
+        index.map_or_else(|| edit.path.clone(), |index| edit.path.clone().index(index))
+    }
+
+    fn spot(&self, pod_path: &FieldPath) -> Spot {
+        let place = self.subject.place(pod_path);
+        let position = place.position;
+        Spot { file: place.source.name.clone(), line: position.line, column: position.column }
     }
 
     /// A name for an SCC of the workload's own: that of the workload, in its namespace.

@@ -4,12 +4,12 @@
 use palisade_api::kind::{self, Resource};
 use palisade_k8s::{FieldError, FieldPath, Pod};
 use palisade_scc::Changes;
-use palisade_scc::pod_security::{Level, assess};
+use palisade_scc::pod_security::{Level, Standard, Standards, Version, level};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::changed::changed;
-use super::surroundings::{Levels, Surroundings};
+use super::surroundings::Surroundings;
 
 /// The check that refuses a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -37,14 +37,14 @@ pub(crate) struct Objection {
 /// The rules for the pods of one namespace.
 #[derive(Debug)]
 pub(crate) struct After<'a> {
-    pub(crate) levels: Levels,
+    pub(crate) standards: Standards,
     surroundings: &'a Surroundings,
     namespace: &'a str,
 }
 
 impl<'a> After<'a> {
     pub(crate) fn new(surroundings: &'a Surroundings, namespace: &'a str) -> Self {
-        Self { levels: surroundings.levels(namespace), surroundings, namespace }
+        Self { standards: surroundings.standards(namespace), surroundings, namespace }
     }
 
     /// The refusal of a pod after SCC's changes, if there is one.
@@ -64,52 +64,66 @@ impl<'a> After<'a> {
     }
 
     fn level(&self, pod: &Pod<'_>) -> Option<Objection> {
-        let enforced = self.levels.enforce?;
-        let reasons = broken(pod, enforced)?;
-        let namespace = self.namespace;
-        let message = format!("the namespace {namespace} enforces Pod Security level {enforced}: {reasons}");
-        Some(Objection { by: By::PodSecurity, message, errors: Vec::new(), level: Some(assess(pod).level) })
+        let enforced = self.standards.enforce;
+        let broken = enforced.broken_by(pod)?;
+        let message = format!(
+            "the namespace {} enforces Pod Security level {}: {broken}",
+            self.namespace,
+            of_version(enforced)
+        );
+        Some(Objection {
+            by: By::PodSecurity,
+            message,
+            errors: Vec::new(),
+            level: Some(level(pod, enforced.version)),
+        })
     }
 
     /// Warnings by the namespace's `warn` and `audit` levels.
     pub(crate) fn warnings(&self, pod: &Pod<'_>) -> Vec<String> {
-        let modes = [("warns", self.levels.warn), ("audits", self.levels.audit)];
-        let said = modes.into_iter().filter_map(|(verb, level)| Some((verb, level?)));
-        said.filter_map(|(verb, level)| {
-            let reasons = broken(pod, level)?;
+        let modes = [("warns", self.standards.warn), ("audits", self.standards.audit)];
+        let broken = modes.into_iter().filter_map(|(verb, standard)| {
+            let broken = standard.broken_by(pod)?;
+            let level = of_version(standard);
             Some(format!(
-                "the namespace {} {verb} of what is not Pod Security level {level}: {reasons}",
+                "the namespace {} {verb} of what is not Pod Security level {level}: {broken}",
                 self.namespace
             ))
-        })
-        .collect()
+        });
+        let wrong = self.surroundings.wrong_labels(self.namespace).iter();
+        let wrong = wrong.map(|error| {
+            format!("the namespace {} has a Pod Security label that is none: {error}", self.namespace)
+        });
+        broken.chain(wrong).collect()
     }
 
     /// A driver may be used inline where the namespace enforces no more than the driver's profile.
     fn csi_volume(&self, pod: &Value) -> Option<Objection> {
-        let enforced = self.levels.enforce?;
-        let mut level = Pod::deserialize(pod).ok().map(|pod| assess(&pod).level);
+        let enforced = self.standards.enforce.level;
+        let mut allowed = Pod::deserialize(pod).ok().map(|pod| level(&pod, self.standards.enforce.version));
         let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array).into_iter().flatten();
         let errors: Vec<FieldError> = volumes
             .enumerate()
             .filter_map(|(index, volume)| {
                 let driver = volume.pointer("/csi/driver")?.as_str()?;
                 let profile = self.surroundings.driver(driver).filter(|profile| *profile < enforced)?;
-                level = level.map(|level| level.min(profile));
+                allowed = allowed.map(|level| level.min(profile));
                 let path = FieldPath::of("spec.volumes").index(index).field("csi.driver");
                 let detail = format!("its profile is {profile}, and the namespace enforces {enforced}");
                 Some(FieldError::forbidden(path, detail))
             })
             .collect();
         let message = "OpenShift refuses the inline CSI volume".to_owned();
-        (!errors.is_empty()).then_some(Objection { by: By::CsiVolumes, message, errors, level })
+        (!errors.is_empty()).then_some(Objection { by: By::CsiVolumes, message, errors, level: allowed })
     }
 }
 
-/// The rules of a level that a pod breaks, if any.
-fn broken(pod: &Pod<'_>, level: Level) -> Option<String> {
-    let assessment = assess(pod);
-    (assessment.level < level).then(|| assessment.reasons.join(", "))
+/// `restricted`, or `restricted (v1.24)` by older rules.
+fn of_version(standard: Standard) -> String {
+    match standard.version {
+        Version::Latest => standard.level.to_string(),
+        version => format!("{} ({version})", standard.level),
+    }
 }
 
 /// The errors of Kubernetes' validation of a pod, after the API server's defaults.

@@ -1,6 +1,6 @@
 //! The report of a review, ready to be printed: the schema of docs/review-json.md.
 
-use palisade_admission::{Decision, PodRequest, Policy, Refusal, Step, Trace, explain};
+use palisade_admission::{Decision, PodRequest, Policy, Refusal, Scopes, Step, Trace, explain};
 use palisade_k8s::{FieldError, FieldPath, Pod};
 use palisade_scc::pod_security::{assess, guaranteed_level};
 use palisade_scc::{Mutation, Outcome};
@@ -119,6 +119,7 @@ impl Report {
             namespace: &subject.namespace,
             user: &subject.user,
             groups: &groups,
+            scopes: Scopes::default(),
             pod: &pod,
             mutation: Mutation::Allowed,
         };

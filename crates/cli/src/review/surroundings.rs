@@ -5,25 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use palisade_admission::Policy;
 use palisade_k8s::manifest::Node;
-use palisade_scc::pod_security::Level;
+use palisade_scc::pod_security::{Level, Standards};
 
 use crate::files::Document;
 
 /// How many accounts of a namespace are tried for one refused workload.
 const MAX_ACCOUNTS: usize = 200;
 
-/// The Pod Security levels of a namespace, by its labels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Levels {
-    pub(crate) enforce: Option<Level>,
-    pub(crate) warn: Option<Level>,
-    pub(crate) audit: Option<Level>,
-}
-
 /// Everything beside policy.
 #[derive(Debug, Default)]
 pub(crate) struct Surroundings {
-    levels: HashMap<String, Levels>,
+    standards: HashMap<String, (Standards, Vec<String>)>,
     /// The profile of each CSI driver that has one, by OpenShift's label.
     drivers: HashMap<String, Level>,
     accounts: BTreeMap<String, BTreeSet<String>>,
@@ -41,14 +33,12 @@ impl Surroundings {
         let name = document.metadata("name").to_owned();
         match document.text("kind") {
             "Namespace" => {
-                let level =
-                    |mode: &str| level(label(document, &format!("pod-security.kubernetes.io/{mode}")));
-                let levels = Levels { enforce: level("enforce"), warn: level("warn"), audit: level("audit") };
-                self.levels.insert(name, levels);
+                let (standards, errors) = Standards::of_labels(|key| label(document, key));
+                self.standards.insert(name, (standards, errors.iter().map(ToString::to_string).collect()));
             }
             "CSIDriver" => {
                 let profile = label(document, "security.openshift.io/csi-ephemeral-volume-profile");
-                self.drivers.extend(level(profile).map(|level| (name, level)));
+                self.drivers.extend(profile.and_then(Level::parse).map(|level| (name, level)));
             }
             "ServiceAccount" => {
                 self.accounts.entry(document.metadata("namespace").to_owned()).or_default().insert(name);
@@ -57,9 +47,14 @@ impl Surroundings {
         }
     }
 
-    /// The levels that a namespace's labels name.
-    pub(crate) fn levels(&self, namespace: &str) -> Levels {
-        self.levels.get(namespace).copied().unwrap_or_default()
+    /// What a namespace's labels say of Pod Security.
+    pub(crate) fn standards(&self, namespace: &str) -> Standards {
+        self.standards.get(namespace).map(|(standards, _)| *standards).unwrap_or_default()
+    }
+
+    /// What is wrong with a namespace's Pod Security labels.
+    pub(crate) fn wrong_labels(&self, namespace: &str) -> &[String] {
+        self.standards.get(namespace).map_or(&[], |(_, errors)| errors)
     }
 
     /// The profile of a CSI driver.
@@ -80,10 +75,4 @@ impl Surroundings {
 
 fn label<'d>(document: &'d Document, key: &str) -> Option<&'d str> {
     document.node.get("metadata")?.get("labels")?.get(key).and_then(Node::as_str)
-}
-
-fn level(name: Option<&str>) -> Option<Level> {
-    [Level::Privileged, Level::Baseline, Level::Restricted]
-        .into_iter()
-        .find(|level| Some(level.as_str()) == name)
 }

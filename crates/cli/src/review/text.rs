@@ -104,8 +104,9 @@ fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()>
     let advice = &refusal.advice;
     if let Some(scc) = &advice.edits_for {
         let all = if advice.edits.len() > 1 { "all of these together, and" } else { "this, and" };
-        for edit in &advice.edits {
-            writeln!(out, "  {} {edit}", paint::strong("edit: "))?;
+        for (edit, at) in advice.edits.iter().zip(&advice.edit_places) {
+            let at = paint::faint(format!("({}:{})", at.file, at.line));
+            writeln!(out, "  {} {edit} {at}", paint::strong("edit: "))?;
         }
         writeln!(out, "         {}", paint::faint(format!("{all} {scc} admits it")))?;
     }
