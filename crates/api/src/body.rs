@@ -5,8 +5,10 @@ use serde_json::Value;
 use crate::error::{ApiError, ApiResult};
 use crate::fields;
 use crate::kind::{self, Resource};
-use crate::protobuf;
+use crate::limits::{WEIGHT, YAML_VALUES};
+use crate::protobuf::{self, ProtobufError};
 use crate::schema::Message;
+use crate::weight;
 
 /// The treatment of fields that a type does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,9 @@ impl Validation {
     }
 }
 
+/// Fields that a type does not have, or that are there twice, of which one answer speaks.
+const FINDINGS: usize = 20;
+
 /// The media types of objects.
 const MEDIA_TYPES: [&str; 3] =
     ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
@@ -48,13 +53,18 @@ pub fn media_type(header: &str) -> &str {
     header.split(';').next().unwrap_or_default().trim()
 }
 
-/// Reads a body as a value. Fields that are there twice are findings.
+/// Reads a body as a value. Fields that are there twice are findings. What would weigh more than [`WEIGHT`] is refused
+/// before it is read, or while it is.
 pub fn read(bytes: &[u8], content_type: &str, findings: &mut Vec<String>) -> ApiResult<Value> {
     match media_type(content_type) {
+        "" | "application/json" if weight::of_json(bytes) > WEIGHT => Err(ApiError::too_heavy()),
         "" | "application/json" => json(bytes, findings),
         "application/yaml" | "text/yaml" | "application/apply-patch+yaml" => yaml(bytes),
         "application/vnd.kubernetes.protobuf" => {
-            protobuf::decode(bytes, kind::schema_of).map_err(|error| ApiError::bad_request(error.to_string()))
+            protobuf::decode(bytes, kind::schema_of).map_err(|error| match error {
+                ProtobufError::Heavy => ApiError::too_heavy(),
+                error => ApiError::bad_request(error.to_string()),
+            })
         }
         other => Err(ApiError::media_type(other, &MEDIA_TYPES)),
     }
@@ -63,7 +73,7 @@ pub fn read(bytes: &[u8], content_type: &str, findings: &mut Vec<String>) -> Api
 fn json(bytes: &[u8], findings: &mut Vec<String>) -> ApiResult<Value> {
     use serde::de::DeserializeSeed;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let seed = Unique { path: String::new(), twice: findings };
+    let seed = Unique { place: Place::Root, twice: findings };
     let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     value.map_err(|error| ApiError::bad_request(format!("the body of the request is not JSON: {error}")))
 }
@@ -71,7 +81,8 @@ fn json(bytes: &[u8], findings: &mut Vec<String>) -> ApiResult<Value> {
 fn yaml(bytes: &[u8]) -> ApiResult<Value> {
     let bad = |why: String| ApiError::bad_request(format!("the body of the request is not YAML: {why}"));
     let text = std::str::from_utf8(bytes).map_err(|error| bad(error.to_string()))?;
-    let documents = palisade_k8s::manifest::read(text).map_err(|error| bad(error.to_string()))?;
+    let documents =
+        palisade_k8s::manifest::read_some(text, YAML_VALUES).map_err(|error| bad(error.to_string()))?;
     match documents.as_slice() {
         [one] => Ok(one.to_json()),
         several => Err(bad(format!("one document is expected, not {}", several.len()))),
@@ -129,13 +140,32 @@ pub fn claim(object: &mut Value, resource: &Resource) -> ApiResult<()> {
     Ok(())
 }
 
+/// Where a value is, told from the inside: written out only where something is said of it.
+#[derive(Clone, Copy)]
+enum Place<'p> {
+    Root,
+    Field(&'p Place<'p>, &'p str),
+    Item(&'p Place<'p>, usize),
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Place::Root, name) => f.write_str(name),
+            Self::Field(holder, name) => write!(f, "{holder}.{name}"),
+            Self::Item(holder, index) => write!(f, "{holder}[{index}]"),
+        }
+    }
+}
+
 /// Reads JSON and notes fields that are there twice; the last one counts, as everywhere.
-struct Unique<'f> {
-    path: String,
+struct Unique<'p, 'f> {
+    place: Place<'p>,
     twice: &'f mut Vec<String>,
 }
 
-impl<'de> serde::de::DeserializeSeed<'de> for Unique<'_> {
+impl<'de> serde::de::DeserializeSeed<'de> for Unique<'_, '_> {
     type Value = Value;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -143,7 +173,7 @@ impl<'de> serde::de::DeserializeSeed<'de> for Unique<'_> {
     }
 }
 
-impl<'de> serde::de::Visitor<'de> for Unique<'_> {
+impl<'de> serde::de::Visitor<'de> for Unique<'_, '_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -183,8 +213,8 @@ impl<'de> serde::de::Visitor<'de> for Unique<'_> {
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         loop {
-            let path = format!("{}[{}]", self.path, list.len());
-            match items.next_element_seed(Unique { path, twice: &mut *self.twice })? {
+            let place = Place::Item(&self.place, list.len());
+            match items.next_element_seed(Unique { place, twice: &mut *self.twice })? {
                 Some(item) => list.push(item),
                 None => return Ok(Value::Array(list)),
             }
@@ -194,11 +224,11 @@ impl<'de> serde::de::Visitor<'de> for Unique<'_> {
     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = serde_json::Map::new();
         while let Some(name) = entries.next_key::<String>()? {
-            let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
-            if map.contains_key(&name) && self.twice.len() < 20 {
-                self.twice.push(format!("duplicate field {path:?}"));
+            let place = Place::Field(&self.place, &name);
+            if self.twice.len() < FINDINGS && map.contains_key(&name) {
+                self.twice.push(format!("duplicate field {:?}", place.to_string()));
             }
-            let value = entries.next_value_seed(Unique { path, twice: &mut *self.twice })?;
+            let value = entries.next_value_seed(Unique { place, twice: &mut *self.twice })?;
             map.insert(name, value);
         }
         Ok(Value::Object(map))

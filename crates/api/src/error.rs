@@ -10,6 +10,7 @@ use palisade_k8s::FieldError;
 use serde_json::{Value, json};
 
 use crate::kind::Resource;
+use crate::limits::CAUSES;
 
 /// The reason of a refusal, in Kubernetes' terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +41,8 @@ pub enum Reason {
     ServiceUnavailable,
     /// The request took too long.
     Timeout,
+    /// There is no room left on the server's disk.
+    InsufficientStorage,
     /// The client shall come back later.
     TooManyRequests,
     /// The credentials are missing or wrong.
@@ -50,12 +53,13 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, each with its name and the HTTP code that it goes with.
-    const TABLE: [(Self, &'static str, u16); 16] = [
+    const TABLE: [(Self, &'static str, u16); 17] = [
         (Self::AlreadyExists, "AlreadyExists", 409),
         (Self::BadRequest, "BadRequest", 400),
         (Self::Conflict, "Conflict", 409),
         (Self::Expired, "Expired", 410),
         (Self::Forbidden, "Forbidden", 403),
+        (Self::InsufficientStorage, "InsufficientStorage", 507),
         (Self::InternalError, "InternalError", 500),
         (Self::Invalid, "Invalid", 422),
         (Self::MethodNotAllowed, "MethodNotAllowed", 405),
@@ -142,6 +146,12 @@ impl ApiError {
         Self::new(Reason::AlreadyExists, message).about(resource, name)
     }
 
+    /// An object takes more memory than any may.
+    pub fn too_heavy() -> Box<Self> {
+        let why = format!("it would take more than {} MiB of memory", crate::limits::WEIGHT >> 20);
+        Self::new(Reason::RequestEntityTooLarge, format!("the object has too many fields and values: {why}"))
+    }
+
     /// The object is in a state that does not permit the request.
     pub fn conflict(resource: &Resource, name: &str, why: impl Display) -> Box<Self> {
         let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.qualified());
@@ -177,7 +187,10 @@ impl ApiError {
 
     /// An object of a kind that is not a resource, as options, breaks rules.
     pub fn invalid_kind(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Box<Self> {
-        let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let left = errors.len().saturating_sub(CAUSES);
+        let errors = errors.get(..CAUSES).unwrap_or(errors);
+        let mut said: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        said.extend((left > 0).then(|| format!("and {left} more")));
         let said = match said.as_slice() {
             [one] => one.clone(),
             all => format!("[{}]", all.join(", ")),

@@ -1,11 +1,39 @@
 //! Conversion of an object to its type: fields in the type's order, unknown ones removed and reported, values of the wrong
 //! kind refused.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
 use crate::schema::{Field, Message, Type, message};
 use crate::time;
 use palisade_k8s::quantity;
+
+/// Fields that a type does not have of which one answer speaks: who sends more of them has made one mistake.
+const UNKNOWN: usize = 20;
+
+static STRINGS: LazyLock<Type> = LazyLock::new(|| Type::List(Box::new(Type::String)));
+
+/// Where a value is, told from the inside: written out only where something is said of it.
+#[derive(Clone, Copy)]
+enum Place<'p> {
+    Root,
+    Field(&'p Place<'p>, &'p str),
+    Item(&'p Place<'p>, usize),
+    Key(&'p Place<'p>, &'p str),
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Place::Root, name) => f.write_str(name),
+            Self::Field(holder, name) => write!(f, "{holder}.{name}"),
+            Self::Item(holder, index) => write!(f, "{holder}[{index}]"),
+            Self::Key(holder, key) => write!(f, "{holder}[{key}]"),
+        }
+    }
+}
 
 /// A value that no field of its type can hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +55,7 @@ pub fn fit(object: &mut Value, message: &'static Message) -> Result<Vec<String>,
             fitted.insert(head.to_owned(), value);
         }
     }
-    fit_fields(&mut rest, message, "", &mut fitted, &mut unknown)?;
+    fit_fields(&mut rest, message, Place::Root, &mut fitted, &mut unknown)?;
     *object = Value::Object(fitted);
     Ok(unknown)
 }
@@ -35,22 +63,24 @@ pub fn fit(object: &mut Value, message: &'static Message) -> Result<Vec<String>,
 fn fit_fields(
     rest: &mut Map<String, Value>,
     message: &'static Message,
-    path: &str,
+    place: Place<'_>,
     fitted: &mut Map<String, Value>,
     unknown: &mut Vec<String>,
 ) -> Result<(), Mismatch> {
     for field in message.all_fields() {
-        let Some(mut value) = rest.shift_remove(field.name) else { continue };
-        let path = join(path, field.name);
+        let Some(mut value) = rest.get_mut(field.name).map(Value::take) else { continue };
         if value.is_null() {
             continue;
         }
-        fit_value(&mut value, &field.kind, &path, unknown)?;
+        fit_value(&mut value, &field.kind, Place::Field(&place, field.name), unknown)?;
         if !is_left_out(field, &value) {
             fitted.insert(field.name.to_owned(), value);
         }
     }
-    unknown.extend(rest.keys().map(|name| join(path, name)));
+    // All of its own fields are taken; what is left is nobody's.
+    let left = rest.keys().filter(|name| message.field(name).is_none());
+    let room = UNKNOWN.saturating_sub(unknown.len());
+    unknown.extend(left.take(room).map(|name| Place::Field(&place, name).to_string()));
     Ok(())
 }
 
@@ -59,9 +89,14 @@ fn is_left_out(field: &Field, value: &Value) -> bool {
     value.is_null() || field.omits(value)
 }
 
-fn fit_value(value: &mut Value, kind: &Type, path: &str, unknown: &mut Vec<String>) -> Result<(), Mismatch> {
+fn fit_value(
+    value: &mut Value,
+    kind: &Type,
+    place: Place<'_>,
+    unknown: &mut Vec<String>,
+) -> Result<(), Mismatch> {
     let mismatch =
-        |expected, value: &Value| Err(Mismatch { path: path.to_owned(), expected, found: said(value) });
+        |expected, value: &Value| Err(Mismatch { path: place.to_string(), expected, found: said(value) });
     match kind {
         Type::String if value.is_string() => Ok(()),
         Type::String => mismatch("a string", value),
@@ -90,14 +125,13 @@ fn fit_value(value: &mut Value, kind: &Type, path: &str, unknown: &mut Vec<Strin
         Type::Fields if value.is_object() => Ok(()),
         Type::Fields => mismatch("an object", value),
         Type::Raw => Ok(()),
-        Type::ExtraValue => fit_value(value, &Type::List(Box::new(Type::String)), path, unknown),
+        Type::ExtraValue => fit_value(value, &STRINGS, place, unknown),
         Type::List(item) => match value {
             Value::Array(items) => items.iter_mut().enumerate().try_for_each(|(index, value)| {
-                let path = format!("{path}[{index}]");
                 if value.is_null() {
                     *value = zero(item);
                 }
-                fit_value(value, item, &path, unknown)
+                fit_value(value, item, Place::Item(&place, index), unknown)
             }),
             _ => mismatch("a list", value),
         },
@@ -107,14 +141,14 @@ fn fit_value(value: &mut Value, kind: &Type, path: &str, unknown: &mut Vec<Strin
                     .filter(|(_, value)| value.is_null())
                     .for_each(|(_, value)| *value = zero(item));
                 map.iter_mut()
-                    .try_for_each(|(key, value)| fit_value(value, item, &format!("{path}[{key}]"), unknown))
+                    .try_for_each(|(key, value)| fit_value(value, item, Place::Key(&place, key), unknown))
             }
             _ => mismatch("an object", value),
         },
         Type::Message(name) => match (value.as_object_mut(), message(name)) {
             (Some(map), Some(message)) => {
                 let mut rest = std::mem::take(map);
-                fit_fields(&mut rest, message, path, map, unknown)
+                fit_fields(&mut rest, message, place, map, unknown)
             }
             _ => mismatch("an object", value),
         },
@@ -131,10 +165,6 @@ fn zero(kind: &Type) -> Value {
         Type::Quantity => Value::from("0"),
         _ => Value::String(String::new()),
     }
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 fn said(value: &Value) -> String {

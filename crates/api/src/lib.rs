@@ -38,3 +38,4 @@ pub mod schema;
 pub mod selector;
 pub mod table;
 pub mod time;
+pub mod weight;

@@ -17,3 +17,19 @@ pub const MANAGER: usize = 128;
 
 /// Managers with an entry of their own in `managedFields` for their updates; older ones share one.
 pub const UPDATERS: usize = 10;
+
+/// What the values of one object weigh at most in memory, in bytes ([`crate::weight`]): some ten times what an object of
+/// the largest size does that people write.
+pub const WEIGHT: usize = 16 << 20;
+
+/// Values of one object in YAML, which are kept with their places while they are read.
+pub const YAML_VALUES: usize = 60_000;
+
+/// Broken rules that one refusal names.
+pub const CAUSES: usize = 100;
+
+/// Managers with an entry of their own in `managedFields`.
+pub const MANAGERS: usize = 100;
+
+/// Elements that one JSON patch moves to other places of their lists: an insertion at the beginning moves all.
+pub const PATCH_MOVES: usize = 20_000_000;

@@ -1,5 +1,7 @@
 //! Validation of the metadata that objects of every kind have.
 
+use std::collections::HashSet;
+
 use palisade_k8s::{FieldError, FieldPath, metadata};
 use serde_json::Value;
 
@@ -92,8 +94,8 @@ fn check_finalizers(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldErro
         }
     }
     let Some(old) = old.filter(|old| old.pointer("/metadata/deletionTimestamp").is_some()) else { return };
-    let before = list(old, "/metadata/finalizers");
-    if list(new, "/metadata/finalizers").iter().any(|finalizer| !before.contains(finalizer)) {
+    let before: HashSet<_> = list(old, "/metadata/finalizers").iter().map(Value::as_str).collect();
+    if list(new, "/metadata/finalizers").iter().any(|finalizer| !before.contains(&finalizer.as_str())) {
         errors.push(FieldError::forbidden(path(), "an object that is being deleted gets no new ones"));
     }
 }

@@ -8,7 +8,7 @@ mod strategic;
 use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult, Reason};
-use crate::limits::{PATCH_COPIES, PATCH_OPERATIONS};
+use crate::limits::{PATCH_COPIES, PATCH_MOVES, PATCH_OPERATIONS};
 use crate::schema::Message;
 
 /// How a patch is written: by its media type.
@@ -51,8 +51,12 @@ impl PatchKind {
 
 /// Applies a JSON patch operation by operation, so that copies of copies are stopped before they fill the memory.
 fn operate(object: &mut Value, patch: &json_patch::Patch) -> ApiResult<()> {
-    let mut copied = 0;
+    let (mut copied, mut moved) = (0, 0);
     for operation in &patch.0 {
+        moved += moves(object, operation);
+        if moved > PATCH_MOVES {
+            return Err(ApiError::too_large(PATCH_MOVES));
+        }
         if let json_patch::PatchOperation::Copy(copy) = operation {
             let source = copy.from.resolve(&*object).map(|source| source.to_string().len());
             copied += source.unwrap_or_default();
@@ -69,6 +73,26 @@ fn operate(object: &mut Value, patch: &json_patch::Patch) -> ApiResult<()> {
         })?;
     }
     Ok(())
+}
+
+/// How many elements of a list an operation moves at most: those behind what it inserts or removes.
+fn moves(object: &Value, operation: &json_patch::PatchOperation) -> usize {
+    use json_patch::PatchOperation::{Add, Copy, Move, Remove};
+    let behind = |path: &json_patch::jsonptr::Pointer| {
+        let (holder, token) = path.split_back()?;
+        let list = holder.resolve(object).ok()?.as_array()?;
+        // `-`, the end, is no number.
+        let place = token.decoded().parse::<usize>().ok()?;
+        Some(list.len().saturating_sub(place))
+    };
+    let behind = |path| behind(path).unwrap_or_default();
+    match operation {
+        Add(add) => behind(&add.path),
+        Remove(remove) => behind(&remove.path),
+        Copy(copy) => behind(&copy.path),
+        Move(shift) => behind(&shift.from) + behind(&shift.path),
+        _ => 0,
+    }
 }
 
 /// Changes an object by a patch that is none of server-side apply.

@@ -7,9 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
 
-use crate::limits::PROTOBUF_DEPTH;
+use crate::limits::{PROTOBUF_DEPTH, WEIGHT};
 use crate::schema::{Field, Message, Type, message};
 use crate::time;
+use crate::weight;
 
 const MAGIC: &[u8] = b"k8s\0";
 /// A flaw of protobuf bytes.
@@ -33,6 +34,9 @@ pub enum ProtobufError {
     /// The body is nested deeper than any object.
     #[error("the protobuf body is nested too deeply")]
     Deep,
+    /// The object takes more memory than any may.
+    #[error("the protobuf body holds too many values")]
+    Heavy,
     /// The kind has no protobuf form.
     #[error("there is no protobuf form of {0}")]
     UnknownKind(String),
@@ -67,7 +71,7 @@ pub fn decode(
     let mut object = Map::new();
     object.insert("kind".to_owned(), kind.into());
     object.insert("apiVersion".to_owned(), api_version.into());
-    read_message(raw, name, &mut object, 0)?;
+    read_message(raw, name, &mut object, &mut Room { depth: 0, left: WEIGHT })?;
     Ok(Value::Object(object))
 }
 
@@ -83,6 +87,25 @@ impl Wire<'_> {
         let Self::Bytes(bytes) = self else { return Err(ProtobufError::WireType(field.to_owned())) };
         let text = std::str::from_utf8(bytes).map_err(|_| ProtobufError::NotUtf8(field.to_owned()))?;
         Ok(text.to_owned())
+    }
+}
+
+/// How deep a message is, and what more it may weigh.
+struct Room {
+    depth: usize,
+    left: usize,
+}
+
+impl Room {
+    fn take(&mut self, weight: usize) -> Result<(), ProtobufError> {
+        self.left = self.left.checked_sub(weight).ok_or(ProtobufError::Heavy)?;
+        Ok(())
+    }
+
+    /// One message further in.
+    fn enter(&mut self) -> Result<(), ProtobufError> {
+        self.depth += 1;
+        if self.depth > PROTOBUF_DEPTH { Err(ProtobufError::Deep) } else { self.take(weight::of_map()) }
     }
 }
 
@@ -137,23 +160,22 @@ fn read_message(
     bytes: &[u8],
     message: &'static Message,
     object: &mut Map<String, Value>,
-    depth: usize,
+    room: &mut Room,
 ) -> Result<(), ProtobufError> {
-    if depth > PROTOBUF_DEPTH {
-        return Err(ProtobufError::Deep);
-    }
+    room.enter()?;
     let mut reader = Reader(bytes);
     while let Some((number, wire)) = reader.next()? {
         if let Some((_, inlined)) = message.inlined.iter().find(|(inlined, _)| *inlined == number) {
             let inlined = crate::schema::message(inlined);
             if let (Wire::Bytes(bytes), Some(inlined)) = (&wire, inlined) {
-                read_message(bytes, inlined, object, depth + 1)?;
+                read_message(bytes, inlined, object, room)?;
             }
             continue;
         }
         let Some(field) = message.fields.iter().find(|field| field.number == number) else { continue };
-        read_field(&wire, field, object, depth)?;
+        read_field(&wire, field, object, room)?;
     }
+    room.depth -= 1;
     Ok(())
 }
 
@@ -161,25 +183,25 @@ fn read_field(
     wire: &Wire<'_>,
     field: &Field,
     object: &mut Map<String, Value>,
-    depth: usize,
+    room: &mut Room,
 ) -> Result<(), ProtobufError> {
     match &field.kind {
         Type::List(item) => {
-            let value = read_value(wire, item, field.name, depth)?;
+            let value = read_value(wire, item, field.name, room)?;
             let list = object.entry(field.name).or_insert_with(|| Value::Array(Vec::new()));
             if let Value::Array(items) = list {
                 items.push(value);
             }
         }
         Type::Map(item) => {
-            let (key, value) = read_entry(wire, item, field.name, depth)?;
+            let (key, value) = read_entry(wire, item, field.name, room)?;
             let map = object.entry(field.name).or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(map) = map {
                 map.insert(key, value);
             }
         }
         kind => {
-            let value = read_value(wire, kind, field.name, depth)?;
+            let value = read_value(wire, kind, field.name, room)?;
             // Go writes what is not a pointer also where it is zero.
             if !field.omits(&value) {
                 object.insert(field.name.to_owned(), value);
@@ -193,7 +215,7 @@ fn read_entry(
     wire: &Wire<'_>,
     item: &Type,
     field: &str,
-    depth: usize,
+    room: &mut Room,
 ) -> Result<(String, Value), ProtobufError> {
     let Wire::Bytes(bytes) = wire else { return Err(ProtobufError::WireType(field.to_owned())) };
     let mut reader = Reader(bytes);
@@ -201,7 +223,7 @@ fn read_entry(
     while let Some((number, wire)) = reader.next()? {
         match number {
             1 => key = wire.text(field)?,
-            2 => value = Some(read_value(&wire, item, field, depth)?),
+            2 => value = Some(read_value(&wire, item, field, room)?),
             _ => {}
         }
     }
@@ -212,7 +234,11 @@ fn read_entry(
     Ok((key, value.unwrap_or_else(absent)))
 }
 
-fn read_value(wire: &Wire<'_>, kind: &Type, field: &str, depth: usize) -> Result<Value, ProtobufError> {
+fn read_value(wire: &Wire<'_>, kind: &Type, field: &str, room: &mut Room) -> Result<Value, ProtobufError> {
+    room.take(weight::of_text(match wire {
+        Wire::Bytes(bytes) if !matches!(kind, Type::Message(_)) => bytes.len(),
+        _ => field.len(),
+    }))?;
     let mismatch = || ProtobufError::WireType(field.to_owned());
     Ok(match (kind, wire) {
         (Type::Bool, Wire::Varint(value)) => Value::Bool(*value != 0),
@@ -241,6 +267,7 @@ fn read_value(wire: &Wire<'_>, kind: &Type, field: &str, depth: usize) -> Result
             let mut value = Value::Null;
             while let Some((number, wire)) = reader.next()? {
                 if let (1, Wire::Bytes(json)) = (number, wire) {
+                    room.take(weight::of_json(json))?;
                     value = serde_json::from_slice(json).map_err(|_| mismatch())?;
                 }
             }
@@ -250,6 +277,7 @@ fn read_value(wire: &Wire<'_>, kind: &Type, field: &str, depth: usize) -> Result
             let mut reader = Reader(bytes);
             let mut items = Vec::new();
             while let Some((_, wire)) = reader.next()? {
+                room.take(weight::of_text(0))?;
                 items.push(Value::String(wire.text(field)?));
             }
             Value::Array(items)
@@ -257,7 +285,7 @@ fn read_value(wire: &Wire<'_>, kind: &Type, field: &str, depth: usize) -> Result
         (Type::Message(name), Wire::Bytes(bytes)) => {
             let mut object = Map::new();
             let message = message(name).ok_or_else(|| ProtobufError::UnknownKind((*name).to_owned()))?;
-            read_message(bytes, message, &mut object, depth + 1)?;
+            read_message(bytes, message, &mut object, room)?;
             Value::Object(object)
         }
         _ => return Err(mismatch()),

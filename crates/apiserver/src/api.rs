@@ -8,8 +8,10 @@ use palisade_store::Store;
 use crate::audit::Audit;
 use crate::error::ApiResult;
 use crate::hub::Hub;
+use crate::login::Logins;
 use crate::metrics::Metrics;
 use crate::policy::{self, Epoch};
+use crate::shares::Shares;
 use crate::token::Tokens;
 
 /// The state that all requests share.
@@ -22,6 +24,8 @@ pub(crate) struct Api {
     /// Changes with what may end somebody's rights.
     pub(crate) epoch: Arc<Epoch>,
     pub(crate) tokens: Tokens,
+    pub(crate) logins: Logins,
+    pub(crate) shares: Shares,
     /// Blocks of IDs for namespaces that are about to be written.
     pub(crate) ranges: Reservations,
     pub(crate) audit: Audit,
@@ -52,6 +56,8 @@ impl Api {
             metrics: Metrics::default(),
             store,
             tokens,
+            logins: Logins::default(),
+            shares: Shares::default(),
             audit,
             ca,
             nodes,

@@ -13,7 +13,6 @@ use crate::error::{ApiError, ApiResult};
 use crate::identity::{AUTHENTICATED, Identity, Requester, UNAUTHENTICATED};
 use crate::request::decode;
 use crate::resource;
-use crate::token::{self, User};
 use palisade_rbac::Action;
 
 /// The user that a client's certificate names: CN is the name, every O a group. None, if they are not those of a user or
@@ -204,10 +203,4 @@ fn require(
     ));
     error.message = format!("{resource} {name:?} is {}", error.message);
     Err(error)
-}
-
-/// The user behind a name and a password, of those made with `palisade user`.
-pub(crate) fn of_password(api: &Api, header: &str) -> Option<User> {
-    let (name, password) = token::basic(header)?;
-    crate::password::check(&api.store, &name, &password)
 }

@@ -12,7 +12,14 @@ pub(crate) fn internal(what: &str, error: &dyn std::error::Error) -> Box<ApiErro
     ApiError::internal(what)
 }
 
-/// The API error for an error of the store.
+/// Somebody does something too often; when they may again, in seconds.
+pub(crate) fn too_often(what: &str, seconds: u64) -> Box<ApiError> {
+    let mut error = ApiError::busy(format!("{what}, please try again in {seconds} seconds"));
+    error.details = Some(serde_json::json!({"retryAfterSeconds": seconds}));
+    error
+}
+
+/// What the store said to a write or a read of an object.
 pub(crate) fn store(resource: &Resource, name: &str, error: StoreError) -> Box<ApiError> {
     match error {
         StoreError::Exists(_) => ApiError::exists(resource, name),

@@ -1,15 +1,19 @@
 //! Events of the store, read and parsed once for all watches.
+//!
+//! A watch holds nothing but how far it has seen. The newest events of each resource are kept here as far as they are not
+//! large; a watch that is further behind, or that meets a large one, reads the store.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use palisade_store::{Change, Revision, Store};
 use serde_json::Value;
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 
 use crate::limits;
 use crate::objects;
+use crate::weight;
 
 /// A write of an object, parsed.
 #[derive(Clone, Debug)]
@@ -20,7 +24,7 @@ pub(crate) struct Event {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) object: Value,
-    /// The object before the write.
+    /// What it was before.
     pub(crate) previous: Option<Value>,
 }
 
@@ -38,18 +42,64 @@ impl Event {
             previous,
         })
     }
+
+    fn weight(&self) -> usize {
+        weight::of(&self.object) + self.previous.as_ref().map_or(0, weight::of)
+    }
 }
 
-/// Channels by which watchers hear of writes, by resource.
+/// What a watch finds.
 #[derive(Debug)]
+pub(crate) enum Found {
+    /// Events after what it has seen, and up to where it has seen all then.
+    Events(Vec<Arc<Event>>, Revision),
+    /// What comes next is in the store only.
+    Behind,
+}
+
+/// The newest events of one resource.
+#[derive(Debug)]
+struct Window {
+    /// All events after this are kept.
+    since: Revision,
+    events: VecDeque<(usize, Arc<Event>)>,
+    weight: usize,
+    newest: watch::Sender<Revision>,
+}
+
+impl Window {
+    fn forget(&mut self) -> usize {
+        let Some((weight, event)) = self.events.pop_front() else { return 0 };
+        self.since = event.revision;
+        self.weight -= weight;
+        weight
+    }
+
+    fn forget_all(&mut self, until: Revision) -> usize {
+        let weight = std::mem::take(&mut self.weight);
+        self.events.clear();
+        self.since = until;
+        weight
+    }
+}
+
+/// Where watchers listen.
+#[derive(Debug, Default)]
 pub(crate) struct Hub {
-    channels: Mutex<HashMap<String, broadcast::Sender<Arc<Event>>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    windows: HashMap<String, Window>,
+    /// What the events of all windows weigh.
+    weight: usize,
 }
 
 impl Hub {
     /// Starts to read what happens after now, until the store is the only one left that knows of the hub.
     pub(crate) fn start(store: &Store) -> Arc<Self> {
-        let hub = Arc::new(Self { channels: Mutex::default() });
+        let hub = Arc::new(Self::default());
         let (store, weak) = (store.clone(), Arc::downgrade(&hub));
         let mut seen = store.revision();
         std::thread::spawn(move || {
@@ -59,14 +109,14 @@ impl Hub {
                     watch.as_mut().ok().and_then(|watch| watch.next(Duration::from_millis(500)).ok());
                 match events {
                     Some(events) => {
-                        hub.tell(events);
+                        events.into_iter().for_each(|event| hub.tell(event));
                         seen = watch.as_ref().map_or(seen, palisade_store::Watch::seen);
                     }
                     None => {
-                        // What was missed is compacted away: whoever listens has to list again.
+                        // What was missed is compacted away: who has not seen it finds that out in the store.
                         tracing::warn!("the events after revision {seen} are gone; watches end");
-                        hub.channels.lock().unwrap_or_else(PoisonError::into_inner).clear();
                         seen = store.revision();
+                        hub.skip(seen);
                         watch = store.watch_all(seen);
                     }
                 }
@@ -75,26 +125,110 @@ impl Hub {
         hub
     }
 
-    /// Listens to the writes of a resource from now on.
-    pub(crate) fn listen(&self, storage: &str) -> broadcast::Receiver<Arc<Event>> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        channels
-            .entry(storage.to_owned())
-            .or_insert_with(|| broadcast::channel(limits::BACKLOG).0)
-            .subscribe()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, events: Vec<palisade_store::Event>) {
-        for event in events {
-            let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(sender) = channels.get(&event.key.resource).cloned() else { continue };
-            drop(channels);
-            if sender.receiver_count() > 0
-                && let Some(event) = Event::of(event)
-            {
-                // Nobody listening any more is no error.
-                let _ = sender.send(Arc::new(event));
+    /// Hears of the writes of a resource from now on.
+    pub(crate) fn listen(&self, storage: &str, store: &Store) -> watch::Receiver<Revision> {
+        let mut state = self.state();
+        // Under the lock: what is told later has a later revision.
+        let now = store.revision();
+        let window = state.windows.entry(storage.to_owned()).or_insert_with(|| Window {
+            since: now,
+            events: VecDeque::new(),
+            weight: 0,
+            newest: watch::Sender::new(now),
+        });
+        window.newest.subscribe()
+    }
+
+    /// What happened to a resource after what a watch has seen.
+    pub(crate) fn after(&self, storage: &str, seen: Revision) -> Found {
+        let state = self.state();
+        let Some(window) = state.windows.get(storage).filter(|window| window.since <= seen) else {
+            return Found::Behind;
+        };
+        let first = window.events.partition_point(|(_, event)| event.revision <= seen);
+        let events = window.events.range(first..).take(limits::BACKLOG);
+        let events: Vec<_> = events.map(|(_, event)| Arc::clone(event)).collect();
+        let until = events.last().map_or(seen, |event| event.revision);
+        Found::Events(events, until)
+    }
+
+    fn tell(&self, event: palisade_store::Event) {
+        let [all, each, most] = limits::EVENTS;
+        let (storage, revision) = (event.key.resource.clone(), event.revision);
+        let is_heard = self.state().windows.get(&storage).map(|window| window.newest.receiver_count() > 0);
+        let Some(is_heard) = is_heard else { return };
+        let length = event.value.len() + event.previous.as_ref().map_or(0, Vec::len);
+        let event = (is_heard && length <= most).then(|| Event::of(event)).flatten();
+        let event =
+            event.map(|event| (event.weight(), Arc::new(event))).filter(|(weight, _)| *weight <= most);
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let Some(window) = state.windows.get_mut(&storage) else { return };
+        match event {
+            Some((weight, event)) => {
+                window.events.push_back((weight, event));
+                window.weight += weight;
+                state.weight += weight;
+                while window.weight > each || state.weight > all && window.events.len() > 1 {
+                    state.weight -= window.forget();
+                }
             }
+            None => state.weight -= window.forget_all(revision),
         }
+        window.newest.send_replace(revision);
+    }
+
+    /// Forgets all events: those up to a revision are not known here.
+    fn skip(&self, until: Revision) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        for window in state.windows.values_mut() {
+            state.weight -= window.forget_all(until);
+            window.newest.send_replace(until);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use palisade_store::Key;
+
+    fn event(revision: u64, length: usize) -> palisade_store::Event {
+        let object = serde_json::json!({"metadata": {"name": "a"}, "data": {"x": "x".repeat(length)}});
+        palisade_store::Event {
+            revision: Revision::new(revision).unwrap(),
+            change: Change::Updated,
+            key: Key::new("configmaps", "n", "a"),
+            value: object.to_string().into_bytes(),
+            previous: Some(object.to_string().into_bytes()),
+        }
+    }
+
+    #[test]
+    fn what_is_kept_for_watches_is_bounded() {
+        let hub = Hub::default();
+        let at = |number| Revision::new(number).unwrap();
+        let mut heard = hub.listen("configmaps", &Store::ephemeral().unwrap());
+        let count = |seen| match hub.after("configmaps", at(seen)) {
+            Found::Events(events, until) => Some((events.len(), until.number())),
+            Found::Behind => None,
+        };
+        assert_eq!(count(0), Some((0, 0)));
+        (1..=3).for_each(|n| hub.tell(event(n, 10)));
+        assert!(heard.has_changed().unwrap());
+        assert_eq!((heard.borrow_and_update().number(), count(0), count(2)), (3, Some((3, 3)), Some((1, 3))));
+        // A large one is in the store only, and so is what was before.
+        hub.tell(event(4, limits::EVENTS[2]));
+        assert_eq!((count(3), count(4)), (None, Some((0, 4))));
+        (5..500).for_each(|n| hub.tell(event(n, 100_000)));
+        assert_eq!(count(4), None);
+        let state = hub.state();
+        assert!(state.weight <= limits::EVENTS[1], "{}", state.weight);
+        assert_eq!(state.weight, state.windows["configmaps"].weight);
     }
 }

@@ -43,7 +43,9 @@ mod failure;
 pub mod fuzz;
 mod hub;
 mod identity;
+mod lane;
 mod limits;
+mod login;
 mod metrics;
 mod names;
 mod node;
@@ -58,6 +60,8 @@ mod respond;
 mod review;
 mod serve;
 mod server;
+mod share;
+mod shares;
 mod time;
 mod token;
 mod verb;
@@ -66,7 +70,7 @@ mod watch;
 
 use palisade_api::{
     body, discovery, error, fields, kind as resource, openapi, patch, protobuf, request, schema, selector,
-    table,
+    table, weight,
 };
 
 pub use audit::PolicyError;

@@ -19,10 +19,7 @@ pub(crate) struct Stored {
 #[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) items: Vec<Value>,
-    pub(crate) revision: Revision,
     pub(crate) next: Option<Cursor>,
-    /// Their size in the store, in bytes.
-    pub(crate) bytes: usize,
 }
 
 /// The key of an object.
@@ -46,10 +43,13 @@ pub(crate) fn stamp(object: &mut Value, revision: Revision) {
 
 /// Refuses an object that is too large to be kept.
 pub(crate) fn check_size(object: &Value) -> ApiResult<()> {
+    if crate::weight::of(object) > palisade_api::limits::WEIGHT {
+        return Err(ApiError::too_heavy());
+    }
     if bytes(object).len() > limits::OBJECT { Err(ApiError::too_large(limits::OBJECT)) } else { Ok(()) }
 }
 
-/// The prefix of store keys that hold passwords and tokens instead of objects.
+/// What keeps other things than objects: passwords and tokens.
 const PRIVATE: &str = "palisade/";
 
 /// Says of bytes that a backup would have kept why no object of theirs can be, if so: what cannot be read as an object
@@ -67,13 +67,39 @@ pub(crate) fn check_stored(key: &Key, bytes: &[u8]) -> Result<(), String> {
     crate::fields::fit(&mut object, resource.message()).map(drop).map_err(|error| error.to_string())
 }
 
-/// The stored form of an object: all but its resourceVersion.
+/// What is kept of an object: all but its version.
 fn bytes(object: &Value) -> Vec<u8> {
-    let mut object = object.clone();
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.shift_remove("resourceVersion");
+    let Some(map) = object.as_object() else { return object.to_string().into_bytes() };
+    let mut text = String::from("{");
+    for (name, value) in map {
+        separate(&mut text);
+        push(name, &mut text);
+        match value.as_object().filter(|_| name == "metadata") {
+            Some(metadata) => {
+                text.push('{');
+                for (name, value) in metadata.iter().filter(|(name, _)| *name != "resourceVersion") {
+                    separate(&mut text);
+                    push(name, &mut text);
+                    text.push_str(&value.to_string());
+                }
+                text.push('}');
+            }
+            None => text.push_str(&value.to_string()),
+        }
     }
-    object.to_string().into_bytes()
+    text.push('}');
+    text.into_bytes()
+}
+
+fn separate(text: &mut String) {
+    if !text.ends_with('{') {
+        text.push(',');
+    }
+}
+
+fn push(name: &str, text: &mut String) {
+    palisade_k8s::patch::json::push_string(text, name);
+    text.push(':');
 }
 
 fn broken(error: serde_json::Error) -> Box<ApiError> {
@@ -100,11 +126,40 @@ pub(crate) fn list(
     limit: Option<usize>,
     after: Option<&Cursor>,
 ) -> ApiResult<Listed> {
+    let mut items = Vec::new();
+    let (_, next) = page(store, resource, namespace, limit, after, |object| {
+        items.push(object);
+        Ok(())
+    })?;
+    Ok(Listed { items, next })
+}
+
+/// Gives the objects of a page to a function, one after the other; gives the moment that they are of, and where to go on.
+pub(crate) fn page(
+    store: &Store,
+    resource: &Resource,
+    namespace: Option<&str>,
+    limit: Option<usize>,
+    after: Option<&Cursor>,
+    mut with: impl FnMut(Value) -> ApiResult<()>,
+) -> ApiResult<(Revision, Option<Cursor>)> {
     let page = store.list(resource.storage, namespace, limit, after);
     let page = page.map_err(|error| failure::store(resource, "", error))?;
-    let items = page.objects.iter().map(|object| Ok(stored(object)?.object)).collect::<ApiResult<_>>()?;
-    let bytes = page.objects.iter().map(|object| object.value.len()).sum();
-    Ok(Listed { items, bytes, revision: page.revision, next: page.next })
+    for object in page.objects {
+        alone(object.value.len(), || with(stored(&object)?.object))?;
+    }
+    Ok((page.revision, page.next))
+}
+
+/// Size of an object, in bytes, from which on it is read where no other such is.
+const LARGE: usize = 128 * 1024;
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+/// Reads an object of a size. Of large ones, of lists and watches, one is read at a time in all: each takes many times its
+/// size.
+pub(crate) fn alone<T>(size: usize, read: impl FnOnce() -> T) -> T {
+    let _alone = (size > LARGE).then(|| ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    read()
 }
 
 /// Gives all objects of one moment to a function, without ever holding all of them.
@@ -116,9 +171,9 @@ pub(crate) fn each(
 ) -> ApiResult<()> {
     let mut after = None;
     loop {
-        let page = list(store, resource, namespace, Some(limits::PART), after.as_ref())?;
-        page.items.into_iter().try_for_each(&mut with)?;
-        after = page.next;
+        let found = list(store, resource, namespace, Some(limits::PART), after.as_ref())?;
+        found.items.into_iter().try_for_each(&mut with)?;
+        after = found.next;
         if after.is_none() {
             return Ok(());
         }

@@ -131,7 +131,8 @@ pub(crate) fn error(error: &ApiError, format: Format) -> Response<Body> {
         _ => json(error.reason.code(), &status),
     };
     if error.reason == Reason::TooManyRequests {
-        response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let seconds = error.details.as_ref().and_then(|details| details.get("retryAfterSeconds")?.as_u64());
+        response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from(seconds.unwrap_or(1)));
     }
     response
 }

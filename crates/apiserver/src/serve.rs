@@ -14,7 +14,6 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT, WARNING};
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::Api;
 use crate::audit::{self, Trail};
@@ -23,19 +22,21 @@ use crate::authorize;
 use crate::body::media_type;
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
-use crate::failure;
 use crate::identity::{Identity, Requester};
 use crate::limits;
 use crate::metrics::Labels;
 use crate::notes::Notes;
+use crate::objects;
 use crate::request::{Path, Query, Target};
 use crate::resource::{self, Serves, Subresource};
 use crate::respond::{self, Format};
 use crate::review;
+use crate::share::{Lease, Party};
 use crate::table::Include;
 use crate::time;
 use crate::verb;
-use crate::watch::{Shape, Watcher};
+use crate::watch::{Asker, Shape, Watcher};
+use crate::weight;
 use palisade_https::metrics::Timed;
 use palisade_https::{Body, ReadError};
 
@@ -43,12 +44,13 @@ use palisade_https::{Body, ReadError};
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     api: Arc<Api>,
-    slots: Arc<Semaphore>,
 }
 
 /// The requester of a request, and its audit record.
 struct Attended {
     who: Identity,
+    /// Whose shares the request takes: whoever sent it, whomever it asks as.
+    party: Party,
     shown: Shown,
     notes: Arc<Notes>,
     trail: Arc<Trail>,
@@ -74,7 +76,7 @@ impl Head {
 
 impl Service {
     pub(crate) fn new(api: Arc<Api>) -> Self {
-        Self { api, slots: Arc::new(Semaphore::new(limits::REQUESTS)) }
+        Self { api }
     }
 
     /// Answers one request; `certificate` is who the connection belongs to.
@@ -109,6 +111,7 @@ impl Service {
         let mut response = match requester {
             Ok(requester) => {
                 let attended = Attended {
+                    party: Party::of(requester.own(), source.ip()),
                     who: requester.who,
                     shown,
                     notes: Arc::clone(&notes),
@@ -184,7 +187,10 @@ impl Service {
             Path::Other if head.path == backup::PATH => {
                 return backup::answer(&self.api, head, &attended.who, body).await;
             }
-            Path::Other => return other::answer(&self.api, head, &attended.who),
+            Path::Other => {
+                let answer = other::answer(&self.api, head, attended).await?;
+                return self.api.shares.hold_answer(&attended.party, answer).await;
+            }
         };
         let verb = verb_of(head, &target)?;
         self.authorize(head, attended, &target, verb)?;
@@ -196,7 +202,7 @@ impl Service {
             return Err(ApiError::method_not_allowed(target.resource));
         }
         if verb == "watch" {
-            return self.watch(head, attended, &target);
+            return self.watch(head, attended, &target).await;
         }
         if lacks_namespace(&target, verb) {
             return Err(ApiError::method_not_allowed(target.resource));
@@ -207,21 +213,23 @@ impl Service {
         {
             return Err(ApiError::not_acceptable(accept));
         }
-        let bytes = if is_stream { Bytes::new() } else { read(body).await? };
-        let slot = self.slot().await?;
+        let (bytes, held) = match is_stream {
+            true => (Bytes::new(), None),
+            false => self.read(body, &attended.party).await?,
+        };
         let format = wanted(head, Some(target.resource));
         let include = Include::parse(head.query.get("includeObject"))
             .ok_or_else(|| ApiError::bad_request("includeObject: must be None, Metadata or Object"))?;
         let work = Arc::new(self.work(head, attended, target, bytes));
         if is_stream {
-            drop(slot);
             return stream::answer(&work, head, upgrade).await;
         }
         let shape = pages::Shape { format, include };
         if let Some(answer) = pages::answer(&work, shape).await? {
             return Ok(answer);
         }
-        run(work, slot, shape).await
+        let (answer, _slot) = run(work, held, shape).await?;
+        self.api.shares.hold_answer(&attended.party, answer).await
     }
 
     /// Reads the path. An error of it is told only to those who may see which paths there are.
@@ -253,17 +261,25 @@ impl Service {
         why.map(drop)
     }
 
-    /// Waits for a place among the requests that are worked on at once.
-    async fn slot(&self) -> ApiResult<OwnedSemaphorePermit> {
-        let slot = tokio::time::timeout(limits::QUEUE_TIME, Arc::clone(&self.slots).acquire_owned()).await;
-        let slot = slot.ok().and_then(Result::ok);
-        slot.ok_or_else(|| ApiError::busy("too many requests, please try again later."))
+    /// Reads a body, for which there is room before it is read.
+    async fn read(&self, body: Incoming, party: &Party) -> ApiResult<(Bytes, Option<Lease>)> {
+        let length = hyper::body::Body::size_hint(&body).exact();
+        // One that does not say how long it is may be as long as any.
+        let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(limits::BODY);
+        if length == 0 {
+            return Ok((Bytes::new(), None));
+        }
+        let mut held = self.api.shares.bodies.get(party, length.min(limits::BODY)).await?;
+        let bytes = read(body).await?;
+        held.shrink(bytes.len());
+        Ok((bytes, Some(held)))
     }
 
     fn work(&self, head: &Head, attended: &Attended, target: Target, bytes: Bytes) -> Work {
         Work {
             api: Arc::clone(&self.api),
             who: attended.who.clone(),
+            party: attended.party.clone(),
             target,
             query: head.query.clone(),
             agent: head.header(USER_AGENT).to_owned(),
@@ -275,7 +291,7 @@ impl Service {
         }
     }
 
-    fn watch(&self, head: &Head, attended: &Attended, target: &Target) -> ApiResult<Response<Body>> {
+    async fn watch(&self, head: &Head, attended: &Attended, target: &Target) -> ApiResult<Response<Body>> {
         let include = Include::parse(head.query.get("includeObject")).unwrap_or(Include::Metadata);
         let shape = match Format::parse(head.header(ACCEPT), Some(target.resource)) {
             Some(Format::Table) => Shape::Table(include),
@@ -284,11 +300,15 @@ impl Service {
         };
         let seconds = head.query.number("timeoutSeconds")?;
         let shown = attended.shown.clone();
-        let (watcher, receiver) = Watcher::new(&self.api, &attended.who, shown, target, &head.query, shape)?;
+        let (who, party) = (attended.who.clone(), attended.party.clone());
+        let place = self.api.shares.watches.get(&party, 1).await?;
+        let asker = Asker { who, shown, party };
+        let (watcher, receiver) = Watcher::new(&self.api, asker, target, &head.query, shape)?;
         let trail = Arc::clone(&attended.trail);
         trail.started(200);
         tokio::spawn(async move {
             watcher.run(seconds).await;
+            drop(place);
             // The line of its end is written when nobody holds the trail any more.
             drop(trail);
         });
@@ -296,30 +316,41 @@ impl Service {
     }
 }
 
-/// Works on a request, on a thread that may wait for the disk.
-async fn run(work: Arc<Work>, slot: OwnedSemaphorePermit, shape: pages::Shape) -> ApiResult<Response<Body>> {
-    let trail = Arc::clone(&work.trail);
-    let pages::Shape { format, include } = shape;
-    let done = tokio::task::spawn_blocking(move || {
-        let _open = work.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        work.trail.request(&work.bytes, &work.content_type);
-        let answer = work.run();
-        // By whoever did it, and before anybody is told: a client that has left leaves a line all the same.
-        match &answer {
-            Ok(answer) => work.trail.complete(answer.code, None, Some(&answer.object)),
-            Err(error) => work.trail.complete(error.reason.code(), Some(error), None),
-        }
-        let resource = work.target.resource;
-        let answer =
-            answer.map(|answer| respond::object(answer.code, &answer.object, format, resource, include));
-        drop(slot);
-        answer.unwrap_or_else(|error| respond::error(&error, format))
-    });
-    done.await.map_err(|error| {
-        if error.is_panic() {
-            trail.panicked();
-        }
-        failure::internal("the request could not be answered", &error)
+/// Works on a request, on a thread that may wait for the disk; what takes long, on one of low priority. With the answer
+/// comes its place among the requests, to be kept until there is room for the answer.
+async fn run(
+    work: Arc<Work>,
+    held: Option<Lease>,
+    shape: pages::Shape,
+) -> ApiResult<(Response<Body>, Lease)> {
+    let (shares, party) = (&work.api.shares, &work.party);
+    let slot = shares.requests.get(party, 1).await?;
+    let is_large = work.bytes.len() > limits::LONG || work.is_of_large();
+    let weighing = Arc::clone(&work);
+    let weight = match is_large {
+        true => shares.lane.run(move || weighing.weight()).await.unwrap_or_default(),
+        false => work.weight(),
+    };
+    let trees = if weight > 0 { Some(shares.trees.get(party, weight).await?) } else { None };
+    let doing = Arc::clone(&work);
+    let act = move || {
+        let (_held, _trees) = (held, trees);
+        (doing.answer(shape), slot)
+    };
+    let done = if work.bytes.len() > limits::LONG || weight > limits::LONG_WEIGHT || work.is_costly() {
+        let _turn = shares.long.get(party, 1).await?;
+        let act = || {
+            let done = act();
+            palisade_sys::memory::trim();
+            done
+        };
+        shares.lane.run(act).await
+    } else {
+        tokio::task::spawn_blocking(act).await.ok()
+    };
+    done.ok_or_else(|| {
+        work.trail.panicked();
+        ApiError::internal("the request could not be answered")
     })
 }
 
@@ -390,6 +421,7 @@ async fn read(body: Incoming) -> ApiResult<Bytes> {
 struct Work {
     api: Arc<Api>,
     who: Identity,
+    party: Party,
     target: Target,
     query: Query,
     agent: String,
@@ -409,6 +441,63 @@ impl Work {
             query: &self.query,
             agent: &self.agent,
             notes: &self.notes,
+        }
+    }
+
+    /// What the request's objects weigh as values, with the copies that are made of them.
+    fn weight(&self) -> usize {
+        let [reads, makes, changes] = limits::COPIES;
+        let body = weight::of_body(&self.bytes, &self.content_type);
+        let body = if self.bytes.is_empty() { 0 } else { body };
+        let kept = if self.target.name.is_empty() { 0 } else { self.kept_weight() };
+        match self.method.as_str() {
+            "POST" => body * makes + kept * reads,
+            "PUT" | "PATCH" => body * makes + kept * changes,
+            "DELETE" => body + kept * makes,
+            _ => kept * reads,
+        }
+    }
+
+    /// What the object of the request's name weighs as it is kept.
+    fn kept_weight(&self) -> usize {
+        let (store, target) = (&self.api.store, &self.target);
+        let key = objects::key(target.resource, &target.namespace, &target.name);
+        let (light, times) = limits::LIGHT;
+        match store.length(&key) {
+            Ok(Some(length)) if length <= light => length * times,
+            Ok(Some(_)) => store.get(&key).ok().flatten().map_or(0, |kept| weight::of_json(&kept.value)),
+            _ => 0,
+        }
+    }
+
+    /// Whether the object of the request's name is not small.
+    fn is_of_large(&self) -> bool {
+        let target = &self.target;
+        let key = objects::key(target.resource, &target.namespace, &target.name);
+        let length = self.api.store.length(&key).ok().flatten();
+        !target.name.is_empty() && length.is_some_and(|length| length > limits::LIGHT.0)
+    }
+
+    /// Whether it takes a processor for long, however little is sent.
+    fn is_costly(&self) -> bool {
+        self.target.subresource.is_some_and(|part| matches!(part.serves, Serves::Password))
+    }
+
+    /// Does it, says so in the audit log, and writes the answer.
+    fn answer(&self, shape: pages::Shape) -> Response<Body> {
+        let _open = self.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.trail.request(&self.bytes, &self.content_type);
+        let pages::Shape { format, include } = shape;
+        let answer = self.run();
+        // By whoever did it, and before anybody is told: a client that has left leaves a line all the same.
+        match &answer {
+            Ok(answer) => self.trail.complete(answer.code, None, Some(&answer.object)),
+            Err(error) => self.trail.complete(error.reason.code(), Some(error), None),
+        }
+        let resource = self.target.resource;
+        match answer {
+            Ok(answer) => respond::object(answer.code, &answer.object, format, resource, include),
+            Err(error) => respond::error(&error, format),
         }
     }
 

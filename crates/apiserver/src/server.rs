@@ -97,6 +97,7 @@ impl Server {
     ///
     /// See [`ServerError`]; nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, ServerError> {
+        palisade_sys::memory::bound();
         let folder = match config.data {
             Some(_) => None,
             None => Some(private::temporary().map_err(StoreError::from)?),

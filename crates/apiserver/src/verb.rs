@@ -10,7 +10,7 @@ pub(crate) use create::{create, create_object};
 pub(crate) use delete::{delete, delete_collection};
 pub(crate) use palisade_api::metadata::check as check_metadata;
 pub(crate) use palisade_api::{metadata, options};
-pub(crate) use read::{Listing, get, is_visible, list, listing, sees, start};
+pub(crate) use read::{Listing, get, is_visible, list, sees, select, start};
 
 use palisade_k8s::FieldError;
 use serde_json::Value;

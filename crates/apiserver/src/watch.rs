@@ -1,45 +1,63 @@
 //! Watches: what happens to objects, as a stream of lines.
 
-use palisade_api::list::{WatchStart, watch_start};
-use palisade_k8s::put;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use palisade_api::list::{WatchStart, watch_start};
+use palisade_k8s::put;
 use palisade_store::{Change, Revision};
 use serde_json::{Value, json};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 
 use crate::api::Api;
 use crate::authenticate::Shown;
 use crate::authorize;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
-use crate::hub::Event;
+use crate::hub::{Event, Found};
 use crate::identity::Identity;
 use crate::limits;
 use crate::objects;
 use crate::request::{Query, Target};
 use crate::respond;
 use crate::selector::{Fields, Labels};
+use crate::share::Party;
 use crate::table::{self, Include};
 use crate::verb;
 
-/// A client's watch: its selection, and the form of its events.
+/// Who watches.
+pub(crate) struct Asker {
+    pub(crate) who: Identity,
+    pub(crate) shown: Shown,
+    /// Whose shares the watch takes.
+    pub(crate) party: Party,
+}
+
+/// What a client watches, and how it wants to be told.
 pub(crate) struct Watcher {
-    api: Arc<Api>,
-    who: Identity,
+    view: View,
     shown: Shown,
+    party: Party,
     /// How often anybody's rights may have ended when these were last looked at.
     epoch: u64,
+    bookmarks: bool,
+    initial: Initial,
+    sender: mpsc::Sender<Bytes>,
+    /// Whether what is read now takes long.
+    is_long: bool,
+}
+
+/// Which objects are shown, to whom, and how.
+#[derive(Clone)]
+struct View {
+    api: Arc<Api>,
+    who: Identity,
     target: Target,
     labels: Labels,
     fields: Fields,
     shape: Shape,
-    bookmarks: bool,
-    initial: Initial,
-    sender: mpsc::Sender<Bytes>,
     is_first: bool,
 }
 
@@ -52,10 +70,10 @@ pub(crate) enum Shape {
     Table(Include),
 }
 
-/// The start of a watch.
+/// What a watch starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Initial {
-    /// With the writes after a revision.
+    /// What happens after a revision.
     After(Revision),
     /// All there is, not older than a revision, then what happens; a bookmark may stand between.
     State { at_least: u64, is_marked: bool },
@@ -64,12 +82,17 @@ enum Initial {
 /// The client is gone, or the watch is over.
 struct Over;
 
+/// Lines that a watch has read, up to where, and whether there is more.
+struct Lines<N> {
+    lines: Vec<Bytes>,
+    next: N,
+}
+
 impl Watcher {
     /// Reads what a client wants; gives where its lines will come.
     pub(crate) fn new(
         api: &Arc<Api>,
-        who: &Identity,
-        shown: Shown,
+        asker: Asker,
         target: &Target,
         query: &Query,
         shape: Shape,
@@ -87,20 +110,26 @@ impl Watcher {
             }
             WatchStart::State { at_least, is_marked } => Initial::State { at_least, is_marked },
         };
-        let (sender, receiver) = mpsc::channel(64);
-        let watcher = Self {
+        // What waits here waits for the client; larger lines are counted as well.
+        let (sender, receiver) = mpsc::channel(4);
+        let view = View {
             api: Arc::clone(api),
-            who: who.clone(),
-            shown,
-            epoch: 0,
+            who: asker.who,
             target: target.clone(),
             labels,
             fields,
             shape,
+            is_first: true,
+        };
+        let watcher = Self {
+            view,
+            shown: asker.shown,
+            party: asker.party,
+            epoch: 0,
             bookmarks: query.is_true("allowWatchBookmarks"),
             initial,
             sender,
-            is_first: true,
+            is_long: false,
         };
         Ok((watcher, receiver))
     }
@@ -112,8 +141,8 @@ impl Watcher {
     }
 
     async fn follow(&mut self) -> Result<(), Over> {
-        let storage = self.target.resource.storage;
-        let mut channel = self.api.hub.listen(storage);
+        let api = Arc::clone(&self.view.api);
+        let mut newest = api.hub.listen(self.view.target.resource.storage, &api.store);
         let mut seen = self.start().await?;
         seen = self.catch_up(seen).await?;
         let mut marks = tokio::time::interval(limits::BOOKMARK);
@@ -121,34 +150,46 @@ impl Watcher {
         let (mut looks, mut asks) =
             (tokio::time::interval(limits::WATCH_LOOK), tokio::time::interval(limits::WATCH_ASK));
         loop {
-            let received = tokio::select! {
+            tokio::select! {
                 () = self.sender.closed() => return Err(Over),
                 _ = marks.tick() => {
                     if self.bookmarks {
-                        self.bookmark(seen.max(self.api.store.revision()), false).await?;
+                        self.bookmark(seen.max(api.store.revision()), false).await?;
                     }
-                    continue;
                 }
-                _ = looks.tick() => {
-                    self.still_may()?;
-                    continue;
-                }
+                _ = looks.tick() => self.still_may()?,
                 _ = asks.tick() => {
-                    // Tokens end by themselves too.
+                    // Tokens and certificates end by themselves too.
                     self.epoch = 0;
-                    continue;
+                    self.still_may()?;
                 }
-                received = channel.recv() => received,
-            };
-            match received {
-                Ok(event) if event.revision > seen => {
-                    seen = event.revision;
-                    self.tell(&event).await?;
+                changed = newest.changed() => {
+                    changed.map_err(|_| Over)?;
+                    seen = self.go_on(seen).await?;
                 }
-                Ok(_) => {}
-                Err(broadcast::error::RecvError::Lagged(_)) => seen = self.catch_up(seen).await?,
-                Err(broadcast::error::RecvError::Closed) => {
-                    return self.fail(&ApiError::expired("the watch has fallen behind")).await;
+            }
+        }
+    }
+
+    /// Tells all that has happened by now.
+    async fn go_on(&mut self, mut seen: Revision) -> Result<Revision, Over> {
+        loop {
+            let found = self.view.api.hub.after(self.view.target.resource.storage, seen);
+            match found {
+                Found::Behind => {
+                    // Mostly for an object that is large.
+                    self.is_long = true;
+                    seen = self.catch_up(seen).await?;
+                    self.is_long = false;
+                }
+                Found::Events(events, _) if events.is_empty() => return Ok(seen),
+                Found::Events(events, until) => {
+                    for event in events {
+                        if let Some(line) = self.view.line_of(&event) {
+                            self.line(line).await?;
+                        }
+                    }
+                    seen = until;
                 }
             }
         }
@@ -160,59 +201,51 @@ impl Watcher {
             Initial::After(revision) => return Ok(revision),
             Initial::State { at_least, is_marked } => (at_least, is_marked),
         };
-        let newest = self.api.store.revision().number();
+        let newest = self.view.api.store.revision().number();
         if at_least > newest {
-            return self.fail(&ApiError::future(at_least, newest)).await.map(|()| Revision::default());
+            return Err(self.fail(&ApiError::future(at_least, newest)).await);
         }
         let mut after = None;
         loop {
-            let (api, target) = (Arc::clone(&self.api), self.target.clone());
-            let listed = tokio::task::spawn_blocking(move || {
+            let read = self.read(move |view| {
+                let target = view.target.clone();
                 let namespace = Some(target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-                objects::list(&api.store, target.resource, namespace, Some(limits::PART), after.as_ref())
+                let mut lines = Vec::new();
+                let store = view.api.store.clone();
+                let limit = Some(limits::PART);
+                let next =
+                    objects::page(&store, target.resource, namespace, limit, after.as_ref(), |object| {
+                        lines.extend(view.wants(&object).then(|| view.line("ADDED", object)));
+                        Ok(())
+                    })?;
+                Ok(Lines { lines, next })
             });
-            let listed = match listed.await {
-                Ok(Ok(listed)) => listed,
-                Ok(Err(error)) => return self.fail(&error).await.map(|()| Revision::default()),
-                Err(_) => return Err(Over),
-            };
-            for object in listed.items {
-                if self.wants(&object) {
-                    self.send("ADDED", object).await?;
-                }
-            }
-            after = listed.next;
+            let (revision, next) = read.await?;
+            after = next;
             if after.is_none() {
                 if is_marked {
-                    self.bookmark(listed.revision, true).await?;
+                    self.bookmark(revision, true).await?;
                 }
-                return Ok(listed.revision);
+                return Ok(revision);
             }
         }
     }
 
-    /// Reads from the store what the channel no longer or not yet has.
+    /// Reads from the store what is no longer or not yet to be had otherwise.
     async fn catch_up(&mut self, mut seen: Revision) -> Result<Revision, Over> {
         loop {
-            let store = self.api.store.clone();
-            let storage = self.target.resource.storage;
-            let read = tokio::task::spawn_blocking(move || {
-                let mut watch = store.watch(storage, None, seen)?;
-                let events = watch.next(Duration::ZERO)?;
-                Ok::<_, palisade_store::StoreError>((events, watch.seen()))
+            let read = self.read(move |view| {
+                let resource = view.target.resource;
+                let read = view.api.store.watch(resource.storage, None, seen).and_then(|mut watch| {
+                    let events = watch.next(Duration::ZERO)?;
+                    Ok((events, watch.seen()))
+                });
+                let (events, now) = read.map_err(|error| failure::store(resource, "", error))?;
+                let is_all = events.is_empty();
+                let lines = events.into_iter().filter_map(|event| view.line_of_kept(event)).collect();
+                Ok(Lines { lines, next: (now, is_all) })
             });
-            let (events, now) = match read.await {
-                Ok(Ok(read)) => read,
-                Ok(Err(error)) => {
-                    let error = failure::store(self.target.resource, "", error);
-                    return self.fail(&error).await.map(|()| seen);
-                }
-                Err(_) => return Err(Over),
-            };
-            let is_all = events.is_empty();
-            for event in events.into_iter().filter_map(Event::of) {
-                self.tell(&event).await?;
-            }
+            let (now, is_all) = read.await?;
             seen = now;
             if is_all {
                 return Ok(seen);
@@ -220,6 +253,105 @@ impl Watcher {
         }
     }
 
+    /// Reads lines from the store and sends them. Whoever does not read what was sent already reads no further.
+    async fn read<N: Send + 'static>(
+        &mut self,
+        read: impl FnOnce(&mut View) -> ApiResult<Lines<N>> + Send + 'static,
+    ) -> Result<N, Over> {
+        let api = Arc::clone(&self.view.api);
+        let Ok(slot) = api.shares.requests.get(&self.party, 1).await else { return Err(self.behind()) };
+        let mut view = self.view.clone();
+        let act = move || {
+            let lines = read(&mut view);
+            (view.is_first, lines)
+        };
+        let done = match self.is_long {
+            true => {
+                let Ok(_turn) = api.shares.long.get(&self.party, 1).await else { return Err(self.behind()) };
+                api.shares.lane.run(act).await
+            }
+            false => tokio::task::spawn_blocking(act).await.ok(),
+        };
+        let (is_first, read) = done.ok_or(Over)?;
+        self.view.is_first = is_first;
+        let Lines { lines, next } = match read {
+            Ok(lines) => lines,
+            Err(error) => return Err(self.fail(&error).await),
+        };
+        let Ok(lines) = api.shares.hold_all(&self.party, lines).await else { return Err(self.behind()) };
+        drop(slot);
+        for line in lines {
+            self.send(line).await?;
+        }
+        Ok(next)
+    }
+
+    async fn bookmark(&mut self, revision: Revision, is_initial: bool) -> Result<(), Over> {
+        let resource = self.view.target.resource;
+        let mut object = json!({"kind": resource.kind, "apiVersion": resource.api_version(),
+                                "metadata": {"resourceVersion": revision.to_string()}});
+        if self.view.shape == Shape::Metadata {
+            object = respond::metadata_of(&object);
+        }
+        if is_initial {
+            put(&mut object, &["metadata", "annotations"], json!({"k8s.io/initial-events-end": "true"}));
+        }
+        self.line(written("BOOKMARK", &object)).await
+    }
+
+    async fn fail(&mut self, error: &ApiError) -> Over {
+        drop(self.line(written("ERROR", &error.status())).await);
+        Over
+    }
+
+    /// Ends the watch of a client that does not read: what it has not seen will be gone when it does.
+    fn behind(&self) -> Over {
+        let error = ApiError::expired("too old resource version: the watch has fallen behind");
+        drop(self.sender.try_send(written("ERROR", &error.status())));
+        Over
+    }
+
+    /// Ends the watch of whoever is no longer who they were, or may no longer watch.
+    fn still_may(&mut self) -> Result<(), Over> {
+        let view = &mut self.view;
+        let epoch = view.api.epoch.now();
+        if epoch == self.epoch {
+            return Ok(());
+        }
+        view.who = self.shown.identify(&view.api).map_err(|_| Over)?.who;
+        // A watch of one name is a question for that name.
+        let name = view.fields.name().unwrap_or(&view.target.name).to_owned();
+        let asked = Target { name, ..view.target.clone() };
+        authorize::require(&view.api, &view.who, "watch", &asked, view.fields.node()).map_err(|_| Over)?;
+        self.epoch = epoch;
+        Ok(())
+    }
+
+    /// Sends a line that is counted for as long as it is not sent.
+    async fn line(&mut self, line: Bytes) -> Result<(), Over> {
+        let api = Arc::clone(&self.view.api);
+        match api.shares.hold(&self.party, line).await {
+            Ok(line) => self.send(line).await,
+            Err(_) => Err(self.behind()),
+        }
+    }
+
+    /// Sends a line; whoever may no longer watch hears no more.
+    async fn send(&mut self, line: Bytes) -> Result<(), Over> {
+        self.still_may()?;
+        match tokio::time::timeout(limits::PART_TIME, self.sender.send(line)).await {
+            Ok(sent) => sent.map_err(|_| Over),
+            Err(_) => Err(Over),
+        }
+    }
+}
+
+/// A line of a watch.
+fn written(kind: &str, object: &Value) -> Bytes {
+    Bytes::from(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"))
+}
+
+impl View {
     fn wants(&self, object: &Value) -> bool {
         let resource = self.target.resource;
         self.labels.matches(object)
@@ -227,9 +359,16 @@ impl Watcher {
             && verb::is_visible(&self.api.policy, &self.who, resource, object)
     }
 
-    async fn tell(&mut self, event: &Event) -> Result<(), Over> {
+    /// What an event as it is kept is to this watch, if anything.
+    fn line_of_kept(&mut self, event: palisade_store::Event) -> Option<Bytes> {
+        let size = event.value.len() + event.previous.as_ref().map_or(0, Vec::len);
+        objects::alone(size, || self.line_of(&Event::of(event)?))
+    }
+
+    /// What an event is to this watch, if anything.
+    fn line_of(&mut self, event: &Event) -> Option<Bytes> {
         if !self.target.namespace.is_empty() && event.namespace != self.target.namespace {
-            return Ok(());
+            return None;
         }
         let was = event.previous.as_ref().is_some_and(|previous| self.wants(previous));
         let is = event.change != Change::Deleted && self.wants(&event.object);
@@ -239,67 +378,27 @@ impl Watcher {
             (false, true) => "ADDED",
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
-            (false, false) => return Ok(()),
+            (false, false) => return None,
         };
         let shown = match &event.previous {
             // What is no longer selected is shown as it was when it last was.
             Some(previous) if kind == "DELETED" && event.change != Change::Deleted => previous,
             _ => &event.object,
         };
-        self.send(kind, shown.clone()).await
+        Some(self.line(kind, shown.clone()))
     }
 
-    async fn send(&mut self, kind: &str, object: Value) -> Result<(), Over> {
+    fn line(&mut self, kind: &str, object: Value) -> Bytes {
         let resource = self.target.resource;
         let mut object = resource.show(object);
         match self.shape {
             Shape::Object => {}
             Shape::Metadata => object = respond::metadata_of(&object),
             Shape::Table(include) => {
-                object = table::of(resource, &object, include, self.is_first, Timestamp::now())
+                object = table::of(resource, &object, include, self.is_first, Timestamp::now());
             }
         }
         self.is_first = false;
-        self.line(&json!({"type": kind, "object": object})).await
-    }
-
-    async fn bookmark(&mut self, revision: Revision, is_initial: bool) -> Result<(), Over> {
-        let resource = self.target.resource;
-        let mut object = json!({"kind": resource.kind, "apiVersion": resource.api_version(),
-                                "metadata": {"resourceVersion": revision.to_string()}});
-        if self.shape == Shape::Metadata {
-            object = respond::metadata_of(&object);
-        }
-        if is_initial {
-            put(&mut object, &["metadata", "annotations"], json!({"k8s.io/initial-events-end": "true"}));
-        }
-        self.line(&json!({"type": "BOOKMARK", "object": object})).await
-    }
-
-    async fn fail(&mut self, error: &ApiError) -> Result<(), Over> {
-        self.line(&json!({"type": "ERROR", "object": error.status()})).await?;
-        Err(Over)
-    }
-
-    /// Ends the watch of whoever is no longer who they were, or may no longer watch.
-    fn still_may(&mut self) -> Result<(), Over> {
-        let epoch = self.api.epoch.now();
-        if epoch == self.epoch {
-            return Ok(());
-        }
-        self.who = self.shown.identify(&self.api).map_err(|_| Over)?.who;
-        // A watch of one name is a question for that name.
-        let name = self.fields.name().unwrap_or(&self.target.name).to_owned();
-        let asked = Target { name, ..self.target.clone() };
-        authorize::require(&self.api, &self.who, "watch", &asked, self.fields.node()).map_err(|_| Over)?;
-        self.epoch = epoch;
-        Ok(())
-    }
-
-    /// Sends a line; whoever may no longer watch hears no more.
-    async fn line(&mut self, event: &Value) -> Result<(), Over> {
-        self.still_may()?;
-        let line = Bytes::from(format!("{event}\n"));
-        self.sender.send(line).await.map_err(|_| Over)
+        written(kind, &object)
     }
 }

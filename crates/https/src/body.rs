@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::sync::mpsc;
 
@@ -26,18 +26,37 @@ pub enum ReadError {
     Broken(String),
 }
 
-/// Reads the body of a request of at most `limit` bytes within `time`.
+/// How many times the limit is read and thrown away of a body that is too large: a client that still writes when the
+/// connection is closed would not see the answer.
+const THROWN: usize = 8;
+
+/// Reads the body of a request of at most `limit` bytes within `time`. Of one that is larger the rest is read too, and
+/// thrown away, so that the client gets to the answer.
 ///
 /// # Errors
 ///
 /// See [`ReadError`].
-pub async fn read(body: Incoming, limit: usize, time: Duration) -> Result<Bytes, ReadError> {
-    match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge(limit)),
-        Ok(Err(error)) => Err(ReadError::Broken(error.to_string())),
-        Err(_) => Err(ReadError::Slow),
-    }
+pub async fn read(mut body: Incoming, limit: usize, time: Duration) -> Result<Bytes, ReadError> {
+    let length = hyper::body::Body::size_hint(&body).exact().and_then(|length| usize::try_from(length).ok());
+    let reading = async {
+        let mut all = BytesMut::with_capacity(length.filter(|length| *length <= limit).unwrap_or_default());
+        let mut size = 0_usize;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| ReadError::Broken(error.to_string()))?;
+            let Ok(piece) = frame.into_data() else { continue };
+            size = size.saturating_add(piece.len());
+            if size <= limit {
+                all.extend_from_slice(&piece);
+            } else {
+                all = BytesMut::new();
+            }
+            if size > limit.saturating_mul(THROWN) {
+                break;
+            }
+        }
+        if size > limit { Err(ReadError::TooLarge(limit)) } else { Ok(all.freeze()) }
+    };
+    tokio::time::timeout(time, reading).await.unwrap_or(Err(ReadError::Slow))
 }
 
 /// The body of a response.

@@ -15,6 +15,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Concurrent requests of one HTTP/2 connection.
     pub streams: u32,
+    /// What a client may send of one HTTP/2 request before it is read, in bytes; of all of a connection, four times that.
+    pub window: u32,
     /// Time between the pings of an HTTP/2 connection.
     pub ping: Duration,
     /// Time for the answer to a ping.
@@ -31,6 +33,7 @@ impl Default for Limits {
             head: Duration::from_secs(30),
             head_bytes: 64 * 1024,
             streams: 250,
+            window: 64 * 1024,
             ping: Duration::from_secs(30),
             pong: Duration::from_secs(20),
             drain: Duration::from_secs(5),

@@ -203,6 +203,9 @@ async fn serve<H, F, B>(
             .keep_alive_interval(limits.ping)
             .keep_alive_timeout(limits.pong)
             .max_concurrent_streams(limits.streams)
+            .initial_stream_window_size(limits.window)
+            .initial_connection_window_size(limits.window.saturating_mul(4))
+            .max_send_buf_size(limits.window as usize)
             .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
         until_end!(builder.serve_connection(io, service));
     } else {

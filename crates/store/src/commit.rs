@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{TryRecvError, channel};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::error::StoreError;
 use crate::object::{Key, Object, Revision};
@@ -66,6 +66,25 @@ impl Store {
         // What is not yet announced has not happened yet.
         let newest = self.revision();
         self.inner.read(|connection| at(connection, key, newest))
+    }
+
+    /// How many bytes an object holds, if it is there; they are not read.
+    ///
+    /// # Errors
+    ///
+    /// The disk says no.
+    pub fn length(&self, key: &Key) -> Result<Option<usize>, StoreError> {
+        let newest = self.revision();
+        self.inner.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT deleted, length(value) FROM versions
+                 WHERE resource = ?1 AND namespace = ?2 AND name = ?3 AND revision <= ?4 ORDER BY revision DESC LIMIT 1",
+            )?;
+            let row = statement.query_row(params![key.resource, key.namespace, key.name, newest.0], |row| {
+                Ok((!row.get::<_, bool>(0)?).then_some(row.get::<_, i64>(1)?))
+            });
+            Ok(row.optional()?.flatten().and_then(|length| usize::try_from(length).ok()))
+        })
     }
 
     /// Forgets what was before a revision: older versions of objects, and objects deleted by then. Watches and

@@ -6,7 +6,7 @@ use crate::error::StoreError;
 use crate::object::{Key, Object, Revision};
 use crate::open::Store;
 
-/// The start of the next page, and the moment that it is of.
+/// Where the next page starts, and of which moment it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The moment.
@@ -24,12 +24,12 @@ pub struct Page {
     pub objects: Vec<Object>,
     /// The moment that they are of: a watch goes on from there.
     pub revision: Revision,
-    /// The start of the next page, if there is more.
+    /// Where to go on, if there is more.
     pub next: Option<Cursor>,
 }
 
-/// The limit on the values of a page, in bytes; a single value may be larger.
-pub const PAGE_BYTES: usize = 4 << 20;
+/// What the values of a page weigh at most, in bytes, if it is more than one.
+pub const PAGE_BYTES: usize = 1 << 20;
 
 impl Store {
     /// The objects of a resource, of one namespace or all, at most `limit`, and fewer where they are large: a page with a

@@ -16,6 +16,11 @@ use crate::queue::Queue;
 /// The format of the data, in SQLite's `user_version`. A change that older programs cannot read raises it.
 const FORMAT: i64 = 1;
 
+/// Connections for reads that are kept for later ones. What each keeps of the file in memory is [`CACHE`], in KiB: the
+/// system has it in its own cache too.
+const IDLE: usize = 16;
+const CACHE: i64 = 512;
+
 /// Says in the file whose it is: "PLSD".
 const APPLICATION: i64 = 0x504c_5344;
 
@@ -139,10 +144,18 @@ impl Inner {
         let idle = hold(&self.readers).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            None => {
+                let connection = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+                connection.pragma_update(None, "cache_size", -CACHE)?;
+                connection
+            }
         };
         let result = read(&connection);
-        hold(&self.readers).push(connection);
+        let mut idle = hold(&self.readers);
+        if idle.len() < IDLE {
+            idle.push(connection);
+        }
+        drop(idle);
         result
     }
 

@@ -9,8 +9,9 @@ use crate::list::is_kept;
 use crate::object::{Change, Event, Key, Revision};
 use crate::open::Store;
 
-/// How many events come at once.
+/// How many events come at once, and after how many bytes of theirs no further one does.
 const BATCH: i64 = 500;
+const BATCH_BYTES: usize = 1 << 20;
 
 /// A place in the history of a resource. It holds no events: they are read when asked for, so a slow watcher
 /// costs nobody anything, and ends with [`StoreError::Compacted`] when what it has not seen is forgotten.
@@ -51,7 +52,7 @@ impl Store {
 }
 
 impl Watch {
-    /// The next events, at most 500; waits for one for as long as `time`, then gives none.
+    /// The next events, at most 500, and fewer where they are large; waits for one for as long as `time`, then gives none.
     ///
     /// # Errors
     ///
@@ -61,13 +62,13 @@ impl Watch {
         loop {
             // Read before the events: whatever is not among them by then does not concern this watch.
             let newest = self.store.revision();
-            let events = self.store.inner.read(|connection| {
+            let (events, is_all) = self.store.inner.read(|connection| {
                 let events = self.read(connection, newest)?;
                 is_kept(connection, self.seen)?;
                 Ok(events)
             })?;
             self.seen = match events.last() {
-                Some(last) if events.len() as i64 == BATCH => last.revision,
+                Some(last) if !is_all => last.revision,
                 _ => newest,
             };
             let left = deadline.saturating_duration_since(std::time::Instant::now());
@@ -84,7 +85,8 @@ impl Watch {
         self.seen
     }
 
-    fn read(&self, connection: &Connection, newest: Revision) -> Result<Vec<Event>, StoreError> {
+    /// Some events, and whether they are all.
+    fn read(&self, connection: &Connection, newest: Revision) -> Result<(Vec<Event>, bool), StoreError> {
         let mut statement = connection.prepare_cached(
             "SELECT revision, namespace, name, created, deleted, value, resource,
                 (SELECT old.value FROM versions AS old WHERE old.resource = new.resource
@@ -118,6 +120,16 @@ impl Watch {
                 })
             },
         )?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let (mut events, mut bytes): (Vec<Event>, usize) = (Vec::new(), 0);
+        for event in rows {
+            let event: Event = event?;
+            bytes += event.value.len() + event.previous.as_ref().map_or(0, Vec::len);
+            events.push(event);
+            if bytes > BATCH_BYTES {
+                return Ok((events, false));
+            }
+        }
+        let is_all = (events.len() as i64) < BATCH;
+        Ok((events, is_all))
     }
 }

@@ -23,6 +23,7 @@ pub mod bridge;
 #[cfg(target_os = "linux")]
 pub mod files;
 pub mod limits;
+pub mod memory;
 #[cfg(target_os = "linux")]
 pub mod namespace;
 #[cfg(target_os = "linux")]

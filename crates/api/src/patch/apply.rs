@@ -2,9 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fieldset::{FieldSet, ambiguity, differing, element, is_element, step};
+use std::collections::{HashMap, HashSet};
+
+use super::fieldset::{FieldSet, Places, ambiguity, differing, element, places};
 use super::managed::{self, Entry, Writer};
 use crate::error::{ApiError, ApiResult};
+use crate::limits::MANAGERS;
 use crate::schema::{Message, Topology, Type};
 
 /// Applies a configuration to the object as it is.
@@ -15,7 +18,7 @@ pub fn apply(
     writer: &Writer<'_>,
     force: bool,
 ) -> ApiResult<Value> {
-    if let Some(why) = ambiguity(config, &Type::Message(kind.name), &Topology::Granular, "") {
+    if let Some(why) = ambiguity(config, &Type::Message(kind.name), &Topology::Granular, &"") {
         return Err(ApiError::bad_request(format!("the configuration cannot be applied: {why}")));
     }
     let wanted = FieldSet::of_config(config, kind);
@@ -43,9 +46,14 @@ pub fn apply(
     prune(&mut result, &dropped, &wanted);
     merge_object(&mut result, config, Some(kind));
     // An apply that says the same again is no write, so its time stays.
+    let is_full = entries.len() >= MANAGERS;
     match own.and_then(|own| entries.get_mut(own)) {
         Some(entry) if entry.fields == wanted => {}
         Some(entry) => *entry = Entry::new(writer, "Apply", wanted),
+        None if is_full => {
+            let why = format!("metadata.managedFields: at most {MANAGERS} managers can apply to an object");
+            return Err(ApiError::bad_request(why));
+        }
         None => entries.push(Entry::new(writer, "Apply", wanted)),
     }
     managed::write(&mut result, &entries);
@@ -81,66 +89,89 @@ fn refusal(conflicts: &[(Entry, FieldSet)]) -> Box<ApiError> {
 /// Removes what a manager no longer wants and nobody else owns.
 fn prune(value: &mut Value, dropped: &FieldSet, wanted: &FieldSet) {
     let nothing = FieldSet::default();
+    let mut gone = Gone::of(value, dropped);
     for (name, below) in &dropped.below {
         let kept = wanted.below.get(name).unwrap_or(&nothing);
         if below.owned && kept.is_empty() {
-            remove(value, name, below);
-        } else if let Some(inner) = step_mut(value, name) {
+            gone.remove(value, name, below);
+        } else if let Some(inner) = gone.step(value, name) {
             prune(inner, below, kept);
             // What only this manager's fields made goes with them.
             let is_hollow =
                 inner.as_object().is_some_and(Map::is_empty) || inner.as_array().is_some_and(Vec::is_empty);
             if is_hollow && kept.is_empty() {
-                remove(value, name, below);
+                gone.remove(value, name, below);
             }
         }
     }
+    gone.finish(value);
 }
 
-/// Removes a place; of a map or a list that others have put something into, only what is dropped.
-fn remove(value: &mut Value, name: &str, below: &FieldSet) {
-    if !below.below.is_empty()
-        && let Some(inner) = step_mut(value, name)
-    {
-        // The keys of an element are its name: they go with it or stay.
-        let keys: Option<Value> = name.strip_prefix("k:").and_then(|keys| serde_json::from_str(keys).ok());
-        let is_key = |field: &str| keys.as_ref().is_some_and(|keys| keys.get(field).is_some());
-        let mut content = FieldSet { owned: false, below: below.below.clone() };
-        content.below.retain(|name, _| !name.strip_prefix("f:").is_some_and(is_key));
-        prune(inner, &content, &FieldSet::default());
-        let is_left = match inner {
-            Value::Array(items) => !items.is_empty(),
-            Value::Object(map) => map.keys().any(|field| !is_key(field)),
-            _ => false,
-        };
-        if is_left {
-            return;
-        }
-    }
-    match (name.split_once(':'), value) {
-        (Some(("f", field)), Value::Object(map)) => {
-            map.shift_remove(field);
-        }
-        (Some(("k", keys)), Value::Array(items)) => {
-            let keys: Value = serde_json::from_str(keys).unwrap_or_default();
-            items.retain(|item| !is_element(item, &keys));
-        }
-        (Some(("v", text)), Value::Array(items)) => {
-            let gone: Value = serde_json::from_str(text).unwrap_or_default();
-            items.retain(|item| *item != gone);
-        }
-        _ => {}
-    }
+/// What is to go of a list or a map: all at once, so that the others keep their places meanwhile.
+struct Gone {
+    places: Places,
+    elements: HashSet<usize>,
+    fields: HashSet<String>,
 }
 
-fn step_mut<'v>(value: &'v mut Value, name: &str) -> Option<&'v mut Value> {
-    match name.split_once(':')? {
-        ("f", field) => value.get_mut(field),
-        ("k", keys) => {
-            let keys: Value = serde_json::from_str(keys).ok()?;
-            value.as_array_mut()?.iter_mut().find(|item| is_element(item, &keys))
+impl Gone {
+    fn of(value: &Value, set: &FieldSet) -> Self {
+        let places = value.as_array().map(|items| places(items, set.below.keys()));
+        Self { places: places.unwrap_or_default(), elements: HashSet::new(), fields: HashSet::new() }
+    }
+
+    fn step<'v>(&self, value: &'v mut Value, name: &str) -> Option<&'v mut Value> {
+        match name.split_once(':')? {
+            ("f", field) => value.get_mut(field),
+            ("k", _) => value.get_mut(self.places.get(name)?.first()?),
+            _ => None,
         }
-        _ => None,
+    }
+
+    /// Removes a place; of a map or a list that others have put something into, only what is dropped.
+    fn remove(&mut self, value: &mut Value, name: &str, below: &FieldSet) {
+        if !below.below.is_empty()
+            && let Some(inner) = self.step(value, name)
+        {
+            // The keys of an element are its name: they go with it or stay.
+            let keys: Option<Value> =
+                name.strip_prefix("k:").and_then(|keys| serde_json::from_str(keys).ok());
+            let is_key = |field: &str| keys.as_ref().is_some_and(|keys| keys.get(field).is_some());
+            let mut content = FieldSet { owned: false, below: below.below.clone() };
+            content.below.retain(|name, _| !name.strip_prefix("f:").is_some_and(is_key));
+            prune(inner, &content, &FieldSet::default());
+            let is_left = match inner {
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(map) => map.keys().any(|field| !is_key(field)),
+                _ => false,
+            };
+            if is_left {
+                return;
+            }
+        }
+        match (name.split_once(':'), value) {
+            (Some(("f", field)), Value::Object(_)) => drop(self.fields.insert(field.to_owned())),
+            (Some(("k" | "v", _)), Value::Array(_)) => {
+                self.elements.extend(self.places.get(name).into_iter().flatten());
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(self, value: &mut Value) {
+        match value {
+            Value::Array(items) if !self.elements.is_empty() => {
+                let mut place = 0;
+                items.retain(|_| {
+                    place += 1;
+                    !self.elements.contains(&(place - 1))
+                });
+            }
+            Value::Object(map) if !self.fields.is_empty() => {
+                map.retain(|name, _| !self.fields.contains(name));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -185,11 +216,8 @@ fn merge_value(live: &mut Value, config: &Value, kind: &Type, topology: &Topolog
         }
         (Type::List(_), Topology::Set, Value::Array(values)) => {
             let mut merged = live.as_array().cloned().unwrap_or_default();
-            values.iter().for_each(|value| {
-                if !merged.contains(value) {
-                    merged.push(value.clone());
-                }
-            });
+            let mut seen: HashSet<String> = merged.iter().map(Value::to_string).collect();
+            merged.extend(values.iter().filter(|value| seen.insert(value.to_string())).cloned());
             *live = Value::Array(merged);
         }
         _ => live.clone_from(config),
@@ -200,18 +228,17 @@ fn merge_elements(live: &mut Value, values: &[Value], item: &Type, keys: &[&str]
     if !live.is_array() {
         *live = json!([]);
     }
+    let Some(items) = live.as_array_mut() else { return };
+    let mut places = HashMap::new();
+    for (place, item) in items.iter().enumerate() {
+        places.entry(element(item, keys)).or_insert(place);
+    }
     for value in values {
-        let name = element(value, keys);
-        if step(live, &name).is_none()
-            && let Some(items) = live.as_array_mut()
-        {
+        let place = *places.entry(element(value, keys)).or_insert_with(|| {
             items.push(json!({}));
-            if let Some(last) = items.last_mut() {
-                merge_value(last, value, item, &Topology::Granular);
-            }
-            continue;
-        }
-        if let Some(existing) = step_mut(live, &name) {
+            items.len() - 1
+        });
+        if let Some(existing) = items.get_mut(place) {
             merge_value(existing, value, item, &Topology::Granular);
         }
     }

@@ -1,9 +1,12 @@
 //! Sets of fields, as `managedFields` holds them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use std::fmt::Display;
 
 use serde_json::{Map, Value};
 
+use crate::limits::CAUSES;
 use crate::schema::{Field, Message, Topology, Type, message};
 
 /// A set of places in an object. `owned` says that the place itself is in it, not only something below.
@@ -74,6 +77,9 @@ impl FieldSet {
             paths.push(path.to_owned());
         }
         for (name, set) in &self.below {
+            if paths.len() > CAUSES {
+                return;
+            }
             let step = match name.split_once(':') {
                 Some(("f", field)) => format!(".{field}"),
                 Some(("k", keys)) => key_step(keys),
@@ -179,21 +185,26 @@ pub(crate) fn element(value: &Value, keys: &[&str]) -> String {
     format!("k:{}", Value::Object(found.collect()))
 }
 
-/// The part of a configuration that cannot be owned: elements of a keyed list with the same keys.
-pub(crate) fn ambiguity(config: &Value, kind: &Type, topology: &Topology, path: &str) -> Option<String> {
+/// What of a configuration cannot be owned: elements of a keyed list that are not told apart.
+pub(crate) fn ambiguity(
+    config: &Value,
+    kind: &Type,
+    topology: &Topology,
+    path: &dyn Display,
+) -> Option<String> {
     match (config, kind, topology) {
         (_, _, Topology::Atomic) => None,
         (Value::Object(map), Type::Message(name), _) => {
             let inner = message(name)?;
             map.iter().find_map(|(name, value)| {
                 let field = inner.field(name)?;
-                ambiguity(value, &field.kind, &field.topology, &format!("{path}.{name}"))
+                ambiguity(value, &field.kind, &field.topology, &format_args!("{path}.{name}"))
             })
         }
         (Value::Object(map), Type::Map(item), _) => {
             let mut values = map.iter();
             values.find_map(|(key, value)| {
-                ambiguity(value, item, &Topology::Granular, &format!("{path}.{key}"))
+                ambiguity(value, item, &Topology::Granular, &format_args!("{path}.{key}"))
             })
         }
         (Value::Array(items), Type::List(item), Topology::Keyed(keys)) => {
@@ -210,14 +221,14 @@ pub(crate) fn ambiguity(config: &Value, kind: &Type, topology: &Topology, path: 
                     }
                     None => None,
                 };
-                why.or_else(|| ambiguity(value, item, &Topology::Granular, &format!("{path}[{index}]")))
+                why.or_else(|| ambiguity(value, item, &Topology::Granular, &format_args!("{path}[{index}]")))
             })
         }
         _ => None,
     }
 }
 
-/// The difference of two objects: the fields that the new one adds or changes, and those that it lacks.
+/// Where two objects differ: what the new one adds or changes, and what it lacks.
 pub(crate) fn difference(old: &Value, new: &Value, kind: &'static Message) -> (FieldSet, FieldSet) {
     let (before, after) = (FieldSet::of_object(old, kind), FieldSet::of_object(new, kind));
     let mut removed = before.clone();
@@ -232,9 +243,10 @@ pub(crate) fn difference(old: &Value, new: &Value, kind: &'static Message) -> (F
 /// made a map has no say over what others put into it.
 pub(crate) fn differing(set: &FieldSet, with: &FieldSet, one: &Value, other: &Value) -> FieldSet {
     let mut found = FieldSet::default();
+    let (ones, others) = (Steps::new(one, set), Steps::new(other, set));
     for (name, below) in &set.below {
         let Some(against) = with.below.get(name) else { continue };
-        let (a, b) = (step(one, name), step(other, name));
+        let (a, b) = (ones.get(name), others.get(name));
         let inner = if below.below.is_empty() && against.below.is_empty() {
             FieldSet { owned: below.owned && against.owned && a != b, ..FieldSet::default() }
         } else {
@@ -248,25 +260,54 @@ pub(crate) fn differing(set: &FieldSet, with: &FieldSet, one: &Value, other: &Va
     found
 }
 
-/// The value at a step of a set.
-pub(crate) fn step<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
-    match name.split_once(':')? {
-        ("f", field) => value.get(field),
-        ("k", keys) => {
-            let keys: Value = serde_json::from_str(keys).ok()?;
-            value.as_array()?.iter().find(|item| is_element(item, &keys))
-        }
-        ("v", text) => {
-            let wanted: Value = serde_json::from_str(text).ok()?;
-            value.as_array()?.iter().find(|item| **item == wanted)
-        }
-        _ => None,
-    }
+/// The names of the keys of an element's name, as `{"containerPort":80,"protocol":"TCP"}`.
+fn key_names(name: &str) -> Option<Vec<String>> {
+    let keys: Value = serde_json::from_str(name.strip_prefix("k:")?).ok()?;
+    Some(keys.as_object()?.keys().cloned().collect())
 }
 
-/// Whether an element has these keys.
-pub(crate) fn is_element(item: &Value, keys: &Value) -> bool {
-    let Some(keys) = keys.as_object() else { return false };
-    let names: Vec<&str> = keys.keys().map(String::as_str).collect();
-    element(item, &names) == format!("k:{}", Value::Object(keys.clone()))
+/// Where the elements of a list are, by their names in a set: in one place each, unless a writer has made several alike.
+pub(crate) type Places = HashMap<String, Vec<usize>>;
+
+/// The places of the elements that a set may name.
+pub(crate) fn places<'n>(items: &[Value], names: impl Iterator<Item = &'n String>) -> Places {
+    let (mut keys, mut has_values) = (BTreeSet::new(), false);
+    for name in names {
+        keys.extend(key_names(name));
+        has_values |= name.starts_with("v:");
+    }
+    let mut places = Places::new();
+    if keys.is_empty() && !has_values {
+        return places;
+    }
+    for (place, item) in items.iter().enumerate() {
+        for keys in &keys {
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            places.entry(element(item, &keys)).or_default().push(place);
+        }
+        if has_values {
+            places.entry(format!("v:{item}")).or_default().push(place);
+        }
+    }
+    places
+}
+
+/// The values at the steps of a set.
+struct Steps<'v> {
+    value: &'v Value,
+    places: Places,
+}
+
+impl<'v> Steps<'v> {
+    fn new(value: &'v Value, set: &FieldSet) -> Self {
+        let places = value.as_array().map(|items| places(items, set.below.keys()));
+        Self { value, places: places.unwrap_or_default() }
+    }
+
+    fn get(&self, name: &str) -> Option<&'v Value> {
+        match name.split_once(':')? {
+            ("f", field) => self.value.get(field),
+            _ => self.value.get(self.places.get(name)?.first()?),
+        }
+    }
 }

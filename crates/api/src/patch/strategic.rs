@@ -3,6 +3,8 @@
 //! Directives: `$patch` (`replace`, `delete`, `merge`) in an object or a list's element, `$retainKeys`,
 //! `$deleteFromPrimitiveList/FIELD`, `$setElementOrder/FIELD`.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use crate::schema::{Field, Merge, Message, Type};
@@ -43,18 +45,27 @@ fn merge_object(
     }
     if let Some(kept) = patch.get("$retainKeys") {
         let kept: Vec<&str> = strings(kept).ok_or("$retainKeys must be a list of strings")?;
-        target.retain(|name, _| kept.contains(&name.as_str()));
+        let kept: HashSet<&str> = kept.into_iter().collect();
+        target.retain(|name, _| kept.contains(name.as_str()));
     }
+    // All at once: each removal alone would move those behind it.
+    let mut gone = HashSet::new();
     for (name, value) in patch.iter().filter(|(name, _)| !name.starts_with('$')) {
         let field = message.and_then(|message| message.field(name));
         let order = patch.get(&format!("{ORDER}{name}")).and_then(Value::as_array);
-        merge_field(target, name, value, field, order.map(Vec::as_slice))?;
+        if !merge_field(target, name, value, field, order.map(Vec::as_slice))? {
+            gone.insert(name);
+        }
+    }
+    if !gone.is_empty() {
+        target.retain(|name, _| !gone.contains(name));
     }
     for (directive, value) in patch.iter().filter(|(name, _)| name.starts_with("$deleteFromPrimitiveList/")) {
         let name = directive.rsplit_once('/').map_or("", |(_, name)| name);
         let gone = value.as_array().ok_or_else(|| format!("{directive} must be a list"))?;
         if let Some(Value::Array(items)) = target.get_mut(name) {
-            items.retain(|item| !gone.contains(item));
+            let gone: HashSet<String> = gone.iter().map(Value::to_string).collect();
+            items.retain(|item| !gone.contains(&item.to_string()));
         }
     }
     for (directive, value) in patch.iter().filter(|(name, _)| name.starts_with(ORDER)) {
@@ -80,17 +91,16 @@ fn merge_key(field: &Field) -> Option<&'static str> {
     }
 }
 
+/// Changes a field; says whether it stays.
 fn merge_field(
     target: &mut Map<String, Value>,
     name: &str,
     value: &Value,
     field: Option<&Field>,
     order: Option<&[Value]>,
-) -> Result<(), String> {
+) -> Result<bool, String> {
     match value {
-        Value::Null => {
-            target.shift_remove(name);
-        }
+        Value::Null => return Ok(false),
         Value::Object(patch) => {
             let inner = field.and_then(|field| field.kind.message());
             let mut current = match target.get_mut(name).map(Value::take) {
@@ -100,10 +110,9 @@ fn merge_field(
             let deletes = patch.get("$patch").and_then(Value::as_str) == Some("delete");
             merge_object(&mut current, patch, inner)?;
             if deletes {
-                target.shift_remove(name);
-            } else {
-                target.insert(name.to_owned(), Value::Object(current));
+                return Ok(false);
             }
+            target.insert(name.to_owned(), Value::Object(current));
         }
         Value::Array(patch) => {
             let current = match target.get_mut(name).map(Value::take) {
@@ -117,7 +126,7 @@ fn merge_field(
             target.insert(name.to_owned(), other.clone());
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn merge_list(
@@ -134,7 +143,8 @@ fn merge_list(
     }
     match field.map(|field| (&field.merge, &field.kind)) {
         Some((Merge::Values, _)) => {
-            let new = patch.iter().filter(|item| !live.contains(item)).cloned();
+            let there: HashSet<String> = live.iter().map(Value::to_string).collect();
+            let new = patch.iter().filter(|item| !there.contains(&item.to_string())).cloned();
             let merged = live.iter().cloned().chain(new).collect();
             Ok(arrange(merged, &live, order.unwrap_or(patch), None))
         }
@@ -154,52 +164,88 @@ fn merge_by_key(
     key: &str,
     message: Option<&'static Message>,
 ) -> Result<(), String> {
+    let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+    for (place, item) in current.iter().enumerate() {
+        if let Some(value) = item.get(key) {
+            places.entry(value.to_string()).or_default().push(place);
+        }
+    }
+    let mut gone = HashSet::new();
     for item in patch {
         let item =
             item.as_object().ok_or_else(|| format!("{name}: an element of the patch is not an object"))?;
         let value = item
             .get(key)
             .ok_or_else(|| format!("{name}: an element of the patch does not contain merge key: {key}"))?;
-        let place = current.iter().position(|existing| existing.get(key) == Some(value));
+        let value = value.to_string();
         if item.get("$patch").and_then(Value::as_str) == Some("delete") {
-            current.retain(|existing| existing.get(key) != Some(value));
+            gone.extend(places.remove(&value).into_iter().flatten());
             continue;
         }
+        let place = places.get(&value).and_then(|places| places.first()).copied();
         match place.and_then(|place| current.get_mut(place)).and_then(Value::as_object_mut) {
-            Some(existing) => merge_object(existing, item, message)?,
+            Some(existing) => {
+                merge_object(existing, item, message)?;
+                // A patch of a patch may rename what it merges.
+                let now = existing.get(key).map(Value::to_string);
+                if now.as_ref() != Some(&value) {
+                    places.remove(&value);
+                    places.entry(now.unwrap_or_default()).or_default().extend(place);
+                }
+            }
             None => {
                 let mut made = Map::new();
                 merge_object(&mut made, item, message)?;
+                places.entry(value).or_default().push(current.len());
                 current.push(Value::Object(made));
             }
         }
     }
+    let mut place = 0;
+    current.retain(|_| {
+        place += 1;
+        !gone.contains(&(place - 1))
+    });
     Ok(())
 }
 
 /// Puts elements in the order that a patch names; those that it does not name keep theirs. One of these comes before one
 /// of those only where both were there and it came before: so what a patch adds comes first.
 fn arrange(merged: Vec<Value>, live: &[Value], wanted: &[Value], key: Option<&str>) -> Vec<Value> {
-    let same = |item: &Value, other: &Value| match key {
-        Some(key) => item.get(key).is_some() && item.get(key) == other.get(key),
-        None => item == other,
+    let name = |item: &Value| match key {
+        Some(key) => item.get(key).map(Value::to_string),
+        None => Some(item.to_string()),
     };
-    let place = |item: &Value, list: &[Value]| list.iter().position(|other| same(item, other));
-    let (mut named, others): (Vec<Value>, Vec<Value>) =
-        merged.into_iter().partition(|item| place(item, wanted).is_some());
-    named.sort_by_key(|item| place(item, wanted));
+    let places = |list: &[Value]| {
+        let mut places = HashMap::new();
+        for (place, item) in list.iter().enumerate() {
+            if let Some(name) = name(item) {
+                places.entry(name).or_insert(place);
+            }
+        }
+        places
+    };
+    let (wanted, live) = (places(wanted), places(live));
+    // Each with its place among those that are wanted, and among those that were there.
+    let placed = merged.into_iter().map(|item| {
+        let name = name(&item);
+        let place = |list: &HashMap<String, usize>| list.get(name.as_ref()?).copied();
+        (place(&wanted), place(&live), item)
+    });
+    let (mut named, others): (Vec<_>, Vec<_>) = placed.partition(|(wanted, ..)| wanted.is_some());
+    named.sort_by_key(|(wanted, ..)| *wanted);
     let mut others = others.into_iter().peekable();
     let mut arranged = Vec::with_capacity(named.len() + others.len());
-    for item in named {
-        let here = place(&item, live);
-        let comes_first =
-            |other: &Value| here.zip(place(other, live)).is_some_and(|(here, there)| there < here);
-        while let Some(other) = others.next_if(comes_first) {
+    for (_, here, item) in named {
+        let comes_first = |(_, there, _): &(_, Option<usize>, _)| {
+            here.zip(*there).is_some_and(|(here, there)| there < here)
+        };
+        while let Some((.., other)) = others.next_if(comes_first) {
             arranged.push(other);
         }
         arranged.push(item);
     }
-    arranged.extend(others);
+    arranged.extend(others.map(|(.., item)| item));
     arranged
 }
 

@@ -1,13 +1,14 @@
 //! Login with a name and a password, by the way that `oc login` goes: an OAuth server's address, a challenge, a
 //! redirect with a token.
 
+use std::sync::Arc;
+
 use http::Response;
 use http::header::{AUTHORIZATION, HOST, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
 
 use super::Head;
 use crate::api::Api;
-use crate::authenticate;
 use crate::error::{ApiError, ApiResult};
 use crate::limits::LOGIN;
 use crate::respond;
@@ -60,7 +61,7 @@ pub(super) fn metadata(head: &Head) -> Value {
 }
 
 /// Asks for a password, then sends the client on with a token.
-pub(super) fn authorize(api: &Api, head: &Head) -> ApiResult<Response<Body>> {
+pub(super) async fn authorize(api: &Arc<Api>, head: &Head) -> ApiResult<Response<Body>> {
     let client = head.query.get("client_id").unwrap_or_default();
     if client != CHALLENGING || head.query.get("response_type") != Some("token") {
         return Err(ApiError::bad_request(format!(
@@ -68,7 +69,8 @@ pub(super) fn authorize(api: &Api, head: &Head) -> ApiResult<Response<Body>> {
         )));
     }
     check_return(head)?;
-    let Some(user) = authenticate::of_password(api, head.header(AUTHORIZATION)) else {
+    let found = api.logins.check(&api.store, head.source.ip(), head.header(AUTHORIZATION)).await?;
+    let Some(user) = found else {
         let mut response = respond::error(&ApiError::unauthorized(), respond::Format::Json);
         let challenge = HeaderValue::from_static("Basic realm=\"openshift\"");
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);

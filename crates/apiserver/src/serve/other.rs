@@ -1,10 +1,12 @@
 //! Paths that are not of a resource: discovery, OpenAPI, health, version, metrics, login.
 
+use std::sync::Arc;
+
 use http::header::{ACCEPT, HeaderValue};
 use http::{Method, Response};
 use serde_json::{Value, json};
 
-use super::{Head, oauth};
+use super::{Attended, Head, oauth};
 use crate::api::Api;
 use crate::authorize;
 use crate::discovery;
@@ -20,7 +22,8 @@ pub(super) fn forbidden(head: &Head, who: &Identity) -> Box<ApiError> {
     ApiError::forbidden_path(format!("User {:?} cannot {verb} path {:?}", who.name, head.path))
 }
 
-pub(super) fn answer(api: &Api, head: &Head, who: &Identity) -> ApiResult<Response<Body>> {
+pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> ApiResult<Response<Body>> {
+    let who = &attended.who;
     let path = head.path.as_str();
     let verb = match head.method {
         Method::GET => "get",
@@ -52,18 +55,32 @@ pub(super) fn answer(api: &Api, head: &Head, who: &Identity) -> ApiResult<Respon
         ["openapi", "v2"] if accept.contains("proto-openapi.spec.v2") => {
             // An @, as in the name that is asked for, is none of a media type's letters.
             let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-            return Ok(Body::bytes(200, media_type, openapi::two_in_protobuf()));
+            return Ok(Body::bytes(200, media_type, long(api, attended, openapi::two_in_protobuf).await?));
         }
-        ["openapi", "v2"] => Some(openapi::two()),
-        ["openapi", "v3"] => Some(openapi::index()),
-        ["openapi", "v3", "api", "v1"] => openapi::three(""),
-        ["openapi", "v3", "apis", group, "v1"] => openapi::three(group),
+        ["openapi", "v2"] => Some(long(api, attended, openapi::two).await?),
+        ["openapi", "v3"] => Some(long(api, attended, openapi::index).await?),
+        ["openapi", "v3", "api", "v1"] => long(api, attended, || openapi::three("")).await?,
+        ["openapi", "v3", "apis", group, "v1"] => {
+            let group = (*group).to_owned();
+            long(api, attended, move || openapi::three(&group)).await?
+        }
         [".well-known", "oauth-authorization-server"] => Some(oauth::metadata(head)),
-        ["oauth", "authorize"] => return oauth::authorize(api, head),
+        ["oauth", "authorize"] => return oauth::authorize(api, head).await,
         ["oauth", "token", "implicit"] => return Ok(Body::text(200, "")),
         _ => None,
     };
     found.map(|value| respond::json(200, &value)).ok_or_else(ApiError::no_such_path)
+}
+
+/// Does what takes long where nobody waits for it.
+async fn long<T: Send + 'static>(
+    api: &Api,
+    attended: &Attended,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> ApiResult<T> {
+    let _turn = api.shares.long.get(&attended.party, 1).await?;
+    let done = api.shares.lane.run(work).await;
+    done.ok_or_else(|| ApiError::internal("the request could not be answered"))
 }
 
 /// Discovery in one answer for clients that ask for it, else as it always was.

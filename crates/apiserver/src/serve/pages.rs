@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Response;
 use palisade_store::{Cursor, Revision};
 use serde_json::Value;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::Work;
 use crate::error::{ApiError, ApiResult};
@@ -15,12 +15,11 @@ use crate::failure;
 use crate::limits;
 use crate::raw;
 use crate::respond::{self, Format};
+use crate::share::Lease;
 use crate::table::Include;
 use crate::verb::{self, Listing};
 use palisade_https::Body;
 
-/// How many lists may be sent part by part at once: each holds a part for as long as its client takes to read it.
-static LONG_LISTS: Semaphore = Semaphore::const_new(limits::LONG_LISTS);
 /// How a list is written.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
@@ -42,7 +41,19 @@ impl Shape {
         }
     }
 
-    /// The text before the objects; the text after them is [`END`].
+    /// An object as a part of the list.
+    fn item(self, work: &Work, object: Value) -> Value {
+        match self.format {
+            Format::Json => object,
+            Format::Metadata => respond::metadata_of(&object),
+            format => {
+                let mut table = respond::shaped(&object, format, work.target.resource, self.include);
+                table.pointer_mut("/rows/0").map(Value::take).unwrap_or_default()
+            }
+        }
+    }
+
+    /// What goes before the objects; what goes after them is [`END`].
     fn head(self, work: &Work, revision: Revision, next: Option<Cursor>) -> String {
         let mut text = self.value(work, Listing::empty(revision, next)).to_string();
         text.truncate(text.len().saturating_sub(END.len()));
@@ -75,46 +86,57 @@ pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<R
     if !is_list || is_review || !shape.has_parts() {
         return Ok(None);
     }
-    let whole = |text: String| Ok(Some(Body::bytes(200, respond::JSON, (text + END).into_bytes())));
+    let whole = async |text: String| {
+        let answer = Body::bytes(200, respond::JSON, (text + END).into_bytes());
+        work.api.shares.hold_answer(&work.party, answer).await.map(Some)
+    };
     let limit = work.query.limit()?;
     if let Some(limit) = limit {
-        let only = part(work, shape, limit, None).await?;
-        return whole(shape.head(work, only.revision, only.next) + &only.items);
+        let (only, _slot) = part(work, shape, limit, None).await?;
+        return whole(shape.head(work, only.revision, only.next) + &only.items).await;
     }
-    let first = part(work, shape, limits::PART, None).await?;
+    let (first, _slot) = part(work, shape, limits::PART, None).await?;
     let text = shape.head(work, first.revision, None) + &first.items;
-    let Some(next) = first.next else { return whole(text) };
-    let place = LONG_LISTS.try_acquire().map_err(|_| {
+    let Some(next) = first.next else { return whole(text).await };
+    let place = work.api.shares.lists.get(&work.party, 1).await.map_err(|_| {
         ApiError::busy("too many long lists are being read; ask for pages with limit, or later")
     })?;
     let (sender, receiver) = mpsc::channel(1);
+    let text = work.api.shares.hold(&work.party, Bytes::from(text)).await?;
     let sent = Rest { work: Arc::clone(work), shape, sender, _place: place };
     tokio::spawn(sent.run(text, next));
     Ok(Some(Body::stream(respond::JSON, receiver, None)))
 }
 
-async fn part(work: &Arc<Work>, shape: Shape, limit: usize, after: Option<Cursor>) -> ApiResult<Part> {
+/// Reads a part. With it comes a place among the requests, to be kept until there is room for the part.
+async fn part(
+    work: &Arc<Work>,
+    shape: Shape,
+    limit: usize,
+    after: Option<Cursor>,
+) -> ApiResult<(Part, Lease)> {
+    let slot = work.api.shares.requests.get(&work.party, 1).await?;
     let work = Arc::clone(work);
     let done = tokio::task::spawn_blocking(move || {
         let after = if after.is_none() { verb::start(&work.call())? } else { after };
-        match shape.is_raw(&work) {
+        let part = match shape.is_raw(&work) {
             true => as_stored(&work, limit, after.as_ref()),
             false => as_read(&work, shape, limit, after),
-        }
+        };
+        Ok((part?, slot))
     });
     done.await.map_err(|error| failure::internal("the request could not be answered", &error))?
 }
 
 fn as_read(work: &Work, shape: Shape, limit: usize, after: Option<Cursor>) -> ApiResult<Part> {
-    let mut listing = verb::listing(&work.call(), Some(limit), after)?;
-    let (revision, next) = (listing.revision, listing.next.take());
-    let value = shape.value(work, listing);
-    let field = if shape.format == Format::Table { "rows" } else { "items" };
     let mut items = String::new();
-    for item in value.get(field).and_then(Value::as_array).into_iter().flatten() {
+    // Of each object only its text is kept.
+    let add = |object: Value| {
         separate(&mut items);
-        items.push_str(&item.to_string());
-    }
+        items.push_str(&shape.item(work, object).to_string());
+        items.len()
+    };
+    let (revision, next) = verb::select(&work.call(), Some(limit), after, add)?;
     Ok(Part { items, revision, next })
 }
 
@@ -143,31 +165,36 @@ struct Rest {
     work: Arc<Work>,
     shape: Shape,
     sender: mpsc::Sender<Bytes>,
-    _place: SemaphorePermit<'static>,
+    _place: Lease,
 }
 
 impl Rest {
     /// Sends what was read, then reads on. A client that hears no end knows by the list's form that something is missing.
-    async fn run(self, first: String, next: Cursor) {
-        let (mut text, mut next) = (first, Some(next));
+    async fn run(self, first: Bytes, next: Cursor) {
+        let (mut held, mut next) = (first, Some(next));
         loop {
-            let sent = tokio::time::timeout(limits::PART_TIME, self.sender.send(Bytes::from(text))).await;
+            let sent = tokio::time::timeout(limits::PART_TIME, self.sender.send(held)).await;
             if next.is_none() || !matches!(sent, Ok(Ok(()))) {
                 return;
             }
-            let part = match part(&self.work, self.shape, limits::PART, next.take()).await {
-                Ok(part) => part,
+            held = match self.read_on(&mut next).await {
+                Ok(held) => held,
                 Err(error) => {
                     let plural = self.work.target.resource.plural;
                     tracing::warn!("a list of {plural} breaks off: {}", error.message);
                     return;
                 }
             };
-            next = part.next;
-            // A selector may leave nothing of the last part.
-            let comma = if part.items.is_empty() { "" } else { "," };
-            let end = if next.is_none() { END } else { "" };
-            text = format!("{comma}{}{end}", part.items);
         }
+    }
+
+    async fn read_on(&self, next: &mut Option<Cursor>) -> ApiResult<Bytes> {
+        let (part, _slot) = part(&self.work, self.shape, limits::PART, next.take()).await?;
+        *next = part.next;
+        // A selector may leave nothing of the last part.
+        let comma = if part.items.is_empty() { "" } else { "," };
+        let end = if next.is_none() { END } else { "" };
+        let text = format!("{comma}{}{end}", part.items);
+        self.work.api.shares.hold(&self.work.party, Bytes::from(text)).await
     }
 }

@@ -100,37 +100,54 @@ impl Listing {
     }
 }
 
-/// The objects that a request selects, at most `limit`, from a place on.
-pub(crate) fn listing(
+/// The objects that a request selects, at most `limit`, from a place on. A list that is kept whole is not endless.
+pub(crate) fn listing(call: &Call<'_>, limit: Option<usize>, cursor: Option<Cursor>) -> ApiResult<Listing> {
+    let (mut items, mut weight) = (Vec::new(), 0);
+    let (revision, next) = select(call, Some(limit.unwrap_or(usize::MAX - 1)), cursor, |object| {
+        weight += crate::weight::of(&object);
+        items.push(object);
+        if limit.is_some() { weight / 8 } else { weight / 16 }
+    })?;
+    if limit.is_none() && next.is_some() {
+        return Err(ApiError::bad_request(
+            "the list is too long to be written in this form: ask for pages with limit, or for JSON",
+        ));
+    }
+    Ok(Listing { items, revision, next })
+}
+
+/// Gives the objects that a request selects to a function, at most `limit`, from a place on. The function says how many
+/// bytes it has by then; where those are many the page ends.
+pub(crate) fn select(
     call: &Call<'_>,
     limit: Option<usize>,
     mut cursor: Option<Cursor>,
-) -> ApiResult<Listing> {
+    mut with: impl FnMut(Value) -> usize,
+) -> ApiResult<(Revision, Option<Cursor>)> {
     let resource = call.target.resource;
     let labels = Labels::parse(call.query.get("labelSelector").unwrap_or_default())?;
     let fields = Fields::parse(call.query.get("fieldSelector").unwrap_or_default(), resource.selectable)?;
     let namespace = Some(call.target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-    let (mut items, mut bytes) = (Vec::new(), 0);
+    let (mut count, mut bytes) = (0, 0);
     // A selector may leave nothing of a page; clients expect that a page with a limit is full unless it is the last.
-    let (revision, next) = loop {
-        let wanted = limit.map(|limit| limit.saturating_sub(items.len()));
-        let page = objects::list(&call.api.store, resource, namespace, wanted, cursor.as_ref())?;
-        for object in page.items {
-            let is_wanted = labels.matches(&object) && fields.matches(&object);
-            if is_wanted && is_visible(&call.api.policy, call.who, resource, &object) {
-                items.push(resource.show(object));
-            }
-        }
-        bytes += page.bytes;
+    loop {
+        let wanted = limit.map(|limit| limit.saturating_sub(count));
+        let (revision, next) =
+            objects::page(&call.api.store, resource, namespace, wanted, cursor.as_ref(), |object| {
+                let is_wanted = labels.matches(&object) && fields.matches(&object);
+                if is_wanted && is_visible(&call.api.policy, call.who, resource, &object) {
+                    count += 1;
+                    bytes = with(resource.show(object));
+                }
+                Ok(())
+            })?;
         // A page may be shorter than asked for; clients go on as long as there is more.
-        let is_heavy = bytes > palisade_store::PAGE_BYTES / 2 && !items.is_empty();
-        let is_full = limit.is_none_or(|limit| items.len() >= limit || is_heavy);
-        cursor = page.next;
+        let is_full = limit.is_none_or(|limit| count >= limit) || bytes > palisade_store::PAGE_BYTES / 2;
+        cursor = next;
         if is_full || cursor.is_none() {
-            break (page.revision, cursor);
+            return Ok((revision, cursor));
         }
-    };
-    Ok(Listing { items, revision, next })
+    }
 }
 
 /// The start of a list: a continue token, an exact version, or the newest.

@@ -20,6 +20,7 @@ mod forms;
 mod http;
 mod levels;
 mod lists;
+mod load;
 mod methods;
 mod names;
 mod nodes;

@@ -67,6 +67,17 @@ pub(crate) struct World {
     node: TlsConnector,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     task: Option<tokio::task::JoinHandle<()>>,
+    /// The server, where it is a process of its own.
+    process: Option<std::process::Child>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -124,7 +135,46 @@ impl World {
         let address = server.address().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let task = tokio::spawn(server.run(async move { drop(stopped.await) }));
-        let pki = data.join("pki");
+        let mut world = Self::at(address, folder);
+        (world.stop, world.task) = (Some(stop), Some(task));
+        world
+    }
+
+    /// A server as a process of its own, whose memory can be measured, with everybody in it.
+    pub(crate) async fn apart() -> Self {
+        let folder = private();
+        let said = folder.path().join("address");
+        let process = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "world::a_server_apart", "--ignored", "--nocapture", "--test-threads=1"])
+            .env(APART, folder.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        for _ in 0..600 {
+            if let Some(address) = std::fs::read_to_string(&said).ok().and_then(|text| text.parse().ok()) {
+                let mut world = Self::at(address, folder);
+                world.process = Some(process);
+                world.settle().await;
+                return world;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the server does not start");
+    }
+
+    /// The memory of the process, in MB: now, and at most so far.
+    pub(crate) fn memory(&self) -> (u64, u64) {
+        let id = self.process.as_ref().map_or_else(std::process::id, std::process::Child::id);
+        let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.split_whitespace().next().and_then(|kb| kb.parse::<u64>().ok()).unwrap_or_default() / 1024
+        };
+        (field("VmRSS:"), field("VmHWM:"))
+    }
+
+    fn at(address: SocketAddr, folder: TempDir) -> Self {
+        let pki = folder.path().join("data/pki");
         let read = |name: &str| std::fs::read(pki.join(name)).unwrap();
         let node = certificate(&pki, "system:node:n1", &["system:nodes"]);
         Self {
@@ -134,8 +184,9 @@ impl World {
             address,
             folder,
             tokens: BTreeMap::new(),
-            stop: Some(stop),
-            task: Some(task),
+            stop: None,
+            task: None,
+            process: None,
         }
     }
 
@@ -147,7 +198,7 @@ impl World {
         let data = self.data();
         for _ in 0..100 {
             if palisade_store::Store::open(&data).is_ok() {
-                return self.folder;
+                return std::mem::replace(&mut self.folder, private());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -205,6 +256,26 @@ impl World {
         Some(rest.split('&').next().unwrap_or_default().to_owned())
     }
 
+    /// [`Self::login`] from another address of this machine.
+    pub(crate) async fn login_from(&self, source: &str, name: &str, password: &str) -> Option<String> {
+        use base64::Engine;
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
+        let server = ServerName::try_from("127.0.0.1").unwrap();
+        let mut stream = self.plain.connect(server, stream).await.unwrap();
+        let (_, path) = LOGIN.split_once(' ').unwrap();
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Basic {basic}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut found = Vec::new();
+        drop(stream.read_to_end(&mut found).await);
+        let reply = Reply::parse(&found);
+        Some(reply.location()?.split_once("access_token=")?.1.to_owned())
+    }
+
     /// Sends a request as somebody.
     pub(crate) async fn send(&self, who: Who, line: &str, body: &Value) -> Reply {
         let text = if body.is_null() { String::new() } else { body.to_string() };
@@ -260,7 +331,11 @@ impl World {
 
     /// A connection of the administrator that speaks HTTP/2.
     pub(crate) async fn open_two(&self) -> TlsStream<TcpStream> {
-        let mut config = rustls::ClientConfig::clone(self.admin.config());
+        self.open_two_as(Who::Admin).await
+    }
+
+    pub(crate) async fn open_two_as(&self, who: Who) -> TlsStream<TcpStream> {
+        let mut config = rustls::ClientConfig::clone(self.connector(who).config());
         config.alpn_protocols = vec![b"h2".to_vec()];
         self.connect(&TlsConnector::from(Arc::new(config))).await
     }
@@ -271,6 +346,11 @@ impl World {
         connector.connect(name, stream).await.unwrap()
     }
 
+    /// The token of somebody who has logged in.
+    pub(crate) fn token(&self, who: Who) -> &str {
+        &self.tokens[&who]
+    }
+
     /// Sends bytes as they are, and reads until the server ends the connection.
     pub(crate) async fn raw(&self, connector: &TlsConnector, bytes: &[u8]) -> Reply {
         let mut stream = self.connect(connector).await;
@@ -278,7 +358,7 @@ impl World {
         drop(stream.write_all(bytes).await);
         drop(stream.flush().await);
         let mut found = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut found)).await;
+        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut found)).await;
         assert!(read.is_ok(), "no end after {}", String::from_utf8_lossy(&found));
         Reply::parse(&found)
     }
@@ -309,6 +389,22 @@ impl World {
         }
         assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     }
+}
+
+/// Says to a server apart in which folder it is.
+const APART: &str = "PALISADE_TEST_APART";
+
+/// Not a test: the server of [`World::apart`].
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "only as a process of its own, which other tests start"]
+async fn a_server_apart() {
+    let Some(folder) = std::env::var_os(APART) else { return };
+    let folder = PathBuf::from(folder);
+    let server = Server::start(config(&folder.join("data"))).await.unwrap();
+    let address = server.address().unwrap().to_string();
+    std::fs::write(folder.join("address.new"), address).unwrap();
+    std::fs::rename(folder.join("address.new"), folder.join("address")).unwrap();
+    server.run(std::future::pending()).await;
 }
 
 /// What an attacker wants, who they are, their request, its body, and what must come back: a code, and a text in it.

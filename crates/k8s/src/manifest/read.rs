@@ -17,7 +17,16 @@ pub const MAX_ALIASED_NODES: usize = 100_000;
 ///
 /// The first thing that is wrong: syntax, a repeated key, an unknown tag, a bound exceeded.
 pub fn read(text: &str) -> Result<Vec<Node>, ReadError> {
-    let mut reader = Reader::default();
+    read_some(text, usize::MAX)
+}
+
+/// [`read`] of a text that holds no more than so many values, those that aliases repeat included.
+///
+/// # Errors
+///
+/// As those of [`read`], or there are more.
+pub fn read_some(text: &str, most: usize) -> Result<Vec<Node>, ReadError> {
+    let mut reader = Reader { most, ..Reader::default() };
     for next in Parser::new_from_str(text) {
         let (event, span) = next.map_err(|error| {
             error_at(position(*error.marker()), format!("not valid YAML: {}", message_of(&error)))
@@ -62,6 +71,8 @@ struct Reader {
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     aliased: usize,
+    values: usize,
+    most: usize,
 }
 
 impl Reader {
@@ -73,6 +84,7 @@ impl Reader {
                 if self.is_at_key() {
                     return self.key(&text, style, at);
                 }
+                self.count(1, at)?;
                 let value = scalar_value(&text, style, tag.as_deref(), at)?;
                 self.finish(Node { at, value }, anchor)?;
             }
@@ -102,10 +114,19 @@ impl Reader {
         if self.is_at_key() {
             return Err(error_at(at, "a map key must be a string, not a list or a map"));
         }
+        self.count(1, at)?;
         if self.open.len() >= MAX_DEPTH {
             return Err(error_at(at, format!("nested more than {MAX_DEPTH} deep")));
         }
         self.open.push(Open { at, anchor, kind });
+        Ok(())
+    }
+
+    fn count(&mut self, values: usize, at: Position) -> Result<(), ReadError> {
+        self.values += values;
+        if self.values > self.most {
+            return Err(error_at(at, format!("more than {} values", self.most)));
+        }
         Ok(())
     }
 
@@ -131,6 +152,7 @@ impl Reader {
             return Err(error_at(at, "alias of a value that is not complete yet"));
         };
         self.aliased += count(&node);
+        self.count(count(&node), at)?;
         if self.aliased > MAX_ALIASED_NODES {
             return Err(error_at(at, format!("aliases repeat more than {MAX_ALIASED_NODES} values")));
         }

@@ -1,5 +1,7 @@
 //! The changes of a pod that are permitted, by subresource.
 
+use std::collections::HashSet;
+
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::Value;
 
@@ -35,8 +37,8 @@ pub(in super::super) fn check_change(new: &Value, old: &Value, subresource: &str
     }
     check_deadline(new, old, &mut errors);
     check_grace(new, old, &mut errors);
-    check_kept(new, old, "tolerations", is_toleration_kept, &mut errors);
-    check_kept(new, old, "ephemeralContainers", |new, old| new == old, &mut errors);
+    check_kept(new, old, "tolerations", toleration, &mut errors);
+    check_kept(new, old, "ephemeralContainers", Value::to_string, &mut errors);
     check_gates(new, old, &mut errors);
     errors
 }
@@ -88,31 +90,32 @@ fn list<'v>(pod: &'v Value, field: &str) -> &'v [Value] {
     pod.get("spec").and_then(|spec| spec.get(field)).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// All of a list must still be there.
+/// All of a list must still be there, as far as `kept` says of each what stays.
 fn check_kept(
     new: &Value,
     old: &Value,
     field: &'static str,
-    is_kept: fn(&Value, &Value) -> bool,
+    kept: fn(&Value) -> String,
     errors: &mut Errors,
 ) {
-    let there = list(new, field);
-    if !list(old, field).iter().all(|old| there.iter().any(|new| is_kept(new, old))) {
+    let there: HashSet<String> = list(new, field).iter().map(kept).collect();
+    if !list(old, field).iter().all(|old| there.contains(&kept(old))) {
         let path = FieldPath::of("spec").field(field);
         errors.push(FieldError::forbidden(path, "what is there can neither be changed nor removed"));
     }
 }
 
-/// Only how long a toleration lasts can change.
-fn is_toleration_kept(new: &Value, old: &Value) -> bool {
-    ["key", "operator", "value", "effect"].iter().all(|field| new.get(field) == old.get(field))
+/// What of a toleration stays: only how long it lasts can change.
+fn toleration(toleration: &Value) -> String {
+    let kept = ["key", "operator", "value", "effect"].map(|field| toleration.get(field));
+    serde_json::json!(kept).to_string()
 }
 
 /// Gates can only be opened.
 fn check_gates(new: &Value, old: &Value, errors: &mut Errors) {
-    let closed = list(old, "schedulingGates");
+    let closed: HashSet<&str> = list(old, "schedulingGates").iter().map(|gate| text(gate, "/name")).collect();
     for (index, gate) in list(new, "schedulingGates").iter().enumerate() {
-        if !closed.iter().any(|old| text(old, "/name") == text(gate, "/name")) {
+        if !closed.contains(text(gate, "/name")) {
             let path = FieldPath::of("spec.schedulingGates").index(index);
             errors.push(FieldError::forbidden(path, "can only be removed once the pod is there"));
         }

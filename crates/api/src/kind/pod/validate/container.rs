@@ -7,6 +7,8 @@ use super::{environment, probe, resources, security, volume::Volumes};
 
 pub(super) fn check_containers<'v>(spec: &At<'v>, volumes: &Volumes<'v>, errors: &mut Errors) {
     let mut names = HashSet::new();
+    let others = ["containers", "initContainers"].iter().flat_map(|list| spec.field(list).items());
+    let others: HashSet<&str> = others.map(|container| container.field("name").text()).collect();
     let on_host = spec.field("hostNetwork").is(true);
     // A node's port is one container's only; what runs one after the other may share it.
     let mut ports = HashSet::new();
@@ -21,7 +23,7 @@ pub(super) fn check_containers<'v>(spec: &At<'v>, volumes: &Volumes<'v>, errors:
             check_ports(&container, on_host, &mut ports, errors);
             match list {
                 "initContainers" => check_init(&container, errors),
-                "ephemeralContainers" => check_ephemeral(&container, spec, errors),
+                "ephemeralContainers" => check_ephemeral(&container, &others, errors),
                 _ => {}
             }
         }
@@ -57,7 +59,7 @@ fn check_init(container: &At<'_>, errors: &mut Errors) {
     }
 }
 
-fn check_ephemeral(container: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
+fn check_ephemeral(container: &At<'_>, others: &HashSet<&str>, errors: &mut Errors) {
     let fields = ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"];
     for field in container.set(&fields) {
         errors.push(field.forbidden("cannot be set for an ephemeral container"));
@@ -70,9 +72,7 @@ fn check_ephemeral(container: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
         errors.extend(paths.map(|path| path.forbidden("cannot be set for an ephemeral container")));
     }
     let target = container.field("targetContainerName");
-    let mut others = ["containers", "initContainers"].iter().flat_map(|list| spec.field(list).items());
-    let is_there = others.any(|c| c.field("name").text() == target.text());
-    if !target.text().is_empty() && !is_there {
+    if !target.text().is_empty() && !others.contains(target.text()) {
         errors.push(target.not_found());
     }
 }

@@ -27,10 +27,10 @@ pub(super) fn check_resources(resources: &At<'_>, errors: &mut Errors) {
 fn check_order(name: &str, asked: &At<'_>, most: &At<'_>, requests: &At<'_>, errors: &mut Errors) {
     let (less, more) = (amount(asked), amount(most));
     if is_shared(name) && less > more {
-        errors.push(requests.invalid("must not be more than the limit"));
+        errors.push(requests.invalid_whole("must not be more than the limit"));
     }
     if !is_shared(name) && less != more {
-        errors.push(requests.invalid("must be equal to the limit of what cannot be promised twice"));
+        errors.push(requests.invalid_whole("must be equal to the limit of what cannot be promised twice"));
     }
 }
 

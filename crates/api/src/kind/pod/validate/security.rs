@@ -121,6 +121,8 @@ const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 /// Annotations that name profiles.
 pub(super) fn check_annotations(pod: &Value, spec: &At<'_>, errors: &mut Errors) {
     let annotations = pod.pointer("/metadata/annotations").and_then(Value::as_object);
+    let containers = CONTAINER_LISTS.iter().flat_map(|list| spec.field(list).items());
+    let containers: HashSet<&str> = containers.map(|container| container.field("name").text()).collect();
     for (key, value) in annotations.into_iter().flatten() {
         let value = value.as_str().unwrap_or_default();
         let path = || FieldPath::of("metadata.annotations");
@@ -128,7 +130,7 @@ pub(super) fn check_annotations(pod: &Value, spec: &At<'_>, errors: &mut Errors)
             errors.push(FieldError::invalid(path().name(key), value, "must be a profile of seccomp"));
         }
         let Some(container) = key.strip_prefix(APPARMOR) else { continue };
-        if !has_container(spec, container) {
+        if !containers.contains(container) {
             errors.push(FieldError::invalid(path().key(key), container, "is not a container of the pod"));
         }
         if !matches!(value, "runtime/default" | "unconfined") && !value.starts_with("localhost/") {
@@ -141,9 +143,4 @@ pub(super) fn check_annotations(pod: &Value, spec: &At<'_>, errors: &mut Errors)
 fn is_seccomp_profile(value: &str) -> bool {
     let field = SeccompProfile::of_annotation(value);
     field.map_or(value == "localhost/", |field| field.localhost_profile.is_none_or(|file| is_inner(&file)))
-}
-
-fn has_container(spec: &At<'_>, name: &str) -> bool {
-    let mut lists = CONTAINER_LISTS.iter().map(|list| spec.field(list));
-    lists.any(|list| list.items().any(|container| container.field("name").text() == name))
 }

@@ -1,0 +1,110 @@
+//! Weights: how much memory objects take as values, which can be hundreds of times what they take as text.
+
+use serde_json::Value;
+
+use crate::limits::WEIGHT;
+
+/// What one value takes where it is, in bytes, and what a list has to spare for more.
+const VALUE: usize = size_of::<Value>() * 3 / 2;
+/// What an entry of a map takes besides its value: its name, its hash and its place in the table.
+const ENTRY: usize = 72;
+/// What a map takes as soon as it has an entry: it has room for four. An empty one is often given defaults.
+const MAP: usize = 600;
+
+/// What a value takes, with all that is in it.
+#[must_use]
+pub fn of(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => VALUE,
+        Value::String(text) => VALUE + text.len(),
+        Value::Array(items) => VALUE + items.iter().map(of).sum::<usize>(),
+        Value::Object(map) if map.is_empty() => VALUE,
+        Value::Object(map) => {
+            VALUE + MAP + map.iter().map(|(name, value)| ENTRY + name.len() + of(value)).sum::<usize>()
+        }
+    }
+}
+
+/// What a text of so many bytes takes as an entry of a map.
+pub(crate) fn of_text(length: usize) -> usize {
+    VALUE + ENTRY + length
+}
+
+/// What an empty message takes once it has its defaults.
+pub(crate) fn of_map() -> usize {
+    MAP
+}
+
+/// What a body will take once it is read and has its defaults, at most, without reading it.
+#[must_use]
+pub fn of_body(bytes: &[u8], content_type: &str) -> usize {
+    match content_type.split(';').next().unwrap_or_default().trim() {
+        "" | "application/json" => of_json(bytes),
+        // Two bytes say that there is an empty message.
+        "application/vnd.kubernetes.protobuf" => bytes.len().saturating_mul((MAP + VALUE) / 2).min(WEIGHT),
+        kind if kind.contains("yaml") => of_yaml(bytes),
+        _ => of_json(bytes),
+    }
+}
+
+/// What JSON will take: counted by its punctuation.
+#[must_use]
+pub fn of_json(bytes: &[u8]) -> usize {
+    let (mut weight, mut is_text, mut is_escaped) = (VALUE, false, false);
+    for byte in bytes {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            _ if is_text => {}
+            b',' | b'[' => weight += VALUE,
+            b':' => weight += ENTRY,
+            b'{' => weight += MAP + VALUE,
+            _ => {}
+        }
+    }
+    weight + bytes.len()
+}
+
+/// What YAML will take: each value of a block has a line of its own or a sign before it. What aliases repeat is bounded
+/// where it is read.
+fn of_yaml(bytes: &[u8]) -> usize {
+    let signs = bytes.iter().filter(|byte| matches!(byte, b'\n' | b',' | b'-' | b'[')).count();
+    let maps = bytes.iter().filter(|byte| matches!(byte, b'{' | b':' | b'?')).count();
+    let repeated = if bytes.contains(&b'*') { ALIASED * (VALUE + ENTRY) } else { 0 };
+    // Each is kept with its place first.
+    (2 * (bytes.len() + signs * VALUE + maps * (MAP / 2 + ENTRY)) + repeated).min(2 * WEIGHT)
+}
+
+/// Values that aliases repeat, at most.
+const ALIASED: usize = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_weighed_as_its_value_or_more() {
+        let cases = [
+            "{}",
+            r#"{"a": 1}"#,
+            r#"[[], {}, null, true, "a\"b,c{", 1.5]"#,
+            r#"{"spec": {"containers": [{"name": "a", "env": [{"name": "A", "value": "{,:["}]}]}}"#,
+        ];
+        for text in cases {
+            let value: Value = serde_json::from_str(text).unwrap();
+            let (real, guessed) = (of(&value), of_json(text.as_bytes()));
+            assert!(guessed >= real && guessed <= real * 3 + 2 * MAP, "{text}: {real} {guessed}");
+            assert!(of_body(text.as_bytes(), "application/yaml") >= real / 2, "{text}");
+        }
+        assert!(of_body(b"a: *b", "text/yaml") > 10_000_000);
+    }
+
+    /// The constants are those of this machine's values, or more.
+    #[test]
+    fn values_are_no_larger_than_their_weight() {
+        let list: Vec<Value> = (0..1000).map(|n| serde_json::json!({"name": n})).collect();
+        assert!(of(&Value::Array(list)) >= 1000 * (MAP + size_of::<Value>()));
+        assert!(MAP >= 4 * (size_of::<Value>() + size_of::<String>() + 8), "{}", size_of::<Value>());
+    }
+}

@@ -1,0 +1,277 @@
+//! Shares: something that there is only so much of, as bytes of memory or threads, given to users fairly.
+//!
+//! A [`Pool`] grants amounts. Whoever has got least comes first, nobody has more than a part at once, and some is kept for
+//! the parts of the system and its administrators. Waiting is bounded in time and in number.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::error::{ApiError, ApiResult};
+use crate::identity::{Identity, MASTERS};
+use crate::limits::{self, Bounds};
+
+/// A user as shares are counted. All accounts of a namespace are one, since whoever administers it makes as many as they
+/// like; whoever has no name is their address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Party {
+    name: Arc<str>,
+    is_system: bool,
+}
+
+impl Party {
+    pub(crate) fn of(who: &Identity, source: IpAddr) -> Self {
+        let is_system = who.is_master()
+            || ["system:node:", "system:kube-"].iter().any(|prefix| who.name.starts_with(prefix));
+        if who.is_master() {
+            return Self { name: MASTERS.into(), is_system };
+        }
+        if who.name == crate::identity::ANONYMOUS {
+            return Self::at(source);
+        }
+        let name = match who.name.strip_prefix("system:serviceaccount:") {
+            Some(account) => {
+                let namespace = account.split(':').next().unwrap_or_default();
+                format!("system:serviceaccount:{namespace}").into()
+            }
+            None => who.name.as_str().into(),
+        };
+        Self { name, is_system }
+    }
+
+    /// Whoever is at an address. A network of IPv6 is one, since each machine has many addresses in it.
+    pub(crate) fn at(source: IpAddr) -> Self {
+        let name = match source.to_canonical() {
+            IpAddr::V4(address) => format!("at {address}"),
+            IpAddr::V6(address) => format!("at {:x}", address.to_bits() >> 64),
+        };
+        Self { name: name.into(), is_system: false }
+    }
+}
+
+/// Something that there is only so much of.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    bounds: Bounds,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: usize,
+    parties: HashMap<Party, Account>,
+    /// How much whoever was served last had got before: newcomers begin there, so that nobody saves up.
+    served: u64,
+    turn: u64,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    held: usize,
+    /// How much it has got so far.
+    got: u64,
+    waiting: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    amount: usize,
+    turn: u64,
+    grant: oneshot::Sender<Lease>,
+}
+
+/// An amount that is held until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pool: Arc<Inner>,
+    party: Party,
+    amount: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self(Arc::new(Inner { bounds, state: Mutex::default() }))
+    }
+
+    /// Waits for an amount, but not for long. What is more than one party may hold is as much as it may hold.
+    ///
+    /// # Errors
+    ///
+    /// There was none in time, or too many of this party wait already.
+    pub(crate) async fn get(&self, party: &Party, amount: usize) -> ApiResult<Lease> {
+        let amount = amount.min(self.0.bounds.each);
+        let grant = self.0.wait(party, amount).ok_or_else(busy)?;
+        self.0.settle();
+        match tokio::time::timeout(limits::QUEUE_TIME, grant).await {
+            Ok(Ok(lease)) => Ok(lease),
+            _ => Err(busy()),
+        }
+    }
+
+    /// How much is held now.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.0.state().held
+    }
+}
+
+fn busy() -> Box<ApiError> {
+    ApiError::busy("too many requests, please try again later.")
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, party: &Party, amount: usize) -> Option<oneshot::Receiver<Lease>> {
+        let mut state = self.state();
+        let (served, turn) = (state.served, state.turn);
+        state.turn += 1;
+        let account = state
+            .parties
+            .entry(party.clone())
+            .or_insert_with(|| Account { got: served, ..Account::default() });
+        account.waiting.retain(|waiter| !waiter.grant.is_closed());
+        if account.waiting.len() >= self.bounds.waiting {
+            return None;
+        }
+        let (grant, granted) = oneshot::channel();
+        account.waiting.push_back(Waiter { amount, turn, grant });
+        Some(granted)
+    }
+
+    /// Gives what there is to those who wait.
+    fn settle(self: &Arc<Self>) {
+        loop {
+            let Some((party, waiter)) = self.next() else { return };
+            // One that no longer waits gives it back by dropping it.
+            let lease = Lease { pool: Arc::clone(self), party, amount: waiter.amount };
+            drop(waiter.grant.send(lease));
+        }
+    }
+
+    /// The next to be served, for whom the amount is counted.
+    fn next(&self) -> Option<(Party, Waiter)> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        state.parties.values_mut().for_each(|account| {
+            while account.waiting.front().is_some_and(|waiter| waiter.grant.is_closed()) {
+                account.waiting.pop_front();
+            }
+        });
+        state.parties.retain(|_, account| account.held > 0 || !account.waiting.is_empty());
+        let (bounds, held) = (self.bounds, state.held);
+        let fits = |party: &Party, account: &Account, amount: usize| {
+            let all = if party.is_system { bounds.all } else { bounds.all.saturating_sub(bounds.kept) };
+            account.held + amount <= bounds.each && held + amount <= all
+        };
+        let waiting = state.parties.iter().filter_map(|(party, account)| {
+            let first = account.waiting.front()?;
+            fits(party, account, first.amount).then(|| ((account.got, first.turn), party.clone()))
+        });
+        let (_, party) = waiting.min_by_key(|(order, _)| *order)?;
+        let account = state.parties.get_mut(&party)?;
+        let waiter = account.waiting.pop_front()?;
+        state.served = state.served.max(account.got);
+        account.got += waiter.amount as u64;
+        account.held += waiter.amount;
+        state.held += waiter.amount;
+        Some((party, waiter))
+    }
+}
+
+impl Lease {
+    /// Gives back what is more than an amount.
+    pub(crate) fn shrink(&mut self, amount: usize) {
+        let less = self.amount.saturating_sub(amount);
+        self.give_back(less);
+    }
+
+    fn give_back(&mut self, amount: usize) {
+        if amount == 0 {
+            return;
+        }
+        self.amount -= amount;
+        let mut state = self.pool.state();
+        state.held = state.held.saturating_sub(amount);
+        if let Some(account) = state.parties.get_mut(&self.party) {
+            account.held = account.held.saturating_sub(amount);
+        }
+        drop(state);
+        self.pool.settle();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.give_back(self.amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn party(name: &str) -> Party {
+        Party { name: name.into(), is_system: name == "system" }
+    }
+
+    const BOUNDS: Bounds = Bounds { all: 10, each: 4, kept: 2, waiting: 3 };
+
+    #[tokio::test]
+    async fn nobody_has_more_than_their_part() {
+        let pool = Pool::new(BOUNDS);
+        let first = pool.get(&party("a"), 3).await.unwrap();
+        let try_get = async |name: &str, amount| {
+            tokio::time::timeout(std::time::Duration::from_millis(20), pool.get(&party(name), amount)).await
+        };
+        assert!(try_get("a", 2).await.is_err(), "a has its part");
+        let second = try_get("b", 9).await.unwrap().unwrap();
+        assert_eq!(pool.held(), 7, "what is more than a part is a part");
+        assert!(try_get("c", 2).await.is_err(), "the rest is the system's");
+        let third = try_get("system", 3).await.unwrap().unwrap();
+        assert_eq!(pool.held(), 10);
+        drop((first, second, third));
+        assert_eq!(pool.held(), 0);
+        let mut all = pool.get(&party("a"), 4).await.unwrap();
+        all.shrink(1);
+        assert_eq!(pool.held(), 1);
+    }
+
+    #[tokio::test]
+    async fn those_who_have_got_least_come_first() {
+        let pool = Pool::new(Bounds { all: 1, each: 1, kept: 0, waiting: 3 });
+        let held = pool.get(&party("a"), 1).await.unwrap();
+        let wait = |name: &str| pool.0.wait(&party(name), 1);
+        let mut flood: Vec<_> = (0..3).map(|_| wait("a").unwrap()).collect();
+        assert!(wait("a").is_none(), "no more of one wait");
+        let mut other = wait("b").unwrap();
+        drop(held);
+        assert!(flood[0].try_recv().is_err());
+        drop(other.try_recv().unwrap());
+        drop(flood.remove(1));
+        drop(flood[0].try_recv().unwrap());
+        drop(flood[1].try_recv().unwrap());
+        assert_eq!(pool.held(), 0);
+    }
+
+    #[test]
+    fn one_who_can_make_many_names_is_one_party() {
+        let here: IpAddr = "127.0.0.1".parse().unwrap();
+        let account =
+            |namespace: &str, name: &str| Party::of(&Identity::service_account(namespace, name, ""), here);
+        assert_eq!(account("a", "x"), account("a", "y"));
+        assert_ne!(account("a", "x"), account("b", "x"));
+        let at = |address: &str| Party::at(address.parse().unwrap());
+        assert_eq!(at("2001:db8::1"), at("2001:db8::2"));
+        assert_ne!(at("2001:db8::1"), at("2001:db8:1::1"));
+        assert_eq!(at("::ffff:127.0.0.1"), at("127.0.0.1"));
+        assert!(Party::of(&Identity::system(), here).is_system);
+    }
+}
