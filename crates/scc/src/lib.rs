@@ -62,7 +62,10 @@ pub use lint::{Finding, Severity, is_half_account, is_runtime_capability, lint, 
 pub use namespace::{NamespaceRanges, RangeError};
 pub use plan::Plan;
 pub use psp::{Converted, from_psp};
-pub use rule::{CapabilityChange, Labels};
+pub use rule::{
+    CapabilityChange, CapabilityRule, GroupRule, Labels, SeLinuxRule, SeccompRule, SysctlRule, UserRule,
+    VolumeRule, safe_sysctls,
+};
 pub use score::{Preference, Rank, score};
 pub use set::{Entry, Mutation, Outcome, SccSet, evaluate};
 pub use unusable::Unusable;

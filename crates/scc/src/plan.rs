@@ -13,26 +13,45 @@ use crate::rule::user::UserRule;
 use crate::rule::volume::VolumeRule;
 use crate::unusable::Unusable;
 
-/// An SCC, ready to be tried.
+/// An SCC, ready to be tried: one field a rule, each in the form in which the engine runs it.
+///
+/// A compiler to another language takes it apart without `..`, so that a new rule cannot be forgotten there.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    pub(crate) privileged: bool,
-    pub(crate) host_network: bool,
-    pub(crate) host_ports: bool,
-    pub(crate) host_pid: bool,
-    pub(crate) host_ipc: bool,
-    pub(crate) requires_user_namespace: bool,
-    pub(crate) read_only_root: bool,
-    pub(crate) default_escalation: Option<bool>,
-    pub(crate) allow_escalation: bool,
-    pub(crate) user: UserRule,
-    pub(crate) selinux: SeLinuxRule,
-    pub(crate) fs_group: GroupRule,
-    pub(crate) supplemental_groups: GroupRule,
-    pub(crate) capabilities: CapabilityRule,
-    pub(crate) seccomp: SeccompRule,
-    pub(crate) sysctls: SysctlRule,
-    pub(crate) volumes: VolumeRule,
+    /// Whether privileged containers are allowed.
+    pub privileged: bool,
+    /// Whether the node's network may be shared.
+    pub host_network: bool,
+    /// Whether ports of the node may be taken.
+    pub host_ports: bool,
+    /// Whether the node's processes may be shared.
+    pub host_pid: bool,
+    /// Whether the node's System V IPC may be shared.
+    pub host_ipc: bool,
+    /// Whether the pod must have a user namespace of its own.
+    pub requires_user_namespace: bool,
+    /// Whether root file systems must be read-only, and are made so.
+    pub read_only_root: bool,
+    /// What `allowPrivilegeEscalation` is set to where it is unset; `None` for nothing.
+    pub default_escalation: Option<bool>,
+    /// Whether `allowPrivilegeEscalation` may be other than `false`.
+    pub allow_escalation: bool,
+    /// User IDs.
+    pub user: UserRule,
+    /// SELinux labels.
+    pub selinux: SeLinuxRule,
+    /// The group of volumes.
+    pub fs_group: GroupRule,
+    /// Supplemental groups.
+    pub supplemental_groups: GroupRule,
+    /// Linux capabilities.
+    pub capabilities: CapabilityRule,
+    /// Seccomp profiles.
+    pub seccomp: SeccompRule,
+    /// Kernel parameters.
+    pub sysctls: SysctlRule,
+    /// Kinds of volume.
+    pub volumes: VolumeRule,
 }
 
 impl Plan {

@@ -20,5 +20,10 @@ pub(crate) mod sysctl;
 pub(crate) mod user;
 pub(crate) mod volume;
 
-pub use capabilities::CapabilityChange;
-pub use selinux::Labels;
+pub use capabilities::{CapabilityChange, CapabilityRule};
+pub use group::GroupRule;
+pub use seccomp::SeccompRule;
+pub use selinux::{Labels, SeLinuxRule};
+pub use sysctl::{SysctlRule, safe_sysctls};
+pub use user::UserRule;
+pub use volume::VolumeRule;

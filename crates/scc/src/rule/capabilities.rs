@@ -7,11 +7,15 @@ use crate::findings::Findings;
 
 /// The capabilities that must be dropped, may be added, and are added where not dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CapabilityRule {
-    default_add: Vec<String>,
-    required_drop: Vec<String>,
-    allowed: Vec<String>,
-    allow_all: bool,
+pub struct CapabilityRule {
+    /// Added where not dropped.
+    pub default_add: Vec<String>,
+    /// Dropped always.
+    pub required_drop: Vec<String>,
+    /// What may be added beside those.
+    pub allowed: Vec<String>,
+    /// Whether any may be added.
+    pub allow_all: bool,
 }
 
 /// The two lists that replace a container's: each sorted, each name once.

@@ -8,8 +8,10 @@ use crate::unusable::Unusable;
 
 /// The group IDs that may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum GroupRule {
+pub enum GroupRule {
+    /// Any.
     Any,
+    /// Those of these ranges, of which there is at least one; the lowest of the first where none is asked for.
     Ranges(Vec<IdRange>),
     /// The ranges that the namespace has.
     Namespace,

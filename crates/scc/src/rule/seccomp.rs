@@ -7,9 +7,11 @@ use crate::findings::Findings;
 
 /// The profiles that may be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SeccompRule {
-    allowed: Vec<String>,
-    allow_any: bool,
+pub struct SeccompRule {
+    /// The profiles in the form of annotations, `*` among them; if there are none, none may be set.
+    pub allowed: Vec<String>,
+    /// Whether any profile may be used.
+    pub allow_any: bool,
 }
 
 impl SeccompRule {
@@ -18,7 +20,8 @@ impl SeccompRule {
     }
 
     /// The profile of a pod that names none.
-    pub(crate) fn default_profile(&self) -> Option<&str> {
+    #[must_use]
+    pub fn default_profile(&self) -> Option<&str> {
         self.allowed.iter().map(String::as_str).find(|profile| *profile != "*")
     }
 

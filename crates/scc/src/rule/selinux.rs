@@ -10,7 +10,8 @@ use crate::unusable::Unusable;
 
 /// The SELinux labels that may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SeLinuxRule {
+pub enum SeLinuxRule {
+    /// Any.
     Any,
     /// These; an empty level is the namespace's.
     MustBe(SeLinuxLabels),

@@ -21,16 +21,23 @@ const SAFE: &[(&str, KernelVersion)] = &[
     ("net.ipv4.tcp_wmem", KernelVersion::new(4, 15)),
 ];
 
+/// The sysctls that any pod may set on this kernel.
+pub fn safe_sysctls(kernel: KernelVersion) -> impl Iterator<Item = &'static str> {
+    SAFE.iter().filter(move |(_, since)| *since <= kernel).map(|(name, _)| *name)
+}
+
 /// Whether any pod may set the sysctl `name` on this kernel.
 pub(crate) fn is_safe(name: &str, kernel: KernelVersion) -> bool {
-    SAFE.iter().any(|(safe, since)| *safe == name && *since <= kernel)
+    safe_sysctls(kernel).any(|safe| safe == name)
 }
 
 /// The sysctls that may be set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SysctlRule {
-    forbidden: Vec<String>,
-    allowed_unsafe: Vec<String>,
+pub struct SysctlRule {
+    /// Patterns of those that may not be set, safe ones included.
+    pub forbidden: Vec<String>,
+    /// Patterns of those that may be set although they are not safe.
+    pub allowed_unsafe: Vec<String>,
 }
 
 impl SysctlRule {

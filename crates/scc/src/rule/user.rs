@@ -9,10 +9,14 @@ use crate::unusable::Unusable;
 
 /// The user IDs that may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UserRule {
+pub enum UserRule {
+    /// Any.
     Any,
+    /// Any but root's.
     NonRoot,
+    /// This one.
     Exactly(i64),
+    /// One of this range; the lowest where none is asked for.
     Range(IdRange),
     /// The range that the namespace has.
     NamespaceRange,

@@ -7,10 +7,12 @@ use crate::findings::Findings;
 
 /// The kinds of volume that may be mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct VolumeRule {
-    allow_all: bool,
+pub struct VolumeRule {
+    /// Whether every kind may be mounted, those that are not known included.
+    pub allow_all: bool,
     kinds: KindSet,
-    flex_drivers: Vec<String>,
+    /// The drivers of `flexVolume` that may be used, where that kind may; if there are none, any.
+    pub flex_drivers: Vec<String>,
 }
 
 /// A set of kinds, one bit each.
@@ -58,7 +60,8 @@ impl VolumeRule {
     }
 
     /// Whether volumes of this kind may be mounted, whatever they hold.
-    pub(crate) fn allows_kind(&self, kind: VolumeKind) -> bool {
+    #[must_use]
+    pub fn allows_kind(&self, kind: VolumeKind) -> bool {
         self.allow_all || self.kinds.contains(kind)
     }
 
