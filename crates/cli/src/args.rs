@@ -38,6 +38,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SccCommand,
     },
+    /// SCCs as admission policies of Kubernetes itself: no webhook, nothing that runs
+    Policies {
+        #[command(subcommand)]
+        command: crate::policies::args::PoliciesCommand,
+    },
     /// Turn policies of other kinds into SCCs
     Import {
         #[command(subcommand)]

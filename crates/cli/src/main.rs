@@ -18,6 +18,7 @@ mod node;
 mod oci;
 #[cfg(feature = "serve")]
 mod operate;
+mod policies;
 mod policy;
 mod record;
 mod review;
@@ -47,6 +48,7 @@ fn main() -> std::process::ExitCode {
             SccCommand::Diff(args) => scc::diff::run(&args),
             SccCommand::Impact(args) => scc::impact::run(&args),
         },
+        Command::Policies { command } => policies::run(&command),
         Command::Import { command } => import::run(&command),
         Command::Seccomp { command } => seccomp::run(&command),
         Command::Denials(args) => denials::run(&args),

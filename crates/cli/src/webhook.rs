@@ -54,6 +54,7 @@ Examples:
   kubectl -n palisade-system rollout status deployment/palisade
   palisade install --part webhooks | kubectl apply --server-side -f -
   palisade install --helm chart/
+  palisade install --part definitions,policy,webhooks --policies        with nothing that runs; see docs/policies.md
   palisade uninstall                                  to be rid of it")]
 pub(crate) struct InstallArgs {
     /// Install in the cluster of KUBECONFIG; again, to bring it up to date
@@ -98,6 +99,10 @@ pub(crate) struct InstallArgs {
     /// What SCC does in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
     #[arg(long, default_value = "enforce")]
     mode: Mode,
+    /// Admission policies of the API server itself in place of the webhooks, from Kubernetes 1.36 on: the built-in set
+    /// 4, compiled. The replicas then only allocate ranges
+    #[arg(long, conflicts_with_all = ["apply", "helm", "kustomize", "url", "failure_policy"])]
+    policies: bool,
     /// Add a ServiceMonitor for the Prometheus operator
     #[arg(long)]
     monitor: bool,
@@ -165,8 +170,14 @@ pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
     }
     let parts = if args.part.is_empty() { Part::ALL.to_vec() } else { ordered(&args.part) };
     let mut out = std::io::stdout().lock();
-    for object in parts.iter().flat_map(|part| install::objects(*part, &settings)) {
-        write!(out, "---\n{}", yaml::write(&object))?;
+    for part in parts {
+        let objects = match part {
+            Part::Webhooks if args.policies => crate::policies::built_in(args.mode, &args.exempt)?,
+            part => install::objects(part, &settings),
+        };
+        for object in objects {
+            write!(out, "---\n{}", yaml::write(&object))?;
+        }
     }
     Ok(Exit::Fine)
 }

@@ -1,0 +1,121 @@
+//! The arguments of `palisade policies`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use palisade_k8s::KernelVersion;
+use palisade_policies::Mode;
+use palisade_scc::BuiltinSet;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoliciesCommand {
+    Compile(CompileArgs),
+    #[cfg(feature = "serve")]
+    Apply(ApplyArgs),
+    #[cfg(feature = "serve")]
+    Status(StatusArgs),
+    #[cfg(feature = "serve")]
+    Remove(RemoveArgs),
+}
+
+/// Where SCCs come from.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Source {
+    /// SCCs: files or folders of YAML or JSON, or - for stdin
+    #[arg(value_name = "SCCS")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Built-in SCCs, to which those of the files are added: 4 (thirteen) or 3 (seven)
+    #[arg(long, value_name = "3|4")]
+    pub(crate) scc_set: Option<BuiltinSet>,
+}
+
+/// Print SCCs as a MutatingAdmissionPolicy and a ValidatingAdmissionPolicy, each with its binding
+///
+/// They decide as `palisade admit` does, inside of the API server, from Kubernetes 1.36 on. What they cannot do is
+/// told on stderr. Without SCCs it is the built-in set 4.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  palisade policies compile | kubectl apply --server-side -f -
+  palisade policies compile sccs.yaml --exempt calico-system > policies.yaml
+  kubectl get scc -o yaml | palisade policies compile -")]
+pub(crate) struct CompileArgs {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+    /// Also print the roles and bindings that grant the SCCs: those of the built-in set, and of files or folders
+    #[arg(long, value_name = "PATH", num_args = 0..)]
+    pub(crate) rbac: Option<Vec<PathBuf>>,
+}
+
+/// What an administrator may choose.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Choices {
+    /// Kernel of the nodes, which decides what sysctls are safe. Default: a current one
+    #[arg(long, value_name = "MAJOR.MINOR")]
+    pub(crate) kernel: Option<KernelVersion>,
+    /// Namespace to leave alone beside those that SCC exempts; may be repeated
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) exempt: Vec<String>,
+    /// What becomes of a pod that no SCC admits
+    #[arg(long, value_enum, default_value_t = ModeArg::Enforce)]
+    pub(crate) mode: ModeArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModeArg {
+    /// It is refused; others are given what their SCC gives
+    Enforce,
+    /// Its author is warned, and the audit log says so; no pod is changed
+    Warn,
+    /// The audit log says so; no pod is changed
+    Audit,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Enforce => Self::Enforce,
+            ModeArg::Warn => Self::Warn,
+            ModeArg::Audit => Self::Audit,
+        }
+    }
+}
+
+/// Compile SCCs and apply the policies to a cluster: those of the files or sets, else those of the cluster
+///
+/// The cluster is that of KUBECONFIG. Before anything is changed the API server is asked whether it would take all of
+/// it. The validating policy comes first, so that no pod is let in undecided.
+#[cfg(feature = "serve")]
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  palisade policies apply --scc-set 4
+  palisade policies apply --watch                 the cluster's SCCs, again whenever they change")]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+    /// Stay, and apply again whenever the SCCs of the cluster have changed
+    #[arg(long, conflicts_with_all = ["files", "scc_set"])]
+    pub(crate) watch: bool,
+}
+
+/// Tell whether a cluster's policies are those of these SCCs; exits with 1 if any has drifted
+///
+/// Give it the SCCs, kernel and exemptions that `apply` was given.
+#[cfg(feature = "serve")]
+#[derive(Debug, ClapArgs)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+}
+
+/// Remove the policies from a cluster, the validating one last
+#[cfg(feature = "serve")]
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RemoveArgs {}

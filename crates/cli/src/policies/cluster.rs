@@ -1,0 +1,249 @@
+//! `palisade policies apply`, `status` and `remove`: the policies of a cluster.
+
+use std::io::Write;
+use std::time::Duration;
+
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::{Api, Client};
+use palisade_admission::PolicyBuilder;
+use palisade_console::terminal;
+use palisade_policies::{Compiled, HASH, IDENTITIES, compile};
+use palisade_scc::SccSet;
+use serde_json::Value;
+
+use super::args::{ApplyArgs, RemoveArgs, Source, StatusArgs};
+use super::compile as compiling;
+use crate::exit::Exit;
+use crate::policy;
+
+/// Whose fields the policies are.
+const MANAGER: &str = "palisade-policies";
+const GROUP: &str = "admissionregistration.k8s.io";
+const MUTATING: &str = "mutatingadmissionpolicies";
+/// The pause between two looks at the cluster's SCCs.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Why a cluster cannot be held by policies.
+#[derive(Debug, thiserror::Error)]
+enum ClusterError {
+    #[error(
+        "the API server is {0}, which has no MutatingAdmissionPolicy of {GROUP}/v1: that came with Kubernetes 1.36. Nothing was applied"
+    )]
+    TooOld(String),
+    #[error(
+        "the cluster has no SecurityContextConstraints (security.openshift.io/v1); name files or --scc-set, or `palisade install --part definitions,policy`"
+    )]
+    NoSccs,
+    #[error("{what} cannot be {done}")]
+    Request { what: String, done: &'static str, source: kube::Error },
+}
+
+pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
+    in_runtime(async {
+        let cluster = Cluster::connect().await?;
+        let settings = compiling::settings(&args.choices);
+        let mut last = None;
+        loop {
+            let sccs = cluster.sccs(&args.source, args.choices.kernel).await?;
+            let compiled = compile(&sccs, &settings)?;
+            if last.as_ref() != Some(&compiled) {
+                compiling::tell(&compiled);
+                cluster.apply(&compiled).await?;
+                last = Some(compiled);
+            }
+            if !args.watch {
+                return Ok(Exit::Fine);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                signal = tokio::signal::ctrl_c() => return signal.map(|()| Exit::Fine).map_err(Into::into),
+            }
+        }
+    })
+}
+
+pub(super) fn status(args: &StatusArgs) -> crate::Outcome {
+    in_runtime(async {
+        let cluster = Cluster::connect().await?;
+        let sccs = cluster.sccs(&args.source, args.choices.kernel).await?;
+        let compiled = compile(&sccs, &compiling::settings(&args.choices))?;
+        let mut exit = Exit::Fine;
+        for object in &compiled.objects {
+            let state = cluster.state(object).await?;
+            if state != State::Current {
+                exit = Exit::Findings;
+            }
+            writeln!(terminal::out(), "{}: {}", name_of(object), state.text())?;
+        }
+        Ok(exit)
+    })
+}
+
+pub(super) fn remove(_: &RemoveArgs) -> crate::Outcome {
+    in_runtime(async {
+        let cluster = Cluster::connect().await?;
+        // What refuses goes last, so that no pod is let in undecided.
+        for (kind, name) in IDENTITIES.into_iter().rev() {
+            let what = format!("{} {name}", kind.to_lowercase());
+            match cluster.api(kind).delete(name, &DeleteParams::default()).await {
+                Ok(_) => writeln!(terminal::out(), "{what}: removed")?,
+                Err(kube::Error::Api(status)) if status.code == 404 => {
+                    writeln!(terminal::out(), "{what}: was not there")?
+                }
+                Err(source) => return Err(ClusterError::Request { what, done: "removed", source }.into()),
+            }
+        }
+        Ok(Exit::Fine)
+    })
+}
+
+fn in_runtime(work: impl Future<Output = crate::Outcome>) -> crate::Outcome {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+fn text<'x>(object: &'x Value, pointer: &str) -> &'x str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn name_of(object: &Value) -> String {
+    format!("{} {}", text(object, "/kind").to_lowercase(), text(object, "/metadata/name"))
+}
+
+/// What has become of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Current,
+    Missing,
+    /// The SCCs are no longer those that it was compiled from.
+    Outdated,
+    /// Somebody has edited it.
+    Edited,
+}
+
+impl State {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Missing => "missing",
+            Self::Outdated => "the SCCs have changed since it was applied",
+            Self::Edited => "edited since it was applied",
+        }
+    }
+}
+
+struct Cluster {
+    client: Client,
+}
+
+impl Cluster {
+    /// A cluster that knows both kinds of policy.
+    async fn connect() -> Result<Self, crate::Failure> {
+        let client = palisade_webhook::connect().await?;
+        let failed = |source| ClusterError::Request {
+            what: "the API server".to_owned(),
+            done: "asked what it serves",
+            source,
+        };
+        let served = match client.list_api_group_resources(&format!("{GROUP}/v1")).await {
+            Ok(served) => served.resources,
+            Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+            Err(source) => return Err(failed(source).into()),
+        };
+        if !served.iter().any(|resource| resource.name == MUTATING) {
+            let version = client.apiserver_version().await.map_err(failed)?;
+            return Err(ClusterError::TooOld(version.git_version).into());
+        }
+        Ok(Self { client })
+    }
+
+    fn api(&self, kind: &str) -> Api<DynamicObject> {
+        let plural = match kind.to_lowercase() {
+            lower if lower.ends_with('y') => format!("{}ies", lower.trim_end_matches('y')),
+            lower => format!("{lower}s"),
+        };
+        let resource = ApiResource {
+            group: GROUP.to_owned(),
+            version: "v1".to_owned(),
+            api_version: format!("{GROUP}/v1"),
+            kind: kind.to_owned(),
+            plural,
+        };
+        Api::all_with(self.client.clone(), &resource)
+    }
+
+    /// The SCCs of files and built-in sets; without any, those of the cluster.
+    async fn sccs(
+        &self,
+        source: &Source,
+        kernel: Option<palisade_k8s::KernelVersion>,
+    ) -> Result<SccSet, crate::Failure> {
+        if !source.files.is_empty() || source.scc_set.is_some() {
+            return Ok(policy::load(&compiling::arguments(source, kernel))?.build().sccs().clone());
+        }
+        let resource = ApiResource {
+            group: palisade_k8s::scc::GROUP.to_owned(),
+            version: "v1".to_owned(),
+            api_version: format!("{}/v1", palisade_k8s::scc::GROUP),
+            kind: palisade_k8s::scc::KIND.to_owned(),
+            plural: palisade_k8s::scc::RESOURCE.to_owned(),
+        };
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let listed = match api.list(&ListParams::default()).await {
+            Ok(listed) => listed,
+            Err(kube::Error::Api(status)) if status.code == 404 => return Err(ClusterError::NoSccs.into()),
+            Err(source) => {
+                return Err(
+                    ClusterError::Request { what: "the SCCs".to_owned(), done: "listed", source }.into()
+                );
+            }
+        };
+        if listed.items.is_empty() {
+            return Err(ClusterError::NoSccs.into());
+        }
+        let mut builder = PolicyBuilder::default();
+        for mut object in listed.items {
+            object.types = Some(kube::api::TypeMeta {
+                api_version: resource.api_version.clone(),
+                kind: resource.kind.clone(),
+            });
+            builder.add(&serde_json::to_value(object)?)?;
+        }
+        Ok(builder.build().sccs().clone())
+    }
+
+    /// Applies all objects in order, once the API server has said that it would take each.
+    async fn apply(&self, compiled: &Compiled) -> Result<(), crate::Failure> {
+        for object in &compiled.objects {
+            self.patch(object, true).await?;
+        }
+        for object in &compiled.objects {
+            self.patch(object, false).await?;
+            writeln!(terminal::out(), "{}: applied", name_of(object))?;
+        }
+        Ok(())
+    }
+
+    async fn patch(&self, object: &Value, dry: bool) -> Result<DynamicObject, ClusterError> {
+        let params = PatchParams { dry_run: dry, ..PatchParams::apply(MANAGER).force() };
+        let api = self.api(text(object, "/kind"));
+        let done = if dry { "applied; nothing was changed" } else { "applied" };
+        api.patch(text(object, "/metadata/name"), &params, &Patch::Apply(object))
+            .await
+            .map_err(|source| ClusterError::Request { what: name_of(object), done, source })
+    }
+
+    /// Compares an object with what it would be if it were applied now.
+    async fn state(&self, object: &Value) -> Result<State, ClusterError> {
+        let asked = self.api(text(object, "/kind")).get_opt(text(object, "/metadata/name")).await;
+        let found =
+            asked.map_err(|source| ClusterError::Request { what: name_of(object), done: "read", source })?;
+        let Some(found) = found else { return Ok(State::Missing) };
+        let planned = self.patch(object, true).await?;
+        let is_same = found.data.get("spec") == planned.data.get("spec");
+        if is_same && found.metadata.annotations == planned.metadata.annotations {
+            return Ok(State::Current);
+        }
+        let hash = |object: &DynamicObject| object.metadata.annotations.as_ref()?.get(HASH).cloned();
+        Ok(if hash(&found) == hash(&planned) { State::Edited } else { State::Outdated })
+    }
+}

@@ -1,0 +1,61 @@
+//! `palisade policies compile`.
+
+use std::io::Write;
+
+use palisade_console::{files, terminal};
+use palisade_k8s::{KernelVersion, manifest, yaml};
+use palisade_policies::{Compiled, Settings, compile};
+use palisade_scc::BuiltinSet;
+use serde_json::Value;
+
+use super::args::{Choices, CompileArgs, Source};
+use crate::args::PolicyArgs;
+use crate::exit::Exit;
+use crate::policy;
+
+pub(crate) fn run(args: &CompileArgs) -> crate::Outcome {
+    let policy = policy::load(&arguments(&args.source, args.choices.kernel))?.build();
+    let compiled = compile(policy.sccs(), &settings(&args.choices))?;
+    tell(&compiled);
+    let mut out = std::io::stdout().lock();
+    for object in grants(args)?.iter().chain(&compiled.objects) {
+        write!(out, "---\n{}", yaml::write(object))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// The same source in the words of other commands.
+pub(super) fn arguments(source: &Source, kernel: Option<KernelVersion>) -> PolicyArgs {
+    PolicyArgs { policy: source.files.clone(), scc_set: source.scc_set, kernel }
+}
+
+pub(super) fn settings(choices: &Choices) -> Settings {
+    Settings {
+        kernel: choices.kernel.unwrap_or(KernelVersion::LATEST),
+        exempt: choices.exempt.clone(),
+        mode: choices.mode.into(),
+    }
+}
+
+/// What is left out, and what decides it then.
+pub(super) fn tell(compiled: &Compiled) {
+    for (scc, why) in &compiled.unusable {
+        terminal::note(format_args!("{scc} is left out, since it can admit no pod: {why}"));
+    }
+}
+
+/// The roles and bindings that are to be printed.
+fn grants(args: &CompileArgs) -> Result<Vec<Value>, crate::Failure> {
+    let Some(paths) = &args.rbac else { return Ok(Vec::new()) };
+    let default = args.source.files.is_empty().then(BuiltinSet::default);
+    let mut objects = Vec::new();
+    if let Some(set) = args.source.scc_set.or(default) {
+        objects.extend(manifest::read(set.manifest())?.iter().map(manifest::Node::to_json));
+    }
+    objects.extend(files::read(paths)?.iter().map(|document| document.node.to_json()));
+    objects.retain(|object| {
+        let version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        version.starts_with("rbac.authorization.k8s.io/")
+    });
+    Ok(objects)
+}

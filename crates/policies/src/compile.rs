@@ -1,0 +1,273 @@
+//! From a set of SCCs to the objects.
+
+use palisade_k8s::KernelVersion;
+use palisade_scc::{Entry, SccSet};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::entry::{Translated, translate};
+use crate::facts::Variable;
+use crate::limits::{self, Breach};
+use crate::{mutating, validating};
+
+/// The name of both policies and of their bindings. The API server puts it before the keys of audit annotations, which
+/// are then those of OpenShift.
+pub const NAME: &str = "securitycontextconstraints.admission.openshift.io";
+
+const API_VERSION: &str = "admissionregistration.k8s.io/v1";
+
+/// Namespaces that SCC leaves alone, by name (reference/scc.md 1b).
+const EXEMPT_NAMESPACES: [&str; 6] =
+    ["default", "kube-system", "kube-public", "openshift-node", "openshift-infra", "openshift"];
+
+/// What becomes of a pod that no SCC admits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is refused; all others are given what their SCC gives.
+    Enforce,
+    /// Its author is warned, and the audit log says so. No pod is changed.
+    Warn,
+    /// The audit log says so. No pod is changed.
+    Audit,
+}
+
+impl Mode {
+    fn actions(self) -> &'static [&'static str] {
+        match self {
+            Self::Enforce => &["Deny"],
+            Self::Warn => &["Warn", "Audit"],
+            Self::Audit => &["Audit"],
+        }
+    }
+}
+
+/// What an administrator may choose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The kernel of the nodes, which decides what sysctls are safe.
+    pub kernel: KernelVersion,
+    /// Namespaces to leave alone beside those that SCC exempts by name.
+    pub exempt: Vec<String>,
+    /// What becomes of a pod that no SCC admits.
+    pub mode: Mode,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { kernel: KernelVersion::LATEST, exempt: Vec::new(), mode: Mode::Enforce }
+    }
+}
+
+/// The name of the policy that watches over the binding of the validating one.
+pub const GUARD: &str = "guard.securitycontextconstraints.admission.openshift.io";
+
+/// The annotation of all objects that holds a hash of the SCCs that they were compiled from.
+pub const HASH: &str = "palisade.dev/sccs";
+
+/// The kind and the name of each object, in the order in which they are to be created: what refuses comes before what
+/// admits. They are removed in the opposite order.
+pub const IDENTITIES: [(&str, &str); 6] = [
+    ("ValidatingAdmissionPolicy", NAME),
+    ("ValidatingAdmissionPolicyBinding", NAME),
+    ("MutatingAdmissionPolicy", NAME),
+    ("MutatingAdmissionPolicyBinding", NAME),
+    ("MutatingAdmissionPolicy", GUARD),
+    ("MutatingAdmissionPolicyBinding", GUARD),
+];
+
+/// What a compilation comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compiled {
+    /// The objects, in the order of [`IDENTITIES`].
+    pub objects: Vec<Value>,
+    /// SCCs that can admit no pod, each with why; they are left out.
+    pub unusable: Vec<(String, String)>,
+}
+
+impl Compiled {
+    /// The object of a kind and a name.
+    #[must_use]
+    pub fn get(&self, kind: &str, name: &str) -> Option<&Value> {
+        let has = |object: &&Value, pointer: &str, value: &str| {
+            object.pointer(pointer).is_some_and(|found| found == value)
+        };
+        self.objects.iter().find(|object| has(object, "/kind", kind) && has(object, "/metadata/name", name))
+    }
+}
+
+/// Why a set of SCCs cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// There is no SCC, or none that can admit a pod: the policies would refuse all pods.
+    #[error("there is no SecurityContextConstraints that can admit a pod")]
+    NoScc,
+    /// The API server would not take the policies.
+    #[error("{breach}; it would take the first {fitting}, without {}", excess.join(", "))]
+    TooLarge {
+        /// The limit.
+        breach: Breach,
+        /// How many SCCs, in their order, keep to all limits.
+        fitting: usize,
+        /// The names of the others.
+        excess: Vec<String>,
+    },
+}
+
+/// Compiles a set of SCCs.
+///
+/// # Errors
+///
+/// No SCC can admit a pod, or the API server would not take what they come to.
+pub fn compile(sccs: &SccSet, settings: &Settings) -> Result<Compiled, CompileError> {
+    let (usable, unusable) = translate(sccs, settings.kernel);
+    if usable.is_empty() {
+        return Err(CompileError::NoScc);
+    }
+    match objects(&usable, settings) {
+        Ok(objects) => {
+            let unusable = unusable.into_iter().map(|(name, why)| (name.to_owned(), why.to_string()));
+            let hash = hash(sccs, settings);
+            let objects = objects.into_iter().map(|object| with_hash(object, &hash)).collect();
+            Ok(Compiled { objects, unusable: unusable.collect() })
+        }
+        Err(breach) => {
+            let numbers: Vec<usize> = (1..usable.len()).collect();
+            let fitting = numbers.partition_point(|count| {
+                usable.get(..*count).is_some_and(|first| objects(first, settings).is_ok())
+            });
+            let excess = usable.iter().skip(fitting).map(|scc| scc.name().to_owned()).collect();
+            Err(CompileError::TooLarge { breach, fitting, excess })
+        }
+    }
+}
+
+/// A hash of what is compiled: the SCCs in their order, defaulted, and the settings.
+fn hash(sccs: &SccSet, settings: &Settings) -> String {
+    let sccs: Vec<_> = sccs.entries().map(Entry::scc).collect();
+    let source = json!([sccs, settings.kernel.to_string(), settings.exempt]);
+    let digest = Sha256::digest(source.to_string());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Ends every expression with a line, so that YAML has it as it is read: a block, without quotes and folds.
+fn end_lines(value: &mut Value) {
+    match value {
+        Value::Object(map) => map.iter_mut().for_each(|(key, value)| match value {
+            Value::String(text) if key == "expression" || key.ends_with("Expression") => text.push('\n'),
+            other => end_lines(other),
+        }),
+        Value::Array(list) => list.iter_mut().for_each(end_lines),
+        _ => {}
+    }
+}
+
+fn with_hash(mut object: Value, hash: &str) -> Value {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("annotations".to_owned(), json!({HASH: hash}));
+    }
+    object
+}
+
+fn objects(usable: &[Translated<'_>], settings: &Settings) -> Result<Vec<Value>, Breach> {
+    let binding = json!({"policyName": NAME, "validationActions": settings.mode.actions()});
+    let mut objects =
+        vec![validating(usable, settings), object("ValidatingAdmissionPolicyBinding", NAME, binding)];
+    if settings.mode == Mode::Enforce {
+        objects.extend([
+            mutating(usable, settings),
+            guarding_binding(NAME),
+            guard(settings),
+            guarding_binding(GUARD),
+        ]);
+    }
+    objects.iter_mut().for_each(end_lines);
+    objects.iter().try_for_each(limits::check)?;
+    Ok(objects)
+}
+
+fn mutating(sccs: &[Translated<'_>], settings: &Settings) -> Value {
+    object(
+        "MutatingAdmissionPolicy",
+        NAME,
+        json!({
+            "failurePolicy": "Fail",
+            "matchConstraints": constraints(settings),
+            "mutations": mutating::mutations(sccs.len()),
+            "paramKind": {"apiVersion": API_VERSION, "kind": "ValidatingAdmissionPolicy"},
+            // A sidecar that a webhook injects is given its defaults too.
+            "reinvocationPolicy": "IfNeeded",
+            "variables": variables(&mutating::variables(sccs)),
+        }),
+    )
+}
+
+fn validating(sccs: &[Translated<'_>], settings: &Settings) -> Value {
+    object(
+        "ValidatingAdmissionPolicy",
+        NAME,
+        json!({
+            "failurePolicy": "Fail",
+            "matchConstraints": constraints(settings),
+            "auditAnnotations": validating::audit_annotations(),
+            "validations": validating::validations(sccs),
+            "variables": variables(&validating::variables(sccs, settings.mode == Mode::Enforce)),
+        }),
+    )
+}
+
+fn variables(variables: &[Variable]) -> Value {
+    variables
+        .iter()
+        .map(|Variable { name, expression }| json!({"name": name, "expression": expression}))
+        .collect()
+}
+
+/// Pods whose namespace is not left alone.
+fn constraints(settings: &Settings) -> Value {
+    let rule = |operation: &str, resources: &[&str]| json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": [operation], "resources": resources});
+    let names: Vec<&str> =
+        EXEMPT_NAMESPACES.iter().copied().chain(settings.exempt.iter().map(String::as_str)).collect();
+    let not_in = |key: &str, values: &[&str]| json!({"key": key, "operator": "NotIn", "values": values});
+    json!({
+        "matchPolicy": "Equivalent",
+        "namespaceSelector": {"matchExpressions": [
+            not_in("kubernetes.io/metadata.name", &names),
+            not_in("security.openshift.io/disable-securitycontextconstraints", &["true"]),
+            not_in("openshift.io/run-level", &["0", "1"]),
+        ]},
+        "resourceRules": [
+            rule("CREATE", &["pods"]),
+            rule("UPDATE", &["pods", "pods/ephemeralcontainers", "pods/resize"]),
+        ],
+    })
+}
+
+/// A mutation of nothing, of the type that a mutation has.
+const NOTHING: &str = "[JSONPatch{op: 'test', path: '/metadata', value: {}}].filter(p, false)";
+
+/// A policy without a match, whose binding needs that of the validating policy to be there: without it the API server
+/// would refuse nothing.
+fn guard(settings: &Settings) -> Value {
+    object(
+        "MutatingAdmissionPolicy",
+        GUARD,
+        json!({
+            "failurePolicy": "Fail",
+            "matchConditions": [{"name": "never", "expression": "false"}],
+            "matchConstraints": constraints(settings),
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": NOTHING}}],
+            "paramKind": {"apiVersion": API_VERSION, "kind": "ValidatingAdmissionPolicyBinding"},
+            "reinvocationPolicy": "Never",
+        }),
+    )
+}
+
+/// A binding that denies where the object that its policy names as parameter is not there.
+fn guarding_binding(policy: &str) -> Value {
+    let spec = json!({"policyName": policy, "paramRef": {"name": NAME, "parameterNotFoundAction": "Deny"}});
+    object("MutatingAdmissionPolicyBinding", policy, spec)
+}
+
+fn object(kind: &str, name: &str, spec: Value) -> Value {
+    json!({"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec})
+}

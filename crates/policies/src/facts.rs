@@ -1,0 +1,309 @@
+//! What the expressions of all SCCs need to know of a pod, its namespace and its user: each fact once, as a variable that
+//! is evaluated when it is first used.
+
+use palisade_k8s::scc::annotation::{MCS, REQUIRED_SCC, SUPPLEMENTAL_GROUPS, UID_RANGE, VALIDATED_SCC};
+use palisade_k8s::scc::{GROUP, RESOURCE};
+use palisade_k8s::seccomp::{CONTAINER_ANNOTATION, POD_ANNOTATION};
+
+use crate::cel::text;
+use crate::rule::seccomp::{field_of, name_of};
+use crate::rule::selinux::same_level;
+use crate::update;
+
+/// A named expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) expression: String,
+}
+
+impl Variable {
+    pub(crate) fn new(name: impl Into<String>, expression: impl Into<String>) -> Self {
+        Self { name: name.into(), expression: expression.into() }
+    }
+}
+
+/// How much of the pod may not change any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frozen {
+    /// What a request decides: nothing of a pod that is created, all but ephemeral containers where those are added,
+    /// all of a pod that runs.
+    ByRequest,
+    /// All: defaults have been given.
+    All,
+}
+
+/// The facts, in an order in which each uses only those before it.
+pub(crate) fn facts(frozen: Frozen) -> Vec<Variable> {
+    let mut facts = request();
+    facts.extend(pod());
+    facts.extend(containers(frozen));
+    facts.extend(users());
+    facts.extend(flags());
+    facts.extend(capabilities());
+    facts.extend(volumes());
+    facts.extend(namespace());
+    facts.extend(selinux());
+    facts.extend(seccomp());
+    facts
+}
+
+fn request() -> Vec<Variable> {
+    let account = "variables.account == '' ? '' : 'system:serviceaccount:' + request.namespace + ':' + variables.account";
+    let check = format!(
+        "authorizer.group({}).resource({}).namespace(request.namespace)",
+        text(GROUP),
+        text(RESOURCE)
+    );
+    let account_check = format!(
+        "authorizer.serviceAccount(request.namespace, variables.account == '' ? 'default' : variables.account).group({}).resource({}).namespace(request.namespace)",
+        text(GROUP),
+        text(RESOURCE)
+    );
+    vec![
+        Variable::new("relevant", update::is_relevant()),
+        Variable::new("annotations", "object.metadata.?annotations.orValue({})"),
+        Variable::new("required", format!("variables.annotations[?{}].orValue('')", text(REQUIRED_SCC))),
+        Variable::new("annotated", format!("variables.annotations[?{}].orValue('')", text(VALIDATED_SCC))),
+        Variable::new("account", "object.spec.?serviceAccountName.orValue('')"),
+        Variable::new("accountUser", account),
+        Variable::new(
+            "accountGroups",
+            "['system:serviceaccounts', 'system:serviceaccounts:' + request.namespace]",
+        ),
+        Variable::new("userGroups", "request.userInfo.?groups.orValue([])"),
+        Variable::new("mayUser", check),
+        Variable::new("mayAccount", account_check),
+    ]
+}
+
+fn pod() -> Vec<Variable> {
+    vec![
+        Variable::new("security", "object.spec.?securityContext.orValue({})"),
+        Variable::new("hostNetwork", "object.spec.?hostNetwork.orValue(false)"),
+        Variable::new("hostPID", "object.spec.?hostPID.orValue(false)"),
+        Variable::new("hostIPC", "object.spec.?hostIPC.orValue(false)"),
+        Variable::new("ownUsers", "!object.spec.?hostUsers.orValue(true)"),
+        Variable::new("sysctls", "variables.security.?sysctls.orValue([]).map(s, s.name)"),
+    ]
+}
+
+fn containers(frozen: Frozen) -> Vec<Variable> {
+    let init = "object.spec.?initContainers.orValue([])";
+    let frozen = match frozen {
+        Frozen::All => "variables.containers".to_owned(),
+        Frozen::ByRequest => format!(
+            "request.operation == 'CREATE' ? [] : request.?subResource.orValue('') == 'ephemeralcontainers' ? \
+             {init} + object.spec.containers : variables.containers"
+        ),
+    };
+    let contexts = |of: &str| format!("variables.{of}.map(c, c.?securityContext.orValue({{}}))");
+    vec![
+        Variable::new(
+            "containers",
+            format!("{init} + object.spec.containers + object.spec.?ephemeralContainers.orValue([])"),
+        ),
+        Variable::new("contexts", contexts("containers")),
+        Variable::new("frozen", frozen),
+        Variable::new("frozenContexts", contexts("frozen")),
+    ]
+}
+
+fn users() -> Vec<Variable> {
+    let open = "!('runAsNonRoot' in variables.security) && variables.frozenContexts.exists(c, !('runAsNonRoot' in c)";
+    let no_user = "!('runAsUser' in variables.security)";
+    vec![
+        Variable::new(
+            "users",
+            "variables.contexts.map(c, 'runAsUser' in c, c.runAsUser) + \
+             ('runAsUser' in variables.security && variables.contexts.exists(c, !('runAsUser' in c)) ? \
+             [variables.security.runAsUser] : [])",
+        ),
+        Variable::new(
+            "lacksAnyUser",
+            format!("{no_user} && variables.contexts.exists(c, !('runAsUser' in c))"),
+        ),
+        Variable::new(
+            "lacksUser",
+            format!("{no_user} && variables.frozenContexts.exists(c, !('runAsUser' in c))"),
+        ),
+        Variable::new(
+            "deniesNonRoot",
+            "variables.contexts.exists(c, !c.?runAsNonRoot.orValue(variables.security.?runAsNonRoot.orValue(true)))",
+        ),
+        Variable::new(
+            "lacksNonRoot",
+            format!("{open} && c.?runAsUser.orValue(variables.security.?runAsUser.orValue(0)) > 0)"),
+        ),
+        Variable::new("lacksNonRootAndUser", format!("{open} && !('runAsUser' in c) && {no_user})")),
+    ]
+}
+
+fn flags() -> Vec<Variable> {
+    let exists = |name: &str, condition: &str| {
+        Variable::new(name, format!("variables.contexts.exists(c, {condition})"))
+    };
+    let frozen = |name: &str, condition: &str| {
+        Variable::new(name, format!("variables.frozenContexts.exists(c, {condition})"))
+    };
+    vec![
+        exists("privileged", "c.?privileged.orValue(false)"),
+        exists("escalating", "c.?allowPrivilegeEscalation.orValue(false)"),
+        frozen("lacksEscalation", "!('allowPrivilegeEscalation' in c)"),
+        exists("writableRoot", "!c.?readOnlyRootFilesystem.orValue(true)"),
+        frozen("lacksReadOnlyRoot", "!('readOnlyRootFilesystem' in c)"),
+        Variable::new(
+            "hostPorts",
+            "variables.containers.exists(c, c.?ports.orValue([]).exists(p, p.?hostPort.orValue(0) > 0))",
+        ),
+    ]
+}
+
+fn capabilities() -> Vec<Variable> {
+    vec![
+        Variable::new(
+            "added",
+            "variables.contexts.map(c, c.?capabilities.?add.hasValue(), c.capabilities.add)",
+        ),
+        Variable::new(
+            "frozenCapabilities",
+            "variables.frozenContexts.map(c, {'add': c.?capabilities.?add.orValue([]), 'drop': c.?capabilities.?drop.orValue([])})",
+        ),
+    ]
+}
+
+fn volumes() -> Vec<Variable> {
+    let items = |file: &str| format!("m.?items.orValue([]) == [{{'key': '{file}', 'path': '{file}'}}]");
+    let map = format!(
+        "!has(s.configMap) || [s.configMap].all(m, m.?name.orValue('') == 'kube-root-ca.crt' && {} || \
+         m.?name.orValue('') == 'openshift-service-ca.crt' && {})",
+        items("ca.crt"),
+        items("service-ca.crt")
+    );
+    let token = "!has(s.serviceAccountToken) || s.serviceAccountToken.?path.orValue('') == 'token' && \
+        s.serviceAccountToken.?audience.orValue('') == ''";
+    let fields = "!has(s.downwardAPI) || s.downwardAPI.?items.orValue([]).all(f, f.?path.orValue('') == 'namespace' && \
+        has(f.fieldRef) && f.fieldRef.?apiVersion.orValue('') in ['v1', ''] && \
+        f.fieldRef.?fieldPath.orValue('') == 'metadata.namespace')";
+    let known = "(has(s.serviceAccountToken) || has(s.configMap) || has(s.downwardAPI))";
+    let list = "object.spec.?volumes.orValue([])";
+    vec![
+        Variable::new(
+            "volumes",
+            format!("{list}.map(v, v.size() == 1 ? ['emptyDir'] : v.filter(k, k != 'name'))"),
+        ),
+        Variable::new(
+            "projectsTokensOnly",
+            format!(
+                "{list}.all(v, !has(v.projected) || v.projected.?sources.orValue([]).all(s,\n{known} && ({token}) && ({map}) && ({fields})))"
+            ),
+        ),
+        Variable::new(
+            "drivers",
+            format!("{list}.map(v, has(v.flexVolume), v.flexVolume.?driver.orValue(''))"),
+        ),
+    ]
+}
+
+/// Blanks that may stand before a number: all but newlines.
+const BLANK: &str =
+    r"[\t\x0b\x0c\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]*";
+
+/// The blocks of IDs in the list of texts `list`, each as its first and its last ID; one that is malformed is left out.
+/// `start/size` or `start-end`, as `NamespaceRanges` of palisade-scc reads them.
+fn blocks(list: &str) -> String {
+    let number = format!("{BLANK}0*[0-9]{{1,10}}");
+    let block = format!(r"^{number}(/{number}([^0-9][\s\S]*)?|-{number}([^0-9/][^/]*)?)$");
+    let second = "b.substring(b.indexOf(b.contains('/') ? '/' : '-') + 1).find('[0-9]+')";
+    format!(
+        "{list}.filter(b, b.matches(r'{block}'))\
+         .map(b, [int(b.find('[0-9]+')), int({second}), b.contains('/') ? 1 : 0])\
+         .filter(n, n[0] <= 4294967295 && n[1] <= 4294967295)\
+         .map(n, [n[0], n[2] == 1 ? (n[0] + n[1] + 4294967295) % 4294967296 : n[1]])"
+    )
+}
+
+fn namespace() -> Vec<Variable> {
+    let get = |key: &str| format!("namespaceObject.metadata.?annotations[?{}]", text(key));
+    let uids = get(UID_RANGE);
+    vec![
+        Variable::new("hasRanges", format!("{uids}.hasValue() && {}.hasValue()", get(MCS))),
+        Variable::new(
+            "uids",
+            format!("[{}].map(u, u.size() == 1 ? u[0] : [])[0]", blocks(&format!("[{uids}.orValue('')]"))),
+        ),
+        Variable::new(
+            "groupBlocks",
+            format!("{}.orValue({uids}.orValue('')).split(',')", get(SUPPLEMENTAL_GROUPS)),
+        ),
+        Variable::new(
+            "groups",
+            format!(
+                "[{}].map(g, g.size() == variables.groupBlocks.size() ? g : [])[0]",
+                blocks("variables.groupBlocks")
+            ),
+        ),
+        Variable::new("level", format!("{}.orValue('')", get(MCS))),
+    ]
+}
+
+fn selinux() -> Vec<Variable> {
+    let same = same_level("o.?level.orValue('')", "variables.level");
+    vec![
+        Variable::new(
+            "labels",
+            "('seLinuxOptions' in variables.security ? [variables.security.seLinuxOptions] : []) + \
+             variables.contexts.map(c, 'seLinuxOptions' in c, c.seLinuxOptions)",
+        ),
+        Variable::new("levelsAreTheNamespaces", format!("variables.labels.all(o, {same})")),
+    ]
+}
+
+fn seccomp() -> Vec<Variable> {
+    let prefix = text(CONTAINER_ANNOTATION);
+    let key = format!("{prefix} + c.name");
+    let own = "c.?securityContext.?seccompProfile.orValue({})";
+    let named = "variables.podProfile";
+    let is_written = format!(
+        "{named} == '' || variables.podAnnotation == {named} && {} == variables.security.?seccompProfile.orValue({{}})",
+        field_of(named)
+    );
+    let of_annotation = format!("variables.annotations[{key}]");
+    let container = format!(
+        "!variables.annotatesContainers || variables.frozen.all(c, !({key} in variables.annotations) || {} == {own})",
+        field_of(&of_annotation)
+    );
+    vec![
+        Variable::new(
+            "podAnnotation",
+            format!("variables.annotations[?{}].orValue('')", text(POD_ANNOTATION)),
+        ),
+        Variable::new(
+            "namesProfile",
+            "variables.podAnnotation != '' || 'seccompProfile' in variables.security",
+        ),
+        Variable::new(
+            "podProfile",
+            format!(
+                "variables.podAnnotation != '' ? variables.podAnnotation : 'seccompProfile' in variables.security ? {} : ''",
+                name_of("variables.security.seccompProfile")
+            ),
+        ),
+        Variable::new(
+            "annotatesContainers",
+            format!("variables.annotations.exists(k, k.startsWith({prefix}))"),
+        ),
+        Variable::new(
+            "profiles",
+            format!(
+                "(variables.namesProfile ? [{named}] : []) + (variables.annotatesContainers ?\n\
+                 variables.containers.map(c, {key} in variables.annotations || c.?securityContext.?seccompProfile.hasValue(), \
+                 {key} in variables.annotations ? {of_annotation} : {}) :\n\
+                 variables.contexts.map(c, 'seccompProfile' in c, {}))",
+                name_of("c.securityContext.seccompProfile"),
+                name_of("c.seccompProfile"),
+            ),
+        ),
+        Variable::new("profilesAreSettled", format!("({is_written}) && ({container})")),
+    ]
+}

@@ -1,0 +1,195 @@
+//! What the API server takes of a policy, counted before anything is printed: a policy that breaks a limit is refused
+//! when it is written or, worse, denies every pod.
+//!
+//! Figures: reference/cluster.md 6, measured on Kubernetes 1.36.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+/// How many code points an expression may have (`cel-go` `parser`).
+const CODE_POINTS: usize = 100_000;
+/// How deep an expression may nest (`cel-go` `parser`).
+const DEPTH: usize = 250;
+/// How many bytes an object may have, in JSON: etcd takes no request above 1.5 MB, and fields are managed beside.
+const BYTES: usize = 1_000_000;
+/// How many checks of the authorizer one expression can pay for: each costs 350,000, of 1,000,000.
+const CHECKS_AN_EXPRESSION: usize = 2;
+/// How many checks a mutation, or all of a validating policy, can pay for, of 10,000,000.
+const CHECKS: usize = 28;
+
+/// A limit that a set of SCCs breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} has {count} {unit}, and the API server takes at most {limit}")]
+pub struct Breach {
+    /// Which part of which object.
+    pub what: String,
+    /// How many it has.
+    pub count: usize,
+    /// Of what.
+    pub unit: &'static str,
+    /// How many it may have.
+    pub limit: usize,
+}
+
+/// The first limit that an object breaks.
+pub(crate) fn check(object: &Value) -> Result<(), Breach> {
+    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+    at_most(kind, object.to_string().len(), "bytes", BYTES)?;
+    let spec = object.get("spec").unwrap_or(&Value::Null);
+    let variables: HashMap<&str, &str> = list(spec, "variables").filter_map(named).collect();
+    for (name, expression) in &variables {
+        expression_fits(&format!("variable {name} of {kind}"), expression)?;
+    }
+    for mutation in
+        list(spec, "mutations").filter_map(|mutation| mutation.get("jsonPatch")?.get("expression")?.as_str())
+    {
+        expression_fits(&format!("a mutation of {kind}"), mutation)?;
+        let checks = reachable_checks(&variables, &[mutation]);
+        at_most(&format!("a mutation of {kind}"), checks, "checks of the authorizer", CHECKS)?;
+    }
+    let validations: Vec<&str> =
+        list(spec, "validations").filter_map(|validation| validation.get("expression")?.as_str()).collect();
+    for validation in &validations {
+        expression_fits(&format!("a validation of {kind}"), validation)?;
+    }
+    let checks = reachable_checks(&variables, &validations);
+    at_most(&format!("the validations of {kind}"), checks, "checks of the authorizer", CHECKS)
+}
+
+fn list<'x>(spec: &'x Value, field: &str) -> impl Iterator<Item = &'x Value> {
+    spec.get(field).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn named(variable: &Value) -> Option<(&str, &str)> {
+    Some((variable.get("name")?.as_str()?, variable.get("expression")?.as_str()?))
+}
+
+fn at_most(what: &str, count: usize, unit: &'static str, limit: usize) -> Result<(), Breach> {
+    if count <= limit { Ok(()) } else { Err(Breach { what: what.to_owned(), count, unit, limit }) }
+}
+
+fn expression_fits(what: &str, expression: &str) -> Result<(), Breach> {
+    at_most(what, expression.chars().count(), "code points", CODE_POINTS)?;
+    at_most(what, depth(expression), "levels", DEPTH)?;
+    at_most(
+        what,
+        code(expression).matches(".check(").count(),
+        "checks of the authorizer",
+        CHECKS_AN_EXPRESSION,
+    )
+}
+
+/// How many checks these expressions make at most with all variables that they use, each of which is evaluated once.
+fn reachable_checks(variables: &HashMap<&str, &str>, expressions: &[&str]) -> usize {
+    let mut seen: Vec<String> = Vec::new();
+    let mut open: Vec<String> = expressions.iter().map(|expression| code(expression)).collect();
+    let mut checks = 0;
+    while let Some(expression) = open.pop() {
+        checks += expression.matches(".check(").count();
+        for part in expression.split("variables.").skip(1) {
+            let name: String =
+                part.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
+            if !seen.contains(&name) {
+                open.extend(variables.get(name.as_str()).map(|expression| code(expression)));
+                seen.push(name);
+            }
+        }
+    }
+    checks
+}
+
+/// The expression without what stands in its texts and comments.
+fn code(expression: &str) -> String {
+    let mut code = String::with_capacity(expression.len());
+    let mut letters = expression.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\'' => {
+                let is_raw = code.ends_with('r');
+                while let Some(inner) = letters.next() {
+                    match inner {
+                        '\'' => break,
+                        '\\' if !is_raw => drop(letters.next()),
+                        _ => {}
+                    }
+                }
+                code.push('"');
+            }
+            '/' if letters.peek() == Some(&'/') => {
+                while letters.next_if(|letter| *letter != '\n').is_some() {}
+            }
+            other => code.push(other),
+        }
+    }
+    code
+}
+
+/// How deep an expression nests: brackets, and conditions in the `otherwise` of others.
+fn depth(expression: &str) -> usize {
+    let mut levels = vec![0_usize];
+    let mut deepest = 0;
+    let code = code(expression);
+    let mut letters = code.chars().peekable();
+    let mut before = ' ';
+    while let Some(letter) = letters.next() {
+        match letter {
+            '(' | '[' | '{' => levels.push(1),
+            ')' | ']' | '}' => drop(levels.pop()),
+            // A list's next element, or a function's next argument: conditions before it have ended.
+            ',' => {
+                let in_bracket = usize::from(levels.len() > 1);
+                levels.last_mut().into_iter().for_each(|level| *level = in_bracket);
+            }
+            // Optional fields, indices and entries have a question mark of their own.
+            '?' if before == ' ' || before == '\n' => {
+                let is_entry = letters.peek().is_some_and(|next| *next == '"');
+                levels.last_mut().into_iter().filter(|_| !is_entry).for_each(|level| *level += 1);
+            }
+            _ => {}
+        }
+        deepest = deepest.max(levels.iter().sum());
+        before = letter;
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn depth_counts_brackets_and_chains() {
+        for (expression, expected) in [
+            ("a", 0),
+            ("f(g(a))", 2),
+            ("a ? b : c ? d : e", 2),
+            ("a.?b[?'c'].orValue({})", 2),
+            ("{?'a': b ? c : d}", 2),
+            ("[a ? b : c, a ? b : c, d]", 2),
+            ("'((((' + r'\\(('", 0),
+            ("a // ((((\n+ b", 0),
+        ] {
+            assert_eq!(depth(expression), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn checks_are_counted_where_they_are_reached() {
+        let policy = |validation: &str| {
+            json!({"kind": "P", "spec": {"variables": [
+                {"name": "one", "expression": "authorizer.check('use').allowed()"},
+                {"name": "two", "expression": "variables.one && authorizer.check('use').allowed()"},
+                {"name": "three", "expression": "'.check( variables.one'"},
+            ], "validations": [{"expression": validation}]}})
+        };
+        let variables: HashMap<&str, &str> =
+            [("one", "a.check('use')"), ("two", "variables.one && b.check('use')")].into();
+        assert_eq!(reachable_checks(&variables, &["variables.two && variables.one"]), 2);
+        assert_eq!(reachable_checks(&variables, &["'variables.two'"]), 0);
+        assert_eq!(check(&policy("variables.two && variables.three")), Ok(()));
+        let thrice = "a.check('x') && b.check('x') && c.check('x')";
+        assert_eq!(check(&policy(thrice)).unwrap_err().count, 3);
+    }
+}

@@ -1,0 +1,54 @@
+//! What a pod shares with its node, and the flags that say so.
+
+use super::Demand;
+
+pub(crate) struct Host {
+    pub(crate) privileged: bool,
+    pub(crate) network: bool,
+    pub(crate) ports: bool,
+    pub(crate) pid: bool,
+    pub(crate) ipc: bool,
+    pub(crate) requires_user_namespace: bool,
+    pub(crate) read_only_root: bool,
+}
+
+impl Host {
+    pub(crate) fn demands(&self) -> Vec<Demand> {
+        let flag = |allowed: bool, field: &str, variable: &str, finding: &str| {
+            (!allowed).then(|| {
+                Demand::new("flags", format!("{field}: false"), format!("!variables.{variable}"), finding)
+            })
+        };
+        [
+            flag(
+                self.privileged,
+                "allowPrivilegedContainer",
+                "privileged",
+                "privileged containers are not allowed",
+            ),
+            flag(self.network, "allowHostNetwork", "hostNetwork", "hostNetwork is not allowed"),
+            flag(self.pid, "allowHostPID", "hostPID", "hostPID is not allowed"),
+            flag(self.ipc, "allowHostIPC", "hostIPC", "hostIPC is not allowed"),
+            flag(self.ports, "allowHostPorts", "hostPorts", "host ports are not allowed"),
+            self.requires_user_namespace.then(|| {
+                Demand::new(
+                    "flags",
+                    "userNamespaceLevel: RequirePodLevel",
+                    "variables.ownUsers",
+                    "hostUsers must be false",
+                )
+            }),
+            self.read_only_root.then(|| {
+                let finding = "readOnlyRootFilesystem must not be false";
+                Demand::new("flags", "readOnlyRootFilesystem: true", "!variables.writableRoot", finding)
+            }),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    pub(crate) fn settled(&self) -> Option<String> {
+        self.read_only_root.then(|| "!variables.lacksReadOnlyRoot".to_owned())
+    }
+}

@@ -1,0 +1,63 @@
+//! `seccompProfiles`, and the two forms in which a pod names a profile.
+
+use palisade_scc::SeccompRule;
+
+use crate::cel;
+
+use super::Demand;
+
+const RUNTIME_DEFAULT: &str = "runtime/default";
+const DOCKER_DEFAULT: &str = "docker/default";
+
+/// The name, in the form of annotations, of the profile in the field `field`; empty for what no annotation can say.
+pub(crate) fn name_of(field: &str) -> String {
+    format!(
+        "({field}.type == 'RuntimeDefault' ? 'runtime/default' : {field}.type == 'Unconfined' ? 'unconfined' : \
+         {field}.type == 'Localhost' && 'localhostProfile' in {field} ? 'localhost/' + {field}.localhostProfile : '')"
+    )
+}
+
+/// The field that says what the annotation `name` says; an empty map for one that is not known.
+pub(crate) fn field_of(name: &str) -> String {
+    format!(
+        "({name} == 'runtime/default' || {name} == 'docker/default' ? {{'type': 'RuntimeDefault'}} : \
+         {name} == 'unconfined' ? {{'type': 'Unconfined'}} : \
+         {name}.startsWith('localhost/') && {name} != 'localhost/' ? \
+         {{'type': 'Localhost', 'localhostProfile': {name}.substring(10)}} : {{}})"
+    )
+}
+
+pub(crate) fn demands(rule: &SeccompRule) -> Vec<Demand> {
+    if rule.allow_any {
+        return Vec::new();
+    }
+    let because = format!("seccompProfiles: {}", rule.allowed.join(", "));
+    if rule.allowed.is_empty() {
+        let holds = "variables.profiles.all(p, p == '')";
+        return vec![Demand::new("profiles", "seccompProfiles: none", holds, "seccomp may not be set")];
+    }
+    let mut allowed: Vec<&str> = rule.allowed.iter().map(String::as_str).collect();
+    for (name, other) in [(RUNTIME_DEFAULT, DOCKER_DEFAULT), (DOCKER_DEFAULT, RUNTIME_DEFAULT)] {
+        if rule.allowed.iter().any(|profile| profile == name) && !allowed.contains(&other) {
+            allowed.push(other);
+        }
+    }
+    let holds = format!("variables.profiles.all(p, p in {})", cel::texts(&allowed));
+    vec![Demand::new(
+        "profiles",
+        because,
+        holds,
+        format!("seccompProfile must be one of {}", rule.allowed.join(", ")),
+    )]
+}
+
+pub(crate) fn settled(rule: &SeccompRule) -> Option<String> {
+    Some(match rule.default_profile() {
+        None | Some("") => "variables.profilesAreSettled".to_owned(),
+        Some(_) => "variables.namesProfile && variables.profilesAreSettled".to_owned(),
+    })
+}
+
+pub(crate) fn gift(rule: &SeccompRule) -> String {
+    cel::text(rule.default_profile().unwrap_or_default())
+}

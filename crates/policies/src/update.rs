@@ -1,0 +1,41 @@
+//! Which requests are decided at all.
+
+use crate::cel::text;
+use palisade_k8s::scc::annotation::REQUIRED_SCC;
+
+/// An annotation that the cluster's network writes to running pods.
+const POD_NETWORKS: &str = "k8s.ovn.org/pod-networks";
+
+/// Whether a policy looks at a request: neither at mirror pods of kubelets nor at pods for Windows, nor at bookkeeping.
+///
+/// It is a variable and no match condition, for each of which the API server would convert the object once more.
+pub(crate) fn is_relevant() -> String {
+    let mirrored = "'system:nodes' in request.userInfo.?groups.orValue([]) && \
+        'kubernetes.io/config.mirror' in object.metadata.?annotations.orValue({})";
+    let windows = "object.spec.?os.?name.orValue('') == 'windows'";
+    format!("!({mirrored}) && !({windows}) && ({})", changes_something())
+}
+
+/// Whether a request changes something that SCC looks at. Finalizers, owners, scheduling gates and the network's own
+/// annotation change without a decision, so that no controller is held up (reference/scc.md 1b).
+fn changes_something() -> String {
+    let differs = |a: &str, b: &str, but: &str| {
+        format!(
+            "{a}.orValue({{}}).exists(k, k != {but} && {a}[?k] != {b}[?k]) ||\n\
+             {b}.orValue({{}}).exists(k, k != {but} && !{a}[?k].hasValue())"
+        )
+    };
+    format!(
+        "request.operation != 'UPDATE' ||\n\
+         object.metadata.?labels.orValue({{}}) != oldObject.metadata.?labels.orValue({{}}) ||\n\
+         {} ||\n{}",
+        differs("object.metadata.?annotations", "oldObject.metadata.?annotations", &text(POD_NETWORKS)),
+        differs("object.?spec", "oldObject.?spec", "'schedulingGates'"),
+    )
+}
+
+/// Whether an update leaves the SCC that the pod requires as it is.
+pub(crate) fn keeps_required() -> String {
+    let old = format!("oldObject.metadata.?annotations[?{}].orValue('')", text(REQUIRED_SCC));
+    format!("request.operation != 'UPDATE' || variables.required == {old}")
+}

@@ -1,0 +1,170 @@
+//! A policy in both forms, and what differs between their answers.
+
+use palisade_admission::{Policy, respond, validate};
+use palisade_k8s::review::{AdmissionResponse, ReviewResponse};
+use palisade_policies::{CompileError, Settings, compile};
+use palisade_rbac::{Action, User};
+use palisade_testing::corpus;
+use serde_json::{Value, json};
+
+use crate::interpreter::{Authorizer, Outcome, Policies, Request, canonical};
+
+/// A policy in both forms.
+pub(crate) struct Pair {
+    pub(crate) policy: Policy,
+    pub(crate) policies: Policies,
+    pub(crate) namespaces: Vec<Value>,
+}
+
+impl Pair {
+    pub(crate) fn new(policy: Policy, namespaces: Vec<Value>) -> Self {
+        Self::try_new(policy, namespaces).unwrap()
+    }
+
+    /// Both forms, where there is an SCC that can admit a pod.
+    pub(crate) fn try_new(policy: Policy, namespaces: Vec<Value>) -> Result<Self, CompileError> {
+        let settings = Settings { kernel: policy.kernel(), ..Settings::default() };
+        let compiled = compile(policy.sccs(), &settings)?;
+        Ok(Self { policies: Policies::new(&compiled), policy, namespaces })
+    }
+
+    pub(crate) fn of_yaml(yaml: &str) -> Self {
+        let documents = palisade_k8s::manifest::read(yaml).unwrap();
+        let namespaces = documents
+            .iter()
+            .map(|document| document.to_json())
+            .filter(|object| object["kind"] == "Namespace");
+        Self::new(palisade_testing::policy(yaml), namespaces.collect())
+    }
+
+    pub(crate) fn namespace(&self, name: &str) -> Value {
+        let known = self.namespaces.iter().find(|namespace| namespace["metadata"]["name"] == name);
+        known.cloned().unwrap_or_else(|| json!({"metadata": {"name": name}}))
+    }
+
+    /// What differs between the two answers to a review; nothing if they are the same.
+    pub(crate) fn difference(&self, review: &Value) -> Option<String> {
+        let review = canonical_review(review);
+        let ours = self.decide(&review, |request, authorizer| self.policies.admit(request, authorizer));
+        let response = respond(&self.policy, &review.to_string()).expect("the review is readable");
+        compare(&review["request"]["object"], &ours, &response)
+    }
+
+    /// The same after all mutations: whoever changed the object, it must fit as it is.
+    pub(crate) fn difference_of_validation(&self, review: &Value) -> Option<String> {
+        let review = canonical_review(review);
+        let ours =
+            self.decide(&review, |request, authorizer| match self.policies.validate(request, authorizer).0 {
+                None => Outcome::Allowed(request.object.clone()),
+                Some(message) => Outcome::Refused(message),
+            });
+        let response = validate(&self.policy, &review.to_string()).expect("the review is readable");
+        compare(&review["request"]["object"], &ours, &response)
+    }
+
+    /// Puts a review, which is canonical, to the compiled policies.
+    pub(crate) fn decide<T>(
+        &self,
+        review: &Value,
+        decide: impl FnOnce(&Request<'_>, &Authorizer<'_>) -> T,
+    ) -> T {
+        let request = &review["request"];
+        let namespace = self.namespace(request["namespace"].as_str().unwrap());
+        let given = Request {
+            request,
+            object: request["object"].clone(),
+            old_object: request["oldObject"].clone(),
+            namespace: &namespace,
+        };
+        decide(&given, &|account, scc| self.may_use(request, account, scc))
+    }
+
+    pub(crate) fn may_use(&self, request: &Value, account: Option<&str>, scc: &str) -> bool {
+        let namespace = request["namespace"].as_str().unwrap();
+        let own = format!("system:serviceaccounts:{namespace}");
+        let groups: Vec<&str> = match account {
+            Some(_) => vec!["system:serviceaccounts", &own],
+            None => request["userInfo"]["groups"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect(),
+        };
+        let name = account.or(request["userInfo"]["username"].as_str()).unwrap_or_default();
+        let action = Action {
+            verb: "use",
+            group: "security.openshift.io",
+            resource: "securitycontextconstraints",
+            name: scc,
+            namespace,
+        };
+        self.policy.rbac().authorize(&User { name, groups: &groups }, &action).is_some()
+    }
+}
+
+/// The same value with the keys of all maps in order.
+pub(crate) fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            Value::Object(entries.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect())
+        }
+        Value::Array(list) => list.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
+}
+
+/// A review whose objects are as the API server hands them to admission.
+pub(crate) fn canonical_review(review: &Value) -> Value {
+    let mut review = review.clone();
+    for object in ["object", "oldObject"] {
+        if review["request"][object].is_object() {
+            review["request"][object] = canonical(&review["request"][object]);
+        }
+    }
+    review
+}
+
+fn compare(object: &Value, ours: &Outcome, theirs: &AdmissionResponse) -> Option<String> {
+    let theirs = serde_json::to_value(ReviewResponse::new(theirs)).unwrap();
+    let theirs = &theirs["response"];
+    match ours {
+        Outcome::Allowed(pod) if theirs["allowed"] == true => {
+            let (pod, expected) = (sorted(pod), sorted(&corpus::patched(object, theirs)));
+            (pod != expected).then(|| format!("{pod}\ndiffers from\n{expected}"))
+        }
+        Outcome::Refused(message) if theirs["allowed"] == false => {
+            // A refusal for another reason than the decision would be a difference by luck alone.
+            is_error(message).then(|| format!("refused by an error: {message}"))
+        }
+        other => Some(format!("{other:?}\nwhere the engine says\n{theirs}")),
+    }
+}
+
+fn is_error(message: &str) -> bool {
+    !["unable to validate", "namespace ", "invalid change to SCC", "failed to retrieve"]
+        .iter()
+        .any(|known| message.starts_with(known))
+}
+
+impl Pair {
+    /// The pod of a review once the compiled policies have admitted it.
+    pub(crate) fn admitted(&self, review: &Value) -> Option<Value> {
+        let review = canonical_review(review);
+        match self.decide(&review, |request, authorizer| self.policies.admit(request, authorizer)) {
+            Outcome::Allowed(pod) => Some(pod),
+            Outcome::Refused(_) => None,
+        }
+    }
+}
+
+/// A review of a request by a plain user, in the namespace `dev`.
+pub(crate) fn review(operation: &str, sub_resource: &str, object: Value, old_object: Value) -> Value {
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u", "resource": {"group": "", "version": "v1", "resource": "pods"}, "subResource": sub_resource,
+        "namespace": "dev", "name": "p", "operation": operation,
+        "userInfo": {"username": "alice", "groups": ["system:authenticated"]},
+        "object": object, "oldObject": old_object}})
+}

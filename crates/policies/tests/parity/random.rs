@@ -1,0 +1,128 @@
+//! Random policies and requests, decided by both.
+
+use palisade_admission::PolicyBuilder;
+use palisade_testing::random;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use serde_json::{Value, json};
+
+use crate::assert_none;
+use crate::pair::{Pair, review};
+
+const POLICIES: usize = 50;
+const REQUESTS: usize = 200;
+
+/// Values of a run that can be repeated: the seed is `PALISADE_SEED`, else that of the day.
+struct Dice {
+    runner: TestRunner,
+    seed: u64,
+}
+
+impl Dice {
+    fn new() -> Self {
+        let days = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() / 86_400;
+        let seed =
+            std::env::var("PALISADE_SEED").ok().map_or_else(days, |seed| seed.parse().expect("a number"));
+        let mut bytes = [0_u8; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        Self { runner: TestRunner::new_with_rng(Config::default(), rng), seed }
+    }
+
+    fn throw<T>(&mut self, strategy: impl Strategy<Value = T>) -> T
+    where
+        T: std::fmt::Debug,
+    {
+        strategy.new_tree(&mut self.runner).expect("a value").current()
+    }
+
+    fn number(&mut self, below: usize) -> usize {
+        self.throw(0..below)
+    }
+}
+
+fn pair(dice: &mut Dice) -> Option<Pair> {
+    let mut objects = dice.throw(random::policy());
+    let subjects = [
+        json!({"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "alice"}),
+        json!({"kind": "ServiceAccount", "name": "sa", "namespace": "dev"}),
+        json!({"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:serviceaccounts:dev"}),
+    ];
+    for (index, subject) in subjects.iter().enumerate() {
+        // Without a name a role would grant all.
+        let granted = (0..dice.number(3)).map(|_| format!("s{}", dice.number(5)));
+        let names: Vec<String> = granted.chain(["none".to_owned()]).collect();
+        let name = format!("r{index}");
+        objects.push(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
+            "rules": [{"verbs": ["use"], "apiGroups": ["security.openshift.io"],
+                "resources": ["securitycontextconstraints"], "resourceNames": names}]}));
+        objects.push(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": name, "namespace": "dev"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}, "subjects": [subject]}));
+    }
+    let mut builder = PolicyBuilder::default();
+    for object in &objects {
+        assert!(builder.add(object).expect("usable"));
+    }
+    Pair::try_new(builder.build(), vec![random::namespace()]).ok()
+}
+
+/// A change of a running pod, and the subresource that it is made by.
+fn change(dice: &mut Dice, old: &Value) -> (Value, &'static str) {
+    let mut new = old.clone();
+    match dice.number(8) {
+        0 => new["metadata"]["labels"] = json!({"a": "b"}),
+        1 => new["metadata"]["finalizers"] = json!(["a/b"]),
+        2 => new["spec"]["schedulingGates"] = json!([{"name": "g"}]),
+        3 => new["metadata"]["annotations"]["k8s.ovn.org/pod-networks"] = json!("{}"),
+        4 => new["metadata"]["annotations"]["openshift.io/required-scc"] = json!("s1"),
+        5 => new["metadata"]["annotations"]["openshift.io/scc"] = json!("s0"),
+        6 => new["spec"]["containers"][0]["image"] = json!("other"),
+        _ => {
+            let other = dice.throw(random::pod());
+            new["spec"]["ephemeralContainers"] = other["spec"]["containers"].clone();
+            return (new, "ephemeralcontainers");
+        }
+    }
+    (new, "")
+}
+
+/// Creates, updates, and validations of pods that others have changed, some with forged or required SCCs.
+#[test]
+fn ten_thousand_random_requests_are_decided_alike() {
+    let mut dice = Dice::new();
+    let mut differences = Vec::new();
+    for _ in 0..POLICIES {
+        let pair = std::iter::from_fn(|| Some(pair(&mut dice))).flatten().next().unwrap();
+        for _ in 0..REQUESTS {
+            let mut pod = dice.throw(random::pod());
+            for key in ["openshift.io/required-scc", "openshift.io/scc"] {
+                if dice.number(10) == 0 {
+                    pod["metadata"]["annotations"][key] = json!(format!("s{}", dice.number(6)));
+                }
+            }
+            let create = review("CREATE", "", pod.clone(), Value::Null);
+            let (case, difference) = match dice.number(4) {
+                0 => {
+                    let old = pair.admitted(&create).unwrap_or(pod);
+                    let (new, sub_resource) = change(&mut dice, &old);
+                    let update = review("UPDATE", sub_resource, new, old);
+                    let difference = pair.difference(&update);
+                    (update, difference)
+                }
+                1 => {
+                    let difference = pair.difference_of_validation(&create);
+                    (create, difference)
+                }
+                _ => {
+                    let difference = pair.difference(&create);
+                    (create, difference)
+                }
+            };
+            let seed = dice.seed;
+            differences
+                .extend(difference.map(|difference| format!("PALISADE_SEED={seed} {case}\n{difference}")));
+        }
+    }
+    assert_none(&differences, POLICIES * REQUESTS);
+}
