@@ -142,7 +142,7 @@ impl Scopes<'_> {
             None => *listed == path,
         };
         self.0.is_empty()
-            || (verb == "get" && DISCOVERY.iter().any(|listed| is_listed(&listed)))
+            || (verb == "get" && DISCOVERY.iter().any(is_listed))
             || self.known().any(|scope| matches!(scope, Scope::Full))
     }
 
