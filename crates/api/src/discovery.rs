@@ -3,7 +3,7 @@
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use crate::kind::{RESOURCES, Resource};
+use crate::kind::{self, RESOURCES, Resource};
 
 /// Groups in the order of the table, the core group left out.
 pub fn groups() -> Vec<&'static str> {
@@ -12,6 +12,10 @@ pub fn groups() -> Vec<&'static str> {
     groups.dedup();
     groups.retain(|group| !group.is_empty());
     groups
+}
+
+fn version_of(group: &str) -> &'static str {
+    kind::version_of(group).unwrap_or("v1")
 }
 
 fn of_group(group: &str) -> impl Iterator<Item = &'static Resource> {
@@ -27,7 +31,7 @@ pub fn aggregated(core: bool, version: &str) -> Value {
             let resources: Vec<Value> = of_group(group).map(aggregated_resource).collect();
             let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
             json!({"metadata": metadata,
-                   "versions": [{"version": "v1", "resources": resources, "freshness": "Current"}]})
+                   "versions": [{"version": version_of(group), "resources": resources, "freshness": "Current"}]})
         })
         .collect();
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
@@ -85,7 +89,8 @@ pub fn group(name: &str) -> Option<Value> {
 }
 
 fn group_entry(group: &str) -> Value {
-    let version = json!({"groupVersion": format!("{group}/v1"), "version": "v1"});
+    let version = version_of(group);
+    let version = json!({"groupVersion": format!("{group}/{version}"), "version": version});
     json!({"name": group, "versions": [version], "preferredVersion": version})
 }
 
@@ -117,7 +122,8 @@ pub fn resources(group: &str) -> Option<Value> {
             list.push(entry);
         }
     }
-    let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+    let version = version_of(group);
+    let version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     (!list.is_empty()).then(
         || json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": list}),
     )

@@ -106,6 +106,8 @@ pub struct ApiError {
     pub message: String,
     /// Kubernetes' `StatusDetails`: the object, and the causes.
     pub details: Option<Value>,
+    /// A `Status` that somebody else has worded, as an admission webhook; it is answered as it is.
+    worded: Option<Value>,
 }
 
 /// The result of a request.
@@ -113,7 +115,7 @@ pub type ApiResult<T> = Result<T, Box<ApiError>>;
 
 impl ApiError {
     fn new(reason: Reason, message: impl Into<String>) -> Box<Self> {
-        Box::new(Self { reason, message: message.into(), details: None })
+        Box::new(Self { reason, message: message.into(), details: None, worded: None })
     }
 
     fn about(mut self: Box<Self>, resource: &Resource, name: &str) -> Box<Self> {
@@ -313,8 +315,37 @@ impl ApiError {
         Self::new(Reason::InternalError, format!("Internal error occurred: {what}"))
     }
 
+    /// A refusal that is worded elsewhere, as a `Status`. A code below 400 is none of a refusal and becomes 400.
+    pub fn of_status(mut status: Value) -> Box<Self> {
+        let code = status
+            .get("code")
+            .and_then(Value::as_u64)
+            .filter(|code| (400..600).contains(code))
+            .unwrap_or(400);
+        put(&mut status, &["code"], code.into());
+        put(&mut status, &["status"], "Failure".into());
+        let said = |field: &str| status.get(field).and_then(Value::as_str).unwrap_or_default();
+        let reason = Reason::parse(said("reason")).unwrap_or(match code {
+            403 => Reason::Forbidden,
+            500.. => Reason::InternalError,
+            _ => Reason::BadRequest,
+        });
+        let mut error = Self::new(reason, said("message"));
+        error.worded = Some(status);
+        error
+    }
+
+    /// The HTTP code.
+    pub fn code(&self) -> u16 {
+        let worded = self.worded.as_ref().and_then(|status| status.get("code")?.as_u64());
+        worded.and_then(|code| u16::try_from(code).ok()).unwrap_or_else(|| self.reason.code())
+    }
+
     /// As the body of an answer.
     pub fn status(&self) -> Value {
+        if let Some(worded) = &self.worded {
+            return worded.clone();
+        }
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason.as_str(),

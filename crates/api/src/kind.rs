@@ -7,8 +7,10 @@ mod deletion;
 mod event;
 mod lease;
 mod namespace;
+mod network;
 mod node;
 mod pod;
+mod policy;
 mod project;
 mod rbac;
 mod review;
@@ -18,6 +20,8 @@ mod subresource;
 mod user;
 mod volume;
 mod warning;
+mod webhook;
+mod workload;
 
 use jiff::Timestamp;
 use palisade_k8s::FieldError;
@@ -39,13 +43,19 @@ pub use service_account::SERVICE_ACCOUNTS;
 pub use subresource::{Serves, Subresource};
 pub use user::{GROUPS, USERS, broken_name};
 pub use volume::{CLAIMS, VOLUMES};
+pub use webhook::{
+    MUTATING as MUTATING_WEBHOOKS, VALIDATING as VALIDATING_WEBHOOKS, VARIABLES as WEBHOOK_VARIABLES,
+};
+pub use workload::{DEPLOYMENTS, JOBS, REPLICA_SETS, scale_of};
 
 /// A resource of the API, and all that is special about it: what the server does for a kind is decided by these fields,
 /// nowhere by its name.
 #[derive(Debug)]
 pub struct Resource {
-    /// API group; empty for the core group. All are of version v1.
+    /// API group; empty for the core group.
     pub group: &'static str,
+    /// Version of the group: all of its resources are of the same.
+    pub version: &'static str,
     /// Name in paths and rules.
     pub plural: &'static str,
     /// Name of one object, for command lines.
@@ -84,8 +94,10 @@ pub struct Resource {
     pub visible: Visible,
     /// Fields of metadata that are not shown.
     pub hidden: &'static [&'static str],
-    /// Whether `metadata.generation` counts the changes of its `spec`.
+    /// Whether `metadata.generation` counts the changes of what its author wants: of the field [`spec`](Self::spec).
     pub counts_generations: bool,
+    /// The field that says what its author wants.
+    pub spec: &'static str,
     /// The deletion of its objects.
     pub deletion: Deletion,
     /// Names of objects that stay.
@@ -149,6 +161,8 @@ pub enum Admission {
     Role,
     /// A binding gives no rights that its author does not hold.
     Binding,
+    /// Whoever writes a workload is warned of pods that SCC would refuse.
+    Workload,
 }
 
 /// Rules for names.
@@ -189,6 +203,7 @@ const ALL_VERBS: &[&str] =
 /// The values that most resources share.
 const BASE: Resource = Resource {
     group: "",
+    version: "v1",
     plural: "",
     singular: "",
     kind: "",
@@ -209,6 +224,7 @@ const BASE: Resource = Resource {
     visible: Visible::ToAll,
     hidden: &[],
     counts_generations: false,
+    spec: "spec",
     deletion: Deletion::AtOnce,
     undeletable: &[],
     admission: Admission::Plain,
@@ -234,7 +250,31 @@ pub static RESOURCES: &[&Resource] = &[
     &volume::VOLUMES,
     &pod::PODS,
     &service_account::SERVICE_ACCOUNTS,
+    &network::ENDPOINTS,
+    &network::SERVICES,
+    &policy::LIMIT_RANGES,
+    &policy::RESOURCE_QUOTAS,
+    &policy::POD_TEMPLATES,
+    &workload::REPLICATION_CONTROLLERS,
     &scc::CORE_SCCS,
+    &webhook::MUTATING,
+    &webhook::VALIDATING,
+    &workload::CONTROLLER_REVISIONS,
+    &workload::DAEMON_SETS,
+    &workload::DEPLOYMENTS,
+    &workload::REPLICA_SETS,
+    &workload::STATEFUL_SETS,
+    &policy::AUTOSCALERS,
+    &workload::CRON_JOBS,
+    &workload::JOBS,
+    &network::ENDPOINT_SLICES,
+    &network::INGRESSES,
+    &network::INGRESS_CLASSES,
+    &network::NETWORK_POLICIES,
+    &policy::RUNTIME_CLASSES,
+    &policy::POD_DISRUPTION_BUDGETS,
+    &policy::PRIORITY_CLASSES,
+    &policy::STORAGE_CLASSES,
     &review::TOKEN_REVIEWS,
     &review::SELF_SUBJECT_REVIEWS,
     &review::SUBJECT_ACCESS_REVIEWS,
@@ -263,6 +303,11 @@ pub static RESOURCES: &[&Resource] = &[
 /// A resource by its group and plural name.
 pub fn find(group: &str, plural: &str) -> Option<&'static Resource> {
     RESOURCES.iter().copied().find(|resource| resource.is(group, plural))
+}
+
+/// The version of a group.
+pub fn version_of(group: &str) -> Option<&'static str> {
+    RESOURCES.iter().find(|resource| resource.group == group).map(|resource| resource.version)
 }
 
 /// The resource whose objects are kept under a name.
@@ -300,7 +345,11 @@ impl Resource {
 
     /// `v1`, or `GROUP/v1`.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { "v1".to_owned() } else { format!("{}/v1", self.group) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// `pods`, or `roles.rbac.authorization.k8s.io`.
@@ -374,6 +423,15 @@ fn default(object: &mut Value, field: &str, value: impl Into<Value>) {
     if let Some(map) = object.as_object_mut() {
         map.entry(field.to_owned()).or_insert_with(|| value.into());
     }
+}
+
+/// A new object has this status, a changed one that which it had.
+fn keep_status(object: &mut Value, old: Option<&Value>, first: Value) {
+    let status = old.map(|old| old.get("status").cloned().unwrap_or_default());
+    if let Some(map) = object.as_object_mut() {
+        map.insert("status".to_owned(), status.unwrap_or(first));
+    }
+    default(object, "spec", Value::Object(serde_json::Map::new()));
 }
 
 /// The rule for the keys of ConfigMaps and Secrets, which become names of files.

@@ -22,10 +22,12 @@
 //! ```
 
 pub mod body;
+pub mod cel;
 pub mod discovery;
 pub mod error;
 pub mod fields;
 pub mod kind;
+mod labels;
 pub mod limits;
 pub mod list;
 pub mod metadata;

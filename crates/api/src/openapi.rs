@@ -124,7 +124,7 @@ fn definition(message: &'static Message, owners: &[&Resource], version: Version)
 }
 
 fn gvk(resource: &Resource) -> Value {
-    json!({"group": resource.group, "version": "v1", "kind": resource.kind})
+    json!({"group": resource.group, "version": resource.version, "kind": resource.kind})
 }
 
 /// The types that some types are made of, themselves included.
@@ -208,7 +208,7 @@ fn operation(resource: &Resource, action: &str, place: &str, version: Version) -
 fn paths(resource: &Resource, version: Version) -> Vec<(String, Value)> {
     let base = match resource.group {
         "" => "/api/v1".to_owned(),
-        group => format!("/apis/{group}/v1"),
+        group => format!("/apis/{group}/{}", resource.version),
     };
     let scope = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
     let many = format!("{base}{scope}/{}", resource.plural);
@@ -268,7 +268,9 @@ pub fn index() -> Value {
         paths.insert(path, json!({"serverRelativeURL": url}));
     };
     add("api/v1".to_owned());
-    discovery::groups().iter().for_each(|group| add(format!("apis/{group}/v1")));
+    discovery::groups().iter().for_each(|group| {
+        add(format!("apis/{group}/{}", crate::kind::version_of(group).unwrap_or("v1")));
+    });
     json!({ "paths": paths })
 }
 

@@ -142,7 +142,9 @@ impl Path {
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let (group, rest) = match parts.as_slice() {
             ["api", "v1", rest @ ..] => ("", rest),
-            ["apis", group, "v1", rest @ ..] => (*group, rest),
+            ["apis", group, version, rest @ ..] if kind::version_of(group).unwrap_or("v1") == *version => {
+                (*group, rest)
+            }
             _ => return Ok(Self::Other),
         };
         let (namespace, rest) = match rest {

@@ -12,13 +12,22 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// The tables, with the prefix of their types' names in OpenAPI.
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 20] = [
     ("io.k8s.apimachinery.pkg.apis.meta.v1", include_str!("../schema/meta.txt")),
     ("io.k8s.api.core.v1", include_str!("../schema/core.txt")),
     ("io.k8s.api.rbac.v1", include_str!("../schema/rbac.txt")),
     ("io.k8s.api.authentication.v1", include_str!("../schema/authentication.txt")),
     ("io.k8s.api.authorization.v1", include_str!("../schema/authorization.txt")),
     ("io.k8s.api.coordination.v1", include_str!("../schema/coordination.txt")),
+    ("io.k8s.api.admissionregistration.v1", include_str!("../schema/admissionregistration.txt")),
+    ("io.k8s.api.apps.v1", include_str!("../schema/apps.txt")),
+    ("io.k8s.api.autoscaling.v2", include_str!("../schema/autoscaling.txt")),
+    ("io.k8s.api.batch.v1", include_str!("../schema/batch.txt")),
+    ("io.k8s.api.discovery.v1", include_str!("../schema/discovery.txt")),
+    ("io.k8s.api.networking.v1", include_str!("../schema/networking.txt")),
+    ("io.k8s.api.node.v1", include_str!("../schema/node.txt")),
+    ("io.k8s.api.scheduling.v1", include_str!("../schema/scheduling.txt")),
+    ("io.k8s.api.storage.v1", include_str!("../schema/storage.txt")),
     ("io.k8s.api.policy.v1", include_str!("../schema/policy.txt")),
     ("com.github.openshift.api.security.v1", include_str!("../schema/security.txt")),
     ("com.github.openshift.api.project.v1", include_str!("../schema/project.txt")),

@@ -1,7 +1,8 @@
 //! Admission: what is completed and what is refused, between authorization and the store.
 //!
-//! In this order: the namespace's life cycle, the service account, SCC (for pods and for SCCs themselves), then, of what
-//! fits its type, the namespace's Pod Security levels, the limits on roles and bindings, and on what nodes write. A refusal by any is final.
+//! In this order: the namespace's life cycle, the service account, SCC (for pods and for SCCs themselves), webhooks that
+//! change the object, the rules of its kind, the namespace's Pod Security levels, the limits on roles and bindings and on
+//! what nodes write, webhooks that validate. A refusal by any is final; what a webhook changes, SCC decides on again.
 
 mod account;
 mod namespace;
@@ -9,37 +10,77 @@ mod node;
 mod pod_security;
 mod rbac;
 mod scc;
+mod workload;
 
 use palisade_admission::Reservation;
+use palisade_scc::Mutation;
 use serde_json::Value;
 
 use crate::call::Call;
+use crate::decider::Decider;
 use crate::error::ApiResult;
 use crate::remove::remove;
-use crate::resource::{Admission, text};
+use crate::resource::{Admission, Serves, text};
+use crate::webhook::{self, Attributes, Operation, Reinvocation};
 
-/// Completes a new object. What is reserved for it is to be kept until it is written.
-pub(crate) fn create(call: &Call<'_>, object: &mut Value) -> ApiResult<Option<Reservation>> {
+/// Completes a new object: the server first, then webhooks, whose changes `settle` makes fit. What is reserved for the
+/// object is to be kept until it is written.
+pub(crate) fn create(
+    call: &Call<'_>,
+    object: &mut Value,
+    settle: Settle<'_>,
+) -> ApiResult<Option<Reservation>> {
     namespace::accepts(call, text(object, "/metadata/name"))?;
+    let reserved = complete_new(call, object)?;
+    let mut further = None;
+    by_webhooks(call, Operation::Create, object, None, settle, &mut |object| {
+        further = complete_new(call, object)?.or(further.take());
+        Ok(())
+    })?;
+    Ok(further.or(reserved))
+}
+
+fn complete_new(call: &Call<'_>, object: &mut Value) -> ApiResult<Option<Reservation>> {
+    let decides = call.api.decider == Decider::Server;
     match call.target.resource.admission {
         Admission::Namespace => return namespace::allocate(call.api, object),
         Admission::Pod => {
             if !node::is_mirror(call, object) {
                 account::complete(call, object)?;
             }
-            scc::pod(call, object, None)?;
+            if decides {
+                scc::pod(call, object, None, Mutation::Allowed)?;
+            }
         }
-        Admission::Scc => call.notes.warn(scc::complete(object)?),
+        Admission::Scc if decides => call.notes.warn(scc::complete(object)?),
         _ => {}
     }
     Ok(None)
 }
 
-/// Completes a changed object.
-pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiResult<()> {
+/// Completes a changed object, as [`create`] does.
+pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value, settle: Settle<'_>) -> ApiResult<()> {
+    complete_changed(call, object, old)?;
+    if call.target.subresource.is_none_or(|part| matches!(part.serves, Serves::Part(_))) {
+        let again = &mut |object: &mut Value| complete_changed(call, object, old);
+        by_webhooks(call, Operation::Update, object, Some(old), settle, again)?;
+    }
+    Ok(())
+}
+
+fn complete_changed(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiResult<()> {
+    if call.api.decider != Decider::Server {
+        return Ok(());
+    }
     match call.target.resource.admission {
         // The status and the deletion of a pod are none of SCC's business; nor is a pod that is on its way out.
-        Admission::Pod if is_admitted(call) => scc::pod(call, object, Some(old)),
+        Admission::Pod if is_admitted(call) => {
+            let mutation = match call.target.subresource_name() {
+                "ephemeralcontainers" => Mutation::EphemeralOnly,
+                _ => Mutation::Forbidden,
+            };
+            scc::pod(call, object, Some(old), mutation)
+        }
         Admission::Scc => {
             call.notes.warn(scc::complete(object)?);
             Ok(())
@@ -52,6 +93,45 @@ fn is_admitted(call: &Call<'_>) -> bool {
     call.target.subresource.is_none_or(|part| part.is_admitted)
 }
 
+/// Makes what a webhook has changed fit its type, and its place.
+pub(crate) type Settle<'f> = &'f dyn Fn(Value) -> ApiResult<Value>;
+
+/// Lets webhooks change an object. What they change is completed, and decided on, by the server once more; where that
+/// changes something, those webhooks that want to see it do, and after that nothing is completed any more, only decided.
+fn by_webhooks(
+    call: &Call<'_>,
+    operation: Operation,
+    object: &mut Value,
+    old: Option<&Value>,
+    settle: Settle<'_>,
+    complete: &mut dyn FnMut(&mut Value) -> ApiResult<()>,
+) -> ApiResult<()> {
+    let request = Attributes { call, operation, old, is_dry_run: call.is_dry_run() };
+    let (mut round, mut current) = (Reinvocation::default(), Some(object.take()));
+    webhook::mutate(request, &mut current, &mut round, settle)?;
+    *object = current.take().unwrap_or_default();
+    if !round.has_changed {
+        return Ok(());
+    }
+    let before = object.clone();
+    complete(object)?;
+    if *object != before {
+        round.require();
+    }
+    if !round.is_required() {
+        return Ok(());
+    }
+    current = Some(object.take());
+    webhook::mutate(request, &mut current, &mut round, settle)?;
+    *object = current.unwrap_or_default();
+    let is_pod = call.target.resource.admission == Admission::Pod
+        && call.target.subresource.is_none_or(|part| part.is_admitted);
+    if round.has_changed && is_pod && call.api.decider == Decider::Server {
+        scc::pod(call, object, old, Mutation::Forbidden)?;
+    }
+    Ok(())
+}
+
 /// Refuses a new object that fits its type but may not be.
 pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     node::check_create(call, object)?;
@@ -60,6 +140,10 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
         Admission::Namespace => pod_security::check_namespace(call, object, None),
         Admission::Role => rbac::check_role(call, object, None),
         Admission::Binding => rbac::check_binding(call, object, None),
+        Admission::Workload => {
+            workload::warn(call, object, None);
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -74,6 +158,10 @@ pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiR
         }
         Admission::Role => rbac::check_role(call, object, Some(old)),
         Admission::Binding => rbac::check_binding(call, object, Some(old)),
+        Admission::Workload if call.target.subresource.is_none() => {
+            workload::warn(call, object, Some(old));
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

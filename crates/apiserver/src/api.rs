@@ -6,7 +6,9 @@ use palisade_admission::{PolicyCache, Reservations};
 use palisade_store::Store;
 
 use crate::audit::Audit;
+use crate::decider::Decider;
 use crate::error::ApiResult;
+use crate::hooks::{Client, Webhooks};
 use crate::hub::Hub;
 use crate::login::Logins;
 use crate::metrics::Metrics;
@@ -36,6 +38,20 @@ pub(crate) struct Api {
     pub(crate) ca: String,
     /// How nodes are reached.
     pub(crate) nodes: Arc<rustls::ClientConfig>,
+    /// Whose decision on SCC counts.
+    pub(crate) decider: Decider,
+    /// Webhooks that requests go through, in step with the store.
+    pub(crate) webhooks: Arc<Webhooks>,
+    pub(crate) webhook_client: Client,
+    /// Where work goes that waits for others.
+    pub(crate) runtime: tokio::runtime::Handle,
+}
+
+/// What is decided outside of this server.
+#[derive(Debug, Default)]
+pub(crate) struct Outside {
+    pub(crate) decider: Decider,
+    pub(crate) client: Client,
 }
 
 impl Api {
@@ -45,8 +61,10 @@ impl Api {
         audit: Audit,
         ca: String,
         nodes: Arc<rustls::ClientConfig>,
+        outside: Outside,
     ) -> ApiResult<Self> {
-        let (policy, epoch) = policy::follow(&store)?;
+        let webhooks = Arc::new(Webhooks::default());
+        let (policy, epoch) = policy::follow(&store, &webhooks)?;
         Ok(Self {
             hub: Hub::start(&store),
             policy,
@@ -61,6 +79,10 @@ impl Api {
             audit,
             ca,
             nodes,
+            decider: outside.decider,
+            webhook_client: outside.client,
+            webhooks,
+            runtime: tokio::runtime::Handle::current(),
         })
     }
 }

@@ -117,7 +117,7 @@ fn reference(target: &Target) -> Value {
         ("namespace", &target.namespace),
         ("name", &target.name),
         ("apiGroup", resource.group),
-        ("apiVersion", "v1"),
+        ("apiVersion", resource.version),
         ("subresource", target.subresource_name()),
     ];
     fields.iter().filter(|(_, value)| !value.is_empty()).map(|(field, value)| (*field, *value)).collect()

@@ -8,6 +8,7 @@ use palisade_store::{Revision, StoreError};
 use serde_json::{Value, json};
 
 use crate::api::Api;
+use crate::decider::Decider;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::resource::{self, Admission, text};
@@ -19,9 +20,10 @@ const MANIFEST: &str = include_str!("../bootstrap.yaml");
 const LABEL: (&str, &str) = ("kubernetes.io/bootstrapping", "rbac-defaults");
 
 /// The objects of the start.
-pub(crate) fn objects(set: BuiltinSet) -> ApiResult<Vec<Value>> {
+pub(crate) fn objects(api: &Api, set: BuiltinSet) -> ApiResult<Vec<Value>> {
     let mut objects = Vec::new();
-    for text in [MANIFEST, set.manifest()] {
+    let sccs = (api.decider != Decider::Nobody).then(|| set.manifest());
+    for text in [MANIFEST].into_iter().chain(sccs) {
         let documents =
             manifest::read(text).map_err(|error| failure::internal("built-in objects", &error))?;
         objects.extend(documents.iter().map(manifest::Node::to_json));
@@ -32,7 +34,7 @@ pub(crate) fn objects(set: BuiltinSet) -> ApiResult<Vec<Value>> {
 /// Makes what is missing.
 pub(crate) fn run(api: &Api, set: BuiltinSet) -> ApiResult<()> {
     settle(api)?;
-    for object in objects(set)? {
+    for object in objects(api, set)? {
         ensure(api, object)?;
     }
     revoke_nodes(api)?;
@@ -72,6 +74,9 @@ fn settle_ranges(api: &Api) -> ApiResult<()> {
 /// Gives a namespace what it lacks of its ranges: one from before there was this server, or that somebody took them
 /// from.
 pub(crate) fn repair(api: &Api, mut namespace: Value) -> ApiResult<()> {
+    if api.decider != Decider::Server {
+        return Ok(());
+    }
     let annotations = namespace.pointer("/metadata/annotations");
     let has = |key: &str| annotations.and_then(|map| map.get(key)).is_some_and(|value| value != "");
     if [UID_RANGE, SUPPLEMENTAL_GROUPS, MCS].into_iter().all(has)

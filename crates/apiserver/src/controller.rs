@@ -256,7 +256,7 @@ impl<'a> Controller<'a> {
             }
             storage if storage.starts_with("rbac") || storage.starts_with(palisade_k8s::scc::GROUP) => {
                 let kind = text(&event.object, "/kind");
-                for object in bootstrap::objects(self.set)? {
+                for object in bootstrap::objects(self.api, self.set)? {
                     if text(&object, "/kind") == kind && text(&object, "/metadata/name") == event.name {
                         bootstrap::ensure(self.api, object)?;
                     }

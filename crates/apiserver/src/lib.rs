@@ -13,6 +13,7 @@
 //!     audit: None,
 //!     audit_policy: None,
 //!     backup: None,
+//!     ..Config::default()
 //! };
 //! let server = Server::start(config).await?;
 //! let kubeconfig = server.admin_kubeconfig(&format!("https://{}", server.address()?));
@@ -38,9 +39,12 @@ mod binder;
 mod bootstrap;
 mod call;
 mod controller;
+mod decider;
+mod ephemeral;
 mod failure;
 #[doc(hidden)]
 pub mod fuzz;
+mod hooks;
 mod hub;
 mod identity;
 mod lane;
@@ -67,6 +71,8 @@ mod token;
 mod verb;
 mod version;
 mod watch;
+mod webhook;
+mod workload;
 
 use palisade_api::{
     body, discovery, error, fields, kind as resource, openapi, patch, protobuf, request, schema, selector,
@@ -74,4 +80,6 @@ use palisade_api::{
 };
 
 pub use audit::PolicyError;
+pub use decider::Decider;
+pub use ephemeral::Ephemeral;
 pub use server::{Config, NodeCredentials, Server, ServerError};

@@ -8,6 +8,7 @@ use palisade_admission::{ObjectKey, PolicyCache, PolicyKind, PolicyObject};
 use palisade_store::{Effect, Key, Observer, Store};
 
 use crate::error::{ApiError, ApiResult};
+use crate::hooks::Webhooks;
 use crate::{objects, resource};
 
 /// Counts the writes that may end somebody's rights: those who go on for long, such as watches, are authenticated and
@@ -49,11 +50,12 @@ struct Feed {
     epoch: Arc<Epoch>,
     /// The name of each kind in the store.
     kinds: Vec<(&'static str, PolicyKind)>,
+    webhooks: Arc<Webhooks>,
 }
 
 impl Observer for Feed {
     fn prepare(&self, key: &Key, value: Option<&[u8]>) -> Option<Effect> {
-        let change = self.change(key, value);
+        let change = self.change(key, value).or_else(|| self.change_of_webhooks(key, value));
         let epoch = ends_rights(&key.resource, value.is_none()).then(|| Arc::clone(&self.epoch));
         if change.is_none() && epoch.is_none() {
             return None;
@@ -67,6 +69,13 @@ impl Observer for Feed {
 }
 
 impl Feed {
+    /// The change of the webhooks that a write makes, if any.
+    fn change_of_webhooks(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
+        let hooks = self.webhooks.read(key, value)?;
+        let (webhooks, key) = (Arc::clone(&self.webhooks), key.clone());
+        Some(Box::new(move || webhooks.set(&key, hooks)))
+    }
+
     /// The change of the policy that a write makes, if any.
     fn change(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
         let (_, kind) = self.kinds.iter().find(|(storage, _)| *storage == key.resource)?;
@@ -89,7 +98,8 @@ fn read(kind: PolicyKind, key: &Key, bytes: &[u8]) -> Option<PolicyObject> {
 }
 
 /// The policy of what a store holds, now and after each write to come. Nobody else may write meanwhile.
-pub(crate) fn follow(store: &Store) -> ApiResult<(Arc<PolicyCache>, Arc<Epoch>)> {
+pub(crate) fn follow(store: &Store, webhooks: &Arc<Webhooks>) -> ApiResult<(Arc<PolicyCache>, Arc<Epoch>)> {
+    webhooks.load(store)?;
     let (cache, epoch) = (Arc::new(PolicyCache::default()), Arc::new(Epoch::default()));
     let (mut kinds, mut all) = (Vec::new(), Vec::new());
     for (group, plural, kind) in PolicyKind::RESOURCES {
@@ -106,7 +116,9 @@ pub(crate) fn follow(store: &Store) -> ApiResult<(Arc<PolicyCache>, Arc<Epoch>)>
         })?;
     }
     cache.replace(all);
-    if store.observe(Arc::new(Feed { cache: Arc::clone(&cache), epoch: Arc::clone(&epoch), kinds })) {
+    let webhooks = Arc::clone(webhooks);
+    if store.observe(Arc::new(Feed { cache: Arc::clone(&cache), epoch: Arc::clone(&epoch), kinds, webhooks }))
+    {
         Ok((cache, epoch))
     } else {
         Err(ApiError::internal("the store has an observer already"))
@@ -139,7 +151,7 @@ mod tests {
             "roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "joe"}]});
         // Before the policy follows, and after.
         write(&store, "rbac.authorization.k8s.io/roles", ("a", "r"), &role("get"));
-        let (policy, epoch) = follow(&store).unwrap();
+        let (policy, epoch) = follow(&store, &Arc::default()).unwrap();
         let before = epoch.now();
         write(&store, "rbac.authorization.k8s.io/rolebindings", ("a", "b"), &binding);
         let may = |verb: &str| {
@@ -158,6 +170,6 @@ mod tests {
         write(&store, "namespaces", ("", "a"), &json!({"metadata": {"name": "a"}}));
         assert!(policy.snapshot().namespace("a").is_some());
         assert_eq!(epoch.now(), before + 5);
-        assert!(follow(&store).is_err(), "one policy follows a store");
+        assert!(follow(&store, &Arc::default()).is_err(), "one policy follows a store");
     }
 }

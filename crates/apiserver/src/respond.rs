@@ -126,9 +126,9 @@ pub(crate) fn error(error: &ApiError, format: Format) -> Response<Body> {
     let status = error.status();
     let mut response = match (format, crate::schema::message("Status")) {
         (Format::Protobuf, Some(message)) => {
-            Body::bytes(error.reason.code(), PROTOBUF, protobuf::encode(&status, message))
+            Body::bytes(error.code(), PROTOBUF, protobuf::encode(&status, message))
         }
-        _ => json(error.reason.code(), &status),
+        _ => json(error.code(), &status),
     };
     if error.reason == Reason::TooManyRequests {
         let seconds = error.details.as_ref().and_then(|details| details.get("retryAfterSeconds")?.as_u64());

@@ -36,6 +36,7 @@ use crate::table::Include;
 use crate::time;
 use crate::verb;
 use crate::watch::{Asker, Shape, Watcher};
+use crate::webhook::{self, Attributes, Operation};
 use crate::weight;
 use palisade_https::metrics::Timed;
 use palisade_https::{Body, ReadError};
@@ -417,6 +418,12 @@ async fn read(body: Incoming) -> ApiResult<Bytes> {
     })
 }
 
+/// What is sent to a subresource, as admission webhooks make it.
+fn admitted(call: &Call<'_>, object: serde_json::Value) -> ApiResult<serde_json::Value> {
+    let request = Attributes { call, operation: Operation::Create, old: None, is_dry_run: call.is_dry_run() };
+    webhook::admit(request, Some(object)).map(Option::unwrap_or_default)
+}
+
 /// A request with its body, for a thread that may wait for the disk.
 struct Work {
     api: Arc<Api>,
@@ -492,7 +499,7 @@ impl Work {
         // By whoever did it, and before anybody is told: a client that has left leaves a line all the same.
         match &answer {
             Ok(answer) => self.trail.complete(answer.code, None, Some(&answer.object)),
-            Err(error) => self.trail.complete(error.reason.code(), Some(error), None),
+            Err(error) => self.trail.complete(error.code(), Some(error), None),
         }
         let resource = self.target.resource;
         match answer {
@@ -528,10 +535,13 @@ impl Work {
         let body = || crate::body::read(bytes, content_type, &mut Vec::new());
         match (self.method.as_str(), part.serves) {
             ("GET" | "HEAD", Serves::Part(_)) => verb::get(call),
+            ("GET" | "HEAD", Serves::Scale) => verb::get_scale(call),
+            ("PUT", Serves::Scale) => verb::update_scale(call, bytes, content_type),
+            ("PATCH", Serves::Scale) => verb::patch_scale(call, bytes, content_type),
             ("POST", Serves::Token) => review::request_token(call, bytes, content_type),
             ("POST", Serves::Password) => review::set_password(call, bytes, content_type),
-            ("POST", Serves::Binding) => review::bind(call, &self.target.name, &body()?),
-            ("POST", Serves::Eviction) => review::evict(call, &body()?),
+            ("POST", Serves::Binding) => review::bind(call, &self.target.name, &admitted(call, body()?)?),
+            ("POST", Serves::Eviction) => review::evict(call, &admitted(call, body()?)?),
             ("PUT", Serves::Part(_)) => verb::update(call, bytes, content_type),
             ("PATCH", Serves::Part(_)) => self.patch(call),
             _ => Err(ApiError::method_not_allowed(self.target.resource)),

@@ -1,5 +1,6 @@
 //! The server: start, kubeconfig, and run until shutdown.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,14 +14,16 @@ use palisade_store::{Store, StoreError, private};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::api::Api;
+use crate::api::{Api, Outside};
 use crate::audit::{Audit, Policy, PolicyError};
 use crate::authenticate;
+use crate::decider::Decider;
 use crate::error::ApiError;
+use crate::hooks::Client;
 use crate::pki::Pki;
 use crate::serve::Service;
 use crate::token::Tokens;
-use crate::{bootstrap, controller, objects};
+use crate::{bootstrap, controller, objects, workload};
 
 /// How a server is to run.
 #[derive(Clone, Debug)]
@@ -40,6 +43,27 @@ pub struct Config {
     pub audit_policy: Option<PathBuf>,
     /// A backup to begin with, in a folder that holds nothing yet.
     pub backup: Option<PathBuf>,
+    /// Whose decision on SCC counts.
+    pub decider: Decider,
+    /// Addresses of the services that webhooks are, by `NAMESPACE/NAME`.
+    pub webhook_services: BTreeMap<String, SocketAddr>,
+}
+
+impl Default for Config {
+    /// Keeps nothing, listens on a free port of loopback, decides by the newest set of SCCs.
+    fn default() -> Self {
+        Self {
+            data: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            names: Vec::new(),
+            set: BuiltinSet::V4,
+            audit: None,
+            audit_policy: None,
+            backup: None,
+            decider: Decider::default(),
+            webhook_services: BTreeMap::new(),
+        }
+    }
 }
 
 /// An error of a server's start or run.
@@ -79,7 +103,7 @@ pub struct Server {
     api: Arc<Api>,
     listener: Option<Listener>,
     pki: Pki,
-    controller: Option<std::thread::JoinHandle<()>>,
+    controllers: Vec<std::thread::JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     folder: Option<tempfile::TempDir>,
 }
@@ -122,11 +146,12 @@ impl Server {
         };
         let refused = |error: Box<ApiError>| ServerError::Bootstrap(error.message);
         let nodes = Arc::new(to_nodes(&pki)?);
-        let api = Arc::new(Api::new(store, tokens, audit, pki.ca.clone(), nodes).map_err(refused)?);
+        let outside = Outside { decider: config.decider, client: Client::new(config.webhook_services) };
+        let api = Arc::new(Api::new(store, tokens, audit, pki.ca.clone(), nodes, outside).map_err(refused)?);
         bootstrap::run(&api, config.set).map_err(refused)?;
         let stop = Arc::new(AtomicBool::new(false));
         Ok(Self {
-            controller: Some(controller::start(&api, config.set, &stop)),
+            controllers: vec![controller::start(&api, config.set, &stop), workload::start(&api, &stop)],
             listener: Some(listener.counted(api.metrics.connections())),
             api,
             pki,
@@ -206,7 +231,7 @@ impl Server {
             listener.run(connect, shutdown).await;
         }
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(controller) = self.controller.take() {
+        for controller in std::mem::take(&mut self.controllers) {
             let _ = tokio::task::spawn_blocking(move || controller.join()).await;
         }
     }

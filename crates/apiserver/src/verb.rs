@@ -3,7 +3,9 @@
 mod change;
 mod create;
 mod delete;
+mod ours;
 pub(crate) mod read;
+mod scale;
 
 pub(crate) use change::{apply, patch, revise, update};
 pub(crate) use create::{create, create_object};
@@ -11,6 +13,7 @@ pub(crate) use delete::{delete, delete_collection};
 pub(crate) use palisade_api::metadata::check as check_metadata;
 pub(crate) use palisade_api::{metadata, options};
 pub(crate) use read::{Listing, get, is_visible, list, sees, select, start};
+pub(crate) use scale::{get_scale, patch_scale, update_scale};
 
 use palisade_k8s::FieldError;
 use serde_json::Value;
@@ -29,6 +32,12 @@ pub(crate) fn read_object(call: &Call<'_>, bytes: &[u8], content_type: &str) -> 
     call.notes.warn(body::fit(&mut object, resource.message(), validation, findings)?);
     body::claim(&mut object, resource)?;
     Ok(object)
+}
+
+/// Makes what a webhook has changed fit its type; fields that there are not are left out, as where they are stored.
+fn fit_changed(resource: &Resource, object: &mut Value) -> ApiResult<()> {
+    body::fit(object, resource.message(), Validation::Ignore, Vec::new())?;
+    body::claim(object, resource)
 }
 
 /// Validates an object: its metadata, then by the rules of its kind.

@@ -33,7 +33,7 @@ fn pod(name: &str) -> Pod {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kube_crate_watches_patches_and_applies() {
-    let client = start().await;
+    let client = start(palisade_apiserver::Config::default()).await;
     // SCC leaves the namespace `default` alone.
     let shop = serde_json::from_value(json!({"metadata": {"name": "shop"}})).unwrap();
     Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &shop).await.unwrap();
@@ -151,7 +151,7 @@ fn kind(body: &[u8]) -> String {
 /// what was answered then is answered with the same kind of object.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_oc_sends_is_answered() {
-    let client = start().await;
+    let client = start(palisade_apiserver::Config::default()).await;
     let post = async |path: &str, object: Value| {
         let line =
             json!({"method": "POST", "path": path, "contentType": "application/json", "request": object});
@@ -219,7 +219,7 @@ async fn what_oc_sends_is_answered() {
 /// Bodies that are no objects, or half of one, are refused by what is wrong with them.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_bodies_are_named() {
-    let client = start().await;
+    let client = start(palisade_apiserver::Config::default()).await;
     let pods = "/api/v1/namespaces/default/pods";
     let json = "application/json";
     for (method, path, content_type, body, code, said) in [
@@ -264,7 +264,7 @@ async fn bad_bodies_are_named() {
 /// A list that nobody asked to have in parts is one list of one moment, in every form.
 #[tokio::test(flavor = "multi_thread")]
 async fn long_lists_are_whole() {
-    let client = start().await;
+    let client = start(palisade_apiserver::Config::default()).await;
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
     let map = |at: usize| -> ConfigMap {
         let parity = if at.is_multiple_of(2) { "even" } else { "odd" };
@@ -310,7 +310,7 @@ async fn long_lists_are_whole() {
 /// Who may exec into pods may so only into those that they could have made.
 #[tokio::test(flavor = "multi_thread")]
 async fn exec_is_decided_by_scc() {
-    let client = start().await;
+    let client = start(palisade_apiserver::Config::default()).await;
     let send = async |method: &str, path: &str, user: Option<&str>, object: Value| {
         let mut request =
             http::Request::builder().method(method).uri(path).header("content-type", "application/json");
@@ -362,7 +362,7 @@ async fn exec_is_decided_by_scc() {
 #[tokio::test(flavor = "multi_thread")]
 async fn aggregated_roles_show_their_rules() {
     use k8s_openapi::api::rbac::v1::ClusterRole;
-    let roles: Api<ClusterRole> = Api::all(start().await);
+    let roles: Api<ClusterRole> = Api::all(start(palisade_apiserver::Config::default()).await);
     let part: ClusterRole = serde_json::from_value(json!({
         "metadata": {"name": "widgets", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
         "rules": [{"apiGroups": ["example.com"], "resources": ["widgets"], "verbs": ["get"]}]}))
@@ -390,7 +390,7 @@ async fn aggregated_roles_show_their_rules() {
 /// Users, groups, UIDs and extra information are impersonated, each by a right of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn impersonation_takes_a_right_for_each_part() {
-    let client = start().await;
+    let client = start(palisade_apiserver::Config::default()).await;
     let group = "rbac.authorization.k8s.io";
     let role = json!({"metadata": {"name": "actor"}, "rules": [
         {"verbs": ["impersonate"], "apiGroups": [""], "resources": ["users"]},
@@ -456,7 +456,7 @@ async fn impersonation_takes_a_right_for_each_part() {
 /// Nobody learns anything without showing who they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_learn_nothing() {
-    let client = start().await;
+    let client = start(palisade_apiserver::Config::default()).await;
     for (path, code) in [
         ("/api/v1/namespaces/default/pods/a", 403),
         ("/api/v1/namespaces/nowhere/pods/a", 403),
@@ -484,7 +484,7 @@ async fn strangers_learn_nothing() {
 /// is asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn watches_show_what_is_selected() {
-    let client = start().await;
+    let client = start(palisade_apiserver::Config::default()).await;
     let path = "/api/v1/namespaces/default/configmaps";
     let send = async |method: &str, path: String, content_type: &str, accept: &str, body: Value| {
         let request = http::Request::builder().method(method).uri(path);

@@ -124,7 +124,7 @@ async fn the_api_decides_as_admit_does() {
     }
     let (mut compared, mut differences) = (0, Vec::new());
     for (name, cases) in by_policy {
-        let client = start().await;
+        let client = start(palisade_apiserver::Config::default()).await;
         load(&client, &corpus::policy_text(&name)).await;
         let role = json!({"metadata": {"name": "test:pods"}, "rules": [
             {"verbs": ["create"], "apiGroups": [""], "resources": ["pods"]}]});
@@ -183,7 +183,7 @@ async fn create_scc(client: &Client, scc: &Value) -> (u16, Value, Vec<String>) {
 /// others before admission sees them, as a kube-apiserver does.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_takes_sccs_as_admit_does() {
-    let client = start().await;
+    let client = start(palisade_apiserver::Config::default()).await;
     let (mut taken, mut refused, mut warned) = (0, 0, 0);
     for case in corpus::sccs() {
         let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {

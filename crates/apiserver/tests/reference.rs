@@ -137,7 +137,7 @@ fn causes(answer: &Value) -> BTreeSet<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reference_answers_alike() {
-    let client = start().await;
+    let client = start(palisade_apiserver::Config::default()).await;
     let lines = include_str!("reference/answers.ndjson").lines();
     let mut exchanges: Vec<Exchange> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
     for answer in exchanges.iter_mut().flat_map(|e| std::iter::once(&mut e.theirs).chain(e.ours.as_mut())) {

@@ -320,6 +320,38 @@ pub(crate) struct ServeArgs {
     /// The audit policy: a Policy of audit.k8s.io/v1, as kube-apiserver reads it
     #[arg(long, value_name = "FILE", requires = "audit_log")]
     pub(crate) audit_policy_file: Option<PathBuf>,
+    /// Whose decision on SCC counts: this server's, that of admission webhooks (as `palisade webhook`), or nobody's
+    #[arg(long, value_enum, default_value = "builtin")]
+    pub(crate) scc: SccDecider,
+    /// Address of a Service that a webhook configuration names; may be repeated
+    #[arg(long = "webhook-service", value_name = "NAMESPACE/NAME=ADDR:PORT", value_parser = webhook_service)]
+    pub(crate) webhook_services: Vec<(String, std::net::SocketAddr)>,
+}
+
+#[cfg(feature = "serve")]
+/// Whose decision on SCC counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SccDecider {
+    /// This server decides
+    Builtin,
+    /// Admission webhooks decide; without one that refuses, every pod is admitted
+    Webhook,
+    /// Nobody decides, and there are no SCCs from the start
+    Off,
+}
+
+/// Reads `NAMESPACE/NAME=ADDR:PORT`.
+#[cfg(feature = "serve")]
+fn webhook_service(text: &str) -> Result<(String, std::net::SocketAddr), String> {
+    let (service, address) = text.split_once('=').ok_or("NAMESPACE/NAME=ADDR:PORT is expected")?;
+    let is_name = |part: &str| palisade_k8s::metadata::is_label(part);
+    if !service.split_once('/').is_some_and(|(namespace, name)| is_name(namespace) && is_name(name)) {
+        return Err(format!("{service:?} is not NAMESPACE/NAME of a Service"));
+    }
+    let address = address
+        .parse()
+        .map_err(|_| format!("{address:?} is not an address with a port, as 127.0.0.1:9443"))?;
+    Ok((service.to_owned(), address))
 }
 
 #[cfg(feature = "serve")]

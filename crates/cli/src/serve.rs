@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use palisade_apiserver::{Config, Server};
+use palisade_apiserver::{Config, Decider, Server};
 
-use crate::args::{NodeOptions, ServeArgs};
+use crate::args::{NodeOptions, SccDecider, ServeArgs};
 use crate::exit::Exit;
 
 /// An error before the server starts.
@@ -39,6 +39,8 @@ async fn serve(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
         audit: args.audit_log.clone(),
         audit_policy: args.audit_policy_file.clone(),
         backup: args.from_backup.clone(),
+        decider: decider(args.scc),
+        webhook_services: args.webhook_services.iter().cloned().collect(),
     };
     // Before it listens, so that no signal is lost.
     let shutdown = shutdown()?;
@@ -63,6 +65,14 @@ async fn serve(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
         }
     }
     Ok(Exit::Fine)
+}
+
+fn decider(scc: SccDecider) -> Decider {
+    match scc {
+        SccDecider::Builtin => Decider::Server,
+        SccDecider::Webhook => Decider::Webhooks,
+        SccDecider::Off => Decider::Nobody,
+    }
 }
 
 fn host(address: std::net::IpAddr) -> String {

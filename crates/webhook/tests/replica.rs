@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 #[path = "../../apiserver/tests/start/mod.rs"]
 mod start;
 
-use start::start as api_server;
+use start::start;
 
 const NAMESPACE: &str = "palisade-system";
 
@@ -106,7 +106,7 @@ fn patched(object: &Value, response: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_answers_by_what_the_cluster_holds() {
-    let cluster = api_server().await;
+    let cluster = start(palisade_apiserver::Config::default()).await;
     namespace(&cluster, NAMESPACE).await;
     namespace(&cluster, "shop").await;
     let replica = Replica::start(&cluster).await;
@@ -137,7 +137,7 @@ async fn a_replica_answers_by_what_the_cluster_holds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grants_and_their_end_are_followed() {
-    let cluster = api_server().await;
+    let cluster = start(palisade_apiserver::Config::default()).await;
     namespace(&cluster, NAMESPACE).await;
     namespace(&cluster, "shop").await;
     let replica = Replica::start(&cluster).await;
@@ -171,7 +171,7 @@ async fn grants_and_their_end_are_followed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_judged_by_the_pod_that_runs() {
-    let cluster = api_server().await;
+    let cluster = start(palisade_apiserver::Config::default()).await;
     namespace(&cluster, NAMESPACE).await;
     namespace(&cluster, "shop").await;
     let replica = Replica::start(&cluster).await;
@@ -197,7 +197,7 @@ async fn connections_are_judged_by_the_pod_that_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workloads_are_warned_about_and_never_refused() {
-    let cluster = api_server().await;
+    let cluster = start(palisade_apiserver::Config::default()).await;
     namespace(&cluster, NAMESPACE).await;
     namespace(&cluster, "shop").await;
     let replica = Replica::start(&cluster).await;
@@ -218,7 +218,7 @@ async fn workloads_are_warned_about_and_never_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_review_is_refused_and_health_is_told() {
-    let cluster = api_server().await;
+    let cluster = start(palisade_apiserver::Config::default()).await;
     namespace(&cluster, NAMESPACE).await;
     let replica = Replica::start(&cluster).await;
     assert_eq!(replica.get("/livez").await.unwrap(), "ok\n");
@@ -244,7 +244,7 @@ async fn what_is_no_review_is_refused_and_health_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lease_is_taken_and_given_back() {
-    let cluster = api_server().await;
+    let cluster = start(palisade_apiserver::Config::default()).await;
     namespace(&cluster, NAMESPACE).await;
     let replica = Replica::start(&cluster).await;
     let leases: Api<Lease> = Api::namespaced(cluster, NAMESPACE);

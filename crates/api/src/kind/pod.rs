@@ -4,7 +4,7 @@ mod validate;
 mod warn;
 
 use jiff::Timestamp;
-use palisade_k8s::put;
+use palisade_k8s::{FieldError, put};
 use serde_json::{Value, json};
 
 use super::subresource::{STATUS, admitted_part, connection, request};
@@ -85,6 +85,25 @@ fn take_spec(new: &mut Value, old: &Value) {
     if let Some(spec) = spec {
         put(new, &["spec"], spec);
     }
+}
+
+/// Completes the template of a workload's pods, as the pods would be.
+pub(super) fn complete_template(template: &mut Value) {
+    if !template.is_object() {
+        return;
+    }
+    let metadata = template.get("metadata").cloned();
+    let mut pod = json!({"spec": template.get("spec").cloned().unwrap_or_else(|| json!({}))});
+    prepare(&mut pod, None);
+    put(template, &["spec"], pod.get_mut("spec").map(Value::take).unwrap_or_default());
+    if metadata.is_none() {
+        put(template, &["metadata"], json!({}));
+    }
+}
+
+/// Finds what is wrong with the pods that a template makes.
+pub(super) fn validate_template(template: &Value) -> Vec<FieldError> {
+    validate::validate(template, None)
 }
 
 fn prepare(pod: &mut Value, old: Option<&Value>) {

@@ -24,6 +24,8 @@ pub struct Subresource {
 pub enum Serves {
     /// The object. A write takes a part of what is sent: the function puts it into the object as it was, second.
     Part(fn(&mut Value, &Value)),
+    /// How many replicas an object has.
+    Scale,
     /// A token of a service account.
     Token,
     /// A new password of a user.
@@ -62,6 +64,15 @@ const PART: &[&str] = &["get", "patch", "update"];
 /// The part of an object that its controller writes.
 pub(super) const STATUS: Subresource =
     Subresource { name: "status", verbs: PART, kind: None, is_admitted: false, serves: Serves::Part(status) };
+
+/// The number of replicas of an object.
+pub(super) const SCALE: Subresource = Subresource {
+    name: "scale",
+    verbs: PART,
+    kind: Some(("autoscaling", "v1", "Scale")),
+    is_admitted: false,
+    serves: Serves::Scale,
+};
 
 /// A part of an object whose writes go through admission as those of the object itself.
 pub(super) const fn admitted_part(name: &'static str, take: fn(&mut Value, &Value)) -> Subresource {

@@ -12,6 +12,9 @@ use crate::resource::{self, text};
 
 /// The folder of the token in containers.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// Before the name of the token's volume.
+const VOLUME: &str = "kube-api-access-";
+
 /// Gives a pod its account and what the account brings.
 pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
     let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else { return Ok(()) };
@@ -46,7 +49,13 @@ fn wants_token(spec: &Value, account: &Value) -> bool {
 }
 
 fn mount_token(spec: &mut Value) {
-    let name = random_name("kube-api-access-");
+    // A container that a webhook has added gets the token that the others have.
+    let volumes = spec.get("volumes").and_then(Value::as_array).into_iter().flatten();
+    let mut own =
+        volumes.filter(|volume| volume.get("projected").is_some()).map(|volume| text(volume, "/name"));
+    let existing = own.find(|name| name.starts_with(VOLUME)).map(str::to_owned);
+    let has_volume = existing.is_some();
+    let name = existing.unwrap_or_else(|| random_name(VOLUME));
     let mut is_used = false;
     for list in ["initContainers", "containers"] {
         for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
@@ -59,7 +68,7 @@ fn mount_token(spec: &mut Value) {
             }
         }
     }
-    if !is_used {
+    if !is_used || has_volume {
         return;
     }
     let volume = json!({"name": name, "projected": {"sources": [

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::call::Call;
+use crate::decider::Decider;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::resource;
@@ -52,6 +53,9 @@ pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {
 /// already is kept: a namespace that comes from elsewhere keeps its files' owners. The reservation, if one was needed, is
 /// to be kept until the namespace is written; a namespace that is not written spends no block.
 pub(crate) fn allocate(api: &Api, namespace: &mut Value) -> ApiResult<Option<Reservation>> {
+    if api.decider != Decider::Server {
+        return Ok(None);
+    }
     let annotations = namespace.pointer("/metadata/annotations").cloned().unwrap_or_default();
     let present = |key: &str| annotations.get(key).and_then(Value::as_str).map(str::to_owned);
     if [MCS, SUPPLEMENTAL_GROUPS, UID_RANGE]

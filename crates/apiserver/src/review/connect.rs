@@ -1,7 +1,7 @@
 //! exec, attach, port-forward and log of a pod: decided here, carried out by a node.
 
-use palisade_k8s::{FieldError, FieldPath};
-use serde_json::Value;
+use palisade_k8s::{FieldError, FieldPath, put};
+use serde_json::{Value, json};
 
 use crate::admit;
 use crate::call::Call;
@@ -9,6 +9,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::objects;
 use crate::request::Query;
 use crate::resource::{self, Serves, text};
+use crate::webhook;
 
 /// The target of a proxied request: a node, and a path there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,9 @@ pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Option<Place
         admit::connect(call, &pod)?;
     }
     check_container(&target.name, &pod, call.query)?;
+    if let Serves::Connection { .. } = serves {
+        webhook::connect(call, options(call))?;
+    }
     let node = text(&pod, "/spec/nodeName");
     if node.is_empty() && is_log {
         // What has not started has said nothing.
@@ -55,6 +59,34 @@ pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Option<Place
         }
         _ => Err(unreachable()),
     }
+}
+
+/// What a client wants of a connection, as the object that webhooks see.
+fn options(call: &Call<'_>) -> Value {
+    let kind = call.target.subresource.and_then(|part| part.kind).map_or("", |(_, _, kind)| kind);
+    let mut options = json!({"kind": kind, "apiVersion": "v1"});
+    for field in ["stdin", "stdout", "stderr", "tty"] {
+        if call.query.is_true(field) {
+            put(&mut options, &[field], true.into());
+        }
+    }
+    if let Some(container) = call.query.get("container").filter(|name| !name.is_empty()) {
+        put(&mut options, &["container"], container.into());
+    }
+    let command: Vec<&str> = call.query.all("command").collect();
+    if !command.is_empty() {
+        put(&mut options, &["command"], json!(command));
+    }
+    let ports = call
+        .query
+        .all("ports")
+        .flat_map(|ports| ports.split(','))
+        .filter_map(|port| port.parse::<u16>().ok());
+    let ports: Vec<u16> = ports.collect();
+    if !ports.is_empty() {
+        put(&mut options, &["ports"], json!(ports));
+    }
+    options
 }
 
 /// The path at a node, and the parameters under the names that nodes have for them.

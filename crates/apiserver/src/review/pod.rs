@@ -64,12 +64,15 @@ pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<An
     ))
 }
 
-/// Evicts a pod. There are no budgets for disruption here, so it is deleted.
+/// Evicts a pod, where no budget for disruption forbids it.
 pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
     let said = text(eviction, "/metadata/name");
     if !said.is_empty() && said != call.target.name {
         return Err(ApiError::misplaced("name", said, &call.target.name));
     }
+    let found =
+        crate::objects::get(&call.api.store, &resource::PODS, &call.target.namespace, &call.target.name)?;
+    super::budget::check(call.api, &call.target.namespace, &found.object)?;
     let options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     let target = Target { subresource: None, ..call.target.clone() };
     verb::delete(&call.at(&target), options.to_string().as_bytes(), "application/json")?;

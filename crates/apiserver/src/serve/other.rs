@@ -51,7 +51,7 @@ pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> 
         ["apis"] => return Ok(aggregate(accept, false, discovery::group_list)),
         ["api", "v1"] => discovery::resources(""),
         ["apis", group] => discovery::group(group),
-        ["apis", group, "v1"] => discovery::resources(group),
+        ["apis", group, version] if is_served(group, version) => discovery::resources(group),
         ["openapi", "v2"] if accept.contains("proto-openapi.spec.v2") => {
             // An @, as in the name that is asked for, is none of a media type's letters.
             let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
@@ -60,7 +60,7 @@ pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> 
         ["openapi", "v2"] => Some(long(api, attended, openapi::two).await?),
         ["openapi", "v3"] => Some(long(api, attended, openapi::index).await?),
         ["openapi", "v3", "api", "v1"] => long(api, attended, || openapi::three("")).await?,
-        ["openapi", "v3", "apis", group, "v1"] => {
+        ["openapi", "v3", "apis", group, version] if is_served(group, version) => {
             let group = (*group).to_owned();
             long(api, attended, move || openapi::three(&group)).await?
         }
@@ -81,6 +81,11 @@ async fn long<T: Send + 'static>(
     let _turn = api.shares.long.get(&attended.party, 1).await?;
     let done = api.shares.lane.run(work).await;
     done.ok_or_else(|| ApiError::internal("the request could not be answered"))
+}
+
+/// Whether a version is the one of its group.
+fn is_served(group: &str, version: &str) -> bool {
+    crate::resource::version_of(group) == Some(version)
 }
 
 /// Discovery in one answer for clients that ask for it, else as it always was.

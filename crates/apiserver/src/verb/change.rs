@@ -3,6 +3,7 @@
 use palisade_k8s::{FieldError, FieldPath, put};
 use serde_json::{Value, json};
 
+use super::ours::keep_ours;
 use super::{create_object, read_object, validate};
 use crate::admit;
 use crate::body::{self, Validation};
@@ -17,6 +18,7 @@ use crate::patch::{self, PatchKind};
 use crate::remove::remove;
 use crate::resource::{Serves, text};
 use crate::time;
+use crate::webhook::{self, Attributes, Operation};
 
 /// The recorder of a change's fields in `managedFields`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +178,13 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
     check_place(call, &new)?;
     keep_ours(&mut new, old);
     by_subresource(call, &mut new, old);
-    admit::update(call, &mut new, old)?;
+    let again = |mut changed: Value| {
+        super::fit_changed(resource, &mut changed)?;
+        keep_ours(&mut changed, old);
+        by_subresource(call, &mut changed, old);
+        Ok(changed)
+    };
+    admit::update(call, &mut new, old, &again)?;
     let mut errors = validate(resource, &new, Some(old));
     errors.extend((resource.check_change)(&new, old, call.target.subresource_name()));
     if !errors.is_empty() {
@@ -189,7 +197,7 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
     // What was shown under another name is compared, and kept, under its own.
     put(&mut new, &["apiVersion"], old["apiVersion"].clone());
     put(&mut new, &["kind"], old["kind"].clone());
-    if resource.counts_generations && new.get("spec") != old.get("spec") {
+    if resource.counts_generations && new.get(resource.spec) != old.get(resource.spec) {
         let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(1);
         put(&mut new, &["metadata", "generation"], (generation + 1).into());
     }
@@ -204,6 +212,11 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
             time: &now,
         };
         managed::update(Some(old), &mut new, resource.message(), &writer);
+    }
+    if call.target.subresource.is_none_or(|part| matches!(part.serves, Serves::Part(_))) {
+        let request =
+            Attributes { call, operation: Operation::Update, old: Some(old), is_dry_run: call.is_dry_run() };
+        webhook::validate(request, Some(&new))?;
     }
     let mut same = old.clone();
     fields::fit(&mut same, resource.message()).map_err(|error| ApiError::bad_request(error.to_string()))?;
@@ -227,29 +240,6 @@ fn check_place(call: &Call<'_>, new: &Value) -> ApiResult<()> {
         return Err(ApiError::misplaced("namespace", namespace, &call.target.namespace));
     }
     Ok(())
-}
-
-/// Puts back what no client changes.
-fn keep_ours(new: &mut Value, old: &Value) {
-    let Some(map) = new.as_object_mut() else { return };
-    let metadata = map.entry("metadata").or_insert_with(|| json!({}));
-    let Some(metadata) = metadata.as_object_mut() else { return };
-    for field in [
-        "name",
-        "namespace",
-        "uid",
-        "creationTimestamp",
-        "generation",
-        "resourceVersion",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generateName",
-    ] {
-        match old.pointer(&format!("/metadata/{field}")) {
-            Some(value) => metadata.insert(field.to_owned(), value.clone()),
-            None => metadata.shift_remove(field),
-        };
-    }
 }
 
 /// Takes of what is written the part that the subresource is for; for the object itself all but its status.

@@ -12,8 +12,9 @@ use crate::failure;
 use crate::names::random_name;
 use crate::objects;
 use crate::patch::managed::{self, Writer};
-use crate::resource::text;
+use crate::resource::{Resource, text};
 use crate::time;
+use crate::webhook::{self, Attributes, Operation};
 
 /// `POST` of an object.
 pub(crate) fn create(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
@@ -37,11 +38,22 @@ pub(crate) fn create_object(call: &Call<'_>, mut object: Value) -> ApiResult<Val
     let is_generated = text(&object, "/metadata/name").is_empty() && !generate.is_empty();
     for _ in 0..8 {
         let mut candidate = object.clone();
+        let mut made = String::new();
         if is_generated {
-            put(&mut candidate, &["metadata", "name"], random_name(&generate).into());
+            made = random_name(&generate);
+            put(&mut candidate, &["metadata", "name"], made.clone().into());
         }
         match attempt(call, candidate) {
             Err(error) if is_generated && error.reason == Reason::AlreadyExists => {}
+            // A name that nobody has seen is none that a refusal is about.
+            Err(mut error) if is_generated && error.reason == Reason::Forbidden => {
+                error.message = error.message.replace(&format!("{made:?}"), &format!("{generate:?}"));
+                if let Some(details) = error.details.as_mut().filter(|details| details.get("name").is_some())
+                {
+                    put(details, &["name"], generate.as_str().into());
+                }
+                return Err(error);
+            }
             result => return result,
         }
     }
@@ -65,12 +77,14 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         }
         metadata.insert("uid".to_owned(), uuid::Uuid::new_v4().to_string().into());
         metadata.insert("creationTimestamp".to_owned(), time::now().into());
-        if object.get("spec").is_some() && resource.counts_generations {
+        if object.get(resource.spec).is_some() && resource.counts_generations {
             put(&mut object, &["metadata", "generation"], 1.into());
         }
     }
     (resource.prepare)(&mut object, None);
-    let reserved = admit::create(call, &mut object)?;
+    let given = object.clone();
+    let settle = |changed| fit_again(resource, changed, &given);
+    let reserved = admit::create(call, &mut object, &settle)?;
     let errors = validate(resource, &object, None);
     let name = text(&object, "/metadata/name").to_owned();
     if !errors.is_empty() {
@@ -86,6 +100,8 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         managed::update(None, &mut object, resource.message(), &writer);
     }
     objects::check_size(&object)?;
+    let request = Attributes { call, operation: Operation::Create, old: None, is_dry_run: call.is_dry_run() };
+    webhook::validate(request, Some(&object))?;
     if call.is_dry_run() {
         if objects::get(store, resource, &target.namespace, &name).is_ok() {
             return Err(ApiError::exists(resource, &name));
@@ -102,6 +118,14 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     drop(reserved);
     admit::created(call, &created)?;
     Ok(created)
+}
+
+/// Makes what a webhook has changed fit its type again; what the server says of an object stays as it is.
+fn fit_again(resource: &Resource, mut changed: Value, given: &Value) -> ApiResult<Value> {
+    super::fit_changed(resource, &mut changed)?;
+    super::ours::keep_ours(&mut changed, given);
+    (resource.prepare)(&mut changed, None);
+    Ok(changed)
 }
 
 /// Puts an object into the namespace of its path.

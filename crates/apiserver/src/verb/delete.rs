@@ -12,6 +12,7 @@ use crate::remove::remove;
 use crate::request::Target;
 use crate::resource::{Deletion, Resource, text};
 use crate::schema;
+use crate::webhook::{self, Attributes, Operation};
 use crate::{admit, time};
 
 /// `DELETE` of one object.
@@ -92,6 +93,9 @@ fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
     loop {
         let old = objects::get(&api.store, resource, &target.namespace, &target.name)?;
         check(resource, &old.object, options)?;
+        let request =
+            Attributes { call, operation: Operation::Delete, old: Some(&old.object), is_dry_run: dry };
+        webhook::admit(request, None)?;
         let waiting = resource.deletion.waiting(&old.object, options, &time::now());
         if dry {
             return Ok(waiting.map_or_else(|| Deleted::Gone(old.object.clone()), Deleted::Waits));

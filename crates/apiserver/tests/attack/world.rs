@@ -101,6 +101,7 @@ pub(crate) fn config(data: &Path) -> Config {
         audit: Some(data.with_file_name("audit.log")),
         audit_policy: None,
         backup: None,
+        ..Config::default()
     }
 }
 

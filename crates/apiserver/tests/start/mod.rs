@@ -3,19 +3,9 @@
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use palisade_apiserver::Server;
-use palisade_scc::BuiltinSet;
 
 /// Starts a server in this process; gives a client of its administrator.
-pub(crate) async fn start() -> Client {
-    let config = palisade_apiserver::Config {
-        data: None,
-        listen: "127.0.0.1:0".parse().unwrap(),
-        names: Vec::new(),
-        set: BuiltinSet::V4,
-        audit: None,
-        audit_policy: None,
-        backup: None,
-    };
+pub(crate) async fn start(config: palisade_apiserver::Config) -> Client {
     let server = Server::start(config).await.unwrap();
     let text = server.admin_kubeconfig(&format!("https://{}", server.address().unwrap()));
     tokio::spawn(server.run(std::future::pending()));

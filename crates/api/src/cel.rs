@@ -1,0 +1,371 @@
+//! Expressions in the Common Expression Language, as Kubernetes evaluates them: compiled once, evaluated over JSON within a
+//! bound on their work.
+//!
+//! Values have no static types here: what kube-apiserver's type checker refuses when an expression is written is an error
+//! when it is evaluated, and counts then by the failure policy of its owner.
+
+mod authorizer;
+mod functions;
+mod values;
+
+use std::sync::{Arc, LazyLock};
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::{Context, Env, Program};
+use serde_json::Value;
+
+pub use authorizer::{Authorizer, Check, Decision};
+pub use values::{Escapes, convert};
+
+/// Length of an expression, in bytes.
+pub const LENGTH: usize = 16 * 1024;
+/// Steps that an expression may take: nodes of its tree, times what each loop runs over.
+pub const COST: u64 = 10_000_000;
+/// Depth of an expression's tree.
+const DEPTH: u16 = 64;
+
+static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
+    let mut env = Env::stdlib();
+    // Both declare names that the standard library does not have, so neither can fail.
+    let _ = env.add_extension(cel::extensions::strings);
+    let _ = env.add_extension(cel::extensions::math);
+    Arc::new(env)
+});
+
+/// An expression that has been compiled.
+pub struct Expression {
+    text: String,
+    program: Program,
+    nodes: u64,
+    loops: u32,
+    /// The longest list in the expression itself.
+    literal: u64,
+}
+
+impl std::fmt::Debug for Expression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Expression").field("text", &self.text).finish_non_exhaustive()
+    }
+}
+
+/// What an expression may name.
+#[derive(Default)]
+pub struct Scope {
+    variables: Vec<(String, cel::Value)>,
+    longest: u64,
+    authorizer: Option<Authorizer>,
+}
+
+impl std::fmt::Debug for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.variables.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl Scope {
+    /// Adds a variable.
+    #[must_use]
+    pub fn with(self, name: &str, value: &Value) -> Self {
+        let (value, longest) = convert(value, Escapes::None);
+        self.with_value(name, value, longest)
+    }
+
+    /// Adds a variable that is converted already; `longest` is the length of the longest list or map in it.
+    #[must_use]
+    pub fn with_value(mut self, name: &str, value: cel::Value, longest: u64) -> Self {
+        self.longest = self.longest.max(longest);
+        self.variables.push((name.to_owned(), value));
+        self
+    }
+
+    /// Adds `authorizer`, whose checks a function answers.
+    #[must_use]
+    pub fn with_authorizer(mut self, authorizer: Authorizer) -> Self {
+        self.variables.push(("authorizer".to_owned(), authorizer::root()));
+        self.authorizer = Some(authorizer);
+        self
+    }
+}
+
+impl Expression {
+    /// Compiles an expression over these variables.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or names a variable that there is not.
+    pub fn compile(text: &str, variables: &[&str]) -> Result<Self, String> {
+        if text.len() > LENGTH {
+            return Err(format!("must be at most {LENGTH} bytes long"));
+        }
+        if is_deep(text) {
+            return Err(format!("must be nested at most {DEPTH} levels deep"));
+        }
+        let program = ENV.compile(text).map_err(|errors| {
+            let first =
+                errors.errors.first().map(|error| format!("{}:{}: {}", error.pos.0, error.pos.1, error.msg));
+            format!("compilation failed: ERROR: <input>:{}", first.unwrap_or_default())
+        })?;
+        let references = program.references();
+        let unknown = references.variables().into_iter().find(|name| {
+            let root = name.split('.').next().unwrap_or(name);
+            !variables.contains(&root) && !is_type(name) && !NAMESPACES.contains(&root)
+        });
+        if let Some(unknown) = unknown {
+            return Err(format!("compilation failed: undeclared reference to '{unknown}' (in container '')"));
+        }
+        let unknown = references.functions().into_iter().find(|name| !functions::is_known(name));
+        if let Some(unknown) = unknown {
+            return Err(format!("compilation failed: undeclared reference to '{unknown}' (in container '')"));
+        }
+        let mut measure = Measure::default();
+        measure.visit(program.expression(), 0);
+        Ok(Self {
+            text: text.to_owned(),
+            program,
+            nodes: measure.nodes,
+            loops: measure.loops,
+            literal: measure.literal,
+        })
+    }
+
+    /// The expression as it is written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Steps that it takes at most where the longest list or map has this length.
+    #[must_use]
+    pub fn cost(&self, longest: u64) -> u64 {
+        let each = longest.max(self.literal).max(1);
+        (0..self.loops).fold(self.nodes, |cost, _| cost.saturating_mul(each))
+    }
+
+    /// Evaluates it.
+    ///
+    /// # Errors
+    ///
+    /// It takes too many steps, or an operation fails.
+    pub fn evaluate(&self, scope: &Scope) -> Result<cel::Value, String> {
+        if self.cost(scope.longest) > COST {
+            return Err("operation cancelled: actual cost limit exceeded".to_owned());
+        }
+        let mut context = Context::with_env(Arc::clone(&ENV));
+        for (name, value) in &scope.variables {
+            context.add_variable_from_value(name.as_str(), value.clone());
+        }
+        functions::add(&mut context);
+        if let Some(authorizer) = &scope.authorizer {
+            authorizer::add(&mut context, authorizer);
+        }
+        self.program.execute(&context).map_err(|error| match error {
+            cel::ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
+            error => cut(error.to_string()),
+        })
+    }
+
+    /// Evaluates it as a condition.
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate`](Self::evaluate), or the answer is neither true nor false.
+    pub fn holds(&self, scope: &Scope) -> Result<bool, String> {
+        match self.evaluate(scope)? {
+            cel::Value::Bool(holds) => Ok(holds),
+            _ => Err("must evaluate to bool".to_owned()),
+        }
+    }
+}
+
+/// Names that stand before functions, as `sets.contains`.
+const NAMESPACES: [&str; 6] = ["math", "strings", "sets", "optional", "cel", "base64"];
+
+fn is_type(name: &str) -> bool {
+    ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"].contains(&name)
+        || name.starts_with("google.protobuf")
+}
+
+/// An error of a library may repeat a whole object.
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(300) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
+}
+
+/// Whether brackets or unary operators stand in each other more deeply than a parser on the stack should follow.
+fn is_deep(text: &str) -> bool {
+    let (mut depth, mut unary, mut chain) = (0_u16, 0_u16, 0_u32);
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        unary = if matches!(byte, b'!' | b'-') { unary + 1 } else { 0 };
+        // Selections and operators nest to the left, one level each.
+        chain += u32::from(matches!(byte, b'.' | b'?' | b'+' | b'*' | b'/' | b'%'));
+        if depth > DEPTH || unary > DEPTH || chain > 2000 {
+            return true;
+        }
+    }
+    false
+}
+
+#[derive(Default)]
+struct Measure {
+    nodes: u64,
+    loops: u32,
+    literal: u64,
+}
+
+impl Measure {
+    fn visit(&mut self, node: &IdedExpr, loops: u32) {
+        self.nodes += 1;
+        self.loops = self.loops.max(loops);
+        match &node.expr {
+            Expr::Call(call) => call
+                .target
+                .iter()
+                .map(AsRef::as_ref)
+                .chain(&call.args)
+                .for_each(|part| self.visit(part, loops)),
+            Expr::Comprehension(each) => {
+                self.visit(&each.iter_range, loops);
+                self.visit(&each.accu_init, loops);
+                for part in [&each.loop_cond, &each.loop_step, &each.result] {
+                    self.visit(part, loops + 1);
+                }
+            }
+            Expr::List(list) => {
+                self.literal = self.literal.max(list.elements.len() as u64);
+                list.elements.iter().for_each(|part| self.visit(part, loops));
+            }
+            Expr::Map(map) => self.entries(&map.entries, loops),
+            Expr::Struct(whole) => self.entries(&whole.entries, loops),
+            Expr::Select(select) => self.visit(&select.operand, loops),
+            Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+        }
+    }
+
+    fn entries(&mut self, entries: &[cel::common::ast::IdedEntryExpr], loops: u32) {
+        self.literal = self.literal.max(entries.len() as u64);
+        for entry in entries {
+            match &entry.expr {
+                EntryExpr::MapEntry(entry) => {
+                    self.visit(&entry.key, loops);
+                    self.visit(&entry.value, loops);
+                }
+                EntryExpr::StructField(field) => self.visit(&field.value, loops),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn holds(text: &str, object: &Value) -> Result<bool, String> {
+        Expression::compile(text, &["object"])?.holds(&Scope::default().with("object", object))
+    }
+
+    #[test]
+    fn conditions_are_evaluated_as_kubernetes_does() {
+        let object = json!({"metadata": {"name": "web-1", "namespace": "shop", "labels": {"app": "web", "a/b": "1"}},
+            "spec": {"replicas": 3, "ratio": 0.5, "ports": [{"port": 80}, {"port": 443}], "memory": "1Gi"}});
+        let cases = [
+            ("object.metadata.name.startsWith('web')", Ok(true)),
+            ("object.metadata.namespace == 'shop'", Ok(true)),
+            ("'app' in object.metadata.labels", Ok(true)),
+            ("object.metadata.labels['a/b'] == '1'", Ok(true)),
+            ("has(object.spec.replicas) && object.spec.replicas > 2", Ok(true)),
+            ("!has(object.spec.none)", Ok(true)),
+            ("object.spec.ports.all(p, p.port < 1024)", Ok(true)),
+            ("object.spec.ports.exists(p, p.port == 443)", Ok(true)),
+            ("object.spec.ports.map(p, p.port) == [80, 443]", Ok(true)),
+            ("size(object.spec.ports) == 2", Ok(true)),
+            ("object.spec.replicas + 1 == 4", Ok(true)),
+            ("object.spec.ratio < 1.0", Ok(true)),
+            ("object.metadata.name.matches('^[a-z]+-[0-9]$')", Ok(true)),
+            ("object.metadata.name.split('-')[1] == '1'", Ok(true)),
+            ("object.metadata.name.find('[0-9]+') == '1'", Ok(true)),
+            ("object.spec.ports.map(p, p.port).isSorted()", Ok(true)),
+            ("object.spec.ports.map(p, p.port).sum() == 523", Ok(true)),
+            ("quantity(object.spec.memory).isGreaterThan(quantity('500Mi'))", Ok(true)),
+            ("isQuantity('x')", Ok(false)),
+            ("url('https://a.example:8443/x').getHostname() == 'a.example'", Ok(true)),
+            ("isIP('10.0.0.1') && !isIP('10.0.0')", Ok(true)),
+            ("object.?spec.?none.orValue(7) == 7", Ok(true)),
+            ("duration('1h') > duration('30m')", Ok(true)),
+            ("timestamp('2026-01-01T00:00:00Z') < timestamp('2027-01-01T00:00:00Z')", Ok(true)),
+            ("object.spec.none == 1", Err("no such key: none")),
+            ("object.spec.replicas", Err("must evaluate to bool")),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(holds(text, &object), wanted.map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_when_it_is_written() {
+        let deep = format!("{}true{}", "(".repeat(5000), ")".repeat(5000));
+        let chain = format!("object{}", ".a".repeat(5000));
+        let negated = "!".repeat(10_000) + "true";
+        let long = "true || ".repeat(5000) + "true";
+        for text in [
+            "",
+            "1 +",
+            "other == 1",
+            "nothing(object)",
+            &deep,
+            &chain,
+            &negated,
+            &long,
+            "object.size(",
+            "\u{0}",
+        ] {
+            assert!(Expression::compile(text, &["object"]).is_err(), "{}", text.get(..20).unwrap_or(text));
+        }
+    }
+
+    #[test]
+    fn work_is_bounded_before_it_is_done() {
+        let items: Vec<u64> = (0..2000).collect();
+        let object = json!({ "items": items });
+        let squared = "object.items.all(a, object.items.all(b, a + b >= 0))";
+        let cubed = "object.items.all(a, object.items.all(b, object.items.all(c, a + b + c >= 0)))";
+        assert_eq!(holds("object.items.all(a, a >= 0)", &object), Ok(true));
+        for text in [squared, cubed] {
+            assert_eq!(
+                holds(text, &object),
+                Err("operation cancelled: actual cost limit exceeded".to_owned())
+            );
+        }
+        let few = json!({"items": [1, 2, 3]});
+        assert_eq!(holds(cubed, &few), Ok(true));
+    }
+
+    #[test]
+    fn the_authorizer_is_asked() {
+        let asked = Authorizer::new(|check: &Check| Decision {
+            allowed: check.resource == "pods" && check.verb == "delete" && check.namespace == "shop",
+            reason: "because".to_owned(),
+        });
+        let scope = Scope::default().with_authorizer(asked);
+        let cases = [
+            ("authorizer.group('').resource('pods').namespace('shop').check('delete').allowed()", true),
+            (
+                "authorizer.group('').resource('pods').namespace('other').name('x').check('delete').allowed()",
+                false,
+            ),
+            ("authorizer.group('apps').resource('x').check('get').reason() == 'because'", true),
+        ];
+        for (text, wanted) in cases {
+            let expression = Expression::compile(text, &["authorizer"]).unwrap();
+            assert_eq!(expression.holds(&scope), Ok(wanted), "{text}");
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Configurations of admission webhooks.
+//!
+//! Defaults and rules are those of `k8s.io/kubernetes/pkg/apis/admissionregistration`, `v1/defaults.go` and
+//! `validation/validation.go`.
+
+use std::collections::HashSet;
+
+use palisade_k8s::{FieldError, metadata};
+use serde_json::{Value, json};
+
+use super::at::At;
+use super::{AGE, BASE, Column, Resource, age, count, default};
+use crate::cel::Expression;
+
+const WEBHOOKS: Column = Column { name: "Webhooks", kind: "integer", priority: 0 };
+/// Conditions of one webhook.
+const CONDITIONS: usize = 64;
+/// Variables that conditions name.
+pub const VARIABLES: [&str; 4] = ["object", "oldObject", "request", "authorizer"];
+
+/// Configurations of webhooks that change objects.
+pub static MUTATING: Resource = Resource {
+    group: "admissionregistration.k8s.io",
+    plural: "mutatingwebhookconfigurations",
+    singular: "mutatingwebhookconfiguration",
+    kind: "MutatingWebhookConfiguration",
+    schema: "MutatingWebhookConfiguration",
+    namespaced: false,
+    categories: &["api-extensions"],
+    storage: "admissionregistration.k8s.io/mutatingwebhookconfigurations",
+    counts_generations: true,
+    spec: "webhooks",
+    columns: &[WEBHOOKS, AGE],
+    cells: |object, now| vec![count(object, "webhooks").into(), age(object, now)],
+    prepare: |object, _| prepare(object, true),
+    validate: |object, _| validate(object),
+    ..BASE
+};
+
+/// Configurations of webhooks that only admit or refuse.
+pub static VALIDATING: Resource = Resource {
+    plural: "validatingwebhookconfigurations",
+    singular: "validatingwebhookconfiguration",
+    kind: "ValidatingWebhookConfiguration",
+    schema: "ValidatingWebhookConfiguration",
+    storage: "admissionregistration.k8s.io/validatingwebhookconfigurations",
+    prepare: |object, _| prepare(object, false),
+    ..MUTATING
+};
+
+fn prepare(object: &mut Value, is_mutating: bool) {
+    let webhooks = object.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten();
+    for webhook in webhooks.filter(|webhook| webhook.is_object()) {
+        default(webhook, "failurePolicy", "Fail");
+        default(webhook, "matchPolicy", "Equivalent");
+        default(webhook, "namespaceSelector", json!({}));
+        default(webhook, "objectSelector", json!({}));
+        default(webhook, "timeoutSeconds", 10);
+        if is_mutating {
+            default(webhook, "reinvocationPolicy", "Never");
+        }
+        for rule in webhook.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
+            default(rule, "scope", "*");
+        }
+        if let Some(service) = webhook.pointer_mut("/clientConfig/service") {
+            default(service, "port", 443);
+        }
+    }
+}
+
+fn validate(object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut names = HashSet::new();
+    for webhook in At::root(object, "webhooks").items() {
+        let name = webhook.field("name");
+        check_name(&name, &mut errors);
+        if !name.text().is_empty() && !names.insert(name.text()) {
+            errors.push(name.duplicate());
+        }
+        webhook.field("rules").items().for_each(|rule| check_rule(&rule, &mut errors));
+        errors.extend(webhook.field("failurePolicy").none_of(&["Fail", "Ignore"]));
+        errors.extend(webhook.field("matchPolicy").none_of(&["Equivalent", "Exact"]));
+        errors.extend(webhook.field("reinvocationPolicy").none_of(&["IfNeeded", "Never"]));
+        let effects = webhook.field("sideEffects");
+        match effects.is_set() {
+            true => errors.extend(effects.none_of(&["None", "NoneOnDryRun"])),
+            false => errors.push(effects.required("must specify one of None, NoneOnDryRun")),
+        }
+        let timeout = webhook.field("timeoutSeconds");
+        if timeout.number().is_some_and(|seconds| !(1..=30).contains(&seconds)) {
+            errors.push(timeout.invalid("the timeout value must be between 1 and 30 seconds"));
+        }
+        for selector in ["namespaceSelector", "objectSelector"] {
+            check_selector(&webhook.field(selector), &mut errors);
+        }
+        check_versions(&webhook.field("admissionReviewVersions"), &mut errors);
+        check_client(&webhook.field("clientConfig"), &mut errors);
+        check_conditions(&webhook.field("matchConditions"), &VARIABLES, &mut errors);
+    }
+    errors
+}
+
+fn check_name(name: &At<'_>, errors: &mut Vec<FieldError>) {
+    let text = name.text();
+    if text.is_empty() {
+        errors.push(name.required(""));
+    } else if !metadata::is_subdomain(text) {
+        errors.push(name.invalid("a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"));
+    } else if text.split('.').count() < 3 {
+        errors.push(name.invalid("should be a domain with at least three segments separated by dots"));
+    }
+}
+
+fn check_rule(rule: &At<'_>, errors: &mut Vec<FieldError>) {
+    const OPERATIONS: [&str; 5] = ["*", "CREATE", "UPDATE", "DELETE", "CONNECT"];
+    let lists = [
+        ("operations", "if '*' is present, must not specify other operations"),
+        ("apiGroups", "if '*' is present, must not specify other API groups"),
+        ("apiVersions", "if '*' is present, must not specify other API versions"),
+        ("resources", "if '*' is present, must not specify other resources without subresources"),
+    ];
+    for (field, alone) in lists {
+        let list = rule.field(field);
+        let items: Vec<At<'_>> = list.items().collect();
+        if items.is_empty() {
+            errors.push(list.required(""));
+        }
+        let has_all = items.iter().any(|item| item.text() == "*");
+        let others = items.iter().filter(|item| field != "resources" || !item.text().contains('/'));
+        if has_all && others.count() > 1 {
+            errors.push(list.invalid(alone));
+        }
+        for item in &items {
+            match field {
+                "operations" => errors.extend(item.none_of(&OPERATIONS)),
+                "apiGroups" => {}
+                _ if item.text().is_empty() => errors.push(item.required("")),
+                _ => {}
+            }
+        }
+    }
+    check_covered(&rule.field("resources"), errors);
+    errors.extend(rule.field("scope").none_of(&["*", "Cluster", "Namespaced"]));
+}
+
+/// One pattern of resources may not cover another.
+fn check_covered(list: &At<'_>, errors: &mut Vec<FieldError>) {
+    let all: HashSet<&str> = list.items().map(|item| item.text()).collect();
+    if all.contains("*/*") && all.len() > 1 {
+        errors.push(list.invalid("if '*/*' is present, must not specify other resources"));
+        return;
+    }
+    for item in list.items() {
+        let Some((resource, part)) = item.text().split_once('/') else { continue };
+        if part != "*" && all.contains(format!("{resource}/*").as_str()) {
+            errors.push(item.invalid("is covered by another resource of this rule that ends in /*"));
+        } else if resource != "*" && all.contains(format!("*/{part}").as_str()) {
+            errors.push(item.invalid("is covered by another resource of this rule that begins with */"));
+        }
+    }
+}
+
+fn check_selector(selector: &At<'_>, errors: &mut Vec<FieldError>) {
+    for expression in selector.field("matchExpressions").items() {
+        let (operator, values) = (expression.field("operator"), expression.field("values"));
+        let has_values = values.items().next().is_some();
+        match operator.text() {
+            "In" | "NotIn" if !has_values => {
+                errors.push(values.required("must be specified when `operator` is 'In' or 'NotIn'"));
+            }
+            "Exists" | "DoesNotExist" if has_values => {
+                errors.push(
+                    values.forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
+                );
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            _ => errors.push(operator.invalid("not a valid selector operator")),
+        }
+        let key = expression.field("key");
+        for why in metadata::qualified_name(key.text()) {
+            errors.push(key.invalid(why));
+        }
+    }
+}
+
+fn check_versions(versions: &At<'_>, errors: &mut Vec<FieldError>) {
+    let all: Vec<&str> = versions.items().map(|item| item.text()).collect();
+    if all.is_empty() {
+        errors.push(versions.required("must specify one of v1, v1beta1"));
+    } else if !all.iter().any(|version| matches!(*version, "v1" | "v1beta1")) {
+        errors.push(versions.invalid("must include at least one of v1, v1beta1"));
+    }
+    let mut seen = HashSet::new();
+    errors.extend(versions.items().filter(|item| !seen.insert(item.text())).map(|item| item.duplicate()));
+}
+
+/// A client is a service or a URL; the URL is of HTTPS and leads nowhere else.
+pub(crate) fn check_client(client: &At<'_>, errors: &mut Vec<FieldError>) {
+    let (url, service) = (client.field("url"), client.field("service"));
+    if url.is_set() == service.is_set() {
+        errors.push(client.required("exactly one of url or service is required"));
+    }
+    if url.is_set() {
+        errors.extend(wrong_url(url.text()).map(|why| url.invalid(why)));
+    }
+    if service.is_set() {
+        for (field, why) in
+            [("name", "service name is required"), ("namespace", "service namespace is required")]
+        {
+            let field = service.field(field);
+            if field.text().is_empty() {
+                errors.push(field.required(why));
+            }
+        }
+        let port = service.field("port");
+        if port.number().is_some_and(|port| !(1..=65_535).contains(&port)) {
+            errors.push(port.invalid("port is not valid: must be between 1 and 65535, inclusive"));
+        }
+        let path = service.field("path");
+        let text = path.text();
+        if !text.is_empty()
+            && (!text.starts_with('/') || text.contains("//") || text.contains(['?', '#', '%', ' ']))
+        {
+            errors.push(path.invalid("must start with a '/' and hold segments of names only"));
+        }
+    }
+}
+
+fn wrong_url(url: &str) -> Option<&'static str> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Some("url must be a valid URL; desired format: https://host[/path]");
+    };
+    if scheme != "https" {
+        return Some("'https' is the only allowed URL scheme; desired format: https://host[/path]");
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.is_empty() || authority.starts_with(':') {
+        return Some("host must be specified; desired format: https://host[/path]");
+    }
+    if authority.contains('@') {
+        return Some("user information is not permitted in the URL");
+    }
+    if rest.contains('#') {
+        return Some("fragments are not permitted in the URL");
+    }
+    if rest.contains('?') {
+        return Some("query parameters are not permitted in the URL");
+    }
+    let is_odd = |letter: char| letter.is_whitespace() || letter.is_control() || !letter.is_ascii();
+    url.contains(is_odd).then_some("url must be a valid URL; desired format: https://host[/path]")
+}
+
+/// Conditions in CEL over these variables.
+fn check_conditions(conditions: &At<'_>, variables: &[&str], errors: &mut Vec<FieldError>) {
+    if conditions.items().count() > CONDITIONS {
+        errors.push(conditions.invalid_whole("must have at most 64 items"));
+        return;
+    }
+    let mut names = HashSet::new();
+    for condition in conditions.items() {
+        let (name, expression) = (condition.field("name"), condition.field("expression"));
+        if name.text().is_empty() {
+            errors.push(name.required(""));
+        } else if let Some(why) = metadata::qualified_name(name.text()).into_iter().next() {
+            errors.push(name.invalid(why));
+        } else if !names.insert(name.text()) {
+            errors.push(name.duplicate());
+        }
+        if expression.text().trim().is_empty() {
+            errors.push(expression.required(""));
+        } else if let Err(why) = Expression::compile(expression.text(), variables) {
+            errors.push(FieldError::invalid(expression.path(), expression.text(), why));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn webhook(change: impl FnOnce(&mut Value)) -> Vec<String> {
+        let mut hook = json!({
+            "name": "a.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+            "clientConfig": {"url": "https://a.example/x"},
+            "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}],
+        });
+        change(&mut hook);
+        let mut object = json!({ "webhooks": [hook] });
+        prepare(&mut object, true);
+        validate(&object).iter().map(|error| error.path.to_string()).collect()
+    }
+
+    #[test]
+    fn what_a_webhook_may_not_be_is_said_by_field() {
+        assert_eq!(webhook(|_| {}), Vec::<String>::new());
+        type Change = fn(&mut Value);
+        let cases: [(&str, Change); 21] = [
+            ("name", |hook| hook["name"] = "short".into()),
+            ("name", |hook| hook["name"] = "a.b".into()),
+            ("sideEffects", |hook| hook["sideEffects"] = "Some".into()),
+            ("sideEffects", |hook| drop(hook["sideEffects"].take())),
+            ("timeoutSeconds", |hook| hook["timeoutSeconds"] = 31.into()),
+            ("timeoutSeconds", |hook| hook["timeoutSeconds"] = 0.into()),
+            ("failurePolicy", |hook| hook["failurePolicy"] = "Maybe".into()),
+            ("matchPolicy", |hook| hook["matchPolicy"] = "Maybe".into()),
+            ("reinvocationPolicy", |hook| hook["reinvocationPolicy"] = "Maybe".into()),
+            ("admissionReviewVersions", |hook| hook["admissionReviewVersions"] = json!([])),
+            ("admissionReviewVersions", |hook| hook["admissionReviewVersions"] = json!(["v2"])),
+            ("clientConfig", |hook| hook["clientConfig"] = json!({})),
+            ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "http://a.example".into()),
+            ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https://u@a.example".into()),
+            ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https://a.example/?x=1".into()),
+            ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https:///x".into()),
+            ("rules[0].operations", |hook| hook["rules"][0]["operations"] = json!([])),
+            ("rules[0].operations", |hook| hook["rules"][0]["operations"] = json!(["*", "CREATE"])),
+            ("rules[0].resources[1]", |hook| hook["rules"][0]["resources"] = json!(["pods/*", "pods/exec"])),
+            ("matchConditions[0].expression", |hook| {
+                hook["matchConditions"] = json!([{"name": "a", "expression": "other == 1"}]);
+            }),
+            ("objectSelector.matchExpressions[0].values", |hook| {
+                hook["objectSelector"] = json!({"matchExpressions": [{"key": "a", "operator": "In"}]});
+            }),
+        ];
+        for (field, change) in cases {
+            assert_eq!(webhook(change), [format!("webhooks[0].{field}")], "{field}");
+        }
+    }
+}

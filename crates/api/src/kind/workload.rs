@@ -1,0 +1,446 @@
+//! Workloads: objects that make pods from a template.
+//!
+//! Defaults are those of `k8s.io/kubernetes/pkg/apis/apps/v1/defaults.go` and `batch/v1/defaults.go`; columns are those of
+//! `pkg/printers/internalversion/printers.go`.
+
+mod batch;
+
+use jiff::Timestamp;
+use palisade_k8s::{FieldError, FieldPath, put};
+use serde_json::{Value, json};
+
+use super::at::At;
+use super::pod::{complete_template, validate_template};
+use super::subresource::{SCALE, STATUS};
+use super::{AGE, Admission, BASE, Column, Resource, age, column, default, immutable, text, wide};
+use crate::labels::Labels;
+
+pub(super) use batch::CRON_JOBS;
+pub use batch::JOBS;
+
+const GROUP: &str = "apps";
+/// What a Deployment, a ReplicaSet and their like have in common.
+const WORKLOAD: Resource = Resource {
+    group: GROUP,
+    categories: &["all"],
+    counts_generations: true,
+    admission: Admission::Workload,
+    subresources: &[STATUS, SCALE],
+    ..BASE
+};
+
+const fn number(name: &'static str) -> Column {
+    Column { name, kind: "integer", priority: 0 }
+}
+
+/// Deployments.
+pub static DEPLOYMENTS: Resource = Resource {
+    plural: "deployments",
+    singular: "deployment",
+    kind: "Deployment",
+    schema: "Deployment",
+    short_names: &["deploy"],
+    storage: "apps/deployments",
+    columns: &[
+        column("Ready"),
+        column("Up-to-date"),
+        column("Available"),
+        AGE,
+        wide("Containers"),
+        wide("Images"),
+        wide("Selector"),
+    ],
+    cells: |object, now| {
+        let mut cells = vec![
+            format!("{}/{}", count(object, "/status/readyReplicas"), count(object, "/spec/replicas")).into(),
+            count(object, "/status/updatedReplicas").into(),
+            count(object, "/status/availableReplicas").into(),
+            age(object, now),
+        ];
+        cells.extend(wide_cells(object));
+        cells
+    },
+    prepare: |object, old| {
+        begin(object, old);
+        with_spec(object, |spec| {
+            default(spec, "replicas", 1);
+            default(spec, "revisionHistoryLimit", 10);
+            default(spec, "progressDeadlineSeconds", 600);
+            default(spec, "strategy", json!({}));
+            if let Some(strategy) = spec.get_mut("strategy") {
+                default(strategy, "type", "RollingUpdate");
+                if text(strategy, "/type") == "RollingUpdate" {
+                    default(strategy, "rollingUpdate", json!({}));
+                }
+                if let Some(rolling) = strategy.get_mut("rollingUpdate") {
+                    default(rolling, "maxUnavailable", "25%");
+                    default(rolling, "maxSurge", "25%");
+                }
+            }
+        });
+    },
+    validate: |object, old| {
+        let mut errors = validate(object, old);
+        let strategy = At::root(object, "spec").field("strategy");
+        errors.extend(strategy.field("type").none_of(&["Recreate", "RollingUpdate"]));
+        let rolling = strategy.field("rollingUpdate");
+        if strategy.field("type").text() == "Recreate" && rolling.is_set() {
+            errors.push(rolling.forbidden("may not be specified when strategy `type` is 'Recreate'"));
+        }
+        errors
+    },
+    ..WORKLOAD
+};
+
+/// Replica sets.
+pub static REPLICA_SETS: Resource = Resource {
+    plural: "replicasets",
+    singular: "replicaset",
+    kind: "ReplicaSet",
+    schema: "ReplicaSet",
+    short_names: &["rs"],
+    storage: "apps/replicasets",
+    selectable: &["status.replicas"],
+    columns: &[
+        number("Desired"),
+        number("Current"),
+        number("Ready"),
+        AGE,
+        wide("Containers"),
+        wide("Images"),
+        wide("Selector"),
+    ],
+    cells: replicated_cells,
+    prepare: |object, old| {
+        begin(object, old);
+        with_spec(object, |spec| default(spec, "replicas", 1));
+    },
+    validate,
+    ..WORKLOAD
+};
+
+/// Replication controllers.
+pub(super) static REPLICATION_CONTROLLERS: Resource = Resource {
+    group: "",
+    plural: "replicationcontrollers",
+    singular: "replicationcontroller",
+    kind: "ReplicationController",
+    schema: "ReplicationController",
+    short_names: &["rc"],
+    storage: "replicationcontrollers",
+    prepare: |object, old| {
+        begin(object, old);
+        let labels = object.pointer("/spec/template/metadata/labels").cloned();
+        with_spec(object, |spec| {
+            default(spec, "replicas", 1);
+            if let Some(labels) = labels {
+                default(spec, "selector", labels);
+            }
+        });
+    },
+    validate: |object, old| validate_of(object, old, Selects::Labels),
+    ..REPLICA_SETS
+};
+
+/// Stateful sets.
+pub(super) static STATEFUL_SETS: Resource = Resource {
+    plural: "statefulsets",
+    singular: "statefulset",
+    kind: "StatefulSet",
+    schema: "StatefulSet",
+    short_names: &["sts"],
+    storage: "apps/statefulsets",
+    columns: &[column("Ready"), AGE, wide("Containers"), wide("Images")],
+    cells: |object, now| {
+        let ready = format!("{}/{}", count(object, "/status/readyReplicas"), count(object, "/spec/replicas"));
+        let mut cells = vec![ready.into(), age(object, now)];
+        cells.extend(wide_cells(object).into_iter().take(2));
+        cells
+    },
+    prepare: |object, old| {
+        begin(object, old);
+        with_spec(object, |spec| {
+            default(spec, "replicas", 1);
+            default(spec, "podManagementPolicy", "OrderedReady");
+            default(spec, "revisionHistoryLimit", 10);
+            default(
+                spec,
+                "updateStrategy",
+                json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}),
+            );
+            default(
+                spec,
+                "persistentVolumeClaimRetentionPolicy",
+                json!({"whenDeleted": "Retain", "whenScaled": "Retain"}),
+            );
+        });
+    },
+    validate,
+    ..WORKLOAD
+};
+
+/// Daemon sets.
+pub(super) static DAEMON_SETS: Resource = Resource {
+    plural: "daemonsets",
+    singular: "daemonset",
+    kind: "DaemonSet",
+    schema: "DaemonSet",
+    short_names: &["ds"],
+    subresources: &[STATUS],
+    storage: "apps/daemonsets",
+    columns: &[
+        number("Desired"),
+        number("Current"),
+        number("Ready"),
+        number("Up-to-date"),
+        number("Available"),
+        column("Node Selector"),
+        AGE,
+        wide("Containers"),
+        wide("Images"),
+        wide("Selector"),
+    ],
+    cells: |object, now| {
+        let numbers = [
+            "desiredNumberScheduled",
+            "currentNumberScheduled",
+            "numberReady",
+            "updatedNumberScheduled",
+            "numberAvailable",
+        ];
+        let mut cells: Vec<Value> =
+            numbers.iter().map(|field| count(object, &format!("/status/{field}")).into()).collect();
+        cells.push(pairs(object.pointer("/spec/template/spec/nodeSelector")).into());
+        cells.push(age(object, now));
+        cells.extend(wide_cells(object));
+        cells
+    },
+    prepare: |object, old| {
+        begin(object, old);
+        with_spec(object, |spec| {
+            default(spec, "revisionHistoryLimit", 10);
+            let rolling =
+                json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}});
+            default(spec, "updateStrategy", rolling);
+        });
+    },
+    validate,
+    ..WORKLOAD
+};
+
+/// What a workload was at each of its revisions.
+pub(super) static CONTROLLER_REVISIONS: Resource = Resource {
+    group: GROUP,
+    plural: "controllerrevisions",
+    singular: "controllerrevision",
+    kind: "ControllerRevision",
+    schema: "ControllerRevision",
+    storage: "apps/controllerrevisions",
+    columns: &[column("Controller"), number("Revision"), AGE],
+    cells: |object, now| {
+        let owner = object.pointer("/metadata/ownerReferences/0");
+        let owner = owner.map_or("<none>".to_owned(), |owner| {
+            format!("{}/{}", text(owner, "/kind").to_lowercase(), text(owner, "/name"))
+        });
+        vec![owner.into(), count(object, "/revision").into(), age(object, now)]
+    },
+    validate: |object, old| immutable(object, old, &["data"]),
+    ..BASE
+};
+
+/// Gives a new workload its first status, keeps that of a changed one, and completes the template.
+fn begin(object: &mut Value, old: Option<&Value>) {
+    object["status"] = old.and_then(|old| old.get("status")).cloned().unwrap_or_else(|| json!({}));
+    default(object, "spec", json!({}));
+    if let Some(template) = object.pointer_mut("/spec/template") {
+        complete_template(template);
+    }
+}
+
+fn with_spec(object: &mut Value, change: impl FnOnce(&mut Value)) {
+    if let Some(spec) = object.get_mut("spec").filter(|spec| spec.is_object()) {
+        change(spec);
+    }
+}
+
+fn count(object: &Value, pointer: &str) -> i64 {
+    object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
+}
+
+fn replicated_cells(object: &Value, now: Timestamp) -> Vec<Value> {
+    let mut cells = vec![
+        count(object, "/spec/replicas").into(),
+        count(object, "/status/replicas").into(),
+        count(object, "/status/readyReplicas").into(),
+        age(object, now),
+    ];
+    cells.extend(wide_cells(object));
+    cells
+}
+
+/// Containers, images and selector.
+fn wide_cells(object: &Value) -> Vec<Value> {
+    let containers = object.pointer("/spec/template/spec/containers").and_then(Value::as_array);
+    let all = |field: &str| {
+        let values = containers.into_iter().flatten().map(|container| text(container, field));
+        Value::from(values.collect::<Vec<_>>().join(","))
+    };
+    vec![all("/name"), all("/image"), selector_text(object.pointer("/spec/selector")).into()]
+}
+
+/// A selector as command lines write it.
+pub(super) fn selector_text(selector: Option<&Value>) -> String {
+    let labels = selector.and_then(|selector| selector.get("matchLabels")).or(selector);
+    pairs(labels)
+}
+
+fn pairs(map: Option<&Value>) -> String {
+    let pairs = map.and_then(Value::as_object).into_iter().flatten();
+    let mut pairs: Vec<String> =
+        pairs.filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect();
+    pairs.sort_unstable();
+    if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
+}
+
+/// How the selector of a workload is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Selects {
+    Selector,
+    Labels,
+}
+
+fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    validate_of(object, old, Selects::Selector)
+}
+
+fn validate_of(object: &Value, old: Option<&Value>, selects: Selects) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let spec = At::root(object, "spec");
+    for field in ["replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"] {
+        errors.extend(spec.field(field).outside(0..=i64::MAX));
+    }
+    let selector = spec.field("selector");
+    match selects {
+        Selects::Selector => {
+            check_selector(&selector, &mut errors);
+            errors.extend(immutable(object, old, &["spec.selector"]));
+        }
+        Selects::Labels if selector.keys().next().is_none() => errors.push(selector.required("")),
+        Selects::Labels => {}
+    }
+    check_selected(object, selects, &mut errors);
+    check_template(object, old, "Always", &mut errors);
+    errors
+}
+
+/// A selector that selects everything would take other workloads' pods.
+fn check_selector(selector: &At<'_>, errors: &mut Vec<FieldError>) {
+    if !selector.is_set() {
+        errors.push(selector.required(""));
+    } else if selector.field("matchLabels").keys().next().is_none()
+        && selector.field("matchExpressions").items().next().is_none()
+    {
+        errors.push(selector.invalid("empty selector is invalid for deployment"));
+    }
+}
+
+/// The pods that a template makes are its selector's own.
+fn check_selected(object: &Value, selects: Selects, errors: &mut Vec<FieldError>) {
+    let Some(selector) = object.pointer("/spec/selector") else { return };
+    let wrapped;
+    let selector = match selects {
+        Selects::Selector => selector,
+        Selects::Labels => {
+            wrapped = json!({ "matchLabels": selector });
+            &wrapped
+        }
+    };
+    let template = object.pointer("/spec/template").cloned().unwrap_or_default();
+    if !Labels::of_object(selector).matches(&template) {
+        let labels = template.pointer("/metadata/labels").cloned().unwrap_or(Value::Null);
+        let path = FieldPath::of("spec.template.metadata.labels");
+        errors.push(FieldError::invalid(path, labels, "`selector` does not match template `labels`"));
+    }
+}
+
+/// The template makes pods that are valid, and that are started again as this kind of workload has them.
+fn check_template(object: &Value, old: Option<&Value>, restart: &'static str, errors: &mut Vec<FieldError>) {
+    let template = At::root(object, "spec").field("template");
+    if !template.is_set() {
+        errors.push(template.required(""));
+        return;
+    }
+    // What was accepted under older rules may go on.
+    if old.is_some_and(|old| old.pointer("/spec/template") == object.pointer("/spec/template")) {
+        return;
+    }
+    errors.extend(
+        validate_template(object.pointer("/spec/template").unwrap_or(&Value::Null))
+            .into_iter()
+            .map(|error| FieldError { path: FieldPath::of("spec.template").join(&error.path), ..error }),
+    );
+    if restart == "Always" {
+        errors.extend(template.field("spec").field("restartPolicy").none_of(&[restart]));
+    }
+}
+
+/// The number of replicas that a workload has, as the object by which it is scaled.
+#[must_use]
+pub fn scale_of(object: &Value) -> Value {
+    let metadata = object.get("metadata");
+    let mut kept = json!({});
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = metadata.and_then(|metadata| metadata.get(field)) {
+            put(&mut kept, &[field], value.clone());
+        }
+    }
+    let selector = match selector_text(object.pointer("/spec/selector")) {
+        text if text == "<none>" => String::new(),
+        text => text,
+    };
+    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept,
+        "spec": {"replicas": count(object, "/spec/replicas")},
+        "status": {"replicas": count(object, "/status/replicas"), "selector": selector}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deployment(change: impl FnOnce(&mut Value)) -> (Value, Vec<String>) {
+        let mut object = json!({"metadata": {"name": "web"}, "spec": {"selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}}});
+        change(&mut object);
+        (DEPLOYMENTS.prepare)(&mut object, None);
+        let errors =
+            (DEPLOYMENTS.validate)(&object, None).iter().map(|error| error.path.to_string()).collect();
+        (object, errors)
+    }
+
+    #[test]
+    fn deployments_are_completed_and_checked() {
+        let (made, errors) = deployment(|_| {});
+        assert_eq!(errors, Vec::<String>::new());
+        assert_eq!(made["spec"]["replicas"], 1);
+        assert_eq!(
+            made["spec"]["strategy"]["rollingUpdate"],
+            json!({"maxUnavailable": "25%", "maxSurge": "25%"})
+        );
+        assert_eq!(made["spec"]["template"]["spec"]["restartPolicy"], "Always");
+        assert_eq!(made["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"], "Always");
+        assert!(made["spec"]["template"].get("status").is_none());
+        type Change = fn(&mut Value);
+        let cases: [(&str, Change); 5] = [
+            ("spec.selector", |object| object["spec"]["selector"] = json!({})),
+            ("spec.template.metadata.labels", |object| object["spec"]["template"]["metadata"] = json!({})),
+            ("spec.template.spec.containers", |object| object["spec"]["template"]["spec"] = json!({})),
+            ("spec.template.spec.restartPolicy", |object| {
+                object["spec"]["template"]["spec"]["restartPolicy"] = "Never".into()
+            }),
+            ("spec.replicas", |object| object["spec"]["replicas"] = json!(-1)),
+        ];
+        for (field, change) in cases {
+            assert_eq!(deployment(change).1, [field]);
+        }
+    }
+}

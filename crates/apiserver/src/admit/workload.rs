@@ -1,0 +1,58 @@
+//! Workloads: whoever writes one is told at once that its pods would be refused, and not only by the workload's condition
+//! when they are. It is a warning: what counts is decided when the pods come, by the rights of that moment.
+
+use palisade_admission::{Decision, PodRequest, Scopes, evaluate, refusal_message};
+use palisade_k8s::workload::WorkloadKind;
+use palisade_k8s::{Pod, put};
+use palisade_scc::Mutation;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::decider::Decider;
+use crate::identity::Identity;
+use crate::resource::text;
+
+/// Length of the warning, in bytes.
+const LENGTH: usize = 1024;
+
+/// Warns of pods that would be refused, unless the template is as it was.
+pub(super) fn warn(call: &Call<'_>, object: &Value, old: Option<&Value>) {
+    if call.api.decider == Decider::Server {
+        call.notes.warn(refusal(call, object, old));
+    }
+}
+
+fn refusal(call: &Call<'_>, object: &Value, old: Option<&Value>) -> Option<String> {
+    let resource = call.target.resource;
+    let kind = WorkloadKind::of(&resource.api_version(), resource.kind)
+        .filter(|kind| !kind.controller.is_empty())?;
+    let template_of = |object| kind.template.split('.').try_fold(object, |at: &Value, field| at.get(field));
+    let mut template = template_of(object)?.clone();
+    if old.is_some_and(|old| template_of(old) == Some(&template)) {
+        return None;
+    }
+    if text(&template, "/spec/serviceAccountName").is_empty() {
+        put(&mut template, &["spec", "serviceAccountName"], "default".into());
+    }
+    let pod = Pod::deserialize(&template).ok()?;
+    // Its controller's own rights count, as they do when it makes the pods.
+    let account = kind.controller.rsplit(':').next().unwrap_or_default();
+    let controller = Identity::service_account("kube-system", account, "");
+    let (policy, groups) = (call.api.policy.snapshot(), controller.groups());
+    let request = PodRequest {
+        namespace: &call.target.namespace,
+        user: kind.controller,
+        groups: &groups,
+        scopes: Scopes::default(),
+        pod: &pod,
+        mutation: Mutation::Allowed,
+    };
+    let Decision::Refused(refusal) = evaluate(&policy, &request) else { return None };
+    let mut why = refusal_message(&policy, &request, &refusal);
+    if why.len() > LENGTH {
+        why.truncate(why.floor_char_boundary(LENGTH));
+        why.push_str("...");
+    }
+    Some(format!("its pods would be refused: {why}"))
+}

@@ -1,0 +1,293 @@
+//! HTTPS to webhooks: HTTP/1.1 whose connections are kept, certificates checked against the webhook's own bundle or the
+//! system's, no redirects, answers of bounded size.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use palisade_store::Store;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use super::hook::{Hook, Place};
+use crate::resource::{self, text};
+use crate::{limits, objects};
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// Connections to webhooks that are kept, and what services stand for.
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    idle: Mutex<HashMap<Endpoint, Vec<Sender>>>,
+    /// Addresses by `NAMESPACE/NAME`.
+    services: BTreeMap<String, SocketAddr>,
+    roots: OnceLock<Arc<RootCertStore>>,
+}
+
+/// A server, and by what it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Endpoint {
+    /// Host and port to connect to.
+    address: String,
+    /// The name of its certificate.
+    name: String,
+    bundle: Arc<str>,
+}
+
+/// What a webhook is at, as a URL shows it.
+struct At {
+    endpoint: Endpoint,
+    url: String,
+    path: String,
+    host: String,
+}
+
+/// Why there is no connection, as Go's client words the usual reasons.
+fn lost(address: &str, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => format!("dial tcp {address}: connect: connection refused"),
+        _ => {
+            let text = error.to_string();
+            match text.contains("UnknownIssuer") {
+                true => "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+                    .to_owned(),
+                false => text,
+            }
+        }
+    }
+}
+
+impl Client {
+    pub(crate) fn new(services: BTreeMap<String, SocketAddr>) -> Self {
+        Self { services, ..Self::default() }
+    }
+
+    /// Sends a review; gives the answer's body, or why there is none.
+    pub(crate) async fn post(&self, store: &Store, hook: &Hook, body: Bytes) -> Result<Bytes, String> {
+        let seconds = hook.timeout.as_secs();
+        let at = self.at(store, &hook.place, &hook.bundle, seconds);
+        let failed = |url: &str, why: String| format!("failed to call webhook: Post {url:?}: {why}");
+        let at = at.map_err(|(url, why)| failed(&url, why))?;
+        let answered = tokio::time::timeout(hook.timeout, self.exchange(&at, body)).await;
+        match answered {
+            Err(_) => Err(failed(&at.url, "context deadline exceeded".to_owned())),
+            Ok(Err(Failure::Connection(why))) => Err(failed(&at.url, why)),
+            Ok(Err(Failure::Answer(why))) => Err(format!("failed to call webhook: {why}")),
+            Ok(Ok(bytes)) => Ok(bytes),
+        }
+    }
+
+    fn at(
+        &self,
+        store: &Store,
+        place: &Place,
+        bundle: &Arc<str>,
+        seconds: u64,
+    ) -> Result<At, (String, String)> {
+        let query = format!("?timeout={seconds}s");
+        let (address, name, host, path) = match place {
+            Place::Service { namespace, name, path, port } => {
+                let dns = format!("{name}.{namespace}.svc");
+                let host = format!("{dns}:{port}");
+                let given = self.services.get(&format!("{namespace}/{name}")).copied();
+                match given.or_else(|| endpoint(store, namespace, name, *port)) {
+                    Some(address) => (address.to_string(), dns, host, path.clone()),
+                    None => {
+                        return Err((
+                            format!("https://{host}{path}{query}"),
+                            format!("service {name:?} not found"),
+                        ));
+                    }
+                }
+            }
+            Place::Url(url) => {
+                let rest = url.strip_prefix("https://").unwrap_or_default();
+                let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+                let host = authority.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+                let (name, address) = match host {
+                    Some((host, _)) => (host.to_owned(), authority.to_owned()),
+                    None => (authority.to_owned(), format!("{authority}:443")),
+                };
+                (address, name.trim_matches(['[', ']']).to_owned(), authority.to_owned(), path.to_owned())
+            }
+        };
+        let url = format!("https://{host}{path}{query}");
+        let path = if path.is_empty() { format!("/{query}") } else { format!("{path}{query}") };
+        Ok(At { endpoint: Endpoint { address, name, bundle: Arc::clone(bundle) }, url, path, host })
+    }
+
+    async fn exchange(&self, at: &At, body: Bytes) -> Result<Bytes, Failure> {
+        // A kept connection may have been closed by the other side just now: then a new one is tried.
+        if let Some(mut sender) = self.kept(&at.endpoint)
+            && sender.ready().await.is_ok()
+            && let Ok(response) = sender.send_request(request(at, body.clone())?).await
+        {
+            return self.finish(at, sender, response).await;
+        }
+        let mut sender = self.connect(&at.endpoint).await.map_err(Failure::Connection)?;
+        let response = sender.send_request(request(at, body)?).await;
+        let response = response.map_err(|error| Failure::Connection(said(&error)))?;
+        self.finish(at, sender, response).await
+    }
+
+    async fn finish(&self, at: &At, sender: Sender, response: Response<Incoming>) -> Result<Bytes, Failure> {
+        let code = response.status();
+        let body = Limited::new(response.into_body(), limits::WEBHOOK_ANSWER).collect().await;
+        let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+            true => Failure::Answer(format!("the answer is larger than {} bytes", limits::WEBHOOK_ANSWER)),
+            false => Failure::Connection(error.to_string()),
+        })?;
+        let bytes = body.to_bytes();
+        self.keep(&at.endpoint, sender);
+        match code {
+            code if code.is_success() => Ok(bytes),
+            // Where to would be the webhook's choice, within this server's network.
+            code if code.is_redirection() => Err(Failure::Answer(
+                "the server could not be asked: it redirects, and redirects are not followed".to_owned(),
+            )),
+            StatusCode::NOT_FOUND => {
+                Err(Failure::Answer("the server could not find the requested resource".to_owned()))
+            }
+            code => {
+                let said: String = String::from_utf8_lossy(&bytes)
+                    .trim()
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .take(200)
+                    .collect();
+                Err(Failure::Answer(match code.is_server_error() {
+                    true => {
+                        format!("an error on the server ({said:?}) has prevented the request from succeeding")
+                    }
+                    false => format!(
+                        "the server rejected our request for an unknown reason (HTTP {}: {said:?})",
+                        code.as_u16()
+                    ),
+                }))
+            }
+        }
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Sender, String> {
+        let lost = |error: std::io::Error| lost(&endpoint.address, &error);
+        let config = self.tls(&endpoint.bundle)?;
+        let name = ServerName::try_from(endpoint.name.clone()).map_err(|error| error.to_string())?;
+        let stream = TcpStream::connect(endpoint.address.as_str()).await.map_err(lost)?;
+        let _ = stream.set_nodelay(true);
+        let stream =
+            tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(lost)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| said(&error))?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    fn tls(&self, bundle: &str) -> Result<rustls::ClientConfig, String> {
+        let roots = if bundle.is_empty() { self.system() } else { Arc::new(roots(bundle)?) };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        Ok(builder.map_err(|error| error.to_string())?.with_root_certificates(roots).with_no_client_auth())
+    }
+
+    /// The authorities that the system trusts.
+    fn system(&self) -> Arc<RootCertStore> {
+        let load = || {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            Arc::new(roots)
+        };
+        Arc::clone(self.roots.get_or_init(load))
+    }
+
+    fn kept(&self, endpoint: &Endpoint) -> Option<Sender> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let senders = idle.get_mut(endpoint)?;
+        while let Some(sender) = senders.pop() {
+            if !sender.is_closed() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    fn keep(&self, endpoint: &Endpoint, sender: Sender) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() >= limits::WEBHOOK_ENDPOINTS && !idle.contains_key(endpoint) {
+            idle.clear();
+        }
+        let senders = idle.entry(endpoint.clone()).or_default();
+        if senders.len() < limits::WEBHOOK_CONNECTIONS && !sender.is_closed() {
+            senders.push(sender);
+        }
+    }
+}
+
+/// An address of a service, as its Endpoints have it.
+fn endpoint(store: &Store, namespace: &str, name: &str, port: u16) -> Option<SocketAddr> {
+    let (services, endpoints) = (resource::find("", "services")?, resource::find("", "endpoints")?);
+    let found = objects::get(store, endpoints, namespace, name).ok()?.object;
+    let service = objects::get(store, services, namespace, name).ok().map(|found| found.object);
+    let ports = service.as_ref().and_then(|service| service.pointer("/spec/ports")?.as_array());
+    // The name of the service's port is that of the endpoint's.
+    let is_meant = |one: &&Value| one.get("port").and_then(Value::as_u64) == Some(u64::from(port));
+    let named = ports
+        .into_iter()
+        .flatten()
+        .find(is_meant)
+        .map(|one| text(one, "/name").to_owned())
+        .unwrap_or_default();
+    let subsets = found.get("subsets").and_then(Value::as_array)?;
+    subsets.iter().find_map(|subset| {
+        let ports = subset.get("ports").and_then(Value::as_array)?;
+        let number = ports.iter().find(|one| text(one, "/name") == named)?.get("port")?.as_u64()?;
+        let address = text(subset.pointer("/addresses/0")?, "/ip").parse().ok()?;
+        Some(SocketAddr::new(address, u16::try_from(number).ok()?))
+    })
+}
+
+enum Failure {
+    /// There is no connection, or it broke.
+    Connection(String),
+    /// What came is no answer.
+    Answer(String),
+}
+
+fn said(error: &hyper::Error) -> String {
+    match error.is_incomplete_message() {
+        true => "EOF".to_owned(),
+        false => palisade_k8s::error_chain(error).to_string(),
+    }
+}
+
+fn request(at: &At, body: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
+    let request = Request::post(&at.path)
+        .header(HOST, &at.host)
+        .header(CONTENT_TYPE, "application/json")
+        .header(ACCEPT, "application/json")
+        .header(USER_AGENT, concat!("palisade/", env!("CARGO_PKG_VERSION")))
+        .body(Full::new(body));
+    request.map_err(|error| Failure::Connection(error.to_string()))
+}
+
+fn roots(bundle: &str) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
+        let certificate =
+            certificate.map_err(|error| format!("unable to load root certificates: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("unable to load root certificates: {error}"))?;
+    }
+    match roots.is_empty() {
+        true => Err("unable to load root certificates: unable to parse bytes as PEM block".to_owned()),
+        false => Ok(roots),
+    }
+}

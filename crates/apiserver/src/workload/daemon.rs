@@ -1,0 +1,98 @@
+//! DaemonSets: one pod on each node that its template selects.
+
+use std::collections::HashSet;
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use super::pods::{create, hash_of, is_available, is_leaving, is_over, is_ready, named_after, of_template};
+use super::{Next, Work};
+use crate::error::ApiResult;
+use crate::objects;
+use crate::resource::{self, PODS, text};
+
+const REVISION: &str = "controller-revision-hash";
+
+pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
+    let all = work.owned("pods")?;
+    let nodes = nodes(work)?;
+    let revision = hash_of(work.object.pointer("/spec/template").unwrap_or(&Value::Null), 0);
+    let node_of = |pod: &Value| text(pod, "/spec/nodeName").to_owned();
+    let mut seen = HashSet::new();
+    let mut kept = Vec::new();
+    for pod in &all {
+        let is_wanted =
+            nodes.contains(&node_of(pod)) && !is_over(pod) && (is_leaving(pod) || seen.insert(node_of(pod)));
+        match is_wanted {
+            true => kept.push(pod),
+            false if !is_leaving(pod) => work.delete(&PODS, pod)?,
+            false => {}
+        }
+    }
+    let mut refused = Ok(());
+    let mut created = 0;
+    for node in nodes.iter().filter(|node| kept.iter().all(|pod| node_of(pod) != **node)) {
+        let mut pod = named_after(work, of_template(work));
+        put(&mut pod, &["metadata", "labels", REVISION], revision.clone().into());
+        put(&mut pod, &["spec", "nodeName"], node.clone().into());
+        refused = create(work, pod).map(drop);
+        if refused.is_err() {
+            break;
+        }
+        created += 1;
+    }
+    let is_old = |pod: &&&Value| {
+        pod.pointer("/metadata/labels").and_then(|labels| labels.get(REVISION)?.as_str())
+            != Some(revision.as_str())
+    };
+    let is_whole = kept.iter().all(|pod| is_ready(pod)) && created == 0;
+    if is_whole
+        && work.text("/spec/updateStrategy/type") != "OnDelete"
+        && let Some(pod) = kept.iter().find(is_old)
+    {
+        work.delete(&PODS, pod)?;
+    }
+    let updated = kept.iter().filter(|pod| !is_old(pod)).count() as i64 + created;
+    say(work, &nodes, &kept, created, updated)?;
+    refused?;
+    Ok(Next::Nothing)
+}
+
+/// The nodes that the template selects.
+fn nodes(work: &Work<'_>) -> ApiResult<Vec<String>> {
+    let Some(resource) = resource::find("", "nodes") else { return Ok(Vec::new()) };
+    let wanted = work.object.pointer("/spec/template/spec/nodeSelector").and_then(Value::as_object);
+    let mut found = Vec::new();
+    objects::each(&work.api().store, resource, None, |node| {
+        let labels = node.pointer("/metadata/labels");
+        let has_all = wanted
+            .into_iter()
+            .flatten()
+            .all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value));
+        if has_all && !is_leaving(&node) {
+            found.push(text(&node, "/metadata/name").to_owned());
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn say(work: &Work<'_>, nodes: &[String], kept: &[&Value], created: i64, updated: i64) -> ApiResult<()> {
+    let least = work.number("/spec/minReadySeconds");
+    let count = |is: &dyn Fn(&Value) -> bool| kept.iter().filter(|pod| is(pod)).count() as i64;
+    let (desired, available) = (nodes.len() as i64, count(&|pod| is_available(pod, least)));
+    let mut status = json!({
+        "currentNumberScheduled": count(&|pod| !is_leaving(pod)) + created, "numberMisscheduled": 0,
+        "desiredNumberScheduled": desired, "numberReady": count(&is_ready),
+    });
+    let numbers = [
+        ("observedGeneration", work.number("/metadata/generation")),
+        ("updatedNumberScheduled", updated),
+        ("numberAvailable", available),
+        ("numberUnavailable", desired - available),
+    ];
+    for (field, number) in numbers.into_iter().filter(|(_, number)| *number > 0) {
+        put(&mut status, &[field], number.into());
+    }
+    work.say(&status)
+}

@@ -1,0 +1,185 @@
+//! Pods of a workload: made from its template, told apart by their state, and what is said where one is refused.
+
+use jiff::Timestamp;
+use palisade_k8s::put;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::Work;
+use crate::error::{ApiError, ApiResult, Reason};
+use crate::resource::{self, text};
+use crate::{limits, time};
+
+/// Whether a pod has a condition.
+fn has_condition(pod: &Value, kind: &str) -> bool {
+    condition(pod, kind).is_some_and(|condition| text(condition, "/status") == "True")
+}
+
+/// A condition of a status.
+pub(super) fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v Value> {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().find(|condition| text(condition, "/type") == kind)
+}
+
+pub(super) fn is_ready(pod: &Value) -> bool {
+    has_condition(pod, "Ready") && !is_leaving(pod)
+}
+
+pub(super) fn is_leaving(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some()
+}
+
+pub(super) fn is_over(pod: &Value) -> bool {
+    matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
+}
+
+/// Whether a pod counts: it is neither over nor on its way out.
+pub(super) fn is_active(pod: &Value) -> bool {
+    !is_over(pod) && !is_leaving(pod)
+}
+
+/// Whether a pod has been ready for as long as its workload asks for.
+pub(super) fn is_available(pod: &Value, seconds: i64) -> bool {
+    if !is_ready(pod) {
+        return false;
+    }
+    let since = condition(pod, "Ready").map(|ready| text(ready, "/lastTransitionTime")).unwrap_or_default();
+    let since: Option<Timestamp> = since.parse().ok();
+    seconds == 0 || since.is_some_and(|since| Timestamp::now().as_second() - since.as_second() >= seconds)
+}
+
+/// Letters that make no words, by which the forms of a template are told apart.
+pub(super) fn hash_of(template: &Value, collisions: i64) -> String {
+    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let digest = Sha256::digest(format!("{template}{collisions}"));
+    let letters = digest.iter().take(10).filter_map(|byte| LETTERS.get(usize::from(*byte) % LETTERS.len()));
+    letters.map(|letter| char::from(*letter)).collect()
+}
+
+/// A reference to what controls an object.
+pub(super) fn owned_by(work: &Work<'_>) -> Value {
+    json!([{"apiVersion": work.resource.api_version(), "kind": work.resource.kind, "name": work.name(),
+            "uid": work.text("/metadata/uid"), "controller": true, "blockOwnerDeletion": true}])
+}
+
+/// The pod that a workload's template makes; it has no name yet.
+pub(super) fn of_template(work: &Work<'_>) -> Value {
+    let template = work.object.pointer("/spec/template");
+    let field = |name: &str| template.and_then(|template| template.get(name)).cloned();
+    let mut metadata = Map::new();
+    for name in ["labels", "annotations", "finalizers"] {
+        if let Some(value) = template.and_then(|template| template.pointer(&format!("/metadata/{name}"))) {
+            metadata.insert(name.to_owned(), value.clone());
+        }
+    }
+    metadata.insert("ownerReferences".to_owned(), owned_by(work));
+    json!({"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": field("spec").unwrap_or_else(|| json!({}))})
+}
+
+/// Gives a pod the beginning of a name.
+pub(super) fn named_after(work: &Work<'_>, mut pod: Value) -> Value {
+    put(&mut pod, &["metadata", "generateName"], format!("{}-", work.name()).into());
+    pod
+}
+
+/// Creates pods until one is refused: first one, then twice as many each time, so that what is refused is refused once.
+pub(super) fn create_many(
+    work: &Work<'_>,
+    count: i64,
+    pod: impl Fn() -> Value,
+) -> (i64, Option<Box<ApiError>>) {
+    let mut created = 0;
+    for _ in 0..count.min(limits::WORKLOAD_BURST) {
+        match create(work, pod()) {
+            Ok(_) => created += 1,
+            Err(error) => return (created, Some(error)),
+        }
+    }
+    (created, None)
+}
+
+/// Creates a pod; what stands in its way is said in an event of the workload.
+pub(super) fn create(work: &Work<'_>, pod: Value) -> ApiResult<Value> {
+    let created = work.create(&resource::PODS, pod);
+    match &created {
+        Ok(pod) => {
+            tell(work, "Normal", "SuccessfulCreate", &format!("Created pod: {}", text(pod, "/metadata/name")))
+        }
+        // A namespace that goes away takes its workloads with it.
+        Err(error) if error.reason == Reason::NotFound => {}
+        Err(error) => tell(work, "Warning", "FailedCreate", &format!("Error creating: {}", error.message)),
+    }
+    created
+}
+
+/// Length of an event's message, in bytes.
+const MESSAGE: usize = 1024;
+
+/// Says something in an event of a workload; the same again counts in the same event.
+pub(super) fn tell(work: &Work<'_>, kind: &str, reason: &str, message: &str) {
+    let message = message.get(..message.floor_char_boundary(MESSAGE)).unwrap_or_default();
+    let Some(events) = resource::find("", "events") else { return };
+    let digest = Sha256::digest(format!("{}{reason}{message}", work.text("/metadata/uid")));
+    let suffix: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let base: String = work.name().chars().take(200).collect();
+    let (name, now) = (format!("{base}.{suffix}"), time::now());
+    let source = work.account.trim_start_matches("kube-");
+    let event = json!({
+        "kind": "Event", "apiVersion": "v1", "metadata": {"name": name, "namespace": work.namespace()},
+        "involvedObject": {"kind": work.resource.kind, "apiVersion": work.resource.api_version(), "name": work.name(),
+            "namespace": work.namespace(), "uid": work.text("/metadata/uid")},
+        "type": kind, "reason": reason, "message": message, "count": 1, "firstTimestamp": now, "lastTimestamp": now,
+        "source": {"component": source}, "reportingComponent": source, "reportingInstance": "",
+    });
+    let again = |old: &Value| {
+        let count = old.get("count").and_then(Value::as_i64).unwrap_or_default();
+        let mut new = old.clone();
+        put(&mut new, &["count"], (count + 1).into());
+        put(&mut new, &["lastTimestamp"], now.clone().into());
+        new
+    };
+    let told = match work.create(events, event) {
+        Err(error) if error.reason == Reason::AlreadyExists => work.change(events, &name, "", again),
+        told => told,
+    };
+    if let Err(error) = told {
+        tracing::debug!("event {name}: {}", error.message);
+    }
+}
+
+/// Sets a condition, or takes it away; the time is that of the last change of its status.
+pub(super) fn set_condition(object: &Value, status: &mut Value, kind: &str, set: Option<(&str, &str, &str)>) {
+    let old = condition(object, kind).cloned();
+    let mut all: Vec<Value> = status
+        .get("conditions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|one| text(one, "/type") != kind)
+        .cloned()
+        .collect();
+    if let Some((holds, reason, message)) = set {
+        let is_deployment = text(object, "/kind") == "Deployment";
+        let is_same = old.as_ref().is_some_and(|old| text(old, "/status") == holds);
+        let says_same = old
+            .as_ref()
+            .is_some_and(|old| is_same && text(old, "/reason") == reason && text(old, "/message") == message);
+        let now = time::now();
+        let kept = |field: &str, is_kept: bool| match &old {
+            Some(old) if is_kept => text(old, field).to_owned(),
+            _ => now.clone(),
+        };
+        let mut condition = json!({"type": kind, "status": holds});
+        if is_deployment {
+            put(&mut condition, &["lastUpdateTime"], kept("/lastUpdateTime", says_same).into());
+        }
+        put(&mut condition, &["lastTransitionTime"], kept("/lastTransitionTime", is_same).into());
+        put(&mut condition, &["reason"], reason.into());
+        put(&mut condition, &["message"], message.into());
+        all.push(condition);
+    }
+    match all.is_empty() {
+        true => drop(status.as_object_mut().and_then(|status| status.shift_remove("conditions"))),
+        false => put(status, &["conditions"], all.into()),
+    }
+}

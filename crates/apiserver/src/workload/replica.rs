@@ -1,0 +1,73 @@
+//! ReplicaSets and ReplicationControllers: as many pods of one template as they say.
+
+use std::time::Duration;
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use super::pods::{
+    self, create_many, is_active, is_available, is_ready, named_after, of_template, set_condition,
+};
+use super::{Next, Work};
+use crate::error::ApiResult;
+use crate::resource::{PODS, text};
+
+pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
+    let all = work.owned("pods")?;
+    let mut active: Vec<&Value> = all.iter().filter(|pod| is_active(pod)).collect();
+    let (wanted, have) = (work.number("/spec/replicas"), active.len() as i64);
+    let (mut created, mut refused) = (0, None);
+    if have < wanted {
+        (created, refused) = create_many(work, wanted - have, || named_after(work, of_template(work)));
+    }
+    if have > wanted {
+        active.sort_by_key(|pod| rank(pod));
+        let surplus = usize::try_from(have - wanted).unwrap_or_default();
+        for pod in active.drain(..surplus) {
+            work.delete(&PODS, pod)?;
+            pods::tell(
+                work,
+                "Normal",
+                "SuccessfulDelete",
+                &format!("Deleted pod: {}", text(pod, "/metadata/name")),
+            );
+        }
+    }
+    let least = work.number("/spec/minReadySeconds");
+    let status = status(work, &active, created, least, refused.as_ref().map(|error| error.message.as_str()));
+    work.say(&status)?;
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    let waits = active.iter().any(|pod| is_ready(pod) && !is_available(pod, least));
+    Ok(if waits { Next::After(Duration::from_secs(1)) } else { Next::Nothing })
+}
+
+/// Which pods go first: those without a node, those that are not ready, the youngest.
+fn rank(pod: &Value) -> (bool, bool, std::cmp::Reverse<String>) {
+    let created = text(pod, "/metadata/creationTimestamp").to_owned();
+    (!text(pod, "/spec/nodeName").is_empty(), is_ready(pod), std::cmp::Reverse(created))
+}
+
+fn status(work: &Work<'_>, active: &[&Value], created: i64, least: i64, refused: Option<&str>) -> Value {
+    let count = |is: &dyn Fn(&Value) -> bool| active.iter().filter(|pod| is(pod)).count() as i64;
+    let mut status = json!({"replicas": active.len() as i64 + created});
+    let labels = work.object.pointer("/spec/template/metadata/labels").and_then(Value::as_object);
+    let labelled = |pod: &Value| {
+        labels.into_iter().flatten().all(|(key, value)| {
+            pod.pointer("/metadata/labels").and_then(|labels| labels.get(key)) == Some(value)
+        })
+    };
+    let numbers = [
+        ("fullyLabeledReplicas", count(&labelled) + created),
+        ("readyReplicas", count(&is_ready)),
+        ("availableReplicas", count(&|pod| is_available(pod, least))),
+        ("observedGeneration", work.number("/metadata/generation")),
+    ];
+    for (field, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
+        put(&mut status, &[field], number.into());
+    }
+    let failure = refused.map(|message| ("True", "FailedCreate", message));
+    set_condition(&work.object, &mut status, "ReplicaFailure", failure);
+    status
+}

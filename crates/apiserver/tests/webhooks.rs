@@ -1,0 +1,524 @@
+//! Admission webhooks: a webhook in the test records what it is asked and answers as each case has it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod start;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{Method, Request, Response};
+use kube::{Client, Error};
+use palisade_apiserver::{Config, Decider};
+use palisade_https::{Authority, Body, Limits, Listener, Tls};
+use serde_json::{Value, json};
+
+/// What a webhook of the test does.
+#[derive(Clone)]
+enum Behaviour {
+    Allow,
+    Deny(Value),
+    Patch(Value),
+    Say(Value),
+    Status(u16, &'static str),
+    Raw(Vec<u8>),
+    Sleep,
+}
+
+/// A webhook that answers by path and records the requests.
+#[derive(Clone, Default)]
+struct Recorder {
+    answers: Arc<Mutex<HashMap<String, Behaviour>>>,
+    asked: Arc<Mutex<Vec<(String, Value)>>>,
+    peers: Arc<Mutex<Vec<SocketAddr>>>,
+}
+
+impl Recorder {
+    fn on(&self, path: &str, behaviour: Behaviour) {
+        self.answers.lock().unwrap().insert(path.to_owned(), behaviour);
+    }
+
+    fn take(&self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.take().into_iter().map(|(path, _)| path).collect()
+    }
+
+    async fn answer(&self, peer: SocketAddr, request: Request<hyper::body::Incoming>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        self.peers.lock().unwrap().push(peer);
+        let bytes = palisade_https::read(request.into_body(), 8 << 20, Duration::from_secs(5)).await.unwrap();
+        let review: Value = serde_json::from_slice(&bytes).unwrap();
+        let uid = review["request"]["uid"].clone();
+        self.asked.lock().unwrap().push((path.clone(), review["request"].clone()));
+        let behaviour = self.answers.lock().unwrap().get(&path).cloned().unwrap_or(Behaviour::Allow);
+        let say = |mut response: Value| {
+            response["uid"] = uid.clone();
+            let review =
+                json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": response});
+            Body::bytes(200, "application/json", review.to_string().into_bytes())
+        };
+        match behaviour {
+            Behaviour::Allow => say(json!({"allowed": true})),
+            Behaviour::Deny(status) => say(json!({"allowed": false, "status": status})),
+            Behaviour::Patch(patch) => say(
+                json!({"allowed": true, "patchType": "JSONPatch", "patch": STANDARD.encode(patch.to_string())}),
+            ),
+            Behaviour::Say(response) => say(response),
+            Behaviour::Status(code, location) => {
+                let mut response = Body::text(code, "sorry");
+                if !location.is_empty() {
+                    response.headers_mut().insert("location", location.parse().unwrap());
+                }
+                response
+            }
+            Behaviour::Raw(bytes) => Body::bytes(200, "application/json", bytes),
+            Behaviour::Sleep => {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                say(json!({"allowed": true}))
+            }
+        }
+    }
+}
+
+/// A server, and a webhook that it reaches by a URL and as a service.
+struct World {
+    client: Client,
+    hook: Recorder,
+    url: String,
+    bundle: String,
+}
+
+impl World {
+    async fn start(decider: Decider) -> Self {
+        let authority = Authority::new("webhook of a test").unwrap();
+        let pair = authority.server("hook", ["127.0.0.1", "hook.tools.svc"], 30).unwrap();
+        let tls = Tls::new(&pair, None).unwrap();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), tls, Limits::default()).await.unwrap();
+        let address = listener.address().unwrap();
+        let hook = Recorder::default();
+        let answers = hook.clone();
+        let connect = move |peer: palisade_https::Peer| {
+            let (answers, peer) = (answers.clone(), peer.address);
+            move |request| {
+                let answers = answers.clone();
+                async move { answers.answer(peer, request).await }
+            }
+        };
+        tokio::spawn(listener.run(connect, std::future::pending()));
+        let services = [("tools/hook".to_owned(), address)];
+        let config =
+            Config { decider, webhook_services: services.into_iter().collect(), ..Config::default() };
+        let client = start::start(config).await;
+        let bundle = STANDARD.encode(authority.certificate());
+        Self { client, hook, url: format!("https://{address}"), bundle }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Value, Error> {
+        let patch = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+        let request = Request::builder().method(method).uri(path).header("content-type", patch);
+        self.client.request(request.body(serde_json::to_vec(body).unwrap()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
+        self.send(Method::POST, path, body).await
+    }
+
+    fn webhook(&self, name: &str, path: &str, rules: Value, more: Value) -> Value {
+        let mut webhook = json!({
+            "name": name, "sideEffects": "None", "admissionReviewVersions": ["v1"], "rules": rules,
+            "clientConfig": {"url": format!("{}{path}", self.url), "caBundle": self.bundle},
+        });
+        for (field, value) in more.as_object().into_iter().flatten() {
+            webhook[field] = value.clone();
+        }
+        webhook
+    }
+
+    /// Puts one configuration in the place of all others.
+    async fn configure(&self, kind: &str, name: &str, webhooks: Vec<Value>) {
+        let path = format!("{REGISTRATION}/{}s", kind.to_lowercase());
+        let object = json!({"metadata": {"name": name}, "webhooks": webhooks});
+        self.post(&path, &object).await.unwrap();
+    }
+
+    async fn clear(&self) {
+        for kind in ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] {
+            self.send(Method::DELETE, &format!("{REGISTRATION}/{kind}"), &json!({})).await.unwrap();
+        }
+        self.hook.take();
+        self.hook.answers.lock().unwrap().clear();
+    }
+}
+
+const REGISTRATION: &str = "/apis/admissionregistration.k8s.io/v1";
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const MUTATING: &str = "MutatingWebhookConfiguration";
+const VALIDATING: &str = "ValidatingWebhookConfiguration";
+
+fn rule(operations: &[&str], resources: &[&str]) -> Value {
+    json!([{"operations": operations, "apiGroups": ["*"], "apiVersions": ["*"], "resources": resources}])
+}
+
+fn map(name: &str) -> Value {
+    json!({"metadata": {"name": name, "labels": {"app": name}}, "data": {"a": "1"}})
+}
+
+fn refusal(result: Result<Value, Error>) -> (u16, String) {
+    match result {
+        Err(Error::Api(status)) => (status.code, status.message),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// Each case: what the webhook has beside its rule, the operation, and whether it is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_are_asked_by_their_rules_selectors_and_conditions() {
+    let world = World::start(Decider::Server).await;
+    world
+        .send(Method::PATCH, "/api/v1/namespaces/default", &json!({"metadata": {"labels": {"env": "test"}}}))
+        .await
+        .unwrap();
+    let all = rule(&["*"], &["configmaps"]);
+    let with = |rules: &Value, more: Value| (rules.clone(), more);
+    let condition = |text: &str| json!({"matchConditions": [{"name": "c", "expression": text}]});
+    let cases = [
+        (with(&all, json!({})), true),
+        (with(&rule(&["CREATE"], &["*"]), json!({})), true),
+        (with(&rule(&["UPDATE", "DELETE"], &["configmaps"]), json!({})), false),
+        (with(&rule(&["CREATE"], &["configmaps/status", "secrets"]), json!({})), false),
+        (
+            with(
+                &json!([{"operations": ["CREATE"], "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["*"]}]),
+                json!({}),
+            ),
+            false,
+        ),
+        (
+            with(
+                &json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v2"], "resources": ["*"]}]),
+                json!({}),
+            ),
+            false,
+        ),
+        (
+            with(
+                &json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["*"], "scope": "Cluster"}]),
+                json!({}),
+            ),
+            false,
+        ),
+        (
+            with(
+                &json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["*"], "scope": "Namespaced"}]),
+                json!({}),
+            ),
+            true,
+        ),
+        (with(&all, json!({"namespaceSelector": {"matchLabels": {"env": "test"}}})), true),
+        (with(&all, json!({"namespaceSelector": {"matchLabels": {"env": "production"}}})), false),
+        (
+            with(
+                &all,
+                json!({"namespaceSelector": {"matchExpressions": [
+            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["default"]}]}}),
+            ),
+            false,
+        ),
+        (with(&all, json!({"objectSelector": {"matchLabels": {"app": "one"}}})), true),
+        (with(&all, json!({"objectSelector": {"matchLabels": {"app": "other"}}})), false),
+        (with(&all, condition("object.data.a == '1'")), true),
+        (with(&all, condition("object.data.a == '2'")), false),
+        (
+            with(
+                &all,
+                condition(
+                    "request.operation == 'CREATE' && request.namespace == 'default' && oldObject == null",
+                ),
+            ),
+            true,
+        ),
+        (with(&all, condition("'system:masters' in request.userInfo.groups")), true),
+        (
+            with(
+                &all,
+                condition(
+                    "authorizer.group('').resource('configmaps').namespace('default').check('delete').allowed()",
+                ),
+            ),
+            true,
+        ),
+        // One that cannot be evaluated is none that holds, where failures are ignored; one that does not hold comes first.
+        (
+            with(
+                &all,
+                json!({"failurePolicy": "Ignore", "matchConditions": [{"name": "c", "expression": "object.none == 1"}]}),
+            ),
+            false,
+        ),
+        (
+            with(
+                &all,
+                json!({"matchConditions": [
+            {"name": "c", "expression": "object.none == 1"}, {"name": "d", "expression": "false"}]}),
+            ),
+            false,
+        ),
+    ];
+    for ((rules, more), is_asked) in cases {
+        let webhook = world.webhook("a.example.com", "/a", rules.clone(), more.clone());
+        world.configure(VALIDATING, "a", vec![webhook]).await;
+        world.post(MAPS, &map("one")).await.unwrap();
+        assert_eq!(world.hook.paths().len(), usize::from(is_asked), "{rules} {more}");
+        world.clear().await;
+        world.send(Method::DELETE, &format!("{MAPS}/one"), &json!({})).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_that_cannot_be_evaluated_refuses() {
+    let world = World::start(Decider::Server).await;
+    let more = json!({"matchConditions": [{"name": "c", "expression": "object.none == 1"}]});
+    let webhook = world.webhook("a.example.com", "/a", rule(&["*"], &["configmaps"]), more);
+    world.configure(VALIDATING, "a", vec![webhook]).await;
+    assert_eq!(
+        refusal(world.post(MAPS, &map("one")).await),
+        (
+            403,
+            "configmaps \"one\" is forbidden: failed to evaluate match condition \"c\": no such key: none"
+                .to_owned()
+        )
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_review_says_what_is_done_by_whom_to_what() {
+    let world = World::start(Decider::Server).await;
+    let rules = rule(&["*"], &["*/*"]);
+    let service = json!({"clientConfig": {"service": {"namespace": "tools", "name": "hook", "path": "/s"}, "caBundle": world.bundle}});
+    world.configure(VALIDATING, "a", vec![world.webhook("a.example.com", "", rules, service)]).await;
+    let asked = async |method: Method, path: &str, body: Value| {
+        world.send(method, path, &body).await.unwrap();
+        let asked = world.hook.take();
+        assert_eq!(asked.len(), 1, "{path}: {asked:?}");
+        assert_eq!(asked[0].0, "/s");
+        asked[0].1.clone()
+    };
+    let created = asked(Method::POST, &format!("{MAPS}?dryRun=All&fieldManager=me"), map("one")).await;
+    assert_eq!(created["operation"], "CREATE");
+    assert_eq!(created["kind"], json!({"group": "", "version": "v1", "kind": "ConfigMap"}));
+    assert_eq!(created["resource"], json!({"group": "", "version": "v1", "resource": "configmaps"}));
+    assert_eq!((&created["name"], &created["namespace"]), (&json!("one"), &json!("default")));
+    assert_eq!(created["userInfo"]["username"], "system:admin");
+    assert_eq!(created["dryRun"], true);
+    assert_eq!(
+        created["options"],
+        json!({"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1", "dryRun": ["All"], "fieldManager": "me"})
+    );
+    assert_eq!((&created["object"]["data"]["a"], &created["oldObject"]), (&json!("1"), &Value::Null));
+    asked(Method::POST, MAPS, map("one")).await;
+    let patched = asked(Method::PATCH, &format!("{MAPS}/one"), json!({"data": {"a": "2"}})).await;
+    assert_eq!(patched["operation"], "UPDATE");
+    assert_eq!(
+        (&patched["object"]["data"]["a"], &patched["oldObject"]["data"]["a"]),
+        (&json!("2"), &json!("1"))
+    );
+    let deleted = asked(Method::DELETE, &format!("{MAPS}/one"), json!({})).await;
+    assert_eq!((&deleted["operation"], &deleted["object"]), (&json!("DELETE"), &Value::Null));
+    assert_eq!(deleted["oldObject"]["data"]["a"], "2");
+    let token = "/api/v1/namespaces/default/serviceaccounts/default/token";
+    let token = asked(Method::POST, token, json!({"spec": {}})).await;
+    assert_eq!((&token["subResource"], &token["kind"]["kind"]), (&json!("token"), &json!("TokenRequest")));
+    // Reviews, and configurations of webhooks themselves, go through none.
+    world.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &json!({})).await.unwrap();
+    world
+        .send(Method::DELETE, &format!("{REGISTRATION}/validatingwebhookconfigurations/a"), &json!({}))
+        .await
+        .unwrap();
+    assert_eq!(world.hook.paths(), Vec::<String>::new());
+    // One connection has carried all of it.
+    let mut peers = world.hook.peers.lock().unwrap().clone();
+    peers.dedup();
+    assert_eq!(peers.len(), 1, "{peers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_count_as_their_policy_says() {
+    let world = World::start(Decider::Server).await;
+    let url = &world.url;
+    let head = "Internal error occurred: failed calling webhook \"a.example.com\": ";
+    let post = format!("failed to call webhook: Post \"{url}/a?timeout=1s\": ");
+    let huge = vec![b' '; 5 << 20];
+    let other = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": {"uid": "1", "allowed": true}});
+    let cases: Vec<(Behaviour, String)> = vec![
+        (Behaviour::Status(500, ""), "failed to call webhook: an error on the server (\"sorry\") has prevented the request from succeeding".to_owned()),
+        (Behaviour::Status(404, ""), "failed to call webhook: the server could not find the requested resource".to_owned()),
+        (Behaviour::Status(302, "https://127.0.0.1:1/"), "failed to call webhook: the server could not be asked: it redirects, and redirects are not followed".to_owned()),
+        (Behaviour::Raw(b"{}".to_vec()), "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got , Kind=".to_owned()),
+        (Behaviour::Raw(huge), "failed to call webhook: the answer is larger than 4194304 bytes".to_owned()),
+        (Behaviour::Raw(other.to_string().into_bytes()), "expected response.uid=".to_owned()),
+        (Behaviour::Sleep, format!("{post}context deadline exceeded")),
+    ];
+    let rules = rule(&["CREATE"], &["configmaps"]);
+    for (behaviour, why) in cases {
+        for (policy, kind) in
+            [("Fail", VALIDATING), ("Ignore", VALIDATING), ("Fail", MUTATING), ("Ignore", MUTATING)]
+        {
+            let more = json!({"failurePolicy": policy, "timeoutSeconds": 1});
+            world.configure(kind, "a", vec![world.webhook("a.example.com", "/a", rules.clone(), more)]).await;
+            world.hook.on("/a", behaviour.clone());
+            let result = world.post(&format!("{MAPS}?dryRun=All"), &map("one")).await;
+            if policy == "Fail" {
+                let (code, message) = refusal(result);
+                assert_eq!(code, 500);
+                assert!(message.starts_with(&format!("{head}{why}")), "{message}");
+            } else {
+                result.unwrap();
+            }
+            world.clear().await;
+        }
+    }
+    let unreachable = [
+        (
+            json!({"url": "https://127.0.0.1:1/a"}),
+            "failed to call webhook: Post \"https://127.0.0.1:1/a?timeout=10s\": dial tcp 127.0.0.1:1: connect: connection refused",
+        ),
+        (
+            json!({"service": {"namespace": "tools", "name": "none"}}),
+            "failed to call webhook: Post \"https://none.tools.svc:443?timeout=10s\": service \"none\" not found",
+        ),
+        (
+            json!({"url": format!("{url}/a")}),
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+        ),
+    ];
+    for (client, why) in unreachable {
+        world
+            .configure(
+                VALIDATING,
+                "a",
+                vec![world.webhook("a.example.com", "", rules.clone(), json!({"clientConfig": client}))],
+            )
+            .await;
+        let (code, message) = refusal(world.post(MAPS, &map("one")).await);
+        assert!(code == 500 && message.ends_with(why), "{message}");
+        world.clear().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_come_in_order_and_are_seen_again_by_who_wants_to() {
+    let world = World::start(Decider::Server).await;
+    let rules = rule(&["CREATE"], &["configmaps"]);
+    let hook = |name: &str, more: Value| {
+        world.webhook(&format!("{name}.example.com"), &format!("/{name}"), rules.clone(), more)
+    };
+    let again = json!({"reinvocationPolicy": "IfNeeded"});
+    world.configure(MUTATING, "2", vec![hook("c", json!({}))]).await;
+    world.configure(MUTATING, "1", vec![hook("a", again.clone()), hook("b", json!({}))]).await;
+    let add =
+        |key: &str| Behaviour::Patch(json!([{"op": "add", "path": format!("/data/{key}"), "value": "x"}]));
+    for name in ["a", "b", "c"] {
+        world.hook.on(&format!("/{name}"), add(name));
+    }
+    world.configure(VALIDATING, "v", vec![hook("v", json!({})), hook("w", json!({}))]).await;
+    let made = world.post(MAPS, &map("one")).await.unwrap();
+    assert_eq!(made["data"], json!({"a": "x", "b": "x", "c": "x"}));
+    let asked = world.hook.take();
+    let paths: Vec<&str> = asked.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(paths[..4], ["/a", "/b", "/c", "/a"], "a sees what b and c have changed");
+    assert_eq!(asked[2].1["object"]["data"], json!({"a": "x", "b": "x"}));
+    assert!(paths[4..].len() == 2 && asked[4].1["object"]["data"]["c"] == "x", "{paths:?}");
+
+    // Patches that cannot be made, or that make of an object what it may not be.
+    world.hook.on("/b", Behaviour::Patch(json!([{"op": "remove", "path": "/data/none"}])));
+    assert_eq!(refusal(world.post(MAPS, &map("two")).await).0, 500);
+    world.hook.on("/b", Behaviour::Patch(json!([{"op": "add", "path": "/data", "value": {"..": "x"}}])));
+    assert_eq!(refusal(world.post(MAPS, &map("two")).await).0, 422);
+    world.hook.on("/b", Behaviour::Patch(json!([{"op": "replace", "path": "/metadata/name", "value": "stolen"},
+        {"op": "replace", "path": "/metadata/namespace", "value": "kube-system"}, {"op": "add", "path": "/other", "value": 1}])));
+    let made = world.post(MAPS, &map("two")).await.unwrap();
+    assert_eq!(
+        (&made["metadata"]["name"], &made["metadata"]["namespace"]),
+        (&json!("two"), &json!("default"))
+    );
+    assert_eq!(made.get("other"), None);
+
+    // Refusals, in their order; and what the answers say besides.
+    world.hook.on("/v", Behaviour::Deny(json!({"message": "first", "code": 403, "reason": "Forbidden"})));
+    world.hook.on("/w", Behaviour::Deny(json!({})));
+    let said = refusal(world.post(MAPS, &map("three")).await);
+    assert_eq!(said, (403, "admission webhook \"v.example.com\" denied the request: first".to_owned()));
+    world.hook.on(
+        "/v",
+        Behaviour::Say(
+            json!({"allowed": true, "warnings": ["mind the gap"], "auditAnnotations": {"k": "v"}}),
+        ),
+    );
+    let said = refusal(world.post(MAPS, &map("three")).await);
+    assert_eq!(
+        said,
+        (400, "admission webhook \"w.example.com\" denied the request without explanation".to_owned())
+    );
+}
+
+/// What a webhook makes of a pod, SCC decides on: no webhook gives anybody more than their SCCs do.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_patch_leads_around_scc() {
+    let world = World::start(Decider::Server).await;
+    world.post("/api/v1/namespaces", &json!({"metadata": {"name": "shop"}})).await.unwrap();
+    for (group, role) in [("rbac.authorization.k8s.io", "admin")] {
+        let binding = json!({"metadata": {"name": "joe"}, "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "User", "name": "joe", "apiGroup": group}]});
+        world
+            .post("/apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings", &binding)
+            .await
+            .unwrap();
+    }
+    let rules = rule(&["CREATE"], &["pods"]);
+    let hooks = vec![
+        world.webhook("a.example.com", "/a", rules.clone(), json!({"reinvocationPolicy": "IfNeeded"})),
+        world.webhook("b.example.com", "/b", rules, json!({})),
+    ];
+    world.configure(MUTATING, "m", hooks).await;
+    let create = async || {
+        let pod = json!({"metadata": {"generateName": "p-"}, "spec": {"containers": [{"name": "c", "image": "x"}]}});
+        let request = Request::post("/api/v1/namespaces/shop/pods")
+            .header("impersonate-user", "joe")
+            .header("content-type", "application/json");
+        world.client.request::<Value>(request.body(pod.to_string().into_bytes()).unwrap()).await
+    };
+    let label =
+        |name: &str| json!({"op": "add", "path": format!("/metadata/annotations/{name}"), "value": "x"});
+    world.hook.on("/b", Behaviour::Patch(json!([label("b")])));
+    let made = create().await.unwrap();
+    assert_eq!(made["metadata"]["annotations"]["openshift.io/scc"], "restricted-v2");
+    let breaches = [
+        json!({"op": "add", "path": "/spec/hostNetwork", "value": true}),
+        json!({"op": "add", "path": "/spec/containers/0/securityContext", "value": {"privileged": true}}),
+        json!({"op": "add", "path": "/spec/volumes/-", "value": {"name": "h", "hostPath": {"path": "/"}}}),
+    ];
+    for breach in breaches {
+        for path in ["/a", "/b"] {
+            world.hook.on("/a", Behaviour::Patch(json!([label("a")])));
+            world.hook.on("/b", Behaviour::Patch(json!([label("b")])));
+            world.hook.on(path, Behaviour::Patch(json!([label("z"), breach])));
+            let (code, message) = refusal(create().await);
+            assert!(
+                code == 403 && message.contains("unable to validate against any security context constraint"),
+                "{message}"
+            );
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Workloads: their pods, their status, and what is said where a pod is refused. The test plays the node: it makes pods
+//! ready and ends them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod start;
+
+use std::time::Duration;
+
+use http::Request;
+use kube::{Client, Error};
+use palisade_apiserver::Config;
+use serde_json::{Value, json};
+
+struct World(Client);
+
+const SHOP: &str = "namespaces/shop";
+
+impl World {
+    async fn start() -> Self {
+        let world = Self(start::start(Config::default()).await);
+        world.post("/api/v1/namespaces", json!({"metadata": {"name": "shop"}})).await;
+        world
+    }
+
+    async fn send(&self, method: &str, path: &str, body: Value) -> Result<Value, Error> {
+        let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        let request = Request::builder().method(method).uri(path).header("content-type", kind);
+        self.0.request(request.body(body.to_string().into_bytes()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        self.send("POST", path, body).await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.send("GET", path, json!({})).await.unwrap()
+    }
+
+    async fn pods(&self) -> Vec<Value> {
+        let list = self.get(&format!("/api/v1/{SHOP}/pods")).await;
+        let pods = list["items"].as_array().unwrap().iter();
+        pods.filter(|pod| pod["metadata"].get("deletionTimestamp").is_none()).cloned().collect()
+    }
+
+    /// Says of a pod how it is, as its node would.
+    async fn report(&self, pod: &Value, phase: &str) {
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        let ready = if phase == "Running" { "True" } else { "False" };
+        let status = json!({"status": {"phase": phase, "conditions": [
+            {"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+        self.send("PATCH", &format!("/api/v1/{SHOP}/pods/{name}/status"), status).await.unwrap();
+    }
+
+    /// Makes pods ready, and takes away those that are on their way out, until something holds.
+    async fn until(&self, path: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        for _ in 0..150 {
+            let list = self.get(&format!("/api/v1/{SHOP}/pods")).await;
+            for pod in list["items"].as_array().unwrap() {
+                if pod["metadata"].get("deletionTimestamp").is_some() {
+                    let name = pod["metadata"]["name"].as_str().unwrap();
+                    let _ = self
+                        .send(
+                            "DELETE",
+                            &format!("/api/v1/{SHOP}/pods/{name}?gracePeriodSeconds=0"),
+                            json!({}),
+                        )
+                        .await;
+                } else if pod["status"]["phase"] == "Pending" {
+                    self.report(pod, "Running").await;
+                }
+            }
+            last = self.get(path).await;
+            if holds(&last) {
+                return last;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{what}: {last:#}");
+    }
+}
+
+fn template(image: &str, more: Value) -> Value {
+    let mut spec = json!({"containers": [{"name": "app", "image": image}]});
+    for (field, value) in more.as_object().into_iter().flatten() {
+        spec[field] = value.clone();
+    }
+    json!({"metadata": {"labels": {"app": "web"}}, "spec": spec})
+}
+
+fn deployment(name: &str, template: Value) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": template}})
+}
+
+fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_makes_its_pods_rolls_over_and_back() {
+    let world = World::start().await;
+    let all = format!("/apis/apps/v1/{SHOP}/deployments");
+    let path = format!("{all}/web");
+    world.post(&all, deployment("web", template("a:1", json!({})))).await;
+    let is_done = |object: &Value| {
+        let status = &object["status"];
+        status["observedGeneration"] == object["metadata"]["generation"]
+            && status["availableReplicas"] == object["spec"]["replicas"]
+            && status["updatedReplicas"] == object["spec"]["replicas"]
+            && status["replicas"] == object["spec"]["replicas"]
+    };
+    let made = world.until(&path, "three pods are available", is_done).await;
+    assert_eq!(condition(&made, "Available").unwrap()["status"], "True");
+    assert_eq!(condition(&made, "Progressing").unwrap()["reason"], "NewReplicaSetAvailable");
+    let pods = world.pods().await;
+    assert_eq!(pods.len(), 3);
+    for pod in &pods {
+        // By the pod's own account, as the controller has no SCC.
+        assert_eq!(pod["metadata"]["annotations"]["openshift.io/scc"], "restricted-v2");
+        assert_eq!(pod["metadata"]["ownerReferences"][0]["kind"], "ReplicaSet");
+    }
+    world
+        .send("PATCH", &path, json!({"spec": {"template": {"metadata": {"annotations": {"v": "2"}}}}}))
+        .await
+        .unwrap();
+    world
+        .until(&path, "it has rolled over", |object| {
+            is_done(object) && object["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2"
+        })
+        .await;
+    assert!(world.pods().await.iter().all(|pod| pod["metadata"]["annotations"]["v"] == "2"));
+    let sets = world.get(&format!("/apis/apps/v1/{SHOP}/replicasets")).await;
+    assert_eq!(sets["items"].as_array().unwrap().len(), 2);
+
+    world
+        .send("PATCH", &path, json!({"spec": {"template": {"metadata": {"annotations": {"v": null}}}}}))
+        .await
+        .unwrap();
+    world
+        .until(&path, "it has rolled back", |object| {
+            is_done(object) && object["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
+        })
+        .await;
+    let sets = world.get(&format!("/apis/apps/v1/{SHOP}/replicasets")).await;
+    assert_eq!(sets["items"].as_array().unwrap().len(), 2, "the first form is the newest again");
+
+    let scale =
+        world.send("PATCH", &format!("{path}/scale"), json!({"spec": {"replicas": 1}})).await.unwrap();
+    assert_eq!((&scale["kind"], &scale["spec"]["replicas"]), (&json!("Scale"), &json!(1)));
+    world.until(&path, "one pod is left", |object| object["spec"]["replicas"] == 1 && is_done(object)).await;
+
+    let budget = json!({"metadata": {"name": "web"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
+    world.post(&format!("/apis/policy/v1/{SHOP}/poddisruptionbudgets"), budget).await;
+    let pod = world.pods().await[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    let eviction = json!({"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": pod}});
+    match world.send("POST", &format!("/api/v1/{SHOP}/pods/{pod}/eviction"), eviction).await {
+        Err(Error::Api(status)) => assert_eq!(status.code, 429, "{}", status.message),
+        other => panic!("{other:?}"),
+    }
+    world.send("DELETE", &path, json!({})).await.unwrap();
+    let left = world
+        .until(&format!("/api/v1/{SHOP}/pods"), "its pods go with it", |list| {
+            list["items"].as_array().unwrap().is_empty()
+        })
+        .await;
+    assert_eq!(left["kind"], "PodList");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_pod_is_said_where_its_owner_looks() {
+    let world = World::start().await;
+    let all = format!("/apis/apps/v1/{SHOP}/deployments");
+    world.post(&all, deployment("web", template("a:1", json!({"hostNetwork": true})))).await;
+    let path = format!("{all}/web");
+    let refused = world
+        .until(&path, "its failure is said", |object| condition(object, "ReplicaFailure").is_some())
+        .await;
+    let failure = condition(&refused, "ReplicaFailure").unwrap();
+    assert_eq!((&failure["status"], &failure["reason"]), (&json!("True"), &json!("FailedCreate")));
+    let message = failure["message"].as_str().unwrap();
+    assert!(
+        message.contains("unable to validate against any security context constraint")
+            && message.contains("hostNetwork"),
+        "{message}"
+    );
+    let events = world.get(&format!("/api/v1/{SHOP}/events")).await;
+    let failed = events["items"].as_array().unwrap().iter().filter(|event| event["reason"] == "FailedCreate");
+    assert_eq!(failed.count(), 1, "one event, which counts: {events}");
+    // The right that is missing is given: the pods come without a further word.
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({"metadata": {"name": "web"}, "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "system:openshift:scc:hostnetwork-v2"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "shop"}]});
+    world.post(&format!("/apis/{group}/v1/{SHOP}/rolebindings"), binding).await;
+    let made =
+        world.until(&path, "its pods are made", |object| object["status"]["availableReplicas"] == 3).await;
+    assert!(condition(&made, "ReplicaFailure").is_none(), "{made}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_end_and_stateful_sets_count() {
+    let world = World::start().await;
+    let jobs = format!("/apis/batch/v1/{SHOP}/jobs");
+    let job = json!({"metadata": {"name": "sum"}, "spec": {"completions": 2, "parallelism": 1,
+        "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "x"}]}}}});
+    world.post(&jobs, job).await;
+    for _ in 0..150 {
+        for pod in world.pods().await.iter().filter(|pod| pod["status"]["phase"] == "Pending") {
+            world.report(pod, "Succeeded").await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if condition(&world.get(&format!("{jobs}/sum")).await, "Complete").is_some() {
+            break;
+        }
+    }
+    let done = world.get(&format!("{jobs}/sum")).await;
+    assert_eq!(done["status"]["succeeded"], 2, "{done}");
+    assert!(done["status"]["completionTime"].is_string());
+    assert_eq!(world.pods().await.len(), 2);
+
+    let sets = format!("/apis/apps/v1/{SHOP}/statefulsets");
+    let set = json!({"metadata": {"name": "db"}, "spec": {"replicas": 2, "serviceName": "db", "selector": {"matchLabels": {"app": "web"}},
+        "template": template("a:1", json!({})), "volumeClaimTemplates": [{"metadata": {"name": "data"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]}});
+    world.post(&sets, set).await;
+    world
+        .until(&format!("{sets}/db"), "two pods are ready", |object| object["status"]["readyReplicas"] == 2)
+        .await;
+    let mut names: Vec<String> =
+        world.pods().await.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect();
+    names.retain(|name| name.starts_with("db"));
+    names.sort();
+    assert_eq!(names, ["db-0", "db-1"]);
+    let claims = world.get(&format!("/api/v1/{SHOP}/persistentvolumeclaims")).await;
+    assert_eq!(claims["items"].as_array().unwrap().len(), 2);
+}
