@@ -126,9 +126,12 @@ impl<'l> Label<'l> {
 mod tests {
     use super::*;
 
+    /// Labels without their prefix, the standards of enforce, audit and warn, and the number of errors.
+    type Case = (&'static [(&'static str, &'static str)], [&'static str; 3], usize);
+
     #[test]
     fn labels_are_read_as_kubernetes_reads_them() {
-        let cases: &[(&[(&str, &str)], [&str; 3], usize)] = &[
+        let cases: &[Case] = &[
             (&[], ["privileged:latest"; 3], 0),
             (&[("enforce", "baseline")], ["baseline:latest", "privileged:latest", "baseline:latest"], 0),
             (

@@ -98,10 +98,12 @@ mod tests {
 
     type Lists = (&'static [&'static str], &'static [&'static str]);
 
+    type Case = ([&'static [&'static str]; 3], Lists, Option<Lists>, &'static [&'static str]);
+
     #[test]
     fn lists_are_made_and_checked() {
         // Default additions, required drops, allowed; the container's lists; its new lists, and what it may not add.
-        let cases: [([&[&str]; 3], Lists, Option<Lists>, &[&str]); 9] = [
+        let cases: [Case; 9] = [
             ([&[], &[], &[]], (&[], &[]), None, &[]),
             ([&[], &["ALL"], &[]], (&[], &[]), Some((&[], &["ALL"])), &[]),
             ([&[], &["ALL"], &[]], (&[], &["ALL"]), None, &[]),

@@ -82,10 +82,12 @@ mod tests {
         }
     }
 
+    type Case<'c> = (Option<&'c [IdRange]>, &'c [i64], usize);
+
     #[test]
     fn groups_are_in_a_range() {
         let ranges = [IdRange { min: 1, max: 5 }, IdRange { min: 10, max: 10 }];
-        let cases: [(Option<&[IdRange]>, &[i64], usize); 7] = [
+        let cases: [Case<'_>; 7] = [
             (None, &[], 0),
             (None, &[-1], 0),
             (Some(&ranges), &[], 1),

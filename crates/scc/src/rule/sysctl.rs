@@ -80,11 +80,13 @@ mod tests {
     use serde::Deserialize;
     use serde_json::json;
 
+    type Case = (&'static [&'static str], &'static [&'static str], &'static str, KernelVersion, bool);
+
     #[test]
     fn forbidden_goes_before_safe_and_allowed() {
         // Forbidden, allowed, the sysctl, the kernel; whether it may be set.
         let old = KernelVersion::new(4, 14);
-        let cases: [(&[&str], &[&str], &str, KernelVersion, bool); 10] = [
+        let cases: [Case; 10] = [
             (&[], &[], "kernel.shm_rmid_forced", old, true),
             (&["kernel.shm_rmid_forced"], &[], "kernel.shm_rmid_forced", old, false),
             (&["kernel.*"], &["kernel.msgmax"], "kernel.msgmax", old, false),

@@ -126,12 +126,14 @@ mod tests {
         }
     }
 
+    type Case = (UserRule, Option<i64>, Option<i64>, Option<bool>, &'static [&'static str]);
+
     #[test]
     fn users_are_given_and_checked() {
         let at = ContainerPath { list: ContainerList::Main, index: 0 };
         let range = UserRule::Range(IdRange { min: 10, max: 20 });
         // The rule, the user that it gives, the user and runAsNonRoot that the container then has, and the findings.
-        let cases: [(UserRule, Option<i64>, Option<i64>, Option<bool>, &[&str]); 13] = [
+        let cases: [Case; 13] = [
             (UserRule::Any, None, Some(0), Some(false), &[]),
             (UserRule::NonRoot, None, Some(1), None, &[]),
             (UserRule::NonRoot, None, None, Some(true), &[]),
