@@ -158,8 +158,10 @@ fn of_optional(name: &str, value: Option<&Cel>, args: &[Cel]) -> Answer {
 }
 
 fn of_text(name: &str, text: &str, args: &[Cel]) -> Answer {
-    let place =
-        |part: &str| text.find(part).map_or(-1, |at| i64::try_from(text[..at].chars().count()).unwrap());
+    let place = |part: &str| match text.split_once(part) {
+        Some((before, _)) => i64::try_from(before.chars().count()).unwrap(),
+        None => -1,
+    };
     let part = |from: i64, to: Option<i64>| -> Answer {
         let letters: Vec<char> = text.chars().collect();
         let end = to.map_or(Ok(letters.len()), usize::try_from).map_err(|_| "index out of range")?;

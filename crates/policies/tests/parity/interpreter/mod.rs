@@ -24,13 +24,15 @@ pub(crate) struct Policies {
     validating: Program,
 }
 
+/// A condition, its message, and the expression of its message.
+type Validation = (Rc<IdedExpr>, Option<String>, Option<Rc<IdedExpr>>);
+
 struct Program {
     spec: Value,
     conditions: Vec<Rc<IdedExpr>>,
     variables: HashMap<String, Rc<IdedExpr>>,
     mutations: Vec<Rc<IdedExpr>>,
-    /// Expression, message, expression of the message.
-    validations: Vec<(Rc<IdedExpr>, Option<String>, Option<Rc<IdedExpr>>)>,
+    validations: Vec<Validation>,
 }
 
 /// A request to the API server, after the object has been read and defaulted.
