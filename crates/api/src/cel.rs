@@ -48,7 +48,7 @@ impl std::fmt::Debug for Expression {
     }
 }
 
-/// What an expression may name.
+/// The names that an expression may use.
 #[derive(Default)]
 pub struct Scope {
     variables: Vec<(String, cel::Value)>,

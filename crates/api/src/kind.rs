@@ -116,7 +116,7 @@ pub struct Resource {
     pub validate: fn(&Value, Option<&Value>) -> Vec<FieldError>,
     /// Finds what is wrong with a change from another object, through the subresource that is named third.
     pub check_change: fn(&Value, &Value, &str) -> Vec<FieldError>,
-    /// What the author of a new object, or of a change from another, is warned of.
+    /// Warnings for the author of a new object, or of a change.
     pub warnings: fn(&Value, Option<&Value>) -> Vec<String>,
     /// Answer to a request that keeps nothing.
     pub review: Option<Review>,

@@ -8,7 +8,7 @@ use palisade_k8s::{FieldError, FieldPath};
 use crate::error::{ApiError, ApiResult};
 use crate::request::Query;
 
-/// What a list shows.
+/// The selection of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListStart<'q> {
     /// The newest state.
@@ -21,12 +21,12 @@ pub enum ListStart<'q> {
     Continue(&'q str),
 }
 
-/// What a watch starts with.
+/// The start of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WatchStart {
-    /// What happens after a revision.
+    /// With the writes after a revision.
     After(u64),
-    /// What happens from now on.
+    /// With the writes from now on.
     Now,
     /// All that there is, not older than a revision, then what happens.
     State {
@@ -163,7 +163,7 @@ pub fn list_start(query: &Query) -> ApiResult<ListStart<'_>> {
     })
 }
 
-/// What a watch starts with.
+/// The start of a watch.
 ///
 /// # Errors
 ///

@@ -4,14 +4,14 @@ use serde_json::Value;
 
 use crate::limits::WEIGHT;
 
-/// What one value takes where it is, in bytes, and what a list has to spare for more.
+/// The memory of one value, in bytes, with the spare room of a list.
 const VALUE: usize = size_of::<Value>() * 3 / 2;
-/// What an entry of a map takes besides its value: its name, its hash and its place in the table.
+/// The memory of a map's entry besides its value: its name, its hash and its place in the table.
 const ENTRY: usize = 72;
-/// What a map takes as soon as it has an entry: it has room for four. An empty one is often given defaults.
+/// The memory of a map as soon as it has an entry: it has room for four. An empty one is often given defaults.
 const MAP: usize = 600;
 
-/// What a value takes, with all that is in it.
+/// The memory of a value, with all that is in it, in bytes.
 #[must_use]
 pub fn of(value: &Value) -> usize {
     match value {
@@ -25,17 +25,17 @@ pub fn of(value: &Value) -> usize {
     }
 }
 
-/// What a text of so many bytes takes as an entry of a map.
+/// The memory of a text of so many bytes as an entry of a map.
 pub(crate) fn of_text(length: usize) -> usize {
     VALUE + ENTRY + length
 }
 
-/// What an empty message takes once it has its defaults.
+/// The memory of an empty message once it has its defaults.
 pub(crate) fn of_map() -> usize {
     MAP
 }
 
-/// What a body will take once it is read and has its defaults, at most, without reading it.
+/// An upper bound on the memory of a body once it is read and has its defaults, without reading it.
 #[must_use]
 pub fn of_body(bytes: &[u8], content_type: &str) -> usize {
     match content_type.split(';').next().unwrap_or_default().trim() {
@@ -47,7 +47,7 @@ pub fn of_body(bytes: &[u8], content_type: &str) -> usize {
     }
 }
 
-/// What JSON will take: counted by its punctuation.
+/// The memory of JSON, counted by its punctuation.
 #[must_use]
 pub fn of_json(bytes: &[u8]) -> usize {
     let (mut weight, mut is_text, mut is_escaped) = (VALUE, false, false);
@@ -66,7 +66,7 @@ pub fn of_json(bytes: &[u8]) -> usize {
     weight + bytes.len()
 }
 
-/// What YAML will take: each value of a block has a line of its own or a sign before it. What aliases repeat is bounded
+/// The memory of YAML: each value of a block has a line of its own or a sign before it. What aliases repeat is bounded
 /// where it is read.
 fn of_yaml(bytes: &[u8]) -> usize {
     let signs = bytes.iter().filter(|byte| matches!(byte, b'\n' | b',' | b'-' | b'[')).count();

@@ -38,7 +38,7 @@ pub(crate) struct Api {
     pub(crate) ca: String,
     /// How nodes are reached.
     pub(crate) nodes: Arc<rustls::ClientConfig>,
-    /// Whose decision on SCC counts.
+    /// The decider on SCC.
     pub(crate) decider: Decider,
     /// Webhooks that requests go through, in step with the store.
     pub(crate) webhooks: Arc<Webhooks>,

@@ -1,6 +1,6 @@
-//! Whose decision on SCC counts.
+//! The decider on SCC: this server, webhooks, or nobody.
 
-/// Whose decision on SCC counts.
+/// The decider on SCC: this server, webhooks, or nobody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Decider {
     /// The server's own: it decides on pods, SCCs and processes in containers, and gives namespaces their ranges.

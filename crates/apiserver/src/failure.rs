@@ -19,7 +19,7 @@ pub(crate) fn too_often(what: &str, seconds: u64) -> Box<ApiError> {
     error
 }
 
-/// What the store said to a write or a read of an object.
+/// The API error for an error of the store.
 pub(crate) fn store(resource: &Resource, name: &str, error: StoreError) -> Box<ApiError> {
     match error {
         StoreError::Exists(_) => ApiError::exists(resource, name),

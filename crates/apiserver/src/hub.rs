@@ -24,7 +24,7 @@ pub(crate) struct Event {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) object: Value,
-    /// What it was before.
+    /// The object before the write.
     pub(crate) previous: Option<Value>,
 }
 

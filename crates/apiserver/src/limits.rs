@@ -32,11 +32,11 @@ pub(crate) const LONG_WEIGHT: usize = 4 << 20;
 /// What all bodies take that are read or kept, in bytes. This, [`TREES`], [`STREAMS`] and [`ANSWERS`] are the
 /// memory that clients make the server hold.
 pub(crate) const BODIES: Bounds = Bounds { all: 24 << 20, each: 8 << 20, kept: 6 << 20, waiting: 256 };
-/// What all objects take as values while requests are worked on, copies included, in bytes.
+/// The limit on all objects as values while requests are worked on, copies included, in bytes.
 pub(crate) const TREES: Bounds = Bounds { all: 80 << 20, each: 48 << 20, kept: 16 << 20, waiting: 256 };
-/// What all parts of lists and events of watches take that clients have not read, in bytes.
+/// The limit on parts of lists and events of watches that clients have not read, in bytes.
 pub(crate) const STREAMS: Bounds = Bounds { all: 24 << 20, each: 6 << 20, kept: 6 << 20, waiting: 256 };
-/// What all other answers take that clients have not read, in bytes.
+/// The limit on all other answers that clients have not read, in bytes.
 pub(crate) const ANSWERS: Bounds = Bounds { all: 24 << 20, each: 6 << 20, kept: 6 << 20, waiting: 256 };
 /// Size of a piece of an answer up to which it is not counted, in bytes.
 pub(crate) const SMALL: usize = 4096;

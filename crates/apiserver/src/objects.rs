@@ -49,7 +49,7 @@ pub(crate) fn check_size(object: &Value) -> ApiResult<()> {
     if bytes(object).len() > limits::OBJECT { Err(ApiError::too_large(limits::OBJECT)) } else { Ok(()) }
 }
 
-/// What keeps other things than objects: passwords and tokens.
+/// The prefix of store keys that hold passwords and tokens instead of objects.
 const PRIVATE: &str = "palisade/";
 
 /// Says of bytes that a backup would have kept why no object of theirs can be, if so: what cannot be read as an object
@@ -67,7 +67,7 @@ pub(crate) fn check_stored(key: &Key, bytes: &[u8]) -> Result<(), String> {
     crate::fields::fit(&mut object, resource.message()).map(drop).map_err(|error| error.to_string())
 }
 
-/// What is kept of an object: all but its version.
+/// The stored form of an object: all but its resourceVersion.
 fn bytes(object: &Value) -> Vec<u8> {
     let Some(map) = object.as_object() else { return object.to_string().into_bytes() };
     let mut text = String::from("{");

@@ -43,7 +43,7 @@ pub struct Config {
     pub audit_policy: Option<PathBuf>,
     /// A backup to begin with, in a folder that holds nothing yet.
     pub backup: Option<PathBuf>,
-    /// Whose decision on SCC counts.
+    /// The decider on SCC.
     pub decider: Decider,
     /// Addresses of the services that webhooks are, by `NAMESPACE/NAME`.
     pub webhook_services: BTreeMap<String, SocketAddr>,

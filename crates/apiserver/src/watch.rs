@@ -27,7 +27,7 @@ use crate::share::Party;
 use crate::table::{self, Include};
 use crate::verb;
 
-/// Who watches.
+/// The user of a watch.
 pub(crate) struct Asker {
     pub(crate) who: Identity,
     pub(crate) shown: Shown,
@@ -35,7 +35,7 @@ pub(crate) struct Asker {
     pub(crate) party: Party,
 }
 
-/// What a client watches, and how it wants to be told.
+/// A client's watch: its selection, and the form of its events.
 pub(crate) struct Watcher {
     view: View,
     shown: Shown,
@@ -70,10 +70,10 @@ pub(crate) enum Shape {
     Table(Include),
 }
 
-/// What a watch starts with.
+/// The start of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Initial {
-    /// What happens after a revision.
+    /// With the writes after a revision.
     After(Revision),
     /// All there is, not older than a revision, then what happens; a bookmark may stand between.
     State { at_least: u64, is_marked: bool },

@@ -224,7 +224,7 @@ impl<'a> Workloads<'a> {
     }
 }
 
-/// What controls an object.
+/// The controller of an object.
 fn controller_of(object: &Value) -> Option<&Value> {
     let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
     owners.into_iter().flatten().find(|owner| owner.get("controller") == Some(&Value::Bool(true)))

@@ -320,7 +320,7 @@ pub(crate) struct ServeArgs {
     /// The audit policy: a Policy of audit.k8s.io/v1, as kube-apiserver reads it
     #[arg(long, value_name = "FILE", requires = "audit_log")]
     pub(crate) audit_policy_file: Option<PathBuf>,
-    /// Whose decision on SCC counts: this server's, that of admission webhooks (as `palisade webhook`), or nobody's
+    /// The decider on SCC: this server, admission webhooks (as `palisade webhook`), or nobody's
     #[arg(long, value_enum, default_value = "builtin")]
     pub(crate) scc: SccDecider,
     /// Address of a Service that a webhook configuration names; may be repeated
@@ -329,7 +329,7 @@ pub(crate) struct ServeArgs {
 }
 
 #[cfg(feature = "serve")]
-/// Whose decision on SCC counts.
+/// The decider on SCC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum SccDecider {
     /// This server decides

@@ -35,7 +35,7 @@ pub(crate) struct WebhookArgs {
     /// Further name or address by which the API server reaches it; may be repeated
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
-    /// What SCC does in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
+    /// The mode of SCC in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
     #[arg(long, default_value = "enforce")]
     mode: Mode,
 }
@@ -96,7 +96,7 @@ pub(crate) struct InstallArgs {
     /// The fate of pods while no replica answers
     #[arg(long, value_enum, default_value_t = FailurePolicyArg::Fail)]
     failure_policy: FailurePolicyArg,
-    /// What SCC does in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
+    /// The mode of SCC in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
     #[arg(long, default_value = "enforce")]
     mode: Mode,
     /// Admission policies of the API server itself in place of the webhooks, from Kubernetes 1.36 on: the built-in set

@@ -99,7 +99,7 @@ pub struct UserInfo<'a> {
     /// The groups that the user is in.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub groups: Vec<Text<'a>>,
-    /// What else the authenticator says of the user, as far as it is looked at.
+    /// Further facts about the user by the authenticator, as far as they are looked at.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub extra: UserExtra<'a>,
 }

@@ -30,7 +30,7 @@ pub enum Error {
     Profile {
         /// Which.
         name: String,
-        /// What is wrong with it.
+        /// Findings.
         findings: Vec<Finding>,
     },
     /// The profile makes no filter, or none that one program can hold.
@@ -57,7 +57,7 @@ pub enum Error {
     NotHeld {
         /// Which.
         id: String,
-        /// What was seen.
+        /// The observation.
         reason: String,
     },
     /// The kernel does not let an audit login id be set.

@@ -20,7 +20,7 @@ const API_VERSION: &str = "admissionregistration.k8s.io/v1";
 const EXEMPT_NAMESPACES: [&str; 6] =
     ["default", "kube-system", "kube-public", "openshift-node", "openshift-infra", "openshift"];
 
-/// What becomes of a pod that no SCC admits.
+/// The treatment of a pod that no SCC admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// It is refused; all others are given what their SCC gives.
@@ -41,14 +41,14 @@ impl Mode {
     }
 }
 
-/// What an administrator may choose.
+/// An administrator's options.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The kernel of the nodes, which decides what sysctls are safe.
     pub kernel: KernelVersion,
     /// Namespaces to leave alone beside those that SCC exempts by name.
     pub exempt: Vec<String>,
-    /// What becomes of a pod that no SCC admits.
+    /// The treatment of a pod that no SCC admits.
     pub mode: Mode,
 }
 
@@ -75,7 +75,7 @@ pub const IDENTITIES: [(&str, &str); 6] = [
     ("MutatingAdmissionPolicyBinding", GUARD),
 ];
 
-/// What a compilation comes to.
+/// The result of a compilation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compiled {
     /// The objects, in the order of [`IDENTITIES`].

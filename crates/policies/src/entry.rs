@@ -96,12 +96,12 @@ impl<'x> Translated<'x> {
         Variable::new(self.variable("settled"), cel::all(self.rules.settled.iter().map(condition)))
     }
 
-    /// Whose right it would be.
+    /// The subject whose right it would be.
     pub(crate) fn grant(&self) -> Variable {
         Variable::new(self.variable("grant"), grant::grant(self.entry.scc()))
     }
 
-    /// What stands in the way, in words.
+    /// The obstacle, in words.
     pub(crate) fn findings(&self) -> Variable {
         let finding = |demand: &Demand| format!("{} ? '' : {}", demand.condition(), text(&demand.finding));
         let findings =

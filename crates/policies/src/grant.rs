@@ -1,4 +1,4 @@
-//! Whose right to use an SCC admits a pod.
+//! The subject whose right to use an SCC admits a pod.
 
 use palisade_k8s::SecurityContextConstraints;
 

@@ -37,7 +37,7 @@ fn chosen(block: &[Translated<'_>], index: usize) -> String {
     cel::first([(skipped, "[]".to_owned())].into_iter().chain(cases), "[]")
 }
 
-/// What the chosen SCC gives, one variable a field.
+/// The defaults of the chosen SCC, one variable a field.
 fn gifts(block: &[Translated<'_>], index: usize) -> Vec<Variable> {
     let chosen = format!("variables.{}[0]", name("chosen", index));
     type Field = (&'static str, fn(&Gifts) -> &String);

@@ -22,7 +22,7 @@ pub(crate) struct Demand {
     pub(crate) because: String,
     /// The condition, which is true of a pod that meets it once the SCC has given what it gives.
     pub(crate) holds: String,
-    /// What is told where it does not.
+    /// The message where it does not.
     pub(crate) finding: String,
     /// The variable that holds the condition, if it has one.
     pub(crate) name: Option<String>,
@@ -75,11 +75,11 @@ pub(crate) struct Gifts {
 /// An SCC in CEL.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    /// What it demands, cheapest first.
+    /// Its demands, cheapest first.
     pub(crate) demands: Vec<Demand>,
     /// What must hold beside for it to give nothing to what may not change any more.
     pub(crate) settled: Vec<String>,
-    /// What it gives.
+    /// Its defaults.
     pub(crate) gifts: Gifts,
 }
 

@@ -134,7 +134,7 @@ pub(crate) fn audit_annotations() -> Value {
 
 const REFUSED: &str = "unable to validate against any security context constraint";
 
-/// What must hold of a request, each with its message.
+/// The validations of a request, each with its message.
 pub(crate) fn validations(sccs: &[Translated<'_>]) -> Value {
     let names = cel::texts(sccs.iter().map(|scc| scc.name()));
     let message = format!("'{REFUSED}: ' + string(variables.refusal)");

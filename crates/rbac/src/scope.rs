@@ -34,7 +34,7 @@ const DISCOVERY: [&str; 18] = [
     "/",
 ];
 
-/// What a scope that names a user's own affairs allows: verbs, groups, resources, names.
+/// The permissions of a scope that names a user's own affairs: verbs, groups, resources, names.
 type Rule = (&'static [&'static str], &'static [&'static str], &'static str, Option<&'static str>);
 
 const INFO: &[Rule] = &[(&["get"], &["user.openshift.io", ""], "users", Some("~"))];
@@ -70,7 +70,7 @@ enum Scope<'a> {
     /// Everything that the user may.
     Full,
     Own(&'static [Rule]),
-    /// What a cluster role allows, in one namespace or in all (`*`); all of it only if it says so.
+    /// The permissions of a cluster role, in one namespace or in all (`*`); all of it only if it says so.
     Role {
         name: &'a str,
         namespace: &'a str,

@@ -32,7 +32,7 @@ pub struct Plan {
     pub requires_user_namespace: bool,
     /// Whether root file systems must be read-only, and are made so.
     pub read_only_root: bool,
-    /// What `allowPrivilegeEscalation` is set to where it is unset; `None` for nothing.
+    /// The default of `allowPrivilegeEscalation`; `None` where it stays unset.
     pub default_escalation: Option<bool>,
     /// Whether `allowPrivilegeEscalation` may be other than `false`.
     pub allow_escalation: bool,

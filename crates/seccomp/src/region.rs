@@ -308,7 +308,7 @@ mod tests {
         assert!(seen > 3000, "{seen}");
     }
 
-    /// What one more fact must make certain.
+    /// The certainty that one more fact must bring.
     #[test]
     fn facts_narrow_a_word() {
         let cases = [

@@ -28,7 +28,7 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-/// What the values of a page weigh at most, in bytes, if it is more than one.
+/// The limit on the values of a page, in bytes; a single value may be larger.
 pub const PAGE_BYTES: usize = 1 << 20;
 
 impl Store {

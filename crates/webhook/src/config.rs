@@ -15,6 +15,6 @@ pub struct Config {
     pub identity: String,
     /// The names that API servers use for it, beside those of its Service.
     pub names: Vec<String>,
-    /// What SCC does in namespaces that do not say.
+    /// The mode of SCC in namespaces without a label.
     pub mode: Mode,
 }

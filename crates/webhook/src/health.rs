@@ -1,4 +1,4 @@
-//! Whether a replica may answer, and what it says of itself.
+//! The readiness of a replica, and the state that it reports.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -42,7 +42,7 @@ impl Health {
         })
     }
 
-    /// What `palisade status` shows of a replica.
+    /// The state of a replica, for `palisade status`.
     pub(crate) fn report(&self) -> Value {
         let age = |(name, freshness): &(&str, Freshness)| {
             ((*name).to_owned(), freshness.age().map(|age| age.as_secs()).into())

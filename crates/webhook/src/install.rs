@@ -72,7 +72,7 @@ pub struct Settings {
     pub exempt: Vec<String>,
     /// Whether the API server's certificate authority is to be asked for: the bundle of the webhooks.
     pub ca_bundle: Option<String>,
-    /// What SCC does in namespaces that do not say.
+    /// The mode of SCC in namespaces without a label.
     pub mode: Mode,
     /// Whether a Prometheus operator is there to take a ServiceMonitor.
     pub monitor: bool,

@@ -1,4 +1,4 @@
-//! What SCC does in a namespace: enforce, warn or audit.
+//! The mode of SCC in a namespace: enforce, warn or audit.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ pub const MODE_LABEL: &str = "palisade.openshift.io/mode";
 /// The key of the audit annotation that says what would have become of a request.
 const WOULD: &str = "would-be";
 
-/// What SCC does in a namespace.
+/// The mode of SCC in a namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
     /// Pods are changed or refused.
@@ -54,7 +54,7 @@ impl Mode {
         }
     }
 
-    /// What the answer is in this mode: where SCC is not enforced, nothing is changed and nothing refused.
+    /// The answer in this mode: where SCC is not enforced, nothing is changed and nothing refused.
     pub(crate) fn soften(self, mut response: AdmissionResponse) -> AdmissionResponse {
         if self == Self::Enforce {
             return response;

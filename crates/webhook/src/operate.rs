@@ -1,4 +1,4 @@
-//! What an administrator does to a cluster: install, remove, look whether SCC holds.
+//! An administrator's operations on a cluster: install, remove, check.
 
 mod apply;
 mod install;

@@ -76,7 +76,7 @@ impl<'t> Request<'t> {
         &self.inner.user_info
     }
 
-    /// What SCC may change of the pod.
+    /// The part of the pod that SCC may change.
     pub(crate) fn mutation(&self) -> Mutation {
         match (self.inner.operation, &*self.inner.sub_resource) {
             (Operation::Create, _) => Mutation::Allowed,

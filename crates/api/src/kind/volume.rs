@@ -121,7 +121,7 @@ fn check_annotations(object: &Value, old: &[(&str, &str)]) -> Vec<String> {
     found.map(|(at, what)| format!("{}: {what}", at.path())).collect()
 }
 
-/// What volumes are made of whose drivers are gone (`pkg/api/persistentvolume/util.go` of Kubernetes).
+/// Sources of volumes whose drivers are gone (`pkg/api/persistentvolume/util.go` of Kubernetes).
 const OLD_SOURCES: [(&str, &str, &str); 6] = [
     ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
     ("photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),

@@ -19,7 +19,7 @@ pub(super) use batch::CRON_JOBS;
 pub use batch::JOBS;
 
 const GROUP: &str = "apps";
-/// What a Deployment, a ReplicaSet and their like have in common.
+/// The parts that a Deployment, a ReplicaSet and the like share.
 const WORKLOAD: Resource = Resource {
     group: GROUP,
     categories: &["all"],
@@ -228,7 +228,7 @@ pub(super) static DAEMON_SETS: Resource = Resource {
     ..WORKLOAD
 };
 
-/// What a workload was at each of its revisions.
+/// A workload at each of its revisions.
 pub(super) static CONTROLLER_REVISIONS: Resource = Resource {
     group: GROUP,
     plural: "controllerrevisions",

@@ -185,7 +185,7 @@ pub(crate) fn element(value: &Value, keys: &[&str]) -> String {
     format!("k:{}", Value::Object(found.collect()))
 }
 
-/// What of a configuration cannot be owned: elements of a keyed list that are not told apart.
+/// The part of a configuration that cannot be owned: elements of a keyed list that are not told apart.
 pub(crate) fn ambiguity(
     config: &Value,
     kind: &Type,

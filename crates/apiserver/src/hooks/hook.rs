@@ -69,7 +69,7 @@ impl Selector {
     }
 }
 
-/// What requests a webhook is for.
+/// The requests that a webhook is for.
 #[derive(Debug)]
 pub(crate) struct Rule {
     operations: Vec<String>,

@@ -1,6 +1,6 @@
-//! What a request does, as rules of webhooks name it.
+//! The operation of a request, as rules of webhooks name it.
 
-/// What a request does.
+/// The operation of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Create,

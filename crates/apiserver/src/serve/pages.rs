@@ -53,7 +53,7 @@ impl Shape {
         }
     }
 
-    /// What goes before the objects; what goes after them is [`END`].
+    /// The text before the objects; the text after them is [`END`].
     fn head(self, work: &Work, revision: Revision, next: Option<Cursor>) -> String {
         let mut text = self.value(work, Listing::empty(revision, next)).to_string();
         text.truncate(text.len().saturating_sub(END.len()));

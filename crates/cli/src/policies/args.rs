@@ -49,7 +49,7 @@ pub(crate) struct CompileArgs {
     pub(crate) rbac: Option<Vec<PathBuf>>,
 }
 
-/// What an administrator may choose.
+/// An administrator's options.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Choices {
     /// Kernel of the nodes, which decides what sysctls are safe. Default: a current one
@@ -58,7 +58,7 @@ pub(crate) struct Choices {
     /// Namespace to leave alone beside those that SCC exempts; may be repeated
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) exempt: Vec<String>,
-    /// What becomes of a pod that no SCC admits
+    /// The treatment of a pod that no SCC admits
     #[arg(long, value_enum, default_value_t = ModeArg::Enforce)]
     pub(crate) mode: ModeArg,
 }

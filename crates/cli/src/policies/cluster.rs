@@ -109,7 +109,7 @@ fn name_of(object: &Value) -> String {
     format!("{} {}", text(object, "/kind").to_lowercase(), text(object, "/metadata/name"))
 }
 
-/// What has become of an object.
+/// The result for an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Current,

@@ -37,7 +37,7 @@ pub(super) fn settings(choices: &Choices) -> Settings {
     }
 }
 
-/// What is left out, and what decides it then.
+/// The parts that are left out, and the checks that decide them then.
 pub(super) fn tell(compiled: &Compiled) {
     for (scc, why) in &compiled.unusable {
         terminal::note(format_args!("{scc} is left out, since it can admit no pod: {why}"));

@@ -169,7 +169,7 @@ impl Case<'_> {
         edit.words(self.subject.path(&edit.path))
     }
 
-    /// What an edit changes: of a list, the element that it takes out.
+    /// The target of an edit: of a list, the element that it takes out.
     fn changed(&self, edit: &Edit) -> FieldPath {
         let Action::RemoveItem(item) = &edit.action else { return edit.path.clone() };
         let list = self.subject.document.node.at_path(&self.subject.path(&edit.path));

@@ -47,12 +47,12 @@ impl Surroundings {
         }
     }
 
-    /// What a namespace's labels say of Pod Security.
+    /// The Pod Security labels of a namespace.
     pub(crate) fn standards(&self, namespace: &str) -> Standards {
         self.standards.get(namespace).map(|(standards, _)| *standards).unwrap_or_default()
     }
 
-    /// What is wrong with a namespace's Pod Security labels.
+    /// Flaws of a namespace's Pod Security labels.
     pub(crate) fn wrong_labels(&self, namespace: &str) -> &[String] {
         self.standards.get(namespace).map_or(&[], |(_, errors)| errors)
     }

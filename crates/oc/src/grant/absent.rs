@@ -1,4 +1,4 @@
-//! What a grant names that is not there: the grant is made all the same, as with oc, and its author is told.
+//! Subjects and SCCs of a grant that do not exist: the grant is made all the same, as with oc, and its author is told.
 
 use palisade_client::{Optional, Session, encode};
 use palisade_k8s::scc;

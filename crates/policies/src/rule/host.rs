@@ -1,4 +1,4 @@
-//! What a pod shares with its node, and the flags that say so.
+//! Namespaces and ports that a pod shares with its node.
 
 use super::Demand;
 

@@ -1,4 +1,4 @@
-//! What `restricted` asks for beyond `baseline`, in the order of the names in Kubernetes.
+//! The rules of `restricted` beyond those of `baseline`, in the order of the names in Kubernetes.
 
 use palisade_k8s::pod::{SeccompProfile, Volume, VolumeKind};
 use palisade_k8s::{Container, Pod};

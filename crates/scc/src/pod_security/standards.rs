@@ -43,7 +43,7 @@ impl fmt::Display for Standard {
     }
 }
 
-/// What a namespace does about pods that break a level, in each of the three modes.
+/// The standards of a namespace, one for each of the three modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standards {
     /// Pods that break it are refused.

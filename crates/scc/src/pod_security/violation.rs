@@ -1,4 +1,4 @@
-//! What a pod does that a level forbids, in Kubernetes' words.
+//! Violations of a level by a pod, in Kubernetes' words.
 
 use palisade_k8s::{Container, Pod};
 

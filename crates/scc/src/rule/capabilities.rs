@@ -12,7 +12,7 @@ pub struct CapabilityRule {
     pub default_add: Vec<String>,
     /// Dropped always.
     pub required_drop: Vec<String>,
-    /// What may be added beside those.
+    /// The capabilities that may be added beside those.
     pub allowed: Vec<String>,
     /// Whether any may be added.
     pub allow_all: bool,

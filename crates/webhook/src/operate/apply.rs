@@ -14,7 +14,7 @@ const MANAGER: &str = "palisade-install";
 /// How often it is looked whether something is ready.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// What became of an object.
+/// The result for an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Applied {
     /// It is as it is meant to be.

@@ -1,4 +1,4 @@
-//! What SCC would make of the pods that run now: whether each would be admitted as it is, by which SCC, with what
+//! The decision of SCC on the pods that run now: whether each would be admitted as it is, by which SCC, with what
 //! changes. Nothing in the cluster is changed.
 
 use k8s_openapi::api::core::v1::Pod;
@@ -17,7 +17,7 @@ use crate::feed::resource;
 /// How many objects a page of a list has.
 const PAGE: u32 = 500;
 
-/// What would become of a pod that runs.
+/// The decision on a pod that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// SCC does not apply to it, for this reason.
@@ -52,7 +52,7 @@ pub struct Running {
     pub namespace: String,
     /// Its name.
     pub pod: String,
-    /// What would become of it.
+    /// The decision on it.
     pub change: Change,
 }
 

@@ -1,4 +1,4 @@
-//! Whether SCC holds: one line a matter, each with a verdict.
+//! The status of SCC in a cluster: one line for each check, with a verdict.
 
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
@@ -40,9 +40,9 @@ pub enum State {
 pub struct Line {
     /// The verdict.
     pub state: State,
-    /// What it is about.
+    /// The subject of the check.
     pub topic: &'static str,
-    /// What was found.
+    /// The finding.
     pub text: String,
 }
 
@@ -234,7 +234,7 @@ fn is_ready(pod: &Pod) -> bool {
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// What one replica says of itself, through the API server.
+/// The state that one replica reports, through the API server.
 async fn replica(client: &Client, namespace: &str, pod: &Pod) -> (State, String) {
     let name = pod.metadata.name.clone().unwrap_or_default();
     let ports = pod.spec.as_ref().and_then(|spec| spec.containers.first()?.ports.as_ref()?.first());

@@ -1,4 +1,4 @@
-//! What a pod says of the nodes that it wants.
+//! The node labels that a pod selects.
 
 use super::Warnings;
 use crate::kind::at::At;
@@ -9,7 +9,7 @@ pub(super) fn check_key(key: &At<'_>, warnings: &mut Warnings) {
     warning::old_key(key).into_iter().for_each(|what| warnings.say(what));
 }
 
-/// What a pod says of the nodes that it wants.
+/// The node labels that a pod selects.
 pub(super) fn check(spec: &At<'_>, warnings: &mut Warnings) {
     let selector = spec.field("nodeSelector");
     for key in selector.keys() {
