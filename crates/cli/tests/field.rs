@@ -535,3 +535,47 @@ fn a_must_gather_of_a_real_layout_is_decided_offline() {
     );
     assert!(!text.contains("web-5d"), "what a controller made is not reviewed beside it: {text}");
 }
+
+/// Grants and pins that do nothing, each from a report of its own.
+#[test]
+fn grants_that_do_nothing_are_said_where_they_are() {
+    let rbac = "apiVersion: rbac.authorization.k8s.io/v1\n";
+    // openshift/openshift-docs#775: the annotation that says what was chosen, taken for one that chooses.
+    let by_hand = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop, annotations: {openshift.io/scc: privileged}}, spec: {containers: [{name: c, image: i, securityContext: {runAsUser: 0}}]}}";
+    assert_says(&lint(by_hand), &["[openshift.io/scc]", "asks for nothing", "openshift.io/required-scc"]);
+    let (code, text) = run_in(Path::new("."), &["review", "-f", "-", "--scc-set", "4"], by_hand);
+    assert_eq!(code, 1);
+    assert_says(&text, &["openshift.io/scc asks for nothing"]);
+    // opendatahub-io/opendatahub-operator#3642: the operator's own pods got an SCC that was meant for others.
+    let wild = format!(
+        "{rbac}kind: ClusterRole\nmetadata: {{name: manager}}\nrules:\n- apiGroups: [security.openshift.io]\n  resources: [securitycontextconstraints]\n  verbs: ['*']\n"
+    );
+    assert_says(&lint(&wild), &["may use every SCC", "highest priority"]);
+    // operator-framework/operator-lifecycle-manager#499: the verb is `use`.
+    let verb = wild.replace("['*']", "[uses]").replace("constraints]", "constraint]");
+    assert_says(&lint(&verb), &["write use", "write securitycontextconstraints"]);
+    // openshift/openshift-docs#63723: the pin belongs on the pod template.
+    let pin = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, annotations: {openshift.io/required-scc: nonroot-v2}}, spec: {template: {spec: {containers: [{name: c, image: i}]}}}}";
+    assert_says(&lint(pin), &["on a Deployment it does nothing", "pod template"]);
+    // oracle/oracle-database-operator#47 and pulp/pulp-operator#1319 had roles and bindings that did not meet.
+    let role = wild.replace("['*']", "[use]").replace("manager", "use-sidb-scc");
+    let bound = |name: &str, subject: &str| {
+        lint(&format!(
+            "{role}---\n{rbac}kind: RoleBinding\nmetadata: {{name: b, namespace: shop}}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {name}}}\nsubjects: [{subject}]\n"
+        ))
+    };
+    let account = "{kind: ServiceAccount, name: sidb-sa, namespace: shop}";
+    assert_says(
+        &bound("use-sidb-sc", account),
+        &["there is no ClusterRole use-sidb-sc", "did you mean use-sidb-scc?"],
+    );
+    assert!(
+        !bound("use-sidb-scc", account).contains("missing-role")
+            && !bound("edit", account).contains("missing-role")
+    );
+    let group =
+        "{kind: Group, apiGroup: rbac.authorization.k8s.io, name: 'system:serviceaccount:shop:sidb-sa'}";
+    assert_says(&bound("use-sidb-scc", group), &["is nobody", "ServiceAccount"]);
+    let full = "{kind: ServiceAccount, name: 'system:serviceaccount:shop:sidb-sa', namespace: shop}";
+    assert_says(&bound("use-sidb-scc", full), &["is nobody", "bare name"]);
+}

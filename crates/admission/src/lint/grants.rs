@@ -30,7 +30,7 @@ impl Known {
             documents.iter().for_each(|document| known.add(&document.to_json()));
         }
         objects.iter().for_each(|object| known.add(object));
-        known.cluster_roles.extend(["admin", "cluster-admin", "edit", "view"].map(str::to_owned));
+        known.cluster_roles.extend(EVERYWHERE.map(str::to_owned));
         known
     }
 
@@ -120,6 +120,16 @@ fn is_about_sccs(rule: &PolicyRule) -> bool {
     parts.iter().filter(|part| **part).count() >= 2
 }
 
+/// Names of cluster roles that every cluster has, whatever the input holds.
+const EVERYWHERE: [&str; 4] = ["admin", "cluster-admin", "edit", "view"];
+
+/// The cluster role of the input that a name of none is a few letters off; empty if there is none. Other cluster roles
+/// may be in the cluster.
+fn near_cluster_role(known: &Known, name: &str) -> String {
+    let own = known.cluster_roles.iter().map(String::as_str).filter(|role| !EVERYWHERE.contains(role));
+    suggestion(name, own, "")
+}
+
 /// A role that is not there, and subjects that nobody can be.
 pub(super) fn binding(object: &Value, known: &Known, findings: &mut Vec<Finding>) {
     let Ok(binding) = fit::<RoleBinding, _>(object) else { return };
@@ -127,13 +137,17 @@ pub(super) fn binding(object: &Value, known: &Known, findings: &mut Vec<Finding>
     let namespace = &binding.metadata.namespace;
     let is_missing = match role.kind.as_str() {
         "Role" => !known.has_role(namespace, &role.name),
-        "ClusterRole" => !known.cluster_roles.contains(&role.name) && role.name.starts_with(ROLE_PREFIX),
+        "ClusterRole" => {
+            !known.cluster_roles.contains(&role.name)
+                && (role.name.starts_with(ROLE_PREFIX) || !near_cluster_role(known, &role.name).is_empty())
+        }
         _ => false,
     };
     let path = FieldPath::of("roleRef.name");
     if is_missing {
         let help = match role.name.strip_prefix(ROLE_PREFIX) {
             Some(scc) if !known.sccs.contains(scc) => known.near_scc(scc),
+            None if role.kind == "ClusterRole" => near_cluster_role(known, &role.name),
             _ => suggestion(
                 &role.name,
                 known.roles.iter().map(|(_, name)| name.as_str()),

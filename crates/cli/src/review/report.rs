@@ -165,6 +165,7 @@ impl Report {
             }
             Decision::Refused(refusal) => {
                 self.verdict = Verdict::Refused;
+                self.notes.extend(super::notes::of_pod(&subject.pod, subject));
                 self.refusal = Some(refusal_report(trace, refusal, case));
                 return;
             }
