@@ -279,6 +279,11 @@ impl ApiError {
         Self::new(Reason::UnsupportedMediaType, message)
     }
 
+    /// There is no room on the server's disk.
+    pub fn no_room(message: impl Into<String>) -> Box<Self> {
+        Self::new(Reason::InsufficientStorage, message)
+    }
+
     /// The client shall come back later.
     pub fn busy(message: impl Into<String>) -> Box<Self> {
         Self::new(Reason::TooManyRequests, message)

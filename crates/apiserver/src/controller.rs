@@ -300,6 +300,9 @@ impl<'a> Controller<'a> {
     }
 
     fn compact(&mut self) {
+        if let Err(error) = self.api.store.tidy() {
+            tracing::warn!("old versions cannot be forgotten: {error}");
+        }
         let (last, until) = self.compacted;
         if last.elapsed() < limits::HISTORY {
             return;

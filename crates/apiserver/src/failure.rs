@@ -30,7 +30,10 @@ pub(crate) fn store(resource: &Resource, name: &str, error: StoreError) -> Box<A
         }
         StoreError::Future { asked, newest } => ApiError::future(asked.number(), newest.number()),
         // Its administrator can help, so the client hears it too.
-        StoreError::Full => internal("the server's disk is full, so nothing was written", &StoreError::Full),
+        StoreError::Full => {
+            tracing::error!("the disk is full, or nearly");
+            ApiError::no_room("the server's disk is full, so nothing was written")
+        }
         error => internal("the store cannot be read or written", &error),
     }
 }

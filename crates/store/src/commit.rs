@@ -108,6 +108,12 @@ impl Store {
         )?;
         transaction.execute("UPDATE compacted SET revision = max(revision, ?1)", params![until.0])?;
         transaction.commit()?;
+        // As far as readers let it: the rest is done by the next.
+        for give_back in ["PRAGMA incremental_vacuum(20000)", "PRAGMA wal_checkpoint(PASSIVE)"] {
+            let mut statement = writer.prepare(give_back)?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+        }
         Ok(())
     }
 
@@ -129,6 +135,7 @@ impl Store {
     /// Makes a write, with others that wait; it is on disk when this returns.
     pub(crate) fn queue(&self, write: Write) -> Answer {
         let (answer, mine) = channel();
+        self.check_room(&write)?;
         let outcomes = write.outcomes();
         let effects = outcomes.into_iter().filter_map(|(key, value)| self.prepare(key, value)).collect();
         self.inner.queue.push(Ticket { write, effects, answer });
@@ -160,6 +167,8 @@ impl Store {
         if let Some(newest) = newest.filter(|newest| *newest > Revision::default()) {
             self.inner.announce(newest);
         }
+        let outcomes = tickets.iter().flat_map(|(ticket, _)| ticket.write.outcomes());
+        self.inner.written.add(outcomes.map(|(_, value)| value.map_or(0, <[u8]>::len)).sum());
         for (ticket, answer) in tickets {
             // Whoever brought it waits for the lock that this holds.
             drop(ticket.answer.send(answer));

@@ -25,6 +25,7 @@
 mod backup;
 mod commit;
 mod error;
+mod history;
 mod hold;
 mod import;
 mod list;
@@ -35,6 +36,7 @@ pub mod private;
 mod queue;
 mod watch;
 mod write;
+mod written;
 
 pub use error::StoreError;
 pub use import::Check;

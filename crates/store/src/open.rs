@@ -12,6 +12,7 @@ use crate::object::Revision;
 use crate::observe::Registered;
 use crate::private;
 use crate::queue::Queue;
+use crate::written::Written;
 
 /// The format of the data, in SQLite's `user_version`. A change that older programs cannot read raises it.
 const FORMAT: i64 = 1;
@@ -64,6 +65,7 @@ pub(crate) struct Inner {
     readers: Mutex<Vec<Connection>>,
     newest: Mutex<Revision>,
     changed: Condvar,
+    pub(crate) written: Written,
     /// Held as long as the store is open.
     _lock: File,
     /// A folder that goes with the store.
@@ -114,6 +116,7 @@ impl Store {
                 readers: Mutex::default(),
                 newest: Mutex::new(newest),
                 changed: Condvar::new(),
+                written: Written::default(),
                 _lock: lock,
                 _folder: temporary,
             }),
@@ -218,7 +221,13 @@ pub(crate) fn tables(connection: &Connection, path: &Path) -> Result<i64, StoreE
 /// Makes the tables of a new file, and refuses one that is not ours.
 pub(crate) fn prepare(connection: &Connection, path: &Path, ephemeral: bool) -> Result<(), StoreError> {
     let tables = tables(connection, path)?;
+    if tables == 0 {
+        // Pages that are free go back to the disk; a file that was made without this keeps them for later writes.
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+    }
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    // What is deleted is overwritten; the log is cut once it is in the file.
+    connection.execute_batch("PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 16777216")?;
     // FULL writes the log through to the disk before a write is acknowledged.
     connection.execute_batch(if ephemeral {
         "PRAGMA synchronous = OFF"

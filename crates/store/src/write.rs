@@ -177,6 +177,13 @@ pub(crate) fn at(
     Ok(row.optional()?.flatten())
 }
 
+/// How the names of resources begin whose old versions are not kept: secrets of the server's own, as passwords and tokens.
+const SECRET: &str = "palisade/";
+
+fn has_history(resource: &str) -> bool {
+    !resource.starts_with(SECRET)
+}
+
 /// A new version; one without a creation is created by it.
 pub(crate) fn insert(
     transaction: &Connection,
@@ -189,8 +196,16 @@ pub(crate) fn insert(
         "INSERT INTO versions (resource, namespace, name, created, deleted, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     let created = created.unwrap_or_default().0;
+    let value: &[u8] = if deleted && !has_history(&key.resource) { &[] } else { value };
     statement.execute(params![key.resource, key.namespace, key.name, created, deleted, value])?;
     let revision = transaction.last_insert_rowid();
+    if !has_history(&key.resource) {
+        transaction
+            .prepare_cached(
+                "DELETE FROM versions WHERE resource = ?1 AND namespace = ?2 AND name = ?3 AND revision < ?4",
+            )?
+            .execute(params![key.resource, key.namespace, key.name, revision])?;
+    }
     if created == 0 {
         transaction
             .prepare_cached("UPDATE versions SET created = revision WHERE revision = ?1")?

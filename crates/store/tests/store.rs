@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use palisade_store::{Change, Event, Key, Revision, Store, StoreError};
+use palisade_store::{Change, Event, Key, Revision, Store, StoreError, Write};
 use proptest::prelude::*;
 
 /// Takes every object of a backup.
@@ -461,4 +461,44 @@ fn a_page_of_large_objects_ends_early() {
     }
     assert_eq!(counts, [3, 3, 2, 1]);
     assert_eq!(store.list("pods", None, None, None).unwrap().objects.len(), 9);
+}
+
+#[test]
+fn old_versions_of_large_objects_go_and_give_their_room_back() {
+    let folder = tempfile::Builder::new().permissions(private_mode()).tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let key = Key::new("configmaps", "a", "large");
+    let mut revision = store.create(&key, &vec![b'x'; 1 << 20]).unwrap();
+    for at in 0..150_u8 {
+        revision = store.update(&key, revision, &vec![at; 1 << 20]).unwrap();
+        store.tidy().unwrap();
+    }
+    let size = || std::fs::metadata(folder.path().join("store.sqlite")).unwrap().len() >> 20;
+    assert!(size() < 110, "{} MB", size());
+    store.compact(revision).unwrap();
+    store.compact(revision).unwrap();
+    assert!(size() < 20, "{} MB", size());
+    assert_eq!(store.get(&key).unwrap().unwrap().value, vec![149; 1 << 20]);
+}
+
+#[test]
+fn old_secrets_of_the_server_are_not_kept() {
+    let folder = tempfile::Builder::new().permissions(private_mode()).tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let put = |value: &str| {
+        let key = Key::new("palisade/passwords", "uid", "bob");
+        store.transact(vec![Write::Put { key, value: value.as_bytes().to_vec() }]).unwrap();
+    };
+    put("the old hash of bob");
+    put("the new hash of bob");
+    store.delete(&Key::new("palisade/passwords", "uid", "bob"), None).unwrap();
+    drop(store);
+    let bytes = std::fs::read(folder.path().join("store.sqlite")).unwrap();
+    for gone in ["the old hash", "the new hash"] {
+        assert!(!bytes.windows(gone.len()).any(|window| window == gone.as_bytes()), "{gone}");
+    }
+}
+
+fn private_mode() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o700)
 }

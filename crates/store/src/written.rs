@@ -1,0 +1,38 @@
+//! The bytes that were written lately.
+
+use std::sync::Mutex;
+
+use crate::hold::hold;
+use crate::object::Revision;
+
+/// What is written before old versions are forgotten, in bytes. Between this and twice as much is kept for watches and
+/// lists that go on.
+const KEPT: usize = 32 << 20;
+/// What was written lately.
+#[derive(Debug, Default)]
+pub(crate) struct Written(Mutex<Marks>);
+
+#[derive(Debug, Default)]
+struct Marks {
+    /// Bytes since the last mark.
+    bytes: usize,
+    /// Where the last mark is.
+    last: Revision,
+}
+
+impl Written {
+    pub(crate) fn add(&self, bytes: usize) {
+        hold(&self.0).bytes += bytes;
+    }
+
+    /// Up to where to forget, if enough was written; `now` is the next such place.
+    pub(crate) fn turn(&self, now: Revision) -> Option<Revision> {
+        let mut marks = hold(&self.0);
+        if marks.bytes < KEPT {
+            return None;
+        }
+        marks.bytes = 0;
+        let until = std::mem::replace(&mut marks.last, now);
+        (until > Revision::default()).then_some(until)
+    }
+}
