@@ -40,6 +40,7 @@ mod default;
 mod diff;
 mod drift;
 mod findings;
+pub mod least;
 mod lint;
 mod namespace;
 mod plan;

@@ -6,7 +6,7 @@ use palisade_k8s::{FieldError, FieldPath, KernelVersion, SecurityContextConstrai
 use crate::findings::Findings;
 
 /// Sysctls that any pod may set, each with the kernel that made it safe (reference/scc.md 2.16).
-const SAFE: &[(&str, KernelVersion)] = &[
+pub(crate) const SAFE: &[(&str, KernelVersion)] = &[
     ("kernel.shm_rmid_forced", KernelVersion::new(0, 0)),
     ("net.ipv4.ip_local_port_range", KernelVersion::new(0, 0)),
     ("net.ipv4.tcp_syncookies", KernelVersion::new(0, 0)),
