@@ -31,6 +31,7 @@
 //! | know what it means for a machine and a container | [`resolve()`], [`explain()`], [`lint()`] |
 //! | load it | [`compile()`], [`Program`] |
 //! | compare and combine | [`Decision`], [`join()`] |
+//! | make the least one from recordings | [`minimize`] |
 
 mod action;
 mod arch;
@@ -49,6 +50,7 @@ mod graph;
 mod join;
 mod lift;
 mod lint;
+pub mod minimize;
 mod precedence;
 pub mod profile;
 mod region;

@@ -24,6 +24,9 @@ use crate::profile::Profile;
 use crate::resolve::Context;
 use view::View;
 
+pub use runtime::Runtime;
+pub(crate) use runtime::needs;
+
 /// Looks a profile over, as it is resolved for a machine and a container.
 #[must_use]
 pub fn lint(profile: &Profile, context: &Context) -> Vec<Finding> {

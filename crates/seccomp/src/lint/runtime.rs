@@ -3,10 +3,37 @@
 use super::view::{Answer, START, View, list};
 use crate::finding::Findings;
 
+/// An OCI runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// runc.
+    Runc,
+    /// crun.
+    Crun,
+}
+
+impl std::fmt::Display for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Runc => "runc",
+            Self::Crun => "crun",
+        })
+    }
+}
+
+/// The syscalls that a runtime of any version, and a program that it starts, make after the filter is loaded; alternatives
+/// are separated by `|`.
+pub(crate) fn needs(runtime: Runtime) -> impl Iterator<Item = &'static str> {
+    let is_meant = move |need: &&Need| need.runtime.is_none_or(|other| other == runtime);
+    NEEDS.iter().filter(is_meant).flat_map(|need| need.syscalls).copied()
+}
+
 /// Syscalls that are made after the filter is loaded and before the program's first own instruction.
 struct Need {
     /// The program that makes them.
     what: &'static str,
+    /// The runtime that does; none for every program.
+    runtime: Option<Runtime>,
     /// Each must be let through; of alternatives, separated by `|`, one.
     syscalls: &'static [&'static str],
     /// The consequence otherwise.
@@ -21,6 +48,7 @@ struct Need {
 const NEEDS: [Need; 6] = [
     Need {
         what: "a dynamically linked program's start",
+        runtime: None,
         syscalls: &[
             "execve",
             "exit_group",
@@ -36,6 +64,7 @@ const NEEDS: [Need; 6] = [
     },
     Need {
         what: "runc",
+        runtime: Some(Runtime::Runc),
         syscalls: &[
             "close",
             "epoll_ctl",
@@ -54,6 +83,7 @@ const NEEDS: [Need; 6] = [
     },
     Need {
         what: "runc where allowPrivilegeEscalation is not false",
+        runtime: Some(Runtime::Runc),
         syscalls: &[
             "capget",
             "capset",
@@ -69,16 +99,19 @@ const NEEDS: [Need; 6] = [
     },
     Need {
         what: "runc 1.2.8, 1.3.3 and 1.4.0-rc.3",
+        runtime: Some(Runtime::Runc),
         syscalls: &["openat2"],
         else_: "no container starts; 1.2.9, 1.3.4 and 1.4.0 go on without it",
     },
     Need {
         what: "runc from 1.2.8, 1.3.3 and 1.4.0-rc.3 on",
+        runtime: Some(Runtime::Runc),
         syscalls: &["fstatfs", "readlinkat", "statx"],
         else_: "no container starts (fsopen, fsconfig, fsmount and open_tree are tried too, and not needed)",
     },
     Need {
         what: "crun where allowPrivilegeEscalation is not false",
+        runtime: Some(Runtime::Crun),
         syscalls: &[
             "capset",
             "close",
