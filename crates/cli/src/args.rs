@@ -204,6 +204,8 @@ pub(crate) enum Output {
     Yaml,
     /// For code scanners
     Sarif,
+    /// For browsers: one file with a table of SCCs by workload, without scripts
+    Html,
 }
 
 #[derive(Debug, Subcommand)]
@@ -223,6 +225,7 @@ pub(crate) enum SccCommand {
     Order(OrderArgs),
     Diff(DiffArgs),
     Impact(ImpactArgs),
+    Generate(GenerateArgs),
 }
 
 /// Check SCCs, and objects beside them, for mistakes that the API server accepts
@@ -257,6 +260,18 @@ pub(crate) struct DiffArgs {
     /// The set that built-in names are looked up in
     #[arg(long, value_name = "3|4", default_value = "4")]
     pub(crate) scc_set: BuiltinSet,
+    /// What to print
+    #[arg(short, long, value_enum, default_value_t = TextOrHtml::Text)]
+    pub(crate) output: TextOrHtml,
+}
+
+/// A form of output for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TextOrHtml {
+    /// For terminals
+    Text,
+    /// For browsers: one file, without scripts
+    Html,
 }
 
 /// Show which workloads would move to another SCC, or be refused, if SCCs changed
@@ -277,6 +292,93 @@ pub(crate) struct ImpactArgs {
     /// Namespace of objects that name none
     #[arg(short, long)]
     pub(crate) namespace: Option<String>,
+    /// What to print
+    #[arg(short, long, value_enum, default_value_t = TextOrHtml::Text)]
+    pub(crate) output: TextOrHtml,
+}
+
+/// Write the least SCC that admits these workloads, with its role and binding; or tell which SCC is more than needed
+///
+/// Every field has its tightest value. The SCC is tried on each pod, and each single step that would make it tighter is tried
+/// too: one of the pods is refused by it.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+A pod gets for what it leaves open what --base gives. Nothing else is set on it, but for a supplemental group.
+
+Examples:
+  helm template ./chart | palisade scc generate -f - -n shop > scc.yaml
+  palisade scc generate -f deploy/ --per workload --explain     which pod needs which value
+  palisade scc generate --must-gather gathered/ --audit         accounts that hold more than their pods need
+
+Exits with 1 if a workload is admitted by no SCC, or refused after SCC; with --audit, if an account holds more than it needs.")]
+pub(crate) struct GenerateArgs {
+    /// File or folder of manifests, or - for stdin; may be repeated
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required_unless_present_any = INPUTS)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Folder of `oc adm must-gather`: its SCCs, namespaces, roles and bindings are the policy, its workloads are looked at
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["policy", "scc_set"])]
+    pub(crate) must_gather: Option<PathBuf>,
+    /// Ask the cluster of the kubeconfig for its policy and its workloads; -n takes one namespace
+    #[cfg(feature = "cluster")]
+    #[arg(long, conflicts_with_all = ["policy", "scc_set", "must_gather", "files"])]
+    pub(crate) cluster: bool,
+    /// Path to the kubeconfig. Default: $KUBECONFIG, else ~/.kube/config
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig to use. Default: its current context
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+    /// Namespace of objects that name none
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+    /// Service account of the pods, whatever they say themselves
+    #[arg(short = 'z', long, value_name = "NAME")]
+    pub(crate) serviceaccount: Option<String>,
+    /// One SCC for what
+    #[arg(long, value_enum, default_value_t = Per::Account)]
+    pub(crate) per: Per,
+    /// SCC that says what pods get for what they leave open: a name, or a file. Default: restricted-v2, or restricted
+    #[arg(long, value_name = "SCC")]
+    pub(crate) base: Option<String>,
+    /// Print which pod needs which value, instead of the objects
+    #[arg(long, conflicts_with = "audit")]
+    pub(crate) explain: bool,
+    /// Print which accounts hold an SCC that is more than their pods need, the most first, and what less would change
+    #[arg(long, conflicts_with = "per")]
+    pub(crate) audit: bool,
+    /// How to print the objects
+    #[arg(short, long, value_enum, default_value_t = ObjectOutput::Yaml)]
+    pub(crate) output: ObjectOutput,
+}
+
+/// Where workloads can come from beside files.
+#[cfg(feature = "cluster")]
+const INPUTS: [&str; 2] = ["must_gather", "cluster"];
+#[cfg(not(feature = "cluster"))]
+const INPUTS: [&str; 1] = ["must_gather"];
+
+/// What has an SCC of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Per {
+    /// Each service account
+    Account,
+    /// Each namespace
+    Namespace,
+    /// Each workload
+    Workload,
+}
+
+/// A form of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ObjectOutput {
+    /// Documents, ready to apply
+    Yaml,
+    /// One List
+    Json,
 }
 
 /// Serve the Kubernetes API on this machine: objects, roles, SCCs; no cluster needed

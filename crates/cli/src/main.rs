@@ -10,8 +10,11 @@ mod exit;
 #[cfg(feature = "cluster")]
 mod flags_first;
 mod gathered;
+mod html;
 mod import;
 mod inspect;
+#[cfg(feature = "cluster")]
+mod live;
 mod manual;
 #[cfg(feature = "serve")]
 mod node;
@@ -47,6 +50,7 @@ fn main() -> std::process::ExitCode {
             SccCommand::Order(args) => scc::order::run(&args),
             SccCommand::Diff(args) => scc::diff::run(&args),
             SccCommand::Impact(args) => scc::impact::run(&args),
+            SccCommand::Generate(args) => scc::generate::run(&args),
         },
         Command::Policies { command } => policies::run(&command),
         Command::Import { command } => import::run(&command),

@@ -3,6 +3,9 @@
 mod advice;
 mod after;
 mod changed;
+mod grant;
+mod html;
+mod load;
 mod notes;
 mod report;
 mod sarif;
@@ -14,37 +17,25 @@ use std::io::Write;
 
 use palisade_admission::PolicyBuilder;
 use palisade_console::terminal;
-use palisade_k8s::workload::WorkloadKind;
 
+pub(crate) use advice::beyond;
+pub(crate) use grant::{name as free_name, object as scc_object, role as use_role};
+pub(crate) use load::{Inputs, Loaded};
 pub(crate) use report::{Report, Verdict};
 pub(crate) use subject::{Options, Subject};
 pub(crate) use surroundings::Surroundings;
 
 use crate::args::{Output, ReviewArgs};
 use crate::exit::Exit;
-use crate::files::{self, Document};
-use crate::{gathered, policy};
+use crate::files::Document;
 
 pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
     #[cfg(feature = "serve")]
     if args.cluster {
         return crate::operate::running(args.policy.scc_set.unwrap_or(palisade_scc::BuiltinSet::V4));
     }
-    let mut documents = files::read(&args.files)?;
-    let (mut builder, mut around) = match &args.must_gather {
-        Some(folder) => {
-            let gathered = gathered::read(folder)?;
-            let workloads = gathered.documents.iter().filter(|document| !gathered::is_controlled(document));
-            let is_workload = |document: &&Document| {
-                WorkloadKind::of(document.text("apiVersion"), document.text("kind")).is_some()
-            };
-            documents.extend(workloads.filter(is_workload).cloned());
-            (gathered.builder, gathered.documents)
-        }
-        None => policy::load_with_documents(&args.policy)?,
-    };
-    policy::add_surroundings(&mut builder, &documents)?;
-    around.extend(documents.iter().cloned());
+    let inputs = Inputs { files: &args.files, must_gather: args.must_gather.as_ref(), policy: &args.policy };
+    let Loaded { documents, around, mut builder } = Loaded::read(inputs)?;
     let surroundings = Surroundings::new(&around);
     let options = Options {
         namespace: args.namespace.as_deref(),
@@ -115,6 +106,7 @@ fn print(args: &ReviewArgs, reports: &[Report], subjects: &[Subject]) -> Result<
         Output::Yaml => {
             write!(out, "{}", palisade_k8s::yaml::write(&report::list(reports, args.show_pod)))?;
         }
+        Output::Html => write!(out, "{}", html::page(reports, subjects)?)?,
         Output::Sarif => writeln!(out, "{}", serde_json::to_string_pretty(&sarif::log(reports))?)?,
     }
     Ok(())

@@ -1,4 +1,5 @@
 pub(crate) mod diff;
+pub(crate) mod generate;
 pub(crate) mod impact;
 pub(crate) mod lint;
 pub(crate) mod order;

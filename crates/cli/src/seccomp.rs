@@ -7,6 +7,7 @@ mod convert;
 mod diff;
 mod explain;
 mod input;
+mod minimize;
 mod run;
 mod simulate;
 
@@ -28,5 +29,6 @@ pub(crate) fn run(command: &SeccompCommand) -> crate::Outcome {
         SeccompCommand::Export(args) => convert::export(args),
         SeccompCommand::Run(args) => run::run(args),
         SeccompCommand::Record(args) => crate::record::run(args),
+        SeccompCommand::Minimize(args) => minimize::run(args),
     }
 }

@@ -202,12 +202,24 @@ fn read_file(path: &Path, documents: &mut Vec<Document>) -> Result<(), FileError
         let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         FileError::NotUtf8(name.clone(), memchr::memchr_iter(b'\n', valid).count() + 1)
     })?;
+    documents.append(&mut parse(&name, text)?);
+    Ok(())
+}
+
+/// Reads the objects of a text, which errors call by this name.
+///
+/// # Errors
+/// See [`FileError`].
+pub fn parse(name: &str, text: String) -> Result<Vec<Document>, FileError> {
+    let name = name.to_owned();
     let nodes = manifest::read(&text).map_err(|error| match text.contains("{{") {
         true => FileError::Template(name.clone(), error),
         false => FileError::Yaml(name.clone(), error),
     })?;
     let source = Arc::new(Source { name, text });
-    nodes.into_iter().try_for_each(|node| push(&source, node, documents))
+    let mut documents = Vec::new();
+    nodes.into_iter().try_for_each(|node| push(&source, node, &mut documents))?;
+    Ok(documents)
 }
 
 /// An element of a list. API servers leave out what the list says of each: the kind of a `PodList`'s elements.

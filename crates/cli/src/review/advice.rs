@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::after::After;
+use super::grant;
 use super::subject::Subject;
 use super::surroundings::Surroundings;
 
@@ -187,37 +188,14 @@ impl Case<'_> {
     fn own_name(&self) -> String {
         let name = self.subject.document.metadata("name");
         let wished = format!("{}-{}", self.subject.namespace, if name.is_empty() { "pod" } else { name });
-        let mut name: String = wished
-            .chars()
-            .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
-            .take(200)
-            .collect();
-        name = name.trim_matches('-').to_owned();
-        while self.policy.sccs().get(&name).is_some() {
-            name.push_str("-own");
-        }
-        name
+        grant::name(&wished, |name| self.policy.sccs().get(name).is_some())
     }
 
     /// The SCC, a role that may use it and its binding to the pod's account.
     fn manifest(&self, own: &SecurityContextConstraints) -> Value {
         let (namespace, account) = (&self.subject.namespace, &self.subject.service_account);
-        let name = &own.metadata.name;
-        let metadata = json!({"name": format!("use-scc-{name}"), "namespace": namespace});
-        let mut scc = json!({"apiVersion": "security.openshift.io/v1", "kind": "SecurityContextConstraints"});
-        if let (Some(scc), Ok(Value::Object(fields))) = (scc.as_object_mut(), serde_json::to_value(own)) {
-            scc.extend(fields);
-            scc.insert("metadata".to_owned(), json!({ "name": name }));
-        }
-        json!({"apiVersion": "v1", "kind": "List", "items": [
-            scc,
-            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata, "rules": [
-                {"apiGroups": ["security.openshift.io"], "resources": ["securitycontextconstraints"],
-                 "resourceNames": [name], "verbs": ["use"]}]},
-            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata,
-             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": format!("use-scc-{name}")},
-             "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}]},
-        ]})
+        let [role, binding] = grant::role(&own.metadata.name, namespace, &[account]);
+        json!({"apiVersion": "v1", "kind": "List", "items": [grant::object(own), role, binding]})
     }
 
     /// The accounts of the namespace under which all would let the pod through.
@@ -251,7 +229,7 @@ fn unpin(pod: &mut Value) {
 }
 
 /// The permissions of `wide` beyond those of `narrow`, one for each field; users, groups and priority do not count.
-fn beyond(wide: &SecurityContextConstraints, narrow: &SecurityContextConstraints) -> Vec<String> {
+pub(crate) fn beyond(wide: &SecurityContextConstraints, narrow: &SecurityContextConstraints) -> Vec<String> {
     let grants = ["users", "groups", "priority"];
     let differences = diff(wide, narrow).into_iter().filter(|difference| !grants.contains(&difference.field));
     differences

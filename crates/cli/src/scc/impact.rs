@@ -6,7 +6,7 @@ use palisade_admission::Policy;
 use palisade_k8s::scc::annotation::{SUBJECT_TYPE, VALIDATED_SCC};
 use serde_json::{Map, Value};
 
-use crate::args::ImpactArgs;
+use crate::args::{ImpactArgs, TextOrHtml};
 use crate::exit::Exit;
 use crate::review::{Options, Report, Subject, Surroundings, Verdict, assume_namespaces, subjects};
 use crate::{files, paint, policy};
@@ -27,46 +27,82 @@ pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
     policy::add_layer(&mut new, &with)?;
     let before = Surroundings::new(&around);
     around.extend(with);
-    report(&subjects, (&old.build(), &before), (&new.build(), &Surroundings::new(&around)))
+    let new = (&new.build(), &Surroundings::new(&around));
+    let moves = moves(&subjects, (&old.build(), &before), new);
+    match args.output {
+        TextOrHtml::Text => text(&moves, subjects.len())?,
+        TextOrHtml::Html => html(&moves, subjects.len())?,
+    }
+    Ok(if moves.is_empty() { Exit::Fine } else { Exit::Findings })
 }
 
 /// Policy, and what stands beside it.
 type Whole<'a> = (&'a Policy, &'a Surroundings);
 
-fn report(subjects: &[Subject], old: Whole<'_>, new: Whole<'_>) -> crate::Outcome {
-    let mut out = palisade_console::terminal::out();
-    let mut moved = 0;
-    for subject in subjects {
-        let (before, after) = (Report::new(old.0, old.1, subject), Report::new(new.0, new.1, subject));
-        let changes = pod_changes(before.pod.as_ref(), after.pod.as_ref());
-        if (before.verdict, &before.scc) == (after.verdict, &after.scc) && changes.is_empty() {
-            continue;
-        }
-        moved += 1;
-        let title = paint::strong(subject.title());
-        writeln!(out, "{title} in {}: {} -> {}", subject.namespace, verdict(&before), verdict(&after))?;
-        for error in after.refusal.iter().flat_map(|refusal| &refusal.errors) {
-            writeln!(
-                out,
-                "  {}:{}:{}: {}: {}",
-                error.file, error.line, error.column, error.field, error.message
-            )?;
-        }
-        for change in &changes {
-            writeln!(out, "  {change}")?;
-        }
-        if let (Some(from), Some(to)) = (before.pod_security, after.pod_security)
-            && from != to
-        {
-            writeln!(out, "  Pod Security: {from} -> {to}")?;
-        }
+/// A workload for which the change makes a difference.
+struct Move {
+    title: String,
+    namespace: String,
+    before: String,
+    after: String,
+    /// Why it is refused, what differs in the pod, and its Pod Security levels.
+    lines: Vec<String>,
+}
+
+fn moves(subjects: &[Subject], old: Whole<'_>, new: Whole<'_>) -> Vec<Move> {
+    subjects.iter().filter_map(|subject| one(subject, old, new)).collect()
+}
+
+fn one(subject: &Subject, old: Whole<'_>, new: Whole<'_>) -> Option<Move> {
+    let (before, after) = (Report::new(old.0, old.1, subject), Report::new(new.0, new.1, subject));
+    let changes = pod_changes(before.pod.as_ref(), after.pod.as_ref());
+    if (before.verdict, &before.scc) == (after.verdict, &after.scc) && changes.is_empty() {
+        return None;
     }
-    writeln!(out, "{moved} of {} workloads move or change", subjects.len())?;
-    Ok(if moved > 0 { Exit::Findings } else { Exit::Fine })
+    let errors = after.refusal.iter().flat_map(|refusal| &refusal.errors);
+    let mut lines: Vec<String> = errors
+        .map(|error| {
+            format!("{}:{}:{}: {}: {}", error.file, error.line, error.column, error.field, error.message)
+        })
+        .collect();
+    lines.extend(changes);
+    if let (Some(from), Some(to)) = (before.pod_security, after.pod_security)
+        && from != to
+    {
+        lines.push(format!("Pod Security: {from} -> {to}"));
+    }
+    Some(Move {
+        title: subject.title(),
+        namespace: subject.namespace.clone(),
+        before: verdict(&before),
+        after: verdict(&after),
+        lines,
+    })
+}
+
+fn text(moves: &[Move], of: usize) -> Result<(), crate::Failure> {
+    let mut out = palisade_console::terminal::out();
+    for found in moves {
+        let Move { title, namespace, before, after, lines } = found;
+        writeln!(out, "{} in {namespace}: {before} -> {after}", paint::strong(title))?;
+        lines.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
+    }
+    Ok(writeln!(out, "{} of {of} workloads move or change", moves.len())?)
+}
+
+fn html(moves: &[Move], of: usize) -> Result<(), crate::Failure> {
+    let summary = format!("{} of {of} workloads move or change.", moves.len());
+    let row = |found: &Move| {
+        let Move { title, namespace, before, after, lines } = found;
+        [format!("{title} in {namespace}"), format!("{before} → {after}"), lines.join("\n")]
+    };
+    let columns = ["Workload", "Before → after", "What changes"];
+    let page = crate::html::changes("SCC impact", &summary, columns, moves.iter().map(row).collect())?;
+    Ok(write!(std::io::stdout().lock(), "{page}")?)
 }
 
 /// The differences between the two resulting pods, one line a field; none where one of them is refused.
-fn pod_changes(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
+pub(super) fn pod_changes(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
     let mut found = Vec::new();
     if let (Some(before), Some(after)) = (before, after) {
         compare("", before, after, &mut found);

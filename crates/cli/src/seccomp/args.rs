@@ -25,6 +25,7 @@ pub(crate) enum SeccompCommand {
     Export(ExportArgs),
     Run(RunArgs),
     Record(crate::record::RecordArgs),
+    Minimize(MinimizeArgs),
 }
 
 /// The machine and the container that a profile is resolved for.
@@ -89,6 +90,14 @@ pub(crate) enum TextOrJson {
     Json,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TextJsonOrHtml {
+    Text,
+    Json,
+    /// For browsers: one file, without scripts
+    Html,
+}
+
 /// Write a profile in OCI's form for one machine and container, with its conditions resolved
 ///
 /// containerd ignores includes, excludes and archMap in a profile of a node's file; a resolved one means the
@@ -151,6 +160,9 @@ pub(crate) struct ExplainArgs {
     pub(crate) syscall: Option<String>,
     #[command(flatten)]
     pub(crate) rest: SyscallArgs,
+    /// For browsers: one file, without scripts; of the areas, not of one syscall
+    #[arg(long, conflicts_with_all = ["syscall", "output"])]
+    pub(crate) html: bool,
 }
 
 /// Run a program or a profile on one syscall, and show the path that it takes
@@ -191,8 +203,8 @@ pub(crate) struct DiffArgs {
     #[command(flatten)]
     pub(crate) context: ContextArgs,
     /// The output format
-    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
-    pub(crate) output: TextOrJson,
+    #[arg(short, long, value_enum, default_value_t = TextJsonOrHtml::Text)]
+    pub(crate) output: TextJsonOrHtml,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -290,6 +302,54 @@ pub(crate) struct RunArgs {
     /// Command and arguments
     #[arg(required = true, last = true)]
     pub(crate) command: Vec<OsString>,
+}
+
+/// Join recordings into the least profile that lets through what they show
+///
+/// A recording is strace's output, audit records, what `seccomp record`, `seccomp run --watch` and `denials -o json` print,
+/// lines of JSON with a field `syscall`, or a profile, as recorders of other projects write it. Constant arguments that say
+/// what a syscall is to do are kept while they are few: families of sockets, options of prctl, flags of clone; never
+/// addresses. Each entry has a comment: the recordings that show it, and how often.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  strace -f -X raw -o run1.strace ./server --once
+  palisade seccomp minimize run*.strace --runtime crun --siblings -o profile.json
+  palisade seccomp minimize run*.strace --holdout           what each run does that the others do not show
+  palisade denials -o json | palisade seccomp minimize --base profile.json - -o wider.json
+
+Without `-X raw` strace prints names of constants, and the profile keeps no arguments.")]
+pub(crate) struct MinimizeArgs {
+    /// Recordings: files, or - for stdin
+    #[arg(required = true, value_name = "RECORDING")]
+    pub(crate) recordings: Vec<PathBuf>,
+    /// Profile to be widened by what is recorded; the difference is printed. Default: none is let through
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) base: Option<PathBuf>,
+    /// Also the older and newer forms of each syscall, of which libcs choose: openat2 beside openat
+    #[arg(long)]
+    pub(crate) siblings: bool,
+    /// Also what this runtime needs to start a container under the profile; may be repeated
+    #[arg(long, value_enum, value_name = "RUNTIME")]
+    pub(crate) runtime: Vec<RuntimeArg>,
+    /// Keep no arguments
+    #[arg(long)]
+    pub(crate) no_arguments: bool,
+    /// Leave each recording aside in turn, and tell what of it a profile of the others would deny; no profile is written
+    #[arg(long, conflicts_with = "out")]
+    pub(crate) holdout: bool,
+    /// Where the profile goes. Default: stdout
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// ABI of records that do not say theirs. Default: this machine's
+    #[arg(long)]
+    pub(crate) arch: Option<Arch>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RuntimeArg {
+    Runc,
+    Crun,
 }
 
 fn number(text: &str) -> Result<u64, String> {

@@ -5,7 +5,7 @@ use std::io::Write;
 use palisade_seccomp::{Arch, Decision, Difference, laxest};
 use serde_json::json;
 
-use super::args::{DiffArgs, TextOrJson};
+use super::args::{DiffArgs, TextJsonOrHtml};
 use super::input;
 use crate::exit::Exit;
 
@@ -22,13 +22,28 @@ pub(super) fn run(args: &DiffArgs) -> crate::Outcome {
     // A is at most B where the laxer of both is B.
     let a = if args.subset { b.combine(&a, laxest)? } else { a };
     let differences = a.differences(&b, &archs, args.limit)?;
-    print(args, &differences, &archs)?;
+    match args.output {
+        TextJsonOrHtml::Html => html(args, &differences, &archs)?,
+        _ => print(args, &differences, &archs)?,
+    }
     Ok(if differences.is_empty() { Exit::Fine } else { Exit::Findings })
+}
+
+fn html(args: &DiffArgs, differences: &[Difference], archs: &[Arch]) -> Result<(), crate::Failure> {
+    let (a, b) = (args.a.display().to_string(), args.b.display().to_string());
+    let summary = match differences.len() {
+        0 => format!("{a} and {b} decide the same."),
+        count => format!("{count} differences, each with an example."),
+    };
+    let row = |found: &Difference| [example(found, archs), found.a.to_string(), found.b.to_string()];
+    let rows = differences.iter().map(row).collect();
+    let page = crate::html::changes("Seccomp difference", &summary, ["Syscall", &a, &b], rows)?;
+    Ok(write!(std::io::stdout().lock(), "{page}")?)
 }
 
 fn print(args: &DiffArgs, differences: &[Difference], archs: &[Arch]) -> Result<(), std::io::Error> {
     let mut out = palisade_console::terminal::out();
-    if args.output == TextOrJson::Json {
+    if args.output == TextJsonOrHtml::Json {
         let list: Vec<_> = differences.iter().map(|difference| as_json(difference, archs)).collect();
         return writeln!(out, "{:#}", json!({"equal": differences.is_empty(), "differences": list}));
     }
@@ -46,7 +61,7 @@ fn print(args: &DiffArgs, differences: &[Difference], archs: &[Arch]) -> Result<
 }
 
 /// A syscall as one would write it, without the arguments that are 0 at its end.
-fn example(difference: &Difference, archs: &[Arch]) -> String {
+pub(super) fn example(difference: &Difference, archs: &[Arch]) -> String {
     let data = &difference.example;
     let Some(arch) = data.arch_among(archs) else {
         return format!("any syscall by architecture {:#x}", data.arch);

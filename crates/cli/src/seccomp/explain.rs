@@ -22,6 +22,7 @@ pub(super) fn run(args: &ExplainArgs) -> crate::Outcome {
             let (arch, data) = input::syscall(syscall, &args.rest.args, args.rest.abi, &args.rest.context)?;
             one(args, &profile, &rules, arch, &data)?;
         }
+        None if args.html => html(args, &rules, &filter, arch)?,
         None => summary(args, &rules, &filter, arch)?,
     }
     Ok(Exit::Fine)
@@ -142,6 +143,37 @@ fn shares(syscalls: &[Syscall], filter: &Filter, arch: Arch) -> Shares {
         list.push(syscall.name());
     }
     shares
+}
+
+/// A map of the syscalls by area: what is let through, by which conditions, and what is denied.
+fn html(args: &ExplainArgs, rules: &Rules, filter: &Filter, arch: Arch) -> Result<(), crate::Failure> {
+    let conditions = |name: &str| {
+        let own = rules.rules.iter().filter(|rule| rule.syscall.name() == name);
+        let words = own.map(|rule| {
+            let all = rule
+                .conditions
+                .iter()
+                .map(|condition| condition.named(&rule.syscall.argument(arch, condition.arg())));
+            format!("{}: {}", rule.action, all.collect::<Vec<_>>().join(" and "))
+        });
+        words.collect::<Vec<_>>().join("; ")
+    };
+    let areas: Vec<serde_json::Value> = systemd::areas()
+        .map(|(area, calls)| {
+            let shares = shares(&calls, filter, arch);
+            let conditional = shares.conditional.iter();
+            let conditional: Vec<_> =
+                conditional.map(|name| json!({"name": name, "conditions": conditions(name)})).collect();
+            json!({"name": area, "through": shares.through, "conditional": conditional, "denied": shares.denied})
+        })
+        .collect();
+    let archs: Vec<_> = rules.archs.iter().map(|arch| arch.name()).collect();
+    let content = json!({
+        "areas": areas, "default": rules.default.to_string(), "archs": archs.join(", "), "abi": arch.name(),
+    });
+    let title = format!("Seccomp profile {}", args.file.display());
+    let page = crate::html::page("syscalls.html", &title, content)?;
+    Ok(write!(std::io::stdout().lock(), "{page}")?)
 }
 
 fn summary(args: &ExplainArgs, rules: &Rules, filter: &Filter, arch: Arch) -> Result<(), crate::Failure> {

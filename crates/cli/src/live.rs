@@ -1,0 +1,123 @@
+//! The policy and the workloads of a live cluster, read through its API.
+
+use std::path::PathBuf;
+
+use palisade_admission::PolicyBuilder;
+use palisade_client::{OnWarning, Options, Session, encode};
+use palisade_console::terminal;
+use palisade_k8s::FieldPath;
+use palisade_k8s::workload::{KINDS, WorkloadKind};
+use serde_json::{Value, json};
+
+use crate::files::{self, Document};
+
+/// Objects a page.
+const PAGE: usize = 500;
+
+/// How to connect.
+pub(crate) struct Connection<'a> {
+    pub(crate) kubeconfig: Option<&'a PathBuf>,
+    pub(crate) context: Option<&'a str>,
+    /// The only namespace whose workloads are read.
+    pub(crate) namespace: Option<&'a str>,
+}
+
+/// The lists of policy: path, API version, kind.
+const POLICY: [(&str, &str, &str); 8] = [
+    (
+        "apis/security.openshift.io/v1/securitycontextconstraints",
+        "security.openshift.io/v1",
+        "SecurityContextConstraints",
+    ),
+    ("api/v1/namespaces", "v1", "Namespace"),
+    ("api/v1/serviceaccounts", "v1", "ServiceAccount"),
+    ("apis/rbac.authorization.k8s.io/v1/clusterroles", "rbac.authorization.k8s.io/v1", "ClusterRole"),
+    (
+        "apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+        "rbac.authorization.k8s.io/v1",
+        "ClusterRoleBinding",
+    ),
+    ("apis/rbac.authorization.k8s.io/v1/roles", "rbac.authorization.k8s.io/v1", "Role"),
+    ("apis/rbac.authorization.k8s.io/v1/rolebindings", "rbac.authorization.k8s.io/v1", "RoleBinding"),
+    ("apis/storage.k8s.io/v1/csidrivers", "storage.k8s.io/v1", "CSIDriver"),
+];
+
+/// Reads all policy and all workloads. A list that the cluster does not serve is empty; one that may not be read is an error.
+pub(crate) fn read(connection: &Connection<'_>) -> Result<(PolicyBuilder, Vec<Document>), crate::Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let objects = runtime.block_on(objects(connection))?;
+    let documents =
+        files::parse("cluster", serde_json::to_string(&json!({"kind": "List", "items": objects}))?)?;
+    let mut builder = PolicyBuilder::default();
+    for document in documents.iter().filter(|document| document.text("kind") != "Pod") {
+        if let Err(error) = builder.add(&document.node.to_json()) {
+            terminal::note(format!("{}: {error}; passed over", document.place(&FieldPath::root())));
+        }
+    }
+    if !builder.has_sccs() {
+        return Err(
+            "the cluster has no SecurityContextConstraints; with manifests, --policy names them".into()
+        );
+    }
+    Ok((builder, documents))
+}
+
+async fn objects(connection: &Connection<'_>) -> Result<Vec<Value>, crate::Failure> {
+    let options = Options {
+        kubeconfig: connection.kubeconfig.cloned(),
+        context: connection.context.map(str::to_owned),
+        on_warning: OnWarning::new(|text| terminal::warn(text)),
+        ..Options::default()
+    };
+    let session = Session::open(&options).await?;
+    let mut found = Vec::new();
+    for (path, version, kind) in POLICY {
+        list(&session, path, version, kind, &mut found).await?;
+    }
+    for kind in KINDS.iter().filter(|kind| kind.kind != "PodTemplate") {
+        let (path, version) = place(kind, connection.namespace);
+        list(&session, &path, &version, kind.kind, &mut found).await?;
+    }
+    Ok(found)
+}
+
+fn place(kind: &WorkloadKind, namespace: Option<&str>) -> (String, String) {
+    let within = namespace.map_or_else(String::new, |name| format!("namespaces/{}/", encode(name)));
+    let plural = format!("{}s", kind.kind.to_ascii_lowercase());
+    match kind.group {
+        "" => (format!("api/v1/{within}{plural}"), "v1".to_owned()),
+        group => (format!("apis/{group}/v1/{within}{plural}"), format!("{group}/v1")),
+    }
+}
+
+/// Adds a list's objects, which do not say their kind themselves.
+async fn list(
+    session: &Session,
+    path: &str,
+    version: &str,
+    kind: &str,
+    found: &mut Vec<Value>,
+) -> Result<(), crate::Failure> {
+    let first = format!("/{path}?limit={PAGE}");
+    let mut next = first.clone();
+    loop {
+        let mut page = match session.get(&next).await {
+            Ok(page) => page,
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let items =
+            page.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+        for mut item in items {
+            if let Some(item) = item.as_object_mut() {
+                item.insert("apiVersion".to_owned(), version.into());
+                item.insert("kind".to_owned(), kind.into());
+            }
+            found.push(item);
+        }
+        match page.pointer("/metadata/continue").and_then(Value::as_str).filter(|token| !token.is_empty()) {
+            Some(token) => next = format!("{first}&continue={}", encode(token)),
+            None => return Ok(()),
+        }
+    }
+}

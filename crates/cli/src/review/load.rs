@@ -1,0 +1,68 @@
+//! The inputs of commands on workloads: manifests, a must-gather folder, or a live cluster, with the policy that counts for
+//! them.
+
+use std::path::PathBuf;
+
+use palisade_admission::PolicyBuilder;
+use palisade_k8s::workload::WorkloadKind;
+
+use super::surroundings::Surroundings;
+use crate::args::PolicyArgs;
+use crate::files::{self, Document};
+use crate::{gathered, policy};
+
+/// Where the inputs are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inputs<'a> {
+    pub(crate) files: &'a [PathBuf],
+    pub(crate) must_gather: Option<&'a PathBuf>,
+    pub(crate) policy: &'a PolicyArgs,
+}
+
+/// Inputs, read.
+pub(crate) struct Loaded {
+    /// The workloads, and what stands beside them in their files.
+    pub(crate) documents: Vec<Document>,
+    /// All objects.
+    pub(crate) around: Vec<Document>,
+    pub(crate) builder: PolicyBuilder,
+}
+
+impl Loaded {
+    /// Reads files and folders.
+    pub(crate) fn read(inputs: Inputs<'_>) -> Result<Self, crate::Failure> {
+        let documents = files::read(inputs.files)?;
+        let (builder, around) = match inputs.must_gather {
+            Some(folder) => {
+                let gathered = gathered::read(folder)?;
+                (gathered.builder, gathered.documents)
+            }
+            None => policy::load_with_documents(inputs.policy)?,
+        };
+        Self::of(documents, builder, around, inputs.must_gather.is_some())
+    }
+
+    /// Joins workloads with a policy and its objects; the workloads among those count where `all` says so.
+    pub(crate) fn of(
+        mut documents: Vec<Document>,
+        mut builder: PolicyBuilder,
+        mut around: Vec<Document>,
+        all: bool,
+    ) -> Result<Self, crate::Failure> {
+        if all {
+            let free = around.iter().filter(|document| !gathered::is_controlled(document));
+            let is_workload = |document: &&Document| {
+                WorkloadKind::of(document.text("apiVersion"), document.text("kind")).is_some()
+            };
+            documents.extend(free.filter(is_workload).cloned());
+        }
+        policy::add_surroundings(&mut builder, &documents)?;
+        around.extend(documents.iter().cloned());
+        Ok(Self { documents, around, builder })
+    }
+
+    /// What stands beside policy.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        Surroundings::new(&self.around)
+    }
+}

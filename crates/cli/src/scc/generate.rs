@@ -1,0 +1,170 @@
+//! `palisade scc generate`.
+
+mod audit;
+mod explain;
+mod group;
+
+use std::io::Write;
+
+use palisade_admission::{Policy, PolicyBuilder};
+use palisade_console::terminal;
+use palisade_k8s::SecurityContextConstraints;
+use palisade_scc::BuiltinSet;
+use serde_json::{Value, json};
+
+use crate::args::{GenerateArgs, ObjectOutput};
+use crate::exit::Exit;
+use crate::review::{
+    Inputs, Loaded, Options, Report, Subject, Surroundings, Verdict, assume_namespaces, beyond, subjects,
+};
+use group::Group;
+
+/// The bases that are looked for, first found first.
+const BASES: [&str; 2] = ["restricted-v2", "restricted"];
+
+/// All that the groups are made from.
+struct Ground {
+    builder: PolicyBuilder,
+    policy: Policy,
+    surroundings: Surroundings,
+    base: SecurityContextConstraints,
+    subjects: Vec<Subject>,
+}
+
+pub(crate) fn run(args: &GenerateArgs) -> crate::Outcome {
+    let ground = Ground::read(args)?;
+    let groups = group::groups(&ground, args.per)?;
+    if groups.is_empty() {
+        return Err("no workload here is subject to SCC".into());
+    }
+    if args.audit {
+        return audit::print(&ground, &groups);
+    }
+    if args.explain {
+        explain::print(&mut terminal::out(), &groups)?;
+    } else {
+        print_objects(args.output, &groups)?;
+    }
+    let refused = tell(&ground, &groups)?;
+    Ok(if refused { Exit::Findings } else { Exit::Fine })
+}
+
+impl Ground {
+    fn read(args: &GenerateArgs) -> Result<Self, crate::Failure> {
+        let loaded = load(args)?;
+        let surroundings = loaded.surroundings();
+        let Loaded { documents, mut builder, .. } = loaded;
+        let options = Options {
+            namespace: args.namespace.as_deref(),
+            service_account: args.serviceaccount.as_deref(),
+            ..Options::default()
+        };
+        let subjects = subjects(&documents, &options)?;
+        assume_namespaces(&mut builder, &subjects);
+        let policy = builder.clone().build();
+        let base = base(args.base.as_deref(), &policy, args.policy.scc_set.unwrap_or_default())?;
+        Ok(Self { builder, policy, surroundings, base, subjects })
+    }
+}
+
+fn load(args: &GenerateArgs) -> Result<Loaded, crate::Failure> {
+    #[cfg(feature = "cluster")]
+    if args.cluster {
+        let (builder, around) = crate::live::read(&crate::live::Connection {
+            kubeconfig: args.kubeconfig.as_ref(),
+            context: args.context.as_deref(),
+            namespace: args.namespace.as_deref(),
+        })?;
+        return Loaded::of(Vec::new(), builder, around, true);
+    }
+    Loaded::read(Inputs { files: &args.files, must_gather: args.must_gather.as_ref(), policy: &args.policy })
+}
+
+/// The base by its name or its file; the policy's own SCC before a built-in one.
+fn base(
+    named: Option<&str>,
+    policy: &Policy,
+    set: BuiltinSet,
+) -> Result<SecurityContextConstraints, crate::Failure> {
+    let of_policy = |name: &str| policy.sccs().get(name).map(|entry| entry.scc().clone());
+    match named {
+        Some(name) => of_policy(name).map_or_else(|| super::diff::scc(name, set), Ok),
+        None => match BASES.into_iter().find_map(of_policy) {
+            Some(scc) => Ok(scc),
+            None => super::diff::scc(BASES[0], BuiltinSet::V4),
+        },
+    }
+}
+
+fn print_objects(output: ObjectOutput, groups: &[Group<'_>]) -> Result<(), crate::Failure> {
+    let objects: Vec<Value> = groups.iter().flat_map(Group::objects).collect();
+    let mut out = terminal::data();
+    match output {
+        ObjectOutput::Json => {
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+            writeln!(out, "{}", serde_json::to_string_pretty(&list)?)?;
+        }
+        ObjectOutput::Yaml => {
+            for (index, object) in objects.iter().enumerate() {
+                let separator = if index > 0 { "---\n" } else { "" };
+                write!(out, "{separator}{}", palisade_k8s::yaml::write(object))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells on standard error what the objects do not say, having decided on every workload with them. Says whether a workload
+/// is refused.
+fn tell(ground: &Ground, groups: &[Group<'_>]) -> Result<bool, crate::Failure> {
+    let policy = with_objects(&ground.builder, groups)?.build();
+    let mut refused = false;
+    for group in groups {
+        for (subject, why) in group.hopeless() {
+            refused = true;
+            terminal::warn(format!("{} in {}: no SCC admits it: {why}", subject.title(), subject.namespace));
+        }
+        let Some(name) = group.scc_name() else { continue };
+        group.blurs().for_each(|line| terminal::note(format!("{name}: {line}")));
+        if group.gives_root() {
+            terminal::warn(format!(
+                "{name}: a pod of this account that names no user would run as root, which it gives by default; let no other \
+                 pods use the account"
+            ));
+        }
+        if let Some(line) = group.smallest_built_in(ground) {
+            terminal::note(format!("{name}: {line}"));
+        }
+        for subject in group.admitted() {
+            let report = Report::new(&policy, &ground.surroundings, subject);
+            let title = format!("{} in {}", subject.title(), subject.namespace);
+            match (report.verdict, report.scc.as_deref(), &report.refusal) {
+                (Verdict::Refused, _, Some(refusal)) => {
+                    refused = true;
+                    terminal::warn(format!("{title}: {}", refusal.message));
+                }
+                (_, Some(other), _)
+                    if other != name && groups.iter().any(|g| g.scc_name() == Some(other)) =>
+                {
+                    terminal::warn(format!(
+                        "{title}: {other} is tried first, since both are granted to account {}; give each workload an account of \
+                         its own",
+                        subject.service_account
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(refused)
+}
+
+/// The policy with the groups' objects.
+fn with_objects(builder: &PolicyBuilder, groups: &[Group<'_>]) -> Result<PolicyBuilder, crate::Failure> {
+    let mut builder = builder.clone();
+    builder.next_layer();
+    for object in groups.iter().flat_map(Group::objects) {
+        builder.add(&object)?;
+    }
+    Ok(builder)
+}
