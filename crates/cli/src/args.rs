@@ -422,7 +422,7 @@ pub(crate) struct ServeArgs {
     /// The audit policy: a Policy of audit.k8s.io/v1, as kube-apiserver reads it
     #[arg(long, value_name = "FILE", requires = "audit_log")]
     pub(crate) audit_policy_file: Option<PathBuf>,
-    /// The decider on SCC: this server, admission webhooks (as `palisade webhook`), or nobody's
+    /// The decider on SCC: this server, admission webhooks (as `palisade webhook`), or nobody
     #[arg(long, value_enum, default_value = "builtin")]
     pub(crate) scc: SccDecider,
     /// Address of a Service that a webhook configuration names; may be repeated
