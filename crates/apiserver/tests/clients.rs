@@ -224,7 +224,7 @@ async fn bad_bodies_are_named() {
     let json = "application/json";
     for (method, path, content_type, body, code, said) in [
         ("POST", pods, json, &br#"{"metadata": {"name": "p"}}"#[..], 422, "spec.containers: Required value"),
-        ("POST", pods, json, b"{", 400, "no JSON"),
+        ("POST", pods, json, b"{", 400, "not JSON"),
         ("POST", pods, json, br#"{"kind": "Secret"}"#, 400, "does not match the expected kind (Pod)"),
         (
             "POST",
