@@ -32,7 +32,7 @@ pub(crate) struct Health {
 impl Health {
     /// The reason why it is not ready, if it is not.
     pub(crate) fn unready(&self) -> Option<String> {
-        if *self.leaving.borrow() {
+        if self.is_leaving() {
             return Some("it is stopping".to_owned());
         }
         self.sources.iter().find_map(|(name, freshness)| match freshness.age() {
@@ -40,6 +40,11 @@ impl Health {
             Some(age) if age > STALE => Some(format!("{name} were last heard of {} s ago", age.as_secs())),
             Some(_) => None,
         })
+    }
+
+    /// Whether it was told to stop.
+    pub(crate) fn is_leaving(&self) -> bool {
+        *self.leaving.borrow()
     }
 
     /// The state of a replica, for `palisade status`.

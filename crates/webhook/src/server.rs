@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version, header};
 use hyper::body::Incoming;
 use kube::Client;
 use palisade_admission::{PolicyCache, PolicyKind};
@@ -25,8 +25,10 @@ use crate::review::{Endpoint, Reviewer};
 const MAX_BODY: usize = 8 << 20;
 /// How long a body may take; the API server has given up by then.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// How long a replica that is told to stop goes on answering, unready, until endpoints have changed everywhere.
-const LEAVE: Duration = Duration::from_secs(10);
+/// How long a replica that is told to stop goes on answering, unready and with `Connection: close`: until endpoints have
+/// changed everywhere, and API servers have given up the connections that they use. They send nothing again that was lost
+/// on a connection which closed at the same moment.
+const LEAVE: Duration = Duration::from_secs(30);
 
 /// An error of a replica's start.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +129,7 @@ impl Server {
 
 /// Listens. An address of all interfaces is meant for IPv4 and IPv6; a machine may have one of them only.
 async fn listen(address: SocketAddr, tls: Tls) -> Result<Listener, ServerError> {
-    let limits = Limits { drain: Duration::from_secs(25), ..Limits::default() };
+    let limits = Limits { drain: Duration::from_secs(20), ..Limits::default() };
     match Listener::bind(address, tls.clone(), limits).await {
         Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {
             let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
@@ -147,7 +149,17 @@ fn names(config: &Config) -> Vec<String> {
 }
 
 impl State {
+    /// Answers; a replica that is leaving has its clients go to another one for the next request.
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let version = request.version();
+        let mut response = self.respond(request).await;
+        if version <= Version::HTTP_11 && self.health.is_leaving() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/livez") => Body::text(200, "ok\n"),
             (&Method::GET, "/readyz") => match self.health.unready() {
