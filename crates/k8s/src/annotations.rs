@@ -38,6 +38,13 @@ impl<'a> Annotations<'a> {
         self.pairs.get(place).map(|(_, value)| value.as_str())
     }
 
+    /// The pairs whose key begins with `prefix`, without a look at the others.
+    pub fn starting_with<'s>(&'s self, prefix: &'s str) -> impl Iterator<Item = (&'s str, &'s str)> {
+        let first = self.pairs.partition_point(|(name, _)| name.as_str() < prefix);
+        let found = self.pairs.get(first..).unwrap_or_default().iter();
+        found.take_while(move |(name, _)| name.starts_with(prefix)).map(|(name, value)| (&**name, &**value))
+    }
+
     /// All pairs, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(name, value)| (&**name, &**value))

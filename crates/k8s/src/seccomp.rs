@@ -13,6 +13,10 @@ pub const POD_ANNOTATION: &str = "seccomp.security.alpha.kubernetes.io/pod";
 /// The annotation of a container, without its name.
 pub const CONTAINER_ANNOTATION: &str = "container.seccomp.security.alpha.kubernetes.io/";
 
+/// The annotations by which CRI-O takes a profile from an image (`POD` or a container's name follows), in their old and
+/// their new form: they count where the field is unset or `Unconfined` (cri-o/cri-o, docs/crio.8.md).
+pub const RUNTIME_ANNOTATIONS: [&str; 2] = ["seccomp-profile.kubernetes.cri-o.io", "seccomp-profile.crio.io"];
+
 const UNCONFINED: &str = "unconfined";
 const RUNTIME_DEFAULT: &str = "runtime/default";
 const DOCKER_DEFAULT: &str = "docker/default";

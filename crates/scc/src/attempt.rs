@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use palisade_k8s::pod::PodSecurityContext;
 use palisade_k8s::pod::SeccompProfile;
-use palisade_k8s::seccomp::{CONTAINER_ANNOTATION, POD_ANNOTATION};
+use palisade_k8s::seccomp::{CONTAINER_ANNOTATION, POD_ANNOTATION, RUNTIME_ANNOTATIONS};
 use palisade_k8s::{Container, ContainerPath, FieldError, FieldPath, KernelVersion, Pod};
 
 use crate::changes::{Changes, ContainerChanges, SeccompField};
@@ -132,6 +132,7 @@ fn check_pod(
     group::check(rules.supplemental_groups, "supplementalGroups", groups, findings);
     let profile = pod_profile(rules, pod);
     rules.plan.seccomp.check(&profile, || pod_seccomp_path(pod), findings);
+    check_runtime_annotations(rules, pod, findings);
     if let (Some(labels), Some(options)) = (&rules.selinux, &security.se_linux_options) {
         labels.check(options, || path("seLinuxOptions"), findings);
     }
@@ -150,6 +151,17 @@ fn check_pod(
             let value = spec.host_users.map_or(serde_json::Value::Null, serde_json::Value::Bool);
             FieldError::invalid(FieldPath::of("spec.hostUsers"), value, "Host Users must be set to false")
         });
+    }
+}
+
+/// A profile that the container runtime takes from an annotation is judged as one that a field names.
+fn check_runtime_annotations(rules: &Resolved<'_>, pod: &Pod<'_>, findings: &mut impl Findings) {
+    let Some(annotations) = &pod.metadata.annotations else { return };
+    for (key, profile) in RUNTIME_ANNOTATIONS.iter().flat_map(|prefix| annotations.starting_with(prefix)) {
+        if !profile.is_empty() {
+            let path = || FieldPath::of("metadata.annotations").key(key);
+            rules.plan.seccomp.check(profile, path, findings);
+        }
     }
 }
 

@@ -6,107 +6,21 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod harness;
+
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use harness::{NAMESPACE, Replica, api_server, create, namespace, patched, pod};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
-use kube::api::{DeleteParams, ObjectMeta, PostParams};
-use kube::{Api, Client};
-use palisade_webhook::install::{CA_SECRET, LEASE};
-use palisade_webhook::{Config, Server};
-use serde_json::{Value, json};
-
-#[path = "../../apiserver/tests/start/mod.rs"]
-mod start;
-
-use start::start;
-
-const NAMESPACE: &str = "palisade-system";
-
-/// A running replica, and what an API server would know to reach it.
-struct Replica {
-    client: Client,
-    stop: tokio::sync::oneshot::Sender<()>,
-}
-
-impl Replica {
-    async fn start(cluster: &Client) -> Self {
-        let config = Config {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            namespace: NAMESPACE.to_owned(),
-            identity: "replica-1".to_owned(),
-            names: vec!["127.0.0.1".to_owned()],
-            mode: palisade_webhook::Mode::Enforce,
-        };
-        let server = Server::start(cluster.clone(), config).await.unwrap();
-        let address = server.address().unwrap();
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        tokio::spawn(server.run(async { drop(stopped.await) }));
-        let secret = Api::<Secret>::namespaced(cluster.clone(), NAMESPACE).get(CA_SECRET).await.unwrap();
-        let authority = String::from_utf8(secret.data.unwrap()["ca.crt"].0.clone()).unwrap();
-        let der = authority.lines().filter(|line| !line.starts_with("-----")).collect::<String>();
-        let mut config = kube::Config::new(format!("https://{address}").parse().unwrap());
-        config.root_cert = Some(vec![STANDARD.decode(der).unwrap()]);
-        let replica = Self { client: Client::try_from(config).unwrap(), stop };
-        replica.until_ready().await;
-        replica
-    }
-
-    async fn until_ready(&self) {
-        for _ in 0..100 {
-            if self.get("/readyz").await.is_ok() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the replica does not become ready");
-    }
-
-    async fn get(&self, path: &str) -> Result<String, kube::Error> {
-        self.client.request_text(http::Request::get(path).body(Vec::new()).unwrap()).await
-    }
-
-    async fn review(&self, path: &str, request: Value) -> Value {
-        let review =
-            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
-        let request = http::Request::post(path).body(serde_json::to_vec(&review).unwrap()).unwrap();
-        let answer: Value = self.client.request(request).await.unwrap();
-        answer["response"].clone()
-    }
-}
-
-async fn namespace(cluster: &Client, name: &str) {
-    let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-    let namespace = Namespace { metadata, ..Namespace::default() };
-    Api::all(cluster.clone()).create(&PostParams::default(), &namespace).await.unwrap();
-}
-
-/// A request to create a pod, by somebody who has no SCC but those of everybody.
-fn create(namespace: &str, pod: Value) -> Value {
-    json!({
-        "uid": "1", "resource": {"group": "", "version": "v1", "resource": "pods"}, "operation": "CREATE",
-        "kind": {"group": "", "version": "v1", "kind": "Pod"}, "namespace": namespace, "name": "web",
-        "userInfo": {"username": "alice", "groups": ["system:authenticated"]}, "object": pod,
-    })
-}
-
-fn pod(spec: Value) -> Value {
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": spec})
-}
-
-fn patched(object: &Value, response: &Value) -> Value {
-    let patch = STANDARD.decode(response["patch"].as_str().unwrap()).unwrap();
-    let patch: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
-    let mut patched = object.clone();
-    json_patch::patch(&mut patched, &patch).unwrap();
-    patched
-}
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+use palisade_webhook::install::LEASE;
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_answers_by_what_the_cluster_holds() {
-    let cluster = start(palisade_apiserver::Config::default()).await;
+    let cluster = api_server().await;
     namespace(&cluster, NAMESPACE).await;
     namespace(&cluster, "shop").await;
     let replica = Replica::start(&cluster).await;
@@ -137,7 +51,7 @@ async fn a_replica_answers_by_what_the_cluster_holds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grants_and_their_end_are_followed() {
-    let cluster = start(palisade_apiserver::Config::default()).await;
+    let cluster = api_server().await;
     namespace(&cluster, NAMESPACE).await;
     namespace(&cluster, "shop").await;
     let replica = Replica::start(&cluster).await;
@@ -171,7 +85,7 @@ async fn grants_and_their_end_are_followed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_judged_by_the_pod_that_runs() {
-    let cluster = start(palisade_apiserver::Config::default()).await;
+    let cluster = api_server().await;
     namespace(&cluster, NAMESPACE).await;
     namespace(&cluster, "shop").await;
     let replica = Replica::start(&cluster).await;
@@ -197,7 +111,7 @@ async fn connections_are_judged_by_the_pod_that_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workloads_are_warned_about_and_never_refused() {
-    let cluster = start(palisade_apiserver::Config::default()).await;
+    let cluster = api_server().await;
     namespace(&cluster, NAMESPACE).await;
     namespace(&cluster, "shop").await;
     let replica = Replica::start(&cluster).await;
@@ -218,7 +132,7 @@ async fn workloads_are_warned_about_and_never_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_review_is_refused_and_health_is_told() {
-    let cluster = start(palisade_apiserver::Config::default()).await;
+    let cluster = api_server().await;
     namespace(&cluster, NAMESPACE).await;
     let replica = Replica::start(&cluster).await;
     assert_eq!(replica.get("/livez").await.unwrap(), "ok\n");
@@ -244,7 +158,7 @@ async fn what_is_no_review_is_refused_and_health_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lease_is_taken_and_given_back() {
-    let cluster = start(palisade_apiserver::Config::default()).await;
+    let cluster = api_server().await;
     namespace(&cluster, NAMESPACE).await;
     let replica = Replica::start(&cluster).await;
     let leases: Api<Lease> = Api::namespaced(cluster, NAMESPACE);
