@@ -54,9 +54,14 @@ pub enum InstallError {
         /// Where to look.
         hint: String,
     },
-    /// The webhooks do not answer. They are left with `Ignore`, so that nobody is locked out.
-    #[error("no answer through the webhooks, which stay with failurePolicy Ignore: {0}")]
-    Probe(String),
+    /// The webhooks do not answer. New ones are left with `Ignore`, so that nobody is locked out.
+    #[error("the webhooks, with failurePolicy {policy} for now, do not decide on pods: {why}")]
+    Probe {
+        /// What happens to pods meanwhile.
+        policy: &'static str,
+        /// What came back.
+        why: String,
+    },
 }
 
 /// An installation that is going on.
@@ -164,7 +169,9 @@ impl Installation<'_> {
         let authority = secret::authority(self.client, &self.settings.namespace).await?;
         secret::publish(self.client, &authority.bundle()).await?;
         if self.settings.mode == Mode::Enforce {
-            probe(self.client, self.deadline).await.map_err(InstallError::Probe)?;
+            let policy = first.failure_policy.as_str();
+            let probed = probe(self.client, self.deadline).await;
+            probed.map_err(|why| InstallError::Probe { policy, why })?;
             (self.say)("pods are changed and refused through the webhooks");
         }
         if first.failure_policy != self.settings.failure_policy {

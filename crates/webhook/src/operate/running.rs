@@ -1,6 +1,7 @@
 //! The decision of SCC on the pods that run now: whether each would be admitted as it is, by which SCC, with what
 //! changes. Nothing in the cluster is changed.
 
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Client, Error};
@@ -13,6 +14,7 @@ use palisade_scc::{BuiltinSet, Mutation};
 use serde_json::Value;
 
 use crate::feed::resource;
+use crate::install::NAME;
 
 /// How many objects a page of a list has.
 const PAGE: u32 = 500;
@@ -63,9 +65,10 @@ pub struct Running {
 /// The API server refuses or does not answer.
 pub async fn running(client: &Client, set: BuiltinSet) -> Result<Vec<Running>, Error> {
     let policy = policy(client, set).await?;
+    let exempt = exempt(client).await?;
     let pods: ApiResource = ApiResource::erase::<Pod>(&());
     let mut found = Vec::new();
-    each(&Api::all_with(client.clone(), &pods), |pod| found.extend(of_pod(&policy, &pod))).await?;
+    each(&Api::all_with(client.clone(), &pods), |pod| found.extend(of_pod(&policy, &exempt, &pod))).await?;
     found.sort_by(|a, b| (&a.namespace, &a.pod).cmp(&(&b.namespace, &b.pod)));
     Ok(found)
 }
@@ -120,18 +123,37 @@ fn builtin(set: BuiltinSet) -> Policy {
     builder.build()
 }
 
-fn of_pod(policy: &Policy, object: &Value) -> Option<Running> {
+/// The namespaces that the webhooks are not asked about.
+async fn exempt(client: &Client) -> Result<Vec<String>, Error> {
+    let api: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let webhooks = api.get_opt(NAME).await?.and_then(|found| found.webhooks).unwrap_or_default();
+    let expressions = webhooks
+        .into_iter()
+        .find(|webhook| webhook.name.starts_with("pods."))
+        .and_then(|webhook| webhook.namespace_selector?.match_expressions)
+        .unwrap_or_default();
+    let names = expressions.into_iter().filter(|expression| {
+        expression.key == "kubernetes.io/metadata.name" && expression.operator == "NotIn"
+    });
+    Ok(names.filter_map(|expression| expression.values).flatten().collect())
+}
+
+fn of_pod(policy: &Policy, exempt: &[String], object: &Value) -> Option<Running> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let phase = text("/status/phase");
     if phase == "Succeeded" || phase == "Failed" {
         return None;
     }
     let json = object.to_string();
-    let change = match serde_json::from_str(&json) {
-        Ok(pod) => change(policy, &text("/metadata/namespace"), object, &pod),
+    let namespace = text("/metadata/namespace");
+    let change = match serde_json::from_str::<palisade_k8s::Pod<'_>>(&json) {
+        Ok(_) if exempt.contains(&namespace) => {
+            Change::Exempt("the namespace is exempt by its name".to_owned())
+        }
+        Ok(pod) => change(policy, &namespace, object, &pod),
         Err(error) => Change::Refused(format!("it cannot be read: {error}")),
     };
-    Some(Running { namespace: text("/metadata/namespace"), pod: text("/metadata/name"), change })
+    Some(Running { namespace, pod: text("/metadata/name"), change })
 }
 
 fn change(policy: &Policy, namespace: &str, object: &Value, pod: &palisade_k8s::Pod<'_>) -> Change {
@@ -190,7 +212,7 @@ mod tests {
                 "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "controller": true}]}, "spec": spec})
         };
         let bare = || json!({"serviceAccountName": "default", "containers": [{"name": "a"}]});
-        let change = |pod: &Value| of_pod(&policy, pod).unwrap().change;
+        let change = |pod: &Value| of_pod(&policy, &[], pod).unwrap().change;
         let Change::Moves { from, to, fields } = change(&pod(bare(), None)) else { panic!("it is changed") };
         assert_eq!((from, to.as_str()), (None, "restricted-v2"));
         assert!(fields.iter().any(|field| field.contains("securityContext")), "{fields:?}");
@@ -216,7 +238,7 @@ mod tests {
         assert!(matches!(change(&pod(host, None)), Change::Refused(_)));
         let mut done = pod(bare(), None);
         done["status"] = json!({"phase": "Succeeded"});
-        assert_eq!(of_pod(&policy, &done), None);
+        assert_eq!(of_pod(&policy, &[], &done), None);
         let mut system = pod(bare(), None);
         system["metadata"]["namespace"] = "kube-system".into();
         assert!(!change(&system).is_change());

@@ -200,7 +200,12 @@ fn day(time: Timestamp) -> String {
 async fn replicas(client: &Client, namespace: &str, report: &mut Report) {
     let deployment = Api::<Deployment>::namespaced(client.clone(), namespace).get_opt(NAME).await;
     let wanted = match deployment {
-        Ok(Some(deployment)) => deployment.spec.replicas.unwrap_or(1),
+        Ok(Some(deployment)) => {
+            if let Some(mode) = default_mode(&deployment) {
+                report.line(State::Note, "modes", format!("namespaces without label {MODE_LABEL}: {mode}"));
+            }
+            deployment.spec.replicas.unwrap_or(1)
+        }
         Ok(None) => {
             return report.line(
                 State::Fails,
@@ -227,6 +232,13 @@ async fn replicas(client: &Client, namespace: &str, report: &mut Report) {
         let (state, text) = replica(client, namespace, pod).await;
         report.line(state, "replica", text);
     }
+}
+
+/// The mode that the replicas are told.
+fn default_mode(deployment: &Deployment) -> Option<String> {
+    let containers = &deployment.spec.template.spec.as_ref()?.containers;
+    let args = containers.first()?.args.as_ref()?;
+    args.iter().find_map(|arg| arg.strip_prefix("--mode=")).map(str::to_owned)
 }
 
 fn is_ready(pod: &Pod) -> bool {
@@ -312,7 +324,11 @@ async fn opt_outs(client: &Client, report: &mut Report) {
     });
     let lenient = labelled(&|key, value| key == MODE_LABEL && (value == "warn" || value == "audit"));
     report.line(State::Note, "opt-outs", format!("namespaces without SCC by label: {}", listed(&out)));
-    report.line(State::Note, "modes", format!("namespaces that only warn or audit: {}", listed(&lenient)));
+    report.line(
+        State::Note,
+        "modes",
+        format!("namespaces that only warn or audit by label: {}", listed(&lenient)),
+    );
 }
 
 fn listed(names: &[String]) -> String {
