@@ -37,8 +37,19 @@ pub(super) fn settings(choices: &Choices) -> Settings {
     }
 }
 
+/// What CEL cannot say, and what decides it then.
+const LEFT_TO_OTHERS: [&str; 4] = [
+    "ranges of namespaces are not allocated: annotate them, or run the controllers of `palisade webhook` without its webhooks",
+    "edits of SCCs are not followed: `palisade policies apply --watch`, or `palisade policies status`",
+    "exec and attach are not held, and SCC objects neither defaulted nor validated: the webhooks do both",
+    "refusals do not name the right that is missing: `palisade review`, `oc adm policy who-can use scc NAME`",
+];
+
 /// The parts that are left out, and the checks that decide them then.
 pub(super) fn tell(compiled: &Compiled) {
+    for note in LEFT_TO_OTHERS {
+        terminal::note(format_args!("note: {note}"));
+    }
     for (scc, why) in &compiled.unusable {
         terminal::note(format_args!("{scc} is left out, since it can admit no pod: {why}"));
     }
