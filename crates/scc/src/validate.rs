@@ -157,21 +157,57 @@ fn sysctls(scc: &SecurityContextConstraints, errors: &mut Vec<FieldError>) {
     let forbidden = SecurityContextConstraints::list(scc.forbidden_sysctls.as_ref());
     sysctl_list("allowedUnsafeSysctls", allowed, errors);
     sysctl_list("forbiddenSysctls", forbidden, errors);
-    for (i, allow) in allowed.iter().enumerate() {
-        for (j, forbid) in forbidden.iter().enumerate() {
-            let at = |field, index| FieldPath::of(field).index(index);
-            let overlap = |path, value: &str, other: &str| {
-                FieldError::invalid(path, value, format!("sysctl overlaps with {other}"))
-            };
-            match overlapping(allow, forbid) {
-                Some(Inner::Allowed) => {
-                    errors.push(overlap(at("allowedUnsafeSysctls", i), allow, forbid));
-                }
-                Some(Inner::Forbidden) => errors.push(overlap(at("forbiddenSysctls", j), forbid, allow)),
-                None => {}
+    overlaps(allowed, forbidden, errors);
+}
+
+/// Pairs of overlapping sysctls that are reported. A list of every pair grows with the product of both lists.
+const OVERLAPS: usize = 200;
+
+/// Each allowed sysctl is looked up among the sorted forbidden ones, so that long lists cost n log n.
+fn overlaps(allowed: &[String], forbidden: &[String], errors: &mut Vec<FieldError>) {
+    let mut sorted: Vec<Forbidden<'_>> = (0..)
+        .zip(forbidden)
+        .filter(|(_, text)| text.len() <= SYSCTL_MAX)
+        .map(|(index, text)| Forbidden { base: text.strip_suffix('*').unwrap_or(text), index, text })
+        .collect();
+    sorted.sort_unstable();
+    let most = errors.len() + OVERLAPS;
+    for (i, allow) in allowed.iter().enumerate().filter(|(_, text)| text.len() <= SYSCTL_MAX) {
+        for (j, forbid) in candidates(&sorted, allow) {
+            if errors.len() == most {
+                return;
             }
+            let (field, index, value, other) = match overlapping(allow, forbid) {
+                Some(Inner::Allowed) => ("allowedUnsafeSysctls", i, allow.as_str(), forbid),
+                Some(Inner::Forbidden) => ("forbiddenSysctls", j, forbid, allow.as_str()),
+                None => continue,
+            };
+            let path = FieldPath::of(field).index(index);
+            errors.push(FieldError::invalid(path, value, format!("sysctl overlaps with {other}")));
         }
     }
+}
+
+/// A forbidden sysctl, in the order of the name without its star.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Forbidden<'a> {
+    base: &'a str,
+    index: usize,
+    text: &'a str,
+}
+
+/// The forbidden sysctls that may overlap with `allow`, in their order: those that begin with its name, and those whose
+/// name it begins with.
+fn candidates<'a>(sorted: &[Forbidden<'a>], allow: &str) -> Vec<(usize, &'a str)> {
+    let base = allow.strip_suffix('*').unwrap_or(allow);
+    let from = |name: &str| sorted.get(sorted.partition_point(|one| one.base < name)..).unwrap_or_default();
+    let inside = from(base).iter().take_while(|one| one.base.starts_with(base)).take(OVERLAPS);
+    let prefixes = base.char_indices().map(|(end, _)| base.get(..end).unwrap_or_default());
+    let around =
+        prefixes.flat_map(|name| from(name).iter().take_while(move |one| one.base == name).take(OVERLAPS));
+    let mut found: Vec<_> = inside.chain(around).map(|one| (one.index, one.text)).collect();
+    found.sort_unstable();
+    found
 }
 
 fn sysctl_list(field: &'static str, list: &[String], errors: &mut Vec<FieldError>) {
@@ -233,7 +269,7 @@ mod tests {
     #[test]
     fn each_rule_blames_its_field() {
         let long = "a".repeat(254);
-        let cases: [(Value, &[&str]); 27] = [
+        let cases: [(Value, &[&str]); 29] = [
             (json!({}), &[]),
             (json!({"metadata": {"name": ""}}), &["metadata.name"]),
             (json!({"metadata": {"name": "A_b"}}), &["metadata.name"]),
@@ -284,6 +320,14 @@ mod tests {
                 &["allowedUnsafeSysctls[0]"],
             ),
             (json!({"allowedUnsafeSysctls": ["a.b"], "forbiddenSysctls": ["a.c"]}), &[]),
+            (
+                json!({"allowedUnsafeSysctls": ["a.*"], "forbiddenSysctls": ["a.b*"]}),
+                &["forbiddenSysctls[0]"],
+            ),
+            (
+                json!({"allowedUnsafeSysctls": ["a.b", "c"], "forbiddenSysctls": ["c", "a*", "b"]}),
+                &["allowedUnsafeSysctls[0]", "allowedUnsafeSysctls[1]"],
+            ),
             (json!({"userNamespaceLevel": "RequireAll"}), &["userNamespaceLevel"]),
             (json!({"userNamespaceLevel": "RequirePodLevel"}), &[]),
         ];
