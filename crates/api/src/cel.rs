@@ -5,6 +5,7 @@
 //! when it is evaluated, and counts then by the failure policy of its owner.
 
 mod authorizer;
+mod free;
 mod functions;
 mod values;
 
@@ -105,17 +106,16 @@ impl Expression {
                 errors.errors.first().map(|error| format!("{}:{}: {}", error.pos.0, error.pos.1, error.msg));
             format!("compilation failed: ERROR: <input>:{}", first.unwrap_or_default())
         })?;
-        let references = program.references();
-        let unknown = references.variables().into_iter().find(|name| {
-            let root = name.split('.').next().unwrap_or(name);
-            !variables.contains(&root) && !is_type(name) && !NAMESPACES.contains(&root)
-        });
-        if let Some(unknown) = unknown {
-            return Err(format!("compilation failed: undeclared reference to '{unknown}' (in container '')"));
+        let undeclared =
+            |name: &str| format!("compilation failed: undeclared reference to '{name}' (in container '')");
+        let known = |name: &str| variables.contains(&name) || is_type(name) || NAMESPACES.contains(&name);
+        if let Some(unknown) = free::variable(program.expression(), &known) {
+            return Err(undeclared(unknown));
         }
+        let references = program.references();
         let unknown = references.functions().into_iter().find(|name| !functions::is_known(name));
         if let Some(unknown) = unknown {
-            return Err(format!("compilation failed: undeclared reference to '{unknown}' (in container '')"));
+            return Err(undeclared(unknown));
         }
         let mut measure = Measure::default();
         measure.visit(program.expression(), 0);
@@ -182,7 +182,7 @@ const NAMESPACES: [&str; 6] = ["math", "strings", "sets", "optional", "cel", "ba
 
 fn is_type(name: &str) -> bool {
     ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"].contains(&name)
-        || name.starts_with("google.protobuf")
+        || name == "google"
 }
 
 /// An error of a library may repeat a whole object.

@@ -204,14 +204,14 @@ mod tests {
             (vec![], "1 to 4096"),
             (vec![ret(); 4097], "1 to 4096"),
             (vec![i(code::LD_ABS, 0, 0, 0)], "does not return"),
-            (vec![i(code::LD_ABS, 0, 0, 2), ret()], "no place"),
-            (vec![i(code::LD_ABS, 0, 0, 64), ret()], "no place"),
+            (vec![i(code::LD_ABS, 0, 0, 2), ret()], "is not an offset"),
+            (vec![i(code::LD_ABS, 0, 0, 64), ret()], "is not an offset"),
             (vec![i(code::JEQ, 1, 0, 0), ret()], "jumps past the end"),
             (vec![i(code::JA, 0, 0, 1), ret()], "jumps past the end"),
             (vec![i(0x34, 0, 0, 0), ret()], "divides by zero"),
             (vec![i(0x64, 0, 0, 32), ret()], "divides by zero"),
             (vec![i(0x60, 0, 0, 1), ret()], "not written"),
-            (vec![i(0x02, 0, 0, 16), ret()], "no place"),
+            (vec![i(0x02, 0, 0, 16), ret()], "is not an offset"),
             (vec![i(0xffff, 0, 0, 0), ret()], "takes no operation"),
         ];
         for (instructions, message) in cases {

@@ -26,6 +26,8 @@ async fn a_client_that_leaves_leaves_a_line() {
         );
         stream.write_all(text.as_bytes()).await.unwrap();
         stream.flush().await.unwrap();
+        // Some leave before the work is begun, some in its middle, some after it.
+        tokio::time::sleep(Duration::from_millis(3 * number)).await;
         drop(stream);
     }
     // One who leaves in the middle of a body is on record too.
