@@ -148,7 +148,7 @@ fn descend(
     for _ in 0..ROUNDS {
         match needs(scc, judge, demand, base) {
             Ok(needs) => return needs,
-            Err(tighter) => *scc = tighter,
+            Err(tighter) => *scc = *tighter,
         }
     }
     Vec::new()
@@ -160,12 +160,12 @@ fn needs(
     judge: &Judge<'_>,
     demand: &Demand,
     base: &SecurityContextConstraints,
-) -> Result<Vec<Need>, SecurityContextConstraints> {
+) -> Result<Vec<Need>, Box<SecurityContextConstraints>> {
     let mut needs: Vec<Need> = Vec::new();
     for tightening in tightenings(scc, base) {
         let hint = demand.uses(tightening.field, &tightening.value);
         let Some((first, refusal)) = judge.refusal(&tightening.scc, hint.map(|uses| uses.first)) else {
-            return Err(tightening.scc);
+            return Err(Box::new(tightening.scc));
         };
         let count = hint.filter(|uses| uses.first == first).map_or(1, |uses| uses.count);
         let need = Need {

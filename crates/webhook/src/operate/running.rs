@@ -223,7 +223,7 @@ mod tests {
         let request = PodRequest {
             namespace: "shop",
             user: "",
-            groups: &[],
+            groups: &["system:authenticated"],
             scopes: Scopes::default(),
             pod: &parsed,
             mutation: Mutation::Allowed,
