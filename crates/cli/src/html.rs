@@ -74,8 +74,9 @@ mod tests {
     fn colours(start: &str) -> Vec<(String, [f64; 3])> {
         let rule = STYLE.split_once(start).unwrap().1.split_once('}').unwrap().0;
         let pairs = rule.split(';').filter_map(|pair| pair.trim().strip_prefix("--")?.split_once(":#"));
-        let channel =
-            |hex: &str, at: usize| f64::from(u8::from_str_radix(&hex[at..at + 2], 16).unwrap()) / 255.0;
+        let channel = |hex: &str, at: usize| {
+            f64::from(u8::from_str_radix(hex.get(at..at + 2).unwrap(), 16).unwrap()) / 255.0
+        };
         pairs.map(|(name, hex)| (name.to_owned(), [0, 2, 4].map(|at| channel(hex, at)))).collect()
     }
 

@@ -418,7 +418,7 @@ spec:
             let (path, value) = set.split_once(": ").unwrap();
             let key = path.rsplit_once('.').unwrap().1;
             let start = line.find(&format!("{key}:")).unwrap_or_else(|| panic!("{edit}: {line}"));
-            lines[at] = Some(format!("{}{key}: {value}", &line[..start]));
+            lines[at] = Some(format!("{}{key}: {value}", line.get(..start).unwrap()));
         } else {
             let what = edit.strip_prefix("remove ").unwrap();
             let named = match what.split_once(" from ") {

@@ -86,7 +86,7 @@ impl<'a> Grant<'a> {
         self.ensure_role().await?;
         self.bind().await?;
         let warnings = absent::warnings(self.session, &self.args.scc, &self.subjects).await;
-        warnings.iter().for_each(|warning| terminal::warn(warning));
+        warnings.iter().for_each(terminal::warn);
         self.report("added")
     }
 

@@ -81,8 +81,9 @@ fn check(
         count.tightenings += 1;
         assert!(!is_enough(&step.scc, &question), "{} {} of {scc:#?}\n{rest:#?}", step.field, step.value);
         let need = found.needs.iter().find(|need| need.field == step.field && need.value == step.value);
-        let need = need.unwrap_or_else(|| panic!("{} {} is not explained", step.field, step.value));
-        assert!(need.first < pods.len() && need.count > 0 && !need.refusal.is_empty());
+        let explained =
+            need.is_some_and(|need| need.first < pods.len() && need.count > 0 && !need.refusal.is_empty());
+        assert!(explained, "{} {} is not explained", step.field, step.value);
     }
     for entry in all.entries().filter(|entry| is_enough(entry.scc(), &question)) {
         assert!(palisade_scc::score(scc) <= entry.rank().score, "{} is less than {scc:#?}", entry.name());

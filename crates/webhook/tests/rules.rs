@@ -191,8 +191,11 @@ async fn rule_05_an_update_that_changes_nothing_is_allowed_without_a_patch() {
     }
 }
 
+/// A name, and the change of a pod.
+type Injector = (&'static str, fn(&mut Value));
+
 /// What injectors add to a pod: Istio (istio-proxy 1.2x), Linkerd (proxy and init, native sidecar) and Vault (agent).
-fn injectors() -> [(&'static str, fn(&mut Value)); 3] {
+fn injectors() -> [Injector; 3] {
     [
         ("istio", |pod| {
             pod["metadata"]["annotations"]["sidecar.istio.io/status"] = "{}".into();

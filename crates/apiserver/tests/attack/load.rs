@@ -303,7 +303,7 @@ fn protobuf_containers(size: usize) -> Vec<u8> {
         out
     }
     let kind = [field(1, b"v1"), field(2, b"Pod")].concat();
-    let spec = field(2, &vec![0x12, 0x00].repeat(size / 2));
+    let spec = field(2, &[0x12, 0x00].repeat(size / 2));
     [b"k8s\0".to_vec(), field(1, &kind), field(2, &spec), field(3, b""), field(4, b"")].concat()
 }
 

@@ -142,6 +142,10 @@ impl World {
     }
 
     /// A server as a process of its own, whose memory can be measured, with everybody in it.
+    #[expect(
+        clippy::zombie_processes,
+        reason = "the world ends the process and waits for it; a panic ends the test"
+    )]
     pub(crate) async fn apart() -> Self {
         let folder = private();
         let said = folder.path().join("address");

@@ -117,7 +117,10 @@ fn row(text: &str, arch: Arch, observed: &mut Observed) -> bool {
 mod tests {
     use super::*;
 
-    fn read(lines: &[&str]) -> Vec<(String, u64, Option<Vec<Vec<u32>>>)> {
+    /// A syscall, how often it was made, and its arguments.
+    type Seen = (String, u64, Option<Vec<Vec<u32>>>);
+
+    fn read(lines: &[&str]) -> Vec<Seen> {
         let mut observed = Observed::default();
         for text in lines {
             assert!(line(text, Arch::X86_64, &mut observed), "{text}");

@@ -1,7 +1,8 @@
 //! Rules as `SystemCallFilter=` lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::sets;
 use crate::action::Action;
 use crate::arch::{Arch, ArchSet};
 use crate::errno;
@@ -56,23 +57,55 @@ pub fn write(rules: &Rules) -> Result<String, SystemdError> {
     }
     lines.push_str(&architectures(rules)?);
     on_all_abis(rules)?;
-    let mut words = Vec::new();
-    for rule in &rules.rules {
-        let error = |number: u16| errno::name(number).map_or_else(|| number.to_string(), str::to_owned);
-        words.push(match (rules.default, rule.action) {
-            (Action::Allow, Action::Errno(number)) => format!("{}:{}", rule.syscall, error(number)),
-            (Action::Allow, Action::KillProcess) | (_, Action::Allow) => rule.syscall.name().to_owned(),
-            (_, Action::Errno(number)) => format!("{}:{}", rule.syscall, error(number)),
-            (_, other) => return Err(SystemdError::Action(other)),
-        });
-    }
-    words.sort_unstable();
-    words.dedup();
-    let sign = if rules.default == Action::Allow { "~" } else { "" };
-    for chunk in words.chunks(12) {
-        lines.push_str(&format!("SystemCallFilter={sign}{}\n", chunk.join(" ")));
+    let Words { allowed, denied } = words(rules)?;
+    let signed = if rules.default == Action::Allow {
+        [("~", denied), ("", allowed)]
+    } else {
+        [("", allowed), ("~", denied)]
+    };
+    for (sign, words) in signed {
+        for chunk in words.chunks(12) {
+            lines.push_str(&format!("SystemCallFilter={sign}{}\n", chunk.join(" ")));
+        }
     }
     Ok(lines)
+}
+
+/// What stands in lines without and with `~`.
+struct Words {
+    allowed: Vec<String>,
+    denied: Vec<String>,
+}
+
+/// A list that allows takes errors only after `~`, and holds `@default` whatever else it names.
+fn words(rules: &Rules) -> Result<Words, SystemdError> {
+    let mut words = Words { allowed: Vec::new(), denied: Vec::new() };
+    let lists_denied = rules.default == Action::Allow;
+    for rule in &rules.rules {
+        let name = rule.syscall.name();
+        match rule.action {
+            Action::Errno(number) => {
+                let error = errno::name(number).map_or_else(|| number.to_string(), str::to_owned);
+                words.denied.push(format!("{name}:{error}"));
+            }
+            Action::KillProcess if lists_denied => words.denied.push(name.to_owned()),
+            Action::Allow if !lists_denied => words.allowed.push(name.to_owned()),
+            other => return Err(SystemdError::Action(other)),
+        }
+    }
+    if !lists_denied {
+        let named: BTreeSet<_> = rules.rules.iter().map(|rule| rule.syscall.name()).collect();
+        let left_out = sets::members("@default").into_iter().filter(|name| !named.contains(name));
+        words.denied.extend(left_out.map(str::to_owned));
+        if words.allowed.is_empty() {
+            words.allowed.push("@default".to_owned());
+        }
+    }
+    for list in [&mut words.allowed, &mut words.denied] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    Ok(words)
 }
 
 /// `SystemCallArchitectures=`, which is absent where the filter is for every ABI of a machine and lets others pass.
@@ -110,6 +143,7 @@ fn on_all_abis(rules: &Rules) -> Result<(), SystemdError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::Decision;
     use crate::resolve::{Context, resolve};
     use crate::table;
 
@@ -139,6 +173,26 @@ mod tests {
                 named,
                 "{written}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same_list() {
+        for lines in [
+            "SystemCallFilter=@system-service\nSystemCallFilter=~@mount ptrace:EACCES\nSystemCallErrorNumber=EPERM\n",
+            "SystemCallFilter=read\nSystemCallFilter=~brk\n",
+            "SystemCallFilter=read\nSystemCallFilter=~read @default\nSystemCallFilter=~open:ENOENT\n",
+            "SystemCallFilter=~open:ENOENT read\n",
+        ] {
+            let written = again(lines).unwrap();
+            assert_eq!(again(&written).unwrap(), written, "{lines}");
+            let decided = |lines: &str| {
+                let context = Context { arch: Arch::X86_64, caps: Default::default(), kernel: table::NEWEST };
+                let rules = resolve(&crate::systemd::read(lines).0.unwrap(), &context).rules;
+                (Decision::of_rules(&rules).unwrap(), rules.archs)
+            };
+            let ((first, archs), (second, _)) = (decided(lines), decided(&written));
+            assert_eq!(first.differences(&second, &archs, 1), Ok(vec![]), "{written}");
         }
     }
 
