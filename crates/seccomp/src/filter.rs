@@ -115,7 +115,7 @@ pub(crate) struct Section {
     pub(crate) ranges: Vec<(u32, NodeId)>,
 }
 
-/// A total decision; see the [module](self).
+/// A total decision: what each syscall of each ABI gets, whatever its arguments.
 #[derive(Clone, Debug)]
 pub struct Filter {
     pub(crate) graph: Graph,
