@@ -41,7 +41,7 @@ pub enum Reason {
     ServiceUnavailable,
     /// The request took too long.
     Timeout,
-    /// There is no room left on the server's disk.
+    /// The server's disk is full (HTTP 507).
     InsufficientStorage,
     /// The client shall come back later.
     TooManyRequests,
@@ -279,7 +279,7 @@ impl ApiError {
         Self::new(Reason::UnsupportedMediaType, message)
     }
 
-    /// There is no room on the server's disk.
+    /// The refusal of a write that the disk has no space for.
     pub fn no_room(message: impl Into<String>) -> Box<Self> {
         Self::new(Reason::InsufficientStorage, message)
     }

@@ -2,35 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use palisade_seccomp::minimize::{self, MAX_COMBINATIONS};
 use palisade_seccomp::{Arch, X32_BIT, table::Syscall};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-/// How many combinations of selecting arguments a profile lists before it lets the syscall through with any.
-const MAX_COMBINATIONS: usize = 8;
-
-/// Arguments that say what a syscall is to do, and are neither addresses nor file descriptors: the profile keeps
-/// those that were seen. The kernel looks at their lower 32 bits.
-const SELECTORS: [(&str, &[u8]); 18] = [
-    ("arch_prctl", &[0]),
-    ("bpf", &[0]),
-    ("clone", &[0]),
-    ("fcntl", &[1]),
-    ("fcntl64", &[1]),
-    ("io_uring_register", &[1]),
-    ("ioctl", &[1]),
-    ("keyctl", &[0]),
-    ("memfd_create", &[1]),
-    ("personality", &[0]),
-    ("prctl", &[0]),
-    ("ptrace", &[0]),
-    ("seccomp", &[0]),
-    ("setns", &[1]),
-    ("setsockopt", &[1, 2]),
-    ("socket", &[0, 1, 2]),
-    ("socketpair", &[0, 1, 2]),
-    ("unshare", &[0]),
-];
 
 /// The record of one syscall.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,8 +111,7 @@ impl Recording {
             entries.push(json!({"names": plain, "action": "SCMP_ACT_ALLOW"}));
         }
         for (name, seen) in &self.syscalls {
-            let indexes =
-                SELECTORS.iter().find(|(other, _)| other == name).map_or(&[][..], |(_, indexes)| indexes);
+            let indexes = minimize::selectors(name);
             for values in seen.few().into_iter().flatten() {
                 let args: Vec<_> =
                     indexes.iter().zip(values).map(|(index, value)| condition(*index, *value)).collect();
@@ -180,7 +154,7 @@ impl Seen {
 /// On s390 clone's first two arguments are the other way round, which one rule for all ABIs cannot say.
 fn selectors(name: &str, arch: Arch) -> Option<&'static [u8]> {
     let swapped = name == "clone" && arch.is_big_endian();
-    SELECTORS.iter().find(|(other, _)| *other == name && !swapped).map(|(_, indexes)| *indexes)
+    Some(minimize::selectors(name)).filter(|indexes| !indexes.is_empty() && !swapped)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the lower 32 bits are what counts")]

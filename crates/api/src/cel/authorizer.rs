@@ -22,7 +22,7 @@ pub struct Check {
     pub namespace: String,
     /// Name; empty for all.
     pub name: String,
-    /// Path that is no resource's.
+    /// The URL path of a request outside the resources, as `/healthz`.
     pub path: String,
     /// Namespace and name of the service account that is meant instead of the author.
     pub account: Option<(String, String)>,

@@ -160,7 +160,7 @@ pub(super) fn add(context: &mut Context<'_, '_>) {
     sets(context);
 }
 
-/// What a regular expression may compile to, in bytes.
+/// Size of a compiled regular expression, in bytes, at most.
 const PATTERN: usize = 1 << 20;
 
 fn pattern(text: &str) -> Result<regex::Regex, ExecutionError> {
@@ -410,7 +410,8 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
     }
 }
 
-/// Lists as sets; what is compared with everything is bounded, as a list times a list is no loop of the expression.
+/// Length of a list that the functions of `sets` take, at most. They compare every element with every other, which the
+/// cost of loops does not count.
 const SET: usize = 1000;
 
 fn sets(context: &mut Context<'_, '_>) {

@@ -1,4 +1,4 @@
-//! What whoever creates a pod is warned of: fields and annotations that are deprecated or do nothing, and what is given
+//! Warnings to the creator of a pod: fields and annotations that are deprecated or do nothing, and values that are given
 //! twice (`pkg/api/pod/warnings.go` of Kubernetes).
 
 mod env;
@@ -209,7 +209,7 @@ fn check_bytes(amounts: &At<'_>, names: &[&str], warnings: &mut Warnings) {
     }
 }
 
-/// Annotations of seccomp where there is no field.
+/// Warnings of seccomp annotations that are set without the field of the same meaning.
 fn check_seccomp(spec: &At<'_>, metadata: &At<'_>, warnings: &mut Warnings) {
     let mut check = |of: &At<'_>, key: &str| {
         let has_field = of.field("securityContext").field("seccompProfile").is_set();

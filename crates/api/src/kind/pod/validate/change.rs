@@ -105,7 +105,7 @@ fn check_kept(
     }
 }
 
-/// What of a toleration stays: only how long it lasts can change.
+/// The part of a toleration that cannot change: all but how long it lasts.
 fn toleration(toleration: &Value) -> String {
     let kept = ["key", "operator", "value", "effect"].map(|field| toleration.get(field));
     serde_json::json!(kept).to_string()
