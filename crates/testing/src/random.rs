@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::option::{of, weighted};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
 
 const IDS: [i64; 8] = [0, 1, 999, 1000, 65_534, 1_000_000_000, 1_000_009_999, 1_000_010_000];
@@ -17,6 +18,28 @@ const SYSCTLS: [&str; 4] =
     ["kernel.shm_rmid_forced", "kernel.msgmax", "net.core.somaxconn", "net.ipv4.tcp_rmem"];
 const VOLUMES: [&str; 7] = ["secret", "emptyDir", "configMap", "hostPath", "nfs", "image", "projected"];
 const NAMESPACE: &str = "dev";
+
+/// The seed of the random tests: `PALISADE_SEED`, else the same in every run, so that a failure belongs to the commit.
+/// It is printed for whoever repeats the run.
+///
+/// # Panics
+///
+/// When the variable is not a number.
+#[must_use]
+pub fn seed() -> u64 {
+    let given = std::env::var("PALISADE_SEED").ok();
+    let seed = given.map_or(20_261_126, |seed| seed.parse().expect("PALISADE_SEED is a number"));
+    println!("PALISADE_SEED={seed}");
+    seed
+}
+
+/// A source of random values that follows from a seed.
+#[must_use]
+pub fn runner(seed: u64) -> TestRunner {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
 
 /// The namespace of every random pod, with ranges.
 #[must_use]

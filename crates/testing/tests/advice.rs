@@ -1,5 +1,5 @@
 //! Whoever does what is advised gets an admitted pod: every edit of the pod, the grant, or the SCC of one's own, each
-//! applied, and the decision made again. New random pods each run; `PALISADE_SEED` repeats one.
+//! applied, and the decision made again. `PALISADE_SEED` draws other pods.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,15 +7,13 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use palisade_k8s::{KernelVersion, Pod, SecurityContextConstraints};
 use palisade_scc::advice::Refused;
 use palisade_scc::{BuiltinSet, Changes, Context, Entry, Mutation, NamespaceRanges, SccSet, evaluate};
 use palisade_testing::{corpus, random};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::TestRunner;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,20 +21,6 @@ use serde_json::Value;
 const REFUSED: usize = 10_000;
 /// How many of them are asked under one policy.
 const PODS: usize = 250;
-
-fn seed() -> u64 {
-    let given = std::env::var("PALISADE_SEED").ok().and_then(|seed| seed.parse().ok());
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos() as u64;
-    let seed = given.unwrap_or_else(now);
-    println!("PALISADE_SEED={seed}");
-    seed
-}
-
-fn runner(seed: u64) -> TestRunner {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
-}
 
 fn draw<S: Strategy>(strategy: &S, runner: &mut TestRunner) -> S::Value {
     strategy.new_tree(runner).expect("it generates").current()
@@ -152,7 +136,7 @@ fn granted(set: &SccSet) -> Vec<usize> {
 
 #[test]
 fn whatever_is_advised_works() {
-    let mut runner = runner(seed());
+    let mut runner = random::runner(random::seed());
     let mut count = Count::default();
     let built_in: Vec<Value> = palisade_k8s::manifest::read(BuiltinSet::V4.manifest())
         .expect("the set")

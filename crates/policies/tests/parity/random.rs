@@ -3,7 +3,7 @@
 use palisade_admission::PolicyBuilder;
 use palisade_testing::random;
 use proptest::strategy::{Strategy, ValueTree};
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use crate::assert_none;
@@ -12,7 +12,7 @@ use crate::pair::{Pair, review};
 const POLICIES: usize = 50;
 const REQUESTS: usize = 200;
 
-/// Values of a run that can be repeated: the seed is `PALISADE_SEED`, else that of the day.
+/// Values of a run that can be repeated: the seed is `PALISADE_SEED`, else the same in every run.
 struct Dice {
     runner: TestRunner,
     seed: u64,
@@ -20,13 +20,8 @@ struct Dice {
 
 impl Dice {
     fn new() -> Self {
-        let days = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() / 86_400;
-        let seed =
-            std::env::var("PALISADE_SEED").ok().map_or_else(days, |seed| seed.parse().expect("a number"));
-        let mut bytes = [0_u8; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-        Self { runner: TestRunner::new_with_rng(Config::default(), rng), seed }
+        let seed = random::seed();
+        Self { runner: random::runner(seed), seed }
     }
 
     fn throw<T>(&mut self, strategy: impl Strategy<Value = T>) -> T
