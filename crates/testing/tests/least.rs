@@ -37,6 +37,18 @@ struct Count {
     split: usize,
 }
 
+/// The fields whose IDs are the namespace's own.
+fn of_the_namespace(scc: &SecurityContextConstraints) -> impl Iterator<Item = &'static str> {
+    let user = &scc.run_as_user;
+    let is_groups = |groups: &GroupStrategy| groups.type_ == "MustRunAs" && groups.ranges.is_none();
+    let fields = [
+        ("runAsUser", user.type_ == "MustRunAsRange" && user.uid_range_min.is_none()),
+        ("fsGroup", is_groups(&scc.fs_group)),
+        ("supplementalGroups", is_groups(&scc.supplemental_groups)),
+    ];
+    fields.into_iter().filter(|(_, is_own)| *is_own).map(|(field, _)| field)
+}
+
 fn check(
     pods: &[Pod<'_>],
     context: Context<'_>,
@@ -78,11 +90,9 @@ fn check(
     for entry in all.entries().filter(|entry| is_enough(entry.scc(), &question)) {
         assert!(palisade_scc::score(scc) <= entry.rank().score, "{} is less than {scc:#?}", entry.name());
         // A profile by name, where the built-in one permits none but gives none either, is no more; nor is the
-        // namespace's own range of groups, where the built-in one has a range that does not hold it.
+        // namespace's own range of IDs, where the built-in one has a range that does not hold it.
         let mut ignored = vec!["users", "groups", "priority", "seccompProfiles"];
-        let is_namespaces = |groups: &GroupStrategy| groups.type_ == "MustRunAs" && groups.ranges.is_none();
-        ignored.extend(is_namespaces(&scc.fs_group).then_some("fsGroup"));
-        ignored.extend(is_namespaces(&scc.supplemental_groups).then_some("supplementalGroups"));
+        ignored.extend(of_the_namespace(scc));
         let wider = diff(scc, entry.scc()).into_iter();
         let wider: Vec<_> =
             wider.filter(|field| field.only_a.is_some() && !ignored.contains(&field.field)).collect();
