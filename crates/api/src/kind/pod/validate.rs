@@ -8,6 +8,8 @@ mod probe;
 mod resources;
 mod schedule;
 mod security;
+#[cfg(test)]
+mod tests;
 mod volume;
 
 use std::collections::HashSet;
@@ -131,6 +133,13 @@ fn check_address(address: &At<'_>, errors: &mut Errors) {
     }
 }
 
+/// Whether a resolver searches it: a subdomain whose labels may hold `_` and begin with one, as those of services do
+/// (`IsDNS1123SubdomainWithUnderscore` of `pkg/util/validation`).
+fn is_searched(name: &str) -> bool {
+    let label = |label: &str| label.strip_prefix('_').unwrap_or(label).replace('_', "-");
+    is_name(&name.split('.').map(label).collect::<Vec<_>>().join("."))
+}
+
 /// The limits are those of a resolver's file.
 fn check_dns(spec: &At<'_>, errors: &mut Errors) {
     let policy = spec.field("dnsPolicy");
@@ -152,8 +161,7 @@ fn check_dns(spec: &At<'_>, errors: &mut Errors) {
     }
     for search in searches.items() {
         let name = search.text().strip_suffix('.').unwrap_or(search.text());
-        // A resolver asks for what has an underscore too, and '.' is the root.
-        if search.text() != "." && !is_name(&name.replace('_', "-")) {
+        if search.text() != "." && !is_searched(name) {
             errors.push(search.invalid("must be a DNS subdomain"));
         }
     }
