@@ -13,6 +13,8 @@ use crate::plan::Plan;
 use crate::set::{Entry, Mutation, Outcome};
 
 mod edit;
+#[cfg(test)]
+mod tests;
 mod widen;
 
 pub use edit::{Action, Edit};

@@ -17,6 +17,9 @@ use crate::plan::{Plan, Resolved};
 use crate::rule::group;
 use crate::unusable::Unusable;
 
+#[cfg(test)]
+mod tests;
+
 /// The inputs of an attempt beside the SCC and the pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'x> {

@@ -40,6 +40,8 @@ mod default;
 mod diff;
 mod drift;
 mod findings;
+#[cfg(test)]
+mod fixture;
 pub mod least;
 mod lint;
 mod namespace;

@@ -13,6 +13,9 @@ use crate::plan::Plan;
 use crate::score::{Rank, score};
 use crate::unusable::Unusable;
 
+#[cfg(test)]
+mod tests;
+
 /// One SCC of the set.
 #[derive(Clone, Debug)]
 pub struct Entry {

@@ -1,29 +1,19 @@
 //! The least SCC of small sets of pods, field by field.
 
 use palisade_k8s::scc::IdRange;
-use palisade_k8s::{KernelVersion, Pod, SecurityContextConstraints, manifest};
+use palisade_k8s::{KernelVersion, Pod};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Least, Question, Reason, least};
-use crate::{BuiltinSet, Context, NamespaceRanges};
-
-fn built_in(name: &str) -> SecurityContextConstraints {
-    let documents = manifest::read(BuiltinSet::V4.manifest()).unwrap();
-    let found =
-        documents.iter().map(manifest::Node::to_json).find(|object| object["metadata"]["name"] == name);
-    SecurityContextConstraints::deserialize(found.unwrap()).unwrap()
-}
+use crate::Context;
+use crate::fixture::{built_in, ranges};
 
 fn of(base: &str, specs: &[Value]) -> Least {
     let pods: Vec<Value> = specs.iter().map(|spec| json!({"spec": spec})).collect();
     let pods: Vec<Pod<'_>> = pods.iter().map(|pod| Pod::deserialize(pod).unwrap()).collect();
-    let ranges = NamespaceRanges::read(|key| match key {
-        "openshift.io/sa.scc.uid-range" => Some("1000000000/10000"),
-        "openshift.io/sa.scc.mcs" => Some("s0:c1,c0"),
-        _ => None,
-    });
-    let context = Context { ranges: &ranges.unwrap(), kernel: KernelVersion::LATEST };
+    let ranges = ranges();
+    let context = Context { ranges: &ranges, kernel: KernelVersion::LATEST };
     least("least", &Question { pods: &pods, context, base: &built_in(base) }).unwrap()
 }
 
