@@ -121,7 +121,7 @@ pub fn fit(
 /// Checks that an object is of the kind that a path is for, and says so in it.
 pub fn claim(object: &mut Value, resource: &Resource) -> ApiResult<()> {
     let version = resource.api_version();
-    for (field, wanted) in [("kind", resource.kind), ("apiVersion", version.as_str())] {
+    for (field, wanted) in [("kind", resource.kind()), ("apiVersion", version.as_str())] {
         let found = object.get(field).and_then(Value::as_str).unwrap_or_default();
         // The two groups that SCCs are in say the same.
         let is_alias = resource.has_aliases && field == "apiVersion";
@@ -134,7 +134,7 @@ pub fn claim(object: &mut Value, resource: &Resource) -> ApiResult<()> {
     if let Some(map) = object.as_object_mut() {
         map.shift_remove("kind");
         map.shift_remove("apiVersion");
-        map.shift_insert(0, "kind".to_owned(), resource.kind.into());
+        map.shift_insert(0, "kind".to_owned(), resource.kind().into());
         map.shift_insert(1, "apiVersion".to_owned(), version.into());
     }
     Ok(())

@@ -7,7 +7,7 @@ use crate::kind::{self, RESOURCES, Resource};
 
 /// Groups in the order of the table, the core group left out.
 pub fn groups() -> Vec<&'static str> {
-    let mut groups: Vec<&str> = RESOURCES.iter().map(|resource| resource.group).collect();
+    let mut groups: Vec<&str> = RESOURCES.iter().map(|resource| resource.group()).collect();
     groups.sort_unstable();
     groups.dedup();
     groups.retain(|group| !group.is_empty());
@@ -19,7 +19,7 @@ fn version_of(group: &str) -> &'static str {
 }
 
 fn of_group(group: &str) -> impl Iterator<Item = &'static Resource> {
-    RESOURCES.iter().copied().filter(move |resource| resource.group == group)
+    RESOURCES.iter().copied().filter(move |resource| resource.group() == group)
 }
 
 /// Every group with everything, in one answer.
@@ -41,23 +41,23 @@ pub fn aggregated(core: bool, version: &str) -> Value {
 fn aggregated_resource(resource: &Resource) -> Value {
     let response = |kind: &str, group: &str| json!({"group": group, "version": "", "kind": kind});
     let mut item = json!({
-        "resource": resource.plural,
-        "responseKind": response(resource.kind, ""),
+        "resource": resource.plural(),
+        "responseKind": response(resource.kind(), ""),
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
-        "singularResource": resource.singular,
+        "singularResource": resource.singular(),
         "verbs": resource.verbs,
     });
-    if !resource.short_names.is_empty() {
-        put(&mut item, &["shortNames"], json!(resource.short_names));
+    if !resource.short_names().is_empty() {
+        put(&mut item, &["shortNames"], json!(resource.short_names()));
     }
-    if !resource.categories.is_empty() {
-        put(&mut item, &["categories"], json!(resource.categories));
+    if !resource.categories().is_empty() {
+        put(&mut item, &["categories"], json!(resource.categories()));
     }
     let subresources: Vec<Value> = resource
-        .subresources
+        .subresources()
         .iter()
         .map(|part| {
-            let (group, version, kind) = part.kind.unwrap_or(("", "", resource.kind));
+            let (group, version, kind) = part.kind.unwrap_or(("", "", resource.kind()));
             json!({"subresource": part.name, "responseKind": {"group": group, "version": version, "kind": kind},
                    "verbs": part.verbs})
         })
@@ -99,20 +99,20 @@ pub fn resources(group: &str) -> Option<Value> {
     let mut list = Vec::new();
     for resource in of_group(group) {
         let mut entry = json!({
-            "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
-            "kind": resource.kind, "verbs": resource.verbs,
+            "name": resource.plural(), "singularName": resource.singular(), "namespaced": resource.namespaced,
+            "kind": resource.kind(), "verbs": resource.verbs,
         });
-        if !resource.short_names.is_empty() {
-            put(&mut entry, &["shortNames"], json!(resource.short_names));
+        if !resource.short_names().is_empty() {
+            put(&mut entry, &["shortNames"], json!(resource.short_names()));
         }
-        if !resource.categories.is_empty() {
-            put(&mut entry, &["categories"], json!(resource.categories));
+        if !resource.categories().is_empty() {
+            put(&mut entry, &["categories"], json!(resource.categories()));
         }
         list.push(entry);
-        for part in resource.subresources {
-            let (group, version, kind) = part.kind.unwrap_or(("", "", resource.kind));
+        for part in resource.subresources() {
+            let (group, version, kind) = part.kind.unwrap_or(("", "", resource.kind()));
             let mut entry = json!({
-                "name": format!("{}/{}", resource.plural, part.name), "singularName": "",
+                "name": format!("{}/{}", resource.plural(), part.name), "singularName": "",
                 "namespaced": resource.namespaced, "kind": kind, "verbs": part.verbs,
             });
             if !version.is_empty() {

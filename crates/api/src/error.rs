@@ -123,10 +123,10 @@ impl ApiError {
         if !name.is_empty() {
             put(&mut details, &["name"], name.into());
         }
-        if !resource.group.is_empty() {
-            put(&mut details, &["group"], resource.group.into());
+        if !resource.group().is_empty() {
+            put(&mut details, &["group"], resource.group().into());
         }
-        put(&mut details, &["kind"], resource.plural.into());
+        put(&mut details, &["kind"], resource.plural().into());
         self.details = Some(details);
         self
     }
@@ -176,7 +176,7 @@ impl ApiError {
 
     /// The object breaks rules of its kind; one cause for each.
     pub fn invalid(resource: &Resource, name: &str, errors: &[FieldError]) -> Box<Self> {
-        Self::invalid_kind(resource.kind, resource.group, name, errors)
+        Self::invalid_kind(resource.kind(), resource.group(), name, errors)
     }
 
     /// Refuses the options of a request if they have errors.

@@ -13,6 +13,7 @@ mod pod;
 mod policy;
 mod project;
 mod rbac;
+mod resource;
 mod review;
 mod scc;
 mod service_account;
@@ -27,7 +28,8 @@ use jiff::Timestamp;
 use palisade_k8s::FieldError;
 use serde_json::Value;
 
-use crate::schema::{self, Message};
+#[cfg(test)]
+use crate::schema;
 use crate::time;
 
 pub use config::{CONFIG_MAPS, SECRETS};
@@ -37,6 +39,7 @@ pub use node::NODES;
 pub use pod::PODS;
 pub use project::PROJECTS;
 pub use rbac::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES};
+pub use resource::Resource;
 pub use review::Review;
 pub use scc::SCCS;
 pub use service_account::SERVICE_ACCOUNTS;
@@ -48,42 +51,42 @@ pub use webhook::{
 };
 pub use workload::{DEPLOYMENTS, JOBS, REPLICA_SETS, scale_of};
 
-/// A resource of the API, and all that is special about it: what the server does for a kind is decided by these fields,
-/// nowhere by its name.
+/// All that is special about a resource: what the server does for a kind is decided by these fields, nowhere by its name.
+/// Those that a custom resource says of itself are read through [`Resource`].
 #[derive(Debug)]
-pub struct Resource {
+pub struct Row {
     /// API group; empty for the core group.
-    pub group: &'static str,
+    group: &'static str,
     /// Version of the group: all of its resources are of the same.
-    pub version: &'static str,
+    version: &'static str,
     /// Name in paths and rules.
-    pub plural: &'static str,
+    plural: &'static str,
     /// Name of one object, for command lines.
-    pub singular: &'static str,
+    singular: &'static str,
     /// `kind` of its objects.
-    pub kind: &'static str,
+    kind: &'static str,
     /// Name of its type in the [schema].
-    pub schema: &'static str,
+    schema: &'static str,
     /// Whether its objects are in namespaces.
     pub namespaced: bool,
     /// Further names for command lines.
-    pub short_names: &'static [&'static str],
+    short_names: &'static [&'static str],
     /// Groups of resources that command lines list at once, as `all`.
-    pub categories: &'static [&'static str],
+    categories: &'static [&'static str],
     /// Verbs that it has, as rules name them.
     pub verbs: &'static [&'static str],
     /// Parts and functions of an object that have a path of their own.
-    pub subresources: &'static [Subresource],
+    subresources: &'static [Subresource],
     /// Name under which its objects are kept; several resources may show the same objects.
-    pub storage: &'static str,
+    storage: &'static str,
     /// Whether it shows objects that another resource keeps.
     pub is_view: bool,
     /// API group that rules name, if it is not the resource's own.
-    pub ruled_as: Option<&'static str>,
+    ruled_as: Option<&'static str>,
     /// Whether an object may be sent with the `apiVersion` of another group that has it too.
     pub has_aliases: bool,
     /// Fields, besides name and namespace, that field selectors may name.
-    pub selectable: &'static [&'static str],
+    selectable: &'static [&'static str],
     /// Rules for the names of its objects.
     pub names: Names,
     /// Name by which everybody means their own object, if there is one.
@@ -107,17 +110,17 @@ pub struct Resource {
     /// Credentials that depend on its objects.
     pub credentials: Credentials,
     /// Columns of a table after the name.
-    pub columns: &'static [Column],
+    columns: &'static [Column],
     /// Cells of these columns, as of a moment.
-    pub cells: fn(&Value, Timestamp) -> Vec<Value>,
+    cells: fn(&Value, Timestamp) -> Vec<Value>,
     /// Completes an object before admission: defaults, and what a client may not set. Second, the object as it is.
-    pub prepare: fn(&mut Value, Option<&Value>),
+    prepare: fn(&mut Value, Option<&Value>),
     /// Finds what is wrong with an object, or with its change from another.
-    pub validate: fn(&Value, Option<&Value>) -> Vec<FieldError>,
+    validate: fn(&Value, Option<&Value>) -> Vec<FieldError>,
     /// Finds what is wrong with a change from another object, through the subresource that is named third.
-    pub check_change: fn(&Value, &Value, &str) -> Vec<FieldError>,
+    check_change: fn(&Value, &Value, &str) -> Vec<FieldError>,
     /// Warnings for the author of a new object, or of a change.
-    pub warnings: fn(&Value, Option<&Value>) -> Vec<String>,
+    warnings: fn(&Value, Option<&Value>) -> Vec<String>,
     /// Answer to a request that keeps nothing.
     pub review: Option<Review>,
 }
@@ -201,7 +204,7 @@ const ALL_VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// The values that most resources share.
-const BASE: Resource = Resource {
+const BASE: Row = Row {
     group: "",
     version: "v1",
     plural: "",
@@ -307,18 +310,18 @@ pub fn find(group: &str, plural: &str) -> Option<&'static Resource> {
 
 /// The version of a group.
 pub fn version_of(group: &str) -> Option<&'static str> {
-    RESOURCES.iter().find(|resource| resource.group == group).map(|resource| resource.version)
+    RESOURCES.iter().find(|resource| resource.group() == group).map(|resource| resource.version())
 }
 
 /// The resource whose objects are kept under a name.
 pub fn of_storage(storage: &str) -> Option<&'static Resource> {
-    RESOURCES.iter().copied().find(|resource| resource.storage == storage && !resource.is_view)
+    RESOURCES.iter().copied().find(|resource| resource.storage() == storage && !resource.is_view)
 }
 
 /// The resource that an object's `apiVersion` and `kind` name.
 pub fn of_object(object: &Value) -> Option<&'static Resource> {
     let (version, kind) = (text(object, "/apiVersion"), text(object, "/kind"));
-    RESOURCES.iter().copied().find(|resource| resource.kind == kind && resource.api_version() == version)
+    RESOURCES.iter().copied().find(|resource| resource.kind() == kind && resource.api_version() == version)
 }
 
 /// The type of a kind, also of those that are not resources by themselves.
@@ -332,73 +335,9 @@ pub fn schema_of(api_version: &str, kind: &str) -> Option<&'static str> {
     // Typed clients send options in the version of the group that they are for.
     let options = (kind == "DeleteOptions").then_some("DeleteOptions");
     extra.or(options).or_else(|| {
-        let mut found = RESOURCES.iter().filter(|r| r.kind == kind && r.api_version() == api_version);
-        found.next().map(|resource| resource.schema)
+        let mut found = RESOURCES.iter().filter(|r| r.kind() == kind && r.api_version() == api_version);
+        found.next().map(|resource| resource.row().schema)
     })
-}
-
-impl Resource {
-    /// Whether it is the resource of a group and a plural name.
-    pub fn is(&self, group: &str, plural: &str) -> bool {
-        self.group == group && self.plural == plural
-    }
-
-    /// `v1`, or `GROUP/v1`.
-    pub fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.to_owned()
-        } else {
-            format!("{}/{}", self.group, self.version)
-        }
-    }
-
-    /// `pods`, or `roles.rbac.authorization.k8s.io`.
-    pub fn qualified(&self) -> String {
-        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
-    }
-
-    /// Its type.
-    pub fn message(&self) -> &'static Message {
-        #[expect(clippy::expect_used, reason = "a test looks up the type of every resource")]
-        schema::message(self.schema).expect("every resource has a type")
-    }
-
-    /// The group that rules name: an alias is ruled as what it shows.
-    pub fn rule_group(&self) -> &'static str {
-        self.ruled_as.unwrap_or(self.group)
-    }
-
-    /// Whether it has a verb.
-    pub fn allows(&self, verb: &str) -> bool {
-        self.verbs.contains(&verb)
-    }
-
-    /// A subresource by its name.
-    pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
-        self.subresources.iter().find(|subresource| subresource.name == name)
-    }
-
-    /// An object as this resource shows it: several resources may show the same one, each under its own kind.
-    #[must_use]
-    pub fn show(&self, mut object: Value) -> Value {
-        if let Some(map) = object.as_object_mut() {
-            map.shift_remove("kind");
-            map.shift_remove("apiVersion");
-            map.shift_insert(0, "kind".to_owned(), self.kind.into());
-            map.shift_insert(1, "apiVersion".to_owned(), self.api_version().into());
-        }
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            for field in self.hidden {
-                metadata.shift_remove(*field);
-            }
-        }
-        object
-    }
-
-    /// Whether an object is shown as it is kept, but for its kind and version, to everybody who may list the resource.
-    pub fn shows_as_kept(&self) -> bool {
-        self.hidden.is_empty() && self.visible == Visible::ToAll
-    }
 }
 
 /// A text of an object, empty where it is absent.
@@ -470,10 +409,10 @@ mod tests {
     #[test]
     fn every_resource_has_a_type_and_a_place() {
         for resource in RESOURCES {
-            assert!(schema::message(resource.schema).is_some(), "{}", resource.plural);
-            assert_eq!(resource.storage.is_empty(), resource.review.is_some(), "{}", resource.plural);
-            let cells = (resource.cells)(&serde_json::json!({}), Timestamp::UNIX_EPOCH);
-            assert_eq!(cells.len(), resource.columns.len(), "{}", resource.plural);
+            assert!(schema::message(resource.row().schema).is_some(), "{}", resource.plural());
+            assert_eq!(resource.storage().is_empty(), resource.review.is_some(), "{}", resource.plural());
+            let cells = resource.cells(&serde_json::json!({}), Timestamp::UNIX_EPOCH);
+            assert_eq!(cells.len(), resource.columns().len(), "{}", resource.plural());
         }
     }
 }

@@ -16,7 +16,7 @@
 //! let warnings = body::fit(&mut object, target.resource.message(), Validation::Warn, duplicates).unwrap();
 //! assert_eq!(warnings, ["unknown field \"dataa\""]);
 //!
-//! (target.resource.prepare)(&mut object, None);
+//! target.resource.prepare(&mut object, None);
 //! let errors = palisade_api::metadata::check(target.resource, &object, None);
 //! assert_eq!(errors[0].path.to_string(), "metadata.name");
 //! ```

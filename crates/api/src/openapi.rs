@@ -124,7 +124,7 @@ fn definition(message: &'static Message, owners: &[&Resource], version: Version)
 }
 
 fn gvk(resource: &Resource) -> Value {
-    json!({"group": resource.group, "version": resource.version, "kind": resource.kind})
+    json!({"group": resource.group(), "version": resource.version(), "kind": resource.kind()})
 }
 
 /// The types that some types are made of, themselves included.
@@ -153,11 +153,11 @@ fn closure(roots: impl Iterator<Item = &'static str>) -> Vec<&'static Message> {
 
 fn definitions(of: impl Fn(&Resource) -> bool, version: Version) -> Value {
     let wanted: Vec<&Resource> = RESOURCES.iter().copied().filter(|resource| of(resource)).collect();
-    let roots = wanted.iter().map(|resource| resource.schema).chain(["DeleteOptions", "Status"]);
+    let roots = wanted.iter().map(|resource| resource.message().name).chain(["DeleteOptions", "Status"]);
     let mut map = serde_json::Map::new();
     for message in closure(roots) {
         let owners: Vec<&Resource> =
-            wanted.iter().copied().filter(|resource| resource.schema == message.name).collect();
+            wanted.iter().copied().filter(|resource| resource.message().name == message.name).collect();
         map.insert(format!("{}.{}", message.package, message.name), definition(message, &owners, version));
     }
     Value::Object(map)
@@ -193,8 +193,8 @@ fn operation(resource: &Resource, action: &str, place: &str, version: Version) -
             }
         })
         .collect();
-    let group = if resource.group.is_empty() { "core" } else { resource.group };
-    let id = format!("{action}.{group}.{}{place}", resource.kind);
+    let group = if resource.group().is_empty() { "core" } else { resource.group() };
+    let id = format!("{action}.{group}.{}{place}", resource.kind());
     json!({
         "operationId": id.replace(['/', '.'], "_"),
         "parameters": parameters,
@@ -206,12 +206,12 @@ fn operation(resource: &Resource, action: &str, place: &str, version: Version) -
 
 /// The paths of a resource, each with the methods that it takes.
 fn paths(resource: &Resource, version: Version) -> Vec<(String, Value)> {
-    let base = match resource.group {
+    let base = match resource.group() {
         "" => "/api/v1".to_owned(),
-        group => format!("/apis/{group}/{}", resource.version),
+        group => format!("/apis/{group}/{}", resource.version()),
     };
     let scope = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
-    let many = format!("{base}{scope}/{}", resource.plural);
+    let many = format!("{base}{scope}/{}", resource.plural());
     let path = |methods: &[(&str, &str, &str)], place: &str| -> Value {
         let allowed = methods.iter().filter(|(_, _, verb)| resource.allows(verb));
         let methods = allowed
@@ -232,9 +232,9 @@ fn paths(resource: &Resource, version: Version) -> Vec<(String, Value)> {
     let mut found = vec![(many.clone(), path(&all, "")), (format!("{many}/{{name}}"), path(&one, ""))];
     if resource.namespaced {
         let everywhere = path(&[("get", "list", "list")], "/everywhere");
-        found.push((format!("{base}/{}", resource.plural), everywhere));
+        found.push((format!("{base}/{}", resource.plural()), everywhere));
     }
-    for part in resource.subresources {
+    for part in resource.subresources() {
         let place = format!("/{}", part.name);
         let methods = part.verbs.iter().map(|verb| method(verb));
         let methods = methods.map(|method| (method.to_owned(), operation(resource, method, &place, version)));
@@ -276,8 +276,8 @@ pub fn index() -> Value {
 
 /// `GET /openapi/v3/api/v1` and its like.
 pub fn three(group: &str) -> Option<Value> {
-    RESOURCES.iter().find(|resource| resource.group == group)?;
-    let of = |resource: &Resource| resource.group == group;
+    RESOURCES.iter().find(|resource| resource.group() == group)?;
+    let of = |resource: &Resource| resource.group() == group;
     let paths: serde_json::Map<String, Value> = RESOURCES
         .iter()
         .filter(|resource| of(resource))
@@ -309,7 +309,7 @@ mod tests {
             found.iter().any(|path| path == one) && found.contains(&"/api/v1/pods".to_owned()),
             "{found:?}"
         );
-        for part in pods.subresources {
+        for part in pods.subresources() {
             assert!(found.contains(&format!("{one}/{}", part.name)), "{}", part.name);
         }
     }

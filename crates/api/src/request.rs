@@ -112,7 +112,7 @@ pub fn decode(text: &str, plus: bool) -> String {
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The resource.
-    pub resource: &'static Resource,
+    pub resource: Resource,
     /// Empty for all, and for what has none.
     pub namespace: String,
     /// Empty for all.
@@ -160,7 +160,7 @@ impl Path {
             [plural, name, subresource] => (*plural, *name, *subresource),
             _ => return Err(ApiError::no_such_path()),
         };
-        let resource = kind::find(group, plural).ok_or_else(ApiError::no_such_path)?;
+        let resource = kind::find(group, plural).ok_or_else(ApiError::no_such_path)?.clone();
         if !resource.namespaced && !namespace.is_empty() {
             return Err(ApiError::no_such_path());
         }
@@ -187,8 +187,8 @@ impl Target {
     /// The resource with its subresource, as rules name it.
     pub fn rule_name(&self) -> String {
         match self.subresource {
-            None => self.resource.plural.to_owned(),
-            Some(part) => format!("{}/{}", self.resource.plural, part.name),
+            None => self.resource.plural().to_owned(),
+            Some(part) => format!("{}/{}", self.resource.plural(), part.name),
         }
     }
 
@@ -225,7 +225,7 @@ mod tests {
             };
             let found = found
                 .as_ref()
-                .map(|t| (t.resource.plural, t.namespace.as_str(), t.name.as_str(), t.subresource_name()));
+                .map(|t| (t.resource.plural(), t.namespace.as_str(), t.name.as_str(), t.subresource_name()));
             assert_eq!(found, wanted, "{path}");
         }
         for path in ["/api/v1/nothing", "/api/v1/pods/a/b/c/d", "/api/v1/pods/a/nothing", "/apis/x/v1/pods"] {

@@ -32,22 +32,18 @@ impl Include {
 fn columns(resource: &Resource) -> Vec<Value> {
     let name = json!({"name": "Name", "type": "string", "format": "name", "description": "The object's name.",
                       "priority": 0});
-    let more = resource.columns.iter().map(|column| {
-        json!({"name": column.name, "type": column.kind, "format": "", "description": "",
-               "priority": column.priority})
-    });
     let name = (!names_itself(resource)).then_some(name);
-    name.into_iter().chain(more).collect()
+    name.into_iter().chain(resource.columns()).collect()
 }
 
 /// Whether a resource has its names in a column of its own rather than in the first.
 fn names_itself(resource: &Resource) -> bool {
-    resource.columns.iter().any(|column| column.name == "Name")
+    resource.columns().iter().any(|column| column["name"] == "Name")
 }
 
 fn row(resource: &Resource, object: &Value, include: Include, now: Timestamp) -> Value {
     let name = (!names_itself(resource)).then(|| Value::from(text(object, "/metadata/name")));
-    let cells: Vec<Value> = name.into_iter().chain((resource.cells)(object, now)).collect();
+    let cells: Vec<Value> = name.into_iter().chain(resource.cells(object, now)).collect();
     let mut row = json!({"cells": cells});
     match include {
         Include::None => {}

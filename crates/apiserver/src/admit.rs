@@ -168,10 +168,10 @@ pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiR
 
 /// Does what belongs to a new object.
 pub(crate) fn created(call: &Call<'_>, object: &Value) -> ApiResult<()> {
-    let (resource, name) = (call.target.resource, text(object, "/metadata/name"));
+    let (resource, name) = (&call.target.resource, text(object, "/metadata/name"));
     // Its namespace may have been emptied and taken away since it was asked for; the object must not stay behind.
     if let Err(error) = namespace::accepts(call, name) {
-        remove(call.api, resource, &call.target.namespace, name, None)?;
+        remove(call.api, &resource, &call.target.namespace, name, None)?;
         return Err(error);
     }
     match resource.admission {

@@ -83,7 +83,7 @@ impl Audit {
 /// Whether bodies hold what opens doors: secrets, tokens, passwords.
 fn is_secret(target: &Target) -> bool {
     matches!(
-        (target.resource.plural, target.subresource_name()),
+        (target.resource.plural(), target.subresource_name()),
         ("secrets" | "tokenreviews", _) | ("serviceaccounts", "token") | ("users", "password")
     )
 }
@@ -111,13 +111,13 @@ fn event(request: &Request<'_>, level: Level) -> Value {
 }
 
 fn reference(target: &Target) -> Value {
-    let resource = target.resource;
+    let resource = &target.resource;
     let fields = [
-        ("resource", resource.plural),
+        ("resource", resource.plural()),
         ("namespace", &target.namespace),
         ("name", &target.name),
-        ("apiGroup", resource.group),
-        ("apiVersion", resource.version),
+        ("apiGroup", resource.group()),
+        ("apiVersion", resource.version()),
         ("subresource", target.subresource_name()),
     ];
     fields.iter().filter(|(_, value)| !value.is_empty()).map(|(field, value)| (*field, *value)).collect()

@@ -64,11 +64,12 @@ pub(crate) fn require(
     let scopes = who.scopes();
     if !scopes.is_empty() && !Scopes(&scopes).permit(api.policy.snapshot().rbac(), &action) {
         let why = format!("scopes [{}] prevent this action", scopes.join(" "));
-        return Err(ApiError::forbidden(target.resource, &target.name, why));
+        return Err(ApiError::forbidden(&target.resource, &target.name, why));
     }
     let why = format!(
         "User {:?} cannot {verb} resource {resource:?} in API group {:?} {place}",
-        who.name, target.resource.group
+        who.name,
+        target.resource.group()
     );
-    Err(ApiError::forbidden(target.resource, &target.name, why))
+    Err(ApiError::forbidden(&target.resource, &target.name, why))
 }

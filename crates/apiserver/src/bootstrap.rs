@@ -105,13 +105,13 @@ pub(crate) fn ensure(api: &Api, mut object: Value) -> ApiResult<()> {
     }
     put(&mut object, &["metadata", "uid"], uuid::Uuid::new_v4().to_string().into());
     put(&mut object, &["metadata", "creationTimestamp"], time::now().into());
-    if resource.group == palisade_k8s::rbac::GROUP {
+    if resource.group() == palisade_k8s::rbac::GROUP {
         if object.pointer("/metadata/labels").is_none() {
             put(&mut object, &["metadata", "labels"], json!({}));
         }
         put(&mut object, &["metadata", "labels", LABEL.0], LABEL.1.into());
     }
-    (resource.prepare)(&mut object, None);
+    resource.prepare(&mut object, None);
     let mut reserved = None;
     match resource.admission {
         Admission::Namespace => reserved = admit::allocate(api, &mut object)?,

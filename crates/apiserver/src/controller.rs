@@ -69,7 +69,7 @@ impl<'a> Controller<'a> {
     /// Learns what is there.
     fn look_around(&mut self) {
         self.seen = self.api.store.revision();
-        for resource in RESOURCES.iter().filter(|r| !r.storage.is_empty() && !r.is_view) {
+        for resource in RESOURCES.iter().filter(|r| !r.storage().is_empty() && !r.is_view) {
             let listed = objects::each(&self.api.store, resource, None, |object| {
                 let (namespace, name) =
                     (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
@@ -77,7 +77,7 @@ impl<'a> Controller<'a> {
                 Ok(())
             });
             if let Err(error) = listed {
-                tracing::warn!("{} cannot be looked at: {}", resource.plural, error.message);
+                tracing::warn!("{} cannot be looked at: {}", resource.plural(), error.message);
             }
         }
     }
@@ -179,8 +179,12 @@ impl<'a> Controller<'a> {
 
     fn with_call(&self, key: &Key, act: impl FnOnce(&Call<'_>) -> ApiResult<()>) -> ApiResult<()> {
         let Some(resource) = resource::of_storage(&key.resource) else { return Ok(()) };
-        let target =
-            Target { resource, namespace: key.namespace.clone(), name: key.name.clone(), subresource: None };
+        let target = Target {
+            resource: resource.clone(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            subresource: None,
+        };
         let (who, query, notes) = (Identity::system(), Query::default(), Notes::default());
         act(&Call {
             api: self.api,
@@ -270,7 +274,7 @@ impl<'a> Controller<'a> {
     /// Deletes everything in a namespace, then the namespace.
     fn empty(&mut self, namespace: &str) -> ApiResult<()> {
         let mut is_empty = true;
-        for resource in RESOURCES.iter().filter(|r| r.namespaced && !r.storage.is_empty()) {
+        for resource in RESOURCES.iter().filter(|r| r.namespaced && !r.storage().is_empty()) {
             objects::each(&self.api.store, resource, Some(namespace), |object| {
                 is_empty = false;
                 match object.pointer("/metadata/deletionTimestamp") {

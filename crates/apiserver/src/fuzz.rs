@@ -40,15 +40,16 @@ fn object(bytes: &[u8], content_type: &str) -> Option<(Value, &'static Message)>
 
 /// Completes and checks an object, as new and as changed from itself.
 fn check(object: &Value, kind: &'static Message) {
-    let Some(resource) = resource::RESOURCES.iter().copied().find(|resource| resource.schema == kind.name)
+    let Some(resource) =
+        resource::RESOURCES.iter().copied().find(|resource| resource.message().name == kind.name)
     else {
         return;
     };
     let mut new = object.clone();
-    (resource.prepare)(&mut new, None);
-    drop((resource.validate)(&new, None));
-    drop((resource.check_change)(&new, object, ""));
-    drop((resource.cells)(&new, jiff::Timestamp::UNIX_EPOCH));
+    resource.prepare(&mut new, None);
+    drop(resource.validate(&new, None));
+    drop(resource.check_change(&new, object, ""));
+    drop(resource.cells(&new, jiff::Timestamp::UNIX_EPOCH));
     drop(verb::check_metadata(resource, &new, Some(object)));
 }
 

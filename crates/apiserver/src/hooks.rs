@@ -37,7 +37,7 @@ impl Webhooks {
                 all.insert(name.to_owned(), hook::parse(name, &object));
                 Ok(())
             })?;
-            if let Some(kept) = self.of(kind.storage) {
+            if let Some(kept) = self.of(kind.storage()) {
                 *kept.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
             }
         }
@@ -46,8 +46,8 @@ impl Webhooks {
 
     fn of(&self, storage: &str) -> Option<&RwLock<Arc<Configurations>>> {
         match storage {
-            storage if storage == resource::MUTATING_WEBHOOKS.storage => Some(&self.mutating),
-            storage if storage == resource::VALIDATING_WEBHOOKS.storage => Some(&self.validating),
+            storage if storage == resource::MUTATING_WEBHOOKS.storage() => Some(&self.mutating),
+            storage if storage == resource::VALIDATING_WEBHOOKS.storage() => Some(&self.validating),
             _ => None,
         }
     }

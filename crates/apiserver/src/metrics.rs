@@ -29,8 +29,7 @@ impl Labels {
             "deletecollection" => "DELETECOLLECTION",
             other => other,
         };
-        let (group, resource) =
-            target.map_or(("", ""), |target| (target.resource.group, target.resource.plural));
+        let (group, resource) = target.map_or(("", ""), |target| target.resource.counted_as());
         Self { verb, group, resource, subresource: target.map_or("", Target::subresource_name) }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn authorize(
     target: &Target,
     selected: Option<&str>,
 ) -> ApiResult<Option<&'static str>> {
-    let (group, plural, sub) = (target.resource.group, target.resource.plural, target.subresource_name());
+    let (group, plural, sub) = (target.resource.group(), target.resource.plural(), target.subresource_name());
     let (is_read, is_write) = (matches!(verb, "get" | "list" | "watch"), matches!(verb, "update" | "patch"));
     let has = |reference| is_needed(api, node, &target.namespace, reference, &target.name);
     let may = match (group, plural, sub) {
@@ -71,7 +71,7 @@ pub(crate) fn authorize(
 }
 
 fn is_own_pod(api: &Api, node: &str, target: &Target) -> ApiResult<bool> {
-    match objects::get(&api.store, target.resource, &target.namespace, &target.name) {
+    match objects::get(&api.store, &target.resource, &target.namespace, &target.name) {
         Ok(found) => Ok(text(&found.object, "/spec/nodeName") == node),
         Err(error) if error.reason == Reason::NotFound => Ok(false),
         Err(error) => Err(error),
@@ -110,7 +110,7 @@ fn any_pod(
     let marks = [format!("\"nodeName\":{}", Value::from(node)), last_part(name).to_owned()];
     let mut after: Option<Cursor> = None;
     loop {
-        let page = api.store.list(pods.storage, Some(namespace), Some(limits::PART), after.as_ref());
+        let page = api.store.list(pods.storage(), Some(namespace), Some(limits::PART), after.as_ref());
         let page = page.map_err(|error| failure::store(pods, "", error))?;
         for kept in &page.objects {
             // Most pods are of other nodes: those are not worth reading.

@@ -24,7 +24,7 @@ pub(crate) struct Listed {
 
 /// The key of an object.
 pub(crate) fn key(resource: &Resource, namespace: &str, name: &str) -> Key {
-    Key::new(resource.storage, namespace, name)
+    Key::new(resource.storage(), namespace, name)
 }
 
 /// The JSON of a stored object, with the version that clients see.
@@ -143,7 +143,7 @@ pub(crate) fn page(
     after: Option<&Cursor>,
     mut with: impl FnMut(Value) -> ApiResult<()>,
 ) -> ApiResult<(Revision, Option<Cursor>)> {
-    let page = store.list(resource.storage, namespace, limit, after);
+    let page = store.list(resource.storage(), namespace, limit, after);
     let page = page.map_err(|error| failure::store(resource, "", error))?;
     for object in page.objects {
         alone(object.value.len(), || with(stored(&object)?.object))?;

@@ -104,7 +104,7 @@ pub(crate) fn follow(store: &Store, webhooks: &Arc<Webhooks>) -> ApiResult<(Arc<
     let (mut kinds, mut all) = (Vec::new(), Vec::new());
     for (group, plural, kind) in PolicyKind::RESOURCES {
         let resource = resource::find(group, plural).ok_or_else(ApiError::no_such_path)?;
-        kinds.push((resource.storage, kind));
+        kinds.push((resource.storage(), kind));
         objects::each(store, resource, None, |object| {
             match PolicyObject::of(kind, &object) {
                 Ok(object) => all.push(object),

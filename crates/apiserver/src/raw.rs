@@ -44,7 +44,11 @@ pub(crate) fn show(
     out: &mut String,
 ) -> Result<(), serde_json::Error> {
     let Fields(fields) = serde_json::from_slice(bytes)?;
-    out.push_str(&format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\"", resource.kind, resource.api_version()));
+    out.push_str(&format!(
+        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\"",
+        resource.kind(),
+        resource.api_version()
+    ));
     for (name, value) in fields {
         match &*name {
             "kind" | "apiVersion" => {}

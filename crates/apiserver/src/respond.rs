@@ -71,8 +71,8 @@ pub(crate) fn object(
     include: Include,
 ) -> Response<Body> {
     let kind = text(value, "/kind");
-    let is_list = kind.strip_suffix("List") == Some(resource.kind);
-    let is_own = kind == resource.kind;
+    let is_list = kind.strip_suffix("List") == Some(resource.kind());
+    let is_own = kind == resource.kind();
     match format {
         Format::Table | Format::Metadata if is_list || is_own => {
             json(code, &shaped(value, format, resource, include))
@@ -80,12 +80,14 @@ pub(crate) fn object(
         Format::Protobuf if is_list => {
             Body::bytes(code, PROTOBUF, protobuf::encode_list(value, resource.message()))
         }
-        Format::Protobuf => match crate::schema::message(if is_own { resource.schema } else { kind }) {
-            Some(message) if protobuf::has_form(message) => {
-                Body::bytes(code, PROTOBUF, protobuf::encode(value, message))
+        Format::Protobuf => {
+            match if is_own { Some(resource.message()) } else { crate::schema::message(kind) } {
+                Some(message) if protobuf::has_form(message) => {
+                    Body::bytes(code, PROTOBUF, protobuf::encode(value, message))
+                }
+                _ => json(code, value),
             }
-            _ => json(code, value),
-        },
+        }
         Format::Yaml => Body::bytes(code, "application/yaml", palisade_k8s::yaml::write(value).into_bytes()),
         _ => json(code, value),
     }
@@ -95,7 +97,7 @@ pub(crate) fn object(
 pub(crate) fn shaped(value: &Value, format: Format, resource: &Resource, include: Include) -> Value {
     match format {
         Format::Table => table::of(resource, value, include, true, Timestamp::now()),
-        Format::Metadata => metadata(value, text(value, "/kind") != resource.kind),
+        Format::Metadata => metadata(value, text(value, "/kind") != resource.kind()),
         _ => value.clone(),
     }
 }

@@ -88,14 +88,14 @@ pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -
     request = webhook::admit(attributes, Some(request))?.unwrap_or_default();
     body::fit(&mut request, message, Validation::Ignore, Vec::new())?;
     let target = call.target;
-    let account = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?;
+    let account = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
     let audiences = strings(request.pointer("/spec/audiences"));
     let seconds = request.pointer("/spec/expirationSeconds").and_then(Value::as_i64);
     if seconds.is_some_and(|seconds| seconds < limits::TOKEN_LEAST) {
         let path = palisade_k8s::FieldPath::of("spec.expirationSeconds");
         let why = "may not specify a duration less than 10 minutes";
         let error = palisade_k8s::FieldError::invalid(path, seconds, why);
-        return Err(ApiError::invalid(target.resource, &target.name, &[error]));
+        return Err(ApiError::invalid(&target.resource, &target.name, &[error]));
     }
     let bound = request.pointer("/spec/boundObjectRef").cloned();
     let said = bound.as_ref().map(|bound| text(bound, "/uid").to_owned());
@@ -130,7 +130,7 @@ pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -
 pub(crate) fn set_password(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let request = body::read(bytes, content_type, &mut Vec::new())?;
     let target = call.target;
-    objects::get(&call.api.store, target.resource, "", &target.name)?;
+    objects::get(&call.api.store, &target.resource, "", &target.name)?;
     let user = User::find(&call.api.store, &target.name)
         .ok_or_else(|| ApiError::bad_request(format!("user {:?} cannot log in", target.name)))?;
     let password = text(&request, "/password");
@@ -142,7 +142,7 @@ pub(crate) fn set_password(call: &Call<'_>, bytes: &[u8], content_type: &str) ->
     }
     if !call.is_dry_run() {
         crate::password::set(&call.api.store, &user, password)
-            .map_err(|error| failure::store(target.resource, &target.name, error))?;
+            .map_err(|error| failure::store(&target.resource, &target.name, error))?;
     }
     Ok(Answer::created(
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
@@ -193,7 +193,7 @@ fn create_as_system(
 ) -> ApiResult<Value> {
     let resource = crate::resource::find(group, plural).ok_or_else(ApiError::no_such_path)?;
     let target = crate::request::Target {
-        resource,
+        resource: resource.clone(),
         namespace: namespace.to_owned(),
         name: text(&object, "/metadata/name").to_owned(),
         subresource: None,

@@ -200,17 +200,17 @@ impl Service {
             None => target.resource.allows(verb),
         };
         if !has_method {
-            return Err(ApiError::method_not_allowed(target.resource));
+            return Err(ApiError::method_not_allowed(&target.resource));
         }
         if verb == "watch" {
             return self.watch(head, attended, &target).await;
         }
         if lacks_namespace(&target, verb) {
-            return Err(ApiError::method_not_allowed(target.resource));
+            return Err(ApiError::method_not_allowed(&target.resource));
         }
         let is_stream = target.subresource.is_some_and(|part| part.serves.is_stream());
         let accept = head.header(ACCEPT);
-        if !is_stream && Format::parse(accept, Some(target.resource)).is_none() && !is_for_kubernetes(accept)
+        if !is_stream && Format::parse(accept, Some(&target.resource)).is_none() && !is_for_kubernetes(accept)
         {
             return Err(ApiError::not_acceptable(accept));
         }
@@ -218,7 +218,7 @@ impl Service {
             true => (Bytes::new(), None),
             false => self.read(body, &attended.party).await?,
         };
-        let format = wanted(head, Some(target.resource));
+        let format = wanted(head, Some(&target.resource));
         let include = Include::parse(head.query.get("includeObject"))
             .ok_or_else(|| ApiError::bad_request("includeObject: must be None, Metadata or Object"))?;
         let work = Arc::new(self.work(head, attended, target, bytes));
@@ -251,7 +251,7 @@ impl Service {
         // A list of one name is a question for that name.
         if matches!(verb, "list" | "watch") && asked.name.is_empty() {
             let selector = head.query.get("fieldSelector").unwrap_or_default();
-            let fields = crate::selector::Fields::parse(selector, target.resource.selectable)?;
+            let fields = crate::selector::Fields::parse(selector, &target.resource.selectable())?;
             asked.name = fields.name().unwrap_or_default().to_owned();
             node = fields.node().map(str::to_owned);
         }
@@ -294,7 +294,7 @@ impl Service {
 
     async fn watch(&self, head: &Head, attended: &Attended, target: &Target) -> ApiResult<Response<Body>> {
         let include = Include::parse(head.query.get("includeObject")).unwrap_or(Include::Metadata);
-        let shape = match Format::parse(head.header(ACCEPT), Some(target.resource)) {
+        let shape = match Format::parse(head.header(ACCEPT), Some(&target.resource)) {
             Some(Format::Table) => Shape::Table(include),
             Some(Format::Metadata) => Shape::Metadata,
             _ => Shape::Object,
@@ -383,7 +383,7 @@ fn is_for_kubernetes(accept: &str) -> bool {
 }
 
 /// The form that a client wants; JSON where it wants none that there is.
-fn wanted(head: &Head, resource: Option<&'static resource::Resource>) -> Format {
+fn wanted(head: &Head, resource: Option<&resource::Resource>) -> Format {
     let accept = head.header(ACCEPT);
     match Format::parse(accept, resource) {
         Some(format) => format,
@@ -406,7 +406,7 @@ fn verb_of(head: &Head, target: &Target) -> ApiResult<&'static str> {
         (&Method::PATCH, true) => "patch",
         (&Method::DELETE, true) => "delete",
         (&Method::DELETE, false) => "deletecollection",
-        _ => return Err(ApiError::method_not_allowed(target.resource)),
+        _ => return Err(ApiError::method_not_allowed(&target.resource)),
     })
 }
 
@@ -468,7 +468,7 @@ impl Work {
     /// What the object of the request's name weighs as it is kept.
     fn kept_weight(&self) -> usize {
         let (store, target) = (&self.api.store, &self.target);
-        let key = objects::key(target.resource, &target.namespace, &target.name);
+        let key = objects::key(&target.resource, &target.namespace, &target.name);
         let (light, times) = limits::LIGHT;
         match store.length(&key) {
             Ok(Some(length)) if length <= light => length * times,
@@ -480,7 +480,7 @@ impl Work {
     /// Whether the object of the request's name is not small.
     fn is_of_large(&self) -> bool {
         let target = &self.target;
-        let key = objects::key(target.resource, &target.namespace, &target.name);
+        let key = objects::key(&target.resource, &target.namespace, &target.name);
         let length = self.api.store.length(&key).ok().flatten();
         !target.name.is_empty() && length.is_some_and(|length| length > limits::LIGHT.0)
     }
@@ -501,7 +501,7 @@ impl Work {
             Ok(answer) => self.trail.complete(answer.code, None, Some(&answer.object)),
             Err(error) => self.trail.complete(error.code(), Some(error), None),
         }
-        let resource = self.target.resource;
+        let resource = &self.target.resource;
         match answer {
             Ok(answer) => respond::object(answer.code, &answer.object, format, resource, include),
             Err(error) => respond::error(&error, format),
@@ -526,7 +526,7 @@ impl Work {
             ("PATCH", _) => self.patch(&call),
             ("DELETE", "") => verb::delete_collection(&call, bytes, content_type),
             ("DELETE", _) => verb::delete(&call, bytes, content_type),
-            _ => Err(ApiError::method_not_allowed(self.target.resource)),
+            _ => Err(ApiError::method_not_allowed(&self.target.resource)),
         }
     }
 
@@ -544,7 +544,7 @@ impl Work {
             ("POST", Serves::Eviction) => review::evict(call, &admitted(call, body()?)?),
             ("PUT", Serves::Part(_)) => verb::update(call, bytes, content_type),
             ("PATCH", Serves::Part(_)) => self.patch(call),
-            _ => Err(ApiError::method_not_allowed(self.target.resource)),
+            _ => Err(ApiError::method_not_allowed(&self.target.resource)),
         }
     }
 

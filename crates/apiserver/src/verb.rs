@@ -25,7 +25,7 @@ use crate::resource::Resource;
 
 /// Reads a body as an object of the resource that a request is for.
 pub(crate) fn read_object(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Value> {
-    let resource = call.target.resource;
+    let resource = &call.target.resource;
     let mut findings = Vec::new();
     let mut object = body::read(bytes, content_type, &mut findings)?;
     let validation = Validation::parse(call.query.get("fieldValidation"))?;
@@ -43,6 +43,6 @@ fn fit_changed(resource: &Resource, object: &mut Value) -> ApiResult<()> {
 /// Validates an object: its metadata, then by the rules of its kind.
 fn validate(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = metadata::check(resource, new, old);
-    errors.extend((resource.validate)(new, old));
+    errors.extend(resource.validate(new, old));
     errors
 }

@@ -102,7 +102,7 @@ impl Watcher {
         if !target.name.is_empty() {
             selector = format!("metadata.name={}", target.name);
         }
-        let fields = Fields::parse(&selector, target.resource.selectable)?;
+        let fields = Fields::parse(&selector, &target.resource.selectable())?;
         let initial = match watch_start(query)? {
             WatchStart::Now => Initial::After(api.store.revision()),
             WatchStart::After(revision) => {
@@ -142,7 +142,7 @@ impl Watcher {
 
     async fn follow(&mut self) -> Result<(), Over> {
         let api = Arc::clone(&self.view.api);
-        let mut newest = api.hub.listen(self.view.target.resource.storage, &api.store);
+        let mut newest = api.hub.listen(self.view.target.resource.storage(), &api.store);
         let mut seen = self.start().await?;
         seen = self.catch_up(seen).await?;
         let mut marks = tokio::time::interval(limits::BOOKMARK);
@@ -174,7 +174,7 @@ impl Watcher {
     /// Tells all that has happened by now.
     async fn go_on(&mut self, mut seen: Revision) -> Result<Revision, Over> {
         loop {
-            let found = self.view.api.hub.after(self.view.target.resource.storage, seen);
+            let found = self.view.api.hub.after(self.view.target.resource.storage(), seen);
             match found {
                 Found::Behind => {
                     // Mostly for an object that is large.
@@ -214,7 +214,7 @@ impl Watcher {
                 let store = view.api.store.clone();
                 let limit = Some(limits::PART);
                 let next =
-                    objects::page(&store, target.resource, namespace, limit, after.as_ref(), |object| {
+                    objects::page(&store, &target.resource, namespace, limit, after.as_ref(), |object| {
                         lines.extend(view.wants(&object).then(|| view.line("ADDED", object)));
                         Ok(())
                     })?;
@@ -235,8 +235,8 @@ impl Watcher {
     async fn catch_up(&mut self, mut seen: Revision) -> Result<Revision, Over> {
         loop {
             let read = self.read(move |view| {
-                let resource = view.target.resource;
-                let read = view.api.store.watch(resource.storage, None, seen).and_then(|mut watch| {
+                let resource = &view.target.resource;
+                let read = view.api.store.watch(resource.storage(), None, seen).and_then(|mut watch| {
                     let events = watch.next(Duration::ZERO)?;
                     Ok((events, watch.seen()))
                 });
@@ -287,8 +287,8 @@ impl Watcher {
     }
 
     async fn bookmark(&mut self, revision: Revision, is_initial: bool) -> Result<(), Over> {
-        let resource = self.view.target.resource;
-        let mut object = json!({"kind": resource.kind, "apiVersion": resource.api_version(),
+        let resource = &self.view.target.resource;
+        let mut object = json!({"kind": resource.kind(), "apiVersion": resource.api_version(),
                                 "metadata": {"resourceVersion": revision.to_string()}});
         if self.view.shape == Shape::Metadata {
             object = respond::metadata_of(&object);
@@ -353,7 +353,7 @@ fn written(kind: &str, object: &Value) -> Bytes {
 
 impl View {
     fn wants(&self, object: &Value) -> bool {
-        let resource = self.target.resource;
+        let resource = &self.target.resource;
         self.labels.matches(object)
             && self.fields.matches(object)
             && verb::is_visible(&self.api.policy, &self.who, resource, object)
@@ -389,7 +389,7 @@ impl View {
     }
 
     fn line(&mut self, kind: &str, object: Value) -> Bytes {
-        let resource = self.target.resource;
+        let resource = &self.target.resource;
         let mut object = resource.show(object);
         match self.shape {
             Shape::Object => {}

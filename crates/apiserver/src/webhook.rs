@@ -65,19 +65,19 @@ impl Reinvocation {
 /// A webhook for a request, and the form of the resource that its rules name.
 struct Match<'h> {
     hook: &'h Hook,
-    resource: &'static Resource,
+    resource: &'h Resource,
 }
 
 /// Resources whose objects go through no webhooks: those that could lock everybody out of the configurations
 /// (`IsExemptAdmissionConfigurationResource`), and those that ask who somebody is and what they may
 /// (`pkg/kubeapiserver/admission/exclusion`).
 fn is_exempt(resource: &Resource) -> bool {
-    resource.review.is_some() || resource.group == resource::MUTATING_WEBHOOKS.group
+    resource.review.is_some() || resource.group() == resource::MUTATING_WEBHOOKS.group()
 }
 
 impl<'a> Attributes<'a> {
-    fn resource(&self) -> &'static Resource {
-        self.call.target.resource
+    fn resource(&self) -> &'a Resource {
+        &self.call.target.resource
     }
 
     /// The webhooks of a list that are for this request. One that cannot be decided on stops it, unless its failure does
@@ -86,7 +86,10 @@ impl<'a> Attributes<'a> {
         &self,
         hooks: impl Iterator<Item = &'h Hook>,
         object: Option<&Value>,
-    ) -> ApiResult<Vec<Match<'h>>> {
+    ) -> ApiResult<Vec<Match<'h>>>
+    where
+        'a: 'h,
+    {
         let mut found = Vec::new();
         let mut namespace = None;
         for hook in hooks {
@@ -102,9 +105,9 @@ impl<'a> Attributes<'a> {
     }
 
     /// The form of the resource that a webhook's rules name: that of the request, or an equivalent.
-    fn form(&self, hook: &Hook) -> Option<&'static Resource> {
+    fn form(&self, hook: &Hook) -> Option<&'a Resource> {
         let (resource, part) = (self.resource(), self.call.target.subresource_name());
-        let is_own = resource.group.is_empty() && resource.plural == "namespaces";
+        let is_own = resource.group().is_empty() && resource.plural() == "namespaces";
         let in_namespace = !self.call.target.namespace.is_empty() || is_own;
         let matches = |form: &Resource| {
             hook.rules.iter().any(|rule| rule.matches(self.operation, form, part, in_namespace))
@@ -116,9 +119,9 @@ impl<'a> Attributes<'a> {
             return None;
         }
         let others = RESOURCES.iter().copied().filter(|other| {
-            other.storage == resource.storage
-                && other.plural == resource.plural
-                && !other.is(resource.group, resource.plural)
+            other.storage() == resource.storage()
+                && other.plural() == resource.plural()
+                && !other.is(resource.group(), resource.plural())
         });
         others.into_iter().find(|other| matches(other))
     }
@@ -154,7 +157,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// Whether the conditions of a webhook hold. One that does not counts before one that cannot be evaluated.
-    fn meets(&self, hook: &Hook, form: &'static Resource, object: Option<&Value>) -> ApiResult<bool> {
+    fn meets(&self, hook: &Hook, form: &Resource, object: Option<&Value>) -> ApiResult<bool> {
         if hook.conditions.is_empty() {
             return Ok(true);
         }
@@ -199,21 +202,14 @@ impl<'a> Attributes<'a> {
     }
 
     /// What a webhook is sent.
-    fn request(
-        &self,
-        uid: &str,
-        form: &'static Resource,
-        object: Option<&Value>,
-        with_objects: bool,
-    ) -> Value {
+    fn request(&self, uid: &str, form: &Resource, object: Option<&Value>, with_objects: bool) -> Value {
         let (target, call) = (self.call.target, self.call);
         let kind = |form: &Resource| match target.subresource.and_then(|part| part.kind) {
-            Some((_, "", kind)) => json!({"group": form.group, "version": form.version, "kind": kind}),
+            Some((_, "", kind)) => json!({"group": form.group(), "version": form.version(), "kind": kind}),
             Some((group, version, kind)) => json!({"group": group, "version": version, "kind": kind}),
-            None => json!({"group": form.group, "version": form.version, "kind": form.kind}),
+            None => json!({"group": form.group(), "version": form.version(), "kind": form.kind()}),
         };
-        let place =
-            |form: &Resource| json!({"group": form.group, "version": form.version, "resource": form.plural});
+        let place = |form: &Resource| json!({"group": form.group(), "version": form.version(), "resource": form.plural()});
         let (own, part) = (self.resource(), target.subresource_name());
         let mut request = json!({"uid": uid, "kind": kind(form), "resource": place(form)});
         let mut set = |field: &str, value: Value| put(&mut request, &[field], value);

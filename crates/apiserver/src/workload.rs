@@ -97,7 +97,7 @@ impl<'a> Workloads<'a> {
                 Ok(())
             });
             if let Err(error) = listed {
-                tracing::warn!("{} cannot be looked at: {}", resource.plural, error.message);
+                tracing::warn!("{} cannot be looked at: {}", resource.plural(), error.message);
             }
         }
     }
@@ -283,7 +283,7 @@ impl Work<'_> {
         act: impl FnOnce(&Call<'_>) -> ApiResult<T>,
     ) -> ApiResult<T> {
         let target = Target {
-            resource,
+            resource: resource.clone(),
             namespace: self.namespace().to_owned(),
             name: name.to_owned(),
             subresource: resource.subresource(part),

@@ -40,8 +40,8 @@ fn ranges() -> NamespaceRanges {
 fn invalid(pod: &Value) -> Vec<String> {
     let pods = palisade_api::kind::find("", "pods").expect("pods");
     let mut pod = pod.clone();
-    (pods.prepare)(&mut pod, None);
-    (pods.validate)(&pod, None).iter().map(|error| format!("{} {}", error.path, error.detail)).collect()
+    pods.prepare(&mut pod, None);
+    pods.validate(&pod, None).iter().map(|error| format!("{} {}", error.path, error.detail)).collect()
 }
 
 fn changed(pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> Value {

@@ -1,9 +1,9 @@
 //! Bindings of pods to nodes.
 
-use super::{BASE, Resource, Review};
+use super::{BASE, Resource, Review, Row};
 
 /// Written to `pods/binding`, or to `bindings` with the pod's name.
-pub(super) static BINDINGS: Resource = Resource {
+pub(super) static BINDINGS: Resource = Resource::Row(&Row {
     plural: "bindings",
     singular: "binding",
     kind: "Binding",
@@ -11,4 +11,4 @@ pub(super) static BINDINGS: Resource = Resource {
     verbs: &["create"],
     review: Some(Review::Binding),
     ..BASE
-};
+});

@@ -5,13 +5,14 @@ use palisade_k8s::{FieldError, FieldPath};
 use serde_json::{Value, json};
 
 use super::{
-    AGE, BASE, CONFIG_KEY, Column, Credentials, Resource, age, column, count, default, is_config_key, text,
+    AGE, BASE, CONFIG_KEY, Column, Credentials, Resource, Row, age, column, count, default, is_config_key,
+    text,
 };
 
 const DATA: Column = column("Data");
 
 /// ConfigMaps.
-pub static CONFIG_MAPS: Resource = Resource {
+pub static CONFIG_MAPS: Resource = Resource::Row(&Row {
     plural: "configmaps",
     singular: "configmap",
     kind: "ConfigMap",
@@ -22,10 +23,10 @@ pub static CONFIG_MAPS: Resource = Resource {
     cells: |object, now| vec![(count(object, "data") + count(object, "binaryData")).into(), age(object, now)],
     validate: check_data,
     ..BASE
-};
+});
 
 /// Secrets.
-pub static SECRETS: Resource = Resource {
+pub static SECRETS: Resource = Resource::Row(&Row {
     plural: "secrets",
     singular: "secret",
     kind: "Secret",
@@ -38,7 +39,7 @@ pub static SECRETS: Resource = Resource {
     prepare: prepare_secret,
     validate: validate_secret,
     ..BASE
-};
+});
 
 /// `stringData` is only for writing: it goes into `data`.
 fn prepare_secret(secret: &mut Value, _old: Option<&Value>) {

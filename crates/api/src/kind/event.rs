@@ -5,10 +5,10 @@ use palisade_k8s::FieldError;
 use serde_json::Value;
 
 use super::at::At;
-use super::{BASE, Resource, column, text, wide};
+use super::{BASE, Resource, Row, column, text, wide};
 use crate::time;
 
-pub(super) static EVENTS: Resource = Resource {
+pub(super) static EVENTS: Resource = Resource::Row(&Row {
     plural: "events",
     singular: "event",
     kind: "Event",
@@ -44,7 +44,7 @@ pub(super) static EVENTS: Resource = Resource {
     cells,
     validate,
     ..BASE
-};
+});
 
 /// An event is in the namespace of what it is about.
 fn validate(event: &Value, _old: Option<&Value>) -> Vec<FieldError> {

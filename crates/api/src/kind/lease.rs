@@ -1,9 +1,9 @@
 //! Leases, by which controllers elect a leader.
 
 use super::at::At;
-use super::{AGE, Admission, BASE, Resource, age, column, text};
+use super::{AGE, Admission, BASE, Resource, Row, age, column, text};
 
-pub(super) static LEASES: Resource = Resource {
+pub(super) static LEASES: Resource = Resource::Row(&Row {
     group: "coordination.k8s.io",
     plural: "leases",
     singular: "lease",
@@ -19,4 +19,4 @@ pub(super) static LEASES: Resource = Resource {
     },
     admission: Admission::Lease,
     ..BASE
-};
+});

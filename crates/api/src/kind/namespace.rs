@@ -4,10 +4,10 @@ use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use super::subresource::STATUS;
-use super::{AGE, Admission, BASE, Deletion, Names, Resource, Serves, Subresource, age, column, text};
+use super::{AGE, Admission, BASE, Deletion, Names, Resource, Row, Serves, Subresource, age, column, text};
 
 /// Namespaces.
-pub static NAMESPACES: Resource = Resource {
+pub static NAMESPACES: Resource = Resource::Row(&Row {
     plural: "namespaces",
     singular: "namespace",
     kind: "Namespace",
@@ -29,7 +29,7 @@ pub static NAMESPACES: Resource = Resource {
     cells: |namespace, now| vec![text(namespace, "/status/phase").into(), age(namespace, now)],
     prepare,
     ..BASE
-};
+});
 
 /// Namespaces that stay.
 pub(super) const IMMORTAL: &[&str] = &["default", "kube-public", "kube-system"];

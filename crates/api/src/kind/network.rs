@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use super::at::At;
 use super::subresource::STATUS;
 use super::workload::selector_text;
-use super::{AGE, BASE, Names, Resource, age, column, default, immutable, text, wide};
+use super::{AGE, BASE, Names, Resource, Row, age, column, default, immutable, text, wide};
 
 const NETWORKING: &str = "networking.k8s.io";
 
 /// Services.
-pub(super) static SERVICES: Resource = Resource {
+pub(super) static SERVICES: Resource = Resource::Row(&Row {
     plural: "services",
     singular: "service",
     kind: "Service",
@@ -53,10 +53,10 @@ pub(super) static SERVICES: Resource = Resource {
     prepare: prepare_service,
     validate: validate_service,
     ..BASE
-};
+});
 
 /// Addresses of a service's pods.
-pub(super) static ENDPOINTS: Resource = Resource {
+pub(super) static ENDPOINTS: Resource = Resource::Row(&Row {
     plural: "endpoints",
     singular: "endpoints",
     kind: "Endpoints",
@@ -66,10 +66,10 @@ pub(super) static ENDPOINTS: Resource = Resource {
     columns: &[column("Endpoints"), AGE],
     cells: |object, now| vec![addresses(object).into(), age(object, now)],
     ..BASE
-};
+});
 
 /// Addresses of a service's pods, in parts.
-pub(super) static ENDPOINT_SLICES: Resource = Resource {
+pub(super) static ENDPOINT_SLICES: Resource = Resource::Row(&Row {
     group: "discovery.k8s.io",
     plural: "endpointslices",
     singular: "endpointslice",
@@ -96,10 +96,10 @@ pub(super) static ENDPOINT_SLICES: Resource = Resource {
         errors
     },
     ..BASE
-};
+});
 
 /// Ingresses.
-pub(super) static INGRESSES: Resource = Resource {
+pub(super) static INGRESSES: Resource = Resource::Row(&Row {
     group: NETWORKING,
     plural: "ingresses",
     singular: "ingress",
@@ -132,10 +132,10 @@ pub(super) static INGRESSES: Resource = Resource {
     prepare: |object, old| super::keep_status(object, old, json!({"loadBalancer": {}})),
     validate: validate_ingress,
     ..BASE
-};
+});
 
 /// Classes of ingresses.
-pub(super) static INGRESS_CLASSES: Resource = Resource {
+pub(super) static INGRESS_CLASSES: Resource = Resource::Row(&Row {
     group: NETWORKING,
     plural: "ingressclasses",
     singular: "ingressclass",
@@ -153,10 +153,10 @@ pub(super) static INGRESS_CLASSES: Resource = Resource {
     },
     validate: |object, old| immutable(object, old, &["spec.controller"]),
     ..BASE
-};
+});
 
 /// Network policies.
-pub(super) static NETWORK_POLICIES: Resource = Resource {
+pub(super) static NETWORK_POLICIES: Resource = Resource::Row(&Row {
     group: NETWORKING,
     plural: "networkpolicies",
     singular: "networkpolicy",
@@ -194,7 +194,7 @@ pub(super) static NETWORK_POLICIES: Resource = Resource {
         types.items().filter_map(|kind| kind.none_of(&["Ingress", "Egress"])).collect()
     },
     ..BASE
-};
+});
 
 fn joined(parts: Vec<String>) -> String {
     const SHOWN: usize = 3;
@@ -355,14 +355,14 @@ mod tests {
     #[test]
     fn services_are_completed_and_checked() {
         let mut service = json!({"metadata": {"name": "web", "uid": "1"}, "spec": {"ports": [{"port": 80}]}});
-        (SERVICES.prepare)(&mut service, None);
-        assert_eq!((SERVICES.validate)(&service, None).len(), 0);
+        SERVICES.prepare(&mut service, None);
+        assert_eq!(SERVICES.validate(&service, None).len(), 0);
         assert_eq!(service["spec"]["ports"][0], json!({"port": 80, "protocol": "TCP", "targetPort": 80}));
         let address: std::net::Ipv4Addr = service["spec"]["clusterIP"].as_str().unwrap().parse().unwrap();
         assert_eq!(address.to_bits() >> 20, 0x0a6, "{address}");
         let mut other = service.clone();
         put(&mut other, &["spec", "clusterIP"], "10.0.0.1".into());
-        assert_eq!((SERVICES.validate)(&other, Some(&service)).len(), 1);
+        assert_eq!(SERVICES.validate(&other, Some(&service)).len(), 1);
         for ports in [
             json!([]),
             json!([{"port": 0}]),
@@ -371,7 +371,7 @@ mod tests {
         ] {
             let mut broken = service.clone();
             put(&mut broken, &["spec", "ports"], ports.clone());
-            assert!(!(SERVICES.validate)(&broken, None).is_empty(), "{ports}");
+            assert!(!SERVICES.validate(&broken, None).is_empty(), "{ports}");
         }
     }
 }

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::at::At;
 use super::subresource::STATUS;
-use super::{AGE, Admission, BASE, Resource, age, column, text, wide};
+use super::{AGE, Admission, BASE, Resource, Row, age, column, text, wide};
 
 /// Nodes.
-pub static NODES: Resource = Resource {
+pub static NODES: Resource = Resource::Row(&Row {
     plural: "nodes",
     singular: "node",
     kind: "Node",
@@ -43,7 +43,7 @@ pub static NODES: Resource = Resource {
     },
     admission: Admission::Node,
     ..BASE
-};
+});
 
 fn validate(node: &Value, _old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();

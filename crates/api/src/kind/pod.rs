@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::subresource::{STATUS, admitted_part, connection, request};
 use super::{
-    AGE, Admission, BASE, Credentials, Deletion, Resource, Serves, Subresource, age, column, default, text,
-    wide,
+    AGE, Admission, BASE, Credentials, Deletion, Resource, Row, Serves, Subresource, age, column, default,
+    text, wide,
 };
 
 /// Pods.
-pub static PODS: Resource = Resource {
+pub static PODS: Resource = Resource::Row(&Row {
     plural: "pods",
     singular: "pod",
     kind: "Pod",
@@ -63,7 +63,7 @@ pub static PODS: Resource = Resource {
     check_change: validate::check_change,
     warnings: warn::warnings,
     ..BASE
-};
+});
 
 /// Every list of containers in a pod's spec.
 const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];

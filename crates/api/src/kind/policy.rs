@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use super::at::At;
 use super::subresource::STATUS;
-use super::{AGE, BASE, Column, Resource, age, column, count, default, immutable, keep_status, text};
+use super::{AGE, BASE, Column, Resource, Row, age, column, count, default, immutable, keep_status, text};
 
 /// Budgets for the disruption of pods.
-pub(super) static POD_DISRUPTION_BUDGETS: Resource = Resource {
+pub(super) static POD_DISRUPTION_BUDGETS: Resource = Resource::Row(&Row {
     group: "policy",
     plural: "poddisruptionbudgets",
     singular: "poddisruptionbudget",
@@ -43,10 +43,10 @@ pub(super) static POD_DISRUPTION_BUDGETS: Resource = Resource {
         errors
     },
     ..BASE
-};
+});
 
 /// Autoscalers.
-pub(super) static AUTOSCALERS: Resource = Resource {
+pub(super) static AUTOSCALERS: Resource = Resource::Row(&Row {
     group: "autoscaling",
     version: "v2",
     plural: "horizontalpodautoscalers",
@@ -106,10 +106,10 @@ pub(super) static AUTOSCALERS: Resource = Resource {
         errors
     },
     ..BASE
-};
+});
 
 /// Quotas of namespaces. They are kept and shown; nothing is counted against them.
-pub(super) static RESOURCE_QUOTAS: Resource = Resource {
+pub(super) static RESOURCE_QUOTAS: Resource = Resource::Row(&Row {
     plural: "resourcequotas",
     singular: "resourcequota",
     kind: "ResourceQuota",
@@ -135,10 +135,10 @@ pub(super) static RESOURCE_QUOTAS: Resource = Resource {
     },
     prepare: |object, old| keep_status(object, old, json!({})),
     ..BASE
-};
+});
 
 /// Ranges of limits of namespaces. They are kept and shown; no pod is given limits by them.
-pub(super) static LIMIT_RANGES: Resource = Resource {
+pub(super) static LIMIT_RANGES: Resource = Resource::Row(&Row {
     plural: "limitranges",
     singular: "limitrange",
     kind: "LimitRange",
@@ -148,10 +148,10 @@ pub(super) static LIMIT_RANGES: Resource = Resource {
     columns: &[column("Created At")],
     cells: |object, _| vec![text(object, "/metadata/creationTimestamp").into()],
     ..BASE
-};
+});
 
 /// Classes of pods by their importance.
-pub(super) static PRIORITY_CLASSES: Resource = Resource {
+pub(super) static PRIORITY_CLASSES: Resource = Resource::Row(&Row {
     group: "scheduling.k8s.io",
     plural: "priorityclasses",
     singular: "priorityclass",
@@ -187,10 +187,10 @@ pub(super) static PRIORITY_CLASSES: Resource = Resource {
         errors
     },
     ..BASE
-};
+});
 
 /// Classes of pods by what runs them.
-pub(super) static RUNTIME_CLASSES: Resource = Resource {
+pub(super) static RUNTIME_CLASSES: Resource = Resource::Row(&Row {
     group: "node.k8s.io",
     plural: "runtimeclasses",
     singular: "runtimeclass",
@@ -206,10 +206,10 @@ pub(super) static RUNTIME_CLASSES: Resource = Resource {
         errors
     },
     ..BASE
-};
+});
 
 /// Classes of storage.
-pub(super) static STORAGE_CLASSES: Resource = Resource {
+pub(super) static STORAGE_CLASSES: Resource = Resource::Row(&Row {
     group: "storage.k8s.io",
     plural: "storageclasses",
     singular: "storageclass",
@@ -248,10 +248,10 @@ pub(super) static STORAGE_CLASSES: Resource = Resource {
         errors
     },
     ..BASE
-};
+});
 
 /// Templates of pods.
-pub(super) static POD_TEMPLATES: Resource = Resource {
+pub(super) static POD_TEMPLATES: Resource = Resource::Row(&Row {
     plural: "podtemplates",
     singular: "podtemplate",
     kind: "PodTemplate",
@@ -263,4 +263,4 @@ pub(super) static POD_TEMPLATES: Resource = Resource {
         vec![count(&spec, "containers").into(), age(object, now)]
     },
     ..BASE
-};
+});

@@ -1,10 +1,10 @@
 //! Projects: OpenShift's view of the namespaces that a user may get.
 
 use super::namespace::IMMORTAL;
-use super::{BASE, Deletion, Names, Resource, Review, Visible, column, text};
+use super::{BASE, Deletion, Names, Resource, Review, Row, Visible, column, text};
 
 /// Projects.
-pub static PROJECTS: Resource = Resource {
+pub static PROJECTS: Resource = Resource::Row(&Row {
     group: "project.openshift.io",
     plural: "projects",
     singular: "project",
@@ -26,9 +26,9 @@ pub static PROJECTS: Resource = Resource {
         vec![shown.into(), text(project, "/status/phase").into()]
     },
     ..BASE
-};
+});
 
-pub(super) static PROJECT_REQUESTS: Resource = Resource {
+pub(super) static PROJECT_REQUESTS: Resource = Resource::Row(&Row {
     group: "project.openshift.io",
     plural: "projectrequests",
     singular: "projectrequest",
@@ -38,4 +38,4 @@ pub(super) static PROJECT_REQUESTS: Resource = Resource {
     verbs: &["create", "list"],
     review: Some(Review::ProjectRequest),
     ..BASE
-};
+});

@@ -5,12 +5,14 @@ use palisade_k8s::{FieldError, FieldPath, metadata, put};
 use serde_json::Value;
 
 use super::at::At;
-use super::{AGE, Admission, BASE, Column, Names, Resource, age, column, text, wide};
+use super::{AGE, Admission, BASE, Column, Names, Resource, Row, age, column, text, wide};
 
 const GROUP: &str = palisade_k8s::rbac::GROUP;
 
 /// Cluster roles.
-pub static CLUSTER_ROLES: Resource = Resource {
+pub static CLUSTER_ROLES: Resource = Resource::Row(&CLUSTER_ROLE);
+
+const CLUSTER_ROLE: Row = Row {
     group: GROUP,
     plural: "clusterroles",
     singular: "clusterrole",
@@ -32,7 +34,7 @@ pub static CLUSTER_ROLES: Resource = Resource {
 };
 
 /// Roles.
-pub static ROLES: Resource = Resource {
+pub static ROLES: Resource = Resource::Row(&Row {
     plural: "roles",
     singular: "role",
     kind: "Role",
@@ -40,11 +42,13 @@ pub static ROLES: Resource = Resource {
     namespaced: true,
     storage: "rbac.authorization.k8s.io/roles",
     validate: |role, _| validate_rules(role, false),
-    ..CLUSTER_ROLES
-};
+    ..CLUSTER_ROLE
+});
 
 /// Cluster role bindings.
-pub static CLUSTER_ROLE_BINDINGS: Resource = Resource {
+pub static CLUSTER_ROLE_BINDINGS: Resource = Resource::Row(&CLUSTER_ROLE_BINDING);
+
+const CLUSTER_ROLE_BINDING: Row = Row {
     group: GROUP,
     plural: "clusterrolebindings",
     singular: "clusterrolebinding",
@@ -62,15 +66,15 @@ pub static CLUSTER_ROLE_BINDINGS: Resource = Resource {
 };
 
 /// Role bindings.
-pub static ROLE_BINDINGS: Resource = Resource {
+pub static ROLE_BINDINGS: Resource = Resource::Row(&Row {
     plural: "rolebindings",
     singular: "rolebinding",
     kind: "RoleBinding",
     schema: "RoleBinding",
     namespaced: true,
     storage: "rbac.authorization.k8s.io/rolebindings",
-    ..CLUSTER_ROLE_BINDINGS
-};
+    ..CLUSTER_ROLE_BINDING
+});
 
 /// Roles are written with their rules, also where these are none.
 fn prepare_role(role: &mut Value, _old: Option<&Value>) {

@@ -1,6 +1,6 @@
 //! Reviews: requests that are answered and not stored.
 
-use super::{BASE, Resource};
+use super::{BASE, Resource, Row};
 
 /// The kind of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +45,9 @@ const fn review(
     schema: &'static str,
     namespaced: bool,
     review: Review,
-) -> Resource {
+) -> Row {
     let [plural, singular, kind] = names;
-    Resource {
+    Row {
         group,
         plural,
         singular,
@@ -63,7 +63,7 @@ const fn review(
 macro_rules! reviews {
     ($($name:ident: $group:expr, $plural:literal, $singular:literal, $kind:literal, $schema:literal, $namespaced:literal, $review:ident;)*) => {
         $(pub(super) static $name: Resource =
-            review($group, [$plural, $singular, $kind], $schema, $namespaced, Review::$review);)*
+            Resource::Row(&review($group, [$plural, $singular, $kind], $schema, $namespaced, Review::$review));)*
     };
 }
 

@@ -3,7 +3,7 @@
 use palisade_k8s::scc::{GROUP, KIND, RESOURCE};
 use serde_json::Value;
 
-use super::{Admission, BASE, Column, Resource, text};
+use super::{Admission, BASE, Column, Resource, Row, text};
 
 const fn boolean(name: &'static str) -> Column {
     Column { name, kind: "string", priority: 0 }
@@ -11,9 +11,11 @@ const fn boolean(name: &'static str) -> Column {
 
 /// SecurityContextConstraints in their own group. The short name is only here, so that `scc` means one resource.
 pub static SCCS: Resource =
-    Resource { group: GROUP, short_names: &["scc"], is_view: false, ruled_as: None, ..CORE_SCCS };
+    Resource::Row(&Row { group: GROUP, short_names: &["scc"], is_view: false, ruled_as: None, ..CORE });
 
-pub(super) static CORE_SCCS: Resource = Resource {
+pub(super) static CORE_SCCS: Resource = Resource::Row(&CORE);
+
+const CORE: Row = Row {
     plural: RESOURCE,
     singular: RESOURCE,
     kind: KIND,

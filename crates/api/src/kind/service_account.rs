@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::subresource::request;
-use super::{AGE, BASE, Credentials, Resource, Serves, age, column, count};
+use super::{AGE, BASE, Credentials, Resource, Row, Serves, age, column, count};
 
 /// Service accounts.
-pub static SERVICE_ACCOUNTS: Resource = Resource {
+pub static SERVICE_ACCOUNTS: Resource = Resource::Row(&Row {
     plural: "serviceaccounts",
     singular: "serviceaccount",
     kind: "ServiceAccount",
@@ -19,7 +19,7 @@ pub static SERVICE_ACCOUNTS: Resource = Resource {
     cells: |account, now| vec![count(account, "secrets").to_string().into(), age(account, now)],
     warnings,
     ..BASE
-};
+});
 
 const MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
 

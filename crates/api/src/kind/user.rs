@@ -6,13 +6,13 @@ use palisade_k8s::FieldError;
 
 use super::at::At;
 use super::subresource::request;
-use super::{BASE, Credentials, Names, Resource, Serves, column, text};
+use super::{BASE, Credentials, Names, Resource, Row, Serves, column, text};
 
 /// The name by which everybody asks for themselves.
 const SELF: &str = "~";
 
 /// Users.
-pub static USERS: Resource = Resource {
+pub static USERS: Resource = Resource::Row(&Row {
     group: "user.openshift.io",
     plural: "users",
     singular: "user",
@@ -43,10 +43,10 @@ pub static USERS: Resource = Resource {
         vec![text(user, "/metadata/uid").into(), text(user, "/fullName").into(), list(user, "identities")]
     },
     ..BASE
-};
+});
 
 /// Groups.
-pub static GROUPS: Resource = Resource {
+pub static GROUPS: Resource = Resource::Row(&Row {
     group: "user.openshift.io",
     plural: "groups",
     singular: "group",
@@ -65,7 +65,7 @@ pub static GROUPS: Resource = Resource {
     columns: &[column("Users")],
     cells: |group, _| vec![list(group, "users")],
     ..BASE
-};
+});
 
 /// The rule that the name of a user or a group breaks, if it breaks one. The rules are OpenShift's (openshift-apiserver,
 /// `pkg/user/apis/user/validation`): a colon is for the names of the system, such as `system:masters`.

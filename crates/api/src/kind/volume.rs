@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use super::at::At;
 use super::subresource::STATUS;
 use super::warning::{claim_bytes, old_keys};
-use super::{AGE, BASE, Resource, age, column, default, text, wide};
+use super::{AGE, BASE, Resource, Row, age, column, default, text, wide};
 use palisade_k8s::quantity::billionths;
 
 /// Persistent volume claims.
-pub static CLAIMS: Resource = Resource {
+pub static CLAIMS: Resource = Resource::Row(&Row {
     plural: "persistentvolumeclaims",
     singular: "persistentvolumeclaim",
     kind: "PersistentVolumeClaim",
@@ -52,10 +52,10 @@ pub static CLAIMS: Resource = Resource {
         warnings
     },
     ..BASE
-};
+});
 
 /// Persistent volumes.
-pub static VOLUMES: Resource = Resource {
+pub static VOLUMES: Resource = Resource::Row(&Row {
     plural: "persistentvolumes",
     singular: "persistentvolume",
     kind: "PersistentVolume",
@@ -101,7 +101,7 @@ pub static VOLUMES: Resource = Resource {
     validate: validate_volume,
     warnings: |new, _| warn_of_volume(new),
     ..BASE
-};
+});
 
 /// Annotations that are fields by now.
 const OLD_ANNOTATIONS: [(&str, &str); 2] = [
@@ -253,7 +253,7 @@ mod tests {
         let claim = json!({"metadata": {"annotations": {"volume.beta.kubernetes.io/storage-class": "fast"}},
                            "spec": {"resources": {"requests": {"storage": "1.5"}, "limits": {"storage": "1Gi"}}}});
         assert_eq!(
-            (CLAIMS.warnings)(&claim, None),
+            CLAIMS.warnings(&claim, None),
             [
                 "metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use \"storageClassName\" attribute instead",
                 "spec.resources.requests[storage]: fractional byte value \"1500m\" is invalid, must be an integer",
@@ -263,7 +263,7 @@ mod tests {
             "spec": {"persistentVolumeReclaimPolicy": "Recycle", "storageos": {},
                      "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "beta.kubernetes.io/os"}]}]}}}});
         assert_eq!(
-            (VOLUMES.warnings)(&volume, None),
+            VOLUMES.warnings(&volume, None),
             [
                 "metadata.annotations[volume.beta.kubernetes.io/mount-options]: deprecated since v1.31; use \"mountOptions\" attribute instead",
                 "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.",
@@ -271,6 +271,6 @@ mod tests {
                 "spec.storageOS: deprecated in v1.22, non-functional in v1.25+",
             ]
         );
-        assert!((VOLUMES.warnings)(&json!({"spec": {"hostPath": {"path": "/a"}}}), None).is_empty());
+        assert!(VOLUMES.warnings(&json!({"spec": {"hostPath": {"path": "/a"}}}), None).is_empty());
     }
 }

@@ -9,7 +9,7 @@ use palisade_k8s::{FieldError, metadata};
 use serde_json::{Value, json};
 
 use super::at::At;
-use super::{AGE, BASE, Column, Resource, age, count, default};
+use super::{AGE, BASE, Column, Resource, Row, age, count, default};
 use crate::cel::Expression;
 
 const WEBHOOKS: Column = Column { name: "Webhooks", kind: "integer", priority: 0 };
@@ -19,7 +19,9 @@ const CONDITIONS: usize = 64;
 pub const VARIABLES: [&str; 4] = ["object", "oldObject", "request", "authorizer"];
 
 /// Configurations of webhooks that change objects.
-pub static MUTATING: Resource = Resource {
+pub static MUTATING: Resource = Resource::Row(&CONFIGURATIONS);
+
+const CONFIGURATIONS: Row = Row {
     group: "admissionregistration.k8s.io",
     plural: "mutatingwebhookconfigurations",
     singular: "mutatingwebhookconfiguration",
@@ -38,15 +40,15 @@ pub static MUTATING: Resource = Resource {
 };
 
 /// Configurations of webhooks that only admit or refuse.
-pub static VALIDATING: Resource = Resource {
+pub static VALIDATING: Resource = Resource::Row(&Row {
     plural: "validatingwebhookconfigurations",
     singular: "validatingwebhookconfiguration",
     kind: "ValidatingWebhookConfiguration",
     schema: "ValidatingWebhookConfiguration",
     storage: "admissionregistration.k8s.io/validatingwebhookconfigurations",
     prepare: |object, _| prepare(object, false),
-    ..MUTATING
-};
+    ..CONFIGURATIONS
+});
 
 fn prepare(object: &mut Value, is_mutating: bool) {
     let webhooks = object.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten();

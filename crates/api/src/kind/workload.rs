@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::at::At;
 use super::pod::{complete_template, validate_template};
 use super::subresource::{SCALE, STATUS};
-use super::{AGE, Admission, BASE, Column, Resource, age, column, default, immutable, text, wide};
+use super::{AGE, Admission, BASE, Column, Resource, Row, age, column, default, immutable, text, wide};
 use crate::labels::Labels;
 
 pub(super) use batch::CRON_JOBS;
@@ -20,7 +20,7 @@ pub use batch::JOBS;
 
 const GROUP: &str = "apps";
 /// The parts that a Deployment, a ReplicaSet and the like share.
-const WORKLOAD: Resource = Resource {
+const WORKLOAD: Row = Row {
     group: GROUP,
     categories: &["all"],
     counts_generations: true,
@@ -34,7 +34,7 @@ const fn number(name: &'static str) -> Column {
 }
 
 /// Deployments.
-pub static DEPLOYMENTS: Resource = Resource {
+pub static DEPLOYMENTS: Resource = Resource::Row(&Row {
     plural: "deployments",
     singular: "deployment",
     kind: "Deployment",
@@ -90,10 +90,12 @@ pub static DEPLOYMENTS: Resource = Resource {
         errors
     },
     ..WORKLOAD
-};
+});
 
 /// Replica sets.
-pub static REPLICA_SETS: Resource = Resource {
+pub static REPLICA_SETS: Resource = Resource::Row(&REPLICA_SET);
+
+const REPLICA_SET: Row = Row {
     plural: "replicasets",
     singular: "replicaset",
     kind: "ReplicaSet",
@@ -120,7 +122,7 @@ pub static REPLICA_SETS: Resource = Resource {
 };
 
 /// Replication controllers.
-pub(super) static REPLICATION_CONTROLLERS: Resource = Resource {
+pub(super) static REPLICATION_CONTROLLERS: Resource = Resource::Row(&Row {
     group: "",
     plural: "replicationcontrollers",
     singular: "replicationcontroller",
@@ -139,11 +141,11 @@ pub(super) static REPLICATION_CONTROLLERS: Resource = Resource {
         });
     },
     validate: |object, old| validate_of(object, old, Selects::Labels),
-    ..REPLICA_SETS
-};
+    ..REPLICA_SET
+});
 
 /// Stateful sets.
-pub(super) static STATEFUL_SETS: Resource = Resource {
+pub(super) static STATEFUL_SETS: Resource = Resource::Row(&Row {
     plural: "statefulsets",
     singular: "statefulset",
     kind: "StatefulSet",
@@ -177,10 +179,10 @@ pub(super) static STATEFUL_SETS: Resource = Resource {
     },
     validate,
     ..WORKLOAD
-};
+});
 
 /// Daemon sets.
-pub(super) static DAEMON_SETS: Resource = Resource {
+pub(super) static DAEMON_SETS: Resource = Resource::Row(&Row {
     plural: "daemonsets",
     singular: "daemonset",
     kind: "DaemonSet",
@@ -226,10 +228,10 @@ pub(super) static DAEMON_SETS: Resource = Resource {
     },
     validate,
     ..WORKLOAD
-};
+});
 
 /// A workload at each of its revisions.
-pub(super) static CONTROLLER_REVISIONS: Resource = Resource {
+pub(super) static CONTROLLER_REVISIONS: Resource = Resource::Row(&Row {
     group: GROUP,
     plural: "controllerrevisions",
     singular: "controllerrevision",
@@ -246,7 +248,7 @@ pub(super) static CONTROLLER_REVISIONS: Resource = Resource {
     },
     validate: |object, old| immutable(object, old, &["data"]),
     ..BASE
-};
+});
 
 /// Gives a new workload its first status, keeps that of a changed one, and completes the template.
 fn begin(object: &mut Value, old: Option<&Value>) {
@@ -411,9 +413,8 @@ mod tests {
         let mut object = json!({"metadata": {"name": "web"}, "spec": {"selector": {"matchLabels": {"app": "web"}},
             "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}}});
         change(&mut object);
-        (DEPLOYMENTS.prepare)(&mut object, None);
-        let errors =
-            (DEPLOYMENTS.validate)(&object, None).iter().map(|error| error.path.to_string()).collect();
+        DEPLOYMENTS.prepare(&mut object, None);
+        let errors = DEPLOYMENTS.validate(&object, None).iter().map(|error| error.path.to_string()).collect();
         (object, errors)
     }
 

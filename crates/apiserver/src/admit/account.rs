@@ -28,7 +28,7 @@ pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
     let namespace = &call.target.namespace;
     let account = objects::get(&call.api.store, accounts, namespace, &name).map_err(|error| {
         let why = format!("error looking up service account {namespace}/{name}: {}", error.message);
-        ApiError::forbidden(call.target.resource, text(pod, "/metadata/name"), why)
+        ApiError::forbidden(&call.target.resource, text(pod, "/metadata/name"), why)
     })?;
     let Some(spec) = pod.get_mut("spec") else { return Ok(()) };
     if wants_token(spec, &account.object) {

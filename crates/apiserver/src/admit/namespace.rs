@@ -28,7 +28,7 @@ pub(super) fn accepts(call: &Call<'_>, name: &str) -> ApiResult<()> {
         "unable to create new content in namespace {} because it is being terminated",
         target.namespace
     );
-    let mut error = ApiError::forbidden(target.resource, name, why);
+    let mut error = ApiError::forbidden(&target.resource, name, why);
     // Controllers stop trying when they see this cause.
     let cause = json!({"reason": "NamespaceTerminating", "field": "metadata.namespace",
                        "message": format!("namespace {} is being terminated", target.namespace)});
@@ -41,7 +41,7 @@ pub(super) fn accepts(call: &Call<'_>, name: &str) -> ApiResult<()> {
 pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {
     if call.target.resource.undeletable.contains(&call.target.name.as_str()) {
         return Err(ApiError::forbidden(
-            call.target.resource,
+            &call.target.resource,
             &call.target.name,
             "this namespace may not be deleted",
         ));

@@ -76,7 +76,7 @@ pub(crate) fn check_system(call: &Call<'_>, pod: &Value, node: &str) -> ApiResul
         Ok(found) if text(&found.object, SYSTEM) == "windows" => Ok(()),
         _ => {
             let why = format!("the pod is for windows, and node {node:?} does not say that it runs it");
-            Err(ApiError::forbidden(call.target.resource, text(pod, "/metadata/name"), why))
+            Err(ApiError::forbidden(&call.target.resource, text(pod, "/metadata/name"), why))
         }
     }
 }
@@ -87,7 +87,7 @@ pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {
     let target = call.target;
     match target.resource.admission {
         Admission::Pod => {
-            let pod = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?;
+            let pod = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
             own_pod(call, node, &pod.object)
         }
         Admission::Node if target.name != node => no(call, node, "can only delete its own node"),
@@ -130,7 +130,7 @@ fn is_projected(pod: &Value, audience: &str) -> bool {
 }
 
 fn no<T>(call: &Call<'_>, node: &str, why: &str) -> ApiResult<T> {
-    Err(ApiError::forbidden(call.target.resource, &call.target.name, format!("node {node:?} {why}")))
+    Err(ApiError::forbidden(&call.target.resource, &call.target.name, format!("node {node:?} {why}")))
 }
 
 fn own_pod(call: &Call<'_>, node: &str, pod: &Value) -> ApiResult<()> {

@@ -43,7 +43,7 @@ pub(super) fn check_pod(call: &Call<'_>, pod: &Value, old: Option<&Value>) -> Ap
     }
     if let Some(broken) = standards.enforce.broken_by(&parsed) {
         let why = format!("violates PodSecurity {:?}: {broken}", standards.enforce.to_string());
-        return Err(ApiError::forbidden(target.resource, text(pod, "/metadata/name"), why));
+        return Err(ApiError::forbidden(&target.resource, text(pod, "/metadata/name"), why));
     }
     let warned = standards.warn.broken_by(&parsed);
     call.notes.warn(
@@ -57,7 +57,7 @@ pub(super) fn check_namespace(call: &Call<'_>, namespace: &Value, old: Option<&V
     let (standards, errors) = of_namespace(namespace);
     let before = old.map(of_namespace);
     if !errors.is_empty() && before.as_ref().is_none_or(|(_, before)| *before != errors) {
-        return Err(ApiError::invalid(call.target.resource, text(namespace, "/metadata/name"), &errors));
+        return Err(ApiError::invalid(&call.target.resource, text(namespace, "/metadata/name"), &errors));
     }
     let Some((before, _)) = before else { return Ok(()) };
     let is_relaxed = standards.enforce.version == before.enforce.version

@@ -65,7 +65,7 @@ fn may(call: &Call<'_>, verb: &str, object: &Value) -> ApiResult<bool> {
     let action = Action {
         verb,
         group: palisade_k8s::rbac::GROUP,
-        resource: call.target.resource.plural,
+        resource: call.target.resource.plural(),
         namespace: &call.target.namespace,
         name: text(object, "/metadata/name"),
     };
@@ -105,5 +105,5 @@ fn require<'r>(
         call.who.groups,
         said.join("\n")
     );
-    Err(ApiError::forbidden(call.target.resource, text(object, "/metadata/name"), why))
+    Err(ApiError::forbidden(&call.target.resource, text(object, "/metadata/name"), why))
 }

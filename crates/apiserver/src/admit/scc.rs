@@ -34,7 +34,7 @@ pub(super) fn pod(
     }
     let edits = decided
         .edits
-        .map_err(|why| ApiError::forbidden(call.target.resource, text(pod, "/metadata/name"), why))?;
+        .map_err(|why| ApiError::forbidden(&call.target.resource, text(pod, "/metadata/name"), why))?;
     edits.apply(pod).map_err(|error| failure::internal("the changes of SCC cannot be made", &error))
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn connect(call: &Call<'_>, pod: &Value) -> ApiResult<()> {
     let (target, parsed) = (call.target, read(pod)?);
     let user = User { name: &call.who.name, groups: &groups, scopes: Scopes(&scopes) };
     palisade_admission::connect(&policy, &user, target.subresource_name(), (&target.namespace, &parsed))
-        .map_err(|why| ApiError::forbidden(target.resource, &target.name, why))
+        .map_err(|why| ApiError::forbidden(&target.resource, &target.name, why))
 }
 
 fn read(pod: &Value) -> ApiResult<Pod<'_>> {
@@ -126,7 +126,7 @@ mod tests {
             let request = &case.review["request"];
             let field = |field: &str| request[field].as_str().unwrap_or_default().to_owned();
             let target = Target {
-                resource: pods,
+                resource: pods.clone(),
                 namespace: field("namespace"),
                 name: field("name"),
                 subresource: pods.subresource(&field("subResource")),

@@ -24,8 +24,8 @@ pub(super) fn warn(call: &Call<'_>, object: &Value, old: Option<&Value>) {
 }
 
 fn refusal(call: &Call<'_>, object: &Value, old: Option<&Value>) -> Option<String> {
-    let resource = call.target.resource;
-    let kind = WorkloadKind::of(&resource.api_version(), resource.kind)
+    let resource = &call.target.resource;
+    let kind = WorkloadKind::of(&resource.api_version(), resource.kind())
         .filter(|kind| !kind.controller.is_empty())?;
     let template_of = |object| kind.template.split('.').try_fold(object, |at: &Value, field| at.get(field));
     let mut template = template_of(object)?.clone();

@@ -228,7 +228,7 @@ impl WrittenRule {
         if !self.namespaces.is_empty() && !self.namespaces.contains(&target.namespace) {
             return false;
         }
-        let (plural, sub) = (target.resource.plural, target.subresource_name());
+        let (plural, sub) = (target.resource.plural(), target.subresource_name());
         let is_of = |wanted: &String| match wanted.split_once('/') {
             _ if wanted == "*" => true,
             None => sub.is_empty() && wanted == plural,
@@ -239,7 +239,7 @@ impl WrittenRule {
         self.resources.is_empty()
             || self.resources.iter().any(|of| {
                 let is_named = of.resource_names.is_empty() || of.resource_names.contains(&target.name);
-                of.group == target.resource.group
+                of.group == target.resource.group()
                     && (of.resources.is_empty() || is_named && of.resources.iter().any(is_of))
             })
     }

@@ -106,17 +106,19 @@ impl Rule {
         let has = |list: &[String], wanted: &str| list.iter().any(|item| item == "*" || item == wanted);
         let scope = match self.scope.as_str() {
             // A namespace is in itself, but not namespaced.
-            "Namespaced" => in_namespace && !(resource.group.is_empty() && resource.plural == "namespaces"),
-            "Cluster" => !in_namespace || (resource.group.is_empty() && resource.plural == "namespaces"),
+            "Namespaced" => {
+                in_namespace && !(resource.group().is_empty() && resource.plural() == "namespaces")
+            }
+            "Cluster" => !in_namespace || (resource.group().is_empty() && resource.plural() == "namespaces"),
             _ => true,
         };
         scope
             && has(&self.operations, operation.name())
-            && has(&self.groups, resource.group)
-            && has(&self.versions, resource.version)
+            && has(&self.groups, resource.group())
+            && has(&self.versions, resource.version())
             && self.resources.iter().any(|pattern| {
                 let (plural, wanted) = pattern.split_once('/').unwrap_or((pattern, ""));
-                (plural == "*" || plural == resource.plural) && (wanted == part || wanted == "*")
+                (plural == "*" || plural == resource.plural()) && (wanted == part || wanted == "*")
             })
     }
 }

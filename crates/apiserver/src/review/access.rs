@@ -62,7 +62,7 @@ fn decide(call: &Call<'_>, who: &Identity, spec: &Value) -> ApiResult<Value> {
 
 fn invalid(call: &Call<'_>, path: &'static str, why: &'static str) -> Box<ApiError> {
     let error = FieldError::invalid(FieldPath::of(path), Value::Null, why);
-    ApiError::invalid(call.target.resource, "", &[error])
+    ApiError::invalid(&call.target.resource, "", &[error])
 }
 
 fn named(user: &str, groups: Vec<String>) -> Identity {
@@ -92,7 +92,7 @@ fn by_node(call: &Call<'_>, spec: &Value) -> ApiResult<Option<&'static str>> {
         return Ok(None);
     }
     let target = Target {
-        resource,
+        resource: resource.clone(),
         namespace: text(attributes, "/namespace").to_owned(),
         name: text(attributes, "/name").to_owned(),
         subresource,

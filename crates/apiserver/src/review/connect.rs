@@ -24,7 +24,7 @@ pub(crate) struct Place {
 /// Decides on exec, attach, log and port forwarding; none where there is nothing to be had yet.
 pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Option<Place>> {
     let target = call.target;
-    let pod = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?.object;
+    let pod = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?.object;
     let is_log = matches!(serves, Serves::Log);
     if is_log {
         check_log(&target.name, call.query)?;

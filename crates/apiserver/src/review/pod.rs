@@ -28,10 +28,10 @@ pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<An
         (kind, _) => Some(FieldError::not_supported(FieldPath::of("target.kind"), kind, &["Node"])),
     };
     if let Some(error) = wrong {
-        return Err(ApiError::invalid(call.target.resource, name, &[error]));
+        return Err(ApiError::invalid(&call.target.resource, name, &[error]));
     }
     let target = Target {
-        resource: pods,
+        resource: pods.clone(),
         namespace: call.target.namespace.clone(),
         name: name.to_owned(),
         subresource: pods.subresource("binding"),
@@ -117,8 +117,8 @@ fn pod_of(review: &Value, account: Option<&str>) -> ApiResult<Value> {
         put(&mut pod, &["spec", "serviceAccountName"], account.into());
     }
     let pods = &resource::PODS;
-    (pods.prepare)(&mut pod, None);
-    let errors = (pods.validate)(&pod, None);
+    pods.prepare(&mut pod, None);
+    let errors = pods.validate(&pod, None);
     if !errors.is_empty() {
         let kind = &resource::PODS;
         return Err(ApiError::invalid(kind, text(&pod, "/metadata/name"), &errors));
@@ -144,7 +144,7 @@ fn must_see(call: &Call<'_>, namespace: &str) -> ApiResult<()> {
         return Ok(());
     }
     let why = format!("User {:?} cannot see the namespace {namespace:?}", call.who.name);
-    Err(ApiError::forbidden(call.target.resource, "", why))
+    Err(ApiError::forbidden(&call.target.resource, "", why))
 }
 
 pub(super) fn review_self(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
@@ -178,7 +178,7 @@ fn account_here<'n>(call: &Call<'_>, name: &'n str) -> ApiResult<&'n str> {
             let path = FieldPath::of("spec.serviceAccountNames");
             let error =
                 FieldError::invalid(path, name, "must be the name of a service account of this namespace");
-            Err(ApiError::invalid(call.target.resource, "", &[error]))
+            Err(ApiError::invalid(&call.target.resource, "", &[error]))
         }
     }
 }

@@ -34,10 +34,10 @@ impl Shape {
     }
 
     fn value(self, work: &Work, listing: Listing) -> Value {
-        let (value, resource) = (listing.into_value(work.target.resource), work.target.resource);
+        let (value, resource) = (listing.into_value(&work.target.resource), &work.target.resource);
         match self.format {
             Format::Json => value,
-            format => respond::shaped(&value, format, resource, self.include),
+            format => respond::shaped(&value, format, &resource, self.include),
         }
     }
 
@@ -47,7 +47,7 @@ impl Shape {
             Format::Json => object,
             Format::Metadata => respond::metadata_of(&object),
             format => {
-                let mut table = respond::shaped(&object, format, work.target.resource, self.include);
+                let mut table = respond::shaped(&object, format, &work.target.resource, self.include);
                 table.pointer_mut("/rows/0").map(Value::take).unwrap_or_default()
             }
         }
@@ -141,14 +141,14 @@ fn as_read(work: &Work, shape: Shape, limit: usize, after: Option<Cursor>) -> Ap
 }
 
 fn as_stored(work: &Work, limit: usize, after: Option<&Cursor>) -> ApiResult<Part> {
-    let (target, resource) = (&work.target, work.target.resource);
+    let (target, resource) = (&work.target, &work.target.resource);
     let namespace = Some(target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-    let page = work.api.store.list(resource.storage, namespace, Some(limit), after);
-    let page = page.map_err(|error| failure::store(resource, "", error))?;
+    let page = work.api.store.list(resource.storage(), namespace, Some(limit), after);
+    let page = page.map_err(|error| failure::store(&resource, "", error))?;
     let mut items = String::new();
     for object in &page.objects {
         separate(&mut items);
-        raw::show(&object.value, resource, object.revision, &mut items)
+        raw::show(&object.value, &resource, object.revision, &mut items)
             .map_err(|error| failure::internal("a stored object cannot be read", &error))?;
     }
     Ok(Part { items, revision: page.revision, next: page.next })
@@ -180,7 +180,7 @@ impl Rest {
             held = match self.read_on(&mut next).await {
                 Ok(held) => held,
                 Err(error) => {
-                    let plural = self.work.target.resource.plural;
+                    let plural = self.work.target.resource.plural();
                     tracing::warn!("a list of {plural} breaks off: {}", error.message);
                     return;
                 }

@@ -45,7 +45,7 @@ pub(crate) fn patch(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
         let mut new = old.clone();
         patch::change(&mut new, kind, &patch, message)?;
         call.notes.warn(body::fit(&mut new, message, validation, Vec::new())?);
-        body::claim(&mut new, call.target.resource)?;
+        body::claim(&mut new, &call.target.resource)?;
         keeps_uid(call, &new, old)?;
         Ok(new)
     })
@@ -54,7 +54,7 @@ pub(crate) fn patch(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
 
 /// `PATCH` that says all that its manager wants; makes the object where it is missing.
 pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
-    let resource = call.target.resource;
+    let resource = &call.target.resource;
     let manager = call.query.get("fieldManager").filter(|manager| !manager.is_empty()).unwrap_or_default();
     let mut config = body::read(bytes, content_type, &mut Vec::new())?;
     for field in ["apiVersion", "kind"] {
@@ -82,7 +82,7 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
     match revise_recorded(call, Recorder::Apply, merge) {
         Err(error) if error.reason == Reason::NotFound && call.target.subresource.is_none() => {
             crate::authorize::require(call.api, call.who, "create", call.target, None)?;
-            let mut start = json!({"kind": resource.kind, "apiVersion": version,
+            let mut start = json!({"kind": resource.kind(), "apiVersion": version,
                                    "metadata": {"name": call.target.name}});
             start = patch::apply::apply(&start, &config, resource.message(), &writer, force)?;
             fit_quietly(&mut start, resource)?;
@@ -99,7 +99,7 @@ fn keeps_uid(call: &Call<'_>, new: &Value, old: &Value) -> ApiResult<()> {
         return Ok(());
     }
     let error = FieldError::invalid(FieldPath::of("metadata.uid"), uid, "field is immutable");
-    Err(ApiError::invalid(call.target.resource, &call.target.name, &[error]))
+    Err(ApiError::invalid(&call.target.resource, &call.target.name, &[error]))
 }
 
 fn fit_quietly(object: &mut Value, resource: &crate::resource::Resource) -> ApiResult<()> {
@@ -125,7 +125,7 @@ fn revise_recorded(
             result => return result.map_err(|(error, _)| error),
         }
     }
-    Err(last.unwrap_or_else(|| ApiError::modified(call.target.resource, &call.target.name)))
+    Err(last.unwrap_or_else(|| ApiError::modified(&call.target.resource, &call.target.name)))
 }
 
 /// One try; with an error, whether it was a race.
@@ -135,7 +135,7 @@ fn attempt(
     change: &impl Fn(&Value) -> ApiResult<Value>,
 ) -> Result<Value, (Box<ApiError>, bool)> {
     let (target, store) = (call.target, &call.api.store);
-    let resource = target.resource;
+    let resource = &target.resource;
     let firm = |error| (error, false);
     let old = objects::get(store, resource, &target.namespace, &target.name).map_err(firm)?;
     let new = change(&old.object).map_err(firm)?;
@@ -161,7 +161,7 @@ fn attempt(
 /// The object after a change: the server's own fields kept, defaults, admission, validation, managed fields. Second:
 /// whether the writer said which version it had seen.
 fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> ApiResult<(Value, bool)> {
-    let resource = call.target.resource;
+    let resource = &call.target.resource;
     let name = call.target.name.as_str();
     let expected = text(&new, "/metadata/resourceVersion").to_owned();
     if !expected.is_empty() && expected != text(old, "/metadata/resourceVersion") {
@@ -186,12 +186,12 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
     };
     admit::update(call, &mut new, old, &again)?;
     let mut errors = validate(resource, &new, Some(old));
-    errors.extend((resource.check_change)(&new, old, call.target.subresource_name()));
+    errors.extend(resource.check_change(&new, old, call.target.subresource_name()));
     if !errors.is_empty() {
         return Err(ApiError::invalid(resource, name, &errors));
     }
     if call.target.subresource.is_none() {
-        call.notes.warn((resource.warnings)(&new, Some(old)));
+        call.notes.warn(resource.warnings(&new, Some(old)));
     }
     admit::check_update(call, &new, old)?;
     // What was shown under another name is compared, and kept, under its own.
@@ -244,10 +244,10 @@ fn check_place(call: &Call<'_>, new: &Value) -> ApiResult<()> {
 
 /// Takes of what is written the part that the subresource is for; for the object itself all but its status.
 fn by_subresource(call: &Call<'_>, new: &mut Value, old: &Value) {
-    let resource = call.target.resource;
+    let resource = &call.target.resource;
     match call.target.subresource.map(|part| part.serves) {
         None => {
-            (resource.prepare)(new, Some(old));
+            resource.prepare(new, Some(old));
             if resource.subresource("status").is_some() {
                 keep(new, old, "status");
             }

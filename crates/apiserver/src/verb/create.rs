@@ -32,7 +32,7 @@ pub(crate) fn create(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
 /// Creates an object that fits its type.
 pub(crate) fn create_object(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     let target = call.target;
-    let resource = target.resource;
+    let resource = &target.resource;
     place(&mut object, &target.namespace, resource.namespaced)?;
     let generate = text(&object, "/metadata/generateName").to_owned();
     let is_generated = text(&object, "/metadata/name").is_empty() && !generate.is_empty();
@@ -62,7 +62,7 @@ pub(crate) fn create_object(call: &Call<'_>, mut object: Value) -> ApiResult<Val
 
 fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     let (target, store) = (call.target, &call.api.store);
-    let resource = target.resource;
+    let resource = &target.resource;
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         for ours in [
             "uid",
@@ -81,7 +81,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
             put(&mut object, &["metadata", "generation"], 1.into());
         }
     }
-    (resource.prepare)(&mut object, None);
+    resource.prepare(&mut object, None);
     let given = object.clone();
     let settle = |changed| fit_again(resource, changed, &given);
     let reserved = admit::create(call, &mut object, &settle)?;
@@ -90,7 +90,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     if !errors.is_empty() {
         return Err(ApiError::invalid(resource, &name, &errors));
     }
-    call.notes.warn((resource.warnings)(&object, None));
+    call.notes.warn(resource.warnings(&object, None));
     admit::check_create(call, &object)?;
     let version = resource.api_version();
     let now = time::now();
@@ -124,7 +124,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
 fn fit_again(resource: &Resource, mut changed: Value, given: &Value) -> ApiResult<Value> {
     super::fit_changed(resource, &mut changed)?;
     super::ours::keep_ours(&mut changed, given);
-    (resource.prepare)(&mut changed, None);
+    resource.prepare(&mut changed, None);
     Ok(changed)
 }
 

@@ -24,15 +24,15 @@ pub(crate) fn delete(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
         // What is still there is shown; what is gone is said to be.
         Deleted::Waits(object) => Answer::ok(call.target.resource.show(object)),
         Deleted::Gone(object) => {
-            let resource = call.target.resource;
+            let resource = &call.target.resource;
             if resource.deletion == Deletion::Graceful {
                 return Ok(Answer::ok(resource.show(object)));
             }
             let mut details = json!({"name": call.target.name});
-            if !resource.group.is_empty() {
-                put(&mut details, &["group"], resource.group.into());
+            if !resource.group().is_empty() {
+                put(&mut details, &["group"], resource.group().into());
             }
-            put(&mut details, &["kind"], resource.plural.into());
+            put(&mut details, &["kind"], resource.plural().into());
             put(&mut details, &["uid"], text(&object, "/metadata/uid").into());
             Answer::ok(json!({
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
@@ -87,7 +87,7 @@ enum Deleted {
 
 fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
     let (target, api) = (call.target, call.api);
-    let resource = target.resource;
+    let resource = &target.resource;
     let dry = call.is_dry_run()
         || options.get("dryRun").and_then(Value::as_array).is_some_and(|stages| !stages.is_empty());
     loop {

@@ -33,11 +33,11 @@ pub(crate) fn sees(policy: &PolicyCache, who: &Identity, plural: &str, name: &st
 
 /// The requester as a User object: the stored one, if there is one, with the requester's present groups.
 fn own_user(call: &Call<'_>) -> ApiResult<Value> {
-    let (resource, who) = (call.target.resource, call.who);
-    let mut user = match objects::get(&call.api.store, resource, "", &who.name) {
+    let (resource, who) = (&call.target.resource, call.who);
+    let mut user = match objects::get(&call.api.store, &resource, "", &who.name) {
         Ok(found) => resource.show(found.object),
         Err(error) if error.reason == Reason::NotFound => json!({
-            "kind": resource.kind, "apiVersion": resource.api_version(),
+            "kind": resource.kind(), "apiVersion": resource.api_version(),
             "metadata": {"name": who.name}, "identities": null,
         }),
         Err(error) => return Err(error),
@@ -56,13 +56,13 @@ pub(crate) fn get(call: &Call<'_>) -> ApiResult<Answer> {
     if target.resource.own_name == Some(target.name.as_str()) {
         return own_user(call).map(Answer::ok);
     }
-    let found = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?;
+    let found = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
     Ok(Answer::ok(target.resource.show(found.object)))
 }
 
 /// `GET` of all objects.
 pub(crate) fn list(call: &Call<'_>) -> ApiResult<Answer> {
-    let resource = call.target.resource;
+    let resource = &call.target.resource;
     if resource.review.is_some() {
         // OpenShift's clients ask whether they may request a project by listing the requests.
         return Ok(Answer::ok(json!({
@@ -94,7 +94,7 @@ impl Listing {
             put(&mut metadata, &["continue"], seal(&next).into());
         }
         json!({
-            "kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
+            "kind": resource.list_kind(), "apiVersion": resource.api_version(),
             "metadata": metadata, "items": self.items,
         })
     }
@@ -124,9 +124,9 @@ pub(crate) fn select(
     mut cursor: Option<Cursor>,
     mut with: impl FnMut(Value) -> usize,
 ) -> ApiResult<(Revision, Option<Cursor>)> {
-    let resource = call.target.resource;
+    let resource = &call.target.resource;
     let labels = Labels::parse(call.query.get("labelSelector").unwrap_or_default())?;
-    let fields = Fields::parse(call.query.get("fieldSelector").unwrap_or_default(), resource.selectable)?;
+    let fields = Fields::parse(call.query.get("fieldSelector").unwrap_or_default(), &resource.selectable())?;
     let namespace = Some(call.target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let (mut count, mut bytes) = (0, 0);
     // A selector may leave nothing of a page; clients expect that a page with a limit is full unless it is the last.

@@ -20,7 +20,7 @@ fn message() -> ApiResult<&'static Message> {
 /// `GET` of a scale.
 pub(crate) fn get_scale(call: &Call<'_>) -> ApiResult<Answer> {
     let target = call.target;
-    let found = objects::get(&call.api.store, target.resource, &target.namespace, &target.name)?;
+    let found = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
     Ok(Answer::ok(scale_of(&found.object)))
 }
 
@@ -63,7 +63,7 @@ fn write(call: &Call<'_>, change: impl Fn(&Value) -> ApiResult<Value>) -> ApiRes
         }
         let version = text(&scale, "/metadata/resourceVersion");
         if !version.is_empty() && version != text(old, "/metadata/resourceVersion") {
-            return Err(ApiError::modified(target.resource, &target.name));
+            return Err(ApiError::modified(&target.resource, &target.name));
         }
         let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or_default();
         if replicas < 0 {

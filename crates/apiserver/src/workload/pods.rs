@@ -58,7 +58,7 @@ pub(super) fn hash_of(template: &Value, collisions: i64) -> String {
 
 /// A reference to what controls an object.
 pub(super) fn owned_by(work: &Work<'_>) -> Value {
-    json!([{"apiVersion": work.resource.api_version(), "kind": work.resource.kind, "name": work.name(),
+    json!([{"apiVersion": work.resource.api_version(), "kind": work.resource.kind(), "name": work.name(),
             "uid": work.text("/metadata/uid"), "controller": true, "blockOwnerDeletion": true}])
 }
 
@@ -126,7 +126,7 @@ pub(super) fn tell(work: &Work<'_>, kind: &str, reason: &str, message: &str) {
     let source = work.account.trim_start_matches("kube-");
     let event = json!({
         "kind": "Event", "apiVersion": "v1", "metadata": {"name": name, "namespace": work.namespace()},
-        "involvedObject": {"kind": work.resource.kind, "apiVersion": work.resource.api_version(), "name": work.name(),
+        "involvedObject": {"kind": work.resource.kind(), "apiVersion": work.resource.api_version(), "name": work.name(),
             "namespace": work.namespace(), "uid": work.text("/metadata/uid")},
         "type": kind, "reason": reason, "message": message, "count": 1, "firstTimestamp": now, "lastTimestamp": now,
         "source": {"component": source}, "reportingComponent": source, "reportingInstance": "",

@@ -13,10 +13,10 @@ async fn a_subresource_has_the_methods_of_its_row() {
         [("GET", "get"), ("POST", "create"), ("PUT", "update"), ("PATCH", "patch"), ("DELETE", "delete")];
     let mut refused = 0;
     for resource in RESOURCES {
-        for part in resource.subresources {
-            let root = if resource.group.is_empty() { "/api" } else { "/apis" };
+        for part in resource.subresources() {
+            let root = if resource.group().is_empty() { "/api" } else { "/apis" };
             let scope = if resource.namespaced { "namespaces/shop/" } else { "" };
-            let (version, plural, name) = (resource.api_version(), resource.plural, part.name);
+            let (version, plural, name) = (resource.api_version(), resource.plural(), part.name);
             let path = format!("{root}/{version}/{scope}{plural}/nosuch/{name}");
             for (method, verb) in methods {
                 let reply = world.send(Admin, &format!("{method} {path}"), &json!({})).await;

@@ -130,8 +130,8 @@ fn of_version(standard: Standard) -> String {
 fn invalid(pod: &Value) -> Vec<FieldError> {
     let Some(pods): Option<&Resource> = kind::find("", "pods") else { return Vec::new() };
     let mut pod = pod.clone();
-    (pods.prepare)(&mut pod, None);
+    pods.prepare(&mut pod, None);
     // An image is often filled in later; a note says so.
     let is_image = |error: &FieldError| error.path.to_string().ends_with("].image");
-    (pods.validate)(&pod, None).into_iter().filter(|error| !is_image(error)).collect()
+    pods.validate(&pod, None).into_iter().filter(|error| !is_image(error)).collect()
 }

@@ -5,7 +5,7 @@ use palisade_k8s::{FieldError, put};
 use serde_json::{Value, json};
 
 use super::super::subresource::STATUS;
-use super::super::{AGE, Admission, BASE, Resource, age, column, default, immutable, text, wide};
+use super::super::{AGE, Admission, BASE, Resource, Row, age, column, default, immutable, text, wide};
 use super::{At, begin, check_template, count, wide_cells, with_spec};
 use crate::time;
 
@@ -15,7 +15,9 @@ const UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
 const NAME_LABEL: &str = "batch.kubernetes.io/job-name";
 
 /// Jobs.
-pub static JOBS: Resource = Resource {
+pub static JOBS: Resource = Resource::Row(&JOB);
+
+const JOB: Row = Row {
     group: GROUP,
     plural: "jobs",
     singular: "job",
@@ -59,7 +61,7 @@ pub static JOBS: Resource = Resource {
 };
 
 /// Cron jobs.
-pub(in crate::kind) static CRON_JOBS: Resource = Resource {
+pub(in crate::kind) static CRON_JOBS: Resource = Resource::Row(&Row {
     plural: "cronjobs",
     singular: "cronjob",
     kind: "CronJob",
@@ -124,8 +126,8 @@ pub(in crate::kind) static CRON_JOBS: Resource = Resource {
         errors.extend(restart.none_of(&["OnFailure", "Never"]));
         errors
     },
-    ..JOBS
-};
+    ..JOB
+});
 
 fn complete(spec: &mut Value) {
     if spec.get("completions").is_none() && spec.get("parallelism").is_none() {
