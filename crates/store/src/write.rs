@@ -213,3 +213,89 @@ pub(crate) fn insert(
     }
     Ok(Revision(revision))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open::SCHEMA;
+
+    /// A store with `pods a/one` at revision 1, changed at 2, and `pods a/two` at 3.
+    fn connection() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(SCHEMA).unwrap();
+        for write in [create("one", "1"), update("one", 1, "2"), create("two", "3")] {
+            write.apply(&connection).unwrap();
+        }
+        connection
+    }
+
+    fn key(name: &str) -> Key {
+        Key::new("pods", "a", name)
+    }
+
+    fn create(name: &str, value: &str) -> Write {
+        Write::Create { key: key(name), value: value.into() }
+    }
+
+    fn update(name: &str, expected: i64, value: &str) -> Write {
+        Write::Update { key: key(name), expected: Revision(expected), value: value.into() }
+    }
+
+    fn delete(name: &str, expected: Option<i64>) -> Write {
+        Write::Delete { key: key(name), expected: expected.map(Revision) }
+    }
+
+    /// The objects that there are: name, revision, the revision of their creation, value.
+    fn objects(connection: &Connection) -> String {
+        let there = ["one", "two", "new"].map(|name| current(connection, &key(name)).unwrap());
+        let line = |object: Object| {
+            let value = String::from_utf8(object.value).unwrap();
+            format!("{}@{}/{}={value}", object.key.name, object.revision, object.created)
+        };
+        there.into_iter().flatten().map(line).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn each_write_holds_or_changes_nothing() {
+        let put = |name: &str| Write::Put { key: key(name), value: "p".into() };
+        let clear = |namespace: &str| Write::Clear { resource: "pods".into(), namespace: namespace.into() };
+        let before = "one@2/1=2 two@3/3=3";
+        let rows = [
+            (create("new", "n"), Ok("one@2/1=2 two@3/3=3 new@4/4=n")),
+            (create("one", "n"), Err("pods a/one already exists")),
+            (update("one", 2, "n"), Ok("one@4/1=n two@3/3=3")),
+            (update("one", 1, "n"), Err("pods a/one is at revision 2, not 1")),
+            (update("new", 1, "n"), Err("pods a/new does not exist")),
+            (put("one"), Ok("one@4/1=p two@3/3=3")),
+            (put("new"), Ok("one@2/1=2 two@3/3=3 new@4/4=p")),
+            (delete("one", None), Ok("two@3/3=3")),
+            (delete("one", Some(2)), Ok("two@3/3=3")),
+            (delete("one", Some(1)), Err("pods a/one is at revision 2, not 1")),
+            (delete("new", None), Err("pods a/new does not exist")),
+            (clear("a"), Ok("")),
+            (clear("b"), Ok(before)),
+            (Write::Group(vec![delete("one", None), create("one", "n")]), Ok("one@5/5=n two@3/3=3")),
+            (
+                Write::Group(vec![put("new"), delete("two", None), create("one", "n")]),
+                Err("pods a/one already exists"),
+            ),
+        ];
+        for (write, expected) in rows {
+            let connection = connection();
+            let done = write.apply(&connection).map(drop).map_err(|error| error.to_string());
+            let now = objects(&connection);
+            match expected {
+                Ok(expected) => assert_eq!((done, now.as_str()), (Ok(()), expected), "{write:?}"),
+                Err(why) => assert_eq!((done, now.as_str()), (Err(why.to_owned()), before), "{write:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_is_read_as_it_was() {
+        let connection = connection();
+        delete("one", None).apply(&connection).unwrap();
+        let value = |revision| at(&connection, &key("one"), Revision(revision)).unwrap().map(|o| o.value);
+        assert_eq!([0, 1, 3, 4].map(value), [None, Some(b"1".to_vec()), Some(b"2".to_vec()), None]);
+    }
+}
