@@ -18,7 +18,7 @@ pub const MANAGER: usize = 128;
 /// Managers with an entry of their own in `managedFields` for their updates; older ones share one.
 pub const UPDATERS: usize = 10;
 
-/// What the values of one object weigh at most in memory, in bytes ([`crate::weight`]): some ten times what an object of
+/// The largest weight of one object's values in memory, in bytes ([`crate::weight`]): some ten times what an object of
 /// the largest size does that people write.
 pub const WEIGHT: usize = 16 << 20;
 

@@ -17,7 +17,7 @@ pub enum ListStart<'q> {
     NotOlderThan(u64),
     /// The state of a revision.
     Exact(u64),
-    /// What comes after an earlier page of the list, by its token.
+    /// The page after an earlier one of the list, by its token.
     Continue(&'q str),
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Api {
     pub(crate) runtime: tokio::runtime::Handle,
 }
 
-/// What is decided outside of this server.
+/// Decisions made outside of this server.
 #[derive(Debug, Default)]
 pub(crate) struct Outside {
     pub(crate) decider: Decider,

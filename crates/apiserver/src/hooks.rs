@@ -52,7 +52,7 @@ impl Webhooks {
         }
     }
 
-    /// What a write of an object makes of the configuration of its name, if it is one.
+    /// The configuration after a write of an object of its name, if it is one.
     pub(crate) fn read(&self, key: &Key, value: Option<&[u8]>) -> Option<Option<Arc<[Hook]>>> {
         self.of(&key.resource)?;
         let object = value.and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());

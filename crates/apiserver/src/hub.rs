@@ -48,12 +48,12 @@ impl Event {
     }
 }
 
-/// What a watch finds.
+/// The next thing for a watch.
 #[derive(Debug)]
 pub(crate) enum Found {
     /// Events after what it has seen, and up to where it has seen all then.
     Events(Vec<Arc<Event>>, Revision),
-    /// What comes next is in the store only.
+    /// The next events are in the store only.
     Behind,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct Hub {
 #[derive(Debug, Default)]
 struct State {
     windows: HashMap<String, Window>,
-    /// What the events of all windows weigh.
+    /// The weight of the events of all windows.
     weight: usize,
 }
 
@@ -143,7 +143,7 @@ impl Hub {
         window.newest.subscribe()
     }
 
-    /// What happened to a resource after what a watch has seen.
+    /// The events of a resource after the last that a watch has seen.
     pub(crate) fn after(&self, storage: &str, seen: Revision) -> Found {
         let state = self.state();
         let Some(window) = state.windows.get(storage).filter(|window| window.since <= seen) else {

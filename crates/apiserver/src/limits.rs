@@ -10,7 +10,7 @@ pub(crate) struct Bounds {
     pub(crate) all: usize,
     /// For one party at once.
     pub(crate) each: usize,
-    /// What only the system and its administrators get.
+    /// The share of the system and its administrators.
     pub(crate) kept: usize,
     /// Requests of one party that may wait.
     pub(crate) waiting: usize,
@@ -29,7 +29,7 @@ pub(crate) const LONG: usize = 64 * 1024;
 /// The same of its objects as values.
 pub(crate) const LONG_WEIGHT: usize = 4 << 20;
 
-/// What all bodies take that are read or kept, in bytes. This, [`TREES`], [`STREAMS`] and [`ANSWERS`] are the
+/// The largest total of bodies that are read or kept, in bytes. This, [`TREES`], [`STREAMS`] and [`ANSWERS`] are the
 /// memory that clients make the server hold.
 pub(crate) const BODIES: Bounds = Bounds { all: 24 << 20, each: 8 << 20, kept: 6 << 20, waiting: 256 };
 /// The limit on all objects as values while requests are worked on, copies included, in bytes.
@@ -99,7 +99,7 @@ pub(crate) const BOOKMARK: Duration = Duration::from_secs(60);
 pub(crate) const WATCH_LOOK: Duration = Duration::from_secs(1);
 /// Time after which a watch's credentials are checked again whatever happened.
 pub(crate) const WATCH_ASK: Duration = Duration::from_secs(10);
-/// What the events weigh that are kept for watches, in bytes: in all, of one resource, and one of them. A watch that is
+/// The largest weight of the events that are kept for watches, in bytes: in all, of one resource, and one of them. A watch that is
 /// further behind reads the store.
 pub(crate) const EVENTS: [usize; 3] = [16 << 20, 4 << 20, 512 << 10];
 /// Events that a watch reads at once.

@@ -28,7 +28,7 @@ pub(crate) struct Logins {
     failures: Mutex<HashMap<Place, Failures>>,
 }
 
-/// What failures are counted of: an address, or an address and the name that it tried.
+/// The key that failures are counted by: an address, or an address and the name that it tried.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Place(Party, Option<String>);
 

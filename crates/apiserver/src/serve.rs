@@ -50,7 +50,7 @@ pub(crate) struct Service {
 /// The requester of a request, and its audit record.
 struct Attended {
     who: Identity,
-    /// Whose shares the request takes: whoever sent it, whomever it asks as.
+    /// The user whose shares the request takes: its sender, whomever it asks as.
     party: Party,
     shown: Shown,
     notes: Arc<Notes>,
@@ -418,7 +418,7 @@ async fn read(body: Incoming) -> ApiResult<Bytes> {
     })
 }
 
-/// What is sent to a subresource, as admission webhooks make it.
+/// The object sent to a subresource, as admission webhooks make it.
 fn admitted(call: &Call<'_>, object: serde_json::Value) -> ApiResult<serde_json::Value> {
     let request = Attributes { call, operation: Operation::Create, old: None, is_dry_run: call.is_dry_run() };
     webhook::admit(request, Some(object)).map(Option::unwrap_or_default)
@@ -451,7 +451,7 @@ impl Work {
         }
     }
 
-    /// What the request's objects weigh as values, with the copies that are made of them.
+    /// The weight of the request's objects as values, with the copies that are made of them.
     fn weight(&self) -> usize {
         let [reads, makes, changes] = limits::COPIES;
         let body = weight::of_body(&self.bytes, &self.content_type);
@@ -465,7 +465,7 @@ impl Work {
         }
     }
 
-    /// What the object of the request's name weighs as it is kept.
+    /// The weight of the object of the request's name as it is kept.
     fn kept_weight(&self) -> usize {
         let (store, target) = (&self.api.store, &self.target);
         let key = objects::key(&target.resource, &target.namespace, &target.name);

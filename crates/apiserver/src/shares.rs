@@ -1,4 +1,4 @@
-//! What the server gives to its clients in shares: memory for bodies, for objects and for answers, threads, lists and
+//! Resources that the server's clients share: memory for bodies, for objects and for answers, threads, lists and
 //! watches.
 
 use std::sync::Arc;

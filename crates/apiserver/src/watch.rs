@@ -31,7 +31,7 @@ use crate::verb;
 pub(crate) struct Asker {
     pub(crate) who: Identity,
     pub(crate) shown: Shown,
-    /// Whose shares the watch takes.
+    /// The user whose shares the watch takes.
     pub(crate) party: Party,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Watcher {
     is_long: bool,
 }
 
-/// Which objects are shown, to whom, and how.
+/// The selection of objects, their reader and their form.
 #[derive(Clone)]
 struct View {
     api: Arc<Api>,
@@ -359,13 +359,13 @@ impl View {
             && verb::is_visible(&self.api.policy, &self.who, resource, object)
     }
 
-    /// What an event as it is kept is to this watch, if anything.
+    /// The meaning of a kept event for this watch, if any.
     fn line_of_kept(&mut self, event: palisade_store::Event) -> Option<Bytes> {
         let size = event.value.len() + event.previous.as_ref().map_or(0, Vec::len);
         objects::alone(size, || self.line_of(&Event::of(event)?))
     }
 
-    /// What an event is to this watch, if anything.
+    /// The meaning of an event for this watch, if any.
     fn line_of(&mut self, event: &Event) -> Option<Bytes> {
         if !self.target.namespace.is_empty() && event.namespace != self.target.namespace {
             return None;

@@ -30,7 +30,7 @@ use crate::identity::Identity;
 use crate::resource::{self, RESOURCES, Resource, text};
 use crate::{limits, objects, patch};
 
-/// What webhooks are told of a request.
+/// The parts of a request that webhooks see.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attributes<'a> {
     pub(crate) call: &'a Call<'a>,
@@ -40,7 +40,7 @@ pub(crate) struct Attributes<'a> {
     pub(crate) is_dry_run: bool,
 }
 
-/// Which webhooks were asked, and which are to be asked again.
+/// The webhooks that were asked, and those to be asked again.
 #[derive(Debug, Default)]
 pub(crate) struct Reinvocation {
     asked: Vec<String>,
@@ -201,7 +201,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// What a webhook is sent.
+    /// The review that a webhook is sent.
     fn request(&self, uid: &str, form: &Resource, object: Option<&Value>, with_objects: bool) -> Value {
         let (target, call) = (self.call.target, self.call);
         let kind = |form: &Resource| match target.subresource.and_then(|part| part.kind) {
@@ -296,7 +296,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// What an expression asks about its author, or about a service account.
+/// The authorizer's questions of an expression about its author, or about a service account.
 fn decide(policy: &palisade_admission::PolicyCache, author: &Identity, check: &Check) -> Decision {
     let account =
         check.account.as_ref().map(|(namespace, name)| Identity::service_account(namespace, name, ""));
@@ -391,7 +391,7 @@ enum Stop {
     Failed(String),
 }
 
-/// What an answer makes of an object; none where that is what it was.
+/// The object after an answer; none where that is what it was.
 fn apply(
     request: &Attributes<'_>,
     matched: &Match<'_>,

@@ -52,7 +52,7 @@ pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>) -> std::thread::Join
     })
 }
 
-/// What there is, and what is to be looked at.
+/// The workloads that there are, and those to be looked at.
 struct Workloads<'a> {
     api: &'a Api,
     seen: Revision,
@@ -63,7 +63,7 @@ struct Workloads<'a> {
     later: BTreeMap<Key, (Instant, u32)>,
 }
 
-/// What is to be done about a workload that has been looked at.
+/// The next step for a workload that has been looked at.
 enum Next {
     /// Nothing until something changes.
     Nothing,
@@ -259,7 +259,7 @@ impl Work<'_> {
         self.text("/metadata/namespace")
     }
 
-    /// What it controls and is kept under a name, by name.
+    /// Objects that it controls, by name.
     fn owned(&self, storage: &str) -> ApiResult<Vec<Value>> {
         let Some(resource) = resource::of_storage(storage) else { return Ok(Vec::new()) };
         let keys = self.workloads.owned.get(self.text("/metadata/uid")).into_iter().flatten();

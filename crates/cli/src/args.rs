@@ -260,7 +260,7 @@ pub(crate) struct DiffArgs {
     /// The set that built-in names are looked up in
     #[arg(long, value_name = "3|4", default_value = "4")]
     pub(crate) scc_set: BuiltinSet,
-    /// What to print
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = TextOrHtml::Text)]
     pub(crate) output: TextOrHtml,
 }
@@ -361,7 +361,7 @@ const INPUTS: [&str; 2] = ["must_gather", "cluster"];
 #[cfg(not(feature = "cluster"))]
 const INPUTS: [&str; 1] = ["must_gather"];
 
-/// What has an SCC of its own.
+/// The scope of one SCC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Per {
     /// Each service account

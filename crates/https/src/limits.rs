@@ -15,7 +15,7 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Concurrent requests of one HTTP/2 connection.
     pub streams: u32,
-    /// What a client may send of one HTTP/2 request before it is read, in bytes; of all of a connection, four times that.
+    /// The flow-control window of one HTTP/2 request, in bytes; of all of a connection, four times that.
     pub window: u32,
     /// Time between the pings of an HTTP/2 connection.
     pub ping: Duration,

@@ -14,7 +14,7 @@ pub enum Error {
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -28,7 +28,7 @@ pub enum Error {
     /// The profile is wrong.
     #[error("seccomp profile {name}: {}", first_of(.findings))]
     Profile {
-        /// Which.
+        /// Its name.
         name: String,
         /// Findings.
         findings: Vec<Finding>,
@@ -36,7 +36,7 @@ pub enum Error {
     /// The profile makes no filter, or none that one program can hold.
     #[error("seccomp profile {name}: {message}")]
     Filter {
-        /// Which.
+        /// Its name.
         name: String,
         /// Why.
         message: String,
@@ -47,7 +47,7 @@ pub enum Error {
     /// A runtime does not start.
     #[error("{}: {source}", runtime.display())]
     Runtime {
-        /// Which.
+        /// The runtime.
         runtime: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -55,7 +55,7 @@ pub enum Error {
     /// A container ran without its filter and was killed.
     #[error("container {id} was killed: {reason}")]
     NotHeld {
-        /// Which.
+        /// Its ID.
         id: String,
         /// The observation.
         reason: String,

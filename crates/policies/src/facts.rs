@@ -1,4 +1,4 @@
-//! What the expressions of all SCCs need to know of a pod, its namespace and its user: each fact once, as a variable that
+//! Facts that the expressions of all SCCs need of a pod, its namespace and its user: each fact once, as a variable that
 //! is evaluated when it is first used.
 
 use palisade_k8s::scc::annotation::{MCS, REQUIRED_SCC, SUPPLEMENTAL_GROUPS, UID_RANGE, VALIDATED_SCC};
@@ -26,7 +26,7 @@ impl Variable {
 /// How much of the pod may not change any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Frozen {
-    /// What a request decides: nothing of a pod that is created, all but ephemeral containers where those are added,
+    /// The part that a request decides: nothing of a pod that is created, all but ephemeral containers where those are added,
     /// all of a pod that runs.
     ByRequest,
     /// All: defaults have been given.

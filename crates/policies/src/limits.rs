@@ -1,4 +1,4 @@
-//! What the API server takes of a policy, counted before anything is printed: a policy that breaks a limit is refused
+//! The API server's limits of a policy, counted before anything is printed: a policy that breaks a limit is refused
 //! when it is written or, worse, denies every pod.
 //!
 //! Figures: reference/cluster.md 6, measured on Kubernetes 1.36.
@@ -22,7 +22,7 @@ const CHECKS: usize = 28;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} has {count} {unit}, and the API server takes at most {limit}")]
 pub struct Breach {
-    /// Which part of which object.
+    /// The part and its object.
     pub what: String,
     /// How many it has.
     pub count: usize,

@@ -16,7 +16,7 @@ use palisade_scc::Plan;
 /// One demand of an SCC on a pod.
 #[derive(Clone, Debug)]
 pub(crate) struct Demand {
-    /// What it is about: the name of a variable begins with it, where SCCs share one.
+    /// Its subject: the name of a variable begins with it, where SCCs share one.
     pub(crate) topic: &'static str,
     /// The field of the SCC that it comes from, and its value.
     pub(crate) because: String,
@@ -44,7 +44,7 @@ impl Demand {
     }
 }
 
-/// What an SCC gives to a pod that does not ask: a value for each variable of the mutation, as CEL. SCCs that give the
+/// The defaults of an SCC: a value for each variable of the mutation, as CEL. SCCs that give the
 /// same share a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Gifts {
@@ -77,7 +77,7 @@ pub(crate) struct Gifts {
 pub(crate) struct Rules {
     /// Its demands, cheapest first.
     pub(crate) demands: Vec<Demand>,
-    /// What must hold beside for it to give nothing to what may not change any more.
+    /// The condition under which it gives nothing to what may not change any more.
     pub(crate) settled: Vec<String>,
     /// Its defaults.
     pub(crate) gifts: Gifts,

@@ -1,4 +1,4 @@
-//! Which requests are decided at all.
+//! The requests that are decided at all.
 
 use crate::cel::text;
 use palisade_k8s::scc::annotation::REQUIRED_SCC;

@@ -87,7 +87,7 @@ fn admitted(sccs: &[Translated<'_>]) -> String {
     cel::any(annotated.chain(others))
 }
 
-/// What a refusal says: the SCCs that fit and may not be used, else the one that comes nearest and what is in its way.
+/// The message of a refusal: the SCCs that fit and may not be used, else the one that comes nearest and what is in its way.
 /// Expressions of messages cannot ask the authorizer.
 fn message(sccs: &[Translated<'_>]) -> Vec<Variable> {
     let fitting = sccs.iter().map(|scc| {
@@ -121,7 +121,7 @@ fn message(sccs: &[Translated<'_>]) -> Vec<Variable> {
     ]
 }
 
-/// What the audit log is told, under OpenShift's keys: the API server puts the name of the policy before each. These
+/// Audit annotations, under OpenShift's keys: the API server puts the name of the policy before each. These
 /// expressions cannot ask the authorizer either.
 pub(crate) fn audit_annotations() -> Value {
     json!([

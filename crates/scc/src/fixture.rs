@@ -1,4 +1,4 @@
-//! What the tests of several modules start from: built-in SCCs and a namespace with ranges.
+//! Fixtures of tests: built-in SCCs and a namespace with ranges.
 
 use palisade_k8s::{SecurityContextConstraints, manifest};
 use serde::Deserialize;

@@ -66,7 +66,7 @@ pub struct Question<'q> {
     pub pods: &'q [Pod<'q>],
     /// Their namespace, and the kernel.
     pub context: Context<'q>,
-    /// What a pod gets for fields that it leaves open.
+    /// The values that a pod gets for fields that it leaves open.
     pub base: &'q SecurityContextConstraints,
 }
 
@@ -75,7 +75,7 @@ pub struct Question<'q> {
 pub struct Least {
     /// The SCC, defaulted; nobody may use it yet.
     pub scc: SecurityContextConstraints,
-    /// What each value is needed for: one a tightening.
+    /// The need for each value: one a tightening.
     pub needs: Vec<Need>,
     /// Pods that no SCC admits in this namespace, with the first reason. They do not count for the rest.
     pub hopeless: Vec<(usize, String)>,
@@ -154,7 +154,7 @@ fn descend(
     Vec::new()
 }
 
-/// What each value is needed for, or a tighter SCC that admits every pod as well.
+/// The need for each value, or a tighter SCC that admits every pod as well.
 fn needs(
     scc: &SecurityContextConstraints,
     judge: &Judge<'_>,

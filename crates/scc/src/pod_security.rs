@@ -96,7 +96,7 @@ struct Check {
     since: u32,
     /// The release from which a rule of `restricted` says the same and more.
     replaced: Option<u32>,
-    /// What a pod does that breaks it.
+    /// The violations.
     find: fn(&Pod<'_>, Version) -> Option<Violation>,
 }
 
@@ -114,7 +114,7 @@ impl Check {
     }
 }
 
-/// What a pod does that a level of a version forbids, in the order in which Kubernetes names it; nothing if the pod
+/// The violations by a pod of a level of a version, in the order in which Kubernetes names it; nothing if the pod
 /// conforms.
 #[must_use]
 pub fn violations(pod: &Pod<'_>, level: Level, version: Version) -> Vec<Violation> {

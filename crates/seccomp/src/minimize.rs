@@ -37,13 +37,13 @@ pub use crate::lint::Runtime;
 pub struct Recording {
     /// Its name, for comments.
     pub name: String,
-    /// What it shows.
+    /// Its syscalls.
     pub observed: Observed,
     /// Lines that were in none of the known forms: how many, and the first, counted from 1.
     pub strange: Option<(usize, usize)>,
 }
 
-/// What a profile has beside what is recorded.
+/// Additions to a profile beside what is recorded.
 #[derive(Clone, Debug, Default)]
 pub struct Needs {
     /// Runtimes that are to start the container.

@@ -7,7 +7,7 @@ use crate::error::StoreError;
 use crate::open::Store;
 use crate::write::Write;
 
-/// What is left free of the disk, in bytes, or a part of it where it is small: so that objects can be deleted, old versions
+/// The space left free on the disk, in bytes, or a part of it where it is small: so that objects can be deleted, old versions
 /// be forgotten, and the server be stopped and started.
 const FREE: u64 = 64 << 20;
 const PART: u64 = 20;

@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use crate::hold::hold;
 use crate::object::Revision;
 
-/// What is written before old versions are forgotten, in bytes. Between this and twice as much is kept for watches and
+/// The amount written before old versions are forgotten, in bytes. Between this and twice as much is kept for watches and
 /// lists that go on.
 const KEPT: usize = 32 << 20;
-/// What was written lately.
+/// Recent writes.
 #[derive(Debug, Default)]
 pub(crate) struct Written(Mutex<Marks>);
 

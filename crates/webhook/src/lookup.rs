@@ -70,7 +70,7 @@ pub(crate) async fn fresher(
     found
 }
 
-/// What the cluster has of the first things that are missing.
+/// The cluster's answers about the first things that are missing.
 async fn look_up(
     client: &Client,
     policy: &Policy,

@@ -1,4 +1,4 @@
-//! What limits other objects: disruption budgets, autoscalers, quotas, ranges of limits, and classes of pods and storage.
+//! Kinds that limit other objects: disruption budgets, autoscalers, quotas, ranges of limits, and classes of pods and storage.
 
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::{Value, json};

@@ -26,7 +26,7 @@ impl Deref for Resource {
 }
 
 impl Resource {
-    /// What is special about it.
+    /// Its special behaviour.
     pub(super) fn row(&self) -> &'static Row {
         match self {
             Self::Row(row) => row,

@@ -107,7 +107,7 @@ fn prune(value: &mut Value, dropped: &FieldSet, wanted: &FieldSet) {
     gone.finish(value);
 }
 
-/// What is to go of a list or a map: all at once, so that the others keep their places meanwhile.
+/// Elements to be removed from a list or a map: all at once, so that the others keep their places meanwhile.
 struct Gone {
     places: Places,
     elements: HashSet<usize>,

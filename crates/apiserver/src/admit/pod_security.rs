@@ -75,7 +75,7 @@ fn of_namespace(namespace: &Value) -> (Standards, Vec<palisade_k8s::FieldError>)
     Standards::of_labels(|key| labels?.get(key)?.as_str())
 }
 
-/// What is said of the pods that a namespace has already; those that break the same rules share a line.
+/// Warnings of the pods that a namespace has already; those that break the same rules share a line.
 fn existing(call: &Call<'_>, namespace: &str, standard: Standard) -> ApiResult<Vec<String>> {
     let page = objects::list(&call.api.store, &resource::PODS, Some(namespace), Some(MOST_PODS), None)?;
     let mut broken: BTreeMap<String, Vec<&str>> = BTreeMap::new();

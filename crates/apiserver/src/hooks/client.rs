@@ -44,7 +44,7 @@ struct Endpoint {
     bundle: Arc<str>,
 }
 
-/// What a webhook is at, as a URL shows it.
+/// The host of a webhook, as a URL shows it.
 struct At {
     endpoint: Endpoint,
     url: String,
@@ -258,7 +258,7 @@ fn endpoint(store: &Store, namespace: &str, name: &str, port: u16) -> Option<Soc
 enum Failure {
     /// There is no connection, or it broke.
     Connection(String),
-    /// What came is no answer.
+    /// The response is not an answer.
     Answer(String),
 }
 

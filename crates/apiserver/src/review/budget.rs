@@ -47,7 +47,7 @@ pub(super) fn check(api: &Api, namespace: &str, pod: &Value) -> ApiResult<()> {
     Err(error)
 }
 
-/// What a budget counts; a budget without a selector counts nothing, one with an empty selector all pods.
+/// The pods that a budget counts; a budget without a selector counts nothing, one with an empty selector all pods.
 fn selector(budget: &Value) -> Option<Labels> {
     budget.pointer("/spec/selector").map(Labels::of_object)
 }

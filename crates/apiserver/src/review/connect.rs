@@ -61,7 +61,7 @@ pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Option<Place
     }
 }
 
-/// What a client wants of a connection, as the object that webhooks see.
+/// The options of a connection, as the object that webhooks see.
 fn options(call: &Call<'_>) -> Value {
     let kind = call.target.subresource.and_then(|part| part.kind).map_or("", |(_, _, kind)| kind);
     let mut options = json!({"kind": kind, "apiVersion": "v1"});

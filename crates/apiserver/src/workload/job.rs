@@ -95,7 +95,7 @@ fn end(work: &Work<'_>, tally: &Tally) -> Option<End> {
     }
 }
 
-/// What is left of a number of seconds since a time; none where there is no such bound.
+/// The rest of a number of seconds since a time; none where there is no such bound.
 fn remaining(work: &Work<'_>, field: &str, since: &str) -> Option<Duration> {
     let seconds = work.object.pointer(field).and_then(Value::as_i64)?;
     let since: Timestamp = since.parse().ok()?;

@@ -43,7 +43,7 @@ pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     Ok(if waits { Next::After(Duration::from_secs(1)) } else { Next::Nothing })
 }
 
-/// Which pods go first: those without a node, those that are not ready, the youngest.
+/// The order in which pods go: those without a node, those that are not ready, the youngest.
 fn rank(pod: &Value) -> (bool, bool, std::cmp::Reverse<String>) {
     let created = text(pod, "/metadata/creationTimestamp").to_owned();
     (!text(pod, "/spec/nodeName").is_empty(), is_ready(pod), std::cmp::Reverse(created))

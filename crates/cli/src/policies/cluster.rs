@@ -16,7 +16,7 @@ use super::compile as compiling;
 use crate::exit::Exit;
 use crate::policy;
 
-/// Whose fields the policies are.
+/// The field manager of the policies.
 const MANAGER: &str = "palisade-policies";
 const GROUP: &str = "admissionregistration.k8s.io";
 const MUTATING: &str = "mutatingadmissionpolicies";

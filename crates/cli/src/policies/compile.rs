@@ -37,7 +37,7 @@ pub(super) fn settings(choices: &Choices) -> Settings {
     }
 }
 
-/// What CEL cannot say, and what decides it then.
+/// Limits of CEL, and what decides instead.
 const LEFT_TO_OTHERS: [&str; 4] = [
     "ranges of namespaces are not allocated: annotate them, or run the controllers of `palisade webhook` without its webhooks",
     "edits of SCCs are not followed: `palisade policies apply --watch`, or `palisade policies status`",

@@ -78,7 +78,7 @@ fn cell(number: usize, report: &Report, step: Option<&StepReport>, reasons: &[Wh
     json!({"class": class, "text": if usable { text } else { format!("({text})") }, "to": to})
 }
 
-/// What stands in the way, and of which SCCs.
+/// The obstacles, each with the SCCs that it is one of.
 type Why<'r> = (String, Vec<&'r str>);
 
 fn reasons<'r>(report: &'r Report, template: &str) -> Vec<Why<'r>> {

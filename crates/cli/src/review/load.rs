@@ -61,7 +61,7 @@ impl Loaded {
         Ok(Self { documents, around, builder })
     }
 
-    /// What stands beside policy.
+    /// Inputs beside policy.
     pub(crate) fn surroundings(&self) -> Surroundings {
         Surroundings::new(&self.around)
     }

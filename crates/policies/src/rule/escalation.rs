@@ -54,7 +54,7 @@ impl Escalation<'_> {
         }
     }
 
-    /// What a container is given, and what one that is exempt is.
+    /// The value that a container is given, and that of one that is exempt.
     pub(crate) fn gifts(&self) -> (String, String) {
         let least = (!self.allowed).then_some(false);
         (cel::list(self.default.or(least)), cel::list(least))

@@ -7,7 +7,7 @@ use super::Refused;
 use crate::fixture::{built_ins, ranges};
 use crate::{Context, Entry, diff};
 
-/// What is advised to a pod whose account may use `usable`: the edits in words, the SCC to be granted, and what an SCC of
+/// The advice to a pod whose account may use `usable`: the edits in words, the SCC to be granted, and what an SCC of
 /// its own permits beyond the one that it is made from.
 fn advised(usable: &[&str], pod: &Value) -> (Vec<String>, Option<String>, Vec<&'static str>) {
     let (set, ranges) = (built_ins(), ranges());

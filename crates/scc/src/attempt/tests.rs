@@ -1,4 +1,4 @@
-//! What an SCC sets on a pod and what it finds wrong, field by field; the rows of reference/scc.md 2.8 to 2.18.
+//! Defaults and findings of SCCs on pods, field by field; the rows of reference/scc.md 2.8 to 2.18.
 
 use palisade_k8s::patch::Patch;
 use palisade_k8s::{FieldError, KernelVersion, Pod, SecurityContextConstraints};

@@ -23,7 +23,7 @@ struct Case<'q> {
     /// The pod's place in the question.
     place: usize,
     pod: &'q Pod<'q>,
-    /// What the base would set.
+    /// The changes that the base would make.
     given: Changes<'q>,
 }
 
@@ -127,7 +127,7 @@ impl Case<'_> {
         }
     }
 
-    /// What the pod would be given that the base does not give, in words.
+    /// The values that the pod would be given and the base does not give, in words.
     fn given_beyond(&self, changes: &Changes<'_>, plan: &Plan, base: &Plan) -> Option<&'static str> {
         self.pod_given_beyond(changes, plan, base).or_else(|| {
             let containers = self.pod.spec.all_containers();

@@ -21,7 +21,7 @@ pub struct Standard {
 impl Standard {
     const NONE: Self = Self { level: Level::Privileged, version: Version::Latest };
 
-    /// What a pod does that it forbids, as one text; none if the pod conforms.
+    /// The violations of a pod, as one text; none if the pod conforms.
     #[must_use]
     pub fn broken_by(&self, pod: &Pod<'_>) -> Option<String> {
         let found = violations(pod, self.level, self.version);

@@ -7,7 +7,7 @@ use palisade_k8s::{Container, Pod};
 pub struct Violation {
     /// The rule, in a few words.
     pub reason: &'static str,
-    /// Which containers, volumes and values break it.
+    /// The containers, volumes and values that break it.
     pub detail: String,
 }
 
@@ -46,7 +46,7 @@ pub(super) fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     items.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
-/// Who sets a field to what is forbidden: the pod itself, some of its containers, or both.
+/// The places that set a field to what is forbidden: the pod itself, some of its containers, or both.
 pub(super) struct Setters<'p> {
     is_pod: bool,
     names: Vec<&'p str>,

@@ -1,4 +1,4 @@
-//! What one recording shows: syscalls, how often, and with which selecting arguments.
+//! One recording: syscalls, how often, and with which selecting arguments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ pub fn selectors(name: &str) -> &'static [u8] {
     SELECTORS.iter().find(|(other, _)| *other == name).map_or(&[], |(_, indexes)| indexes)
 }
 
-/// What was seen of one syscall.
+/// The observations of one syscall.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// How often.
@@ -67,7 +67,7 @@ impl Seen {
     }
 }
 
-/// What one recording shows.
+/// The observations of one recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     archs: BTreeSet<Arch>,

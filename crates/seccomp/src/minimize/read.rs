@@ -169,7 +169,7 @@ fn placed(name: &str, values: &[Value]) -> Vec<Option<u64>> {
     args
 }
 
-/// What the profiles of a text let through: of `seccomp record`, the security-profiles-operator, or a gadget.
+/// The syscalls that the profiles of a text let through: of `seccomp record`, the security-profiles-operator, or a gadget.
 fn profiles(text: &str, syntax: Syntax, native: Arch) -> Result<Observed, ReadError> {
     let mut observed = Observed::default();
     let sources = source::read(text, syntax);

@@ -71,7 +71,7 @@ pub fn write(rules: &Rules) -> Result<String, SystemdError> {
     Ok(lines)
 }
 
-/// What stands in lines without and with `~`.
+/// The names in lines without and with `~`.
 struct Words {
     allowed: Vec<String>,
     denied: Vec<String>,

@@ -57,9 +57,9 @@ pub enum InstallError {
     /// The webhooks do not answer. New ones are left with `Ignore`, so that nobody is locked out.
     #[error("the webhooks, with failurePolicy {policy} for now, do not decide on pods: {why}")]
     Probe {
-        /// What happens to pods meanwhile.
+        /// The effect on pods meanwhile.
         policy: &'static str,
-        /// What came back.
+        /// The answer.
         why: String,
     },
 }

@@ -103,7 +103,7 @@ impl<'g> Account<'g> {
     }
 }
 
-/// What changes for a workload.
+/// The change for a workload.
 fn print_move(
     out: &mut impl Write,
     ground: &Ground,

@@ -153,7 +153,7 @@ impl<'g> Group<'g> {
         users.is_some_and(|users| users.uid == Some(0) || users.uid_range_min == Some(0))
     }
 
-    /// What one SCC cannot tell apart, and what two could.
+    /// Pods that one SCC cannot tell apart, and two could.
     pub(super) fn blurs(&self) -> impl Iterator<Item = String> {
         self.least.blurs.iter().map(|blur| {
             let names = |places: &[usize]| {
