@@ -12,7 +12,7 @@ use crate::private;
 use crate::write::{current, insert};
 
 impl Store {
-    /// Writes all of the store, as of one moment, to a new file. Writes wait meanwhile; reads do not.
+    /// Writes all of the store, as of one moment, to a new file. Neither reads nor writes wait meanwhile.
     ///
     /// # Errors
     ///
@@ -22,7 +22,8 @@ impl Store {
             Ok(_) => return Err(StoreError::Occupied(file.display().to_string())),
             Err(_) => drop(private::file(file, std::fs::File::options().write(true))?),
         }
-        self.inner.writer().execute("VACUUM INTO ?1", params![file.display().to_string()])?;
+        let to = file.display().to_string();
+        self.inner.read(|connection| Ok(connection.execute("VACUUM INTO ?1", params![to])?))?;
         std::fs::File::open(file).and_then(|file| file.sync_all()).map_err(io(file))
     }
 

@@ -1,15 +1,15 @@
 //! Writes on their way to the disk, and what the observer makes of them. Each is on disk when it returns.
 
 use std::sync::Arc;
-use std::sync::mpsc::{TryRecvError, channel};
+use std::sync::mpsc::channel;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::error::StoreError;
 use crate::object::{Key, Object, Revision};
 use crate::observe::{Effect, Observer, Registered};
 use crate::open::Store;
-use crate::queue::{Answer, Ticket, make};
+use crate::queue::{Answer, Ticket};
 use crate::write::{Write, at};
 
 impl Store {
@@ -87,36 +87,6 @@ impl Store {
         })
     }
 
-    /// Forgets what was before a revision: older versions of objects, and objects deleted by then. Watches and
-    /// lists from before it end with [`StoreError::Compacted`].
-    ///
-    /// # Errors
-    ///
-    /// The revision has not happened yet, or the disk says no.
-    pub fn compact(&self, until: Revision) -> Result<(), StoreError> {
-        let newest = self.revision();
-        if until > newest {
-            return Err(StoreError::Future { asked: until, newest });
-        }
-        let mut writer = self.inner.writer();
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute(
-            "DELETE FROM versions AS old WHERE revision <= ?1 AND (deleted OR EXISTS (
-                SELECT 1 FROM versions AS new WHERE new.resource = old.resource AND new.namespace = old.namespace
-                AND new.name = old.name AND new.revision > old.revision AND new.revision <= ?1))",
-            params![until.0],
-        )?;
-        transaction.execute("UPDATE compacted SET revision = max(revision, ?1)", params![until.0])?;
-        transaction.commit()?;
-        // As far as readers let it: the rest is done by the next.
-        for give_back in ["PRAGMA incremental_vacuum(20000)", "PRAGMA wal_checkpoint(PASSIVE)"] {
-            let mut statement = writer.prepare(give_back)?;
-            let mut rows = statement.query([])?;
-            while rows.next()?.is_some() {}
-        }
-        Ok(())
-    }
-
     /// Makes a change of many objects, and then what the observer does about it.
     pub(crate) fn write(
         &self,
@@ -138,44 +108,12 @@ impl Store {
         self.check_room(&write)?;
         let outcomes = write.outcomes();
         let effects = outcomes.into_iter().filter_map(|(key, value)| self.prepare(key, value)).collect();
-        self.inner.queue.push(Ticket { write, effects, answer });
-        let mut writer = self.inner.writer();
-        loop {
-            match mine.try_recv() {
-                Ok(answer) => return answer,
-                Err(TryRecvError::Disconnected) => return Err(StoreError::Abandoned),
-                Err(TryRecvError::Empty) => self.take_along(&mut writer),
-            }
-        }
-    }
-
-    /// Takes the first of the queue to the disk, and tells those who brought them.
-    fn take_along(&self, writer: &mut Connection) {
-        let tickets = self.inner.queue.take();
-        let writes: Vec<&Write> = tickets.iter().map(|ticket| &ticket.write).collect();
-        let answers = make(writer, &writes);
-        let mut tickets: Vec<(Ticket, Answer)> = tickets.into_iter().zip(answers).collect();
-        for (ticket, answer) in &mut tickets {
-            let Ok(done) = answer else { continue };
-            let cleared = done.cleared.iter().filter_map(|key| self.prepare(key, None));
-            ticket.effects.drain(..).chain(cleared).for_each(|effect| effect(done.revision));
-        }
-        // Still under the writer's lock, so that revisions are announced in order.
-        let newest =
-            tickets.iter().filter_map(|(_, answer)| answer.as_ref().ok()).map(|done| done.revision).max();
-        // A group may have had nothing to change.
-        if let Some(newest) = newest.filter(|newest| *newest > Revision::default()) {
-            self.inner.announce(newest);
-        }
-        let outcomes = tickets.iter().flat_map(|(ticket, _)| ticket.write.outcomes());
-        self.inner.written.add(outcomes.map(|(_, value)| value.map_or(0, <[u8]>::len)).sum());
-        for (ticket, answer) in tickets {
-            // Whoever brought it waits for the lock that this holds.
-            drop(ticket.answer.send(answer));
-        }
+        let ticket = Ticket { write, effects, answer };
+        self.inner.queue.send(ticket).map_err(|_| StoreError::Abandoned)?;
+        mine.recv().unwrap_or(Err(StoreError::Abandoned))
     }
 
     pub(crate) fn prepare(&self, key: &Key, value: Option<&[u8]>) -> Option<Effect> {
-        self.inner.observer.get()?.0.prepare(key, value)
+        self.inner.prepare(key, value)
     }
 }

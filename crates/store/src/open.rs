@@ -1,17 +1,20 @@
 //! Opening a store, and the connections to it.
 
+mod writer;
+
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::StoreError;
 use crate::hold::hold;
-use crate::object::Revision;
-use crate::observe::Registered;
+use crate::object::{Key, Revision};
+use crate::observe::{Effect, Registered};
 use crate::private;
-use crate::queue::Queue;
+use crate::queue::Ticket;
 use crate::written::Written;
 
 /// The format of the data, in SQLite's `user_version`. A change that older programs cannot read raises it.
@@ -60,7 +63,8 @@ pub struct Store {
 pub(crate) struct Inner {
     path: PathBuf,
     writer: Mutex<Connection>,
-    pub(crate) queue: Queue,
+    /// To the thread that takes writes to the disk.
+    pub(crate) queue: Sender<Ticket>,
     pub(crate) observer: OnceLock<Registered>,
     readers: Mutex<Vec<Connection>>,
     newest: Mutex<Revision>,
@@ -104,23 +108,26 @@ impl Store {
         let path = folder.join(FILE);
         // SQLite gives the write-ahead log the mode of the file that it belongs to.
         drop(private::file(&path, File::options().write(true))?);
-        let writer = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        prepare(&writer, &path, temporary.is_some())?;
-        let newest = newest(&writer)?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                path,
-                writer: Mutex::new(writer),
-                queue: Queue::default(),
-                observer: OnceLock::new(),
-                readers: Mutex::default(),
-                newest: Mutex::new(newest),
-                changed: Condvar::new(),
-                written: Written::default(),
-                _lock: lock,
-                _folder: temporary,
-            }),
-        })
+        let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        prepare(&connection, &path, temporary.is_some())?;
+        let newest = newest(&connection)?;
+        let (queue, tickets) = channel();
+        let inner = Arc::new(Inner {
+            path,
+            writer: Mutex::new(connection),
+            queue,
+            observer: OnceLock::new(),
+            readers: Mutex::default(),
+            newest: Mutex::new(newest),
+            changed: Condvar::new(),
+            written: Written::default(),
+            _lock: lock,
+            _folder: temporary,
+        });
+        let weak = Arc::downgrade(&inner);
+        let thread = std::thread::Builder::new().name("store".to_owned());
+        thread.spawn(move || writer::run(&weak, &tickets)).map_err(io(folder))?;
+        Ok(Self { inner })
     }
 
     /// The newest write.
@@ -137,6 +144,11 @@ impl Inner {
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {
         hold(&self.writer)
+    }
+
+    /// The observer's action once a write is made, if it has one.
+    pub(crate) fn prepare(&self, key: &Key, value: Option<&[u8]>) -> Option<Effect> {
+        self.observer.get()?.0.prepare(key, value)
     }
 
     /// Runs a read on a connection of its own, so that reads wait for nobody.

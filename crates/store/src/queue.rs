@@ -1,26 +1,22 @@
-//! The writes that wait for the disk: whoever gets to it first takes along what the others brought meanwhile.
+//! The writes that wait for the disk: a thread takes them there, all that came meanwhile together.
 //!
-//! Most of a write's time is the disk's to keep it. So many writers at once pay it once, not each in turn.
+//! Most of a write's time is the disk's to keep it. So many writers at once pay it once, not each in turn. The thread is one
+//! of its own because its callers have different priorities: a slow one would else hold up all others.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender};
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::StoreError;
-use crate::hold::hold;
 use crate::observe::Effect;
 use crate::write::{Done, Write};
 
-/// How many writes go to the disk together, so that none waits for an endless row of others.
+/// How many writes go to the disk together, and after how many bytes of theirs no further one does, so that none waits for
+/// an endless row of others.
 const TOGETHER: usize = 128;
+const TOGETHER_BYTES: usize = 4 << 20;
 
 pub(crate) type Answer = Result<Done, StoreError>;
-
-/// Writes in the order in which they came.
-#[derive(Debug, Default)]
-pub(crate) struct Queue(Mutex<VecDeque<Ticket>>);
 
 /// A write that waits.
 pub(crate) struct Ticket {
@@ -36,17 +32,24 @@ impl std::fmt::Debug for Ticket {
     }
 }
 
-impl Queue {
-    pub(crate) fn push(&self, ticket: Ticket) {
-        hold(&self.0).push_back(ticket);
+impl Ticket {
+    /// How many bytes it writes.
+    fn size(&self) -> usize {
+        self.write.outcomes().iter().map(|(_, value)| value.map_or(0, <[u8]>::len)).sum()
     }
+}
 
-    /// Takes out the first writes, as many as go to the disk together.
-    pub(crate) fn take(&self) -> Vec<Ticket> {
-        let mut queue = hold(&self.0);
-        let count = queue.len().min(TOGETHER);
-        queue.drain(..count).collect()
+/// Waits for writes, and gives those that go to the disk together; none when no more can come.
+pub(crate) fn next(tickets: &Receiver<Ticket>) -> Option<Vec<Ticket>> {
+    let first = tickets.recv().ok()?;
+    let mut bytes = first.size();
+    let mut all = vec![first];
+    while all.len() < TOGETHER && bytes < TOGETHER_BYTES {
+        let Ok(ticket) = tickets.try_recv() else { break };
+        bytes += ticket.size();
+        all.push(ticket);
     }
+    Some(all)
 }
 
 /// Makes writes, together if the disk can. A disk that refuses one of many, as too large for what is left of it, may

@@ -481,6 +481,34 @@ fn old_versions_of_large_objects_go_and_give_their_room_back() {
     assert_eq!(store.get(&key).unwrap().unwrap().value, vec![149; 1 << 20]);
 }
 
+/// Forgetting 24 MB of old versions is done in parts, and writes are made between them.
+#[test]
+fn writes_go_on_while_old_versions_are_forgotten() {
+    let folder = tempfile::Builder::new().permissions(private_mode()).tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let key = Key::new("configmaps", "a", "large");
+    let mut revision = store.create(&key, &vec![b'x'; 1 << 20]).unwrap();
+    for at in 0..24_u8 {
+        revision = store.update(&key, revision, &vec![at; 1 << 20]).unwrap();
+    }
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    let (until, made) = (std::sync::atomic::Ordering::SeqCst, std::sync::atomic::AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(until) {
+                let name = format!("small-{}", made.load(until));
+                store.create(&Key::new("configmaps", "a", name), b"small").unwrap();
+                made.fetch_add(1, until);
+            }
+        });
+        let before = made.load(until);
+        store.compact(revision).unwrap();
+        let meanwhile = made.load(until) - before;
+        is_done.store(true, until);
+        assert!(meanwhile >= 12, "{meanwhile} writes were made");
+    });
+}
+
 #[test]
 fn old_secrets_of_the_server_are_not_kept() {
     let folder = tempfile::Builder::new().permissions(private_mode()).tempdir().unwrap();

@@ -1,0 +1,52 @@
+//! The thread that takes writes to the disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Weak;
+use std::sync::mpsc::{Receiver, Sender};
+
+use super::Inner;
+use crate::object::Revision;
+use crate::queue::{Answer, Ticket, make, next};
+use crate::write::Write;
+
+/// Takes writes to the disk until the store is gone.
+pub(crate) fn run(store: &Weak<Inner>, tickets: &Receiver<Ticket>) {
+    while let Some(tickets) = next(tickets) {
+        // Whoever brought one holds the store until they are told: so it is never dropped here, and is closed when
+        // the last of them has dropped it.
+        let Some(inner) = store.upgrade() else { return };
+        // The thread outlives a fault of the observer; those who wait hear that their writes were given up.
+        let told = catch_unwind(AssertUnwindSafe(|| inner.take_along(tickets))).unwrap_or_default();
+        drop(inner);
+        for (answer, told) in told {
+            drop(answer.send(told));
+        }
+    }
+}
+
+impl Inner {
+    /// Takes writes to the disk; gives what became of each, for whoever brought it.
+    fn take_along(&self, tickets: Vec<Ticket>) -> Vec<(Sender<Answer>, Answer)> {
+        let mut writer = self.writer();
+        let writes: Vec<&Write> = tickets.iter().map(|ticket| &ticket.write).collect();
+        let answers = make(&mut writer, &writes);
+        let outcomes = writes.iter().flat_map(|write| write.outcomes());
+        self.written.add(outcomes.map(|(_, value)| value.map_or(0, <[u8]>::len)).sum());
+        let mut told = Vec::with_capacity(tickets.len());
+        for (ticket, answer) in tickets.into_iter().zip(answers) {
+            if let Ok(done) = &answer {
+                let cleared = done.cleared.iter().filter_map(|key| self.prepare(key, None));
+                ticket.effects.into_iter().chain(cleared).for_each(|effect| effect(done.revision));
+            }
+            told.push((ticket.answer, answer));
+        }
+        // Still under the writer's lock, so that revisions are announced in order.
+        let newest =
+            told.iter().filter_map(|(_, answer)| answer.as_ref().ok()).map(|done| done.revision).max();
+        // A group may have had nothing to change.
+        if let Some(newest) = newest.filter(|newest| *newest > Revision::default()) {
+            self.announce(newest);
+        }
+        told
+    }
+}
