@@ -140,10 +140,7 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
         Admission::Namespace => pod_security::check_namespace(call, object, None),
         Admission::Role => rbac::check_role(call, object, None),
         Admission::Binding => rbac::check_binding(call, object, None),
-        Admission::Workload => {
-            workload::warn(call, object, None);
-            Ok(())
-        }
+        Admission::Workload => workload::check(call, object, None),
         _ => Ok(()),
     }
 }
@@ -158,10 +155,7 @@ pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiR
         }
         Admission::Role => rbac::check_role(call, object, Some(old)),
         Admission::Binding => rbac::check_binding(call, object, Some(old)),
-        Admission::Workload if call.target.subresource.is_none() => {
-            workload::warn(call, object, Some(old));
-            Ok(())
-        }
+        Admission::Workload if call.target.subresource.is_none() => workload::check(call, object, Some(old)),
         _ => Ok(()),
     }
 }

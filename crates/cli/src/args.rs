@@ -292,7 +292,7 @@ pub(crate) struct ImpactArgs {
     /// Namespace of objects that name none
     #[arg(short, long)]
     pub(crate) namespace: Option<String>,
-    /// What to print
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = TextOrHtml::Text)]
     pub(crate) output: TextOrHtml,
 }

@@ -23,33 +23,64 @@ pub(super) fn check_pod(call: &Call<'_>, pod: &Value, old: Option<&Value>) -> Ap
     if old.is_some_and(|old| !is_significant(pod, old)) {
         return Ok(());
     }
-    let target = call.target;
-    let namespace = objects::get(&call.api.store, &resource::NAMESPACES, "", &target.namespace)?;
-    let (standards, errors) = of_namespace(&namespace.object);
-    let note = |key: &str, value: String| call.notes.annotate(format!("{LABEL_PREFIX}{key}"), value);
-    note("enforce-policy", standards.enforce.to_string());
-    if let Some(error) = errors.first() {
-        note("error", format!("Failed to parse policy: {error}"));
-    }
+    let standards = standards(call)?;
+    note(call, "enforce-policy", standards.enforce.to_string());
     if standards.is_privileged() {
         return Ok(());
     }
-    let parsed = Pod::deserialize(pod).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    if let Some(broken) = standards.audit.broken_by(&parsed) {
-        note(
-            "audit-violations",
-            format!("would violate PodSecurity {:?}: {broken}", standards.audit.to_string()),
-        );
-    }
+    let parsed = parse(pod)?;
+    audit(call, &standards, &parsed);
     if let Some(broken) = standards.enforce.broken_by(&parsed) {
         let why = format!("violates PodSecurity {:?}: {broken}", standards.enforce.to_string());
-        return Err(ApiError::forbidden(&target.resource, text(pod, "/metadata/name"), why));
+        return Err(ApiError::forbidden(&call.target.resource, text(pod, "/metadata/name"), why));
     }
-    let warned = standards.warn.broken_by(&parsed);
-    call.notes.warn(
-        warned.map(|broken| format!("would violate PodSecurity {:?}: {broken}", standards.warn.to_string())),
-    );
+    warn(call, &standards, &parsed);
     Ok(())
+}
+
+/// Warns of the pods of a workload's template and notes them; they are refused when they come (`ValidatePodController`).
+pub(super) fn check_template(call: &Call<'_>, template: &Value) -> ApiResult<()> {
+    let standards = standards(call)?;
+    if standards.is_privileged() {
+        return Ok(());
+    }
+    let parsed = parse(template)?;
+    audit(call, &standards, &parsed);
+    warn(call, &standards, &parsed);
+    Ok(())
+}
+
+/// The levels of the request's namespace; labels that name none are noted.
+fn standards(call: &Call<'_>) -> ApiResult<Standards> {
+    let namespace = objects::get(&call.api.store, &resource::NAMESPACES, "", &call.target.namespace)?;
+    let (standards, errors) = of_namespace(&namespace.object);
+    if let Some(error) = errors.first() {
+        note(call, "error", format!("Failed to parse policy: {error}"));
+    }
+    Ok(standards)
+}
+
+fn parse(pod: &Value) -> ApiResult<Pod<'_>> {
+    Pod::deserialize(pod).map_err(|error| ApiError::bad_request(error.to_string()))
+}
+
+fn note(call: &Call<'_>, key: &str, value: String) {
+    call.notes.annotate(format!("{LABEL_PREFIX}{key}"), value);
+}
+
+fn audit(call: &Call<'_>, standards: &Standards, pod: &Pod<'_>) {
+    if let Some(broken) = would_violate(standards.audit, pod) {
+        note(call, "audit-violations", broken);
+    }
+}
+
+fn warn(call: &Call<'_>, standards: &Standards, pod: &Pod<'_>) {
+    call.notes.warn(would_violate(standards.warn, pod));
+}
+
+fn would_violate(standard: Standard, pod: &Pod<'_>) -> Option<String> {
+    let broken = standard.broken_by(pod)?;
+    Some(format!("would violate PodSecurity {:?}: {broken}", standard.to_string()))
 }
 
 /// Refuses labels of a namespace that name no level or version; warns of pods that a new level would have refused.

@@ -8,26 +8,39 @@ use palisade_scc::Mutation;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::pod_security;
 use crate::call::Call;
 use crate::decider::Decider;
+use crate::error::ApiResult;
 use crate::identity::Identity;
 use crate::resource::text;
 
 /// Length of the warning, in bytes.
 const LENGTH: usize = 1024;
 
-/// Warns of pods that would be refused, unless the template is as it was.
-pub(super) fn warn(call: &Call<'_>, object: &Value, old: Option<&Value>) {
-    if call.api.decider == Decider::Server {
-        call.notes.warn(refusal(call, object, old));
+/// Warns of pods that would be refused: by the namespace's Pod Security levels, and by SCC unless the template is as it
+/// was.
+pub(super) fn check(call: &Call<'_>, object: &Value, old: Option<&Value>) -> ApiResult<()> {
+    let resource = &call.target.resource;
+    let Some(kind) = WorkloadKind::of(&resource.api_version(), resource.kind()) else { return Ok(()) };
+    if let Some(template) = template(kind, object) {
+        pod_security::check_template(call, template)?;
     }
+    if call.api.decider == Decider::Server {
+        call.notes.warn(refusal(call, kind, object, old));
+    }
+    Ok(())
 }
 
-fn refusal(call: &Call<'_>, object: &Value, old: Option<&Value>) -> Option<String> {
-    let resource = &call.target.resource;
-    let kind = WorkloadKind::of(&resource.api_version(), resource.kind())
-        .filter(|kind| !kind.controller.is_empty())?;
-    let template_of = |object| kind.template.split('.').try_fold(object, |at: &Value, field| at.get(field));
+fn template<'o>(kind: &WorkloadKind, object: &'o Value) -> Option<&'o Value> {
+    kind.template.split('.').try_fold(object, |at: &Value, field| at.get(field))
+}
+
+fn refusal(call: &Call<'_>, kind: &WorkloadKind, object: &Value, old: Option<&Value>) -> Option<String> {
+    if kind.controller.is_empty() {
+        return None;
+    }
+    let template_of = |object| template(kind, object);
     let mut template = template_of(object)?.clone();
     if old.is_some_and(|old| template_of(old) == Some(&template)) {
         return None;

@@ -63,6 +63,45 @@ async fn a_namespace_refuses_what_its_level_forbids_and_warns_of_what_it_warns_o
     assert!(has("enforce-policy", "privileged:latest") || annotations.iter().any(Value::is_null));
 }
 
+/// A workload is not refused, and whoever writes it is told, each time, of the pods that will be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_whose_pods_break_a_level_is_warned_of() {
+    let world = World::new().await;
+    let labels = json!({"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "baseline"});
+    says(&namespace(&world, "strict", labels).await, 201, "");
+    let job = |spec: Value| json!({"metadata": {"name": "w"}, "spec": spec});
+    let template = |container: Value| {
+        let mut template = pod("", container);
+        template["metadata"] = json!({"labels": {"app": "w"}});
+        template
+    };
+    let privileged = template(json!({"securityContext": {"privileged": true}}));
+    let mut once = privileged.clone();
+    once["spec"]["restartPolicy"] = json!("Never");
+    let selector = json!({"matchLabels": {"app": "w"}});
+    let workloads = [
+        ("apis/apps/v1", "deployments", job(json!({"selector": selector, "template": privileged}))),
+        ("apis/apps/v1", "daemonsets", job(json!({"selector": selector, "template": privileged}))),
+        ("api/v1", "replicationcontrollers", job(json!({"selector": {"app": "w"}, "template": privileged}))),
+        ("apis/batch/v1", "jobs", job(json!({"template": once}))),
+        (
+            "apis/batch/v1",
+            "cronjobs",
+            job(json!({"schedule": "* * * * *", "jobTemplate": {"spec": {"template": once}}})),
+        ),
+    ];
+    let warning = "would violate PodSecurity 'baseline:latest': privileged (container 'c' must not set securityContext.privileged=true)";
+    for (group, resource, workload) in workloads {
+        let path = format!("/{group}/namespaces/strict/{resource}");
+        says(&world.send(Admin, &format!("POST {path}"), &workload).await, 201, warning);
+        let label = json!({"metadata": {"labels": {"x": "y"}}});
+        says(&world.send(Admin, &format!("PATCH {path}/w"), &label).await, 200, warning);
+    }
+    let fine = job(json!({"selector": selector, "template": template(json!({}))}));
+    let made = world.send(Admin, "POST /apis/apps/v1/namespaces/strict/statefulsets", &fine).await;
+    assert!(made.code == 201 && !made.head.contains("PodSecurity"), "{}{}", made.head, made.text());
+}
+
 /// What runs already may stay and be labelled; what changes what runs is held to the level.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_level_that_is_raised_later_holds_for_every_change_of_what_runs() {
