@@ -152,6 +152,34 @@ fn case_07_userns_nested_scc() {
     assert_eq!(verdict(&["--as", "admin", "--as-group", "system:masters"])["scc"], "container-in-container");
 }
 
+/// What user namespaces exclude is said where it stands, and what they require is proposed. The rules are those of
+/// `validateHostUsers` and `procMount` in `pkg/apis/core/validation/validation.go`.
+#[test]
+fn user_namespaces_exclude_and_are_required() {
+    let review = |spec: &str, security: &str| {
+        let pod = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: p, namespace: ns}}, spec: {{{spec}containers: \
+             [{{name: c, image: i, securityContext: {{{security}}}}}]}}}}"
+        );
+        let args = ["review", "-f", "-", "--as", "admin", "--as-group", "system:masters"];
+        run_in(Path::new("."), &args, &pod).1
+    };
+    let unmasked = review("", "procMount: Unmasked");
+    assert_says(&unmasked, &["refused by Kubernetes' validation", "set spec.hostUsers: false"]);
+    let shared = review("hostNetwork: true, ", "procMount: Unmasked");
+    assert_says(&shared, &["edit:  remove spec.containers[0].securityContext.procMount"]);
+    assert!(!shared.contains("set spec.hostUsers"), "{shared}");
+    let both = review("hostUsers: false, hostPID: true, ", "");
+    assert_says(&both, &["spec.hostPID: Forbidden: when `hostUsers` is false"]);
+    assert_says(&review("hostUsers: false, ", "procMount: Unmasked"), &["1 admitted"]);
+    let text = lint(&scc("userNamespaceLevel: RequirePodLevel\nallowHostPID: true"));
+    assert_says(&text, &["useless-beside-users", "allowHostPID: no pod can use it"]);
+    assert_says(
+        &lint(&scc("userNamespaceLevel: RequirePod")),
+        &["write one of AllowHostLevel, RequirePodLevel"],
+    );
+}
+
 /// openshift/origin#20470
 #[test]
 fn case_08_sysctls_in_dead_annotations() {

@@ -130,7 +130,7 @@ fn remove_item(parent: &mut Value, last: &Segment, item: &Value) -> bool {
 pub(super) fn mend(errors: &[FieldError], plan: &Plan, pod: &mut Value) -> Vec<Edit> {
     let mut made = Vec::new();
     let proposed = match errors {
-        [] => [unescalated(pod), hardened(pod)].concat(),
+        [] => [unescalated(pod), masked(pod), hardened(pod)].concat(),
         errors => errors.iter().flat_map(|error| edits_of(error, plan, pod)).collect(),
     };
     for edit in proposed {
@@ -143,17 +143,32 @@ pub(super) fn mend(errors: &[FieldError], plan: &Plan, pod: &mut Value) -> Vec<E
 
 /// An SCC that forbids privilege escalation sets it to false, which Kubernetes refuses of these.
 fn unescalated(pod: &Value) -> Vec<Edit> {
-    let mut edits = Vec::new();
-    for list in ["initContainers", "containers", "ephemeralContainers"] {
-        let count = pod.pointer(&format!("/spec/{list}")).and_then(Value::as_array).map_or(0, Vec::len);
-        for index in 0..count {
-            edits.extend(unprivileged(
-                FieldPath::of("spec").name(list).index(index).field("securityContext"),
-                pod,
-            ));
-        }
+    containers(pod).flat_map(|container| unprivileged(container.field("securityContext"), pod)).collect()
+}
+
+/// A container that sees all of /proc must be in a user namespace of its pod, which shares none of the node's.
+fn masked(pod: &Value) -> Vec<Edit> {
+    let spec = |field: &'static str| FieldPath::of("spec").field(field);
+    let is = |field, value: bool| value_at(pod, &spec(field)) == Some(&Value::Bool(value));
+    if is("hostUsers", false) {
+        return Vec::new();
     }
-    edits
+    let mounts = containers(pod).map(|path| path.field("securityContext").field("procMount"));
+    let unmasked: Vec<FieldPath> =
+        mounts.filter(|mount| value_at(pod, mount) == Some(&json!("Unmasked"))).collect();
+    let shares = ["hostNetwork", "hostPID", "hostIPC"].into_iter().any(|field| is(field, true));
+    match unmasked.is_empty() || shares {
+        true => unmasked.into_iter().map(Edit::remove).collect(),
+        false => vec![Edit::set(spec("hostUsers"), false)],
+    }
+}
+
+/// The paths of all containers.
+fn containers(pod: &Value) -> impl Iterator<Item = FieldPath> {
+    ["initContainers", "containers", "ephemeralContainers"].into_iter().flat_map(|list| {
+        let count = pod.pointer(&format!("/spec/{list}")).and_then(Value::as_array).map_or(0, Vec::len);
+        (0..count).map(move |index| FieldPath::of("spec").name(list).index(index))
+    })
 }
 
 /// Edits for the Pod Security level `restricted`, so that a namespace that enforces it lets the pod through.

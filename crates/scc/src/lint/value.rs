@@ -15,6 +15,7 @@ pub(super) fn check(scc: &SecurityContextConstraints, raw: Raw<'_>, findings: &m
     escalation(scc, findings);
     default_profile(scc, findings);
     ignored(scc, findings);
+    own_users(scc, findings);
     if let Some(raw) = raw {
         volumes_absent(raw, findings);
         group_ranges(raw, findings);
@@ -152,6 +153,28 @@ fn ignored(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
             FieldPath::of(field),
             message,
             format!("set the type to {needed}, or remove it"),
+        );
+    }
+}
+
+/// What a pod with user IDs of its own cannot have: Kubernetes refuses the node's namespaces beside `hostUsers: false`.
+fn own_users(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
+    if scc.user_namespace_level != "RequirePodLevel" {
+        return;
+    }
+    let allowed = [
+        ("allowHostNetwork", scc.allow_host_network),
+        ("allowHostPID", scc.allow_host_pid),
+        ("allowHostIPC", scc.allow_host_ipc),
+    ];
+    for (field, _) in allowed.into_iter().filter(|(_, allowed)| *allowed) {
+        let message = "no pod can use it: RequirePodLevel asks for hostUsers: false, beside which Kubernetes refuses it";
+        warn(
+            findings,
+            "useless-beside-users",
+            FieldPath::of(field),
+            message,
+            "set it to false, or userNamespaceLevel: AllowHostLevel",
         );
     }
 }
@@ -314,6 +337,11 @@ mod tests {
             (json!({"seccompProfiles": ["localhost/a.json", "runtime/default"]}), &["seccomp-default"]),
             (json!({"seccompProfiles": ["*", "unconfined"]}), &["seccomp-default"]),
             (json!({"seccompProfiles": ["*", "runtime/default", "localhost/a.json"]}), &[]),
+            (
+                json!({"userNamespaceLevel": "RequirePodLevel", "allowHostNetwork": true, "allowHostIPC": true}),
+                &["useless-beside-users", "useless-beside-users"],
+            ),
+            (json!({"userNamespaceLevel": "AllowHostLevel", "allowHostPID": true}), &[]),
             (json!({"volumes": null}), &["volumes-absent"]),
             (json!({"volumes": []}), &[]),
             (json!({"fsGroup": {}}), &["empty-type"]),
