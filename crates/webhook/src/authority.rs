@@ -119,16 +119,22 @@ impl Authority {
         Ok(self.signing.expiry()?)
     }
 
-    /// The authority as it is due at `now`: announced after [`AUTHORITY_LIFE`], changed after [`ANNOUNCED`]; `None` where
-    /// nothing is.
+    /// The certificate of the announced authority.
+    pub(crate) fn announced(&self) -> Option<&str> {
+        self.next.as_ref().map(|(pair, _)| pair.certificate.as_str())
+    }
+
+    /// The authority as it is due at `now`: announced after [`AUTHORITY_LIFE`], changed when it has been `announced` for
+    /// [`ANNOUNCED`]; `None` where nothing is. That time is the caller's own measure: the announcement's date is by the clock
+    /// of whoever made it, which may be minutes off.
     ///
     /// # Errors
     ///
     /// The certificate cannot be made.
-    pub(crate) fn due(&self, now: Timestamp) -> Result<Option<Self>, AuthorityError> {
+    pub(crate) fn due(&self, now: Timestamp, announced: Duration) -> Result<Option<Self>, AuthorityError> {
         let age = |since: Timestamp| Duration::try_from(now.duration_since(since)).unwrap_or_default();
         match &self.next {
-            Some((pair, made)) if age(*made) >= ANNOUNCED => Ok(Some(Self {
+            Some((pair, made)) if announced >= ANNOUNCED => Ok(Some(Self {
                 signing: pair.clone(),
                 made: *made,
                 next: None,
@@ -162,6 +168,13 @@ fn authority(now: Timestamp) -> Result<Pair, AuthorityError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, UnixTime};
+
     use super::*;
 
     fn time(text: &str) -> Timestamp {
@@ -172,7 +185,8 @@ mod tests {
     fn a_secret_says_what_was_written_to_it() {
         let now = time("2026-11-25T12:00:00Z");
         let first = Authority::generate(now).unwrap();
-        let announced = first.due(now + AUTHORITY_LIFE).unwrap().unwrap();
+        let announced = first.due(now + AUTHORITY_LIFE, Duration::ZERO).unwrap().unwrap();
+        assert!(announced.announced().is_some_and(|certificate| announced.bundle().contains(certificate)));
         for authority in [&first, &announced] {
             assert_eq!(Authority::read(&authority.write()).unwrap(), *authority);
         }
@@ -185,17 +199,18 @@ mod tests {
     fn a_new_authority_is_trusted_before_it_signs_and_the_old_one_after() {
         let now = time("2026-11-25T12:00:00Z");
         let old = Authority::generate(now).unwrap();
-        assert_eq!(old.due(now).unwrap(), None);
+        assert_eq!(old.due(now, Duration::ZERO).unwrap(), None);
         let later = now + AUTHORITY_LIFE;
-        let announced = old.due(later).unwrap().unwrap();
+        let announced = old.due(later, Duration::ZERO).unwrap().unwrap();
         assert_eq!(announced.signing, old.signing);
         assert_eq!(announced.bundle().matches("BEGIN CERTIFICATE").count(), 2);
-        assert_eq!(announced.due(later + ANNOUNCED / 2).unwrap(), None);
-        let changed = announced.due(later + ANNOUNCED).unwrap().unwrap();
+        // By a clock that is ten minutes ahead it was announced long ago.
+        assert_eq!(announced.due(later + ANNOUNCED * 2, ANNOUNCED / 2).unwrap(), None);
+        let changed = announced.due(later, ANNOUNCED).unwrap().unwrap();
         assert_ne!(changed.signing, old.signing);
         assert!(changed.bundle().starts_with(&changed.signing.certificate));
         assert!(changed.bundle().contains(&old.signing.certificate));
-        assert_eq!(changed.due(later + ANNOUNCED * 2).unwrap(), None);
+        assert_eq!(changed.due(later + ANNOUNCED * 2, ANNOUNCED).unwrap(), None);
     }
 
     #[test]
@@ -204,5 +219,25 @@ mod tests {
         let (leaf, due) =
             Authority::generate(now).unwrap().leaf(&["palisade.x.svc".to_owned()], now).unwrap();
         assert!(now < due && due + Duration::from_secs(24 * 3600) < leaf.expiry().unwrap(), "{due}");
+    }
+
+    #[test]
+    fn an_api_server_whose_clock_is_off_by_ten_minutes_trusts_a_new_leaf() {
+        let now = Timestamp::now();
+        let authority = Authority::generate(now).unwrap();
+        let (leaf, _) = authority.leaf(&["palisade.x.svc".to_owned()], now).unwrap();
+        let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(der(&authority.bundle())).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let (leaf, name) = (der(&leaf.certificate), "palisade.x.svc".try_into().unwrap());
+        for (minutes, trusts) in [(-10, true), (-60, true), (0, true), (10, true), (9 * 24 * 60, false)] {
+            let seconds = u64::try_from(now.as_second() + minutes * 60).unwrap();
+            let clock = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+            let verified = verifier.verify_server_cert(&leaf, &[], &name, &[], clock);
+            assert_eq!(verified.is_ok(), trusts, "{minutes} min: {verified:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use kube::Client;
 use tokio::sync::watch;
 
+use crate::authority::Authority;
 use crate::config::Config;
 use crate::install::LEASE;
 use crate::lease::{Candidate, PERIOD};
@@ -13,7 +14,9 @@ use crate::namespaces::{Allocator, Lacking};
 use crate::secret;
 
 /// How often the authority and its bundle are looked at: somebody may have applied the installation again.
-const BUNDLE_PERIOD: Duration = Duration::from_secs(10);
+const BUNDLE_PERIOD: Duration = Duration::from_secs(5);
+/// How long one of the controllers' tasks may take.
+const WORK_TIME: Duration = Duration::from_secs(20);
 
 /// Competes for the lease, and does the work while it is held. Told to stop, it gives the lease to whoever is next.
 pub(crate) async fn run(
@@ -26,9 +29,11 @@ pub(crate) async fn run(
     let started = Instant::now();
     let mut candidate = Candidate::new(client.clone(), &config.namespace, LEASE, &config.identity);
     let mut looked = None;
+    let mut rotation = Rotation::default();
     loop {
         if looked.is_none_or(|looked: Instant| looked.elapsed() >= PERIOD) {
-            if let Err(error) = candidate.attempt(started.elapsed()).await {
+            let attempt = in_time(candidate.attempt(started.elapsed())).await;
+            if let Err(error) = attempt {
                 tracing::warn!("the lease cannot be renewed: {error}");
             }
             looked = Some(Instant::now());
@@ -36,7 +41,7 @@ pub(crate) async fn run(
         let leads = candidate.holds(started.elapsed());
         allocator.lead(leads);
         if leads {
-            work(&client, &config.namespace, &allocator, &lacking).await;
+            work(&client, &config.namespace, &allocator, &lacking, &mut rotation).await;
         }
         tokio::select! {
             () = tokio::time::sleep(BUNDLE_PERIOD) => {}
@@ -48,13 +53,59 @@ pub(crate) async fn run(
     candidate.release(started.elapsed()).await;
 }
 
-async fn work(client: &Client, namespace: &str, allocator: &Allocator, lacking: &Lacking) {
+async fn work(
+    client: &Client,
+    namespace: &str,
+    allocator: &Allocator,
+    lacking: &Lacking,
+    rotation: &mut Rotation,
+) {
     allocator.repair(client, lacking).await;
-    let published = match secret::rotate(client, namespace).await {
-        Ok(authority) => secret::publish(client, &authority.bundle()).await.map_err(Into::into),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = published {
+    if let Err(error) = in_time(rotation.go_on(client, namespace)).await {
         tracing::warn!("the bundle of the webhooks cannot be kept: {error}");
+    }
+}
+
+/// An error of a controller's work.
+#[derive(Debug, thiserror::Error)]
+enum WorkError<E> {
+    #[error(transparent)]
+    Failed(E),
+    /// A connection that died in silence.
+    #[error("the API server does not answer")]
+    Silent,
+}
+
+/// Gives work up after [`WORK_TIME`]: one connection must not keep the controllers from all else.
+async fn in_time<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, WorkError<E>> {
+    match tokio::time::timeout(WORK_TIME, work).await {
+        Ok(done) => done.map_err(WorkError::Failed),
+        Err(_) => Err(WorkError::Silent),
+    }
+}
+
+/// The rotation of the authority, as far as this replica has seen it: how long an announced one is in the bundle is measured by
+/// its own monotonic clock.
+#[derive(Debug, Default)]
+struct Rotation {
+    announced: Option<(String, Instant)>,
+}
+
+impl Rotation {
+    async fn go_on(&mut self, client: &Client, namespace: &str) -> Result<(), secret::SecretError> {
+        let authority = secret::rotate(client, namespace, |authority| self.announced_for(authority)).await?;
+        secret::publish(client, &authority.bundle()).await?;
+        let certificate = authority.announced().map(str::to_owned);
+        if certificate.as_ref() != self.announced.as_ref().map(|(certificate, _)| certificate) {
+            self.announced = certificate.map(|certificate| (certificate, Instant::now()));
+        }
+        Ok(())
+    }
+
+    fn announced_for(&self, authority: &Authority) -> Duration {
+        match &self.announced {
+            Some((certificate, since)) if authority.announced() == Some(certificate) => since.elapsed(),
+            _ => Duration::ZERO,
+        }
     }
 }

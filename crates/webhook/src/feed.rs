@@ -1,19 +1,20 @@
 //! The policy of a cluster, followed by watches: one list, then changes, folded object by object into a
 //! [`PolicyCache`].
 //!
-//! Nothing is kept here but the names of what was seen, so that a second list tells what has gone. A watch is asked to
+//! Nothing is kept here but the names of what was seen and a hash of each, so that a second list tells what has gone and
+//! what has changed: it costs no memory beside the first. A watch is asked to
 //! end after [`WATCH`], and is given up [`GRACE`] later: a connection that died in silence is noticed within half a
 //! minute, on a quiet cluster too. The age of what is known is counted from the last word of the API server: an event, a
 //! bookmark, a watch that ended as asked.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, pin_mut};
 use kube::api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
-use kube::core::Status;
 use kube::{Api, Client};
 use palisade_admission::{ObjectKey, PolicyCache, PolicyKind, PolicyObject};
 use serde_json::Value;
@@ -27,6 +28,8 @@ const WATCH: Duration = Duration::from_secs(20);
 const GRACE: Duration = Duration::from_secs(8);
 /// How many objects a page of a list has.
 const PAGE: u32 = 500;
+/// How long a page may take: on a connection that died in silence it never comes.
+const PAGE_TIME: Duration = Duration::from_secs(10);
 /// The pause after a first failure, and the longest.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
@@ -108,21 +111,41 @@ impl Freshness {
     }
 }
 
-/// Follows one source for ever.
+/// An error of following a source.
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    /// The API server refused, or the connection broke.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    /// It took longer than [`PAGE_TIME`].
+    #[error("the API server does not answer")]
+    Silent,
+    /// The versions that a list or a watch asked for are gone.
+    #[error("the API server has forgotten the version that was asked for")]
+    Expired,
+}
+
+/// Follows one source for ever. Each new beginning waits, so that an API server in trouble is not asked for everything again
+/// and again.
 pub(crate) async fn follow(client: Client, source: Source, sink: Sink, freshness: Freshness) {
     let api = Api::all_with(client, &resource(source));
     let (_, plural, kind) = source;
-    let mut follower = Follower { api, plural, kind, sink, freshness, known: HashSet::new() };
+    let mut follower = Follower {
+        api,
+        plural,
+        kind,
+        sink,
+        freshness,
+        known: HashMap::new(),
+        round: 0,
+        hasher: RandomState::new(),
+    };
     let mut pause = PAUSE;
     loop {
-        match follower.list_and_watch(&mut pause).await {
-            Ok(()) => pause = PAUSE,
-            Err(error) => {
-                tracing::warn!("{plural} cannot be followed: {error}");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        }
+        let error = follower.list_and_watch(&mut pause).await;
+        tracing::warn!("{plural} are listed again: {error}");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -132,75 +155,85 @@ struct Follower {
     kind: PolicyKind,
     sink: Sink,
     freshness: Freshness,
-    known: HashSet<ObjectKey>,
+    known: HashMap<ObjectKey, Seen>,
+    round: u64,
+    hasher: RandomState,
 }
 
-/// How a watch ended.
-enum End {
-    /// As asked, or the connection was lost: it can be taken up again at this version.
-    Resume(String),
-    /// The API server no longer has that version.
-    Expired,
+/// An object as it was last seen.
+struct Seen {
+    hash: u64,
+    /// The list, or the watch after it, that had it.
+    round: u64,
 }
 
 impl Follower {
-    /// One list and the watches after it, until the versions that they begin at are too old.
-    async fn list_and_watch(&mut self, pause: &mut Duration) -> Result<(), kube::Error> {
-        let mut version = self.list().await?;
-        *pause = PAUSE;
+    /// One list and the watches after it, until one of them cannot go on where the last ended.
+    async fn list_and_watch(&mut self, pause: &mut Duration) -> FollowError {
+        let mut version = match self.list().await {
+            Ok(version) => version,
+            Err(error) => return error,
+        };
         loop {
-            match self.watch(version).await? {
-                End::Resume(next) => version = next,
-                End::Expired => return Ok(()),
+            let began = Instant::now();
+            match self.watch(version).await {
+                Ok(next) => version = next,
+                Err(error) => return error,
             }
+            if began.elapsed() < PAUSE {
+                tokio::time::sleep(PAUSE).await;
+            }
+            *pause = PAUSE;
         }
     }
 
-    async fn list(&mut self) -> Result<String, kube::Error> {
-        let mut seen = HashSet::with_capacity(self.known.len());
+    async fn list(&mut self) -> Result<String, FollowError> {
+        self.round += 1;
         let mut params = ListParams::default().limit(PAGE);
         let version = loop {
-            let page = self.api.list(&params).await?;
+            let page = tokio::time::timeout(PAGE_TIME, self.api.list(&params)).await;
+            let page = page.map_err(|_| FollowError::Silent)?.map_err(of_status)?;
             for object in page.items {
-                seen.insert(self.apply(object));
+                self.apply(object);
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
                 None => break page.metadata.resource_version.unwrap_or_default(),
             }
         };
-        for gone in self.known.difference(&seen) {
-            self.sink.remove(gone);
-        }
-        self.known = seen;
+        let (sink, round) = (&self.sink, self.round);
+        self.known.retain(|key, seen| {
+            let is_there = seen.round == round;
+            if !is_there {
+                sink.remove(key);
+            }
+            is_there
+        });
         self.freshness.hear();
         Ok(version)
     }
 
-    async fn watch(&mut self, from: String) -> Result<End, kube::Error> {
+    /// Follows until the watch ends as asked, or its connection is lost; gives the version that it can be taken up at.
+    async fn watch(&mut self, from: String) -> Result<String, FollowError> {
         let seconds = u32::try_from(WATCH.as_secs()).unwrap_or(u32::MAX);
         let params = WatchParams::default().timeout(seconds);
         let deadline = tokio::time::Instant::now() + WATCH + GRACE;
         let opened = tokio::time::timeout_at(deadline, self.api.watch(&params, &from)).await;
-        let Ok(stream) = opened else { return Ok(End::Resume(from)) };
-        let stream = match stream {
-            Err(kube::Error::Api(status)) if is_expired(&status) => return Ok(End::Expired),
-            other => other?,
-        };
+        let Ok(stream) = opened else { return Ok(from) };
+        let stream = stream.map_err(of_status)?;
         pin_mut!(stream);
         let mut version = from;
         loop {
             let Ok(event) = tokio::time::timeout_at(deadline, stream.next()).await else {
                 // The API server should have ended it by now, so the connection is dead.
-                return Ok(End::Resume(version));
+                return Ok(version);
             };
             match event {
                 None => {
                     self.freshness.hear();
-                    return Ok(End::Resume(version));
+                    return Ok(version);
                 }
-                Some(Ok(WatchEvent::Error(status))) if is_expired(&status) => return Ok(End::Expired),
-                Some(Ok(WatchEvent::Error(status))) => return Err(kube::Error::Api(status)),
+                Some(Ok(WatchEvent::Error(status))) => return Err(of_status(kube::Error::Api(status))),
                 Some(Ok(event)) => {
                     if let Some(next) = self.take(event) {
                         version = next;
@@ -209,8 +242,7 @@ impl Follower {
                 }
                 Some(Err(error)) => {
                     tracing::debug!("a watch of {} broke: {error}", self.plural);
-                    tokio::time::sleep(PAUSE).await;
-                    return Ok(End::Resume(version));
+                    return Ok(version);
                 }
             }
         }
@@ -221,8 +253,7 @@ impl Follower {
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 let version = object.metadata.resource_version.clone();
-                let key = self.apply(object);
-                self.known.insert(key);
+                self.apply(object);
                 version
             }
             WatchEvent::Deleted(object) => {
@@ -236,14 +267,18 @@ impl Follower {
         }
     }
 
-    fn apply(&self, mut object: DynamicObject) -> ObjectKey {
+    fn apply(&mut self, mut object: DynamicObject) {
         object.metadata.managed_fields = None;
         let key = self.key(&object);
-        match serde_json::to_value(&object) {
-            Ok(object) => self.sink.apply(&key, &object),
-            Err(error) => tracing::error!("{key} cannot be read: {error}"),
+        let object = match serde_json::to_value(&object) {
+            Ok(object) => object,
+            Err(error) => return tracing::error!("{key} cannot be read: {error}"),
+        };
+        let seen = Seen { hash: self.hasher.hash_one(&object), round: self.round };
+        if self.known.get(&key).is_none_or(|known| known.hash != seen.hash) {
+            self.sink.apply(&key, &object);
         }
-        key
+        self.known.insert(key, seen);
     }
 
     fn key(&self, object: &DynamicObject) -> ObjectKey {
@@ -256,7 +291,10 @@ impl Follower {
     }
 }
 
-/// Whether the API server has forgotten the version that a watch was to begin at.
-fn is_expired(status: &Status) -> bool {
-    status.code == 410 || status.reason == "Expired"
+/// 410 Gone is said of a watch's first version, within a watch, and of the pages of a list.
+fn of_status(error: kube::Error) -> FollowError {
+    match error {
+        kube::Error::Api(status) if status.code == 410 || status.reason == "Expired" => FollowError::Expired,
+        error => FollowError::Api(error),
+    }
 }

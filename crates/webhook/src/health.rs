@@ -25,7 +25,7 @@ pub(crate) struct Health {
     pub(crate) sources: Arc<[(&'static str, Freshness)]>,
     pub(crate) leaving: watch::Receiver<bool>,
     pub(crate) leads: Arc<AtomicBool>,
-    /// The end of the presented certificate, in seconds since 1970.
+    /// The end of the presented certificate, in seconds since 1970; 0 before there is one of the cluster's authority.
     pub(crate) expiry: Arc<AtomicI64>,
 }
 
@@ -34,6 +34,9 @@ impl Health {
     pub(crate) fn unready(&self) -> Option<String> {
         if self.is_leaving() {
             return Some("it is stopping".to_owned());
+        }
+        if self.expiry.load(Ordering::Acquire) == 0 {
+            return Some("the certificate authority has not been read yet".to_owned());
         }
         self.sources.iter().find_map(|(name, freshness)| match freshness.age() {
             None => Some(format!("{name} have not been read yet")),
@@ -52,13 +55,14 @@ impl Health {
         let age = |(name, freshness): &(&str, Freshness)| {
             ((*name).to_owned(), freshness.age().map(|age| age.as_secs()).into())
         };
-        let expiry = Timestamp::from_second(self.expiry.load(Ordering::Acquire)).unwrap_or_default();
+        let expiry = Some(self.expiry.load(Ordering::Acquire)).filter(|expiry| *expiry != 0);
+        let expiry = expiry.and_then(|expiry| Timestamp::from_second(expiry).ok());
         json!({
             "identity": &*self.identity,
             "version": env!("CARGO_PKG_VERSION"),
             "unready": self.unready(),
             "leads": self.leads.load(Ordering::Acquire),
-            "certificateExpires": expiry.to_string(),
+            "certificateExpires": expiry.map(|expiry| expiry.to_string()),
             "snapshotAgeSeconds": self.sources.iter().map(age).collect::<serde_json::Map<_, _>>(),
         })
     }

@@ -9,17 +9,16 @@ use kube::Client;
 use palisade_https::{Pair, Tls, TlsError};
 
 use crate::authority::{Authority, AuthorityError};
-use crate::secret::{self, SecretError};
+use crate::secret;
 
 /// How often the Secret is read. Timers stand still in a suspended machine, so the wall clock is looked at each time.
-const PERIOD: Duration = Duration::from_secs(10);
+const PERIOD: Duration = Duration::from_secs(5);
+/// The same before the first one: the replica waits for it.
+const FIRST_PERIOD: Duration = Duration::from_secs(1);
 
-/// Why there is no certificate to present.
+/// An error of making the certificate to present.
 #[derive(Debug, thiserror::Error)]
 pub enum LeafError {
-    /// The certificate authority cannot be had.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
     /// A certificate cannot be made.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -33,55 +32,63 @@ pub(crate) struct Leaf {
     client: Client,
     namespace: String,
     names: Vec<String>,
-    authority: Authority,
+    /// The cluster's, once it could be had.
+    authority: Option<Authority>,
     due: Timestamp,
     tls: Tls,
     expiry: Arc<AtomicI64>,
 }
 
 impl Leaf {
-    /// Mints the first one.
+    /// Mints one of an authority that nobody trusts. So a replica that cannot reach the API server yet answers the kubelet,
+    /// which verifies nothing: that it is alive, and why it is not ready.
     ///
     /// # Errors
     ///
-    /// The authority cannot be had, or its certificates cannot be used.
-    pub(crate) async fn mint(
+    /// Certificates cannot be made.
+    pub(crate) fn provisional(
         client: Client,
         namespace: String,
         names: Vec<String>,
     ) -> Result<Self, LeafError> {
-        let authority = secret::authority(&client, &namespace).await?;
-        let (pair, due) = authority.leaf(&names, Timestamp::now())?;
+        let (pair, due) = Authority::generate(Timestamp::now())?.leaf(&names, Timestamp::now())?;
         let tls = Tls::new(&pair, None)?;
-        let expiry = Arc::new(AtomicI64::new(seconds(&pair)?));
-        Ok(Self { client, namespace, names, authority, due, tls, expiry })
+        Ok(Self { client, namespace, names, authority: None, due, tls, expiry: Arc::default() })
     }
 
     pub(crate) fn tls(&self) -> Tls {
         self.tls.clone()
     }
 
+    /// The end of the presented certificate, in seconds since 1970; 0 while it is not of the cluster's authority.
     pub(crate) fn expiry(&self) -> Arc<AtomicI64> {
         Arc::clone(&self.expiry)
     }
 
-    /// Presents a new one when the authority changed or the old one is due, for ever.
+    /// Presents one of the cluster's authority, and a new one when that changed or the old one is due, for ever.
     pub(crate) async fn renew(mut self) {
         loop {
-            tokio::time::sleep(PERIOD).await;
-            let current = match secret::authority(&self.client, &self.namespace).await {
-                Ok(current) => current,
-                Err(error) => {
+            let read = secret::authority(&self.client, &self.namespace);
+            let current = match tokio::time::timeout(PERIOD, read).await {
+                Ok(Ok(current)) => Some(current),
+                Ok(Err(error)) => {
                     tracing::warn!("the certificate authority cannot be read: {error}");
                     self.authority.clone()
                 }
+                Err(_) => {
+                    tracing::warn!(
+                        "the certificate authority cannot be read: the API server does not answer"
+                    );
+                    self.authority.clone()
+                }
             };
-            if current == self.authority && Timestamp::now() < self.due {
-                continue;
-            }
-            if let Err(error) = self.present(current) {
+            if let Some(authority) = current
+                && (self.authority.as_ref() != Some(&authority) || Timestamp::now() >= self.due)
+                && let Err(error) = self.present(authority)
+            {
                 tracing::error!("no new certificate: {error}");
             }
+            tokio::time::sleep(if self.authority.is_some() { PERIOD } else { FIRST_PERIOD }).await;
         }
     }
 
@@ -89,7 +96,7 @@ impl Leaf {
         let (pair, due) = authority.leaf(&self.names, Timestamp::now())?;
         self.tls.replace(&pair, None)?;
         self.expiry.store(seconds(&pair)?, Ordering::Release);
-        (self.authority, self.due) = (authority, due);
+        (self.authority, self.due) = (Some(authority), due);
         Ok(())
     }
 }

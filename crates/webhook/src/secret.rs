@@ -1,6 +1,7 @@
 //! The Secret that holds the certificate authority, and the bundle of the webhook configurations.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -64,16 +65,22 @@ pub(crate) async fn authority(client: &Client, namespace: &str) -> Result<Author
     }
 }
 
-/// Announces or changes the authority where that is due. The write fails where another replica was faster.
+/// Announces or changes the authority where that is due, the announced one `announced` ago. The write fails where another
+/// replica was faster.
 ///
 /// # Errors
 ///
 /// See [`SecretError`].
-pub(crate) async fn rotate(client: &Client, namespace: &str) -> Result<Authority, SecretError> {
+pub(crate) async fn rotate(
+    client: &Client,
+    namespace: &str,
+    announced: impl FnOnce(&Authority) -> Duration,
+) -> Result<Authority, SecretError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let current = api.get(CA_SECRET).await?;
     let authority = Authority::read(&data(&current))?;
-    let Some(next) = authority.due(Timestamp::now())? else { return Ok(authority) };
+    let announced = announced(&authority);
+    let Some(next) = authority.due(Timestamp::now(), announced)? else { return Ok(authority) };
     api.replace(CA_SECRET, &PostParams::default(), &secret(&next, current.metadata)).await?;
     Ok(next)
 }

@@ -24,7 +24,7 @@ use crate::review::{Endpoint, Reviewer};
 /// The largest review that is read: two objects as large as an API server stores, and their managed fields.
 const MAX_BODY: usize = 8 << 20;
 /// How long a body may take; the API server has given up by then.
-const BODY_TIME: Duration = Duration::from_secs(10);
+const BODY_TIME: Duration = Duration::from_secs(5);
 /// How long a replica that is told to stop goes on answering, unready and with `Connection: close`: until endpoints have
 /// changed everywhere, and API servers have given up the connections that they use. They send nothing again that was lost
 /// on a connection which closed at the same moment.
@@ -57,13 +57,14 @@ struct State {
 }
 
 impl Server {
-    /// Starts a replica: the certificate first, then the watches, then the socket.
+    /// Starts a replica: the socket first, then the watches. It is ready when it has read the certificate authority and the policy;
+    /// until then it tries, whatever is down.
     ///
     /// # Errors
     ///
     /// See [`ServerError`].
     pub async fn start(client: Client, config: Config) -> Result<Self, ServerError> {
-        let leaf = Leaf::mint(client.clone(), config.namespace.clone(), names(&config)).await?;
+        let leaf = Leaf::provisional(client.clone(), config.namespace.clone(), names(&config))?;
         let listener = listen(config.listen, leaf.tls()).await?;
 
         let mut tasks = tokio::task::JoinSet::new();

@@ -11,7 +11,8 @@
 //! | 7 no block of IDs is lost | `rule_07_dry_runs_take_no_block` |
 //! | 8 one look at the live cluster before a refusal | tests/replica.rs, `a_replica_answers_by_what_the_cluster_holds` |
 //! | 9 a watch that died in silence is noticed within 30 s | `rule_09_a_watch_that_dies_in_silence_is_noticed` |
-//! | 11 leaves of its own, a bundle of old and new | `authority`, `a_new_authority_is_trusted_before_it_signs…`; by hand under load |
+//! | 10 a second list takes at most 1.3 times the memory | tests/memory.rs |
+//! | 11 leaves of its own, a bundle of old and new | `authority`, `a_new_authority_is_trusted_before_it_signs…` and `an_api_server_whose_clock_is_off…`; tests/faults.rs, `an_authority_that_somebody_replaces…`; by hand under load |
 //! | 12 a stop loses no request | `rule_12_a_replica_that_leaves_says_so`; by hand under load |
 //! | 13 limits of connections | crates/https, tests of `listener` |
 //! | 14 a lease by own observation | `lease`, `a_lease_is_abandoned_when_it_was_seen_unchanged_for_its_duration` |
@@ -23,7 +24,7 @@
 //! | 22 only new ephemeral containers are judged | `rule_22_only_new_ephemeral_containers_are_judged` |
 //! | 25 profiles of CRI-O's annotations are judged | `rule_25_profiles_in_annotations_of_the_runtime_are_judged` |
 //!
-//! Not there yet: 10 (memory of a second list), 20 (reports and events), 23 and 24 (profiles on nodes).
+//! Not there yet: 20 (reports and events), 23 and 24 (profiles on nodes). Faults of the API server are in tests/faults.rs.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -331,7 +332,7 @@ async fn rule_12_a_replica_that_leaves_says_so() {
         response.headers().get("connection").is_some_and(|value| value == "close")
     };
     assert!(!closes(&replica.client.send(request()).await.unwrap()));
-    let Replica { client, stop } = replica;
+    let Replica { client, stop, .. } = replica;
     stop.send(()).unwrap();
     for _ in 0..100 {
         let response = client.send(request()).await.unwrap();

@@ -181,7 +181,7 @@ async fn authority(client: &Client, namespace: &str, bundles: &[Option<Vec<u8>>]
     let trusted = authority.bundle();
     let strange = bundles.iter().filter(|bundle| bundle.as_deref() != Some(trusted.as_bytes())).count();
     if strange > 0 {
-        report.line(State::Fails, "certificates", format!("{strange} webhooks do not trust the authority: the leader puts its certificate there within 10 s"));
+        report.line(State::Fails, "certificates", format!("{strange} webhooks do not trust the authority: the leader puts its certificate there within seconds"));
     }
     match authority.expiry() {
         Ok(expiry) => report.check(

@@ -9,6 +9,9 @@
     reason = "a test that cannot go on has failed, and no test file uses all of this"
 )]
 
+pub mod between;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine;
@@ -40,10 +43,14 @@ pub async fn api_server() -> Client {
 
 pub const NAMESPACE: &str = "palisade-system";
 
+/// Stops a replica.
+pub type Stop = tokio::sync::oneshot::Sender<()>;
+
 /// A running replica, and what an API server would know to reach it.
 pub struct Replica {
     pub client: Client,
-    pub stop: tokio::sync::oneshot::Sender<()>,
+    pub address: SocketAddr,
+    pub stop: Stop,
 }
 
 impl Replica {
@@ -53,10 +60,20 @@ impl Replica {
 
     /// A replica that reaches the cluster by a client of its own, with a default mode.
     pub async fn with_mode(cluster: &Client, own: &Client, mode: Mode) -> Self {
+        Self::ready(cluster, Self::started(own, "replica-1", mode).await).await
+    }
+
+    /// A replica beside others.
+    pub async fn named(cluster: &Client, own: &Client, identity: &str) -> Self {
+        Self::ready(cluster, Self::started(own, identity, Mode::Enforce).await).await
+    }
+
+    /// A replica that runs and need not be ready: where it is, and its end.
+    pub async fn started(own: &Client, identity: &str, mode: Mode) -> (SocketAddr, Stop) {
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             namespace: NAMESPACE.to_owned(),
-            identity: "replica-1".to_owned(),
+            identity: identity.to_owned(),
             names: vec!["127.0.0.1".to_owned()],
             mode,
         };
@@ -64,20 +81,17 @@ impl Replica {
         let address = server.address().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         tokio::spawn(server.run(async { drop(stopped.await) }));
-        let secret = Api::<Secret>::namespaced(cluster.clone(), NAMESPACE).get(CA_SECRET).await.unwrap();
-        let authority = String::from_utf8(secret.data.unwrap()["ca.crt"].0.clone()).unwrap();
-        let der = authority.lines().filter(|line| !line.starts_with("-----")).collect::<String>();
-        let mut config = kube::Config::new(format!("https://{address}").parse().unwrap());
-        // An answer of 503 is an answer.
-        config.default_retry = false;
-        config.root_cert = Some(vec![STANDARD.decode(der).unwrap()]);
-        let replica = Self { client: Client::try_from(config).unwrap(), stop };
+        (address, stop)
+    }
+
+    async fn ready(cluster: &Client, (address, stop): (SocketAddr, Stop)) -> Self {
+        let replica = Self { client: trusting(address, &[authority(cluster).await]), address, stop };
         replica.until_ready().await;
         replica
     }
 
     pub async fn until_ready(&self) {
-        for _ in 0..100 {
+        for _ in 0..600 {
             if self.get("/readyz").await.is_ok() {
                 return;
             }
@@ -97,6 +111,44 @@ impl Replica {
         let answer: Value = self.client.request(request).await.unwrap();
         answer["response"].clone()
     }
+}
+
+/// A certificate of the authority, in PEM, once the Secret is there.
+pub async fn authority(cluster: &Client) -> String {
+    let secrets = Api::<Secret>::namespaced(cluster.clone(), NAMESPACE);
+    for _ in 0..600 {
+        if let Ok(secret) = secrets.get(CA_SECRET).await {
+            return String::from_utf8(secret.data.unwrap()["ca.crt"].0.clone()).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no replica makes an authority");
+}
+
+/// Asks as a kubelet's probe does, which verifies nothing: the code and the text of the answer.
+pub async fn ask(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut config = kube::Config::new(format!("https://{address}").parse().unwrap());
+    config.accept_invalid_certs = true;
+    config.default_retry = false;
+    let client = Client::try_from(config).unwrap();
+    let request = http::Request::get(path).body(kube::client::Body::empty()).unwrap();
+    let response = client.send(request).await.unwrap();
+    let code = response.status().as_u16();
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+    (code, String::from_utf8_lossy(&body).into_owned())
+}
+
+/// A client that trusts these authorities, with connections of its own.
+pub fn trusting(address: SocketAddr, authorities: &[String]) -> Client {
+    let der = |pem: &String| {
+        let text = pem.lines().filter(|line| !line.starts_with("-----")).collect::<String>();
+        STANDARD.decode(text).unwrap()
+    };
+    let mut config = kube::Config::new(format!("https://{address}").parse().unwrap());
+    // An answer of 503 is an answer.
+    config.default_retry = false;
+    config.root_cert = Some(authorities.iter().map(der).collect());
+    Client::try_from(config).unwrap()
 }
 
 pub async fn namespace(cluster: &Client, name: &str) {
