@@ -1,5 +1,5 @@
 //! Controllers: the server empties namespaces that are deleted, deletes what has lost its owners, restores
-//! what every cluster and every namespace has, and forgets old versions.
+//! what every cluster and every namespace has, marks nodes that are silent, and forgets old versions.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::limits;
 use crate::notes::Notes;
 use crate::request::{Query, Target};
 use crate::resource::{self, RESOURCES, text};
-use crate::{admit, aggregate, binder, bootstrap, objects, verb};
+use crate::{admit, aggregate, binder, bootstrap, lost, objects, verb};
 
 /// Runs until it is told to stop.
 pub(crate) fn start(api: &Arc<Api>, set: BuiltinSet, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
@@ -44,6 +44,7 @@ struct Controller<'a> {
     leaving: BTreeSet<String>,
     /// When old versions were last forgotten, and up to where to forget next.
     compacted: (Instant, Revision),
+    heartbeats: lost::Heartbeats,
 }
 
 impl<'a> Controller<'a> {
@@ -57,6 +58,7 @@ impl<'a> Controller<'a> {
             alive: HashSet::new(),
             leaving: BTreeSet::new(),
             compacted: (Instant::now(), seen),
+            heartbeats: lost::Heartbeats::default(),
         };
         controller.look_around();
         if let Err(error) = binder::settle(api) {
@@ -121,6 +123,9 @@ impl<'a> Controller<'a> {
             if let Err(error) = self.empty(&namespace) {
                 tracing::warn!("namespace {namespace} cannot be emptied: {}", error.message);
             }
+        }
+        if let Err(error) = self.heartbeats.look(self.api) {
+            tracing::warn!("nodes cannot be looked at: {}", error.message);
         }
         self.compact();
     }

@@ -50,6 +50,7 @@ mod identity;
 mod lane;
 mod limits;
 mod login;
+mod lost;
 mod metrics;
 mod names;
 mod node;
@@ -82,4 +83,4 @@ use palisade_api::{
 pub use audit::PolicyError;
 pub use decider::Decider;
 pub use ephemeral::Ephemeral;
-pub use server::{Config, NodeCredentials, Server, ServerError};
+pub use server::{Config, NodeCredentials, Server, ServerError, node_credentials};

@@ -44,6 +44,8 @@ pub(crate) fn authorize(
     let has = |reference| is_needed(api, node, &target.namespace, reference, &target.name);
     let may = match (group, plural, sub) {
         ("", "nodes", "") if is_read => target.name == node,
+        // For the variables of pods' environments.
+        ("", "services", "") | ("node.k8s.io", "runtimeclasses", "") => is_read,
         ("", "nodes", "") => verb == "create" || is_write && target.name == node,
         ("", "nodes", "status") => is_write && target.name == node,
         ("", "pods", "") if is_read && !target.name.is_empty() => is_own_pod(api, node, target)?,

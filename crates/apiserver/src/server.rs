@@ -205,15 +205,7 @@ impl Server {
         name: &str,
         address: std::net::IpAddr,
     ) -> Result<NodeCredentials, CertificateError> {
-        let user = format!("system:node:{name}");
-        let address = address.to_string();
-        let pair = self.pki.authority.peer(&user, &["system:nodes"], [name, &address], LONG)?;
-        Ok(NodeCredentials {
-            kubeconfig: kubeconfig(url, &format!("system:node:{name}"), &self.pki.ca, &pair),
-            certificate: pair.certificate,
-            key: pair.key,
-            authority: self.pki.ca.clone(),
-        })
+        credentials(&self.pki.authority, url, name, &[address])
     }
 
     /// Answers until `shutdown` is ready, then lets requests end.
@@ -235,6 +227,45 @@ impl Server {
             let _ = tokio::task::spawn_blocking(move || controller.join()).await;
         }
     }
+}
+
+/// The credentials of a node of the server that keeps its data in a folder; the server may run.
+///
+/// # Errors
+///
+/// There is no server's data, the name is none that a certificate can have, or the keys cannot be read.
+pub fn node_credentials(
+    data: &std::path::Path,
+    url: &str,
+    name: &str,
+    addresses: &[std::net::IpAddr],
+) -> Result<NodeCredentials, ServerError> {
+    let folder = data.join("pki");
+    let (key, missing) = (folder.join("ca.key"), std::io::ErrorKind::NotFound);
+    if !key.exists() {
+        return Err(ServerError::File(key, missing.into()));
+    }
+    let authority = palisade_https::Authority::open(&folder, "palisade-ca")?;
+    Ok(credentials(&authority, url, name, addresses)?)
+}
+
+fn credentials(
+    authority: &palisade_https::Authority,
+    url: &str,
+    name: &str,
+    addresses: &[std::net::IpAddr],
+) -> Result<NodeCredentials, CertificateError> {
+    let user = format!("system:node:{name}");
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let names = std::iter::once(name).chain(addresses.iter().map(String::as_str));
+    let pair = authority.peer(&user, &["system:nodes"], names, LONG)?;
+    let ca = authority.certificate().to_owned();
+    Ok(NodeCredentials {
+        kubeconfig: kubeconfig(url, &user, &ca, &pair),
+        certificate: pair.certificate,
+        key: pair.key,
+        authority: ca,
+    })
 }
 
 /// A node's client certificate, and the authority that it trusts.
