@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVarSource, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVarSource, Pod, Secret, Service};
 use palisade_k8s::quantity;
 
 /// The objects that a pod's containers take values from, by name; none for one that is not there.
@@ -10,6 +10,8 @@ use palisade_k8s::quantity;
 pub(crate) struct Sources {
     pub(crate) config_maps: BTreeMap<String, Option<ConfigMap>>,
     pub(crate) secrets: BTreeMap<String, Option<Secret>>,
+    /// The services of the pod's namespace, unless it wants to know none.
+    pub(crate) services: Vec<Service>,
 }
 
 /// Facts about a pod that are known only where it runs.
@@ -52,6 +54,37 @@ impl Sources {
             _ => Err(format!("secret {name:?} not found")),
         }
     }
+}
+
+/// The variables that tell of a service with an address, those of Docker's links too
+/// (`pkg/kubelet/envvars/envvars.go`).
+fn of_service(service: &Service) -> Vec<(String, String)> {
+    let variable = |text: &str| text.to_ascii_uppercase().replace('-', "_");
+    let (Some(name), Some(spec)) = (&service.metadata.name, &service.spec) else { return Vec::new() };
+    let ip = spec.cluster_ip.as_deref().filter(|ip| !matches!(*ip, "" | "None"));
+    let ports: Vec<_> = spec.ports.iter().flatten().collect();
+    let (Some(ip), Some(first)) = (ip, ports.first()) else { return Vec::new() };
+    let name = variable(name);
+    let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
+    let mut all = vec![
+        (format!("{name}_SERVICE_HOST"), ip.to_owned()),
+        (format!("{name}_SERVICE_PORT"), first.port.to_string()),
+    ];
+    let named = ports.iter().filter_map(|port| Some((port.name.as_ref()?, port.port)));
+    all.extend(named.map(|(of, port)| (format!("{name}_SERVICE_PORT_{}", variable(of)), port.to_string())));
+    for (place, port) in ports.iter().enumerate() {
+        let protocol = port.protocol.as_deref().unwrap_or("TCP");
+        let url = format!("{}://{host}:{}", protocol.to_ascii_lowercase(), port.port);
+        if place == 0 {
+            all.push((format!("{name}_PORT"), url.clone()));
+        }
+        let link = format!("{name}_PORT_{}_{protocol}", port.port);
+        all.push((link.clone(), url));
+        all.push((format!("{link}_PROTO"), protocol.to_ascii_lowercase()));
+        all.push((format!("{link}_PORT"), port.port.to_string()));
+        all.push((format!("{link}_ADDR"), ip.to_owned()));
+    }
+    all
 }
 
 /// All entries of a config map.
@@ -168,6 +201,9 @@ pub(crate) fn environment(
             order.push(name.to_owned());
         }
     };
+    for (name, value) in sources.services.iter().flat_map(of_service) {
+        set(&mut values, &mut order, &name, value);
+    }
     for from in container.env_from.iter().flatten() {
         let prefix = from.prefix.clone().unwrap_or_default();
         let mut entries = BTreeMap::new();
@@ -260,6 +296,34 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(expand(text, &values), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn services_are_told_by_variables() {
+        let service = serde_json::json!({"metadata": {"name": "web-1"}, "spec": {"clusterIP": "10.0.0.9",
+            "ports": [{"port": 80, "name": "http-x"}, {"port": 53, "protocol": "UDP"}]}});
+        let got = of_service(&serde_json::from_value(service).unwrap());
+        let got: Vec<String> = got.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let expected = [
+            "WEB_1_SERVICE_HOST=10.0.0.9",
+            "WEB_1_SERVICE_PORT=80",
+            "WEB_1_SERVICE_PORT_HTTP_X=80",
+            "WEB_1_PORT=tcp://10.0.0.9:80",
+            "WEB_1_PORT_80_TCP=tcp://10.0.0.9:80",
+            "WEB_1_PORT_80_TCP_PROTO=tcp",
+            "WEB_1_PORT_80_TCP_PORT=80",
+            "WEB_1_PORT_80_TCP_ADDR=10.0.0.9",
+            "WEB_1_PORT_53_UDP=udp://10.0.0.9:53",
+            "WEB_1_PORT_53_UDP_PROTO=udp",
+            "WEB_1_PORT_53_UDP_PORT=53",
+            "WEB_1_PORT_53_UDP_ADDR=10.0.0.9",
+        ];
+        assert_eq!(got, expected);
+        for spec in [serde_json::json!({"clusterIP": "None", "ports": [{"port": 80}]}), serde_json::json!({})]
+        {
+            let service = serde_json::json!({"metadata": {"name": "web"}, "spec": spec});
+            assert!(of_service(&serde_json::from_value(service).unwrap()).is_empty());
         }
     }
 

@@ -62,7 +62,7 @@ pub use config::Config;
 pub use down::down;
 pub use engine::{EngineError, find_program};
 pub use layout::Layout;
-pub use schedule::schedule;
+pub use schedule::{schedule, schedule_once_there_are_nodes};
 pub use seccomp::DefaultSeccomp;
 pub use server::Certificates;
 

@@ -166,10 +166,35 @@ fn tail(path: &Path, lines: usize) -> std::io::Result<u64> {
     Ok(starts.get(lines - 1).copied().unwrap_or(0))
 }
 
+/// The last lines of a log, as they were said; of `most` bytes at most.
+pub(crate) fn last_lines(path: &Path, lines: usize, most: usize) -> Option<String> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = std::fs::File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    // A line has a time and a stream's name besides.
+    let from = tail(path, lines).ok()?.max(length.saturating_sub(64 * 1024));
+    file.seek(SeekFrom::Start(from)).ok()?;
+    let mut bytes = Vec::new();
+    file.take(64 * 1024).read_to_end(&mut bytes).ok()?;
+    let wanted = Wanted::default();
+    let said: Vec<u8> = bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter_map(|line| wanted.shown(line))
+        .flatten()
+        .collect();
+    let from = said.len().saturating_sub(most);
+    Some(String::from_utf8_lossy(said.get(from..)?).into_owned())
+}
+
+/// The place of a log that has grown too long.
+pub(crate) fn moved(path: &Path) -> std::path::PathBuf {
+    path.with_extension("log.1")
+}
+
 /// Moves a log that has grown too long aside, and has the engine begin another.
 pub(crate) async fn rotate(cri: &Cri, path: &Path, id: &str) {
     let is_long = tokio::fs::metadata(path).await.is_ok_and(|metadata| metadata.len() > ROTATE);
-    if is_long && tokio::fs::rename(path, path.with_extension("log.1")).await.is_ok() {
+    if is_long && tokio::fs::rename(path, moved(path)).await.is_ok() {
         let _ = cri.reopen_log(ContainerId { container_id: id.to_owned() }).await;
     }
 }

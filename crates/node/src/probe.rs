@@ -348,3 +348,55 @@ impl Asker {
         self.wake.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Frame;
+    use hyper_util::rt::TokioExecutor;
+
+    /// A server of gRPC's health protocol that answers everything with a status of gRPC and a state of a service.
+    async fn health(status: &'static str, state: u8) -> u16 {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service =
+                hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| async move {
+                    assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+                    let asked = request.into_body().collect().await.unwrap().to_bytes();
+                    assert_eq!(asked.as_ref(), b"\0\0\0\0\x05\x0a\x03web");
+                    let message = Full::new(Bytes::from(vec![0, 0, 0, 0, 2, 8, state])).into_data_stream();
+                    let trailers = http::HeaderMap::from_iter([(
+                        http::HeaderName::from_static("grpc-status"),
+                        http::HeaderValue::from_static(status),
+                    )]);
+                    let message = futures::StreamExt::map(message, |part| part.map(Frame::data));
+                    let end = futures::stream::iter([Ok(Frame::trailers(trailers))]);
+                    let body = StreamBody::new(futures::StreamExt::chain(message, end));
+                    http::Response::builder().header("content-type", "application/grpc").body(body)
+                });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn grpc_is_asked_for_the_health_of_a_service() {
+        let ip = Some(std::net::Ipv4Addr::LOCALHOST.into());
+        let target = Target { id: String::new(), ip, container: Container::default() };
+        for (status, state, expected) in [
+            ("0", 1, Ok(())),
+            ("0", 2, Err("service unhealthy (responded with 2)")),
+            ("0", 0, Err("service unhealthy (responded with 0)")),
+        ] {
+            let got = target.grpc(health(status, state).await.into(), "web").await;
+            assert_eq!(got, expected.map_err(str::to_owned), "{status} {state}");
+        }
+        assert!(target.grpc(health("12", 1).await.into(), "web").await.is_err(), "a server without health");
+        assert!(target.grpc(1, "web").await.is_err(), "nobody listens");
+    }
+}

@@ -116,7 +116,8 @@ pub(crate) async fn run(client: Client, registration: Registration, cri: Option<
     loop {
         let body = status(&registration, cri.as_ref(), &mut since).await;
         let is_ready = since.as_ref().map(|(is_ready, _)| *is_ready);
-        if count.is_multiple_of(STATUS) || is_ready != last_ready {
+        let is_due = count.is_multiple_of(STATUS) || is_ready != last_ready;
+        if is_due || is_overwritten(&nodes, &registration.name, is_ready).await {
             match write(&nodes, &registration, &body).await {
                 Ok(()) => last_ready = is_ready,
                 Err(error) => {
@@ -132,6 +133,15 @@ pub(crate) async fn run(client: Client, registration: Registration, cri: Option<
         count += 1;
         tokio::time::sleep(RENEWAL).await;
     }
+}
+
+/// Whether somebody has taken the node for lost, or has removed it, while it could not say anything.
+async fn is_overwritten(nodes: &Api<NodeObject>, name: &str, is_ready: Option<bool>) -> bool {
+    let Ok(found) = nodes.get_opt(name).await else { return false };
+    let status = found.and_then(|node| node.status).unwrap_or_default();
+    let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
+    ready.map(|condition| condition.status == "True") != is_ready
+        || ready.is_some_and(|condition| condition.status == "Unknown")
 }
 
 async fn write(nodes: &Api<NodeObject>, registration: &Registration, status: &Value) -> kube::Result<()> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
@@ -54,6 +55,25 @@ pub async fn schedule(client: Client) {
     }
 }
 
+/// The same, from when the first agent of a node shows itself by its lease: where there is none, pods are left alone.
+pub async fn schedule_once_there_are_nodes(client: Client) {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
+    let watch = watcher::watcher(leases, watcher::Config::default());
+    let mut watch = std::pin::pin!(watch);
+    loop {
+        match watch.next().await {
+            Some(Ok(Event::Apply(_) | Event::InitApply(_))) => break,
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                tracing::debug!("leases cannot be watched: {error}");
+                tokio::time::sleep(AGAIN).await;
+            }
+            None => return,
+        }
+    }
+    schedule(client).await;
+}
+
 /// Binds a pod if it fits a node; says whether nothing is left to do.
 async fn consider(client: &Client, recorder: &Recorder, pod: &Pod) -> bool {
     let spec = pod.spec.as_ref();
@@ -90,6 +110,10 @@ async fn consider(client: &Client, recorder: &Recorder, pod: &Pod) -> bool {
         }
         // Gone, or taken by another.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => true,
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            recorder.say(pod, None, Level::Warning, "FailedScheduling", &status.message).await;
+            false
+        }
         Err(error) => {
             tracing::debug!("a pod cannot be bound: {error}");
             false
@@ -132,6 +156,10 @@ async fn misfit(client: &Client, node: &Node, pod: &Pod) -> kube::Result<Option<
         return Ok(Some("1 node(s) were unschedulable.".to_owned()));
     }
     let empty = BTreeMap::new();
+    let os = node.metadata.labels.as_ref().and_then(|labels| labels.get("kubernetes.io/os"));
+    if spec.os.as_ref().is_some_and(|wanted| os.is_none_or(|os| *os != wanted.name)) {
+        return Ok(Some("1 node(s) didn't match the operating system of the pod.".to_owned()));
+    }
     let labels = node.metadata.labels.as_ref().unwrap_or(&empty);
     let wanted = spec.node_selector.iter().flatten();
     if wanted.clone().any(|(key, value)| labels.get(key) != Some(value)) {

@@ -31,6 +31,8 @@ pub(crate) struct Known<'k> {
 /// The data from which a pod's status is made.
 pub(crate) struct View<'v> {
     pub(crate) pod: &'v Pod,
+    /// The status that this agent has written last; the pod's own may be older.
+    pub(crate) written: Option<&'v PodStatus>,
     pub(crate) slots: &'v [Slot],
     pub(crate) known: BTreeMap<&'v str, Known<'v>>,
     pub(crate) host_ip: &'v str,
@@ -128,10 +130,11 @@ fn condition(
     message: Option<String>,
 ) -> PodCondition {
     let status = if holds { "True" } else { "False" };
-    let old = view.pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let known = view.written.into_iter().chain(&view.pod.status);
+    let old = known.flat_map(|status| status.conditions.iter().flatten()).find(|old| old.type_ == kind);
     let since = old
-        .filter(|old| old.type_ == kind && old.status == status)
-        .find_map(|old| old.last_transition_time.clone())
+        .filter(|old| old.status == status)
+        .and_then(|old| old.last_transition_time.clone())
         .or_else(|| Timestamp::from_second(view.now.as_second()).ok().map(Time));
     PodCondition {
         type_: kind.to_owned(),
@@ -204,6 +207,12 @@ fn conditions(
     all
 }
 
+/// The status of a pod's condition `Ready`; another than its agent has the right to write it too, while it is silent.
+pub(crate) fn readiness(status: Option<&PodStatus>) -> Option<&str> {
+    let conditions = status?.conditions.as_ref()?;
+    conditions.iter().find(|condition| condition.type_ == "Ready").map(|condition| condition.status.as_str())
+}
+
 /// The status of a pod.
 pub(crate) fn status(view: &View<'_>) -> PodStatus {
     let none = Known::default();
@@ -237,7 +246,11 @@ pub(crate) fn status(view: &View<'_>) -> PodStatus {
         host_ips: Some(vec![HostIP { ip: view.host_ip.to_owned() }]),
         pod_ip: view.pod_ip.clone(),
         pod_ips: view.pod_ip.clone().map(|ip| vec![PodIP { ip }]),
-        start_time: old.start_time.or_else(|| Timestamp::from_second(view.now.as_second()).ok().map(Time)),
+        start_time: view
+            .written
+            .and_then(|written| written.start_time.clone())
+            .or(old.start_time)
+            .or_else(|| Timestamp::from_second(view.now.as_second()).ok().map(Time)),
         qos_class: old.qos_class,
         reason: view.refused.map(|(reason, _)| reason.clone()),
         message: view.refused.map(|(_, message)| message.clone()),
@@ -274,6 +287,7 @@ mod tests {
         let slots = crate::slot::slots(&pod);
         let view = View {
             pod: &pod,
+            written: None,
             slots: &slots,
             known: [("c", known)].into(),
             host_ip: "192.0.2.1",

@@ -165,6 +165,8 @@ pub(crate) struct Memory {
     refused: Option<Waiting>,
     end: Option<End>,
     written: Option<PodStatus>,
+    /// The version of the pod that the last write made.
+    version: u64,
     said: BTreeSet<String>,
 }
 
@@ -249,7 +251,7 @@ impl Worker {
             self.report(pod, &slots, &observed).await?;
             return Ok(Next::Later(PERIOD * 6));
         }
-        self.note_ends(&observed);
+        self.note_ends(&slots, &observed);
         self.end_what_probes_say(pod, &slots, &observed).await?;
         let restart = Restart::parse(pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()));
         let mut wait = PERIOD;
@@ -297,6 +299,11 @@ impl Worker {
             self.say(pod, None, Level::Normal, "DeadlineExceeded", why).await;
             return Some(("DeadlineExceeded".to_owned(), why.to_owned()));
         }
+        if let Some(os) = spec.os.as_ref().filter(|os| os.name != "linux") {
+            let why = format!("Failed to admit pod: it is for {}, and this node runs linux", os.name);
+            self.say(pod, None, Level::Warning, "PodOSNotSupported", &why).await;
+            return Some(("PodOSNotSupported".to_owned(), why));
+        }
         if let Some(why) = volume::outgrown(&self.node.layout, pod) {
             self.say(pod, None, Level::Warning, "Evicted", &why).await;
             return Some(("Evicted".to_owned(), why));
@@ -340,7 +347,7 @@ impl Worker {
     }
 
     /// Reads what containers said as they ended, while their files are there.
-    fn note_ends(&mut self, observed: &Observed) {
+    fn note_ends(&mut self, slots: &[Slot], observed: &Observed) {
         for found in observed.containers.iter().filter(|found| plan::has_ended(found)) {
             self.memory.probes.remove(&found.id);
             if self.memory.messages.contains_key(&found.id) {
@@ -348,7 +355,11 @@ impl Worker {
             }
             let file = found.annotations.get(crate::container::MESSAGE_PATH);
             let text = file.and_then(|file| clean::last_words(std::path::Path::new(file)));
-            if let Some(text) = text.filter(|text| !text.is_empty()) {
+            let text = text.filter(|text| !text.is_empty()).or_else(|| {
+                let slot = slots.iter().find(|slot| is_named(found, slot.name()))?;
+                clean::last_lines(slot, found)
+            });
+            if let Some(text) = text {
                 self.memory.messages.insert(found.id.clone(), text);
             }
         }
@@ -414,6 +425,7 @@ impl Worker {
         };
         let view = View {
             pod,
+            written: self.memory.written.as_ref(),
             slots,
             known,
             host_ip: &self.node.facts.host_ip,
@@ -423,15 +435,18 @@ impl Worker {
             now: Timestamp::now(),
         };
         let status = status::status(&view);
-        if self.memory.written.as_ref() == Some(&status) {
+        let is_overwritten = version(pod) > self.memory.version
+            && status::readiness(pod.status.as_ref()) != status::readiness(Some(&status));
+        if self.memory.written.as_ref() == Some(&status) && !is_overwritten {
             return Ok(());
         }
-        self.write(pod, &status).await?;
+        self.memory.version = self.write(pod, &status).await?.unwrap_or(self.memory.version);
         self.memory.written = Some(status);
         Ok(())
     }
 
-    async fn write(&self, pod: &Pod, status: &PodStatus) -> Result<(), Failure> {
+    /// Writes a status; gives the version of the pod that it makes.
+    async fn write(&self, pod: &Pod, status: &PodStatus) -> Result<Option<u64>, Failure> {
         let mut value = serde_json::to_value(status).unwrap_or_default();
         // A merge keeps what is not named: these are named, so that they go when they are no more.
         for field in
@@ -445,9 +460,9 @@ impl Worker {
         let pods: Api<Pod> = Api::namespaced(self.node.client.clone(), names(pod).namespace);
         let wrote = pods.patch_status(names(pod).name, &PatchParams::default(), &Patch::Merge(patch)).await;
         match wrote {
-            Ok(_) => Ok(()),
+            Ok(pod) => Ok(Some(version(&pod))),
             // A pod that is gone, or another of its name: the watch will say so.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => Ok(()),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -463,7 +478,7 @@ impl Worker {
         self.stop_all(pod, &slots, &observed, Some(grace)).await?;
         if is_known {
             let observed = observe(&self.node, names(pod).uid).await?;
-            self.note_ends(&observed);
+            self.note_ends(&slots, &observed);
             let codes = observed.latest(None);
             let all_fine = slots
                 .iter()
@@ -489,6 +504,11 @@ impl Worker {
         }
         Ok(Next::Over)
     }
+}
+
+/// The version of a pod, which grows with every write (a promise of Kubernetes since 1.35).
+fn version(pod: &Pod) -> u64 {
+    pod.metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Waits until a pod is to end sooner than it was.

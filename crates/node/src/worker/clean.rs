@@ -6,9 +6,10 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::{Failure, observe};
 use crate::cri::CriError;
-use crate::cri::message::SandboxId;
+use crate::cri::message::{ContainerStatus, SandboxId};
 use crate::node::Node;
 use crate::sandbox;
+use crate::slot::Slot;
 use crate::volume::unmount_below;
 
 /// How much a container may say as it ends, in bytes.
@@ -21,6 +22,16 @@ pub(super) fn last_words(path: &Path) -> Option<String> {
     // The file is the container's to write, and stays a file: only its content is.
     std::fs::File::open(path).ok()?.take(LAST_WORDS).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The end of a failed container's log, where its place says that it is to stand for a message of its own: 2 KiB or 80
+/// lines at most, as a kubelet has it.
+pub(super) fn last_lines(slot: &Slot, found: &ContainerStatus) -> Option<String> {
+    let policy = slot.container.termination_message_policy.as_deref();
+    if policy != Some("FallbackToLogsOnError") || found.exit_code == 0 {
+        return None;
+    }
+    crate::log::last_lines(Path::new(&found.log_path), 80, 2048).filter(|text| !text.is_empty())
 }
 
 fn missing_is_fine(result: Result<crate::cri::message::Empty, CriError>) -> Result<(), CriError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, Secret, VolumeMount};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service, VolumeMount};
 use tokio::time::Instant;
 
 use super::{FIRST_DELAY, Failure, LONGEST_DELAY, Observed, Retry, Worker, attempt, is_named};
@@ -371,6 +371,10 @@ impl Worker {
         let (maps, secrets) = env::needs(&slot.container);
         let (client, namespace) = (&self.node.client, names(pod).namespace);
         let mut sources = Sources::default();
+        if pod.spec.as_ref().and_then(|spec| spec.enable_service_links) != Some(false) {
+            let services: kube::Api<Service> = kube::Api::namespaced(client.clone(), namespace);
+            sources.services = services.list(&kube::api::ListParams::default()).await?.items;
+        }
         for name in maps {
             let found = volume::config_map(client, namespace, &name).await?;
             sources.config_maps.insert(name, found);
@@ -482,7 +486,9 @@ impl Worker {
             let newest = observed.containers.iter().filter(|other| is_named(other, name)).map(attempt).max();
             if attempt(found) + 1 < newest.unwrap_or(0) {
                 self.node.cri.remove_container(ContainerId { container_id: found.id.clone() }).await?;
-                let _ = std::fs::remove_file(&found.log_path);
+                let log = Path::new(&found.log_path);
+                let _ = std::fs::remove_file(log);
+                let _ = std::fs::remove_file(crate::log::moved(log));
             }
         }
         Ok(())
