@@ -479,17 +479,50 @@ pub(crate) struct UpArgs {
 #[cfg(feature = "serve")]
 /// Run only a node: pods bound to this machine, with containerd
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "\
-Example: palisade node --kubeconfig node.kubeconfig
+#[command(
+    after_help = "\
+Example:
+  palisade node kubeconfig worker --server https://192.0.2.7:6443 --address 192.0.2.8 -o worker.kubeconfig
+  palisade node --node-name worker --node-ip 192.0.2.8 --kubeconfig worker.kubeconfig      on the other machine
 
 The kubeconfig is one of a node: its certificate names system:node:NAME, and is shown to the API server that connects
-to the node, too.")]
+to the node, too.",
+    args_conflicts_with_subcommands = true
+)]
 pub(crate) struct NodeArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<NodeCommand>,
     /// The node's kubeconfig
     #[arg(long, value_name = "FILE")]
-    pub(crate) kubeconfig: PathBuf,
+    pub(crate) kubeconfig: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) node: NodeOptions,
+}
+
+#[cfg(feature = "serve")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Write the kubeconfig of a node, for `palisade node` or a kubelet of that name
+    ///
+    /// Takes the data folder of the server, which may run meanwhile. The certificate in it is good for ten years, as a
+    /// client and as a server of the node's name and addresses.
+    Kubeconfig {
+        /// Name of the node
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// URL under which the node reaches the server. Default: that of the administrator's kubeconfig
+        #[arg(long, value_name = "URL")]
+        server: Option<String>,
+        /// Address of the node; may be repeated. Default: this machine's
+        #[arg(long, value_name = "IP")]
+        address: Vec<std::net::IpAddr>,
+        /// Folder of the server's data. Default: that of `palisade serve`
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+        /// File to write, for its owner alone. Default: standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 #[cfg(feature = "serve")]

@@ -9,7 +9,7 @@ use palisade_apiserver::Server;
 use palisade_node::{Certificates, DefaultSeccomp, Layout};
 use palisade_scc::BuiltinSet;
 
-use crate::args::{DownArgs, ImageCommand, NodeArgs, NodeOptions};
+use crate::args::{DownArgs, ImageCommand, NodeArgs, NodeCommand, NodeOptions};
 use crate::exit::Exit;
 
 const FOLDER: &str = "/var/lib/palisade";
@@ -25,6 +25,10 @@ enum NodeError {
         "{0} holds no certificate of a node: its user is to have client-certificate-data and client-key-data"
     )]
     NoCertificate(PathBuf),
+    #[error("there is no home folder with a server's data: give --data-dir")]
+    NoData,
+    #[error("give --kubeconfig FILE, which `palisade node kubeconfig NAME` writes")]
+    NoKubeconfig,
     #[error("invalid node name {0:?}: expected lower-case letters, digits, '-' and '.'")]
     Name(String),
 }
@@ -116,8 +120,15 @@ fn node_name(options: &NodeOptions) -> Result<String, NodeError> {
 }
 
 async fn client(kubeconfig: Kubeconfig) -> Result<kube::Client, crate::Failure> {
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let agent = concat!("palisade-node/", env!("CARGO_PKG_VERSION"));
+    config.headers.push(("user-agent".parse()?, agent.parse()?));
     Ok(kube::Client::try_from(config)?)
+}
+
+/// The client of what gives pods their nodes.
+pub(crate) async fn scheduler(server: &Server, url: &str) -> Result<kube::Client, crate::Failure> {
+    client(Kubeconfig::from_yaml(&server.scheduler_kubeconfig(url)?)?).await
 }
 
 /// Runs the API server with a node beside it. Where nothing is to be kept, the node leaves nothing either.
@@ -149,8 +160,7 @@ pub(crate) async fn beside(
         authority: credentials.authority,
     });
     let client = self::client(Kubeconfig::from_yaml(&credentials.kubeconfig)?).await?;
-    let scheduler = self::client(Kubeconfig::from_yaml(&server.scheduler_kubeconfig(url)?)?).await?;
-    let scheduler = tokio::spawn(palisade_node::schedule(scheduler));
+    let scheduler = tokio::spawn(palisade_node::schedule(scheduler(&server, url).await?));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async { drop(stopped.await) }));
     let ran = palisade_node::run(config, client, shutdown).await;
@@ -163,18 +173,49 @@ pub(crate) async fn beside(
     ran.map_err(Into::into)
 }
 
+/// Writes the kubeconfig of a node, signed by the server whose data is at hand.
+fn kubeconfig(command: NodeCommand) -> crate::Outcome {
+    let NodeCommand::Kubeconfig { name, server, address, data_dir, output } = command;
+    if !palisade_k8s::metadata::is_subdomain(&name) {
+        return Err(NodeError::Name(name).into());
+    }
+    let data = data_dir.or_else(crate::serve::default_folder).ok_or(NodeError::NoData)?;
+    let server = match server {
+        Some(server) => server,
+        None => {
+            let path = data.join("admin.kubeconfig");
+            let wrong = |error: String| NodeError::Kubeconfig(path.clone(), error);
+            let found = Kubeconfig::read_from(&path).map_err(|error| wrong(error.to_string()))?;
+            let cluster = found.clusters.into_iter().find_map(|cluster| cluster.cluster?.server);
+            cluster.ok_or_else(|| wrong("it names no server; give --server".to_owned()))?
+        }
+    };
+    let addresses = if address.is_empty() { vec![own_address()] } else { address };
+    let made = palisade_apiserver::node_credentials(&data, &server, &name, &addresses)?;
+    match output {
+        Some(path) => palisade_console::private_file::replace(&path, made.kubeconfig.as_bytes())
+            .map_err(|error| format!("{}: {error}", path.display()))?,
+        None => anstream::stdout().lock().write_all(made.kubeconfig.as_bytes())?,
+    }
+    Ok(Exit::Fine)
+}
+
 pub(crate) fn run(args: NodeArgs) -> crate::Outcome {
+    if let Some(command) = args.command {
+        return kubeconfig(command);
+    }
     require_root("palisade node")?;
+    let path = args.kubeconfig.ok_or(NodeError::NoKubeconfig)?;
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
     palisade_sys::limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = crate::serve::shutdown()?;
-        let wrong = |error: String| NodeError::Kubeconfig(args.kubeconfig.clone(), error);
-        let kubeconfig = Kubeconfig::read_from(&args.kubeconfig).map_err(|error| wrong(error.to_string()))?;
+        let wrong = |error: String| NodeError::Kubeconfig(path.clone(), error);
+        let kubeconfig = Kubeconfig::read_from(&path).map_err(|error| wrong(error.to_string()))?;
         let layout = layout(args.node.node_dir.as_deref())?;
         let mut config = config(&args.node, layout, node_name(&args.node)?, BuiltinSet::V4)?;
-        config.tls = Some(certificates(&kubeconfig, &args.kubeconfig)?);
+        config.tls = Some(certificates(&kubeconfig, &path)?);
         let client = client(kubeconfig).await?;
         palisade_node::run(config, client, shutdown).await?;
         Ok(Exit::Fine)

@@ -59,7 +59,12 @@ async fn serve(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
     // Nobody has to listen.
     let _ = say(&url, &path, is_own);
     match node {
-        None => server.run(shutdown).await,
+        None => {
+            let scheduler = crate::node::scheduler(&server, &url).await?;
+            let scheduler = tokio::spawn(palisade_node::schedule_once_there_are_nodes(scheduler));
+            server.run(shutdown).await;
+            scheduler.abort();
+        }
         Some(options) => {
             crate::node::beside(server, &url, &options, args.ephemeral, args.scc_set, shutdown).await?
         }
@@ -82,7 +87,7 @@ fn host(address: std::net::IpAddr) -> String {
     }
 }
 
-fn default_folder() -> Option<PathBuf> {
+pub(crate) fn default_folder() -> Option<PathBuf> {
     let given = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let folder = given.or_else(|| Some(std::env::home_dir()?.join(".local/share")))?;
     Some(folder.join("palisade"))

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
+use crate::lost::Lost;
 use crate::up::{Up, missing};
 
 #[test]
@@ -12,6 +13,7 @@ fn pods_outlive_crashes() {
         eprintln!("skipped: {why}");
         return;
     }
+    let lost = Lost::begin();
     let mut up = Up::start("10.85.13.0/24");
     for name in ["one", "two"] {
         up.apply(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
@@ -65,6 +67,7 @@ fn pods_outlive_crashes() {
     running(&up);
     up.must(&["delete", "pod", "one", "--force", "--grace-period=0"]);
     up.until("one is gone", |up| std::fs::read_dir(up.node_dir().join("pods")).unwrap().count() == 1);
+    lost.check();
 }
 
 fn processes(pattern: impl Fn(&str) -> bool) -> Vec<u32> {

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::controls::pod;
+use crate::kubelet;
+use crate::registry::Registry;
 use crate::up::{Up, missing};
 
 #[test]
@@ -12,7 +14,11 @@ fn pods_live_as_a_kubelet_has_them() {
         return;
     }
     let up = Up::start("10.85.14.0/24");
+    let registry = Registry::start(&up.folder.join("images/sotrustworthy.tar"));
+    kubelet::prepare(&up);
     let mut objects = lives();
+    objects.extend(kubelet::objects(&up));
+    objects.extend(registry.objects());
     objects.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "map"}, "data": {"key": "value"}}));
     objects.push(pod("plain", json!({}), json!({})));
     let volume = json!({"volumes": [{"name": "m", "configMap": {"name": "map"}}]});
@@ -30,6 +36,8 @@ fn pods_live_as_a_kubelet_has_them() {
     streams(&up);
     updates(&up);
     ends(&up);
+    kubelet::check(&up);
+    registry.check(&up);
 }
 
 /// Pods with a course of their own.

@@ -11,6 +11,9 @@
 
 mod controls;
 mod crash;
+mod kubelet;
 mod lives;
+mod lost;
+mod registry;
 mod up;
 mod workshop;
