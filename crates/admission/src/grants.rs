@@ -3,6 +3,7 @@
 //! A decision looks at the SCCs that its user and its service account may use, however many there are. The lists of
 //! SCCs are kept by user and group; roles are looked up, so that no write of a role or a binding changes anything here.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -146,7 +147,8 @@ impl GrantPath {
         if named(entry.scc().users.as_ref(), identity.name) {
             return Some(Self::User(identity.name.to_owned()));
         }
-        if let Some(group) = identity.groups.iter().find(|group| named(entry.scc().groups.as_ref(), group)) {
+        let groups: HashSet<&str> = entry.scc().groups.iter().flatten().map(String::as_str).collect();
+        if let Some(group) = identity.groups.iter().find(|group| groups.contains(*group)) {
             return Some(Self::Group((*group).to_owned()));
         }
         let user = User { name: identity.name, groups: identity.groups };

@@ -1,5 +1,7 @@
 //! Conditions on labels.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// Conditions on labels, all of which must hold.
@@ -10,8 +12,8 @@ pub struct Labels(pub(crate) Vec<(String, Requirement)>);
 pub(crate) enum Requirement {
     Exists,
     Absent,
-    In(Vec<String>),
-    NotIn(Vec<String>),
+    In(BTreeSet<String>),
+    NotIn(BTreeSet<String>),
     Greater(i64),
     Less(i64),
 }
@@ -22,7 +24,7 @@ impl Labels {
         let labels = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let mut requirements: Vec<_> =
-            labels.map(|(key, value)| (key.clone(), Requirement::In(vec![text(value)]))).collect();
+            labels.map(|(key, value)| (key.clone(), Requirement::In([text(value)].into()))).collect();
         let expressions = selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten();
         requirements.extend(expressions.map(|expression| {
             let part = |field: &str| expression.get(field).map(text).unwrap_or_default();
@@ -32,7 +34,7 @@ impl Labels {
                 "DoesNotExist" => Requirement::Absent,
                 "NotIn" => Requirement::NotIn(values.collect()),
                 "In" => Requirement::In(values.collect()),
-                _ => Requirement::In(Vec::new()),
+                _ => Requirement::In(BTreeSet::new()),
             };
             (part("key"), requirement)
         }));
@@ -48,8 +50,8 @@ impl Labels {
             match requirement {
                 Requirement::Exists => value.is_some(),
                 Requirement::Absent => value.is_none(),
-                Requirement::In(values) => value.is_some_and(|value| values.iter().any(|v| v == value)),
-                Requirement::NotIn(values) => value.is_none_or(|value| values.iter().all(|v| v != value)),
+                Requirement::In(values) => value.is_some_and(|value| values.contains(value)),
+                Requirement::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
                 Requirement::Greater(bound) => number().is_some_and(|number| number > *bound),
                 Requirement::Less(bound) => number().is_some_and(|number| number < *bound),
             }

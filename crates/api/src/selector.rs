@@ -1,5 +1,7 @@
 //! Label and field selectors.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult};
@@ -28,12 +30,12 @@ impl Labels {
 
     fn requirement(part: &str) -> Option<(String, Requirement)> {
         let key = |key: &str| is_key(key.trim()).then(|| key.trim().to_owned());
-        let one = |value: &str| is_value(value.trim()).then(|| vec![value.trim().to_owned()]);
+        let one = |value: &str| is_value(value.trim()).then(|| value.trim().to_owned());
         if let Some((name, value)) = part.split_once("!=") {
-            return Some((key(name)?, Requirement::NotIn(one(value)?)));
+            return Some((key(name)?, Requirement::NotIn([one(value)?].into())));
         }
         if let Some((name, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
-            return Some((key(name)?, Requirement::In(one(value)?)));
+            return Some((key(name)?, Requirement::In([one(value)?].into())));
         }
         if let Some((name, value)) = part.split_once('>') {
             return Some((key(name)?, Requirement::Greater(value.trim().parse().ok()?)));
@@ -42,7 +44,7 @@ impl Labels {
             return Some((key(name)?, Requirement::Less(value.trim().parse().ok()?)));
         }
         if let Some((head, values)) = part.strip_suffix(')').and_then(|part| part.split_once('(')) {
-            let values: Option<Vec<String>> = values.split(',').map(|value| one(value)?.pop()).collect();
+            let values: Option<BTreeSet<String>> = values.split(',').map(one).collect();
             let mut words = head.split_whitespace();
             let (name, operator) = (words.next()?, words.next()?);
             return match (operator, words.next()) {

@@ -1,11 +1,15 @@
 //! A binding, its subjects, and the grant that a decision reports.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use palisade_k8s::rbac::{RoleBinding, Subject};
 
 use crate::User;
 use crate::role::Names;
+
+/// The number of groups up to which a list is gone through.
+const FEW: usize = 16;
 
 /// A user or a group that a binding names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,9 +90,15 @@ impl Binding {
 
     /// The first subject that is the user or one of their groups, as a grant.
     pub(crate) fn grant_to<'a>(&'a self, user: &User<'_>, names: Names<'a>) -> Option<Grant<'a>> {
+        // Of few groups no set is made, as this is asked with every request.
+        let many: Option<HashSet<&str>> =
+            (user.groups.len() > FEW).then(|| user.groups.iter().copied().collect());
+        let is_in = |name: &str| {
+            many.as_ref().map_or_else(|| user.groups.contains(&name), |many| many.contains(name))
+        };
         let is_subject = |holder: &Holder<'_>| match *holder {
             Holder::User(name) => name == user.name,
-            Holder::Group(name) => user.groups.contains(&name),
+            Holder::Group(name) => is_in(name),
         };
         self.grants(names).find(|grant| is_subject(&grant.holder))
     }

@@ -7,6 +7,8 @@ use palisade_k8s::SecurityContextConstraints;
 use palisade_k8s::scc::{GroupStrategy, IdRange, RunAsUserStrategy, SeLinuxContextStrategy};
 use serde::Serialize;
 
+use crate::lookup::{Lookup, Patterns, union};
+
 /// One field in which two SCCs differ. A side is `None` where it permits nothing more than the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
@@ -163,17 +165,16 @@ pub fn defaults(scc: &SecurityContextConstraints) -> Vec<(&'static str, String)>
 
 /// The names of `ours` that `theirs` does not cover; `*`, alone or at the end, covers any rest.
 fn names_beyond(ours: Option<&Vec<String>>, theirs: Option<&Vec<String>>) -> Option<String> {
-    let theirs = SecurityContextConstraints::list(theirs);
-    let covered = |name: &String| theirs.iter().any(|other| crate::rule::sysctl::matches(other, name));
+    let theirs = Patterns::new(SecurityContextConstraints::list(theirs));
     let beyond: BTreeSet<&String> =
-        SecurityContextConstraints::list(ours).iter().filter(|name| !covered(name)).collect();
+        SecurityContextConstraints::list(ours).iter().filter(|name| !theirs.cover(name)).collect();
     join(beyond)
 }
 
 /// The drops of `ours` that `theirs` does not ask for; `ALL` asks for every one.
 fn drops_beyond(ours: Option<&Vec<String>>, theirs: Option<&Vec<String>>) -> Option<String> {
-    let theirs = SecurityContextConstraints::list(theirs);
-    let covered = |name: &String| theirs.iter().any(|other| other == name || other == "ALL");
+    let theirs = Lookup::new(SecurityContextConstraints::list(theirs).iter().map(String::as_str));
+    let covered = |name: &String| theirs.has("ALL") || theirs.has(name);
     join(SecurityContextConstraints::list(ours).iter().filter(|name| !covered(name)).collect())
 }
 
@@ -182,7 +183,10 @@ fn drivers_beyond(ours: &[String], theirs: &[String]) -> Option<String> {
     match (ours, theirs) {
         (_, []) => None,
         ([], theirs) => Some(format!("any driver other than {}", theirs.join(", "))),
-        (ours, theirs) => join(ours.iter().filter(|name| !theirs.contains(name)).collect()),
+        (ours, theirs) => {
+            let theirs = Lookup::new(theirs.iter().map(String::as_str));
+            join(ours.iter().filter(|name| !theirs.has(name)).collect())
+        }
     }
 }
 
@@ -225,12 +229,7 @@ fn group_ids(strategy: &GroupStrategy) -> Ids {
 impl Ids {
     /// The IDs of `self` that are none of `other`'s, in words.
     fn beyond(&self, other: &Self) -> Option<String> {
-        // A reversed range holds no ID.
-        let mut rest = self.intervals.clone();
-        rest.retain(|range| range.min <= range.max);
-        for cut in &other.intervals {
-            rest = rest.into_iter().flat_map(|range| subtract(range, *cut)).collect();
-        }
+        let rest = beyond(&union(&self.intervals), &union(&other.intervals));
         let mut words: Vec<String> = rest
             .iter()
             .map(|range| match *range {
@@ -247,14 +246,26 @@ impl Ids {
     }
 }
 
-fn subtract(range: IdRange, cut: IdRange) -> Vec<IdRange> {
-    let below = IdRange { min: range.min, max: range.max.min(cut.min.saturating_sub(1)) };
-    let above = IdRange { min: range.min.max(cut.max.saturating_add(1)), max: range.max };
-    if cut.min > cut.max || cut.min > range.max || cut.max < range.min {
-        return vec![range];
+/// The IDs of ranges that are in none of others; both are in order, with others between them.
+fn beyond(ranges: &[IdRange], cuts: &[IdRange]) -> Vec<IdRange> {
+    let (mut rest, mut cuts) = (Vec::new(), cuts.iter().peekable());
+    for range in ranges {
+        // The first ID of which nothing is known yet; none after the largest.
+        let mut first = Some(range.min);
+        while let (Some(from), Some(cut)) = (first, cuts.peek().filter(|cut| cut.min <= range.max)) {
+            if cut.min > from {
+                rest.push(IdRange { min: from, max: cut.min - 1 });
+            }
+            first = cut.max.checked_add(1).map(|after| after.max(from));
+            if cut.max > range.max {
+                break;
+            }
+            cuts.next();
+        }
+        let last = first.filter(|from| *from <= range.max);
+        rest.extend(last.map(|from| IdRange { min: from, max: range.max }));
     }
-    let above = if cut.max == i64::MAX { None } else { Some(above) };
-    [Some(below), above].into_iter().flatten().filter(|part| part.min <= part.max).collect()
+    rest
 }
 
 fn users_beyond(a: &SecurityContextConstraints, b: &SecurityContextConstraints) -> Option<String> {

@@ -44,6 +44,7 @@ mod findings;
 mod fixture;
 pub mod least;
 mod lint;
+mod lookup;
 mod namespace;
 mod plan;
 pub mod pod_security;

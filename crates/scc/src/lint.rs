@@ -308,10 +308,13 @@ fn priority(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
 
 /// `did you mean X?` if something close is among the candidates, else `otherwise`.
 pub fn suggestion<'n>(name: &str, candidates: impl Iterator<Item = &'n str>, otherwise: &str) -> String {
-    let distance = |candidate: &str| edit_distance(&name.to_lowercase(), &candidate.to_lowercase());
-    let nearest = candidates.map(|candidate| (distance(candidate), candidate)).min();
+    let (most, wanted) = (1 + name.len() / 4, name.to_lowercase());
+    // A candidate that is longer or shorter by more letters cannot be near.
+    let near = candidates.filter(|candidate| candidate.len().abs_diff(name.len()) <= most);
+    let distance = |candidate: &str| edit_distance(&wanted, &candidate.to_lowercase());
+    let nearest = near.map(|candidate| (distance(candidate), candidate)).min();
     match nearest {
-        Some((distance, candidate)) if distance <= 1 + name.len() / 4 => format!("did you mean {candidate}?"),
+        Some((distance, candidate)) if distance <= most => format!("did you mean {candidate}?"),
         _ => otherwise.to_owned(),
     }
 }

@@ -3,6 +3,8 @@
 //! This is the reference's rule book, gaps included: what it accepts and then suffers from is for
 //! [`lint`](crate::lint) to say.
 
+use std::collections::HashSet;
+
 use palisade_k8s::metadata::{self, is_subdomain};
 use palisade_k8s::scc::{GroupStrategy, IdRange};
 use palisade_k8s::{FieldError, FieldPath, SecurityContextConstraints};
@@ -109,8 +111,9 @@ fn capabilities(scc: &SecurityContextConstraints, errors: &mut Vec<FieldError>) 
     let dropped = list(scc.required_drop_capabilities.as_ref());
     let allowed = list(scc.allowed_capabilities.as_ref());
     let added = list(scc.default_add_capabilities.as_ref());
+    let unwanted: HashSet<&String> = dropped.iter().collect();
     for (field, listed) in [("defaultAddCapabilities", added), ("allowedCapabilities", allowed)] {
-        for name in listed.iter().filter(|name| dropped.contains(name)) {
+        for name in listed.iter().filter(|name| unwanted.contains(name)) {
             let detail = format!("capability is listed in {field} and requiredDropCapabilities");
             errors.push(FieldError::invalid(FieldPath::of(field), name.as_str(), detail));
         }

@@ -17,6 +17,7 @@ mod files;
 mod floods;
 mod forgery;
 mod forms;
+mod growth;
 mod http;
 mod levels;
 mod lists;

@@ -178,6 +178,16 @@ impl World {
         (field("VmRSS:"), field("VmHWM:"))
     }
 
+    /// The time of processors that the process has taken, to a hundredth of a second.
+    pub(crate) fn processors(&self) -> Duration {
+        let id = self.process.as_ref().map_or_else(std::process::id, std::process::Child::id);
+        let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+        // After the name, which may hold anything, come the state and ten numbers before these two (proc_pid_stat(5)).
+        let (_, rest) = text.rsplit_once(')').unwrap();
+        let ticks = rest.split_whitespace().skip(11).take(2).map(|number| number.parse::<u64>().unwrap());
+        Duration::from_millis(ticks.sum::<u64>() * 10)
+    }
+
     fn at(address: SocketAddr, folder: TempDir) -> Self {
         let pki = folder.path().join("data/pki");
         let read = |name: &str| std::fs::read(pki.join(name)).unwrap();

@@ -4,6 +4,7 @@ use palisade_k8s::pod::Capabilities;
 use palisade_k8s::{ContainerPath, FieldError, SecurityContextConstraints, Text};
 
 use crate::findings::Findings;
+use crate::lookup::Lookup;
 
 /// The capabilities that must be dropped, may be added, and are added where not dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,8 +47,9 @@ impl CapabilityRule {
     ) -> Option<CapabilityChange<'x>> {
         let asked_add = asked.map_or(&[][..], |asked| &asked.add);
         let asked_drop = asked.map_or(&[][..], |asked| &asked.drop);
-        let added = |name: &&String| !has(asked_drop, name) && !has(asked_add, name);
-        let dropped = |name: &&String| !has(asked_drop, name);
+        let (adds, drops) = (Lookup::new(texts(asked_add)), Lookup::new(texts(asked_drop)));
+        let added = |name: &&String| !drops.has(name) && !adds.has(name);
+        let dropped = |name: &&String| !drops.has(name);
         if !self.default_add.iter().any(|name| added(&name))
             && !self.required_drop.iter().any(|name| dropped(&name))
         {
@@ -69,8 +71,8 @@ impl CapabilityRule {
         if self.allow_all {
             return;
         }
-        let known = |name: &str| self.default_add.iter().chain(&self.allowed).any(|known| known == name);
-        for name in adds.filter(|name| !known(name)) {
+        let known = Lookup::new(self.default_add.iter().chain(&self.allowed).map(String::as_str));
+        for name in adds.filter(|name| !known.has(name)) {
             findings.add(|| {
                 FieldError::invalid(at.security("capabilities.add"), name, "capability may not be added")
             });
@@ -78,8 +80,8 @@ impl CapabilityRule {
     }
 }
 
-fn has(list: &[Text<'_>], name: &str) -> bool {
-    list.iter().any(|listed| **listed == *name)
+fn texts<'l>(list: &'l [Text<'_>]) -> impl Iterator<Item = &'l str> + Clone {
+    list.iter().map(|name| &**name)
 }
 
 fn merge<'x>(ours: impl Iterator<Item = &'x String>, theirs: &'x [Text<'_>]) -> Vec<&'x str> {

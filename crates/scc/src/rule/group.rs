@@ -4,6 +4,7 @@ use palisade_k8s::scc::{GroupStrategy, IdRange};
 use palisade_k8s::{FieldError, FieldPath};
 
 use crate::findings::Findings;
+use crate::lookup::{Ids, shown};
 use crate::unusable::Unusable;
 
 /// The group IDs that may be used.
@@ -46,7 +47,8 @@ pub(crate) fn check(
             FieldError::invalid(path(), Vec::<i64>::new(), detail)
         });
     }
-    for &group in groups.iter().filter(|group| !ranges.iter().any(|range| range.contains(**group))) {
+    let ids = Ids::new(ranges);
+    for &group in groups.iter().filter(|group| !ids.has(**group)) {
         findings.add(|| {
             let detail = format!("{group} is not an allowed group, must be in {}", show(ranges));
             FieldError::invalid(path(), group, detail)
@@ -55,8 +57,14 @@ pub(crate) fn check(
 }
 
 fn show(ranges: &[IdRange]) -> String {
-    let ranges: Vec<String> = ranges.iter().map(|range| format!("[{}, {}]", range.min, range.max)).collect();
-    ranges.join(", ")
+    struct Shown(IdRange);
+    impl std::fmt::Display for Shown {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "[{}, {}]", self.0.min, self.0.max)
+        }
+    }
+    let ranges: Vec<Shown> = ranges.iter().copied().map(Shown).collect();
+    shown(&ranges, ", ")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use palisade_k8s::seccomp::is_same;
 use palisade_k8s::{FieldError, FieldPath};
 
 use crate::findings::Findings;
+use crate::lookup::shown;
 
 /// The profiles that may be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl SeccompRule {
         }
         if !self.allowed.iter().any(|allowed| is_same(allowed, profile)) {
             findings.add(|| {
-                let valid = self.allowed.join(",");
+                let valid = shown(&self.allowed, ",");
                 let detail = match profile {
                     "" => format!("a seccomp profile is required. Valid values are {valid}"),
                     _ => format!("{profile} is not an allowed seccomp profile. Valid values are {valid}"),

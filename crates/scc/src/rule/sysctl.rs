@@ -4,6 +4,7 @@ use palisade_k8s::pod::Sysctl;
 use palisade_k8s::{FieldError, FieldPath, KernelVersion, SecurityContextConstraints};
 
 use crate::findings::Findings;
+use crate::lookup::Patterns;
 
 /// Sysctls that any pod may set, each with the kernel that made it safe (reference/scc.md 2.16).
 pub(crate) const SAFE: &[(&str, KernelVersion)] = &[
@@ -51,14 +52,16 @@ impl SysctlRule {
 
     /// Reports each sysctl that is forbidden, or neither safe nor allowed; forbidden is asked first.
     pub(crate) fn check(&self, sysctls: &[Sysctl<'_>], kernel: KernelVersion, findings: &mut impl Findings) {
+        if sysctls.is_empty() {
+            return;
+        }
+        let (forbidden, allowed) = (Patterns::new(&self.forbidden), Patterns::new(&self.allowed_unsafe));
         for (index, sysctl) in sysctls.iter().enumerate() {
             let name = sysctl.name.as_str();
             let path = || FieldPath::of("spec.securityContext.sysctls").index(index).field("name");
-            if self.forbidden.iter().any(|pattern| matches(pattern, name)) {
+            if forbidden.cover(name) {
                 findings.add(|| FieldError::forbidden(path(), format!("sysctl {name:?} is not allowed")));
-            } else if !is_safe(name, kernel)
-                && !self.allowed_unsafe.iter().any(|pattern| matches(pattern, name))
-            {
+            } else if !is_safe(name, kernel) && !allowed.cover(name) {
                 findings
                     .add(|| FieldError::forbidden(path(), format!("unsafe sysctl {name:?} is not allowed")));
             }

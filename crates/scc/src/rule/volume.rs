@@ -4,6 +4,7 @@ use palisade_k8s::pod::{PodSpec, Volume, VolumeKind};
 use palisade_k8s::{FieldError, FieldPath, SecurityContextConstraints};
 
 use crate::findings::Findings;
+use crate::lookup::Lookup;
 
 /// The kinds of volume that may be mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +45,7 @@ impl VolumeRule {
 
     /// Reports each volume that may not be mounted.
     pub(crate) fn check(&self, spec: &PodSpec<'_>, findings: &mut impl Findings) {
+        let drivers = Lookup::new(self.flex_drivers.iter().map(String::as_str));
         for (index, volume) in spec.volumes.iter().enumerate() {
             if findings.is_settled() {
                 return;
@@ -55,7 +57,7 @@ impl VolumeRule {
                     FieldError::invalid(path, name, format!("{name} volumes are not allowed to be used"))
                 });
             }
-            self.check_driver(index, volume, findings);
+            self.check_driver(index, volume, |driver| drivers.has(driver), findings);
         }
     }
 
@@ -73,13 +75,16 @@ impl VolumeRule {
                 && volume.is_service_account_token())
     }
 
-    fn check_driver(&self, index: usize, volume: &Volume<'_>, findings: &mut impl Findings) {
+    fn check_driver(
+        &self,
+        index: usize,
+        volume: &Volume<'_>,
+        is_known: impl Fn(&str) -> bool,
+        findings: &mut impl Findings,
+    ) {
         let Some(driver) = &volume.flex_driver else { return };
         let applies = self.allow_all || self.kinds.contains(VolumeKind::FlexVolume);
-        if !applies
-            || self.flex_drivers.is_empty()
-            || self.flex_drivers.iter().any(|known| **driver == **known)
-        {
+        if !applies || self.flex_drivers.is_empty() || is_known(driver) {
             return;
         }
         findings.add(|| {
