@@ -3,11 +3,10 @@
 use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult};
-use crate::fields;
 use crate::kind::{self, Resource};
 use crate::limits::{WEIGHT, YAML_VALUES};
 use crate::protobuf::{self, ProtobufError};
-use crate::schema::Message;
+use crate::shape::Shape;
 use crate::weight;
 
 /// The treatment of fields that a type does not have.
@@ -92,15 +91,21 @@ fn yaml(bytes: &[u8]) -> ApiResult<Value> {
 /// Makes an object of a body fit its type. Gives warnings.
 pub fn fit(
     object: &mut Value,
-    message: &'static Message,
+    shape: Shape<'_>,
     validation: Validation,
     mut findings: Vec<String>,
 ) -> ApiResult<Vec<String>> {
     if !object.is_object() {
         return Err(ApiError::bad_request("the body of the request is not an object"));
     }
-    let unknown = fields::fit(object, message).map_err(|error| {
-        ApiError::bad_request(format!("the object cannot be handled as a {}: {error}", message.name))
+    let name = match shape {
+        Shape::Message(message) => message.name.to_owned(),
+        Shape::Custom(_) => {
+            object.get("kind").and_then(Value::as_str).unwrap_or("custom resource").to_owned()
+        }
+    };
+    let unknown = shape.fit(object).map_err(|error| {
+        ApiError::bad_request(format!("the object cannot be handled as a {name}: {error}"))
     })?;
     findings.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
     match validation {
@@ -108,7 +113,7 @@ pub fn fit(
         Validation::Warn => Ok(findings),
         Validation::Strict if findings.is_empty() => Ok(findings),
         Validation::Strict => {
-            let kind = object.get("kind").and_then(Value::as_str).unwrap_or(message.name);
+            let kind = object.get("kind").and_then(Value::as_str).unwrap_or(&name);
             let version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
             Err(ApiError::bad_request(format!(
                 "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
@@ -248,14 +253,17 @@ mod tests {
         assert_eq!(findings, [r#"duplicate field "metadata.name""#]);
         assert_eq!(object["metadata"]["name"], "b");
         let kind = message("ConfigMap").unwrap();
-        let strict = fit(&mut object.clone(), kind, Validation::Strict, findings.clone()).unwrap_err();
+        let strict = fit(&mut object.clone(), kind.into(), Validation::Strict, findings.clone()).unwrap_err();
         assert!(
             strict.message.ends_with(r#"duplicate field "metadata.name", unknown field "datta""#),
             "{}",
             strict.message
         );
-        assert_eq!(fit(&mut object.clone(), kind, Validation::Warn, findings.clone()).unwrap().len(), 2);
-        assert!(fit(&mut object, kind, Validation::Ignore, findings).unwrap().is_empty());
+        assert_eq!(
+            fit(&mut object.clone(), kind.into(), Validation::Warn, findings.clone()).unwrap().len(),
+            2
+        );
+        assert!(fit(&mut object, kind.into(), Validation::Ignore, findings).unwrap().is_empty());
         assert!(object.get("datta").is_none());
     }
 

@@ -16,6 +16,7 @@ use cel::{Context, Env, Program};
 use serde_json::Value;
 
 pub use authorizer::{Authorizer, Check, Decision};
+pub(crate) use values::escape;
 pub use values::{Escapes, convert};
 
 /// Length of an expression, in bytes.

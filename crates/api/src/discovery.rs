@@ -3,35 +3,25 @@
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use crate::kind::{self, RESOURCES, Resource};
-
-/// Groups in the order of the table, the core group left out.
-pub fn groups() -> Vec<&'static str> {
-    let mut groups: Vec<&str> = RESOURCES.iter().map(|resource| resource.group()).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    groups.retain(|group| !group.is_empty());
-    groups
-}
-
-fn version_of(group: &str) -> &'static str {
-    kind::version_of(group).unwrap_or("v1")
-}
-
-fn of_group(group: &str) -> impl Iterator<Item = &'static Resource> {
-    RESOURCES.iter().copied().filter(move |resource| resource.group() == group)
-}
+use crate::kind::Resource;
+use crate::registry::{Group, Registry};
 
 /// Every group with everything, in one answer.
-pub fn aggregated(core: bool, version: &str) -> Value {
-    let groups = if core { vec![""] } else { groups() };
+pub fn aggregated(registry: &Registry, core: bool, version: &str) -> Value {
+    let groups = match core {
+        true => vec![Group { name: String::new(), versions: vec!["v1".to_owned()] }],
+        false => registry.groups(),
+    };
     let items: Vec<Value> = groups
         .iter()
         .map(|group| {
-            let resources: Vec<Value> = of_group(group).map(aggregated_resource).collect();
-            let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
-            json!({"metadata": metadata,
-                   "versions": [{"version": version_of(group), "resources": resources, "freshness": "Current"}]})
+            let versions = group.versions.iter().map(|version| {
+                let resources = registry.of_group(&group.name, version);
+                let resources: Vec<Value> = resources.iter().map(aggregated_resource).collect();
+                json!({"version": version, "resources": resources, "freshness": "Current"})
+            });
+            let metadata = if group.name.is_empty() { json!({}) } else { json!({"name": group.name}) };
+            json!({"metadata": metadata, "versions": versions.collect::<Vec<_>>()})
         })
         .collect();
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
@@ -75,29 +65,31 @@ pub fn versions() -> Value {
 }
 
 /// `GET /apis`.
-pub fn group_list() -> Value {
-    let groups: Vec<Value> = groups().iter().map(|group| group_entry(group)).collect();
+pub fn group_list(registry: &Registry) -> Value {
+    let groups: Vec<Value> = registry.groups().iter().map(group_entry).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `GET /apis/GROUP`.
-pub fn group(name: &str) -> Option<Value> {
-    let mut entry = groups().contains(&name).then(|| group_entry(name))?;
+pub fn group(registry: &Registry, name: &str) -> Option<Value> {
+    let mut entry = group_entry(registry.groups().iter().find(|group| group.name == name)?);
     put(&mut entry, &["kind"], "APIGroup".into());
     put(&mut entry, &["apiVersion"], "v1".into());
     Some(entry)
 }
 
-fn group_entry(group: &str) -> Value {
-    let version = version_of(group);
-    let version = json!({"groupVersion": format!("{group}/{version}"), "version": version});
-    json!({"name": group, "versions": [version], "preferredVersion": version})
+fn group_entry(group: &Group) -> Value {
+    let versions = group.versions.iter();
+    let versions = versions
+        .map(|version| json!({"groupVersion": format!("{}/{version}", group.name), "version": version}));
+    let versions: Vec<Value> = versions.collect();
+    json!({"name": group.name, "preferredVersion": versions.first(), "versions": versions})
 }
 
-/// `GET /api/v1` and `GET /apis/GROUP/v1`.
-pub fn resources(group: &str) -> Option<Value> {
+/// `GET /api/v1` and `GET /apis/GROUP/VERSION`.
+pub fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     let mut list = Vec::new();
-    for resource in of_group(group) {
+    for resource in registry.of_group(group, version) {
         let mut entry = json!({
             "name": resource.plural(), "singularName": resource.singular(), "namespaced": resource.namespaced,
             "kind": resource.kind(), "verbs": resource.verbs,
@@ -122,7 +114,6 @@ pub fn resources(group: &str) -> Option<Value> {
             list.push(entry);
         }
     }
-    let version = version_of(group);
     let version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     (!list.is_empty()).then(
         || json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": list}),

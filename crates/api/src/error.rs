@@ -148,6 +148,12 @@ impl ApiError {
         Self::new(Reason::AlreadyExists, message).about(resource, name)
     }
 
+    /// The definition of the resource is being deleted.
+    pub fn not_while_ending(resource: &Resource) -> Box<Self> {
+        let why = "create not allowed while custom resource definition is terminating";
+        Self::new(Reason::MethodNotAllowed, why).about(resource, "")
+    }
+
     /// An object takes more memory than any may.
     pub fn too_heavy() -> Box<Self> {
         let why = format!("it would take more than {} MiB of memory", crate::limits::WEIGHT >> 20);

@@ -60,6 +60,25 @@ pub fn fit(object: &mut Value, message: &'static Message) -> Result<Vec<String>,
     Ok(unknown)
 }
 
+/// Makes the head of an object fit, `kind`, `apiVersion` and `metadata`, and puts it before the rest; gives the paths of the
+/// fields that metadata does not have.
+pub(crate) fn fit_head(object: &mut Value) -> Result<Vec<String>, Mismatch> {
+    static METADATA: Type = Type::Message("ObjectMeta");
+    let mut unknown = Vec::new();
+    let mut rest = object.as_object_mut().map(std::mem::take).unwrap_or_default();
+    let mut fitted = Map::new();
+    for head in ["kind", "apiVersion", "metadata"] {
+        let Some(mut value) = rest.shift_remove(head) else { continue };
+        if head == "metadata" && !value.is_null() {
+            fit_value(&mut value, &METADATA, Place::Field(&Place::Root, head), &mut unknown)?;
+        }
+        fitted.insert(head.to_owned(), value);
+    }
+    fitted.append(&mut rest);
+    *object = Value::Object(fitted);
+    Ok(unknown)
+}
+
 fn fit_fields(
     rest: &mut Map<String, Value>,
     message: &'static Message,

@@ -3,6 +3,8 @@
 mod at;
 mod binding;
 mod config;
+mod custom;
+mod definition;
 mod deletion;
 mod event;
 mod lease;
@@ -15,6 +17,7 @@ mod project;
 mod rbac;
 mod resource;
 mod review;
+mod scale;
 mod scc;
 mod service_account;
 mod subresource;
@@ -33,7 +36,9 @@ use crate::schema;
 use crate::time;
 
 pub use config::{CONFIG_MAPS, SECRETS};
-pub use deletion::Deletion;
+pub use custom::Custom;
+pub use definition::DEFINITIONS;
+pub use deletion::{CLEANUP, Deletion};
 pub use namespace::NAMESPACES;
 pub use node::NODES;
 pub use pod::PODS;
@@ -49,7 +54,7 @@ pub use volume::{CLAIMS, VOLUMES};
 pub use webhook::{
     MUTATING as MUTATING_WEBHOOKS, VALIDATING as VALIDATING_WEBHOOKS, VARIABLES as WEBHOOK_VARIABLES,
 };
-pub use workload::{DEPLOYMENTS, JOBS, REPLICA_SETS, scale_of};
+pub use workload::{DEPLOYMENTS, JOBS, REPLICA_SETS};
 
 /// All that is special about a resource: what the server does for a kind is decided by these fields, nowhere by its name.
 /// Those that a custom resource says of itself are read through [`Resource`].
@@ -154,6 +159,8 @@ pub enum Admission {
     Namespace,
     /// A pod is given its service account, and is decided on by SCC.
     Pod,
+    /// A CustomResourceDefinition is told whether its names are free.
+    Definition,
     /// An SCC is completed, and checked against its own rules.
     Scc,
     /// The agent of a node writes its own only.
@@ -262,6 +269,7 @@ pub static RESOURCES: &[&Resource] = &[
     &scc::CORE_SCCS,
     &webhook::MUTATING,
     &webhook::VALIDATING,
+    &definition::DEFINITIONS,
     &workload::CONTROLLER_REVISIONS,
     &workload::DAEMON_SETS,
     &workload::DEPLOYMENTS,

@@ -7,17 +7,18 @@
 //!
 //! ```
 //! use palisade_api::body::{self, Validation};
+//! use palisade_api::registry::Registry;
 //! use palisade_api::request::Path;
 //!
-//! let Ok(Path::Resource(target)) = Path::parse("/api/v1/namespaces/shop/configmaps") else { panic!() };
+//! let Ok(Path::Resource(target)) = Path::parse("/api/v1/namespaces/shop/configmaps", &Registry::default()) else { panic!() };
 //! let text = br#"{"metadata": {"name": "Colours"}, "data": {"sky": "blue"}, "dataa": {}}"#;
 //! let mut duplicates = Vec::new();
 //! let mut object = body::read(text, "application/json", &mut duplicates).unwrap();
-//! let warnings = body::fit(&mut object, target.resource.message(), Validation::Warn, duplicates).unwrap();
+//! let warnings = body::fit(&mut object, target.resource.shape(), Validation::Warn, duplicates).unwrap();
 //! assert_eq!(warnings, ["unknown field \"dataa\""]);
 //!
 //! target.resource.prepare(&mut object, None);
-//! let errors = palisade_api::metadata::check(target.resource, &object, None);
+//! let errors = palisade_api::metadata::check(&target.resource, &object, None);
 //! assert_eq!(errors[0].path.to_string(), "metadata.name");
 //! ```
 
@@ -26,6 +27,7 @@ pub mod cel;
 pub mod discovery;
 pub mod error;
 pub mod fields;
+mod jsonpath;
 pub mod kind;
 mod labels;
 pub mod limits;
@@ -35,9 +37,12 @@ pub mod openapi;
 pub mod options;
 pub mod patch;
 pub mod protobuf;
+pub mod registry;
 pub mod request;
 pub mod schema;
 pub mod selector;
+pub mod shape;
+pub mod structural;
 pub mod table;
 pub mod time;
 pub mod weight;

@@ -1,5 +1,6 @@
 //! OpenAPI, version 2 and 3: the types of the schema and the paths of the resources, as far as clients read them.
 
+mod custom;
 mod protobuf;
 
 use std::collections::HashMap;
@@ -8,8 +9,8 @@ use std::sync::LazyLock;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use crate::discovery;
-use crate::kind::{RESOURCES, Resource};
+use crate::kind::Resource;
+use crate::registry::{Group, Registry};
 use crate::schema::{self, Field, Merge, Message, Topology, Type};
 
 /// Descriptions of types and fields, by `TYPE` and `TYPE.FIELD`.
@@ -94,7 +95,7 @@ fn kind(kind: &Type, version: Version) -> Value {
     }
 }
 
-fn definition(message: &'static Message, owners: &[&Resource], version: Version) -> Value {
+fn definition(message: &'static Message, owners: &[Resource], version: Version) -> Value {
     let mut properties = serde_json::Map::new();
     if !owners.is_empty() {
         properties.insert("apiVersion".to_owned(), json!({"type": "string"}));
@@ -151,17 +152,24 @@ fn closure(roots: impl Iterator<Item = &'static str>) -> Vec<&'static Message> {
     names.into_iter().filter_map(schema::message).collect()
 }
 
-fn definitions(of: impl Fn(&Resource) -> bool, version: Version) -> Value {
-    let wanted: Vec<&Resource> = RESOURCES.iter().copied().filter(|resource| of(resource)).collect();
-    let roots = wanted.iter().map(|resource| resource.message().name).chain(["DeleteOptions", "Status"]);
+fn definitions(resources: &[Resource], version: Version, schemas: Schemas<'_>) -> Value {
+    let roots = resources.iter().filter_map(|resource| resource.message().map(|message| message.name));
     let mut map = serde_json::Map::new();
-    for message in closure(roots) {
-        let owners: Vec<&Resource> =
-            wanted.iter().copied().filter(|resource| resource.message().name == message.name).collect();
+    for message in closure(roots.chain(["DeleteOptions", "Status", "ObjectMeta"])) {
+        let is_own = |resource: &&Resource| resource.message().is_some_and(|own| own.name == message.name);
+        let owners: Vec<Resource> = resources.iter().filter(is_own).cloned().collect();
         map.insert(format!("{}.{}", message.package, message.name), definition(message, &owners, version));
+    }
+    for resource in resources.iter().filter(|resource| resource.message().is_none()) {
+        if let Some(schema) = schemas(resource) {
+            map.insert(custom::name(resource), custom::definition(resource, schema, version));
+        }
     }
     Value::Object(map)
 }
+
+/// The schemas of custom resources, as their definitions write them.
+pub type Schemas<'s> = &'s dyn Fn(&Resource) -> Option<Value>;
 
 /// Parameters of requests that change something: by them clients see what the server understands.
 const OF_WRITES: &[&str] = &["dryRun", "fieldManager", "fieldValidation"];
@@ -194,7 +202,8 @@ fn operation(resource: &Resource, action: &str, place: &str, version: Version) -
         })
         .collect();
     let group = if resource.group().is_empty() { "core" } else { resource.group() };
-    let id = format!("{action}.{group}.{}{place}", resource.kind());
+    let version_of_own = if resource.message().is_some() { "" } else { resource.version() };
+    let id = format!("{action}.{group}.{version_of_own}{}{place}", resource.kind());
     json!({
         "operationId": id.replace(['/', '.'], "_"),
         "parameters": parameters,
@@ -245,53 +254,59 @@ fn paths(resource: &Resource, version: Version) -> Vec<(String, Value)> {
 }
 
 /// `GET /openapi/v2`.
-pub fn two() -> Value {
+pub fn two(registry: &Registry, schemas: Schemas<'_>) -> Value {
+    let mut all = registry.of_group("", "v1");
+    for group in registry.groups() {
+        all.extend(group.versions.iter().flat_map(|version| registry.of_group(&group.name, version)));
+    }
     let paths: serde_json::Map<String, Value> =
-        RESOURCES.iter().flat_map(|resource| paths(resource, Version::Two)).collect();
+        all.iter().flat_map(|resource| paths(resource, Version::Two)).collect();
     json!({
         "swagger": "2.0", "info": {"title": "Palisade", "version": env!("CARGO_PKG_VERSION")},
-        "paths": paths, "definitions": definitions(|_| true, Version::Two),
+        "paths": paths, "definitions": definitions(&all, Version::Two, schemas),
     })
 }
 
 /// `GET /openapi/v2` in protobuf.
-pub fn two_in_protobuf() -> Vec<u8> {
-    protobuf::document(&two())
+pub fn two_in_protobuf(registry: &Registry, schemas: Schemas<'_>) -> Vec<u8> {
+    protobuf::document(&two(registry, schemas))
 }
 
-/// `GET /openapi/v3`: where the documents of the groups are.
-pub fn index() -> Value {
+/// `GET /openapi/v3`: where the documents of the groups are. What clients keep of a document they keep under its hash.
+pub fn index(registry: &Registry) -> Value {
     let mut paths = serde_json::Map::new();
-    let hash = env!("CARGO_PKG_VERSION");
-    let mut add = |path: String| {
-        let url = format!("/openapi/v3/{path}?hash={hash}");
+    let mut add = |path: String, mark: &str| {
+        let mark = if mark.is_empty() { String::new() } else { format!("-{mark}") };
+        let url = format!("/openapi/v3/{path}?hash={}{mark}", env!("CARGO_PKG_VERSION"));
         paths.insert(path, json!({"serverRelativeURL": url}));
     };
-    add("api/v1".to_owned());
-    discovery::groups().iter().for_each(|group| {
-        add(format!("apis/{group}/{}", crate::kind::version_of(group).unwrap_or("v1")));
-    });
+    add("api/v1".to_owned(), "");
+    for Group { name, versions } in registry.groups() {
+        versions
+            .iter()
+            .for_each(|version| add(format!("apis/{name}/{version}"), &registry.mark(&name, version)));
+    }
     json!({ "paths": paths })
 }
 
 /// `GET /openapi/v3/api/v1` and its like.
-pub fn three(group: &str) -> Option<Value> {
-    RESOURCES.iter().find(|resource| resource.group() == group)?;
-    let of = |resource: &Resource| resource.group() == group;
-    let paths: serde_json::Map<String, Value> = RESOURCES
-        .iter()
-        .filter(|resource| of(resource))
-        .flat_map(|resource| paths(resource, Version::Three))
-        .collect();
+pub fn three(registry: &Registry, group: &str, version: &str, schemas: Schemas<'_>) -> Option<Value> {
+    let resources = registry.of_group(group, version);
+    if resources.is_empty() {
+        return None;
+    }
+    let paths: serde_json::Map<String, Value> =
+        resources.iter().flat_map(|resource| paths(resource, Version::Three)).collect();
     Some(json!({
         "openapi": "3.0.0", "info": {"title": "Palisade", "version": env!("CARGO_PKG_VERSION")},
-        "paths": paths, "components": {"schemas": definitions(of, Version::Three)},
+        "paths": paths, "components": {"schemas": definitions(&resources, Version::Three, schemas)},
     }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::RESOURCES;
 
     #[test]
     fn every_method_has_a_name_of_its_own() {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::limits::{PATCH_COPIES, PATCH_MOVES, PATCH_OPERATIONS};
-use crate::schema::Message;
+use crate::shape::Shape;
 
 /// How a patch is written: by its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,12 +96,7 @@ fn moves(object: &Value, operation: &json_patch::PatchOperation) -> usize {
 }
 
 /// Changes an object by a patch that is none of server-side apply.
-pub fn change(
-    object: &mut Value,
-    kind: PatchKind,
-    patch: &Value,
-    message: &'static Message,
-) -> ApiResult<()> {
+pub fn change(object: &mut Value, kind: PatchKind, patch: &Value, shape: Shape<'_>) -> ApiResult<()> {
     match kind {
         PatchKind::Json => {
             let patch: json_patch::Patch = serde_json::from_value(patch.clone())
@@ -118,7 +113,16 @@ pub fn change(
             json_patch::merge(object, patch);
             Ok(())
         }
-        PatchKind::Strategic => strategic::merge(object, patch, message).map_err(ApiError::bad_request),
+        PatchKind::Strategic => match shape {
+            Shape::Message(message) => {
+                strategic::merge(object, patch, message).map_err(ApiError::bad_request)
+            }
+            // Custom resources do not say how their lists merge in it.
+            Shape::Custom(_) => {
+                let [json, merge, strategic, apply] = MEDIA_TYPES;
+                Err(ApiError::media_type(strategic, &[json, merge, apply]))
+            }
+        },
         PatchKind::Apply => Err(ApiError::bad_request("server-side apply is not a plain patch")),
     }
 }
@@ -136,7 +140,7 @@ mod tests {
             .collect();
         let mut object = json!({"data": {"a": "b"}});
         let kind = message("ConfigMap").unwrap();
-        let refused = change(&mut object, PatchKind::Json, &Value::Array(bomb), kind).unwrap_err();
+        let refused = change(&mut object, PatchKind::Json, &Value::Array(bomb), kind.into()).unwrap_err();
         assert_eq!(refused.reason, Reason::RequestEntityTooLarge);
     }
 }

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use crate::error::{ApiError, ApiResult};
-use crate::kind::{self, Resource, Subresource};
+use crate::kind::{Resource, Subresource};
 use crate::limits::PAGE;
+use crate::registry::Registry;
 
 /// The query of a request, decoded; the last of a name counts.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +64,7 @@ impl Query {
     }
 
     /// Makes an old path of watches one of today, with its query: `/api/v1/watch/pods` as `/api/v1/pods?watch=true`.
-    pub fn of_old_watch(&mut self, path: &str) -> Option<String> {
+    pub fn of_old_watch(&mut self, path: &str, registry: &Registry) -> Option<String> {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let (base, rest) = match parts.as_slice() {
             ["api", version, "watch", rest @ ..] => (format!("/api/{version}"), rest),
@@ -71,7 +72,7 @@ impl Query {
             _ => return None,
         };
         let mut path = format!("{base}/{}", rest.join("/"));
-        let target = Path::parse(&path).ok()?;
+        let target = Path::parse(&path, registry).ok()?;
         if let Path::Resource(target) = target
             && !target.name.is_empty()
         {
@@ -136,15 +137,13 @@ impl Path {
     /// # Errors
     ///
     /// The resource or subresource does not exist.
-    pub fn parse(path: &str) -> ApiResult<Self> {
+    pub fn parse(path: &str, registry: &Registry) -> ApiResult<Self> {
         let parts: Vec<String> =
             path.split('/').filter(|part| !part.is_empty()).map(|part| decode(part, false)).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let (group, rest) = match parts.as_slice() {
-            ["api", "v1", rest @ ..] => ("", rest),
-            ["apis", group, version, rest @ ..] if kind::version_of(group).unwrap_or("v1") == *version => {
-                (*group, rest)
-            }
+        let (group, version, rest) = match parts.as_slice() {
+            ["api", "v1", rest @ ..] => ("", "v1", rest),
+            ["apis", group, version, rest @ ..] => (*group, *version, rest),
             _ => return Ok(Self::Other),
         };
         let (namespace, rest) = match rest {
@@ -160,7 +159,7 @@ impl Path {
             [plural, name, subresource] => (*plural, *name, *subresource),
             _ => return Err(ApiError::no_such_path()),
         };
-        let resource = kind::find(group, plural).ok_or_else(ApiError::no_such_path)?.clone();
+        let resource = registry.find(group, version, plural).ok_or_else(ApiError::no_such_path)?;
         if !resource.namespaced && !namespace.is_empty() {
             return Err(ApiError::no_such_path());
         }
@@ -219,7 +218,7 @@ mod tests {
             ("/healthz", None),
         ];
         for (path, wanted) in cases {
-            let found = match Path::parse(path).unwrap() {
+            let found = match Path::parse(path, &Registry::default()).unwrap() {
                 Path::Resource(t) => Some(t),
                 Path::Other => None,
             };
@@ -229,7 +228,7 @@ mod tests {
             assert_eq!(found, wanted, "{path}");
         }
         for path in ["/api/v1/nothing", "/api/v1/pods/a/b/c/d", "/api/v1/pods/a/nothing", "/apis/x/v1/pods"] {
-            assert_eq!(Path::parse(path).unwrap_err().reason.code(), 404, "{path}");
+            assert_eq!(Path::parse(path, &Registry::default()).unwrap_err().reason.code(), 404, "{path}");
         }
     }
 
@@ -267,7 +266,7 @@ mod tests {
         ];
         for (path, wanted) in cases {
             let mut query = Query::default();
-            let found = query.of_old_watch(path);
+            let found = query.of_old_watch(path, &Registry::default());
             assert_eq!(found.as_deref(), wanted.map(|(path, _)| path), "{path}");
             assert_eq!(query.get("fieldSelector"), wanted.and_then(|(_, name)| name), "{path}");
             assert_eq!(query.is_true("watch"), wanted.is_some(), "{path}");

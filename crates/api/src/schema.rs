@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// The tables, with the prefix of their types' names in OpenAPI.
-const TABLES: [(&str, &str); 20] = [
+const TABLES: [(&str, &str); 21] = [
     ("io.k8s.apimachinery.pkg.apis.meta.v1", include_str!("../schema/meta.txt")),
     ("io.k8s.api.core.v1", include_str!("../schema/core.txt")),
     ("io.k8s.api.rbac.v1", include_str!("../schema/rbac.txt")),
@@ -20,6 +20,7 @@ const TABLES: [(&str, &str); 20] = [
     ("io.k8s.api.authorization.v1", include_str!("../schema/authorization.txt")),
     ("io.k8s.api.coordination.v1", include_str!("../schema/coordination.txt")),
     ("io.k8s.api.admissionregistration.v1", include_str!("../schema/admissionregistration.txt")),
+    ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1", include_str!("../schema/apiextensions.txt")),
     ("io.k8s.api.apps.v1", include_str!("../schema/apps.txt")),
     ("io.k8s.api.autoscaling.v2", include_str!("../schema/autoscaling.txt")),
     ("io.k8s.api.batch.v1", include_str!("../schema/batch.txt")),

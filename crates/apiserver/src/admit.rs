@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::call::Call;
 use crate::decider::Decider;
+use crate::definitions;
 use crate::error::ApiResult;
 use crate::remove::remove;
 use crate::resource::{Admission, Serves, text};
@@ -30,6 +31,7 @@ pub(crate) fn create(
     object: &mut Value,
     settle: Settle<'_>,
 ) -> ApiResult<Option<Reservation>> {
+    definitions::accepts(&call.target.resource)?;
     namespace::accepts(call, text(object, "/metadata/name"))?;
     let reserved = complete_new(call, object)?;
     let mut further = None;
@@ -52,6 +54,7 @@ fn complete_new(call: &Call<'_>, object: &mut Value) -> ApiResult<Option<Reserva
                 scc::pod(call, object, None, Mutation::Allowed)?;
             }
         }
+        Admission::Definition => call.api.definitions.judge(object),
         Admission::Scc if decides => call.notes.warn(scc::complete(object)?),
         _ => {}
     }
@@ -69,6 +72,9 @@ pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value, settle: S
 }
 
 fn complete_changed(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiResult<()> {
+    if call.target.resource.admission == Admission::Definition && call.target.subresource.is_none() {
+        call.api.definitions.judge(object);
+    }
     if call.api.decider != Decider::Server {
         return Ok(());
     }
@@ -163,6 +169,10 @@ pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiR
 /// Does what belongs to a new object.
 pub(crate) fn created(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     let (resource, name) = (&call.target.resource, text(object, "/metadata/name"));
+    call.api.definitions.keeps(resource).or_else(|error| {
+        remove(call.api, resource, &call.target.namespace, name, None)?;
+        Err(error)
+    })?;
     // Its namespace may have been emptied and taken away since it was asked for; the object must not stay behind.
     if let Err(error) = namespace::accepts(call, name) {
         remove(call.api, &resource, &call.target.namespace, name, None)?;

@@ -7,6 +7,7 @@ use palisade_store::Store;
 
 use crate::audit::Audit;
 use crate::decider::Decider;
+use crate::definitions::Definitions;
 use crate::error::ApiResult;
 use crate::hooks::{Client, Webhooks};
 use crate::hub::Hub;
@@ -43,6 +44,8 @@ pub(crate) struct Api {
     /// Webhooks that requests go through, in step with the store.
     pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) webhook_client: Client,
+    /// The resources that there are, in step with the store.
+    pub(crate) definitions: Arc<Definitions>,
     /// Where work goes that waits for others.
     pub(crate) runtime: tokio::runtime::Handle,
 }
@@ -64,7 +67,8 @@ impl Api {
         outside: Outside,
     ) -> ApiResult<Self> {
         let webhooks = Arc::new(Webhooks::default());
-        let (policy, epoch) = policy::follow(&store, &webhooks)?;
+        let definitions = Arc::new(Definitions::default());
+        let (policy, epoch) = policy::follow(&store, &webhooks, &definitions)?;
         Ok(Self {
             hub: Hub::start(&store),
             policy,
@@ -82,6 +86,7 @@ impl Api {
             decider: outside.decider,
             webhook_client: outside.client,
             webhooks,
+            definitions,
             runtime: tokio::runtime::Handle::current(),
         })
     }

@@ -118,8 +118,8 @@ pub(crate) fn ensure(api: &Api, mut object: Value) -> ApiResult<()> {
         Admission::Scc => drop(admit::complete_scc(&mut object)?),
         _ => {}
     }
-    crate::fields::fit(&mut object, resource.message())
-        .map_err(|error| failure::internal("a built-in object does not fit its type", &error))?;
+    let fitted = resource.shape().fit(&mut object);
+    fitted.map_err(|error| failure::internal("a built-in object does not fit its type", &error))?;
     match objects::create(&api.store, resource, "", object) {
         Ok(_) | Err(StoreError::Exists(_)) => {}
         Err(error) => return Err(failure::store(resource, &name, error)),

@@ -1,6 +1,8 @@
 //! Controllers: the server empties namespaces that are deleted, deletes what has lost its owners, restores
 //! what every cluster and every namespace has, marks nodes that are silent, and forgets old versions.
 
+mod definitions;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +12,8 @@ use palisade_scc::BuiltinSet;
 use palisade_store::{Change, Key, Revision};
 use serde_json::Value;
 
+use definitions::Ends;
+
 use crate::api::Api;
 use crate::call::Call;
 use crate::error::{ApiResult, Reason};
@@ -18,7 +22,7 @@ use crate::identity::Identity;
 use crate::limits;
 use crate::notes::Notes;
 use crate::request::{Query, Target};
-use crate::resource::{self, RESOURCES, text};
+use crate::resource::{self, text};
 use crate::{admit, aggregate, binder, bootstrap, lost, objects, verb};
 
 /// Runs until it is told to stop.
@@ -42,6 +46,7 @@ struct Controller<'a> {
     alive: HashSet<String>,
     /// Namespaces on their way out.
     leaving: BTreeSet<String>,
+    definitions: Ends,
     /// When old versions were last forgotten, and up to where to forget next.
     compacted: (Instant, Revision),
     heartbeats: lost::Heartbeats,
@@ -57,6 +62,7 @@ impl<'a> Controller<'a> {
             owned: HashMap::new(),
             alive: HashSet::new(),
             leaving: BTreeSet::new(),
+            definitions: Ends::default(),
             compacted: (Instant::now(), seen),
             heartbeats: lost::Heartbeats::default(),
         };
@@ -71,7 +77,7 @@ impl<'a> Controller<'a> {
     /// Learns what is there.
     fn look_around(&mut self) {
         self.seen = self.api.store.revision();
-        for resource in RESOURCES.iter().filter(|r| !r.storage().is_empty() && !r.is_view) {
+        for resource in &self.api.definitions.now().kept().collect::<Vec<_>>() {
             let listed = objects::each(&self.api.store, resource, None, |object| {
                 let (namespace, name) =
                     (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
@@ -86,6 +92,7 @@ impl<'a> Controller<'a> {
 
     fn learn(&mut self, key: Key, object: &Value) {
         self.alive.insert(text(object, "/metadata/uid").to_owned());
+        self.definitions.learn(&key, object);
         for owner in owners(object) {
             self.owned.entry(owner.to_owned()).or_default().insert(key.clone());
         }
@@ -127,6 +134,7 @@ impl<'a> Controller<'a> {
         if let Err(error) = self.heartbeats.look(self.api) {
             tracing::warn!("nodes cannot be looked at: {}", error.message);
         }
+        definitions::sweep(self);
         self.compact();
     }
 
@@ -145,6 +153,7 @@ impl<'a> Controller<'a> {
             }
             return self.finish(event);
         }
+        self.definitions.forget(self.api, event);
         let uid = text(&event.object, "/metadata/uid");
         self.alive.remove(uid);
         for owner in owners(&event.object) {
@@ -164,8 +173,8 @@ impl<'a> Controller<'a> {
 
     /// Deletes what has no owner left.
     fn orphaned(&self, key: &Key) -> ApiResult<()> {
-        let Some(resource) = resource::of_storage(&key.resource) else { return Ok(()) };
-        let Ok(found) = objects::get(&self.api.store, resource, &key.namespace, &key.name) else {
+        let Some(resource) = self.api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
+        let Ok(found) = objects::get(&self.api.store, &resource, &key.namespace, &key.name) else {
             return Ok(());
         };
         let mut owners = owners(&found.object).peekable();
@@ -183,13 +192,9 @@ impl<'a> Controller<'a> {
     }
 
     fn with_call(&self, key: &Key, act: impl FnOnce(&Call<'_>) -> ApiResult<()>) -> ApiResult<()> {
-        let Some(resource) = resource::of_storage(&key.resource) else { return Ok(()) };
-        let target = Target {
-            resource: resource.clone(),
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            subresource: None,
-        };
+        let Some(resource) = self.api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
+        let target =
+            Target { resource, namespace: key.namespace.clone(), name: key.name.clone(), subresource: None };
         let (who, query, notes) = (Identity::system(), Query::default(), Notes::default());
         act(&Call {
             api: self.api,
@@ -279,7 +284,7 @@ impl<'a> Controller<'a> {
     /// Deletes everything in a namespace, then the namespace.
     fn empty(&mut self, namespace: &str) -> ApiResult<()> {
         let mut is_empty = true;
-        for resource in RESOURCES.iter().filter(|r| r.namespaced && !r.storage().is_empty()) {
+        for resource in &self.api.definitions.now().kept().filter(|r| r.namespaced).collect::<Vec<_>>() {
             objects::each(&self.api.store, resource, Some(namespace), |object| {
                 is_empty = false;
                 match object.pointer("/metadata/deletionTimestamp") {

@@ -12,10 +12,11 @@ use crate::resource;
 use crate::schema::{Message, message};
 use crate::selector::{Fields, Labels};
 use crate::{protobuf, token, verb};
+use palisade_api::registry::Registry;
 
 /// Reads a text as each part of a request but its body: path, query, selectors, continue token, password.
 pub fn head(text: &str) {
-    drop(Path::parse(text));
+    drop(Path::parse(text, &Registry::default()));
     drop(verb::read::unseal(text));
     drop(token::basic(text));
     let query = Query::parse(text);
@@ -34,14 +35,16 @@ fn object(bytes: &[u8], content_type: &str) -> Option<(Value, &'static Message)>
     let mut object = body::read(bytes, content_type, &mut Vec::new()).ok()?;
     let text = |field| object.get(field).and_then(Value::as_str).unwrap_or_default();
     let kind = resource::schema_of(text("apiVersion"), text("kind")).and_then(message)?;
-    body::fit(&mut object, kind, Validation::Ignore, Vec::new()).ok()?;
+    body::fit(&mut object, kind.into(), Validation::Ignore, Vec::new()).ok()?;
     Some((object, kind))
 }
 
 /// Completes and checks an object, as new and as changed from itself.
 fn check(object: &Value, kind: &'static Message) {
-    let Some(resource) =
-        resource::RESOURCES.iter().copied().find(|resource| resource.message().name == kind.name)
+    let Some(resource) = resource::RESOURCES
+        .iter()
+        .copied()
+        .find(|resource| resource.message().is_some_and(|own| own.name == kind.name))
     else {
         return;
     };
@@ -64,7 +67,8 @@ pub fn body(bytes: &[u8]) {
         check(&object, kind);
         let mut again = object.clone();
         assert!(
-            body::fit(&mut again, kind, Validation::Strict, Vec::new()).is_ok_and(|found| found.is_empty())
+            body::fit(&mut again, kind.into(), Validation::Strict, Vec::new())
+                .is_ok_and(|found| found.is_empty())
         );
         assert_eq!(again, object, "fitting it twice changes it");
         if !protobuf::has_form(kind) {
@@ -90,17 +94,17 @@ pub fn patch(target: &[u8], patch: &[u8]) {
     }
     let Some((config, _)) = object(patch, "application/json") else { return };
     let writer = Writer { manager: "fuzz", api_version: "v1", subresource: "", time: "1970-01-01T00:00:00Z" };
-    let Ok(once) = apply(&target, &config, kind, &writer, true) else { return };
-    let twice = apply(&once, &config, kind, &writer, true);
+    let Ok(once) = apply(&target, &config, kind.into(), &writer, true) else { return };
+    let twice = apply(&once, &config, kind.into(), &writer, true);
     assert!(twice.is_ok_and(|twice| twice == once), "applying it twice changes it");
 }
 
 fn patched(target: &Value, way: PatchKind, patch: &[u8], kind: &'static Message) -> ApiResult<Value> {
     let mut object = target.clone();
     let patch = body::read(patch, "application/json", &mut Vec::new())?;
-    change(&mut object, way, &patch, kind)?;
-    body::fit(&mut object, kind, Validation::Ignore, Vec::new())?;
+    change(&mut object, way, &patch, kind.into())?;
+    body::fit(&mut object, kind.into(), Validation::Ignore, Vec::new())?;
     let writer = Writer { manager: "fuzz", api_version: "v1", subresource: "", time: "1970-01-01T00:00:00Z" };
-    managed::update(Some(target), &mut object, kind, &writer);
+    managed::update(Some(target), &mut object, kind.into(), &writer);
     Ok(object)
 }

@@ -143,6 +143,17 @@ impl Hub {
         window.newest.subscribe()
     }
 
+    /// Forgets a resource that there is no more, unless somebody still listens.
+    pub(crate) fn forget(&self, storage: &str) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        if state.windows.get(storage).is_some_and(|window| window.newest.receiver_count() == 0)
+            && let Some(window) = state.windows.remove(storage)
+        {
+            state.weight -= window.weight;
+        }
+    }
+
     /// The events of a resource after the last that a watch has seen.
     pub(crate) fn after(&self, storage: &str, seen: Revision) -> Found {
         let state = self.state();

@@ -40,6 +40,7 @@ mod bootstrap;
 mod call;
 mod controller;
 mod decider;
+mod definitions;
 mod ephemeral;
 mod failure;
 #[doc(hidden)]
@@ -76,8 +77,8 @@ mod webhook;
 mod workload;
 
 use palisade_api::{
-    body, discovery, error, fields, kind as resource, openapi, patch, protobuf, request, schema, selector,
-    table, weight,
+    body, discovery, error, kind as resource, openapi, patch, protobuf, request, schema, selector, table,
+    weight,
 };
 
 pub use audit::PolicyError;

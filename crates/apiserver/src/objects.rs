@@ -1,5 +1,7 @@
 //! Objects in the store, as JSON.
 
+use palisade_api::shape::Shape;
+use palisade_api::structural::Structural;
 use palisade_store::{Cursor, Key, Object, Revision, Store, StoreError};
 use serde_json::Value;
 
@@ -59,12 +61,21 @@ pub(crate) fn check_stored(key: &Key, bytes: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     let mut object: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let resource = resource::of_storage(&key.resource).ok_or("there is no such resource")?;
     let said = ["/metadata/namespace", "/metadata/name"].map(|field| resource::text(&object, field));
-    if said != [&key.namespace, &key.name] || resource.namespaced == key.namespace.is_empty() {
+    let resource = resource::of_storage(&key.resource);
+    let is_misplaced = resource.is_some_and(|resource| resource.namespaced == key.namespace.is_empty());
+    if said != [&key.namespace, &key.name] || is_misplaced {
         return Err("the object is of another place".to_owned());
     }
-    crate::fields::fit(&mut object, resource.message()).map(drop).map_err(|error| error.to_string())
+    // The group of a custom resource is a domain; whether it is defined is not known before all is there.
+    let is_custom = || key.resource.split_once('/').is_some_and(|(group, _)| group.contains('.'));
+    let unspecified = Structural::default();
+    let shape = match resource {
+        Some(resource) => resource.shape(),
+        None if is_custom() => Shape::Custom(&unspecified),
+        None => return Err("there is no such resource".to_owned()),
+    };
+    shape.fit(&mut object).map(drop).map_err(|error| error.to_string())
 }
 
 /// The stored form of an object: all but its resourceVersion.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use palisade_admission::{ObjectKey, PolicyCache, PolicyKind, PolicyObject};
 use palisade_store::{Effect, Key, Observer, Store};
 
+use crate::definitions::Definitions;
 use crate::error::{ApiError, ApiResult};
 use crate::hooks::Webhooks;
 use crate::{objects, resource};
@@ -51,11 +52,13 @@ struct Feed {
     /// The name of each kind in the store.
     kinds: Vec<(&'static str, PolicyKind)>,
     webhooks: Arc<Webhooks>,
+    definitions: Arc<Definitions>,
 }
 
 impl Observer for Feed {
     fn prepare(&self, key: &Key, value: Option<&[u8]>) -> Option<Effect> {
         let change = self.change(key, value).or_else(|| self.change_of_webhooks(key, value));
+        let change = change.or_else(|| self.change_of_definitions(key, value));
         let epoch = ends_rights(&key.resource, value.is_none()).then(|| Arc::clone(&self.epoch));
         if change.is_none() && epoch.is_none() {
             return None;
@@ -74,6 +77,13 @@ impl Feed {
         let hooks = self.webhooks.read(key, value)?;
         let (webhooks, key) = (Arc::clone(&self.webhooks), key.clone());
         Some(Box::new(move || webhooks.set(&key, hooks)))
+    }
+
+    /// The change of the resources that a write makes, if any.
+    fn change_of_definitions(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
+        let definition = self.definitions.read(key, value)?;
+        let (definitions, name) = (Arc::clone(&self.definitions), key.name.clone());
+        Some(Box::new(move || definitions.set(&name, definition.as_ref())))
     }
 
     /// The change of the policy that a write makes, if any.
@@ -98,8 +108,13 @@ fn read(kind: PolicyKind, key: &Key, bytes: &[u8]) -> Option<PolicyObject> {
 }
 
 /// The policy of what a store holds, now and after each write to come. Nobody else may write meanwhile.
-pub(crate) fn follow(store: &Store, webhooks: &Arc<Webhooks>) -> ApiResult<(Arc<PolicyCache>, Arc<Epoch>)> {
+pub(crate) fn follow(
+    store: &Store,
+    webhooks: &Arc<Webhooks>,
+    definitions: &Arc<Definitions>,
+) -> ApiResult<(Arc<PolicyCache>, Arc<Epoch>)> {
     webhooks.load(store)?;
+    definitions.load(store)?;
     let (cache, epoch) = (Arc::new(PolicyCache::default()), Arc::new(Epoch::default()));
     let (mut kinds, mut all) = (Vec::new(), Vec::new());
     for (group, plural, kind) in PolicyKind::RESOURCES {
@@ -116,9 +131,14 @@ pub(crate) fn follow(store: &Store, webhooks: &Arc<Webhooks>) -> ApiResult<(Arc<
         })?;
     }
     cache.replace(all);
-    let webhooks = Arc::clone(webhooks);
-    if store.observe(Arc::new(Feed { cache: Arc::clone(&cache), epoch: Arc::clone(&epoch), kinds, webhooks }))
-    {
+    let feed = Feed {
+        cache: Arc::clone(&cache),
+        epoch: Arc::clone(&epoch),
+        kinds,
+        webhooks: Arc::clone(webhooks),
+        definitions: Arc::clone(definitions),
+    };
+    if store.observe(Arc::new(feed)) {
         Ok((cache, epoch))
     } else {
         Err(ApiError::internal("the store has an observer already"))
@@ -151,7 +171,7 @@ mod tests {
             "roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "joe"}]});
         // Before the policy follows, and after.
         write(&store, "rbac.authorization.k8s.io/roles", ("a", "r"), &role("get"));
-        let (policy, epoch) = follow(&store, &Arc::default()).unwrap();
+        let (policy, epoch) = follow(&store, &Arc::default(), &Arc::default()).unwrap();
         let before = epoch.now();
         write(&store, "rbac.authorization.k8s.io/rolebindings", ("a", "b"), &binding);
         let may = |verb: &str| {
@@ -170,6 +190,6 @@ mod tests {
         write(&store, "namespaces", ("", "a"), &json!({"metadata": {"name": "a"}}));
         assert!(policy.snapshot().namespace("a").is_some());
         assert_eq!(epoch.now(), before + 5);
-        assert!(follow(&store, &Arc::default()).is_err(), "one policy follows a store");
+        assert!(follow(&store, &Arc::default(), &Arc::default()).is_err(), "one policy follows a store");
     }
 }

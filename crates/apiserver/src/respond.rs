@@ -44,9 +44,9 @@ impl Format {
                 (JSON, Some("PartialObjectMetadata" | "PartialObjectMetadataList")) => Some(Self::Metadata),
                 (JSON | "*/*" | "application/*", None) => Some(Self::Json),
                 ("application/yaml", None) => Some(Self::Yaml),
-                (PROTOBUF, None) => {
-                    resource.filter(|resource| protobuf::has_form(resource.message())).map(|_| Self::Protobuf)
-                }
+                (PROTOBUF, None) => resource
+                    .filter(|resource| resource.message().is_some_and(protobuf::has_form))
+                    .map(|_| Self::Protobuf),
                 _ => None,
             }
         })
@@ -71,23 +71,22 @@ pub(crate) fn object(
     include: Include,
 ) -> Response<Body> {
     let kind = text(value, "/kind");
-    let is_list = kind.strip_suffix("List") == Some(resource.kind());
+    let is_list = kind == resource.list_kind();
     let is_own = kind == resource.kind();
     match format {
         Format::Table | Format::Metadata if is_list || is_own => {
             json(code, &shaped(value, format, resource, include))
         }
-        Format::Protobuf if is_list => {
-            Body::bytes(code, PROTOBUF, protobuf::encode_list(value, resource.message()))
-        }
-        Format::Protobuf => {
-            match if is_own { Some(resource.message()) } else { crate::schema::message(kind) } {
-                Some(message) if protobuf::has_form(message) => {
-                    Body::bytes(code, PROTOBUF, protobuf::encode(value, message))
-                }
-                _ => json(code, value),
+        Format::Protobuf if is_list => match resource.message() {
+            Some(message) => Body::bytes(code, PROTOBUF, protobuf::encode_list(value, message)),
+            None => json(code, value),
+        },
+        Format::Protobuf => match if is_own { resource.message() } else { crate::schema::message(kind) } {
+            Some(message) if protobuf::has_form(message) => {
+                Body::bytes(code, PROTOBUF, protobuf::encode(value, message))
             }
-        }
+            _ => json(code, value),
+        },
         Format::Yaml => Body::bytes(code, "application/yaml", palisade_k8s::yaml::write(value).into_bytes()),
         _ => json(code, value),
     }

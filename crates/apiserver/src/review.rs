@@ -82,11 +82,11 @@ fn token(call: &Call<'_>, mut review: Value) -> ApiResult<Value> {
 pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let mut request = body::read(bytes, content_type, &mut Vec::new())?;
     let message = crate::schema::message("TokenRequest").ok_or_else(ApiError::no_such_path)?;
-    body::fit(&mut request, message, Validation::Ignore, Vec::new())?;
+    body::fit(&mut request, message.into(), Validation::Ignore, Vec::new())?;
     let attributes =
         Attributes { call, operation: Operation::Create, old: None, is_dry_run: call.is_dry_run() };
     request = webhook::admit(attributes, Some(request))?.unwrap_or_default();
-    body::fit(&mut request, message, Validation::Ignore, Vec::new())?;
+    body::fit(&mut request, message.into(), Validation::Ignore, Vec::new())?;
     let target = call.target;
     let account = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
     let audiences = strings(request.pointer("/spec/audiences"));

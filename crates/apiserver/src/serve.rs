@@ -93,7 +93,7 @@ impl Service {
         let mut headers = parts.headers;
         name_host(&mut headers, &parts.uri);
         let mut query = Query::parse(parts.uri.query().unwrap_or_default());
-        let path = query.of_old_watch(parts.uri.path());
+        let path = query.of_old_watch(parts.uri.path(), &self.api.definitions.now());
         let head = Head {
             path: path.unwrap_or_else(|| parts.uri.path().to_owned()),
             query,
@@ -149,7 +149,7 @@ impl Service {
 
     /// Begins what the audit log says of a request.
     fn begin(&self, head: &Head, requester: Option<&Requester>, notes: &Arc<Notes>) -> Arc<Trail> {
-        let target = target_of(head);
+        let target = self.target_of(head);
         let verb = target.as_ref().and_then(|target| verb_of(head, target).ok());
         let method = head.method.as_str().to_lowercase();
         self.api.audit.begin(
@@ -168,9 +168,17 @@ impl Service {
         )
     }
 
+    /// The resource that a request is for, if it is for one.
+    fn target_of(&self, head: &Head) -> Option<Target> {
+        match Path::parse(&head.path, &self.api.definitions.now()) {
+            Ok(Path::Resource(target)) => Some(target),
+            _ => None,
+        }
+    }
+
     /// Counts a request that has been answered.
     fn count(&self, head: &Head, code: u16, timed: &Timed<'_, Labels>) {
-        let target = target_of(head);
+        let target = self.target_of(head);
         let verb = target.as_ref().and_then(|target| verb_of(head, target).ok());
         timed.end(Labels::new(verb.unwrap_or("other"), target.as_ref()), code);
     }
@@ -235,7 +243,7 @@ impl Service {
 
     /// Reads the path. An error of it is told only to those who may see which paths there are.
     fn path(&self, head: &Head, who: &Identity) -> ApiResult<Path> {
-        Path::parse(&head.path).map_err(|error| {
+        Path::parse(&head.path, &self.api.definitions.now()).map_err(|error| {
             if authorize::allowed_path(&self.api.policy, who, "get", "/api") {
                 error
             } else {
@@ -359,14 +367,6 @@ async fn run(
 fn lacks_namespace(target: &Target, verb: &str) -> bool {
     let is_review = target.resource.review.is_some();
     target.resource.namespaced && verb == "create" && target.namespace.is_empty() && !is_review
-}
-
-/// The resource that a request is for, if it is for one.
-fn target_of(head: &Head) -> Option<Target> {
-    match Path::parse(&head.path) {
-        Ok(Path::Resource(target)) => Some(target),
-        _ => None,
-    }
 }
 
 /// HTTP/2 names the host in the request itself; here it is read where HTTP/1 has it.

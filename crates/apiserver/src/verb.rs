@@ -29,14 +29,14 @@ pub(crate) fn read_object(call: &Call<'_>, bytes: &[u8], content_type: &str) -> 
     let mut findings = Vec::new();
     let mut object = body::read(bytes, content_type, &mut findings)?;
     let validation = Validation::parse(call.query.get("fieldValidation"))?;
-    call.notes.warn(body::fit(&mut object, resource.message(), validation, findings)?);
+    call.notes.warn(body::fit(&mut object, resource.shape(), validation, findings)?);
     body::claim(&mut object, resource)?;
     Ok(object)
 }
 
 /// Makes what a webhook has changed fit its type; fields that there are not are left out, as where they are stored.
 fn fit_changed(resource: &Resource, object: &mut Value) -> ApiResult<()> {
-    body::fit(object, resource.message(), Validation::Ignore, Vec::new())?;
+    body::fit(object, resource.shape(), Validation::Ignore, Vec::new())?;
     body::claim(object, resource)
 }
 

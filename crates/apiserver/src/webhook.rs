@@ -65,7 +65,7 @@ impl Reinvocation {
 /// A webhook for a request, and the form of the resource that its rules name.
 struct Match<'h> {
     hook: &'h Hook,
-    resource: &'h Resource,
+    resource: Resource,
 }
 
 /// Resources whose objects go through no webhooks: those that could lock everybody out of the configurations
@@ -86,10 +86,7 @@ impl<'a> Attributes<'a> {
         &self,
         hooks: impl Iterator<Item = &'h Hook>,
         object: Option<&Value>,
-    ) -> ApiResult<Vec<Match<'h>>>
-    where
-        'a: 'h,
-    {
+    ) -> ApiResult<Vec<Match<'h>>> {
         let mut found = Vec::new();
         let mut namespace = None;
         for hook in hooks {
@@ -97,7 +94,7 @@ impl<'a> Attributes<'a> {
             if !self.selects_namespace(hook, object, &mut namespace)? || !self.selects_object(hook, object) {
                 continue;
             }
-            if self.meets(hook, resource, object)? {
+            if self.meets(hook, &resource, object)? {
                 found.push(Match { hook, resource });
             }
         }
@@ -105,7 +102,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// The form of the resource that a webhook's rules name: that of the request, or an equivalent.
-    fn form(&self, hook: &Hook) -> Option<&'a Resource> {
+    fn form(&self, hook: &Hook) -> Option<Resource> {
         let (resource, part) = (self.resource(), self.call.target.subresource_name());
         let is_own = resource.group().is_empty() && resource.plural() == "namespaces";
         let in_namespace = !self.call.target.namespace.is_empty() || is_own;
@@ -113,17 +110,22 @@ impl<'a> Attributes<'a> {
             hook.rules.iter().any(|rule| rule.matches(self.operation, form, part, in_namespace))
         };
         if matches(resource) {
-            return Some(resource);
+            return Some(resource.clone());
         }
         if !hook.matches_equivalent {
             return None;
         }
-        let others = RESOURCES.iter().copied().filter(|other| {
-            other.storage() == resource.storage()
-                && other.plural() == resource.plural()
-                && !other.is(resource.group(), resource.plural())
-        });
-        others.into_iter().find(|other| matches(other))
+        let registry = self.call.api.definitions.now();
+        let mut others: Vec<Resource> = RESOURCES.iter().map(|other| (*other).clone()).collect();
+        others.extend(registry.versions_of(resource));
+        others
+            .into_iter()
+            .filter(|other| {
+                other.storage() == resource.storage()
+                    && other.plural() == resource.plural()
+                    && other.api_version() != resource.api_version()
+            })
+            .find(|other| matches(other))
     }
 
     fn selects_namespace(
@@ -273,7 +275,7 @@ impl<'a> Attributes<'a> {
         let version =
             version.ok_or("webhook does not accept known AdmissionReview versions (v1, v1beta1)")?;
         let uid = uuid::Uuid::new_v4().to_string();
-        let body = review::write(version, &self.request(&uid, matched.resource, object, true));
+        let body = review::write(version, &self.request(&uid, &matched.resource, object, true));
         let answer = self.call.api.webhook_client.post(&self.call.api.store, hook, Bytes::from(body)).await?;
         review::read(version, &uid, is_mutating, &answer)
     }
@@ -414,10 +416,10 @@ fn apply(
         );
         return Err(Stop::Refused(ApiError::internal(&why)));
     };
-    let form = matched.resource;
+    let form = &matched.resource;
     let is_whole = request.call.target.subresource.is_none_or(|part| part.kind.is_none());
     let mut changed = if is_whole { form.show(object.clone()) } else { object.clone() };
-    let message = form.message();
+    let message = form.shape();
     patch::change(&mut changed, patch::PatchKind::Json, &Value::Array(answer.patch), message)
         .map_err(|error| Stop::Failed(error.message))?;
     // What was shown in another form goes on in its own.

@@ -103,6 +103,8 @@ pub enum FieldErrorKind {
     NotSupported,
     /// The value is too long.
     TooLong,
+    /// The list or map has too many entries.
+    TooMany,
     /// The value is there already.
     Duplicate,
     /// The object that the value names does not exist.
@@ -119,6 +121,7 @@ impl FieldErrorKind {
             Self::Required => "FieldValueRequired",
             Self::NotSupported => "FieldValueNotSupported",
             Self::TooLong => "FieldValueTooLong",
+            Self::TooMany => "FieldValueTooMany",
             Self::Duplicate => "FieldValueDuplicate",
             Self::NotFound => "FieldValueNotFound",
         }
@@ -131,6 +134,7 @@ impl FieldErrorKind {
             Self::Required => "Required value",
             Self::NotSupported => "Unsupported value",
             Self::TooLong => "Too long",
+            Self::TooMany => "Too many",
             Self::Duplicate => "Duplicate value",
             Self::NotFound => "Not found",
         }
@@ -211,7 +215,7 @@ impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(FieldError { kind, value, detail, .. }) = self;
         f.write_str(kind.words())?;
-        if !matches!(kind, FieldErrorKind::Forbidden | FieldErrorKind::Required) {
+        if !matches!(kind, FieldErrorKind::Forbidden | FieldErrorKind::Required | FieldErrorKind::TooLong) {
             write!(f, ": {value}")?;
         }
         if detail.is_empty() { Ok(()) } else { write!(f, ": {detail}") }

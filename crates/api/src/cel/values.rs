@@ -78,7 +78,7 @@ fn converted(value: &Value, escapes: Escapes, longest: &mut u64) -> cel::Value {
 }
 
 /// The name of a field as expressions write it, where it is another.
-fn escape(name: &str) -> Option<String> {
+pub(crate) fn escape(name: &str) -> Option<String> {
     if RESERVED.contains(&name) {
         return Some(format!("__{name}__"));
     }

@@ -42,6 +42,11 @@ impl<'v> At<'v> {
         names.iter().map(move |name| this.field(name)).filter(Self::is_set)
     }
 
+    /// The value, unless it is absent or null.
+    pub(crate) fn value(&self) -> Option<&'v Value> {
+        self.value.filter(|value| !value.is_null())
+    }
+
     /// A text, empty where it is absent.
     pub(crate) fn text(&self) -> &'v str {
         self.value.and_then(Value::as_str).unwrap_or_default()

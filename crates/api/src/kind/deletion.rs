@@ -14,7 +14,12 @@ pub enum Deletion {
     Graceful,
     /// It stays until everything in it is deleted.
     Emptied,
+    /// It stays until the objects that it defines are deleted.
+    Instances,
 }
+
+/// The finalizer of a definition whose objects are being deleted.
+pub const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 impl Deletion {
     /// The object as it waits for its end; none if it is gone at once. `options` are those of the request
@@ -34,6 +39,11 @@ impl Deletion {
                 put(&mut new, &["status", "phase"], "Terminating".into());
                 return Some(new);
             }
+            Self::Instances => {
+                add_finalizer(&mut new, CLEANUP);
+                mark(&mut new, now);
+                return Some(new);
+            }
             Self::AtOnce => 0,
             Self::Graceful => grace(object, options),
         };
@@ -51,7 +61,7 @@ impl Deletion {
         object.pointer("/metadata/deletionTimestamp").is_some()
             && is_empty(object, "/metadata/finalizers")
             && match self {
-                Self::AtOnce => true,
+                Self::AtOnce | Self::Instances => true,
                 Self::Graceful => object.pointer("/metadata/deletionGracePeriodSeconds") == Some(&json!(0)),
                 Self::Emptied => is_empty(object, "/spec/finalizers"),
             }

@@ -8,8 +8,8 @@ use palisade_k8s::{FieldError, metadata};
 use serde_json::{Value, json};
 
 use super::at::At;
+use super::scale::selector_text;
 use super::subresource::STATUS;
-use super::workload::selector_text;
 use super::{AGE, BASE, Names, Resource, Row, age, column, default, immutable, text, wide};
 
 const NETWORKING: &str = "networking.k8s.io";

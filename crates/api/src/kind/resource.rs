@@ -1,20 +1,25 @@
-//! A resource of the API: a row of the table, cheap to copy.
+//! A resource of the API: a row of the table, or one that a client has defined.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use palisade_k8s::FieldError;
+use palisade_k8s::{FieldError, put};
 use serde_json::{Value, json};
 
+use super::scale;
 use super::subresource::Subresource;
-use super::{Row, Visible};
+use super::{Custom, Row, Visible};
 use crate::schema::{self, Message};
+use crate::shape::Shape;
 
 /// A resource of the API. A copy costs nothing, whatever the resource is.
 #[derive(Clone, Debug)]
 pub enum Resource {
     /// One that the server has by itself.
     Row(&'static Row),
+    /// One that a CustomResourceDefinition defines.
+    Custom(Arc<Custom>),
 }
 
 impl Deref for Resource {
@@ -30,6 +35,7 @@ impl Resource {
     pub(super) fn row(&self) -> &'static Row {
         match self {
             Self::Row(row) => row,
+            Self::Custom(custom) => custom.row(),
         }
     }
 
@@ -37,6 +43,7 @@ impl Resource {
     pub fn group(&self) -> &str {
         match self {
             Self::Row(row) => row.group,
+            Self::Custom(custom) => &custom.group,
         }
     }
 
@@ -44,6 +51,7 @@ impl Resource {
     pub fn version(&self) -> &str {
         match self {
             Self::Row(row) => row.version,
+            Self::Custom(custom) => &custom.version,
         }
     }
 
@@ -51,6 +59,7 @@ impl Resource {
     pub fn plural(&self) -> &str {
         match self {
             Self::Row(row) => row.plural,
+            Self::Custom(custom) => &custom.plural,
         }
     }
 
@@ -58,6 +67,7 @@ impl Resource {
     pub fn singular(&self) -> &str {
         match self {
             Self::Row(row) => row.singular,
+            Self::Custom(custom) => &custom.singular,
         }
     }
 
@@ -65,6 +75,7 @@ impl Resource {
     pub fn kind(&self) -> &str {
         match self {
             Self::Row(row) => row.kind,
+            Self::Custom(custom) => &custom.kind,
         }
     }
 
@@ -72,6 +83,7 @@ impl Resource {
     pub fn list_kind(&self) -> String {
         match self {
             Self::Row(row) => format!("{}List", row.kind),
+            Self::Custom(custom) => custom.list_kind.clone(),
         }
     }
 
@@ -79,6 +91,7 @@ impl Resource {
     pub fn short_names(&self) -> Vec<&str> {
         match self {
             Self::Row(row) => row.short_names.to_vec(),
+            Self::Custom(custom) => custom.short_names.iter().map(String::as_str).collect(),
         }
     }
 
@@ -86,6 +99,7 @@ impl Resource {
     pub fn categories(&self) -> Vec<&str> {
         match self {
             Self::Row(row) => row.categories.to_vec(),
+            Self::Custom(custom) => custom.categories.iter().map(String::as_str).collect(),
         }
     }
 
@@ -93,6 +107,7 @@ impl Resource {
     pub fn subresources(&self) -> &'static [Subresource] {
         match self {
             Self::Row(row) => row.subresources,
+            Self::Custom(custom) => custom.subresources(),
         }
     }
 
@@ -100,6 +115,7 @@ impl Resource {
     pub fn storage(&self) -> &str {
         match self {
             Self::Row(row) => row.storage,
+            Self::Custom(custom) => &custom.storage,
         }
     }
 
@@ -107,6 +123,7 @@ impl Resource {
     pub fn selectable(&self) -> Vec<&str> {
         match self {
             Self::Row(row) => row.selectable.to_vec(),
+            Self::Custom(custom) => custom.selectable.iter().map(String::as_str).collect(),
         }
     }
 
@@ -114,6 +131,8 @@ impl Resource {
     pub fn counted_as(&self) -> (&'static str, &'static str) {
         match self {
             Self::Row(row) => (row.group, row.plural),
+            // Of names that clients make up there may be any number.
+            Self::Custom(_) => ("", "customresources"),
         }
     }
 
@@ -128,6 +147,7 @@ impl Resource {
                            "priority": column.priority})
                 })
                 .collect(),
+            Self::Custom(custom) => custom.columns(),
         }
     }
 
@@ -135,6 +155,7 @@ impl Resource {
     pub fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         match self {
             Self::Row(row) => (row.cells)(object, now),
+            Self::Custom(custom) => custom.cells(object, now),
         }
     }
 
@@ -142,6 +163,7 @@ impl Resource {
     pub fn prepare(&self, object: &mut Value, old: Option<&Value>) {
         match self {
             Self::Row(row) => (row.prepare)(object, old),
+            Self::Custom(custom) => custom.prepare(object, old),
         }
     }
 
@@ -149,6 +171,7 @@ impl Resource {
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         match self {
             Self::Row(row) => (row.validate)(object, old),
+            Self::Custom(custom) => custom.validate(object, old),
         }
     }
 
@@ -161,6 +184,7 @@ impl Resource {
     pub fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
         match self {
             Self::Row(row) => (row.warnings)(object, old),
+            Self::Custom(custom) => custom.warnings(),
         }
     }
 
@@ -187,15 +211,81 @@ impl Resource {
         }
     }
 
+    /// Its type, if the server has it by itself.
+    pub fn message(&self) -> Option<&'static Message> {
+        match self {
+            Self::Row(row) => schema::message(row.schema),
+            Self::Custom(_) => None,
+        }
+    }
+
     /// Its type.
-    pub fn message(&self) -> &'static Message {
-        #[expect(clippy::expect_used, reason = "a test looks up the type of every resource")]
-        schema::message(self.row().schema).expect("every resource has a type")
+    pub fn shape(&self) -> Shape<'_> {
+        match self {
+            Self::Row(row) => {
+                #[expect(clippy::expect_used, reason = "a test looks up the type of every resource")]
+                let message = schema::message(row.schema).expect("every resource has a type");
+                Shape::Message(message)
+            }
+            Self::Custom(custom) => Shape::Custom(&custom.schema),
+        }
+    }
+
+    /// Gives an object the defaults of its type, where the server has it not by itself.
+    pub fn fill(&self, object: &mut Value) {
+        if let Self::Custom(custom) = self {
+            custom.schema.fill(object);
+        }
+    }
+
+    /// Gives the elements of an applied configuration what tells them apart where that goes without saying.
+    pub fn fill_keys(&self, config: &mut Value) {
+        if let Self::Custom(custom) = self {
+            custom.schema.fill_keys(config);
+        }
+    }
+
+    /// Whether a new object has a generation.
+    pub fn has_generation(&self, object: &Value) -> bool {
+        self.counts_generations && (matches!(self, Self::Custom(_)) || object.get(self.spec).is_some())
+    }
+
+    /// Whether a change makes a new generation.
+    pub fn turns_generation(&self, new: &Value, old: &Value) -> bool {
+        match self {
+            Self::Row(row) => row.counts_generations && new.get(row.spec) != old.get(row.spec),
+            Self::Custom(custom) => custom.differs(new, old),
+        }
+    }
+
+    /// Whether its definition is being deleted.
+    pub fn is_ending(&self) -> bool {
+        matches!(self, Self::Custom(custom) if custom.is_ending)
+    }
+
+    /// The scale of an object.
+    pub fn scale_of(&self, object: &Value) -> Value {
+        let mut scale = scale::scale_of(object);
+        if let Self::Custom(custom) = self {
+            let own = custom.scale(object);
+            for field in ["spec", "status"] {
+                put(&mut scale, &[field], own.get(field).cloned().unwrap_or_default());
+            }
+        }
+        scale
+    }
+
+    /// Gives an object a number of replicas.
+    pub fn set_replicas(&self, object: &mut Value, replicas: i64) {
+        match self {
+            Self::Row(_) => put(object, &["spec", "replicas"], replicas.into()),
+            Self::Custom(custom) => custom.set_replicas(object, replicas),
+        }
     }
 
     /// The group that rules name: an alias is ruled as what it shows.
     pub fn rule_group(&self) -> &str {
-        self.row().ruled_as.unwrap_or(self.group())
+        self.row().ruled_as.unwrap_or_else(|| self.group())
     }
 
     /// Whether it has a verb.
@@ -222,11 +312,14 @@ impl Resource {
                 metadata.shift_remove(*field);
             }
         }
+        // What was kept before its type had a default has it all the same.
+        self.fill(&mut object);
         object
     }
 
     /// Whether an object is shown as it is kept, but for its kind and version, to everybody who may list the resource.
     pub fn shows_as_kept(&self) -> bool {
-        self.hidden.is_empty() && self.visible == Visible::ToAll
+        let has_defaults = matches!(self, Self::Custom(custom) if custom.schema.has_defaults());
+        self.hidden.is_empty() && self.visible == Visible::ToAll && !has_defaults
     }
 }

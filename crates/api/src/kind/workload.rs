@@ -6,11 +6,12 @@
 mod batch;
 
 use jiff::Timestamp;
-use palisade_k8s::{FieldError, FieldPath, put};
+use palisade_k8s::{FieldError, FieldPath};
 use serde_json::{Value, json};
 
 use super::at::At;
 use super::pod::{complete_template, validate_template};
+use super::scale::{count, pairs, selector_text};
 use super::subresource::{SCALE, STATUS};
 use super::{AGE, Admission, BASE, Column, Resource, Row, age, column, default, immutable, text, wide};
 use crate::labels::Labels;
@@ -265,10 +266,6 @@ fn with_spec(object: &mut Value, change: impl FnOnce(&mut Value)) {
     }
 }
 
-fn count(object: &Value, pointer: &str) -> i64 {
-    object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
-}
-
 fn replicated_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let mut cells = vec![
         count(object, "/spec/replicas").into(),
@@ -288,20 +285,6 @@ fn wide_cells(object: &Value) -> Vec<Value> {
         Value::from(values.collect::<Vec<_>>().join(","))
     };
     vec![all("/name"), all("/image"), selector_text(object.pointer("/spec/selector")).into()]
-}
-
-/// A selector as command lines write it.
-pub(super) fn selector_text(selector: Option<&Value>) -> String {
-    let labels = selector.and_then(|selector| selector.get("matchLabels")).or(selector);
-    pairs(labels)
-}
-
-fn pairs(map: Option<&Value>) -> String {
-    let pairs = map.and_then(Value::as_object).into_iter().flatten();
-    let mut pairs: Vec<String> =
-        pairs.filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect();
-    pairs.sort_unstable();
-    if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
 }
 
 /// How the selector of a workload is written.
@@ -387,24 +370,6 @@ fn check_template(object: &Value, old: Option<&Value>, restart: &'static str, er
 }
 
 /// The number of replicas that a workload has, as the object by which it is scaled.
-#[must_use]
-pub fn scale_of(object: &Value) -> Value {
-    let metadata = object.get("metadata");
-    let mut kept = json!({});
-    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        if let Some(value) = metadata.and_then(|metadata| metadata.get(field)) {
-            put(&mut kept, &[field], value.clone());
-        }
-    }
-    let selector = match selector_text(object.pointer("/spec/selector")) {
-        text if text == "<none>" => String::new(),
-        text => text,
-    };
-    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept,
-        "spec": {"replicas": count(object, "/spec/replicas")},
-        "status": {"replicas": count(object, "/status/replicas"), "selector": selector}})
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

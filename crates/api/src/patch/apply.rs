@@ -8,17 +8,17 @@ use super::fieldset::{FieldSet, Places, ambiguity, differing, element, places};
 use super::managed::{self, Entry, Writer};
 use crate::error::{ApiError, ApiResult};
 use crate::limits::MANAGERS;
-use crate::schema::{Message, Topology, Type};
+use crate::shape::{Fields, Form, Node, Shape};
 
 /// Applies a configuration to the object as it is.
 pub fn apply(
     live: &Value,
     config: &Value,
-    kind: &'static Message,
+    kind: Shape<'_>,
     writer: &Writer<'_>,
     force: bool,
 ) -> ApiResult<Value> {
-    if let Some(why) = ambiguity(config, &Type::Message(kind.name), &Topology::Granular, &"") {
+    if let Some(why) = ambiguity(config, kind) {
         return Err(ApiError::bad_request(format!("the configuration cannot be applied: {why}")));
     }
     let wanted = FieldSet::of_config(config, kind);
@@ -43,8 +43,12 @@ pub fn apply(
     for entry in entries.iter().filter(|entry| !entry.is_of(writer, "Apply")) {
         dropped.remove(&entry.fields);
     }
-    prune(&mut result, &dropped, &wanted);
-    merge_object(&mut result, config, Some(kind));
+    let mut others = FieldSet::default();
+    for entry in entries.iter().filter(|entry| !entry.is_of(writer, "Apply")) {
+        others.union(&entry.fields);
+    }
+    prune(&mut result, &dropped, &wanted, &others);
+    merge_fields(&mut result, config, kind.fields());
     // An apply that says the same again is no write, so its time stays.
     let is_full = entries.len() >= MANAGERS;
     match own.and_then(|own| entries.get_mut(own)) {
@@ -87,20 +91,21 @@ fn refusal(conflicts: &[(Entry, FieldSet)]) -> Box<ApiError> {
 }
 
 /// Removes what a manager no longer wants and nobody else owns.
-fn prune(value: &mut Value, dropped: &FieldSet, wanted: &FieldSet) {
+fn prune(value: &mut Value, dropped: &FieldSet, wanted: &FieldSet, others: &FieldSet) {
     let nothing = FieldSet::default();
     let mut gone = Gone::of(value, dropped);
     for (name, below) in &dropped.below {
         let kept = wanted.below.get(name).unwrap_or(&nothing);
+        let theirs = others.below.get(name).unwrap_or(&nothing);
         if below.owned && kept.is_empty() {
-            gone.remove(value, name, below);
+            gone.remove(value, name, below, theirs);
         } else if let Some(inner) = gone.step(value, name) {
-            prune(inner, below, kept);
+            prune(inner, below, kept, theirs);
             // What only this manager's fields made goes with them.
             let is_hollow =
                 inner.as_object().is_some_and(Map::is_empty) || inner.as_array().is_some_and(Vec::is_empty);
             if is_hollow && kept.is_empty() {
-                gone.remove(value, name, below);
+                gone.remove(value, name, below, theirs);
             }
         }
     }
@@ -128,9 +133,9 @@ impl Gone {
         }
     }
 
-    /// Removes a place; of a map or a list that others have put something into, only what is dropped.
-    fn remove(&mut self, value: &mut Value, name: &str, below: &FieldSet) {
-        if !below.below.is_empty()
+    /// Removes a place, with what nobody owns in it; of one that others own a part of, only what is dropped.
+    fn remove(&mut self, value: &mut Value, name: &str, below: &FieldSet, others: &FieldSet) {
+        if !others.is_empty()
             && let Some(inner) = self.step(value, name)
         {
             // The keys of an element are its name: they go with it or stay.
@@ -139,7 +144,7 @@ impl Gone {
             let is_key = |field: &str| keys.as_ref().is_some_and(|keys| keys.get(field).is_some());
             let mut content = FieldSet { owned: false, below: below.below.clone() };
             content.below.retain(|name, _| !name.strip_prefix("f:").is_some_and(is_key));
-            prune(inner, &content, &FieldSet::default());
+            prune(inner, &content, &FieldSet::default(), others);
             let is_left = match inner {
                 Value::Array(items) => !items.is_empty(),
                 Value::Object(map) => map.keys().any(|field| !is_key(field)),
@@ -175,46 +180,26 @@ impl Gone {
     }
 }
 
-fn merge_object(live: &mut Value, config: &Value, kind: Option<&'static Message>) {
+fn merge_fields(live: &mut Value, config: &Value, fields: Fields<'_>) {
     let Some(config) = config.as_object() else { return };
     if !live.is_object() {
         *live = json!({});
     }
     let Some(live) = live.as_object_mut() else { return };
     for (name, value) in config {
-        let field = kind.and_then(|kind| kind.field(name));
         let target = live.entry(name.clone()).or_insert(Value::Null);
-        match field {
-            Some(field) => merge_value(target, value, &field.kind, &field.topology),
+        match fields.get(name) {
+            Some(node) => merge_value(target, value, node),
             None => target.clone_from(value),
         }
     }
 }
 
-fn merge_value(live: &mut Value, config: &Value, kind: &Type, topology: &Topology) {
-    match (kind, topology, config) {
-        (Type::Message(_), Topology::Granular, Value::Object(_)) => {
-            let inner = kind.message();
-            if inner.is_some_and(|inner| inner.atomic) {
-                live.clone_from(config);
-            } else {
-                merge_object(live, config, inner);
-            }
-        }
-        (Type::Map(item), Topology::Granular, Value::Object(values)) => {
-            if !live.is_object() {
-                *live = json!({});
-            }
-            let Some(live) = live.as_object_mut() else { return };
-            for (key, value) in values {
-                let target = live.entry(key.clone()).or_insert(Value::Null);
-                merge_value(target, value, item, &Topology::Granular);
-            }
-        }
-        (Type::List(item), Topology::Keyed(keys), Value::Array(values)) => {
-            merge_elements(live, values, item, keys);
-        }
-        (Type::List(_), Topology::Set, Value::Array(values)) => {
+fn merge_value(live: &mut Value, config: &Value, node: Node<'_>) {
+    match (node.form(config), config) {
+        (Form::Fields(fields), Value::Object(_)) => merge_fields(live, config, fields),
+        (Form::Keyed(item, keys), Value::Array(values)) => merge_elements(live, values, item, &keys),
+        (Form::Set, Value::Array(values)) => {
             let mut merged = live.as_array().cloned().unwrap_or_default();
             let mut seen: HashSet<String> = merged.iter().map(Value::to_string).collect();
             merged.extend(values.iter().filter(|value| seen.insert(value.to_string())).cloned());
@@ -224,7 +209,7 @@ fn merge_value(live: &mut Value, config: &Value, kind: &Type, topology: &Topolog
     }
 }
 
-fn merge_elements(live: &mut Value, values: &[Value], item: &Type, keys: &[&str]) {
+fn merge_elements(live: &mut Value, values: &[Value], item: Node<'_>, keys: &[&str]) {
     if !live.is_array() {
         *live = json!([]);
     }
@@ -239,7 +224,7 @@ fn merge_elements(live: &mut Value, values: &[Value], item: &Type, keys: &[&str]
             items.len() - 1
         });
         if let Some(existing) = items.get_mut(place) {
-            merge_value(existing, value, item, &Topology::Granular);
+            merge_value(existing, value, item);
         }
     }
 }
@@ -259,7 +244,7 @@ mod tests {
 
     #[test]
     fn appliers_own_what_they_say() {
-        let kind = message("ConfigMap").unwrap();
+        let kind = Shape::Message(message("ConfigMap").unwrap());
         let start = json!({"metadata": {"name": "c"}});
         let a =
             config(r#"{"metadata": {"name": "c", "labels": {"x": "1"}}, "data": {"a": "1", "both": "s"}}"#);
@@ -285,7 +270,7 @@ mod tests {
 
     #[test]
     fn elements_of_keyed_lists_merge_and_go() {
-        let kind = message("Pod").unwrap();
+        let kind = Shape::Message(message("Pod").unwrap());
         let start = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "x", "image": "1"}]}});
         let both = config(
             r#"{"spec": {"containers": [{"name": "x", "args": ["a"]},
@@ -312,7 +297,7 @@ mod tests {
 
     #[test]
     fn elements_that_cannot_be_told_apart_are_refused() {
-        let kind = message("Pod").unwrap();
+        let kind = Shape::Message(message("Pod").unwrap());
         let cases = [
             (r#"{"spec": {"containers": [{"image": "x"}]}}"#, ".spec.containers: element 0 has no name"),
             (r#"{"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}"#, "two elements are [name=\"a\"]"),
@@ -330,7 +315,7 @@ mod tests {
 
     #[test]
     fn plain_writes_take_fields_over() {
-        let kind = message("ConfigMap").unwrap();
+        let kind = Shape::Message(message("ConfigMap").unwrap());
         let start = json!({"metadata": {"name": "c"}});
         let applied = config(r#"{"data": {"a": "1", "b": "1"}}"#);
         let one = apply(&start, &applied, kind, &writer("alice"), false).unwrap();

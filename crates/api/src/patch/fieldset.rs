@@ -7,7 +7,7 @@ use std::fmt::Display;
 use serde_json::{Map, Value};
 
 use crate::limits::CAUSES;
-use crate::schema::{Field, Message, Topology, Type, message};
+use crate::shape::{Fields, Form, Node, Shape};
 
 /// A set of places in an object. `owned` says that the place itself is in it, not only something below.
 ///
@@ -91,11 +91,11 @@ impl FieldSet {
     }
 
     /// All places of an object.
-    pub(crate) fn of_object(object: &Value, kind: &'static Message) -> Self {
+    pub(crate) fn of_object(object: &Value, kind: Shape<'_>) -> Self {
         let mut set = Self::default();
         let fields = object.as_object().into_iter().flatten();
         for (name, value) in fields.filter(|(name, _)| !matches!(name.as_str(), "kind" | "apiVersion")) {
-            set.add_field(name, value, kind.field(name));
+            set.add_field(name, value, kind.fields().get(name));
         }
         if let Some(metadata) = set.below.get_mut("f:metadata") {
             metadata.below.retain(|name, _| {
@@ -108,7 +108,7 @@ impl FieldSet {
     }
 
     /// All that a configuration says. A map or a list is nobody's for having something in it; an element is.
-    pub(crate) fn of_config(config: &Value, kind: &'static Message) -> Self {
+    pub(crate) fn of_config(config: &Value, kind: Shape<'_>) -> Self {
         let mut set = Self::of_object(config, kind);
         set.disown_holders();
         set
@@ -123,40 +123,30 @@ impl FieldSet {
         }
     }
 
-    fn add_field(&mut self, name: &str, value: &Value, field: Option<&Field>) {
-        let set = match field {
-            Some(field) => Self::of_value(value, &field.kind, &field.topology),
+    fn add_field(&mut self, name: &str, value: &Value, node: Option<Node<'_>>) {
+        let set = match node {
+            Some(node) => Self::of_value(value, node),
             None => Self { owned: true, ..Self::default() },
         };
         self.below.insert(format!("f:{name}"), set);
     }
 
-    fn of_value(value: &Value, kind: &Type, topology: &Topology) -> Self {
+    fn of_value(value: &Value, node: Node<'_>) -> Self {
         let mut set = Self::default();
-        match (value, kind, topology) {
-            (_, _, Topology::Atomic) => set.owned = true,
-            (Value::Object(map), Type::Message(name), _) => match message(name) {
-                Some(inner) if !inner.atomic && !map.is_empty() => {
-                    map.iter().for_each(|(name, value)| set.add_field(name, value, inner.field(name)));
-                }
-                _ => set.owned = true,
-            },
-            (Value::Object(map), Type::Map(item), _) => {
-                set.owned = true;
-                for (key, value) in map {
-                    let below = Self::of_value(value, item, &Topology::Granular);
-                    set.below.insert(format!("f:{key}"), below);
-                }
+        match (value, node.form(value)) {
+            (Value::Object(map), Form::Fields(fields)) if !map.is_empty() => {
+                set.owned = fields.has_owned_holder();
+                map.iter().for_each(|(name, value)| set.add_field(name, value, fields.get(name)));
             }
-            (Value::Array(items), Type::List(item), Topology::Keyed(keys)) => {
+            (Value::Array(items), Form::Keyed(item, keys)) => {
                 set.owned = true;
                 for value in items {
-                    let mut below = Self::of_value(value, item, &Topology::Granular);
+                    let mut below = Self::of_value(value, item);
                     below.owned = true;
-                    set.below.insert(element(value, keys), below);
+                    set.below.insert(element(value, &keys), below);
                 }
             }
-            (Value::Array(items), _, Topology::Set) => {
+            (Value::Array(items), Form::Set) => {
                 set.owned = true;
                 for value in items {
                     set.below.insert(format!("v:{value}"), Self { owned: true, ..Self::default() });
@@ -186,31 +176,24 @@ pub(crate) fn element(value: &Value, keys: &[&str]) -> String {
 }
 
 /// The part of a configuration that cannot be owned: elements of a keyed list that are not told apart.
-pub(crate) fn ambiguity(
-    config: &Value,
-    kind: &Type,
-    topology: &Topology,
-    path: &dyn Display,
-) -> Option<String> {
-    match (config, kind, topology) {
-        (_, _, Topology::Atomic) => None,
-        (Value::Object(map), Type::Message(name), _) => {
-            let inner = message(name)?;
-            map.iter().find_map(|(name, value)| {
-                let field = inner.field(name)?;
-                ambiguity(value, &field.kind, &field.topology, &format_args!("{path}.{name}"))
-            })
-        }
-        (Value::Object(map), Type::Map(item), _) => {
-            let mut values = map.iter();
-            values.find_map(|(key, value)| {
-                ambiguity(value, item, &Topology::Granular, &format_args!("{path}.{key}"))
-            })
-        }
-        (Value::Array(items), Type::List(item), Topology::Keyed(keys)) => {
+pub(crate) fn ambiguity(config: &Value, kind: Shape<'_>) -> Option<String> {
+    ambiguous_field(config, kind.fields(), &"")
+}
+
+fn ambiguous_field(config: &Value, fields: Fields<'_>, path: &dyn Display) -> Option<String> {
+    config.as_object()?.iter().find_map(|(name, value)| {
+        let node = fields.get(name)?;
+        ambiguous_value(value, node, &format_args!("{path}.{name}"))
+    })
+}
+
+fn ambiguous_value(config: &Value, node: Node<'_>, path: &dyn Display) -> Option<String> {
+    match (config, node.form(config)) {
+        (Value::Object(_), Form::Fields(fields)) => ambiguous_field(config, fields, path),
+        (Value::Array(items), Form::Keyed(item, keys)) => {
             let mut seen = std::collections::HashSet::new();
             items.iter().enumerate().find_map(|(index, value)| {
-                let name = element(value, keys);
+                let name = element(value, &keys);
                 let has = |key: &&&str| **key == "protocol" || value.get(**key).is_some();
                 let lacking = keys.iter().find(|key| !has(key));
                 let why = match lacking {
@@ -221,7 +204,7 @@ pub(crate) fn ambiguity(
                     }
                     None => None,
                 };
-                why.or_else(|| ambiguity(value, item, &Topology::Granular, &format_args!("{path}[{index}]")))
+                why.or_else(|| ambiguous_value(value, item, &format_args!("{path}[{index}]")))
             })
         }
         _ => None,
@@ -229,7 +212,7 @@ pub(crate) fn ambiguity(
 }
 
 /// Where two objects differ: what the new one adds or changes, and what it lacks.
-pub(crate) fn difference(old: &Value, new: &Value, kind: &'static Message) -> (FieldSet, FieldSet) {
+pub(crate) fn difference(old: &Value, new: &Value, kind: Shape<'_>) -> (FieldSet, FieldSet) {
     let (before, after) = (FieldSet::of_object(old, kind), FieldSet::of_object(new, kind));
     let mut removed = before.clone();
     removed.remove(&after);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::fieldset::{FieldSet, difference};
 use crate::limits::UPDATERS;
-use crate::schema::Message;
+use crate::shape::Shape;
 
 /// A write, as its manager's entry records it.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ pub(crate) fn write(object: &mut Value, entries: &[Entry]) {
 }
 
 /// Records a write other than an apply: the writer owns what it set; nobody owns what it removed.
-pub fn update(old: Option<&Value>, new: &mut Value, kind: &'static Message, writer: &Writer<'_>) {
+pub fn update(old: Option<&Value>, new: &mut Value, kind: Shape<'_>, writer: &Writer<'_>) {
     // A client that sends an empty list wants all forgotten; else the server's own record counts.
     let reset = new.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|l| {
         l.is_empty() || (l.len() == 1 && l.first().and_then(Value::as_object).is_some_and(|e| e.is_empty()))
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_oldest_updates_are_joined() {
-        let kind = crate::kind::find("", "configmaps").unwrap().message();
+        let kind = crate::kind::find("", "configmaps").unwrap().shape();
         let mut object = json!({"metadata": {"name": "a"}, "data": {}});
         for at in 0..15 {
             let old = object.clone();

@@ -330,11 +330,12 @@ mod tests {
             );
             let written: Written = serde_saphyr::from_str(&text).unwrap();
             assert_eq!(written.broken(), None, "{rule}");
-            let target =
-                match RequestPath::parse(path).unwrap_or_else(|error| panic!("{path}: {}", error.message)) {
-                    RequestPath::Resource(target) => Some(target),
-                    RequestPath::Other => None,
-                };
+            let target = match RequestPath::parse(path, &palisade_api::registry::Registry::default())
+                .unwrap_or_else(|error| panic!("{path}: {}", error.message))
+            {
+                RequestPath::Resource(target) => Some(target),
+                RequestPath::Other => None,
+            };
             let request = Request {
                 id: "1",
                 requester: Some(&requester),

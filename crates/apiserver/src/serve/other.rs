@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use http::header::{ACCEPT, HeaderValue};
 use http::{Method, Response};
-use serde_json::{Value, json};
+use palisade_api::registry::Registry;
+use serde_json::json;
 
 use super::{Attended, Head, oauth};
 use crate::api::Api;
 use crate::authorize;
+use crate::definitions;
 use crate::discovery;
 use crate::error::{ApiError, ApiResult};
 use crate::identity::Identity;
 use crate::openapi;
+use crate::resource::Resource;
 use crate::respond;
 use crate::version::version;
 use palisade_https::Body;
@@ -36,6 +39,7 @@ pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> 
         return Err(forbidden(head, who));
     }
     let accept = head.header(ACCEPT);
+    let registry = api.definitions.now();
     let parts: Vec<&str> = bare.split('/').filter(|part| !part.is_empty()).collect();
     let found = match parts.as_slice() {
         [] => Some(
@@ -47,26 +51,45 @@ pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> 
         ["healthz" | "livez" | "readyz", "store"] => return Ok(health(api, head)),
         ["version"] => Some(version()),
         ["metrics"] => return Ok(metrics(api)),
-        ["api"] => return Ok(aggregate(accept, true, discovery::versions)),
-        ["apis"] => return Ok(aggregate(accept, false, discovery::group_list)),
-        ["api", "v1"] => discovery::resources(""),
-        ["apis", group] => discovery::group(group),
-        ["apis", group, version] if is_served(group, version) => discovery::resources(group),
-        ["openapi", "v2"] if accept.contains("proto-openapi.spec.v2") => {
-            // An @, as in the name that is asked for, is none of a media type's letters.
-            let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-            return Ok(Body::bytes(200, media_type, long(api, attended, openapi::two_in_protobuf).await?));
-        }
-        ["openapi", "v2"] => Some(long(api, attended, openapi::two).await?),
-        ["openapi", "v3"] => Some(long(api, attended, openapi::index).await?),
-        ["openapi", "v3", "api", "v1"] => long(api, attended, || openapi::three("")).await?,
-        ["openapi", "v3", "apis", group, version] if is_served(group, version) => {
-            let group = (*group).to_owned();
-            long(api, attended, move || openapi::three(&group)).await?
-        }
+        ["api"] => return Ok(aggregate(accept, &registry, true)),
+        ["apis"] => return Ok(aggregate(accept, &registry, false)),
+        ["api", "v1"] => discovery::resources(&registry, "", "v1"),
+        ["apis", group] => discovery::group(&registry, group),
+        ["apis", group, version] => discovery::resources(&registry, group, version),
+        ["openapi", rest @ ..] => return openapi(api, attended, rest, accept).await,
         [".well-known", "oauth-authorization-server"] => Some(oauth::metadata(head)),
         ["oauth", "authorize"] => return oauth::authorize(api, head).await,
         ["oauth", "token", "implicit"] => return Ok(Body::text(200, "")),
+        _ => None,
+    };
+    found.map(|value| respond::json(200, &value)).ok_or_else(ApiError::no_such_path)
+}
+
+/// Answers with descriptions of the types.
+async fn openapi(
+    api: &Arc<Api>,
+    attended: &Attended,
+    parts: &[&str],
+    accept: &str,
+) -> ApiResult<Response<Body>> {
+    let (own, registry) = (Arc::clone(api), api.definitions.now());
+    let schemas = move |resource: &Resource| definitions::schema(&own.store, resource);
+    let three = async |group: &str, version: &str| {
+        let (group, version) = (group.to_owned(), version.to_owned());
+        let (registry, schemas) = (Arc::clone(&registry), schemas.clone());
+        long(api, attended, move || openapi::three(&registry, &group, &version, &schemas)).await
+    };
+    let found = match parts {
+        ["v2"] if accept.contains("proto-openapi.spec.v2") => {
+            // An @, as in the name that is asked for, is none of a media type's letters.
+            let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+            let bytes = long(api, attended, move || openapi::two_in_protobuf(&registry, &schemas)).await?;
+            return Ok(Body::bytes(200, media_type, bytes));
+        }
+        ["v2"] => Some(long(api, attended, move || openapi::two(&registry, &schemas)).await?),
+        ["v3"] => Some(openapi::index(&registry)),
+        ["v3", "api", version] => three("", version).await?,
+        ["v3", "apis", group, version] => three(group, version).await?,
         _ => None,
     };
     found.map(|value| respond::json(200, &value)).ok_or_else(ApiError::no_such_path)
@@ -83,13 +106,8 @@ async fn long<T: Send + 'static>(
     done.ok_or_else(|| ApiError::internal("the request could not be answered"))
 }
 
-/// Whether a version is the one of its group.
-fn is_served(group: &str, version: &str) -> bool {
-    crate::resource::version_of(group) == Some(version)
-}
-
 /// Discovery in one answer for clients that ask for it, else as it always was.
-fn aggregate(accept: &str, core: bool, plain: fn() -> Value) -> Response<Body> {
+fn aggregate(accept: &str, registry: &Registry, core: bool) -> Response<Body> {
     for wanted in accept.split(',') {
         let is_aggregated = wanted.contains("as=APIGroupDiscoveryList");
         let version = match (wanted.contains("v=v2beta1"), wanted.contains("v=v2")) {
@@ -98,7 +116,7 @@ fn aggregate(accept: &str, core: bool, plain: fn() -> Value) -> Response<Body> {
             _ => continue,
         };
         if is_aggregated {
-            let mut response = respond::json(200, &discovery::aggregated(core, version));
+            let mut response = respond::json(200, &discovery::aggregated(registry, core, version));
             let media_type =
                 format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
             if let Ok(value) = HeaderValue::from_str(&media_type) {
@@ -108,7 +126,7 @@ fn aggregate(accept: &str, core: bool, plain: fn() -> Value) -> Response<Body> {
             return response;
         }
     }
-    respond::json(200, &plain())
+    respond::json(200, &if core { discovery::versions() } else { discovery::group_list(registry) })
 }
 
 /// Healthy is a server whose store can be read.

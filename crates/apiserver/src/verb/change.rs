@@ -10,13 +10,12 @@ use crate::body::{self, Validation};
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
-use crate::fields;
 use crate::limits;
 use crate::objects;
 use crate::patch::managed::{self, Writer};
 use crate::patch::{self, PatchKind};
 use crate::remove::remove;
-use crate::resource::{Serves, text};
+use crate::resource::{Resource, Serves, text};
 use crate::time;
 use crate::webhook::{self, Attributes, Operation};
 
@@ -39,14 +38,15 @@ pub(crate) fn update(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
 pub(crate) fn patch(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let kind = PatchKind::of(body::media_type(content_type))?;
     let patch = body::read(bytes, "application/json", &mut Vec::new())?;
-    let message = call.target.resource.message();
+    let shape = call.target.resource.shape();
     let validation = Validation::parse(call.query.get("fieldValidation"))?;
     revise_recorded(call, Recorder::Update, |old| {
         let mut new = old.clone();
-        patch::change(&mut new, kind, &patch, message)?;
-        call.notes.warn(body::fit(&mut new, message, validation, Vec::new())?);
+        patch::change(&mut new, kind, &patch, shape)?;
+        call.notes.warn(body::fit(&mut new, shape, validation, Vec::new())?);
         body::claim(&mut new, &call.target.resource)?;
         keeps_uid(call, &new, old)?;
+        unpin(&mut new, old);
         Ok(new)
     })
     .map(Answer::ok)
@@ -63,8 +63,9 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
         }
     }
     // A field that there is not has no owner.
-    body::fit(&mut config, resource.message(), Validation::Strict, Vec::new())?;
+    body::fit(&mut config, resource.shape(), Validation::Strict, Vec::new())?;
     body::claim(&mut config, resource)?;
+    resource.fill_keys(&mut config);
     if config.pointer("/metadata/managedFields").is_some_and(|fields| !fields.is_null()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
@@ -74,9 +75,10 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
     let writer =
         Writer { manager, api_version: &version, subresource: call.target.subresource_name(), time: &now };
     let merge = |live: &Value| {
-        let mut merged = patch::apply::apply(live, &config, resource.message(), &writer, force)?;
+        let mut merged = patch::apply::apply(live, &config, resource.shape(), &writer, force)?;
         fit_quietly(&mut merged, resource)?;
         keeps_uid(call, &merged, live)?;
+        unpin(&mut merged, live);
         Ok(merged)
     };
     match revise_recorded(call, Recorder::Apply, merge) {
@@ -84,7 +86,7 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
             crate::authorize::require(call.api, call.who, "create", call.target, None)?;
             let mut start = json!({"kind": resource.kind(), "apiVersion": version,
                                    "metadata": {"name": call.target.name}});
-            start = patch::apply::apply(&start, &config, resource.message(), &writer, force)?;
+            start = patch::apply::apply(&start, &config, resource.shape(), &writer, force)?;
             fit_quietly(&mut start, resource)?;
             create_object(call, start).map(Answer::created)
         }
@@ -102,14 +104,25 @@ fn keeps_uid(call: &Call<'_>, new: &Value, old: &Value) -> ApiResult<()> {
     Err(ApiError::invalid(&call.target.resource, &call.target.name, &[error]))
 }
 
-fn fit_quietly(object: &mut Value, resource: &crate::resource::Resource) -> ApiResult<()> {
-    fields::fit(object, resource.message()).map_err(|error| ApiError::bad_request(error.to_string()))?;
+fn fit_quietly(object: &mut Value, resource: &Resource) -> ApiResult<()> {
+    resource.shape().fit(object).map_err(|error| ApiError::bad_request(error.to_string()))?;
     body::claim(object, resource)
 }
 
 /// Changes an object as a function says, and tries again where somebody else was faster.
 pub(crate) fn revise(call: &Call<'_>, change: impl Fn(&Value) -> ApiResult<Value>) -> ApiResult<Value> {
-    revise_recorded(call, Recorder::Update, change)
+    revise_recorded(call, Recorder::Update, |old| {
+        let mut new = change(old)?;
+        unpin(&mut new, old);
+        Ok(new)
+    })
+}
+
+/// Takes the version from what was made of an object: nobody has asked for just that one, so a race is tried again.
+fn unpin(new: &mut Value, old: &Value) {
+    if text(new, "/metadata/resourceVersion") == text(old, "/metadata/resourceVersion") {
+        put(new, &["metadata", "resourceVersion"], "".into());
+    }
 }
 
 fn revise_recorded(
@@ -136,8 +149,13 @@ fn attempt(
 ) -> Result<Value, (Box<ApiError>, bool)> {
     let (target, store) = (call.target, &call.api.store);
     let resource = &target.resource;
+    let _naming = call.api.definitions.naming(resource);
     let firm = |error| (error, false);
-    let old = objects::get(store, resource, &target.namespace, &target.name).map_err(firm)?;
+    let mut old = objects::get(store, resource, &target.namespace, &target.name).map_err(firm)?;
+    if matches!(resource, Resource::Custom(_)) {
+        // It may have been written in another version.
+        old.object = resource.show(old.object);
+    }
     let new = change(&old.object).map_err(firm)?;
     let (new, expects) = settle(call, recorder, &old.object, new).map_err(firm)?;
     // What changes nothing is no write.
@@ -197,11 +215,11 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
     // What was shown under another name is compared, and kept, under its own.
     put(&mut new, &["apiVersion"], old["apiVersion"].clone());
     put(&mut new, &["kind"], old["kind"].clone());
-    if resource.counts_generations && new.get(resource.spec) != old.get(resource.spec) {
+    if resource.turns_generation(&new, old) {
         let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(1);
         put(&mut new, &["metadata", "generation"], (generation + 1).into());
     }
-    fields::fit(&mut new, resource.message()).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    resource.shape().fit(&mut new).map_err(|error| ApiError::bad_request(error.to_string()))?;
     if recorder == Recorder::Update {
         let version = resource.api_version();
         let now = time::now();
@@ -211,7 +229,7 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
             subresource: call.target.subresource_name(),
             time: &now,
         };
-        managed::update(Some(old), &mut new, resource.message(), &writer);
+        managed::update(Some(old), &mut new, resource.shape(), &writer);
     }
     if call.target.subresource.is_none_or(|part| matches!(part.serves, Serves::Part(_))) {
         let request =
@@ -219,7 +237,7 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
         webhook::validate(request, Some(&new))?;
     }
     let mut same = old.clone();
-    fields::fit(&mut same, resource.message()).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    resource.shape().fit(&mut same).map_err(|error| ApiError::bad_request(error.to_string()))?;
     if same == new {
         new = old.clone();
     }
@@ -252,7 +270,10 @@ fn by_subresource(call: &Call<'_>, new: &mut Value, old: &Value) {
                 keep(new, old, "status");
             }
         }
-        Some(Serves::Part(take)) => take(new, old),
+        Some(Serves::Part(take)) => {
+            take(new, old);
+            resource.fill(new);
+        }
         Some(_) => {}
     }
 }

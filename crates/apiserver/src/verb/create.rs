@@ -77,12 +77,13 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         }
         metadata.insert("uid".to_owned(), uuid::Uuid::new_v4().to_string().into());
         metadata.insert("creationTimestamp".to_owned(), time::now().into());
-        if object.get(resource.spec).is_some() && resource.counts_generations {
+        if resource.has_generation(&object) {
             put(&mut object, &["metadata", "generation"], 1.into());
         }
     }
     resource.prepare(&mut object, None);
     let given = object.clone();
+    let _naming = call.api.definitions.naming(resource);
     let settle = |changed| fit_again(resource, changed, &given);
     let reserved = admit::create(call, &mut object, &settle)?;
     let errors = validate(resource, &object, None);
@@ -97,7 +98,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     let writer = Writer { manager: call.manager(), api_version: &version, subresource: "", time: &now };
     // An object made by server-side apply comes with its fields recorded.
     if object.pointer("/metadata/managedFields").is_none() {
-        managed::update(None, &mut object, resource.message(), &writer);
+        managed::update(None, &mut object, resource.shape(), &writer);
     }
     objects::check_size(&object)?;
     let request = Attributes { call, operation: Operation::Create, old: None, is_dry_run: call.is_dry_run() };

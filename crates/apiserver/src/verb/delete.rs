@@ -67,7 +67,7 @@ fn options(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Value
     if !bytes.is_empty() {
         options = body::read(bytes, content_type, &mut Vec::new())?;
         if let Some(message) = schema::message("DeleteOptions") {
-            body::fit(&mut options, message, body::Validation::Ignore, Vec::new())?;
+            body::fit(&mut options, message.into(), body::Validation::Ignore, Vec::new())?;
         }
     }
     if let Some(grace) = call.query.number("gracePeriodSeconds")? {

@@ -10,7 +10,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::objects;
 use crate::patch::{self, PatchKind};
 use crate::request::Target;
-use crate::resource::{scale_of, text};
+use crate::resource::text;
 use crate::schema::{self, Message};
 
 fn message() -> ApiResult<&'static Message> {
@@ -21,7 +21,7 @@ fn message() -> ApiResult<&'static Message> {
 pub(crate) fn get_scale(call: &Call<'_>) -> ApiResult<Answer> {
     let target = call.target;
     let found = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
-    Ok(Answer::ok(scale_of(&found.object)))
+    Ok(Answer::ok(target.resource.scale_of(&found.object)))
 }
 
 /// `PUT` of a scale.
@@ -45,7 +45,7 @@ pub(crate) fn patch_scale(call: &Call<'_>, bytes: &[u8], content_type: &str) -> 
     let message = message()?;
     write(call, |scale| {
         let mut new = scale.clone();
-        patch::change(&mut new, kind, &sent, message)?;
+        patch::change(&mut new, kind, &sent, message.into())?;
         Ok(new)
     })
 }
@@ -55,8 +55,8 @@ fn write(call: &Call<'_>, change: impl Fn(&Value) -> ApiResult<Value>) -> ApiRes
     let target = Target { subresource: None, ..call.target.clone() };
     let message = message()?;
     let written = revise(&call.at(&target), |old| {
-        let mut scale = change(&scale_of(old))?;
-        body::fit(&mut scale, message, Validation::Ignore, Vec::new())?;
+        let mut scale = change(&target.resource.scale_of(old))?;
+        body::fit(&mut scale, message.into(), Validation::Ignore, Vec::new())?;
         let name = text(&scale, "/metadata/name");
         if !name.is_empty() && name != target.name {
             return Err(ApiError::misplaced("name", name, &target.name));
@@ -72,9 +72,9 @@ fn write(call: &Call<'_>, change: impl Fn(&Value) -> ApiResult<Value>) -> ApiRes
             return Err(ApiError::invalid_kind("Scale", "autoscaling", &target.name, &[error]));
         }
         let mut new = old.clone();
-        put(&mut new, &["spec", "replicas"], replicas.into());
+        target.resource.set_replicas(&mut new, replicas);
         put(&mut new, &["metadata", "resourceVersion"], "".into());
         Ok(new)
     })?;
-    Ok(Answer::ok(scale_of(&written)))
+    Ok(Answer::ok(target.resource.scale_of(&written)))
 }

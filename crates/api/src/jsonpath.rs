@@ -1,0 +1,171 @@
+//! JSONPath as columns and selectable fields of custom resources write it: names, indexes, all elements, and elements by the
+//! value of one of their fields.
+
+use serde_json::Value;
+
+/// Length of a path, in bytes.
+const LENGTH: usize = 1000;
+
+/// A path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Path(Vec<Step>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Name(String),
+    Index(i64),
+    All,
+    /// Elements that have, or have not, a value at a place.
+    Where {
+        names: Vec<String>,
+        is_equal: bool,
+        value: Value,
+    },
+}
+
+impl Path {
+    /// Reads a path, as `.status.conditions[?(@.type=="Ready")].status`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > LENGTH {
+            return Err(format!("must be at most {LENGTH} bytes long"));
+        }
+        let text = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
+        let mut rest = text.strip_prefix('$').unwrap_or(text);
+        if !rest.starts_with(['.', '[']) {
+            return Err("must begin with a dot, as .spec.replicas".to_owned());
+        }
+        let mut steps = Vec::new();
+        while !rest.is_empty() {
+            let (step, left) = if let Some(inner) = rest.strip_prefix('[') {
+                bracket(inner)?
+            } else {
+                name(rest.strip_prefix('.').unwrap_or(rest))?
+            };
+            steps.extend(step);
+            rest = left;
+        }
+        Ok(Self(steps))
+    }
+
+    /// The names of a path that has nothing else.
+    pub(crate) fn names(&self) -> Option<Vec<&str>> {
+        let names = self.0.iter().map(|step| match step {
+            Step::Name(name) => Some(name.as_str()),
+            _ => None,
+        });
+        names.collect()
+    }
+
+    /// The values at the path.
+    pub(crate) fn find<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
+        let mut found = vec![value];
+        for step in &self.0 {
+            found = found.into_iter().flat_map(|value| step.take(value)).collect();
+        }
+        found
+    }
+}
+
+impl Step {
+    fn take<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
+        match (self, value) {
+            (Self::Name(name), Value::Object(map)) => map.get(name).into_iter().collect(),
+            (Self::Index(index), Value::Array(items)) => {
+                let place = if *index < 0 { items.len() as i64 + index } else { *index };
+                usize::try_from(place).ok().and_then(|place| items.get(place)).into_iter().collect()
+            }
+            (Self::All, Value::Array(items)) => items.iter().collect(),
+            (Self::All, Value::Object(map)) => map.values().collect(),
+            (Self::Where { names, is_equal, value }, Value::Array(items)) => {
+                let at = |item: &'v Value| names.iter().try_fold(item, |value, name| value.get(name));
+                items.iter().filter(|item| (at(item) == Some(value)) == *is_equal).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn name(text: &str) -> Result<(Option<Step>, &str), String> {
+    let (mut name, mut letters) = (String::new(), text.char_indices());
+    let mut end = text.len();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '\\' => name.extend(letters.next().map(|(_, letter)| letter)),
+            '.' | '[' => {
+                end = at;
+                break;
+            }
+            letter => name.push(letter),
+        }
+    }
+    let rest = text.get(end..).unwrap_or_default();
+    match name.as_str() {
+        "" if rest.is_empty() || rest.starts_with('[') => Ok((None, rest)),
+        "" => Err("must not look for a name at any depth".to_owned()),
+        "*" => Ok((Some(Step::All), rest)),
+        _ => Ok((Some(Step::Name(name)), rest)),
+    }
+}
+
+fn bracket(text: &str) -> Result<(Option<Step>, &str), String> {
+    let broken = || format!("cannot be read at [{text}");
+    if let Some(filter) = text.strip_prefix("?(") {
+        let (filter, rest) = filter.split_once(")]").ok_or_else(broken)?;
+        return Ok((Some(condition(filter).ok_or_else(broken)?), rest));
+    }
+    if let Some(quote) = text.chars().next().filter(|letter| matches!(letter, '\'' | '"')) {
+        let end = format!("{quote}]");
+        let (name, rest) = text.get(1..).and_then(|text| text.split_once(&end)).ok_or_else(broken)?;
+        return Ok((Some(Step::Name(name.replace('\\', ""))), rest));
+    }
+    let (inner, rest) = text.split_once(']').ok_or_else(broken)?;
+    match inner.trim() {
+        "*" => Ok((Some(Step::All), rest)),
+        number => Ok((Some(Step::Index(number.parse().map_err(|_| broken())?)), rest)),
+    }
+}
+
+/// `@.type=="Ready"`.
+fn condition(text: &str) -> Option<Step> {
+    let (left, right, is_equal) = match text.split_once("==") {
+        Some((left, right)) => (left, right, true),
+        None => text.split_once("!=").map(|(left, right)| (left, right, false))?,
+    };
+    let names = left.trim().strip_prefix("@.")?.split('.').map(str::to_owned).collect();
+    let right = right.trim();
+    let quoted = |quote: char| right.strip_prefix(quote).and_then(|right| right.strip_suffix(quote));
+    let value = match quoted('"').or(quoted('\'')) {
+        Some(text) => Value::from(text),
+        None => serde_json::from_str(right).ok()?,
+    };
+    Some(Step::Where { names, is_equal, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn paths_find_values() {
+        let object = json!({"metadata": {"annotations": {"a.b/c": "x"}}, "spec": {"n": 3, "hosts": ["a", "b"]},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Other", "status": "False"}]}});
+        let cases = [
+            (".spec.n", vec![json!(3)]),
+            ("{.spec.hosts[*]}", vec![json!("a"), json!("b")]),
+            (".spec.hosts[-1]", vec![json!("b")]),
+            (r".metadata.annotations.a\.b/c", vec![json!("x")]),
+            (".metadata.annotations['a.b/c']", vec![json!("x")]),
+            (r#".status.conditions[?(@.type=="Ready")].status"#, vec![json!("True")]),
+            (r#".status.conditions[?(@.type!='Ready')].status"#, vec![json!("False")]),
+            (".spec.none.deeper", vec![]),
+        ];
+        for (text, wanted) in cases {
+            let found: Vec<Value> = Path::parse(text).unwrap().find(&object).into_iter().cloned().collect();
+            assert_eq!(found, wanted, "{text}");
+        }
+        for text in ["spec.n", "", "..n", ".a[", ".a[x]", ".a[?(@.b)]", ".a[?(b==1)]"] {
+            assert!(Path::parse(text).is_err(), "{text}");
+        }
+    }
+}

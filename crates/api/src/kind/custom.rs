@@ -1,0 +1,237 @@
+//! Custom resources: those that a CustomResourceDefinition defines, one for each version.
+
+use jiff::Timestamp;
+use palisade_k8s::{FieldError, FieldPath, put};
+use serde_json::{Value, json};
+
+use super::subresource::{SCALE, STATUS, Subresource};
+use super::{BASE, Row, text};
+use crate::jsonpath::Path;
+use crate::structural::Structural;
+use crate::time;
+
+/// A version of a custom resource.
+#[derive(Debug)]
+pub struct Custom {
+    pub(super) group: String,
+    pub(super) version: String,
+    pub(super) plural: String,
+    pub(super) singular: String,
+    pub(super) kind: String,
+    pub(super) list_kind: String,
+    pub(super) short_names: Vec<String>,
+    pub(super) categories: Vec<String>,
+    pub(super) storage: String,
+    pub(super) selectable: Vec<String>,
+    pub(super) schema: Structural,
+    pub(super) is_ending: bool,
+    is_namespaced: bool,
+    has_status: bool,
+    scale: Option<Scale>,
+    columns: Vec<Column>,
+    deprecation: Option<String>,
+}
+
+/// Where an object has its numbers of replicas, as `spec.replicas`.
+#[derive(Debug)]
+struct Scale {
+    spec: Vec<String>,
+    status: Vec<String>,
+    selector: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Column {
+    name: String,
+    kind: String,
+    format: String,
+    description: String,
+    priority: i64,
+    path: Path,
+}
+
+static NAMESPACED: Row = Row { counts_generations: true, ..BASE };
+static CLUSTER: Row = Row { namespaced: false, counts_generations: true, ..BASE };
+
+/// Subresources by whether there is a status, and a scale.
+static PARTS: [[&[Subresource]; 2]; 2] = [[&[], &[SCALE]], [&[STATUS], &[STATUS, SCALE]]];
+
+fn owned(object: &Value, pointer: &str) -> String {
+    text(object, pointer).to_owned()
+}
+
+fn strings(object: &Value, pointer: &str) -> Vec<String> {
+    let list = object.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+fn names(path: &str) -> Vec<String> {
+    let path = Path::parse(path).ok();
+    let names = path.as_ref().and_then(Path::names);
+    names.unwrap_or_default().into_iter().map(str::to_owned).collect()
+}
+
+fn at<'v>(object: &'v Value, names: &[String]) -> Option<&'v Value> {
+    let found = names.iter().try_fold(object, |value, name| value.get(name));
+    found.filter(|_| !names.is_empty())
+}
+
+impl Custom {
+    /// The resource that a version of a definition defines.
+    pub(crate) fn new(definition: &Value, version: &Value) -> Self {
+        let (group, plural) = (owned(definition, "/spec/group"), owned(definition, "/spec/names/plural"));
+        let name = owned(version, "/name");
+        let kind = owned(definition, "/spec/names/kind");
+        let is_deprecated = version.get("deprecated") == Some(&Value::Bool(true));
+        let warning = version.get("deprecationWarning").and_then(Value::as_str).map(str::to_owned);
+        let scale = version.pointer("/subresources/scale").map(|scale| Scale {
+            spec: names(text(scale, "/specReplicasPath")),
+            status: names(text(scale, "/statusReplicasPath")),
+            selector: names(text(scale, "/labelSelectorPath")),
+        });
+        let list = |field: &str| version.get(field).and_then(Value::as_array).into_iter().flatten();
+        Self {
+            storage: format!("{group}/{plural}"),
+            singular: owned(definition, "/spec/names/singular"),
+            list_kind: owned(definition, "/spec/names/listKind"),
+            short_names: strings(definition, "/spec/names/shortNames"),
+            categories: strings(definition, "/spec/names/categories"),
+            selectable: list("selectableFields")
+                .map(|field| text(field, "/jsonPath").trim_start_matches('.').to_owned())
+                .collect(),
+            schema: version.pointer("/schema/openAPIV3Schema").map(Structural::read).unwrap_or_default(),
+            is_ending: definition.pointer("/metadata/deletionTimestamp").is_some(),
+            is_namespaced: text(definition, "/spec/scope") == "Namespaced",
+            has_status: version.pointer("/subresources/status").is_some(),
+            columns: list("additionalPrinterColumns").filter_map(Column::new).collect(),
+            deprecation: is_deprecated
+                .then(|| warning.unwrap_or_else(|| format!("{group}/{name} {kind} is deprecated"))),
+            version: name,
+            group,
+            plural,
+            kind,
+            scale,
+        }
+    }
+
+    pub(super) fn row(&self) -> &'static Row {
+        if self.is_namespaced { &NAMESPACED } else { &CLUSTER }
+    }
+
+    pub(super) fn subresources(&self) -> &'static [Subresource] {
+        let [none, status] = PARTS;
+        let [plain, scaled] = if self.has_status { status } else { none };
+        if self.scale.is_some() { scaled } else { plain }
+    }
+
+    /// Columns of a table after the name; the age where the definition names none.
+    pub(super) fn columns(&self) -> Vec<Value> {
+        if self.columns.is_empty() {
+            return vec![json!({"name": "Age", "type": "date", "format": "", "priority": 0,
+                "description": "CreationTimestamp is a timestamp representing the server time when this object was created."})];
+        }
+        let columns = self.columns.iter().map(|column| {
+            json!({"name": column.name, "type": column.kind, "format": column.format,
+                   "description": column.description, "priority": column.priority})
+        });
+        columns.collect()
+    }
+
+    pub(super) fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        if self.columns.is_empty() {
+            return vec![super::age(object, now)];
+        }
+        self.columns.iter().map(|column| column.cell(object, now)).collect()
+    }
+
+    /// Completes an object: the status of a new one is not its author's.
+    pub(super) fn prepare(&self, object: &mut Value, old: Option<&Value>) {
+        if self.has_status
+            && old.is_none()
+            && let Some(map) = object.as_object_mut()
+        {
+            map.shift_remove("status");
+        }
+        self.schema.fill(object);
+    }
+
+    pub(super) fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        let mut errors = self.schema.judge(object, old);
+        if let Some(replicas) = self.replicas(object).filter(|replicas| *replicas < 0) {
+            let path = self.scale.iter().flat_map(|scale| &scale.spec);
+            let path = path.fold(FieldPath::root(), |path, name| path.name(name));
+            errors.push(FieldError::invalid(path, replicas, "must be greater than or equal to 0"));
+        }
+        errors
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.deprecation.iter().cloned().collect()
+    }
+
+    /// Whether a change is one of what its author wants: of all but metadata, and but the status if that is apart.
+    pub(super) fn differs(&self, new: &Value, old: &Value) -> bool {
+        let is_wanted = |name: &&String| {
+            !matches!(name.as_str(), "metadata" | "apiVersion" | "kind")
+                && !(self.has_status && *name == "status")
+        };
+        let of = |object: &Value| object.as_object().cloned().unwrap_or_default();
+        let (new, old) = (of(new), of(old));
+        new.keys().chain(old.keys()).filter(is_wanted).any(|name| new.get(name) != old.get(name))
+    }
+
+    fn replicas(&self, object: &Value) -> Option<i64> {
+        at(object, &self.scale.as_ref()?.spec)?.as_i64()
+    }
+
+    /// The scale of an object, without its metadata.
+    pub(super) fn scale(&self, object: &Value) -> Value {
+        let Some(scale) = &self.scale else { return Value::Null };
+        let count = |names: &[String]| at(object, names).and_then(Value::as_i64).unwrap_or_default();
+        let selector = at(object, &scale.selector).and_then(Value::as_str).unwrap_or_default();
+        json!({"spec": {"replicas": count(&scale.spec)},
+               "status": {"replicas": count(&scale.status), "selector": selector}})
+    }
+
+    /// Gives an object a number of replicas.
+    pub(super) fn set_replicas(&self, object: &mut Value, replicas: i64) {
+        let names: Vec<&str> =
+            self.scale.iter().flat_map(|scale| scale.spec.iter().map(String::as_str)).collect();
+        put(object, &names, replicas.into());
+    }
+}
+
+impl Column {
+    fn new(column: &Value) -> Option<Self> {
+        Some(Self {
+            name: owned(column, "/name"),
+            kind: owned(column, "/type"),
+            format: owned(column, "/format"),
+            description: owned(column, "/description"),
+            priority: column.get("priority").and_then(Value::as_i64).unwrap_or_default(),
+            path: Path::parse(text(column, "/jsonPath")).ok()?,
+        })
+    }
+
+    /// A cell, as `k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor` makes it.
+    fn cell(&self, object: &Value, now: Timestamp) -> Value {
+        let found = self.path.find(object);
+        let Some(first) = found.first() else { return Value::Null };
+        match self.kind.as_str() {
+            "integer" => first.as_i64().or_else(|| first.as_f64().map(|number| number as i64)).into(),
+            "number" => first.as_f64().into(),
+            "boolean" => first.as_bool().into(),
+            "date" => match first.as_str() {
+                Some(text) if time::parse(text).is_some() => time::age(text, now).into(),
+                _ => "<invalid>".into(),
+            },
+            _ => {
+                let texts = found.iter().map(|value| match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                });
+                texts.collect::<Vec<_>>().join(" ").into()
+            }
+        }
+    }
+}

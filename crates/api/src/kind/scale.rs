@@ -1,0 +1,41 @@
+//! Scales: how many pods an object has and wants, and how it selects them.
+
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+/// A number of an object, 0 where it is absent.
+pub(super) fn count(object: &Value, pointer: &str) -> i64 {
+    object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
+}
+
+/// A selector as command lines write it.
+pub(super) fn selector_text(selector: Option<&Value>) -> String {
+    let labels = selector.and_then(|selector| selector.get("matchLabels")).or(selector);
+    pairs(labels)
+}
+
+/// Labels as command lines write them.
+pub(super) fn pairs(map: Option<&Value>) -> String {
+    let pairs = map.and_then(Value::as_object).into_iter().flatten();
+    let mut pairs: Vec<String> =
+        pairs.filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect();
+    pairs.sort_unstable();
+    if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
+}
+
+pub(super) fn scale_of(object: &Value) -> Value {
+    let metadata = object.get("metadata");
+    let mut kept = json!({});
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = metadata.and_then(|metadata| metadata.get(field)) {
+            put(&mut kept, &[field], value.clone());
+        }
+    }
+    let selector = match selector_text(object.pointer("/spec/selector")) {
+        text if text == "<none>" => String::new(),
+        text => text,
+    };
+    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept,
+        "spec": {"replicas": count(object, "/spec/replicas")},
+        "status": {"replicas": count(object, "/status/replicas"), "selector": selector}})
+}

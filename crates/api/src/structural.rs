@@ -1,0 +1,257 @@
+//! Structural schemas: the types of custom resources, as their CustomResourceDefinitions write them in OpenAPI v3.
+//!
+//! A schema is [read](Structural::read) once. Objects are pruned by it, given its defaults, judged by it and by its rules,
+//! and merged by it; the rules are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema`.
+
+mod fill;
+mod format;
+mod judge;
+mod place;
+mod prune;
+mod read;
+mod rules;
+
+use std::collections::BTreeMap;
+
+use palisade_k8s::{FieldError, FieldPath};
+use serde_json::Value;
+
+use rules::Rule;
+
+/// Nesting of a schema.
+pub const DEPTH: usize = 64;
+/// Schemas in the schema of one version, each property counted.
+pub const NODES: usize = 50_000;
+/// Steps that the judgement of one object takes at most: each schema that meets a value is one, and so are the letters
+/// that a pattern reads and the values that are compared.
+pub const STEPS: u64 = 20_000_000;
+/// Length of a pattern, in bytes, and the memory that it may take when it is compiled.
+pub const PATTERN: [usize; 2] = [4 << 10, 1 << 20];
+/// Broken rules that are told of one object.
+const FINDINGS: usize = 100;
+
+/// A schema. In the branches of `allOf`, `anyOf`, `oneOf` and `not`, where a schema only judges, it has no type.
+#[derive(Debug, Default)]
+pub struct Structural {
+    form: Form,
+    is_nullable: bool,
+    /// Fields that are not specified are kept.
+    preserves: bool,
+    /// It is an object with `apiVersion`, `kind` and `metadata`.
+    is_embedded: bool,
+    default: Option<Box<Value>>,
+    properties: BTreeMap<Box<str>, Structural>,
+    rest: Rest,
+    items: Option<Box<Structural>>,
+    list: List,
+    is_atomic: bool,
+    checks: Option<Box<Checks>>,
+    rules: Vec<Rule>,
+    /// Whether it, or a schema below it, has rules.
+    has_rules: bool,
+}
+
+/// The type of a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Form {
+    #[default]
+    Any,
+    Object,
+    Array,
+    String,
+    Integer,
+    Number,
+    Boolean,
+    IntOrString,
+}
+
+/// Fields that an object may have beside its properties.
+#[derive(Debug, Default)]
+enum Rest {
+    #[default]
+    None,
+    Any,
+    Each(Box<Structural>),
+}
+
+/// How server-side apply sees a list.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum List {
+    #[default]
+    Atomic,
+    Set,
+    Map(Vec<String>),
+}
+
+/// What a value must be beyond its type.
+#[derive(Debug, Default)]
+struct Checks {
+    format: String,
+    pattern: Option<format::Pattern>,
+    lengths: [Option<u64>; 2],
+    items: [Option<u64>; 2],
+    properties: [Option<u64>; 2],
+    bounds: [Option<Bound>; 2],
+    multiple_of: Option<f64>,
+    required: Vec<Box<str>>,
+    values: Vec<Value>,
+    all: Vec<Structural>,
+    any: Vec<Structural>,
+    one: Vec<Structural>,
+    not: Option<Box<Structural>>,
+}
+
+/// A bound of a number.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    value: f64,
+    is_exclusive: bool,
+}
+
+static UNKNOWN: Structural = Structural {
+    form: Form::Any,
+    is_nullable: true,
+    preserves: true,
+    is_embedded: false,
+    default: None,
+    properties: BTreeMap::new(),
+    rest: Rest::Any,
+    items: None,
+    list: List::Atomic,
+    is_atomic: false,
+    checks: None,
+    rules: Vec::new(),
+    has_rules: false,
+};
+
+impl Structural {
+    /// Reads the schema of a version (`openAPIV3Schema`), which was checked when it was written.
+    #[must_use]
+    pub fn read(schema: &Value) -> Self {
+        read::Reader::new(false).read(schema)
+    }
+
+    /// Finds what is wrong with the schema of a version, which is at `path`.
+    #[must_use]
+    pub fn check(schema: &Value, path: &FieldPath) -> Vec<FieldError> {
+        let mut reader = read::Reader::new(true);
+        let structural = reader.read(schema);
+        let mut errors = reader.errors;
+        if errors.is_empty() {
+            errors = structural.broken_defaults();
+        }
+        errors.into_iter().map(|error| FieldError { path: path.clone().join(&error.path), ..error }).collect()
+    }
+
+    /// Takes out of an object what the schema does not specify; gives the places of that.
+    pub fn prune(&self, object: &mut Value) -> Vec<String> {
+        prune::prune(self, object)
+    }
+
+    /// Gives an object the schema's defaults.
+    pub fn fill(&self, object: &mut Value) {
+        fill::fill(self, object);
+    }
+
+    /// Gives the elements of an applied configuration those defaults that tell them apart.
+    pub fn fill_keys(&self, object: &mut Value) {
+        fill::fill_keys(self, object);
+    }
+
+    /// Finds what is wrong with an object. What it had before is not held against it.
+    #[must_use]
+    pub fn judge(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        let (mut errors, is_typed) = judge::judge(self, object, old);
+        if is_typed {
+            errors.extend(rules::judge(self, object, old));
+        }
+        errors
+    }
+
+    /// A property by a path as `.spec.replicas`.
+    #[must_use]
+    pub fn at(&self, path: &str) -> Option<&Self> {
+        let names = path.split('.').filter(|name| !name.is_empty());
+        names.into_iter().try_fold(self, |schema, name| schema.property(name))
+    }
+
+    /// Whether it has defaults anywhere.
+    #[must_use]
+    pub fn has_defaults(&self) -> bool {
+        let below = self.properties.values().chain(self.items.as_deref()).chain(self.each());
+        self.default.is_some() || below.into_iter().any(Self::has_defaults)
+    }
+
+    /// Whether its values are of one type of text, number or truth.
+    #[must_use]
+    pub fn is_scalar(&self) -> bool {
+        !matches!(self.form, Form::Any | Form::Object | Form::Array)
+    }
+
+    /// The fields that tell the elements of a list apart; none where it is none, or merged otherwise.
+    pub(crate) fn keys(&self) -> Option<(&Self, Vec<&str>)> {
+        match &self.list {
+            List::Map(keys) => Some((self.items.as_deref()?, keys.iter().map(String::as_str).collect())),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a list whose values are merged one by one.
+    pub(crate) fn is_set(&self) -> bool {
+        self.list == List::Set
+    }
+
+    /// Whether its value is merged as a whole.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_atomic
+    }
+
+    /// The schema of a field.
+    pub(crate) fn property(&self, name: &str) -> Option<&Self> {
+        self.properties.get(name).or_else(|| match &self.rest {
+            Rest::Each(each) => Some(each),
+            Rest::Any => Some(&UNKNOWN),
+            Rest::None if self.preserves => Some(&UNKNOWN),
+            Rest::None => None,
+        })
+    }
+
+    fn each(&self) -> Option<&Self> {
+        match &self.rest {
+            Rest::Each(each) => Some(each),
+            _ => None,
+        }
+    }
+
+    /// Defaults that the schema itself does not admit.
+    fn broken_defaults(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        self.look_at_defaults(&FieldPath::root(), &mut errors);
+        errors
+    }
+
+    fn look_at_defaults(&self, path: &FieldPath, errors: &mut Vec<FieldError>) {
+        if let Some(default) = &self.default {
+            let path = path.clone().name("default");
+            let mut pruned = (**default).clone();
+            for unknown in prune::prune_value(self, &mut pruned) {
+                let why = format!("must not have fields that are not specified: {unknown}");
+                errors.push(FieldError::invalid(path.clone(), Value::Null, why));
+            }
+            fill::fill_value(self, &mut pruned);
+            let (found, _) = judge::judge(self, &pruned, None);
+            errors.extend(
+                found.into_iter().map(|error| FieldError { path: path.clone().join(&error.path), ..error }),
+            );
+        }
+        for (name, property) in &self.properties {
+            property.look_at_defaults(&path.clone().name("properties").key(&**name), errors);
+        }
+        if let Some(items) = &self.items {
+            items.look_at_defaults(&path.clone().name("items"), errors);
+        }
+        if let Some(each) = self.each() {
+            each.look_at_defaults(&path.clone().name("additionalProperties"), errors);
+        }
+    }
+}

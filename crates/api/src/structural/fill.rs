@@ -1,0 +1,99 @@
+//! Defaulting: what an object does not say is as its schema says.
+
+use serde_json::Value;
+
+use super::{List, Structural};
+use crate::limits::WEIGHT;
+use crate::weight;
+
+/// The memory that defaults may take, in bytes: an object with more is too heavy to be kept.
+struct Room(usize);
+
+/// Gives an object the defaults of its schema.
+pub(super) fn fill(schema: &Structural, object: &mut Value) {
+    fill_value(schema, object);
+}
+
+/// Gives a value the defaults of its schema.
+pub(super) fn fill_value(schema: &Structural, value: &mut Value) {
+    fill_in(schema, value, &mut Room(2 * WEIGHT));
+}
+
+impl Room {
+    /// The default of a schema, as long as there is room for it.
+    fn default(&mut self, schema: &Structural) -> Option<Value> {
+        let default = schema.default.as_deref()?;
+        self.0 = self.0.checked_sub(weight::of(default))?;
+        Some(default.clone())
+    }
+}
+
+/// Whether a value is a null that its schema does not know.
+fn is_void(schema: &Structural, value: &Value) -> bool {
+    value.is_null() && !schema.is_nullable
+}
+
+fn fill_in(schema: &Structural, value: &mut Value, room: &mut Room) {
+    match value {
+        Value::Object(map) => {
+            for (name, property) in &schema.properties {
+                if map.get(&**name).is_none_or(|value| is_void(property, value))
+                    && let Some(default) = room.default(property)
+                {
+                    map.insert(name.to_string(), default);
+                }
+            }
+            map.retain(|name, value| {
+                let Some(inner) = schema.properties.get(name.as_str()).or(schema.each()) else { return true };
+                if is_void(inner, value) {
+                    let Some(default) = room.default(inner) else { return false };
+                    *value = default;
+                }
+                fill_in(inner, value, room);
+                true
+            });
+        }
+        Value::Array(items) => {
+            let Some(inner) = schema.items.as_deref() else { return };
+            for item in items {
+                if is_void(inner, item)
+                    && let Some(default) = room.default(inner)
+                {
+                    *item = default;
+                }
+                fill_in(inner, item, room);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Gives the elements of keyed lists the defaults of their keys.
+pub(super) fn fill_keys(schema: &Structural, value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                if let Some(inner) = schema.property(name) {
+                    fill_keys(inner, value);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(inner) = schema.items.as_deref() else { return };
+            let keys = match &schema.list {
+                List::Map(keys) => keys.as_slice(),
+                _ => &[],
+            };
+            for item in items {
+                for key in keys {
+                    let default = inner.properties.get(key.as_str()).and_then(|key| key.default.as_deref());
+                    if let (Some(default), Some(map)) = (default, item.as_object_mut()) {
+                        map.entry(key.clone()).or_insert_with(|| default.clone());
+                    }
+                }
+                fill_keys(inner, item);
+            }
+        }
+        _ => {}
+    }
+}

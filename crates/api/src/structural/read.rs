@@ -1,0 +1,358 @@
+//! Reading: an OpenAPI v3 schema as a structural one, or what keeps it from being one.
+
+use std::collections::BTreeMap;
+
+use palisade_k8s::{FieldError, FieldPath};
+use serde_json::{Map, Value};
+
+use super::format::Pattern;
+use super::rules::Rule;
+use super::{Bound, Checks, DEPTH, Form, List, NODES, Rest, Structural};
+
+/// Fields that a structural schema may not have.
+const FORBIDDEN: [&str; 6] =
+    ["$ref", "definitions", "dependencies", "patternProperties", "additionalItems", "id"];
+/// Fields that a branch of `allOf`, `anyOf`, `oneOf` or `not` may not have.
+const TYPED: [&str; 11] = [
+    "type",
+    "description",
+    "title",
+    "default",
+    "nullable",
+    "additionalProperties",
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-embedded-resource",
+    "x-kubernetes-list-type",
+    "x-kubernetes-map-type",
+    "x-kubernetes-int-or-string",
+];
+
+/// Where a schema stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Root,
+    /// It says of which type a value is.
+    Value,
+    /// It only judges a value.
+    Branch,
+    /// As an item of `x-kubernetes-int-or-string`'s own pattern.
+    IntOrString,
+}
+
+/// Reads one schema.
+pub(super) struct Reader {
+    pub(super) errors: Vec<FieldError>,
+    /// Whether errors are looked for; a stored schema has none.
+    checks: bool,
+    nodes: usize,
+}
+
+impl Reader {
+    pub(super) fn new(checks: bool) -> Self {
+        Self { errors: Vec::new(), checks, nodes: 0 }
+    }
+
+    pub(super) fn read(&mut self, schema: &Value) -> Structural {
+        self.node(schema, Place::Root, &FieldPath::root(), 0)
+    }
+
+    fn say(&mut self, error: impl FnOnce() -> FieldError) {
+        if self.checks && self.errors.len() < super::FINDINGS {
+            self.errors.push(error());
+        }
+    }
+
+    fn node(&mut self, schema: &Value, place: Place, path: &FieldPath, depth: usize) -> Structural {
+        self.nodes += 1;
+        if depth > DEPTH || self.nodes > NODES {
+            if self.nodes <= NODES + 1 {
+                let why = format!("must have at most {NODES} schemas, nested {DEPTH} deep");
+                self.say(|| FieldError::forbidden(path.clone(), why));
+            }
+            return Structural::default();
+        }
+        let nothing = Map::new();
+        let fields = schema.as_object().unwrap_or(&nothing);
+        let is = |name: &str| fields.get(name) == Some(&Value::Bool(true));
+        let mut node = Structural {
+            form: form(fields),
+            is_nullable: is("nullable"),
+            preserves: is("x-kubernetes-preserve-unknown-fields"),
+            is_embedded: is("x-kubernetes-embedded-resource"),
+            default: fields.get("default").filter(|_| place != Place::Root).cloned().map(Box::new),
+            is_atomic: fields.get("x-kubernetes-map-type").and_then(Value::as_str) == Some("atomic"),
+            ..Structural::default()
+        };
+        self.below(&mut node, fields, place, path, depth);
+        node.list = self.list(&node, fields, path);
+        node.checks = self.checks_of(fields, place, path, depth, node.form).map(Box::new);
+        node.rules = self.rules(fields, path);
+        let mut below = node.properties.values().chain(node.items.as_deref()).chain(node.each());
+        node.has_rules = !node.rules.is_empty() || below.any(|inner| inner.has_rules);
+        if self.checks {
+            self.structure(&node, fields, place, path);
+        }
+        node
+    }
+
+    /// Properties and items.
+    fn below(
+        &mut self,
+        node: &mut Structural,
+        fields: &Map<String, Value>,
+        place: Place,
+        path: &FieldPath,
+        depth: usize,
+    ) {
+        let inner = match place {
+            Place::Root | Place::Value => Place::Value,
+            Place::Branch | Place::IntOrString => Place::Branch,
+        };
+        let mut properties = BTreeMap::new();
+        for (name, schema) in fields.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            let path = path.clone().name("properties").key(name);
+            // What every object has is of types of its own.
+            let is_head = place == Place::Root && matches!(name.as_str(), "apiVersion" | "kind" | "metadata");
+            let property = self.node(schema, if is_head { Place::Branch } else { inner }, &path, depth + 1);
+            if !is_head {
+                properties.insert(name.as_str().into(), property);
+            }
+        }
+        node.properties = properties;
+        node.rest = match fields.get("additionalProperties") {
+            Some(schema @ Value::Object(_)) => {
+                let path = path.clone().name("additionalProperties");
+                Rest::Each(Box::new(self.node(schema, inner, &path, depth + 1)))
+            }
+            Some(Value::Bool(true)) => Rest::Any,
+            _ => Rest::None,
+        };
+        node.items = fields.get("items").filter(|items| items.is_object()).map(|items| {
+            let path = path.clone().name("items");
+            Box::new(self.node(items, inner, &path, depth + 1))
+        });
+    }
+
+    /// How a list is merged.
+    fn list(&mut self, node: &Structural, fields: &Map<String, Value>, path: &FieldPath) -> List {
+        let path = || path.clone().name("x-kubernetes-list-type");
+        match fields.get("x-kubernetes-list-type").and_then(Value::as_str) {
+            None | Some("atomic") => List::Atomic,
+            Some("set") => List::Set,
+            Some("map") => {
+                let keys = fields.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
+                let keys: Vec<String> =
+                    keys.into_iter().flatten().filter_map(|key| key.as_str().map(str::to_owned)).collect();
+                if keys.is_empty() {
+                    self.say(|| FieldError::required(path(), "x-kubernetes-list-map-keys must not be empty"));
+                }
+                for key in &keys {
+                    let known = node.items.as_ref().and_then(|item| item.properties.get(key.as_str()));
+                    if !known.is_some_and(Structural::is_scalar) {
+                        let why = format!("the key {key:?} must be a property of a scalar type of the items");
+                        self.say(|| FieldError::invalid(path(), "map", why));
+                    }
+                }
+                List::Map(keys)
+            }
+            Some(other) => {
+                let error = || FieldError::not_supported(path(), other, &["atomic", "set", "map"]);
+                self.say(error);
+                List::Atomic
+            }
+        }
+    }
+
+    fn checks_of(
+        &mut self,
+        fields: &Map<String, Value>,
+        place: Place,
+        path: &FieldPath,
+        depth: usize,
+        form: Form,
+    ) -> Option<Checks> {
+        let number = |name: &str| fields.get(name).and_then(Value::as_f64);
+        let count = |name: &str| number(name).map(|number| number.max(0.0) as u64);
+        let bound = |name: &str, exclusive: &str| {
+            let is_exclusive = fields.get(exclusive) == Some(&Value::Bool(true));
+            number(name).map(|value| Bound { value, is_exclusive })
+        };
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let list = |name: &str| fields.get(name).and_then(Value::as_array).into_iter().flatten();
+        let pattern = text("pattern").map(Pattern::new);
+        if self.checks
+            && let Some(why) = pattern.as_ref().and_then(Pattern::broken)
+        {
+            let path = path.clone().name("pattern");
+            self.say(|| FieldError::invalid(path, text("pattern").unwrap_or_default(), why));
+        }
+        // An integer or a string says so twice: `anyOf` there is its own pattern.
+        let branch = if form == Form::IntOrString { Place::IntOrString } else { Place::Branch };
+        let mut branches = |name: &'static str| -> Vec<Structural> {
+            let path = path.clone().name(name);
+            list(name)
+                .enumerate()
+                .map(|(at, schema)| self.node(schema, branch, &path.clone().index(at), depth + 1))
+                .collect()
+        };
+        let (all, any, one) = (branches("allOf"), branches("anyOf"), branches("oneOf"));
+        let not = fields.get("not").filter(|not| not.is_object());
+        let not =
+            not.map(|not| Box::new(self.node(not, Place::Branch, &path.clone().name("not"), depth + 1)));
+        let required = list("required")
+            .filter_map(Value::as_str)
+            .filter(|name| place != Place::Root || !matches!(*name, "apiVersion" | "kind" | "metadata"));
+        let checks = Checks {
+            format: text("format").unwrap_or_default().to_owned(),
+            pattern,
+            lengths: [count("minLength"), count("maxLength")],
+            items: [count("minItems"), count("maxItems")],
+            properties: [count("minProperties"), count("maxProperties")],
+            bounds: [bound("minimum", "exclusiveMinimum"), bound("maximum", "exclusiveMaximum")],
+            multiple_of: number("multipleOf"),
+            required: required.map(Into::into).collect(),
+            values: list("enum").cloned().collect(),
+            all,
+            any,
+            one,
+            not,
+        };
+        checks.says_something().then_some(checks)
+    }
+
+    fn rules(&mut self, fields: &Map<String, Value>, path: &FieldPath) -> Vec<Rule> {
+        let rules = fields.get("x-kubernetes-validations").and_then(Value::as_array);
+        let path = path.clone().name("x-kubernetes-validations");
+        let mut found = Vec::new();
+        for (at, rule) in rules.into_iter().flatten().enumerate() {
+            let rule = Rule::read(rule);
+            if self.checks {
+                for (field, why) in rule.broken() {
+                    let path = path.clone().index(at).name(field);
+                    self.say(|| FieldError::invalid(path, rule.text(), why));
+                }
+            }
+            found.push(rule);
+        }
+        found
+    }
+
+    /// What makes a schema structural: each value has one type, which is said outside of branches.
+    fn structure(&mut self, node: &Structural, fields: &Map<String, Value>, place: Place, path: &FieldPath) {
+        for name in FORBIDDEN {
+            if fields.get(name).is_some_and(|value| !value.is_null()) {
+                self.say(|| FieldError::forbidden(path.clone().name(name), "must not be used"));
+            }
+        }
+        if fields.get("uniqueItems") == Some(&Value::Bool(true)) {
+            let why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+            self.say(|| FieldError::forbidden(path.clone().name("uniqueItems"), why));
+        }
+        let written = fields.get("type").and_then(Value::as_str).unwrap_or_default();
+        match place {
+            Place::Branch | Place::IntOrString => {
+                for name in TYPED {
+                    let is_own = place == Place::IntOrString && name == "type";
+                    if fields.get(name).is_some_and(|value| !value.is_null()) && !is_own && !is_head(path) {
+                        let why = "must be undefined to be structural";
+                        self.say(|| FieldError::forbidden(path.clone().name(name), why));
+                    }
+                }
+            }
+            Place::Root if written != "object" => {
+                let path = path.clone().name("type");
+                self.say(|| match written {
+                    "" => FieldError::required(path, "must not be empty at the root"),
+                    written => FieldError::invalid(path, written, "must be object at the root"),
+                });
+            }
+            Place::Root | Place::Value => self.typed(node, written, path),
+        }
+        if !node.properties.is_empty() && !matches!(node.rest, Rest::None) {
+            let why = "additionalProperties and properties are mutual exclusive";
+            self.say(|| FieldError::forbidden(path.clone().name("additionalProperties"), why));
+        }
+        if matches!(place, Place::Root | Place::Value)
+            && let Some(checks) = &node.checks
+        {
+            self.complete(node, checks, path);
+        }
+    }
+
+    fn typed(&mut self, node: &Structural, written: &str, path: &FieldPath) {
+        let types = ["array", "boolean", "integer", "number", "object", "string"];
+        let path_of_type = || path.clone().name("type");
+        if written.is_empty() {
+            if node.form != Form::IntOrString && !node.preserves {
+                let why = "must not be empty for specified object fields";
+                self.say(|| FieldError::required(path_of_type(), why));
+            }
+        } else if !types.contains(&written) {
+            self.say(|| FieldError::not_supported(path_of_type(), written, &types));
+        }
+        if node.form == Form::Array && node.items.is_none() {
+            self.say(|| FieldError::required(path.clone().name("items"), "must be specified"));
+        }
+        if node.is_embedded && node.form != Form::Object {
+            let why = "must be object if x-kubernetes-embedded-resource is true";
+            self.say(|| FieldError::invalid(path_of_type(), written, why));
+        }
+    }
+
+    /// What branches speak of, the schema itself specifies.
+    fn complete(&mut self, node: &Structural, checks: &Checks, path: &FieldPath) {
+        let branches = checks.all.iter().chain(&checks.any).chain(&checks.one).chain(checks.not.as_deref());
+        for branch in branches {
+            for (name, inner) in &branch.properties {
+                match node.properties.get(name).or(node.each()) {
+                    None if node.preserves || matches!(node.rest, Rest::Any) => {}
+                    None => {
+                        let path = path.clone().name("properties").key(&**name);
+                        let why = "because it is defined in a branch that only judges";
+                        self.say(|| FieldError::required(path, why));
+                    }
+                    Some(known) => {
+                        if let Some(checks) = &inner.checks {
+                            self.complete(known, checks, &path.clone().name("properties").key(&**name));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a schema is of what every object has, where it may say its type.
+fn is_head(path: &FieldPath) -> bool {
+    let path = path.to_string();
+    ["apiVersion", "kind", "metadata"].iter().any(|name| path.starts_with(&format!("properties[{name}]")))
+}
+
+fn form(fields: &Map<String, Value>) -> Form {
+    if fields.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
+        return Form::IntOrString;
+    }
+    match fields.get("type").and_then(Value::as_str).unwrap_or_default() {
+        "object" => Form::Object,
+        "array" => Form::Array,
+        "string" => Form::String,
+        "integer" => Form::Integer,
+        "number" => Form::Number,
+        "boolean" => Form::Boolean,
+        _ => Form::Any,
+    }
+}
+
+impl Checks {
+    fn says_something(&self) -> bool {
+        let counts = [self.lengths, self.items, self.properties];
+        !self.format.is_empty()
+            || self.pattern.is_some()
+            || counts.iter().flatten().any(Option::is_some)
+            || self.bounds.iter().any(Option::is_some)
+            || self.multiple_of.is_some()
+            || self.not.is_some()
+            || !(self.required.is_empty() && self.values.is_empty())
+            || !(self.all.is_empty() && self.any.is_empty() && self.one.is_empty())
+    }
+}

@@ -1,0 +1,200 @@
+//! Custom resources: schemas and rules that cost more than they say, names that are others', and memory that definitions
+//! would leave behind.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::world::Who::{Admin, Mallory};
+use super::world::{RBAC, Reply, World};
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+fn definition(plural: &str, spec: &Value) -> Value {
+    let mut kind = plural.to_owned();
+    kind.replace_range(..1, &plural[..1].to_uppercase());
+    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.evil.example.com")},
+        "spec": {"group": "evil.example.com", "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema":
+                {"type": "object", "properties": {"spec": spec}}}}]}})
+}
+
+/// Defines a resource whose objects mallory may write; gives a path of theirs.
+async fn defined(world: &World, plural: &str, spec: Value) -> String {
+    world.must(Admin, &format!("POST {DEFINITIONS}"), definition(plural, &spec)).await;
+    let name = format!("writes-{plural}");
+    let rules = json!([{"verbs": ["*"], "apiGroups": ["evil.example.com"], "resources": [plural]}]);
+    world
+        .must(
+            Admin,
+            &format!("POST {RBAC}/namespaces/lair/roles"),
+            json!({"metadata": {"name": name}, "rules": rules}),
+        )
+        .await;
+    let binding = json!({"metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory"}]});
+    world.must(Admin, &format!("POST {RBAC}/namespaces/lair/rolebindings"), binding).await;
+    format!("/apis/evil.example.com/v1/namespaces/lair/{plural}")
+}
+
+async fn sent(world: &World, path: &str, spec: Value) -> Reply {
+    world.send(Mallory, &format!("POST {path}"), &json!({"metadata": {"name": "x"}, "spec": spec})).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_cost_no_more_than_a_bound() {
+    let world = World::new().await;
+    let text = json!({"type": "string"});
+    let list = json!({"type": "array", "items": {"type": "integer"}});
+    let numbers: Vec<usize> = (0..20_000).collect();
+    let empty: Vec<Value> = (0..20_000).map(|_| json!({})).collect();
+
+    // Loops in loops over a list.
+    let mut looped = json!({"type": "object", "properties": {"list": list}});
+    looped["x-kubernetes-validations"] =
+        json!([{"rule": "self.list.all(a, self.list.all(b, self.list.all(c, a + b + c >= 0)))"}]);
+    let path = defined(&world, "loops", looped).await;
+    let reply = sent(&world, &path, json!({"list": numbers})).await;
+    assert!(reply.code == 422 && reply.text().contains("too many steps"), "{}", reply.text());
+    assert_eq!(sent(&world, &path, json!({"list": [1, 2, 3]})).await.code, 201);
+
+    // Many rules, each of little cost, over many elements.
+    let rules: Vec<Value> =
+        (0..200).map(|n| json!({"rule": format!("self.a != {n} || self.b.all(c, c > 0)")})).collect();
+    let element = json!({"type": "object", "properties": {"a": {"type": "integer"}, "b": list}, "x-kubernetes-validations": rules});
+    let path = defined(&world, "manyrules", json!({"type": "array", "items": element})).await;
+    let elements: Vec<Value> = (0..5000).map(|_| json!({"a": 500, "b": [1, 2, 3, 4, 5]})).collect();
+    let reply = sent(&world, &path, json!(elements)).await;
+    assert!(reply.code == 422 && reply.text().contains("too many steps"), "{}", reply.text());
+
+    // Branches, each of which looks at each element.
+    let branches: Vec<Value> = (0..4000).map(|n| json!({"enum": [format!("x{n}")]})).collect();
+    let path =
+        defined(&world, "branches", json!({"type": "array", "items": {"type": "string", "anyOf": branches}}))
+            .await;
+    let texts: Vec<String> = numbers.iter().map(|_| "none".to_owned()).collect();
+    let reply = sent(&world, &path, json!(texts)).await;
+    assert_eq!(reply.code, 422, "{}", reply.text());
+
+    // Defaults of a large size in each of many elements.
+    let large =
+        json!({"type": "object", "properties": {"a": {"type": "string", "default": "x".repeat(100_000)}}});
+    let path = defined(&world, "defaults", json!({"type": "array", "items": large})).await;
+    let reply = sent(&world, &path, json!(empty)).await;
+    assert_eq!(reply.code, 413, "{}", reply.text());
+
+    // A pattern that backtracks elsewhere is linear here.
+    let mut slow = text.clone();
+    slow["pattern"] = "^(a+)+$".into();
+    let path = defined(&world, "patterns", slow).await;
+    assert_eq!(sent(&world, &path, json!("a".repeat(500_000) + "b")).await.code, 422);
+
+    // An object as deep as one may be in a field of which nothing is specified.
+    let path =
+        defined(&world, "depths", json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}))
+            .await;
+    let mut deep = json!({});
+    for _ in 0..110 {
+        deep = json!({ "a": deep });
+    }
+    assert_eq!(sent(&world, &path, deep).await.code, 201);
+    let reply = world
+        .send_as(
+            Mallory,
+            &format!("POST {path}"),
+            &[("content-type", "application/json")],
+            format!(
+                "{{\"metadata\":{{\"name\":\"y\"}},\"spec\":{}{}}}",
+                "{\"a\":".repeat(5000),
+                "}".repeat(5000)
+            )
+            .as_bytes(),
+        )
+        .await;
+    assert_eq!(reply.code, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_are_for_those_who_may_and_take_nobodys_place() {
+    let world = World::new().await;
+    let object = definition("things", &json!({"type": "string"}));
+    for line in [
+        format!("POST {DEFINITIONS}"),
+        format!("PUT {DEFINITIONS}/things.evil.example.com"),
+        format!("GET {DEFINITIONS}"),
+    ] {
+        assert_eq!(world.send(Mallory, &line, &object).await.code, 403, "{line}");
+    }
+    let cases = [
+        ("", "pods"),
+        ("apps", "deployments"),
+        ("rbac.authorization.k8s.io", "roles"),
+        ("security.openshift.io", "securitycontextconstraints"),
+        ("apiextensions.k8s.io", "customresourcedefinitions"),
+        ("../../api/v1", "pods"),
+        ("evil.example.com/v1", "pods"),
+        ("evil.example.com", "../secrets"),
+        ("evil.example.com", "a/b"),
+        ("evil.example.com", ""),
+        ("palisade", "tokens"),
+    ];
+    for (group, plural) in cases {
+        let mut object = definition("things", &json!({"type": "string"}));
+        object["metadata"]["name"] = format!("{plural}.{group}").into();
+        object["metadata"]["annotations"] = json!({"api-approved.kubernetes.io": "https://example.com"});
+        object["spec"]["group"] = group.into();
+        object["spec"]["names"]["plural"] = plural.into();
+        let reply = world.send(Admin, &format!("POST {DEFINITIONS}"), &object).await;
+        assert_eq!(reply.code, 422, "{group} {plural}: {}", reply.text());
+    }
+    // Whoever says of itself that its names are accepted is asked again.
+    let path = defined(&world, "firsts", json!({"type": "string"})).await;
+    let mut second = definition("seconds", &json!({"type": "string"}));
+    second["spec"]["names"]["kind"] = "Firsts".into();
+    second["spec"]["names"]["singular"] = "second".into();
+    second["status"] = json!({"conditions": [{"type": "Established", "status": "True"}, {"type": "NamesAccepted", "status": "True"}],
+        "acceptedNames": {"plural": "seconds", "kind": "Firsts"}});
+    let made = world.must(Admin, &format!("POST {DEFINITIONS}"), second).await;
+    assert_eq!(made["status"]["conditions"][0]["reason"], "KindConflict", "{made}");
+    assert_eq!(world.send(Admin, "GET /apis/evil.example.com/v1/seconds", &json!({})).await.code, 404);
+    // Who may write one custom resource may write no other, nor read it elsewhere.
+    let elsewhere = path.replace("lair", "default");
+    assert_eq!(world.send(Mallory, &format!("GET {elsewhere}"), &json!({})).await.code, 403);
+    defined(&world, "others", json!({"type": "string"})).await;
+    world.must(Admin, &format!("DELETE {RBAC}/namespaces/lair/roles/writes-others"), json!({})).await;
+    let others = path.replace("firsts", "others");
+    assert_eq!(sent(&world, &others, json!("x")).await.code, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_that_come_and_go_leave_nothing() {
+    let world = World::apart().await;
+    let round = async |from: usize| {
+        for number in from..from + 60 {
+            let name = format!("t{number}{}", "x".repeat(40));
+            let mut spec = json!({"type": "object", "properties": {}});
+            for property in 0..200 {
+                spec["properties"][format!("p{property}-{number}")] = json!({"type": "string", "description": "d".repeat(50), "pattern": format!("^{number}$")});
+            }
+            world.must(Admin, &format!("POST {DEFINITIONS}"), definition(&name, &spec)).await;
+            let path = format!("/apis/evil.example.com/v1/namespaces/default/{name}");
+            world.must(Admin, &format!("POST {path}"), json!({"metadata": {"name": "a"}, "spec": {}})).await;
+            let one = format!("{DEFINITIONS}/{name}.evil.example.com");
+            world.must(Admin, &format!("DELETE {one}"), json!({})).await;
+            for _ in 0..600 {
+                if world.send(Admin, &format!("GET {one}"), &json!({})).await.code == 404 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    };
+    round(0).await;
+    let (before, _) = world.memory();
+    round(60).await;
+    let (after, _) = world.memory();
+    let grown = after.saturating_sub(before);
+    assert!(grown < 24, "60 definitions left {grown} MB behind");
+}
