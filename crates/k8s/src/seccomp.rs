@@ -17,6 +17,9 @@ pub const CONTAINER_ANNOTATION: &str = "container.seccomp.security.alpha.kuberne
 /// their new form: they count where the field is unset or `Unconfined` (cri-o/cri-o, docs/crio.8.md).
 pub const RUNTIME_ANNOTATIONS: [&str; 2] = ["seccomp-profile.kubernetes.cri-o.io", "seccomp-profile.crio.io"];
 
+/// The name of a profile that is an artifact in a registry, for `seccompProfiles`: whichever it is.
+pub const OCI: &str = "OCI";
+
 const UNCONFINED: &str = "unconfined";
 const RUNTIME_DEFAULT: &str = "runtime/default";
 const DOCKER_DEFAULT: &str = "docker/default";
@@ -58,8 +61,16 @@ impl<'a> SeccompProfile<'a> {
             (SeccompType::Unconfined, _) => Cow::Borrowed(UNCONFINED),
             (SeccompType::RuntimeDefault, _) => Cow::Borrowed(RUNTIME_DEFAULT),
             (SeccompType::Localhost, Some(file)) => Cow::Owned(format!("{LOCALHOST}{file}")),
-            (SeccompType::Localhost, None) | (SeccompType::Unknown, _) => Cow::Borrowed(""),
+            (SeccompType::Localhost, None) | (SeccompType::Oci | SeccompType::Unknown, _) => {
+                Cow::Borrowed("")
+            }
         }
+    }
+
+    /// The name by which SCCs judge the field: [`Self::annotation`], and [`OCI`] for an artifact, which no annotation can say.
+    #[must_use]
+    pub fn judged(&self) -> Cow<'_, str> {
+        if self.type_ == SeccompType::Oci { Cow::Borrowed(OCI) } else { self.annotation() }
     }
 }
 

@@ -208,7 +208,7 @@ fn validating(sccs: &[Translated<'_>], settings: &Settings) -> Value {
         json!({
             "failurePolicy": "Fail",
             "matchConstraints": constraints(settings),
-            "auditAnnotations": validating::audit_annotations(),
+            "auditAnnotations": validating::audit_annotations(sccs),
             "validations": validating::validations(sccs),
             "variables": variables(&validating::variables(sccs, settings.mode == Mode::Enforce)),
         }),

@@ -3,10 +3,10 @@
 
 use palisade_k8s::scc::annotation::{MCS, REQUIRED_SCC, SUPPLEMENTAL_GROUPS, UID_RANGE, VALIDATED_SCC};
 use palisade_k8s::scc::{GROUP, RESOURCE};
-use palisade_k8s::seccomp::{CONTAINER_ANNOTATION, POD_ANNOTATION};
+use palisade_k8s::seccomp::{CONTAINER_ANNOTATION, POD_ANNOTATION, RUNTIME_ANNOTATIONS};
 
 use crate::cel::text;
-use crate::rule::seccomp::{field_of, name_of};
+use crate::rule::seccomp::{field_of, judged, name_of};
 use crate::rule::selinux::same_level;
 use crate::update;
 
@@ -259,6 +259,13 @@ fn selinux() -> Vec<Variable> {
     ]
 }
 
+/// The profiles that CRI-O takes from annotations, past the fields.
+fn runtime_profiles() -> String {
+    let named = RUNTIME_ANNOTATIONS.map(|prefix| format!("k.startsWith({})", text(prefix)));
+    let value = "variables.annotations[k]";
+    format!("variables.annotations.map(k, ({}) && {value} != '', {value})", named.join(" || "))
+}
+
 fn seccomp() -> Vec<Variable> {
     let prefix = text(CONTAINER_ANNOTATION);
     let key = format!("{prefix} + c.name");
@@ -293,15 +300,17 @@ fn seccomp() -> Vec<Variable> {
             "annotatesContainers",
             format!("variables.annotations.exists(k, k.startsWith({prefix}))"),
         ),
+        Variable::new("runtimeProfiles", runtime_profiles()),
         Variable::new(
             "profiles",
             format!(
-                "(variables.namesProfile ? [{named}] : []) + (variables.annotatesContainers ?\n\
+                "(variables.namesProfile ? [{named} == '' && variables.security.?seccompProfile.?type.orValue('') == 'OCI' ? 'OCI' : {named}] : []) +\n\
+                 variables.runtimeProfiles + (variables.annotatesContainers ?\n\
                  variables.containers.map(c, {key} in variables.annotations || c.?securityContext.?seccompProfile.hasValue(), \
                  {key} in variables.annotations ? {of_annotation} : {}) :\n\
                  variables.contexts.map(c, 'seccompProfile' in c, {}))",
-                name_of("c.securityContext.seccompProfile"),
-                name_of("c.seccompProfile"),
+                judged("c.securityContext.seccompProfile"),
+                judged("c.seccompProfile"),
             ),
         ),
         Variable::new("profilesAreSettled", format!("({is_written}) && ({container})")),

@@ -105,7 +105,8 @@ fn message(sccs: &[Translated<'_>]) -> Vec<Variable> {
     let refusal = "variables.annotated != '' && variables.annotated in variables.fitting ?\n\
          'the pod was changed after ' + variables.annotated + ' had been chosen, or that may no longer be used' :\n\
          variables.fitting.size() > 0 ? variables.fitting.join(', ') + (variables.fitting.size() == 1 ? ' fits' : ' fit') + \
-         ', but neither the user nor the service account ' + variables.account + ' may use ' + \
+         (variables.account == '' ? ', but the user may not use ' : \
+         ', but neither the user nor the service account ' + variables.account + ' may use ') + \
          (variables.fitting.size() == 1 ? 'it' : 'any of them') + \
          ', or no MutatingAdmissionPolicy has set its defaults' :\n\
          variables.refusing.size() == 0 ? 'none could be tried' :\n\
@@ -121,15 +122,33 @@ fn message(sccs: &[Translated<'_>]) -> Vec<Variable> {
     ]
 }
 
+/// How many audit annotations a policy may have (`k8s.io/apiserver`, validation of admissionregistration).
+const AUDITED: usize = 20;
+/// How many characters the key of one may have.
+const KEY: usize = 63;
+
 /// Audit annotations, under OpenShift's keys: the API server puts the name of the policy before each. These
-/// expressions cannot ask the authorizer either.
-pub(crate) fn audit_annotations() -> Value {
-    json!([
+/// expressions cannot ask the authorizer either, so what is too restrictive is told of SCCs that may be used and of others.
+pub(crate) fn audit_annotations(sccs: &[Translated<'_>]) -> Value {
+    let mut annotations = vec![
         // Empty is none.
-        {"key": "chosen", "valueExpression": "string(variables.relevant ? variables.annotated : '')"},
-        {"key": "reason", "valueExpression":
-            "string(!variables.relevant ? '' : variables.annotated == '' ? variables.refusal : variables.annotated + ' admits the pod')"},
-    ])
+        json!({"key": "chosen", "valueExpression": "string(variables.relevant ? variables.annotated : '')"}),
+        json!({"key": "reason", "valueExpression":
+            "string(!variables.relevant ? '' : variables.annotated == '' ? variables.refusal : variables.annotated + ' admits the pod')"}),
+    ];
+    let too_restrictive = |scc: &Translated<'_>| {
+        let key = format!("too-restrictive-{}", scc.name());
+        let value = format!(
+            "variables.relevant && variables.annotated == '' && {} && !{} ? {}.join(', ') : ''",
+            scc.considered(),
+            scc.reference("fits"),
+            scc.reference("findings")
+        );
+        (key.len() <= KEY).then(|| json!({"key": key, "valueExpression": value}))
+    };
+    let room = AUDITED - annotations.len();
+    annotations.extend(sccs.iter().filter_map(too_restrictive).take(room));
+    annotations.into()
 }
 
 const REFUSED: &str = "unable to validate against any security context constraint";

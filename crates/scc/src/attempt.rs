@@ -133,7 +133,10 @@ fn check_pod(
         None => security.supplemental_groups.as_deref().unwrap_or_default(),
     };
     group::check(rules.supplemental_groups, "supplementalGroups", groups, findings);
-    let profile = pod_profile(rules, pod);
+    let profile = match (pod_profile(rules, pod), &security.seccomp_profile) {
+        (profile, Some(field)) if profile.is_empty() => field.judged(),
+        (profile, _) => profile,
+    };
     rules.plan.seccomp.check(&profile, || pod_seccomp_path(pod), findings);
     check_runtime_annotations(rules, pod, findings);
     if let (Some(labels), Some(options)) = (&rules.selinux, &security.se_linux_options) {
@@ -318,7 +321,7 @@ impl<'x> ContainerAttempt<'_, 'x, '_> {
     fn profile<'c>(&'c self, pod: &'c Changes<'_>, change: &'c ContainerChanges<'_>) -> Cow<'c, str> {
         let own = self.container.security().and_then(|security| security.seccomp_profile.as_ref());
         if let Some(field) = change.seccomp.as_ref().map_or(own, Option::as_ref) {
-            return field.annotation();
+            return field.judged();
         }
         if let Some(annotation) = self.annotation() {
             return Cow::Borrowed(annotation);
@@ -326,7 +329,7 @@ impl<'x> ContainerAttempt<'_, 'x, '_> {
         let inherited = self.pod.spec.security_context.as_ref();
         let inherited = inherited.and_then(|security| security.seccomp_profile.as_ref());
         if let Some(field) = pod.seccomp_field.as_ref().map_or(inherited, Option::as_ref) {
-            return field.annotation();
+            return field.judged();
         }
         let annotation = pod.seccomp_annotation.as_deref().or(self.pod.metadata.annotation(POD_ANNOTATION));
         Cow::Borrowed(annotation.unwrap_or_default())

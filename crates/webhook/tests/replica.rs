@@ -8,14 +8,16 @@
 
 mod harness;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use harness::between::{Between, Fault};
 use harness::{NAMESPACE, Replica, api_server, create, namespace, patched, pod};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
-use palisade_webhook::install::LEASE;
+use palisade_webhook::install::{LEASE, Settings};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,4 +183,38 @@ async fn the_lease_is_taken_and_given_back() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("the lease is kept");
+}
+
+/// Only reading requests reach a cluster that has SCC itself, or is too old.
+#[tokio::test(flavor = "multi_thread")]
+async fn clusters_that_need_no_installation_are_left_as_they_are() {
+    let cluster = api_server().await;
+    let group = |name: &str| {
+        let version = json!({"groupVersion": format!("{name}/v1"), "version": "v1"});
+        json!({"name": name, "versions": [version], "preferredVersion": version})
+    };
+    let openshift = json!({"kind": "APIGroupList", "apiVersion": "v1",
+        "groups": [group("apps"), group("security.openshift.io"), group("config.openshift.io")]});
+    let old = json!({"major": "1", "minor": "29+", "gitVersion": "v1.29.3+k3s1", "gitCommit": "", "gitTreeState": "",
+        "buildDate": "", "goVersion": "", "compiler": "", "platform": ""});
+    for (path, answer, why) in [
+        ("/apis", openshift, "this is OpenShift (it serves config.openshift.io)"),
+        ("/version", old, "v1.29.3+k3s1"),
+    ] {
+        let between = Between::before(&cluster).await;
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        between.script(move |target| {
+            seen.lock().unwrap().push(target.to_owned());
+            (target == path).then(|| Fault::Say(200, answer.clone()))
+        });
+        let waited = Duration::from_secs(5);
+        let result =
+            palisade_webhook::operate::apply(&between.client, &Settings::default(), waited, &mut |_| {})
+                .await;
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+        let asked = asked.lock().unwrap();
+        assert!(asked.iter().all(|target| ["/apis", "/version"].contains(&target.as_str())), "{asked:?}");
+    }
 }

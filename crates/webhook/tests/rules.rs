@@ -478,4 +478,14 @@ async fn rule_25_profiles_in_annotations_of_the_runtime_are_judged() {
             assert!(allowed || answer["status"]["message"].as_str().unwrap().contains(key), "{answer}");
         }
     }
+    // An artifact in a registry, by the field of Kubernetes 1.38, is a profile that restricted-v2 does not list.
+    let oci = || json!({"seccompProfile": {"type": "OCI", "oci": {"reference": "quay.io/p@sha256:0"}}});
+    for spec in [
+        json!({"securityContext": oci(), "containers": [{"name": "app", "image": "x"}]}),
+        json!({"containers": [{"name": "app", "image": "x", "securityContext": oci()}]}),
+    ] {
+        let answer = replica.review("/mutate/pods", create("shop", pod(spec))).await;
+        let message = answer["status"]["message"].as_str().unwrap_or_default();
+        assert!(answer["allowed"] == false && message.contains("OCI is not an allowed"), "{answer}");
+    }
 }

@@ -165,6 +165,9 @@ pub enum SeccompType {
     RuntimeDefault,
     /// None at all.
     Unconfined,
+    /// An artifact in a registry (kubernetes/enhancements, KEP-6061; alpha in Kubernetes 1.38).
+    #[serde(rename = "OCI")]
+    Oci,
     /// None of these: Kubernetes' validation refuses it.
     #[default]
     #[serde(other)]
@@ -179,6 +182,7 @@ impl SeccompType {
             Self::Localhost => "Localhost",
             Self::RuntimeDefault => "RuntimeDefault",
             Self::Unconfined => "Unconfined",
+            Self::Oci => "OCI",
             Self::Unknown => "",
         }
     }

@@ -17,6 +17,11 @@ pub(crate) fn name_of(field: &str) -> String {
     )
 }
 
+/// The name by which SCCs judge the field: that of an artifact in a registry no annotation can say.
+pub(crate) fn judged(field: &str) -> String {
+    format!("({field}.type == 'OCI' ? 'OCI' : {})", name_of(field))
+}
+
 /// The field that says what the annotation `name` says; an empty map for one that is not known.
 pub(crate) fn field_of(name: &str) -> String {
     format!(

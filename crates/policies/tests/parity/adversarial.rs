@@ -78,7 +78,7 @@ fn what_a_pod_says_of_itself_does_not_count() {
             pair.policies.admit(request, may)
         }));
     assert!(
-        message.contains("hostaccess, privileged fit, but neither the user nor the service account"),
+        message.contains("hostaccess, privileged fit, but the user may not use any of them"),
         "{message}"
     );
 

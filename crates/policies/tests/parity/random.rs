@@ -96,6 +96,18 @@ fn ten_thousand_random_requests_are_decided_alike() {
                     pod["metadata"]["annotations"][key] = json!(format!("s{}", dice.number(6)));
                 }
             }
+            if dice.number(10) == 0 {
+                let key =
+                    ["seccomp-profile.kubernetes.cri-o.io/POD", "seccomp-profile.crio.io"][dice.number(2)];
+                let profiles =
+                    ["", "runtime/default", "docker/default", "unconfined", "localhost/p", "quay.io/p:1"];
+                pod["metadata"]["annotations"][key] = json!(profiles[dice.number(6)]);
+            }
+            if dice.number(10) == 0 {
+                let of =
+                    if dice.number(2) == 0 { &mut pod["spec"] } else { &mut pod["spec"]["containers"][0] };
+                of["securityContext"]["seccompProfile"] = json!({"type": "OCI"});
+            }
             let create = review("CREATE", "", pod.clone(), Value::Null);
             let (case, difference) = match dice.number(4) {
                 0 => {

@@ -1,6 +1,6 @@
 //! Seccomp profiles, in the form of annotations.
 
-use palisade_k8s::seccomp::is_same;
+use palisade_k8s::seccomp::{OCI, is_same};
 use palisade_k8s::{FieldError, FieldPath};
 
 use crate::findings::Findings;
@@ -23,7 +23,8 @@ impl SeccompRule {
     /// The profile of a pod that names none.
     #[must_use]
     pub fn default_profile(&self) -> Option<&str> {
-        self.allowed.iter().map(String::as_str).find(|profile| *profile != "*")
+        // An artifact's name stands for all of them: there is none to give.
+        self.allowed.iter().map(String::as_str).find(|profile| !["*", OCI].contains(profile))
     }
 
     /// Reports `profile`, in the form of annotations, if it is not allowed; empty is none at all.

@@ -66,10 +66,8 @@ fn pod(settings: &Settings) -> Value {
         "topologySpreadConstraints": [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
         // Longer than the drain below, so that no request in flight is cut off.
         "terminationGracePeriodSeconds": 60,
-        "securityContext": {
-            "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        // The user is the image's, or one of the namespace's range where an SCC gives it.
+        "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container(settings)],
     })
 }
@@ -130,4 +128,34 @@ fn monitor(settings: &Settings) -> Value {
                 "bearerTokenFile": "/var/run/secrets/kubernetes.io/serviceaccount/token"}],
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use palisade_admission::{PolicyBuilder, respond};
+    use palisade_k8s::Pod;
+    use palisade_scc::BuiltinSet;
+    use palisade_scc::pod_security::{Level, Version, violations};
+
+    use super::*;
+
+    /// Where SCC holds in the installation's own namespace too, and where Pod Security does, its pods start.
+    #[test]
+    fn the_replicas_keep_to_restricted_and_to_restricted_v2() {
+        let pod = json!({"metadata": {"name": "palisade"}, "spec": pod(&Settings::default())});
+        let mut builder = PolicyBuilder::default();
+        builder.add_set(BuiltinSet::V4).unwrap();
+        builder.assume_namespace("palisade-system");
+        let request = json!({"uid": "1", "namespace": "palisade-system", "name": "palisade", "operation": "CREATE",
+            "resource": {"group": "", "version": "v1", "resource": "pods"}, "object": pod,
+            "userInfo": {"username": "system:serviceaccount:kube-system:replicaset-controller", "groups": ["system:authenticated"]}});
+        let review =
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+        let response = respond(&builder.build(), &review.to_string()).unwrap();
+        let chosen = response.audit_annotations.get("chosen").map(String::as_str);
+        assert_eq!((response.allowed, chosen), (true, Some("restricted-v2")), "{response:?}");
+        let text = pod.to_string();
+        let pod: Pod<'_> = serde_json::from_str(&text).unwrap();
+        assert_eq!(violations(&pod, Level::Restricted, Version::Latest), []);
+    }
 }
