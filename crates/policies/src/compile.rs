@@ -1,7 +1,7 @@
 //! From a set of SCCs to the objects.
 
 use palisade_k8s::KernelVersion;
-use palisade_scc::{Entry, SccSet};
+use palisade_scc::SccSet;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -61,7 +61,7 @@ impl Default for Settings {
 /// The name of the policy that watches over the binding of the validating one.
 pub const GUARD: &str = "guard.securitycontextconstraints.admission.openshift.io";
 
-/// The annotation of all objects that holds a hash of the SCCs that they were compiled from.
+/// The annotation of all objects that holds a hash of what the SCCs were compiled to.
 pub const HASH: &str = "palisade.dev/sccs";
 
 /// The kind and the name of each object, in the order in which they are to be created: what refuses comes before what
@@ -126,7 +126,7 @@ pub fn compile(sccs: &SccSet, settings: &Settings) -> Result<Compiled, CompileEr
     match objects(&usable, settings) {
         Ok(objects) => {
             let unusable = unusable.into_iter().map(|(name, why)| (name.to_owned(), why.to_string()));
-            let hash = hash(sccs, settings);
+            let hash = hash(&objects);
             let objects = objects.into_iter().map(|object| with_hash(object, &hash)).collect();
             Ok(Compiled { objects, unusable: unusable.collect() })
         }
@@ -141,11 +141,9 @@ pub fn compile(sccs: &SccSet, settings: &Settings) -> Result<Compiled, CompileEr
     }
 }
 
-/// A hash of what is compiled: the SCCs in their order, defaulted, and the settings.
-fn hash(sccs: &SccSet, settings: &Settings) -> String {
-    let sccs: Vec<_> = sccs.entries().map(Entry::scc).collect();
-    let source = json!([sccs, settings.kernel.to_string(), settings.exempt]);
-    let digest = Sha256::digest(source.to_string());
+/// A hash of what was compiled. Not of the SCCs: their metadata, and fields written in another way, change nothing.
+fn hash(objects: &[Value]) -> String {
+    let digest = Sha256::digest(Value::from(objects).to_string());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

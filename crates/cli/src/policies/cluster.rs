@@ -7,7 +7,7 @@ use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, Pat
 use kube::{Api, Client};
 use palisade_admission::PolicyBuilder;
 use palisade_console::terminal;
-use palisade_policies::{Compiled, HASH, IDENTITIES, compile};
+use palisade_policies::{Compiled, HASH, IDENTITIES, Settings, compile};
 use palisade_scc::SccSet;
 use serde_json::Value;
 
@@ -43,13 +43,19 @@ pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
         let cluster = Cluster::connect().await?;
         let settings = compiling::settings(&args.choices);
         let mut last = None;
+        let mut trouble = String::new();
         loop {
-            let sccs = cluster.sccs(&args.source, args.choices.kernel).await?;
-            let compiled = compile(&sccs, &settings)?;
-            if last.as_ref() != Some(&compiled) {
-                compiling::tell(&compiled);
-                cluster.apply(&compiled).await?;
-                last = Some(compiled);
+            match cluster.follow(args, &settings, &mut last).await {
+                Ok(()) => trouble.clear(),
+                // What is applied holds on; a watch outlives an API server that restarts, and SCCs that do not compile.
+                Err(error) if args.watch && last.is_some() => {
+                    let error = error.to_string();
+                    if error != trouble {
+                        terminal::note(format_args!("error: {error}; the policies are left as they are"));
+                        trouble = error;
+                    }
+                }
+                Err(error) => return Err(error),
             }
             if !args.watch {
                 return Ok(Exit::Fine);
@@ -209,6 +215,23 @@ impl Cluster {
             builder.add(&serde_json::to_value(object)?)?;
         }
         Ok(builder.build().sccs().clone())
+    }
+
+    /// Applies what the SCCs come to, where that is not what was applied last.
+    async fn follow(
+        &self,
+        args: &ApplyArgs,
+        settings: &Settings,
+        last: &mut Option<Compiled>,
+    ) -> Result<(), crate::Failure> {
+        let sccs = self.sccs(&args.source, args.choices.kernel).await?;
+        let compiled = compile(&sccs, settings)?;
+        if last.as_ref() != Some(&compiled) {
+            compiling::tell(&compiled);
+            self.apply(&compiled).await?;
+            *last = Some(compiled);
+        }
+        Ok(())
     }
 
     /// Applies all objects in order, once the API server has said that it would take each.

@@ -222,15 +222,20 @@ async fn replicas(client: &Client, namespace: &str, report: &mut Report) {
         Ok(pods) => pods.items,
         Err(error) => return report.line(State::Fails, "replicas", format!("cannot be listed: {error}")),
     };
-    let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+    let (leaving, staying): (Vec<&Pod>, Vec<&Pod>) =
+        pods.iter().partition(|pod| pod.metadata.deletion_timestamp.is_some());
+    let ready = staying.iter().filter(|pod| is_ready(pod)).count();
     report.check(
         ready > 0 && i32::try_from(ready).unwrap_or(i32::MAX) >= wanted,
         "replicas",
         format!("{ready} of {wanted} are ready"),
     );
-    for pod in &pods {
+    for pod in staying {
         let (state, text) = replica(client, namespace, pod).await;
         report.line(state, "replica", text);
+    }
+    if !leaving.is_empty() {
+        report.line(State::Note, "replicas", format!("{} more are stopping", leaving.len()));
     }
 }
 
