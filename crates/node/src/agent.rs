@@ -1,6 +1,6 @@
 //! The agent: the node's own object, the pods bound to it, and a worker for each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::register::{self, Registration};
 use crate::sandbox::{Resolver, UID};
 use crate::seccomp::Profiles;
 use crate::server;
+use crate::shim;
 use crate::slot::names;
 use crate::worker::{self, Desired, Handle};
 
@@ -41,6 +42,8 @@ pub enum NodeError {
 
 /// How often the engine is asked what has changed.
 const LOOK: Duration = Duration::from_millis(300);
+/// How often shims without a container are looked for, in such looks.
+const SHIMS: u64 = 50;
 
 /// Runs a node until `shutdown` is over. Its containers go on.
 ///
@@ -134,10 +137,14 @@ async fn supervise(source: Option<Source>, mut stopped: tokio::sync::oneshot::Re
         let _ = stopped.await;
         return;
     };
-    loop {
+    let mut lost = BTreeSet::new();
+    for round in 1_u64.. {
         tokio::select! {
             _ = &mut stopped => break,
             () = tokio::time::sleep(LOOK) => {}
+        }
+        if round.is_multiple_of(SHIMS) {
+            shim::end_lost(engine.layout(), &mut lost);
         }
         if let Err(error) = engine.ensure().await {
             tracing::warn!("{error}");

@@ -8,6 +8,7 @@ use crate::cri::Cri;
 use crate::cri::message::{ListPodSandboxRequest, SandboxId};
 use crate::engine::{self, Engine, EngineError, Programs};
 use crate::layout::Layout;
+use crate::shim;
 use crate::volume::unmount_below;
 use crate::worker;
 
@@ -31,6 +32,8 @@ pub async fn down(layout: &Layout) -> Result<(), EngineError> {
         end_pods(&cri).await;
         end_engine(layout).await;
     }
+    // The engine is gone: no shim is on its way any more.
+    shim::lost(layout).into_iter().for_each(shim::kill);
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |error| EngineError::File(path, error)

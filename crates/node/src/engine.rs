@@ -197,6 +197,10 @@ impl Engine {
         &self.cri
     }
 
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     async fn answers(&self) -> bool {
         self.layout.socket().exists() && self.cri.version(VersionRequest::default()).await.is_ok()
     }

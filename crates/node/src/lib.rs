@@ -50,6 +50,7 @@ mod sandbox;
 mod schedule;
 mod seccomp;
 mod server;
+mod shim;
 mod slot;
 mod status;
 mod tls;

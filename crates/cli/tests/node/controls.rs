@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::escape;
 use crate::up::{Up, missing};
 
 /// A pod of one container that waits, with fields of the pod and of the container.
@@ -278,6 +279,7 @@ fn controls_hold() {
     let (probes, refused) = (probes(), refused());
     objects.extend(probes.iter().map(|(pod, _)| pod.clone()));
     objects.extend(refused.iter().map(|(pod, _)| pod.clone()));
+    objects.extend(escape::objects(&up));
     up.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}));
     let mut wrong = Vec::new();
     for (pod, checks) in &probes {
@@ -298,6 +300,7 @@ fn controls_hold() {
         let state = "jsonpath={.status.containerStatuses[*].state.running.startedAt}";
         assert_eq!(up.must(&["get", "pod", name, "-o", state]), "", "{name} runs");
     }
+    escape::check(&up);
     up.must(&["delete", "pod", "--all", "--grace-period=1", "--timeout=60s"]);
     assert_eq!(std::fs::read_dir(up.node_dir().join("pods")).unwrap().count(), 0, "folders are left");
 }

@@ -1,5 +1,6 @@
 //! Crashes: whatever is killed, pods go on or are started again, and nothing is left behind.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::json;
@@ -59,15 +60,75 @@ fn pods_outlive_crashes() {
         now.split_whitespace().count() == 2 && now.split_whitespace().all(|id| !before.contains(id))
     });
     running(&up);
+    let pods = rounds(&mut up);
     // Everything at once; a pod is deleted meanwhile, as far as the API knows.
     kill(&[process(&up, "containerd.toml")]);
     kill(&shims(&up));
     up.kill();
     up.run();
-    running(&up);
+    up.until("all pods run", |up| held(up).running == pods);
     up.must(&["delete", "pod", "one", "--force", "--grace-period=0"]);
-    up.until("one is gone", |up| std::fs::read_dir(up.node_dir().join("pods")).unwrap().count() == 1);
+    up.until("one is gone", |up| std::fs::read_dir(up.node_dir().join("pods")).unwrap().count() == pods - 1);
     lost.check();
+}
+
+/// What pods take on the machine.
+#[derive(Debug, PartialEq, Eq)]
+struct Held {
+    running: usize,
+    shims: usize,
+    folders: usize,
+    addresses: usize,
+    networks: usize,
+}
+
+fn held(up: &Up) -> Held {
+    let path = "jsonpath={.items[*].status.containerStatuses[*].state.running.startedAt}";
+    let run = PathBuf::from(socket(up)).parent().unwrap().to_owned();
+    let networks = std::fs::read_dir(run.join("addresses")).into_iter().flatten().flatten();
+    let names =
+        networks.flat_map(|network| std::fs::read_dir(network.path()).into_iter().flatten().flatten());
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let of_run = run.join("containerd").display().to_string();
+    Held {
+        running: up.ask(&["get", "pods", "-o", path]).split_whitespace().count(),
+        shims: shims(up).len(),
+        folders: std::fs::read_dir(up.node_dir().join("pods")).unwrap().count(),
+        addresses: names.filter(|name| name.file_name().to_string_lossy().starts_with("10.")).count(),
+        networks: mounts.lines().filter(|line| line.contains(&of_run) && line.contains("/netns/")).count(),
+    }
+}
+
+/// Rounds in which something is killed, as many as `PALISADE_KILL_ROUNDS` says, with twenty pods; one round with three
+/// where it says nothing. After each there is what the pods need, and no more. Gives the number of pods.
+fn rounds(up: &mut Up) -> usize {
+    let rounds = std::env::var("PALISADE_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let pods = if rounds > 1 { 20 } else { 3 };
+    for number in 2..pods {
+        up.apply(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("more-{number}")},
+            "spec": {"terminationGracePeriodSeconds": 1, "containers": [{"name": "c", "image": "sotrustworthy:latest"}]}}));
+    }
+    let expected = Held { running: pods, shims: pods, folders: pods, addresses: pods, networks: pods };
+    for round in 0..rounds {
+        up.until(&format!("all is there before round {round}"), |up| held(up) == expected);
+        // Shims one, all; the engine; the agent with the API server: each alone and with others.
+        let all = shims(up);
+        if round % 2 == 0 {
+            kill(&[process(up, "containerd.toml")]);
+        }
+        match round % 3 {
+            0 => kill(&all),
+            1 => kill(all.get(..2).unwrap_or_default()),
+            _ => {}
+        }
+        if round % 4 != 1 {
+            up.kill();
+            up.run();
+        }
+        eprintln!("round {round}");
+    }
+    up.until("all is there", |up| held(up) == expected);
+    pods
 }
 
 fn processes(pattern: impl Fn(&str) -> bool) -> Vec<u32> {
@@ -85,10 +146,13 @@ fn process(up: &Up, file: &str) -> u32 {
     processes(|line| line.starts_with("/") && line.contains(&path)).first().copied().unwrap_or(0)
 }
 
+fn socket(up: &Up) -> String {
+    let text = std::fs::read_to_string(up.node_dir().join("containerd.toml")).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("address = ")).unwrap().trim_matches('"').to_owned()
+}
+
 fn shims(up: &Up) -> Vec<u32> {
-    let socket = std::fs::read_to_string(up.node_dir().join("containerd.toml")).unwrap();
-    let socket =
-        socket.lines().find_map(|line| line.strip_prefix("address = ")).unwrap().trim_matches('"').to_owned();
+    let socket = socket(up);
     processes(|line| line.contains("containerd-shim") && line.contains(&socket))
 }
 

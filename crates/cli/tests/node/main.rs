@@ -11,9 +11,11 @@
 
 mod controls;
 mod crash;
+mod escape;
 mod kubelet;
 mod lives;
 mod lost;
 mod registry;
+mod table;
 mod up;
 mod workshop;

@@ -68,7 +68,8 @@ impl Registry {
     }
 }
 
-fn digest(path: &Path) -> String {
+/// The SHA-256 of a file.
+pub(crate) fn digest(path: &Path) -> String {
     let out = Command::new("sha256sum").arg(path).output().unwrap();
     String::from_utf8(out.stdout).unwrap()[..64].to_owned()
 }

@@ -29,6 +29,7 @@ pub(crate) struct Up {
     child: Option<Child>,
     pub(crate) folder: PathBuf,
     range: &'static str,
+    set: &'static str,
     port: u16,
     _kept: tempfile::TempDir,
 }
@@ -36,11 +37,16 @@ pub(crate) struct Up {
 impl Up {
     /// Starts one with the addresses of `range`, and imports the workshop's images.
     pub(crate) fn start(range: &'static str) -> Self {
+        Self::start_with(range, "3")
+    }
+
+    /// The same with the SCCs of a set.
+    pub(crate) fn start_with(range: &'static str, set: &'static str) -> Self {
         let kept = tempfile::Builder::new().prefix("palisade-node-").tempdir_in("/var/tmp").unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let mut up = Self { child: None, folder: kept.path().to_owned(), range, port, _kept: kept };
+        let mut up = Self { child: None, folder: kept.path().to_owned(), range, set, port, _kept: kept };
         up.run();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/workshop/build-images.sh");
         let images = up.folder.join("images");
@@ -64,7 +70,7 @@ impl Up {
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("up.log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_palisade"))
-            .args(["up", "--scc-set", "3", "--listen", &format!("127.0.0.1:{}", self.port)])
+            .args(["up", "--scc-set", self.set, "--listen", &format!("127.0.0.1:{}", self.port)])
             .args(["--node-name", "here", "--pod-cidr", self.range])
             .arg("--data-dir")
             .arg(self.folder.join("data"))
