@@ -128,7 +128,16 @@ async fn start_engine(config: &Config) -> Result<Source, EngineError> {
         };
     }
     let programs = Programs::find(config.runtime.as_deref())?;
-    Ok(Source::Own(Box::new(Engine::start(&config.layout, programs, &config.range).await?)))
+    let start = || Engine::start(&config.layout, programs.clone(), &config.range);
+    let engine = match start().await {
+        // A machine with much to do is given another chance: a node that gives up stays without pods.
+        Err(EngineError::Start(why)) => {
+            tracing::warn!("containerd does not start: {why}; it is tried once more");
+            start().await?
+        }
+        other => other?,
+    };
+    Ok(Source::Own(Box::new(engine)))
 }
 
 /// Keeps the engine running.

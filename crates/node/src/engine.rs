@@ -175,7 +175,7 @@ pub(crate) struct Engine {
 }
 
 /// How long an engine may take to answer for the first time.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(120);
 
 impl Engine {
     /// Writes what the engine needs, and starts it unless it runs.
