@@ -118,7 +118,7 @@ fn definition(message: &'static Message, owners: &[Resource], version: Version) 
         put(&mut said, &["x-kubernetes-map-type"], "atomic".into());
     }
     if !owners.is_empty() {
-        let kinds = owners.iter().map(|resource| gvk(resource));
+        let kinds = owners.iter().map(gvk);
         put(&mut said, &["x-kubernetes-group-version-kind"], kinds.collect());
     }
     said

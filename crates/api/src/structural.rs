@@ -208,12 +208,12 @@ impl Structural {
 
     /// The schema of a field.
     pub(crate) fn property(&self, name: &str) -> Option<&Self> {
-        self.properties.get(name).or_else(|| match &self.rest {
-            Rest::Each(each) => Some(each),
+        let rest = match &self.rest {
+            Rest::Each(each) => Some(&**each),
             Rest::Any => Some(&UNKNOWN),
-            Rest::None if self.preserves => Some(&UNKNOWN),
-            Rest::None => None,
-        })
+            Rest::None => self.preserves.then_some(&UNKNOWN),
+        };
+        self.properties.get(name).or(rest)
     }
 
     fn each(&self) -> Option<&Self> {

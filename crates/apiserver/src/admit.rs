@@ -175,7 +175,7 @@ pub(crate) fn created(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     })?;
     // Its namespace may have been emptied and taken away since it was asked for; the object must not stay behind.
     if let Err(error) = namespace::accepts(call, name) {
-        remove(call.api, &resource, &call.target.namespace, name, None)?;
+        remove(call.api, resource, &call.target.namespace, name, None)?;
         return Err(error);
     }
     match resource.admission {

@@ -171,10 +171,9 @@ impl Custom {
 
     /// Whether a change is one of what its author wants: of all but metadata, and but the status if that is apart.
     pub(super) fn differs(&self, new: &Value, old: &Value) -> bool {
-        let is_wanted = |name: &&String| {
-            !matches!(name.as_str(), "metadata" | "apiVersion" | "kind")
-                && !(self.has_status && *name == "status")
-        };
+        let is_apart = |name: &str| self.has_status && name == "status";
+        let is_wanted =
+            |name: &&String| !matches!(name.as_str(), "metadata" | "apiVersion" | "kind") && !is_apart(name);
         let of = |object: &Value| object.as_object().cloned().unwrap_or_default();
         let (new, old) = (of(new), of(old));
         new.keys().chain(old.keys()).filter(is_wanted).any(|name| new.get(name) != old.get(name))

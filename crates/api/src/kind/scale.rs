@@ -23,6 +23,7 @@ pub(super) fn pairs(map: Option<&Value>) -> String {
     if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
 }
 
+/// The number of replicas that an object has, as the object by which it is scaled.
 pub(super) fn scale_of(object: &Value) -> Value {
     let metadata = object.get("metadata");
     let mut kept = json!({});

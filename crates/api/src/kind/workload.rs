@@ -369,7 +369,6 @@ fn check_template(object: &Value, old: Option<&Value>, restart: &'static str, er
     }
 }
 
-/// The number of replicas that a workload has, as the object by which it is scaled.
 #[cfg(test)]
 mod tests {
     use super::*;

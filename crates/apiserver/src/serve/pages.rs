@@ -37,7 +37,7 @@ impl Shape {
         let (value, resource) = (listing.into_value(&work.target.resource), &work.target.resource);
         match self.format {
             Format::Json => value,
-            format => respond::shaped(&value, format, &resource, self.include),
+            format => respond::shaped(&value, format, resource, self.include),
         }
     }
 
@@ -144,11 +144,11 @@ fn as_stored(work: &Work, limit: usize, after: Option<&Cursor>) -> ApiResult<Par
     let (target, resource) = (&work.target, &work.target.resource);
     let namespace = Some(target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let page = work.api.store.list(resource.storage(), namespace, Some(limit), after);
-    let page = page.map_err(|error| failure::store(&resource, "", error))?;
+    let page = page.map_err(|error| failure::store(resource, "", error))?;
     let mut items = String::new();
     for object in &page.objects {
         separate(&mut items);
-        raw::show(&object.value, &resource, object.revision, &mut items)
+        raw::show(&object.value, resource, object.revision, &mut items)
             .map_err(|error| failure::internal("a stored object cannot be read", &error))?;
     }
     Ok(Part { items, revision: page.revision, next: page.next })

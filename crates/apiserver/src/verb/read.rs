@@ -34,7 +34,7 @@ pub(crate) fn sees(policy: &PolicyCache, who: &Identity, plural: &str, name: &st
 /// The requester as a User object: the stored one, if there is one, with the requester's present groups.
 fn own_user(call: &Call<'_>) -> ApiResult<Value> {
     let (resource, who) = (&call.target.resource, call.who);
-    let mut user = match objects::get(&call.api.store, &resource, "", &who.name) {
+    let mut user = match objects::get(&call.api.store, resource, "", &who.name) {
         Ok(found) => resource.show(found.object),
         Err(error) if error.reason == Reason::NotFound => json!({
             "kind": resource.kind(), "apiVersion": resource.api_version(),
