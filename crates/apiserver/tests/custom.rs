@@ -381,6 +381,7 @@ async fn versions_names_and_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn definitions_that_cannot_be_are_refused() {
     let world = World::start().await;
     type Change = fn(&mut Value);

@@ -11,8 +11,7 @@ use super::world::{RBAC, Reply, World};
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 fn definition(plural: &str, spec: &Value) -> Value {
-    let mut kind = plural.to_owned();
-    kind.replace_range(..1, &plural[..1].to_uppercase());
+    let kind = format!("Evil{plural}");
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.evil.example.com")},
         "spec": {"group": "evil.example.com", "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
@@ -152,10 +151,10 @@ async fn definitions_are_for_those_who_may_and_take_nobodys_place() {
     // Whoever says of itself that its names are accepted is asked again.
     let path = defined(&world, "firsts", json!({"type": "string"})).await;
     let mut second = definition("seconds", &json!({"type": "string"}));
-    second["spec"]["names"]["kind"] = "Firsts".into();
+    second["spec"]["names"]["kind"] = "Evilfirsts".into();
     second["spec"]["names"]["singular"] = "second".into();
     second["status"] = json!({"conditions": [{"type": "Established", "status": "True"}, {"type": "NamesAccepted", "status": "True"}],
-        "acceptedNames": {"plural": "seconds", "kind": "Firsts"}});
+        "acceptedNames": {"plural": "seconds", "kind": "Evilfirsts"}});
     let made = world.must(Admin, &format!("POST {DEFINITIONS}"), second).await;
     assert_eq!(made["status"]["conditions"][0]["reason"], "KindConflict", "{made}");
     assert_eq!(world.send(Admin, "GET /apis/evil.example.com/v1/seconds", &json!({})).await.code, 404);
