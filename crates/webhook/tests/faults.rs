@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use harness::between::{Between, Fault, gone};
-use harness::{NAMESPACE, Replica, api_server, authority, create, namespace, patched, pod, trusting};
+use harness::{
+    NAMESPACE, Replica, api_server, authority, bind, create, host, namespace, patched, plain, pod, trusting,
+};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use palisade_webhook::Mode;
@@ -28,29 +29,6 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
-
-fn plain() -> Value {
-    pod(json!({"containers": [{"name": "app", "image": "x"}]}))
-}
-
-fn host() -> Value {
-    pod(
-        json!({"serviceAccountName": "agent", "hostNetwork": true, "containers": [{"name": "app", "image": "x"}]}),
-    )
-}
-
-/// Lets the service account of [`host`] use an SCC that admits it.
-async fn bind(cluster: &Client) -> Api<RoleBinding> {
-    let binding: RoleBinding = serde_json::from_value(json!({
-        "metadata": {"name": "agent", "namespace": "shop"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:openshift:scc:hostnetwork-v2"},
-        "subjects": [{"kind": "ServiceAccount", "name": "agent", "namespace": "shop"}],
-    }))
-    .unwrap();
-    let bindings: Api<RoleBinding> = Api::namespaced(cluster.clone(), "shop");
-    bindings.create(&PostParams::default(), &binding).await.unwrap();
-    bindings
-}
 
 /// An API server with the namespaces that the tests use.
 async fn cluster() -> Client {

@@ -38,8 +38,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use harness::{NAMESPACE, Replica, api_server, api_server_config, create, namespace, patched, pod};
-use k8s_openapi::api::rbac::v1::RoleBinding;
+use harness::{
+    NAMESPACE, Replica, api_server, api_server_config, bind, create, host, namespace, patched, plain, pod,
+};
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
 use palisade_webhook::install::{Part, Settings, objects};
@@ -47,16 +48,6 @@ use palisade_webhook::{MODE_LABEL, Mode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-
-fn plain() -> Value {
-    pod(json!({"containers": [{"name": "app", "image": "x"}]}))
-}
-
-fn host() -> Value {
-    pod(
-        json!({"serviceAccountName": "agent", "hostNetwork": true, "containers": [{"name": "app", "image": "x"}]}),
-    )
-}
 
 /// A replica beside an API server with a namespace `shop`.
 async fn replica() -> (Client, Replica) {
@@ -139,18 +130,6 @@ async fn cabled() -> (Client, Cable, Replica) {
     let own = Client::try_from(cabled).unwrap();
     let replica = Replica::with_mode(&cluster, &own, Mode::Enforce).await;
     (cluster, cable, replica)
-}
-
-async fn bind(cluster: &Client) -> Api<RoleBinding> {
-    let binding: RoleBinding = serde_json::from_value(json!({
-        "metadata": {"name": "agent", "namespace": "shop"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:openshift:scc:hostnetwork-v2"},
-        "subjects": [{"kind": "ServiceAccount", "name": "agent", "namespace": "shop"}],
-    }))
-    .unwrap();
-    let bindings: Api<RoleBinding> = Api::namespaced(cluster.clone(), "shop");
-    bindings.create(&PostParams::default(), &binding).await.unwrap();
-    bindings
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
@@ -176,4 +177,29 @@ pub fn patched(object: &Value, response: &Value) -> Value {
     let mut patched = object.clone();
     json_patch::patch(&mut patched, &patch).unwrap();
     patched
+}
+
+/// A pod that everybody may create.
+pub fn plain() -> Value {
+    pod(json!({"containers": [{"name": "app", "image": "x"}]}))
+}
+
+/// A pod that takes a grant.
+pub fn host() -> Value {
+    pod(
+        json!({"serviceAccountName": "agent", "hostNetwork": true, "containers": [{"name": "app", "image": "x"}]}),
+    )
+}
+
+/// Lets the service account of [`host`] use an SCC that admits it.
+pub async fn bind(cluster: &Client) -> Api<RoleBinding> {
+    let binding: RoleBinding = serde_json::from_value(json!({
+        "metadata": {"name": "agent", "namespace": "shop"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:openshift:scc:hostnetwork-v2"},
+        "subjects": [{"kind": "ServiceAccount", "name": "agent", "namespace": "shop"}],
+    }))
+    .unwrap();
+    let bindings: Api<RoleBinding> = Api::namespaced(cluster.clone(), "shop");
+    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    bindings
 }
