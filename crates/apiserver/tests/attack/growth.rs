@@ -82,6 +82,7 @@ fn in_container(what: &'static str, field: &'static str, item: impl Fn(usize) ->
     case(what, Alice, PODS, move |count| container(json!({field: list(count, &item)})))
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn pods() -> Vec<Case> {
     let secured = |field: &'static str, value: fn(usize) -> Value| {
         case(field, Alice, PODS, move |count| {
@@ -224,6 +225,7 @@ fn role(rules: Value) -> Value {
 }
 
 /// Objects that decide: SCCs, roles, webhooks and reviews.
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn policies() -> Vec<Case> {
     const ROLES: &str = "POST /apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles?dryRun=All";
     const BINDINGS: &str = "POST /apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings?dryRun=All";
