@@ -2,11 +2,16 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::input::{self, InputError};
 use palisade_k8s::FieldPath;
 use palisade_k8s::manifest::{self, Entry, Node, NodeValue, Position};
+
+/// The values that any file may hold, and after how many bytes of it one more: what people and API servers write has some
+/// 20 bytes a value and takes ten times its size in memory, a list of `{}` takes hundreds of times.
+const VALUES: usize = 100_000;
+const BYTES_A_VALUE: usize = 10;
 
 /// A file's name and lines, for pointing into it.
 #[derive(Debug)]
@@ -14,13 +19,24 @@ pub struct Source {
     /// The path as it was given, or `stdin`.
     pub name: String,
     text: String,
+    /// Where lines begin, once one is asked for: a file may hold as many broken objects as it has lines.
+    starts: OnceLock<Vec<usize>>,
 }
 
 impl Source {
+    fn new(name: String, text: String) -> Self {
+        Self { name, text, starts: OnceLock::new() }
+    }
+
     /// A line of the file, counted from 1.
     #[must_use]
     pub fn line(&self, number: usize) -> Option<&str> {
-        self.text.lines().nth(number.checked_sub(1)?)
+        let starts = self.starts.get_or_init(|| {
+            let ends = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
+        });
+        let start = *starts.get(number.checked_sub(1)?)?;
+        self.text.get(start..)?.lines().next()
     }
 }
 
@@ -146,7 +162,7 @@ pub fn embedded(documents: &[Document]) -> Vec<Document> {
 
 fn sccs(name: String, text: String) -> Vec<Document> {
     let nodes = manifest::read(&text).unwrap_or_default();
-    let source = Arc::new(Source { name, text });
+    let source = Arc::new(Source::new(name, text));
     let mut documents = Vec::new();
     for node in nodes {
         // A text that holds something else beside is none of ours.
@@ -212,11 +228,12 @@ fn read_file(path: &Path, documents: &mut Vec<Document>) -> Result<(), FileError
 /// See [`FileError`].
 pub fn parse(name: &str, text: String) -> Result<Vec<Document>, FileError> {
     let name = name.to_owned();
-    let nodes = manifest::read(&text).map_err(|error| match text.contains("{{") {
+    let most = VALUES + text.len() / BYTES_A_VALUE;
+    let nodes = manifest::read_some(&text, most).map_err(|error| match text.contains("{{") {
         true => FileError::Template(name.clone(), error),
         false => FileError::Yaml(name.clone(), error),
     })?;
-    let source = Arc::new(Source { name, text });
+    let source = Arc::new(Source::new(name, text));
     let mut documents = Vec::new();
     nodes.into_iter().try_for_each(|node| push(&source, node, &mut documents))?;
     Ok(documents)

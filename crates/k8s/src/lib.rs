@@ -73,3 +73,72 @@ where
 {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
+
+/// The length of a pod's lists of objects, from which on the pod is refused before it fills the memory: an empty object of
+/// two bytes takes hundreds.
+pub const MAX_LISTED: usize = 20_000;
+
+/// Reads a list of at most [`MAX_LISTED`] elements; `null` is an empty one.
+pub(crate) fn listed<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    deserializer.deserialize_option(Listed(std::marker::PhantomData))
+}
+
+struct Listed<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Listed<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a sequence")
+    }
+
+    fn visit_none<E>(self) -> Result<Vec<T>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(element) = elements.next_element()? {
+            if all.len() == MAX_LISTED {
+                return Err(serde::de::Error::custom(format_args!("more than {MAX_LISTED} elements")));
+            }
+            all.push(element);
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_of_a_pod_are_refused_in_text_and_in_memory() {
+        for list in ["containers", "initContainers", "ephemeralContainers", "volumes"] {
+            let pod = |count: usize| {
+                let items = vec!["{}"; count].join(",");
+                format!(r#"{{"metadata": {{"name": "p"}}, "spec": {{"{list}": [{items}]}}}}"#)
+            };
+            let (fits, not) = (pod(MAX_LISTED), pod(MAX_LISTED + 1));
+            assert!(serde_json::from_str::<Pod<'_>>(&fits).is_ok(), "{list}");
+            let told = |error: serde_json::Error| error.to_string().contains("more than 20000 elements");
+            assert!(serde_json::from_str::<Pod<'_>>(&not).is_err_and(told), "{list}");
+            let value: serde_json::Value = serde_json::from_str(&not).unwrap_or_default();
+            assert!(Pod::deserialize(&value).is_err_and(told), "{list}");
+            let null = format!(r#"{{"spec": {{"{list}": null}}}}"#);
+            assert!(serde_json::from_str::<Pod<'_>>(&null).is_ok(), "{list}");
+        }
+    }
+}

@@ -70,16 +70,16 @@ impl<'a> Metadata<'a> {
 #[serde(rename_all = "camelCase", remote = "Self")]
 pub struct PodSpec<'a> {
     /// Containers that run before the others, or beside them as sidecars.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "crate::listed")]
     pub init_containers: Vec<Container<'a>>,
     /// The containers themselves.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "crate::listed")]
     pub containers: Vec<Container<'a>>,
     /// Containers added to a running pod to debug it.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "crate::listed")]
     pub ephemeral_containers: Vec<Container<'a>>,
     /// Volumes that the containers may mount.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "crate::listed")]
     pub volumes: Vec<Volume<'a>>,
     /// The account that the pod runs as, by whichever of its two names it is given.
     #[serde(borrow, default, deserialize_with = "nullable")]
@@ -143,7 +143,7 @@ pub struct PodSecurityContext<'a> {
     #[serde(borrow)]
     pub app_armor_profile: Option<AppArmorProfile<'a>>,
     /// Kernel parameters of the pod's namespaces.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "crate::listed")]
     pub sysctls: Vec<Sysctl<'a>>,
     /// Windows settings of containers that name none.
     pub windows_options: Option<WindowsOptions>,

@@ -1,5 +1,7 @@
 //! The report of a review, ready to be printed: the schema of docs/review-json.md.
 
+use std::collections::HashSet;
+
 use palisade_admission::{Decision, PodRequest, Policy, Refusal, Scopes, Step, Trace, explain};
 use palisade_k8s::{FieldError, FieldPath, Pod};
 use palisade_scc::pod_security::{assess, guaranteed_level};
@@ -220,9 +222,12 @@ fn objection_report(
     set: &[FieldPath],
     case: &Case<'_>,
 ) -> RefusalReport {
+    let wrong: HashSet<String> = objection.errors.iter().map(|error| error.path.to_string()).collect();
     let blamed = |field: &&FieldPath| {
         let field = field.to_string();
-        objection.errors.iter().any(|error| field.starts_with(&error.path.to_string()))
+        // What holds the field is wrong, or the field itself.
+        let holders = field.match_indices(['.', '[']).filter_map(|(end, _)| field.get(..end));
+        holders.chain([field.as_str()]).any(|path| wrong.contains(path))
     };
     let blamed: Vec<String> =
         set.iter().filter(blamed).map(|field| case.subject.path(field).to_string()).collect();

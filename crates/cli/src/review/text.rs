@@ -87,7 +87,7 @@ fn print_refusal(out: &mut impl Write, refusal: &RefusalReport, subject: &Subjec
         let (file, line, column) = (&error.file, error.line, error.column);
         writeln!(out, "  {file}:{line}:{column}: {}: {}", error.field, error.message)?;
         if let Some(source) = subject.document.source.line(line) {
-            writeln!(out, "    {}", paint::faint(format!("{line:>4} | {}", source.trim_end())))?;
+            writeln!(out, "    {}", paint::faint(format!("{line:>4} | {}", cut(source.trim_end()))))?;
         }
     }
     let hidden = refusal.errors.len().saturating_sub(SHOWN_ERRORS);
@@ -98,6 +98,15 @@ fn print_refusal(out: &mut impl Write, refusal: &RefusalReport, subject: &Subjec
         writeln!(out, "  {}", refusal.message)?;
     }
     print_advice(out, refusal)
+}
+
+/// A line of a file as far as anybody reads it: a file may be one line.
+fn cut(line: &str) -> std::borrow::Cow<'_, str> {
+    const LENGTH: usize = 400;
+    match line.char_indices().nth(LENGTH) {
+        None => line.into(),
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()).into(),
+    }
 }
 
 fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()> {
