@@ -3,6 +3,8 @@
 //! What is compared is the time of processors that the server takes, and not how long it takes, so that others on the
 //! machine change nothing.
 
+#![allow(clippy::too_many_lines, reason = "tables of cases are read from top to bottom")]
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
