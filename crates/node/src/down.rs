@@ -32,8 +32,6 @@ pub async fn down(layout: &Layout) -> Result<(), EngineError> {
         end_pods(&cri).await;
         end_engine(layout).await;
     }
-    // The engine is gone: no shim is on its way any more.
-    shim::lost(layout).into_iter().for_each(shim::kill);
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |error| EngineError::File(path, error)
@@ -43,6 +41,8 @@ pub async fn down(layout: &Layout) -> Result<(), EngineError> {
     unmount_below(&layout.run()).map_err(failed(&layout.run()))?;
     unmount_below(layout.root()).map_err(failed(layout.root()))?;
     let _ = std::fs::remove_dir_all(layout.run());
+    // The engine is gone, and with it the folders of all containers: every shim that is left is of none.
+    shim::lost(layout).into_iter().for_each(shim::kill);
     worker::remove_cgroup(Path::new(&layout.cgroup()));
     remove_network(layout).await;
     Ok(())
