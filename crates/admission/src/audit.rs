@@ -1,8 +1,10 @@
 //! The text of a decision: the refusal's message and the audit annotations.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Write};
 
-use palisade_scc::{Changes, Entry, Outcome};
+use palisade_scc::{Entry, Outcome};
+use smallvec::SmallVec;
 
 use crate::Policy;
 use crate::decide::{Admission, NotTried, PodRequest, Prepared, Refusal};
@@ -29,9 +31,39 @@ pub(crate) struct PassedOver<'x> {
 struct Tried<'x> {
     name: &'x str,
     is_unusable: bool,
-    /// Never none.
-    errors: Vec<String>,
+    /// Why; never empty.
+    errors: Joined,
 }
+
+/// Texts with ", " between them, written one after the other into one: a refusal has hundreds, and most are read once.
+#[derive(Default)]
+struct Joined {
+    text: String,
+    /// Where each ends.
+    ends: SmallVec<[usize; 4]>,
+}
+
+impl Joined {
+    fn push(&mut self, text: impl fmt::Display) {
+        if !self.ends.is_empty() {
+            self.text.push_str(SEPARATOR);
+        }
+        // A String takes all that is written to it.
+        let _ = write!(self.text, "{text}");
+        self.ends.push(self.text.len());
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|end| end + SEPARATOR.len()));
+        starts.zip(&self.ends).filter_map(|(start, end)| self.text.get(start..*end))
+    }
+}
+
+const SEPARATOR: &str = ", ";
 
 impl<'x> PassedOver<'x> {
     /// The SCCs before the chosen one; all of them where none was chosen.
@@ -63,8 +95,8 @@ impl<'x> PassedOver<'x> {
         }
         for tried in &self.tried {
             let kind = if tried.is_unusable { "unusable" } else { "too-restrictive" };
-            let errors = tried.errors.join(", ");
-            annotations.insert(format!("{kind}-{}", tried.name), cut(&errors, MAX_ANNOTATION).to_owned());
+            let errors = cut(&tried.errors.text, MAX_ANNOTATION).to_owned();
+            annotations.insert(format!("{kind}-{}", tried.name), errors);
         }
     }
 
@@ -86,20 +118,18 @@ impl<'x> PassedOver<'x> {
         let mut tried: Vec<&Tried<'_>> = self.tried.iter().collect();
         tried.sort_by_key(|tried| tried.errors.len());
         let shown = tried.iter().take(NEAREST);
-        let mut findings: Vec<String> = shown
-            .flat_map(|tried| {
-                tried.errors.iter().take(FINDINGS).map(|error| format!("provider {}: {error}", tried.name))
-            })
-            .collect();
-        if tried.is_empty() {
-            let denied = self.denied.iter().take(NEAREST);
-            findings.extend(
-                denied.map(|name| {
-                    format!("provider {name:?}: Forbidden: not usable by user or serviceaccount")
-                }),
-            );
+        let mut findings = Joined::default();
+        for tried in shown {
+            let first = tried.errors.iter().take(FINDINGS);
+            first.for_each(|error| findings.push(format_args!("provider {}: {error}", tried.name)));
         }
-        let text = format!("{}: [{}]", Refusal::NoneFits, findings.join(", "));
+        if tried.is_empty() {
+            for name in self.denied.iter().take(NEAREST) {
+                let why = "Forbidden: not usable by user or serviceaccount";
+                findings.push(format_args!("provider {name:?}: {why}"));
+            }
+        }
+        let text = format!("{}: [{}]", Refusal::NoneFits, findings.text);
         let rest = self.rest(&tried);
         let room = MAX_MESSAGE.saturating_sub(rest.len());
         format!("{}{rest}", cut(&text, room))
@@ -134,20 +164,18 @@ fn cut(text: &str, room: usize) -> &str {
 }
 
 /// Why an SCC that may be used did not admit the pod; never empty.
-fn errors_of(outcome: &Outcome<'_>) -> Vec<String> {
+fn errors_of(outcome: &Outcome<'_>) -> Joined {
+    let mut joined = Joined::default();
     match outcome {
-        Outcome::Refuses(errors) => errors.iter().map(|error| format!(".{error}")).collect(),
-        Outcome::Changes(changes) => vec![would_change(changes)],
-        Outcome::Unusable(why) => vec![format!("unusable: {why}")],
-        Outcome::Admits(_) => vec!["admits the pod".to_owned()],
+        Outcome::Refuses(errors) => errors.iter().for_each(|error| joined.push(format_args!(".{error}"))),
+        Outcome::Changes(changes) => {
+            let fields = changes.fields().iter().map(ToString::to_string).collect::<Vec<_>>().join(SEPARATOR);
+            joined.push(format_args!("would have to change {fields}, which an update may not"));
+        }
+        Outcome::Unusable(why) => joined.push(format_args!("unusable: {why}")),
+        Outcome::Admits(_) => joined.push("admits the pod"),
     }
-}
-
-fn would_change(changes: &Changes<'_>) -> String {
-    format!(
-        "would have to change {}, which an update may not",
-        changes.fields().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    )
+    joined
 }
 
 /// Why the SCC was chosen: that it may be used, and what puts it before the next that may be and fits.
