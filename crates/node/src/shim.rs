@@ -9,17 +9,25 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::engine::NAMESPACE;
 use crate::layout::Layout;
 
-/// The shims of this node's engine that have no container.
+/// The shims of this node's engine that have no container, or none that runs.
 pub(crate) fn lost(layout: &Layout) -> BTreeSet<u32> {
     let bundles = layout.run().join("containerd/io.containerd.runtime.v2.task").join(NAMESPACE);
     let socket = layout.socket().display().to_string();
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let lost = processes.filter_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let id = container(&std::fs::read(entry.path().join("cmdline")).ok()?, &socket)?;
-        (!bundles.join(id).exists()).then_some(pid)
-    });
-    lost.collect()
+    let read = |pid: u32, file: &str| std::fs::read(format!("/proc/{pid}/{file}")).ok();
+    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let pids: Vec<u32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
+    let parents: BTreeSet<u32> = pids.iter().filter_map(|pid| parent(&read(*pid, "stat")?)).collect();
+    let is_lost = |pid: &u32| {
+        let id = read(*pid, "cmdline").and_then(|line| container(&line, &socket));
+        id.is_some_and(|id| !bundles.join(id).exists() || !parents.contains(pid))
+    };
+    pids.iter().copied().filter(is_lost).collect()
+}
+
+/// The parent of a process, of its `stat`: the field after its state, which follows the name in brackets.
+fn parent(stat: &[u8]) -> Option<u32> {
+    let after = stat.rsplit(|byte| *byte == b')').next()?;
+    std::str::from_utf8(after).ok()?.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// The container in the command line of a shim of the engine at a socket.
@@ -33,12 +41,12 @@ fn container(line: &[u8], socket: &str) -> Option<String> {
     (is_shim && after("-address") == Some(socket)).then(|| after("-id").map(str::to_owned))?
 }
 
-/// Ends shims without a container: those that were without one before, too, since an engine makes the container's folder
-/// before its shim, and removes it before the shim has ended.
+/// Ends shims without a container that runs: those that were without one before, too, since a container begins after its
+/// shim and ends before it.
 pub(crate) fn end_lost(layout: &Layout, before: &mut BTreeSet<u32>) {
     let now = lost(layout);
     for pid in now.intersection(before) {
-        tracing::info!("the shim {pid} has no container, and is ended");
+        tracing::info!("the shim {pid} has no container that runs, and is ended");
         kill(*pid);
     }
     *before = now;
@@ -52,7 +60,15 @@ pub(crate) fn kill(pid: u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::container;
+    use super::{container, parent};
+
+    #[test]
+    fn a_parent_is_read_whatever_the_name() {
+        assert_eq!(parent(b"12 (a) b) S 7 12 12 0"), Some(7));
+        assert_eq!(parent(b"12 (a"), None);
+        let stat = std::fs::read("/proc/self/stat").unwrap_or_default();
+        assert_eq!(parent(&stat), std::os::unix::process::parent_id().into());
+    }
 
     #[test]
     fn only_shims_of_the_socket_are_known() {

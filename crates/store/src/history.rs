@@ -84,12 +84,18 @@ impl Store {
         }
     }
 
-    /// Refuses what needs room where little is left. What takes something away is always done.
+    /// Refuses what needs room where little is left, or more than there is: it would fill the disk before it fails, and
+    /// others' writes would be refused meanwhile. What takes something away is always done.
     pub(crate) fn check_room(&self, write: &Write) -> Result<(), StoreError> {
-        let adds = write.outcomes().iter().any(|(_, value)| value.is_some());
-        let Some(disk) = adds.then(|| statvfs(self.inner.folder()).ok()).flatten() else { return Ok(()) };
+        let sizes: Vec<u64> =
+            write.outcomes().iter().filter_map(|(_, value)| Some(value.as_ref()?.len() as u64)).collect();
+        if sizes.is_empty() {
+            return Ok(());
+        }
+        let Ok(disk) = statvfs(self.inner.folder()) else { return Ok(()) };
         let least = FREE.min((disk.f_blocks * disk.f_frsize) / PART);
-        if disk.f_bavail * disk.f_frsize < least { Err(StoreError::Full) } else { Ok(()) }
+        let needed = sizes.iter().fold(least, |all, size| all.saturating_add(*size));
+        if disk.f_bavail * disk.f_frsize < needed { Err(StoreError::Full) } else { Ok(()) }
     }
 }
 

@@ -87,7 +87,8 @@ pub(crate) fn objects(up: &Up) -> Vec<Value> {
             "too-large",
             never(),
             with(
-                run("dd if=/dev/zero of=/dev/shm/x bs=1M count=60"),
+                // The engine tells of the cause only while the container is there.
+                run("dd if=/dev/zero of=/dev/shm/x bs=1M count=60; code=$?; sleep 2; exit $code"),
                 "resources",
                 json!({"limits": {"memory": "16Mi"}}),
             ),
