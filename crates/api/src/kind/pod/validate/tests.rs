@@ -248,6 +248,16 @@ fn containers() {
                 json!([{"containerPort": 1, "hostPort": 5, "protocol": "TCP"}, {"containerPort": 2, "hostPort": 5, "protocol": "UDP"}]),
                 &[],
             ),
+        ],
+    );
+}
+
+#[test]
+fn environment_and_probes() {
+    let at = "/spec/containers/0/";
+    check_in(
+        at,
+        &[
             (
                 "env",
                 json!([{"name": "a=b"}, {}]),
