@@ -66,7 +66,7 @@ fn condition<'v>(definition: &'v Value, kind: &str) -> Option<&'v Value> {
 }
 
 impl Definition {
-    /// What a definition defines; nothing as long as its names are not accepted.
+    /// The kind that a definition defines; none until its names are accepted.
     fn new(definition: &Value) -> Option<Self> {
         condition(definition, "Established").filter(|condition| text(condition, "/status") == "True")?;
         let versions = definition.pointer("/spec/versions").and_then(Value::as_array)?;
@@ -187,7 +187,7 @@ impl Registry {
         self.definitions.len()
     }
 
-    /// Whether there is no definition.
+    /// Whether the registry holds no definitions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.definitions.is_empty()

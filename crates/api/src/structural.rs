@@ -83,7 +83,7 @@ enum List {
     Map(Vec<String>),
 }
 
-/// What a value must be beyond its type.
+/// Constraints on a value beside its type.
 #[derive(Debug, Default)]
 struct Checks {
     format: String,

@@ -1,12 +1,11 @@
 //! Claims get the volumes that fit them: the smallest that is free, or the one that either names.
 
 use palisade_k8s::put;
-use palisade_store::{Change, Revision, StoreError};
+use palisade_store::Change;
 use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult, Reason};
-use crate::failure;
 use crate::hub::Event;
 use crate::objects;
 use crate::resource::{self, Resource, text};
@@ -58,16 +57,8 @@ fn list(api: &Api, plural: &str) -> ApiResult<Vec<Value>> {
     Ok(objects::list(&api.store, find(plural)?, None, None, None)?.items)
 }
 
-/// Writes what was read as it was read; who else wrote meanwhile brings it here again.
 fn write(api: &Api, plural: &str, object: Value) -> ApiResult<bool> {
-    let resource = find(plural)?;
-    let seen = text(&object, "/metadata/resourceVersion").parse().ok().and_then(Revision::new);
-    let namespace = text(&object, "/metadata/namespace").to_owned();
-    match objects::update(&api.store, resource, &namespace, seen.unwrap_or_default(), object) {
-        Ok(_) => Ok(true),
-        Err(StoreError::Conflict { .. } | StoreError::Missing(_)) => Ok(false),
-        Err(error) => Err(failure::store(resource, "", error)),
-    }
+    objects::keep(&api.store, find(plural)?, object)
 }
 
 /// Gives a claim the best of some volumes, if one fits. The volume is written first, as only one claim wins it; a claim

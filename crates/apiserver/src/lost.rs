@@ -8,15 +8,13 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use palisade_k8s::put;
-use palisade_store::{Revision, StoreError};
 use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult, Reason};
-use crate::failure;
 use crate::node::LEASES;
 use crate::objects;
-use crate::resource::{self, Resource, text};
+use crate::resource::{self, text};
 use crate::time;
 
 /// How often nodes are looked at.
@@ -96,7 +94,7 @@ fn judge(api: &Api, mut node: Value, is_silent: bool) -> ApiResult<()> {
         return Ok(());
     }
     let name = text(&node, "/metadata/name").to_owned();
-    if write(api, &resource::NODES, node)? && is_news {
+    if objects::keep(&api.store, &resource::NODES, node)? && is_news {
         tracing::warn!("node {name} is lost: its agent has been silent for {} s", GRACE.as_secs());
         unready_pods(api, &name)?;
     }
@@ -149,18 +147,7 @@ fn unready_pods(api: &Api, node: &str) -> ApiResult<()> {
         }
         Ok(())
     })?;
-    lost.into_iter().try_for_each(|pod| write(api, pods, pod).map(drop))
-}
-
-/// Writes what was read as it was read; what somebody else has changed meanwhile is looked at again.
-fn write(api: &Api, resource: &Resource, object: Value) -> ApiResult<bool> {
-    let seen = text(&object, "/metadata/resourceVersion").parse().ok().and_then(Revision::new);
-    let namespace = text(&object, "/metadata/namespace").to_owned();
-    match objects::update(&api.store, resource, &namespace, seen.unwrap_or_default(), object) {
-        Ok(_) => Ok(true),
-        Err(StoreError::Conflict { .. } | StoreError::Missing(_)) => Ok(false),
-        Err(error) => Err(failure::store(resource, "", error)),
-    }
+    lost.into_iter().try_for_each(|pod| objects::keep(&api.store, pods, pod).map(drop))
 }
 
 #[cfg(test)]

@@ -204,6 +204,21 @@ pub(crate) fn create(
     Ok(object)
 }
 
+/// Keeps an object that was read and changed, at the revision that it was read at. Whether it was kept: where somebody else
+/// wrote or deleted it meanwhile, it was not, and their write brings it to whoever watches.
+pub(crate) fn keep(store: &Store, resource: &Resource, object: Value) -> ApiResult<bool> {
+    let (name, namespace) = (
+        resource::text(&object, "/metadata/name").to_owned(),
+        resource::text(&object, "/metadata/namespace").to_owned(),
+    );
+    let seen = resource::text(&object, "/metadata/resourceVersion").parse().ok().and_then(Revision::new);
+    match update(store, resource, &namespace, seen.unwrap_or_default(), object) {
+        Ok(_) => Ok(true),
+        Err(StoreError::Conflict { .. } | StoreError::Missing(_)) => Ok(false),
+        Err(error) => Err(failure::store(resource, &name, error)),
+    }
+}
+
 /// Keeps a changed object.
 pub(crate) fn update(
     store: &Store,

@@ -7,7 +7,7 @@ use super::{Rest, Structural};
 
 /// Fields of which one answer speaks.
 const UNKNOWN: usize = 20;
-/// What every object has, which is of types of its own.
+/// Fields of every object, which have types of their own.
 const HEAD: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
 /// Prunes an object, which is one with a head whatever its schema says.

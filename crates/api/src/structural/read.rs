@@ -237,7 +237,7 @@ impl Reader {
         found
     }
 
-    /// What makes a schema structural: each value has one type, which is said outside of branches.
+    /// Checks that the schema is structural: each value has one type, specified outside of `allOf`, `anyOf`, `oneOf` and `not`.
     fn structure(&mut self, node: &Structural, fields: &Map<String, Value>, place: Place, path: &FieldPath) {
         for name in FORBIDDEN {
             if fields.get(name).is_some_and(|value| !value.is_null()) {
@@ -299,7 +299,7 @@ impl Reader {
         }
     }
 
-    /// What branches speak of, the schema itself specifies.
+    /// Checks that fields in `allOf`, `anyOf`, `oneOf` and `not` are specified outside of them too.
     fn complete(&mut self, node: &Structural, checks: &Checks, path: &FieldPath) {
         let branches = checks.all.iter().chain(&checks.any).chain(&checks.one).chain(checks.not.as_deref());
         for branch in branches {

@@ -48,7 +48,7 @@ impl Rule {
         &self.text
     }
 
-    /// What is wrong with it, with the field of each.
+    /// The errors of the rule: the field of each, and its message.
     pub(super) fn broken(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         if self.text.is_empty() {

@@ -75,7 +75,7 @@ fn revise(controller: &Controller<'_>, name: &str, change: fn(&Value) -> Value) 
     })
 }
 
-/// Deletes the objects of a definition; where there are none left, lets the definition go.
+/// Deletes the objects of a definition that is being deleted, then removes its finalizer.
 fn end(controller: &mut Controller<'_>, name: &str) -> ApiResult<()> {
     let store = &controller.api.store;
     let definition = match objects::get(store, &DEFINITIONS, "", name) {

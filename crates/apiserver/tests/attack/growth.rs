@@ -84,8 +84,12 @@ fn in_container(what: &'static str, field: &'static str, item: impl Fn(usize) ->
     case(what, Alice, PODS, move |count| container(json!({field: list(count, &item)})))
 }
 
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
+/// Lists of a pod and of its containers.
 fn pods() -> Vec<Case> {
+    containers().into_iter().chain(volumes()).chain(specs()).chain(metadata()).collect()
+}
+
+fn containers() -> Vec<Case> {
     let secured = |field: &'static str, value: fn(usize) -> Value| {
         case(field, Alice, PODS, move |count| {
             container(json!({"securityContext": {"capabilities": {field: list(count, value)}}}))
@@ -105,6 +109,13 @@ fn pods() -> Vec<Case> {
             "volumeDevices",
             |n| json!({"name": format!("v{n}"), "devicePath": format!("/d{n}")}),
         ),
+        secured("add", |n| format!("CAP{n}").into()),
+        secured("drop", |n| format!("CAP{n}").into()),
+    ]
+}
+
+fn volumes() -> Vec<Case> {
+    vec![
         case("volumes and mounts", Alice, PODS, |count| {
             let mounts = list(count, |n| json!({"name": format!("v{n}"), "mountPath": format!("/m/{n}")}));
             pod(
@@ -112,7 +123,8 @@ fn pods() -> Vec<Case> {
                        "containers": [{"name": "a", "image": "a", "volumeMounts": mounts}]}),
                 json!({}),
             )
-        }).of(1000),
+        })
+        .of(1000),
         case("volumes of one name", Alice, PODS, |count| {
             pod(
                 json!({"volumes": list(count, |_| json!({"name": "v", "hostPath": {"path": "/"}}))}),
@@ -125,13 +137,20 @@ fn pods() -> Vec<Case> {
                 {"key": format!("k{n}"), "path": format!("p/{n}")}]}})
             });
             pod(json!({"volumes": [{"name": "v", "projected": {"sources": sources}}]}), json!({}))
-        }).of(1500),
+        })
+        .of(1500),
         case("items of a volume", Alice, PODS, |count| {
             let items = list(count, |n| json!({"key": format!("k{n}"), "path": format!("p{n}")}));
             pod(json!({"volumes": [{"name": "v", "configMap": {"name": "m", "items": items}}]}), json!({}))
         }),
+    ]
+}
+
+fn specs() -> Vec<Case> {
+    vec![
         in_spec("containers", "containers", |n| json!({"name": format!("c{n}"), "image": "a"})).of(400),
-        in_spec("init containers", "initContainers", |n| json!({"name": format!("i{n}"), "image": "a"})).of(500),
+        in_spec("init containers", "initContainers", |n| json!({"name": format!("i{n}"), "image": "a"}))
+            .of(500),
         in_spec("nothing but containers", "containers", |_| json!({})).of(1000),
         in_spec("tolerations", "tolerations", |n| json!({"key": format!("k{n}"), "operator": "Exists"})),
         in_spec(
@@ -146,7 +165,8 @@ fn pods() -> Vec<Case> {
             "topologySpreadConstraints",
             "topologySpreadConstraints",
             |n| json!({"maxSkew": 1, "topologyKey": format!("k{n}"), "whenUnsatisfiable": "DoNotSchedule"}),
-        ).of(1500),
+        )
+        .of(1500),
         in_spec(
             "resourceClaims",
             "resourceClaims",
@@ -159,8 +179,12 @@ fn pods() -> Vec<Case> {
         case("supplemental groups", Alice, PODS, |count| {
             pod(json!({"securityContext": {"supplementalGroups": list(count, |n| n.into())}}), json!({}))
         }),
-        secured("add", |n| format!("CAP{n}").into()),
-        secured("drop", |n| format!("CAP{n}").into()),
+    ]
+}
+
+/// Maps of a pod, its metadata, and fields that it does not have.
+fn metadata() -> Vec<Case> {
+    vec![
         case("node selector", Alice, PODS, |count| {
             pod(json!({"nodeSelector": map(count, |n| (format!("k{n}"), "v".into()))}), json!({}))
         }),
@@ -227,24 +251,12 @@ fn role(rules: Value) -> Value {
 }
 
 /// Objects that decide: SCCs, roles, webhooks and reviews.
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn policies() -> Vec<Case> {
-    const ROLES: &str = "POST /apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles?dryRun=All";
-    const BINDINGS: &str = "POST /apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings?dryRun=All";
-    const HOOKS: &str =
-        "POST /apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations?dryRun=All";
+    sccs().into_iter().chain(roles()).chain(webhooks()).chain(reviews()).collect()
+}
+
+fn sccs() -> Vec<Case> {
     let names = |n: usize| format!("u{n}").into();
-    let hooks = |with: fn(usize) -> Value| {
-        move |count: usize| {
-            let hook = |n: usize| {
-                let mut hook = json!({"name": format!("h{n}.example.io"), "sideEffects": "None",
-                    "admissionReviewVersions": ["v1"], "clientConfig": {"url": "https://127.0.0.1:9/"}});
-                merge(&mut hook, with(n));
-                hook
-            };
-            json!({"metadata": {"name": "h"}, "webhooks": list(count, hook)})
-        }
-    };
     vec![
         scc("users", names),
         scc("groups", names),
@@ -278,6 +290,13 @@ fn policies() -> Vec<Case> {
                 "supplementalGroups": {"type": "MustRunAs", "ranges": ranges}})
         })
         .of(2000),
+    ]
+}
+
+fn roles() -> Vec<Case> {
+    const ROLES: &str = "POST /apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles?dryRun=All";
+    const BINDINGS: &str = "POST /apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings?dryRun=All";
+    vec![
         case("rules", Alice, ROLES, |count| {
             role(list(count, |n| json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"],
                 "resourceNames": [format!("p{n}")]})))
@@ -306,6 +325,24 @@ fn policies() -> Vec<Case> {
             json!({"metadata": {"name": "r"}, "aggregationRule": {"clusterRoleSelectors":
                 list(count, |n| json!({"matchLabels": {format!("l{n}"): "true"}}))}})
         }),
+    ]
+}
+
+fn webhooks() -> Vec<Case> {
+    const HOOKS: &str =
+        "POST /apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations?dryRun=All";
+    let hooks = |with: fn(usize) -> Value| {
+        move |count: usize| {
+            let hook = |n: usize| {
+                let mut hook = json!({"name": format!("h{n}.example.io"), "sideEffects": "None",
+                    "admissionReviewVersions": ["v1"], "clientConfig": {"url": "https://127.0.0.1:9/"}});
+                merge(&mut hook, with(n));
+                hook
+            };
+            json!({"metadata": {"name": "h"}, "webhooks": list(count, hook)})
+        }
+    };
+    vec![
         case("webhooks", Admin, HOOKS, hooks(|_| json!({}))).of(1000),
         case("rules of webhooks", Admin, HOOKS, |count| {
             let rules = list(count, |n| json!({"operations": ["CREATE"], "apiGroups": [format!("g{n}")],
@@ -318,20 +355,42 @@ fn policies() -> Vec<Case> {
             json!({"matchConditions": [{"name": format!("c{n}"), "expression": "object.metadata.name == 'a'"}]})
         }))
         .of(200),
-        case("groups of a review", Admin, "POST /apis/authorization.k8s.io/v1/subjectaccessreviews", |count| {
-            json!({"spec": {"user": "u", "groups": texts(count, "g"), "resourceAttributes": {"verb": "get", "resource": "pods"}}})
-        }),
-        case("audiences of a review", Admin, "POST /apis/authentication.k8s.io/v1/tokenreviews", |count| {
-            json!({"spec": {"token": "x", "audiences": texts(count, "a")}})
-        }),
-        case("a review of a pod", Alice, "POST /apis/security.openshift.io/v1/namespaces/shop/podsecuritypolicyselfsubjectreviews", |count| {
-            let containers = list(count, |n| json!({"name": format!("c{n}"), "image": "a", "securityContext": {"runAsUser": n}}));
-            json!({"spec": {"template": {"spec": {"containers": containers}}}})
-        })
+    ]
+}
+
+fn reviews() -> Vec<Case> {
+    vec![
+        case(
+            "groups of a review",
+            Admin,
+            "POST /apis/authorization.k8s.io/v1/subjectaccessreviews",
+            |count| json!({"spec": {"user": "u", "groups": texts(count, "g"), "resourceAttributes": {"verb": "get", "resource": "pods"}}}),
+        ),
+        case(
+            "audiences of a review",
+            Admin,
+            "POST /apis/authentication.k8s.io/v1/tokenreviews",
+            |count| json!({"spec": {"token": "x", "audiences": texts(count, "a")}}),
+        ),
+        case(
+            "a review of a pod",
+            Alice,
+            "POST /apis/security.openshift.io/v1/namespaces/shop/podsecuritypolicyselfsubjectreviews",
+            |count| {
+                let containers = list(
+                    count,
+                    |n| json!({"name": format!("c{n}"), "image": "a", "securityContext": {"runAsUser": n}}),
+                );
+                json!({"spec": {"template": {"spec": {"containers": containers}}}})
+            },
+        )
         .of(400),
-        case("members of a group", Admin, "POST /apis/user.openshift.io/v1/groups?dryRun=All", |count| {
-            json!({"metadata": {"name": "g"}, "users": texts(count, "u")})
-        })
+        case(
+            "members of a group",
+            Admin,
+            "POST /apis/user.openshift.io/v1/groups?dryRun=All",
+            |count| json!({"metadata": {"name": "g"}, "users": texts(count, "u")}),
+        )
         .of(8000),
     ]
 }

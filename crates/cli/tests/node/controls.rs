@@ -24,14 +24,23 @@ fn security(context: Value) -> Value {
     json!({"securityContext": context})
 }
 
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
-/// Pods, and of each: a script inside, and what it prints.
-fn probes() -> Vec<(Value, Vec<(&'static str, &'static str)>)> {
-    const GROUPS: &str = "id -u; id -g; id -G | tr ' ' '\\n' | sort -n | tr '\\n' ' '";
-    const CAPS: &str = "grep -E 'Cap(Bnd|Amb)' /proc/self/status | tr -d '\\t' | tr '\\n' ' '";
-    const HELD: &str = "grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t' | tr '\\n' ' '";
+const GROUPS: &str = "id -u; id -g; id -G | tr ' ' '\\n' | sort -n | tr '\\n' ' '";
+const CAPS: &str = "grep -E 'Cap(Bnd|Amb)' /proc/self/status | tr -d '\\t' | tr '\\n' ' '";
+const HELD: &str = "grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t' | tr '\\n' ' '";
+
+/// A pod, and scripts inside with what each prints.
+type Probe = (Value, Vec<(&'static str, &'static str)>);
+
+fn probes() -> Vec<Probe> {
+    ids().into_iter().chain(rights()).chain(profiles()).chain(surroundings()).chain(inputs()).collect()
+}
+
+fn at(path: &str) -> Value {
+    json!({"volumeMounts": [{"name": "v", "mountPath": path}]})
+}
+
+fn ids() -> Vec<Probe> {
     let files = |uid: i64| json!({"volumes": [{"name": "v", "emptyDir": {}}], "securityContext": {"fsGroup": 4242, "runAsUser": uid}});
-    let at = |path: &str| json!({"volumeMounts": [{"name": "v", "mountPath": path}]});
     vec![
         (
             pod("plain", json!({}), json!({})),
@@ -65,6 +74,11 @@ fn probes() -> Vec<(Value, Vec<(&'static str, &'static str)>)> {
             pod("owned", files(1000), at("/v")),
             vec![("stat -c '%g %a' /v", "4242 2777"), ("touch /v/file && stat -c %g /v/file", "4242")],
         ),
+    ]
+}
+
+fn rights() -> Vec<Probe> {
+    vec![
         (
             pod("no-caps", json!({}), security(json!({"capabilities": {"drop": ["ALL"]}}))),
             vec![
@@ -88,6 +102,11 @@ fn probes() -> Vec<(Value, Vec<(&'static str, &'static str)>)> {
             pod("read-only", json!({}), security(json!({"readOnlyRootFilesystem": true}))),
             vec![("touch /file 2>&1", "touch: /file: Read-only file system")],
         ),
+    ]
+}
+
+fn profiles() -> Vec<Probe> {
+    vec![
         (
             pod(
                 "default-profile",
@@ -132,6 +151,11 @@ fn probes() -> Vec<(Value, Vec<(&'static str, &'static str)>)> {
                 ("echo 0 > /proc/sys/kernel/panic && echo written", "written"),
             ],
         ),
+    ]
+}
+
+fn surroundings() -> Vec<Probe> {
+    vec![
         (
             pod(
                 "sysctls",
@@ -173,6 +197,12 @@ fn probes() -> Vec<(Value, Vec<(&'static str, &'static str)>)> {
                 ("cat /etc/resolv.conf", "search x.example\nnameserver 192.0.2.53"),
             ],
         ),
+    ]
+}
+
+/// Values that a pod takes from itself and other objects, as variables and files.
+fn inputs() -> Vec<Probe> {
+    vec![
         (
             pod(
                 "environment",
