@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
+use jiff::Timestamp;
 use palisade_k8s::metadata;
 
 use crate::api::Api;
@@ -14,11 +15,33 @@ use crate::identity::{AUTHENTICATED, Identity, Requester, UNAUTHENTICATED};
 use crate::request::decode;
 use crate::resource;
 use palisade_rbac::Action;
+use x509_parser::certificate::X509Certificate;
+
+/// A client's certificate: its user, for as long as it is valid. A connection may outlive it.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientCertificate {
+    identity: Identity,
+    /// The last second of its validity.
+    not_after: i64,
+}
+
+impl ClientCertificate {
+    /// A certificate that names a user; none if it names nobody who can have one.
+    pub(crate) fn read(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+        let not_after = certificate.validity().not_after.timestamp();
+        Some(Self { identity: user_of(&certificate)?, not_after })
+    }
+
+    /// The user, at a second.
+    fn identity_at(&self, now: i64) -> ApiResult<&Identity> {
+        if now > self.not_after { Err(ApiError::unauthorized()) } else { Ok(&self.identity) }
+    }
+}
 
 /// The user that a client's certificate names: CN is the name, every O a group. None, if they are not those of a user or
 /// of a part of the system: service accounts and strangers have no certificates.
-pub(crate) fn of_certificate(der: &[u8]) -> Option<Identity> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+fn user_of(certificate: &X509Certificate<'_>) -> Option<Identity> {
     let subject = certificate.subject();
     let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
     let groups = subject.iter_organization().map(|group| group.as_str().ok().map(str::to_owned));
@@ -40,13 +63,13 @@ fn is_name(name: &str) -> bool {
 /// The credentials and impersonation headers of a request; a watch keeps them, to identify its user again.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
-    certificate: Option<Arc<Identity>>,
+    certificate: Option<Arc<ClientCertificate>>,
     headers: HeaderMap,
 }
 
 impl Shown {
     /// From the connection's certificate and a request's headers, of which only those are kept that say who it is from.
-    pub(crate) fn new(certificate: Option<Arc<Identity>>, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(certificate: Option<Arc<ClientCertificate>>, headers: &HeaderMap) -> Self {
         let is_wanted =
             |name: &HeaderName| *name == AUTHORIZATION || name.as_str().starts_with("impersonate-");
         let kept = headers.iter().filter(|(name, _)| is_wanted(name));
@@ -64,8 +87,13 @@ impl Shown {
     }
 }
 
-/// The user of a request: of its client certificate or bearer token, else anonymous. An invalid token is refused, even where anonymous would do.
-fn of_request(api: &Api, certificate: Option<&Identity>, headers: &HeaderMap) -> ApiResult<Identity> {
+/// The user of a request: of its client certificate or bearer token, else anonymous. An invalid token and an expired certificate
+/// are refused, even where anonymous would do.
+fn of_request(
+    api: &Api,
+    certificate: Option<&ClientCertificate>,
+    headers: &HeaderMap,
+) -> ApiResult<Identity> {
     let header = headers.get(AUTHORIZATION);
     let bearer = match header {
         Some(header) => {
@@ -79,7 +107,10 @@ fn of_request(api: &Api, certificate: Option<&Identity>, headers: &HeaderMap) ->
         let found = api.tokens.check(&api.store, token, &[]);
         return found.map(|(identity, _)| identity).ok_or_else(ApiError::unauthorized);
     }
-    Ok(certificate.cloned().unwrap_or_else(Identity::anonymous))
+    match certificate {
+        Some(certificate) => certificate.identity_at(Timestamp::now().as_second()).cloned(),
+        None => Ok(Identity::anonymous()),
+    }
 }
 
 /// The user that a request asks to be seen as, if it may: each part of who that is wants a right of its own.
@@ -203,4 +234,39 @@ fn require(
     ));
     error.message = format!("{resource} {name:?} is {}", error.message);
     Err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use palisade_https::Authority;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    use super::ClientCertificate;
+
+    fn certificate(name: &str, groups: &[&str]) -> Option<ClientCertificate> {
+        let pair = Authority::new("test").unwrap().client(name, groups, 1).unwrap();
+        ClientCertificate::read(&CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_certificate_names_a_user_until_it_ends() {
+        let alice = certificate("alice", &["team"]).unwrap();
+        let user = alice.identity_at(alice.not_after).unwrap();
+        assert_eq!((user.name.as_str(), user.groups.first().map(String::as_str)), ("alice", Some("team")));
+        assert!(alice.identity_at(0).is_ok() && alice.identity_at(alice.not_after + 1).is_err());
+    }
+
+    #[test]
+    fn names_that_the_server_gives_are_in_no_certificate() {
+        for (name, groups) in [
+            ("system:serviceaccount:a:b", &["x"][..]),
+            ("system:anonymous", &[]),
+            ("a:b", &[]),
+            ("alice", &["system:serviceaccounts"]),
+        ] {
+            assert!(certificate(name, groups).is_none(), "{name} {groups:?}");
+        }
+        assert!(certificate("system:node:n", &["system:nodes"]).is_some());
+    }
 }

@@ -17,7 +17,7 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::api::Api;
 use crate::audit::{self, Trail};
-use crate::authenticate::Shown;
+use crate::authenticate::{ClientCertificate, Shown};
 use crate::authorize;
 use crate::body::media_type;
 use crate::call::{Answer, Call};
@@ -84,7 +84,7 @@ impl Service {
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
-        certificate: Option<Arc<Identity>>,
+        certificate: Option<Arc<ClientCertificate>>,
         source: SocketAddr,
     ) -> Response<Body> {
         let timed = self.api.metrics.requests.begin();

@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::api::{Api, Outside};
 use crate::audit::{Audit, Policy, PolicyError};
-use crate::authenticate;
+use crate::authenticate::ClientCertificate;
 use crate::decider::Decider;
 use crate::error::ApiError;
 use crate::hooks::Client;
@@ -212,7 +212,7 @@ impl Server {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let service = Service::new(Arc::clone(&self.api));
         let connect = move |peer: Peer| {
-            let identity = peer.certificates.first().and_then(|first| authenticate::of_certificate(first));
+            let identity = peer.certificates.first().and_then(|first| ClientCertificate::read(first));
             let (service, identity) = (service.clone(), identity.map(Arc::new));
             move |request| {
                 let (service, identity) = (service.clone(), identity.clone());

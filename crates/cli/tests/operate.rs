@@ -206,7 +206,16 @@ fn a_clock_that_jumps_ends_what_is_bound_to_time_and_nothing_else() {
     let versions: Vec<u64> = versions.split_whitespace().map(|version| version.parse().unwrap()).collect();
     assert!(versions.is_sorted(), "{versions:?}");
     // Past the end of the certificates nobody is let in, until the clock is right again.
+    let wait =
+        |file: &str| format!("for i in $(seq 400); do test -s {file} && exit; sleep 0.1; done; exit 1");
+    server.run(&format!(
+        "(oc get roles --watch > watched 2>&1; echo yes > ended) >/dev/null 2>&1 & {}",
+        wait("watched")
+    ));
+    assert!(!server.home.path().join("ended").exists());
     server.clock("+9000d");
+    // Neither a watch nor a connection outlives its certificate.
+    server.run(&wait("ended"));
     let (code, said) = server.fail("oc get roles");
     assert!(code == 2 && said.contains("CertificateExpired"), "{code} {said}");
     server.clock("+0");
