@@ -10,6 +10,8 @@ mod place;
 mod prune;
 mod read;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -70,11 +70,15 @@ fn fill_in(schema: &Structural, value: &mut Value, room: &mut Room) {
 
 /// Gives the elements of keyed lists the defaults of their keys.
 pub(super) fn fill_keys(schema: &Structural, value: &mut Value) {
+    fill_keys_in(schema, value, &mut Room(2 * WEIGHT));
+}
+
+fn fill_keys_in(schema: &Structural, value: &mut Value, room: &mut Room) {
     match value {
         Value::Object(map) => {
             for (name, value) in map {
                 if let Some(inner) = schema.property(name) {
-                    fill_keys(inner, value);
+                    fill_keys_in(inner, value, room);
                 }
             }
         }
@@ -86,12 +90,14 @@ pub(super) fn fill_keys(schema: &Structural, value: &mut Value) {
             };
             for item in items {
                 for key in keys {
-                    let default = inner.properties.get(key.as_str()).and_then(|key| key.default.as_deref());
-                    if let (Some(default), Some(map)) = (default, item.as_object_mut()) {
-                        map.entry(key.clone()).or_insert_with(|| default.clone());
+                    if let Some(map) = item.as_object_mut().filter(|map| !map.contains_key(key))
+                        && let Some(default) =
+                            inner.properties.get(key.as_str()).and_then(|key| room.default(key))
+                    {
+                        map.insert(key.clone(), default);
                     }
                 }
-                fill_keys(inner, item);
+                fill_keys_in(inner, item, room);
             }
         }
         _ => {}
