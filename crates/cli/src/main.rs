@@ -10,7 +10,6 @@ mod exit;
 #[cfg(feature = "cluster")]
 mod flags_first;
 mod gathered;
-mod html;
 mod import;
 mod inspect;
 #[cfg(feature = "cluster")]

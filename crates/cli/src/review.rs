@@ -1,16 +1,7 @@
 //! `palisade review`.
 
-mod advice;
-mod after;
-mod changed;
-mod grant;
-mod html;
 mod load;
-mod notes;
-mod report;
 mod sarif;
-mod subject;
-mod surroundings;
 mod text;
 
 use std::io::Write;
@@ -18,12 +9,10 @@ use std::io::Write;
 use palisade_admission::PolicyBuilder;
 use palisade_console::terminal;
 
-pub(crate) use advice::beyond;
-pub(crate) use grant::{name as free_name, object as scc_object, role as use_role};
 pub(crate) use load::{Inputs, Loaded};
-pub(crate) use report::{Report, Verdict};
-pub(crate) use subject::{Options, Subject};
-pub(crate) use surroundings::Surroundings;
+pub(crate) use palisade_review::{
+    Options, Report, Subject, Surroundings, Verdict, beyond, free_name, scc_object, use_role,
+};
 
 use crate::args::{Output, ReviewArgs};
 use crate::exit::Exit;
@@ -101,12 +90,16 @@ fn print(args: &ReviewArgs, reports: &[Report], subjects: &[Subject]) -> Result<
             text::print(&mut terminal::out(), reports, subjects, args.output == Output::Wide, args.show_pod)?;
         }
         Output::Json => {
-            writeln!(out, "{}", serde_json::to_string_pretty(&report::list(reports, args.show_pod))?)?;
+            writeln!(
+                out,
+                "{}",
+                serde_json::to_string_pretty(&palisade_review::list(reports, args.show_pod))?
+            )?;
         }
         Output::Yaml => {
-            write!(out, "{}", palisade_k8s::yaml::write(&report::list(reports, args.show_pod)))?;
+            write!(out, "{}", palisade_k8s::yaml::write(&palisade_review::list(reports, args.show_pod)))?;
         }
-        Output::Html => write!(out, "{}", html::page(reports, subjects)?)?,
+        Output::Html => write!(out, "{}", palisade_review::matrix(reports, subjects).file()?)?,
         Output::Sarif => writeln!(out, "{}", serde_json::to_string_pretty(&sarif::log(reports))?)?,
     }
     Ok(())

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use palisade_admission::PolicyBuilder;
 use palisade_k8s::workload::WorkloadKind;
 
-use super::surroundings::Surroundings;
 use crate::args::PolicyArgs;
 use crate::files::{self, Document};
 use crate::{gathered, policy};
+use palisade_review::Surroundings;
 
 /// Where the inputs are.
 #[derive(Clone, Copy, Debug)]

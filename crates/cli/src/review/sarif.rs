@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::report::{ErrorReport, RefusalReport, Report};
+use palisade_review::{ErrorReport, RefusalReport, Report};
 
 const RULE: &str = "scc-refused";
 

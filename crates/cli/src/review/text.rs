@@ -2,9 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::after::By;
-use super::report::{RefusalReport, Report, StepReport, Verdict};
-use super::subject::Subject;
+use palisade_review::{By, RefusalReport, Report, StepReport, Subject, Verdict};
+
 use crate::paint;
 
 /// How many of the fields in the way are shown; the wide form shows all.

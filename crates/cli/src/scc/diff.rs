@@ -39,8 +39,8 @@ fn html(args: &DiffArgs, differences: &[Difference], changed: Vec<Changed>) -> R
         false => "What only one of the two permits, and what a pod gets that asks for nothing.".to_owned(),
     };
     let (a, b) = (format!("Only {}", args.a), format!("Only {}", args.b));
-    let page = crate::html::changes("SCC difference", &summary, ["Field", &a, &b], rows)?;
-    Ok(write!(std::io::stdout().lock(), "{page}")?)
+    let page = palisade_review::changes("SCC difference", &summary, ["Field", &a, &b], rows);
+    Ok(write!(std::io::stdout().lock(), "{}", page.file()?)?)
 }
 
 fn text(args: &DiffArgs, differences: &[Difference], changed: &[Changed]) -> Result<(), crate::Failure> {

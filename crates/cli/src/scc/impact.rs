@@ -2,17 +2,12 @@
 
 use std::io::Write;
 
-use palisade_admission::Policy;
-use palisade_k8s::scc::annotation::{SUBJECT_TYPE, VALIDATED_SCC};
-use serde_json::{Map, Value};
+use palisade_review::{Move, impact};
 
 use crate::args::{ImpactArgs, TextOrHtml};
 use crate::exit::Exit;
-use crate::review::{Options, Report, Subject, Surroundings, Verdict, assume_namespaces, subjects};
+use crate::review::{Options, Surroundings, assume_namespaces, subjects};
 use crate::{files, paint, policy};
-
-/// The annotations in which an admission records its result.
-const RESULT: [&str; 2] = [VALIDATED_SCC, SUBJECT_TYPE];
 
 pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
     let documents = files::read(&args.files)?;
@@ -28,56 +23,18 @@ pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
     let before = Surroundings::new(&around);
     around.extend(with);
     let new = (&new.build(), &Surroundings::new(&around));
-    let moves = moves(&subjects, (&old.build(), &before), new);
+    let moves = impact(&subjects, (&old.build(), &before), new);
     match args.output {
         TextOrHtml::Text => text(&moves, subjects.len())?,
-        TextOrHtml::Html => html(&moves, subjects.len())?,
+        TextOrHtml::Html => {
+            write!(
+                std::io::stdout().lock(),
+                "{}",
+                palisade_review::impact_page(&moves, subjects.len()).file()?
+            )?;
+        }
     }
     Ok(if moves.is_empty() { Exit::Fine } else { Exit::Findings })
-}
-
-/// Policy, and what stands beside it.
-type Whole<'a> = (&'a Policy, &'a Surroundings);
-
-/// A workload for which the change makes a difference.
-struct Move {
-    title: String,
-    namespace: String,
-    before: String,
-    after: String,
-    /// Why it is refused, what differs in the pod, and its Pod Security levels.
-    lines: Vec<String>,
-}
-
-fn moves(subjects: &[Subject], old: Whole<'_>, new: Whole<'_>) -> Vec<Move> {
-    subjects.iter().filter_map(|subject| one(subject, old, new)).collect()
-}
-
-fn one(subject: &Subject, old: Whole<'_>, new: Whole<'_>) -> Option<Move> {
-    let (before, after) = (Report::new(old.0, old.1, subject), Report::new(new.0, new.1, subject));
-    let changes = pod_changes(before.pod.as_ref(), after.pod.as_ref());
-    if (before.verdict, &before.scc) == (after.verdict, &after.scc) && changes.is_empty() {
-        return None;
-    }
-    let errors = after.refusal.iter().flat_map(|refusal| &refusal.errors);
-    let mut lines: Vec<String> = errors
-        .map(|error| {
-            format!("{}:{}:{}: {}: {}", error.file, error.line, error.column, error.field, error.message)
-        })
-        .collect();
-    lines.extend(changes);
-    if let (Some(from), Some(to)) = (before.pod_security, after.pod_security)
-        && from != to
-    {
-        lines.push(format!("Pod Security: {from} -> {to}"));
-    }
-    Some(Move {
-        title: subject.title(),
-        namespace: subject.namespace.clone(),
-        before: verdict(&before),
-        after: verdict(&after),
-        lines,
-    })
 }
 
 fn text(moves: &[Move], of: usize) -> Result<(), crate::Failure> {
@@ -88,56 +45,4 @@ fn text(moves: &[Move], of: usize) -> Result<(), crate::Failure> {
         lines.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
     }
     Ok(writeln!(out, "{} of {of} workloads move or change", moves.len())?)
-}
-
-fn html(moves: &[Move], of: usize) -> Result<(), crate::Failure> {
-    let summary = format!("{} of {of} workloads move or change.", moves.len());
-    let row = |found: &Move| {
-        let Move { title, namespace, before, after, lines } = found;
-        [format!("{title} in {namespace}"), format!("{before} → {after}"), lines.join("\n")]
-    };
-    let columns = ["Workload", "Before → after", "What changes"];
-    let page = crate::html::changes("SCC impact", &summary, columns, moves.iter().map(row).collect())?;
-    Ok(write!(std::io::stdout().lock(), "{page}")?)
-}
-
-/// The differences between the two resulting pods, one line a field; none where one of them is refused.
-pub(super) fn pod_changes(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
-    let mut found = Vec::new();
-    if let (Some(before), Some(after)) = (before, after) {
-        compare("", before, after, &mut found);
-    }
-    found
-}
-
-/// Annotations that say which SCC it was differ wherever the SCC does.
-fn compare(path: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
-    match (before, after) {
-        (Value::Object(a), Value::Object(b)) => {
-            let added = b.keys().filter(|key| !a.contains_key(*key));
-            for key in a.keys().chain(added).filter(|key| !RESULT.contains(&key.as_str())) {
-                let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                let value = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_default();
-                compare(&inner, &value(a), &value(b), found);
-            }
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            for (index, (a, b)) in a.iter().zip(b).enumerate() {
-                compare(&format!("{path}[{index}]"), a, b, found);
-            }
-        }
-        (a, b) if a == b => {}
-        (a, b) => {
-            let show = |value: &Value| if value.is_null() { "nothing".to_owned() } else { value.to_string() };
-            found.push(format!("{path}: {} -> {}", show(a), show(b)));
-        }
-    }
-}
-
-fn verdict(report: &Report) -> String {
-    match (report.verdict, &report.scc) {
-        (Verdict::Refused, _) => "refused".to_owned(),
-        (_, Some(scc)) => scc.clone(),
-        (_, None) => "not subject to SCC".to_owned(),
-    }
 }

@@ -37,8 +37,8 @@ fn html(args: &DiffArgs, differences: &[Difference], archs: &[Arch]) -> Result<(
     };
     let row = |found: &Difference| [example(found, archs), found.a.to_string(), found.b.to_string()];
     let rows = differences.iter().map(row).collect();
-    let page = crate::html::changes("Seccomp difference", &summary, ["Syscall", &a, &b], rows)?;
-    Ok(write!(std::io::stdout().lock(), "{page}")?)
+    let page = palisade_review::changes("Seccomp difference", &summary, ["Syscall", &a, &b], rows);
+    Ok(write!(std::io::stdout().lock(), "{}", page.file()?)?)
 }
 
 fn print(args: &DiffArgs, differences: &[Difference], archs: &[Arch]) -> Result<(), std::io::Error> {

@@ -3,10 +3,12 @@
 use std::io::Write;
 
 use palisade_seccomp::{
-    Action, Arch, Data, Decider, Explanation, Filter, Node, Rules, Unknown, explain, profile::Profile,
-    systemd, table::Syscall,
+    Arch, Data, Decider, Explanation, Filter, Rules, Unknown, explain, profile::Profile, systemd,
+    table::Syscall,
 };
 use serde_json::json;
+
+use palisade_review::{shares, syscalls};
 
 use super::args::{ExplainArgs, TextOrJson};
 use super::input;
@@ -22,7 +24,10 @@ pub(super) fn run(args: &ExplainArgs) -> crate::Outcome {
             let (arch, data) = input::syscall(syscall, &args.rest.args, args.rest.abi, &args.rest.context)?;
             one(args, &profile, &rules, arch, &data)?;
         }
-        None if args.html => html(args, &rules, &filter, arch)?,
+        None if args.html => {
+            let title = format!("Seccomp profile {}", args.file.display());
+            write!(std::io::stdout().lock(), "{}", syscalls(&title, &rules, &filter, arch).file()?)?;
+        }
         None => summary(args, &rules, &filter, arch)?,
     }
     Ok(Exit::Fine)
@@ -121,59 +126,6 @@ fn as_json(explanation: &Explanation, rules: &Rules, arch: Arch, data: &Data) ->
         "action": explanation.action.to_string(), "reason": reason(explanation, rules),
         "consequence": explanation.action.consequence(), "tried": tried,
     })
-}
-
-/// The syscalls of an area by their answer.
-#[derive(Default)]
-struct Shares {
-    through: Vec<&'static str>,
-    conditional: Vec<&'static str>,
-    denied: Vec<&'static str>,
-}
-
-fn shares(syscalls: &[Syscall], filter: &Filter, arch: Arch) -> Shares {
-    let mut shares = Shares::default();
-    for syscall in syscalls {
-        let Some(number) = syscall.number(arch) else { continue };
-        let list = match filter.graph().node(filter.decision(arch.audit(), number)) {
-            Node::Leaf(Action::Allow | Action::Log) => &mut shares.through,
-            Node::Leaf(_) => &mut shares.denied,
-            Node::Test { .. } => &mut shares.conditional,
-        };
-        list.push(syscall.name());
-    }
-    shares
-}
-
-/// A map of the syscalls by area: what is let through, by which conditions, and what is denied.
-fn html(args: &ExplainArgs, rules: &Rules, filter: &Filter, arch: Arch) -> Result<(), crate::Failure> {
-    let conditions = |name: &str| {
-        let own = rules.rules.iter().filter(|rule| rule.syscall.name() == name);
-        let words = own.map(|rule| {
-            let all = rule
-                .conditions
-                .iter()
-                .map(|condition| condition.named(&rule.syscall.argument(arch, condition.arg())));
-            format!("{}: {}", rule.action, all.collect::<Vec<_>>().join(" and "))
-        });
-        words.collect::<Vec<_>>().join("; ")
-    };
-    let areas: Vec<serde_json::Value> = systemd::areas()
-        .map(|(area, calls)| {
-            let shares = shares(&calls, filter, arch);
-            let conditional = shares.conditional.iter();
-            let conditional: Vec<_> =
-                conditional.map(|name| json!({"name": name, "conditions": conditions(name)})).collect();
-            json!({"name": area, "through": shares.through, "conditional": conditional, "denied": shares.denied})
-        })
-        .collect();
-    let archs: Vec<_> = rules.archs.iter().map(|arch| arch.name()).collect();
-    let content = json!({
-        "areas": areas, "default": rules.default.to_string(), "archs": archs.join(", "), "abi": arch.name(),
-    });
-    let title = format!("Seccomp profile {}", args.file.display());
-    let page = crate::html::page("syscalls.html", &title, content)?;
-    Ok(write!(std::io::stdout().lock(), "{page}")?)
 }
 
 fn summary(args: &ExplainArgs, rules: &Rules, filter: &Filter, arch: Arch) -> Result<(), crate::Failure> {

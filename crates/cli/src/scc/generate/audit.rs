@@ -13,7 +13,7 @@ use super::{Ground, beyond, with_objects};
 use crate::exit::Exit;
 use crate::paint;
 use crate::review::{Report, Subject};
-use crate::scc::impact::pod_changes;
+use palisade_review::pod_changes;
 
 /// One account's SCCs that it was granted, beside what its pods need.
 struct Account<'g> {

@@ -1,14 +1,17 @@
-//! The page of `palisade review -o html`: a table of SCCs by workload, and the reasons.
+//! The page of a review: a table of SCCs by workload, and the reasons.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::after::By;
-use super::report::{Report, StepReport, Verdict};
-use super::subject::Subject;
+use crate::after::By;
+use crate::page::Page;
+use crate::report::{Report, StepReport, Verdict};
+use crate::subject::Subject;
 
-pub(super) fn page(reports: &[Report], subjects: &[Subject]) -> Result<String, crate::Failure> {
+/// The page of reports, each of the subject at its place.
+#[must_use]
+pub fn matrix(reports: &[Report], subjects: &[Subject]) -> Page {
     let mut sccs: Vec<&str> = Vec::new();
     let mut place: BTreeMap<&str, usize> = BTreeMap::new();
     for step in reports.iter().flat_map(|report| &report.trace) {
@@ -26,7 +29,7 @@ pub(super) fn page(reports: &[Report], subjects: &[Subject]) -> Result<String, c
         "sccs": sccs, "items": items, "admitted": count(Verdict::Admitted), "refused": count(Verdict::Refused),
         "notes": notes(reports, subjects),
     });
-    crate::html::page("review.html", "SCC review", content)
+    Page::new("review.html", "SCC review", content)
 }
 
 fn item(number: usize, report: &Report, subject: &Subject, sccs: &[&str]) -> Value {

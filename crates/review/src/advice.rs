@@ -8,57 +8,62 @@ use palisade_scc::{Context, Entry, Mutation, Outcome, diff};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::after::After;
-use super::grant;
-use super::subject::Subject;
-use super::surroundings::Surroundings;
+use crate::after::After;
+use crate::grant;
+use crate::subject::Subject;
+use crate::surroundings::Surroundings;
 
 /// Changes that get a pod admitted, each tried; none where no SCC can ever admit it.
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Advice {
+pub struct Advice {
     /// The command after which the namespace lets the pod through, at the highest Pod Security level that does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) label: Option<String>,
+    pub label: Option<String>,
     /// The command that grants the most restrictive SCC that would admit the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) grant: Option<String>,
+    pub grant: Option<String>,
     /// Permissions of that SCC beyond those that the pod lacks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) grant_also_gives: Vec<String>,
+    pub grant_also_gives: Vec<String>,
     /// An SCC of one's own that permits just what is missing, with its grant: a `List`, ready to apply.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) own: Option<Value>,
+    pub own: Option<Value>,
     /// Permissions of that SCC beyond those of the SCC that it is made from.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) own_summary: Option<String>,
+    pub own_summary: Option<String>,
     /// Accounts of the namespace under which the pod would be admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) accounts: Vec<Account>,
+    pub accounts: Vec<Account>,
     /// Edits of the workload; all together get the pod admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) edits: Vec<String>,
+    pub edits: Vec<String>,
     /// Where each of them is made: the line of the field, or, where it is to be added, of what it is added to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) edit_places: Vec<Spot>,
+    pub edit_places: Vec<Spot>,
     /// The SCC that then admits it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) edits_for: Option<String>,
+    pub edits_for: Option<String>,
 }
 
 /// A place in a file.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Spot {
-    pub(crate) file: String,
-    pub(crate) line: usize,
-    pub(crate) column: usize,
+pub struct Spot {
+    /// The file that it is in.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column, counted from 1.
+    pub column: usize,
 }
 
 /// An account that may use an SCC that fits.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Account {
-    pub(crate) name: String,
-    pub(crate) scc: String,
+pub struct Account {
+    /// The name; empty where it has none.
+    pub name: String,
+    /// The name of the SCC.
+    pub scc: String,
 }
 
 /// The usable SCC that the fewest fields stand in the way of; the first tried of several.
@@ -72,10 +77,10 @@ pub(crate) fn nearest<'t, 'x>(trace: &'t Trace<'x>) -> Option<&'t Step<'x>> {
 
 /// One refused workload, and all that advice depends on.
 pub(crate) struct Case<'a> {
-    pub(crate) policy: &'a Policy,
-    pub(crate) subject: &'a Subject,
-    pub(crate) surroundings: &'a Surroundings,
-    pub(crate) after: &'a After<'a>,
+    pub policy: &'a Policy,
+    pub subject: &'a Subject,
+    pub surroundings: &'a Surroundings,
+    pub after: &'a After<'a>,
 }
 
 impl Case<'_> {
@@ -229,7 +234,7 @@ fn unpin(pod: &mut Value) {
 }
 
 /// The permissions of `wide` beyond those of `narrow`, one for each field; users, groups and priority do not count.
-pub(crate) fn beyond(wide: &SecurityContextConstraints, narrow: &SecurityContextConstraints) -> Vec<String> {
+pub fn beyond(wide: &SecurityContextConstraints, narrow: &SecurityContextConstraints) -> Vec<String> {
     let grants = ["users", "groups", "priority"];
     let differences = diff(wide, narrow).into_iter().filter(|difference| !grants.contains(&difference.field));
     differences

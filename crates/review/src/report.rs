@@ -9,100 +9,133 @@ use palisade_scc::{Mutation, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::advice::{self, Advice, Case};
-use super::after::{After, By, Objection};
-use super::changed::{apply, changed};
-use super::subject::Subject;
-use super::surroundings::Surroundings;
+use crate::advice::{self, Advice, Case};
+use crate::after::{After, By, Objection};
+use crate::changed::{apply, changed};
+use crate::subject::Subject;
+use crate::surroundings::Surroundings;
 
 /// The answer for one workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Verdict {
+pub enum Verdict {
+    /// SCC and all that comes after let it through.
     Admitted,
+    /// Something refuses it.
     Refused,
+    /// SCC does not look at its namespace.
     Exempt,
 }
 
 /// One workload's review.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Report {
-    pub(crate) kind: &'static str,
-    pub(crate) name: String,
-    pub(crate) namespace: String,
-    pub(crate) file: String,
-    pub(crate) line: usize,
-    pub(crate) column: usize,
-    pub(crate) user: String,
-    pub(crate) service_account: String,
-    pub(crate) verdict: Verdict,
+pub struct Report {
+    /// The kind.
+    pub kind: &'static str,
+    /// The name; empty where it has none.
+    pub name: String,
+    /// The namespace.
+    pub namespace: String,
+    /// The file that it is in.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column, counted from 1.
+    pub column: usize,
+    /// The user in whose name the pod is asked for.
+    pub user: String,
+    /// The account that the pod runs as.
+    pub service_account: String,
+    /// Whether a pod of it starts.
+    pub verdict: Verdict,
+    /// The name of the SCC.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) scc: Option<String>,
+    pub scc: Option<String>,
     /// `user` or `serviceaccount`: whose right admitted the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) granted_to: Option<&'static str>,
+    pub granted_to: Option<&'static str>,
     /// The SCC that would admit the pod by each one's right alone.
-    pub(crate) by_user: Option<String>,
-    pub(crate) by_service_account: Option<String>,
+    pub by_user: Option<String>,
+    /// The same by the account.
+    pub by_service_account: Option<String>,
     /// The Pod Security level of the pod as it would run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) pod_security: Option<&'static str>,
+    pub pod_security: Option<&'static str>,
+    /// What is worth knowing whatever the verdict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) notes: Vec<String>,
+    pub notes: Vec<String>,
+    /// Why it is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) refusal: Option<RefusalReport>,
+    pub refusal: Option<RefusalReport>,
     /// Every SCC in the order in which they are tried.
-    pub(crate) trace: Vec<StepReport>,
+    pub trace: Vec<StepReport>,
+    /// The template as the SCC leaves it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) pod: Option<Value>,
+    pub pod: Option<Value>,
 }
 
 /// The refusal of a workload, with advice.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct RefusalReport {
-    pub(crate) by: By,
-    pub(crate) message: String,
+pub struct RefusalReport {
+    /// The check that refuses it.
+    pub by: By,
+    /// The reason.
+    pub message: String,
+    /// The usable SCC that the fewest fields stand in the way of.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) nearest: Option<String>,
-    pub(crate) errors: Vec<ErrorReport>,
+    pub nearest: Option<String>,
+    /// The fields in the way.
+    pub errors: Vec<ErrorReport>,
+    /// Ways to a yes.
     #[serde(flatten)]
-    pub(crate) advice: Advice,
+    pub advice: Advice,
 }
 
 /// A field in the way.
 #[derive(Debug, Serialize)]
-pub(crate) struct ErrorReport {
-    pub(crate) field: String,
-    pub(crate) message: String,
-    pub(crate) file: String,
-    pub(crate) line: usize,
-    pub(crate) column: usize,
+pub struct ErrorReport {
+    /// The path of the field; empty for what is of no field.
+    pub field: String,
+    /// The reason.
+    pub message: String,
+    /// The file that it is in.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column, counted from 1.
+    pub column: usize,
 }
 
 /// The result of one SCC.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct StepReport {
-    pub(crate) scc: String,
-    pub(crate) priority: i32,
-    pub(crate) score: u32,
-    pub(crate) pod_security: &'static str,
+pub struct StepReport {
+    /// The name of the SCC.
+    pub scc: String,
+    /// The SCC's priority.
+    pub priority: i32,
+    /// The SCC's score: the higher, the more it permits.
+    pub score: u32,
+    /// The Pod Security level.
+    pub pod_security: &'static str,
     /// How the user, and the service account, may use it.
-    pub(crate) user: Option<String>,
-    pub(crate) service_account: Option<String>,
+    pub user: Option<String>,
+    /// The account that the pod runs as.
+    pub service_account: Option<String>,
     /// `admits`, `refuses` or `unusable`.
-    pub(crate) outcome: &'static str,
+    pub outcome: &'static str,
+    /// The fields in the way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) errors: Vec<ErrorReport>,
+    pub errors: Vec<ErrorReport>,
     /// The fields that it would set.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) changes: Vec<String>,
+    pub changes: Vec<String>,
 }
 
 /// All reports as one object.
-pub(crate) fn list(reports: &[Report], show_pod: bool) -> Value {
+pub fn list(reports: &[Report], show_pod: bool) -> Value {
     let mut items = json!(reports);
     if !show_pod {
         for item in items.as_array_mut().into_iter().flatten() {
@@ -114,7 +147,7 @@ pub(crate) fn list(reports: &[Report], show_pod: bool) -> Value {
 
 impl Report {
     /// Reviews one workload.
-    pub(crate) fn new(policy: &Policy, surroundings: &Surroundings, subject: &Subject) -> Self {
+    pub fn new(policy: &Policy, surroundings: &Surroundings, subject: &Subject) -> Self {
         let pod = subject.pod();
         let groups: Vec<&str> = subject.groups.iter().map(String::as_str).collect();
         let request = PodRequest {
@@ -167,7 +200,7 @@ impl Report {
             }
             Decision::Refused(refusal) => {
                 self.verdict = Verdict::Refused;
-                self.notes.extend(super::notes::of_pod(&subject.pod, subject));
+                self.notes.extend(crate::notes::of_pod(&subject.pod, subject));
                 self.refusal = Some(refusal_report(trace, refusal, case));
                 return;
             }
@@ -176,7 +209,7 @@ impl Report {
             self.pod_security = Some(assess(&parsed).level.as_str());
             self.notes.extend(case.after.warnings(&parsed));
         }
-        self.notes.extend(super::notes::of_pod(&outcome, subject));
+        self.notes.extend(crate::notes::of_pod(&outcome, subject));
         self.pod = Some(result);
         if let Some(objection) = case.after.objection(&outcome) {
             self.verdict = Verdict::Refused;

@@ -7,14 +7,14 @@ use palisade_admission::Policy;
 use palisade_k8s::manifest::Node;
 use palisade_scc::pod_security::{Level, Standards};
 
-use crate::files::Document;
+use palisade_console::files::Document;
 
 /// How many accounts of a namespace are tried for one refused workload.
 const MAX_ACCOUNTS: usize = 200;
 
 /// Everything beside policy.
 #[derive(Debug, Default)]
-pub(crate) struct Surroundings {
+pub struct Surroundings {
     standards: HashMap<String, (Standards, Vec<String>)>,
     /// The profile of each CSI driver that has one, by OpenShift's label.
     drivers: HashMap<String, Level>,
@@ -23,7 +23,7 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     /// Reads all of these objects; of two about one thing, the later counts.
-    pub(crate) fn new(documents: &[Document]) -> Self {
+    pub fn new(documents: &[Document]) -> Self {
         let mut surroundings = Self::default();
         documents.iter().for_each(|document| surroundings.add(document));
         surroundings
@@ -48,22 +48,22 @@ impl Surroundings {
     }
 
     /// The Pod Security labels of a namespace.
-    pub(crate) fn standards(&self, namespace: &str) -> Standards {
+    pub fn standards(&self, namespace: &str) -> Standards {
         self.standards.get(namespace).map(|(standards, _)| *standards).unwrap_or_default()
     }
 
     /// Flaws of a namespace's Pod Security labels.
-    pub(crate) fn wrong_labels(&self, namespace: &str) -> &[String] {
+    pub fn wrong_labels(&self, namespace: &str) -> &[String] {
         self.standards.get(namespace).map_or(&[], |(_, errors)| errors)
     }
 
     /// The profile of a CSI driver.
-    pub(crate) fn driver(&self, name: &str) -> Option<Level> {
+    pub fn driver(&self, name: &str) -> Option<Level> {
         self.drivers.get(name).copied()
     }
 
     /// The accounts of a namespace that the objects name or that a grant names.
-    pub(crate) fn accounts(&self, policy: &Policy, namespace: &str) -> Vec<String> {
+    pub fn accounts(&self, policy: &Policy, namespace: &str) -> Vec<String> {
         let listed = [namespace, ""].into_iter().filter_map(|namespace| self.accounts.get(namespace));
         let mut names: BTreeSet<String> = listed.flatten().cloned().collect();
         let prefix = format!("system:serviceaccount:{namespace}:");

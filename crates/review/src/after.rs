@@ -8,13 +8,14 @@ use palisade_scc::pod_security::{Level, Standard, Standards, Version, level};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::changed::changed;
-use super::surroundings::Surroundings;
+use crate::changed::changed;
+use crate::surroundings::Surroundings;
 
 /// The check that refuses a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum By {
+pub enum By {
+    /// SCC.
     Scc,
     /// The validation that every API server makes.
     Kubernetes,
@@ -27,17 +28,17 @@ pub(crate) enum By {
 /// A refusal after SCC.
 #[derive(Debug)]
 pub(crate) struct Objection {
-    pub(crate) by: By,
-    pub(crate) message: String,
-    pub(crate) errors: Vec<FieldError>,
+    pub by: By,
+    pub message: String,
+    pub errors: Vec<FieldError>,
     /// The highest level that the namespace could enforce and let the pod through.
-    pub(crate) level: Option<Level>,
+    pub level: Option<Level>,
 }
 
 /// The rules for the pods of one namespace.
 #[derive(Debug)]
 pub(crate) struct After<'a> {
-    pub(crate) standards: Standards,
+    pub standards: Standards,
     surroundings: &'a Surroundings,
     namespace: &'a str,
 }

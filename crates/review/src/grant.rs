@@ -4,7 +4,7 @@ use palisade_k8s::SecurityContextConstraints;
 use serde_json::{Value, json};
 
 /// The role of a namespace that may use an SCC, and its binding to accounts of the namespace.
-pub(crate) fn role(scc: &str, namespace: &str, accounts: &[&str]) -> [Value; 2] {
+pub fn role(scc: &str, namespace: &str, accounts: &[&str]) -> [Value; 2] {
     let role = format!("use-scc-{scc}");
     let metadata = json!({"name": role, "namespace": namespace});
     let subjects: Vec<Value> = accounts
@@ -22,7 +22,7 @@ pub(crate) fn role(scc: &str, namespace: &str, accounts: &[&str]) -> [Value; 2] 
 }
 
 /// The SCC as an object to be applied.
-pub(crate) fn object(scc: &SecurityContextConstraints) -> Value {
+pub fn object(scc: &SecurityContextConstraints) -> Value {
     let mut object = json!({"apiVersion": "security.openshift.io/v1", "kind": "SecurityContextConstraints"});
     if let (Some(object), Ok(Value::Object(fields))) = (object.as_object_mut(), serde_json::to_value(scc)) {
         object.extend(fields);
@@ -32,7 +32,7 @@ pub(crate) fn object(scc: &SecurityContextConstraints) -> Value {
 }
 
 /// A name for an SCC that is made of this one and that `is_taken` does not know.
-pub(crate) fn name(wished: &str, is_taken: impl Fn(&str) -> bool) -> String {
+pub fn name(wished: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let lower = wished.chars().map(|c| match c {
         'a'..='z' | '0'..='9' => c,
         'A'..='Z' => c.to_ascii_lowercase(),

@@ -6,7 +6,7 @@ use palisade_scc::Changes;
 use serde_json::Value;
 
 /// The pod with what an SCC changes.
-pub(super) fn changed(pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> Value {
+pub(crate) fn changed(pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> Value {
     let mut patch = Patch::default();
     changes.write(parsed, &[], &mut patch);
     let mut pod = pod.clone();
@@ -15,7 +15,7 @@ pub(super) fn changed(pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> V
 }
 
 /// Makes the changes of a JSON Patch that was made for this very object.
-pub(super) fn apply(patch: Option<String>, object: &mut Value) {
+pub(crate) fn apply(patch: Option<String>, object: &mut Value) {
     let patch = patch.and_then(|text| serde_json::from_str::<json_patch::Patch>(&text).ok());
     if let Some(patch) = patch {
         // An operation that fails leaves the object as it was.

@@ -6,50 +6,72 @@ use palisade_k8s::{FieldPath, Pod, fit, put};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::files::{Document, Place};
+use palisade_console::files::{Document, Place};
 
 /// The namespace of objects that name none. It is none that SCC leaves alone, as `default` would be.
 const ASSUMED_NAMESPACE: &str = "assumed";
 
+/// An object that is of a workload's kind, and has no pod that can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SubjectError {
+    /// It has no template.
+    #[error("{0}: {kind} has no {template}", kind = .1.kind, template = .1.template)]
+    NoTemplate(Place, &'static WorkloadKind),
+    /// The pod does not fit its type, for this reason.
+    #[error("{0}: the pod does not fit its type: {1}")]
+    Misfit(Place, String),
+}
+
 /// Options that count for all workloads.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Options<'a> {
-    pub(crate) namespace: Option<&'a str>,
-    pub(crate) service_account: Option<&'a str>,
-    pub(crate) user: Option<&'a str>,
-    pub(crate) groups: &'a [String],
+pub struct Options<'a> {
+    /// The namespace of objects that name none.
+    pub namespace: Option<&'a str>,
+    /// The account of all workloads, whatever they name.
+    pub service_account: Option<&'a str>,
+    /// The user in whose name pods are asked for; else the controller of their kind.
+    pub user: Option<&'a str>,
+    /// Groups of that user.
+    pub groups: &'a [String],
 }
 
 /// A workload under review.
 #[derive(Debug)]
-pub(crate) struct Subject {
-    pub(crate) document: Document,
-    pub(crate) kind: &'static WorkloadKind,
-    pub(crate) namespace: String,
-    pub(crate) namespace_is_given: bool,
-    pub(crate) service_account: String,
-    pub(crate) user: String,
-    pub(crate) groups: Vec<String>,
+pub struct Subject {
+    /// Where it was read.
+    pub document: Document,
+    /// The kind.
+    pub kind: &'static WorkloadKind,
+    /// The namespace.
+    pub namespace: String,
+    /// Whether the object or the options name the namespace.
+    pub namespace_is_given: bool,
+    /// The account that the pod runs as.
+    pub service_account: String,
+    /// The user in whose name the pod is asked for.
+    pub user: String,
+    /// The user's groups.
+    pub groups: Vec<String>,
     /// The pod's metadata and spec as they were written.
-    pub(crate) template: Value,
+    pub template: Value,
     /// The same as the API server has it before SCCs are asked: with its account, the account's token, and its ports on the
     /// node's network.
-    pub(crate) pod: Value,
+    pub pod: Value,
 }
 
 impl Subject {
     /// The workload in `document`, if it is one.
-    pub(crate) fn new(
+    pub fn new(
         document: &Document,
         all: &[Document],
         options: &Options<'_>,
-    ) -> Result<Option<Self>, crate::Failure> {
+    ) -> Result<Option<Self>, SubjectError> {
         let Some(kind) = WorkloadKind::of(document.text("apiVersion"), document.text("kind")) else {
             return Ok(None);
         };
         let Some(node) = document.node.at_path(&kind.template_path()) else {
             let place = document.place(&FieldPath::root());
-            return Err(format!("{place}: {} has no {}", kind.kind, kind.template).into());
+            return Err(SubjectError::NoTemplate(place, kind));
         };
         let template = template(node);
         let own_namespace = Some(document.metadata("namespace")).filter(|name| !name.is_empty());
@@ -77,10 +99,10 @@ impl Subject {
         Ok(Some(subject))
     }
 
-    fn parse(&self) -> Result<Pod<'_>, crate::Failure> {
+    fn parse(&self) -> Result<Pod<'_>, SubjectError> {
         fit(&self.template).map_err(|misfit| {
             let place = self.document.place(&self.kind.template_path().join(&misfit.path));
-            format!("{place}: the pod does not fit its type: {misfit}").into()
+            SubjectError::Misfit(place, misfit.to_string())
         })
     }
 
@@ -108,25 +130,25 @@ impl Subject {
     }
 
     /// The pod as the API server has it before SCCs are asked.
-    pub(crate) fn pod(&self) -> Pod<'_> {
+    pub fn pod(&self) -> Pod<'_> {
         // It was parsed once already, when the subject was made.
         Pod::deserialize(&self.pod).unwrap_or_default()
     }
 
     /// `kind/name`, as kubectl prints it.
-    pub(crate) fn title(&self) -> String {
+    pub fn title(&self) -> String {
         let name = self.document.metadata("name");
         let name = if name.is_empty() { self.document.metadata("generateName") } else { name };
         format!("{}/{name}", self.kind.short)
     }
 
     /// The place of a pod's field in the file.
-    pub(crate) fn place(&self, pod_path: &FieldPath) -> Place {
+    pub fn place(&self, pod_path: &FieldPath) -> Place {
         self.document.place(&self.path(pod_path))
     }
 
     /// A field of the pod as a path of the workload.
-    pub(crate) fn path(&self, pod_path: &FieldPath) -> FieldPath {
+    pub fn path(&self, pod_path: &FieldPath) -> FieldPath {
         self.kind.template_path().join(pod_path)
     }
 

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::subject::Subject;
+use crate::subject::Subject;
 
 /// Notes about the pod after SCC's changes.
-pub(super) fn of_pod(pod: &Value, subject: &Subject) -> Vec<String> {
+pub(crate) fn of_pod(pod: &Value, subject: &Subject) -> Vec<String> {
     let mut notes = dead_annotations(&subject.template);
     notes.extend(capabilities(pod));
     notes.extend(images(pod));
