@@ -33,3 +33,12 @@ pub const MANAGERS: usize = 100;
 
 /// Elements that one JSON patch moves to other places of their lists: an insertion at the beginning moves all.
 pub const PATCH_MOVES: usize = 20_000_000;
+
+/// Warnings in one response: clients read no endless headers.
+pub const WARNINGS: usize = 20;
+
+/// Length of all warnings of one response, in characters, from which each is cut to [`WARNING_LENGTH`].
+pub const WARNINGS_LENGTH: usize = 4096;
+
+/// Length of one warning, in characters, where all are too long.
+pub const WARNING_LENGTH: usize = 256;

@@ -47,7 +47,6 @@ mod failure;
 pub mod fuzz;
 mod hooks;
 mod hub;
-mod identity;
 mod lane;
 mod limits;
 mod login;
@@ -55,7 +54,6 @@ mod lost;
 mod metrics;
 mod names;
 mod node;
-mod notes;
 mod objects;
 mod password;
 mod pki;
@@ -77,8 +75,8 @@ mod webhook;
 mod workload;
 
 use palisade_api::{
-    body, discovery, error, kind as resource, openapi, patch, protobuf, request, schema, selector, table,
-    weight,
+    body, discovery, error, identity, kind as resource, notes, openapi, patch, protobuf, request, schema,
+    selector, table, weight,
 };
 
 pub use audit::PolicyError;

@@ -50,12 +50,6 @@ pub(crate) const WATCHES: Bounds = Bounds { all: 4000, each: 1500, kept: 200, wa
 
 /// Time that a request waits for its share before it is told to come back later.
 pub(crate) const QUEUE_TIME: Duration = Duration::from_secs(5);
-/// Warnings in one response: clients read no endless headers.
-pub(crate) const WARNINGS: usize = 20;
-/// Length of all warnings of one response, in characters, from which each is cut to [`WARNING_LENGTH`].
-pub(crate) const WARNINGS_LENGTH: usize = 4096;
-/// Length of one warning, in characters, where all are too long.
-pub(crate) const WARNING_LENGTH: usize = 256;
 
 /// Size of an object, in bytes: what etcd takes by default.
 pub(crate) const OBJECT: usize = 1_572_864;

@@ -7,13 +7,14 @@ use crate::limits;
 
 /// Warnings for the client, and annotations for the audit log.
 #[derive(Debug, Default)]
-pub(crate) struct Notes {
+pub struct Notes {
     warnings: Mutex<Vec<String>>,
     annotations: Mutex<BTreeMap<String, String>>,
 }
 
 impl Notes {
-    pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {
+    /// Adds warnings, each once, up to [`limits::WARNINGS`].
+    pub fn warn(&self, warnings: impl IntoIterator<Item = String>) {
         let mut kept = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         for warning in warnings {
             if kept.len() == limits::WARNINGS {
@@ -30,15 +31,18 @@ impl Notes {
         }
     }
 
-    pub(crate) fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
+    /// Sets an annotation.
+    pub fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
         self.annotations.lock().unwrap_or_else(PoisonError::into_inner).insert(key.into(), value.into());
     }
 
-    pub(crate) fn warnings(&self) -> Vec<String> {
+    /// The warnings so far, in their order.
+    pub fn warnings(&self) -> Vec<String> {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
+    /// The annotations so far.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
         self.annotations.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
