@@ -5,7 +5,6 @@ use std::sync::{Arc, RwLock};
 use palisade_admission::{PolicyCache, Reservations};
 use palisade_store::Store;
 
-use crate::audit::Audit;
 use crate::decider::Decider;
 use crate::definitions::Definitions;
 use crate::error::ApiResult;
@@ -16,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::policy::{self, Epoch};
 use crate::shares::Shares;
 use crate::token::Tokens;
+use palisade_audit::Audit;
 
 /// The state that all requests share.
 #[derive(Debug)]

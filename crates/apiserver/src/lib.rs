@@ -32,7 +32,6 @@
 mod admit;
 mod aggregate;
 mod api;
-mod audit;
 mod authenticate;
 mod authorize;
 mod binder;
@@ -79,7 +78,7 @@ use palisade_api::{
     selector, table, weight,
 };
 
-pub use audit::PolicyError;
 pub use decider::Decider;
 pub use ephemeral::Ephemeral;
+pub use palisade_audit::PolicyError;
 pub use server::{Config, NodeCredentials, Server, ServerError, node_credentials};

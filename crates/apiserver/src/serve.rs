@@ -16,7 +16,6 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::api::Api;
-use crate::audit::{self, Trail};
 use crate::authenticate::{ClientCertificate, Shown};
 use crate::authorize;
 use crate::body::media_type;
@@ -38,6 +37,7 @@ use crate::verb;
 use crate::watch::{Asker, Shape, Watcher};
 use crate::webhook::{self, Attributes, Operation};
 use crate::weight;
+use palisade_audit::{self as audit, Trail};
 use palisade_https::metrics::Timed;
 use palisade_https::{Body, ReadError};
 

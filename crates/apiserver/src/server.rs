@@ -15,7 +15,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::api::{Api, Outside};
-use crate::audit::{Audit, Policy, PolicyError};
 use crate::authenticate::ClientCertificate;
 use crate::decider::Decider;
 use crate::error::ApiError;
@@ -24,6 +23,7 @@ use crate::pki::Pki;
 use crate::serve::Service;
 use crate::token::Tokens;
 use crate::{bootstrap, controller, objects, workload};
+use palisade_audit::{Audit, Policy, PolicyError};
 
 /// How a server is to run.
 #[derive(Clone, Debug)]

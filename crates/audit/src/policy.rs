@@ -78,14 +78,14 @@ pub enum PolicyError {
 /// The log level and stages of the requests that a policy's rule selects.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
-    pub(crate) level: Level,
-    pub(crate) omit_stages: Vec<Stage>,
-    pub(crate) omit_managed_fields: bool,
+    pub level: Level,
+    pub omit_stages: Vec<Stage>,
+    pub omit_managed_fields: bool,
 }
 
 /// A policy: the first rule that is for a request counts.
 #[derive(Debug, Default)]
-pub(crate) struct Policy(Option<Written>);
+pub struct Policy(Option<Written>);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -136,7 +136,11 @@ struct GroupResources {
 
 impl Policy {
     /// Reads a policy's file.
-    pub(crate) fn read(path: &Path) -> Result<Self, PolicyError> {
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is not a policy, or breaks a rule of policies.
+    pub fn read(path: &Path) -> Result<Self, PolicyError> {
         let text = std::fs::read_to_string(path).map_err(|error| PolicyError::Io(path.to_owned(), error))?;
         let written: Written = serde_saphyr::from_str(&text)
             .map_err(|error| PolicyError::Malformed { path: path.to_owned(), why: error.to_string() })?;
@@ -147,7 +151,7 @@ impl Policy {
     }
 
     /// The rule for a request. Without a policy every request is logged with its metadata, once it is answered.
-    pub(super) fn rule(&self, request: &Request<'_>) -> Rule {
+    pub(crate) fn rule(&self, request: &Request<'_>) -> Rule {
         let Some(policy) = &self.0 else {
             let omit_stages = vec![Stage::RequestReceived];
             return Rule { level: Level::Metadata, omit_stages, omit_managed_fields: false };
@@ -256,9 +260,8 @@ impl WrittenRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Identity;
-    use crate::identity::Requester;
-    use crate::request::Path as RequestPath;
+    use palisade_api::identity::{Identity, Requester};
+    use palisade_api::request::Path as RequestPath;
 
     #[test]
     fn the_first_rule_that_is_for_a_request_counts() {

@@ -1,7 +1,35 @@
-//! The audit log: one line for each stage of a request, as Kubernetes' `audit.k8s.io/v1`.
+//! The audit log of an API server: one line for each stage of a request, as Kubernetes' `audit.k8s.io/v1`.
 //!
 //! Each request has a [`Trail`]. The work itself completes it, before the client is told; when nobody holds a trail any
-//! more that was not completed, because the client left or the work broke off, that is written.
+//! more that was not completed, because the client left or the work broke off, that is written. The [`Policy`] says how
+//! much of which requests is written.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use palisade_audit::{Audit, Policy, Request};
+//!
+//! let folder = palisade_store::private::temporary()?;
+//! let path = folder.path().join("audit.log");
+//! let audit = Audit::to_file(&path, Policy::default())?;
+//! let trail = audit.begin(
+//!     &Request {
+//!         id: "9f7f",
+//!         requester: None,
+//!         verb: "get",
+//!         uri: "/version",
+//!         path: "/version",
+//!         source: "192.0.2.7",
+//!         agent: "kubectl/v1.36",
+//!         target: None,
+//!         received: "2026-01-01T00:00:00Z",
+//!     },
+//!     &Arc::default(),
+//! );
+//! trail.complete(200, None, None);
+//! assert!(std::fs::read_to_string(&path)?.contains(r#""stage":"ResponseComplete""#));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod policy;
 
@@ -14,21 +42,23 @@ use palisade_k8s::put;
 use palisade_store::private::{self, Exposed};
 use serde_json::{Value, json};
 
-use crate::body;
-use crate::error::ApiError;
-use crate::identity::Requester;
-use crate::notes::Notes;
-use crate::request::Target;
+use jiff::Timestamp;
+use palisade_api::body;
+use palisade_api::error::ApiError;
+use palisade_api::identity::Requester;
+use palisade_api::notes::Notes;
+use palisade_api::request::Target;
+use palisade_api::time;
 
-pub use policy::PolicyError;
-pub(crate) use policy::{Level, Policy, Rule, Stage};
+use policy::{Level, Rule, Stage};
+pub use policy::{Policy, PolicyError};
 
 /// How many bytes of a client's name for itself are written.
 const MAX_AGENT: usize = 1024;
 
 /// The log's file, and what goes there.
 #[derive(Debug, Default)]
-pub(crate) struct Audit(Option<Log>);
+pub struct Audit(Option<Log>);
 
 #[derive(Debug)]
 struct Log {
@@ -38,28 +68,40 @@ struct Log {
 
 /// A request whose head is read.
 #[derive(Debug)]
-pub(crate) struct Request<'a> {
-    pub(crate) id: &'a str,
-    /// None, if they could not show who they are.
-    pub(crate) requester: Option<&'a Requester>,
-    pub(crate) verb: &'a str,
-    pub(crate) uri: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) source: &'a str,
-    pub(crate) agent: &'a str,
-    pub(crate) target: Option<&'a Target>,
-    pub(crate) received: &'a str,
+pub struct Request<'a> {
+    /// Its `Audit-ID`.
+    pub id: &'a str,
+    /// The requester; none where authentication failed.
+    pub requester: Option<&'a Requester>,
+    /// The verb, as authorization names it.
+    pub verb: &'a str,
+    /// Path and query.
+    pub uri: &'a str,
+    /// The path alone.
+    pub path: &'a str,
+    /// The address of the client.
+    pub source: &'a str,
+    /// The client's name for itself.
+    pub agent: &'a str,
+    /// The resource, if the path is one's.
+    pub target: Option<&'a Target>,
+    /// The time of its arrival, in RFC 3339.
+    pub received: &'a str,
 }
 
 impl Audit {
     /// Logs to the end of a file, which is made if it is missing.
-    pub(crate) fn to_file(path: &Path, policy: Policy) -> Result<Self, Exposed> {
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened, or others than this user may write it.
+    pub fn to_file(path: &Path, policy: Policy) -> Result<Self, Exposed> {
         let file = private::file(path, File::options().append(true))?;
         Ok(Self(Some(Log { file: Arc::new(Mutex::new(file)), policy })))
     }
 
     /// Begins what is logged of a request, if anything is.
-    pub(crate) fn begin(&self, request: &Request<'_>, notes: &Arc<Notes>) -> Arc<Trail> {
+    pub fn begin(&self, request: &Request<'_>, notes: &Arc<Notes>) -> Arc<Trail> {
         let Some(log) = &self.0 else { return Arc::default() };
         let mut rule = log.policy.rule(request);
         if request.target.is_some_and(is_secret) {
@@ -125,7 +167,7 @@ fn reference(target: &Target) -> Value {
 
 /// The record of one request.
 #[derive(Debug, Default)]
-pub(crate) struct Trail(Mutex<Option<Open>>);
+pub struct Trail(Mutex<Option<Open>>);
 
 /// A request that is not completed.
 #[derive(Debug)]
@@ -147,7 +189,7 @@ impl Trail {
     }
 
     /// Notes what the client sent, if that is logged.
-    pub(crate) fn request(&self, bytes: &[u8], content_type: &str) {
+    pub fn request(&self, bytes: &[u8], content_type: &str) {
         self.with(|open| {
             let is_wanted = open.line.rule.level >= Level::Request && !bytes.is_empty();
             let read = is_wanted.then(|| body::read(bytes, content_type, &mut Vec::new()).ok()).flatten();
@@ -158,7 +200,7 @@ impl Trail {
     }
 
     /// The answer begins, and ends when nobody holds this any more.
-    pub(crate) fn started(&self, code: u16) {
+    pub fn started(&self, code: u16) {
         self.with(|open| {
             open.started = Some(code);
             open.line.status(code, None);
@@ -167,7 +209,7 @@ impl Trail {
     }
 
     /// The request is answered, unless its answer has only begun. The first to say so is heard.
-    pub(crate) fn complete(&self, code: u16, refusal: Option<&ApiError>, object: Option<&Value>) {
+    pub fn complete(&self, code: u16, refusal: Option<&ApiError>, object: Option<&Value>) {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if open.as_ref().is_some_and(|open| open.started.is_some()) {
             return;
@@ -182,7 +224,7 @@ impl Trail {
     }
 
     /// The work broke off by a fault of ours.
-    pub(crate) fn panicked(&self) {
+    pub fn panicked(&self) {
         if let Some(Open { line, .. }) = self.take() {
             line.panicked();
         }
@@ -248,7 +290,7 @@ impl Line {
         }
         let mut event = self.event.clone();
         put(&mut event, &["stage"], stage.name().into());
-        put(&mut event, &["stageTimestamp"], crate::time::now().into());
+        put(&mut event, &["stageTimestamp"], now().into());
         let annotations = self.notes.annotations();
         if !annotations.is_empty() {
             put(&mut event, &["annotations"], json!(annotations));
@@ -260,6 +302,11 @@ impl Line {
             tracing::error!("the audit log cannot be written: {error}");
         }
     }
+}
+
+/// The time as objects have it, to the second.
+fn now() -> String {
+    time::format(Timestamp::now().as_second(), 0, false).unwrap_or_default()
 }
 
 fn remove_managed(object: &mut Value) {
@@ -319,7 +366,7 @@ mod tests {
             .map(|line| {
                 let line: Value = serde_json::from_str(line).unwrap();
                 let code = line.pointer("/responseStatus/code").and_then(Value::as_u64);
-                (crate::resource::text(&line, "/stage").to_owned(), code.unwrap_or_default())
+                (palisade_api::kind::text(&line, "/stage").to_owned(), code.unwrap_or_default())
             })
             .collect();
         let wanted = [
