@@ -13,6 +13,7 @@ mod scc;
 mod workload;
 
 use palisade_admission::Reservation;
+use palisade_hooks::{Operation, Reinvocation};
 use palisade_scc::Mutation;
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ use crate::definitions;
 use crate::error::ApiResult;
 use crate::remove::remove;
 use crate::resource::{Admission, Serves, text};
-use crate::webhook::{self, Attributes, Operation, Reinvocation};
+use crate::webhook::attributes;
 
 /// Completes a new object: the server first, then webhooks, whose changes `settle` makes fit. What is reserved for the
 /// object is to be kept until it is written.
@@ -112,9 +113,9 @@ fn by_webhooks(
     settle: Settle<'_>,
     complete: &mut dyn FnMut(&mut Value) -> ApiResult<()>,
 ) -> ApiResult<()> {
-    let request = Attributes { call, operation, old, is_dry_run: call.is_dry_run() };
+    let request = attributes(call, operation, old);
     let (mut round, mut current) = (Reinvocation::default(), Some(object.take()));
-    webhook::mutate(request, &mut current, &mut round, settle)?;
+    palisade_hooks::mutate(request, &mut current, &mut round, settle)?;
     *object = current.take().unwrap_or_default();
     if !round.has_changed {
         return Ok(());
@@ -128,7 +129,7 @@ fn by_webhooks(
         return Ok(());
     }
     current = Some(object.take());
-    webhook::mutate(request, &mut current, &mut round, settle)?;
+    palisade_hooks::mutate(request, &mut current, &mut round, settle)?;
     *object = current.unwrap_or_default();
     let is_pod = call.target.resource.admission == Admission::Pod
         && call.target.subresource.is_none_or(|part| part.is_admitted);

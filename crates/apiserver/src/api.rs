@@ -3,19 +3,19 @@
 use std::sync::{Arc, RwLock};
 
 use palisade_admission::{PolicyCache, Reservations};
+use palisade_audit::Audit;
+use palisade_hooks::{Client, Webhooks};
 use palisade_store::Store;
 
 use crate::decider::Decider;
 use crate::definitions::Definitions;
 use crate::error::ApiResult;
-use crate::hooks::{Client, Webhooks};
 use crate::hub::Hub;
 use crate::login::Logins;
 use crate::metrics::Metrics;
 use crate::policy::{self, Epoch};
 use crate::shares::Shares;
 use crate::token::Tokens;
-use palisade_audit::Audit;
 
 /// The state that all requests share.
 #[derive(Debug)]

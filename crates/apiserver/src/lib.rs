@@ -44,7 +44,6 @@ mod ephemeral;
 mod failure;
 #[doc(hidden)]
 pub mod fuzz;
-mod hooks;
 mod hub;
 mod lane;
 mod limits;

@@ -58,19 +58,6 @@ pub(crate) const ATTEMPTS: usize = 8;
 /// Time that old versions are kept for watches and lists that go on.
 pub(crate) const HISTORY: Duration = Duration::from_secs(300);
 
-/// Size of a webhook's answer, in bytes.
-pub(crate) const WEBHOOK_ANSWER: usize = 4 * 1024 * 1024;
-/// Webhooks that are asked at once for one request.
-pub(crate) const WEBHOOKS_AT_ONCE: usize = 32;
-/// Connections that are kept to one webhook.
-pub(crate) const WEBHOOK_CONNECTIONS: usize = 8;
-/// Webhooks to which connections are kept.
-pub(crate) const WEBHOOK_ENDPOINTS: usize = 64;
-/// Annotations of the audit log from one answer of a webhook.
-pub(crate) const WEBHOOK_ANNOTATIONS: usize = 20;
-/// Length of such an annotation, in characters.
-pub(crate) const WEBHOOK_ANNOTATION: usize = 1024;
-
 /// Time between two looks of the controllers of workloads, at most.
 pub(crate) const WORKLOAD_WAIT: Duration = Duration::from_millis(500);
 /// Time before a workload is looked at again whose pods are refused, at most.

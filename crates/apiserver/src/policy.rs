@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use palisade_admission::{ObjectKey, PolicyCache, PolicyKind, PolicyObject};
+use palisade_hooks::Webhooks;
 use palisade_store::{Effect, Key, Observer, Store};
 
 use crate::definitions::Definitions;
 use crate::error::{ApiError, ApiResult};
-use crate::hooks::Webhooks;
 use crate::{objects, resource};
 
 /// Counts the writes that may end somebody's rights: those who go on for long, such as watches, are authenticated and
@@ -74,9 +74,10 @@ impl Observer for Feed {
 impl Feed {
     /// The change of the webhooks that a write makes, if any.
     fn change_of_webhooks(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
-        let hooks = self.webhooks.read(key, value)?;
+        let object = value.and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let hooks = self.webhooks.parse(&key.resource, &key.name, object.as_ref())?;
         let (webhooks, key) = (Arc::clone(&self.webhooks), key.clone());
-        Some(Box::new(move || webhooks.set(&key, hooks)))
+        Some(Box::new(move || webhooks.set(&key.resource, &key.name, hooks)))
     }
 
     /// The change of the resources that a write makes, if any.
@@ -107,13 +108,27 @@ fn read(kind: PolicyKind, key: &Key, bytes: &[u8]) -> Option<PolicyObject> {
     object.inspect_err(|error| tracing::error!("{key} is not part of the policy: {error}")).ok()
 }
 
+/// Keeps the webhooks of the configurations that a store holds.
+fn load_webhooks(webhooks: &Webhooks, store: &Store) -> ApiResult<()> {
+    for kind in [&resource::MUTATING_WEBHOOKS, &resource::VALIDATING_WEBHOOKS] {
+        objects::each(store, kind, None, |object| {
+            let name = resource::text(&object, "/metadata/name");
+            if let Some(hooks) = webhooks.parse(kind.storage(), name, Some(&object)) {
+                webhooks.set(kind.storage(), name, hooks);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
 /// The policy of what a store holds, now and after each write to come. Nobody else may write meanwhile.
 pub(crate) fn follow(
     store: &Store,
     webhooks: &Arc<Webhooks>,
     definitions: &Arc<Definitions>,
 ) -> ApiResult<(Arc<PolicyCache>, Arc<Epoch>)> {
-    webhooks.load(store)?;
+    load_webhooks(webhooks, store)?;
     definitions.load(store)?;
     let (cache, epoch) = (Arc::new(PolicyCache::default()), Arc::new(Epoch::default()));
     let (mut kinds, mut all) = (Vec::new(), Vec::new());

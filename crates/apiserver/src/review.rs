@@ -6,6 +6,7 @@ mod connect;
 mod pod;
 mod project;
 
+use palisade_hooks::Operation;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
@@ -19,7 +20,7 @@ use crate::objects;
 use crate::resource::{Review, text};
 use crate::token::User;
 use crate::verb;
-use crate::webhook::{self, Attributes, Operation};
+use crate::webhook::attributes;
 
 pub(crate) use connect::{Place, connect};
 pub(crate) use pod::{bind, evict};
@@ -83,9 +84,8 @@ pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -
     let mut request = body::read(bytes, content_type, &mut Vec::new())?;
     let message = crate::schema::message("TokenRequest").ok_or_else(ApiError::no_such_path)?;
     body::fit(&mut request, message.into(), Validation::Ignore, Vec::new())?;
-    let attributes =
-        Attributes { call, operation: Operation::Create, old: None, is_dry_run: call.is_dry_run() };
-    request = webhook::admit(attributes, Some(request))?.unwrap_or_default();
+    request =
+        palisade_hooks::admit(attributes(call, Operation::Create, None), Some(request))?.unwrap_or_default();
     body::fit(&mut request, message.into(), Validation::Ignore, Vec::new())?;
     let target = call.target;
     let account = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;

@@ -14,6 +14,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT, WARNING};
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use palisade_audit::{self as audit, Trail};
+use palisade_hooks::Operation;
 
 use crate::api::Api;
 use crate::authenticate::{ClientCertificate, Shown};
@@ -35,9 +37,8 @@ use crate::table::Include;
 use crate::time;
 use crate::verb;
 use crate::watch::{Asker, Shape, Watcher};
-use crate::webhook::{self, Attributes, Operation};
+use crate::webhook::attributes;
 use crate::weight;
-use palisade_audit::{self as audit, Trail};
 use palisade_https::metrics::Timed;
 use palisade_https::{Body, ReadError};
 
@@ -420,8 +421,8 @@ async fn read(body: Incoming) -> ApiResult<Bytes> {
 
 /// The object sent to a subresource, as admission webhooks make it.
 fn admitted(call: &Call<'_>, object: serde_json::Value) -> ApiResult<serde_json::Value> {
-    let request = Attributes { call, operation: Operation::Create, old: None, is_dry_run: call.is_dry_run() };
-    webhook::admit(request, Some(object)).map(Option::unwrap_or_default)
+    let request = attributes(call, Operation::Create, None);
+    palisade_hooks::admit(request, Some(object)).map(Option::unwrap_or_default)
 }
 
 /// A request with its body, for a thread that may wait for the disk.

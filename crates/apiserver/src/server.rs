@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use palisade_audit::{Audit, Policy, PolicyError};
+use palisade_hooks::Client;
 use palisade_https::{CertificateError, LONG, Limits, Listener, Pair, Peer, Tls, TlsError};
 use palisade_scc::BuiltinSet;
 use palisade_store::{Store, StoreError, private};
@@ -18,12 +20,10 @@ use crate::api::{Api, Outside};
 use crate::authenticate::ClientCertificate;
 use crate::decider::Decider;
 use crate::error::ApiError;
-use crate::hooks::Client;
 use crate::pki::Pki;
 use crate::serve::Service;
 use crate::token::Tokens;
 use crate::{bootstrap, controller, objects, workload};
-use palisade_audit::{Audit, Policy, PolicyError};
 
 /// How a server is to run.
 #[derive(Clone, Debug)]

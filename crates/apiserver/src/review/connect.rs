@@ -1,5 +1,6 @@
 //! exec, attach, port-forward and log of a pod: decided here, carried out by a node.
 
+use palisade_hooks::{Attributes, Operation};
 use palisade_k8s::{FieldError, FieldPath, put};
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::objects;
 use crate::request::Query;
 use crate::resource::{self, Serves, text};
-use crate::webhook;
+use crate::webhook::attributes;
 
 /// The target of a proxied request: a node, and a path there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,8 @@ pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Option<Place
     }
     check_container(&target.name, &pod, call.query)?;
     if let Serves::Connection { .. } = serves {
-        webhook::connect(call, options(call))?;
+        let request = Attributes { is_dry_run: false, ..attributes(call, Operation::Connect, None) };
+        palisade_hooks::admit(request, Some(options(call)))?;
     }
     let node = text(&pod, "/spec/nodeName");
     if node.is_empty() && is_log {

@@ -17,7 +17,8 @@ use crate::patch::{self, PatchKind};
 use crate::remove::remove;
 use crate::resource::{Resource, Serves, text};
 use crate::time;
-use crate::webhook::{self, Attributes, Operation};
+use crate::webhook::attributes;
+use palisade_hooks::Operation;
 
 /// The recorder of a change's fields in `managedFields`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,9 +233,8 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
         managed::update(Some(old), &mut new, resource.shape(), &writer);
     }
     if call.target.subresource.is_none_or(|part| matches!(part.serves, Serves::Part(_))) {
-        let request =
-            Attributes { call, operation: Operation::Update, old: Some(old), is_dry_run: call.is_dry_run() };
-        webhook::validate(request, Some(&new))?;
+        let request = attributes(call, Operation::Update, Some(old));
+        palisade_hooks::validate(request, Some(&new))?;
     }
     let mut same = old.clone();
     resource.shape().fit(&mut same).map_err(|error| ApiError::bad_request(error.to_string()))?;

@@ -14,7 +14,8 @@ use crate::objects;
 use crate::patch::managed::{self, Writer};
 use crate::resource::{Resource, text};
 use crate::time;
-use crate::webhook::{self, Attributes, Operation};
+use crate::webhook::attributes;
+use palisade_hooks::Operation;
 
 /// `POST` of an object.
 pub(crate) fn create(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
@@ -101,8 +102,8 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         managed::update(None, &mut object, resource.shape(), &writer);
     }
     objects::check_size(&object)?;
-    let request = Attributes { call, operation: Operation::Create, old: None, is_dry_run: call.is_dry_run() };
-    webhook::validate(request, Some(&object))?;
+    let request = attributes(call, Operation::Create, None);
+    palisade_hooks::validate(request, Some(&object))?;
     if call.is_dry_run() {
         if objects::get(store, resource, &target.namespace, &name).is_ok() {
             return Err(ApiError::exists(resource, &name));

@@ -1,5 +1,6 @@
 //! Delete, and delete of a collection.
 
+use palisade_hooks::{Attributes, Operation};
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use crate::remove::remove;
 use crate::request::Target;
 use crate::resource::{Deletion, Resource, text};
 use crate::schema;
-use crate::webhook::{self, Attributes, Operation};
+use crate::webhook::attributes;
 use crate::{admit, time};
 
 /// `DELETE` of one object.
@@ -93,9 +94,9 @@ fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
     loop {
         let old = objects::get(&api.store, resource, &target.namespace, &target.name)?;
         check(resource, &old.object, options)?;
-        let request =
-            Attributes { call, operation: Operation::Delete, old: Some(&old.object), is_dry_run: dry };
-        webhook::admit(request, None)?;
+        let request = attributes(call, Operation::Delete, Some(&old.object));
+        let request = Attributes { is_dry_run: dry, ..request };
+        palisade_hooks::admit(request, None)?;
         let waiting = resource.deletion.waiting(&old.object, options, &time::now());
         if dry {
             return Ok(waiting.map_or_else(|| Deleted::Gone(old.object.clone()), Deleted::Waits));

@@ -12,22 +12,28 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use palisade_store::Store;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use serde_json::Value;
 use tokio::net::TcpStream;
 
-use super::hook::{Hook, Place};
-use crate::resource::{self, text};
-use crate::{limits, objects};
+use crate::hook::{Hook, Place};
+
+/// Size of a webhook's answer, in bytes.
+const ANSWER: usize = 4 * 1024 * 1024;
+/// Connections that are kept to one webhook.
+const CONNECTIONS: usize = 8;
+/// Webhooks to which connections are kept.
+const ENDPOINTS: usize = 64;
 
 type Sender = SendRequest<Full<Bytes>>;
 
+/// Gives an address of a service, by its namespace, name and port.
+pub(crate) type Resolve<'r> = &'r dyn Fn(&str, &str, u16) -> Option<SocketAddr>;
+
 /// Connections to webhooks that are kept, and what services stand for.
 #[derive(Debug, Default)]
-pub(crate) struct Client {
+pub struct Client {
     idle: Mutex<HashMap<Endpoint, Vec<Sender>>>,
     /// Addresses by `NAMESPACE/NAME`.
     services: BTreeMap<String, SocketAddr>,
@@ -68,14 +74,16 @@ fn lost(address: &str, error: &std::io::Error) -> String {
 }
 
 impl Client {
-    pub(crate) fn new(services: BTreeMap<String, SocketAddr>) -> Self {
+    /// A client; `services` are addresses by `NAMESPACE/NAME`, which count before the hosts' own.
+    #[must_use]
+    pub fn new(services: BTreeMap<String, SocketAddr>) -> Self {
         Self { services, ..Self::default() }
     }
 
     /// Sends a review; gives the answer's body, or why there is none.
-    pub(crate) async fn post(&self, store: &Store, hook: &Hook, body: Bytes) -> Result<Bytes, String> {
+    pub(crate) async fn post(&self, resolve: Resolve<'_>, hook: &Hook, body: Bytes) -> Result<Bytes, String> {
         let seconds = hook.timeout.as_secs();
-        let at = self.at(store, &hook.place, &hook.bundle, seconds);
+        let at = self.at(resolve, &hook.place, &hook.bundle, seconds);
         let failed = |url: &str, why: String| format!("failed to call webhook: Post {url:?}: {why}");
         let at = at.map_err(|(url, why)| failed(&url, why))?;
         let answered = tokio::time::timeout(hook.timeout, self.exchange(&at, body)).await;
@@ -89,7 +97,7 @@ impl Client {
 
     fn at(
         &self,
-        store: &Store,
+        resolve: Resolve<'_>,
         place: &Place,
         bundle: &Arc<str>,
         seconds: u64,
@@ -100,7 +108,7 @@ impl Client {
                 let dns = format!("{name}.{namespace}.svc");
                 let host = format!("{dns}:{port}");
                 let given = self.services.get(&format!("{namespace}/{name}")).copied();
-                match given.or_else(|| endpoint(store, namespace, name, *port)) {
+                match given.or_else(|| resolve(namespace, name, *port)) {
                     Some(address) => (address.to_string(), dns, host, path.clone()),
                     None => {
                         return Err((
@@ -142,9 +150,9 @@ impl Client {
 
     async fn finish(&self, at: &At, sender: Sender, response: Response<Incoming>) -> Result<Bytes, Failure> {
         let code = response.status();
-        let body = Limited::new(response.into_body(), limits::WEBHOOK_ANSWER).collect().await;
+        let body = Limited::new(response.into_body(), ANSWER).collect().await;
         let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-            true => Failure::Answer(format!("the answer is larger than {} bytes", limits::WEBHOOK_ANSWER)),
+            true => Failure::Answer(format!("the answer is larger than {} bytes", ANSWER)),
             false => Failure::Connection(error.to_string()),
         })?;
         let bytes = body.to_bytes();
@@ -222,37 +230,14 @@ impl Client {
 
     fn keep(&self, endpoint: &Endpoint, sender: Sender) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() >= limits::WEBHOOK_ENDPOINTS && !idle.contains_key(endpoint) {
+        if idle.len() >= ENDPOINTS && !idle.contains_key(endpoint) {
             idle.clear();
         }
         let senders = idle.entry(endpoint.clone()).or_default();
-        if senders.len() < limits::WEBHOOK_CONNECTIONS && !sender.is_closed() {
+        if senders.len() < CONNECTIONS && !sender.is_closed() {
             senders.push(sender);
         }
     }
-}
-
-/// An address of a service, as its Endpoints have it.
-fn endpoint(store: &Store, namespace: &str, name: &str, port: u16) -> Option<SocketAddr> {
-    let (services, endpoints) = (resource::find("", "services")?, resource::find("", "endpoints")?);
-    let found = objects::get(store, endpoints, namespace, name).ok()?.object;
-    let service = objects::get(store, services, namespace, name).ok().map(|found| found.object);
-    let ports = service.as_ref().and_then(|service| service.pointer("/spec/ports")?.as_array());
-    // The name of the service's port is that of the endpoint's.
-    let is_meant = |one: &&Value| one.get("port").and_then(Value::as_u64) == Some(u64::from(port));
-    let named = ports
-        .into_iter()
-        .flatten()
-        .find(is_meant)
-        .map(|one| text(one, "/name").to_owned())
-        .unwrap_or_default();
-    let subsets = found.get("subsets").and_then(Value::as_array)?;
-    subsets.iter().find_map(|subset| {
-        let ports = subset.get("ports").and_then(Value::as_array)?;
-        let number = ports.iter().find(|one| text(one, "/name") == named)?.get("port")?.as_u64()?;
-        let address = text(subset.pointer("/addresses/0")?, "/ip").parse().ok()?;
-        Some(SocketAddr::new(address, u16::try_from(number).ok()?))
-    })
 }
 
 enum Failure {

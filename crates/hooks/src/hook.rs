@@ -8,13 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use palisade_api::cel::Expression;
 use serde_json::Value;
 
-use super::operation::Operation;
-use crate::resource::{self, Resource, text};
-use crate::selector::Labels;
+use palisade_api::kind::{self, Resource, text};
+use palisade_api::selector::Labels;
+
+use crate::operation::Operation;
 
 /// A webhook.
 #[derive(Debug)]
-pub(crate) struct Hook {
+pub struct Hook {
     pub(crate) configuration: String,
     pub(crate) name: String,
     /// A name that no other webhook has.
@@ -147,7 +148,7 @@ impl Hook {
             conditions: conditions
                 .map(|condition| {
                     let expression =
-                        Expression::compile(text(condition, "/expression"), &resource::WEBHOOK_VARIABLES);
+                        Expression::compile(text(condition, "/expression"), &kind::WEBHOOK_VARIABLES);
                     (text(condition, "/name").to_owned(), expression)
                 })
                 .collect(),
@@ -193,8 +194,8 @@ mod tests {
                 &json!({"operations": ["CREATE"], "apiGroups": groups, "apiVersions": ["v1"], "resources": resources, "scope": scope}),
             )
         };
-        let pods = &resource::PODS;
-        let namespaces = &resource::NAMESPACES;
+        let pods = &kind::PODS;
+        let namespaces = &kind::NAMESPACES;
         let cases = [
             (rule(&[""], &["pods"], "*"), pods, "", true, true),
             (rule(&["*"], &["*"], "*"), pods, "", true, true),

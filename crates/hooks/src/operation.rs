@@ -2,10 +2,14 @@
 
 /// The operation of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
+pub enum Operation {
+    /// An object is made, or something is sent to a subresource.
     Create,
+    /// An object is changed.
     Update,
+    /// An object is deleted.
     Delete,
+    /// Somebody connects to an object, as `exec` does.
     Connect,
 }
 

@@ -5,21 +5,21 @@ use base64::engine::general_purpose::STANDARD;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use crate::error::ApiError;
+use palisade_api::error::ApiError;
 
 /// The answer of a webhook.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Answer {
-    pub(super) allowed: bool,
+pub(crate) struct Answer {
+    pub(crate) allowed: bool,
     /// Operations of a JSON patch; empty for none.
-    pub(super) patch: Vec<Value>,
-    pub(super) warnings: Vec<String>,
-    pub(super) annotations: Vec<(String, String)>,
-    pub(super) status: Option<Value>,
+    pub(crate) patch: Vec<Value>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) annotations: Vec<(String, String)>,
+    pub(crate) status: Option<Value>,
 }
 
 /// The body of a review.
-pub(super) fn write(version: &str, request: &Value) -> String {
+pub(crate) fn write(version: &str, request: &Value) -> String {
     json!({"kind": "AdmissionReview", "apiVersion": format!("admission.k8s.io/{version}"), "request": request}).to_string()
 }
 
@@ -27,7 +27,7 @@ pub(super) fn write(version: &str, request: &Value) -> String {
 const OPERATIONS: usize = palisade_api::limits::PATCH_OPERATIONS;
 
 /// Reads what a webhook answers, as `VerifyAdmissionResponse` does.
-pub(super) fn read(version: &str, uid: &str, is_mutating: bool, bytes: &[u8]) -> Result<Answer, String> {
+pub(crate) fn read(version: &str, uid: &str, is_mutating: bool, bytes: &[u8]) -> Result<Answer, String> {
     let review: Value =
         serde_json::from_slice(bytes).map_err(|error| format!("the answer cannot be read: {error}"))?;
     let said = |field: &str| review.get(field).and_then(Value::as_str).unwrap_or_default();
@@ -91,7 +91,7 @@ fn patch(response: &Value, version: &str) -> Result<Vec<Value>, String> {
 }
 
 /// The refusal that a webhook's answer is.
-pub(super) fn refusal(webhook: &str, status: Option<&Value>) -> Box<ApiError> {
+pub(crate) fn refusal(webhook: &str, status: Option<&Value>) -> Box<ApiError> {
     let mut status = status.cloned().unwrap_or_else(|| json!({}));
     let denied = format!("admission webhook {webhook:?} denied the request");
     let said = |field: &str| status.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());

@@ -1,0 +1,302 @@
+//! A request as webhooks see it: which of them it is for, and the review that one is sent.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use palisade_api::cel::{Authorizer, Scope};
+use palisade_api::error::{ApiError, ApiResult};
+use palisade_api::identity::Identity;
+use palisade_api::kind::{MUTATING_WEBHOOKS, RESOURCES, Resource, text};
+use palisade_api::notes::Notes;
+use palisade_api::request::{Query, Target};
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::hook::Hook;
+use crate::kept::Webhooks;
+use crate::operation::Operation;
+use crate::review;
+
+/// Annotations of the audit log from one answer of a webhook.
+const ANNOTATIONS: usize = 20;
+/// Length of such an annotation, in characters.
+const ANNOTATION: usize = 1024;
+
+/// The server that asks webhooks.
+pub trait Host: std::fmt::Debug {
+    /// The webhooks that there are.
+    fn webhooks(&self) -> &Webhooks;
+
+    /// The client that reaches them.
+    fn client(&self) -> &Client;
+
+    /// The runtime on which they are waited for. The thread that asks is none of its workers.
+    fn runtime(&self) -> &tokio::runtime::Handle;
+
+    /// A namespace, for the selectors of namespaces.
+    ///
+    /// # Errors
+    ///
+    /// There is none of this name.
+    fn namespace(&self, name: &str) -> ApiResult<Value>;
+
+    /// The served versions of a custom resource; none for one that is built in.
+    fn versions_of(&self, resource: &Resource) -> Vec<Resource>;
+
+    /// The authorizer of expressions, for the user of this request.
+    fn authorizer(&self) -> Authorizer;
+
+    /// An address of a service.
+    fn endpoint(&self, namespace: &str, name: &str, port: u16) -> Option<SocketAddr>;
+}
+
+/// The parts of a request that webhooks see.
+#[derive(Clone, Copy, Debug)]
+pub struct Attributes<'a> {
+    /// The server.
+    pub host: &'a dyn Host,
+    /// The object, or the subresource of one, that the request is for.
+    pub target: &'a Target,
+    /// The parameters of the request.
+    pub query: &'a Query,
+    /// The user whose rights count.
+    pub user: &'a Identity,
+    /// Where warnings and annotations of webhooks go.
+    pub notes: &'a Notes,
+    /// What the request does.
+    pub operation: Operation,
+    /// The object as it was, if it was.
+    pub old: Option<&'a Value>,
+    /// Whether nothing is kept of what the request does.
+    pub is_dry_run: bool,
+}
+
+/// A webhook for a request, and the form of the resource that its rules name.
+pub(crate) struct Match<'h> {
+    pub(crate) hook: &'h Hook,
+    pub(crate) resource: Resource,
+}
+
+/// Resources whose objects go through no webhooks: those that could lock everybody out of the configurations
+/// (`IsExemptAdmissionConfigurationResource`), and those that ask who somebody is and what they may
+/// (`pkg/kubeapiserver/admission/exclusion`).
+pub(crate) fn is_exempt(resource: &Resource) -> bool {
+    resource.review.is_some() || resource.group() == MUTATING_WEBHOOKS.group()
+}
+
+impl<'a> Attributes<'a> {
+    pub(crate) fn resource(&self) -> &'a Resource {
+        &self.target.resource
+    }
+
+    /// The webhooks of a list that are for this request. One that cannot be decided on stops it, unless its failure does
+    /// not count.
+    pub(crate) fn matching<'h>(
+        &self,
+        hooks: impl Iterator<Item = &'h Hook>,
+        object: Option<&Value>,
+    ) -> ApiResult<Vec<Match<'h>>> {
+        let mut found = Vec::new();
+        let mut namespace = None;
+        for hook in hooks {
+            let Some(resource) = self.form(hook) else { continue };
+            if !self.selects_namespace(hook, object, &mut namespace)? || !self.selects_object(hook, object) {
+                continue;
+            }
+            if self.meets(hook, &resource, object)? {
+                found.push(Match { hook, resource });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The form of the resource that a webhook's rules name: that of the request, or an equivalent.
+    fn form(&self, hook: &Hook) -> Option<Resource> {
+        let (resource, part) = (self.resource(), self.target.subresource_name());
+        let is_own = resource.group().is_empty() && resource.plural() == "namespaces";
+        let in_namespace = !self.target.namespace.is_empty() || is_own;
+        let matches = |form: &Resource| {
+            hook.rules.iter().any(|rule| rule.matches(self.operation, form, part, in_namespace))
+        };
+        if matches(resource) {
+            return Some(resource.clone());
+        }
+        if !hook.matches_equivalent {
+            return None;
+        }
+        let mut others: Vec<Resource> = RESOURCES.iter().map(|other| (*other).clone()).collect();
+        others.extend(self.host.versions_of(resource));
+        others
+            .into_iter()
+            .filter(|other| {
+                other.storage() == resource.storage()
+                    && other.plural() == resource.plural()
+                    && other.api_version() != resource.api_version()
+            })
+            .find(|other| matches(other))
+    }
+
+    fn selects_namespace(
+        &self,
+        hook: &Hook,
+        object: Option<&Value>,
+        known: &mut Option<Value>,
+    ) -> ApiResult<bool> {
+        let target = self.target;
+        if hook.namespaces.is_empty {
+            return Ok(true);
+        }
+        if self.resource().is("", "namespaces") {
+            return Ok(object.or(self.old).is_some_and(|namespace| hook.namespaces.matches(namespace)));
+        }
+        if target.namespace.is_empty() {
+            return Ok(true);
+        }
+        let namespace = match known {
+            Some(namespace) => namespace,
+            None => known.insert(self.host.namespace(&target.namespace)?),
+        };
+        Ok(hook.namespaces.matches(namespace))
+    }
+
+    fn selects_object(&self, hook: &Hook, object: Option<&Value>) -> bool {
+        hook.objects.is_empty
+            || [object, self.old].into_iter().flatten().any(|object| hook.objects.matches(object))
+    }
+
+    /// Whether the conditions of a webhook hold. One that does not counts before one that cannot be evaluated.
+    fn meets(&self, hook: &Hook, form: &Resource, object: Option<&Value>) -> ApiResult<bool> {
+        if hook.conditions.is_empty() {
+            return Ok(true);
+        }
+        let shown = |object: Option<&Value>| object.map_or(Value::Null, |object| form.show(object.clone()));
+        let scope = Scope::default()
+            .with("object", &shown(object))
+            .with("oldObject", &shown(self.old))
+            .with("request", &self.request("", form, object, false))
+            .with_authorizer(self.host.authorizer());
+        let mut failed = None;
+        for (name, condition) in &hook.conditions {
+            let held = condition.as_ref().map_err(Clone::clone).and_then(|condition| condition.holds(&scope));
+            match held {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(why) => {
+                    failed = failed.or(Some(format!("failed to evaluate match condition {name:?}: {why}")))
+                }
+            }
+        }
+        match failed {
+            None => Ok(true),
+            Some(_) if hook.ignores_failure => Ok(false),
+            Some(why) => Err(ApiError::forbidden(self.resource(), self.name(object), why)),
+        }
+    }
+
+    /// The name in the path, or that of the object, which may have none yet.
+    fn name<'v>(&self, object: Option<&'v Value>) -> &'v str
+    where
+        'a: 'v,
+    {
+        match self.target.name.as_str() {
+            "" => object.map_or("", |object| text(object, "/metadata/name")),
+            name => name,
+        }
+    }
+
+    /// The review that a webhook is sent.
+    fn request(&self, uid: &str, form: &Resource, object: Option<&Value>, with_objects: bool) -> Value {
+        let target = self.target;
+        let kind = |form: &Resource| match target.subresource.and_then(|part| part.kind) {
+            Some((_, "", kind)) => json!({"group": form.group(), "version": form.version(), "kind": kind}),
+            Some((group, version, kind)) => json!({"group": group, "version": version, "kind": kind}),
+            None => json!({"group": form.group(), "version": form.version(), "kind": form.kind()}),
+        };
+        let place = |form: &Resource| json!({"group": form.group(), "version": form.version(), "resource": form.plural()});
+        let (own, part) = (self.resource(), target.subresource_name());
+        let mut request = json!({"uid": uid, "kind": kind(form), "resource": place(form)});
+        let mut set = |field: &str, value: Value| put(&mut request, &[field], value);
+        if !part.is_empty() {
+            set("subResource", part.into());
+        }
+        set("requestKind", kind(own));
+        set("requestResource", place(own));
+        if !part.is_empty() {
+            set("requestSubResource", part.into());
+        }
+        let name = self.name(object);
+        if !name.is_empty() {
+            set("name", name.into());
+        }
+        let namespace = if own.is("", "namespaces") { name } else { target.namespace.as_str() };
+        if !namespace.is_empty() {
+            set("namespace", namespace.into());
+        }
+        set("operation", self.operation.name().into());
+        set("userInfo", self.user.to_json());
+        if with_objects {
+            let is_whole = target.subresource.is_none_or(|part| part.kind.is_none());
+            let shown = |object: Option<&Value>| match object {
+                Some(object) if is_whole => form.show(object.clone()),
+                Some(object) => object.clone(),
+                None => Value::Null,
+            };
+            set("object", shown(object));
+            set("oldObject", shown(self.old));
+        }
+        set("dryRun", self.is_dry_run.into());
+        set("options", self.options());
+        request
+    }
+
+    fn options(&self) -> Value {
+        let Some(kind) = self.operation.options() else { return Value::Null };
+        let mut options = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+        if self.is_dry_run {
+            put(&mut options, &["dryRun"], json!(["All"]));
+        }
+        for field in ["fieldManager", "fieldValidation", "propagationPolicy"] {
+            if let Some(value) = self.query.get(field).filter(|value| !value.is_empty()) {
+                put(&mut options, &[field], value.into());
+            }
+        }
+        options
+    }
+
+    /// Asks one webhook.
+    pub(crate) async fn ask(
+        &self,
+        matched: &Match<'_>,
+        is_mutating: bool,
+        object: Option<&Value>,
+    ) -> Result<review::Answer, String> {
+        let hook = matched.hook;
+        let version =
+            ["v1", "v1beta1"].into_iter().find(|version| hook.versions.iter().any(|v| v == version));
+        let version =
+            version.ok_or("webhook does not accept known AdmissionReview versions (v1, v1beta1)")?;
+        let uid = uuid::Uuid::new_v4().to_string();
+        let body = review::write(version, &self.request(&uid, &matched.resource, object, true));
+        let resolve = |namespace: &str, name: &str, port: u16| self.host.endpoint(namespace, name, port);
+        let answer = self.host.client().post(&resolve, hook, Bytes::from(body)).await?;
+        review::read(version, &uid, is_mutating, &answer)
+    }
+
+    /// Notes what a webhook says beside its answer.
+    pub(crate) fn note(&self, hook: &Hook, answer: &review::Answer) {
+        self.notes.warn(answer.warnings.iter().cloned());
+        for (key, value) in answer.annotations.iter().take(ANNOTATIONS) {
+            let value: String = value.chars().take(ANNOTATION).collect();
+            self.notes.annotate(format!("{}/{key}", hook.name), value);
+        }
+    }
+
+    pub(crate) fn check_dry_run(&self, hook: &Hook) -> ApiResult<()> {
+        if self.is_dry_run && !hook.takes_dry_runs {
+            let why = format!("admission webhook {:?} does not support dry run", hook.name);
+            return Err(ApiError::bad_request(why));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,201 @@
+//! Webhooks that match a request are asked: those that change objects one after another, by name, those that only
+//! validate at once.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+
+use futures::future::join_all;
+use palisade_api::error::{ApiError, ApiResult, Reason};
+use palisade_api::patch;
+use palisade_k8s::put;
+use serde_json::{Value, json};
+
+use crate::attributes::{Attributes, Match, is_exempt};
+use crate::hook::Hook;
+use crate::review;
+
+/// Webhooks that are asked at once for one request.
+const AT_ONCE: usize = 32;
+
+/// The webhooks that were asked, and those to be asked again.
+#[derive(Debug, Default)]
+pub struct Reinvocation {
+    asked: Vec<String>,
+    again: HashSet<String>,
+    /// Whether the webhooks are asked a second time, which is the last.
+    is_second: bool,
+    /// Whether one of them has changed the object.
+    pub has_changed: bool,
+}
+
+impl Reinvocation {
+    /// All that were asked are to be asked again: the server has changed the object since.
+    pub fn require(&mut self) {
+        self.again.extend(self.asked.iter().cloned());
+    }
+
+    /// Whether a webhook is to be asked again.
+    pub fn is_required(&self) -> bool {
+        !self.again.is_empty()
+    }
+}
+
+/// A call that failed, where its failure counts.
+fn failed(hook: &Hook, why: impl Display) -> Box<ApiError> {
+    let why = format!("failed calling webhook {:?}: {why}", hook.name);
+    let mut error = ApiError::internal(&why);
+    error.details = Some(json!({"causes": [{"message": why}]}));
+    error
+}
+
+/// Asks the webhooks that change objects, one after another: all that match, or those that are to be asked again. What one
+/// makes of the object is made to fit by `settle` before the next one sees it.
+pub fn mutate(
+    request: Attributes<'_>,
+    object: &mut Option<Value>,
+    round: &mut Reinvocation,
+    settle: &dyn Fn(Value) -> ApiResult<Value>,
+) -> ApiResult<()> {
+    let all = request.host.webhooks().mutating.all();
+    if all.is_empty() || is_exempt(request.resource()) {
+        return Ok(());
+    }
+    let only = std::mem::take(&mut round.again);
+    let is_again = std::mem::replace(&mut round.is_second, true);
+    round.has_changed = false;
+    for (index, hook) in all.values().flat_map(|hooks| hooks.iter()).enumerate() {
+        if is_again && !only.contains(&hook.id) {
+            continue;
+        }
+        let matched = request.matching(std::iter::once(hook), object.as_ref())?;
+        let Some(matched) = matched.first() else { continue };
+        request.check_dry_run(hook)?;
+        let at = format!("round_{}_index_{index}", u8::from(is_again));
+        let answer = request.host.runtime().block_on(request.ask(matched, true, object.as_ref()));
+        let applied = answer
+            .map_err(Stop::Failed)
+            .and_then(|answer| apply(&request, matched, answer, object.as_ref(), settle));
+        let changed = match applied {
+            Ok(changed) => changed,
+            Err(Stop::Refused(error)) => return Err(error),
+            Err(Stop::Failed(why)) if hook.ignores_failure => {
+                tracing::warn!("failed calling webhook {:?}, failing open: {why}", hook.name);
+                request.notes.annotate(
+                    format!("failed-open.mutating.webhook.admission.k8s.io/{at}"),
+                    hook.name.clone(),
+                );
+                None
+            }
+            Err(Stop::Failed(why)) => return Err(failed(hook, why)),
+        };
+        let said =
+            json!({"configuration": hook.configuration, "webhook": hook.name, "mutated": changed.is_some()});
+        request.notes.annotate(format!("mutation.webhook.admission.k8s.io/{at}"), said.to_string());
+        if let Some(changed) = changed {
+            round.has_changed = true;
+            round.require();
+            *object = Some(changed);
+        }
+        if hook.reinvoked && !is_again {
+            round.asked.push(hook.id.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Why the work of one webhook ends.
+enum Stop {
+    /// It, or a rule that its change breaks, refuses the request.
+    Refused(Box<ApiError>),
+    /// It does not do what a webhook does.
+    Failed(String),
+}
+
+/// The object after an answer; none where that is what it was.
+fn apply(
+    request: &Attributes<'_>,
+    matched: &Match<'_>,
+    answer: review::Answer,
+    object: Option<&Value>,
+    settle: &dyn Fn(Value) -> ApiResult<Value>,
+) -> Result<Option<Value>, Stop> {
+    let hook = matched.hook;
+    request.note(hook, &answer);
+    if !answer.allowed {
+        return Err(Stop::Refused(review::refusal(&hook.name, answer.status.as_ref())));
+    }
+    if answer.patch.is_empty() {
+        return Ok(None);
+    }
+    let Some(object) = object else {
+        let why = format!(
+            "admission webhook {:?} attempted to modify the object, which is not supported for this operation",
+            hook.name
+        );
+        return Err(Stop::Refused(ApiError::internal(&why)));
+    };
+    let form = &matched.resource;
+    let is_whole = request.target.subresource.is_none_or(|part| part.kind.is_none());
+    let mut changed = if is_whole { form.show(object.clone()) } else { object.clone() };
+    let message = form.shape();
+    patch::change(&mut changed, patch::PatchKind::Json, &Value::Array(answer.patch), message)
+        .map_err(|error| Stop::Failed(error.message))?;
+    // What was shown in another form goes on in its own.
+    if is_whole {
+        put(&mut changed, &["apiVersion"], object["apiVersion"].clone());
+        put(&mut changed, &["kind"], object["kind"].clone());
+    }
+    let changed = settle(changed).map_err(|error| match error.reason {
+        Reason::BadRequest => Stop::Failed(error.message),
+        _ => Stop::Refused(error),
+    })?;
+    Ok((changed != *object).then_some(changed))
+}
+
+/// Asks all webhooks that validate, at once; the first refusal by the order of their names counts.
+pub fn validate(request: Attributes<'_>, object: Option<&Value>) -> ApiResult<()> {
+    let all = request.host.webhooks().validating.all();
+    if all.is_empty() || is_exempt(request.resource()) {
+        return Ok(());
+    }
+    let matched = request.matching(all.values().flat_map(|hooks| hooks.iter()), object)?;
+    matched.iter().try_for_each(|matched| request.check_dry_run(matched.hook))?;
+    let mut answers = Vec::with_capacity(matched.len());
+    for part in matched.chunks(AT_ONCE) {
+        let asked = part.iter().map(|matched| request.ask(matched, false, object));
+        answers.extend(request.host.runtime().block_on(join_all(asked)));
+    }
+    let mut refused = Ok(());
+    for (index, (matched, answer)) in matched.iter().zip(answers).enumerate() {
+        let hook = matched.hook;
+        let decided = match answer {
+            Ok(answer) => {
+                request.note(hook, &answer);
+                if answer.allowed { Ok(()) } else { Err(review::refusal(&hook.name, answer.status.as_ref())) }
+            }
+            Err(why) if hook.ignores_failure => {
+                tracing::warn!("failed calling webhook {:?}, failing open: {why}", hook.name);
+                let key = format!("failed-open.validating.webhook.admission.k8s.io/round_0_index_{index}");
+                request.notes.annotate(key, hook.name.clone());
+                Ok(())
+            }
+            Err(why) => Err(failed(hook, why)),
+        };
+        refused = refused.and(decided);
+    }
+    refused
+}
+
+/// Both, for what is decided on before there is more to do: deletions and what is sent to a subresource. Gives the object
+/// as the webhooks made it.
+pub fn admit(request: Attributes<'_>, object: Option<Value>) -> ApiResult<Option<Value>> {
+    let mut object = object;
+    let mut round = Reinvocation::default();
+    let settle = |object| Ok(object);
+    mutate(request, &mut object, &mut round, &settle)?;
+    if round.is_required() {
+        mutate(request, &mut object, &mut round, &settle)?;
+    }
+    validate(request, object.as_ref())?;
+    Ok(object)
+}

@@ -1,0 +1,38 @@
+//! Admission webhooks: HTTPS servers that change objects, admit them or refuse them, as configurations of
+//! `admissionregistration.k8s.io/v1` say. This is the side of the API server that asks them.
+//!
+//! [`Webhooks`] keeps the configurations, parsed. A request is a set of [`Attributes`]; [`mutate`] and [`validate`] ask the
+//! webhooks that match it, by rules, selectors and conditions, over the [`Client`]. What they need of the server is a [`Host`].
+//! The rules and the wording are those of kube-apiserver (`k8s.io/apiserver/pkg/admission/plugin/webhook`).
+//!
+//! ```
+//! use palisade_hooks::Webhooks;
+//! use serde_json::json;
+//!
+//! let webhooks = Webhooks::default();
+//! let storage = palisade_api::kind::VALIDATING_WEBHOOKS.storage();
+//! let configuration = json!({"webhooks": [{
+//!     "name": "pods.example.com",
+//!     "clientConfig": {"url": "https://192.0.2.7/validate"},
+//!     "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}],
+//!     "sideEffects": "None",
+//!     "admissionReviewVersions": ["v1"],
+//! }]});
+//! let hooks = webhooks.parse(storage, "example", Some(&configuration)).unwrap();
+//! webhooks.set(storage, "example", hooks);
+//! ```
+
+mod attributes;
+mod client;
+mod dispatch;
+mod hook;
+mod kept;
+mod operation;
+mod review;
+
+pub use attributes::{Attributes, Host};
+pub use client::Client;
+pub use dispatch::{Reinvocation, admit, mutate, validate};
+pub use hook::Hook;
+pub use kept::Webhooks;
+pub use operation::Operation;
