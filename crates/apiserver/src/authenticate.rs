@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use palisade_k8s::metadata;
 
@@ -74,6 +74,16 @@ impl Shown {
             |name: &HeaderName| *name == AUTHORIZATION || name.as_str().starts_with("impersonate-");
         let kept = headers.iter().filter(|(name, _)| is_wanted(name));
         Self { certificate, headers: kept.map(|(name, value)| (name.clone(), value.clone())).collect() }
+    }
+
+    /// The same with the token of a session, unless a token is shown already.
+    pub(crate) fn with_session(mut self, token: &str) -> Self {
+        if let (false, Ok(value)) =
+            (self.headers.contains_key(AUTHORIZATION), HeaderValue::from_str(&format!("Bearer {token}")))
+        {
+            self.headers.insert(AUTHORIZATION, value);
+        }
+        self
     }
 
     /// The requester as of now.

@@ -107,6 +107,19 @@ pub(crate) const NAME: usize = 253;
 /// Length of a password, in characters, at least.
 pub(crate) const PASSWORD: usize = 8;
 
+/// Time that a login to the console is good for, in seconds.
+pub(crate) const SESSION: i64 = 3600;
+/// Size of a form of the console, in bytes.
+pub(crate) const FORM: usize = 256 * 1024;
+/// Workloads that a page of the console shows, and the bytes of their objects, at most.
+pub(crate) const SHOWN: (usize, usize) = (200, 4 << 20);
+/// Names in a list of the console.
+pub(crate) const LISTED: usize = 500;
+/// Accounts and other objects that are read beside workloads.
+pub(crate) const BESIDE: usize = 2000;
+/// Time in which changes are told to a page of the console together.
+pub(crate) const SETTLE: Duration = Duration::from_millis(500);
+
 /// Size of a backup that is taken back, in bytes.
 pub(crate) const BACKUP: u64 = 8 << 30;
 /// Time for the next piece of a backup to come.

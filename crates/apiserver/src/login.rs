@@ -66,6 +66,21 @@ impl Logins {
     /// Too many try, or have failed, from this address.
     pub(crate) async fn check(&self, store: &Store, source: IpAddr, header: &str) -> ApiResult<Option<User>> {
         let Some((name, password)) = token::basic(header) else { return Ok(None) };
+        self.check_password(store, source, name, password).await
+    }
+
+    /// The same, of a name and a password.
+    ///
+    /// # Errors
+    ///
+    /// Too many try, or have failed, from this address.
+    pub(crate) async fn check_password(
+        &self,
+        store: &Store,
+        source: IpAddr,
+        name: String,
+        password: String,
+    ) -> ApiResult<Option<User>> {
         let party = Party::at(source);
         let turn = self.turns.get(&party, 1).await?;
         // A name that nobody can have is counted as any other.

@@ -1,6 +1,7 @@
 //! Requests: routing, limits, and the response.
 
 mod backup;
+mod console;
 mod oauth;
 mod other;
 mod pages;
@@ -106,7 +107,7 @@ impl Service {
             id: uuid::Uuid::new_v4().to_string(),
         };
         let notes = Arc::new(Notes::default());
-        let shown = Shown::new(certificate, &head.headers);
+        let shown = console::shown(&self.api, &head, Shown::new(certificate, &head.headers));
         let requester = shown.identify(&self.api);
         let trail = self.begin(&head, requester.as_ref().ok(), &notes);
         let mut refusal = None;
@@ -135,6 +136,7 @@ impl Service {
             headers.insert("audit-id", id);
         }
         headers.insert("cache-control", HeaderValue::from_static("no-cache, private"));
+        console::guard(&head.path, headers);
         for warning in notes.warnings() {
             let quoted = warning.replace(['\\', '"'], "'").replace(|c: char| c.is_control(), " ");
             if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
@@ -196,6 +198,10 @@ impl Service {
             Path::Resource(target) => target,
             Path::Other if head.path == backup::PATH => {
                 return backup::answer(&self.api, head, &attended.who, body).await;
+            }
+            Path::Other if console::is_below(&head.path) => {
+                let answer = console::answer(&self.api, head, attended, body).await?;
+                return self.api.shares.hold_answer(&attended.party, answer).await;
             }
             Path::Other => {
                 let answer = other::answer(&self.api, head, attended).await?;

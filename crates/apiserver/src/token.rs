@@ -18,7 +18,7 @@ use crate::time;
 /// The issuer of tokens; also the audience of a token that asks for none.
 pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
 /// The prefix of opaque tokens, as of OpenShift's.
-const PREFIX: &str = "sha256~";
+pub(crate) const PREFIX: &str = "sha256~";
 /// The place of their hashes in the store, which is none of an API resource.
 pub(crate) const TOKENS: &str = "palisade/tokens";
 /// The key that service accounts' tokens are signed with.
@@ -161,6 +161,21 @@ pub(crate) fn issue(store: &Store, user: &User, seconds: i64) -> ApiResult<Strin
     Ok(format!("{PREFIX}{secret}"))
 }
 
+/// Ends a user's token, if it is one.
+pub(crate) fn end(store: &Store, token: &str) {
+    if let Some((secret, uid)) = token.strip_prefix(PREFIX).and_then(|secret| Some((secret, owner(secret)?)))
+    {
+        // One that has ended already is what was asked for.
+        drop(store.delete(&Key::new(TOKENS, &uid, hash(secret)), None));
+    }
+}
+
+/// The UID of the user whose token it would be.
+fn owner(secret: &str) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD.decode(secret).ok()?;
+    Some(uuid::Uuid::from_slice(bytes.get(..UID)?).ok()?.to_string())
+}
+
 /// When a kept token expires; long ago, if it does not say.
 fn expiry(kept: &[u8]) -> i64 {
     let kept: Option<Value> = serde_json::from_slice(kept).ok();
@@ -188,8 +203,7 @@ pub(crate) fn end_all(uid: &str) -> Write {
 }
 
 fn opaque(store: &Store, secret: &str) -> Option<Identity> {
-    let bytes = URL_SAFE_NO_PAD.decode(secret).ok()?;
-    let uid = uuid::Uuid::from_slice(bytes.get(..UID)?).ok()?.to_string();
+    let uid = owner(secret)?;
     let kept = store.get(&Key::new(TOKENS, &uid, hash(secret))).ok()??;
     if expiry(&kept.value) <= jiff::Timestamp::now().as_second() {
         return None;

@@ -28,6 +28,7 @@
 mod advice;
 mod after;
 mod changed;
+mod comparison;
 mod grant;
 mod impact;
 mod matrix;
@@ -40,11 +41,12 @@ mod syscalls;
 
 pub use advice::{Account, Advice, Spot, beyond};
 pub use after::By;
+pub use comparison::Comparison;
 pub use grant::{name as free_name, object as scc_object, role as use_role};
 pub use impact::{Move, Whole, impact, impact_page, pod_changes};
 pub use matrix::matrix;
-pub use page::{Frame, LinkList, Page, PageError, SCRIPT, STYLE, changes, index, login, message};
+pub use page::{Frame, LinkList, Page, PageError, SCRIPT, STYLE, changes, form, index, login, message};
 pub use report::{ErrorReport, RefusalReport, Report, StepReport, Verdict, list};
 pub use subject::{Options, Subject, SubjectError};
 pub use surroundings::Surroundings;
-pub use syscalls::{Shares, shares, syscalls};
+pub use syscalls::{Shares, difference_page, shares, syscalls};

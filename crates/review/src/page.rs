@@ -12,7 +12,8 @@ pub const STYLE: &str = include_str!("../templates/style.css");
 /// The script of the pages that a server keeps up to date.
 pub const SCRIPT: &str = include_str!("../templates/live.js");
 
-const TEMPLATES: [(&str, &str); 7] = [
+const TEMPLATES: [(&str, &str); 8] = [
+    ("form.html", include_str!("../templates/form.html")),
     ("page.html", include_str!("../templates/page.html")),
     ("review.html", include_str!("../templates/review.html")),
     ("changes.html", include_str!("../templates/changes.html")),
@@ -51,6 +52,13 @@ pub struct Frame {
 impl Page {
     pub(crate) fn new(template: &'static str, title: impl Into<String>, content: Value) -> Self {
         Self { template, title: title.into(), content }
+    }
+
+    /// The page with notes before what it shows.
+    #[must_use]
+    pub fn noting(mut self, remarks: impl IntoIterator<Item = String>) -> Self {
+        palisade_k8s::put(&mut self.content, &["remarks"], remarks.into_iter().collect());
+        self
     }
 
     /// One file that needs no other: no script, nothing loaded.
@@ -123,6 +131,13 @@ pub fn changes(title: &str, summary: &str, columns: [&str; 3], rows: Vec<[String
 #[must_use]
 pub fn login(wrong: &str) -> Page {
     Page::new("login.html", "Log in to palisade", json!({ "wrong": wrong }))
+}
+
+/// The form for an SCC whose impact is asked for, and what was wrong with the last.
+#[must_use]
+pub fn form(namespace: &str, text: &str, wrong: &str) -> Page {
+    let content = json!({"namespace": namespace, "text": text, "wrong": wrong});
+    Page::new("form.html", "Impact of an SCC", content)
 }
 
 /// A page that says one thing.

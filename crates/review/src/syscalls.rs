@@ -1,9 +1,9 @@
-//! The page of a seccomp profile: a map of the syscalls by area.
+//! The pages of seccomp profiles: a map of the syscalls by area, and what differs between two.
 
-use palisade_seccomp::{Action, Arch, Filter, Node, Rules, systemd, table::Syscall};
+use palisade_seccomp::{Action, Arch, Difference, Filter, Node, Rules, systemd, table::Syscall};
 use serde_json::json;
 
-use crate::page::Page;
+use crate::page::{Page, changes};
 
 /// The syscalls of an area by their answer.
 #[derive(Debug, Default)]
@@ -60,4 +60,15 @@ pub fn syscalls(title: &str, rules: &Rules, filter: &Filter, arch: Arch) -> Page
         "areas": areas, "default": rules.default.to_string(), "archs": archs.join(", "), "abi": arch.name(),
     });
     Page::new("syscalls.html", title, content)
+}
+
+/// The page of what differs between two profiles of these names.
+#[must_use]
+pub fn difference_page(a: &str, b: &str, differences: &[Difference], archs: &[Arch]) -> Page {
+    let summary = match differences.len() {
+        0 => format!("{a} and {b} decide the same."),
+        count => format!("{count} differences, each with an example."),
+    };
+    let row = |found: &Difference| [found.written(archs), found.a.to_string(), found.b.to_string()];
+    changes("Seccomp difference", &summary, ["Syscall", a, b], differences.iter().map(row).collect())
 }

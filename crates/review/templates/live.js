@@ -10,10 +10,9 @@ async function renew() {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (answer.redirected) { location.reload(); return; }
     if (!answer.ok) return;
-    const text = await answer.text();
-    if (text === last) return;
-    last = text;
-    const next = new DOMParser().parseFromString(text, "text/html").querySelector("main");
+    const next = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
+    if (next.innerHTML === last) return;
+    last = next.innerHTML;
     const open = new Map([...document.querySelectorAll("details[id]")].map((fold) => [fold.id, fold.open]));
     for (const fold of next.querySelectorAll("details[id]")) {
       if (open.has(fold.id)) fold.open = open.get(fold.id);

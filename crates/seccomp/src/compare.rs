@@ -7,6 +7,7 @@ use crate::filter::{Data, Filter};
 use crate::graph::{Graph, Node, NodeId};
 use crate::lift::{LiftError, lift};
 use crate::region::{Check, Region, Unbounded, Word};
+use crate::table::Syscall;
 
 /// A difference: two answers, and a syscall that gets them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,24 @@ pub struct Difference {
     pub a: Action,
     /// The answer of the other.
     pub b: Action,
+}
+
+impl Difference {
+    /// The syscall as one would write it, without the arguments that are 0 at its end; its ABI is one of these.
+    #[must_use]
+    pub fn written(&self, archs: &[Arch]) -> String {
+        let data = &self.example;
+        let Some(arch) = data.arch_among(archs) else {
+            return format!("any syscall by architecture {:#x}", data.arch);
+        };
+        let last = data.args.iter().rposition(|arg| *arg != 0).map_or(0, |at| at + 1);
+        let args: Vec<_> = data.args.iter().take(last).map(|arg| format!("{arg:#x}")).collect();
+        let args = if args.is_empty() { String::new() } else { format!("({})", args.join(", ")) };
+        let syscall = Syscall::numbered(arch, data.number);
+        let name =
+            syscall.map_or_else(|| format!("number {:#x}", data.number), |syscall| syscall.name().to_owned());
+        format!("{arch} {name}{args}")
+    }
 }
 
 /// Why a comparison has no result.

@@ -41,7 +41,7 @@ fn check_return(head: &Head) -> ApiResult<()> {
 }
 
 /// A text as a part of a query: all but letters, digits and `-._~` is encoded (RFC 3986, section 2.3).
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes().map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

@@ -96,7 +96,7 @@ async fn openapi(
 }
 
 /// Does what takes long where nobody waits for it.
-async fn long<T: Send + 'static>(
+pub(super) async fn long<T: Send + 'static>(
     api: &Api,
     attended: &Attended,
     work: impl FnOnce() -> T + Send + 'static,

@@ -12,6 +12,7 @@
 
 mod audit;
 mod backup;
+mod console;
 mod customs;
 mod escalation;
 mod files;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use palisade_admission::PolicyBuilder;
 use palisade_k8s::SecurityContextConstraints;
-use palisade_scc::{BuiltinSet, Difference, defaults, diff};
+use palisade_review::Comparison;
+use palisade_scc::BuiltinSet;
 
 use crate::args::{DiffArgs, TextOrHtml};
 use crate::exit::Exit;
@@ -13,37 +14,17 @@ use crate::{files, paint, policy};
 
 pub(crate) fn run(args: &DiffArgs) -> crate::Outcome {
     let (a, b) = (scc(&args.a, args.scc_set)?, scc(&args.b, args.scc_set)?);
-    let differences = diff(&a, &b);
-    let both = defaults(&a).into_iter().zip(defaults(&b));
-    let changed: Vec<Changed> = both.filter(|((_, a), (_, b))| a != b).collect();
-    let same = differences.is_empty() && changed.is_empty();
+    let both = Comparison::new(&a, &b);
+    let same = both.is_same();
     match args.output {
-        TextOrHtml::Text => text(args, &differences, &changed)?,
-        TextOrHtml::Html => html(args, &differences, changed)?,
+        TextOrHtml::Text => text(args, &both)?,
+        TextOrHtml::Html => write!(std::io::stdout().lock(), "{}", both.page(&args.a, &args.b).file()?)?,
     }
     Ok(if same { Exit::Fine } else { Exit::Findings })
 }
 
-/// A default of both.
-type Changed = ((&'static str, String), (&'static str, String));
-
-fn html(args: &DiffArgs, differences: &[Difference], changed: Vec<Changed>) -> Result<(), crate::Failure> {
-    let permits = |words: &Option<String>| words.clone().unwrap_or_default();
-    let permitted = differences
-        .iter()
-        .map(|found| [found.field.to_owned(), permits(&found.only_a), permits(&found.only_b)]);
-    let given = changed.into_iter().map(|((field, a), (_, b))| [format!("default: {field}"), a, b]);
-    let rows: Vec<[String; 3]> = permitted.chain(given).collect();
-    let summary = match rows.is_empty() {
-        true => format!("{} and {} permit and set the same.", args.a, args.b),
-        false => "What only one of the two permits, and what a pod gets that asks for nothing.".to_owned(),
-    };
-    let (a, b) = (format!("Only {}", args.a), format!("Only {}", args.b));
-    let page = palisade_review::changes("SCC difference", &summary, ["Field", &a, &b], rows);
-    Ok(write!(std::io::stdout().lock(), "{}", page.file()?)?)
-}
-
-fn text(args: &DiffArgs, differences: &[Difference], changed: &[Changed]) -> Result<(), crate::Failure> {
+fn text(args: &DiffArgs, both: &Comparison) -> Result<(), crate::Failure> {
+    let Comparison { differences, changed } = both;
     let mut out = palisade_console::terminal::out();
     for difference in differences {
         writeln!(out, "{}", paint::strong(difference.field))?;
@@ -59,7 +40,7 @@ fn text(args: &DiffArgs, differences: &[Difference], changed: &[Changed]) -> Res
     for ((field, a), (_, b)) in changed {
         writeln!(out, "  {field}: {a} -> {b}")?;
     }
-    if differences.is_empty() && changed.is_empty() {
+    if both.is_same() {
         writeln!(out, "{} and {} permit and set the same", args.a, args.b)?;
     }
     Ok(())

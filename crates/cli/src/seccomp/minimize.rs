@@ -209,7 +209,7 @@ impl Base {
             writeln!(err, "{} lets all of it through already", self.shown)?;
         }
         for difference in &differences {
-            let example = super::diff::example(difference, &archs);
+            let example = difference.written(&archs);
             writeln!(err, "{example}: {} -> {}", difference.a, difference.b)?;
         }
         Ok(())
