@@ -13,7 +13,7 @@ use crate::error::ApiResult;
 use crate::hub::Hub;
 use crate::login::Logins;
 use crate::metrics::Metrics;
-use crate::policy::{self, Epoch};
+use crate::policy::{self, Epoch, Others};
 use crate::shares::Shares;
 use crate::token::Tokens;
 
@@ -66,9 +66,8 @@ impl Api {
         nodes: Arc<rustls::ClientConfig>,
         outside: Outside,
     ) -> ApiResult<Self> {
-        let webhooks = Arc::new(Webhooks::default());
-        let definitions = Arc::new(Definitions::default());
-        let (policy, epoch) = policy::follow(&store, &webhooks, &definitions)?;
+        let others = Others { members: Arc::clone(tokens.members()), ..Others::default() };
+        let (policy, epoch) = policy::follow(&store, &others)?;
         Ok(Self {
             hub: Hub::start(&store),
             policy,
@@ -85,8 +84,8 @@ impl Api {
             nodes,
             decider: outside.decider,
             webhook_client: outside.client,
-            webhooks,
-            definitions,
+            webhooks: others.webhooks,
+            definitions: others.definitions,
             runtime: tokio::runtime::Handle::current(),
         })
     }

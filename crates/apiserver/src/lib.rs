@@ -49,6 +49,7 @@ mod lane;
 mod limits;
 mod login;
 mod lost;
+mod members;
 mod metrics;
 mod names;
 mod node;

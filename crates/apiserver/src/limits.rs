@@ -86,6 +86,8 @@ pub(crate) const EVENTS: [usize; 3] = [16 << 20, 4 << 20, 512 << 10];
 /// Events that a watch reads at once.
 pub(crate) const BACKLOG: usize = 64;
 
+/// Tokens whose signature is not checked again.
+pub(crate) const TOKENS_VERIFIED: usize = 4096;
 /// Life of a service account's token in seconds: at least, usually, at most.
 pub(crate) const TOKEN_LEAST: i64 = 600;
 pub(crate) const TOKEN_USUAL: i64 = 3600;

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use palisade_admission::{ObjectKey, PolicyCache, PolicyKind, PolicyObject};
 use palisade_hooks::Webhooks;
 use palisade_store::{Effect, Key, Observer, Store};
+use serde_json::Value;
 
 use crate::definitions::Definitions;
 use crate::error::{ApiError, ApiResult};
+use crate::members::{GROUPS, Members};
 use crate::{objects, resource};
 
 /// Counts the writes that may end somebody's rights: those who go on for long, such as watches, are authenticated and
@@ -39,7 +41,7 @@ impl Epoch {
 /// of what a token may be bound to.
 fn ends_rights(storage: &str, is_gone: bool) -> bool {
     match storage {
-        "serviceaccounts" | "user.openshift.io/users" | "user.openshift.io/groups" => true,
+        "serviceaccounts" | "user.openshift.io/users" | GROUPS => true,
         "pods" | "secrets" | crate::password::PASSWORDS | crate::token::TOKENS => is_gone,
         other => other.starts_with(palisade_k8s::rbac::GROUP),
     }
@@ -51,14 +53,22 @@ struct Feed {
     epoch: Arc<Epoch>,
     /// The name of each kind in the store.
     kinds: Vec<(&'static str, PolicyKind)>,
-    webhooks: Arc<Webhooks>,
-    definitions: Arc<Definitions>,
+    others: Others,
+}
+
+/// What else follows the writes of a store.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Others {
+    pub(crate) members: Arc<Members>,
+    pub(crate) webhooks: Arc<Webhooks>,
+    pub(crate) definitions: Arc<Definitions>,
 }
 
 impl Observer for Feed {
     fn prepare(&self, key: &Key, value: Option<&[u8]>) -> Option<Effect> {
         let change = self.change(key, value).or_else(|| self.change_of_webhooks(key, value));
         let change = change.or_else(|| self.change_of_definitions(key, value));
+        let change = change.or_else(|| self.change_of_groups(key, value));
         let epoch = ends_rights(&key.resource, value.is_none()).then(|| Arc::clone(&self.epoch));
         if change.is_none() && epoch.is_none() {
             return None;
@@ -75,16 +85,26 @@ impl Feed {
     /// The change of the webhooks that a write makes, if any.
     fn change_of_webhooks(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
         let object = value.and_then(|bytes| serde_json::from_slice(bytes).ok());
-        let hooks = self.webhooks.parse(&key.resource, &key.name, object.as_ref())?;
-        let (webhooks, key) = (Arc::clone(&self.webhooks), key.clone());
+        let hooks = self.others.webhooks.parse(&key.resource, &key.name, object.as_ref())?;
+        let (webhooks, key) = (Arc::clone(&self.others.webhooks), key.clone());
         Some(Box::new(move || webhooks.set(&key.resource, &key.name, hooks)))
     }
 
     /// The change of the resources that a write makes, if any.
     fn change_of_definitions(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
-        let definition = self.definitions.read(key, value)?;
-        let (definitions, name) = (Arc::clone(&self.definitions), key.name.clone());
+        let definition = self.others.definitions.read(key, value)?;
+        let (definitions, name) = (Arc::clone(&self.others.definitions), key.name.clone());
         Some(Box::new(move || definitions.set(&name, definition.as_ref())))
+    }
+
+    /// The change of users' groups that a write makes, if any.
+    fn change_of_groups(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
+        if key.resource != GROUPS {
+            return None;
+        }
+        let object: Option<Value> = value.and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let (members, name) = (Arc::clone(&self.others.members), key.name.clone());
+        Some(Box::new(move || members.set(&name, object.as_ref())))
     }
 
     /// The change of the policy that a write makes, if any.
@@ -108,28 +128,31 @@ fn read(kind: PolicyKind, key: &Key, bytes: &[u8]) -> Option<PolicyObject> {
     object.inspect_err(|error| tracing::error!("{key} is not part of the policy: {error}")).ok()
 }
 
-/// Keeps the webhooks of the configurations that a store holds.
-fn load_webhooks(webhooks: &Webhooks, store: &Store) -> ApiResult<()> {
-    for kind in [&resource::MUTATING_WEBHOOKS, &resource::VALIDATING_WEBHOOKS] {
-        objects::each(store, kind, None, |object| {
-            let name = resource::text(&object, "/metadata/name");
-            if let Some(hooks) = webhooks.parse(kind.storage(), name, Some(&object)) {
-                webhooks.set(kind.storage(), name, hooks);
-            }
-            Ok(())
-        })?;
+impl Others {
+    /// Takes what a store holds.
+    fn load(&self, store: &Store) -> ApiResult<()> {
+        for kind in [&resource::MUTATING_WEBHOOKS, &resource::VALIDATING_WEBHOOKS] {
+            objects::each(store, kind, None, |object| {
+                let name = resource::text(&object, "/metadata/name");
+                if let Some(hooks) = self.webhooks.parse(kind.storage(), name, Some(&object)) {
+                    self.webhooks.set(kind.storage(), name, hooks);
+                }
+                Ok(())
+            })?;
+        }
+        if let Some(groups) = resource::of_storage(GROUPS) {
+            objects::each(store, groups, None, |object| {
+                self.members.set(resource::text(&object, "/metadata/name"), Some(&object));
+                Ok(())
+            })?;
+        }
+        self.definitions.load(store)
     }
-    Ok(())
 }
 
 /// The policy of what a store holds, now and after each write to come. Nobody else may write meanwhile.
-pub(crate) fn follow(
-    store: &Store,
-    webhooks: &Arc<Webhooks>,
-    definitions: &Arc<Definitions>,
-) -> ApiResult<(Arc<PolicyCache>, Arc<Epoch>)> {
-    load_webhooks(webhooks, store)?;
-    definitions.load(store)?;
+pub(crate) fn follow(store: &Store, others: &Others) -> ApiResult<(Arc<PolicyCache>, Arc<Epoch>)> {
+    others.load(store)?;
     let (cache, epoch) = (Arc::new(PolicyCache::default()), Arc::new(Epoch::default()));
     let (mut kinds, mut all) = (Vec::new(), Vec::new());
     for (group, plural, kind) in PolicyKind::RESOURCES {
@@ -146,13 +169,7 @@ pub(crate) fn follow(
         })?;
     }
     cache.replace(all);
-    let feed = Feed {
-        cache: Arc::clone(&cache),
-        epoch: Arc::clone(&epoch),
-        kinds,
-        webhooks: Arc::clone(webhooks),
-        definitions: Arc::clone(definitions),
-    };
+    let feed = Feed { cache: Arc::clone(&cache), epoch: Arc::clone(&epoch), kinds, others: others.clone() };
     if store.observe(Arc::new(feed)) {
         Ok((cache, epoch))
     } else {
@@ -164,7 +181,7 @@ pub(crate) fn follow(
 mod tests {
     use super::*;
     use palisade_rbac::{Action, User};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn write(store: &Store, storage: &str, (namespace, name): (&str, &str), object: &Value) {
         let key = Key::new(storage, namespace, name);
@@ -186,7 +203,7 @@ mod tests {
             "roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "joe"}]});
         // Before the policy follows, and after.
         write(&store, "rbac.authorization.k8s.io/roles", ("a", "r"), &role("get"));
-        let (policy, epoch) = follow(&store, &Arc::default(), &Arc::default()).unwrap();
+        let (policy, epoch) = follow(&store, &Others::default()).unwrap();
         let before = epoch.now();
         write(&store, "rbac.authorization.k8s.io/rolebindings", ("a", "b"), &binding);
         let may = |verb: &str| {
@@ -205,6 +222,6 @@ mod tests {
         write(&store, "namespaces", ("", "a"), &json!({"metadata": {"name": "a"}}));
         assert!(policy.snapshot().namespace("a").is_some());
         assert_eq!(epoch.now(), before + 5);
-        assert!(follow(&store, &Arc::default(), &Arc::default()).is_err(), "one policy follows a store");
+        assert!(follow(&store, &Others::default()).is_err(), "one policy follows a store");
     }
 }

@@ -1,5 +1,8 @@
 //! Tokens: of service accounts, which are signed and expire, and of users, of which only a hash is kept.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -11,6 +14,7 @@ use crate::error::ApiResult;
 use crate::failure;
 use crate::identity::Identity;
 use crate::limits;
+use crate::members::Members;
 use crate::objects;
 use crate::resource::{self, text};
 use crate::time;
@@ -21,10 +25,13 @@ pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
 pub(crate) const PREFIX: &str = "sha256~";
 /// The place of their hashes in the store, which is none of an API resource.
 pub(crate) const TOKENS: &str = "palisade/tokens";
-/// The key that service accounts' tokens are signed with.
+/// The key that service accounts' tokens are signed with, and the groups of users who have others.
 pub(crate) struct Tokens {
     signing: EncodingKey,
     checking: DecodingKey,
+    members: Arc<Members>,
+    /// Claims of tokens whose signature is ours, by a hash of the token.
+    verified: Mutex<HashMap<[u8; 32], Arc<Claims>>>,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -42,9 +49,16 @@ impl Tokens {
     /// From an ECDSA key of P-256, both halves in PEM.
     pub(crate) fn new(private: &str, public: &str) -> Result<Self, KeyError> {
         Ok(Self {
+            members: Arc::default(),
+            verified: Mutex::default(),
             signing: EncodingKey::from_ec_pem(private.as_bytes())?,
             checking: DecodingKey::from_ec_pem(public.as_bytes())?,
         })
+    }
+
+    /// The groups that users are in, which whoever writes them keeps in step.
+    pub(crate) fn members(&self) -> &Arc<Members> {
+        &self.members
     }
 
     /// A token of a service account, and when it expires. `bound` is a pod or secret that it dies with.
@@ -91,29 +105,88 @@ impl Tokens {
         if let Some(secret) = token.strip_prefix(PREFIX) {
             // Users' tokens are for this server alone.
             let is_wanted = wanted.iter().any(|audience| audience == ISSUER);
-            return opaque(store, secret).filter(|_| is_wanted).map(|identity| (identity, own.to_vec()));
+            return opaque(store, &self.members, secret)
+                .filter(|_| is_wanted)
+                .map(|identity| (identity, own.to_vec()));
         }
+        let claims = self.verified(token)?;
+        let now = jiff::Timestamp::now().as_second();
+        if now >= claims.expires || now < claims.not_before {
+            return None;
+        }
+        let shared: Vec<String> =
+            wanted.iter().filter(|audience| claims.audiences.contains(audience)).cloned().collect();
+        if shared.is_empty() {
+            return None;
+        }
+        let Claims { namespace, name, uid, .. } = claims.as_ref();
+        is_there(store, "serviceaccounts", namespace, name, uid)?;
+        for (plural, name, uid) in &claims.bound {
+            is_there(store, plural, namespace, name, uid)?;
+        }
+        Some((Identity::service_account(namespace, name, uid), shared))
+    }
+
+    /// The claims of a token with our signature. Each signature is checked once: a watch authenticates its user again and
+    /// again.
+    fn verified(&self, token: &str) -> Option<Arc<Claims>> {
+        let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let lock = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(claims) = lock().get(&key) {
+            return Some(Arc::clone(claims));
+        }
+        let claims = Arc::new(self.verify(token)?);
+        let mut verified = lock();
+        if verified.len() >= limits::TOKENS_VERIFIED {
+            verified.clear();
+        }
+        verified.insert(key, Arc::clone(&claims));
+        Some(claims)
+    }
+
+    fn verify(&self, token: &str) -> Option<Claims> {
         let mut validation = Validation::new(Algorithm::ES256);
         validation.set_issuer(&[ISSUER]);
-        validation.set_audience(wanted);
-        validation.validate_nbf = true;
+        validation.validate_aud = false;
         validation.leeway = 0;
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         let claims = jsonwebtoken::decode::<Value>(token, &self.checking, &validation).ok()?.claims;
-        let namespace = text(&claims, "/kubernetes.io/namespace");
-        let name = text(&claims, "/kubernetes.io/serviceaccount/name");
-        let uid = text(&claims, "/kubernetes.io/serviceaccount/uid");
-        is_there(store, "serviceaccounts", namespace, name, uid)?;
-        for (kind, plural) in [("pod", "pods"), ("secret", "secrets")] {
-            if let Some(bound) = claims.get("kubernetes.io").and_then(|claims| claims.get(kind)) {
-                is_there(store, plural, namespace, text(bound, "/name"), text(bound, "/uid"))?;
-            }
-        }
-        let found = claims.get("aud").and_then(Value::as_array);
-        let found: Vec<String> =
-            found.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-        let shared = wanted.iter().filter(|audience| found.contains(audience)).cloned().collect();
-        Some((Identity::service_account(namespace, name, uid), shared))
+        Claims::of(&claims)
+    }
+}
+
+/// The claims of a service account's token.
+#[derive(Debug)]
+struct Claims {
+    namespace: String,
+    name: String,
+    uid: String,
+    /// Resource, name and UID of what the token dies with.
+    bound: Vec<(&'static str, String, String)>,
+    audiences: Vec<String>,
+    /// In seconds since 1970, as the next.
+    not_before: i64,
+    expires: i64,
+}
+
+impl Claims {
+    fn of(claims: &Value) -> Option<Self> {
+        let own = claims.get("kubernetes.io")?;
+        let said = |pointer: &str| text(own, pointer).to_owned();
+        let bound = [("pod", "pods"), ("secret", "secrets")].into_iter().filter_map(|(kind, plural)| {
+            let bound = own.get(kind)?;
+            Some((plural, text(bound, "/name").to_owned(), text(bound, "/uid").to_owned()))
+        });
+        let audiences = claims.get("aud").and_then(Value::as_array).into_iter().flatten();
+        Some(Self {
+            namespace: said("/namespace"),
+            name: said("/serviceaccount/name"),
+            uid: said("/serviceaccount/uid"),
+            bound: bound.collect(),
+            audiences: audiences.filter_map(Value::as_str).map(str::to_owned).collect(),
+            not_before: claims.get("nbf").and_then(Value::as_i64).unwrap_or(i64::MIN),
+            expires: claims.get("exp")?.as_i64()?,
+        })
     }
 }
 
@@ -202,7 +275,7 @@ pub(crate) fn end_all(uid: &str) -> Write {
     Write::Clear { resource: TOKENS.to_owned(), namespace: uid.to_owned() }
 }
 
-fn opaque(store: &Store, secret: &str) -> Option<Identity> {
+fn opaque(store: &Store, members: &Members, secret: &str) -> Option<Identity> {
     let uid = owner(secret)?;
     let kept = store.get(&Key::new(TOKENS, &uid, hash(secret))).ok()??;
     if expiry(&kept.value) <= jiff::Timestamp::now().as_second() {
@@ -210,7 +283,7 @@ fn opaque(store: &Store, secret: &str) -> Option<Identity> {
     }
     let kept: Value = serde_json::from_slice(&kept.value).ok()?;
     let user = User::find(store, text(&kept, "/user"))?;
-    (user.uid == uid).then(|| logged_in(store, &user))
+    (user.uid == uid).then(|| logged_in(members.of(&user.name), &user))
 }
 
 /// A user who is there, and may log in.
@@ -237,19 +310,7 @@ impl User {
 }
 
 /// A user who has logged in here, with the groups that they are in now.
-pub(crate) fn logged_in(store: &Store, user: &User) -> Identity {
-    let mut groups = Vec::new();
-    let resource = resource::find("user.openshift.io", "groups");
-    let listed = resource.and_then(|resource| objects::list(store, resource, None, None, None).ok());
-    for group in listed.into_iter().flat_map(|listed| listed.items) {
-        let users = group.get("users").and_then(Value::as_array);
-        let name = text(&group, "/metadata/name");
-        // The system's groups are nobody's to give, whatever an older store holds.
-        let is_users = resource::broken_name(name).is_none();
-        if is_users && users.is_some_and(|users| users.iter().any(|member| *member == user.name)) {
-            groups.push(name.to_owned());
-        }
-    }
+fn logged_in(mut groups: Vec<String>, user: &User) -> Identity {
     groups.push("system:authenticated:oauth".to_owned());
     Identity { uid: user.uid.clone(), ..Identity::user(&user.name, groups) }
 }
@@ -259,4 +320,75 @@ pub(crate) fn basic(header: &str) -> Option<(String, String)> {
     let text = String::from_utf8(STANDARD.decode(header.strip_prefix("Basic ")?.trim()).ok()?).ok()?;
     let (name, password) = text.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens() -> Tokens {
+        let key = rcgen::KeyPair::generate().unwrap();
+        Tokens::new(&key.serialize_pem(), &key.public_key_pem()).unwrap()
+    }
+
+    /// A store with an account, and claims of it that are good for some seconds.
+    fn account(seconds: i64) -> (Store, Value) {
+        let (store, now) = (Store::ephemeral().unwrap(), jiff::Timestamp::now().as_second());
+        let object = json!({"metadata": {"namespace": "a", "name": "b", "uid": "u"}});
+        store.create(&Key::new("serviceaccounts", "a", "b"), object.to_string().as_bytes()).unwrap();
+        let claims = json!({"aud": [ISSUER], "iss": ISSUER, "sub": "b", "exp": now + seconds, "nbf": now,
+            "kubernetes.io": {"namespace": "a", "serviceaccount": {"name": "b", "uid": "u"}}});
+        (store, claims)
+    }
+
+    fn signed(tokens: &Tokens, claims: &Value) -> String {
+        jsonwebtoken::encode(&Header::new(Algorithm::ES256), claims, &tokens.signing).unwrap()
+    }
+
+    #[test]
+    fn only_tokens_that_count_are_taken_the_second_time_too() {
+        let (tokens, (store, good)) = (tokens(), account(600));
+        let with = |pointer: &str, value: Value| {
+            let mut claims = good.clone();
+            *claims.pointer_mut(pointer).unwrap() = value;
+            claims
+        };
+        let cases = [
+            ("good", signed(&tokens, &good), true),
+            ("another key", signed(&self::tokens(), &good), false),
+            ("expired", signed(&tokens, &with("/exp", 1.into())), false),
+            ("not yet", signed(&tokens, &with("/nbf", (1_i64 << 40).into())), false),
+            ("another audience", signed(&tokens, &with("/aud", json!(["x"]))), false),
+            ("another issuer", signed(&tokens, &with("/iss", "x".into())), false),
+            (
+                "another account",
+                signed(&tokens, &with("/kubernetes.io/serviceaccount/uid", "v".into())),
+                false,
+            ),
+        ];
+        for _ in 0..2 {
+            for (what, token, is_taken) in &cases {
+                assert_eq!(tokens.check(&store, token, &[]).is_some(), *is_taken, "{what}");
+            }
+        }
+        let (_, token, _) = &cases[0];
+        assert!(tokens.check(&store, token, &["x".to_owned()]).is_none());
+        store.delete(&Key::new("serviceaccounts", "a", "b"), None).unwrap();
+        assert!(tokens.check(&store, token, &[]).is_none(), "its account is gone");
+    }
+
+    #[test]
+    fn a_token_that_was_taken_expires() {
+        let (tokens, (store, claims)) = (tokens(), account(4));
+        let token = signed(&tokens, &claims);
+        let taken = || tokens.check(&store, &token, &[]).is_some();
+        assert!(taken());
+        for _ in 0..100 {
+            if !taken() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("the token is taken after its end");
+    }
 }
