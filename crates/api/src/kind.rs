@@ -8,12 +8,14 @@ mod definition;
 mod deletion;
 mod event;
 mod lease;
+pub mod limit_range;
 mod namespace;
 mod network;
 mod node;
 mod pod;
 mod policy;
 mod project;
+pub mod quota;
 mod rbac;
 mod resource;
 mod review;
@@ -42,6 +44,7 @@ pub use deletion::{CLEANUP, Deletion};
 pub use namespace::NAMESPACES;
 pub use node::NODES;
 pub use pod::PODS;
+pub use policy::{LIMIT_RANGES, PRIORITY_CLASSES, RESOURCE_QUOTAS, RUNTIME_CLASSES, STORAGE_CLASSES};
 pub use project::PROJECTS;
 pub use rbac::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES};
 pub use resource::Resource;
@@ -54,7 +57,7 @@ pub use volume::{CLAIMS, VOLUMES};
 pub use webhook::{
     MUTATING as MUTATING_WEBHOOKS, VALIDATING as VALIDATING_WEBHOOKS, VARIABLES as WEBHOOK_VARIABLES,
 };
-pub use workload::{DEPLOYMENTS, JOBS, REPLICA_SETS};
+pub use workload::{CRON_JOBS, DEPLOYMENTS, JOBS, REPLICA_SETS};
 
 /// All that is special about a resource: what the server does for a kind is decided by these fields, nowhere by its name.
 /// Those that a custom resource says of itself are read through [`Resource`].
@@ -112,6 +115,8 @@ pub struct Row {
     pub undeletable: &'static [&'static str],
     /// Admission that its objects go through.
     pub admission: Admission,
+    /// What its objects use of quotas besides their number.
+    pub counted: Counted,
     /// Credentials that depend on its objects.
     pub credentials: Credentials,
     /// Columns of a table after the name.
@@ -150,6 +155,21 @@ pub enum Credentials {
     Login,
 }
 
+/// What objects use of quotas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// They count under `count/NAME.GROUP`.
+    Plainly,
+    /// Under the name of the resource, too.
+    ByName,
+    /// A pod uses what its containers ask for.
+    Pods,
+    /// A service uses ports of nodes, and balancers.
+    Services,
+    /// A claim uses storage, of its class.
+    Claims,
+}
+
 /// Admission that objects go through between authorization and the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -157,8 +177,12 @@ pub enum Admission {
     Plain,
     /// A namespace is given its ranges and its first objects.
     Namespace,
-    /// A pod is given its service account, and is decided on by SCC.
+    /// A pod is given its service account, priority and resources, and is decided on by SCC.
     Pod,
+    /// A claim gets the default class of storage, and is held to the namespace's ranges of limits.
+    Claim,
+    /// One class of priority is the default at most.
+    PriorityClass,
     /// A CustomResourceDefinition is told whether its names are free.
     Definition,
     /// An SCC is completed, and checked against its own rules.
@@ -238,6 +262,7 @@ const BASE: Row = Row {
     deletion: Deletion::AtOnce,
     undeletable: &[],
     admission: Admission::Plain,
+    counted: Counted::Plainly,
     credentials: Credentials::None,
     columns: &[AGE],
     cells: |object, now| vec![age(object, now)],

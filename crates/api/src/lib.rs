@@ -22,8 +22,10 @@
 //! assert_eq!(errors[0].path.to_string(), "metadata.name");
 //! ```
 
+pub mod amount;
 pub mod body;
 pub mod cel;
+pub mod cron;
 pub mod discovery;
 pub mod error;
 pub mod fields;

@@ -42,3 +42,6 @@ pub const WARNINGS_LENGTH: usize = 4096;
 
 /// Length of one warning, in characters, where all are too long.
 pub const WARNING_LENGTH: usize = 256;
+
+/// Defaults that ranges of limits give to the containers of one pod.
+pub const DEFAULTS: usize = 20_000;

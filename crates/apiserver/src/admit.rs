@@ -1,14 +1,18 @@
 //! Admission: what is completed and what is refused, between authorization and the store.
 //!
-//! In this order: the namespace's life cycle, the service account, SCC (for pods and for SCCs themselves), webhooks that
-//! change the object, the rules of its kind, the namespace's Pod Security levels, the limits on roles and bindings and on
-//! what nodes write, webhooks that validate. A refusal by any is final; what a webhook changes, SCC decides on again.
+//! In this order: the namespace's life cycle, ranges of limits, the service account, the priority and the runtime class, SCC
+//! (for pods and for SCCs themselves), webhooks that change the object, the rules of its kind, the namespace's Pod Security
+//! levels, the limits on roles and bindings and on what nodes write, webhooks that validate, quotas. A refusal by any is final; what a webhook changes, SCC decides on again.
 
 mod account;
+mod claim;
+mod limit_range;
 mod namespace;
 mod node;
 mod pod_security;
+mod priority;
 mod rbac;
+mod runtime_class;
 mod scc;
 mod workload;
 
@@ -47,10 +51,14 @@ fn complete_new(call: &Call<'_>, object: &mut Value) -> ApiResult<Option<Reserva
     let decides = call.api.decider == Decider::Server;
     match call.target.resource.admission {
         Admission::Namespace => return namespace::allocate(call.api, object),
+        Admission::Claim => claim::complete(call, object)?,
         Admission::Pod => {
+            limit_range::complete(call, object)?;
             if !node::is_mirror(call, object) {
                 account::complete(call, object)?;
             }
+            priority::complete(call, object)?;
+            runtime_class::complete(call, object)?;
             if decides {
                 scc::pod(call, object, None, Mutation::Allowed)?;
             }
@@ -75,6 +83,9 @@ pub(crate) fn update(call: &Call<'_>, object: &mut Value, old: &Value, settle: S
 fn complete_changed(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiResult<()> {
     if call.target.resource.admission == Admission::Definition && call.target.subresource.is_none() {
         call.api.definitions.judge(object);
+    }
+    if call.target.resource.admission == Admission::Pod && call.target.subresource.is_none() {
+        priority::keep(object, old);
     }
     if call.api.decider != Decider::Server {
         return Ok(());
@@ -143,7 +154,13 @@ fn by_webhooks(
 pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     node::check_create(call, object)?;
     match call.target.resource.admission {
-        Admission::Pod => pod_security::check_pod(call, object, None),
+        Admission::Pod => {
+            pod_security::check_pod(call, object, None)?;
+            limit_range::check(call, object)?;
+            runtime_class::check(call, object)
+        }
+        Admission::Claim => limit_range::check(call, object),
+        Admission::PriorityClass => priority::check_class(call, object),
         Admission::Namespace => pod_security::check_namespace(call, object, None),
         Admission::Role => rbac::check_role(call, object, None),
         Admission::Binding => rbac::check_binding(call, object, None),
@@ -156,7 +173,15 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
 pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
     node::check_update(call, object, old)?;
     match call.target.resource.admission {
-        Admission::Pod if is_admitted(call) => pod_security::check_pod(call, object, Some(old)),
+        Admission::Pod if is_admitted(call) => {
+            pod_security::check_pod(call, object, Some(old))?;
+            match call.target.subresource_name() {
+                "resize" => limit_range::check(call, object),
+                _ => Ok(()),
+            }
+        }
+        Admission::Claim if call.target.subresource.is_none() => limit_range::check(call, object),
+        Admission::PriorityClass => priority::check_class(call, object),
         Admission::Namespace if call.target.subresource.is_none() => {
             pod_security::check_namespace(call, object, Some(old))
         }

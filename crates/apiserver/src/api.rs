@@ -15,6 +15,7 @@ use crate::login::Logins;
 use crate::metrics::Metrics;
 use crate::policy::{self, Epoch, Others};
 use crate::shares::Shares;
+use crate::stripes::Stripes;
 use crate::token::Tokens;
 
 /// The state that all requests share.
@@ -31,6 +32,8 @@ pub(crate) struct Api {
     pub(crate) shares: Shares,
     /// Blocks of IDs for namespaces that are about to be written.
     pub(crate) ranges: Reservations,
+    /// Held while what is used of a namespace's quotas is looked at and changed.
+    pub(crate) quotas: Stripes,
     pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
     /// Held by requests; closed while a backup is taken back.
@@ -73,6 +76,7 @@ impl Api {
             policy,
             epoch,
             ranges: Reservations::default(),
+            quotas: Stripes::default(),
             gate: RwLock::default(),
             metrics: Metrics::default(),
             store,

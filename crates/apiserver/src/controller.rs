@@ -268,7 +268,7 @@ impl<'a> Controller<'a> {
                 }
                 Ok(())
             }
-            storage if storage.starts_with("rbac") || storage.starts_with(palisade_k8s::scc::GROUP) => {
+            storage if is_built_in(storage) => {
                 let kind = text(&event.object, "/kind");
                 for object in bootstrap::objects(self.api, self.set)? {
                     if text(&object, "/kind") == kind && text(&object, "/metadata/name") == event.name {
@@ -329,6 +329,12 @@ impl<'a> Controller<'a> {
         }
         self.compacted = (Instant::now(), self.api.store.revision());
     }
+}
+
+/// Whether objects of a kind come with the server.
+fn is_built_in(storage: &str) -> bool {
+    let groups = ["rbac", "scheduling.k8s.io", palisade_k8s::scc::GROUP];
+    groups.iter().any(|group| storage.starts_with(group))
 }
 
 fn owners(object: &Value) -> impl Iterator<Item = &str> {

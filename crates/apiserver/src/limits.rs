@@ -62,6 +62,8 @@ pub(crate) const HISTORY: Duration = Duration::from_secs(300);
 pub(crate) const WORKLOAD_WAIT: Duration = Duration::from_millis(500);
 /// Time before a workload is looked at again whose pods are refused, at most.
 pub(crate) const WORKLOAD_BACKOFF: Duration = Duration::from_secs(120);
+/// Workloads that are looked at before it is asked what has happened meanwhile.
+pub(crate) const WORKLOADS: usize = 100;
 /// Pods that are created of one workload before others are looked at.
 pub(crate) const WORKLOAD_BURST: i64 = 500;
 

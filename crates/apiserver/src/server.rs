@@ -23,7 +23,7 @@ use crate::error::ApiError;
 use crate::pki::Pki;
 use crate::serve::Service;
 use crate::token::Tokens;
-use crate::{bootstrap, controller, objects, workload};
+use crate::{bootstrap, controller, objects, quota, workload};
 
 /// How a server is to run.
 #[derive(Clone, Debug)]
@@ -151,7 +151,11 @@ impl Server {
         bootstrap::run(&api, config.set).map_err(refused)?;
         let stop = Arc::new(AtomicBool::new(false));
         Ok(Self {
-            controllers: vec![controller::start(&api, config.set, &stop), workload::start(&api, &stop)],
+            controllers: vec![
+                controller::start(&api, config.set, &stop),
+                workload::start(&api, &stop),
+                quota::start(&api, &stop),
+            ],
             listener: Some(listener.counted(api.metrics.connections())),
             api,
             pki,

@@ -1,10 +1,11 @@
-//! Controllers of workloads: they make the pods that Deployments, ReplicaSets, StatefulSets, DaemonSets and Jobs ask for,
+//! Controllers of workloads: they make the pods that Deployments, ReplicaSets, StatefulSets, DaemonSets and Jobs ask for, and the Jobs of CronJobs,
 //! and say in their status what has become of them.
 //!
 //! They run on a thread of their own, as what they create goes through admission webhooks, which may take their time. They
 //! act as Kubernetes' controllers do, under the names of their service accounts: SCC decides on a pod by the pod's own
 //! service account. A pod that is refused is said in a condition and an event of its owner.
 
+mod cron;
 mod daemon;
 mod deployment;
 mod job;
@@ -32,13 +33,14 @@ use crate::resource::{self, Resource, text};
 use crate::{objects, verb};
 
 /// Where workloads are kept, by their kinds, and the accounts of their controllers.
-const KINDS: [(&str, &str, &str); 6] = [
+const KINDS: [(&str, &str, &str); 7] = [
     ("Deployment", "apps/deployments", "deployment-controller"),
     ("ReplicaSet", "apps/replicasets", "replicaset-controller"),
     ("ReplicationController", "replicationcontrollers", "replication-controller"),
     ("StatefulSet", "apps/statefulsets", "statefulset-controller"),
     ("DaemonSet", "apps/daemonsets", "daemon-set-controller"),
     ("Job", "batch/jobs", "job-controller"),
+    ("CronJob", "batch/cronjobs", "cronjob-controller"),
 ];
 
 /// Runs until it is told to stop.
@@ -56,7 +58,7 @@ pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>) -> std::thread::Join
 struct Workloads<'a> {
     api: &'a Api,
     seen: Revision,
-    /// By the UID of what controls them, pods and replica sets.
+    /// By the UID of what controls them, pods, replica sets and jobs.
     owned: HashMap<String, BTreeSet<Key>>,
     due: BTreeSet<Key>,
     /// Looked at again at this time; second, how often that has failed.
@@ -105,6 +107,7 @@ impl<'a> Workloads<'a> {
     fn turn(&mut self, stop: &AtomicBool) {
         let wait = self.later.values().map(|(at, _)| at.saturating_duration_since(Instant::now())).min();
         let wait = wait.unwrap_or(limits::WORKLOAD_WAIT).min(limits::WORKLOAD_WAIT);
+        let wait = if self.due.is_empty() { wait } else { Duration::ZERO };
         let watch = self.api.store.watch_all(self.seen);
         let events = watch.and_then(|mut watch| {
             let events = watch.next(wait)?;
@@ -123,7 +126,8 @@ impl<'a> Workloads<'a> {
         }
         let now = Instant::now();
         self.due.extend(self.later.iter().filter(|(_, (at, _))| *at <= now).map(|(key, _)| key.clone()));
-        while let Some(key) = self.due.pop_first() {
+        for _ in 0..limits::WORKLOADS {
+            let Some(key) = self.due.pop_first() else { return };
             if stop.load(Ordering::Relaxed) {
                 return;
             }
@@ -152,7 +156,7 @@ impl<'a> Workloads<'a> {
         if key.resource == "nodes" {
             self.all_daemons();
         }
-        if !matches!(key.resource.as_str(), "pods" | "apps/replicasets") {
+        if !matches!(key.resource.as_str(), "pods" | "apps/replicasets" | "batch/jobs") {
             return;
         }
         let Some(owner) = controller_of(object) else { return };
@@ -219,6 +223,7 @@ impl<'a> Workloads<'a> {
             "StatefulSet" => stateful::sync(&work),
             "DaemonSet" => daemon::sync(&work),
             "Job" => job::sync(&work),
+            "CronJob" => cron::sync(&work),
             _ => replica::sync(&work),
         }
     }

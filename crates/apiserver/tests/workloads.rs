@@ -50,11 +50,15 @@ impl World {
 
     /// Says of a pod how it is, as its node would.
     async fn report(&self, pod: &Value, phase: &str) {
+        self.try_report(pod, phase).await.unwrap();
+    }
+
+    async fn try_report(&self, pod: &Value, phase: &str) -> Result<Value, Error> {
         let name = pod["metadata"]["name"].as_str().unwrap();
         let ready = if phase == "Running" { "True" } else { "False" };
         let status = json!({"status": {"phase": phase, "conditions": [
             {"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
-        self.send("PATCH", &format!("/api/v1/{SHOP}/pods/{name}/status"), status).await.unwrap();
+        self.send("PATCH", &format!("/api/v1/{SHOP}/pods/{name}/status"), status).await
     }
 
     /// Makes pods ready, and takes away those that are on their way out, until something holds.
@@ -73,7 +77,7 @@ impl World {
                         )
                         .await;
                 } else if pod["status"]["phase"] == "Pending" {
-                    self.report(pod, "Running").await;
+                    let _ = self.try_report(pod, "Running").await;
                 }
             }
             last = self.get(path).await;
@@ -238,4 +242,113 @@ async fn jobs_end_and_stateful_sets_count() {
     assert_eq!(names, ["db-0", "db-1"]);
     let claims = world.get(&format!("/api/v1/{SHOP}/persistentvolumeclaims")).await;
     assert_eq!(claims["items"].as_array().unwrap().len(), 2);
+}
+
+/// A CronJob whose last time was an hour ago, so that it is due.
+async fn late_cron(world: &World, name: &str, more: Value) -> (String, Value) {
+    let all = format!("/apis/batch/v1/{SHOP}/cronjobs");
+    let template = template("a:1", json!({"restartPolicy": "Never"}));
+    let mut spec = json!({"schedule": "* * * * *", "suspend": true, "jobTemplate": {
+        "metadata": {"labels": {"of": name}}, "spec": {"template": template}}});
+    for (field, value) in more.as_object().into_iter().flatten() {
+        spec[field] = value.clone();
+    }
+    let made = world.post(&all, json!({"metadata": {"name": name}, "spec": spec})).await;
+    let path = format!("{all}/{name}");
+    let long_ago = json!({"status": {"lastScheduleTime": "2026-01-01T00:00:00Z"}});
+    world.send("PATCH", &format!("{path}/status"), long_ago).await.unwrap();
+    (path, made)
+}
+
+async fn awaken(world: &World, path: &str) {
+    world.send("PATCH", path, json!({"spec": {"suspend": false}})).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cron_job_starts_a_job_at_its_time_and_notes_its_end() {
+    let world = World::start().await;
+    let more =
+        json!({"timeZone": "Europe/Berlin", "successfulJobsHistoryLimit": 0, "concurrencyPolicy": "Forbid"});
+    let (path, _) = late_cron(&world, "tick", more).await;
+    awaken(&world, &path).await;
+    let has_one = |object: &Value| object["status"]["active"].as_array().is_some_and(|all| all.len() == 1);
+    let cron = world.until(&path, "a job is active", has_one).await;
+    let name = cron["status"]["active"][0]["name"].as_str().unwrap();
+    let time: jiff::Timestamp = cron["status"]["lastScheduleTime"].as_str().unwrap().parse().unwrap();
+    assert_eq!(name, format!("tick-{}", time.as_second() / 60));
+    let job = world.get(&format!("/apis/batch/v1/{SHOP}/jobs/{name}")).await;
+    assert_eq!(job["metadata"]["ownerReferences"][0]["name"], "tick");
+    assert_eq!(job["metadata"]["labels"]["of"], "tick");
+    let local =
+        job["metadata"]["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"].as_str().unwrap();
+    assert!(local.ends_with("+01:00") || local.ends_with("+02:00"), "{local}");
+
+    let of_job = format!("/api/v1/{SHOP}/pods?labelSelector=batch.kubernetes.io/job-name={name}");
+    let is_there = |list: &Value| list["items"].as_array().is_some_and(|all| !all.is_empty());
+    let pods = world.until(&of_job, "it has a pod", is_there).await;
+    let one = pods["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|pod| pod["metadata"]["ownerReferences"][0]["name"] == name);
+    world.report(one.unwrap(), "Succeeded").await;
+    // By now the next minute may have its own.
+    let is_noted = |object: &Value| object["status"]["lastSuccessfulTime"].is_string();
+    let cron = world.until(&path, "its end is noted", is_noted).await;
+    let active = cron["status"]["active"].as_array().cloned().unwrap_or_default();
+    assert!(active.iter().all(|one| one["name"] != name), "{cron:#}");
+    let jobs = format!("/apis/batch/v1/{SHOP}/jobs");
+    let is_gone = |list: &Value| {
+        let mut names = list["items"].as_array().unwrap().iter().map(|job| &job["metadata"]["name"]);
+        names.all(|found| found != name)
+    };
+    world.until(&jobs, "no history is kept", is_gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cron_job_keeps_to_its_concurrency_policy() {
+    let world = World::start().await;
+    let jobs = format!("/apis/batch/v1/{SHOP}/jobs");
+    for (policy, stays) in [("Forbid", true), ("Replace", false), ("Allow", true)] {
+        let name = policy.to_lowercase();
+        let (path, cron) = late_cron(&world, &name, json!({"concurrencyPolicy": policy})).await;
+        // A job of an earlier time, which is still at work.
+        let old = format!("{name}-1");
+        let owner = json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": name, "uid": cron["metadata"]["uid"],
+            "controller": true}]);
+        let job = json!({"metadata": {"name": old, "ownerReferences": owner},
+            "spec": {"template": template("a:1", json!({"restartPolicy": "Never"}))}});
+        let job = world.post(&jobs, job).await;
+        let active = json!([{"kind": "Job", "apiVersion": "batch/v1", "namespace": "shop", "name": old,
+            "uid": job["metadata"]["uid"]}]);
+        world.send("PATCH", &format!("{path}/status"), json!({"status": {"active": active}})).await.unwrap();
+        awaken(&world, &path).await;
+        let is_decided = |list: &Value| {
+            let says = |event: &&Value| {
+                event["involvedObject"]["name"] == name.as_str()
+                    && ["JobAlreadyActive", "SuccessfulCreate"]
+                        .iter()
+                        .any(|reason| event["reason"] == *reason)
+            };
+            list["items"].as_array().unwrap().iter().any(|event| says(&event))
+        };
+        world.until(&format!("/api/v1/{SHOP}/events"), policy, is_decided).await;
+        let found = world.send("GET", &format!("{jobs}/{old}"), json!({})).await;
+        assert_eq!(found.is_ok(), stays, "{policy}");
+        let list = world.get(&format!("{jobs}?labelSelector=of={name}")).await;
+        assert_eq!(list["items"].as_array().unwrap().is_empty(), policy == "Forbid", "{policy}");
+        world.send("PATCH", &path, json!({"spec": {"suspend": true}})).await.unwrap();
+    }
+    let refused = [
+        ("spec.schedule", json!({"schedule": "* * * *"})),
+        ("spec.schedule", json!({"schedule": "TZ=UTC * * * * *"})),
+        ("spec.timeZone", json!({"timeZone": "Mars/Base"})),
+        ("spec.startingDeadlineSeconds", json!({"startingDeadlineSeconds": -1})),
+        ("spec.concurrencyPolicy", json!({"concurrencyPolicy": "Perhaps"})),
+    ];
+    for (field, change) in refused {
+        let path = format!("/apis/batch/v1/{SHOP}/cronjobs/forbid");
+        let error = world.send("PATCH", &path, json!({"spec": change})).await.unwrap_err();
+        assert!(error.to_string().contains(field), "{error}");
+    }
 }

@@ -5,8 +5,8 @@ use palisade_k8s::{FieldError, FieldPath};
 use serde_json::{Value, json};
 
 use super::{
-    AGE, BASE, CONFIG_KEY, Column, Credentials, Resource, Row, age, column, count, default, is_config_key,
-    text,
+    AGE, BASE, CONFIG_KEY, Column, Counted, Credentials, Resource, Row, age, column, count, default,
+    is_config_key, text,
 };
 
 const DATA: Column = column("Data");
@@ -22,6 +22,7 @@ pub static CONFIG_MAPS: Resource = Resource::Row(&Row {
     columns: &[DATA, AGE],
     cells: |object, now| vec![(count(object, "data") + count(object, "binaryData")).into(), age(object, now)],
     validate: check_data,
+    counted: Counted::ByName,
     ..BASE
 });
 
@@ -38,6 +39,7 @@ pub static SECRETS: Resource = Resource::Row(&Row {
     cells: |object, now| vec![text(object, "/type").into(), count(object, "data").into(), age(object, now)],
     prepare: prepare_secret,
     validate: validate_secret,
+    counted: Counted::ByName,
     ..BASE
 });
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::at::At;
 use super::scale::selector_text;
 use super::subresource::STATUS;
-use super::{AGE, BASE, Names, Resource, Row, age, column, default, immutable, text, wide};
+use super::{AGE, BASE, Counted, Names, Resource, Row, age, column, default, immutable, text, wide};
 
 const NETWORKING: &str = "networking.k8s.io";
 
@@ -52,6 +52,7 @@ pub(super) static SERVICES: Resource = Resource::Row(&Row {
     },
     prepare: prepare_service,
     validate: validate_service,
+    counted: Counted::Services,
     ..BASE
 });
 

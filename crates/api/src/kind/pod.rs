@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::subresource::{STATUS, admitted_part, connection, request};
 use super::{
-    AGE, Admission, BASE, Credentials, Deletion, Resource, Row, Serves, Subresource, age, column, default,
-    text, wide,
+    AGE, Admission, BASE, Counted, Credentials, Deletion, Resource, Row, Serves, Subresource, age, column,
+    default, text, wide,
 };
 
 /// Pods.
@@ -62,6 +62,7 @@ pub static PODS: Resource = Resource::Row(&Row {
     validate: validate::validate,
     check_change: validate::check_change,
     warnings: warn::warnings,
+    counted: Counted::Pods,
     ..BASE
 });
 

@@ -1,11 +1,14 @@
 //! Kinds that limit other objects: disruption budgets, autoscalers, quotas, ranges of limits, and classes of pods and storage.
 
-use palisade_k8s::{FieldError, FieldPath};
+use palisade_k8s::{FieldError, FieldPath, metadata, quantity};
 use serde_json::{Value, json};
 
 use super::at::At;
 use super::subresource::STATUS;
-use super::{AGE, BASE, Column, Resource, Row, age, column, count, default, immutable, keep_status, text};
+use super::{
+    AGE, Admission, BASE, Column, Counted, Resource, Row, age, column, count, default, immutable,
+    keep_status, limit_range, quota, text,
+};
 
 /// Budgets for the disruption of pods.
 pub(super) static POD_DISRUPTION_BUDGETS: Resource = Resource::Row(&Row {
@@ -108,8 +111,8 @@ pub(super) static AUTOSCALERS: Resource = Resource::Row(&Row {
     ..BASE
 });
 
-/// Quotas of namespaces. They are kept and shown; nothing is counted against them.
-pub(super) static RESOURCE_QUOTAS: Resource = Resource::Row(&Row {
+/// Quotas of namespaces.
+pub static RESOURCE_QUOTAS: Resource = Resource::Row(&Row {
     plural: "resourcequotas",
     singular: "resourcequota",
     kind: "ResourceQuota",
@@ -134,11 +137,13 @@ pub(super) static RESOURCE_QUOTAS: Resource = Resource::Row(&Row {
         vec![all(requests), all(limits), age(object, now)]
     },
     prepare: |object, old| keep_status(object, old, json!({})),
+    validate: quota::validate,
+    counted: Counted::ByName,
     ..BASE
 });
 
-/// Ranges of limits of namespaces. They are kept and shown; no pod is given limits by them.
-pub(super) static LIMIT_RANGES: Resource = Resource::Row(&Row {
+/// Ranges of limits of namespaces.
+pub static LIMIT_RANGES: Resource = Resource::Row(&Row {
     plural: "limitranges",
     singular: "limitrange",
     kind: "LimitRange",
@@ -147,11 +152,13 @@ pub(super) static LIMIT_RANGES: Resource = Resource::Row(&Row {
     storage: "limitranges",
     columns: &[column("Created At")],
     cells: |object, _| vec![text(object, "/metadata/creationTimestamp").into()],
+    prepare: |object, _| limit_range::complete(object),
+    validate: |object, _| check_range(object),
     ..BASE
 });
 
 /// Classes of pods by their importance.
-pub(super) static PRIORITY_CLASSES: Resource = Resource::Row(&Row {
+pub static PRIORITY_CLASSES: Resource = Resource::Row(&Row {
     group: "scheduling.k8s.io",
     plural: "priorityclasses",
     singular: "priorityclass",
@@ -179,18 +186,39 @@ pub(super) static PRIORITY_CLASSES: Resource = Resource::Row(&Row {
         const MOST: i64 = 1_000_000_000;
         let mut errors = immutable(object, old, &["value", "preemptionPolicy"]);
         let value = object.get("value").and_then(Value::as_i64).unwrap_or_default();
-        if value > MOST {
+        let name = text(object, "/metadata/name");
+        if name.starts_with("system-") {
+            errors.extend(check_system_class(name, value, object));
+        } else if value > MOST {
             let why = format!("maximum allowed value of a user defined priority is {MOST}");
             errors.push(FieldError::forbidden(FieldPath::of("value"), why));
         }
         errors.extend(At::root(object, "preemptionPolicy").none_of(&["Never", "PreemptLowerPriority"]));
         errors
     },
+    admission: Admission::PriorityClass,
     ..BASE
 });
 
+/// The classes of pods that the cluster itself needs, and their values.
+const SYSTEM_CLASSES: [(&str, i64); 2] =
+    [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
+
+fn check_system_class(name: &str, value: i64, class: &Value) -> Option<FieldError> {
+    let is_default = class.get("globalDefault") == Some(&Value::Bool(true));
+    let why = match SYSTEM_CLASSES.iter().find(|(known, _)| *known == name) {
+        None => format!("{name} is not a known system priority class"),
+        Some((_, known)) if *known != value => format!("value of {name} PriorityClass must be {known}"),
+        Some(_) if is_default => format!("globalDefault of {name} PriorityClass must be false"),
+        Some(_) => return None,
+    };
+    let why =
+        format!("priority class names with 'system-' prefix are reserved for system use only. error: {why}");
+    Some(FieldError::forbidden(FieldPath::of("metadata.name"), why))
+}
+
 /// Classes of pods by what runs them.
-pub(super) static RUNTIME_CLASSES: Resource = Resource::Row(&Row {
+pub static RUNTIME_CLASSES: Resource = Resource::Row(&Row {
     group: "node.k8s.io",
     plural: "runtimeclasses",
     singular: "runtimeclass",
@@ -202,14 +230,18 @@ pub(super) static RUNTIME_CLASSES: Resource = Resource::Row(&Row {
     cells: |object, now| vec![text(object, "/handler").into(), age(object, now)],
     validate: |object, old| {
         let mut errors = immutable(object, old, &["handler"]);
-        errors.extend(At::root(object, "handler").missing());
+        let handler = At::root(object, "handler");
+        errors.extend(handler.missing());
+        if !handler.text().is_empty() && !metadata::is_label(handler.text()) {
+            errors.push(handler.invalid("must be a DNS label: letters, digits and '-', at most 63"));
+        }
         errors
     },
     ..BASE
 });
 
 /// Classes of storage.
-pub(super) static STORAGE_CLASSES: Resource = Resource::Row(&Row {
+pub static STORAGE_CLASSES: Resource = Resource::Row(&Row {
     group: "storage.k8s.io",
     plural: "storageclasses",
     singular: "storageclass",
@@ -264,3 +296,74 @@ pub(super) static POD_TEMPLATES: Resource = Resource::Row(&Row {
     },
     ..BASE
 });
+
+/// The items of a range are of one type each, and their bounds do not contradict one another.
+fn check_range(range: &Value) -> Vec<FieldError> {
+    let (mut errors, mut seen) = (Vec::new(), std::collections::HashSet::new());
+    for item in At::root(range, "spec").field("limits").items() {
+        let kind = item.field("type");
+        if !seen.insert(kind.text()) {
+            errors.push(kind.duplicate());
+        }
+        let is_own = || kind.text().contains('/') && metadata::qualified_name(kind.text()).is_empty();
+        if !matches!(kind.text(), "Pod" | "Container" | "PersistentVolumeClaim") && !is_own() {
+            errors.push(kind.invalid("must be a standard limit type or fully qualified"));
+        }
+        if kind.text() == "Pod" {
+            let why = "may not be specified when `type` is 'Pod'";
+            let given = item.set(&["default", "defaultRequest"]);
+            errors.extend(
+                given.filter(|given| given.keys().next().is_some()).map(|given| given.forbidden(why)),
+            );
+        }
+        let storage = |field| item.field(field).key("storage").is_set();
+        if kind.text() == "PersistentVolumeClaim" && !storage("min") && !storage("max") {
+            let why = "either minimum or maximum storage value is required, but neither was provided";
+            errors.push(item.field("limits").required(why));
+        }
+        check_bounds(&item, &mut errors);
+    }
+    errors
+}
+
+/// The pairs of bounds of which the first may not be more than the second, and which of them is to blame.
+const ORDER: [(&str, &str, &str); 6] = [
+    ("min", "max", "min"),
+    ("min", "defaultRequest", "defaultRequest"),
+    ("defaultRequest", "max", "defaultRequest"),
+    ("defaultRequest", "default", "defaultRequest"),
+    ("min", "default", "default"),
+    ("default", "max", "default"),
+];
+
+fn check_bounds(item: &At<'_>, errors: &mut Vec<FieldError>) {
+    let words = |field: &'static str| match field {
+        "default" => "default limit",
+        "defaultRequest" => "default request",
+        field => field,
+    };
+    let amount = |at: &At<'_>| quantity::billionths(at.text());
+    for (less, more, blamed) in ORDER {
+        for name in item.field(less).keys() {
+            let (first, second) = (item.field(less).key(name), item.field(more).key(name));
+            if second.is_set() && amount(&first) > amount(&second) {
+                let why = format!(
+                    "{} value {} is greater than {} value {}",
+                    words(less),
+                    first.text(),
+                    words(more),
+                    second.text()
+                );
+                let path = item.field(blamed).key(name);
+                errors.push(FieldError::invalid(path.path(), path.text(), why));
+            }
+        }
+    }
+    let ratios = item.field("maxLimitRequestRatio");
+    for ratio in ratios.keys().map(|name| ratios.key(name)) {
+        if amount(&ratio).is_some_and(|ratio| ratio < 1_000_000_000) {
+            let why = format!("ratio {} is less than 1", ratio.text());
+            errors.push(FieldError::invalid(ratio.path(), ratio.text(), why));
+        }
+    }
+}

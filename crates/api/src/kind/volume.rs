@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::at::At;
 use super::subresource::STATUS;
 use super::warning::{claim_bytes, old_keys};
-use super::{AGE, BASE, Resource, Row, age, column, default, text, wide};
+use super::{AGE, Admission, BASE, Counted, Resource, Row, age, column, default, text, wide};
 use palisade_k8s::quantity::billionths;
 
 /// Persistent volume claims.
@@ -51,6 +51,8 @@ pub static CLAIMS: Resource = Resource::Row(&Row {
         warnings.extend(claim_bytes(&At::root(new, "spec")));
         warnings
     },
+    admission: Admission::Claim,
+    counted: Counted::Claims,
     ..BASE
 });
 

@@ -13,11 +13,12 @@ use super::at::At;
 use super::pod::{complete_template, validate_template};
 use super::scale::{count, pairs, selector_text};
 use super::subresource::{SCALE, STATUS};
-use super::{AGE, Admission, BASE, Column, Resource, Row, age, column, default, immutable, text, wide};
+use super::{
+    AGE, Admission, BASE, Column, Counted, Resource, Row, age, column, default, immutable, text, wide,
+};
 use crate::labels::Labels;
 
-pub(super) use batch::CRON_JOBS;
-pub use batch::JOBS;
+pub use batch::{CRON_JOBS, JOBS};
 
 const GROUP: &str = "apps";
 /// The parts that a Deployment, a ReplicaSet and the like share.
@@ -142,6 +143,7 @@ pub(super) static REPLICATION_CONTROLLERS: Resource = Resource::Row(&Row {
         });
     },
     validate: |object, old| validate_of(object, old, Selects::Labels),
+    counted: Counted::ByName,
     ..REPLICA_SET
 });
 
@@ -350,20 +352,26 @@ fn check_selected(object: &Value, selects: Selects, errors: &mut Vec<FieldError>
 
 /// The template makes pods that are valid, and that are started again as this kind of workload has them.
 fn check_template(object: &Value, old: Option<&Value>, restart: &'static str, errors: &mut Vec<FieldError>) {
-    let template = At::root(object, "spec").field("template");
-    if !template.is_set() {
+    let old = old.and_then(|old| old.pointer("/spec/template"));
+    check_template_at(&At::root(object, "spec").field("template"), old, restart, errors);
+}
+
+fn check_template_at(
+    template: &At<'_>,
+    old: Option<&Value>,
+    restart: &'static str,
+    errors: &mut Vec<FieldError>,
+) {
+    let Some(value) = template.value() else {
         errors.push(template.required(""));
         return;
-    }
+    };
     // What was accepted under older rules may go on.
-    if old.is_some_and(|old| old.pointer("/spec/template") == object.pointer("/spec/template")) {
+    if old == Some(value) {
         return;
     }
-    errors.extend(
-        validate_template(object.pointer("/spec/template").unwrap_or(&Value::Null))
-            .into_iter()
-            .map(|error| FieldError { path: FieldPath::of("spec.template").join(&error.path), ..error }),
-    );
+    let found = validate_template(value).into_iter();
+    errors.extend(found.map(|error| FieldError { path: template.path().join(&error.path), ..error }));
     if restart == "Always" {
         errors.extend(template.field("spec").field("restartPolicy").none_of(&[restart]));
     }

@@ -14,6 +14,7 @@ use crate::limits;
 use crate::objects;
 use crate::patch::managed::{self, Writer};
 use crate::patch::{self, PatchKind};
+use crate::quota;
 use crate::remove::remove;
 use crate::resource::{Resource, Serves, text};
 use crate::time;
@@ -164,6 +165,7 @@ fn attempt(
         return Ok(resource.show(new));
     }
     objects::check_size(&new).map_err(firm)?;
+    let charge = quota::charge(call, &new, Some(&old.object)).map_err(firm)?;
     if call.is_dry_run() {
         return Ok(resource.show(new));
     }
@@ -174,6 +176,7 @@ fn attempt(
     }
     let written = objects::update(store, resource, &target.namespace, old.revision, new)
         .map_err(|error| (failure::store(resource, &target.name, error), !expects))?;
+    charge.into_iter().for_each(quota::Charge::settle);
     Ok(resource.show(written))
 }
 

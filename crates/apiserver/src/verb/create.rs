@@ -12,6 +12,7 @@ use crate::failure;
 use crate::names::random_name;
 use crate::objects;
 use crate::patch::managed::{self, Writer};
+use crate::quota;
 use crate::resource::{Resource, text};
 use crate::time;
 use crate::webhook::attributes;
@@ -108,14 +109,17 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         if objects::get(store, resource, &target.namespace, &name).is_ok() {
             return Err(ApiError::exists(resource, &name));
         }
+        quota::charge(call, &object, None)?;
         return Ok(object);
     }
+    let charge = quota::charge(call, &object, None)?;
     let created = objects::create(store, resource, &target.namespace, object);
     let created = match created {
         Ok(created) => created,
         Err(StoreError::Exists(_)) => return Err(ApiError::exists(resource, &name)),
         Err(error) => return Err(failure::store(resource, &name, error)),
     };
+    charge.into_iter().for_each(quota::Charge::settle);
     // The policy knows the object by now, and with it what was reserved.
     drop(reserved);
     admit::created(call, &created)?;

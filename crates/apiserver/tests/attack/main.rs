@@ -12,6 +12,7 @@
 
 mod audit;
 mod backup;
+mod bounds;
 mod console;
 mod customs;
 mod escalation;

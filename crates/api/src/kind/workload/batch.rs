@@ -1,13 +1,14 @@
 //! Jobs and cron jobs: pods that end.
 
 use jiff::Timestamp;
-use palisade_k8s::{FieldError, put};
+use jiff::tz::TimeZone;
+use palisade_k8s::{FieldError, FieldPath, put};
 use serde_json::{Value, json};
 
 use super::super::subresource::STATUS;
 use super::super::{AGE, Admission, BASE, Resource, Row, age, column, default, immutable, text, wide};
 use super::{At, begin, check_template, count, wide_cells, with_spec};
-use crate::time;
+use crate::{cron, time};
 
 const GROUP: &str = "batch";
 /// The labels of a job's pods.
@@ -61,7 +62,7 @@ const JOB: Row = Row {
 };
 
 /// Cron jobs.
-pub(in crate::kind) static CRON_JOBS: Resource = Resource::Row(&Row {
+pub static CRON_JOBS: Resource = Resource::Row(&Row {
     plural: "cronjobs",
     singular: "cronjob",
     kind: "CronJob",
@@ -106,26 +107,7 @@ pub(in crate::kind) static CRON_JOBS: Resource = Resource::Row(&Row {
             super::complete_template(template);
         }
     },
-    validate: |object, _| {
-        let spec = At::root(object, "spec");
-        let mut errors = Vec::new();
-        let schedule = spec.field("schedule");
-        match schedule.text() {
-            "" => errors.push(schedule.required("")),
-            text if !is_schedule(text) => {
-                errors.push(schedule.invalid(
-                    "must be five fields of minute, hour, day, month and weekday, or a name as @hourly",
-                ));
-            }
-            _ => {}
-        }
-        errors.extend(spec.field("concurrencyPolicy").none_of(&["Allow", "Forbid", "Replace"]));
-        errors.extend(check(&spec.field("jobTemplate").field("spec")));
-        let restart =
-            spec.field("jobTemplate").field("spec").field("template").field("spec").field("restartPolicy");
-        errors.extend(restart.none_of(&["OnFailure", "Never"]));
-        errors
-    },
+    validate: check_cron_job,
     ..JOB
 });
 
@@ -173,6 +155,55 @@ fn check(spec: &At<'_>) -> Vec<FieldError> {
     errors
 }
 
+/// The length of a cron job's name, which its jobs' names begin with.
+const CRON_NAME: usize = 52;
+
+fn check_cron_job(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let spec = At::root(object, "spec");
+    let name = text(object, "/metadata/name");
+    let mut errors = Vec::new();
+    if old.is_none() && name.len() > CRON_NAME {
+        let why = format!("must be no more than {CRON_NAME} characters");
+        errors.push(FieldError::invalid(FieldPath::of("metadata.name"), name, why));
+    }
+    errors.extend(check_schedule(&spec, old));
+    errors.extend(spec.field("concurrencyPolicy").none_of(&["Allow", "Forbid", "Replace"]));
+    for field in ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
+        errors.extend(spec.field(field).outside(0..=i64::MAX));
+    }
+    let job = spec.field("jobTemplate").field("spec");
+    errors.extend(check(&job));
+    if job.field("selector").is_set() {
+        errors.push(job.field("selector").invalid("`selector` will be auto-generated"));
+    }
+    if job.field("manualSelector").is(true) {
+        errors.push(FieldError::not_supported(job.field("manualSelector").path(), "true", &["nil", "false"]));
+    }
+    let old_template = old.and_then(|old| old.pointer("/spec/jobTemplate/spec/template"));
+    super::check_template_at(&job.field("template"), old_template, "", &mut errors);
+    errors
+}
+
+fn check_schedule(spec: &At<'_>, old: Option<&Value>) -> Vec<FieldError> {
+    let (schedule, zone) = (spec.field("schedule"), spec.field("timeZone"));
+    let mut errors = Vec::new();
+    if schedule.text().is_empty() {
+        errors.push(schedule.required(""));
+    } else if let Err(error) = cron::Schedule::parse(schedule.text(), TimeZone::UTC) {
+        errors.push(FieldError::invalid(schedule.path(), schedule.text(), error.to_string()));
+    }
+    let is_kept = old.is_some_and(|old| old.pointer("/spec/timeZone") == zone.value());
+    match zone.text() {
+        _ if is_kept || !zone.is_set() => {}
+        "" => errors.push(zone.invalid("timeZone must be nil or non-empty string")),
+        name if cron::zone(name).is_none() => {
+            errors.push(FieldError::invalid(zone.path(), name, format!("unknown time zone {name}")));
+        }
+        _ => {}
+    }
+    errors
+}
+
 fn has_condition(job: &Value, kind: &str) -> bool {
     let conditions = job.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
     conditions
@@ -209,18 +240,4 @@ fn duration(job: &Value, now: Timestamp) -> String {
     let start = text(job, "/status/startTime");
     let end = text(job, "/status/completionTime").parse().unwrap_or(now);
     if start.is_empty() { String::new() } else { time::age(start, end) }
-}
-
-/// Whether a text is a schedule of cron.
-fn is_schedule(text: &str) -> bool {
-    if let Some(name) = text.strip_prefix('@') {
-        return matches!(
-            name,
-            "yearly" | "annually" | "monthly" | "weekly" | "daily" | "midnight" | "hourly"
-        ) || name.starts_with("every ");
-    }
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    let is_field =
-        |field: &&str| field.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"*/,-?".contains(&byte));
-    fields.len() == 5 && fields.iter().all(is_field)
 }

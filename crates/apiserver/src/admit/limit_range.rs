@@ -1,0 +1,47 @@
+//! Ranges of limits: what containers get where they ask for nothing, and what may be asked for.
+
+use palisade_api::kind::limit_range;
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::error::{ApiError, ApiResult};
+use crate::limits;
+use crate::objects;
+use crate::resource::{Admission, LIMIT_RANGES, text};
+
+/// Gives a pod the resources that its namespace's ranges have for it.
+pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
+    let before = pod.clone();
+    for range in of_namespace(call)? {
+        if !limit_range::fill(&range, pod) {
+            return Err(ApiError::too_large(limits::OBJECT));
+        }
+    }
+    if *pod != before {
+        // The quality of service follows the resources.
+        call.target.resource.prepare(pod, None);
+    }
+    Ok(())
+}
+
+/// Refuses a pod or a claim that is out of range.
+pub(super) fn check(call: &Call<'_>, object: &Value) -> ApiResult<()> {
+    for range in of_namespace(call)? {
+        let complaints = match call.target.resource.admission {
+            Admission::Pod => limit_range::against_pod(&range, object),
+            _ => limit_range::against_claim(&range, object),
+        };
+        let why = match complaints.as_slice() {
+            [] => continue,
+            [one] => one.clone(),
+            all => format!("[{}]", all.join(", ")),
+        };
+        return Err(ApiError::forbidden(&call.target.resource, text(object, "/metadata/name"), why));
+    }
+    Ok(())
+}
+
+fn of_namespace(call: &Call<'_>) -> ApiResult<Vec<Value>> {
+    let namespace = Some(call.target.namespace.as_str());
+    Ok(objects::list(&call.api.store, &LIMIT_RANGES, namespace, None, None)?.items)
+}

@@ -1,0 +1,205 @@
+//! Quotas: what is written in a namespace is held against its ResourceQuotas, and their status says what is used.
+//!
+//! Of one namespace one write that costs something is checked and made at a time, so that no race overruns a quota. What is
+//! freed is counted anew by a thread that follows the store.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard};
+use std::time::Instant;
+
+use palisade_api::amount::{self, Amounts};
+use palisade_api::kind::quota;
+use palisade_k8s::put;
+use palisade_store::Change;
+use serde_json::Value;
+
+use crate::api::Api;
+use crate::call::Call;
+use crate::error::{ApiError, ApiResult};
+use crate::hub::Event;
+use crate::limits;
+use crate::objects;
+use crate::resource::{Counted, RESOURCE_QUOTAS, Resource, text};
+
+/// What a write will have used; the namespace's quotas are held until it is settled, or dropped.
+pub(crate) struct Charge<'a> {
+    api: &'a Api,
+    _held: MutexGuard<'a, ()>,
+    due: Vec<(Value, Amounts)>,
+}
+
+impl Charge<'_> {
+    /// The write was made: it is counted.
+    pub(crate) fn settle(self) {
+        for (quota, used) in self.due {
+            say(self.api, quota, &used);
+        }
+    }
+}
+
+/// Refuses a write that uses more than is left of a quota. None where nothing is counted.
+pub(crate) fn charge<'a>(call: &Call<'a>, new: &Value, old: Option<&Value>) -> ApiResult<Option<Charge<'a>>> {
+    let resource = &call.target.resource;
+    let namespace = call.target.namespace.as_str();
+    if namespace.is_empty() || !is_counted(call) {
+        return Ok(None);
+    }
+    let usage = quota::usage(resource, new);
+    // A pod that uses the same may come into another scope.
+    let is_same = old.is_some_and(|old| quota::usage(resource, old) == usage);
+    if is_same && resource.counted != Counted::Pods || of_namespace(call.api, namespace)?.is_empty() {
+        return Ok(None);
+    }
+    let held = call.api.quotas.lock(namespace);
+    let mut due = Vec::new();
+    for mut quota in of_namespace(call.api, namespace)? {
+        if !quota::matches(&quota, resource, new) {
+            continue;
+        }
+        let refuse = |why: String| Err(ApiError::forbidden(resource, text(new, "/metadata/name"), why));
+        if !quota::is_counted(&quota) {
+            let used = count(call.api, &quota, namespace)?;
+            let status = quota::status(&quota, &used);
+            put(&mut quota, &["status"], status);
+        }
+        // What was counted by this quota before is paid for.
+        let before = old.filter(|old| quota::matches(&quota, resource, old));
+        let before = before.map(|old| quota::usage(resource, old)).unwrap_or_default();
+        if old.is_none()
+            && let Some(unsaid) = quota::unsaid(&quota, resource, new)
+        {
+            return refuse(format!("failed quota: {}: {unsaid}", text(&quota, "/metadata/name")));
+        }
+        let further = usage
+            .iter()
+            .map(|(name, amount)| (name.clone(), amount.less(before.get(name).copied().unwrap_or_default())));
+        let further: Amounts = further.filter(|(_, amount)| !amount.is_zero()).collect();
+        if let Some(exceeded) = quota::exceeded(&quota, &further) {
+            return refuse(exceeded);
+        }
+        let mut used = amount::read(quota.pointer("/status/used"));
+        amount::add(&mut used, &further);
+        if !further.is_empty() {
+            due.push((quota, used));
+        }
+    }
+    Ok(Some(Charge { api: call.api, _held: held, due }))
+}
+
+/// Whether a write may cost something: one of an object itself, or of what a pod asks for.
+fn is_counted(call: &Call<'_>) -> bool {
+    call.target.subresource.is_none_or(|part| part.name == "resize")
+}
+
+fn of_namespace(api: &Api, namespace: &str) -> ApiResult<Vec<Value>> {
+    Ok(objects::list(&api.store, &RESOURCE_QUOTAS, Some(namespace), None, None)?.items)
+}
+
+/// Writes what is used of a quota, if that is not what its status says.
+fn say(api: &Api, mut quota: Value, used: &Amounts) {
+    let status = quota::status(&quota, used);
+    put(&mut quota, &["status"], status);
+    // Whoever changed the quota meanwhile has it counted anew.
+    if let Err(error) = objects::keep(&api.store, &RESOURCE_QUOTAS, quota) {
+        tracing::warn!("what is used of a quota cannot be written: {}", error.message);
+    }
+}
+
+/// Counts what is used of a quota.
+fn count(api: &Api, quota: &Value, namespace: &str) -> ApiResult<Amounts> {
+    let mut used = Amounts::new();
+    let hard = quota.pointer("/spec/hard").and_then(Value::as_object);
+    let is_bounded =
+        |resource: &Resource| hard.is_some_and(|hard| hard.keys().any(|name| quota::counts(resource, name)));
+    let all: Vec<_> = api.definitions.now().kept().filter(|one| one.namespaced && is_bounded(one)).collect();
+    for resource in &all {
+        objects::each(&api.store, resource, Some(namespace), |object| {
+            if quota::matches(quota, resource, &object) {
+                amount::add(&mut used, &quota::usage(resource, &object));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(used)
+}
+
+/// Counts a namespace's quotas anew.
+fn recount(api: &Api, namespace: &str) -> ApiResult<()> {
+    if of_namespace(api, namespace)?.is_empty() {
+        return Ok(());
+    }
+    let _held = api.quotas.lock(namespace);
+    for quota in of_namespace(api, namespace)? {
+        let used = count(api, &quota, namespace)?;
+        if quota.get("status") != Some(&quota::status(&quota, &used)) {
+            say(api, quota, &used);
+        }
+    }
+    Ok(())
+}
+
+/// Runs until it is told to stop: counts the quotas of namespaces in which something was changed or freed.
+pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+    let (api, stop) = (Arc::clone(api), Arc::clone(stop));
+    std::thread::spawn(move || {
+        let mut seen = api.store.revision();
+        let mut moved = with_quotas(&api);
+        while !stop.load(Ordering::Relaxed) {
+            let begun = Instant::now();
+            for namespace in std::mem::take(&mut moved) {
+                if let Err(error) = recount(&api, &namespace) {
+                    tracing::warn!("the quotas of {namespace} cannot be counted: {}", error.message);
+                }
+            }
+            // Those who write wait while it is counted: they have most of the time.
+            std::thread::sleep((begun.elapsed() * 3).min(limits::WORKLOAD_WAIT * 10));
+            let watch = api.store.watch_all(seen);
+            let events = watch.and_then(|mut watch| Ok((watch.next(limits::WORKLOAD_WAIT)?, watch.seen())));
+            match events {
+                Ok((events, now)) => {
+                    seen = now;
+                    let events = events.into_iter().filter_map(Event::of).filter(is_freed);
+                    moved.extend(events.map(|event| event.namespace));
+                }
+                Err(_) => {
+                    seen = api.store.revision();
+                    moved = with_quotas(&api);
+                }
+            }
+        }
+    })
+}
+
+fn with_quotas(api: &Api) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let listed = objects::each(&api.store, &RESOURCE_QUOTAS, None, |quota| {
+        found.insert(text(&quota, "/metadata/namespace").to_owned());
+        Ok(())
+    });
+    if let Err(error) = listed {
+        tracing::warn!("quotas cannot be looked at: {}", error.message);
+    }
+    found
+}
+
+fn is_quota(event: &Event) -> bool {
+    event.storage == RESOURCE_QUOTAS.storage()
+}
+
+/// Whether an event may leave more of a quota, or is one that nobody has counted.
+fn is_freed(event: &Event) -> bool {
+    if event.namespace.is_empty() {
+        return false;
+    }
+    let was = |pointer: &str| event.previous.as_ref().and_then(|previous| previous.pointer(pointer));
+    match event.storage.as_str() {
+        // Its own count is no reason to count.
+        _ if is_quota(event) && event.change == Change::Updated => !quota::is_counted(&event.object),
+        "events" | "coordination.k8s.io/leases" => event.change == Change::Deleted,
+        // What clients create is counted when it is written; the server itself makes these.
+        "configmaps" | "serviceaccounts" if event.change == Change::Created => true,
+        _ if event.change != Change::Updated => event.change == Change::Deleted || is_quota(event),
+        _ => ["/spec", "/status/phase"].iter().any(|field| was(field) != event.object.pointer(field)),
+    }
+}
