@@ -20,8 +20,11 @@ pub(crate) fn built_in(
         palisade_webhook::Mode::Warn => palisade_policies::Mode::Warn,
         palisade_webhook::Mode::Audit => palisade_policies::Mode::Audit,
     };
-    let settings = palisade_policies::Settings { exempt: exempt.to_vec(), mode, ..Default::default() };
-    Ok(palisade_policies::compile(builder.build().sccs(), &settings)?.objects)
+    let policy = builder.build();
+    let everybody = compile::everybody(&policy);
+    let settings =
+        palisade_policies::Settings { exempt: exempt.to_vec(), mode, everybody, ..Default::default() };
+    Ok(palisade_policies::compile(policy.sccs(), &settings)?.objects)
 }
 
 pub(crate) fn run(command: &PoliciesCommand) -> crate::Outcome {

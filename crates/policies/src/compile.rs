@@ -1,5 +1,7 @@
 //! From a set of SCCs to the objects.
 
+use std::collections::HashMap;
+
 use palisade_k8s::KernelVersion;
 use palisade_scc::SccSet;
 use serde_json::{Value, json};
@@ -8,7 +10,9 @@ use sha2::{Digest, Sha256};
 use crate::entry::{Translated, translate};
 use crate::facts::Variable;
 use crate::limits::{self, Breach};
-use crate::{mutating, validating};
+use crate::{connect, mutating, validating, workload};
+
+pub use crate::grant::EVERYBODY;
 
 /// The name of both policies and of their bindings. The API server puts it before the keys of audit annotations, which
 /// are then those of OpenShift.
@@ -50,35 +54,57 @@ pub struct Settings {
     pub exempt: Vec<String>,
     /// The treatment of a pod that no SCC admits.
     pub mode: Mode,
+    /// Whether `exec` and `attach` are held too. It takes at most 13 SCCs, and time that grows with the number of pods in
+    /// the namespace.
+    pub connect: bool,
+    /// SCCs that all of [`EVERYBODY`] may use by roles, so that whoever makes the pods of workloads may. It only spares
+    /// authors of workloads warnings.
+    pub everybody: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { kernel: KernelVersion::LATEST, exempt: Vec::new(), mode: Mode::Enforce }
+        Self {
+            kernel: KernelVersion::LATEST,
+            exempt: Vec::new(),
+            mode: Mode::Enforce,
+            connect: false,
+            everybody: Vec::new(),
+        }
     }
 }
 
 /// The name of the policy that watches over the binding of the validating one.
 pub const GUARD: &str = "guard.securitycontextconstraints.admission.openshift.io";
 
+/// The name of the policy on `exec` and `attach`, and of its binding.
+pub const CONNECT: &str = "connect.securitycontextconstraints.admission.openshift.io";
+
+/// The name of the policy that warns authors of workloads, and of its binding.
+pub const WORKLOADS: &str = "workloads.securitycontextconstraints.admission.openshift.io";
+
 /// The annotation of all objects that holds a hash of what the SCCs were compiled to.
 pub const HASH: &str = "palisade.dev/sccs";
 
 /// The kind and the name of each object, in the order in which they are to be created: what refuses comes before what
 /// admits. They are removed in the opposite order.
-pub const IDENTITIES: [(&str, &str); 6] = [
+pub const IDENTITIES: [(&str, &str); 10] = [
     ("ValidatingAdmissionPolicy", NAME),
     ("ValidatingAdmissionPolicyBinding", NAME),
     ("MutatingAdmissionPolicy", NAME),
     ("MutatingAdmissionPolicyBinding", NAME),
     ("MutatingAdmissionPolicy", GUARD),
     ("MutatingAdmissionPolicyBinding", GUARD),
+    ("ValidatingAdmissionPolicy", CONNECT),
+    ("ValidatingAdmissionPolicyBinding", CONNECT),
+    ("ValidatingAdmissionPolicy", WORKLOADS),
+    ("ValidatingAdmissionPolicyBinding", WORKLOADS),
 ];
 
 /// The result of a compilation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compiled {
-    /// The objects, in the order of [`IDENTITIES`].
+    /// The objects, in the order of [`IDENTITIES`], of which some may be left out.
     pub objects: Vec<Value>,
     /// SCCs that can admit no pod, each with why; they are left out.
     pub unusable: Vec<(String, String)>,
@@ -178,51 +204,135 @@ fn objects(usable: &[Translated<'_>], settings: &Settings) -> Result<Vec<Value>,
             guarding_binding(GUARD),
         ]);
     }
+    if settings.connect {
+        objects.extend([connecting(usable, settings), connecting_binding(settings)]);
+    }
+    // Warnings are a help: a set that is too large for them is compiled without.
+    if settings.mode != Mode::Audit && usable.len() <= workload::LIMIT {
+        let warning = json!({"policyName": WORKLOADS, "validationActions": ["Warn"]});
+        objects.extend([
+            workloads(usable, settings),
+            object("ValidatingAdmissionPolicyBinding", WORKLOADS, warning),
+        ]);
+    }
     objects.iter_mut().for_each(end_lines);
     objects.iter().try_for_each(limits::check)?;
     Ok(objects)
 }
 
 fn mutating(sccs: &[Translated<'_>], settings: &Settings) -> Value {
-    object(
+    policy(
         "MutatingAdmissionPolicy",
         NAME,
+        &mutating::variables(sccs),
         json!({
             "failurePolicy": "Fail",
-            "matchConstraints": constraints(settings),
+            "matchConstraints": constraints(settings, &pods()),
             "mutations": mutating::mutations(sccs.len()),
             "paramKind": {"apiVersion": API_VERSION, "kind": "ValidatingAdmissionPolicy"},
             // A sidecar that a webhook injects is given its defaults too.
             "reinvocationPolicy": "IfNeeded",
-            "variables": variables(&mutating::variables(sccs)),
         }),
     )
 }
 
 fn validating(sccs: &[Translated<'_>], settings: &Settings) -> Value {
-    object(
+    policy(
         "ValidatingAdmissionPolicy",
         NAME,
+        &validating::variables(sccs, settings.mode == Mode::Enforce),
         json!({
             "failurePolicy": "Fail",
-            "matchConstraints": constraints(settings),
+            "matchConstraints": constraints(settings, &pods()),
             "auditAnnotations": validating::audit_annotations(sccs),
             "validations": validating::validations(sccs),
-            "variables": variables(&validating::variables(sccs, settings.mode == Mode::Enforce)),
         }),
     )
 }
 
-fn variables(variables: &[Variable]) -> Value {
-    variables
-        .iter()
-        .map(|Variable { name, expression }| json!({"name": name, "expression": expression}))
-        .collect()
+/// `exec` and `attach`.
+fn connecting(sccs: &[Translated<'_>], settings: &Settings) -> Value {
+    let rules = json!([pod_rule("CONNECT", &["pods/exec", "pods/attach"])]);
+    policy(
+        "ValidatingAdmissionPolicy",
+        CONNECT,
+        &connect::variables(sccs),
+        json!({
+            "failurePolicy": "Fail",
+            "matchConditions": connect::conditions(),
+            "matchConstraints": constraints(settings, &rules),
+            "paramKind": {"apiVersion": "v1", "kind": "Pod"},
+            "validations": connect::validations(),
+        }),
+    )
 }
 
-/// Pods whose namespace is not left alone.
-fn constraints(settings: &Settings) -> Value {
-    let rule = |operation: &str, resources: &[&str]| json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": [operation], "resources": resources});
+/// All pods of the namespace are parameters. One that is gone cannot be connected to anyway.
+fn connecting_binding(settings: &Settings) -> Value {
+    let spec = json!({
+        "policyName": CONNECT,
+        "paramRef": {"selector": {}, "parameterNotFoundAction": "Deny"},
+        "validationActions": settings.mode.actions(),
+    });
+    object("ValidatingAdmissionPolicyBinding", CONNECT, spec)
+}
+
+fn workloads(sccs: &[Translated<'_>], settings: &Settings) -> Value {
+    policy(
+        "ValidatingAdmissionPolicy",
+        WORKLOADS,
+        &workload::variables(sccs, &settings.everybody),
+        json!({
+            // It only ever warns.
+            "failurePolicy": "Ignore",
+            "matchConstraints": constraints(settings, &workload::rules()),
+            "validations": workload::validations(),
+        }),
+    )
+}
+
+/// A policy with those of the variables that its expressions use.
+fn policy(kind: &str, name: &str, variables: &[Variable], mut spec: Value) -> Value {
+    let mut expressions = Vec::new();
+    collect_expressions(&spec, &mut expressions);
+    let known: HashMap<&str, &str> =
+        variables.iter().map(|variable| (variable.name.as_str(), variable.expression.as_str())).collect();
+    let used = limits::used(&known, &expressions);
+    let variables: Value = variables
+        .iter()
+        .filter(|variable| used.contains(&variable.name))
+        .map(|Variable { name, expression }| json!({"name": name, "expression": expression}))
+        .collect();
+    spec.as_object_mut()
+        .into_iter()
+        .for_each(|spec| drop(spec.insert("variables".to_owned(), variables.clone())));
+    object(kind, name, spec)
+}
+
+fn collect_expressions<'x>(value: &'x Value, found: &mut Vec<&'x str>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| match value {
+            Value::String(text) if key == "expression" || key.ends_with("Expression") => found.push(text),
+            other => collect_expressions(other, found),
+        }),
+        Value::Array(list) => list.iter().for_each(|value| collect_expressions(value, found)),
+        _ => {}
+    }
+}
+
+fn pod_rule(operation: &str, resources: &[&str]) -> Value {
+    json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": [operation], "resources": resources})
+}
+
+fn pods() -> Value {
+    json!([
+        pod_rule("CREATE", &["pods"]),
+        pod_rule("UPDATE", &["pods", "pods/ephemeralcontainers", "pods/resize"]),
+    ])
+}
+
+/// Requests by these rules whose namespace is not left alone.
+fn constraints(settings: &Settings, rules: &Value) -> Value {
     let names: Vec<&str> =
         EXEMPT_NAMESPACES.iter().copied().chain(settings.exempt.iter().map(String::as_str)).collect();
     let not_in = |key: &str, values: &[&str]| json!({"key": key, "operator": "NotIn", "values": values});
@@ -233,10 +343,7 @@ fn constraints(settings: &Settings) -> Value {
             not_in("security.openshift.io/disable-securitycontextconstraints", &["true"]),
             not_in("openshift.io/run-level", &["0", "1"]),
         ]},
-        "resourceRules": [
-            rule("CREATE", &["pods"]),
-            rule("UPDATE", &["pods", "pods/ephemeralcontainers", "pods/resize"]),
-        ],
+        "resourceRules": rules,
     })
 }
 
@@ -252,7 +359,7 @@ fn guard(settings: &Settings) -> Value {
         json!({
             "failurePolicy": "Fail",
             "matchConditions": [{"name": "never", "expression": "false"}],
-            "matchConstraints": constraints(settings),
+            "matchConstraints": constraints(settings, &pods()),
             "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": NOTHING}}],
             "paramKind": {"apiVersion": API_VERSION, "kind": "ValidatingAdmissionPolicyBinding"},
             "reinvocationPolicy": "Never",

@@ -75,7 +75,8 @@ impl<'x> Translated<'x> {
         self.entry.name()
     }
 
-    fn variable(&self, prefix: &str) -> String {
+    /// The name of one of its variables.
+    pub(crate) fn variable(&self, prefix: &str) -> String {
         format!("{prefix}_{}", identifier(self.name()))
     }
 
@@ -118,6 +119,11 @@ impl<'x> Translated<'x> {
             self.reference("settled"),
             self.reference("grant"),
         )
+    }
+
+    /// The same of a pod that does not exist yet.
+    pub(crate) fn admits_anew(&self) -> String {
+        format!("{} && {} && {} != ''", self.considered(), self.reference("fits"), self.reference("grant"))
     }
 
     /// Whether the pod may be tried on it: it requires no other.

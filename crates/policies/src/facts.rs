@@ -31,11 +31,64 @@ pub(crate) enum Frozen {
     ByRequest,
     /// All: defaults have been given.
     All,
+    /// Nothing.
+    Nothing,
+}
+
+/// The place of the pod in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It is the object of the request.
+    Object,
+    /// It is the parameter of the policy: the request connects to it.
+    Parameter,
+    /// It is the template of a workload, whose pods are given the account `default` if it names none.
+    Template,
+}
+
+impl Place {
+    fn metadata(self) -> &'static str {
+        match self {
+            Self::Object => "object.metadata",
+            Self::Parameter => "params.metadata",
+            Self::Template => "variables.template.?metadata",
+        }
+    }
+
+    fn spec(self) -> &'static str {
+        match self {
+            Self::Object => "object.spec",
+            Self::Parameter => "params.spec",
+            Self::Template => "variables.template.spec",
+        }
+    }
+
+    fn account(self) -> &'static str {
+        match self {
+            Self::Object | Self::Parameter => "variables.spec.?serviceAccountName.orValue('')",
+            Self::Template => "variables.spec.?serviceAccountName.orValue('default')",
+        }
+    }
+
+    /// Whether a policy looks at the request.
+    fn relevant(self) -> String {
+        match self {
+            Self::Object => update::is_relevant(),
+            Self::Parameter => {
+                format!("!({}) && !({})", update::is_mirrored("variables.annotations"), update::WINDOWS)
+            }
+            // What another workload owns was judged with that.
+            Self::Template => format!(
+                "!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false)) && !({})",
+                update::WINDOWS
+            ),
+        }
+    }
 }
 
 /// The facts, in an order in which each uses only those before it.
-pub(crate) fn facts(frozen: Frozen) -> Vec<Variable> {
-    let mut facts = request();
+pub(crate) fn facts(place: Place, frozen: Frozen) -> Vec<Variable> {
+    let mut facts = request(place);
     facts.extend(pod());
     facts.extend(containers(frozen));
     facts.extend(users());
@@ -48,7 +101,7 @@ pub(crate) fn facts(frozen: Frozen) -> Vec<Variable> {
     facts
 }
 
-fn request() -> Vec<Variable> {
+fn request(place: Place) -> Vec<Variable> {
     let account = "variables.account == '' ? '' : 'system:serviceaccount:' + request.namespace + ':' + variables.account";
     let check = format!(
         "authorizer.group({}).resource({}).namespace(request.namespace)",
@@ -61,11 +114,12 @@ fn request() -> Vec<Variable> {
         text(RESOURCE)
     );
     vec![
-        Variable::new("relevant", update::is_relevant()),
-        Variable::new("annotations", "object.metadata.?annotations.orValue({})"),
+        Variable::new("spec", place.spec()),
+        Variable::new("annotations", format!("{}.?annotations.orValue({{}})", place.metadata())),
+        Variable::new("relevant", place.relevant()),
         Variable::new("required", format!("variables.annotations[?{}].orValue('')", text(REQUIRED_SCC))),
         Variable::new("annotated", format!("variables.annotations[?{}].orValue('')", text(VALIDATED_SCC))),
-        Variable::new("account", "object.spec.?serviceAccountName.orValue('')"),
+        Variable::new("account", place.account()),
         Variable::new("accountUser", account),
         Variable::new(
             "accountGroups",
@@ -79,33 +133,33 @@ fn request() -> Vec<Variable> {
 
 fn pod() -> Vec<Variable> {
     vec![
-        Variable::new("security", "object.spec.?securityContext.orValue({})"),
-        Variable::new("hostNetwork", "object.spec.?hostNetwork.orValue(false)"),
-        Variable::new("hostPID", "object.spec.?hostPID.orValue(false)"),
-        Variable::new("hostIPC", "object.spec.?hostIPC.orValue(false)"),
-        Variable::new("ownUsers", "!object.spec.?hostUsers.orValue(true)"),
+        Variable::new("security", "variables.spec.?securityContext.orValue({})"),
         Variable::new("sysctls", "variables.security.?sysctls.orValue([]).map(s, s.name)"),
     ]
 }
 
 fn containers(frozen: Frozen) -> Vec<Variable> {
-    let init = "object.spec.?initContainers.orValue([])";
-    let frozen = match frozen {
-        Frozen::All => "variables.containers".to_owned(),
-        Frozen::ByRequest => format!(
-            "request.operation == 'CREATE' ? [] : request.?subResource.orValue('') == 'ephemeralcontainers' ? \
-             {init} + object.spec.containers : variables.containers"
-        ),
-    };
+    let init = "variables.spec.?initContainers.orValue([])";
     let contexts = |of: &str| format!("variables.{of}.map(c, c.?securityContext.orValue({{}}))");
+    let [frozen, frozen_contexts] = match frozen {
+        Frozen::All => ["variables.containers".to_owned(), "variables.contexts".to_owned()],
+        Frozen::Nothing => ["[]".to_owned(), "[]".to_owned()],
+        Frozen::ByRequest => {
+            let of_request = format!(
+                "request.operation == 'CREATE' ? [] : request.?subResource.orValue('') == 'ephemeralcontainers' ? \
+                 {init} + variables.spec.containers : variables.containers"
+            );
+            [of_request, contexts("frozen")]
+        }
+    };
     vec![
         Variable::new(
             "containers",
-            format!("{init} + object.spec.containers + object.spec.?ephemeralContainers.orValue([])"),
+            format!("{init} + variables.spec.containers + variables.spec.?ephemeralContainers.orValue([])"),
         ),
         Variable::new("contexts", contexts("containers")),
         Variable::new("frozen", frozen),
-        Variable::new("frozenContexts", contexts("frozen")),
+        Variable::new("frozenContexts", frozen_contexts),
     ]
 }
 
@@ -186,7 +240,7 @@ fn volumes() -> Vec<Variable> {
         has(f.fieldRef) && f.fieldRef.?apiVersion.orValue('') in ['v1', ''] && \
         f.fieldRef.?fieldPath.orValue('') == 'metadata.namespace')";
     let known = "(has(s.serviceAccountToken) || has(s.configMap) || has(s.downwardAPI))";
-    let list = "object.spec.?volumes.orValue([])";
+    let list = "variables.spec.?volumes.orValue([])";
     vec![
         Variable::new(
             "volumes",
@@ -232,14 +286,15 @@ fn namespace() -> Vec<Variable> {
             "uids",
             format!("[{}].map(u, u.size() == 1 ? u[0] : [])[0]", blocks(&format!("[{uids}.orValue('')]"))),
         ),
-        Variable::new(
-            "groupBlocks",
-            format!("{}.orValue({uids}.orValue('')).split(',')", get(SUPPLEMENTAL_GROUPS)),
-        ),
+        Variable::new("groupRanges", format!("{}.orValue({uids}.orValue(''))", get(SUPPLEMENTAL_GROUPS))),
+        Variable::new("groupBlocks", "variables.groupRanges.split(',')"),
         Variable::new(
             "groups",
+            // One block that is that of the user IDs has been read already.
             format!(
-                "[{}].map(g, g.size() == variables.groupBlocks.size() ? g : [])[0]",
+                "!variables.groupRanges.contains(',') && variables.groupRanges == {uids}.orValue('') ? \
+                 (variables.uids.size() == 2 ? [variables.uids] : []) :\n\
+                 [{}].map(g, g.size() == variables.groupBlocks.size() ? g : [])[0]",
                 blocks("variables.groupBlocks")
             ),
         ),

@@ -4,6 +4,9 @@ use palisade_k8s::SecurityContextConstraints;
 
 use crate::cel;
 
+/// The group of whoever has been authenticated, controllers among them.
+pub const EVERYBODY: &str = "system:authenticated";
+
 /// A name and the groups of somebody, as expressions.
 pub(crate) struct Subject {
     user: &'static str,
@@ -25,6 +28,19 @@ pub(crate) fn named(subject: &Subject, users: &[String], groups: &[String]) -> O
         (!groups.is_empty()).then(|| format!("{}.exists(g, g in {})", subject.groups, cel::texts(groups)));
     let tests: Vec<String> = by_user.into_iter().chain(by_group).collect();
     (!tests.is_empty()).then(|| tests.join(" || "))
+}
+
+/// The same for the pods of a template, which a controller creates: all authenticated users may use the SCC, or the service
+/// account.
+pub(crate) fn of_template(scc: &SecurityContextConstraints, is_open: bool) -> String {
+    let users = SecurityContextConstraints::list(scc.users.as_ref());
+    let groups = SecurityContextConstraints::list(scc.groups.as_ref());
+    if is_open || groups.iter().any(|group| group == EVERYBODY) {
+        return "'user'".to_owned();
+    }
+    let account = named(&ACCOUNT, users, groups).map(|test| format!("{test} || ")).unwrap_or_default();
+    let name = cel::text(&scc.metadata.name);
+    format!("{account}variables.mayAccount.name({name}).check('use').allowed() ? 'serviceaccount' : ''")
 }
 
 /// The value of the annotation that says whose right it is; empty where neither may use the SCC. The service account is

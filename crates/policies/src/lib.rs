@@ -14,7 +14,7 @@
 //! let policy = compiled.get("ValidatingAdmissionPolicy", NAME).expect("it is compiled");
 //! let variables = policy["spec"]["variables"].as_array().expect("a policy has variables");
 //! let fits = variables.iter().find(|variable| variable["name"] == "fits_own").expect("one an SCC");
-//! assert!(fits["expression"].as_str().is_some_and(|text| text.contains("!variables.hostNetwork")));
+//! assert!(fits["expression"].as_str().is_some_and(|text| text.contains("!variables.spec.?hostNetwork")));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -27,6 +27,7 @@
 
 mod cel;
 mod compile;
+mod connect;
 mod entry;
 mod facts;
 mod grant;
@@ -34,8 +35,13 @@ mod limits;
 mod mutating;
 mod patch;
 mod rule;
+mod trial;
 mod update;
 mod validating;
+mod workload;
 
-pub use compile::{CompileError, Compiled, GUARD, HASH, IDENTITIES, Mode, NAME, Settings, compile};
+pub use compile::{
+    CONNECT, CompileError, Compiled, EVERYBODY, GUARD, HASH, IDENTITIES, Mode, NAME, Settings, WORKLOADS,
+    compile,
+};
 pub use limits::Breach;

@@ -3,7 +3,7 @@
 //!
 //! Figures: reference/cluster.md 6, measured on Kubernetes 1.36.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -82,7 +82,16 @@ fn expression_fits(what: &str, expression: &str) -> Result<(), Breach> {
 
 /// How many checks these expressions make at most with all variables that they use, each of which is evaluated once.
 fn reachable_checks(variables: &HashMap<&str, &str>, expressions: &[&str]) -> usize {
-    let mut seen: Vec<String> = Vec::new();
+    reach(variables, expressions).1
+}
+
+/// The names of the variables that these expressions use, themselves or by others.
+pub(crate) fn used(variables: &HashMap<&str, &str>, expressions: &[&str]) -> HashSet<String> {
+    reach(variables, expressions).0
+}
+
+fn reach(variables: &HashMap<&str, &str>, expressions: &[&str]) -> (HashSet<String>, usize) {
+    let mut seen: HashSet<String> = HashSet::new();
     let mut open: Vec<String> = expressions.iter().map(|expression| code(expression)).collect();
     let mut checks = 0;
     while let Some(expression) = open.pop() {
@@ -92,11 +101,11 @@ fn reachable_checks(variables: &HashMap<&str, &str>, expressions: &[&str]) -> us
                 part.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
             if !seen.contains(&name) {
                 open.extend(variables.get(name.as_str()).map(|expression| code(expression)));
-                seen.push(name);
+                seen.insert(name);
             }
         }
     }
-    checks
+    (seen, checks)
 }
 
 /// The expression without what stands in its texts and comments.

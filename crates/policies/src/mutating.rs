@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cel::{self, text};
 use crate::entry::{Translated, shared};
-use crate::facts::{Frozen, Variable, facts};
+use crate::facts::{Frozen, Place, Variable, facts};
 use crate::patch::{self, name};
 use crate::rule::Gifts;
 
@@ -14,12 +14,12 @@ pub(crate) const BLOCK: usize = 13;
 
 /// The variables of all mutations.
 pub(crate) fn variables(sccs: &[Translated<'_>]) -> Vec<Variable> {
-    let mut variables = facts(Frozen::ByRequest);
+    let mut variables = facts(Place::Object, Frozen::ByRequest);
     variables.extend(shared(sccs));
     variables.extend(sccs.iter().flat_map(|scc| [scc.fits(), scc.settled(), scc.grant()]));
     for (index, block) in sccs.chunks(BLOCK).enumerate() {
         variables.push(Variable::new(name("chosen", index), chosen(block, index)));
-        variables.extend(gifts(block, index));
+        variables.push(gifts(block, index));
         variables.extend(patch::variables(index));
     }
     variables
@@ -37,42 +37,45 @@ fn chosen(block: &[Translated<'_>], index: usize) -> String {
     cel::first([(skipped, "[]".to_owned())].into_iter().chain(cases), "[]")
 }
 
-/// The defaults of the chosen SCC, one variable a field.
-fn gifts(block: &[Translated<'_>], index: usize) -> Vec<Variable> {
+/// The defaults of the chosen SCC, a map: a variable for each would cost the API server eleven evaluations.
+fn gifts(block: &[Translated<'_>], index: usize) -> Variable {
     let chosen = format!("variables.{}[0]", name("chosen", index));
-    type Field = (&'static str, fn(&Gifts) -> &String);
-    let fields: [Field; 11] = [
-        ("giveUser", |gifts| &gifts.user),
-        ("giveNonRoot", |gifts| &gifts.non_root),
-        ("giveFsGroup", |gifts| &gifts.fs_group),
-        ("giveSupplementalGroup", |gifts| &gifts.supplemental_group),
-        ("giveLabels", |gifts| &gifts.selinux),
-        ("addCapabilities", |gifts| &gifts.add),
-        ("dropCapabilities", |gifts| &gifts.drop),
-        ("giveReadOnly", |gifts| &gifts.read_only),
-        ("giveProfile", |gifts| &gifts.profile),
-        ("giveEscalation", |gifts| &gifts.escalation),
-        ("givePrivilegedEscalation", |gifts| &gifts.privileged_escalation),
-    ];
-    let variable = |(base, field): Field| Variable::new(name(base, index), by_value(block, &chosen, field));
-    fields.map(variable).into()
+    Variable::new(name("given", index), by_value(block, &chosen))
 }
 
-/// The value that the chosen SCC has: SCCs of one value share a case, and the most frequent value needs none.
-fn by_value(block: &[Translated<'_>], chosen: &str, field: fn(&Gifts) -> &String) -> String {
-    let mut groups: Vec<(&String, Vec<&str>)> = Vec::new();
+/// The gifts of one SCC; of several types, which CEL takes in one map only as `dyn`.
+fn gift(gifts: &Gifts) -> String {
+    let entries = [
+        ("user", &gifts.user),
+        ("nonRoot", &gifts.non_root),
+        ("fsGroup", &gifts.fs_group),
+        ("supplementalGroup", &gifts.supplemental_group),
+        ("labels", &gifts.selinux),
+        ("add", &gifts.add),
+        ("drop", &gifts.drop),
+        ("readOnly", &gifts.read_only),
+        ("profile", &gifts.profile),
+        ("escalation", &gifts.escalation),
+        ("privilegedEscalation", &gifts.privileged_escalation),
+    ];
+    let entries = entries.map(|(key, value)| format!("'{key}': dyn({value})"));
+    format!("{{{}}}", entries.join(", "))
+}
+
+/// The gifts of the chosen SCC: SCCs that give the same share a case, and the last needs none.
+fn by_value(block: &[Translated<'_>], chosen: &str) -> String {
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for scc in block {
-        let value = field(&scc.rules.gifts);
+        let value = gift(&scc.rules.gifts);
         match groups.iter_mut().find(|(known, _)| *known == value) {
             Some((_, names)) => names.push(scc.name()),
             None => groups.push((value, vec![scc.name()])),
         }
     }
-    groups.sort_by_key(|(_, names)| names.len());
-    let Some((most, _)) = groups.pop() else { return String::new() };
+    let Some((last, _)) = groups.pop() else { return String::new() };
     let cases =
-        groups.iter().map(|(value, names)| (format!("{chosen} in {}", cel::texts(names)), (*value).clone()));
-    cel::first(cases, most)
+        groups.into_iter().map(|(value, names)| (format!("{chosen} in {}", cel::texts(names)), value));
+    cel::first(cases, &last)
 }
 
 /// The mutations, in order.

@@ -23,24 +23,28 @@ pub(crate) fn name(base: &str, block: usize) -> String {
     if block == 0 { base.to_owned() } else { format!("{base}{}", block + 1) }
 }
 
+/// One of the gifts of the chosen SCC.
+fn given(gift: &str, block: usize) -> String {
+    format!("variables.{}.{gift}", name("given", block))
+}
+
 /// The variables that say what each container is given by what the block `block` of SCCs chose.
 pub(crate) fn variables(block: usize) -> Vec<Variable> {
-    let v = |base: &str| format!("variables.{}", name(base, block));
     let capabilities = format!(
         "variables.contexts.map(c, {{'add': c.?capabilities.?add.orValue([]), 'drop': c.?capabilities.?drop.orValue([])}}).map(c,\n\
          {add}.exists(n, !(n in c.add || n in c.drop)) || {drop}.exists(n, !(n in c.drop)) ?\n\
          [{{'add': dyn({added}), 'drop': dyn({dropped})}}] : [])",
-        add = v("addCapabilities"),
-        drop = v("dropCapabilities"),
+        add = given("add", block),
+        drop = given("drop", block),
         added =
-            cel::sorted(&format!("{}.filter(n, !(n in c.add || n in c.drop)) + c.add", v("addCapabilities"))),
-        dropped = cel::sorted(&format!("{}.filter(n, !(n in c.drop)) + c.drop", v("dropCapabilities"))),
+            cel::sorted(&format!("{}.filter(n, !(n in c.add || n in c.drop)) + c.add", given("add", block))),
+        dropped = cel::sorted(&format!("{}.filter(n, !(n in c.drop)) + c.drop", given("drop", block))),
     );
     let exempting = text(EXEMPTING);
     let exempt = format!(
         "variables.contexts.map(c, c.?privileged.orValue(false) || {exempting} in c.?capabilities.?add.orValue([]) || \
          {exempting} in {} && !({exempting} in c.?capabilities.?drop.orValue([])))",
-        v("addCapabilities")
+        given("add", block)
     );
     vec![
         Variable::new(name("isExempt", block), exempt),
@@ -55,11 +59,11 @@ fn changes(block: usize) -> String {
     let entry = |field: &str, condition: &str, value: &str| {
         format!("?'{field}': {condition} ? optional.of(dyn({value})) : optional.none()")
     };
-    let user = v("giveUser");
+    let user = given("user", block);
     let effective = format!(
         "('runAsUser' in c ? c.runAsUser > 0 : 'runAsUser' in variables.security ? variables.security.runAsUser > 0 : \
          {user}.size() == 1 ? {user}[0] > 0 : {})",
-        v("giveNonRoot")
+        given("nonRoot", block)
     );
     let capabilities = format!("{}[i]", v("newCapabilities"));
     let annotation =
@@ -68,8 +72,11 @@ fn changes(block: usize) -> String {
         format!("{} + variables.containers[i].name in variables.annotations", text(CONTAINER_ANNOTATION));
     let field = field_of(&annotation);
     let privileged = v("isExempt");
-    let escalation =
-        format!("({privileged}[i] ? {} : {})", v("givePrivilegedEscalation"), v("giveEscalation"));
+    let escalation = format!(
+        "({privileged}[i] ? {} : {})",
+        given("privilegedEscalation", block),
+        given("escalation", block)
+    );
     let entries = [
         entry(
             "runAsUser",
@@ -90,7 +97,7 @@ fn changes(block: usize) -> String {
         ),
         entry(
             "readOnlyRootFilesystem",
-            &format!("{} && !('readOnlyRootFilesystem' in c)", v("giveReadOnly")),
+            &format!("{} && !('readOnlyRootFilesystem' in c)", given("readOnly", block)),
             "true",
         ),
         entry(
@@ -150,12 +157,16 @@ fn operations(block: usize) -> Vec<String> {
         ),
     ];
     let gives = [
-        ("supplementalGroups", "giveSupplementalGroup", "[g]"),
-        ("fsGroup", "giveFsGroup", "g"),
-        ("seLinuxOptions", "giveLabels", "g"),
+        ("supplementalGroups", "supplementalGroup", "[g]"),
+        ("fsGroup", "fsGroup", "g"),
+        ("seLinuxOptions", "labels", "g"),
     ];
     let gives = gives.map(|(field, gift, value)| {
-        format!("('{field}' in variables.security ? [] : {}.map(g, {}))", v(gift), add(&pod(field), value))
+        format!(
+            "('{field}' in variables.security ? [] : {}.map(g, {}))",
+            given(gift, block),
+            add(&pod(field), value)
+        )
     });
     let some =
         format!("(has(object.spec.securityContext) ? [] : [{}])", add("'/spec/securityContext'", "{}"));
@@ -169,8 +180,7 @@ fn operations(block: usize) -> Vec<String> {
 /// The pod's profile is written both ways, whichever way it was named.
 fn pod_profile(block: usize) -> Vec<String> {
     let add = |path: &str, value: &str| format!("JSONPatch{{op: 'add', path: {path}, value: {value}}}");
-    let named =
-        format!("(variables.namesProfile ? variables.podProfile : variables.{})", name("giveProfile", block));
+    let named = format!("(variables.namesProfile ? variables.podProfile : {})", given("profile", block));
     let field = "'/spec/securityContext/seccompProfile'";
     let of_name = field_of("p");
     vec![
@@ -215,5 +225,11 @@ fn container_operations(block: usize) -> Vec<String> {
         field_of(&format!("variables.annotations[{key}]")),
         path("/seccompProfile")
     );
-    [whole].into_iter().chain(single).chain([removed]).collect()
+    // A pod that is mutated once more, as every one is, has nothing to change.
+    let changed = format!(
+        "(!{changes}.exists(m, m.size() > 0) ? [] :\n{whole} +\n\
+         (!variables.containers.exists(c, has(c.securityContext)) ? [] :\n{}))",
+        single.join(" +\n")
+    );
+    vec![changed, removed]
 }

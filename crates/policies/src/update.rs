@@ -10,10 +10,17 @@ const POD_NETWORKS: &str = "k8s.ovn.org/pod-networks";
 ///
 /// It is a variable and no match condition, for each of which the API server would convert the object once more.
 pub(crate) fn is_relevant() -> String {
-    let mirrored = "'system:nodes' in request.userInfo.?groups.orValue([]) && \
-        'kubernetes.io/config.mirror' in object.metadata.?annotations.orValue({})";
-    let windows = "object.spec.?os.?name.orValue('') == 'windows'";
-    format!("!({mirrored}) && !({windows}) && ({})", changes_something())
+    format!("!({}) && !({WINDOWS}) && ({})", is_mirrored("variables.annotations"), changes_something())
+}
+
+/// Whether a pod is for Windows, where nothing of what SCC decides applies.
+pub(crate) const WINDOWS: &str = "variables.spec.?os.?name.orValue('') == 'windows'";
+
+/// Whether a kubelet tells of a pod that it runs already.
+pub(crate) fn is_mirrored(annotations: &str) -> String {
+    format!(
+        "'system:nodes' in request.userInfo.?groups.orValue([]) && 'kubernetes.io/config.mirror' in {annotations}"
+    )
 }
 
 /// Whether a request changes something that SCC looks at. Finalizers, owners, scheduling gates and the network's own

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use crate::cel::{self, text};
 use crate::entry::{Translated, shared};
-use crate::facts::{Frozen, Variable, facts};
+use crate::facts::{Frozen, Place, Variable, facts};
 use crate::grant;
 use crate::mutating::BLOCK;
+use crate::trial::{self, Trial};
 use crate::update;
 
 /// Whether SCCs other than the one that was chosen are asked for: a policy's budget pays for so many.
@@ -20,9 +21,9 @@ pub(crate) fn asks_others(sccs: &[Translated<'_>]) -> bool {
 /// to fit.
 pub(crate) fn variables(sccs: &[Translated<'_>], enforced: bool) -> Vec<Variable> {
     if !enforced {
-        return trial(sccs);
+        return trial::variables(sccs, Trial::Request);
     }
-    let mut variables = facts(Frozen::All);
+    let mut variables = facts(Place::Object, Frozen::All);
     variables.extend(shared(sccs));
     for scc in sccs {
         variables.extend([scc.fits(), scc.settled(), scc.findings()]);
@@ -34,18 +35,6 @@ pub(crate) fn variables(sccs: &[Translated<'_>], enforced: bool) -> Vec<Variable
         variables.push(Variable::new("grantOfAnnotated", grant_of_annotated(sccs)));
     }
     variables.push(Variable::new("admitted", admitted(sccs)));
-    variables.extend(message(sccs));
-    variables
-}
-
-/// The variables where no mutation has chosen an SCC: the choice is made here.
-fn trial(sccs: &[Translated<'_>]) -> Vec<Variable> {
-    let mut variables = facts(Frozen::ByRequest);
-    variables.extend(shared(sccs));
-    let all = |scc: &Translated<'_>| [scc.fits(), scc.settled(), scc.findings(), scc.grant()];
-    variables.extend(sccs.iter().flat_map(all));
-    let admits = sccs.iter().map(|scc| scc.admits());
-    variables.push(Variable::new("admitted", cel::any(admits)));
     variables.extend(message(sccs));
     variables
 }
@@ -87,39 +76,15 @@ fn admitted(sccs: &[Translated<'_>]) -> String {
     cel::any(annotated.chain(others))
 }
 
-/// The message of a refusal: the SCCs that fit and may not be used, else the one that comes nearest and what is in its way.
-/// Expressions of messages cannot ask the authorizer.
+/// The API server asks for the message of every pod, also of those that are admitted: they have an annotation, and no
+/// SCC is tried for them here.
+const CHANGED: &str = "variables.annotated != '' ?\n\
+    'the pod was changed after ' + variables.annotated + ' had been chosen, or that may no longer be used, or no MutatingAdmissionPolicy has chosen it' :\n";
+
 fn message(sccs: &[Translated<'_>]) -> Vec<Variable> {
-    let fitting = sccs.iter().map(|scc| {
-        format!("\n{} && {} ? {} : ''", scc.considered(), scc.reference("fits"), text(scc.name()))
-    });
-    let findings = sccs.iter().map(|scc| {
-        let considered = scc.considered();
-        format!(
-            "\n{considered} && !{} ? [{}] + {} : []",
-            scc.reference("fits"),
-            text(scc.name()),
-            scc.reference("findings")
-        )
-    });
-    let refusal = "variables.annotated != '' && variables.annotated in variables.fitting ?\n\
-         'the pod was changed after ' + variables.annotated + ' had been chosen, or that may no longer be used' :\n\
-         variables.fitting.size() > 0 ? variables.fitting.join(', ') + (variables.fitting.size() == 1 ? ' fits' : ' fit') + \
-         (variables.account == '' ? ', but the user may not use ' : \
-         ', but neither the user nor the service account ' + variables.account + ' may use ') + \
-         (variables.fitting.size() == 1 ? 'it' : 'any of them') + \
-         ', or no MutatingAdmissionPolicy has set its defaults' :\n\
-         variables.refusing.size() == 0 ? 'none could be tried' :\n\
-         variables.nearest[0] + ' comes nearest, but ' + variables.nearest.filter(f, f != variables.nearest[0]).join('; ')";
-    vec![
-        Variable::new("fitting", format!("{}.filter(s, s != '')", cel::list(fitting))),
-        Variable::new("refusing", format!("{}.filter(f, f.size() > 0)", cel::list(findings))),
-        Variable::new(
-            "nearest",
-            "[variables.refusing.map(f, f.size())].map(n, variables.refusing.filter(f, f.size() == n.min()))[0][0]",
-        ),
-        Variable::new("refusal", refusal),
-    ]
+    let nobody = "(variables.account == '' ? ', but the user may not use ' : \
+        ', but neither the user nor the service account ' + variables.account + ' may use ')";
+    trial::message(sccs, CHANGED, nobody, ", or no MutatingAdmissionPolicy has set its defaults")
 }
 
 /// How many audit annotations a policy may have (`k8s.io/apiserver`, validation of admissionregistration).
@@ -135,11 +100,14 @@ pub(crate) fn audit_annotations(sccs: &[Translated<'_>]) -> Value {
         json!({"key": "chosen", "valueExpression": "string(variables.relevant ? variables.annotated : '')"}),
         json!({"key": "reason", "valueExpression":
             "string(!variables.relevant ? '' : variables.annotated == '' ? variables.refusal : variables.annotated + ' admits the pod')"}),
+        // SCCs that a refused pod fits: nobody had the right.
+        json!({"key": "denied", "valueExpression":
+            "variables.annotated == '' && variables.relevant && request.operation == 'CREATE' ? variables.fitting.join(',') : ''"}),
     ];
     let too_restrictive = |scc: &Translated<'_>| {
         let key = format!("too-restrictive-{}", scc.name());
         let value = format!(
-            "variables.relevant && variables.annotated == '' && {} && !{} ? {}.join(', ') : ''",
+            "variables.annotated == '' && variables.relevant && {} && !{} ? {}.join(', ') : ''",
             scc.considered(),
             scc.reference("fits"),
             scc.reference("findings")
@@ -151,7 +119,7 @@ pub(crate) fn audit_annotations(sccs: &[Translated<'_>]) -> Value {
     annotations.into()
 }
 
-const REFUSED: &str = "unable to validate against any security context constraint";
+pub(crate) const REFUSED: &str = "unable to validate against any security context constraint";
 
 /// The validations of a request, each with its message.
 pub(crate) fn validations(sccs: &[Translated<'_>]) -> Value {

@@ -58,6 +58,9 @@ pub(crate) struct Choices {
     /// Namespace to leave alone beside those that SCC exempts; may be repeated
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) exempt: Vec<String>,
+    /// Also hold exec and attach. Takes at most 13 SCCs, and time that grows with the number of pods in the namespace
+    #[arg(long)]
+    pub(crate) exec: bool,
     /// The treatment of a pod that no SCC admits
     #[arg(long, value_enum, default_value_t = ModeArg::Enforce)]
     pub(crate) mode: ModeArg,

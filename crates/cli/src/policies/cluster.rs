@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Api, Client};
-use palisade_admission::PolicyBuilder;
+use palisade_admission::{Policy, PolicyBuilder};
 use palisade_console::terminal;
-use palisade_policies::{Compiled, HASH, IDENTITIES, Settings, compile};
-use palisade_scc::SccSet;
+use palisade_policies::{Compiled, HASH, IDENTITIES, compile};
 use serde_json::Value;
 
 use super::args::{ApplyArgs, RemoveArgs, Source, StatusArgs};
@@ -41,11 +40,10 @@ enum ClusterError {
 pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
     in_runtime(async {
         let cluster = Cluster::connect().await?;
-        let settings = compiling::settings(&args.choices);
         let mut last = None;
         let mut trouble = String::new();
         loop {
-            match cluster.follow(args, &settings, &mut last).await {
+            match cluster.follow(args, &mut last).await {
                 Ok(()) => trouble.clear(),
                 // What is applied holds on; a watch outlives an API server that restarts, and SCCs that do not compile.
                 Err(error) if args.watch && last.is_some() => {
@@ -71,8 +69,8 @@ pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
 pub(super) fn status(args: &StatusArgs) -> crate::Outcome {
     in_runtime(async {
         let cluster = Cluster::connect().await?;
-        let sccs = cluster.sccs(&args.source, args.choices.kernel).await?;
-        let compiled = compile(&sccs, &compiling::settings(&args.choices))?;
+        let policy = cluster.policy(&args.source, args.choices.kernel).await?;
+        let compiled = compile(policy.sccs(), &compiling::settings(&args.choices, &policy))?;
         let mut exit = Exit::Fine;
         for object in &compiled.objects {
             let state = cluster.state(object).await?;
@@ -80,6 +78,12 @@ pub(super) fn status(args: &StatusArgs) -> crate::Outcome {
                 exit = Exit::Findings;
             }
             writeln!(terminal::out(), "{}: {}", name_of(object), state.text())?;
+        }
+        for (kind, name) in superfluous(&compiled) {
+            if cluster.exists(kind, name).await? {
+                exit = Exit::Findings;
+                writeln!(terminal::out(), "{} {name}: left from other options", kind.to_lowercase())?;
+            }
         }
         Ok(exit)
     })
@@ -90,21 +94,30 @@ pub(super) fn remove(_: &RemoveArgs) -> crate::Outcome {
         let cluster = Cluster::connect().await?;
         // What refuses goes last, so that no pod is let in undecided.
         for (kind, name) in IDENTITIES.into_iter().rev() {
-            let what = format!("{} {name}", kind.to_lowercase());
-            match cluster.api(kind).delete(name, &DeleteParams::default()).await {
-                Ok(_) => writeln!(terminal::out(), "{what}: removed")?,
-                Err(kube::Error::Api(status)) if status.code == 404 => {
-                    writeln!(terminal::out(), "{what}: was not there")?
-                }
-                Err(source) => return Err(ClusterError::Request { what, done: "removed", source }.into()),
-            }
+            let done = if cluster.delete(kind, name).await? { "removed" } else { "was not there" };
+            writeln!(terminal::out(), "{} {name}: {done}", kind.to_lowercase())?;
         }
         Ok(Exit::Fine)
     })
 }
 
+fn roles(kind: &str) -> ApiResource {
+    ApiResource {
+        group: "rbac.authorization.k8s.io".to_owned(),
+        version: "v1".to_owned(),
+        api_version: "rbac.authorization.k8s.io/v1".to_owned(),
+        kind: kind.to_owned(),
+        plural: format!("{}s", kind.to_lowercase()),
+    }
+}
+
 fn in_runtime(work: impl Future<Output = crate::Outcome>) -> crate::Outcome {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// Objects of other options, which another command may have left, the last first.
+fn superfluous(compiled: &Compiled) -> impl Iterator<Item = (&'static str, &'static str)> {
+    IDENTITIES.into_iter().rev().filter(|(kind, name)| compiled.get(kind, name).is_none())
 }
 
 fn text<'x>(object: &'x Value, pointer: &str) -> &'x str {
@@ -177,14 +190,14 @@ impl Cluster {
         Api::all_with(self.client.clone(), &resource)
     }
 
-    /// The SCCs of files and built-in sets; without any, those of the cluster.
-    async fn sccs(
+    /// The SCCs of files and built-in sets; without any, those of the cluster and its cluster roles.
+    async fn policy(
         &self,
         source: &Source,
         kernel: Option<palisade_k8s::KernelVersion>,
-    ) -> Result<SccSet, crate::Failure> {
+    ) -> Result<Policy, crate::Failure> {
         if !source.files.is_empty() || source.scc_set.is_some() {
-            return Ok(policy::load(&compiling::arguments(source, kernel))?.build().sccs().clone());
+            return Ok(policy::load(&compiling::arguments(source, kernel))?.build());
         }
         let resource = ApiResource {
             group: palisade_k8s::scc::GROUP.to_owned(),
@@ -214,20 +227,36 @@ impl Cluster {
             });
             builder.add(&serde_json::to_value(object)?)?;
         }
-        Ok(builder.build().sccs().clone())
+        self.add_roles(&mut builder).await?;
+        Ok(builder.build())
+    }
+
+    /// Adds what grants SCCs in all namespaces. A role that cannot be read is left out: it only spares warnings.
+    async fn add_roles(&self, builder: &mut PolicyBuilder) -> Result<(), crate::Failure> {
+        for kind in ["ClusterRole", "ClusterRoleBinding"] {
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &roles(kind));
+            let listed = api.list(&ListParams::default()).await.map_err(|source| ClusterError::Request {
+                what: format!("objects of kind {kind}"),
+                done: "listed",
+                source,
+            })?;
+            for mut object in listed.items {
+                object.types =
+                    Some(kube::api::TypeMeta { api_version: roles(kind).api_version, kind: kind.to_owned() });
+                object.metadata.managed_fields = None;
+                drop(builder.add(&serde_json::to_value(object)?));
+            }
+        }
+        Ok(())
     }
 
     /// Applies what the SCCs come to, where that is not what was applied last.
-    async fn follow(
-        &self,
-        args: &ApplyArgs,
-        settings: &Settings,
-        last: &mut Option<Compiled>,
-    ) -> Result<(), crate::Failure> {
-        let sccs = self.sccs(&args.source, args.choices.kernel).await?;
-        let compiled = compile(&sccs, settings)?;
+    async fn follow(&self, args: &ApplyArgs, last: &mut Option<Compiled>) -> Result<(), crate::Failure> {
+        let policy = self.policy(&args.source, args.choices.kernel).await?;
+        let settings = compiling::settings(&args.choices, &policy);
+        let compiled = compile(policy.sccs(), &settings)?;
         if last.as_ref() != Some(&compiled) {
-            compiling::tell(&compiled);
+            compiling::tell(&compiled, &settings);
             self.apply(&compiled).await?;
             *last = Some(compiled);
         }
@@ -243,7 +272,34 @@ impl Cluster {
             self.patch(object, false).await?;
             writeln!(terminal::out(), "{}: applied", name_of(object))?;
         }
+        for (kind, name) in superfluous(compiled) {
+            if self.delete(kind, name).await? {
+                writeln!(terminal::out(), "{} {name}: removed", kind.to_lowercase())?;
+            }
+        }
         Ok(())
+    }
+
+    /// Deletes an object; whether it was there.
+    async fn delete(&self, kind: &str, name: &str) -> Result<bool, ClusterError> {
+        match self.api(kind).delete(name, &DeleteParams::default()).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            Err(source) => {
+                let what = format!("{} {name}", kind.to_lowercase());
+                Err(ClusterError::Request { what, done: "removed", source })
+            }
+        }
+    }
+
+    async fn exists(&self, kind: &str, name: &str) -> Result<bool, ClusterError> {
+        let asked = self.api(kind).get_opt(name).await;
+        let what = format!("{} {name}", kind.to_lowercase());
+        asked.map(|found| found.is_some()).map_err(|source| ClusterError::Request {
+            what,
+            done: "read",
+            source,
+        })
     }
 
     async fn patch(&self, object: &Value, dry: bool) -> Result<DynamicObject, ClusterError> {

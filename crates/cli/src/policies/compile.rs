@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
+use palisade_admission::Policy;
 use palisade_console::{files, terminal};
-use palisade_k8s::{KernelVersion, manifest, yaml};
-use palisade_policies::{Compiled, Settings, compile};
+use palisade_k8s::{KernelVersion, manifest, scc, yaml};
+use palisade_policies::{Compiled, EVERYBODY, Mode, Settings, WORKLOADS, compile};
+use palisade_rbac::{Action, User};
 use palisade_scc::BuiltinSet;
 use serde_json::Value;
 
@@ -14,9 +16,14 @@ use crate::exit::Exit;
 use crate::policy;
 
 pub(crate) fn run(args: &CompileArgs) -> crate::Outcome {
-    let policy = policy::load(&arguments(&args.source, args.choices.kernel))?.build();
-    let compiled = compile(policy.sccs(), &settings(&args.choices))?;
-    tell(&compiled);
+    let mut builder = policy::load(&arguments(&args.source, args.choices.kernel))?;
+    if let Some(paths) = &args.rbac {
+        policy::add_layer(&mut builder, &files::read(paths)?)?;
+    }
+    let policy = builder.build();
+    let settings = settings(&args.choices, &policy);
+    let compiled = compile(policy.sccs(), &settings)?;
+    tell(&compiled, &settings);
     let mut out = std::io::stdout().lock();
     for object in grants(args)?.iter().chain(&compiled.objects) {
         write!(out, "---\n{}", yaml::write(object))?;
@@ -29,26 +36,47 @@ pub(super) fn arguments(source: &Source, kernel: Option<KernelVersion>) -> Polic
     PolicyArgs { policy: source.files.clone(), scc_set: source.scc_set, kernel }
 }
 
-pub(super) fn settings(choices: &Choices) -> Settings {
+pub(super) fn settings(choices: &Choices, policy: &Policy) -> Settings {
     Settings {
         kernel: choices.kernel.unwrap_or(KernelVersion::LATEST),
         exempt: choices.exempt.clone(),
         mode: choices.mode.into(),
+        connect: choices.exec,
+        everybody: everybody(policy),
     }
+}
+
+/// The SCCs that all authenticated users may use in every namespace.
+pub(super) fn everybody(policy: &Policy) -> Vec<String> {
+    let user = User { name: "", groups: &[EVERYBODY] };
+    let names = policy.sccs().entries().map(|entry| entry.name());
+    let is_open = |name: &&str| {
+        let action = Action { verb: "use", group: scc::GROUP, resource: scc::RESOURCE, name, namespace: "" };
+        policy.rbac().authorize(&user, &action).is_some()
+    };
+    names.filter(is_open).map(str::to_owned).collect()
 }
 
 /// Limits of CEL, and what decides instead.
 const LEFT_TO_OTHERS: [&str; 4] = [
     "ranges of namespaces are not allocated: annotate them, or run the controllers of `palisade webhook` without its webhooks",
     "edits of SCCs are not followed: `palisade policies apply --watch`, or `palisade policies status`",
-    "exec and attach are not held, and SCC objects neither defaulted nor validated: the webhooks do both",
+    "SCC objects are neither defaulted nor validated: `palisade scc lint`, or the webhooks",
     "refusals do not name the right that is missing: `palisade review`, `oc adm policy who-can use scc NAME`",
 ];
 
 /// The parts that are left out, and the checks that decide them then.
-pub(super) fn tell(compiled: &Compiled) {
+pub(super) fn tell(compiled: &Compiled, settings: &Settings) {
     for note in LEFT_TO_OTHERS {
         terminal::note(format_args!("note: {note}"));
+    }
+    if !settings.connect {
+        terminal::note(format_args!("note: exec and attach are not held: --exec, or the webhooks"));
+    }
+    if settings.mode != Mode::Audit && compiled.get("ValidatingAdmissionPolicy", WORKLOADS).is_none() {
+        terminal::note(format_args!(
+            "note: there are too many SCCs to warn authors of workloads: `palisade review`"
+        ));
     }
     for (scc, why) in &compiled.unusable {
         terminal::note(format_args!("{scc} is left out, since it can admit no pod: {why}"));

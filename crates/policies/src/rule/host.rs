@@ -14,27 +14,40 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn demands(&self) -> Vec<Demand> {
-        let flag = |allowed: bool, field: &str, variable: &str, finding: &str| {
-            (!allowed).then(|| {
-                Demand::new("flags", format!("{field}: false"), format!("!variables.{variable}"), finding)
-            })
+        let flag = |allowed: bool, field: &str, is_set: &str, finding: &str| {
+            (!allowed).then(|| Demand::new("flags", format!("{field}: false"), format!("!{is_set}"), finding))
         };
         [
             flag(
                 self.privileged,
                 "allowPrivilegedContainer",
-                "privileged",
+                "variables.privileged",
                 "privileged containers are not allowed",
             ),
-            flag(self.network, "allowHostNetwork", "hostNetwork", "hostNetwork is not allowed"),
-            flag(self.pid, "allowHostPID", "hostPID", "hostPID is not allowed"),
-            flag(self.ipc, "allowHostIPC", "hostIPC", "hostIPC is not allowed"),
-            flag(self.ports, "allowHostPorts", "hostPorts", "host ports are not allowed"),
+            flag(
+                self.network,
+                "allowHostNetwork",
+                "variables.spec.?hostNetwork.orValue(false)",
+                "hostNetwork is not allowed",
+            ),
+            flag(
+                self.pid,
+                "allowHostPID",
+                "variables.spec.?hostPID.orValue(false)",
+                "hostPID is not allowed",
+            ),
+            flag(
+                self.ipc,
+                "allowHostIPC",
+                "variables.spec.?hostIPC.orValue(false)",
+                "hostIPC is not allowed",
+            ),
+            flag(self.ports, "allowHostPorts", "variables.hostPorts", "host ports are not allowed"),
             self.requires_user_namespace.then(|| {
                 Demand::new(
                     "flags",
                     "userNamespaceLevel: RequirePodLevel",
-                    "variables.ownUsers",
+                    "!variables.spec.?hostUsers.orValue(true)",
                     "hostUsers must be false",
                 )
             }),

@@ -9,10 +9,12 @@
 )]
 
 mod adversarial;
+mod connect;
 mod golden;
 mod interpreter;
 mod pair;
 mod random;
+mod workload;
 
 use std::collections::HashMap;
 

@@ -2,7 +2,7 @@
 
 use palisade_admission::{Policy, respond, validate};
 use palisade_k8s::review::{AdmissionResponse, ReviewResponse};
-use palisade_policies::{CompileError, Settings, compile};
+use palisade_policies::{CompileError, EVERYBODY, Settings, compile};
 use palisade_rbac::{Action, User};
 use palisade_testing::corpus;
 use serde_json::{Value, json};
@@ -23,7 +23,9 @@ impl Pair {
 
     /// Both forms, where there is an SCC that can admit a pod.
     pub(crate) fn try_new(policy: Policy, namespaces: Vec<Value>) -> Result<Self, CompileError> {
-        let settings = Settings { kernel: policy.kernel(), ..Settings::default() };
+        let everybody = everybody(&policy);
+        let connect = policy.sccs().entries().count() <= 13;
+        let settings = Settings { kernel: policy.kernel(), connect, everybody, ..Settings::default() };
         let compiled = compile(policy.sccs(), &settings)?;
         Ok(Self { policies: Policies::new(&compiled), policy, namespaces })
     }
@@ -74,6 +76,7 @@ impl Pair {
             request,
             object: request["object"].clone(),
             old_object: request["oldObject"].clone(),
+            parameter: Value::Null,
             namespace: &namespace,
         };
         decide(&given, &|account, scc| self.may_use(request, account, scc))
@@ -101,6 +104,23 @@ impl Pair {
         };
         self.policy.rbac().authorize(&User { name, groups: &groups }, &action).is_some()
     }
+}
+
+/// The SCCs that all authenticated users may use.
+fn everybody(policy: &Policy) -> Vec<String> {
+    let user = User { name: "", groups: &[EVERYBODY] };
+    let names = policy.sccs().entries().map(|entry| entry.name());
+    let is_open = |name: &&str| {
+        let action = Action {
+            verb: "use",
+            group: "security.openshift.io",
+            resource: "securitycontextconstraints",
+            name,
+            namespace: "",
+        };
+        policy.rbac().authorize(&user, &action).is_some()
+    };
+    names.filter(is_open).map(str::to_owned).collect()
 }
 
 /// The same value with the keys of all maps in order.

@@ -13,30 +13,31 @@ const POLICIES: usize = 50;
 const REQUESTS: usize = 200;
 
 /// Values of a run that can be repeated: the seed is `PALISADE_SEED`, else the same in every run.
-struct Dice {
+pub(crate) struct Dice {
     runner: TestRunner,
     seed: u64,
 }
 
 impl Dice {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seed = random::seed();
         Self { runner: random::runner(seed), seed }
     }
 
-    fn throw<T>(&mut self, strategy: impl Strategy<Value = T>) -> T
+    pub(crate) fn throw<T>(&mut self, strategy: impl Strategy<Value = T>) -> T
     where
         T: std::fmt::Debug,
     {
         strategy.new_tree(&mut self.runner).expect("a value").current()
     }
 
-    fn number(&mut self, below: usize) -> usize {
+    pub(crate) fn number(&mut self, below: usize) -> usize {
         self.throw(0..below)
     }
 }
 
-fn pair(dice: &mut Dice) -> Option<Pair> {
+/// A random policy with random grants.
+pub(crate) fn pair(dice: &mut Dice) -> Option<Pair> {
     let mut objects = dice.throw(random::policy());
     let subjects = [
         json!({"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "alice"}),

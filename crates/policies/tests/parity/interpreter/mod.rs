@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use cel::IdedExpr;
 use cel::parser::Parser;
-use palisade_policies::{Compiled, NAME};
+use palisade_policies::{CONNECT, Compiled, NAME, WORKLOADS};
 use serde_json::{Map, Value, json};
 
 pub(crate) use eval::BUDGET;
@@ -22,6 +22,8 @@ use value::{Cel, Check};
 pub(crate) struct Policies {
     mutating: Program,
     validating: Program,
+    connecting: Option<Program>,
+    workloads: Option<Program>,
 }
 
 /// A condition, its message, and the expression of its message.
@@ -41,6 +43,8 @@ pub(crate) struct Request<'x> {
     pub(crate) request: &'x Value,
     pub(crate) object: Value,
     pub(crate) old_object: Value,
+    /// What the policy's parameter is.
+    pub(crate) parameter: Value,
     pub(crate) namespace: &'x Value,
 }
 
@@ -133,6 +137,7 @@ impl Program {
         let mut roots = roots(request);
         // It compiles in these conditions, and is empty.
         roots.remove("namespaceObject");
+        roots.insert("params", Cel::of(&request.parameter));
         let nobody = |_: &Check| panic!("a match condition asks the authorizer");
         let scope = Scope::new(roots, &none, &nobody);
         for condition in &self.conditions {
@@ -148,6 +153,7 @@ fn roots(request: &Request<'_>) -> HashMap<&'static str, Cel> {
     HashMap::from([
         ("object", Cel::of(&request.object)),
         ("oldObject", Cel::of(&request.old_object)),
+        ("params", Cel::of(&request.parameter)),
         ("request", Cel::of(request.request)),
         ("namespaceObject", Cel::of(request.namespace)),
         ("authorizer", Cel::Check(Check::default().into())),
@@ -176,6 +182,8 @@ impl Policies {
         Self {
             mutating: program("MutatingAdmissionPolicy"),
             validating: program("ValidatingAdmissionPolicy"),
+            connecting: compiled.get("ValidatingAdmissionPolicy", CONNECT).map(Program::new),
+            workloads: compiled.get("ValidatingAdmissionPolicy", WORKLOADS).map(Program::new),
         }
     }
 
@@ -209,16 +217,49 @@ impl Policies {
         request: &Request<'_>,
         authorizer: &Authorizer<'_>,
     ) -> (Option<String>, Usage) {
+        self.validating.validate(request, authorizer)
+    }
+
+    /// The refusal of a request to connect, whose pod is the parameter.
+    pub(crate) fn connect(
+        &self,
+        request: &Request<'_>,
+        authorizer: &Authorizer<'_>,
+    ) -> (Option<String>, Usage) {
+        self.connecting.as_ref().expect("exec is compiled").validate(request, authorizer)
+    }
+
+    /// The warning to the author of a workload.
+    pub(crate) fn warn(&self, request: &Request<'_>, authorizer: &Authorizer<'_>) -> (Option<String>, Usage) {
+        self.workloads.as_ref().expect("workloads are compiled").validate(request, authorizer)
+    }
+
+    pub(crate) fn admit(&self, request: &Request<'_>, authorizer: &Authorizer<'_>) -> Outcome {
+        let object = match self.mutate(request, authorizer) {
+            Ok((object, _)) => object,
+            Err(error) => return Outcome::Refused(error),
+        };
+        let request = Request { object, ..request.clone() };
+        match self.validate(&request, authorizer).0 {
+            None => Outcome::Allowed(request.object),
+            Some(message) => Outcome::Refused(message),
+        }
+    }
+}
+
+impl Program {
+    /// The refusal, if it refuses.
+    fn validate(&self, request: &Request<'_>, authorizer: &Authorizer<'_>) -> (Option<String>, Usage) {
         let namespace = request.namespace["metadata"]["name"].as_str().unwrap();
         let ask = |check: &Check| authorize(check, authorizer, namespace);
-        match self.validating.matches(request) {
+        match self.matches(request) {
             Ok(true) => {}
             Ok(false) => return (None, Usage::default()),
             Err(error) => return (Some(error), Usage::default()),
         }
-        let scope = Scope::new(roots(request), &self.validating.variables, &ask);
+        let scope = Scope::new(roots(request), &self.variables, &ask);
         let usage = || Usage { spent: scope.spent(), checks: scope.checks.get() };
-        for (expression, message, message_expression) in &self.validating.validations {
+        for (expression, message, message_expression) in &self.validations {
             match scope.run(expression).and_then(|value| value.as_bool()) {
                 Ok(true) => {}
                 Err(error) => return (Some(error), usage()),
@@ -234,23 +275,11 @@ impl Policies {
     /// A message: it cannot ask the authorizer, and is at most 5 KiB.
     fn say(&self, request: &Request<'_>, expression: &IdedExpr) -> String {
         let nobody = |_: &Check| panic!("a message asks the authorizer");
-        let scope = Scope::new(roots(request), &self.validating.variables, &nobody);
+        let scope = Scope::new(roots(request), &self.variables, &nobody);
         let message = scope.run(expression).unwrap_or_else(|error| panic!("a message fails: {error}"));
         let message = message.as_text().expect("a message is a text").to_owned();
         assert!(!message.is_empty() && message.len() <= 5 * 1024 && !message.contains('\n'), "{message:?}");
         message
-    }
-
-    pub(crate) fn admit(&self, request: &Request<'_>, authorizer: &Authorizer<'_>) -> Outcome {
-        let object = match self.mutate(request, authorizer) {
-            Ok((object, _)) => object,
-            Err(error) => return Outcome::Refused(error),
-        };
-        let request = Request { object, ..request.clone() };
-        match self.validate(&request, authorizer).0 {
-            None => Outcome::Allowed(request.object),
-            Some(message) => Outcome::Refused(message),
-        }
     }
 }
 

@@ -1,0 +1,101 @@
+//! The decision on a pod that no mutation has chosen an SCC for: where nothing is enforced, where a request connects to a
+//! pod, and where a workload is applied whose pods are yet to come.
+
+use crate::cel::{self, text};
+use crate::entry::{Translated, shared};
+use crate::facts::{Frozen, Place, Variable, facts};
+use crate::grant;
+
+/// What is tried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trial<'x> {
+    /// The pod of the request, as it would be created or changed.
+    Request,
+    /// The pod that a request connects to, as if the user created it.
+    Connection,
+    /// The template of a workload, as if a controller created its pods. These SCCs may be used by all authenticated users,
+    /// and controllers among them; CEL cannot ask for the rights of a controller.
+    Workload(&'x [String]),
+}
+
+impl Trial<'_> {
+    fn facts(self) -> Vec<Variable> {
+        match self {
+            Self::Request => facts(Place::Object, Frozen::ByRequest),
+            Self::Connection => facts(Place::Parameter, Frozen::Nothing),
+            Self::Workload(_) => facts(Place::Template, Frozen::Nothing),
+        }
+    }
+
+    fn grant(self, scc: &Translated<'_>) -> Variable {
+        match self {
+            Self::Request | Self::Connection => scc.grant(),
+            Self::Workload(everybody) => {
+                let is_open = everybody.iter().any(|name| name == scc.name());
+                Variable::new(scc.variable("grant"), grant::of_template(scc.entry.scc(), is_open))
+            }
+        }
+    }
+
+    fn admits(self, scc: &Translated<'_>) -> String {
+        match self {
+            Self::Request => scc.admits(),
+            Self::Connection | Self::Workload(_) => scc.admits_anew(),
+        }
+    }
+
+    /// The beginning of a sentence about SCCs that fit.
+    fn nobody(self) -> &'static str {
+        match self {
+            Self::Request | Self::Connection => {
+                "(variables.account == '' ? ', but the user may not use ' : \
+                 ', but neither the user nor the service account ' + variables.account + ' may use ')"
+            }
+            Self::Workload(_) => "', but the service account ' + variables.account + ' may not use '",
+        }
+    }
+}
+
+/// The variables of a trial; `admitted` and `refusal` are its outcome.
+pub(crate) fn variables(sccs: &[Translated<'_>], trial: Trial<'_>) -> Vec<Variable> {
+    let mut variables = trial.facts();
+    variables.extend(shared(sccs));
+    let all = |scc: &Translated<'_>| [scc.fits(), scc.settled(), scc.findings(), trial.grant(scc)];
+    variables.extend(sccs.iter().flat_map(all));
+    let admits = sccs.iter().map(|scc| trial.admits(scc));
+    variables.push(Variable::new("admitted", cel::any(admits)));
+    variables.extend(message(sccs, "", trial.nobody(), ""));
+    variables
+}
+
+/// The message of a refusal: the SCCs that fit and may not be used, else the one that comes nearest and what is in its way.
+/// Expressions of messages cannot ask the authorizer.
+pub(crate) fn message(sccs: &[Translated<'_>], before: &str, nobody: &str, after: &str) -> Vec<Variable> {
+    let fitting = sccs.iter().map(|scc| {
+        format!("\n{} && {} ? {} : ''", scc.considered(), scc.reference("fits"), text(scc.name()))
+    });
+    let findings = sccs.iter().map(|scc| {
+        let considered = scc.considered();
+        format!(
+            "\n{considered} && !{} ? [{}] + {} : []",
+            scc.reference("fits"),
+            text(scc.name()),
+            scc.reference("findings")
+        )
+    });
+    let refusal = format!(
+        "{before}variables.fitting.size() > 0 ? variables.fitting.join(', ') + (variables.fitting.size() == 1 ? ' fits' : ' fit') + \
+         {nobody} + (variables.fitting.size() == 1 ? 'it' : 'any of them') + '{after}' :\n\
+         variables.refusing.size() == 0 ? 'none could be tried' :\n\
+         variables.nearest[0] + ' comes nearest, but ' + variables.nearest.filter(f, f != variables.nearest[0]).join('; ')"
+    );
+    vec![
+        Variable::new("fitting", format!("{}.filter(s, s != '')", cel::list(fitting))),
+        Variable::new("refusing", format!("{}.filter(f, f.size() > 0)", cel::list(findings))),
+        Variable::new(
+            "nearest",
+            "[variables.refusing.map(f, f.size())].map(n, variables.refusing.filter(f, f.size() == n.min()))[0][0]",
+        ),
+        Variable::new("refusal", refusal),
+    ]
+}

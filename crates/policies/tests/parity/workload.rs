@@ -1,0 +1,117 @@
+//! Workloads: their authors are warned of what the engine would refuse to their controllers.
+
+use palisade_admission::{Decision, PodRequest, Scopes, evaluate};
+use palisade_k8s::Pod;
+use palisade_k8s::workload::WorkloadKind;
+use palisade_scc::Mutation;
+use palisade_testing::random;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::assert_none;
+use crate::interpreter::{BUDGET, canonical};
+use crate::pair::{Pair, review};
+use crate::random::{Dice, pair};
+
+const POLICIES: usize = 20;
+const REQUESTS: usize = 50;
+
+const KINDS: [(&str, &str, &str); 7] = [
+    ("apps/v1", "Deployment", "deployments"),
+    ("apps/v1", "ReplicaSet", "replicasets"),
+    ("apps/v1", "StatefulSet", "statefulsets"),
+    ("apps/v1", "DaemonSet", "daemonsets"),
+    ("batch/v1", "Job", "jobs"),
+    ("batch/v1", "CronJob", "cronjobs"),
+    ("v1", "ReplicationController", "replicationcontrollers"),
+];
+
+fn workload(
+    (api_version, kind, resource): (&str, &str, &str),
+    template: &Value,
+    owner: Option<bool>,
+) -> Value {
+    let spec = match kind {
+        "CronJob" => json!({"jobTemplate": {"spec": {"template": template}}}),
+        _ => json!({"template": template}),
+    };
+    let owners: Vec<Value> = owner.iter().map(|controller| json!({"controller": controller})).collect();
+    let object = json!({"apiVersion": api_version, "kind": kind,
+        "metadata": {"name": "w", "ownerReferences": owners}, "spec": spec});
+    let mut review = review("CREATE", "", object, Value::Null);
+    review["request"]["resource"] = json!({"resource": resource});
+    review["request"]["kind"] = json!({"kind": kind});
+    review
+}
+
+/// The template as the API server hands it over: its pods are given a service account only later.
+fn template(dice: &mut Dice) -> Value {
+    let mut template = canonical(&dice.throw(random::pod()));
+    let spec = template["spec"].as_object_mut().unwrap();
+    spec.shift_remove("ephemeralContainers");
+    if dice.number(2) == 0 {
+        spec.insert("serviceAccountName".to_owned(), json!("sa"));
+    }
+    if dice.number(4) == 0 {
+        template.as_object_mut().unwrap().shift_remove("metadata");
+    }
+    template
+}
+
+fn expected(pair: &Pair, kind: &WorkloadKind, template: &Value) -> bool {
+    let mut pod = template.clone();
+    let spec = pod["spec"].as_object_mut().unwrap();
+    spec.entry("serviceAccountName").or_insert_with(|| json!("default"));
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"];
+    let asked = PodRequest {
+        namespace: "dev",
+        user: kind.controller,
+        groups: &groups,
+        scopes: Scopes::default(),
+        pod: &Pod::deserialize(&pod).unwrap(),
+        mutation: Mutation::Allowed,
+    };
+    matches!(evaluate(&pair.policy, &asked), Decision::Refused(_))
+}
+
+#[test]
+fn a_thousand_random_workloads_are_warned_of_alike() {
+    let mut dice = Dice::new();
+    let mut differences = Vec::new();
+    let mut warned = 0;
+    for _ in 0..POLICIES {
+        let pair = std::iter::from_fn(|| Some(pair(&mut dice))).flatten().next().unwrap();
+        for index in 0..REQUESTS {
+            let of = KINDS[index % KINDS.len()];
+            let template = template(&mut dice);
+            let kind = WorkloadKind::of(of.0, of.1).expect("a known kind");
+            let theirs = expected(&pair, kind, &template);
+            warned += usize::from(theirs);
+            let ours = pair.decide(&workload(of, &template, Some(false)), |request, may| {
+                let (message, usage) = pair.policies.warn(request, may);
+                assert!(usage.checks <= 28 && usage.spent <= BUDGET, "{usage:?}");
+                message
+            });
+            let is_worded = ours.as_ref().is_none_or(|text| text.starts_with("its pods would be refused: "));
+            if ours.is_some() != theirs || !is_worded {
+                differences.push(format!("{of:?} {template}: {ours:?} where the engine says {theirs}"));
+            }
+        }
+    }
+    assert!((50..950).contains(&warned), "{warned} of {} are refused", POLICIES * REQUESTS);
+    assert_none(&differences, POLICIES * REQUESTS);
+}
+
+/// A ReplicaSet of a Deployment was judged with that.
+#[test]
+fn what_a_controller_makes_is_not_judged_again() {
+    let mut dice = Dice::new();
+    let pair = std::iter::from_fn(|| Some(pair(&mut dice))).flatten().next().unwrap();
+    let template = json!({"spec": {"containers": [{"name": "c"}], "volumes": [{"name": "v", "none-allows-this": {}}],
+        "securityContext": {"sysctls": [{"name": "a.b"}]}, "hostPID": true, "hostIPC": true, "hostNetwork": true}});
+    for (owner, warns) in [(Some(true), false), (Some(false), true)] {
+        pair.decide(&workload(KINDS[1], &template, owner), |request, may| {
+            assert_eq!(pair.policies.warn(request, may).0.is_some(), warns);
+        });
+    }
+}
