@@ -35,26 +35,30 @@ struct Tried<'x> {
     errors: Joined,
 }
 
-/// Texts with ", " between them, written one after the other into one: a refusal has hundreds, and most are read once.
+/// Texts with ", " between them, written one after the other into one: a refusal has hundreds, most are read once, and those
+/// that nobody reads are only counted.
 #[derive(Default)]
 struct Joined {
     text: String,
-    /// Where each ends.
-    ends: SmallVec<[usize; 4]>,
+    /// Where each of the first ends.
+    ends: SmallVec<[usize; FINDINGS]>,
+    count: usize,
 }
 
 impl Joined {
     fn push(&mut self, text: impl fmt::Display) {
-        if !self.ends.is_empty() {
-            self.text.push_str(SEPARATOR);
+        self.count += 1;
+        if self.text.len() > MAX_ANNOTATION && self.count > FINDINGS {
+            return;
         }
-        // A String takes all that is written to it.
-        let _ = write!(self.text, "{text}");
-        self.ends.push(self.text.len());
+        join(&mut self.text, text);
+        if self.count <= FINDINGS {
+            self.ends.push(self.text.len());
+        }
     }
 
     fn len(&self) -> usize {
-        self.ends.len()
+        self.count
     }
 
     fn iter(&self) -> impl Iterator<Item = &str> {
@@ -64,6 +68,15 @@ impl Joined {
 }
 
 const SEPARATOR: &str = ", ";
+
+/// Adds a text behind those that are there.
+fn join(all: &mut String, text: impl fmt::Display) {
+    if !all.is_empty() {
+        all.push_str(SEPARATOR);
+    }
+    // A String takes all that is written to it.
+    let _ = write!(all, "{text}");
+}
 
 impl<'x> PassedOver<'x> {
     /// The SCCs before the chosen one; all of them where none was chosen.
@@ -118,18 +131,18 @@ impl<'x> PassedOver<'x> {
         let mut tried: Vec<&Tried<'_>> = self.tried.iter().collect();
         tried.sort_by_key(|tried| tried.errors.len());
         let shown = tried.iter().take(NEAREST);
-        let mut findings = Joined::default();
+        let mut findings = String::new();
         for tried in shown {
             let first = tried.errors.iter().take(FINDINGS);
-            first.for_each(|error| findings.push(format_args!("provider {}: {error}", tried.name)));
+            first.for_each(|error| join(&mut findings, format_args!("provider {}: {error}", tried.name)));
         }
         if tried.is_empty() {
             for name in self.denied.iter().take(NEAREST) {
                 let why = "Forbidden: not usable by user or serviceaccount";
-                findings.push(format_args!("provider {name:?}: {why}"));
+                join(&mut findings, format_args!("provider {name:?}: {why}"));
             }
         }
-        let text = format!("{}: [{}]", Refusal::NoneFits, findings.text);
+        let text = format!("{}: [{}]", Refusal::NoneFits, findings);
         let rest = self.rest(&tried);
         let room = MAX_MESSAGE.saturating_sub(rest.len());
         format!("{}{rest}", cut(&text, room))

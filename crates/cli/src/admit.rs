@@ -1,6 +1,6 @@
 //! `palisade admit`.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, Write};
 
 use palisade_admission::{Policy, respond};
 use palisade_k8s::review::{AdmissionResponse, ReviewResponse, Status};
@@ -9,30 +9,56 @@ use crate::args::AdmitArgs;
 use crate::exit::Exit;
 use crate::policy;
 
+mod batch;
 mod stream;
 
+use batch::Batch;
 use stream::{Input, Stream};
+
+/// Bytes that are read and written at once.
+const BUFFER: usize = 256 * 1024;
 
 pub(crate) fn run(args: &AdmitArgs) -> crate::Outcome {
     let policy = policy::load(&args.policy)?.build();
-    let mut stream = Stream::new(std::io::stdin().lock());
-    let mut out = BufWriter::with_capacity(64 * 1024, std::io::stdout().lock());
+    let mut stream = Stream::new(BufReader::with_capacity(BUFFER, std::io::stdin().lock()));
+    let mut out = std::io::stdout().lock();
     let mut exit = Exit::Fine;
-    loop {
-        if stream.is_about_to_wait() {
-            // Whoever waits for this answer before asking again must get it now.
-            out.flush()?;
+    let mut batch = Batch::default();
+    while batch.fill(&mut stream)? {
+        // Whoever waits for an answer before asking again gets it: all that was read is answered before more is read.
+        for Answers { text, all_readable } in
+            batch.answer(Answers::default, |input, all| all.add(&policy, input))
+        {
+            out.write_all(&text)?;
+            if !all_readable {
+                exit = Exit::Wrong;
+            }
         }
-        let Some(input) = stream.next()? else { break };
-        let (response, readable) = answer(&policy, &input);
-        serde_json::to_writer(&mut out, &ReviewResponse::new(&response))?;
-        out.write_all(b"\n")?;
-        if !readable {
-            exit = Exit::Wrong;
-        }
+        out.flush()?;
     }
-    out.flush()?;
     Ok(exit)
+}
+
+/// Answers as they are written.
+struct Answers {
+    text: Vec<u8>,
+    all_readable: bool,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self { text: Vec::with_capacity(BUFFER), all_readable: true }
+    }
+}
+
+impl Answers {
+    fn add(&mut self, policy: &Policy, input: &Input<'_>) {
+        let (response, readable) = answer(policy, input);
+        // An answer is texts and numbers, and a vector takes all that is written to it.
+        let _whole = serde_json::to_writer(&mut self.text, &ReviewResponse::new(&response));
+        self.text.push(b'\n');
+        self.all_readable &= readable;
+    }
 }
 
 /// The answer, and whether the input could be read.

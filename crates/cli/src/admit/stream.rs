@@ -35,6 +35,20 @@ pub(crate) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The input at its place, with its bytes kept elsewhere.
+    pub(crate) fn without_bytes(&self) -> Input<'static> {
+        Input { bytes: &[], ..*self }
+    }
+
+    /// The same with its bytes again.
+    pub(crate) fn with_bytes<'b>(&self, bytes: &'b [u8]) -> Input<'b> {
+        Input { bytes, ..*self }
+    }
+
     /// The text, or the offset and the reason why it is none.
     pub(crate) fn text(&self) -> Result<&'a str, (usize, String)> {
         if let Some((offset, message)) = self.fault {
