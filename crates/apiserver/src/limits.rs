@@ -116,7 +116,7 @@ pub(crate) const SESSION: i64 = 3600;
 /// Size of a form of the console, in bytes.
 pub(crate) const FORM: usize = 256 * 1024;
 /// Workloads that a page of the console shows, and the bytes of their objects, at most.
-pub(crate) const SHOWN: (usize, usize) = (200, 4 << 20);
+pub(crate) const SHOWN: (usize, usize) = (200, 2 << 20);
 /// Names in a list of the console.
 pub(crate) const LISTED: usize = 500;
 /// Accounts and other objects that are read beside workloads.

@@ -8,6 +8,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod server;
+
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -115,9 +117,23 @@ impl Browser {
     }
 
     async fn open(&mut self, page: &Path) {
-        self.send("Page.navigate", json!({"url": format!("file://{}", page.display())})).await;
-        while self.evaluate("document.readyState").await != "complete" {}
-        assert_ne!(self.evaluate("document.title").await, "");
+        self.go(&format!("file://{}", page.display())).await;
+    }
+
+    async fn go(&mut self, url: &str) {
+        self.send("Page.navigate", json!({"url": url})).await;
+        self.until("document.readyState === 'complete' && document.title !== ''").await;
+    }
+
+    /// Waits until an expression is true.
+    async fn until(&mut self, expression: &str) {
+        for _ in 0..600 {
+            if self.evaluate(expression).await == true {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{expression} on {}", self.evaluate("document.documentElement.outerHTML").await);
     }
 
     async fn media(&mut self, media: &str, theme: &str) {
@@ -177,12 +193,11 @@ const FOCUSED: &str = r"(() => {
     const at = document.activeElement;
     if (!at || at === document.body) return null;
     const style = getComputedStyle(at);
-    const all = [...document.querySelectorAll('a[href], summary, [tabindex]')].filter(e => e.checkVisibility());
+    const all = [...document.querySelectorAll('a[href], summary, button, input, textarea, [tabindex]')].filter(e => e.checkVisibility());
     return [all.indexOf(at), style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2];
 })()";
 
-const REACHABLE: &str =
-    "[...document.querySelectorAll('a[href], summary, [tabindex]')].filter(e => e.checkVisibility()).length";
+const REACHABLE: &str = "[...document.querySelectorAll('a[href], summary, button, input, textarea, [tabindex]')].filter(e => e.checkVisibility()).length";
 
 /// Writes each kind of page into a folder; returns their names.
 fn pages(folder: &Path) -> Vec<&'static str> {
@@ -231,6 +246,57 @@ async fn everybody_can_read_the_pages() {
         assert!(width.as_u64().unwrap() <= 400, "{name} is {width} pixels wide where there are 400");
         reach_all(&mut browser, name).await;
     }
+    assert_eq!(browser.said, Vec::<Value>::new());
+}
+
+/// The console of a server: a login by its form, a page that anybody can read, and one that changes by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_is_logged_in_to_read_and_live() {
+    let mut browser = match Browser::start().await {
+        Ok(browser) => browser,
+        Err(why) => return println!("SKIPPED: {why}"),
+    };
+    // The server's certificate is signed by an authority of its own.
+    browser.send("Security.setIgnoreCertificateErrors", json!({"ignore": true})).await;
+    let server = server::Server::start("4");
+    server.write("password", "correct horse");
+    server.run("palisade user add alice < password");
+    server.run("oc create clusterrolebinding alice --clusterrole=cluster-admin --user=alice && oc create namespace shop");
+    let address = server.run("oc whoami --show-server").trim().to_owned();
+    browser.go(&format!("{address}/console")).await;
+    browser.until("location.pathname === '/console/login'").await;
+    let fill = "for (const [name, text] of [['username', 'alice'], ['password', 'correct horse']]) \
+        document.querySelector(`[name=${name}]`).value = text; document.querySelector('form').requestSubmit()";
+    browser.evaluate(fill).await;
+    browser.until("location.pathname === '/console' && document.readyState === 'complete'").await;
+    for page in ["", "/review?namespace=shop", "/scc?b=privileged", "/seccomp", "/impact"] {
+        browser.width(1280).await;
+        browser.media("screen", "light").await;
+        browser.go(&format!("{address}/console{page}")).await;
+        for theme in ["light", "dark"] {
+            browser.media("screen", theme).await;
+            assert_eq!(browser.evaluate(FAINT).await, json!([]), "{page} in {theme}");
+        }
+        browser.width(400).await;
+        let width = browser.evaluate("document.documentElement.scrollWidth").await;
+        assert!(width.as_u64().unwrap() <= 400, "{page} is {width} pixels wide where there are 400");
+        if page != "/impact" {
+            reach_all(&mut browser, page).await;
+        }
+    }
+    browser.go(&format!("{address}/console/review?namespace=shop")).await;
+    browser.evaluate("window.same = true").await;
+    let web = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: shop}, spec: {selector: {matchLabels: {a: b}}, \
+        template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: 'registry.example/web:1'}]}}}}";
+    server.write("web.yaml", web);
+    server.run("oc apply -f web.yaml");
+    browser.until("document.body.textContent.includes('deployment/web')").await;
+    assert_eq!(browser.evaluate("window.same").await, true, "the page was not loaded again");
+    assert_eq!(browser.evaluate("document.cookie").await, "", "no script sees the session");
+    browser.evaluate("document.querySelector('nav button').click()").await;
+    browser.until("location.pathname === '/console/login'").await;
+    browser.go(&format!("{address}/console")).await;
+    browser.until("location.pathname === '/console/login'").await;
     assert_eq!(browser.said, Vec::<Value>::new());
 }
 

@@ -130,7 +130,7 @@ async fn serve(
     let reader = Reader::new(api, &attended.who);
     let (name, query) = (name.to_owned(), head.query.clone());
     // What is read takes many times its size.
-    let _trees = api.shares.trees.get(&attended.party, limits::SHOWN.1 * 8).await?;
+    let _trees = api.shares.trees.get(&attended.party, limits::SHOWN.1 * 16).await?;
     let made = long(api, attended, move || reader.page(&name, &query, &form)).await??;
     page(made.page, 200, &frame(head, attended, made.live))
 }
