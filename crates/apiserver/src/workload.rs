@@ -5,6 +5,7 @@
 //! act as Kubernetes' controllers do, under the names of their service accounts: SCC decides on a pod by the pod's own
 //! service account. A pod that is refused is said in a condition and an event of its owner.
 
+mod autoscaler;
 mod cron;
 mod daemon;
 mod deployment;
@@ -33,7 +34,7 @@ use crate::resource::{self, Resource, text};
 use crate::{objects, verb};
 
 /// Where workloads are kept, by their kinds, and the accounts of their controllers.
-const KINDS: [(&str, &str, &str); 7] = [
+const KINDS: [(&str, &str, &str); 8] = [
     ("Deployment", "apps/deployments", "deployment-controller"),
     ("ReplicaSet", "apps/replicasets", "replicaset-controller"),
     ("ReplicationController", "replicationcontrollers", "replication-controller"),
@@ -41,6 +42,7 @@ const KINDS: [(&str, &str, &str); 7] = [
     ("DaemonSet", "apps/daemonsets", "daemon-set-controller"),
     ("Job", "batch/jobs", "job-controller"),
     ("CronJob", "batch/cronjobs", "cronjob-controller"),
+    ("HorizontalPodAutoscaler", "autoscaling/horizontalpodautoscalers", "horizontal-pod-autoscaler"),
 ];
 
 /// Runs until it is told to stop.
@@ -224,6 +226,7 @@ impl<'a> Workloads<'a> {
             "DaemonSet" => daemon::sync(&work),
             "Job" => job::sync(&work),
             "CronJob" => cron::sync(&work),
+            "HorizontalPodAutoscaler" => autoscaler::sync(&work),
             _ => replica::sync(&work),
         }
     }
@@ -282,7 +285,7 @@ impl Work<'_> {
     /// Acts on an object of its namespace as its controller.
     fn act<T>(
         &self,
-        resource: &'static Resource,
+        resource: &Resource,
         name: &str,
         part: &str,
         act: impl FnOnce(&Call<'_>) -> ApiResult<T>,
@@ -319,7 +322,7 @@ impl Work<'_> {
     /// Changes an object; `part` is the subresource that is written.
     fn change(
         &self,
-        resource: &'static Resource,
+        resource: &Resource,
         name: &str,
         part: &str,
         change: impl Fn(&Value) -> Value,

@@ -352,3 +352,37 @@ async fn a_cron_job_keeps_to_its_concurrency_policy() {
         assert!(error.to_string().contains(field), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_autoscaler_keeps_to_its_bounds_and_says_that_there_are_no_metrics() {
+    let world = World::start().await;
+    let deployments = format!("/apis/apps/v1/{SHOP}/deployments");
+    let all = format!("/apis/autoscaling/v2/{SHOP}/horizontalpodautoscalers");
+    world.post(&deployments, deployment("web", template("a:1", json!({})))).await;
+    let scaler = |name: &str, target: &str, kind: &str, least: i64| {
+        json!({"metadata": {"name": name}, "spec": {"minReplicas": least, "maxReplicas": 6,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": target}}})
+    };
+    world.post(&all, scaler("web", "web", "Deployment", 5)).await;
+    let has_five = |object: &Value| object["spec"]["replicas"] == 5;
+    world.until(&format!("{deployments}/web"), "it is scaled to the least", has_five).await;
+    let is_scaled = |object: &Value| {
+        condition(object, "AbleToScale").is_some_and(|able| able["reason"] == "SucceededRescale")
+    };
+    world.until(&format!("{all}/web"), "the autoscaler says so", is_scaled).await;
+    world.post(&all, scaler("idle", "web", "Deployment", 1)).await;
+    let is_blind = |object: &Value| {
+        condition(object, "ScalingActive").is_some_and(|active| active["reason"] == "FailedGetResourceMetric")
+    };
+    world.until(&format!("{all}/idle"), "there are no metrics", is_blind).await;
+    // What is not there, what cannot be scaled, and what is no kind at all.
+    for (name, target, kind) in
+        [("gone", "gone", "Deployment"), ("set", "web", "DaemonSet"), ("odd", "web", "Car")]
+    {
+        world.post(&all, scaler(name, target, kind, 2)).await;
+        let is_lost = |object: &Value| {
+            condition(object, "AbleToScale").is_some_and(|able| able["reason"] == "FailedGetScale")
+        };
+        world.until(&format!("{all}/{name}"), name, is_lost).await;
+    }
+}
