@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::{Api, Client};
 use palisade_admission::{Policy, PolicyBuilder};
 use palisade_console::terminal;
@@ -21,6 +21,8 @@ const GROUP: &str = "admissionregistration.k8s.io";
 const MUTATING: &str = "mutatingadmissionpolicies";
 /// The pause between two looks at the cluster's SCCs.
 const PAUSE: Duration = Duration::from_secs(5);
+/// How long a watch that is told to stop may take to end what it is doing.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// Why a cluster cannot be held by policies.
 #[derive(Debug, thiserror::Error)]
@@ -39,31 +41,48 @@ enum ClusterError {
 
 pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
     in_runtime(async {
-        let cluster = Cluster::connect().await?;
-        let mut last = None;
-        let mut trouble = String::new();
-        loop {
-            match cluster.follow(args, &mut last).await {
-                Ok(()) => trouble.clear(),
-                // What is applied holds on; a watch outlives an API server that restarts, and SCCs that do not compile.
-                Err(error) if args.watch && last.is_some() => {
-                    let error = error.to_string();
-                    if error != trouble {
-                        terminal::note(format_args!("error: {error}; the policies are left as they are"));
-                        trouble = error;
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-            if !args.watch {
-                return Ok(Exit::Fine);
-            }
-            tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
-                signal = tokio::signal::ctrl_c() => return signal.map(|()| Exit::Fine).map_err(Into::into),
-            }
+        if !args.watch {
+            Cluster::connect().await?.follow(args, &mut None).await?;
+            return Ok(Exit::Fine);
+        }
+        // Before anything else: a signal that comes while the cluster is asked ends the watch too. What is being applied is
+        // applied whole: half of it would refuse pods until somebody applies again.
+        let shutdown = crate::serve::shutdown()?;
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let end = async move {
+            shutdown.await;
+            stop.send_replace(true);
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            ended = watch(args, stopped) => ended,
+            () = end => Ok(Exit::Fine),
         }
     })
+}
+
+/// Applies the SCCs of the cluster again and again. What is applied holds on: it outlives an API server that restarts, and
+/// SCCs that do not compile.
+async fn watch(args: &ApplyArgs, mut stopped: tokio::sync::watch::Receiver<bool>) -> crate::Outcome {
+    let cluster = Cluster::connect().await?;
+    let mut last = None;
+    let mut trouble = String::new();
+    loop {
+        match cluster.follow(args, &mut last).await {
+            Ok(()) => trouble.clear(),
+            Err(error) if last.is_some() => {
+                let error = error.to_string();
+                if error != trouble {
+                    terminal::note(format_args!("error: {error}; the policies are left as they are"));
+                    trouble = error;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        if tokio::time::timeout(PAUSE, stopped.wait_for(|stopped| *stopped)).await.is_ok() {
+            return Ok(Exit::Fine);
+        }
+    }
 }
 
 pub(super) fn status(args: &StatusArgs) -> crate::Outcome {
@@ -266,10 +285,10 @@ impl Cluster {
     /// Applies all objects in order, once the API server has said that it would take each.
     async fn apply(&self, compiled: &Compiled) -> Result<(), crate::Failure> {
         for object in &compiled.objects {
-            self.patch(object, true).await?;
+            self.put(object, true).await?;
         }
         for object in &compiled.objects {
-            self.patch(object, false).await?;
+            self.put(object, false).await?;
             writeln!(terminal::out(), "{}: applied", name_of(object))?;
         }
         for (kind, name) in superfluous(compiled) {
@@ -302,13 +321,23 @@ impl Cluster {
         })
     }
 
-    async fn patch(&self, object: &Value, dry: bool) -> Result<DynamicObject, ClusterError> {
-        let params = PatchParams { dry_run: dry, ..PatchParams::apply(MANAGER).force() };
-        let api = self.api(text(object, "/kind"));
+    /// Puts an object in the place of what is there. It is not applied by fields: variables that another manager had applied,
+    /// as kubectl does, would stay among ours, and in an order in which the API server refuses them.
+    async fn put(&self, object: &Value, dry: bool) -> Result<DynamicObject, ClusterError> {
+        let params = PostParams { dry_run: dry, field_manager: Some(MANAGER.to_owned()) };
+        let (api, name) = (self.api(text(object, "/kind")), text(object, "/metadata/name"));
         let done = if dry { "applied; nothing was changed" } else { "applied" };
-        api.patch(text(object, "/metadata/name"), &params, &Patch::Apply(object))
-            .await
-            .map_err(|source| ClusterError::Request { what: name_of(object), done, source })
+        let failed = |source| ClusterError::Request { what: name_of(object), done, source };
+        let mut new: DynamicObject =
+            serde_json::from_value(object.clone()).map_err(|error| failed(kube::Error::SerdeError(error)))?;
+        let put = match api.get_opt(name).await.map_err(failed)? {
+            Some(known) => {
+                new.metadata.resource_version = known.metadata.resource_version;
+                api.replace(name, &params, &new).await
+            }
+            None => api.create(&params, &new).await,
+        };
+        put.map_err(failed)
     }
 
     /// Compares an object with what it would be if it were applied now.
@@ -317,12 +346,13 @@ impl Cluster {
         let found =
             asked.map_err(|source| ClusterError::Request { what: name_of(object), done: "read", source })?;
         let Some(found) = found else { return Ok(State::Missing) };
-        let planned = self.patch(object, true).await?;
-        let is_same = found.data.get("spec") == planned.data.get("spec");
-        if is_same && found.metadata.annotations == planned.metadata.annotations {
-            return Ok(State::Current);
-        }
+        let planned = self.put(object, true).await?;
         let hash = |object: &DynamicObject| object.metadata.annotations.as_ref()?.get(HASH).cloned();
-        Ok(if hash(&found) == hash(&planned) { State::Edited } else { State::Outdated })
+        let is_same = found.data.get("spec") == planned.data.get("spec");
+        Ok(match hash(&found) == hash(&planned) {
+            true if is_same => State::Current,
+            true => State::Edited,
+            false => State::Outdated,
+        })
     }
 }
