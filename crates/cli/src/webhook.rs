@@ -38,7 +38,13 @@ pub(crate) struct WebhookArgs {
     /// The mode of SCC in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
     #[arg(long, default_value = "enforce")]
     mode: Mode,
+    /// Write refused pods into reports of openreports.io, one a namespace; its definition must be there
+    #[arg(long)]
+    reports: bool,
 }
+
+/// How often reports are written.
+const REPORTS: Duration = Duration::from_secs(60);
 
 /// Install SCC in a cluster, or print the objects for that
 ///
@@ -103,6 +109,9 @@ pub(crate) struct InstallArgs {
     /// 4, compiled. The replicas then only allocate ranges
     #[arg(long, conflicts_with_all = ["apply", "helm", "kustomize", "url", "failure_policy"])]
     policies: bool,
+    /// Write refused pods into reports of openreports.io, one a namespace; its definition must be there
+    #[arg(long)]
+    reports: bool,
     /// Add a ServiceMonitor for the Prometheus operator
     #[arg(long)]
     monitor: bool,
@@ -149,8 +158,10 @@ pub(crate) fn serve(args: WebhookArgs) -> crate::Outcome {
         // Before it listens, so that no signal is lost.
         let shutdown = crate::serve::shutdown()?;
         let client = palisade_webhook::connect().await?;
-        let WebhookArgs { listen, namespace, identity, names, mode } = args;
-        let server = Server::start(client, Config { listen, namespace, identity, names, mode }).await?;
+        let WebhookArgs { listen, namespace, identity, names, mode, reports } = args;
+        let reports = reports.then_some(REPORTS);
+        let config = Config { listen, namespace, identity, names, mode, reports };
+        let server = Server::start(client, config).await?;
         tracing::info!("listening on {}", server.address()?);
         server.run(shutdown).await;
         Ok(Exit::Fine)
@@ -214,6 +225,7 @@ fn settings(args: &InstallArgs) -> Result<Settings, NotHttps> {
         ca_bundle: None,
         mode: args.mode,
         monitor: args.monitor,
+        reports: args.reports,
     })
 }
 

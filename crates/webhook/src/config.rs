@@ -1,6 +1,7 @@
 //! Settings of a replica.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::mode::Mode;
 
@@ -17,4 +18,6 @@ pub struct Config {
     pub names: Vec<String>,
     /// The mode of SCC in namespaces without a label.
     pub mode: Mode,
+    /// How often reports of `openreports.io` are written; never, where it is nothing.
+    pub reports: Option<Duration>,
 }

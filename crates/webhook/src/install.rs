@@ -77,6 +77,8 @@ pub struct Settings {
     pub mode: Mode,
     /// Whether a Prometheus operator is there to take a ServiceMonitor.
     pub monitor: bool,
+    /// Whether refused pods are written into reports of `openreports.io`, whose definition somebody else has installed.
+    pub reports: bool,
 }
 
 impl Default for Settings {
@@ -94,6 +96,7 @@ impl Default for Settings {
             ca_bundle: None,
             mode: Mode::Enforce,
             monitor: false,
+            reports: false,
         }
     }
 }

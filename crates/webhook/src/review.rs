@@ -14,9 +14,11 @@ use palisade_https::Body;
 use palisade_k8s::review::{AdmissionResponse, ReviewResponse, Status};
 use prometheus_client::encoding::EncodeLabelSet;
 
+use crate::finding::Finding;
 use crate::lookup;
 use crate::mode::{Mode, Modes};
 use crate::namespaces::Allocator;
+use crate::recorder::Recorder;
 use crate::request::Request;
 use crate::workloads;
 
@@ -68,11 +70,18 @@ pub(crate) struct Reviewer {
     cache: Arc<PolicyCache>,
     allocator: Allocator,
     modes: Modes,
+    recorder: Recorder,
 }
 
 impl Reviewer {
-    pub(crate) fn new(client: Client, cache: Arc<PolicyCache>, allocator: Allocator, modes: Modes) -> Self {
-        Self { client, cache, allocator, modes }
+    pub(crate) fn new(
+        client: Client,
+        cache: Arc<PolicyCache>,
+        allocator: Allocator,
+        modes: Modes,
+        recorder: Recorder,
+    ) -> Self {
+        Self { client, cache, allocator, modes, recorder }
     }
 
     pub(crate) async fn answer(&self, endpoint: Endpoint, body: &[u8]) -> Response<Body> {
@@ -85,7 +94,13 @@ impl Reviewer {
         };
         let mode = self.modes.of(request.namespace());
         let response = match endpoint {
-            Endpoint::MutatePods => mode.soften(self.pods(&request, text, respond).await),
+            Endpoint::MutatePods => {
+                let response = self.pods(&request, text, respond).await;
+                Finding::of(&request, mode, &response)
+                    .into_iter()
+                    .for_each(|finding| self.recorder.note(finding));
+                mode.soften(response)
+            }
             // Where SCC changes nothing, pods as they are written do not fit: what would become of them was said before.
             Endpoint::ValidatePods if mode != Mode::Enforce => allowed(&request),
             Endpoint::ValidatePods => self.pods(&request, text, validate).await,

@@ -19,6 +19,7 @@ use crate::health::Health;
 use crate::leaf::{Leaf, LeafError};
 use crate::mode::Modes;
 use crate::namespaces::{Allocator, Lacking};
+use crate::recorder::Recorder;
 use crate::review::{Endpoint, Reviewer};
 
 /// The largest review that is read: two objects as large as an API server stores, and their managed fields.
@@ -87,14 +88,20 @@ impl Server {
             expiry: leaf.expiry(),
         };
         tasks.spawn(leaf.renew());
+        let (recorder, telling) = Recorder::new(client.clone(), &config.identity, config.reports);
+        tasks.spawn(telling);
         tasks.spawn(controllers::run(client.clone(), config, allocator.clone(), lacking, leaving));
 
         let mut metrics = Metrics::default();
         let requests = Requests::register(metrics.registry(), "palisade_webhook");
         metrics.registry().register_collector(Box::new(health.clone()));
         let listener = listener.counted(metrics.connections());
-        let state =
-            State { reviewer: Reviewer::new(client, cache, allocator, modes), health, metrics, requests };
+        let state = State {
+            reviewer: Reviewer::new(client, cache, allocator, modes, recorder),
+            health,
+            metrics,
+            requests,
+        };
         Ok(Self { listener, state: Arc::new(state), tasks, leave })
     }
 

@@ -106,6 +106,7 @@ async fn an_api_server_asks_and_does_as_it_is_told() {
         identity: "replica-1".to_owned(),
         names: Vec::new(),
         mode: palisade_webhook::Mode::Enforce,
+        reports: None,
     };
     let server = Server::start(cluster.client.clone(), config).await.unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -20,11 +20,12 @@
 //! | 16 opt-outs | `rule_16_labels_and_modes_open_nothing_by_mistake`; the guard by hand |
 //! | 17, 18 the order of installation and removal | by hand, docs/verification.md |
 //! | 19 what an administrator may choose | `rule_19_values_reach_the_objects` |
+//! | 20 few events, none in audit; one report a namespace | `rule_20_owners_are_told_once_and_namespaces_have_one_report`; `event` and `report`, tests of their limits |
 //! | 21 no Secrets, no watch of pods | `rule_21_rights_hold_no_secrets_and_no_watch_of_pods` |
 //! | 22 only new ephemeral containers are judged | `rule_22_only_new_ephemeral_containers_are_judged` |
 //! | 25 profiles of CRI-O's annotations are judged | `rule_25_profiles_in_annotations_of_the_runtime_are_judged` |
 //!
-//! Not there yet: 20 (reports and events), 23 and 24 (profiles on nodes). Faults of the API server are in tests/faults.rs.
+//! Not there yet: 23 and 24 (profiles on nodes). Faults of the API server are in tests/faults.rs.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -41,7 +42,9 @@ use std::time::{Duration, Instant};
 use harness::{
     NAMESPACE, Replica, api_server, api_server_config, bind, create, host, namespace, patched, plain, pod,
 };
-use kube::api::{DeleteParams, PostParams};
+use k8s_openapi::api::core::v1::{Event, Namespace};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams};
 use kube::{Api, Client};
 use palisade_webhook::install::{Part, Settings, objects};
 use palisade_webhook::{MODE_LABEL, Mode};
@@ -402,6 +405,91 @@ fn rule_19_values_reach_the_objects() {
             assert!(selector.is_null() || selector.to_string().contains("calico-system"), "{selector}");
         }
     }
+}
+
+/// A pod of an owner that no SCC admits.
+fn owned(owner: &str) -> Value {
+    let mut object = host();
+    object["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner,
+        "uid": format!("uid-of-{owner}"), "controller": true}]);
+    object
+}
+
+/// Defines the reports of `openreports.io`, as somebody else's installation does.
+async fn define_reports(cluster: &Client) {
+    let definition: CustomResourceDefinition = serde_json::from_value(json!({
+        "metadata": {"name": "reports.openreports.io"},
+        "spec": {"group": "openreports.io", "scope": "Namespaced",
+            "names": {"plural": "reports", "singular": "report", "kind": "Report", "listKind": "ReportList"},
+            "versions": [{"name": "v1alpha1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]},
+    }))
+    .unwrap();
+    Api::all(cluster.clone()).create(&PostParams::default(), &definition).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_20_owners_are_told_once_and_namespaces_have_one_report() {
+    let (cluster, replica) = replica().await;
+    define_reports(&cluster).await;
+    let audited: Namespace =
+        serde_json::from_value(json!({"metadata": {"name": "tried", "labels": {MODE_LABEL: "audit"}}}))
+            .unwrap();
+    Api::all(cluster.clone()).create(&PostParams::default(), &audited).await.unwrap();
+    let second = Replica::named(&cluster, &cluster, "replica-2").await;
+    let mut dry = create("shop", owned("dry"));
+    dry["dryRun"] = true.into();
+    for (replica, request) in [
+        (&replica, create("shop", owned("a"))),
+        (&replica, create("shop", owned("a"))),
+        (&second, create("shop", owned("a"))),
+        (&replica, dry),
+        (&second, create("shop", owned("b"))),
+        (&replica, create("tried", owned("c"))),
+        (&replica, create("shop", plain())),
+    ] {
+        replica.review("/mutate/pods", request).await;
+    }
+    let events: Api<Event> = Api::namespaced(cluster.clone(), "shop");
+    let reports = |namespace: &str| -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk("openreports.io", "v1alpha1", "Report");
+        Api::namespaced_with(cluster.clone(), namespace, &ApiResource::from_gvk(&kind))
+    };
+    // What is written last tells that the rest has been.
+    let names = |report: &DynamicObject| -> Vec<String> {
+        let results = report.data["results"].as_array().unwrap().iter();
+        let name = |result: &Value| result["resources"][0]["name"].as_str().unwrap().to_owned();
+        let mut names: Vec<String> = results.map(name).collect();
+        names.sort();
+        names
+    };
+    for (namespace, expected) in [("shop", vec!["a", "b"]), ("tried", vec!["c"])] {
+        let mut tries = 0;
+        loop {
+            let listed = reports(namespace).list(&ListParams::default()).await.unwrap().items;
+            assert!(listed.len() <= 1, "{listed:?}");
+            if listed.first().is_some_and(|report| names(report) == expected) {
+                break;
+            }
+            tries += 1;
+            assert!(tries < 600, "{listed:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    let mut told = Vec::new();
+    for event in events.list(&ListParams::default()).await.unwrap().items {
+        let reason = event.reason.unwrap_or_default();
+        if reason.starts_with("Scc") {
+            assert!(event.message.unwrap().contains("hostNetwork"));
+            told.push((event.involved_object.name.unwrap(), reason, event.count.unwrap()));
+        }
+    }
+    told.sort();
+    let once = |owner: &str| (owner.to_owned(), "SccRefused".to_owned(), 1);
+    assert_eq!(told, [once("a"), once("b")]);
+    let tried: Api<Event> = Api::namespaced(cluster.clone(), "tried");
+    let is_ours = |event: &Event| event.reason.as_ref().is_some_and(|reason| reason.starts_with("Scc"));
+    assert!(!tried.list(&ListParams::default()).await.unwrap().items.iter().any(is_ours));
 }
 
 #[test]

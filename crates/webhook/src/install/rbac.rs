@@ -18,7 +18,7 @@ pub(super) fn objects(settings: &Settings) -> Vec<Value> {
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(NAME, Some(settings))}),
         json!({
             "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRole", "metadata": metadata(NAME, None),
-            "rules": cluster_rules(),
+            "rules": cluster_rules(settings),
         }),
         json!({
             "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRoleBinding", "metadata": metadata(NAME, None),
@@ -36,18 +36,25 @@ pub(super) fn objects(settings: &Settings) -> Vec<Value> {
 }
 
 /// No Secrets and no watch of pods: a single pod is read where somebody connects to it.
-fn cluster_rules() -> Value {
-    json!([
-        {"apiGroups": [GROUP], "resources": [RESOURCE], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch", "patch"]},
-        {"apiGroups": [RBAC], "resources": ["roles", "clusterroles", "rolebindings", "clusterrolebindings"],
-         "verbs": ["get", "list", "watch"]},
-        {"apiGroups": [""], "resources": ["pods", "serviceaccounts"], "verbs": ["get"]},
-        {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
-        {"apiGroups": ["admissionregistration.k8s.io"],
-         "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
-         "resourceNames": [NAME], "verbs": ["get", "patch"]},
-    ])
+fn cluster_rules(settings: &Settings) -> Value {
+    let mut rules = vec![
+        json!({"apiGroups": [GROUP], "resources": [RESOURCE], "verbs": ["get", "list", "watch"]}),
+        json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch", "patch"]}),
+        json!({"apiGroups": [RBAC], "resources": ["roles", "clusterroles", "rolebindings", "clusterrolebindings"],
+            "verbs": ["get", "list", "watch"]}),
+        json!({"apiGroups": [""], "resources": ["pods", "serviceaccounts"], "verbs": ["get"]}),
+        json!({"apiGroups": [""], "resources": ["events"], "verbs": ["get", "create", "update"]}),
+        json!({"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}),
+        json!({"apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+            "resourceNames": [NAME], "verbs": ["get", "patch"]}),
+    ];
+    if settings.reports {
+        rules.push(
+            json!({"apiGroups": ["openreports.io"], "resources": ["reports"], "verbs": ["get", "create", "update"]}),
+        );
+    }
+    rules.into()
 }
 
 fn own_rules() -> Value {

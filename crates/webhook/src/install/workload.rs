@@ -86,11 +86,7 @@ fn container(settings: &Settings) -> Value {
     json!({
         "name": "webhook",
         "image": settings.image,
-        "args": [
-            "webhook", format!("--listen=[::]:{}", port.as_str().map_or_else(|| port.to_string(), str::to_owned)),
-            "--namespace=$(POD_NAMESPACE)", "--identity=$(POD_NAME)",
-            format!("--mode={}", settings.mode.as_str()),
-        ],
+        "args": arguments(settings),
         "env": [
             {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
@@ -105,6 +101,19 @@ fn container(settings: &Settings) -> Value {
             "capabilities": {"drop": ["ALL"]},
         },
     })
+}
+
+fn arguments(settings: &Settings) -> Vec<String> {
+    let port = settings.port.as_str().map_or_else(|| settings.port.to_string(), str::to_owned);
+    let mut arguments = vec![
+        "webhook".to_owned(),
+        format!("--listen=[::]:{port}"),
+        "--namespace=$(POD_NAMESPACE)".to_owned(),
+        "--identity=$(POD_NAME)".to_owned(),
+        format!("--mode={}", settings.mode.as_str()),
+    ];
+    arguments.extend(settings.reports.then(|| "--reports".to_owned()));
+    arguments
 }
 
 /// No policy can select the API server, so the port is open to all; everything else in is closed.

@@ -77,6 +77,7 @@ impl Replica {
             identity: identity.to_owned(),
             names: vec!["127.0.0.1".to_owned()],
             mode,
+            reports: Some(Duration::from_millis(300)),
         };
         let server = Server::start(own.clone(), config).await.unwrap();
         let address = server.address().unwrap();
