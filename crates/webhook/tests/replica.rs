@@ -8,17 +8,18 @@
 
 mod harness;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use harness::between::{Between, Fault};
-use harness::{NAMESPACE, Replica, api_server, create, namespace, patched, pod};
+use harness::{NAMESPACE, Replica, api_server, create, namespace, patched, plain, pod};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use palisade_webhook::install::{LEASE, Settings};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_answers_by_what_the_cluster_holds() {
@@ -156,6 +157,36 @@ async fn what_is_no_review_is_refused_and_health_is_told() {
         metrics.contains("palisade_webhook_request_total{webhook=\"/mutate/pods\",code=\"400\"} 3"),
         "{metrics}"
     );
+}
+
+/// The dashboard and the alerts ask for metrics that there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_and_the_alerts_name_metrics_of_a_replica() {
+    let cluster = api_server().await;
+    namespace(&cluster, NAMESPACE).await;
+    namespace(&cluster, "shop").await;
+    let replica = Replica::start(&cluster).await;
+    replica.review("/mutate/pods", create("shop", plain())).await;
+    let metrics = replica.get("/metrics").await.unwrap();
+    let samples: HashSet<&str> = metrics
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect();
+    let dashboard = include_str!("../../../examples/monitoring/grafana.json");
+    let panels = serde_json::from_str::<Value>(dashboard).unwrap()["panels"].as_array().unwrap().len();
+    let rules = include_str!("../../../examples/monitoring/rules.yaml");
+    let rules = palisade_k8s::manifest::read(rules).unwrap()[0].to_json();
+    let alerts = rules["spec"]["groups"][0]["rules"].as_array().unwrap();
+    let asked: Vec<String> = format!("{dashboard}{alerts:?}")
+        .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+        .filter(|word| ["palisade_", "process_"].iter().any(|prefix| word.starts_with(prefix)))
+        .map(str::to_owned)
+        .collect();
+    assert!(panels > 5 && alerts.len() > 3 && asked.len() > panels);
+    for name in &asked {
+        assert!(samples.contains(name.as_str()), "{name} is none of {samples:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
