@@ -44,7 +44,9 @@ pub use deletion::{CLEANUP, Deletion};
 pub use namespace::NAMESPACES;
 pub use node::NODES;
 pub use pod::PODS;
-pub use policy::{LIMIT_RANGES, PRIORITY_CLASSES, RESOURCE_QUOTAS, RUNTIME_CLASSES, STORAGE_CLASSES};
+pub use policy::{
+    LIMIT_RANGES, POD_DISRUPTION_BUDGETS, PRIORITY_CLASSES, RESOURCE_QUOTAS, RUNTIME_CLASSES, STORAGE_CLASSES,
+};
 pub use project::PROJECTS;
 pub use rbac::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES};
 pub use resource::Resource;

@@ -34,6 +34,8 @@ pub(crate) struct Api {
     pub(crate) ranges: Reservations,
     /// Held while what is used of a namespace's quotas is looked at and changed.
     pub(crate) quotas: Stripes,
+    /// Held while a pod is evicted from a namespace.
+    pub(crate) evictions: Stripes,
     pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
     /// Held by requests; closed while a backup is taken back.
@@ -77,6 +79,7 @@ impl Api {
             epoch,
             ranges: Reservations::default(),
             quotas: Stripes::default(),
+            evictions: Stripes::default(),
             gate: RwLock::default(),
             metrics: Metrics::default(),
             store,

@@ -3,10 +3,7 @@
 //! Of one namespace one write that costs something is checked and made at a time, so that no race overruns a quota. What is
 //! freed is counted anew by a thread that follows the store.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard};
-use std::time::Instant;
+use std::sync::MutexGuard;
 
 use palisade_api::amount::{self, Amounts};
 use palisade_api::kind::quota;
@@ -18,8 +15,8 @@ use crate::api::Api;
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
 use crate::hub::Event;
-use crate::limits;
 use crate::objects;
+use crate::paced::Task;
 use crate::resource::{Counted, RESOURCE_QUOTAS, Resource, text};
 
 /// What a write will have used; the namespace's quotas are held until it is settled, or dropped.
@@ -139,49 +136,8 @@ fn recount(api: &Api, namespace: &str) -> ApiResult<()> {
     Ok(())
 }
 
-/// Runs until it is told to stop: counts the quotas of namespaces in which something was changed or freed.
-pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
-    let (api, stop) = (Arc::clone(api), Arc::clone(stop));
-    std::thread::spawn(move || {
-        let mut seen = api.store.revision();
-        let mut moved = with_quotas(&api);
-        while !stop.load(Ordering::Relaxed) {
-            let begun = Instant::now();
-            for namespace in std::mem::take(&mut moved) {
-                if let Err(error) = recount(&api, &namespace) {
-                    tracing::warn!("the quotas of {namespace} cannot be counted: {}", error.message);
-                }
-            }
-            // Those who write wait while it is counted: they have most of the time.
-            std::thread::sleep((begun.elapsed() * 3).min(limits::WORKLOAD_WAIT * 10));
-            let watch = api.store.watch_all(seen);
-            let events = watch.and_then(|mut watch| Ok((watch.next(limits::WORKLOAD_WAIT)?, watch.seen())));
-            match events {
-                Ok((events, now)) => {
-                    seen = now;
-                    let events = events.into_iter().filter_map(Event::of).filter(is_freed);
-                    moved.extend(events.map(|event| event.namespace));
-                }
-                Err(_) => {
-                    seen = api.store.revision();
-                    moved = with_quotas(&api);
-                }
-            }
-        }
-    })
-}
-
-fn with_quotas(api: &Api) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let listed = objects::each(&api.store, &RESOURCE_QUOTAS, None, |quota| {
-        found.insert(text(&quota, "/metadata/namespace").to_owned());
-        Ok(())
-    });
-    if let Err(error) = listed {
-        tracing::warn!("quotas cannot be looked at: {}", error.message);
-    }
-    found
-}
+/// Counts the quotas of namespaces in which something was changed or freed. Those who write wait while it counts.
+pub(crate) const RECOUNT: Task = Task { resource: &RESOURCE_QUOTAS, moves: is_freed, settle: recount };
 
 fn is_quota(event: &Event) -> bool {
     event.storage == RESOURCE_QUOTAS.storage()
@@ -189,9 +145,6 @@ fn is_quota(event: &Event) -> bool {
 
 /// Whether an event may leave more of a quota, or is one that nobody has counted.
 fn is_freed(event: &Event) -> bool {
-    if event.namespace.is_empty() {
-        return false;
-    }
     let was = |pointer: &str| event.previous.as_ref().and_then(|previous| previous.pointer(pointer));
     match event.storage.as_str() {
         // Its own count is no reason to count.

@@ -1,7 +1,6 @@
 //! Reviews: requests that are answered and not stored, as SelfSubjectReview, SubjectAccessReview and TokenReview.
 
 mod access;
-mod budget;
 mod connect;
 mod pod;
 mod project;

@@ -23,7 +23,7 @@ use crate::error::ApiError;
 use crate::pki::Pki;
 use crate::serve::Service;
 use crate::token::Tokens;
-use crate::{bootstrap, controller, objects, quota, workload};
+use crate::{bootstrap, budget, controller, objects, paced, quota, workload};
 
 /// How a server is to run.
 #[derive(Clone, Debug)]
@@ -154,7 +154,8 @@ impl Server {
             controllers: vec![
                 controller::start(&api, config.set, &stop),
                 workload::start(&api, &stop),
-                quota::start(&api, &stop),
+                paced::start(&api, &stop, quota::RECOUNT),
+                paced::start(&api, &stop, budget::RECOUNT),
             ],
             listener: Some(listener.counted(api.metrics.connections())),
             api,

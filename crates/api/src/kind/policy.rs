@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Budgets for the disruption of pods.
-pub(super) static POD_DISRUPTION_BUDGETS: Resource = Resource::Row(&Row {
+pub static POD_DISRUPTION_BUDGETS: Resource = Resource::Row(&Row {
     group: "policy",
     plural: "poddisruptionbudgets",
     singular: "poddisruptionbudget",

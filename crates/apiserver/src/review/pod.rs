@@ -72,7 +72,9 @@ pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
     }
     let found =
         crate::objects::get(&call.api.store, &resource::PODS, &call.target.namespace, &call.target.name)?;
-    super::budget::check(call.api, &call.target.namespace, &found.object)?;
+    // Of two evictions at once the second sees what the first leaves.
+    let _held = call.api.evictions.lock(&call.target.namespace);
+    crate::budget::check(call.api, &call.target.namespace, &found.object)?;
     let options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     let target = Target { subresource: None, ..call.target.clone() };
     verb::delete(&call.at(&target), options.to_string().as_bytes(), "application/json")?;

@@ -74,12 +74,11 @@ fn begin(work: &Work<'_>, template: &Value, others: &[Value]) -> ApiResult<Value
     });
     match work.create(&REPLICA_SETS, set) {
         Ok(set) => {
-            pods::tell(
-                work,
-                "Normal",
-                "ScalingReplicaSet",
-                &format!("Scaled up replica set {} from 0 to {replicas}", text(&set, "/metadata/name")),
-            );
+            if replicas > 0 {
+                let name = text(&set, "/metadata/name");
+                let message = format!("Scaled up replica set {name} from 0 to {replicas}");
+                pods::tell(work, "Normal", "ScalingReplicaSet", &message);
+            }
             Ok(set)
         }
         // Somebody else's has this name: the next try has another one.
@@ -227,6 +226,7 @@ fn say(work: &Work<'_>, current: Option<&Value>, others: &[Value]) -> ApiResult<
     for (field, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
         put(&mut status, &[field], number.into());
     }
+    put(&mut status, &["terminatingReplicas"], sum("terminatingReplicas").into());
     let collisions = work.object.pointer("/status/collisionCount").cloned();
     if let Some(conditions) = work.object.pointer("/status/conditions") {
         put(&mut status, &["conditions"], conditions.clone());
@@ -247,7 +247,11 @@ fn say(work: &Work<'_>, current: Option<&Value>, others: &[Value]) -> ApiResult<
         true => ("NewReplicaSetAvailable", format!("ReplicaSet \"{set}\" has successfully progressed.")),
         false => ("ReplicaSetUpdated", format!("ReplicaSet \"{set}\" is progressing.")),
     };
-    set_condition(&work.object, &mut status, "Progressing", Some(("True", reason, &message)));
+    let progress = match work.object.pointer("/spec/paused") {
+        Some(Value::Bool(true)) => ("Unknown", "DeploymentPaused", "Deployment is paused"),
+        _ => ("True", reason, message.as_str()),
+    };
+    set_condition(&work.object, &mut status, "Progressing", Some(progress));
     // What stands in the way of the pods is said where its owner looks.
     let failure = all().filter_map(|set| condition(set, "ReplicaFailure")).next_back();
     let failure = failure.map(|found| ("True", text(found, "/reason"), text(found, "/message")));

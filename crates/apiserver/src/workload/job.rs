@@ -1,6 +1,6 @@
 //! Jobs: pods until enough of them have succeeded, or too many have failed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -54,7 +54,7 @@ pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
             }
         }
     }
-    say(work, &tally, is_suspended, end.as_ref())?;
+    say(work, &all, &tally, is_suspended, end.as_ref())?;
     refused?;
     let deadline = remaining(work, "/spec/activeDeadlineSeconds", work.text("/status/startTime"));
     Ok(match (next, deadline) {
@@ -178,7 +178,38 @@ fn indexed(work: &Work<'_>, index: i64) -> Value {
     pod
 }
 
-fn say(work: &Work<'_>, tally: &Tally, is_suspended: bool, end: Option<&End>) -> ApiResult<()> {
+/// The indexes of an Indexed job that have succeeded, as `1,3-5`.
+fn completed(work: &Work<'_>, all: &[Value]) -> Option<String> {
+    if work.text("/spec/completionMode") != "Indexed" {
+        return None;
+    }
+    let done = all.iter().filter(|pod| text(pod, "/status/phase") == "Succeeded");
+    let done: BTreeSet<i64> = done.filter_map(|pod| index_of(pod).parse().ok()).collect();
+    let mut runs: Vec<(i64, i64)> = Vec::new();
+    for index in done {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == index => *last = index,
+            _ => runs.push((index, index)),
+        }
+    }
+    let runs: Vec<String> = runs
+        .into_iter()
+        .map(|(first, last)| match last - first {
+            0 => first.to_string(),
+            1 => format!("{first},{last}"),
+            _ => format!("{first}-{last}"),
+        })
+        .collect();
+    (!runs.is_empty()).then(|| runs.join(","))
+}
+
+fn say(
+    work: &Work<'_>,
+    all: &[Value],
+    tally: &Tally,
+    is_suspended: bool,
+    end: Option<&End>,
+) -> ApiResult<()> {
     let mut status = work.object.get("status").cloned().unwrap_or_else(|| json!({}));
     if let Some(map) = status.as_object_mut() {
         for (field, number) in [
@@ -199,7 +230,16 @@ fn say(work: &Work<'_>, tally: &Tally, is_suspended: bool, end: Option<&End>) ->
             false => drop(map.entry("startTime").or_insert_with(|| time::now().into())),
         }
     }
-    let was_suspended = condition(&work.object, "Suspended").is_some();
+    if let Some(indexes) = completed(work, all) {
+        put(&mut status, &["completedIndexes"], indexes.into());
+    }
+    let before = condition(&work.object, "Suspended");
+    let was_suspended = before.is_some();
+    if before.is_some_and(|before| text(before, "/status") == "True") != is_suspended {
+        let (reason, message) =
+            if is_suspended { ("Suspended", "Job suspended") } else { ("Resumed", "Job resumed") };
+        pods::tell(work, "Normal", reason, message);
+    }
     if is_suspended {
         set_condition(
             &work.object,

@@ -100,8 +100,14 @@ pub(super) fn create_many(
 
 /// Creates a pod; what stands in its way is said in an event of the workload.
 pub(super) fn create(work: &Work<'_>, pod: Value) -> ApiResult<Value> {
+    create_as(work, pod, "")
+}
+
+/// The same, with words for its success.
+pub(super) fn create_as(work: &Work<'_>, pod: Value, words: &str) -> ApiResult<Value> {
     let created = work.create(&resource::PODS, pod);
     match &created {
+        Ok(_) if !words.is_empty() => tell(work, "Normal", "SuccessfulCreate", words),
         Ok(pod) => {
             tell(work, "Normal", "SuccessfulCreate", &format!("Created pod: {}", text(pod, "/metadata/name")))
         }

@@ -6,7 +6,8 @@ use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use super::pods::{
-    self, create_many, is_active, is_available, is_ready, named_after, of_template, set_condition,
+    self, create_many, is_active, is_available, is_leaving, is_over, is_ready, named_after, of_template,
+    set_condition,
 };
 use super::{Next, Work};
 use crate::error::ApiResult;
@@ -34,7 +35,12 @@ pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
         }
     }
     let least = work.number("/spec/minReadySeconds");
-    let status = status(work, &active, created, least, refused.as_ref().map(|error| error.message.as_str()));
+    let mut status =
+        status(work, &active, created, least, refused.as_ref().map(|error| error.message.as_str()));
+    if work.resource.kind() == "ReplicaSet" {
+        let leaving = all.iter().filter(|pod| is_leaving(pod) && !is_over(pod)).count();
+        put(&mut status, &["terminatingReplicas"], leaving.into());
+    }
     work.say(&status)?;
     if let Some(error) = refused {
         return Err(error);

@@ -4,7 +4,7 @@ use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use super::pods::{
-    self, create, hash_of, is_active, is_available, is_leaving, is_over, is_ready, of_template,
+    self, create_as, hash_of, is_active, is_available, is_leaving, is_over, is_ready, of_template,
 };
 use super::{Next, Work};
 use crate::error::{ApiResult, Reason};
@@ -57,7 +57,7 @@ pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
         // The last goes first, and the others wait for it.
         let ends = surplus.iter().take(if is_parallel { usize::MAX } else { 1 });
         for pod in ends.filter(|pod| !is_leaving(pod)) {
-            work.delete(&PODS, pod)?;
+            end(work, pod)?;
         }
     }
     if is_settled && surplus.is_empty() {
@@ -87,9 +87,17 @@ fn renew(
     }
     let old = all.iter().filter(|pod| label(pod) != revision && ordinal(pod) >= least);
     match old.max_by_key(|pod| ordinal(pod)) {
-        Some(pod) if !is_leaving(pod) => work.delete(&PODS, pod),
+        Some(pod) if !is_leaving(pod) => end(work, pod),
         _ => Ok(()),
     }
+}
+
+fn end(work: &Work<'_>, pod: &Value) -> ApiResult<()> {
+    work.delete(&PODS, pod)?;
+    let name = text(pod, "/metadata/name");
+    let message = format!("Delete Pod {name} in StatefulSet {} successful", work.name());
+    pods::tell(work, "Normal", "SuccessfulDelete", &message);
+    Ok(())
 }
 
 fn label(pod: &Value) -> &str {
@@ -127,7 +135,7 @@ fn make(work: &Work<'_>, at: i64, revision: &str) -> ApiResult<()> {
             }
         }
     }
-    create(work, pod).map(drop)
+    create_as(work, pod, &format!("Create Pod {name} in StatefulSet {} successful", work.name())).map(drop)
 }
 
 fn claim_for(work: &Work<'_>, template: &Value, name: &str) -> ApiResult<()> {

@@ -50,6 +50,7 @@ const JOB: Row = Row {
         with_spec(job, complete);
         if old.is_none() {
             select(job);
+            label(job);
         }
     },
     validate: |job, old| {
@@ -140,6 +141,15 @@ fn select(job: &mut Value) {
         }
     }
     put(job, &["spec", "selector"], json!({"matchLabels": {UID_LABEL: uid}}));
+}
+
+/// A job without labels has those of its pods.
+fn label(job: &mut Value) {
+    let is_bare = job.pointer("/metadata/labels").and_then(Value::as_object).is_none_or(|all| all.is_empty());
+    let labels = job.pointer("/spec/template/metadata/labels").filter(|labels| labels.is_object()).cloned();
+    if let Some(labels) = labels.filter(|_| is_bare) {
+        put(job, &["metadata", "labels"], labels);
+    }
 }
 
 fn check(spec: &At<'_>) -> Vec<FieldError> {

@@ -1,23 +1,24 @@
-//! Budgets for disruption: how many pods of a kind may be missing at once, which an eviction keeps to.
+//! Budgets for disruption: how many pods of a kind may be missing at once, which an eviction keeps to and their status says.
 
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
+use crate::hub::Event;
 use crate::objects;
-use crate::resource::{self, text};
+use crate::paced::Task;
+use crate::resource::{POD_DISRUPTION_BUDGETS, PODS, text};
 use crate::selector::Labels;
 
 /// Refuses an eviction that a budget forbids, as `pkg/registry/core/pod/storage/eviction.go` does.
-pub(super) fn check(api: &Api, namespace: &str, pod: &Value) -> ApiResult<()> {
+pub(crate) fn check(api: &Api, namespace: &str, pod: &Value) -> ApiResult<()> {
     let is_over = matches!(text(pod, "/status/phase"), "Succeeded" | "Failed" | "Pending");
     if is_over || pod.pointer("/metadata/deletionTimestamp").is_some() {
         return Ok(());
     }
-    let Some(budgets) = resource::find("policy", "poddisruptionbudgets") else { return Ok(()) };
     let mut of_pod = Vec::new();
-    objects::each(&api.store, budgets, Some(namespace), |budget| {
+    objects::each(&api.store, &POD_DISRUPTION_BUDGETS, Some(namespace), |budget| {
         if selector(&budget).is_some_and(|selector| selector.matches(pod)) {
             of_pod.push(budget);
         }
@@ -47,6 +48,60 @@ pub(super) fn check(api: &Api, namespace: &str, pod: &Value) -> ApiResult<()> {
     Err(error)
 }
 
+/// Says in the status of budgets how many more pods may be missing.
+pub(crate) const RECOUNT: Task =
+    Task { resource: &POD_DISRUPTION_BUDGETS, moves: is_of_interest, settle: recount };
+
+fn is_of_interest(event: &Event) -> bool {
+    let is_budget = event.storage == POD_DISRUPTION_BUDGETS.storage();
+    let spec = |object: &Value| object.get("spec").cloned();
+    let has_changed = || event.previous.as_ref().is_none_or(|old| spec(old) != spec(&event.object));
+    event.storage == PODS.storage() || is_budget && has_changed()
+}
+
+/// As `pkg/controller/disruption/disruption.go` does; the pods are read once for all budgets of the namespace.
+fn recount(api: &Api, namespace: &str) -> ApiResult<()> {
+    let budgets = objects::list(&api.store, &POD_DISRUPTION_BUDGETS, Some(namespace), None, None)?.items;
+    let mut counts: Vec<_> = budgets.into_iter().map(|budget| (selector(&budget), budget, 0, 0)).collect();
+    if counts.is_empty() {
+        return Ok(());
+    }
+    objects::each(&api.store, &PODS, Some(namespace), |pod| {
+        let is_over = matches!(text(&pod, "/status/phase"), "Succeeded" | "Failed");
+        let is_healthy = is_healthy(&pod);
+        for (selector, _, healthy, all) in counts.iter_mut().filter(|_| !is_over) {
+            if selector.as_ref().is_some_and(|selector| selector.matches(&pod)) {
+                *all += 1;
+                *healthy += i64::from(is_healthy);
+            }
+        }
+        Ok(())
+    })?;
+    for (_, mut budget, healthy, all) in counts {
+        let status = status(&budget, healthy, all);
+        if budget.get("status") != Some(&status) {
+            put(&mut budget, &["status"], status);
+            // Whoever changed it meanwhile has it counted anew.
+            objects::keep(&api.store, &POD_DISRUPTION_BUDGETS, budget)?;
+        }
+    }
+    Ok(())
+}
+
+fn status(budget: &Value, healthy: i64, all: i64) -> Value {
+    let desired = desired(budget, all);
+    let allowed = if all > 0 { (healthy - desired).max(0) } else { 0 };
+    let generation = budget.pointer("/metadata/generation").cloned().unwrap_or_else(|| 1.into());
+    let (holds, reason) =
+        if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
+    let old = budget.pointer("/status/conditions/0");
+    let since = old.filter(|old| text(old, "/status") == holds).map(|old| text(old, "/lastTransitionTime"));
+    let since = since.map_or_else(crate::time::now, str::to_owned);
+    json!({"observedGeneration": generation, "disruptionsAllowed": allowed, "currentHealthy": healthy,
+        "desiredHealthy": desired, "expectedPods": all, "conditions": [{"type": "DisruptionAllowed", "status": holds,
+            "observedGeneration": generation, "lastTransitionTime": since, "reason": reason, "message": ""}]})
+}
+
 /// The pods that a budget counts; a budget without a selector counts nothing, one with an empty selector all pods.
 fn selector(budget: &Value) -> Option<Labels> {
     budget.pointer("/spec/selector").map(Labels::of_object)
@@ -62,7 +117,7 @@ fn is_healthy(pod: &Value) -> bool {
 fn count(api: &Api, namespace: &str, budget: &Value) -> ApiResult<(i64, i64)> {
     let (mut healthy, mut all) = (0, 0);
     let Some(selector) = selector(budget) else { return Ok((0, 0)) };
-    objects::each(&api.store, &resource::PODS, Some(namespace), |pod| {
+    objects::each(&api.store, &PODS, Some(namespace), |pod| {
         let is_over = matches!(text(&pod, "/status/phase"), "Succeeded" | "Failed");
         if !is_over && selector.matches(&pod) {
             all += 1;
