@@ -64,8 +64,6 @@ pub(crate) const WORKLOAD_WAIT: Duration = Duration::from_millis(500);
 pub(crate) const WORKLOAD_BACKOFF: Duration = Duration::from_secs(120);
 /// Workloads that are looked at before it is asked what has happened meanwhile.
 pub(crate) const WORKLOADS: usize = 100;
-/// Pods that are created of one workload before others are looked at.
-pub(crate) const WORKLOAD_BURST: i64 = 500;
 
 /// Objects that are read at once where all are asked for.
 pub(crate) const PART: usize = 500;

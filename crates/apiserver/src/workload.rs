@@ -1,25 +1,16 @@
-//! Controllers of workloads: they make the pods that Deployments, ReplicaSets, StatefulSets, DaemonSets and Jobs ask for, and the Jobs of CronJobs,
-//! and say in their status what has become of them.
+//! The workloads of this server: which are to be looked at, and what their controllers ([`palisade_workloads`]) do to it.
 //!
 //! They run on a thread of their own, as what they create goes through admission webhooks, which may take their time. They
-//! act as Kubernetes' controllers do, under the names of their service accounts: SCC decides on a pod by the pod's own
-//! service account. A pod that is refused is said in a condition and an event of its owner.
-
-mod autoscaler;
-mod cron;
-mod daemon;
-mod deployment;
-mod job;
-mod pods;
-mod replica;
-mod stateful;
+//! act under the names of Kubernetes' service accounts: SCC decides on a pod by the pod's own service account.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use palisade_store::{Change, Key, Revision};
+use palisade_workloads::{Author, CONTROLLERS, Cluster, Controller, Next, controller_of};
 use serde_json::Value;
 
 use crate::api::Api;
@@ -33,18 +24,6 @@ use crate::request::{Query, Target};
 use crate::resource::{self, Resource, text};
 use crate::{objects, verb};
 
-/// Where workloads are kept, by their kinds, and the accounts of their controllers.
-const KINDS: [(&str, &str, &str); 8] = [
-    ("Deployment", "apps/deployments", "deployment-controller"),
-    ("ReplicaSet", "apps/replicasets", "replicaset-controller"),
-    ("ReplicationController", "replicationcontrollers", "replication-controller"),
-    ("StatefulSet", "apps/statefulsets", "statefulset-controller"),
-    ("DaemonSet", "apps/daemonsets", "daemon-set-controller"),
-    ("Job", "batch/jobs", "job-controller"),
-    ("CronJob", "batch/cronjobs", "cronjob-controller"),
-    ("HorizontalPodAutoscaler", "autoscaling/horizontalpodautoscalers", "horizontal-pod-autoscaler"),
-];
-
 /// Runs until it is told to stop.
 pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     let (api, stop) = (Arc::clone(api), Arc::clone(stop));
@@ -57,6 +36,7 @@ pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>) -> std::thread::Join
 }
 
 /// The workloads that there are, and those to be looked at.
+#[derive(Debug)]
 struct Workloads<'a> {
     api: &'a Api,
     seen: Revision,
@@ -65,14 +45,6 @@ struct Workloads<'a> {
     due: BTreeSet<Key>,
     /// Looked at again at this time; second, how often that has failed.
     later: BTreeMap<Key, (Instant, u32)>,
-}
-
-/// The next step for a workload that has been looked at.
-enum Next {
-    /// Nothing until something changes.
-    Nothing,
-    /// It is looked at again after a while.
-    After(Duration),
 }
 
 impl<'a> Workloads<'a> {
@@ -91,7 +63,7 @@ impl<'a> Workloads<'a> {
     fn look_around(&mut self) {
         self.seen = self.api.store.revision();
         self.owned.clear();
-        let storages = KINDS.iter().map(|(_, storage, _)| *storage).chain(["pods"]);
+        let storages = CONTROLLERS.iter().map(|controller| controller.storage).chain(["pods"]);
         for resource in storages.filter_map(resource::of_storage) {
             let listed = objects::each(&self.api.store, resource, None, |object| {
                 let (namespace, name) =
@@ -152,7 +124,7 @@ impl<'a> Workloads<'a> {
 
     /// Notes whose an object is, and what is to be looked at because of it.
     fn learn(&mut self, key: &Key, object: &Value, is_gone: bool) {
-        if KINDS.iter().any(|(_, storage, _)| *storage == key.resource) {
+        if Controller::of_storage(&key.resource).is_some() {
             self.due.insert(key.clone());
         }
         if key.resource == "nodes" {
@@ -171,9 +143,8 @@ impl<'a> Workloads<'a> {
         } else {
             owned.insert(key.clone());
         }
-        let kind = KINDS.iter().find(|(kind, _, _)| *kind == text(owner, "/kind"));
-        if let Some((_, storage, _)) = kind {
-            self.due.insert(Key::new(*storage, &key.namespace, text(owner, "/name")));
+        if let Some(controller) = Controller::of_kind(text(owner, "/kind")) {
+            self.due.insert(Key::new(controller.storage, &key.namespace, text(owner, "/name")));
         }
     }
 
@@ -208,9 +179,7 @@ impl<'a> Workloads<'a> {
     }
 
     fn sync(&self, key: &Key) -> ApiResult<Next> {
-        let Some((kind, _, account)) = KINDS.iter().find(|(_, storage, _)| *storage == key.resource) else {
-            return Ok(Next::Nothing);
-        };
+        let Some(controller) = Controller::of_storage(&key.resource) else { return Ok(Next::Nothing) };
         let Some(resource) = resource::of_storage(&key.resource) else { return Ok(Next::Nothing) };
         let object = match objects::get(&self.api.store, resource, &key.namespace, &key.name) {
             Err(error) if error.reason == Reason::NotFound => return Ok(Next::Nothing),
@@ -219,61 +188,46 @@ impl<'a> Workloads<'a> {
         if object.pointer("/metadata/deletionTimestamp").is_some() {
             return Ok(Next::Nothing);
         }
-        let work = Work { workloads: self, resource, account, object };
-        match *kind {
-            "Deployment" => deployment::sync(&work),
-            "StatefulSet" => stateful::sync(&work),
-            "DaemonSet" => daemon::sync(&work),
-            "Job" => job::sync(&work),
-            "CronJob" => cron::sync(&work),
-            "HorizontalPodAutoscaler" => autoscaler::sync(&work),
-            _ => replica::sync(&work),
-        }
+        controller.sync(self, object)
+    }
+
+    /// Acts on an object, or on the objects of a resource, as a controller.
+    fn act<T>(
+        &self,
+        author: Author<'_>,
+        (resource, name, part): (&Resource, &str, &str),
+        act: impl FnOnce(&Call<'_>) -> ApiResult<T>,
+    ) -> ApiResult<T> {
+        let target = Target {
+            resource: resource.clone(),
+            namespace: author.namespace.to_owned(),
+            name: name.to_owned(),
+            subresource: resource.subresource(part),
+        };
+        let who = Identity::service_account("kube-system", author.account, "");
+        let (query, notes) = (Query::default(), Notes::default());
+        act(&Call {
+            api: self.api,
+            who: &who,
+            target: &target,
+            query: &query,
+            agent: "kube-controller-manager",
+            notes: &notes,
+        })
     }
 }
 
-/// The controller of an object.
-fn controller_of(object: &Value) -> Option<&Value> {
-    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    owners.into_iter().flatten().find(|owner| owner.get("controller") == Some(&Value::Bool(true)))
-}
-
-/// A workload that is looked at.
-struct Work<'w> {
-    workloads: &'w Workloads<'w>,
-    resource: &'static Resource,
-    account: &'static str,
-    object: Value,
-}
-
-impl Work<'_> {
-    fn api(&self) -> &Api {
-        self.workloads.api
+impl Cluster for Workloads<'_> {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
     }
 
-    fn text(&self, pointer: &str) -> &str {
-        text(&self.object, pointer)
-    }
-
-    fn number(&self, pointer: &str) -> i64 {
-        self.object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
-    }
-
-    fn name(&self) -> &str {
-        self.text("/metadata/name")
-    }
-
-    fn namespace(&self) -> &str {
-        self.text("/metadata/namespace")
-    }
-
-    /// Objects that it controls, by name.
-    fn owned(&self, storage: &str) -> ApiResult<Vec<Value>> {
+    fn owned(&self, uid: &str, storage: &str) -> ApiResult<Vec<Value>> {
         let Some(resource) = resource::of_storage(storage) else { return Ok(Vec::new()) };
-        let keys = self.workloads.owned.get(self.text("/metadata/uid")).into_iter().flatten();
+        let keys = self.owned.get(uid).into_iter().flatten();
         let mut found = Vec::new();
         for key in keys.filter(|key| key.resource == storage) {
-            match objects::get(&self.api().store, resource, &key.namespace, &key.name) {
+            match objects::get(&self.api.store, resource, &key.namespace, &key.name) {
                 Ok(stored) => found.push(stored.object),
                 Err(error) if error.reason == Reason::NotFound => {}
                 Err(error) => return Err(error),
@@ -282,64 +236,43 @@ impl Work<'_> {
         Ok(found)
     }
 
-    /// Acts on an object of its namespace as its controller.
-    fn act<T>(
-        &self,
-        resource: &Resource,
-        name: &str,
-        part: &str,
-        act: impl FnOnce(&Call<'_>) -> ApiResult<T>,
-    ) -> ApiResult<T> {
-        let target = Target {
-            resource: resource.clone(),
-            namespace: self.namespace().to_owned(),
-            name: name.to_owned(),
-            subresource: resource.subresource(part),
-        };
-        let who = Identity::service_account("kube-system", self.account, "");
-        let (query, notes) = (Query::default(), Notes::default());
-        act(&Call {
-            api: self.api(),
-            who: &who,
-            target: &target,
-            query: &query,
-            agent: "kube-controller-manager",
-            notes: &notes,
-        })
+    fn nodes(&self) -> ApiResult<Vec<Value>> {
+        let mut nodes = Vec::new();
+        if let Some(resource) = resource::find("", "nodes") {
+            objects::each(&self.api.store, resource, None, |node| {
+                nodes.push(node);
+                Ok(())
+            })?;
+        }
+        Ok(nodes)
     }
 
-    fn create(&self, resource: &'static Resource, object: Value) -> ApiResult<Value> {
-        self.act(resource, "", "", |call| verb::create_object(call, object))
+    fn resource(&self, group: &str, kind: &str) -> Option<Resource> {
+        let definitions = self.api.definitions.now();
+        definitions.kept().find(|resource| resource.group() == group && resource.kind() == kind)
     }
 
-    fn delete(&self, resource: &'static Resource, object: &Value) -> ApiResult<()> {
-        self.act(resource, text(object, "/metadata/name"), "", |call| match verb::delete(call, b"", "") {
+    fn get(&self, resource: &Resource, namespace: &str, name: &str) -> ApiResult<Value> {
+        Ok(objects::get(&self.api.store, resource, namespace, name)?.object)
+    }
+
+    fn create(&self, author: Author<'_>, resource: &Resource, object: Value) -> ApiResult<Value> {
+        self.act(author, (resource, "", ""), |call| verb::create_object(call, object))
+    }
+
+    fn delete(&self, author: Author<'_>, resource: &Resource, name: &str) -> ApiResult<()> {
+        self.act(author, (resource, name, ""), |call| match verb::delete(call, b"", "") {
             Err(error) if error.reason != Reason::NotFound => Err(error),
             _ => Ok(()),
         })
     }
 
-    /// Changes an object; `part` is the subresource that is written.
     fn change(
         &self,
-        resource: &Resource,
-        name: &str,
-        part: &str,
-        change: impl Fn(&Value) -> Value,
+        author: Author<'_>,
+        object: (&Resource, &str, &str),
+        change: &dyn Fn(&Value) -> Value,
     ) -> ApiResult<Value> {
-        self.act(resource, name, part, |call| verb::revise(call, |old| Ok(change(old))))
-    }
-
-    /// Writes its status, if that is another than it has.
-    fn say(&self, status: &Value) -> ApiResult<()> {
-        if self.object.get("status") == Some(status) {
-            return Ok(());
-        }
-        let change = |old: &Value| {
-            let mut new = old.clone();
-            palisade_k8s::put(&mut new, &["status"], status.clone());
-            new
-        };
-        self.change(self.resource, self.name(), "status", change).map(drop)
+        self.act(author, object, |call| verb::revise(call, |old| Ok(change(old))))
     }
 }

@@ -3,16 +3,17 @@
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use super::pods::{
+use crate::Next;
+use crate::pods::{
     self, create_as, hash_of, is_active, is_available, is_leaving, is_over, is_ready, of_template,
 };
-use super::{Next, Work};
-use crate::error::{ApiResult, Reason};
-use crate::resource::{CLAIMS, PODS, text};
+use crate::work::Work;
+use palisade_api::error::{ApiResult, Reason};
+use palisade_api::kind::{CLAIMS, PODS, text};
 
 const REVISION: &str = "controller-revision-hash";
 
-pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
+pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     let all = work.owned("pods")?;
     let first = work.number("/spec/ordinals/start");
     let wanted = work.number("/spec/replicas");
@@ -29,7 +30,7 @@ pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     let mut refused = Ok(());
     let mut is_settled = true;
     let mut created = 0;
-    for at in first..first + wanted.min(crate::limits::WORKLOAD_BURST) {
+    for at in first..first + wanted.min(crate::pods::BURST) {
         match find(at) {
             Some(pod) if is_over(pod) && !is_leaving(pod) => {
                 work.delete(&PODS, pod)?;
@@ -164,7 +165,7 @@ fn say(work: &Work<'_>, all: &[Value], created: i64, revision: &str) -> ApiResul
     let current = if updated == total || old.is_empty() { revision } else { old };
     let mut status = json!({
         "observedGeneration": work.number("/metadata/generation"), "replicas": total,
-        "availableReplicas": count(&|pod| is_available(pod, least)), "updateRevision": revision, "currentRevision": current, "collisionCount": 0,
+        "availableReplicas": count(&|pod| is_available(work, pod, least)), "updateRevision": revision, "currentRevision": current, "collisionCount": 0,
     });
     let numbers = [
         ("readyReplicas", count(&is_ready)),

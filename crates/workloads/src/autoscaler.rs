@@ -3,20 +3,20 @@
 
 use std::time::Duration;
 
+use palisade_api::error::{ApiResult, Reason};
+use palisade_api::kind::{Resource, text};
 use serde_json::{Value, json};
 
-use super::pods::{self, set_condition};
-use super::{Next, Work};
-use crate::error::{ApiResult, Reason};
-use crate::objects;
-use crate::resource::{Resource, text};
+use crate::Next;
+use crate::pods::{self, set_condition};
+use crate::work::Work;
 
 /// Time between two looks at what is scaled.
 const PERIOD: Duration = Duration::from_secs(15);
 const NO_METRICS: &str = "the HPA was unable to compute the replica count: unable to get metrics: unable to fetch metrics \
      from resource metrics API: the server could not find the requested resource (get pods.metrics.k8s.io)";
 
-pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
+pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     let mut status =
         work.object.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
     let now = match current(work)? {
@@ -55,7 +55,7 @@ pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
             let done = format!("the HPA controller was able to update the target scale to {wanted}");
             able = ("True", "SucceededRescale", done);
             palisade_k8s::put(&mut status, &["desiredReplicas"], wanted.into());
-            palisade_k8s::put(&mut status, &["lastScaleTime"], crate::time::now().into());
+            palisade_k8s::put(&mut status, &["lastScaleTime"], work.now().into());
         }
         None => {
             condition(work, &mut status, "ScalingActive", ("False", "FailedGetResourceMetric", NO_METRICS));
@@ -70,7 +70,7 @@ pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
 }
 
 fn condition(work: &Work<'_>, status: &mut Value, kind: &str, set: (&str, &str, &str)) {
-    set_condition(&work.object, status, kind, Some(set));
+    set_condition(work, status, kind, Some(set));
 }
 
 /// What is scaled, and the replicas that it wants; or why that cannot be said.
@@ -78,17 +78,15 @@ fn current(work: &Work<'_>) -> ApiResult<Result<(Resource, i64), String>> {
     let [version, kind, name] =
         ["apiVersion", "kind", "name"].map(|field| work.text(&format!("/spec/scaleTargetRef/{field}")));
     let group = version.split_once('/').map_or("", |(group, _)| group);
-    let of_kind =
-        |resource: &Resource| resource.group() == group && resource.kind() == kind && resource.namespaced;
-    let Some(resource) = work.api().definitions.now().kept().find(of_kind) else {
+    let Some(resource) = work.cluster.resource(group, kind).filter(|resource| resource.namespaced) else {
         return Ok(Err(format!("no matches for kind {kind:?} in group {group:?}")));
     };
     if resource.subresource("scale").is_none() {
         return Ok(Err("the server could not find the requested resource".to_owned()));
     }
-    match objects::get(&work.api().store, &resource, work.namespace(), name) {
+    match work.cluster.get(&resource, work.namespace(), name) {
         Ok(found) => {
-            let scale = resource.scale_of(&resource.show(found.object));
+            let scale = resource.scale_of(&resource.show(found));
             let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or_default();
             Ok(Ok((resource, replicas)))
         }

@@ -7,20 +7,20 @@ use jiff::Timestamp;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use super::pods::{
+use crate::Next;
+use crate::pods::{
     self, condition, create, is_active, is_leaving, is_ready, named_after, of_template, set_condition,
 };
-use super::{Next, Work};
-use crate::error::ApiResult;
-use crate::resource::{PODS, text};
-use crate::time;
+use crate::work::Work;
+use palisade_api::error::ApiResult;
+use palisade_api::kind::{PODS, text};
 
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 /// Time before a pod takes the place of one that has failed, for the first; each further one takes twice as long.
 const BACKOFF: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(360);
 
-pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
+pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     let all = work.owned("pods")?;
     if ["Complete", "Failed"].iter().any(|kind| condition(&work.object, kind).is_some()) {
         return finished(work);
@@ -45,7 +45,7 @@ pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     let mut next = Next::Nothing;
     let mut refused = Ok(());
     if !is_suspended && end.is_none() {
-        match wait(&all, failed) {
+        match wait(work, &all, failed) {
             Some(wait) => next = Next::After(wait),
             None => {
                 let (created, outcome) = start(work, &all, &tally);
@@ -99,12 +99,12 @@ fn end(work: &Work<'_>, tally: &Tally) -> Option<End> {
 fn remaining(work: &Work<'_>, field: &str, since: &str) -> Option<Duration> {
     let seconds = work.object.pointer(field).and_then(Value::as_i64)?;
     let since: Timestamp = since.parse().ok()?;
-    let left = seconds - (Timestamp::now().as_second() - since.as_second());
+    let left = seconds - (work.clock().as_second() - since.as_second());
     Some(Duration::from_secs(u64::try_from(left).unwrap_or_default()))
 }
 
 /// How long a further pod has to wait after the last failure.
-fn wait(all: &[Value], failed: i64) -> Option<Duration> {
+fn wait(work: &Work<'_>, all: &[Value], failed: i64) -> Option<Duration> {
     let last = all.iter().filter(|pod| text(pod, "/status/phase") == "Failed").filter_map(|pod| {
         let statuses =
             pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
@@ -116,7 +116,7 @@ fn wait(all: &[Value], failed: i64) -> Option<Duration> {
     let delay = BACKOFF
         .saturating_mul(2_u32.saturating_pow(u32::try_from(failed - 1).unwrap_or_default().min(6)))
         .min(LONGEST);
-    let since = Timestamp::now().as_second() - last.as_second();
+    let since = work.clock().as_second() - last.as_second();
     let left = i64::try_from(delay.as_secs()).unwrap_or(i64::MAX) - since;
     u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_secs)
 }
@@ -142,7 +142,7 @@ fn start(work: &Work<'_>, all: &[Value], tally: &Tally) -> (i64, ApiResult<()>) 
         .collect();
     let free = (0..completions.unwrap_or_default()).filter(|index| !taken.contains(&index.to_string()));
     let mut created = 0;
-    for index in free.take(usize::try_from(missing.min(crate::limits::WORKLOAD_BURST)).unwrap_or_default()) {
+    for index in free.take(usize::try_from(missing.min(pods::BURST)).unwrap_or_default()) {
         if let Err(error) = create(work, indexed(work, index)) {
             return (created, Err(error));
         }
@@ -227,7 +227,7 @@ fn say(
         map.entry("uncountedTerminatedPods").or_insert_with(|| json!({}));
         match is_suspended {
             true => drop(map.shift_remove("startTime")),
-            false => drop(map.entry("startTime").or_insert_with(|| time::now().into())),
+            false => drop(map.entry("startTime").or_insert_with(|| work.now().into())),
         }
     }
     if let Some(indexes) = completed(work, all) {
@@ -241,22 +241,17 @@ fn say(
         pods::tell(work, "Normal", reason, message);
     }
     if is_suspended {
-        set_condition(
-            &work.object,
-            &mut status,
-            "Suspended",
-            Some(("True", "JobSuspended", "Job suspended")),
-        );
+        set_condition(work, &mut status, "Suspended", Some(("True", "JobSuspended", "Job suspended")));
     } else if was_suspended {
-        set_condition(&work.object, &mut status, "Suspended", Some(("False", "JobResumed", "Job resumed")));
+        set_condition(work, &mut status, "Suspended", Some(("False", "JobResumed", "Job resumed")));
     }
     if let Some((kind, reason, message)) = end {
         let before = if *kind == "Complete" { "SuccessCriteriaMet" } else { "FailureTarget" };
         for kind in [before, *kind] {
-            set_condition(&work.object, &mut status, kind, Some(("True", reason, message)));
+            set_condition(work, &mut status, kind, Some(("True", reason, message)));
         }
         if *kind == "Complete" {
-            put(&mut status, &["completionTime"], time::now().into());
+            put(&mut status, &["completionTime"], work.now().into());
             pods::tell(work, "Normal", "Completed", "Job completed");
         } else {
             pods::tell(work, "Warning", reason, message);

@@ -3,16 +3,17 @@
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use super::pods::{self, condition, hash_of, is_leaving, set_condition};
-use super::{Next, Work};
-use crate::error::{ApiResult, Reason};
-use crate::resource::{REPLICA_SETS, text};
+use crate::Next;
+use crate::pods::{self, condition, hash_of, is_leaving, set_condition};
+use crate::work::Work;
+use palisade_api::error::{ApiResult, Reason};
+use palisade_api::kind::{REPLICA_SETS, text};
 
 /// Label by which the pods of one form of a template are told from others.
 const HASH: &str = "pod-template-hash";
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
-pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
+pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     let mut sets: Vec<Value> =
         work.owned("apps/replicasets")?.into_iter().filter(|set| !is_leaving(set)).collect();
     sets.sort_by_key(revision);
@@ -122,7 +123,7 @@ fn running(set: &Value) -> i64 {
 }
 
 /// A number, or a percentage of another.
-pub(super) fn share(value: Option<&Value>, whole: i64, rounds_up: bool) -> i64 {
+pub(crate) fn share(value: Option<&Value>, whole: i64, rounds_up: bool) -> i64 {
     match value {
         Some(Value::String(text)) => {
             let percent: i64 =
@@ -240,7 +241,7 @@ fn say(work: &Work<'_>, current: Option<&Value>, others: &[Value]) -> ApiResult<
         true => ("True", "MinimumReplicasAvailable", "Deployment has minimum availability."),
         false => ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."),
     };
-    set_condition(&work.object, &mut status, "Available", Some(minimum));
+    set_condition(work, &mut status, "Available", Some(minimum));
     let set = current.map(|set| text(set, "/metadata/name")).unwrap_or_default();
     let is_done = updated == wanted && total == wanted && available >= wanted;
     let (reason, message) = match is_done {
@@ -251,11 +252,11 @@ fn say(work: &Work<'_>, current: Option<&Value>, others: &[Value]) -> ApiResult<
         Some(Value::Bool(true)) => ("Unknown", "DeploymentPaused", "Deployment is paused"),
         _ => ("True", reason, message.as_str()),
     };
-    set_condition(&work.object, &mut status, "Progressing", Some(progress));
+    set_condition(work, &mut status, "Progressing", Some(progress));
     // What stands in the way of the pods is said where its owner looks.
     let failure = all().filter_map(|set| condition(set, "ReplicaFailure")).next_back();
     let failure = failure.map(|found| ("True", text(found, "/reason"), text(found, "/message")));
-    set_condition(&work.object, &mut status, "ReplicaFailure", failure);
+    set_condition(work, &mut status, "ReplicaFailure", failure);
     work.say(&status)
 }
 

@@ -5,10 +5,9 @@ use palisade_k8s::put;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::Work;
-use crate::error::{ApiError, ApiResult, Reason};
-use crate::resource::{self, text};
-use crate::{limits, time};
+use crate::work::Work;
+use palisade_api::error::{ApiError, ApiResult, Reason};
+use palisade_api::kind::{self, text};
 
 /// Whether a pod has a condition.
 fn has_condition(pod: &Value, kind: &str) -> bool {
@@ -16,40 +15,40 @@ fn has_condition(pod: &Value, kind: &str) -> bool {
 }
 
 /// A condition of a status.
-pub(super) fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v Value> {
+pub(crate) fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v Value> {
     let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
     conditions.into_iter().flatten().find(|condition| text(condition, "/type") == kind)
 }
 
-pub(super) fn is_ready(pod: &Value) -> bool {
+pub(crate) fn is_ready(pod: &Value) -> bool {
     has_condition(pod, "Ready") && !is_leaving(pod)
 }
 
-pub(super) fn is_leaving(object: &Value) -> bool {
+pub(crate) fn is_leaving(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some()
 }
 
-pub(super) fn is_over(pod: &Value) -> bool {
+pub(crate) fn is_over(pod: &Value) -> bool {
     matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
 }
 
 /// Whether a pod counts: it is neither over nor on its way out.
-pub(super) fn is_active(pod: &Value) -> bool {
+pub(crate) fn is_active(pod: &Value) -> bool {
     !is_over(pod) && !is_leaving(pod)
 }
 
 /// Whether a pod has been ready for as long as its workload asks for.
-pub(super) fn is_available(pod: &Value, seconds: i64) -> bool {
+pub(crate) fn is_available(work: &Work<'_>, pod: &Value, seconds: i64) -> bool {
     if !is_ready(pod) {
         return false;
     }
     let since = condition(pod, "Ready").map(|ready| text(ready, "/lastTransitionTime")).unwrap_or_default();
     let since: Option<Timestamp> = since.parse().ok();
-    seconds == 0 || since.is_some_and(|since| Timestamp::now().as_second() - since.as_second() >= seconds)
+    seconds == 0 || since.is_some_and(|since| work.clock().as_second() - since.as_second() >= seconds)
 }
 
 /// Letters that make no words, by which the forms of a template are told apart.
-pub(super) fn hash_of(template: &Value, collisions: i64) -> String {
+pub(crate) fn hash_of(template: &Value, collisions: i64) -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let digest = Sha256::digest(format!("{template}{collisions}"));
     let letters = digest.iter().take(10).filter_map(|byte| LETTERS.get(usize::from(*byte) % LETTERS.len()));
@@ -57,13 +56,13 @@ pub(super) fn hash_of(template: &Value, collisions: i64) -> String {
 }
 
 /// A reference to what controls an object.
-pub(super) fn owned_by(work: &Work<'_>) -> Value {
+pub(crate) fn owned_by(work: &Work<'_>) -> Value {
     json!([{"apiVersion": work.resource.api_version(), "kind": work.resource.kind(), "name": work.name(),
             "uid": work.text("/metadata/uid"), "controller": true, "blockOwnerDeletion": true}])
 }
 
 /// The pod that a workload's template makes; it has no name yet.
-pub(super) fn of_template(work: &Work<'_>) -> Value {
+pub(crate) fn of_template(work: &Work<'_>) -> Value {
     let template = work.object.pointer("/spec/template");
     let field = |name: &str| template.and_then(|template| template.get(name)).cloned();
     let mut metadata = Map::new();
@@ -77,19 +76,22 @@ pub(super) fn of_template(work: &Work<'_>) -> Value {
 }
 
 /// Gives a pod the beginning of a name.
-pub(super) fn named_after(work: &Work<'_>, mut pod: Value) -> Value {
+pub(crate) fn named_after(work: &Work<'_>, mut pod: Value) -> Value {
     put(&mut pod, &["metadata", "generateName"], format!("{}-", work.name()).into());
     pod
 }
 
+/// Pods that are created of one workload before others are looked at.
+pub(crate) const BURST: i64 = 500;
+
 /// Creates pods until one is refused: first one, then twice as many each time, so that what is refused is refused once.
-pub(super) fn create_many(
+pub(crate) fn create_many(
     work: &Work<'_>,
     count: i64,
     pod: impl Fn() -> Value,
 ) -> (i64, Option<Box<ApiError>>) {
     let mut created = 0;
-    for _ in 0..count.min(limits::WORKLOAD_BURST) {
+    for _ in 0..count.min(BURST) {
         match create(work, pod()) {
             Ok(_) => created += 1,
             Err(error) => return (created, Some(error)),
@@ -99,13 +101,13 @@ pub(super) fn create_many(
 }
 
 /// Creates a pod; what stands in its way is said in an event of the workload.
-pub(super) fn create(work: &Work<'_>, pod: Value) -> ApiResult<Value> {
+pub(crate) fn create(work: &Work<'_>, pod: Value) -> ApiResult<Value> {
     create_as(work, pod, "")
 }
 
 /// The same, with words for its success.
-pub(super) fn create_as(work: &Work<'_>, pod: Value, words: &str) -> ApiResult<Value> {
-    let created = work.create(&resource::PODS, pod);
+pub(crate) fn create_as(work: &Work<'_>, pod: Value, words: &str) -> ApiResult<Value> {
+    let created = work.create(&kind::PODS, pod);
     match &created {
         Ok(_) if !words.is_empty() => tell(work, "Normal", "SuccessfulCreate", words),
         Ok(pod) => {
@@ -122,13 +124,13 @@ pub(super) fn create_as(work: &Work<'_>, pod: Value, words: &str) -> ApiResult<V
 const MESSAGE: usize = 1024;
 
 /// Says something in an event of a workload; the same again counts in the same event.
-pub(super) fn tell(work: &Work<'_>, kind: &str, reason: &str, message: &str) {
+pub(crate) fn tell(work: &Work<'_>, kind: &str, reason: &str, message: &str) {
     let message = message.get(..message.floor_char_boundary(MESSAGE)).unwrap_or_default();
-    let Some(events) = resource::find("", "events") else { return };
+    let Some(events) = kind::find("", "events") else { return };
     let digest = Sha256::digest(format!("{}{reason}{message}", work.text("/metadata/uid")));
     let suffix: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let base: String = work.name().chars().take(200).collect();
-    let (name, now) = (format!("{base}.{suffix}"), time::now());
+    let (name, now) = (format!("{base}.{suffix}"), work.now());
     let source = work.account.trim_start_matches("kube-");
     let event = json!({
         "kind": "Event", "apiVersion": "v1", "metadata": {"name": name, "namespace": work.namespace()},
@@ -154,7 +156,13 @@ pub(super) fn tell(work: &Work<'_>, kind: &str, reason: &str, message: &str) {
 }
 
 /// Sets a condition, or takes it away; the time is that of the last change of its status.
-pub(super) fn set_condition(object: &Value, status: &mut Value, kind: &str, set: Option<(&str, &str, &str)>) {
+pub(crate) fn set_condition(
+    work: &Work<'_>,
+    status: &mut Value,
+    kind: &str,
+    set: Option<(&str, &str, &str)>,
+) {
+    let object = &work.object;
     let old = condition(object, kind).cloned();
     let mut all: Vec<Value> = status
         .get("conditions")
@@ -170,7 +178,7 @@ pub(super) fn set_condition(object: &Value, status: &mut Value, kind: &str, set:
         let says_same = old
             .as_ref()
             .is_some_and(|old| is_same && text(old, "/reason") == reason && text(old, "/message") == message);
-        let now = time::now();
+        let now = work.now();
         let kept = |field: &str, is_kept: bool| match &old {
             Some(old) if is_kept => text(old, field).to_owned(),
             _ => now.clone(),

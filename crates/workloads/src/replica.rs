@@ -5,15 +5,16 @@ use std::time::Duration;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use super::pods::{
+use crate::Next;
+use crate::pods::{
     self, create_many, is_active, is_available, is_leaving, is_over, is_ready, named_after, of_template,
     set_condition,
 };
-use super::{Next, Work};
-use crate::error::ApiResult;
-use crate::resource::{PODS, text};
+use crate::work::Work;
+use palisade_api::error::ApiResult;
+use palisade_api::kind::{PODS, text};
 
-pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
+pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     let all = work.owned("pods")?;
     let mut active: Vec<&Value> = all.iter().filter(|pod| is_active(pod)).collect();
     let (wanted, have) = (work.number("/spec/replicas"), active.len() as i64);
@@ -45,7 +46,7 @@ pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     if let Some(error) = refused {
         return Err(error);
     }
-    let waits = active.iter().any(|pod| is_ready(pod) && !is_available(pod, least));
+    let waits = active.iter().any(|pod| is_ready(pod) && !is_available(work, pod, least));
     Ok(if waits { Next::After(Duration::from_secs(1)) } else { Next::Nothing })
 }
 
@@ -67,13 +68,13 @@ fn status(work: &Work<'_>, active: &[&Value], created: i64, least: i64, refused:
     let numbers = [
         ("fullyLabeledReplicas", count(&labelled) + created),
         ("readyReplicas", count(&is_ready)),
-        ("availableReplicas", count(&|pod| is_available(pod, least))),
+        ("availableReplicas", count(&|pod| is_available(work, pod, least))),
         ("observedGeneration", work.number("/metadata/generation")),
     ];
     for (field, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
         put(&mut status, &[field], number.into());
     }
     let failure = refused.map(|message| ("True", "FailedCreate", message));
-    set_condition(&work.object, &mut status, "ReplicaFailure", failure);
+    set_condition(work, &mut status, "ReplicaFailure", failure);
     status
 }

@@ -5,15 +5,15 @@ use std::collections::HashSet;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use super::pods::{create, hash_of, is_available, is_leaving, is_over, is_ready, named_after, of_template};
-use super::{Next, Work};
-use crate::error::ApiResult;
-use crate::objects;
-use crate::resource::{self, PODS, text};
+use crate::Next;
+use crate::pods::{create, hash_of, is_available, is_leaving, is_over, is_ready, named_after, of_template};
+use crate::work::Work;
+use palisade_api::error::ApiResult;
+use palisade_api::kind::{PODS, text};
 
 const REVISION: &str = "controller-revision-hash";
 
-pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
+pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     let all = work.owned("pods")?;
     let nodes = nodes(work)?;
     let revision = hash_of(work.object.pointer("/spec/template").unwrap_or(&Value::Null), 0);
@@ -60,27 +60,21 @@ pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
 
 /// The nodes that the template selects.
 fn nodes(work: &Work<'_>) -> ApiResult<Vec<String>> {
-    let Some(resource) = resource::find("", "nodes") else { return Ok(Vec::new()) };
     let wanted = work.object.pointer("/spec/template/spec/nodeSelector").and_then(Value::as_object);
-    let mut found = Vec::new();
-    objects::each(&work.api().store, resource, None, |node| {
+    let is_selected = |node: &Value| {
         let labels = node.pointer("/metadata/labels");
-        let has_all = wanted
-            .into_iter()
-            .flatten()
-            .all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value));
-        if has_all && !is_leaving(&node) {
-            found.push(text(&node, "/metadata/name").to_owned());
-        }
-        Ok(())
-    })?;
-    Ok(found)
+        let mut wanted = wanted.into_iter().flatten();
+        wanted.all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
+    };
+    let nodes = work.cluster.nodes()?;
+    let found = nodes.iter().filter(|node| is_selected(node) && !is_leaving(node));
+    Ok(found.map(|node| text(node, "/metadata/name").to_owned()).collect())
 }
 
 fn say(work: &Work<'_>, nodes: &[String], kept: &[&Value], created: i64, updated: i64) -> ApiResult<()> {
     let least = work.number("/spec/minReadySeconds");
     let count = |is: &dyn Fn(&Value) -> bool| kept.iter().filter(|pod| is(pod)).count() as i64;
-    let (desired, available) = (nodes.len() as i64, count(&|pod| is_available(pod, least)));
+    let (desired, available) = (nodes.len() as i64, count(&|pod| is_available(work, pod, least)));
     let mut status = json!({
         "currentNumberScheduled": count(&|pod| !is_leaving(pod)) + created, "numberMisscheduled": 0,
         "desiredNumberScheduled": desired, "numberReady": count(&is_ready),

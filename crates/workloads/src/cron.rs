@@ -8,17 +8,18 @@ use palisade_api::cron::{self, Schedule};
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use super::pods::{self, condition};
-use super::{Next, Work};
-use crate::error::{ApiResult, Reason};
-use crate::resource::{JOBS, text};
+use crate::Next;
+use crate::pods::{self, condition};
+use crate::work::Work;
+use palisade_api::error::{ApiResult, Reason};
+use palisade_api::kind::{JOBS, text};
 
 /// Time after a time of the schedule at which it is looked at, for clocks that differ.
 const LATE: Duration = Duration::from_millis(100);
 /// Says on a job for which time it was made.
 const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
-pub(super) fn sync(work: &Work<'_>) -> ApiResult<Next> {
+pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     let jobs = work.owned("batch/jobs")?;
     let mut status =
         work.object.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
@@ -93,7 +94,7 @@ fn start(work: &Work<'_>, active: &mut Active, status: &mut Value) -> ApiResult<
     else {
         return Ok(Next::Nothing);
     };
-    let now = Timestamp::now();
+    let now = work.clock();
     let after = |time| schedule.next(time).map_or(Next::Nothing, |next| Next::After(until(now, next) + LATE));
     let Some(at) = due(work, &schedule, now) else {
         // An interval counts from the last time; what was missed beyond a deadline counts no more.
@@ -152,7 +153,7 @@ fn since(work: &Work<'_>) -> Timestamp {
     let read = |pointer: &str| work.text(pointer).parse().ok();
     read("/status/lastScheduleTime")
         .or_else(|| read("/metadata/creationTimestamp"))
-        .unwrap_or_else(Timestamp::now)
+        .unwrap_or_else(|| work.clock())
 }
 
 /// The latest time that has come, and for which it is not too late.

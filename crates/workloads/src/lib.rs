@@ -1,0 +1,220 @@
+//! Controllers of workloads: they make the pods that Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs and CronJobs
+//! ask for, keep what autoscalers scale within its bounds, and say in their status what has become of them, as kube-controller-manager does (`pkg/controller`).
+//!
+//! A [`Controller`] looks at one workload at a time, by a [`Cluster`], which knows the time and does what it is told under
+//! the controller's service account. A pod that is refused is said in a condition and in an event of its workload.
+//!
+//! ```
+//! use std::cell::RefCell;
+//!
+//! use jiff::Timestamp;
+//! use palisade_api::error::{ApiError, ApiResult};
+//! use palisade_api::kind::Resource;
+//! use palisade_workloads::{Author, Cluster, Controller, Next};
+//! use serde_json::{Value, json};
+//!
+//! /// A cluster that keeps what it is told.
+//! #[derive(Debug, Default)]
+//! struct Told(RefCell<Vec<Value>>);
+//!
+//! impl Cluster for Told {
+//!     fn now(&self) -> Timestamp {
+//!         Timestamp::UNIX_EPOCH
+//!     }
+//!     fn owned(&self, _: &str, _: &str) -> ApiResult<Vec<Value>> {
+//!         Ok(Vec::new())
+//!     }
+//!     fn nodes(&self) -> ApiResult<Vec<Value>> {
+//!         Ok(Vec::new())
+//!     }
+//!     fn resource(&self, _: &str, _: &str) -> Option<Resource> {
+//!         None
+//!     }
+//!     fn get(&self, resource: &Resource, _: &str, name: &str) -> ApiResult<Value> {
+//!         Err(ApiError::not_found(resource, name))
+//!     }
+//!     fn create(&self, _: Author<'_>, _: &Resource, object: Value) -> ApiResult<Value> {
+//!         self.0.borrow_mut().push(object.clone());
+//!         Ok(object)
+//!     }
+//!     fn delete(&self, _: Author<'_>, _: &Resource, _: &str) -> ApiResult<()> {
+//!         Ok(())
+//!     }
+//!     fn change(
+//!         &self,
+//!         _: Author<'_>,
+//!         _: (&Resource, &str, &str),
+//!         change: &dyn Fn(&Value) -> Value,
+//!     ) -> ApiResult<Value> {
+//!         Ok(change(&json!({})))
+//!     }
+//! }
+//!
+//! let replica_set = json!({"metadata": {"name": "web", "namespace": "shop", "uid": "1"},
+//!     "spec": {"replicas": 2, "template": {"spec": {"containers": [{"name": "web", "image": "web"}]}}}});
+//! let (told, controller) = (Told::default(), Controller::of_storage("apps/replicasets").unwrap());
+//! assert_eq!(controller.sync(&told, replica_set).unwrap(), Next::Nothing);
+//! let pods = told.0.into_inner().into_iter().filter(|object| object["kind"] == "Pod");
+//! assert_eq!(pods.count(), 2);
+//! ```
+
+mod autoscaler;
+mod cron;
+mod daemon;
+mod deployment;
+mod job;
+mod pods;
+mod replica;
+mod stateful;
+mod work;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use palisade_api::error::ApiResult;
+use palisade_api::kind::{self, Resource};
+use serde_json::Value;
+
+use work::Work;
+
+/// The cluster that workloads are in.
+pub trait Cluster: std::fmt::Debug {
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// Objects that a workload controls, by its UID; `storage` is the place of theirs kind, as of [`Resource::storage`].
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    fn owned(&self, uid: &str, storage: &str) -> ApiResult<Vec<Value>>;
+
+    /// The nodes.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    fn nodes(&self) -> ApiResult<Vec<Value>>;
+
+    /// The resource of a kind, a custom one too.
+    fn resource(&self, group: &str, kind: &str) -> Option<Resource>;
+
+    /// An object.
+    ///
+    /// # Errors
+    ///
+    /// There is none of this name.
+    fn get(&self, resource: &Resource, namespace: &str, name: &str) -> ApiResult<Value>;
+
+    /// Creates an object.
+    ///
+    /// # Errors
+    ///
+    /// It is refused.
+    fn create(&self, author: Author<'_>, resource: &Resource, object: Value) -> ApiResult<Value>;
+
+    /// Deletes an object; one that is gone is deleted.
+    ///
+    /// # Errors
+    ///
+    /// It is refused.
+    fn delete(&self, author: Author<'_>, resource: &Resource, name: &str) -> ApiResult<()>;
+
+    /// Changes an object, by its resource, its name, and the subresource that is written.
+    ///
+    /// # Errors
+    ///
+    /// It is refused, or others keep writing into it.
+    fn change(
+        &self,
+        author: Author<'_>,
+        object: (&Resource, &str, &str),
+        change: &dyn Fn(&Value) -> Value,
+    ) -> ApiResult<Value>;
+}
+
+/// The author of what a controller writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Author<'a> {
+    /// The controller's service account in `kube-system`.
+    pub account: &'static str,
+    /// The namespace that is written in.
+    pub namespace: &'a str,
+}
+
+/// The next step for a workload that has been looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing until something changes.
+    Nothing,
+    /// It is looked at again after a while.
+    After(Duration),
+}
+
+/// The controller of one kind of workloads.
+#[derive(Clone, Copy, Debug)]
+pub struct Controller {
+    /// The kind.
+    pub kind: &'static str,
+    /// The place of its objects, as of [`Resource::storage`].
+    pub storage: &'static str,
+    account: &'static str,
+    sync: fn(&Work<'_>) -> ApiResult<Next>,
+}
+
+/// All controllers.
+pub const CONTROLLERS: [Controller; 8] = [
+    of("Deployment", "apps/deployments", "deployment-controller", deployment::sync),
+    of("ReplicaSet", "apps/replicasets", "replicaset-controller", replica::sync),
+    of("ReplicationController", "replicationcontrollers", "replication-controller", replica::sync),
+    of("StatefulSet", "apps/statefulsets", "statefulset-controller", stateful::sync),
+    of("DaemonSet", "apps/daemonsets", "daemon-set-controller", daemon::sync),
+    of("Job", "batch/jobs", "job-controller", job::sync),
+    of("CronJob", "batch/cronjobs", "cronjob-controller", cron::sync),
+    of(
+        "HorizontalPodAutoscaler",
+        "autoscaling/horizontalpodautoscalers",
+        "horizontal-pod-autoscaler",
+        autoscaler::sync,
+    ),
+];
+
+const fn of(
+    kind: &'static str,
+    storage: &'static str,
+    account: &'static str,
+    sync: fn(&Work<'_>) -> ApiResult<Next>,
+) -> Controller {
+    Controller { kind, storage, account, sync }
+}
+
+impl Controller {
+    /// The controller of the objects of a place.
+    #[must_use]
+    pub fn of_storage(storage: &str) -> Option<&'static Self> {
+        CONTROLLERS.iter().find(|controller| controller.storage == storage)
+    }
+
+    /// The controller of a kind.
+    #[must_use]
+    pub fn of_kind(kind: &str) -> Option<&'static Self> {
+        CONTROLLERS.iter().find(|controller| controller.kind == kind)
+    }
+
+    /// Looks at a workload: makes and deletes what is missing and too much, and writes its status.
+    ///
+    /// # Errors
+    ///
+    /// What it does is refused; it is to be looked at again later.
+    pub fn sync(&self, cluster: &dyn Cluster, workload: Value) -> ApiResult<Next> {
+        let Some(resource) = kind::of_storage(self.storage) else { return Ok(Next::Nothing) };
+        (self.sync)(&Work { cluster, resource, account: self.account, object: workload })
+    }
+}
+
+/// The reference to the controller of an object.
+#[must_use]
+pub fn controller_of(object: &Value) -> Option<&Value> {
+    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    owners.into_iter().flatten().find(|owner| owner.get("controller") == Some(&Value::Bool(true)))
+}
