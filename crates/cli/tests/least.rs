@@ -189,3 +189,78 @@ fn hostile_names_do_not_leave_their_place() {
     let (_, page, told) = run(folder.path(), &["review", "-f", "all.yaml", "-o", "html"]);
     assert!(!page.contains("<script") && page.contains("&lt;script&gt;"), "{told}{page}");
 }
+
+/// Runs a script in a container of Debian's static busybox, under a profile.
+fn contain(folder: &Path, runtime: &str, profile: &str, script: &str) -> (Option<i32>, String) {
+    let bundle = tempfile::tempdir_in(folder).unwrap();
+    let rootfs = bundle.path().join("rootfs");
+    for name in ["bin", "proc", "tmp", "dev", "sys", "etc"] {
+        std::fs::create_dir_all(rootfs.join(name)).unwrap();
+    }
+    std::fs::copy("/usr/bin/busybox", rootfs.join("bin/busybox")).unwrap();
+    let mut seccomp: Value = serde_json::from_str(profile).unwrap();
+    for entry in seccomp["syscalls"].as_array_mut().unwrap() {
+        // The runtime's own form has no comments.
+        entry.as_object_mut().unwrap().remove("comment");
+    }
+    let config = serde_json::json!({
+        "ociVersion": "1.0.2",
+        "process": {"cwd": "/tmp", "user": {"uid": 0, "gid": 0}, "args": ["/bin/busybox", "sh", "-c", script],
+            "env": ["PATH=/bin"], "noNewPrivileges": true, "capabilities": {}},
+        "root": {"path": rootfs},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}],
+        "linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}],
+            "seccomp": {"defaultAction": seccomp["defaultAction"], "architectures": seccomp["architectures"],
+                "syscalls": seccomp["syscalls"]}},
+    });
+    std::fs::write(bundle.path().join("config.json"), config.to_string()).unwrap();
+    // crun refuses to start where a second tree of cgroups is mounted, whatever it is to do with them.
+    let options = if runtime == "crun" { "--cgroup-manager=disabled" } else { "" };
+    let line = format!(
+        "umount /sys/fs/cgroup/unified 2>/dev/null; exec {runtime} {options} --root {root} run --bundle {bundle} least-{id}",
+        root = folder.join(runtime).display(),
+        bundle = bundle.path().display(),
+        id = std::process::id(),
+    );
+    let mut command = std::process::Command::new("timeout");
+    let output = command
+        .args(["120", "unshare", "--mount", "--propagation", "private", "sh", "-c", &line])
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[test]
+fn a_minimized_profile_starts_its_program_in_a_container() {
+    let has = |line: &str| std::process::Command::new("sh").args(["-c", line]).status().unwrap().success();
+    if !has("test $(id -u) = 0 && test -x /usr/bin/busybox") {
+        return println!(
+            "SKIPPED: containers of busybox are made by root: apt-get install busybox-static crun runc"
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = "echo one > data; cat data; rm data; exit 7";
+    for name in ["one.json", "two.json"] {
+        let (code, _, told) = run(
+            folder.path(),
+            &["seccomp", "record", "-o", name, "--", "/usr/bin/busybox", "sh", "-c", script],
+        );
+        assert_eq!(code, 0, "{told}");
+    }
+    for runtime in ["crun", "runc"] {
+        if !has(&format!("command -v {runtime} >/dev/null")) {
+            println!("SKIPPED: {runtime} is missing: apt-get install {runtime}");
+            continue;
+        }
+        let args = ["seccomp", "minimize", "one.json", "two.json", "--siblings", "--runtime", runtime];
+        let (code, profile, told) = run(folder.path(), &args);
+        assert_eq!(code, 0, "{told}");
+        let (code, said) = contain(folder.path(), runtime, &profile, script);
+        assert_eq!((code, said.contains("one")), (Some(7), true), "{runtime}: {said}");
+        // What no recording shows is refused.
+        let (_, said) = contain(folder.path(), runtime, &profile, "busybox mkdir new");
+        assert!(said.contains("Operation not permitted"), "{runtime}: {said}");
+    }
+}
