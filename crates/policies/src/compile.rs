@@ -205,6 +205,7 @@ fn objects(usable: &[Translated<'_>], settings: &Settings) -> Result<Vec<Value>,
         ]);
     }
     if settings.connect {
+        limits::at_most("the policy on exec and attach", usable.len(), "SCCs", mutating::BLOCK)?;
         objects.extend([connecting(usable, settings), connecting_binding(settings)]);
     }
     // Warnings are a help: a set that is too large for them is compiled without.

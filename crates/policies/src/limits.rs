@@ -65,7 +65,8 @@ fn named(variable: &Value) -> Option<(&str, &str)> {
     Some((variable.get("name")?.as_str()?, variable.get("expression")?.as_str()?))
 }
 
-fn at_most(what: &str, count: usize, unit: &'static str, limit: usize) -> Result<(), Breach> {
+/// A breach, if there are more than may be.
+pub(crate) fn at_most(what: &str, count: usize, unit: &'static str, limit: usize) -> Result<(), Breach> {
     if count <= limit { Ok(()) } else { Err(Breach { what: what.to_owned(), count, unit, limit }) }
 }
 

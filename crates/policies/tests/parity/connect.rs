@@ -2,6 +2,8 @@
 
 use palisade_admission::{Identity, Scopes, connect};
 use palisade_k8s::Pod;
+use palisade_policies::{Settings, compile};
+use palisade_scc::SccSet;
 use palisade_testing::random;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -62,6 +64,23 @@ fn a_thousand_random_connections_are_decided_alike() {
     }
     assert!((50..950).contains(&refused), "{refused} of {} are refused", POLICIES * REQUESTS);
     assert_none(&differences, POLICIES * REQUESTS);
+}
+
+/// Each SCC may take two checks of the authorizer, for which a policy's budget pays.
+#[test]
+fn more_sccs_than_its_budget_pays_for_are_refused_by_name() {
+    let scc = |index: usize| {
+        let any = json!({"type": "RunAsAny"});
+        Deserialize::deserialize(
+            json!({"metadata": {"name": format!("s{index:02}")}, "runAsUser": any, "seLinuxContext": any}),
+        )
+        .unwrap()
+    };
+    let settings = Settings { connect: true, ..Settings::default() };
+    assert!(compile(&SccSet::new((0..13).map(scc)), &settings).is_ok());
+    let error = compile(&SccSet::new((0..14).map(scc)), &settings).unwrap_err().to_string();
+    let expected = "the policy on exec and attach has 14 SCCs, and the API server takes at most 13; it would take the first 13, without s13";
+    assert_eq!(error, expected);
 }
 
 /// The API server hands over all pods of the namespace; only the one of the request counts.
