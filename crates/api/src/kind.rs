@@ -22,6 +22,7 @@ mod review;
 mod scale;
 mod scc;
 mod service_account;
+mod storage;
 mod subresource;
 mod user;
 mod volume;
@@ -312,6 +313,8 @@ pub static RESOURCES: &[&Resource] = &[
     &policy::RUNTIME_CLASSES,
     &policy::POD_DISRUPTION_BUDGETS,
     &policy::PRIORITY_CLASSES,
+    &storage::CSI_DRIVERS,
+    &storage::CSI_NODES,
     &policy::STORAGE_CLASSES,
     &review::TOKEN_REVIEWS,
     &review::SELF_SUBJECT_REVIEWS,
