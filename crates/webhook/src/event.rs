@@ -19,37 +19,47 @@ const PERIOD: Duration = Duration::from_secs(300);
 const PER_NAMESPACE: usize = 20;
 /// How many are remembered; beyond that there are none until some are forgotten.
 const REMEMBERED: usize = 10_000;
+/// How often it is looked for what can be forgotten.
+const FORGET: Duration = Duration::from_secs(1);
 
 /// What was told when.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
     told: HashMap<(String, String, &'static str), Instant>,
     namespaces: HashMap<String, (Instant, usize)>,
+    forgot: Option<Instant>,
 }
 
 impl Throttle {
     /// Whether this may be told now; then it counts as told.
     fn permits(&mut self, namespace: &str, owner: &str, reason: &'static str, now: Instant) -> bool {
         let is_over = |since: &Instant| now.duration_since(*since) >= PERIOD;
-        if self.told.len() >= REMEMBERED || self.namespaces.len() >= REMEMBERED {
+        if self.is_full() && self.forgot.is_none_or(|forgot| now.duration_since(forgot) >= FORGET) {
             self.told.retain(|_, since| !is_over(since));
             self.namespaces.retain(|_, (since, _)| !is_over(since));
+            self.forgot = Some(now);
+        }
+        if self.is_full() {
+            return false;
         }
         let key = (namespace.to_owned(), owner.to_owned(), reason);
         if self.told.get(&key).is_some_and(|since| !is_over(since)) {
             return false;
         }
-        let is_full = self.told.len() >= REMEMBERED || self.namespaces.len() >= REMEMBERED;
         let (since, count) = self.namespaces.entry(namespace.to_owned()).or_insert((now, 0));
         if is_over(since) {
             (*since, *count) = (now, 0);
         }
-        if is_full || *count >= PER_NAMESPACE {
+        if *count >= PER_NAMESPACE {
             return false;
         }
         *count += 1;
         self.told.insert(key, now);
         true
+    }
+
+    fn is_full(&self) -> bool {
+        self.told.len() >= REMEMBERED || self.namespaces.len() >= REMEMBERED
     }
 }
 
