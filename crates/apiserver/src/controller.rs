@@ -2,17 +2,19 @@
 //! what every cluster and every namespace has, marks nodes that are silent, and forgets old versions.
 
 mod definitions;
+mod errands;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use palisade_scc::BuiltinSet;
 use palisade_store::{Change, Key, Revision};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use definitions::Ends;
+use errands::Errands;
 
 use crate::api::Api;
 use crate::call::Call;
@@ -23,16 +25,22 @@ use crate::limits;
 use crate::notes::Notes;
 use crate::request::{Query, Target};
 use crate::resource::{self, text};
-use crate::{admit, aggregate, binder, bootstrap, lost, objects, verb};
+use crate::{admit, aggregate, binder, bootstrap, failure, lost, objects, verb};
 
 /// Runs until it is told to stop.
 pub(crate) fn start(api: &Arc<Api>, set: BuiltinSet, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     let (api, stop) = (Arc::clone(api), Arc::clone(stop));
     std::thread::spawn(move || {
-        let mut controller = Controller::new(&api, set);
-        while !stop.load(Ordering::Relaxed) {
-            controller.turn();
-        }
+        let errands = Errands::default();
+        std::thread::scope(|threads| {
+            for _ in 0..limits::ERRAND_THREADS {
+                threads.spawn(|| errands.run(&api, &stop));
+            }
+            let mut controller = Controller::new(&api, set, &errands);
+            while !stop.load(Ordering::Relaxed) {
+                controller.turn();
+            }
+        });
     })
 }
 
@@ -45,15 +53,31 @@ struct Controller<'a> {
     /// Objects by the UID that they have.
     alive: HashSet<String>,
     /// Namespaces on their way out.
-    leaving: BTreeSet<String>,
+    leaving: BTreeMap<String, Left>,
     definitions: Ends,
+    errands: &'a Errands,
     /// When old versions were last forgotten, and up to where to forget next.
     compacted: (Instant, Revision),
     heartbeats: lost::Heartbeats,
 }
 
+/// What is left in a namespace on its way out.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    /// Objects that were there at the last look and have not gone since.
+    count: usize,
+    /// When it is looked at again, if they stay.
+    next: Instant,
+}
+
+impl Left {
+    fn unknown() -> Self {
+        Self { count: 0, next: Instant::now() }
+    }
+}
+
 impl<'a> Controller<'a> {
-    fn new(api: &'a Api, set: BuiltinSet) -> Self {
+    fn new(api: &'a Api, set: BuiltinSet, errands: &'a Errands) -> Self {
         let seen = api.store.revision();
         let mut controller = Self {
             api,
@@ -61,8 +85,9 @@ impl<'a> Controller<'a> {
             seen,
             owned: HashMap::new(),
             alive: HashSet::new(),
-            leaving: BTreeSet::new(),
+            leaving: BTreeMap::new(),
             definitions: Ends::default(),
+            errands,
             compacted: (Instant::now(), seen),
             heartbeats: lost::Heartbeats::default(),
         };
@@ -98,7 +123,7 @@ impl<'a> Controller<'a> {
         }
         let is_leaving = object.pointer("/metadata/deletionTimestamp").is_some();
         if key.resource == "namespaces" && is_leaving {
-            self.leaving.insert(key.name);
+            self.leaving.entry(key.name).or_insert_with(Left::unknown);
         }
     }
 
@@ -117,7 +142,10 @@ impl<'a> Controller<'a> {
         for event in events.into_iter().filter_map(Event::of) {
             roles_moved |= aggregate::is_moved_by(&event);
             // One that fails leaves the other its part.
-            let done = [self.handle(&event), binder::happened(self.api, &event)];
+            let done = [
+                failure::guarded(|| self.handle(&event)),
+                failure::guarded(|| binder::happened(self.api, &event)),
+            ];
             for error in done.into_iter().filter_map(Result::err) {
                 tracing::warn!("{} {}/{}: {}", event.storage, event.namespace, event.name, error.message);
             }
@@ -125,13 +153,8 @@ impl<'a> Controller<'a> {
         if roles_moved {
             self.aggregate();
         }
-        let leaving: Vec<String> = self.leaving.iter().cloned().collect();
-        for namespace in leaving {
-            if let Err(error) = self.empty(&namespace) {
-                tracing::warn!("namespace {namespace} cannot be emptied: {}", error.message);
-            }
-        }
-        if let Err(error) = self.heartbeats.look(self.api) {
+        self.empty_all();
+        if let Err(error) = failure::guarded(|| self.heartbeats.look(self.api)) {
             tracing::warn!("nodes cannot be looked at: {}", error.message);
         }
         definitions::sweep(self);
@@ -164,15 +187,18 @@ impl<'a> Controller<'a> {
         if event.storage == "namespaces" {
             self.leaving.remove(&event.name);
         }
+        if let Some(left) = self.leaving.get_mut(&event.namespace) {
+            left.count = left.count.saturating_sub(1);
+        }
         self.restore(event)?;
         for dependent in self.owned.remove(uid).into_iter().flatten() {
-            self.orphaned(&dependent)?;
+            self.orphaned(dependent)?;
         }
         Ok(())
     }
 
     /// Deletes what has no owner left.
-    fn orphaned(&self, key: &Key) -> ApiResult<()> {
+    fn orphaned(&self, key: Key) -> ApiResult<()> {
         let Some(resource) = self.api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
         let Ok(found) = objects::get(&self.api.store, &resource, &key.namespace, &key.name) else {
             return Ok(());
@@ -181,29 +207,14 @@ impl<'a> Controller<'a> {
         if owners.peek().is_none() || owners.any(|owner| self.alive.contains(owner)) {
             return Ok(());
         }
-        self.delete(key)
+        self.delete(key, text(&found.object, "/metadata/uid"));
+        Ok(())
     }
 
-    fn delete(&self, key: &Key) -> ApiResult<()> {
-        self.with_call(key, |call| match verb::delete(call, b"", "") {
-            Err(error) if error.reason != Reason::NotFound => Err(error),
-            _ => Ok(()),
-        })
-    }
-
-    fn with_call(&self, key: &Key, act: impl FnOnce(&Call<'_>) -> ApiResult<()>) -> ApiResult<()> {
-        let Some(resource) = self.api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
-        let target =
-            Target { resource, namespace: key.namespace.clone(), name: key.name.clone(), subresource: None };
-        let (who, query, notes) = (Identity::system(), Query::default(), Notes::default());
-        act(&Call {
-            api: self.api,
-            who: &who,
-            target: &target,
-            query: &query,
-            agent: "palisade",
-            notes: &notes,
-        })
+    /// Has an object deleted; another one of its name is not meant.
+    fn delete(&self, key: Key, uid: &str) {
+        let uid = uid.to_owned();
+        self.errands.add(key.clone(), Box::new(move |api| delete(api, &key, &uid)));
     }
 
     /// Does what an object that is deleted in the foreground, or without its dependents, waits for.
@@ -214,45 +225,23 @@ impl<'a> Controller<'a> {
         }
         let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
         let has = |name: &str| finalizers.is_some_and(|list| list.iter().any(|finalizer| finalizer == name));
-        let dependents = self.owned.get(text(object, "/metadata/uid")).cloned().unwrap_or_default();
-        let done = if has("orphan") {
-            for dependent in &dependents {
-                self.disown(dependent, text(object, "/metadata/uid"))?;
-            }
-            "orphan"
-        } else if has("foregroundDeletion") {
-            for dependent in &dependents {
-                self.delete(dependent)?;
-            }
-            "foregroundDeletion"
-        } else {
+        let Some(finalizer) = ["orphan", "foregroundDeletion"].into_iter().find(|name| has(name)) else {
             return Ok(());
         };
+        let uid = text(object, "/metadata/uid").to_owned();
+        let dependents = self.owned.get(&uid).cloned().unwrap_or_default();
         let key = Key::new(&event.storage, &event.namespace, &event.name);
-        self.with_call(&key, |call| {
-            verb::revise(call, |old| {
-                let mut new = old.clone();
-                if let Some(list) = new.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
-                    list.retain(|finalizer| finalizer != done);
+        let errand = move |api: &Api| {
+            for dependent in &dependents {
+                match finalizer {
+                    "orphan" => disown(api, dependent, &uid)?,
+                    _ => delete(api, dependent, "")?,
                 }
-                Ok(new)
-            })
-            .map(drop)
-        })
-    }
-
-    fn disown(&self, key: &Key, owner: &str) -> ApiResult<()> {
-        self.with_call(key, |call| {
-            verb::revise(call, |old| {
-                let mut new = old.clone();
-                if let Some(list) = new.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut)
-                {
-                    list.retain(|reference| text(reference, "/uid") != owner);
-                }
-                Ok(new)
-            })
-            .map(drop)
-        })
+            }
+            change_list(api, &key, "/metadata/finalizers", &|entry| entry != finalizer)
+        };
+        self.errands.add(Key::new(&event.storage, &event.namespace, &event.name), Box::new(errand));
+        Ok(())
     }
 
     /// Brings back what was deleted and has to be there.
@@ -281,19 +270,33 @@ impl<'a> Controller<'a> {
         }
     }
 
+    /// Goes on with the namespaces on their way out in which nothing is known to be left.
+    fn empty_all(&mut self) {
+        let now = Instant::now();
+        let due = self.leaving.iter().filter(|(_, left)| left.count == 0 || left.next <= now);
+        for namespace in due.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            if let Err(error) = failure::guarded(|| self.empty(&namespace)) {
+                tracing::warn!("namespace {namespace} cannot be emptied: {}", error.message);
+            }
+        }
+    }
+
     /// Deletes everything in a namespace, then the namespace.
     fn empty(&mut self, namespace: &str) -> ApiResult<()> {
-        let mut is_empty = true;
+        let mut count = 0;
         for resource in &self.api.definitions.now().kept().filter(|r| r.namespaced).collect::<Vec<_>>() {
             objects::each(&self.api.store, resource, Some(namespace), |object| {
-                is_empty = false;
-                match object.pointer("/metadata/deletionTimestamp") {
-                    None => self.delete(&objects::key(resource, namespace, text(&object, "/metadata/name"))),
-                    Some(_) => Ok(()),
+                count += 1;
+                if object.pointer("/metadata/deletionTimestamp").is_none() {
+                    let key = objects::key(resource, namespace, text(&object, "/metadata/name"));
+                    self.delete(key, text(&object, "/metadata/uid"));
                 }
+                Ok(())
             })?;
         }
-        if !is_empty {
+        if count > 0 {
+            let left = Left { count, next: Instant::now() + limits::LEAVING_WAIT };
+            self.leaving.insert(namespace.to_owned(), left);
             return Ok(());
         }
         let namespaces = &resource::NAMESPACES;
@@ -329,6 +332,47 @@ impl<'a> Controller<'a> {
         }
         self.compacted = (Instant::now(), self.api.store.revision());
     }
+}
+
+/// Deletes an object, of a UID where one is given; one that is gone is deleted.
+fn delete(api: &Api, key: &Key, uid: &str) -> ApiResult<()> {
+    let options = match uid {
+        "" => String::new(),
+        uid => json!({"preconditions": {"uid": uid}}).to_string(),
+    };
+    with_call(api, key, |call| match verb::delete(call, options.as_bytes(), "application/json") {
+        Err(error) if !matches!(error.reason, Reason::NotFound | Reason::Conflict) => Err(error),
+        _ => Ok(()),
+    })
+}
+
+/// Takes an owner from an object.
+fn disown(api: &Api, key: &Key, owner: &str) -> ApiResult<()> {
+    change_list(api, key, "/metadata/ownerReferences", &|reference| text(reference, "/uid") != owner)
+}
+
+/// Keeps some entries of a list of an object.
+fn change_list(api: &Api, key: &Key, list: &str, keep: &dyn Fn(&Value) -> bool) -> ApiResult<()> {
+    let change = |old: &Value| {
+        let mut new = old.clone();
+        if let Some(list) = new.pointer_mut(list).and_then(Value::as_array_mut) {
+            list.retain(keep);
+        }
+        Ok(new)
+    };
+    with_call(api, key, |call| match verb::revise(call, change) {
+        Err(error) if error.reason != Reason::NotFound => Err(error),
+        _ => Ok(()),
+    })
+}
+
+/// Acts on an object as the server itself.
+fn with_call(api: &Api, key: &Key, act: impl FnOnce(&Call<'_>) -> ApiResult<()>) -> ApiResult<()> {
+    let Some(resource) = api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
+    let target =
+        Target { resource, namespace: key.namespace.clone(), name: key.name.clone(), subresource: None };
+    let (who, query, notes) = (Identity::system(), Query::default(), Notes::default());
+    act(&Call { api, who: &who, target: &target, query: &query, agent: "palisade", notes: &notes })
 }
 
 /// Whether objects of a kind come with the server.

@@ -2,7 +2,7 @@
 
 use palisade_store::StoreError;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, ApiResult};
 use crate::resource::Resource;
 
 /// Something that is nobody's fault but ours or the disk's: the log hears more than the client.
@@ -10,6 +10,13 @@ pub(crate) fn internal(what: &str, error: &dyn std::error::Error) -> Box<ApiErro
     let causes = palisade_k8s::error_chain(error);
     tracing::error!("{what}: {causes}");
     ApiError::internal(what)
+}
+
+/// Does something whose fault is to stop nothing else: a panic, which the log has heard of, is an error.
+pub(crate) fn guarded<T>(act: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
+    // What panics holds no lock that does not outlive it: locks of this server are taken over as they are.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(act))
+        .unwrap_or_else(|_| Err(ApiError::internal("the server has a fault, which its log tells")))
 }
 
 /// Somebody does something too often; when they may again, in seconds.

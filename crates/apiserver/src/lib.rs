@@ -71,6 +71,7 @@ mod shares;
 mod stripes;
 mod time;
 mod token;
+mod turns;
 mod verb;
 mod version;
 mod watch;

@@ -62,8 +62,16 @@ pub(crate) const HISTORY: Duration = Duration::from_secs(300);
 pub(crate) const WORKLOAD_WAIT: Duration = Duration::from_millis(500);
 /// Time before a workload is looked at again whose pods are refused, at most.
 pub(crate) const WORKLOAD_BACKOFF: Duration = Duration::from_secs(120);
-/// Workloads that are looked at before it is asked what has happened meanwhile.
-pub(crate) const WORKLOADS: usize = 100;
+/// Time before a workload is looked at again, at most: a timer that is longer is looked at in between.
+pub(crate) const WORKLOAD_LONGEST: Duration = Duration::from_secs(3600);
+/// Threads that delete what controllers want deleted, each in another namespace.
+pub(crate) const ERRAND_THREADS: usize = 4;
+/// Time before what failed of that is tried again.
+pub(crate) const ERRAND_WAIT: Duration = Duration::from_secs(15);
+/// Time before a namespace is looked at again in which something stays.
+pub(crate) const LEAVING_WAIT: Duration = Duration::from_secs(10);
+/// Workloads that are looked at at once, each of another namespace.
+pub(crate) const WORKLOAD_THREADS: usize = 4;
 
 /// Objects that are read at once where all are asked for.
 pub(crate) const PART: usize = 500;

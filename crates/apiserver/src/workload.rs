@@ -1,21 +1,25 @@
-//! The workloads of this server: which are to be looked at, and what their controllers ([`palisade_workloads`]) do to it.
+//! The workloads of this server: which are to be looked at ([`queue`]), and what their controllers ([`palisade_workloads`])
+//! do to it.
 //!
-//! They run on a thread of their own, as what they create goes through admission webhooks, which may take their time. They
-//! act under the names of Kubernetes' service accounts: SCC decides on a pod by the pod's own service account.
+//! One thread learns what happens; a few others look at workloads, as what they create goes through admission webhooks, which
+//! may take their time. They act under the names of Kubernetes' service accounts: SCC decides on a pod by the pod's own
+//! service account.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+mod queue;
+
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use palisade_k8s::put;
 use palisade_store::{Change, Key, Revision};
-use palisade_workloads::{Author, CONTROLLERS, Cluster, Controller, Next, controller_of};
-use serde_json::Value;
+use palisade_workloads::{Author, CONTROLLERS, Cluster, Controller, Next};
+use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::call::Call;
 use crate::error::{ApiResult, Reason};
+use crate::failure;
 use crate::hub::Event;
 use crate::identity::Identity;
 use crate::limits;
@@ -23,159 +27,126 @@ use crate::notes::Notes;
 use crate::request::{Query, Target};
 use crate::resource::{self, Resource, text};
 use crate::{objects, verb};
+use queue::{Queue, Turn};
 
 /// Runs until it is told to stop.
 pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
-    let (api, stop) = (Arc::clone(api), Arc::clone(stop));
+    let workloads = Workloads {
+        api: Arc::clone(api),
+        queue: Mutex::default(),
+        is_due: Condvar::new(),
+        stop: Arc::clone(stop),
+    };
     std::thread::spawn(move || {
-        let mut workloads = Workloads::new(&api);
-        while !stop.load(Ordering::Relaxed) {
-            workloads.turn(&stop);
-        }
+        std::thread::scope(|threads| {
+            for _ in 0..limits::WORKLOAD_THREADS {
+                threads.spawn(|| workloads.work());
+            }
+            workloads.follow();
+        });
     })
 }
 
-/// The workloads that there are, and those to be looked at.
+/// The workloads that there are.
 #[derive(Debug)]
-struct Workloads<'a> {
-    api: &'a Api,
-    seen: Revision,
-    /// By the UID of what controls them, pods, replica sets and jobs.
-    owned: HashMap<String, BTreeSet<Key>>,
-    due: BTreeSet<Key>,
-    /// Looked at again at this time; second, how often that has failed.
-    later: BTreeMap<Key, (Instant, u32)>,
+struct Workloads {
+    api: Arc<Api>,
+    queue: Mutex<Queue>,
+    /// Told when a workload may have become due.
+    is_due: Condvar,
+    stop: Arc<AtomicBool>,
 }
 
-impl<'a> Workloads<'a> {
-    fn new(api: &'a Api) -> Self {
-        let mut workloads = Self {
-            api,
-            seen: api.store.revision(),
-            owned: HashMap::new(),
-            due: BTreeSet::new(),
-            later: BTreeMap::new(),
-        };
-        workloads.look_around();
-        workloads
+impl Workloads {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look_around(&mut self) {
-        self.seen = self.api.store.revision();
-        self.owned.clear();
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Learns what happens.
+    fn follow(&self) {
+        let mut seen = self.look_around();
+        while !self.is_over() {
+            let wait = self.queue().advance(seen);
+            self.is_due.notify_all();
+            let watch = self.api.store.watch_all(seen);
+            let events = watch.and_then(|mut watch| Ok((watch.next(wait)?, watch.seen())));
+            seen = match events {
+                Ok((events, seen)) => {
+                    events.into_iter().filter_map(Event::of).for_each(|event| self.learn(&event));
+                    seen
+                }
+                Err(_) => self.look_around(),
+            };
+        }
+        self.is_due.notify_all();
+    }
+
+    fn learn(&self, event: &Event) {
+        let is_of = |group: &str| event.storage.starts_with(group);
+        let mut queue = self.queue();
+        if is_of(palisade_k8s::rbac::GROUP) || is_of(palisade_k8s::scc::GROUP) || is_of("serviceaccounts") {
+            queue.hurry();
+        }
+        let key = Key::new(&event.storage, &event.namespace, &event.name);
+        queue.learn(&key, &event.object, event.change == Change::Deleted);
+    }
+
+    /// Learns what is there; gives the revision from which on events say more.
+    fn look_around(&self) -> Revision {
+        let seen = self.api.store.revision();
+        self.queue().forget();
         let storages = CONTROLLERS.iter().map(|controller| controller.storage).chain(["pods"]);
         for resource in storages.filter_map(resource::of_storage) {
             let listed = objects::each(&self.api.store, resource, None, |object| {
                 let (namespace, name) =
                     (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
-                let key = objects::key(resource, namespace, name);
-                self.learn(&key, &object, false);
+                self.queue().learn(&objects::key(resource, namespace, name), &object, false);
                 Ok(())
             });
             if let Err(error) = listed {
                 tracing::warn!("{} cannot be looked at: {}", resource.plural(), error.message);
             }
         }
+        seen
     }
 
-    fn turn(&mut self, stop: &AtomicBool) {
-        let wait = self.later.values().map(|(at, _)| at.saturating_duration_since(Instant::now())).min();
-        let wait = wait.unwrap_or(limits::WORKLOAD_WAIT).min(limits::WORKLOAD_WAIT);
-        let wait = if self.due.is_empty() { wait } else { Duration::ZERO };
-        let watch = self.api.store.watch_all(self.seen);
-        let events = watch.and_then(|mut watch| {
-            let events = watch.next(wait)?;
-            Ok((events, watch.seen()))
-        });
-        match events {
-            Ok((events, seen)) => {
-                self.seen = seen;
-                for event in events.into_iter().filter_map(Event::of) {
-                    self.hurry(&event.storage);
-                    let key = Key::new(&event.storage, &event.namespace, &event.name);
-                    self.learn(&key, &event.object, event.change == Change::Deleted);
+    /// Looks at workloads until it is told to stop.
+    fn work(&self) {
+        while !self.is_over() {
+            let mut queue = self.queue();
+            match queue.take() {
+                Some(turn) => {
+                    drop(queue);
+                    self.look_at(turn);
+                }
+                None => {
+                    let waited = self.is_due.wait_timeout(queue, limits::WORKLOAD_WAIT);
+                    drop(waited.unwrap_or_else(PoisonError::into_inner));
                 }
             }
-            Err(_) => self.look_around(),
-        }
-        let now = Instant::now();
-        self.due.extend(self.later.iter().filter(|(_, (at, _))| *at <= now).map(|(key, _)| key.clone()));
-        for _ in 0..limits::WORKLOADS {
-            let Some(key) = self.due.pop_first() else { return };
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            self.look_at(&key);
         }
     }
 
-    /// A right or an SCC has changed: what was refused is tried again soon.
-    fn hurry(&mut self, storage: &str) {
-        let is_right =
-            storage.starts_with(palisade_k8s::rbac::GROUP) || storage.starts_with(palisade_k8s::scc::GROUP);
-        if !is_right && storage != "serviceaccounts" {
-            return;
-        }
-        let soon = Instant::now() + limits::WORKLOAD_WAIT;
-        for (at, _) in self.later.values_mut().filter(|(_, failures)| *failures > 0) {
-            *at = soon.min(*at);
-        }
-    }
-
-    /// Notes whose an object is, and what is to be looked at because of it.
-    fn learn(&mut self, key: &Key, object: &Value, is_gone: bool) {
-        if Controller::of_storage(&key.resource).is_some() {
-            self.due.insert(key.clone());
-        }
-        if key.resource == "nodes" {
-            self.all_daemons();
-        }
-        if !matches!(key.resource.as_str(), "pods" | "apps/replicasets" | "batch/jobs") {
-            return;
-        }
-        let Some(owner) = controller_of(object) else { return };
-        let owned = self.owned.entry(text(owner, "/uid").to_owned()).or_default();
-        if is_gone {
-            owned.remove(key);
-            if owned.is_empty() {
-                self.owned.remove(text(owner, "/uid"));
-            }
-        } else {
-            owned.insert(key.clone());
-        }
-        if let Some(controller) = Controller::of_kind(text(owner, "/kind")) {
-            self.due.insert(Key::new(controller.storage, &key.namespace, text(owner, "/name")));
-        }
-    }
-
-    fn all_daemons(&mut self) {
-        let Some(resource) = resource::of_storage("apps/daemonsets") else { return };
-        let mut found = Vec::new();
-        let _ = objects::each(&self.api.store, resource, None, |object| {
-            found.push(objects::key(
-                resource,
-                text(&object, "/metadata/namespace"),
-                text(&object, "/metadata/name"),
-            ));
-            Ok(())
-        });
-        self.due.extend(found);
-    }
-
-    fn look_at(&mut self, key: &Key) {
-        let failures = self.later.remove(key).map_or(0, |(_, failures)| failures);
-        let again = match self.sync(key) {
-            Ok(Next::Nothing) => return,
-            Ok(Next::After(wait)) => (wait, 0),
+    fn look_at(&self, turn: Turn) {
+        let failures = turn.failures;
+        let again = match failure::guarded(|| self.sync(&turn.key)) {
+            Ok(Next::Nothing) => None,
+            Ok(Next::After(wait)) => Some((wait, 0)),
             // Somebody else wrote meanwhile, and that brings it here again; a little later for sure.
-            Err(error) if error.reason == Reason::Conflict => (limits::WORKLOAD_WAIT, failures),
+            Err(error) if error.reason == Reason::Conflict => Some((limits::WORKLOAD_WAIT, failures)),
             Err(error) => {
-                tracing::debug!("{key}: {}", error.message);
+                tracing::debug!("{}: {}", turn.key, error.message);
                 let wait = limits::WORKLOAD_WAIT * 2_u32.saturating_pow(failures.min(8));
-                (wait.min(limits::WORKLOAD_BACKOFF), failures + 1)
+                Some((wait.min(limits::WORKLOAD_BACKOFF), failures.saturating_add(1)))
             }
         };
-        self.later.insert(key.clone(), (Instant::now() + again.0, again.1));
+        let until = self.api.store.revision();
+        self.queue().done(turn, again, until);
+        self.is_due.notify_one();
     }
 
     fn sync(&self, key: &Key) -> ApiResult<Next> {
@@ -207,7 +178,7 @@ impl<'a> Workloads<'a> {
         let who = Identity::service_account("kube-system", author.account, "");
         let (query, notes) = (Query::default(), Notes::default());
         act(&Call {
-            api: self.api,
+            api: &self.api,
             who: &who,
             target: &target,
             query: &query,
@@ -217,18 +188,34 @@ impl<'a> Workloads<'a> {
     }
 }
 
-impl Cluster for Workloads<'_> {
+/// Takes from a pod what no controller looks at: there may be thousands, each as large as an object can be.
+fn trim(pod: &mut Value) {
+    let node = pod.pointer("/spec/nodeName").cloned();
+    if let Some(spec) = pod.get_mut("spec") {
+        *spec = node.map_or_else(|| json!({}), |node| json!({"nodeName": node}));
+    }
+    if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("managedFields");
+    }
+}
+
+impl Cluster for Workloads {
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 
-    fn owned(&self, uid: &str, storage: &str) -> ApiResult<Vec<Value>> {
+    fn owned(&self, namespace: &str, uid: &str, storage: &str) -> ApiResult<Vec<Value>> {
         let Some(resource) = resource::of_storage(storage) else { return Ok(Vec::new()) };
-        let keys = self.owned.get(uid).into_iter().flatten();
-        let mut found = Vec::new();
-        for key in keys.filter(|key| key.resource == storage) {
+        let keys = self.queue().owned(namespace, uid, storage);
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
             match objects::get(&self.api.store, resource, &key.namespace, &key.name) {
-                Ok(stored) => found.push(stored.object),
+                Ok(mut stored) => {
+                    if resource.is("", "pods") {
+                        trim(&mut stored.object);
+                    }
+                    found.push(stored.object);
+                }
                 Err(error) if error.reason == Reason::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -260,10 +247,16 @@ impl Cluster for Workloads<'_> {
         self.act(author, (resource, "", ""), |call| verb::create_object(call, object))
     }
 
-    fn delete(&self, author: Author<'_>, resource: &Resource, name: &str) -> ApiResult<()> {
-        self.act(author, (resource, name, ""), |call| match verb::delete(call, b"", "") {
-            Err(error) if error.reason != Reason::NotFound => Err(error),
-            _ => Ok(()),
+    fn delete(&self, author: Author<'_>, resource: &Resource, (name, uid): (&str, &str)) -> ApiResult<()> {
+        // Another object of its name is not the one that is meant.
+        let mut options = json!({});
+        put(&mut options, &["preconditions", "uid"], uid.into());
+        let options = options.to_string();
+        self.act(author, (resource, name, ""), |call| {
+            match verb::delete(call, options.as_bytes(), "application/json") {
+                Err(error) if !matches!(error.reason, Reason::NotFound | Reason::Conflict) => Err(error),
+                _ => Ok(()),
+            }
         })
     }
 

@@ -97,3 +97,24 @@ fn current(work: &Work<'_>) -> ApiResult<Result<(Resource, i64), String>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Fake, workload};
+
+    #[test]
+    fn replicas_are_kept_within_their_bounds() {
+        let spec = json!({"minReplicas": 2, "maxReplicas": 4,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}});
+        for (has, wanted) in [(1, Some(2)), (2, None), (4, None), (9, Some(4)), (0, None)] {
+            let mut target = workload("Deployment", &json!({"replicas": has}));
+            target["apiVersion"] = "apps/v1".into();
+            let cluster = Fake { scaled: Some(target), ..Fake::with(&[]) };
+            let work = workload("HorizontalPodAutoscaler", &spec);
+            assert_eq!(cluster.sync(&work).0.unwrap(), Next::After(PERIOD));
+            let desired = cluster.changed.borrow()["status"]["desiredReplicas"].as_i64();
+            assert_eq!(desired, wanted, "{has}");
+        }
+    }
+}

@@ -90,3 +90,27 @@ fn say(work: &Work<'_>, nodes: &[String], kept: &[&Value], created: i64, updated
     }
     work.say(&status)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Fake, workload};
+
+    #[test]
+    fn each_node_that_is_selected_has_a_pod() {
+        let node = |name: &str, labels: Value| json!({"metadata": {"name": name, "labels": labels}});
+        let nodes = vec![
+            node("a", json!({"disk": "ssd"})),
+            node("b", json!({"disk": "hdd"})),
+            node("c", json!(null)),
+        ];
+        for (selector, made) in [(json!(null), 3), (json!({"disk": "ssd"}), 1), (json!({"disk": "none"}), 0)]
+        {
+            let cluster = Fake { nodes: nodes.clone(), ..Fake::with(&[]) };
+            let set = workload("DaemonSet", &json!({"template": {"spec": {"nodeSelector": selector}}}));
+            let (next, created, _, status) = cluster.sync(&set);
+            assert!(next.is_ok());
+            assert_eq!((created, &status["desiredNumberScheduled"]), (made, &made.into()), "{selector}");
+        }
+    }
+}

@@ -129,7 +129,7 @@ pub(crate) fn share(value: Option<&Value>, whole: i64, rounds_up: bool) -> i64 {
             let percent: i64 =
                 text.strip_suffix('%').and_then(|digits| digits.parse().ok()).unwrap_or_default();
             let parts = percent.saturating_mul(whole);
-            if rounds_up { (parts + 99).div_euclid(100) } else { parts.div_euclid(100) }
+            if rounds_up { parts.saturating_add(99).div_euclid(100) } else { parts.div_euclid(100) }
         }
         Some(number) => number.as_i64().unwrap_or_default(),
         None => 0,

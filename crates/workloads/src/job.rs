@@ -273,3 +273,89 @@ fn finished(work: &Work<'_>) -> ApiResult<Next> {
         None => Ok(Next::Nothing),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Fake, NOW, pod, workload};
+
+    /// A job with a specification that began some seconds ago.
+    fn job(spec: Value, ago: i64) -> Value {
+        let mut job = workload("Job", &spec);
+        let began = Timestamp::from_second(NOW - ago).unwrap().to_string();
+        job["status"]["startTime"] = began.into();
+        job
+    }
+
+    fn ended(status: &Value) -> String {
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        let reasons =
+            conditions.filter(|one| matches!(text(one, "/type"), "Complete" | "Failed" | "Suspended"));
+        reasons.map(|one| text(one, "/reason").to_owned()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_job_runs_until_it_has_an_end() {
+        let done =
+            |count: usize| (0..count).map(|at| pod(&format!("s{at}"), "Succeeded", 9)).collect::<Vec<_>>();
+        let failed = |count: usize, ago: i64| {
+            (0..count).map(|at| pod(&format!("f{at}"), "Failed", ago)).collect::<Vec<_>>()
+        };
+        let running = vec![pod("r", "Running", 9)];
+        let all = json!({"completions": 3, "parallelism": 2});
+        // The specification, how long ago it began, its pods; pods made and deleted, and why it has ended.
+        let cases = [
+            (all.clone(), 0, vec![], 2, 0, ""),
+            (all.clone(), 0, done(2), 1, 0, ""),
+            (all.clone(), 0, running.clone(), 1, 0, ""),
+            (all.clone(), 0, done(3), 0, 0, "CompletionsReached"),
+            (
+                json!({"completions": 1, "parallelism": 1}),
+                0,
+                [done(1), running.clone()].concat(),
+                0,
+                1,
+                "CompletionsReached",
+            ),
+            (json!({"parallelism": 1}), 0, done(1), 0, 0, "CompletionsReached"),
+            // The next pod waits longer after each failure.
+            (all.clone(), 0, failed(1, 5), 0, 0, ""),
+            (all.clone(), 0, failed(1, 11), 2, 0, ""),
+            (all.clone(), 0, failed(2, 11), 0, 0, ""),
+            (
+                json!({"backoffLimit": 1, "completions": 3, "parallelism": 2}),
+                0,
+                failed(2, 900),
+                0,
+                0,
+                "BackoffLimitExceeded",
+            ),
+            (
+                json!({"activeDeadlineSeconds": 10, "completions": 3}),
+                11,
+                running.clone(),
+                0,
+                1,
+                "DeadlineExceeded",
+            ),
+            (json!({"suspend": true, "completions": 3, "parallelism": 2}), 0, running, 0, 1, "JobSuspended"),
+        ];
+        for (spec, ago, pods, made, deleted, reason) in cases {
+            let cluster = Fake::with(&pods);
+            let (next, created, gone, status) = cluster.sync(&job(spec.clone(), ago));
+            assert!(next.is_ok());
+            assert_eq!((created, gone, ended(&status).as_str()), (made, deleted, reason), "{spec} {pods:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_has_ended_goes_after_its_time() {
+        for (ago, deleted) in [(5, 0), (60, 1)] {
+            let mut job = job(json!({"ttlSecondsAfterFinished": 30}), 100);
+            let ended = Timestamp::from_second(NOW - ago).unwrap().to_string();
+            job["status"]["conditions"] =
+                json!([{"type": "Complete", "status": "True", "lastTransitionTime": ended}]);
+            assert_eq!(Fake::default().sync(&job).2, deleted, "{ago}");
+        }
+    }
+}

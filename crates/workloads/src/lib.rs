@@ -21,7 +21,7 @@
 //!     fn now(&self) -> Timestamp {
 //!         Timestamp::UNIX_EPOCH
 //!     }
-//!     fn owned(&self, _: &str, _: &str) -> ApiResult<Vec<Value>> {
+//!     fn owned(&self, _: &str, _: &str, _: &str) -> ApiResult<Vec<Value>> {
 //!         Ok(Vec::new())
 //!     }
 //!     fn nodes(&self) -> ApiResult<Vec<Value>> {
@@ -37,7 +37,7 @@
 //!         self.0.borrow_mut().push(object.clone());
 //!         Ok(object)
 //!     }
-//!     fn delete(&self, _: Author<'_>, _: &Resource, _: &str) -> ApiResult<()> {
+//!     fn delete(&self, _: Author<'_>, _: &Resource, _: (&str, &str)) -> ApiResult<()> {
 //!         Ok(())
 //!     }
 //!     fn change(
@@ -62,6 +62,8 @@ mod autoscaler;
 mod cron;
 mod daemon;
 mod deployment;
+#[cfg(test)]
+mod fake;
 mod job;
 mod pods;
 mod replica;
@@ -82,12 +84,13 @@ pub trait Cluster: std::fmt::Debug {
     /// The time.
     fn now(&self) -> Timestamp;
 
-    /// Objects that a workload controls, by its UID; `storage` is the place of theirs kind, as of [`Resource::storage`].
+    /// Objects of a namespace that a workload there controls, by its UID; `storage` is the place of their kind, as of
+    /// [`Resource::storage`]. Of a pod's specification they need no more than the node.
     ///
     /// # Errors
     ///
     /// They cannot be read.
-    fn owned(&self, uid: &str, storage: &str) -> ApiResult<Vec<Value>>;
+    fn owned(&self, namespace: &str, uid: &str, storage: &str) -> ApiResult<Vec<Value>>;
 
     /// The nodes.
     ///
@@ -113,12 +116,12 @@ pub trait Cluster: std::fmt::Debug {
     /// It is refused.
     fn create(&self, author: Author<'_>, resource: &Resource, object: Value) -> ApiResult<Value>;
 
-    /// Deletes an object; one that is gone is deleted.
+    /// Deletes an object, by its name and its UID; one that is gone is deleted.
     ///
     /// # Errors
     ///
     /// It is refused.
-    fn delete(&self, author: Author<'_>, resource: &Resource, name: &str) -> ApiResult<()>;
+    fn delete(&self, author: Author<'_>, resource: &Resource, object: (&str, &str)) -> ApiResult<()>;
 
     /// Changes an object, by its resource, its name, and the subresource that is written.
     ///

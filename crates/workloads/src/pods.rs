@@ -82,7 +82,7 @@ pub(crate) fn named_after(work: &Work<'_>, mut pod: Value) -> Value {
 }
 
 /// Pods that are created of one workload before others are looked at.
-pub(crate) const BURST: i64 = 500;
+pub(crate) const BURST: i64 = 100;
 
 /// Creates pods until one is refused: first one, then twice as many each time, so that what is refused is refused once.
 pub(crate) fn create_many(

@@ -78,3 +78,70 @@ fn status(work: &Work<'_>, active: &[&Value], created: i64, least: i64, refused:
     set_condition(work, &mut status, "ReplicaFailure", failure);
     status
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fake::{Fake, pod, workload};
+
+    #[test]
+    fn there_are_as_many_pods_as_are_wanted() {
+        let running = |count: usize| -> Vec<Value> {
+            (0..count).map(|at| pod(&format!("p{at}"), "Running", 60)).collect()
+        };
+        let over = [running(1), vec![pod("a", "Succeeded", 1), pod("b", "Failed", 1)]].concat();
+        // Wanted, what there is, the pods made and deleted.
+        let cases = [
+            (0, vec![], 0, 0),
+            (3, vec![], 3, 0),
+            (3, running(2), 1, 0),
+            (2, running(2), 0, 0),
+            (1, running(3), 0, 2),
+            (2, over, 1, 0),
+        ];
+        for (wanted, pods, made, deleted) in cases {
+            let cluster = Fake::with(&pods);
+            let set = workload("ReplicaSet", &json!({"replicas": wanted, "template": {"spec": {}}}));
+            let (next, created, gone, status) = cluster.sync(&set);
+            assert_eq!((next.unwrap(), created, gone), (Next::Nothing, made, deleted), "{wanted} {pods:?}");
+            assert_eq!(status["replicas"], wanted, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_ready_goes_first_and_the_youngest_of_the_others() {
+        let pods = [pod("old", "Running", 90), pod("young", "Running", 10), pod("pending", "Pending", 99)];
+        let cluster = Fake::with(&pods);
+        let set = workload("ReplicaSet", &json!({"replicas": 1}));
+        cluster.sync(&set).0.unwrap();
+        assert_eq!(*cluster.deleted.borrow(), ["pending", "young"]);
+    }
+
+    #[test]
+    fn a_refusal_is_a_condition() {
+        let cluster = Fake { room: 1, ..Fake::default() };
+        let (next, made, _, status) = cluster.sync(&workload("ReplicaSet", &json!({"replicas": 3})));
+        assert!(next.is_err() && made == 1);
+        let failure = condition_of(&status);
+        assert_eq!(text(failure, "/reason"), "FailedCreate");
+        assert!(text(failure, "/message").contains("no SCC admits it"), "{failure}");
+    }
+
+    fn condition_of(status: &Value) -> &Value {
+        &status["conditions"][0]
+    }
+
+    #[test]
+    fn a_pod_is_available_after_its_time() {
+        for (ago, available, next) in
+            [(5, Value::Null, Next::After(Duration::from_secs(1))), (30, 1.into(), Next::Nothing)]
+        {
+            let cluster = Fake::with(&[pod("p", "Running", ago)]);
+            let set = workload("ReplicaSet", &json!({"replicas": 1, "minReadySeconds": 10}));
+            let (found, _, _, status) = cluster.sync(&set);
+            assert_eq!((found.unwrap(), &status["availableReplicas"]), (next, &available), "{ago}");
+        }
+    }
+}

@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use palisade_api::error::ApiResult;
 use palisade_api::kind::{Resource, text};
+use palisade_api::selector::Labels;
 use palisade_api::time;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Author, Cluster};
 
@@ -43,9 +44,22 @@ impl Work<'_> {
         time::format(self.clock().as_second(), 0, false).unwrap_or_default()
     }
 
-    /// Objects that it controls, by name.
+    /// Objects that it controls, by name: those that name it as their controller and that its selector selects.
     pub(crate) fn owned(&self, storage: &str) -> ApiResult<Vec<Value>> {
-        self.cluster.owned(self.text("/metadata/uid"), storage)
+        let mut owned = self.cluster.owned(self.namespace(), self.text("/metadata/uid"), storage)?;
+        if let Some(selector) = self.selector() {
+            owned.retain(|object| selector.matches(object));
+        }
+        Ok(owned)
+    }
+
+    /// Its selector; that of a ReplicationController has labels alone.
+    fn selector(&self) -> Option<Labels> {
+        let selector = self.object.pointer("/spec/selector")?;
+        Some(match self.resource.kind() {
+            "ReplicationController" => Labels::of_object(&json!({"matchLabels": selector})),
+            _ => Labels::of_object(selector),
+        })
     }
 
     fn author(&self) -> Author<'_> {
@@ -57,7 +71,8 @@ impl Work<'_> {
     }
 
     pub(crate) fn delete(&self, resource: &Resource, object: &Value) -> ApiResult<()> {
-        self.cluster.delete(self.author(), resource, text(object, "/metadata/name"))
+        let object = (text(object, "/metadata/name"), text(object, "/metadata/uid"));
+        self.cluster.delete(self.author(), resource, object)
     }
 
     /// Changes an object; `part` is the subresource that is written.

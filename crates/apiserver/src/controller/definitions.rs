@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use palisade_store::Key;
 use serde_json::Value;
 
-use super::Controller;
+use super::{Controller, with_call};
 use crate::api::Api;
 use crate::definitions::is_waiting;
 use crate::error::{ApiResult, Reason};
@@ -69,7 +69,7 @@ pub(super) fn sweep(controller: &mut Controller<'_>) {
 
 fn revise(controller: &Controller<'_>, name: &str, change: fn(&Value) -> Value) -> ApiResult<()> {
     let key = objects::key(&DEFINITIONS, "", name);
-    controller.with_call(&key, |call| match verb::revise(call, |old| Ok(change(old))) {
+    with_call(controller.api, &key, |call| match verb::revise(call, |old| Ok(change(old))) {
         Err(error) if error.reason != Reason::NotFound => Err(error),
         _ => Ok(()),
     })
@@ -91,10 +91,10 @@ fn end(controller: &mut Controller<'_>, name: &str) -> ApiResult<()> {
         objects::each(store, &resource, None, |object| {
             is_empty = false;
             let (namespace, name) = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
-            match object.pointer("/metadata/deletionTimestamp") {
-                None => controller.delete(&objects::key(&resource, namespace, name)),
-                Some(_) => Ok(()),
+            if object.pointer("/metadata/deletionTimestamp").is_none() {
+                controller.delete(objects::key(&resource, namespace, name), text(&object, "/metadata/uid"));
             }
+            Ok(())
         })?;
     }
     if is_empty {

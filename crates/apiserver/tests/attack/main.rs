@@ -31,4 +31,5 @@ mod nodes;
 mod pods;
 mod reviews;
 mod tokens;
+mod workloads;
 mod world;

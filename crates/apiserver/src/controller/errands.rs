@@ -1,0 +1,114 @@
+//! Errands of the controllers: deletions, and what they bring with them. They go through admission webhooks, which may take
+//! their time, so a few threads run them: of each namespace one at a time, and namespaces take turns.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use palisade_store::Key;
+
+use crate::api::Api;
+use crate::error::ApiResult;
+use crate::{failure, limits, turns};
+
+/// Something to do about an object.
+pub(super) type Errand = Box<dyn Fn(&Api) -> ApiResult<()> + Send>;
+
+/// Errands to run.
+#[derive(Default)]
+pub(super) struct Errands {
+    state: Mutex<State>,
+    is_due: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    due: BTreeMap<String, BTreeMap<Key, Errand>>,
+    /// Those that have failed, and when they are tried again.
+    later: Vec<(Instant, Key, Errand)>,
+    busy: BTreeSet<String>,
+    last: String,
+}
+
+impl State {
+    fn add(&mut self, key: Key, errand: Errand) {
+        self.due.entry(key.namespace.clone()).or_default().insert(key, errand);
+    }
+
+    fn take(&mut self) -> Option<(Key, Errand)> {
+        let now = Instant::now();
+        let (ripe, later) = std::mem::take(&mut self.later).into_iter().partition(|(at, _, _)| *at <= now);
+        self.later = later;
+        let ripe: Vec<(Instant, Key, Errand)> = ripe;
+        ripe.into_iter().for_each(|(_, key, errand)| self.add(key, errand));
+        let namespace = turns::next(&self.due, |name| !self.busy.contains(name), &self.last)?;
+        let errands = self.due.get_mut(&namespace)?;
+        let next = errands.pop_first()?;
+        if errands.is_empty() {
+            self.due.remove(&namespace);
+        }
+        self.busy.insert(namespace.clone());
+        self.last = namespace;
+        Some(next)
+    }
+}
+
+impl Errands {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an errand, in the place of an older one about the same object.
+    pub(super) fn add(&self, key: Key, errand: Errand) {
+        self.state().add(key, errand);
+        self.is_due.notify_one();
+    }
+
+    /// Runs errands until it is told to stop.
+    pub(super) fn run(&self, api: &Api, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            let mut state = self.state();
+            let Some((key, errand)) = state.take() else {
+                let waited = self.is_due.wait_timeout(state, limits::WORKLOAD_WAIT);
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
+                continue;
+            };
+            drop(state);
+            let done = failure::guarded(|| errand(api));
+            let mut state = self.state();
+            state.busy.remove(&key.namespace);
+            if let Err(error) = done {
+                tracing::warn!("{key}: {}", error.message);
+                state.later.push((Instant::now() + limits::ERRAND_WAIT, key, errand));
+            }
+            drop(state);
+            self.is_due.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_take_turns_and_what_failed_waits() {
+        let mut state = State::default();
+        for (namespace, name) in [("a", "1"), ("a", "2"), ("b", "1"), ("a", "1")] {
+            state.add(Key::new("pods", namespace, name), Box::new(|_| Ok(())));
+        }
+        let taken: Vec<String> = std::iter::from_fn(|| state.take())
+            .map(|(key, _)| format!("{}/{}", key.namespace, key.name))
+            .collect();
+        assert_eq!(taken, ["a/1", "b/1"], "one of each namespace at a time");
+        state.busy.clear();
+        let (key, errand) = state.take().unwrap();
+        assert_eq!(key.name, "2");
+        state.busy.clear();
+        state.later.push((Instant::now() + limits::ERRAND_WAIT, key, errand));
+        assert!(state.take().is_none());
+        state.later[0].0 = Instant::now();
+        assert_eq!(state.take().unwrap().0.name, "2");
+    }
+}
