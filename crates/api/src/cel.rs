@@ -7,15 +7,19 @@
 mod authorizer;
 mod free;
 mod functions;
+mod guard;
+mod making;
+mod meter;
 mod values;
 
 use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
-use cel::{Context, Env, Program};
+use cel::{Context, Env};
 use serde_json::Value;
 
 pub use authorizer::{Authorizer, Check, Decision};
+pub use meter::{BYTES, Meter};
 pub(crate) use values::escape;
 pub use values::{Escapes, convert};
 
@@ -37,7 +41,7 @@ static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
 /// An expression that has been compiled.
 pub struct Expression {
     text: String,
-    program: Program,
+    root: IdedExpr,
     nodes: u64,
     loops: u32,
     /// The longest list in the expression itself.
@@ -56,6 +60,7 @@ pub struct Scope {
     variables: Vec<(String, cel::Value)>,
     longest: u64,
     authorizer: Option<Authorizer>,
+    allowance: Option<Meter>,
 }
 
 impl std::fmt::Debug for Scope {
@@ -86,6 +91,20 @@ impl Scope {
         self.variables.push(("authorizer".to_owned(), authorizer::root()));
         self.authorizer = Some(authorizer);
         self
+    }
+}
+
+impl Scope {
+    /// Lets the expressions of several scopes take bytes from one meter.
+    #[must_use]
+    pub fn within(mut self, allowance: &Meter) -> Self {
+        self.allowance = Some(allowance.clone());
+        self
+    }
+
+    /// The meter of one evaluation.
+    fn meter(&self) -> Meter {
+        Meter::new(self.allowance.as_ref().map_or(BYTES, |allowance| allowance.left().min(BYTES)))
     }
 }
 
@@ -122,7 +141,7 @@ impl Expression {
         measure.visit(program.expression(), 0);
         Ok(Self {
             text: text.to_owned(),
-            program,
+            root: guard::metered(program.expression().clone(), false),
             nodes: measure.nodes,
             loops: measure.loops,
             literal: measure.literal,
@@ -146,20 +165,31 @@ impl Expression {
     ///
     /// # Errors
     ///
-    /// It takes too many steps, or an operation fails.
+    /// It takes too many steps, reads and makes more than [`BYTES`], or an operation fails.
     pub fn evaluate(&self, scope: &Scope) -> Result<cel::Value, String> {
         if self.cost(scope.longest) > COST {
-            return Err("operation cancelled: actual cost limit exceeded".to_owned());
+            return Err(meter::EXCEEDED.to_owned());
         }
+        let meter = scope.meter();
+        let full = meter.left();
         let mut context = Context::with_env(Arc::clone(&ENV));
         for (name, value) in &scope.variables {
             context.add_variable_from_value(name.as_str(), value.clone());
         }
         functions::add(&mut context);
+        making::add(&mut context, &meter);
         if let Some(authorizer) = &scope.authorizer {
             authorizer::add(&mut context, authorizer);
         }
-        self.program.execute(&context).map_err(|error| match error {
+        let made = cel::Value::resolve(&self.root, &context);
+        if let Some(allowance) = &scope.allowance {
+            allowance.take(full - meter.left());
+        }
+        // The error of one side of `||` may be gone by now.
+        if meter.left() == 0 {
+            return Err(meter::EXCEEDED.to_owned());
+        }
+        made.map_err(|error| match error {
             cel::ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
             error => cut(error.to_string()),
         })
@@ -347,6 +377,125 @@ mod tests {
         }
         let few = json!({"items": [1, 2, 3]});
         assert_eq!(holds(cubed, &few), Ok(true));
+    }
+
+    #[test]
+    fn metered_expressions_give_what_the_library_gives() {
+        let object = json!({"s": "a-b--c-é", "l": ["x", "y", "z"], "n": 3, "m": {"k": [1, 2], "j": "t"}});
+        let texts = [
+            "object.s.replace('-', '++')",
+            "object.s.replace('-', '+', 2)",
+            "object.s.replace('-', '+', 0)",
+            "object.s.replace('-', '+', -1)",
+            "object.s.replace('', '.')",
+            "object.s.split('-')",
+            "object.s.split('-', 2)",
+            "object.s.split('-', 0)",
+            "object.s.split('')",
+            "object.s.split('', 3)",
+            "object.s.split('', 0)",
+            "object.s.split('', -1)",
+            "''.split('')",
+            "''.split('-')",
+            "object.l.join()",
+            "object.l.join(', ')",
+            "[].join(',')",
+            "[1].join(',')",
+            "object.s + '!' + object.l[0] + string(object.n)",
+            "object.l + ['w'] + object.l.map(x, x + x)",
+            "1 + 2 + object.n + (4 + 5)",
+            "1.5 + 2.5",
+            "1 + 'a'",
+            "object.n + object.s + 1",
+            "9223372036854775807 + 1",
+            "duration('1h') + duration('2h')",
+            "timestamp('2026-01-01T00:00:00Z') + duration('2h')",
+            "b'ab' + b'cd'",
+            "object.l.filter(x, x != 'y')",
+            "object.l.map(x, x != 'y', {'of': x, 'all': [x, 'lit']})",
+            "object.l.exists_one(x, x == 'y')",
+            "object.l.map(a, object.l.map(b, a + b))",
+            "object.m.map(k, k).size()",
+            "'%s has %d of %s'.format([object.s, object.n, object.l])",
+            "strings.quote(object.s + '\"')",
+            "object.s.upperAscii().lowerAscii().trim().reverse()",
+            "object.s.indexOf('b') + object.s.lastIndexOf('-')",
+            "object.?m.?k.orValue([]).map(x, x + 1)",
+            "object.?m.?none.hasValue() || object.m.?j.orValue('') == 't'",
+            "[?object.?none, ?object.m.?j]",
+            "object.l.exists(x, object.?none.orValue('y') == x)",
+            "'x' in object.l && 'k' in object.m && !('q' in object.l)",
+            "object.l == ['x', 'y', 'z'] && object.l != [object.s]",
+            "size(object.s) + size(object.l) + object.m.size()",
+            "math.greatest(1, object.n) > 2 ? object.l : []",
+            "object.none + 'a'",
+        ];
+        for text in texts {
+            let (value, longest) = convert(&object, Escapes::None);
+            let mut context = Context::with_env(Arc::clone(&ENV));
+            context.add_variable_from_value("object", value.clone());
+            functions::add(&mut context);
+            let plain = ENV.compile(text).unwrap().execute(&context);
+            let scope = Scope::default().with_value("object", value, longest);
+            let metered = Expression::compile(text, &["object"]).unwrap().evaluate(&scope);
+            match plain {
+                Ok(plain) => assert_eq!(metered, Ok(plain), "{text}"),
+                Err(error) => assert!(metered.is_err(), "{text}: {error} and {metered:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_expression_makes_is_bounded() {
+        let text = "a".repeat(60_000);
+        let items: Vec<&str> = vec!["word"; 2000];
+        let object = json!({"s": text, "l": items});
+        let times = |part: &str, times: usize| vec![part; times].join(", ");
+        let cases = [
+            format!("object.s{}.size() > 0", ".replace('a', 'aaaaaaaaaaaaaaaa')".repeat(3)),
+            "object.s.replace('', object.s).size() > 0".to_owned(),
+            format!("['a']{}.all(x, x != 'b')", ".map(x, x+x+x+x+x+x+x+x)".repeat(9)),
+            format!("['a']{}.all(x, x != [])", ".map(x, [x, x, x, x, x, x, x, x])".repeat(9)),
+            format!("['a']{}.all(x, x != {{}})", ".map(x, {1: x, 2: x, 3: x, 4: x, 5: x, 6: x})".repeat(9)),
+            format!("[[1]]{}.all(x, x != [])", ".map(x, x+x+x+x+x+x+x+x)".repeat(9)),
+            format!("[b'a']{}.all(x, x != b'')", ".map(x, x+x+x+x+x+x+x+x)".repeat(9)),
+            format!("size([{}]) > 0", times("object.s", 400)),
+            format!("size('{}'.format([{}])) > 0", "%s".repeat(400), times("object.s", 400)),
+            "object.l.join(object.s).size() > 0".to_owned(),
+            "object.l.map(x, object.s).size() > 0".to_owned(),
+            "object.l.map(x, object.s.split('')).size() > 0".to_owned(),
+            "object.l.map(x, object.s.findAll('a')).size() > 0".to_owned(),
+            "object.l.all(x, !object.s.contains(x))".to_owned(),
+            "object.l.all(x, !(x in object.l.filter(y, y != 'word')))".to_owned(),
+            "object.l.all(x, !object.s.matches('^b'))".to_owned(),
+            "object.l.all(x, object.s.size() > 1)".to_owned(),
+            "object.l.all(x, object.s == object.s)".to_owned(),
+            "object.l.all(x, object.?s.hasValue())".to_owned(),
+            "object.s.replace('', object.s).size() > 0 || true".to_owned(),
+        ];
+        for text in cases {
+            let shown = text.get(..80).unwrap_or(&text);
+            assert_eq!(holds(&text, &object), Err(meter::EXCEEDED.to_owned()), "{shown}");
+        }
+        for text in [
+            "object.s.replace('a', 'aaaa').size() == 240000",
+            "object.s.split('').size() == 60000",
+            "object.l.join(',').split(',') == object.l",
+            "object.l.all(x, x.matches('^[a-z]+$') && x.size() < 10 && (x + x).startsWith(x))",
+            "object.l.map(x, {'name': x, 'text': x + '-' + x}).size() == 2000",
+        ] {
+            assert_eq!(holds(text, &object), Ok(true), "{text}");
+        }
+    }
+
+    #[test]
+    fn scopes_may_share_an_allowance() {
+        let allowance = Meter::new(150_000);
+        let object = json!({"s": "a".repeat(60_000)});
+        let scope = Scope::default().with("object", &object).within(&allowance);
+        let expression = Expression::compile("object.s.upperAscii() != ''", &["object"]).unwrap();
+        let held: Vec<bool> = (0..3).map(|_| expression.holds(&scope).is_ok()).collect();
+        assert_eq!(held, [true, true, false]);
     }
 
     #[test]

@@ -134,6 +134,9 @@ const KNOWN: &[&str] = &[
     "bitShiftLeft",
     "bitShiftRight",
     "sqrt",
+    // What the macros `math.greatest` and `math.least` become.
+    "@max",
+    "@min",
 ];
 
 /// Whether a name is that of a function or an operator.
@@ -150,7 +153,6 @@ fn fails(function: &str, why: impl std::fmt::Display) -> ExecutionError {
 pub(super) fn add(context: &mut Context<'_, '_>) {
     // A name that the environment has already keeps the environment's function.
     let _ = context.add_function("find", find);
-    let _ = context.add_function("findAll", find_all);
     let _ = context.add_function("isSorted", is_sorted);
     let _ = context.add_function("sum", sum);
     let _ = context.add_function("min", |This(this): This<Value>| extreme("min", &this, Ordering::Less));
@@ -163,19 +165,13 @@ pub(super) fn add(context: &mut Context<'_, '_>) {
 /// Size of a compiled regular expression, in bytes, at most.
 const PATTERN: usize = 1 << 20;
 
-fn pattern(text: &str) -> Result<regex::Regex, ExecutionError> {
+pub(super) fn pattern(text: &str) -> Result<regex::Regex, ExecutionError> {
     regex::RegexBuilder::new(text).size_limit(PATTERN).build().map_err(|error| fails("find", error))
 }
 
 fn find(This(this): This<Arc<String>>, expression: Arc<String>) -> Outcome {
     let found = pattern(&expression)?.find(&this).map(|found| found.as_str().to_owned());
     Ok(Value::from(found.unwrap_or_default()))
-}
-
-fn find_all(This(this): This<Arc<String>>, expression: Arc<String>) -> Outcome {
-    let pattern = pattern(&expression)?;
-    let found = pattern.find_iter(&this).map(|found| Value::from(found.as_str().to_owned()));
-    Ok(Value::List(Arc::new(found.collect())))
 }
 
 fn items<'v>(function: &str, this: &'v Value) -> Result<&'v [Value], ExecutionError> {

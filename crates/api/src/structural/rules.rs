@@ -10,11 +10,13 @@ use serde_json::Value;
 
 use super::place::Place;
 use super::{FINDINGS, Form, List, Rest, Structural};
-use crate::cel::{self as expressions, Expression, Scope};
+use crate::cel::{self as expressions, Expression, Meter, Scope};
 
 /// Steps that all rules may take for one object, as far as they are told from the expressions and the lengths of lists, and
 /// what is made ready for them.
 const BUDGET: u64 = 10_000_000;
+/// Bytes that all rules may read and make for one object: as many as ten expressions may.
+const ALLOWANCE: u64 = 10 * expressions::BYTES;
 
 /// A rule.
 #[derive(Debug)]
@@ -121,7 +123,7 @@ fn inner(field: &str) -> FieldPath {
 
 /// Finds the rules that an object breaks.
 pub(super) fn judge(schema: &Structural, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut judge = Judge { errors: Vec::new(), budget: BUDGET };
+    let mut judge = Judge { errors: Vec::new(), budget: BUDGET, allowance: Meter::new(ALLOWANCE) };
     judge.value(schema, object, old, Place::Root);
     judge.errors
 }
@@ -129,6 +131,7 @@ pub(super) fn judge(schema: &Structural, object: &Value, old: Option<&Value>) ->
 struct Judge {
     errors: Vec<FieldError>,
     budget: u64,
+    allowance: Meter,
 }
 
 impl Judge {
@@ -191,7 +194,8 @@ impl Judge {
         let before = old.map(|old| reader.value(schema, place_is_root(place), old));
         self.budget = self.budget.saturating_sub(reader.values);
         for rule in rules {
-            let scope = Scope::default().with_value("self", present.clone(), reader.longest);
+            let scope = Scope::default().within(&self.allowance);
+            let scope = scope.with_value("self", present.clone(), reader.longest);
             let scope = match (&before, rule.is_optional) {
                 (before, true) => scope.with_value("oldSelf", optional(before.clone()), reader.longest),
                 (Some(before), false) => scope.with_value("oldSelf", before.clone(), reader.longest),

@@ -90,6 +90,21 @@ async fn objects_cost_no_more_than_a_bound() {
     let path = defined(&world, "patterns", slow).await;
     assert_eq!(sent(&world, &path, json!("a".repeat(500_000) + "b")).await.code, 422);
 
+    // Rules that make long texts of short ones, and long lists.
+    let grown = ".map(x, x+x+x+x+x+x+x+x)".repeat(9);
+    let replaced = ".replace('a', 'aaaaaaaaaaaaaaaa')".repeat(3);
+    for (at, rule) in
+        [format!("self{replaced}.size() > 0"), format!("[self.substring(0, 1)]{grown}.size() > 0")]
+            .into_iter()
+            .enumerate()
+    {
+        let mut grows = text.clone();
+        grows["x-kubernetes-validations"] = json!([{ "rule": rule }]);
+        let path = defined(&world, &format!("grows{at}"), grows).await;
+        let reply = sent(&world, &path, json!("a".repeat(60_000))).await;
+        assert!(reply.code == 422 && reply.text().contains("cost limit exceeded"), "{}", reply.text());
+    }
+
     // An object as deep as one may be in a field of which nothing is specified.
     let path =
         defined(&world, "depths", json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}))
