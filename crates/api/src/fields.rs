@@ -139,8 +139,9 @@ fn fit_value(
             Ok(())
         }
         Type::Quantity => mismatch("a quantity, as 500m or 2Gi,", value),
-        Type::IntOrString if value.is_string() || value.as_i64().is_some() => Ok(()),
-        Type::IntOrString => mismatch("an integer or a string", value),
+        Type::IntOrString if value.is_string() => Ok(()),
+        Type::IntOrString if value.as_i64().is_some_and(|number| i32::try_from(number).is_ok()) => Ok(()),
+        Type::IntOrString => mismatch("a 32-bit integer or a string", value),
         Type::Fields if value.is_object() => Ok(()),
         Type::Fields => mismatch("an object", value),
         Type::Raw => Ok(()),

@@ -14,6 +14,7 @@ mod network;
 mod node;
 mod pod;
 mod policy;
+mod portion;
 mod project;
 pub mod quota;
 mod rbac;

@@ -132,8 +132,9 @@ fn count(api: &Api, namespace: &str, budget: &Value) -> ApiResult<(i64, i64)> {
 fn desired(budget: &Value, expected: i64) -> i64 {
     let share = |value: &Value| match value {
         Value::String(text) => {
-            let percent: i64 = text.strip_suffix('%').and_then(|digits| digits.parse().ok()).unwrap_or(100);
-            (percent.saturating_mul(expected) + 99).div_euclid(100)
+            let percent: i64 =
+                text.strip_suffix('%').map_or(100, |digits| digits.parse().unwrap_or(i64::MAX));
+            percent.saturating_mul(expected).saturating_add(99).div_euclid(100)
         }
         number => number.as_i64().unwrap_or(expected),
     };
@@ -156,6 +157,8 @@ mod tests {
             (json!({"maxUnavailable": 1}), 4),
             (json!({"maxUnavailable": "40%"}), 3),
             (json!({"maxUnavailable": 10}), 0),
+            (json!({"maxUnavailable": "9223372036854775807%"}), 0),
+            (json!({"maxUnavailable": "99999999999999999999%"}), 0),
         ];
         for (spec, wanted) in cases {
             assert_eq!(desired(&json!({ "spec": spec }), 5), wanted, "{spec}");

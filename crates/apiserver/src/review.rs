@@ -78,6 +78,21 @@ fn token(call: &Call<'_>, mut review: Value) -> ApiResult<Value> {
     Ok(review)
 }
 
+/// What is wrong with the time that a token is wanted for.
+fn wrong_time(seconds: Option<i64>) -> Option<palisade_k8s::FieldError> {
+    let seconds = seconds?;
+    let why = match seconds {
+        ..limits::TOKEN_LEAST => "may not specify a duration less than 10 minutes",
+        limits::TOKEN_LEAST..=limits::TOKEN_MOST => return None,
+        _ => "may not specify a duration larger than 2^32 seconds",
+    };
+    Some(palisade_k8s::FieldError::invalid(
+        palisade_k8s::FieldPath::of("spec.expirationSeconds"),
+        seconds,
+        why,
+    ))
+}
+
 /// `POST` of a request for a service account's token.
 pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let mut request = body::read(bytes, content_type, &mut Vec::new())?;
@@ -90,10 +105,7 @@ pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -
     let account = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
     let audiences = strings(request.pointer("/spec/audiences"));
     let seconds = request.pointer("/spec/expirationSeconds").and_then(Value::as_i64);
-    if seconds.is_some_and(|seconds| seconds < limits::TOKEN_LEAST) {
-        let path = palisade_k8s::FieldPath::of("spec.expirationSeconds");
-        let why = "may not specify a duration less than 10 minutes";
-        let error = palisade_k8s::FieldError::invalid(path, seconds, why);
+    if let Some(error) = wrong_time(seconds) {
         return Err(ApiError::invalid(&target.resource, &target.name, &[error]));
     }
     let bound = request.pointer("/spec/boundObjectRef").cloned();

@@ -7,7 +7,7 @@ use super::at::At;
 use super::subresource::STATUS;
 use super::{
     AGE, Admission, BASE, Column, Counted, Resource, Row, age, column, count, default, immutable,
-    keep_status, limit_range, quota, text,
+    keep_status, limit_range, portion, quota, text,
 };
 
 /// Budgets for the disruption of pods.
@@ -42,6 +42,8 @@ pub static POD_DISRUPTION_BUDGETS: Resource = Resource::Row(&Row {
         let both = spec.field("minAvailable").is_set() && spec.field("maxUnavailable").is_set();
         let why = "minAvailable and maxUnavailable cannot be both set";
         let mut errors: Vec<FieldError> = both.then(|| spec.invalid_whole(why)).into_iter().collect();
+        errors.extend(portion::errors_up_to_all(&spec.field("minAvailable")));
+        errors.extend(portion::errors_up_to_all(&spec.field("maxUnavailable")));
         errors.extend(spec.field("unhealthyPodEvictionPolicy").none_of(&["AlwaysAllow", "IfHealthyBudget"]));
         errors
     },

@@ -4,6 +4,7 @@
 //! `validation/validation.go`.
 
 use std::collections::HashSet;
+use std::net::Ipv6Addr;
 
 use palisade_k8s::{FieldError, metadata};
 use serde_json::{Value, json};
@@ -249,7 +250,29 @@ fn wrong_url(url: &str) -> Option<&'static str> {
         return Some("query parameters are not permitted in the URL");
     }
     let is_odd = |letter: char| letter.is_whitespace() || letter.is_control() || !letter.is_ascii();
-    url.contains(is_odd).then_some("url must be a valid URL; desired format: https://host[/path]")
+    let is_valid = !url.contains(is_odd) && is_authority(authority);
+    (!is_valid).then_some("url must be a valid URL; desired format: https://host[/path]")
+}
+
+/// A host, an address of version 6 in brackets, and a port that there can be.
+fn is_authority(text: &str) -> bool {
+    let (is_host, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
+            None => return false,
+        },
+        None => {
+            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (!host.contains(|letter| "[]<>\"\\^`{|}%".contains(letter)), port)
+        }
+    };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+    let is_port = match port {
+        "" | ":" => true,
+        _ => port.starts_with(':') && is_number && digits.parse::<u16>().is_ok_and(|port| port > 0),
+    };
+    is_host && is_port
 }
 
 /// Conditions in CEL over these variables.
@@ -295,8 +318,17 @@ mod tests {
     #[test]
     fn what_a_webhook_may_not_be_is_said_by_field() {
         assert_eq!(webhook(|_| {}), Vec::<String>::new());
+        for url in
+            ["https://[::1]/", "https://[::1]:8443/x", "https://a-b.example:443", "https://10.0.0.1:65535/"]
+        {
+            assert_eq!(
+                webhook(|hook| hook["clientConfig"]["url"] = url.into()),
+                Vec::<String>::new(),
+                "{url}"
+            );
+        }
         type Change = fn(&mut Value);
-        let cases: [(&str, Change); 21] = [
+        let cases: [(&str, Change); 28] = [
             ("name", |hook| hook["name"] = "short".into()),
             ("name", |hook| hook["name"] = "a.b".into()),
             ("sideEffects", |hook| hook["sideEffects"] = "Some".into()),
@@ -313,6 +345,13 @@ mod tests {
             ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https://u@a.example".into()),
             ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https://a.example/?x=1".into()),
             ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https:///x".into()),
+            ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https://[::1/".into()),
+            ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https://[a]/".into()),
+            ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https://[::1]8/".into()),
+            ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https://a.example:99999/".into()),
+            ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https://a.example:0/".into()),
+            ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https://a.example:+1/".into()),
+            ("clientConfig.url", |hook| hook["clientConfig"]["url"] = "https://a:1:2/".into()),
             ("rules[0].operations", |hook| hook["rules"][0]["operations"] = json!([])),
             ("rules[0].operations", |hook| hook["rules"][0]["operations"] = json!(["*", "CREATE"])),
             ("rules[0].resources[1]", |hook| hook["rules"][0]["resources"] = json!(["pods/*", "pods/exec"])),

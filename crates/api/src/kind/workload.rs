@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::at::At;
 use super::pod::{complete_template, validate_template};
+use super::portion;
 use super::scale::{count, pairs, selector_text};
 use super::subresource::{SCALE, STATUS};
 use super::{
@@ -68,17 +69,8 @@ pub static DEPLOYMENTS: Resource = Resource::Row(&Row {
             default(spec, "replicas", 1);
             default(spec, "revisionHistoryLimit", 10);
             default(spec, "progressDeadlineSeconds", 600);
-            default(spec, "strategy", json!({}));
-            if let Some(strategy) = spec.get_mut("strategy") {
-                default(strategy, "type", "RollingUpdate");
-                if text(strategy, "/type") == "RollingUpdate" {
-                    default(strategy, "rollingUpdate", json!({}));
-                }
-                if let Some(rolling) = strategy.get_mut("rollingUpdate") {
-                    default(rolling, "maxUnavailable", "25%");
-                    default(rolling, "maxSurge", "25%");
-                }
-            }
+            let rolling = [("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))];
+            complete_strategy(spec, "strategy", &rolling);
         });
     },
     validate: |object, old| {
@@ -88,6 +80,12 @@ pub static DEPLOYMENTS: Resource = Resource::Row(&Row {
         let rolling = strategy.field("rollingUpdate");
         if strategy.field("type").text() == "Recreate" && rolling.is_set() {
             errors.push(rolling.forbidden("may not be specified when strategy `type` is 'Recreate'"));
+        }
+        let (missing, surge) = (rolling.field("maxUnavailable"), rolling.field("maxSurge"));
+        errors.extend(portion::errors_up_to_all(&missing));
+        errors.extend(portion::errors(&surge));
+        if portion::is_none(&missing) && portion::is_none(&surge) {
+            errors.push(missing.invalid("may not be 0 when `maxSurge` is 0"));
         }
         errors
     },
@@ -168,11 +166,7 @@ pub(super) static STATEFUL_SETS: Resource = Resource::Row(&Row {
             default(spec, "replicas", 1);
             default(spec, "podManagementPolicy", "OrderedReady");
             default(spec, "revisionHistoryLimit", 10);
-            default(
-                spec,
-                "updateStrategy",
-                json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}),
-            );
+            complete_strategy(spec, "updateStrategy", &[("partition", json!(0))]);
             default(
                 spec,
                 "persistentVolumeClaimRetentionPolicy",
@@ -180,7 +174,15 @@ pub(super) static STATEFUL_SETS: Resource = Resource::Row(&Row {
             );
         });
     },
-    validate,
+    validate: |object, old| {
+        let mut errors = validate(object, old);
+        let rolling = At::root(object, "spec").field("updateStrategy").field("rollingUpdate");
+        let missing = rolling.field("maxUnavailable");
+        errors.extend(rolling.field("partition").outside(0..=i64::MAX));
+        errors.extend(portion::errors_up_to_all(&missing));
+        errors.extend(portion::is_none(&missing).then(|| missing.invalid("cannot be 0")));
+        errors
+    },
     ..WORKLOAD
 });
 
@@ -224,12 +226,24 @@ pub(super) static DAEMON_SETS: Resource = Resource::Row(&Row {
         begin(object, old);
         with_spec(object, |spec| {
             default(spec, "revisionHistoryLimit", 10);
-            let rolling =
-                json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}});
-            default(spec, "updateStrategy", rolling);
+            let rolling = [("maxUnavailable", json!(1)), ("maxSurge", json!(0))];
+            complete_strategy(spec, "updateStrategy", &rolling);
         });
     },
-    validate,
+    validate: |object, old| {
+        let mut errors = validate(object, old);
+        let rolling = At::root(object, "spec").field("updateStrategy").field("rollingUpdate");
+        let (missing, surge) = (rolling.field("maxUnavailable"), rolling.field("maxSurge"));
+        errors.extend([&missing, &surge].into_iter().flat_map(portion::errors_up_to_all));
+        match [&missing, &surge].map(|field| field.is_set() && !portion::is_none(field)) {
+            [true, true] => errors.push(surge.invalid("may not be set when maxUnavailable is non-zero")),
+            [false, false] if rolling.is_set() => {
+                errors.push(missing.required("cannot be 0 when maxSurge is 0"))
+            }
+            _ => {}
+        }
+        errors
+    },
     ..WORKLOAD
 });
 
@@ -259,6 +273,19 @@ fn begin(object: &mut Value, old: Option<&Value>) {
     default(object, "spec", json!({}));
     if let Some(template) = object.pointer_mut("/spec/template") {
         complete_template(template);
+    }
+}
+
+/// Completes how pods are replaced, where they are one after another.
+fn complete_strategy(spec: &mut Value, field: &str, rolling: &[(&str, Value)]) {
+    default(spec, field, json!({}));
+    let Some(strategy) = spec.get_mut(field) else { return };
+    default(strategy, "type", "RollingUpdate");
+    if text(strategy, "/type") == "RollingUpdate" {
+        default(strategy, "rollingUpdate", json!({}));
+    }
+    if let Some(found) = strategy.get_mut("rollingUpdate") {
+        rolling.iter().for_each(|(field, value)| default(found, field, value.clone()));
     }
 }
 
@@ -403,7 +430,7 @@ mod tests {
         assert_eq!(made["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"], "Always");
         assert!(made["spec"]["template"].get("status").is_none());
         type Change = fn(&mut Value);
-        let cases: [(&str, Change); 5] = [
+        let cases: [(&str, Change); 8] = [
             ("spec.selector", |object| object["spec"]["selector"] = json!({})),
             ("spec.template.metadata.labels", |object| object["spec"]["template"]["metadata"] = json!({})),
             ("spec.template.spec.containers", |object| object["spec"]["template"]["spec"] = json!({})),
@@ -411,9 +438,47 @@ mod tests {
                 object["spec"]["template"]["spec"]["restartPolicy"] = "Never".into()
             }),
             ("spec.replicas", |object| object["spec"]["replicas"] = json!(-1)),
+            ("spec.strategy.rollingUpdate.maxSurge", |object| {
+                object["spec"]["strategy"] = json!({"rollingUpdate": {"maxSurge": "-1%"}});
+            }),
+            ("spec.strategy.rollingUpdate.maxUnavailable", |object| {
+                let most = "9223372036854775807%";
+                object["spec"]["strategy"] =
+                    json!({"rollingUpdate": {"maxSurge": most, "maxUnavailable": most}});
+            }),
+            ("spec.strategy.rollingUpdate.maxUnavailable", |object| {
+                object["spec"]["strategy"] =
+                    json!({"rollingUpdate": {"maxSurge": "00%", "maxUnavailable": 0}});
+            }),
         ];
         for (field, change) in cases {
             assert_eq!(deployment(change).1, [field]);
+        }
+    }
+
+    #[test]
+    fn sets_replace_their_pods_in_portions() {
+        let all = [&DAEMON_SETS, &STATEFUL_SETS];
+        let cases = [
+            (json!({}), ["", ""]),
+            (json!({"maxUnavailable": "101%"}), ["maxUnavailable", "maxUnavailable"]),
+            (json!({"maxUnavailable": "99999999999999999999%"}), ["maxUnavailable", "maxUnavailable"]),
+            (json!({"maxUnavailable": "0%"}), ["maxUnavailable", "maxUnavailable"]),
+            (json!({"maxUnavailable": 0, "maxSurge": 1}), ["", "maxUnavailable"]),
+            (json!({"maxSurge": 1}), ["maxSurge", ""]),
+            (json!({"partition": -1}), ["", "partition"]),
+        ];
+        for (rolling, wanted) in cases {
+            for (kind, wanted) in all.iter().zip(wanted) {
+                let (mut object, _) = deployment(|_| {});
+                object["spec"]["updateStrategy"] = json!({ "rollingUpdate": rolling });
+                kind.prepare(&mut object, None);
+                let found = kind.validate(&object, None);
+                let found: Vec<String> = found.iter().map(|error| error.path.to_string()).collect();
+                let wanted = Some(wanted).filter(|wanted| !wanted.is_empty());
+                let wanted = wanted.map(|field| format!("spec.updateStrategy.rollingUpdate.{field}"));
+                assert_eq!(found, Vec::from_iter(wanted), "{rolling}");
+            }
         }
     }
 }

@@ -92,6 +92,13 @@ async fn tokens_are_for_whom_they_are_made() {
     assert_eq!(review(&token, json!(["vault"])).await, (true, json!(["vault"])));
     assert_eq!(review(&token, json!([])).await, (false, Value::Null));
     assert_eq!(code(&world, &token).await, 401);
+    // No token is for longer, or for less long, than Kubernetes gives one.
+    for (seconds, wanted) in
+        [(599, 422), (600, 201), (1 << 32, 201), ((1_i64 << 32) + 1, 422), (i64::MAX, 422)]
+    {
+        let reply = world.send(Mallory, mint, &json!({"spec": {"expirationSeconds": seconds}})).await;
+        assert_eq!(reply.code, wanted, "{seconds}: {}", reply.text());
+    }
     // What a dry run shows opens nothing.
     let dry = world.must(Mallory, &format!("{mint}?dryRun=All"), json!({"spec": {}})).await;
     assert_eq!(dry["status"]["token"], "", "{dry}");

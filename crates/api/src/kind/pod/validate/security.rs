@@ -11,6 +11,9 @@ use super::{At, CONTAINER_LISTS, Errors};
 /// The valid user and group IDs.
 const IDS: std::ops::RangeInclusive<i64> = 0..=2_147_483_647;
 
+/// Says of a pod that a node runs it from a file of its own.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// Checks the security settings of the pod as a whole.
 pub(super) fn check_pod(spec: &At<'_>, errors: &mut Errors) {
     let security = spec.field("securityContext");
@@ -128,6 +131,10 @@ pub(super) fn check_annotations(pod: &Value, spec: &At<'_>, errors: &mut Errors)
         let path = || FieldPath::of("metadata.annotations");
         if seccomp::is_annotation(key) && !is_seccomp_profile(value) {
             errors.push(FieldError::invalid(path().name(key), value, "must be a profile of seccomp"));
+        }
+        if key == MIRROR && spec.field("nodeName").text().is_empty() {
+            let why = "must set spec.nodeName if mirror pod annotation is set";
+            errors.push(FieldError::invalid(path().key(key), value, why));
         }
         let Some(container) = key.strip_prefix(APPARMOR) else { continue };
         if !containers.contains(container) {

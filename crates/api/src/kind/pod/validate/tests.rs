@@ -549,6 +549,11 @@ fn annotations() {
                 json!("none"),
                 &["metadata.annotations[container.apparmor.security.beta.kubernetes.io/a]: Invalid"],
             ),
+            (
+                "kubernetes.io~1config.mirror",
+                json!("x"),
+                &["metadata.annotations[kubernetes.io/config.mirror]: Invalid"],
+            ),
         ],
     );
 }
