@@ -1,5 +1,7 @@
 //! Claims get the volumes that fit them: the smallest that is free, or the one that either names.
 
+use std::collections::HashSet;
+
 use palisade_k8s::put;
 use palisade_store::Change;
 use serde_json::{Value, json};
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::hub::Event;
+use crate::limits;
 use crate::objects;
 use crate::resource::{self, Resource, text};
 use crate::selector::Labels;
@@ -19,7 +22,7 @@ const VOLUMES: &str = "persistentvolumes";
 pub(crate) fn happened(api: &Api, event: &Event) -> ApiResult<()> {
     match (event.storage.as_str(), event.change) {
         (CLAIMS, Change::Deleted) => release(api, &event.object),
-        (CLAIMS, _) => bind(api, &event.object, &list(api, VOLUMES)?).map(drop),
+        (CLAIMS, _) => bind(api, &event.object),
         // Volumes that were there before have been offered to these claims.
         (VOLUMES, Change::Created | Change::Updated) => offer(api, &event.object),
         _ => Ok(()),
@@ -28,51 +31,115 @@ pub(crate) fn happened(api: &Api, event: &Event) -> ApiResult<()> {
 
 /// Does what was left undone when the server last ended.
 pub(crate) fn settle(api: &Api) -> ApiResult<()> {
-    let claims = list(api, CLAIMS)?;
-    for volume in list(api, VOLUMES)? {
-        let uid = text(&volume, "/spec/claimRef/uid");
-        let is_lost = !uid.is_empty() && claims.iter().all(|claim| text(claim, "/metadata/uid") != uid);
-        if is_lost && text(&volume, "/status/phase") == "Bound" {
-            let_go(api, volume)?;
-        }
+    let (mut uids, mut waiting) = (HashSet::new(), Vec::new());
+    scan(api, CLAIMS, |claim| {
+        uids.insert(text(claim, "/metadata/uid").to_owned());
+        waiting.extend(waits(claim).then(|| Place::of(claim)));
+    })?;
+    let is_lost = |volume: &Value| {
+        let uid = text(volume, "/spec/claimRef/uid");
+        !uid.is_empty() && !uids.contains(uid) && text(volume, "/status/phase") == "Bound"
+    };
+    for place in places(api, VOLUMES, is_lost)? {
+        place.get(api, VOLUMES)?.filter(is_lost).map_or(Ok(()), |volume| let_go(api, volume))?;
     }
-    claims.iter().try_for_each(|claim| bind(api, claim, &list(api, VOLUMES)?).map(drop))
+    waiting.iter().try_for_each(|place| place.get(api, CLAIMS)?.map_or(Ok(()), |claim| bind(api, &claim)))
 }
 
 /// Gives a volume to the first claim that it fits.
 fn offer(api: &Api, volume: &Value) -> ApiResult<()> {
-    for claim in list(api, CLAIMS)?.iter().filter(|claim| fits(volume, claim)) {
-        if bind(api, claim, std::slice::from_ref(volume))? {
+    for place in places(api, CLAIMS, |claim| waits(claim) && fits(volume, claim))? {
+        let claim = place.get(api, CLAIMS)?.filter(waits);
+        if let Some(claim) = claim.filter(|claim| fits(volume, claim))
+            && join(api, &claim, volume.clone())?
+        {
             break;
         }
     }
     Ok(())
 }
 
+/// Where an object is: all that is kept of each, since a stranger may have made many that are large.
+struct Place {
+    namespace: String,
+    name: String,
+}
+
+impl Place {
+    fn of(object: &Value) -> Self {
+        let own = |field: &str| text(object, field).to_owned();
+        Self { namespace: own("/metadata/namespace"), name: own("/metadata/name") }
+    }
+
+    /// The object, unless it is gone.
+    fn get(&self, api: &Api, plural: &str) -> ApiResult<Option<Value>> {
+        match objects::get(&api.store, find(plural)?, &self.namespace, &self.name) {
+            Ok(found) => Ok(Some(found.object)),
+            Err(error) if error.reason == Reason::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 fn find(plural: &str) -> ApiResult<&'static Resource> {
     resource::find("", plural).ok_or_else(ApiError::no_such_path)
 }
 
-fn list(api: &Api, plural: &str) -> ApiResult<Vec<Value>> {
-    Ok(objects::list(&api.store, find(plural)?, None, None, None)?.items)
+/// Shows all objects of a kind to a function, one at a time.
+fn scan(api: &Api, plural: &str, mut with: impl FnMut(&Value)) -> ApiResult<()> {
+    let mut after = None;
+    loop {
+        let one = |object: Value| {
+            with(&object);
+            Ok(())
+        };
+        after = objects::page(&api.store, find(plural)?, None, Some(limits::PART), after.as_ref(), one)?.1;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Where the objects are that a condition holds for.
+fn places(api: &Api, plural: &str, mut holds: impl FnMut(&Value) -> bool) -> ApiResult<Vec<Place>> {
+    let mut found = Vec::new();
+    scan(api, plural, |object| found.extend(holds(object).then(|| Place::of(object))))?;
+    Ok(found)
 }
 
 fn write(api: &Api, plural: &str, object: Value) -> ApiResult<bool> {
     objects::keep(&api.store, find(plural)?, object)
 }
 
-/// Gives a claim the best of some volumes, if one fits. The volume is written first, as only one claim wins it; a claim
-/// that changed meanwhile gets the volume that is kept for it when it is next looked at.
-fn bind(api: &Api, claim: &Value, volumes: &[Value]) -> ApiResult<bool> {
-    if text(claim, "/status/phase") != "Pending" || claim.pointer("/metadata/deletionTimestamp").is_some() {
-        return Ok(false);
+/// Whether a claim has no volume yet and is to have one.
+fn waits(claim: &Value) -> bool {
+    text(claim, "/status/phase") == "Pending" && claim.pointer("/metadata/deletionTimestamp").is_none()
+}
+
+/// Gives a claim the best of the volumes, if one fits.
+fn bind(api: &Api, claim: &Value) -> ApiResult<()> {
+    if !waits(claim) {
+        return Ok(());
     }
-    let fitting = volumes.iter().filter(|volume| fits(volume, claim));
-    let order = |volume: &&Value| {
+    let mut best = None;
+    scan(api, VOLUMES, |volume| {
+        if !fits(volume, claim) {
+            return;
+        }
         let size = quantity::billionths(text(volume, "/spec/capacity/storage"));
-        (!is_for(volume, claim), size, text(volume, "/metadata/name").to_owned())
-    };
-    let Some(mut volume) = fitting.min_by_key(order).cloned() else { return Ok(false) };
+        let order = (!is_for(volume, claim), size, text(volume, "/metadata/name").to_owned());
+        if best.as_ref().is_none_or(|(least, _)| order < *least) {
+            best = Some((order, Place::of(volume)));
+        }
+    })?;
+    let Some((_, place)) = best else { return Ok(()) };
+    let volume = place.get(api, VOLUMES)?.filter(|volume| fits(volume, claim));
+    volume.map_or(Ok(()), |volume| join(api, claim, volume).map(drop))
+}
+
+/// Gives a claim a volume that fits it; whether it has it then. The volume is written first, as only one claim wins it; a
+/// claim that changed meanwhile gets the volume that is kept for it when it is next looked at.
+fn join(api: &Api, claim: &Value, mut volume: Value) -> ApiResult<bool> {
     put(
         &mut volume,
         &["spec", "claimRef"],
@@ -130,9 +197,11 @@ fn fits(volume: &Value, claim: &Value) -> bool {
 /// The volume of a claim that is gone: kept, with what is on it, or deleted, as it says itself.
 fn release(api: &Api, claim: &Value) -> ApiResult<()> {
     let uid = text(claim, "/metadata/uid");
-    let volumes = list(api, VOLUMES)?.into_iter();
-    let own = volumes.filter(|volume| text(volume, "/spec/claimRef/uid") == uid);
-    own.into_iter().try_for_each(|volume| let_go(api, volume))
+    let is_own = |volume: &Value| text(volume, "/spec/claimRef/uid") == uid;
+    for place in places(api, VOLUMES, is_own)? {
+        place.get(api, VOLUMES)?.filter(is_own).map_or(Ok(()), |volume| let_go(api, volume))?;
+    }
+    Ok(())
 }
 
 fn let_go(api: &Api, mut volume: Value) -> ApiResult<()> {

@@ -316,3 +316,43 @@ async fn schedules_of_many_do_not_hold_up_others() {
     }
     panic!("the deployment has no pods");
 }
+
+/// Claims that are large are not all in memory where one of them is to get a volume.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_large_claims_cost_one_volume_little() {
+    const CLAIMS: &str = "/api/v1/namespaces/lair/persistentvolumeclaims";
+    let world = World::apart().await;
+    let claim = |name: String, class: &str, text: usize| {
+        json!({"metadata": {"name": name, "annotations": {"a": "x".repeat(text)}}, "spec": {"storageClassName": class,
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}})
+    };
+    for number in 0..300 {
+        world.must(Mallory, &format!("POST {CLAIMS}"), claim(format!("c{number}"), "none", 250_000)).await;
+    }
+    let (now, most) = world.memory();
+    let volume = |name: &str| {
+        json!({"metadata": {"name": name}, "spec": {"storageClassName": "some", "accessModes": ["ReadWriteOnce"],
+            "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/x"}, "persistentVolumeReclaimPolicy": "Retain"}})
+    };
+    let until = async |path: String, phase: &str| {
+        for _ in 0..600 {
+            if world.must(Admin, &format!("GET {path}"), Value::Null).await["status"]["phase"] == phase {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{path} does not become {phase}");
+    };
+    // A claim that finds a volume, a volume that finds a claim, and one that is left.
+    world.must(Admin, "POST /api/v1/persistentvolumes", volume("v1")).await;
+    for name in ["own1", "own2"] {
+        world.must(Mallory, &format!("POST {CLAIMS}"), claim(name.to_owned(), "some", 1)).await;
+    }
+    until(format!("{CLAIMS}/own1"), "Bound").await;
+    world.must(Admin, "POST /api/v1/persistentvolumes", volume("v2")).await;
+    until(format!("{CLAIMS}/own2"), "Bound").await;
+    world.must(Mallory, &format!("DELETE {CLAIMS}/own1"), Value::Null).await;
+    until("/api/v1/persistentvolumes/v1".to_owned(), "Released").await;
+    let (_, later) = world.memory();
+    assert!(later < most.max(now + 50), "{later} MB at most, where it was {now} MB and {most} MB at most");
+}
