@@ -81,7 +81,8 @@ struct Part {
 
 /// Answers a request for objects, if the answer's form can be written in parts.
 pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<Response<Body>>> {
-    let is_list = work.method == http::Method::GET && work.target.name.is_empty();
+    let is_read = matches!(work.method, http::Method::GET | http::Method::HEAD);
+    let is_list = is_read && work.target.name.is_empty();
     let is_review = work.target.resource.review.is_some();
     if !is_list || is_review || !shape.has_parts() {
         return Ok(None);

@@ -8,6 +8,7 @@ use crate::body;
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
+use crate::limits;
 use crate::objects;
 use crate::remove::remove;
 use crate::request::Target;
@@ -15,6 +16,8 @@ use crate::resource::{Deletion, Resource, text};
 use crate::schema;
 use crate::webhook::attributes;
 use crate::{admit, time};
+
+use super::Listing;
 
 /// `DELETE` of one object.
 pub(crate) fn delete(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
@@ -29,29 +32,33 @@ pub(crate) fn delete(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
             if resource.deletion == Deletion::Graceful {
                 return Ok(Answer::ok(resource.show(object)));
             }
-            let mut details = json!({"name": call.target.name});
-            if !resource.group().is_empty() {
-                put(&mut details, &["group"], resource.group().into());
-            }
-            put(&mut details, &["kind"], resource.plural().into());
+            let mut details = details(resource);
+            put(&mut details, &["name"], call.target.name.as_str().into());
             put(&mut details, &["uid"], text(&object, "/metadata/uid").into());
-            Answer::ok(json!({
-                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
-            }))
+            Answer::ok(success(details))
         }
     })
 }
 
-/// `DELETE` of all objects that a selector selects.
+fn success(details: Value) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+}
+
+/// What was deleted: the group, unless it has no name, and the kind.
+fn details(resource: &Resource) -> Value {
+    let mut details = json!({"kind": resource.plural()});
+    if !resource.group().is_empty() {
+        put(&mut details, &["group"], resource.group().into());
+    }
+    details
+}
+
+/// `DELETE` of all objects that a selector selects. The answer lists them, unless they are too many for that: then it says
+/// that it is done, as the API's specification (`deletecollection`, 200: `Status`) has it.
 pub(crate) fn delete_collection(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let options = options(call, bytes, content_type)?;
-    let listed = super::list(call)?;
-    for object in listed.object.get("items").and_then(Value::as_array).into_iter().flatten() {
-        let target = Target {
-            name: text(object, "/metadata/name").to_owned(),
-            namespace: text(object, "/metadata/namespace").to_owned(),
-            ..call.target.clone()
-        };
+    let (targets, listing) = selected(call)?;
+    for target in targets {
         let one = call.at(&target);
         admit::delete(&one)?;
         match delete_with(&one, &options) {
@@ -60,7 +67,39 @@ pub(crate) fn delete_collection(call: &Call<'_>, bytes: &[u8], content_type: &st
             Err(error) => return Err(error),
         }
     }
-    Ok(listed)
+    let resource = &call.target.resource;
+    Ok(Answer::ok(match listing {
+        Some(listing) => listing.into_value(resource),
+        None => success(details(resource)),
+    }))
+}
+
+/// Where the objects are that a request selects, and the list of them if it is a short one. Of a long one only the names
+/// are kept.
+fn selected(call: &Call<'_>) -> ApiResult<(Vec<Target>, Option<Listing>)> {
+    let limit = call.query.limit()?;
+    let (mut targets, mut items, mut weight) = (Vec::new(), Some(Vec::new()), 0);
+    let mut cursor = super::start(call)?;
+    loop {
+        let wanted = Some(limit.unwrap_or(limits::PART));
+        let (revision, next) = super::select(call, wanted, cursor, |object| {
+            targets.push(Target {
+                name: text(&object, "/metadata/name").to_owned(),
+                namespace: text(&object, "/metadata/namespace").to_owned(),
+                ..call.target.clone()
+            });
+            weight += crate::weight::of(&object);
+            items = items.take().filter(|_| weight <= Listing::WEIGHT);
+            if let Some(items) = &mut items {
+                items.push(object);
+            }
+            if limit.is_some() { weight / 8 } else { 0 }
+        })?;
+        if limit.is_some() || next.is_none() {
+            return Ok((targets, items.map(|items| Listing::new(items, revision, next))));
+        }
+        cursor = next;
+    }
 }
 
 fn options(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Value> {

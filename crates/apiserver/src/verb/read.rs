@@ -87,6 +87,13 @@ impl Listing {
         Self { items: Vec::new(), revision, next }
     }
 
+    /// Weight of the objects of a list that is kept whole: where it is more, the list is not.
+    pub(crate) const WEIGHT: usize = 8 * palisade_store::PAGE_BYTES;
+
+    pub(crate) fn new(items: Vec<Value>, revision: Revision, next: Option<Cursor>) -> Self {
+        Self { items, revision, next }
+    }
+
     /// As the list of its kind; the objects come last.
     pub(crate) fn into_value(self, resource: &Resource) -> Value {
         let mut metadata = json!({"resourceVersion": self.revision.to_string()});

@@ -130,3 +130,32 @@ async fn watches_start_where_their_options_say() {
     }
     assert_eq!(ask(&world, "watch=true&resourceVersion=abc").await.code, 400);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn collections_of_any_size_are_deleted() {
+    let world = World::new().await;
+    let label = json!({"of": "test"});
+    let selected = "/api/v1/namespaces/shop/configmaps?labelSelector=of%3Dtest";
+    for (count, size) in [(3, 10), (12, 900_000)] {
+        for number in 0..count {
+            let map = json!({"metadata": {"name": format!("large-{number}"), "labels": label}, "data": {"a": "x".repeat(size)}});
+            world.must(Admin, "POST /api/v1/namespaces/shop/configmaps", map).await;
+        }
+        let reply = world.send(Admin, &format!("HEAD {selected}"), &Value::Null).await;
+        assert_eq!(reply.code, 200, "{count}");
+        let said = world.must(Admin, &format!("DELETE {selected}&limit=1"), Value::Null).await;
+        assert_eq!(said["items"].as_array().map(Vec::len), Some(1));
+        let said = world.must(Admin, &format!("DELETE {selected}"), Value::Null).await;
+        // A short list is shown; of a long one it is said that it is gone.
+        match said["kind"].as_str() {
+            Some("ConfigMapList") => {
+                assert_eq!((said["items"].as_array().map(Vec::len), size), (Some(2), 10))
+            }
+            kind => assert_eq!((kind, &said["status"], size), (Some("Status"), &json!("Success"), 900_000)),
+        }
+        let left = world.must(Admin, &format!("GET {selected}"), Value::Null).await;
+        assert_eq!(left["items"], json!([]));
+    }
+    let others = world.must(Admin, MAPS, Value::Null).await;
+    assert_ne!(others["items"], json!([]));
+}
