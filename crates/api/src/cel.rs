@@ -10,6 +10,7 @@ mod functions;
 mod guard;
 mod making;
 mod meter;
+mod patterns;
 mod values;
 
 use std::sync::{Arc, LazyLock};
@@ -178,6 +179,7 @@ impl Expression {
         }
         functions::add(&mut context);
         making::add(&mut context, &meter);
+        patterns::add(&mut context, &meter);
         if let Some(authorizer) = &scope.authorizer {
             authorizer::add(&mut context, authorizer);
         }
@@ -420,6 +422,16 @@ mod tests {
             "strings.quote(object.s + '\"')",
             "object.s.upperAscii().lowerAscii().trim().reverse()",
             "object.s.indexOf('b') + object.s.lastIndexOf('-')",
+            "['', 'a', '-', '--', 'é', 'c-é', 'no', 'a-b--c-é', 'a-b--c-é+'].map(x, [object.s.indexOf(x), object.s.lastIndexOf(x)])",
+            "['', 'a', '-', 'é', 'no'].map(x, [0, 1, 3, 7].map(n, [object.s.indexOf(x, n), object.s.lastIndexOf(x, n)]))",
+            "['', 'a'].map(x, ''.indexOf(x))",
+            "object.s.indexOf('', 99) + object.s.lastIndexOf('', 99)",
+            "object.s.indexOf('a', 8)",
+            "object.s.indexOf('a', -1)",
+            "object.s.lastIndexOf('', -1)",
+            "object.s.lastIndexOf('a', 8)",
+            "[object.s.matches('^a.*é$'), matches(object.s, 'z'), object.s.matches('')]",
+            "object.s.matches('(')",
             "object.?m.?k.orValue([]).map(x, x + 1)",
             "object.?m.?none.hasValue() || object.m.?j.orValue('') == 't'",
             "[?object.?none, ?object.m.?j]",
@@ -449,7 +461,8 @@ mod tests {
     fn what_an_expression_makes_is_bounded() {
         let text = "a".repeat(60_000);
         let items: Vec<&str> = vec!["word"; 2000];
-        let object = json!({"s": text, "l": items});
+        let numbers: Vec<usize> = (1000..2000).collect();
+        let object = json!({"s": text, "l": items, "n": numbers});
         let times = |part: &str, times: usize| vec![part; times].join(", ");
         let cases = [
             format!("object.s{}.size() > 0", ".replace('a', 'aaaaaaaaaaaaaaaa')".repeat(3)),
@@ -472,6 +485,10 @@ mod tests {
             "object.l.all(x, object.s == object.s)".to_owned(),
             "object.l.all(x, object.?s.hasValue())".to_owned(),
             "object.s.replace('', object.s).size() > 0 || true".to_owned(),
+            "object.l.map(x, x).all(x, !object.l[0].matches(string(object.l.size()) + x + object.s))"
+                .to_owned(),
+            "object.n.all(n, !'a'.matches(string(n)))".to_owned(),
+            "object.l.all(x, object.s.indexOf(object.s + 'b') < 0)".to_owned(),
         ];
         for text in cases {
             let shown = text.get(..80).unwrap_or(&text);
@@ -481,6 +498,8 @@ mod tests {
             "object.s.replace('a', 'aaaa').size() == 240000",
             "object.s.split('').size() == 60000",
             "object.l.join(',').split(',') == object.l",
+            "object.n.all(n, string(n).matches('^[0-9]+$') && string(n).find('[0-9]+') == string(n))",
+            "object.s.indexOf(object.s.substring(1) + 'b') == -1 && object.s.lastIndexOf('b' + object.s.substring(1)) == -1",
             "object.l.all(x, x.matches('^[a-z]+$') && x.size() < 10 && (x + x).startsWith(x))",
             "object.l.map(x, {'name': x, 'text': x + '-' + x}).size() == 2000",
         ] {

@@ -152,7 +152,6 @@ fn fails(function: &str, why: impl std::fmt::Display) -> ExecutionError {
 /// Adds the functions to a context.
 pub(super) fn add(context: &mut Context<'_, '_>) {
     // A name that the environment has already keeps the environment's function.
-    let _ = context.add_function("find", find);
     let _ = context.add_function("isSorted", is_sorted);
     let _ = context.add_function("sum", sum);
     let _ = context.add_function("min", |This(this): This<Value>| extreme("min", &this, Ordering::Less));
@@ -160,18 +159,6 @@ pub(super) fn add(context: &mut Context<'_, '_>) {
     quantities(context);
     addresses(context);
     sets(context);
-}
-
-/// Size of a compiled regular expression, in bytes, at most.
-const PATTERN: usize = 1 << 20;
-
-pub(super) fn pattern(text: &str) -> Result<regex::Regex, ExecutionError> {
-    regex::RegexBuilder::new(text).size_limit(PATTERN).build().map_err(|error| fails("find", error))
-}
-
-fn find(This(this): This<Arc<String>>, expression: Arc<String>) -> Outcome {
-    let found = pattern(&expression)?.find(&this).map(|found| found.as_str().to_owned());
-    Ok(Value::from(found.unwrap_or_default()))
 }
 
 fn items<'v>(function: &str, this: &'v Value) -> Result<&'v [Value], ExecutionError> {

@@ -25,10 +25,14 @@ const FREE: [&str; 13] = [
 ];
 
 /// Functions that [`making`](super::making) has in place of the library's.
-const MADE: [(&str, &str); 4] = [
+const MADE: [(&str, &str); 8] = [
     ("replace", names::REPLACE),
     ("join", names::JOIN),
     ("split", names::SPLIT),
+    ("indexOf", names::INDEX_OF),
+    ("lastIndexOf", names::LAST_INDEX_OF),
+    ("matches", names::MATCHES),
+    ("find", names::FIND),
     ("findAll", names::FIND_ALL),
 ];
 

@@ -5,22 +5,22 @@ use cel::common::types::{CelInt, CelList, CelString};
 use cel::common::value::{CowVal, Val};
 use cel::{Context, ExecutionError, FunctionContext};
 
-use super::functions::pattern;
 use super::meter::{Meter, SLOT, names, size};
 
-type Outcome<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
+pub(super) type Outcome<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 type Make = for<'b, 'v> fn(&Meter, Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v>;
 
 /// The functions, by the names that [`guard`](super::guard) writes.
-const ALL: [(&str, Make); 5] = [
+const ALL: [(&str, Make); 6] = [
     (names::ADD, total),
     (names::REPLACE, replace),
     (names::JOIN, join),
     (names::SPLIT, split),
-    (names::FIND_ALL, find_all),
+    (names::INDEX_OF, index_of),
+    (names::LAST_INDEX_OF, last_index_of),
 ];
 
-type Handler = Box<
+pub(super) type Handler = Box<
     dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError> + Send + Sync,
 >;
 
@@ -51,13 +51,13 @@ pub(super) fn add(context: &mut Context<'_, '_>, meter: &Meter) {
     }
 }
 
-fn text<'b>(function: &str, value: &'b dyn Val) -> Result<&'b str, ExecutionError> {
+pub(super) fn text<'b>(function: &str, value: &'b dyn Val) -> Result<&'b str, ExecutionError> {
     let found = value.downcast_ref::<CelString<'_>>().map(CelString::inner);
     found.ok_or_else(|| ExecutionError::function_error(function, "no such overload"))
 }
 
 /// How many, where it is given and not negative.
-fn count(function: &str, value: Option<&CowVal<'_, '_>>) -> Result<Option<usize>, ExecutionError> {
+pub(super) fn count(function: &str, value: Option<&CowVal<'_, '_>>) -> Result<Option<usize>, ExecutionError> {
     let Some(value) = value else { return Ok(None) };
     match value.downcast_ref::<CelInt>() {
         Some(number) => Ok(usize::try_from(*number.inner()).ok()),
@@ -65,7 +65,7 @@ fn count(function: &str, value: Option<&CowVal<'_, '_>>) -> Result<Option<usize>
     }
 }
 
-fn owned<'b, 'v>(text: String) -> CowVal<'b, 'v> {
+pub(super) fn owned<'b, 'v>(text: String) -> CowVal<'b, 'v> {
     CowVal::owned(CelString::from(text))
 }
 
@@ -125,7 +125,7 @@ fn join<'b, 'v>(meter: &Meter, values: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
 }
 
 /// A list of these texts, each charged.
-fn list<'b, 'v, 't>(meter: &Meter, texts: impl Iterator<Item = &'t str>) -> Outcome<'b, 'v> {
+pub(super) fn list<'b, 'v, 't>(meter: &Meter, texts: impl Iterator<Item = &'t str>) -> Outcome<'b, 'v> {
     let mut items: Vec<Box<dyn Val + 'v>> = Vec::new();
     for text in texts {
         meter.charge(SLOT + text.len() as u64)?;
@@ -154,14 +154,59 @@ fn split<'b, 'v>(meter: &Meter, values: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> 
     list(meter, parts)
 }
 
-fn find_all<'b, 'v>(meter: &Meter, values: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
-    let (this, expression, most) = match values.as_slice() {
-        [this, expression] => (this, expression, None),
-        [this, expression, most] => (this, expression, count("findAll", Some(most))?),
-        _ => return Err(ExecutionError::invalid_argument_count(2, values.len())),
-    };
-    let (this, expression) = (text("findAll", this.as_ref())?, text("findAll", expression.as_ref())?);
-    meter.charge(this.len() as u64)?;
-    let found = pattern(expression)?;
-    list(meter, found.find_iter(this).take(most.unwrap_or(usize::MAX)).map(|found| found.as_str()))
+/// What `indexOf` and `lastIndexOf` are given.
+struct Search<'b> {
+    this: &'b str,
+    wanted: &'b str,
+    offset: Option<usize>,
+    /// The length of the text, in characters.
+    length: usize,
+}
+
+impl<'b> Search<'b> {
+    fn read(function: &str, meter: &Meter, values: &'b [CowVal<'_, '_>]) -> Result<Self, ExecutionError> {
+        let (this, wanted, offset) = match values {
+            [this, wanted] => (this, wanted, None),
+            [this, wanted, offset] => (this, wanted, Some(offset)),
+            _ => return Err(ExecutionError::invalid_argument_count(2, values.len())),
+        };
+        let (this, wanted) = (text(function, this.as_ref())?, text(function, wanted.as_ref())?);
+        meter.charge(this.len().saturating_add(wanted.len()) as u64)?;
+        let (place, length) = (count(function, offset)?, this.chars().count());
+        let is_outside = match (offset, place) {
+            (Some(_), None) => true,
+            (Some(_), Some(place)) => !wanted.is_empty() && place >= length,
+            (None, _) => false,
+        };
+        if is_outside {
+            return Err(ExecutionError::function_error(function, "index out of range"));
+        }
+        Ok(Self { this, wanted, offset: place, length })
+    }
+
+    /// Where a character begins.
+    fn byte(&self, character: usize) -> usize {
+        self.this.char_indices().nth(character).map_or(self.this.len(), |(at, _)| at)
+    }
+
+    fn found<'r, 'v>(&self, byte: Option<usize>) -> CowVal<'r, 'v> {
+        let before = byte.and_then(|byte| self.this.get(..byte)).map(|before| before.chars().count());
+        CowVal::owned(CelInt::from(before.and_then(|index| i64::try_from(index).ok()).unwrap_or(-1)))
+    }
+}
+
+fn index_of<'b, 'v>(meter: &Meter, values: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
+    let search = Search::read("indexOf", meter, &values)?;
+    let start = search.byte(search.offset.unwrap_or(0).min(search.length));
+    let rest = search.this.get(start..).unwrap_or_default();
+    Ok(search.found(rest.find(search.wanted).map(|at| start + at)))
+}
+
+fn last_index_of<'b, 'v>(meter: &Meter, values: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
+    let search = Search::read("lastIndexOf", meter, &values)?;
+    // What begins at the offset may end later.
+    let characters = search.wanted.chars().count();
+    let end = search.byte(search.offset.unwrap_or(search.length).saturating_add(characters));
+    let rest = search.this.get(..end).unwrap_or_default();
+    Ok(search.found(rest.rfind(search.wanted)))
 }

@@ -121,6 +121,14 @@ pub(super) mod names {
     pub(crate) const JOIN: &str = "@join";
     /// `split`, the text being the first argument.
     pub(crate) const SPLIT: &str = "@split";
+    /// `indexOf`, the text being the first argument.
+    pub(crate) const INDEX_OF: &str = "@indexOf";
+    /// `lastIndexOf`, the text being the first argument.
+    pub(crate) const LAST_INDEX_OF: &str = "@lastIndexOf";
+    /// `matches`, the text being the first argument.
+    pub(crate) const MATCHES: &str = "@matches";
+    /// `find`, the text being the first argument.
+    pub(crate) const FIND: &str = "@find";
     /// `findAll`, the text being the first argument.
     pub(crate) const FIND_ALL: &str = "@findAll";
 }
