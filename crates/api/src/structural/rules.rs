@@ -17,6 +17,7 @@ use crate::cel::{self as expressions, Expression, Meter, Scope};
 const BUDGET: u64 = 10_000_000;
 /// Bytes that all rules may read and make for one object: as many as ten expressions may.
 const ALLOWANCE: u64 = 10 * expressions::BYTES;
+const TOO_MANY: &str = "the rules of this object take too many steps";
 
 /// A rule.
 #[derive(Debug)]
@@ -112,7 +113,11 @@ impl Rule {
 }
 
 fn type_of(value: &Value) -> &'static str {
-    if value.is_object() { "object" } else { "array" }
+    match value {
+        Value::Object(_) => "object",
+        Value::Array(_) => "array",
+        _ => "value",
+    }
 }
 
 /// A path as `.spec['a.b'].c`.
@@ -136,7 +141,7 @@ struct Judge {
 
 impl Judge {
     fn value(&mut self, schema: &Structural, value: &Value, old: Option<&Value>, place: Place<'_>) {
-        if self.errors.len() >= FINDINGS || self.budget == 0 || value.is_null() {
+        if self.errors.len() >= FINDINGS || value.is_null() {
             return;
         }
         if !schema.rules.is_empty() {
@@ -189,11 +194,17 @@ impl Judge {
         if rules.is_empty() {
             return;
         }
+        if self.budget == 0 {
+            self.errors.push(FieldError::invalid(place.path(), type_of(value), TOO_MANY));
+            return;
+        }
         let mut reader = Reader::default();
         let present = reader.value(schema, place_is_root(place), value);
         let before = old.map(|old| reader.value(schema, place_is_root(place), old));
         self.budget = self.budget.saturating_sub(reader.values);
         for rule in rules {
+            // Each evaluation copies what it may name, which is much less than making it ready.
+            self.budget = self.budget.saturating_sub(reader.values / 10);
             let scope = Scope::default().within(&self.allowance);
             let scope = scope.with_value("self", present.clone(), reader.longest);
             let scope = match (&before, rule.is_optional) {
@@ -210,7 +221,7 @@ impl Judge {
             let cost = expression.cost(longest);
             match self.budget.checked_sub(cost) {
                 Some(left) => self.budget = left,
-                None => return Err("the rules of this object take too many steps".to_owned()),
+                None => return Err(TOO_MANY.to_owned()),
             }
             expression.holds(scope)
         });
@@ -326,4 +337,26 @@ fn optional(value: Option<::cel::Value>) -> ::cel::Value {
         None => NONE.as_ref().map(|none| none.evaluate(&Scope::default())),
     };
     made.and_then(Result::ok).unwrap_or(::cel::Value::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_rule_is_passed_over_when_the_steps_have_run_out() {
+        let rule = json!([{"rule": "self.size() > 3"}]);
+        let schema = json!({"type": "object", "properties": {
+            "a": {"type": "string", "x-kubernetes-validations": rule},
+            "b": {"type": "string", "x-kubernetes-validations": rule}}});
+        let schema = Structural::read(&schema);
+        let object = json!({"a": "long", "b": "c"});
+        for budget in 0..20 {
+            let mut judge = Judge { errors: Vec::new(), budget, allowance: Meter::new(ALLOWANCE) };
+            judge.value(&schema, &object, None, Place::Root);
+            assert!(judge.errors.iter().any(|error| error.path.to_string() == "b"), "{budget}");
+        }
+    }
 }
