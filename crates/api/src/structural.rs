@@ -4,6 +4,7 @@
 //! and merged by it; the rules are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema`.
 
 mod fill;
+mod findings;
 mod format;
 mod judge;
 mod place;
@@ -29,8 +30,6 @@ pub const NODES: usize = 50_000;
 pub const STEPS: u64 = 20_000_000;
 /// Length of a pattern, in bytes, and the memory that it may take when it is compiled.
 pub const PATTERN: [usize; 2] = [4 << 10, 1 << 20];
-/// Broken rules that are told of one object.
-const FINDINGS: usize = 100;
 
 /// A schema. In the branches of `allOf`, `anyOf`, `oneOf` and `not`, where a schema only judges, it has no type.
 #[derive(Debug, Default)]

@@ -6,24 +6,23 @@ use std::collections::HashSet;
 use palisade_k8s::{FieldError, FieldErrorKind};
 use serde_json::Value;
 
+use super::findings::Findings;
 use super::place::Place;
-use super::{Bound, Checks, FINDINGS, Form, List, Rest, STEPS, Structural, format};
+use super::{Bound, Checks, Form, List, Rest, STEPS, Structural, format};
 
 /// Finds what is wrong with an object; second, whether all its values are of the types that they should be.
 pub(super) fn judge(schema: &Structural, object: &Value, old: Option<&Value>) -> (Vec<FieldError>, bool) {
-    let mut judge = Judge { errors: Vec::new(), steps: STEPS, is_typed: true };
+    let mut judge = Judge { errors: Findings::default(), steps: STEPS, is_typed: true };
     judge.value(schema, object, old, Place::Root);
     if judge.steps == 0 {
         let why = "the object takes too many steps to be compared with its schema";
-        judge.errors = vec![FieldError::forbidden(Place::Root.path(), why)];
-        judge.is_typed = false;
+        return (vec![FieldError::forbidden(Place::Root.path(), why)], false);
     }
-    judge.errors.truncate(FINDINGS);
-    (judge.errors, judge.is_typed)
+    (judge.errors.into_errors(), judge.is_typed)
 }
 
 struct Judge {
-    errors: Vec<FieldError>,
+    errors: Findings,
     steps: u64,
     is_typed: bool,
 }
@@ -74,7 +73,7 @@ impl Form {
 impl Judge {
     fn spend(&mut self, steps: usize) -> bool {
         self.steps = self.steps.saturating_sub(steps as u64);
-        self.steps > 0 && self.errors.len() < FINDINGS
+        self.steps > 0 && !self.errors.is_full()
     }
 
     fn invalid(&mut self, place: Place<'_>, value: Value, why: String) {
@@ -329,7 +328,7 @@ impl Judge {
 
     /// Whether a value fits a branch.
     fn fits(&mut self, branch: &Structural, value: &Value) -> bool {
-        let mut inner = Judge { errors: Vec::new(), steps: self.steps, is_typed: true };
+        let mut inner = Judge { errors: Findings::default(), steps: self.steps, is_typed: true };
         inner.value(branch, value, None, Place::Root);
         self.steps = inner.steps;
         inner.errors.is_empty()

@@ -57,7 +57,7 @@ impl Reader {
     }
 
     fn say(&mut self, error: impl FnOnce() -> FieldError) {
-        if self.checks && self.errors.len() < super::FINDINGS {
+        if self.checks && self.errors.len() < super::findings::MOST {
             self.errors.push(error());
         }
     }

@@ -8,8 +8,9 @@ use cel::objects::{Key, Map};
 use palisade_k8s::{FieldError, FieldErrorKind, FieldPath};
 use serde_json::Value;
 
+use super::findings::Findings;
 use super::place::Place;
-use super::{FINDINGS, Form, List, Rest, Structural};
+use super::{Form, List, Rest, Structural};
 use crate::cel::{self as expressions, Expression, Meter, Scope};
 
 /// Steps that all rules may take for one object, as far as they are told from the expressions and the lengths of lists, and
@@ -17,6 +18,9 @@ use crate::cel::{self as expressions, Expression, Meter, Scope};
 const BUDGET: u64 = 10_000_000;
 /// Bytes that all rules may read and make for one object: as many as ten expressions may.
 const ALLOWANCE: u64 = 10 * expressions::BYTES;
+/// Length of what a `messageExpression` says, in bytes, at most; where it is more, or of several lines, `message` is said
+/// (`MaxEvaluatedMessageExpressionSizeBytes` in `pkg/apiserver/schema/cel`).
+const MESSAGE: usize = 5 * 1024;
 const TOO_MANY: &str = "the rules of this object take too many steps";
 
 /// A rule.
@@ -90,7 +94,10 @@ impl Rule {
         if !self.message_expression.is_empty() {
             let made = Expression::compile(&self.message_expression, &VARIABLES);
             if let Ok(::cel::Value::String(text)) = made.and_then(|made| made.evaluate(scope)) {
-                text.trim().clone_into(&mut said);
+                let text = text.trim();
+                if text.len() <= MESSAGE && !text.contains('\n') {
+                    text.clone_into(&mut said);
+                }
             }
         }
         if said.is_empty() {
@@ -128,20 +135,20 @@ fn inner(field: &str) -> FieldPath {
 
 /// Finds the rules that an object breaks.
 pub(super) fn judge(schema: &Structural, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut judge = Judge { errors: Vec::new(), budget: BUDGET, allowance: Meter::new(ALLOWANCE) };
+    let mut judge = Judge { errors: Findings::default(), budget: BUDGET, allowance: Meter::new(ALLOWANCE) };
     judge.value(schema, object, old, Place::Root);
-    judge.errors
+    judge.errors.into_errors()
 }
 
 struct Judge {
-    errors: Vec<FieldError>,
+    errors: Findings,
     budget: u64,
     allowance: Meter,
 }
 
 impl Judge {
     fn value(&mut self, schema: &Structural, value: &Value, old: Option<&Value>, place: Place<'_>) {
-        if self.errors.len() >= FINDINGS || value.is_null() {
+        if self.errors.is_full() || value.is_null() {
             return;
         }
         if !schema.rules.is_empty() {
@@ -203,6 +210,9 @@ impl Judge {
         let before = old.map(|old| reader.value(schema, place_is_root(place), old));
         self.budget = self.budget.saturating_sub(reader.values);
         for rule in rules {
+            if self.errors.is_full() {
+                return;
+            }
             // Each evaluation copies what it may name, which is much less than making it ready.
             self.budget = self.budget.saturating_sub(reader.values / 10);
             let scope = Scope::default().within(&self.allowance);
@@ -354,9 +364,9 @@ mod tests {
         let schema = Structural::read(&schema);
         let object = json!({"a": "long", "b": "c"});
         for budget in 0..20 {
-            let mut judge = Judge { errors: Vec::new(), budget, allowance: Meter::new(ALLOWANCE) };
+            let mut judge = Judge { errors: Findings::default(), budget, allowance: Meter::new(ALLOWANCE) };
             judge.value(&schema, &object, None, Place::Root);
-            assert!(judge.errors.iter().any(|error| error.path.to_string() == "b"), "{budget}");
+            assert!(judge.errors.into_errors().iter().any(|error| error.path.to_string() == "b"), "{budget}");
         }
     }
 }

@@ -170,3 +170,27 @@ fn defaults_of_keys_take_no_more_than_there_is_room_for() {
     assert_eq!(object["spec"]["a"][0]["k"].as_str().map(str::len), Some(100_000));
     assert!(weight::of(&object) < 3 * WEIGHT, "{}", weight::of(&object));
 }
+
+#[test]
+fn what_is_said_of_an_object_is_bounded() {
+    let rules: Vec<Value> = (0..100).map(|n| json!({"rule": format!("self == '{n}'")})).collect();
+    let texts = json!({"type": "array", "items": {"type": "string", "format": "date", "maxLength": 3}});
+    let schema = schema(
+        &json!({"texts": texts, "text": {"type": "string", "x-kubernetes-validations": rules},
+        "said": {"type": "string", "x-kubernetes-validations": [
+            {"rule": "false", "message": "plain", "messageExpression": "'long'.replace('', self)"},
+            {"rule": "false", "message": "plain", "messageExpression": "'short ' + self.substring(0, 1)"}]}}),
+    );
+    let long = "x".repeat(300_000);
+    let said = |value: Value| -> Vec<String> {
+        schema.judge(&spec(&value), None).iter().map(ToString::to_string).collect()
+    };
+    for value in [json!({"text": long}), json!({"texts": vec![long.as_str(); 9]})] {
+        let said = said(value);
+        assert!((1..10).contains(&said.len()), "{}", said.len());
+        assert!(said.iter().map(String::len).sum::<usize>() < 2_000_000);
+    }
+    let said = said(json!({"said": "s".repeat(2000)}));
+    let ends: Vec<&str> = said.iter().filter_map(|error| error.rsplit(": ").next()).collect();
+    assert_eq!(ends, ["plain", "short s"]);
+}
