@@ -173,9 +173,9 @@ async fn the_dashboard_and_the_alerts_name_metrics_of_a_replica() {
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split(['{', ' ']).next())
         .collect();
-    let dashboard = include_str!("../../../examples/monitoring/grafana.json");
+    let dashboard = include_str!("../../../docs/monitoring/grafana.json");
     let panels = serde_json::from_str::<Value>(dashboard).unwrap()["panels"].as_array().unwrap().len();
-    let rules = include_str!("../../../examples/monitoring/rules.yaml");
+    let rules = include_str!("../../../docs/monitoring/rules.yaml");
     let rules = palisade_k8s::manifest::read(rules).unwrap()[0].to_json();
     let alerts = rules["spec"]["groups"][0]["rules"].as_array().unwrap();
     let asked: Vec<String> = format!("{dashboard}{alerts:?}")
