@@ -258,7 +258,9 @@ fn ends(up: &Up) {
     phase(up, "last-lines", "Failed");
     assert_eq!(state("last-lines", "message"), "the words");
     phase(up, "too-large", "Failed");
-    assert_eq!(state("too-large", "reason"), "OOMKilled");
+    // The engine hears of the cause from the kernel, or does not where the container ends at the same time.
+    let ended = (state("too-large", "reason"), state("too-large", "exitCode"));
+    assert!(matches!((ended.0.as_str(), ended.1.as_str()), ("OOMKilled" | "Error", "137")), "{ended:?}");
     phase(up, "deaf", "Running");
     up.must(&["delete", "pod", "deaf", "--grace-period=1", "--timeout=60s"]);
 }
