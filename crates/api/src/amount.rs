@@ -58,7 +58,7 @@ impl Amount {
         Self { value: self.value.saturating_add(other.value), is_binary }
     }
 
-    /// What is left of it, nothing at least.
+    /// The difference to another amount, not below zero.
     #[must_use]
     pub fn less(self, other: Self) -> Self {
         Self { value: self.value.saturating_sub(other.value).max(0), ..self }
@@ -102,9 +102,9 @@ fn raise(to: &mut Amounts, least: &Amounts) {
 /// Which of its two lists of resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
-    /// What it is promised.
+    /// The resources that are reserved for it.
     Requests,
-    /// What it may use at most.
+    /// The resources that it may use at most.
     Limits,
 }
 
@@ -119,7 +119,7 @@ impl List {
     }
 }
 
-/// What a pod asks for in all.
+/// The requests and limits of a whole pod.
 #[must_use]
 pub fn of_pod(pod: &Value, list: List) -> Amounts {
     let Some(spec) = pod.get("spec") else { return Amounts::new() };

@@ -93,7 +93,7 @@ fn kept(item: IdedExpr, in_loop: bool) -> IdedExpr {
     }
 }
 
-/// What a step of `map` or `filter` adds to the result.
+/// The element that one step of `map` or `filter` adds to the result.
 fn appended(mut list: IdedExpr) -> IdedExpr {
     list.expr = match list.expr {
         Expr::List(mut list) => {

@@ -154,7 +154,7 @@ fn split<'b, 'v>(meter: &Meter, values: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> 
     list(meter, parts)
 }
 
-/// What `indexOf` and `lastIndexOf` are given.
+/// The arguments of `indexOf` and `lastIndexOf`.
 struct Search<'b> {
     this: &'b str,
     wanted: &'b str,

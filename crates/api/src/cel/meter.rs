@@ -14,7 +14,7 @@ use cel::common::value::Val;
 /// Bytes that one evaluation may read and make.
 pub const BYTES: u64 = 10_000_000;
 
-/// What kube-apiserver says where a limit is reached.
+/// The message of kube-apiserver when a cost limit is reached.
 pub(super) const EXCEEDED: &str = "operation cancelled: actual cost limit exceeded";
 
 /// Memory that a value takes in a list or a map, beside its text.

@@ -13,7 +13,7 @@ use super::meter::{Meter, names};
 
 /// Size of a compiled regular expression, in bytes, at most.
 const SIZE: usize = 4 << 20;
-/// What compiling a regular expression is charged with, in bytes that are read.
+/// The charge for compiling a regular expression, in bytes read.
 const COMPILING: u64 = 20_000;
 /// Compiled regular expressions that one evaluation keeps.
 const KEPT: usize = 8;
