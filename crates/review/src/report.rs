@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use palisade_admission::{Decision, PodRequest, Policy, Refusal, Scopes, Step, Trace, explain};
+use palisade_admission::{Decision, Policy, Refusal, Step, Trace, explain};
 use palisade_k8s::{FieldError, FieldPath, Pod};
+use palisade_scc::Outcome;
 use palisade_scc::pod_security::{assess, guaranteed_level};
-use palisade_scc::{Mutation, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -150,14 +150,7 @@ impl Report {
     pub fn new(policy: &Policy, surroundings: &Surroundings, subject: &Subject) -> Self {
         let pod = subject.pod();
         let groups: Vec<&str> = subject.groups.iter().map(String::as_str).collect();
-        let request = PodRequest {
-            namespace: &subject.namespace,
-            user: &subject.user,
-            groups: &groups,
-            scopes: Scopes::default(),
-            pod: &pod,
-            mutation: Mutation::Allowed,
-        };
+        let request = subject.request(&pod, &groups);
         let trace = explain(policy, &request);
         let place = subject.document.place(&palisade_k8s::FieldPath::root());
         let mut report = Self {

@@ -1,8 +1,10 @@
 //! A workload under review: its pod, and in whose name it is asked for.
 
+use palisade_admission::{PodRequest, Scopes};
 use palisade_k8s::manifest::Node;
 use palisade_k8s::workload::WorkloadKind;
 use palisade_k8s::{FieldPath, Pod, fit, put};
+use palisade_scc::Mutation;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -133,6 +135,18 @@ impl Subject {
     pub fn pod(&self) -> Pod<'_> {
         // It was parsed once already, when the subject was made.
         Pod::deserialize(&self.pod).unwrap_or_default()
+    }
+
+    /// The request to create its pod, of a user with these groups.
+    pub fn request<'r>(&'r self, pod: &'r Pod<'r>, groups: &'r [&'r str]) -> PodRequest<'r> {
+        PodRequest {
+            namespace: &self.namespace,
+            user: &self.user,
+            groups,
+            scopes: Scopes::default(),
+            pod,
+            mutation: Mutation::Allowed,
+        }
     }
 
     /// `kind/name`, as kubectl prints it.

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use palisade_admission::{Decision, PodRequest, Scopes, evaluate};
+use palisade_admission::{Decision, evaluate};
 use palisade_k8s::{Pod, SecurityContextConstraints};
 use palisade_scc::least::{Least, Question, is_enough, least};
-use palisade_scc::{BuiltinSet, Context, Mutation, NamespaceRanges, SccSet};
+use palisade_scc::{BuiltinSet, Context, NamespaceRanges, SccSet};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -52,14 +52,7 @@ pub(super) fn groups(ground: &Ground, per: Per) -> Result<Vec<Group<'_>>, crate:
 fn is_judged(ground: &Ground, subject: &Subject) -> bool {
     let pod = subject.pod();
     let groups: Vec<&str> = subject.groups.iter().map(String::as_str).collect();
-    let request = PodRequest {
-        namespace: &subject.namespace,
-        user: &subject.user,
-        groups: &groups,
-        pod: &pod,
-        scopes: Scopes::default(),
-        mutation: Mutation::Allowed,
-    };
+    let request = subject.request(&pod, &groups);
     match evaluate(&ground.policy, &request) {
         Decision::Exempt(why) => {
             let title = format!("{} in {}", subject.title(), subject.namespace);
