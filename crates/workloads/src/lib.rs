@@ -1,5 +1,6 @@
-//! Controllers of workloads: they make the pods that Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs and CronJobs
-//! ask for, keep what autoscalers scale within its bounds, and say in their status what has become of them, as kube-controller-manager does (`pkg/controller`).
+//! Controllers of workloads, as kube-controller-manager has them (`pkg/controller`): they make the pods that Deployments,
+//! ReplicaSets, StatefulSets, DaemonSets, Jobs and CronJobs ask for, keep what autoscalers scale within its bounds, and say in
+//! their status what has become of them.
 //!
 //! A [`Controller`] looks at one workload at a time, by a [`Cluster`], which knows the time and does what it is told under
 //! the controller's service account. A pod that is refused is said in a condition and in an event of its workload.
@@ -7,7 +8,8 @@
 //! ```
 //! use std::cell::RefCell;
 //!
-//! //! use palisade_api::error::{ApiError, ApiResult};
+//! use jiff::Timestamp;
+//! use palisade_api::error::{ApiError, ApiResult};
 //! use palisade_api::kind::Resource;
 //! use palisade_workloads::{Author, Cluster, Controller, Next};
 //! use serde_json::{Value, json};
