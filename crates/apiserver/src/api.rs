@@ -7,13 +7,17 @@ use palisade_audit::Audit;
 use palisade_hooks::{Client, Webhooks};
 use palisade_store::Store;
 
+use crate::authenticate::{Shown, Sources};
+use crate::authorize;
 use crate::decider::Decider;
 use crate::definitions::Definitions;
 use crate::error::ApiResult;
 use crate::hub::Hub;
+use crate::identity::{Identity, Requester};
 use crate::login::Logins;
 use crate::metrics::Metrics;
 use crate::policy::{self, Epoch, Others};
+use crate::request::Target;
 use crate::shares::Shares;
 use crate::stripes::Stripes;
 use crate::token::Tokens;
@@ -95,5 +99,22 @@ impl Api {
             definitions: others.definitions,
             runtime: tokio::runtime::Handle::current(),
         })
+    }
+
+    /// The requester that credentials name now.
+    pub(crate) fn identify(&self, shown: &Shown) -> ApiResult<Requester> {
+        let Self { store, policy, tokens, .. } = self;
+        shown.identify(&Sources { store, policy, tokens })
+    }
+
+    /// Why somebody may do something; refuses what they may not, as [`authorize::require`] does.
+    pub(crate) fn require(
+        &self,
+        who: &Identity,
+        verb: &str,
+        target: &Target,
+        selected: Option<&str>,
+    ) -> ApiResult<String> {
+        authorize::require(&self.store, &self.policy, who, verb, target, selected)
     }
 }

@@ -1,4 +1,4 @@
-//! The Kubernetes API over the embedded store: authentication, authorization, admission, verbs, watches, controllers.
+//! The Kubernetes API over the embedded store: admission, verbs, watches, controllers.
 //!
 //! ```
 //! use palisade_apiserver::{Config, Server};
@@ -24,53 +24,36 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A request goes through these modules in this order: [`palisade_https`] (TLS, limits of connections), `serve`
-//! (routing), `authenticate`, `authorize` with `node`, `verb`, `admit` (service accounts, SCC, escalation), `objects` (the
-//! store), `respond`. Bodies, patches, schema and kinds are those of [`palisade_api`]. Writes come back through `hub` to
-//! `watch`, and to the `controller`. Limits and durations are in `limits`, the reported version is in `version`.
+//! A request goes through these in this order: [`palisade_https`] (TLS, limits of connections), `serve` (routing),
+//! [`palisade_access`] (authentication, authorization), `verb`, `admit` (service accounts, SCC, escalation),
+//! [`palisade_registry`] (the store), `respond`. Bodies, patches, schema and kinds are those of [`palisade_api`]. Writes come
+//! back through the registry's hub to `watch`, and to the `controller`. Limits and durations are in `limits`, the reported version is in `version`.
 
 mod admit;
 mod aggregate;
 mod api;
-mod authenticate;
-mod authorize;
 mod binder;
 mod bootstrap;
 mod budget;
 mod call;
 mod controller;
 mod decider;
-mod definitions;
 mod ephemeral;
-mod failure;
 #[doc(hidden)]
 pub mod fuzz;
-mod hub;
-mod lane;
 mod limits;
-mod login;
 mod lost;
-mod members;
 mod metrics;
 mod names;
-mod node;
-mod objects;
 mod paced;
-mod password;
 mod pki;
-mod policy;
 mod quota;
-mod raw;
 mod remove;
 mod respond;
 mod review;
 mod serve;
 mod server;
-mod share;
-mod shares;
 mod stripes;
-mod time;
-mod token;
 mod turns;
 mod verb;
 mod version;
@@ -78,10 +61,13 @@ mod watch;
 mod webhook;
 mod workload;
 
+use palisade_access::{authenticate, authorize, login, node, password, policy, share, shares, token};
 use palisade_api::{
     body, discovery, error, identity, kind as resource, notes, openapi, patch, protobuf, request, schema,
     selector, table, weight,
 };
+
+use palisade_registry::{definitions, failure, hub, objects, raw, time};
 
 pub use decider::Decider;
 pub use ephemeral::Ephemeral;

@@ -108,7 +108,7 @@ impl Service {
         };
         let notes = Arc::new(Notes::default());
         let shown = console::shown(&self.api, &head, Shown::new(certificate, &head.headers));
-        let requester = shown.identify(&self.api);
+        let requester = self.api.identify(&shown);
         let trail = self.begin(&head, requester.as_ref().ok(), &notes);
         let mut refusal = None;
         let mut response = match requester {
@@ -270,7 +270,7 @@ impl Service {
             asked.name = fields.name().unwrap_or_default().to_owned();
             node = fields.node().map(str::to_owned);
         }
-        let why = authorize::require(&self.api, &attended.who, verb, &asked, node.as_deref());
+        let why = self.api.require(&attended.who, verb, &asked, node.as_deref());
         let notes = &attended.notes;
         notes.annotate("authorization.k8s.io/decision", if why.is_ok() { "allow" } else { "forbid" });
         notes.annotate("authorization.k8s.io/reason", why.as_deref().unwrap_or_default());

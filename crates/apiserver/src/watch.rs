@@ -13,7 +13,6 @@ use tokio::sync::mpsc;
 
 use crate::api::Api;
 use crate::authenticate::Shown;
-use crate::authorize;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::hub::{Event, Found};
@@ -318,11 +317,11 @@ impl Watcher {
         if epoch == self.epoch {
             return Ok(());
         }
-        view.who = self.shown.identify(&view.api).map_err(|_| Over)?.who;
+        view.who = view.api.identify(&self.shown).map_err(|_| Over)?.who;
         // A watch of one name is a question for that name.
         let name = view.fields.name().unwrap_or(&view.target.name).to_owned();
         let asked = Target { name, ..view.target.clone() };
-        authorize::require(&view.api, &view.who, "watch", &asked, view.fields.node()).map_err(|_| Over)?;
+        view.api.require(&view.who, "watch", &asked, view.fields.node()).map_err(|_| Over)?;
         self.epoch = epoch;
         Ok(())
     }

@@ -85,7 +85,7 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
     };
     match revise_recorded(call, Recorder::Apply, merge) {
         Err(error) if error.reason == Reason::NotFound && call.target.subresource.is_none() => {
-            crate::authorize::require(call.api, call.who, "create", call.target, None)?;
+            call.api.require(call.who, "create", call.target, None)?;
             let mut start = json!({"kind": resource.kind(), "apiVersion": version,
                                    "metadata": {"name": call.target.name}});
             start = patch::apply::apply(&start, &config, resource.shape(), &writer, force)?;

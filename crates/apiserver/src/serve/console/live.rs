@@ -101,7 +101,7 @@ impl Live {
     fn identify(&mut self) -> Option<()> {
         let epoch = self.api.epoch.now();
         if epoch != self.epoch {
-            let who = self.shown.identify(&self.api).ok()?.who;
+            let who = self.api.identify(&self.shown).ok()?.who;
             if who.name != self.reader.name() {
                 return None;
             }

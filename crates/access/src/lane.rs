@@ -12,11 +12,11 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Some threads, and what they are to do.
 #[derive(Debug)]
-pub(crate) struct Lane(Mutex<Sender<Job>>);
+pub struct Lane(Mutex<Sender<Job>>);
 
 impl Lane {
     /// Starts threads, which end when this is dropped.
-    pub(crate) fn start(threads: usize) -> Self {
+    pub fn start(threads: usize) -> Self {
         let (sender, receiver) = channel();
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..threads {
@@ -27,10 +27,7 @@ impl Lane {
     }
 
     /// Does something there; none if it broke off by a fault of ours.
-    pub(crate) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move || {
             // Whoever waited may have left.

@@ -2,15 +2,15 @@
 
 use palisade_admission::PolicyCache;
 use palisade_rbac::{Action, Scopes, User};
+use palisade_store::Store;
 
-use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
 use crate::identity::Identity;
 use crate::node;
 use crate::request::Target;
 
 /// Whether somebody may, and by which binding.
-pub(crate) fn allowed(policy: &PolicyCache, who: &Identity, action: &Action<'_>) -> Option<String> {
+pub fn allowed(policy: &PolicyCache, who: &Identity, action: &Action<'_>) -> Option<String> {
     let policy = policy.snapshot();
     // What a token is not good for nobody does with it, not even who may do everything.
     if !Scopes(&who.scopes()).permit(policy.rbac(), action) {
@@ -25,7 +25,7 @@ pub(crate) fn allowed(policy: &PolicyCache, who: &Identity, action: &Action<'_>)
 }
 
 /// Whether a user may use a path that is not a resource.
-pub(crate) fn allowed_path(policy: &PolicyCache, who: &Identity, verb: &str, path: &str) -> bool {
+pub fn allowed_path(policy: &PolicyCache, who: &Identity, verb: &str, path: &str) -> bool {
     let groups = who.groups();
     let user = User { name: &who.name, groups: &groups };
     Scopes(&who.scopes()).permit_path(verb, path)
@@ -34,15 +34,16 @@ pub(crate) fn allowed_path(policy: &PolicyCache, who: &Identity, verb: &str, pat
 
 /// Refuses what somebody may not, in words that say nothing of what exists. `selected` is the node whose pods a field
 /// selector selects, if it selects a node's.
-pub(crate) fn require(
-    api: &Api,
+pub fn require(
+    store: &Store,
+    policy: &PolicyCache,
     who: &Identity,
     verb: &str,
     target: &Target,
     selected: Option<&str>,
 ) -> ApiResult<String> {
     if let Some(name) = node::of(who)
-        && let Some(why) = node::authorize(api, name, verb, target, selected)?
+        && let Some(why) = node::authorize(store, name, verb, target, selected)?
     {
         return Ok(why.to_owned());
     }
@@ -54,7 +55,7 @@ pub(crate) fn require(
         namespace: target.scope(),
         name: &target.name,
     };
-    if let Some(why) = allowed(&api.policy, who, &action) {
+    if let Some(why) = allowed(policy, who, &action) {
         return Ok(why);
     }
     let place = match target.scope() {
@@ -62,7 +63,7 @@ pub(crate) fn require(
         namespace => format!("in the namespace {namespace:?}"),
     };
     let scopes = who.scopes();
-    if !scopes.is_empty() && !Scopes(&scopes).permit(api.policy.snapshot().rbac(), &action) {
+    if !scopes.is_empty() && !Scopes(&scopes).permit(policy.snapshot().rbac(), &action) {
         let why = format!("scopes [{}] prevent this action", scopes.join(" "));
         return Err(ApiError::forbidden(&target.resource, &target.name, why));
     }

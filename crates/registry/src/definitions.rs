@@ -15,7 +15,7 @@ use crate::time;
 
 /// The resources that there are.
 #[derive(Debug, Default)]
-pub(crate) struct Definitions {
+pub struct Definitions {
     now: RwLock<Arc<Registry>>,
     /// Held while the names of a definition are looked at and given to it.
     naming: Mutex<()>,
@@ -23,7 +23,7 @@ pub(crate) struct Definitions {
 
 impl Definitions {
     /// Those that a store holds.
-    pub(crate) fn load(&self, store: &Store) -> ApiResult<()> {
+    pub fn load(&self, store: &Store) -> ApiResult<()> {
         let mut registry = Registry::default();
         objects::each(store, &DEFINITIONS, None, |object| {
             registry.set(text(&object, "/metadata/name"), Some(&object));
@@ -34,24 +34,24 @@ impl Definitions {
     }
 
     /// The resources at this moment.
-    pub(crate) fn now(&self) -> Arc<Registry> {
+    pub fn now(&self) -> Arc<Registry> {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What a write of an object makes of the definition of its name, if it is one.
-    pub(crate) fn read(&self, key: &Key, value: Option<&[u8]>) -> Option<Option<Value>> {
+    pub fn read(&self, key: &Key, value: Option<&[u8]>) -> Option<Option<Value>> {
         let is_definition = key.resource == DEFINITIONS.storage();
         is_definition.then(|| value.and_then(|bytes| serde_json::from_slice(bytes).ok()))
     }
 
     /// Keeps a definition, or forgets it.
-    pub(crate) fn set(&self, name: &str, definition: Option<&Value>) {
+    pub fn set(&self, name: &str, definition: Option<&Value>) {
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         Arc::make_mut(&mut now).set(name, definition);
     }
 
     /// Refuses an object whose definition has gone, or is on its way out, since the request for it was read.
-    pub(crate) fn keeps(&self, resource: &Resource) -> ApiResult<()> {
+    pub fn keeps(&self, resource: &Resource) -> ApiResult<()> {
         if !matches!(resource, Resource::Custom(_)) {
             return Ok(());
         }
@@ -59,20 +59,20 @@ impl Definitions {
     }
 
     /// Tells a definition whether its names are free.
-    pub(crate) fn judge(&self, definition: &mut Value) {
+    pub fn judge(&self, definition: &mut Value) {
         let status = self.now().status(definition, &time::now());
         put(definition, &["status"], status);
     }
 
     /// Keeps others from taking names meanwhile, while a definition is written.
-    pub(crate) fn naming(&self, resource: &Resource) -> Option<MutexGuard<'_, ()>> {
+    pub fn naming(&self, resource: &Resource) -> Option<MutexGuard<'_, ()>> {
         let is_definition = resource.admission == Admission::Definition;
         is_definition.then(|| self.naming.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Refuses an object of a definition that is on its way out.
-pub(crate) fn accepts(resource: &Resource) -> ApiResult<()> {
+pub fn accepts(resource: &Resource) -> ApiResult<()> {
     match resource.is_ending() {
         true => Err(ApiError::not_while_ending(resource)),
         false => Ok(()),
@@ -80,14 +80,14 @@ pub(crate) fn accepts(resource: &Resource) -> ApiResult<()> {
 }
 
 /// Whether a definition waits for names that others have.
-pub(crate) fn is_waiting(definition: &Value) -> bool {
+pub fn is_waiting(definition: &Value) -> bool {
     let conditions = definition.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
     let mut accepted = conditions.filter(|condition| text(condition, "/type") == "NamesAccepted");
     accepted.any(|condition| text(condition, "/status") == "False")
 }
 
 /// The schema of a custom resource, as its definition writes it.
-pub(crate) fn schema(store: &Store, resource: &Resource) -> Option<Value> {
+pub fn schema(store: &Store, resource: &Resource) -> Option<Value> {
     let name = format!("{}.{}", resource.plural(), resource.group());
     let mut found = objects::get(store, &DEFINITIONS, "", &name).ok()?.object;
     let versions = found.pointer_mut("/spec/versions")?.as_array_mut()?;

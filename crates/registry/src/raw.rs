@@ -37,7 +37,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 }
 
 /// Writes an object as [`Resource::show`] shows it to clients, with its version.
-pub(crate) fn show(
+pub fn show(
     bytes: &[u8],
     resource: &Resource,
     revision: Revision,

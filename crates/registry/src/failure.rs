@@ -6,28 +6,28 @@ use crate::error::{ApiError, ApiResult};
 use crate::resource::Resource;
 
 /// Something that is nobody's fault but ours or the disk's: the log hears more than the client.
-pub(crate) fn internal(what: &str, error: &dyn std::error::Error) -> Box<ApiError> {
+pub fn internal(what: &str, error: &dyn std::error::Error) -> Box<ApiError> {
     let causes = palisade_k8s::error_chain(error);
     tracing::error!("{what}: {causes}");
     ApiError::internal(what)
 }
 
 /// Does something whose fault is to stop nothing else: a panic, which the log has heard of, is an error.
-pub(crate) fn guarded<T>(act: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
+pub fn guarded<T>(act: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
     // What panics holds no lock that does not outlive it: locks of this server are taken over as they are.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(act))
         .unwrap_or_else(|_| Err(ApiError::internal("the server has a fault, which its log tells")))
 }
 
 /// Somebody does something too often; when they may again, in seconds.
-pub(crate) fn too_often(what: &str, seconds: u64) -> Box<ApiError> {
+pub fn too_often(what: &str, seconds: u64) -> Box<ApiError> {
     let mut error = ApiError::busy(format!("{what}, please try again in {seconds} seconds"));
     error.details = Some(serde_json::json!({"retryAfterSeconds": seconds}));
     error
 }
 
 /// The API error for an error of the store.
-pub(crate) fn store(resource: &Resource, name: &str, error: StoreError) -> Box<ApiError> {
+pub fn store(resource: &Resource, name: &str, error: StoreError) -> Box<ApiError> {
     match error {
         StoreError::Exists(_) => ApiError::exists(resource, name),
         StoreError::Missing(_) => ApiError::not_found(resource, name),

@@ -1,9 +1,9 @@
 //! The clock of the server.
 
 use jiff::Timestamp;
-pub(crate) use palisade_api::time::format;
+pub use palisade_api::time::format;
 
 /// The time as objects have it, to the second.
-pub(crate) fn now() -> String {
+pub fn now() -> String {
     format(Timestamp::now().as_second(), 0, false).unwrap_or_default()
 }

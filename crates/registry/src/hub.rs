@@ -17,19 +17,26 @@ use crate::weight;
 
 /// A write of an object, parsed.
 #[derive(Clone, Debug)]
-pub(crate) struct Event {
-    pub(crate) revision: Revision,
-    pub(crate) change: Change,
-    pub(crate) storage: String,
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-    pub(crate) object: Value,
+pub struct Event {
+    /// The write's place among all.
+    pub revision: Revision,
+    /// Whether the object was made, changed or deleted.
+    pub change: Change,
+    /// The resource's name in the store.
+    pub storage: String,
+    /// The object's namespace; empty for an object of the cluster.
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+    /// The object as the write left it; of a deletion, as it was.
+    pub object: Value,
     /// The object before the write.
-    pub(crate) previous: Option<Value>,
+    pub previous: Option<Value>,
 }
 
 impl Event {
-    pub(crate) fn of(event: palisade_store::Event) -> Option<Self> {
+    /// A write of the store; none if its object is no JSON.
+    pub fn of(event: palisade_store::Event) -> Option<Self> {
         let object = objects::parse(&event.value, event.revision).ok()?;
         let previous = event.previous.and_then(|bytes| objects::parse(&bytes, event.revision).ok());
         Some(Self {
@@ -50,7 +57,7 @@ impl Event {
 
 /// The next thing for a watch.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub enum Found {
     /// Events after what it has seen, and up to where it has seen all then.
     Events(Vec<Arc<Event>>, Revision),
     /// The next events are in the store only.
@@ -85,7 +92,7 @@ impl Window {
 
 /// Where watchers listen.
 #[derive(Debug, Default)]
-pub(crate) struct Hub {
+pub struct Hub {
     state: Mutex<State>,
 }
 
@@ -98,7 +105,7 @@ struct State {
 
 impl Hub {
     /// Starts to read what happens after now, until the store is the only one left that knows of the hub.
-    pub(crate) fn start(store: &Store) -> Arc<Self> {
+    pub fn start(store: &Store) -> Arc<Self> {
         let hub = Arc::new(Self::default());
         let (store, weak) = (store.clone(), Arc::downgrade(&hub));
         let mut seen = store.revision();
@@ -130,7 +137,7 @@ impl Hub {
     }
 
     /// Hears of the writes of a resource from now on.
-    pub(crate) fn listen(&self, storage: &str, store: &Store) -> watch::Receiver<Revision> {
+    pub fn listen(&self, storage: &str, store: &Store) -> watch::Receiver<Revision> {
         let mut state = self.state();
         // Under the lock: what is told later has a later revision.
         let now = store.revision();
@@ -144,7 +151,7 @@ impl Hub {
     }
 
     /// Forgets a resource that there is no more, unless somebody still listens.
-    pub(crate) fn forget(&self, storage: &str) {
+    pub fn forget(&self, storage: &str) {
         let mut guard = self.state();
         let state = &mut *guard;
         if state.windows.get(storage).is_some_and(|window| window.newest.receiver_count() == 0)
@@ -155,7 +162,7 @@ impl Hub {
     }
 
     /// The events of a resource after the last that a watch has seen.
-    pub(crate) fn after(&self, storage: &str, seen: Revision) -> Found {
+    pub fn after(&self, storage: &str, seen: Revision) -> Found {
         let state = self.state();
         let Some(window) = state.windows.get(storage).filter(|window| window.since <= seen) else {
             return Found::Behind;

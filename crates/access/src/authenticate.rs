@@ -8,18 +8,31 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use palisade_k8s::metadata;
 
-use crate::api::Api;
 use crate::authorize::allowed;
 use crate::error::{ApiError, ApiResult};
 use crate::identity::{AUTHENTICATED, Identity, Requester, UNAUTHENTICATED};
 use crate::request::decode;
 use crate::resource;
+use crate::token::Tokens;
+use palisade_admission::PolicyCache;
 use palisade_rbac::Action;
+use palisade_store::Store;
 use x509_parser::certificate::X509Certificate;
+
+/// Where users are found.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// Tokens of users, and the accounts, pods and secrets that tokens end with.
+    pub store: &'a Store,
+    /// The rights to impersonate.
+    pub policy: &'a PolicyCache,
+    /// The key of service accounts' tokens.
+    pub tokens: &'a Tokens,
+}
 
 /// A client's certificate: its user, for as long as it is valid. A connection may outlive it.
 #[derive(Clone, Debug)]
-pub(crate) struct ClientCertificate {
+pub struct ClientCertificate {
     identity: Identity,
     /// The last second of its validity.
     not_after: i64,
@@ -27,7 +40,7 @@ pub(crate) struct ClientCertificate {
 
 impl ClientCertificate {
     /// A certificate that names a user; none if it names nobody who can have one.
-    pub(crate) fn read(der: &[u8]) -> Option<Self> {
+    pub fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
         let not_after = certificate.validity().not_after.timestamp();
         Some(Self { identity: user_of(&certificate)?, not_after })
@@ -62,14 +75,14 @@ fn is_name(name: &str) -> bool {
 
 /// The credentials and impersonation headers of a request; a watch keeps them, to identify its user again.
 #[derive(Clone, Debug)]
-pub(crate) struct Shown {
+pub struct Shown {
     certificate: Option<Arc<ClientCertificate>>,
     headers: HeaderMap,
 }
 
 impl Shown {
     /// From the connection's certificate and a request's headers, of which only those are kept that say who it is from.
-    pub(crate) fn new(certificate: Option<Arc<ClientCertificate>>, headers: &HeaderMap) -> Self {
+    pub fn new(certificate: Option<Arc<ClientCertificate>>, headers: &HeaderMap) -> Self {
         let is_wanted =
             |name: &HeaderName| *name == AUTHORIZATION || name.as_str().starts_with("impersonate-");
         let kept = headers.iter().filter(|(name, _)| is_wanted(name));
@@ -77,7 +90,7 @@ impl Shown {
     }
 
     /// The same with the token of a session, unless a token is shown already.
-    pub(crate) fn with_session(mut self, token: &str) -> Self {
+    pub fn with_session(mut self, token: &str) -> Self {
         if let (false, Ok(value)) =
             (self.headers.contains_key(AUTHORIZATION), HeaderValue::from_str(&format!("Bearer {token}")))
         {
@@ -87,9 +100,9 @@ impl Shown {
     }
 
     /// The requester as of now.
-    pub(crate) fn identify(&self, api: &Api) -> ApiResult<Requester> {
-        let own = of_request(api, self.certificate.as_deref(), &self.headers)?;
-        match impersonate(api, &own, &self.headers) {
+    pub fn identify(&self, sources: &Sources<'_>) -> ApiResult<Requester> {
+        let own = of_request(sources, self.certificate.as_deref(), &self.headers)?;
+        match impersonate(sources.policy, &own, &self.headers) {
             Ok(Some(who)) => Ok(Requester { who, impersonator: Some(own) }),
             Ok(None) => Ok(Requester { who: own, impersonator: None }),
             Err(error) => Err(error),
@@ -100,7 +113,7 @@ impl Shown {
 /// The user of a request: of its client certificate or bearer token, else anonymous. An invalid token and an expired certificate
 /// are refused, even where anonymous would do.
 fn of_request(
-    api: &Api,
+    sources: &Sources<'_>,
     certificate: Option<&ClientCertificate>,
     headers: &HeaderMap,
 ) -> ApiResult<Identity> {
@@ -114,7 +127,7 @@ fn of_request(
         None => None,
     };
     if let Some(token) = bearer.filter(|token| !token.is_empty()) {
-        let found = api.tokens.check(&api.store, token, &[]);
+        let found = sources.tokens.check(sources.store, token, &[]);
         return found.map(|(identity, _)| identity).ok_or_else(ApiError::unauthorized);
     }
     match certificate {
@@ -124,24 +137,24 @@ fn of_request(
 }
 
 /// The user that a request asks to be seen as, if it may: each part of who that is wants a right of its own.
-fn impersonate(api: &Api, who: &Identity, headers: &HeaderMap) -> ApiResult<Option<Identity>> {
+fn impersonate(policy: &PolicyCache, who: &Identity, headers: &HeaderMap) -> ApiResult<Option<Identity>> {
     let Some(wanted) = Wanted::read(headers)? else { return Ok(None) };
     wanted.check()?;
     let account = service_account(&wanted.user);
     match account {
-        Some((namespace, name)) => require(api, who, "", "serviceaccounts", namespace, name)?,
-        None => require(api, who, "", "users", "", &wanted.user)?,
+        Some((namespace, name)) => require(policy, who, "", "serviceaccounts", namespace, name)?,
+        None => require(policy, who, "", "users", "", &wanted.user)?,
     }
     for group in &wanted.groups {
-        require(api, who, "", "groups", "", group)?;
+        require(policy, who, "", "groups", "", group)?;
     }
     const GROUP: &str = "authentication.k8s.io";
     if !wanted.uid.is_empty() {
-        require(api, who, GROUP, "uids", "", &wanted.uid)?;
+        require(policy, who, GROUP, "uids", "", &wanted.uid)?;
     }
     for (key, values) in &wanted.extra {
         for value in values {
-            require(api, who, GROUP, &format!("userextras/{key}"), "", value)?;
+            require(policy, who, GROUP, &format!("userextras/{key}"), "", value)?;
         }
     }
     let mut seen = match account {
@@ -163,7 +176,7 @@ fn impersonate(api: &Api, who: &Identity, headers: &HeaderMap) -> ApiResult<Opti
 }
 
 /// The namespace and the name of a service account, by its name as a user.
-pub(crate) fn service_account(user: &str) -> Option<(&str, &str)> {
+pub fn service_account(user: &str) -> Option<(&str, &str)> {
     let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
     (metadata::is_label(namespace) && metadata::is_subdomain(name)).then_some((namespace, name))
 }
@@ -227,7 +240,7 @@ impl Wanted {
 }
 
 fn require(
-    api: &Api,
+    policy: &PolicyCache,
     who: &Identity,
     group: &str,
     resource: &str,
@@ -235,7 +248,7 @@ fn require(
     name: &str,
 ) -> ApiResult<()> {
     let action = Action { verb: "impersonate", group, resource, namespace, name };
-    if allowed(&api.policy, who, &action).is_some() {
+    if allowed(policy, who, &action).is_some() {
         return Ok(());
     }
     let mut error = ApiError::forbidden_path(format!(

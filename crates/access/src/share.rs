@@ -16,13 +16,14 @@ use crate::limits::{self, Bounds};
 /// A user as shares are counted. All accounts of a namespace are one, since whoever administers it makes as many as they
 /// like; whoever has no name is their address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Party {
+pub struct Party {
     name: Arc<str>,
     is_system: bool,
 }
 
 impl Party {
-    pub(crate) fn of(who: &Identity, source: IpAddr) -> Self {
+    /// The party of a user who is at an address.
+    pub fn of(who: &Identity, source: IpAddr) -> Self {
         let is_system = who.is_master()
             || ["system:node:", "system:kube-"].iter().any(|prefix| who.name.starts_with(prefix));
         if who.is_master() {
@@ -42,7 +43,7 @@ impl Party {
     }
 
     /// Whoever is at an address. A network of IPv6 is one, since each machine has many addresses in it.
-    pub(crate) fn at(source: IpAddr) -> Self {
+    pub fn at(source: IpAddr) -> Self {
         let name = match source.to_canonical() {
             IpAddr::V4(address) => format!("at {address}"),
             IpAddr::V6(address) => format!("at {:x}", address.to_bits() >> 64),
@@ -53,7 +54,7 @@ impl Party {
 
 /// Something that there is only so much of.
 #[derive(Clone, Debug)]
-pub(crate) struct Pool(Arc<Inner>);
+pub struct Pool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -87,14 +88,15 @@ struct Waiter {
 
 /// An amount that is held until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub struct Lease {
     pool: Arc<Inner>,
     party: Party,
     amount: usize,
 }
 
 impl Pool {
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    /// A pool of which nothing is held.
+    pub fn new(bounds: Bounds) -> Self {
         Self(Arc::new(Inner { bounds, state: Mutex::default() }))
     }
 
@@ -103,7 +105,7 @@ impl Pool {
     /// # Errors
     ///
     /// There was none in time, or too many of this party wait already.
-    pub(crate) async fn get(&self, party: &Party, amount: usize) -> ApiResult<Lease> {
+    pub async fn get(&self, party: &Party, amount: usize) -> ApiResult<Lease> {
         let amount = amount.min(self.0.bounds.each);
         let grant = self.0.wait(party, amount).ok_or_else(busy)?;
         self.0.settle();
@@ -115,7 +117,7 @@ impl Pool {
 
     /// How much is held now.
     #[cfg(test)]
-    pub(crate) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.0.state().held
     }
 }
@@ -188,7 +190,7 @@ impl Inner {
 
 impl Lease {
     /// Gives back what is more than an amount.
-    pub(crate) fn shrink(&mut self, amount: usize) {
+    pub fn shrink(&mut self, amount: usize) {
         let less = self.amount.saturating_sub(amount);
         self.give_back(less);
     }

@@ -8,11 +8,11 @@ use serde_json::Value;
 use crate::resource;
 
 /// The place of groups in the store.
-pub(crate) const GROUPS: &str = "user.openshift.io/groups";
+pub const GROUPS: &str = "user.openshift.io/groups";
 
 /// The groups that users are in.
 #[derive(Debug, Default)]
-pub(crate) struct Members(RwLock<Index>);
+pub struct Members(RwLock<Index>);
 
 #[derive(Debug, Default)]
 struct Index {
@@ -23,7 +23,7 @@ struct Index {
 impl Members {
     /// Keeps the users of a group; none of a group that is gone, or that is the system's: those are nobody's to give,
     /// whatever an older store holds.
-    pub(crate) fn set(&self, group: &str, object: Option<&Value>) {
+    pub fn set(&self, group: &str, object: Option<&Value>) {
         let users = object.and_then(|object| object.get("users")?.as_array());
         let users = users.filter(|_| resource::broken_name(group).is_none());
         let users = users.into_iter().flatten().filter_map(Value::as_str);
@@ -31,7 +31,7 @@ impl Members {
     }
 
     /// The groups of a user, by name.
-    pub(crate) fn of(&self, user: &str) -> Vec<String> {
+    pub fn of(&self, user: &str) -> Vec<String> {
         let index = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let groups = index.by_user.get(user).into_iter().flatten();
         groups.map(|group| group.as_ref().to_owned()).collect()

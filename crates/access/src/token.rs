@@ -20,13 +20,13 @@ use crate::resource::{self, text};
 use crate::time;
 
 /// The issuer of tokens; also the audience of a token that asks for none.
-pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
+pub const ISSUER: &str = "https://kubernetes.default.svc";
 /// The prefix of opaque tokens, as of OpenShift's.
-pub(crate) const PREFIX: &str = "sha256~";
+pub const PREFIX: &str = "sha256~";
 /// The place of their hashes in the store, which is none of an API resource.
-pub(crate) const TOKENS: &str = "palisade/tokens";
+pub const TOKENS: &str = "palisade/tokens";
 /// The key that service accounts' tokens are signed with, and the groups of users who have others.
-pub(crate) struct Tokens {
+pub struct Tokens {
     signing: EncodingKey,
     checking: DecodingKey,
     members: Arc<Members>,
@@ -43,11 +43,11 @@ impl std::fmt::Debug for Tokens {
 /// Keys that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the key of service accounts cannot be used")]
-pub(crate) struct KeyError(#[from] jsonwebtoken::errors::Error);
+pub struct KeyError(#[from] jsonwebtoken::errors::Error);
 
 impl Tokens {
     /// From an ECDSA key of P-256, both halves in PEM.
-    pub(crate) fn new(private: &str, public: &str) -> Result<Self, KeyError> {
+    pub fn new(private: &str, public: &str) -> Result<Self, KeyError> {
         Ok(Self {
             members: Arc::default(),
             verified: Mutex::default(),
@@ -57,12 +57,12 @@ impl Tokens {
     }
 
     /// The groups that users are in, which whoever writes them keeps in step.
-    pub(crate) fn members(&self) -> &Arc<Members> {
+    pub fn members(&self) -> &Arc<Members> {
         &self.members
     }
 
     /// A token of a service account, and when it expires. `bound` is a pod or secret that it dies with.
-    pub(crate) fn sign(
+    pub fn sign(
         &self,
         account: &Value,
         audiences: &[String],
@@ -94,12 +94,7 @@ impl Tokens {
     }
 
     /// The user of a token, and those of the wanted audiences that it is for; `None` for an invalid token, or one for none of them.
-    pub(crate) fn check(
-        &self,
-        store: &Store,
-        token: &str,
-        audiences: &[String],
-    ) -> Option<(Identity, Vec<String>)> {
+    pub fn check(&self, store: &Store, token: &str, audiences: &[String]) -> Option<(Identity, Vec<String>)> {
         let own = [ISSUER.to_owned()];
         let wanted = if audiences.is_empty() { &own } else { audiences };
         if let Some(secret) = token.strip_prefix(PREFIX) {
@@ -210,7 +205,7 @@ const UID: usize = 16;
 /// Makes a token of a user, which is good for a number of seconds.
 ///
 /// It begins with the UID of its user, and is kept under it: so it ends with the user, and is found without a search.
-pub(crate) fn issue(store: &Store, user: &User, seconds: i64) -> ApiResult<String> {
+pub fn issue(store: &Store, user: &User, seconds: i64) -> ApiResult<String> {
     let unkept = |error| failure::internal("a token cannot be kept", &error);
     let mut bytes = user.id.as_bytes().to_vec();
     for _ in 0..2 {
@@ -235,7 +230,7 @@ pub(crate) fn issue(store: &Store, user: &User, seconds: i64) -> ApiResult<Strin
 }
 
 /// Ends a user's token, if it is one.
-pub(crate) fn end(store: &Store, token: &str) {
+pub fn end(store: &Store, token: &str) {
     if let Some((secret, uid)) = token.strip_prefix(PREFIX).and_then(|secret| Some((secret, owner(secret)?)))
     {
         // One that has ended already is what was asked for.
@@ -256,10 +251,10 @@ fn expiry(kept: &[u8]) -> i64 {
 }
 
 /// Forgets tokens that have expired, of whomever.
-pub(crate) fn sweep(store: &Store) -> Result<(), StoreError> {
+pub fn sweep(store: &Store) -> Result<(), StoreError> {
     let (now, mut after) = (jiff::Timestamp::now().as_second(), None);
     loop {
-        let page = store.list(TOKENS, None, Some(limits::PART), after.as_ref())?;
+        let page = store.list(TOKENS, None, Some(palisade_registry::PART), after.as_ref())?;
         for token in page.objects.iter().filter(|token| expiry(&token.value) <= now) {
             drop(store.delete(&token.key, Some(token.revision)));
         }
@@ -271,7 +266,7 @@ pub(crate) fn sweep(store: &Store) -> Result<(), StoreError> {
 }
 
 /// The write that ends all tokens of a user.
-pub(crate) fn end_all(uid: &str) -> Write {
+pub fn end_all(uid: &str) -> Write {
     Write::Clear { resource: TOKENS.to_owned(), namespace: uid.to_owned() }
 }
 
@@ -288,15 +283,17 @@ fn opaque(store: &Store, members: &Members, secret: &str) -> Option<Identity> {
 
 /// A user who is there, and may log in.
 #[derive(Clone, Debug)]
-pub(crate) struct User {
-    pub(crate) name: String,
-    pub(crate) uid: String,
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// The UID, which no later user of the name has.
+    pub uid: String,
     id: uuid::Uuid,
 }
 
 impl User {
     /// The user of a name, unless they are on their way out or the name is the system's.
-    pub(crate) fn find(store: &Store, name: &str) -> Option<Self> {
+    pub fn find(store: &Store, name: &str) -> Option<Self> {
         if resource::broken_name(name).is_some() {
             return None;
         }
@@ -316,7 +313,7 @@ fn logged_in(mut groups: Vec<String>, user: &User) -> Identity {
 }
 
 /// The name and the password of an `Authorization: Basic` header.
-pub(crate) fn basic(header: &str) -> Option<(String, String)> {
+pub fn basic(header: &str) -> Option<(String, String)> {
     let text = String::from_utf8(STANDARD.decode(header.strip_prefix("Basic ")?.trim()).ok()?).ok()?;
     let (name, password) = text.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))

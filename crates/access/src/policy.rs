@@ -17,7 +17,7 @@ use crate::{objects, resource};
 /// Counts the writes that may end somebody's rights: those who go on for long, such as watches, are authenticated and
 /// authorized again when it has changed.
 #[derive(Debug)]
-pub(crate) struct Epoch(AtomicU64);
+pub struct Epoch(AtomicU64);
 
 impl Default for Epoch {
     /// From 1: whoever has seen none yet has seen 0.
@@ -28,7 +28,7 @@ impl Default for Epoch {
 
 impl Epoch {
     /// Its present value.
-    pub(crate) fn now(&self) -> u64 {
+    pub fn now(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
 
@@ -58,10 +58,13 @@ struct Feed {
 
 /// What else follows the writes of a store.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Others {
-    pub(crate) members: Arc<Members>,
-    pub(crate) webhooks: Arc<Webhooks>,
-    pub(crate) definitions: Arc<Definitions>,
+pub struct Others {
+    /// The groups of users.
+    pub members: Arc<Members>,
+    /// Admission webhooks.
+    pub webhooks: Arc<Webhooks>,
+    /// Custom resources.
+    pub definitions: Arc<Definitions>,
 }
 
 impl Observer for Feed {
@@ -151,7 +154,7 @@ impl Others {
 }
 
 /// The policy of what a store holds, now and after each write to come. Nobody else may write meanwhile.
-pub(crate) fn follow(store: &Store, others: &Others) -> ApiResult<(Arc<PolicyCache>, Arc<Epoch>)> {
+pub fn follow(store: &Store, others: &Others) -> ApiResult<(Arc<PolicyCache>, Arc<Epoch>)> {
     others.load(store)?;
     let (cache, epoch) = (Arc::new(PolicyCache::default()), Arc::new(Epoch::default()));
     let (mut kinds, mut all) = (Vec::new(), Vec::new());

@@ -12,39 +12,43 @@ use crate::resource::{self, Resource};
 
 /// An object and the write that made it so.
 #[derive(Clone, Debug)]
-pub(crate) struct Stored {
-    pub(crate) object: Value,
-    pub(crate) revision: Revision,
+pub struct Stored {
+    /// The object, with the version that clients see.
+    pub object: Value,
+    /// The write that made it so.
+    pub revision: Revision,
 }
 
 /// Objects of one moment.
 #[derive(Debug)]
-pub(crate) struct Listed {
-    pub(crate) items: Vec<Value>,
-    pub(crate) next: Option<Cursor>,
+pub struct Listed {
+    /// The objects, in the order of namespaces and names.
+    pub items: Vec<Value>,
+    /// The place of those that follow, if any do.
+    pub next: Option<Cursor>,
 }
 
 /// The key of an object.
-pub(crate) fn key(resource: &Resource, namespace: &str, name: &str) -> Key {
+pub fn key(resource: &Resource, namespace: &str, name: &str) -> Key {
     Key::new(resource.storage(), namespace, name)
 }
 
 /// The JSON of a stored object, with the version that clients see.
-pub(crate) fn parse(bytes: &[u8], revision: Revision) -> Result<Value, serde_json::Error> {
+pub fn parse(bytes: &[u8], revision: Revision) -> Result<Value, serde_json::Error> {
     let mut object: Value = serde_json::from_slice(bytes)?;
     stamp(&mut object, revision);
     Ok(object)
 }
 
 /// Writes the version into an object.
-pub(crate) fn stamp(object: &mut Value, revision: Revision) {
+pub fn stamp(object: &mut Value, revision: Revision) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("resourceVersion".to_owned(), revision.to_string().into());
     }
 }
 
 /// Refuses an object that is too large to be kept.
-pub(crate) fn check_size(object: &Value) -> ApiResult<()> {
+pub fn check_size(object: &Value) -> ApiResult<()> {
     if crate::weight::of(object) > palisade_api::limits::WEIGHT {
         return Err(ApiError::too_heavy());
     }
@@ -56,7 +60,7 @@ const PRIVATE: &str = "palisade/";
 
 /// Says of bytes that a backup would have kept why no object of theirs can be, if so: what cannot be read as an object
 /// of its kind would stop all lists of that kind.
-pub(crate) fn check_stored(key: &Key, bytes: &[u8]) -> Result<(), String> {
+pub fn check_stored(key: &Key, bytes: &[u8]) -> Result<(), String> {
     if key.resource.starts_with(PRIVATE) {
         return Ok(());
     }
@@ -123,14 +127,14 @@ fn stored(object: &Object) -> ApiResult<Stored> {
 }
 
 /// The object of a name.
-pub(crate) fn get(store: &Store, resource: &Resource, namespace: &str, name: &str) -> ApiResult<Stored> {
+pub fn get(store: &Store, resource: &Resource, namespace: &str, name: &str) -> ApiResult<Stored> {
     let found = store.get(&key(resource, namespace, name));
     let found = found.map_err(|error| failure::store(resource, name, error))?;
     stored(&found.ok_or_else(|| ApiError::not_found(resource, name))?)
 }
 
 /// The objects of a resource.
-pub(crate) fn list(
+pub fn list(
     store: &Store,
     resource: &Resource,
     namespace: Option<&str>,
@@ -146,7 +150,7 @@ pub(crate) fn list(
 }
 
 /// Gives the objects of a page to a function, one after the other; gives the moment that they are of, and where to go on.
-pub(crate) fn page(
+pub fn page(
     store: &Store,
     resource: &Resource,
     namespace: Option<&str>,
@@ -168,13 +172,13 @@ static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// Reads an object of a size. Of large ones, of lists and watches, one is read at a time in all: each takes many times its
 /// size.
-pub(crate) fn alone<T>(size: usize, read: impl FnOnce() -> T) -> T {
+pub fn alone<T>(size: usize, read: impl FnOnce() -> T) -> T {
     let _alone = (size > LARGE).then(|| ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     read()
 }
 
 /// Gives all objects of one moment to a function, without ever holding all of them.
-pub(crate) fn each(
+pub fn each(
     store: &Store,
     resource: &Resource,
     namespace: Option<&str>,
@@ -192,7 +196,7 @@ pub(crate) fn each(
 }
 
 /// Keeps a new object; gives it back with its version.
-pub(crate) fn create(
+pub fn create(
     store: &Store,
     resource: &Resource,
     namespace: &str,
@@ -206,7 +210,7 @@ pub(crate) fn create(
 
 /// Keeps an object that was read and changed, at the revision that it was read at. Whether it was kept: where somebody else
 /// wrote or deleted it meanwhile, it was not, and their write brings it to whoever watches.
-pub(crate) fn keep(store: &Store, resource: &Resource, object: Value) -> ApiResult<bool> {
+pub fn keep(store: &Store, resource: &Resource, object: Value) -> ApiResult<bool> {
     let (name, namespace) = (
         resource::text(&object, "/metadata/name").to_owned(),
         resource::text(&object, "/metadata/namespace").to_owned(),
@@ -220,7 +224,7 @@ pub(crate) fn keep(store: &Store, resource: &Resource, object: Value) -> ApiResu
 }
 
 /// Keeps a changed object.
-pub(crate) fn update(
+pub fn update(
     store: &Store,
     resource: &Resource,
     namespace: &str,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::token::{self, User};
 
 /// Their place in the store, which is none of an API resource.
-pub(crate) const PASSWORDS: &str = "palisade/passwords";
+pub const PASSWORDS: &str = "palisade/passwords";
 /// How often the hash is repeated, so that guessing costs something.
 const ROUNDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(209_999);
 const ALGORITHM: pbkdf2::Algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
@@ -22,7 +22,7 @@ const ALGORITHM: pbkdf2::Algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
 /// # Errors
 ///
 /// The store cannot be written.
-pub(crate) fn set(store: &Store, user: &User, password: &str) -> Result<(), StoreError> {
+pub fn set(store: &Store, user: &User, password: &str) -> Result<(), StoreError> {
     let salt = *uuid::Uuid::new_v4().as_bytes();
     let value = json!({"salt": STANDARD.encode(salt), "hash": STANDARD.encode(derive(&salt, password))});
     let password = Write::Put { key: key(user), value: value.to_string().into_bytes() };
@@ -34,7 +34,7 @@ fn key(user: &User) -> Key {
 }
 
 /// The writes that take away how the user of a UID can log in.
-pub(crate) fn end_all(uid: &str) -> [Write; 2] {
+pub fn end_all(uid: &str) -> [Write; 2] {
     [Write::Clear { resource: PASSWORDS.to_owned(), namespace: uid.to_owned() }, token::end_all(uid)]
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn end_all(uid: &str) -> [Write; 2] {
 /// # Errors
 ///
 /// The store cannot be read or written.
-pub(crate) fn settle(store: &Store) -> Result<(), StoreError> {
+pub fn settle(store: &Store) -> Result<(), StoreError> {
     let mut writes = Vec::new();
     for old in store.list(PASSWORDS, Some(""), None, None)?.objects {
         if let Some(user) = User::find(store, &old.key.name) {
@@ -62,7 +62,7 @@ fn derive(salt: &[u8], password: &str) -> [u8; 32] {
 }
 
 /// The user of a name, if it is their password. A user without one takes as long to refuse.
-pub(crate) fn check(store: &Store, user: &str, password: &str) -> Option<User> {
+pub fn check(store: &Store, user: &str, password: &str) -> Option<User> {
     let user = User::find(store, user);
     let kept = user.as_ref().and_then(|user| store.get(&key(user)).ok()?);
     let kept: Option<Value> = kept.and_then(|kept| serde_json::from_slice(&kept.value).ok());

@@ -22,7 +22,7 @@ use crate::token::{self, User};
 
 /// The logins of a server.
 #[derive(Debug)]
-pub(crate) struct Logins {
+pub struct Logins {
     lane: Lane,
     turns: Pool,
     failures: Mutex<HashMap<Place, Failures>>,
@@ -64,7 +64,7 @@ impl Logins {
     /// # Errors
     ///
     /// Too many try, or have failed, from this address.
-    pub(crate) async fn check(&self, store: &Store, source: IpAddr, header: &str) -> ApiResult<Option<User>> {
+    pub async fn check(&self, store: &Store, source: IpAddr, header: &str) -> ApiResult<Option<User>> {
         let Some((name, password)) = token::basic(header) else { return Ok(None) };
         self.check_password(store, source, name, password).await
     }
@@ -74,7 +74,7 @@ impl Logins {
     /// # Errors
     ///
     /// Too many try, or have failed, from this address.
-    pub(crate) async fn check_password(
+    pub async fn check_password(
         &self,
         store: &Store,
         source: IpAddr,

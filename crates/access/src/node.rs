@@ -6,34 +6,32 @@
 
 mod references;
 
-use palisade_store::Cursor;
+use palisade_store::{Cursor, Store};
 use serde_json::Value;
 
-use crate::api::Api;
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::identity::Identity;
-use crate::limits;
 use crate::objects;
 use crate::request::Target;
 use crate::resource::{self, text};
 
-pub(crate) use references::{Reference, refers};
+pub use references::{Reference, refers};
 
 /// The group of all node agents.
 const GROUP: &str = "system:nodes";
 /// The namespace of the leases that nodes renew as their heartbeat.
-pub(crate) const LEASES: &str = "kube-node-lease";
+pub const LEASES: &str = "kube-node-lease";
 
 /// The node whose agent somebody is.
-pub(crate) fn of(who: &Identity) -> Option<&str> {
+pub fn of(who: &Identity) -> Option<&str> {
     let name = who.name.strip_prefix("system:node:").filter(|name| !name.is_empty());
     name.filter(|_| who.groups.iter().any(|group| group == GROUP))
 }
 
 /// The reason why a node's agent may do something, if it may. `selected` is the node whose pods a field selector selects.
-pub(crate) fn authorize(
-    api: &Api,
+pub fn authorize(
+    store: &Store,
     node: &str,
     verb: &str,
     target: &Target,
@@ -41,14 +39,14 @@ pub(crate) fn authorize(
 ) -> ApiResult<Option<&'static str>> {
     let (group, plural, sub) = (target.resource.group(), target.resource.plural(), target.subresource_name());
     let (is_read, is_write) = (matches!(verb, "get" | "list" | "watch"), matches!(verb, "update" | "patch"));
-    let has = |reference| is_needed(api, node, &target.namespace, reference, &target.name);
+    let has = |reference| is_needed(store, node, &target.namespace, reference, &target.name);
     let may = match (group, plural, sub) {
         ("", "nodes", "") if is_read => target.name == node,
         // For the variables of pods' environments.
         ("", "services", "") | ("node.k8s.io", "runtimeclasses", "") => is_read,
         ("", "nodes", "") => verb == "create" || is_write && target.name == node,
         ("", "nodes", "status") => is_write && target.name == node,
-        ("", "pods", "") if is_read && !target.name.is_empty() => is_own_pod(api, node, target)?,
+        ("", "pods", "") if is_read && !target.name.is_empty() => is_own_pod(store, node, target)?,
         ("", "pods", "") if is_read => selected == Some(node),
         // Which pods is for admission to see.
         ("", "pods", "") => matches!(verb, "create" | "delete"),
@@ -57,7 +55,7 @@ pub(crate) fn authorize(
         ("", "secrets", "") => is_read && has(Reference::Secret)?,
         ("", "configmaps", "") => is_read && has(Reference::ConfigMap)?,
         ("", "persistentvolumeclaims", "") => verb == "get" && has(Reference::Claim)?,
-        ("", "persistentvolumes", "") => verb == "get" && is_volume_needed(api, node, &target.name)?,
+        ("", "persistentvolumes", "") => verb == "get" && is_volume_needed(store, node, &target.name)?,
         ("", "serviceaccounts", "") => verb == "get" && has(Reference::Account)?,
         ("", "serviceaccounts", "token") => verb == "create" && has(Reference::Account)?,
         ("", "events", "") => matches!(verb, "create" | "update" | "patch"),
@@ -72,8 +70,8 @@ pub(crate) fn authorize(
     Ok(may.then_some("node: allowed by the node authorizer"))
 }
 
-fn is_own_pod(api: &Api, node: &str, target: &Target) -> ApiResult<bool> {
-    match objects::get(&api.store, &target.resource, &target.namespace, &target.name) {
+fn is_own_pod(store: &Store, node: &str, target: &Target) -> ApiResult<bool> {
+    match objects::get(store, &target.resource, &target.namespace, &target.name) {
         Ok(found) => Ok(text(&found.object, "/spec/nodeName") == node),
         Err(error) if error.reason == Reason::NotFound => Ok(false),
         Err(error) => Err(error),
@@ -81,28 +79,34 @@ fn is_own_pod(api: &Api, node: &str, target: &Target) -> ApiResult<bool> {
 }
 
 /// Whether a pod on the node needs an object of a name.
-fn is_needed(api: &Api, node: &str, namespace: &str, reference: Reference, name: &str) -> ApiResult<bool> {
+fn is_needed(
+    store: &Store,
+    node: &str,
+    namespace: &str,
+    reference: Reference,
+    name: &str,
+) -> ApiResult<bool> {
     if namespace.is_empty() || name.is_empty() {
         return Ok(false);
     }
-    any_pod(api, node, namespace, name, |pod| refers(pod, reference, name))
+    any_pod(store, node, namespace, name, |pod| refers(pod, reference, name))
 }
 
 /// Whether a pod on the node has a claim that a volume is given to.
-fn is_volume_needed(api: &Api, node: &str, volume: &str) -> ApiResult<bool> {
+fn is_volume_needed(store: &Store, node: &str, volume: &str) -> ApiResult<bool> {
     let volumes = resource::find("", "persistentvolumes").ok_or_else(ApiError::no_such_path)?;
-    let found = match objects::get(&api.store, volumes, "", volume) {
+    let found = match objects::get(store, volumes, "", volume) {
         Ok(found) => found.object,
         Err(error) if error.reason == Reason::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
     let (namespace, claim) = (text(&found, "/spec/claimRef/namespace"), text(&found, "/spec/claimRef/name"));
-    is_needed(api, node, namespace, Reference::Claim, claim)
+    is_needed(store, node, namespace, Reference::Claim, claim)
 }
 
 /// Whether there is such a pod on the node, of those that have not ended. `name` is a text that it must have in it.
 fn any_pod(
-    api: &Api,
+    store: &Store,
     node: &str,
     namespace: &str,
     name: &str,
@@ -112,7 +116,7 @@ fn any_pod(
     let marks = [format!("\"nodeName\":{}", Value::from(node)), last_part(name).to_owned()];
     let mut after: Option<Cursor> = None;
     loop {
-        let page = api.store.list(pods.storage(), Some(namespace), Some(limits::PART), after.as_ref());
+        let page = store.list(pods.storage(), Some(namespace), Some(palisade_registry::PART), after.as_ref());
         let page = page.map_err(|error| failure::store(pods, "", error))?;
         for kept in &page.objects {
             // Most pods are of other nodes: those are not worth reading.

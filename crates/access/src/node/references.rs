@@ -6,10 +6,14 @@ use crate::resource::text;
 
 /// The kind of a referenced object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reference {
+pub enum Reference {
+    /// A Secret.
     Secret,
+    /// A ConfigMap.
     ConfigMap,
+    /// A PersistentVolumeClaim.
     Claim,
+    /// The pod's ServiceAccount.
     Account,
 }
 
@@ -31,7 +35,7 @@ const SECRETS: [&str; 11] = [
 const CONFIG_MAPS: [&str; 1] = ["/configMap/name"];
 
 /// Whether a pod refers to an object of a name.
-pub(crate) fn refers(pod: &Value, reference: Reference, name: &str) -> bool {
+pub fn refers(pod: &Value, reference: Reference, name: &str) -> bool {
     let is = |object: &Value, pointer: &str| text(object, pointer) == name;
     match reference {
         Reference::Account => is(pod, "/spec/serviceAccountName"),

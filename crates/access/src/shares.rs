@@ -14,17 +14,23 @@ use crate::share::{Party, Pool};
 
 /// All of them.
 #[derive(Debug)]
-pub(crate) struct Shares {
-    pub(crate) requests: Pool,
-    pub(crate) long: Pool,
-    pub(crate) bodies: Pool,
-    pub(crate) trees: Pool,
+pub struct Shares {
+    /// Requests that are worked on.
+    pub requests: Pool,
+    /// Those of them that take long.
+    pub long: Pool,
+    /// Bytes of bodies.
+    pub bodies: Pool,
+    /// Bytes of objects as values.
+    pub trees: Pool,
     streams: Pool,
     answers: Pool,
-    pub(crate) lists: Pool,
-    pub(crate) watches: Pool,
+    /// Lists that are sent part by part.
+    pub lists: Pool,
+    /// Open watches.
+    pub watches: Pool,
     /// Where what takes long is done.
-    pub(crate) lane: Lane,
+    pub lane: Lane,
 }
 
 impl Default for Shares {
@@ -61,12 +67,12 @@ impl Shares {
     /// # Errors
     ///
     /// This party does not read what it has got already.
-    pub(crate) async fn hold(&self, party: &Party, bytes: Bytes) -> ApiResult<Bytes> {
+    pub async fn hold(&self, party: &Party, bytes: Bytes) -> ApiResult<Bytes> {
         held(&self.streams, party, bytes).await
     }
 
     /// [`Self::hold`] of several pieces that are sent one after the other.
-    pub(crate) async fn hold_all(&self, party: &Party, pieces: Vec<Bytes>) -> ApiResult<Vec<Bytes>> {
+    pub async fn hold_all(&self, party: &Party, pieces: Vec<Bytes>) -> ApiResult<Vec<Bytes>> {
         let size: usize = pieces.iter().map(Bytes::len).sum();
         if size <= limits::SMALL {
             return Ok(pieces);
@@ -77,11 +83,7 @@ impl Shares {
     }
 
     /// Counts an answer for as long as it is not sent.
-    pub(crate) async fn hold_answer(
-        &self,
-        party: &Party,
-        answer: Response<Body>,
-    ) -> ApiResult<Response<Body>> {
+    pub async fn hold_answer(&self, party: &Party, answer: Response<Body>) -> ApiResult<Response<Body>> {
         let (head, body) = answer.into_parts();
         let body = match body {
             Body::Whole(Some(bytes)) => Body::Whole(Some(held(&self.answers, party, bytes).await?)),

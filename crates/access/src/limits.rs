@@ -1,0 +1,57 @@
+//! Limits on what clients may hold, and on tokens and logins.
+
+use std::time::Duration;
+
+/// How much there is, and how much of it for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// In all.
+    pub all: usize,
+    /// For one party at once.
+    pub each: usize,
+    /// The share of the system and its administrators.
+    pub kept: usize,
+    /// Requests of one party that may wait.
+    pub waiting: usize,
+}
+
+/// Requests that are worked on at once.
+pub const REQUESTS: Bounds = Bounds { all: 64, each: 16, kept: 16, waiting: 256 };
+/// Those of them that take long, as each takes a processor: they have threads of low priority.
+pub const LONG_REQUESTS: Bounds = Bounds { all: 3, each: 1, kept: 1, waiting: 64 };
+/// The largest total of bodies that are read or kept, in bytes. This, [`TREES`], [`STREAMS`] and [`ANSWERS`] are the
+/// memory that clients make the server hold.
+pub const BODIES: Bounds = Bounds { all: 24 << 20, each: 8 << 20, kept: 6 << 20, waiting: 256 };
+/// The limit on all objects as values while requests are worked on, copies included, in bytes.
+pub const TREES: Bounds = Bounds { all: 80 << 20, each: 48 << 20, kept: 16 << 20, waiting: 256 };
+/// The limit on parts of lists and events of watches that clients have not read, in bytes.
+pub const STREAMS: Bounds = Bounds { all: 24 << 20, each: 6 << 20, kept: 6 << 20, waiting: 256 };
+/// The limit on all other answers that clients have not read, in bytes.
+pub const ANSWERS: Bounds = Bounds { all: 24 << 20, each: 6 << 20, kept: 6 << 20, waiting: 256 };
+/// Size of a piece of an answer up to which it is not counted, in bytes.
+pub const SMALL: usize = 4096;
+/// Lists that are sent part by part at once.
+pub const LISTS: Bounds = Bounds { all: 64, each: 16, kept: 16, waiting: 64 };
+/// Watches that are open at once.
+pub const WATCHES: Bounds = Bounds { all: 4000, each: 1500, kept: 200, waiting: 16 };
+/// Time that a request waits for its share before it is told to come back later.
+pub const QUEUE_TIME: Duration = Duration::from_secs(5);
+
+/// Tokens whose signature is not checked again.
+pub const TOKENS_VERIFIED: usize = 4096;
+/// Life of a service account's token at least, in seconds.
+pub const TOKEN_LEAST: i64 = 600;
+/// The same where none is asked for.
+pub const TOKEN_USUAL: i64 = 3600;
+/// The same at most.
+pub const TOKEN_MOST: i64 = 1 << 32;
+/// Logins from one address that wait for their turn.
+pub const LOGINS: usize = 8;
+/// Failed logins from one address that cost no time, and in how many seconds one of them is forgotten.
+pub const FAILURES: (f64, f64) = (20.0, 2.0);
+/// The same of one name from one address.
+pub const GUESSES: (f64, f64) = (5.0, 5.0);
+/// Addresses and names whose failures are remembered.
+pub const PLACES: usize = 10_000;
+/// Length of a name that failures are remembered of, in characters.
+pub const NAME: usize = 253;

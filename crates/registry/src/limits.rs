@@ -1,0 +1,11 @@
+//! Limits on what is kept and read at once.
+
+/// Size of an object, in bytes: what etcd takes by default.
+pub const OBJECT: usize = 1_572_864;
+/// Objects that are read at once where all are asked for.
+pub const PART: usize = 500;
+/// The largest weight of the events that are kept for watches, in bytes: in all, of one resource, and one of them. A watch that is
+/// further behind reads the store.
+pub(crate) const EVENTS: [usize; 3] = [16 << 20, 4 << 20, 512 << 10];
+/// Events that a watch reads at once.
+pub(crate) const BACKLOG: usize = 64;
