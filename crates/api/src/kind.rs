@@ -1,6 +1,7 @@
 //! The resources that the API serves: one small file a kind, and this table of them.
 
 mod at;
+mod autoscaler;
 mod binding;
 mod config;
 mod custom;
@@ -22,6 +23,7 @@ mod resource;
 mod review;
 mod scale;
 mod scc;
+mod selecting;
 mod service_account;
 mod storage;
 mod subresource;
@@ -111,6 +113,8 @@ pub struct Row {
     pub hidden: &'static [&'static str],
     /// Whether `metadata.generation` counts the changes of what its author wants: of the field [`spec`](Self::spec).
     pub counts_generations: bool,
+    /// Whether a replacement must say which version of the object it is made of.
+    pub needs_version: bool,
     /// The field that says what its author wants.
     pub spec: &'static str,
     /// The deletion of its objects.
@@ -262,6 +266,7 @@ const BASE: Row = Row {
     visible: Visible::ToAll,
     hidden: &[],
     counts_generations: false,
+    needs_version: false,
     spec: "spec",
     deletion: Deletion::AtOnce,
     undeletable: &[],
@@ -304,7 +309,7 @@ pub static RESOURCES: &[&Resource] = &[
     &workload::DEPLOYMENTS,
     &workload::REPLICA_SETS,
     &workload::STATEFUL_SETS,
-    &policy::AUTOSCALERS,
+    &autoscaler::AUTOSCALERS,
     &workload::CRON_JOBS,
     &workload::JOBS,
     &network::ENDPOINT_SLICES,

@@ -20,6 +20,10 @@ pub fn check(method: &str, content_type: &str, query: &Query) -> ApiResult<()> {
     };
     let mut errors: Vec<FieldError> =
         query.all("dryRun").filter_map(|stage| unknown("dryRun", stage, &["All"])).collect();
+    let validation = query.all("fieldValidation").filter(|text| method != "DELETE" && !text.is_empty());
+    errors.extend(
+        validation.filter_map(|text| unknown("fieldValidation", text, &["Ignore", "Strict", "Warn"])),
+    );
     let manager = query.get("fieldManager").unwrap_or_default();
     let path = || FieldPath::of("fieldManager");
     if manager.len() > limits::MANAGER {

@@ -50,8 +50,8 @@ struct Column {
     path: Path,
 }
 
-static NAMESPACED: Row = Row { counts_generations: true, ..BASE };
-static CLUSTER: Row = Row { namespaced: false, counts_generations: true, ..BASE };
+static NAMESPACED: Row = Row { counts_generations: true, needs_version: true, ..BASE };
+static CLUSTER: Row = Row { namespaced: false, ..NAMESPACED };
 
 /// Subresources by whether there is a status, and a scale.
 static PARTS: [[&[Subresource]; 2]; 2] = [[&[], &[SCALE]], [&[STATUS], &[STATUS, SCALE]]];
@@ -188,8 +188,7 @@ impl Custom {
         let Some(scale) = &self.scale else { return Value::Null };
         let count = |names: &[String]| at(object, names).and_then(Value::as_i64).unwrap_or_default();
         let selector = at(object, &scale.selector).and_then(Value::as_str).unwrap_or_default();
-        json!({"spec": {"replicas": count(&scale.spec)},
-               "status": {"replicas": count(&scale.status), "selector": selector}})
+        super::scale::scale(json!({}), count(&scale.spec), count(&scale.status), selector)
     }
 
     /// Gives an object a number of replicas.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::at::At;
 use super::subresource::STATUS;
+use super::webhook::check_client;
 use super::{Admission, BASE, Column, Deletion, RESOURCES, Resource, Row, default, keep_status, text};
 use crate::jsonpath::Path;
 use crate::structural::Structural;
@@ -22,6 +23,7 @@ const APPROVED: &str = "api-approved.kubernetes.io";
 
 /// CustomResourceDefinitions.
 pub static DEFINITIONS: Resource = Resource::Row(&Row {
+    needs_version: true,
     group: "apiextensions.k8s.io",
     plural: "customresourcedefinitions",
     singular: "customresourcedefinition",
@@ -52,6 +54,9 @@ fn prepare(object: &mut Value, old: Option<&Value>) {
     if object.pointer("/spec/conversion").is_none() {
         put(object, &["spec", "conversion"], json!({"strategy": "None"}));
     }
+    if let Some(service) = object.pointer_mut("/spec/conversion/webhook/clientConfig/service") {
+        default(service, "port", 443);
+    }
 }
 
 fn validate(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
@@ -74,6 +79,11 @@ fn label(at: &At<'_>) -> Option<FieldError> {
     (!is_label).then(|| at.invalid("must be letters, digits and '-', at most 63"))
 }
 
+fn lowercase(name: &At<'_>) -> Option<FieldError> {
+    let is_mixed = name.text().chars().any(|letter| letter.is_ascii_uppercase());
+    is_mixed.then(|| name.invalid("must be lowercase"))
+}
+
 fn validate_names(new: &Value, spec: &At<'_>) -> Vec<FieldError> {
     let names = spec.field("names");
     let (plural, group) = (names.field("plural"), spec.field("group"));
@@ -87,16 +97,16 @@ fn validate_names(new: &Value, spec: &At<'_>) -> Vec<FieldError> {
         errors.extend(names.field(field).missing().or_else(|| label(&names.field(field))));
     }
     for field in ["plural", "singular"] {
-        if names.field(field).text().chars().any(|letter| letter.is_ascii_uppercase()) {
-            errors.push(names.field(field).invalid("must be lowercase"));
-        }
+        errors.extend(lowercase(&names.field(field)));
     }
     if names.field("kind").text() == names.field("listKind").text() {
         errors.push(names.field("listKind").invalid("kind and listKind may not be the same"));
     }
     for field in ["shortNames", "categories"] {
         let list = names.field(field);
-        errors.extend(list.items().filter_map(|name| label(&name)));
+        for name in list.items() {
+            errors.extend(label(&name).or_else(|| lowercase(&name)));
+        }
         if list.items().count() > NAMES {
             errors.push(list.invalid_whole("must be at most 100"));
         }
@@ -175,19 +185,50 @@ fn validate_versions(spec: &At<'_>) -> Vec<FieldError> {
         let field = spec.field("preserveUnknownFields");
         errors.push(field.invalid("must be false: set x-kubernetes-preserve-unknown-fields in the schema"));
     }
-    let strategy = spec.field("conversion").field("strategy");
-    errors.extend(strategy.none_of(&["None", "Webhook"]));
+    let conversion = spec.field("conversion");
+    errors.extend(validate_conversion(&conversion));
     let served = all.iter().filter(|version| version.field("served").is(true)).count();
-    if strategy.text() == "Webhook" && served > 1 {
-        errors.push(strategy.forbidden(
+    if conversion.field("strategy").text() == "Webhook" && served > 1 {
+        errors.push(conversion.field("strategy").forbidden(
             "this server does not call conversion webhooks: serve one version, or use the strategy None",
         ));
     }
     errors
 }
 
+/// Versions of a conversion review that this server speaks.
+const REVIEWS: [&str; 1] = ["v1"];
+
+fn validate_conversion(conversion: &At<'_>) -> Vec<FieldError> {
+    let (strategy, webhook) = (conversion.field("strategy"), conversion.field("webhook"));
+    let mut errors: Vec<FieldError> = strategy.none_of(&["None", "Webhook"]).into_iter().collect();
+    if strategy.text() != "Webhook" {
+        if webhook.is_set() {
+            errors.push(webhook.forbidden("should not be set when strategy is not set to Webhook"));
+        }
+        return errors;
+    }
+    let client = webhook.field("clientConfig");
+    if client.is_set() {
+        check_client(&client, &mut errors);
+    } else {
+        errors.push(client.required("required when strategy is set to Webhook"));
+    }
+    let versions = webhook.field("conversionReviewVersions");
+    if versions.items().next().is_none() {
+        errors.push(versions.required(""));
+    } else if !versions.items().any(|version| REVIEWS.contains(&version.text())) {
+        errors.push(versions.invalid_whole("must include at least one of v1"));
+    }
+    errors
+}
+
 fn validate_version(version: &At<'_>) -> Vec<FieldError> {
     let mut errors = Vec::new();
+    let warning = version.field("deprecationWarning");
+    if warning.is_set() && !version.field("deprecated").is(true) {
+        errors.push(warning.invalid("can only be set for deprecated versions"));
+    }
     let schema = version.field("schema").field("openAPIV3Schema");
     let Some(written) = schema.value() else {
         return vec![schema.required("schemas are required")];
@@ -206,8 +247,12 @@ fn validate_version(version: &At<'_>) -> Vec<FieldError> {
         errors.push(columns.invalid_whole("must be at most 100"));
     }
     let selectable = version.field("selectableFields");
+    let mut seen = HashSet::new();
     for field in selectable.items() {
         let path = field.field("jsonPath");
+        if !seen.insert(path.text()) {
+            errors.push(path.duplicate());
+        }
         let is_known = structural.at(path.text()).is_some_and(Structural::is_scalar);
         if !is_known {
             errors

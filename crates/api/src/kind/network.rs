@@ -2,15 +2,17 @@
 //!
 //! Defaults are those of `k8s.io/kubernetes/pkg/apis/core/v1/defaults.go` and `networking/v1/defaults.go`.
 
-use std::collections::HashSet;
+mod endpoints;
+mod ingress;
+mod policy;
+mod service;
 
-use palisade_k8s::{FieldError, metadata};
+use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use super::at::At;
 use super::scale::selector_text;
 use super::subresource::STATUS;
-use super::{AGE, BASE, Counted, Names, Resource, Row, age, column, default, immutable, text, wide};
+use super::{AGE, BASE, Counted, Names, Resource, Row, age, column, default, text, wide};
 
 const NETWORKING: &str = "networking.k8s.io";
 
@@ -51,7 +53,7 @@ pub(super) static SERVICES: Resource = Resource::Row(&Row {
         ]
     },
     prepare: prepare_service,
-    validate: validate_service,
+    validate: service::validate,
     counted: Counted::Services,
     ..BASE
 });
@@ -66,6 +68,8 @@ pub(super) static ENDPOINTS: Resource = Resource::Row(&Row {
     storage: "endpoints",
     columns: &[column("Endpoints"), AGE],
     cells: |object, now| vec![addresses(object).into(), age(object, now)],
+    prepare: |object, _| endpoints::complete(object),
+    validate: |object, _| endpoints::validate(object),
     ..BASE
 });
 
@@ -89,13 +93,10 @@ pub(super) static ENDPOINT_SLICES: Resource = Resource::Row(&Row {
             age(object, now),
         ]
     },
-    validate: |object, old| {
-        let mut errors = immutable(object, old, &["addressType"]);
-        let kind = At::root(object, "addressType");
-        errors.extend(kind.missing());
-        errors.extend(kind.none_of(&["IPv4", "IPv6", "FQDN"]));
-        errors
-    },
+    counts_generations: true,
+    spec: "endpoints",
+    prepare: |object, _| endpoints::complete_slice(object),
+    validate: endpoints::validate_slice,
     ..BASE
 });
 
@@ -131,7 +132,7 @@ pub(super) static INGRESSES: Resource = Resource::Row(&Row {
         ]
     },
     prepare: |object, old| super::keep_status(object, old, json!({"loadBalancer": {}})),
-    validate: validate_ingress,
+    validate: |object, _| ingress::validate(object),
     ..BASE
 });
 
@@ -152,7 +153,9 @@ pub(super) static INGRESS_CLASSES: Resource = Resource::Row(&Row {
         };
         vec![text(object, "/spec/controller").into(), parameters.into(), age(object, now)]
     },
-    validate: |object, old| immutable(object, old, &["spec.controller"]),
+    counts_generations: true,
+    prepare: |object, _| ingress::complete_class(object),
+    validate: ingress::validate_class,
     ..BASE
 });
 
@@ -190,10 +193,7 @@ pub(super) static NETWORK_POLICIES: Resource = Resource::Row(&Row {
             ports.for_each(|port| default(port, "protocol", "TCP"));
         });
     },
-    validate: |object, _| {
-        let types = At::root(object, "spec").field("policyTypes");
-        types.items().filter_map(|kind| kind.none_of(&["Ingress", "Egress"])).collect()
-    },
+    validate: |object, _| policy::validate(object),
     ..BASE
 });
 
@@ -252,20 +252,51 @@ fn prepare_service(service: &mut Value, old: Option<&Value>) {
             default(port, "targetPort", number);
         }
     }
+    complete_affinity(spec);
     if text(spec, "/type") == "ExternalName" {
+        leave_cluster(spec, old);
         return;
     }
     default(spec, "internalTrafficPolicy", "Cluster");
-    default(spec, "ipFamilies", json!(["IPv4"]));
-    default(spec, "ipFamilyPolicy", "SingleStack");
+    let has_selector =
+        spec.get("selector").and_then(Value::as_object).is_some_and(|labels| !labels.is_empty());
+    // Endpoints that somebody else makes may be of either family.
+    let is_open = text(spec, "/clusterIP") == "None" && !has_selector;
+    default(spec, "ipFamilies", if is_open { json!(["IPv4", "IPv6"]) } else { json!(["IPv4"]) });
+    default(spec, "ipFamilyPolicy", if is_open { "RequireDualStack" } else { "SingleStack" });
     default(spec, "clusterIP", address);
     let address = text(spec, "/clusterIP").to_owned();
     default(spec, "clusterIPs", json!([address]));
-    if matches!(text(spec, "/type"), "NodePort" | "LoadBalancer") {
+    let has_outer = spec.get("externalIPs").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    if has_outer || matches!(text(spec, "/type"), "NodePort" | "LoadBalancer") {
         default(spec, "externalTrafficPolicy", "Cluster");
     }
     if text(spec, "/type") == "LoadBalancer" {
         default(spec, "allocateLoadBalancerNodePorts", true);
+    }
+}
+
+/// How long a client keeps to one pod, in seconds.
+const AFFINITY: u32 = 10_800;
+
+fn complete_affinity(spec: &mut Value) {
+    if text(spec, "/sessionAffinity") == "ClientIP" {
+        if spec.pointer("/sessionAffinityConfig/clientIP/timeoutSeconds").is_none() {
+            put(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"], AFFINITY.into());
+        }
+    } else if let Some(spec) = spec.as_object_mut() {
+        spec.remove("sessionAffinityConfig");
+    }
+}
+
+/// A service that becomes a name elsewhere loses what it had of this cluster.
+fn leave_cluster(spec: &mut Value, old: Option<&Value>) {
+    let had = |field: &str| old.and_then(|old| old.pointer(&format!("/spec/{field}"))).cloned();
+    let Some(spec) = spec.as_object_mut() else { return };
+    for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+        if spec.get(field).is_some_and(|value| had(field).as_ref() == Some(value)) {
+            spec.remove(field);
+        }
     }
 }
 
@@ -277,81 +308,9 @@ fn address_of(uid: &str) -> String {
     std::net::Ipv4Addr::from_bits(0x0a60_0000 + host).to_string()
 }
 
-fn validate_service(service: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let spec = At::root(service, "spec");
-    let kind = spec.field("type");
-    errors.extend(kind.none_of(&["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]));
-    errors.extend(spec.field("sessionAffinity").none_of(&["ClientIP", "None"]));
-    let is_headless = spec.field("clusterIP").text() == "None";
-    if kind.text() == "ExternalName" {
-        if spec.field("externalName").text().is_empty() {
-            errors.push(spec.field("externalName").required(""));
-        }
-    } else if spec.field("ports").items().next().is_none() && !is_headless {
-        errors.push(spec.field("ports").required(""));
-    }
-    let several = spec.field("ports").items().count() > 1;
-    let (mut names, mut numbers) = (HashSet::new(), HashSet::new());
-    for port in spec.field("ports").items() {
-        let (name, number) = (port.field("name"), port.field("port"));
-        if several && name.text().is_empty() {
-            errors.push(name.required(""));
-        } else if !name.text().is_empty() && !metadata::is_label(name.text()) {
-            errors.push(
-                name.invalid("must be a DNS label: lower-case letters, digits and '-' between, at most 63"),
-            );
-        } else if !name.text().is_empty() && !names.insert(name.text()) {
-            errors.push(name.duplicate());
-        }
-        if !number.is_set() {
-            errors.push(number.required(""));
-        }
-        errors.extend(number.outside(1..=65_535));
-        errors.extend(port.field("protocol").none_of(&["SCTP", "TCP", "UDP"]));
-        if number.is_set() && !numbers.insert((number.number(), port.field("protocol").text())) {
-            errors.push(number.duplicate());
-        }
-    }
-    if old.is_some_and(|old| text(old, "/spec/type") != "ExternalName") && kind.text() != "ExternalName" {
-        errors.extend(immutable(service, old, &["spec.clusterIP"]));
-    }
-    errors
-}
-
-fn validate_ingress(ingress: &Value, _old: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let spec = At::root(ingress, "spec");
-    if !spec.field("defaultBackend").is_set() && spec.field("rules").items().next().is_none() {
-        errors
-            .push(spec.field("rules").invalid_whole("either `defaultBackend` or `rules` must be specified"));
-    }
-    for rule in spec.field("rules").items() {
-        let host = rule.field("host");
-        let name = host.text().strip_prefix("*.").unwrap_or(host.text());
-        if !name.is_empty() && !metadata::is_subdomain(name) {
-            errors.push(host.invalid("must be a DNS name, or one below '*.'"));
-        }
-        for path in rule.field("http").field("paths").items() {
-            let kind = path.field("pathType");
-            match kind.text() {
-                "" => errors.push(kind.required("pathType must be specified")),
-                "Exact" | "Prefix" if !path.field("path").text().starts_with('/') => {
-                    errors.push(path.field("path").invalid("must be an absolute path"));
-                }
-                _ => errors.extend(kind.none_of(&["Exact", "ImplementationSpecific", "Prefix"])),
-            }
-            let backend = path.field("backend");
-            errors.extend(backend.not_one(&["service", "resource"], "a backend is a service or a resource"));
-        }
-    }
-    errors
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use palisade_k8s::put;
 
     #[test]
     fn services_are_completed_and_checked() {

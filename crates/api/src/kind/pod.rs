@@ -95,7 +95,7 @@ pub(super) fn complete_template(template: &mut Value) {
     }
     let metadata = template.get("metadata").cloned();
     let mut pod = json!({"spec": template.get("spec").cloned().unwrap_or_else(|| json!({}))});
-    prepare(&mut pod, None);
+    complete(&mut pod);
     put(template, &["spec"], pod.get_mut("spec").map(Value::take).unwrap_or_default());
     if metadata.is_none() {
         put(template, &["metadata"], json!({}));
@@ -112,6 +112,19 @@ fn prepare(pod: &mut Value, old: Option<&Value>) {
         None => pod["status"] = json!({"phase": "Pending"}),
         Some(old) => pod["status"] = old.get("status").cloned().unwrap_or_else(|| json!({})),
     }
+    complete(pod);
+    let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else { return };
+    default(spec, "enableServiceLinks", true);
+    for list in CONTAINER_LISTS {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut);
+        containers.into_iter().flatten().for_each(request_limits);
+    }
+    let class = quality(spec);
+    put(pod, &["status", "qosClass"], class.into());
+}
+
+/// Completes what pods and their templates share, as `SetDefaults_PodSpec`.
+fn complete(pod: &mut Value) {
     // A pod without a spec is one with an empty spec, for validation to refuse.
     default(pod, "spec", json!({}));
     let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else { return };
@@ -125,13 +138,10 @@ fn prepare(pod: &mut Value, old: Option<&Value>) {
     prepare_account(spec);
     default(spec, "securityContext", json!({}));
     default(spec, "schedulerName", "default-scheduler");
-    default(spec, "enableServiceLinks", true);
     if spec.get("hostNetwork") == Some(&Value::Bool(true)) {
         share_ports(spec);
     }
     prepare_volumes(spec);
-    let class = quality(spec);
-    put(pod, &["status", "qosClass"], class.into());
 }
 
 /// The account has an old and a new field; both say the same.
@@ -150,14 +160,6 @@ fn prepare_container(container: &mut Value) {
     let ports = container.get_mut("ports").and_then(Value::as_array_mut);
     ports.into_iter().flatten().for_each(|port| default(port, "protocol", "TCP"));
     default(container, "resources", json!({}));
-    // What is only limited is also requested.
-    if let Some(limits) = container.pointer("/resources/limits").and_then(Value::as_object).cloned() {
-        for (name, value) in limits {
-            if container.pointer("/resources/requests").and_then(|requests| requests.get(&name)).is_none() {
-                put(container, &["resources", "requests", &name], value);
-            }
-        }
-    }
     default(container, "terminationMessagePath", "/dev/termination-log");
     default(container, "terminationMessagePolicy", "File");
     let image = text(container, "/image");
@@ -182,6 +184,17 @@ fn prepare_container(container: &mut Value) {
     for reference in variables.into_iter().flatten().filter_map(|env| env.pointer_mut("/valueFrom/fieldRef"))
     {
         default(reference, "apiVersion", "v1");
+    }
+}
+
+/// What is only limited is also requested.
+fn request_limits(container: &mut Value) {
+    if let Some(limits) = container.pointer("/resources/limits").and_then(Value::as_object).cloned() {
+        for (name, value) in limits {
+            if container.pointer("/resources/requests").and_then(|requests| requests.get(&name)).is_none() {
+                put(container, &["resources", "requests", &name], value);
+            }
+        }
     }
 }
 

@@ -4,11 +4,18 @@ use palisade_k8s::{FieldError, FieldPath, metadata, quantity};
 use serde_json::{Value, json};
 
 use super::at::At;
+use super::pod::complete_template;
+use super::scale::pairs;
+use super::selecting::{check_labels, check_selector};
 use super::subresource::STATUS;
+use super::workload::check_template_at;
 use super::{
-    AGE, Admission, BASE, Column, Counted, Resource, Row, age, column, count, default, immutable,
-    keep_status, limit_range, portion, quota, text,
+    AGE, Admission, BASE, Column, Counted, Resource, Row, age, column, default, immutable, keep_status,
+    limit_range, portion, quota, text,
 };
+
+/// Tolerations of a class that are looked at.
+const TOLERATIONS: usize = 100;
 
 /// Budgets for the disruption of pods.
 pub static POD_DISRUPTION_BUDGETS: Resource = Resource::Row(&Row {
@@ -21,7 +28,12 @@ pub static POD_DISRUPTION_BUDGETS: Resource = Resource::Row(&Row {
     counts_generations: true,
     subresources: &[STATUS],
     storage: "policy/poddisruptionbudgets",
-    columns: &[column("Min Available"), column("Max Unavailable"), column("Allowed Disruptions"), AGE],
+    columns: &[
+        column("Min Available"),
+        column("Max Unavailable"),
+        Column { name: "Allowed Disruptions", kind: "integer", priority: 0 },
+        AGE,
+    ],
     cells: |object, now| {
         let said = |field: &str| match object.pointer(&format!("/spec/{field}")) {
             Some(Value::String(text)) => text.clone(),
@@ -37,7 +49,8 @@ pub static POD_DISRUPTION_BUDGETS: Resource = Resource::Row(&Row {
             json!({"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0});
         keep_status(object, old, none);
     },
-    validate: |object, _| {
+    needs_version: true,
+    validate: |object, old| {
         let spec = At::root(object, "spec");
         let both = spec.field("minAvailable").is_set() && spec.field("maxUnavailable").is_set();
         let why = "minAvailable and maxUnavailable cannot be both set";
@@ -45,68 +58,11 @@ pub static POD_DISRUPTION_BUDGETS: Resource = Resource::Row(&Row {
         errors.extend(portion::errors_up_to_all(&spec.field("minAvailable")));
         errors.extend(portion::errors_up_to_all(&spec.field("maxUnavailable")));
         errors.extend(spec.field("unhealthyPodEvictionPolicy").none_of(&["AlwaysAllow", "IfHealthyBudget"]));
-        errors
-    },
-    ..BASE
-});
-
-/// Autoscalers.
-pub(super) static AUTOSCALERS: Resource = Resource::Row(&Row {
-    group: "autoscaling",
-    version: "v2",
-    plural: "horizontalpodautoscalers",
-    singular: "horizontalpodautoscaler",
-    kind: "HorizontalPodAutoscaler",
-    schema: "HorizontalPodAutoscaler",
-    short_names: &["hpa"],
-    categories: &["all"],
-    subresources: &[STATUS],
-    storage: "autoscaling/horizontalpodautoscalers",
-    columns: &[
-        column("Reference"),
-        column("Targets"),
-        column("MinPods"),
-        column("MaxPods"),
-        column("Replicas"),
-        AGE,
-    ],
-    cells: |object, now| {
-        let number = |pointer: &str| object.pointer(pointer).map_or("<unset>".to_owned(), Value::to_string);
-        vec![
-            format!(
-                "{}/{}",
-                text(object, "/spec/scaleTargetRef/kind"),
-                text(object, "/spec/scaleTargetRef/name")
-            )
-            .into(),
-            "<unknown>".into(),
-            number("/spec/minReplicas").into(),
-            number("/spec/maxReplicas").into(),
-            object.pointer("/status/currentReplicas").cloned().unwrap_or_else(|| 0.into()),
-            age(object, now),
-        ]
-    },
-    prepare: |object, old| {
-        keep_status(object, old, json!({"desiredReplicas": 0, "currentMetrics": null}));
-        if let Some(spec) = object.get_mut("spec") {
-            default(spec, "minReplicas", 1);
-            let cpu = json!([{"type": "Resource",
-                "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]);
-            default(spec, "metrics", cpu);
-        }
-    },
-    validate: |object, _| {
-        let spec = At::root(object, "spec");
-        let (least, most) = (spec.field("minReplicas"), spec.field("maxReplicas"));
-        let mut errors: Vec<FieldError> = most.outside(1..=i64::MAX).into_iter().collect();
-        errors.extend(least.outside(1..=i64::MAX));
-        if !most.is_set() {
-            errors.push(most.required(""));
-        } else if most.number() < least.number() {
-            errors.push(most.invalid("must be greater than or equal to `minReplicas`"));
-        }
-        for field in ["kind", "name"] {
-            errors.extend(spec.field("scaleTargetRef").field(field).missing());
+        check_selector(&spec.field("selector"), &mut errors);
+        if old.is_some_and(|old| old.get("status") != object.get("status")) {
+            let status = At::root(object, "status");
+            let numbers = ["currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods"];
+            errors.extend(numbers.iter().filter_map(|name| status.field(name).outside(0..=i64::MAX)));
         }
         errors
     },
@@ -152,7 +108,7 @@ pub static LIMIT_RANGES: Resource = Resource::Row(&Row {
     schema: "LimitRange",
     short_names: &["limits"],
     storage: "limitranges",
-    columns: &[column("Created At")],
+    columns: &[Column { name: "Created At", kind: "date", priority: 0 }],
     cells: |object, _| vec![text(object, "/metadata/creationTimestamp").into()],
     prepare: |object, _| limit_range::complete(object),
     validate: |object, _| check_range(object),
@@ -171,7 +127,7 @@ pub static PRIORITY_CLASSES: Resource = Resource::Row(&Row {
     storage: "scheduling.k8s.io/priorityclasses",
     columns: &[
         Column { name: "Value", kind: "integer", priority: 0 },
-        column("Global-Default"),
+        Column { name: "Global-Default", kind: "boolean", priority: 0 },
         AGE,
         column("PreemptionPolicy"),
     ],
@@ -183,7 +139,12 @@ pub static PRIORITY_CLASSES: Resource = Resource::Row(&Row {
             text(object, "/preemptionPolicy").into(),
         ]
     },
-    prepare: |object, _| default(object, "preemptionPolicy", "PreemptLowerPriority"),
+    counts_generations: true,
+    spec: "value",
+    prepare: |object, _| {
+        default(object, "value", 0);
+        default(object, "preemptionPolicy", "PreemptLowerPriority");
+    },
     validate: |object, old| {
         const MOST: i64 = 1_000_000_000;
         let mut errors = immutable(object, old, &["value", "preemptionPolicy"]);
@@ -228,6 +189,7 @@ pub static RUNTIME_CLASSES: Resource = Resource::Row(&Row {
     schema: "RuntimeClass",
     namespaced: false,
     storage: "node.k8s.io/runtimeclasses",
+    needs_version: true,
     columns: &[column("Handler"), AGE],
     cells: |object, now| vec![text(object, "/handler").into(), age(object, now)],
     validate: |object, old| {
@@ -237,10 +199,44 @@ pub static RUNTIME_CLASSES: Resource = Resource::Row(&Row {
         if !handler.text().is_empty() && !metadata::is_label(handler.text()) {
             errors.push(handler.invalid("must be a DNS label: letters, digits and '-', at most 63"));
         }
+        check_overhead(&At::root(object, "overhead").field("podFixed"), &mut errors);
+        check_placement(&At::root(object, "scheduling"), &mut errors);
         errors
     },
     ..BASE
 });
+
+fn check_overhead(amounts: &At<'_>, errors: &mut Vec<FieldError>) {
+    for name in amounts.keys() {
+        let amount = amounts.key(name);
+        if !name.contains('/')
+            && !matches!(name, "cpu" | "memory" | "ephemeral-storage")
+            && !name.starts_with("hugepages-")
+        {
+            errors.push(FieldError::invalid(
+                amount.path(),
+                name,
+                "must be a standard resource for containers",
+            ));
+        }
+        if quantity::billionths(amount.text()).is_some_and(|found| found < 0) {
+            errors.push(amount.invalid("must be greater than or equal to 0"));
+        }
+    }
+}
+
+/// Where pods of a class may be.
+fn check_placement(placement: &At<'_>, errors: &mut Vec<FieldError>) {
+    check_labels(&placement.field("nodeSelector"), errors);
+    let mut seen: Vec<&Value> = Vec::new();
+    for toleration in placement.field("tolerations").items().take(TOLERATIONS) {
+        errors.extend(toleration.field("operator").none_of(&["Equal", "Exists", "Gt", "Lt"]));
+        if toleration.value().is_some_and(|value| seen.contains(&value)) {
+            errors.push(toleration.duplicate());
+        }
+        seen.extend(toleration.value());
+    }
+}
 
 /// Classes of storage.
 pub static STORAGE_CLASSES: Resource = Resource::Row(&Row {
@@ -276,7 +272,22 @@ pub static STORAGE_CLASSES: Resource = Resource::Row(&Row {
     validate: |object, old| {
         let mut errors =
             immutable(object, old, &["provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"]);
-        errors.extend(At::root(object, "provisioner").missing());
+        let provisioner = At::root(object, "provisioner");
+        errors.extend(provisioner.missing());
+        if !provisioner.text().is_empty() {
+            let why = metadata::qualified_name(&provisioner.text().to_ascii_lowercase());
+            errors.extend(why.into_iter().map(|why| provisioner.invalid(why)));
+        }
+        if At::root(object, "parameters").keys().any(str::is_empty) {
+            errors.push(At::root(object, "parameters").invalid_whole("field must not be empty"));
+        }
+        for term in At::root(object, "allowedTopologies").items() {
+            for values in term.field("matchLabelExpressions").items().map(|label| label.field("values")) {
+                if values.items().next().is_none() {
+                    errors.push(values.required(""));
+                }
+            }
+        }
         errors.extend(At::root(object, "reclaimPolicy").none_of(&["Delete", "Retain"]));
         errors.extend(At::root(object, "volumeBindingMode").none_of(&["Immediate", "WaitForFirstConsumer"]));
         errors
@@ -291,10 +302,27 @@ pub(super) static POD_TEMPLATES: Resource = Resource::Row(&Row {
     kind: "PodTemplate",
     schema: "PodTemplate",
     storage: "podtemplates",
-    columns: &[column("Containers"), AGE],
-    cells: |object, now| {
-        let spec = object.pointer("/template/spec").cloned().unwrap_or_default();
-        vec![count(&spec, "containers").into(), age(object, now)]
+    counts_generations: true,
+    spec: "template",
+    columns: &[column("Containers"), column("Images"), column("Pod Labels")],
+    cells: |object, _| {
+        let containers = object.pointer("/template/spec/containers").and_then(Value::as_array);
+        let all = |field: &str| {
+            let texts = containers.into_iter().flatten().map(|container| text(container, field));
+            Value::from(texts.collect::<Vec<_>>().join(","))
+        };
+        vec![all("/name"), all("/image"), pairs(object.pointer("/template/metadata/labels")).into()]
+    },
+    prepare: |object, _| {
+        if let Some(template) = object.get_mut("template") {
+            complete_template(template);
+        }
+    },
+    validate: |object, old| {
+        let mut errors = Vec::new();
+        let old = old.and_then(|old| old.get("template"));
+        check_template_at(&At::root(object, "template"), old, "", &mut errors);
+        errors
     },
     ..BASE
 });

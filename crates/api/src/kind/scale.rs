@@ -36,7 +36,18 @@ pub(super) fn scale_of(object: &Value) -> Value {
         text if text == "<none>" => String::new(),
         text => text,
     };
-    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept,
-        "spec": {"replicas": count(object, "/spec/replicas")},
-        "status": {"replicas": count(object, "/status/replicas"), "selector": selector}})
+    scale(kept, count(object, "/spec/replicas"), count(object, "/status/replicas"), &selector)
+}
+
+/// A Scale. What is zero or empty is left out, as Kubernetes does.
+pub(super) fn scale(metadata: Value, wanted: i64, found: i64, selector: &str) -> Value {
+    let mut scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": {},
+        "status": {"replicas": found}});
+    if wanted != 0 {
+        put(&mut scale, &["spec", "replicas"], wanted.into());
+    }
+    if !selector.is_empty() {
+        put(&mut scale, &["status", "selector"], selector.into());
+    }
+    scale
 }

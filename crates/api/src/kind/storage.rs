@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::at::At;
 use super::{AGE, BASE, Column, Resource, Row, age, column, default, immutable, text};
 
-const STORAGE: Row = Row { group: "storage.k8s.io", namespaced: false, ..BASE };
+const STORAGE: Row = Row { group: "storage.k8s.io", namespaced: false, needs_version: true, ..BASE };
 
 const fn flag(name: &'static str) -> Column {
     Column { name, kind: "boolean", priority: 0 }
@@ -20,7 +20,6 @@ pub(super) static CSI_DRIVERS: Resource = Resource::Row(&Row {
     singular: "csidriver",
     kind: "CSIDriver",
     schema: "CSIDriver",
-    counts_generations: true,
     storage: "storage.k8s.io/csidrivers",
     columns: &[
         flag("AttachRequired"),
@@ -110,6 +109,9 @@ pub(super) static CSI_NODES: Resource = Resource::Row(&Row {
             if !fits && !name.text().is_empty() {
                 errors.push(name.invalid("must be a DNS subdomain of at most 63 characters"));
             }
+            let keys = driver.field("topologyKeys");
+            let wrong = keys.items().filter(|key| !metadata::qualified_name(key.text()).is_empty());
+            errors.extend(wrong.map(|key| key.invalid("must be a qualified name, as of a label")));
             errors.extend(driver.field("allocatable").field("count").outside(0..=i64::MAX));
         }
         errors

@@ -10,6 +10,7 @@ use palisade_k8s::{FieldError, metadata};
 use serde_json::{Value, json};
 
 use super::at::At;
+use super::selecting::check_selector;
 use super::{AGE, BASE, Column, Resource, Row, age, count, default};
 use crate::cel::Expression;
 
@@ -32,6 +33,7 @@ const CONFIGURATIONS: Row = Row {
     categories: &["api-extensions"],
     storage: "admissionregistration.k8s.io/mutatingwebhookconfigurations",
     counts_generations: true,
+    needs_version: true,
     spec: "webhooks",
     columns: &[WEBHOOKS, AGE],
     cells: |object, now| vec![count(object, "webhooks").into(), age(object, now)],
@@ -159,29 +161,6 @@ fn check_covered(list: &At<'_>, errors: &mut Vec<FieldError>) {
             errors.push(item.invalid("is covered by another resource of this rule that ends in /*"));
         } else if resource != "*" && all.contains(format!("*/{part}").as_str()) {
             errors.push(item.invalid("is covered by another resource of this rule that begins with */"));
-        }
-    }
-}
-
-fn check_selector(selector: &At<'_>, errors: &mut Vec<FieldError>) {
-    for expression in selector.field("matchExpressions").items() {
-        let (operator, values) = (expression.field("operator"), expression.field("values"));
-        let has_values = values.items().next().is_some();
-        match operator.text() {
-            "In" | "NotIn" if !has_values => {
-                errors.push(values.required("must be specified when `operator` is 'In' or 'NotIn'"));
-            }
-            "Exists" | "DoesNotExist" if has_values => {
-                errors.push(
-                    values.forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
-                );
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            _ => errors.push(operator.invalid("not a valid selector operator")),
-        }
-        let key = expression.field("key");
-        for why in metadata::qualified_name(key.text()) {
-            errors.push(key.invalid(why));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! `pkg/printers/internalversion/printers.go`.
 
 mod batch;
+mod status;
 
 use jiff::Timestamp;
 use palisade_k8s::{FieldError, FieldPath};
@@ -13,6 +14,9 @@ use super::at::At;
 use super::pod::{complete_template, validate_template};
 use super::portion;
 use super::scale::{count, pairs, selector_text};
+use super::selecting::{
+    check_annotations, check_labels, check_selector as check_label_selector, check_subdomain,
+};
 use super::subresource::{SCALE, STATUS};
 use super::{
     AGE, Admission, BASE, Column, Counted, Resource, Row, age, column, default, immutable, text, wide,
@@ -75,6 +79,8 @@ pub static DEPLOYMENTS: Resource = Resource::Row(&Row {
     },
     validate: |object, old| {
         let mut errors = validate(object, old);
+        errors.extend(status::check(object, old, &status::DEPLOYMENT));
+        errors.extend(check_progress(&At::root(object, "spec")));
         let strategy = At::root(object, "spec").field("strategy");
         errors.extend(strategy.field("type").none_of(&["Recreate", "RollingUpdate"]));
         let rolling = strategy.field("rollingUpdate");
@@ -117,7 +123,11 @@ const REPLICA_SET: Row = Row {
         begin(object, old);
         with_spec(object, |spec| default(spec, "replicas", 1));
     },
-    validate,
+    validate: |object, old| {
+        let mut errors = validate(object, old);
+        errors.extend(status::check(object, old, &status::REPLICA_SET));
+        errors
+    },
     ..WORKLOAD
 };
 
@@ -140,7 +150,11 @@ pub(super) static REPLICATION_CONTROLLERS: Resource = Resource::Row(&Row {
             }
         });
     },
-    validate: |object, old| validate_of(object, old, Selects::Labels),
+    validate: |object, old| {
+        let mut errors = validate_of(object, old, Selects::Labels);
+        errors.extend(status::check(object, old, &status::REPLICA_SET));
+        errors
+    },
     counted: Counted::ByName,
     ..REPLICA_SET
 });
@@ -167,15 +181,19 @@ pub(super) static STATEFUL_SETS: Resource = Resource::Row(&Row {
             default(spec, "podManagementPolicy", "OrderedReady");
             default(spec, "revisionHistoryLimit", 10);
             complete_strategy(spec, "updateStrategy", &[("partition", json!(0))]);
-            default(
-                spec,
-                "persistentVolumeClaimRetentionPolicy",
-                json!({"whenDeleted": "Retain", "whenScaled": "Retain"}),
-            );
+            default(spec, "persistentVolumeClaimRetentionPolicy", json!({}));
+            if let Some(policy) = spec.get_mut("persistentVolumeClaimRetentionPolicy") {
+                default(policy, "whenDeleted", "Retain");
+                default(policy, "whenScaled", "Retain");
+            }
+            let claims = spec.get_mut("volumeClaimTemplates").and_then(Value::as_array_mut);
+            claims.into_iter().flatten().for_each(complete_claim);
         });
     },
     validate: |object, old| {
         let mut errors = validate(object, old);
+        errors.extend(status::check(object, old, &status::STATEFUL_SET));
+        errors.extend(check_stateful(object, old));
         let rolling = At::root(object, "spec").field("updateStrategy").field("rollingUpdate");
         let missing = rolling.field("maxUnavailable");
         errors.extend(rolling.field("partition").outside(0..=i64::MAX));
@@ -232,6 +250,9 @@ pub(super) static DAEMON_SETS: Resource = Resource::Row(&Row {
     },
     validate: |object, old| {
         let mut errors = validate(object, old);
+        errors.extend(status::check(object, old, &status::DAEMON_SET));
+        let kind = At::root(object, "spec").field("updateStrategy").field("type");
+        errors.extend(kind.none_of(&["OnDelete", "RollingUpdate"]));
         let rolling = At::root(object, "spec").field("updateStrategy").field("rollingUpdate");
         let (missing, surge) = (rolling.field("maxUnavailable"), rolling.field("maxSurge"));
         errors.extend([&missing, &surge].into_iter().flat_map(portion::errors_up_to_all));
@@ -255,7 +276,7 @@ pub(super) static CONTROLLER_REVISIONS: Resource = Resource::Row(&Row {
     kind: "ControllerRevision",
     schema: "ControllerRevision",
     storage: "apps/controllerrevisions",
-    columns: &[column("Controller"), number("Revision"), AGE],
+    columns: &[column("Controller"), column("Revision"), AGE],
     cells: |object, now| {
         let owner = object.pointer("/metadata/ownerReferences/0");
         let owner = owner.map_or("<none>".to_owned(), |owner| {
@@ -263,7 +284,16 @@ pub(super) static CONTROLLER_REVISIONS: Resource = Resource::Row(&Row {
         });
         vec![owner.into(), count(object, "/revision").into(), age(object, now)]
     },
-    validate: |object, old| immutable(object, old, &["data"]),
+    prepare: |object, _| default(object, "revision", 0),
+    validate: |object, old| {
+        let mut errors = immutable(object, old, &["data"]);
+        let data = At::root(object, "data");
+        if !data.value().is_some_and(Value::is_object) {
+            errors.push(data.required("data must be an object"));
+        }
+        errors.extend(At::root(object, "revision").outside(0..=i64::MAX));
+        errors
+    },
     ..BASE
 });
 
@@ -334,23 +364,133 @@ fn validate_of(object: &Value, old: Option<&Value>, selects: Selects) -> Vec<Fie
         errors.extend(spec.field(field).outside(0..=i64::MAX));
     }
     let selector = spec.field("selector");
+    let before = errors.len();
     match selects {
-        Selects::Selector => {
-            check_selector(&selector, &mut errors);
-            errors.extend(immutable(object, old, &["spec.selector"]));
-        }
+        Selects::Selector => check_selector(&selector, &mut errors),
         Selects::Labels if selector.keys().next().is_none() => errors.push(selector.required("")),
-        Selects::Labels => {}
+        Selects::Labels => check_labels(&selector, &mut errors),
     }
-    check_selected(object, selects, &mut errors);
+    // What no selector can be selects nothing that could be compared.
+    if errors.len() == before || !selector.is_set() {
+        check_selected(object, selects, &mut errors);
+    }
+    // A StatefulSet says this of its whole spec.
+    if selects == Selects::Selector && text(object, "/kind") != "StatefulSet" {
+        errors.extend(immutable(object, old, &["spec.selector"]));
+    }
     check_template(object, old, "Always", &mut errors);
     errors
 }
 
+/// A Deployment cannot be late before its pods have been ready for long enough.
+fn check_progress(spec: &At<'_>) -> Option<FieldError> {
+    let (deadline, ready) = (spec.field("progressDeadlineSeconds"), spec.field("minReadySeconds"));
+    let is_late = deadline.number().is_some_and(|seconds| seconds <= ready.number().unwrap_or_default());
+    (is_late && deadline.number() >= Some(0))
+        .then(|| deadline.invalid("must be greater than minReadySeconds"))
+}
+
+/// Gives the template of a claim what claims have.
+fn complete_claim(claim: &mut Value) {
+    if !claim.is_object() {
+        return;
+    }
+    default(claim, "apiVersion", "v1");
+    default(claim, "kind", "PersistentVolumeClaim");
+    default(claim, "spec", json!({}));
+    if let Some(spec) = claim.get_mut("spec").filter(|spec| spec.is_object()) {
+        default(spec, "volumeMode", "Filesystem");
+    }
+    claim["status"] = json!({"phase": "Pending"});
+}
+
+fn check_stateful(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let spec = At::root(object, "spec");
+    let mut errors = Vec::new();
+    let name = text(object, "/metadata/name");
+    if old.is_none() && !palisade_k8s::metadata::is_label(name) {
+        let why = "must be a DNS label, as the names of its pods are made of it";
+        errors.push(FieldError::invalid(FieldPath::of("metadata.name"), name, why));
+    }
+    check_subdomain(&spec.field("serviceName"), &mut errors);
+    let policy = spec.field("podManagementPolicy");
+    if !matches!(policy.text(), "OrderedReady" | "Parallel") {
+        errors.push(policy.invalid("must be 'OrderedReady' or 'Parallel'"));
+    }
+    let strategy = spec.field("updateStrategy");
+    match strategy.field("type").text() {
+        "RollingUpdate" => {}
+        "OnDelete" if strategy.field("rollingUpdate").is_set() => {
+            let why = "only allowed for updateStrategy 'RollingUpdate'";
+            errors.push(strategy.field("rollingUpdate").invalid(why));
+        }
+        "OnDelete" => {}
+        _ => errors.push(strategy.invalid("must be 'RollingUpdate' or 'OnDelete'")),
+    }
+    errors.extend(spec.field("ordinals").field("start").outside(0..=i64::MAX));
+    let retention = spec.field("persistentVolumeClaimRetentionPolicy");
+    for when in ["whenDeleted", "whenScaled"] {
+        errors.extend(retention.field(when).none_of(&["Delete", "Retain"]));
+    }
+    if old.is_none() {
+        spec.field("volumeClaimTemplates").items().for_each(|claim| check_claim(&claim, &mut errors));
+    }
+    errors.extend(old.and_then(|old| check_kept(object, old)));
+    errors
+}
+
+fn check_claim(claim: &At<'_>, errors: &mut Vec<FieldError>) {
+    let spec = claim.field("spec");
+    if spec.field("accessModes").items().next().is_none() {
+        errors.push(spec.field("accessModes").required("at least 1 access mode is required"));
+    }
+    let storage = spec.field("resources").field("requests").key("storage");
+    if !storage.is_set() {
+        errors.push(FieldError::required(spec.field("resources").key("storage").path(), ""));
+    }
+}
+
+/// What may change of a StatefulSet.
+const CHANGEABLE: [&str; 8] = [
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+    "volumeClaimTemplates",
+];
+
+fn check_kept(object: &Value, old: &Value) -> Option<FieldError> {
+    let rest = |object: &Value| {
+        let mut spec = object.get("spec").cloned().unwrap_or_default();
+        if let Some(spec) = spec.as_object_mut() {
+            spec.retain(|name, value| !CHANGEABLE.contains(&name.as_str()) && !value.is_null());
+        }
+        spec
+    };
+    let claims = |object: &Value| {
+        let claims = object.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
+        let claims = claims.into_iter().flatten();
+        claims
+            .map(|claim| (text(claim, "/metadata/name").to_owned(), claim.get("spec").cloned()))
+            .collect::<Vec<_>>()
+    };
+    let why = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \
+               'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+    (rest(object) != rest(old) || claims(object) != claims(old))
+        .then(|| FieldError::forbidden(FieldPath::of("spec"), why))
+}
+
 /// A selector that selects everything would take other workloads' pods.
 fn check_selector(selector: &At<'_>, errors: &mut Vec<FieldError>) {
+    let before = errors.len();
+    check_label_selector(selector, errors);
     if !selector.is_set() {
         errors.push(selector.required(""));
+    } else if errors.len() > before {
+        errors.push(selector.invalid("invalid label selector"));
     } else if selector.field("matchLabels").keys().next().is_none()
         && selector.field("matchExpressions").items().next().is_none()
     {
@@ -360,8 +500,9 @@ fn check_selector(selector: &At<'_>, errors: &mut Vec<FieldError>) {
 
 /// The pods that a template makes are its selector's own.
 fn check_selected(object: &Value, selects: Selects, errors: &mut Vec<FieldError>) {
-    let Some(selector) = object.pointer("/spec/selector") else { return };
     let wrapped;
+    let absent = json!({"matchExpressions": [{"key": "a", "operator": "In", "values": []}]});
+    let selector = object.pointer("/spec/selector").filter(|selector| !selector.is_null()).unwrap_or(&absent);
     let selector = match selects {
         Selects::Selector => selector,
         Selects::Labels => {
@@ -383,7 +524,7 @@ fn check_template(object: &Value, old: Option<&Value>, restart: &'static str, er
     check_template_at(&At::root(object, "spec").field("template"), old, restart, errors);
 }
 
-fn check_template_at(
+pub(super) fn check_template_at(
     template: &At<'_>,
     old: Option<&Value>,
     restart: &'static str,
@@ -397,9 +538,17 @@ fn check_template_at(
     if old == Some(value) {
         return;
     }
+    check_labels(&template.field("metadata").field("labels"), errors);
+    check_annotations(&template.field("metadata").field("annotations"), errors);
     let found = validate_template(value).into_iter();
     errors.extend(found.map(|error| FieldError { path: template.path().join(&error.path), ..error }));
     if restart == "Always" {
+        let deadline = template.field("spec").field("activeDeadlineSeconds");
+        if deadline.is_set() {
+            errors.push(
+                deadline.forbidden("activeDeadlineSeconds in pods that are started again is not supported"),
+            );
+        }
         errors.extend(template.field("spec").field("restartPolicy").none_of(&[restart]));
     }
 }

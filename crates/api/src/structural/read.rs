@@ -84,6 +84,12 @@ impl Reader {
             ..Structural::default()
         };
         self.below(&mut node, fields, place, path, depth);
+        if let Some(other) = fields.get("x-kubernetes-map-type").and_then(Value::as_str)
+            && !matches!(other, "atomic" | "granular")
+        {
+            let path = path.clone().name("x-kubernetes-map-type");
+            self.say(|| FieldError::not_supported(path, other, &["atomic", "granular"]));
+        }
         node.list = self.list(&node, fields, path);
         node.checks = self.checks_of(fields, place, path, depth, node.form).map(Box::new);
         node.rules = self.rules(fields, path);
@@ -135,8 +141,21 @@ impl Reader {
 
     /// How a list is merged.
     fn list(&mut self, node: &Structural, fields: &Map<String, Value>, path: &FieldPath) -> List {
+        let at = path;
         let path = || path.clone().name("x-kubernetes-list-type");
-        match fields.get("x-kubernetes-list-type").and_then(Value::as_str) {
+        let kind = fields.get("x-kubernetes-list-type").and_then(Value::as_str);
+        if kind != Some("map") && fields.get("x-kubernetes-list-map-keys").is_some_and(|keys| !keys.is_null())
+        {
+            self.say(|| {
+                FieldError::required(path(), "must be map if x-kubernetes-list-map-keys is non-empty")
+            });
+        }
+        let is_nullable = node.items.as_ref().is_some_and(|items| items.is_nullable);
+        if matches!(kind, Some("set" | "map")) && is_nullable {
+            let why = "cannot be nullable when x-kubernetes-list-type is set or map";
+            self.say(|| FieldError::forbidden(at.clone().name("items").name("nullable"), why));
+        }
+        match kind {
             None | Some("atomic") => List::Atomic,
             Some("set") => List::Set,
             Some("map") => {
@@ -146,11 +165,24 @@ impl Reader {
                 if keys.is_empty() {
                     self.say(|| FieldError::required(path(), "x-kubernetes-list-map-keys must not be empty"));
                 }
+                let mut seen = std::collections::HashSet::new();
                 for key in &keys {
+                    if !seen.insert(key) {
+                        self.say(|| FieldError::invalid(path(), key.as_str(), "must not be there twice"));
+                    }
                     let known = node.items.as_ref().and_then(|item| item.properties.get(key.as_str()));
                     if !known.is_some_and(Structural::is_scalar) {
                         let why = format!("the key {key:?} must be a property of a scalar type of the items");
                         self.say(|| FieldError::invalid(path(), "map", why));
+                    }
+                    let wanted =
+                        fields.get("items").and_then(|items| items.get("required")).and_then(Value::as_array);
+                    let is_wanted = wanted.into_iter().flatten().any(|name| name.as_str() == Some(key));
+                    if !is_wanted && known.is_some_and(|known| known.default.is_none()) {
+                        let field =
+                            at.clone().name("items").name("properties").key(key.as_str()).name("default");
+                        let why = "a property that tells elements apart must be required, or have a default";
+                        self.say(|| FieldError::required(field, why));
                     }
                 }
                 List::Map(keys)
@@ -259,6 +291,11 @@ impl Reader {
                     }
                 }
             }
+            Place::Root if fields.get("nullable") == Some(&Value::Bool(true)) => {
+                self.say(|| {
+                    FieldError::forbidden(path.clone().name("nullable"), "must not be true at the root")
+                });
+            }
             Place::Root if written != "object" => {
                 let path = path.clone().name("type");
                 self.say(|| match written {
@@ -268,6 +305,9 @@ impl Reader {
             }
             Place::Root | Place::Value => self.typed(node, written, path),
         }
+        if place == Place::Root {
+            self.head(fields, path);
+        }
         if !node.properties.is_empty() && !matches!(node.rest, Rest::None) {
             let why = "additionalProperties and properties are mutual exclusive";
             self.say(|| FieldError::forbidden(path.clone().name("additionalProperties"), why));
@@ -276,6 +316,31 @@ impl Reader {
             && let Some(checks) = &node.checks
         {
             self.complete(node, checks, path);
+        }
+    }
+
+    /// What every object has may be said to have the types that it has; of its metadata, the names alone can be held to more.
+    fn head(&mut self, fields: &Map<String, Value>, path: &FieldPath) {
+        let property = |name: &str| fields.get("properties").and_then(|properties| properties.get(name));
+        for name in ["apiVersion", "kind"] {
+            let kind = property(name).and_then(|schema| schema.get("type")).and_then(Value::as_str);
+            if let Some(kind) = kind.filter(|kind| *kind != "string") {
+                let path = path.clone().name("properties").key(name).name("type");
+                self.say(|| FieldError::invalid(path, kind, "must be string"));
+            }
+        }
+        let inner =
+            property("metadata").and_then(|schema| schema.get("properties")).and_then(Value::as_object);
+        if inner
+            .is_some_and(|inner| inner.keys().any(|name| !matches!(name.as_str(), "name" | "generateName")))
+        {
+            let path = path.clone().name("properties").key("metadata");
+            let why = "must not specify anything other than name and generateName, but metadata is implicitly specified";
+            self.say(|| FieldError::forbidden(path, why));
+        }
+        if fields.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
+            let path = path.clone().name("x-kubernetes-preserve-unknown-fields");
+            self.say(|| FieldError::invalid(path, false, "must be true or undefined"));
         }
     }
 
@@ -292,6 +357,16 @@ impl Reader {
         }
         if node.form == Form::Array && node.items.is_none() {
             self.say(|| FieldError::required(path.clone().name("items"), "must be specified"));
+        }
+        if node.is_embedded && !node.preserves && node.properties.is_empty() {
+            let why = "must not be empty if x-kubernetes-embedded-resource is true";
+            self.say(|| FieldError::required(path.clone().name("properties"), why));
+        }
+        if let List::Set | List::Map(_) = &node.list
+            && node.form != Form::Array
+        {
+            let why = "must be array if x-kubernetes-list-type is specified";
+            self.say(|| FieldError::invalid(path_of_type(), written, why));
         }
         if node.is_embedded && node.form != Form::Object {
             let why = "must be object if x-kubernetes-embedded-resource is true";

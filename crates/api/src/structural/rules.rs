@@ -58,7 +58,7 @@ impl Rule {
     /// The errors of the rule: the field of each, and its message.
     pub(super) fn broken(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
-        if self.text.is_empty() {
+        if self.text.trim().is_empty() {
             found.push(("rule", "must not be empty".to_owned()));
         } else if let Err(why) = Expression::compile(&self.text, &VARIABLES) {
             found.push(("rule", why));
@@ -67,6 +67,9 @@ impl Rule {
             && let Err(why) = Expression::compile(&self.message_expression, &VARIABLES)
         {
             found.push(("messageExpression", why));
+        }
+        if self.message.contains(['\n', '\r']) {
+            found.push(("message", "must not contain line breaks".to_owned()));
         }
         let reasons =
             ["", "FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"];

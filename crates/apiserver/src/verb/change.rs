@@ -33,7 +33,24 @@ enum Recorder {
 /// `PUT` of an object.
 pub(crate) fn update(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let object = read_object(call, bytes, content_type)?;
-    revise_recorded(call, Recorder::Update, |_| Ok(object.clone())).map(Answer::ok)
+    let resource = &call.target.resource;
+    let is_blind = resource.needs_version && text(&object, "/metadata/resourceVersion").is_empty();
+    revise_recorded(call, Recorder::Update, |old| match is_blind && is_meant(call, &object, old) {
+        true => {
+            let path = FieldPath::of("metadata.resourceVersion");
+            let error = FieldError::invalid(path, "", "must be specified for an update");
+            Err(ApiError::invalid(resource, &call.target.name, &[error]))
+        }
+        false => Ok(object.clone()),
+    })
+    .map(Answer::ok)
+}
+
+/// Whether an object is the stored one by name and UID, if it has one.
+fn is_meant(call: &Call<'_>, object: &Value, old: &Value) -> bool {
+    let uid = text(object, "/metadata/uid");
+    text(object, "/metadata/name") == call.target.name
+        && (uid.is_empty() || uid == text(old, "/metadata/uid"))
 }
 
 /// `PATCH` other than server-side apply.

@@ -27,6 +27,10 @@ pub(crate) fn get_scale(call: &Call<'_>) -> ApiResult<Answer> {
 /// `PUT` of a scale.
 pub(crate) fn update_scale(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let sent = body::read(bytes, content_type, &mut Vec::new())?;
+    if ["", "Scale"].iter().all(|kind| text(&sent, "/kind") != *kind) {
+        let why = format!("kind: {:?} is no Scale, which is what this path has", text(&sent, "/kind"));
+        return Err(ApiError::bad_request(why));
+    }
     write(call, |_| Ok(sent.clone()))
 }
 

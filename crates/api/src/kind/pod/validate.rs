@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::{CONTAINER_LISTS, text};
 use crate::kind::at::At;
+use crate::kind::selecting::is_port_name;
 
 pub(super) use change::check_change;
 
@@ -52,16 +53,6 @@ pub(super) fn validate(pod: &Value, old: Option<&Value>) -> Errors {
 
 const PORT_NAME: &str =
     "must be at most 15 lower-case letters, digits and single '-' between, with a letter among them";
-
-/// As the IANA names services.
-fn is_port_name(name: &str) -> bool {
-    name.len() <= 15
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && name.bytes().any(|b| b.is_ascii_lowercase())
-        && !name.contains("--")
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-}
 
 /// A name that is a DNS label, and not seen before.
 fn check_name<'v>(name: &At<'v>, seen: &mut HashSet<&'v str>, errors: &mut Errors) {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::subresource::STATUS;
 use super::super::{AGE, Admission, BASE, Resource, Row, age, column, default, immutable, text, wide};
+use super::status;
 use super::{At, begin, check_template, count, wide_cells, with_spec};
 use crate::{cron, time};
 
@@ -55,8 +56,13 @@ const JOB: Row = Row {
     },
     validate: |job, old| {
         let mut errors = check(&At::root(job, "spec"));
+        errors.extend(status::check(job, old, &status::JOB));
+        errors.extend(check_selection(job, old));
         check_template(job, old, "", &mut errors);
         errors.extend(immutable(job, old, &["spec.selector", "spec.template", "spec.completionMode"]));
+        if text(job, "/spec/completionMode") != "Indexed" {
+            errors.extend(immutable(job, old, &["spec.completions"]));
+        }
         errors
     },
     ..BASE
@@ -104,6 +110,9 @@ pub static CRON_JOBS: Resource = Resource::Row(&Row {
             default(spec, "successfulJobsHistoryLimit", 3);
             default(spec, "failedJobsHistoryLimit", 1);
         });
+        if let Some(job) = object.pointer_mut("/spec/jobTemplate").filter(|job| job.is_object()) {
+            default(job, "metadata", json!({}));
+        }
         if let Some(template) = object.pointer_mut("/spec/jobTemplate/spec/template") {
             super::complete_template(template);
         }
@@ -117,10 +126,15 @@ fn complete(spec: &mut Value) {
         default(spec, "completions", 1);
     }
     default(spec, "parallelism", 1);
-    default(spec, "backoffLimit", 6);
+    let by_index = spec.get("backoffLimitPerIndex").is_some_and(|limit| !limit.is_null());
+    default(spec, "backoffLimit", if by_index { i32::MAX } else { 6 });
     default(spec, "completionMode", "NonIndexed");
     default(spec, "suspend", false);
     default(spec, "manualSelector", false);
+    let rules =
+        spec.pointer_mut("/podFailurePolicy/rules").and_then(Value::as_array_mut).into_iter().flatten();
+    let conditions = rules.filter_map(|rule| rule.get_mut("onPodConditions")?.as_array_mut()).flatten();
+    conditions.for_each(|condition| default(condition, "status", "True"));
     let has_policy = spec.get("podFailurePolicy").is_some();
     default(spec, "podReplacementPolicy", if has_policy { "Failed" } else { "TerminatingOrFailed" });
 }
@@ -140,7 +154,9 @@ fn select(job: &mut Value) {
             put(job, &["spec", "template", "metadata", "labels", label], value.clone().into());
         }
     }
-    put(job, &["spec", "selector"], json!({"matchLabels": {UID_LABEL: uid}}));
+    if job.pointer("/spec/selector").is_none_or(Value::is_null) {
+        put(job, &["spec", "selector"], json!({"matchLabels": {UID_LABEL: uid}}));
+    }
 }
 
 /// A job without labels has those of its pods.
@@ -152,16 +168,134 @@ fn label(job: &mut Value) {
     }
 }
 
+/// The pods of an indexed job that are there at once.
+const PARALLEL: i64 = 100_000;
+
 fn check(spec: &At<'_>) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    for field in
-        ["parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"]
-    {
+    for field in [
+        "parallelism",
+        "completions",
+        "backoffLimit",
+        "activeDeadlineSeconds",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ] {
         errors.extend(spec.field(field).outside(0..=i64::MAX));
     }
     errors.extend(spec.field("completionMode").none_of(&["NonIndexed", "Indexed"]));
+    errors.extend(spec.field("podReplacementPolicy").none_of(&["Failed", "TerminatingOrFailed"]));
+    check_indexes(spec, &mut errors);
+    check_manager(&spec.field("managedBy"), &mut errors);
+    let rules = spec.field("podFailurePolicy").field("rules");
+    rules.items().for_each(|rule| check_failure(&rule, spec, &mut errors));
     let restart = spec.field("template").field("spec").field("restartPolicy");
-    errors.extend(restart.none_of(&["OnFailure", "Never"]));
+    match restart.text() {
+        "OnFailure" | "Never" => {}
+        _ if !spec.field("template").is_set() => {}
+        "" | "Always" => errors.push(restart.required("valid values: \"OnFailure\", \"Never\"")),
+        _ => errors.extend(restart.none_of(&["OnFailure", "Never"])),
+    }
+    errors
+}
+
+fn check_indexes(spec: &At<'_>, errors: &mut Vec<FieldError>) {
+    let is_indexed = spec.field("completionMode").text() == "Indexed";
+    let [limit, most, parallel, completions] =
+        ["backoffLimitPerIndex", "maxFailedIndexes", "parallelism", "completions"]
+            .map(|name| spec.field(name));
+    if is_indexed && !completions.is_set() {
+        errors.push(completions.required("when completion mode is Indexed"));
+    }
+    if is_indexed && parallel.number() > Some(PARALLEL) {
+        errors.push(parallel.invalid("must be less than or equal to 100000 when completion mode is Indexed"));
+    }
+    if limit.is_set() && !is_indexed {
+        errors.push(limit.invalid("requires indexed completion mode"));
+    }
+    if most.is_set() {
+        if !limit.is_set() {
+            errors.push(limit.required("when maxFailedIndexes is specified"));
+        }
+        if !is_indexed {
+            errors.push(most.invalid("requires indexed completion mode"));
+        } else if completions.is_set() && most.number() > completions.number() {
+            errors.push(most.invalid("must be less than or equal to completions"));
+        }
+    }
+    if spec.field("successPolicy").is_set() && !is_indexed {
+        errors.push(spec.field("successPolicy").invalid("requires indexed completion mode"));
+    }
+}
+
+fn check_manager(manager: &At<'_>, errors: &mut Vec<FieldError>) {
+    if let Some(name) = manager.value().and_then(Value::as_str) {
+        let fits = name.split_once('/').is_some_and(|(domain, path)| {
+            palisade_k8s::metadata::is_subdomain(domain) && !path.is_empty() && name.len() <= 63
+        });
+        if !fits {
+            errors.push(manager.invalid("must be a domain-prefixed path, as acme.io/foo"));
+        }
+    }
+}
+
+/// A rule of a policy for failed pods.
+fn check_failure(rule: &At<'_>, spec: &At<'_>, errors: &mut Vec<FieldError>) {
+    let (codes, conditions, action) =
+        (rule.field("onExitCodes"), rule.field("onPodConditions"), rule.field("action"));
+    errors.extend(action.missing());
+    errors.extend(action.none_of(&["Count", "FailIndex", "FailJob", "Ignore"]));
+    if action.text() == "FailIndex" && !spec.field("backoffLimitPerIndex").is_set() {
+        errors.push(action.invalid("requires the backoffLimitPerIndex to be set"));
+    }
+    if codes.is_set() == conditions.items().next().is_some() {
+        errors.push(rule.invalid_whole("specifying one of OnExitCodes and OnPodConditions is required"));
+    }
+    if !codes.is_set() {
+        return;
+    }
+    errors.extend(codes.field("operator").none_of(&["In", "NotIn"]));
+    let values = codes.field("values");
+    let numbers: Vec<Option<i64>> = values.items().map(|value| value.number()).collect();
+    if numbers.is_empty() {
+        errors.push(values.invalid("at least one value is required"));
+    }
+    if numbers.iter().zip(numbers.iter().skip(1)).any(|(one, next)| one >= next) {
+        errors.push(values.invalid("must be ordered, without duplicates"));
+    }
+    if codes.field("operator").text() == "In" {
+        let zeros = values.items().filter(|value| value.number() == Some(0));
+        errors.extend(zeros.map(|value| value.invalid("must not be 0 for the In operator")));
+    }
+    let name = codes.field("containerName");
+    let pod = spec.field("template").field("spec");
+    let lists = ["containers", "initContainers"].map(|list| pod.field(list));
+    let is_known =
+        |name: &str| lists.iter().flat_map(At::items).any(|container| container.field("name").text() == name);
+    if !name.text().is_empty() && !is_known(name.text()) {
+        errors.push(name.invalid("must be one of the container or initContainer names in the pod template"));
+    }
+}
+
+/// The selector that a job was given is that of its own pods; one that its author has made fits the template.
+fn check_selection(job: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if old.is_some() {
+        return errors;
+    }
+    let spec = At::root(job, "spec");
+    if spec.field("manualSelector").is(true) {
+        if !spec.field("selector").is_set() {
+            errors.push(spec.field("selector").required(""));
+        }
+        super::check_selected(job, super::Selects::Selector, &mut errors);
+    } else if spec.field("selector").value()
+        != Some(&json!({"matchLabels": {UID_LABEL: text(job, "/metadata/uid")}}))
+    {
+        errors
+            .push(spec.field("selector").invalid("`selector` is generated, unless `manualSelector` is set"));
+    }
     errors
 }
 

@@ -51,7 +51,9 @@ fn check_container(container: &At<'_>, volumes: &Volumes<'_>, errors: &mut Error
 
 /// One that starts before the others is not probed, unless it goes on beside them.
 fn check_init(container: &At<'_>, errors: &mut Errors) {
-    if container.field("restartPolicy").text() == "Always" {
+    let policy = container.field("restartPolicy");
+    errors.extend(policy.none_of(&["Always", "Never", "OnFailure"]));
+    if policy.text() == "Always" {
         return;
     }
     for field in container.set(&["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"]) {

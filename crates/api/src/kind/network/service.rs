@@ -1,0 +1,175 @@
+//! Rules for services, as `pkg/apis/core/validation/validation.go`, `ValidateService`.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use palisade_k8s::FieldError;
+use serde_json::Value;
+
+use super::super::at::At;
+use super::super::selecting::{check_label_name, check_labels, check_port};
+use super::super::{immutable, text};
+
+type Errors = Vec<FieldError>;
+
+/// Finds what is wrong with a service.
+pub(super) fn validate(service: &Value, old: Option<&Value>) -> Errors {
+    let mut errors = Vec::new();
+    let spec = At::root(service, "spec");
+    let kind = spec.field("type").text();
+    errors.extend(spec.field("type").none_of(&["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]));
+    errors.extend(spec.field("sessionAffinity").none_of(&["ClientIP", "None"]));
+    check_labels(&spec.field("selector"), &mut errors);
+    check_ports(&spec, &mut errors);
+    match kind {
+        "ExternalName" => check_external_name(&spec, &mut errors),
+        _ => check_addresses(&spec, &mut errors),
+    }
+    check_policies(&spec, &mut errors);
+    check_balancer(&spec, kind, &mut errors);
+    for address in spec.field("externalIPs").items() {
+        check_outer_address(&address, &mut errors);
+    }
+    if old.is_some_and(|old| text(old, "/spec/type") != "ExternalName") && kind != "ExternalName" {
+        errors.extend(immutable(service, old, &["spec.clusterIP"]));
+    }
+    let ingress = At::root(service, "status").field("loadBalancer").field("ingress");
+    if kind != "LoadBalancer" && ingress.items().next().is_some() {
+        errors.push(ingress.forbidden("may only be used when `spec.type` is LoadBalancer"));
+    }
+    errors
+}
+
+fn check_external_name(spec: &At<'_>, errors: &mut Errors) {
+    let name = spec.field("externalName");
+    if name.text().is_empty() {
+        errors.push(name.required(""));
+    }
+    let host = spec.field("externalName");
+    let bare = host.text().strip_suffix('.').unwrap_or(host.text());
+    if !bare.is_empty() && !palisade_k8s::metadata::is_subdomain(bare) {
+        errors.push(name.invalid("must be a DNS name"));
+    }
+    if spec.field("clusterIP").is_set() {
+        errors.push(spec.field("clusterIPs").forbidden("may not be set when `type` is ExternalName"));
+    }
+}
+
+fn check_addresses(spec: &At<'_>, errors: &mut Errors) {
+    let address = spec.field("clusterIP").text();
+    if address == "None" && matches!(spec.field("type").text(), "NodePort" | "LoadBalancer") {
+        errors.push(
+            spec.field("clusterIPs").invalid("may not be 'None' when `type` is NodePort or LoadBalancer"),
+        );
+    }
+    if !matches!(address, "" | "None") && address.parse::<IpAddr>().is_err() {
+        errors.extend(
+            spec.field("clusterIPs")
+                .items()
+                .take(1)
+                .map(|first| first.invalid("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")),
+        );
+    }
+    errors.extend(spec.field("ipFamilies").items().filter_map(|family| family.none_of(&["IPv4", "IPv6"])));
+    errors.extend(spec.field("ipFamilyPolicy").none_of(&[
+        "PreferDualStack",
+        "RequireDualStack",
+        "SingleStack",
+    ]));
+}
+
+fn check_policies(spec: &At<'_>, errors: &mut Errors) {
+    errors.extend(spec.field("internalTrafficPolicy").none_of(&["Cluster", "Local"]));
+    let external = spec.field("externalTrafficPolicy");
+    let is_outer = matches!(spec.field("type").text(), "NodePort" | "LoadBalancer")
+        || spec.field("externalIPs").items().next().is_some();
+    if external.is_set() && !is_outer {
+        errors.push(external.invalid("may only be set for externally-accessible services"));
+    } else {
+        errors.extend(external.none_of(&["Cluster", "Local"]));
+    }
+    let distribution = ["PreferClose", "PreferSameNode", "PreferSameZone"];
+    errors.extend(spec.field("trafficDistribution").none_of(&distribution));
+    let seconds = spec.field("sessionAffinityConfig").field("clientIP").field("timeoutSeconds");
+    if spec.field("sessionAffinity").text() == "ClientIP" {
+        errors.extend(seconds.outside(1..=86_400));
+    }
+}
+
+/// What only balancers have.
+fn check_balancer(spec: &At<'_>, kind: &str, errors: &mut Errors) {
+    if kind == "LoadBalancer" {
+        return;
+    }
+    let why = "may only be used when `type` is 'LoadBalancer'";
+    if spec.field("loadBalancerSourceRanges").items().next().is_some() {
+        errors.push(spec.field("LoadBalancerSourceRanges").forbidden(why));
+    }
+    if spec.field("loadBalancerClass").is_set() {
+        errors.push(spec.field("loadBalancerClass").forbidden(why));
+    }
+    let check = spec.field("healthCheckNodePort");
+    if check.number().is_some_and(|number| number != 0) {
+        errors.push(
+            check.invalid(
+                "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+            ),
+        );
+    }
+}
+
+/// An address that leads to a service from outside is of no machine's own.
+pub(super) fn check_outer_address(address: &At<'_>, errors: &mut Errors) {
+    let Ok(found) = address.text().parse::<IpAddr>() else {
+        errors.push(address.invalid("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
+        return;
+    };
+    let is_link = match found {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_multicast() && v4.octets().starts_with(&[224, 0, 0]),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    if found.is_unspecified() || found.is_loopback() || is_link {
+        errors.push(address.invalid("may not be unspecified, or in the loopback or a link-local range"));
+    }
+}
+
+fn check_ports(spec: &At<'_>, errors: &mut Errors) {
+    let is_headless = spec.field("clusterIP").text() == "None";
+    let kind = spec.field("type").text();
+    if kind != "ExternalName" && spec.field("ports").items().next().is_none() && !is_headless {
+        errors.push(spec.field("ports").required(""));
+    }
+    let several = spec.field("ports").items().count() > 1;
+    let (mut names, mut numbers) = (HashSet::new(), HashSet::new());
+    for port in spec.field("ports").items() {
+        let (name, number) = (port.field("name"), port.field("port"));
+        if several && name.text().is_empty() {
+            errors.push(name.required(""));
+        } else if !name.text().is_empty() && !names.insert(name.text()) {
+            errors.push(name.duplicate());
+        }
+        check_label_name(&name, errors);
+        if !number.is_set() {
+            errors.push(number.required(""));
+        }
+        errors.extend(number.outside(1..=65_535));
+        check_port(&port.field("targetPort"), errors);
+        errors.extend(port.field("protocol").none_of(&["SCTP", "TCP", "UDP"]));
+        check_protocol(&port.field("appProtocol"), errors);
+        let node = port.field("nodePort");
+        if !matches!(kind, "NodePort" | "LoadBalancer") && node.number().is_some_and(|number| number != 0) {
+            errors.push(node.forbidden("may not be used when `type` is 'ClusterIP'"));
+        }
+        if number.is_set() && !numbers.insert((number.number(), port.field("protocol").text())) {
+            errors.push(port.duplicate());
+        }
+    }
+}
+
+/// The protocol of what speaks behind a port.
+pub(super) fn check_protocol(protocol: &At<'_>, errors: &mut Errors) {
+    if protocol.is_set() {
+        let why = palisade_k8s::metadata::qualified_name(protocol.text());
+        errors.extend(why.into_iter().map(|why| protocol.invalid(why)));
+    }
+}
