@@ -553,6 +553,19 @@ pub(crate) struct NodeOptions {
     /// The seccomp profile of pods that name none: runtime/default or unconfined
     #[arg(long, value_name = "PROFILE", default_value = "unconfined", value_parser = ["runtime/default", "unconfined"])]
     pub(crate) default_seccomp: String,
+    /// Whether each container has an audit login id, by which every denied syscall is its container's for sure. auto: unless
+    /// the machine has auditd, or sets none
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = LoginIds::Auto)]
+    pub(crate) login_ids: LoginIds,
+}
+
+#[cfg(feature = "serve")]
+/// When containers have an audit login id of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LoginIds {
+    Auto,
+    Always,
+    Never,
 }
 
 #[cfg(feature = "serve")]

@@ -18,7 +18,7 @@ Examples:
 
 Exits with 1 if there are any.")]
 pub(crate) struct DenialsArgs {
-    /// Container: an id, the beginning of one, or NAMESPACE/POD/CONTAINER
+    /// Container: an id, the beginning of one, or NAMESPACE/POD/CONTAINER; or all of a pod: NAMESPACE/POD, or POD
     pub(crate) container: Option<String>,
     /// Go on and print denials as they happen
     #[arg(short, long)]
@@ -26,9 +26,27 @@ pub(crate) struct DenialsArgs {
     /// How to print them
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub(crate) output: Form,
-    /// The `state` folder of the handler's settings
-    #[arg(long, value_name = "DIR", default_value = "/run/palisade/oci")]
-    pub(crate) state: PathBuf,
+    /// The `state` folder of the handler's settings. Default: that of the node of `palisade up` where there is one, else
+    /// /run/palisade/oci
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// The folder of the node, where it is not /var/lib/palisade
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "DIR", conflicts_with = "state")]
+    pub(crate) node_dir: Option<PathBuf>,
+}
+
+#[cfg(target_os = "linux")]
+impl DenialsArgs {
+    /// The state folder that is meant.
+    fn state(&self) -> PathBuf {
+        #[cfg(feature = "serve")]
+        let of_node = || crate::node::state_of(self.node_dir.as_deref());
+        #[cfg(not(feature = "serve"))]
+        let of_node = || None;
+        let given = self.state.clone().or_else(of_node);
+        given.unwrap_or_else(|| PathBuf::from("/run/palisade/oci"))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,6 +67,7 @@ pub(crate) use linux::run;
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io::Write;
+    use std::path::Path;
 
     use palisade_oci::container::{Container, Containers};
     use palisade_oci::denials::{Counted, Denial, Denials, Event, Reasons, Tally, past};
@@ -58,17 +77,19 @@ mod linux {
     use crate::exit::Exit;
 
     pub(crate) fn run(args: &DenialsArgs) -> crate::Outcome {
-        let only = args.container.as_deref().map(|name| find(args, name)).transpose()?;
-        let is_meant = |denial: &Denial| match &only {
-            Some(only) => denial.container.as_ref().is_some_and(|container| container.id == only.id),
-            None => true,
+        let state = args.state();
+        let only = args.container.as_deref().map(|name| find(&state, name)).transpose()?;
+        let is_meant = |denial: &Denial| match (&only, &denial.container) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(only), Some(container)) => only.iter().any(|one| one.id == container.id),
         };
-        let printer = Printer { reasons: Reasons::of(&args.state)?, form: args.output };
+        let printer = Printer { reasons: Reasons::of(&state)?, form: args.output };
         if args.watch {
-            return watch(args, &printer, is_meant);
+            return watch(&state, &printer, is_meant);
         }
         let mut tally = Tally::default();
-        for denial in past(&args.state)?.into_iter().filter(is_meant) {
+        for denial in past(&state)?.into_iter().filter(is_meant) {
             tally.add(denial);
         }
         printer.head()?;
@@ -76,14 +97,17 @@ mod linux {
         Ok(if tally.iter().next().is_some() { Exit::Findings } else { Exit::Fine })
     }
 
-    fn find(args: &DenialsArgs, name: &str) -> Result<Container, crate::Failure> {
-        let found = Containers::of(&args.state)?.find(name);
-        found.ok_or_else(|| format!("no container {name:?} in {}", args.state.display()).into())
+    fn find(state: &Path, name: &str) -> Result<Vec<Container>, crate::Failure> {
+        let found = Containers::of(state)?.find_all(name);
+        match found.is_empty() {
+            true => Err(format!("no container {name:?} in {}", state.display()).into()),
+            false => Ok(found),
+        }
     }
 
     /// Prints the first denial of a kind, then each tenfold of it.
-    fn watch(args: &DenialsArgs, printer: &Printer, is_meant: impl Fn(&Denial) -> bool) -> crate::Outcome {
-        let mut denials = Denials::watch(&args.state)?;
+    fn watch(state: &Path, printer: &Printer, is_meant: impl Fn(&Denial) -> bool) -> crate::Outcome {
+        let mut denials = Denials::watch(state)?;
         let mut tally = Tally::default();
         printer.head()?;
         loop {

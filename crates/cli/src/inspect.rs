@@ -17,14 +17,32 @@ Examples:
 
 Exits with 1 if one that should have a filter runs without.")]
 pub(crate) struct InspectArgs {
-    /// Container: an id, the beginning of one, or NAMESPACE/POD/CONTAINER
+    /// Container: an id, the beginning of one, or NAMESPACE/POD/CONTAINER; or all of a pod: NAMESPACE/POD, or POD
     pub(crate) container: Option<String>,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     pub(crate) output: TextOrJson,
-    /// The `state` folder of the handler's settings
-    #[arg(long, value_name = "DIR", default_value = "/run/palisade/oci")]
-    pub(crate) state: PathBuf,
+    /// The `state` folder of the handler's settings. Default: that of the node of `palisade up` where there is one, else
+    /// /run/palisade/oci
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// The folder of the node, where it is not /var/lib/palisade
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "DIR", conflicts_with = "state")]
+    pub(crate) node_dir: Option<PathBuf>,
+}
+
+#[cfg(target_os = "linux")]
+impl InspectArgs {
+    /// The state folder that is meant.
+    fn state(&self) -> PathBuf {
+        #[cfg(feature = "serve")]
+        let of_node = || crate::node::state_of(self.node_dir.as_deref());
+        #[cfg(not(feature = "serve"))]
+        let of_node = || None;
+        let given = self.state.clone().or_else(of_node);
+        given.unwrap_or_else(|| PathBuf::from("/run/palisade/oci"))
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -50,16 +68,20 @@ mod linux {
     use crate::seccomp::args::TextOrJson;
 
     pub(crate) fn run(args: &InspectArgs) -> crate::Outcome {
-        let containers = Containers::of(&args.state)?;
+        let state = args.state();
+        let containers = Containers::of(&state)?;
         let chosen = match &args.container {
             Some(name) => {
-                let found = containers.find(name);
-                vec![found.ok_or_else(|| format!("no container {name:?} in {}", args.state.display()))?]
+                let found = containers.find_all(name);
+                if found.is_empty() {
+                    return Err(format!("no container {name:?} in {}", state.display()).into());
+                }
+                found
             }
             None => containers.list(),
         };
         let mut tally = Tally::default();
-        for denial in past(&args.state)? {
+        for denial in past(&state)? {
             tally.add(denial);
         }
         let seen: Vec<_> = chosen.iter().map(|container| Seen::new(container, &tally)).collect();

@@ -9,7 +9,7 @@ use palisade_apiserver::Server;
 use palisade_node::{Certificates, DefaultSeccomp, Layout};
 use palisade_scc::BuiltinSet;
 
-use crate::args::{DownArgs, ImageCommand, NodeArgs, NodeCommand, NodeOptions};
+use crate::args::{DownArgs, ImageCommand, LoginIds, NodeArgs, NodeCommand, NodeOptions};
 use crate::exit::Exit;
 
 const FOLDER: &str = "/var/lib/palisade";
@@ -52,29 +52,69 @@ fn own_address() -> IpAddr {
 
 /// The OCI runtime of the engine that is started: this program as a handler that puts its filters into crun's
 /// containers, where there is crun.
-fn handler(layout: &Layout) -> Result<Option<PathBuf>, crate::Failure> {
+fn handler(
+    layout: &Layout,
+    default_profile: &str,
+    login_ids: LoginIds,
+) -> Result<Option<(PathBuf, PathBuf)>, crate::Failure> {
     use palisade_oci::settings::{FILE, HANDLER, Settings};
     let Some(crun) = palisade_node::find_program("crun") else { return Ok(None) };
     let folder = layout.root().join("bin");
     let link = folder.join(HANDLER);
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let write = |name: &str, text: &str| {
+        let file = folder.join(name);
+        let wrote = palisade_console::private_file::replace(&file, text.as_bytes());
+        wrote.map(|()| file.clone()).map_err(|error| format!("{}: {error}", file.display()))
+    };
     let settings = Settings {
         runtime: Some(crun),
         profile_root: layout.profiles(),
-        state: layout.run().join("oci"),
+        default_profile: Some(write("default-seccomp.json", default_profile)?),
+        state: state(layout),
         trust_annotations: true,
-        ..Settings::default()
+        log: true,
+        login_ids: has_login_ids(login_ids),
     };
-    let file = folder.join(FILE);
-    std::fs::write(&file, serde_json::to_string(&settings)?)
-        .map_err(|error| format!("{}: {error}", file.display()))?;
+    write(FILE, &serde_json::to_string(&settings)?)?;
     let new = folder.join("palisade-oci.new");
     let _ = std::fs::remove_file(&new);
     let linked = std::env::current_exe().and_then(|own| std::os::unix::fs::symlink(own, &new));
     linked
         .and_then(|()| std::fs::rename(&new, &link))
         .map_err(|error| format!("{}: {error}", link.display()))?;
-    Ok(Some(link))
+    Ok(Some((link, settings.state)))
+}
+
+/// The state folder of a node's OCI runtime.
+fn state(layout: &Layout) -> PathBuf {
+    layout.run().join("oci")
+}
+
+/// The state folder of the OCI runtime of the node in a folder; none where no such node has run since the machine's start.
+pub(crate) fn state_of(folder: Option<&Path>) -> Option<PathBuf> {
+    layout(folder).ok().map(|layout| state(&layout)).filter(|state| state.is_dir())
+}
+
+/// Whether containers get audit login ids. A site with auditd audits by its users' own.
+fn has_login_ids(when: LoginIds) -> bool {
+    match when {
+        LoginIds::Always => true,
+        LoginIds::Never => false,
+        LoginIds::Auto => {
+            let auditd = ["/sbin/auditd", "/usr/sbin/auditd", "/var/log/audit/audit.log"];
+            !auditd.iter().any(|path| Path::new(path).exists()) && may_set_login_ids()
+        }
+    }
+}
+
+/// Whether a process of this one may change its login id: tried by one that ends, since it can rarely be undone.
+fn may_set_login_ids() -> bool {
+    let script = "echo 1073741824 >/proc/self/loginuid && echo 1073741825 >/proc/self/loginuid";
+    let mut shell = std::process::Command::new("/bin/sh");
+    let quiet = || std::process::Stdio::null();
+    shell.args(["-c", script]).stdin(quiet()).stdout(quiet()).stderr(quiet());
+    shell.status().is_ok_and(|status| status.success())
 }
 
 fn config(
@@ -83,15 +123,15 @@ fn config(
     name: String,
     set: BuiltinSet,
 ) -> Result<palisade_node::Config, crate::Failure> {
-    let runtime = match (&options.runtime, &options.cri_socket) {
-        (Some(runtime), _) => Some(runtime.clone()),
-        (None, Some(_)) => None,
-        (None, None) => handler(&layout)?,
-    };
     let ip = options.node_ip.unwrap_or_else(own_address);
     let default_profile = match set {
         BuiltinSet::V3 => palisade_seccomp::builtin::WORKSHOP,
         BuiltinSet::V4 => palisade_seccomp::builtin::DEFAULT,
+    };
+    let (runtime, handler_state) = match (&options.runtime, &options.cri_socket) {
+        (Some(runtime), _) => (Some(runtime.clone()), None),
+        (None, Some(_)) => (None, None),
+        (None, None) => handler(&layout, default_profile, options.login_ids)?.unzip(),
     };
     Ok(palisade_node::Config {
         layout,
@@ -101,6 +141,7 @@ fn config(
         tls: None,
         engine: options.cri_socket.clone(),
         runtime,
+        handler_state,
         range: options.pod_cidr.clone(),
         default_seccomp: match options.default_seccomp.as_str() {
             "runtime/default" => DefaultSeccomp::RuntimeDefault,

@@ -13,6 +13,7 @@ use palisade_k8s::KernelVersion;
 use crate::config::Config;
 use crate::cri::Cri;
 use crate::cri::message::{ListContainersRequest, ListPodSandboxRequest};
+use crate::denial;
 use crate::engine::{Engine, EngineError, Programs};
 use crate::env::Facts;
 use crate::event::Recorder;
@@ -24,6 +25,7 @@ use crate::seccomp::Profiles;
 use crate::server;
 use crate::shim;
 use crate::slot::names;
+use crate::sweep::Sweep;
 use crate::worker::{self, Desired, Handle};
 
 /// An error of a node's start or run.
@@ -42,7 +44,7 @@ pub enum NodeError {
 
 /// How often the engine is asked what has changed.
 const LOOK: Duration = Duration::from_millis(300);
-/// How often shims without a container are looked for, in such looks.
+/// How often what crashes have left is looked for, in such looks.
 const SHIMS: u64 = 50;
 
 /// Runs a node until `shutdown` is over. Its containers go on.
@@ -81,6 +83,14 @@ pub async fn run(
             None => std::future::pending().await,
         }
     };
+    let denials = async {
+        if let Some((node, state)) =
+            node.as_ref().and_then(|node| Some((node, node.handler_state.as_deref()?)))
+        {
+            denial::run(Arc::clone(node), state).await;
+        }
+        std::future::pending::<()>().await;
+    };
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let supervised = supervise(engine, stopped);
     let supervised = tokio::spawn(supervised);
@@ -88,6 +98,7 @@ pub async fn run(
         () = shutdown => {}
         () = register => {}
         () = pods => {}
+        () = denials => {}
     }
     let _ = stop.send(());
     let _ = supervised.await;
@@ -147,6 +158,7 @@ async fn supervise(source: Option<Source>, mut stopped: tokio::sync::oneshot::Re
         return;
     };
     let mut lost = BTreeSet::new();
+    let mut sweep = Sweep::default();
     for round in 1_u64.. {
         tokio::select! {
             _ = &mut stopped => break,
@@ -154,6 +166,7 @@ async fn supervise(source: Option<Source>, mut stopped: tokio::sync::oneshot::Re
         }
         if round.is_multiple_of(SHIMS) {
             shim::end_lost(engine.layout(), &mut lost);
+            sweep.look(engine.layout(), engine.cri()).await;
         }
         if let Err(error) = engine.ensure().await {
             tracing::warn!("{error}");
@@ -187,6 +200,8 @@ fn node(config: &Config, client: &Client, cri: &Cri, recorder: &Arc<Recorder>) -
         default_seccomp: config.default_seccomp,
         recorder: Arc::clone(recorder),
         has_selinux: has_selinux(),
+        socket: config.engine.clone().unwrap_or_else(|| config.layout.socket()),
+        handler_state: config.handler_state.clone(),
         handler: String::new(),
     }
 }

@@ -24,6 +24,9 @@ pub struct Config {
     pub engine: Option<PathBuf>,
     /// The OCI runtime of the engine that is started.
     pub runtime: Option<PathBuf>,
+    /// The state folder of the OCI runtime, where that is Palisade's handler: it is told profiles by name, and what its
+    /// filters deny becomes events.
+    pub handler_state: Option<PathBuf>,
     /// The addresses of pods.
     pub range: String,
     /// The seccomp profile of pods that name none.

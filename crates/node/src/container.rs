@@ -50,6 +50,8 @@ pub(crate) struct Parts {
     pub(crate) args: Vec<String>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) seccomp: Option<SecurityProfile>,
+    /// The same profile by its name, for an OCI runtime that reads its original form.
+    pub(crate) profile: Option<String>,
     /// The container whose processes are seen.
     pub(crate) target: Option<String>,
     /// The node's file for the message of its end.
@@ -124,8 +126,9 @@ fn security(pod: &Pod, slot: &Slot, parts: &Parts) -> LinuxContainerSecurityCont
         namespaces.target_id.clone_from(target);
     }
     let number = |value: Option<i64>| value.map(|value| Int64Value { value });
-    // An engine takes a group only beside a user, so that the image's is said too.
-    let run_as_user = own.run_as_user.or_else(|| of_pod.and_then(|pod| pod.run_as_user)).or(parts.user.uid);
+    // An engine takes a group only beside a user, so that the image's is said too, root where it names none.
+    let of_image = parts.user.uid.or_else(|| parts.user.name.is_empty().then_some(0));
+    let run_as_user = own.run_as_user.or_else(|| of_pod.and_then(|pod| pod.run_as_user)).or(of_image);
     let run_as_username = if run_as_user.is_none() { parts.user.name.clone() } else { String::new() };
     let names = |list: Option<&Vec<String>>| -> Vec<String> { list.cloned().unwrap_or_default() };
     let capabilities = own.capabilities.as_ref().map(|capabilities| Capability {
@@ -161,6 +164,12 @@ pub(crate) fn log_path(name: &str, attempt: u32) -> String {
     format!("{name}/{attempt}.log")
 }
 
+fn annotations(parts: &Parts) -> HashMap<String, String> {
+    let message = (MESSAGE_PATH.to_owned(), parts.message_file.clone());
+    let profile = parts.profile.clone().map(|name| (palisade_oci::annotation::PROFILE.to_owned(), name));
+    profile.into_iter().chain([message]).collect()
+}
+
 /// The container as the engine is told to make it.
 pub(crate) fn config(pod: &Pod, slot: &Slot, parts: &Parts, memory_of_node: i64) -> ContainerConfig {
     let container = &slot.container;
@@ -180,7 +189,7 @@ pub(crate) fn config(pod: &Pod, slot: &Slot, parts: &Parts, memory_of_node: i64)
             .collect(),
         mounts: parts.mounts.clone(),
         labels,
-        annotations: HashMap::from([(MESSAGE_PATH.to_owned(), parts.message_file.clone())]),
+        annotations: annotations(parts),
         log_path: log_path(&container.name, parts.attempt),
         stdin: container.stdin == Some(true),
         stdin_once: container.stdin_once == Some(true),

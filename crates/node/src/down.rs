@@ -1,7 +1,6 @@
 //! The end of a node: its pods, its engine, and what they leave on the machine.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use crate::cri::Cri;
@@ -9,6 +8,7 @@ use crate::cri::message::{ListPodSandboxRequest, SandboxId};
 use crate::engine::{self, Engine, EngineError, Programs};
 use crate::layout::Layout;
 use crate::shim;
+use crate::sweep::{self, Rule, iptables};
 use crate::volume::unmount_below;
 use crate::worker;
 
@@ -40,6 +40,7 @@ pub async fn down(layout: &Layout) -> Result<(), EngineError> {
     let _ = std::fs::remove_dir_all(layout.logs());
     unmount_below(&layout.run()).map_err(failed(&layout.run()))?;
     unmount_below(layout.root()).map_err(failed(layout.root()))?;
+    sweep::remove_all(layout).await;
     let _ = std::fs::remove_dir_all(layout.run());
     // The engine is gone, and with it the folders of all containers: every shim that is left is of none.
     shim::lost(layout).into_iter().for_each(shim::kill);
@@ -81,11 +82,6 @@ async fn end_engine(layout: &Layout) {
     }
 }
 
-async fn run(program: &str, args: &[&str]) -> Option<String> {
-    let output = tokio::process::Command::new(program).args(args).stdin(Stdio::null()).output().await.ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 /// Removes the bridge, and the chains of CNI's port mappings if nobody else uses them.
 async fn remove_network(layout: &Layout) {
     let bridge = layout.bridge();
@@ -99,49 +95,28 @@ async fn remove_network(layout: &Layout) {
     for result in results.filter(|entry| entry.file_name().to_string_lossy().starts_with(&network)) {
         let _ = std::fs::remove_file(result.path());
     }
-    let Some(rules) = run("iptables", &["-t", "nat", "-S"]).await else { return };
-    let is_used = rules.lines().any(|line| {
-        line.starts_with("-A CNI-HOSTPORT-DNAT")
-            || line.starts_with("-A CNI-DN-")
-            || line.starts_with("-A CNI-HOSTPORT-MASQ -s")
-    });
-    if is_used {
+    let Some(rules) = sweep::rules().await else { return };
+    let is_used = |rule: &Rule| {
+        let chain = rule.0.get(1).map(String::as_str).unwrap_or_default();
+        let is_added = rule.0.first().is_some_and(|word| word == "-A");
+        is_added
+            && (chain == "CNI-HOSTPORT-DNAT"
+                || chain.starts_with("CNI-DN-")
+                || (chain == "CNI-HOSTPORT-MASQ" && rule.0.get(2).is_some_and(|word| word == "-s")))
+    };
+    if rules.iter().any(is_used) {
         return;
     }
-    for line in rules.lines().filter(|line| line.contains("-j CNI-HOSTPORT-")) {
-        let words = words(line);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if let [_, rest @ ..] = words.as_slice() {
-            let mut args = vec!["-t", "nat", "-D"];
-            args.extend(rest);
-            run("iptables", &args).await;
-        }
+    let leads = |rule: &&Rule| {
+        rule.0.iter().rev().nth(1).is_some_and(|word| word == "-j")
+            && rule.0.last().is_some_and(|chain| chain.starts_with("CNI-HOSTPORT-"))
+    };
+    for rule in rules.iter().filter(leads) {
+        let words: Vec<&str> = rule.0.iter().skip(1).map(String::as_str).collect();
+        iptables(&[["-D"].as_slice(), &words].concat()).await;
     }
     for chain in ["CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-SETMARK", "CNI-HOSTPORT-MASQ"] {
-        run("iptables", &["-t", "nat", "-F", chain]).await;
-        run("iptables", &["-t", "nat", "-X", chain]).await;
-    }
-}
-
-/// The words of a rule as `iptables -S` prints it, comments in quotes being one.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut parts = line.split('"');
-    while let Some(plain) = parts.next() {
-        words.extend(plain.split_whitespace().map(str::to_owned));
-        words.extend(parts.next().map(str::to_owned));
-    }
-    words
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn comments_are_one_word() {
-        let line =
-            r#"-A PREROUTING -m comment --comment "CNI portfwd requiring masquerade" -j CNI-HOSTPORT-MASQ"#;
-        let words = super::words(line);
-        assert_eq!(words[5], "CNI portfwd requiring masquerade");
-        assert_eq!(words.len(), 8);
+        iptables(&["-F", chain]).await;
+        iptables(&["-X", chain]).await;
     }
 }

@@ -9,6 +9,7 @@ use tokio::process::{Child, Command};
 use crate::cri::Cri;
 use crate::cri::message::VersionRequest;
 use crate::layout::Layout;
+use crate::node::has_selinux;
 use crate::pause;
 
 /// Folders of network plugins.
@@ -105,6 +106,7 @@ sandbox_image = "{pause}"
 stream_server_address = "127.0.0.1"
 stream_server_port = "0"
 restrict_oom_score_adj = true
+enable_selinux = {has_selinux}
 netns_mounts_under_state_dir = true
 max_container_log_line_size = 16384
 [plugins."io.containerd.grpc.v1.cri".cni]
@@ -124,6 +126,7 @@ Root = {runtime_root}
         state = quote(&layout.run().join("containerd")),
         socket = quote(&layout.socket()),
         ttrpc = quote(&layout.socket().with_extension("ttrpc")),
+        has_selinux = has_selinux(),
         pause = pause::NAME,
         plugins = quote(&programs.plugins),
         networks = quote(&layout.network_config()),

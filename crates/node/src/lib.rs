@@ -13,6 +13,7 @@
 //!     tls: None, // without certificates nobody reaches the node for logs and streams
 //!     engine: None, // containerd is started
 //!     runtime: None,
+//!     handler_state: None, // containers have filters of the engine's making
 //!     range: "10.85.0.0/24".to_owned(),
 //!     default_seccomp: DefaultSeccomp::RuntimeDefault,
 //!     default_profile: palisade_seccomp::builtin::DEFAULT,
@@ -26,13 +27,16 @@
 //! `agent` follows the pods and has a `worker` for each, which compares what there is with what is to be, again and
 //! again: `plan` says what is next, and `sandbox` and `container` make of a pod what the engine is told. All three
 //! are pure. `volume` makes volumes, `image` pulls, `probe` asks containers how they are, `status` writes of it.
-//! `cri` is the engine's interface, `engine` starts one, `down` takes away what is left. `server` answers the API
-//! server alone.
+//! `cri` is the engine's interface, `engine` starts one, `down` takes away what is left. `sweep` takes away
+//! what crashes leave, `denial` and `confined` say what the
+//! kernel denied to a container, and what holds it. `server` answers the API server alone.
 
 mod agent;
 mod config;
+mod confined;
 mod container;
 mod cri;
+mod denial;
 mod down;
 mod engine;
 mod env;
@@ -53,6 +57,7 @@ mod server;
 mod shim;
 mod slot;
 mod status;
+mod sweep;
 mod tls;
 mod volume;
 mod within;

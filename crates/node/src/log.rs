@@ -1,7 +1,7 @@
 //! Containers' logs, in the form that engines write them: `TIME STREAM TAG TEXT`, a line each, `P` for a part of one.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -77,14 +77,42 @@ impl Wanted {
     }
 }
 
+/// A container's log, by its path below the folder of all logs.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    folder: PathBuf,
+    path: PathBuf,
+}
+
+impl Log {
+    /// The log at a path; one that is not in the folder of all logs is none.
+    pub(crate) fn new(folder: &Path, path: &str) -> Option<Self> {
+        let path = Path::new(path).strip_prefix(folder).ok()?.to_owned();
+        Some(Self { folder: folder.to_owned(), path })
+    }
+
+    /// Opens it. Links are not followed: whoever can write to the folder of the logs, by a hostPath, could have one lead to
+    /// any file.
+    fn open(&self) -> std::io::Result<std::fs::File> {
+        use rustix::fs::OFlags;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let file = std::fs::File::from(crate::within::open_without_links(&self.folder, &self.path, flags)?);
+        match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file")),
+        }
+    }
+}
+
 /// Sends what is wanted of a log, until its end or, if it is followed, the container's.
-pub(crate) async fn send(path: &Path, id: &str, cri: &Cri, wanted: Wanted, to: Sender<Bytes>) {
+pub(crate) async fn send(log: &Log, id: &str, cri: &Cri, wanted: Wanted, to: Sender<Bytes>) {
     let mut left = wanted.limit.unwrap_or(usize::MAX);
-    let Ok(mut file) = tokio::fs::File::open(path).await else { return };
+    let Ok(mut opened) = log.open() else { return };
     let mut offset = match wanted.tail {
-        Some(lines) => tail(path, lines).unwrap_or(0),
+        Some(lines) => tail(&mut opened, lines).unwrap_or(0),
         None => 0,
     };
+    let mut file = tokio::fs::File::from_std(opened);
     loop {
         let ended = wanted.follow && !runs(cri, id).await;
         if file.seek(std::io::SeekFrom::Start(offset)).await.is_err() {
@@ -120,20 +148,18 @@ pub(crate) async fn send(path: &Path, id: &str, cri: &Cri, wanted: Wanted, to: S
             return;
         }
         tokio::time::sleep(LOOK).await;
-        if let Some(next) = rotated(path, &file, offset).await {
+        if let Some(next) = rotated(log, &file, offset).await {
             (file, offset) = (next, 0);
         }
     }
 }
 
 /// The file that has taken a log's place, once all of the old one is read.
-async fn rotated(path: &Path, file: &tokio::fs::File, offset: u64) -> Option<tokio::fs::File> {
+async fn rotated(log: &Log, file: &tokio::fs::File, offset: u64) -> Option<tokio::fs::File> {
     use std::os::unix::fs::MetadataExt;
-    let (old, new) = (file.metadata().await.ok()?, tokio::fs::metadata(path).await.ok()?);
-    if old.ino() == new.ino() || offset < old.len() {
-        return None;
-    }
-    tokio::fs::File::open(path).await.ok()
+    let next = log.open().ok()?;
+    let (old, new) = (file.metadata().await.ok()?, next.metadata().ok()?);
+    (old.ino() != new.ino() && offset >= old.len()).then(|| tokio::fs::File::from_std(next))
 }
 
 async fn runs(cri: &Cri, id: &str) -> bool {
@@ -143,10 +169,9 @@ async fn runs(cri: &Cri, id: &str) -> bool {
 }
 
 /// The offset of a file's last lines, read from its end.
-fn tail(path: &Path, lines: usize) -> std::io::Result<u64> {
+fn tail(file: &mut std::fs::File, lines: usize) -> std::io::Result<u64> {
     use std::io::{Read, Seek, SeekFrom};
     const BLOCK: u64 = 64 * 1024;
-    let mut file = std::fs::File::open(path)?;
     let mut end = file.metadata()?.len();
     if lines == 0 {
         return Ok(end);
@@ -157,7 +182,7 @@ fn tail(path: &Path, lines: usize) -> std::io::Result<u64> {
         let begin = end.saturating_sub(BLOCK);
         let mut block = Vec::new();
         file.seek(SeekFrom::Start(begin))?;
-        (&mut file).take(end - begin).read_to_end(&mut block)?;
+        file.take(end - begin).read_to_end(&mut block)?;
         let ends = block.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
         let ends = ends.map(|(at, _)| begin + at as u64 + 1).filter(|start| *start < last);
         starts.extend(ends);
@@ -167,12 +192,12 @@ fn tail(path: &Path, lines: usize) -> std::io::Result<u64> {
 }
 
 /// The last lines of a log, as they were said; of `most` bytes at most.
-pub(crate) fn last_lines(path: &Path, lines: usize, most: usize) -> Option<String> {
+pub(crate) fn last_lines(log: &Log, lines: usize, most: usize) -> Option<String> {
     use std::io::{Read, Seek, SeekFrom};
-    let mut file = std::fs::File::open(path).ok()?;
+    let mut file = log.open().ok()?;
     let length = file.metadata().ok()?.len();
     // A line has a time and a stream's name besides.
-    let from = tail(path, lines).ok()?.max(length.saturating_sub(64 * 1024));
+    let from = tail(&mut file, lines).ok()?.max(length.saturating_sub(64 * 1024));
     file.seek(SeekFrom::Start(from)).ok()?;
     let mut bytes = Vec::new();
     file.take(64 * 1024).read_to_end(&mut bytes).ok()?;
@@ -222,14 +247,37 @@ mod tests {
     }
 
     #[test]
+    fn no_link_leads_to_another_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = folder.path().join("logs");
+        for pod in ["own", "other"] {
+            std::fs::create_dir_all(logs.join(pod)).unwrap();
+            std::fs::write(logs.join(pod).join("0.log"), "2026-01-01T00:00:00Z stdout F secret\n").unwrap();
+        }
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, logs.join(name)).unwrap();
+        link("../other/0.log", "own/1.log");
+        link("other", "linked");
+        link("/etc/passwd", "own/2.log");
+        let of = |path: &str| {
+            let log = Log::new(&logs, logs.join(path).to_str().unwrap()).unwrap();
+            last_lines(&log, 80, 2048)
+        };
+        assert_eq!(of("own/0.log").as_deref(), Some("secret\n"));
+        for path in ["own/1.log", "linked/0.log", "own/2.log", "own", "none"] {
+            assert_eq!(of(path), None, "{path}");
+        }
+        assert!(Log::new(&logs, "/etc/passwd").is_none());
+    }
+
+    #[test]
     fn the_tail_is_found_from_the_end() {
-        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
         let text: String = (0..20_000).map(|number| format!("line {number}\n")).collect();
         std::fs::write(file.path(), &text).unwrap();
         for (lines, expected) in
             [(1, "line 19999\n"), (2, "line 19998\nline 19999\n"), (0, ""), (50_000, text.as_str())]
         {
-            let at = usize::try_from(tail(file.path(), lines).unwrap()).unwrap();
+            let at = usize::try_from(tail(file.as_file_mut(), lines).unwrap()).unwrap();
             assert_eq!(text.get(at..), Some(expected), "{lines}");
         }
     }

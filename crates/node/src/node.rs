@@ -1,6 +1,6 @@
 //! The state that all pods of a node share.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kube::Client;
@@ -23,6 +23,10 @@ pub(crate) struct Node {
     pub(crate) default_seccomp: DefaultSeccomp,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) has_selinux: bool,
+    /// The engine's socket.
+    pub(crate) socket: PathBuf,
+    /// The state folder of Palisade's OCI runtime, if the engine starts containers by it.
+    pub(crate) handler_state: Option<PathBuf>,
     /// The engine's name for how it runs containers; its default where empty.
     pub(crate) handler: String,
 }

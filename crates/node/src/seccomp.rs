@@ -30,7 +30,7 @@ pub(crate) enum SeccompError {
     Name(#[from] NameError),
     #[error("seccomp profile localhost/{0}: {1}")]
     File(String, std::io::Error),
-    #[error("seccomp profile localhost/{0}: {1}")]
+    #[error("seccomp profile {0}: {1}")]
     Profile(String, String),
     #[error("{0}")]
     Write(String, #[source] std::io::Error),
@@ -107,37 +107,44 @@ pub(crate) struct Profiles {
 }
 
 impl Profiles {
-    /// The profile of a container, as the engine takes it.
-    pub(crate) fn of(&self, named: &Named, slot: &Slot) -> Result<SecurityProfile, SeccompError> {
+    /// The profile of a container, as the engine takes it, and its name unless there is none.
+    pub(crate) fn of(
+        &self,
+        named: &Named,
+        slot: &Slot,
+    ) -> Result<(SecurityProfile, Option<String>), SeccompError> {
         let (name, text) = match named {
             Named::Unconfined => {
                 let profile_type = ProfileType::Unconfined as i32;
-                return Ok(SecurityProfile { profile_type, localhost_ref: String::new() });
+                return Ok((SecurityProfile { profile_type, localhost_ref: String::new() }, None));
             }
             Named::RuntimeDefault => ("runtime/default".to_owned(), self.default.to_owned()),
             Named::Localhost(path) => {
-                let name = path.display().to_string();
-                let text = self.read(path).map_err(|error| SeccompError::File(name.clone(), error))?;
-                (name, text)
+                let found = self.read(path);
+                let (path, text) =
+                    found.map_err(|error| SeccompError::File(path.display().to_string(), error))?;
+                (format!("localhost/{}", path.display()), text)
             }
         };
         let path = self.resolve(&name, &text, capabilities(slot))?;
-        Ok(SecurityProfile {
-            profile_type: ProfileType::Localhost as i32,
-            localhost_ref: path.display().to_string(),
-        })
+        let profile_type = ProfileType::Localhost as i32;
+        Ok((SecurityProfile { profile_type, localhost_ref: path.display().to_string() }, Some(name)))
     }
 
     /// A profile of the folder; one without an extension may have it on disk.
-    fn read(&self, path: &Path) -> std::io::Result<String> {
-        let found = within::read(&self.folder, path, MAX_PROFILE);
+    fn read(&self, path: &Path) -> std::io::Result<(PathBuf, String)> {
+        let mut path = path.to_owned();
+        let found = within::read(&self.folder, &path, MAX_PROFILE);
         let bytes = match found {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.extension().is_none() => {
-                within::read(&self.folder, &path.with_extension("json"), MAX_PROFILE)?
+                path.set_extension("json");
+                within::read(&self.folder, &path, MAX_PROFILE)?
             }
             other => other?,
         };
-        String::from_utf8(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+        let text = String::from_utf8(bytes)
+            .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))?;
+        Ok((path, text))
     }
 
     fn resolve(&self, name: &str, text: &str, caps: BTreeSet<String>) -> Result<PathBuf, SeccompError> {
@@ -224,18 +231,22 @@ mod tests {
         std::fs::write(profiles.folder.join("broken.json"), "{").unwrap();
         std::os::unix::fs::symlink("/etc/hostname", profiles.folder.join("link.json")).unwrap();
         let slot = |own| crate::slot::slots(&pod(json!({}), json!({}), own)).remove(0);
-        let plain = profiles.of(&Named::RuntimeDefault, &slot(json!({}))).unwrap();
+        let (plain, name) = profiles.of(&Named::RuntimeDefault, &slot(json!({}))).unwrap();
+        assert_eq!(name.as_deref(), Some("runtime/default"));
         let admin = json!({"capabilities": {"add": ["SYS_ADMIN"]}});
-        let admin = profiles.of(&Named::RuntimeDefault, &slot(admin)).unwrap();
+        let (admin, _) = profiles.of(&Named::RuntimeDefault, &slot(admin)).unwrap();
         assert_ne!(plain.localhost_ref, admin.localhost_ref, "conditions on capabilities are resolved");
         let text = std::fs::read_to_string(&plain.localhost_ref).unwrap();
         assert!(!text.contains("includes"));
         let named = |name: &str| profiles.of(&Named::Localhost(name.into()), &slot(json!({})));
-        assert!(named("own.json").is_ok() && named("own").is_ok(), "the extension may be left out");
+        for name in ["own.json", "own"] {
+            // The extension may be left out.
+            assert_eq!(named(name).unwrap().1.as_deref(), Some("localhost/own.json"), "{name}");
+        }
         for bad in ["none", "broken.json", "link.json"] {
             assert!(named(bad).is_err(), "{bad}");
         }
-        let open = profiles.of(&Named::Unconfined, &slot(json!({}))).unwrap();
+        let (open, _) = profiles.of(&Named::Unconfined, &slot(json!({}))).unwrap();
         assert_eq!(open.profile_type, ProfileType::Unconfined as i32);
     }
 }

@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::cri::message::{AttachRequest, ExecRequest, PortForwardRequest};
-use crate::log::{self, Wanted};
+use crate::log::{self, Log, Wanted};
 use crate::node::Node;
 use crate::plan;
 use crate::query::Query;
@@ -238,8 +238,12 @@ async fn logs(
     };
     let wanted = Wanted::parse(query).map_err(|why| refuse(StatusCode::BAD_REQUEST, why))?;
     let (sender, receiver) = tokio::sync::mpsc::channel(8);
-    let (path, id, cri) = (std::path::PathBuf::from(&found.log_path), found.id.clone(), node.cri.clone());
-    tokio::spawn(async move { log::send(&path, &id, &cri, wanted, sender).await });
+    let Some(log) = Log::new(&node.layout.logs(), &found.log_path) else {
+        let why = format!("the log of container {container:?} is not in the node's folder of logs");
+        return Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, why));
+    };
+    let (id, cri) = (found.id.clone(), node.cri.clone());
+    tokio::spawn(async move { log::send(&log, &id, &cri, wanted, sender).await });
     let stream = futures::stream::unfold(receiver, |mut receiver| async move {
         let frame: Bytes = receiver.recv().await?;
         Some((Ok(hyper::body::Frame::data(frame)), receiver))

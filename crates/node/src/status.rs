@@ -26,6 +26,8 @@ pub(crate) struct Known<'k> {
     pub(crate) is_ready: bool,
     /// Termination messages by container ID.
     pub(crate) messages: Option<&'k BTreeMap<String, String>>,
+    /// How often it was started again before the engine lost it.
+    pub(crate) restarts: Option<i32>,
 }
 
 /// The data from which a pod's status is made.
@@ -113,13 +115,24 @@ fn container(slot: &Slot, known: &Known<'_>, is_initialized: bool) -> ContainerS
         restart_count: known
             .latest
             .and_then(|found| found.metadata.as_ref())
-            .map_or(0, |metadata| i32::try_from(metadata.attempt).unwrap_or(i32::MAX)),
+            .map_or(known.restarts.unwrap_or(0), |metadata| {
+                i32::try_from(metadata.attempt).unwrap_or(i32::MAX)
+            }),
         ready: is_ready,
         started: Some(runs && known.is_started),
         state: Some(state),
         last_state: last.map(ended),
         ..Default::default()
     }
+}
+
+/// How often a container was started again, by a pod's status; none if it never was started.
+pub(crate) fn restarts(status: Option<&PodStatus>, name: &str) -> Option<i32> {
+    let lists = status.into_iter().flat_map(|status| {
+        [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses]
+    });
+    let found = lists.flatten().flatten().find(|known| known.name == name)?;
+    (found.container_id.is_some() || found.restart_count > 0).then_some(found.restart_count)
 }
 
 fn condition(

@@ -2,6 +2,7 @@
 
 mod atomic;
 mod host;
+mod image;
 mod mount;
 mod owner;
 mod payload;
@@ -17,10 +18,12 @@ use k8s_openapi::api::core::v1::{
 use kube::{Api, Client};
 use palisade_k8s::quantity;
 
+use crate::cri::Cri;
 use crate::env::Facts;
 use crate::layout::Layout;
 use crate::slot::names;
 
+pub(crate) use image::unmount_images;
 pub(crate) use mount::unmount_below;
 pub(crate) use payload::{Tokens, config_map, secret};
 pub(crate) use subpath::bind as bind_subpath;
@@ -65,6 +68,9 @@ pub(crate) struct Ready {
 #[derive(Clone, Copy)]
 pub(crate) struct Maker<'n> {
     pub(crate) client: &'n Client,
+    pub(crate) cri: &'n Cri,
+    /// The engine's socket.
+    pub(crate) socket: &'n Path,
     pub(crate) layout: &'n Layout,
     pub(crate) facts: &'n Facts,
 }
@@ -72,7 +78,6 @@ pub(crate) struct Maker<'n> {
 /// The type of a volume that this node does not know.
 fn unknown(volume: &Volume) -> &'static str {
     let types = [
-        ("image", volume.image.is_some()),
         ("ephemeral", volume.ephemeral.is_some()),
         ("csi", volume.csi.is_some()),
         ("nfs", volume.nfs.is_some()),
@@ -115,6 +120,9 @@ impl Maker<'_> {
         }
         let path = self.layout.pod(names(pod).uid).join("volumes").join(&volume.name);
         std::fs::create_dir_all(&path).map_err(VolumeError::io(&path))?;
+        if let Some(source) = &volume.image {
+            return self.image(pod, source, path).await;
+        }
         if let Some(source) = &volume.empty_dir {
             return empty(source, path, security);
         }

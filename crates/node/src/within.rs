@@ -18,6 +18,12 @@ pub(crate) fn open(root: &Path, path: &Path, flags: OFlags) -> std::io::Result<O
     Ok(openat2(folder(root)?, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
 }
 
+/// The same where no link is followed at all.
+pub(crate) fn open_without_links(root: &Path, path: &Path, flags: OFlags) -> std::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    Ok(openat2(folder(root)?, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+}
+
 /// Reads a regular file of at most `most` bytes.
 pub(crate) fn read(root: &Path, path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     // Not waiting: a pipe of that name would never end.

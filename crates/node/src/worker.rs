@@ -259,9 +259,14 @@ impl Worker {
         let is_started = |found: &Found| {
             self.memory.probes.get(&found.id).is_some_and(|probes| probes.findings().is_started)
         };
-        let plan = plan::plan(&slots, restart, &observed.latest(sandbox.as_deref()), &is_started);
+        // What ran in a sandbox that has fallen runs no more, whatever the engine has noticed of it.
+        let latest = sandbox.as_deref().map(|id| observed.latest(Some(id))).unwrap_or_default();
+        let plan = plan::plan(&slots, restart, &latest, &is_started);
         // Containers of a sandbox that has fallen count where they are not to be started again.
         let ended = plan.end.or_else(|| match sandbox {
+            None if restart == Restart::Never && !observed.latest(None).is_empty() => Some(
+                plan::plan(&slots, restart, &observed.latest(None), &|_| true).end.unwrap_or(End::Failed),
+            ),
             None => plan::plan(&slots, restart, &observed.latest(None), &|_| true).end,
             Some(_) => None,
         });
@@ -340,7 +345,13 @@ impl Worker {
             pod_ip: pod.status.as_ref().and_then(|status| status.pod_ip.clone()).unwrap_or_default(),
             ..self.node.facts.clone()
         };
-        let maker = volume::Maker { client: &self.node.client, layout: &self.node.layout, facts: &facts };
+        let maker = volume::Maker {
+            client: &self.node.client,
+            cri: &self.node.cri,
+            socket: &self.node.socket,
+            layout: &self.node.layout,
+            facts: &facts,
+        };
         let volumes = maker.all(pod, &mut self.memory.tokens).await?;
         self.memory.volumes = Some((tokio::time::Instant::now(), volumes.clone()));
         Ok(volumes)
@@ -357,7 +368,7 @@ impl Worker {
             let text = file.and_then(|file| clean::last_words(std::path::Path::new(file)));
             let text = text.filter(|text| !text.is_empty()).or_else(|| {
                 let slot = slots.iter().find(|slot| is_named(found, slot.name()))?;
-                clean::last_lines(slot, found)
+                clean::last_lines(&self.node.layout.logs(), slot, found)
             });
             if let Some(text) = text {
                 self.memory.messages.insert(found.id.clone(), text);
@@ -399,6 +410,7 @@ impl Worker {
     /// Writes the pod's status if it has changed.
     async fn report(&mut self, pod: &Pod, slots: &[Slot], observed: &Observed) -> Result<(), Failure> {
         let latest = observed.latest(None);
+        let written = self.memory.written.as_ref().or(pod.status.as_ref());
         let mut known = BTreeMap::new();
         for slot in slots {
             let found = latest.get(slot.name()).copied();
@@ -415,6 +427,7 @@ impl Worker {
                     is_started: findings.is_started,
                     is_ready: findings.is_ready,
                     messages: Some(&self.memory.messages),
+                    restarts: status::restarts(written, slot.name()),
                 },
             );
         }

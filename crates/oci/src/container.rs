@@ -181,6 +181,19 @@ impl Containers {
         };
         exact.or_else(begins).cloned()
     }
+
+    /// The one that [`find`](Self::find) gives, or else all of a pod: `NAMESPACE/POD`, or `POD` in any namespace.
+    #[must_use]
+    pub fn find_all(&self, name: &str) -> Vec<Container> {
+        if let Some(one) = self.find(name) {
+            return vec![one];
+        }
+        let is_of_pod = |container: &Container| {
+            let pod = container.name.as_deref().and_then(|full| full.rsplit_once('/')).map(|(pod, _)| pod);
+            pod.is_some_and(|pod| pod == name || pod.split_once('/').is_some_and(|(_, short)| short == name))
+        };
+        self.list().into_iter().filter(is_of_pod).collect()
+    }
 }
 
 fn read(path: &Path) -> Option<Container> {
@@ -222,6 +235,9 @@ mod tests {
         assert_eq!(containers.find("../").unwrap().id, "../../etc/passwd");
         assert_eq!(containers.find("ab"), None, "two begin so");
         assert_eq!(containers.find(""), None);
+        for (name, count) in [("abd", 1), ("shop/web", 4), ("web", 4), ("shop", 0), ("", 0)] {
+            assert_eq!(containers.find_all(name).len(), count, "{name}");
+        }
         containers.remove(None, "abc1");
         assert_eq!(containers.get(None, "abc1"), None);
         assert_eq!(containers.find("abc").unwrap().root, Some("/r".into()));

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use palisade_k8s::KernelVersion;
 use palisade_sys::process::Confinement;
+use sha2::{Digest, Sha256};
 
 use crate::arguments::{Arguments, Verb};
 use crate::cache::replace;
@@ -287,6 +288,9 @@ fn kernel() -> Result<(u32, u32), Error> {
 fn next_login_id(state: &Path) -> Result<u32, Error> {
     use std::io::{Read, Seek};
     const FIRST: u32 = 0x4000_0000;
+    // Handlers with a state of their own begin at places of their own, so that none takes another's container for its own.
+    let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
+    let place = digest.iter().take(2).fold(0, |place, byte| place << 8 | u32::from(*byte)) % 0xb000;
     let path = state.join("login-id");
     let io = |error| Error::file(&path, error);
     let mut options = std::fs::OpenOptions::new();
@@ -294,7 +298,12 @@ fn next_login_id(state: &Path) -> Result<u32, Error> {
     file.lock().map_err(io)?;
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(io)?;
-    let next = text.trim().parse::<u32>().unwrap_or(FIRST).wrapping_add(1).clamp(FIRST, u32::MAX - 2);
+    let next = text
+        .trim()
+        .parse::<u32>()
+        .unwrap_or(FIRST + (place << 16))
+        .wrapping_add(1)
+        .clamp(FIRST, u32::MAX - 2);
     file.rewind().and_then(|()| file.set_len(0)).and_then(|()| write!(file, "{next}")).map_err(io)?;
     Ok(next)
 }

@@ -235,6 +235,17 @@ fn inputs() -> Vec<Probe> {
                 ("cat /var/run/secrets/kubernetes.io/serviceaccount/namespace", "default"),
             ],
         ),
+        (
+            pod(
+                "image-volume",
+                json!({"volumes": [{"name": "v", "image": {"reference": "gcr.io/google_containers/explorer:1.0"}}]}),
+                json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}, {"name": "v", "mountPath": "/part", "subPath": "bin"}]}),
+            ),
+            vec![
+                ("test -x /v/bin/sh && test -e /part/sh && echo there", "there"),
+                ("touch /v/file 2>&1", "touch: /v/file: Read-only file system"),
+            ],
+        ),
     ]
 }
 
@@ -294,6 +305,36 @@ fn refused() -> Vec<(Value, &'static str)> {
     ]
 }
 
+/// Events say what holds a container, and what its filter denied.
+fn tells_of_filters(up: &Up) {
+    let event = |pod: &str, reason: &str, words: &[&str]| {
+        let selector = format!("involvedObject.name={pod},reason={reason}");
+        up.until(&format!("{pod}: {reason}"), |up| {
+            let said = up.ask(&[
+                "get",
+                "events",
+                "--field-selector",
+                &selector,
+                "-o",
+                "jsonpath={.items[*].message}",
+            ]);
+            words.iter().all(|word| said.contains(word))
+        });
+    };
+    let profile = "seccomp profile localhost/example-explorer-profile.json, filter sha256:";
+    event("file-profile", "Confined", &[profile, "Seccomp 2, NoNewPrivs 0, CapEff 00000000a80425fb"]);
+    event("privileged", "Confined", &["no seccomp profile; Seccomp 0"]);
+    if let Err(error) = palisade_sys::audit::AuditLog::open() {
+        eprintln!("skipped: denied syscalls are not told here: {error}");
+        return;
+    }
+    event(
+        "file-profile",
+        "SeccompDenied",
+        &["Syscall mkdir (x86_64) denied once (ERRNO)", "to let it through, add {"],
+    );
+}
+
 #[test]
 fn controls_hold() {
     if let Some(why) = missing() {
@@ -330,6 +371,7 @@ fn controls_hold() {
         let state = "jsonpath={.status.containerStatuses[*].state.running.startedAt}";
         assert_eq!(up.must(&["get", "pod", name, "-o", state]), "", "{name} runs");
     }
+    tells_of_filters(&up);
     escape::check(&up);
     up.must(&["delete", "pod", "--all", "--grace-period=1", "--timeout=60s"]);
     assert_eq!(std::fs::read_dir(up.node_dir().join("pods")).unwrap().count(), 0, "folders are left");

@@ -1,12 +1,12 @@
 //! Crashes: whatever is killed, pods go on or are started again, and nothing is left behind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
 
 use crate::lost::Lost;
-use crate::up::{Up, missing};
+use crate::up::{PATIENCE, Up, missing};
 
 #[test]
 fn pods_outlive_crashes() {
@@ -80,6 +80,10 @@ struct Held {
     folders: usize,
     addresses: usize,
     networks: usize,
+    /// Processes of containers that are nobody's.
+    orphans: usize,
+    /// Containers that the rules of the machine's firewall are for.
+    translated: usize,
 }
 
 fn held(up: &Up) -> Held {
@@ -96,6 +100,8 @@ fn held(up: &Up) -> Held {
         folders: std::fs::read_dir(up.node_dir().join("pods")).unwrap().count(),
         addresses: names.filter(|name| name.file_name().to_string_lossy().starts_with("10.")).count(),
         networks: mounts.lines().filter(|line| line.contains(&of_run) && line.contains("/netns/")).count(),
+        orphans: orphans(&run),
+        translated: translated(&run),
     }
 }
 
@@ -108,9 +114,17 @@ fn rounds(up: &mut Up) -> usize {
         up.apply(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("more-{number}")},
             "spec": {"terminationGracePeriodSeconds": 1, "containers": [{"name": "c", "image": "sotrustworthy:latest"}]}}));
     }
-    let expected = Held { running: pods, shims: pods, folders: pods, addresses: pods, networks: pods };
+    let expected = Held {
+        running: pods,
+        shims: pods,
+        folders: pods,
+        addresses: pods,
+        networks: pods,
+        orphans: 0,
+        translated: pods,
+    };
     for round in 0..rounds {
-        up.until(&format!("all is there before round {round}"), |up| held(up) == expected);
+        settles(up, &expected, &format!("before round {round}"));
         // Shims one, all; the engine; the agent with the API server: each alone and with others.
         let all = shims(up);
         if round % 2 == 0 {
@@ -127,8 +141,46 @@ fn rounds(up: &mut Up) -> usize {
         }
         eprintln!("round {round}");
     }
-    up.until("all is there", |up| held(up) == expected);
+    settles(up, &expected, "after the last round");
     pods
+}
+
+/// Waits until there is what the pods need, and nothing else: what a crash leaves is taken away within some minutes.
+fn settles(up: &Up, expected: &Held, when: &str) {
+    let begun = std::time::Instant::now();
+    while held(up) != *expected {
+        if begun.elapsed() > 4 * PATIENCE {
+            assert_eq!(held(up), *expected, "{when}\n{}", up.story());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
+}
+
+/// Processes in the node's cgroups whose parent is no shim and in no such cgroup either.
+fn orphans(run: &Path) -> usize {
+    let node = run.file_name().unwrap().to_str().unwrap().to_owned();
+    let is_of_node = |pid: u32| {
+        let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        cgroups.contains(&format!("/{node}/"))
+    };
+    let shims = processes(|line| line.contains("containerd-shim"));
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
+    };
+    let all = processes(|_| true).into_iter().filter(|pid| is_of_node(*pid));
+    all.filter(|pid| parent(*pid).is_some_and(|parent| !shims.contains(&parent) && !is_of_node(parent)))
+        .count()
+}
+
+/// Containers for which CNI has made rules in this node's network.
+fn translated(run: &Path) -> usize {
+    let network = format!("name: \\\"{}\\\" id: ", run.file_name().unwrap().to_str().unwrap());
+    let rules = Command::new("iptables").args(["-w", "-t", "nat", "-S"]).output().unwrap();
+    let rules = String::from_utf8_lossy(&rules.stdout).into_owned();
+    let ids =
+        rules.lines().filter_map(|line| line.split_once(&network)?.1.split('"').nth(1).map(str::to_owned));
+    ids.collect::<std::collections::BTreeSet<_>>().len()
 }
 
 fn processes(pattern: impl Fn(&str) -> bool) -> Vec<u32> {

@@ -59,6 +59,11 @@ pub(crate) fn objects(up: &Up) -> Vec<Value> {
             json!({}),
             run("for i in 1 2 3 4 5; do echo line $i; done; while true; do sleep 1; echo more; done"),
         ),
+        pod(
+            "chatters",
+            json!({}),
+            run("yes 0123456789 | head -n 250000; echo end; while true; do sleep 1; echo more; done"),
+        ),
         pod("falls", json!({}), run("echo run; sleep 1; exit 4")),
         pod(
             "listens",
@@ -172,6 +177,9 @@ fn logs(up: &Up) {
     let of_future = up.ask(&["logs", "talks", "--since-time=2100-01-01T00:00:00Z"]);
     assert_eq!(of_future, "");
     assert!(up.ask(&["logs", "talks", "--since=1h"]).starts_with("line 1\nline 2\n"));
+    let stamped = up.ask(&["logs", "talks", "--timestamps", "--limit-bytes=64"]);
+    let (time, text) = stamped.lines().next().unwrap().split_once(' ').unwrap();
+    assert!(time.starts_with("20") && time.contains('T') && text == "line 1", "{stamped}");
     let mut follow =
         up.kubectl().args(["logs", "-f", "talks", "--tail=1"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(follow.stdout.take().unwrap()));
@@ -184,6 +192,17 @@ fn logs(up: &Up) {
         up.ask(&["get", "pod", "falls", "-o", "jsonpath={.status.containerStatuses[0].restartCount}"]) != "0"
     });
     assert_eq!(up.ask(&["logs", "falls", "--previous"]), "run");
+    rotates(up);
+}
+
+/// A log that has grown is moved aside, and the container goes on in another.
+fn rotates(up: &Up) {
+    let uid = up.must(&["get", "pod", "chatters", "-o", "jsonpath={.metadata.uid}"]);
+    let folder = up.node_dir().join(format!("logs/default_chatters_{uid}/c"));
+    up.until("the log is moved aside", |_| folder.join("0.log.1").exists());
+    up.until("it goes on", |up| up.ask(&["logs", "chatters", "--tail=1"]) == "more");
+    assert!(folder.join("0.log.1").metadata().unwrap().len() > 10 << 20);
+    assert!(folder.join("0.log").metadata().unwrap().len() < 5 << 20);
 }
 
 fn attaches(up: &Up) {

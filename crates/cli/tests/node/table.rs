@@ -13,9 +13,10 @@ const NAMESPACE: &str = "table";
 
 /// Prints everything that the table tells of a container.
 const LOOK: &str = "echo user=$(id -u):$(id -g); echo groups=$(id -G | tr ' ' '\\n' | sort -n | tr '\\n' ' ')
-sed -n 's/^CapBnd:[^0-9a-f]*/capabilities=/p; s/^NoNewPrivs:[^0-9]*/no_new_privs=/p; s/^Seccomp:[^0-9]*/filter=/p' /proc/self/status
+sed -n 's/^CapBnd:[^0-9a-f]*/capabilities=/p; s/^CapEff:[^0-9a-f]*/effective=/p; s/^CapAmb:[^0-9a-f]*/ambient=/p; s/^NoNewPrivs:[^0-9]*/no_new_privs=/p; s/^Seccomp:[^0-9]*/filter=/p' /proc/self/status
 for ns in net pid ipc; do echo $ns=$(readlink /proc/self/ns/$ns); done
-(echo x >/file) 2>/dev/null && echo root=writable
+sed -n 's|^[^ ]* / [^ ]* \\(r[ow]\\).*|root=\\1|p' /proc/self/mounts
+echo masked=$(cat /proc/keys | wc -c) mkdir=$(mkdir /tmp/made 2>&1 | grep -c 'not permitted') | tr ' ' '\\n'
 test -e /host/debian_version && echo host=seen
 echo sysctl=$(cat /proc/sys/net/core/somaxconn)";
 
@@ -24,6 +25,9 @@ struct Ask {
     name: &'static str,
     spec: Value,
     container: Value,
+    annotations: Value,
+    /// The pod that asks for it: some change what others show.
+    pod: &'static str,
     /// What is seen inside where it is granted.
     seen: fn(&BTreeMap<String, String>) -> bool,
 }
@@ -40,18 +44,50 @@ fn capability(seen: &BTreeMap<String, String>, bit: u32) -> bool {
     u64::from_str_radix(&seen["capabilities"], 16).unwrap() >> bit & 1 == 1
 }
 
+fn none() -> Value {
+    json!({})
+}
+
+fn own(context: Value) -> Value {
+    json!({"securityContext": context})
+}
+
+fn ask(
+    name: &'static str,
+    spec: Value,
+    container: Value,
+    seen: fn(&BTreeMap<String, String>) -> bool,
+) -> Ask {
+    Ask { name, spec, container, annotations: json!({}), pod: "most", seen }
+}
+
+fn of(pod: &'static str, ask: Ask) -> Ask {
+    Ask { pod, ..ask }
+}
+
 fn asks() -> Vec<Ask> {
-    let none = || json!({});
-    let own = |context: Value| json!({"securityContext": context});
-    let ask = |name, spec, container, seen| Ask { name, spec, container, seen };
-    let at = json!({"volumeMounts": [{"name": "h", "mountPath": "/host", "readOnly": true}]});
+    ids().into_iter().chain(rights()).chain(profiles()).chain(surroundings()).chain(namespaces()).collect()
+}
+
+fn ids() -> Vec<Ask> {
     vec![
         ask("user 1000", none(), own(json!({"runAsUser": 1000})), |it| {
             it["user"].starts_with("1000:") || it["user"].starts_with("0:")
         }),
         ask("user 0", none(), own(json!({"runAsUser": 0})), |it| it["user"].starts_with("0:")),
+        of(
+            "profile",
+            ask("runAsGroup 4444", none(), own(json!({"runAsGroup": 4444})), |it| {
+                it["user"].ends_with(":4444")
+            }),
+        ),
         ask("fsGroup 4242", own(json!({"fsGroup": 4242})), none(), |it| has_group(it, "4242")),
         ask("group 4343", own(json!({"supplementalGroups": [4343]})), none(), |it| has_group(it, "4343")),
+    ]
+}
+
+fn rights() -> Vec<Ask> {
+    vec![
         ask("NET_BIND_SERVICE", none(), own(json!({"capabilities": {"add": ["NET_BIND_SERVICE"]}})), |it| {
             capability(it, 10)
         }),
@@ -64,20 +100,96 @@ fn asks() -> Vec<Ask> {
         ask("no filter", none(), own(json!({"seccompProfile": {"type": "Unconfined"}})), |it| {
             it["filter"] == "0"
         }),
+    ]
+}
+
+fn profiles() -> Vec<Ask> {
+    let profile =
+        |kind: &str, name: Value| own(json!({"seccompProfile": {"type": kind, "localhostProfile": name}}));
+    let explorer = "example-explorer-profile.json";
+    let annotated =
+        json!({"container.seccomp.security.alpha.kubernetes.io/c": format!("localhost/{explorer}")});
+    vec![
+        of(
+            "other",
+            ask("RuntimeDefault", none(), profile("RuntimeDefault", Value::Null), |it| {
+                it["filter"] == "2" && it["mkdir"] == "0"
+            }),
+        ),
+        of(
+            "profile",
+            ask("Localhost", none(), profile("Localhost", json!(explorer)), |it| {
+                it["filter"] == "2" && it["mkdir"] == "1"
+            }),
+        ),
+        Ask {
+            annotations: annotated,
+            ..of(
+                "annotated",
+                ask("Localhost by annotation", none(), none(), |it| {
+                    it["filter"] == "2" && it["mkdir"] == "1"
+                }),
+            )
+        },
+    ]
+}
+
+fn surroundings() -> Vec<Ask> {
+    vec![
+        of(
+            "other",
+            ask("read-only root", none(), own(json!({"readOnlyRootFilesystem": true})), |it| {
+                it["root"] == "ro"
+            }),
+        ),
+        of(
+            "annotated",
+            ask("SELinux level", none(), own(json!({"seLinuxOptions": {"level": "s0:c1,c2"}})), |it| {
+                it["selinux"] == "said to have no effect"
+            }),
+        ),
+        of(
+            "profile",
+            ask("hostPort", none(), json!({"ports": [{"containerPort": 1, "hostPort": 1}]}), |it| {
+                it["port"] == "of the node"
+            }),
+        ),
+    ]
+}
+
+fn namespaces() -> Vec<Ask> {
+    let at = json!({"volumeMounts": [{"name": "h", "mountPath": "/host", "readOnly": true}]});
+    vec![
+        of("users", ask("hostUsers: false", json!({"hostUsers": false}), none(), |_| true)),
+        of(
+            "unmasked",
+            ask(
+                "procMount: Unmasked",
+                json!({"hostUsers": false}),
+                own(json!({"procMount": "Unmasked"})),
+                |it| it["masked"] != "0",
+            ),
+        ),
         ask("hostNetwork", json!({"hostNetwork": true}), none(), |it| it["net"] == host("net")),
         ask("hostPID", json!({"hostPID": true}), none(), |it| it["pid"] == host("pid")),
         ask("hostIPC", json!({"hostIPC": true}), none(), |it| it["ipc"] == host("ipc")),
         ask("hostPath", json!({"volumes": [{"name": "h", "hostPath": {"path": "/etc"}}]}), at, |it| {
             it.contains_key("host")
         }),
-        ask("privileged", none(), own(json!({"privileged": true})), |it| {
-            capability(it, 16) && it["filter"] == "0"
-        }),
-        ask(
-            "sysctl net.core.somaxconn",
-            own(json!({"sysctls": [{"name": "net.core.somaxconn", "value": "99"}]})),
-            none(),
-            |it| it["sysctl"] == "99",
+        of(
+            "privileged",
+            ask("privileged", none(), own(json!({"privileged": true})), |it| {
+                capability(it, 16) && it["filter"] == "0" && it["masked"] != "0"
+            }),
+        ),
+        of(
+            "other",
+            ask(
+                "sysctl net.core.somaxconn",
+                own(json!({"sysctls": [{"name": "net.core.somaxconn", "value": "99"}]})),
+                none(),
+                |it| it["sysctl"] == "99",
+            ),
         ),
     ]
 }
@@ -98,14 +210,25 @@ fn join(into: &mut Value, from: &Value) {
 /// A pod that only an SCC may admit, with everything that some asks ask for.
 fn under(scc: &str, base: &Value, name: &str, asks: &[&Ask]) -> Value {
     let (mut spec, mut container) = (base.clone(), json!({}));
+    let mut annotations = json!({"openshift.io/required-scc": scc});
     for ask in asks {
         join(&mut spec, &ask.spec);
         join(&mut container, &ask.container);
+        join(&mut annotations, &ask.annotations);
+    }
+    if container["ports"].is_array() {
+        let port = port(scc);
+        container["ports"] = json!([{"containerPort": port, "hostPort": port}]);
     }
     let mut made = pod(&format!("{scc}-{name}"), spec, container);
     made["metadata"]["namespace"] = json!(NAMESPACE);
-    made["metadata"]["annotations"] = json!({"openshift.io/required-scc": scc});
+    made["metadata"]["annotations"] = annotations;
     made
+}
+
+/// A port of the node for a pod of an SCC: nobody listens there, CNI's rules lead from it.
+fn port(scc: &str) -> u32 {
+    20_000 + scc.bytes().fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 9_973)
 }
 
 /// The names of those pods that the API admits.
@@ -164,7 +287,34 @@ fn look(
     }
     let said = up.must(&["exec", "-n", NAMESPACE, name, "--", "sh", "-c", LOOK]);
     let pairs = said.lines().filter_map(|line| line.split_once('='));
-    Ok(pairs.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect())
+    let mut seen: BTreeMap<String, String> =
+        pairs.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect();
+    for (key, words) in outside(up, name) {
+        seen.insert(key.to_owned(), words.to_owned());
+    }
+    Ok(seen)
+}
+
+/// What shows of a pod on its node and in its events.
+fn outside(up: &Up, name: &str) -> [(&'static str, &'static str); 2] {
+    let port = up.must(&[
+        "get",
+        "pod",
+        "-n",
+        NAMESPACE,
+        name,
+        "-o",
+        "jsonpath={.spec.containers[0].ports[0].hostPort}",
+    ]);
+    let rules = std::process::Command::new("iptables").args(["-t", "nat", "-S"]).output().unwrap();
+    let rules = String::from_utf8_lossy(&rules.stdout).into_owned();
+    let leads = !port.is_empty() && rules.lines().any(|line| line.contains(&format!("--dport {port} ")));
+    let selector = format!("involvedObject.name={name},reason=SELinuxNotSupported");
+    let events = up.must(&["get", "events", "-n", NAMESPACE, "--field-selector", &selector, "-o", "name"]);
+    [
+        ("port", if leads { "of the node" } else { "none" }),
+        ("selinux", if events.is_empty() { "none" } else { "said to have no effect" }),
+    ]
 }
 
 #[test]
@@ -193,18 +343,11 @@ fn every_scc_grants_what_the_table_says() {
     for scc in names.split(' ') {
         let base = base(scc);
         let own = asks.iter().enumerate().filter(|(place, _)| may.contains(&format!("{scc}-asks-{place}")));
-        let own: Vec<&Ask> = own.map(|(_, ask)| ask).collect();
-        // These change what the others show, and have pods of their own.
-        let (apart, together): (Vec<&Ask>, Vec<&Ask>) = own
-            .iter()
-            .copied()
-            .partition(|ask| matches!(ask.name, "privileged" | "sysctl net.core.somaxconn"));
+        let mut pods: BTreeMap<&str, Vec<&Ask>> = [("most", Vec::new())].into();
+        own.for_each(|(_, ask)| pods.entry(ask.pod).or_default().push(ask));
         objects.push(under(scc, base, "plain", &[]));
-        objects.push(under(scc, base, "most", &together));
-        objects.extend(
-            apart.iter().enumerate().map(|(place, ask)| under(scc, base, &format!("apart-{place}"), &[ask])),
-        );
-        granted.insert(scc, (together, apart));
+        objects.extend(pods.iter().map(|(name, asks)| under(scc, base, name, asks)));
+        granted.insert(scc, pods);
     }
     up.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}));
     let held = settle(&up, objects.len());
@@ -212,32 +355,41 @@ fn every_scc_grants_what_the_table_says() {
     let heads: Vec<&str> = asks.iter().map(|ask| ask.name).collect();
     writeln!(page, "| SCC | {} |\n|---|{}", heads.join(" | "), "---|".repeat(heads.len())).unwrap();
     let mut plain = String::new();
-    for (scc, (together, apart)) in &granted {
+    for (scc, pods) in &granted {
         let seen = look(&up, &held, &format!("{scc}-plain"));
         writeln!(plain, "{}", row(scc, &seen)).unwrap();
-        let most = look(&up, &held, &format!("{scc}-most"));
         let mut yes = BTreeMap::new();
-        for ask in together {
-            let shown = most.as_ref().map_or_else(
-                |why| why.clone(),
-                |seen| {
-                    assert!((ask.seen)(seen), "{scc}: {} was granted, and is not seen: {seen:?}", ask.name);
-                    "yes".to_owned()
-                },
-            );
-            yes.insert(ask.name, shown);
-        }
-        for (place, ask) in apart.iter().enumerate() {
-            let seen = look(&up, &held, &format!("{scc}-apart-{place}")).unwrap();
-            assert!((ask.seen)(&seen), "{scc}: {} was granted, and is not seen: {seen:?}", ask.name);
-            yes.insert(ask.name, "yes".to_owned());
+        let mut most = Err(String::new());
+        for (pod, asks) in pods {
+            let found = look(&up, &held, &format!("{scc}-{pod}"));
+            for ask in asks {
+                let shown = found.as_ref().map_or_else(
+                    |why| why.clone(),
+                    |seen| {
+                        assert!(
+                            (ask.seen)(seen),
+                            "{scc}: {} was granted, and is not seen: {seen:?}",
+                            ask.name
+                        );
+                        let is_label = ask.name == "SELinux level";
+                        if is_label { "allowed" } else { "yes" }.to_owned()
+                    },
+                );
+                yes.insert(ask.name, shown);
+            }
+            if *pod == "most" {
+                most = found;
+            }
         }
         let cells: Vec<&str> = asks.iter().map(|ask| yes.get(ask.name).map_or("–", String::as_str)).collect();
         writeln!(page, "| `{scc}` | {} |", cells.join(" | ")).unwrap();
         // What was refused is not there either.
         for ask in asks.iter().filter(|ask| !yes.contains_key(ask.name) && ask.name != "user 1000") {
             for seen in [&seen, &most].into_iter().flatten() {
-                let by_default = matches!(ask.name, "escalation" | "no filter" | "NET_BIND_SERVICE");
+                let by_default = matches!(
+                    ask.name,
+                    "escalation" | "no filter" | "NET_BIND_SERVICE" | "RuntimeDefault" | "SELinux level"
+                );
                 assert!(
                     by_default || !(ask.seen)(seen),
                     "{scc}: {} was refused, and is seen: {seen:?}",
@@ -257,14 +409,17 @@ fn every_scc_grants_what_the_table_says() {
 fn row(scc: &str, seen: &Result<BTreeMap<String, String>, String>) -> String {
     let seen = match seen {
         Ok(seen) => seen,
-        Err(why) => return format!("| `{scc}` | {why} | | | | |"),
+        Err(why) => return format!("| `{scc}` | {why} | | | | | | | |"),
     };
     let yes = |is: bool| if is { "yes" } else { "no" };
     format!(
-        "| `{scc}` | {} | {} | `{}` | {} | {} |",
+        "| `{scc}` | {} | {} | `{}` | `{}` | `{}` | {} | {} | {} |",
         seen["user"],
         seen["groups"],
         seen["capabilities"],
+        seen["effective"],
+        seen["ambient"],
+        yes(seen["masked"] == "0"),
         yes(seen["no_new_privs"] == "1"),
         yes(seen["filter"] == "2"),
     )
@@ -278,7 +433,9 @@ Written by `crates/cli/tests/node/table.rs` from containers that run: for each S
 ## What a pod may ask for
 
 Where the table says yes, the pod was admitted, and a process in its container has it: IDs by `id`, capabilities, `no_new_privs` and
-filters by `/proc/self/status`, namespaces by `/proc/self/ns`, files of the machine by looking. Where it says –, the API refused the pod.
+filters by `/proc/self/status`, namespaces by `/proc/self/ns`, files of the machine by looking, profiles by a syscall that only they deny,
+masked paths by their content, ports of the node by the rules that lead from them. Where it says –, the API refused the pod. `allowed`: the pod was
+admitted with the label and runs, and an event says that this kernel has no SELinux.
 
 ";
 
@@ -287,6 +444,6 @@ const PLAIN: &str = "
 
 Its image's user is root; the node gives no filter to whoever names none (`--default-seccomp unconfined`).
 
-| SCC | user:group | groups | bounding set | no_new_privs | filter |
-|---|---|---|---|---|---|
+| SCC | user:group | groups | bounding set | effective | ambient | masked paths | no_new_privs | filter |
+|---|---|---|---|---|---|---|---|---|
 ";

@@ -12,6 +12,16 @@ fn is_mounted(path: &Path) -> std::io::Result<bool> {
     Ok(std::fs::metadata(path)?.dev() != std::fs::metadata(parent)?.dev())
 }
 
+/// Whether a folder is the root of a mount, also one of a folder of the same file system. A folder that is not there is none.
+pub(super) fn is_mount_point(path: &Path) -> std::io::Result<bool> {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
+        Ok(found) => Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+        Err(rustix::io::Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Mounts a file system in memory, unless one is there already.
 pub(super) fn tmpfs(path: &Path, options: &str) -> std::io::Result<()> {
     if is_mounted(path)? {

@@ -10,7 +10,7 @@ use crate::cri::message::{ContainerStatus, SandboxId};
 use crate::node::Node;
 use crate::sandbox;
 use crate::slot::Slot;
-use crate::volume::unmount_below;
+use crate::volume::{unmount_below, unmount_images};
 
 /// How much a container may say as it ends, in bytes.
 const LAST_WORDS: u64 = 4096;
@@ -26,12 +26,13 @@ pub(super) fn last_words(path: &Path) -> Option<String> {
 
 /// The end of a failed container's log, where its place says that it is to stand for a message of its own: 2 KiB or 80
 /// lines at most, as a kubelet has it.
-pub(super) fn last_lines(slot: &Slot, found: &ContainerStatus) -> Option<String> {
+pub(super) fn last_lines(logs: &Path, slot: &Slot, found: &ContainerStatus) -> Option<String> {
     let policy = slot.container.termination_message_policy.as_deref();
     if policy != Some("FallbackToLogsOnError") || found.exit_code == 0 {
         return None;
     }
-    crate::log::last_lines(Path::new(&found.log_path), 80, 2048).filter(|text| !text.is_empty())
+    let log = crate::log::Log::new(logs, &found.log_path)?;
+    crate::log::last_lines(&log, 80, 2048).filter(|text| !text.is_empty())
 }
 
 fn missing_is_fine(result: Result<crate::cri::message::Empty, CriError>) -> Result<(), CriError> {
@@ -53,6 +54,7 @@ pub(crate) async fn clean(node: &Node, uid: &str, pod: Option<&Pod>) -> Result<(
             remove_folder(&node.layout.logs().join(logs))?;
         }
     }
+    unmount_images(&node.socket, &node.layout.pod(uid)).await;
     clean_files(&node.layout.pod(uid))?;
     if let Some(pod) = pod {
         remove_folder(&sandbox::log_folder(&node.layout, pod))?;

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret, Service, VolumeMount};
 use tokio::time::Instant;
 
 use super::{FIRST_DELAY, Failure, LONGEST_DELAY, Observed, Retry, Worker, attempt, is_named};
+use crate::confined;
 use crate::container::{self, Parts};
 use crate::cri::message::{
     ContainerId, ContainerState, CreateContainerRequest, Mount, MountPropagation, PodSandboxConfig,
@@ -76,7 +77,7 @@ impl Worker {
                 wait = wait.min(left);
                 continue;
             }
-            let next = last.map_or(0, |last| attempt(last) + 1);
+            let next = next_attempt(pod, slot, last);
             let home =
                 Home { sandbox: &sandbox, config: &config, ip: ip.as_deref(), volumes: &volumes, observed };
             match self.start_one(pod, slot, next, &home).await? {
@@ -246,6 +247,9 @@ impl Worker {
             return Ok(Err(Held { reason: "RunContainerError", message, event: "Failed" }));
         }
         self.say(pod, Some(&name), Level::Normal, "Started", &format!("Started container {name}")).await;
+        if let Some(words) = self.node.handler_state.as_ref().and_then(|state| confined::words(state, &id)) {
+            self.say(pod, Some(&name), Level::Normal, "Confined", &words).await;
+        }
         self.post_start(pod, slot, id, home).await?;
         Ok(Ok(()))
     }
@@ -320,8 +324,8 @@ impl Worker {
         let profile = seccomp::named(pod, slot, self.node.default_seccomp)
             .map_err(|error| error.to_string())
             .and_then(|named| self.node.profiles.of(&named, slot).map_err(|error| error.to_string()));
-        let profile = match profile {
-            Ok(profile) => profile,
+        let (seccomp, profile) = match profile {
+            Ok(both) => both,
             Err(why) => return Ok(Err(Held::config(format!("Error: {why}")))),
         };
         let facts = Facts {
@@ -359,7 +363,8 @@ impl Worker {
                 },
             ),
             mounts,
-            seccomp: Some(profile),
+            seccomp: Some(seccomp),
+            profile: profile.filter(|_| self.node.handler_state.is_some()),
             target,
             message_file,
             has_selinux: self.node.has_selinux,
@@ -493,6 +498,13 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// The number of a container's next start. The API remembers what the engine may have lost in a crash.
+fn next_attempt(pod: &Pod, slot: &Slot, last: Option<&crate::cri::message::ContainerStatus>) -> u32 {
+    let known = crate::status::restarts(pod.status.as_ref(), slot.name());
+    let known = known.map(|known| u32::try_from(known).unwrap_or(0).saturating_add(1));
+    last.map_or(0, |last| attempt(last) + 1).max(known.unwrap_or(0))
 }
 
 /// The sandbox in which a container is started.

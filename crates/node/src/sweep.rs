@@ -1,0 +1,291 @@
+//! What crashes leave behind: processes, rules and addresses of containers that the engine knows no more.
+//!
+//! An engine that is killed while it makes or ends a container forgets what it was at. Processes whose shim was killed at
+//! the same moment have nobody who waits for them; a network whose removal was broken off keeps some of its rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::cri::Cri;
+use crate::cri::message::{ListContainersRequest, ListPodSandboxRequest};
+use crate::engine::NAMESPACE;
+use crate::layout::Layout;
+use crate::shim;
+use crate::volume::unmount_below;
+use crate::worker::remove_cgroup;
+
+/// After how many looks in a row what belongs to nobody is taken away: a network is there before its container.
+const LOOKS: u32 = 3;
+
+/// How long an engine may take from a container's folder to its first process.
+const BEGIN: Duration = Duration::from_secs(60);
+
+/// The leftovers that were seen, by the ID of their container, and how often in a row.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep(BTreeMap<String, u32>);
+
+impl Sweep {
+    /// Looks for leftovers, and takes away those that were there before.
+    pub(crate) async fn look(&mut self, layout: &Layout, cri: &Cri) {
+        let rules = rules().await.unwrap_or_default();
+        let found = leftovers(layout, &rules);
+        let unknown: BTreeSet<String> = match found.is_empty() {
+            true => BTreeSet::new(),
+            false => {
+                let Some(known) = known(layout, cri, &found).await else { return };
+                found.difference(&known).cloned().collect()
+            }
+        };
+        for id in self.add(unknown) {
+            tracing::info!("container {id} is gone, and what is left of it is taken away");
+            remove(layout, &rules, &id).await;
+        }
+    }
+
+    /// Counts a look; gives those that are to go.
+    fn add(&mut self, unknown: BTreeSet<String>) -> Vec<String> {
+        self.0.retain(|id, _| unknown.contains(id));
+        for id in unknown {
+            *self.0.entry(id).or_insert(0) += 1;
+        }
+        let due: Vec<String> =
+            self.0.iter().filter(|(_, looks)| **looks >= LOOKS).map(|(id, _)| id.clone()).collect();
+        self.0.retain(|_, looks| *looks < LOOKS);
+        due
+    }
+}
+
+/// Takes away everything of a node that has ended.
+pub(crate) async fn remove_all(layout: &Layout) {
+    let rules = rules().await.unwrap_or_default();
+    for id in leftovers(layout, &rules) {
+        remove(layout, &rules, &id).await;
+    }
+}
+
+/// Those of some containers that the engine knows, or is about to make; none if it does not answer.
+async fn known(layout: &Layout, cri: &Cri, ids: &BTreeSet<String>) -> Option<BTreeSet<String>> {
+    let containers = cri.list_containers(ListContainersRequest::default()).await.ok()?.containers;
+    let sandboxes = cri.list_sandboxes(ListPodSandboxRequest::default()).await.ok()?.items;
+    let bundles = layout.run().join("containerd/io.containerd.runtime.v2.task").join(NAMESPACE);
+    let is_young = |id: &&String| {
+        let made = bundles.join(id).metadata().and_then(|bundle| bundle.modified());
+        made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age < BEGIN))
+    };
+    let begun = ids.iter().filter(is_young).cloned();
+    let of_engine = containers.into_iter().map(|it| it.id).chain(sandboxes.into_iter().map(|it| it.id));
+    Some(of_engine.chain(begun).collect())
+}
+
+/// The containers of which there is something.
+fn leftovers(layout: &Layout, rules: &[Rule]) -> BTreeSet<String> {
+    let network = layout.network();
+    let of_rules = rules.iter().filter_map(|rule| rule.container(&network)).map(str::to_owned);
+    let of_addresses = addresses(layout).into_iter().map(|(id, _)| id);
+    let of_cgroups =
+        cgroups(layout).into_iter().filter(|(_, cgroup)| !processes(cgroup).is_empty()).map(|(id, _)| id);
+    let of_networks = lonely_networks(layout).into_iter().map(|(id, _)| id);
+    of_rules.chain(of_addresses).chain(of_cgroups).chain(of_networks).collect()
+}
+
+async fn remove(layout: &Layout, rules: &[Rule], id: &str) {
+    for (_, cgroup) in cgroups(layout).into_iter().filter(|(other, _)| other == id) {
+        processes(&cgroup).into_iter().for_each(shim::kill);
+        remove_cgroup(&cgroup_path(&cgroup));
+    }
+    for (_, file) in addresses(layout).into_iter().filter(|(other, _)| other == id) {
+        let _ = std::fs::remove_file(file);
+    }
+    for (_, place) in lonely_networks(layout).into_iter().filter(|(other, _)| other == id) {
+        let _ = unmount_below(&place);
+        let _ = std::fs::remove_file(place);
+    }
+    let network = layout.network();
+    let own: Vec<&Rule> = rules.iter().filter(|rule| rule.container(&network) == Some(id)).collect();
+    // First the rules that lead to the container's chains, then these.
+    for rule in own.iter().filter(|rule| !rule.is_in_own_chain()) {
+        let words: Vec<&str> = rule.0.iter().skip(1).map(String::as_str).collect();
+        iptables(&[["-D"].as_slice(), &words].concat()).await;
+    }
+    let chains: BTreeSet<&str> =
+        own.iter().filter(|rule| rule.is_in_own_chain()).filter_map(|rule| rule.chain()).collect();
+    for chain in chains {
+        iptables(&["-F", chain]).await;
+        iptables(&["-X", chain]).await;
+    }
+}
+
+/// The cgroups of containers, in every hierarchy, with the containers' IDs.
+fn cgroups(layout: &Layout) -> Vec<(String, PathBuf)> {
+    let root = PathBuf::from("/sys/fs/cgroup");
+    let folders = |path: &Path| {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    let hierarchies = folders(&root).into_iter().chain([root]);
+    let pods = hierarchies.flat_map(|hierarchy| folders(&hierarchy.join(layout.cgroup())));
+    let containers = pods.flat_map(|pod| folders(&pod));
+    containers.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), path))).collect()
+}
+
+/// A cgroup's path below its hierarchy: `/NODE/POD/CONTAINER`.
+fn cgroup_path(folder: &Path) -> PathBuf {
+    let mut names: Vec<_> = folder.components().rev().take(3).collect();
+    names.reverse();
+    names.into_iter().collect()
+}
+
+fn processes(cgroup: &Path) -> Vec<u32> {
+    let text = std::fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// The addresses that are taken, as files, with the containers that have them.
+fn addresses(layout: &Layout) -> Vec<(String, PathBuf)> {
+    let folder = layout.run().join("addresses").join(layout.network());
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_address = |path: &PathBuf| {
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.parse::<std::net::IpAddr>().is_ok())
+    };
+    let owner = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).ok()?;
+        Some((text.lines().next()?.trim().to_owned(), path))
+    };
+    files.filter(is_address).filter_map(owner).collect()
+}
+
+/// Network namespaces of the engine in which no process of the node is, by the names of their files.
+fn lonely_networks(layout: &Layout) -> Vec<(String, PathBuf)> {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |path: &Path| std::fs::metadata(path).map(|found| found.ino()).ok();
+    let pids = cgroups(layout).into_iter().flat_map(|(_, cgroup)| processes(&cgroup));
+    let used: BTreeSet<u64> =
+        pids.filter_map(|pid| inode(Path::new(&format!("/proc/{pid}/ns/net")))).collect();
+    let files = std::fs::read_dir(layout.run().join("containerd/io.containerd.grpc.v1.cri/netns"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let files = files.map(|file| (file.file_name().to_string_lossy().into_owned(), file.path()));
+    files.filter(|(_, path)| inode(path).is_some_and(|inode| !used.contains(&inode))).collect()
+}
+
+/// A rule of iptables, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rule(pub(crate) Vec<String>);
+
+impl Rule {
+    /// Reads a line of `iptables -S`. Comments are in quotes, and have quotes in them.
+    pub(crate) fn parse(line: &str) -> Self {
+        let (mut words, mut word, mut is_quoted, mut is_escaped) = (Vec::new(), String::new(), false, false);
+        for letter in line.chars() {
+            match letter {
+                _ if is_escaped => {
+                    word.push(letter);
+                    is_escaped = false;
+                }
+                '\\' => is_escaped = true,
+                '"' => is_quoted = !is_quoted,
+                ' ' if !is_quoted => {
+                    words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()))
+                }
+                _ => word.push(letter),
+            }
+        }
+        words.extend(Some(word).filter(|word| !word.is_empty()));
+        Self(words)
+    }
+
+    fn chain(&self) -> Option<&str> {
+        self.0.get(1).map(String::as_str).filter(|_| self.0.first().is_some_and(|word| word == "-A"))
+    }
+
+    /// Whether its chain is the container's alone, as CNI's plugins name them.
+    fn is_in_own_chain(&self) -> bool {
+        let is_hash = |rest: &str| rest.len() >= 12 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let rest = self.chain().and_then(|chain| chain.strip_prefix("CNI-"));
+        rest.is_some_and(|rest| is_hash(rest.strip_prefix("DN-").unwrap_or(rest)))
+    }
+
+    /// The container for which CNI's plugins made it in a network: their comment has both.
+    fn container(&self, network: &str) -> Option<&str> {
+        self.chain()?;
+        let at = self.0.iter().position(|word| word == "--comment")?;
+        let (_, rest) = self.0.get(at + 1)?.split_once(&format!("name: \"{network}\" id: \""))?;
+        rest.split_once('"').map(|(id, _)| id)
+    }
+}
+
+/// The rules of the table `nat`.
+pub(crate) async fn rules() -> Option<Vec<Rule>> {
+    Some(iptables(&["-S"]).await?.lines().map(Rule::parse).collect())
+}
+
+/// Runs iptables on the table `nat`.
+pub(crate) async fn iptables(words: &[&str]) -> Option<String> {
+    let mut command = tokio::process::Command::new("iptables");
+    // Who else is at it is waited for.
+    command.args(["-w", "5", "-t", "nat"]).args(words).stdin(Stdio::null());
+    let output = command.output().await.ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_read_with_their_comments() {
+        let lines = [
+            (
+                r#"-A POSTROUTING -s 10.0.0.2/32 -m comment --comment "name: \"net\" id: \"abc\"" -j CNI-6d94bf24c9e6174bf79ad57e"#,
+                Some("abc"),
+                false,
+            ),
+            (
+                r#"-A CNI-6d94bf24c9e6174bf79ad57e -d 10.0.0.0/24 -m comment --comment "name: \"net\" id: \"abc\"" -j ACCEPT"#,
+                Some("abc"),
+                true,
+            ),
+            (
+                r#"-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \"net\" id: \"abc\"" -j CNI-DN-6d94bf24c9e617"#,
+                Some("abc"),
+                false,
+            ),
+            (r#"-A POSTROUTING -m comment --comment "name: \"network\" id: \"abc\"" -j X"#, None, false),
+            (
+                r#"-A PREROUTING -m comment --comment "CNI portfwd requiring masquerade" -j CNI-HOSTPORT-MASQ"#,
+                None,
+                false,
+            ),
+            ("-N CNI-6d94bf24c9e6174bf79ad57e", None, false),
+            ("", None, false),
+        ];
+        for (line, id, is_own) in lines {
+            let rule = Rule::parse(line);
+            assert_eq!((rule.container("net"), rule.is_in_own_chain()), (id, is_own), "{line}");
+        }
+        assert_eq!(Rule::parse(lines[0].0).0[7], r#"name: "net" id: "abc""#);
+        assert_eq!(Rule::parse(lines[4].0).0[5], "CNI portfwd requiring masquerade");
+    }
+
+    #[test]
+    fn leftovers_go_at_the_third_look() {
+        let mut sweep = Sweep::default();
+        let of = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<_>>();
+        assert!(sweep.add(of(&["a", "b"])).is_empty());
+        assert!(sweep.add(of(&["a"])).is_empty());
+        assert_eq!(sweep.add(of(&["a", "b"])), ["a"], "b was known meanwhile");
+        assert!(sweep.add(of(&["a", "b"])).is_empty());
+        assert_eq!(sweep.add(of(&["b"])), ["b"]);
+    }
+
+    #[test]
+    fn a_cgroup_has_a_path_below_every_hierarchy() {
+        let folder = Path::new("/sys/fs/cgroup/pids/node/pod1/abc");
+        assert_eq!(cgroup_path(folder), Path::new("node/pod1/abc"));
+    }
+}
