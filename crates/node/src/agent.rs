@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use kube_runtime::watcher::{self, Event};
 use palisade_k8s::KernelVersion;
+use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::cri::Cri;
@@ -92,7 +93,8 @@ pub async fn run(
         std::future::pending::<()>().await;
     };
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    let supervised = supervise(engine, stopped);
+    let doubts = node.as_ref().map(|node| Arc::clone(&node.doubts)).unwrap_or_default();
+    let supervised = supervise(engine, doubts, stopped);
     let supervised = tokio::spawn(supervised);
     tokio::select! {
         () = shutdown => {}
@@ -152,7 +154,11 @@ async fn start_engine(config: &Config) -> Result<Source, EngineError> {
 }
 
 /// Keeps the engine running.
-async fn supervise(source: Option<Source>, mut stopped: tokio::sync::oneshot::Receiver<()>) {
+async fn supervise(
+    source: Option<Source>,
+    doubts: Arc<Notify>,
+    mut stopped: tokio::sync::oneshot::Receiver<()>,
+) {
     let Some(Source::Own(mut engine)) = source else {
         let _ = stopped.await;
         return;
@@ -163,6 +169,12 @@ async fn supervise(source: Option<Source>, mut stopped: tokio::sync::oneshot::Re
         tokio::select! {
             _ = &mut stopped => break,
             () = tokio::time::sleep(LOOK) => {}
+            () = doubts.notified() => {
+                tracing::warn!("containerd believes in containers that are gone, and is started anew");
+                if let Err(error) = engine.restart().await {
+                    tracing::warn!("{error}");
+                }
+            }
         }
         if round.is_multiple_of(SHIMS) {
             shim::end_lost(engine.layout(), &mut lost);
@@ -200,6 +212,7 @@ fn node(config: &Config, client: &Client, cri: &Cri, recorder: &Arc<Recorder>) -
         default_seccomp: config.default_seccomp,
         recorder: Arc::clone(recorder),
         has_selinux: has_selinux(),
+        doubts: Arc::default(),
         socket: config.engine.clone().unwrap_or_else(|| config.layout.socket()),
         handler_state: config.handler_state.clone(),
         handler: String::new(),

@@ -253,6 +253,7 @@ mod tests {
                 "",
                 Some(6),
             ),
+            (json!({}), json!({"runAsGroup": 9}), user(None, ""), Some(0), "", Some(9)),
             // A group alone does not make root of the image's user.
             (json!({}), json!({"runAsGroup": 9}), user(Some(8), ""), Some(8), "", Some(9)),
         ] {

@@ -1,7 +1,6 @@
 //! The end of a node: its pods, its engine, and what they leave on the machine.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::cri::Cri;
 use crate::cri::message::{ListPodSandboxRequest, SandboxId};
@@ -25,12 +24,12 @@ pub async fn down(layout: &Layout) -> Result<(), EngineError> {
     if cri.version(Default::default()).await.is_err() && layout.root().join("containerd").exists() {
         // Only the engine knows what it has left.
         let programs = Programs::find(None)?;
-        let engine = Engine::start(layout, programs, "10.85.0.0/24").await?;
+        let mut engine = Engine::start(layout, programs, "10.85.0.0/24").await?;
         end_pods(&cri).await;
         engine.stop().await;
     } else {
         end_pods(&cri).await;
-        end_engine(layout).await;
+        engine::end_other(layout).await;
     }
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -59,27 +58,6 @@ async fn end_pods(cri: &Cri) {
         }
     });
     futures::future::join_all(ends).await;
-}
-
-/// Ends an engine that another process started: the one with this node's configuration.
-async fn end_engine(layout: &Layout) {
-    let file = layout.run().join("containerd.pid");
-    let pid = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse::<u32>().ok());
-    let Some(pid) = pid else { return };
-    let config = layout.engine_config().display().to_string();
-    let is_ours = || {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains(&config)
-    };
-    if is_ours() {
-        engine::terminate(pid);
-    }
-    for _ in 0..250 {
-        if !is_ours() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Removes the bridge, and the chains of CNI's port mappings if nobody else uses them.

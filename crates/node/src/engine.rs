@@ -267,8 +267,17 @@ impl Engine {
         imported.map(|_| ())
     }
 
+    /// Ends the engine and starts it anew, whoever started it; containers go on.
+    pub(crate) async fn restart(&mut self) -> Result<(), EngineError> {
+        match self.child {
+            Some(_) => self.stop().await,
+            None => end_other(&self.layout).await,
+        }
+        self.ensure().await
+    }
+
     /// Ends the engine that this process started; containers go on.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         if let Some(pid) = child.id() {
             terminate(pid);
@@ -276,6 +285,27 @@ impl Engine {
         if tokio::time::timeout(Duration::from_secs(5), child.wait()).await.is_err() {
             let _ = child.kill().await;
         }
+    }
+}
+
+/// Ends an engine that another process started: the one with this node's configuration.
+pub(crate) async fn end_other(layout: &Layout) {
+    let file = layout.run().join("containerd.pid");
+    let pid = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let Some(pid) = pid else { return };
+    let config = layout.engine_config().display().to_string();
+    let is_ours = || {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(&config)
+    };
+    if is_ours() {
+        terminate(pid);
+    }
+    for _ in 0..250 {
+        if !is_ours() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

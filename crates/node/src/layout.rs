@@ -39,6 +39,11 @@ impl Layout {
         self.run().join("containerd.sock")
     }
 
+    /// The folders of containers that run in the engine that this node starts.
+    pub(crate) fn bundles(&self) -> PathBuf {
+        self.run().join("containerd/io.containerd.runtime.v2.task/k8s.io")
+    }
+
     pub(crate) fn engine_config(&self) -> PathBuf {
         self.root.join("containerd.toml")
     }

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kube::Client;
+use tokio::sync::Notify;
 
-use crate::cri::Cri;
+use crate::cri::message::{ContainerFilter, ContainerState, ListContainersRequest, SandboxId};
+use crate::cri::{Cri, CriError, CriResult};
 use crate::env::Facts;
 use crate::event::Recorder;
 use crate::layout::Layout;
@@ -23,6 +25,8 @@ pub(crate) struct Node {
     pub(crate) default_seccomp: DefaultSeccomp,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) has_selinux: bool,
+    /// Told when the engine believes in containers that are gone, which only a new start of it mends.
+    pub(crate) doubts: Arc<Notify>,
     /// The engine's socket.
     pub(crate) socket: PathBuf,
     /// The state folder of Palisade's OCI runtime, if the engine starts containers by it.
@@ -32,9 +36,35 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Ends and removes a sandbox with its containers.
+    pub(crate) async fn remove_sandbox(&self, id: &str) -> CriResult<()> {
+        let named = || SandboxId { pod_sandbox_id: id.to_owned() };
+        self.cri.stop_sandbox(named()).await.map(|_| ()).or_else(missing_is_fine)?;
+        let removed = self.cri.remove_sandbox(named()).await.map(|_| ()).or_else(missing_is_fine);
+        if removed.is_err() && self.is_mistaken(id).await {
+            self.doubts.notify_one();
+        }
+        removed
+    }
+
+    /// Whether the engine believes that containers of a sandbox run of which it has nothing any more. containerd 1.6 does where
+    /// it is killed beside a shim, and then refuses to remove them.
+    async fn is_mistaken(&self, sandbox: &str) -> bool {
+        let filter = ContainerFilter { pod_sandbox_id: sandbox.to_owned(), ..Default::default() };
+        let listed = self.cri.list_containers(ListContainersRequest { filter: Some(filter) }).await;
+        let bundles = self.layout.bundles();
+        listed.unwrap_or_default().containers.into_iter().any(|container| {
+            container.state == ContainerState::Running as i32 && !bundles.join(&container.id).exists()
+        })
+    }
+
     pub(crate) fn place(&self) -> Place<'_> {
         Place { layout: &self.layout, resolver: &self.resolver, has_selinux: self.has_selinux }
     }
+}
+
+fn missing_is_fine(error: CriError) -> CriResult<()> {
+    if error.is_missing() { Ok(()) } else { Err(error) }
 }
 
 /// Whether the kernel labels processes.

@@ -6,12 +6,11 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::engine::NAMESPACE;
 use crate::layout::Layout;
 
 /// The shims of this node's engine that have no container, or none that runs.
 pub(crate) fn lost(layout: &Layout) -> BTreeSet<u32> {
-    let bundles = layout.run().join("containerd/io.containerd.runtime.v2.task").join(NAMESPACE);
+    let bundles = layout.bundles();
     let socket = layout.socket().display().to_string();
     let read = |pid: u32, file: &str| std::fs::read(format!("/proc/{pid}/{file}")).ok();
     let names = std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());

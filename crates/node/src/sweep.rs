@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use crate::cri::Cri;
 use crate::cri::message::{ListContainersRequest, ListPodSandboxRequest};
-use crate::engine::NAMESPACE;
 use crate::layout::Layout;
 use crate::shim;
 use crate::volume::unmount_below;
@@ -69,7 +68,7 @@ pub(crate) async fn remove_all(layout: &Layout) {
 async fn known(layout: &Layout, cri: &Cri, ids: &BTreeSet<String>) -> Option<BTreeSet<String>> {
     let containers = cri.list_containers(ListContainersRequest::default()).await.ok()?.containers;
     let sandboxes = cri.list_sandboxes(ListPodSandboxRequest::default()).await.ok()?.items;
-    let bundles = layout.run().join("containerd/io.containerd.runtime.v2.task").join(NAMESPACE);
+    let bundles = layout.bundles();
     let is_young = |id: &&String| {
         let made = bundles.join(id).metadata().and_then(|bundle| bundle.modified());
         made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age < BEGIN))

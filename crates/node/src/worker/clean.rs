@@ -5,8 +5,7 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{Failure, observe};
-use crate::cri::CriError;
-use crate::cri::message::{ContainerStatus, SandboxId};
+use crate::cri::message::ContainerStatus;
 use crate::node::Node;
 use crate::sandbox;
 use crate::slot::Slot;
@@ -35,20 +34,11 @@ pub(super) fn last_lines(logs: &Path, slot: &Slot, found: &ContainerStatus) -> O
     crate::log::last_lines(&log, 80, 2048).filter(|text| !text.is_empty())
 }
 
-fn missing_is_fine(result: Result<crate::cri::message::Empty, CriError>) -> Result<(), CriError> {
-    match result {
-        Err(error) if !error.is_missing() => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// Removes a pod's sandboxes, volumes, logs and cgroups.
 pub(crate) async fn clean(node: &Node, uid: &str, pod: Option<&Pod>) -> Result<(), Failure> {
     let observed = observe(node, uid).await?;
     for sandbox in &observed.sandboxes {
-        let id = || SandboxId { pod_sandbox_id: sandbox.id.clone() };
-        missing_is_fine(node.cri.stop_sandbox(id()).await)?;
-        missing_is_fine(node.cri.remove_sandbox(id()).await)?;
+        node.remove_sandbox(&sandbox.id).await?;
         if let (None, Some(metadata)) = (pod, &sandbox.metadata) {
             let logs = format!("{}_{}_{}", metadata.namespace, metadata.name, metadata.uid);
             remove_folder(&node.layout.logs().join(logs))?;

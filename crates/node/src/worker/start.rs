@@ -12,7 +12,7 @@ use crate::confined;
 use crate::container::{self, Parts};
 use crate::cri::message::{
     ContainerId, ContainerState, CreateContainerRequest, Mount, MountPropagation, PodSandboxConfig,
-    RunPodSandboxRequest, SandboxId,
+    RunPodSandboxRequest,
 };
 use crate::env::{self, Facts, Sources};
 use crate::event::Level;
@@ -173,9 +173,7 @@ impl Worker {
             return Ok(Some((sandbox.id.clone(), config, observed.ip.clone())));
         }
         for old in &observed.sandboxes {
-            let id = || SandboxId { pod_sandbox_id: old.id.clone() };
-            self.node.cri.stop_sandbox(id()).await?;
-            self.node.cri.remove_sandbox(id()).await?;
+            self.node.remove_sandbox(&old.id).await?;
         }
         let config = sandbox::config(pod, self.node.place(), last.map_or(0, |last| last + 1));
         std::fs::create_dir_all(&config.log_directory)?;
