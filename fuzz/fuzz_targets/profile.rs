@@ -22,8 +22,8 @@ fuzz_target!(|text: &str| {
     for arch in [Arch::X86_64, Arch::S390x] {
         let caps = BTreeSet::from(["CAP_SYS_ADMIN".to_owned()]);
         let context = Context { arch, caps, kernel: KernelVersion::new(5, 14) };
-        drop(palisade_seccomp::lint(&profile, &context));
         let rules = resolve(&profile, &context).rules;
+        drop(palisade_seccomp::lint(&profile, &rules, arch));
         let Ok(filter) = Filter::new(&rules) else { continue };
         for rule in &rules.rules {
             let Some(number) = rule.syscall.number(arch) else { continue };

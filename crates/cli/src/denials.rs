@@ -100,8 +100,18 @@ mod linux {
     fn find(state: &Path, name: &str) -> Result<Vec<Container>, crate::Failure> {
         let found = Containers::of(state)?.find_all(name);
         match found.is_empty() {
-            true => Err(format!("no container {name:?} in {}", state.display()).into()),
+            true => Err(format!("no container {name:?} in {}{}", state.display(), hint(name)).into()),
             false => Ok(found),
+        }
+    }
+
+    /// What reads a file of records, where a file was named for a container.
+    fn hint(name: &str) -> String {
+        match Path::new(name).is_file() {
+            true => format!(
+                "; to read the records in the file {name}: palisade seccomp minimize {name}, with --base PROFILE for what the profile lacks"
+            ),
+            false => String::new(),
         }
     }
 

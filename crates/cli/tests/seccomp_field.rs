@@ -689,7 +689,7 @@ fn f34_profile_objects_as_they_come() {
             source: "security-profiles-operator: base profiles",
             file: "p.yaml",
             text: &based,
-            asked: &[(&["lint", "p.yaml"], 1, &["runc-v1.3.0 is not read"], &[])],
+            asked: &[(&["lint", "p.yaml"], 1, &["runc-v1.3.0 is not in this file"], &[])],
         },
         Case {
             source: "DataDog/helm-charts#2636",
@@ -784,4 +784,189 @@ fn f36_not_json() {
     let yaml = "kind: SeccompProfile\nmetadata: {name: a}\nspec:\n  defaultAction: SCMP_ACT_LOG # base\n";
     std::fs::write(folder.path().join("p.yaml"), yaml).unwrap();
     assert_eq!(palisade(folder.path(), &["lint", "p.yaml"]).0, 1);
+}
+
+/// An entry names the syscall, and something keeps it from counting: that is said, with the option.
+#[test]
+fn gates_and_lines_that_take_out_are_named() {
+    let gated = r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":["read","cachestat"],"action":"SCMP_ACT_ALLOW"},
+        {"names":["mount"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_SYS_ADMIN"]}},
+        {"names":["ptrace"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"4.8"}},
+        {"names":["s390_runtime_instr","syslog"],"action":"SCMP_ACT_ALLOW","includes":{"arches":["s390","s390x"]}},
+        {"names":["keyctl"],"action":"SCMP_ACT_ALLOW","excludes":{"caps":["CAP_CHOWN"]}}]}"#;
+    let explain = |syscall: &'static str, more: &'static [&'static str]| {
+        [&["explain", "p.json", syscall, "--arch", "x86_64"][..], more].concat()
+    };
+    let (mount, admin) = (explain("mount", &[]), explain("mount", &["--cap", "SYS_ADMIN"]));
+    let (old, new) = (explain("ptrace", &["--kernel", "4.7"]), explain("ptrace", &[]));
+    let unit =
+        "[Service]\nSystemCallFilter=@system-service @pkey\nSystemCallFilter=~@privileged @resources\n";
+    let service = |syscall: &'static str| ["explain", "a.service", syscall, "--arch", "x86_64"];
+    check(&[
+        Case {
+            source: "moby/profiles seccomp/default.json: pidfd_getfd, mount, setns, keyctl, ptrace",
+            file: "p.json",
+            text: gated,
+            asked: &[
+                (
+                    &mount,
+                    0,
+                    &[
+                        "p.json:2:9: syscalls[1], ALLOW: names it, but counts only with CAP_SYS_ADMIN (--cap)",
+                        "no rule that counts here names it",
+                    ],
+                    &["no rule names it"],
+                ),
+                // What is said is so.
+                (&admin, 0, &["mount on x86_64: ALLOW"], &["names it, but"]),
+                (
+                    &old,
+                    0,
+                    &["syscalls[2], ALLOW: names it, but counts only from Linux 4.8 on (--kernel)"],
+                    &[],
+                ),
+                (&new, 0, &["ptrace on x86_64: ALLOW"], &["names it, but"]),
+                (&explain("syslog", &[]), 0, &["counts only on s390, s390x (--arch)"], &[]),
+                (&explain("keyctl", &[]), 0, &["counts only without CAP_CHOWN (--cap)"], &[]),
+                (&explain("reboot", &[]), 0, &["no rule names it: the profile's default"], &[]),
+            ],
+        },
+        Case {
+            source: "NixOS/nixpkgs#273929 and others: a later line takes out what a set of the first has",
+            file: "a.service",
+            text: unit,
+            asked: &[
+                (
+                    &service("sched_setaffinity"),
+                    0,
+                    &["a.service:3:1: SystemCallFilter=~@resources takes it out of the list again"],
+                    &["no rule names it"],
+                ),
+                (&service("chown"), 0, &["a.service:3:1: SystemCallFilter=~@privileged takes it out"], &[]),
+                (&service("read"), 0, &["ALLOW"], &["takes it out"]),
+            ],
+        },
+    ]);
+}
+
+/// ENOSYS for what a profile is too old for is runc's answer, and not everybody's.
+#[test]
+fn answers_are_said_by_runtime() {
+    let profile = |names: &str, default: &str| {
+        format!(
+            r#"{{"defaultAction":"SCMP_ACT_{default}","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{{"names":["read","write","close","openat","execve","exit_group","mmap","mprotect","newfstatat","arch_prctl",{names}],"action":"SCMP_ACT_ALLOW"}}]}}"#
+        )
+    };
+    let old = profile("\"faccessat\"", "ERRNO");
+    let explain: &[&str] = &["explain", "p.json", "faccessat2", "--arch", "x86_64"];
+    let says: &[&str] = &[
+        "ERRNO(ENOSYS)",
+        "runc from 1.0.0-rc93 on answers so; crun (with Podman too), older runc and libseccomp alone answer with the profile's default, ERRNO(EPERM) (--unknown default)",
+    ];
+    let by_default: &[&str] = &["lint", "p.json", "--arch", "x86_64", "--unknown", "default"];
+    check(&[
+        Case {
+            source: "moby/moby#41090 and containers/crun: faccessat2 under a profile of 2019",
+            file: "p.json",
+            text: &old,
+            asked: &[
+                (explain, 0, says, &[]),
+                (&[explain, &["--unknown", "default"]].concat(), 0, &["ERRNO(EPERM)"], &["runc"]),
+                (LINT, 1, &["openat2, faccessat2, statx and close_range: newer than all that the profile names", "answer ERRNO(EPERM), on which nobody falls back"], &["newer forms of"]),
+                (by_default, 1, &["openat2, faccessat2, statx and close_range: newer forms of syscalls that are let through get ERRNO(EPERM)"], &[]),
+            ],
+        },
+        Case {
+            source: "what lint says, done",
+            file: "p.json",
+            text: &old.replace("}]}", r#"},{"names":["openat2","faccessat2","statx","close_range"],"action":"SCMP_ACT_ERRNO","errnoRet":38}]}"#),
+            asked: &[(LINT, 1, &[], &["newer than all", "newer forms"]), (by_default, 1, &[], &["newer forms"])],
+        },
+    ]);
+}
+
+/// A stranger's inputs: numbers as strace writes them, another ABI's name, a file of records, a base beside its profile.
+#[test]
+fn words_as_people_have_them_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "p.json",
+        r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}"#,
+    );
+    write(
+        "st.strace",
+        "syscall_0x1b5(0x6, 0x55f30681c180, 0x7ffdc8e34730, 0x18, 0, 0) = -1 EPERM (Operation not permitted)\n",
+    );
+    write("compose.yaml", "services:\n  web:\n    image: nginx\n    security_opt: ['seccomp:./p.json']\n");
+    write("empty", "");
+    for number in ["0x1b5", "syscall_0x1b5", "437"] {
+        let (code, text) = palisade(folder.path(), &["explain", "p.json", number, "--arch", "x86_64"]);
+        assert!(code == 0 && text.starts_with("openat2 on x86_64"), "{number}: {text}");
+    }
+    let (code, text) = palisade(folder.path(), &["minimize", "st.strace", "--arch", "x86_64"]);
+    assert!(code == 0 && text.contains("\"openat2\"") && !text.contains("in no table"), "{text}");
+    let (code, text) = palisade(folder.path(), &["explain", "p.json", "fadvise64_64", "--arch", "arm"]);
+    assert_eq!((code, text.contains("there it is arm_fadvise64_64")), (2, true), "{text}");
+    let (code, text) = palisade(folder.path(), &["explain", "compose.yaml", "read"]);
+    assert_eq!((code, text.contains("ALLOW")), (0, true), "{text}");
+    let (code, text) = palisade(folder.path(), &["minimize", "--base", "p.json", "empty"]);
+    assert_eq!((code, text.contains("holds no record")), (0, true), "{text}");
+    assert_eq!(palisade(folder.path(), &["minimize", "empty"]).0, 2);
+    let output = Command::new(env!("CARGO_BIN_EXE_palisade"))
+        .current_dir(folder.path())
+        .args(["denials", "st.strace", "--state"])
+        .arg(folder.path().join("state"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    let says = !cfg!(target_os = "linux") || text.contains("palisade seccomp minimize st.strace");
+    assert_eq!((output.status.code(), says), (Some(2), true), "{text}");
+}
+
+/// What a base in the same file lets through is not missed.
+#[test]
+fn a_base_beside_its_profile_counts() {
+    let object = |name: &str, base: &str, names: &str| {
+        format!(
+            "apiVersion: security-profiles-operator.x-k8s.io/v1\nkind: SeccompProfile\nmetadata: {{name: {name}}}\nspec:\n  defaultAction: SCMP_ACT_ERRNO\n  architectures: [SCMP_ARCH_X86_64]\n{base}  syscalls:\n  - action: SCMP_ACT_ALLOW\n    names: [{names}]\n"
+        )
+    };
+    let needs = "arch_prctl, brk, capget, capset, chdir, close, close_range, epoll_ctl, epoll_pwait, execve, exit_group, faccessat2, fcntl, fstat, fstatfs, futex, getcwd, getdents64, getpid, getppid, getuid, mmap, mprotect, nanosleep, newfstatat, openat, openat2, prctl, read, recvfrom, rt_sigreturn, sched_yield, set_tid_address, setgid, setgroups, setuid, sigaltstack, statx, tgkill, write";
+    let base = object("runc-v1.4.2", "", needs);
+    let app = object("mine", "  baseProfileName: runc-v1.4.2\n", "mkdir");
+    let both = format!("{base}---\n{app}");
+    check(&[
+        Case {
+            source: "security-profiles-operator examples/baseprofile-runc.yaml",
+            file: "p.yaml",
+            text: &both,
+            asked: &[
+                // crun's own are not in runc's base.
+                (
+                    &["lint", "p.yaml", "--arch", "x86_64"],
+                    1,
+                    &["crun where"],
+                    &["runc needs", "start needs", "needs readlinkat", "is not in this file"],
+                ),
+                (
+                    &["explain", "p.yaml#mine", "openat2", "--arch", "x86_64"],
+                    0,
+                    &["openat2 on x86_64: ALLOW"],
+                    &[],
+                ),
+            ],
+        },
+        Case {
+            source: "the profile alone: the base is on the cluster",
+            file: "p.yaml",
+            text: &app,
+            asked: &[(
+                &["lint", "p.yaml", "--arch", "x86_64"],
+                1,
+                &["runc-v1.4.2 is not in this file"],
+                &["no container starts", "before its main"],
+            )],
+        },
+    ]);
 }

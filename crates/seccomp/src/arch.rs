@@ -256,6 +256,21 @@ impl Arch {
         Self::ALL.into_iter().find(|arch| [arch.name(), arch.docker(), arch.scmp()].contains(&alias))
     }
 
+    /// By a name that some other program has for it, as `SCMP_ARCH_ARM64` or `x64`.
+    pub(crate) fn meant(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase().replace('-', "_");
+        let alias = match name.strip_prefix("scmp_arch_").unwrap_or(&name) {
+            "x64" | "x8664" => "x86_64",
+            "i486" | "i586" | "ia32" => "x86",
+            "armhf" | "armel" | "armv6l" | "armv7" | "armv7l" => "arm",
+            "arm64v8" | "armv8" => "aarch64",
+            "ppc64el" | "powerpc64le" => "ppc64le",
+            "riscv" => "riscv64",
+            other => other,
+        };
+        Self::parse(alias)
+    }
+
     /// The architecture that this program was built for.
     #[must_use]
     pub fn native() -> Self {

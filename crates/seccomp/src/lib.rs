@@ -76,7 +76,7 @@ pub use graph::{Graph, Node, NodeId};
 pub use join::{JoinError, join};
 pub use lint::lint;
 pub use region::{Check, Unbounded, Word};
-pub use resolve::{Context, Resolved, resolve};
+pub use resolve::{Context, Resolved, Unmet, resolve};
 pub use rule::{Condition, Operator, Rule};
 pub use simulate::{Run, simulate, simulate_stack};
 pub use stats::{ArchStats, stats};

@@ -19,19 +19,21 @@ mod runtime;
 mod view;
 mod whole;
 
+use crate::arch::Arch;
+use crate::filter::Rules;
+use view::View;
+
 use crate::finding::{Finding, Findings};
 use crate::profile::Profile;
-use crate::resolve::Context;
-use view::View;
 
 pub use runtime::Runtime;
 pub(crate) use runtime::needs;
 
-/// Looks a profile over, as it is resolved for a machine and a container.
+/// Looks a profile over, with the rules that it comes to for a machine of this architecture and a container.
 #[must_use]
-pub fn lint(profile: &Profile, context: &Context) -> Vec<Finding> {
+pub fn lint(profile: &Profile, rules: &Rules, native: Arch) -> Vec<Finding> {
     let mut findings = Findings::default();
-    let view = View::new(profile, context);
+    let view = View::new(profile, rules, native);
     for check in
         [whole::check, entry::check, overlap::check, clone::check, family::check, abi::check, runtime::check]
     {

@@ -36,6 +36,11 @@ pub struct Profile {
     pub entries: Vec<Entry>,
     /// The format that the profile was written in.
     pub origin: Origin,
+    /// The profile of the security-profiles-operator whose entries count too, by name, where it was not found in the
+    /// same file; else its entries are among those here.
+    pub base: Option<(String, Position)>,
+    /// What the lines of a systemd unit say beyond the entries.
+    pub lines: Lines,
 }
 
 impl Profile {
@@ -51,6 +56,8 @@ impl Profile {
             listener_metadata: None,
             entries: Vec::new(),
             origin: Origin::Container,
+            base: None,
+            lines: Lines::default(),
         }
     }
 
@@ -61,6 +68,26 @@ impl Profile {
             entry.names.iter_mut().for_each(|(_, at)| *at = place(*at));
         }
     }
+}
+
+/// What the lines of a systemd unit say beyond the entries that they come to. Nothing for other profiles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// Syscalls that `SystemCallFilter=` names one by one, not by a set.
+    pub named: Vec<(String, Position)>,
+    /// Syscalls that a line took out of the list again.
+    pub removed: Vec<Removed>,
+}
+
+/// A syscall that was in a list, and is no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// The syscall.
+    pub syscall: String,
+    /// The word that took it out, as `~@resources`.
+    pub word: String,
+    /// The line of that word.
+    pub at: Position,
 }
 
 /// The format of a profile, which decides on syscalls that it does not name.

@@ -124,20 +124,46 @@ fn architectures(profile: &Profile, context: &Context, findings: &mut Findings) 
     archs
 }
 
+/// A condition of an entry on its context that is not met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmet {
+    /// The container must have this capability.
+    WithCap(String),
+    /// The container must not have this capability.
+    WithoutCap(String),
+    /// The machine must be of one of these architectures, by Docker's names.
+    On(Vec<String>),
+    /// The machine must not be of this architecture.
+    NotOn(String),
+    /// The kernel must be this one or newer.
+    From(KernelVersion),
+    /// The kernel must be older than this one.
+    Before(KernelVersion),
+}
+
 impl Entry {
     /// Whether the entry counts in a context: it has nothing of `excludes`, and all of `includes`.
     #[must_use]
     pub fn applies(&self, context: &Context) -> bool {
-        let Gate { caps, arches, min_kernel } = &self.excludes;
+        self.unmet(context).is_empty()
+    }
+
+    /// What keeps the entry from counting in a context; nothing if it does.
+    #[must_use]
+    pub fn unmet(&self, context: &Context) -> Vec<Unmet> {
+        let mut unmet = Vec::new();
         let host = context.arch.docker();
-        let excluded = caps.iter().any(|cap| context.caps.contains(cap))
-            || arches.iter().any(|arch| arch == host)
-            || min_kernel.is_some_and(|kernel| context.kernel >= kernel);
+        let Gate { caps, arches, min_kernel } = &self.excludes;
+        unmet.extend(caps.iter().filter(|cap| context.caps.contains(*cap)).cloned().map(Unmet::WithoutCap));
+        unmet.extend(arches.iter().filter(|arch| *arch == host).cloned().map(Unmet::NotOn));
+        unmet.extend(min_kernel.filter(|kernel| context.kernel >= *kernel).map(Unmet::Before));
         let Gate { caps, arches, min_kernel } = &self.includes;
-        !excluded
-            && caps.iter().all(|cap| context.caps.contains(cap))
-            && (arches.is_empty() || arches.iter().any(|arch| arch == host))
-            && min_kernel.is_none_or(|kernel| context.kernel >= kernel)
+        unmet.extend(caps.iter().filter(|cap| !context.caps.contains(*cap)).cloned().map(Unmet::WithCap));
+        if !arches.is_empty() && !arches.iter().any(|arch| arch == host) {
+            unmet.push(Unmet::On(arches.clone()));
+        }
+        unmet.extend(min_kernel.filter(|kernel| context.kernel < *kernel).map(Unmet::From));
+        unmet
     }
 }
 

@@ -1,10 +1,11 @@
 //! Profiles where people have them: a file of its own, objects of the security-profiles-operator, ConfigMaps and
 //! Secrets, OCI's `config.json`, what `docker inspect` prints, a Podman quadlet, a systemd unit, inspektor-gadget's advice.
 
+mod base;
 mod embedded;
 mod kind;
 
-use palisade_k8s::manifest::{self, Position};
+use palisade_k8s::manifest::{self, Node, Position};
 
 use crate::finding::{Finding, Findings};
 use crate::profile::{self, Profile};
@@ -109,18 +110,19 @@ impl Source {
 /// [`Content::Nothing`] that says so.
 #[must_use]
 pub fn read(text: &str, syntax: Syntax) -> Vec<Source> {
-    let found = match syntax {
+    let mut found = match syntax {
         Syntax::Unit => vec![Source::new("", START, systemd::read(text))],
         Syntax::Quadlet => kind::quadlet(text),
         Syntax::Advice => embedded::advice(text),
         Syntax::Json => match profile::json_value(text) {
-            Ok(node) => kind::of_document(&node),
+            Ok(node) => or_named(kind::of_document(&node), &[node]),
             Err(error) => vec![Source::nothing("", error.position, "", error.message)],
         },
         Syntax::Yaml => match manifest::read(text) {
             Ok(documents) => {
                 let text = embedded::Text(text);
-                documents.iter().flat_map(|node| kind::of_document_in(node, &text)).collect()
+                let found = documents.iter().flat_map(|node| kind::of_document_in(node, &text)).collect();
+                or_named(found, &documents)
             }
             Err(error) => vec![Source::nothing("", error.position, "", error.message)],
         },
@@ -128,7 +130,13 @@ pub fn read(text: &str, syntax: Syntax) -> Vec<Source> {
     if found.is_empty() {
         return vec![Source::nothing("", START, "", "holds no seccomp profile")];
     }
+    base::join(&mut found);
     found
+}
+
+/// The profiles found, or what the workloads of documents without any name.
+fn or_named(found: Vec<Source>, documents: &[Node]) -> Vec<Source> {
+    if found.is_empty() { kind::named(documents).into_iter().collect() } else { found }
 }
 
 #[cfg(test)]
@@ -166,6 +174,45 @@ mod tests {
             }
         };
         read(text, syntax).iter().map(line).collect()
+    }
+
+    /// What each profile lets through, and what is said of it.
+    fn bases(objects: &[(&str, &str, &str)]) -> Vec<(String, Option<String>)> {
+        let object = |(name, base, syscall): &(&str, &str, &str)| {
+            format!(
+                "kind: SeccompProfile\nmetadata: {{name: {name}}}\nspec: {{defaultAction: SCMP_ACT_ERRNO, baseProfileName: '{base}', syscalls: [{{names: [{syscall}], action: SCMP_ACT_ALLOW}}]}}\n"
+            )
+        };
+        let text: Vec<_> = objects.iter().map(object).collect();
+        let sources = read(&text.join("---\n"), Syntax::Yaml);
+        let names = |source: &Source| {
+            let entries = source.profile().into_iter().flat_map(|profile| &profile.entries);
+            entries
+                .flat_map(|entry| &entry.names)
+                .map(|(name, _)| name.as_str())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let said = |source: &Source| source.findings.first().map(|finding| finding.message.clone());
+        sources.iter().map(|source| (names(source), said(source))).collect()
+    }
+
+    #[test]
+    fn a_base_in_the_same_file_is_joined() {
+        let joined = bases(&[("app", "web", "read"), ("web", "least", "write"), ("least", "", "close")]);
+        let expected = ["read write close", "write close", "close"];
+        assert_eq!(joined.iter().map(|(names, _)| names.as_str()).collect::<Vec<_>>(), expected);
+        assert!(joined.iter().all(|(_, said)| said.is_none()), "{joined:?}");
+        for (objects, names, said) in [
+            (&[("app", "runc-v1.4.2", "read")][..], "read", "runc-v1.4.2 is not in this file"),
+            (&[("app", "web", "read"), ("web", "gone", "write")], "read write", "gone is not in this file"),
+            (&[("app", "app", "read")], "read", "app is its own base"),
+            (&[("app", "web", "read"), ("web", "app", "write")], "read write", "app is its own base"),
+        ] {
+            let got = bases(objects);
+            let (all, message) = &got[0];
+            assert!(all == names && message.as_ref().is_some_and(|text| text.starts_with(said)), "{got:?}");
+        }
     }
 
     #[test]
@@ -251,6 +298,37 @@ mod tests {
             ),
             (String::new(), Syntax::Yaml, &[" 1:1: holds no seccomp profile"]),
         ];
+        check(cases);
+    }
+
+    #[test]
+    fn what_names_profiles_is_read() {
+        check(vec![
+            (
+                "kind: Pod\nspec:\n  securityContext:\n    seccompProfile: {type: Localhost, localhostProfile: p/a.json}\n".to_owned(),
+                Syntax::Yaml,
+                &[" 4:21: holds no seccomp profile, but names p/a.json, a file below /var/lib/kubelet/seccomp of the node"],
+            ),
+            (
+                r#"{"kind":"Pod","spec":{"securityContext":{"seccompProfile":{"type":"RuntimeDefault"}}}}"#.to_owned(),
+                Syntax::Json,
+                &[" 1:59: holds no seccomp profile, but names RuntimeDefault, the runtime's own default (runtime/default here)"],
+            ),
+            (
+                "services:\n  web:\n    image: nginx\n    security_opt:\n    - seccomp:./p.json\n  db:\n    security_opt: [no-new-privileges, 'seccomp=unconfined']\n  c:\n    image: x\n".to_owned(),
+                Syntax::Yaml,
+                &["web file ./p.json", "db 7:39: the container runs unconfined"],
+            ),
+            (
+                "services:\n  web: {image: nginx}\n".to_owned(),
+                Syntax::Yaml,
+                &[" 1:1: no service's security_opt names a profile, so that Docker uses its own default"],
+            ),
+        ]);
+    }
+
+    /// Texts, and the beginning of what each source of them comes to.
+    fn check(cases: Vec<(String, Syntax, &[&str])>) {
         for (text, syntax, expected) in cases {
             let got = summary(&text, syntax);
             assert_eq!(got.len(), expected.len(), "{text}: {got:?}");

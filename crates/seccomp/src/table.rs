@@ -35,6 +35,26 @@ impl Syscall {
         u16::try_from(at).ok().map(Self)
     }
 
+    /// The number that a text writes: decimal, `0x1b5`, or `syscall_0x1b5` as strace prints one that it has no name for.
+    #[must_use]
+    pub fn parse_number(text: &str) -> Option<u32> {
+        let digits = text.strip_prefix("syscall_").unwrap_or(text);
+        match digits.strip_prefix("0x") {
+            Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                u32::from_str_radix(hex, 16).ok()
+            }
+            None if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// What an architecture calls a syscall that it does not have under this name.
+    #[must_use]
+    pub fn counterpart(self, arch: Arch) -> Option<Self> {
+        let others = counterparts(self.name()).iter().filter_map(|name| Self::named(name));
+        others.filter(|other| *other != self).find(|other| other.number(arch).is_some())
+    }
+
     /// All syscalls, by name.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..syscalls::SYSCALLS.len()).filter_map(|at| u16::try_from(at).ok().map(Self))
@@ -252,6 +272,28 @@ mod tests {
             assert!(Arch::ALL.iter().any(|arch| syscall.number(*arch).is_some()), "{syscall}");
             assert!(syscall.introduced() <= NEWEST, "{syscall}");
         }
+    }
+
+    #[test]
+    fn numbers_are_written_in_three_ways() {
+        for (text, number) in [
+            ("437", Some(437)),
+            ("0x1b5", Some(437)),
+            ("syscall_0x1b5", Some(437)),
+            ("syscall_437", Some(437)),
+            ("syscall_", None),
+            ("0x", None),
+            ("0x+1", None),
+            ("+1", None),
+            ("", None),
+            ("0x100000000", None),
+        ] {
+            assert_eq!(Syscall::parse_number(text), number, "{text}");
+        }
+        let there = |name, arch| Syscall::named(name).unwrap().counterpart(arch).map(Syscall::name);
+        assert_eq!(there("fadvise64_64", Arch::Arm), Some("arm_fadvise64_64"));
+        assert_eq!(there("open", Arch::Aarch64), Some("openat"));
+        assert_eq!(there("read", Arch::Aarch64), None);
     }
 
     #[test]

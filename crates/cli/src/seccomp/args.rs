@@ -67,9 +67,9 @@ pub(crate) struct SyscallArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UnknownArg {
-    /// ENOSYS, so that programs fall back to older syscalls
+    /// ENOSYS, so that programs fall back to older syscalls, as runc has it from 1.0.0-rc93 on
     Enosys,
-    /// The profile's default
+    /// The profile's default, as crun and libseccomp alone have it
     Default,
 }
 
@@ -227,8 +227,8 @@ pub(crate) struct JoinArgs {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Profiles are read from JSON files, which must be JSON; from objects of the security-profiles-operator, ConfigMaps and
-Secrets in YAML or JSON; from OCI's config.json and what `docker inspect` prints; from Podman quadlets and systemd
-units. FILE#NAME names one of several in a file: an object's name, or CONFIGMAP/KEY.
+Secrets in YAML or JSON; from OCI's config.json and what `docker inspect` prints; from what compose files and Podman
+quadlets name; from systemd units. FILE#NAME names one of several in a file: an object's name, or CONFIGMAP/KEY.
 
 Examples:
   palisade seccomp lint profile.json

@@ -7,7 +7,7 @@ use palisade_k8s::manifest::Position;
 use palisade_seccomp::{
     Action, Arch, Decision, Filter, Finding, Severity, join as join_rules,
     profile::{Origin, Profile, write_docker, write_oci},
-    resolve as resolve_profile, systemd,
+    systemd,
 };
 
 use super::args::{ContextArgs, ExportArgs, Form, ImportArgs, JoinArgs, LintArgs, ResolveArgs};
@@ -91,14 +91,14 @@ pub(super) fn join(args: &JoinArgs, choose: fn(Action, Action) -> Action) -> cra
 pub(super) fn lint(args: &LintArgs) -> crate::Outcome {
     let mut out = palisade_console::terminal::out();
     let mut worst = Exit::Fine;
-    let context = input::context(&args.context)?;
     for input in
         args.files.iter().map(|file| input::inputs(file)).collect::<Result<Vec<_>, _>>()?.iter().flatten()
     {
         let mut findings = input.source.findings.clone();
         if let Some(profile) = input.source.profile() {
-            findings.extend(resolve_profile(profile, &context).findings);
-            findings.extend(palisade_seccomp::lint(profile, &context));
+            let resolved = input::resolved(profile, &args.context)?;
+            findings.extend(palisade_seccomp::lint(profile, &resolved.rules, native(&args.context)));
+            findings.extend(resolved.findings);
         }
         // What concerns a profile as a whole stands where it begins.
         let start = Position { line: 1, column: 1 };

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use palisade_seccomp::{
-    Arch, Data, Decider, Explanation, Filter, Rules, Unknown, explain, profile::Profile, systemd,
+    Arch, Data, Decider, Explanation, Filter, Rules, Unknown, Unmet, explain, profile::Profile, systemd,
     table::Syscall,
 };
 use serde_json::json;
@@ -41,9 +41,11 @@ fn one(
     data: &Data,
 ) -> Result<(), crate::Failure> {
     let explanation = explain(rules, data)?;
+    let passed_over = passed_over(args, profile, &explanation, &input::name(arch, data.number))?;
+    let reason = reason(&explanation, profile, rules, &passed_over);
     let mut out = palisade_console::terminal::out();
     if args.rest.output == TextOrJson::Json {
-        writeln!(out, "{:#}", as_json(&explanation, rules, arch, data))?;
+        writeln!(out, "{:#}", as_json(&explanation, rules, (arch, data), &reason, &passed_over))?;
         return Ok(());
     }
     let name = input::name(arch, data.number);
@@ -65,7 +67,10 @@ fn one(
             writeln!(out, "    {tested} {word}: {name}, argument {index}, is {value:#x}{meaning}")?;
         }
     }
-    writeln!(out, "  {}", reason(&explanation, rules))?;
+    for line in &passed_over {
+        writeln!(out, "  {line}")?;
+    }
+    writeln!(out, "  {reason}")?;
     if let Some(consequence) = explanation.action.consequence() {
         writeln!(out, "  {consequence}")?;
     }
@@ -83,23 +88,85 @@ fn place(args: &ExplainArgs, profile: &Profile, entry: usize) -> String {
     format!("{}:{at}: {what}", args.file.display())
 }
 
-fn reason(explanation: &Explanation, rules: &Rules) -> String {
+/// Why what names a denied syscall did not count: entries whose conditions on the machine and the container are not met,
+/// and the line of a unit that took it out again.
+fn passed_over(
+    args: &ExplainArgs,
+    profile: &Profile,
+    explanation: &Explanation,
+    name: &str,
+) -> Result<Vec<String>, crate::Failure> {
+    if explanation.action.lets_through() || explanation.decider == Decider::BadArch {
+        return Ok(Vec::new());
+    }
+    let context = input::context(&args.rest.context)?;
+    let (mut lines, mut elsewhere) = (Vec::new(), Vec::new());
+    for (at, entry) in profile.entries.iter().enumerate() {
+        let unmet = entry.unmet(&context);
+        let names = || entry.names.iter().any(|(other, _)| other == name);
+        if !unmet.is_empty() && entry.action != explanation.action && names() {
+            let is_here = |unmet: &Unmet| !matches!(unmet, Unmet::On(_) | Unmet::NotOn(_));
+            let list = if unmet.iter().all(is_here) { &mut lines } else { &mut elsewhere };
+            let unmet: Vec<_> = unmet.iter().map(condition).collect();
+            list.push(format!(
+                "{}, {}: names it, but counts {}",
+                place(args, profile, at),
+                entry.action,
+                unmet.join(", and ")
+            ));
+        }
+    }
+    for removed in profile.lines.removed.iter().filter(|removed| removed.syscall == name) {
+        let (file, at, word) = (args.file.display(), removed.at, &removed.word);
+        lines.push(format!("{file}:{at}: SystemCallFilter={word} takes it out of the list again"));
+    }
+    // Entries for other machines are of interest where there are no others.
+    Ok(if lines.is_empty() && explanation.tried.is_empty() { elsewhere } else { lines })
+}
+
+/// A condition that is not met, with the option that says otherwise.
+fn condition(unmet: &Unmet) -> String {
+    match unmet {
+        Unmet::WithCap(cap) => format!("only with {cap} (--cap)"),
+        Unmet::WithoutCap(cap) => format!("only without {cap} (--cap)"),
+        Unmet::On(archs) => format!("only on {} (--arch)", archs.join(", ")),
+        Unmet::NotOn(arch) => format!("not on {arch} (--arch)"),
+        Unmet::From(kernel) => format!("only from Linux {kernel} on (--kernel)"),
+        Unmet::Before(kernel) => format!("only before Linux {kernel} (--kernel)"),
+    }
+}
+
+fn reason(explanation: &Explanation, profile: &Profile, rules: &Rules, passed_over: &[String]) -> String {
+    let nothing = match passed_over {
+        [] => "no rule names it",
+        _ => "no rule that counts here names it",
+    };
     match (explanation.decider, rules.unknown) {
         (Decider::Rule(_), _) => {
             "the first rule that fits decides; a rule without conditions goes before all others".to_owned()
         }
+        (Decider::Unknown, Unknown::Enosys { .. }) if profile.origin.is_unit() => {
+            "systemd does not know it, and has ENOSYS for such numbers".to_owned()
+        }
         (Decider::Unknown, Unknown::Enosys { kernel }) => {
             format!(
-                "no rule names it, and it is newer than Linux {kernel}, from which the newest syscall that the profile names is"
+                "{nothing}, and it is newer than Linux {kernel}, from which the newest syscall that the profile names is: runc from 1.0.0-rc93 on answers so; crun (with Podman too), older runc and libseccomp alone answer with the profile's default, {} (--unknown default)",
+                rules.default
             )
         }
         (Decider::BadArch, _) => "the filter is not for this architecture".to_owned(),
-        _ if explanation.tried.is_empty() => "no rule names it: the profile's default".to_owned(),
+        _ if explanation.tried.is_empty() => format!("{nothing}: the profile's default"),
         _ => "no rule fits: the profile's default".to_owned(),
     }
 }
 
-fn as_json(explanation: &Explanation, rules: &Rules, arch: Arch, data: &Data) -> serde_json::Value {
+fn as_json(
+    explanation: &Explanation,
+    rules: &Rules,
+    (arch, data): (Arch, &Data),
+    reason: &str,
+    passed_over: &[String],
+) -> serde_json::Value {
     let syscall = Syscall::numbered(arch, data.number);
     let tried: Vec<_> = explanation
         .tried
@@ -123,7 +190,7 @@ fn as_json(explanation: &Explanation, rules: &Rules, arch: Arch, data: &Data) ->
         .collect();
     json!({
         "arch": arch.name(), "call": input::name(arch, data.number), "number": data.number, "args": data.args,
-        "action": explanation.action.to_string(), "reason": reason(explanation, rules),
+        "action": explanation.action.to_string(), "reason": reason, "passedOver": passed_over,
         "consequence": explanation.action.consequence(), "tried": tried,
     })
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use palisade_k8s::capability;
 use palisade_seccomp::{
-    Arch, Context, Data, Filter, Finding, Program, Rules, Severity, Unknown, Weights, builtin, compile,
+    Arch, Context, Data, Filter, Finding, Program, Resolved, Rules, Severity, Unknown, Weights, builtin,
+    compile,
     profile::Profile,
     resolve,
     source::{self, Content, Source, Syntax},
@@ -181,14 +182,19 @@ pub(super) fn context(args: &ContextArgs) -> Result<Context, Failure> {
 /// A profile's rules in the context of the options.
 pub(super) fn rules(path: &Path, args: &ContextArgs) -> Result<(Profile, Rules), Failure> {
     let (shown, profile) = profile(path, args.strict)?;
-    let resolved = resolve(&profile, &context(args)?);
+    let resolved = resolved(&profile, args)?;
     report(&shown, &resolved.findings, args.strict)?;
-    let mut rules = resolved.rules;
+    Ok((profile, resolved.rules))
+}
+
+/// A profile resolved as the options say.
+pub(super) fn resolved(profile: &Profile, args: &ContextArgs) -> Result<Resolved, Failure> {
+    let mut resolved = resolve(profile, &context(args)?);
     if args.unknown == UnknownArg::Default {
-        rules.unknown = Unknown::Default;
+        resolved.rules.unknown = Unknown::Default;
     }
-    rules.open_multiplexers = !args.strict;
-    Ok((profile, rules))
+    resolved.rules.open_multiplexers = !args.strict;
+    Ok(resolved)
 }
 
 /// A program from a `.bpf` file, or what a profile compiles to, and the ABIs it is for.
@@ -216,8 +222,12 @@ pub(super) fn syscall(
 ) -> Result<(Arch, Data), Failure> {
     let arch = abi.or(context.arch).unwrap_or_else(Arch::native);
     let number = match Syscall::named(name) {
-        Some(syscall) => syscall.number(arch).ok_or_else(|| format!("{arch} has no syscall {name}"))?,
-        None => name.parse().map_err(|_| {
+        Some(syscall) => syscall.number(arch).ok_or_else(|| {
+            let there = syscall.counterpart(arch);
+            let hint = there.map(|other| format!("; there it is {other}")).unwrap_or_default();
+            format!("{arch} has no syscall {name}{hint}")
+        })?,
+        None => Syscall::parse_number(name).ok_or_else(|| {
             let near = nearest(name, Syscall::all().map(Syscall::name));
             let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             format!("unknown syscall {name:?}{hint}")

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use palisade_console::terminal;
 use palisade_k8s::capability;
-use palisade_seccomp::minimize::{Needs, Recording, Runtime, growth, minimize};
+use palisade_seccomp::minimize::{Needs, Observed, Recording, Runtime, growth, minimize};
 use palisade_seccomp::profile::{self, write_docker};
 use palisade_seccomp::{Arch, Context, Data, Decision, Filter, Node, Weights, compile, resolve, table};
 use serde_json::Value;
@@ -18,7 +18,11 @@ const MAX_DIFFERENCES: usize = 200;
 
 pub(super) fn run(args: &MinimizeArgs) -> crate::Outcome {
     let native = args.arch.unwrap_or_else(Arch::native);
-    let recordings = args.recordings.iter().map(|path| read(path, native)).collect::<Result<Vec<_>, _>>()?;
+    let recordings = args
+        .recordings
+        .iter()
+        .map(|path| read(path, native, args.base.is_some()))
+        .collect::<Result<Vec<_>, _>>()?;
     let runtime = |runtime: &RuntimeArg| match runtime {
         RuntimeArg::Runc => Runtime::Runc,
         RuntimeArg::Crun => Runtime::Crun,
@@ -49,11 +53,17 @@ pub(super) fn run(args: &MinimizeArgs) -> crate::Outcome {
     Ok(Exit::Fine)
 }
 
-fn read(path: &std::path::Path, native: Arch) -> Result<Recording, crate::Failure> {
+/// With a base, an empty recording adds nothing: `denials` prints none where nothing was denied.
+fn read(path: &std::path::Path, native: Arch, has_base: bool) -> Result<Recording, crate::Failure> {
     let shown = if path.as_os_str() == "-" { "stdin".into() } else { path.display().to_string() };
     let name = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
     let name = if name == "-" { "stdin".to_owned() } else { name };
-    let recording = Recording::read(&name, &input::text(path)?, native);
+    let text = input::text(path)?;
+    if has_base && text.trim().is_empty() {
+        terminal::note(format!("{shown}: holds no record, so that it adds nothing"));
+        return Ok(Recording { name, observed: Observed::default(), strange: None });
+    }
+    let recording = Recording::read(&name, &text, native);
     let recording = recording.map_err(|error| format!("{shown}: {error}"))?;
     if let Some((count, first)) = recording.strange {
         terminal::note(format!(

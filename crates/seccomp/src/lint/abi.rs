@@ -5,11 +5,8 @@ use crate::finding::Findings;
 use crate::table::{self, Syscall};
 
 pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
-    if view.profile.origin.is_unit() {
-        return;
-    }
     nowhere(view, findings);
-    if view.denies_by_default() {
+    if view.denies_by_default() && !view.profile.origin.is_unit() {
         other_names(view, findings);
     }
 }
@@ -22,7 +19,8 @@ fn nowhere(view: &View<'_>, findings: &mut Findings) {
     for (at, entry) in
         view.profile.entries.iter().enumerate().filter(|(_, entry)| entry.includes.arches.is_empty())
     {
-        let known: Vec<_> = entry.names.iter().filter_map(|(name, _)| Syscall::named(name)).collect();
+        let written = entry.names.iter().filter(|(name, at)| view.is_written(name, *at));
+        let known: Vec<_> = written.filter_map(|(name, _)| Syscall::named(name)).collect();
         let without = known.iter().filter(|syscall| !exists(**syscall));
         let mut told: Vec<String> = Vec::new();
         for syscall in without {
@@ -40,7 +38,7 @@ fn nowhere(view: &View<'_>, findings: &mut Findings) {
             let names: Vec<_> = archs.iter().map(|arch| arch.name()).collect();
             let message =
                 format!("no number on {}, so these names do nothing: {}", list(&names), told.join(", "));
-            findings.warn(entry.at, format!("syscalls[{at}].names"), message);
+            findings.warn(entry.at, view.field(at, "names"), message);
         }
     }
 }
@@ -107,6 +105,13 @@ mod tests {
             (profile(both, r#""clock_gettime","clock_gettime64""#), &[]),
             (profile(r#""SCMP_ARCH_X86_64""#, r#""newfstatat""#), &[]),
             (profile(r#""SCMP_ARCH_X86_64""#, r#""mmap2""#), &["mmap2 (there: mmap)"]),
+            (
+                "SystemCallFilter=cacheflush".to_owned(),
+                &[
+                    "SystemCallFilter: no number on x86_64, x86 and x32, so these names do nothing: cacheflush",
+                ],
+            ),
+            ("SystemCallFilter=@system-service".to_owned(), &[]),
             (profile(r#""SCMP_ARCH_X86_64""#, r#""mmap","mmap2","set_tls""#), &[]),
             (
                 profile(r#""SCMP_ARCH_X86_64""#, r#""riscv_flush_icache""#),

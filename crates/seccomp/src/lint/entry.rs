@@ -44,7 +44,10 @@ fn gates(view: &View<'_>, findings: &mut Findings) {
 
 fn redundant(view: &View<'_>, at: usize, entry: &Entry, findings: &mut Findings) {
     if entry.action == view.profile.default_action && entry.args.is_empty() {
-        let message = format!("{} is the default anyway; runtimes leave such entries out", entry.action);
+        let message = format!(
+            "{} is the default anyway; crun and runc from 1.0.2 on leave such entries out, older runc starts no container (\"requested action matches default action of filter\"); leave the entry out",
+            entry.action
+        );
         findings.warn(entry.at, format!("syscalls[{at}].action"), message);
     }
     let mut seen = std::collections::BTreeSet::new();
@@ -124,7 +127,12 @@ mod tests {
                 entry(r#""names":["read"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_SYS_ADMIN"]}"#),
                 &["containerd ignores"],
             ),
-            (entry(r#""names":["read"],"action":"SCMP_ACT_ERRNO""#), &["is the default anyway"]),
+            (
+                entry(r#""names":["read"],"action":"SCMP_ACT_ERRNO""#),
+                &[
+                    "is the default anyway; crun and runc from 1.0.2 on leave such entries out, older runc starts no container",
+                ],
+            ),
             (entry(r#""names":["read","read"],"action":"SCMP_ACT_ALLOW""#), &["named twice"]),
             (
                 entry(

@@ -22,7 +22,7 @@ fn siblings(view: &View<'_>, findings: &mut Findings) {
     {
         let mut left: BTreeSet<&str> = BTreeSet::new();
         let mut denied: Vec<&str> = Vec::new();
-        for (name, _) in &entry.names {
+        for (name, _) in entry.names.iter().filter(|(name, at)| view.is_written(name, *at)) {
             let family = match (table::family(name), name.as_str(), entry.args.is_empty()) {
                 (None, ..) => continue,
                 // Neither fork nor vfork takes flags.
@@ -39,7 +39,7 @@ fn siblings(view: &View<'_>, findings: &mut Findings) {
             }
         }
         let left: Vec<_> = left.into_iter().collect();
-        if !left.is_empty() && !view.profile.origin.is_unit() {
+        if !left.is_empty() {
             let (does, are) = if denied.len() == 1 { ("does", "is") } else { ("do", "are") };
             let message = format!(
                 "{} {are} denied, but {} can do what {} {does} and {} let through; name {} too",
@@ -49,33 +49,78 @@ fn siblings(view: &View<'_>, findings: &mut Findings) {
                 if left.len() == 1 { "is" } else { "are" },
                 if left.len() == 1 { "it" } else { "them" },
             );
-            findings.warn(entry.at, format!("syscalls[{at}].names"), message);
+            findings.warn(entry.at, view.field(at, "names"), message);
         }
     }
 }
 
 /// libc and programs try the newer form first, and the older one only on `ENOSYS`.
 fn newer_forms(view: &View<'_>, findings: &mut Findings) {
-    if view.profile.origin.is_unit() {
+    // What a base says of them is not known here.
+    if view.profile.base.is_some() {
         return;
     }
     let mut refused: Vec<(&str, Action)> = Vec::new();
+    // What runc alone gives ENOSYS.
+    let mut unknown: Vec<&str> = Vec::new();
+    let is_made = |name: &str| matches!(view.native(name), Answer::Through | Answer::Conditional);
     for (older, newer) in table::NEWER_FORMS {
-        let is_tried = older.split('|').any(|older| view.native(older) == Answer::Through);
-        if let (true, Answer::Denied(action)) = (is_tried, view.native(newer))
-            && action != Action::Errno(ENOSYS)
-            && !matches!(action, Action::Trace(_))
-        {
-            refused.push((newer, action));
+        match view.native(newer) {
+            Answer::Denied(_) if !older.split('|').any(is_made) => {}
+            Answer::Denied(_) if view.is_unknown(newer) => {
+                unknown.extend((!view.profile.origin.is_unit()).then_some(newer));
+            }
+            Answer::Denied(Action::Errno(ENOSYS) | Action::Trace(_)) => {}
+            // Threads start by it: said on its own.
+            Answer::Denied(action) if newer == "clone3" && view.native("clone") == Answer::Conditional => {
+                masked_clone(view, action, findings);
+            }
+            Answer::Denied(action) => refused.push((newer, action)),
+            Answer::Absent | Answer::Through | Answer::Conditional => {}
         }
     }
-    let names: Vec<_> = refused.iter().map(|(name, _)| *name).collect();
-    let Some((_, action)) = refused.first() else { return };
+    let field = if view.profile.origin.is_unit() { "SystemCallFilter" } else { "syscalls" };
+    if let Some((_, action)) = refused.first() {
+        let names: Vec<_> = refused.iter().map(|(name, _)| *name).collect();
+        let message = format!(
+            "{}: newer forms of syscalls that are let through get {action}, where libc and programs fall back to the older form on ENOSYS only; let them through too, or have them fail with {}",
+            list(&names),
+            enosys(view, &names),
+        );
+        findings.warn(START, field, message);
+    }
+    if !unknown.is_empty() {
+        let message = format!(
+            "{}: newer than all that the profile names, which runc from 1.0.0-rc93 on answers with ENOSYS; crun, older runc and libseccomp alone answer {}, on which nobody falls back to the older form; {} says ENOSYS everywhere",
+            list(&unknown),
+            view.profile.default_action,
+            enosys(view, &unknown),
+        );
+        findings.warn(START, field, message);
+    }
+}
+
+/// clone3's flags are behind a pointer, so that it can be let through or denied, but not by its flags (moby/moby#42680).
+fn masked_clone(view: &View<'_>, action: Action, findings: &mut Findings) {
     let message = format!(
-        "{}: newer forms of syscalls that are let through get {action}, where libc and programs fall back to the older form on ENOSYS only; let them through too, or have them fail with errnoRet 38",
-        list(&names)
+        "clone3 gets {action}, where libc (glibc from 2.34 on) falls back to clone on ENOSYS only, so that programs cannot start threads or processes; add {}; to let it through would undo the conditions on clone, whose flags clone3 has behind a pointer",
+        enosys(view, &["clone3"]),
     );
-    findings.warn(START, "syscalls", message);
+    findings.warn(
+        START,
+        if view.profile.origin.is_unit() { "SystemCallFilter" } else { "syscalls" },
+        message,
+    );
+}
+
+/// What makes syscalls fail with `ENOSYS`, as it is to be written.
+fn enosys(view: &View<'_>, names: &[&str]) -> String {
+    if view.profile.origin.is_unit() {
+        let words: Vec<_> = names.iter().map(|name| format!("{name}:ENOSYS")).collect();
+        return format!("SystemCallFilter=~{}", words.join(" "));
+    }
+    let names: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    format!("{{\"names\":[{}],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":38}}", names.join(","))
 }
 
 #[cfg(test)]
@@ -88,6 +133,12 @@ mod tests {
         let profile = |default: &str, action: &str, names: &str| {
             format!(
                 r#"{{"defaultAction":"SCMP_ACT_{default}","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{{"names":[{names}],"action":"SCMP_ACT_{action}"}}]}}"#
+            )
+        };
+        let none = |names: &str| format!(r#"{{"names":[{names}],"action":"SCMP_ACT_ERRNO","errnoRet":38}}"#);
+        let masked = |names: &str| {
+            format!(
+                r#"{{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{{"names":[{names}],"action":"SCMP_ACT_ALLOW"}},{{"names":["clone"],"action":"SCMP_ACT_ALLOW","args":[{{"index":0,"value":2114060288,"op":"SCMP_CMP_MASKED_EQ"}}]}}]}}"#
             )
         };
         let cases: Vec<(String, &[&str])> = vec![
@@ -111,8 +162,24 @@ mod tests {
                 &["openat2 and fchmodat2: newer forms"],
             ),
             (profile("ERRNO", "ALLOW", r#""openat","openat2","fchmodat2","fchmodat""#), &[]),
-            // Newer than all that the profile names: ENOSYS.
-            (profile("ERRNO", "ALLOW", r#""openat","clone""#), &[]),
+            // Newer than all that the profile names: ENOSYS by runc.
+            (
+                profile("ERRNO", "ALLOW", r#""openat","clone""#),
+                &["openat2 and clone3: newer than all that the profile names, which runc from 1.0.0-rc93 on answers with ENOSYS; crun, older runc and libseccomp alone answer ERRNO(EPERM)"],
+            ),
+            // What was advised.
+            (
+                profile("ERRNO", "ALLOW", r#""openat","clone""#).replace("}]}", &format!("}},{}]}}", none(r#""openat2","clone3""#))),
+                &[],
+            ),
+            (masked(r#""openat2""#), &["clone3 gets ERRNO(EPERM), where libc (glibc from 2.34 on) falls back to clone on ENOSYS only"]),
+            (masked(r#""read""#), &["clone3: newer than all that the profile names"]),
+            (masked(r#""openat2""#).replace("}]}]}", &format!("}}]}},{}]}}", none(r#""clone3""#))), &[]),
+            ("SystemCallFilter=openat".to_owned(), &["openat2: newer forms of syscalls that are let through get KILL_PROCESS, where libc and programs fall back to the older form on ENOSYS only; let them through too, or have them fail with SystemCallFilter=~openat2:ENOSYS"]),
+            ("SystemCallFilter=openat\nSystemCallFilter=~openat2:ENOSYS".to_owned(), &[]),
+            ("SystemCallFilter=@system-service".to_owned(), &[]),
+            ("SystemCallFilter=~chmod".to_owned(), &["chmod is denied, but fchmod, fchmodat and fchmodat2 can do"]),
+            ("SystemCallFilter=~@privileged".to_owned(), &[]),
         ];
         let cases: Vec<_> = cases.iter().map(|(text, expected)| (text.as_str(), *expected)).collect();
         check_cases(check, &cases);

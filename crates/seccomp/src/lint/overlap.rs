@@ -25,7 +25,9 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
 
 /// An entry without conditions decides whatever other entries say of the same syscall.
 fn hidden(view: &View<'_>, whole: &Rule, rules: &[&Rule], findings: &mut Findings) {
-    for rule in rules.iter().filter(|rule| rule.action != whole.action) {
+    let counts =
+        |rule: &&&Rule| rule.action != whole.action || (!rule.conditions.is_empty() && is_first(rules, rule));
+    for rule in rules.iter().filter(counts) {
         let what = if rule.conditions.is_empty() {
             "this entry never counts for it"
         } else {
@@ -37,6 +39,11 @@ fn hidden(view: &View<'_>, whole: &Rule, rules: &[&Rule], findings: &mut Finding
         );
         findings.warn(view.place(rule.entry), format!("syscalls[{}]", rule.entry), message);
     }
+}
+
+/// Whether no rule before it is of the same entry, as the alternatives of one are.
+fn is_first(rules: &[&Rule], rule: &Rule) -> bool {
+    rules.iter().find(|other| other.entry == rule.entry).is_none_or(|first| std::ptr::eq(*first, rule))
 }
 
 /// Conditions that no arguments fail to meet, as two `!=` on one argument.
@@ -100,6 +107,14 @@ mod tests {
             (join(&[whole("ALLOW"), socket("KILL", "EQ", 40)]), &["these conditions never count"]),
             (join(&[socket("KILL", "EQ", 40), whole("LOG")]), &["these conditions never count"]),
             (join(&[whole("ALLOW"), whole("KILL")]), &["this entry never counts"]),
+            // The same answer: the conditions look as if they narrowed it.
+            (
+                join(&[socket("ALLOW", "EQ", 1), whole("ALLOW")]),
+                &[
+                    "syscalls[1] says ALLOW of socket without conditions, so these conditions never count for it: ALLOW",
+                ],
+            ),
+            (join(&[whole("ALLOW"), whole("ALLOW")]), &[]),
         ];
         let cases: Vec<_> = cases.iter().map(|(text, expected)| (text.as_str(), *expected)).collect();
         check_cases(check, &cases);

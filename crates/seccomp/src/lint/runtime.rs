@@ -42,7 +42,7 @@ struct Need {
 
 /// From the sources: runc 76d9cf5 libcontainer/standard_init_linux.go (the filter is loaded before
 /// `finalizeNamespace` without no_new_privs, and before the exec fifo is opened with it),
-/// vendor/github.com/cyphar/filepath-securejoin (`Reopen`; its CHANGELOG.md, 0.5.2 and 0.6.1, for openat2); crun ba38286 src/libcrun/container.c
+/// vendor/github.com/cyphar/filepath-securejoin (`Reopen`, `procfsLookupInRoot`; its CHANGELOG.md, 0.5.2 and 0.6.1, for openat2); crun ba38286 src/libcrun/container.c
 /// `container_init_setup` and `container_init`; glibc 2.36's start, by strace. runc's list was checked against a
 /// recording of runc 1.1.5 and the base profile of the security-profiles-operator for runc 1.2.3.
 const NEEDS: [Need; 6] = [
@@ -106,7 +106,8 @@ const NEEDS: [Need; 6] = [
     Need {
         what: "runc from 1.2.8, 1.3.3 and 1.4.0-rc.3 on",
         runtime: Some(Runtime::Runc),
-        syscalls: &["fstatfs", "readlinkat", "statx"],
+        // Paths below /proc are walked by hand where openat2 fails.
+        syscalls: &["fstatfs", "readlinkat|openat2", "statx"],
         else_: "no container starts (fsopen, fsconfig, fsmount and open_tree are tried too, and not needed)",
     },
     Need {
@@ -129,10 +130,16 @@ const NEEDS: [Need; 6] = [
 
 pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
     let has_rules = view.rules.rules.iter().any(|rule| rule.action.lets_through());
-    if view.profile.origin.is_unit() || !view.denies_by_default() || !has_rules {
+    // What a base lets through is not known here.
+    if view.profile.base.is_some() || !view.denies_by_default() || !has_rules {
         return;
     }
-    for need in &NEEDS {
+    let is_unit = view.profile.origin.is_unit();
+    let (field, add) = match is_unit {
+        true => ("SystemCallFilter", "list them, or @system-service, too"),
+        false => ("syscalls", "add the names to an entry that allows"),
+    };
+    for need in NEEDS.iter().filter(|need| !is_unit || need.runtime.is_none()) {
         let missing: Vec<_> = need
             .syscalls
             .iter()
@@ -140,23 +147,20 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
             .map(|names| first(view, names))
             .collect();
         if !missing.is_empty() {
-            let message = format!(
-                "{} needs {}, denied here: {}; add the names to an entry that allows",
-                need.what,
-                list(&missing),
-                need.else_
-            );
-            findings.warn(START, "syscalls", message);
+            let message =
+                format!("{} needs {}, denied here: {}; {add}", need.what, list(&missing), need.else_);
+            findings.warn(START, field, message);
         }
     }
 }
 
-/// Whether the machine has one of the alternatives, and none is let through. What an entry denies by name is meant so.
+/// Whether the machine has one of the alternatives, and none is let through. What entries deny by name is meant so.
 fn is_missing(view: &View<'_>, alternatives: &str) -> bool {
     let names = |name: &str| {
         view.rules.rules.iter().any(|rule| rule.syscall.name() == name && !rule.action.lets_through())
     };
-    if alternatives.split('|').any(names) {
+    let is_settled = |name: &str| names(name) || view.native(name) == Answer::Absent;
+    if alternatives.split('|').any(names) && alternatives.split('|').all(is_settled) {
         return false;
     }
     let answers: Vec<_> = alternatives.split('|').map(|name| view.native(name)).collect();
@@ -199,10 +203,27 @@ mod tests {
                 ],
             ),
             (without("openat2"), &["1.3.3 and 1.4.0-rc.3 needs openat2"]),
+            (without("readlinkat"), &[]),
+            (
+                profile(
+                    &all.iter()
+                        .copied()
+                        .filter(|n| !["openat2", "readlinkat"].contains(n))
+                        .collect::<Vec<_>>(),
+                ),
+                &["needs openat2", "on needs readlinkat"],
+            ),
             (without("fstat"), &[]),
             (without("setresuid"), &["crun where allowPrivilegeEscalation is not false needs setresuid"]),
             (without("mmap"), &["start needs mmap, denied here: the program ends before its main"]),
-            ("SystemCallFilter=read".to_owned(), &[]),
+            (
+                "SystemCallFilter=read".to_owned(),
+                &[
+                    "start needs openat, newfstatat and close, denied here: the program ends before its main; list them, or @system-service, too",
+                ],
+            ),
+            ("SystemCallFilter=@system-service".to_owned(), &[]),
+            ("SystemCallFilter=~read".to_owned(), &[]),
             (
                 without("openat2").replace(
                     "\"}]}",

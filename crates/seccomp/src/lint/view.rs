@@ -4,10 +4,9 @@ use palisade_k8s::manifest::Position;
 
 use crate::action::Action;
 use crate::arch::Arch;
-use crate::filter::{Data, Filter, Rules};
+use crate::filter::{Data, Filter, Rules, Unknown};
 use crate::graph::Node;
 use crate::profile::Profile;
-use crate::resolve::{Context, resolve};
 use crate::table::Syscall;
 
 /// Where findings on the profile as a whole stand.
@@ -16,7 +15,7 @@ pub(super) const START: Position = Position { line: 1, column: 1 };
 pub(super) struct View<'p> {
     pub(super) profile: &'p Profile,
     pub(super) native: Arch,
-    pub(super) rules: Rules,
+    pub(super) rules: &'p Rules,
     /// None if the rules contradict each other, which other verbs report.
     filter: Option<Filter>,
 }
@@ -35,10 +34,16 @@ pub(super) enum Answer {
 }
 
 impl<'p> View<'p> {
-    pub(super) fn new(profile: &'p Profile, context: &Context) -> Self {
-        let rules = resolve(profile, context).rules;
-        let filter = Filter::new(&rules).ok();
-        Self { profile, native: context.arch, rules, filter }
+    pub(super) fn new(profile: &'p Profile, rules: &'p Rules, native: Arch) -> Self {
+        let filter = Filter::new(rules).ok();
+        Self { profile, native, rules, filter }
+    }
+
+    /// Whether the rules have `ENOSYS` for a syscall only because the profile is older than it, which is runc's answer.
+    pub(super) fn is_unknown(&self, name: &str) -> bool {
+        let Some(syscall) = Syscall::named(name) else { return false };
+        let is_named = self.rules.rules.iter().any(|rule| rule.syscall == syscall);
+        matches!(self.rules.unknown, Unknown::Enosys { kernel } if syscall.introduced() > kernel && !is_named)
     }
 
     pub(super) fn answer(&self, arch: Arch, syscall: Syscall) -> Answer {
@@ -80,6 +85,20 @@ impl<'p> View<'p> {
         archs
     }
 
+    /// Whether a name stands in the file by itself, and not in a set of systemd's.
+    pub(super) fn is_written(&self, name: &str, at: Position) -> bool {
+        let named = &self.profile.lines.named;
+        !self.profile.origin.is_unit() || named.iter().any(|(other, place)| other == name && *place == at)
+    }
+
+    /// The field of an entry, as messages name it: in a unit, the directive.
+    pub(super) fn field(&self, entry: usize, field: &str) -> String {
+        match self.profile.entries.get(entry) {
+            Some(entry) if self.profile.origin.is_unit() => entry.comment.trim_end_matches('=').to_owned(),
+            _ => format!("syscalls[{entry}].{field}"),
+        }
+    }
+
     /// Where an entry of the profile stands.
     pub(super) fn place(&self, entry: usize) -> Position {
         self.profile.entries.get(entry).map_or(START, |entry| entry.at)
@@ -108,9 +127,10 @@ pub(super) fn findings_of(
     };
     let profile = profile.unwrap_or_else(|| panic!("{text}: {wrong:?}"));
     let caps = palisade_k8s::capability::CONTAINER_DEFAULT.into_iter().map(str::to_owned).collect();
-    let context = Context { arch, caps, kernel: crate::table::NEWEST };
+    let context = crate::resolve::Context { arch, caps, kernel: crate::table::NEWEST };
+    let rules = crate::resolve::resolve(&profile, &context).rules;
     let mut findings = crate::finding::Findings::default();
-    check(&View::new(&profile, &context), &mut findings);
+    check(&View::new(&profile, &rules, arch), &mut findings);
     findings.list.into_iter().map(|finding| format!("{}: {}", finding.field, finding.message)).collect()
 }
 

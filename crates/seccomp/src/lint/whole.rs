@@ -39,7 +39,7 @@ fn flags(view: &View<'_>, findings: &mut Findings) {
 fn nothing_passes(view: &View<'_>, findings: &mut Findings) {
     let passes = |action: Action| action.lets_through() || action == Action::Notify;
     let denied = view.profile.entries.iter().all(|entry| !passes(entry.action));
-    if denied && view.denies_by_default() {
+    if denied && view.denies_by_default() && view.profile.base.is_none() {
         findings.warn(START, "syscalls", "no syscall is let through, so no program can start");
     }
 }

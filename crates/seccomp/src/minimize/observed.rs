@@ -101,7 +101,14 @@ impl Observed {
 
     /// Adds syscalls by name; `args` are the first arguments, as far as they are known.
     pub(super) fn add(&mut self, arch: Arch, name: &str, args: &[Option<u64>], count: u64) {
-        let Some(syscall) = Syscall::named(name) else { return self.strange(name) };
+        let Some(syscall) = Syscall::named(name) else {
+            let number = name.starts_with("syscall_").then(|| Syscall::parse_number(name)).flatten();
+            match number.and_then(|number| Syscall::numbered(arch, number)) {
+                Some(syscall) => self.add(arch, syscall.name(), args, count),
+                None => self.strange(name),
+            }
+            return;
+        };
         self.archs.insert(arch);
         // On s390 clone's first two arguments are the other way round, which one rule for all ABIs cannot say.
         let swapped = name == "clone" && arch.is_big_endian();

@@ -150,6 +150,10 @@ mod tests {
             ("prctl(0x26, 1, 0 <unfinished ...>", one("prctl", Some(vec![vec![0x26]]))),
             ("ioctl(1, 0x5401, {c_iflag=0x4500, c_line=0}) = 0", one("ioctl", Some(vec![vec![0x5401]]))),
             ("exit_group(0)                           = ?", one("exit_group", None)),
+            (
+                "[pid 2968594] 16:46:16 syscall_0x1b5(0x6, 0x55f30681c180, 0x7ffdc8e34730, 0x18, 0, 0) = -1 EPERM (Operation not permitted) <0.000012>",
+                one("openat2", None),
+            ),
             ("<... read resumed>\"x\", 1) = 1", Vec::new()),
             ("+++ exited with 0 +++", Vec::new()),
             ("--- SIGCHLD {si_signo=SIGCHLD} ---", Vec::new()),

@@ -4,7 +4,7 @@ use palisade_k8s::KernelVersion;
 use palisade_k8s::capability;
 use palisade_k8s::manifest::{self, Node, NodeValue, Position, ReadError};
 
-use super::{ArchMap, Entry, FLAGS, Gate, Origin, Profile, json};
+use super::{ArchMap, Entry, FLAGS, Gate, Lines, Origin, Profile, json};
 use crate::action::Action;
 use crate::arch::{Arch, ArchSet, OTHER_SCMP};
 use crate::errno;
@@ -201,9 +201,9 @@ impl<'a> Reader<'a> {
         if listener_metadata.is_some() && listener_path.is_none() {
             self.warn("listenerMetadata", "is ignored without listenerPath");
         }
-        if let Some(base) = self.text("baseProfileName") {
-            self.warn("baseProfileName", format!("{base} is not read; join the profiles with `union`"));
-        }
+        let base = self.text("baseProfileName").filter(|name| !name.is_empty());
+        let base_at = self.get("baseProfileName").map_or(self.node.at, |node| node.at);
+        let base = base.map(|name| (name.to_owned(), base_at));
         if self.get("disabled").is_some_and(|node| node.value == NodeValue::Bool(true)) {
             self.warn("disabled", "is true, so the security-profiles-operator does not install the profile");
         }
@@ -217,6 +217,8 @@ impl<'a> Reader<'a> {
             listener_metadata,
             entries,
             origin,
+            base,
+            lines: Lines::default(),
         }
     }
 
@@ -298,7 +300,11 @@ impl<'a> Reader<'a> {
     fn architecture(&mut self, name: String, at: Position, field: &str) -> String {
         let known = || Arch::ALL.iter().map(|arch| arch.scmp()).chain(OTHER_SCMP);
         if !known().any(|other| other == name) {
-            let message = format!("unknown architecture {name:?}{}", suggestion(&name, known()));
+            let hint = match Arch::meant(&name) {
+                Some(arch) => format!("; did you mean {}?", arch.scmp()),
+                None => suggestion(&name, known()),
+            };
+            let message = format!("unknown architecture {name:?}{hint}");
             let path = self.path(field);
             self.findings.warn(at, path, message);
         }
@@ -543,6 +549,11 @@ mod tests {
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"ENOSYS"}"#.into(), true, "", ""),
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"ENOSY"}"#.into(), false, "defaultErrno", "unknown error"),
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X8"]}"#.into(), true, "architectures", "unknown architecture"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_ARM64"]}"#.into(), true, "architectures", "did you mean SCMP_ARCH_AARCH64?"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_AMD64"]}"#.into(), true, "architectures", "did you mean SCMP_ARCH_X86_64?"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X64"]}"#.into(), true, "architectures", "did you mean SCMP_ARCH_X86_64?"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["amd64"]}"#.into(), true, "architectures", "did you mean SCMP_ARCH_X86_64?"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["x86_64"]}"#.into(), true, "architectures", "did you mean SCMP_ARCH_X86_64?"),
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86"],"archMap":[{"architecture":"SCMP_ARCH_X86_64"}]}"#.into(), false, "archMap", "either"),
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","flags":["SECCOMP_FILTER_FLAG_LOGG"]}"#.into(), true, "flags", "unknown flag"),
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","listenerPath":"/s"}"#.into(), true, "listenerPath", "no entry notifies"),

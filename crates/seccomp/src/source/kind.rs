@@ -36,7 +36,82 @@ pub(super) fn of_document_in(node: &Node, text: &Text<'_>) -> Vec<Source> {
         Some(_) if node.get("defaultAction").is_none() => Vec::new(),
         _ if is_inspected(node) => inspected(node),
         _ if node.get("ociVersion").is_some() || node.get("linux").is_some() => vec![oci(node)],
+        _ if is_compose(node) => compose(node),
         _ => vec![Source::new("", node.at, of_node(node, ""))],
+    }
+}
+
+fn is_compose(node: &Node) -> bool {
+    let has = |field: &str| node.get(field).is_some();
+    node.get("services").is_some_and(|services| matches!(services.value, NodeValue::Map(_)))
+        && !has("defaultAction")
+        && !has("syscalls")
+}
+
+/// A compose file: `security_opt` of each service (compose-spec, 05-services.md); what it names is relative to the file.
+fn compose(node: &Node) -> Vec<Source> {
+    let services = node.get("services").map(Node::entries).unwrap_or_default();
+    let found = services.iter().filter_map(|service| {
+        let options = service.value.get("security_opt").map(Node::items).unwrap_or_default();
+        options.iter().find_map(|option| {
+            let text = option.as_str()?.trim();
+            let value = text.strip_prefix("seccomp:").or_else(|| text.strip_prefix("seccomp="))?;
+            Some(match value {
+                "unconfined" => Source::nothing(
+                    service.key.clone(),
+                    option.at,
+                    "security_opt",
+                    "the container runs unconfined, without a filter",
+                ),
+                path => Source::file(&service.key, option.at, path),
+            })
+        })
+    });
+    let found: Vec<_> = found.collect();
+    if found.is_empty() {
+        let message = "no service's security_opt names a profile, so that Docker uses its own default (runtime/default here)";
+        return vec![Source::nothing("", node.at, "services", message)];
+    }
+    found
+}
+
+/// Names in a message.
+const MAX_NAMED: usize = 5;
+
+/// What workloads name in their fields `seccompProfile`, where a file holds no profile itself.
+pub(super) fn named(documents: &[Node]) -> Option<Source> {
+    let mut fields = Vec::new();
+    documents.iter().filter(|node| node.get("kind").is_some()).for_each(|node| profiles(node, &mut fields));
+    let first = fields.first()?;
+    let mut names: Vec<String> = Vec::new();
+    for field in &fields {
+        let text = |name: &str| field.get(name).and_then(Node::as_str);
+        let name = match (text("type"), text("localhostProfile")) {
+            (_, Some(file)) => {
+                format!("{file}, a file below /var/lib/kubelet/seccomp of the node: ask about that file")
+            }
+            (Some("RuntimeDefault"), _) => {
+                "RuntimeDefault, the runtime's own default (runtime/default here)".to_owned()
+            }
+            (Some("Unconfined"), _) => "Unconfined, no filter".to_owned(),
+            _ => continue,
+        };
+        if !names.contains(&name) && names.len() < MAX_NAMED {
+            names.push(name);
+        }
+    }
+    let message = format!("holds no seccomp profile, but names {}", names.join("; "));
+    (!names.is_empty()).then(|| Source::nothing("", first.at, "", message))
+}
+
+/// Every field `seccompProfile` of a document.
+fn profiles<'n>(node: &'n Node, found: &mut Vec<&'n Node>) {
+    node.items().iter().for_each(|item| profiles(item, found));
+    for entry in node.entries() {
+        match entry.key.as_str() {
+            "seccompProfile" => found.push(&entry.value),
+            _ => profiles(&entry.value, found),
+        }
     }
 }
 

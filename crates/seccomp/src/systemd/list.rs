@@ -8,6 +8,7 @@ use super::sets;
 use crate::action::Action;
 use crate::errno;
 use crate::finding::{Findings, suggestion};
+use crate::profile::{Lines, Removed};
 use crate::table::Syscall;
 
 /// The state of such a directive after some assignments.
@@ -17,6 +18,10 @@ pub(super) struct List {
     pub(super) allows: Option<bool>,
     /// The syscalls listed, each with an action of its own if one was given.
     pub(super) syscalls: BTreeMap<Syscall, (Option<Action>, Position)>,
+    /// Those named one by one.
+    pub(super) named: Vec<(Syscall, Position)>,
+    /// Those taken out again, each with the word that did it.
+    pub(super) removed: BTreeMap<Syscall, (String, Position)>,
 }
 
 /// A word of an assignment: a syscall or a set, and the error after a colon.
@@ -62,14 +67,29 @@ impl List {
     fn put(&mut self, word: &Word<'_>, inverted: bool, at: Position) {
         let names = if word.name.starts_with('@') { sets::members(word.name) } else { vec![word.name] };
         let adds = self.allows == Some(!inverted);
+        if let Some(syscall) = Syscall::named(word.name) {
+            self.named.push((syscall, at));
+        }
         for syscall in names.into_iter().filter_map(Syscall::named) {
             // In a list that allows, `~read:EPERM` is an entry of its own.
             if adds || word.action.is_some() {
                 self.syscalls.insert(syscall, (word.action, at));
-            } else {
-                self.syscalls.remove(&syscall);
+                self.removed.remove(&syscall);
+            } else if self.syscalls.remove(&syscall).is_some() {
+                let tilde = if inverted { "~" } else { "" };
+                self.removed.insert(syscall, (format!("{tilde}{}", word.name), at));
             }
         }
+    }
+
+    pub(super) fn lines(&self) -> Lines {
+        let named = self.named.iter().map(|(syscall, at)| (syscall.name().to_owned(), *at));
+        let removed = self.removed.iter().map(|(syscall, (word, at))| Removed {
+            syscall: syscall.name().to_owned(),
+            word: word.clone(),
+            at: *at,
+        });
+        Lines { named: named.collect(), removed: removed.collect() }
     }
 }
 
@@ -98,6 +118,11 @@ fn unknown(name: &str) -> bool {
 }
 
 fn unknown_name(name: &str) -> String {
+    if let Some(inner) = name.strip_prefix('~') {
+        return format!(
+            "systemd ignores {name:?}: one ~ stands before the first word and holds for the whole line; write {inner} without it"
+        );
+    }
     if name.starts_with('@') {
         return format!("unknown set {name:?}, which systemd ignores{}", suggestion(name, sets::names()));
     }
@@ -134,6 +159,7 @@ mod tests {
             (&["~@clock", "clock_settime"], false, &[("clock_settime", "-"), ("settimeofday", "listed")], 0),
             (&["~@nosuchset fsnc read:EPREM"], false, &[("read", "-")], 3),
             (&["@known"], true, &[("reboot", "listed")], 0),
+            (&["~@clock ~@module"], false, &[("init_module", "-"), ("settimeofday", "listed")], 1),
         ];
         for (values, allows, expected, warned) in cases {
             let (mut list, mut findings) = (List::default(), Findings::default());

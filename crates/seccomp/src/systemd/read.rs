@@ -312,6 +312,7 @@ impl Unit {
             architectures: self.archs.clone().unwrap_or_default(),
             entries: whole.entries(),
             origin: if self.archs.is_some() { Origin::UnitOfArchs } else { Origin::Unit },
+            lines: self.filter.lines(),
             ..Profile::empty(whole.default)
         };
         (Some(profile), self.findings.list)
@@ -590,6 +591,7 @@ mod tests {
         let cases = [
             ("SystemCallFilter=~@clock @nosuchgroup", Some("unknown set \"@nosuchgroup\"")),
             ("SystemCallFilter=~fsnc", Some("did you mean fsync?")),
+            ("SystemCallFilter=~@clock ~@module", Some("write @module without it")),
             ("SystemCallFilter=openat:ENOENT", Some("takes no error")),
             ("SystemCallFilter=read\nSystemCallErrorNumber=EPREM", Some("denied syscalls kill the process")),
             ("SystemCallFilter=read\nRestrictAddressFamilies=AF_UNX", Some("unknown address family")),

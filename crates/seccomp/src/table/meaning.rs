@@ -30,6 +30,21 @@ const CLONE: [(&str, u64); 25] = [
     ("CLONE_IO", 0x8000_0000),
 ];
 
+/// personality(2). The lowest byte is the execution domain.
+const PERSONALITY: [(&str, u64); 11] = [
+    ("UNAME26", 0x2_0000),
+    ("ADDR_NO_RANDOMIZE", 0x4_0000),
+    ("FDPIC_FUNCPTRS", 0x8_0000),
+    ("MMAP_PAGE_ZERO", 0x10_0000),
+    ("ADDR_COMPAT_LAYOUT", 0x20_0000),
+    ("READ_IMPLIES_EXEC", 0x40_0000),
+    ("ADDR_LIMIT_32BIT", 0x80_0000),
+    ("SHORT_INODE", 0x100_0000),
+    ("WHOLE_SECONDS", 0x200_0000),
+    ("STICKY_TIMEOUTS", 0x400_0000),
+    ("ADDR_LIMIT_3GB", 0x800_0000),
+];
+
 const FAMILIES: [(&str, u64); 8] = [
     ("AF_UNIX", 1),
     ("AF_INET", 2),
@@ -57,6 +72,24 @@ impl Syscall {
                 };
                 let flags = flags(&CLONE, value & !0xff);
                 [flags, signal].into_iter().flatten().reduce(|all, one| format!("{all}|{one}"))
+            }
+            ("personality", "persona") if value & 0xffff_ffff == 0xffff_ffff => {
+                Some("asks for the present one".to_owned())
+            }
+            ("personality", "persona") => {
+                let domain = match value & 0xff {
+                    0 => "PER_LINUX".to_owned(),
+                    8 => "PER_LINUX32".to_owned(),
+                    other => format!("domain {other:#x}"),
+                };
+                let flags = flags(&PERSONALITY, value & !0xff);
+                Some(flags.map_or_else(
+                    || domain.clone(),
+                    |flags| match value & 0xff {
+                        0 => flags,
+                        _ => format!("{domain}|{flags}"),
+                    },
+                ))
             }
             ("unshare", "flags") | ("setns", "nstype") => flags(&CLONE, value),
             ("socket" | "socketpair", "domain") => {
@@ -88,6 +121,10 @@ mod tests {
             ("clone", "stack", 1, None),
             ("unshare", "flags", 0x4000_0080, Some("CLONE_NEWTIME|CLONE_NEWNET")),
             ("socket", "domain", 38, Some("AF_ALG")),
+            ("personality", "persona", 0x4_0000, Some("ADDR_NO_RANDOMIZE")),
+            ("personality", "persona", 0x2_0008, Some("PER_LINUX32|UNAME26")),
+            ("personality", "persona", 0, Some("PER_LINUX")),
+            ("personality", "persona", 0xffff_ffff, Some("asks for the present one")),
             ("socket", "domain", 99, None),
             ("mprotect", "prot", 0x1005, Some("PROT_READ|PROT_EXEC|0x1000")),
         ];
