@@ -18,7 +18,7 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
             multiplexed(view, at, entry, findings);
         }
         action(view, at, entry, findings);
-        io_uring(at, entry, findings);
+        io_uring(view, at, entry, findings);
     }
 }
 
@@ -94,7 +94,7 @@ fn action(view: &View<'_>, at: usize, entry: &Entry, findings: &mut Findings) {
     }
 }
 
-fn io_uring(at: usize, entry: &Entry, findings: &mut Findings) {
+fn io_uring(view: &View<'_>, at: usize, entry: &Entry, findings: &mut Findings) {
     if !entry.action.lets_through() {
         return;
     }
@@ -106,7 +106,7 @@ fn io_uring(at: usize, entry: &Entry, findings: &mut Findings) {
     let Some((_, position)) = named.first() else { return };
     let names: Vec<_> = named.iter().map(|(name, _)| name.as_str()).collect();
     let message = format!("{}: what a program does through io_uring passes no filter", list(&names));
-    findings.warn(*position, format!("syscalls[{at}].names"), message);
+    findings.warn(*position, view.field(at, "names"), message);
 }
 
 #[cfg(test)]
@@ -143,6 +143,7 @@ mod tests {
             (entry(r#""names":["read"],"action":"SCMP_ACT_TRACE""#), &["without a tracer"]),
             (entry(r#""names":["read"],"action":"SCMP_ACT_LOG""#), &["LOG lets"]),
             (entry(r#""names":["read","write"],"action":"SCMP_ACT_NOTIFY""#), &["refuse to notify on write"]),
+            ("SystemCallFilter=io_uring_setup".to_owned(), &["SystemCallFilter: io_uring_setup: what"]),
             (
                 entry(r#""names":["io_uring_setup","io_uring_enter"],"action":"SCMP_ACT_ALLOW""#),
                 &["io_uring_setup and io_uring_enter: what"],

@@ -33,9 +33,15 @@ fn hidden(view: &View<'_>, whole: &Rule, rules: &[&Rule], findings: &mut Finding
         } else {
             "these conditions never count for it"
         };
+        let narrows = match rule.action == whole.action {
+            true => {
+                "; they narrow nothing: remove the entry without them, or let it count elsewhere".to_owned()
+            }
+            false => format!(": {}", rule.action),
+        };
         let message = format!(
-            "syscalls[{}] says {} of {} without conditions, so {what}: {}",
-            whole.entry, whole.action, whole.syscall, rule.action
+            "syscalls[{}] says {} of {} without conditions, so {what}{narrows}",
+            whole.entry, whole.action, whole.syscall
         );
         findings.warn(view.place(rule.entry), format!("syscalls[{}]", rule.entry), message);
     }
@@ -111,7 +117,7 @@ mod tests {
             (
                 join(&[socket("ALLOW", "EQ", 1), whole("ALLOW")]),
                 &[
-                    "syscalls[1] says ALLOW of socket without conditions, so these conditions never count for it: ALLOW",
+                    "syscalls[1] says ALLOW of socket without conditions, so these conditions never count for it; they narrow nothing",
                 ],
             ),
             (join(&[whole("ALLOW"), whole("ALLOW")]), &[]),
