@@ -35,7 +35,7 @@ fn hidden(view: &View<'_>, whole: &Rule, rules: &[&Rule], findings: &mut Finding
         };
         let narrows = match rule.action == whole.action {
             true => {
-                "; they narrow nothing: remove the entry without them, or let it count elsewhere".to_owned()
+                format!("; they narrow nothing: take {} out of that entry if they are meant", whole.syscall)
             }
             false => format!(": {}", rule.action),
         };
