@@ -1,7 +1,7 @@
 //! Lint of objects beside SCCs: grants of everything, and pins and ranges in the wrong place.
 
 use palisade_k8s::rbac::Role;
-use palisade_k8s::scc::{GROUP, KIND, RESOURCE, annotation};
+use palisade_k8s::scc::{KIND, annotation};
 use palisade_k8s::workload::WorkloadKind;
 use palisade_k8s::{FieldPath, SecurityContextConstraints, fit, seccomp};
 use palisade_scc::{Finding, NamespaceRanges, Severity};
@@ -13,6 +13,7 @@ use crate::namespace::EXEMPT_NAMESPACES;
 mod grants;
 
 use grants::Known;
+pub use grants::NamedInGrants;
 
 /// Annotations that are no longer read, and the field that took their place.
 const DEAD: &[(&str, &str)] = &[
@@ -24,6 +25,8 @@ const DEAD: &[(&str, &str)] = &[
     ("pod.alpha.kubernetes.io/init-containers", "spec.initContainers, since Kubernetes 1.8"),
     ("pod.beta.kubernetes.io/init-containers", "spec.initContainers, since Kubernetes 1.8"),
 ];
+/// The API groups of roles and bindings: Kubernetes' and OpenShift's.
+const RBAC_GROUPS: [&str; 2] = ["rbac.authorization.k8s.io/", "authorization.openshift.io/"];
 const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// Lints objects of any kind, each by itself and beside the others; each finding with the place of its object. Kinds that
@@ -87,6 +90,15 @@ pub fn dead_annotation(key: &str) -> Option<String> {
 fn lint_with(object: &Value, known: &Known) -> Vec<Finding> {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
     let mut findings = Vec::new();
+    if matches!(text("kind"), "ClusterRole" | "Role" | "ClusterRoleBinding" | "RoleBinding")
+        && !text("apiVersion").is_empty()
+        && !RBAC_GROUPS.iter().any(|group| text("apiVersion").starts_with(group))
+    {
+        let message = format!("there is no {} in {:?}", text("kind"), text("apiVersion"));
+        let help = "write rbac.authorization.k8s.io/v1";
+        let path = FieldPath::of("apiVersion");
+        findings.push(Finding::new("wrong-api-version", Severity::Warning, path, message, help));
+    }
     match text("kind") {
         KIND => scc(object, &mut findings),
         "ClusterRole" | "Role" => {
@@ -126,6 +138,7 @@ fn scc(object: &Value, findings: &mut Vec<Finding>) {
                 )
             }));
             findings.extend(palisade_scc::lint(&scc, object.as_object()));
+            findings.extend(grants::granted_to_everybody(&scc));
             accounts("users", scc.users.as_deref().unwrap_or_default(), "system:serviceaccount:", findings);
             accounts(
                 "groups",
@@ -167,10 +180,7 @@ fn role(object: &Value, findings: &mut Vec<Finding>) {
         return;
     }
     for (index, rule) in role.rules.iter().enumerate() {
-        let lists = |list: &[String], name: &str| list.iter().any(|listed| listed == "*" || listed == name);
-        let covers =
-            lists(&rule.api_groups, GROUP) && lists(&rule.resources, RESOURCE) && lists(&rule.verbs, "use");
-        if covers && rule.resource_names.is_empty() {
+        if grants::is_use(rule) && rule.resource_names.is_empty() {
             findings.push(Finding::new(
                 "use-of-every-scc",
                 Severity::Warning,
@@ -287,6 +297,7 @@ mod tests {
             (group, scc, "use", "anyudi", &["0 rules[0].resourceNames[0] unknown-scc"]),
             (group, scc, "get", "anyuid", &[]),
             ("", "pods", "use", "x", &[]),
+            ("", scc, "use", "anyuid", &["0 rules[0].apiGroups dead-rule"]),
         ] {
             assert_eq!(
                 all(&[rule(group, resource, verb, name)]),
@@ -312,9 +323,36 @@ mod tests {
             (
                 "ClusterRole",
                 "view",
-                json!({"kind": "ServiceAccount", "name": "a"}),
+                json!({"kind": "ServiceAccount", "name": "system:serviceaccount:n:a", "namespace": "n"}),
                 &["0 subjects[0].name impossible-subject"],
             ),
+            // Of a RoleBinding it is that of the binding's namespace.
+            ("ClusterRole", "view", json!({"kind": "ServiceAccount", "name": "a"}), &[]),
+            (
+                "ClusterRole",
+                "view",
+                json!({"kind": "Group", "name": "system:serviceaccount:n"}),
+                &["0 subjects[0].name impossible-subject"],
+            ),
+            (
+                "ClusterRole",
+                "view",
+                json!({"kind": "User", "name": "system:serviceaccounts:n:a"}),
+                &["0 subjects[0].name impossible-subject"],
+            ),
+            (
+                "ClusterRole",
+                "system:openshift:scc:hostaccess",
+                json!({"kind": "Group", "name": "system:authenticated"}),
+                &["0 subjects[0].name scc-for-everybody"],
+            ),
+            (
+                "ClusterRole",
+                "system:openshift:scc:nonroot-v2",
+                json!({"kind": "Group", "name": "system:authenticated"}),
+                &[],
+            ),
+            ("Role", "view", account(), &["0 roleRef.kind missing-role"]),
             (
                 "ClusterRole",
                 "view",

@@ -5,6 +5,10 @@ use palisade_k8s::{FieldError, SecurityContextConstraints};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+/// Warnings of one write, and the size of one in bytes.
+const WARNINGS: usize = 20;
+const WARNING: usize = 512;
+
 /// An SCC that is to be written.
 #[derive(Clone, Debug)]
 pub struct SccWrite<'a> {
@@ -43,7 +47,13 @@ impl<'a> SccWrite<'a> {
     /// Warnings for its author.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        palisade_scc::lint(&self.scc, Some(self.raw)).iter().map(ToString::to_string).collect()
+        let found = palisade_scc::lint(&self.scc, Some(self.raw));
+        let mut warnings: Vec<String> =
+            found.iter().take(WARNINGS).map(|finding| shortened(&finding.to_string())).collect();
+        if found.len() > WARNINGS {
+            warnings.push(format!("and {} more, which `palisade scc lint` lists", found.len() - WARNINGS));
+        }
+        warnings
     }
 
     /// The defaults that are filled in, to be set on the object in memory.
@@ -68,6 +78,13 @@ impl<'a> SccWrite<'a> {
                 (before, after) => patch.set(before.is_some(), &[field], &after.to_string()),
             }
         }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.get(..text.floor_char_boundary(WARNING)) {
+        Some(start) if start.len() < text.len() => format!("{start}…"),
+        _ => text.to_owned(),
     }
 }
 

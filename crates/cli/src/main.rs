@@ -28,6 +28,7 @@ mod scc;
 mod seccomp;
 #[cfg(feature = "serve")]
 mod serve;
+mod understood;
 #[cfg(feature = "serve")]
 mod webhook;
 

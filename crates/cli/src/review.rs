@@ -17,6 +17,8 @@ pub(crate) use palisade_review::{
 use crate::args::{Output, ReviewArgs};
 use crate::exit::Exit;
 use crate::files::Document;
+use crate::paint;
+use crate::understood::{is_understood, kinds, misunderstood};
 
 pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
     #[cfg(feature = "serve")]
@@ -26,6 +28,7 @@ pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
     let inputs = Inputs { files: &args.files, must_gather: args.must_gather.as_ref(), policy: &args.policy };
     let Loaded { documents, around, mut builder } = Loaded::read(inputs)?;
     let surroundings = Surroundings::new(&around);
+    tell_unread(&documents)?;
     let options = Options {
         namespace: args.namespace.as_deref(),
         service_account: args.serviceaccount.as_deref(),
@@ -38,8 +41,15 @@ pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
     let mut reports: Vec<Report> =
         subjects.iter().map(|subject| Report::new(&policy, &surroundings, subject)).collect();
     let dead = dead_grants(&around);
-    let refused = reports.iter_mut().filter(|report| report.verdict == Verdict::Refused);
-    refused.for_each(|report| report.notes.extend(dead.iter().cloned()));
+    let objects: Vec<serde_json::Value> = around.iter().map(|document| document.node.to_json()).collect();
+    let named = palisade_admission::NamedInGrants::new(&objects);
+    for (report, subject) in reports.iter_mut().zip(&subjects) {
+        if report.verdict == Verdict::Refused {
+            let near = named.near(&subject.namespace, &subject.service_account);
+            report.notes.extend(told(near, &around));
+            report.notes.extend(dead.iter().cloned());
+        }
+    }
     print(args, &reports, &subjects)?;
     let refused = reports.iter().any(|report| report.verdict == Verdict::Refused);
     Ok(if refused { Exit::Findings } else { Exit::Fine })
@@ -55,9 +65,37 @@ pub(crate) fn subjects(
         subjects.extend(Subject::new(document, documents, options)?);
     }
     if subjects.is_empty() {
-        return Err("no pod and no workload among the input".into());
+        let held = kinds(documents.iter());
+        let held = if held.is_empty() { String::new() } else { format!(", which holds {held}") };
+        let what = documents.iter().find_map(misunderstood);
+        let what = what.map(|finding| format!("; {}: {}", finding.message, finding.help)).unwrap_or_default();
+        return Err(format!("no pod and no workload among the input{held}{what}").into());
     }
     Ok(subjects)
+}
+
+/// Says on stderr which objects may hold pods and are not looked at.
+fn tell_unread(documents: &[Document]) -> std::io::Result<()> {
+    let mut err = terminal::err();
+    let is_subject = |document: &Document| documents.len() > 1 && !is_understood(document);
+    for document in documents.iter().filter(|document| is_subject(document)) {
+        let Some(finding) = misunderstood(document) else { continue };
+        let place = document.place(&finding.path);
+        writeln!(err, "{place}: {} {}; {}", paint::warning("note:"), finding.message, finding.help)?;
+    }
+    let custom = documents.iter().filter(|document| is_custom(document.text("apiVersion")));
+    let custom: Vec<&Document> = custom.collect();
+    if !custom.is_empty() {
+        let held = kinds(custom.into_iter());
+        writeln!(err, "{} pods of custom resources are not looked at: {held}", paint::warning("note:"))?;
+    }
+    Ok(())
+}
+
+/// Whether an object is of none of Kubernetes' and OpenShift's own groups.
+fn is_custom(api_version: &str) -> bool {
+    let Some((group, _)) = api_version.split_once('/') else { return false };
+    group.contains('.') && !["k8s.io", "openshift.io"].iter().any(|domain| group.ends_with(domain))
 }
 
 /// Gives ranges to the namespaces of workloads that have none.
@@ -74,9 +112,17 @@ const MAX_DEAD_GRANTS: usize = 5;
 /// Grants among the objects that grant nothing, each with its place and what to do about it.
 fn dead_grants(documents: &[Document]) -> Vec<String> {
     let objects: Vec<serde_json::Value> = documents.iter().map(|document| document.node.to_json()).collect();
-    let found = palisade_admission::lint_all(&objects).into_iter();
-    let dead = found.filter(|(_, finding)| GRANT_RULES.contains(&finding.rule));
-    let told = dead.filter_map(|(index, finding)| {
+    let mut found = palisade_admission::lint_all(&objects);
+    found.retain(|(_, finding)| GRANT_RULES.contains(&finding.rule));
+    told(found, documents)
+}
+
+/// Findings with their places, as notes.
+fn told(
+    found: impl IntoIterator<Item = (usize, palisade_scc::Finding)>,
+    documents: &[Document],
+) -> Vec<String> {
+    let told = found.into_iter().filter_map(|(index, finding)| {
         let place = documents.get(index)?.place(&finding.path);
         Some(format!("{place}: {}: {}; {}", finding.path, finding.message, finding.help))
     });

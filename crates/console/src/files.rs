@@ -1,6 +1,7 @@
 //! Files and folders of manifests: every object with its place.
 
 use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -102,6 +103,9 @@ pub enum FileError {
     /// A document is not an object.
     #[error("{0}: an object with kind and apiVersion is expected here")]
     NoObject(Place),
+    /// No document of a file is an object.
+    #[error("{0}: an object with kind and apiVersion is expected here")]
+    NoManifest(Place),
     /// A folder holds no manifests.
     #[error("{0}: no .yaml, .yml or .json file in this folder")]
     EmptyFolder(String),
@@ -110,15 +114,25 @@ pub enum FileError {
 /// Reads all objects of files and folders, the elements of `List`s among them. `-` is standard input.
 ///
 /// # Errors
-/// See [`FileError`]. The first file that cannot be read ends it.
+/// See [`FileError`]. The first file that cannot be read ends it; a file of a folder that holds something else than objects is
+/// left out, and named on stderr.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Document>, FileError> {
     let mut documents = Vec::new();
     for path in paths {
         for file in expand(path)? {
-            read_file(&file, &mut documents)?;
+            match read_file(&file, &mut documents) {
+                // Folders hold other files too, as the values of a chart.
+                Err(error @ FileError::NoManifest(_)) if file != *path => tell_skipped(&error),
+                done => done?,
+            }
         }
     }
     Ok(documents)
+}
+
+fn tell_skipped(error: &FileError) {
+    // Whoever cannot be told reads on all the same.
+    let _ = writeln!(crate::terminal::err(), "{} left out: {error}", crate::paint::warning("note:"));
 }
 
 /// The objects of a folder's files, and the number of files that cannot be read.
@@ -235,8 +249,13 @@ pub fn parse(name: &str, text: String) -> Result<Vec<Document>, FileError> {
     })?;
     let source = Arc::new(Source::new(name, text));
     let mut documents = Vec::new();
-    nodes.into_iter().try_for_each(|node| push(&source, node, &mut documents))?;
-    Ok(documents)
+    let is_object = |node: &Node| node.get("kind").is_some();
+    match nodes.first().filter(|_| !nodes.iter().any(is_object)) {
+        Some(first) => Err(FileError::NoManifest(Place { source, position: first.at })),
+        None => {
+            nodes.into_iter().try_for_each(|node| push(&source, node, &mut documents)).map(|()| documents)
+        }
+    }
 }
 
 /// An element of a list. API servers leave out what the list says of each: the kind of a `PodList`'s elements.

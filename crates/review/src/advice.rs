@@ -32,6 +32,12 @@ pub struct Advice {
     /// Permissions of that SCC beyond those of the SCC that it is made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_summary: Option<String>,
+    /// Commands that get it admitted together, where none does alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub together: Vec<String>,
+    /// An SCC that would admit it, and what refuses it then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<String>,
     /// Accounts of the namespace under which the pod would be admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<Account>,
@@ -64,6 +70,11 @@ pub struct Account {
     pub name: String,
     /// The name of the SCC.
     pub scc: String,
+}
+
+/// The command that has a namespace enforce a Pod Security level.
+pub(crate) fn label_command(namespace: &str, level: palisade_scc::pod_security::Level) -> String {
+    format!("kubectl label namespace {namespace} pod-security.kubernetes.io/enforce={level} --overwrite")
 }
 
 /// The usable SCC that the fewest fields stand in the way of; the first tried of several.
@@ -121,10 +132,11 @@ impl Case<'_> {
             None => refused.grant(),
         };
         let entry = granted.and_then(|place| entries.get(place));
+        if entry.is_none() && pinned.is_none() {
+            self.beyond_scc(&refused, &mut advice);
+        }
         if let Some(entry) = entry {
-            let (account, namespace) = (&self.subject.service_account, &self.subject.namespace);
-            advice.grant =
-                Some(format!("oc adm policy add-scc-to-user {} -z {account} -n {namespace}", entry.name()));
+            advice.grant = Some(self.grant_command(entry.name()));
             advice.grant_also_gives = own.iter().flat_map(|own| beyond(entry.scc(), own)).collect();
         }
         // Where the SCC to be granted gives nothing beside, one of one's own has no use.
@@ -140,6 +152,40 @@ impl Case<'_> {
             advice.own = Some(self.manifest(&own));
         }
         advice
+    }
+
+    fn grant_command(&self, scc: &str) -> String {
+        let (account, namespace) = (&self.subject.service_account, &self.subject.namespace);
+        format!("oc adm policy add-scc-to-user {scc} -z {account} -n {namespace}")
+    }
+
+    /// Advice where an SCC would admit the pod, and something after SCC would not.
+    fn beyond_scc(&self, refused: &Refused<'_>, advice: &mut Advice) -> Option<()> {
+        let whatever = |_: &Value, _: &Pod<'_>, _: &palisade_scc::Changes<'_>| true;
+        let entry = refused.entries.get(Refused { then: &whatever, ..*refused }.grant()?)?;
+        let pod = Pod::deserialize(refused.pod).ok()?;
+        let changes =
+            palisade_scc::attempt(entry.plan().ok()?, refused.context, &pod, &mut Vec::new()).ok()?;
+        let outcome = crate::changed::changed(refused.pod, &pod, &changes);
+        let Some(objection) = self.after.objection(&outcome) else {
+            let why = crate::notes::never_starts(&outcome).into_iter().next()?;
+            advice.obstacle = Some(format!("{} would admit it, but {why}", entry.name()));
+            return Some(());
+        };
+        match objection.level {
+            Some(level) => {
+                let label = label_command(&self.subject.namespace, level);
+                advice.together = vec![self.grant_command(entry.name()), label];
+            }
+            None => {
+                let errors =
+                    objection.errors.iter().map(|error| format!("{}: {}", error.path, error.message()));
+                let why = errors.take(3).collect::<Vec<_>>().join("; ");
+                advice.obstacle =
+                    Some(format!("{} would admit it, but {}: {why}", entry.name(), objection.message));
+            }
+        }
+        Some(())
     }
 
     /// The SCC that the pod asks for by name.

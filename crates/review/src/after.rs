@@ -11,6 +11,9 @@ use serde_json::Value;
 use crate::changed::changed;
 use crate::surroundings::Surroundings;
 
+/// OpenShift's label of a CSI driver's profile.
+pub(crate) const PROFILE: &str = "security.openshift.io/csi-ephemeral-volume-profile";
+
 /// The check that refuses a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -61,7 +64,8 @@ impl<'a> After<'a> {
 
     /// Whether nothing is said against the pod with these changes that its author would not have heard anyway.
     pub(crate) fn accepts(&self, pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> bool {
-        self.objection(&changed(pod, parsed, changes)).is_none()
+        let outcome = changed(pod, parsed, changes);
+        self.objection(&outcome).is_none() && crate::notes::never_starts(&outcome).is_empty()
     }
 
     fn level(&self, pod: &Pod<'_>) -> Option<Objection> {
@@ -81,7 +85,7 @@ impl<'a> After<'a> {
     }
 
     /// Warnings by the namespace's `warn` and `audit` levels.
-    pub(crate) fn warnings(&self, pod: &Pod<'_>) -> Vec<String> {
+    pub(crate) fn warnings(&self, value: &Value, pod: &Pod<'_>) -> Vec<String> {
         let modes = [("warns", self.standards.warn), ("audits", self.standards.audit)];
         let broken = modes.into_iter().filter_map(|(verb, standard)| {
             let broken = standard.broken_by(pod)?;
@@ -95,10 +99,31 @@ impl<'a> After<'a> {
         let wrong = wrong.map(|error| {
             format!("the namespace {} has a Pod Security label that is none: {error}", self.namespace)
         });
-        broken.chain(wrong).collect()
+        broken.chain(wrong).chain(self.csi_warnings(value)).collect()
     }
 
-    /// A driver may be used inline where the namespace enforces no more than the driver's profile.
+    /// Warnings of inline volumes whose driver's profile is below the namespace's `warn` or `audit` level.
+    fn csi_warnings(&self, pod: &Value) -> Vec<String> {
+        let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array).into_iter().flatten();
+        let drivers = volumes.filter_map(|volume| volume.pointer("/csi/driver")?.as_str());
+        let profiles = drivers.filter_map(|driver| Some((driver, self.surroundings.driver(driver).ok()?)));
+        let modes = [("warns", self.standards.warn.level), ("audits", self.standards.audit.level)];
+        profiles
+            .flat_map(|(driver, profile)| {
+                let above = modes.into_iter().filter(move |(_, level)| *level > profile);
+                above.map(move |(verb, level)| {
+                    format!(
+                        "the namespace {} {verb} of inline volumes of CSIDriver {driver}: its profile {profile} is below {level}",
+                        self.namespace
+                    )
+                })
+            })
+            .collect()
+    }
+
+    /// A driver may be used inline where the namespace enforces no more than the driver's profile
+    /// (openshift/kubernetes `openshift-kube-apiserver/admission/storage/csiinlinevolumesecurity/admission.go`). A namespace
+    /// without labels is left alone, since OpenShift's syncer labels it.
     fn csi_volume(&self, pod: &Value) -> Option<Objection> {
         let enforced = self.standards.enforce.level;
         let mut allowed = Pod::deserialize(pod).ok().map(|pod| level(&pod, self.standards.enforce.version));
@@ -107,10 +132,21 @@ impl<'a> After<'a> {
             .enumerate()
             .filter_map(|(index, volume)| {
                 let driver = volume.pointer("/csi/driver")?.as_str()?;
-                let profile = self.surroundings.driver(driver).filter(|profile| *profile < enforced)?;
-                allowed = allowed.map(|level| level.min(profile));
                 let path = FieldPath::of("spec.volumes").index(index).field("csi.driver");
-                let detail = format!("its profile is {profile}, and the namespace enforces {enforced}");
+                let detail = match self.surroundings.driver(driver) {
+                    Ok(profile) if profile >= enforced => return None,
+                    Ok(profile) => {
+                        allowed = allowed.map(|level| level.min(profile));
+                        format!(
+                            "its profile is {profile}, and the namespace enforces {enforced}; the label {PROFILE} of \
+                             CSIDriver {driver} says which it is"
+                        )
+                    }
+                    Err(label) if enforced > Level::Privileged => {
+                        format!("the label {PROFILE} of CSIDriver {driver} is {label:?}, which is no level")
+                    }
+                    Err(_) => return None,
+                };
                 Some(FieldError::forbidden(path, detail))
             })
             .collect();

@@ -8,8 +8,44 @@ use crate::subject::Subject;
 pub(crate) fn of_pod(pod: &Value, subject: &Subject) -> Vec<String> {
     let mut notes = dead_annotations(&subject.template);
     notes.extend(capabilities(pod));
+    notes.extend(never_starts(pod));
+    notes.extend(of_image_user(pod));
     notes.extend(images(pod));
     notes
+}
+
+/// A container with the users that its pod and itself give it: its name, whether it may not be root, its user.
+fn users(pod: &Value) -> impl Iterator<Item = (&str, bool, Option<i64>)> {
+    let own = |object: &Value, field: &str| object.pointer(&format!("/securityContext/{field}")).cloned();
+    let spec = pod.get("spec").unwrap_or(&Value::Null);
+    let lists = ["initContainers", "containers"].into_iter().filter_map(|list| spec.get(list)?.as_array());
+    lists.flatten().map(move |container| {
+        let field = |name: &str| own(container, name).or_else(|| own(spec, name)).unwrap_or_default();
+        let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
+        (name, field("runAsNonRoot") == true, field("runAsUser").as_i64())
+    })
+}
+
+/// Containers that the kubelet refuses to start (`pkg/kubelet/kuberuntime/security_context.go`, `verifyRunAsNonRoot`).
+pub(crate) fn never_starts(pod: &Value) -> Vec<String> {
+    let roots = users(pod).filter(|(_, is_not_root, user)| *is_not_root && *user == Some(0));
+    roots
+        .map(|(name, ..)| {
+            format!("container {name} has runAsNonRoot and runAsUser 0: whatever admits it, it does not start; remove one of them")
+        })
+        .collect()
+}
+
+/// Containers whose image says whether they start.
+fn of_image_user(pod: &Value) -> Option<String> {
+    let named: Vec<&str> = users(pod)
+        .filter_map(|(name, is_not_root, user)| (is_not_root && user.is_none()).then_some(name))
+        .collect();
+    let (first, others) = named.split_first()?;
+    let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+    Some(format!(
+        "container {first}{more} has runAsNonRoot and no runAsUser: it starts only if its image's USER is a number other than 0"
+    ))
 }
 
 /// Kubernetes refuses a container without an image, which only a controller may fill in.

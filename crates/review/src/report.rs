@@ -188,6 +188,7 @@ impl Report {
                 self.verdict = Verdict::Admitted;
                 self.scc = Some(admission.scc.to_owned());
                 self.granted_to = Some(admission.subject.as_str());
+                self.notes.extend(outranked(trace, admission.scc));
                 apply(admission.patch(pod).finish(), &mut result);
                 outcome = changed(&subject.pod, pod, &admission.changes);
             }
@@ -200,7 +201,7 @@ impl Report {
         }
         if let Ok(parsed) = Pod::deserialize(&outcome) {
             self.pod_security = Some(assess(&parsed).level.as_str());
-            self.notes.extend(case.after.warnings(&parsed));
+            self.notes.extend(case.after.warnings(&outcome, &parsed));
         }
         self.notes.extend(crate::notes::of_pod(&outcome, subject));
         self.pod = Some(result);
@@ -218,6 +219,20 @@ impl Report {
 fn alone(trace: &Trace<'_>, may_use: impl Fn(&Step<'_>) -> bool) -> Option<String> {
     let admits = |step: &&Step<'_>| may_use(step) && matches!(step.outcome, Outcome::Admits(_));
     trace.steps.iter().find(admits).map(|step| step.entry.name().to_owned())
+}
+
+/// The more restrictive SCC that would admit the pod too, had the chosen one not come before it by priority.
+fn outranked(trace: &Trace<'_>, chosen: &str) -> Option<String> {
+    let admits = |step: &&Step<'_>| step.is_usable() && matches!(step.outcome, Outcome::Admits(_));
+    let first = trace.steps.iter().find(|step| step.entry.name() == chosen)?.entry.rank();
+    let others = trace.steps.iter().filter(admits).map(|step| step.entry.rank());
+    let tighter = others.filter(|rank| rank.priority < first.priority && rank.score < first.score);
+    let tightest = tighter.min_by_key(|rank| rank.score)?;
+    Some(format!(
+        "{chosen} comes first by its priority {}; {}, which is more restrictive, would admit it too (`palisade scc impact` \
+         compares them)",
+        first.priority, tightest.name
+    ))
 }
 
 fn notes(policy: &Policy, subject: &Subject) -> Vec<String> {
@@ -258,9 +273,7 @@ fn objection_report(
     let blamed: Vec<String> =
         set.iter().filter(blamed).map(|field| case.subject.path(field).to_string()).collect();
     let namespace = &case.subject.namespace;
-    let label = objection.level.map(|level| {
-        format!("kubectl label namespace {namespace} pod-security.kubernetes.io/enforce={level} --overwrite")
-    });
+    let label = objection.level.map(|level| advice::label_command(namespace, level));
     RefusalReport {
         by: objection.by,
         message: match scc {

@@ -16,8 +16,8 @@ const MAX_ACCOUNTS: usize = 200;
 #[derive(Debug, Default)]
 pub struct Surroundings {
     standards: HashMap<String, (Standards, Vec<String>)>,
-    /// The profile of each CSI driver that has one, by OpenShift's label.
-    drivers: HashMap<String, Level>,
+    /// The profile of each CSI driver that has one, by OpenShift's label; or a label that names none.
+    drivers: HashMap<String, Result<Level, String>>,
     accounts: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -37,8 +37,9 @@ impl Surroundings {
                 self.standards.insert(name, (standards, errors.iter().map(ToString::to_string).collect()));
             }
             "CSIDriver" => {
-                let profile = label(document, "security.openshift.io/csi-ephemeral-volume-profile");
-                self.drivers.extend(profile.and_then(Level::parse).map(|level| (name, level)));
+                let profile = label(document, crate::after::PROFILE);
+                let read = |label: &str| Level::parse(label).ok_or_else(|| label.to_owned());
+                self.drivers.extend(profile.map(|label| (name, read(label))));
             }
             "ServiceAccount" => {
                 self.accounts.entry(document.metadata("namespace").to_owned()).or_default().insert(name);
@@ -57,9 +58,13 @@ impl Surroundings {
         self.standards.get(namespace).map_or(&[], |(_, errors)| errors)
     }
 
-    /// The profile of a CSI driver.
-    pub fn driver(&self, name: &str) -> Option<Level> {
-        self.drivers.get(name).copied()
+    /// The profile of a CSI driver: `privileged` of one that has none, or that is not among the objects.
+    ///
+    /// # Errors
+    ///
+    /// Its label, which names no level.
+    pub fn driver(&self, name: &str) -> Result<Level, String> {
+        self.drivers.get(name).cloned().unwrap_or(Ok(Level::Privileged))
     }
 
     /// The accounts of a namespace that the objects name or that a grant names.

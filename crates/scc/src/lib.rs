@@ -62,7 +62,7 @@ pub use default::default;
 pub use diff::{Difference, defaults, diff};
 pub use drift::{Allocated, Drift, drift};
 pub use findings::{Few, Findings, Verdict};
-pub use lint::{Finding, Severity, is_half_account, is_runtime_capability, lint, lint_set, suggestion};
+pub use lint::{Finding, Meant, Severity, is_runtime_capability, lint, lint_set, meant, suggestion};
 pub use namespace::{NamespaceRanges, RangeError};
 pub use plan::Plan;
 pub use psp::{Converted, from_psp};

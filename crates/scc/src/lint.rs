@@ -13,10 +13,12 @@ use serde_json::{Map, Value};
 use crate::{Plan, Unusable};
 
 mod fields;
+mod name;
 mod set;
 mod value;
 mod words;
 
+pub use name::{Meant, meant};
 pub use set::lint_set;
 
 /// The severity of a finding.
@@ -145,42 +147,18 @@ fn names(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
                     format!("{name:?} is compared as it stands; patterns match nobody"),
                     "name each one, or bind a role that may `use` the SCC to a group",
                 ));
-            } else if let Some(help) = misplaced(field, name) {
+            } else if let Some(meant) = name::meant(name, field == "groups") {
                 let message = format!("{name:?} in {field} matches nobody");
-                findings.push(Finding::new("misplaced-name", Severity::Warning, at(), message, help));
+                findings.push(Finding::new(
+                    "misplaced-name",
+                    Severity::Warning,
+                    at(),
+                    message,
+                    name::in_scc(meant),
+                ));
             }
         }
     }
-}
-
-/// Names of groups among users, of service accounts among groups, and half service accounts.
-fn misplaced(field: &str, name: &str) -> Option<&'static str> {
-    let is_account = name.starts_with("system:serviceaccount:");
-    let parts = name.split(':').filter(|part| !part.is_empty()).count();
-    match field {
-        "users" if is_account && parts != 4 => Some("write system:serviceaccount:NAMESPACE:NAME"),
-        "users" if matches!(name, "system:authenticated" | "system:unauthenticated" | "system:masters") => {
-            Some("it is a group: list it under groups")
-        }
-        "users" if name.starts_with("system:serviceaccounts") => Some("it is a group: list it under groups"),
-        "groups" if is_account => Some("it is a user: list it under users"),
-        "groups" if is_half_account(name) => {
-            Some("if an account is meant, list system:serviceaccount:NAMESPACE:NAME under users")
-        }
-        "users" if is_half_account(name) => {
-            Some("if an account is meant, write system:serviceaccount:NAMESPACE:NAME")
-        }
-        _ => None,
-    }
-}
-
-/// `namespace:name`, as nobody is called.
-pub fn is_half_account(name: &str) -> bool {
-    let is_label = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    name.split_once(':')
-        .is_some_and(|(namespace, name)| namespace != "system" && is_label(namespace) && is_label(name))
 }
 
 fn volumes(scc: &SecurityContextConstraints, raw: Option<&Map<String, Value>>, findings: &mut Vec<Finding>) {

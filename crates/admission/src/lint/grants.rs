@@ -1,13 +1,20 @@
 //! Roles, bindings and pins that grant nothing, though their author meant them to.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use palisade_k8s::manifest;
-use palisade_k8s::rbac::{GROUP as RBAC_GROUP, PolicyRule, Role, RoleBinding};
+use palisade_k8s::rbac::{GROUP as RBAC_GROUP, PolicyRule, Role, RoleBinding, RoleRef};
 use palisade_k8s::scc::{GROUP, KIND, RESOURCE};
-use palisade_k8s::{FieldPath, fit};
-use palisade_scc::{BuiltinSet, Finding, Severity, is_half_account, suggestion};
+use palisade_k8s::{FieldPath, SecurityContextConstraints, fit};
+use palisade_scc::{BuiltinSet, Finding, Severity, suggestion};
 use serde_json::Value;
+
+mod account;
+mod everybody;
+mod subject;
+
+pub use account::NamedInGrants;
+pub(super) use everybody::of_scc as granted_to_everybody;
 
 /// The prefix of the roles that come with each SCC.
 const ROLE_PREFIX: &str = "system:openshift:scc:";
@@ -15,10 +22,12 @@ const ROLE_PREFIX: &str = "system:openshift:scc:";
 /// The names that grants may refer to.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    sccs: BTreeSet<String>,
-    cluster_roles: BTreeSet<String>,
-    /// Namespace and name.
-    roles: BTreeSet<(String, String)>,
+    /// The right over the node that each gives, if it gives one.
+    sccs: BTreeMap<String, Option<&'static str>>,
+    /// The rules of each.
+    cluster_roles: BTreeMap<String, Vec<PolicyRule>>,
+    /// The same, by namespace and name.
+    roles: BTreeMap<(String, String), Vec<PolicyRule>>,
 }
 
 impl Known {
@@ -30,7 +39,9 @@ impl Known {
             documents.iter().for_each(|document| known.add(&document.to_json()));
         }
         objects.iter().for_each(|object| known.add(object));
-        known.cluster_roles.extend(EVERYWHERE.map(str::to_owned));
+        for role in EVERYWHERE {
+            known.cluster_roles.entry(role.to_owned()).or_default();
+        }
         known
     }
 
@@ -39,23 +50,59 @@ impl Known {
             |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let name = text("/metadata/name");
         match object.get("kind").and_then(Value::as_str) {
-            Some(KIND) => drop(self.sccs.insert(name)),
-            Some("ClusterRole") => drop(self.cluster_roles.insert(name)),
-            Some("Role") => drop(self.roles.insert((text("/metadata/namespace"), name))),
+            Some(KIND) => {
+                let scc = fit::<SecurityContextConstraints, _>(object).ok();
+                self.sccs.insert(name, scc.as_ref().and_then(everybody::power));
+            }
+            Some("ClusterRole") => drop(self.cluster_roles.insert(name, rules(object))),
+            Some("Role") => drop(self.roles.insert((text("/metadata/namespace"), name), rules(object))),
             _ => {}
         }
     }
 
     fn has_role(&self, namespace: &str, name: &str) -> bool {
         // A manifest may leave its namespace to the command line.
-        let has = |namespace: &str| self.roles.contains(&(namespace.to_owned(), name.to_owned()));
-        has(namespace) || has("") || (namespace.is_empty() && self.roles.iter().any(|(_, role)| role == name))
+        let has = |namespace: &str| self.roles.contains_key(&(namespace.to_owned(), name.to_owned()));
+        has(namespace) || has("") || (namespace.is_empty() && self.roles.keys().any(|(_, role)| role == name))
+    }
+
+    /// The right over the node that an SCC gives, if it gives one.
+    fn power(&self, scc: &str) -> Option<&'static str> {
+        self.sccs.get(scc).copied().flatten()
+    }
+
+    /// The rules of the role that a binding of a namespace refers to, if it is known.
+    fn rules(&self, role: &RoleRef, namespace: &str) -> Option<&[PolicyRule]> {
+        let of = |namespace: &str| self.roles.get(&(namespace.to_owned(), role.name.clone()));
+        match role.kind.as_str() {
+            "ClusterRole" => self.cluster_roles.get(&role.name),
+            "Role" => of(namespace).or_else(|| of("")),
+            _ => None,
+        }
+        .map(Vec::as_slice)
     }
 
     /// The SCC that a name that is none is likely to mean.
     fn near_scc(&self, name: &str) -> String {
-        suggestion(name, self.sccs.iter().map(String::as_str), "create it, or name one that there is")
+        suggestion(name, self.sccs.keys().map(String::as_str), "create it, or name one that there is")
     }
+}
+
+fn rules(object: &Value) -> Vec<PolicyRule> {
+    fit::<Role, _>(object).map(|role| role.rules).unwrap_or_default()
+}
+
+/// Whether a rule lets its holders use an SCC.
+pub(super) fn is_use(rule: &PolicyRule) -> bool {
+    let lists = |list: &[String], name: &str| list.iter().any(|listed| listed == name || listed == "*");
+    lists(&rule.api_groups, GROUP) && lists(&rule.resources, RESOURCE) && lists(&rule.verbs, "use")
+}
+
+/// Whether rules name SCCs, whatever they let do with them.
+fn mentions_sccs(rules: &[PolicyRule]) -> bool {
+    rules.iter().any(|rule| {
+        rule.resources.iter().any(|name| name == RESOURCE) && rule.api_groups.iter().any(|name| name == GROUP)
+    })
 }
 
 fn warn(rule: &'static str, path: FieldPath, message: String, help: impl Into<String>) -> Finding {
@@ -80,16 +127,27 @@ pub(super) fn role(object: &Value, known: &Known, findings: &mut Vec<Finding>) {
             if list.iter().any(|name| name == needed || name == "*") {
                 continue;
             }
-            let Some((place, name)) = closest(list, needed, field) else { continue };
-            findings.push(warn(
-                "dead-rule",
-                path(field, place),
-                format!("{name:?} is compared letter by letter, so that the rule grants no use of an SCC"),
-                format!("write {needed}"),
-            ));
+            findings.push(match closest(list, needed, field) {
+                Some((place, name)) => warn(
+                    "dead-rule",
+                    path(field, place),
+                    format!(
+                        "{name:?} is compared letter by letter, so that the rule grants no use of an SCC"
+                    ),
+                    format!("write {needed}"),
+                ),
+                // Rights to read or change SCCs are no mistake.
+                None if field == "verbs" => continue,
+                None => warn(
+                    "dead-rule",
+                    FieldPath::of("rules").index(index).field(field),
+                    format!("{needed} is not among them, so that the rule grants no use of an SCC"),
+                    format!("write {needed}"),
+                ),
+            });
         }
         for (place, name) in
-            rule.resource_names.iter().enumerate().filter(|(_, name)| !known.sccs.contains(*name))
+            rule.resource_names.iter().enumerate().filter(|(_, name)| !known.sccs.contains_key(*name))
         {
             let message = match name.contains('*') {
                 true => format!("{name:?} is compared letter by letter; patterns match no SCC"),
@@ -126,7 +184,7 @@ const EVERYWHERE: [&str; 4] = ["admin", "cluster-admin", "edit", "view"];
 /// The cluster role of the input that a name of none is a few letters off; empty if there is none. Other cluster roles
 /// may be in the cluster.
 fn near_cluster_role(known: &Known, name: &str) -> String {
-    let own = known.cluster_roles.iter().map(String::as_str).filter(|role| !EVERYWHERE.contains(role));
+    let own = known.cluster_roles.keys().map(String::as_str).filter(|role| !EVERYWHERE.contains(role));
     suggestion(name, own, "")
 }
 
@@ -138,19 +196,27 @@ pub(super) fn binding(object: &Value, known: &Known, findings: &mut Vec<Finding>
     let is_missing = match role.kind.as_str() {
         "Role" => !known.has_role(namespace, &role.name),
         "ClusterRole" => {
-            !known.cluster_roles.contains(&role.name)
+            !known.cluster_roles.contains_key(&role.name)
                 && (role.name.starts_with(ROLE_PREFIX) || !near_cluster_role(known, &role.name).is_empty())
         }
         _ => false,
     };
     let path = FieldPath::of("roleRef.name");
-    if is_missing {
+    if is_missing && role.kind == "Role" && known.cluster_roles.contains_key(&role.name) {
+        let message = format!("there is no Role {} here, but a ClusterRole of that name", role.name);
+        findings.push(warn(
+            "missing-role",
+            FieldPath::of("roleRef.kind"),
+            message,
+            "write kind: ClusterRole",
+        ));
+    } else if is_missing {
         let help = match role.name.strip_prefix(ROLE_PREFIX) {
-            Some(scc) if !known.sccs.contains(scc) => known.near_scc(scc),
+            Some(scc) if !known.sccs.contains_key(scc) => known.near_scc(scc),
             None if role.kind == "ClusterRole" => near_cluster_role(known, &role.name),
             _ => suggestion(
                 &role.name,
-                known.roles.iter().map(|(_, name)| name.as_str()),
+                known.roles.keys().map(|(_, name)| name.as_str()),
                 "create it beside the binding",
             ),
         };
@@ -160,60 +226,24 @@ pub(super) fn binding(object: &Value, known: &Known, findings: &mut Vec<Finding>
         );
         findings.push(warn("missing-role", path, message, help));
     } else if role.kind == "ClusterRole"
-        && !known.cluster_roles.contains(&role.name)
+        && !known.cluster_roles.contains_key(&role.name)
         && known.has_role(namespace, &role.name)
     {
         let message = format!("there is no ClusterRole {}, but a Role of that name", role.name);
         findings.push(warn("missing-role", FieldPath::of("roleRef.kind"), message, "write kind: Role"));
     }
-    for (index, subject) in binding.subjects.iter().enumerate() {
-        let at = |field: &'static str| FieldPath::of("subjects").index(index).field(field);
-        let (kind, name) = (subject.kind.as_str(), subject.name.as_str());
-        let nobody = |field, help: &str| {
-            warn("impossible-subject", at(field), format!("{kind} {name:?} is nobody"), help.to_owned())
-        };
-        let finding = match kind {
-            "ServiceAccount" if subject.namespace.is_empty() => {
-                let message = "a ServiceAccount without a namespace is refused".to_owned();
-                Some(warn("impossible-subject", at("name"), message, "add its namespace"))
-            }
-            "ServiceAccount" if name.contains(':') => {
-                Some(nobody("name", "name it by its bare name, and its namespace beside"))
-            }
-            "User" | "Group" | "ServiceAccount" if name.contains('*') => Some(nobody(
-                "name",
-                "names are compared as they stand: bind a group such as system:serviceaccounts:NAMESPACE",
-            )),
-            "Group" if name.starts_with("system:serviceaccount:") => {
-                Some(nobody("kind", "it is an account: write kind: ServiceAccount"))
-            }
-            "Group" if is_half_account(name) => {
-                Some(nobody("name", "if an account is meant, write kind: ServiceAccount with its namespace"))
-            }
-            "User" if name.starts_with("system:serviceaccounts") => {
-                Some(nobody("kind", "it is a group: write kind: Group"))
-            }
-            "User"
-                if matches!(name, "system:authenticated" | "system:unauthenticated" | "system:masters") =>
-            {
-                Some(nobody("kind", "it is a group: write kind: Group"))
-            }
-            "User" if is_half_account(name) => {
-                Some(nobody("name", "if an account is meant, write kind: ServiceAccount with its namespace"))
-            }
-            "User" | "Group" | "ServiceAccount" => None,
-            other => {
-                let kinds = ["User", "Group", "ServiceAccount"];
-                let help = suggestion(other, kinds.into_iter(), "write User, Group or ServiceAccount");
-                Some(warn(
-                    "impossible-subject",
-                    at("kind"),
-                    format!("unknown kind of subject {other:?}"),
-                    help,
-                ))
-            }
-        };
-        findings.extend(finding);
+    let is_of_cluster = object.get("kind").and_then(Value::as_str) == Some("ClusterRoleBinding");
+    let subjects = binding.subjects.iter().enumerate();
+    findings.extend(subjects.filter_map(|(index, named)| subject::finding(named, index, is_of_cluster)));
+    findings.extend(everybody::of_binding(&binding, known));
+    if let Some(rules) = known.rules(role, namespace)
+        && mentions_sccs(rules)
+        && !rules.iter().any(is_use)
+    {
+        let message = format!("{} {} has rules on SCCs, but none with the verb `use`", role.kind, role.name);
+        let help =
+            "add `use` to its verbs: the others let its holders read or change the SCC, not have pods by it";
+        findings.push(warn("dead-rule", FieldPath::of("roleRef.name"), message, help));
     }
     if !role.api_group.is_empty() && role.api_group != RBAC_GROUP {
         let message = format!("unknown API group {:?} of a role", role.api_group);
@@ -228,7 +258,7 @@ pub(super) fn binding(object: &Value, known: &Known, findings: &mut Vec<Finding>
 
 /// A pin to an SCC that is not there.
 pub(super) fn pin(name: &str, path: FieldPath, known: &Known, findings: &mut Vec<Finding>) {
-    if !name.is_empty() && !known.sccs.contains(name) {
+    if !name.is_empty() && !known.sccs.contains_key(name) {
         let message = format!("there is no SCC {name} here, nor among the built-in ones: the pod is refused");
         findings.push(warn("unknown-scc", path, message, known.near_scc(name)));
     }

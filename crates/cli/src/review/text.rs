@@ -132,6 +132,14 @@ fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()>
     match &advice.grant {
         Some(command) => writeln!(out, "  {} {command}", paint::strong("grant:"))?,
         None if advice.label.is_some() => {}
+        None if !advice.together.is_empty() => {
+            let lines = advice.together.join("\n         ");
+            writeln!(out, "  {} {lines}", paint::strong("grant and label:"))?;
+        }
+        None if advice.obstacle.is_some() => {
+            let obstacle = advice.obstacle.as_deref().unwrap_or_default();
+            writeln!(out, "  {} {obstacle}", paint::strong("grant:"))?;
+        }
         None => {
             writeln!(out, "  {} no other SCC of the policy would admit it as it is", paint::strong("grant:"))?
         }

@@ -2,7 +2,7 @@
 
 use palisade_client::{Optional, Session, encode};
 use palisade_k8s::scc;
-use palisade_scc::suggestion;
+use palisade_scc::{Meant, meant, suggestion};
 use serde_json::Value;
 
 use crate::value::text;
@@ -33,6 +33,13 @@ async fn of_scc(session: &Session, name: &str) -> Option<String> {
     Some(format!("SecurityContextConstraints '{name}' not found; {hint}"))
 }
 
+/// Whether the session's namespace has a service account of a name.
+async fn is_account(session: &Session, name: &str) -> bool {
+    let namespace = encode(&session.namespace);
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{}", encode(name));
+    matches!(session.get(&path).await.optional(), Ok(Some(_)))
+}
+
 async fn of_subject(session: &Session, subject: &Value) -> Option<String> {
     let (kind, name) = (text(subject, "/kind"), text(subject, "/name"));
     match kind {
@@ -54,6 +61,25 @@ async fn of_subject(session: &Session, subject: &Value) -> Option<String> {
         }
         // Users and groups of the system, and of certificates and identity providers, are no objects; only where there
         // are others can one be missing.
+        "User" | "Group" if meant(name, kind == "Group").is_some() => {
+            let is = match meant(name, kind == "Group") {
+                Some(Meant::Account { namespace, name }) => {
+                    format!("'-z {name} -n {namespace}' names the service account")
+                }
+                Some(Meant::AccountsOf(namespace)) => {
+                    format!("the group of its accounts is 'system:serviceaccounts:{namespace}'")
+                }
+                Some(Meant::Group(group)) => format!("it is a group: add-scc-to-group names '{group}'"),
+                Some(Meant::SomeAccount) | None => {
+                    "'-z NAME -n NAMESPACE' names a service account".to_owned()
+                }
+            };
+            Some(format!("{kind} '{name}' is nobody; {is}"))
+        }
+        "User" if !name.contains(':') && is_account(session, name).await => Some(format!(
+            "User '{name}' is not the service account of that name in namespace '{namespace}'; '-z {name}' names that",
+            namespace = session.namespace
+        )),
         "User" | "Group" if !name.starts_with("system:") => {
             let all = format!("/apis/user.openshift.io/v1/{}s", kind.to_lowercase());
             let listed = session.get(&all).await.ok()?;

@@ -1,0 +1,135 @@
+//! Grants that miss an account by its namespace or by its kind.
+
+use std::collections::BTreeMap;
+
+use palisade_k8s::rbac::RoleBinding;
+use palisade_k8s::scc::KIND;
+use palisade_k8s::{FieldPath, SecurityContextConstraints, fit};
+use palisade_scc::Finding;
+use serde_json::Value;
+
+use super::{Known, is_use, warn};
+
+/// The accounts and users that grants of SCCs name, by their bare name.
+#[derive(Debug, Default)]
+pub struct NamedInGrants(BTreeMap<String, Vec<Named>>);
+
+/// One of them: the place of its object, and where it stands in it.
+#[derive(Debug)]
+struct Named {
+    object: usize,
+    path: FieldPath,
+    is: Is,
+}
+
+#[derive(Debug)]
+enum Is {
+    /// A service account of a namespace.
+    Account(String),
+    /// A user or a group.
+    Other(String),
+}
+
+impl NamedInGrants {
+    /// Those that the objects name.
+    #[must_use]
+    pub fn new(objects: &[Value]) -> Self {
+        let (known, mut all) = (Known::new(objects), Self::default());
+        for (place, object) in objects.iter().enumerate() {
+            match object.get("kind").and_then(Value::as_str).unwrap_or_default() {
+                "RoleBinding" | "ClusterRoleBinding" => all.add_binding(place, object, &known),
+                KIND => all.add_scc(place, object),
+                _ => {}
+            }
+        }
+        all
+    }
+
+    fn add(&mut self, name: &str, object: usize, path: FieldPath, is: Is) {
+        self.0.entry(name.to_owned()).or_default().push(Named { object, path, is });
+    }
+
+    fn add_binding(&mut self, place: usize, object: &Value, known: &Known) {
+        let Ok(binding) = fit::<RoleBinding, _>(object) else { return };
+        let own = &binding.metadata.namespace;
+        if !known.rules(&binding.role_ref, own).is_some_and(|rules| rules.iter().any(is_use)) {
+            return;
+        }
+        for (index, subject) in binding.subjects.iter().enumerate() {
+            let namespace = if subject.namespace.is_empty() { own } else { &subject.namespace };
+            let is = match subject.kind.as_str() {
+                "ServiceAccount" => Is::Account(namespace.clone()),
+                kind => Is::Other(kind.to_owned()),
+            };
+            self.add(&subject.name, place, FieldPath::of("subjects").index(index), is);
+        }
+    }
+
+    fn add_scc(&mut self, place: usize, object: &Value) {
+        let Ok(scc) = fit::<SecurityContextConstraints, _>(object) else { return };
+        for (index, user) in scc.users.as_deref().unwrap_or_default().iter().enumerate() {
+            let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+            let (name, is) = match account {
+                Some((namespace, name)) => (name, Is::Account(namespace.to_owned())),
+                None => (user.as_str(), Is::Other("User".to_owned())),
+            };
+            self.add(name, place, FieldPath::of("users").index(index), is);
+        }
+    }
+
+    /// The grants that name another account of an account's name, or a user of it, each with the place of its object: they are
+    /// likely to be meant for the account.
+    pub fn near<'a>(
+        &'a self,
+        namespace: &'a str,
+        account: &'a str,
+    ) -> impl Iterator<Item = (usize, Finding)> + use<'a> {
+        let named = self.0.get(account).into_iter().flatten();
+        named.filter_map(move |named| {
+            let message = match &named.is {
+                Is::Account(theirs) if theirs == namespace => return None,
+                Is::Account(theirs) => {
+                    format!("it is the account {account} of namespace {theirs}; the pod's is that of namespace {namespace}")
+                }
+                Is::Other(kind) => format!("the {kind} {account} is not the service account of that name"),
+            };
+            let help = format!("the pod's account is system:serviceaccount:{namespace}:{account}");
+            Some((named.object, warn("other-account", named.path.clone(), message, help)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_grant_to_another_account_of_the_name_is_told() {
+        let binding = |role: &str, subject: Value| {
+            json!({"kind": "RoleBinding", "metadata": {"name": "b", "namespace": "shop"},
+                "roleRef": {"kind": "ClusterRole", "name": role}, "subjects": [subject]})
+        };
+        let account =
+            |namespace: &str| json!({"kind": "ServiceAccount", "name": "app", "namespace": namespace});
+        const ANYUID: &str = "system:openshift:scc:anyuid";
+        for (object, expected) in [
+            (binding(ANYUID, account("default")), &["subjects[0]"][..]),
+            (binding(ANYUID, account("shop")), &[]),
+            (binding(ANYUID, account("")), &[]),
+            (binding("view", account("default")), &[]),
+            (binding(ANYUID, json!({"kind": "User", "name": "app"})), &["subjects[0]"]),
+            (binding(ANYUID, json!({"kind": "User", "name": "other"})), &[]),
+            (
+                json!({"kind": KIND, "metadata": {"name": "x"}, "users": [
+                    "system:serviceaccount:shop:app", "system:serviceaccount:other:app", "app"]}),
+                &["users[1]", "users[2]"],
+            ),
+        ] {
+            let named = NamedInGrants::new(std::slice::from_ref(&object));
+            let paths: Vec<String> =
+                named.near("shop", "app").map(|(_, finding)| finding.path.to_string()).collect();
+            assert_eq!(paths, expected, "{object}");
+        }
+    }
+}
