@@ -141,7 +141,8 @@ impl Custom {
         if self.columns.is_empty() {
             return vec![super::age(object, now)];
         }
-        self.columns.iter().map(|column| column.cell(object, now)).collect()
+        let most = ROW / self.columns.len();
+        self.columns.iter().map(|column| column.cell(object, now, most)).collect()
     }
 
     /// Completes an object: the status of a new one is not its author's.
@@ -199,6 +200,16 @@ impl Custom {
     }
 }
 
+/// Size of the cells of a row, in bytes: a table of large objects is no larger than they are.
+const ROW: usize = 16 * 1024;
+
+fn cut(text: &str, most: usize) -> String {
+    match text.get(..text.floor_char_boundary(most)) {
+        Some(start) if start.len() < text.len() => format!("{start}…"),
+        _ => text.to_owned(),
+    }
+}
+
 impl Column {
     fn new(column: &Value) -> Option<Self> {
         Some(Self {
@@ -212,7 +223,8 @@ impl Column {
     }
 
     /// A cell, as `k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor` makes it.
-    fn cell(&self, object: &Value, now: Timestamp) -> Value {
+    /// Of several results the first counts, as there; a text is cut at `most` bytes, which it is not there.
+    fn cell(&self, object: &Value, now: Timestamp, most: usize) -> Value {
         let found = self.path.find(object);
         let Some(first) = found.first() else { return Value::Null };
         match self.kind.as_str() {
@@ -223,13 +235,10 @@ impl Column {
                 Some(text) if time::parse(text).is_some() => time::age(text, now).into(),
                 _ => "<invalid>".into(),
             },
-            _ => {
-                let texts = found.iter().map(|value| match value {
-                    Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                });
-                texts.collect::<Vec<_>>().join(" ").into()
-            }
+            _ => match first {
+                Value::String(text) => cut(text, most).into(),
+                other => cut(&other.to_string(), most).into(),
+            },
         }
     }
 }

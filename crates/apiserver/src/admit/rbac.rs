@@ -13,15 +13,13 @@ use crate::resource::text;
 const MOST_SAID: usize = 50;
 
 pub(super) fn check_role(call: &Call<'_>, role: &Value, old: Option<&Value>) -> ApiResult<()> {
-    let is_same = |field: &str| old.is_some_and(|old| old.get(field) == role.get(field));
-    if call.who.is_master()
-        || (is_same("rules") && is_same("aggregationRule"))
-        || may(call, "escalate", role)?
-    {
+    let is_harmless = old.is_some_and(|old| is_for_garbage_collection(role, old));
+    if call.who.is_master() || is_harmless || may(call, "escalate", role)? {
         return Ok(());
     }
-    if role.get("aggregationRule").is_some_and(|rule| !rule.is_null()) {
-        // What it will hold is not known, so only who holds everything may make one.
+    let aggregates = |role: &Value| role.get("aggregationRule").is_some_and(|rule| !rule.is_null());
+    if aggregates(role) || old.is_some_and(aggregates) {
+        // What it will hold is not known, so only who holds everything may make one, or change one.
         return require(call, role, [&everything()]);
     }
     let rules = role.get("rules").cloned().unwrap_or_default();
@@ -30,9 +28,23 @@ pub(super) fn check_role(call: &Call<'_>, role: &Value, old: Option<&Value>) -> 
     require(call, role, rules.iter().flatten())
 }
 
+/// Whether only that has changed which the garbage collector changes. A label is more: it may have a role taken into an
+/// aggregated one that somebody holds (kubernetes `pkg/registry/rbac/helpers.go`, `IsOnlyMutatingGCFields`).
+fn is_for_garbage_collection(object: &Value, old: &Value) -> bool {
+    const FIELDS: [&str; 4] = ["ownerReferences", "finalizers", "managedFields", "resourceVersion"];
+    let without = |object: &Value| {
+        let mut object = object.clone();
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.retain(|field, _| !FIELDS.contains(&field.as_str()));
+        }
+        object
+    };
+    without(object) == without(old)
+}
+
 pub(super) fn check_binding(call: &Call<'_>, binding: &Value, old: Option<&Value>) -> ApiResult<()> {
-    let is_same = |field: &str| old.is_some_and(|old| old.get(field) == binding.get(field));
-    if call.who.is_master() || (is_same("subjects") && is_same("roleRef")) {
+    let is_harmless = old.is_some_and(|old| is_for_garbage_collection(binding, old));
+    if call.who.is_master() || is_harmless {
         return Ok(());
     }
     let (kind, name) = (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
