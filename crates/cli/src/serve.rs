@@ -105,7 +105,10 @@ fn adopt(kubeconfig: &str) -> Result<bool, crate::Failure> {
     };
     if is_free {
         let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)
+        // Whoever may write the folder may replace the kubeconfig in it.
+        let mut private = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(private.recursive(true), 0o700)
+            .create(folder)
             .map_err(|error| ServeError::File(folder.display().to_string(), error))?;
         palisade_console::private_file::replace(&path, kubeconfig.as_bytes())
             .map_err(|error| ServeError::File(path.display().to_string(), error))?;

@@ -146,7 +146,7 @@ pub fn objects(part: Part, settings: &Settings) -> Vec<Value> {
             objects.extend(workload::objects(settings));
             objects
         }
-        Part::Guard => guard::objects(),
+        Part::Guard => guard::objects(settings),
         Part::Webhooks => webhooks::objects(settings),
     }
 }

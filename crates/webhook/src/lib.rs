@@ -24,6 +24,7 @@ pub mod install;
 mod leaf;
 mod lease;
 mod lookup;
+mod memory;
 mod mode;
 mod namespaces;
 pub mod operate;

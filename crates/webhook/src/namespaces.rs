@@ -92,6 +92,10 @@ impl Allocator {
         if !self.leading.load(Ordering::Acquire) {
             return response;
         }
+        // One that is too heavy to be looked at is given its ranges later, as one that was created meanwhile.
+        if palisade_api::weight::of_json(request.object().as_bytes()) > crate::memory::WEIGHT {
+            return response;
+        }
         let Ok(object) = serde_json::from_str::<Value>(request.object()) else { return response };
         let Some(reservation) = self.reservations.reserve(&self.cache) else { return response };
         let added = missing(&object, reservation.block());

@@ -1,15 +1,15 @@
 //! One replica: it follows the policy, answers reviews, and does the controllers' work while it holds the lease.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, Version, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use kube::Client;
 use palisade_admission::{PolicyCache, PolicyKind};
 use palisade_https::metrics::{MEDIA_TYPE, Metrics, Requests};
-use palisade_https::{Body, Limits, Listener, ReadError, Tls};
+use palisade_https::{Body, Limits, Listener, Peer, ReadError, Tls};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -17,6 +17,7 @@ use crate::controllers;
 use crate::feed::{self, Freshness};
 use crate::health::Health;
 use crate::leaf::{Leaf, LeafError};
+use crate::memory::Memory;
 use crate::mode::Modes;
 use crate::namespaces::{Allocator, Lacking};
 use crate::recorder::Recorder;
@@ -55,6 +56,7 @@ struct State {
     health: Health,
     metrics: Metrics,
     requests: Requests<crate::review::Labels>,
+    memory: Memory,
 }
 
 impl Server {
@@ -101,6 +103,7 @@ impl Server {
             health,
             metrics,
             requests,
+            memory: Memory::default(),
         };
         Ok(Self { listener, state: Arc::new(state), tasks, leave })
     }
@@ -117,11 +120,11 @@ impl Server {
     /// Answers until `stop` is ready; then it is unready for a while, and drains.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { listener, state, tasks, leave } = self;
-        let connect = move |_peer| {
-            let state = Arc::clone(&state);
+        let connect = move |peer: Peer| {
+            let (state, address) = (Arc::clone(&state), peer.address.ip());
             move |request| {
                 let state = Arc::clone(&state);
-                async move { state.answer(request).await }
+                async move { state.answer(request, address).await }
             }
         };
         let shutdown = async {
@@ -158,16 +161,16 @@ fn names(config: &Config) -> Vec<String> {
 
 impl State {
     /// Answers; a replica that is leaving has its clients go to another one for the next request.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
         let version = request.version();
-        let mut response = self.respond(request).await;
+        let mut response = self.respond(request, address).await;
         if version <= Version::HTTP_11 && self.health.is_leaving() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 
-    async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn respond(&self, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/livez") => Body::text(200, "ok\n"),
             (&Method::GET, "/readyz") => match self.health.unready() {
@@ -181,13 +184,29 @@ impl State {
             (method, path) => match Endpoint::of_path(path) {
                 None => Body::text(404, "no such path\n"),
                 Some(_) if method != Method::POST => Body::text(405, "reviews are posted\n"),
-                Some(endpoint) => self.review(endpoint, request).await,
+                Some(endpoint) => self.review(endpoint, request, address).await,
             },
         }
     }
 
-    async fn review(&self, endpoint: Endpoint, request: Request<Incoming>) -> Response<Body> {
+    async fn review(
+        &self,
+        endpoint: Endpoint,
+        request: Request<Incoming>,
+        address: IpAddr,
+    ) -> Response<Body> {
         let timed = self.requests.begin();
+        // Without a length it may be as long as any.
+        let size = request
+            .body()
+            .size_hint()
+            .exact()
+            .map_or(MAX_BODY, |size| usize::try_from(size).unwrap_or(MAX_BODY));
+        let Some(_held) = self.memory.take(address.to_canonical(), size.min(MAX_BODY)).await else {
+            let response = Body::text(503, "too many reviews at once\n");
+            timed.end(endpoint.labels(), response.status().as_u16());
+            return response;
+        };
         let response = match palisade_https::read(request.into_body(), MAX_BODY, BODY_TIME).await {
             Ok(body) => self.reviewer.answer(endpoint, &body).await,
             Err(error @ ReadError::TooLarge(_)) => Body::text(413, format!("{error}\n")),

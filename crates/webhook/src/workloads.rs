@@ -2,12 +2,14 @@
 //! a ReplicaSet. It is a warning only: what counts is decided when the pods come.
 
 use palisade_admission::{Decision, PodRequest, Policy, Scopes, evaluate, refusal_message};
+use palisade_api::weight;
 use palisade_k8s::Pod;
 use palisade_k8s::review::AdmissionResponse;
 use palisade_k8s::workload::WorkloadKind;
 use palisade_scc::Mutation;
 use serde_json::Value;
 
+use crate::memory::WEIGHT;
 use crate::request::Request;
 use crate::warning::shortened;
 
@@ -23,6 +25,10 @@ pub(crate) fn respond(policy: &Policy, request: &Request<'_>) -> AdmissionRespon
 fn warning(policy: &Policy, request: &Request<'_>) -> Option<String> {
     let (api_version, kind) = request.kind();
     let kind = WorkloadKind::of(&api_version, kind).filter(|kind| !kind.controller.is_empty())?;
+    // It is read as values, which weigh many times its text.
+    if weight::of_json(request.object().as_bytes()) > WEIGHT {
+        return None;
+    }
     let object: Value = serde_json::from_str(request.object()).ok()?;
     let template = kind.template.split('.').try_fold(&object, |at, field| at.get(field))?.to_string();
     let pod: Pod<'_> = serde_json::from_str(&template).ok()?;

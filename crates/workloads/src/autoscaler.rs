@@ -23,8 +23,9 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
         Ok(found) => found,
         Err(why) => {
             let message = format!("the HPA controller was unable to get the target's current scale: {why}");
-            condition(work, &mut status, "AbleToScale", ("False", "FailedGetScale", &message));
-            pods::tell(work, "Warning", "FailedGetScale", &why);
+            if condition(work, &mut status, "AbleToScale", ("False", "FailedGetScale", &message)) {
+                pods::tell(work, "Warning", "FailedGetScale", &why);
+            }
             work.say(&status)?;
             return Ok(Next::After(PERIOD));
         }
@@ -58,8 +59,10 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
             palisade_k8s::put(&mut status, &["lastScaleTime"], work.now().into());
         }
         None => {
-            condition(work, &mut status, "ScalingActive", ("False", "FailedGetResourceMetric", NO_METRICS));
-            pods::tell(work, "Warning", "FailedGetResourceMetric", NO_METRICS);
+            let said = ("False", "FailedGetResourceMetric", NO_METRICS);
+            if condition(work, &mut status, "ScalingActive", said) {
+                pods::tell(work, "Warning", "FailedGetResourceMetric", NO_METRICS);
+            }
         }
     }
     let (holds, reason, message) = &able;
@@ -69,8 +72,11 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     Ok(Next::After(PERIOD))
 }
 
-fn condition(work: &Work<'_>, status: &mut Value, kind: &str, set: (&str, &str, &str)) {
+/// Sets a condition; whether it says something new, which is worth an event.
+fn condition(work: &Work<'_>, status: &mut Value, kind: &str, set: (&str, &str, &str)) -> bool {
+    let before = status.get("conditions").cloned();
     set_condition(work, status, kind, Some(set));
+    status.get("conditions") != before.as_ref()
 }
 
 /// What is scaled, and the replicas that it wants; or why that cannot be said.

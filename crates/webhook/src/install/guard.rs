@@ -1,36 +1,81 @@
 //! The right to opt a namespace out: a ValidatingAdmissionPolicy, so that the rule holds while no replica answers.
 
+use palisade_k8s::scc::annotation::{MCS, SUPPLEMENTAL_GROUPS, UID_RANGE};
 use palisade_k8s::scc::{GROUP, RESOURCE};
 use serde_json::{Value, json};
 
-use super::{EXEMPT_LABEL, NAME, metadata};
+use super::webhooks::EXEMPT;
+use super::{EXEMPT_LABEL, NAME, Settings, metadata};
 use crate::mode::MODE_LABEL;
 
 /// The labels that make SCC leave a namespace alone.
 const LABELS: [&str; 2] = [EXEMPT_LABEL, "openshift.io/run-level"];
+/// The annotations that say which users and levels a namespace's pods may have.
+const RANGES: [&str; 3] = [UID_RANGE, MCS, SUPPLEMENTAL_GROUPS];
 
-/// A CEL expression: the value of a label, empty where it is not set.
-fn value(object: &str, label: &str) -> String {
+/// A CEL expression: the value of a label or an annotation, empty where it is not set.
+fn value(object: &str, map: &str, key: &str) -> String {
     format!(
-        "({object} != null && has({object}.metadata.labels) && '{label}' in {object}.metadata.labels ? {object}.metadata.labels['{label}'] : '')"
+        "({object} != null && has({object}.metadata.{map}) && '{key}' in {object}.metadata.{map} ? {object}.metadata.{map}['{key}'] : '')"
     )
 }
 
 /// A CEL expression: the label has the value that it had before the request.
 fn unchanged(label: &str) -> String {
-    format!("{} == {}", value("object", label), value("oldObject", label))
+    format!("{} == {}", value("object", "labels", label), value("oldObject", "labels", label))
 }
 
 /// A CEL expression: the mode is what it was, or it is the strictest one.
 fn no_weaker() -> String {
-    format!("({} || {} == 'enforce')", unchanged(MODE_LABEL), value("object", MODE_LABEL))
+    format!("({} || {} == 'enforce')", unchanged(MODE_LABEL), value("object", "labels", MODE_LABEL))
 }
 
-pub(super) fn objects() -> Vec<Value> {
+/// A CEL expression: the ranges are what they were. Where there were none, they are given.
+fn same_ranges(account: &str) -> String {
+    let same = RANGES.map(|key| {
+        let (new, old) = (value("object", "annotations", key), value("oldObject", "annotations", key));
+        format!("({old} == '' || {new} == {old})")
+    });
+    format!(
+        "request.operation == 'CREATE' || request.userInfo.username == '{account}' || ({})",
+        same.join(" && ")
+    )
+}
+
+/// A CEL expression: a new namespace has none of the names that SCC exempts.
+fn no_exempt_name() -> String {
+    let names = EXEMPT.map(|name| format!("'{name}'")).join(", ");
+    format!("request.operation != 'CREATE' || !(object.metadata.name in [{names}])")
+}
+
+pub(super) fn objects(settings: &Settings) -> Vec<Value> {
     let name = format!("{NAME}-exempt");
     let mut unchanged: Vec<String> = LABELS.iter().map(|label| unchanged(label)).collect();
     unchanged.push(no_weaker());
     let may = format!("authorizer.group('{GROUP}').resource('{RESOURCE}').check('exempt').allowed()");
+    let verb = format!("takes the verb exempt on {RESOURCE}.{GROUP}");
+    let account = palisade_rbac::service_account_user(&settings.namespace, NAME);
+    let rule = |holds: &str, message: String| json!({"expression": format!("({holds}) || {may}"), "message": message, "reason": "Forbidden"});
+    let validations = [
+        rule(
+            &unchanged.join(" && "),
+            format!(
+                "the labels {}, {MODE_LABEL} turn SecurityContextConstraints off in a namespace: changing them {verb}",
+                LABELS.join(", ")
+            ),
+        ),
+        rule(
+            &no_exempt_name(),
+            format!("SecurityContextConstraints leave a namespace of this name alone: making one {verb}"),
+        ),
+        rule(
+            &same_ranges(&account),
+            format!(
+                "the annotations {} are the namespace's own users and levels: changing them {verb}",
+                RANGES.join(", ")
+            ),
+        ),
+    ];
     vec![
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
@@ -38,17 +83,12 @@ pub(super) fn objects() -> Vec<Value> {
             "spec": {
                 "failurePolicy": "Fail",
                 "matchConstraints": {"resourceRules": [{
-                    "apiGroups": [""], "apiVersions": ["v1"], "resources": ["namespaces"],
+                    // All that can write a namespace's metadata: its subresources do too.
+                    "apiGroups": [""], "apiVersions": ["v1"],
+                    "resources": ["namespaces", "namespaces/status", "namespaces/finalize"],
                     "operations": ["CREATE", "UPDATE"],
                 }]},
-                "validations": [{
-                    "expression": format!("({}) || {may}", unchanged.join(" && ")),
-                    "message": format!(
-                        "the labels {}, {MODE_LABEL} turn SecurityContextConstraints off in a namespace: changing them takes the verb exempt on {RESOURCE}.{GROUP}",
-                        LABELS.join(", ")
-                    ),
-                    "reason": "Forbidden",
-                }],
+                "validations": validations,
             },
         }),
         json!({

@@ -7,7 +7,7 @@ use super::{EXEMPT_LABEL, FailurePolicy, NAME, Reach, Settings, metadata};
 
 /// Namespaces that SCC exempts by name (docs/differences.md); the API server need not ask about them, so that a
 /// cluster starts while no replica answers.
-const EXEMPT: [&str; 7] = [
+pub(super) const EXEMPT: [&str; 7] = [
     "default",
     "kube-system",
     "kube-public",
