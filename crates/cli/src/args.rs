@@ -73,6 +73,8 @@ pub(crate) enum Command {
     #[cfg(feature = "serve")]
     Webhook(crate::webhook::WebhookArgs),
     #[cfg(feature = "serve")]
+    NodeProfiles(crate::node_profiles::NodeProfilesArgs),
+    #[cfg(feature = "serve")]
     Install(crate::webhook::InstallArgs),
     #[cfg(feature = "serve")]
     Uninstall(crate::operate::UninstallArgs),
@@ -277,7 +279,9 @@ pub(crate) enum TextOrHtml {
 /// Show which workloads would move to another SCC, or be refused, if SCCs changed
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Example: palisade scc impact --policy cluster/ --with new-scc.yaml -f workloads/
+Examples:
+  palisade scc impact --policy cluster/ --with new-scc.yaml -f workloads/
+  palisade scc impact --cluster --with new-scc.yaml                     what runs in the cluster of KUBECONFIG
 
 Exits with 1 if anything moves.")]
 pub(crate) struct ImpactArgs {
@@ -287,8 +291,23 @@ pub(crate) struct ImpactArgs {
     #[arg(long = "with", value_name = "PATH", required = true)]
     pub(crate) with: Vec<PathBuf>,
     /// The workloads: files or folders, or - for stdin
-    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required_unless_present_any = INPUTS)]
     pub(crate) files: Vec<PathBuf>,
+    /// Folder of `oc adm must-gather`: its SCCs, namespaces, roles and bindings are the policy, its workloads are looked at
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["policy", "scc_set"])]
+    pub(crate) must_gather: Option<PathBuf>,
+    /// Ask the cluster of the kubeconfig for its policy and its workloads; -n takes one namespace
+    #[cfg(feature = "cluster")]
+    #[arg(long, conflicts_with_all = ["policy", "scc_set", "must_gather", "files"])]
+    pub(crate) cluster: bool,
+    /// Path to the kubeconfig. Default: $KUBECONFIG, else ~/.kube/config
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig to use. Default: its current context
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    pub(crate) context: Option<String>,
     /// Namespace of objects that name none
     #[arg(short, long)]
     pub(crate) namespace: Option<String>,

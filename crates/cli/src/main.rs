@@ -17,6 +17,8 @@ mod live;
 mod manual;
 #[cfg(feature = "serve")]
 mod node;
+#[cfg(feature = "serve")]
+mod node_profiles;
 mod oci;
 #[cfg(feature = "serve")]
 mod operate;
@@ -29,6 +31,8 @@ mod seccomp;
 #[cfg(feature = "serve")]
 mod serve;
 mod understood;
+#[cfg(feature = "serve")]
+mod stop;
 #[cfg(feature = "serve")]
 mod webhook;
 
@@ -72,6 +76,8 @@ fn main() -> std::process::ExitCode {
         Command::Image { command } => node::image(command),
         #[cfg(feature = "serve")]
         Command::Webhook(args) => webhook::serve(args),
+        #[cfg(feature = "serve")]
+        Command::NodeProfiles(args) => node_profiles::run(args),
         #[cfg(feature = "serve")]
         Command::Install(args) => webhook::install(&args),
         #[cfg(feature = "serve")]

@@ -251,7 +251,7 @@ pub(crate) fn run(args: NodeArgs) -> crate::Outcome {
     palisade_sys::limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let shutdown = crate::serve::shutdown()?;
+        let shutdown = crate::stop::shutdown()?;
         let wrong = |error: String| NodeError::Kubeconfig(path.clone(), error);
         let kubeconfig = Kubeconfig::read_from(&path).map_err(|error| wrong(error.to_string()))?;
         let layout = layout(args.node.node_dir.as_deref())?;

@@ -8,6 +8,8 @@ mod diff;
 mod explain;
 mod input;
 mod minimize;
+#[cfg(feature = "serve")]
+mod path;
 mod run;
 mod simulate;
 
@@ -30,5 +32,7 @@ pub(crate) fn run(command: &SeccompCommand) -> crate::Outcome {
         SeccompCommand::Run(args) => run::run(args),
         SeccompCommand::Record(args) => crate::record::run(args),
         SeccompCommand::Minimize(args) => minimize::run(args),
+        #[cfg(feature = "serve")]
+        SeccompCommand::Path(args) => path::run(args),
     }
 }

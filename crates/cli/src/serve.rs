@@ -43,7 +43,7 @@ async fn serve(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
         webhook_services: args.webhook_services.iter().cloned().collect(),
     };
     // Before it listens, so that no signal is lost.
-    let shutdown = shutdown()?;
+    let shutdown = crate::stop::shutdown()?;
     let server = Server::start(config).await?;
     let address = server.address()?;
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host(address.ip()) };
@@ -128,17 +128,4 @@ fn say(url: &str, kubeconfig: &Path, is_own: bool) -> std::io::Result<()> {
     writeln!(out, "  palisade login -u system:admin")?;
     writeln!(out, "  palisade get scc")?;
     out.flush()
-}
-
-/// Ends with the first SIGTERM or Ctrl-C.
-pub(crate) fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

@@ -59,6 +59,7 @@ Examples:
   palisade install --part policy,server,guard | kubectl apply --server-side -f -
   kubectl -n palisade-system rollout status deployment/palisade
   palisade install --part webhooks | kubectl apply --server-side -f -
+  palisade install --part profiles | kubectl apply --server-side -f -       seccomp profiles on the nodes
   palisade install --helm chart/
   palisade install --part definitions,policy,webhooks --policies        with nothing that runs; see docs/policies.md
   palisade uninstall                                  to be rid of it")]
@@ -112,6 +113,12 @@ pub(crate) struct InstallArgs {
     /// Write refused pods into reports of openreports.io, one a namespace; its definition must be there
     #[arg(long)]
     reports: bool,
+    /// Keep the seccomp profiles of SeccompProfile objects on the nodes, by a DaemonSet: the part `profiles`
+    #[arg(long)]
+    node_profiles: bool,
+    /// With --node-profiles: the kubelet's root directory on the nodes
+    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/kubelet")]
+    kubelet_dir: PathBuf,
     /// Add a ServiceMonitor for the Prometheus operator
     #[arg(long)]
     monitor: bool,
@@ -123,6 +130,7 @@ enum PartArg {
     Policy,
     Server,
     Guard,
+    Profiles,
     Webhooks,
 }
 
@@ -133,6 +141,7 @@ impl From<PartArg> for Part {
             PartArg::Policy => Self::Policy,
             PartArg::Server => Self::Server,
             PartArg::Guard => Self::Guard,
+            PartArg::Profiles => Self::Profiles,
             PartArg::Webhooks => Self::Webhooks,
         }
     }
@@ -146,17 +155,21 @@ enum FailurePolicyArg {
     Ignore,
 }
 
-/// A URL that an API server would refuse.
+/// A value that a cluster would refuse.
 #[derive(Debug, thiserror::Error)]
-#[error("--url {0:?}: a webhook is reached by https://HOST[:PORT], with nothing after it but a path")]
-struct NotHttps(String);
+enum BadValue {
+    #[error("--url {0:?}: a webhook is reached by https://HOST[:PORT], with nothing after it but a path")]
+    NotHttps(String),
+    #[error("--kubelet-dir {0:?}: a path from / on without .. is expected")]
+    NotAbsolute(String),
+}
 
 pub(crate) fn serve(args: WebhookArgs) -> crate::Outcome {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before it listens, so that no signal is lost.
-        let shutdown = crate::serve::shutdown()?;
+        let shutdown = crate::stop::shutdown()?;
         let client = palisade_webhook::connect().await?;
         let WebhookArgs { listen, namespace, identity, names, mode, reports } = args;
         let reports = reports.then_some(REPORTS);
@@ -179,11 +192,13 @@ pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
     if let Some(folder) = &args.kustomize {
         return write(folder, &install::kustomization(&settings, yaml::write));
     }
-    let parts = if args.part.is_empty() { Part::ALL.to_vec() } else { ordered(&args.part) };
+    let parts = if args.part.is_empty() { Part::chosen(&settings) } else { ordered(&args.part) };
     let mut out = std::io::stdout().lock();
     for part in parts {
         let objects = match part {
-            Part::Webhooks if args.policies => crate::policies::built_in(args.mode, &args.exempt)?,
+            Part::Webhooks if args.policies => {
+                crate::policies::built_in(args.mode, &exempt(args, &settings))?
+            }
             part => install::objects(part, &settings),
         };
         for object in objects {
@@ -191,6 +206,12 @@ pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
         }
     }
     Ok(Exit::Fine)
+}
+
+/// The namespaces that compiled policies leave alone: the built-in set knows no SCC of the agents of nodes.
+fn exempt(args: &InstallArgs, settings: &Settings) -> Vec<String> {
+    let nodes = settings.node_profiles.then(|| install::node_namespace(settings));
+    args.exempt.iter().cloned().chain(nodes).collect()
 }
 
 /// The parts once each, in the order of creation, however they were written.
@@ -201,14 +222,14 @@ fn ordered(parts: &[PartArg]) -> Vec<Part> {
     parts
 }
 
-fn settings(args: &InstallArgs) -> Result<Settings, NotHttps> {
+fn settings(args: &InstallArgs) -> Result<Settings, BadValue> {
     let defaults = Settings::default();
     let reach = match &args.url {
         None => Reach::Service,
         Some(url) if url.starts_with("https://") && !url.contains(['?', '#', '@']) => {
             Reach::Url(url.trim_end_matches('/').to_owned())
         }
-        Some(url) => return Err(NotHttps(url.clone())),
+        Some(url) => return Err(BadValue::NotHttps(url.clone())),
     };
     Ok(Settings {
         namespace: args.namespace.clone(),
@@ -226,7 +247,20 @@ fn settings(args: &InstallArgs) -> Result<Settings, NotHttps> {
         mode: args.mode,
         monitor: args.monitor,
         reports: args.reports,
+        node_profiles: args.node_profiles,
+        kubelet_dir: kubelet_dir(&args.kubelet_dir)?,
     })
+}
+
+/// The path of a folder of nodes, which they can mount.
+fn kubelet_dir(path: &Path) -> Result<String, BadValue> {
+    let text = path.display().to_string();
+    let is_plain =
+        path.is_absolute() && path.components().all(|part| part != std::path::Component::ParentDir);
+    if !is_plain || path.to_str().is_none() {
+        return Err(BadValue::NotAbsolute(text));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 fn write(folder: &Path, files: &[File]) -> crate::Outcome {

@@ -279,3 +279,24 @@ fn a_disk_that_is_full_or_read_only_refuses_writes_until_it_is_not() {
     let _second = server.second("disk/data");
     assert!(server.run(&format!("{oc} get sa -o name")).contains("serviceaccount/kept\n"));
 }
+
+#[test]
+fn a_change_of_sccs_is_tried_on_what_runs() {
+    let server = Server::start("4");
+    server.run("oc login -u system:admin && oc new-project shop && oc create serviceaccount root");
+    server.run("oc adm policy add-scc-to-user anyuid -z root");
+    server.write(
+        "pod.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  serviceAccountName: root\n  securityContext: {runAsUser: 0}\n  containers: [{name: app, image: x}]\n",
+    );
+    server.run("oc create -f pod.yaml --as system:serviceaccount:shop:root --as-group system:masters");
+    server.run("oc get scc anyuid -o yaml > same.yaml");
+    server.run("sed '/^runAsUser:/,/type:/ s/RunAsAny/MustRunAsNonRoot/' same.yaml > tight.yaml && ! cmp -s same.yaml tight.yaml");
+    let said = server.run("palisade scc impact --cluster --with same.yaml");
+    assert!(said.starts_with("0 of "), "{said}");
+    let said = server.run("palisade scc impact --cluster --with tight.yaml -n shop; test $? = 1");
+    assert!(
+        said.contains("pod/web in shop: anyuid -> refused") && said.contains("1 of 1 workloads"),
+        "{said}"
+    );
+}

@@ -6,6 +6,7 @@
 mod chart;
 mod crd;
 mod guard;
+mod profiles;
 mod rbac;
 mod webhooks;
 mod workload;
@@ -16,6 +17,7 @@ use palisade_scc::BuiltinSet;
 use serde_json::{Value, json};
 
 pub use chart::{File, chart, kustomization};
+pub use profiles::{AGENT, namespace as node_namespace};
 pub use rbac::{CA_SECRET, LEASE};
 
 /// The name of the Deployment, its Service, its service account and the webhook configurations.
@@ -79,6 +81,10 @@ pub struct Settings {
     pub monitor: bool,
     /// Whether refused pods are written into reports of `openreports.io`, whose definition somebody else has installed.
     pub reports: bool,
+    /// Whether nodes get the profiles of SeccompProfile objects: [`Part::Profiles`].
+    pub node_profiles: bool,
+    /// The kubelet's root directory on the nodes.
+    pub kubelet_dir: String,
 }
 
 impl Default for Settings {
@@ -97,6 +103,8 @@ impl Default for Settings {
             mode: Mode::Enforce,
             monitor: false,
             reports: false,
+            node_profiles: false,
+            kubelet_dir: "/var/lib/kubelet".to_owned(),
         }
     }
 }
@@ -113,13 +121,22 @@ pub enum Part {
     Server,
     /// The rule by which only those who may `exempt` set the label that opts a namespace out.
     Guard,
+    /// The agents that keep seccomp profiles on the nodes; only where [`Settings::node_profiles`] says so.
+    Profiles,
     /// The webhook configurations.
     Webhooks,
 }
 
 impl Part {
     /// All parts, in the order of creation.
-    pub const ALL: [Self; 5] = [Self::Definitions, Self::Policy, Self::Server, Self::Guard, Self::Webhooks];
+    pub const ALL: [Self; 6] =
+        [Self::Definitions, Self::Policy, Self::Server, Self::Guard, Self::Profiles, Self::Webhooks];
+
+    /// The parts that an administrator's choices mean, in the order of creation.
+    #[must_use]
+    pub fn chosen(settings: &Settings) -> Vec<Self> {
+        Self::ALL.into_iter().filter(|part| *part != Self::Profiles || settings.node_profiles).collect()
+    }
 
     /// Its name on the command line, and of its file.
     #[must_use]
@@ -129,6 +146,7 @@ impl Part {
             Self::Policy => "policy",
             Self::Server => "server",
             Self::Guard => "guard",
+            Self::Profiles => "profiles",
             Self::Webhooks => "webhooks",
         }
     }
@@ -138,7 +156,11 @@ impl Part {
 #[must_use]
 pub fn objects(part: Part, settings: &Settings) -> Vec<Value> {
     match part {
-        Part::Definitions => vec![crd::security_context_constraints()],
+        Part::Definitions => {
+            let mut objects = vec![crd::security_context_constraints()];
+            objects.extend(profiles::definitions());
+            objects
+        }
         Part::Policy => builtins(),
         Part::Server => {
             let mut objects = vec![namespace(settings)];
@@ -147,14 +169,15 @@ pub fn objects(part: Part, settings: &Settings) -> Vec<Value> {
             objects
         }
         Part::Guard => guard::objects(settings),
+        Part::Profiles => profiles::objects(settings),
         Part::Webhooks => webhooks::objects(settings),
     }
 }
 
-/// The objects of all parts, in the order of creation.
+/// The objects of all chosen parts, in the order of creation.
 #[must_use]
 pub fn all(settings: &Settings) -> Vec<Value> {
-    Part::ALL.iter().flat_map(|part| objects(*part, settings)).collect()
+    Part::chosen(settings).iter().flat_map(|part| objects(*part, settings)).collect()
 }
 
 /// The built-in set but for `cluster-admin`, which every cluster has and its API server owns.

@@ -34,6 +34,7 @@ mod request;
 mod review;
 mod secret;
 mod server;
+mod unready;
 mod warning;
 mod workloads;
 

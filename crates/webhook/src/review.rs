@@ -12,6 +12,7 @@ use kube::Client;
 use palisade_admission::{PolicyCache, respond, validate};
 use palisade_https::Body;
 use palisade_k8s::review::{AdmissionResponse, ReviewResponse, Status};
+use palisade_scc::Mutation;
 use prometheus_client::encoding::EncodeLabelSet;
 
 use crate::finding::Finding;
@@ -20,7 +21,7 @@ use crate::mode::{Mode, Modes};
 use crate::namespaces::Allocator;
 use crate::recorder::Recorder;
 use crate::request::Request;
-use crate::workloads;
+use crate::{unready, workloads};
 
 /// How long a look at the live cluster may take, all in all: well below the time that the API server waits.
 pub(crate) const LOOKUP_TIME: Duration = Duration::from_millis(300);
@@ -103,17 +104,32 @@ impl Reviewer {
             }
             // Where SCC changes nothing, pods as they are written do not fit: what would become of them was said before.
             Endpoint::ValidatePods if mode != Mode::Enforce => allowed(&request),
-            Endpoint::ValidatePods => self.pods(&request, text, validate).await,
+            Endpoint::ValidatePods => self.last(&request, text).await,
             Endpoint::ValidateConnections => mode.soften(self.connection(&request, text).await),
             Endpoint::MutateSccs => decide(&self.cache, text, respond),
             Endpoint::ValidateSccs => decide(&self.cache, text, validate),
             Endpoint::MutateNamespaces => self.allocator.respond(&request),
-            Endpoint::ValidateWorkloads => workloads::respond(&self.cache.snapshot(), &request),
+            Endpoint::ValidateWorkloads => {
+                let mut response = workloads::respond(&self.cache.snapshot(), &request);
+                if let Some(pod) = workloads::template(&request) {
+                    response.warnings.extend(unready::warnings(&self.client, &pod).await);
+                }
+                response
+            }
         };
         match serde_json::to_vec(&ReviewResponse::new(&response)) {
             Ok(bytes) => Body::bytes(200, "application/json", bytes),
             Err(error) => Body::text(500, format!("{error}\n")),
         }
+    }
+
+    /// A pod as it will be stored. Of a new one it is looked whether a node has its seccomp profiles.
+    async fn last(&self, request: &Request<'_>, text: &str) -> AdmissionResponse {
+        let mut response = self.pods(request, text, validate).await;
+        if response.allowed && request.mutation() == Mutation::Allowed {
+            response.warnings.extend(unready::warnings(&self.client, request.object()).await);
+        }
+        response
     }
 
     /// A pod. A refusal that a namespace or a grant unknown to the watches might turn is looked up once.

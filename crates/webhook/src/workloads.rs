@@ -22,15 +22,26 @@ pub(crate) fn respond(policy: &Policy, request: &Request<'_>) -> AdmissionRespon
     }
 }
 
-fn warning(policy: &Policy, request: &Request<'_>) -> Option<String> {
+/// The kind of a workload whose pods a controller makes.
+fn kind(request: &Request<'_>) -> Option<&'static WorkloadKind> {
     let (api_version, kind) = request.kind();
-    let kind = WorkloadKind::of(&api_version, kind).filter(|kind| !kind.controller.is_empty())?;
+    WorkloadKind::of(&api_version, kind).filter(|kind| !kind.controller.is_empty())
+}
+
+/// The pod that a workload makes.
+pub(crate) fn template(request: &Request<'_>) -> Option<String> {
     // It is read as values, which weigh many times its text.
     if weight::of_json(request.object().as_bytes()) > WEIGHT {
         return None;
     }
     let object: Value = serde_json::from_str(request.object()).ok()?;
-    let template = kind.template.split('.').try_fold(&object, |at, field| at.get(field))?.to_string();
+    let template = kind(request)?.template.split('.').try_fold(&object, |at, field| at.get(field))?;
+    Some(template.to_string())
+}
+
+fn warning(policy: &Policy, request: &Request<'_>) -> Option<String> {
+    let kind = kind(request)?;
+    let template = template(request)?;
     let pod: Pod<'_> = serde_json::from_str(&template).ok()?;
     let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"];
     let asked = PodRequest {

@@ -23,9 +23,11 @@
 //! | 20 few events, none in audit; one report a namespace | `rule_20_owners_are_told_once_and_namespaces_have_one_report`; `event` and `report`, tests of their limits |
 //! | 21 no Secrets, no watch of pods | `rule_21_rights_hold_no_secrets_and_no_watch_of_pods` |
 //! | 22 only new ephemeral containers are judged | `rule_22_only_new_ephemeral_containers_are_judged` |
+//! | 23 files named by digest, whole or not there, while they are used; no finalizers | tests/profiles.rs, `rule_23_…`; `palisade_profiles`, tests of `folder` and `catalog` |
+//! | 24 an agent writes the object of its node alone | tests/profiles.rs, `rule_24_…`; by hand, docs/verification.md |
 //! | 25 profiles of CRI-O's annotations are judged | `rule_25_profiles_in_annotations_of_the_runtime_are_judged` |
 //!
-//! Not there yet: 23 and 24 (profiles on nodes). Faults of the API server are in tests/faults.rs.
+//! Faults of the API server are in tests/faults.rs.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

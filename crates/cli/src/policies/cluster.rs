@@ -47,7 +47,7 @@ pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
         }
         // Before anything else: a signal that comes while the cluster is asked ends the watch too. What is being applied is
         // applied whole: half of it would refuse pods until somebody applies again.
-        let shutdown = crate::serve::shutdown()?;
+        let shutdown = crate::stop::shutdown()?;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let end = async move {
             shutdown.await;

@@ -26,6 +26,8 @@ pub(crate) enum SeccompCommand {
     Run(RunArgs),
     Record(crate::record::RecordArgs),
     Minimize(MinimizeArgs),
+    #[cfg(feature = "serve")]
+    Path(PathArgs),
 }
 
 /// The machine and the container that a profile is resolved for.
@@ -344,6 +346,22 @@ pub(crate) struct MinimizeArgs {
     /// ABI of records that do not say theirs. Default: this machine's
     #[arg(long)]
     pub(crate) arch: Option<Arch>,
+}
+
+/// Print what pods write as localhostProfile for the SeccompProfile objects of a file
+///
+/// The path is that of the profile's digest, which `palisade node-profiles` gives to its file on every node. Bases are
+/// looked for among the same files.
+#[cfg(feature = "serve")]
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  palisade seccomp path profile.yaml
+  kubectl get seccompprofiles.palisade.openshift.io -o yaml | palisade seccomp path -")]
+pub(crate) struct PathArgs {
+    /// Files of YAML or JSON; - is stdin
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -66,7 +66,7 @@ const FIELDS: &[&str] = &[
     "listenerMetadata",
     "syscalls",
 ];
-const OPERATOR_FIELDS: &[&str] = &["baseProfileName", "disabled"];
+const OPERATOR_FIELDS: &[&str] = &["baseProfileName", "disabled", "state"];
 const ENTRY_FIELDS: &[&str] =
     &["names", "name", "action", "errnoRet", "errno", "args", "comment", "includes", "excludes"];
 const GATE_FIELDS: &[&str] = &["caps", "arches", "minKernel"];
@@ -206,6 +206,9 @@ impl<'a> Reader<'a> {
         let base = base.map(|name| (name.to_owned(), base_at));
         if self.get("disabled").is_some_and(|node| node.value == NodeValue::Bool(true)) {
             self.warn("disabled", "is true, so the security-profiles-operator does not install the profile");
+        }
+        if self.text("state") == Some("Disabled") {
+            self.warn("state", "is Disabled, so the security-profiles-operator does not install the profile");
         }
         let origin = Origin::Container;
         Profile {

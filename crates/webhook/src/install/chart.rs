@@ -17,12 +17,14 @@ pub struct File {
 }
 
 /// The values of the chart: name, path within `values.yaml`, and default.
-fn values(settings: &Settings) -> [(&'static str, Value); 4] {
+fn values(settings: &Settings) -> [(&'static str, Value); 6] {
     [
         ("image", settings.image.clone().into()),
         ("replicas", settings.replicas.clone()),
         ("hostNetwork", settings.host_network.clone()),
         ("port", settings.port.clone()),
+        ("nodeProfiles", settings.node_profiles.into()),
+        ("kubeletDir", settings.kubelet_dir.clone().into()),
     ]
 }
 
@@ -38,6 +40,7 @@ fn marked(settings: &Settings) -> Settings {
         replicas: marker("replicas").into(),
         host_network: marker("hostNetwork").into(),
         port: marker("port").into(),
+        kubelet_dir: marker("kubeletDir"),
         reach: Reach::Service,
         ..settings.clone()
     }
@@ -52,10 +55,16 @@ fn templated(text: &str) -> String {
         ("replicas", ".Values.replicas"),
         ("hostNetwork", ".Values.hostNetwork"),
         ("port", ".Values.port"),
+        ("kubeletDir", ".Values.kubeletDir"),
     ] {
         text = text.replace(&marker(name), &format!("{{{{ {expression} }}}}"));
     }
     text
+}
+
+/// A part that a value of the chart turns on.
+fn conditional(text: &str) -> String {
+    format!("{{{{- if .Values.nodeProfiles }}}}\n{text}{{{{- end }}}}\n")
 }
 
 fn documents(objects: &[Value], write: fn(&Value) -> String) -> String {
@@ -83,9 +92,10 @@ pub fn chart(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
         let folder = if part == Part::Definitions { "crds" } else { "templates" };
         let mut objects = objects(part, &marked);
         // Helm makes the namespace of a release, or is given one.
-        objects.retain(|object| object["kind"] != "Namespace");
+        objects.retain(|object| part == Part::Profiles || object["kind"] != "Namespace");
         let path = format!("{folder}/{}.yaml", part.name());
-        files.push(File { path, text: templated(&documents(&objects, write)) });
+        let text = templated(&documents(&objects, write));
+        files.push(File { path, text: if part == Part::Profiles { conditional(&text) } else { text } });
     }
     files
 }
@@ -94,14 +104,14 @@ pub fn chart(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
 #[must_use]
 pub fn kustomization(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
     let name = |part: Part| format!("{}.yaml", part.name());
+    let parts = Part::chosen(settings);
     let list = json!({
         "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-        "resources": Part::ALL.map(name),
+        "resources": parts.iter().copied().map(name).collect::<Vec<_>>(),
     });
     let mut files = vec![File { path: "kustomization.yaml".to_owned(), text: write(&list) }];
-    files.extend(
-        Part::ALL.map(|part| File { path: name(part), text: documents(&objects(part, settings), write) }),
-    );
+    let file = |part: Part| File { path: name(part), text: documents(&objects(part, settings), write) };
+    files.extend(parts.into_iter().map(file));
     files
 }
 
@@ -115,13 +125,17 @@ mod tests {
 
     /// The chart as Helm renders it with other values than its own.
     fn rendered(file: &File, settings: &Settings) -> String {
-        let mut text = file.text.replace(".Release.Namespace", ".Values.namespace");
+        let unconditional = file.text.strip_prefix("{{- if .Values.nodeProfiles }}\n");
+        let unconditional = unconditional.and_then(|text| text.strip_suffix("{{- end }}\n"));
+        let text = unconditional.unwrap_or(&file.text);
+        let mut text = text.replace(".Release.Namespace", ".Values.namespace");
         text = text.replace("{{ .Values.namespace }}", &settings.namespace);
         for (name, value) in values(settings) {
             let expression = format!("{{{{ .Values.{name} }}}}");
             // YAML writes a lone expression without quotes; JSON cannot.
             text = text.replace(&format!("\"{expression}\""), &value.to_string());
-            text = text.replace(&expression, &value.to_string());
+            text =
+                text.replace(&expression, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         }
         text
     }
@@ -131,6 +145,8 @@ mod tests {
         let settings = Settings {
             namespace: "elsewhere".to_owned(),
             image: "example/palisade:x".to_owned(),
+            node_profiles: true,
+            kubelet_dir: "/data/kubelet".to_owned(),
             ..Settings::default()
         };
         let chart = chart(&settings, write);
@@ -140,8 +156,11 @@ mod tests {
             let expected = base.iter().find(|file| file.path == name).unwrap();
             let file = chart.iter().find(|file| file.path.ends_with(&format!("/{name}"))).unwrap();
             let objects = objects(part, &settings);
-            let kept: Vec<Value> =
-                objects.iter().filter(|object| object["kind"] != "Namespace").cloned().collect();
+            let kept: Vec<Value> = objects
+                .iter()
+                .filter(|object| part == Part::Profiles || object["kind"] != "Namespace")
+                .cloned()
+                .collect();
             assert_eq!(expected.text, documents(&objects, write));
             assert_eq!(rendered(file, &settings), documents(&kept, write));
         }

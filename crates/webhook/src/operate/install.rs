@@ -102,6 +102,9 @@ impl Installation<'_> {
             self.wait(deployment, apply::is_rolled_out, hint).await?;
         }
         self.part(Part::Guard, self.settings).await?;
+        if self.settings.node_profiles {
+            self.part(Part::Profiles, self.settings).await?;
+        }
         self.webhooks().await
     }
 

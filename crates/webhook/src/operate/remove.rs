@@ -29,7 +29,7 @@ pub async fn remove(
 ) -> Result<(), InstallError> {
     let parts: &[Part] = match extent {
         Extent::Webhooks => &[Part::Webhooks],
-        Extent::All => &[Part::Webhooks, Part::Guard, Part::Server],
+        Extent::All => &[Part::Webhooks, Part::Profiles, Part::Guard, Part::Server],
     };
     let params =
         DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };

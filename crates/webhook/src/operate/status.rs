@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::ListParams;
+use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client, Error};
 use palisade_k8s::scc::{GROUP, RESOURCE};
 use serde_json::Value;
@@ -74,6 +74,7 @@ pub async fn status(client: &Client, namespace: &str) -> Result<Vec<Line>, Error
     replicas(client, namespace, &mut report).await;
     opt_outs(client, &mut report).await;
     refusals(client, &mut report).await;
+    profiles(client, &mut report).await;
     Ok(report.0)
 }
 
@@ -364,6 +365,26 @@ async fn refusals(client: &Client, report: &mut Report) {
     owners.sort();
     owners.dedup();
     report.line(State::Note, "refusals", format!("workloads whose pods SCC refuses: {}", listed(&owners)));
+}
+
+/// The nodes whose agents tell of seccomp profiles.
+async fn profiles(client: &Client, report: &mut Report) {
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &palisade_profiles::report::resource());
+    let Ok(nodes) = api.list(&ListParams::default().limit(500)).await else { return };
+    let failing = nodes.items.iter().filter(|node| {
+        node.data.pointer("/status/failed").and_then(Value::as_u64).is_some_and(|failed| failed > 0)
+    });
+    let failing: Vec<String> = failing.filter_map(|node| node.metadata.name.clone()).collect();
+    let more = if nodes.metadata.continue_.is_some_and(|token| !token.is_empty()) { " or more" } else { "" };
+    let count = nodes.items.len();
+    report.line(
+        State::Note,
+        "profiles",
+        format!(
+            "{count}{more} nodes keep seccomp profiles; nodes that cannot keep all: {}",
+            listed(&failing)
+        ),
+    );
 }
 
 #[cfg(test)]

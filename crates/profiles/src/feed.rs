@@ -1,0 +1,96 @@
+//! The objects of both kinds, as the API server tells of them.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::api::DynamicObject;
+use kube::{Api, Client};
+use kube_runtime::watcher::{self, Event};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::catalog::Name;
+use crate::source::Origin;
+
+/// The longest a watch lasts, in seconds.
+const WATCH: u32 = 120;
+/// How long an API that is not served is left alone: ours is about to be, the operator's may never be.
+const UNSERVED: [(Origin, Duration); 2] =
+    [(Origin::Palisade, Duration::from_secs(10)), (Origin::Operator, Duration::from_secs(300))];
+/// The pause after a request that failed.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How many changes may wait to be taken.
+const WAITING: usize = 256;
+
+/// A change of one kind.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// An object is there, with this `spec`.
+    Put(Name, Value),
+    /// An object is gone.
+    Gone(Name),
+    /// A list of all objects begins.
+    Begin(Origin),
+    /// It is complete.
+    End(Origin),
+    /// The API is not served, so that there is no object.
+    Unserved(Origin),
+}
+
+/// Follows both kinds for as long as somebody listens.
+pub(crate) fn follow(client: &Client) -> mpsc::Receiver<Change> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    for (origin, unserved) in UNSERVED {
+        let api = Api::all_with(client.clone(), &origin.resource());
+        tokio::spawn(one(api, origin, unserved, sender.clone()));
+    }
+    receiver
+}
+
+async fn one(api: Api<DynamicObject>, origin: Origin, unserved: Duration, to: mpsc::Sender<Change>) {
+    let mut watch = Box::pin(watcher::watcher(api, watcher::Config::default().timeout(WATCH)));
+    while let Some(event) = watch.next().await {
+        let (change, pause) = match event {
+            Ok(event) => (Some(of(event, origin)), Duration::ZERO),
+            Err(error) if is_unserved(&error) => (Some(Change::Unserved(origin)), unserved),
+            Err(error) => {
+                tracing::warn!("seccompprofiles.{} cannot be followed: {error}", origin.group());
+                (None, PAUSE)
+            }
+        };
+        if let Some(change) = change
+            && to.send(change).await.is_err()
+        {
+            return;
+        }
+        sleep(pause).await;
+    }
+}
+
+fn of(event: Event<DynamicObject>, origin: Origin) -> Change {
+    let name = |object: &DynamicObject| {
+        let metadata = &object.metadata;
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        Name::new(origin, namespace, metadata.name.as_deref().unwrap_or_default())
+    };
+    match event {
+        Event::Apply(mut object) | Event::InitApply(mut object) => {
+            let spec = object.data.get_mut("spec").map(Value::take).unwrap_or_default();
+            Change::Put(name(&object), spec)
+        }
+        Event::Delete(object) => Change::Gone(name(&object)),
+        Event::Init => Change::Begin(origin),
+        Event::InitDone => Change::End(origin),
+    }
+}
+
+fn is_unserved(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(kube::Error::Api(status)) | WatchStartFailed(kube::Error::Api(status)) => {
+            status.code == 404
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,275 @@
+//! Profiles on nodes: the agent's DaemonSet, its rights, an SCC of its own, and the policy that holds each agent to the
+//! object of its node.
+
+use palisade_k8s::scc::{GROUP as SCC_GROUP, KIND as SCC_KIND};
+use palisade_profiles::report::{KIND, RESOURCE};
+use palisade_profiles::{GROUP, Origin, VERSION};
+use serde_json::{Value, json};
+
+use super::{NAME, Settings, labels};
+
+/// The name of everything that belongs to the agent.
+pub const AGENT: &str = "palisade-node-profiles";
+/// The verb that lets a user write the objects of all nodes.
+const ADMINISTER: &str = "administer";
+const RBAC: &str = "rbac.authorization.k8s.io";
+/// The kubelet's root directory, within the agent's container.
+const KUBELET: &str = "/kubelet";
+
+/// The namespace of the agents. Theirs alone, since Pod Security must let them mount a folder of the node.
+#[must_use]
+pub fn namespace(settings: &Settings) -> String {
+    format!("{}-nodes", settings.namespace)
+}
+
+/// The path that the agent's own profile has.
+fn own_profile() -> String {
+    // The profile is part of the program and read by its own tests.
+    palisade_profiles::own().map(|own| own.digest().localhost_profile()).unwrap_or_default()
+}
+
+pub(super) fn definitions() -> Vec<Value> {
+    vec![seccomp_profiles(), node_profiles()]
+}
+
+fn definition(kind: &str, plural: &str, short: &str, columns: &Value, schema: &Value) -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{GROUP}"), "labels": labels()},
+        "spec": {
+            "group": GROUP, "scope": "Cluster",
+            "names": {"kind": kind, "listKind": format!("{kind}List"), "plural": plural,
+                "singular": kind.to_ascii_lowercase(), "shortNames": [short]},
+            "versions": [{"name": VERSION, "served": true, "storage": true,
+                "additionalPrinterColumns": columns, "schema": {"openAPIV3Schema": schema}}],
+        },
+    })
+}
+
+/// The fields are those of the security-profiles-operator and of Docker's form; what is wrong with a profile is told by the
+/// nodes, so that nothing is refused that a newer one understands.
+fn seccomp_profiles() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    let texts =
+        |description: &str| json!({"type": "array", "items": {"type": "string"}, "description": description});
+    let entry = json!({
+        "type": "object", "required": ["names", "action"], "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {"names": texts("Names of syscalls."), "action": text("What happens to them, as SCMP_ACT_ALLOW.")},
+    });
+    let spec = json!({
+        "type": "object", "required": ["defaultAction"], "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "defaultAction": text("What happens to all other syscalls, as SCMP_ACT_ERRNO."),
+            "baseProfileName": text("A SeccompProfile whose syscalls count too; runc and crun, where none has that name, are what these runtimes need."),
+            "architectures": texts("ABIs beside the node's own, as SCMP_ARCH_X86."),
+            "syscalls": {"type": "array", "items": entry, "description": "The first entry that fits decides."},
+        },
+    });
+    let columns = json!([
+        {"name": "Default", "type": "string", "jsonPath": ".spec.defaultAction"},
+        {"name": "Base", "type": "string", "jsonPath": ".spec.baseProfileName"},
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    ]);
+    let schema = json!({"type": "object", "required": ["spec"], "properties": {"spec": spec},
+        "description": "A seccomp profile, which every node has as a file named by its digest."});
+    definition("SeccompProfile", "seccompprofiles", "scp", &columns, &schema)
+}
+
+fn node_profiles() -> Value {
+    let text = json!({"type": "string"});
+    let number = json!({"type": "integer"});
+    let profile = json!({"type": "object", "properties": {
+        "digest": text, "localhostProfile": text, "state": text, "message": text, "names": {"type": "array", "items": text},
+    }});
+    let status = json!({"type": "object", "properties": {
+        "architecture": text, "kernel": text, "runtime": text, "ready": number, "failed": number, "beyondLimit": number,
+        "profiles": {"type": "array", "items": profile},
+    }});
+    let column = |name: &str, kind: &str, field: &str| json!({"name": name, "type": kind, "jsonPath": format!(".status.{field}")});
+    let columns = json!([
+        column("Ready", "integer", "ready"),
+        column("Failed", "integer", "failed"),
+        column("Architecture", "string", "architecture"),
+        column("Kernel", "string", "kernel"),
+        column("Runtime", "string", "runtime"),
+    ]);
+    let schema = json!({"type": "object", "properties": {"status": status},
+        "description": "The seccomp profiles of the node of this name, as its agent tells."});
+    definition(KIND, RESOURCE, "nsp", &columns, &schema)
+}
+
+pub(super) fn objects(settings: &Settings) -> Vec<Value> {
+    let mut objects = vec![own_namespace(settings), scc(settings)];
+    objects.extend(rights(settings));
+    objects.extend(policy(settings));
+    objects.extend([quota(settings), daemon_set(settings)]);
+    objects
+}
+
+fn metadata(settings: &Settings) -> Value {
+    json!({"name": AGENT, "namespace": namespace(settings), "labels": labels()})
+}
+
+fn cluster_metadata() -> Value {
+    json!({"name": AGENT, "labels": labels()})
+}
+
+fn own_namespace(settings: &Settings) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": namespace(settings), "labels": {
+            "app.kubernetes.io/name": NAME, "pod-security.kubernetes.io/enforce": "privileged",
+        }},
+    })
+}
+
+/// As much as the agent takes, for clusters whose policies hold its namespace too.
+fn scc(settings: &Settings) -> Value {
+    json!({
+        "apiVersion": format!("{SCC_GROUP}/v1"), "kind": SCC_KIND, "metadata": cluster_metadata(),
+        "allowHostDirVolumePlugin": true, "allowHostIPC": false, "allowHostNetwork": false, "allowHostPID": false,
+        "allowHostPorts": false, "allowPrivilegedContainer": false, "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true, "requiredDropCapabilities": ["ALL"],
+        "runAsUser": {"type": "MustRunAs", "uid": 0}, "seLinuxContext": {"type": "RunAsAny"},
+        "fsGroup": {"type": "RunAsAny"}, "supplementalGroups": {"type": "RunAsAny"},
+        "seccompProfiles": ["runtime/default", format!("localhost/{}", own_profile())],
+        "users": [account(settings)], "volumes": ["hostPath", "projected"],
+    })
+}
+
+/// The agent's user name.
+fn account(settings: &Settings) -> String {
+    format!("system:serviceaccount:{}:{AGENT}", namespace(settings))
+}
+
+fn rights(settings: &Settings) -> Vec<Value> {
+    let subject = json!([{"kind": "ServiceAccount", "name": AGENT, "namespace": namespace(settings)}]);
+    vec![
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(settings)}),
+        json!({
+            "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRole", "metadata": cluster_metadata(),
+            "rules": [
+                {"apiGroups": [GROUP, Origin::Operator.group()], "resources": ["seccompprofiles"], "verbs": ["get", "list", "watch"]},
+                // Which node's is for the policy below: roles know no fields. Nothing is ever deleted.
+                {"apiGroups": [GROUP], "resources": [RESOURCE], "verbs": ["get", "create", "patch"]},
+                {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},
+                // Those of the node, before a file goes; roles know no fields.
+                {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+            ],
+        }),
+        json!({
+            "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRoleBinding", "metadata": cluster_metadata(),
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": AGENT}, "subjects": subject,
+        }),
+    ]
+}
+
+/// A write is of the node that the token is bound to, whoever's token it is: a service account that was named wrongly
+/// here would not open it. Others need the verb `administer`, which cluster administrators have.
+fn policy(settings: &Settings) -> Vec<Value> {
+    let key = "authentication.kubernetes.io/node-name";
+    let own = format!(
+        "has(request.userInfo.extra) && '{key}' in request.userInfo.extra && request.userInfo.extra['{key}'] == [object.metadata.name]"
+    );
+    let agent = account(settings);
+    let may = format!("authorizer.group('{GROUP}').resource('{RESOURCE}').check('{ADMINISTER}').allowed()");
+    vec![
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": cluster_metadata(),
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {"resourceRules": [{"apiGroups": [GROUP], "apiVersions": ["*"],
+                    "resources": [RESOURCE], "operations": ["CREATE", "UPDATE"]}]},
+                "validations": [{
+                    "expression": format!("({own}) || (request.userInfo.username != '{agent}' && {may})"),
+                    "message": format!("the {KIND} of a node is written by the agent of that node alone: its token says which, and {agent} has one"),
+                    "reason": "Forbidden",
+                }],
+            },
+        }),
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": cluster_metadata(),
+            "spec": {"policyName": AGENT, "validationActions": ["Deny"]},
+        }),
+    ]
+}
+
+/// Some clusters allow `system-node-critical` outside of kube-system only where a quota names it.
+fn quota(settings: &Settings) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata(settings),
+        "spec": {"hard": {"pods": "100k"}, "scopeSelector": {"matchExpressions": [
+            {"scopeName": "PriorityClass", "operator": "In", "values": ["system-node-critical"]}]}},
+    })
+}
+
+fn daemon_set(settings: &Settings) -> Value {
+    let selector = json!({"app.kubernetes.io/name": NAME, "app.kubernetes.io/component": "node-profiles"});
+    json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata(settings),
+        "spec": {
+            "selector": {"matchLabels": selector},
+            // An agent that is away harms nobody: the files stay.
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
+            "template": {"metadata": {"labels": selector}, "spec": pod(settings)},
+        },
+    })
+}
+
+fn pod(settings: &Settings) -> Value {
+    let directory = settings.kubelet_dir.as_str();
+    json!({
+        "serviceAccountName": AGENT,
+        "priorityClassName": "system-node-critical",
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": [{"operator": "Exists"}],
+        "terminationGracePeriodSeconds": 5,
+        "initContainers": [container(settings, "own-profile", &["node-profiles", "--own"], &json!({"type": "RuntimeDefault"}))],
+        "containers": [container(settings, "node-profiles", &["node-profiles", "--node=$(NODE_NAME)"],
+            &json!({"type": "Localhost", "localhostProfile": own_profile()}))],
+        "volumes": [{"name": "seccomp", "hostPath": {"path": format!("{directory}/seccomp"), "type": "DirectoryOrCreate"}}],
+    })
+}
+
+/// Root without any capability: it owns the folder, and may do nothing else.
+fn container(settings: &Settings, name: &str, arguments: &[&str], profile: &Value) -> Value {
+    let mut arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    arguments.push(format!("--kubelet-dir={KUBELET}"));
+    json!({
+        "name": name, "image": settings.image, "args": arguments,
+        "env": [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
+        "securityContext": {
+            "runAsUser": 0, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "privileged": false,
+            "capabilities": {"drop": ["ALL"]}, "seccompProfile": profile,
+        },
+        "volumeMounts": [{"name": "seccomp", "mountPath": format!("{KUBELET}/seccomp")}],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use palisade_admission::{PolicyBuilder, PolicyCache, PolicyKind, PolicyObject, respond};
+    use palisade_scc::BuiltinSet;
+
+    /// Where nothing exempts their namespace, the agents start all the same, and by the SCC that is theirs.
+    #[test]
+    fn the_agents_keep_to_an_scc_of_their_own() {
+        let settings = Settings::default();
+        let object = json!({"metadata": {"name": "agent"}, "spec": pod(&settings)});
+        let mut builder = PolicyBuilder::default();
+        builder.add_set(BuiltinSet::V4).unwrap();
+        builder.assume_namespace(&namespace(&settings));
+        let policy = PolicyCache::new(builder.build());
+        policy.apply(PolicyObject::of(PolicyKind::Scc, &scc(&settings)).unwrap());
+        let request = json!({"uid": "1", "namespace": namespace(&settings), "name": "agent", "operation": "CREATE",
+            "resource": {"group": "", "version": "v1", "resource": "pods"}, "object": object,
+            "userInfo": {"username": "system:serviceaccount:kube-system:daemon-set-controller", "groups": ["system:authenticated"]}});
+        let review =
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+        let response = respond(&policy.snapshot(), &review.to_string()).unwrap();
+        assert!(response.allowed, "{response:?}");
+        assert_eq!(response.audit_annotations["chosen"], AGENT);
+    }
+}
