@@ -30,9 +30,9 @@ mod scc;
 mod seccomp;
 #[cfg(feature = "serve")]
 mod serve;
-mod understood;
 #[cfg(feature = "serve")]
 mod stop;
+mod understood;
 #[cfg(feature = "serve")]
 mod webhook;
 

@@ -56,6 +56,10 @@ impl Binding {
         if !is_namespaced {
             binding.metadata.namespace.clear();
         }
+        // Clusters have tens of thousands of them: what no decision reads is not kept, nor room for more subjects.
+        binding.metadata.labels.clear();
+        binding.metadata.annotations.clear();
+        binding.subjects.shrink_to_fit();
         let namespace = &binding.metadata.namespace;
         let holders = binding.subjects.iter().map(|subject| holder(subject, namespace)).collect();
         Self { binding, holders, is_namespaced }
