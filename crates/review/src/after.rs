@@ -9,10 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::changed::changed;
-use crate::surroundings::Surroundings;
-
-/// OpenShift's label of a CSI driver's profile.
-pub(crate) const PROFILE: &str = "security.openshift.io/csi-ephemeral-volume-profile";
+use crate::surroundings::{PROFILE, Surroundings};
 
 /// The check that refuses a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]

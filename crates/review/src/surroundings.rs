@@ -9,6 +9,9 @@ use palisade_scc::pod_security::{Level, Standards};
 
 use palisade_console::files::Document;
 
+/// OpenShift's label of a CSI driver's profile.
+pub(crate) const PROFILE: &str = "security.openshift.io/csi-ephemeral-volume-profile";
+
 /// How many accounts of a namespace are tried for one refused workload.
 const MAX_ACCOUNTS: usize = 200;
 
@@ -37,7 +40,7 @@ impl Surroundings {
                 self.standards.insert(name, (standards, errors.iter().map(ToString::to_string).collect()));
             }
             "CSIDriver" => {
-                let profile = label(document, crate::after::PROFILE);
+                let profile = label(document, PROFILE);
                 let read = |label: &str| Level::parse(label).ok_or_else(|| label.to_owned());
                 self.drivers.extend(profile.map(|label| (name, read(label))));
             }
