@@ -37,7 +37,9 @@ mod bootstrap;
 mod budget;
 mod call;
 mod controller;
+mod convert;
 mod decider;
+mod endpoint;
 mod ephemeral;
 #[doc(hidden)]
 pub mod fuzz;

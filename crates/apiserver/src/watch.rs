@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::api::Api;
 use crate::authenticate::Shown;
+use crate::convert;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::hub::{Event, Found};
@@ -175,6 +176,12 @@ impl Watcher {
         loop {
             let found = self.view.api.hub.after(self.view.target.resource.storage(), seen);
             match found {
+                // What a webhook converts is waited for elsewhere.
+                Found::Events(events, _)
+                    if !events.is_empty() && self.view.target.resource.conversion().is_some() =>
+                {
+                    return self.catch_up(seen).await;
+                }
                 Found::Behind => {
                     // Mostly for an object that is large.
                     self.is_long = true;
@@ -214,6 +221,7 @@ impl Watcher {
                 let limit = Some(limits::PART);
                 let next =
                     objects::page(&store, &target.resource, namespace, limit, after.as_ref(), |object| {
+                        let object = view.converted(object)?;
                         lines.extend(view.wants(&object).then(|| view.line("ADDED", object)));
                         Ok(())
                     })?;
@@ -241,8 +249,8 @@ impl Watcher {
                 });
                 let (events, now) = read.map_err(|error| failure::store(resource, "", error))?;
                 let is_all = events.is_empty();
-                let lines = events.into_iter().filter_map(|event| view.line_of_kept(event)).collect();
-                Ok(Lines { lines, next: (now, is_all) })
+                let lines = events.into_iter().filter_map(|event| view.line_of_kept(event).transpose());
+                Ok(Lines { lines: lines.collect::<ApiResult<_>>()?, next: (now, is_all) })
             });
             let (now, is_all) = read.await?;
             seen = now;
@@ -359,9 +367,24 @@ impl View {
     }
 
     /// The meaning of a kept event for this watch, if any.
-    fn line_of_kept(&mut self, event: palisade_store::Event) -> Option<Bytes> {
+    fn line_of_kept(&mut self, event: palisade_store::Event) -> ApiResult<Option<Bytes>> {
         let size = event.value.len() + event.previous.as_ref().map_or(0, Vec::len);
-        objects::alone(size, || self.line_of(&Event::of(event)?))
+        objects::alone(size, || {
+            let Some(mut event) = Event::of(event) else { return Ok(None) };
+            if self.target.resource.conversion().is_some() {
+                event.object = self.converted(event.object)?;
+                event.previous = event.previous.map(|previous| self.converted(previous)).transpose()?;
+            }
+            Ok(self.line_of(&event))
+        })
+    }
+
+    /// An object in the version that is watched.
+    fn converted(&self, object: Value) -> ApiResult<Value> {
+        match self.target.resource.conversion() {
+            Some(_) => convert::shown(&self.api, &self.target.resource, object),
+            None => Ok(object),
+        }
     }
 
     /// The meaning of an event for this watch, if any.

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use palisade_api::cel::{Authorizer, Check, Decision};
 use palisade_hooks::{Attributes, Client, Host, Operation, Webhooks};
 use palisade_rbac::Action;
-use palisade_store::Store;
 use serde_json::Value;
 
 use crate::authorize::{allowed, allowed_path};
 use crate::call::Call;
+use crate::endpoint::endpoint;
 use crate::error::ApiResult;
 use crate::identity::Identity;
 use crate::objects;
-use crate::resource::{self, Resource, text};
+use crate::resource::{self, Resource};
 
 /// A request as webhooks see it; `old` is the object as it was, if it was.
 pub(crate) fn attributes<'a>(
@@ -55,6 +55,10 @@ impl Host for Call<'_> {
         self.api.definitions.now().versions_of(resource)
     }
 
+    fn shown(&self, form: &Resource, objects: Vec<Value>) -> ApiResult<Vec<Value>> {
+        crate::convert::all(self.api, form, objects)
+    }
+
     fn authorizer(&self) -> Authorizer {
         let (policy, author) = (Arc::clone(&self.api.policy), self.who.clone());
         Authorizer::new(move |check: &Check| decide(&policy, &author, check))
@@ -87,27 +91,4 @@ fn decide(policy: &palisade_admission::PolicyCache, author: &Identity, check: &C
     };
     let reason = allowed(policy, who, &action);
     Decision { allowed: reason.is_some(), reason: reason.unwrap_or_default() }
-}
-
-/// An address of a service, as its Endpoints have it.
-fn endpoint(store: &Store, namespace: &str, name: &str, port: u16) -> Option<SocketAddr> {
-    let (services, endpoints) = (resource::find("", "services")?, resource::find("", "endpoints")?);
-    let found = objects::get(store, endpoints, namespace, name).ok()?.object;
-    let service = objects::get(store, services, namespace, name).ok().map(|found| found.object);
-    let ports = service.as_ref().and_then(|service| service.pointer("/spec/ports")?.as_array());
-    // The name of the service's port is that of the endpoint's.
-    let is_meant = |one: &&Value| one.get("port").and_then(Value::as_u64) == Some(u64::from(port));
-    let named = ports
-        .into_iter()
-        .flatten()
-        .find(is_meant)
-        .map(|one| text(one, "/name").to_owned())
-        .unwrap_or_default();
-    let subsets = found.get("subsets").and_then(Value::as_array)?;
-    subsets.iter().find_map(|subset| {
-        let ports = subset.get("ports").and_then(Value::as_array)?;
-        let number = ports.iter().find(|one| text(one, "/name") == named)?.get("port")?.as_u64()?;
-        let address = text(subset.pointer("/addresses/0")?, "/ip").parse().ok()?;
-        Some(SocketAddr::new(address, u16::try_from(number).ok()?))
-    })
 }

@@ -1,4 +1,4 @@
-//! Admission webhooks: a webhook in the test records what it is asked and answers as each case has it.
+//! Webhooks of admission and of conversion: a webhook in the test records what it is asked and answers as each case has it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -32,6 +32,8 @@ enum Behaviour {
     Status(u16, &'static str),
     Raw(Vec<u8>),
     Sleep,
+    /// Converts, and then changes its response.
+    Convert(fn(&mut Value)),
 }
 
 /// A webhook that answers by path and records the requests.
@@ -83,6 +85,14 @@ impl Recorder {
                 }
                 response
             }
+            Behaviour::Convert(change) => {
+                let mut response = json!({"uid": uid, "result": {"status": "Success"},
+                                          "convertedObjects": converted(&review["request"])});
+                change(&mut response);
+                let review = json!({"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1",
+                                    "response": response});
+                Body::bytes(200, "application/json", review.to_string().into_bytes())
+            }
             Behaviour::Raw(bytes) => Body::bytes(200, "application/json", bytes),
             Behaviour::Sleep => {
                 tokio::time::sleep(Duration::from_secs(5)).await;
@@ -90,6 +100,20 @@ impl Recorder {
             }
         }
     }
+}
+
+/// What is `size` in version 1 is `length` in version 2.
+fn converted(request: &Value) -> Value {
+    let wanted = request["desiredAPIVersion"].as_str().unwrap();
+    let names = if wanted.ends_with("v2") { ["size", "length"] } else { ["length", "size"] };
+    let objects = request["objects"].as_array().unwrap().iter().cloned().map(|mut object| {
+        object["apiVersion"] = wanted.into();
+        let value = object["spec"].as_object_mut().unwrap().remove(names[0]);
+        object["spec"][names[1]] = value.unwrap_or_default();
+        object["metadata"]["annotations"]["converted"] = wanted.into();
+        object
+    });
+    objects.collect()
 }
 
 /// A server, and a webhook that it reaches by a URL and as a service.
@@ -521,4 +545,193 @@ async fn no_patch_leads_around_scc() {
             );
         }
     }
+}
+
+const WIDGETS: &str = "/apis/conversion.example.com";
+
+/// Defines widgets of two versions, the first of which is kept.
+async fn define_widgets(world: &World) {
+    let version = |name: &str, field: &str, is_kept: bool| {
+        json!({"name": name, "served": true, "storage": is_kept, "selectableFields": [{"jsonPath": format!(".spec.{field}")}],
+            "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                "spec": {"type": "object", "properties": {field: {"type": "integer"}}}}}}})
+    };
+    let definition = json!({
+        "metadata": {"name": "widgets.conversion.example.com"},
+        "spec": {"group": "conversion.example.com", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
+            "versions": [version("v1", "size", true), version("v2", "length", false)],
+            "conversion": {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"],
+                "clientConfig": {"url": format!("{}/convert", world.url), "caBundle": world.bundle}}}},
+    });
+    world.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition).await.unwrap();
+}
+
+fn widget(version: &str, name: &str, spec: Value) -> Value {
+    json!({"apiVersion": format!("conversion.example.com/{version}"), "kind": "Widget",
+           "metadata": {"name": name, "labels": {"app": "w"}}, "spec": spec})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_converts_what_is_read_listed_written_watched_and_patched() {
+    let world = World::start(Decider::default()).await;
+    world.hook.on("/convert", Behaviour::Convert(|_| {}));
+    define_widgets(&world).await;
+    let [one, two] = ["v1", "v2"].map(|version| format!("{WIDGETS}/{version}/namespaces/default/widgets"));
+    let get = async |path: String| world.send(Method::GET, &path, &json!({})).await.unwrap();
+
+    // What is written in another version is kept in the one that is kept, and answered as it was sent.
+    let made = world.post(&two, &widget("v2", "a", json!({"length": 5}))).await.unwrap();
+    assert_eq!(
+        (&made["apiVersion"], &made["spec"]),
+        (&json!("conversion.example.com/v2"), &json!({"length": 5}))
+    );
+    let asked: Vec<Value> =
+        world.hook.take().into_iter().map(|(_, request)| request["desiredAPIVersion"].clone()).collect();
+    assert_eq!(asked, ["conversion.example.com/v1", "conversion.example.com/v2"]);
+    assert_eq!(get(format!("{one}/a")).await["spec"], json!({"size": 5}));
+    assert_eq!(world.hook.take().len(), 0, "what is kept in a version is not converted to it");
+    let read = get(format!("{two}/a")).await;
+    assert_eq!(
+        (&read["spec"], &read["metadata"]["annotations"]["converted"]),
+        (&json!({"length": 5}), &json!("conversion.example.com/v2"))
+    );
+
+    // A list is converted at once, and selected as it is shown.
+    world.post(&one, &widget("v1", "b", json!({"size": 7}))).await.unwrap();
+    world.hook.take();
+    let listed = get(two.clone()).await;
+    let specs: Vec<&Value> = listed["items"].as_array().unwrap().iter().map(|item| &item["spec"]).collect();
+    assert_eq!(specs, [&json!({"length": 5}), &json!({"length": 7})]);
+    let asked = world.hook.take();
+    assert_eq!((asked.len(), asked[0].1["objects"].as_array().unwrap().len()), (1, 2));
+    let selected = get(format!("{two}?fieldSelector=spec.length%3D7")).await;
+    assert_eq!(selected["items"].as_array().unwrap().len(), 1);
+
+    // A patch sees the object in its own version.
+    let patched =
+        world.send(Method::PATCH, &format!("{two}/a"), &json!({"spec": {"length": 6}})).await.unwrap();
+    assert_eq!(patched["spec"], json!({"length": 6}));
+    assert_eq!(get(format!("{one}/a")).await["spec"], json!({"size": 6}));
+    // Nothing changes by a patch of nothing.
+    let again = world.send(Method::PATCH, &format!("{two}/a"), &json!({})).await.unwrap();
+    assert_eq!(again["metadata"]["resourceVersion"], patched["metadata"]["resourceVersion"]);
+
+    // A watch converts what there is and what happens.
+    let stream = Request::get(format!("{two}?watch=true&timeoutSeconds=20")).body(Vec::new()).unwrap();
+    let events = world.client.request_events::<Value>(stream).await.unwrap();
+    futures::pin_mut!(events);
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let event =
+            tokio::time::timeout(Duration::from_secs(60), futures::StreamExt::next(&mut events)).await;
+        match event.unwrap().unwrap().unwrap() {
+            kube::core::WatchEvent::Added(object) | kube::core::WatchEvent::Modified(object) => {
+                seen.push(object["spec"]["length"].clone());
+                if seen.len() == 2 {
+                    let change = json!({"spec": {"size": 8}});
+                    world.send(Method::PATCH, &format!("{one}/b"), &change).await.unwrap();
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(seen, [6, 7, 8]);
+    world.send(Method::DELETE, &format!("{two}/a"), &json!({})).await.unwrap();
+}
+
+/// An admission webhook for one version sees objects of the other in its own, and its patch is of that one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_of_one_version_sees_objects_of_the_other_converted() {
+    let world = World::start(Decider::default()).await;
+    world.hook.on("/convert", Behaviour::Convert(|_| {}));
+    define_widgets(&world).await;
+    world.hook.on("/m", Behaviour::Patch(json!([{"op": "replace", "path": "/spec/size", "value": 9}])));
+    let rules = json!([{"operations": ["CREATE"], "apiGroups": ["conversion.example.com"], "apiVersions": ["v1"], "resources": ["widgets"]}]);
+    world.configure(MUTATING, "m", vec![world.webhook("m.example.com", "/m", rules, json!({}))]).await;
+    let two = format!("{WIDGETS}/v2/namespaces/default/widgets");
+    let made = world.post(&two, &widget("v2", "a", json!({"length": 5}))).await.unwrap();
+    assert_eq!(made["spec"], json!({"length": 9}));
+    let asked = world.hook.take();
+    let (_, review) = asked.iter().find(|(path, _)| path == "/m").unwrap();
+    assert_eq!(review["object"]["spec"], json!({"size": 5}));
+    assert_eq!(review["kind"]["version"], "v1");
+}
+
+/// Of metadata a conversion changes labels and annotations; no answer, however it is, does more than fail the request.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_conversion_leads_elsewhere() {
+    let world = World::start(Decider::default()).await;
+    world.hook.on("/convert", Behaviour::Convert(|_| {}));
+    define_widgets(&world).await;
+    let [one, two] = ["v1", "v2"].map(|version| format!("{WIDGETS}/{version}/namespaces/default/widgets/a"));
+    let path = one.trim_end_matches("/a");
+    let made = world.post(path, &widget("v1", "a", json!({"size": 5}))).await.unwrap();
+    let get = async |path: &str| world.send(Method::GET, path, &json!({})).await;
+
+    // What a webhook adds beside labels, annotations and what the schema has is not there.
+    world.hook.on(
+        "/convert",
+        Behaviour::Convert(|response| {
+            let object = &mut response["convertedObjects"][0];
+            object["metadata"]["ownerReferences"] =
+                json!([{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "1"}]);
+            object["metadata"]["finalizers"] = json!(["x.io/y"]);
+            object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            object["metadata"]["labels"] = json!({"app": "other"});
+            object["spec"]["more"] = json!("x");
+        }),
+    );
+    let read = get(&two).await.unwrap();
+    let metadata = &read["metadata"];
+    for field in ["ownerReferences", "finalizers", "deletionTimestamp"] {
+        assert!(metadata[field].is_null(), "{metadata}");
+    }
+    assert_eq!((&metadata["uid"], &metadata["labels"]["app"]), (&made["metadata"]["uid"], &json!("other")));
+    assert_eq!(read["spec"], json!({"length": 5}));
+
+    type Change = fn(&mut Value);
+    let hostile: [(&str, Change); 9] = [
+        ("must have the same name", |response| {
+            response["convertedObjects"][0]["metadata"]["name"] = json!("b")
+        }),
+        ("must have the same namespace", |response| {
+            response["convertedObjects"][0]["metadata"]["namespace"] = json!("kube-system");
+        }),
+        ("must have the same uid", |response| {
+            response["convertedObjects"][0]["metadata"]["uid"] = json!("0")
+        }),
+        ("invalid groupVersion", |response| response["convertedObjects"][0]["apiVersion"] = json!("v1")),
+        ("invalid kind", |response| response["convertedObjects"][0]["kind"] = json!("ClusterRoleBinding")),
+        ("returned 0 objects, expected 1", |response| response["convertedObjects"] = json!([])),
+        ("returned 2 objects, expected 1", |response| {
+            let object = response["convertedObjects"][0].clone();
+            response["convertedObjects"] = json!([object, object]);
+        }),
+        ("expected response.uid", |response| response["uid"] = json!("guessed")),
+        ("it cannot be", |response| {
+            response["result"] = json!({"status": "Failure", "message": "it cannot be"})
+        }),
+    ];
+    for (why, change) in hostile {
+        world.hook.on("/convert", Behaviour::Convert(change));
+        let (code, said) = refusal(get(&two).await);
+        assert!(
+            code == 500 && said.contains(why) && said.contains("conversion webhook for"),
+            "{code} {said}"
+        );
+    }
+    for (behaviour, why) in [
+        (Behaviour::Status(302, "https://127.0.0.1:1/secret"), "redirects are not followed"),
+        (Behaviour::Status(500, ""), "an error on the server"),
+        (Behaviour::Raw(b"not json".to_vec()), "no JSON"),
+        (Behaviour::Raw(vec![b' '; 5 << 20]), "larger than"),
+        (Behaviour::Raw(format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)).into_bytes()), "no JSON"),
+    ] {
+        world.hook.on("/convert", behaviour);
+        let (code, said) = refusal(get(&two).await);
+        assert!(code == 500 && said.contains(why), "{code} {said}");
+    }
+    // Its own version is there all the while, and nothing was written.
+    let kept = get(&one).await.unwrap();
+    assert_eq!(kept["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"]);
 }

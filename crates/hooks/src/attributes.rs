@@ -44,6 +44,13 @@ pub trait Host: std::fmt::Debug {
     /// The served versions of a custom resource; none for one that is built in.
     fn versions_of(&self, resource: &Resource) -> Vec<Resource>;
 
+    /// Objects as another version of their resource shows them.
+    ///
+    /// # Errors
+    ///
+    /// The webhook that converts them fails.
+    fn shown(&self, form: &Resource, objects: Vec<Value>) -> ApiResult<Vec<Value>>;
+
     /// The authorizer of expressions, for the user of this request.
     fn authorizer(&self) -> Authorizer;
 
@@ -76,6 +83,8 @@ pub struct Attributes<'a> {
 pub(crate) struct Match<'h> {
     pub(crate) hook: &'h Hook,
     pub(crate) resource: Resource,
+    /// The object and what it was, as this form shows them.
+    pub(crate) shown: [Value; 2],
 }
 
 /// Resources whose objects go through no webhooks: those that could lock everybody out of the configurations
@@ -104,11 +113,29 @@ impl<'a> Attributes<'a> {
             if !self.selects_namespace(hook, object, &mut namespace)? || !self.selects_object(hook, object) {
                 continue;
             }
-            if self.meets(hook, &resource, object)? {
-                found.push(Match { hook, resource });
+            let shown = match self.shown(&resource, object) {
+                Ok(shown) => shown,
+                // What cannot be shown to a webhook whose failure does not count goes past it.
+                Err(_) if hook.ignores_failure => continue,
+                Err(error) => return Err(error),
+            };
+            if self.meets(hook, &resource, object, &shown)? {
+                found.push(Match { hook, resource, shown });
             }
         }
         Ok(found)
+    }
+
+    /// The object and what it was, as a form of the resource shows them; null for what is not there.
+    fn shown(&self, form: &Resource, object: Option<&Value>) -> ApiResult<[Value; 2]> {
+        let is_whole = self.target.subresource.is_none_or(|part| part.kind.is_none());
+        let both = [object, self.old];
+        if !is_whole {
+            return Ok(both.map(|object| object.cloned().unwrap_or_default()));
+        }
+        let there = both.into_iter().flatten().cloned().collect();
+        let mut shown = self.host.shown(form, there)?.into_iter();
+        Ok(both.map(|object| object.and_then(|_| shown.next()).unwrap_or_default()))
     }
 
     /// The form of the resource that a webhook's rules name: that of the request, or an equivalent.
@@ -166,15 +193,20 @@ impl<'a> Attributes<'a> {
     }
 
     /// Whether the conditions of a webhook hold. One that does not counts before one that cannot be evaluated.
-    fn meets(&self, hook: &Hook, form: &Resource, object: Option<&Value>) -> ApiResult<bool> {
+    fn meets(
+        &self,
+        hook: &Hook,
+        form: &Resource,
+        object: Option<&Value>,
+        [new, old]: &[Value; 2],
+    ) -> ApiResult<bool> {
         if hook.conditions.is_empty() {
             return Ok(true);
         }
-        let shown = |object: Option<&Value>| object.map_or(Value::Null, |object| form.show(object.clone()));
         let scope = Scope::default()
-            .with("object", &shown(object))
-            .with("oldObject", &shown(self.old))
-            .with("request", &self.request("", form, object, false))
+            .with("object", new)
+            .with("oldObject", old)
+            .with("request", &self.request("", form, object, None))
             .with_authorizer(self.host.authorizer());
         let mut failed = None;
         for (name, condition) in &hook.conditions {
@@ -206,7 +238,13 @@ impl<'a> Attributes<'a> {
     }
 
     /// The review that a webhook is sent.
-    fn request(&self, uid: &str, form: &Resource, object: Option<&Value>, with_objects: bool) -> Value {
+    fn request(
+        &self,
+        uid: &str,
+        form: &Resource,
+        object: Option<&Value>,
+        shown: Option<&[Value; 2]>,
+    ) -> Value {
         let target = self.target;
         let kind = |form: &Resource| match target.subresource.and_then(|part| part.kind) {
             Some((_, "", kind)) => json!({"group": form.group(), "version": form.version(), "kind": kind}),
@@ -235,15 +273,9 @@ impl<'a> Attributes<'a> {
         }
         set("operation", self.operation.name().into());
         set("userInfo", self.user.to_json());
-        if with_objects {
-            let is_whole = target.subresource.is_none_or(|part| part.kind.is_none());
-            let shown = |object: Option<&Value>| match object {
-                Some(object) if is_whole => form.show(object.clone()),
-                Some(object) => object.clone(),
-                None => Value::Null,
-            };
-            set("object", shown(object));
-            set("oldObject", shown(self.old));
+        if let Some([new, old]) = shown {
+            set("object", new.clone());
+            set("oldObject", old.clone());
         }
         set("dryRun", self.is_dry_run.into());
         set("options", self.options());
@@ -277,7 +309,8 @@ impl<'a> Attributes<'a> {
         let version =
             version.ok_or("webhook does not accept known AdmissionReview versions (v1, v1beta1)")?;
         let uid = uuid::Uuid::new_v4().to_string();
-        let body = review::write(version, &self.request(&uid, &matched.resource, object, true));
+        let body =
+            review::write(version, &self.request(&uid, &matched.resource, object, Some(&matched.shown)));
         let resolve = |namespace: &str, name: &str, port: u16| self.host.endpoint(namespace, name, port);
         let answer = self.host.client().post(&resolve, hook, Bytes::from(body)).await?;
         review::read(version, &uid, is_mutating, &answer)

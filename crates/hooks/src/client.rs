@@ -29,7 +29,7 @@ const ENDPOINTS: usize = 64;
 type Sender = SendRequest<Full<Bytes>>;
 
 /// Gives an address of a service, by its namespace, name and port.
-pub(crate) type Resolve<'r> = &'r dyn Fn(&str, &str, u16) -> Option<SocketAddr>;
+pub type Resolve<'r> = &'r dyn Fn(&str, &str, u16) -> Option<SocketAddr>;
 
 /// Connections to webhooks that are kept, and what services stand for.
 #[derive(Debug, Default)]

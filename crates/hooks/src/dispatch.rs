@@ -136,11 +136,18 @@ fn apply(
     };
     let form = &matched.resource;
     let is_whole = request.target.subresource.is_none_or(|part| part.kind.is_none());
-    let mut changed = if is_whole { form.show(object.clone()) } else { object.clone() };
+    let [mut changed, _] = matched.shown.clone();
     let message = form.shape();
     patch::change(&mut changed, patch::PatchKind::Json, &Value::Array(answer.patch), message)
         .map_err(|error| Stop::Failed(error.message))?;
     // What was shown in another form goes on in its own.
+    if is_whole && form.api_version() != request.resource().api_version() {
+        let back = request
+            .host
+            .shown(request.resource(), vec![changed])
+            .map_err(|error| Stop::Failed(error.message))?;
+        changed = back.into_iter().next().unwrap_or_default();
+    }
     if is_whole {
         put(&mut changed, &["apiVersion"], object["apiVersion"].clone());
         put(&mut changed, &["kind"], object["kind"].clone());

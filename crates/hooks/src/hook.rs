@@ -131,6 +131,13 @@ pub(crate) fn parse(configuration: &str, object: &Value) -> Arc<[Hook]> {
 }
 
 impl Hook {
+    /// The webhook of a conversion, which answers within some seconds.
+    pub(crate) fn of_conversion(webhook: &Value, seconds: u64) -> Self {
+        let mut hook = Self::of("", 0, webhook);
+        hook.timeout = Duration::from_secs(seconds);
+        hook
+    }
+
     fn of(configuration: &str, at: usize, hook: &Value) -> Self {
         let said = |field: &str| text(hook, field);
         let bundle = STANDARD.decode(said("/clientConfig/caBundle")).unwrap_or_default();

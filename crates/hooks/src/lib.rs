@@ -3,6 +3,7 @@
 //!
 //! [`Webhooks`] keeps the configurations, parsed. A request is a set of [`Attributes`]; [`mutate`] and [`validate`] ask the
 //! webhooks that match it, by rules, selectors and conditions, over the [`Client`]. What they need of the server is a [`Host`].
+//! [`convert`] asks the webhook of a CustomResourceDefinition that turns objects of one version into those of another.
 //! The rules and the wording are those of kube-apiserver (`k8s.io/apiserver/pkg/admission/plugin/webhook`).
 //!
 //! ```
@@ -24,6 +25,7 @@
 
 mod attributes;
 mod client;
+mod convert;
 mod dispatch;
 mod hook;
 mod kept;
@@ -31,7 +33,8 @@ mod operation;
 mod review;
 
 pub use attributes::{Attributes, Host};
-pub use client::Client;
+pub use client::{Client, Resolve};
+pub use convert::convert;
 pub use dispatch::{Reinvocation, admit, mutate, validate};
 pub use hook::Hook;
 pub use kept::Webhooks;

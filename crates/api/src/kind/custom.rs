@@ -25,6 +25,8 @@ pub struct Custom {
     pub(super) selectable: Vec<String>,
     pub(super) schema: Structural,
     pub(super) is_ending: bool,
+    /// `spec.conversion.webhook` of the definition, if that is the strategy.
+    pub(super) conversion: Option<Value>,
     is_namespaced: bool,
     has_status: bool,
     scale: Option<Scale>,
@@ -101,6 +103,9 @@ impl Custom {
                 .collect(),
             schema: version.pointer("/schema/openAPIV3Schema").map(Structural::read).unwrap_or_default(),
             is_ending: definition.pointer("/metadata/deletionTimestamp").is_some(),
+            conversion: (text(definition, "/spec/conversion/strategy") == "Webhook")
+                .then(|| definition.pointer("/spec/conversion/webhook").cloned())
+                .flatten(),
             is_namespaced: text(definition, "/spec/scope") == "Namespaced",
             has_status: version.pointer("/subresources/status").is_some(),
             columns: list("additionalPrinterColumns").filter_map(Column::new).collect(),

@@ -185,14 +185,7 @@ fn validate_versions(spec: &At<'_>) -> Vec<FieldError> {
         let field = spec.field("preserveUnknownFields");
         errors.push(field.invalid("must be false: set x-kubernetes-preserve-unknown-fields in the schema"));
     }
-    let conversion = spec.field("conversion");
-    errors.extend(validate_conversion(&conversion));
-    let served = all.iter().filter(|version| version.field("served").is(true)).count();
-    if conversion.field("strategy").text() == "Webhook" && served > 1 {
-        errors.push(conversion.field("strategy").forbidden(
-            "this server does not call conversion webhooks: serve one version, or use the strategy None",
-        ));
-    }
+    errors.extend(validate_conversion(&spec.field("conversion")));
     errors
 }
 

@@ -317,9 +317,21 @@ impl Resource {
         object
     }
 
+    /// The webhook that converts its objects to its other versions (`spec.conversion.webhook` of its definition), if there is
+    /// one.
+    pub fn conversion(&self) -> Option<&Value> {
+        match self {
+            Self::Row(_) => None,
+            Self::Custom(custom) => custom.conversion.as_ref(),
+        }
+    }
+
     /// Whether an object is shown as it is kept, but for its kind and version, to everybody who may list the resource.
     pub fn shows_as_kept(&self) -> bool {
         let has_defaults = matches!(self, Self::Custom(custom) if custom.schema.has_defaults());
-        self.hidden.is_empty() && self.visible == Visible::ToAll && !has_defaults
+        self.hidden.is_empty()
+            && self.visible == Visible::ToAll
+            && !has_defaults
+            && self.conversion().is_none()
     }
 }

@@ -8,6 +8,7 @@ use super::{create_object, read_object, validate};
 use crate::admit;
 use crate::body::{self, Validation};
 use crate::call::{Answer, Call};
+use crate::convert;
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::limits;
@@ -173,7 +174,7 @@ fn attempt(
     let mut old = objects::get(store, resource, &target.namespace, &target.name).map_err(firm)?;
     if matches!(resource, Resource::Custom(_)) {
         // It may have been written in another version.
-        old.object = resource.show(old.object);
+        old.object = convert::shown(call.api, resource, old.object).map_err(firm)?;
     }
     let new = change(&old.object).map_err(firm)?;
     let (new, expects) = settle(call, recorder, &old.object, new).map_err(firm)?;
@@ -191,10 +192,11 @@ fn attempt(
         gone.map_err(|error| (error, !expects))?;
         return Ok(resource.show(new));
     }
-    let written = objects::update(store, resource, &target.namespace, old.revision, new)
+    let kept = convert::kept(call.api, resource, new).map_err(firm)?;
+    let written = objects::update(store, resource, &target.namespace, old.revision, kept)
         .map_err(|error| (failure::store(resource, &target.name, error), !expects))?;
     charge.into_iter().for_each(quota::Charge::settle);
-    Ok(resource.show(written))
+    convert::shown(call.api, resource, written).map_err(firm)
 }
 
 /// The object after a change: the server's own fields kept, defaults, admission, validation, managed fields. Second:

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{read_object, validate};
 use crate::admit;
 use crate::call::{Answer, Call};
+use crate::convert;
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::names::random_name;
@@ -112,8 +113,9 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         quota::charge(call, &object, None)?;
         return Ok(object);
     }
-    let charge = quota::charge(call, &object, None)?;
-    let created = objects::create(store, resource, &target.namespace, object);
+    let kept = convert::kept(call.api, resource, object)?;
+    let charge = quota::charge(call, &kept, None)?;
+    let created = objects::create(store, resource, &target.namespace, kept);
     let created = match created {
         Ok(created) => created,
         Err(StoreError::Exists(_)) => return Err(ApiError::exists(resource, &name)),
@@ -123,7 +125,10 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     // The policy knows the object by now, and with it what was reserved.
     drop(reserved);
     admit::created(call, &created)?;
-    Ok(created)
+    match resource.conversion() {
+        Some(_) => convert::shown(call.api, resource, created),
+        None => Ok(created),
+    }
 }
 
 /// Makes what a webhook has changed fit its type again; what the server says of an object stays as it is.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::body;
 use crate::call::{Answer, Call};
+use crate::convert;
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::limits;
@@ -26,7 +27,7 @@ pub(crate) fn delete(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
     let deleted = delete_with(call, &options)?;
     Ok(match deleted {
         // What is still there is shown; what is gone is said to be.
-        Deleted::Waits(object) => Answer::ok(call.target.resource.show(object)),
+        Deleted::Waits(object) => convert::shown(call.api, &call.target.resource, object).map(Answer::ok)?,
         Deleted::Gone(object) => {
             let resource = &call.target.resource;
             if resource.deletion == Deletion::Graceful {
@@ -133,7 +134,8 @@ fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
     loop {
         let old = objects::get(&api.store, resource, &target.namespace, &target.name)?;
         check(resource, &old.object, options)?;
-        let request = attributes(call, Operation::Delete, Some(&old.object));
+        let shown = convert::shown(api, resource, old.object.clone())?;
+        let request = attributes(call, Operation::Delete, Some(&shown));
         let request = Attributes { is_dry_run: dry, ..request };
         palisade_hooks::admit(request, None)?;
         let waiting = resource.deletion.waiting(&old.object, options, &time::now());

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::authorize::allowed;
 use crate::call::{Answer, Call};
+use crate::convert;
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::identity::Identity;
 use crate::objects;
@@ -57,7 +58,7 @@ pub(crate) fn get(call: &Call<'_>) -> ApiResult<Answer> {
         return own_user(call).map(Answer::ok);
     }
     let found = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
-    Ok(Answer::ok(target.resource.show(found.object)))
+    convert::shown(call.api, &target.resource, found.object).map(Answer::ok)
 }
 
 /// `GET` of all objects.
@@ -139,15 +140,25 @@ pub(crate) fn select(
     // A selector may leave nothing of a page; clients expect that a page with a limit is full unless it is the last.
     loop {
         let wanted = limit.map(|limit| limit.saturating_sub(count));
+        let mut take = |object: Value| {
+            let is_wanted = labels.matches(&object) && fields.matches(&object);
+            if is_wanted && is_visible(&call.api.policy, call.who, resource, &object) {
+                count += 1;
+                bytes = with(resource.show(object));
+            }
+        };
+        // A webhook converts the objects of a page together, and what it makes of them is what is selected.
+        let mut other = Vec::new();
+        let is_converted = resource.conversion().is_some();
         let (revision, next) =
             objects::page(&call.api.store, resource, namespace, wanted, cursor.as_ref(), |object| {
-                let is_wanted = labels.matches(&object) && fields.matches(&object);
-                if is_wanted && is_visible(&call.api.policy, call.who, resource, &object) {
-                    count += 1;
-                    bytes = with(resource.show(object));
+                match is_converted {
+                    true => other.push(object),
+                    false => take(object),
                 }
                 Ok(())
             })?;
+        convert::all(call.api, resource, other)?.into_iter().for_each(take);
         // A page may be shorter than asked for; clients go on as long as there is more.
         let is_full = limit.is_none_or(|limit| count >= limit) || bytes > palisade_store::PAGE_BYTES / 2;
         cursor = next;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::revise;
 use crate::body::{self, Validation};
 use crate::call::{Answer, Call};
+use crate::convert;
 use crate::error::{ApiError, ApiResult};
 use crate::objects;
 use crate::patch::{self, PatchKind};
@@ -21,7 +22,8 @@ fn message() -> ApiResult<&'static Message> {
 pub(crate) fn get_scale(call: &Call<'_>) -> ApiResult<Answer> {
     let target = call.target;
     let found = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
-    Ok(Answer::ok(target.resource.scale_of(&found.object)))
+    let shown = convert::shown(call.api, &target.resource, found.object)?;
+    Ok(Answer::ok(target.resource.scale_of(&shown)))
 }
 
 /// `PUT` of a scale.
