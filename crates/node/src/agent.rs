@@ -1,6 +1,9 @@
 //! The agent: the node's own object, the pods bound to it, and a worker for each.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +64,9 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), NodeError> {
     let recorder = Arc::new(Recorder::new(client.clone(), "palisade-node", &config.name));
+    for folder in [config.layout.root(), &config.layout.run()] {
+        private(folder)?;
+    }
     let engine = start_engine(&config).await;
     let why = engine.as_ref().err().map(ToString::to_string);
     if let Some(why) = &why {
@@ -105,6 +111,29 @@ pub async fn run(
     let _ = stop.send(());
     let _ = supervised.await;
     Ok(())
+}
+
+/// Makes a folder its owner's alone, whatever the umask was and whoever could read it before: below it are the tokens and
+/// Secrets of pods.
+fn private(folder: &Path) -> std::io::Result<()> {
+    let refused = |why: String| std::io::Error::new(std::io::ErrorKind::PermissionDenied, why);
+    let own = rustix::process::geteuid().as_raw();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let found = std::fs::symlink_metadata(folder)?;
+    if !found.is_dir() || found.uid() != own {
+        let (path, owner) = (folder.display(), found.uid());
+        return Err(refused(format!(
+            "{path}: not a folder of user {own}, but of user {owner}: choose another"
+        )));
+    }
+    if found.mode() & 0o022 != 0 {
+        return Err(refused(format!(
+            "{}: other users may write it (mode {:04o}): take that from them with chmod go-w",
+            folder.display(),
+            found.mode() & 0o7777
+        )));
+    }
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
 }
 
 /// Puts the workshop's profile where pods can name it, unless there is one of that name.
@@ -313,4 +342,28 @@ async fn wake_changed(node: &Node, handles: &HashMap<String, Handle>, seen: &mut
         now.insert(id, state);
     }
     *seen = now;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_its_owners_alone() {
+        let top = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        let set =
+            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        let folder = top.path().join("a/b");
+        private(&folder).unwrap();
+        assert_eq!(mode(&folder), 0o700);
+        set(&folder, 0o755);
+        private(&folder).unwrap();
+        assert_eq!(mode(&folder), 0o700, "one that others could read is closed");
+        set(&folder, 0o777);
+        assert!(private(&folder).unwrap_err().to_string().contains("other users may write it"));
+        let link = top.path().join("link");
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        assert!(private(&link).is_err());
+    }
 }
