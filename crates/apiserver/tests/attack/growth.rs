@@ -427,7 +427,7 @@ fn others() -> Vec<Case> {
             json!({"metadata": {"name": "s"}, "spec": {"serviceName": "s", "selector": {"matchLabels": {"a": "b"}},
                 "volumeClaimTemplates": claims, "template": template(json!({"containers": [{"name": "a", "image": "a"}]}))}})
         })
-        .of(1500),
+        .of(1000),
         case("rules of a network policy", Alice, "POST /apis/networking.k8s.io/v1/namespaces/shop/networkpolicies?dryRun=All", |count| {
             json!({"metadata": {"name": "n"}, "spec": {"podSelector": {}, "ingress":
                 list(count, |n| json!({"ports": [{"port": n % 60000 + 1}], "from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}))}})
