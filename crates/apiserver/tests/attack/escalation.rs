@@ -174,3 +174,47 @@ async fn nobody_gives_away_what_they_do_not_hold() {
     let role = world.must(Admin, &format!("GET {roles}/own"), Value::Null).await;
     assert_eq!(role["rules"], json!([holds]));
 }
+
+/// A label takes a role into an aggregated one: whoever may patch roles and holds that one would have all that is in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_are_not_labelled_into_what_one_holds() {
+    let world = World::new().await;
+    let (roles, name) = (format!("{RBAC}/clusterroles"), "role-keeper");
+    let keeps = json!({"verbs": ["get", "patch", "update"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"]});
+    let role = json!({"metadata": {"name": name}, "rules": [keeps]});
+    world.must(Admin, &format!("POST {roles}"), role).await;
+    let binding = json!({"metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory"}]});
+    world.must(Admin, &format!("POST {RBAC}/clusterrolebindings"), binding).await;
+    let labels = json!({"rbac.authorization.k8s.io/aggregate-to-view": "true"});
+    let path = format!("{roles}/cluster-admin");
+    let mut whole = world.must(Mallory, &format!("GET {path}"), Value::Null).await;
+    whole["metadata"]["labels"] = labels.clone();
+    whole["metadata"]["resourceVersion"].take();
+    let part = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "cluster-admin", "labels": labels}});
+    for (method, kind, object) in [
+        ("PUT", "application/json", whole),
+        ("PATCH", "application/merge-patch+json", part.clone()),
+        ("PATCH", "application/strategic-merge-patch+json", part.clone()),
+        ("PATCH", "application/apply-patch+yaml", part),
+        (
+            "PATCH",
+            "application/json-patch+json",
+            json!([{"op": "add", "path": "/metadata/labels", "value": labels}]),
+        ),
+    ] {
+        let query = if kind.contains("apply") { "?fieldManager=m" } else { "" };
+        let line = format!("{method} {path}{query}");
+        let body = object.to_string();
+        let reply = world.send_as(Mallory, &line, &[("content-type", kind)], body.as_bytes()).await;
+        assert_eq!(reply.code, 403, "{line} {kind}: {}", reply.text());
+    }
+    // One whose rules one holds may be labelled.
+    let own = json!({"metadata": {"labels": {"team": "lair"}}});
+    let line = format!("PATCH {roles}/{name}");
+    let kind = [("content-type", "application/merge-patch+json")];
+    let reply = world.send_as(Mallory, &line, &kind, own.to_string().as_bytes()).await;
+    assert_eq!(reply.code, 200, "{}", reply.text());
+}

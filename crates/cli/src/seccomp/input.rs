@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use palisade_console::input::InputError;
 use palisade_k8s::capability;
 use palisade_seccomp::{
     Arch, Context, Data, Filter, Finding, Program, Resolved, Rules, Severity, Unknown, Weights, builtin,
@@ -30,12 +31,12 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     }
     let reader: Box<dyn Read> = match &*name {
         "-" => Box::new(std::io::stdin().lock()),
-        _ => Box::new(std::fs::File::open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
+        _ => Box::new(palisade_console::input::open(path).map_err(|error| match error {
+            InputError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let shipped: Vec<_> = builtin::ALL.iter().map(|(name, _)| *name).collect();
                 format!("{name}: no such file, and no shipped profile: those are {}", shipped.join(", "))
             }
-            _ => format!("{name}: {error}"),
+            error => format!("{name}: {error}"),
         })?),
     };
     let mut bytes = Vec::new();
