@@ -139,14 +139,19 @@ fn print(args: &ReviewArgs, reports: &[Report], subjects: &[Subject]) -> Result<
             writeln!(
                 out,
                 "{}",
-                serde_json::to_string_pretty(&palisade_review::list(reports, args.show_pod))?
+                terminal::json(&serde_json::to_string_pretty(&palisade_review::list(
+                    reports,
+                    args.show_pod
+                ))?)
             )?;
         }
         Output::Yaml => {
             write!(out, "{}", palisade_k8s::yaml::write(&palisade_review::list(reports, args.show_pod)))?;
         }
         Output::Html => write!(out, "{}", palisade_review::matrix(reports, subjects).file()?)?,
-        Output::Sarif => writeln!(out, "{}", serde_json::to_string_pretty(&sarif::log(reports))?)?,
+        Output::Sarif => {
+            writeln!(out, "{}", terminal::json(&serde_json::to_string_pretty(&sarif::log(reports))?))?
+        }
     }
     Ok(())
 }

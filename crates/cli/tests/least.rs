@@ -148,9 +148,14 @@ fn recordings_make_a_profile_that_denies_what_they_lack() {
 #[test]
 fn what_is_no_recording_is_refused_by_name() {
     let folder = folder();
-    let (code, _, told) = run(folder.path(), &["seccomp", "minimize", "/dev/null"]);
-    assert_eq!(code, 2);
-    assert!(told.contains("/dev/null: no line is a recording"), "{told}");
+    std::fs::write(folder.path().join("empty.strace"), "").unwrap();
+    for (file, expected) in
+        [("empty.strace", "empty.strace: no line is a recording"), ("/dev/null", "/dev/null: it is a device")]
+    {
+        let (code, _, told) = run(folder.path(), &["seccomp", "minimize", file]);
+        assert_eq!(code, 2);
+        assert!(told.contains(expected), "{told}");
+    }
     let (code, _, _) = run(folder.path(), &["seccomp", "minimize", "missing"]);
     assert_eq!(code, 2);
     let (code, _, told) = run(folder.path(), &["scc", "generate", "-f", "all.yaml", "--base", "nowhere"]);

@@ -78,6 +78,27 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A text of JSON that a terminal may be sent as it is: JSON itself has the characters below U+0020 as escapes, and this those
+/// from U+007F to U+009F, which mean the same to whoever reads it.
+#[must_use]
+pub fn json(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_beyond_ascii_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        match letter {
+            _ if is_beyond_ascii_control(letter) => out.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            _ => out.push(letter),
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn is_beyond_ascii_control(letter: char) -> bool {
+    matches!(letter, '\u{7f}'..='\u{9f}')
+}
+
 /// A text as a cell of a table: escaped, and ended with `...` where it has a line break, as kubectl's tables do, so that
 /// no cell can look like a row.
 #[must_use]
@@ -124,6 +145,15 @@ fn is_control(letter: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_says_the_same_without_controls() {
+        let value = serde_json::json!({"name": "a\u{9b}2J\u{1b}[2J\u{7f}\u{e9}"});
+        let text = value.to_string();
+        let shown = json(&text);
+        assert!(!shown.chars().any(char::is_control), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
 
     #[test]
     fn control_characters_of_others_are_shown() {

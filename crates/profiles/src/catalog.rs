@@ -54,7 +54,7 @@ pub enum ProfileError {
     /// It has no `spec` that is an object.
     #[error("{0}")]
     Unreadable(String),
-    /// It is larger than [`LARGEST`].
+    /// It is larger than is read.
     #[error("it has more than {LARGEST} bytes")]
     Large,
     /// A base is not there.

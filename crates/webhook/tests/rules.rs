@@ -17,7 +17,7 @@
 //! | 13 limits of connections | crates/https, tests of `listener` |
 //! | 14 a lease by own observation | `lease`, `a_lease_is_abandoned_when_it_was_seen_unchanged_for_its_duration` |
 //! | 15 only the bundle is ours, one write | `secret`, `only_the_bundle_is_applied_and_only_where_it_differs` |
-//! | 16 opt-outs | `rule_16_labels_and_modes_open_nothing_by_mistake`; the guard by hand |
+//! | 16 opt-outs | `rule_16_labels_and_modes_open_nothing_by_mistake`, `rule_16_the_guard_…`; the guard on a real API server by hand |
 //! | 17, 18 the order of installation and removal | by hand, docs/verification.md |
 //! | 19 what an administrator may choose | `rule_19_values_reach_the_objects` |
 //! | 20 few events, none in audit; one report a namespace | `rule_20_owners_are_told_once_and_namespaces_have_one_report`; `event` and `report`, tests of their limits |
@@ -48,6 +48,7 @@ use k8s_openapi::api::core::v1::{Event, Namespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams};
 use kube::{Api, Client};
+use palisade_api::cel::{Authorizer, Decision, Expression, Scope};
 use palisade_webhook::install::{Part, Settings, objects};
 use palisade_webhook::{MODE_LABEL, Mode};
 use serde_json::{Value, json};
@@ -330,6 +331,59 @@ async fn rule_12_a_replica_that_leaves_says_so() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("it does not say that it leaves");
+}
+
+/// Whether the rendered guard lets a user without the verb `exempt` make a change of a namespace.
+fn guard_permits(user: &str, old: &Value, new: &Value) -> bool {
+    let rendered = objects(Part::Guard, &Settings::default());
+    let spec = &rendered[0]["spec"];
+    assert_eq!(
+        spec["matchConstraints"]["resourceRules"][0]["resources"],
+        json!(["namespaces", "namespaces/status", "namespaces/finalize"])
+    );
+    let operation = if old.is_null() { "CREATE" } else { "UPDATE" };
+    let scope = || {
+        let authorizer = Authorizer::new(|check| {
+            assert_eq!((&*check.verb, &*check.resource), ("exempt", "securitycontextconstraints"));
+            Decision { allowed: false, reason: String::new() }
+        });
+        Scope::default()
+            .with("request", &json!({"operation": operation, "userInfo": {"username": user}}))
+            .with("object", new)
+            .with("oldObject", old)
+            .with_authorizer(authorizer)
+    };
+    spec["validations"].as_array().unwrap().iter().all(|validation| {
+        let text = validation["expression"].as_str().unwrap();
+        let names = ["request", "object", "oldObject", "authorizer"];
+        Expression::compile(text, &names).unwrap().holds(&scope()).unwrap()
+    })
+}
+
+#[test]
+fn rule_16_the_guard_keeps_labels_names_and_ranges() {
+    let plain = |name: &str| json!({"metadata": {"name": name}});
+    let labelled = |key: &str, value: &str| json!({"metadata": {"name": "shop", "labels": {key: value}}});
+    let ranged = |range: &str| json!({"metadata": {"name": "shop", "annotations": {"openshift.io/sa.scc.uid-range": range, "a": range}}});
+    let absent = Value::Null;
+    for (old, new, expected) in [
+        (&absent, plain("shop"), true),
+        (&absent, plain("openshift-infra"), false),
+        (&absent, labelled("openshift.io/run-level", "0"), false),
+        (&plain("shop"), labelled("team", "a"), true),
+        (&plain("shop"), labelled("security.openshift.io/disable-securitycontextconstraints", "true"), false),
+        (&plain("shop"), labelled(MODE_LABEL, "audit"), false),
+        (&plain("shop"), labelled(MODE_LABEL, "enforce"), true),
+        (&labelled(MODE_LABEL, "audit"), plain("shop"), false),
+        (&plain("shop"), ranged("0/10"), true),
+        (&ranged("0/10"), ranged("0/10"), true),
+        (&ranged("0/10"), ranged("0/99"), false),
+        (&ranged("0/10"), plain("shop"), false),
+    ] {
+        assert_eq!(guard_permits("eve", old, &new), expected, "{old} {new}");
+    }
+    let ours = "system:serviceaccount:palisade-system:palisade";
+    assert!(guard_permits(ours, &ranged("0/10"), &ranged("0/99")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

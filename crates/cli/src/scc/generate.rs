@@ -102,7 +102,7 @@ fn print_objects(output: ObjectOutput, groups: &[Group<'_>]) -> Result<(), crate
     match output {
         ObjectOutput::Json => {
             let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
-            writeln!(out, "{}", serde_json::to_string_pretty(&list)?)?;
+            writeln!(out, "{}", terminal::json(&serde_json::to_string_pretty(&list)?))?;
         }
         ObjectOutput::Yaml => {
             for (index, object) in objects.iter().enumerate() {

@@ -15,7 +15,7 @@ use super::input;
 use crate::exit::Exit;
 
 fn print(value: &serde_json::Value) -> crate::Outcome {
-    writeln!(std::io::stdout().lock(), "{value:#}")?;
+    writeln!(std::io::stdout().lock(), "{}", palisade_console::terminal::json(&format!("{value:#}")))?;
     Ok(Exit::Fine)
 }
 
