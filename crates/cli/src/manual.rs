@@ -1,5 +1,6 @@
 //! Completion scripts and manual pages, made from the command line's own definition.
 
+use std::io::Write;
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -8,7 +9,10 @@ use crate::args::Args;
 use crate::exit::Exit;
 
 pub(crate) fn completions(shell: clap_complete::Shell) -> crate::Outcome {
-    clap_complete::generate(shell, &mut Args::command(), "palisade", &mut std::io::stdout());
+    // Written at once: clap's own writing panics where nobody reads on, as behind `| head`.
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "palisade", &mut text);
+    std::io::stdout().lock().write_all(&text)?;
     Ok(Exit::Fine)
 }
 

@@ -146,6 +146,7 @@ fn ignored(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
     for (field, _, needed, actual) in
         fields.into_iter().filter(|(_, set, needed, actual)| *set && needed != actual)
     {
+        let actual = if actual.is_empty() { "not set" } else { actual };
         let message = format!("it is read with type {needed} alone, and the type is {actual}");
         warn(
             findings,
