@@ -56,31 +56,34 @@ impl Path {
         names.collect()
     }
 
-    /// The values at the path.
-    pub(crate) fn find<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
-        let mut found = vec![value];
-        for step in &self.0 {
-            found = found.into_iter().flat_map(|value| step.take(value)).collect();
-        }
-        found
+    /// The first of the values at the path, without looking for the others.
+    pub(crate) fn first<'v>(&self, value: &'v Value) -> Option<&'v Value> {
+        first(&self.0, value)
+    }
+}
+
+fn first<'v>(steps: &[Step], value: &'v Value) -> Option<&'v Value> {
+    match steps.split_first() {
+        None => Some(value),
+        Some((step, rest)) => step.take(value).find_map(|value| first(rest, value)),
     }
 }
 
 impl Step {
-    fn take<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
+    fn take<'s, 'v: 's>(&'s self, value: &'v Value) -> Box<dyn Iterator<Item = &'v Value> + 's> {
         match (self, value) {
-            (Self::Name(name), Value::Object(map)) => map.get(name).into_iter().collect(),
+            (Self::Name(name), Value::Object(map)) => Box::new(map.get(name).into_iter()),
             (Self::Index(index), Value::Array(items)) => {
                 let place = if *index < 0 { items.len() as i64 + index } else { *index };
-                usize::try_from(place).ok().and_then(|place| items.get(place)).into_iter().collect()
+                Box::new(usize::try_from(place).ok().and_then(|place| items.get(place)).into_iter())
             }
-            (Self::All, Value::Array(items)) => items.iter().collect(),
-            (Self::All, Value::Object(map)) => map.values().collect(),
+            (Self::All, Value::Array(items)) => Box::new(items.iter()),
+            (Self::All, Value::Object(map)) => Box::new(map.values()),
             (Self::Where { names, is_equal, value }, Value::Array(items)) => {
                 let at = |item: &'v Value| names.iter().try_fold(item, |value, name| value.get(name));
-                items.iter().filter(|item| (at(item) == Some(value)) == *is_equal).collect()
+                Box::new(items.iter().filter(move |item| (at(item) == Some(value)) == *is_equal))
             }
-            _ => Vec::new(),
+            _ => Box::new(std::iter::empty()),
         }
     }
 }
@@ -151,17 +154,17 @@ mod tests {
         let object = json!({"metadata": {"annotations": {"a.b/c": "x"}}, "spec": {"n": 3, "hosts": ["a", "b"]},
             "status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Other", "status": "False"}]}});
         let cases = [
-            (".spec.n", vec![json!(3)]),
-            ("{.spec.hosts[*]}", vec![json!("a"), json!("b")]),
-            (".spec.hosts[-1]", vec![json!("b")]),
-            (r".metadata.annotations.a\.b/c", vec![json!("x")]),
-            (".metadata.annotations['a.b/c']", vec![json!("x")]),
-            (r#".status.conditions[?(@.type=="Ready")].status"#, vec![json!("True")]),
-            (r#".status.conditions[?(@.type!='Ready')].status"#, vec![json!("False")]),
-            (".spec.none.deeper", vec![]),
+            (".spec.n", Some(json!(3))),
+            ("{.spec.hosts[*]}", Some(json!("a"))),
+            (".spec.hosts[-1]", Some(json!("b"))),
+            (r".metadata.annotations.a\.b/c", Some(json!("x"))),
+            (".metadata.annotations['a.b/c']", Some(json!("x"))),
+            (r#".status.conditions[?(@.type=="Ready")].status"#, Some(json!("True"))),
+            (r#".status.conditions[?(@.type!='Ready')].status"#, Some(json!("False"))),
+            (".spec.none.deeper", None),
         ];
         for (text, wanted) in cases {
-            let found: Vec<Value> = Path::parse(text).unwrap().find(&object).into_iter().cloned().collect();
+            let found = Path::parse(text).unwrap().first(&object).cloned();
             assert_eq!(found, wanted, "{text}");
         }
         for text in ["spec.n", "", "..n", ".a[", ".a[x]", ".a[?(@.b)]", ".a[?(b==1)]"] {

@@ -1,4 +1,5 @@
-//! What a real kube-apiserver (1.36.2 with etcd 3.5, recorded) says to the same requests in the same order.
+//! Answers of a real kube-apiserver (1.36, openshift/kubernetes 8e16b12f, with etcd 3.4; recorded) to the same requests in the
+//! same order.
 //!
 //! `tools/reference/record.py` makes the recording. Compared are the code, the reason and the fields of the causes; of what a
 //! write comes to, the whole object but for what is another each time (of pods, which SCC changes, their images); the names of
@@ -192,7 +193,7 @@ async fn the_reference_answers_alike() {
     assert!(problems.is_empty(), "{} answers differ:\n{}", problems.len(), problems.join("\n"));
 }
 
-/// What is answered otherwise than a recording says.
+/// Answers that differ from those of a recording.
 async fn compare(name: &str, recording: &str, client: &Client) -> Vec<String> {
     let mut exchanges: Vec<Exchange> =
         recording.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -102,7 +102,7 @@ impl Recorder {
     }
 }
 
-/// What is `size` in version 1 is `length` in version 2.
+/// Converts objects: the field `size` of version 1 is `length` in version 2.
 fn converted(request: &Value) -> Value {
     let wanted = request["desiredAPIVersion"].as_str().unwrap();
     let names = if wanted.ends_with("v2") { ["size", "length"] } else { ["length", "size"] };

@@ -6,6 +6,10 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use palisade_k8s::KernelVersion;
 use palisade_scc::BuiltinSet;
 
+mod inputs;
+
+pub(crate) use inputs::InputArgs;
+
 const EXAMPLES: &str = "\
 Examples:
   helm template ./chart | palisade review -f -       which SCC admits each workload, and why not
@@ -285,32 +289,11 @@ Examples:
 
 Exits with 1 if anything moves.")]
 pub(crate) struct ImpactArgs {
-    #[command(flatten)]
-    pub(crate) policy: PolicyArgs,
     /// SCCs, roles or bindings to be added, or to replace those of the same name
     #[arg(long = "with", value_name = "PATH", required = true)]
     pub(crate) with: Vec<PathBuf>,
-    /// The workloads: files or folders, or - for stdin
-    #[arg(short = 'f', long = "filename", value_name = "PATH", required_unless_present_any = INPUTS)]
-    pub(crate) files: Vec<PathBuf>,
-    /// Folder of `oc adm must-gather`: its SCCs, namespaces, roles and bindings are the policy, its workloads are looked at
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["policy", "scc_set"])]
-    pub(crate) must_gather: Option<PathBuf>,
-    /// Ask the cluster of the kubeconfig for its policy and its workloads; -n takes one namespace
-    #[cfg(feature = "cluster")]
-    #[arg(long, conflicts_with_all = ["policy", "scc_set", "must_gather", "files"])]
-    pub(crate) cluster: bool,
-    /// Path to the kubeconfig. Default: $KUBECONFIG, else ~/.kube/config
-    #[cfg(feature = "cluster")]
-    #[arg(long, value_name = "FILE", requires = "cluster")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig to use. Default: its current context
-    #[cfg(feature = "cluster")]
-    #[arg(long, value_name = "NAME", requires = "cluster")]
-    pub(crate) context: Option<String>,
-    /// Namespace of objects that name none
-    #[arg(short, long)]
-    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
     /// Output format
     #[arg(short, long, value_enum, default_value_t = TextOrHtml::Text)]
     pub(crate) output: TextOrHtml,
@@ -331,29 +314,8 @@ Examples:
 
 Exits with 1 if a workload is admitted by no SCC, or refused after SCC; with --audit, if an account holds more than it needs.")]
 pub(crate) struct GenerateArgs {
-    /// File or folder of manifests, or - for stdin; may be repeated
-    #[arg(short = 'f', long = "filename", value_name = "PATH", required_unless_present_any = INPUTS)]
-    pub(crate) files: Vec<PathBuf>,
-    /// Folder of `oc adm must-gather`: its SCCs, namespaces, roles and bindings are the policy, its workloads are looked at
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["policy", "scc_set"])]
-    pub(crate) must_gather: Option<PathBuf>,
-    /// Ask the cluster of the kubeconfig for its policy and its workloads; -n takes one namespace
-    #[cfg(feature = "cluster")]
-    #[arg(long, conflicts_with_all = ["policy", "scc_set", "must_gather", "files"])]
-    pub(crate) cluster: bool,
-    /// Path to the kubeconfig. Default: $KUBECONFIG, else ~/.kube/config
-    #[cfg(feature = "cluster")]
-    #[arg(long, value_name = "FILE", requires = "cluster")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig to use. Default: its current context
-    #[cfg(feature = "cluster")]
-    #[arg(long, value_name = "NAME", requires = "cluster")]
-    pub(crate) context: Option<String>,
     #[command(flatten)]
-    pub(crate) policy: PolicyArgs,
-    /// Namespace of objects that name none
-    #[arg(short, long)]
-    pub(crate) namespace: Option<String>,
+    pub(crate) inputs: InputArgs,
     /// Service account of the pods, whatever they say themselves
     #[arg(short = 'z', long, value_name = "NAME")]
     pub(crate) serviceaccount: Option<String>,
@@ -373,12 +335,6 @@ pub(crate) struct GenerateArgs {
     #[arg(short, long, value_enum, default_value_t = ObjectOutput::Yaml)]
     pub(crate) output: ObjectOutput,
 }
-
-/// Where workloads can come from beside files.
-#[cfg(feature = "cluster")]
-const INPUTS: [&str; 2] = ["must_gather", "cluster"];
-#[cfg(not(feature = "cluster"))]
-const INPUTS: [&str; 1] = ["must_gather"];
 
 /// The scope of one SCC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,8 +1,8 @@
 //! `palisade denials`.
 
-use std::path::PathBuf;
-
 use clap::{Args as ClapArgs, ValueEnum};
+
+use crate::handler::HandlerArgs;
 
 /// Tell what seccomp filters denied: syscall, count, rule, and the entry that would let it through
 ///
@@ -26,27 +26,8 @@ pub(crate) struct DenialsArgs {
     /// How to print them
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub(crate) output: Form,
-    /// The `state` folder of the handler's settings. Default: that of the node of `palisade up` where there is one, else
-    /// /run/palisade/oci
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state: Option<PathBuf>,
-    /// The folder of the node, where it is not /var/lib/palisade
-    #[cfg(feature = "serve")]
-    #[arg(long, value_name = "DIR", conflicts_with = "state")]
-    pub(crate) node_dir: Option<PathBuf>,
-}
-
-#[cfg(target_os = "linux")]
-impl DenialsArgs {
-    /// The state folder that is meant.
-    fn state(&self) -> PathBuf {
-        #[cfg(feature = "serve")]
-        let of_node = || crate::node::state_of(self.node_dir.as_deref());
-        #[cfg(not(feature = "serve"))]
-        let of_node = || None;
-        let given = self.state.clone().or_else(of_node);
-        given.unwrap_or_else(|| PathBuf::from("/run/palisade/oci"))
-    }
+    #[command(flatten)]
+    pub(crate) handler: HandlerArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -77,7 +58,7 @@ mod linux {
     use crate::exit::Exit;
 
     pub(crate) fn run(args: &DenialsArgs) -> crate::Outcome {
-        let state = args.state();
+        let state = args.handler.state();
         let only = args.container.as_deref().map(|name| find(&state, name)).transpose()?;
         let is_meant = |denial: &Denial| match (&only, &denial.container) {
             (None, _) => true,

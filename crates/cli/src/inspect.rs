@@ -1,9 +1,8 @@
 //! `palisade inspect`.
 
-use std::path::PathBuf;
-
 use clap::Args as ClapArgs;
 
+use crate::handler::HandlerArgs;
 use crate::seccomp::args::TextOrJson;
 
 /// Tell what holds a container: its profile, its filter, and what the kernel reports of it
@@ -22,27 +21,8 @@ pub(crate) struct InspectArgs {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     pub(crate) output: TextOrJson,
-    /// The `state` folder of the handler's settings. Default: that of the node of `palisade up` where there is one, else
-    /// /run/palisade/oci
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state: Option<PathBuf>,
-    /// The folder of the node, where it is not /var/lib/palisade
-    #[cfg(feature = "serve")]
-    #[arg(long, value_name = "DIR", conflicts_with = "state")]
-    pub(crate) node_dir: Option<PathBuf>,
-}
-
-#[cfg(target_os = "linux")]
-impl InspectArgs {
-    /// The state folder that is meant.
-    fn state(&self) -> PathBuf {
-        #[cfg(feature = "serve")]
-        let of_node = || crate::node::state_of(self.node_dir.as_deref());
-        #[cfg(not(feature = "serve"))]
-        let of_node = || None;
-        let given = self.state.clone().or_else(of_node);
-        given.unwrap_or_else(|| PathBuf::from("/run/palisade/oci"))
-    }
+    #[command(flatten)]
+    pub(crate) handler: HandlerArgs,
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -68,7 +48,7 @@ mod linux {
     use crate::seccomp::args::TextOrJson;
 
     pub(crate) fn run(args: &InspectArgs) -> crate::Outcome {
-        let state = args.state();
+        let state = args.handler.state();
         let containers = Containers::of(&state)?;
         let chosen = match &args.container {
             Some(name) => {

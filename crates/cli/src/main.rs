@@ -10,6 +10,7 @@ mod exit;
 #[cfg(feature = "cluster")]
 mod flags_first;
 mod gathered;
+mod handler;
 mod import;
 mod inspect;
 #[cfg(feature = "cluster")]

@@ -1,6 +1,6 @@
 //! Roles, bindings and pins that grant nothing, though their author meant them to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use palisade_k8s::manifest;
 use palisade_k8s::rbac::{GROUP as RBAC_GROUP, PolicyRule, Role, RoleBinding, RoleRef};
@@ -16,6 +16,9 @@ mod subject;
 pub use account::NamedInGrants;
 pub(super) use everybody::of_scc as granted_to_everybody;
 
+/// Names that a wrong one is compared with: each comparison takes its time, and there may be as many wrong names.
+const CANDIDATES: usize = 1000;
+
 /// The prefix of the roles that come with each SCC.
 const ROLE_PREFIX: &str = "system:openshift:scc:";
 
@@ -28,6 +31,8 @@ pub(super) struct Known {
     cluster_roles: BTreeMap<String, Vec<PolicyRule>>,
     /// The same, by namespace and name.
     roles: BTreeMap<(String, String), Vec<PolicyRule>>,
+    /// The names of roles, whatever their namespace.
+    role_names: BTreeSet<String>,
 }
 
 impl Known {
@@ -55,7 +60,10 @@ impl Known {
                 self.sccs.insert(name, scc.as_ref().and_then(everybody::power));
             }
             Some("ClusterRole") => drop(self.cluster_roles.insert(name, rules(object))),
-            Some("Role") => drop(self.roles.insert((text("/metadata/namespace"), name), rules(object))),
+            Some("Role") => {
+                self.role_names.insert(name.clone());
+                self.roles.insert((text("/metadata/namespace"), name), rules(object));
+            }
             _ => {}
         }
     }
@@ -63,7 +71,7 @@ impl Known {
     fn has_role(&self, namespace: &str, name: &str) -> bool {
         // A manifest may leave its namespace to the command line.
         let has = |namespace: &str| self.roles.contains_key(&(namespace.to_owned(), name.to_owned()));
-        has(namespace) || has("") || (namespace.is_empty() && self.roles.keys().any(|(_, role)| role == name))
+        has(namespace) || has("") || (namespace.is_empty() && self.role_names.contains(name))
     }
 
     /// The right over the node that an SCC gives, if it gives one.
@@ -84,7 +92,11 @@ impl Known {
 
     /// The SCC that a name that is none is likely to mean.
     fn near_scc(&self, name: &str) -> String {
-        suggestion(name, self.sccs.keys().map(String::as_str), "create it, or name one that there is")
+        suggestion(
+            name,
+            self.sccs.keys().map(String::as_str).take(CANDIDATES),
+            "create it, or name one that there is",
+        )
     }
 }
 
@@ -184,7 +196,12 @@ const EVERYWHERE: [&str; 4] = ["admin", "cluster-admin", "edit", "view"];
 /// The cluster role of the input that a name of none is a few letters off; empty if there is none. Other cluster roles
 /// may be in the cluster.
 fn near_cluster_role(known: &Known, name: &str) -> String {
-    let own = known.cluster_roles.keys().map(String::as_str).filter(|role| !EVERYWHERE.contains(role));
+    let own = known
+        .cluster_roles
+        .keys()
+        .map(String::as_str)
+        .take(CANDIDATES)
+        .filter(|role| !EVERYWHERE.contains(role));
     suggestion(name, own, "")
 }
 
@@ -216,7 +233,7 @@ pub(super) fn binding(object: &Value, known: &Known, findings: &mut Vec<Finding>
             None if role.kind == "ClusterRole" => near_cluster_role(known, &role.name),
             _ => suggestion(
                 &role.name,
-                known.roles.keys().map(|(_, name)| name.as_str()),
+                known.role_names.iter().map(String::as_str).take(CANDIDATES),
                 "create it beside the binding",
             ),
         };

@@ -205,7 +205,7 @@ impl Custom {
     }
 }
 
-/// Size of the cells of a row, in bytes: a table of large objects is no larger than they are.
+/// The size limit of a row's cells, in bytes: without one, each of many columns could repeat a whole large object.
 const ROW: usize = 16 * 1024;
 
 fn cut(text: &str, most: usize) -> String {
@@ -213,6 +213,24 @@ fn cut(text: &str, most: usize) -> String {
         Some(start) if start.len() < text.len() => format!("{start}…"),
         _ => text.to_owned(),
     }
+}
+
+/// The start of a value's JSON; what is beyond `most` bytes is not written in the first place.
+fn json_up_to(value: &Value, most: usize) -> String {
+    struct Start(Vec<u8>, usize);
+    impl std::io::Write for Start {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.extend(bytes.iter().take((self.1 + 1).saturating_sub(self.0.len())));
+            if self.0.len() > self.1 { Err(std::io::ErrorKind::WriteZero.into()) } else { Ok(bytes.len()) }
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut start = Start(Vec::new(), most);
+    // It ends early where there is more.
+    let _whole = serde_json::to_writer(&mut start, value);
+    cut(&String::from_utf8_lossy(&start.0), most)
 }
 
 impl Column {
@@ -230,8 +248,7 @@ impl Column {
     /// A cell, as `k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor` makes it.
     /// Of several results the first counts, as there; a text is cut at `most` bytes, which it is not there.
     fn cell(&self, object: &Value, now: Timestamp, most: usize) -> Value {
-        let found = self.path.find(object);
-        let Some(first) = found.first() else { return Value::Null };
+        let Some(first) = self.path.first(object) else { return Value::Null };
         match self.kind.as_str() {
             "integer" => first.as_i64().or_else(|| first.as_f64().map(|number| number as i64)).into(),
             "number" => first.as_f64().into(),
@@ -242,8 +259,29 @@ impl Column {
             },
             _ => match first {
                 Value::String(text) => cut(text, most).into(),
-                other => cut(&other.to_string(), most).into(),
+                other => json_up_to(other, most).into(),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_the_first_result_and_bounded() {
+        let object = json!({"spec": {"names": ["a", "b"], "text": "\u{e9}".repeat(9), "map": {"k": [1, 2, 3, 4, 5, 6]}}});
+        let column =
+            |path: &str| Column::new(&json!({"name": "x", "type": "string", "jsonPath": path})).unwrap();
+        for (path, most, expected) in [
+            (".spec.names[*]", 100, json!("a")),
+            (".spec.names[5]", 100, Value::Null),
+            (".spec.map", 100, json!("{\"k\":[1,2,3,4,5,6]}")),
+            (".spec.map", 9, json!("{\"k\":[1,2…")),
+            (".spec.text", 5, json!("\u{e9}\u{e9}…")),
+        ] {
+            assert_eq!(column(path).cell(&object, Timestamp::UNIX_EPOCH, most), expected, "{path} {most}");
         }
     }
 }

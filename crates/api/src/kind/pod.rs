@@ -187,7 +187,7 @@ fn prepare_container(container: &mut Value) {
     }
 }
 
-/// What is only limited is also requested.
+/// Requests of the resources that have a limit and no request: as much as the limit.
 fn request_limits(container: &mut Value) {
     if let Some(limits) = container.pointer("/resources/limits").and_then(Value::as_object).cloned() {
         for (name, value) in limits {

@@ -450,7 +450,7 @@ fn check_claim(claim: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// What may change of a StatefulSet.
+/// Fields of a StatefulSet's spec that an update may change.
 const CHANGEABLE: [&str; 8] = [
     "replicas",
     "ordinals",

@@ -319,7 +319,8 @@ impl Reader {
         }
     }
 
-    /// What every object has may be said to have the types that it has; of its metadata, the names alone can be held to more.
+    /// Checks what a schema says of `apiVersion`, `kind` and `metadata`: their types are given, and of the metadata it may restrict
+    /// `name` and `generateName` alone.
     fn head(&mut self, fields: &Map<String, Value>, path: &FieldPath) {
         let property = |name: &str| fields.get("properties").and_then(|properties| properties.get(name));
         for name in ["apiVersion", "kind"] {

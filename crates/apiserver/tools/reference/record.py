@@ -3,7 +3,7 @@
 
     record.py URL TOKEN
 
-URL is a kube-apiserver that nobody else uses, with empty storage and without controllers (last: 1.36.2, built from its source, with
+URL is a kube-apiserver that nobody else uses, with empty storage and without controllers (last: 1.36, built from its source, with
 etcd, `--disable-admission-plugins=ServiceAccount`). The requests of tests/reference/core.ndjson are sent again; those of
 tests/reference/kinds.ndjson are made of the tables in kinds.py and customs.py. What is answered here instead, and why, stays as it
 stands in the files. To see what is answered otherwise: `cargo test -p palisade-apiserver --test reference`.

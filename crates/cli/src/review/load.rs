@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use palisade_admission::PolicyBuilder;
 use palisade_k8s::workload::WorkloadKind;
 
-use crate::args::PolicyArgs;
+use crate::args::{InputArgs, PolicyArgs};
 use crate::files::{self, Document};
 use crate::{gathered, policy};
 use palisade_review::Surroundings;
@@ -40,6 +40,24 @@ impl Loaded {
             None => policy::load_with_documents(inputs.policy)?,
         };
         Self::of(documents, builder, around, inputs.must_gather.is_some())
+    }
+
+    /// Reads what a command on many workloads is given: files, a must-gather folder or a cluster.
+    pub(crate) fn of_args(args: &InputArgs) -> Result<Self, crate::Failure> {
+        #[cfg(feature = "cluster")]
+        if args.cluster {
+            let (builder, around) = crate::live::read(&crate::live::Connection {
+                kubeconfig: args.kubeconfig.as_ref(),
+                context: args.context.as_deref(),
+                namespace: args.namespace.as_deref(),
+            })?;
+            return Self::of(Vec::new(), builder, around, true);
+        }
+        Self::read(Inputs {
+            files: &args.files,
+            must_gather: args.must_gather.as_ref(),
+            policy: &args.policy,
+        })
     }
 
     /// Joins workloads with a policy and its objects; the workloads among those count where `all` says so.

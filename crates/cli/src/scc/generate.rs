@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::args::{GenerateArgs, ObjectOutput};
 use crate::exit::Exit;
 use crate::review::{
-    Inputs, Loaded, Options, Report, Subject, Surroundings, Verdict, assume_namespaces, beyond, subjects,
+    Loaded, Options, Report, Subject, Surroundings, Verdict, assume_namespaces, beyond, subjects,
 };
 use group::Group;
 
@@ -51,33 +51,20 @@ pub(crate) fn run(args: &GenerateArgs) -> crate::Outcome {
 
 impl Ground {
     fn read(args: &GenerateArgs) -> Result<Self, crate::Failure> {
-        let loaded = load(args)?;
+        let loaded = Loaded::of_args(&args.inputs)?;
         let surroundings = loaded.surroundings();
         let Loaded { documents, mut builder, .. } = loaded;
         let options = Options {
-            namespace: args.namespace.as_deref(),
+            namespace: args.inputs.namespace.as_deref(),
             service_account: args.serviceaccount.as_deref(),
             ..Options::default()
         };
         let subjects = subjects(&documents, &options)?;
         assume_namespaces(&mut builder, &subjects);
         let policy = builder.clone().build();
-        let base = base(args.base.as_deref(), &policy, args.policy.scc_set.unwrap_or_default())?;
+        let base = base(args.base.as_deref(), &policy, args.inputs.policy.scc_set.unwrap_or_default())?;
         Ok(Self { builder, policy, surroundings, base, subjects })
     }
-}
-
-fn load(args: &GenerateArgs) -> Result<Loaded, crate::Failure> {
-    #[cfg(feature = "cluster")]
-    if args.cluster {
-        let (builder, around) = crate::live::read(&crate::live::Connection {
-            kubeconfig: args.kubeconfig.as_ref(),
-            context: args.context.as_deref(),
-            namespace: args.namespace.as_deref(),
-        })?;
-        return Loaded::of(Vec::new(), builder, around, true);
-    }
-    Loaded::read(Inputs { files: &args.files, must_gather: args.must_gather.as_ref(), policy: &args.policy })
 }
 
 /// The base by its name or its file; the policy's own SCC before a built-in one.

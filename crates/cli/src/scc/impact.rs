@@ -6,12 +6,12 @@ use palisade_review::{Move, impact};
 
 use crate::args::{ImpactArgs, TextOrHtml};
 use crate::exit::Exit;
-use crate::review::{Inputs, Loaded, Options, Surroundings, assume_namespaces, subjects};
+use crate::review::{Loaded, Options, Surroundings, assume_namespaces, subjects};
 use crate::{files, paint, policy};
 
 pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
-    let Loaded { documents, mut around, builder: mut old } = load(args)?;
-    let options = Options { namespace: args.namespace.as_deref(), ..Options::default() };
+    let Loaded { documents, mut around, builder: mut old } = Loaded::of_args(&args.inputs)?;
+    let options = Options { namespace: args.inputs.namespace.as_deref(), ..Options::default() };
     let subjects = subjects(&documents, &options)?;
     assume_namespaces(&mut old, &subjects);
     let mut new = old.clone();
@@ -32,19 +32,6 @@ pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
         }
     }
     Ok(if moves.is_empty() { Exit::Fine } else { Exit::Findings })
-}
-
-fn load(args: &ImpactArgs) -> Result<Loaded, crate::Failure> {
-    #[cfg(feature = "cluster")]
-    if args.cluster {
-        let (builder, around) = crate::live::read(&crate::live::Connection {
-            kubeconfig: args.kubeconfig.as_ref(),
-            context: args.context.as_deref(),
-            namespace: args.namespace.as_deref(),
-        })?;
-        return Loaded::of(Vec::new(), builder, around, true);
-    }
-    Loaded::read(Inputs { files: &args.files, must_gather: args.must_gather.as_ref(), policy: &args.policy })
 }
 
 fn text(moves: &[Move], of: usize) -> Result<(), crate::Failure> {

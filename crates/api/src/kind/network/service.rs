@@ -96,7 +96,7 @@ fn check_policies(spec: &At<'_>, errors: &mut Errors) {
     }
 }
 
-/// What only balancers have.
+/// Fields that only a service of type LoadBalancer may set.
 fn check_balancer(spec: &At<'_>, kind: &str, errors: &mut Errors) {
     if kind == "LoadBalancer" {
         return;
