@@ -42,8 +42,10 @@ pub fn authorize(
     let has = |reference| is_needed(store, node, &target.namespace, reference, &target.name);
     let may = match (group, plural, sub) {
         ("", "nodes", "") if is_read => target.name == node,
-        // For the variables of pods' environments.
-        ("", "services", "") | ("node.k8s.io", "runtimeclasses", "") => is_read,
+        // Services are for the variables of pods' environments.
+        ("", "services", "")
+        | ("node.k8s.io", "runtimeclasses", "")
+        | ("storage.k8s.io", "csidrivers", "") => is_read,
         ("", "nodes", "") => verb == "create" || is_write && target.name == node,
         ("", "nodes", "status") => is_write && target.name == node,
         ("", "pods", "") if is_read && !target.name.is_empty() => is_own_pod(store, node, target)?,
@@ -62,6 +64,11 @@ pub fn authorize(
         ("coordination.k8s.io", "leases", "") => {
             let is_own = target.name == node && matches!(verb, "get" | "update" | "patch" | "delete");
             target.namespace == LEASES && (verb == "create" || is_own)
+        }
+        // A kubelet is not ready before it has written its own.
+        ("storage.k8s.io", "csinodes", "") => {
+            let is_own = target.name == node && matches!(verb, "get" | "update" | "patch" | "delete");
+            verb == "create" || is_own
         }
         ("authentication.k8s.io", "tokenreviews", "")
         | ("authorization.k8s.io", "subjectaccessreviews", "") => verb == "create",

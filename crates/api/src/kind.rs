@@ -199,6 +199,8 @@ pub enum Admission {
     Node,
     /// The agent of a node writes its own only.
     Lease,
+    /// The agent of a node writes the one of its node's name only.
+    CsiNode,
     /// A role holds no rights that its author does not hold.
     Role,
     /// A binding gives no rights that its author does not hold.

@@ -6,7 +6,7 @@ use palisade_k8s::{FieldError, metadata};
 use serde_json::{Value, json};
 
 use super::at::At;
-use super::{AGE, BASE, Column, Resource, Row, age, column, default, immutable, text};
+use super::{AGE, Admission, BASE, Column, Resource, Row, age, column, default, immutable, text};
 
 const STORAGE: Row = Row { group: "storage.k8s.io", namespaced: false, needs_version: true, ..BASE };
 
@@ -84,6 +84,7 @@ pub(super) static CSI_NODES: Resource = Resource::Row(&Row {
     kind: "CSINode",
     schema: "CSINode",
     storage: "storage.k8s.io/csinodes",
+    admission: Admission::CsiNode,
     columns: &[Column { name: "Drivers", kind: "integer", priority: 0 }, AGE],
     cells: |node, now| {
         let drivers = node.pointer("/spec/drivers").and_then(Value::as_array).map_or(0, Vec::len);

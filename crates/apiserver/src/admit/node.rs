@@ -45,6 +45,7 @@ pub(super) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
         Admission::Pod => check_mirror(call, node, object),
         Admission::Node => check_node(call, node, object, None),
         Admission::Lease => check_lease(call, node, object),
+        Admission::CsiNode => check_csi_node(call, node, object),
         _ => Ok(()),
     }
 }
@@ -60,6 +61,7 @@ pub(super) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiR
         }
         Admission::Node => check_node(call, node, object, Some(old)),
         Admission::Lease => check_lease(call, node, object),
+        Admission::CsiNode => check_csi_node(call, node, object),
         _ => Ok(()),
     }
 }
@@ -231,6 +233,11 @@ fn is_trusted(label: &str) -> bool {
 fn check_lease(call: &Call<'_>, node: &str, lease: &Value) -> ApiResult<()> {
     let is_own = call.target.namespace == LEASES && text(lease, "/metadata/name") == node;
     if is_own { Ok(()) } else { no(call, node, "can only write its own lease") }
+}
+
+fn check_csi_node(call: &Call<'_>, node: &str, object: &Value) -> ApiResult<()> {
+    let is_own = text(object, "/metadata/name") == node;
+    if is_own { Ok(()) } else { no(call, node, "can only write the CSINode of its own name") }
 }
 
 #[cfg(test)]

@@ -102,16 +102,15 @@ fn path(call: &Call<'_>, pod: &Value) -> ApiResult<String> {
         });
         named.collect()
     };
-    const STREAMS: [(&str, &str); 5] = [
-        ("stdin", "input"),
-        ("stdout", "output"),
-        ("stderr", "error"),
-        ("tty", "tty"),
-        ("command", "command"),
-    ];
+    // A kubelet takes "1" for true, and nothing else.
+    let streams = || -> Vec<String> {
+        let flags = [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
+        let set = flags.iter().filter(|(here, _)| call.query.is_true(here));
+        set.map(|(_, there)| format!("{there}=1")).chain(pairs(&[("command", "command")])).collect()
+    };
     let (path, parameters) = match target.subresource.map_or("", |part| part.name) {
-        "exec" => (format!("/exec/{namespace}/{name}/{}", container()?), pairs(&STREAMS)),
-        "attach" => (format!("/attach/{namespace}/{name}/{}", container()?), pairs(&STREAMS)),
+        "exec" => (format!("/exec/{namespace}/{name}/{}", container()?), streams()),
+        "attach" => (format!("/attach/{namespace}/{name}/{}", container()?), streams()),
         "portforward" => {
             // One parameter may name several ports.
             let ports = call.query.all("ports").flat_map(|ports| ports.split(','));
