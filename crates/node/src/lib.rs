@@ -46,6 +46,7 @@ mod layout;
 mod log;
 mod node;
 mod pause;
+mod pids;
 mod plan;
 mod probe;
 mod query;

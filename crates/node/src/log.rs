@@ -37,8 +37,10 @@ impl Wanted {
                 .map(|text| text.parse().map_err(|_| format!("{name}: {text:?} is not a number")))
                 .transpose()
         };
-        let ago = number("sinceSeconds")?
-            .map(|seconds| Timestamp::now() - jiff::SignedDuration::from_secs(seconds));
+        // Longer ago than there is time: from the beginning.
+        let ago = number("sinceSeconds")?.map(|seconds| {
+            Timestamp::now().checked_sub(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MIN)
+        });
         let at = query
             .get("sinceTime")
             .map(|text| text.parse().map_err(|_| format!("sinceTime: {text:?} is not a time")));
@@ -244,6 +246,15 @@ mod tests {
             "2026-01-01T00:00:02Z \n"
         );
         assert_eq!(Wanted::default().shown(b"nonsense\n"), None);
+    }
+
+    #[test]
+    fn any_number_of_seconds_is_a_time() {
+        for seconds in ["1", "9223372036854775807", "-9223372036854775808"] {
+            let wanted = Wanted::parse(&Query::parse(&format!("sinceSeconds={seconds}"))).unwrap();
+            assert!(wanted.since.is_some(), "{seconds}");
+        }
+        assert!(Wanted::parse(&Query::parse("sinceSeconds=9223372036854775808")).is_err());
     }
 
     #[test]

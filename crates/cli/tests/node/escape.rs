@@ -147,6 +147,17 @@ pub(crate) fn objects(up: &Up) -> Vec<Value> {
     ]
 }
 
+/// The number of processes that a pod may have.
+fn processes_of(uid: &str) -> String {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = [root.join("pids"), root.to_owned()];
+    let nodes =
+        hierarchies.iter().flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+    let mut limits =
+        nodes.filter_map(|node| std::fs::read_to_string(node.path().join(format!("pod{uid}/pids.max"))).ok());
+    limits.next().unwrap_or_default().trim().to_owned()
+}
+
 pub(crate) fn check(up: &Up) {
     let before = ["/usr/bin/crun", env!("CARGO_BIN_EXE_palisade")]
         .map(|path| crate::registry::digest(Path::new(path)));
@@ -181,6 +192,9 @@ pub(crate) fn check(up: &Up) {
         "cat /proc/{own}/environ 2>&1 | grep -o 'Permission denied'; ls /proc/1/root/ 2>&1 | grep -o 'Permission denied'"
     );
     assert_eq!(up.inside("sees-processes", &others), "Permission denied\nPermission denied");
+    // Processes without end.
+    let uid = up.must(&["get", "pod", "plain", "-o", "jsonpath={.metadata.uid}"]);
+    assert_eq!(processes_of(&uid), "4096");
     // The runtime, while it is inside.
     running("own-exe");
     for _ in 0..3 {

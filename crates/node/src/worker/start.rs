@@ -182,6 +182,9 @@ impl Worker {
             RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: self.node.handler.clone() };
         match self.node.cri.run_sandbox(request).await {
             Ok(made) => {
+                if let Err(error) = crate::pids::limit(&self.node.layout, names(pod).uid) {
+                    tracing::warn!("no limit on the processes of {}: {error}", names(pod).name);
+                }
                 let status = self.node.cri.sandbox_status(made.clone()).await?.status;
                 let ip = status.and_then(|status| status.network).map(|network| network.ip);
                 Ok(Some((made.pod_sandbox_id, config, ip.filter(|ip| !ip.is_empty()))))
