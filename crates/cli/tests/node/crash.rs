@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::lost::Lost;
-use crate::up::{PATIENCE, Up, missing};
+use crate::up::{Up, missing, patience};
 
 #[test]
 fn pods_outlive_crashes() {
@@ -149,7 +149,7 @@ fn rounds(up: &mut Up) -> usize {
 fn settles(up: &Up, expected: &Held, when: &str) {
     let begun = std::time::Instant::now();
     while held(up) != *expected {
-        if begun.elapsed() > 4 * PATIENCE {
+        if begun.elapsed() > 4 * patience() {
             assert_eq!(held(up), *expected, "{when}\n{}", up.story());
         }
         std::thread::sleep(std::time::Duration::from_millis(300));

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::up::PATIENCE;
+use crate::up::patience;
 
 /// A server with the credentials of a node, by which the node and a pod of it were made, and no agent.
 pub(crate) struct Lost {
@@ -100,7 +100,7 @@ impl Lost {
         };
         let begun = std::time::Instant::now();
         while get("node", "far", ready) != "Unknown" || get("pod", "p", ready) != "False" {
-            assert!(begun.elapsed() < PATIENCE, "the node is not marked");
+            assert!(begun.elapsed() < patience(), "the node is not marked");
             std::thread::sleep(std::time::Duration::from_secs(1));
         }
         let taints = "jsonpath={.spec.taints[*].key}";
@@ -109,7 +109,7 @@ impl Lost {
         let back = json!({"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:01:00Z"}]});
         self.set_status("/api/v1/nodes/far", back);
         while !get("node", "far", taints).is_empty() {
-            assert!(begun.elapsed() < PATIENCE * 2, "the taints stay");
+            assert!(begun.elapsed() < patience() * 2, "the taints stay");
             std::thread::sleep(std::time::Duration::from_millis(500));
         }
     }

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Long enough for a machine with much else to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// Long enough for a machine with much else to do; `PALISADE_PATIENCE` in seconds for a slower one.
+pub(crate) fn patience() -> Duration {
+    let seconds = std::env::var("PALISADE_PATIENCE").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(90))
+}
 
 /// Why nodes cannot be tested here, if so.
 pub(crate) fn missing() -> Option<String> {
@@ -158,7 +161,7 @@ impl Up {
     pub(crate) fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
-            assert!(begun.elapsed() < PATIENCE, "not in time: {what}\n{}", self.story());
+            assert!(begun.elapsed() < patience(), "not in time: {what}\n{}", self.story());
             std::thread::sleep(Duration::from_millis(200));
         }
     }
