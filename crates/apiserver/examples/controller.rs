@@ -2,8 +2,8 @@
 //!
 //!     cargo run -p palisade-apiserver --example controller
 //!
-//! The controller gives each namespace that asks for it by a label a ConfigMap. The test starts a server, makes a namespace,
-//! lets the controller look once, and finds the ConfigMap.
+//! The controller gives each namespace that requests it by a label a ConfigMap. The test starts a server, creates a
+//! namespace, runs the controller once, and finds the ConfigMap.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, ResourceExt};
 use palisade_apiserver::Server;
 
-/// The controller: what is to be tested.
+/// The controller under test.
 async fn reconcile(client: &Client) -> Result<(), kube::Error> {
     let namespaces =
         Api::<Namespace>::all(client.clone()).list(&ListParams::default().labels("greet=yes")).await?;

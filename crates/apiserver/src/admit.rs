@@ -1,4 +1,4 @@
-//! Admission: what is completed and what is refused, between authorization and the store.
+//! Admission: mutation and validation of a request, between authorization and the store.
 //!
 //! In this order: the namespace's life cycle, ranges of limits, the service account, the priority and the runtime class, SCC
 //! (for pods and for SCCs themselves), webhooks that change the object, the rules of its kind, the namespace's Pod Security
@@ -29,8 +29,8 @@ use crate::remove::remove;
 use crate::resource::{Admission, Serves, text};
 use crate::webhook::attributes;
 
-/// Completes a new object: the server first, then webhooks, whose changes `settle` makes fit. What is reserved for the
-/// object is to be kept until it is written.
+/// Completes a new object: the server's own admission first, then webhooks, whose changes `settle` fits to the type.
+/// Reservations for the object must be kept until it is written.
 pub(crate) fn create(
     call: &Call<'_>,
     object: &mut Value,
@@ -91,7 +91,7 @@ fn complete_changed(call: &Call<'_>, object: &mut Value, old: &Value) -> ApiResu
         return Ok(());
     }
     match call.target.resource.admission {
-        // The status and the deletion of a pod are none of SCC's business; nor is a pod that is on its way out.
+        // SCC ignores the status and the deletion of a pod, and pods that are being deleted.
         Admission::Pod if is_admitted(call) => {
             let mutation = match call.target.subresource_name() {
                 "ephemeralcontainers" => Mutation::EphemeralOnly,
@@ -111,11 +111,12 @@ fn is_admitted(call: &Call<'_>) -> bool {
     call.target.subresource.is_none_or(|part| part.is_admitted)
 }
 
-/// Makes what a webhook has changed fit its type, and its place.
+/// Fits an object that a webhook has changed to its type, and restores its name and namespace.
 pub(crate) type Settle<'f> = &'f dyn Fn(Value) -> ApiResult<Value>;
 
-/// Lets webhooks change an object. What they change is completed, and decided on, by the server once more; where that
-/// changes something, those webhooks that want to see it do, and after that nothing is completed any more, only decided.
+/// Calls the mutating webhooks. The server completes and decides again on what they change; if that changes the object
+/// once more, webhooks with `reinvocationPolicy: IfNeeded` are called again, and after that nothing is completed, only
+/// decided.
 fn by_webhooks(
     call: &Call<'_>,
     operation: Operation,
@@ -150,7 +151,7 @@ fn by_webhooks(
     Ok(())
 }
 
-/// Refuses a new object that fits its type but may not be.
+/// Refuses a new object that fits its type but is not permitted.
 pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     node::check_create(call, object)?;
     match call.target.resource.admission {
@@ -192,14 +193,14 @@ pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiR
     }
 }
 
-/// Does what belongs to a new object.
+/// Creates what belongs to a new object.
 pub(crate) fn created(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     let (resource, name) = (&call.target.resource, text(object, "/metadata/name"));
     call.api.definitions.keeps(resource).or_else(|error| {
         remove(call.api, resource, &call.target.namespace, name, None)?;
         Err(error)
     })?;
-    // Its namespace may have been emptied and taken away since it was asked for; the object must not stay behind.
+    // Its namespace may have been emptied and deleted since the request began; the object must not stay behind.
     if let Err(error) = namespace::accepts(call, name) {
         remove(call.api, resource, &call.target.namespace, name, None)?;
         return Err(error);
@@ -210,7 +211,7 @@ pub(crate) fn created(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     }
 }
 
-/// Refuses the deletion of what the cluster cannot be without, and of what is not a node's own.
+/// Refuses the deletion of objects that the cluster needs, and of objects that are not a node's own.
 pub(crate) fn delete(call: &Call<'_>) -> ApiResult<()> {
     node::check_delete(call)?;
     namespace::check_delete(call)

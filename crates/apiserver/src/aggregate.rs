@@ -1,5 +1,5 @@
-//! Cluster roles that are made of others: authorization looks through them by itself, and here they get the rules that
-//! they come to, for clients to read.
+//! Aggregated cluster roles: authorization resolves them by itself, and here their effective rules are written into
+//! them for clients to read.
 
 use palisade_admission::Policy;
 use palisade_k8s::{put, rbac};
@@ -13,12 +13,12 @@ use crate::failure;
 use crate::resource::{self, Resource};
 use crate::{hub::Event, objects};
 
-/// Whether a change may change what such roles come to.
+/// Whether a change may change the rules of an aggregated role.
 pub(crate) fn is_moved_by(event: &Event) -> bool {
     event.storage == "rbac.authorization.k8s.io/clusterroles"
 }
 
-/// Writes their rules into all roles that are made of others, where they are not as they should be.
+/// Writes the effective rules into all aggregated roles where they are out of date.
 pub(crate) fn settle(api: &Api) -> ApiResult<()> {
     let resource = resource::find(rbac::GROUP, "clusterroles").ok_or_else(ApiError::no_such_path)?;
     let policy = api.policy.snapshot();
@@ -39,7 +39,7 @@ fn settle_role(api: &Api, resource: &Resource, policy: &Policy, name: &str) -> A
     // Authorization needs no copy of them, so a role that would be too large to be kept stays as it is.
     objects::check_size(&role)?;
     match objects::update(&api.store, resource, "", found.revision, role) {
-        // Who else wrote it brings it here again.
+        // A conflicting write is an event that brings the role here again.
         Ok(_) | Err(StoreError::Conflict { .. } | StoreError::Missing(_)) => Ok(()),
         Err(error) => Err(failure::store(resource, name, error)),
     }

@@ -27,39 +27,39 @@ use crate::token::Tokens;
 pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) hub: Arc<Hub>,
-    /// SCCs, roles, bindings and namespaces, in step with the store.
+    /// SCCs, roles, bindings and namespaces, kept in step with the store.
     pub(crate) policy: Arc<PolicyCache>,
-    /// Changes with what may end somebody's rights.
+    /// Generation that changes with every write that may end somebody's rights.
     pub(crate) epoch: Arc<Epoch>,
     pub(crate) tokens: Tokens,
     pub(crate) logins: Logins,
     pub(crate) shares: Shares,
     /// Blocks of IDs for namespaces that are about to be written.
     pub(crate) ranges: Reservations,
-    /// Held while what is used of a namespace's quotas is looked at and changed.
+    /// Lock held while the used amounts of a namespace's quotas are read and changed.
     pub(crate) quotas: Stripes,
-    /// Held while a pod is evicted from a namespace.
+    /// Lock held while a pod is evicted from a namespace.
     pub(crate) evictions: Stripes,
     pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
-    /// Held by requests; closed while a backup is taken back.
+    /// Held by requests; closed while a backup is restored.
     pub(crate) gate: RwLock<()>,
-    /// The certificate of whoever signs the server's, for pods and clients to trust.
+    /// The certificate of the authority that signs the server's, for pods and clients to trust.
     pub(crate) ca: String,
-    /// How nodes are reached.
+    /// Client for connections to nodes.
     pub(crate) nodes: Arc<rustls::ClientConfig>,
     /// The decider on SCC.
     pub(crate) decider: Decider,
     /// Webhooks that requests go through, in step with the store.
     pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) webhook_client: Client,
-    /// The resources that there are, in step with the store.
+    /// The resources that are served, kept in step with the store.
     pub(crate) definitions: Arc<Definitions>,
-    /// Where work goes that waits for others.
+    /// Threads for work that may wait for others.
     pub(crate) runtime: tokio::runtime::Handle,
 }
 
-/// Decisions made outside of this server.
+/// Webhook decisions that other servers make.
 #[derive(Debug, Default)]
 pub(crate) struct Outside {
     pub(crate) decider: Decider,
@@ -101,13 +101,13 @@ impl Api {
         })
     }
 
-    /// The requester that credentials name now.
+    /// The current user of the credentials.
     pub(crate) fn identify(&self, shown: &Shown) -> ApiResult<Requester> {
         let Self { store, policy, tokens, .. } = self;
         shown.identify(&Sources { store, policy, tokens })
     }
 
-    /// Why somebody may do something; refuses what they may not, as [`authorize::require`] does.
+    /// The reason why a user may do something; refuses otherwise, as [`authorize::require`] does.
     pub(crate) fn require(
         &self,
         who: &Identity,

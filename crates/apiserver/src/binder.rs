@@ -1,4 +1,4 @@
-//! Claims get the volumes that fit them: the smallest that is free, or the one that either names.
+//! Claims are bound to the volumes that fit them: the smallest free one, or the one that either names.
 
 use std::collections::HashSet;
 
@@ -18,18 +18,18 @@ use palisade_k8s::quantity;
 const CLAIMS: &str = "persistentvolumeclaims";
 const VOLUMES: &str = "persistentvolumes";
 
-/// Does what a change of a claim or a volume makes possible.
+/// Binds claims after a change of a claim or a volume.
 pub(crate) fn happened(api: &Api, event: &Event) -> ApiResult<()> {
     match (event.storage.as_str(), event.change) {
         (CLAIMS, Change::Deleted) => release(api, &event.object),
         (CLAIMS, _) => bind(api, &event.object),
-        // Volumes that were there before have been offered to these claims.
+        // The existing volumes have been offered to these claims already.
         (VOLUMES, Change::Created | Change::Updated) => offer(api, &event.object),
         _ => Ok(()),
     }
 }
 
-/// Does what was left undone when the server last ended.
+/// Finishes the work that was left when the server last stopped.
 pub(crate) fn settle(api: &Api) -> ApiResult<()> {
     let (mut uids, mut waiting) = (HashSet::new(), Vec::new());
     scan(api, CLAIMS, |claim| {
@@ -59,7 +59,7 @@ fn offer(api: &Api, volume: &Value) -> ApiResult<()> {
     Ok(())
 }
 
-/// Where an object is: all that is kept of each, since a stranger may have made many that are large.
+/// The key of an object: all that is kept of each, since a client may have created many large ones.
 struct Place {
     namespace: String,
     name: String,
@@ -71,7 +71,7 @@ impl Place {
         Self { namespace: own("/metadata/namespace"), name: own("/metadata/name") }
     }
 
-    /// The object, unless it is gone.
+    /// The object, unless it was deleted.
     fn get(&self, api: &Api, plural: &str) -> ApiResult<Option<Value>> {
         match objects::get(&api.store, find(plural)?, &self.namespace, &self.name) {
             Ok(found) => Ok(Some(found.object)),
@@ -85,7 +85,7 @@ fn find(plural: &str) -> ApiResult<&'static Resource> {
     resource::find("", plural).ok_or_else(ApiError::no_such_path)
 }
 
-/// Shows all objects of a kind to a function, one at a time.
+/// Passes all objects of a kind to a function, one at a time.
 fn scan(api: &Api, plural: &str, mut with: impl FnMut(&Value)) -> ApiResult<()> {
     let mut after = None;
     loop {
@@ -100,7 +100,7 @@ fn scan(api: &Api, plural: &str, mut with: impl FnMut(&Value)) -> ApiResult<()> 
     }
 }
 
-/// Where the objects are that a condition holds for.
+/// The keys of the objects for which a condition holds.
 fn places(api: &Api, plural: &str, mut holds: impl FnMut(&Value) -> bool) -> ApiResult<Vec<Place>> {
     let mut found = Vec::new();
     scan(api, plural, |object| found.extend(holds(object).then(|| Place::of(object))))?;
@@ -111,7 +111,7 @@ fn write(api: &Api, plural: &str, object: Value) -> ApiResult<bool> {
     objects::keep(&api.store, find(plural)?, object)
 }
 
-/// Whether a claim has no volume yet and is to have one.
+/// Whether a claim is unbound and is to be bound.
 fn waits(claim: &Value) -> bool {
     text(claim, "/status/phase") == "Pending" && claim.pointer("/metadata/deletionTimestamp").is_none()
 }
@@ -137,8 +137,8 @@ fn bind(api: &Api, claim: &Value) -> ApiResult<()> {
     volume.map_or(Ok(()), |volume| join(api, claim, volume).map(drop))
 }
 
-/// Gives a claim a volume that fits it; whether it has it then. The volume is written first, as only one claim wins it; a
-/// claim that changed meanwhile gets the volume that is kept for it when it is next looked at.
+/// Binds a volume that fits to a claim; returns whether it is bound then. The volume is written first, as only one
+/// claim can win it; a claim that changed meanwhile gets the volume that is reserved for it at the next look.
 fn join(api: &Api, claim: &Value, mut volume: Value) -> ApiResult<bool> {
     put(
         &mut volume,
@@ -158,7 +158,7 @@ fn join(api: &Api, claim: &Value, mut volume: Value) -> ApiResult<bool> {
     Ok(write(api, VOLUMES, volume)? && write(api, CLAIMS, bound)?)
 }
 
-/// Whether a volume is kept for a claim.
+/// Whether a volume is reserved for a claim.
 fn is_for(volume: &Value, claim: &Value) -> bool {
     let same = |of_volume: &str, of_claim: &str| text(volume, of_volume) == text(claim, of_claim);
     same("/spec/claimRef/name", "/metadata/name")
@@ -194,7 +194,7 @@ fn fits(volume: &Value, claim: &Value) -> bool {
         && claim.pointer("/spec/selector").is_none_or(|selector| Labels::of_object(selector).matches(volume))
 }
 
-/// The volume of a claim that is gone: kept, with what is on it, or deleted, as it says itself.
+/// The volume of a deleted claim: retained with its data, or deleted, by its reclaim policy.
 fn release(api: &Api, claim: &Value) -> ApiResult<()> {
     let uid = text(claim, "/metadata/uid");
     let is_own = |volume: &Value| text(volume, "/spec/claimRef/uid") == uid;

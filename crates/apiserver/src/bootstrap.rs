@@ -1,4 +1,4 @@
-//! The first objects of a cluster: namespaces, roles, bindings and a set of SCCs.
+//! The initial objects of a cluster: namespaces, roles, bindings and a set of SCCs.
 
 use palisade_k8s::manifest;
 use palisade_k8s::put;
@@ -16,10 +16,10 @@ use crate::{admit, objects, time};
 
 const MANIFEST: &str = include_str!("../bootstrap.yaml");
 
-/// Says on an object that it comes with the server.
+/// Label of objects that come with the server.
 const LABEL: (&str, &str) = ("kubernetes.io/bootstrapping", "rbac-defaults");
 
-/// The objects of the start.
+/// The initial objects.
 pub(crate) fn objects(api: &Api, set: BuiltinSet) -> ApiResult<Vec<Value>> {
     let mut objects = Vec::new();
     let sccs = (api.decider != Decider::Nobody).then(|| set.manifest());
@@ -31,7 +31,7 @@ pub(crate) fn objects(api: &Api, set: BuiltinSet) -> ApiResult<Vec<Value>> {
     Ok(objects)
 }
 
-/// Makes what is missing.
+/// Creates the missing initial objects.
 pub(crate) fn run(api: &Api, set: BuiltinSet) -> ApiResult<()> {
     settle(api)?;
     for object in objects(api, set)? {
@@ -41,7 +41,7 @@ pub(crate) fn run(api: &Api, set: BuiltinSet) -> ApiResult<()> {
     Ok(())
 }
 
-/// Takes from node agents the role that older servers gave to all of them: each has rights of its own.
+/// Removes from node agents the role that older servers gave to all of them: each has rights of its own now.
 fn revoke_nodes(api: &Api) -> ApiResult<()> {
     let bindings = &resource::CLUSTER_ROLE_BINDINGS;
     let mut found = objects::get(&api.store, bindings, "", "system:node")?;
@@ -57,22 +57,21 @@ fn revoke_nodes(api: &Api) -> ApiResult<()> {
         .map_err(|error| failure::store(bindings, "system:node", error))
 }
 
-/// Brings what an older store or a backup holds to what is so now.
+/// Migrates the content of an older store or a backup to the present form.
 pub(crate) fn settle(api: &Api) -> ApiResult<()> {
     settle_ranges(api)?;
     crate::password::settle(&api.store)
         .map_err(|error| failure::internal("the passwords cannot be read", &error))
 }
 
-/// Gives ranges to the namespaces that have none.
+/// Gives ranges to the namespaces that lack them.
 fn settle_ranges(api: &Api) -> ApiResult<()> {
     let namespaces = &resource::NAMESPACES;
     let all = objects::list(&api.store, namespaces, None, None, None)?.items;
     all.into_iter().try_for_each(|namespace| repair(api, namespace))
 }
 
-/// Gives a namespace what it lacks of its ranges: one from before there was this server, or that somebody took them
-/// from.
+/// Gives a namespace its missing ranges: one that is older than this server, or whose ranges somebody removed.
 pub(crate) fn repair(api: &Api, mut namespace: Value) -> ApiResult<()> {
     if api.decider != Decider::Server {
         return Ok(());
@@ -88,7 +87,7 @@ pub(crate) fn repair(api: &Api, mut namespace: Value) -> ApiResult<()> {
     let name = text(&namespace, "/metadata/name").to_owned();
     let seen = text(&namespace, "/metadata/resourceVersion").parse().ok().and_then(Revision::new);
     let reserved = admit::allocate(api, &mut namespace)?;
-    // Whoever changed it meanwhile brings it here again.
+    // A conflicting write brings the object here again.
     if objects::update(&api.store, namespaces, "", seen.unwrap_or_default(), namespace).is_ok() {
         tracing::warn!("namespace {name} had no complete ranges and was given some");
     }

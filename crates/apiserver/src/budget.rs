@@ -1,4 +1,4 @@
-//! Budgets for disruption: how many pods of a kind may be missing at once, which an eviction keeps to and their status says.
+//! PodDisruptionBudgets: how many pods may be unavailable at once. Evictions respect it, and the status shows it.
 
 use palisade_k8s::put;
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ pub(crate) fn check(api: &Api, namespace: &str, pod: &Value) -> ApiResult<()> {
     Err(error)
 }
 
-/// Says in the status of budgets how many more pods may be missing.
+/// Writes the number of allowed disruptions into the status of budgets.
 pub(crate) const RECOUNT: Task =
     Task { resource: &POD_DISRUPTION_BUDGETS, moves: is_of_interest, settle: recount };
 
@@ -81,7 +81,7 @@ fn recount(api: &Api, namespace: &str) -> ApiResult<()> {
         let status = status(&budget, healthy, all);
         if budget.get("status") != Some(&status) {
             put(&mut budget, &["status"], status);
-            // Whoever changed it meanwhile has it counted anew.
+            // A conflicting write has it counted again.
             objects::keep(&api.store, &POD_DISRUPTION_BUDGETS, budget)?;
         }
     }
@@ -113,7 +113,7 @@ fn is_healthy(pod: &Value) -> bool {
     ready.next().is_some() && pod.pointer("/metadata/deletionTimestamp").is_none()
 }
 
-/// How many pods of a budget are healthy, and how many there are.
+/// The number of healthy pods of a budget, and of all its pods.
 fn count(api: &Api, namespace: &str, budget: &Value) -> ApiResult<(i64, i64)> {
     let (mut healthy, mut all) = (0, 0);
     let Some(selector) = selector(budget) else { return Ok((0, 0)) };
@@ -128,7 +128,7 @@ fn count(api: &Api, namespace: &str, budget: &Value) -> ApiResult<(i64, i64)> {
     Ok((healthy, all))
 }
 
-/// How many pods have to be healthy.
+/// The number of pods that must be healthy.
 fn desired(budget: &Value, expected: i64) -> i64 {
     let share = |value: &Value| match value {
         Value::String(text) => {

@@ -1,4 +1,4 @@
-//! One request on its way through the API.
+//! A request while the API handles it.
 
 use serde_json::Value;
 
@@ -7,14 +7,14 @@ use crate::identity::Identity;
 use crate::notes::Notes;
 use crate::request::{Query, Target};
 
-/// A request for a resource, and what is said about it besides the answer.
+/// A request for a resource, with the warnings and annotations that it collects.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) api: &'a Api,
     pub(crate) who: &'a Identity,
     pub(crate) target: &'a Target,
     pub(crate) query: &'a Query,
-    /// The client's name for itself.
+    /// The client's user agent.
     pub(crate) agent: &'a str,
     pub(crate) notes: &'a Notes,
 }

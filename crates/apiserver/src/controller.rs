@@ -1,5 +1,5 @@
-//! Controllers: the server empties namespaces that are deleted, deletes what has lost its owners, restores
-//! what every cluster and every namespace has, marks nodes that are silent, and forgets old versions.
+//! Controllers: the server empties namespaces that are deleted, garbage-collects dependents of deleted owners, restores
+//! the objects that every cluster and every namespace has, marks silent nodes, and compacts old versions.
 
 mod definitions;
 mod errands;
@@ -27,7 +27,7 @@ use crate::request::{Query, Target};
 use crate::resource::{self, text};
 use crate::{admit, aggregate, binder, bootstrap, failure, lost, objects, verb};
 
-/// Runs until it is told to stop.
+/// Runs until shutdown.
 pub(crate) fn start(api: &Arc<Api>, set: BuiltinSet, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     let (api, stop) = (Arc::clone(api), Arc::clone(stop));
     std::thread::spawn(move || {
@@ -48,25 +48,25 @@ struct Controller<'a> {
     api: &'a Api,
     set: BuiltinSet,
     seen: Revision,
-    /// By the owner's UID, what it owns.
+    /// Dependents by the owner's UID.
     owned: HashMap<String, HashSet<Key>>,
-    /// Objects by the UID that they have.
+    /// Objects by their UID.
     alive: HashSet<String>,
-    /// Namespaces on their way out.
+    /// Namespaces that are being deleted.
     leaving: BTreeMap<String, Left>,
     definitions: Ends,
     errands: &'a Errands,
-    /// When old versions were last forgotten, and up to where to forget next.
+    /// Time of the last compaction, and the revision for the next one.
     compacted: (Instant, Revision),
     heartbeats: lost::Heartbeats,
 }
 
-/// What is left in a namespace on its way out.
+/// The remaining objects of a namespace that is being deleted.
 #[derive(Clone, Copy, Debug)]
 struct Left {
-    /// Objects that were there at the last look and have not gone since.
+    /// Objects that existed at the last look and have not been deleted since.
     count: usize,
-    /// When it is looked at again, if they stay.
+    /// Time of the next look, if they remain.
     next: Instant,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Controller<'a> {
         controller
     }
 
-    /// Learns what is there.
+    /// Reads the existing objects.
     fn look_around(&mut self) {
         self.seen = self.api.store.revision();
         for resource in &self.api.definitions.now().kept().collect::<Vec<_>>() {
@@ -141,7 +141,7 @@ impl<'a> Controller<'a> {
         let mut roles_moved = false;
         for event in events.into_iter().filter_map(Event::of) {
             roles_moved |= aggregate::is_moved_by(&event);
-            // One that fails leaves the other its part.
+            // If one fails, the others still do their part.
             let done = [
                 failure::guarded(|| self.handle(&event)),
                 failure::guarded(|| binder::happened(self.api, &event)),
@@ -197,7 +197,7 @@ impl<'a> Controller<'a> {
         Ok(())
     }
 
-    /// Deletes what has no owner left.
+    /// Deletes objects without a remaining owner.
     fn orphaned(&self, key: Key) -> ApiResult<()> {
         let Some(resource) = self.api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
         let Ok(found) = objects::get(&self.api.store, &resource, &key.namespace, &key.name) else {
@@ -211,13 +211,13 @@ impl<'a> Controller<'a> {
         Ok(())
     }
 
-    /// Has an object deleted; another one of its name is not meant.
+    /// Queues the deletion of an object; another object of the same name is left alone.
     fn delete(&self, key: Key, uid: &str) {
         let uid = uid.to_owned();
         self.errands.add(key.clone(), Box::new(move |api| delete(api, &key, &uid)));
     }
 
-    /// Does what an object that is deleted in the foreground, or without its dependents, waits for.
+    /// Continues a deletion that waits for dependents: in the foreground, or orphaning them.
     fn finish(&self, event: &Event) -> ApiResult<()> {
         let object = &event.object;
         if object.pointer("/metadata/deletionTimestamp").is_none() {
@@ -244,7 +244,7 @@ impl<'a> Controller<'a> {
         Ok(())
     }
 
-    /// Brings back what was deleted and has to be there.
+    /// Restores deleted objects that must exist.
     fn restore(&self, event: &Event) -> ApiResult<()> {
         match event.storage.as_str() {
             "serviceaccounts" | "configmaps" => {
@@ -270,7 +270,7 @@ impl<'a> Controller<'a> {
         }
     }
 
-    /// Goes on with the namespaces on their way out in which nothing is known to be left.
+    /// Continues with the namespaces that are being deleted and seem to be empty.
     fn empty_all(&mut self) {
         let now = Instant::now();
         let due = self.leaving.iter().filter(|(_, left)| left.count == 0 || left.next <= now);
@@ -308,7 +308,7 @@ impl<'a> Controller<'a> {
             found => found?,
         };
         let finalizers = found.object.pointer("/metadata/finalizers").and_then(Value::as_array);
-        // Somebody else's finalizer holds the namespace until they take it off.
+        // Another client's finalizer holds the namespace until it is removed.
         if finalizers.is_none_or(Vec::is_empty) {
             crate::remove::remove(self.api, namespaces, "", namespace, Some(found.revision))?;
             self.leaving.remove(namespace);
@@ -334,7 +334,7 @@ impl<'a> Controller<'a> {
     }
 }
 
-/// Deletes an object, of a UID where one is given; one that is gone is deleted.
+/// Deletes an object, of a given UID if any; an object that does not exist counts as deleted.
 fn delete(api: &Api, key: &Key, uid: &str) -> ApiResult<()> {
     let options = match uid {
         "" => String::new(),
@@ -346,12 +346,12 @@ fn delete(api: &Api, key: &Key, uid: &str) -> ApiResult<()> {
     })
 }
 
-/// Takes an owner from an object.
+/// Removes an owner reference from an object.
 fn disown(api: &Api, key: &Key, owner: &str) -> ApiResult<()> {
     change_list(api, key, "/metadata/ownerReferences", &|reference| text(reference, "/uid") != owner)
 }
 
-/// Keeps some entries of a list of an object.
+/// Filters a list in an object.
 fn change_list(api: &Api, key: &Key, list: &str, keep: &dyn Fn(&Value) -> bool) -> ApiResult<()> {
     let change = |old: &Value| {
         let mut new = old.clone();

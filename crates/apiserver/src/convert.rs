@@ -1,4 +1,4 @@
-//! Objects of custom resources in the version that a request is for, and in the one in which they are kept: a webhook of their
+//! Objects of custom resources in the requested version and in the stored version: the conversion webhook of their
 //! definition converts them, if there is one; otherwise versions differ in name only.
 
 use palisade_api::error::{ApiError, ApiResult};
@@ -8,11 +8,11 @@ use crate::api::Api;
 use crate::endpoint::endpoint;
 use crate::resource::{Resource, text};
 
-/// Objects as a resource shows them.
+/// Objects in the version of a resource.
 ///
 /// # Errors
 ///
-/// The webhook that converts them fails. The thread must be none of the runtime's workers if there is one.
+/// The conversion webhook fails. Must not be called on a worker thread of the async runtime.
 pub(crate) fn all(api: &Api, resource: &Resource, objects: Vec<Value>) -> ApiResult<Vec<Value>> {
     let objects = match resource.conversion() {
         Some(webhook) => converted(api, resource, webhook, objects)?,
@@ -21,7 +21,7 @@ pub(crate) fn all(api: &Api, resource: &Resource, objects: Vec<Value>) -> ApiRes
     Ok(objects.into_iter().map(|object| resource.show(object)).collect())
 }
 
-/// An object as a resource shows it.
+/// An object in the version of a resource.
 pub(crate) fn shown(api: &Api, resource: &Resource, object: Value) -> ApiResult<Value> {
     match resource.conversion() {
         Some(_) => only(all(api, resource, vec![object])?),
@@ -29,7 +29,7 @@ pub(crate) fn shown(api: &Api, resource: &Resource, object: Value) -> ApiResult<
     }
 }
 
-/// An object in the version in which its resource is kept.
+/// An object in the stored version of its resource.
 pub(crate) fn kept(api: &Api, resource: &Resource, object: Value) -> ApiResult<Value> {
     let Some(webhook) = resource.conversion() else { return Ok(object) };
     let stored = api.definitions.now().of_storage(resource.storage()).ok_or_else(ApiError::no_such_path)?;
@@ -48,7 +48,7 @@ fn converted(api: &Api, resource: &Resource, webhook: &Value, objects: Vec<Value
     let resolve = |namespace: &str, name: &str, port: u16| endpoint(&api.store, namespace, name, port);
     let asked = palisade_hooks::convert(&api.webhook_client, &resolve, webhook, &wanted, objects);
     let mut objects = api.runtime.block_on(asked).map_err(|why| ApiError::internal(&why))?;
-    // What the schema of this version does not have is dropped, whoever wrote it.
+    // Fields that the schema of this version lacks are dropped, whoever wrote them.
     for object in &mut objects {
         resource.shape().fit(object).map_err(|error| ApiError::internal(&error.to_string()))?;
     }

@@ -14,7 +14,7 @@ pub(crate) fn endpoint(store: &Store, namespace: &str, name: &str, port: u16) ->
     let found = objects::get(store, endpoints, namespace, name).ok()?.object;
     let service = objects::get(store, services, namespace, name).ok().map(|found| found.object);
     let ports = service.as_ref().and_then(|service| service.pointer("/spec/ports")?.as_array());
-    // The name of the service's port is that of the endpoint's.
+    // The port of the service is found in the Endpoints by its name.
     let is_meant = |one: &&Value| one.get("port").and_then(Value::as_u64) == Some(u64::from(port));
     let named = ports
         .into_iter()

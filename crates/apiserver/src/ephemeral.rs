@@ -1,4 +1,4 @@
-//! A server for a test: it is there at once, keeps nothing, and is gone with its handle.
+//! A server for a test: it starts at once, keeps no data, and stops when its handle is dropped.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::server::{Config, Server, ServerError};
 
-/// A running server that keeps nothing. It ends when it is dropped.
+/// A running server without persistent data. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Ephemeral {
     url: String,
@@ -18,7 +18,7 @@ pub struct Ephemeral {
 }
 
 impl Server {
-    /// Starts a server that keeps nothing, on a free port of loopback, beside the test on the same runtime.
+    /// Starts a server without persistent data, on a free port of loopback, on the runtime of the test.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl Server {
 }
 
 impl Ephemeral {
-    /// Starts a server that runs as it is told.
+    /// Starts a server with these options.
     ///
     /// # Errors
     ///
@@ -57,19 +57,19 @@ impl Ephemeral {
         Ok(Self { url, kubeconfig, stop: Some(stop), task: Some(task) })
     }
 
-    /// Where it is.
+    /// The URL of the server.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// A kubeconfig of its administrator, in YAML, with everything in it.
+    /// A self-contained kubeconfig of its administrator, in YAML.
     #[must_use]
     pub fn kubeconfig(&self) -> &str {
         &self.kubeconfig
     }
 
-    /// Ends it, and waits until it has ended.
+    /// Stops it, and waits until it has stopped.
     pub async fn stop(mut self) {
         self.stop.take();
         if let Some(task) = self.task.take() {

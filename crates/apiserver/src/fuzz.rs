@@ -30,7 +30,7 @@ pub fn head(text: &str) {
     }
 }
 
-/// The object of a body of some media type, as its kind has it, if it is one.
+/// The object of a body of a media type, fitted to its kind, if it is valid.
 fn object(bytes: &[u8], content_type: &str) -> Option<(Value, &'static Message)> {
     let mut object = body::read(bytes, content_type, &mut Vec::new()).ok()?;
     let text = |field| object.get(field).and_then(Value::as_str).unwrap_or_default();
@@ -56,11 +56,12 @@ fn check(object: &Value, kind: &'static Message) {
     drop(verb::check_metadata(resource, &new, Some(object)));
 }
 
-/// Reads a body of each media type. What fits its kind fits it again, and comes back the same through protobuf.
+/// Reads a body of each media type. An object that fits its kind fits it again, and survives a round trip through
+/// protobuf.
 ///
 /// # Panics
 ///
-/// If it does not.
+/// If one of these does not hold.
 pub fn body(bytes: &[u8]) {
     for media_type in ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"] {
         let Some((object, kind)) = object(bytes, media_type) else { continue };
@@ -74,7 +75,7 @@ pub fn body(bytes: &[u8]) {
         if !protobuf::has_form(kind) {
             continue;
         }
-        // The first writing may drop what protobuf does not tell from nothing; the second drops nothing more.
+        // The first encoding may drop what protobuf cannot tell from an absent value; the second drops nothing more.
         let once = protobuf::decode(&protobuf::encode(&object, kind), resource::schema_of);
         let Ok(once) = once else { continue };
         let twice = protobuf::decode(&protobuf::encode(&once, kind), resource::schema_of);
@@ -82,11 +83,11 @@ pub fn body(bytes: &[u8]) {
     }
 }
 
-/// Changes an object by a patch, in each of the four ways. What is applied twice is the same as applied once.
+/// Changes an object by a patch, in each of the four ways. Applying twice gives the same as applying once.
 ///
 /// # Panics
 ///
-/// If it is not.
+/// If that does not hold.
 pub fn patch(target: &[u8], patch: &[u8]) {
     let Some((target, kind)) = object(target, "application/json") else { return };
     for way in [PatchKind::Json, PatchKind::Merge, PatchKind::Strategic] {

@@ -8,71 +8,71 @@ pub(crate) use palisade_registry::{OBJECT, PART};
 
 /// Size of the body of a request, in bytes: twice what is kept of one object.
 pub(crate) const BODY: usize = 3 * 1024 * 1024;
-/// Time for the body of a request to come.
+/// Maximum time to receive the body of a request.
 pub(crate) const BODY_TIME: Duration = Duration::from_secs(30);
-/// Size of a body from which on a request takes long, in bytes.
+/// Size of a body from which a request counts as slow, in bytes.
 pub(crate) const LONG: usize = 64 * 1024;
-/// The same of its objects as values.
+/// Weight of its objects as values from which a request counts as slow, in bytes.
 pub(crate) const LONG_WEIGHT: usize = 4 << 20;
 
-/// Size of a kept object up to which its weight is guessed, in bytes, and how many times its size that is.
+/// Size of a stored object up to which its weight is estimated, in bytes, and the factor of the estimate.
 pub(crate) const LIGHT: (usize, usize) = (16 * 1024, 40);
-/// Copies of an object that a request for it makes, by what it does: reads, makes, changes.
+/// Copies of an object that a request makes, by operation: read, create, change.
 pub(crate) const COPIES: [usize; 3] = [2, 4, 5];
 
-/// Tries of a change that others keep writing into.
+/// Tries of a change on write conflicts.
 pub(crate) const ATTEMPTS: usize = 8;
-/// Time that old versions are kept for watches and lists that go on.
+/// Time for which old versions are kept for watches and for lists in pages.
 pub(crate) const HISTORY: Duration = Duration::from_secs(300);
 
-/// Time between two looks of the controllers of workloads, at most.
+/// Maximum time between two looks of the workload controllers.
 pub(crate) const WORKLOAD_WAIT: Duration = Duration::from_millis(500);
-/// Time before a workload is looked at again whose pods are refused, at most.
+/// Maximum time before a workload whose pods are refused is looked at again.
 pub(crate) const WORKLOAD_BACKOFF: Duration = Duration::from_secs(120);
-/// Time before a workload is looked at again, at most: a timer that is longer is looked at in between.
+/// Maximum time before a workload is looked at again; a longer timer is checked in between.
 pub(crate) const WORKLOAD_LONGEST: Duration = Duration::from_secs(3600);
-/// Threads that delete what controllers want deleted, each in another namespace.
+/// Threads that delete objects for the controllers, each in another namespace.
 pub(crate) const ERRAND_THREADS: usize = 4;
-/// Time before what failed of that is tried again.
+/// Time before a failed deletion is tried again.
 pub(crate) const ERRAND_WAIT: Duration = Duration::from_secs(15);
-/// Time before a namespace is looked at again in which something stays.
+/// Time before a namespace with remaining objects is looked at again.
 pub(crate) const LEAVING_WAIT: Duration = Duration::from_secs(10);
-/// Workloads that are looked at at once, each of another namespace.
+/// Workloads that are looked at concurrently, each of another namespace.
 pub(crate) const WORKLOAD_THREADS: usize = 4;
 
-/// Time for a client to read one part of a list, or an event of a watch.
+/// Maximum time for a client to read one part of a list, or an event of a watch.
 pub(crate) const PART_TIME: Duration = Duration::from_secs(60);
 
-/// Time that a watch lasts at most, in seconds.
+/// Maximum time of a watch, in seconds.
 pub(crate) const WATCH: u64 = 3600;
-/// Time between two bookmarks of a watch that wants them.
+/// Time between two bookmarks of a watch that requests them.
 pub(crate) const BOOKMARK: Duration = Duration::from_secs(60);
-/// Time between two looks whether the rights of a watch's user may have ended.
+/// Time between two checks whether the rights of a watch's user may have ended.
 pub(crate) const WATCH_LOOK: Duration = Duration::from_secs(1);
-/// Time after which a watch's credentials are checked again whatever happened.
+/// Time after which a watch's credentials are checked again in any case.
 pub(crate) const WATCH_ASK: Duration = Duration::from_secs(10);
 
-/// Life of the token in a pod, in seconds; longer than an hour, so that it is renewed well before.
+/// Lifetime of the token in a pod, in seconds; longer than an hour, so that it is renewed well before.
 pub(crate) const TOKEN_OF_POD: i64 = 3607;
-/// Life of the token that a login gives, in seconds: a day, as OpenShift's.
+/// Lifetime of the token that a login gives, in seconds: a day, as OpenShift's.
 pub(crate) const LOGIN: i64 = 86_400;
-/// Length of a password, in characters, at least.
+/// Minimum length of a password, in characters.
 pub(crate) const PASSWORD: usize = 8;
 
-/// Time that a login to the console is good for, in seconds.
+/// Lifetime of a console login, in seconds.
 pub(crate) const SESSION: i64 = 3600;
 /// Size of a form of the console, in bytes.
 pub(crate) const FORM: usize = 256 * 1024;
-/// Workloads that a page of the console shows, and the bytes of their objects, at most.
+/// Maximum number of workloads on a page of the console, and of the bytes of their objects.
 pub(crate) const SHOWN: (usize, usize) = (200, 2 << 20);
 /// Names in a list of the console.
 pub(crate) const LISTED: usize = 500;
-/// Accounts and other objects that are read beside workloads.
+/// Maximum number of accounts and other objects that are read beside workloads.
 pub(crate) const BESIDE: usize = 2000;
-/// Time in which changes are told to a page of the console together.
+/// Interval in which changes are sent to a page of the console together.
 pub(crate) const SETTLE: Duration = Duration::from_millis(500);
 
-/// Size of a backup that is taken back, in bytes.
+/// Maximum size of a backup that is restored, in bytes.
 pub(crate) const BACKUP: u64 = 8 << 30;
-/// Time for the next piece of a backup to come.
+/// Maximum time to receive the next piece of a backup.
 pub(crate) const BACKUP_TIME: Duration = Duration::from_secs(30);

@@ -1,8 +1,8 @@
 //! Nodes whose agent is silent: they are marked, and so are their pods, as Kubernetes' node lifecycle controller does it
 //! (`pkg/controller/nodelifecycle`). Nothing is evicted.
 //!
-//! A node lives while its lease, or its own heartbeat, changes. The time is that of this server, and begins when it looks
-//! first: neither a wrong clock of a node nor a server that was off makes a node lost.
+//! A node is alive while its lease, or its own heartbeat, changes. The time is that of this server, and begins with the
+//! first look: neither a wrong clock of a node nor a server that was off makes a node lost.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ use crate::objects;
 use crate::resource::{self, text};
 use crate::time;
 
-/// How often nodes are looked at.
+/// Interval between two checks of the nodes.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a node may be silent.
+/// Time without a sign of life after which a node is lost.
 const GRACE: Duration = Duration::from_secs(40);
-/// The taints of a node that is silent, and of one that says that it is not ready.
+/// The taints of a silent node, and of a node that reports that it is not ready.
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 
@@ -33,7 +33,8 @@ pub(crate) struct Heartbeats {
 }
 
 impl Heartbeats {
-    /// Marks the nodes that have become silent, and those that speak again; seldom, however often it is called.
+    /// Marks the nodes that have become silent, and those that have returned; does so at most once in an interval,
+    /// however often it is called.
     pub(crate) fn look(&mut self, api: &Api) -> ApiResult<()> {
         if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
             return Ok(());
@@ -55,7 +56,7 @@ impl Heartbeats {
     }
 }
 
-/// The times at which a node was heard; none of one that has never had an agent.
+/// The last heartbeat times of a node; empty if it has never had an agent.
 fn sign_of_life(api: &Api, node: &Value) -> ApiResult<Option<String>> {
     let leases = resource::find("coordination.k8s.io", "leases").ok_or_else(ApiError::no_such_path)?;
     let lease = match objects::get(&api.store, leases, LEASES, text(node, "/metadata/name")) {
@@ -72,7 +73,7 @@ fn ready(object: &Value) -> Option<&Value> {
     conditions.into_iter().flatten().find(|condition| text(condition, "/type") == "Ready")
 }
 
-/// Writes what a node is, unless it is written already.
+/// Writes the state of a node, unless it is written already.
 fn judge(api: &Api, mut node: Value, is_silent: bool) -> ApiResult<()> {
     let said = ready(&node).map_or("", |ready| text(ready, "/status")).to_owned();
     let taint = match (is_silent, said.as_str()) {
@@ -101,7 +102,7 @@ fn judge(api: &Api, mut node: Value, is_silent: bool) -> ApiResult<()> {
     Ok(())
 }
 
-/// Changes fields of the condition `Ready`; says whether they were others.
+/// Changes fields of the condition `Ready`; returns whether it changed.
 fn set_ready(object: &mut Value, fields: Value) -> bool {
     let mut changed = false;
     let conditions = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
@@ -115,7 +116,7 @@ fn set_ready(object: &mut Value, fields: Value) -> bool {
     changed
 }
 
-/// Gives a node one of this module's taints, or none; says whether that is a change.
+/// Sets one of this module's taints, or none, on a node; returns whether it changed.
 fn set_taints(node: &mut Value, key: Option<&str>) -> bool {
     let old: Vec<Value> = node.pointer("/spec/taints").and_then(Value::as_array).cloned().unwrap_or_default();
     let is_own = |taint: &Value| matches!(text(taint, "/key"), UNREACHABLE | NOT_READY);
@@ -135,7 +136,7 @@ fn set_taints(node: &mut Value, key: Option<&str>) -> bool {
     true
 }
 
-/// Says of the pods of a node that they are not ready.
+/// Marks the pods of a node as not ready.
 fn unready_pods(api: &Api, node: &str) -> ApiResult<()> {
     let pods = &resource::PODS;
     let mut lost = Vec::new();
@@ -163,7 +164,7 @@ mod tests {
         };
         assert!(!set_taints(&mut node, None));
         assert!(set_taints(&mut node, Some(UNREACHABLE)));
-        assert!(!set_taints(&mut node, Some(UNREACHABLE)), "nothing new");
+        assert!(!set_taints(&mut node, Some(UNREACHABLE)), "unchanged");
         let both = [format!("{UNREACHABLE}:NoSchedule"), format!("{UNREACHABLE}:NoExecute")];
         assert_eq!(keys(&node), [&["own:NoSchedule".to_owned()], both.as_slice()].concat());
         assert!(set_taints(&mut node, Some(NOT_READY)));

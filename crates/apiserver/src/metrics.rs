@@ -1,4 +1,4 @@
-//! The counters of the API, for `/metrics`; under Kubernetes' names where it has some.
+//! The metrics of the API, for `/metrics`; under Kubernetes' names where they exist.
 
 use palisade_https::metrics::{self, Connections, Requests};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -6,7 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::request::Target;
 
-/// The labels of a request. The values are from tables, so that no client makes new ones.
+/// The labels of a request. The values are from tables, so that clients cannot create new series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Labels {
     verb: &'static str,
@@ -16,7 +16,7 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    /// The labels of a request with a verb as rules name it, which is written as HTTP's here.
+    /// The labels of a request with an RBAC verb, which is reported as its HTTP method here.
     pub(crate) fn new(verb: &'static str, target: Option<&Target>) -> Self {
         let verb = match verb {
             "get" => "GET",
@@ -57,7 +57,7 @@ impl Metrics {
         self.all.connections()
     }
 
-    /// All of them as text.
+    /// All metrics as text.
     pub(crate) fn text(&self, revision: u64) -> String {
         self.revision.set(i64::try_from(revision).unwrap_or(i64::MAX));
         self.all.text()

@@ -1,6 +1,6 @@
 //! Names that the server makes.
 
-/// A base and five letters that make no words.
+/// A base and five random consonants or digits, which form no words.
 pub(crate) fn random_name(base: &str) -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let kept: String = base.chars().take(58).collect();

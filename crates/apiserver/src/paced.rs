@@ -1,4 +1,4 @@
-//! Work on namespaces in which something has moved, on a thread of its own that leaves most of the time to others.
+//! Work on namespaces in which something has changed, on a thread of its own that leaves most of the time to others.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::limits;
 use crate::objects;
 use crate::resource::{Resource, text};
 
-/// What is done.
+/// The work.
 pub(crate) struct Task {
-    /// Namespaces are looked at that have objects of this resource, at first and when events were missed.
+    /// The resource whose namespaces are visited at first and when events were missed.
     pub(crate) resource: &'static Resource,
-    /// Whether an event moves something.
+    /// Whether an event requires work.
     pub(crate) moves: fn(&Event) -> bool,
-    /// Settles a namespace.
+    /// Does the work of a namespace.
     pub(crate) settle: fn(&Api, &str) -> ApiResult<()>,
 }
 
-/// Runs until it is told to stop.
+/// Runs until shutdown.
 pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>, task: Task) -> std::thread::JoinHandle<()> {
     let (api, stop) = (Arc::clone(api), Arc::clone(stop));
     std::thread::spawn(move || {

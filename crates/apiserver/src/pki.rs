@@ -1,4 +1,4 @@
-//! The certificates and keys of a server of its own: made at first start, kept in `DIR/pki`.
+//! The certificates and keys of a server: created at first start, kept in `DIR/pki`.
 
 use std::path::Path;
 
@@ -8,30 +8,30 @@ use palisade_https::{Authority, CertificateError, LONG, Pair, key, read_file, wr
 const ADDRESSES: [&str; 6] =
     ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "127.0.0.1", "::1"];
 
-/// The name under which the server connects to nodes: they let nobody else in.
+/// The name under which the server connects to nodes, which accept no other.
 const TO_NODES: &str = "system:palisade:apiserver";
 
-/// Everything that a server needs to prove who it is, and to know who others are.
+/// The keys and certificates that a server needs to authenticate itself and others.
 #[derive(Debug)]
 pub(crate) struct Pki {
-    /// The certificate that everything else is signed with, in PEM.
+    /// The certificate of the authority, in PEM.
     pub(crate) ca: String,
-    /// The server's own, made anew at each start.
+    /// The server's certificate, new at each start.
     pub(crate) server: Pair,
-    /// The administrator's: `system:admin` of `system:masters`.
+    /// The administrator's certificate: `system:admin` of `system:masters`.
     pub(crate) admin: Pair,
-    /// The one that it shows nodes.
+    /// The client certificate for connections to nodes.
     pub(crate) to_nodes: Pair,
-    /// The signer of all certificates.
+    /// The authority that signs all certificates.
     pub(crate) authority: Authority,
     /// The private key of service accounts' tokens, in PEM.
     pub(crate) account_key: String,
-    /// Its public half.
+    /// The public key for it.
     pub(crate) account_public: String,
 }
 
 impl Pki {
-    /// Reads what a folder holds and makes what is missing. `addresses` are further names that clients use for the
+    /// Reads the keys of a folder and creates the missing ones. `addresses` are further names that clients use for the
     /// server.
     pub(crate) fn open(folder: &Path, addresses: &[String]) -> Result<Self, CertificateError> {
         let authority = Authority::open(folder, "palisade-ca")?;

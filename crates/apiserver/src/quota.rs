@@ -1,7 +1,7 @@
-//! Quotas: what is written in a namespace is held against its ResourceQuotas, and their status says what is used.
+//! Quotas: writes in a namespace are checked against its ResourceQuotas, and their status shows the usage.
 //!
-//! Of one namespace one write that costs something is checked and made at a time, so that no race overruns a quota. What is
-//! freed is counted anew by a thread that follows the store.
+//! One write at a time is checked and made in each namespace, if it uses a quota, so that no race overruns one.
+//! Released usage is counted again by a thread that follows the store.
 
 use std::sync::MutexGuard;
 
@@ -19,7 +19,7 @@ use crate::objects;
 use crate::paced::Task;
 use crate::resource::{Counted, RESOURCE_QUOTAS, Resource, text};
 
-/// What a write will have used; the namespace's quotas are held until it is settled, or dropped.
+/// The usage after a write; the namespace's quotas are locked until it is settled, or dropped.
 pub(crate) struct Charge<'a> {
     api: &'a Api,
     _held: MutexGuard<'a, ()>,
@@ -27,7 +27,7 @@ pub(crate) struct Charge<'a> {
 }
 
 impl Charge<'_> {
-    /// The write was made: it is counted.
+    /// The write was made: its usage is recorded.
     pub(crate) fn settle(self) {
         for (quota, used) in self.due {
             say(self.api, quota, &used);
@@ -35,7 +35,7 @@ impl Charge<'_> {
     }
 }
 
-/// Refuses a write that uses more than is left of a quota. None where nothing is counted.
+/// Refuses a write that exceeds a quota. `None` if the write uses none.
 pub(crate) fn charge<'a>(call: &Call<'a>, new: &Value, old: Option<&Value>) -> ApiResult<Option<Charge<'a>>> {
     let resource = &call.target.resource;
     let namespace = call.target.namespace.as_str();
@@ -43,7 +43,7 @@ pub(crate) fn charge<'a>(call: &Call<'a>, new: &Value, old: Option<&Value>) -> A
         return Ok(None);
     }
     let usage = quota::usage(resource, new);
-    // A pod that uses the same may come into another scope.
+    // A pod with unchanged usage may move to another scope.
     let is_same = old.is_some_and(|old| quota::usage(resource, old) == usage);
     if is_same && resource.counted != Counted::Pods || of_namespace(call.api, namespace)?.is_empty() {
         return Ok(None);
@@ -60,7 +60,7 @@ pub(crate) fn charge<'a>(call: &Call<'a>, new: &Value, old: Option<&Value>) -> A
             let status = quota::status(&quota, &used);
             put(&mut quota, &["status"], status);
         }
-        // What was counted by this quota before is paid for.
+        // Usage that this quota has counted before is not charged again.
         let before = old.filter(|old| quota::matches(&quota, resource, old));
         let before = before.map(|old| quota::usage(resource, old)).unwrap_or_default();
         if old.is_none()
@@ -84,7 +84,7 @@ pub(crate) fn charge<'a>(call: &Call<'a>, new: &Value, old: Option<&Value>) -> A
     Ok(Some(Charge { api: call.api, _held: held, due }))
 }
 
-/// Whether a write may cost something: one of an object itself, or of what a pod asks for.
+/// Whether a write may use a quota: one of the object itself, or of the resources that a pod requests.
 fn is_counted(call: &Call<'_>) -> bool {
     call.target.subresource.is_none_or(|part| part.name == "resize")
 }
@@ -93,17 +93,17 @@ fn of_namespace(api: &Api, namespace: &str) -> ApiResult<Vec<Value>> {
     Ok(objects::list(&api.store, &RESOURCE_QUOTAS, Some(namespace), None, None)?.items)
 }
 
-/// Writes what is used of a quota, if that is not what its status says.
+/// Writes the usage of a quota, if its status differs.
 fn say(api: &Api, mut quota: Value, used: &Amounts) {
     let status = quota::status(&quota, used);
     put(&mut quota, &["status"], status);
-    // Whoever changed the quota meanwhile has it counted anew.
+    // A conflicting write has it counted again.
     if let Err(error) = objects::keep(&api.store, &RESOURCE_QUOTAS, quota) {
-        tracing::warn!("what is used of a quota cannot be written: {}", error.message);
+        tracing::warn!("the usage of a quota cannot be written: {}", error.message);
     }
 }
 
-/// Counts what is used of a quota.
+/// Counts the usage of a quota.
 fn count(api: &Api, quota: &Value, namespace: &str) -> ApiResult<Amounts> {
     let mut used = Amounts::new();
     let hard = quota.pointer("/spec/hard").and_then(Value::as_object);
@@ -121,7 +121,7 @@ fn count(api: &Api, quota: &Value, namespace: &str) -> ApiResult<Amounts> {
     Ok(used)
 }
 
-/// Counts a namespace's quotas anew.
+/// Recounts a namespace's quotas.
 fn recount(api: &Api, namespace: &str) -> ApiResult<()> {
     if of_namespace(api, namespace)?.is_empty() {
         return Ok(());
@@ -136,21 +136,21 @@ fn recount(api: &Api, namespace: &str) -> ApiResult<()> {
     Ok(())
 }
 
-/// Counts the quotas of namespaces in which something was changed or freed. Those who write wait while it counts.
+/// Recounts the quotas of namespaces in which something was changed or released. Writers wait while it counts.
 pub(crate) const RECOUNT: Task = Task { resource: &RESOURCE_QUOTAS, moves: is_freed, settle: recount };
 
 fn is_quota(event: &Event) -> bool {
     event.storage == RESOURCE_QUOTAS.storage()
 }
 
-/// Whether an event may leave more of a quota, or is one that nobody has counted.
+/// Whether an event may release usage, or create usage that was not counted.
 fn is_freed(event: &Event) -> bool {
     let was = |pointer: &str| event.previous.as_ref().and_then(|previous| previous.pointer(pointer));
     match event.storage.as_str() {
-        // Its own count is no reason to count.
+        // The update of the quota's own status does not trigger a recount.
         _ if is_quota(event) && event.change == Change::Updated => !quota::is_counted(&event.object),
         "events" | "coordination.k8s.io/leases" => event.change == Change::Deleted,
-        // What clients create is counted when it is written; the server itself makes these.
+        // Objects that clients create are counted when they are written; the server itself creates these.
         "configmaps" | "serviceaccounts" if event.change == Change::Created => true,
         _ if event.change != Change::Updated => event.change == Change::Deleted || is_quota(event),
         _ => ["/spec", "/status/phase"].iter().any(|field| was(field) != event.object.pointer(field)),

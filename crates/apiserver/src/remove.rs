@@ -8,7 +8,7 @@ use crate::failure;
 use crate::objects;
 use crate::resource::{Credentials, Resource, text};
 
-/// Takes an object away for good.
+/// Removes an object permanently.
 pub(crate) fn remove(
     api: &Api,
     resource: &Resource,
@@ -18,7 +18,7 @@ pub(crate) fn remove(
 ) -> ApiResult<()> {
     let (key, store) = (objects::key(resource, namespace, name), &api.store);
     let removed = match resource.credentials {
-        // How a user logs in goes with the user, in one write.
+        // The credentials of a user are removed with the user, in one write.
         Credentials::Login => {
             let found = objects::get(store, resource, namespace, name)?;
             let expected = Some(seen.unwrap_or(found.revision));

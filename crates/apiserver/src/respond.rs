@@ -11,7 +11,7 @@ use crate::protobuf;
 use crate::resource::{Resource, text};
 use crate::table::{self, Include};
 
-/// How an answer is written.
+/// The encoding of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
@@ -26,7 +26,7 @@ pub(crate) const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 impl Format {
-    /// The first form that a client wants and that there is; none if there is none.
+    /// The first media type that a client accepts and the server supports, if any.
     pub(crate) fn parse(accept: &str, resource: Option<&Resource>) -> Option<Self> {
         if accept.trim().is_empty() {
             return Some(Self::Json);
@@ -53,7 +53,7 @@ impl Format {
     }
 }
 
-/// Takes the body from the answer to a `HEAD`; its length is said as for `GET`, where it is known (RFC 9110, 9.3.2).
+/// Removes the body from the answer to a `HEAD`; the length is that of `GET`, if known (RFC 9110, 9.3.2).
 pub(crate) fn strip(response: &mut Response<Body>) {
     let length = hyper::body::Body::size_hint(response.body()).exact();
     if let Some(length) = length {
@@ -92,7 +92,7 @@ pub(crate) fn object(
     }
 }
 
-/// An object or a list of a resource in the form that a client wants it in.
+/// An object or a list of a resource in the format that a client accepts.
 pub(crate) fn shaped(value: &Value, format: Format, resource: &Resource, include: Include) -> Value {
     match format {
         Format::Table => table::of(resource, value, include, true, Timestamp::now()),
@@ -101,7 +101,7 @@ pub(crate) fn shaped(value: &Value, format: Format, resource: &Resource, include
     }
 }
 
-/// Only what every object has.
+/// Metadata only.
 pub(crate) fn metadata_of(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
            "metadata": object.get("metadata").cloned().unwrap_or_default()})
@@ -122,7 +122,7 @@ pub(crate) fn json(code: u16, value: &Value) -> Response<Body> {
     Body::bytes(code, JSON, value.to_string().into_bytes())
 }
 
-/// Writes a refusal; in protobuf for those who want nothing else.
+/// Writes a refusal; in protobuf for clients that accept nothing else.
 pub(crate) fn error(error: &ApiError, format: Format) -> Response<Body> {
     let status = error.status();
     let mut response = match (format, crate::schema::message("Status")) {

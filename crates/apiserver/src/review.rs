@@ -69,16 +69,16 @@ fn token(call: &Call<'_>, mut review: Value) -> ApiResult<Value> {
             }
             status
         }
-        None => json!({"user": {}, "error": "the token is of nobody, or no longer good"}),
+        None => json!({"user": {}, "error": "the token is unknown, or no longer valid"}),
     };
     put(&mut review, &["status"], status);
-    // What is asked about is a secret, and the answer may be logged.
+    // The reviewed token is a secret, and the answer may be logged.
     let spec = if audiences.is_empty() { json!({}) } else { json!({"audiences": audiences}) };
     put(&mut review, &["spec"], spec);
     Ok(review)
 }
 
-/// What is wrong with the time that a token is wanted for.
+/// Errors of the requested lifetime of a token.
 fn wrong_time(seconds: Option<i64>) -> Option<palisade_k8s::FieldError> {
     let seconds = seconds?;
     let why = match seconds {
@@ -118,7 +118,7 @@ pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -
     });
     let (mut token, expires) = call.api.tokens.sign(&account.object, &audiences, seconds, reference)?;
     if call.is_dry_run() {
-        // What would be signed is known now; a dry run gives nothing away.
+        // The claims of the token are known to be valid by now; a dry run returns no token.
         token.clear();
     }
     put(&mut request, &["kind"], "TokenRequest".into());
@@ -160,7 +160,7 @@ pub(crate) fn set_password(call: &Call<'_>, bytes: &[u8], content_type: &str) ->
     ))
 }
 
-/// A pod or secret that a token is to die with.
+/// The pod or secret that a token is bound to.
 struct Bound {
     kind: &'static str,
     object: Value,
@@ -194,7 +194,7 @@ fn find_bound(call: &Call<'_>, reference: &Value) -> ApiResult<Bound> {
     Ok(Bound { kind, object: found.object })
 }
 
-/// Creates an object as the server itself, whatever the user may: what a project request stands for.
+/// Creates an object as the server itself, whatever the user may do: the result of a project request.
 fn create_as_system(
     call: &Call<'_>,
     group: &str,

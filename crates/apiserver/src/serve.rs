@@ -49,17 +49,17 @@ pub(crate) struct Service {
     api: Arc<Api>,
 }
 
-/// The requester of a request, and its audit record.
+/// The requester, and the audit record of the request.
 struct Attended {
     who: Identity,
-    /// The user whose shares the request takes: its sender, whomever it asks as.
+    /// The user whose fair share the request uses: its sender, whomever it impersonates.
     party: Party,
     shown: Shown,
     notes: Arc<Notes>,
     trail: Arc<Trail>,
 }
 
-/// A request whose head is read.
+/// A request with its head parsed.
 struct Head {
     method: Method,
     path: String,
@@ -82,7 +82,7 @@ impl Service {
         Self { api }
     }
 
-    /// Answers one request; `certificate` is who the connection belongs to.
+    /// Answers one request; `certificate` is the client certificate of the connection.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
@@ -129,7 +129,7 @@ impl Service {
             refusal = Some(error);
             response
         });
-        // Before the answer goes out; what the work itself has written is not written again.
+        // Written before the answer is sent, unless the handler has written it already.
         trail.complete(response.status().as_u16(), refusal.as_deref(), None);
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&head.id) {
@@ -150,7 +150,7 @@ impl Service {
         response
     }
 
-    /// Begins what the audit log says of a request.
+    /// Begins the audit event of a request.
     fn begin(&self, head: &Head, requester: Option<&Requester>, notes: &Arc<Notes>) -> Arc<Trail> {
         let target = self.target_of(head);
         let verb = target.as_ref().and_then(|target| verb_of(head, target).ok());
@@ -171,7 +171,7 @@ impl Service {
         )
     }
 
-    /// The resource that a request is for, if it is for one.
+    /// The requested resource, if any.
     fn target_of(&self, head: &Head) -> Option<Target> {
         match Path::parse(&head.path, &self.api.definitions.now()) {
             Ok(Path::Resource(target)) => Some(target),
@@ -179,14 +179,14 @@ impl Service {
         }
     }
 
-    /// Counts a request that has been answered.
+    /// Counts an answered request.
     fn count(&self, head: &Head, code: u16, timed: &Timed<'_, Labels>) {
         let target = self.target_of(head);
         let verb = target.as_ref().and_then(|target| verb_of(head, target).ok());
         timed.end(Labels::new(verb.unwrap_or("other"), target.as_ref()), code);
     }
 
-    /// Finds who answers a request, once it is authorized and its form is one that there is.
+    /// Routes a request to its handler, once it is authorized and its media type is supported.
     async fn route(
         &self,
         head: &Head,
@@ -248,7 +248,7 @@ impl Service {
         self.api.shares.hold_answer(&attended.party, answer).await
     }
 
-    /// Reads the path. An error of it is told only to those who may see which paths there are.
+    /// Parses the path. An error is reported only to users that may see which paths exist.
     fn path(&self, head: &Head, who: &Identity) -> ApiResult<Path> {
         Path::parse(&head.path, &self.api.definitions.now()).map_err(|error| {
             if authorize::allowed_path(&self.api.policy, who, "get", "/api") {
@@ -259,11 +259,11 @@ impl Service {
         })
     }
 
-    /// Refuses what the requester may not do, and notes the decision for the audit log.
+    /// Refuses what the requester may not do, and records the decision for the audit log.
     fn authorize(&self, head: &Head, attended: &Attended, target: &Target, verb: &str) -> ApiResult<()> {
         let mut asked = target.clone();
         let mut node = None;
-        // A list of one name is a question for that name.
+        // A list that selects one name is authorized for that name.
         if matches!(verb, "list" | "watch") && asked.name.is_empty() {
             let selector = head.query.get("fieldSelector").unwrap_or_default();
             let fields = crate::selector::Fields::parse(selector, &target.resource.selectable())?;
@@ -277,10 +277,10 @@ impl Service {
         why.map(drop)
     }
 
-    /// Reads a body, for which there is room before it is read.
+    /// Reads a body, after reserving memory for it.
     async fn read(&self, body: Incoming, party: &Party) -> ApiResult<(Bytes, Option<Lease>)> {
         let length = hyper::body::Body::size_hint(&body).exact();
-        // One that does not say how long it is may be as long as any.
+        // A body of unknown length may have the maximum length.
         let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(limits::BODY);
         if length == 0 {
             return Ok((Bytes::new(), None));
@@ -325,15 +325,15 @@ impl Service {
         tokio::spawn(async move {
             watcher.run(seconds).await;
             drop(place);
-            // The line of its end is written when nobody holds the trail any more.
+            // The final audit line is written when the last holder drops the trail.
             drop(trail);
         });
         Ok(Body::stream(respond::JSON, receiver, None))
     }
 }
 
-/// Works on a request, on a thread that may wait for the disk; what takes long, on one of low priority. With the answer
-/// comes its place among the requests, to be kept until there is room for the answer.
+/// Handles a request on a thread that may wait for the disk; slow ones on a thread of low priority. The answer comes
+/// with its place among the requests, which is kept until there is memory for the answer.
 async fn run(
     work: Arc<Work>,
     held: Option<Lease>,
@@ -370,13 +370,13 @@ async fn run(
     })
 }
 
-/// Whether an object would be created in no namespace, of a kind that lives in one; reviews, which keep nothing, may be.
+/// Whether an object of a namespaced kind would be created without a namespace; reviews, which are not stored, may be.
 fn lacks_namespace(target: &Target, verb: &str) -> bool {
     let is_review = target.resource.review.is_some();
     target.resource.namespaced && verb == "create" && target.namespace.is_empty() && !is_review
 }
 
-/// HTTP/2 names the host in the request itself; here it is read where HTTP/1 has it.
+/// HTTP/2 has the host in the request itself; here it is moved to where HTTP/1 has it.
 fn name_host(headers: &mut HeaderMap, uri: &http::Uri) {
     let named = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
     if let Some(host) = named {
@@ -384,12 +384,12 @@ fn name_host(headers: &mut HeaderMap, uri: &http::Uri) {
     }
 }
 
-/// Whether a client takes what only Kubernetes has: it takes JSON too, where we lack the form.
+/// Whether a client accepts a format that only Kubernetes has: it accepts JSON too, which is used instead.
 fn is_for_kubernetes(accept: &str) -> bool {
     accept.contains("application/vnd.kubernetes.protobuf")
 }
 
-/// The form that a client wants; JSON where it wants none that there is.
+/// The format that a client accepts; JSON if none of them is supported.
 fn wanted(head: &Head, resource: Option<&resource::Resource>) -> Format {
     let accept = head.header(ACCEPT);
     match Format::parse(accept, resource) {
@@ -401,7 +401,7 @@ fn wanted(head: &Head, resource: Option<&resource::Resource>) -> Format {
     }
 }
 
-/// The verb of a request, as rules name it.
+/// The RBAC verb of a request.
 fn verb_of(head: &Head, target: &Target) -> ApiResult<&'static str> {
     let is_one = !target.name.is_empty();
     Ok(match (&head.method, is_one) {
@@ -425,13 +425,13 @@ async fn read(body: Incoming) -> ApiResult<Bytes> {
     })
 }
 
-/// The object sent to a subresource, as admission webhooks make it.
+/// The object sent to a subresource, as admission webhooks see it.
 fn admitted(call: &Call<'_>, object: serde_json::Value) -> ApiResult<serde_json::Value> {
     let request = attributes(call, Operation::Create, None);
     palisade_hooks::admit(request, Some(object)).map(Option::unwrap_or_default)
 }
 
-/// A request with its body, for a thread that may wait for the disk.
+/// A request with its body, for a thread that may block.
 struct Work {
     api: Arc<Api>,
     who: Identity,
@@ -458,7 +458,7 @@ impl Work {
         }
     }
 
-    /// The weight of the request's objects as values, with the copies that are made of them.
+    /// The weight of the request's objects as values, including the copies of them.
     fn weight(&self) -> usize {
         let [reads, makes, changes] = limits::COPIES;
         let body = weight::of_body(&self.bytes, &self.content_type);
@@ -472,7 +472,7 @@ impl Work {
         }
     }
 
-    /// The weight of the object of the request's name as it is kept.
+    /// The weight of the requested object as it is stored.
     fn kept_weight(&self) -> usize {
         let (store, target) = (&self.api.store, &self.target);
         let key = objects::key(&target.resource, &target.namespace, &target.name);
@@ -484,7 +484,7 @@ impl Work {
         }
     }
 
-    /// Whether the object of the request's name is not small.
+    /// Whether the requested object is not small.
     fn is_of_large(&self) -> bool {
         let target = &self.target;
         let key = objects::key(&target.resource, &target.namespace, &target.name);
@@ -492,18 +492,19 @@ impl Work {
         !target.name.is_empty() && length.is_some_and(|length| length > limits::LIGHT.0)
     }
 
-    /// Whether it takes a processor for long, however little is sent.
+    /// Whether it uses much CPU, however small the request is.
     fn is_costly(&self) -> bool {
         self.target.subresource.is_some_and(|part| matches!(part.serves, Serves::Password))
     }
 
-    /// Does it, says so in the audit log, and writes the answer.
+    /// Handles it, records the audit event, and writes the answer.
     fn answer(&self, shape: pages::Shape) -> Response<Body> {
         let _open = self.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.trail.request(&self.bytes, &self.content_type);
         let pages::Shape { format, include } = shape;
         let answer = self.run();
-        // By whoever did it, and before anybody is told: a client that has left leaves a line all the same.
+        // Recorded by the thread that did the work, and before the answer: a client that has disconnected still leaves
+        // a line.
         match &answer {
             Ok(answer) => self.trail.complete(answer.code, None, Some(&answer.object)),
             Err(error) => self.trail.complete(error.code(), Some(error), None),

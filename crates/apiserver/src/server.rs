@@ -25,32 +25,32 @@ use crate::serve::Service;
 use crate::token::Tokens;
 use crate::{bootstrap, budget, controller, objects, paced, quota, workload};
 
-/// How a server is to run.
+/// Options of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The data folder; none: nothing is kept beyond the end.
+    /// The data folder; if none, no data is kept.
     pub data: Option<PathBuf>,
-    /// The address to listen at; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Further names and addresses that clients use for the server.
     pub names: Vec<String>,
-    /// The SCCs that are there from the start.
+    /// The initial SCCs.
     pub set: BuiltinSet,
     /// The file of the audit log, if one is written.
     pub audit: Option<PathBuf>,
     /// The audit policy, as kube-apiserver's `--audit-policy-file`; without it, all requests are
     /// logged with their metadata.
     pub audit_policy: Option<PathBuf>,
-    /// A backup to begin with, in a folder that holds nothing yet.
+    /// A backup to restore at first, into a data folder without a store.
     pub backup: Option<PathBuf>,
     /// The decider on SCC.
     pub decider: Decider,
-    /// Addresses of the services that webhooks are, by `NAMESPACE/NAME`.
+    /// Addresses of the services of webhooks, by `NAMESPACE/NAME`.
     pub webhook_services: BTreeMap<String, SocketAddr>,
 }
 
 impl Default for Config {
-    /// Keeps nothing, listens on a free port of loopback, decides by the newest set of SCCs.
+    /// Without a data folder, listening on a free port of loopback, deciding by the newest set of SCCs.
     fn default() -> Self {
         Self {
             data: None,
@@ -66,7 +66,7 @@ impl Default for Config {
     }
 }
 
-/// An error of a server's start or run.
+/// An error at the start of a server or while it runs.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The data cannot be used.
@@ -81,7 +81,7 @@ pub enum ServerError {
     /// Nodes cannot be connected to.
     #[error("TLS towards nodes cannot be set up: {0}")]
     Nodes(String),
-    /// The key of tokens cannot be used.
+    /// The key that signs tokens cannot be used.
     #[error("the key of tokens cannot be used")]
     Key(String),
     /// The address cannot be listened on.
@@ -93,7 +93,7 @@ pub enum ServerError {
     /// The policy of the audit log cannot be used.
     #[error(transparent)]
     AuditPolicy(#[from] PolicyError),
-    /// The first objects cannot be made.
+    /// The initial objects cannot be created.
     #[error("the first objects cannot be made: {0}")]
     Bootstrap(String),
 }
@@ -115,7 +115,7 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Opens the data, makes what is missing, and listens.
+    /// Opens the data, creates what is missing, and listens.
     ///
     /// # Errors
     ///
@@ -165,11 +165,11 @@ impl Server {
         })
     }
 
-    /// The address that it listens at.
+    /// The address that it listens on.
     ///
     /// # Errors
     ///
-    /// The system does not say.
+    /// The system does not report it.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         match &self.listener {
             Some(listener) => listener.address(),
@@ -177,19 +177,19 @@ impl Server {
         }
     }
 
-    /// The folder that is gone when the server is, where it keeps nothing.
+    /// The temporary folder of a server without a data folder, removed with the server.
     #[must_use]
     pub fn temporary_folder(&self) -> Option<&std::path::Path> {
         self.folder.as_ref().map(tempfile::TempDir::path)
     }
 
-    /// A kubeconfig for the administrator, in YAML, with everything in it.
+    /// A self-contained kubeconfig of the administrator, in YAML.
     #[must_use]
     pub fn admin_kubeconfig(&self, url: &str) -> String {
         kubeconfig(url, "system:admin", &self.pki.ca, &self.pki.admin)
     }
 
-    /// A kubeconfig for what gives pods their nodes.
+    /// A kubeconfig of the scheduler.
     ///
     /// # Errors
     ///
@@ -203,7 +203,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The name is none that a certificate can have, or the keys cannot be read.
+    /// The name is not valid in a certificate, or the keys cannot be read.
     pub fn node_credentials(
         &self,
         url: &str,
@@ -213,7 +213,7 @@ impl Server {
         credentials(&self.pki.authority, url, name, &[address])
     }
 
-    /// Answers until `shutdown` is ready, then lets requests end.
+    /// Serves requests until `shutdown` is ready, then lets running requests end.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let service = Service::new(Arc::clone(&self.api));
         let connect = move |peer: Peer| {
@@ -238,7 +238,7 @@ impl Server {
 ///
 /// # Errors
 ///
-/// There is no server's data, the name is none that a certificate can have, or the keys cannot be read.
+/// The folder has no data of a server, the name is not valid in a certificate, or the keys cannot be read.
 pub fn node_credentials(
     data: &std::path::Path,
     url: &str,
@@ -276,9 +276,9 @@ fn credentials(
 /// A node's client certificate, and the authority that it trusts.
 #[derive(Clone, Debug)]
 pub struct NodeCredentials {
-    /// A kubeconfig for the node, in YAML, with everything in it.
+    /// A self-contained kubeconfig of the node, in YAML.
     pub kubeconfig: String,
-    /// The certificate in it, in PEM: good for a client and for a server of the node's name.
+    /// The certificate in it, in PEM: valid as the node's client and serving certificate.
     pub certificate: String,
     /// Its key.
     pub key: String,
@@ -299,7 +299,7 @@ impl Drop for Server {
     }
 }
 
-/// The store, with what it is to begin with.
+/// The store, with its initial backup if one is given.
 fn open(config: &Config) -> Result<Store, StoreError> {
     match (&config.data, &config.backup) {
         (Some(data), None) => Store::open(data),
@@ -313,7 +313,7 @@ fn open(config: &Config) -> Result<Store, StoreError> {
     }
 }
 
-/// The client's side of TLS towards nodes: their certificates are this server's authority's, and it shows its own.
+/// The client side of TLS towards nodes: it accepts certificates of this server's authority, and presents its own.
 fn to_nodes(pki: &Pki) -> Result<rustls::ClientConfig, ServerError> {
     let made = || -> Result<rustls::ClientConfig, Box<dyn std::error::Error>> {
         let mut roots = rustls::RootCertStore::empty();

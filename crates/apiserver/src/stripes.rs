@@ -1,4 +1,4 @@
-//! Locks by name: a fixed number of them, which names share.
+//! Locks by name: a fixed number of them, shared by all names.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};

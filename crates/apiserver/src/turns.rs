@@ -1,9 +1,9 @@
-//! Turns: who is next, so that nobody's work keeps that of others waiting.
+//! Turns: a fair order, so that no namespace's work keeps that of others waiting.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 
-/// The next one that has work and is free, after the one that had its turn last.
+/// The next name that has work and is free, after the one that had its turn last.
 pub(crate) fn next<W>(
     due: &BTreeMap<String, W>,
     is_free: impl Fn(&str) -> bool,

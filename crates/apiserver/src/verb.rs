@@ -23,7 +23,7 @@ use crate::call::Call;
 use crate::error::ApiResult;
 use crate::resource::Resource;
 
-/// Reads a body as an object of the resource that a request is for.
+/// Reads a body as an object of the requested resource.
 pub(crate) fn read_object(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Value> {
     let resource = &call.target.resource;
     let mut findings = Vec::new();
@@ -34,7 +34,7 @@ pub(crate) fn read_object(call: &Call<'_>, bytes: &[u8], content_type: &str) -> 
     Ok(object)
 }
 
-/// Makes what a webhook has changed fit its type; fields that there are not are left out, as where they are stored.
+/// Fits an object that a webhook has changed to its type; unknown fields are dropped, as where objects are stored.
 fn fit_changed(resource: &Resource, object: &mut Value) -> ApiResult<()> {
     body::fit(object, resource.shape(), Validation::Ignore, Vec::new())?;
     body::claim(object, resource)

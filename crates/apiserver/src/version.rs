@@ -1,4 +1,4 @@
-//! The version of Kubernetes whose API this is.
+//! The reported version of Kubernetes.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Watches: what happens to objects, as a stream of lines.
+//! Watches: changes of objects, as a stream of lines.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use crate::verb;
 pub(crate) struct Asker {
     pub(crate) who: Identity,
     pub(crate) shown: Shown,
-    /// The user whose shares the watch takes.
+    /// The user whose fair share the watch uses.
     pub(crate) party: Party,
 }
 
@@ -40,12 +40,12 @@ pub(crate) struct Watcher {
     view: View,
     shown: Shown,
     party: Party,
-    /// How often anybody's rights may have ended when these were last looked at.
+    /// The generation of rights at the last check.
     epoch: u64,
     bookmarks: bool,
     initial: Initial,
     sender: mpsc::Sender<Bytes>,
-    /// Whether what is read now takes long.
+    /// Whether the next read is a slow one.
     is_long: bool,
 }
 
@@ -61,11 +61,11 @@ struct View {
     is_first: bool,
 }
 
-/// How an object of an event is shown.
+/// The format of an object in an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Object,
-    /// Only what every object has.
+    /// Metadata only.
     Metadata,
     Table(Include),
 }
@@ -73,23 +73,23 @@ pub(crate) enum Shape {
 /// The start of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Initial {
-    /// With the writes after a revision.
+    /// The writes after a revision.
     After(Revision),
-    /// All there is, not older than a revision, then what happens; a bookmark may stand between.
+    /// All existing objects, not older than a revision, then changes; with a bookmark in between if requested.
     State { at_least: u64, is_marked: bool },
 }
 
-/// The client is gone, or the watch is over.
+/// The client has disconnected, or the watch is over.
 struct Over;
 
-/// Lines that a watch has read, up to where, and whether there is more.
+/// Lines that a watch has read, the revision up to which it has, and whether there is more.
 struct Lines<N> {
     lines: Vec<Bytes>,
     next: N,
 }
 
 impl Watcher {
-    /// Reads what a client wants; gives where its lines will come.
+    /// Parses the options of a watch; returns the receiver of its lines.
     pub(crate) fn new(
         api: &Arc<Api>,
         asker: Asker,
@@ -110,7 +110,7 @@ impl Watcher {
             }
             WatchStart::State { at_least, is_marked } => Initial::State { at_least, is_marked },
         };
-        // What waits here waits for the client; larger lines are counted as well.
+        // Bounds the lines that wait for the client; larger lines are counted as well.
         let (sender, receiver) = mpsc::channel(4);
         let view = View {
             api: Arc::clone(api),
@@ -134,7 +134,7 @@ impl Watcher {
         Ok((watcher, receiver))
     }
 
-    /// Sends until the time is over or the client is gone.
+    /// Sends until the timeout, or until the client disconnects.
     pub(crate) async fn run(mut self, seconds: Option<u64>) {
         let time = Duration::from_secs(seconds.unwrap_or(limits::WATCH).clamp(1, limits::WATCH));
         let _ = tokio::time::timeout(time, self.follow()).await;
@@ -171,19 +171,19 @@ impl Watcher {
         }
     }
 
-    /// Tells all that has happened by now.
+    /// Sends all changes until now.
     async fn go_on(&mut self, mut seen: Revision) -> Result<Revision, Over> {
         loop {
             let found = self.view.api.hub.after(self.view.target.resource.storage(), seen);
             match found {
-                // What a webhook converts is waited for elsewhere.
+                // Objects that a webhook converts are awaited on another thread.
                 Found::Events(events, _)
                     if !events.is_empty() && self.view.target.resource.conversion().is_some() =>
                 {
                     return self.catch_up(seen).await;
                 }
                 Found::Behind => {
-                    // Mostly for an object that is large.
+                    // Mostly for a large object.
                     self.is_long = true;
                     seen = self.catch_up(seen).await?;
                     self.is_long = false;
@@ -201,7 +201,7 @@ impl Watcher {
         }
     }
 
-    /// Sends what the watch starts with; gives up to where that is.
+    /// Sends the initial objects of the watch; returns their revision.
     async fn start(&mut self) -> Result<Revision, Over> {
         let (at_least, is_marked) = match self.initial {
             Initial::After(revision) => return Ok(revision),
@@ -238,7 +238,7 @@ impl Watcher {
         }
     }
 
-    /// Reads from the store what is no longer or not yet to be had otherwise.
+    /// Reads from the store the objects or events that are not in memory.
     async fn catch_up(&mut self, mut seen: Revision) -> Result<Revision, Over> {
         loop {
             let read = self.read(move |view| {
@@ -260,7 +260,7 @@ impl Watcher {
         }
     }
 
-    /// Reads lines from the store and sends them. Whoever does not read what was sent already reads no further.
+    /// Reads lines from the store and sends them. Reading stops while the client does not read.
     async fn read<N: Send + 'static>(
         &mut self,
         read: impl FnOnce(&mut View) -> ApiResult<Lines<N>> + Send + 'static,
@@ -311,14 +311,14 @@ impl Watcher {
         Over
     }
 
-    /// Ends the watch of a client that does not read: what it has not seen will be gone when it does.
+    /// Ends the watch of a client that does not read: the events that it has not seen will be compacted by then.
     fn behind(&self) -> Over {
         let error = ApiError::expired("too old resource version: the watch has fallen behind");
         drop(self.sender.try_send(written("ERROR", &error.status())));
         Over
     }
 
-    /// Ends the watch of whoever is no longer who they were, or may no longer watch.
+    /// Ends the watch when its user's credentials have ended, or the right to watch.
     fn still_may(&mut self) -> Result<(), Over> {
         let view = &mut self.view;
         let epoch = view.api.epoch.now();
@@ -326,7 +326,7 @@ impl Watcher {
             return Ok(());
         }
         view.who = view.api.identify(&self.shown).map_err(|_| Over)?.who;
-        // A watch of one name is a question for that name.
+        // A watch that selects one name is authorized for that name.
         let name = view.fields.name().unwrap_or(&view.target.name).to_owned();
         let asked = Target { name, ..view.target.clone() };
         view.api.require(&view.who, "watch", &asked, view.fields.node()).map_err(|_| Over)?;
@@ -334,7 +334,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Sends a line that is counted for as long as it is not sent.
+    /// Sends a line whose memory is accounted for until it is sent.
     async fn line(&mut self, line: Bytes) -> Result<(), Over> {
         let api = Arc::clone(&self.view.api);
         match api.shares.hold(&self.party, line).await {
@@ -343,7 +343,7 @@ impl Watcher {
         }
     }
 
-    /// Sends a line; whoever may no longer watch hears no more.
+    /// Sends a line; nothing is sent once the user may no longer watch.
     async fn send(&mut self, line: Bytes) -> Result<(), Over> {
         self.still_may()?;
         match tokio::time::timeout(limits::PART_TIME, self.sender.send(line)).await {
@@ -366,7 +366,7 @@ impl View {
             && verb::is_visible(&self.api.policy, &self.who, resource, object)
     }
 
-    /// The meaning of a kept event for this watch, if any.
+    /// The event of a stored change for this watch, if any.
     fn line_of_kept(&mut self, event: palisade_store::Event) -> ApiResult<Option<Bytes>> {
         let size = event.value.len() + event.previous.as_ref().map_or(0, Vec::len);
         objects::alone(size, || {
@@ -379,7 +379,7 @@ impl View {
         })
     }
 
-    /// An object in the version that is watched.
+    /// An object in the watched version.
     fn converted(&self, object: Value) -> ApiResult<Value> {
         match self.target.resource.conversion() {
             Some(_) => convert::shown(&self.api, &self.target.resource, object),
@@ -387,14 +387,14 @@ impl View {
         }
     }
 
-    /// The meaning of an event for this watch, if any.
+    /// The event of a change for this watch, if any.
     fn line_of(&mut self, event: &Event) -> Option<Bytes> {
         if !self.target.namespace.is_empty() && event.namespace != self.target.namespace {
             return None;
         }
         let was = event.previous.as_ref().is_some_and(|previous| self.wants(previous));
         let is = event.change != Change::Deleted && self.wants(&event.object);
-        // What a deletion shows is the object as it last was, so that is what was selected.
+        // A deletion shows the last state of the object, so the selector applies to that.
         let was = was || (event.change == Change::Deleted && self.wants(&event.object));
         let kind = match (was, is) {
             (false, true) => "ADDED",
@@ -403,7 +403,7 @@ impl View {
             (false, false) => return None,
         };
         let shown = match &event.previous {
-            // What is no longer selected is shown as it was when it last was.
+            // An object that is no longer selected is shown as it was when it last was.
             Some(previous) if kind == "DELETED" && event.change != Change::Deleted => previous,
             _ => &event.object,
         };

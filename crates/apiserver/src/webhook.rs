@@ -1,4 +1,5 @@
-//! This server as the host of admission webhooks: their configurations, and what they are told of a request.
+//! This server as the host of admission webhooks: their configurations, and the attributes of a request that they
+//! receive.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::identity::Identity;
 use crate::objects;
 use crate::resource::{self, Resource};
 
-/// A request as webhooks see it; `old` is the object as it was, if it was.
+/// A request as webhooks see it; `old` is the object before the change, if any.
 pub(crate) fn attributes<'a>(
     call: &'a Call<'a>,
     operation: Operation,
@@ -69,7 +70,7 @@ impl Host for Call<'_> {
     }
 }
 
-/// The authorizer's questions of an expression about its author, or about a service account.
+/// The `authorizer` of expressions: checks for the requester, or for a service account.
 fn decide(policy: &palisade_admission::PolicyCache, author: &Identity, check: &Check) -> Decision {
     let account =
         check.account.as_ref().map(|(namespace, name)| Identity::service_account(namespace, name, ""));

@@ -1,9 +1,9 @@
-//! The workloads of this server: which are to be looked at ([`queue`]), and what their controllers ([`palisade_workloads`])
-//! do to it.
+//! The workloads of this server: which are due ([`queue`]), and the changes of their controllers
+//! ([`palisade_workloads`]) to the server.
 //!
-//! One thread learns what happens; a few others look at workloads, as what they create goes through admission webhooks, which
-//! may take their time. They act under the names of Kubernetes' service accounts: SCC decides on a pod by the pod's own
-//! service account.
+//! One thread reads events; a few others run controllers, as the objects that they create go through admission
+//! webhooks, which may be slow. They act under the names of Kubernetes' service accounts: SCC decides on a pod by the
+//! pod's own service account.
 
 mod queue;
 
@@ -29,7 +29,7 @@ use crate::resource::{self, Resource, text};
 use crate::{objects, verb};
 use queue::{Queue, Turn};
 
-/// Runs until it is told to stop.
+/// Runs until shutdown.
 pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     let workloads = Workloads {
         api: Arc::clone(api),
@@ -47,12 +47,12 @@ pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>) -> std::thread::Join
     })
 }
 
-/// The workloads that there are.
+/// The workloads.
 #[derive(Debug)]
 struct Workloads {
     api: Arc<Api>,
     queue: Mutex<Queue>,
-    /// Told when a workload may have become due.
+    /// Notified when a workload may have become due.
     is_due: Condvar,
     stop: Arc<AtomicBool>,
 }
@@ -66,7 +66,7 @@ impl Workloads {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Learns what happens.
+    /// Reads events.
     fn follow(&self) {
         let mut seen = self.look_around();
         while !self.is_over() {
@@ -95,7 +95,7 @@ impl Workloads {
         queue.learn(&key, &event.object, event.change == Change::Deleted);
     }
 
-    /// Learns what is there; gives the revision from which on events say more.
+    /// Reads the existing objects; returns the revision from which events continue.
     fn look_around(&self) -> Revision {
         let seen = self.api.store.revision();
         self.queue().forget();
@@ -114,7 +114,7 @@ impl Workloads {
         seen
     }
 
-    /// Looks at workloads until it is told to stop.
+    /// Runs controllers on workloads until shutdown.
     fn work(&self) {
         while !self.is_over() {
             let mut queue = self.queue();
@@ -136,7 +136,7 @@ impl Workloads {
         let again = match failure::guarded(|| self.sync(&turn.key)) {
             Ok(Next::Nothing) => None,
             Ok(Next::After(wait)) => Some((wait, 0)),
-            // Somebody else wrote meanwhile, and that brings it here again; a little later for sure.
+            // A conflicting write brings it here again; it is also tried again a little later.
             Err(error) if error.reason == Reason::Conflict => Some((limits::WORKLOAD_WAIT, failures)),
             Err(error) => {
                 tracing::debug!("{}: {}", turn.key, error.message);
@@ -188,7 +188,7 @@ impl Workloads {
     }
 }
 
-/// Takes from a pod what no controller looks at: there may be thousands, each as large as an object can be.
+/// Drops parts of a pod that controllers ignore: there may be thousands of pods, each as large as an object can be.
 fn trim(pod: &mut Value) {
     let node = pod.pointer("/spec/nodeName").cloned();
     if let Some(spec) = pod.get_mut("spec") {
@@ -248,7 +248,7 @@ impl Cluster for Workloads {
     }
 
     fn delete(&self, author: Author<'_>, resource: &Resource, (name, uid): (&str, &str)) -> ApiResult<()> {
-        // Another object of its name is not the one that is meant.
+        // Another object of the same name is not the requested one.
         let mut options = json!({});
         put(&mut options, &["preconditions", "uid"], uid.into());
         let options = options.to_string();

@@ -110,7 +110,7 @@ fn recording() -> Vec<Exchange> {
     exchanges
 }
 
-/// Sends a request as it was; gives the status, the media type and the body.
+/// Sends a recorded request; returns the status, the media type and the body.
 async fn replay(client: &Client, line: &Value) -> (u16, String, Vec<u8>) {
     let bytes = match (&line["request"]["base64"], &line["request"]["json"]) {
         (Value::String(text), _) => base64::engine::general_purpose::STANDARD.decode(text).unwrap(),
@@ -147,8 +147,8 @@ fn kind(body: &[u8]) -> String {
     String::from_utf8(meta[5 + version..5 + version + length].to_vec()).unwrap()
 }
 
-/// What oc sent to a server without OpenShift's groups. Here they are, so what was refused then is answered now;
-/// what was answered then is answered with the same kind of object.
+/// Requests of oc to a server without OpenShift's groups. They exist here, so requests that were refused then are
+/// answered now; requests that were answered then are answered with the same kind of object.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_oc_sends_is_answered() {
     let client = start(palisade_apiserver::Config::default()).await;
@@ -158,7 +158,7 @@ async fn what_oc_sends_is_answered() {
         let (code, _, body) = replay(&client, &line).await;
         assert_eq!(code, 201, "{path}: {}", String::from_utf8_lossy(&body));
     };
-    // What was there when the recording began.
+    // Objects that existed when the recording began.
     post("/api/v1/namespaces", json!({"metadata": {"name": "sso"}})).await;
     let group = "rbac.authorization.k8s.io";
     let name = "system:openshift:scc:drop-capabilities";
@@ -187,7 +187,7 @@ async fn what_oc_sends_is_answered() {
             }
             // Some default service accounts are there from the start.
             ("POST", 201) => code == 201 || (code == 409 && path.contains("/serviceaccounts")),
-            // What is new here, and what the recording's server did not know or let in.
+            // Differences: resources that the recording's server did not know or admit.
             ("HEAD", 403) | (_, 404 | 422) => matches!(code, 200 | 201 | 400 | 404),
             (_, before) => code == before,
         };
@@ -216,7 +216,7 @@ async fn what_oc_sends_is_answered() {
     assert!(problems.is_empty(), "{} of {}:\n{}", problems.len(), exchanges.len(), problems.join("\n"));
 }
 
-/// Bodies that are no objects, or half of one, are refused by what is wrong with them.
+/// Bodies that are not objects, or are truncated, are refused with a message that names the defect.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_bodies_are_named() {
     let client = start(palisade_apiserver::Config::default()).await;
@@ -247,7 +247,7 @@ async fn bad_bodies_are_named() {
             "/api/v1/pods?watch=1&resourceVersion=999999999",
             json,
             b"",
-            // Kubernetes too says so by an event of the watch.
+            // Kubernetes too reports it by an event of the watch.
             200,
             r#""code":504"#,
         ),
@@ -262,7 +262,7 @@ async fn bad_bodies_are_named() {
     }
 }
 
-/// A list that nobody asked to have in parts is one list of one moment, in every form.
+/// A list without `limit` is one list of one revision, in every format.
 #[tokio::test(flavor = "multi_thread")]
 async fn long_lists_are_whole() {
     let client = start(palisade_apiserver::Config::default()).await;
@@ -308,7 +308,7 @@ async fn long_lists_are_whole() {
     }
 }
 
-/// Who may exec into pods may so only into those that they could have made.
+/// Users that may exec into pods may do so only for pods that they could have created.
 #[tokio::test(flavor = "multi_thread")]
 async fn exec_is_decided_by_scc() {
     let client = start(palisade_apiserver::Config::default()).await;
@@ -454,7 +454,7 @@ async fn impersonation_takes_a_right_for_each_part() {
     }
 }
 
-/// Nobody learns anything without showing who they are.
+/// Unauthenticated clients learn nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_learn_nothing() {
     let client = start(palisade_apiserver::Config::default()).await;
@@ -481,8 +481,8 @@ async fn strangers_learn_nothing() {
     assert_eq!(client.send(large).await.unwrap().status().as_u16(), 413);
 }
 
-/// A watch shows what its selector selects, an object that is no longer selected as it last was, and of each as much as
-/// is asked for.
+/// A watch shows the objects that its selector selects, an object that is no longer selected as it last was, and as
+/// much of each as is requested.
 #[tokio::test(flavor = "multi_thread")]
 async fn watches_show_what_is_selected() {
     let client = start(palisade_apiserver::Config::default()).await;

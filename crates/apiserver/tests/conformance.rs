@@ -29,7 +29,7 @@ async fn send(client: &Client, request: http::request::Builder, object: &Value) 
     (code, serde_json::from_slice(&body).unwrap())
 }
 
-/// Where objects of a kind are, and whether they are in a namespace.
+/// The path of objects of a kind, and whether they are namespaced.
 const PLACES: [(&str, &str, bool); 6] = [
     ("Namespace", "/api/v1/{}namespaces", false),
     ("SecurityContextConstraints", "/apis/security.openshift.io/v1/{}securitycontextconstraints", false),
@@ -76,14 +76,14 @@ fn header(request: http::request::Builder, name: &str, values: &[String]) -> htt
     values.iter().fold(request, |request, value| request.header(name, value))
 }
 
-/// What the API says of a case: the SCC, or that it is refused; none where the case cannot be put to it.
+/// The API's answer to a case: the SCC, or that it is refused; `None` if the case cannot be sent to it.
 async fn through_the_api(client: &Client, case: &mut Case) -> Option<Option<String>> {
     let request = &mut case.review["request"];
     let namespace = request["namespace"].as_str()?.to_owned();
     let user = request["userInfo"]["username"].as_str()?.to_owned();
     let mut groups: Vec<String> =
         serde_json::from_value(request["userInfo"]["groups"].clone()).unwrap_or_default();
-    // Whoever is impersonated is somebody.
+    // An impersonated user must exist.
     if !groups.iter().any(|group| group == "system:authenticated") {
         groups.push("system:authenticated".to_owned());
         request["userInfo"]["groups"] = json!(groups);
@@ -179,7 +179,7 @@ async fn create_scc(client: &Client, scc: &Value) -> (u16, Value, Vec<String>) {
     (code, serde_json::from_slice(&body).unwrap(), warnings)
 }
 
-/// SCC objects: what is completed, refused and warned of is what `admit` says, for fields that the type has. The API drops
+/// SCC objects: defaults, refusals and warnings equal those of `admit`, for fields that the type has. The API drops
 /// others before admission sees them, as a kube-apiserver does.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_takes_sccs_as_admit_does() {

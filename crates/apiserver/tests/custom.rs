@@ -164,7 +164,7 @@ async fn a_definition_serves_a_resource_at_once() {
             "replicas": 1, "most": 10})
     );
     assert_eq!(made["metadata"]["generation"], 1);
-    // Strictly, what is not specified is an error.
+    // In strict mode, an unspecified field is an error.
     let strict = format!("{CRONTABS}?fieldValidation=Strict");
     let (code, why) = world.refused("POST", &strict, crontab("b", json!({"unknown": 1}))).await;
     assert!(code == 400 && why.contains("unknown field \"spec.unknown\""), "{why}");
@@ -261,7 +261,7 @@ async fn objects_are_as_their_schema_says() {
         code == 422 && why.contains("spec.image: Invalid value: \"object\": image is immutable"),
         "{why}"
     );
-    // A strategic patch is none for a custom resource.
+    // A strategic merge patch is not supported for custom resources.
     let patch = json!({"spec": {"replicas": 2}});
     let strategic = world.send("PATCH", &one, "application/strategic-merge-patch+json", patch).await;
     assert!(matches!(strategic.unwrap_err(), Error::Api(status) if status.code == 415));
@@ -328,7 +328,7 @@ async fn versions_names_and_the_end() {
     let group = world.get("/apis/stable.example.com").await;
     assert_eq!(group["versions"].as_array().unwrap().len(), 2);
 
-    // Names are given once; the second has its turn when the first is gone.
+    // Names are unique; a second definition gets its names when the first is deleted.
     let mut rival = definition();
     rival["metadata"]["name"] = "cronjobs2.stable.example.com".into();
     rival["spec"]["names"] = json!({"plural": "cronjobs2", "kind": "CronTab"});
@@ -361,7 +361,7 @@ async fn versions_names_and_the_end() {
     world.until_gone(&format!("{DEFINITIONS}/cronjobs2.stable.example.com")).await;
     world.post(DEFINITIONS, definition()).await;
     assert_eq!(world.get(CRONTABS).await["items"], json!([]));
-    // A namespace takes its custom objects with it, an owner what it owns.
+    // Deleting a namespace deletes its custom objects, deleting an owner its dependents.
     world.post("/api/v1/namespaces", json!({"metadata": {"name": "shop"}})).await;
     let shop = CRONTABS.replace("default", "shop");
     world.post(&shop, crontab("a", json!({}))).await;
@@ -501,7 +501,7 @@ async fn definitions_in_the_place_of_others_are_refused() {
     let mut approved = named("things.k8s.io", "things", "Thing");
     approved["metadata"]["annotations"] = json!({"api-approved.kubernetes.io": "unapproved, a test"});
     world.post(DEFINITIONS, approved).await;
-    // What is served is another scope's no more.
+    // The scope of a definition cannot be changed.
     world.post(DEFINITIONS, definition()).await;
     let path = format!("{DEFINITIONS}/crontabs.stable.example.com");
     let (code, why) = world.refused("PATCH", &path, json!({"spec": {"scope": "Cluster"}})).await;

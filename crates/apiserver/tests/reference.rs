@@ -1,10 +1,10 @@
 //! Answers of a real kube-apiserver (1.36, openshift/kubernetes 8e16b12f, with etcd 3.4; recorded) to the same requests in the
 //! same order.
 //!
-//! `tools/reference/record.py` makes the recording. Compared are the code, the reason and the fields of the causes; of what a
-//! write comes to, the whole object but for what is another each time (of pods, which SCC changes, their images); the names of
-//! a selected list, the columns of a table. Where the answer here is another on purpose, the recording has it too, with
-//! the reason.
+//! `tools/reference/record.py` makes the recording. Compared are the code, the reason and the fields of the causes; of
+//! the result of a write, the whole object but for generated values (of pods, which SCC changes, their images); the
+//! names of a selected list, the columns of a table. Where the answer here differs on purpose, the recording has it
+//! too, with the reason.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use start::start;
 
-/// A request, what the reference answered, and what is answered here if that is something else.
+/// A request, the answer of the reference, and the answer here if that differs.
 #[derive(Deserialize)]
 struct Exchange {
     #[serde(rename = "do")]
@@ -53,7 +53,7 @@ struct Answer {
 impl Exchange {
     async fn ask(&self, client: &Client) -> Answer {
         let (method, path) = self.request.split_once(' ').unwrap();
-        // What is no path as it stands is sent as a client would write it.
+        // A path that is not valid as it stands is encoded as a client would.
         let path = path.replace('<', "%3C").replace('>', "%3E");
         let mut request = http::Request::builder().method(method).uri(path);
         if !self.headers.contains_key("accept") {
@@ -144,7 +144,7 @@ fn name_of(metadata: &Value) -> Option<&str> {
     metadata["generateName"].as_str().or_else(|| metadata["name"].as_str())
 }
 
-/// A value without what is another each time: the object's own UID, and addresses and ports that the server gives.
+/// A value without generated parts: the object's own UID, and addresses and ports that the server assigns.
 fn kept(value: &Value, uid: &str) -> Value {
     const GIVEN: [&str; 4] = ["clusterIP", "clusterIPs", "nodePort", "healthCheckNodePort"];
     let named = |name: &String| if name == uid { "UID".to_owned() } else { name.clone() };

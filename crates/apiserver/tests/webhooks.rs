@@ -1,4 +1,5 @@
-//! Webhooks of admission and of conversion: a webhook in the test records what it is asked and answers as each case has it.
+//! Webhooks of admission and of conversion: a webhook in the test records its requests and answers as each case
+//! requires.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,7 +23,7 @@ use palisade_apiserver::{Config, Decider};
 use palisade_https::{Authority, Body, Limits, Listener, Tls};
 use serde_json::{Value, json};
 
-/// What a webhook of the test does.
+/// The behaviour of a webhook of the test.
 #[derive(Clone)]
 enum Behaviour {
     Allow,
@@ -206,7 +207,7 @@ fn refusal(result: Result<Value, Error>) -> (u16, String) {
     }
 }
 
-/// Each case: what the webhook has beside its rule, the operation, and whether it is asked.
+/// Each case: the webhook's fields beside its rule, the operation, and whether it is called.
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_are_asked_by_their_rules_selectors_and_conditions() {
     let world = World::start(Decider::Server).await;
@@ -283,7 +284,8 @@ async fn webhooks_are_asked_by_their_rules_selectors_and_conditions() {
             ),
             true,
         ),
-        // One that cannot be evaluated is none that holds, where failures are ignored; one that does not hold comes first.
+        // A condition that cannot be evaluated skips the webhook, where failures are ignored; a false condition takes
+        // precedence.
         (
             with(
                 &all,
@@ -465,7 +467,7 @@ async fn changes_come_in_order_and_are_seen_again_by_who_wants_to() {
     assert_eq!(asked[2].1["object"]["data"], json!({"a": "x", "b": "x"}));
     assert!(paths[4..].len() == 2 && asked[4].1["object"]["data"]["c"] == "x", "{paths:?}");
 
-    // Patches that cannot be made, or that make of an object what it may not be.
+    // Patches that cannot be applied, or that make an invalid object.
     world.hook.on("/b", Behaviour::Patch(json!([{"op": "remove", "path": "/data/none"}])));
     assert_eq!(refusal(world.post(MAPS, &map("two")).await).0, 500);
     world.hook.on("/b", Behaviour::Patch(json!([{"op": "add", "path": "/data", "value": {"..": "x"}}])));
@@ -479,7 +481,7 @@ async fn changes_come_in_order_and_are_seen_again_by_who_wants_to() {
     );
     assert_eq!(made.get("other"), None);
 
-    // Refusals, in their order; and what the answers say besides.
+    // Refusals, in their order, and the warnings and annotations of the answers.
     world.hook.on("/v", Behaviour::Deny(json!({"message": "first", "code": 403, "reason": "Forbidden"})));
     world.hook.on("/w", Behaviour::Deny(json!({})));
     let said = refusal(world.post(MAPS, &map("three")).await);
@@ -497,7 +499,7 @@ async fn changes_come_in_order_and_are_seen_again_by_who_wants_to() {
     );
 }
 
-/// What a webhook makes of a pod, SCC decides on: no webhook gives anybody more than their SCCs do.
+/// SCC decides on the pod after webhooks: no webhook gives a user more than their SCCs do.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_patch_leads_around_scc() {
     let world = World::start(Decider::Server).await;
@@ -579,7 +581,7 @@ async fn a_webhook_converts_what_is_read_listed_written_watched_and_patched() {
     let [one, two] = ["v1", "v2"].map(|version| format!("{WIDGETS}/{version}/namespaces/default/widgets"));
     let get = async |path: String| world.send(Method::GET, &path, &json!({})).await.unwrap();
 
-    // What is written in another version is kept in the one that is kept, and answered as it was sent.
+    // An object written in another version is stored in the storage version, and answered as it was sent.
     let made = world.post(&two, &widget("v2", "a", json!({"length": 5}))).await.unwrap();
     assert_eq!(
         (&made["apiVersion"], &made["spec"]),
@@ -596,7 +598,7 @@ async fn a_webhook_converts_what_is_read_listed_written_watched_and_patched() {
         (&json!({"length": 5}), &json!("conversion.example.com/v2"))
     );
 
-    // A list is converted at once, and selected as it is shown.
+    // A list is converted in one request, and selected by its converted form.
     world.post(&one, &widget("v1", "b", json!({"size": 7}))).await.unwrap();
     world.hook.take();
     let listed = get(two.clone()).await;
@@ -668,7 +670,7 @@ async fn no_conversion_leads_elsewhere() {
     let made = world.post(path, &widget("v1", "a", json!({"size": 5}))).await.unwrap();
     let get = async |path: &str| world.send(Method::GET, path, &json!({})).await;
 
-    // What a webhook adds beside labels, annotations and what the schema has is not there.
+    // Fields that a conversion webhook adds beside labels, annotations and the schema are dropped.
     world.hook.on(
         "/convert",
         Behaviour::Convert(|response| {

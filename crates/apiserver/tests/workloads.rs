@@ -1,5 +1,5 @@
-//! Workloads: their pods, their status, and what is said where a pod is refused. The test plays the node: it makes pods
-//! ready and ends them.
+//! Workloads: their pods, their status, and the reported condition where a pod is refused. The test plays the node: it
+//! makes pods ready and ends them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -61,7 +61,7 @@ impl World {
         self.send("PATCH", &format!("/api/v1/{SHOP}/pods/{name}/status"), status).await
     }
 
-    /// Makes pods ready, and takes away those that are on their way out, until something holds.
+    /// Makes pods ready, and removes those that are being deleted, until a condition holds.
     async fn until(&self, path: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         for _ in 0..150 {
@@ -366,7 +366,7 @@ async fn an_autoscaler_keeps_to_its_bounds_and_says_that_there_are_no_metrics() 
     world.post(&all, scaler("web", "web", "Deployment", 5)).await;
     let has_five = |object: &Value| object["spec"]["replicas"] == 5;
     world.until(&format!("{deployments}/web"), "it is scaled to the least", has_five).await;
-    // At the next look the scale fits, so the condition that said so is another by then.
+    // At the next look the scale fits, so the condition has changed by then.
     let is_scaled = |object: &Value| {
         let able = condition(object, "AbleToScale").is_some_and(|able| able["status"] == "True");
         able && object["status"]["desiredReplicas"] == 5 && object["status"]["lastScaleTime"].is_string()
@@ -377,7 +377,7 @@ async fn an_autoscaler_keeps_to_its_bounds_and_says_that_there_are_no_metrics() 
         condition(object, "ScalingActive").is_some_and(|active| active["reason"] == "FailedGetResourceMetric")
     };
     world.until(&format!("{all}/idle"), "there are no metrics", is_blind).await;
-    // What is not there, what cannot be scaled, and what is no kind at all.
+    // Missing targets, targets without a scale, and unknown kinds.
     for (name, target, kind) in
         [("gone", "gone", "Deployment"), ("set", "web", "DaemonSet"), ("odd", "web", "Car")]
     {

@@ -12,7 +12,7 @@ use crate::resource::{self, text};
 
 /// The folder of the token in containers.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// Before the name of the token's volume.
+/// Prefix of the name of the token's volume.
 const VOLUME: &str = "kube-api-access-";
 
 /// Gives a pod its account and what the account brings.
@@ -42,7 +42,7 @@ pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
     Ok(())
 }
 
-/// The pod's word counts before the account's.
+/// The pod's own value takes precedence over the account's.
 fn wants_token(spec: &Value, account: &Value) -> bool {
     let said = |object: &Value| object.get("automountServiceAccountToken").and_then(Value::as_bool);
     said(spec).or_else(|| said(account)).unwrap_or(true)

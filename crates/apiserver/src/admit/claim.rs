@@ -8,12 +8,12 @@ use crate::error::ApiResult;
 use crate::objects;
 use crate::resource::{STORAGE_CLASSES, text};
 
-/// Says on a class that it is the default.
+/// Annotation of the default storage class.
 const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
-/// The class of a claim, before it was a field.
+/// The annotation that held the class of a claim before the field.
 const OLD: &str = "volume.beta.kubernetes.io/storage-class";
 
-/// Gives a claim the default class; of several the newest.
+/// Gives a claim the default class; the newest if there are several.
 pub(super) fn complete(call: &Call<'_>, claim: &mut Value) -> ApiResult<()> {
     let annotation = |object: &Value, name: &str| {
         object.pointer("/metadata/annotations").and_then(|all| all.get(name)).cloned()
@@ -26,7 +26,7 @@ pub(super) fn complete(call: &Call<'_>, claim: &mut Value) -> ApiResult<()> {
         if annotation(&class, DEFAULT) == Some("true".into()) {
             let [made, name] =
                 ["/metadata/creationTimestamp", "/metadata/name"].map(|at| text(&class, at).to_owned());
-            // Of the same age, the first by name.
+            // Classes of the same age are ordered by name.
             if found.as_ref().is_none_or(|(newest, _)| *newest < made) {
                 found = Some((made, name));
             }

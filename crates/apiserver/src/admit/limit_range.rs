@@ -1,4 +1,4 @@
-//! Ranges of limits: what containers get where they ask for nothing, and what may be asked for.
+//! LimitRanges: default requests and limits of containers, and the bounds of both.
 
 use palisade_api::kind::limit_range;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::limits;
 use crate::objects;
 use crate::resource::{Admission, LIMIT_RANGES, text};
 
-/// Gives a pod the resources that its namespace's ranges have for it.
+/// Gives a pod the default resources of its namespace's LimitRanges.
 pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
     let before = pod.clone();
     for range in of_namespace(call)? {
@@ -24,7 +24,7 @@ pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
     Ok(())
 }
 
-/// Refuses a pod or a claim that is out of range.
+/// Refuses a pod or a claim that is outside of a LimitRange.
 pub(super) fn check(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     for range in of_namespace(call)? {
         let complaints = match call.target.resource.admission {

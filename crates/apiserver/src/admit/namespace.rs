@@ -1,4 +1,4 @@
-//! Namespaces: their ranges, what every one holds, and when they take objects.
+//! Namespaces: their ranges, the objects that each holds, and whether they accept objects.
 
 use palisade_admission::{Block, Reservation};
 use palisade_k8s::put;
@@ -13,7 +13,7 @@ use crate::failure;
 use crate::resource;
 use crate::{objects, time};
 
-/// A namespaced object needs a namespace that is there and stays.
+/// A namespaced object needs a namespace that exists and is not being deleted.
 pub(super) fn accepts(call: &Call<'_>, name: &str) -> ApiResult<()> {
     let target = call.target;
     if !target.resource.namespaced {
@@ -49,9 +49,9 @@ pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {
     Ok(())
 }
 
-/// Gives a namespace its block of IDs before anybody sees it, so that no pod is ever in one without. What is written
-/// already is kept: a namespace that comes from elsewhere keeps its files' owners. The reservation, if one was needed, is
-/// to be kept until the namespace is written; a namespace that is not written spends no block.
+/// Gives a namespace its block of IDs before it is visible, so that no pod is ever in one without. Existing ranges are
+/// kept: a namespace that comes from elsewhere keeps its files' owners. The reservation, if one was needed, must be
+/// kept until the namespace is written; a namespace that is not written uses no block.
 pub(crate) fn allocate(api: &Api, namespace: &mut Value) -> ApiResult<Option<Reservation>> {
     if api.decider != Decider::Server {
         return Ok(None);
@@ -70,7 +70,7 @@ pub(crate) fn allocate(api: &Api, namespace: &mut Value) -> ApiResult<Option<Res
     if namespace.pointer("/metadata/annotations").is_none() {
         put(namespace, &["metadata", "annotations"], json!({}));
     }
-    // Its own range, where it has one, decides on its level as on its groups.
+    // If the namespace has its own range, it determines the level as it determines the groups.
     let own = present(UID_RANGE).as_deref().and_then(Block::of_range);
     for (key, value) in own.unwrap_or_else(|| reserved.block()).annotations(present) {
         put(namespace, &["metadata", "annotations", key], value.into());
@@ -78,7 +78,8 @@ pub(crate) fn allocate(api: &Api, namespace: &mut Value) -> ApiResult<Option<Res
     Ok(Some(reserved))
 }
 
-/// Makes what every namespace holds: its default service account, and the certificate that its pods trust.
+/// Creates the objects that every namespace holds: its default service account, and the certificate that its pods
+/// trust.
 pub(crate) fn furnish(api: &Api, name: &str) -> ApiResult<()> {
     let account = json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}});
     let ca = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "kube-root-ca.crt"},

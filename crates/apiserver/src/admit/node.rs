@@ -9,10 +9,10 @@ use crate::node::{self, LEASES};
 use crate::objects;
 use crate::resource::{self, Admission, text};
 
-/// Says of a pod that a node runs it from a file of its own.
+/// Annotation of a mirror pod: the node runs it from a file.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
-/// Labels of the domains of Kubernetes that an agent may give its node
+/// Labels in Kubernetes' domains that an agent may set on its node
 /// (`staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go`).
 const OWN_LABELS: [&str; 12] = [
     "kubernetes.io/hostname",
@@ -29,13 +29,13 @@ const OWN_LABELS: [&str; 12] = [
     "failure-domain.beta.kubernetes.io/region",
 ];
 
-/// Whether a pod comes from a file of the node whose agent asks.
+/// Whether a pod is a mirror pod of the requesting agent's node.
 pub(super) fn is_mirror(call: &Call<'_>, pod: &Value) -> bool {
     node::of(call.who).is_some()
         && pod.pointer("/metadata/annotations").is_some_and(|all| all.get(MIRROR).is_some())
 }
 
-/// Refuses what the agent of a node may not create.
+/// Refuses objects that a node's agent may not create.
 pub(super) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     if call.target.resource.admission == Admission::Pod {
         check_system(call, object, text(object, "/spec/nodeName"))?;
@@ -50,7 +50,7 @@ pub(super) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     }
 }
 
-/// Refuses a change that the agent of a node may not make.
+/// Refuses changes that a node's agent may not make.
 pub(super) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
     let Some(node) = node::of(call.who) else { return Ok(()) };
     match call.target.resource.admission {
@@ -66,8 +66,8 @@ pub(super) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiR
     }
 }
 
-/// Refuses to put a pod for Windows on a node that is not known to run it: SCC leaves such pods alone, so on Linux it
-/// would have what no SCC gave it. A kubelet refuses it by itself.
+/// Refuses to bind a pod for Windows to a node that is not known to run Windows: SCC leaves such pods alone, so on
+/// Linux it would have rights that no SCC granted. A kubelet refuses it as well.
 pub(crate) fn check_system(call: &Call<'_>, pod: &Value, node: &str) -> ApiResult<()> {
     const SYSTEM: &str = "/metadata/labels/kubernetes.io~1os";
     if node.is_empty() || text(pod, "/spec/os/name") != "windows" {
@@ -83,7 +83,7 @@ pub(crate) fn check_system(call: &Call<'_>, pod: &Value, node: &str) -> ApiResul
     }
 }
 
-/// Refuses a deletion, or an eviction, of another node's pods.
+/// Refuses to delete or evict pods of another node.
 pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {
     let Some(node) = node::of(call.who) else { return Ok(()) };
     let target = call.target;
@@ -97,7 +97,8 @@ pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {
     }
 }
 
-/// Refuses a token that is not for a pod of the node: bound to it, and for who the pod says that it is for.
+/// Refuses a token that is not for a pod of the node: it must be bound to the pod, and its audience must be one that
+/// the pod names.
 pub(crate) fn check_token(
     call: &Call<'_>,
     audiences: &[String],
@@ -114,13 +115,13 @@ pub(crate) fn check_token(
     let stray = audiences.iter().find(|audience| !is_projected(pod, audience));
     match stray {
         Some(audience) => {
-            no(call, node, &format!("requests tokens for whom the pod's volumes name, not for {audience:?}"))
+            no(call, node, &format!("may request tokens only for audiences that the pod's volumes name, not for {audience:?}"))
         }
         None => Ok(()),
     }
 }
 
-/// Whether a volume of the pod has a token for somebody.
+/// Whether a volume of the pod requests a token for the audience.
 fn is_projected(pod: &Value, audience: &str) -> bool {
     let items = |object: &Value, pointer: &str| {
         object.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default()
@@ -142,7 +143,7 @@ fn own_pod(call: &Call<'_>, node: &str, pod: &Value) -> ApiResult<()> {
     }
 }
 
-/// A mirror pod shows what runs on the node; it gets nothing from the API.
+/// A mirror pod shows a pod that runs on the node; it gets nothing from the API.
 fn check_mirror(call: &Call<'_>, node: &str, pod: &Value) -> ApiResult<()> {
     if !is_mirror(call, pod) {
         return no(call, node, "can only create mirror pods");
@@ -159,7 +160,7 @@ fn check_mirror(call: &Call<'_>, node: &str, pod: &Value) -> ApiResult<()> {
     if is_owned_by_other { no(call, node, "cannot create pods that others own") } else { Ok(()) }
 }
 
-/// Whether a pod refers to anything of its namespace: its text names the fields by which one does.
+/// Whether a pod refers to any object of its namespace: whether its text has one of the fields that do.
 fn needs_objects(pod: &Value) -> bool {
     const FIELDS: [&str; 14] = [
         "secret",
@@ -190,14 +191,14 @@ fn owners(object: &Value) -> &[Value] {
     object.pointer("/metadata/ownerReferences").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// An agent writes its own node: neither who owns it, nor what keeps pods off it, nor labels that others trust.
+/// An agent writes its own node, but not its owners, its taints, or labels that others rely on.
 fn check_node(call: &Call<'_>, node: &str, new: &Value, old: Option<&Value>) -> ApiResult<()> {
     if text(new, "/metadata/name") != node {
         return no(call, node, "can only write its own node");
     }
     let was = |pointer: &str| old.and_then(|old| old.pointer(pointer));
     if owners(new) != old.map_or(&[][..], owners) {
-        return no(call, node, "cannot change who owns it");
+        return no(call, node, "cannot change its owner references");
     }
     if new.pointer("/spec/configSource") != was("/spec/configSource") {
         return no(call, node, "cannot set spec.configSource");
@@ -218,7 +219,7 @@ fn check_node(call: &Call<'_>, node: &str, new: &Value, old: Option<&Value>) -> 
     }
 }
 
-/// Whether others decide by a label, so that an agent must not.
+/// Whether others make decisions by a label, so that an agent must not set it.
 fn is_trusted(label: &str) -> bool {
     let domain = label.split_once('/').map_or("", |(domain, _)| domain);
     let is_in =

@@ -1,7 +1,8 @@
-//! Pod Security: the levels that a namespace's labels name, held against pods as they are written.
+//! Pod Security: the levels that a namespace's labels name, applied to pods as they are written.
 //!
-//! After SCC and after validation, as Kubernetes has it; what is decided, warned of and noted, and when an update is
-//! looked at, is that of `k8s.io/pod-security-admission/admission/admission.go`. Without labels nothing is forbidden.
+//! Runs after SCC and after validation, as in Kubernetes; which requests are checked and how a violation is denied,
+//! warned of and audited is that of `k8s.io/pod-security-admission/admission/admission.go`. Without labels nothing is
+//! forbidden.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +16,10 @@ use crate::error::{ApiError, ApiResult};
 use crate::objects;
 use crate::resource::{self, text};
 
-/// How many pods of a namespace are looked at when its level changes.
+/// Maximum number of pods of a namespace that are checked when its level changes.
 const MOST_PODS: usize = 3000;
 
-/// Refuses a pod, warns of it or notes it, as its namespace says.
+/// Denies a pod, warns of it or audits it, as its namespace requires.
 pub(super) fn check_pod(call: &Call<'_>, pod: &Value, old: Option<&Value>) -> ApiResult<()> {
     if old.is_some_and(|old| !is_significant(pod, old)) {
         return Ok(());
@@ -38,7 +39,8 @@ pub(super) fn check_pod(call: &Call<'_>, pod: &Value, old: Option<&Value>) -> Ap
     Ok(())
 }
 
-/// Warns of the pods of a workload's template and notes them; they are refused when they come (`ValidatePodController`).
+/// Warns of the pods of a workload's template and audits them; they are denied when they are created
+/// (`ValidatePodController`).
 pub(super) fn check_template(call: &Call<'_>, template: &Value) -> ApiResult<()> {
     let standards = standards(call)?;
     if standards.is_privileged() {
@@ -50,7 +52,7 @@ pub(super) fn check_template(call: &Call<'_>, template: &Value) -> ApiResult<()>
     Ok(())
 }
 
-/// The levels of the request's namespace; labels that name none are noted.
+/// The levels of the request's namespace; invalid labels are noted in the audit log.
 fn standards(call: &Call<'_>) -> ApiResult<Standards> {
     let namespace = objects::get(&call.api.store, &resource::NAMESPACES, "", &call.target.namespace)?;
     let (standards, errors) = of_namespace(&namespace.object);
@@ -83,7 +85,7 @@ fn would_violate(standard: Standard, pod: &Pod<'_>) -> Option<String> {
     Some(format!("would violate PodSecurity {:?}: {broken}", standard.to_string()))
 }
 
-/// Refuses labels of a namespace that name no level or version; warns of pods that a new level would have refused.
+/// Refuses labels of a namespace that name an unknown level or version; warns of pods that violate a new level.
 pub(super) fn check_namespace(call: &Call<'_>, namespace: &Value, old: Option<&Value>) -> ApiResult<()> {
     let (standards, errors) = of_namespace(namespace);
     let before = old.map(of_namespace);
@@ -106,7 +108,7 @@ fn of_namespace(namespace: &Value) -> (Standards, Vec<palisade_k8s::FieldError>)
     Standards::of_labels(|key| labels?.get(key)?.as_str())
 }
 
-/// Warnings of the pods that a namespace has already; those that break the same rules share a line.
+/// Warnings of the existing pods of a namespace; those that violate the same rules share a line.
 fn existing(call: &Call<'_>, namespace: &str, standard: Standard) -> ApiResult<Vec<String>> {
     let page = objects::list(&call.api.store, &resource::PODS, Some(namespace), Some(MOST_PODS), None)?;
     let mut broken: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -144,7 +146,7 @@ fn line(reasons: &str, names: &[&str]) -> String {
     }
 }
 
-/// Whether a change is of what a level looks at and a pod may change: images, and containers that are added.
+/// Whether an update changes fields that a level checks and that a pod may change: images, and added containers.
 fn is_significant(pod: &Value, old: &Value) -> bool {
     let list = |object: &Value, field: &str| -> Vec<(String, String)> {
         let containers = object.pointer(&format!("/spec/{field}")).and_then(Value::as_array);

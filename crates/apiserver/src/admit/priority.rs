@@ -1,4 +1,4 @@
-//! Priority: a pod has that of its class, never one of its own saying.
+//! Priority: a pod has the priority of its class, never one that it sets itself.
 
 use palisade_k8s::put;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::error::{ApiError, ApiResult, Reason};
 use crate::objects;
 use crate::resource::{PRIORITY_CLASSES, text};
 
-/// What pods without a class may do to others.
+/// The preemption policy of pods without a class.
 const PREEMPTS: &str = "PreemptLowerPriority";
 
 /// Gives a pod the priority of its class; without one, that of the default class, or 0.
@@ -40,7 +40,7 @@ pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
     Ok(())
 }
 
-/// An update that does not speak of the priority leaves it.
+/// An update that does not set the priority leaves it unchanged.
 pub(super) fn keep(pod: &mut Value, old: &Value) {
     for field in ["priority", "preemptionPolicy"] {
         let was = old.get("spec").and_then(|spec| spec.get(field));
@@ -67,7 +67,7 @@ fn class_of(call: &Call<'_>, pod: &Value, name: &str) -> ApiResult<Option<Value>
     }
 }
 
-/// The default class; of several, as a race may leave them, the one that gives least.
+/// The default class; if a race has left several, the one with the lowest value.
 fn default_class(call: &Call<'_>) -> ApiResult<Option<Value>> {
     let mut found: Option<Value> = None;
     let value = |class: &Value| class.get("value").and_then(Value::as_i64).unwrap_or_default();

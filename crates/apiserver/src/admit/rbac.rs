@@ -1,4 +1,4 @@
-//! Escalation check: nobody gives away rights that they do not have, unless they may `escalate` or `bind`.
+//! Escalation check: users cannot grant rights that they do not have, unless they may `escalate` or `bind`.
 
 use palisade_k8s::rbac::PolicyRule;
 use palisade_rbac::{Action, RbacKind, User, not_held};
@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
 use crate::resource::text;
 
-/// How many missing rules a refusal lists.
+/// Maximum number of missing rules that a refusal lists.
 const MOST_SAID: usize = 50;
 
 pub(super) fn check_role(call: &Call<'_>, role: &Value, old: Option<&Value>) -> ApiResult<()> {
@@ -19,7 +19,7 @@ pub(super) fn check_role(call: &Call<'_>, role: &Value, old: Option<&Value>) -> 
     }
     let aggregates = |role: &Value| role.get("aggregationRule").is_some_and(|rule| !rule.is_null());
     if aggregates(role) || old.is_some_and(aggregates) {
-        // What it will hold is not known, so only who holds everything may make one, or change one.
+        // The rules that it will aggregate are not known, so only users that hold every right may create or change one.
         return require(call, role, [&everything()]);
     }
     let rules = role.get("rules").cloned().unwrap_or_default();
@@ -28,8 +28,8 @@ pub(super) fn check_role(call: &Call<'_>, role: &Value, old: Option<&Value>) -> 
     require(call, role, rules.iter().flatten())
 }
 
-/// Whether only that has changed which the garbage collector changes. A label is more: it may have a role taken into an
-/// aggregated one that somebody holds (kubernetes `pkg/registry/rbac/helpers.go`, `IsOnlyMutatingGCFields`).
+/// Whether only fields that the garbage collector changes have changed. A label is not one of them: it may aggregate a
+/// role into one that somebody holds (kubernetes `pkg/registry/rbac/helpers.go`, `IsOnlyMutatingGCFields`).
 fn is_for_garbage_collection(object: &Value, old: &Value) -> bool {
     const FIELDS: [&str; 4] = ["ownerReferences", "finalizers", "managedFields", "resourceVersion"];
     let without = |object: &Value| {
@@ -63,7 +63,7 @@ pub(super) fn check_binding(call: &Call<'_>, binding: &Value, old: Option<&Value
     let kind = if kind == "ClusterRole" { RbacKind::ClusterRole } else { RbacKind::Role };
     match policy.rbac().role_rules(kind, &call.target.namespace, name) {
         Some(rules) => require(call, binding, rules),
-        // A binding of a role to come would hold whatever somebody puts into it.
+        // A binding of a role that does not exist yet would grant whatever somebody puts into it later.
         None => require(call, binding, [&everything()]),
     }
 }

@@ -1,4 +1,4 @@
-//! Runtime classes: a pod pays the overhead of its class, and goes where the class can run.
+//! Runtime classes: a pod gets the overhead of its class, and is scheduled to nodes that can run it.
 
 use palisade_k8s::{put, quantity};
 use serde_json::{Map, Value, json};
@@ -71,7 +71,7 @@ fn is_empty(list: &Value) -> bool {
     list.as_object().is_none_or(Map::is_empty)
 }
 
-/// Whether two lists of resources are of the same amounts, however they are written.
+/// Whether two lists of resources have equal amounts, however they are written.
 fn is_same(one: &Value, other: &Value) -> bool {
     let amount = |value: &Value| quantity::billionths(value.as_str().unwrap_or_default());
     let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else { return false };

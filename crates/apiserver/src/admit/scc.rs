@@ -17,10 +17,10 @@ use crate::identity::Identity;
 use crate::request::Target;
 use crate::resource::{self, text};
 
-/// Before the names of the audit log's annotations.
+/// Prefix of the names of the audit log's annotations.
 const AUDIT_PREFIX: &str = "securitycontextconstraints.admission.openshift.io/";
 
-/// Decides on a pod, and completes it as the SCC that admits it says.
+/// Decides on a pod, and completes it by the SCC that admits it.
 pub(super) fn pod(
     call: &Call<'_>,
     pod: &mut Value,
@@ -38,7 +38,7 @@ pub(super) fn pod(
     edits.apply(pod).map_err(|error| failure::internal("the changes of SCC cannot be made", &error))
 }
 
-/// An answer that borrows nothing from the pod, so that the pod can be changed.
+/// Copies an answer that borrows from the pod, so that the pod can be changed.
 struct Decided {
     audit: std::collections::BTreeMap<String, String>,
     /// The changes to make, or the reason for a refusal.
@@ -70,7 +70,7 @@ fn decide(
     Ok(Decided { audit: answer.audit, edits })
 }
 
-/// Decides on a connection to a pod as it runs: exec, attach.
+/// Decides on a connection to a running pod: exec, attach.
 pub(crate) fn connect(call: &Call<'_>, pod: &Value) -> ApiResult<()> {
     if call.api.decider != Decider::Server {
         return Ok(());
@@ -86,7 +86,7 @@ fn read(pod: &Value) -> ApiResult<Pod<'_>> {
     Pod::deserialize(pod).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
-/// Refuses an SCC that breaks its own rules, and fills in what one leaves out; gives what its author is warned of.
+/// Refuses an SCC that breaks its own rules, sets defaults, and returns warnings for its author.
 pub(crate) fn complete(object: &mut Value) -> ApiResult<Vec<String>> {
     let name = text(object, "/metadata/name");
     let misfit = |why: String| {

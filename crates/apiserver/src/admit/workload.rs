@@ -1,5 +1,5 @@
-//! Workloads: whoever writes one is told at once that its pods would be refused, and not only by the workload's condition
-//! when they are. It is a warning: what counts is decided when the pods come, by the rights of that moment.
+//! Workloads: the author of a workload is warned at once that its pods would be refused, and not only by the workload's
+//! condition later. It is only a warning: the decision is made when the pods are created, by the rights of that moment.
 
 use palisade_admission::{Decision, PodRequest, Scopes, evaluate, refusal_message};
 use palisade_k8s::workload::WorkloadKind;
@@ -15,11 +15,11 @@ use crate::error::ApiResult;
 use crate::identity::Identity;
 use crate::resource::text;
 
-/// Length of the warning, in bytes.
+/// Maximum length of the warning, in bytes.
 const LENGTH: usize = 1024;
 
-/// Warns of pods that would be refused: by the namespace's Pod Security levels, and by SCC unless the template is as it
-/// was.
+/// Warns of pods that would be refused: by the namespace's Pod Security levels, and by SCC unless the template is
+/// unchanged.
 pub(super) fn check(call: &Call<'_>, object: &Value, old: Option<&Value>) -> ApiResult<()> {
     let resource = &call.target.resource;
     let Some(kind) = WorkloadKind::of(&resource.api_version(), resource.kind()) else { return Ok(()) };
@@ -49,7 +49,7 @@ fn refusal(call: &Call<'_>, kind: &WorkloadKind, object: &Value, old: Option<&Va
         put(&mut template, &["spec", "serviceAccountName"], "default".into());
     }
     let pod = Pod::deserialize(&template).ok()?;
-    // Its controller's own rights count, as they do when it makes the pods.
+    // The rights of its controller count too, as they do when it creates the pods.
     let account = kind.controller.rsplit(':').next().unwrap_or_default();
     let controller = Identity::service_account("kube-system", account, "");
     let (policy, groups) = (call.api.policy.snapshot(), controller.groups());

@@ -1,4 +1,5 @@
-//! The end of CustomResourceDefinitions: their objects go first. And the turn of those that wait for a name.
+//! The deletion of CustomResourceDefinitions, whose objects go first, and the names of definitions that wait for one to
+//! become free.
 
 use std::collections::BTreeSet;
 
@@ -13,12 +14,12 @@ use crate::hub::Event;
 use crate::resource::{CLEANUP, DEFINITIONS, text};
 use crate::{objects, verb};
 
-/// Definitions that have something to wait for.
+/// Definitions with pending work.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
-    /// Those on their way out.
+    /// Definitions that are being deleted.
     ending: BTreeSet<String>,
-    /// Those whose names others have.
+    /// Definitions whose names conflict with others'.
     waiting: BTreeSet<String>,
     /// Whether a name may have become free.
     is_free: bool,
@@ -50,7 +51,7 @@ impl Ends {
     }
 }
 
-/// Goes on with what definitions wait for.
+/// Continues with the pending work of definitions.
 pub(super) fn sweep(controller: &mut Controller<'_>) {
     for name in controller.definitions.ending.clone() {
         if let Err(error) = end(controller, &name) {
@@ -59,7 +60,7 @@ pub(super) fn sweep(controller: &mut Controller<'_>) {
     }
     if std::mem::take(&mut controller.definitions.is_free) {
         for name in controller.definitions.waiting.clone() {
-            // Each change of a definition tells it anew whether its names are free.
+            // Each change of a definition checks again whether its names are free.
             if let Err(error) = revise(controller, &name, Clone::clone) {
                 tracing::warn!("{name} cannot be given its names: {}", error.message);
             }

@@ -1,5 +1,5 @@
-//! Errands of the controllers: deletions, and what they bring with them. They go through admission webhooks, which may take
-//! their time, so a few threads run them: of each namespace one at a time, and namespaces take turns.
+//! Errands of the controllers: deletions, and what they bring with them. They call admission webhooks, which may be
+//! slow, so a few threads run them: one at a time for each namespace, and namespaces take turns.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +12,10 @@ use crate::api::Api;
 use crate::error::ApiResult;
 use crate::{failure, limits, turns};
 
-/// Something to do about an object.
+/// Work on an object.
 pub(super) type Errand = Box<dyn Fn(&Api) -> ApiResult<()> + Send>;
 
-/// Errands to run.
+/// Pending errands.
 #[derive(Default)]
 pub(super) struct Errands {
     state: Mutex<State>,
@@ -25,7 +25,7 @@ pub(super) struct Errands {
 #[derive(Default)]
 struct State {
     due: BTreeMap<String, BTreeMap<Key, Errand>>,
-    /// Those that have failed, and when they are tried again.
+    /// Failed errands, and the time of their next try.
     later: Vec<(Instant, Key, Errand)>,
     busy: BTreeSet<String>,
     last: String,
@@ -65,7 +65,7 @@ impl Errands {
         self.is_due.notify_one();
     }
 
-    /// Runs errands until it is told to stop.
+    /// Runs errands until shutdown.
     pub(super) fn run(&self, api: &Api, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             let mut state = self.state();

@@ -1,4 +1,4 @@
-//! May they? And who may?
+//! Access reviews: whether a user may do something, and which users may.
 
 use palisade_k8s::{FieldError, FieldPath, put};
 use std::collections::BTreeSet;
@@ -79,7 +79,7 @@ pub(super) fn own(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
     Ok(Answer::created(review))
 }
 
-/// The decision on a node's agent, which needs no role.
+/// The decision on a node's agent, which is authorized without a role.
 fn by_node(call: &Call<'_>, spec: &Value) -> ApiResult<Option<&'static str>> {
     let (node, attributes) = (node::of(call.who), spec.get("resourceAttributes"));
     let Some((name, attributes)) = node.zip(attributes) else { return Ok(None) };
@@ -153,7 +153,7 @@ pub(super) fn rules(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
     Ok(Answer::created(review))
 }
 
-/// OpenShift's question in one flat object.
+/// OpenShift's review, whose attributes are in one flat object.
 pub(super) fn openshift(call: &Call<'_>, review: &Value) -> ApiResult<Answer> {
     let namespace = match call.target.namespace.as_str() {
         "" => text(review, "/namespace"),
@@ -179,7 +179,7 @@ pub(super) fn openshift(call: &Call<'_>, review: &Value) -> ApiResult<Answer> {
     })))
 }
 
-/// Answers a ResourceAccessReview. SCCs are also granted by their own lists of users and groups.
+/// Answers a ResourceAccessReview. SCCs also grant their use by their own lists of users and groups.
 pub(super) fn who_can(call: &Call<'_>, review: &Value) -> ApiResult<Answer> {
     let namespace = match call.target.namespace.as_str() {
         "" => text(review, "/namespace"),

@@ -1,4 +1,4 @@
-//! exec, attach, port-forward and log of a pod: decided here, carried out by a node.
+//! exec, attach, port-forward and log of a pod: authorized here, carried out by a node.
 
 use palisade_hooks::{Attributes, Operation};
 use palisade_k8s::{FieldError, FieldPath, put};
@@ -12,17 +12,17 @@ use crate::request::Query;
 use crate::resource::{self, Serves, text};
 use crate::webhook::attributes;
 
-/// The target of a proxied request: a node, and a path there.
+/// The target of a proxied request: a node, and a path on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) node: String,
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// With its parameters.
+    /// The path with its parameters.
     pub(crate) path: String,
 }
 
-/// Decides on exec, attach, log and port forwarding; none where there is nothing to be had yet.
+/// Decides on exec, attach, log and port forwarding; `None` if there is no log yet.
 pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Option<Place>> {
     let target = call.target;
     let pod = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?.object;
@@ -40,7 +40,7 @@ pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Option<Place
     }
     let node = text(&pod, "/spec/nodeName");
     if node.is_empty() && is_log {
-        // What has not started has said nothing.
+        // A container that has not started has no log.
         return Ok(None);
     }
     if node.is_empty() {
@@ -48,7 +48,7 @@ pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Option<Place
     }
     let path = path(call, &pod)?;
     let unreachable = || {
-        ApiError::unavailable(format!("node {node:?} cannot be reached: it says of no agent that listens"))
+        ApiError::unavailable(format!("node {node:?} cannot be reached: its status names no agent endpoint"))
     };
     let nodes = resource::find("", "nodes").ok_or_else(ApiError::no_such_path)?;
     let object = objects::get(&call.api.store, nodes, "", node).map_err(|_| unreachable())?.object;
@@ -91,7 +91,7 @@ fn options(call: &Call<'_>) -> Value {
     options
 }
 
-/// The path at a node, and the parameters under the names that nodes have for them.
+/// The path on a node, and the parameters under the names that nodes use.
 fn path(call: &Call<'_>, pod: &Value) -> ApiResult<String> {
     let target = call.target;
     let (namespace, name) = (&target.namespace, &target.name);
@@ -131,7 +131,7 @@ fn path(call: &Call<'_>, pod: &Value) -> ApiResult<String> {
     Ok(format!("{path}?{}", parameters.join("&")))
 }
 
-/// A parameter's value as it is written in a URL.
+/// A parameter's value, percent-encoded for a URL.
 fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -143,7 +143,8 @@ fn encode(text: &str) -> String {
     out
 }
 
-/// The container that is meant: the one that is named, or the pod's only one, or the one that it says is its first.
+/// The requested container: the one that is named, the pod's only one, or the one that its annotation names as the
+/// default.
 fn container(name: &str, pod: &Value, query: &Query) -> ApiResult<String> {
     if let Some(named) = query.get("container").filter(|container| !container.is_empty()) {
         return Ok(named.to_owned());
@@ -162,7 +163,7 @@ fn container(name: &str, pod: &Value, query: &Query) -> ApiResult<String> {
     }
 }
 
-/// One that the client names is there.
+/// A container that the client names must exist.
 fn check_container(name: &str, pod: &Value, query: &Query) -> ApiResult<()> {
     let Some(wanted) = query.get("container").filter(|container| !container.is_empty()) else {
         return Ok(());
@@ -175,7 +176,7 @@ fn check_container(name: &str, pod: &Value, query: &Query) -> ApiResult<()> {
     }
 }
 
-/// How much of a log is wanted: a part of it that there can be.
+/// The requested part of a log; refuses invalid ranges.
 fn check_log(name: &str, query: &Query) -> ApiResult<()> {
     let mut errors = Vec::new();
     for (field, least) in [("tailLines", 0), ("sinceSeconds", 1), ("limitBytes", 1)] {

@@ -17,7 +17,7 @@ use crate::request::Target;
 use crate::resource::{self, text};
 use crate::verb;
 
-/// Puts a pod on a node.
+/// Binds a pod to a node.
 pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<Answer> {
     let node = text(binding, "/target/name");
     let pods = &resource::PODS;
@@ -64,7 +64,7 @@ pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<An
     ))
 }
 
-/// Evicts a pod, where no budget for disruption forbids it.
+/// Evicts a pod, unless a disruption budget forbids it.
 pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
     let said = text(eviction, "/metadata/name");
     if !said.is_empty() && said != call.target.name {
@@ -72,7 +72,7 @@ pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
     }
     let found =
         crate::objects::get(&call.api.store, &resource::PODS, &call.target.namespace, &call.target.name)?;
-    // Of two evictions at once the second sees what the first leaves.
+    // Of two concurrent evictions the second sees the result of the first.
     let _held = call.api.evictions.lock(&call.target.namespace);
     crate::budget::check(call.api, &call.target.namespace, &found.object)?;
     let options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
@@ -110,7 +110,7 @@ fn decide(call: &Call<'_>, who: &Identity, pod: &Value) -> ApiResult<Result<(Str
     })
 }
 
-/// The pod that a template makes. Its annotations count, as they would for the pod itself.
+/// The pod that a template makes. Its annotations count, as they do for the pod itself.
 fn pod_of(review: &Value, account: Option<&str>) -> ApiResult<Value> {
     let template = review.pointer("/spec/template").cloned().unwrap_or_default();
     let mut pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": template.get("metadata").cloned().unwrap_or_else(|| json!({})),
@@ -140,7 +140,7 @@ fn status(decided: Result<(String, Value), String>) -> Value {
     }
 }
 
-/// Refuses to say anything of a namespace that whoever asks cannot see, also whether it is there.
+/// Refuses to disclose anything about a namespace that the requester cannot see, its existence included.
 fn must_see(call: &Call<'_>, namespace: &str) -> ApiResult<()> {
     if verb::sees(&call.api.policy, call.who, "namespaces", namespace) {
         return Ok(());
@@ -159,7 +159,7 @@ pub(super) fn review_self(call: &Call<'_>, mut review: Value) -> ApiResult<Answe
 pub(super) fn review_subject(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
     let pod = pod_of(&review, None)?;
     let (user, groups) = (text(&review, "/spec/user"), strings(review.pointer("/spec/groups")));
-    // A service account is asked about by its user name, or by the template's account alone.
+    // A service account is reviewed by its user name, or as the template's account.
     let who = match service_account(user) {
         Some((namespace, name)) if groups.is_empty() => {
             must_see(call, namespace)?;
@@ -171,7 +171,7 @@ pub(super) fn review_subject(call: &Call<'_>, mut review: Value) -> ApiResult<An
     Ok(Answer::created(review))
 }
 
-/// The account of the review's namespace that a name means: its own, or its name as a user.
+/// The account of the review's namespace that a name refers to: by its name, or by its user name.
 fn account_here<'n>(call: &Call<'_>, name: &'n str) -> ApiResult<&'n str> {
     match service_account(name) {
         Some((namespace, account)) if namespace == call.target.namespace => Ok(account),

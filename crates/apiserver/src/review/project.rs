@@ -8,7 +8,7 @@ use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::resource::{self, text};
 
-/// The names that the platform keeps for its own namespaces, also with `-` and more behind them (openshift-apiserver,
+/// The names that the platform reserves for its own namespaces, also followed by `-` and more (openshift-apiserver,
 /// `pkg/project/apiserver/registry/projectrequest/delegated`): SCC exempts some, and names accounts in others.
 const RESERVED: [&str; 3] = ["openshift", "kubernetes", "kube"];
 
@@ -26,7 +26,7 @@ fn check_name(name: &str) -> ApiResult<()> {
     Err(ApiError::forbidden(projects, name, why))
 }
 
-/// Whether an annotation is the platform's to give.
+/// Whether only the platform may set an annotation.
 fn is_reserved(key: &str) -> bool {
     let domain = key.split_once('/').map_or("", |(domain, _)| domain);
     ["openshift.io", "kubernetes.io", "k8s.io"]
@@ -34,7 +34,7 @@ fn is_reserved(key: &str) -> bool {
         .any(|own| domain.strip_suffix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
-/// Makes a project whose administrator is whoever asks.
+/// Creates a project with the requester as its administrator.
 pub(super) fn request(call: &Call<'_>, request: &Value) -> ApiResult<Answer> {
     let name = text(request, "/metadata/name");
     check_name(name)?;

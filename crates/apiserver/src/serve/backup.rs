@@ -1,4 +1,4 @@
-//! Backup and restore of the whole store over HTTP, while the server runs. Only for users who may do everything.
+//! Backup and restore of the whole store over HTTP, while the server runs. Only for users with every right.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -24,10 +24,10 @@ use crate::limits;
 use crate::objects;
 use crate::respond;
 
-/// The path of backups: GET takes one, POST restores one.
+/// The path of backups: GET creates one, POST restores one.
 pub(super) const PATH: &str = "/palisade/v1/backup";
 
-/// The size of the pieces that are sent, in bytes.
+/// The size of the chunks that are sent, in bytes.
 const PIECE: usize = 64 * 1024;
 
 pub(super) async fn answer(
@@ -47,7 +47,7 @@ pub(super) async fn answer(
     }
 }
 
-/// Runs what waits for the disk on a thread that may.
+/// Runs work that waits for the disk on a blocking thread.
 async fn wait<T: Send + 'static>(work: impl FnOnce() -> ApiResult<T> + Send + 'static) -> ApiResult<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| failure::internal("the request could not be answered", &error))?
@@ -70,7 +70,7 @@ async fn download(api: &Arc<Api>) -> ApiResult<Response<Body>> {
     let (sender, receiver) = mpsc::channel(4);
     tokio::task::spawn_blocking(move || {
         let mut piece = vec![0; PIECE];
-        // Who hears of neither end nor error sees by the length that something is missing.
+        // A client that sees neither end nor error notices by the length that something is missing.
         while let Ok(count @ 1..) = file.read(&mut piece) {
             let bytes = Bytes::copy_from_slice(piece.get(..count).unwrap_or_default());
             if sender.blocking_send(bytes).is_err() {
@@ -86,7 +86,7 @@ async fn upload(api: &Arc<Api>, body: Incoming) -> ApiResult<Response<Body>> {
     receive(body, &path.0).await?;
     let api = Arc::clone(api);
     let revision = wait(move || {
-        // Nobody writes meanwhile who has read what was before.
+        // No request that has read the old state may write meanwhile.
         let alone = api.gate.write().unwrap_or_else(PoisonError::into_inner);
         let revision = api.store.restore(&path.0, &objects::check_stored).map_err(refused)?;
         bootstrap::settle(&api)?;
@@ -101,7 +101,7 @@ async fn upload(api: &Arc<Api>, body: Incoming) -> ApiResult<Response<Body>> {
     ))
 }
 
-/// Writes what is sent to a file.
+/// Writes the received body to a file.
 async fn receive(mut body: Incoming, path: &Path) -> ApiResult<()> {
     let mut file = palisade_store::private::file(path, std::fs::File::options().write(true))
         .map_err(|error| refused(error.into()))?;
@@ -124,7 +124,7 @@ async fn receive(mut body: Incoming, path: &Path) -> ApiResult<()> {
     }
 }
 
-/// A file on its way, which is gone when it is dropped.
+/// A temporary file, which is removed when it is dropped.
 struct Transfer(PathBuf);
 
 impl Drop for Transfer {
@@ -143,6 +143,6 @@ fn refused(error: StoreError) -> Box<ApiError> {
         StoreError::Newer { found, known, .. } => ApiError::bad_request(format!(
             "the backup is in format {found}, and this server knows formats up to {known}: a newer Palisade wrote it"
         )),
-        error => failure::internal("the store says no", &error),
+        error => failure::internal("the store refuses", &error),
     }
 }

@@ -1,7 +1,8 @@
-//! `/console`: the pages of `palisade review`, `scc diff`, `scc impact` and `seccomp explain|diff`, for what the server holds.
+//! `/console`: the pages of `palisade review`, `scc diff`, `scc impact` and `seccomp explain|diff`, for the objects of
+//! the server.
 //!
-//! Every page is computed from what its reader may read (`view`), and changes nothing. A browser logs in by a form and has a
-//! cookie then, which is good for these paths alone (`session`). Pages are told of changes (`live`).
+//! Every page is computed from objects that its reader may read (`view`), and changes nothing. A browser logs in by a
+//! form and gets a cookie, which is valid for these paths alone (`session`). Pages are notified of changes (`live`).
 
 mod live;
 mod session;
@@ -30,8 +31,8 @@ use view::Reader;
 const ROOT: &str = "/console";
 const HTML: &str = "text/html; charset=utf-8";
 
-/// Headers of every answer: nothing is kept, framed, guessed or loaded from elsewhere. A referrer stays on this server;
-/// without any, browsers would not say either where a form was sent from.
+/// Headers of every answer: no caching, no frames, no content sniffing, no resources from elsewhere. A referrer is sent
+/// to this server only; without any, browsers would omit the origin of a form too.
 const GUARDS: [(&str, &str); 7] = [
     ("cache-control", "no-store"),
     (
@@ -60,8 +61,8 @@ pub(super) fn guard(path: &str, headers: &mut HeaderMap) {
     }
 }
 
-/// The credentials of a request, its session among them where the path is one of the console's: nowhere else does a cookie
-/// count, so that no page of others can use the API with it.
+/// The credentials of a request, its session cookie among them if the path is one of the console's: the cookie counts
+/// nowhere else, so that no other site's page can use the API with it.
 pub(super) fn shown(api: &Api, head: &Head, shown: Shown) -> Shown {
     let token = session::token(&head.headers).filter(|_| is_below(&head.path));
     match token.filter(|token| api.tokens.check(&api.store, token, &[]).is_some()) {
@@ -129,7 +130,7 @@ async fn serve(
     }
     let reader = Reader::new(api, &attended.who);
     let (name, query) = (name.to_owned(), head.query.clone());
-    // What is read takes many times its size.
+    // Reading takes many times the size of the input in memory.
     let _trees = api.shares.trees.get(&attended.party, limits::SHOWN.1 * 16).await?;
     let made = long(api, attended, move || reader.page(&name, &query, &form)).await??;
     page(made.page, 200, &frame(head, attended, made.live))
@@ -141,7 +142,7 @@ fn not_allowed() -> Box<ApiError> {
     error
 }
 
-/// What stands around a page.
+/// The layout around a page.
 fn frame(head: &Head, attended: &Attended, live: Option<String>) -> Frame {
     let is_known = attended.who.name != ANONYMOUS;
     let links = [("", "palisade"), ("/review", "Review"), ("/seccomp", "Seccomp"), ("/impact", "Impact")];
@@ -169,15 +170,14 @@ fn page(page: Page, code: u16, frame: &Frame) -> ApiResult<Response<Body>> {
     Ok(Body::bytes(code, HTML, text.into_bytes()))
 }
 
-/// Sends a browser to a place on this server, whatever name it has for that.
+/// Redirects a browser to a path on this server, whatever name it uses for the server.
 fn redirect(to: &'static str) -> Response<Body> {
     let mut response = Body::text(303, "");
     response.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
     response
 }
 
-/// Refuses what a page of others has a browser send: such a request says where it comes from, and one that does not say so
-/// is not one of a browser of today.
+/// Refuses cross-site requests: current browsers send the origin with each, so a request without one is refused too.
 fn check_origin(head: &Head) -> ApiResult<()> {
     let site = head.headers.get("sec-fetch-site").map(|site| site.as_bytes() == b"same-origin");
     let own = format!("https://{}", head.header(HOST));
@@ -190,7 +190,7 @@ fn check_origin(head: &Head) -> ApiResult<()> {
     }
 }
 
-/// The fields of a form that a page of this server has sent.
+/// The fields of a form that a page of this server has submitted.
 async fn form(head: &Head, body: Incoming) -> ApiResult<Query> {
     check_origin(head)?;
     if crate::body::media_type(head.header(CONTENT_TYPE)) != "application/x-www-form-urlencoded" {

@@ -1,5 +1,5 @@
-//! Login with a name and a password, by the way that `oc login` goes: an OAuth server's address, a challenge, a
-//! redirect with a token.
+//! Login with a name and a password, by the flow of `oc login`: an OAuth server's address, a challenge, a redirect with
+//! a token.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::respond;
 use crate::token;
 use palisade_https::Body;
 
-/// The client that answers challenges, and where it is sent back to.
+/// The OAuth client that answers challenges, and its redirect URI.
 const CHALLENGING: &str = "openshift-challenging-client";
 
-/// The path to which a client is sent once it has logged in.
+/// The path to which a client is redirected once it has logged in.
 const RETURN: &str = "/oauth/token/implicit";
 
-/// This server as the client names it; `localhost` where that is not a valid name.
+/// The URL of this server by the name that the client uses; `localhost` if that name is not valid.
 fn address(head: &Head) -> String {
     let host = head.header(HOST);
     let is_name =
@@ -29,7 +29,7 @@ fn address(head: &Head) -> String {
     format!("https://{}", if is_name { host } else { "localhost" })
 }
 
-/// Refuses to send a client elsewhere than where the challenging client goes.
+/// Refuses redirects other than that of the challenging client.
 fn check_return(head: &Head) -> ApiResult<()> {
     let wanted = head.query.get("redirect_uri").filter(|uri| !uri.is_empty());
     match wanted {
@@ -40,7 +40,7 @@ fn check_return(head: &Head) -> ApiResult<()> {
     }
 }
 
-/// A text as a part of a query: all but letters, digits and `-._~` is encoded (RFC 3986, section 2.3).
+/// A text percent-encoded for a query: all but letters, digits and `-._~` (RFC 3986, section 2.3).
 pub(super) fn encode(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes().map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
@@ -60,7 +60,7 @@ pub(super) fn metadata(head: &Head) -> Value {
     })
 }
 
-/// Asks for a password, then sends the client on with a token.
+/// Requests a password, then redirects the client with a token.
 pub(super) async fn authorize(api: &Arc<Api>, head: &Head) -> ApiResult<Response<Body>> {
     let client = head.query.get("client_id").unwrap_or_default();
     if client != CHALLENGING || head.query.get("response_type") != Some("token") {
@@ -76,10 +76,10 @@ pub(super) async fn authorize(api: &Arc<Api>, head: &Head) -> ApiResult<Response
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         return Ok(response);
     };
-    // Groups are looked up when they are needed, so that one who leaves a group leaves it at once.
+    // Groups are looked up when they are needed, so that leaving a group takes effect at once.
     let token = token::issue(&api.store, &user, LOGIN)?;
     let state = head.query.get("state").map(|state| format!("&state={}", encode(state))).unwrap_or_default();
-    // A place on this server, whatever name the client has for it: a token is sent nowhere else.
+    // A path on this server, whatever name the client uses for it: a token is sent nowhere else.
     let location = format!(
         "{RETURN}#access_token={token}&expires_in={LOGIN}&scope=user%3Afull&token_type=Bearer{state}"
     );

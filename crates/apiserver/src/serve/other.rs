@@ -1,4 +1,4 @@
-//! Paths that are not of a resource: discovery, OpenAPI, health, version, metrics, login.
+//! Paths outside of resources: discovery, OpenAPI, health, version, metrics, login.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> 
     found.map(|value| respond::json(200, &value)).ok_or_else(ApiError::no_such_path)
 }
 
-/// Answers with descriptions of the types.
+/// Answers with the OpenAPI documents of the types.
 async fn openapi(
     api: &Arc<Api>,
     attended: &Attended,
@@ -81,7 +81,7 @@ async fn openapi(
     };
     let found = match parts {
         ["v2"] if accept.contains("proto-openapi.spec.v2") => {
-            // An @, as in the name that is asked for, is none of a media type's letters.
+            // The @ of the requested name is not a token character of a media type (RFC 9110).
             let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
             let bytes = long(api, attended, move || openapi::two_in_protobuf(&registry, &schemas)).await?;
             return Ok(Body::bytes(200, media_type, bytes));
@@ -95,7 +95,7 @@ async fn openapi(
     found.map(|value| respond::json(200, &value)).ok_or_else(ApiError::no_such_path)
 }
 
-/// Does what takes long where nobody waits for it.
+/// Builds the slow documents ahead of time, where no request waits for them.
 pub(super) async fn long<T: Send + 'static>(
     api: &Api,
     attended: &Attended,
@@ -106,7 +106,7 @@ pub(super) async fn long<T: Send + 'static>(
     done.ok_or_else(|| ApiError::internal("the request could not be answered"))
 }
 
-/// Discovery in one answer for clients that ask for it, else as it always was.
+/// Discovery in one answer (aggregated) for clients that request it, else by group.
 fn aggregate(accept: &str, registry: &Registry, core: bool) -> Response<Body> {
     for wanted in accept.split(',') {
         let is_aggregated = wanted.contains("as=APIGroupDiscoveryList");
@@ -129,7 +129,7 @@ fn aggregate(accept: &str, registry: &Registry, core: bool) -> Response<Body> {
     respond::json(200, &if core { discovery::versions() } else { discovery::group_list(registry) })
 }
 
-/// Healthy is a server whose store can be read.
+/// The server is healthy if its store can be read.
 fn health(api: &Api, head: &Head) -> Response<Body> {
     let works = api.store.list("namespaces", None, Some(1), None).is_ok();
     let code = if works { 200 } else { 500 };

@@ -1,5 +1,5 @@
-//! Lists. Those without `limit` are read and sent part by part too, so that the server never
-//! holds one whole, however long it is and however slowly the client reads.
+//! Lists. Those without `limit` are read and sent in parts too, so that the server never holds a whole one, however
+//! long it is and however slowly the client reads.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::table::Include;
 use crate::verb::{self, Listing};
 use palisade_https::Body;
 
-/// How a list is written.
+/// The encoding of a list.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     pub(super) format: Format,
@@ -28,7 +28,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Whether the list's form can be written part by part: its objects come last in it.
+    /// Whether a list in this format can be written in parts: its objects come last in it.
     fn has_parts(self) -> bool {
         matches!(self.format, Format::Json | Format::Table | Format::Metadata)
     }
@@ -60,7 +60,7 @@ impl Shape {
         text
     }
 
-    /// Whether objects can be shown as they are stored.
+    /// Whether objects can be sent as they are stored.
     fn is_raw(self, work: &Work) -> bool {
         let selects = |name: &str| work.query.get(name).is_some_and(|selector| !selector.is_empty());
         self.format == Format::Json
@@ -79,7 +79,7 @@ struct Part {
     next: Option<Cursor>,
 }
 
-/// Answers a request for objects, if the answer's form can be written in parts.
+/// Answers a list request, if its format can be written in parts.
 pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<Response<Body>>> {
     let is_read = matches!(work.method, http::Method::GET | http::Method::HEAD);
     let is_list = is_read && work.target.name.is_empty();
@@ -109,7 +109,7 @@ pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<R
     Ok(Some(Body::stream(respond::JSON, receiver, None)))
 }
 
-/// Reads a part. With it comes a place among the requests, to be kept until there is room for the part.
+/// Reads a part. It comes with a place among the requests, which is kept until there is memory for the part.
 async fn part(
     work: &Arc<Work>,
     shape: Shape,
@@ -131,7 +131,7 @@ async fn part(
 
 fn as_read(work: &Work, shape: Shape, limit: usize, after: Option<Cursor>) -> ApiResult<Part> {
     let mut items = String::new();
-    // Of each object only its text is kept.
+    // Only the text of each object is kept.
     let add = |object: Value| {
         separate(&mut items);
         items.push_str(&shape.item(work, object).to_string());
@@ -161,7 +161,7 @@ fn separate(items: &mut String) {
     }
 }
 
-/// A list on its way.
+/// A list that is being sent.
 struct Rest {
     work: Arc<Work>,
     shape: Shape,
@@ -170,7 +170,8 @@ struct Rest {
 }
 
 impl Rest {
-    /// Sends what was read, then reads on. A client that hears no end knows by the list's form that something is missing.
+    /// Sends the part that was read, then reads on. A client that sees no end knows by the list's syntax that something
+    /// is missing.
     async fn run(self, first: Bytes, next: Cursor) {
         let (mut held, mut next) = (first, Some(next));
         loop {
@@ -192,7 +193,7 @@ impl Rest {
     async fn read_on(&self, next: &mut Option<Cursor>) -> ApiResult<Bytes> {
         let (part, _slot) = part(&self.work, self.shape, limits::PART, next.take()).await?;
         *next = part.next;
-        // A selector may leave nothing of the last part.
+        // A selector may leave the last part empty.
         let comma = if part.items.is_empty() { "" } else { "," };
         let end = if next.is_none() { END } else { "" };
         let text = format!("{comma}{}{end}", part.items);

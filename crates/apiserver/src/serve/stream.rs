@@ -1,4 +1,4 @@
-//! Logs and the streams of containers: decided here, then carried to the node and back byte for byte.
+//! Logs and the streams of containers: authorized here, then forwarded between client and node byte for byte.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::failure;
 use crate::resource::Serves;
 use crate::review::{self, Place};
 
-/// How long a node may take to answer a connection.
+/// Maximum time for a node to answer a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Decides, and connects client and node.
+/// Authorizes, and connects client and node.
 pub(super) async fn answer(
     work: &Arc<Work>,
     head: &Head,
@@ -60,7 +60,7 @@ pub(super) async fn answer(
     let said = String::from_utf8_lossy(&said).trim().to_owned();
     Err(match code {
         StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => ApiError::bad_request(said),
-        // A client that is told so falls back to an older protocol.
+        // A client that gets this answer falls back to an older protocol.
         StatusCode::FORBIDDEN => ApiError::forbidden_path(said),
         _ => ApiError::unavailable(format!("node {:?}: {said}", place.node)),
     })
@@ -68,12 +68,12 @@ pub(super) async fn answer(
 
 async fn carry(ours: OnUpgrade, theirs: OnUpgrade) {
     if let (Ok(ours), Ok(theirs)) = (ours.await, theirs.await) {
-        // Either side may end it at any time.
+        // Either side may close it at any time.
         let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(ours), &mut TokioIo::new(theirs)).await;
     }
 }
 
-/// Asks the node, which proves to be the one of that name.
+/// Sends the request to the node, which proves its name by its certificate.
 async fn ask(work: &Work, head: &Head, place: &Place) -> ApiResult<Response<Incoming>> {
     let lost = |error: &dyn std::fmt::Display| {
         ApiError::unavailable(format!("node {:?} cannot be reached: {error}", place.node))
@@ -91,7 +91,7 @@ async fn ask(work: &Work, head: &Head, place: &Place) -> ApiResult<Response<Inco
     tokio::spawn(connection.with_upgrades());
     let mut request = Request::builder().method(&head.method).uri(&place.path);
     for (name, value) in &head.headers {
-        // Who asks is decided; their secrets are not the node's.
+        // The requester is authorized already; its secrets are not sent to the node.
         let is_kept =
             ![HOST, AUTHORIZATION, COOKIE].contains(name) && !name.as_str().starts_with("impersonate-");
         if is_kept {
@@ -103,7 +103,7 @@ async fn ask(work: &Work, head: &Head, place: &Place) -> ApiResult<Response<Inco
     sender.send_request(request).await.map_err(|error| lost(&error))
 }
 
-/// A browser's or client's token can be among the protocols that it offers; the node does not see it.
+/// A browser's or client's token can be among the protocols that it offers; it is removed before the node sees it.
 fn own(name: &http::HeaderName, value: &HeaderValue) -> HeaderValue {
     const TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
     let text = value.to_str().ok().filter(|text| name == "sec-websocket-protocol" && text.contains(TOKEN));
@@ -114,7 +114,7 @@ fn own(name: &http::HeaderName, value: &HeaderValue) -> HeaderValue {
     kept.and_then(|text| HeaderValue::from_str(&text).ok()).unwrap_or_else(|| value.clone())
 }
 
-/// A log, as it comes.
+/// A log, streamed.
 fn passed_on(answer: Response<Incoming>) -> Response<Body> {
     let (sender, receiver) = tokio::sync::mpsc::channel(8);
     let mut body = answer.into_body();

@@ -22,12 +22,12 @@ use crate::time;
 use crate::webhook::attributes;
 use palisade_hooks::Operation;
 
-/// The recorder of a change's fields in `managedFields`.
+/// The field manager of a change, for `managedFields`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Recorder {
-    /// The change is compared with what was.
+    /// The change is compared with the old object.
     Update,
-    /// Server-side apply has done it.
+    /// Server-side apply has recorded it.
     Apply,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn update(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
     .map(Answer::ok)
 }
 
-/// Whether an object is the stored one by name and UID, if it has one.
+/// Whether an object is the stored one by name, and by UID if it has one.
 fn is_meant(call: &Call<'_>, object: &Value, old: &Value) -> bool {
     let uid = text(object, "/metadata/uid");
     text(object, "/metadata/name") == call.target.name
@@ -72,17 +72,17 @@ pub(crate) fn patch(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
     .map(Answer::ok)
 }
 
-/// `PATCH` that says all that its manager wants; makes the object where it is missing.
+/// `PATCH` by server-side apply: all fields that its manager wants; creates a missing object.
 pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let resource = &call.target.resource;
     let manager = call.query.get("fieldManager").filter(|manager| !manager.is_empty()).unwrap_or_default();
     let mut config = body::read(bytes, content_type, &mut Vec::new())?;
     for field in ["apiVersion", "kind"] {
         if config.get(field).and_then(Value::as_str).unwrap_or_default().is_empty() {
-            return Err(ApiError::bad_request(format!("{field}: what is applied says of which type it is")));
+            return Err(ApiError::bad_request(format!("{field}: an applied configuration must name its type")));
         }
     }
-    // A field that there is not has no owner.
+    // An unknown field has no owner.
     body::fit(&mut config, resource.shape(), Validation::Strict, Vec::new())?;
     body::claim(&mut config, resource)?;
     resource.fill_keys(&mut config);
@@ -114,7 +114,7 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
     }
 }
 
-/// Refuses an object with a UID other than the stored one, which is a precondition of a replacement.
+/// Refuses an object with a UID other than the stored one: the UID is a precondition of a replacement.
 fn keeps_uid(call: &Call<'_>, new: &Value, old: &Value) -> ApiResult<()> {
     let (uid, was) = (text(new, "/metadata/uid"), text(old, "/metadata/uid"));
     if uid.is_empty() || uid == was {
@@ -129,7 +129,7 @@ fn fit_quietly(object: &mut Value, resource: &Resource) -> ApiResult<()> {
     body::claim(object, resource)
 }
 
-/// Changes an object as a function says, and tries again where somebody else was faster.
+/// Changes an object by a function, and tries again on a write conflict.
 pub(crate) fn revise(call: &Call<'_>, change: impl Fn(&Value) -> ApiResult<Value>) -> ApiResult<Value> {
     revise_recorded(call, Recorder::Update, |old| {
         let mut new = change(old)?;
@@ -138,7 +138,7 @@ pub(crate) fn revise(call: &Call<'_>, change: impl Fn(&Value) -> ApiResult<Value
     })
 }
 
-/// Takes the version from what was made of an object: nobody has asked for just that one, so a race is tried again.
+/// Removes the version that the patch did not set itself, so that a race is tried again.
 fn unpin(new: &mut Value, old: &Value) {
     if text(new, "/metadata/resourceVersion") == text(old, "/metadata/resourceVersion") {
         put(new, &["metadata", "resourceVersion"], "".into());
@@ -153,7 +153,7 @@ fn revise_recorded(
     let mut last = None;
     for _ in 0..limits::ATTEMPTS {
         match attempt(call, recorder, &change) {
-            // Only a writer who did not say what it had seen is tried again.
+            // Only a write without a resource version is tried again.
             Err((error, true)) if error.reason == Reason::Conflict => last = Some(error),
             result => return result.map_err(|(error, _)| error),
         }
@@ -161,7 +161,7 @@ fn revise_recorded(
     Err(last.unwrap_or_else(|| ApiError::modified(&call.target.resource, &call.target.name)))
 }
 
-/// One try; with an error, whether it was a race.
+/// One try; an error comes with whether it was a write conflict.
 fn attempt(
     call: &Call<'_>,
     recorder: Recorder,
@@ -173,12 +173,12 @@ fn attempt(
     let firm = |error| (error, false);
     let mut old = objects::get(store, resource, &target.namespace, &target.name).map_err(firm)?;
     if matches!(resource, Resource::Custom(_)) {
-        // It may have been written in another version.
+        // It may have been written in another version of its API.
         old.object = convert::shown(call.api, resource, old.object).map_err(firm)?;
     }
     let new = change(&old.object).map_err(firm)?;
     let (new, expects) = settle(call, recorder, &old.object, new).map_err(firm)?;
-    // What changes nothing is no write.
+    // A change without effect writes nothing.
     if new == old.object {
         return Ok(resource.show(new));
     }
@@ -200,7 +200,7 @@ fn attempt(
 }
 
 /// The object after a change: the server's own fields kept, defaults, admission, validation, managed fields. Second:
-/// whether the writer said which version it had seen.
+/// whether the writer set a resource version.
 fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> ApiResult<(Value, bool)> {
     let resource = &call.target.resource;
     let name = call.target.name.as_str();
@@ -235,7 +235,7 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
         call.notes.warn(resource.warnings(&new, Some(old)));
     }
     admit::check_update(call, &new, old)?;
-    // What was shown under another name is compared, and kept, under its own.
+    // An object of another group is compared, and stored, as one of its own group.
     put(&mut new, &["apiVersion"], old["apiVersion"].clone());
     put(&mut new, &["kind"], old["kind"].clone());
     if resource.turns_generation(&new, old) {
@@ -266,7 +266,7 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
     Ok((new, !expected.is_empty()))
 }
 
-/// An object says where it is, and that is where its path leads.
+/// Refuses an object whose name or namespace is not that of the path.
 fn check_place(call: &Call<'_>, new: &Value) -> ApiResult<()> {
     let (name, namespace) = (text(new, "/metadata/name"), text(new, "/metadata/namespace"));
     if name.is_empty() {
@@ -282,7 +282,7 @@ fn check_place(call: &Call<'_>, new: &Value) -> ApiResult<()> {
     Ok(())
 }
 
-/// Takes of what is written the part that the subresource is for; for the object itself all but its status.
+/// Takes the part of the new object that the subresource writes; for the object itself all but its status.
 fn by_subresource(call: &Call<'_>, new: &mut Value, old: &Value) {
     let resource = &call.target.resource;
     match call.target.subresource.map(|part| part.serves) {
@@ -300,7 +300,7 @@ fn by_subresource(call: &Call<'_>, new: &mut Value, old: &Value) {
     }
 }
 
-/// Puts back a field as it was, or was not.
+/// Restores a field to its old value or absence.
 fn keep(new: &mut Value, old: &Value, field: &str) {
     let Some(map) = new.as_object_mut() else { return };
     match old.get(field) {

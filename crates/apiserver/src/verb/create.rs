@@ -26,7 +26,7 @@ pub(crate) fn create(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
         metadata.shift_remove("managedFields");
     }
     if !text(&object, "/metadata/resourceVersion").is_empty() {
-        let why = "metadata.resourceVersion: an object that is created has none yet; remove it";
+        let why = "metadata.resourceVersion: must not be set on an object to be created; remove it";
         return Err(ApiError::bad_request(why));
     }
     create_object(call, object).map(Answer::created)
@@ -48,7 +48,7 @@ pub(crate) fn create_object(call: &Call<'_>, mut object: Value) -> ApiResult<Val
         }
         match attempt(call, candidate) {
             Err(error) if is_generated && error.reason == Reason::AlreadyExists => {}
-            // A name that nobody has seen is none that a refusal is about.
+            // A generated name is unknown to the client, so a refusal does not name it.
             Err(mut error) if is_generated && error.reason == Reason::Forbidden => {
                 error.message = error.message.replace(&format!("{made:?}"), &format!("{generate:?}"));
                 if let Some(details) = error.details.as_mut().filter(|details| details.get("name").is_some())
@@ -122,7 +122,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         Err(error) => return Err(failure::store(resource, &name, error)),
     };
     charge.into_iter().for_each(quota::Charge::settle);
-    // The policy knows the object by now, and with it what was reserved.
+    // The policy has the object by now, and with it the reserved block.
     drop(reserved);
     admit::created(call, &created)?;
     match resource.conversion() {
@@ -131,7 +131,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     }
 }
 
-/// Makes what a webhook has changed fit its type again; what the server says of an object stays as it is.
+/// Fits an object that a webhook has changed to its type again; the server's own fields stay as they are.
 fn fit_again(resource: &Resource, mut changed: Value, given: &Value) -> ApiResult<Value> {
     super::fit_changed(resource, &mut changed)?;
     super::ours::keep_ours(&mut changed, given);

@@ -26,7 +26,7 @@ pub(crate) fn delete(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
     admit::delete(call)?;
     let deleted = delete_with(call, &options)?;
     Ok(match deleted {
-        // What is still there is shown; what is gone is said to be.
+        // An object that remains is returned; one that is deleted is answered by a status.
         Deleted::Waits(object) => convert::shown(call.api, &call.target.resource, object).map(Answer::ok)?,
         Deleted::Gone(object) => {
             let resource = &call.target.resource;
@@ -45,7 +45,7 @@ fn success(details: Value) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 }
 
-/// What was deleted: the group, unless it has no name, and the kind.
+/// The deleted object: the group, unless it is empty, and the kind.
 fn details(resource: &Resource) -> Value {
     let mut details = json!({"kind": resource.plural()});
     if !resource.group().is_empty() {
@@ -54,8 +54,8 @@ fn details(resource: &Resource) -> Value {
     details
 }
 
-/// `DELETE` of all objects that a selector selects. The answer lists them, unless they are too many for that: then it says
-/// that it is done, as the API's specification (`deletecollection`, 200: `Status`) has it.
+/// `DELETE` of all objects that a selector selects. The answer lists them, unless they are too many: then it is a
+/// `Status`, as the API's specification permits (`deletecollection`, 200: `Status`).
 pub(crate) fn delete_collection(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let options = options(call, bytes, content_type)?;
     let (targets, listing) = selected(call)?;
@@ -75,8 +75,8 @@ pub(crate) fn delete_collection(call: &Call<'_>, bytes: &[u8], content_type: &st
     }))
 }
 
-/// Where the objects are that a request selects, and the list of them if it is a short one. Of a long one only the names
-/// are kept.
+/// The keys of the objects that a request selects, and the list of them if it is a short one. Of a long one only the
+/// names are kept.
 fn selected(call: &Call<'_>) -> ApiResult<(Vec<Target>, Option<Listing>)> {
     let limit = call.query.limit()?;
     let (mut targets, mut items, mut weight) = (Vec::new(), Some(Vec::new()), 0);
@@ -160,7 +160,7 @@ fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
     }
 }
 
-/// Whether the object is the one that the client means.
+/// Whether the object meets the client's preconditions.
 fn check(resource: &Resource, object: &Value, options: &Value) -> ApiResult<()> {
     for (field, what) in [("uid", "UID"), ("resourceVersion", "ResourceVersion")] {
         let wanted = text(options, &format!("/preconditions/{field}"));

@@ -1,8 +1,8 @@
-//! The fields of an object that no client changes.
+//! The fields of an object that clients cannot change.
 
 use serde_json::{Value, json};
 
-/// Puts back what no client changes.
+/// Restores the fields that clients cannot change.
 pub(super) fn keep_ours(new: &mut Value, old: &Value) {
     let Some(map) = new.as_object_mut() else { return };
     let metadata = map.entry("metadata").or_insert_with(|| json!({}));

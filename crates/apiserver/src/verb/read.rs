@@ -26,13 +26,13 @@ pub(crate) fn is_visible(policy: &PolicyCache, who: &Identity, resource: &Resour
     }
 }
 
-/// Whether a user may get an object, as a namespace, that is its own scope.
+/// Whether a user may get an object, such as a namespace, that is its own scope.
 pub(crate) fn sees(policy: &PolicyCache, who: &Identity, plural: &str, name: &str) -> bool {
     let get = Action { verb: "get", group: "", resource: plural, namespace: name, name };
     allowed(policy, who, &get).is_some()
 }
 
-/// The requester as a User object: the stored one, if there is one, with the requester's present groups.
+/// The requester as a User object: the stored one, if it exists, with the requester's present groups.
 fn own_user(call: &Call<'_>) -> ApiResult<Value> {
     let (resource, who) = (&call.target.resource, call.who);
     let mut user = match objects::get(&call.api.store, resource, "", &who.name) {
@@ -65,7 +65,7 @@ pub(crate) fn get(call: &Call<'_>) -> ApiResult<Answer> {
 pub(crate) fn list(call: &Call<'_>) -> ApiResult<Answer> {
     let resource = &call.target.resource;
     if resource.review.is_some() {
-        // OpenShift's clients ask whether they may request a project by listing the requests.
+        // OpenShift's clients list project requests to learn whether they may create one.
         return Ok(Answer::ok(json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 200,
         })));
@@ -74,7 +74,7 @@ pub(crate) fn list(call: &Call<'_>) -> ApiResult<Answer> {
     Ok(Answer::ok(listing(call, limit, start(call)?)?.into_value(resource)))
 }
 
-/// Objects of one moment, and where to go on.
+/// Objects of one revision, and the place to continue.
 #[derive(Debug)]
 pub(crate) struct Listing {
     items: Vec<Value>,
@@ -83,12 +83,12 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// Nothing, as of a moment, and where to go on.
+    /// An empty list of a revision, and the place to continue.
     pub(crate) fn empty(revision: Revision, next: Option<Cursor>) -> Self {
         Self { items: Vec::new(), revision, next }
     }
 
-    /// Weight of the objects of a list that is kept whole: where it is more, the list is not.
+    /// Maximum weight of the objects of a list that is kept whole.
     pub(crate) const WEIGHT: usize = 8 * palisade_store::PAGE_BYTES;
 
     pub(crate) fn new(items: Vec<Value>, revision: Revision, next: Option<Cursor>) -> Self {
@@ -108,7 +108,7 @@ impl Listing {
     }
 }
 
-/// The objects that a request selects, at most `limit`, from a place on. A list that is kept whole is not endless.
+/// The objects that a request selects, at most `limit`, from a place on. A list that is kept whole is bounded.
 pub(crate) fn listing(call: &Call<'_>, limit: Option<usize>, cursor: Option<Cursor>) -> ApiResult<Listing> {
     let (mut items, mut weight) = (Vec::new(), 0);
     let (revision, next) = select(call, Some(limit.unwrap_or(usize::MAX - 1)), cursor, |object| {
@@ -124,8 +124,8 @@ pub(crate) fn listing(call: &Call<'_>, limit: Option<usize>, cursor: Option<Curs
     Ok(Listing { items, revision, next })
 }
 
-/// Gives the objects that a request selects to a function, at most `limit`, from a place on. The function says how many
-/// bytes it has by then; where those are many the page ends.
+/// Passes the objects that a request selects to a function, at most `limit`, from a place on. The function returns the
+/// bytes that it has so far; when those are many the page ends.
 pub(crate) fn select(
     call: &Call<'_>,
     limit: Option<usize>,
@@ -137,7 +137,7 @@ pub(crate) fn select(
     let fields = Fields::parse(call.query.get("fieldSelector").unwrap_or_default(), &resource.selectable())?;
     let namespace = Some(call.target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let (mut count, mut bytes) = (0, 0);
-    // A selector may leave nothing of a page; clients expect that a page with a limit is full unless it is the last.
+    // A selector may leave a page empty; clients expect that a page with a limit is full unless it is the last.
     loop {
         let wanted = limit.map(|limit| limit.saturating_sub(count));
         let mut take = |object: Value| {
@@ -147,7 +147,7 @@ pub(crate) fn select(
                 bytes = with(resource.show(object));
             }
         };
-        // A webhook converts the objects of a page together, and what it makes of them is what is selected.
+        // A webhook converts the objects of a page together, and the selector applies to the converted objects.
         let mut other = Vec::new();
         let is_converted = resource.conversion().is_some();
         let (revision, next) =
@@ -159,7 +159,7 @@ pub(crate) fn select(
                 Ok(())
             })?;
         convert::all(call.api, resource, other)?.into_iter().for_each(take);
-        // A page may be shorter than asked for; clients go on as long as there is more.
+        // A page may be shorter than requested; clients go on as long as there is more.
         let is_full = limit.is_none_or(|limit| count >= limit) || bytes > palisade_store::PAGE_BYTES / 2;
         cursor = next;
         if is_full || cursor.is_none() {
@@ -168,7 +168,7 @@ pub(crate) fn select(
     }
 }
 
-/// The start of a list: a continue token, an exact version, or the newest.
+/// The start of a list: a continue token, an exact revision, or the newest.
 pub(crate) fn start(call: &Call<'_>) -> ApiResult<Option<Cursor>> {
     let at = |revision| Cursor { revision, namespace: String::new(), name: String::new() };
     Ok(match list_start(call.query)? {
@@ -185,7 +185,7 @@ pub(crate) fn start(call: &Call<'_>) -> ApiResult<Option<Cursor>> {
     })
 }
 
-/// A revision that the store has reached.
+/// A revision, once the store has reached it.
 fn reached(call: &Call<'_>, revision: u64) -> ApiResult<Option<Revision>> {
     let newest = call.api.store.revision().number();
     if revision > newest { Err(ApiError::future(revision, newest)) } else { Ok(Revision::new(revision)) }

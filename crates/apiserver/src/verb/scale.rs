@@ -1,4 +1,4 @@
-//! Scale: the number of replicas of an object, read and written by itself.
+//! Scale: the number of replicas of an object, read and written through a subresource.
 
 use palisade_k8s::{FieldError, FieldPath, put};
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub(crate) fn get_scale(call: &Call<'_>) -> ApiResult<Answer> {
 pub(crate) fn update_scale(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let sent = body::read(bytes, content_type, &mut Vec::new())?;
     if ["", "Scale"].iter().all(|kind| text(&sent, "/kind") != *kind) {
-        let why = format!("kind: {:?} is no Scale, which is what this path has", text(&sent, "/kind"));
+        let why = format!("kind: must be Scale for this path, not {:?}", text(&sent, "/kind"));
         return Err(ApiError::bad_request(why));
     }
     write(call, |_| Ok(sent.clone()))
@@ -39,7 +39,7 @@ pub(crate) fn update_scale(call: &Call<'_>, bytes: &[u8], content_type: &str) ->
 /// `PATCH` of a scale.
 pub(crate) fn patch_scale(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let kind = match PatchKind::of(body::media_type(content_type))? {
-        // What is applied holds all that its manager wants, which here is one number.
+        // An applied configuration holds all that its manager wants, which here is one number.
         PatchKind::Apply => PatchKind::Merge,
         kind => kind,
     };
@@ -56,7 +56,7 @@ pub(crate) fn patch_scale(call: &Call<'_>, bytes: &[u8], content_type: &str) -> 
     })
 }
 
-/// Writes the number of replicas that a change of the scale comes to.
+/// Writes the number of replicas of a changed scale into the object.
 fn write(call: &Call<'_>, change: impl Fn(&Value) -> ApiResult<Value>) -> ApiResult<Answer> {
     let target = Target { subresource: None, ..call.target.clone() };
     let message = message()?;

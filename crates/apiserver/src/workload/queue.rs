@@ -1,8 +1,8 @@
-//! The workloads that are to be looked at: by whom, in which order, and not before what was done to them is known.
+//! The queue of workloads: for which controller, in which order, and not before the effects of the last run are known.
 //!
-//! Namespaces take turns, so that nobody's workloads keep those of others waiting. Of one namespace one workload at a time
-//! is looked at, and the next one only when the events of what the last one did have been seen: who has not seen the pods
-//! that there are would make them again.
+//! Namespaces take turns, so that none keeps the workloads of others waiting. One workload at a time is run in a
+//! namespace, and the next one only when the events of the last one's changes have been seen: a controller that does
+//! not see existing pods would create them again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -14,23 +14,23 @@ use serde_json::Value;
 use crate::resource::text;
 use crate::{limits, turns};
 
-/// The place of DaemonSets in the store: a change of a node concerns them all.
+/// The place of DaemonSets in the store: a change of a node affects all of them.
 const DAEMONS: &str = "apps/daemonsets";
 
-/// The workloads that are to be looked at.
+/// The queue of workloads.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// By namespace and UID of what controls them, pods, replica sets and jobs.
+    /// By namespace and UID of their controller: pods, replica sets and jobs.
     owned: HashMap<(String, String), BTreeSet<Key>>,
     daemons: BTreeSet<Key>,
     due: BTreeMap<String, BTreeSet<Key>>,
-    /// Looked at again at this time; second, how often that has failed.
+    /// Time of the next run; second, the number of failures.
     later: BTreeMap<Key, (Instant, u32)>,
-    /// Namespaces of which a workload is looked at, or whose events up to a revision are to be seen first.
+    /// Namespaces with a running workload, or whose events up to a revision must be seen first.
     busy: BTreeMap<String, Option<Revision>>,
     /// The namespace that had its turn last.
     last: String,
-    /// Up to where events have been learned.
+    /// The revision up to which events have been read.
     seen: Option<Revision>,
 }
 
@@ -38,18 +38,18 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct Turn {
     pub(super) key: Key,
-    /// How often it has failed so far.
+    /// The number of failures so far.
     pub(super) failures: u32,
 }
 
 impl Queue {
-    /// Forgets whose objects are whose, before all are learned again.
+    /// Forgets the owners of objects, before all are read again.
     pub(super) fn forget(&mut self) {
         self.owned.clear();
         self.daemons.clear();
     }
 
-    /// Notes whose an object is, and what is to be looked at because of it.
+    /// Records the owner of an object, and queues the workloads that it affects.
     pub(super) fn learn(&mut self, key: &Key, object: &Value, is_gone: bool) {
         if Controller::of_storage(&key.resource).is_some() {
             self.is_due(key.clone());
@@ -89,7 +89,7 @@ impl Queue {
         owned.filter(|key| key.resource == storage).cloned().collect()
     }
 
-    /// A right or an SCC has changed: what was refused is tried again soon.
+    /// A right or an SCC has changed: refused workloads are tried again soon.
     pub(super) fn hurry(&mut self) {
         let soon = Instant::now() + limits::WORKLOAD_WAIT;
         for (at, _) in self.later.values_mut().filter(|(_, failures)| *failures > 0) {
@@ -97,7 +97,7 @@ impl Queue {
         }
     }
 
-    /// Events up to a revision have been learned, and the time goes on. Gives the time until something is due.
+    /// Events up to a revision have been read, and time has passed. Returns the time until something is due.
     pub(super) fn advance(&mut self, seen: Revision) -> Duration {
         self.seen = Some(seen);
         self.busy.retain(|_, until| until.is_none_or(|until| until > seen));
@@ -123,7 +123,7 @@ impl Queue {
         Some(Turn { key, failures })
     }
 
-    /// A workload has been looked at; its namespace has its next turn when events up to a revision have been seen.
+    /// A workload has been run; its namespace has its next turn when events up to a revision have been seen.
     pub(super) fn done(&mut self, turn: Turn, again: Option<(Duration, u32)>, until: Revision) {
         match self.seen.is_some_and(|seen| seen >= until) {
             true => drop(self.busy.remove(&turn.key.namespace)),
@@ -170,7 +170,7 @@ mod tests {
         let first = taken.remove(0);
         queue.done(first, None, revision(7));
         queue.advance(revision(6));
-        assert!(queue.take().is_none(), "what was done is not known yet");
+        assert!(queue.take().is_none(), "the events of the last run are not seen yet");
         queue.advance(revision(7));
         assert_eq!(queue.take().unwrap().key, set("a", "2"));
     }

@@ -1,4 +1,4 @@
-//! The audit log: whoever does something leaves a line.
+//! The audit log: every action leaves a line with its author.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ async fn who_acts_as_another_is_named() {
         (&line["kind"], &line["apiVersion"], &line["objectRef"]),
         (&json!("Event"), &json!("audit.k8s.io/v1"), &wanted)
     );
-    // Who may not is named as well, and who could not say who they are is on record without a name.
+    // Refused users are named as well, and failed authentication is recorded without a name.
     world.send_as(Mallory, "GET /version?as=2", &headers, b"").await;
     world.with_token("nonsense", "GET /version?as=3", &Value::Null).await;
     let refused = &lines(&world, "?as=2")[0];

@@ -1,4 +1,4 @@
-//! Files that are said to be backups.
+//! Files that claim to be backups.
 
 use std::time::{Duration, Instant};
 

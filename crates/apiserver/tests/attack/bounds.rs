@@ -81,7 +81,7 @@ async fn no_race_overruns_a_quota() {
     assert_eq!((pods, configs), (3, 6));
     until_used(&world, "most", "requests.cpu", "900m").await;
     assert_eq!(used(&world, "most", "count/configmaps").await, "7");
-    // What says nothing of what is counted, a dry run too.
+    // Requests that omit counted fields, and dry runs.
     let silent =
         world.send(Mallory, &format!("POST {PODS}?dryRun=All"), &pod("s", json!({}), json!({}))).await;
     assert!(
@@ -96,7 +96,7 @@ async fn no_race_overruns_a_quota() {
     let change = json!({"spec": {"type": "NodePort"}});
     let raised = world.send(Mallory, "PATCH /api/v1/namespaces/lair/services/s", &change).await;
     assert!(raised.code == 403 && raised.text().contains("exceeded quota: ports"), "{}", raised.text());
-    // What is deleted, and what is over, is free again.
+    // Deleted objects and ended pods release their usage.
     let list = world.must(Admin, &format!("GET {PODS}"), Value::Null).await;
     let first = list["items"][0]["metadata"]["name"].as_str().unwrap();
     world.must(Mallory, &format!("DELETE {PODS}/{first}?gracePeriodSeconds=0"), Value::Null).await;
@@ -106,7 +106,7 @@ async fn no_race_overruns_a_quota() {
         .await;
     until_used(&world, "most", "requests.cpu", "300m").await;
     assert_eq!(used(&world, "most", "pods").await, "1");
-    // Nobody whom a quota bounds may write it.
+    // Users that a quota bounds may not write it.
     let path = "PATCH /api/v1/namespaces/lair/resourcequotas/most";
     let wider = json!({"spec": {"hard": {"pods": "500"}}});
     assert_eq!(world.send(Mallory, path, &wider).await.code, 403);
@@ -145,7 +145,7 @@ async fn ranges_of_limits_bound_what_pods_ask_for_and_what_they_cost() {
         "resources": {"requests": {"storage": "2Gi"}}}});
     let reply = world.send(Mallory, "POST /api/v1/namespaces/lair/persistentvolumeclaims", &claim).await;
     assert!(reply.code == 403 && reply.text().contains("maximum storage usage"), "{}", reply.text());
-    // Types that are there twice, and many thousands of them.
+    // Types that occur twice, and many thousands of them.
     let twice = range("t", vec![item("Pod", json!({})), item("Pod", json!({}))]);
     assert_eq!(world.send(Admin, RANGES, &twice).await.code, 422);
     let kinds = (0..10_000).map(|n| item(&format!("example.com/k{n}"), json!({}))).collect();
@@ -160,7 +160,7 @@ async fn ranges_of_limits_bound_what_pods_ask_for_and_what_they_cost() {
     assert_eq!(reply.code, 413, "{}", reply.text());
     let took = world.processors() - before;
     assert!(took < Duration::from_secs(20), "ten thousand defaults of two thousand containers: {took:?}");
-    // Those who are bounded do not write their bounds.
+    // Bounded users may not write their bounds.
     let path = "DELETE /api/v1/namespaces/lair/limitranges/r";
     assert_eq!(world.send(Mallory, path, &Value::Null).await.code, 403);
 }
@@ -229,7 +229,7 @@ async fn priority_and_overhead_are_those_of_classes() {
         assert!(reply.code == code && reply.text().contains(why), "{}", reply.text());
     }
     assert_eq!(world.send(Mallory, &format!("POST {classes}"), &class("mine", 5)).await.code, 403);
-    // A namespace keeps its pods from the classes of the system by a quota of none.
+    // A namespace keeps its pods out of the system's priority classes by a quota of zero.
     let scope = json!([{"scopeName": "PriorityClass", "operator": "In", "values": ["system-cluster-critical", "system-node-critical"]}]);
     world
         .must(
@@ -317,7 +317,7 @@ async fn schedules_of_many_do_not_hold_up_others() {
     panic!("the deployment has no pods");
 }
 
-/// Claims that are large are not all in memory where one of them is to get a volume.
+/// Large claims are not all held in memory when one of them is bound to a volume.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_large_claims_cost_one_volume_little() {
     const CLAIMS: &str = "/api/v1/namespaces/lair/persistentvolumeclaims";

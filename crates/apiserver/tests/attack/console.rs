@@ -78,7 +78,7 @@ async fn a_session_is_good_for_pages_alone_and_ends() {
     let reply = with("GET /console", &[]).await;
     assert!(reply.code == 200 && reply.text().contains("namespace=shop"), "{}", reply.text());
     assert!(reply.text().contains("Log out alice"), "{}", reply.text());
-    // Elsewhere a browser that has it is nobody.
+    // On other paths a browser with the cookie is anonymous.
     for line in ["GET /api/v1/namespaces/shop/pods", "POST /api/v1/namespaces/shop/pods", "GET /consoles"] {
         let reply = with(line, &[]).await;
         assert!(
@@ -94,7 +94,7 @@ async fn a_session_is_good_for_pages_alone_and_ends() {
     assert_eq!((reply.code, reply.header("location")), (303, Some("/console/login")));
     let reply = with("GET /console", &[]).await;
     assert_eq!((reply.code, reply.header("location")), (303, Some("/console/login")));
-    // A new password ends those of the old one.
+    // A new password ends sessions of the old one.
     let cookie = session(&world).await;
     world.set_password("alice", "another password").await;
     let reply = world.send_as(Nobody, "GET /console/review", &[HTML, ("cookie", &cookie)], b"").await;
@@ -145,7 +145,7 @@ async fn pages_are_not_kept_framed_or_led_elsewhere() {
         let reply = world.send(Admin, line, &Value::Null).await;
         assert!(matches!(reply.code, 400..500), "{line}: {}", reply.code);
     }
-    // Programs that show nothing are told so in their own way.
+    // Programs that show no pages get a plain refusal.
     assert_eq!(world.send(Nobody, "GET /console", &Value::Null).await.code, 401);
 }
 
@@ -169,7 +169,7 @@ async fn a_page_shows_what_its_reader_may_read() {
     let own = page(&world, Alice, "/console/review?namespace=shop").await.text();
     assert!(own.contains("deployment/secret-plan") && own.contains("refused"), "{own}");
     assert!(!own.contains("<script>alert") && own.contains("&lt;script&gt;"), "{own}");
-    // Which SCCs there are is told to those who may read them, or use them.
+    // The existing SCCs are shown to users that may read or use them.
     let all = page(&world, Admin, "/console/review?namespace=shop").await.text();
     assert!(all.contains("hostmount-anyuid") && !own.contains("hostmount-anyuid"), "{own}");
     assert!(own.contains("restricted-v2") && own.contains("SCCs that you may neither"), "{own}");
@@ -235,7 +235,7 @@ async fn pages_hear_of_what_their_reader_may_watch() {
     // Two looks later she has heard nothing still.
     let more = read_until(&mut mallory, of_mallory, "event: change");
     assert!(tokio::time::timeout(Duration::from_secs(2), more).await.is_err());
-    // Whoever is no longer who they were hears no more.
+    // A user whose credentials have ended gets no more events.
     world.set_password("alice", "another password").await;
     let end = tokio::time::timeout(Duration::from_secs(60), alice.read_to_end(of_alice)).await;
     assert!(end.is_ok(), "the stream of a session that has ended goes on");

@@ -1,4 +1,4 @@
-//! Custom resources: schemas and rules that cost more than they say, names that are others', and memory that definitions
+//! Custom resources: schemas and rules that cost more than they seem to, names of others, and memory that definitions
 //! would leave behind.
 
 use std::time::Duration;
@@ -163,7 +163,7 @@ async fn definitions_are_for_those_who_may_and_take_nobodys_place() {
         let reply = world.send(Admin, &format!("POST {DEFINITIONS}"), &object).await;
         assert_eq!(reply.code, 422, "{group} {plural}: {}", reply.text());
     }
-    // Whoever says of itself that its names are accepted is asked again.
+    // A definition whose status claims that its names are accepted is checked all the same.
     let path = defined(&world, "firsts", json!({"type": "string"})).await;
     let mut second = definition("seconds", &json!({"type": "string"}));
     second["spec"]["names"]["kind"] = "Evilfirsts".into();
@@ -173,7 +173,7 @@ async fn definitions_are_for_those_who_may_and_take_nobodys_place() {
     let made = world.must(Admin, &format!("POST {DEFINITIONS}"), second).await;
     assert_eq!(made["status"]["conditions"][0]["reason"], "KindConflict", "{made}");
     assert_eq!(world.send(Admin, "GET /apis/evil.example.com/v1/seconds", &json!({})).await.code, 404);
-    // Who may write one custom resource may write no other, nor read it elsewhere.
+    // The right to write one custom resource gives none on another, nor in another namespace.
     let elsewhere = path.replace("lair", "default");
     assert_eq!(world.send(Mallory, &format!("GET {elsewhere}"), &json!({})).await.code, 403);
     defined(&world, "others", json!({"type": "string"})).await;

@@ -1,11 +1,11 @@
-//! Rights that nobody has given: roles and bindings of more than one holds, and their like.
+//! Privilege escalation: roles and bindings with more rights than their author holds, and the like.
 
 use serde_json::{Value, json};
 
 use super::world::Who::{Admin, Mallory};
 use super::world::{RBAC, World};
 
-/// How an object is written.
+/// The way in which an object is written.
 const WAYS: [(&str, &str); 5] = [
     ("POST", "application/json"),
     ("PUT", "application/json"),
@@ -14,7 +14,7 @@ const WAYS: [(&str, &str); 5] = [
     ("PATCH", "application/apply-patch+yaml"),
 ];
 
-/// Rules of which each says more than the administrator of a project holds.
+/// Rules that each exceed the rights of a project's administrator.
 fn rules() -> Vec<Value> {
     let rule = |verbs: Value, groups: Value, resources: Value| json!({"verbs": verbs, "apiGroups": groups, "resources": resources});
     vec![
@@ -165,7 +165,7 @@ async fn nobody_gives_away_what_they_do_not_hold() {
         let reply = world
             .send_as(Mallory, &format!("{method} {path}"), &[("content-type", kind)], body.as_bytes())
             .await;
-        // A change of roleRef is no change that a binding can have; some paths there are not.
+        // A change of roleRef is not possible for a binding; some paths do not exist.
         if !matches!(reply.code, 403 | 404 | 405 | 415 | 422) {
             wrong.push(format!("{method} {path} {kind} {object}: {} {}", reply.code, reply.text()));
         }
@@ -175,7 +175,8 @@ async fn nobody_gives_away_what_they_do_not_hold() {
     assert_eq!(role["rules"], json!([holds]));
 }
 
-/// A label takes a role into an aggregated one: whoever may patch roles and holds that one would have all that is in them.
+/// A label aggregates a role into another: a user that may patch roles and holds the aggregated role would gain all
+/// rights that are in them.
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_are_not_labelled_into_what_one_holds() {
     let world = World::new().await;
@@ -211,7 +212,7 @@ async fn roles_are_not_labelled_into_what_one_holds() {
         let reply = world.send_as(Mallory, &line, &[("content-type", kind)], body.as_bytes()).await;
         assert_eq!(reply.code, 403, "{line} {kind}: {}", reply.text());
     }
-    // One whose rules one holds may be labelled.
+    // A role whose rules the user holds may be labelled.
     let own = json!({"metadata": {"labels": {"team": "lair"}}});
     let line = format!("PATCH {roles}/{name}");
     let kind = [("content-type", "application/merge-patch+json")];

@@ -1,4 +1,4 @@
-//! What a neighbour on the same machine can read, write, or put in the way.
+//! Files that another user of the same machine can read, write, or put in the way.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ async fn nobody_else_reads_or_writes_what_the_server_keeps() {
     assert_eq!(backup.code, 200);
     assert_eq!(exposed(&world.data()), []);
     assert_eq!(exposed(&world.folder.path().join("audit.log")), []);
-    // What an older server left open is closed at the next start.
+    // Permissions that an older server left open are tightened at the next start.
     let folder = world.end().await;
     let data = folder.path().join("data");
     for name in ["store.sqlite", "pki", "lock"] {
@@ -45,7 +45,7 @@ async fn nobody_else_reads_or_writes_what_the_server_keeps() {
     assert_eq!(exposed(&world.data()), []);
 }
 
-/// Where it keeps nothing, that is nobody else's either.
+/// The temporary folder of a server without data is private as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_that_go_again_are_private() {
     let before = open_stores();
@@ -72,7 +72,7 @@ fn open_stores() -> Vec<PathBuf> {
     paths.filter(|path| path.ends_with("store.sqlite")).collect()
 }
 
-/// What somebody else could have written, or owns, is not used.
+/// Files that another user could have written, or owns, are not used.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_neighbour_may_have_written_is_refused() {
     let world = World::new().await;

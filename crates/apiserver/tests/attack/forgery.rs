@@ -1,4 +1,4 @@
-//! Tokens that nobody gave.
+//! Forged tokens.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -81,7 +81,7 @@ async fn no_forged_token_is_taken() {
     for (what, token) in &cases {
         let reply = world.with_token(token, path, &Value::Null).await;
         assert_eq!(reply.code, 401, "{what}: {}", reply.text());
-        // Also where nobody would do.
+        // Also where anonymous would be admitted.
         assert_eq!(world.with_token(token, "GET /version", &Value::Null).await.code, 401, "{what}");
     }
     assert_eq!(world.with_token(&good, path, &Value::Null).await.code, 403, "the token itself is good");

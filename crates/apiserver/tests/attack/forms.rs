@@ -7,7 +7,7 @@ use super::world::{Reply, World};
 
 const PATH: &str = "/api/v1/namespaces/lair/pods";
 
-/// What is asked for in the security context of a container, or in the spec.
+/// Requested settings in the security context of a container, or in the spec.
 fn asked() -> Vec<Value> {
     let container =
         |context: Value| json!({"containers": [{"name": "c", "image": "i:1", "securityContext": context}]});
@@ -44,7 +44,7 @@ fn asked() -> Vec<Value> {
     ]
 }
 
-/// What was decided: the code, the SCC, and the security contexts that came of it.
+/// The decision: the code, the SCC, and the resulting security contexts.
 fn decided(reply: &Reply) -> (u16, Vec<Value>) {
     let pod = reply.json();
     let at = |pointer: &str| pod.pointer(pointer).cloned().unwrap_or_default();
@@ -62,7 +62,7 @@ fn decided(reply: &Reply) -> (u16, Vec<Value>) {
     )
 }
 
-/// Letters of fields as JSON may escape them, and in between whatever JSON does not mind.
+/// Letters of field names as JSON may escape them, with insignificant whitespace and the like in between.
 fn disguised(text: &str) -> String {
     text.replace("\"spec\"", "\n\t\"\\u0073pe\\u0063\" ")
         .replace("\"privileged\"", "\"\\u0070rivileged\"")
@@ -105,7 +105,7 @@ async fn a_pod_is_the_same_in_every_form() {
     }
 }
 
-/// Whatever a body is, it is refused, or the pod that came of it is what an SCC gave.
+/// Every body is either refused, or the resulting pod has what an SCC granted.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_can_be_read_in_two_ways_gives_nothing() {
     let world = World::new().await;

@@ -1,7 +1,6 @@
-//! Work for what a client sends: twice as much of it takes hardly more than twice as long.
+//! Complexity of requests: twice the input takes hardly more than twice as long.
 //!
-//! What is compared is the time of processors that the server takes, and not how long it takes, so that others on the
-//! machine change nothing.
+//! The CPU time of the server is compared, not the wall-clock time, so that other load on the machine changes nothing.
 
 #![allow(clippy::too_many_lines, reason = "tables of cases are read from top to bottom")]
 
@@ -12,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::world::Who::{self, Admin, Alice};
 use super::world::World;
 
-/// What is sent: `METHOD PATH`, of which media type, and a body with so many parts.
+/// A request: `METHOD PATH`, its media type, and a body with a number of parts.
 struct Case {
     what: &'static str,
     who: Who,
@@ -24,7 +23,7 @@ struct Case {
 
 const JSON: &str = "application/json";
 const PODS: &str = "POST /api/v1/namespaces/shop/pods?dryRun=All&fieldValidation=Warn";
-/// How many parts most cases have; the larger of both requests has twice as many.
+/// Number of parts in most cases; the larger of both requests has twice as many.
 const PARTS: usize = 3000;
 
 fn case(what: &'static str, who: Who, line: &'static str, body: impl Fn(usize) -> Value + 'static) -> Case {
@@ -67,7 +66,7 @@ fn merge(into: &mut Value, from: Value) {
     into.as_object_mut().unwrap().extend(from);
 }
 
-/// A pod whose first container has more.
+/// A pod whose first container has further fields.
 fn container(with: Value) -> Value {
     let mut first = json!({"name": "a", "image": "a"});
     merge(&mut first, with);
@@ -455,7 +454,7 @@ fn others() -> Vec<Case> {
 struct Change {
     what: &'static str,
     kind: &'static str,
-    /// Who applies, if it is an apply.
+    /// The field manager, if it is an apply.
     manager: &'static str,
     body: fn(usize) -> Value,
 }
@@ -541,7 +540,7 @@ fn changes() -> Vec<Change> {
     ]
 }
 
-/// How much time of processors the server takes for a request, with what it does afterwards.
+/// CPU time that the server uses for a request, including the work after it.
 async fn cost(world: &World, who: Who, line: &str, kind: &str, body: &[u8]) -> (u16, Duration, String) {
     let before = settled(world).await;
     let reply = world.send_as(who, line, &[("content-type", kind)], body).await;
@@ -561,7 +560,7 @@ async fn settled(world: &World) -> Duration {
     }
 }
 
-/// What is more than this for twice as much grows faster than n log n. A clock of the kernel counts in hundredths.
+/// A ratio above this for twice the input grows faster than n log n. A clock of the kernel counts in hundredths.
 fn is_worse(once: Duration, twice: Duration) -> bool {
     twice > once * 3 + Duration::from_millis(60)
 }
@@ -569,7 +568,7 @@ fn is_worse(once: Duration, twice: Duration) -> bool {
 /// Compares one and two times of something.
 async fn compare(what: &str, mut cost: impl AsyncFnMut(bool) -> Duration, wrong: &mut Vec<String>) {
     let (mut once, mut twice) = (cost(false).await, cost(true).await);
-    // What goes on beside it can only make it more.
+    // Concurrent work can only increase it.
     for _ in 0..2 {
         if is_worse(once, twice) {
             (once, twice) = (once.min(cost(false).await), twice.min(cost(true).await));
@@ -597,7 +596,7 @@ async fn compare_all(cases: Vec<Case>) {
             cost
         };
         compare(case.what, &mut run, &mut wrong).await;
-        // A refusal for what it holds has looked at all of it; one for its size has not.
+        // A refusal for its content has read all of it; one for its size has not.
         let other = seen.iter().find(|(code, ..)| !matches!(code, 200..=299 | 400 | 403 | 404 | 422));
         wrong.extend(other.map(|other| format!("{}: {other:?}", case.what)));
     }
@@ -629,7 +628,7 @@ async fn changes_take_no_more_than_they_hold() {
         let mut codes = Vec::new();
         let mut run = async |is_twice: bool| {
             let count = counts[usize::from(is_twice)];
-            // Each change finds the object as it was at first.
+            // Each change starts from the initial object.
             world
                 .send(Admin, &format!("PATCH {path}/d{count}"), &json!({"metadata": {"finalizers": null}}))
                 .await;

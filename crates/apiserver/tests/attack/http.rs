@@ -1,4 +1,4 @@
-//! What is sent that is not quite HTTP, and what is answered by the letter.
+//! Malformed HTTP, and answers that must follow the specification to the letter.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn no_request_hides_in_another() {
             world.raw_as(Nobody, format!("{line}\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await;
         assert!(matches!(reply.code, 400..500), "{line}: {} {}", reply.code, reply.text());
     }
-    // Nothing is fetched for anybody.
+    // Proxy requests are refused.
     for path in [
         "/api/v1/nodes/n1/proxy/",
         "/api/v1/namespaces/shop/services/http:x:80/proxy/",
@@ -78,7 +78,7 @@ async fn head_has_no_body() {
         let head = world.send(Admin, &format!("HEAD {path}"), &Value::Null).await;
         assert_eq!((head.code, head.body.as_slice()), (get.code, &b""[..]), "{path}");
     }
-    // HTTP/2 has no way to leave out a body that is there: the answer itself must have none.
+    // HTTP/2 has no way to omit a body that exists: the answer itself must have none.
     for path in ["/version", "/api/v1/namespaces", "/nowhere"] {
         let frames = two(&world, "HEAD", path).await;
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Pods that break the Pod Security level of their namespace, by people whom SCC lets do anything.
+//! Pods that violate the Pod Security level of their namespace, by users whom SCC permits anything.
 
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ async fn a_namespace_refuses_what_its_level_forbids_and_warns_of_what_it_warns_o
     assert!(has("enforce-policy", "privileged:latest") || annotations.iter().any(Value::is_null));
 }
 
-/// A workload is not refused, and whoever writes it is told, each time, of the pods that will be.
+/// A workload is not refused, and its author is warned, each time, of the pods that will be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workload_whose_pods_break_a_level_is_warned_of() {
     let world = World::new().await;
@@ -102,7 +102,7 @@ async fn a_workload_whose_pods_break_a_level_is_warned_of() {
     assert!(made.code == 201 && !made.head.contains("PodSecurity"), "{}{}", made.head, made.text());
 }
 
-/// What runs already may stay and be labelled; what changes what runs is held to the level.
+/// Running pods may stay and be labelled; changes of their images are held to the level.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_level_that_is_raised_later_holds_for_every_change_of_what_runs() {
     let world = World::new().await;
@@ -133,7 +133,7 @@ async fn a_level_that_is_raised_later_holds_for_every_change_of_what_runs() {
         403,
         "violates PodSecurity",
     );
-    // Its status is its node's to write, and its end nobody's to refuse.
+    // Its node may write its status, and its deletion cannot be refused.
     let status = json!({"status": {"phase": "Running"}});
     says(&world.send(Admin, &format!("PATCH {pods}/b/status"), &status).await, 200, "");
     says(&world.send(Admin, &format!("DELETE {pods}/b"), &Value::Null).await, 200, "");

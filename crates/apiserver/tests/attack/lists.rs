@@ -1,4 +1,4 @@
-//! Options of lists and watches that contradict each other, and what those do that do not.
+//! Options of lists and watches that contradict each other, and the results of valid ones.
 
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ async fn lists_start_where_their_options_say() {
         (format!("resourceVersion={first}"), "abc"),
         (format!("resourceVersion={first}&resourceVersionMatch=NotOlderThan"), "abc"),
         (format!("resourceVersion={first}&resourceVersionMatch=Exact"), "a"),
-        // Pages from a revision are of that revision, as they were before it could be said.
+        // Pages from a revision are of that revision, as they were before `resourceVersionMatch` existed.
         (format!("resourceVersion={first}&limit=10"), "a"),
         (format!("resourceVersion={first}&limit=10&resourceVersionMatch=NotOlderThan"), "abc"),
     ] {
@@ -146,7 +146,7 @@ async fn collections_of_any_size_are_deleted() {
         let said = world.must(Admin, &format!("DELETE {selected}&limit=1"), Value::Null).await;
         assert_eq!(said["items"].as_array().map(Vec::len), Some(1));
         let said = world.must(Admin, &format!("DELETE {selected}"), Value::Null).await;
-        // A short list is shown; of a long one it is said that it is gone.
+        // A short list of deleted objects is returned; a long one is answered by a status.
         match said["kind"].as_str() {
             Some("ConfigMapList") => {
                 assert_eq!((said["items"].as_array().map(Vec::len), size), (Some(2), 10))

@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 use super::world::Who::{self, Admin, Alice, Mallory, Nobody};
 use super::world::{LOGIN, PASSWORD, World};
 
-/// What the process may take, in MB, whatever clients do.
+/// Maximum memory of the process, in MB, whatever clients do.
 const MEMORY: u64 = 256;
 
 /// A connection that speaks HTTP/2, with as little as sending requests takes.
@@ -56,7 +56,7 @@ impl Two {
         Self { stream, next: 1 }
     }
 
-    /// The bytes of the head of one more request; `body` says whether one follows.
+    /// The bytes of the head of one more request; `body` is whether one follows.
     fn head(&mut self, line: &str, headers: &[(&str, &str)], body: bool) -> (u32, Vec<u8>) {
         let (method, path) = line.split_once(' ').unwrap();
         let mut block =
@@ -99,8 +99,7 @@ impl Two {
     }
 }
 
-/// How long requests of somebody else take while something goes on, each on a connection that is open: the times in
-/// order.
+/// Latencies of another client's requests during some load, each on an open connection: the times in order.
 async fn meanwhile(world: &World, who: Who, line: &str, attack: impl Future<Output = ()>) -> Vec<Duration> {
     let mut stream = world.open(who).await;
     let (method, path) = line.split_once(' ').unwrap();
@@ -154,8 +153,8 @@ fn basic(name: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 
-/// Wrong passwords of 32 connections, and of 240 requests on one: who has another request does not wait for their
-/// hashes, most are told to come back, and nobody is locked out elsewhere.
+/// Wrong passwords on 32 connections, and on 240 requests of one: other requests do not wait for their hashes, most are
+/// told to retry later, and no other address is locked out.
 #[tokio::test(flavor = "multi_thread")]
 async fn passwords_are_not_tried_at_others_cost() {
     let world = World::new().await;
@@ -179,7 +178,7 @@ async fn passwords_are_not_tried_at_others_cost() {
     let streams = async { assert_eq!(wrong_passwords(&world).await, 240) };
     let times = meanwhile(&world, Nobody, "GET /healthz", streams).await;
     assert!(part(&times, 100) < Duration::from_millis(500), "{times:?}");
-    // Whoever has failed too often waits, even with the right password; from elsewhere it works at once.
+    // A client that has failed too often waits, even with the right password; from another address it works at once.
     for _ in 0..40 {
         let reply = world.send_as(Nobody, LOGIN, &[("authorization", &wrong)], b"").await;
         if reply.code == 429 {
@@ -205,7 +204,7 @@ async fn many_bodies(world: &World) {
         for (_, head) in &heads {
             two.send(head).await;
         }
-        // As much of each as the server takes.
+        // As many of each as the server accepts.
         for piece in body.chunks(16_000).take(4) {
             for (id, _) in &heads {
                 two.send(&frame(0, 0, *id, piece)).await;
@@ -222,7 +221,7 @@ async fn many_bodies(world: &World) {
     futures::future::join_all(whole).await;
 }
 
-/// Watches that nobody reads, of an object that is large.
+/// Watches of a large object whose clients do not read.
 async fn slow_watches(world: &World) -> Vec<TlsStream<TcpStream>> {
     let path = "/api/v1/namespaces/lair/configmaps";
     let text = "x".repeat(1_000_000);
@@ -307,7 +306,7 @@ fn protobuf_containers(size: usize) -> Vec<u8> {
     [b"k8s\0".to_vec(), field(1, &kind), field(2, &spec), field(3, b""), field(4, b"")].concat()
 }
 
-/// Whatever a client makes the server hold, it is bounded; and what was held is given back.
+/// The memory that clients make the server hold is bounded, and is released afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_is_bounded() {
     let world = World::apart().await;
@@ -324,7 +323,7 @@ async fn memory_is_bounded() {
     check("watches that nobody reads");
     let lists = unread_lists(&world).await;
     check("answers that nobody reads");
-    // Somebody else's list is not refused meanwhile.
+    // Another user's list is not refused meanwhile.
     let reply = world.send(Admin, "GET /api/v1/configmaps", &Value::Null).await;
     assert_eq!(reply.code, 200);
     drop((watches, lists));
@@ -333,7 +332,7 @@ async fn memory_is_bounded() {
     world.must(Alice, "GET /api/v1/namespaces/shop/configmaps", Value::Null).await;
 }
 
-/// Lists and objects that are asked for and not read.
+/// Lists and objects that are requested and not read.
 async fn unread_lists(world: &World) -> Vec<Two> {
     let mut all = Vec::new();
     for _ in 0..2 {
@@ -352,7 +351,7 @@ async fn unread_lists(world: &World) -> Vec<Two> {
     all
 }
 
-/// How long the soak lasts, in seconds, unless `PALISADE_SOAK` says otherwise.
+/// Duration of the soak test, in seconds, unless `PALISADE_SOAK` is set.
 const SOAK: u64 = 20;
 
 /// All bad clients at once beside one good client, who is answered and loses nothing.
@@ -400,7 +399,7 @@ async fn a_good_client_is_served_beside_all_the_bad_ones() {
         made.len(),
     );
     assert!(most < MEMORY, "{most} MB");
-    // As the machine is shared with other tests, a short soak shows only that nothing is stuck.
+    // The machine is shared with other tests, so a short soak shows only that nothing is stuck.
     let limit = Duration::from_millis(if seconds > SOAK { 50 } else { 2000 });
     assert!(most_of < limit, "99 of 100 within {most_of:?}");
     let listed = world.must(Alice, "GET /api/v1/namespaces/shop/configmaps", Value::Null).await;
@@ -413,7 +412,7 @@ async fn a_good_client_is_served_beside_all_the_bad_ones() {
     assert!(made.iter().all(|name| there.contains(&name.as_str())), "something is lost");
 }
 
-/// Does something again until a time; what is on its way then is given up.
+/// Repeats an operation until a deadline; the one that runs then is cancelled.
 async fn again(end: Instant, mut act: impl AsyncFnMut()) {
     let acting = async {
         loop {

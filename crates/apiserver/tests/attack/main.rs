@@ -1,7 +1,7 @@
 //! The API server under attack: who asks for what, and what must come back.
 //!
-//! Each module is a kind of attack, most of them one table. A case says what an attacker wants; the answer that it must
-//! get was another one before the rule that it is for.
+//! Each module is a kind of attack, most of them one table. A case gives the attacker's goal and the required answer,
+//! which was another one before the rule that the case tests.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

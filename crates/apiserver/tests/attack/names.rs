@@ -134,7 +134,7 @@ async fn no_user_or_group_has_a_name_of_the_system() {
         .await;
 }
 
-/// What an older server took is in its store; it counts for nothing.
+/// Objects that an older server accepted are in its store; they have no effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_older_store_holds_gives_no_rights() {
     let world = World::new().await;
@@ -159,7 +159,7 @@ async fn what_an_older_store_holds_gives_no_rights() {
     assert_eq!(world.login("system:admin", "correct horse").await, None);
 }
 
-/// What is said of the system in a certificate, or when somebody is impersonated.
+/// Reserved names of the system in a certificate, or in impersonation.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_nobody_has_are_not_borrowed_either() {
     let world = World::new().await;
@@ -189,7 +189,7 @@ async fn names_that_nobody_has_are_not_borrowed_either() {
         assert_eq!(as_user(Delegate, headers).await.0, code, "{headers:?}");
         assert_eq!(as_user(Mallory, headers).await.0, if code == 201 { 403 } else { code }, "{headers:?}");
     }
-    // As a stranger one is no more than a stranger.
+    // An impersonated anonymous user has only the rights of anonymous.
     let (code, _) = as_user(Admin, &[(user, "system:anonymous")]).await;
     assert_eq!(code, 403);
     let reply = world.send_as(Admin, "GET /version", &[(user, "system:anonymous")], b"").await;
@@ -210,7 +210,7 @@ async fn names_that_nobody_has_are_not_borrowed_either() {
     }
 }
 
-/// The right to edit groups is no right over what groups may do.
+/// The right to edit groups does not include the rights of groups.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_have_no_names() {
     let world = World::new().await;

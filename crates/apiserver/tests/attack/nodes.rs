@@ -1,4 +1,4 @@
-//! A node that was taken over: it has what its own pods have, and no more.
+//! A compromised node: it has the rights that its own pods need, and no others.
 
 use serde_json::{Value, json};
 
@@ -435,14 +435,14 @@ async fn a_node_reaches_what_its_own_pods_need() {
         ("everything", Node, "GET /palisade/v1/backup", none.clone(), 403, ""),
     ];
     world.check(&cases).await;
-    // It is told the same when it asks.
+    // An access review reports the same.
     let may = async |name: &str| {
         let spec = json!({"resourceAttributes": {"verb": "get", "resource": "secrets", "namespace": "shop", "name": name}});
         let path = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
         world.must(Node, path, json!({"spec": spec})).await["status"]["allowed"] == true
     };
     assert!(may("own").await && !may("other").await);
-    // What its pod no longer needs is no longer its business.
+    // It loses access to objects that its pods no longer need.
     world
         .must(
             Admin,

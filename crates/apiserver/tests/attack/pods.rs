@@ -1,4 +1,4 @@
-//! What a pod may say that gives it rights: Kubernetes' rules of `ValidatePodSpec`, then SCC.
+//! Fields of a pod that give it rights: Kubernetes' rules of `ValidatePodSpec`, then SCC.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn pod(spec: &Value, container: &Value) -> Value {
     object
 }
 
-/// The administrator may use every SCC, so what is refused here is refused by the rules alone.
+/// The administrator may use every SCC, so refusals here are by Kubernetes' rules alone.
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn all_that_gives_rights_has_its_rule() {
@@ -244,7 +244,7 @@ async fn all_that_gives_rights_has_its_rule() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-/// What a user without rights over SCCs must not get, in whatever words.
+/// Settings that a user without rights over SCCs must not get, however they are written.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_gets_no_rights_over_the_node() {
     let world = World::new().await;

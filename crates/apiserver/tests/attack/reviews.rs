@@ -1,4 +1,4 @@
-//! Reviews say nothing of what one cannot see.
+//! Reviews disclose nothing that the requester cannot see.
 
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ async fn reviews_of_pods_say_nothing_of_others() {
     ];
     assert!(replies.iter().all(|reply| reply.code == 403), "{replies:?}");
     assert_eq!(world.send(Mallory, &path, &subject("system:serviceaccount:lair:default")).await.code, 201);
-    // Of a namespace that is hidden and one that is not there, the same is said.
+    // The answers for a hidden namespace and for a missing one are equal.
     let own =
         |namespace: &str| format!("POST {GROUP}/namespaces/{namespace}/podsecuritypolicyselfsubjectreviews");
     let said = async |namespace: &str| {

@@ -1,4 +1,4 @@
-//! Tokens and passwords: they end with whoever they are of.
+//! Tokens and passwords: they end with their user or service account.
 
 use std::time::Duration;
 
@@ -21,24 +21,24 @@ async fn what_one_logs_in_with_ends_with_the_user() {
     world.make_user("bob", PASSWORD).await;
     let token = world.login("bob", PASSWORD).await.unwrap();
     assert_eq!(code(&world, &token).await, 200);
-    // A new password ends what the old one gave.
+    // A new password revokes the tokens of the old one.
     world.set_password("bob", "another password").await;
     assert_eq!((code(&world, &token).await, world.login("bob", PASSWORD).await), (401, None));
     let token = world.login("bob", "another password").await.unwrap();
     assert_eq!(code(&world, &token).await, 200);
     world.must(Admin, &format!("DELETE {USERS}/bob"), Value::Null).await;
-    // As if the server were killed right after it said that the user is gone.
+    // As if the server were killed right after it reported that the user is deleted.
     let copy = private();
     copy_all(&world.data(), &copy.path().join("data"));
     assert_eq!((code(&world, &token).await, world.login("bob", "another password").await), (401, None));
     let killed = World::start(copy, |_| {}).await;
     for world in [&world, &killed] {
         assert_eq!(code(world, &token).await, 401);
-        // Somebody else who gets the name gets nothing with it.
+        // A new user of the same name gets nothing of the old one's.
         world.must(Admin, &format!("POST {USERS}"), json!({"metadata": {"name": "bob"}})).await;
         assert_eq!((code(world, &token).await, world.login("bob", "another password").await), (401, None));
     }
-    // A user on the way out is no longer let in.
+    // A user that is being deleted cannot log in.
     world.set_password("bob", PASSWORD).await;
     let token = world.login("bob", PASSWORD).await.unwrap();
     world.must(Admin, &format!("PATCH {USERS}/bob"), json!({"metadata": {"finalizers": ["a/b"]}})).await;
@@ -99,7 +99,7 @@ async fn tokens_are_for_whom_they_are_made() {
         let reply = world.send(Mallory, mint, &json!({"spec": {"expirationSeconds": seconds}})).await;
         assert_eq!(reply.code, wanted, "{seconds}: {}", reply.text());
     }
-    // What a dry run shows opens nothing.
+    // A dry run returns no token.
     let dry = world.must(Mallory, &format!("{mint}?dryRun=All"), json!({"spec": {}})).await;
     assert_eq!(dry["status"]["token"], "", "{dry}");
     // A token ends with the pod that it is bound to, and with its account.
@@ -131,7 +131,7 @@ async fn read_until(stream: &mut (impl AsyncReadExt + Unpin), text: &str, time: 
     (found, is_over)
 }
 
-/// A watch shows nothing after the right to it, or whoever has it, is gone; and it ends.
+/// A watch sends nothing after the right to it, or its user, was removed; and it ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_ends_with_the_right_to_it() {
     let world = World::new().await;
@@ -196,7 +196,7 @@ async fn a_watch_ends_with_the_right_to_it() {
         let (seen, is_over) = read_until(&mut stream, "0\r\n\r\n", 8).await;
         let is_over = is_over || seen.ends_with("0\r\n\r\n");
         assert!(is_over && !seen.contains(&name), "{what}: over {is_over}: {seen}");
-        // Whoever lost only this gets it again for the next case.
+        // A user that lost only this right gets it again for the next case.
         if what == "their group" {
             world.must(Admin, &format!("PATCH {groups}/dev"), json!({"users": ["carol"]})).await;
         }
@@ -207,7 +207,7 @@ async fn a_watch_ends_with_the_right_to_it() {
     }
 }
 
-/// A token of OpenShift's that is good for less than its user may, whoever that is.
+/// A scoped token of OpenShift, which permits less than its user may do, whoever that is.
 #[tokio::test(flavor = "multi_thread")]
 async fn scopes_bound_what_anybody_may() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! Workloads: what one says of them must not move those of others, and nothing that is asked of a controller stops it.
+//! Workloads: fields of one must not affect those of others, and no request to a controller stops it.
 
 use std::time::Duration;
 
@@ -44,7 +44,8 @@ async fn nobodys_pods_are_counted_or_deleted_for_those_of_others() {
     until_pods(&world, "victim", "web", 1).await;
     let alone = json!({"metadata": {"name": "database", "labels": {"app": "database"}}, "spec": pod_spec()});
     world.must(Admin, "POST /api/v1/namespaces/victim/pods", alone).await;
-    // A pod of the same name elsewhere that says it is the set's, and one beside the set that it does not select.
+    // A pod of the same name in another namespace that claims the set as its owner, and one in the namespace that the
+    // set does not select.
     let mut claimed = json!({"metadata": {"name": "database", "labels": {"app": "web"}, "ownerReferences": [{
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": made["metadata"]["uid"],
         "controller": true}]}, "spec": pod_spec()});
@@ -78,7 +79,7 @@ async fn no_workload_stops_those_of_others() {
         let reply = world.send(Mallory, line, &body).await;
         assert!(matches!(reply.code, 201 | 422), "{}", reply.text());
     }
-    // Far more pods than anybody waits for.
+    // Far more pods than a test would wait for.
     let sets = "POST /apis/apps/v1/namespaces/lair/replicasets";
     for name in ["a", "b", "c"] {
         world.must(Mallory, sets, set(name, i64::from(i32::MAX))).await;
@@ -89,7 +90,7 @@ async fn no_workload_stops_those_of_others() {
     world.must(Admin, "DELETE /apis/apps/v1/namespaces/lair/replicasets/a", Value::Null).await;
 }
 
-/// A set of somebody has its pod while others have theirs.
+/// A set of one user gets its pod while others get theirs.
 async fn made_by(world: &World, who: Who, name: &str) {
     world.must(who, "POST /apis/apps/v1/namespaces/victim/replicasets", set(name, 1)).await;
     until_pods(world, "victim", name, 1).await;

@@ -1,4 +1,4 @@
-//! A server with its people, and a client that sends what it is told to.
+//! A server with its users, and a client that sends raw requests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Who asks.
+/// The requester.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Who {
     /// Without a name.
@@ -67,7 +67,7 @@ pub(crate) struct World {
     node: TlsConnector,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     task: Option<tokio::task::JoinHandle<()>>,
-    /// The server, where it is a process of its own.
+    /// The server, if it is a process of its own.
     process: Option<std::process::Child>,
 }
 
@@ -83,7 +83,7 @@ impl Drop for World {
 const JSON: (&str, &str) = ("content-type", "application/json");
 pub(crate) const PASSWORD: &str = "correct horse";
 
-/// Everything is made as it is under the most careless umask.
+/// Everything is created as under the most permissive umask.
 pub(crate) fn careless() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -141,7 +141,7 @@ impl World {
         world
     }
 
-    /// A server as a process of its own, whose memory can be measured, with everybody in it.
+    /// A server as a process of its own, whose memory can be measured, with all users in it.
     #[expect(
         clippy::zombie_processes,
         reason = "the world ends the process and waits for it; a panic ends the test"
@@ -209,7 +209,7 @@ impl World {
     pub(crate) async fn end(mut self) -> TempDir {
         drop(self.stop.take());
         self.task.take().unwrap().await.unwrap();
-        // What reads the store in the background sees the end a moment later.
+        // Background readers of the store see the end a moment later.
         let data = self.data();
         for _ in 0..100 {
             if palisade_store::Store::open(&data).is_ok() {
@@ -291,7 +291,7 @@ impl World {
         Some(reply.location()?.split_once("access_token=")?.1.to_owned())
     }
 
-    /// Sends a request as somebody.
+    /// Sends a request as a user.
     pub(crate) async fn send(&self, who: Who, line: &str, body: &Value) -> Reply {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let kind =
@@ -367,7 +367,7 @@ impl World {
         panic!("five handshakes in a row fail")
     }
 
-    /// The token of somebody who has logged in.
+    /// The token of a user who has logged in.
     pub(crate) fn token(&self, who: Who) -> &str {
         &self.tokens[&who]
     }
@@ -395,7 +395,7 @@ impl World {
         reply.json()
     }
 
-    /// Sends all of a table; says all that is answered otherwise.
+    /// Sends all requests of a table; reports all wrong answers.
     pub(crate) async fn check(&self, cases: &[Case]) {
         let mut wrong = Vec::new();
         for (what, who, line, body, code, text) in cases {
@@ -428,7 +428,7 @@ async fn a_server_apart() {
     server.run(std::future::pending()).await;
 }
 
-/// What an attacker wants, who they are, their request, its body, and what must come back: a code, and a text in it.
+/// The attacker's goal, the user, the request, its body, and the required answer: a code, and a text in it.
 pub(crate) type Case = (&'static str, Who, &'static str, Value, u16, &'static str);
 
 pub(crate) const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
@@ -452,7 +452,7 @@ impl Reply {
         Self { code, head, body }
     }
 
-    /// Where the client is sent.
+    /// The redirect target.
     pub(crate) fn location(&self) -> Option<&str> {
         self.header("location")
     }

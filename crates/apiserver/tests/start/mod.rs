@@ -11,7 +11,7 @@ pub(crate) async fn start(config: palisade_apiserver::Config) -> Client {
     tokio::spawn(server.run(std::future::pending()));
     let kubeconfig = Kubeconfig::from_yaml(&text).unwrap();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-    // What the server says is what is tested, so the client does not ask again.
+    // The server's own answer is tested, so the client does not retry.
     config.default_retry = false;
     Client::try_from(config).unwrap()
 }

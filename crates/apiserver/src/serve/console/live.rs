@@ -1,4 +1,4 @@
-//! Events for pages: that something has changed which their reader may watch, and nothing more.
+//! Events for pages: they say only that something has changed which their reader may watch.
 
 use std::sync::Arc;
 
@@ -17,10 +17,11 @@ use crate::hub::Found;
 use crate::limits;
 use crate::resource::Resource;
 
-/// How many silent looks there are between two lines: a client that is gone is noticed when something is sent.
+/// Number of looks without a change between two keep-alive lines: a disconnected client is noticed when something is
+/// sent.
 const SILENT: u32 = 30;
 
-/// A page that is told of changes.
+/// A page that is notified of changes.
 struct Live {
     api: Arc<Api>,
     shown: Shown,
@@ -31,14 +32,14 @@ struct Live {
     epoch: u64,
 }
 
-/// A resource, and up to where its events were looked at.
+/// A resource, and the revision up to which its events were read.
 struct Heard {
     resource: &'static Resource,
     newest: watch::Receiver<Revision>,
     seen: Revision,
 }
 
-/// Begins to tell a page of changes in a namespace, or in all.
+/// Begins to notify a page of changes in a namespace, or in all.
 pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> ApiResult<Response<Body>> {
     let place = api.shares.watches.get(&attended.party, 1).await?;
     let seen = head.query.number("since")?.and_then(|since| Revision::new(since.min(u64::MAX >> 1)));
@@ -60,7 +61,7 @@ pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> 
     trail.started(200);
     tokio::spawn(async move {
         let time = std::time::Duration::from_secs(limits::WATCH);
-        // However it ends, browsers begin anew.
+        // However it ends, browsers reconnect.
         let _over = tokio::time::timeout(time, live.run()).await;
         drop((place, trail));
     });
@@ -68,7 +69,7 @@ pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> 
 }
 
 impl Live {
-    /// Tells until the client is gone, or is no longer who it was.
+    /// Sends events until the client disconnects, or its credentials end.
     async fn run(mut self) -> Option<()> {
         self.send(Bytes::from_static(b"retry: 5000\n\n")).await?;
         let (mut looks, mut asks) =
@@ -97,7 +98,7 @@ impl Live {
         tokio::time::timeout(limits::PART_TIME, self.sender.send(line)).await.ok()?.ok()
     }
 
-    /// Looks again whose page it is, where rights may have ended or time may have ended a session.
+    /// Authenticates the page's user again, where rights may have ended or the session may have expired.
     fn identify(&mut self) -> Option<()> {
         let epoch = self.api.epoch.now();
         if epoch != self.epoch {

@@ -39,7 +39,7 @@ pub(super) async fn log_in(api: &Api, head: &Head, form: &Query) -> ApiResult<Re
         return page(palisade_review::login("The name or the password is wrong."), 401, &frame);
     };
     let cookie = cookie(&token::issue(&api.store, &user, SESSION)?, SESSION)?;
-    // Whoever knew the session before knows nothing of this one.
+    // The new session has a new token, so that one who knew the old one cannot use it.
     end(api, head);
     let mut response = redirect(ROOT);
     response.headers_mut().insert(SET_COOKIE, cookie);

@@ -9,10 +9,10 @@ use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::request::Query;
 
-/// Differences that are looked for.
+/// Maximum number of differences that are searched for.
 const MOST: usize = 500;
 
-/// A map of one, or what differs between two.
+/// The map of one profile, or the differences between two.
 pub(super) fn page(query: &Query) -> ApiResult<Page> {
     let a = query.get("a").unwrap_or("runtime/default");
     let (rules, filter) = filter(a)?;

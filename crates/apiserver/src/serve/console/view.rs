@@ -1,4 +1,4 @@
-//! What a reader may read of what the server holds, as pages.
+//! Pages of the server's objects, as far as a reader may read them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ use crate::request::Query;
 use crate::resource::{self, Resource};
 use crate::serve::oauth::encode;
 
-/// A page, and the address that tells of its changes.
+/// A page, and the URL of its change events.
 pub(super) struct Made {
     pub(super) page: Page,
     pub(super) live: Option<String>,
 }
 
-/// A user who reads, and what they may.
+/// A user who reads a page, and their rights.
 #[derive(Clone)]
 pub(super) struct Reader {
     api: Arc<Api>,
@@ -69,21 +69,21 @@ pub(super) fn beside() -> impl Iterator<Item = &'static Resource> {
     workloads().map(|(resource, _)| resource).chain(others)
 }
 
-/// Room that is left on a page.
+/// Remaining room on a page.
 struct Room {
     count: usize,
     bytes: usize,
     is_full: bool,
 }
 
-/// The workloads of a namespace, and what counts beside them.
+/// The workloads of a namespace, and the other objects that a review needs.
 struct Part {
     namespace: String,
     subjects: Vec<Subject>,
     surroundings: Surroundings,
 }
 
-/// What a page leaves out.
+/// Remarks about parts that a page leaves out.
 type Remarks = BTreeSet<String>;
 
 impl Reader {
@@ -100,13 +100,13 @@ impl Reader {
         allowed(&self.api.policy, &self.who, &Action { verb, group, resource, namespace, name }).is_some()
     }
 
-    /// Whether the reader may know of an object.
+    /// Whether the reader may know of an object's existence.
     pub(super) fn sees(&self, resource: &Resource, namespace: &str, name: &str) -> bool {
         let scope = if resource.is("", "namespaces") { name } else { namespace };
         self.may("watch", resource, namespace, "") || self.may("get", resource, scope, name)
     }
 
-    /// The page of a name.
+    /// The page of a path.
     pub(super) fn page(&self, name: &str, query: &Query, form: &Query) -> ApiResult<Made> {
         let namespace = query.get("namespace").filter(|name| !name.is_empty());
         let revision = self.api.store.revision();
@@ -137,13 +137,13 @@ impl Reader {
         Ok(index(&[
             LinkList {
                 heading: "Workloads by namespace: which SCC admits them, and why",
-                empty: "There is no namespace whose workloads you may list.",
+                empty: "You may list workloads in no namespace.",
                 links: review.collect(),
                 more: namespaces.len().saturating_sub(limits::LISTED),
             },
             LinkList {
                 heading: "SCCs beside restricted-v2",
-                empty: "There is no SCC that you may read.",
+                empty: "You may read no SCC.",
                 links: compared.take(limits::LISTED).collect(),
                 more: readable.len().saturating_sub(limits::LISTED + 1),
             },
@@ -170,7 +170,7 @@ impl Reader {
         }
     }
 
-    /// The SCCs that may be read, in the order in which they are tried.
+    /// The SCCs that may be read, in the order of their evaluation.
     fn readable(&self) -> Vec<String> {
         let policy = self.api.policy.snapshot();
         let names = policy.sccs().entries().map(|entry| entry.name().to_owned());
@@ -181,7 +181,7 @@ impl Reader {
         sccs().is_some_and(|sccs| self.may("list", sccs, "", "") || self.may("get", sccs, "", name))
     }
 
-    /// Whether an SCC may be read or used: whoever may use it learns from each refusal what it says.
+    /// Whether an SCC may be read or used: its users learn its content from each refusal.
     fn knows_scc(&self, scc: &SecurityContextConstraints, namespace: &str) -> bool {
         let name = &scc.metadata.name;
         let is_named = scc.users.iter().flatten().any(|user| *user == self.who.name)
@@ -189,7 +189,7 @@ impl Reader {
         is_named || self.reads_scc(name) || sccs().is_some_and(|sccs| self.may("use", sccs, namespace, name))
     }
 
-    /// The policy with the SCCs alone that the reader knows, and how many others there are.
+    /// The policy with only the SCCs that the reader knows, and the number of the others.
     fn policy(&self, namespace: &str) -> (Policy, usize) {
         let mut policy = Policy::clone(&self.api.policy.snapshot());
         let unknown = policy.sccs().entries().filter(|entry| !self.knows_scc(entry.scc(), namespace));
@@ -200,7 +200,7 @@ impl Reader {
         (policy, unknown.len())
     }
 
-    /// The review of a namespace, or of all that may be read.
+    /// The review of a namespace, or of all objects that may be read.
     fn review(&self, namespace: Option<&str>) -> ApiResult<Page> {
         let (parts, mut remarks) = self.gather(namespace)?;
         let whole = self.api.policy.snapshot();
@@ -222,7 +222,7 @@ impl Reader {
         Ok(matrix(&reports, &subjects).noting(remarks))
     }
 
-    /// The workloads of a namespace, or of all, as far as they may be read and there is room.
+    /// The workloads of a namespace, or of all, as far as they may be read and fit on the page.
     fn gather(&self, namespace: Option<&str>) -> ApiResult<(Vec<Part>, Remarks)> {
         let names = match namespace {
             Some(name) => vec![name.to_owned()],
@@ -272,7 +272,7 @@ impl Reader {
         }
     }
 
-    /// The workloads of a namespace, of the kinds that may be listed there, as far as there is room.
+    /// The workloads of a namespace, of the kinds that may be listed there, as far as they fit on the page.
     fn workloads(&self, namespace: &str, room: &mut Room, remarks: &mut Remarks) -> ApiResult<Vec<Document>> {
         let (mut found, mut is_partial) = (Vec::new(), false);
         for (resource, kind) in workloads() {
@@ -300,7 +300,7 @@ impl Reader {
         Ok(found)
     }
 
-    /// The objects that count beside workloads of a namespace, as far as they may be read.
+    /// The other objects that a review of a namespace needs, as far as they may be read.
     fn beside(&self, namespace: &str, remarks: &mut Remarks) -> ApiResult<Vec<Document>> {
         let mut found = Vec::new();
         if let Some(namespaces) =
@@ -329,7 +329,7 @@ impl Reader {
         Ok(found)
     }
 
-    /// Gives objects and their sizes to a function for as long as it wants more.
+    /// Passes objects and their sizes to a function until it has enough.
     fn each(
         &self,
         resource: &Resource,
@@ -356,7 +356,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Two SCCs beside each other.
+    /// Two SCCs side by side.
     fn comparison(&self, query: &Query) -> ApiResult<Page> {
         let policy = self.api.policy.snapshot();
         let (a, b) = (query.get("a").unwrap_or("restricted-v2"), query.get("b").unwrap_or("restricted-v2"));
@@ -367,7 +367,7 @@ impl Reader {
         Ok(Comparison::new(entry(a)?.scc(), entry(b)?.scc()).page(a, b))
     }
 
-    /// The form for an impact, or the impact of what was sent.
+    /// The form for an impact analysis, or the impact of the submitted SCCs.
     fn impact(&self, namespace: Option<&str>, sent: &Query) -> ApiResult<Page> {
         let title = namespace.unwrap_or("all namespaces that you may read");
         let Some(text) = sent.get("with") else { return Ok(form(title, "", "")) };
@@ -388,7 +388,7 @@ impl Reader {
     }
 }
 
-/// The SCCs of a text, checked, or what is wrong with it.
+/// The SCCs of a text, checked, or the error in it.
 fn proposed(text: &str) -> Result<Vec<PolicyObject>, String> {
     let documents =
         files::parse("SCC", text.to_owned()).map_err(|error| palisade_k8s::error_chain(&error))?;
@@ -403,8 +403,8 @@ fn proposed(text: &str) -> Result<Vec<PolicyObject>, String> {
     if found.is_empty() { Err("there is no SCC in it".to_owned()) } else { Ok(found) }
 }
 
-/// Puts the verdict of the whole policy in place of one by a part of it, and no more: the SCC that decides is not named where
-/// it is not known.
+/// Replaces the verdict of a partial policy by that of the whole policy, and no more: the SCC that decides is not named
+/// if the reader may not know it.
 fn correct(report: &mut Report, whole: &Report, known: &Policy) {
     let is_known = |scc: &String| known.sccs().get(scc).is_some();
     let is_hidden = whole.scc.as_ref().is_some_and(|scc| !is_known(scc));
@@ -430,7 +430,7 @@ fn add(short: &str, resource: &Resource, object: Value, found: &mut Vec<Document
     }
 }
 
-/// Whether a controller made the object, whose own template is reviewed in its stead.
+/// Whether a controller owns the object: the controller's template is reviewed instead.
 fn is_controlled(object: &Value) -> bool {
     let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
     owners.into_iter().flatten().any(|owner| owner.get("controller") == Some(&Value::Bool(true)))
