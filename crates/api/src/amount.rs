@@ -1,7 +1,8 @@
-//! Amounts of resources, and what a pod asks for in all.
+//! Amounts of resources, and the total requests and limits of a pod.
 //!
-//! The sums are those of `k8s.io/component-helpers/resource/helpers.go`: init containers run one after another, those that are
-//! restarted always go on beside all that come after them, and what is said of the pod as a whole counts before its containers.
+//! The sums are those of `k8s.io/component-helpers/resource/helpers.go`: init containers run one after another, those
+//! that are always restarted go on beside all later ones, and resources of the pod as a whole take precedence over its
+//! containers'.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +15,7 @@ use serde_json::Value;
 pub struct Amount {
     /// In billionths.
     value: i128,
-    /// Whether it is written in `Ki` and the like.
+    /// Whether it is written with a binary suffix, such as `Ki`.
     is_binary: bool,
 }
 
@@ -22,7 +23,7 @@ pub struct Amount {
 pub type Amounts = BTreeMap<String, Amount>;
 
 impl Amount {
-    /// A number of things.
+    /// An amount without a unit.
     #[must_use]
     pub fn of(count: usize) -> Self {
         Self {
@@ -31,7 +32,8 @@ impl Amount {
         }
     }
 
-    /// Reads a quantity: text, or a number as some clients write it. One larger than can be is the largest.
+    /// Reads a quantity: text, or a number as some clients write it. A larger one than the type holds becomes the
+    /// largest.
     #[must_use]
     pub fn read(quantity: &Value) -> Self {
         let number = quantity.as_str().map_or_else(|| quantity.to_string(), str::to_owned);
@@ -45,26 +47,26 @@ impl Amount {
         self.value
     }
 
-    /// Whether there is nothing of it.
+    /// Whether it is zero.
     #[must_use]
     pub fn is_zero(self) -> bool {
         self.value == 0
     }
 
-    /// The sum of two.
+    /// The sum of two amounts.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         let is_binary = if self.is_zero() { other.is_binary } else { self.is_binary };
         Self { value: self.value.saturating_add(other.value), is_binary }
     }
 
-    /// The difference to another amount, not below zero.
+    /// The difference to another amount, zero at least.
     #[must_use]
     pub fn less(self, other: Self) -> Self {
         Self { value: self.value.saturating_sub(other.value).max(0), ..self }
     }
 
-    /// The larger of two.
+    /// The larger of two amounts.
     #[must_use]
     fn max(self, other: Self) -> Self {
         if other.value > self.value { other } else { self }
@@ -99,17 +101,17 @@ fn raise(to: &mut Amounts, least: &Amounts) {
     }
 }
 
-/// Which of its two lists of resources.
+/// One of the two lists of resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
-    /// The resources that are reserved for it.
+    /// The requested resources.
     Requests,
-    /// The resources that it may use at most.
+    /// The limits.
     Limits,
 }
 
 impl List {
-    /// The list of a container or of a pod's spec.
+    /// That list of a container or of a pod's spec.
     #[must_use]
     pub fn of(self, holder: &Value) -> Option<&Value> {
         holder.get("resources")?.get(match self {
@@ -141,7 +143,7 @@ pub fn of_pod(pod: &Value, list: List) -> Amounts {
     all.extend(read(list.of(spec)));
     let mut overhead = read(spec.get("overhead"));
     if list == List::Limits {
-        // What is not limited stays so.
+        // Resources without a limit stay unlimited.
         overhead.retain(|name, _| all.contains_key(name));
     }
     add(&mut all, &overhead);

@@ -1,8 +1,8 @@
 //! Expressions in the Common Expression Language, as Kubernetes evaluates them: compiled once, evaluated over JSON within a
 //! bound on their work.
 //!
-//! Values have no static types here: what kube-apiserver's type checker refuses when an expression is written is an error
-//! when it is evaluated, and counts then by the failure policy of its owner.
+//! Values have no static types here: an expression that kube-apiserver's type checker refuses is accepted, and fails
+//! when it is evaluated; its owner's failure policy applies then.
 
 mod authorizer;
 mod free;
@@ -24,28 +24,28 @@ pub use meter::{BYTES, Meter};
 pub(crate) use values::escape;
 pub use values::{Escapes, convert};
 
-/// Length of an expression, in bytes.
+/// Maximum length of an expression, in bytes.
 pub const LENGTH: usize = 16 * 1024;
-/// Steps that an expression may take: nodes of its tree, times what each loop runs over.
+/// Maximum steps of an expression: nodes of its tree, times the length of the list that each loop runs over.
 pub const COST: u64 = 10_000_000;
-/// Depth of an expression's tree.
+/// Maximum depth of an expression's tree.
 const DEPTH: u16 = 64;
 
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
-    // Both declare names that the standard library does not have, so neither can fail.
+    // Both declare names that are not in the standard library, so neither can fail.
     let _ = env.add_extension(cel::extensions::strings);
     let _ = env.add_extension(cel::extensions::math);
     Arc::new(env)
 });
 
-/// An expression that has been compiled.
+/// A compiled expression.
 pub struct Expression {
     text: String,
     root: IdedExpr,
     nodes: u64,
     loops: u32,
-    /// The longest list in the expression itself.
+    /// The length of the longest list literal in the expression.
     literal: u64,
 }
 
@@ -55,7 +55,7 @@ impl std::fmt::Debug for Expression {
     }
 }
 
-/// The names that an expression may use.
+/// The variables and functions that an expression may use.
 #[derive(Default)]
 pub struct Scope {
     variables: Vec<(String, cel::Value)>,
@@ -78,7 +78,7 @@ impl Scope {
         self.with_value(name, value, longest)
     }
 
-    /// Adds a variable that is converted already; `longest` is the length of the longest list or map in it.
+    /// Adds a converted variable; `longest` is the length of the longest list or map in it.
     #[must_use]
     pub fn with_value(mut self, name: &str, value: cel::Value, longest: u64) -> Self {
         self.longest = self.longest.max(longest);
@@ -86,7 +86,7 @@ impl Scope {
         self
     }
 
-    /// Adds `authorizer`, whose checks a function answers.
+    /// Adds `authorizer`, whose checks the given function answers.
     #[must_use]
     pub fn with_authorizer(mut self, authorizer: Authorizer) -> Self {
         self.variables.push(("authorizer".to_owned(), authorizer::root()));
@@ -96,7 +96,7 @@ impl Scope {
 }
 
 impl Scope {
-    /// Lets the expressions of several scopes take bytes from one meter.
+    /// Makes several scopes share one meter of bytes.
     #[must_use]
     pub fn within(mut self, allowance: &Meter) -> Self {
         self.allowance = Some(allowance.clone());
@@ -114,7 +114,7 @@ impl Expression {
     ///
     /// # Errors
     ///
-    /// It cannot be read, or names a variable that there is not.
+    /// It cannot be parsed, or names an unknown variable.
     pub fn compile(text: &str, variables: &[&str]) -> Result<Self, String> {
         if text.len() > LENGTH {
             return Err(format!("must be at most {LENGTH} bytes long"));
@@ -149,24 +149,24 @@ impl Expression {
         })
     }
 
-    /// The expression as it is written.
+    /// The source of the expression.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Steps that it takes at most where the longest list or map has this length.
+    /// The maximum number of steps if the longest list or map has this length.
     #[must_use]
     pub fn cost(&self, longest: u64) -> u64 {
         let each = longest.max(self.literal).max(1);
         (0..self.loops).fold(self.nodes, |cost, _| cost.saturating_mul(each))
     }
 
-    /// Evaluates it.
+    /// Evaluates the expression.
     ///
     /// # Errors
     ///
-    /// It takes too many steps, reads and makes more than [`BYTES`], or an operation fails.
+    /// It takes too many steps, reads and creates more than [`BYTES`], or an operation fails.
     pub fn evaluate(&self, scope: &Scope) -> Result<cel::Value, String> {
         if self.cost(scope.longest) > COST {
             return Err(meter::EXCEEDED.to_owned());
@@ -187,7 +187,7 @@ impl Expression {
         if let Some(allowance) = &scope.allowance {
             allowance.take(full - meter.left());
         }
-        // The error of one side of `||` may be gone by now.
+        // The other side of `||` may have absorbed an error.
         if meter.left() == 0 {
             return Err(meter::EXCEEDED.to_owned());
         }
@@ -201,7 +201,7 @@ impl Expression {
     ///
     /// # Errors
     ///
-    /// As [`evaluate`](Self::evaluate), or the answer is neither true nor false.
+    /// As [`evaluate`](Self::evaluate), or the result is not a boolean.
     pub fn holds(&self, scope: &Scope) -> Result<bool, String> {
         match self.evaluate(scope)? {
             cel::Value::Bool(holds) => Ok(holds),
@@ -210,7 +210,7 @@ impl Expression {
     }
 }
 
-/// Names that stand before functions, as `sets.contains`.
+/// Namespaces of functions, as in `sets.contains`.
 const NAMESPACES: [&str; 6] = ["math", "strings", "sets", "optional", "cel", "base64"];
 
 fn is_type(name: &str) -> bool {
@@ -227,7 +227,7 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// Whether brackets or unary operators stand in each other more deeply than a parser on the stack should follow.
+/// Whether brackets or unary operators are nested more deeply than a recursive parser should follow.
 fn is_deep(text: &str) -> bool {
     let (mut depth, mut unary, mut chain) = (0_u16, 0_u16, 0_u32);
     for byte in text.bytes() {

@@ -1,7 +1,8 @@
 //! Schedules of CronJobs.
 //!
-//! The form is that of `github.com/robfig/cron/v3`, `ParseStandard`: five fields or a descriptor as `@daily`; where both days
-//! are restricted, either counts. Times that a change of the clock leaves out are passed over, those that it repeats come twice.
+//! The syntax is that of `github.com/robfig/cron/v3`, `ParseStandard`: five fields or a descriptor such as `@daily`; if
+//! both days are restricted, either matches. Times that a change of the clock skips are left out, those that it repeats
+//! occur twice.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -21,11 +22,11 @@ enum Form {
     Every(i64),
 }
 
-/// The numbers of a field that count, each a bit.
+/// The values that match a field, each a bit.
 #[derive(Clone, Copy, Debug, Default)]
 struct Field {
     bits: u64,
-    /// Whether it begins with `*` or `?`, and restricts nothing.
+    /// Whether the field begins with `*` or `?`, and restricts nothing.
     is_any: bool,
 }
 
@@ -35,13 +36,13 @@ impl Field {
     }
 }
 
-/// Why a text is no schedule.
+/// An error in a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
     /// Five fields are expected.
     #[error("expected exactly 5 fields, found {0}")]
     Fields(usize),
-    /// An `@` is followed by no known name.
+    /// An `@` is followed by an unknown name.
     #[error("unrecognized descriptor: {0}")]
     Descriptor(String),
     /// The duration after `@every` cannot be read.
@@ -56,7 +57,7 @@ pub enum ScheduleError {
     /// A range lies outside of its field's bounds, or is empty.
     #[error("range {0} is not within {1}-{2}")]
     Bounds(String, u32, u32),
-    /// A step of nothing.
+    /// A step of zero.
     #[error("step of range should be a positive number: {0}")]
     Step(String),
     /// A time zone in the schedule.
@@ -67,24 +68,24 @@ pub enum ScheduleError {
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-/// The bounds of each field, and the names of its numbers.
+/// The bounds of each field, and the names of its values.
 const FIELDS: [(u32, u32, &[&str]); 5] =
     [(0, 59, &[]), (0, 23, &[]), (1, 31, &[]), (1, 12, &MONTHS), (0, 6, &DAYS)];
-/// Years after which a schedule is one of no time, as the 30th of February.
+/// Years after which a schedule is taken never to match, such as the 30th of February.
 const YEARS: i16 = 5;
 
-/// A time zone by its name in the IANA database, letter by letter.
+/// A time zone by its name in the IANA database, case-sensitive.
 #[must_use]
 pub fn zone(name: &str) -> Option<TimeZone> {
     TimeZone::get(name).ok().filter(|zone| zone.iana_name() == Some(name))
 }
 
 impl Schedule {
-    /// Reads a schedule.
+    /// Parses a schedule.
     ///
     /// # Errors
     ///
-    /// Fails where the text is none.
+    /// The text is not a schedule.
     pub fn parse(text: &str, zone: TimeZone) -> Result<Self, ScheduleError> {
         if text.contains("TZ") {
             return Err(ScheduleError::Zone);
@@ -184,7 +185,7 @@ fn step(at: &Zoned, minutes: i8) -> Option<Zoned> {
     at.checked_add(Span::new().minutes(minutes)).ok()
 }
 
-/// The beginning of a time's minute, or of one after it.
+/// The start of a time's minute, or of the next one.
 fn minute(at: Timestamp, later: i64) -> Option<Timestamp> {
     Timestamp::from_second((at.as_second().div_euclid(60) + later) * 60).ok()
 }
@@ -238,7 +239,7 @@ fn range(text: &str, least: u32, most: u32, names: &[&str]) -> Result<Field, Sch
             (start, if by.is_some() { most } else { start })
         }
     };
-    // A step after a lone number goes to the end of the field.
+    // A step after a single number extends to the end of the field.
     let step = by.unwrap_or(1);
     if start < least || end > most || start > end {
         return Err(ScheduleError::Bounds(text.to_owned(), least, most));
@@ -250,14 +251,14 @@ fn range(text: &str, least: u32, most: u32, names: &[&str]) -> Result<Field, Sch
     Ok(Field { bits, is_any: is_star && step == 1 })
 }
 
-/// A number, or the one that a name is for.
+/// A number, by its digits or its name.
 fn number(text: &str, first: u32, names: &[&str]) -> Result<u32, ScheduleError> {
     let named = names.iter().position(|name| name.eq_ignore_ascii_case(text));
     let named = named.and_then(|at| u32::try_from(at).ok()).map(|at| at + first);
     named.or_else(|| text.parse().ok()).ok_or_else(|| ScheduleError::Number(text.to_owned()))
 }
 
-/// The seconds of a duration as Go writes it, one at least.
+/// The seconds of a duration in Go's syntax, one at least.
 fn seconds(text: &str) -> Result<i64, ScheduleError> {
     const UNITS: [(&str, f64); 8] = [
         ("ns", 1e-9),
@@ -334,7 +335,7 @@ mod tests {
             ),
             ("@monthly", "Europe/Berlin", "2026-01-15T00:00:00Z", &["2026-02-01T00:00:00+01:00"]),
             ("@every 1h30m", "UTC", "2026-01-01T00:00:10Z", &["2026-01-01T01:30:10Z"]),
-            // The hour that is left out in spring, and the one that comes twice in autumn.
+            // The skipped hour in spring, and the repeated one in autumn.
             ("30 2 * * *", "America/New_York", "2026-03-08T00:00:00Z", &["2026-03-09T02:30:00-04:00"]),
             (
                 "30 1 1 11 *",

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::kind::Resource;
 use crate::registry::{Group, Registry};
 
-/// Every group with everything, in one answer.
+/// Every group with its resources, in one answer.
 pub fn aggregated(registry: &Registry, core: bool, version: &str) -> Value {
     let groups = match core {
         true => vec![Group { name: String::new(), versions: vec!["v1".to_owned()] }],

@@ -21,7 +21,7 @@ pub enum Reason {
     BadRequest,
     /// The object has changed since the client read it, or is in a state that does not permit the request.
     Conflict,
-    /// The resource version is older than what is kept.
+    /// The resource version is too old: it has been compacted.
     Expired,
     /// The user may not do this, or admission refuses it.
     Forbidden,
@@ -31,7 +31,7 @@ pub enum Reason {
     Invalid,
     /// The resource does not have this verb.
     MethodNotAllowed,
-    /// The server writes none of the media types that the client takes.
+    /// The server supports none of the media types that the client accepts.
     NotAcceptable,
     /// The object or the path does not exist.
     NotFound,
@@ -43,16 +43,16 @@ pub enum Reason {
     Timeout,
     /// The server's disk is full (HTTP 507).
     InsufficientStorage,
-    /// The client shall come back later.
+    /// The client must retry later.
     TooManyRequests,
     /// The credentials are missing or wrong.
     Unauthorized,
-    /// The server does not read the media type of the body.
+    /// The server does not support the media type of the body.
     UnsupportedMediaType,
 }
 
 impl Reason {
-    /// All of them, each with its name and the HTTP code that it goes with.
+    /// All reasons, each with its name and its HTTP code.
     const TABLE: [(Self, &'static str, u16); 17] = [
         (Self::AlreadyExists, "AlreadyExists", 409),
         (Self::BadRequest, "BadRequest", 400),
@@ -90,14 +90,14 @@ impl Reason {
         self.row().0
     }
 
-    /// The reason of a name; none if Kubernetes has others by now.
+    /// The reason of a name; `None` for one that is not known here.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::TABLE.iter().find(|(_, known, _)| *known == name).map(|(reason, ..)| *reason)
     }
 }
 
-/// A refusal, as a client sees it. What only the log may know is not in it.
+/// A refusal, as a client sees it. Internal details, which only the log may have, are not in it.
 #[derive(Clone, Debug)]
 pub struct ApiError {
     /// The reason.
@@ -106,7 +106,7 @@ pub struct ApiError {
     pub message: String,
     /// Kubernetes' `StatusDetails`: the object, and the causes.
     pub details: Option<Value>,
-    /// A `Status` that somebody else has worded, as an admission webhook; it is answered as it is.
+    /// A `Status` that another program has worded, such as an admission webhook; it is returned as it is.
     worded: Option<Value>,
 }
 
@@ -131,18 +131,18 @@ impl ApiError {
         self
     }
 
-    /// No object has this name.
+    /// The object does not exist.
     pub fn not_found(resource: &Resource, name: &str) -> Box<Self> {
         let message = format!("{} {name:?} not found", resource.qualified());
         Self::new(Reason::NotFound, message).about(resource, name)
     }
 
-    /// There is nothing under this path.
+    /// The path does not exist.
     pub fn no_such_path() -> Box<Self> {
         Self::new(Reason::NotFound, "the server could not find the requested resource")
     }
 
-    /// There is an object of this name already.
+    /// An object of this name exists already.
     pub fn exists(resource: &Resource, name: &str) -> Box<Self> {
         let message = format!("{} {name:?} already exists", resource.qualified());
         Self::new(Reason::AlreadyExists, message).about(resource, name)
@@ -154,7 +154,7 @@ impl ApiError {
         Self::new(Reason::MethodNotAllowed, why).about(resource, "")
     }
 
-    /// An object takes more memory than any may.
+    /// An object takes more memory than permitted.
     pub fn too_heavy() -> Box<Self> {
         let why = format!("it would take more than {} MiB of memory", crate::limits::WEIGHT >> 20);
         Self::new(Reason::RequestEntityTooLarge, format!("the object has too many fields and values: {why}"))
@@ -173,7 +173,7 @@ impl ApiError {
         Self::conflict(resource, name, why)
     }
 
-    /// Server-side apply met fields of others.
+    /// Server-side apply conflicts with fields of other managers.
     pub fn apply_conflict(message: String, causes: Vec<Value>) -> Box<Self> {
         let mut error = Self::new(Reason::Conflict, message);
         error.details = Some(json!({ "causes": causes }));
@@ -185,7 +185,7 @@ impl ApiError {
         Self::invalid_kind(resource.kind(), resource.group(), name, errors)
     }
 
-    /// Refuses the options of a request if they have errors.
+    /// Refuses a request if its options have errors.
     pub fn of_options(kind: &str, errors: &[FieldError]) -> ApiResult<()> {
         match errors {
             [] => Ok(()),
@@ -193,7 +193,7 @@ impl ApiError {
         }
     }
 
-    /// An object of a kind that is not a resource, as options, breaks rules.
+    /// An object of a kind that is not a resource, such as options, breaks rules.
     pub fn invalid_kind(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Box<Self> {
         let left = errors.len().saturating_sub(CAUSES);
         let errors = errors.get(..CAUSES).unwrap_or(errors);
@@ -235,7 +235,7 @@ impl ApiError {
         Self::new(Reason::Forbidden, format!("{what} is forbidden: {why}")).about(resource, name)
     }
 
-    /// The user may not use a path that is not of a resource.
+    /// The user may not use a path outside of resources.
     pub fn forbidden_path(why: impl Display) -> Box<Self> {
         let mut error = Self::new(Reason::Forbidden, format!("forbidden: {why}"));
         error.details = Some(json!({}));
@@ -252,7 +252,7 @@ impl ApiError {
         Self::new(Reason::BadRequest, message)
     }
 
-    /// A body names another object than its path.
+    /// The body names another object than the path.
     pub fn misplaced(what: &str, said: &str, wanted: &str) -> Box<Self> {
         Self::bad_request(format!(
             "the {what} of the object ({said}) does not match the {what} on the URL ({wanted})"
@@ -265,7 +265,7 @@ impl ApiError {
         Self::new(Reason::MethodNotAllowed, message).about(resource, "")
     }
 
-    /// The version that is asked for is no longer kept.
+    /// The requested version has been compacted.
     pub fn expired(message: impl Into<String>) -> Box<Self> {
         Self::new(Reason::Expired, message)
     }
@@ -276,7 +276,7 @@ impl ApiError {
         Self::new(Reason::RequestEntityTooLarge, message)
     }
 
-    /// The body has a media type that is not read.
+    /// The body's media type is not supported.
     pub fn media_type(found: &str, supported: &[&str]) -> Box<Self> {
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {} (not {found:?})",
@@ -290,7 +290,7 @@ impl ApiError {
         Self::new(Reason::InsufficientStorage, message)
     }
 
-    /// The client shall come back later.
+    /// The client must retry later.
     pub fn busy(message: impl Into<String>) -> Box<Self> {
         Self::new(Reason::TooManyRequests, message)
     }
@@ -300,7 +300,7 @@ impl ApiError {
         Self::new(Reason::Timeout, message)
     }
 
-    /// A client asks for what has not been written yet; it finds out by the cause that it may ask again.
+    /// A client requests a revision that has not been written yet; the cause tells it that it may retry.
     pub fn future(asked: u64, newest: u64) -> Box<Self> {
         let mut error = Self::timeout(format!("Too large resource version: {asked}, current: {newest}"));
         let cause = json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
@@ -308,7 +308,7 @@ impl ApiError {
         error
     }
 
-    /// None of the forms that a client takes.
+    /// The server supports none of the formats that the client accepts.
     pub fn not_acceptable(accept: &str) -> Box<Self> {
         let message = format!(
             "only application/json, application/yaml and application/vnd.kubernetes.protobuf can be answered, not {accept:?}"
@@ -321,12 +321,12 @@ impl ApiError {
         Self::new(Reason::ServiceUnavailable, message)
     }
 
-    /// A failure of the server itself. What only its log may know is not in it.
+    /// A failure of the server itself. Details that only its log may have are not in it.
     pub fn internal(what: &str) -> Box<Self> {
         Self::new(Reason::InternalError, format!("Internal error occurred: {what}"))
     }
 
-    /// A refusal that is worded elsewhere, as a `Status`. A code below 400 is none of a refusal and becomes 400.
+    /// A refusal that is worded elsewhere, as a `Status`. A code below 400 is not a refusal's and becomes 400.
     pub fn of_status(mut status: Value) -> Box<Self> {
         let code = status
             .get("code")
@@ -352,7 +352,7 @@ impl ApiError {
         worded.and_then(|code| u16::try_from(code).ok()).unwrap_or_else(|| self.reason.code())
     }
 
-    /// As the body of an answer.
+    /// The body of an answer.
     pub fn status(&self) -> Value {
         if let Some(worded) = &self.worded {
             return worded.clone();

@@ -9,7 +9,7 @@ pub const ANONYMOUS: &str = "system:anonymous";
 pub const AUTHENTICATED: &str = "system:authenticated";
 /// The group of requests without credentials.
 pub const UNAUTHENTICATED: &str = "system:unauthenticated";
-/// The group that may do everything, whatever roles say.
+/// The group with every right, without any role.
 pub const MASTERS: &str = "system:masters";
 
 /// A user with their groups.
@@ -17,11 +17,11 @@ pub const MASTERS: &str = "system:masters";
 pub struct Identity {
     /// The name, unique among users.
     pub name: String,
-    /// The UID; empty for who has none.
+    /// The UID; empty if the user has none.
     pub uid: String,
-    /// The groups, those that the system gives among them.
+    /// The groups, including those that the system assigns.
     pub groups: Vec<String>,
-    /// More that authentication found out, by its key.
+    /// Extra information from authentication, by key.
     pub extra: Vec<(String, Vec<String>)>,
 }
 
@@ -50,12 +50,12 @@ impl Identity {
         identity
     }
 
-    /// The server itself: its controllers and its first objects.
+    /// The server itself: its controllers and its initial objects.
     pub fn system() -> Self {
         Self::user("system:apiserver", vec![MASTERS.to_owned()])
     }
 
-    /// Whether everything is permitted, whatever roles say.
+    /// Whether everything is permitted, without any role.
     pub fn is_master(&self) -> bool {
         self.groups.iter().any(|group| group == MASTERS)
     }
@@ -65,13 +65,13 @@ impl Identity {
         self.groups.iter().map(String::as_str).collect()
     }
 
-    /// The scopes of the token that was shown; none for one that is good for everything.
+    /// The scopes of the user's token; empty for an unrestricted one.
     pub fn scopes(&self) -> Vec<&str> {
         let of_scopes = self.extra.iter().filter(|(key, _)| key == palisade_rbac::SCOPES);
         of_scopes.flat_map(|(_, scopes)| scopes).map(String::as_str).collect()
     }
 
-    /// As reviews and the audit log write it.
+    /// The form in reviews and the audit log.
     pub fn to_json(&self) -> Value {
         let mut info = json!({"username": self.name});
         if !self.uid.is_empty() {

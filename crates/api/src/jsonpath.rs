@@ -1,12 +1,12 @@
-//! JSONPath as columns and selectable fields of custom resources write it: names, indexes, all elements, and elements by the
+//! JSONPath of columns and selectable fields of custom resources: names, indexes, all elements, and elements by the
 //! value of one of their fields.
 
 use serde_json::Value;
 
-/// Length of a path, in bytes.
+/// Maximum length of a path, in bytes.
 const LENGTH: usize = 1000;
 
-/// A path.
+/// A parsed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path(Vec<Step>);
 
@@ -15,7 +15,7 @@ enum Step {
     Name(String),
     Index(i64),
     All,
-    /// Elements that have, or have not, a value at a place.
+    /// Elements that have, or lack, a value at a place.
     Where {
         names: Vec<String>,
         is_equal: bool,
@@ -24,7 +24,7 @@ enum Step {
 }
 
 impl Path {
-    /// Reads a path, as `.status.conditions[?(@.type=="Ready")].status`.
+    /// Parses a path, such as `.status.conditions[?(@.type=="Ready")].status`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.len() > LENGTH {
             return Err(format!("must be at most {LENGTH} bytes long"));
@@ -47,7 +47,7 @@ impl Path {
         Ok(Self(steps))
     }
 
-    /// The names of a path that has nothing else.
+    /// The names of a path that consists only of names.
     pub(crate) fn names(&self) -> Option<Vec<&str>> {
         let names = self.0.iter().map(|step| match step {
             Step::Name(name) => Some(name.as_str()),
@@ -56,7 +56,7 @@ impl Path {
         names.collect()
     }
 
-    /// The first of the values at the path, without looking for the others.
+    /// The first of the values at the path, without searching for the others.
     pub(crate) fn first<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         first(&self.0, value)
     }

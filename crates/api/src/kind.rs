@@ -1,4 +1,4 @@
-//! The resources that the API serves: one small file a kind, and this table of them.
+//! The resources that the API serves: one small file for each kind, and this table of them.
 
 mod at;
 mod autoscaler;
@@ -65,45 +65,45 @@ pub use webhook::{
 };
 pub use workload::{CRON_JOBS, DEPLOYMENTS, JOBS, REPLICA_SETS};
 
-/// All that is special about a resource: what the server does for a kind is decided by these fields, nowhere by its name.
-/// Those that a custom resource says of itself are read through [`Resource`].
+/// All special properties of a resource: the server decides by these fields, never by the name of a kind. Properties
+/// that a custom resource defines itself are read through [`Resource`].
 #[derive(Debug)]
 pub struct Row {
     /// API group; empty for the core group.
     group: &'static str,
-    /// Version of the group: all of its resources are of the same.
+    /// Version of the group: all of its resources have the same.
     version: &'static str,
     /// Name in paths and rules.
     plural: &'static str,
-    /// Name of one object, for command lines.
+    /// Singular name, for command lines.
     singular: &'static str,
     /// `kind` of its objects.
     kind: &'static str,
     /// Name of its type in the [schema].
     schema: &'static str,
-    /// Whether its objects are in namespaces.
+    /// Whether its objects are namespaced.
     pub namespaced: bool,
-    /// Further names for command lines.
+    /// Short names for command lines.
     short_names: &'static [&'static str],
-    /// Groups of resources that command lines list at once, as `all`.
+    /// Categories: groups of resources that command lines list at once, such as `all`.
     categories: &'static [&'static str],
-    /// Verbs that it has, as rules name them.
+    /// Verbs that it supports, as in RBAC rules.
     pub verbs: &'static [&'static str],
-    /// Parts and functions of an object that have a path of their own.
+    /// Parts and operations of an object with a path of their own.
     subresources: &'static [Subresource],
-    /// Name under which its objects are kept; several resources may show the same objects.
+    /// Name under which its objects are stored; several resources may show the same objects.
     storage: &'static str,
-    /// Whether it shows objects that another resource keeps.
+    /// Whether it shows objects that another resource stores.
     pub is_view: bool,
-    /// API group that rules name, if it is not the resource's own.
+    /// API group in RBAC rules, if it is not the resource's own.
     ruled_as: Option<&'static str>,
-    /// Whether an object may be sent with the `apiVersion` of another group that has it too.
+    /// Whether an object may be sent with the `apiVersion` of another group of the same resource.
     pub has_aliases: bool,
     /// Fields, besides name and namespace, that field selectors may name.
     selectable: &'static [&'static str],
     /// Rules for the names of its objects.
     pub names: Names,
-    /// Name by which everybody means their own object, if there is one.
+    /// Name by which all users refer to their own object, if there is one.
     pub own_name: Option<&'static str>,
     /// Whether a request for an object is authorized in the namespace that has the object's name.
     pub is_own_scope: bool,
@@ -111,44 +111,45 @@ pub struct Row {
     pub visible: Visible,
     /// Fields of metadata that are not shown.
     pub hidden: &'static [&'static str],
-    /// Whether `metadata.generation` counts the changes of what its author wants: of the field [`spec`](Self::spec).
+    /// Whether `metadata.generation` counts changes of the desired state: of the field [`spec`](Self::spec).
     pub counts_generations: bool,
-    /// Whether a replacement must say which version of the object it is made of.
+    /// Whether a replacement must have a resource version.
     pub needs_version: bool,
-    /// The field that says what its author wants.
+    /// The field of the desired state.
     pub spec: &'static str,
     /// The deletion of its objects.
     pub deletion: Deletion,
-    /// Names of objects that stay.
+    /// Names of objects that cannot be deleted.
     pub undeletable: &'static [&'static str],
     /// Admission that its objects go through.
     pub admission: Admission,
-    /// What its objects use of quotas besides their number.
+    /// Usage of quotas by its objects, besides their number.
     pub counted: Counted,
     /// Credentials that depend on its objects.
     pub credentials: Credentials,
     /// Columns of a table after the name.
     columns: &'static [Column],
-    /// Cells of these columns, as of a moment.
+    /// Values of these columns at a point in time.
     cells: fn(&Value, Timestamp) -> Vec<Value>,
-    /// Completes an object before admission: defaults, and what a client may not set. Second, the object as it is.
+    /// Completes an object before admission: sets defaults, and resets fields that clients may not set. The second
+    /// argument is the old object.
     prepare: fn(&mut Value, Option<&Value>),
-    /// Finds what is wrong with an object, or with its change from another.
+    /// Validates an object, and its change from an old one.
     validate: fn(&Value, Option<&Value>) -> Vec<FieldError>,
-    /// Finds what is wrong with a change from another object, through the subresource that is named third.
+    /// Validates a change from an old object through the subresource that is named third.
     check_change: fn(&Value, &Value, &str) -> Vec<FieldError>,
-    /// Warnings for the author of a new object, or of a change.
+    /// Warnings for the author of a new or changed object.
     warnings: fn(&Value, Option<&Value>) -> Vec<String>,
-    /// Answer to a request that keeps nothing.
+    /// Answer to a review, whose object is not stored.
     pub review: Option<Review>,
 }
 
 /// The visibility of its objects in lists and watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visible {
-    /// Whoever may list or watch the resource.
+    /// All users that may list or watch the resource.
     ToAll,
-    /// Of these, whoever may get the object of the same name of this resource in the core group.
+    /// Of these, users that may get the object of the same name of this resource in the core group.
     ToThoseWhoGet(&'static str),
 }
 
@@ -157,22 +158,22 @@ pub enum Visible {
 pub enum Credentials {
     /// None.
     None,
-    /// Tokens are of it, or bound to it, and end with it.
+    /// Tokens belong to it, or are bound to it, and end with it.
     Tokens,
     /// Passwords and tokens of a user end with it.
     Login,
 }
 
-/// What objects use of quotas.
+/// Usage of quotas by objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
-    /// They count under `count/NAME.GROUP`.
+    /// They count as `count/NAME.GROUP`.
     Plainly,
-    /// Under the name of the resource, too.
+    /// Also as the name of the resource.
     ByName,
-    /// A pod uses what its containers ask for.
+    /// A pod uses the resources that its containers request.
     Pods,
-    /// A service uses ports of nodes, and balancers.
+    /// A service uses node ports, and load balancers.
     Services,
     /// A claim uses storage, of its class.
     Claims,
@@ -183,29 +184,29 @@ pub enum Counted {
 pub enum Admission {
     /// Nothing but the life cycle of their namespace.
     Plain,
-    /// A namespace is given its ranges and its first objects.
+    /// A namespace is given its ranges and its initial objects.
     Namespace,
     /// A pod is given its service account, priority and resources, and is decided on by SCC.
     Pod,
-    /// A claim gets the default class of storage, and is held to the namespace's ranges of limits.
+    /// A claim gets the default storage class, and must be within the namespace's LimitRanges.
     Claim,
-    /// One class of priority is the default at most.
+    /// At most one priority class is the default.
     PriorityClass,
-    /// A CustomResourceDefinition is told whether its names are free.
+    /// The conditions of a CustomResourceDefinition report whether its names are free.
     Definition,
-    /// An SCC is completed, and checked against its own rules.
+    /// An SCC gets its defaults, and is checked against its own rules.
     Scc,
-    /// The agent of a node writes its own only.
+    /// A node's agent writes only its own.
     Node,
-    /// The agent of a node writes its own only.
+    /// A node's agent writes only its own.
     Lease,
     /// The agent of a node writes the one of its node's name only.
     CsiNode,
     /// A role holds no rights that its author does not hold.
     Role,
-    /// A binding gives no rights that its author does not hold.
+    /// A binding may not grant rights that its author lacks.
     Binding,
-    /// Whoever writes a workload is warned of pods that SCC would refuse.
+    /// The author of a workload is warned of pods that SCC would refuse.
     Workload,
 }
 
@@ -227,7 +228,7 @@ pub struct Column {
     pub name: &'static str,
     /// `string`, `integer`, `boolean` or `date`.
     pub kind: &'static str,
-    /// 0 shows always, 1 with `-o wide`.
+    /// 0 is always shown, 1 with `-o wide`.
     pub priority: u8,
 }
 
@@ -244,7 +245,7 @@ const AGE: Column = column("Age");
 const ALL_VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
-/// The values that most resources share.
+/// The values of most resources.
 const BASE: Row = Row {
     group: "",
     version: "v1",
@@ -359,7 +360,7 @@ pub fn version_of(group: &str) -> Option<&'static str> {
     RESOURCES.iter().find(|resource| resource.group() == group).map(|resource| resource.version())
 }
 
-/// The resource whose objects are kept under a name.
+/// The resource whose objects are stored under a name.
 pub fn of_storage(storage: &str) -> Option<&'static Resource> {
     RESOURCES.iter().copied().find(|resource| resource.storage() == storage && !resource.is_view)
 }
@@ -370,7 +371,7 @@ pub fn of_object(object: &Value) -> Option<&'static Resource> {
     RESOURCES.iter().copied().find(|resource| resource.kind() == kind && resource.api_version() == version)
 }
 
-/// The type of a kind, also of those that are not resources by themselves.
+/// The type of a kind, including kinds that are not resources.
 pub fn schema_of(api_version: &str, kind: &str) -> Option<&'static str> {
     let extra = match (api_version, kind) {
         ("v1", "DeleteOptions") | ("meta.k8s.io/v1", "DeleteOptions") => Some("DeleteOptions"),
@@ -386,7 +387,7 @@ pub fn schema_of(api_version: &str, kind: &str) -> Option<&'static str> {
     })
 }
 
-/// A text of an object, empty where it is absent.
+/// A string of an object, empty if it is absent.
 pub fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
@@ -403,14 +404,14 @@ fn count(object: &Value, field: &str) -> usize {
     }
 }
 
-/// Gives a field a value where it has none.
+/// Sets a field that has no value.
 fn default(object: &mut Value, field: &str, value: impl Into<Value>) {
     if let Some(map) = object.as_object_mut() {
         map.entry(field.to_owned()).or_insert_with(|| value.into());
     }
 }
 
-/// A new object has this status, a changed one that which it had.
+/// A new object gets this status, a changed one keeps its own.
 fn keep_status(object: &mut Value, old: Option<&Value>, first: Value) {
     let status = old.map(|old| old.get("status").cloned().unwrap_or_default());
     if let Some(map) = object.as_object_mut() {
@@ -419,7 +420,7 @@ fn keep_status(object: &mut Value, old: Option<&Value>, first: Value) {
     default(object, "spec", Value::Object(serde_json::Map::new()));
 }
 
-/// The rule for the keys of ConfigMaps and Secrets, which become names of files.
+/// The rule for the keys of ConfigMaps and Secrets, which become file names.
 const CONFIG_KEY: &str =
     "must be letters, digits, '-', '_' or '.', at most 253, and no way to another folder";
 
@@ -431,7 +432,7 @@ fn is_config_key(key: &str) -> bool {
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
 }
 
-/// Says a change of fields that may not change.
+/// Errors for changes of immutable fields.
 fn immutable(new: &Value, old: Option<&Value>, fields: &[&'static str]) -> Vec<FieldError> {
     let Some(old) = old else { return Vec::new() };
     let changed = fields.iter().filter(|field| {

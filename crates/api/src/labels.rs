@@ -1,10 +1,10 @@
-//! Conditions on labels.
+//! Label selectors.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Conditions on labels, all of which must hold.
+/// Requirements on labels, all of which must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels(pub(crate) Vec<(String, Requirement)>);
 
@@ -19,7 +19,7 @@ pub(crate) enum Requirement {
 }
 
 impl Labels {
-    /// Of a `LabelSelector` in an object. What its operator does not say matches nothing.
+    /// From a `LabelSelector` of an object. An unknown operator matches nothing.
     pub fn of_object(selector: &Value) -> Self {
         let labels = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

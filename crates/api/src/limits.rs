@@ -1,4 +1,4 @@
-//! Limits of what a request may ask for.
+//! Limits on the content of requests.
 
 /// Objects in one page of a list.
 pub const PAGE: usize = 2000;
@@ -6,7 +6,7 @@ pub const PAGE: usize = 2000;
 /// Operations in one JSON patch.
 pub const PATCH_OPERATIONS: usize = 10_000;
 
-/// Size of all that the copy operations of one JSON patch copy, in bytes: each may double the object.
+/// Total size of values that the copy operations of one JSON patch copy, in bytes: each may double the object.
 pub const PATCH_COPIES: usize = 3 * 1024 * 1024;
 
 /// Nesting of messages in protobuf.
@@ -18,14 +18,14 @@ pub const MANAGER: usize = 128;
 /// Managers with an entry of their own in `managedFields` for their updates; older ones share one.
 pub const UPDATERS: usize = 10;
 
-/// The largest weight of one object's values in memory, in bytes ([`crate::weight`]): some ten times what an object of
-/// the largest size does that people write.
+/// The largest weight of one object's values in memory, in bytes ([`crate::weight`]): some ten times that of the
+/// largest objects in practice.
 pub const WEIGHT: usize = 16 << 20;
 
-/// Values of one object in YAML, which are kept with their places while they are read.
+/// Values of one object in YAML, which are kept with their places while they are parsed.
 pub const YAML_VALUES: usize = 60_000;
 
-/// Broken rules that one refusal names.
+/// Broken rules that one refusal lists.
 pub const CAUSES: usize = 100;
 
 /// Managers with an entry of their own in `managedFields`.
@@ -34,7 +34,7 @@ pub const MANAGERS: usize = 100;
 /// Elements that one JSON patch moves to other places of their lists: an insertion at the beginning moves all.
 pub const PATCH_MOVES: usize = 20_000_000;
 
-/// Warnings in one response: clients read no endless headers.
+/// Warnings in one response: clients limit the size of headers.
 pub const WARNINGS: usize = 20;
 
 /// Length of all warnings of one response, in characters, from which each is cut to [`WARNING_LENGTH`].

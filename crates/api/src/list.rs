@@ -1,23 +1,24 @@
-//! The options of lists and watches: from where one starts.
+//! The options of lists and watches, and the start of one.
 //!
-//! The rules are those of `ValidateListOptions` (`k8s.io/apimachinery/pkg/apis/meta/internalversion/validation`), and for
-//! what a list then reads, of `storage.ValidateListOptions` (`k8s.io/apiserver/pkg/storage/interfaces.go`).
+//! The rules are those of `ValidateListOptions` (`k8s.io/apimachinery/pkg/apis/meta/internalversion/validation`), and
+//! for the data that a list then reads, of `storage.ValidateListOptions`
+//! (`k8s.io/apiserver/pkg/storage/interfaces.go`).
 
 use palisade_k8s::{FieldError, FieldPath};
 
 use crate::error::{ApiError, ApiResult};
 use crate::request::Query;
 
-/// The selection of a list.
+/// The data that a list reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListStart<'q> {
     /// The newest state.
     Newest,
-    /// The newest state, which must not be older than a revision.
+    /// The newest state, which must be at least as new as a revision.
     NotOlderThan(u64),
-    /// The state of a revision.
+    /// The state at a revision.
     Exact(u64),
-    /// The page after an earlier one of the list, by its token.
+    /// The next page of a list, by its continue token.
     Continue(&'q str),
 }
 
@@ -28,16 +29,16 @@ pub enum WatchStart {
     After(u64),
     /// With the writes from now on.
     Now,
-    /// All that there is, not older than a revision, then what happens.
+    /// All existing objects, at least as new as a revision, then changes.
     State {
         /// The revision; 0 for any.
         at_least: u64,
-        /// Whether a bookmark says where the first part ends.
+        /// Whether a bookmark marks the end of the initial objects.
         is_marked: bool,
     },
 }
 
-/// The options as a client gives them.
+/// The options of a request.
 struct Options<'q> {
     revision: &'q str,
     matching: &'q str,
@@ -65,7 +66,7 @@ impl<'q> Options<'q> {
         }
     }
 
-    /// A watch that says nothing of where it starts wants everything first, as it always did.
+    /// A watch without options sends all objects first, for compatibility.
     fn default_watch(&mut self) {
         let is_legacy = matches!(self.revision, "" | "0");
         if self.initial.is_none() && self.matching.is_empty() && is_legacy {
@@ -124,7 +125,7 @@ impl<'q> Options<'q> {
         (!self.token.is_empty()).then(|| forbidden(MATCH, why))
     }
 
-    /// The revision, 0 for none.
+    /// The revision, 0 if absent.
     fn number(&self) -> ApiResult<u64> {
         if self.revision.is_empty() {
             return Ok(0);
@@ -142,7 +143,8 @@ impl<'q> Options<'q> {
 ///
 /// # Errors
 ///
-/// Options that contradict each other (`Invalid`), a revision that is no number, or one beside a token (`BadRequest`).
+/// Options that contradict each other (`Invalid`), a revision that is not a number, or one beside a token
+/// (`BadRequest`).
 pub fn list_start(query: &Query) -> ApiResult<ListStart<'_>> {
     let options = Options::new(query);
     ApiError::of_options("ListOptions", &options.check_list())?;
@@ -153,7 +155,7 @@ pub fn list_start(query: &Query) -> ApiResult<ListStart<'_>> {
         };
     }
     let revision = options.number()?;
-    // Who reads by pages from a revision has always meant just that one.
+    // A page from a revision has always meant exactly that one.
     let is_paged = query.limit()?.is_some();
     Ok(match (options.matching, revision) {
         (_, 0) => ListStart::Newest,
@@ -167,7 +169,7 @@ pub fn list_start(query: &Query) -> ApiResult<ListStart<'_>> {
 ///
 /// # Errors
 ///
-/// Options that contradict each other (`Invalid`), or a revision that is no number (`BadRequest`).
+/// Options that contradict each other (`Invalid`), or a revision that is not a number (`BadRequest`).
 pub fn watch_start(query: &Query) -> ApiResult<WatchStart> {
     let mut options = Options::new(query);
     options.default_watch();

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::kind::{Names, Resource, text};
 
-/// Checks what Kubernetes checks of every object's metadata; the object as it was, if it changes.
+/// Validates metadata by the rules for every object; the second argument is the old object, if it is an update.
 pub fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     errors.extend(name_error(resource, text(new, "/metadata/name")));
@@ -50,7 +50,7 @@ fn broken_rule(resource: &Resource, name: &str) -> Option<&'static str> {
     }
 }
 
-/// The base of a name may end where the letters go on.
+/// The base of a generated name may end with a character that is only valid inside of a name.
 fn generate_error(resource: &Resource, base: &str) -> Option<FieldError> {
     let whole = format!("{}a", base.strip_suffix('-').unwrap_or(base));
     let rule = broken_rule(resource, &whole).filter(|_| !base.is_empty())?;
@@ -61,7 +61,7 @@ fn list<'v>(object: &'v Value, pointer: &str) -> &'v [Value] {
     object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// An owner is named in full, and one of them at most is in charge.
+/// An owner reference is complete, and at most one of them is the controller's.
 fn check_owners(object: &Value, errors: &mut Vec<FieldError>) {
     let owners = list(object, "/metadata/ownerReferences");
     let path = || FieldPath::of("metadata.ownerReferences");
@@ -78,7 +78,7 @@ fn check_owners(object: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Finalizers are qualified names, or Kubernetes' own; what is on its way out gets no further ones.
+/// Finalizers are qualified names, or Kubernetes' own; an object that is being deleted gets no further ones.
 fn check_finalizers(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     const OWN: [&str; 3] = ["foregroundDeletion", "orphan", "kubernetes"];
     let path = || FieldPath::of("metadata.finalizers");

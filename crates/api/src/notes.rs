@@ -26,7 +26,7 @@ impl Notes {
         }
         let total: usize = kept.iter().map(|warning| warning.chars().count()).sum();
         if total > limits::WARNINGS_LENGTH {
-            // As many as may be kept, each this long, are more than that by little.
+            // The maximum number of warnings of this length is only slightly more than that.
             kept.iter_mut().for_each(cut);
         }
     }
@@ -47,7 +47,7 @@ impl Notes {
     }
 }
 
-/// Cuts a long warning, and shows that it is cut.
+/// Cuts a long warning, and marks the cut.
 fn cut(warning: &mut String) {
     if let Some((end, _)) = warning.char_indices().nth(limits::WARNING_LENGTH) {
         warning.truncate(end);

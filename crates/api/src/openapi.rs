@@ -24,7 +24,7 @@ fn describe(said: &mut Value, what: &str) {
     }
 }
 
-/// The version of OpenAPI, which decides where definitions are.
+/// The version of OpenAPI, which determines the path of definitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// OpenAPI 2.0, also called Swagger.
@@ -86,7 +86,7 @@ fn kind(kind: &Type, version: Version) -> Value {
         Type::Map(item) => json!({"type": "object", "additionalProperties": self::kind(item, version)}),
         Type::Message(name) => match (schema::message(name), version) {
             (Some(message), Version::Two) => json!({"$ref": version.reference(message)}),
-            // Beside a bare reference nothing else may stand in OpenAPI 3.0.
+            // Beside a bare reference nothing else is permitted in OpenAPI 3.0.
             (Some(message), Version::Three) => {
                 json!({"allOf": [{"$ref": version.reference(message)}], "default": {}})
             }
@@ -110,7 +110,7 @@ fn definition(message: &'static Message, owners: &[Resource], version: Version) 
     let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
     let mut said = json!({"type": "object", "properties": properties});
     describe(&mut said, message.name);
-    // What the server fills in before it looks is not asked of clients.
+    // Fields that the server sets before validation are not required from clients.
     if !required.is_empty() && message.name != palisade_k8s::scc::KIND {
         put(&mut said, &["required"], json!(required));
     }
@@ -128,7 +128,7 @@ fn gvk(resource: &Resource) -> Value {
     json!({"group": resource.group(), "version": resource.version(), "kind": resource.kind()})
 }
 
-/// The types that some types are made of, themselves included.
+/// The types that some types refer to, including themselves.
 fn closure(roots: impl Iterator<Item = &'static str>) -> Vec<&'static Message> {
     let mut names: Vec<&'static str> = roots.collect();
     let mut at = 0;
@@ -168,10 +168,10 @@ fn definitions(resources: &[Resource], version: Version, schemas: Schemas<'_>) -
     Value::Object(map)
 }
 
-/// The schemas of custom resources, as their definitions write them.
+/// The schemas of custom resources, from their definitions.
 pub type Schemas<'s> = &'s dyn Fn(&Resource) -> Option<Value>;
 
-/// Parameters of requests that change something: by them clients see what the server understands.
+/// Parameters of write requests: clients find out by them which features the server supports.
 const OF_WRITES: &[&str] = &["dryRun", "fieldManager", "fieldValidation"];
 const OF_LISTS: &[&str] =
     &["continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "timeoutSeconds", "watch"];
@@ -213,7 +213,7 @@ fn operation(resource: &Resource, action: &str, place: &str, version: Version) -
     })
 }
 
-/// The paths of a resource, each with the methods that it takes.
+/// The paths of a resource, each with the methods that it supports.
 fn paths(resource: &Resource, version: Version) -> Vec<(String, Value)> {
     let base = match resource.group() {
         "" => "/api/v1".to_owned(),
@@ -272,7 +272,7 @@ pub fn two_in_protobuf(registry: &Registry, schemas: Schemas<'_>) -> Vec<u8> {
     protobuf::document(&two(registry, schemas))
 }
 
-/// `GET /openapi/v3`: where the documents of the groups are. What clients keep of a document they keep under its hash.
+/// `GET /openapi/v3`: the URLs of the documents of the groups. Clients cache a document by the hash in its URL.
 pub fn index(registry: &Registry) -> Value {
     let mut paths = serde_json::Map::new();
     let mut add = |path: String, mark: &str| {
@@ -289,7 +289,7 @@ pub fn index(registry: &Registry) -> Value {
     json!({ "paths": paths })
 }
 
-/// `GET /openapi/v3/api/v1` and its like.
+/// `GET /openapi/v3/api/v1` and the other groups.
 pub fn three(registry: &Registry, group: &str, version: &str, schemas: Schemas<'_>) -> Option<Value> {
     let resources = registry.of_group(group, version);
     if resources.is_empty() {
@@ -336,7 +336,7 @@ mod tests {
             let message = schema::message(kind).unwrap_or_else(|| panic!("{what}"));
             assert!(field.is_empty() || message.field(field).is_some(), "{what}");
         }
-        // All that is Palisade's own is explained.
+        // All types and fields of Palisade's own have descriptions.
         for field in schema::message(palisade_k8s::scc::KIND).unwrap().all_fields() {
             assert!(
                 WORDS.contains_key(format!("SecurityContextConstraints.{}", field.name).as_str()),

@@ -1,4 +1,4 @@
-//! The options of a request that changes something, as Kubernetes' meta types have them.
+//! The options of a write request, as Kubernetes' meta types define them.
 
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::kind::text;
 use crate::limits;
 use crate::request::Query;
 
-/// Refuses what no client means: stages of a dry run that there are not, names that nobody can read.
+/// Refuses invalid options: unknown stages of a dry run, unprintable names of managers.
 pub fn check(method: &str, content_type: &str, query: &Query) -> ApiResult<()> {
     let kind = match method {
         "POST" => "CreateOptions",
@@ -31,7 +31,7 @@ pub fn check(method: &str, content_type: &str, query: &Query) -> ApiResult<()> {
     }
     let is_apply = media_type(content_type) == "application/apply-patch+yaml";
     if is_apply && manager.is_empty() {
-        errors.push(FieldError::required(path(), "who applies says who it is"));
+        errors.push(FieldError::required(path(), "required for apply requests"));
     }
     if !is_apply && method == "PATCH" && query.get("force").is_some() {
         errors.push(FieldError::forbidden(FieldPath::of("force"), "is for server-side apply only"));
@@ -42,7 +42,7 @@ pub fn check(method: &str, content_type: &str, query: &Query) -> ApiResult<()> {
     ApiError::of_options(kind, &errors)
 }
 
-/// Refuses options of a deletion that contradict themselves.
+/// Refuses contradictory options of a deletion.
 pub fn check_delete(options: &Value) -> ApiResult<()> {
     let policy = text(options, "/propagationPolicy");
     let mut errors = Vec::new();

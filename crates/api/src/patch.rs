@@ -11,7 +11,7 @@ use crate::error::{ApiError, ApiResult, Reason};
 use crate::limits::{PATCH_COPIES, PATCH_MOVES, PATCH_OPERATIONS};
 use crate::shape::Shape;
 
-/// How a patch is written: by its media type.
+/// The kind of a patch, from its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchKind {
     /// RFC 6902.
@@ -75,13 +75,13 @@ fn operate(object: &mut Value, patch: &json_patch::Patch) -> ApiResult<()> {
     Ok(())
 }
 
-/// How many elements of a list an operation moves at most: those behind what it inserts or removes.
+/// The maximum number of list elements that an operation moves: those behind the insertion or removal.
 fn moves(object: &Value, operation: &json_patch::PatchOperation) -> usize {
     use json_patch::PatchOperation::{Add, Copy, Move, Remove};
     let behind = |path: &json_patch::jsonptr::Pointer| {
         let (holder, token) = path.split_back()?;
         let list = holder.resolve(object).ok()?.as_array()?;
-        // `-`, the end, is no number.
+        // `-`, the end, is not a number.
         let place = token.decoded().parse::<usize>().ok()?;
         Some(list.len().saturating_sub(place))
     };
@@ -95,7 +95,7 @@ fn moves(object: &Value, operation: &json_patch::PatchOperation) -> usize {
     }
 }
 
-/// Changes an object by a patch that is none of server-side apply.
+/// Changes an object by a patch of a kind other than server-side apply.
 pub fn change(object: &mut Value, kind: PatchKind, patch: &Value, shape: Shape<'_>) -> ApiResult<()> {
     match kind {
         PatchKind::Json => {
@@ -117,7 +117,7 @@ pub fn change(object: &mut Value, kind: PatchKind, patch: &Value, shape: Shape<'
             Shape::Message(message) => {
                 strategic::merge(object, patch, message).map_err(ApiError::bad_request)
             }
-            // Custom resources do not say how their lists merge in it.
+            // Custom resources do not define a strategic merge of their lists.
             Shape::Custom(_) => {
                 let [json, merge, strategic, apply] = MEDIA_TYPES;
                 Err(ApiError::media_type(strategic, &[json, merge, apply]))

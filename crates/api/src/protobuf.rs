@@ -13,7 +13,7 @@ use crate::time;
 use crate::weight;
 
 const MAGIC: &[u8] = b"k8s\0";
-/// A flaw of protobuf bytes.
+/// An error in protobuf bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtobufError {
     /// The body lacks the four bytes `k8s\0`.
@@ -22,7 +22,7 @@ pub enum ProtobufError {
     /// The body ends in the middle of a field.
     #[error("the protobuf body ends in the middle of a field")]
     Short,
-    /// A field, by its JSON name, has another wire type than its type has.
+    /// A field, by its JSON name, has a wire type that does not match its type.
     #[error("field {0}: the protobuf body has another wire type than the field")]
     WireType(String),
     /// A text is not UTF-8.
@@ -31,10 +31,10 @@ pub enum ProtobufError {
     /// A time is out of range.
     #[error("field {0}: no such time")]
     NoTime(String),
-    /// The body is nested deeper than any object.
+    /// The body is nested too deeply.
     #[error("the protobuf body is nested too deeply")]
     Deep,
-    /// The object takes more memory than any may.
+    /// The object takes more memory than permitted.
     #[error("the protobuf body holds too many values")]
     Heavy,
     /// The kind has no protobuf form.
@@ -42,7 +42,7 @@ pub enum ProtobufError {
     UnknownKind(String),
 }
 
-/// Reads a body. `kind_of` names the type of an `apiVersion` and a `kind`.
+/// Parses a body. `kind_of` names the type of an `apiVersion` and a `kind`.
 pub fn decode(
     bytes: &[u8],
     kind_of: impl Fn(&str, &str) -> Option<&'static str>,
@@ -90,7 +90,7 @@ impl Wire<'_> {
     }
 }
 
-/// How deep a message is, and what more it may weigh.
+/// The depth of a message, and the remaining weight.
 struct Room {
     depth: usize,
     left: usize,
@@ -102,7 +102,7 @@ impl Room {
         Ok(())
     }
 
-    /// One message further in.
+    /// One level deeper.
     fn enter(&mut self) -> Result<(), ProtobufError> {
         self.depth += 1;
         if self.depth > PROTOBUF_DEPTH { Err(ProtobufError::Deep) } else { self.take(weight::of_map()) }
@@ -202,7 +202,7 @@ fn read_field(
         }
         kind => {
             let value = read_value(wire, kind, field.name, room)?;
-            // Go writes what is not a pointer also where it is zero.
+            // Go writes fields that are not pointers even if they are zero.
             if !field.omits(&value) {
                 object.insert(field.name.to_owned(), value);
             }
@@ -470,7 +470,7 @@ mod tests {
     use super::*;
     use crate::kind::schema_of;
 
-    /// Objects survive the way there and back, whatever kinds of field they have.
+    /// Objects survive a round trip, whatever kinds of field they have.
     #[test]
     fn objects_go_there_and_back() {
         for text in [
@@ -486,7 +486,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any bytes are read or refused; none stop the server.
+        /// Arbitrary bytes are parsed or refused without a panic.
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             for kind in ["Pod", "ClusterRole", "Secret", "Lease"] {

@@ -1,4 +1,4 @@
-//! The resources that a server has at a moment: those of its table, and those that CustomResourceDefinitions define.
+//! The resources of a server at one time: those of its table, and those that CustomResourceDefinitions define.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::kind::{self, Custom, RESOURCES, Resource, text};
 
-/// Definitions of one server.
+/// Maximum number of definitions of one server.
 pub const DEFINITIONS: usize = 2000;
 
-/// The resources that there are. A copy shares the definitions.
+/// The resources. A copy shares the definitions.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     definitions: BTreeMap<String, Arc<Definition>>,
@@ -24,9 +24,9 @@ struct Definition {
     names: Value,
     /// Served versions, the preferred one first.
     served: Vec<Resource>,
-    /// The version in which objects are kept.
+    /// The storage version.
     kept: Option<Resource>,
-    /// Changes with what clients see of it.
+    /// Generation that increases with changes that clients see.
     mark: String,
 }
 
@@ -66,7 +66,7 @@ fn condition<'v>(definition: &'v Value, kind: &str) -> Option<&'v Value> {
 }
 
 impl Definition {
-    /// The kind that a definition defines; none until its names are accepted.
+    /// The kind that a definition defines; `None` until its names are accepted.
     fn new(definition: &Value) -> Option<Self> {
         condition(definition, "Established").filter(|condition| text(condition, "/status") == "True")?;
         let versions = definition.pointer("/spec/versions").and_then(Value::as_array)?;
@@ -92,7 +92,7 @@ impl Definition {
 }
 
 impl Registry {
-    /// Keeps what a definition of a name defines, or forgets it.
+    /// Adds the resources of a definition, or removes them.
     pub fn set(&mut self, name: &str, definition: Option<&Value>) {
         match definition.and_then(Definition::new) {
             Some(definition) => drop(self.definitions.insert(name.to_owned(), Arc::new(definition))),
@@ -110,7 +110,7 @@ impl Registry {
         definition.served.iter().find(|resource| resource.version() == version).cloned()
     }
 
-    /// The resource whose objects are kept under a name.
+    /// The resource whose objects are stored under a name.
     #[must_use]
     pub fn of_storage(&self, storage: &str) -> Option<Resource> {
         if let Some(own) = kind::of_storage(storage) {
@@ -120,7 +120,7 @@ impl Registry {
         self.definitions.get(&format!("{plural}.{group}"))?.kept.clone()
     }
 
-    /// All resources that keep objects of their own.
+    /// All resources that store objects of their own.
     pub fn kept(&self) -> impl Iterator<Item = Resource> {
         let own = RESOURCES.iter().filter(|own| !own.storage().is_empty() && !own.is_view);
         own.map(|own| (*own).clone())
@@ -172,7 +172,7 @@ impl Registry {
             })
     }
 
-    /// A text that changes with what clients see of a version of a group; empty where only the server decides on it.
+    /// A text that changes with all that clients see of a version of a group; empty for built-in ones only.
     #[must_use]
     pub fn mark(&self, group: &str, version: &str) -> String {
         let defined = self.definitions.values().filter(|definition| {
@@ -181,7 +181,7 @@ impl Registry {
         defined.map(|definition| definition.mark.as_str()).collect::<Vec<_>>().join("_")
     }
 
-    /// How many definitions there are whose names are accepted.
+    /// The number of definitions whose names are accepted.
     #[must_use]
     pub fn len(&self) -> usize {
         self.definitions.len()
@@ -193,7 +193,7 @@ impl Registry {
         self.definitions.is_empty()
     }
 
-    /// The status of a definition as of a time (RFC 3339): whether its names are free, and whether it is served. Its
+    /// The status of a definition at a time (RFC 3339): whether its names are free, and whether it is served. Its
     /// conditions are those of `k8s.io/apiextensions-apiserver/pkg/controller/status/naming_controller.go`.
     #[must_use]
     pub fn status(&self, definition: &Value, now: &str) -> Value {
@@ -286,13 +286,13 @@ impl Registry {
     }
 }
 
-/// The names by which command lines call a resource.
+/// The names of a resource in command lines.
 fn words(names: &Value) -> impl Iterator<Item = &str> {
     let short = names.get("shortNames").and_then(Value::as_array).into_iter().flatten();
     [text(names, "/plural"), text(names, "/singular")].into_iter().chain(short.filter_map(Value::as_str))
 }
 
-/// Versions in which objects were kept, with the present one.
+/// Versions in which objects were stored, with the present one.
 fn stored_versions(definition: &Value) -> Vec<String> {
     let stored = definition.pointer("/status/storedVersions").and_then(Value::as_array).into_iter().flatten();
     let mut stored: Vec<String> = stored.filter_map(|name| name.as_str().map(str::to_owned)).collect();

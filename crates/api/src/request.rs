@@ -7,12 +7,12 @@ use crate::kind::{Resource, Subresource};
 use crate::limits::PAGE;
 use crate::registry::Registry;
 
-/// The query of a request, decoded; the last of a name counts.
+/// The query of a request, decoded; the last of duplicate parameters counts.
 #[derive(Clone, Debug, Default)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads the part of a URL after the question mark.
+    /// Parses the part of a URL after the question mark.
     pub fn parse(text: &str) -> Self {
         let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -21,7 +21,7 @@ impl Query {
         Self(pairs.collect())
     }
 
-    /// A parameter; the last one if it is there several times.
+    /// A parameter; the last one of duplicates.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -31,7 +31,7 @@ impl Query {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a yes or no is yes: anything but `0` and `false` is, as Kubernetes reads it.
+    /// A boolean parameter: anything but `0` and `false` is true, as in Kubernetes.
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
@@ -47,8 +47,8 @@ impl Query {
         number.map(Some).map_err(|_| ApiError::bad_request(format!("{name}: {text:?} is not a number")))
     }
 
-    /// How many objects a page has at most; no bound is none, nothing, or less than nothing. Who asks for more than the
-    /// server holds at once gets that, and where to go on.
+    /// The maximum number of objects in a page; absent, zero and negative values mean no bound. A larger value than the
+    /// server's limit becomes that limit, with a continue token.
     pub fn limit(&self) -> ApiResult<Option<usize>> {
         let is_negative =
             self.get("limit").is_some_and(|text| text.parse().is_ok_and(|number: i64| number < 0));
@@ -58,12 +58,13 @@ impl Query {
             .map(|limit| usize::try_from(limit).map_or(PAGE, |limit| limit.min(PAGE))))
     }
 
-    /// Whether nothing is to be kept.
+    /// Whether it is a dry run.
     pub fn is_dry_run(&self) -> bool {
         self.all("dryRun").next().is_some()
     }
 
-    /// Makes an old path of watches one of today, with its query: `/api/v1/watch/pods` as `/api/v1/pods?watch=true`.
+    /// Rewrites an old watch path with its query to the present form: `/api/v1/watch/pods` to
+    /// `/api/v1/pods?watch=true`.
     pub fn of_old_watch(&mut self, path: &str, registry: &Registry) -> Option<String> {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let (base, rest) = match parts.as_slice() {
@@ -84,7 +85,7 @@ impl Query {
     }
 }
 
-/// `%41` as `A`; bytes that are not UTF-8 then become U+FFFD, which no name has.
+/// `%41` as `A`; bytes that are not UTF-8 become U+FFFD, which no valid name has.
 pub fn decode(text: &str, plus: bool) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -114,11 +115,11 @@ pub fn decode(text: &str, plus: bool) -> String {
 pub struct Target {
     /// The resource.
     pub resource: Resource,
-    /// Empty for all, and for what has none.
+    /// Empty for all namespaces, and for cluster-scoped resources.
     pub namespace: String,
-    /// Empty for all.
+    /// Empty for all objects.
     pub name: String,
-    /// None for the object itself.
+    /// `None` for the object itself.
     pub subresource: Option<&'static Subresource>,
 }
 
@@ -127,12 +128,12 @@ pub struct Target {
 pub enum Path {
     /// A resource, one of its objects, or a subresource.
     Resource(Target),
-    /// Discovery, health and the like, by its segments.
+    /// Discovery, health and others, by segments.
     Other,
 }
 
 impl Path {
-    /// Reads a path.
+    /// Parses a path.
     ///
     /// # Errors
     ///
@@ -177,13 +178,13 @@ impl Path {
 }
 
 impl Target {
-    /// The namespace that authorization looks at: a namespace's own name for itself.
+    /// The namespace for authorization: the object's own name for a namespace itself.
     pub fn scope(&self) -> &str {
         let is_own = self.resource.is_own_scope && !self.name.is_empty();
         if is_own { &self.name } else { &self.namespace }
     }
 
-    /// The resource with its subresource, as rules name it.
+    /// The resource with its subresource, as in RBAC rules.
     pub fn rule_name(&self) -> String {
         match self.subresource {
             None => self.resource.plural().to_owned(),

@@ -1,12 +1,12 @@
 //! The schema of the API: the fields of every type with their names, protobuf numbers and how
 //! lists and maps merge.
 //!
-//! One table serves all that must know a field: pruning and field validation, protobuf, strategic merge patch,
-//! server-side apply and OpenAPI. It is read from `schema/*.txt`; a type is a line with its name, its fields are
-//! the lines below it: JSON name, protobuf number (0 where the type has no protobuf form), type, marks. `*` means
-//! that absent and zero differ, `[T]` a list, `{T}` a map of strings, `~` a field whose own fields stand among
-//! those of its owner. Marks: `required`, `atomic`, `set`, `map=KEYS` (how apply merges a list), `merge[=KEY]` and
-//! `retain` (how a strategic patch does).
+//! One table serves all users of field information: pruning and field validation, protobuf, strategic merge patch,
+//! server-side apply and OpenAPI. It is read from `schema/*.txt`; a type is a line with its name, its fields are the
+//! lines below it: JSON name, protobuf number (0 where the type has no protobuf form), type, marks. `*` means that
+//! absent and zero differ, `[T]` a list, `{T}` a map of strings, `~` a field whose own fields are inlined into its
+//! owner. Marks: `required`, `atomic`, `set`, `map=KEYS` (how apply merges a list), `merge[=KEY]` and `retain` (how a
+//! strategic patch does).
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -41,13 +41,13 @@ const TABLES: [(&str, &str); 21] = [
 pub enum Type {
     /// Text.
     String,
-    /// True or false.
+    /// A boolean.
     Bool,
-    /// A number of 32 bits.
+    /// A 32-bit integer.
     Int32,
-    /// A number of 64 bits.
+    /// A 64-bit integer.
     Int64,
-    /// A number with a fraction.
+    /// A floating-point number.
     Double,
     /// base64 in JSON.
     Bytes,
@@ -55,13 +55,13 @@ pub enum Type {
     Time,
     /// RFC 3339, microseconds.
     MicroTime,
-    /// A number with a unit; text in JSON, but a number is taken.
+    /// A number with a unit; text in JSON, but a number is accepted.
     Quantity,
-    /// A number or a text, as ports have.
+    /// A number or a text, as for ports.
     IntOrString,
     /// A set of fields: JSON inside of protobuf.
     Fields,
-    /// Anything.
+    /// Any value.
     Raw,
     /// A list of strings that is a message of its own in protobuf.
     ExtraValue,
@@ -69,11 +69,11 @@ pub enum Type {
     Message(&'static str),
     /// A list.
     List(Box<Type>),
-    /// A map with strings as keys.
+    /// A map with string keys.
     Map(Box<Type>),
 }
 
-/// How server-side apply sees a list or an object.
+/// Merge of a list or an object in server-side apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Topology {
     /// Objects and maps field by field; lists as a whole.
@@ -81,13 +81,13 @@ pub enum Topology {
     Granular,
     /// As a whole.
     Atomic,
-    /// A list of different values, each owned by itself.
+    /// A list of distinct values, each with owners of its own.
     Set,
-    /// A list of objects that are told apart by these fields.
+    /// A list of objects that are identified by these fields.
     Keyed(Vec<&'static str>),
 }
 
-/// How a strategic merge patch sees a list.
+/// Merge of a list in a strategic merge patch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Merge {
     /// The patch's list replaces it.
@@ -110,11 +110,11 @@ pub struct Field {
     pub kind: Type,
     /// Absent and zero differ.
     pub optional: bool,
-    /// Written also where it is zero, and OpenAPI's `required`.
+    /// Also written if it is zero, and `required` in OpenAPI.
     pub required: bool,
-    /// How server-side apply sees it.
+    /// Merge in server-side apply.
     pub topology: Topology,
-    /// How a strategic merge patch sees it.
+    /// Merge in a strategic merge patch.
     pub merge: Merge,
     /// Whether a strategic merge patch names the keys that stay (`$retainKeys`).
     pub retain: bool,
@@ -127,11 +127,11 @@ pub struct Message {
     pub name: &'static str,
     /// Prefix of its name in OpenAPI.
     pub package: &'static str,
-    /// Whether server-side apply sees it as a whole.
+    /// Whether server-side apply treats it as a whole.
     pub atomic: bool,
     /// Its own fields.
     pub fields: Vec<Field>,
-    /// Types whose fields stand among this one's, with their numbers in protobuf.
+    /// Types whose fields are inlined into this one, with their numbers in protobuf.
     pub inlined: Vec<(u32, &'static str)>,
 }
 
@@ -174,7 +174,7 @@ impl Message {
         Some(message)
     }
 
-    /// A field by its JSON name, also of an inlined type.
+    /// A field by its JSON name, including those of inlined types.
     pub fn field(&self, name: &str) -> Option<&'static Field>
     where
         Self: 'static,
@@ -220,14 +220,14 @@ impl Field {
                 _ => {}
             }
         }
-        // A patch that merges a list by a key says how apply does, where nothing else is said.
+        // A merge key of strategic patches is also that of apply, unless another is specified.
         if let (Topology::Granular, Type::List(_)) = (&field.topology, &field.kind) {
             field.topology = Topology::Atomic;
         }
         field
     }
 
-    /// Whether a value is what Go would leave out.
+    /// Whether Go would omit a value.
     pub fn omits(&self, value: &serde_json::Value) -> bool {
         use serde_json::Value;
         if self.optional || self.required {
@@ -271,7 +271,7 @@ impl Type {
         }
     }
 
-    /// The message behind a type, if it is one.
+    /// The message of a type, if it is one.
     pub fn message(&self) -> Option<&'static Message> {
         match self {
             Self::Message(name) => message(name),
@@ -292,7 +292,7 @@ impl Type {
 mod tests {
     use super::*;
 
-    /// Every type that a field names is there, and no protobuf number is used twice in a type.
+    /// Every type that a field names exists, and no protobuf number is used twice in a type.
     #[test]
     fn the_tables_are_closed() {
         fn leaf(kind: &Type) -> &Type {

@@ -10,11 +10,11 @@ use crate::labels::Requirement;
 pub use crate::labels::Labels;
 
 impl Labels {
-    /// Reads a selector, as `app=web,tier!=cache`.
+    /// Parses a selector, such as `app=web,tier!=cache`.
     ///
     /// # Errors
     ///
-    /// It cannot be read.
+    /// The syntax is not valid.
     pub fn parse(text: &str) -> ApiResult<Self> {
         let bad = |part: &str| {
             ApiError::bad_request(format!("unable to parse requirement: {part:?} of labelSelector {text:?}"))
@@ -60,7 +60,7 @@ impl Labels {
     }
 }
 
-/// Splits at commas that are in no parentheses.
+/// Splits at commas outside of parentheses.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0_u32, 0);
     for (at, letter) in text.char_indices() {
@@ -89,12 +89,12 @@ fn is_value(text: &str) -> bool {
     text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
 }
 
-/// Conditions on fields, all of which must hold.
+/// Requirements on fields, all of which must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(String, bool, String)>);
 
 impl Fields {
-    /// Reads a selector of the fields that a resource can be selected by.
+    /// Parses a selector on the selectable fields of a resource.
     pub fn parse(text: &str, known: &[&str]) -> ApiResult<Self> {
         let mut conditions = Vec::new();
         for part in text.split(',').filter(|part| !part.trim().is_empty()) {
@@ -116,12 +116,12 @@ impl Fields {
         Ok(Self(conditions))
     }
 
-    /// The one name that can match, if the selector names one.
+    /// The only name that can match, if the selector names one.
     pub fn name(&self) -> Option<&str> {
         self.value("metadata.name")
     }
 
-    /// The one node whose pods can match, if the selector names one.
+    /// The only node whose pods can match, if the selector names one.
     pub fn node(&self) -> Option<&str> {
         self.value("spec.nodeName")
     }
@@ -139,7 +139,7 @@ impl Fields {
                 Some(Value::String(text)) => text.clone(),
                 Some(Value::Bool(yes)) => yes.to_string(),
                 Some(Value::Number(number)) => number.to_string(),
-                // `spec.unschedulable` and its like are false where they are absent.
+                // `spec.unschedulable` and similar fields are false if they are absent.
                 _ if wanted == "false" || wanted == "true" => "false".to_owned(),
                 _ => String::new(),
             };

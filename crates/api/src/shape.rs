@@ -9,7 +9,7 @@ use crate::structural::Structural;
 /// The type of an object.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape<'s> {
-    /// One that the server has by itself.
+    /// A built-in one.
     Message(&'static Message),
     /// One that a CustomResourceDefinition defines.
     Custom(&'s Structural),
@@ -22,11 +22,11 @@ impl From<&'static Message> for Shape<'_> {
 }
 
 impl<'s> Shape<'s> {
-    /// Makes an object fit; gives the paths of the fields that its type does not have.
+    /// Fits an object to its type; returns the paths of unknown fields.
     ///
     /// # Errors
     ///
-    /// A value is none that its field can hold. Those of custom resources are judged later, but for their metadata.
+    /// A value does not fit its field. Those of custom resources are validated later, but for their metadata.
     pub fn fit(self, object: &mut Value) -> Result<Vec<String>, Mismatch> {
         match self {
             Self::Message(message) => fields::fit(object, message),
@@ -47,7 +47,7 @@ impl<'s> Shape<'s> {
     }
 }
 
-/// The type of a value in an object, as patches see it.
+/// The type of a value in an object, for patches.
 #[derive(Clone, Copy)]
 pub(crate) enum Node<'t> {
     Type(&'t Type, &'t Topology),
@@ -65,13 +65,13 @@ pub(crate) enum Fields<'t> {
     Schema(&'t Structural),
 }
 
-/// How a value is merged and owned.
+/// Merge and ownership of a value.
 pub(crate) enum Form<'t> {
     /// As a whole.
     Whole,
     /// Field by field.
     Fields(Fields<'t>),
-    /// Element by element, told apart by these fields.
+    /// Element by element, identified by these fields.
     Keyed(Node<'t>, Vec<&'t str>),
     /// Value by value.
     Set,
@@ -122,7 +122,7 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// Whether whoever writes one of the fields owns their holder too.
+    /// Whether the writer of a field also owns the containing object.
     pub(crate) fn has_owned_holder(self) -> bool {
         !matches!(self, Self::Message(_))
     }

@@ -1,7 +1,7 @@
 //! Structural schemas: the types of custom resources, as their CustomResourceDefinitions write them in OpenAPI v3.
 //!
-//! A schema is [read](Structural::read) once. Objects are pruned by it, given its defaults, judged by it and by its rules,
-//! and merged by it; the rules are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema`.
+//! A schema is [parsed](Structural::read) once. Objects are pruned, defaulted, validated (also by CEL rules), and
+//! merged by it; the rules are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema`.
 
 mod fill;
 mod findings;
@@ -21,22 +21,22 @@ use serde_json::Value;
 
 use rules::Rule;
 
-/// Nesting of a schema.
+/// Maximum nesting of a schema.
 pub const DEPTH: usize = 64;
-/// Schemas in the schema of one version, each property counted.
+/// Maximum number of schemas in the schema of one version, each property counted.
 pub const NODES: usize = 50_000;
-/// Steps that the judgement of one object takes at most: each schema that meets a value is one, and so are the letters
-/// that a pattern reads and the values that are compared.
+/// Maximum steps of the validation of one object: each schema that is applied to a value is one, and so are the
+/// characters that a pattern reads and the values that are compared.
 pub const STEPS: u64 = 20_000_000;
-/// Length of a pattern, in bytes, and the memory that it may take when it is compiled.
+/// Maximum length of a pattern, in bytes, and the memory of its compiled form.
 pub const PATTERN: [usize; 2] = [4 << 10, 1 << 20];
 
-/// A schema. In the branches of `allOf`, `anyOf`, `oneOf` and `not`, where a schema only judges, it has no type.
+/// A schema. In the branches of `allOf`, `anyOf`, `oneOf` and `not`, where a schema only validates, it has no type.
 #[derive(Debug, Default)]
 pub struct Structural {
     form: Form,
     is_nullable: bool,
-    /// Fields that are not specified are kept.
+    /// Unspecified fields are kept.
     preserves: bool,
     /// It is an object with `apiVersion`, `kind` and `metadata`.
     is_embedded: bool,
@@ -48,7 +48,7 @@ pub struct Structural {
     is_atomic: bool,
     checks: Option<Box<Checks>>,
     rules: Vec<Rule>,
-    /// Whether it, or a schema below it, has rules.
+    /// Whether it, or a schema below it, has CEL rules.
     has_rules: bool,
 }
 
@@ -75,7 +75,7 @@ enum Rest {
     Each(Box<Structural>),
 }
 
-/// How server-side apply sees a list.
+/// Merge of a list in server-side apply.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum List {
     #[default]
@@ -126,13 +126,13 @@ static UNKNOWN: Structural = Structural {
 };
 
 impl Structural {
-    /// Reads the schema of a version (`openAPIV3Schema`), which was checked when it was written.
+    /// Parses the schema of a version (`openAPIV3Schema`), which was validated when it was written.
     #[must_use]
     pub fn read(schema: &Value) -> Self {
         read::Reader::new(false).read(schema)
     }
 
-    /// Finds what is wrong with the schema of a version, which is at `path`.
+    /// Validates the schema of a version, which is at `path`.
     #[must_use]
     pub fn check(schema: &Value, path: &FieldPath) -> Vec<FieldError> {
         let mut reader = read::Reader::new(true);
@@ -144,22 +144,22 @@ impl Structural {
         errors.into_iter().map(|error| FieldError { path: path.clone().join(&error.path), ..error }).collect()
     }
 
-    /// Takes out of an object what the schema does not specify; gives the places of that.
+    /// Removes unspecified fields from an object; returns their paths.
     pub fn prune(&self, object: &mut Value) -> Vec<String> {
         prune::prune(self, object)
     }
 
-    /// Gives an object the schema's defaults.
+    /// Sets the schema's defaults of an object.
     pub fn fill(&self, object: &mut Value) {
         fill::fill(self, object);
     }
 
-    /// Gives the elements of an applied configuration those defaults that tell them apart.
+    /// Sets the defaults of list keys in an applied configuration.
     pub fn fill_keys(&self, object: &mut Value) {
         fill::fill_keys(self, object);
     }
 
-    /// Finds what is wrong with an object. What it had before is not held against it.
+    /// Validates an object. Violations that it had before are ignored.
     #[must_use]
     pub fn judge(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let (mut errors, is_typed) = judge::judge(self, object, old);
@@ -169,7 +169,7 @@ impl Structural {
         errors
     }
 
-    /// A property by a path as `.spec.replicas`.
+    /// A property by a path such as `.spec.replicas`.
     #[must_use]
     pub fn at(&self, path: &str) -> Option<&Self> {
         let names = path.split('.').filter(|name| !name.is_empty());
@@ -183,13 +183,13 @@ impl Structural {
         self.default.is_some() || below.into_iter().any(Self::has_defaults)
     }
 
-    /// Whether its values are of one type of text, number or truth.
+    /// Whether its values are strings, numbers or booleans.
     #[must_use]
     pub fn is_scalar(&self) -> bool {
         !matches!(self.form, Form::Any | Form::Object | Form::Array)
     }
 
-    /// The fields that tell the elements of a list apart; none where it is none, or merged otherwise.
+    /// The fields that identify the elements of a list; empty if it is not a list, or merged otherwise.
     pub(crate) fn keys(&self) -> Option<(&Self, Vec<&str>)> {
         match &self.list {
             List::Map(keys) => Some((self.items.as_deref()?, keys.iter().map(String::as_str).collect())),
@@ -224,7 +224,7 @@ impl Structural {
         }
     }
 
-    /// Defaults that the schema itself does not admit.
+    /// Defaults that the schema itself does not permit.
     fn broken_defaults(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         self.look_at_defaults(&FieldPath::root(), &mut errors);

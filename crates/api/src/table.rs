@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::kind::{Resource, text};
 
-/// How much of each object goes with its row.
+/// The part of each object that its row includes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Include {
     /// Nothing.
@@ -36,7 +36,7 @@ fn columns(resource: &Resource) -> Vec<Value> {
     name.into_iter().chain(resource.columns()).collect()
 }
 
-/// Whether a resource has its names in a column of its own rather than in the first.
+/// Whether a resource has its names in a separate column rather than in the first.
 fn names_itself(resource: &Resource) -> bool {
     resource.columns().iter().any(|column| column["name"] == "Name")
 }

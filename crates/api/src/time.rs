@@ -1,4 +1,4 @@
-//! Times as the API writes them.
+//! Times in the API's formats.
 
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
@@ -16,7 +16,7 @@ pub fn parse(text: &str) -> Option<(i64, i64)> {
     Some((time.as_second(), i64::from(time.subsec_nanosecond())))
 }
 
-/// The time since a time, as kubectl writes it: `3m20s`, `5h`, `2d3h`.
+/// The time since a time, in kubectl's format: `3m20s`, `5h`, `2d3h`.
 pub fn age(text: &str, now: Timestamp) -> String {
     let Some((then, _)) = parse(text) else { return "<unknown>".to_owned() };
     palisade_k8s::age(now.as_second() - then)

@@ -1,17 +1,17 @@
-//! Weights: how much memory objects take as values, which can be hundreds of times what they take as text.
+//! Weights: the memory of objects as values, which can be hundreds of times the size of their text.
 
 use serde_json::Value;
 
 use crate::limits::WEIGHT;
 
-/// The memory of one value, in bytes, with the spare room of a list.
+/// The memory of one value, in bytes, with the spare capacity of a list.
 const VALUE: usize = size_of::<Value>() * 3 / 2;
-/// The memory of a map's entry besides its value: its name, its hash and its place in the table.
+/// The memory of a map's entry besides its value: its key, its hash and its place in the table.
 const ENTRY: usize = 72;
-/// The memory of a map as soon as it has an entry: it has room for four. An empty one is often given defaults.
+/// The memory of a map as soon as it has an entry: it has a capacity of four. Defaults are often added to an empty one.
 const MAP: usize = 600;
 
-/// The memory of a value, with all that is in it, in bytes.
+/// The memory of a value, including its content, in bytes.
 #[must_use]
 pub fn of(value: &Value) -> usize {
     match value {
@@ -25,22 +25,22 @@ pub fn of(value: &Value) -> usize {
     }
 }
 
-/// The memory of a text of so many bytes as an entry of a map.
+/// The memory of a string of so many bytes as an entry of a map.
 pub(crate) fn of_text(length: usize) -> usize {
     VALUE + ENTRY + length
 }
 
-/// The memory of an empty message once it has its defaults.
+/// The memory of an empty message with its defaults.
 pub(crate) fn of_map() -> usize {
     MAP
 }
 
-/// An upper bound on the memory of a body once it is read and has its defaults, without reading it.
+/// An upper bound on the memory of a body once it is parsed and has its defaults, without parsing it.
 #[must_use]
 pub fn of_body(bytes: &[u8], content_type: &str) -> usize {
     match content_type.split(';').next().unwrap_or_default().trim() {
         "" | "application/json" => of_json(bytes),
-        // Two bytes say that there is an empty message.
+        // Two bytes encode an empty message.
         "application/vnd.kubernetes.protobuf" => bytes.len().saturating_mul((MAP + VALUE) / 2).min(WEIGHT),
         kind if kind.contains("yaml") => of_yaml(bytes),
         _ => of_json(bytes),
@@ -66,17 +66,17 @@ pub fn of_json(bytes: &[u8]) -> usize {
     weight + bytes.len()
 }
 
-/// The memory of YAML: each value of a block has a line of its own or a sign before it. What aliases repeat is bounded
-/// where it is read.
+/// The memory of YAML: each value of a block has a line of its own or a sign before it. Expansion of aliases is bounded
+/// by the parser.
 fn of_yaml(bytes: &[u8]) -> usize {
     let signs = bytes.iter().filter(|byte| matches!(byte, b'\n' | b',' | b'-' | b'[')).count();
     let maps = bytes.iter().filter(|byte| matches!(byte, b'{' | b':' | b'?')).count();
     let repeated = if bytes.contains(&b'*') { ALIASED * (VALUE + ENTRY) } else { 0 };
-    // Each is kept with its place first.
+    // Each is kept with its place at first.
     (2 * (bytes.len() + signs * VALUE + maps * (MAP / 2 + ENTRY)) + repeated).min(2 * WEIGHT)
 }
 
-/// Values that aliases repeat, at most.
+/// Maximum number of values that aliases expand to.
 const ALIASED: usize = 100_000;
 
 #[cfg(test)]
@@ -100,7 +100,7 @@ mod tests {
         assert!(of_body(b"a: *b", "text/yaml") > 10_000_000);
     }
 
-    /// The constants are those of this machine's values, or more.
+    /// The constants are at least those of this machine's values.
     #[test]
     fn values_are_no_larger_than_their_weight() {
         let list: Vec<Value> = (0..1000).map(|n| serde_json::json!({"name": n})).collect();

@@ -32,7 +32,7 @@ fn every_combination_is_judged_as_kubernetes_judges_it() {
             false => list_start(&query).err(),
         };
         let wanted: Vec<&str> = letters.split("").filter_map(|letter| errors.get(letter).copied()).collect();
-        // What passes validation may still be refused by the store: a revision beside a token.
+        // Options that pass validation may still be refused by the store: a revision beside a token.
         let beside = !is_watch && text.contains("continue") && text.contains("resourceVersion=5");
         let wanted = match (wanted.is_empty(), beside) {
             (true, true) => vec!["specifying resource version is not allowed when using continue"],

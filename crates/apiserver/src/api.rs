@@ -59,7 +59,7 @@ pub(crate) struct Api {
     pub(crate) runtime: tokio::runtime::Handle,
 }
 
-/// Webhook decisions that other servers make.
+/// The decider on SCC, and the client of admission webhooks.
 #[derive(Debug, Default)]
 pub(crate) struct Outside {
     pub(crate) decider: Decider,

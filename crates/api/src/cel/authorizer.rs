@@ -1,4 +1,4 @@
-//! `authorizer`: what the author of a request may do, asked by an expression.
+//! `authorizer`: checks in an expression of what the requester may do.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use cel::extractors::This;
 use cel::objects::{Key, Map};
 use cel::{Context, ExecutionError, Value};
 
-/// An action that an expression asks about.
+/// An action that an expression checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Check {
-    /// Verb, as rules name it.
+    /// Verb, as in RBAC rules.
     pub verb: String,
     /// API group of the resource.
     pub group: String,
-    /// Plural name; empty where a path is asked about.
+    /// Plural name; empty for a path.
     pub resource: String,
     /// Subresource, if any.
     pub subresource: String,
@@ -22,18 +22,18 @@ pub struct Check {
     pub namespace: String,
     /// Name; empty for all.
     pub name: String,
-    /// The URL path of a request outside the resources, as `/healthz`.
+    /// The URL path of a request outside of resources, such as `/healthz`.
     pub path: String,
-    /// Namespace and name of the service account that is meant instead of the author.
+    /// Namespace and name of the service account to check instead of the requester.
     pub account: Option<(String, String)>,
 }
 
-/// The answer.
+/// The answer to a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether it is permitted.
+    /// Whether it is allowed.
     pub allowed: bool,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -42,7 +42,7 @@ pub struct Decision {
 pub struct Authorizer(Arc<dyn Fn(&Check) -> Decision + Send + Sync>);
 
 impl Authorizer {
-    /// Of a function.
+    /// Creates it from a function.
     pub fn new(decide: impl Fn(&Check) -> Decision + Send + Sync + 'static) -> Self {
         Self(Arc::new(decide))
     }
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Authorizer {
     }
 }
 
-/// Key that no JSON has, by which checks and decisions are told from objects.
+/// Key that does not occur in JSON, which marks checks and decisions among objects.
 const MARK: Key = Key::Int(0);
 
 pub(super) fn root() -> Value {

@@ -1,8 +1,8 @@
-//! Variables that an expression uses and does not bind itself.
+//! Free variables: those that an expression uses and does not bind itself.
 
 use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr};
 
-/// The first variable that neither `known` holds for nor a macro, as `all` or `map`, has bound.
+/// The first variable that is neither in `known` nor bound by a macro such as `all` or `map`.
 pub(super) fn variable<'e>(root: &'e IdedExpr, known: &dyn Fn(&str) -> bool) -> Option<&'e str> {
     Search { known, bound: Vec::new() }.expression(root)
 }
@@ -42,7 +42,7 @@ impl<'e> Search<'_, 'e> {
         })
     }
 
-    /// The range and the first value of the accumulator are outside of what the loop binds.
+    /// The range and the initial value of the accumulator are outside of the loop's scope.
     fn comprehension(&mut self, each: &'e ComprehensionExpr) -> Option<&'e str> {
         let outside = self.first([&each.iter_range, &each.accu_init]);
         let before = self.bound.len();

@@ -12,7 +12,7 @@ use palisade_k8s::quantity;
 
 type Outcome = Result<Value, ExecutionError>;
 
-/// Functions of the standard library, its extensions and macros, and ours.
+/// Functions of the standard library, its extensions and macros, and of Kubernetes.
 const KNOWN: &[&str] = &[
     "contains",
     "size",
@@ -134,7 +134,7 @@ const KNOWN: &[&str] = &[
     "bitShiftLeft",
     "bitShiftRight",
     "sqrt",
-    // What the macros `math.greatest` and `math.least` become.
+    // Expansions of the macros `math.greatest` and `math.least`.
     "@max",
     "@min",
 ];
@@ -151,7 +151,7 @@ fn fails(function: &str, why: impl std::fmt::Display) -> ExecutionError {
 
 /// Adds the functions to a context.
 pub(super) fn add(context: &mut Context<'_, '_>) {
-    // A name that the environment has already keeps the environment's function.
+    // A function of the environment takes precedence over one of the same name here.
     let _ = context.add_function("isSorted", is_sorted);
     let _ = context.add_function("sum", sum);
     let _ = context.add_function("min", |This(this): This<Value>| extreme("min", &this, Ordering::Less));
@@ -211,7 +211,7 @@ fn extreme(function: &'static str, this: &Value, wanted: Ordering) -> Outcome {
     Ok(found.clone())
 }
 
-/// A quantity is carried as its text.
+/// A quantity is represented by its text.
 fn amount(function: &str, text: &str) -> Result<f64, ExecutionError> {
     number(text).ok_or_else(|| fails(function, format!("quantity {text:?} cannot be read")))
 }
@@ -288,7 +288,7 @@ fn url(function: &'static str, text: &str) -> Result<parts::Url, ExecutionError>
 
 /// The parts of an absolute URL.
 mod parts {
-    /// A URL taken apart.
+    /// A parsed URL.
     pub(super) struct Url {
         pub(super) scheme: String,
         pub(super) host: String,
@@ -393,8 +393,8 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
     }
 }
 
-/// Length of a list that the functions of `sets` take, at most. They compare every element with every other, which the
-/// cost of loops does not count.
+/// Maximum length of a list in the functions of `sets`. They compare every element with every other, which the cost of
+/// loops does not count.
 const SET: usize = 1000;
 
 fn sets(context: &mut Context<'_, '_>) {

@@ -1,13 +1,13 @@
-//! Puts the functions of [`meter`](super::meter) into a compiled expression, wherever a value is read as a whole, copied or
-//! made.
+//! Inserts the functions of [`meter`](super::meter) into a compiled expression, wherever a value is read as a whole,
+//! copied or created.
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, operators};
 
 use super::NAMESPACES;
 use super::meter::names;
 
-/// Functions that neither walk nor copy their arguments. A prefix that is compared is as long as an argument at most, and
-/// arguments of the authorizer are charged by what it is asked.
+/// Functions that neither walk nor copy their arguments. A prefix comparison is bounded by the length of an argument,
+/// and the authorizer's checks are charged on their own.
 const FREE: [&str; 13] = [
     "of",
     "none",
@@ -24,7 +24,7 @@ const FREE: [&str; 13] = [
     "allowed",
 ];
 
-/// Functions that [`making`](super::making) has in place of the library's.
+/// Functions for which [`making`](super::making) has a metered replacement.
 const MADE: [(&str, &str); 8] = [
     ("replace", names::REPLACE),
     ("join", names::JOIN),
@@ -36,7 +36,7 @@ const MADE: [(&str, &str); 8] = [
     ("findAll", names::FIND_ALL),
 ];
 
-/// The expression with its values metered. `in_loop` says whether it is evaluated more than once.
+/// The expression with metered values. `in_loop` is whether it is evaluated more than once.
 pub(super) fn metered(mut node: IdedExpr, in_loop: bool) -> IdedExpr {
     node.expr = match node.expr {
         Expr::Call(call) => return with_call(node.id, call, in_loop),
@@ -84,8 +84,8 @@ fn entry_of(mut entry: IdedEntryExpr, in_loop: bool) -> IdedEntryExpr {
     entry
 }
 
-/// A value that a list or map takes in. Literals are as long as the expression at most; a list of them is charged where
-/// another list takes it in.
+/// An element of a list or map literal. Literals are bounded by the length of the expression; a nested list is charged
+/// where another list takes it in.
 fn kept(item: IdedExpr, in_loop: bool) -> IdedExpr {
     match item.expr {
         Expr::Literal(_) => item,
@@ -141,7 +141,7 @@ fn with_call(id: u64, mut call: CallExpr, in_loop: bool) -> IdedExpr {
         | operators::GREATER_EQUALS => compared(&mut call),
         operators::IN => wrap_last(&mut call, names::READ_LIST),
         "size" => wrap_all(&mut call, names::READ_TEXT, is_namespace),
-        // They copy what they find.
+        // They copy their results.
         operators::OPT_SELECT | operators::OPT_INDEX if in_loop => {
             return wrap(names::READ, IdedExpr { id, expr: Expr::Call(call) });
         }
@@ -153,12 +153,12 @@ fn with_call(id: u64, mut call: CallExpr, in_loop: bool) -> IdedExpr {
     IdedExpr { id, expr: Expr::Call(call) }
 }
 
-/// Whether it is what a loop adds to its result: the library appends in place where it knows the form.
+/// Whether it is the expression that a loop adds to its result: the library appends in place if it recognizes the form.
 fn has_accumulator(call: &CallExpr) -> bool {
     matches!(call.args.first().map(|first| &first.expr), Some(Expr::Ident(name)) if name.starts_with('@'))
 }
 
-/// The parts of `a + b + c`, which nest to the left.
+/// The operands of `a + b + c`, which nest to the left.
 fn summands(call: CallExpr) -> Vec<IdedExpr> {
     let mut parts = Vec::new();
     let mut rest = call.args;
@@ -179,7 +179,7 @@ fn is_namespace(target: Option<&IdedExpr>) -> bool {
     matches!(target.map(|target| &target.expr), Some(Expr::Ident(name)) if NAMESPACES.contains(&name.as_str()))
 }
 
-/// A comparison takes as long as the shorter side, which a literal bounds.
+/// A comparison is bounded by the shorter side, and thus by a literal.
 fn compared(call: &mut CallExpr) {
     if !call.args.iter().any(|part| matches!(part.expr, Expr::Literal(_))) {
         wrap_last(call, names::READ);

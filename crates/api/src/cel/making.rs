@@ -1,5 +1,5 @@
-//! Functions that charge a meter. Some pass a value on; those whose results may be far longer than their arguments know the
-//! length of a result, and charge it, before they make it.
+//! Functions that charge a meter. Some pass a value on; those whose results may be far longer than their arguments
+//! compute the length of a result, and charge it, before they create it.
 
 use cel::common::types::{CelInt, CelList, CelString};
 use cel::common::value::{CowVal, Val};
@@ -10,7 +10,7 @@ use super::meter::{Meter, SLOT, names, size};
 pub(super) type Outcome<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 type Make = for<'b, 'v> fn(&Meter, Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v>;
 
-/// The functions, by the names that [`guard`](super::guard) writes.
+/// The functions, by the names that [`guard`](super::guard) inserts.
 const ALL: [(&str, Make); 6] = [
     (names::ADD, total),
     (names::REPLACE, replace),
@@ -33,7 +33,7 @@ pub(super) fn add(context: &mut Context<'_, '_>, meter: &Meter) {
             meter.charge(cost(value.as_ref(), meter.left()))?;
             Ok(value)
         });
-        // Only functions of the environment could be in the way, and none has such a name.
+        // Only functions of the environment could conflict, and none has such a name.
         let _ = context.add_function(name, handler);
     };
     pass(names::READ, |value, left| size(value, 1, left));
@@ -56,7 +56,7 @@ pub(super) fn text<'b>(function: &str, value: &'b dyn Val) -> Result<&'b str, Ex
     found.ok_or_else(|| ExecutionError::function_error(function, "no such overload"))
 }
 
-/// How many, where it is given and not negative.
+/// The optional count, if it is not negative.
 pub(super) fn count(function: &str, value: Option<&CowVal<'_, '_>>) -> Result<Option<usize>, ExecutionError> {
     let Some(value) = value else { return Ok(None) };
     match value.downcast_ref::<CelInt>() {
@@ -124,7 +124,7 @@ fn join<'b, 'v>(meter: &Meter, values: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
     Ok(owned(parts.join(between)))
 }
 
-/// A list of these texts, each charged.
+/// A list of these strings, each charged.
 pub(super) fn list<'b, 'v, 't>(meter: &Meter, texts: impl Iterator<Item = &'t str>) -> Outcome<'b, 'v> {
     let mut items: Vec<Box<dyn Val + 'v>> = Vec::new();
     for text in texts {
@@ -184,7 +184,7 @@ impl<'b> Search<'b> {
         Ok(Self { this, wanted, offset: place, length })
     }
 
-    /// Where a character begins.
+    /// The byte offset of a character.
     fn byte(&self, character: usize) -> usize {
         self.this.char_indices().nth(character).map_or(self.this.len(), |(at, _)| at)
     }
@@ -204,7 +204,7 @@ fn index_of<'b, 'v>(meter: &Meter, values: Vec<CowVal<'b, 'v>>) -> Outcome<'b, '
 
 fn last_index_of<'b, 'v>(meter: &Meter, values: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
     let search = Search::read("lastIndexOf", meter, &values)?;
-    // What begins at the offset may end later.
+    // A match that begins at the offset may end later.
     let characters = search.wanted.chars().count();
     let end = search.byte(search.offset.unwrap_or(search.length).saturating_add(characters));
     let rest = search.this.get(..end).unwrap_or_default();

@@ -1,8 +1,9 @@
-//! Bytes that an expression reads and makes, counted while it is evaluated.
+//! Bytes that an expression reads and creates, counted while it is evaluated.
 //!
-//! The steps of an expression say nothing about how long its texts are: `s.replace("a", t)` is one step. Functions that
-//! read whole values or make new ones therefore ask a [`Meter`] first. kube-apiserver charges one unit for ten characters
-//! and allows a million units for an expression (`k8s.io/apiserver/pkg/apis/cel/config.go`), which is [`BYTES`].
+//! The steps of an expression do not depend on the length of its strings: `s.replace("a", t)` is one step. Functions
+//! that read whole values or create new ones therefore charge a [`Meter`] first. kube-apiserver charges one unit for
+//! ten characters and allows a million units for an expression (`k8s.io/apiserver/pkg/apis/cel/config.go`), which is
+//! [`BYTES`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,21 +12,21 @@ use cel::ExecutionError;
 use cel::common::types::{CelBytes, CelList, CelMap, CelOptional, CelString};
 use cel::common::value::Val;
 
-/// Bytes that one evaluation may read and make.
+/// Maximum bytes that one evaluation may read and create.
 pub const BYTES: u64 = 10_000_000;
 
-/// The message of kube-apiserver when a cost limit is reached.
+/// The message of kube-apiserver when the cost limit is reached.
 pub(super) const EXCEEDED: &str = "operation cancelled: actual cost limit exceeded";
 
-/// Memory that a value takes in a list or a map, beside its text.
+/// Memory of a value in a list or a map, beside its text.
 pub(super) const SLOT: u64 = 32;
 
-/// Bytes that are left. Clones share them.
+/// The remaining bytes. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Meter(Arc<AtomicU64>);
 
 impl Meter {
-    /// A meter of so many bytes.
+    /// A meter with a budget of bytes.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         Self(Arc::new(AtomicU64::new(bytes)))
@@ -35,7 +36,7 @@ impl Meter {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes bytes; whether there were as many. If not, none is left.
+    /// Charges bytes; returns whether the budget sufficed. If not, it becomes zero.
     pub(super) fn take(&self, bytes: u64) -> bool {
         let left = self.left().checked_sub(bytes);
         self.0.store(left.unwrap_or(0), Ordering::Relaxed);
@@ -43,7 +44,7 @@ impl Meter {
     }
 
     pub(super) fn charge(&self, bytes: u64) -> Result<(), ExecutionError> {
-        // A meter that has reached zero stays there, even for what costs nothing: its work must end.
+        // A meter that has reached zero stays there, even for free operations: the evaluation must end.
         if self.left() > 0 && self.take(bytes) { Ok(()) } else { Err(exceeded()) }
     }
 }
@@ -52,7 +53,7 @@ fn exceeded() -> ExecutionError {
     ExecutionError::InternalError(EXCEEDED.to_owned())
 }
 
-/// The size of a value, where each place in a list or map counts `slot` bytes beside its text. It is not walked further than
+/// The size of a value, where each place in a list or map counts `slot` bytes beside its text. The walk stops at
 /// `most`. Numbers are counted by their steps.
 pub(super) fn size(value: &dyn Val, slot: u64, most: u64) -> u64 {
     let mut walk = Walk { slot, most, total: 0 };
@@ -103,32 +104,32 @@ impl Walk {
     }
 }
 
-/// Names of functions that no expression can write, since `@` begins no name of the language.
+/// Names of functions that expressions cannot contain, since no identifier of the language begins with `@`.
 pub(super) mod names {
-    /// Gives its value, having charged what reading it takes.
+    /// Returns its argument after charging its whole size.
     pub(crate) const READ: &str = "@read";
-    /// As [`READ`], where only a text is walked.
+    /// As [`READ`], for a string only.
     pub(crate) const READ_TEXT: &str = "@read_text";
-    /// As [`READ`], where only a list is walked.
+    /// As [`READ`], for a list only.
     pub(crate) const READ_LIST: &str = "@read_list";
-    /// Gives its value, having charged what a place in a list or map for a copy of it takes.
+    /// Returns its argument after charging a copy of it in a list or map.
     pub(crate) const KEEP: &str = "@keep";
     /// The sum of all arguments.
     pub(crate) const ADD: &str = "@add";
-    /// `replace`, the text being the first argument.
+    /// `replace`, with the string as its first argument.
     pub(crate) const REPLACE: &str = "@replace";
-    /// `join`, the list being the first argument.
+    /// `join`, with the list as its first argument.
     pub(crate) const JOIN: &str = "@join";
-    /// `split`, the text being the first argument.
+    /// `split`, with the string as its first argument.
     pub(crate) const SPLIT: &str = "@split";
-    /// `indexOf`, the text being the first argument.
+    /// `indexOf`, with the string as its first argument.
     pub(crate) const INDEX_OF: &str = "@indexOf";
-    /// `lastIndexOf`, the text being the first argument.
+    /// `lastIndexOf`, with the string as its first argument.
     pub(crate) const LAST_INDEX_OF: &str = "@lastIndexOf";
-    /// `matches`, the text being the first argument.
+    /// `matches`, with the string as its first argument.
     pub(crate) const MATCHES: &str = "@matches";
-    /// `find`, the text being the first argument.
+    /// `find`, with the string as its first argument.
     pub(crate) const FIND: &str = "@find";
-    /// `findAll`, the text being the first argument.
+    /// `findAll`, with the string as its first argument.
     pub(crate) const FIND_ALL: &str = "@findAll";
 }

@@ -1,4 +1,4 @@
-//! Functions of regular expressions. An expression that is used again is not compiled again.
+//! Functions of regular expressions. Compiled expressions are cached for one evaluation.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use regex::Regex;
 use super::making::{Handler, Outcome, count, list, owned, text};
 use super::meter::{Meter, names};
 
-/// Size of a compiled regular expression, in bytes, at most.
+/// Maximum size of a compiled regular expression, in bytes.
 const SIZE: usize = 4 << 20;
 /// The charge for compiling a regular expression, in bytes read.
 const COMPILING: u64 = 20_000;
@@ -71,7 +71,7 @@ pub(super) fn add(context: &mut Context<'_, '_>, meter: &Meter) {
             meter.charge(this.len() as u64)?;
             with(&meter, &patterns.get(function, pattern, &meter)?, this, most)
         });
-        // Only functions of the environment could be in the way, and none has such a name.
+        // Only functions of the environment could conflict, and none has such a name.
         let _ = context.add_function(name, handler);
     }
 }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use cel::objects::{Key, Map};
 use serde_json::Value;
 
-/// How the names of fields are written in expressions.
+/// The spelling of field names in expressions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Escapes {
-    /// As they are.
+    /// As in JSON.
     None,
-    /// As rules of custom resources write them, and as they are: `x-y` is `x__dash__y` too.
+    /// As rules of custom resources spell them, and as in JSON: `x-y` is `x__dash__y` too.
     Names,
 }
 
-/// Words of CEL that a rule escapes where a field has their name.
+/// Reserved words of CEL, which a rule escapes in the names of fields.
 const RESERVED: [&str; 21] = [
     "true",
     "false",
@@ -77,7 +77,7 @@ fn converted(value: &Value, escapes: Escapes, longest: &mut u64) -> cel::Value {
     }
 }
 
-/// The name of a field as expressions write it, where it is another.
+/// The escaped name of a field, if it differs.
 pub(crate) fn escape(name: &str) -> Option<String> {
     if RESERVED.contains(&name) {
         return Some(format!("__{name}__"));

@@ -3,7 +3,7 @@
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::Value;
 
-/// A value of an object, there or not, and where it is.
+/// A value of an object, present or absent, and its path.
 #[derive(Clone, Debug)]
 pub(crate) struct At<'v> {
     value: Option<&'v Value>,
@@ -36,7 +36,7 @@ impl<'v> At<'v> {
         self.value.and_then(Value::as_object).into_iter().flat_map(|map| map.keys().map(String::as_str))
     }
 
-    /// Those of some fields that are set.
+    /// The given fields that are set.
     pub(crate) fn set<'n>(&self, names: &'n [&'static str]) -> impl Iterator<Item = Self> + use<'n, 'v> {
         let this = self.clone();
         names.iter().map(move |name| this.field(name)).filter(Self::is_set)
@@ -93,19 +93,19 @@ impl<'v> At<'v> {
         FieldError::not_found(self.path(), self.value.cloned().unwrap_or_default())
     }
 
-    /// A text that must be there.
+    /// A required string.
     pub(crate) fn missing(&self) -> Option<FieldError> {
         self.text().is_empty().then(|| self.required(""))
     }
 
-    /// A text that, if it is there, is one of some.
+    /// An optional string, which must be one of a list.
     pub(crate) fn none_of(&self, supported: &[&str]) -> Option<FieldError> {
         let found = self.value.and_then(Value::as_str)?;
         let is_known = supported.contains(&found);
         (!is_known).then(|| FieldError::not_supported(self.path(), found, supported))
     }
 
-    /// A number that, if it is there, is in a range.
+    /// An optional number, which must be in a range.
     pub(crate) fn outside(&self, range: std::ops::RangeInclusive<i64>) -> Option<FieldError> {
         let found = self.number().filter(|number| !range.contains(number))?;
         let why = match (*range.start(), *range.end()) {
@@ -116,7 +116,7 @@ impl<'v> At<'v> {
         Some(FieldError::invalid(self.path(), found, why))
     }
 
-    /// An object that must have just one of some fields.
+    /// An object with exactly one of some fields.
     pub(crate) fn not_one(&self, fields: &[&'static str], what: &'static str) -> Option<FieldError> {
         let mut found = self.set(fields);
         match (found.next(), found.next()) {

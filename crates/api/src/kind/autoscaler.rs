@@ -59,7 +59,7 @@ pub(super) static AUTOSCALERS: Resource = Resource::Row(&Row {
     ..BASE
 });
 
-/// How fast the number of pods may grow and shrink, where its author says something of it.
+/// How fast the number of pods may grow and shrink, if it is specified.
 fn complete_behavior(behavior: &mut Value) {
     let percent = json!({"type": "Percent", "value": 100, "periodSeconds": 15});
     let pods = json!({"type": "Pods", "value": 4, "periodSeconds": 15});
@@ -159,9 +159,9 @@ fn check_target(target: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// The longest time that recommendations are looked back at, in seconds.
+/// Maximum stabilization window, in seconds.
 const WINDOW: i64 = 3_600;
-/// The longest time of a policy, in seconds.
+/// Maximum period of a policy, in seconds.
 const PERIOD: i64 = 1_800;
 
 fn check_rules(rules: &At<'_>, errors: &mut Vec<FieldError>) {

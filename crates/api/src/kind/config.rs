@@ -43,7 +43,7 @@ pub static SECRETS: Resource = Resource::Row(&Row {
     ..BASE
 });
 
-/// `stringData` is only for writing: it goes into `data`.
+/// `stringData` is write-only: it is merged into `data`.
 fn prepare_secret(secret: &mut Value, _old: Option<&Value>) {
     default(secret, "type", "Opaque");
     let Some(plain) = secret.as_object_mut().and_then(|map| map.shift_remove("stringData")) else { return };
@@ -68,7 +68,7 @@ fn validate_secret(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     errors
 }
 
-/// The keys that secrets of a known type have: all of them, but one of two for a login.
+/// The required keys of secrets of a known type: all of them, but one of two for basic authentication.
 fn check_type(secret: &Value) -> Vec<FieldError> {
     let path = |key: &str| FieldPath::of("data").key(key);
     let has = |key: &str| secret.get("data").is_some_and(|data| data.get(key).is_some());
@@ -84,7 +84,7 @@ fn check_type(secret: &Value) -> Vec<FieldError> {
     let mut errors: Vec<FieldError> = missing.map(|key| FieldError::required(path(key), "")).collect();
     let configs = needs.iter().filter(|key| key.starts_with(".docker") && has(key));
     errors.extend(configs.filter(|key| !is_json(secret, key)).map(|key| {
-        // Its value is nobody's to read in an error.
+        // Errors must not repeat its value.
         FieldError::invalid(path(key), "(hidden)", "must be JSON")
     }));
     errors
@@ -99,7 +99,7 @@ fn is_json(secret: &Value, key: &str) -> bool {
 /// The limit on the data of an object, in bytes.
 const MAX_DATA: usize = 1024 * 1024;
 
-/// Keys are names of files, each there once; an object that says it is immutable stays so, and keeps its data.
+/// Keys are file names, each used once; an object that is immutable stays so, and keeps its data.
 fn check_data(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let entries = |field: &str| new.get(field).and_then(Value::as_object).into_iter().flatten();
@@ -114,7 +114,7 @@ fn check_data(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let path = FieldPath::of("data").key(key.clone());
         errors.push(FieldError::invalid(path, key.clone(), "is in binaryData too"));
     }
-    // Base64 is four letters for three bytes.
+    // Base64 has four characters for three bytes.
     let is_text = text(new, "/kind") == "ConfigMap";
     let size = |field: &str, times: usize| -> usize {
         entries(field).map(|(_, value)| value.as_str().map_or(0, str::len) / 4 * times).sum()

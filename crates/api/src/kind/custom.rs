@@ -1,4 +1,4 @@
-//! Custom resources: those that a CustomResourceDefinition defines, one for each version.
+//! Custom resources: the resources that a CustomResourceDefinition defines, one for each version.
 
 use jiff::Timestamp;
 use palisade_k8s::{FieldError, FieldPath, put};
@@ -34,7 +34,7 @@ pub struct Custom {
     deprecation: Option<String>,
 }
 
-/// Where an object has its numbers of replicas, as `spec.replicas`.
+/// The fields with an object's numbers of replicas, such as `spec.replicas`.
 #[derive(Debug)]
 struct Scale {
     spec: Vec<String>,
@@ -129,7 +129,7 @@ impl Custom {
         if self.scale.is_some() { scaled } else { plain }
     }
 
-    /// Columns of a table after the name; the age where the definition names none.
+    /// Columns of a table after the name; the age if the definition names none.
     pub(super) fn columns(&self) -> Vec<Value> {
         if self.columns.is_empty() {
             return vec![json!({"name": "Age", "type": "date", "format": "", "priority": 0,
@@ -150,7 +150,7 @@ impl Custom {
         self.columns.iter().map(|column| column.cell(object, now, most)).collect()
     }
 
-    /// Completes an object: the status of a new one is not its author's.
+    /// Completes an object: the status of a new one is not its author's to set.
     pub(super) fn prepare(&self, object: &mut Value, old: Option<&Value>) {
         if self.has_status
             && old.is_none()
@@ -175,7 +175,7 @@ impl Custom {
         self.deprecation.iter().cloned().collect()
     }
 
-    /// Whether a change is one of what its author wants: of all but metadata, and but the status if that is apart.
+    /// Whether a change is one of the desired state: of all but metadata, and but the status if that is a subresource.
     pub(super) fn differs(&self, new: &Value, old: &Value) -> bool {
         let is_apart = |name: &str| self.has_status && name == "status";
         let is_wanted =
@@ -197,7 +197,7 @@ impl Custom {
         super::scale::scale(json!({}), count(&scale.spec), count(&scale.status), selector)
     }
 
-    /// Gives an object a number of replicas.
+    /// Sets the number of replicas of an object.
     pub(super) fn set_replicas(&self, object: &mut Value, replicas: i64) {
         let names: Vec<&str> =
             self.scale.iter().flat_map(|scale| scale.spec.iter().map(String::as_str)).collect();
@@ -215,7 +215,7 @@ fn cut(text: &str, most: usize) -> String {
     }
 }
 
-/// The start of a value's JSON; what is beyond `most` bytes is not written in the first place.
+/// The start of a value's JSON; no more than `most` bytes are written.
 fn json_up_to(value: &Value, most: usize) -> String {
     struct Start(Vec<u8>, usize);
     impl std::io::Write for Start {
@@ -228,7 +228,7 @@ fn json_up_to(value: &Value, most: usize) -> String {
         }
     }
     let mut start = Start(Vec::new(), most);
-    // It ends early where there is more.
+    // The writer fails beyond that.
     let _whole = serde_json::to_writer(&mut start, value);
     cut(&String::from_utf8_lossy(&start.0), most)
 }
@@ -245,8 +245,8 @@ impl Column {
         })
     }
 
-    /// A cell, as `k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor` makes it.
-    /// Of several results the first counts, as there; a text is cut at `most` bytes, which it is not there.
+    /// A cell, as `k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor` makes it. Of several
+    /// results the first counts, as there; a string is cut at `most` bytes, unlike there.
     fn cell(&self, object: &Value, now: Timestamp, most: usize) -> Value {
         let Some(first) = self.path.first(object) else { return Value::Null };
         match self.kind.as_str() {

@@ -12,11 +12,11 @@ use super::{Admission, BASE, Column, Deletion, RESOURCES, Resource, Row, default
 use crate::jsonpath::Path;
 use crate::structural::Structural;
 
-/// Versions of one definition.
+/// Maximum number of versions of one definition.
 const VERSIONS: usize = 50;
-/// Columns, short names, categories and selectable fields of one.
+/// Maximum number of columns, short names, categories and selectable fields of one version.
 const NAMES: usize = 100;
-/// Selectable fields of one version, as in Kubernetes.
+/// Maximum number of selectable fields of one version, as in Kubernetes.
 const SELECTABLE: usize = 8;
 /// The annotation of definitions in the groups of Kubernetes itself.
 const APPROVED: &str = "api-approved.kubernetes.io";
@@ -64,7 +64,7 @@ fn validate(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = validate_names(new, &spec);
     errors.extend(validate_group(new, &spec));
     let is_same = old.is_some_and(|old| old.get("spec") == new.get("spec"));
-    // What was checked when it was written is not checked again with each change of the status.
+    // Parts that were validated when they were written are not validated again with each change of the status.
     if !is_same {
         errors.extend(validate_versions(&spec));
     }
@@ -189,7 +189,7 @@ fn validate_versions(spec: &At<'_>) -> Vec<FieldError> {
     errors
 }
 
-/// Versions of a conversion review that this server speaks.
+/// Versions of ConversionReview that this server supports.
 const REVIEWS: [&str; 1] = ["v1"];
 
 fn validate_conversion(conversion: &At<'_>) -> Vec<FieldError> {

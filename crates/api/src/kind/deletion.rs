@@ -1,16 +1,16 @@
-//! The end of objects: at once, after a time, or after others have cleaned up.
+//! Deletion of objects: at once, after a grace period, or after others have cleaned up.
 
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use super::text;
 
-/// The deletion of an object that no finalizer holds.
+/// The deletion of an object without finalizers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
-    /// It is gone.
+    /// It is deleted at once.
     AtOnce,
-    /// It stays until its node has ended it, or for its grace period; what is gone is shown a last time.
+    /// It stays until its node has ended it, or for its grace period; the last state is returned.
     Graceful,
     /// It stays until everything in it is deleted.
     Emptied,
@@ -22,7 +22,7 @@ pub enum Deletion {
 pub const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 impl Deletion {
-    /// The object as it waits for its end; none if it is gone at once. `options` are those of the request
+    /// The object as it waits for its deletion; `None` if it is deleted at once. `options` are those of the request
     /// (`DeleteOptions`), `now` is the time in RFC 3339.
     #[must_use]
     pub fn waiting(self, object: &Value, options: &Value, now: &str) -> Option<Value> {
@@ -55,7 +55,7 @@ impl Deletion {
         Some(new)
     }
 
-    /// Whether an object only waited for its last finalizer.
+    /// Whether an object waited only for its last finalizer.
     #[must_use]
     pub fn is_finished(self, object: &Value) -> bool {
         object.pointer("/metadata/deletionTimestamp").is_some()
@@ -78,9 +78,9 @@ fn is_empty(object: &Value, pointer: &str) -> bool {
     object.pointer(pointer).and_then(Value::as_array).is_none_or(Vec::is_empty)
 }
 
-/// The grace period of a pod, in seconds: as asked for, but no longer than what is left of an earlier one.
+/// The grace period of a pod, in seconds: as requested, but no longer than the rest of an earlier one.
 fn grace(pod: &Value, options: &Value) -> i64 {
-    // A pod that is on no node, or has ended, has nothing to end.
+    // A pod that is on no node, or has ended, has no processes to end.
     let is_idle = text(pod, "/spec/nodeName").is_empty()
         || matches!(text(pod, "/status/phase"), "Succeeded" | "Failed");
     if is_idle {
@@ -90,7 +90,7 @@ fn grace(pod: &Value, options: &Value) -> i64 {
     let asked = options.get("gracePeriodSeconds").and_then(Value::as_i64);
     let before = pod.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
     let grace = asked.or(before).or(own).unwrap_or(30);
-    // A negative one means the least that there is.
+    // A negative one means the shortest.
     let grace = if grace < 0 { 1 } else { grace };
     before.map_or(grace, |before| before.min(grace))
 }
@@ -115,7 +115,7 @@ mod tests {
         let on_node = json!({"nodeName": "n", "terminationGracePeriodSeconds": 60});
         let ending = json!({"deletionTimestamp": "then", "deletionGracePeriodSeconds": 20});
         let cases = [
-            // pod, options, grace period in seconds (none: gone at once)
+            // pod, options, grace period in seconds (`None`: deleted at once)
             (pod(json!({}), json!({}), "Pending"), json!({}), None),
             (pod(on_node.clone(), json!({}), "Running"), json!({}), Some(60)),
             (pod(json!({"nodeName": "n"}), json!({}), "Running"), json!({}), Some(30)),

@@ -28,7 +28,7 @@ pub(super) static EVENTS: Resource = Resource::Row(&Row {
         "source",
         "type",
     ],
-    // Their names say nothing, so they come last.
+    // Their names carry no meaning, so they come last.
     columns: &[
         column("Last Seen"),
         column("Type"),
@@ -46,11 +46,11 @@ pub(super) static EVENTS: Resource = Resource::Row(&Row {
     ..BASE
 });
 
-/// An event is in the namespace of what it is about.
+/// An event is in the namespace of the object that it is about.
 fn validate(event: &Value, _old: Option<&Value>) -> Vec<FieldError> {
     let namespace = At::root(event, "involvedObject").field("namespace");
     let own = text(event, "/metadata/namespace");
-    // What is in no namespace has its events in the default one.
+    // Events of cluster-scoped objects are in the default namespace.
     let is_right = namespace.text() == own || namespace.text().is_empty() && own == "default";
     if is_right { Vec::new() } else { vec![namespace.invalid("must be the event's own namespace")] }
 }

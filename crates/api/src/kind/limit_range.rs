@@ -1,4 +1,4 @@
-//! Ranges of limits: the resources that containers get where they ask for none, and the bounds of what may be asked for.
+//! LimitRanges: the default resources of containers, and the bounds of requests and limits.
 //!
 //! The rules are those of `k8s.io/kubernetes/plugin/pkg/admission/limitranger` and `pkg/apis/core/v1/defaults.go`.
 
@@ -11,9 +11,9 @@ use super::text;
 use crate::amount::{self, Amount, Amounts, List};
 use crate::limits;
 
-/// Says on a pod what it was given.
+/// Annotation of a pod that lists its defaults.
 const ANNOTATION: &str = "kubernetes.io/limit-ranger";
-/// Complaints about one object; there is nothing to learn from more.
+/// Maximum number of errors about one object.
 const COMPLAINTS: usize = 20;
 
 fn items<'r>(range: &'r Value, kind: &'static str) -> impl Iterator<Item = &'r Value> {
@@ -21,7 +21,8 @@ fn items<'r>(range: &'r Value, kind: &'static str) -> impl Iterator<Item = &'r V
     all.filter(move |item| text(item, "/type") == kind)
 }
 
-/// Completes the items of a range for containers: what is limited at most is given at most, what is given is asked for.
+/// Completes the items of a range for containers: default limits fall back to the maximum, default requests to the
+/// default limit and then to the minimum.
 pub(crate) fn complete(range: &mut Value) {
     let all = range.pointer_mut("/spec/limits").and_then(Value::as_array_mut).into_iter().flatten();
     for item in all.filter(|item| text(item, "/type") == "Container") {
@@ -36,8 +37,8 @@ pub(crate) fn complete(range: &mut Value) {
     }
 }
 
-/// Gives the containers of a pod what they do not say themselves. Whether that can be kept: the defaults of each of very
-/// many containers may be more than an object can hold.
+/// Sets the defaults of a pod's containers. Returns whether the pod can be stored: the defaults of each of very many
+/// containers may be more than an object can hold.
 #[must_use]
 pub fn fill(range: &Value, pod: &mut Value) -> bool {
     let mut defaults: [BTreeMap<&str, &Value>; 2] = Default::default();
@@ -81,7 +82,7 @@ pub fn fill(range: &Value, pod: &mut Value) -> bool {
     true
 }
 
-/// What a range has against a pod.
+/// Violations of a range by a pod.
 #[must_use]
 pub fn against_pod(range: &Value, pod: &Value) -> Vec<String> {
     let mut complaints = Vec::new();
@@ -102,7 +103,7 @@ pub fn against_pod(range: &Value, pod: &Value) -> Vec<String> {
     complaints
 }
 
-/// What a range has against a claim.
+/// Violations of a range by a claim.
 #[must_use]
 pub fn against_claim(range: &Value, claim: &Value) -> Vec<String> {
     let mut complaints = Vec::new();
@@ -127,7 +128,7 @@ fn check(item: &Value, requests: &Amounts, limits: &Amounts, complaints: &mut Ve
     complaints.extend(below.chain(above).chain(apart).take(left));
 }
 
-/// What is asked for, and by what.
+/// The requested amount, and its field.
 struct Bounds<'b> {
     kind: &'b str,
     requests: &'b Amounts,

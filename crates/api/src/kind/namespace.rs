@@ -31,10 +31,10 @@ pub static NAMESPACES: Resource = Resource::Row(&Row {
     ..BASE
 });
 
-/// Namespaces that stay.
+/// Namespaces that cannot be deleted.
 pub(super) const IMMORTAL: &[&str] = &["default", "kube-public", "kube-system"];
 
-/// Takes the list of finalizers.
+/// Replaces the list of finalizers.
 fn take_finalizers(new: &mut Value, old: &Value) {
     let finalizers = new.pointer("/spec/finalizers").cloned();
     new.clone_from(old);
@@ -44,7 +44,7 @@ fn take_finalizers(new: &mut Value, old: &Value) {
     }
 }
 
-/// A namespace has its own name as a label, and is finalized by this server.
+/// A namespace has its own name as a label, and this server's finalizer.
 fn prepare(namespace: &mut Value, old: Option<&Value>) {
     let name = text(namespace, "/metadata/name").to_owned();
     if let Some(metadata) = namespace.get_mut("metadata") {

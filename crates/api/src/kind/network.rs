@@ -1,4 +1,4 @@
-//! Services and what leads to them. Nothing routes to a service here: its address is a name for it, no more.
+//! Services and related kinds. Nothing routes to a service here: its address only stands for it.
 //!
 //! Defaults are those of `k8s.io/kubernetes/pkg/apis/core/v1/defaults.go` and `networking/v1/defaults.go`.
 
@@ -238,7 +238,7 @@ fn addresses(endpoints: &Value) -> String {
 fn prepare_service(service: &mut Value, old: Option<&Value>) {
     super::keep_status(service, old, json!({"loadBalancer": {}}));
     let address = match old {
-        // The address of a service stays.
+        // The address of a service is immutable.
         Some(old) => text(old, "/spec/clusterIP").to_owned(),
         None => address_of(text(service, "/metadata/uid")),
     };
@@ -260,7 +260,7 @@ fn prepare_service(service: &mut Value, old: Option<&Value>) {
     default(spec, "internalTrafficPolicy", "Cluster");
     let has_selector =
         spec.get("selector").and_then(Value::as_object).is_some_and(|labels| !labels.is_empty());
-    // Endpoints that somebody else makes may be of either family.
+    // Endpoints that other controllers make may be of either family.
     let is_open = text(spec, "/clusterIP") == "None" && !has_selector;
     default(spec, "ipFamilies", if is_open { json!(["IPv4", "IPv6"]) } else { json!(["IPv4"]) });
     default(spec, "ipFamilyPolicy", if is_open { "RequireDualStack" } else { "SingleStack" });
@@ -276,7 +276,7 @@ fn prepare_service(service: &mut Value, old: Option<&Value>) {
     }
 }
 
-/// How long a client keeps to one pod, in seconds.
+/// Duration of session affinity, in seconds.
 const AFFINITY: u32 = 10_800;
 
 fn complete_affinity(spec: &mut Value) {
@@ -289,7 +289,7 @@ fn complete_affinity(spec: &mut Value) {
     }
 }
 
-/// A service that becomes a name elsewhere loses what it had of this cluster.
+/// A service that becomes an ExternalName loses its cluster addresses.
 fn leave_cluster(spec: &mut Value, old: Option<&Value>) {
     let had = |field: &str| old.and_then(|old| old.pointer(&format!("/spec/{field}"))).cloned();
     let Some(spec) = spec.as_object_mut() else { return };
@@ -300,7 +300,7 @@ fn leave_cluster(spec: &mut Value, old: Option<&Value>) {
     }
 }
 
-/// An address of 10.96.0.0/12 by the service's UID: of a million, so that hardly two have the same.
+/// An address of 10.96.0.0/12 by the service's UID: one of a million, so that collisions are unlikely.
 fn address_of(uid: &str) -> String {
     let sum =
         uid.bytes().fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));

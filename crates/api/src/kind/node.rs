@@ -62,7 +62,7 @@ fn validate(node: &Value, _old: Option<&Value>) -> Vec<FieldError> {
     errors
 }
 
-/// An address and how many of its bits are the network's.
+/// An address and its prefix length.
 fn is_range(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else { return text.is_empty() };
     let most = match address.parse() {

@@ -69,7 +69,7 @@ pub static PODS: Resource = Resource::Row(&Row {
 /// Every list of containers in a pod's spec.
 const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
-/// Takes the list of ephemeral containers.
+/// Replaces the list of ephemeral containers.
 fn take_ephemeral(new: &mut Value, old: &Value) {
     let containers = new.pointer("/spec/ephemeralContainers").cloned();
     new.clone_from(old);
@@ -79,7 +79,7 @@ fn take_ephemeral(new: &mut Value, old: &Value) {
     prepare(new, Some(old));
 }
 
-/// Takes the spec, of which validation lets only the resources change.
+/// Replaces the spec, of which validation permits only the resources to change.
 fn take_spec(new: &mut Value, old: &Value) {
     let spec = new.get("spec").cloned();
     new.clone_from(old);
@@ -102,7 +102,7 @@ pub(super) fn complete_template(template: &mut Value) {
     }
 }
 
-/// Finds what is wrong with the pods that a template makes.
+/// Validates the pods that a template makes.
 pub(super) fn validate_template(template: &Value) -> Vec<FieldError> {
     validate::validate(template, None)
 }
@@ -123,9 +123,9 @@ fn prepare(pod: &mut Value, old: Option<&Value>) {
     put(pod, &["status", "qosClass"], class.into());
 }
 
-/// Completes what pods and their templates share, as `SetDefaults_PodSpec`.
+/// Completes the fields that pods and their templates share, as `SetDefaults_PodSpec`.
 fn complete(pod: &mut Value) {
-    // A pod without a spec is one with an empty spec, for validation to refuse.
+    // A pod without a spec gets an empty one, for validation to refuse.
     default(pod, "spec", json!({}));
     let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else { return };
     for list in CONTAINER_LISTS {
@@ -144,7 +144,7 @@ fn complete(pod: &mut Value) {
     prepare_volumes(spec);
 }
 
-/// The account has an old and a new field; both say the same.
+/// The account has an old and a new field; both are set to the same value.
 fn prepare_account(spec: &mut Value) {
     let name = match text(spec, "/serviceAccountName") {
         "" => text(spec, "/serviceAccount").to_owned(),
@@ -187,7 +187,7 @@ fn prepare_container(container: &mut Value) {
     }
 }
 
-/// Requests of the resources that have a limit and no request: as much as the limit.
+/// Requests default to the limits of the same resources.
 fn request_limits(container: &mut Value) {
     if let Some(limits) = container.pointer("/resources/limits").and_then(Value::as_object).cloned() {
         for (name, value) in limits {
@@ -208,7 +208,7 @@ fn prepare_handler(handler: &mut Value) {
     }
 }
 
-/// On the node's network a container's port is the node's.
+/// On the host network a container's port is the node's.
 fn share_ports(spec: &mut Value) {
     for list in CONTAINER_LISTS {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
@@ -238,7 +238,7 @@ fn prepare_volumes(spec: &mut Value) {
     }
 }
 
-/// The class of service, which says whom the node stops first.
+/// The quality of service class, by which the node chooses pods to evict.
 fn quality(spec: &Value) -> &'static str {
     let containers =
         ["containers", "initContainers"].iter().filter_map(|list| spec.get(list)?.as_array()).flatten();

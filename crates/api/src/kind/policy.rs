@@ -14,7 +14,7 @@ use super::{
     limit_range, portion, quota, text,
 };
 
-/// Tolerations of a class that are looked at.
+/// Maximum number of tolerations of a class that are compared.
 const TOLERATIONS: usize = 100;
 
 /// Budgets for the disruption of pods.
@@ -180,7 +180,7 @@ fn check_system_class(name: &str, value: i64, class: &Value) -> Option<FieldErro
     Some(FieldError::forbidden(FieldPath::of("metadata.name"), why))
 }
 
-/// Classes of pods by what runs them.
+/// Runtime classes.
 pub static RUNTIME_CLASSES: Resource = Resource::Row(&Row {
     group: "node.k8s.io",
     plural: "runtimeclasses",
@@ -225,7 +225,7 @@ fn check_overhead(amounts: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Where pods of a class may be.
+/// The nodes for pods of a class.
 fn check_placement(placement: &At<'_>, errors: &mut Vec<FieldError>) {
     check_labels(&placement.field("nodeSelector"), errors);
     let mut seen: Vec<&Value> = Vec::new();
@@ -327,7 +327,7 @@ pub(super) static POD_TEMPLATES: Resource = Resource::Row(&Row {
     ..BASE
 });
 
-/// The items of a range are of one type each, and their bounds do not contradict one another.
+/// The items of a range have different types, and their bounds are consistent.
 fn check_range(range: &Value) -> Vec<FieldError> {
     let (mut errors, mut seen) = (Vec::new(), std::collections::HashSet::new());
     for item in At::root(range, "spec").field("limits").items() {
@@ -356,7 +356,7 @@ fn check_range(range: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// The pairs of bounds of which the first may not be more than the second, and which of them is to blame.
+/// The pairs of bounds of which the first may not exceed the second, and which of them the error is about.
 const ORDER: [(&str, &str, &str); 6] = [
     ("min", "max", "min"),
     ("min", "defaultRequest", "defaultRequest"),

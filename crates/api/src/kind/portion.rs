@@ -4,7 +4,7 @@ use palisade_k8s::FieldError;
 
 use super::at::At;
 
-/// What is wrong with a field that is a number, zero at least, or a percentage.
+/// Errors of a field that is a number, zero at least, or a percentage.
 pub(super) fn errors(field: &At<'_>) -> Option<FieldError> {
     match field.value()?.as_str() {
         Some(_) => percent(field).is_none().then(|| {
@@ -17,21 +17,21 @@ pub(super) fn errors(field: &At<'_>) -> Option<FieldError> {
     }
 }
 
-/// As [`errors`], and of what is a percentage whether it is more than all.
+/// As [`errors`], and whether a percentage exceeds 100.
 pub(super) fn errors_up_to_all(field: &At<'_>) -> impl Iterator<Item = FieldError> {
     let is_more = percent(field).is_some_and(|percent| percent > 100);
     let more = is_more.then(|| field.invalid("must not be greater than 100%"));
     errors(field).into_iter().chain(more)
 }
 
-/// A percentage. Digits are not limited: what is too large is the largest.
+/// A percentage. Digits are not limited: a number that is too large becomes the largest.
 fn percent(field: &At<'_>) -> Option<u64> {
     let digits = field.text().strip_suffix('%')?;
     let is_number = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// Whether it is no pod at all.
+/// Whether the number or percentage is zero.
 pub(super) fn is_none(field: &At<'_>) -> bool {
     percent(field).map_or_else(|| field.number() == Some(0), |percent| percent == 0)
 }

@@ -1,4 +1,4 @@
-//! Quotas: what objects use of them, and whether more is left.
+//! Quotas: usage by objects, and whether it is within the limits.
 //!
 //! The rules are those of `k8s.io/kubernetes/pkg/quota/v1/evaluator/core` and of the admission plugin `resourcequota`.
 
@@ -12,7 +12,7 @@ use crate::amount::{self, Amount, Amounts, List};
 
 /// Resources of pods that a quota may name without `requests.`.
 const NATIVE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
-/// Of these, what every container must say if a quota counts it.
+/// Of these, the resources that every container must specify if a quota counts them.
 const REQUIRED: [&str; 6] =
     ["cpu", "limits.cpu", "limits.memory", "memory", "requests.cpu", "requests.memory"];
 const STORAGE_CLASS: &str = ".storageclass.storage.k8s.io/";
@@ -38,7 +38,7 @@ const SCOPES: [&str; 7] = [
     "VolumeAttributesClass",
 ];
 
-/// The names that a quota bounds.
+/// The names that a quota limits.
 fn hard(quota: &Value) -> impl Iterator<Item = (&String, &Value)> {
     quota.pointer("/spec/hard").and_then(Value::as_object).into_iter().flatten()
 }
@@ -65,7 +65,7 @@ pub fn counts(resource: &Resource, name: &str) -> bool {
     }
 }
 
-/// What an object uses.
+/// The usage of an object.
 #[must_use]
 pub fn usage(resource: &Resource, object: &Value) -> Amounts {
     let one = Amount::of(1);
@@ -108,7 +108,7 @@ fn add_claim(used: &mut Amounts, claim: &Value) {
     }
 }
 
-/// A pod that is over uses nothing but its place.
+/// A pod that has ended uses only `count/pods`.
 fn add_pod(used: &mut Amounts, pod: &Value) {
     if matches!(text(pod, "/status/phase"), "Succeeded" | "Failed") {
         return;
@@ -129,7 +129,7 @@ fn add_computing(used: &mut Amounts, requests: &Amounts, limits: &Amounts) {
     }
 }
 
-/// Whether a quota counts an object: it names something of it, and all of its scopes fit.
+/// Whether a quota counts an object: it limits a name of the object's resource, and all of its scopes match.
 #[must_use]
 pub fn matches(quota: &Value, resource: &Resource, object: &Value) -> bool {
     let mut names = hard(quota);
@@ -203,7 +203,7 @@ fn is_attracted_elsewhere(pod: &Value) -> bool {
         .any(|term| names(term) || term.get("namespaceSelector").is_some_and(|some| !some.is_null()))
 }
 
-/// What a pod does not say though a quota counts it.
+/// Resources that a quota counts and a pod does not specify.
 #[must_use]
 pub fn unsaid(quota: &Value, resource: &Resource, pod: &Value) -> Option<String> {
     if resource.counted != Counted::Pods
@@ -231,7 +231,7 @@ pub fn unsaid(quota: &Value, resource: &Resource, pod: &Value) -> Option<String>
     (!missing.is_empty()).then(|| format!("must specify {}", missing.join("; ")))
 }
 
-/// What is asked for beyond what a quota has left, in Kubernetes' words.
+/// The usage that exceeds a quota, in Kubernetes' words.
 #[must_use]
 pub fn exceeded(quota: &Value, further: &Amounts) -> Option<String> {
     let used = amount::read(quota.pointer("/status/used"));
@@ -252,7 +252,7 @@ pub fn exceeded(quota: &Value, further: &Amounts) -> Option<String> {
         .then(|| format!("exceeded quota: {name}, requested: {requested}, used: {have}, limited: {limited}"))
 }
 
-/// The status of a quota of which this much is used.
+/// The status of a quota with this usage.
 #[must_use]
 pub fn status(quota: &Value, used: &Amounts) -> Value {
     let mut status =
@@ -264,7 +264,7 @@ pub fn status(quota: &Value, used: &Amounts) -> Value {
     status
 }
 
-/// Whether the status of a quota is of its present bounds.
+/// Whether the status of a quota has its present limits.
 #[must_use]
 pub fn is_counted(quota: &Value) -> bool {
     let used = quota.pointer("/status/used");
@@ -272,7 +272,7 @@ pub fn is_counted(quota: &Value) -> bool {
         && hard(quota).all(|(name, _)| used.is_some_and(|used| used.get(name).is_some()))
 }
 
-/// Finds what is wrong with a quota.
+/// Validates a quota.
 pub(crate) fn validate(quota: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (name, amount) in hard(quota) {
@@ -348,7 +348,7 @@ fn check_terms(quota: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// Whether a quota may bound what has this name.
+/// Whether a quota may limit a resource of this name.
 fn is_name(name: &str) -> bool {
     let of = name.strip_prefix("requests.").or_else(|| name.strip_prefix("limits.")).unwrap_or(name);
     let is_known = OBJECTS.contains(&name) || name == "requests.storage" || NATIVE.contains(&of);

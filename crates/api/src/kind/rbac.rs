@@ -76,7 +76,7 @@ pub static ROLE_BINDINGS: Resource = Resource::Row(&Row {
     ..CLUSTER_ROLE_BINDING
 });
 
-/// Roles are written with their rules, also where these are none.
+/// Roles are written with their rules, even if empty.
 fn prepare_role(role: &mut Value, _old: Option<&Value>) {
     super::default(role, "rules", Value::Null);
 }
@@ -113,7 +113,7 @@ fn validate_rules(role: &Value, cluster: bool) -> Vec<FieldError> {
     errors
 }
 
-/// A role that is made of others says of which.
+/// An aggregated role has valid selectors.
 fn check_aggregation(role: &Value, errors: &mut Vec<FieldError>) {
     let aggregation = At::root(role, "aggregationRule");
     let selectors = aggregation.field("clusterRoleSelectors");
@@ -123,7 +123,7 @@ fn check_aggregation(role: &Value, errors: &mut Vec<FieldError>) {
     selectors.items().for_each(|selector| check_selector(&selector, errors));
 }
 
-/// A label selector: operators that there are, with values where they take some.
+/// A label selector: known operators, with values if they take any.
 fn check_selector(selector: &At<'_>, errors: &mut Vec<FieldError>) {
     for expression in selector.field("matchExpressions").items() {
         let (operator, values) = (expression.field("operator"), expression.field("values"));

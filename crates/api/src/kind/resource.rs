@@ -13,10 +13,10 @@ use super::{Custom, Row, Visible};
 use crate::schema::{self, Message};
 use crate::shape::Shape;
 
-/// A resource of the API. A copy costs nothing, whatever the resource is.
+/// A resource of the API. A copy is cheap, whatever the resource is.
 #[derive(Clone, Debug)]
 pub enum Resource {
-    /// One that the server has by itself.
+    /// A built-in one.
     Row(&'static Row),
     /// One that a CustomResourceDefinition defines.
     Custom(Arc<Custom>),
@@ -31,7 +31,7 @@ impl Deref for Resource {
 }
 
 impl Resource {
-    /// Its special behaviour.
+    /// Its special properties.
     pub(super) fn row(&self) -> &'static Row {
         match self {
             Self::Row(row) => row,
@@ -63,7 +63,7 @@ impl Resource {
         }
     }
 
-    /// Name of one object, for command lines.
+    /// Singular name, for command lines.
     pub fn singular(&self) -> &str {
         match self {
             Self::Row(row) => row.singular,
@@ -87,7 +87,7 @@ impl Resource {
         }
     }
 
-    /// Further names for command lines.
+    /// Short names for command lines.
     pub fn short_names(&self) -> Vec<&str> {
         match self {
             Self::Row(row) => row.short_names.to_vec(),
@@ -95,7 +95,7 @@ impl Resource {
         }
     }
 
-    /// Groups of resources that command lines list at once, as `all`.
+    /// Categories: groups of resources that command lines list at once, such as `all`.
     pub fn categories(&self) -> Vec<&str> {
         match self {
             Self::Row(row) => row.categories.to_vec(),
@@ -103,7 +103,7 @@ impl Resource {
         }
     }
 
-    /// Parts and functions of an object that have a path of their own.
+    /// Parts and operations of an object with a path of their own.
     pub fn subresources(&self) -> &'static [Subresource] {
         match self {
             Self::Row(row) => row.subresources,
@@ -111,7 +111,7 @@ impl Resource {
         }
     }
 
-    /// Name under which its objects are kept; several resources may show the same objects.
+    /// Name under which its objects are stored; several resources may show the same objects.
     pub fn storage(&self) -> &str {
         match self {
             Self::Row(row) => row.storage,
@@ -127,11 +127,11 @@ impl Resource {
         }
     }
 
-    /// The group and the name under which requests for it are counted.
+    /// The group and the name under which its requests are counted.
     pub fn counted_as(&self) -> (&'static str, &'static str) {
         match self {
             Self::Row(row) => (row.group, row.plural),
-            // Of names that clients make up there may be any number.
+            // Clients can define any number of names.
             Self::Custom(_) => ("", "customresources"),
         }
     }
@@ -151,7 +151,7 @@ impl Resource {
         }
     }
 
-    /// Cells of these columns, as of a moment.
+    /// Values of these columns at a point in time.
     pub fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         match self {
             Self::Row(row) => (row.cells)(object, now),
@@ -159,7 +159,8 @@ impl Resource {
         }
     }
 
-    /// Completes an object before admission: defaults, and what a client may not set. Second, the object as it is.
+    /// Completes an object before admission: sets defaults, and resets fields that clients may not set. The second
+    /// argument is the old object.
     pub fn prepare(&self, object: &mut Value, old: Option<&Value>) {
         match self {
             Self::Row(row) => (row.prepare)(object, old),
@@ -167,7 +168,7 @@ impl Resource {
         }
     }
 
-    /// Finds what is wrong with an object, or with its change from another.
+    /// Validates an object, and its change from an old one.
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         match self {
             Self::Row(row) => (row.validate)(object, old),
@@ -175,12 +176,12 @@ impl Resource {
         }
     }
 
-    /// Finds what is wrong with a change from another object, through the subresource that is named third.
+    /// Validates a change from an old object through the subresource that is named third.
     pub fn check_change(&self, object: &Value, old: &Value, part: &str) -> Vec<FieldError> {
         (self.row().check_change)(object, old, part)
     }
 
-    /// Warnings for the author of a new object, or of a change.
+    /// Warnings for the author of a new or changed object.
     pub fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
         match self {
             Self::Row(row) => (row.warnings)(object, old),
@@ -188,7 +189,7 @@ impl Resource {
         }
     }
 
-    /// Whether it is the resource of a group and a plural name.
+    /// Whether its group and plural name are these.
     pub fn is(&self, group: &str, plural: &str) -> bool {
         self.group() == group && self.plural() == plural
     }
@@ -211,7 +212,7 @@ impl Resource {
         }
     }
 
-    /// Its type, if the server has it by itself.
+    /// Its type, if it is built in.
     pub fn message(&self) -> Option<&'static Message> {
         match self {
             Self::Row(row) => schema::message(row.schema),
@@ -231,14 +232,14 @@ impl Resource {
         }
     }
 
-    /// Gives an object the defaults of its type, where the server has it not by itself.
+    /// Sets the schema's defaults of a custom resource's object.
     pub fn fill(&self, object: &mut Value) {
         if let Self::Custom(custom) = self {
             custom.schema.fill(object);
         }
     }
 
-    /// Gives the elements of an applied configuration what tells them apart where that goes without saying.
+    /// Sets the defaults of the keys by which list elements of an applied configuration are identified.
     pub fn fill_keys(&self, config: &mut Value) {
         if let Self::Custom(custom) = self {
             custom.schema.fill_keys(config);
@@ -250,7 +251,7 @@ impl Resource {
         self.counts_generations && (matches!(self, Self::Custom(_)) || object.get(self.spec).is_some())
     }
 
-    /// Whether a change makes a new generation.
+    /// Whether a change increases the generation.
     pub fn turns_generation(&self, new: &Value, old: &Value) -> bool {
         match self {
             Self::Row(row) => row.counts_generations && new.get(row.spec) != old.get(row.spec),
@@ -275,7 +276,7 @@ impl Resource {
         scale
     }
 
-    /// Gives an object a number of replicas.
+    /// Sets the number of replicas of an object.
     pub fn set_replicas(&self, object: &mut Value, replicas: i64) {
         match self {
             Self::Row(_) => put(object, &["spec", "replicas"], replicas.into()),
@@ -283,12 +284,12 @@ impl Resource {
         }
     }
 
-    /// The group that rules name: an alias is ruled as what it shows.
+    /// The group in RBAC rules: an alias has the group of the resource that it shows.
     pub fn rule_group(&self) -> &str {
         self.row().ruled_as.unwrap_or_else(|| self.group())
     }
 
-    /// Whether it has a verb.
+    /// Whether it supports a verb.
     pub fn allows(&self, verb: &str) -> bool {
         self.verbs.contains(&verb)
     }
@@ -312,7 +313,7 @@ impl Resource {
                 metadata.shift_remove(*field);
             }
         }
-        // What was kept before its type had a default has it all the same.
+        // Objects that were stored before their type had a default get it when they are read.
         self.fill(&mut object);
         object
     }
@@ -326,7 +327,8 @@ impl Resource {
         }
     }
 
-    /// Whether an object is shown as it is kept, but for its kind and version, to everybody who may list the resource.
+    /// Whether an object is shown as it is stored, but for its kind and version, to all users that may list the
+    /// resource.
     pub fn shows_as_kept(&self) -> bool {
         let has_defaults = matches!(self, Self::Custom(custom) if custom.schema.has_defaults());
         self.hidden.is_empty()

@@ -5,19 +5,19 @@ use super::{BASE, Resource, Row};
 /// The kind of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Review {
-    /// A pod is put on a node.
+    /// Binding: a pod is put on a node.
     Binding,
-    /// A project is made for whoever asks.
+    /// ProjectRequest: a project is created for the requester.
     ProjectRequest,
     /// TokenReview: the user of a token.
     Token,
     /// SelfSubjectReview: the requester.
     SelfSubject,
-    /// May somebody do something?
+    /// SubjectAccessReview: whether a user may do something.
     SubjectAccess,
-    /// May I?
+    /// SelfSubjectAccessReview: whether the requester may.
     SelfSubjectAccess,
-    /// May somebody, in this namespace?
+    /// LocalSubjectAccessReview: whether a user may, in this namespace.
     LocalSubjectAccess,
     /// SelfSubjectRulesReview: the requester's rules in a namespace.
     SelfSubjectRules,
@@ -25,7 +25,7 @@ pub enum Review {
     ResourceAccess,
     /// LocalResourceAccessReview: the same for one namespace.
     LocalResourceAccess,
-    /// OpenShift's own way to ask whether somebody may.
+    /// OpenShift's own SubjectAccessReview.
     OpenShiftSubjectAccess,
     /// PodSecurityPolicyReview: the SCCs under which service accounts could run a pod.
     PodForAccounts,

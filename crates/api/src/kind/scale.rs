@@ -1,20 +1,20 @@
-//! Scales: how many pods an object has and wants, and how it selects them.
+//! Scales: current and desired number of pods of an object, and its selector.
 
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-/// A number of an object, 0 where it is absent.
+/// A number of an object, 0 if it is absent.
 pub(super) fn count(object: &Value, pointer: &str) -> i64 {
     object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
 }
 
-/// A selector as command lines write it.
+/// A selector in the syntax of command lines.
 pub(super) fn selector_text(selector: Option<&Value>) -> String {
     let labels = selector.and_then(|selector| selector.get("matchLabels")).or(selector);
     pairs(labels)
 }
 
-/// Labels as command lines write them.
+/// Labels in the syntax of command lines.
 pub(super) fn pairs(map: Option<&Value>) -> String {
     let pairs = map.and_then(Value::as_object).into_iter().flatten();
     let mut pairs: Vec<String> =
@@ -23,7 +23,7 @@ pub(super) fn pairs(map: Option<&Value>) -> String {
     if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
 }
 
-/// The number of replicas that an object has, as the object by which it is scaled.
+/// The number of replicas of an object, as the object that scales it.
 pub(super) fn scale_of(object: &Value) -> Value {
     let metadata = object.get("metadata");
     let mut kept = json!({});
@@ -39,7 +39,7 @@ pub(super) fn scale_of(object: &Value) -> Value {
     scale(kept, count(object, "/spec/replicas"), count(object, "/status/replicas"), &selector)
 }
 
-/// A Scale. What is zero or empty is left out, as Kubernetes does.
+/// A Scale. Zero and empty fields are omitted, as in Kubernetes.
 pub(super) fn scale(metadata: Value, wanted: i64, found: i64, selector: &str) -> Value {
     let mut scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": {},
         "status": {"replicas": found}});

@@ -1,4 +1,4 @@
-//! SecurityContextConstraints, in their own group and, as OpenShift 3 had them, in the core group.
+//! SecurityContextConstraints, in their own group and, as in OpenShift 3, in the core group.
 
 use palisade_k8s::scc::{GROUP, KIND, RESOURCE};
 use serde_json::Value;
@@ -9,7 +9,7 @@ const fn boolean(name: &'static str) -> Column {
     Column { name, kind: "string", priority: 0 }
 }
 
-/// SecurityContextConstraints in their own group. The short name is only here, so that `scc` means one resource.
+/// SecurityContextConstraints in their own group. Only this one has the short name, so that `scc` means one resource.
 pub static SCCS: Resource =
     Resource::Row(&Row { group: GROUP, short_names: &["scc"], is_view: false, ruled_as: None, ..CORE });
 

@@ -4,7 +4,7 @@ use palisade_k8s::{FieldError, metadata};
 
 use super::at::At;
 
-/// Finds what is wrong with a label selector.
+/// Validates a label selector.
 pub(super) fn check_selector(selector: &At<'_>, errors: &mut Vec<FieldError>) {
     check_labels(&selector.field("matchLabels"), errors);
     for expression in selector.field("matchExpressions").items() {
@@ -29,14 +29,14 @@ pub(super) fn check_selector(selector: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Finds what is wrong with a map of labels.
+/// Validates a map of labels.
 pub(super) fn check_labels(map: &At<'_>, errors: &mut Vec<FieldError>) {
     for key in map.keys() {
         metadata::label(key, map.key(key).text(), &|| map.path(), errors);
     }
 }
 
-/// Finds what is wrong with a map of annotations: only their keys have rules.
+/// Validates a map of annotations: only their keys have rules.
 pub(super) fn check_annotations(map: &At<'_>, errors: &mut Vec<FieldError>) {
     for key in map.keys() {
         let why = metadata::qualified_name(&key.to_ascii_lowercase());
@@ -44,7 +44,7 @@ pub(super) fn check_annotations(map: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Whether two ends of a number or a name of a port can be one: digits from 1 to 65535, or a name as the IANA has them.
+/// Whether a text can be a port: a number from 1 to 65535, or an IANA service name.
 pub(super) fn check_port(port: &At<'_>, errors: &mut Vec<FieldError>) {
     match port.number() {
         Some(_) => errors.extend(port.outside(1..=65_535)),
@@ -57,7 +57,7 @@ pub(super) fn check_port(port: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Whether a text is the name of a port, as the IANA names services.
+/// Whether a text is an IANA service name.
 pub(super) fn is_port_name(name: &str) -> bool {
     name.len() <= 15
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -67,7 +67,7 @@ pub(super) fn is_port_name(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// A text that, if it is there, is a DNS label.
+/// An optional DNS label.
 pub(super) fn check_label_name(name: &At<'_>, errors: &mut Vec<FieldError>) {
     if !name.text().is_empty() && !metadata::is_label(name.text()) {
         errors.push(
@@ -76,7 +76,7 @@ pub(super) fn check_label_name(name: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// A text that, if it is there, is a DNS subdomain.
+/// An optional DNS subdomain.
 pub(super) fn check_subdomain(name: &At<'_>, errors: &mut Vec<FieldError>) {
     if !name.text().is_empty() && (name.text().len() > 253 || !metadata::is_subdomain(name.text())) {
         errors.push(name.invalid("must be a DNS subdomain: lower-case labels with '.' between, at most 253"));

@@ -23,7 +23,7 @@ pub static SERVICE_ACCOUNTS: Resource = Resource::Row(&Row {
 
 const MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
 
-/// Whoever writes the annotation anew is told that it will go.
+/// Authors of the annotation are warned that it is deprecated.
 fn warnings(account: &Value, old: Option<&Value>) -> Vec<String> {
     let has = |account: &Value| {
         account.get("metadata").and_then(|data| data.get("annotations")?.get(MOUNTABLE)).is_some()

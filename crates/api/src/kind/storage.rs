@@ -14,7 +14,7 @@ const fn flag(name: &'static str) -> Column {
     Column { name, kind: "boolean", priority: 0 }
 }
 
-/// Drivers of the container storage interface.
+/// CSI drivers.
 pub(super) static CSI_DRIVERS: Resource = Resource::Row(&Row {
     plural: "csidrivers",
     singular: "csidriver",
@@ -77,7 +77,7 @@ pub(super) static CSI_DRIVERS: Resource = Resource::Row(&Row {
     ..STORAGE
 });
 
-/// Nodes with their drivers.
+/// Nodes with their CSI drivers.
 pub(super) static CSI_NODES: Resource = Resource::Row(&Row {
     plural: "csinodes",
     singular: "csinode",

@@ -1,4 +1,4 @@
-//! Subresources: parts and functions of an object that have a path of their own.
+//! Subresources: parts and operations of an object with a path of their own.
 
 use palisade_k8s::put;
 use serde_json::{Value, json};
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 /// A subresource of a resource.
 #[derive(Debug)]
 pub struct Subresource {
-    /// Name in paths, and in rules after the resource's.
+    /// Name in paths, and in RBAC rules after the resource's.
     pub name: &'static str,
-    /// Methods of its path, as rules name them.
+    /// Verbs of its path, as in RBAC rules.
     pub verbs: &'static [&'static str],
-    /// Group, version and kind of what it takes or returns, if that is not the object itself. Without a version the kind
+    /// Group, version and kind of its request or answer, if that is not the object itself. Without a version the kind
     /// is of the resource's own group.
     pub kind: Option<(&'static str, &'static str, &'static str)>,
-    /// Whether what is written goes through the admission of the resource.
+    /// Whether writes go through the admission of the resource.
     pub is_admitted: bool,
     /// Its handler.
     pub serves: Serves,
@@ -22,29 +22,30 @@ pub struct Subresource {
 /// The handler of a subresource.
 #[derive(Clone, Copy, Debug)]
 pub enum Serves {
-    /// The object. A write takes a part of what is sent: the function puts it into the object as it was, second.
+    /// The object. A write takes a part of the request: the function copies it into the old object, its second
+    /// argument.
     Part(fn(&mut Value, &Value)),
-    /// How many replicas an object has.
+    /// The number of replicas of an object.
     Scale,
     /// A token of a service account.
     Token,
     /// A new password of a user.
     Password,
-    /// The node of a pod.
+    /// The binding of a pod to a node.
     Binding,
-    /// The deletion of a pod, where its disruption is permitted.
+    /// The eviction of a pod.
     Eviction,
     /// A container's log.
     Log,
-    /// A connection to a pod. A process in a container is only for those whom SCC would admit the pod for.
+    /// A connection to a pod. A process in a container is only for users for whom SCC would admit the pod.
     Connection {
-        /// Whether there is a process in a container.
+        /// Whether a process is run in a container.
         has_process: bool,
     },
 }
 
 impl Subresource {
-    /// Whether its path has the method of a verb.
+    /// Whether its path supports a verb.
     #[must_use]
     pub fn allows(&self, verb: &str) -> bool {
         self.verbs.contains(&verb)
@@ -52,7 +53,7 @@ impl Subresource {
 }
 
 impl Serves {
-    /// Whether an answer is a stream of bytes that the node gives.
+    /// Whether the answer is a stream of bytes from the node.
     #[must_use]
     pub fn is_stream(self) -> bool {
         matches!(self, Self::Log | Self::Connection { .. })
@@ -99,7 +100,7 @@ pub(super) const fn connection(name: &'static str, options: &'static str, has_pr
     }
 }
 
-/// Takes the status, labels and annotations.
+/// Replaces the status, labels and annotations.
 fn status(new: &mut Value, old: &Value) {
     let status = new.get("status").cloned().unwrap_or_else(|| json!({}));
     let metadata = ["labels", "annotations", "managedFields"]

@@ -1,4 +1,4 @@
-//! Users and groups, as OpenShift has them.
+//! Users and groups of OpenShift.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::at::At;
 use super::subresource::request;
 use super::{BASE, Credentials, Names, Resource, Row, Serves, column, text};
 
-/// The name by which everybody asks for themselves.
+/// The name by which users refer to themselves.
 const SELF: &str = "~";
 
 /// Users.
@@ -73,7 +73,7 @@ pub static GROUPS: Resource = Resource::Row(&Row {
 pub fn broken_name(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("must not be empty"),
-        SELF => Some("must not be '~', which means whoever asks"),
+        SELF => Some("must not be '~', which means the requesting user"),
         "." | ".." => Some("must not be '.' or '..'"),
         _ if name.len() > 253 => Some("must be no more than 253 bytes"),
         _ if name.contains(':') => Some("must not contain ':'"),

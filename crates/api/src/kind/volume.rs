@@ -105,7 +105,7 @@ pub static VOLUMES: Resource = Resource::Row(&Row {
     ..BASE
 });
 
-/// Annotations that are fields by now.
+/// Annotations that fields have replaced.
 const OLD_ANNOTATIONS: [(&str, &str); 2] = [
     (
         "volume.beta.kubernetes.io/storage-class",
@@ -123,7 +123,7 @@ fn check_annotations(object: &Value, old: &[(&str, &str)]) -> Vec<String> {
     found.map(|(at, what)| format!("{}: {what}", at.path())).collect()
 }
 
-/// Sources of volumes whose drivers are gone (`pkg/api/persistentvolume/util.go` of Kubernetes).
+/// Sources of volumes whose drivers were removed (`pkg/api/persistentvolume/util.go` of Kubernetes).
 const OLD_SOURCES: [(&str, &str, &str); 6] = [
     ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
     ("photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
@@ -196,7 +196,7 @@ fn validate_volume(new: &Value, _old: Option<&Value>) -> Vec<FieldError> {
     }
     let mut sources = spec.set(&SOURCES);
     if sources.next().is_none() {
-        errors.push(spec.required("must say what it is made of"));
+        errors.push(spec.required("must specify a volume type"));
     }
     errors.extend(sources.map(|second| second.forbidden("a volume is made of one thing only")));
     let policies = ["Delete", "Recycle", "Retain"];
@@ -220,7 +220,7 @@ fn check_modes(spec: &At<'_>) -> Vec<FieldError> {
     errors
 }
 
-/// A size is there, and more than nothing.
+/// A size is required, and positive.
 fn check_size(list: &At<'_>, blamed: &At<'_>) -> Option<FieldError> {
     let size = list.field("storage");
     let path = || blamed.path().key("storage");
@@ -233,7 +233,7 @@ fn check_size(list: &At<'_>, blamed: &At<'_>) -> Option<FieldError> {
     is_nothing.then(|| FieldError::invalid(path(), size.text(), "must be greater than zero"))
 }
 
-/// Access modes as kubectl shortens them.
+/// Access modes in kubectl's abbreviations.
 fn modes(object: &Value, pointer: &str) -> Value {
     let modes = object.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
     let short = modes.filter_map(Value::as_str).map(|mode| match mode {

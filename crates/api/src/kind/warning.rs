@@ -1,5 +1,5 @@
-//! Warnings that several kinds have: labels of nodes that have other names by now (`pkg/api/node/util.go` of Kubernetes),
-//! and amounts of bytes that are not whole.
+//! Warnings of several kinds: deprecated labels of nodes (`pkg/api/node/util.go` of Kubernetes), and fractional amounts
+//! of bytes.
 
 use palisade_k8s::quantity;
 
@@ -28,12 +28,12 @@ const OLD: [(&str, &str); 8] = [
     ("node-role.kubernetes.io/master", "use \"node-role.kubernetes.io/control-plane\" instead"),
 ];
 
-/// The replacement of a label of nodes, if it is old.
+/// The replacement of a deprecated label of nodes.
 pub(super) fn replacement(label: &str) -> Option<&'static str> {
     OLD.iter().find(|(old, _)| *old == label).map(|(_, what)| *what)
 }
 
-/// A warning of a key that is an old label of nodes.
+/// A warning of a key that is a deprecated label of nodes.
 pub(super) fn old_key(key: &At<'_>) -> Option<String> {
     replacement(key.text()).map(|what| format!("{}: {} is {what}", key.path(), key.text()))
 }
@@ -43,7 +43,7 @@ pub(super) fn old_keys(term: &At<'_>) -> Vec<String> {
     term.field("matchExpressions").items().filter_map(|one| old_key(&one.field("key"))).collect()
 }
 
-/// A warning of an amount of bytes that is not whole.
+/// A warning of a fractional amount of bytes.
 pub(super) fn fraction(amount: &At<'_>) -> Option<String> {
     const BYTE: i128 = 1_000_000_000;
     let billionths = quantity::billionths(amount.text())?;
@@ -56,7 +56,7 @@ pub(super) fn fraction(amount: &At<'_>) -> Option<String> {
     })
 }
 
-/// Warnings of what a claim asks for that is no whole number of bytes.
+/// Warnings of fractional amounts of bytes in a claim.
 pub(super) fn claim_bytes(spec: &At<'_>) -> Vec<String> {
     let amounts = ["requests", "limits"].map(|list| spec.field("resources").field(list).key("storage"));
     amounts.iter().filter_map(fraction).collect()

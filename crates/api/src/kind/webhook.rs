@@ -15,9 +15,9 @@ use super::{AGE, BASE, Column, Resource, Row, age, count, default};
 use crate::cel::Expression;
 
 const WEBHOOKS: Column = Column { name: "Webhooks", kind: "integer", priority: 0 };
-/// Conditions of one webhook.
+/// Maximum number of conditions of one webhook.
 const CONDITIONS: usize = 64;
-/// Variables that conditions name.
+/// Variables that conditions may use.
 pub const VARIABLES: [&str; 4] = ["object", "oldObject", "request", "authorizer"];
 
 /// Configurations of webhooks that change objects.
@@ -148,7 +148,7 @@ fn check_rule(rule: &At<'_>, errors: &mut Vec<FieldError>) {
     errors.extend(rule.field("scope").none_of(&["*", "Cluster", "Namespaced"]));
 }
 
-/// One pattern of resources may not cover another.
+/// Patterns of resources may not overlap.
 fn check_covered(list: &At<'_>, errors: &mut Vec<FieldError>) {
     let all: HashSet<&str> = list.items().map(|item| item.text()).collect();
     if all.contains("*/*") && all.len() > 1 {
@@ -176,7 +176,7 @@ fn check_versions(versions: &At<'_>, errors: &mut Vec<FieldError>) {
     errors.extend(versions.items().filter(|item| !seen.insert(item.text())).map(|item| item.duplicate()));
 }
 
-/// A client is a service or a URL; the URL is of HTTPS and leads nowhere else.
+/// A client is a service or a URL; the URL must be HTTPS, without user, query or fragment.
 pub(crate) fn check_client(client: &At<'_>, errors: &mut Vec<FieldError>) {
     let (url, service) = (client.field("url"), client.field("service"));
     if url.is_set() == service.is_set() {
@@ -233,7 +233,7 @@ fn wrong_url(url: &str) -> Option<&'static str> {
     (!is_valid).then_some("url must be a valid URL; desired format: https://host[/path]")
 }
 
-/// A host, an address of version 6 in brackets, and a port that there can be.
+/// A host, a bracketed IPv6 address, and a valid port.
 fn is_authority(text: &str) -> bool {
     let (is_host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {

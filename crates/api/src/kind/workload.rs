@@ -26,7 +26,7 @@ use crate::labels::Labels;
 pub use batch::{CRON_JOBS, JOBS};
 
 const GROUP: &str = "apps";
-/// The parts that a Deployment, a ReplicaSet and the like share.
+/// The columns and subresources that a Deployment, a ReplicaSet and similar kinds share.
 const WORKLOAD: Row = Row {
     group: GROUP,
     categories: &["all"],
@@ -268,7 +268,7 @@ pub(super) static DAEMON_SETS: Resource = Resource::Row(&Row {
     ..WORKLOAD
 });
 
-/// A workload at each of its revisions.
+/// ControllerRevisions.
 pub(super) static CONTROLLER_REVISIONS: Resource = Resource::Row(&Row {
     group: GROUP,
     plural: "controllerrevisions",
@@ -297,7 +297,7 @@ pub(super) static CONTROLLER_REVISIONS: Resource = Resource::Row(&Row {
     ..BASE
 });
 
-/// Gives a new workload its first status, keeps that of a changed one, and completes the template.
+/// Resets the status of a new workload, keeps that of a changed one, and completes the template.
 fn begin(object: &mut Value, old: Option<&Value>) {
     object["status"] = old.and_then(|old| old.get("status")).cloned().unwrap_or_else(|| json!({}));
     default(object, "spec", json!({}));
@@ -306,7 +306,7 @@ fn begin(object: &mut Value, old: Option<&Value>) {
     }
 }
 
-/// Completes how pods are replaced, where they are one after another.
+/// Completes the parameters of a rolling update.
 fn complete_strategy(spec: &mut Value, field: &str, rolling: &[(&str, Value)]) {
     default(spec, field, json!({}));
     let Some(strategy) = spec.get_mut(field) else { return };
@@ -346,7 +346,7 @@ fn wide_cells(object: &Value) -> Vec<Value> {
     vec![all("/name"), all("/image"), selector_text(object.pointer("/spec/selector")).into()]
 }
 
-/// How the selector of a workload is written.
+/// The form of a workload's selector.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Selects {
     Selector,
@@ -370,11 +370,11 @@ fn validate_of(object: &Value, old: Option<&Value>, selects: Selects) -> Vec<Fie
         Selects::Labels if selector.keys().next().is_none() => errors.push(selector.required("")),
         Selects::Labels => check_labels(&selector, &mut errors),
     }
-    // What no selector can be selects nothing that could be compared.
+    // An invalid selector selects nothing that could be compared.
     if errors.len() == before || !selector.is_set() {
         check_selected(object, selects, &mut errors);
     }
-    // A StatefulSet says this of its whole spec.
+    // The rule for a StatefulSet covers its whole spec.
     if selects == Selects::Selector && text(object, "/kind") != "StatefulSet" {
         errors.extend(immutable(object, old, &["spec.selector"]));
     }
@@ -382,7 +382,7 @@ fn validate_of(object: &Value, old: Option<&Value>, selects: Selects) -> Vec<Fie
     errors
 }
 
-/// A Deployment cannot be late before its pods have been ready for long enough.
+/// The progress deadline of a Deployment must exceed the time until its pods count as available.
 fn check_progress(spec: &At<'_>) -> Option<FieldError> {
     let (deadline, ready) = (spec.field("progressDeadlineSeconds"), spec.field("minReadySeconds"));
     let is_late = deadline.number().is_some_and(|seconds| seconds <= ready.number().unwrap_or_default());
@@ -390,7 +390,7 @@ fn check_progress(spec: &At<'_>) -> Option<FieldError> {
         .then(|| deadline.invalid("must be greater than minReadySeconds"))
 }
 
-/// Gives the template of a claim what claims have.
+/// Sets the defaults of a claim's template.
 fn complete_claim(claim: &mut Value) {
     if !claim.is_object() {
         return;
@@ -498,7 +498,7 @@ fn check_selector(selector: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// The pods that a template makes are its selector's own.
+/// The selector must match the labels of the template.
 fn check_selected(object: &Value, selects: Selects, errors: &mut Vec<FieldError>) {
     let wrapped;
     let absent = json!({"matchExpressions": [{"key": "a", "operator": "In", "values": []}]});
@@ -518,7 +518,7 @@ fn check_selected(object: &Value, selects: Selects, errors: &mut Vec<FieldError>
     }
 }
 
-/// The template makes pods that are valid, and that are started again as this kind of workload has them.
+/// The template makes valid pods, with a restart policy that this kind of workload supports.
 fn check_template(object: &Value, old: Option<&Value>, restart: &'static str, errors: &mut Vec<FieldError>) {
     let old = old.and_then(|old| old.pointer("/spec/template"));
     check_template_at(&At::root(object, "spec").field("template"), old, restart, errors);
@@ -534,7 +534,7 @@ pub(super) fn check_template_at(
         errors.push(template.required(""));
         return;
     };
-    // What was accepted under older rules may go on.
+    // Objects that were accepted under older rules may stay.
     if old == Some(value) {
         return;
     }

@@ -7,17 +7,17 @@ use super::{Version, gvk};
 use crate::kind::Resource;
 use crate::schema;
 
-/// Fields that OpenAPI 2.0 does not have.
+/// Keywords that OpenAPI 2.0 does not have.
 const LATER: [&str; 6] = ["allOf", "anyOf", "oneOf", "not", "nullable", "x-kubernetes-validations"];
 
-/// The name of a custom resource's type, as `com.example.stable.v1.CronTab`.
+/// The name of a custom resource's type, such as `com.example.stable.v1.CronTab`.
 pub(super) fn name(resource: &Resource) -> String {
     let mut parts: Vec<&str> = resource.group().rsplit('.').collect();
     parts.extend([resource.version(), resource.kind()]);
     parts.join(".")
 }
 
-/// The type of a custom resource: its schema, with what every object has.
+/// The type of a custom resource: its schema, with the fields of every object.
 pub(super) fn definition(resource: &Resource, mut schema: Value, version: Version) -> Value {
     if version == Version::Two {
         simplify(&mut schema);
@@ -36,7 +36,7 @@ pub(super) fn definition(resource: &Resource, mut schema: Value, version: Versio
     schema
 }
 
-/// Takes out what OpenAPI 2.0 does not have. Properties may have any name.
+/// Removes keywords that OpenAPI 2.0 does not have. Properties may have any name.
 fn simplify(schema: &mut Value) {
     let Some(map) = schema.as_object_mut() else { return };
     map.retain(|name, _| !LATER.contains(&name.as_str()));

@@ -1,11 +1,11 @@
-//! OpenAPI version 2 in protobuf, which kubectl before 1.27 asks for. Field numbers: gnostic's `OpenAPIv2.proto`.
+//! OpenAPI version 2 in protobuf, which kubectl before 1.27 requests. Field numbers: gnostic's `OpenAPIv2.proto`.
 
 use serde_json::Value;
 
 use crate::kind::text;
 use crate::protobuf::push_bytes;
 
-/// Writes a document: what it is, and its definitions. Older clients read no more.
+/// Writes a document: its title and its definitions. Older clients read nothing else.
 pub(super) fn document(document: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     push_bytes(&mut out, 1, text(document, "/swagger").as_bytes());

@@ -10,7 +10,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::limits::MANAGERS;
 use crate::shape::{Fields, Form, Node, Shape};
 
-/// Applies a configuration to the object as it is.
+/// Applies a configuration to an object.
 pub fn apply(
     live: &Value,
     config: &Value,
@@ -49,7 +49,7 @@ pub fn apply(
     }
     prune(&mut result, &dropped, &wanted, &others);
     merge_fields(&mut result, config, kind.fields());
-    // An apply that says the same again is no write, so its time stays.
+    // An apply without a change writes nothing, so its time stays.
     let is_full = entries.len() >= MANAGERS;
     match own.and_then(|own| entries.get_mut(own)) {
         Some(entry) if entry.fields == wanted => {}
@@ -90,7 +90,7 @@ fn refusal(conflicts: &[(Entry, FieldSet)]) -> Box<ApiError> {
     ApiError::apply_conflict(format!("Apply failed with {count} {plural}: {}", said.join("\n")), causes)
 }
 
-/// Removes what a manager no longer wants and nobody else owns.
+/// Removes fields that a manager no longer applies and no other owns.
 fn prune(value: &mut Value, dropped: &FieldSet, wanted: &FieldSet, others: &FieldSet) {
     let nothing = FieldSet::default();
     let mut gone = Gone::of(value, dropped);
@@ -101,7 +101,7 @@ fn prune(value: &mut Value, dropped: &FieldSet, wanted: &FieldSet, others: &Fiel
             gone.remove(value, name, below, theirs);
         } else if let Some(inner) = gone.step(value, name) {
             prune(inner, below, kept, theirs);
-            // What only this manager's fields made goes with them.
+            // Containers that exist only for this manager's fields are removed with them.
             let is_hollow =
                 inner.as_object().is_some_and(Map::is_empty) || inner.as_array().is_some_and(Vec::is_empty);
             if is_hollow && kept.is_empty() {
@@ -112,7 +112,7 @@ fn prune(value: &mut Value, dropped: &FieldSet, wanted: &FieldSet, others: &Fiel
     gone.finish(value);
 }
 
-/// Elements to be removed from a list or a map: all at once, so that the others keep their places meanwhile.
+/// Elements to remove from a list or a map: all at once, so that the others keep their places meanwhile.
 struct Gone {
     places: Places,
     elements: HashSet<usize>,
@@ -133,12 +133,12 @@ impl Gone {
         }
     }
 
-    /// Removes a place, with what nobody owns in it; of one that others own a part of, only what is dropped.
+    /// Removes a place, with everything in it that has no owner; if others own a part of it, only the dropped fields.
     fn remove(&mut self, value: &mut Value, name: &str, below: &FieldSet, others: &FieldSet) {
         if !others.is_empty()
             && let Some(inner) = self.step(value, name)
         {
-            // The keys of an element are its name: they go with it or stay.
+            // The keys of an element identify it: they are removed with it or stay.
             let keys: Option<Value> =
                 name.strip_prefix("k:").and_then(|keys| serde_json::from_str(keys).ok());
             let is_key = |field: &str| keys.as_ref().is_some_and(|keys| keys.get(field).is_some());
@@ -253,7 +253,7 @@ mod tests {
         let two = apply(&one, &b, kind, &writer("bob"), false).unwrap();
         assert_eq!(two["data"], json!({"a": "1", "both": "s", "b": "1"}));
 
-        // Alice stops wanting a and both; bob still wants both.
+        // Alice stops applying a and both; bob still applies both.
         let less = config(r#"{"metadata": {"name": "c"}, "data": {}}"#);
         let three = apply(&two, &less, kind, &writer("alice"), false).unwrap();
         assert_eq!(three["data"], json!({"both": "s", "b": "1"}));

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::limits::CAUSES;
 use crate::shape::{Fields, Form, Node, Shape};
 
-/// A set of places in an object. `owned` says that the place itself is in it, not only something below.
+/// A set of places in an object. `owned` is whether the place itself is in it, not only something below.
 ///
 /// Its JSON form (`FieldsV1`): `f:NAME` a field, `k:{…}` the element of a list with these keys, `v:…` the element
 /// of a set, `.` the place itself.
@@ -46,7 +46,7 @@ impl FieldSet {
         Value::Object(map)
     }
 
-    /// All that is in either.
+    /// The union of two sets.
     pub(crate) fn union(&mut self, other: &Self) {
         self.owned |= other.owned;
         for (name, set) in &other.below {
@@ -54,7 +54,7 @@ impl FieldSet {
         }
     }
 
-    /// Without what is in the other.
+    /// The difference of two sets.
     pub(crate) fn remove(&mut self, other: &Self) {
         self.owned &= !other.owned;
         for (name, set) in &other.below {
@@ -107,7 +107,7 @@ impl FieldSet {
         set
     }
 
-    /// All that a configuration says. A map or a list is nobody's for having something in it; an element is.
+    /// All places of a configuration. A map or a list is not owned for having content; an element is.
     pub(crate) fn of_config(config: &Value, kind: Shape<'_>) -> Self {
         let mut set = Self::of_object(config, kind);
         set.disown_holders();
@@ -164,7 +164,7 @@ fn key_step(keys: &str) -> String {
     format!("[{}]", keys.collect::<Vec<_>>().join(","))
 }
 
-/// How an element of a keyed list is called. A port's protocol is TCP where it does not say.
+/// The key of an element of a keyed list. A port's protocol defaults to TCP.
 pub(crate) fn element(value: &Value, keys: &[&str]) -> String {
     let mut sorted = keys.to_vec();
     sorted.sort_unstable();
@@ -175,7 +175,7 @@ pub(crate) fn element(value: &Value, keys: &[&str]) -> String {
     format!("k:{}", Value::Object(found.collect()))
 }
 
-/// The part of a configuration that cannot be owned: elements of a keyed list that are not told apart.
+/// The part of a configuration that cannot be owned: elements of a keyed list that cannot be told apart.
 pub(crate) fn ambiguity(config: &Value, kind: Shape<'_>) -> Option<String> {
     ambiguous_field(config, kind.fields(), &"")
 }
@@ -211,7 +211,7 @@ fn ambiguous_value(config: &Value, node: Node<'_>, path: &dyn Display) -> Option
     }
 }
 
-/// Where two objects differ: what the new one adds or changes, and what it lacks.
+/// The places at which two objects differ: added or changed in the new one, and missing from it.
 pub(crate) fn difference(old: &Value, new: &Value, kind: Shape<'_>) -> (FieldSet, FieldSet) {
     let (before, after) = (FieldSet::of_object(old, kind), FieldSet::of_object(new, kind));
     let mut removed = before.clone();
@@ -222,8 +222,8 @@ pub(crate) fn difference(old: &Value, new: &Value, kind: Shape<'_>) -> (FieldSet
     (changed, removed)
 }
 
-/// The places that are in both sets and at which two values differ. A place with others below is not compared: who
-/// made a map has no say over what others put into it.
+/// The places that are in both sets and at which two values differ. A place with others below is not compared: the
+/// creator of a map has no say over the content that others add.
 pub(crate) fn differing(set: &FieldSet, with: &FieldSet, one: &Value, other: &Value) -> FieldSet {
     let mut found = FieldSet::default();
     let (ones, others) = (Steps::new(one, set), Steps::new(other, set));
@@ -243,16 +243,16 @@ pub(crate) fn differing(set: &FieldSet, with: &FieldSet, one: &Value, other: &Va
     found
 }
 
-/// The names of the keys of an element's name, as `{"containerPort":80,"protocol":"TCP"}`.
+/// The names of the keys in an element's name, such as `{"containerPort":80,"protocol":"TCP"}`.
 fn key_names(name: &str) -> Option<Vec<String>> {
     let keys: Value = serde_json::from_str(name.strip_prefix("k:")?).ok()?;
     Some(keys.as_object()?.keys().cloned().collect())
 }
 
-/// Where the elements of a list are, by their names in a set: in one place each, unless a writer has made several alike.
+/// The indexes of a list's elements, by their names in a set: one each, unless a writer has created duplicates.
 pub(crate) type Places = HashMap<String, Vec<usize>>;
 
-/// The places of the elements that a set may name.
+/// The indexes of the elements that a set may name.
 pub(crate) fn places<'n>(items: &[Value], names: impl Iterator<Item = &'n String>) -> Places {
     let (mut keys, mut has_values) = (BTreeSet::new(), false);
     for name in names {

@@ -7,14 +7,14 @@ use super::fieldset::{FieldSet, difference};
 use crate::limits::UPDATERS;
 use crate::shape::Shape;
 
-/// A write, as its manager's entry records it.
+/// A write, as recorded in its manager's entry.
 #[derive(Clone, Debug)]
 pub struct Writer<'a> {
     /// Name of the field manager.
     pub manager: &'a str,
-    /// `apiVersion` that it writes.
+    /// `apiVersion` of the written object.
     pub api_version: &'a str,
-    /// Subresource that it writes to; empty for the object itself.
+    /// Subresource of the write; empty for the object itself.
     pub subresource: &'a str,
     /// Time of the write, in RFC 3339.
     pub time: &'a str,
@@ -79,7 +79,7 @@ pub(crate) fn read(object: &Value) -> Vec<Entry> {
     entries.into_iter().flatten().map(Entry::from_json).collect()
 }
 
-/// Writes entries into an object, in Kubernetes' order; those without fields are left out.
+/// Writes entries into an object, in Kubernetes' order; empty ones are omitted.
 pub(crate) fn write(object: &mut Value, entries: &[Entry]) {
     let mut entries: Vec<&Entry> = entries.iter().filter(|entry| !entry.fields.is_empty()).collect();
     entries.sort_by_key(|entry| {
@@ -93,9 +93,9 @@ pub(crate) fn write(object: &mut Value, entries: &[Entry]) {
     }
 }
 
-/// Records a write other than an apply: the writer owns what it set; nobody owns what it removed.
+/// Records a write other than an apply: the writer owns the fields that it set; removed fields lose their owners.
 pub fn update(old: Option<&Value>, new: &mut Value, kind: Shape<'_>, writer: &Writer<'_>) {
-    // A client that sends an empty list wants all forgotten; else the server's own record counts.
+    // A client that sends an empty list clears all entries; else the server's own record counts.
     let reset = new.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|l| {
         l.is_empty() || (l.len() == 1 && l.first().and_then(Value::as_object).is_some_and(|e| e.is_empty()))
     });
@@ -126,11 +126,11 @@ pub fn update(old: Option<&Value>, new: &mut Value, kind: Shape<'_>, writer: &Wr
     write(new, &entries);
 }
 
-/// The manager that older ones are joined under.
+/// The name of the manager for merged entries.
 const ANCIENT: &str = "ancient-changes";
 
-/// Joins the oldest updates to one entry a version, so that an object does not grow with every new client. What was
-/// applied stays as it is, since that is compared with the next apply.
+/// Merges the oldest updates into one entry for each version, so that an object does not grow with every new client.
+/// Applied entries stay as they are, since the next apply is compared with them.
 fn cap(entries: &mut Vec<Entry>) {
     while entries.iter().filter(|entry| entry.operation == "Update").count() > UPDATERS {
         let is_young = |entry: &Entry| entry.operation == "Update" && entry.manager != ANCIENT;
@@ -180,7 +180,7 @@ mod tests {
         let managers: Vec<_> = entries.iter().map(|entry| entry.manager.as_str()).collect();
         assert_eq!(managers.len(), UPDATERS);
         assert!(managers.contains(&ANCIENT) && managers.contains(&"client-14"), "{managers:?}");
-        // Nothing is forgotten: each key is somebody's.
+        // No owner is lost: each key is still somebody's.
         let mut all = FieldSet::default();
         entries.iter().for_each(|entry| all.union(&entry.fields));
         assert_eq!(all.paths().iter().filter(|path| path.contains("key-")).count(), 15);

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::schema::{Field, Merge, Message, Type};
 
-/// Begins the name of the directive that says in which order a list's elements are.
+/// Prefix of the directive for the order of a list's elements.
 const ORDER: &str = "$setElementOrder/";
 
-/// Changes `object` as the patch says.
+/// Changes `object` by the patch.
 pub(super) fn merge(object: &mut Value, patch: &Value, message: &'static Message) -> Result<(), String> {
     let patch = patch.as_object().ok_or("a strategic merge patch must be an object")?;
     if !object.is_object() {
@@ -48,7 +48,7 @@ fn merge_object(
         let kept: HashSet<&str> = kept.into_iter().collect();
         target.retain(|name, _| kept.contains(name.as_str()));
     }
-    // All at once: each removal alone would move those behind it.
+    // All at once: each single removal would move the elements behind it.
     let mut gone = HashSet::new();
     for (name, value) in patch.iter().filter(|(name, _)| !name.starts_with('$')) {
         let field = message.and_then(|message| message.field(name));
@@ -91,7 +91,7 @@ fn merge_key(field: &Field) -> Option<&'static str> {
     }
 }
 
-/// Changes a field; says whether it stays.
+/// Changes a field; returns whether it stays.
 fn merge_field(
     target: &mut Map<String, Value>,
     name: &str,
@@ -186,7 +186,7 @@ fn merge_by_key(
         match place.and_then(|place| current.get_mut(place)).and_then(Value::as_object_mut) {
             Some(existing) => {
                 merge_object(existing, item, message)?;
-                // A patch of a patch may rename what it merges.
+                // A patch of a patch may rename the fields that it merges.
                 let now = existing.get(key).map(Value::to_string);
                 if now.as_ref() != Some(&value) {
                     places.remove(&value);
@@ -209,8 +209,8 @@ fn merge_by_key(
     Ok(())
 }
 
-/// Puts elements in the order that a patch names; those that it does not name keep theirs. One of these comes before one
-/// of those only where both were there and it came before: so what a patch adds comes first.
+/// Orders elements as a patch names them; those that it does not name keep their order. An unnamed element precedes a
+/// named one only if both existed and it came before: so added ones come first.
 fn arrange(merged: Vec<Value>, live: &[Value], wanted: &[Value], key: Option<&str>) -> Vec<Value> {
     let name = |item: &Value| match key {
         Some(key) => item.get(key).map(Value::to_string),
@@ -226,7 +226,7 @@ fn arrange(merged: Vec<Value>, live: &[Value], wanted: &[Value], key: Option<&st
         places
     };
     let (wanted, live) = (places(wanted), places(live));
-    // Each with its place among those that are wanted, and among those that were there.
+    // Each with its place in the wanted order, and in the old order.
     let placed = merged.into_iter().map(|item| {
         let name = name(&item);
         let place = |list: &HashMap<String, usize>| list.get(name.as_ref()?).copied();

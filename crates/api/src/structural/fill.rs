@@ -1,4 +1,4 @@
-//! Defaulting: what an object does not say is as its schema says.
+//! Defaulting: absent fields get the defaults of the schema.
 
 use serde_json::Value;
 
@@ -6,21 +6,21 @@ use super::{List, Structural};
 use crate::limits::WEIGHT;
 use crate::weight;
 
-/// The memory that defaults may take, in bytes: an object with more is too heavy to be kept.
+/// Maximum memory of defaults, in bytes: an object with more is too heavy to be stored.
 struct Room(usize);
 
-/// Gives an object the defaults of its schema.
+/// Sets the schema's defaults of an object.
 pub(super) fn fill(schema: &Structural, object: &mut Value) {
     fill_value(schema, object);
 }
 
-/// Gives a value the defaults of its schema.
+/// Sets the schema's defaults of a value.
 pub(super) fn fill_value(schema: &Structural, value: &mut Value) {
     fill_in(schema, value, &mut Room(2 * WEIGHT));
 }
 
 impl Room {
-    /// The default of a schema, as long as there is room for it.
+    /// The default of a schema, as long as memory remains.
     fn default(&mut self, schema: &Structural) -> Option<Value> {
         let default = schema.default.as_deref()?;
         self.0 = self.0.checked_sub(weight::of(default))?;
@@ -28,7 +28,7 @@ impl Room {
     }
 }
 
-/// Whether a value is a null that its schema does not know.
+/// Whether a value is null and its schema is not nullable.
 fn is_void(schema: &Structural, value: &Value) -> bool {
     value.is_null() && !schema.is_nullable
 }
@@ -68,7 +68,7 @@ fn fill_in(schema: &Structural, value: &mut Value, room: &mut Room) {
     }
 }
 
-/// Gives the elements of keyed lists the defaults of their keys.
+/// Sets the defaults of keys in the elements of keyed lists.
 pub(super) fn fill_keys(schema: &Structural, value: &mut Value) {
     fill_keys_in(schema, value, &mut Room(2 * WEIGHT));
 }

@@ -1,10 +1,10 @@
-//! What is wrong with an object, as much of it as is told.
+//! Validation errors of an object, up to a limit.
 
 use palisade_k8s::FieldError;
 
-/// Broken rules that are told of one object, or of one definition.
+/// Maximum number of errors of one object, or of one definition.
 pub(super) const MOST: usize = 100;
-/// Bytes of what is told of one object, but for the last error: each may repeat a value of the object and where it is.
+/// Maximum bytes of the errors of one object, but for the last: each may repeat a value of the object and its path.
 const BYTES: usize = 1 << 20;
 
 /// The errors of an object.
@@ -15,7 +15,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Adds an error, unless enough is said.
+    /// Adds an error, unless the limit is reached.
     pub(super) fn push(&mut self, error: FieldError) {
         if !self.is_full() {
             self.bytes += error.to_string().len();
@@ -23,7 +23,7 @@ impl Findings {
         }
     }
 
-    /// Whether enough is said.
+    /// Whether the limit is reached.
     pub(super) fn is_full(&self) -> bool {
         self.errors.len() >= MOST || self.bytes >= BYTES
     }

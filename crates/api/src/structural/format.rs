@@ -1,4 +1,4 @@
-//! Patterns and formats of texts.
+//! Patterns and formats of strings.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use regex::{Regex, RegexBuilder};
 use super::PATTERN;
 use crate::time;
 
-/// A pattern, compiled when it is first met: most of the schemas that a server keeps never judge a thing.
+/// A pattern, compiled at its first use: most schemas of a server never validate an object.
 #[derive(Debug)]
 pub(super) struct Pattern {
     pub(super) text: String,
@@ -20,7 +20,7 @@ impl Pattern {
         Self { text: text.to_owned(), regex: OnceLock::new() }
     }
 
-    /// Why it is none, if so.
+    /// The error of its compilation, if any.
     pub(super) fn broken(&self) -> Option<String> {
         if self.text.len() > PATTERN[0] {
             return Some(format!("must be at most {} bytes long", PATTERN[0]));
@@ -30,7 +30,8 @@ impl Pattern {
             .map(|error| format!("must be a valid regular expression, but isn't: {error}"))
     }
 
-    /// Whether a text has it somewhere. One that cannot be compiled, which is refused when it is written, is in none.
+    /// Whether a string matches. A pattern that cannot be compiled, which is refused when it is written, matches
+    /// nothing.
     pub(super) fn is_in(&self, text: &str) -> bool {
         let regex = self.regex.get_or_init(|| compile(&self.text).ok());
         regex.as_ref().is_some_and(|regex| regex.is_match(text))
@@ -41,7 +42,7 @@ fn compile(text: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(text).size_limit(PATTERN[1]).dfa_size_limit(PATTERN[1]).build()
 }
 
-/// Whether a text has a format. Formats that there are not say nothing, as in Kubernetes.
+/// Whether a string has a format. Unknown formats are ignored, as in Kubernetes.
 pub(super) fn has(text: &str, format: &str) -> bool {
     match format {
         "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
@@ -60,7 +61,7 @@ pub(super) fn has(text: &str, format: &str) -> bool {
     }
 }
 
-/// A duration as Go writes it, as `1h30m`.
+/// A duration in Go's syntax, such as `1h30m`.
 fn is_duration(text: &str) -> bool {
     const UNITS: [&str; 8] = ["ns", "us", "\u{b5}s", "\u{3bc}s", "ms", "s", "m", "h"];
     let mut rest = text.trim_start_matches(['+', '-']);

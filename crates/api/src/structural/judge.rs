@@ -1,5 +1,5 @@
-//! Judging: whether an object is as its schema says, worded as `k8s.io/kube-openapi/pkg/validation` and
-//! `k8s.io/apiextensions-apiserver/pkg/apiserver/validation` do.
+//! Validation of an object by its schema, worded as in `k8s.io/kube-openapi/pkg/validation` and
+//! `k8s.io/apiextensions-apiserver/pkg/apiserver/validation`.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use super::findings::Findings;
 use super::place::Place;
 use super::{Bound, Checks, Form, List, Rest, STEPS, Structural, format};
 
-/// Finds what is wrong with an object; second, whether all its values are of the types that they should be.
+/// Validates an object; second, whether all its values have the right types.
 pub(super) fn judge(schema: &Structural, object: &Value, old: Option<&Value>) -> (Vec<FieldError>, bool) {
     let mut judge = Judge { errors: Findings::default(), steps: STEPS, is_typed: true };
     judge.value(schema, object, old, Place::Root);
@@ -27,7 +27,7 @@ struct Judge {
     is_typed: bool,
 }
 
-/// The name of a value's type, as errors have it.
+/// The name of a value's type in errors.
 fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -84,7 +84,7 @@ impl Judge {
         if !self.spend(1) {
             return;
         }
-        // What stays as it was is not held against its author (`CRDValidationRatcheting`).
+        // Unchanged values are not validated again (`CRDValidationRatcheting`).
         if old == Some(value) {
             return;
         }
@@ -128,7 +128,7 @@ impl Judge {
         }
     }
 
-    /// An object in another says of which type it is.
+    /// An embedded object names its type.
     fn head(&mut self, map: &serde_json::Map<String, Value>, place: Place<'_>) {
         for name in ["apiVersion", "kind"] {
             let is_said = map.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
@@ -326,7 +326,7 @@ impl Judge {
         }
     }
 
-    /// Whether a value fits a branch.
+    /// Whether a value matches a branch.
     fn fits(&mut self, branch: &Structural, value: &Value) -> bool {
         let mut inner = Judge { errors: Findings::default(), steps: self.steps, is_typed: true };
         inner.value(branch, value, None, Place::Root);
@@ -335,7 +335,7 @@ impl Judge {
     }
 }
 
-/// Whether two values are the same, numbers by what they are.
+/// Whether two values are equal, numbers by value.
 fn same(one: &Value, other: &Value) -> bool {
     one == other || one.as_f64().is_some_and(|one| other.as_f64() == Some(one))
 }

@@ -1,8 +1,8 @@
-//! Where a value is, told from the inside: written out only where something is said of it.
+//! The path to a value, as a chain to its parents: it is written out only when an error names it.
 
 use palisade_k8s::FieldPath;
 
-/// Where a value is.
+/// The path to a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place<'p> {
     Root,

@@ -1,16 +1,16 @@
-//! Pruning: what a schema does not specify is taken out of objects.
+//! Pruning: fields that a schema does not specify are removed from objects.
 
 use serde_json::Value;
 
 use super::place::Place;
 use super::{Rest, Structural};
 
-/// Fields of which one answer speaks.
+/// Maximum number of pruned fields that one answer lists.
 const UNKNOWN: usize = 20;
 /// Fields of every object, which have types of their own.
 const HEAD: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
-/// Prunes an object, which is one with a head whatever its schema says.
+/// Prunes an object, which has a head whatever its schema specifies.
 pub(super) fn prune(schema: &Structural, object: &mut Value) -> Vec<String> {
     let mut unknown = Vec::new();
     prune_fields(schema, true, object, Place::Root, &mut unknown);

@@ -1,4 +1,4 @@
-//! Reading: an OpenAPI v3 schema as a structural one, or what keeps it from being one.
+//! Parsing of an OpenAPI v3 schema as a structural one, and the errors that prevent it.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use super::format::Pattern;
 use super::rules::Rule;
 use super::{Bound, Checks, DEPTH, Form, List, NODES, Rest, Structural};
 
-/// Fields that a structural schema may not have.
+/// Keywords that a structural schema may not have.
 const FORBIDDEN: [&str; 6] =
     ["$ref", "definitions", "dependencies", "patternProperties", "additionalItems", "id"];
-/// Fields that a branch of `allOf`, `anyOf`, `oneOf` or `not` may not have.
+/// Keywords that a branch of `allOf`, `anyOf`, `oneOf` or `not` may not have.
 const TYPED: [&str; 11] = [
     "type",
     "description",
@@ -27,22 +27,22 @@ const TYPED: [&str; 11] = [
     "x-kubernetes-int-or-string",
 ];
 
-/// Where a schema stands.
+/// The context of a schema.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Root,
-    /// It says of which type a value is.
+    /// It specifies the type of a value.
     Value,
-    /// It only judges a value.
+    /// It only validates a value.
     Branch,
-    /// As an item of `x-kubernetes-int-or-string`'s own pattern.
+    /// As an item of the pattern that `x-kubernetes-int-or-string` requires.
     IntOrString,
 }
 
-/// Reads one schema.
+/// Parses one schema.
 pub(super) struct Reader {
     pub(super) errors: Vec<FieldError>,
-    /// Whether errors are looked for; a stored schema has none.
+    /// Whether errors are reported; a stored schema has none.
     checks: bool,
     nodes: usize,
 }
@@ -117,7 +117,7 @@ impl Reader {
         let mut properties = BTreeMap::new();
         for (name, schema) in fields.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let path = path.clone().name("properties").key(name);
-            // What every object has is of types of its own.
+            // The fields of every object have types of their own.
             let is_head = place == Place::Root && matches!(name.as_str(), "apiVersion" | "kind" | "metadata");
             let property = self.node(schema, if is_head { Place::Branch } else { inner }, &path, depth + 1);
             if !is_head {
@@ -139,7 +139,7 @@ impl Reader {
         });
     }
 
-    /// How a list is merged.
+    /// Merge of a list.
     fn list(&mut self, node: &Structural, fields: &Map<String, Value>, path: &FieldPath) -> List {
         let at = path;
         let path = || path.clone().name("x-kubernetes-list-type");
@@ -218,7 +218,7 @@ impl Reader {
             let path = path.clone().name("pattern");
             self.say(|| FieldError::invalid(path, text("pattern").unwrap_or_default(), why));
         }
-        // An integer or a string says so twice: `anyOf` there is its own pattern.
+        // An int-or-string may have its own `anyOf`.
         let branch = if form == Form::IntOrString { Place::IntOrString } else { Place::Branch };
         let mut branches = |name: &'static str| -> Vec<Structural> {
             let path = path.clone().name(name);
@@ -269,7 +269,8 @@ impl Reader {
         found
     }
 
-    /// Checks that the schema is structural: each value has one type, specified outside of `allOf`, `anyOf`, `oneOf` and `not`.
+    /// Checks that the schema is structural: each value has one type, specified outside of `allOf`, `anyOf`, `oneOf`
+    /// and `not`.
     fn structure(&mut self, node: &Structural, fields: &Map<String, Value>, place: Place, path: &FieldPath) {
         for name in FORBIDDEN {
             if fields.get(name).is_some_and(|value| !value.is_null()) {
@@ -319,8 +320,8 @@ impl Reader {
         }
     }
 
-    /// Checks what a schema says of `apiVersion`, `kind` and `metadata`: their types are given, and of the metadata it may restrict
-    /// `name` and `generateName` alone.
+    /// Checks the schemas of `apiVersion`, `kind` and `metadata`: their types are given, and of the metadata it may
+    /// restrict `name` and `generateName` alone.
     fn head(&mut self, fields: &Map<String, Value>, path: &FieldPath) {
         let property = |name: &str| fields.get("properties").and_then(|properties| properties.get(name));
         for name in ["apiVersion", "kind"] {
@@ -398,7 +399,7 @@ impl Reader {
     }
 }
 
-/// Whether a schema is of what every object has, where it may say its type.
+/// Whether a path leads to `apiVersion`, `kind` or `metadata`, whose types a schema may specify.
 fn is_head(path: &FieldPath) -> bool {
     let path = path.to_string();
     ["apiVersion", "kind", "metadata"].iter().any(|name| path.starts_with(&format!("properties[{name}]")))

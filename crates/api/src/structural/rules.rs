@@ -1,5 +1,5 @@
-//! Rules: expressions over the values of a schema (`x-kubernetes-validations`), with `self`, and `oldSelf` where the value
-//! is one that was there before.
+//! Rules: CEL expressions over the values of a schema (`x-kubernetes-validations`), with `self`, and `oldSelf` if the
+//! value existed before.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -13,13 +13,13 @@ use super::place::Place;
 use super::{Form, List, Rest, Structural};
 use crate::cel::{self as expressions, Expression, Meter, Scope};
 
-/// Steps that all rules may take for one object, as far as they are told from the expressions and the lengths of lists, and
-/// what is made ready for them.
+/// Maximum steps of all rules for one object, as estimated from the expressions and the lengths of lists, including the
+/// preparation of their values.
 const BUDGET: u64 = 10_000_000;
-/// Bytes that all rules may read and make for one object: as many as ten expressions may.
+/// Maximum bytes that all rules read and create for one object: as many as ten expressions may.
 const ALLOWANCE: u64 = 10 * expressions::BYTES;
-/// Length of what a `messageExpression` says, in bytes, at most; where it is more, or of several lines, `message` is said
-/// (`MaxEvaluatedMessageExpressionSizeBytes` in `pkg/apiserver/schema/cel`).
+/// Maximum length of the result of a `messageExpression`, in bytes; a longer or multi-line result is replaced by
+/// `message` (`MaxEvaluatedMessageExpressionSizeBytes` in `pkg/apiserver/schema/cel`).
 const MESSAGE: usize = 5 * 1024;
 const TOO_MANY: &str = "the rules of this object take too many steps";
 
@@ -82,7 +82,7 @@ impl Rule {
         found
     }
 
-    /// Whether it compares a value with what it was.
+    /// Whether it compares a value with its old value (a transition rule).
     fn is_transition(&self) -> bool {
         self.text.contains("oldSelf")
     }
@@ -130,7 +130,7 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// A path as `.spec['a.b'].c`.
+/// A path such as `.spec['a.b'].c`.
 fn inner(field: &str) -> FieldPath {
     let names = field.split(['.', '[', ']']).map(|name| name.trim_matches('\''));
     names.filter(|name| !name.is_empty()).fold(FieldPath::root(), FieldPath::name)
@@ -197,7 +197,7 @@ impl Judge {
         let is_same = old == Some(value);
         let wanted = |rule: &&Rule| match rule.is_transition() {
             true => rule.is_optional || old.is_some(),
-            // What stays as it was is not held against its author.
+            // Unchanged values are not validated again.
             false => !is_same,
         };
         let rules: Vec<&Rule> = schema.rules.iter().filter(wanted).collect();
@@ -216,7 +216,7 @@ impl Judge {
             if self.errors.is_full() {
                 return;
             }
-            // Each evaluation copies what it may name, which is much less than making it ready.
+            // Each evaluation copies the variables, which is much less than the conversion.
             self.budget = self.budget.saturating_sub(reader.values / 10);
             let scope = Scope::default().within(&self.allowance);
             let scope = scope.with_value("self", present.clone(), reader.longest);
@@ -263,7 +263,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// A value. Fields that the schema does not specify are not seen, nor is the metadata of an object but for its name.
+    /// A value. Fields that the schema does not specify are hidden, and so is the metadata of an object but for its
+    /// name.
     fn value(&mut self, schema: &Structural, has_head: bool, value: &Value) -> ::cel::Value {
         self.values += 1;
         match value {
@@ -318,7 +319,7 @@ impl Reader {
                     None => continue,
                 },
             };
-            // Keys of a map are values; names of fields are words of the language.
+            // Keys of a map are values; names of fields are identifiers, which are escaped.
             if is_property && let Some(escaped) = expressions::escape(name) {
                 fields.insert(Key::from(escaped), made.clone());
             }
@@ -328,7 +329,7 @@ impl Reader {
     }
 }
 
-/// A function of the language on one text.
+/// A function of the language on one string.
 type Function = LazyLock<Option<Expression>>;
 
 static TIMESTAMP: Function = LazyLock::new(|| Expression::compile("timestamp(self)", &VARIABLES).ok());

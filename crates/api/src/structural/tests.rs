@@ -6,7 +6,7 @@ use super::Structural;
 use crate::limits::WEIGHT;
 use crate::weight;
 
-/// A schema whose `spec` has these properties.
+/// A schema with these properties in `spec`.
 fn schema(properties: &Value) -> Structural {
     Structural::read(
         &json!({"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}}),

@@ -114,9 +114,11 @@ pub(crate) fn check_token(
     own_pod(call, node, pod)?;
     let stray = audiences.iter().find(|audience| !is_projected(pod, audience));
     match stray {
-        Some(audience) => {
-            no(call, node, &format!("may request tokens only for audiences that the pod's volumes name, not for {audience:?}"))
-        }
+        Some(audience) => no(
+            call,
+            node,
+            &format!("requests tokens for audiences of the pod's volumes only, not for {audience:?}"),
+        ),
         None => Ok(()),
     }
 }

@@ -79,7 +79,9 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
     let mut config = body::read(bytes, content_type, &mut Vec::new())?;
     for field in ["apiVersion", "kind"] {
         if config.get(field).and_then(Value::as_str).unwrap_or_default().is_empty() {
-            return Err(ApiError::bad_request(format!("{field}: an applied configuration must name its type")));
+            return Err(ApiError::bad_request(format!(
+                "{field}: an applied configuration must name its type"
+            )));
         }
     }
     // An unknown field has no owner.

@@ -14,7 +14,7 @@ use super::service::{check_outer_address, check_protocol};
 type Errors = Vec<FieldError>;
 
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
-/// Addresses of one endpoint.
+/// Maximum number of addresses of one endpoint.
 const ADDRESSES: usize = 100;
 
 /// Completes endpoints.
@@ -24,7 +24,7 @@ pub(super) fn complete(endpoints: &mut Value) {
     ports.for_each(|port| default(port, "protocol", "TCP"));
 }
 
-/// Finds what is wrong with endpoints.
+/// Validates endpoints.
 pub(super) fn validate(endpoints: &Value) -> Errors {
     let mut errors = Vec::new();
     for subset in At::root(endpoints, "subsets").items() {
@@ -65,7 +65,7 @@ pub(super) fn complete_slice(slice: &mut Value) {
     });
 }
 
-/// Finds what is wrong with a slice.
+/// Validates a slice.
 pub(super) fn validate_slice(slice: &Value, old: Option<&Value>) -> Errors {
     let mut errors = immutable(slice, old, &["addressType"]);
     let kind = At::root(slice, "addressType");

@@ -11,12 +11,12 @@ use super::super::{default, immutable};
 
 type Errors = Vec<FieldError>;
 
-/// Length of a controller's name, in bytes.
+/// Maximum length of a controller's name, in bytes.
 const CONTROLLER: usize = 250;
-/// Parts of a path that would lead elsewhere once it is read.
+/// Parts of a path that would lead elsewhere once it is decoded.
 const BAD_PARTS: [&str; 7] = ["//", "/./", "/../", "%2f", "%2F", "/..", "/."];
 
-/// Finds what is wrong with an ingress.
+/// Validates an ingress.
 pub(super) fn validate(ingress: &Value) -> Errors {
     let mut errors = Vec::new();
     let spec = At::root(ingress, "spec");
@@ -123,7 +123,7 @@ pub(super) fn complete_class(class: &mut Value) {
     }
 }
 
-/// Finds what is wrong with a class.
+/// Validates a class.
 pub(super) fn validate_class(class: &Value, old: Option<&Value>) -> Errors {
     let mut errors = immutable(class, old, &["spec.controller"]);
     let spec = At::root(class, "spec");

@@ -10,7 +10,7 @@ use super::super::selecting::{check_port, check_selector};
 
 type Errors = Vec<FieldError>;
 
-/// A network: an address, and how many of its bits count.
+/// A network: an address, and its prefix length.
 #[derive(Clone, Copy)]
 struct Network {
     address: IpAddr,
@@ -27,7 +27,7 @@ impl Network {
         Some(Self { address, bits })
     }
 
-    /// Whether another network is a part of this one, and less than all of it.
+    /// Whether another network is a proper subset of this one.
     fn has_within(self, other: Self) -> bool {
         let shared = |one: u128, other: u128, width: u32| {
             let shift = width - u32::from(self.bits);
@@ -42,7 +42,7 @@ impl Network {
     }
 }
 
-/// Finds what is wrong with a network policy.
+/// Validates a network policy.
 pub(super) fn validate(policy: &Value) -> Errors {
     let mut errors = Vec::new();
     let spec = At::root(policy, "spec");
@@ -68,7 +68,7 @@ fn check_ports(range: &At<'_>, errors: &mut Errors) {
     check_port(&port, errors);
     match (port.number(), end.number()) {
         (_, None) => {}
-        (None, Some(_)) => errors.push(end.invalid("may not be specified when `port` is no number")),
+        (None, Some(_)) => errors.push(end.invalid("may not be specified unless `port` is a number")),
         (Some(first), Some(last)) if last < first => errors.push(end.invalid("must be at least `port`")),
         (Some(_), Some(_)) => errors.extend(end.outside(1..=65_535)),
     }

@@ -12,7 +12,7 @@ use super::super::{immutable, text};
 
 type Errors = Vec<FieldError>;
 
-/// Finds what is wrong with a service.
+/// Validates a service.
 pub(super) fn validate(service: &Value, old: Option<&Value>) -> Errors {
     let mut errors = Vec::new();
     let spec = At::root(service, "spec");
@@ -118,7 +118,7 @@ fn check_balancer(spec: &At<'_>, kind: &str, errors: &mut Errors) {
     }
 }
 
-/// An address that leads to a service from outside is of no machine's own.
+/// An external address must not be a machine's own.
 pub(super) fn check_outer_address(address: &At<'_>, errors: &mut Errors) {
     let Ok(found) = address.text().parse::<IpAddr>() else {
         errors.push(address.invalid("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
@@ -166,7 +166,7 @@ fn check_ports(spec: &At<'_>, errors: &mut Errors) {
     }
 }
 
-/// The protocol of what speaks behind a port.
+/// The application protocol of a port.
 pub(super) fn check_protocol(protocol: &At<'_>, errors: &mut Errors) {
     if protocol.is_set() {
         let why = palisade_k8s::metadata::qualified_name(protocol.text());

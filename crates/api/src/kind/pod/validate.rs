@@ -25,12 +25,11 @@ pub(super) use change::check_change;
 
 type Errors = Vec<FieldError>;
 
-/// From nothing on.
 const NATURAL: std::ops::RangeInclusive<i64> = 0..=i64::MAX;
 
 pub(super) fn validate(pod: &Value, old: Option<&Value>) -> Errors {
     let mut errors = Vec::new();
-    // A pod that was accepted under older rules goes on to change its status and its labels.
+    // A pod that was accepted under older rules may still change its status and its labels.
     if old.is_some_and(|old| old.get("spec") == pod.get("spec")) {
         return errors;
     }
@@ -54,7 +53,7 @@ pub(super) fn validate(pod: &Value, old: Option<&Value>) -> Errors {
 const PORT_NAME: &str =
     "must be at most 15 lower-case letters, digits and single '-' between, with a letter among them";
 
-/// A name that is a DNS label, and not seen before.
+/// A name that is a DNS label and unique.
 fn check_name<'v>(name: &At<'v>, seen: &mut HashSet<&'v str>, errors: &mut Errors) {
     if name.text().is_empty() {
         errors.push(name.required(""));
@@ -67,7 +66,7 @@ fn check_name<'v>(name: &At<'v>, seen: &mut HashSet<&'v str>, errors: &mut Error
     }
 }
 
-/// A name of another object, if it is there.
+/// An optional name of another object.
 fn check_reference(name: &At<'_>, errors: &mut Errors) {
     if !name.text().is_empty() && !is_name(name.text()) {
         errors.push(name.invalid("must be a DNS subdomain: lower-case labels with '.' between, at most 253"));
@@ -78,7 +77,7 @@ fn is_name(text: &str) -> bool {
     text.len() <= 253 && metadata::is_subdomain(text)
 }
 
-/// A relative path that stays where it begins.
+/// A relative path that stays below its root.
 fn check_inner_path(path: &At<'_>, errors: &mut Errors) {
     if path.text().starts_with('/') {
         errors.push(path.invalid("must be a relative path"));
@@ -86,7 +85,7 @@ fn check_inner_path(path: &At<'_>, errors: &mut Errors) {
     check_dots(path, errors);
 }
 
-/// A path that leads only further in.
+/// A path without `..`.
 fn check_dots(path: &At<'_>, errors: &mut Errors) {
     if path.text().split('/').any(|part| part == "..") {
         errors.push(path.invalid("must not contain '..'"));

@@ -1,5 +1,5 @@
-//! Warnings to the creator of a pod: fields and annotations that are deprecated or do nothing, and values that are given
-//! twice (`pkg/api/pod/warnings.go` of Kubernetes).
+//! Warnings to the author of a pod: deprecated or ignored fields and annotations, and duplicate values
+//! (`pkg/api/pod/warnings.go` of Kubernetes).
 
 mod env;
 mod ip;
@@ -16,10 +16,10 @@ use super::{CONTAINER_LISTS, text};
 use crate::kind::at::At;
 use crate::kind::warning;
 
-/// From how many warnings on no more are looked for: no client is sent as many.
+/// Number of warnings at which the search ends: no client is sent as many.
 const ENOUGH: usize = 64;
 
-/// Warnings so far.
+/// The warnings so far.
 #[derive(Debug, Default)]
 struct Warnings(Vec<String>);
 
@@ -39,7 +39,7 @@ impl Warnings {
     }
 }
 
-/// Changes of pods are made by programs, which read no warnings.
+/// Updates of pods are made by programs, which do not read warnings.
 pub(super) fn warnings(pod: &Value, old: Option<&Value>) -> Vec<String> {
     let mut warnings = Warnings::default();
     if old.is_none() {
@@ -81,7 +81,7 @@ fn check(pod: &Value, warnings: &mut Warnings) {
     ip::check(&spec, warnings);
 }
 
-/// Containers of all lists, in the order of Kubernetes.
+/// Containers of all lists, in Kubernetes' order.
 fn containers<'v>(spec: &At<'v>) -> impl Iterator<Item = At<'v>> + use<'v> {
     let spec = spec.clone();
     CONTAINER_LISTS.into_iter().flat_map(move |list| spec.field(list).items())
@@ -142,7 +142,7 @@ fn is_same_profile(profile: &At<'_>, annotation: &str) -> bool {
     profile.field("type").text() == kind && profile.field("localhostProfile").text() == name
 }
 
-/// Annotations that once did what fields do.
+/// Annotations that fields have replaced.
 const DEAD: [(&str, &str); 3] = [
     (
         "scheduler.alpha.kubernetes.io/critical-pod",
@@ -155,7 +155,7 @@ const DEAD: [(&str, &str); 3] = [
     ),
 ];
 
-/// Kinds of volume whose drivers are gone, or will be.
+/// Volume types whose drivers were removed, or will be.
 const OLD_VOLUMES: [(&str, &str); 9] = [
     ("photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
     ("gitRepo", "deprecated in v1.11, and disabled by default in v1.33+"),
@@ -173,7 +173,7 @@ fn check_volumes(spec: &At<'_>, warnings: &mut Warnings) {
         for (kind, what) in OLD_VOLUMES {
             let old = volume.field(kind);
             if old.is_set() {
-                // The path in Kubernetes' words is that of its internal type.
+                // Kubernetes' message has the path of its internal type.
                 let said = if kind == "storageos" { volume.field("storageOS") } else { old };
                 warnings.add(&said, what);
             }
@@ -183,7 +183,7 @@ fn check_volumes(spec: &At<'_>, warnings: &mut Warnings) {
     }
 }
 
-/// Aliases of one address, and secrets of one name or of none.
+/// Host aliases of one address, and pull secrets of one name or an empty one.
 fn check_lists(spec: &At<'_>, warnings: &mut Warnings) {
     for (list, field) in [("hostAliases", "ip"), ("imagePullSecrets", "name")] {
         let mut seen = HashSet::new();
@@ -200,7 +200,7 @@ fn check_lists(spec: &At<'_>, warnings: &mut Warnings) {
     }
 }
 
-/// Amounts of bytes that are not whole.
+/// Fractional amounts of bytes.
 fn check_bytes(amounts: &At<'_>, names: &[&str], warnings: &mut Warnings) {
     for name in names {
         if let Some(what) = warning::fraction(&amounts.key(name)) {
@@ -209,7 +209,7 @@ fn check_bytes(amounts: &At<'_>, names: &[&str], warnings: &mut Warnings) {
     }
 }
 
-/// Warnings of seccomp annotations that are set without the field of the same meaning.
+/// Warnings of seccomp annotations that are set without the corresponding field.
 fn check_seccomp(spec: &At<'_>, metadata: &At<'_>, warnings: &mut Warnings) {
     let mut check = |of: &At<'_>, key: &str| {
         let has_field = of.field("securityContext").field("seccompProfile").is_set();

@@ -1,4 +1,4 @@
-//! Jobs and cron jobs: pods that end.
+//! Jobs and cron jobs: pods that run to completion.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -139,7 +139,7 @@ fn complete(spec: &mut Value) {
     default(spec, "podReplacementPolicy", if has_policy { "Failed" } else { "TerminatingOrFailed" });
 }
 
-/// A job's pods are those with its own labels, unless its author says otherwise.
+/// A job's pods are those with its generated labels, unless its author set a selector.
 fn select(job: &mut Value) {
     if job.pointer("/spec/manualSelector") == Some(&Value::Bool(true))
         || job.pointer("/spec/template").is_none()
@@ -159,7 +159,7 @@ fn select(job: &mut Value) {
     }
 }
 
-/// A job without labels has those of its pods.
+/// A job without labels gets those of its pods.
 fn label(job: &mut Value) {
     let is_bare = job.pointer("/metadata/labels").and_then(Value::as_object).is_none_or(|all| all.is_empty());
     let labels = job.pointer("/spec/template/metadata/labels").filter(|labels| labels.is_object()).cloned();
@@ -168,7 +168,7 @@ fn label(job: &mut Value) {
     }
 }
 
-/// The pods of an indexed job that are there at once.
+/// Maximum parallelism of an indexed job.
 const PARALLEL: i64 = 100_000;
 
 fn check(spec: &At<'_>) -> Vec<FieldError> {
@@ -240,7 +240,7 @@ fn check_manager(manager: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// A rule of a policy for failed pods.
+/// A rule of a pod failure policy.
 fn check_failure(rule: &At<'_>, spec: &At<'_>, errors: &mut Vec<FieldError>) {
     let (codes, conditions, action) =
         (rule.field("onExitCodes"), rule.field("onPodConditions"), rule.field("action"));
@@ -278,7 +278,7 @@ fn check_failure(rule: &At<'_>, spec: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// The selector that a job was given is that of its own pods; one that its author has made fits the template.
+/// A generated selector matches the job's own pods; one that its author has set must match the template.
 fn check_selection(job: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if old.is_some() {
@@ -299,7 +299,7 @@ fn check_selection(job: &Value, old: Option<&Value>) -> Vec<FieldError> {
     errors
 }
 
-/// The length of a cron job's name, which its jobs' names begin with.
+/// Maximum length of a cron job's name, which is the prefix of its jobs' names.
 const CRON_NAME: usize = 52;
 
 fn check_cron_job(object: &Value, old: Option<&Value>) -> Vec<FieldError> {

@@ -1,12 +1,12 @@
-//! Rules for the numbers in a workload's status, as `pkg/apis/apps/validation/validation.go` and `pkg/apis/batch/validation` have
-//! them.
+//! Rules for the numbers in a workload's status, as `pkg/apis/apps/validation/validation.go` and
+//! `pkg/apis/batch/validation` have them.
 
 use palisade_k8s::FieldError;
 use serde_json::Value;
 
 use super::super::at::At;
 
-/// The numbers of a status: those that are never negative, and pairs of which the first is never more than the second.
+/// The numbers of a status: those that cannot be negative, and pairs of which the first cannot exceed the second.
 pub(super) struct Numbers {
     pub(super) natural: &'static [&'static str],
     pub(super) ordered: &'static [(&'static str, &'static str)],
@@ -88,7 +88,7 @@ pub(super) const DAEMON_SET: Numbers = Numbers {
 pub(super) const JOB: Numbers =
     Numbers { natural: &["active", "succeeded", "failed", "ready", "terminating"], ordered: &[] };
 
-/// Finds what is wrong with a status that differs from the one before.
+/// Validates a status that differs from the old one.
 pub(super) fn check(object: &Value, old: Option<&Value>, numbers: &Numbers) -> Vec<FieldError> {
     let Some(old) = old else { return Vec::new() };
     if object.get("status") == old.get("status") {

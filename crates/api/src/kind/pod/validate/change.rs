@@ -1,4 +1,4 @@
-//! The changes of a pod that are permitted, by subresource.
+//! The permitted changes of a pod, by subresource.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Errors, text};
 
-/// A pod's spec stays as it is, but for images, deadlines, new tolerations and gates that open; resources and ephemeral
+/// A pod's spec is immutable but for images, deadlines, added tolerations and removed gates; resources and ephemeral
 /// containers have subresources of their own.
 pub(in super::super) fn check_change(new: &Value, old: &Value, subresource: &str) -> Errors {
     let (fields, of_containers): (&[&str], &[&str]) = match subresource {
@@ -43,7 +43,7 @@ pub(in super::super) fn check_change(new: &Value, old: &Value, subresource: &str
     errors
 }
 
-/// The spec without what may change.
+/// The spec without its mutable fields.
 fn fixed(pod: &Value, fields: &[&str], of_containers: &[&str]) -> Value {
     let mut spec = pod.get("spec").cloned().unwrap_or_default();
     let remove = |value: &mut Value, names: &[&str]| {
@@ -63,7 +63,7 @@ fn number(pod: &Value, field: &str) -> Option<i64> {
     pod.get("spec")?.get(field)?.as_i64()
 }
 
-/// A deadline can be set, and be brought nearer.
+/// A deadline can be set, and shortened.
 fn check_deadline(new: &Value, old: &Value, errors: &mut Errors) {
     let path = || FieldPath::of("spec.activeDeadlineSeconds");
     match (number(old, "activeDeadlineSeconds"), number(new, "activeDeadlineSeconds")) {
@@ -75,7 +75,7 @@ fn check_deadline(new: &Value, old: &Value, errors: &mut Errors) {
     }
 }
 
-/// Only what was less than nothing, from older clients, can become one second.
+/// Only a negative value, from older clients, can become one second.
 fn check_grace(new: &Value, old: &Value, errors: &mut Errors) {
     let field = "terminationGracePeriodSeconds";
     let (old, new) = (number(old, field), number(new, field));
@@ -90,7 +90,7 @@ fn list<'v>(pod: &'v Value, field: &str) -> &'v [Value] {
     pod.get("spec").and_then(|spec| spec.get(field)).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// All of a list must still be there, as far as `kept` says of each what stays.
+/// All elements of a list must remain, as far as `kept` returns their immutable part.
 fn check_kept(
     new: &Value,
     old: &Value,
@@ -101,17 +101,17 @@ fn check_kept(
     let there: HashSet<String> = list(new, field).iter().map(kept).collect();
     if !list(old, field).iter().all(|old| there.contains(&kept(old))) {
         let path = FieldPath::of("spec").field(field);
-        errors.push(FieldError::forbidden(path, "what is there can neither be changed nor removed"));
+        errors.push(FieldError::forbidden(path, "existing entries can neither be changed nor removed"));
     }
 }
 
-/// The part of a toleration that cannot change: all but how long it lasts.
+/// The immutable part of a toleration: all but its duration.
 fn toleration(toleration: &Value) -> String {
     let kept = ["key", "operator", "value", "effect"].map(|field| toleration.get(field));
     serde_json::json!(kept).to_string()
 }
 
-/// Gates can only be opened.
+/// Scheduling gates can only be removed.
 fn check_gates(new: &Value, old: &Value, errors: &mut Errors) {
     let closed: HashSet<&str> = list(old, "schedulingGates").iter().map(|gate| text(gate, "/name")).collect();
     for (index, gate) in list(new, "schedulingGates").iter().enumerate() {

@@ -10,7 +10,7 @@ pub(super) fn check_containers<'v>(spec: &At<'v>, volumes: &Volumes<'v>, errors:
     let others = ["containers", "initContainers"].iter().flat_map(|list| spec.field(list).items());
     let others: HashSet<&str> = others.map(|container| container.field("name").text()).collect();
     let on_host = spec.field("hostNetwork").is(true);
-    // A node's port is one container's only; what runs one after the other may share it.
+    // A host port belongs to one container; containers that run one after the other may share it.
     let mut ports = HashSet::new();
     for list in ["containers", "initContainers", "ephemeralContainers"] {
         for container in spec.field(list).items() {
@@ -49,7 +49,7 @@ fn check_container(container: &At<'_>, volumes: &Volumes<'_>, errors: &mut Error
     security::check_context(&container.field("securityContext"), errors);
 }
 
-/// One that starts before the others is not probed, unless it goes on beside them.
+/// An init container has no probes, unless it is restarted always.
 fn check_init(container: &At<'_>, errors: &mut Errors) {
     let policy = container.field("restartPolicy");
     errors.extend(policy.none_of(&["Always", "Never", "OnFailure"]));
@@ -99,7 +99,7 @@ fn check_mounts(container: &At<'_>, volumes: &Volumes<'_>, errors: &mut Errors) 
     }
 }
 
-/// One of the pod's volumes, at a place of its own.
+/// A mount of one of the pod's volumes, at a path of its own.
 fn check_place<'v>(
     name: &At<'v>,
     place: &At<'v>,
@@ -131,7 +131,7 @@ fn check_devices(container: &At<'_>, volumes: &Volumes<'_>, errors: &mut Errors)
     }
 }
 
-/// Protocol, address and number of a port of the node.
+/// Protocol, address and number of a host port.
 type HostPort<'v> = (&'v str, &'v str, i64);
 
 fn check_ports<'v>(

@@ -1,11 +1,11 @@
-//! The environment of a container, and what it takes from the pod and other objects.
+//! The environment of a container, and its sources in the pod and other objects.
 
 use super::{At, Errors, check_reference};
 use crate::kind::{CONFIG_KEY, is_config_key};
 
 const SOURCES: [&str; 5] = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
 
-/// Fields of a pod that can be read into it, as Kubernetes lists them.
+/// Fields of a pod that the downward API offers, as Kubernetes lists them.
 const POD_FIELDS: [&str; 13] = [
     "metadata.annotations",
     "metadata.labels",
@@ -22,7 +22,7 @@ const POD_FIELDS: [&str; 13] = [
     "status.podIPs",
 ];
 
-/// Those of them that an environment can have.
+/// Those of them that an environment variable can have.
 const IN_ENVIRONMENT: [&str; 9] = [
     "metadata.name",
     "metadata.namespace",
@@ -90,7 +90,7 @@ fn check_source(variable: &At<'_>, errors: &mut Errors) {
     }
 }
 
-/// A field of the pod, which must be one of some; labels and annotations also one by one.
+/// A field of the pod, which must be in the list; labels and annotations also by key.
 pub(super) fn check_field(reference: &At<'_>, allowed: &[&str], errors: &mut Errors) {
     if !reference.is_set() {
         return;
@@ -109,7 +109,7 @@ pub(super) fn check_field(reference: &At<'_>, allowed: &[&str], errors: &mut Err
     }
 }
 
-/// An amount of the container's.
+/// An amount of the container's resources.
 pub(super) fn check_resource(reference: &At<'_>, errors: &mut Errors) {
     if !reference.is_set() {
         return;

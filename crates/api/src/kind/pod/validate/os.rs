@@ -1,7 +1,7 @@
 //! Fields that a pod for one operating system must not set for another
 //! (`pkg/apis/core/validation`: `validateOS`, `validateLinux`, `validateWindows`, `validateWindowsHostProcessPod`).
 //!
-//! SCC leaves pods for Windows alone, so all that gives rights on Linux must be refused for them here.
+//! SCC leaves pods for Windows alone, so all fields that grant rights on Linux must be refused for them here.
 
 use super::{At, CONTAINER_LISTS, Errors, is_name};
 
@@ -67,7 +67,7 @@ fn check_linux(spec: &At<'_>, errors: &mut Errors) {
 
 fn check_windows(spec: &At<'_>, errors: &mut Errors) {
     const WHY: &str = "cannot be set for a windows pod";
-    // False is what Kubernetes keeps of these where they are absent.
+    // Kubernetes keeps `false` for these fields if they are absent.
     let is_unset = |field: &At<'_>| {
         field.is(false) && ["hostPID", "hostIPC"].iter().any(|name| field.path().to_string().ends_with(name))
     };
@@ -81,13 +81,13 @@ fn check_windows(spec: &At<'_>, errors: &mut Errors) {
     }
 }
 
-/// Whether a security context says that a container is a process of the host, and where.
+/// `hostProcess` of a security context, if it is set, and the field.
 fn host_process<'v>(context: &At<'v>) -> (Option<bool>, At<'v>) {
     let field = context.field("windowsOptions").field("hostProcess");
     (field.is_set().then(|| field.is(true)), field)
 }
 
-/// A container that is a process of the host: then all are, and they are on its network.
+/// HostProcess containers: if one is, all are, and the pod uses the host network.
 fn check_host_process(spec: &At<'_>, errors: &mut Errors) {
     let (pod, _) = host_process(&spec.field("securityContext"));
     let (mut all, mut on_host) = (0, 0);
@@ -98,7 +98,7 @@ fn check_host_process(spec: &At<'_>, errors: &mut Errors) {
         }
         on_host += usize::from(own.or(pod) == Some(true));
     }
-    // A pod that says so of itself without containers to check is refused for having none.
+    // A HostProcess pod without containers to check is refused for having none.
     if on_host == 0 {
         return;
     }
@@ -110,7 +110,7 @@ fn check_host_process(spec: &At<'_>, errors: &mut Errors) {
     }
 }
 
-/// The options that a security context has for Windows.
+/// The Windows options of a security context.
 pub(super) fn check_options(options: &At<'_>, errors: &mut Errors) {
     let (name, spec, user) = (
         options.field("gmsaCredentialSpecName"),

@@ -30,7 +30,7 @@ pub(super) fn check_probes(container: &At<'_>, errors: &mut Errors) {
 }
 
 fn check_handler(handler: &At<'_>, kinds: &[&'static str], errors: &mut Errors) {
-    errors.extend(handler.not_one(kinds, "must say what is done"));
+    errors.extend(handler.not_one(kinds, "must specify a handler type"));
     let command = handler.field("exec").field("command");
     if handler.field("exec").is_set() && command.items().next().is_none() {
         errors.push(command.required(""));

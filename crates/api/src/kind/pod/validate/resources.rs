@@ -34,7 +34,7 @@ fn check_order(name: &str, asked: &At<'_>, most: &At<'_>, requests: &At<'_>, err
     }
 }
 
-/// Whether more of it can be promised than there is.
+/// Whether a resource may be overcommitted.
 fn is_shared(name: &str) -> bool {
     matches!(name, "cpu" | "memory" | "ephemeral-storage" | "storage")
 }
@@ -70,7 +70,7 @@ fn is_resource(name: &str) -> bool {
     is_known || name.starts_with("hugepages-") || is_extended(name)
 }
 
-/// A resource of somebody other than Kubernetes.
+/// An extended resource, of a domain other than Kubernetes'.
 fn is_extended(name: &str) -> bool {
     name.contains('/') && metadata::qualified_name(name).is_empty()
 }

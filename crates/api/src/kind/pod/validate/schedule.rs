@@ -30,7 +30,7 @@ fn check_toleration(toleration: &At<'_>, errors: &mut Errors) {
         ["key", "operator", "value", "effect", "tolerationSeconds"].map(|field| toleration.field(field));
     if key.text().is_empty() {
         if operator.text() != "Exists" {
-            errors.push(operator.invalid("must be Exists where there is no key"));
+            errors.push(operator.invalid("must be Exists if `key` is empty"));
         }
     } else {
         errors.extend(metadata::qualified_name(key.text()).into_iter().map(|why| key.invalid(why)));

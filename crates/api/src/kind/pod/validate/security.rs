@@ -11,7 +11,7 @@ use super::{At, CONTAINER_LISTS, Errors};
 /// The valid user and group IDs.
 const IDS: std::ops::RangeInclusive<i64> = 0..=2_147_483_647;
 
-/// Says of a pod that a node runs it from a file of its own.
+/// Annotation of a mirror pod: the node runs it from a file.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Checks the security settings of the pod as a whole.
@@ -30,7 +30,7 @@ pub(super) fn check_pod(spec: &At<'_>, errors: &mut Errors) {
         let shared = ["hostNetwork", "hostPID", "hostIPC"].map(|field| spec.field(field));
         let shared = shared.iter().filter(|field| field.is(true));
         errors.extend(shared.map(|field| field.forbidden("when `hostUsers` is false")));
-        // The IDs of a device stay those of the node.
+        // The IDs of a device are those of the node.
         let devices = CONTAINER_LISTS.iter().flat_map(|list| spec.field(list).items());
         let devices = devices.map(|container| container.field("volumeDevices"));
         let devices = devices.filter(|devices| devices.items().next().is_some());
@@ -63,7 +63,7 @@ pub(super) fn check_context(security: &At<'_>, errors: &mut Errors) {
     super::os::check_options(&security.field("windowsOptions"), errors);
 }
 
-/// Nothing of /proc is hidden from a container only where root in it is not root on the node.
+/// An unmasked /proc is permitted only in a user namespace, in which root is not root on the node.
 pub(super) fn check_proc(security: &At<'_>, spec: &At<'_>, errors: &mut Errors) {
     let mount = security.field("procMount");
     if mount.text() == "Unmasked" && !spec.field("hostUsers").is(false) {
@@ -146,7 +146,7 @@ pub(super) fn check_annotations(pod: &Value, spec: &At<'_>, errors: &mut Errors)
     }
 }
 
-/// Whether a value is known, `localhost/` without a path included, which is valid and names nothing.
+/// Whether a value is known, including `localhost/` without a path, which is valid and refers to nothing.
 fn is_seccomp_profile(value: &str) -> bool {
     let field = SeccompProfile::of_annotation(value);
     field.map_or(value == "localhost/", |field| field.localhost_profile.is_none_or(|file| is_inner(&file)))

@@ -1,5 +1,5 @@
-//! Each rule beside a value that breaks it, and the error's field and kind, as `ValidatePodSpec` of
-//! `pkg/apis/core/validation/validation.go` gives them.
+//! Each rule with a value that breaks it, and the error's field and kind, as `ValidatePodSpec` of
+//! `pkg/apis/core/validation/validation.go` returns them.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn pod() -> Value {
     }})
 }
 
-/// Sets the value at a pointer, whose parent is there.
+/// Sets the value at a pointer whose parent exists.
 fn set(pod: &mut Value, pointer: &str, value: &Value) {
     let (parent, field) = pointer.rsplit_once('/').expect("a pointer");
     let field = field.replace("~1", "/");

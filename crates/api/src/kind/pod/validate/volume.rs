@@ -1,4 +1,4 @@
-//! Volumes of a pod: their names, and what each source must say.
+//! Volumes of a pod: their names, and the required fields of each source.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use palisade_k8s::FieldError;
 use super::environment::{check_field, check_resource};
 use super::{At, Errors, NATURAL, check_dots, check_inner_path, check_name, check_reference, is_name};
 
-/// The texts that a source must have.
+/// The required strings of a source.
 const NEEDS: &[(&str, &[&str])] = &[
     ("awsElasticBlockStore", &["volumeID"]),
     ("azureDisk", &["diskName", "diskURI"]),
@@ -41,7 +41,7 @@ const NEEDS: &[(&str, &[&str])] = &[
     ("vsphereVolume", &["volumePath"]),
 ];
 
-/// Valid values of `hostPath.type`; the empty one checks nothing.
+/// Valid values of `hostPath.type`; the empty one skips the check.
 const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 
@@ -88,7 +88,7 @@ fn check_sources(volume: &At<'_>, errors: &mut Errors) {
     errors.extend(found.map(|(second, _)| second.forbidden("a volume has one source only")));
 }
 
-/// Beyond what must be there.
+/// Rules beyond required fields.
 fn check_source(volume: &At<'_>, errors: &mut Errors) {
     let host = volume.field("hostPath");
     check_dots(&host.field("path"), errors);
@@ -122,7 +122,7 @@ fn check_source(volume: &At<'_>, errors: &mut Errors) {
     }
 }
 
-/// The bits of a file's mode.
+/// The mode bits of a file.
 const MODES: std::ops::RangeInclusive<i64> = 0..=0o777;
 
 fn check_absolute(path: &At<'_>, errors: &mut Errors) {
@@ -133,7 +133,7 @@ fn check_absolute(path: &At<'_>, errors: &mut Errors) {
 
 fn check_size(limit: &At<'_>, errors: &mut Errors) {
     if limit.text().starts_with('-') || limit.number().is_some_and(|number| number < 0) {
-        errors.push(limit.forbidden("must not be less than nothing"));
+        errors.push(limit.forbidden("must not be negative"));
     }
 }
 
@@ -153,7 +153,7 @@ fn check_driver(driver: &At<'_>, errors: &mut Errors) {
     }
 }
 
-/// The items of a source: keys of an object, or fields of the pod, and where their files go.
+/// The items of a source: keys of an object, or fields of the pod, and the paths of their files.
 fn check_files(source: &At<'_>, errors: &mut Errors) {
     for item in source.field("items").items() {
         let path = item.field("path");

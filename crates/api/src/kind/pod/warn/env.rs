@@ -1,11 +1,11 @@
-//! Variables that are given twice.
+//! Environment variables that are set twice.
 
 use std::collections::HashSet;
 
 use super::Warnings;
 use crate::kind::at::At;
 
-/// A later definition that does not build on the earlier one hides it.
+/// A later definition that does not refer to the earlier one hides it.
 pub(super) fn check(container: &At<'_>, warnings: &mut Warnings) {
     let mut seen = HashSet::new();
     for variable in container.field("env").items() {

@@ -1,4 +1,4 @@
-//! Addresses that are written otherwise than they should be.
+//! Addresses in a non-canonical form.
 
 use std::net::IpAddr;
 

@@ -1,15 +1,15 @@
-//! The node labels that a pod selects.
+//! Node labels that a pod selects.
 
 use super::Warnings;
 use crate::kind::at::At;
 use crate::kind::warning;
 
-/// Warns of a label that is old.
+/// Warns of a deprecated label.
 pub(super) fn check_key(key: &At<'_>, warnings: &mut Warnings) {
     warning::old_key(key).into_iter().for_each(|what| warnings.say(what));
 }
 
-/// The node labels that a pod selects.
+/// Node labels that a pod selects.
 pub(super) fn check(spec: &At<'_>, warnings: &mut Warnings) {
     let selector = spec.field("nodeSelector");
     for key in selector.keys() {
@@ -33,7 +33,7 @@ fn check_term(term: &At<'_>, warnings: &mut Warnings) {
 
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-/// Values that no label has.
+/// Values that a label cannot have.
 fn check_values(term: &At<'_>, warnings: &mut Warnings) {
     for value in term.field("matchExpressions").items().flat_map(|one| one.field("values").items()) {
         let text = value.text();

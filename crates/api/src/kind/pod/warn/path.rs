@@ -1,14 +1,14 @@
-//! Files of one volume that are in each other's way.
+//! Files of one volume whose paths conflict.
 
 use std::collections::BTreeMap;
 
 use super::Warnings;
 use crate::kind::at::At;
 
-/// Longer ones are no path on Linux.
+/// Longer paths are not valid on Linux.
 const PATH_MAX: usize = 4096;
 
-/// A file of a volume, and what it comes from.
+/// A file of a volume, and its source.
 #[derive(Clone, Debug)]
 struct File<'v> {
     path: &'v str,
@@ -89,7 +89,7 @@ fn projections<'v>(projected: &At<'v>, name: &str, warnings: &mut Warnings) -> V
 
 /// Warns of files that are the same as, above or below an earlier one.
 fn overlaps(files: &[File<'_>], volume: &str, what: &str, warnings: &mut Warnings) {
-    // By path with a slash at its end, so that all below a path are neighbours.
+    // By path with a slash at its end, so that all paths below one follow it.
     let mut seen: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (at, file) in files.iter().enumerate() {
         let path = file.path.trim_end_matches('/');

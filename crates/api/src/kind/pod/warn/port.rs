@@ -1,4 +1,4 @@
-//! Ports that are given twice.
+//! Duplicate ports.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ impl<'v> Port<'v> {
         Self { at, address, host }
     }
 
-    /// As Go prints it.
+    /// In Go's format.
     fn printed(&self) -> String {
         format!(
             "{{Name:{} HostPort:{} ContainerPort:{} Protocol:{} HostIP:{}}}",
@@ -30,7 +30,7 @@ impl<'v> Port<'v> {
         )
     }
 
-    /// How it and an earlier one of the same number and protocol get into each other's way.
+    /// The conflict with an earlier port of the same number and protocol.
     fn clash(&self, other: &Self) -> Option<&'static str> {
         if (self.address, self.host) == (other.address, other.host) {
             Some("duplicate")
@@ -43,7 +43,7 @@ impl<'v> Port<'v> {
     }
 }
 
-/// The ports of one number and protocol, such that those that clash with another are found without looking at all.
+/// The ports of one number and protocol, indexed so that conflicts are found without comparing all pairs.
 #[derive(Default)]
 struct Same<'v> {
     ports: Vec<Port<'v>>,
@@ -52,7 +52,8 @@ struct Same<'v> {
 }
 
 impl<'v> Same<'v> {
-    /// The earlier ports that may clash with one, in order. Every one of them does, so that a caller with enough stops.
+    /// The earlier ports that may conflict with one, in order. Each of them does, so that a caller with enough can
+    /// stop.
     fn rivals(&self, port: &Port<'v>) -> Vec<usize> {
         let of_host = |host: i64| self.by_host.get(&host).into_iter().flatten().copied();
         let at = |address: &'v str| self.by_place.get(&(address, port.host)).into_iter().flatten().copied();

@@ -233,7 +233,7 @@ fn names_that_make_odd_host_names_are_named() {
     assert!(said(&"a".repeat(64))[0].ends_with("[must be no more than 63 bytes]"));
 }
 
-/// Nobody makes the server work long by what it warns of.
+/// Warnings do not take long, whatever the input.
 #[test]
 fn many_clashes_are_soon_enough() {
     let many = 30_000;
