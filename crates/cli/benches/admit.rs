@@ -26,7 +26,7 @@ fn admit(criterion: &mut Criterion) {
     measure(criterion, "the same, half of them refused", &half_refused(&reviews));
 }
 
-/// As many reviews that are refused as ones that are not, in turn, as many as the corpus has in all.
+/// As many refused reviews as admitted ones, alternating, as many as the corpus has in all.
 fn half_refused(reviews: &[String]) -> Vec<String> {
     let policy = palisade_testing::policy(&corpus::policy_text(POLICY));
     let is_allowed =

@@ -15,7 +15,7 @@ mod stream;
 use batch::Batch;
 use stream::{Input, Stream};
 
-/// Bytes that are read and written at once.
+/// Size of the buffers for reading and writing, in bytes.
 const BUFFER: usize = 256 * 1024;
 
 pub(crate) fn run(args: &AdmitArgs) -> crate::Outcome {
@@ -25,7 +25,8 @@ pub(crate) fn run(args: &AdmitArgs) -> crate::Outcome {
     let mut exit = Exit::Fine;
     let mut batch = Batch::default();
     while batch.fill(&mut stream)? {
-        // Whoever waits for an answer before asking again gets it: all that was read is answered before more is read.
+        // A client that waits for an answer before its next request gets it: everything that was read is answered
+        // before more is read.
         for Answers { text, all_readable } in
             batch.answer(Answers::default, |input, all| all.add(&policy, input))
         {
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &AdmitArgs) -> crate::Outcome {
     Ok(exit)
 }
 
-/// Answers as they are written.
+/// The answers as they are written.
 struct Answers {
     text: Vec<u8>,
     all_readable: bool,
@@ -54,14 +55,14 @@ impl Default for Answers {
 impl Answers {
     fn add(&mut self, policy: &Policy, input: &Input<'_>) {
         let (response, readable) = answer(policy, input);
-        // An answer is texts and numbers, and a vector takes all that is written to it.
+        // An answer holds strings and numbers only, and writing to a vector cannot fail.
         let _whole = serde_json::to_writer(&mut self.text, &ReviewResponse::new(&response));
         self.text.push(b'\n');
         self.all_readable &= readable;
     }
 }
 
-/// The answer, and whether the input could be read.
+/// The answer, and whether the input could be parsed.
 fn answer(policy: &Policy, input: &Input<'_>) -> (AdmissionResponse, bool) {
     let unreadable = |uid: String, offset: usize, message: &str| {
         let (line, byte) = input.position(offset);

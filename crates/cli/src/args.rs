@@ -42,12 +42,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SccCommand,
     },
-    /// SCCs as admission policies of Kubernetes itself: no webhook, nothing that runs
+    /// SCCs as admission policies of Kubernetes itself: no webhook, no running component
     Policies {
         #[command(subcommand)]
         command: crate::policies::args::PoliciesCommand,
     },
-    /// Turn policies of other kinds into SCCs
+    /// Convert policies of other kinds to SCCs
     Import {
         #[command(subcommand)]
         command: ImportCommand,
@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Node(NodeArgs),
     #[cfg(feature = "serve")]
     Down(DownArgs),
-    /// Work on the images of this machine's node
+    /// Manage the images of this machine's node
     #[cfg(feature = "serve")]
     Image {
         #[command(subcommand)]
@@ -100,7 +100,7 @@ pub(crate) enum Command {
     },
 }
 
-/// Reads the command line. Under the name `oc` it is the same program.
+/// Parses the command line. Under the name `oc` it is the same program.
 pub(crate) fn parse() -> Args {
     use clap::{CommandFactory, FromArgMatches};
     let name = std::env::args_os().next().map(PathBuf::from);
@@ -125,15 +125,15 @@ pub(crate) struct PolicyArgs {
     /// Built-in SCCs and their grants: 4 (thirteen) or 3 (seven). Default: 4, but none with --policy
     #[arg(long, value_name = "3|4")]
     pub(crate) scc_set: Option<BuiltinSet>,
-    /// Kernel of the nodes, which decides what sysctls are safe. Default: a current one
+    /// Kernel of the nodes, which determines the safe sysctls. Default: a current one
     #[arg(long, value_name = "MAJOR.MINOR")]
     pub(crate) kernel: Option<KernelVersion>,
 }
 
 /// Answer AdmissionReviews: NDJSON or concatenated JSON on stdin, one response a line on stdout
 ///
-/// Every input gets exactly one output line, in order. One that cannot be read gets a refusal that
-/// names its line and byte, and the exit code is then 2.
+/// Every input gets exactly one output line, in order. One that cannot be parsed gets a refusal that names its line and
+/// byte, and the exit code is then 2.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Pods are admitted, changed by a JSON Patch, or refused with the reason. `exec` and `attach` are decided
@@ -149,9 +149,8 @@ pub(crate) struct AdmitArgs {
 
 /// Show which SCC would admit workloads, and why the others would not
 ///
-/// Reads manifests and the output of `helm template`: pods, templates and every kind of workload.
-/// SCCs, service accounts, roles, bindings and namespaces among them count as policy. No cluster is
-/// asked, but with --cluster.
+/// Reads manifests and the output of `helm template`: pods, templates and every kind of workload. SCCs, service
+/// accounts, roles, bindings and namespaces among them count as policy. No cluster is contacted without --cluster.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 A workload's pods are asked for by its controller, not by you: that is why a pod that works by hand can be
@@ -177,13 +176,13 @@ pub(crate) struct ReviewArgs {
     pub(crate) cluster: bool,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
-    /// Namespace of objects that name none
+    /// Namespace of objects without one
     #[arg(short, long)]
     pub(crate) namespace: Option<String>,
-    /// Service account of the pods, whatever they say themselves
+    /// Service account of the pods, whatever they specify
     #[arg(short = 'z', long, value_name = "NAME")]
     pub(crate) serviceaccount: Option<String>,
-    /// The user who creates the pods. Default: a workload's controller; some user for a bare pod
+    /// The user who creates the pods. Default: a workload's controller; an unknown user for a bare pod
     #[arg(long = "as", value_name = "USER")]
     pub(crate) user: Option<String>,
     /// A group of --as; may be repeated. system:authenticated is always among them
@@ -200,17 +199,17 @@ pub(crate) struct ReviewArgs {
 /// An output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people: verdicts, and for each refusal the changes that would admit the pod
+    /// Text: verdicts, and for each refusal the changes that would admit the pod
     Text,
-    /// For people: also the result of every SCC, in order
+    /// Text: also the result of every SCC, in order
     Wide,
-    /// For programs: see docs/review-json.md
+    /// JSON: see docs/review-json.md
     Json,
     /// The same as YAML
     Yaml,
-    /// For code scanners
+    /// SARIF, for code scanners
     Sarif,
-    /// For browsers: one file with a table of SCCs by workload, without scripts
+    /// HTML: one file with a table of SCCs by workload, without scripts
     Html,
 }
 
@@ -236,7 +235,7 @@ pub(crate) enum SccCommand {
 
 /// Check SCCs, and objects beside them, for mistakes that the API server accepts
 ///
-/// Looks at SCCs, and at roles, namespaces and workloads that stand beside them.
+/// Looks at SCCs, and at roles, namespaces and workloads beside them.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct LintArgs {
     /// Files or folders of YAML or JSON, or - for stdin
@@ -244,7 +243,7 @@ pub(crate) struct LintArgs {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// Print the order in which SCCs are tried, and what puts each before the next
+/// Print the order in which SCCs are evaluated, and why each comes before the next
 #[derive(Debug, ClapArgs)]
 pub(crate) struct OrderArgs {
     /// More SCCs: files or folders, or - for stdin
@@ -271,12 +270,12 @@ pub(crate) struct DiffArgs {
     pub(crate) output: TextOrHtml,
 }
 
-/// A form of output for people.
+/// An output format for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TextOrHtml {
-    /// For terminals
+    /// Text for terminals
     Text,
-    /// For browsers: one file, without scripts
+    /// HTML: one file, without scripts
     Html,
 }
 
@@ -299,10 +298,10 @@ pub(crate) struct ImpactArgs {
     pub(crate) output: TextOrHtml,
 }
 
-/// Write the least SCC that admits these workloads, with its role and binding; or tell which SCC is more than needed
+/// Write the least SCC that admits these workloads, with its role and binding; or report which SCC is more than needed
 ///
-/// Every field has its tightest value. The SCC is tried on each pod, and each single step that would make it tighter is tried
-/// too: one of the pods is refused by it.
+/// Every field has its tightest value. The SCC is tested with each pod, and so is each SCC that is one step tighter: it
+/// refuses one of the pods.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 A pod gets for what it leaves open what --base gives. Nothing else is set on it, but for a supplemental group.
@@ -316,19 +315,20 @@ Exits with 1 if a workload is admitted by no SCC, or refused after SCC; with --a
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
-    /// Service account of the pods, whatever they say themselves
+    /// Service account of the pods, whatever they specify
     #[arg(short = 'z', long, value_name = "NAME")]
     pub(crate) serviceaccount: Option<String>,
-    /// One SCC for what
+    /// Scope of one SCC
     #[arg(long, value_enum, default_value_t = Per::Account)]
     pub(crate) per: Per,
-    /// SCC that says what pods get for what they leave open: a name, or a file. Default: restricted-v2, or restricted
+    /// SCC with the defaults that pods get: a name, or a file. Default: restricted-v2, or restricted
     #[arg(long, value_name = "SCC")]
     pub(crate) base: Option<String>,
     /// Print which pod needs which value, instead of the objects
     #[arg(long, conflicts_with = "audit")]
     pub(crate) explain: bool,
-    /// Print which accounts hold an SCC that is more than their pods need, the most first, and what less would change
+    /// Print which accounts may use an SCC that is more than their pods need, the largest excess first, and the effect
+    /// of a smaller one
     #[arg(long, conflicts_with = "per")]
     pub(crate) audit: bool,
     /// How to print the objects
@@ -347,19 +347,19 @@ pub(crate) enum Per {
     Workload,
 }
 
-/// A form of objects.
+/// An output format of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ObjectOutput {
-    /// Documents, ready to apply
+    /// YAML documents, ready to apply
     Yaml,
-    /// One List
+    /// One List, as JSON
     Json,
 }
 
 /// Serve the Kubernetes API on this machine: objects, roles, SCCs; no cluster needed
 ///
-/// Everything is kept in one folder. At first start a certificate authority and an administrator
-/// (`system:admin`) are made; the kubeconfig is written beside the data, and is made yours if you have none.
+/// All data is kept in one folder. At first start a certificate authority and an administrator (`system:admin`) are
+/// created; the kubeconfig is written beside the data, and becomes yours if you have none.
 #[cfg(feature = "serve")]
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -373,7 +373,7 @@ pub(crate) struct ServeArgs {
     /// Folder of the data. Default: palisade in $XDG_DATA_HOME or ~/.local/share
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Keep nothing beyond the end
+    /// Keep no data after the end
     #[arg(long)]
     pub(crate) ephemeral: bool,
     /// Address and port; port 0 takes a free one
@@ -382,7 +382,7 @@ pub(crate) struct ServeArgs {
     /// Further name or address that clients use for this server; may be repeated
     #[arg(long = "name", value_name = "NAME")]
     pub(crate) names: Vec<String>,
-    /// SCCs from the start: those of OpenShift 4 (thirteen) or 3 (seven)
+    /// Initial SCCs: those of OpenShift 4 (thirteen) or 3 (seven)
     #[arg(long, value_name = "4|3", default_value = "4")]
     pub(crate) scc_set: BuiltinSet,
     /// Start from a backup; the data folder must be new
@@ -397,7 +397,7 @@ pub(crate) struct ServeArgs {
     /// The audit policy: a Policy of audit.k8s.io/v1, as kube-apiserver reads it
     #[arg(long, value_name = "FILE", requires = "audit_log")]
     pub(crate) audit_policy_file: Option<PathBuf>,
-    /// The decider on SCC: this server, admission webhooks (as `palisade webhook`), or nobody
+    /// The decider on SCC: this server, admission webhooks (as `palisade webhook`), or none
     #[arg(long, value_enum, default_value = "builtin")]
     pub(crate) scc: SccDecider,
     /// Address of a Service that a webhook configuration names; may be repeated
@@ -413,7 +413,7 @@ pub(crate) enum SccDecider {
     Builtin,
     /// Admission webhooks decide; without one that refuses, every pod is admitted
     Webhook,
-    /// Nobody decides, and there are no SCCs from the start
+    /// No decision, and no initial SCCs
     Off,
 }
 
@@ -434,8 +434,8 @@ fn webhook_service(text: &str) -> Result<(String, std::net::SocketAddr), String>
 #[cfg(feature = "serve")]
 /// Run everything on this machine: the API server and a node, which runs pods with containerd
 ///
-/// Takes root, and containerd with its companions; without them the API is served all the same, and pods stay
-/// Pending with an event that says what to install.
+/// Requires root, and containerd with its companions; without them the API is served all the same, and pods stay
+/// Pending with an event that lists the packages to install.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -479,7 +479,7 @@ pub(crate) struct NodeArgs {
 pub(crate) enum NodeCommand {
     /// Write the kubeconfig of a node, for `palisade node` or a kubelet of that name
     ///
-    /// Takes the data folder of the server, which may run meanwhile. The certificate in it is good for ten years, as a
+    /// Needs the data folder of the server, which may be running. The certificate in it is valid for ten years, as a
     /// client and as a server of the node's name and addresses.
     Kubeconfig {
         /// Name of the node
@@ -510,26 +510,26 @@ pub(crate) struct NodeOptions {
     /// The node's name. Default: the machine's
     #[arg(long, value_name = "NAME")]
     pub(crate) node_name: Option<String>,
-    /// The node's address. Default: that of the interface which leads outside
+    /// The node's address. Default: that of the interface with the default route
     #[arg(long, value_name = "IP")]
     pub(crate) node_ip: Option<std::net::IpAddr>,
     /// Port on which the API server reaches the node; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) node_port: u16,
-    /// Socket of a container engine that runs already. Default: containerd is started, with everything its own
+    /// Socket of a running container engine. Default: containerd is started, with folders of its own
     #[arg(long, value_name = "SOCKET")]
     pub(crate) cri_socket: Option<PathBuf>,
     /// The OCI runtime of the containerd that is started. Default: crun, or runc
     #[arg(long, value_name = "PATH", conflicts_with = "cri_socket")]
     pub(crate) runtime: Option<PathBuf>,
-    /// The addresses of pods
+    /// Range of the pods' addresses
     #[arg(long, value_name = "CIDR", default_value = "10.85.0.0/24")]
     pub(crate) pod_cidr: String,
-    /// The seccomp profile of pods that name none: runtime/default or unconfined
+    /// The seccomp profile of pods without one: runtime/default or unconfined
     #[arg(long, value_name = "PROFILE", default_value = "unconfined", value_parser = ["runtime/default", "unconfined"])]
     pub(crate) default_seccomp: String,
-    /// Whether each container has an audit login id, by which every denied syscall is its container's for sure. auto: unless
-    /// the machine has auditd, or sets none
+    /// Whether each container has an audit login id, which attributes every denied syscall to its container. auto:
+    /// unless the machine runs auditd, or login ids cannot be set
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = LoginIds::Auto)]
     pub(crate) login_ids: LoginIds,
 }
@@ -546,8 +546,8 @@ pub(crate) enum LoginIds {
 #[cfg(feature = "serve")]
 /// End every pod of this machine's node, and remove what the node has left on the machine
 ///
-/// Containers, networks, mounts, cgroups and the engine that the node has started; images, volumes' folders and the
-/// API's data stay.
+/// Removes containers, networks, mounts, cgroups and the engine that the node has started; images, volumes' folders and
+/// the API's data stay.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DownArgs {
     /// Folder of the node's data. Default: /var/lib/palisade
@@ -558,9 +558,9 @@ pub(crate) struct DownArgs {
 #[cfg(feature = "serve")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
-    /// Import an archive, as `docker save` or `podman save` write it, or a folder of OCI's layout
+    /// Import an archive from `docker save` or `podman save`, or an OCI image layout
     ///
-    /// Pods that name an image of it run it, whatever their imagePullPolicy: no registry is asked.
+    /// Pods that name an imported image run it, whatever their imagePullPolicy: no registry is contacted.
     Import {
         /// Archive or folder; may be repeated
         #[arg(required = true, value_name = "PATH")]

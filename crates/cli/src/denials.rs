@@ -4,12 +4,12 @@ use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::handler::HandlerArgs;
 
-/// Tell what seccomp filters denied: syscall, count, rule, and the entry that would let it through
+/// Report what seccomp filters denied: syscall, count, rule, and the entry that would allow it
 ///
-/// Of containers that palisade-oci has started, where their filters log: by the flag SECCOMP_FILTER_FLAG_LOG in the
-/// profile, or `"log": true` in the handler's settings. The past comes from auditd's log where there is one, else
-/// from the kernel's, which holds back all but some ten records in five seconds; --watch misses none. A process that
-/// has ended, or that is in no container, has the container ?; with `"loginIds": true` every record has its own.
+/// For containers that palisade-oci has started, if their filters log: by the flag SECCOMP_FILTER_FLAG_LOG in the
+/// profile, or `"log": true` in the handler's settings. Past denials come from auditd's log if there is one, else from
+/// the kernel's, which drops all but some ten records in five seconds; --watch misses none. For a process that has
+/// ended, or that is in no container, the container is ?; with `"loginIds": true` every record names its own.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +33,7 @@ pub(crate) struct DenialsArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Form {
     Text,
-    /// One object a line
+    /// One JSON object a line
     Json,
 }
 
@@ -86,7 +86,7 @@ mod linux {
         }
     }
 
-    /// What reads a file of records, where a file was named for a container.
+    /// The command for a file of records, if a file was named as the container.
     fn hint(name: &str) -> String {
         match Path::new(name).is_file() {
             true => format!(
@@ -96,7 +96,7 @@ mod linux {
         }
     }
 
-    /// Prints the first denial of a kind, then each tenfold of it.
+    /// Prints the first denial of a kind, then each tenth, hundredth and so on.
     fn watch(state: &Path, printer: &Printer, is_meant: impl Fn(&Denial) -> bool) -> crate::Outcome {
         let mut denials = Denials::watch(state)?;
         let mut tally = Tally::default();

@@ -1,14 +1,14 @@
-//! Flags before the verb, as in `oc -n shop get pods`: kubectl and oc take those of the connection there too.
+//! Flags before the verb, as in `oc -n shop get pods`: kubectl and oc accept connection flags there too.
 
 use std::ffi::{OsStr, OsString};
 
-/// Flags of the connection that are followed by a value, unless it is written with `=`.
+/// Connection flags that are followed by a value, unless it is written with `=`.
 const WITH_VALUE: [&str; 9] =
     ["--kubeconfig", "--context", "-n", "--namespace", "-s", "--server", "--token", "--as", "--as-group"];
 
 const ALONE: &str = "--insecure-skip-tls-verify";
 
-/// Moves such flags to the end, where every verb takes them, or to what comes before `--`.
+/// Moves such flags to the end, where every verb accepts them, or to before `--`.
 pub(crate) fn moved(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments = arguments.into_iter();
     let mut all: Vec<OsString> = arguments.next().into_iter().collect();
@@ -40,7 +40,7 @@ fn kind(argument: &OsStr) -> Option<bool> {
         return Some(true);
     }
     let is_joined = text.split_once('=').is_some_and(|(name, _)| name == ALONE || WITH_VALUE.contains(&name));
-    // `-nshop`, as short flags are also written.
+    // `-nshop`, as short flags may be written.
     let is_short = ["-n", "-s"].iter().any(|flag| text.starts_with(flag) && text.len() > flag.len());
     (text == ALONE || is_joined || is_short).then_some(false)
 }

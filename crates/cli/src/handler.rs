@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-/// Where a runtime handler keeps what it knows of its containers.
+/// The location of a runtime handler's state.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct HandlerArgs {
-    /// The `state` folder of the handler's settings. Default: that of the node of `palisade up` where there is one, else
+    /// The `state` folder of the handler's settings. Default: that of the node of `palisade up` if there is one, else
     /// /run/palisade/oci
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// The folder of the node, where it is not /var/lib/palisade
+    /// The folder of the node, if it is not /var/lib/palisade
     #[cfg(feature = "serve")]
     #[arg(long, value_name = "DIR", conflicts_with = "state")]
     node_dir: Option<PathBuf>,
@@ -19,7 +19,7 @@ pub(crate) struct HandlerArgs {
 
 #[cfg(target_os = "linux")]
 impl HandlerArgs {
-    /// The state folder that is meant.
+    /// The state folder.
     pub(crate) fn state(&self) -> PathBuf {
         #[cfg(feature = "serve")]
         let of_node = || crate::node::state_of(self.node_dir.as_deref());

@@ -5,9 +5,9 @@ use clap::Args as ClapArgs;
 use crate::handler::HandlerArgs;
 use crate::seccomp::args::TextOrJson;
 
-/// Tell what holds a container: its profile, its filter, and what the kernel reports of it
+/// Show how a container is confined: its profile, its filter, and what the kernel reports of it
 ///
-/// Of containers that palisade-oci has started; without a name, of all.
+/// For containers that palisade-oci has started; without a name, for all.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -141,7 +141,7 @@ mod linux {
                     let filters =
                         kernel.filters.map_or_else(String::new, |count| format!(", filters {count}"));
                     line(
-                        "kernel says",
+                        "kernel reports",
                         format!(
                             "Seccomp {}{filters}, NoNewPrivs {}",
                             kernel.seccomp,

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use crate::files::{self, Document};
 
-/// Objects a page.
+/// Objects in a page of a list.
 const PAGE: usize = 500;
 
-/// How to connect.
+/// The connection.
 pub(crate) struct Connection<'a> {
     pub(crate) kubeconfig: Option<&'a PathBuf>,
     pub(crate) context: Option<&'a str>,
@@ -42,7 +42,8 @@ const POLICY: [(&str, &str, &str); 8] = [
     ("apis/storage.k8s.io/v1/csidrivers", "storage.k8s.io/v1", "CSIDriver"),
 ];
 
-/// Reads all policy and all workloads. A list that the cluster does not serve is empty; one that may not be read is an error.
+/// Reads all policy and all workloads. A list of a kind that is not served is empty; one that may not be read is an
+/// error.
 pub(crate) fn read(connection: &Connection<'_>) -> Result<(PolicyBuilder, Vec<Document>), crate::Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let objects = runtime.block_on(objects(connection))?;
@@ -90,7 +91,7 @@ fn place(kind: &WorkloadKind, namespace: Option<&str>) -> (String, String) {
     }
 }
 
-/// Adds a list's objects, which do not say their kind themselves.
+/// Adds a list's objects, which lack their kind.
 async fn list(
     session: &Session,
     path: &str,

@@ -1,4 +1,4 @@
-//! Completion scripts and manual pages, made from the command line's own definition.
+//! Completion scripts and manual pages, generated from the command line's definition.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::args::Args;
 use crate::exit::Exit;
 
 pub(crate) fn completions(shell: clap_complete::Shell) -> crate::Outcome {
-    // Written at once: clap's own writing panics where nobody reads on, as behind `| head`.
+    // Written in one piece: clap's own writing panics if the reader closes the pipe, as in `| head`.
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "palisade", &mut text);
     std::io::stdout().lock().write_all(&text)?;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, Subcommand};
 
-/// Be an OCI runtime that puts Palisade's seccomp filter into crun's containers
+/// Act as an OCI runtime that sets Palisade's seccomp filter on crun's containers
 ///
-/// Takes crun's command line: create, start, state, kill, delete, run, exec and the rest. Engines start it under
-/// the name palisade-oci, with its settings in palisade-oci.json beside that link; `install` makes both.
+/// Accepts crun's command line: create, start, state, kill, delete, run, exec and the rest. Engines run it under the
+/// name palisade-oci, with its settings in palisade-oci.json beside that link; `install` creates both.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -29,10 +29,10 @@ enum OciCommand {
     Runtime(Vec<OsString>),
 }
 
-/// Print what an engine needs to start containers with Palisade, or write it
+/// Print or write the configuration of an engine that starts containers with Palisade
 ///
-/// A link to this program with settings beside it, the engine's configuration, and for Kubernetes a RuntimeClass,
-/// which is printed in any case: it goes to the cluster.
+/// A link to this program with settings beside it, the engine's configuration, and for Kubernetes a RuntimeClass, which
+/// is always printed, since it is for the cluster.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -55,12 +55,12 @@ pub(crate) struct InstallArgs {
     /// Write the files instead of printing them
     #[arg(long)]
     write: bool,
-    /// Folder that stands for /, for images of nodes
+    /// Root folder of the files, in place of /, for images of nodes
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 }
 
-/// Does what an engine asks of its runtime, if this is such a command line: there clap has no say.
+/// Handles an engine's command line, which clap does not parse.
 #[cfg(target_os = "linux")]
 pub(crate) fn handle(mut words: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let name = words.next()?;

@@ -1,5 +1,5 @@
-//! `palisade install --apply`, `palisade uninstall`, `palisade status` and `palisade review --cluster`: what an
-//! administrator does to a cluster.
+//! `palisade install --apply`, `palisade uninstall`, `palisade status` and `palisade review --cluster`: an
+//! administrator's operations on a cluster.
 
 use std::io::Write;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use palisade_webhook::operate::{self, Change, Extent, Running, State};
 
 use crate::exit::Exit;
 
-/// Tell in one screen whether SCC holds on the cluster of KUBECONFIG
+/// Report on one screen whether SCC is enforced on the cluster of KUBECONFIG
 ///
-/// Webhooks, certificates, replicas and how old their knowledge is, namespaces that are left alone, workloads whose
-/// pods are refused. Exits with 1 where something does not hold.
+/// Checks webhooks, certificates, replicas and the age of their data, exempt namespaces, and workloads whose pods are
+/// refused. Exits with 1 if a check fails.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 If it does not hold: docs/cluster.md, \"When everything is down\". In short, `palisade uninstall --break-glass` lets
@@ -47,7 +47,7 @@ fn say(text: &str) {
     terminal::note(format_args!("{text}"));
 }
 
-/// Installs what `settings` say, within `timeout`.
+/// Installs with these settings, within `timeout`.
 pub(crate) fn apply(settings: &Settings, timeout: Duration) -> crate::Outcome {
     run(async {
         let client = palisade_webhook::connect().await?;
@@ -89,7 +89,7 @@ pub(crate) fn status(args: &StatusArgs) -> crate::Outcome {
     Ok(if holds { Exit::Fine } else { Exit::Findings })
 }
 
-/// Prints what SCC would make of the pods that run.
+/// Prints the decision of SCC on the running pods.
 pub(crate) fn running(set: BuiltinSet) -> crate::Outcome {
     let pods = run(async {
         let client = palisade_webhook::connect().await?;

@@ -23,7 +23,7 @@ pub(crate) fn load(args: &PolicyArgs) -> Result<PolicyBuilder, LoadError> {
     Ok(load_with_documents(args)?.0)
 }
 
-/// The same with the objects that it was made from.
+/// The same with the objects that it was built from.
 pub(crate) fn load_with_documents(args: &PolicyArgs) -> Result<(PolicyBuilder, Vec<Document>), LoadError> {
     let mut builder = PolicyBuilder::default();
     let default = args.policy.is_empty().then(BuiltinSet::default);
@@ -38,7 +38,7 @@ pub(crate) fn load_with_documents(args: &PolicyArgs) -> Result<(PolicyBuilder, V
     Ok((builder, documents))
 }
 
-/// Adds what of these objects is policy, as a layer over what there is.
+/// Adds the policy objects among these, as a layer over the existing policy.
 pub(crate) fn add_layer(builder: &mut PolicyBuilder, documents: &[Document]) -> Result<(), LoadError> {
     builder.next_layer();
     for document in documents {
@@ -49,14 +49,14 @@ pub(crate) fn add_layer(builder: &mut PolicyBuilder, documents: &[Document]) -> 
     Ok(())
 }
 
-/// Adds what stands beside workloads under review. Pods among them are what is reviewed, not policy.
+/// Adds the policy objects beside workloads under review. Pods among them are reviewed, and are not policy.
 pub(crate) fn add_surroundings(builder: &mut PolicyBuilder, documents: &[Document]) -> Result<(), LoadError> {
     let is_policy = |document: &&Document| document.text("kind") != "Pod";
     let documents: Vec<Document> = documents.iter().filter(is_policy).cloned().collect();
     add_layer(builder, &documents)
 }
 
-/// The place of an error: of the field that is wrong, or of the object.
+/// The position of an error: of the wrong field, or of the object.
 fn place_of(document: &Document, error: &PolicyError) -> Place {
     match error {
         PolicyError::Invalid { errors, .. } => {

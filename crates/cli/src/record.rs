@@ -9,7 +9,7 @@ use clap::Args as ClapArgs;
 ///
 /// By user notification: names, ABIs, and the selecting arguments of syscalls such as socket and prctl, which the
 /// profile keeps while they are few. A container is recorded from its next start by palisade-oci until it ends;
-/// what its own profile denies stays denied.
+/// syscalls that its own profile denies stay denied.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -20,12 +20,12 @@ Examples:
 For a container, the profile of a command lacks what its runtime does between the filter and the program.")]
 #[command(group(clap::ArgGroup::new("workload").required(true).args(["container", "command"])))]
 pub(crate) struct RecordArgs {
-    /// Container: its whole id, or a name or the beginning of an id if it is there already
+    /// Container: its whole id, or its name or the beginning of its id if it exists already
     pub(crate) container: Option<String>,
     /// The file to write the profile to. Default: stdout
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// A file of earlier runs, to which this one is added; it is made if it is missing
+    /// A file of earlier runs, to which this one is added; it is created if it is missing
     #[arg(long, value_name = "FILE")]
     pub(crate) runs: Option<PathBuf>,
     /// The `state` folder of the handler's settings
@@ -38,7 +38,7 @@ pub(crate) struct RecordArgs {
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn run(_: &RecordArgs) -> crate::Outcome {
-    Err("only Linux tells what a command asks of it".into())
+    Err("recording syscalls needs Linux".into())
 }
 
 #[cfg(target_os = "linux")]

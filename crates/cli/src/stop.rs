@@ -1,4 +1,4 @@
-//! The end of what runs until it is told to stop.
+//! The shutdown of commands that run until a signal.
 
 /// Ends with the first SIGTERM or Ctrl-C.
 pub(crate) fn shutdown() -> std::io::Result<impl Future<Output = ()>> {

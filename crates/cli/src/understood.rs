@@ -1,4 +1,4 @@
-//! Objects that are judged, and those that are likely to be meant as such.
+//! Objects that are checked, and objects that were likely meant to be.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use palisade_scc::{Finding, Severity, suggestion};
 
 use crate::files::Document;
 
-/// The kinds that are looked at beside workloads.
+/// The kinds that are checked beside workloads.
 const KINDS: [&str; 6] =
     ["SecurityContextConstraints", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "Namespace"];
 
-/// Whether an object is of a kind that is judged.
+/// Whether an object is of a kind that is checked.
 pub(crate) fn is_understood(document: &Document) -> bool {
     KINDS.contains(&document.text("kind"))
         || WorkloadKind::of(document.text("apiVersion"), document.text("kind")).is_some()
 }
 
-/// A finding for an object that is likely to be meant as policy and is not read as such.
+/// A finding for an object that was likely meant as policy and is not recognized as such.
 pub(crate) fn misunderstood(document: &Document) -> Option<Finding> {
     let kind = document.text("kind");
     let finding = |rule, message: String, help: String| {
@@ -27,15 +27,14 @@ pub(crate) fn misunderstood(document: &Document) -> Option<Finding> {
     if kind == "PodSecurityPolicy" {
         return finding(
             "pod-security-policy",
-            "PodSecurityPolicy is gone since Kubernetes 1.25: nobody reads it, and neither does this"
-                .to_owned(),
+            "PodSecurityPolicy was removed in Kubernetes 1.25 and is ignored, here too".to_owned(),
             format!("`palisade import psp {}` prints the SCC that permits the same", document.source.name),
         );
     }
     if kind == "Template" && document.text("apiVersion").starts_with("template.openshift.io/") {
         return finding(
             "template",
-            "this is a template, which nothing can judge before it is filled in".to_owned(),
+            "this is a template, which must be rendered before it can be checked".to_owned(),
             format!(
                 "fill it in first: oc process --local -f {} | palisade review -f -",
                 document.source.name
@@ -45,20 +44,20 @@ pub(crate) fn misunderstood(document: &Document) -> Option<Finding> {
     if kind.contains("{{") || document.metadata("name").contains("{{") {
         return finding(
             "template",
-            "this is a template, which nothing can judge before it is filled in".to_owned(),
+            "this is a template, which must be rendered before it can be checked".to_owned(),
             "render it first: helm template CHART | palisade review -f -, or scc lint -".to_owned(),
         );
     }
     let workloads = palisade_k8s::workload::KINDS.iter().map(|workload| workload.kind);
     let help = suggestion(kind, KINDS.into_iter().chain(workloads), "");
-    // What is a kind of its own, as an Ingress, is near to none of them.
+    // The name of a kind of its own, such as Ingress, is not similar to any of them.
     if help.is_empty() {
         return None;
     }
     finding("unknown-kind", format!("unknown kind {kind:?}, which was not looked at"), help)
 }
 
-/// The kinds of objects, each with how many there are: `1 ConfigMap, 2 Service`.
+/// The kinds of objects with their numbers: `1 ConfigMap, 2 Service`.
 pub(crate) fn kinds<'d>(documents: impl Iterator<Item = &'d Document>) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     documents.for_each(|document| *counts.entry(document.text("kind")).or_default() += 1);

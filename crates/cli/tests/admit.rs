@@ -267,7 +267,7 @@ fn an_unusable_policy_is_one_error_with_its_place() {
     }
 }
 
-/// It can stand behind a pipe: whoever asks one thing after the other has each answer before asking the next.
+/// It can serve behind a pipe: a client that sends one request after the other has each answer before the next request.
 #[test]
 fn each_line_is_answered_before_the_next_is_asked() {
     use std::io::{BufRead, BufReader};

@@ -12,7 +12,7 @@ mod server;
 
 use server::Server;
 
-/// What the page shows of an SCC, line by line, without what only lays it out.
+/// The page's description of an SCC, line by line, without its layout.
 fn fields(text: &str) -> Vec<String> {
     let squeezed = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
     squeezed.filter(|line| !line.is_empty()).collect()
@@ -82,8 +82,8 @@ requiredDropCapabilities:
 - SETFCAP
 ";
 
-/// What the page shows after step 4. Its users and groups are those of the file here (the page's output is of
-/// another file than it prints), and its volumes are a part: today there are more kinds.
+/// The page's objects after step 4. Its users and groups are those of the file here (the page's output is of another
+/// file than it prints), and its volumes are a part: today there are more kinds.
 const DESCRIBED: &str = "\
 Name:                                     drop-capabilities
 Priority:                                 <none>
@@ -200,7 +200,7 @@ fn everyday_verbs_answer_as_oc_does() {
     assert!(
         server.run("oc adm policy who-can use scc privileged").contains("system:serviceaccount:sso:section9")
     );
-    // What is not there is granted, and said not to be.
+    // Missing subjects are granted the SCC, and reported as missing.
     let said = |line: &str| {
         let output = server.shell(line);
         assert!(output.status.success(), "{line}: {output:?}");
@@ -274,7 +274,7 @@ fn users_log_in_with_passwords() {
     assert!(server.run("oc login -u ann -p correct-horse").contains("Login successful."));
     assert_eq!(server.run("oc whoami"), "ann\n");
     assert!(server.run("oc whoami -t").starts_with("sha256~"));
-    // As OpenShift's older clients and libraries ask.
+    // Requests of OpenShift's older clients and libraries.
     let own = "/apis/user.openshift.io/v1/users/~";
     let own: String = server.run(&format!("oc get --raw {own}"));
     assert!(own.contains("\"name\":\"ann\"") && own.contains("system:authenticated:oauth"), "{own}");
@@ -301,7 +301,7 @@ fn owned(name: &str, owner: &str) -> String {
 fn what_is_deleted_comes_back_or_takes_along_what_it_owns() {
     let server = Server::start("4");
     server.run("oc new-project shop");
-    // What every cluster and every namespace has comes back.
+    // Objects that every cluster and every namespace has are restored.
     for (kind, name) in [("scc", "restricted-v2"), ("clusterrole", "view"), ("sa", "default")] {
         let uid = server.run(&format!("oc get {kind} {name} -o jsonpath='{{.metadata.uid}}'"));
         server.run(&format!("oc delete {kind} {name}"));
@@ -323,7 +323,7 @@ fn what_is_deleted_comes_back_or_takes_along_what_it_owns() {
             ));
         }
     }
-    // A finalizer holds an object until whoever put it there takes it off.
+    // A finalizer holds an object until its owner removes it.
     server.write(
         "held.yaml",
         "{apiVersion: v1, kind: ConfigMap, metadata: {name: held, finalizers: [example.com/x]}}\n",
@@ -332,7 +332,7 @@ fn what_is_deleted_comes_back_or_takes_along_what_it_owns() {
     assert!(!server.run("oc get cm held -o jsonpath='{.metadata.deletionTimestamp}'").is_empty());
     server.run(r#"oc patch cm held --type merge -p '{"metadata": {"finalizers": null}}'"#);
     assert_eq!(server.fail("oc get cm held").0, 1);
-    // What is in a namespace goes with it.
+    // The content of a namespace is deleted with it.
     server.run("oc delete namespace shop");
     assert_eq!(server.fail("oc get cm orphan").0, 1);
 }
@@ -480,7 +480,7 @@ fn prints_the_same_yaml(server: &Server) {
     server.write("texts.json", &object.to_string());
     server.run("oc create -n sso -f texts.json");
     for object in ["cm/texts", "pod/explorer", "clusterrole/admin", "scc/restricted-v2"] {
-        // What older kubectls print of it and newer ones do not.
+        // Fields that older kubectls print and newer ones do not.
         server.run(&format!(
             r#"oc patch {object} -n sso --type merge -p '{{"metadata": {{"managedFields": [{{}}]}}}}'"#
         ));
@@ -491,8 +491,8 @@ fn prints_the_same_yaml(server: &Server) {
     }
 }
 
-/// What `review` advises is done with kubectl, by people who may not do everything, and then the server says yes: an SCC of
-/// one's own, the grant, and the edits, each by itself.
+/// The advice of `review` is followed with kubectl, by users with limited rights, and then the server admits the pod:
+/// an SCC of one's own, the grant, and the edits, each by itself.
 #[test]
 fn advice_works_on_a_server_with_kubectl() {
     let server = Server::start("4");

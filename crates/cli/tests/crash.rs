@@ -1,4 +1,4 @@
-//! A server that is killed at any moment, while others write, keeps what it said it keeps.
+//! A server that is killed at any moment, while others write, keeps every acknowledged write.
 #![cfg(all(feature = "cluster", feature = "serve"))]
 #![allow(clippy::expect_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
@@ -25,7 +25,7 @@ async fn client(home: &Path) -> Client {
     let kubeconfig = Kubeconfig::read_from(home.join("data/admin.kubeconfig")).expect("the server wrote it");
     let options = KubeConfigOptions::default();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("it can be used");
-    // A write that is asked for twice could be acknowledged for the first try.
+    // A repeated write could be acknowledged for the first try.
     config.default_retry = false;
     Client::try_from(config).expect("a client")
 }
@@ -38,7 +38,7 @@ fn object(name: &str) -> ConfigMap {
     object
 }
 
-/// Writes until the server is gone; gives the names and revisions that it acknowledged.
+/// Writes until the server ends; returns the acknowledged names and revisions.
 async fn write(client: Client, prefix: String) -> Vec<(String, String)> {
     let api: Api<ConfigMap> = Api::namespaced(client, "default");
     let mut acknowledged = Vec::new();
@@ -52,7 +52,7 @@ async fn write(client: Client, prefix: String) -> Vec<(String, String)> {
     }
 }
 
-/// Lets clients write for a while, and kills the server under them.
+/// Lets clients write for a while, and kills the server meanwhile.
 async fn round(server: &mut Server, number: u64) -> Vec<(String, String)> {
     let client = client(server.home.path()).await;
     let writers = (0..WRITERS).map(|writer| write(client.clone(), format!("r{number}-w{writer}")));

@@ -84,7 +84,7 @@ fn events_and_nodes_are_described() {
     assert!(events.starts_with("LAST SEEN   TYPE     REASON    OBJECT   MESSAGE\n"), "{events}");
 }
 
-/// What the command lines of kubectl print, printed the same.
+/// Command lines of kubectl print the same here.
 #[test]
 fn lists_are_sorted_and_columns_chosen() {
     let server = Server::start("4");

@@ -1,5 +1,6 @@
-//! Cases of people who had this problem: each folder of `field/` is a public report, reduced to what matters. The source of
-//! each is beside its test. What is asserted is the right answer, and what would have helped who asked.
+//! Cases of people who had this problem: each folder of `field/` is a public report, reduced to the essential. The
+//! source of each is beside its test. The right answer is asserted, and the information that would have helped the
+//! reporter.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,7 +18,7 @@ fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/field").join(name)
 }
 
-/// Runs in a folder of `field/`; returns the exit code and what was printed.
+/// Runs in a folder of `field/`; returns the exit code and the output.
 fn run_in(folder: &Path, args: &[&str], input: &str) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
     let output = command.current_dir(folder).args(args).write_stdin(input).output().unwrap();
@@ -106,7 +107,7 @@ fn case_04_privileged_but_no_escalation() {
     let said = item["refusal"]["message"].as_str().unwrap();
     assert_says(said, &["SCC portworx", "sets spec.containers[0].securityContext.allowPrivilegeEscalation"]);
     assert_own_scc_helps(name, &["scc.yaml", "pod.yaml"], item);
-    // Others of the kind: what SCC lets through and Kubernetes does not.
+    // Similar cases: fields that SCC permits and Kubernetes does not.
     for spec in [
         "hostPID: true, shareProcessNamespace: true, containers: [{name: c, image: i}]",
         "containers: [{name: C_, image: i}]",
@@ -152,8 +153,8 @@ fn case_07_userns_nested_scc() {
     assert_eq!(verdict(&["--as", "admin", "--as-group", "system:masters"])["scc"], "container-in-container");
 }
 
-/// What user namespaces exclude is said where it stands, and what they require is proposed. The rules are those of
-/// `validateHostUsers` and `procMount` in `pkg/apis/core/validation/validation.go`.
+/// Fields that user namespaces exclude are reported at their place, and required ones are proposed. The rules are those
+/// of `validateHostUsers` and `procMount` in `pkg/apis/core/validation/validation.go`.
 #[test]
 fn user_namespaces_exclude_and_are_required() {
     let review = |spec: &str, security: &str| {
@@ -298,7 +299,7 @@ fn case_16_csi_inline_and_pod_security() {
         items[1]["refusal"]["message"].as_str().unwrap(),
         &["enforces Pod Security level restricted"],
     );
-    // Others of the kind: what is only warned of, and what the level allows.
+    // Similar cases: fields that only cause a warning, and those that the level permits.
     let pod = |labels: &str| {
         format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: ns, labels: {{{labels}}}}}}}\n---\n\
@@ -345,7 +346,7 @@ fn the_proposed_label_helps() {
     }
 }
 
-/// Whoever applies the SCC that is printed, with its role and binding, gets an admitted pod.
+/// Applying the printed SCC, with its role and binding, makes the pod admitted.
 fn assert_own_scc_helps(name: &str, files: &[&str], item: &Value) {
     let own = &item["refusal"]["own"];
     assert_eq!(own["kind"], "List", "{item}");
@@ -401,7 +402,7 @@ fn a_must_gather_folder_is_decided_offline() {
     assert!(!text.contains("web-1 in"), "{text}");
 }
 
-/// Whoever makes the edits by hand goes to the lines that they name, in a file with comments and in any style, and is done.
+/// The edits can be made by hand at the lines that they name, in a file with comments and in any style.
 #[test]
 fn edits_name_the_lines_to_edit() {
     let manifest = "\
@@ -467,9 +468,10 @@ spec:
     assert_says(&text, &["hostNetwork (stdin:10)"]);
 }
 
-/// What `oc adm must-gather` leaves behind (openshift/enhancements, enhancements/oc/must-gather.md; openshift/oc,
-/// pkg/cli/admin/inspect): an image's folder with cluster-scoped-resources/GROUP/RESOURCE/NAME.yaml, namespaces/NS/NS.yaml,
-/// namespaces/NS/GROUP/RESOURCE.yaml with lists, whose elements may lack their kind, pods/POD/POD.yaml with logs beside.
+/// The output of `oc adm must-gather` (openshift/enhancements, enhancements/oc/must-gather.md; openshift/oc,
+/// pkg/cli/admin/inspect): an image's folder with cluster-scoped-resources/GROUP/RESOURCE/NAME.yaml,
+/// namespaces/NS/NS.yaml, namespaces/NS/GROUP/RESOURCE.yaml with lists, whose elements may lack their kind,
+/// pods/POD/POD.yaml with logs beside.
 #[test]
 fn a_must_gather_of_a_real_layout_is_decided_offline() {
     let folder = tempfile::tempdir().unwrap();
@@ -564,11 +566,11 @@ fn a_must_gather_of_a_real_layout_is_decided_offline() {
     assert!(!text.contains("web-5d"), "what a controller made is not reviewed beside it: {text}");
 }
 
-/// Grants and pins that do nothing, each from a report of its own.
+/// Grants and pins without effect, each from a report of its own.
 #[test]
 fn grants_that_do_nothing_are_said_where_they_are() {
     let rbac = "apiVersion: rbac.authorization.k8s.io/v1\n";
-    // openshift/openshift-docs#775: the annotation that says what was chosen, taken for one that chooses.
+    // openshift/openshift-docs#775: the annotation that records the chosen SCC, mistaken for one that chooses it.
     let by_hand = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop, annotations: {openshift.io/scc: privileged}}, spec: {containers: [{name: c, image: i, securityContext: {runAsUser: 0}}]}}";
     assert_says(&lint(by_hand), &["[openshift.io/scc]", "asks for nothing", "openshift.io/required-scc"]);
     let (code, text) = run_in(Path::new("."), &["review", "-f", "-", "--scc-set", "4"], by_hand);

@@ -1,4 +1,4 @@
-//! What people wrote reports about, reduced to a few lines each: the source, the command, and what must be said.
+//! Public reports, reduced to a few lines each: the source, the command, and the required output.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -129,7 +129,7 @@ fn what_is_right_is_not_blamed() {
     assert!(text.contains("2 objects, 0 findings"), "{text}");
 }
 
-/// No grant lets a pod start that the kubelet refuses.
+/// A pod that the kubelet refuses cannot start by any grant.
 #[test]
 fn a_pod_that_cannot_start_gets_an_edit_and_no_grant() {
     let pod = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: my}, spec: {securityContext: {runAsNonRoot: true}, \
@@ -152,7 +152,7 @@ fn other_files_of_a_folder_are_left_out() {
         text.contains("values.yaml:1:1: an object with kind") && text.contains("0 admitted, 1 refused"),
         "{text}"
     );
-    // One whose other documents are objects has a mistake.
+    // A file whose other documents are objects has a mistake.
     std::fs::write(folder.path().join("a.json"), "{\"kind\": \"Pod\"}\n---\n{}").unwrap();
     let text = run(&["review", "-f", folder.path().to_str().unwrap()], "");
     assert!(text.contains("a.json:3:1: an object with kind") && !text.contains("refused"), "{text}");

@@ -1,4 +1,4 @@
-//! What others wrote does not command the terminal, and what is secret stays so.
+//! Other people's input does not control the terminal, and secrets stay secret.
 #![cfg(feature = "cluster")]
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +32,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", letters.collect::<String>())
 }
 
-/// A server all of whose texts are hostile.
+/// A server whose strings are all hostile.
 fn hostile() -> Fake {
     Fake::start(|request| {
         let object = json!({"apiVersion": "v1", "kind": "Pod",

@@ -1,4 +1,4 @@
-//! `-o jsonpath` gives what the real kubectl gives, errors included.
+//! `-o jsonpath` prints the same as the real kubectl, errors included.
 #![cfg(all(feature = "cluster", feature = "serve"))]
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! `palisade scc generate` and `palisade seccomp minimize`: what they print works when it is applied.
+//! `palisade scc generate` and `palisade seccomp minimize`: their output works when it is applied.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -220,7 +220,7 @@ fn contain(folder: &Path, runtime: &str, profile: &str, script: &str) -> (Option
                 "syscalls": seccomp["syscalls"]}},
     });
     std::fs::write(bundle.path().join("config.json"), config.to_string()).unwrap();
-    // crun refuses to start where a second tree of cgroups is mounted, whatever it is to do with them.
+    // crun refuses to start if a second cgroup hierarchy is mounted, whether it uses it or not.
     let options = if runtime == "crun" { "--cgroup-manager=disabled" } else { "" };
     let line = format!(
         "umount /sys/fs/cgroup/unified 2>/dev/null; exec {runtime} {options} --root {root} run --bundle {bundle} least-{id}",
@@ -264,7 +264,7 @@ fn a_minimized_profile_starts_its_program_in_a_container() {
         assert_eq!(code, 0, "{told}");
         let (code, said) = contain(folder.path(), runtime, &profile, script);
         assert_eq!((code, said.contains("one")), (Some(7), true), "{runtime}: {said}");
-        // What no recording shows is refused.
+        // Syscalls that no recording shows are refused.
         let (_, said) = contain(folder.path(), runtime, &profile, "busybox mkdir new");
         assert!(said.contains("Operation not permitted"), "{runtime}: {said}");
     }

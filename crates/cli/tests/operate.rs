@@ -1,4 +1,4 @@
-//! What whoever runs a server does: backups, what namespaces are allocated, starts from what there is.
+//! An administrator's operations: backups, allocation of ranges to namespaces, starts with existing data.
 #![cfg(all(feature = "cluster", feature = "serve"))]
 #![cfg(target_os = "linux")]
 #![allow(
@@ -25,7 +25,7 @@ fn a_server_is_backed_up_and_taken_back_while_it_serves() {
     let (code, said) = server.fail("oc backup all.backup");
     assert!(code == 2 && said.contains("all.backup: already exists"), "{code} {said}");
 
-    // Later: one is gone, another new, a right taken away, the namespace made anew.
+    // Later: one is deleted, another new, a right removed, the namespace created anew.
     server.run("oc adm policy remove-scc-from-user anyuid system:serviceaccount:shop:kept");
     server.run("oc delete project shop && oc new-project later");
     assert_eq!(server.fail(can).0, 1);
@@ -34,7 +34,7 @@ fn a_server_is_backed_up_and_taken_back_while_it_serves() {
     server.run("oc get serviceaccount kept -n shop");
     assert_eq!(server.run(can), "yes\n", "rights are those of the backup at once");
     assert!(server.fail("oc get namespace later").1.contains("NotFound"));
-    // What comes next does not get what the namespaces of the backup have.
+    // A later namespace does not get the ranges of the backup's namespaces.
     server.run("oc new-project after");
     server.run("oc adm ranges");
 
@@ -73,7 +73,7 @@ fn ranges_are_repaired_and_what_is_shared_is_told() {
         |server: &Server, name: &str| server.run(&format!("oc get namespace {name} -o jsonpath='{range}'"));
     let a = uids(&server, "a");
 
-    // What is taken away comes back; what is written stays, and is told where two share it.
+    // Removed ranges are restored; written ranges stay, and shared ones are reported.
     server.run("oc annotate namespace b openshift.io/sa.scc.uid-range-");
     server.soon(&format!("test -n \"$(oc get namespace b -o jsonpath='{range}')\""));
     assert_ne!(uids(&server, "b"), a);
@@ -83,7 +83,7 @@ fn ranges_are_repaired_and_what_is_shared_is_told() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("b: its user IDs from ") && said.contains("a's too"), "{said}");
 
-    // A block that somebody writes is nobody else's from then on: the next ones, which are free, are not given away.
+    // A block that somebody writes is reserved from then on: the next ones, which are free, are not allocated.
     let start: u64 = a.split('/').next().unwrap().parse().unwrap();
     let next: Vec<String> = (0..10).map(|at| format!("{}/10000", start + at * 10_000)).collect();
     let taken = String::from_utf8_lossy(&server.shell("oc adm ranges").stdout).into_owned();
@@ -149,13 +149,13 @@ fn claims_get_the_smallest_volume_that_fits() {
     for name in ["huge", "endless"] {
         assert_eq!(volume(name), "", "{name}");
     }
-    // Of those that are free, the smallest.
+    // Of the free volumes, the smallest.
     server.write("claim.yaml", &claim("three", "1Gi", ""));
     server.run("oc create -f claim.yaml");
     server.soon("test \"$(oc get pvc three -o jsonpath='{.spec.volumeName}')\" = spare-5");
     let shown = server.run("oc get pv,pvc");
     assert!(shown.contains("shop/one") && shown.contains("RWO,ROX"), "{shown}");
-    // A volume says itself what becomes of it when its claim goes.
+    // The volume itself specifies what becomes of it when its claim is deleted.
     server.run("oc delete pvc one two");
     server.soon("! oc get pv small");
     server.soon("test \"$(oc get pv labelled -o jsonpath='{.status.phase}')\" = Released");
@@ -176,7 +176,7 @@ fn the_server_counts_what_it_does() {
     ] {
         assert!(counted.lines().any(|found| found == line), "{line} in\n{counted}");
     }
-    // Who may do nothing learns nothing.
+    // A user without rights learns nothing.
     assert!(server.fail("oc get --raw /metrics --as nobody").1.contains("Forbidden"));
 }
 
@@ -205,7 +205,7 @@ fn a_clock_that_jumps_ends_what_is_bound_to_time_and_nothing_else() {
         .run("for i in 1 2 3 4 5 6; do oc get role r$i -o jsonpath='{.metadata.resourceVersion} '; done");
     let versions: Vec<u64> = versions.split_whitespace().map(|version| version.parse().unwrap()).collect();
     assert!(versions.is_sorted(), "{versions:?}");
-    // Past the end of the certificates nobody is let in, until the clock is right again.
+    // After the end of the certificates nobody is authenticated, until the clock is right again.
     let wait =
         |file: &str| format!("for i in $(seq 400); do test -s {file} && exit; sleep 0.1; done; exit 1");
     server.run(&format!(
@@ -222,7 +222,7 @@ fn a_clock_that_jumps_ends_what_is_bound_to_time_and_nothing_else() {
     assert_eq!(server.run("oc get roles -o name").lines().count(), made);
 }
 
-/// A file system of its own for a server's data; none where this process may not mount.
+/// A separate file system for a server's data; `None` if this process may not mount.
 struct Disk(std::path::PathBuf);
 
 impl Disk {
@@ -250,7 +250,7 @@ fn a_disk_that_is_full_or_read_only_refuses_writes_until_it_is_not() {
     let second = server.second("disk/data");
     let oc = "oc --kubeconfig disk/data/admin.kubeconfig";
     server.run(&format!("{oc} create sa kept"));
-    // Full: said to who writes; who reads is answered.
+    // Full disk: reported to writers; reads are answered.
     server.shell("dd if=/dev/zero of=disk/junk bs=64k 2>/dev/null");
     let large = format!(
         "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: large}}, data: {{a: {}}}}}",
@@ -262,7 +262,7 @@ fn a_disk_that_is_full_or_read_only_refuses_writes_until_it_is_not() {
     server.run(&format!("{oc} get sa kept"));
     assert!(server.fail(&format!("{oc} get cm large")).1.contains("NotFound"));
     server.run(&format!("rm disk/junk && {oc} create -f large.yaml && {oc} get cm large"));
-    // Read-only: the same. SQLite keeps its files open for writing, so a remount has to be let.
+    // Read-only: the same. SQLite keeps its files open for writing, so a remount must be forced.
     if server.shell("mount -o remount,ro disk").status.success() {
         server.fail(&format!("{oc} create sa not-kept"));
         server.run(&format!("{oc} get sa kept"));
@@ -270,7 +270,7 @@ fn a_disk_that_is_full_or_read_only_refuses_writes_until_it_is_not() {
     } else {
         eprintln!("not tried: this kernel makes no file system read-only that is written to");
     }
-    // A server does not start where it cannot write, and says so.
+    // A server does not start if it cannot write, and reports that.
     drop(second);
     server.run("mount -o remount,ro disk");
     let (code, said) = server.fail("palisade serve --listen 127.0.0.1:0 --data-dir disk/data");

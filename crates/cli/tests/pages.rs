@@ -1,5 +1,5 @@
-//! The pages for browsers in Debian's Chromium: no message in the console, text that stands out from what is behind it in
-//! both themes and on paper, room on 400 pixels, and every link and fold reached by the keyboard and seen to be.
+//! The HTML pages in Debian's Chromium: no message in the console, sufficient contrast of text in both themes and on
+//! paper, room on 400 pixels, and every link and fold reachable by the keyboard with a visible focus.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -34,7 +34,7 @@ struct Browser {
 }
 
 impl Browser {
-    /// A browser, or why there is none here.
+    /// A browser, or the reason why there is none here.
     async fn start() -> Result<Self, String> {
         let profile = tempfile::tempdir().unwrap();
         let mut process = Command::new("chromium")
@@ -188,7 +188,7 @@ const FAINT: &str = r"(() => {
     return faint;
 })()";
 
-/// The place of the element in focus among those that the keyboard should reach, and whether its outline is seen.
+/// The index of the focused element among those that the keyboard should reach, and whether its outline is visible.
 const FOCUSED: &str = r"(() => {
     const at = document.activeElement;
     if (!at || at === document.body) return null;
@@ -249,7 +249,7 @@ async fn everybody_can_read_the_pages() {
     assert_eq!(browser.said, Vec::<Value>::new());
 }
 
-/// The console of a server: a login by its form, a page that anybody can read, and one that changes by itself.
+/// The console of a server: a login by its form, a page that any user can read, and one that updates itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_console_is_logged_in_to_read_and_live() {
     let mut browser = match Browser::start().await {

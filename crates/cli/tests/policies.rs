@@ -1,7 +1,7 @@
 //! `palisade policies apply --watch`, `status` and `remove` against a server that goes away and comes back.
 //!
-//! The server stores admission policies and does not evaluate them: their kinds are custom resources here. What they decide is
-//! compared with the engine in the tests of palisade-policies.
+//! The server stores admission policies and does not evaluate them: their kinds are custom resources here. Their
+//! decisions are compared with the engine in the tests of palisade-policies.
 #![cfg(feature = "serve")]
 #![allow(
     clippy::unwrap_used,
@@ -47,7 +47,7 @@ impl Relay {
         let to = Arc::clone(&target);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // Nobody listens there while the server is gone: the connection ends.
+                // No process listens there while the server is down: the connection ends.
                 let Ok(server) = TcpStream::connect(("127.0.0.1", to.load(Ordering::SeqCst))) else {
                     continue;
                 };
@@ -70,7 +70,7 @@ fn pour(mut from: TcpStream, mut to: TcpStream) {
     let _ = (to.shutdown(Shutdown::Both), from.shutdown(Shutdown::Both));
 }
 
-/// A running `palisade`, and what it has said.
+/// A running `palisade`, and its output.
 struct Running {
     child: Child,
     out: Arc<Mutex<String>>,
@@ -143,7 +143,7 @@ fn definitions() -> String {
     .concat()
 }
 
-/// Where the server is now.
+/// The present address of the server.
 fn port(server: &Server) -> u16 {
     let text = std::fs::read_to_string(server.kubeconfig()).unwrap();
     let (_, rest) = text.split_once("https://127.0.0.1:").expect("the kubeconfig names the server");
@@ -197,7 +197,7 @@ fn a_watch_outlives_a_server_that_goes_away_and_comes_back() {
     server.run(&format!("oc delete validatingadmissionpolicybinding {NAME}"));
     let (code, _) = server.fail("palisade policies status");
     assert_eq!(code, 1);
-    // Other options leave other objects: what is too much is removed, and told of before.
+    // Other options leave other objects: superfluous ones are removed, and reported before.
     let trial = "palisade policies status --mode audit";
     let output = server.shell(trial);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

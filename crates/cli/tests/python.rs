@@ -9,7 +9,7 @@ use std::process::Command;
 
 use server::Server;
 
-/// The client's version: what it sends and accepts is what is tested.
+/// The client's version: its requests and its parsing are tested.
 const CLIENT: &str = "kubernetes==37.0.2";
 
 /// A Python that has the client, in the build folder: made once.

@@ -122,7 +122,7 @@ fn wrong_arguments_are_refused_before_anything_is_sent() {
             fake.run(&format!("[ -p fifo ] || mkfifo fifo; timeout 10 palisade {line} {server}"));
         assert!(code == 2 && text.contains(part), "{line}: {code} {text}");
     }
-    // What a shell passes is read, though it is a pipe.
+    // A process substitution of a shell is read, though it is a pipe.
     for line in [
         "palisade create -f <(cat pod.yaml) --dry-run=client -o name -s $S",
         "cat pod.yaml | palisade create -f - --dry-run=client -o name -s $S",
@@ -154,7 +154,7 @@ fn credentials_are_not_sent_in_clear_to_other_machines() {
     fake.run("palisade login $S --token current");
     let (code, text) = fake.run("palisade get pods -s http://192.0.2.1:1");
     assert!(code == 2 && text.contains("--insecure-http"), "{text}");
-    // It is tried where the user says so.
+    // It is tried if the user requests it.
     let (code, text) =
         fake.run("timeout 3 palisade whoami -s http://nowhere.invalid:1 --token secret --insecure-http");
     assert!(code != 0 && !text.contains("not sent over unencrypted http"), "{code} {text}");

@@ -1,4 +1,4 @@
-//! `palisade review` and `palisade scc`, as a person and as a program would use them.
+//! `palisade review` and `palisade scc`, as used by a person and by a program.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use assert_cmd::Command;
 use serde_json::Value;
 
-/// Runs in the repository's root; returns the exit code and what was printed.
+/// Runs in the repository's root; returns the exit code and the output.
 fn run(args: &[&str], input: &str) -> (i32, String) {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
@@ -179,7 +179,7 @@ fn impact_names_what_moves() {
         runAsUser: {type: RunAsAny}, seLinuxContext: {type: RunAsAny}, groups: ['system:authenticated']}";
     let (code, text) =
         run(&["scc", "impact", "--with", "-", "-f", "examples/realistic/operator.yaml"], hijack);
-    // The operator names a seccomp profile, which the new SCC allows nobody to set.
+    // The operator names a seccomp profile, which the new SCC permits nobody to set.
     assert_eq!((code, text.trim()), (0, "0 of 1 workloads move or change"));
     let open = hijack.replace("groups", "seccompProfiles: ['*'], groups");
     let (code, text) =
@@ -199,7 +199,7 @@ fn completions_and_manual_pages_are_made() {
     assert!(page.contains("which SCC would admit"), "{page}");
 }
 
-/// What does not fit its type is named by its field, at its place in the file.
+/// A value that does not fit its type is reported by its field, at its place in the file.
 #[test]
 fn misfits_are_pointed_at() {
     let scc = "kind: SecurityContextConstraints\napiVersion: v1\nmetadata: {name: x}\nrunAsUser:\n  type: MustRunAs\n  uid: many\n";

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use assert_cmd::Command;
 use serde_json::Value;
 
-/// Runs in an empty folder; returns the exit code and what was printed.
+/// Runs in an empty folder; returns the exit code and the output.
 fn run_in(folder: &std::path::Path, args: &[&str], input: &str) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
     let output = command.current_dir(folder).arg("seccomp").args(args).write_stdin(input).output().unwrap();
@@ -88,11 +88,11 @@ fn programs_are_written_proved_and_compared() {
     let (code, text) = run(&["diff", "--subset", "workshop", "a.bpf"]);
     assert_eq!(code, 1);
     assert!(text.contains("x86_64 socket(0x26): ALLOW -> ERRNO(EPERM)"), "{text}");
-    // What is written as OCI decides the same.
+    // The OCI form of a profile decides the same.
     let (_, oci) = run(&["resolve", "runtime/default"]);
     std::fs::write(folder.path().join("oci.json"), oci).unwrap();
     assert_eq!(run(&["diff", "oci.json", "a.bpf"]), (0, "oci.json and a.bpf decide the same\n".to_owned()));
-    // Half a program is none.
+    // Half a program is refused.
     std::fs::write(folder.path().join("half.bpf"), &bytes[..bytes.len() / 2]).unwrap();
     assert_eq!(run(&["disassemble", "half.bpf"]).0, 2);
 }
@@ -151,7 +151,7 @@ fn a_filter_that_is_too_long_becomes_several_that_decide_the_same() {
     );
     let (code, text) = run_in(folder.path(), &args, &profile);
     assert_eq!((code, text.contains("ioctl on x86_64")), (2, true), "{text}");
-    // So many are refused before anything is built of them.
+    // So many are refused before anything is built from them.
     let hopeless: Vec<_> = (0..20_000).map(|value| entry("ioctl", value * 3)).collect();
     let profile = format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{}]}}"#, hopeless.join(","));
     let (code, text) = run_in(folder.path(), &args, &profile);
@@ -279,7 +279,7 @@ mod linux {
         assert_eq!((code, text.as_str()), (7, "in\ndenied\n"));
     }
 
-    /// What the page's explorer pod may do: set permissions on files, move them, serve on its port.
+    /// Operations of the page's explorer pod: set permissions on files, move them, serve on its port.
     #[test]
     fn the_explorer_may_do_what_the_page_says_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! Public bug reports and questions about seccomp: what the person who asked would have had to see. Each test is a kind
-//! of report, named after the case that stands for it; inputs are our own, reduced to what matters, and each names where
-//! the like was met.
+//! Public bug reports and questions about seccomp, and the information that the reporter would have needed. Each test
+//! is a kind of report, named after the case that stands for it; inputs are our own, reduced to the essential, and each
+//! names where a similar one was reported.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
@@ -15,7 +15,7 @@ fn palisade(folder: &Path, args: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(text).unwrap())
 }
 
-/// A report: where it was met, the file that it is about, and what is asked.
+/// A report: its source, its file, and the question.
 struct Case<'a> {
     source: &'a str,
     file: &'a str,
@@ -23,7 +23,7 @@ struct Case<'a> {
     asked: &'a [Asked<'a>],
 }
 
-/// Arguments, the exit code, what the answer says, and what it does not.
+/// Arguments, the exit code, texts that the answer contains, and texts that it does not.
 type Asked<'a> = (&'a [&'a str], i32, &'a [&'a str], &'a [&'a str]);
 
 fn check(cases: &[Case<'_>]) {
@@ -225,7 +225,7 @@ fn f22_profile_lacks_what_runc_needs() {
     }
 }
 
-/// `run --watch` goes on past denials, and its list is what was missing: with it added the program runs.
+/// `run --watch` continues past denials, and its list is the missing part: with it added the program runs.
 #[cfg(target_os = "linux")]
 #[test]
 fn f22_the_list_of_run_watch_is_what_was_missing() {
@@ -246,7 +246,7 @@ fn f22_the_list_of_run_watch_is_what_was_missing() {
     let entries = text.split_once("add to syscalls:\n").unwrap().1.trim();
     std::fs::write(&file, profile(&format!(",{entries}"))).unwrap();
     assert_eq!(palisade(folder.path(), &["run", "p.json", "--", "true"]), (0, String::new()));
-    // What would kill fails instead, so that the list is whole.
+    // Syscalls that would kill fail instead, so that the list is complete.
     std::fs::write(&file, profile(&format!(",{entries}")).replace("ACT_ERRNO", "ACT_KILL_PROCESS")).unwrap();
     let (code, text) = palisade(folder.path(), &["run", "p.json", "--watch", "--", "mkdir", "new"]);
     assert_ne!(code, 128 + 31, "{text}");
@@ -306,7 +306,7 @@ fn f23_fchmodat2_among_newer_calls() {
     ]);
 }
 
-/// What `resolve` writes decides as `explain` says.
+/// The output of `resolve` decides as `explain` reports.
 #[test]
 fn f23_resolve_and_explain_agree() {
     let folder = tempfile::tempdir().unwrap();
@@ -779,14 +779,14 @@ fn f36_not_json() {
             &[(strict, 2, &["one entry of syscalls, not a profile"], &[])],
         ),
     ]);
-    // What the security-profiles-operator reads may be YAML.
+    // The security-profiles-operator also reads YAML.
     let folder = tempfile::tempdir().unwrap();
     let yaml = "kind: SeccompProfile\nmetadata: {name: a}\nspec:\n  defaultAction: SCMP_ACT_LOG # base\n";
     std::fs::write(folder.path().join("p.yaml"), yaml).unwrap();
     assert_eq!(palisade(folder.path(), &["lint", "p.yaml"]).0, 1);
 }
 
-/// An entry names the syscall, and something keeps it from counting: that is said, with the option.
+/// An entry names the syscall, and something prevents it from applying: that is reported, with the option.
 #[test]
 fn gates_and_lines_that_take_out_are_named() {
     let gated = r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":["read","cachestat"],"action":"SCMP_ACT_ALLOW"},
@@ -817,7 +817,7 @@ fn gates_and_lines_that_take_out_are_named() {
                     ],
                     &["no rule names it"],
                 ),
-                // What is said is so.
+                // The report is true.
                 (&admin, 0, &["mount on x86_64: ALLOW"], &["names it, but"]),
                 (
                     &old,
@@ -849,7 +849,7 @@ fn gates_and_lines_that_take_out_are_named() {
     ]);
 }
 
-/// ENOSYS for what a profile is too old for is runc's answer, and not everybody's.
+/// ENOSYS for syscalls that are newer than a profile is runc's answer, and not that of all runtimes.
 #[test]
 fn answers_are_said_by_runtime() {
     let profile = |names: &str, default: &str| {
@@ -885,7 +885,8 @@ fn answers_are_said_by_runtime() {
     ]);
 }
 
-/// A stranger's inputs: numbers as strace writes them, another ABI's name, a file of records, a base beside its profile.
+/// A new user's inputs: numbers as strace writes them, another ABI's name, a file of records, a base beside its
+/// profile.
 #[test]
 fn words_as_people_have_them_are_answered() {
     let folder = tempfile::tempdir().unwrap();
@@ -924,7 +925,7 @@ fn words_as_people_have_them_are_answered() {
     assert_eq!((output.status.code(), says), (Some(2), true), "{text}");
 }
 
-/// What a base in the same file lets through is not missed.
+/// Syscalls that a base in the same file allows are not reported as missing.
 #[test]
 fn a_base_beside_its_profile_counts() {
     let object = |name: &str, base: &str, names: &str| {

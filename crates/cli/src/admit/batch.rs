@@ -1,4 +1,4 @@
-//! Inputs that are there already, answered at once on all processors, in their order.
+//! Inputs that have been read, answered in parallel on all processors, in their order.
 
 use std::io::{self, BufRead};
 use std::num::NonZeroUsize;
@@ -6,16 +6,16 @@ use std::ops::Range;
 
 use super::stream::{Input, Stream};
 
-/// The bytes after which a batch is full; one input may be larger.
+/// The bytes after which a batch is full; a single input may be larger.
 const BYTES: usize = 1024 * 1024;
-/// The inputs after which it is full.
+/// The number of inputs after which a batch is full.
 const INPUTS: usize = 1024;
-/// The inputs below which a thread costs more than it saves.
+/// The number of inputs below which a thread costs more than it saves.
 const SHARE: usize = 8;
-/// Threads that work on one batch.
+/// Maximum number of threads for one batch.
 const THREADS: usize = 8;
 
-/// Some inputs, with their bytes in one place.
+/// Inputs, with their bytes in one buffer.
 #[derive(Default)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
@@ -23,7 +23,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Takes what has been read already, and one input at least, for which it may wait. Nothing is left at the end.
+    /// Takes the inputs that have been read already, and at least one, for which it may wait. Empty at the end of the
+    /// stream.
     pub(crate) fn fill<R: BufRead>(&mut self, stream: &mut Stream<R>) -> io::Result<bool> {
         self.bytes.clear();
         self.inputs.clear();
@@ -39,7 +40,7 @@ impl Batch {
         Ok(!self.inputs.is_empty())
     }
 
-    /// The answers to all inputs, each written by `answer`, in pieces that are to be written one after the other.
+    /// The answers to all inputs, each written by `answer`, in pieces that are to be written in order.
     pub(crate) fn answer<A: Send>(
         &self,
         start: impl Fn() -> A + Sync,
@@ -60,7 +61,7 @@ impl Batch {
         std::thread::scope(|scope| {
             let others: Vec<_> = shares.map(|share| (share, scope.spawn(|| work(share)))).collect();
             let mut answers = vec![work(first)];
-            // A thread that broke off by a fault of ours leaves its inputs to this one, where the fault is seen.
+            // The inputs of a thread that panicked are answered by this one, where the panic shows again.
             answers.extend(
                 others.into_iter().map(|(share, other)| other.join().unwrap_or_else(|_| work(share))),
             );

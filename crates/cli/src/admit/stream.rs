@@ -1,22 +1,22 @@
 //! Splits stdin into inputs, in constant memory: NDJSON, or JSON values one after the other.
 //!
-//! An input ends where its JSON value ends. If that cannot be told, because the value is broken or
-//! too large, the input is everything up to the next line that starts with `{`: one broken line
-//! then costs one refusal, and so does one broken value of many indented lines.
+//! An input ends where its JSON value ends. If the end cannot be found, because the value is malformed or too large,
+//! the input is everything up to the next line that starts with `{`: one malformed line then costs one refusal, and so
+//! does one malformed value of many indented lines.
 
 use std::io::{self, BufRead};
 
 use memchr::{memchr, memchr_iter};
 
-/// The limit on one input, in bytes; an API server sends less.
+/// Maximum size of one input, in bytes; an API server sends less.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
-/// How deep one input may nest.
+/// Maximum nesting of one input.
 const MAX_DEPTH: usize = 128;
 
 /// Inputs, one after the other.
 pub(crate) struct Stream<R> {
     reader: R,
-    /// The bytes read so far; `start` is the first that is not used up.
+    /// The bytes read so far; `start` is the first that is not consumed.
     buffer: Vec<u8>,
     start: usize,
     /// Line number of `start`, from 1.
@@ -39,17 +39,17 @@ impl<'a> Input<'a> {
         self.bytes
     }
 
-    /// The input at its place, with its bytes kept elsewhere.
+    /// The location of an input in the buffer of a batch.
     pub(crate) fn without_bytes(&self) -> Input<'static> {
         Input { bytes: &[], ..*self }
     }
 
-    /// The same with its bytes again.
+    /// The input with its bytes.
     pub(crate) fn with_bytes<'b>(&self, bytes: &'b [u8]) -> Input<'b> {
         Input { bytes, ..*self }
     }
 
-    /// The text, or the offset and the reason why it is none.
+    /// The text, or the offset and the reason why it is not valid.
     pub(crate) fn text(&self) -> Result<&'a str, (usize, String)> {
         if let Some((offset, message)) = self.fault {
             return Err((offset, message.to_owned()));
@@ -74,7 +74,7 @@ enum Scan {
     Complete(usize),
     /// More bytes are needed.
     Open,
-    /// It is broken at this offset.
+    /// It is malformed at this offset.
     Fault(usize, &'static str),
 }
 
@@ -86,11 +86,11 @@ impl<R: BufRead> Stream<R> {
     /// Whether the next input is not in memory yet.
     pub(crate) fn is_about_to_wait(&self) -> bool {
         let rest = self.buffer.get(self.start..).unwrap_or_default();
-        // The end of the line that was just answered is no next input.
+        // The line end of the last answered line is not an input.
         !self.ended && memchr(b'\n', rest.trim_ascii_start()).is_none()
     }
 
-    /// The next input, or none at the end.
+    /// The next input, or `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Input<'_>>> {
         self.skip_space()?;
         let mut scanner = Scanner::default();
@@ -124,7 +124,7 @@ impl<R: BufRead> Stream<R> {
         Input { bytes, line, column, fault }
     }
 
-    /// Uses up bytes, and keeps count of lines.
+    /// Consumes bytes, and counts lines.
     fn advance(&mut self, length: usize) {
         let bytes = self.buffer.get(self.start..self.start + length).unwrap_or_default();
         match memchr::memrchr(b'\n', bytes) {
@@ -148,7 +148,7 @@ impl<R: BufRead> Stream<R> {
         }
     }
 
-    /// Reads on, and says whether there was anything. What is used up is let go first.
+    /// Reads more, and returns whether there was any. Consumed bytes are released first.
     fn fill(&mut self) -> io::Result<bool> {
         if self.ended {
             return Ok(false);
@@ -170,8 +170,8 @@ impl<R: BufRead> Stream<R> {
         Ok(length > 0)
     }
 
-    /// The length of a broken input: up to the next line that starts with `{`. What lies further
-    /// than memory allows is dropped as it is read.
+    /// The length of a malformed input: up to the next line that starts with `{`. Bytes beyond the buffer are dropped
+    /// as they are read.
     fn resynchronise(&mut self) -> io::Result<usize> {
         let mut from = 0;
         loop {
@@ -181,7 +181,7 @@ impl<R: BufRead> Stream<R> {
             if let Some(newline) = next {
                 return Ok(from + newline + 1);
             }
-            // Whether a newline at the very end counts is told by the byte after it.
+            // Whether a newline at the very end counts depends on the byte after it.
             from = rest.len().saturating_sub(1);
             if from > MAX_BYTES {
                 self.advance(from);
@@ -194,7 +194,7 @@ impl<R: BufRead> Stream<R> {
     }
 }
 
-/// Finds the end of a JSON value by its brackets and strings, and goes on where it left off.
+/// Finds the end of a JSON value by its brackets and strings, and continues where it left off.
 #[derive(Default)]
 struct Scanner {
     at: usize,
@@ -232,7 +232,7 @@ impl Scanner {
         Scan::Open
     }
 
-    /// Goes on in a string, to behind its end or the end of what was read.
+    /// Continues in a string, to behind its end or the end of the buffer.
     fn string(&mut self, bytes: &[u8]) -> usize {
         let mut at = self.at;
         if self.escaped {
@@ -259,7 +259,7 @@ impl Scanner {
 mod tests {
     use super::*;
 
-    /// Every input as its text or fault, with the position of its start.
+    /// Every input as its text or error, with the position of its start.
     fn inputs(bytes: &[u8], chunk: usize) -> Vec<String> {
         let mut stream = Stream::new(io::BufReader::with_capacity(chunk, bytes));
         let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Where workloads and the policy for them come from.
+//! Sources of workloads and of their policy.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 
 use super::PolicyArgs;
 
-/// Where workloads can come from beside files.
+/// Sources of workloads other than files.
 #[cfg(feature = "cluster")]
 const BESIDE: [&str; 2] = ["must_gather", "cluster"];
 #[cfg(not(feature = "cluster"))]
@@ -21,7 +21,7 @@ pub(crate) struct InputArgs {
     /// Folder of `oc adm must-gather`: its SCCs, namespaces, roles and bindings are the policy, its workloads are looked at
     #[arg(long, value_name = "DIR", conflicts_with_all = ["policy", "scc_set"])]
     pub(crate) must_gather: Option<PathBuf>,
-    /// Ask the cluster of the kubeconfig for its policy and its workloads; -n takes one namespace
+    /// Read the policy and the workloads from the cluster of the kubeconfig; -n takes one namespace
     #[cfg(feature = "cluster")]
     #[arg(long, conflicts_with_all = ["policy", "scc_set", "must_gather", "files"])]
     pub(crate) cluster: bool,
@@ -35,7 +35,7 @@ pub(crate) struct InputArgs {
     pub(crate) context: Option<String>,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
-    /// Namespace of objects that name none
+    /// Namespace of objects without one
     #[arg(short, long)]
     pub(crate) namespace: Option<String>,
 }

@@ -18,7 +18,7 @@ pub(crate) enum PoliciesCommand {
     Remove(RemoveArgs),
 }
 
-/// Where SCCs come from.
+/// The source of SCCs.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Source {
     /// SCCs: files or folders of YAML or JSON, or - for stdin
@@ -31,8 +31,8 @@ pub(crate) struct Source {
 
 /// Print SCCs as a MutatingAdmissionPolicy and a ValidatingAdmissionPolicy, each with its binding
 ///
-/// They decide as `palisade admit` does, inside of the API server, from Kubernetes 1.36 on. What they cannot do is
-/// told on stderr. Without SCCs it is the built-in set 4.
+/// They decide as `palisade admit` does, inside of the API server, from Kubernetes 1.36 on. Parts that they cannot
+/// decide are reported on stderr. Without SCCs it is the built-in set 4.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -52,13 +52,13 @@ pub(crate) struct CompileArgs {
 /// An administrator's options.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Choices {
-    /// Kernel of the nodes, which decides what sysctls are safe. Default: a current one
+    /// Kernel of the nodes, which determines the safe sysctls. Default: a current one
     #[arg(long, value_name = "MAJOR.MINOR")]
     pub(crate) kernel: Option<KernelVersion>,
-    /// Namespace to leave alone beside those that SCC exempts; may be repeated
+    /// Namespace to exempt in addition to those that SCC exempts; may be repeated
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) exempt: Vec<String>,
-    /// Also hold exec and attach. Takes at most 13 SCCs, and time that grows with the number of pods in the namespace
+    /// Also check exec and attach. Takes at most 13 SCCs, and time that grows with the number of pods in the namespace
     #[arg(long)]
     pub(crate) exec: bool,
     /// The treatment of a pod that no SCC admits
@@ -68,11 +68,11 @@ pub(crate) struct Choices {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ModeArg {
-    /// It is refused; others are given what their SCC gives
+    /// It is refused; other pods get the defaults of their SCC
     Enforce,
-    /// Its author is warned, and the audit log says so; no pod is changed
+    /// Its author is warned, and the audit log records it; no pod is changed
     Warn,
-    /// The audit log says so; no pod is changed
+    /// The audit log records it; no pod is changed
     Audit,
 }
 
@@ -88,8 +88,8 @@ impl From<ModeArg> for Mode {
 
 /// Compile SCCs and apply the policies to a cluster: those of the files or sets, else those of the cluster
 ///
-/// The cluster is that of KUBECONFIG. Before anything is changed the API server is asked whether it would take all of
-/// it. The validating policy comes first, so that no pod is let in undecided.
+/// The cluster is that of KUBECONFIG. Before any change the API server checks all objects in a dry run. The validating
+/// policy comes first, so that no pod is admitted undecided.
 #[cfg(feature = "serve")]
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -101,14 +101,14 @@ pub(crate) struct ApplyArgs {
     pub(crate) source: Source,
     #[command(flatten)]
     pub(crate) choices: Choices,
-    /// Stay, and apply again whenever the SCCs of the cluster have changed
+    /// Keep running, and apply again whenever the SCCs of the cluster have changed
     #[arg(long, conflicts_with_all = ["files", "scc_set"])]
     pub(crate) watch: bool,
 }
 
-/// Tell whether a cluster's policies are those of these SCCs; exits with 1 if any has drifted
+/// Check that a cluster's policies are those of these SCCs; exits with 1 if any has drifted
 ///
-/// Give it the SCCs, kernel and exemptions that `apply` was given.
+/// Pass the SCCs, kernel and exemptions that were given to `apply`.
 #[cfg(feature = "serve")]
 #[derive(Debug, ClapArgs)]
 pub(crate) struct StatusArgs {

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &CompileArgs) -> crate::Outcome {
     Ok(Exit::Fine)
 }
 
-/// The same source in the words of other commands.
+/// The same source in the vocabulary of other commands.
 pub(super) fn arguments(source: &Source, kernel: Option<KernelVersion>) -> PolicyArgs {
     PolicyArgs { policy: source.files.clone(), scc_set: source.scc_set, kernel }
 }
@@ -57,7 +57,7 @@ pub(super) fn everybody(policy: &Policy) -> Vec<String> {
     names.filter(is_open).map(str::to_owned).collect()
 }
 
-/// Limits of CEL, and what decides instead.
+/// Limits of CEL, and the alternative check for each.
 const LEFT_TO_OTHERS: [&str; 4] = [
     "ranges of namespaces are not allocated: annotate them, or run the controllers of `palisade webhook` without its webhooks",
     "edits of SCCs are not followed: `palisade policies apply --watch`, or `palisade policies status`",
@@ -65,7 +65,7 @@ const LEFT_TO_OTHERS: [&str; 4] = [
     "refusals do not name the right that is missing: `palisade review`, `oc adm policy who-can use scc NAME`",
 ];
 
-/// The parts that are left out, and the checks that decide them then.
+/// The parts that are left out, and the checks that cover them instead.
 pub(super) fn tell(compiled: &Compiled, settings: &Settings) {
     for note in LEFT_TO_OTHERS {
         terminal::note(format_args!("note: {note}"));
@@ -83,7 +83,7 @@ pub(super) fn tell(compiled: &Compiled, settings: &Settings) {
     }
 }
 
-/// The roles and bindings that are to be printed.
+/// The roles and bindings to print.
 fn grants(args: &CompileArgs) -> Result<Vec<Value>, crate::Failure> {
     let Some(paths) = &args.rbac else { return Ok(Vec::new()) };
     let default = args.source.files.is_empty().then(BuiltinSet::default);

@@ -1,5 +1,5 @@
-//! The inputs of commands on workloads: manifests, a must-gather folder, or a live cluster, with the policy that counts for
-//! them.
+//! The inputs of commands on workloads: manifests, a must-gather folder, or a live cluster, with the policy that
+//! applies to them.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::files::{self, Document};
 use crate::{gathered, policy};
 use palisade_review::Surroundings;
 
-/// Where the inputs are.
+/// The location of the inputs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inputs<'a> {
     pub(crate) files: &'a [PathBuf],
@@ -19,9 +19,9 @@ pub(crate) struct Inputs<'a> {
     pub(crate) policy: &'a PolicyArgs,
 }
 
-/// Inputs, read.
+/// Parsed inputs.
 pub(crate) struct Loaded {
-    /// The workloads, and what stands beside them in their files.
+    /// The workloads, and the other objects of their files.
     pub(crate) documents: Vec<Document>,
     /// All objects.
     pub(crate) around: Vec<Document>,
@@ -42,7 +42,7 @@ impl Loaded {
         Self::of(documents, builder, around, inputs.must_gather.is_some())
     }
 
-    /// Reads what a command on many workloads is given: files, a must-gather folder or a cluster.
+    /// Reads the inputs of a command on many workloads: files, a must-gather folder or a cluster.
     pub(crate) fn of_args(args: &InputArgs) -> Result<Self, crate::Failure> {
         #[cfg(feature = "cluster")]
         if args.cluster {
@@ -60,7 +60,7 @@ impl Loaded {
         })
     }
 
-    /// Joins workloads with a policy and its objects; the workloads among those count where `all` says so.
+    /// Joins workloads with a policy and its objects; the workloads among those count if `all` is set.
     pub(crate) fn of(
         mut documents: Vec<Document>,
         mut builder: PolicyBuilder,

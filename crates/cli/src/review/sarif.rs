@@ -6,7 +6,7 @@ use palisade_review::{ErrorReport, RefusalReport, Report};
 
 const RULE: &str = "scc-refused";
 
-/// The log: one result for each field in the way, or for the workload where no field is.
+/// The log: one result for each offending field, or for the workload if there is none.
 pub(crate) fn log(reports: &[Report]) -> Value {
     let results: Vec<Value> = reports
         .iter()

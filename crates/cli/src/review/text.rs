@@ -6,7 +6,7 @@ use palisade_review::{By, RefusalReport, Report, StepReport, Subject, Verdict};
 
 use crate::paint;
 
-/// How many of the fields in the way are shown; the wide form shows all.
+/// Maximum number of offending fields that are shown; the wide form shows all.
 const SHOWN_ERRORS: usize = 2;
 
 pub(crate) fn print(
@@ -99,7 +99,7 @@ fn print_refusal(out: &mut impl Write, refusal: &RefusalReport, subject: &Subjec
     print_advice(out, refusal)
 }
 
-/// A line of a file as far as anybody reads it: a file may be one line.
+/// The visible start of a file's line: a whole file may be one line.
 fn cut(line: &str) -> std::borrow::Cow<'_, str> {
     const LENGTH: usize = 400;
     match line.char_indices().nth(LENGTH) {
@@ -145,7 +145,7 @@ fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()>
         }
     }
     if !advice.grant_also_gives.is_empty() {
-        writeln!(out, "         {}", paint::warning("which also gives what the pod does not ask for:"))?;
+        writeln!(out, "         {}", paint::warning("which also grants what the pod does not request:"))?;
         advice.grant_also_gives.iter().try_for_each(|more| writeln!(out, "         - {more}"))?;
     }
     if let Some(own) = &advice.own {

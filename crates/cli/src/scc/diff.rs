@@ -46,7 +46,7 @@ fn text(args: &DiffArgs, both: &Comparison) -> Result<(), crate::Failure> {
     Ok(())
 }
 
-/// The one SCC of a file, or the built-in one of that name.
+/// The only SCC of a file, or the built-in one of that name.
 pub(super) fn scc(name: &str, set: BuiltinSet) -> Result<SecurityContextConstraints, crate::Failure> {
     let path = PathBuf::from(name);
     let mut builder = PolicyBuilder::default();

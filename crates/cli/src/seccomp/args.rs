@@ -33,20 +33,20 @@ pub(crate) enum SeccompCommand {
 /// The machine and the container that a profile is resolved for.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct ContextArgs {
-    /// The machine's architecture; what runs beside it comes from the profile. Default: this machine's
+    /// The machine's architecture; those that it can also run come from the profile. Default: this machine's
     #[arg(long)]
     pub(crate) arch: Option<Arch>,
-    /// Capabilities that the container has, with or without CAP_; `all`, or `none`; may be repeated.
-    /// Default: what containers get by default
+    /// Capabilities of the container, with or without CAP_; `all`, or `none`; may be repeated. Default: the default
+    /// capabilities of containers
     #[arg(long = "cap", value_name = "CAP,…", value_delimiter = ',')]
     pub(crate) caps: Vec<String>,
-    /// The machine's kernel. Default: the newest that is known
+    /// The machine's kernel. Default: the newest known one
     #[arg(long, value_name = "MAJOR.MINOR")]
     pub(crate) kernel: Option<KernelVersion>,
-    /// The answer to syscalls newer than the profile's own kernel
+    /// The result of syscalls newer than the profile's own kernel
     #[arg(long, value_enum, default_value_t = UnknownArg::Enosys)]
     pub(crate) unknown: UnknownArg,
-    /// Take every warning for an error, and refuse syscalls with checked arguments in socketcall and ipc
+    /// Treat every warning as an error, and refuse syscalls with checked arguments in socketcall and ipc
     #[arg(long)]
     pub(crate) strict: bool,
 }
@@ -69,9 +69,9 @@ pub(crate) struct SyscallArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UnknownArg {
-    /// ENOSYS, so that programs fall back to older syscalls, as runc has it from 1.0.0-rc93 on
+    /// ENOSYS, so that programs fall back to older syscalls, as in runc from 1.0.0-rc93 on
     Enosys,
-    /// The profile's default, as crun and libseccomp alone have it
+    /// The profile's default, as in crun and with libseccomp alone
     Default,
 }
 
@@ -96,14 +96,14 @@ pub(crate) enum TextOrJson {
 pub(crate) enum TextJsonOrHtml {
     Text,
     Json,
-    /// For browsers: one file, without scripts
+    /// HTML: one file, without scripts
     Html,
 }
 
 /// Write a profile in OCI's form for one machine and container, with its conditions resolved
 ///
-/// containerd ignores includes, excludes and archMap in a profile of a node's file; a resolved one means the
-/// same everywhere.
+/// containerd ignores includes, excludes and archMap in a profile from a node's file; a resolved one means the same
+/// everywhere.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ResolveArgs {
     /// Profile: a file, - for stdin, or a shipped one: runtime/default, workshop, example-explorer-profile
@@ -127,14 +127,15 @@ pub(crate) struct CompileArgs {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
-    /// The file to write the program to; without it nothing is written. With --stats, `-o json` prints statistics as JSON
+    /// The file to write the program to; without it no program is written. With --stats, `-o json` prints statistics as
+    /// JSON
     #[arg(short = 'o', long = "output", value_name = "OUT.bpf")]
     pub(crate) out: Option<PathBuf>,
     /// Frequencies of syscalls, as lines `name count`, to put frequent ones first
     #[arg(long, value_name = "FILE")]
     pub(crate) hot: Option<PathBuf>,
-    /// Let numbers through that no syscall has where that makes the program smaller: the kernel itself answers
-    /// ENOSYS to them, until a later one has a syscall there
+    /// Allow unassigned syscall numbers if that makes the program smaller: the kernel itself returns ENOSYS for them,
+    /// until a later one assigns them
     #[arg(long)]
     pub(crate) open_holes: bool,
     /// Prove, path by path, that the program decides as the profile does
@@ -147,8 +148,8 @@ pub(crate) struct CompileArgs {
 
 /// Explain a profile's decisions
 ///
-/// With a syscall: the rules for it in the order in which they are tried, and which conditions hold. Without:
-/// the syscalls that are allowed, area by area.
+/// With a syscall: its rules in the order of their evaluation, and which conditions hold. Without: the allowed
+/// syscalls, area by area.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -162,7 +163,7 @@ pub(crate) struct ExplainArgs {
     pub(crate) syscall: Option<String>,
     #[command(flatten)]
     pub(crate) rest: SyscallArgs,
-    /// For browsers: one file, without scripts; of the areas, not of one syscall
+    /// HTML: one file, without scripts; for the areas, not for one syscall
     #[arg(long, conflicts_with_all = ["syscall", "output"])]
     pub(crate) html: bool,
 }
@@ -178,7 +179,7 @@ pub(crate) struct SimulateArgs {
     pub(crate) rest: SyscallArgs,
 }
 
-/// Print a program's instructions with what they mean
+/// Print a program's instructions with their meaning
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DisassembleArgs {
     /// Program (.bpf) or profile
@@ -189,14 +190,14 @@ pub(crate) struct DisassembleArgs {
 
 /// Compare two profiles or programs exactly, with an example syscall for each difference
 ///
-/// Exits with 0 only if they decide the same; with --subset, if A lets through nothing that B does not.
+/// Exits with 0 only if they decide the same; with --subset, if A allows nothing that B does not.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DiffArgs {
     /// Program (.bpf) or profile
     pub(crate) a: PathBuf,
     /// Program (.bpf) or profile
     pub(crate) b: PathBuf,
-    /// Ask only whether A is at most B
+    /// Check only whether A is a subset of B
     #[arg(long)]
     pub(crate) subset: bool,
     /// The largest number of differences to print
@@ -222,10 +223,10 @@ pub(crate) struct JoinArgs {
     pub(crate) context: ContextArgs,
 }
 
-/// Check profiles for effects that their authors may not have meant
+/// Check profiles for effects that their authors may not have intended
 ///
-/// Checks how containerd, runc and crun read them, which syscalls a program and its runtime need, and which syscalls are
-/// denied by one name and allowed by another. Looks at every profile of a file.
+/// Checks how containerd, runc and crun interpret them, which syscalls a program and its runtime need, and which
+/// syscalls are denied by one name and allowed by another. Checks every profile of a file.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Profiles are read from JSON files, which must be JSON; from objects of the security-profiles-operator, ConfigMaps and
@@ -246,13 +247,13 @@ pub(crate) struct LintArgs {
 
 /// Convert a profile of any format to Docker's
 ///
-/// Knows Docker's, OCI's and containers/common's JSON, SeccompProfile objects of the security-profiles-operator,
+/// Reads Docker's, OCI's and containers/common's JSON, SeccompProfile objects of the security-profiles-operator,
 /// ConfigMaps and Secrets, config.json, `docker inspect`, Podman quadlets, and systemd units.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ImportArgs {
     /// Profile: a file, - for stdin, or a shipped one
     pub(crate) file: PathBuf,
-    /// Take every warning for an error
+    /// Treat every warning as an error
     #[arg(long)]
     pub(crate) strict: bool,
 }
@@ -271,7 +272,7 @@ pub(crate) struct ExportArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Form {
-    /// For every runtime: flattened, nothing conditional
+    /// For every runtime: flattened, without conditions
     Oci,
     /// With archMap, includes and excludes
     Docker,
@@ -281,8 +282,8 @@ pub(crate) enum Form {
 
 /// Run a command under a profile
 ///
-/// As containers do: no_new_privs, then the filter, then the command. Capabilities for the profile's
-/// conditions are given with --cap; the command keeps those it has.
+/// As containers do: no_new_privs, then the filter, then the command. Capabilities for the profile's conditions are
+/// given with --cap; the command keeps its own.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -294,11 +295,11 @@ pub(crate) struct RunArgs {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
-    /// Supervise the command: print each syscall that the profile denies when it is first made, and all of them at the
-    /// end, with the entries that would let them through. Denied syscalls fail; none kills the command
+    /// Supervise the command: print each syscall that the profile denies at its first use, and all of them at the end,
+    /// with the entries that would allow them. Denied syscalls fail; none kills the command
     #[arg(long)]
     pub(crate) watch: bool,
-    /// With --watch, make denied syscalls as if they were allowed, so that the command runs to its end
+    /// With --watch, run denied syscalls as if they were allowed, so that the command runs to its end
     #[arg(long, requires = "watch")]
     pub(crate) permissive: bool,
     /// Command and arguments
@@ -306,12 +307,12 @@ pub(crate) struct RunArgs {
     pub(crate) command: Vec<OsString>,
 }
 
-/// Join recordings into the least profile that lets through what they show
+/// Merge recordings into the least profile that allows the recorded syscalls
 ///
-/// A recording is strace's output, audit records, what `seccomp record`, `seccomp run --watch` and `denials -o json` print,
-/// lines of JSON with a field `syscall`, or a profile, as recorders of other projects write it. Constant arguments that say
-/// what a syscall is to do are kept while they are few: families of sockets, options of prctl, flags of clone; never
-/// addresses. Each entry has a comment: the recordings that show it, and how often.
+/// A recording is strace's output, audit records, the output of `seccomp record`, `seccomp run --watch` and `denials -o
+/// json`, lines of JSON with a field `syscall`, or a profile, as recorders of other projects write it. Constant
+/// arguments that select an operation are kept while they are few: families of sockets, options of prctl, flags of
+/// clone; never addresses. Each entry has a comment: the recordings that show it, and how often.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -325,7 +326,7 @@ pub(crate) struct MinimizeArgs {
     /// Recordings: files, or - for stdin
     #[arg(required = true, value_name = "RECORDING")]
     pub(crate) recordings: Vec<PathBuf>,
-    /// Profile to be widened by what is recorded; the difference is printed. Default: none is let through
+    /// Profile to extend by the recordings; the difference is printed. Default: an empty one
     #[arg(long, value_name = "PROFILE")]
     pub(crate) base: Option<PathBuf>,
     /// Also the older and newer forms of each syscall, of which libcs choose: openat2 beside openat
@@ -337,21 +338,22 @@ pub(crate) struct MinimizeArgs {
     /// Keep no arguments
     #[arg(long)]
     pub(crate) no_arguments: bool,
-    /// Leave each recording aside in turn, and tell what of it a profile of the others would deny; no profile is written
+    /// Leave out each recording in turn, and report which of its syscalls a profile of the others would deny; no
+    /// profile is written
     #[arg(long, conflicts_with = "out")]
     pub(crate) holdout: bool,
-    /// Where the profile goes. Default: stdout
+    /// File of the profile. Default: stdout
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// ABI of records that do not say theirs. Default: this machine's
+    /// ABI of records that lack it. Default: this machine's
     #[arg(long)]
     pub(crate) arch: Option<Arch>,
 }
 
-/// Print what pods write as localhostProfile for the SeccompProfile objects of a file
+/// Print the localhostProfile values of pods for the SeccompProfile objects of a file
 ///
-/// The path is that of the profile's digest, which `palisade node-profiles` gives to its file on every node. Bases are
-/// looked for among the same files.
+/// The path is that of the profile's digest, under which `palisade node-profiles` stores its file on every node. Bases
+/// are looked up in the same files.
 #[cfg(feature = "serve")]
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\

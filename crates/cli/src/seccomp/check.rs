@@ -7,11 +7,11 @@ use serde_json::json;
 use super::args::{CheckArgs, TextOrJson};
 use crate::exit::Exit;
 
-/// A question about this kernel and its answer.
+/// A check of this kernel and its result.
 struct Answer {
     question: &'static str,
     good: bool,
-    /// Whether seccomp is of no use without it.
+    /// Whether seccomp is useless without it.
     needed: bool,
     detail: String,
 }
@@ -90,7 +90,7 @@ fn answers() -> Vec<Answer> {
     answers
 }
 
-/// The kernel's own word if it can be read, else what it does.
+/// The kernel's own report if it can be read, else its behaviour.
 #[cfg(target_os = "linux")]
 fn config(option: &'static str, works: bool) -> Answer {
     let release = release();
@@ -101,8 +101,8 @@ fn config(option: &'static str, works: bool) -> Answer {
         Some(format!("{line} in {path}"))
     });
     let detail = written.unwrap_or_else(|| match works {
-        true => "prctl(2) says so; the kernel's configuration is not on this machine".to_owned(),
-        false => "prctl(2) knows nothing of it: a kernel built with this option is needed".to_owned(),
+        true => "by prctl(2); the kernel's configuration is not on this machine".to_owned(),
+        false => "prctl(2) does not support it: a kernel built with this option is needed".to_owned(),
     });
     Answer { question: option, good: works, needed: true, detail }
 }
@@ -112,7 +112,7 @@ fn release() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 
-/// The cache came with 5.11 and asks nobody.
+/// The cache came with 5.11 and cannot be queried.
 #[cfg(target_os = "linux")]
 fn cache() -> Answer {
     use palisade_k8s::KernelVersion;

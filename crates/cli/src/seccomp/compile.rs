@@ -44,7 +44,7 @@ pub(super) fn run(args: &CompileArgs) -> crate::Outcome {
     Ok(Exit::Fine)
 }
 
-/// Beside `--stats`, `-o json` says how to print them, as it does with other commands.
+/// With `--stats`, `-o json` is the format of the statistics, as with other commands.
 fn outputs_asked(args: &CompileArgs) -> (Option<&Path>, Option<TextOrJson>) {
     let out = args.out.as_deref();
     match (args.stats, out.and_then(Path::to_str)) {

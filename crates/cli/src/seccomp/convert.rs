@@ -26,12 +26,12 @@ pub(super) fn resolve(args: &ResolveArgs) -> crate::Outcome {
     print(&write_oci(&rules, &profile, native(&args.context)))
 }
 
-/// The machine's architecture as the options say it.
+/// The machine's architecture of the options.
 fn native(args: &ContextArgs) -> Arch {
     args.arch.unwrap_or_else(Arch::native)
 }
 
-/// Warns where a unit's rules are not the same on every ABI, as they are in a container's profile.
+/// Warns if a unit's rules differ among ABIs, since those of a container's profile do not.
 fn one_abi(file: &Path, profile: &Profile, native: Arch) {
     let differ = profile.entries.iter().any(|entry| {
         native.companions().iter().any(|arch| entry.abis.contains(*arch) != entry.abis.contains(native))
@@ -87,7 +87,7 @@ pub(super) fn join(args: &JoinArgs, choose: fn(Action, Action) -> Action) -> cra
     Ok(Exit::Fine)
 }
 
-/// Prints all findings; what cannot be read at all ends with 2.
+/// Prints all findings; input that cannot be parsed at all ends with 2.
 pub(super) fn lint(args: &LintArgs) -> crate::Outcome {
     let mut out = palisade_console::terminal::out();
     let mut worst = Exit::Fine;
@@ -100,7 +100,7 @@ pub(super) fn lint(args: &LintArgs) -> crate::Outcome {
             findings.extend(palisade_seccomp::lint(profile, &resolved.rules, native(&args.context)));
             findings.extend(resolved.findings);
         }
-        // What concerns a profile as a whole stands where it begins.
+        // Findings about a profile as a whole have its start as their position.
         let start = Position { line: 1, column: 1 };
         findings
             .iter_mut()

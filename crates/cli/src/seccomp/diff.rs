@@ -19,7 +19,7 @@ pub(super) fn run(args: &DiffArgs) -> crate::Outcome {
         Decision::of_programs(programs).map_err(|error| format!("{}: {error}", path.display()))
     };
     let (a, b) = (decide(&a_programs, &args.a)?, decide(&b_programs, &args.b)?);
-    // A is at most B where the laxer of both is B.
+    // A is a subset of B if their union is B.
     let a = if args.subset { b.combine(&a, laxest)? } else { a };
     let differences = a.differences(&b, &archs, args.limit)?;
     match args.output {
@@ -45,7 +45,7 @@ fn print(args: &DiffArgs, differences: &[Difference], archs: &[Arch]) -> Result<
     match (differences.len(), args.subset) {
         (0, false) => writeln!(out, "{} and {} decide the same", args.a.display(), args.b.display()),
         (0, true) => {
-            writeln!(out, "{} lets through nothing that {} does not", args.a.display(), args.b.display())
+            writeln!(out, "{} allows nothing that {} does not", args.a.display(), args.b.display())
         }
         (count, _) if count >= args.limit => writeln!(out, "and perhaps more: --limit is {}", args.limit),
         _ => Ok(()),

@@ -77,7 +77,7 @@ fn one(
     Ok(())
 }
 
-/// The place of a rule in its file: line, column and entry, or the directive of a unit.
+/// The position of a rule in its file: line, column and entry, or the directive of a unit.
 fn place(args: &ExplainArgs, profile: &Profile, entry: usize) -> String {
     let (at, comment) =
         profile.entries.get(entry).map(|entry| (entry.at, entry.comment.as_str())).unwrap_or_default();
@@ -88,8 +88,8 @@ fn place(args: &ExplainArgs, profile: &Profile, entry: usize) -> String {
     format!("{}:{at}: {what}", args.file.display())
 }
 
-/// Why what names a denied syscall did not count: entries whose conditions on the machine and the container are not met,
-/// and the line of a unit that took it out again.
+/// The reasons why entries for a denied syscall did not apply: conditions on the machine and the container that are not
+/// met, and the line of a unit that removed it again.
 fn passed_over(
     args: &ExplainArgs,
     profile: &Profile,
@@ -120,11 +120,11 @@ fn passed_over(
         let (file, at, word) = (args.file.display(), removed.at, &removed.word);
         lines.push(format!("{file}:{at}: SystemCallFilter={word} takes it out of the list again"));
     }
-    // Entries for other machines are of interest where there are no others.
+    // Entries for other machines are shown only if there are no others.
     Ok(if lines.is_empty() && explanation.tried.is_empty() { elsewhere } else { lines })
 }
 
-/// A condition that is not met, with the option that says otherwise.
+/// A condition that is not met, with the option that changes it.
 fn condition(unmet: &Unmet) -> String {
     match unmet {
         Unmet::WithCap(cap) => format!("only with {cap} (--cap)"),
@@ -150,7 +150,7 @@ fn reason(explanation: &Explanation, profile: &Profile, rules: &Rules, passed_ov
         }
         (Decider::Unknown, Unknown::Enosys { kernel }) => {
             format!(
-                "{nothing}, and it is newer than Linux {kernel}, from which the newest syscall that the profile names is: runc from 1.0.0-rc93 on answers so; crun (with Podman too), older runc and libseccomp alone answer with the profile's default, {} (--unknown default)",
+                "{nothing}, and it is newer than Linux {kernel}, the kernel of the newest syscall that the profile names: runc from 1.0.0-rc93 on answers so; crun (with Podman too), older runc and libseccomp alone answer with the profile's default, {} (--unknown default)",
                 rules.default
             )
         }
@@ -215,7 +215,7 @@ fn summary(args: &ExplainArgs, rules: &Rules, filter: &Filter, arch: Arch) -> Re
     for (area, shares) in areas {
         let total = shares.through.len() + shares.conditional.len() + shares.denied.len();
         writeln!(out, "{}: {} of {total} allowed", paint::strong(area), shares.through.len())?;
-        // The shorter list says more.
+        // The shorter list is the more useful one.
         let few = shares.through.len() < shares.denied.len();
         let lists = [
             ("allowed", if few { &shares.through } else { &Vec::new() }),

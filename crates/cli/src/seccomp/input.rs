@@ -1,4 +1,4 @@
-//! Profiles and programs as the command line names them.
+//! Profiles and programs named on the command line.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -18,7 +18,7 @@ use palisade_seccomp::{
 use super::args::{ContextArgs, UnknownArg};
 use crate::Failure;
 
-/// The largest profile, in bytes.
+/// Maximum size of a profile, in bytes.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The bytes of a file, of stdin, or of a shipped profile.
@@ -47,7 +47,7 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// A text, or the line where it is none.
+/// A text, or the line of its first invalid byte.
 pub(super) fn text(path: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes(path)?).map_err(|error| {
         let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
@@ -56,9 +56,9 @@ pub(super) fn text(path: &Path) -> Result<String, Failure> {
     })
 }
 
-/// A profile as the command line names it: a file, or `FILE#NAME` for one of the profiles that a file holds.
+/// A profile named on the command line: a file, or `FILE#NAME` for one of several profiles in a file.
 pub(super) struct Input {
-    /// How messages name it.
+    /// Its name in messages.
     pub(super) shown: PathBuf,
     pub(super) source: Source,
 }
@@ -100,7 +100,7 @@ fn split(path: &Path) -> (PathBuf, Option<String>) {
     }
 }
 
-/// A source that names a file is what that file holds.
+/// A source that is the path of an existing file is read from that file.
 fn follow(input: Input, from: &Path) -> Result<Input, Failure> {
     let Content::File(path) = &input.source.content else { return Ok(input) };
     let target = from.parent().unwrap_or(Path::new("")).join(path);
@@ -110,8 +110,7 @@ fn follow(input: Input, from: &Path) -> Result<Input, Failure> {
     Ok(Input { shown: target, source: read.unwrap_or(input.source) })
 }
 
-/// A profile of any form. What is wrong with it goes to stderr; an error, or with `strict` anything, is the
-/// end.
+/// A profile of any format. Its warnings go to stderr; errors, or with `strict` any finding, are returned.
 pub(super) fn profile(path: &Path, strict: bool) -> Result<(PathBuf, Profile), Failure> {
     let mut inputs = inputs(path)?;
     let (Some(input), true) = (inputs.pop(), inputs.is_empty()) else {
@@ -133,7 +132,7 @@ pub(super) fn profile(path: &Path, strict: bool) -> Result<(PathBuf, Profile), F
     }
 }
 
-/// Prints warnings; errors come back as one text.
+/// Prints warnings; returns errors as one text.
 pub(super) fn report(path: &Path, findings: &[Finding], strict: bool) -> Result<(), Failure> {
     let line = |finding: &Finding| line(path, finding);
     let (errors, warnings): (Vec<_>, Vec<_>) =
@@ -159,7 +158,7 @@ fn line(path: &Path, finding: &Finding) -> String {
     }
 }
 
-/// The context that the options say.
+/// The context of the options.
 pub(super) fn context(args: &ContextArgs) -> Result<Context, Failure> {
     let mut caps = std::collections::BTreeSet::new();
     if args.caps.is_empty() {
@@ -188,7 +187,7 @@ pub(super) fn rules(path: &Path, args: &ContextArgs) -> Result<(Profile, Rules),
     Ok((profile, resolved.rules))
 }
 
-/// A profile resolved as the options say.
+/// A profile resolved by the options.
 pub(super) fn resolved(profile: &Profile, args: &ContextArgs) -> Result<Resolved, Failure> {
     let mut resolved = resolve(profile, &context(args)?);
     if args.unknown == UnknownArg::Default {
@@ -198,7 +197,7 @@ pub(super) fn resolved(profile: &Profile, args: &ContextArgs) -> Result<Resolved
     Ok(resolved)
 }
 
-/// A program from a `.bpf` file, or what a profile compiles to, and the ABIs it is for.
+/// A program from a `.bpf` file, or the compiled profile, and its ABIs.
 pub(super) fn programs(path: &Path, args: &ContextArgs) -> Result<(Vec<Program>, Vec<Arch>), Failure> {
     let arch = args.arch.unwrap_or_else(Arch::native);
     if path.extension().is_some_and(|extension| extension == "bpf") {
@@ -214,7 +213,7 @@ pub(super) fn programs(path: &Path, args: &ContextArgs) -> Result<(Vec<Program>,
     Ok((programs, rules.archs))
 }
 
-/// A syscall as the options name it.
+/// A syscall named in the options.
 pub(super) fn syscall(
     name: &str,
     args: &[u64],

@@ -13,7 +13,7 @@ use super::args::{MinimizeArgs, RuntimeArg};
 use super::input;
 use crate::exit::Exit;
 
-/// Differences from the base that are printed.
+/// Maximum number of printed differences from the base.
 const MAX_DIFFERENCES: usize = 200;
 
 pub(super) fn run(args: &MinimizeArgs) -> crate::Outcome {
@@ -53,14 +53,14 @@ pub(super) fn run(args: &MinimizeArgs) -> crate::Outcome {
     Ok(Exit::Fine)
 }
 
-/// With a base, an empty recording adds nothing: `denials` prints none where nothing was denied.
+/// With a base, an empty recording adds nothing: `denials` prints an empty one if nothing was denied.
 fn read(path: &std::path::Path, native: Arch, has_base: bool) -> Result<Recording, crate::Failure> {
     let shown = if path.as_os_str() == "-" { "stdin".into() } else { path.display().to_string() };
     let name = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
     let name = if name == "-" { "stdin".to_owned() } else { name };
     let text = input::text(path)?;
     if has_base && text.trim().is_empty() {
-        terminal::note(format!("{shown}: holds no record, so that it adds nothing"));
+        terminal::note(format!("{shown}: holds no record and adds nothing"));
         return Ok(Recording { name, observed: Observed::default(), strange: None });
     }
     let recording = Recording::read(&name, &text, native);
@@ -81,7 +81,7 @@ fn read(path: &std::path::Path, native: Arch, has_base: bool) -> Result<Recordin
     Ok(recording)
 }
 
-/// How large the profile is, and whether more recordings still add to it.
+/// The size of the profile, and whether more recordings still extend it.
 fn tell(recordings: &[Recording], written: &Value, native: Arch) -> Result<(), crate::Failure> {
     let entries = written.get("syscalls").and_then(Value::as_array).map_or(0, Vec::len);
     let filter = filter(written, native)?;
@@ -110,7 +110,7 @@ fn filter(written: &Value, native: Arch) -> Result<Filter, crate::Failure> {
     Ok(Filter::new(&resolve(&profile, &context).rules)?)
 }
 
-/// Leaves each recording aside in turn.
+/// Leaves out each recording in turn.
 fn holdout(recordings: &[Recording], needs: &Needs, base: Option<&Base>, native: Arch) -> crate::Outcome {
     if recordings.len() < 2 {
         return Err(
@@ -152,8 +152,8 @@ fn holdout(recordings: &[Recording], needs: &Needs, base: Option<&Base>, native:
     Ok(if any { Exit::Findings } else { Exit::Fine })
 }
 
-/// The syscalls of a recording that a filter denies with any of the arguments seen, each with the number of times; where it
-/// denies some of the combinations only, the count is that of all.
+/// The syscalls of a recording that a filter denies with any of the recorded arguments, each with the number of times;
+/// if it denies only some of the combinations, the count is that of all.
 fn denied(filter: &Filter, recording: &Recording) -> Vec<(&'static str, u64)> {
     let archs: Vec<Arch> = recording.observed.archs().collect();
     let mut found = Vec::new();
@@ -178,7 +178,7 @@ fn denied(filter: &Filter, recording: &Recording) -> Vec<(&'static str, u64)> {
     found
 }
 
-/// The profile that is widened.
+/// The profile to extend.
 struct Base {
     shown: String,
     profile: profile::Profile,
@@ -190,7 +190,7 @@ impl Base {
         Ok(Self { shown: shown.display().to_string(), profile })
     }
 
-    /// The base with an entry for each syscall that it does not let through already.
+    /// The base with an entry for each syscall that it does not allow already.
     fn with(&self, least: &Value, native: Arch) -> Result<Value, crate::Failure> {
         let mut written = write_docker(&self.profile, native);
         let filter = filter(&written, native)?;
@@ -205,7 +205,7 @@ impl Base {
         Ok(written)
     }
 
-    /// Prints what the new profile decides otherwise.
+    /// Prints the syscalls that the new profile decides differently.
     fn tell_difference(&self, written: &Value, native: Arch) -> Result<(), crate::Failure> {
         let decision = |filter: &Filter| -> Result<Decision, crate::Failure> {
             Ok(Decision::of_programs(&compile(filter, Weights::shipped())?)?)
@@ -226,7 +226,7 @@ impl Base {
     }
 }
 
-/// Whether a filter lets through what an entry does: with these arguments where it fixes some, else with any.
+/// Whether a filter allows the syscall of an entry: with its arguments if it checks some, else with any.
 fn is_let_through(filter: &Filter, entry: &profile::Entry, native: Arch) -> bool {
     let mut args = [0; 6];
     for condition in &entry.args {

@@ -24,7 +24,7 @@ mod linux {
     use super::super::input;
     use crate::Failure;
 
-    /// The command's own exit code is the answer, as a shell would give it.
+    /// The command's own exit code is returned, as a shell would.
     pub(in super::super) fn run(args: &RunArgs) -> crate::Outcome {
         let (profile, rules) = input::rules(&args.file, &args.context)?;
         let [program, rest @ ..] = args.command.as_slice() else { return Err("a command is missing".into()) };
@@ -60,7 +60,7 @@ mod linux {
     }
 
     fn loading(programs: &[Program], profile: &Profile) -> Loading {
-        // Without flags runtimes leave the mitigation off.
+        // Runtimes leave the mitigation off if there are no flags.
         let has = |flag: &str| profile.flags.as_ref().map(|flags| flags.iter().any(|other| other == flag));
         Loading {
             programs: programs.iter().map(Program::to_bytes).collect(),
@@ -69,7 +69,7 @@ mod linux {
         }
     }
 
-    /// The filter that notifies of all that the profile does not let through.
+    /// The filter that notifies of all syscalls that the profile does not allow.
     fn notifying(rules: &Rules) -> Rules {
         let notify = |action: Action| if action.lets_through() { action } else { Action::Notify };
         let mut watched = rules.clone();
@@ -114,7 +114,8 @@ mod linux {
         Ok(child.map_err(|error| started(&name, &error))?.wait()?)
     }
 
-    /// Different arguments of one syscall that are told apart, as a ceiling for what a command can make us remember.
+    /// Maximum number of distinct argument values of one syscall, which bounds the memory that a command can make this
+    /// process use.
     const MAX_ENTRIES: usize = 1000;
 
     /// Denied syscalls, with their number.
@@ -123,14 +124,14 @@ mod linux {
         seen: BTreeMap<(u32, u32, Action), usize>,
         /// Syscalls by name, with how often each was denied.
         counts: BTreeMap<String, usize>,
-        /// Entries that look at arguments, as texts.
+        /// Entries that check arguments, as texts.
         entries: BTreeSet<String>,
-        /// Syscalls to be let through whatever their arguments.
+        /// Syscalls to allow whatever their arguments.
         names: BTreeSet<String>,
     }
 
     impl Denials {
-        /// Remembers a denial; whether it is the first of its syscall.
+        /// Records a denial; returns whether it is the first of its syscall.
         fn is_new(&mut self, data: &Data, action: Action, rules: &Rules) -> bool {
             let seen = self.seen.entry((data.arch, data.number, action)).or_default();
             *seen += 1;
@@ -168,7 +169,7 @@ mod linux {
         }
     }
 
-    /// The error that the profile says; EPERM where it would kill, so that the command goes on and the list is whole.
+    /// The error of the profile; EPERM if it would kill, so that the command continues and the list is complete.
     fn answer(listener: &Listener, call: &Notification, action: Action) -> std::io::Result<()> {
         match action {
             Action::Allow | Action::Log => listener.allow(call.id),
@@ -193,7 +194,7 @@ mod linux {
         format!("denied: {name}({}) on {arch}: {action}; to let it through, add {rule}", args.join(", "))
     }
 
-    /// The entry that lets this syscall through: with the arguments that the profile looks at already.
+    /// The entry that allows this syscall: with the arguments that the profile checks already.
     fn missing_rule(name: &str, data: &Data, rules: &Rules) -> serde_json::Value {
         let own = rules.rules.iter().filter(|rule| rule.syscall.name() == name);
         let looked_at: BTreeSet<u8> =
@@ -211,7 +212,7 @@ mod linux {
         }
     }
 
-    /// An argument as a number, or as the path that it points to.
+    /// An argument as a number, or the path that it points to.
     fn argument(pid: u32, name: &str, at: usize, value: u64) -> String {
         let path_at: &[usize] = match name {
             "access" | "chdir" | "chmod" | "chown" | "chroot" | "creat" | "execve" | "lchown" | "lstat"
@@ -229,13 +230,13 @@ mod linux {
         text.map_or_else(|| format!("{value:#x}"), |text| format!("{text:?}"))
     }
 
-    /// The text at an address of another process, if it can be read. It may change before the call goes on, so
-    /// it is good for people only.
+    /// The string at an address of another process, if it can be read. It may change before the syscall continues, so
+    /// it is for display only.
     fn text_at(pid: u32, address: u64) -> Option<String> {
         use std::os::unix::fs::FileExt;
         let memory = std::fs::File::open(format!("/proc/{pid}/mem")).ok()?;
         let mut bytes = Vec::new();
-        // Piece by piece, since the next page may not be there.
+        // Page by page, since the next page may not be mapped.
         while bytes.len() < 4096 {
             let mut piece = [0; 64];
             let at = address.checked_add(u64::try_from(bytes.len()).ok()?)?;

@@ -1,4 +1,4 @@
-//! What holds a container, seen from inside it; and what must not work.
+//! The confinement of a container, seen from inside; and operations that must fail.
 
 use serde_json::{Value, json};
 
@@ -249,7 +249,7 @@ fn inputs() -> Vec<Probe> {
     ]
 }
 
-/// Pods that must not run, and a word of the event that says why.
+/// Pods that must not run, and a word of the event with the reason.
 fn refused() -> Vec<(Value, &'static str)> {
     let host = |path: &str, kind: &str| {
         let volume = json!({"volumes": [{"name": "v", "hostPath": {"path": path, "type": kind}}]});
@@ -305,7 +305,7 @@ fn refused() -> Vec<(Value, &'static str)> {
     ]
 }
 
-/// Events say what holds a container, and what its filter denied.
+/// Events report the confinement of a container, and the syscalls that its filter denied.
 fn tells_of_filters(up: &Up) {
     let says = |pod: &str, reason: &str, words: &[&str]| {
         let selector = format!("involvedObject.name={pod},reason={reason}");
@@ -324,7 +324,8 @@ fn tells_of_filters(up: &Up) {
     }
     let words = ["Syscall mkdir (x86_64) denied", "to let it through, add {"];
     up.until("a denial is told", |up| {
-        // Where containers have no login id, a process that ends at once is often nobody's: it is tried again.
+        // Without login ids, a process that ends at once often cannot be attributed to its container: it is tried
+        // again.
         up.inside("file-profile", "for _ in 1 2 3 4 5 6 7 8; do mkdir /tmp/x 2>/dev/null; done");
         says("file-profile", "SeccompDenied", &words)
     });

@@ -72,7 +72,7 @@ fn pods_outlive_crashes() {
     lost.check();
 }
 
-/// What pods take on the machine.
+/// Resources of pods on the machine.
 #[derive(Debug, PartialEq, Eq)]
 struct Held {
     running: usize,
@@ -80,7 +80,7 @@ struct Held {
     folders: usize,
     addresses: usize,
     networks: usize,
-    /// Processes of containers that are nobody's.
+    /// Orphaned processes of containers.
     orphans: usize,
     /// Containers that the rules of the machine's firewall are for.
     translated: usize,
@@ -105,8 +105,8 @@ fn held(up: &Up) -> Held {
     }
 }
 
-/// Rounds in which something is killed, as many as `PALISADE_KILL_ROUNDS` says, with twenty pods; one round with three
-/// where it says nothing. After each there is what the pods need, and no more. Gives the number of pods.
+/// Rounds in which something is killed, as many as `PALISADE_KILL_ROUNDS` specifies, with twenty pods; one round with
+/// three by default. After each the machine has exactly the resources that the pods need. Returns the number of pods.
 fn rounds(up: &mut Up) -> usize {
     let rounds = std::env::var("PALISADE_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let pods = if rounds > 1 { 20 } else { 3 };
@@ -145,7 +145,7 @@ fn rounds(up: &mut Up) -> usize {
     pods
 }
 
-/// Waits until there is what the pods need, and nothing else: what a crash leaves is taken away within some minutes.
+/// Waits until exactly the resources that the pods need exist: leftovers of a crash are removed within some minutes.
 fn settles(up: &Up, expected: &Held, when: &str) {
     let begun = std::time::Instant::now();
     while held(up) != *expected {
@@ -156,7 +156,7 @@ fn settles(up: &Up, expected: &Held, when: &str) {
     }
 }
 
-/// Processes in the node's cgroups whose parent is no shim and in no such cgroup either.
+/// Processes in the node's cgroups whose parent is neither a shim nor in such a cgroup.
 fn orphans(run: &Path) -> usize {
     let node = run.file_name().unwrap().to_str().unwrap().to_owned();
     let is_of_node = |pid: u32| {

@@ -1,4 +1,4 @@
-//! Ways out of a container, none of which leads anywhere.
+//! Escapes from a container, none of which succeeds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

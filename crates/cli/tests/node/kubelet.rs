@@ -92,8 +92,8 @@ pub(crate) fn objects(up: &Up) -> Vec<Value> {
             "too-large",
             never(),
             with(
-                // The engine tells of the cause only while the container is there: what is killed gives its memory back, so
-                // that its shell outlives it.
+                // The engine reports the cause only while the container runs: a killed child gives its memory back, so
+                // that the container's shell outlives it.
                 run("dd if=/dev/zero of=/dev/null bs=60M count=1; code=$?; sleep 2; exit $code"),
                 "resources",
                 json!({"limits": {"memory": "16Mi"}}),

@@ -118,7 +118,7 @@ fn streams(up: &Up) {
     forward.wait().unwrap();
     let host = up.must(&["get", "pod", "serves", "-o", "jsonpath={.status.hostIP}"]);
     assert!(fetch(&format!("{host}:18085")).is_some_and(|page| page.ends_with("page\n")), "hostPort");
-    // Nobody but the API server gets an answer of the node's.
+    // The node answers only the API server.
     let port =
         up.must(&["get", "node", "here", "-o", "jsonpath={.status.daemonEndpoints.kubeletEndpoint.Port}"]);
     let said = std::process::Command::new("curl")

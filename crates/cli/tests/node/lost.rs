@@ -1,4 +1,4 @@
-//! A node whose agent falls silent.
+//! A node whose agent stops responding.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

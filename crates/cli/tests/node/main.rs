@@ -1,5 +1,5 @@
-//! `palisade up` with pods that run, as root with Debian's containerd: the workshop's page, and what holds containers,
-//! seen from inside them.
+//! `palisade up` with running pods, as root with Debian's containerd: the workshop's page, and the confinement of
+//! containers, seen from inside.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The table of `docs/controls.md`: what each built-in SCC grants, and what its containers see of it.
+//! The table of `docs/controls.md`: the grants of each built-in SCC, and what its containers see of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -27,9 +27,9 @@ struct Ask {
     spec: Value,
     container: Value,
     annotations: Value,
-    /// The pod that asks for it: some change what others show.
+    /// The pod that requests it: some requests change what others show.
     pod: &'static str,
-    /// What is seen inside where it is granted.
+    /// The view from inside if it is granted.
     seen: fn(&BTreeMap<String, String>) -> bool,
 }
 
@@ -227,12 +227,12 @@ fn under(scc: &str, base: &Value, name: &str, asks: &[&Ask]) -> Value {
     made
 }
 
-/// A port of the node for a pod of an SCC: nobody listens there, CNI's rules lead from it.
+/// A host port for a pod of an SCC: no process listens there, CNI's rules forward it.
 fn port(scc: &str) -> u32 {
     20_000 + scc.bytes().fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 9_973)
 }
 
-/// The names of those pods that the API admits.
+/// The names of the pods that the API admits.
 fn admitted(up: &Up, pods: &[Value]) -> BTreeSet<String> {
     use std::io::Write;
     use std::process::Stdio;
@@ -252,7 +252,7 @@ fn admitted(up: &Up, pods: &[Value]) -> BTreeSet<String> {
     said.lines().map(|line| line.trim_start_matches("pod/").to_owned()).collect()
 }
 
-/// Waits until every pod runs or has said why it does not; gives the reasons.
+/// Waits until every pod runs or has an event with the reason why not; returns the reasons.
 fn settle(up: &Up, count: usize) -> BTreeMap<String, &'static str> {
     let mut held = BTreeMap::new();
     up.until("every pod runs, or says why not", |up| {
@@ -277,7 +277,7 @@ fn settle(up: &Up, count: usize) -> BTreeMap<String, &'static str> {
     held
 }
 
-/// What a pod's container sees, or why it does not run.
+/// The view of a pod's container, or the reason why it does not run.
 fn look(
     up: &Up,
     held: &BTreeMap<String, &'static str>,
@@ -296,7 +296,7 @@ fn look(
     Ok(seen)
 }
 
-/// What shows of a pod on its node and in its events.
+/// The view of a pod from its node and in its events.
 fn outside(up: &Up, name: &str) -> [(&'static str, &'static str); 2] {
     let port = up.must(&[
         "get",
@@ -391,7 +391,7 @@ fn every_scc_grants_what_the_table_says() {
         }
         let cells: Vec<&str> = asks.iter().map(|ask| yes.get(ask.name).map_or("–", String::as_str)).collect();
         writeln!(page, "| `{scc}` | {} |", cells.join(" | ")).unwrap();
-        // What was refused is not there either.
+        // Refused pods do not exist either.
         for ask in asks.iter().filter(|ask| !yes.contains_key(ask.name) && ask.name != "user 1000") {
             for seen in [&seen, &most].into_iter().flatten() {
                 let by_default = matches!(

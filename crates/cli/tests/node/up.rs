@@ -10,7 +10,7 @@ pub(crate) fn patience() -> Duration {
     Duration::from_secs(seconds.unwrap_or(90))
 }
 
-/// Why nodes cannot be tested here, if so.
+/// The reason why nodes cannot be tested here, if any.
 pub(crate) fn missing() -> Option<String> {
     use std::os::unix::fs::MetadataExt;
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
@@ -123,7 +123,7 @@ impl Up {
         command
     }
 
-    /// What kubectl prints, whatever comes of it.
+    /// The output of kubectl, whatever its exit code.
     pub(crate) fn ask(&self, args: &[&str]) -> String {
         let out = self.kubectl().args(args).output().unwrap();
         let all = [out.stdout, out.stderr].concat();
@@ -166,7 +166,7 @@ impl Up {
         }
     }
 
-    /// What happened, for who reads a failure.
+    /// Logs and events, for the reader of a failure.
     pub(crate) fn story(&self) -> String {
         let log = std::fs::read_to_string(self.folder.join("up.log")).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(20).collect();

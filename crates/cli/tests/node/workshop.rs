@@ -12,7 +12,7 @@ fn the_page_runs() {
     }
     let up = Up::start("10.85.11.0/24");
     up.must(&["apply", "-f", &format!("{EXAMPLES}/namespace.yaml")]);
-    // The page's SCC of set 3 lets nobody choose a profile: the workshop's administrator is privileged.
+    // In the page's SCC of set 3 nobody may choose a profile: the workshop's administrator is privileged.
     for pod in ["trustworthy-pod.yaml", "explorer.yaml"] {
         up.must(&["apply", "-f", &format!("{EXAMPLES}/{pod}")]);
     }
@@ -30,11 +30,11 @@ fn the_page_runs() {
     assert!(inside("explorer", "ping -c 1 127.0.0.1 2>&1").contains("permission denied"));
     assert!(inside("explorer", "mkdir /mount/test-volume/d 2>&1").contains("Operation not permitted"));
     assert!(inside("explorer", "grep Seccomp: /proc/self/status").ends_with('2'));
-    // It serves what it has.
+    // It serves its files.
     let address = up.must(&["get", "pod", "explorer", "-n", "sso", "-o", "jsonpath={.status.podIP}"]);
     let said = inside("trustworthy-pod", &format!("wget -qO- http://{address}:8080/moved"));
     assert_eq!(said, "hello");
-    // The trustworthy pod is unconfined; so is, of the page's time, whoever asks for nothing.
+    // The trustworthy pod is unconfined; so is, in the page's time, every pod that requests no profile.
     for pod in ["trustworthy-pod", "plain"] {
         assert!(inside(pod, "grep Seccomp: /proc/self/status").ends_with('0'), "{pod}");
     }

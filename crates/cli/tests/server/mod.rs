@@ -20,7 +20,7 @@ impl Server {
         Self { child, home }
     }
 
-    /// Starts a server whose clock [`clock`](Self::clock) sets; none where libfaketime is missing.
+    /// Starts a server whose clock [`clock`](Self::clock) sets; `None` if libfaketime is missing.
     pub(crate) fn with_clock() -> Option<Self> {
         const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
         let home = tempfile::tempdir().expect("there is room for a folder");
@@ -67,7 +67,7 @@ impl Server {
             .expect("there is a shell")
     }
 
-    /// Runs a line that must succeed; gives what it prints.
+    /// Runs a command line that must succeed; returns its output.
     pub(crate) fn run(&self, line: &str) -> String {
         let output = self.shell(line);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -75,7 +75,7 @@ impl Server {
         text(&output.stdout)
     }
 
-    /// Runs a line that must fail; gives its exit code and what it says.
+    /// Runs a command line that must fail; returns its exit code and its output.
     pub(crate) fn fail(&self, line: &str) -> (i32, String) {
         let output = self.shell(line);
         let code = output.status.code().expect("it ends by itself");
@@ -83,7 +83,7 @@ impl Server {
         (code, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    /// Waits for what the server does by itself: until a line succeeds.
+    /// Waits for an action of the server itself: until a command line succeeds.
     pub(crate) fn soon(&self, line: &str) {
         let start = std::time::Instant::now();
         while !self.shell(line).status.success() {
@@ -141,7 +141,7 @@ fn serve_in(home: &Path, data: &str, set: &str, environment: &[(&str, &str)]) ->
     let stdout = child.stdout.take().expect("stdout is piped");
     let mut stdout = BufReader::new(stdout);
     stdout.read_line(&mut line).expect("the server says where it is");
-    // What it says further is read too, so that it is never left with a closed pipe.
+    // Its further output is read too, so that the pipe is never closed.
     std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
     assert!(line.starts_with("Serving the Kubernetes API on https://127.0.0.1:"), "{line}");
     child

@@ -15,12 +15,12 @@ use crate::paint;
 use crate::review::{Report, Subject};
 use palisade_review::pod_changes;
 
-/// One account's SCCs that it was granted, beside what its pods need.
+/// The SCCs that one account was granted, and the needs of its pods.
 struct Account<'g> {
     group: &'g Group<'g>,
-    /// The granted SCCs that permit more than the least, each with its grant and what is too much.
+    /// The granted SCCs that permit more than the least, each with its grant and the excess.
     surplus: Vec<Surplus>,
-    /// The points by which the widest of them is above the least.
+    /// The excess of the widest of them over the least.
     points: u32,
 }
 
@@ -91,7 +91,7 @@ impl<'g> Account<'g> {
         Ok(())
     }
 
-    /// The policy with the least SCC and its grant, and without the SCCs that are too much.
+    /// The policy with the least SCC and its grant, and without the excessive SCCs.
     fn policy_without(&self, ground: &Ground) -> Result<Policy, crate::Failure> {
         let mut policy = with_objects(&ground.builder, std::slice::from_ref(self.group))?.build();
         for surplus in &self.surplus {

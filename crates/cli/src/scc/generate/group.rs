@@ -16,11 +16,11 @@ use crate::review::{Subject, free_name, scc_object, use_role};
 /// Workloads of one namespace, and the least SCC for them.
 pub(super) struct Group<'g> {
     pub(super) namespace: &'g str,
-    /// The account, where all have one.
+    /// The account, if all have the same.
     pub(super) account: Option<&'g str>,
     pub(super) subjects: Vec<&'g Subject>,
     pub(super) least: Least,
-    /// The built-in SCC that permits nothing more.
+    /// The built-in SCC that permits nothing beyond it.
     pub(super) built_in: Option<SecurityContextConstraints>,
 }
 
@@ -99,7 +99,7 @@ impl<'g> Group<'g> {
         Ok(Self { namespace, account, subjects, least, built_in })
     }
 
-    /// The SCC that the group is to have; none where no SCC admits any of its pods.
+    /// The SCC for the group; `None` if no SCC admits any of its pods.
     pub(super) fn scc(&self) -> Option<&SecurityContextConstraints> {
         let any = self.least.hopeless.len() < self.subjects.len();
         any.then(|| self.built_in.as_ref().unwrap_or(&self.least.scc))
@@ -119,7 +119,7 @@ impl<'g> Group<'g> {
         own.into_iter().chain(use_role(&scc.metadata.name, self.namespace, &accounts)).collect()
     }
 
-    /// The workload of a place in the question.
+    /// The workload at an index of the question.
     pub(super) fn title(&self, place: usize) -> String {
         self.subjects.get(place).map(|subject| subject.title()).unwrap_or_default()
     }
@@ -164,7 +164,7 @@ impl<'g> Group<'g> {
         })
     }
 
-    /// The most restrictive of the policy's SCCs that would do as well, in words.
+    /// The most restrictive of the policy's SCCs that would suffice, in words.
     pub(super) fn smallest_built_in(&self, ground: &Ground) -> Option<String> {
         let pods: Vec<Pod<'_>> = self.admitted().map(Subject::pod).collect();
         let context = context(ground, self.namespace).ok()?;
@@ -175,14 +175,14 @@ impl<'g> Group<'g> {
         let more = beyond(found.scc(), self.scc()?).len();
         let name = found.name();
         let granted = match is_default(name) {
-            true => ", which every account may use already, so that these objects take nothing from it",
+            true => ", which every account may use already, so that these objects do not restrict it",
             false => "",
         };
         Some(format!("{name} would do too{granted}; it permits more in {more} fields (palisade scc diff)"))
     }
 }
 
-/// Whether an SCC is one that clusters grant to all who are authenticated.
+/// Whether an SCC is one that clusters grant to all authenticated users.
 fn is_default(name: &str) -> bool {
     matches!(name, "restricted-v2" | "restricted-v3")
 }
