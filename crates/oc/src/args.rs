@@ -66,7 +66,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AdmCommand,
     },
-    /// Manage who may use which SCC
+    /// Manage the right to use SCCs
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
@@ -105,7 +105,7 @@ pub(crate) struct LoginArgs {
     /// Username for the server
     #[arg(short, long)]
     pub(crate) username: Option<String>,
-    /// Password for the server. Default: it is asked for
+    /// Password for the server. Default: prompt
     #[arg(short, long)]
     pub(crate) password: Option<String>,
     /// File with the certificate authority of the server
@@ -160,7 +160,7 @@ pub(crate) struct NewProjectArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
-    /// Create a user, or change the password of one; the password is asked for, or read from stdin
+    /// Create a user, or change the password of one; the password is read from a prompt, or from stdin
     Add(UserArgs),
     /// Delete a user
     Remove(UserArgs),

@@ -16,7 +16,7 @@ use crate::output;
 
 const PATH: &str = "/palisade/v1/backup";
 
-/// Writes a temporary file first, so that a file of the backup's name is always a whole backup.
+/// Writes a temporary file first, so that a file of the backup's name is always a complete backup.
 pub(crate) async fn save(args: &BackupArgs) -> Outcome {
     let path = &args.file;
     if path.exists() {
@@ -46,7 +46,8 @@ async fn download(session: &Session, file: &mut NamedTempFile, path: &Path) -> R
 pub(crate) async fn restore(args: &BackupArgs) -> Outcome {
     let bytes = input::read(&args.file).map_err(|error| Error::file(&args.file, error))?;
     let session = args.connect.open().await?;
-    // A server that refuses before it has read the whole body can only close the connection; so it is asked first.
+    // A server that refuses before it has read the whole body can only close the connection; so its permission is
+    // requested first.
     let spec = json!({"nonResourceAttributes": {"verb": "post", "path": PATH}});
     if !can_i::is_allowed(&session, &spec).await? {
         return Err(Error::MayNotRestore(PATH));

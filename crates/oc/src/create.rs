@@ -36,7 +36,7 @@ async fn from_files(args: &CreateArgs) -> Outcome {
     Ok(exit.await)
 }
 
-/// Creates an object and says so.
+/// Creates an object and reports it.
 async fn post(
     session: &Session,
     kind: &Kind,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::jsonpath::{JsonPathError, Path, plain};
 use crate::table::Columns;
 
-/// A flaw of a columns' specification.
+/// An error in a columns' specification.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ColumnsError {
     #[error("custom-columns: {0:?} is not of the form NAME:PATH, as NAME:.metadata.name")]

@@ -16,12 +16,12 @@ use crate::output;
 use crate::targets::{self, Wanted};
 use crate::value::text;
 
-/// How long to wait for a deleted object to be gone.
+/// Maximum time to wait until a deleted object is removed.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often to look.
+/// Interval between two checks.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// An object to be deleted.
+/// An object to delete.
 struct Doomed<'k> {
     kind: &'k Kind,
     namespace: String,
@@ -106,7 +106,7 @@ fn options(args: &DeleteArgs) -> Value {
     options
 }
 
-/// Waits until the object is gone, or another one has its name.
+/// Waits until the object is removed, or another one has its name.
 async fn wait(session: &Session, path: &str, uid: &str, name: &str) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {

@@ -69,7 +69,7 @@ async fn describe(session: &Session, kind: &Kind, object: &Value) -> String {
     }
 }
 
-/// A text, or `<none>` for an empty one.
+/// A string, or `<none>` for an empty one.
 fn or_none(text: impl Into<String>) -> String {
     let text = text.into();
     if text.is_empty() { "<none>".to_owned() } else { text }

@@ -2,25 +2,25 @@
 
 use clap::ValueEnum;
 
-/// How much of a write is done.
+/// The extent of a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DryRun {
     /// The object is written
     #[default]
     None,
-    /// Nothing is sent; the object that would be is printed
+    /// No request is sent; the resulting object is printed
     Client,
-    /// The server does all but keep the object
+    /// The server does everything except storing the object
     Server,
 }
 
 impl DryRun {
-    /// The query of a request.
+    /// The query parameter.
     pub(crate) fn query(self) -> &'static str {
         if self == Self::Server { "&dryRun=All" } else { "" }
     }
 
-    /// The end of a message.
+    /// The suffix of a message.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::None => "",

@@ -47,7 +47,7 @@ async fn one(session: &Session, target: &Target<'_>, editor: &mut Editor) -> Res
         let Err(error) = editor.or_interrupted(submit(session, &target.path, &body)).await else {
             return output::message(&format!("{}/{} edited\n", target.kind.qualified(), target.name));
         };
-        // A script that edits would only do the same again.
+        // A retry would run the same editing script again.
         if !std::io::stdin().is_terminal() || matches!(error, Error::Interrupted) {
             return Err(error);
         }

@@ -1,4 +1,4 @@
-//! `exec`: a command in a container, with its streams here.
+//! `exec`: a command in a container, connected to this process's streams.
 
 use std::io::{IsTerminal, Read, Write};
 
@@ -24,7 +24,7 @@ pub(crate) async fn run(args: &ExecArgs) -> Outcome {
     let can_close = protocol == PROTOCOLS[0];
     let code = carry(socket, input(args.stdin, is_terminal), &mut OwnStreams, can_close).await;
     drop(raw);
-    // Not through the end of `main`: a thread may still be reading stdin.
+    // Not by returning from `main`: a thread may still be reading stdin.
     std::process::exit(i32::from(code?));
 }
 

@@ -8,7 +8,7 @@ use crate::jsonpath::Template;
 /// How objects are printed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Format {
-    /// A table, or a message that says what was done.
+    /// A table, or a message about the result.
     Table {
         wide: bool,
     },
@@ -19,7 +19,7 @@ pub(crate) enum Format {
     Custom(CustomColumns),
 }
 
-/// A flaw of an output format.
+/// An error in an output format.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FormatError {
     #[error(

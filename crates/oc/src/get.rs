@@ -109,7 +109,7 @@ async fn tables(session: &Session, args: &GetArgs, wanted: &[Wanted<'_>], wide: 
     output::message(&tables.join("\n"))
 }
 
-/// The pages of one kind as one table; none if it has no rows.
+/// The pages of one kind as one table; `None` if it has no rows.
 fn table(
     args: &GetArgs,
     wanted: &Wanted<'_>,
@@ -182,7 +182,7 @@ async fn print_objects(
     output::print(&list, None, format)
 }
 
-/// The objects of a list; an object stands for itself.
+/// The objects of a list, or the object itself.
 fn elements(mut answer: Value) -> Vec<Value> {
     let is_list = text(&answer, "/kind").ends_with("List");
     match answer.get_mut("items").map(Value::take) {
@@ -195,7 +195,7 @@ fn elements(mut answer: Value) -> Vec<Value> {
     }
 }
 
-/// An object of a list with its kind, which lists leave out; in JSON and YAML without `managedFields`, as with kubectl.
+/// An object of a list with its kind, which lists omit; in JSON and YAML without `managedFields`, as in kubectl.
 fn complete(mut object: Value, args: &GetArgs, kind: &Kind) -> Value {
     if let Some(map) = object.as_object_mut() {
         map.entry("kind").or_insert_with(|| kind.kind.as_str().into());

@@ -1,4 +1,5 @@
-//! `adm policy add-scc-to-user` and its like: a cluster role that allows the use of an SCC, and a binding of its name.
+//! `adm policy add-scc-to-user` and related commands: a cluster role that permits the use of an SCC, and a binding of
+//! the same name.
 
 mod absent;
 
@@ -36,7 +37,7 @@ pub(crate) async fn remove_from_groups(args: &GrantArgs) -> Outcome {
     Grant::new(args, &session, groups(args)).remove().await
 }
 
-/// The subjects of users and service accounts. `system:serviceaccount:…` becomes a `ServiceAccount` subject, as with oc.
+/// The subjects of users and service accounts. `system:serviceaccount:…` becomes a `ServiceAccount` subject, as in oc.
 fn users(args: &GrantArgs, session: &Session) -> Result<Vec<Value>> {
     let account =
         |namespace: &str, name: &str| json!({"kind": "ServiceAccount", "namespace": namespace, "name": name});
@@ -143,7 +144,7 @@ impl<'a> Grant<'a> {
         self.report("removed")
     }
 
-    /// The kind and the path of bindings: of one namespace only if the command line names one, as with oc.
+    /// The kind and the path of bindings: of one namespace only if the command line names one, as in oc.
     fn bindings(&self) -> (&'static str, String) {
         let base = format!("/apis/{GROUP}/v1");
         if self.session.has_namespace {

@@ -1,8 +1,8 @@
 //! `-o jsonpath=TEMPLATE`: the JSONPath of kubectl.
 //!
-//! It is not RFC 9535: a template mixes text with `{…}`, has `range` and `end`, and treats a missing field as nothing but an
-//! index out of bounds as an error. The rules here are those of `k8s.io/client-go/util/jsonpath` (`parser.go`,
-//! `jsonpath.go`); a test compares the two. [`parse`] reads a template to a list of [`Part`]s, [`eval`] fills it in.
+//! It is not RFC 9535: a template mixes text with `{…}`, has `range` and `end`, and treats a missing field as empty but
+//! an index out of bounds as an error. The rules here are those of `k8s.io/client-go/util/jsonpath` (`parser.go`,
+//! `jsonpath.go`); a test compares the two. [`parse`] parses a template to a list of [`Part`]s, [`eval`] evaluates it.
 
 mod eval;
 mod parse;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-/// A flaw of a template, or of the data for it.
+/// An error in a template, or in the data for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum JsonPathError {
     #[error("jsonpath: unclosed action: a {{ has no }}")]
@@ -61,9 +61,9 @@ pub(crate) struct Template(Vec<Part>);
 enum Part {
     /// Text outside of braces.
     Text(String),
-    /// `{…}`: what its steps lead to.
+    /// `{…}`: the result of its steps.
     Action(Vec<Step>),
-    /// `{range …}…{end}`: the parts for each value that the steps lead to.
+    /// `{range …}…{end}`: the parts for each result of the steps.
     Range(Vec<Step>, Vec<Part>),
 }
 
@@ -74,15 +74,15 @@ enum Step {
     Field(String),
     /// `.*`
     Wildcard,
-    /// `..`: a value and all that it contains.
+    /// `..`: a value and all its descendants.
     Recursive,
     /// `[0]`, `[-1]`, `[1:3]`, `[*]`
     Slice(Slice),
-    /// `[0,2]`, `['a','b']`: what each leads to, in turn.
+    /// `[0,2]`, `['a','b']`: the results of each, in turn.
     Union(Vec<Vec<Step>>),
     /// `[?(@.a == 'b')]`
     Filter(Filter),
-    /// A literal, which stands for itself whatever the values are.
+    /// A literal, which is its own result whatever the values are.
     Literal(Value),
 }
 
@@ -100,7 +100,7 @@ struct Slice {
 #[derive(Clone, Debug, PartialEq)]
 struct Filter {
     left: Vec<Step>,
-    /// None: whether `left` leads to anything.
+    /// None: whether `left` has a result.
     comparison: Option<(Comparison, Vec<Step>)>,
 }
 
@@ -123,7 +123,7 @@ impl FromStr for Template {
 }
 
 impl Template {
-    /// Fills the template in from a value.
+    /// Evaluates the template on a value.
     pub(crate) fn fill(&self, value: &Value) -> Result<String> {
         let mut out = String::new();
         eval::write(&self.0, value, &mut out)?;
@@ -148,13 +148,13 @@ impl FromStr for Path {
 }
 
 impl Path {
-    /// The values that the path leads to.
+    /// The results of the path.
     pub(crate) fn find<'v>(&'v self, value: &'v Value) -> Result<Vec<&'v Value>> {
         eval::walk(&self.0, vec![value])
     }
 }
 
-/// A value as text: a string as it is, all else as JSON with the keys in order.
+/// A value as text: a string as it is, other values as JSON with the keys in order.
 pub(crate) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| crate::value::sorted(value).to_string(), str::to_owned)
 }

@@ -27,7 +27,7 @@ impl Map {
         }
     }
 
-    /// The participle for a message, as `labeled`.
+    /// The participle for a message, such as `labeled`.
     fn done(self, changes: &[Change<'_>]) -> &'static str {
         let only_removes = changes.iter().all(|change| change.value.is_none());
         match self {

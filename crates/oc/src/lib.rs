@@ -1,13 +1,13 @@
 //! The verbs of oc and kubectl, over any Kubernetes API server.
 //!
 //! [`Verb`] is a part of a command line that clap parses; [`run`] runs it. `palisade get pods`, or `oc get pods` under
-//! the other name of the program, goes this way:
+//! the other name of the program, is run in these steps:
 //!
-//! 1. `args` parses the words into types: an output format, a JSONPath or a dry run that is wrong ends here.
+//! 1. `args` parses the words into types: an invalid output format, JSONPath or dry run is an error here.
 //! 2. `args::ConnectArgs::open` opens a session ([`palisade_client::Session`]).
-//! 3. `targets` finds the kinds and names that the words mean among those that the server serves.
+//! 3. `targets` looks up the kinds and names in the server's discovery.
 //! 4. The module of the verb (`get`) makes its requests, and prints by `output` and `table`.
-//! 5. `error` words what failed, and decides the exit code: 1 for a refusal, 2 for what cannot work.
+//! 5. `error` words failures, and determines the exit code: 1 for a refusal, 2 for a command that cannot work.
 
 mod apply;
 mod args;

@@ -1,4 +1,4 @@
-//! `login`: finds out which user the server knows, and saves server, user and context in the kubeconfig.
+//! `login`: finds out the name of the user on the server, and saves server, user and context in the kubeconfig.
 
 mod password;
 
@@ -75,7 +75,7 @@ impl Login<'_> {
         Ok((json!({"token": token}), How::Password))
     }
 
-    /// A user of the kubeconfig that the server knows by this name.
+    /// A user of the kubeconfig whose name on the server is this.
     async fn known_user(&self, name: &str) -> Option<Value> {
         for context in self.file.entries("contexts") {
             let server = self.file.named("clusters", text(context, "/context/cluster"));
@@ -104,7 +104,7 @@ impl Login<'_> {
         Ok(Session::with_entries(&self.cluster, user, &options).await?)
     }
 
-    /// Adds server, user and context, which becomes the current one. Names are those that oc gives.
+    /// Adds server, user and context, which becomes the current one. The names are those that oc uses.
     fn save(&self, file: &mut File, user: &Value, name: &str, namespace: &str) {
         let host = self.url.trim_start_matches("https://").trim_start_matches("http://").replace('.', "-");
         let (user_name, context_name) = (format!("{name}/{host}"), format!("default/{host}/{name}"));
@@ -124,7 +124,7 @@ fn address(args: &LoginArgs, file: &File, current: &Value) -> Result<String> {
     Ok(if url.contains("://") { url } else { format!("https://{url}") })
 }
 
-/// The server's entry: what the kubeconfig has of it, with what the command line says.
+/// The server's entry: that of the kubeconfig, with the options of the command line.
 fn cluster_entry(args: &LoginArgs, file: &File, url: &str) -> Result<Value> {
     let known = file.entries("clusters").find(|cluster| text(cluster, "/cluster/server") == url);
     let mut cluster =
@@ -142,8 +142,8 @@ fn encoded(path: &Path) -> Result<String> {
     input::read(path).map(|bytes| STANDARD.encode(bytes)).map_err(|error| Error::file(path, error))
 }
 
-/// The namespace that is asked for, else the one of the last context if it is a project here, else `default`, else the
-/// first project.
+/// The requested namespace, else that of the last context if it is a project here, else `default`, else the first
+/// project.
 fn namespace(asked: Option<&str>, before: &str, projects: &[String]) -> String {
     let exists = |name: &&str| projects.iter().any(|project| project == name);
     let best = asked.or_else(|| Some(before).filter(exists)).or_else(|| Some("default").filter(exists));

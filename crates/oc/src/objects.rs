@@ -1,4 +1,4 @@
-//! The objects of `--filename`, each with its place.
+//! The objects of `--filename`, each with its position.
 
 use std::path::PathBuf;
 
@@ -34,7 +34,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Placed>> {
     placed.collect()
 }
 
-/// Does something with each object. One that fails does not keep the others from it.
+/// Passes each object to a function. A failure does not stop the others.
 pub(crate) async fn each(objects: &[Placed], act: impl AsyncFn(&Value) -> Result<()>) -> Exit {
     let mut failures = Failures::default();
     for Placed { object, place } in objects {
@@ -43,7 +43,7 @@ pub(crate) async fn each(objects: &[Placed], act: impl AsyncFn(&Value) -> Result
     failures.exit()
 }
 
-/// The kind of an object, which the server must have.
+/// The kind of an object, which the server must serve.
 pub(crate) fn kind_of<'k>(kinds: &'k Kinds, object: &Value) -> Result<&'k Kind> {
     kinds.of_object(object).ok_or_else(|| Error::UnknownKind {
         kind: text(object, "/kind").to_owned(),
@@ -51,7 +51,7 @@ pub(crate) fn kind_of<'k>(kinds: &'k Kinds, object: &Value) -> Result<&'k Kind> 
     })
 }
 
-/// The namespace that an object goes into. The object and the command line must not name different ones.
+/// The namespace of an object. The object and the command line must not name different ones.
 pub(crate) fn namespace_of(session: &Session, kind: &Kind, object: &Value) -> Result<String> {
     let own = text(object, "/metadata/namespace");
     if kind.namespaced && session.has_namespace && !own.is_empty() && own != session.namespace {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::value::{sorted, text};
 
-/// Prints an object in a form other than a table.
+/// Prints an object in a format other than a table.
 pub(crate) fn print(object: &Value, kind: Option<&Kind>, format: &Format) -> Result<()> {
     match format {
         Format::Yaml => exact(yaml::write(object).as_bytes()),
@@ -25,24 +25,25 @@ pub(crate) fn print(object: &Value, kind: Option<&Kind>, format: &Format) -> Res
     }
 }
 
-/// Writes text that people read: control characters in it are escaped.
+/// Writes text for people: control characters in it are escaped.
 pub(crate) fn message(text: &str) -> Result<()> {
     write(terminal::out(), text.as_bytes())
 }
 
-/// Writes data in a form that was asked for: exact to a file or a pipe, escaped on a terminal.
+/// Writes data in a requested format: exact to a file or a pipe, escaped on a terminal.
 pub(crate) fn data(bytes: &[u8]) -> Result<()> {
     write(terminal::data(), bytes)
 }
 
-/// Writes bytes as they are, wherever they go: YAML and JSON, in which strings are quoted, and the output of containers.
+/// Writes bytes unchanged, to any destination: YAML and JSON, in which strings are quoted, and the output of
+/// containers.
 pub(crate) fn exact(bytes: &[u8]) -> Result<()> {
     write(std::io::stdout().lock(), bytes)
 }
 
 fn write(mut out: impl Write, bytes: &[u8]) -> Result<()> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        // A reader that closed its end of the pipe has read enough.
+        // A reader that has closed its end of the pipe needs no more.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::Output(error)),
         _ => Ok(()),
     }

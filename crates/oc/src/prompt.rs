@@ -6,7 +6,7 @@ use palisade_console::terminal;
 
 use crate::error::{Error, Result};
 
-/// Asks for a user name.
+/// Prompts for a user name.
 pub(crate) fn username() -> Result<String> {
     let name = line("Username: ")?;
     match name.trim() {
@@ -15,7 +15,7 @@ pub(crate) fn username() -> Result<String> {
     }
 }
 
-/// Reads a password: from the terminal without showing it, else a line of stdin.
+/// Reads a password: from the terminal without echo, else a line of stdin.
 pub(crate) fn password(name: &str) -> Result<String> {
     let is_terminal = std::io::stdin().is_terminal();
     let hidden = palisade_sys::terminal::hide_input();

@@ -1,4 +1,5 @@
-//! The rules of roles as rows of a table, one resource or path each, as `describe role` and `auth can-i --list` show them.
+//! The rules of roles as rows of a table, one resource or path in each, as `describe role` and `auth can-i --list` show
+//! them.
 
 use serde_json::Value;
 
@@ -30,7 +31,7 @@ impl Plain {
         }
     }
 
-    /// The sort key of rules, as kubectl has it: all parts as text.
+    /// The sort key of rules, as in kubectl: all parts as text.
     fn sort_key(&self) -> String {
         let parts = [&self.verbs, &self.group, &self.resources, &self.name, &self.url];
         parts.map(|part| list(part)).join(",")

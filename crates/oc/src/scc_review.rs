@@ -13,7 +13,7 @@ use crate::output;
 use crate::table::Columns;
 use crate::value::text;
 
-/// The pod template of a workload, with the words that stand for it in the table.
+/// The pod template of a workload, with its name in the table.
 struct Template {
     title: String,
     template: Value,
@@ -39,7 +39,7 @@ fn template(Placed { object, place }: &Placed) -> Result<Template> {
     })
 }
 
-/// Sends a review and gives the answer.
+/// Sends a review and returns the answer.
 async fn review(session: &Session, plural: &str, kind: &str, spec: Value) -> Result<Value> {
     let review = json!({"apiVersion": "security.openshift.io/v1", "kind": kind, "spec": spec});
     let namespace = encode(&session.namespace);
@@ -68,7 +68,7 @@ pub(crate) async fn by_subject(args: &SubjectReviewArgs) -> Outcome {
 }
 
 async fn subject_review(args: &SubjectReviewArgs, session: &Session, mut template: Value) -> Result<Value> {
-    // A service account that is given stands for the template's own.
+    // A given service account replaces the template's own.
     if let Some(account) = args.accounts.first() {
         let name = account.rsplit(':').next().unwrap_or(account);
         put(&mut template, &["spec", "serviceAccountName"], name.into());

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::jsonpath::{JsonPathError, Path, plain};
 
-/// Sorts things by what is at a path of their objects. Those that have nothing there come first.
+/// Sorts items by the value at a path of their objects. Items without a value come first.
 pub(crate) fn sort<T>(
     things: &mut Vec<T>,
     path: &Path,
@@ -23,7 +23,7 @@ pub(crate) fn sort<T>(
     Ok(())
 }
 
-/// Numbers and quantities by their amount, all else as text.
+/// Numbers and quantities by their amount, other values as text.
 fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
     let amount = |value: &Value| quantity::billionths(&plain(value));
     match (a, b) {

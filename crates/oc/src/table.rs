@@ -40,7 +40,7 @@ impl Columns {
     }
 }
 
-/// How a server's table is printed.
+/// Options for printing a server's table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TableOptions<'a> {
     /// With the columns of `-o wide`.
@@ -50,7 +50,7 @@ pub(crate) struct TableOptions<'a> {
     pub(crate) namespaces: bool,
     /// With a column of labels.
     pub(crate) labels: bool,
-    /// The prefix of each name, where several kinds are printed.
+    /// The prefix of each name, if several kinds are printed.
     pub(crate) prefix: Option<&'a str>,
 }
 

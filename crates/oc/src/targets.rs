@@ -11,12 +11,12 @@ pub(crate) struct Wanted<'k> {
     pub(crate) names: Vec<String>,
 }
 
-/// The kind that a word means.
+/// The kind that a word refers to.
 pub(crate) fn kind<'k>(kinds: &'k Kinds, word: &str) -> Result<&'k Kind> {
     kinds.find(word).ok_or_else(|| Error::UnknownType(word.to_owned()))
 }
 
-/// Reads `TYPE[,TYPE] [NAME…]` and `TYPE/NAME…`.
+/// Parses `TYPE[,TYPE] [NAME…]` and `TYPE/NAME…`.
 pub(crate) fn wanted<'k>(kinds: &'k Kinds, words: &[String]) -> Result<Vec<Wanted<'k>>> {
     let (first, names) = words.split_first().ok_or(Error::NoType)?;
     if words.iter().any(|word| word.contains('/')) {
@@ -39,14 +39,14 @@ fn type_and_name<'k>(kinds: &'k Kinds, word: &str) -> Result<Wanted<'k>> {
     Ok(Wanted { kind: kind(kinds, type_)?, names: vec![name.to_owned()] })
 }
 
-/// One object that arguments name.
+/// The only object named in arguments.
 pub(crate) struct Target<'k> {
     pub(crate) kind: &'k Kind,
     pub(crate) path: String,
     pub(crate) name: String,
 }
 
-/// The objects that arguments name, of which there must be one at least.
+/// The objects named in arguments, of which there must be at least one.
 pub(crate) fn targets<'k>(session: &Session, kinds: &'k Kinds, words: &[String]) -> Result<Vec<Target<'k>>> {
     let mut targets = Vec::new();
     for Wanted { kind, names } in wanted(kinds, words)? {

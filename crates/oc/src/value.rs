@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// A text of an object; empty where it is absent.
+/// A string of an object; empty if it is absent.
 pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

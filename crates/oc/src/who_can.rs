@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &WhoCanArgs) -> Outcome {
     Ok(Exit::Fine)
 }
 
-/// The answer, laid out as oc does.
+/// The answer, in oc's layout.
 fn described(verb: &str, kind: &Kind, answer: &Value) -> String {
     let resource = match kind.group.as_str() {
         "" => kind.plural.clone(),

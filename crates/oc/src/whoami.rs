@@ -10,7 +10,7 @@ use crate::error::{Error, Outcome, Result};
 use crate::output;
 use crate::value::text;
 
-/// The name that the server knows the session's user by.
+/// The name of the session's user on the server.
 pub(crate) async fn username(session: &Session) -> Result<String> {
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
     let answer = session.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await?;

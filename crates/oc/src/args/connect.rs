@@ -30,7 +30,7 @@ pub(crate) struct ConnectArgs {
     /// Do not verify the certificate of the server; the connection can then be intercepted
     #[arg(long)]
     pub(crate) insecure_skip_tls_verify: bool,
-    /// Send credentials over unencrypted http:// to another machine; anybody on the way can then read them
+    /// Send credentials over unencrypted http:// to another machine; anyone on the way can then read them
     #[arg(long)]
     pub(crate) insecure_http: bool,
     /// Username to impersonate for the request
@@ -69,7 +69,7 @@ impl ConnectArgs {
         Ok(Session::open(&self.options()).await?)
     }
 
-    /// The kubeconfig file that changes go to.
+    /// The kubeconfig file to change.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         palisade_client::kubeconfig::path(self.kubeconfig.as_deref())
     }

@@ -23,7 +23,7 @@ pub(crate) struct CanIArgs {
     /// List all actions that are allowed in the namespace
     #[arg(long, conflicts_with = "what")]
     pub(crate) list: bool,
-    /// Subresource, as log or exec
+    /// Subresource, such as log or exec
     #[arg(long, value_name = "NAME")]
     pub(crate) subresource: Option<String>,
     /// Check the action in all namespaces
@@ -40,7 +40,7 @@ pub(crate) struct CanIArgs {
 pub(crate) enum AdmCommand {
     /// List the user IDs, groups and SELinux levels of namespaces, and report those that are shared or missing
     Ranges(ConnectOnly),
-    /// Manage who may use which SCC
+    /// Manage the right to use SCCs
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
@@ -53,9 +53,9 @@ pub(crate) enum PolicyCommand {
     AddSccToUser(GrantArgs),
     /// Allow groups to use an SCC
     AddSccToGroup(GrantArgs),
-    /// Take the right to use an SCC from users or service accounts
+    /// Remove the right to use an SCC from users or service accounts
     RemoveSccFromUser(GrantArgs),
-    /// Take the right to use an SCC from groups
+    /// Remove the right to use an SCC from groups
     RemoveSccFromGroup(GrantArgs),
     /// List the users and groups that may perform an action
     WhoCan(WhoCanArgs),
@@ -75,7 +75,7 @@ pub(crate) struct GrantArgs {
     /// Service account of the namespace; may be repeated
     #[arg(short = 'z', long = "serviceaccount", value_name = "NAME")]
     pub(crate) accounts: Vec<String>,
-    /// How much is done
+    /// How much of the change is made
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) dry_run: DryRun,
     #[command(flatten)]

@@ -43,7 +43,7 @@ pub(crate) struct GetArgs {
     /// Show all labels as the last column
     #[arg(long)]
     pub(crate) show_labels: bool,
-    /// Sort a list by the field at this JSONPath, as .metadata.name
+    /// Sort a list by the field at this JSONPath, such as .metadata.name
     #[arg(long, value_name = "PATH", conflicts_with = "watch")]
     pub(crate) sort_by: Option<Path>,
     /// Keep metadata.managedFields in JSON and YAML

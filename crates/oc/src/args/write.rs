@@ -14,7 +14,7 @@ pub(crate) struct WriteArgs {
     /// Output format of the written objects: json, yaml, name, jsonpath=TEMPLATE, …
     #[arg(short, long, value_name = "FORMAT", default_value = "", hide_default_value = true)]
     pub(crate) output: Format,
-    /// How much is done
+    /// How much of the change is made
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) dry_run: DryRun,
 }
@@ -32,23 +32,23 @@ pub(crate) struct ApplyArgs {
     /// Take over fields that other managers own
     #[arg(long)]
     pub(crate) force_conflicts: bool,
-    /// Accepted for kubectl's sake: apply always runs on the server
+    /// Accepted for compatibility with kubectl: apply always runs on the server
     #[arg(long, hide = true)]
     pub(crate) server_side: bool,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 }
 
-/// The deletion of the objects that a deleted object owns.
+/// The deletion of the dependents of a deleted object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Cascade {
-    /// They are deleted after it
+    /// Dependents are deleted after the object
     #[default]
     #[value(alias = "true")]
     Background,
-    /// They are deleted before it
+    /// Dependents are deleted before the object
     Foreground,
-    /// They stay
+    /// Dependents stay
     #[value(alias = "false")]
     Orphan,
 }
@@ -84,16 +84,16 @@ pub(crate) struct DeleteArgs {
     /// Signal for immediate shutdown: the same as --grace-period=1
     #[arg(long, conflicts_with = "grace_period")]
     pub(crate) now: bool,
-    /// Seconds that the object has to terminate. Default: what the object says
+    /// Seconds that the object has to terminate. Default: the object's own grace period
     #[arg(long, value_name = "SECONDS")]
     pub(crate) grace_period: Option<u64>,
-    /// The deletion of the objects that a deleted object owns
+    /// The deletion of the dependents of a deleted object
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) cascade: Cascade,
-    /// Whether to wait until the objects are gone
+    /// Whether to wait until the objects are deleted
     #[arg(long, value_name = "true|false", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) wait: bool,
-    /// How much is done
+    /// How much of the change is made
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) dry_run: DryRun,
     #[command(flatten)]
@@ -108,7 +108,7 @@ pub(crate) struct LabelArgs {
     /// Allow values to be overwritten
     #[arg(long)]
     pub(crate) overwrite: bool,
-    /// How much is done
+    /// How much of the change is made
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) dry_run: DryRun,
     #[command(flatten)]
@@ -160,7 +160,7 @@ pub(crate) struct PatchArgs {
     pub(crate) connect: ConnectArgs,
 }
 
-/// The editor is $KUBE_EDITOR, else $EDITOR, else vi. The text is in a folder that only you can read, and is removed
+/// The editor is $KUBE_EDITOR, else $EDITOR, else vi. The text is in a folder that only you can read, which is removed
 /// afterwards.
 #[derive(Debug, Args)]
 pub(crate) struct EditArgs {

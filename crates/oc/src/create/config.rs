@@ -14,7 +14,7 @@ use super::create;
 use crate::args::{ConfigArgs, SecretCommand, SourceArgs, TlsArgs};
 use crate::error::{Error, Result};
 
-/// A key and what is stored under it.
+/// A key and its value.
 type Entry = (String, Vec<u8>);
 
 pub(super) async fn config_map(args: &ConfigArgs) -> Result<()> {

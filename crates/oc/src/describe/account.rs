@@ -14,7 +14,7 @@ pub(super) async fn describe(session: &Session, account: &Value) -> String {
     let namespace = encode(text(account, "/metadata/namespace"));
     let secrets = session.get(&format!("/api/v1/namespaces/{namespace}/secrets")).await;
     let secrets = secrets.as_ref().map(|list| items(list, "/items"));
-    // Without the right to list secrets nothing is known to be missing.
+    // Without the right to list secrets none is reported as missing.
     let is_there = |name: &str| {
         secrets.as_ref().is_ok_and(|list| list.iter().any(|secret| text(secret, "/metadata/name") == name))
             || secrets.is_err()

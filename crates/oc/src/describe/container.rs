@@ -238,7 +238,7 @@ pub(super) fn profile(security: Option<&Value>, level: usize, sheet: &mut Sheet)
     sheet.some(level + 1, "LocalhostProfile", text(profile, "/localhostProfile"));
 }
 
-/// Whether a container is ready, as its status says.
+/// Whether a container is ready, by its status.
 pub(super) fn readiness(status: &Value) -> &'static str {
     truth(status.get("ready"))
 }

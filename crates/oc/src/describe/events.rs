@@ -53,7 +53,7 @@ fn when<'e>(event: &'e Value, pointers: [&str; 3]) -> &'e str {
     pointers.into_iter().map(|pointer| text(event, pointer)).find(|time| !time.is_empty()).unwrap_or_default()
 }
 
-/// The age of an event; for a repeated one also the count and since when.
+/// The age of an event; for a repeated one also the count and the time of the first.
 fn interval(event: &Value) -> String {
     let first = ago(when(event, ["/firstTimestamp", "/eventTime", "/metadata/creationTimestamp"]));
     match event.get("count").and_then(Value::as_i64).filter(|count| *count > 1) {

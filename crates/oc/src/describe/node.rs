@@ -62,7 +62,7 @@ async fn lease(session: &Session, node: &Value, sheet: &mut Sheet) {
     }
 }
 
-/// A refusal by its message alone, as kubectl has it here.
+/// A refusal by its message alone, as in kubectl.
 fn reason(error: &palisade_client::Error) -> String {
     error.status().map_or_else(|| error.to_string(), |status| status.message.clone())
 }
@@ -155,7 +155,7 @@ fn effective(pod: &Value, name: &str, list: &str) -> i128 {
     items(pod, "/spec/initContainers").iter().map(of).fold(together, i128::max)
 }
 
-/// An amount, and its percentage of what the node has.
+/// An amount, and its percentage of the node's.
 fn share(node: &Value, name: &str, amount: i128) -> String {
     let all = node.pointer(&format!("/status/allocatable/{name}")).map(word);
     let all = all.and_then(|all| billionths(&all)).filter(|all| *all > 0);

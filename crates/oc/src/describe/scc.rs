@@ -1,4 +1,4 @@
-//! `describe scc`: laid out as oc does, with the users and groups that roles allow the SCC besides those that it lists.
+//! `describe scc`: laid out as in oc, with the users and groups to which roles grant the SCC, besides its own lists.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ pub(super) async fn describe(session: &Session, scc: &Value) -> String {
     sheet.finish()
 }
 
-/// A field as one line; `<none>` where it is absent.
+/// A field as one line; `<none>` if it is absent.
 fn plain(scc: &Value, pointer: &str) -> String {
     match scc.pointer(pointer) {
         None | Some(Value::Null) => "<none>".to_owned(),
@@ -64,7 +64,7 @@ fn settings(scc: &Value, sheet: &mut Sheet) {
     sheet.pair(1, "Default Add Capabilities", plain(scc, "/defaultAddCapabilities"));
     sheet.pair(1, "Required Drop Capabilities", plain(scc, "/requiredDropCapabilities"));
     sheet.pair(1, "Allowed Capabilities", plain(scc, "/allowedCapabilities"));
-    // What older SCCs do not have is shown where it is set.
+    // Fields that older SCCs lack are shown if they are set.
     if has("/seccompProfiles") {
         sheet.pair(1, "Allowed Seccomp Profiles", plain(scc, "/seccompProfiles"));
     }
@@ -111,7 +111,7 @@ fn strategies(scc: &Value, sheet: &mut Sheet) {
     }
 }
 
-/// Collects the users and groups of the SCC's own lists and of the roles that name it. Roles that allow all SCCs are left out.
+/// Collects the users and groups of the SCC's own lists and of the roles that name it. Roles for all SCCs are left out.
 async fn access(session: &Session, scc: &Value) -> Access {
     let list = |field: &str| -> Vec<String> {
         let items = scc.get(field).and_then(Value::as_array).into_iter().flatten();
@@ -146,7 +146,7 @@ async fn access(session: &Session, scc: &Value) -> Access {
     access
 }
 
-/// All roles or bindings of a resource; none for a user who may not list them.
+/// All roles or bindings of a resource; empty for a user who may not list them.
 async fn read<T: DeserializeOwned>(session: &Session, plural: &str) -> Vec<T> {
     let list = session.get(&format!("/apis/{GROUP}/v1/{plural}")).await.unwrap_or_default();
     let items = list.get("items").and_then(Value::as_array).cloned().unwrap_or_default();

@@ -33,7 +33,7 @@ impl Sheet {
         self.line(level, format!("{name}:\t{}", value.as_ref()));
     }
 
-    /// Adds a name with its value, if that is not empty.
+    /// Adds a name with its value, unless it is empty.
     pub(super) fn some(&mut self, level: usize, name: &str, value: &str) {
         if !value.is_empty() {
             self.pair(level, name, value);
@@ -47,7 +47,7 @@ impl Sheet {
         values.for_each(|value| self.line(0, format!("\t{value}")));
     }
 
-    /// Adds a map of short strings, as labels.
+    /// Adds a map of short strings, such as labels.
     pub(super) fn map(&mut self, name: &str, map: Option<&Value>) {
         self.list(name, entries(map).into_iter().map(|(key, value)| format!("{key}={value}")));
     }
@@ -81,7 +81,7 @@ impl Sheet {
     /// The text with its columns aligned.
     pub(super) fn finish(self) -> String {
         let mut writer = tabwriter::TabWriter::new(Vec::new()).minwidth(0).padding(2);
-        // Memory takes everything.
+        // Writing to memory cannot fail.
         drop(writer.write_all(self.0.as_bytes()).and_then(|()| writer.flush()));
         let bytes = writer.into_inner().unwrap_or_default();
         String::from_utf8(bytes).unwrap_or(self.0)
@@ -97,7 +97,7 @@ pub(super) fn entries(map: Option<&Value>) -> Vec<(&str, &str)> {
     entries
 }
 
-/// The elements of a list; none where it is absent.
+/// The elements of a list; empty if it is absent.
 pub(super) fn items<'v>(object: &'v Value, pointer: &str) -> &'v [Value] {
     object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
@@ -107,12 +107,12 @@ pub(super) fn texts<'v>(object: &'v Value, pointer: &str) -> Vec<&'v str> {
     items(object, pointer).iter().filter_map(Value::as_str).collect()
 }
 
-/// A string as it is, all else as JSON.
+/// A string as it is, other values as JSON.
 pub(super) fn word(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// `True` for true, `False` for all else.
+/// `True` for true, `False` for other values.
 pub(super) fn truth(value: Option<&Value>) -> &'static str {
     if value == Some(&Value::Bool(true)) { "True" } else { "False" }
 }

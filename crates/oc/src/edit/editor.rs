@@ -1,4 +1,4 @@
-//! The user's editor on a text that nobody else may read.
+//! The user's editor on a text that no other user may read.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::{Error, Result};
 
-/// The editor, and the signals that would otherwise end this process without removing its files.
+/// The editor, and the signals that would otherwise end this process before it removes its files.
 pub(super) struct Editor {
     command: String,
     interrupt: Signal,
@@ -33,7 +33,7 @@ impl Editor {
         })
     }
 
-    /// Lets the user change a text. The file is in a folder of its own, mode 0700, since editors leave copies beside the
+    /// Lets the user edit a text. The file is in a folder of its own, mode 0700, since editors leave copies beside the
     /// file; all of it is removed, however the edit ends.
     pub(super) async fn edit(&mut self, text: &str) -> Result<String> {
         let mut builder = tempfile::Builder::new();
@@ -51,7 +51,7 @@ impl Editor {
 
     async fn run(&mut self, path: &Path) -> Result<ExitStatus> {
         let missing = |error| Error::EditorMissing(self.command.clone(), error);
-        // By a shell, since the variables hold commands with arguments and quotes.
+        // Run by a shell, since the variables hold commands with arguments and quotes.
         let mut child = Command::new("sh")
             .arg("-c")
             .arg(format!("{} \"$1\"", self.command))
@@ -63,7 +63,7 @@ impl Editor {
         loop {
             tokio::select! {
                 status = child.wait() => return status.map_err(Error::EditorFile),
-                // Ctrl-C goes to the editor as well, which decides what it means.
+                // Ctrl-C goes to the editor as well, which handles it.
                 _ = self.interrupt.recv() => {}
                 _ = self.terminate.recv() => return Err(Error::Interrupted),
                 _ = self.hang_up.recv() => return Err(Error::Interrupted),
@@ -71,7 +71,7 @@ impl Editor {
         }
     }
 
-    /// Does something, unless a signal ends it.
+    /// Runs a function, unless a signal ends it.
     pub(super) async fn or_interrupted<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             result = work => result,

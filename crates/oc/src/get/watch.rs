@@ -49,7 +49,7 @@ pub(super) async fn run(session: &Session, args: &GetArgs, wanted: &[Wanted<'_>]
     Ok(())
 }
 
-/// Tables one after the other, of which only the first has the column definitions and needs the headers.
+/// Consecutive tables, of which only the first has the column definitions and needs the headers.
 struct Rows<'a> {
     options: TableOptions<'a>,
     definitions: Value,

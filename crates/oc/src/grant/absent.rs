@@ -1,4 +1,4 @@
-//! Subjects and SCCs of a grant that do not exist: the grant is made all the same, as with oc, and its author is told.
+//! Subjects and SCCs of a grant that do not exist: the grant is made all the same, as in oc, with a warning.
 
 use palisade_client::{Optional, Session, encode};
 use palisade_k8s::scc;
@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::value::text;
 
-/// Says of each thing that a grant of an SCC names, and that is not there, that it is not. What cannot be read, as by
-/// somebody who may not, is not said to be missing.
+/// Warns of each subject and SCC of a grant that does not exist. Objects that cannot be read, for lack of rights, are
+/// not reported as missing.
 pub(super) async fn warnings(session: &Session, scc: &str, subjects: &[Value]) -> Vec<String> {
     let mut warnings: Vec<String> = of_scc(session, scc).await.into_iter().collect();
     for subject in subjects {
@@ -33,7 +33,7 @@ async fn of_scc(session: &Session, name: &str) -> Option<String> {
     Some(format!("SecurityContextConstraints '{name}' not found; {hint}"))
 }
 
-/// Whether the session's namespace has a service account of a name.
+/// Whether the session's namespace has a service account of this name.
 async fn is_account(session: &Session, name: &str) -> bool {
     let namespace = encode(&session.namespace);
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{}", encode(name));
@@ -59,8 +59,8 @@ async fn of_subject(session: &Session, subject: &Value) -> Option<String> {
             };
             Some(format!("ServiceAccount '{name}' not found in namespace '{namespace}'{hint}"))
         }
-        // Users and groups of the system, and of certificates and identity providers, are no objects; only where there
-        // are others can one be missing.
+        // System users and groups, and those of certificates and identity providers, have no objects; one can be
+        // missing only if others have objects.
         "User" | "Group" if meant(name, kind == "Group").is_some() => {
             let is = match meant(name, kind == "Group") {
                 Some(Meant::Account { namespace, name }) => {
@@ -74,7 +74,7 @@ async fn of_subject(session: &Session, subject: &Value) -> Option<String> {
                     "'-z NAME -n NAMESPACE' names a service account".to_owned()
                 }
             };
-            Some(format!("{kind} '{name}' is nobody; {is}"))
+            Some(format!("{kind} '{name}' does not exist; {is}"))
         }
         "User" if !name.contains(':') && is_account(session, name).await => Some(format!(
             "User '{name}' is not the service account of that name in namespace '{namespace}'; '-z {name}' names that",

@@ -1,4 +1,4 @@
-//! From a template and a value to text.
+//! Evaluation of a template on a value.
 
 use std::cmp::Ordering;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Comparison, Filter, JsonPathError, Part, Result, Slice, Step, plain};
 
-/// Writes parts, with `value` as the value at hand.
+/// Writes parts, with `value` as the current value.
 pub(super) fn write(parts: &[Part], value: &Value, out: &mut String) -> Result<()> {
     for part in parts {
         match part {
@@ -25,7 +25,7 @@ pub(super) fn write(parts: &[Part], value: &Value, out: &mut String) -> Result<(
     Ok(())
 }
 
-/// The values that steps lead to. A field that is missing leads to none.
+/// The results of steps. A missing field has none.
 pub(super) fn walk<'v>(steps: &'v [Step], values: Vec<&'v Value>) -> Result<Vec<&'v Value>> {
     steps.iter().try_fold(values, |values, step| match step {
         Step::Field(name) if name.is_empty() => Ok(values),
@@ -65,7 +65,7 @@ fn children(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// A value and all values in it, as far as they hold any themselves.
+/// A value and its descendants, as far as they are maps or lists themselves.
 fn containers<'v>(value: &'v Value, found: &mut Vec<&'v Value>) {
     let children = children(value);
     if !children.is_empty() {

@@ -2,13 +2,13 @@
 
 use super::{Comparison, Filter, JsonPathError, Part, Result, Slice, Step};
 
-/// How deeply ranges and filters may be nested.
+/// Maximum nesting of ranges and filters.
 const MAX_DEPTH: usize = 64;
 
-/// A range that is open: its steps, and the parts in it.
+/// An open range: its steps, and the parts in it.
 type Open = (Vec<Step>, Vec<Part>);
 
-/// Reads a whole template.
+/// Parses a whole template.
 pub(super) fn template(text: &str) -> Result<Vec<Part>> {
     let mut stack: Vec<Open> = vec![Open::default()];
     let mut rest = text;
@@ -32,7 +32,7 @@ fn top(stack: &mut [Open]) -> Result<&mut Vec<Part>> {
     stack.last_mut().map(|(_, parts)| parts).ok_or(JsonPathError::Range)
 }
 
-/// Reads what is between braces, the second brace included.
+/// Parses the content of braces, including the closing brace.
 fn braces(parser: &mut Parser<'_>, stack: &mut Vec<Open>) -> Result<()> {
     let is_range = parser.keyword("range");
     let is_end = !is_range && parser.keyword("end");
@@ -54,7 +54,7 @@ fn braces(parser: &mut Parser<'_>, stack: &mut Vec<Open>) -> Result<()> {
     Ok(())
 }
 
-/// Reads the steps of a path that has no braces.
+/// Parses the steps of a path without braces.
 pub(super) fn action(text: &str) -> Result<Vec<Step>> {
     nested(text, 0)
 }
@@ -85,14 +85,14 @@ impl<'t> Parser<'t> {
         rest.is_some()
     }
 
-    /// Takes the letters up to the first for which a function holds.
+    /// Takes the characters up to the first for which a function holds.
     fn until(&mut self, is_end: impl Fn(char) -> bool) -> &'t str {
         let (taken, rest) = self.rest.split_at(self.rest.find(is_end).unwrap_or(self.rest.len()));
         self.rest = rest;
         taken
     }
 
-    /// Takes a word, if it comes next and ends there.
+    /// Takes a word, if it is the next one.
     fn keyword(&mut self, word: &str) -> bool {
         let text = self.rest.trim_start();
         let Some(rest) = text.strip_prefix(word).filter(|rest| !rest.starts_with(is_word)) else {
@@ -106,12 +106,12 @@ impl<'t> Parser<'t> {
         self.peek().map_or(JsonPathError::Unclosed, JsonPathError::Character)
     }
 
-    /// Reads steps up to a brace, a letter that begins none, or the end.
+    /// Parses steps up to a brace, a character that begins none, or the end.
     fn steps(&mut self) -> Result<Vec<Step>> {
         let mut steps = Vec::new();
         while let Some(letter) = self.peek() {
             match letter {
-                // The value at hand, with which every path begins.
+                // The current value, with which every path begins.
                 ' ' | '@' | '$' => drop(self.eat(letter)),
                 '[' if self.rest.starts_with("[?(") => steps.push(self.filter()?),
                 '[' => self.array(&mut steps)?,
@@ -271,7 +271,7 @@ fn slice(text: &str) -> Result<Slice> {
     }
 }
 
-/// The offset of the parenthesis that ends a filter; those in quotes and those that are matched inside do not count.
+/// The offset of the parenthesis that ends a filter; quoted ones and matched pairs inside do not count.
 fn end_of_filter(text: &str) -> Option<usize> {
     let (mut open, mut quote, mut is_escaped) = (0_usize, None, false);
     for (at, letter) in text.char_indices() {
@@ -310,7 +310,7 @@ fn operator(text: &str) -> Option<(&str, Comparison, &str)> {
     None
 }
 
-/// The longer ones first.
+/// Longer operators first.
 const OPERATORS: [(&str, Comparison); 6] = [
     ("==", Comparison::Equal),
     ("!=", Comparison::NotEqual),

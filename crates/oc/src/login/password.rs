@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::prompt;
 use crate::value::text;
 
-/// Gets a token. A password that is not given is asked for, once it is clear that the server takes one.
+/// Gets a token. A missing password is prompted for, once it is known that the server accepts one.
 pub(super) async fn token(session: &Session, name: &str, password: Option<&str>) -> Result<String> {
     let server = match session.get("/.well-known/oauth-authorization-server").await {
         Err(error) if error.is_not_found() => return Err(Error::NoPasswords),
