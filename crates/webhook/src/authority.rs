@@ -1,8 +1,8 @@
 //! The certificate authority of the webhooks, and the leaves that replicas mint from it.
 //!
-//! One Secret holds the authority. Each replica reads it by the API (a mounted Secret is a minute late) and mints a leaf
-//! of its own in memory. A new authority is announced before it signs: first it is added to the bundle that API servers
-//! trust, and only when they have had time to see it, it replaces the old one.
+//! One Secret holds the authority. Each replica reads it through the API (a mounted Secret is updated a minute late)
+//! and mints a leaf of its own in memory. A new authority is announced before it signs: first it is added to the bundle
+//! that API servers trust, and only after they have had time to load it, it replaces the old one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use palisade_https::{Authority as Issuer, CertificateError, Pair};
 
-/// How old an authority becomes before the next one is announced. Its certificate is valid for much longer.
+/// Age of an authority at which the next one is announced. Its certificate is valid for much longer.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(240 * 24 * 3600);
-/// How many days a leaf is good for.
+/// Validity of a leaf, in days.
 const LEAF_DAYS: u32 = 7;
-/// When a leaf is renewed: well before its end, which is a midnight of [`LEAF_DAYS`] later.
+/// Age at which a leaf is renewed: well before its end, which is a midnight of [`LEAF_DAYS`] later.
 const LEAF_LIFE: Duration = Duration::from_secs(4 * 24 * 3600);
-/// How long a new authority is in the bundle before it signs.
+/// Time for which a new authority is in the bundle before it signs.
 pub(crate) const ANNOUNCED: Duration = Duration::from_secs(300);
 
-/// An error of making certificates.
+/// An error in certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// The Secret lacks a key, or a key of it does not hold what its name says.
+    /// The Secret lacks a key, or a value does not match its key.
     #[error("{0} of the secret is missing or unreadable")]
     Field(&'static str),
     /// A certificate cannot be made.
@@ -35,9 +35,9 @@ pub enum AuthorityError {
 pub(crate) struct Authority {
     signing: Pair,
     made: Timestamp,
-    /// The one that is announced, and when it was.
+    /// The announced authority, and the time of the announcement.
     next: Option<(Pair, Timestamp)>,
-    /// The one that signed before: its leaves may still be in use.
+    /// The previous authority: its leaves may still be in use.
     previous: Option<String>,
 }
 
@@ -53,7 +53,7 @@ const PREVIOUS: &str = "previous.crt";
 pub(crate) type Data = BTreeMap<String, String>;
 
 impl Authority {
-    /// A new one.
+    /// A new authority.
     ///
     /// # Errors
     ///
@@ -62,11 +62,11 @@ impl Authority {
         Ok(Self { signing: authority(now)?, made: now, next: None, previous: None })
     }
 
-    /// Reads the Secret's data.
+    /// Parses the Secret's data.
     ///
     /// # Errors
     ///
-    /// A part is missing or makes no sense.
+    /// A part is missing or not valid.
     pub(crate) fn read(data: &Data) -> Result<Self, AuthorityError> {
         let text = |name: &'static str| data.get(name).cloned().ok_or(AuthorityError::Field(name));
         let time = |name: &'static str| text(name)?.parse().map_err(|_| AuthorityError::Field(name));
@@ -103,14 +103,14 @@ impl Authority {
         data
     }
 
-    /// The CA bundle for API servers, in PEM: the signing authority, the announced one, the one before.
+    /// The CA bundle for API servers, in PEM: the signing authority, the announced one, the previous one.
     pub(crate) fn bundle(&self) -> String {
         let next = self.next.as_ref().map(|(pair, _)| pair.certificate.as_str());
         let parts = [Some(self.signing.certificate.as_str()), next, self.previous.as_deref()];
         parts.into_iter().flatten().collect()
     }
 
-    /// The time from which the signing certificate is no longer valid.
+    /// The end of the signing certificate's validity.
     ///
     /// # Errors
     ///
@@ -124,9 +124,9 @@ impl Authority {
         self.next.as_ref().map(|(pair, _)| pair.certificate.as_str())
     }
 
-    /// The authority as it is due at `now`: announced after [`AUTHORITY_LIFE`], changed when it has been `announced` for
-    /// [`ANNOUNCED`]; `None` where nothing is. That time is the caller's own measure: the announcement's date is by the clock
-    /// of whoever made it, which may be minutes off.
+    /// The authority as it should be at `now`: announced after [`AUTHORITY_LIFE`], replaced when it has been
+    /// `announced` for [`ANNOUNCED`]; `None` if nothing changes. The caller measures that time itself: the
+    /// announcement's date is by the clock of the replica that made it, which may be minutes off.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl Authority {
         }
     }
 
-    /// A leaf for these names, and when the next one is due.
+    /// A leaf for these names, and the time of its renewal.
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl Authority {
 }
 
 fn authority(now: Timestamp) -> Result<Pair, AuthorityError> {
-    // Equal names would leave a client that holds two authorities to guess which of them signed.
+    // With equal names, a client that trusts two authorities would have to guess which of them signed.
     Ok(Issuer::new(&format!("palisade-webhook-{}", now.as_second()))?.pair())
 }
 

@@ -8,16 +8,16 @@ use crate::mode::Mode;
 /// Settings of a replica.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The address to listen at.
+    /// The address to listen on.
     pub listen: SocketAddr,
     /// The namespace of the installation.
     pub namespace: String,
-    /// A name that no other replica has: the pod's.
+    /// The unique name of the replica: the pod's.
     pub identity: String,
-    /// The names that API servers use for it, beside those of its Service.
+    /// The names that API servers use for it, in addition to those of its Service.
     pub names: Vec<String>,
     /// The mode of SCC in namespaces without a label.
     pub mode: Mode,
-    /// How often reports of `openreports.io` are written; never, where it is nothing.
+    /// The interval between reports of `openreports.io`; `None` for no reports.
     pub reports: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! The client of the cluster.
+//! The client for the cluster's API.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use kube::{Client, Config};
 /// An error of connecting to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Neither a kubeconfig nor the service account of a pod is there, or it cannot be read.
+    /// Neither a kubeconfig nor a pod's service account exists, or it cannot be read.
     #[error("no cluster is known: set KUBECONFIG, or run in a pod")]
     Config(#[from] InferConfigError),
     /// The kubeconfig cannot be used.
@@ -16,10 +16,10 @@ pub enum ConnectError {
     Client(#[from] kube::Error),
 }
 
-/// A client by `KUBECONFIG`, `~/.kube/config` or, in a pod, its service account.
+/// A client from `KUBECONFIG`, `~/.kube/config` or, in a pod, its service account.
 ///
-/// Requests are not repeated: an API server that waits for a review has no time for that, and what follows the cluster
-/// has pauses of its own.
+/// Requests are not retried: an API server that waits for a review has no time for that, and the watches have pauses of
+/// their own.
 ///
 /// # Errors
 ///

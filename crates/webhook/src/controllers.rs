@@ -13,12 +13,13 @@ use crate::lease::{Candidate, PERIOD};
 use crate::namespaces::{Allocator, Lacking};
 use crate::secret;
 
-/// How often the authority and its bundle are looked at: somebody may have applied the installation again.
+/// Interval between checks of the authority and its bundle: an administrator may have applied the installation again.
 const BUNDLE_PERIOD: Duration = Duration::from_secs(5);
-/// How long one of the controllers' tasks may take.
+/// Maximum time of one of the controllers' tasks.
 const WORK_TIME: Duration = Duration::from_secs(20);
 
-/// Competes for the lease, and does the work while it is held. Told to stop, it gives the lease to whoever is next.
+/// Competes for the lease, and runs the controllers while it is held. On shutdown it releases the lease for another
+/// replica.
 pub(crate) async fn run(
     client: Client,
     config: Config,
@@ -71,12 +72,12 @@ async fn work(
 enum WorkError<E> {
     #[error(transparent)]
     Failed(E),
-    /// A connection that died in silence.
+    /// The task timed out: its connection may be dead.
     #[error("the API server does not answer")]
     Silent,
 }
 
-/// Gives work up after [`WORK_TIME`]: one connection must not keep the controllers from all else.
+/// Cancels a task after [`WORK_TIME`]: one dead connection must not block the other tasks.
 async fn in_time<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, WorkError<E>> {
     match tokio::time::timeout(WORK_TIME, work).await {
         Ok(done) => done.map_err(WorkError::Failed),
@@ -84,8 +85,8 @@ async fn in_time<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, Wo
     }
 }
 
-/// The rotation of the authority, as far as this replica has seen it: how long an announced one is in the bundle is measured by
-/// its own monotonic clock.
+/// The rotation of the authority, as observed by this replica: the time since an announcement is measured by its own
+/// monotonic clock.
 #[derive(Debug, Default)]
 struct Rotation {
     announced: Option<(String, Instant)>,

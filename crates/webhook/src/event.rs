@@ -13,16 +13,16 @@ use sha2::{Digest, Sha256};
 use crate::finding::Finding;
 use crate::mode::Mode;
 
-/// The time in which an owner is told once of a reason.
+/// The time in which an owner gets one event for a reason.
 const PERIOD: Duration = Duration::from_secs(300);
-/// How many events a namespace gets in that time: the owners of a pod are what its author says.
+/// Maximum number of events of a namespace in that time: the owners of a pod are under its author's control.
 const PER_NAMESPACE: usize = 20;
-/// How many are remembered; beyond that there are none until some are forgotten.
+/// Maximum number of remembered events; beyond that there are no further ones until some expire.
 const REMEMBERED: usize = 10_000;
-/// How often it is looked for what can be forgotten.
+/// Interval between two searches for expired ones.
 const FORGET: Duration = Duration::from_secs(1);
 
-/// What was told when.
+/// The recent events and their times.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
     told: HashMap<(String, String, &'static str), Instant>,
@@ -31,7 +31,7 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// Whether this may be told now; then it counts as told.
+    /// Whether an event may be written now; then it is counted.
     fn permits(&mut self, namespace: &str, owner: &str, reason: &'static str, now: Instant) -> bool {
         let is_over = |since: &Instant| now.duration_since(*since) >= PERIOD;
         if self.is_full() && self.forgot.is_none_or(|forgot| now.duration_since(forgot) >= FORGET) {
@@ -63,14 +63,15 @@ impl Throttle {
     }
 }
 
-/// Whether an event is to be written: a pod without an owner is refused to its author, who knows, and audit frightens nobody.
+/// Whether to write an event: a pod without an owner is refused to its author, who sees it, and audit mode must not
+/// alarm anyone.
 pub(crate) fn is_due(finding: &Finding, throttle: &mut Throttle, now: Instant) -> bool {
     finding.mode != Mode::Audit
         && !finding.subject.uid.is_empty()
         && throttle.permits(&finding.namespace, &finding.subject.uid, finding.reason(), now)
 }
 
-/// Writes an event. Its name is that of the owner and the reason, so that replicas share it.
+/// Writes an event. Its name is derived from the owner and the reason, so that replicas share it.
 pub(crate) async fn write(client: &Client, identity: &str, finding: &Finding) -> Result<(), kube::Error> {
     let api: Api<Event> = Api::namespaced(client.clone(), &finding.namespace);
     let now = Timestamp::now();
@@ -140,7 +141,7 @@ mod tests {
         }
     }
 
-    /// Owners are forged as fast as pods are refused.
+    /// Owners can be forged as fast as pods are refused.
     #[test]
     fn forged_owners_get_few_events_and_little_memory() {
         let mut throttle = Throttle::default();

@@ -1,4 +1,4 @@
-//! A pod that SCC has refused, or would have.
+//! A pod that SCC has refused, or would have refused.
 
 use palisade_k8s::review::AdmissionResponse;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use crate::mode::Mode;
 use crate::request::Request;
 use crate::warning::shortened;
 
-/// The object that a finding is told of.
+/// The subject of a finding.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Subject {
     pub(crate) api_version: String,
@@ -27,7 +27,7 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// The finding of a review, if there is one: nothing comes of a dry run.
+    /// The finding of a review, if there is one: a dry run has none.
     pub(crate) fn of(request: &Request<'_>, mode: Mode, response: &AdmissionResponse) -> Option<Self> {
         let status = response.status.as_ref().filter(|_| !response.allowed && !request.is_dry_run())?;
         let subject = serde_json::from_str::<Owned>(request.object()).ok()?.subject();
@@ -35,7 +35,7 @@ impl Finding {
         Some(Self { namespace: request.namespace().to_owned(), mode, subject, message })
     }
 
-    /// The reason, in one word of an event.
+    /// The reason, as one word for an event.
     pub(crate) fn reason(&self) -> &'static str {
         match self.mode {
             Mode::Enforce => "SccRefused",

@@ -15,17 +15,17 @@ use tokio::sync::watch;
 
 use crate::feed::Freshness;
 
-/// How long after its last word from the API server a replica still answers.
+/// Maximum time since the last message from the API server for which a replica still answers.
 const STALE: Duration = Duration::from_secs(60);
 
-/// Whether the replica may answer, and what it is told of its parts.
+/// The readiness of the replica, as its parts report it.
 #[derive(Clone, Debug)]
 pub(crate) struct Health {
     pub(crate) identity: Arc<str>,
     pub(crate) sources: Arc<[(&'static str, Freshness)]>,
     pub(crate) leaving: watch::Receiver<bool>,
     pub(crate) leads: Arc<AtomicBool>,
-    /// The end of the presented certificate, in seconds since 1970; 0 before there is one of the cluster's authority.
+    /// The end of the presented certificate, in seconds since 1970; 0 until there is one of the cluster's authority.
     pub(crate) expiry: Arc<AtomicI64>,
 }
 
@@ -45,7 +45,7 @@ impl Health {
         })
     }
 
-    /// Whether it was told to stop.
+    /// Whether it is shutting down.
     pub(crate) fn is_leaving(&self) -> bool {
         *self.leaving.borrow()
     }

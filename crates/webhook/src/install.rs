@@ -1,4 +1,4 @@
-//! The objects that a cluster needs to be held by Palisade, in the order in which they are safe to create.
+//! The objects of an installation, in the order in which they are safe to create.
 //!
 //! Everything here is a pure function of [`Settings`]: `palisade install` prints or applies the objects, and the Helm
 //! chart and the kustomize base are written from the same ones.
@@ -45,7 +45,7 @@ impl FailurePolicy {
     }
 }
 
-/// How an API server reaches the webhooks.
+/// The way in which an API server reaches the webhooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// Through the Service.
@@ -54,32 +54,32 @@ pub enum Reach {
     Url(String),
 }
 
-/// An administrator's choices. Texts may hold a Helm expression, so nothing here is parsed.
+/// An administrator's choices. Strings may hold a Helm expression, so nothing here is parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The namespace of all that runs.
+    /// The namespace of the workloads.
     pub namespace: String,
     /// The image that holds `palisade`.
     pub image: String,
-    /// How many replicas answer.
+    /// The number of replicas.
     pub replicas: Value,
-    /// Whether the replicas use the node's network: for networks that the API server cannot reach.
+    /// Whether the replicas use the host network: for networks that the API server cannot reach.
     pub host_network: Value,
     /// The port that replicas listen on.
     pub port: Value,
-    /// How the API server reaches them.
+    /// The way in which the API server reaches them.
     pub reach: Reach,
     /// The failure policy, for when no replica answers.
     pub failure_policy: FailurePolicy,
-    /// Namespaces that are left alone beside those that SCC exempts by name: CNI, CSI and the like.
+    /// Exempt namespaces beside those that SCC exempts by name: CNI, CSI and the like.
     pub exempt: Vec<String>,
-    /// Whether the API server's certificate authority is to be asked for: the bundle of the webhooks.
+    /// Whether the webhooks are called with the API server's certificate authority in their bundle.
     pub ca_bundle: Option<String>,
     /// The mode of SCC in namespaces without a label.
     pub mode: Mode,
-    /// Whether a Prometheus operator is there to take a ServiceMonitor.
+    /// Whether to create a ServiceMonitor, for a Prometheus operator.
     pub monitor: bool,
-    /// Whether refused pods are written into reports of `openreports.io`, whose definition somebody else has installed.
+    /// Whether refused pods are written into reports of `openreports.io`, whose definition must be installed already.
     pub reports: bool,
     /// Whether nodes get the profiles of SeccompProfile objects: [`Part::Profiles`].
     pub node_profiles: bool,
@@ -94,7 +94,7 @@ impl Default for Settings {
             image: concat!("ghcr.io/palisade/palisade:", env!("CARGO_PKG_VERSION")).to_owned(),
             replicas: json!(3),
             host_network: json!(false),
-            // Private clusters of GKE let the API server reach only 443 and 10250 of the nodes.
+            // Private clusters of GKE permit the API server to reach only 443 and 10250 of the nodes.
             port: json!(10250),
             reach: Reach::Service,
             failure_policy: FailurePolicy::Fail,
@@ -110,18 +110,18 @@ impl Default for Settings {
 }
 
 /// A part of the installation. The parts are created in this order, and removed in the opposite one, so that the
-/// webhooks are there only while there is somebody to answer them.
+/// webhooks exist only while there are replicas to answer them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// Custom resource definitions. They are kept when the rest is removed, and the objects in them.
+    /// Custom resource definitions. They and their objects are kept when the rest is removed.
     Definitions,
     /// The built-in SCCs with their roles and bindings. They are kept too.
     Policy,
     /// The replicas: namespace, rights, Deployment, Service.
     Server,
-    /// The rule by which only those who may `exempt` set the label that opts a namespace out.
+    /// The policy by which only users that may `exempt` set the label that opts a namespace out.
     Guard,
-    /// The agents that keep seccomp profiles on the nodes; only where [`Settings::node_profiles`] says so.
+    /// The agents that write seccomp profiles on the nodes; only if [`Settings::node_profiles`] is set.
     Profiles,
     /// The webhook configurations.
     Webhooks,
@@ -132,13 +132,13 @@ impl Part {
     pub const ALL: [Self; 6] =
         [Self::Definitions, Self::Policy, Self::Server, Self::Guard, Self::Profiles, Self::Webhooks];
 
-    /// The parts that an administrator's choices mean, in the order of creation.
+    /// The parts that an administrator has chosen, in the order of creation.
     #[must_use]
     pub fn chosen(settings: &Settings) -> Vec<Self> {
         Self::ALL.into_iter().filter(|part| *part != Self::Profiles || settings.node_profiles).collect()
     }
 
-    /// Its name on the command line, and of its file.
+    /// Its name on the command line, and the name of its file.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -180,9 +180,9 @@ pub fn all(settings: &Settings) -> Vec<Value> {
     Part::chosen(settings).iter().flat_map(|part| objects(*part, settings)).collect()
 }
 
-/// The built-in set but for `cluster-admin`, which every cluster has and its API server owns.
+/// The built-in set except `cluster-admin`, which every cluster has and its API server owns.
 fn builtins() -> Vec<Value> {
-    // The set is part of the program and read by its own tests.
+    // The set is part of the program and parsed by its own tests.
     let documents = manifest::read(BuiltinSet::V4.manifest()).unwrap_or_default();
     let objects = documents.iter().map(manifest::Node::to_json);
     objects
@@ -203,7 +203,7 @@ fn namespace(settings: &Settings) -> Value {
     })
 }
 
-/// The labels of everything that belongs to the installation.
+/// The labels of all objects of the installation.
 fn labels() -> Value {
     json!({"app.kubernetes.io/name": NAME, "app.kubernetes.io/managed-by": "palisade-install"})
 }

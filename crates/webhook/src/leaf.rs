@@ -1,4 +1,4 @@
-//! The certificate that this replica presents: minted in memory, and minted anew in time.
+//! The certificate that this replica presents: minted in memory, and renewed in time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,12 +11,13 @@ use palisade_https::{Pair, Tls, TlsError};
 use crate::authority::{Authority, AuthorityError};
 use crate::secret;
 
-/// How often the Secret is read. Timers stand still in a suspended machine, so the wall clock is looked at each time.
+/// Interval between reads of the Secret. Timers stand still in a suspended machine, so the wall clock is checked each
+/// time.
 const PERIOD: Duration = Duration::from_secs(5);
-/// The same before the first one: the replica waits for it.
+/// The interval before the first certificate: the replica waits for it.
 const FIRST_PERIOD: Duration = Duration::from_secs(1);
 
-/// An error of making the certificate to present.
+/// An error of the presented certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum LeafError {
     /// A certificate cannot be made.
@@ -27,12 +28,12 @@ pub enum LeafError {
     Tls(#[from] TlsError),
 }
 
-/// The presented certificate and what it is made from.
+/// The presented certificate and its authority.
 pub(crate) struct Leaf {
     client: Client,
     namespace: String,
     names: Vec<String>,
-    /// The cluster's, once it could be had.
+    /// The cluster's authority, once it could be read.
     authority: Option<Authority>,
     due: Timestamp,
     tls: Tls,
@@ -40,8 +41,8 @@ pub(crate) struct Leaf {
 }
 
 impl Leaf {
-    /// Mints one of an authority that nobody trusts. So a replica that cannot reach the API server yet answers the kubelet,
-    /// which verifies nothing: that it is alive, and why it is not ready.
+    /// Mints a certificate of an untrusted authority. So a replica that cannot reach the API server yet can answer the
+    /// kubelet, which does not verify it: that it is alive, and why it is not ready.
     ///
     /// # Errors
     ///
@@ -60,12 +61,13 @@ impl Leaf {
         self.tls.clone()
     }
 
-    /// The end of the presented certificate, in seconds since 1970; 0 while it is not of the cluster's authority.
+    /// The end of the presented certificate, in seconds since 1970; 0 until it is of the cluster's authority.
     pub(crate) fn expiry(&self) -> Arc<AtomicI64> {
         Arc::clone(&self.expiry)
     }
 
-    /// Presents one of the cluster's authority, and a new one when that changed or the old one is due, for ever.
+    /// Presents a certificate of the cluster's authority, and a new one when the authority changes or the old one is
+    /// due, without end.
     pub(crate) async fn renew(mut self) {
         loop {
             let read = secret::authority(&self.client, &self.namespace);

@@ -12,14 +12,14 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, Error};
 
-/// How long a lease holds without renewal: a leader survives an outage of the API server of a minute.
+/// Duration of a lease without renewal: a leader survives an outage of the API server of a minute.
 pub(crate) const DURATION: Duration = Duration::from_secs(137);
-/// How often the holder renews, and others look.
+/// Interval of the holder's renewals, and of the others' checks.
 pub(crate) const PERIOD: Duration = Duration::from_secs(26);
-/// After how long without a successful renewal the holder stops acting as one: well before others may take over.
+/// Time without a successful renewal after which the holder stops acting as one: well before others may take over.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(107);
 
-/// The lease as last observed, and the time of that by the monotonic clock.
+/// The lease as last observed, and the time of the observation by the monotonic clock.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Observation {
     version: Option<String>,
@@ -31,12 +31,12 @@ pub(crate) struct Observation {
 pub(crate) enum Step {
     /// Write it with this replica as the holder: it is ours, released or abandoned.
     Take,
-    /// Somebody else holds it.
+    /// Another replica holds it.
     Wait,
 }
 
 impl Observation {
-    /// Judges the lease read at `now`, a time since any fixed moment of this process.
+    /// Judges the lease read at `now`, the time since a fixed moment of this process.
     pub(crate) fn judge(&mut self, lease: &Lease, identity: &str, now: Duration) -> Step {
         if self.version != lease.metadata.resource_version {
             *self = Self { version: lease.metadata.resource_version.clone(), since: now };
@@ -56,12 +56,12 @@ pub(crate) struct Candidate {
     name: String,
     identity: String,
     observation: Observation,
-    /// When the lease was last known to be this replica's.
+    /// The last time at which this replica is known to have held the lease.
     held: Option<Duration>,
 }
 
 impl Candidate {
-    /// A candidate that holds nothing yet. `identity` must be unique among replicas: the pod's name.
+    /// A candidate that does not hold the lease yet. `identity` must be unique among replicas: the pod's name.
     pub(crate) fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
         let api = Api::namespaced(client, namespace);
         Self {
@@ -73,16 +73,16 @@ impl Candidate {
         }
     }
 
-    /// Whether the lease is held at `now`. It stops being so by itself where renewals fail.
+    /// Whether the lease is held at `now`. It ends by itself if renewals fail.
     pub(crate) fn holds(&self, now: Duration) -> bool {
         self.held.is_some_and(|held| now.saturating_sub(held) < DEADLINE)
     }
 
-    /// Looks at the lease once, and takes or renews it where it may.
+    /// Reads the lease once, and takes or renews it if it may.
     ///
     /// # Errors
     ///
-    /// The API server could not be asked; the lease stays held until [`DEADLINE`].
+    /// The request to the API server failed; the lease stays held until [`DEADLINE`].
     pub(crate) async fn attempt(&mut self, now: Duration) -> Result<(), Error> {
         let lease = match self.api.get_opt(&self.name).await? {
             Some(lease) => lease,
@@ -104,7 +104,7 @@ impl Candidate {
         }
     }
 
-    /// Gives the lease up, so that another replica need not wait for it to expire.
+    /// Releases the lease, so that another replica need not wait for it to expire.
     pub(crate) async fn release(&mut self, now: Duration) {
         if !self.holds(now) {
             return;
@@ -116,7 +116,7 @@ impl Candidate {
         {
             spec.holder_identity = None;
             spec.lease_duration_seconds = Some(1);
-            // Failing, it expires.
+            // If this fails, it expires.
             drop(self.api.replace(&self.name, &PostParams::default(), &lease).await);
         }
     }
@@ -169,7 +169,7 @@ mod tests {
             spec: Some(LeaseSpec {
                 holder_identity: Some(holder.to_owned()),
                 lease_duration_seconds: Some(seconds),
-                // An hour ahead: a clock that is off must not matter.
+                // An hour ahead: a wrong clock must not matter.
                 renew_time: Some(MicroTime(Timestamp::now() + Duration::from_secs(3600))),
                 ..LeaseSpec::default()
             }),

@@ -1,9 +1,9 @@
 //! SCC on a Kubernetes that others operate: the objects to install, and the webhooks that answer.
 //!
 //! A replica ([`Server`]) follows the SCCs, namespaces, roles and bindings of the cluster (`feed`) into the policy of
-//! `palisade-admission`, and answers reviews by it (`review`). It keeps nothing of its own: certificates come from an
-//! authority in a Secret (`authority`, `secret`), and what one replica does for all is done by the holder of a Lease
-//! (`lease`, `controllers`). [`install`] makes the objects that a cluster needs for it.
+//! `palisade-admission`, and answers reviews by it (`review`). It stores nothing: certificates come from an authority
+//! in a Secret (`authority`, `secret`), and the work of one replica for all is done by the holder of a Lease (`lease`,
+//! `controllers`). [`install`] makes the objects that a cluster needs for it.
 //!
 //! ```
 //! use palisade_webhook::install::{Part, Settings, objects};

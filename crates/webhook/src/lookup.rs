@@ -1,5 +1,5 @@
-//! Looks at the live cluster: for the pod of a connection, and before a refusal for what the watches may not have told
-//! yet. One request each, without retries: the API server waits for the answer.
+//! Requests to the live cluster: for the pod of a connection, and before a refusal for objects that the watches may not
+//! have brought yet. One request each, without retries: the API server waits for the answer.
 
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ use serde_json::{Value, json};
 use crate::feed::resource;
 use crate::request::Request;
 
-/// The pause between two looks at a namespace that is about to get ranges; the whole look-up has a deadline.
+/// The pause between two reads of a namespace that is about to get ranges; the whole lookup has a deadline.
 const RANGES_PERIOD: Duration = Duration::from_millis(60);
-/// How many things are looked up one after another: a namespace, its ranges, a grant.
+/// Maximum number of sequential lookups: a namespace, its ranges, a grant.
 const STEPS: usize = 3;
-/// How many grants are asked for, at most: for each SCC that would do, the account's and the user's.
+/// Maximum number of grants to check: for each SCC that would admit the pod, the account's and the user's.
 const GRANTS: usize = 4;
 
 /// An error of reading an object of the live cluster.
@@ -32,28 +32,28 @@ pub(crate) enum LookupError {
     /// The API server refused, or has no such object.
     #[error("{0}")]
     Api(#[from] kube::Error),
-    /// It cannot be part of a policy.
+    /// It is not valid in a policy.
     #[error("{0}")]
     Object(#[from] PolicyError),
-    /// It cannot be written as JSON.
+    /// It cannot be encoded as JSON.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
 }
 
-/// The policy with these objects too, for one decision.
+/// The policy with these objects added, for one decision.
 pub(crate) fn overlay(cache: &PolicyCache, objects: impl IntoIterator<Item = PolicyObject>) -> PolicyCache {
     let overlay = PolicyCache::new(Policy::clone(&cache.snapshot()));
     objects.into_iter().for_each(|object| overlay.apply(object));
     overlay
 }
 
-/// The pod that somebody connects to.
+/// The pod of a connection.
 pub(crate) async fn pod(client: &Client, namespace: &str, name: &str) -> Result<PolicyObject, LookupError> {
     let pod = Api::<Pod>::namespaced(client.clone(), namespace).get(name).await?;
     Ok(PolicyObject::of(PolicyKind::Pod, &serde_json::to_value(&pod)?)?)
 }
 
-/// A policy that knows what the cluster knows and the watches have not told; `None` where that changes nothing.
+/// A policy with objects of the cluster that the watches have not brought yet; `None` if that changes nothing.
 pub(crate) async fn fresher(
     client: &Client,
     cache: &PolicyCache,
@@ -70,7 +70,7 @@ pub(crate) async fn fresher(
     found
 }
 
-/// The cluster's answers about the first things that are missing.
+/// The cluster's answers about the first missing objects.
 async fn look_up(
     client: &Client,
     policy: &Policy,
@@ -94,7 +94,7 @@ async fn look_up(
         Missing::Namespace => Some(vec![read_namespace(client, namespace).await?]),
         Missing::Ranges => Some(vec![with_ranges(client, namespace).await?]),
         Missing::Scc(name) => Some(vec![scc(client, name).await?]),
-        // The watches are complete before a replica is ready: there are none.
+        // The watches are complete before a replica is ready: there are no such objects.
         Missing::AnyScc => None,
         Missing::Grant { .. } => {
             let grants = missing.iter().filter_map(|missing| match missing {
@@ -106,7 +106,7 @@ async fn look_up(
     }
 }
 
-/// The first of these grants that the cluster knows. They are asked for at once: the API server waits.
+/// The first of these grants that exists in the cluster. They are checked concurrently: the API server waits.
 async fn first_grant<'g>(
     client: &Client,
     namespace: &str,
@@ -131,7 +131,7 @@ async fn scc(client: &Client, name: &str) -> Option<PolicyObject> {
     PolicyObject::of(PolicyKind::Scc, &serde_json::to_value(&scc).ok()?).ok()
 }
 
-/// Waits until the namespace has the ranges that it is about to be given.
+/// Waits until the namespace has the ranges that it is about to get.
 async fn with_ranges(client: &Client, name: &str) -> Option<PolicyObject> {
     loop {
         let object = read_namespace(client, name).await?;
@@ -144,7 +144,7 @@ async fn with_ranges(client: &Client, name: &str) -> Option<PolicyObject> {
     }
 }
 
-/// Whether any authorizer of the cluster lets the subject use the SCC.
+/// Whether any authorizer of the cluster permits the subject to use the SCC.
 async fn is_granted(client: &Client, namespace: &str, subject: &Subject, scc: &str) -> bool {
     let review = SubjectAccessReview {
         spec: SubjectAccessReviewSpec {
@@ -169,7 +169,7 @@ async fn is_granted(client: &Client, namespace: &str, subject: &Subject, scc: &s
 
 /// A grant by an authorizer other than RBAC, as the role and the binding that would grant it.
 fn grant(namespace: &str, subject: &Subject, scc: &str) -> Option<[PolicyObject; 2]> {
-    // No object of a cluster has this name: `:` at the end is refused nowhere, but nobody writes it.
+    // No object of a cluster has this name: a `:` at the end is permitted, but not used in practice.
     let name = "palisade:granted:";
     let role = json!({
         "metadata": {"name": name, "namespace": namespace},

@@ -1,4 +1,5 @@
-//! The memory that clients make a replica hold: whoever reaches its port may post a review, and asks for no leave.
+//! The memory that clients make a replica hold: any client that reaches its port may post a review without
+//! authentication.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,16 +8,16 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Size of the bodies that are held at once, in KiB.
+/// Total size of the bodies held at once, in KiB.
 const ALL: usize = 36 << 10;
-/// The same of one address. An API server's requests are a few KiB each.
+/// The same for one address. An API server's requests are a few KiB each.
 const EACH: usize = 12 << 10;
-/// Time that a request waits for its part; the API server has given it three seconds in all.
+/// Time that a request waits for its memory; the API server's timeout is three seconds in all.
 const WAIT: Duration = Duration::from_secs(1);
-/// Addresses that are remembered before those that hold nothing are forgotten.
+/// Number of remembered addresses from which on those without memory are forgotten.
 const ADDRESSES: usize = 1024;
 
-/// The largest object, by what its values weigh in memory, that is read as values: what an API server takes is lighter.
+/// The largest object, by the weight of its values in memory, that is parsed: API servers accept lighter ones only.
 pub(crate) const WEIGHT: usize = 32 << 20;
 
 /// Memory for bodies, shared by addresses.
@@ -27,7 +28,7 @@ pub(crate) struct Memory {
     wait: Duration,
 }
 
-/// A part of it, given back when it is dropped.
+/// Acquired memory, which is released on drop.
 #[derive(Debug)]
 pub(crate) struct Held(#[expect(dead_code, reason = "held for its end")] [OwnedSemaphorePermit; 2]);
 
@@ -38,12 +39,12 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Memory for a body of a number of bytes from an address; none if there is none in time.
+    /// Memory for a body of a number of bytes from an address; `None` if there is none in time.
     pub(crate) async fn take(&self, address: IpAddr, bytes: usize) -> Option<Held> {
         let amount = u32::try_from(bytes.div_ceil(1024).clamp(1, EACH)).ok()?;
         let own = self.of(address);
         let both = async {
-            // One's own part first: whoever waits for it keeps nobody else waiting.
+            // The address's own part first: a request that waits for it does not block other addresses.
             let own = own.acquire_many_owned(amount).await.ok()?;
             let all = Arc::clone(&self.all).acquire_many_owned(amount).await.ok()?;
             Some(Held([own, all]))
@@ -78,7 +79,7 @@ mod tests {
         assert!(memory.take(second, 8 << 20).await.is_some(), "another's is not");
         drop(held);
         assert!(memory.take(first, 12 << 20).await.is_some());
-        // Larger than a part is a part.
+        // A request for more than the whole part gets the whole part.
         assert!(memory.take(first, usize::MAX).await.is_some());
     }
 

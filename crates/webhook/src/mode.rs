@@ -7,10 +7,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use palisade_k8s::review::AdmissionResponse;
 use serde_json::Value;
 
-/// The label of a namespace that says what SCC does there: `enforce`, `warn` or `audit`.
+/// The label of a namespace with the mode of SCC in it: `enforce`, `warn` or `audit`.
 pub const MODE_LABEL: &str = "palisade.openshift.io/mode";
 
-/// The key of the audit annotation that says what would have become of a request.
+/// The key of the audit annotation with the decision that enforcement would have made.
 const WOULD: &str = "would-be";
 
 /// The mode of SCC in a namespace.
@@ -19,13 +19,13 @@ pub enum Mode {
     /// Pods are changed or refused.
     #[default]
     Enforce,
-    /// Pods pass as they are; whoever sends one that would be refused is warned.
+    /// Pods pass unchanged; the author of one that would be refused is warned.
     Warn,
-    /// Pods pass as they are; the audit log says what would become of them.
+    /// Pods pass unchanged; the audit log has the decision.
     Audit,
 }
 
-/// A mode that there is not.
+/// An unknown mode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a mode: enforce, warn or audit")]
 pub struct UnknownMode(String);
@@ -54,7 +54,7 @@ impl Mode {
         }
     }
 
-    /// The answer in this mode: where SCC is not enforced, nothing is changed and nothing refused.
+    /// The answer in this mode: unless SCC is enforced, nothing is changed and nothing refused.
     pub(crate) fn soften(self, mut response: AdmissionResponse) -> AdmissionResponse {
         if self == Self::Enforce {
             return response;
@@ -74,7 +74,7 @@ impl Mode {
     }
 }
 
-/// The modes of namespaces, as the watch has them.
+/// The modes of namespaces, as the watch has brought them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Modes {
     default: Mode,
@@ -86,7 +86,7 @@ impl Modes {
         Self { default, labelled: Arc::default() }
     }
 
-    /// Notes what a namespace says. A label that makes no sense counts as `enforce`: a typing error must not open it.
+    /// Records the mode of a namespace. An invalid label counts as `enforce`: a typing error must not disable SCC.
     pub(crate) fn note(&self, name: &str, namespace: &Value) {
         let label = namespace.get("metadata").and_then(|metadata| metadata.get("labels")?.get(MODE_LABEL));
         let mode = label.and_then(Value::as_str).map(|text| {

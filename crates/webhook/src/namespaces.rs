@@ -1,7 +1,7 @@
 //! Ranges of user IDs and SELinux levels for namespaces.
 //!
-//! Only the replica that holds the lease gives them, so that no two replicas give one block to two namespaces: in the
-//! request that creates a namespace where that replica is asked, else a moment later, as OpenShift's controller does.
+//! Only the holder of the lease allocates them, so that no two replicas give one block to two namespaces: in the
+//! request that creates a namespace if that replica answers it, else a moment later, as OpenShift's controller does.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,16 +20,16 @@ use tokio::sync::Notify;
 
 use crate::request::Request;
 
-/// How long a block that was given in an answer is kept from others: until the watch has brought its namespace, or it
-/// is certain that the namespace was refused later on.
+/// Time for which a block that was given in an answer is reserved: until the watch has brought its namespace, or it is
+/// certain that the namespace was refused later on.
 const KEPT: Duration = Duration::from_secs(30);
 
-/// Namespaces that lack ranges, as the watch has them.
+/// Namespaces without ranges, as the watch has brought them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lacking(Arc<(Mutex<BTreeSet<String>>, Notify)>);
 
 impl Lacking {
-    /// Notes what an object of the watch says.
+    /// Records an object of the watch.
     pub(crate) fn note(&self, namespace: &Value) {
         let Some(name) = namespace.pointer("/metadata/name").and_then(Value::as_str) else { return };
         let annotation = |key: &str| namespace.get("metadata")?.get("annotations")?.get(key)?.as_str();
@@ -43,12 +43,12 @@ impl Lacking {
         }
     }
 
-    /// Notes that a namespace is gone.
+    /// Records the deletion of a namespace.
     pub(crate) fn forget(&self, name: &str) {
         self.lock().remove(name);
     }
 
-    /// Waits until one lacks ranges.
+    /// Waits until a namespace lacks ranges.
     pub(crate) async fn changed(&self) {
         self.0.1.notified().await;
     }
@@ -62,7 +62,7 @@ impl Lacking {
     }
 }
 
-/// Gives ranges, while this replica holds the lease.
+/// Allocates ranges, while this replica holds the lease.
 #[derive(Clone, Debug)]
 pub(crate) struct Allocator {
     cache: Arc<PolicyCache>,
@@ -75,12 +75,12 @@ impl Allocator {
         Self { cache, reservations: Reservations::default(), leading: Arc::default() }
     }
 
-    /// Whether this replica holds the lease, for others to look at.
+    /// Whether this replica holds the lease.
     pub(crate) fn leads(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.leading)
     }
 
-    /// Says whether this replica holds the lease.
+    /// Sets whether this replica holds the lease.
     pub(crate) fn lead(&self, leading: bool) {
         self.leading.store(leading, Ordering::Release);
     }
@@ -92,7 +92,7 @@ impl Allocator {
         if !self.leading.load(Ordering::Acquire) {
             return response;
         }
-        // One that is too heavy to be looked at is given its ranges later, as one that was created meanwhile.
+        // An object that is too heavy to be parsed gets its ranges later, like one that was created meanwhile.
         if palisade_api::weight::of_json(request.object().as_bytes()) > crate::memory::WEIGHT {
             return response;
         }
@@ -109,7 +109,7 @@ impl Allocator {
         response
     }
 
-    /// Gives ranges to all namespaces that lack them. One that cannot be written is tried again with the next change.
+    /// Gives ranges to all namespaces that lack them. A failed write is tried again with the next change.
     pub(crate) async fn repair(&self, client: &Client, lacking: &Lacking) {
         let api: Api<Namespace> = Api::all(client.clone());
         for name in lacking.all() {
@@ -124,14 +124,14 @@ impl Allocator {
         let Some(current) = api.get_opt(name).await? else { return Ok(()) };
         let Ok(object) = serde_json::to_value(&current) else { return Ok(()) };
         let Some(reservation) = self.reservations.reserve(&self.cache) else {
-            tracing::error!("all blocks of user IDs are taken: namespace {name} gets none");
+            tracing::error!("all blocks of user IDs are taken: namespace {name} stays without one");
             return Ok(());
         };
         let added = missing(&object, reservation.block());
         if added.is_empty() {
             return Ok(());
         }
-        // With the version that was read, so that ranges written meanwhile are not overwritten.
+        // With the resource version that was read, so that ranges written meanwhile are not overwritten.
         let patch =
             json!({"metadata": {"resourceVersion": current.metadata.resource_version, "annotations": added}});
         let written = api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
@@ -152,14 +152,14 @@ fn keep(reservation: Reservation) {
     });
 }
 
-/// The annotations that a namespace lacks, of a block.
+/// The annotations of a block that a namespace lacks.
 fn missing(namespace: &Value, block: Block) -> Map<String, Value> {
     let present =
         |key: &str| Some(namespace.get("metadata")?.get("annotations")?.get(key)?.as_str()?.to_owned());
     block.annotations(present).map(|(key, value)| (key.to_owned(), value.into())).collect()
 }
 
-/// The patch of an answer, in base64; `None` where nothing is added.
+/// The patch of an answer, in base64; `None` if nothing is added.
 fn json_patch(namespace: &Value, added: &Map<String, Value>) -> Option<String> {
     use base64::Engine as _;
     let has_annotations = namespace.pointer("/metadata/annotations").is_some_and(Value::is_object);

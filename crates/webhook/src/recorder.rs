@@ -1,8 +1,8 @@
-//! Findings on their way to the cluster: to the owner of the pod as an event and, where it is asked for, to the namespace
-//! as a report.
+//! The way of findings to the cluster: as an event to the owner of the pod and, if reports are enabled, to the report
+//! of the namespace.
 //!
-//! No review waits for that: a finding goes into a channel, which drops what it cannot hold. The texts come from whoever
-//! makes pods, so each is cut, and what is kept and written is limited for each namespace.
+//! No review waits for it: a finding goes into a channel, which drops those that do not fit. The texts are under the
+//! control of pods' authors, so each is cut, and the stored and written amount is limited for each namespace.
 
 use std::time::{Duration, Instant};
 
@@ -13,17 +13,17 @@ use crate::event::{self, Throttle};
 use crate::finding::Finding;
 use crate::report::{self, Reports};
 
-/// How many findings wait to be written.
+/// Maximum number of waiting findings.
 const WAITING: usize = 256;
-/// How long one write may take.
+/// Maximum time of one write.
 const WRITE_TIME: Duration = Duration::from_secs(10);
 
-/// Takes findings, and never waits.
+/// Accepts findings, and never blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder(mpsc::Sender<Finding>);
 
 impl Recorder {
-    /// The entrance, and the work behind it. Reports are written every so often, if at all.
+    /// The sender, and the task behind it. Reports are written at an interval, if at all.
     pub(crate) fn new(
         client: Client,
         identity: &str,
@@ -33,7 +33,7 @@ impl Recorder {
         (Self(sender), work(client, identity.to_owned(), reports, receiver))
     }
 
-    /// Takes a finding; one too many is dropped.
+    /// Accepts a finding; it is dropped if the channel is full.
     pub(crate) fn note(&self, finding: Finding) {
         drop(self.0.try_send(finding));
     }

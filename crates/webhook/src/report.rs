@@ -1,7 +1,7 @@
-//! Reports of `openreports.io/v1alpha1`: one object a namespace, of at most [`RESULTS`] results, the newest.
+//! Reports of `openreports.io/v1alpha1`: one object for each namespace, of at most [`RESULTS`] results, the newest.
 //!
-//! Fields: `docs/api-docs.md` of openreports/reports-api. All replicas write into one object, each what it has seen, and
-//! none where only times would change.
+//! Fields: `docs/api-docs.md` of openreports/reports-api. All replicas write into one object, each its own findings; a
+//! change of timestamps alone is not written.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use crate::mode::Mode;
 
 /// The name of the report of a namespace.
 pub(crate) const NAME: &str = "palisade-scc";
-/// How many results a report has.
+/// Maximum number of results in a report.
 const RESULTS: usize = 100;
-/// How many namespaces wait for their report; those beyond wait for their next finding.
+/// Maximum number of namespaces that wait for their report; further ones wait for their next finding.
 const NAMESPACES: usize = 200;
-/// How often a write that met another replica's is tried again.
+/// Number of retries of a write that conflicts with another replica's.
 const TRIES: usize = 3;
 
-/// Findings that no report has yet, by namespace; the newest of each subject and reason.
+/// Findings that are in no report yet, by namespace; the newest of each subject and reason.
 #[derive(Debug, Default)]
 pub(crate) struct Reports(BTreeMap<String, BTreeMap<String, Value>>);
 
@@ -39,7 +39,7 @@ impl Reports {
         }
     }
 
-    /// All that is waiting.
+    /// Takes all waiting findings.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = (String, Vec<Value>)> + use<> {
         let waiting = std::mem::take(&mut self.0);
         waiting.into_iter().map(|(namespace, results)| (namespace, results.into_values().collect()))
@@ -61,7 +61,7 @@ fn result(finding: &Finding, now: Timestamp) -> Value {
     })
 }
 
-/// What two results of the same pods have in common.
+/// The parts that two results for the same pods share.
 fn key(result: &Value) -> String {
     let at = |pointer: &str| result.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     format!(
@@ -73,7 +73,7 @@ fn key(result: &Value) -> String {
     )
 }
 
-/// The results of a report with new ones, newest first; nothing if they would say the same.
+/// The results of a report with new ones, newest first; `None` if they would be the same.
 fn merged(known: &[Value], new: &[Value]) -> Option<Vec<Value>> {
     let by_key = |results: &[Value]| -> BTreeMap<String, Value> {
         results.iter().map(|result| (key(result), result.clone())).collect()

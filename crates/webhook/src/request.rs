@@ -1,16 +1,16 @@
-//! A review as far as the webhook itself looks at it.
+//! The parts of a review that the webhook itself reads.
 
 use palisade_k8s::review::{AdmissionRequest, AdmissionReview, Operation};
 use palisade_scc::Mutation;
 use serde::Deserialize;
 
-/// A flaw of a request, before anything is decided.
+/// An error in a request, before any decision.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestError {
     /// It is not JSON, or not a review.
     #[error("the AdmissionReview cannot be read: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// It holds no request.
+    /// It has no request.
     #[error("the AdmissionReview has no request")]
     Missing,
 }
@@ -67,7 +67,7 @@ impl<'t> Request<'t> {
         &self.inner.name
     }
 
-    /// The object's JSON text; empty where there is none, as on DELETE.
+    /// The object's JSON text; empty if there is none, as on DELETE.
     pub(crate) fn object(&self) -> &'t str {
         self.inner.object.map_or("", serde_json::value::RawValue::get)
     }

@@ -1,8 +1,8 @@
 //! Reviews: one AdmissionReview in, one answer out, by the policy that the watches have brought.
 //!
-//! The answer is `palisade-admission`'s. What is added here is what a decision needs of a live cluster: the pod that
-//! somebody connects to, and, before a refusal, whether the cluster knows more than the watches have told yet. Both are
-//! overlays on a snapshot, so that nobody else's decision changes by them.
+//! The decision is `palisade-admission`'s. Added here is the data that a decision needs from the live cluster: the pod
+//! of a connection, and, before a refusal, objects that the watches have not brought yet. Both are overlays on a
+//! snapshot, so that no other decision changes by them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::recorder::Recorder;
 use crate::request::Request;
 use crate::{unready, workloads};
 
-/// How long a look at the live cluster may take, all in all: well below the time that the API server waits.
+/// Maximum time of lookups in the live cluster, all in all: well below the API server's timeout.
 pub(crate) const LOOKUP_TIME: Duration = Duration::from_millis(300);
 
 /// The kind of review, by the path of the request.
@@ -102,7 +102,7 @@ impl Reviewer {
                     .for_each(|finding| self.recorder.note(finding));
                 mode.soften(response)
             }
-            // Where SCC changes nothing, pods as they are written do not fit: what would become of them was said before.
+            // If SCC is not enforced, unchanged pods do not fit: the warning came when they were created.
             Endpoint::ValidatePods if mode != Mode::Enforce => allowed(&request),
             Endpoint::ValidatePods => self.last(&request, text).await,
             Endpoint::ValidateConnections => mode.soften(self.connection(&request, text).await),
@@ -123,7 +123,7 @@ impl Reviewer {
         }
     }
 
-    /// A pod as it will be stored. Of a new one it is looked whether a node has its seccomp profiles.
+    /// A pod as it will be stored. For a new one it is checked whether a node has its seccomp profiles.
     async fn last(&self, request: &Request<'_>, text: &str) -> AdmissionResponse {
         let mut response = self.pods(request, text, validate).await;
         if response.allowed && request.mutation() == Mutation::Allowed {
@@ -132,7 +132,7 @@ impl Reviewer {
         response
     }
 
-    /// A pod. A refusal that a namespace or a grant unknown to the watches might turn is looked up once.
+    /// A pod. A refusal that might be due to a namespace or a grant unknown to the watches is looked up once.
     async fn pods(&self, request: &Request<'_>, text: &str, decision: Decision) -> AdmissionResponse {
         let response = decide(&self.cache, text, decision);
         if response.allowed {
@@ -160,7 +160,7 @@ impl Reviewer {
 type Decision =
     fn(&palisade_admission::Policy, &str) -> Result<AdmissionResponse, palisade_admission::Unreadable>;
 
-/// Decides by the policy as it is now. What cannot be read is refused, as the API server would refuse it.
+/// Decides by the present policy. A review that cannot be parsed is refused, as the API server would refuse it.
 fn decide(cache: &PolicyCache, text: &str, decision: Decision) -> AdmissionResponse {
     decision(&cache.snapshot(), text).unwrap_or_else(|unreadable| AdmissionResponse {
         uid: unreadable.uid.clone(),
@@ -169,12 +169,12 @@ fn decide(cache: &PolicyCache, text: &str, decision: Decision) -> AdmissionRespo
     })
 }
 
-/// A yes without a reason.
+/// An admission without a reason.
 fn allowed(request: &Request<'_>) -> AdmissionResponse {
     AdmissionResponse { uid: request.uid().to_owned(), allowed: true, ..AdmissionResponse::default() }
 }
 
-/// A refusal because nothing could be decided.
+/// A refusal because no decision was possible.
 fn unavailable(request: &Request<'_>, why: &str) -> AdmissionResponse {
     AdmissionResponse {
         uid: request.uid().to_owned(),

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::authority::{Authority, AuthorityError};
 use crate::install::{CA_SECRET, NAME};
 
-/// The owner of the bundles under server-side apply: other fields of a configuration stay their owners'.
+/// The field manager of the bundles under server-side apply: other fields of a configuration stay their owners'.
 const MANAGER: &str = "palisade-webhook";
 
 /// An error of reading or writing the authority's Secret.
@@ -32,7 +32,7 @@ pub enum SecretError {
     Content(#[from] AuthorityError),
 }
 
-/// Reads the authority; `None` where no replica has run yet.
+/// Reads the authority; `None` if no replica has run yet.
 ///
 /// # Errors
 ///
@@ -43,7 +43,7 @@ pub(crate) async fn read(client: &Client, namespace: &str) -> Result<Option<Auth
     Ok(Some(Authority::read(&data(&secret))?))
 }
 
-/// Reads the authority, and makes it where there is none. Of several replicas that start at once, one makes it.
+/// Reads the authority, and creates it if it is missing. Of several replicas that start at once, one creates it.
 ///
 /// # Errors
 ///
@@ -65,8 +65,8 @@ pub(crate) async fn authority(client: &Client, namespace: &str) -> Result<Author
     }
 }
 
-/// Announces or changes the authority where that is due, the announced one `announced` ago. The write fails where another
-/// replica was faster.
+/// Announces or replaces the authority if that is due; `announced` is the time since the announcement. The write fails
+/// if another replica was faster.
 ///
 /// # Errors
 ///
@@ -100,11 +100,11 @@ fn secret(authority: &Authority, metadata: ObjectMeta) -> Secret {
     }
 }
 
-/// Puts the bundle into both webhook configurations, where it is not there already.
+/// Writes the bundle into both webhook configurations, unless it is there already.
 ///
 /// # Errors
 ///
-/// The API server refused or did not answer. A configuration that does not exist is none: it is installed later.
+/// The API server refused or did not answer. A missing configuration is not an error: it is installed later.
 pub(crate) async fn publish(client: &Client, bundle: &str) -> Result<(), kube::Error> {
     let encoded = STANDARD.encode(bundle);
     publish_in::<ValidatingWebhookConfiguration>(client, &encoded).await?;

@@ -1,4 +1,4 @@
-//! One replica: it follows the policy, answers reviews, and does the controllers' work while it holds the lease.
+//! One replica: it follows the policy, answers reviews, and runs the controllers while it holds the lease.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -23,19 +23,19 @@ use crate::namespaces::{Allocator, Lacking};
 use crate::recorder::Recorder;
 use crate::review::{Endpoint, Reviewer};
 
-/// The largest review that is read: two objects as large as an API server stores, and their managed fields.
+/// The largest accepted review: two objects as large as an API server stores, and their managed fields.
 const MAX_BODY: usize = 8 << 20;
-/// How long a body may take; the API server has given up by then.
+/// Maximum time to receive a body; the API server has timed out by then.
 const BODY_TIME: Duration = Duration::from_secs(5);
-/// How long a replica that is told to stop goes on answering, unready and with `Connection: close`: until endpoints have
-/// changed everywhere, and API servers have given up the connections that they use. They send nothing again that was lost
-/// on a connection which closed at the same moment.
+/// Time for which a replica goes on answering after it was told to stop, unready and with `Connection: close`: until
+/// endpoints have changed everywhere, and API servers have closed the connections that they use. They do not retry a
+/// request that was lost on a connection which closed at the same moment.
 const LEAVE: Duration = Duration::from_secs(30);
 
-/// An error of a replica's start.
+/// An error at the start of a replica.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// There is no certificate to present.
+    /// No certificate could be made.
     #[error(transparent)]
     Leaf(#[from] LeafError),
     /// The address cannot be listened on.
@@ -60,8 +60,8 @@ struct State {
 }
 
 impl Server {
-    /// Starts a replica: the socket first, then the watches. It is ready when it has read the certificate authority and the policy;
-    /// until then it tries, whatever is down.
+    /// Starts a replica: the socket first, then the watches. It is ready when it has read the certificate authority and
+    /// the policy; until then it retries, whatever is down.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The operating system does not say.
+    /// The operating system does not report it.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.address()
     }
@@ -138,7 +138,7 @@ impl Server {
     }
 }
 
-/// Listens. An address of all interfaces is meant for IPv4 and IPv6; a machine may have one of them only.
+/// Listens. An address of all interfaces stands for IPv4 and IPv6; a machine may have only one of them.
 async fn listen(address: SocketAddr, tls: Tls) -> Result<Listener, ServerError> {
     let limits = Limits { drain: Duration::from_secs(20), ..Limits::default() };
     match Listener::bind(address, tls.clone(), limits).await {
@@ -151,7 +151,7 @@ async fn listen(address: SocketAddr, tls: Tls) -> Result<Listener, ServerError> 
     .map_err(|error| ServerError::Listen(address, error))
 }
 
-/// The names of the certificate: the Service's, and what the administrator says.
+/// The names of the certificate: the Service's, and the configured ones.
 fn names(config: &Config) -> Vec<String> {
     let service = format!("{}.{}.svc", crate::install::NAME, config.namespace);
     let mut names = vec![service.clone(), format!("{service}.cluster.local")];
@@ -160,7 +160,7 @@ fn names(config: &Config) -> Vec<String> {
 }
 
 impl State {
-    /// Answers; a replica that is leaving has its clients go to another one for the next request.
+    /// Answers; a replica that is shutting down makes its clients use another one for the next request.
     async fn answer(&self, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
         let version = request.version();
         let mut response = self.respond(request, address).await;
@@ -196,7 +196,7 @@ impl State {
         address: IpAddr,
     ) -> Response<Body> {
         let timed = self.requests.begin();
-        // Without a length it may be as long as any.
+        // Without a length it may have the maximum length.
         let size = request
             .body()
             .size_hint()

@@ -1,4 +1,4 @@
-//! Seccomp profiles of nodes that a pod names, and that no node has: its containers would not start.
+//! Seccomp profiles that a pod names and that no node has: its containers would not start.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use palisade_profiles::{Digest, FOLDER, paths};
 
 use crate::warning::shortened;
 
-/// How long the API server may take, all in all.
+/// Maximum time of the API server's answers, all in all.
 const TIME: Duration = Duration::from_millis(300);
-/// The largest pod that is looked at, in bytes of JSON.
+/// The largest pod that is checked, in bytes of JSON.
 const LARGEST: usize = 1 << 20;
-/// How many profiles of a pod are looked for.
+/// Maximum number of profiles of a pod that are checked.
 const MOST: usize = 4;
 
-/// What to say to the author of a pod. Whatever cannot be asked is not said: it is a warning only.
+/// The warning for the author of a pod, if any. Failed requests cause no warning.
 pub(crate) async fn warnings(client: &Client, pod: &str) -> Vec<String> {
-    // Most pods name none, and are not read again; nor are large ones, which weigh many times their text.
+    // Most pods name no profile, and are not parsed again; nor are large ones, which weigh many times their text.
     if pod.len() > LARGEST || !pod.contains(FOLDER) {
         return Vec::new();
     }
@@ -56,7 +56,7 @@ async fn warning(client: &Client, pod: &Pod, path: &str) -> Option<String> {
     Some(format!("seccomp profile localhost/{path}: {who}, so its containers would not start"))
 }
 
-/// One of the nodes that fit a pod, as far as its name and its node selector tell, and that have a profile.
+/// One of the nodes that match a pod's node name and node selector, and have the profile.
 fn params(pod: &Pod, digest: Option<Digest>) -> ListParams {
     let spec = pod.spec.as_ref();
     let selector = spec.and_then(|spec| spec.node_selector.as_ref()).into_iter().flatten();

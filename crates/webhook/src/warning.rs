@@ -1,9 +1,9 @@
-//! Texts for the users of a client.
+//! Warnings for the users of a client.
 
-/// The longest warning in bytes; API servers cut off what is longer than 256 characters a line, 4096 in all.
+/// The longest warning in bytes; API servers cut warnings at 256 characters a line, 4096 in all.
 const MAX_WARNING: usize = 1024;
 
-/// The text, cut off where it is too long for a warning.
+/// The text, cut if it is too long for a warning.
 pub(crate) fn shortened(text: &str) -> String {
     if text.len() <= MAX_WARNING {
         return text.to_owned();

@@ -1,5 +1,5 @@
-//! Workloads: whoever applies one is told at once that its pods would be refused, instead of finding out from events of
-//! a ReplicaSet. It is a warning only: what counts is decided when the pods come.
+//! Workloads: the author of a workload is warned at once that its pods would be refused, instead of finding out from
+//! events of a ReplicaSet. It is only a warning: the decision is made when the pods are created.
 
 use palisade_admission::{Decision, PodRequest, Policy, Scopes, evaluate, refusal_message};
 use palisade_api::weight;
@@ -22,7 +22,7 @@ pub(crate) fn respond(policy: &Policy, request: &Request<'_>) -> AdmissionRespon
     }
 }
 
-/// The kind of a workload whose pods a controller makes.
+/// The kinds of workloads whose pods a controller creates.
 fn kind(request: &Request<'_>) -> Option<&'static WorkloadKind> {
     let (api_version, kind) = request.kind();
     WorkloadKind::of(&api_version, kind).filter(|kind| !kind.controller.is_empty())
@@ -30,7 +30,7 @@ fn kind(request: &Request<'_>) -> Option<&'static WorkloadKind> {
 
 /// The pod that a workload makes.
 pub(crate) fn template(request: &Request<'_>) -> Option<String> {
-    // It is read as values, which weigh many times its text.
+    // It is parsed as values, which weigh many times its text.
     if weight::of_json(request.object().as_bytes()) > WEIGHT {
         return None;
     }

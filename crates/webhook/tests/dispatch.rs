@@ -1,5 +1,5 @@
-//! The webhooks as an API server asks them: the objects that `palisade install` prints, applied to one whose decisions
-//! on SCC are those of webhooks, and a replica that answers.
+//! The webhooks called by an API server: the output of `palisade install`, applied to one whose decisions on SCC are
+//! those of webhooks, and a replica that answers.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -95,7 +95,7 @@ async fn an_api_server_asks_and_does_as_it_is_told() {
     let plain =
         json!({"metadata": {"name": "plain"}, "spec": {"containers": [{"name": "app", "image": "x"}]}});
 
-    // Namespaces wait for nobody; pods do: nobody answers yet.
+    // Namespaces can be created without an answer; pods cannot: no replica answers yet.
     cluster.create("/api/v1/namespaces", json!({"metadata": {"name": "shop"}})).await;
     let refused = cluster.send("POST", pods, "", &plain).await;
     assert_eq!(code(&refused), 500, "{refused:?}");
@@ -135,14 +135,14 @@ async fn an_api_server_asks_and_does_as_it_is_told() {
     );
     assert!(said.contains("unable to validate against any security context constraint"), "{said}");
 
-    // SCCs are checked by it, too; what the server's own rules would refuse reaches it first.
+    // The webhook checks SCCs, too; objects that the server's own rules would refuse reach it first.
     let sccs = "/apis/security.openshift.io/v1/securitycontextconstraints";
     let scc = json!({"metadata": {"name": "odd"}, "runAsUser": {"type": "Sometimes"}, "seLinuxContext": {"type": "RunAsAny"},
         "fsGroup": {"type": "RunAsAny"}, "supplementalGroups": {"type": "RunAsAny"}});
     let refused = cluster.send("POST", sccs, "", &scc).await;
     assert_eq!(code(&refused), 422, "{refused:?}");
 
-    // Processes in a container, for those whom SCC would admit the pod for.
+    // Processes in a container, for users for whom SCC would admit the pod.
     let mut host = host;
     host["metadata"]["name"] = "host".into();
     cluster.create(pods, host).await;

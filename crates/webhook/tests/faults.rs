@@ -1,4 +1,4 @@
-//! Faults: what a replica does when the API server forgets, falls silent, contradicts itself or is not there.
+//! Faults: a replica while the API server loses history, stops responding, contradicts itself or is down.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -66,7 +66,7 @@ fn is_list(target: &str, plural: &str) -> bool {
     target.contains(&format!("/{plural}?")) && !target.contains("watch=true")
 }
 
-/// The withdrawal of a grant is seen by a watch or a list alone: nothing asks again before it says yes.
+/// The withdrawal of a grant is seen by a watch or a list alone: there is no lookup before an admission.
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_that_are_gone_are_listed_anew_without_a_hurry() {
     let cluster = cluster().await;
@@ -79,7 +79,7 @@ async fn versions_that_are_gone_are_listed_anew_without_a_hurry() {
     let (counted, watches) = (Arc::clone(&lists), AtomicUsize::new(0));
     between.script(move |target| {
         if is_list(target, "rolebindings") {
-            // A list whose second page is gone begins again, too.
+            // A list whose second page has expired starts again, too.
             let first = counted.fetch_add(1, Ordering::AcqRel) == 0;
             let page = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBindingList",
                 "metadata": {"resourceVersion": "1", "continue": "x"}, "items": []});
@@ -117,7 +117,7 @@ async fn a_list_that_never_comes_is_asked_for_again() {
     assert_eq!(mutate(&replica, plain()).await["allowed"], true);
 }
 
-/// The definition of the cluster may be laxer than ours, or edited: what a watch brings need not be an SCC.
+/// The definition of the cluster may be laxer than ours, or edited: an object of a watch need not be a valid SCC.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_scc_that_breaks_takes_no_other_with_it() {
     let cluster = cluster().await;
@@ -192,7 +192,7 @@ async fn begin(replica: &Replica, authority: &str, length: usize, body: &[u8]) -
 /// The code of the answer, and whether it allows the request.
 async fn end(mut connection: TlsStream<TcpStream>) -> (u16, Option<bool>) {
     let mut answer = Vec::new();
-    // A server that closes what it has not read all of may not say goodbye.
+    // A server that closes a connection with unread data may not complete TLS.
     drop(connection.read_to_end(&mut answer).await);
     let text = String::from_utf8_lossy(&answer);
     let allowed = text.contains("\"allowed\":true").then_some(true);
@@ -235,13 +235,14 @@ async fn slow_and_huge_requests_stop_nobody_else() {
         assert_eq!(end(connection).await, expected, "{case}");
         assert_eq!(mutate(&replica, plain()).await["allowed"], true, "after {case}");
     }
-    // Those that never come to an end are told so.
+    // Endless ones are cut off.
     for connection in slow {
         assert_eq!(end(connection).await, (400, None));
     }
 }
 
-/// The SCC annotation decides nothing by itself, so what one replica let in by an old view is stopped by the other.
+/// The SCC annotation decides nothing by itself, so a pod that one replica admitted by an old policy is stopped by the
+/// other.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_that_disagree_let_in_only_what_the_cluster_permits() {
     let cluster = cluster().await;
@@ -250,7 +251,7 @@ async fn two_replicas_that_disagree_let_in_only_what_the_cluster_permits() {
     between.script(|target| target.contains("watch=true").then_some(Fault::Quiet));
     let lags = beside(&cluster, &between).await;
 
-    // A grant, a namespace: one replica has heard of them, the other asks before it refuses.
+    // A grant, a namespace: one replica has seen them, the other looks them up before it refuses.
     let bindings = bind(&cluster).await;
     until("the grant is seen", || async { mutate(&knows, host()).await["allowed"] == true }).await;
     let made = patched(&host(), &mutate(&knows, host()).await);
@@ -264,7 +265,7 @@ async fn two_replicas_that_disagree_let_in_only_what_the_cluster_permits() {
     let answer = lags.review("/validate/pods", create("fresh", made_there)).await;
     assert_eq!(answer["allowed"], true, "{answer}");
 
-    // A withdrawal: whoever has not heard of it says yes a little longer, and the one who has refuses the same pod.
+    // A withdrawal: a replica that has not seen it admits a little longer, and the one that has refuses the same pod.
     bindings.delete("agent", &DeleteParams::default()).await.unwrap();
     until("the withdrawal is seen", || async { mutate(&knows, host()).await["allowed"] == false }).await;
     let refused = knows.review("/validate/pods", create("shop", made)).await;
@@ -304,7 +305,7 @@ async fn an_authority_that_somebody_replaces_is_followed_by_all_replicas() {
     until("the bundle is there", all_answer).await;
     let old = bundle(&cluster).await;
 
-    // An announced one is trusted before anybody presents it: connections of clients with that bundle go on throughout.
+    // An announced authority is trusted before it signs: connections of clients with that bundle go on throughout.
     let secrets = Api::<Secret>::namespaced(cluster.clone(), NAMESPACE);
     let mut secret = secrets.get(CA_SECRET).await.unwrap();
     let next = palisade_https::Authority::new("next").unwrap().pair();
@@ -369,7 +370,7 @@ async fn everything_may_start_at_once() {
     for n in 1..=3 {
         replicas.push(Replica::started(&between.client, &format!("replica-{n}"), Mode::Enforce).await);
     }
-    // Alive, so that nobody restarts them, and not ready, for a reason that is said.
+    // Alive, so that they are not restarted, and not ready, for a stated reason.
     for (address, _) in &replicas {
         let (code, _) = harness::ask(*address, "/livez").await;
         assert_eq!(code, 200);
@@ -398,7 +399,7 @@ async fn everything_may_start_at_once() {
         leads == 1
     };
     until("one of them leads", leads).await;
-    // What came while nobody gave ranges gets them.
+    // Namespaces that were created without a leader get their ranges later.
     let namespaces: Api<Namespace> = Api::all(cluster.clone());
     until("ranges are given", || async {
         let found = namespaces.get(NAMESPACE).await.unwrap();

@@ -1,5 +1,5 @@
-//! Rule 10: what a second list of many bindings takes beside the first. 10,000 of them; `PALISADE_BINDINGS=50000` for a large
-//! cluster's. A file of its own, since the memory of a process is measured.
+//! Rule 10: the additional memory of a second list of many bindings. 10,000 of them; `PALISADE_BINDINGS=50000` for a
+//! large cluster's. A file of its own, since the memory of a process is measured.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -25,7 +25,7 @@ fn memory(name: &str) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// A binding as clusters have them: owned by somebody, and with the fields' managers, which are to be forgotten.
+/// A binding as in real clusters: with an owner and managed fields, which are to be dropped.
 fn binding(n: usize) -> Value {
     json!({
         "metadata": {

@@ -1,7 +1,7 @@
 //! Rules 23 and 24: profiles on nodes, against an API server of this process.
 //!
-//! The policy that holds agents to their nodes is evaluated here as it is rendered; docs/verification.md says what a real API
-//! server made of it.
+//! The policy that restricts agents to their nodes is evaluated here as it is rendered; docs/verification.md has the
+//! results of a real API server.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -145,7 +145,7 @@ async fn rule_23_a_profile_stays_while_a_pod_uses_it_and_then_goes() {
     let text = std::fs::read_to_string(file(kubelet.path(), old)).unwrap();
     assert!(text.contains("accept4") && text.contains("epoll_ctl"), "the base counts: {text}");
 
-    // A pod of this node uses it, and one of another node uses what is no file here.
+    // A pod of this node uses it, and one of another node uses a path that is not a file here.
     namespace(&client, "shop").await;
     let pods: Api<Pod> = Api::namespaced(client.clone(), "shop");
     let uses = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"nodeName": "a",
@@ -176,7 +176,7 @@ async fn rule_23_a_profile_stays_while_a_pod_uses_it_and_then_goes() {
     until("it is told", async || told(&client).await.iter().all(|(key, _)| *key != new.to_string())).await;
 }
 
-/// Readers see the whole of a file or none, however often the agent is cut off and the content changes.
+/// Readers see the whole of a file or nothing, however often the agent is interrupted and the content changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_23_nobody_ever_reads_half_a_file() {
     let kubelet = tempfile::tempdir().unwrap();
@@ -213,9 +213,9 @@ async fn rule_23_nobody_ever_reads_half_a_file() {
         let agent = Agent::start(&client, kubelet.path(), Duration::from_secs(600));
         tokio::time::sleep(Duration::from_millis(150 * (1 + round))).await;
         drop(agent);
-        // Half of them are spoiled, so that they are written again, and one is half written.
+        // Half of them are damaged, so that they are written again, and one is half written.
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten().step_by(2) {
-            // The agent may still be at work: what it writes gets its name meanwhile.
+            // The agent may still be running: its temporary files are renamed meanwhile.
             drop(std::fs::remove_file(entry.path()));
         }
         if folder.exists() {
@@ -274,14 +274,14 @@ fn rule_24_an_agent_writes_the_object_of_its_node_alone() {
         assert!(!permits(&settings, &user(json!(["a"])), "b", false));
         assert!(!permits(&settings, &user(json!(["a", "b"])), "b", false));
         assert!(!permits(&settings, &user(json!([])), "a", false));
-        // Even where somebody gave the account too much.
+        // Even if the account was given too many rights.
         assert!(!permits(&settings, &user(json!(["a"])), "b", true));
         let mut bare = user(json!(null));
         bare["extra"] = json!({});
         assert!(!permits(&settings, &bare, "a", false), "a token that is bound to no pod");
         bare.as_object_mut().unwrap().remove("extra");
         assert!(!permits(&settings, &bare, "a", false));
-        // Whoever else may write the resource is held to it too, but for administrators.
+        // Other users with the right to write the resource are restricted too, except administrators.
         let other = json!({"username": "system:serviceaccount:shop:default"});
         assert!(!permits(&settings, &other, "a", false));
         assert!(permits(&settings, &json!({"username": "admin"}), "a", true));

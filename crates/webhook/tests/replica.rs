@@ -34,7 +34,7 @@ async fn a_replica_answers_by_what_the_cluster_holds() {
     let made = patched(&plain, &admitted);
     assert_eq!(made["metadata"]["annotations"]["openshift.io/scc"], "restricted-v2", "{made}");
 
-    // What was made passes; what somebody changed afterwards does not, and a defect of the SCC is not repaired.
+    // A completed pod passes; a pod that was changed afterwards does not, and a defect of the SCC is not repaired.
     let validated = replica.review("/validate/pods", create("shop", made.clone())).await;
     assert_eq!((&validated["allowed"], validated.get("patch")), (&json!(true), None), "{validated}");
     let mut changed = made.clone();
@@ -45,7 +45,7 @@ async fn a_replica_answers_by_what_the_cluster_holds() {
         assert_eq!(refused["status"]["code"], 403, "{refused}");
     }
 
-    // The watch has not told of this namespace when the review comes, or just has: either way it is known.
+    // The watch has not brought this namespace when the review comes, or just has: either way it is found.
     namespace(&cluster, "fresh").await;
     let fresh = replica.review("/mutate/pods", create("fresh", plain)).await;
     assert_eq!(fresh["allowed"], true, "{fresh}");
@@ -72,7 +72,7 @@ async fn grants_and_their_end_are_followed() {
     .unwrap();
     let bindings: Api<k8s_openapi::api::rbac::v1::RoleBinding> = Api::namespaced(cluster.clone(), "shop");
     bindings.create(&PostParams::default(), &binding).await.unwrap();
-    // Granted by the cluster, whether the watch has told or is asked for by a SubjectAccessReview.
+    // Granted by the cluster, whether the watch has brought it or a SubjectAccessReview finds it.
     let admitted = replica.review("/mutate/pods", create("shop", host.clone())).await;
     assert_eq!(admitted["auditAnnotations"]["chosen"], "hostnetwork-v2", "{admitted}");
 

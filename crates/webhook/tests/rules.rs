@@ -73,7 +73,7 @@ fn update(old: &Value, new: &Value, subresource: &str) -> Value {
     request
 }
 
-/// Carries connections to an API server; those that it carries can be cut off from it in silence.
+/// Forwards connections to an API server, and can cut them off silently.
 struct Cable {
     address: std::net::SocketAddr,
     /// Connections that were made before it was set get no more bytes.
@@ -122,7 +122,7 @@ async fn carry(
     }
 }
 
-/// A replica whose connections to the API server go through a cable.
+/// A replica whose connections to the API server go through such a forwarder.
 async fn cabled() -> (Client, Cable, Replica) {
     let config = api_server_config().await;
     let cluster = Client::try_from(config.clone()).unwrap();
@@ -180,7 +180,8 @@ async fn rule_05_an_update_that_changes_nothing_is_allowed_without_a_patch() {
 /// A name, and the change of a pod.
 type Injector = (&'static str, fn(&mut Value));
 
-/// What injectors add to a pod: Istio (istio-proxy 1.2x), Linkerd (proxy and init, native sidecar) and Vault (agent).
+/// The containers that injectors add to a pod: Istio (istio-proxy 1.2x), Linkerd (proxy and init, native sidecar) and
+/// Vault (agent).
 fn injectors() -> [Injector; 3] {
     [
         ("istio", |pod| {
@@ -321,7 +322,7 @@ async fn rule_12_a_replica_that_leaves_says_so() {
     stop.send(()).unwrap();
     for _ in 0..100 {
         let response = client.send(request()).await.unwrap();
-        // HTTP/2 has no such header: there the connection says it itself when the replica drains.
+        // HTTP/2 has no such header: there the connection itself signals it (GOAWAY) when the replica drains.
         if closes(&response) || response.version() == http::Version::HTTP_2 {
             assert_eq!(response.status(), 200);
             let ready = http::Request::get("/readyz").body(kube::client::Body::empty()).unwrap();
@@ -333,7 +334,7 @@ async fn rule_12_a_replica_that_leaves_says_so() {
     panic!("it does not say that it leaves");
 }
 
-/// Whether the rendered guard lets a user without the verb `exempt` make a change of a namespace.
+/// Whether the rendered guard permits a change of a namespace by a user without the verb `exempt`.
 fn guard_permits(user: &str, old: &Value, new: &Value) -> bool {
     let rendered = objects(Part::Guard, &Settings::default());
     let spec = &rendered[0]["spec"];
@@ -471,7 +472,7 @@ fn owned(owner: &str) -> Value {
     object
 }
 
-/// Defines the reports of `openreports.io`, as somebody else's installation does.
+/// Creates the definition of `openreports.io` reports, as another installation would.
 async fn define_reports(cluster: &Client) {
     let definition: CustomResourceDefinition = serde_json::from_value(json!({
         "metadata": {"name": "reports.openreports.io"},
@@ -511,7 +512,7 @@ async fn rule_20_owners_are_told_once_and_namespaces_have_one_report() {
         let kind = GroupVersionKind::gvk("openreports.io", "v1alpha1", "Report");
         Api::namespaced_with(cluster.clone(), namespace, &ApiResource::from_gvk(&kind))
     };
-    // What is written last tells that the rest has been.
+    // The last write shows that the others are complete.
     let names = |report: &DynamicObject| -> Vec<String> {
         let results = report.data["results"].as_array().unwrap().iter();
         let name = |result: &Value| result["resources"][0]["name"].as_str().unwrap().to_owned();

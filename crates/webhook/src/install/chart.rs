@@ -1,13 +1,13 @@
 //! The same objects as a Helm chart and as a kustomize base.
 //!
-//! A chart's template is the object with a marker where a value of the chart goes; the marker becomes a Helm
-//! expression in the text. So the chart cannot drift from what `palisade install` prints.
+//! A chart's template is the object with a marker in place of each value of the chart; the marker becomes a Helm
+//! expression in the text. So the chart cannot drift from the output of `palisade install`.
 
 use serde_json::{Value, json};
 
 use super::{Part, Reach, Settings, objects};
 
-/// A file to be written: its path within the folder, and its text.
+/// A file to write: its path within the folder, and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// The path, with `/`.
@@ -28,7 +28,7 @@ fn values(settings: &Settings) -> [(&'static str, Value); 6] {
     ]
 }
 
-/// A text that stands nowhere else, so that it can be found again in the file.
+/// A unique marker, so that it can be found again in the file.
 fn marker(name: &str) -> String {
     format!("PALISADE_VALUE_{name}_")
 }
@@ -46,7 +46,7 @@ fn marked(settings: &Settings) -> Settings {
     }
 }
 
-/// Puts Helm expressions where markers are: also where the writer put quotes around a marker that is alone.
+/// Replaces markers by Helm expressions, including quotes that the YAML writer has put around a single marker.
 fn templated(text: &str) -> String {
     let mut text = text.replace("{{", "{{ \"{{\" }}");
     for (name, expression) in [
@@ -73,8 +73,8 @@ fn documents(objects: &[Value], write: fn(&Value) -> String) -> String {
 
 /// The Helm chart; `write` writes an object as YAML.
 ///
-/// Definitions are in `crds/`, which Helm installs first and never removes. Webhook configurations come last of all
-/// kinds and go first, and the namespace of the release is never asked about, so that the pods of the release start.
+/// Definitions are in `crds/`, which Helm installs first and never removes. Webhook configurations are created last of
+/// all kinds and deleted first, and webhooks are never called for the namespace of the release, so that its pods start.
 #[must_use]
 pub fn chart(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
     let chart = json!({
@@ -91,7 +91,7 @@ pub fn chart(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
     for part in Part::ALL {
         let folder = if part == Part::Definitions { "crds" } else { "templates" };
         let mut objects = objects(part, &marked);
-        // Helm makes the namespace of a release, or is given one.
+        // Helm creates the namespace of a release, or is given one.
         objects.retain(|object| part == Part::Profiles || object["kind"] != "Namespace");
         let path = format!("{folder}/{}.yaml", part.name());
         let text = templated(&documents(&objects, write));
@@ -100,7 +100,7 @@ pub fn chart(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
     files
 }
 
-/// The kustomize base: one file a part, and the list of them.
+/// The kustomize base: one file for each part, and the list of them.
 #[must_use]
 pub fn kustomization(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
     let name = |part: Part| format!("{}.yaml", part.name());
@@ -123,7 +123,7 @@ mod tests {
         value.to_string() + "\n"
     }
 
-    /// The chart as Helm renders it with other values than its own.
+    /// The chart as Helm renders it with other values than its defaults.
     fn rendered(file: &File, settings: &Settings) -> String {
         let unconditional = file.text.strip_prefix("{{- if .Values.nodeProfiles }}\n");
         let unconditional = unconditional.and_then(|text| text.strip_suffix("{{- end }}\n"));

@@ -109,7 +109,7 @@ fn properties() -> Map<String, Value> {
             "allowHostDirVolumePlugin",
             flag("Whether directories of the node may be mounted; kept in step with volumes."),
         ),
-        ("volumes", texts("Kinds of volume that may be mounted: * all, none none.")),
+        ("volumes", texts("Volume types that may be mounted: \"*\" for all, \"none\" for none.")),
         (
             "allowedFlexVolumes",
             json!({
@@ -162,8 +162,8 @@ fn properties() -> Map<String, Value> {
     fields.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
-/// The definition. What the webhook fills in before the schema is checked is not required, so that an SCC of the
-/// workshop's length is accepted.
+/// The definition. Fields that the webhook sets before validation are not required, so that an SCC as short as the
+/// workshop's is accepted.
 pub(super) fn security_context_constraints() -> Value {
     let columns = COLUMNS.map(|(name, kind, path)| json!({"name": name, "type": kind, "jsonPath": path}));
     json!({
@@ -180,7 +180,7 @@ pub(super) fn security_context_constraints() -> Value {
                 "additionalPrinterColumns": columns,
                 "schema": {"openAPIV3Schema": {
                     "type": "object",
-                    "description": "What a pod may ask for, and what it gets where it does not ask.",
+                    "description": "What a pod may request, and the defaults for what it leaves open.",
                     "properties": properties(),
                 }},
             }],
@@ -192,7 +192,7 @@ pub(super) fn security_context_constraints() -> Value {
 mod tests {
     use super::*;
 
-    /// A field that the type has and the definition lacks would be pruned from every object.
+    /// A field of the type that the definition lacks would be pruned from every object.
     #[test]
     fn the_definition_has_every_field_of_every_built_in() {
         let properties = properties();

@@ -10,27 +10,27 @@ use crate::mode::MODE_LABEL;
 
 /// The labels that make SCC leave a namespace alone.
 const LABELS: [&str; 2] = [EXEMPT_LABEL, "openshift.io/run-level"];
-/// The annotations that say which users and levels a namespace's pods may have.
+/// The annotations with the users and levels of a namespace's pods.
 const RANGES: [&str; 3] = [UID_RANGE, MCS, SUPPLEMENTAL_GROUPS];
 
-/// A CEL expression: the value of a label or an annotation, empty where it is not set.
+/// A CEL expression: the value of a label or an annotation, empty if it is not set.
 fn value(object: &str, map: &str, key: &str) -> String {
     format!(
         "({object} != null && has({object}.metadata.{map}) && '{key}' in {object}.metadata.{map} ? {object}.metadata.{map}['{key}'] : '')"
     )
 }
 
-/// A CEL expression: the label has the value that it had before the request.
+/// A CEL expression: the label is unchanged by the request.
 fn unchanged(label: &str) -> String {
     format!("{} == {}", value("object", "labels", label), value("oldObject", "labels", label))
 }
 
-/// A CEL expression: the mode is what it was, or it is the strictest one.
+/// A CEL expression: the mode is unchanged, or becomes the strictest one.
 fn no_weaker() -> String {
     format!("({} || {} == 'enforce')", unchanged(MODE_LABEL), value("object", "labels", MODE_LABEL))
 }
 
-/// A CEL expression: the ranges are what they were. Where there were none, they are given.
+/// A CEL expression: the ranges are unchanged. If there were none, they may be set.
 fn same_ranges(account: &str) -> String {
     let same = RANGES.map(|key| {
         let (new, old) = (value("object", "annotations", key), value("oldObject", "annotations", key));
@@ -42,7 +42,7 @@ fn same_ranges(account: &str) -> String {
     )
 }
 
-/// A CEL expression: a new namespace has none of the names that SCC exempts.
+/// A CEL expression: a new namespace does not have a name that SCC exempts.
 fn no_exempt_name() -> String {
     let names = EXEMPT.map(|name| format!("'{name}'")).join(", ");
     format!("request.operation != 'CREATE' || !(object.metadata.name in [{names}])")
@@ -83,7 +83,7 @@ pub(super) fn objects(settings: &Settings) -> Vec<Value> {
             "spec": {
                 "failurePolicy": "Fail",
                 "matchConstraints": {"resourceRules": [{
-                    // All that can write a namespace's metadata: its subresources do too.
+                    // All requests that can write a namespace's metadata, including those of its subresources.
                     "apiGroups": [""], "apiVersions": ["v1"],
                     "resources": ["namespaces", "namespaces/status", "namespaces/finalize"],
                     "operations": ["CREATE", "UPDATE"],

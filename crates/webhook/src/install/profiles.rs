@@ -1,5 +1,5 @@
-//! Profiles on nodes: the agent's DaemonSet, its rights, an SCC of its own, and the policy that holds each agent to the
-//! object of its node.
+//! Profiles on nodes: the agent's DaemonSet, its rights, an SCC of its own, and the policy that restricts each agent to
+//! the object of its node.
 
 use palisade_k8s::scc::{GROUP as SCC_GROUP, KIND as SCC_KIND};
 use palisade_profiles::report::{KIND, RESOURCE};
@@ -8,23 +8,23 @@ use serde_json::{Value, json};
 
 use super::{NAME, Settings, labels};
 
-/// The name of everything that belongs to the agent.
+/// The name of all objects of the agent.
 pub const AGENT: &str = "palisade-node-profiles";
-/// The verb that lets a user write the objects of all nodes.
+/// The verb of the right to write the objects of all nodes.
 const ADMINISTER: &str = "administer";
 const RBAC: &str = "rbac.authorization.k8s.io";
 /// The kubelet's root directory, within the agent's container.
 const KUBELET: &str = "/kubelet";
 
-/// The namespace of the agents. Theirs alone, since Pod Security must let them mount a folder of the node.
+/// The namespace of the agents alone, since Pod Security must permit them to mount a folder of the node.
 #[must_use]
 pub fn namespace(settings: &Settings) -> String {
     format!("{}-nodes", settings.namespace)
 }
 
-/// The path that the agent's own profile has.
+/// The path of the agent's own profile.
 fn own_profile() -> String {
-    // The profile is part of the program and read by its own tests.
+    // The profile is part of the program and parsed by its own tests.
     palisade_profiles::own().map(|own| own.digest().localhost_profile()).unwrap_or_default()
 }
 
@@ -46,8 +46,8 @@ fn definition(kind: &str, plural: &str, short: &str, columns: &Value, schema: &V
     })
 }
 
-/// The fields are those of the security-profiles-operator and of Docker's form; what is wrong with a profile is told by the
-/// nodes, so that nothing is refused that a newer one understands.
+/// The fields are those of the security-profiles-operator and of Docker's form; the nodes report errors in a profile,
+/// so that nothing is refused that a newer node understands.
 fn seccomp_profiles() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
     let texts =
@@ -60,7 +60,7 @@ fn seccomp_profiles() -> Value {
         "type": "object", "required": ["defaultAction"], "x-kubernetes-preserve-unknown-fields": true,
         "properties": {
             "defaultAction": text("What happens to all other syscalls, as SCMP_ACT_ERRNO."),
-            "baseProfileName": text("A SeccompProfile whose syscalls count too; runc and crun, where none has that name, are what these runtimes need."),
+            "baseProfileName": text("A SeccompProfile whose syscalls are added; runc and crun, unless an object has that name, are the syscalls that these runtimes need."),
             "architectures": texts("ABIs beside the node's own, as SCMP_ARCH_X86."),
             "syscalls": {"type": "array", "items": entry, "description": "The first entry that fits decides."},
         },
@@ -123,7 +123,7 @@ fn own_namespace(settings: &Settings) -> Value {
     })
 }
 
-/// As much as the agent takes, for clusters whose policies hold its namespace too.
+/// The resources of the agent, for clusters whose policies also apply to its namespace.
 fn scc(settings: &Settings) -> Value {
     json!({
         "apiVersion": format!("{SCC_GROUP}/v1"), "kind": SCC_KIND, "metadata": cluster_metadata(),
@@ -150,10 +150,11 @@ fn rights(settings: &Settings) -> Vec<Value> {
             "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRole", "metadata": cluster_metadata(),
             "rules": [
                 {"apiGroups": [GROUP, Origin::Operator.group()], "resources": ["seccompprofiles"], "verbs": ["get", "list", "watch"]},
-                // Which node's is for the policy below: roles know no fields. Nothing is ever deleted.
+                // The policy below restricts it to the node's own: roles cannot select by fields. Objects are never
+                // deleted.
                 {"apiGroups": [GROUP], "resources": [RESOURCE], "verbs": ["get", "create", "patch"]},
                 {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},
-                // Those of the node, before a file goes; roles know no fields.
+                // The pods of the node, before a file is removed; roles cannot select by fields.
                 {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
             ],
         }),
@@ -164,8 +165,8 @@ fn rights(settings: &Settings) -> Vec<Value> {
     ]
 }
 
-/// A write is of the node that the token is bound to, whoever's token it is: a service account that was named wrongly
-/// here would not open it. Others need the verb `administer`, which cluster administrators have.
+/// A write is restricted to the node that the token is bound to, whichever account's token it is: a wrongly named
+/// service account here would not open it. Other writers need the verb `administer`, which cluster administrators have.
 fn policy(settings: &Settings) -> Vec<Value> {
     let key = "authentication.kubernetes.io/node-name";
     let own = format!(
@@ -182,7 +183,7 @@ fn policy(settings: &Settings) -> Vec<Value> {
                     "resources": [RESOURCE], "operations": ["CREATE", "UPDATE"]}]},
                 "validations": [{
                     "expression": format!("({own}) || (request.userInfo.username != '{agent}' && {may})"),
-                    "message": format!("the {KIND} of a node is written by the agent of that node alone: its token says which, and {agent} has one"),
+                    "message": format!("only the agent of a node, which runs as {agent}, may write its {KIND}: the token must be bound to that node"),
                     "reason": "Forbidden",
                 }],
             },
@@ -194,7 +195,7 @@ fn policy(settings: &Settings) -> Vec<Value> {
     ]
 }
 
-/// Some clusters allow `system-node-critical` outside of kube-system only where a quota names it.
+/// Some clusters permit `system-node-critical` outside of kube-system only if a quota names it.
 fn quota(settings: &Settings) -> Value {
     json!({
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata(settings),
@@ -209,7 +210,7 @@ fn daemon_set(settings: &Settings) -> Value {
         "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata(settings),
         "spec": {
             "selector": {"matchLabels": selector},
-            // An agent that is away harms nobody: the files stay.
+            // An absent agent does no harm: the files stay.
             "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
             "template": {"metadata": {"labels": selector}, "spec": pod(settings)},
         },
@@ -231,7 +232,7 @@ fn pod(settings: &Settings) -> Value {
     })
 }
 
-/// Root without any capability: it owns the folder, and may do nothing else.
+/// Root without capabilities: it owns the folder, and can do nothing else.
 fn container(settings: &Settings, name: &str, arguments: &[&str], profile: &Value) -> Value {
     let mut arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     arguments.push(format!("--kubelet-dir={KUBELET}"));
@@ -253,7 +254,7 @@ mod tests {
     use palisade_admission::{PolicyBuilder, PolicyCache, PolicyKind, PolicyObject, respond};
     use palisade_scc::BuiltinSet;
 
-    /// Where nothing exempts their namespace, the agents start all the same, and by the SCC that is theirs.
+    /// The agents start even if their namespace is not exempt, by an SCC of their own.
     #[test]
     fn the_agents_keep_to_an_scc_of_their_own() {
         let settings = Settings::default();

@@ -1,4 +1,4 @@
-//! The rights of the replicas: what they read, and the little that they write.
+//! The rights of the replicas: the objects that they read, and the few that they write.
 
 use palisade_k8s::scc::{GROUP, RESOURCE};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ pub(super) fn objects(settings: &Settings) -> Vec<Value> {
     ]
 }
 
-/// No Secrets and no watch of pods: a single pod is read where somebody connects to it.
+/// No Secrets and no watch of pods: a single pod is read for a connection to it.
 fn cluster_rules(settings: &Settings) -> Value {
     let mut rules = vec![
         json!({"apiGroups": [GROUP], "resources": [RESOURCE], "verbs": ["get", "list", "watch"]}),

@@ -1,12 +1,12 @@
-//! The two webhook configurations: which requests the API server sends, where, and what it does without an answer.
+//! The two webhook configurations: the requests that the API server sends, the URL, and the failure policy.
 
 use palisade_k8s::scc::{GROUP, RESOURCE};
 use serde_json::{Value, json};
 
 use super::{EXEMPT_LABEL, FailurePolicy, NAME, Reach, Settings, metadata};
 
-/// Namespaces that SCC exempts by name (docs/differences.md); the API server need not ask about them, so that a
-/// cluster starts while no replica answers.
+/// Namespaces that SCC exempts by name (docs/differences.md); the webhooks are not called for them, so that a cluster
+/// starts while no replica answers.
 pub(super) const EXEMPT: [&str; 7] = [
     "default",
     "kube-system",
@@ -17,7 +17,7 @@ pub(super) const EXEMPT: [&str; 7] = [
     "openshift-node",
 ];
 
-/// Pods that a kubelet runs already: the API server only mirrors them.
+/// Mirror pods, which a kubelet runs already.
 const NOT_MIRRORED: &str = "!('system:nodes' in request.userInfo.groups && object != null && has(object.metadata.annotations) && 'kubernetes.io/config.mirror' in object.metadata.annotations)";
 
 /// One webhook of either configuration.
@@ -25,11 +25,11 @@ struct Webhook {
     name: &'static str,
     path: &'static str,
     rules: Value,
-    /// The failure policy; [`Settings`] decides where it is `None`.
+    /// The failure policy; that of [`Settings`] if it is `None`.
     failure_policy: Option<FailurePolicy>,
     side_effects: &'static str,
     timeout: u8,
-    /// Whether namespaces are exempt by name and by label: not for objects outside of namespaces.
+    /// Whether namespaces are exempt by name and by label: not for cluster-scoped objects.
     namespaced: bool,
     conditions: &'static [(&'static str, &'static str)],
     reinvoke: bool,
@@ -62,7 +62,7 @@ fn mutating() -> Vec<Webhook> {
                 rule("", "v1", &["pods"], &["CREATE"]),
                 rule("", "v1", &["pods/ephemeralcontainers"], &["UPDATE"]),
             ]),
-            // Mutating webhooks are called one after another: theirs is the time that a user waits.
+            // Mutating webhooks are called one after another: their latencies add up.
             timeout: 2,
             reinvoke: true,
             ..POD
@@ -80,7 +80,7 @@ fn mutating() -> Vec<Webhook> {
             name: "namespaces.palisade.openshift.io",
             path: "/mutate/namespaces",
             rules: json!([rule("", "v1", &["namespaces"], &["CREATE"])]),
-            // The controller gives ranges to whatever has none, so a namespace need not wait for an answer.
+            // The controller gives ranges to any namespace without, so its creation need not wait for an answer.
             failure_policy: Some(FailurePolicy::Ignore),
             side_effects: "NoneOnDryRun",
             timeout: 2,
@@ -132,7 +132,7 @@ fn validating() -> Vec<Webhook> {
                 rule("batch", "v1", &["jobs", "cronjobs"], &["CREATE", "UPDATE"]),
                 rule("", "v1", &["replicationcontrollers"], &["CREATE", "UPDATE"]),
             ]),
-            // It only ever warns.
+            // It only warns.
             failure_policy: Some(FailurePolicy::Ignore),
             timeout: 1,
             conditions: &[],
@@ -200,7 +200,7 @@ fn namespace_selector(settings: &Settings) -> Value {
 fn configuration(kind: &str, webhooks: &[Webhook], settings: &Settings) -> Value {
     let is_mutating = kind == "MutatingWebhookConfiguration";
     let mut metadata = metadata(NAME, None);
-    // AKS otherwise adds selectors of its own, in a loop with whoever owns the object.
+    // AKS otherwise adds selectors of its own, in a loop with the owner of the object.
     if let Some(map) = metadata.as_object_mut() {
         map.insert("annotations".to_owned(), json!({"admissions.enforcer/disabled": "true"}));
     }

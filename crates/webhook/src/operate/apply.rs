@@ -1,4 +1,4 @@
-//! Server-side apply, and waiting for what was applied.
+//! Server-side apply, and waiting for readiness.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use super::object::{api, name};
 
 /// The field manager of an installation.
 const MANAGER: &str = "palisade-install";
-/// How often it is looked whether something is ready.
+/// Interval between two checks of readiness.
 const PERIOD: Duration = Duration::from_millis(500);
 
 /// The result for an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Applied {
-    /// It is as it is meant to be.
+    /// It is as specified.
     Done,
-    /// Somebody else has changed fields of it, which are left as they are.
+    /// Another manager has changed fields of it, which are left as they are.
     Kept,
 }
 
-/// Applies an object. Where `force` is not set, an object that others have changed stays as it is.
+/// Applies an object. If `force` is not set, an object that others have changed stays as it is.
 pub(super) async fn object(client: &Client, object: &Value, force: bool) -> Result<Applied, Error> {
     let params = PatchParams { force, ..PatchParams::apply(MANAGER) };
     match api(client, object).patch(name(object), &params, &Patch::Apply(object)).await {
@@ -33,7 +33,7 @@ pub(super) async fn object(client: &Client, object: &Value, force: bool) -> Resu
     }
 }
 
-/// Waits until `is_ready` holds of an object; `false` where that takes too long.
+/// Waits until `is_ready` holds for an object; `false` on timeout.
 pub(super) async fn until(
     client: &Client,
     object: &Value,
@@ -63,7 +63,7 @@ pub(super) fn is_established(definition: &Value) -> bool {
     })
 }
 
-/// Whether all replicas of a Deployment are as it says, and available.
+/// Whether all replicas of a Deployment are updated and available.
 pub(super) fn is_rolled_out(deployment: &Value) -> bool {
     let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
     let wanted = number("/spec/replicas");

@@ -16,23 +16,23 @@ use crate::install::{FailurePolicy, Part, Settings, objects};
 use crate::mode::Mode;
 use crate::secret::{self, SecretError};
 
-/// API groups that only OpenShift and its kin have.
+/// API groups that only OpenShift and its derivatives have.
 const OPENSHIFT: [&str; 3] = ["config.openshift.io", "operator.openshift.io", "route.openshift.io"];
 /// The oldest minor version of Kubernetes 1 that has ValidatingAdmissionPolicy.
 const OLDEST: u32 = 30;
 
-/// Why an installation stops. What was applied before stays, and harms nobody.
+/// The reason why an installation stops. Objects that were applied before stay, and do no harm.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     /// The cluster has SCC itself.
     #[error("this is OpenShift (it serves {0}), which has SCC itself: nothing was changed")]
     OpenShift(String),
-    /// Its SCCs are somebody else's.
+    /// Its SCCs belong to another installation.
     #[error(
-        "CustomResourceDefinition {RESOURCE}.{GROUP} is there already and not of Palisade: nothing was changed"
+        "CustomResourceDefinition {RESOURCE}.{GROUP} exists already and is not Palisade's: nothing was changed"
     )]
     Foreign,
-    /// It lacks what the guard needs.
+    /// It lacks an API that the guard needs.
     #[error("Kubernetes {0} is older than 1.{OLDEST}: nothing was changed")]
     Old(String),
     /// The API server refused an object.
@@ -41,17 +41,17 @@ pub enum InstallError {
     /// The API server refused or did not answer.
     #[error("the API server")]
     Api(#[from] kube::Error),
-    /// The certificate authority cannot be had.
+    /// The certificate authority cannot be read or created.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// Something does not become ready.
+    /// An object does not become ready.
     #[error("{what} is not ready after {} s: {hint}", waited.as_secs())]
     NotReady {
         /// Its kind and name.
         what: String,
-        /// How long was waited.
+        /// The time waited.
         waited: Duration,
-        /// Where to look.
+        /// A command for further information.
         hint: String,
     },
     /// The webhooks do not answer. New ones are left with `Ignore`, so that nobody is locked out.
@@ -59,12 +59,12 @@ pub enum InstallError {
     Probe {
         /// The effect on pods meanwhile.
         policy: &'static str,
-        /// The answer.
+        /// The answer of the probe.
         why: String,
     },
 }
 
-/// An installation that is going on.
+/// A running installation.
 pub struct Installation<'a> {
     client: &'a Client,
     settings: &'a Settings,
@@ -73,7 +73,7 @@ pub struct Installation<'a> {
     say: &'a mut dyn FnMut(&str),
 }
 
-/// Installs everything, or brings it up to date; `say` is told each step that is done.
+/// Installs everything, or updates it; `say` is called with each finished step.
 ///
 /// # Errors
 ///
@@ -98,7 +98,7 @@ impl Installation<'_> {
         self.part(Part::Policy, self.settings).await?;
         let server = self.part(Part::Server, self.settings).await?;
         for deployment in server.iter().filter(|object| object["kind"] == "Deployment") {
-            let hint = format!("kubectl -n {} get pods,events says why", self.settings.namespace);
+            let hint = format!("kubectl -n {} get pods,events shows why", self.settings.namespace);
             self.wait(deployment, apply::is_rolled_out, hint).await?;
         }
         self.part(Part::Guard, self.settings).await?;
@@ -108,7 +108,7 @@ impl Installation<'_> {
         self.webhooks().await
     }
 
-    /// Refuses a cluster that has SCC itself, or cannot have it.
+    /// Refuses a cluster that has SCC itself, or is too old.
     async fn recognise(&mut self) -> Result<(), InstallError> {
         let groups = self.client.list_api_groups().await?;
         if let Some(group) = groups.groups.iter().find(|group| OPENSHIFT.contains(&group.name.as_str())) {
@@ -134,7 +134,7 @@ impl Installation<'_> {
         Ok(())
     }
 
-    /// Applies one part. What an administrator has changed of the built-in policy is left as it is.
+    /// Applies one part. Parts of the built-in policy that an administrator has changed are left as they are.
     async fn part(&mut self, part: Part, settings: &Settings) -> Result<Vec<Value>, InstallError> {
         let objects = objects(part, settings);
         let mut kept = Vec::new();
@@ -164,7 +164,7 @@ impl Installation<'_> {
         Ok(())
     }
 
-    /// Webhooks that are there already stay strict meanwhile: an update opens no gap.
+    /// Existing webhooks stay strict meanwhile: an update opens no gap.
     async fn webhooks(&mut self) -> Result<(), InstallError> {
         let lenient = Settings { failure_policy: FailurePolicy::Ignore, ..self.settings.clone() };
         let first = if self.is_installed().await? { self.settings } else { &lenient };

@@ -13,12 +13,12 @@ pub(super) fn name(object: &Value) -> &str {
     text(object, "/metadata/name")
 }
 
-/// The kind and the name, for people.
+/// The kind and the name, for messages.
 pub(super) fn title(object: &Value) -> String {
     format!("{} {}", text(object, "/kind"), name(object))
 }
 
-/// Where objects like this one are.
+/// The path of objects of this kind and namespace.
 pub(super) fn api(client: &Client, object: &Value) -> Api<DynamicObject> {
     let api_version = text(object, "/apiVersion");
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));

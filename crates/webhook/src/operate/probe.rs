@@ -1,5 +1,5 @@
-//! A look at the whole way of a request: pods are sent to the API server as dry runs, and must come back as SCC makes
-//! them.
+//! A probe of the whole path of a request: pods are sent to the API server as dry runs, and must come back as SCC
+//! completes them.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep};
 
 /// The pause between two attempts.
 const PERIOD: Duration = Duration::from_secs(1);
-/// An SCC that nobody has.
+/// An SCC that no cluster has.
 const ABSENT: &str = "palisade-probe-no-such-scc";
 
-/// Sends pods into a namespace of its own until SCC decides on them; else says why it does not.
+/// Sends pods into a namespace of its own until SCC decides on them; returns the reason if it does not.
 pub(super) async fn probe(client: &Client, deadline: Instant) -> Result<(), String> {
     let metadata = ObjectMeta { generate_name: Some("palisade-probe-".to_owned()), ..ObjectMeta::default() };
     let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -24,13 +24,14 @@ pub(super) async fn probe(client: &Client, deadline: Instant) -> Result<(), Stri
         namespaces.create(&PostParams::default(), &namespace).await.map_err(|error| error.to_string())?;
     let name = namespace.metadata.name.unwrap_or_default();
     let found = attempts(client, &name, deadline).await;
-    // What is left of a probe harms nobody.
+    // Leftovers of a probe do no harm.
     drop(namespaces.delete(&name, &DeleteParams::default()).await);
     found
 }
 
 async fn attempts(client: &Client, namespace: &str, deadline: Instant) -> Result<(), String> {
-    // Pods are refused before any webhook while their service account is missing; a controller makes it a moment later.
+    // Pods are refused before any webhook while their service account is missing; a controller creates it a moment
+    // later.
     let account = ServiceAccount {
         metadata: ObjectMeta { name: Some("default".to_owned()), ..ObjectMeta::default() },
         ..ServiceAccount::default()

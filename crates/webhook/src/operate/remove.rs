@@ -7,7 +7,7 @@ use super::install::InstallError;
 use super::object::{api, name, title};
 use crate::install::{Part, Settings, objects};
 
-/// How much goes.
+/// The extent of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// The webhooks: pods pass without SCC from now on. Everything else stays.
@@ -16,7 +16,7 @@ pub enum Extent {
     All,
 }
 
-/// Removes an installation; `say` is told each object that is gone. What is not there is no error.
+/// Removes an installation; `say` is called with each deleted object. Missing objects are not an error.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! A stand-in between a replica and the API server, which passes on what it is not told to answer itself.
+//! A proxy between a replica and the API server, which passes on all requests except those that it is set to answer
+//! itself.
 #![allow(dead_code, unreachable_pub, reason = "no test file uses all of this")]
 
 use std::net::SocketAddr;
@@ -29,7 +30,7 @@ pub enum Fault {
 
 type Script = Box<dyn FnMut(&str) -> Option<Fault> + Send>;
 
-/// Where the stand-in is, and what it does.
+/// The address of the proxy, and its settings.
 #[derive(Clone)]
 pub struct Between {
     script: Arc<Mutex<Script>>,

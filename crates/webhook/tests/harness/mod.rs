@@ -25,7 +25,7 @@ use palisade_webhook::install::CA_SECRET;
 use palisade_webhook::{Config, Mode, Server};
 use serde_json::{Value, json};
 
-/// How the administrator of a new API server in this process, whose decisions are its own, reaches it.
+/// A kubeconfig of the administrator of a new API server in this process, which decides on SCC itself.
 pub async fn api_server_config() -> kube::Config {
     let server = palisade_apiserver::Server::start(palisade_apiserver::Config::default()).await.unwrap();
     let text = server.admin_kubeconfig(&format!("https://{}", server.address().unwrap()));
@@ -47,7 +47,7 @@ pub const NAMESPACE: &str = "palisade-system";
 /// Stops a replica.
 pub type Stop = tokio::sync::oneshot::Sender<()>;
 
-/// A running replica, and what an API server would know to reach it.
+/// A running replica, and how an API server reaches it.
 pub struct Replica {
     pub client: Client,
     pub address: SocketAddr,
@@ -59,7 +59,7 @@ impl Replica {
         Self::with_mode(cluster, cluster, Mode::Enforce).await
     }
 
-    /// A replica that reaches the cluster by a client of its own, with a default mode.
+    /// A replica with its own client for the cluster, and a default mode.
     pub async fn with_mode(cluster: &Client, own: &Client, mode: Mode) -> Self {
         Self::ready(cluster, Self::started(own, "replica-1", mode).await).await
     }
@@ -159,7 +159,7 @@ pub async fn namespace(cluster: &Client, name: &str) {
     Api::all(cluster.clone()).create(&PostParams::default(), &namespace).await.unwrap();
 }
 
-/// A request to create a pod, by somebody who has no SCC but those of everybody.
+/// A request to create a pod, by a user with only the SCCs of all users.
 pub fn create(namespace: &str, pod: Value) -> Value {
     json!({
         "uid": "1", "resource": {"group": "", "version": "v1", "resource": "pods"}, "operation": "CREATE",
