@@ -1,4 +1,4 @@
-//! The agent: the node's own object, the pods bound to it, and a worker for each.
+//! The agent: the node's own object, the pods bound to it, and a worker for each pod.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::DirBuilder;
@@ -32,7 +32,7 @@ use crate::slot::names;
 use crate::sweep::Sweep;
 use crate::worker::{self, Desired, Handle};
 
-/// An error of a node's start or run.
+/// An error at the start of a node or while it runs.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// No engine was found, or it does not answer.
@@ -46,14 +46,14 @@ pub enum NodeError {
     File(#[from] std::io::Error),
 }
 
-/// How often the engine is asked what has changed.
+/// Interval between queries of the engine for changes.
 const LOOK: Duration = Duration::from_millis(300);
-/// How often what crashes have left is looked for, in such looks.
+/// Interval between searches for leftovers of crashes, in such queries.
 const SHIMS: u64 = 50;
 
-/// Runs a node until `shutdown` is over. Its containers go on.
+/// Runs a node until `shutdown` is ready. Its containers go on.
 ///
-/// Without an engine the node is registered as not ready, and says what to install.
+/// Without an engine the node is registered as not ready, with a message that lists the packages to install.
 ///
 /// # Errors
 ///
@@ -113,8 +113,8 @@ pub async fn run(
     Ok(())
 }
 
-/// Makes a folder its owner's alone, whatever the umask was and whoever could read it before: below it are the tokens and
-/// Secrets of pods.
+/// Makes a folder private to its owner, whatever the umask and its old mode were: below it are the tokens and Secrets
+/// of pods.
 fn private(folder: &Path) -> std::io::Result<()> {
     let refused = |why: String| std::io::Error::new(std::io::ErrorKind::PermissionDenied, why);
     let own = rustix::process::geteuid().as_raw();
@@ -136,7 +136,7 @@ fn private(folder: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
 }
 
-/// Puts the workshop's profile where pods can name it, unless there is one of that name.
+/// Writes the workshop's profile to the folder of localhost profiles, unless there is one of that name.
 fn ship_profiles(layout: &Layout) -> std::io::Result<()> {
     std::fs::create_dir_all(layout.profiles())?;
     let path = layout.profiles().join("example-explorer-profile.json");
@@ -146,7 +146,7 @@ fn ship_profiles(layout: &Layout) -> std::io::Result<()> {
     }
 }
 
-/// The engine: one of this node's own, or another's.
+/// The engine: one that this node starts, or a running one.
 enum Source {
     Own(Box<Engine>),
     Other(Cri),
@@ -172,7 +172,7 @@ async fn start_engine(config: &Config) -> Result<Source, EngineError> {
     let programs = Programs::find(config.runtime.as_deref())?;
     let start = || Engine::start(&config.layout, programs.clone(), &config.range);
     let engine = match start().await {
-        // A machine with much to do is given another chance: a node that gives up stays without pods.
+        // A busy machine gets another try: a node that gives up stays without pods.
         Err(EngineError::Start(why)) => {
             tracing::warn!("containerd does not start: {why}; it is tried once more");
             start().await?
@@ -199,7 +199,7 @@ async fn supervise(
             _ = &mut stopped => break,
             () = tokio::time::sleep(LOOK) => {}
             () = doubts.notified() => {
-                tracing::warn!("containerd believes in containers that are gone, and is started anew");
+                tracing::warn!("containerd lists containers that no longer exist, and is restarted");
                 if let Err(error) = engine.restart().await {
                     tracing::warn!("{error}");
                 }
@@ -302,7 +302,7 @@ fn gone(handles: &mut HashMap<String, Handle>, pod: Pod) {
     }
 }
 
-/// Takes a whole list of pods for what there is: others are ended, also those of a former agent.
+/// Reconciles with a complete list of pods: others are ended, including those of an earlier agent.
 async fn settle(node: &Arc<Node>, handles: &mut HashMap<String, Handle>, pods: Vec<Pod>) {
     let listed: std::collections::HashSet<String> =
         pods.iter().map(|pod| names(pod).uid.to_owned()).collect();
@@ -321,7 +321,7 @@ async fn settle(node: &Arc<Node>, handles: &mut HashMap<String, Handle>, pods: V
         found.filter(|uid| !listed.contains(uid) && !handles.contains_key(uid)).collect();
     for uid in orphans {
         if let Err(error) = worker::clean(node, &uid, None).await {
-            tracing::warn!("what is left of pod {uid}: {error}");
+            tracing::warn!("leftovers of pod {uid}: {error}");
         }
     }
 }

@@ -12,24 +12,24 @@ use crate::server;
 pub struct Config {
     /// The folders of the node.
     pub layout: Layout,
-    /// Its name.
+    /// Name of the node.
     pub name: String,
-    /// Its address; pods on the node's network have it too.
+    /// Address of the node; pods on the host network have it too.
     pub ip: IpAddr,
-    /// The address to listen at for the API server; port 0 takes a free one.
+    /// The address to listen on for the API server; port 0 takes a free one.
     pub listen: std::net::SocketAddr,
-    /// The certificate that it shows there, its key, and who signs the API server's, in PEM.
+    /// The endpoint's certificate, its key, and the authority of the API server's, in PEM.
     pub tls: Option<server::Certificates>,
-    /// The socket of an engine that runs already; none starts one.
+    /// The socket of a running engine; `None` starts one.
     pub engine: Option<PathBuf>,
-    /// The OCI runtime of the engine that is started.
+    /// The OCI runtime of the started engine.
     pub runtime: Option<PathBuf>,
-    /// The state folder of the OCI runtime, where that is Palisade's handler: it is told profiles by name, and what its
-    /// filters deny becomes events.
+    /// The state folder of the OCI runtime, if that is Palisade's handler: profiles are passed by name, and denials of
+    /// its filters become events.
     pub handler_state: Option<PathBuf>,
-    /// The addresses of pods.
+    /// The range of pods' addresses.
     pub range: String,
-    /// The seccomp profile of pods that name none.
+    /// The seccomp profile of pods without one.
     pub default_seccomp: DefaultSeccomp,
     /// The text of the default seccomp profile.
     pub default_profile: &'static str,

@@ -1,11 +1,12 @@
-//! The words for what holds a container that has started, as the kernel reports it.
+//! The text about the confinement of a started container, as the kernel reports it.
 
 use std::path::Path;
 
 use palisade_oci::container::Containers;
 use palisade_sys::process::Confinement;
 
-/// What holds the container with an ID of the engine's; none where its handler or the kernel knows it no longer.
+/// The confinement of the container with an ID of the engine's; `None` if its handler or the kernel does not have it
+/// any longer.
 pub(crate) fn words(state: &Path, id: &str) -> Option<String> {
     let container = Containers::of(state).ok()?.find(id)?;
     let kernel = Confinement::read(container.pid()?).ok()?;

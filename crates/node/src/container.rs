@@ -1,4 +1,4 @@
-//! From a container of a pod to what the engine is told.
+//! Conversion of a pod's container to the engine's configuration.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::slot::Slot;
 /// The file of a container's termination message.
 pub(crate) const MESSAGE_PATH: &str = "io.palisade.termination-message";
 
-/// Paths that are masked in an unprivileged container, as engines have it by default.
+/// Masked paths of an unprivileged container, as is the default of engines.
 const MASKED: [&str; 11] = [
     "/proc/acpi",
     "/proc/asound",
@@ -29,10 +29,10 @@ const MASKED: [&str; 11] = [
     "/proc/timer_stats",
     "/sys/firmware",
 ];
-/// Paths that are read-only in it.
+/// Read-only paths of it.
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// The user that an image names.
+/// The user of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ImageUser {
     pub(crate) uid: Option<i64>,
@@ -43,24 +43,24 @@ pub(crate) struct ImageUser {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
     pub(crate) attempt: u32,
-    /// The image, as the engine knows it.
+    /// The image's ID in the engine.
     pub(crate) image: String,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) command: Vec<String>,
     pub(crate) args: Vec<String>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) seccomp: Option<SecurityProfile>,
-    /// The same profile by its name, for an OCI runtime that reads its original form.
+    /// The name of the same profile, for an OCI runtime that reads its original form.
     pub(crate) profile: Option<String>,
-    /// The container whose processes are seen.
+    /// The container whose process namespace is shared.
     pub(crate) target: Option<String>,
-    /// The node's file for the message of its end.
+    /// The node's file for the termination message.
     pub(crate) message_file: String,
     pub(crate) has_selinux: bool,
     pub(crate) user: ImageUser,
 }
 
-/// Refuses to run as root what must not, also where root is only the image's word.
+/// Refuses to run a container as root if it must not, including if root is the image's user.
 pub(crate) fn check_user(pod: &Pod, slot: &Slot, image: &ImageUser) -> Result<(), String> {
     let of_pod = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
     let own = slot.container.security_context.as_ref();
@@ -87,12 +87,12 @@ fn amount(resources: Option<&ResourceRequirements>, is_limit: bool, name: &str) 
     quantity::billionths(&list.as_ref()?.get(name)?.0)
 }
 
-/// Processor time and memory, in the kernel's units.
+/// CPU and memory, in the kernel's units.
 fn resources(pod: &Pod, slot: &Slot, memory_of_node: i64) -> LinuxContainerResources {
     const PERIOD: i128 = 100_000;
     let own = slot.container.resources.as_ref();
     let number = |value: i128| i64::try_from(value).unwrap_or(i64::MAX);
-    // A billionth of a processor is a millionth of a thousandth.
+    // A billionth of a CPU is a millionth of a thousandth.
     let milli = |is_limit: bool| amount(own, is_limit, "cpu").map(|billionths| billionths / 1_000_000);
     let shares = milli(false).map_or(2, |milli| (milli * 1024 / 1000).clamp(2, 262_144));
     let quota = milli(true).filter(|milli| *milli > 0).map(|milli| (milli * PERIOD / 1000).max(1000));
@@ -126,7 +126,7 @@ fn security(pod: &Pod, slot: &Slot, parts: &Parts) -> LinuxContainerSecurityCont
         namespaces.target_id.clone_from(target);
     }
     let number = |value: Option<i64>| value.map(|value| Int64Value { value });
-    // An engine takes a group only beside a user, so that the image's is said too, root where it names none.
+    // An engine accepts a group only with a user, so that the image's is set too, root if it has none.
     let of_image = parts.user.uid.or_else(|| parts.user.name.is_empty().then_some(0));
     let run_as_user = own.run_as_user.or_else(|| of_pod.and_then(|pod| pod.run_as_user)).or(of_image);
     let run_as_username = if run_as_user.is_none() { parts.user.name.clone() } else { String::new() };
@@ -170,7 +170,7 @@ fn annotations(parts: &Parts) -> HashMap<String, String> {
     profile.into_iter().chain([message]).collect()
 }
 
-/// The container as the engine is told to make it.
+/// The configuration of the container for the engine.
 pub(crate) fn config(pod: &Pod, slot: &Slot, parts: &Parts, memory_of_node: i64) -> ContainerConfig {
     let container = &slot.container;
     let security = security(pod, slot, parts);
@@ -254,7 +254,7 @@ mod tests {
                 Some(6),
             ),
             (json!({}), json!({"runAsGroup": 9}), user(None, ""), Some(0), "", Some(9)),
-            // A group alone does not make root of the image's user.
+            // A group alone does not make the image's user root.
             (json!({}), json!({"runAsGroup": 9}), user(Some(8), ""), Some(8), "", Some(9)),
         ] {
             let parts = Parts { user: image, ..Default::default() };

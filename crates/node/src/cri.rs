@@ -20,17 +20,17 @@ use message::{
     StopContainerRequest, StreamUrl, VersionRequest, VersionResponse,
 };
 
-/// How long the engine may take for anything but a pull, a stop or a command.
+/// Timeout of the engine for all but a pull, a stop or a command.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a pull may take.
+/// Timeout of a pull.
 const PULL: Duration = Duration::from_secs(30 * 60);
 /// A message may be as long as a command's output.
 const MAX_MESSAGE: usize = 32 * 1024 * 1024;
 
-/// An error of a call to the engine.
+/// An error of a request to the engine.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum CriError {
-    /// Nobody listens at the socket.
+    /// No process listens on the socket.
     #[error("the container engine at {0} cannot be reached: {1}")]
     Unreachable(PathBuf, String),
     /// The engine refused.
@@ -38,13 +38,13 @@ pub(crate) enum CriError {
     Refused {
         /// The gRPC status code.
         code: tonic::Code,
-        /// Its words.
+        /// Its message.
         message: String,
     },
 }
 
 impl CriError {
-    /// Whether what was asked for is not there.
+    /// Whether the requested object does not exist.
     #[must_use]
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Refused { code: tonic::Code::NotFound, .. })
@@ -57,10 +57,10 @@ impl From<tonic::Status> for CriError {
     }
 }
 
-/// The result of a call to the engine.
+/// The result of a request to the engine.
 pub(crate) type CriResult<T> = Result<T, CriError>;
 
-/// A connection to an engine; a lost one is made again by itself.
+/// A connection to an engine; a lost one is reconnected automatically.
 #[derive(Clone, Debug)]
 pub(crate) struct Cri {
     channel: Channel,
@@ -68,7 +68,7 @@ pub(crate) struct Cri {
 }
 
 impl Cri {
-    /// A client of the engine at a socket. Connects when first used.
+    /// A client of the engine on a socket. Connects at first use.
     pub(crate) fn new(socket: &Path) -> Self {
         let path = socket.to_owned();
         let endpoint = Endpoint::from_static("http://cri.invalid");
@@ -102,7 +102,7 @@ impl Cri {
     }
 }
 
-/// Declares a method of a service: its name, its path, what it takes and gives.
+/// Declares a method of a service: its name, its path, its request and its response.
 macro_rules! methods {
     ($($(#[$doc:meta])* $name:ident($service:literal, $question:ty) -> $answer:ty, $patience:expr;)*) => {
         impl Cri {
@@ -120,44 +120,44 @@ macro_rules! methods {
 methods! {
     /// The engine's name and version.
     version("RuntimeService/Version", VersionRequest) -> VersionResponse, PATIENCE;
-    /// How the engine is.
+    /// The status of the engine.
     status("RuntimeService/Status", StatusRequest) -> StatusResponse, PATIENCE;
-    /// Makes a sandbox.
+    /// Creates a sandbox.
     run_sandbox("RuntimeService/RunPodSandbox", RunPodSandboxRequest) -> SandboxId, PATIENCE * 2;
-    /// Stops a sandbox, and takes back its network.
+    /// Stops a sandbox, and releases its network.
     stop_sandbox("RuntimeService/StopPodSandbox", SandboxId) -> Empty, PATIENCE;
-    /// Removes a sandbox with everything in it.
+    /// Removes a sandbox with its containers.
     remove_sandbox("RuntimeService/RemovePodSandbox", SandboxId) -> Empty, PATIENCE;
-    /// A sandbox as it is.
+    /// The status of a sandbox.
     sandbox_status("RuntimeService/PodSandboxStatus", SandboxId) -> PodSandboxStatusResponse, PATIENCE;
-    /// Sandboxes.
+    /// Lists sandboxes.
     list_sandboxes("RuntimeService/ListPodSandbox", ListPodSandboxRequest) -> ListPodSandboxResponse, PATIENCE;
-    /// Makes a container.
+    /// Creates a container.
     create_container("RuntimeService/CreateContainer", CreateContainerRequest) -> ContainerId, PATIENCE;
     /// Starts a container.
     start_container("RuntimeService/StartContainer", ContainerId) -> Empty, PATIENCE;
     /// Removes a container.
     remove_container("RuntimeService/RemoveContainer", ContainerId) -> Empty, PATIENCE;
-    /// Containers.
+    /// Lists containers.
     list_containers("RuntimeService/ListContainers", ListContainersRequest) -> ListContainersResponse, PATIENCE;
-    /// A container as it is.
+    /// The status of a container.
     container_status("RuntimeService/ContainerStatus", ContainerStatusRequest) -> ContainerStatusResponse, PATIENCE;
-    /// Has the engine open a container's log again, after it was moved.
+    /// Makes the engine reopen a container's log, after it was moved.
     reopen_log("RuntimeService/ReopenContainerLog", ContainerId) -> Empty, PATIENCE;
-    /// The URL to run a command at, with streams.
+    /// The URL for a command with streams.
     exec("RuntimeService/Exec", message::ExecRequest) -> StreamUrl, PATIENCE;
     /// The URL of a container's own streams.
     attach("RuntimeService/Attach", message::AttachRequest) -> StreamUrl, PATIENCE;
     /// The URL for connections to a pod's ports.
     port_forward("RuntimeService/PortForward", message::PortForwardRequest) -> StreamUrl, PATIENCE;
-    /// Images.
+    /// Lists images.
     list_images("ImageService/ListImages", ListImagesRequest) -> ListImagesResponse, PATIENCE;
     /// Pulls an image.
     pull_image("ImageService/PullImage", PullImageRequest) -> PullImageResponse, PULL;
 }
 
 impl Cri {
-    /// Ends a container: asks it to, and kills it once `grace` seconds are over.
+    /// Ends a container: signals it, and kills it after `grace` seconds.
     pub(crate) async fn stop_container(&self, container_id: &str, grace: i64) -> CriResult<()> {
         let question = StopContainerRequest { container_id: container_id.to_owned(), timeout: grace };
         let patience = PATIENCE + Duration::from_secs(grace.clamp(0, 1 << 20).unsigned_abs());
@@ -165,7 +165,7 @@ impl Cri {
         stopped.await.map(|_| ())
     }
 
-    /// Runs a command in a container and waits for its end, `timeout` at most.
+    /// Runs a command in a container and waits for its end, at most `timeout`.
     pub(crate) async fn exec_sync(
         &self,
         container_id: &str,

@@ -14,19 +14,19 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use crate::event::Level;
 use crate::node::Node;
 
-/// How many kinds of denials are counted in a container: their syscalls are whatever its processes please.
+/// Maximum number of kinds of denials that are counted in a container: their syscalls are under its processes' control.
 const KINDS: usize = 64;
-/// How many containers are counted at once; past that, all begin anew.
+/// Maximum number of containers that are counted at once; beyond that, all counts are reset.
 const CONTAINERS: usize = 1024;
-/// How many events a container may cause at once, and after how long it may cause one more.
+/// Number of events that a container may cause at once, and the time after which it may cause one more.
 const BURST: u32 = 20;
 const REFILL: Duration = Duration::from_secs(60);
-/// How many events may wait to be written.
+/// Maximum number of events that wait to be written.
 const WAITING: usize = 64;
-/// How often the thread that reads records looks whether anybody listens.
+/// Interval at which the thread that reads records checks for shutdown.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Something to say of a pod.
+/// An event about a pod.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
     namespace: String,
@@ -35,21 +35,21 @@ struct Told {
     message: String,
 }
 
-/// Writes an event for the first denial of each kind in a container, and for each tenfold of it. Ends when the records
-/// cannot be read.
+/// Writes an event for the first denial of each kind in a container, and for each tenth, hundredth and so on. Ends when
+/// the records cannot be read.
 pub(crate) async fn run(node: Arc<Node>, state: &Path) {
     let (sender, receiver) = channel(WAITING);
     let opened = Denials::watch(state).and_then(|denials| Ok((denials, Reasons::of(state)?)));
     let (denials, reasons) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            tracing::warn!("denied syscalls are not told: {error}");
+            tracing::warn!("denied syscalls are not reported: {error}");
             return;
         }
     };
     let reader = std::thread::Builder::new().name("denials".to_owned());
     if let Err(error) = reader.spawn(move || read(denials, &reasons, &sender)) {
-        tracing::warn!("denied syscalls are not told: {error}");
+        tracing::warn!("denied syscalls are not reported: {error}");
         return;
     }
     say(&node, receiver).await;
@@ -63,7 +63,7 @@ fn read(mut denials: Denials, reasons: &Reasons, to: &Sender<Told>) {
                 if let Some(count) = counts.add(&denial)
                     && let Some(told) = told(&denial, count, reasons.reason(&denial).as_ref())
                 {
-                    // Where many wait already, this one is left out.
+                    // If many wait already, this one is dropped.
                     let _ = to.try_send(told);
                 }
             }
@@ -72,7 +72,7 @@ fn read(mut denials: Denials, reasons: &Reasons, to: &Sender<Told>) {
             }
             Ok(Event::Quiet) => {}
             Err(error) => {
-                tracing::warn!("denied syscalls are not told: {error}");
+                tracing::warn!("denied syscalls are not reported: {error}");
                 return;
             }
         }
@@ -89,7 +89,7 @@ async fn say(node: &Node, mut told: Receiver<Told>) {
     }
 }
 
-/// The words for a denial; none where its container is no pod's.
+/// The message of a denial; `None` if its container does not belong to a pod.
 fn told(denial: &Denial, count: u64, reason: Option<&Reason>) -> Option<Told> {
     let name = denial.container.as_ref()?.name.as_ref()?;
     let mut parts = name.splitn(3, '/').map(str::to_owned);
@@ -100,14 +100,14 @@ fn told(denial: &Denial, count: u64, reason: Option<&Reason>) -> Option<Told> {
     if let Some(reason) = reason {
         message.push_str(&format!(" by profile {}: {}; ", reason.profile, reason.rule));
         message.push_str(&match reason.looks_at_arguments {
-            true => "to let through only what it needs: palisade seccomp record".to_owned(),
+            true => "to allow only the needed syscalls: palisade seccomp record".to_owned(),
             false => format!("to let it through, add {}", reason.entry),
         });
     }
     Some(Told { namespace, pod, container, message })
 }
 
-/// How often each kind of denial was seen in each container.
+/// The number of denials of each kind in each container.
 #[derive(Debug, Default)]
 struct Counts(HashMap<String, Kinds>);
 
@@ -115,12 +115,12 @@ struct Counts(HashMap<String, Kinds>);
 struct Kinds {
     counts: HashMap<(u32, u32, Action), u64>,
     budget: u32,
-    /// When the budget was last added to, since 1970.
+    /// Time of the last refill of the budget, since 1970.
     since: Duration,
 }
 
 impl Counts {
-    /// Counts a denial; gives how many there were of its kind if that is to be told.
+    /// Counts a denial; returns the count of its kind if it is to be reported.
     fn add(&mut self, denial: &Denial) -> Option<u64> {
         if denial.action == Action::Log {
             return None;

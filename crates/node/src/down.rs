@@ -1,4 +1,4 @@
-//! The end of a node: its pods, its engine, and what they leave on the machine.
+//! The end of a node: its pods, its engine, and their leftovers on the machine.
 
 use std::path::Path;
 
@@ -15,14 +15,14 @@ use crate::worker;
 ///
 /// # Errors
 ///
-/// There were pods and the engine that knows them cannot be started, or a mount cannot be taken away.
+/// There were pods and the engine that has them cannot be started, or a mount cannot be removed.
 pub async fn down(layout: &Layout) -> Result<(), EngineError> {
     if !layout.engine_config().exists() {
         return Ok(());
     }
     let cri = Cri::new(&layout.socket());
     if cri.version(Default::default()).await.is_err() && layout.root().join("containerd").exists() {
-        // Only the engine knows what it has left.
+        // Only the engine has the list of its objects.
         let programs = Programs::find(None)?;
         let mut engine = Engine::start(layout, programs, "10.85.0.0/24").await?;
         end_pods(&cri).await;
@@ -41,7 +41,7 @@ pub async fn down(layout: &Layout) -> Result<(), EngineError> {
     unmount_below(layout.root()).map_err(failed(layout.root()))?;
     sweep::remove_all(layout).await;
     let _ = std::fs::remove_dir_all(layout.run());
-    // The engine is gone, and with it the folders of all containers: every shim that is left is of none.
+    // The engine has ended, and the folders of all containers are removed: every remaining shim is an orphan.
     shim::lost(layout).into_iter().for_each(shim::kill);
     worker::remove_cgroup(Path::new(&layout.cgroup()));
     remove_network(layout).await;
@@ -60,7 +60,7 @@ async fn end_pods(cri: &Cri) {
     futures::future::join_all(ends).await;
 }
 
-/// Removes the bridge, and the chains of CNI's port mappings if nobody else uses them.
+/// Removes the bridge, and the chains of CNI's port mappings if no other network uses them.
 async fn remove_network(layout: &Layout) {
     let bridge = layout.bridge();
     if Path::new("/sys/class/net").join(&bridge).exists()

@@ -1,4 +1,4 @@
-//! The container engine: containerd, started with a configuration of this node's own and kept running.
+//! The container engine: containerd, started with a configuration of this node's own and supervised.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,7 +14,7 @@ use crate::pause;
 
 /// Folders of network plugins.
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
-/// The command that installs what a node needs.
+/// The command that installs the packages of a node.
 pub(crate) const INSTALL: &str = "apt-get install -y containerd crun containernetworking-plugins iptables";
 /// The namespace of CRI's objects in containerd.
 pub(crate) const NAMESPACE: &str = "k8s.io";
@@ -54,7 +54,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Finds them, or says which are missing. `runtime` is the OCI runtime, if one was asked for.
+    /// Finds them, or returns the missing ones. `runtime` is the requested OCI runtime, if any.
     pub(crate) fn find(runtime: Option<&Path>) -> Result<Self, EngineError> {
         let containerd = find_program("containerd");
         let plugins = PLUGINS.into_iter().map(PathBuf::from).find(|folder| folder.join("bridge").is_file());
@@ -89,7 +89,7 @@ fn write(path: &Path, text: &str) -> Result<(), EngineError> {
     std::fs::write(path, text).map_err(file_error(path))
 }
 
-/// The engine's configuration. Everything that this node does not use stays off.
+/// The engine's configuration. Features that this node does not use are disabled.
 fn config(layout: &Layout, programs: &Programs, runtime: &Path) -> String {
     let quote = |path: &Path| serde_json::Value::from(path.display().to_string()).to_string();
     format!(
@@ -135,7 +135,7 @@ Root = {runtime_root}
     )
 }
 
-/// The pods' network: a bridge of the node, addresses from `range`, ports of the node that lead to pods.
+/// The pods' network: a bridge on the node, addresses from `range`, forwarded ports of the node.
 fn network(layout: &Layout, range: &str) -> String {
     let data = layout.run().join("addresses").display().to_string();
     serde_json::json!({
@@ -150,7 +150,7 @@ fn network(layout: &Layout, range: &str) -> String {
     .to_string()
 }
 
-/// crun refuses machines of both cgroup versions; it runs where it does not see the second.
+/// crun refuses machines with both cgroup versions; it runs if the second is hidden.
 fn wrapped(layout: &Layout, runtime: &Path) -> Result<PathBuf, EngineError> {
     let is_crun = runtime.file_name().is_some_and(|name| name == "crun");
     if !is_crun || !Path::new("/sys/fs/cgroup/unified").is_dir() {
@@ -173,15 +173,15 @@ pub(crate) struct Engine {
     layout: Layout,
     programs: Programs,
     cri: Cri,
-    /// None where one that runs already was found.
+    /// `None` if a running one was found.
     child: Option<Child>,
 }
 
-/// How long an engine may take to answer for the first time.
+/// Maximum time until an engine answers for the first time.
 const START: Duration = Duration::from_secs(120);
 
 impl Engine {
-    /// Writes what the engine needs, and starts it unless it runs.
+    /// Writes the configuration of the engine, and starts it unless it runs.
     pub(crate) async fn start(layout: &Layout, programs: Programs, range: &str) -> Result<Self, EngineError> {
         let runtime = wrapped(layout, &programs.runtime)?;
         write(&layout.engine_config(), &config(layout, &programs, &runtime))?;
@@ -208,7 +208,7 @@ impl Engine {
         self.layout.socket().exists() && self.cri.version(VersionRequest::default()).await.is_ok()
     }
 
-    /// Starts the engine again if it has ended.
+    /// Restarts the engine if it has ended.
     pub(crate) async fn ensure(&mut self) -> Result<(), EngineError> {
         if let Some(child) = &mut self.child
             && matches!(child.try_wait(), Ok(None))
@@ -227,7 +227,7 @@ impl Engine {
             .stdin(Stdio::null())
             .stdout(Stdio::from(out))
             .stderr(Stdio::from(err))
-            // A signal from the terminal is for the agent; the engine ends when the agent says so.
+            // A signal from the terminal is for the agent; the agent ends the engine itself.
             .process_group(0)
             .spawn()
             .map_err(|error| EngineError::Start(error.to_string()))?;
@@ -267,7 +267,7 @@ impl Engine {
         imported.map(|_| ())
     }
 
-    /// Ends the engine and starts it anew, whoever started it; containers go on.
+    /// Restarts the engine, whoever started it; containers go on.
     pub(crate) async fn restart(&mut self) -> Result<(), EngineError> {
         match self.child {
             Some(_) => self.stop().await,
@@ -309,7 +309,7 @@ pub(crate) async fn end_other(layout: &Layout) {
     }
 }
 
-/// Asks a process to end.
+/// Signals a process to end.
 pub(crate) fn terminate(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     if let Some(pid) = pid {
@@ -317,7 +317,7 @@ pub(crate) fn terminate(pid: u32) {
     }
 }
 
-/// Imports an archive into the engine at a socket, and says the names of its images.
+/// Imports an archive into the engine on a socket, and returns the names of its images.
 pub(crate) async fn import(socket: &Path, archive: &Path) -> Result<Vec<String>, EngineError> {
     let ctr =
         find_program("ctr").ok_or_else(|| EngineError::Missing("ctr, a part of containerd,".to_owned()))?;

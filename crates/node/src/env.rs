@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVarSource, Pod, Secret, Service};
 use palisade_k8s::quantity;
 
-/// The objects that a pod's containers take values from, by name; none for one that is not there.
+/// The objects from which a pod's containers take values, by name; `None` for a missing one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sources {
     pub(crate) config_maps: BTreeMap<String, Option<ConfigMap>>,
     pub(crate) secrets: BTreeMap<String, Option<Secret>>,
-    /// The services of the pod's namespace, unless it wants to know none.
+    /// The services of the pod's namespace, unless it disables service links.
     pub(crate) services: Vec<Service>,
 }
 
-/// Facts about a pod that are known only where it runs.
+/// Facts about a pod that are known only on its node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) node: String,
@@ -24,7 +24,7 @@ pub(crate) struct Facts {
     pub(crate) processors: i64,
 }
 
-/// The names of the config maps and secrets that an environment needs.
+/// The names of the ConfigMaps and Secrets that an environment needs.
 pub(crate) fn needs(container: &Container) -> (Vec<String>, Vec<String>) {
     let (mut maps, mut secrets) = (Vec::new(), Vec::new());
     for from in container.env_from.iter().flatten() {
@@ -56,8 +56,7 @@ impl Sources {
     }
 }
 
-/// The variables that tell of a service with an address, those of Docker's links too
-/// (`pkg/kubelet/envvars/envvars.go`).
+/// The variables of a service with an address, including those of Docker's links (`pkg/kubelet/envvars/envvars.go`).
 fn of_service(service: &Service) -> Vec<(String, String)> {
     let variable = |text: &str| text.to_ascii_uppercase().replace('-', "_");
     let (Some(name), Some(spec)) = (&service.metadata.name, &service.spec) else { return Vec::new() };
@@ -87,19 +86,19 @@ fn of_service(service: &Service) -> Vec<(String, String)> {
     all
 }
 
-/// All entries of a config map.
+/// All entries of a ConfigMap.
 pub(crate) fn of_map(map: &ConfigMap) -> BTreeMap<String, Vec<u8>> {
     let texts = map.data.iter().flatten().map(|(key, text)| (key.clone(), text.clone().into_bytes()));
     let bytes = map.binary_data.iter().flatten().map(|(key, bytes)| (key.clone(), bytes.0.clone()));
     texts.chain(bytes).collect()
 }
 
-/// All entries of a secret.
+/// All entries of a Secret.
 pub(crate) fn of_secret(secret: &Secret) -> BTreeMap<String, Vec<u8>> {
     secret.data.iter().flatten().map(|(key, bytes)| (key.clone(), bytes.0.clone())).collect()
 }
 
-/// Replaces `$(NAME)` by a value; `$$` stands for `$`, and what names nothing stays as it is.
+/// Expands `$(NAME)`; `$$` stands for `$`, and unknown names stay as they are.
 pub(crate) fn expand(text: &str, values: &BTreeMap<String, String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -176,7 +175,7 @@ pub(crate) fn resource(
     const ONE: i128 = 1_000_000_000;
     let amount = match (asked, list, resource) {
         (Some(amount), ..) => amount,
-        // What is not limited is limited by the node.
+        // A missing limit is the node's capacity.
         (None, "limits", "memory") => i128::from(facts.memory) * ONE,
         (None, "limits", "cpu") => i128::from(facts.processors) * ONE,
         _ => 0,
@@ -235,7 +234,7 @@ pub(crate) fn environment(
     Ok(order.into_iter().filter_map(|name| values.remove_entry(&name)).collect())
 }
 
-/// A value from elsewhere; none where it may be missing and is.
+/// A value from another object; `None` if it is optional and missing.
 fn value_from(
     pod: &Pod,
     container: &Container,

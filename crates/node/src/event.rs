@@ -1,4 +1,4 @@
-//! Events: what happened to pods, said to those who look.
+//! Events about pods.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,17 +10,17 @@ use kube::{Api, Client};
 
 use crate::slot::names;
 
-/// How many different events are remembered, so as to count them.
+/// Maximum number of distinct events that are remembered for counting.
 const REMEMBERED: usize = 2000;
 
-/// Whether an event is good or bad news.
+/// The type of an event: normal or warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
     Normal,
     Warning,
 }
 
-/// Writes events; the same one again counts up.
+/// Writes events; a repeated one increases its count.
 pub(crate) struct Recorder {
     client: Client,
     component: &'static str,
@@ -33,7 +33,7 @@ impl Recorder {
         Self { client, component, node: node.to_owned(), seen: Mutex::default() }
     }
 
-    /// Says what happened to a pod, or to a container of it. An event that cannot be written is logged.
+    /// Writes an event about a pod, or a container of it. An event that cannot be written is logged.
     pub(crate) async fn say(
         &self,
         pod: &Pod,

@@ -1,4 +1,4 @@
-//! Images: by which name, whether to pull, and with whose password.
+//! Images: canonical names, pull policy, and registry credentials.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::cri::message::{AuthConfig, ImageSpec, Int64Value, PullImageRequest};
 use crate::cri::{Cri, CriError};
 use crate::layout::Layout;
 
-/// An image's whole name: `nginx` is `docker.io/library/nginx:latest`.
+/// An image's canonical name: `nginx` is `docker.io/library/nginx:latest`.
 pub(crate) fn whole_name(name: &str) -> String {
     let (first, rest) = name.split_once('/').unwrap_or(("", name));
     let is_registry = first.contains(['.', ':']) || first == "localhost";
@@ -31,7 +31,7 @@ fn registry(name: &str) -> String {
     whole.split_once('/').map(|(host, _)| host.to_owned()).unwrap_or_default()
 }
 
-/// The password for an image among pull secrets.
+/// The credentials for an image among pull secrets.
 pub(crate) fn auth(name: &str, secrets: &[Secret]) -> Option<AuthConfig> {
     let host = registry(name);
     let whole = whole_name(name);
@@ -51,7 +51,7 @@ pub(crate) fn auth(name: &str, secrets: &[Secret]) -> Option<AuthConfig> {
                 let plain = if plain == "index.docker.io" { "docker.io" } else { plain };
                 let fits =
                     plain == host || whole.strip_prefix(plain).is_some_and(|rest| rest.starts_with('/'));
-                // The longest name is the nearest.
+                // The longest matching name is the most specific.
                 if fits && best.as_ref().is_none_or(|(length, _)| *length < plain.len()) {
                     best = Some((plain.len(), entry_auth(entry)));
                 }
@@ -98,7 +98,7 @@ pub(crate) async fn present(cri: &Cri, name: &str) -> Result<Option<Present>, Cr
     }))
 }
 
-/// Whether an image of that name was imported here: it is this node's own, and no registry is asked for it.
+/// Whether an image of that name was imported here: it is this node's own, and no registry is contacted for it.
 pub(crate) fn is_imported(layout: &Layout, name: &str) -> bool {
     marker(layout, name).exists()
 }
@@ -125,7 +125,7 @@ pub(crate) async fn pull(cri: &Cri, name: &str, secrets: &[Secret]) -> Result<Pr
     cri.pull_image(request).await.map_err(|error| ImageError::Pull(name.to_owned(), error))?;
     let found = present(cri, name).await?;
     found.ok_or_else(|| {
-        let gone = tonic::Status::not_found("the image is gone again").into();
+        let gone = tonic::Status::not_found("the image was removed meanwhile").into();
         ImageError::Pull(name.to_owned(), gone)
     })
 }
@@ -139,15 +139,15 @@ pub enum ImportError {
     /// No engine runs.
     #[error("no container engine answers at {0}; start one with: palisade up")]
     NoEngine(std::path::PathBuf),
-    /// The engine refuses.
+    /// The engine refuses the archive.
     #[error(transparent)]
     Engine(#[from] crate::engine::EngineError),
-    /// The engine refuses.
+    /// The engine refuses the operation.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Imports an archive, of Docker's or OCI's form, or a folder of OCI's layout, into the node's engine, and says the
+/// Imports an archive, in Docker's or OCI's format, or an OCI image layout, into the node's engine, and returns the
 /// names of its images. Pods that name them run them, whatever their pull policy.
 ///
 /// # Errors
@@ -183,7 +183,7 @@ fn require_engine(layout: &Layout) -> Result<(), ImportError> {
 /// An image of the node, for a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its names with tags, or with digests where it has no other.
+    /// Its names with tags, or with digests if it has no tags.
     pub names: Vec<String>,
     /// The digest of its configuration.
     pub id: String,
@@ -215,7 +215,7 @@ pub async fn list(layout: &Layout) -> Result<Vec<Listed>, ImportError> {
 ///
 /// # Errors
 ///
-/// See [`ImportError`]; no image of that name is one.
+/// See [`ImportError`]; an unknown image is one.
 pub async fn remove(layout: &Layout, name: &str) -> Result<(), ImportError> {
     require_engine(layout)?;
     let cri = Cri::new(&layout.socket());

@@ -8,12 +8,12 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug)]
 pub struct Layout {
     root: PathBuf,
-    /// Six letters that tell this node's bridge, cgroups and networks from another's on the same machine.
+    /// Six characters that distinguish this node's bridge, cgroups and networks from another's on the same machine.
     id: String,
 }
 
 impl Layout {
-    /// The node that keeps its things in `root`, an absolute path.
+    /// The node whose data is in `root`, an absolute path.
     #[must_use]
     pub fn new(root: &Path) -> Self {
         let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
@@ -21,13 +21,13 @@ impl Layout {
         Self { root: root.to_owned(), id }
     }
 
-    /// The folder of what outlives a restart of the machine.
+    /// The folder of data that survives a reboot.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The folder of what does not.
+    /// The folder of data that does not.
     #[must_use]
     pub fn run(&self) -> PathBuf {
         PathBuf::from(format!("/run/palisade-{}", self.id))
@@ -74,7 +74,7 @@ impl Layout {
         self.root.join("seccomp")
     }
 
-    /// Profiles as containers get them, named by their content.
+    /// Resolved profiles for containers, named by their content.
     pub(crate) fn resolved_profiles(&self) -> PathBuf {
         self.root.join("resolved-seccomp")
     }

@@ -1,5 +1,5 @@
-//! The node agent: pods that the API has bound to this machine, run by a container engine, and their status, logs and
-//! streams. It holds a container to what its pod says; who may ask for what is decided elsewhere.
+//! The node agent: pods that are bound to this machine, run by a container engine, and their status, logs and streams.
+//! It enforces a pod's settings on its containers; which settings a user may request is decided elsewhere.
 //!
 //! ```no_run
 //! use palisade_node::{Config, DefaultSeccomp, Layout};
@@ -24,12 +24,12 @@
 //! # }
 //! ```
 //!
-//! `agent` follows the pods and has a `worker` for each, which compares what there is with what is to be, again and
-//! again: `plan` says what is next, and `sandbox` and `container` make of a pod what the engine is told. All three
-//! are pure. `volume` makes volumes, `image` pulls, `probe` asks containers how they are, `status` writes of it.
-//! `cri` is the engine's interface, `engine` starts one, `down` takes away what is left. `sweep` takes away
-//! what crashes leave, `denial` and `confined` say what the
-//! kernel denied to a container, and what holds it. `server` answers the API server alone.
+//! `agent` follows the pods and has a `worker` for each, which reconciles the actual with the desired state: `plan`
+//! computes the next steps, and `sandbox` and `container` convert a pod to the engine's configuration. All three are
+//! pure. `volume` prepares volumes, `image` pulls, `probe` probes containers, `status` builds the pod's status. `cri`
+//! is the engine's interface, `engine` starts one, `down` removes a node's objects. `sweep` removes leftovers of
+//! crashes, `denial` and `confined` report denied syscalls and the confinement of containers. `server` answers the API
+//! server alone.
 
 mod agent;
 mod config;
@@ -73,7 +73,7 @@ pub use schedule::{schedule, schedule_once_there_are_nodes};
 pub use seccomp::DefaultSeccomp;
 pub use server::Certificates;
 
-/// Whether this process may make containers.
+/// Whether this process can create containers.
 #[must_use]
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

@@ -1,4 +1,5 @@
-//! Containers' logs, in the form that engines write them: `TIME STREAM TAG TEXT`, a line each, `P` for a part of one.
+//! Containers' logs, in the engines' format: `TIME STREAM TAG TEXT` on each line, with the tag `P` for a part of a
+//! line.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -14,9 +15,9 @@ use crate::cri::message::{ContainerId, ContainerStatusRequest};
 use crate::plan;
 use crate::query::Query;
 
-/// How often a log that is followed is looked at.
+/// Polling interval of a followed log.
 const LOOK: Duration = Duration::from_millis(200);
-/// A log grows to this many bytes, then becomes `.1`.
+/// Size in bytes at which a log is moved to `.1`.
 pub(crate) const ROTATE: u64 = 10 * 1024 * 1024;
 
 /// The selection of a log's lines.
@@ -55,7 +56,7 @@ impl Wanted {
         })
     }
 
-    /// The part of a line to show; none of one that is too old or malformed.
+    /// The part of a line to show; `None` if it is too old or malformed.
     fn shown(&self, line: &[u8]) -> Option<Vec<u8>> {
         let mut parts = line.splitn(4, |byte| *byte == b' ');
         let (time, _stream, tag, text) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -87,14 +88,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// The log at a path; one that is not in the folder of all logs is none.
+    /// The log at a path; `None` outside of the folder of all logs.
     pub(crate) fn new(folder: &Path, path: &str) -> Option<Self> {
         let path = Path::new(path).strip_prefix(folder).ok()?.to_owned();
         Some(Self { folder: folder.to_owned(), path })
     }
 
-    /// Opens it. Links are not followed: whoever can write to the folder of the logs, by a hostPath, could have one lead to
-    /// any file.
+    /// Opens it. Links are not followed: a container that can write to the folder of the logs, by a hostPath, could
+    /// make one lead to any file.
     fn open(&self) -> std::io::Result<std::fs::File> {
         use rustix::fs::OFlags;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
@@ -106,7 +107,7 @@ impl Log {
     }
 }
 
-/// Sends what is wanted of a log, until its end or, if it is followed, the container's.
+/// Sends the requested part of a log, until its end or, if it is followed, the container's.
 pub(crate) async fn send(log: &Log, id: &str, cri: &Cri, wanted: Wanted, to: Sender<Bytes>) {
     let mut left = wanted.limit.unwrap_or(usize::MAX);
     let Ok(mut opened) = log.open() else { return };
@@ -156,7 +157,7 @@ pub(crate) async fn send(log: &Log, id: &str, cri: &Cri, wanted: Wanted, to: Sen
     }
 }
 
-/// The file that has taken a log's place, once all of the old one is read.
+/// The new file at a log's path, once all of the old one is read.
 async fn rotated(log: &Log, file: &tokio::fs::File, offset: u64) -> Option<tokio::fs::File> {
     use std::os::unix::fs::MetadataExt;
     let next = log.open().ok()?;
@@ -193,12 +194,12 @@ fn tail(file: &mut std::fs::File, lines: usize) -> std::io::Result<u64> {
     Ok(starts.get(lines - 1).copied().unwrap_or(0))
 }
 
-/// The last lines of a log, as they were said; of `most` bytes at most.
+/// The last lines of a log, in order; at most `most` bytes.
 pub(crate) fn last_lines(log: &Log, lines: usize, most: usize) -> Option<String> {
     use std::io::{Read, Seek, SeekFrom};
     let mut file = log.open().ok()?;
     let length = file.metadata().ok()?.len();
-    // A line has a time and a stream's name besides.
+    // A line also has a time and a stream's name.
     let from = tail(&mut file, lines).ok()?.max(length.saturating_sub(64 * 1024));
     file.seek(SeekFrom::Start(from)).ok()?;
     let mut bytes = Vec::new();
@@ -213,12 +214,12 @@ pub(crate) fn last_lines(log: &Log, lines: usize, most: usize) -> Option<String>
     Some(String::from_utf8_lossy(said.get(from..)?).into_owned())
 }
 
-/// The place of a log that has grown too long.
+/// The path of a rotated log.
 pub(crate) fn moved(path: &Path) -> std::path::PathBuf {
     path.with_extension("log.1")
 }
 
-/// Moves a log that has grown too long aside, and has the engine begin another.
+/// Rotates a log that has grown too long, and makes the engine open a new one.
 pub(crate) async fn rotate(cri: &Cri, path: &Path, id: &str) {
     let is_long = tokio::fs::metadata(path).await.is_ok_and(|metadata| metadata.len() > ROTATE);
     if is_long && tokio::fs::rename(path, moved(path)).await.is_ok() {

@@ -25,13 +25,13 @@ pub(crate) struct Node {
     pub(crate) default_seccomp: DefaultSeccomp,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) has_selinux: bool,
-    /// Told when the engine believes in containers that are gone, which only a new start of it mends.
+    /// Notified when the engine lists containers that no longer exist, which only a restart of it repairs.
     pub(crate) doubts: Arc<Notify>,
     /// The engine's socket.
     pub(crate) socket: PathBuf,
     /// The state folder of Palisade's OCI runtime, if the engine starts containers by it.
     pub(crate) handler_state: Option<PathBuf>,
-    /// The engine's name for how it runs containers; its default where empty.
+    /// The name of the engine's runtime handler; empty for its default.
     pub(crate) handler: String,
 }
 
@@ -47,8 +47,8 @@ impl Node {
         removed
     }
 
-    /// Whether the engine believes that containers of a sandbox run of which it has nothing any more. containerd 1.6 does where
-    /// it is killed beside a shim, and then refuses to remove them.
+    /// Whether the engine lists running containers of a sandbox whose processes no longer exist. containerd 1.6 does if
+    /// it is killed together with a shim, and then refuses to remove them.
     async fn is_mistaken(&self, sandbox: &str) -> bool {
         let filter = ContainerFilter { pod_sandbox_id: sandbox.to_owned(), ..Default::default() };
         let listed = self.cri.list_containers(ListContainersRequest { filter: Some(filter) }).await;
@@ -67,7 +67,7 @@ fn missing_is_fine(error: CriError) -> CriResult<()> {
     if error.is_missing() { Ok(()) } else { Err(error) }
 }
 
-/// Whether the kernel labels processes.
+/// Whether the kernel has SELinux.
 pub(crate) fn has_selinux() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()
 }

@@ -1,4 +1,4 @@
-//! The image of the container that holds a pod's namespaces: one program of a few bytes, that waits.
+//! The image of the pause container, which holds a pod's namespaces: one program of a few bytes that waits.
 
 use std::io::Write;
 
@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 /// The image's name.
 pub(crate) const NAME: &str = "palisade.invalid/pause:1";
 
-/// Ignores SIGCHLD, so that the kernel reaps whoever is left to process 1 of a shared PID namespace, then waits for
-/// ever.
+/// Ignores SIGCHLD, so that the kernel reaps orphans that are reparented to process 1 of a shared PID namespace, then
+/// waits without end.
 #[cfg(target_arch = "x86_64")]
 const CODE: [u8; 33] = [
     0x6a, 0x00, 0x6a, 0x00, 0x6a, 0x00, 0x6a, 0x01, // push mask, restorer, flags, SIG_IGN
@@ -23,7 +23,7 @@ const CODE: [u8; 33] = [
 #[cfg(target_arch = "x86_64")]
 const MACHINE: u16 = 62;
 
-/// The same: `rt_sigaction(SIGCHLD, {SIG_IGN}, 0, 8)`, then `ppoll(0, 0, 0, 0)` again and again.
+/// The same: `rt_sigaction(SIGCHLD, {SIG_IGN}, 0, 8)`, then `ppoll(0, 0, 0, 0)` in a loop.
 #[cfg(target_arch = "aarch64")]
 const CODE: [u8; 64] = {
     let words: [u32; 16] = [
@@ -58,9 +58,9 @@ const CODE: [u8; 64] = {
 #[cfg(target_arch = "aarch64")]
 const MACHINE: u16 = 183;
 
-/// The address at which the program is loaded.
+/// The load address of the program.
 const BASE: u64 = 0x40_0000;
-/// The size of what stands before the code: the file's header and one of a segment.
+/// The size of the headers before the code: the file's and one segment's.
 const HEADERS: u16 = 64 + 56;
 
 /// The program, an ELF file.
@@ -73,7 +73,7 @@ fn program() -> Vec<u8> {
     halves(&mut file, &[2, MACHINE, 1, 0]);
     longs(&mut file, &[BASE + u64::from(HEADERS), 64, 0]);
     halves(&mut file, &[0, 0, 64, 56, 1, 0, 0, 0]);
-    // One segment: to be loaded, readable and executable.
+    // One segment: loadable, readable and executable.
     halves(&mut file, &[1, 0, 5, 0]);
     longs(&mut file, &[0, BASE, BASE, size, size, 0x1000]);
     file.extend(CODE);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::cri::message::{ContainerState, ContainerStatus};
 use crate::slot::{Kind, Slot};
 
-/// When containers that have ended are started again.
+/// The restart policy of containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Restart {
     Always,
@@ -31,7 +31,7 @@ impl Restart {
     }
 }
 
-/// How a pod has ended.
+/// The final phase of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Succeeded,
@@ -41,9 +41,9 @@ pub(crate) enum End {
 /// The next steps for a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// Places of the containers to start.
+    /// Indexes of the containers to start.
     pub(crate) start: Vec<usize>,
-    /// Set once everything that counts has ended for good.
+    /// Set once all relevant containers have ended for good.
     pub(crate) end: Option<End>,
 }
 
@@ -62,8 +62,8 @@ pub(crate) fn runs(container: &ContainerStatus) -> bool {
     state(container) == ContainerState::Running
 }
 
-/// Plans the next steps for a pod. `latest` are the containers of its sandbox; `is_started` says whether one that runs has
-/// passed its startup probe.
+/// Plans the next steps for a pod. `latest` are the containers of its sandbox; `is_started` is whether a running one
+/// has passed its startup probe.
 pub(crate) fn plan(
     slots: &[Slot],
     restart: Restart,

@@ -1,4 +1,4 @@
-//! Probes and hooks: what is asked of a container that runs.
+//! Probes and hooks of running containers.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ pub(crate) struct Findings {
     pub(crate) said: Vec<String>,
 }
 
-/// The container that is asked.
+/// The container that is probed.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) id: String,
@@ -45,7 +45,7 @@ fn port(container: &Container, port: &IntOrString) -> Result<u16, String> {
     }
 }
 
-/// One kind of question.
+/// A kind of probe action.
 enum Question<'q> {
     Exec(Vec<String>),
     Http(&'q HTTPGetAction),
@@ -55,7 +55,7 @@ enum Question<'q> {
 }
 
 impl Target {
-    /// Asks once.
+    /// Runs it once.
     async fn ask(&self, cri: &Cri, question: Question<'_>, timeout: Duration) -> Result<(), String> {
         let asked = async {
             match question {
@@ -194,7 +194,7 @@ fn of_probe(probe: &Probe) -> Question<'_> {
     }
 }
 
-/// Runs a hook, `timeout` at most.
+/// Runs a hook, at most `timeout`.
 pub(crate) async fn hook(
     target: &Target,
     cri: &Cri,
@@ -216,7 +216,7 @@ pub(crate) async fn hook(
     target.ask(cri, question, timeout).await
 }
 
-/// The kind of a probe.
+/// The type of a probe: liveness, readiness or startup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Aim {
     Startup,
@@ -224,7 +224,7 @@ enum Aim {
     Readiness,
 }
 
-/// The probes of a container, asked until this is dropped.
+/// The probes of a container, run until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Probes {
     findings: Arc<Mutex<Findings>>,
@@ -238,7 +238,7 @@ impl Drop for Probes {
 }
 
 impl Probes {
-    /// Begins to ask; `wake` is told of every change.
+    /// Starts the probes; `wake` is notified of every change.
     pub(crate) fn start(cri: &Cri, target: &Target, wake: &Arc<Notify>) -> Self {
         let container = &target.container;
         let findings = Findings {
@@ -270,7 +270,7 @@ impl Probes {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes what failed and has not been said.
+    /// Takes the failures that have not been reported.
     pub(crate) fn take_said(&self) -> Vec<String> {
         std::mem::take(&mut self.findings.lock().unwrap_or_else(PoisonError::into_inner).said)
     }
@@ -300,7 +300,7 @@ impl Asker {
         let (mut successes, mut failures) = (0, 0);
         loop {
             ticks.tick().await;
-            // The other probes wait for the first.
+            // The other probes wait for the startup probe.
             if self.aim != Aim::Startup && !self.with(|found| found.is_started) {
                 ticks.reset_after(Duration::from_millis(200));
                 continue;
@@ -327,7 +327,7 @@ impl Asker {
         change(&mut self.findings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes that it is well; says whether no more is to be asked.
+    /// Records a success; returns whether the probe is finished.
     fn passed(&self) -> bool {
         let changed = self.with(|found| match self.aim {
             Aim::Startup => !std::mem::replace(&mut found.is_started, true),
@@ -357,7 +357,7 @@ mod tests {
     use hyper::body::Frame;
     use hyper_util::rt::TokioExecutor;
 
-    /// A server of gRPC's health protocol that answers everything with a status of gRPC and a state of a service.
+    /// A server of gRPC's health protocol that answers every request with a gRPC status and a health state.
     async fn health(status: &'static str, state: u8) -> u16 {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -397,6 +397,6 @@ mod tests {
             assert_eq!(got, expected.map_err(str::to_owned), "{status} {state}");
         }
         assert!(target.grpc(health("12", 1).await.into(), "web").await.is_err(), "a server without health");
-        assert!(target.grpc(1, "web").await.is_err(), "nobody listens");
+        assert!(target.grpc(1, "web").await.is_err(), "no process listens");
     }
 }

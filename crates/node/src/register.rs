@@ -1,4 +1,4 @@
-//! The node's own object and lease: what it has, and that it is there.
+//! The node's own object and lease: its capacity, and its heartbeat.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::cri::Cri;
 
-/// How often the lease is renewed; it is good for four times as long.
+/// Renewal interval of the lease; its duration is four times as long.
 const RENEWAL: Duration = Duration::from_secs(10);
-/// How often the status is written where nothing has changed, in renewals.
+/// Interval of status updates without a change, in renewals.
 const STATUS: u32 = 6;
 
 /// The facts with which a node registers.
@@ -23,7 +23,7 @@ pub(crate) struct Registration {
     ip: String,
     range: String,
     port: Option<u16>,
-    /// The reason why it can run nothing, if there is one.
+    /// The reason why it cannot run pods, if there is one.
     why: Option<String>,
 }
 
@@ -135,7 +135,7 @@ pub(crate) async fn run(client: Client, registration: Registration, cri: Option<
     }
 }
 
-/// Whether somebody has taken the node for lost, or has removed it, while it could not say anything.
+/// Whether the node was marked as lost, or deleted, while the agent could not reach the API server.
 async fn is_overwritten(nodes: &Api<NodeObject>, name: &str, is_ready: Option<bool>) -> bool {
     let Ok(found) = nodes.get_opt(name).await else { return false };
     let status = found.and_then(|node| node.status).unwrap_or_default();

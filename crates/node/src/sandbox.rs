@@ -19,7 +19,7 @@ pub(crate) const NAME: &str = "io.kubernetes.pod.name";
 pub(crate) const NAMESPACE: &str = "io.kubernetes.pod.namespace";
 pub(crate) const CONTAINER: &str = "io.kubernetes.container.name";
 
-/// The node's own DNS settings, for pods that leave theirs to the node.
+/// The node's own DNS settings, for pods with the policy Default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Resolver {
     pub(crate) servers: Vec<String>,
@@ -28,7 +28,7 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// Reads `resolv.conf`. Servers on the node's loopback are left out: a pod has another.
+    /// Parses `resolv.conf`. Servers on the node's loopback are left out: a pod has its own loopback.
     pub(crate) fn parse(text: &str) -> Self {
         let mut resolver = Self::default();
         for line in text.lines() {
@@ -49,7 +49,7 @@ impl Resolver {
 }
 
 fn resolver(spec: &PodSpec, node: &Resolver) -> DnsConfig {
-    // There is no cluster DNS, so that ClusterFirst is what the node has.
+    // There is no cluster DNS, so that ClusterFirst means the node's settings.
     let base = if spec.dns_policy.as_deref() == Some("None") { Resolver::default() } else { node.clone() };
     let mut config = DnsConfig { servers: base.servers, searches: base.searches, options: base.options };
     let Some(own) = &spec.dns_config else { return config };
@@ -109,8 +109,8 @@ fn ports(pod: &Pod) -> Vec<PortMapping> {
     mapped.collect()
 }
 
-/// The name that a pod knows itself by: its own word, or its name as far as the kernel takes it. On the node's network
-/// it is the node's, which the engine is not told: the name is not the pod's to set.
+/// The hostname of a pod: the one it sets, or its name as far as the kernel permits. On the host network it is the
+/// node's, which the engine is not given: the name is not the pod's to set.
 pub(crate) fn hostname(pod: &Pod) -> String {
     let spec = pod.spec.as_ref();
     if spec.is_some_and(|spec| spec.host_network == Some(true)) {
@@ -166,7 +166,7 @@ pub(crate) fn config(pod: &Pod, place: Place<'_>, attempt: u32) -> PodSandboxCon
         readonly_rootfs: true,
         supplemental_groups: security.map(groups).unwrap_or_default(),
         privileged: is_privileged,
-        // Its one process makes two system calls, and the engine's own profile has both.
+        // Its only process makes two syscalls, and the engine's own profile permits both.
         seccomp: Some(SecurityProfile {
             profile_type: ProfileType::RuntimeDefault as i32,
             localhost_ref: String::new(),
@@ -199,7 +199,7 @@ pub(crate) fn cgroup(layout: &Layout, uid: &str) -> std::path::PathBuf {
     Path::new("/").join(layout.cgroup()).join(format!("pod{uid}"))
 }
 
-/// The further groups of every container of a pod.
+/// The supplemental groups of every container of a pod.
 pub(crate) fn groups(security: &k8s_openapi::api::core::v1::PodSecurityContext) -> Vec<i64> {
     security.fs_group.into_iter().chain(security.supplemental_groups.iter().flatten().copied()).collect()
 }

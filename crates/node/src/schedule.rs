@@ -1,4 +1,4 @@
-//! Scheduling: a pod without a node gets the first that is ready and that it fits.
+//! Scheduling: a pod without a node gets the first one that is ready and that it fits.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::event::{Level, Recorder};
 use crate::slot::{names, slots};
 
-/// How long a pod that did not fit waits before it is looked at again.
+/// Time before a pod that did not fit is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Binds pods to nodes, until it is dropped.
@@ -55,7 +55,7 @@ pub async fn schedule(client: Client) {
     }
 }
 
-/// The same, from when the first agent of a node shows itself by its lease: where there is none, pods are left alone.
+/// The same, from when the first agent of a node registers by its lease: without nodes, pods are left alone.
 pub async fn schedule_once_there_are_nodes(client: Client) {
     let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
     let watch = watcher::watcher(leases, watcher::Config::default());
@@ -74,7 +74,7 @@ pub async fn schedule_once_there_are_nodes(client: Client) {
     schedule(client).await;
 }
 
-/// Binds a pod if it fits a node; says whether nothing is left to do.
+/// Binds a pod if it fits a node; returns whether it is done.
 async fn consider(client: &Client, recorder: &Recorder, pod: &Pod) -> bool {
     let spec = pod.spec.as_ref();
     let scheduler = spec.and_then(|spec| spec.scheduler_name.as_deref()).unwrap_or("default-scheduler");
@@ -108,7 +108,7 @@ async fn consider(client: &Client, recorder: &Recorder, pod: &Pod) -> bool {
             recorder.say(pod, None, Level::Normal, "Scheduled", &message).await;
             true
         }
-        // Gone, or taken by another.
+        // Deleted, or bound already.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => true,
         Err(kube::Error::Api(status)) if status.code == 403 => {
             recorder.say(pod, None, Level::Warning, "FailedScheduling", &status.message).await;
@@ -121,7 +121,7 @@ async fn consider(client: &Client, recorder: &Recorder, pod: &Pod) -> bool {
     }
 }
 
-/// The node for a pod, or why each will not do.
+/// The node for a pod, or the reasons why none fits.
 async fn place(client: &Client, pod: &Pod) -> kube::Result<Result<String, Vec<String>>> {
     let nodes: Api<Node> = Api::all(client.clone());
     let mut misfits = Vec::new();
@@ -134,7 +134,7 @@ async fn place(client: &Client, pod: &Pod) -> kube::Result<Result<String, Vec<St
     Ok(Err(misfits))
 }
 
-/// The reason why a node takes no pods.
+/// The reason why a node does not accept pods.
 fn unready(node: &Node) -> Option<String> {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     match conditions.into_iter().find(|condition| condition.type_ == "Ready") {
@@ -194,7 +194,7 @@ async fn misfit(client: &Client, node: &Node, pod: &Pod) -> kube::Result<Option<
     Ok(clash.then(|| "1 node(s) didn't have free ports for the requested pod ports.".to_owned()))
 }
 
-/// The node's ports that a pod takes.
+/// The host ports of a pod.
 fn ports(pod: &Pod) -> Vec<(String, i32)> {
     let slots = slots(pod);
     let ports = slots.iter().flat_map(|slot| slot.container.ports.iter().flatten());

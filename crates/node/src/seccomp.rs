@@ -1,8 +1,7 @@
 //! The seccomp profile of a container, and its file.
 //!
-//! Engines read a profile's conditions on capabilities, architectures and kernels as if they were not there
-//! (containerd from 1.6 on), so that what they are given is resolved here: one file for each profile and set of
-//! capabilities, named by its content.
+//! Engines ignore a profile's conditions on capabilities, architectures and kernels (containerd from 1.6 on), so
+//! profiles are resolved here: one file for each profile and set of capabilities, named by its content.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,10 +19,10 @@ use crate::cri::message::{ProfileType, SecurityProfile};
 use crate::slot::Slot;
 use crate::within;
 
-/// The largest profile, in bytes.
+/// Maximum size of a profile, in bytes.
 const MAX_PROFILE: u64 = 4 * 1024 * 1024;
 
-/// An error of finding a container's profile.
+/// An error of a container's profile.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SeccompError {
     #[error("seccomp: {0}")]
@@ -36,12 +35,12 @@ pub(crate) enum SeccompError {
     Write(String, #[source] std::io::Error),
 }
 
-/// The profile of pods that ask for none.
+/// The profile of pods without one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DefaultSeccomp {
     /// The default profile.
     RuntimeDefault,
-    /// No filter, as Kubernetes has it unless a kubelet is told otherwise.
+    /// No filter, as in Kubernetes unless a kubelet is configured otherwise.
     #[default]
     Unconfined,
 }
@@ -50,7 +49,7 @@ fn field(profile: Option<&SeccompProfile>) -> Result<Option<Named>, NameError> {
     profile.map(|profile| Named::of_field(&profile.type_, profile.localhost_profile.as_deref())).transpose()
 }
 
-/// The profile that a container is to have. Annotations count where fields are missing, as the workshop has it.
+/// The profile of a container. Annotations count if fields are missing, as on the workshop's page.
 pub(crate) fn named(pod: &Pod, slot: &Slot, default: DefaultSeccomp) -> Result<Named, NameError> {
     let annotations = pod.metadata.annotations.as_ref();
     let annotation = |key: &str| {
@@ -69,7 +68,7 @@ pub(crate) fn named(pod: &Pod, slot: &Slot, default: DefaultSeccomp) -> Result<N
     Ok(effective(&asked, Kubelet::Before1_25, default == DefaultSeccomp::RuntimeDefault))
 }
 
-/// A container's bounding set, by the engine's rules: its default, or all, then what is added and dropped.
+/// A container's bounding set, by the engine's rules: its default, or all, then added and dropped ones.
 pub(crate) fn capabilities(slot: &Slot) -> BTreeSet<String> {
     let context = slot.container.security_context.as_ref();
     if context.and_then(|context| context.privileged) == Some(true) {
@@ -96,7 +95,7 @@ pub(crate) fn capabilities(slot: &Slot) -> BTreeSet<String> {
 /// The folders of profiles, and the machine for which they are resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct Profiles {
-    /// The folder that `localhost/` means.
+    /// The folder of `localhost/` profiles.
     pub(crate) folder: PathBuf,
     /// The folder of resolved profiles.
     pub(crate) resolved: PathBuf,
@@ -107,7 +106,7 @@ pub(crate) struct Profiles {
 }
 
 impl Profiles {
-    /// The profile of a container, as the engine takes it, and its name unless there is none.
+    /// The profile of a container, in the engine's form, and its name if there is a filter.
     pub(crate) fn of(
         &self,
         named: &Named,
@@ -131,7 +130,7 @@ impl Profiles {
         Ok((SecurityProfile { profile_type, localhost_ref: path.display().to_string() }, Some(name)))
     }
 
-    /// A profile of the folder; one without an extension may have it on disk.
+    /// A profile of the folder; the extension may be left out in its name.
     fn read(&self, path: &Path) -> std::io::Result<(PathBuf, String)> {
         let mut path = path.to_owned();
         let found = within::read(&self.folder, &path, MAX_PROFILE);

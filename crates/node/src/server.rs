@@ -1,7 +1,7 @@
 //! The node's endpoint for the API server: logs, and the streams of containers, which the engine serves.
 //!
-//! Paths and parameters are a kubelet's, so that each side works with another's counterpart. Nobody gets in whose
-//! certificate does not name the API server.
+//! Paths and parameters are a kubelet's, so that each side is compatible with another implementation of the other.
+//! Clients need a certificate that names the API server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,17 +26,17 @@ use crate::query::Query;
 use crate::tls;
 use crate::worker::{Observed, observe};
 
-/// The name under which the API server connects.
+/// The name in the API server's client certificate.
 const API_SERVER: &str = "system:palisade:apiserver";
-/// How long a client may take to say hello.
+/// Timeout of the TLS handshake.
 const HELLO: Duration = Duration::from_secs(10);
 
 /// The certificate of the endpoint, and the authority of its clients, in PEM.
 #[derive(Clone)]
 pub struct Certificates {
-    /// Its own certificate.
+    /// Its certificate.
     pub certificate: String,
-    /// The key of it.
+    /// The key of the certificate.
     pub key: String,
     /// The authority that signs the API server's client certificate.
     pub authority: String,
@@ -48,7 +48,7 @@ impl std::fmt::Debug for Certificates {
     }
 }
 
-/// An endpoint that listens; it ends when this is dropped.
+/// A listening endpoint; it ends when this is dropped.
 pub(crate) struct Endpoint {
     pub(crate) port: u16,
     task: tokio::task::JoinHandle<()>,
@@ -203,7 +203,7 @@ async fn find(node: &Node, namespace: &str, name: &str) -> Result<(Pod, Observed
     Ok((pod, observed))
 }
 
-/// The container of a name that runs.
+/// The running container of a name.
 fn running(observed: &Observed, name: &str) -> Result<String, Refusal> {
     let latest = observed.latest(None);
     let found = latest.get(name).filter(|found| plan::runs(found));
@@ -254,7 +254,7 @@ async fn logs(
     Ok(response)
 }
 
-/// Hands a connection over to the engine's stream server, byte for byte.
+/// Forwards a connection to the engine's stream server, byte for byte.
 async fn forward(mut request: Request<Incoming>, url: &str) -> Result<Response<Body>, Refusal> {
     let gone = |error: &dyn std::fmt::Display| {
         refuse(StatusCode::BAD_GATEWAY, format!("the engine's streams: {error}"))

@@ -1,5 +1,5 @@
-//! Shims, the parents of containers. One that was on its way when the engine was killed has no container, and no engine
-//! ever learns of it: it is ended here.
+//! Shims, the parents of containers. A shim that was starting when the engine was killed has no container, and no
+//! engine ever learns of it: it is ended here.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::layout::Layout;
 
-/// The shims of this node's engine that have no container, or none that runs.
+/// The shims of this node's engine without a container, or without a running one.
 pub(crate) fn lost(layout: &Layout) -> BTreeSet<u32> {
     let bundles = layout.bundles();
     let socket = layout.socket().display().to_string();
@@ -23,13 +23,13 @@ pub(crate) fn lost(layout: &Layout) -> BTreeSet<u32> {
     pids.iter().copied().filter(is_lost).collect()
 }
 
-/// The parent of a process, of its `stat`: the field after its state, which follows the name in brackets.
+/// The parent of a process, from its `stat`: the field after its state, which follows the name in parentheses.
 fn parent(stat: &[u8]) -> Option<u32> {
     let after = stat.rsplit(|byte| *byte == b')').next()?;
     std::str::from_utf8(after).ok()?.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// The container in the command line of a shim of the engine at a socket.
+/// The container in the command line of a shim of the engine on a socket.
 fn container(line: &[u8], socket: &str) -> Option<String> {
     let words: Vec<&str> =
         line.split(|byte| *byte == 0).map(|word| std::str::from_utf8(word).unwrap_or("")).collect();
@@ -40,8 +40,8 @@ fn container(line: &[u8], socket: &str) -> Option<String> {
     (is_shim && after("-address") == Some(socket)).then(|| after("-id").map(str::to_owned))?
 }
 
-/// Ends shims without a container that runs: those that were without one before, too, since a container begins after its
-/// shim and ends before it.
+/// Ends shims without a running container: those that had none at the last check either, since a container starts after
+/// its shim and ends before it.
 pub(crate) fn end_lost(layout: &Layout, before: &mut BTreeSet<u32>) {
     let now = lost(layout);
     for pid in now.intersection(before) {

@@ -2,16 +2,16 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-/// The purpose of a container.
+/// The kind of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Runs to its end before the next starts.
     Init,
-    /// An init container that goes on beside the others.
+    /// An init container that goes on beside the others (sidecar).
     Sidecar,
-    /// One of the pod's own containers.
+    /// One of the pod's main containers.
     Main,
-    /// Added to a pod that runs, by somebody who looks into it.
+    /// An ephemeral container, added to a running pod for debugging.
     Ephemeral,
 }
 
@@ -20,7 +20,7 @@ pub(crate) enum Kind {
 pub(crate) struct Slot {
     pub(crate) kind: Kind,
     pub(crate) container: Container,
-    /// For an ephemeral container, whose processes it sees.
+    /// For an ephemeral container, the container whose processes it sees.
     pub(crate) target: Option<String>,
 }
 

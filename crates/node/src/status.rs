@@ -1,4 +1,4 @@
-//! A pod's status, from what the engine has and what the agent knows: pure.
+//! A pod's status, from the engine's data and the agent's own state: pure.
 
 use std::collections::BTreeMap;
 
@@ -26,28 +26,28 @@ pub(crate) struct Known<'k> {
     pub(crate) is_ready: bool,
     /// Termination messages by container ID.
     pub(crate) messages: Option<&'k BTreeMap<String, String>>,
-    /// How often it was started again before the engine lost it.
+    /// Number of its restarts before the engine lost it.
     pub(crate) restarts: Option<i32>,
 }
 
-/// The data from which a pod's status is made.
+/// The data from which a pod's status is built.
 pub(crate) struct View<'v> {
     pub(crate) pod: &'v Pod,
-    /// The status that this agent has written last; the pod's own may be older.
+    /// The last status that this agent has written; the pod's own may be older.
     pub(crate) written: Option<&'v PodStatus>,
     pub(crate) slots: &'v [Slot],
     pub(crate) known: BTreeMap<&'v str, Known<'v>>,
     pub(crate) host_ip: &'v str,
     pub(crate) pod_ip: Option<String>,
     pub(crate) end: Option<End>,
-    /// The reason why the node has ended the pod, or will not run it.
+    /// The reason why the node has ended the pod, or refuses it.
     pub(crate) refused: Option<&'v Waiting>,
     pub(crate) now: Timestamp,
 }
 
 fn time(nanoseconds: i64) -> Option<Time> {
     let stamp = Timestamp::from_nanosecond(nanoseconds.into()).ok()?;
-    // The API has whole seconds.
+    // The API has a resolution of seconds.
     (nanoseconds > 0).then(|| Timestamp::from_second(stamp.as_second()).ok().map(Time)).flatten()
 }
 
@@ -126,7 +126,7 @@ fn container(slot: &Slot, known: &Known<'_>, is_initialized: bool) -> ContainerS
     }
 }
 
-/// How often a container was started again, by a pod's status; none if it never was started.
+/// The restart count of a container in a pod's status; `None` if it never started.
 pub(crate) fn restarts(status: Option<&PodStatus>, name: &str) -> Option<i32> {
     let lists = status.into_iter().flat_map(|status| {
         [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses]
@@ -159,7 +159,7 @@ fn condition(
     }
 }
 
-/// Conditions, those of others kept.
+/// The conditions; those of other controllers are kept.
 fn conditions(
     view: &View<'_>,
     statuses: &[ContainerStatus],
@@ -220,7 +220,7 @@ fn conditions(
     all
 }
 
-/// The status of a pod's condition `Ready`; another than its agent has the right to write it too, while it is silent.
+/// The status of a pod's condition `Ready`; the control plane may write it too, while the agent is silent.
 pub(crate) fn readiness(status: Option<&PodStatus>) -> Option<&str> {
     let conditions = status?.conditions.as_ref()?;
     conditions.iter().find(|condition| condition.type_ == "Ready").map(|condition| condition.status.as_str())

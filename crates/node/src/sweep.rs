@@ -1,7 +1,7 @@
-//! What crashes leave behind: processes, rules and addresses of containers that the engine knows no more.
+//! Leftovers of crashes: processes, rules and addresses of containers that the engine no longer has.
 //!
-//! An engine that is killed while it makes or ends a container forgets what it was at. Processes whose shim was killed at
-//! the same moment have nobody who waits for them; a network whose removal was broken off keeps some of its rules.
+//! An engine that is killed while it creates or removes a container forgets it. Processes whose shim was killed at the
+//! same moment have no parent that waits for them; a network whose removal was interrupted keeps some of its rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,19 +15,19 @@ use crate::shim;
 use crate::volume::unmount_below;
 use crate::worker::remove_cgroup;
 
-/// After how many looks in a row what belongs to nobody is taken away: a network is there before its container,
-/// on a slow machine for a minute.
+/// Number of consecutive checks after which an orphaned object is removed: a network exists before its container, on a
+/// slow machine for a minute.
 const LOOKS: u32 = 6;
 
-/// How long an engine may take from a container's folder to its first process.
+/// Maximum time from a container's folder to its first process in the engine.
 const BEGIN: Duration = Duration::from_secs(60);
 
-/// The leftovers that were seen, by the ID of their container, and how often in a row.
+/// The leftovers that were seen, by the ID of their container, and the number of consecutive checks.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep(BTreeMap<String, u32>);
 
 impl Sweep {
-    /// Looks for leftovers, and takes away those that were there before.
+    /// Searches for leftovers, and removes those that were there before.
     pub(crate) async fn look(&mut self, layout: &Layout, cri: &Cri) {
         let rules = rules().await.unwrap_or_default();
         let found = leftovers(layout, &rules);
@@ -39,12 +39,12 @@ impl Sweep {
             }
         };
         for id in self.add(unknown) {
-            tracing::info!("container {id} is gone, and what is left of it is taken away");
+            tracing::info!("container {id} no longer exists, and its leftovers are removed");
             remove(layout, &rules, &id).await;
         }
     }
 
-    /// Counts a look; gives those that are to go.
+    /// Counts a check; returns the leftovers to remove.
     fn add(&mut self, unknown: BTreeSet<String>) -> Vec<String> {
         self.0.retain(|id, _| unknown.contains(id));
         for id in unknown {
@@ -57,7 +57,7 @@ impl Sweep {
     }
 }
 
-/// Takes away everything of a node that has ended.
+/// Removes all objects of a node that has ended.
 pub(crate) async fn remove_all(layout: &Layout) {
     let rules = rules().await.unwrap_or_default();
     for id in leftovers(layout, &rules) {
@@ -65,7 +65,7 @@ pub(crate) async fn remove_all(layout: &Layout) {
     }
 }
 
-/// Those of some containers that the engine knows, or is about to make; none if it does not answer.
+/// Those of some containers that the engine has, or is about to create; `None` if it does not answer.
 async fn known(layout: &Layout, cri: &Cri, ids: &BTreeSet<String>) -> Option<BTreeSet<String>> {
     let containers = cri.list_containers(ListContainersRequest::default()).await.ok()?.containers;
     let sandboxes = cri.list_sandboxes(ListPodSandboxRequest::default()).await.ok()?.items;
@@ -79,7 +79,7 @@ async fn known(layout: &Layout, cri: &Cri, ids: &BTreeSet<String>) -> Option<BTr
     Some(of_engine.chain(begun).collect())
 }
 
-/// The containers of which there is something.
+/// The containers with leftovers.
 fn leftovers(layout: &Layout, rules: &[Rule]) -> BTreeSet<String> {
     let network = layout.network();
     let of_rules = rules.iter().filter_map(|rule| rule.container(&network)).map(str::to_owned);
@@ -104,7 +104,7 @@ async fn remove(layout: &Layout, rules: &[Rule], id: &str) {
     }
     let network = layout.network();
     let own: Vec<&Rule> = rules.iter().filter(|rule| rule.container(&network) == Some(id)).collect();
-    // First the rules that lead to the container's chains, then these.
+    // First the rules that lead to the container's chains, then the chains.
     for rule in own.iter().filter(|rule| !rule.is_in_own_chain()) {
         let words: Vec<&str> = rule.0.iter().skip(1).map(String::as_str).collect();
         iptables(&[["-D"].as_slice(), &words].concat()).await;
@@ -142,7 +142,7 @@ fn processes(cgroup: &Path) -> Vec<u32> {
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// The addresses that are taken, as files, with the containers that have them.
+/// The allocated addresses, as files, with their containers.
 fn addresses(layout: &Layout) -> Vec<(String, PathBuf)> {
     let folder = layout.run().join("addresses").join(layout.network());
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -158,7 +158,7 @@ fn addresses(layout: &Layout) -> Vec<(String, PathBuf)> {
     files.filter(is_address).filter_map(owner).collect()
 }
 
-/// Network namespaces of the engine in which no process of the node is, by the names of their files.
+/// Network namespaces of the engine without a process of the node, by the names of their files.
 fn lonely_networks(layout: &Layout) -> Vec<(String, PathBuf)> {
     use std::os::unix::fs::MetadataExt;
     let inode = |path: &Path| std::fs::metadata(path).map(|found| found.ino()).ok();
@@ -173,12 +173,12 @@ fn lonely_networks(layout: &Layout) -> Vec<(String, PathBuf)> {
     files.filter(|(_, path)| inode(path).is_some_and(|inode| !used.contains(&inode))).collect()
 }
 
-/// A rule of iptables, in words.
+/// A rule of iptables, as words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule(pub(crate) Vec<String>);
 
 impl Rule {
-    /// Reads a line of `iptables -S`. Comments are in quotes, and have quotes in them.
+    /// Parses a line of `iptables -S`. Comments are quoted, and contain quotes.
     pub(crate) fn parse(line: &str) -> Self {
         let (mut words, mut word, mut is_quoted, mut is_escaped) = (Vec::new(), String::new(), false, false);
         for letter in line.chars() {
@@ -203,7 +203,7 @@ impl Rule {
         self.0.get(1).map(String::as_str).filter(|_| self.0.first().is_some_and(|word| word == "-A"))
     }
 
-    /// Whether its chain is the container's alone, as CNI's plugins name them.
+    /// Whether its chain belongs to the container alone, by the naming of CNI's plugins.
     fn is_in_own_chain(&self) -> bool {
         let is_hash = |rest: &str| rest.len() >= 12 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
         let rest = self.chain().and_then(|chain| chain.strip_prefix("CNI-"));
@@ -227,7 +227,7 @@ pub(crate) async fn rules() -> Option<Vec<Rule>> {
 /// Runs iptables on the table `nat`.
 pub(crate) async fn iptables(words: &[&str]) -> Option<String> {
     let mut command = tokio::process::Command::new("iptables");
-    // Who else is at it is waited for.
+    // Waits for a concurrent iptables.
     command.args(["-w", "5", "-t", "nat"]).args(words).stdin(Stdio::null());
     let output = command.output().await.ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())

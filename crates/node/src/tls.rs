@@ -1,4 +1,4 @@
-//! TLS: the node's own endpoint, for the API server alone, and clients that ask for no proof.
+//! TLS: the node's own endpoint, for the API server alone, and clients that do not verify.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// Takes any certificate: a probe asks whether a server answers, not who it is, as a kubelet's does.
+/// Accepts any certificate: a probe checks whether a server answers, not its identity, as a kubelet's does.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 
@@ -52,7 +52,7 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// A TLS connection whose other end proves nothing.
+/// A TLS connection whose peer is not verified.
 pub(crate) async fn without_proof(host: &str, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
     let provider = provider();
     let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -1,4 +1,4 @@
-//! A pod's volumes: made before its containers, kept up to date while they run, taken away after them.
+//! A pod's volumes: created before its containers, updated while they run, removed after them.
 
 mod atomic;
 mod host;
@@ -53,14 +53,14 @@ impl VolumeError {
     }
 }
 
-/// A volume that containers can be given.
+/// A volume that can be mounted into containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ready {
     /// Its path on the node.
     pub(crate) path: PathBuf,
-    /// Whether its content is the node's to write.
+    /// Whether the node writes its content.
     pub(crate) is_read_only: bool,
-    /// Whether it is a place of the node, as which its mounts are seen.
+    /// Whether it is a path of the node, whose mounts propagate.
     pub(crate) is_host: bool,
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct Maker<'n> {
     pub(crate) facts: &'n Facts,
 }
 
-/// The type of a volume that this node does not know.
+/// The type of an unsupported volume.
 fn unknown(volume: &Volume) -> &'static str {
     let types = [
         ("ephemeral", volume.ephemeral.is_some()),
@@ -92,7 +92,7 @@ fn unknown(volume: &Volume) -> &'static str {
 }
 
 impl Maker<'_> {
-    /// Makes, or brings up to date, every volume of a pod.
+    /// Creates, or updates, every volume of a pod.
     pub(crate) async fn all(
         &self,
         pod: &Pod,
@@ -159,7 +159,7 @@ impl Maker<'_> {
         }
         let Some(local) = spec.local else {
             return Err(VolumeError::Missing(format!(
-                "persistentvolume {bound:?} is neither local nor hostPath, and this node knows no other"
+                "persistentvolume {bound:?} is neither local nor hostPath, and this node supports no other type"
             )));
         };
         let source = HostPathVolumeSource { path: local.path, type_: Some("Directory".to_owned()) };
@@ -191,7 +191,7 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
     quantity::billionths(text).and_then(|amount| u64::try_from(amount / 1_000_000_000).ok())
 }
 
-/// The emptyDir on disk that has outgrown its limit, if any.
+/// The first emptyDir on disk that exceeds its limit, if any.
 pub(crate) fn outgrown(layout: &Layout, pod: &Pod) -> Option<String> {
     let volumes = pod.spec.as_ref()?.volumes.as_ref()?;
     volumes.iter().find_map(|volume| {

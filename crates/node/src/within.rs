@@ -1,4 +1,4 @@
-//! Files below a folder, reached without leaving it, whatever links and `..` there are on the way.
+//! Files below a folder, opened without leaving it, whatever links and `..` there are on the way.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,14 +11,14 @@ fn folder(root: &Path) -> std::io::Result<OwnedFd> {
     Ok(openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Opens what is at `path` below `root`. Links are followed as long as they stay below.
+/// Opens the file at `path` below `root`. Links are followed as long as they stay below.
 pub(crate) fn open(root: &Path, path: &Path, flags: OFlags) -> std::io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     Ok(openat2(folder(root)?, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
 }
 
-/// The same where no link is followed at all.
+/// The same, without following links.
 pub(crate) fn open_without_links(root: &Path, path: &Path, flags: OFlags) -> std::io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     Ok(openat2(folder(root)?, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
@@ -26,7 +26,7 @@ pub(crate) fn open_without_links(root: &Path, path: &Path, flags: OFlags) -> std
 
 /// Reads a regular file of at most `most` bytes.
 pub(crate) fn read(root: &Path, path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
-    // Not waiting: a pipe of that name would never end.
+    // Without blocking: a pipe of that name would never end.
     let mut file = File::from(open(root, path, OFlags::RDONLY | OFlags::NONBLOCK)?);
     let metadata = file.metadata()?;
     if !metadata.is_file() {
@@ -40,7 +40,7 @@ pub(crate) fn read(root: &Path, path: &Path, most: u64) -> std::io::Result<Vec<u
     Ok(bytes)
 }
 
-/// Opens what is at `path` below `root` for a mount, making the folders that are missing, with `mode`.
+/// Opens the file at `path` below `root` for a mount, creating missing folders with `mode`.
 pub(crate) fn open_or_make(root: &Path, path: &Path, mode: u32) -> std::io::Result<OwnedFd> {
     match open(root, path, OFlags::PATH) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

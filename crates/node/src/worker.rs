@@ -1,4 +1,4 @@
-//! One pod, from its first container to its last: what is there is compared with what is to be, again and again.
+//! The worker of one pod, from its first container to its last: it reconciles the actual with the desired state.
 
 mod clean;
 mod start;
@@ -30,27 +30,27 @@ use crate::volume::{self, Ready, Tokens};
 
 pub(crate) use clean::{clean, clean_files, remove_cgroup};
 
-/// How often a pod is looked at when nothing is said to have happened.
+/// Interval between rounds without an event.
 const PERIOD: Duration = Duration::from_secs(10);
-/// How often what config maps and secrets hold is read again.
+/// Interval between reads of ConfigMaps and Secrets.
 const REFRESH: Duration = Duration::from_secs(10);
 
 /// A pod as the API has it.
 #[derive(Clone, Debug)]
 pub(crate) enum Desired {
     There(Arc<Pod>),
-    /// It was deleted without waiting for its node.
+    /// It was force-deleted, without waiting for its node.
     Gone(Arc<Pod>),
 }
 
-/// The way to a pod's worker.
+/// The handle of a pod's worker.
 pub(crate) struct Handle {
     pub(crate) desired: watch::Sender<Desired>,
     pub(crate) wake: Arc<Notify>,
     pub(crate) task: tokio::task::JoinHandle<()>,
 }
 
-/// Starts to look after a pod.
+/// Starts the worker of a pod.
 pub(crate) fn start(node: &Arc<Node>, pod: Arc<Pod>) -> Handle {
     let (desired, receiver) = watch::channel(Desired::There(pod));
     let wake = Arc::new(Notify::new());
@@ -75,7 +75,7 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// The sandbox that works.
+    /// The ready sandbox.
     pub(crate) fn ready(&self) -> Option<&PodSandbox> {
         self.sandboxes.iter().find(|sandbox| sandbox.state == SandboxState::Ready as i32)
     }
@@ -85,7 +85,7 @@ impl Observed {
         let mut latest: Latest<'_> = BTreeMap::new();
         for found in &self.containers {
             let home = self.homes.get(&found.id).map(String::as_str);
-            // Made by an agent that did not live to start it: it is as if it were not there.
+            // Created by an agent that ended before it could start it: it is ignored.
             if found.state == ContainerState::Created as i32 {
                 continue;
             }
@@ -150,12 +150,12 @@ pub(crate) async fn observe(node: &Node, uid: &str) -> CriResult<Observed> {
     Ok(observed)
 }
 
-/// The memory of a worker between two rounds. All of it may be lost: a new agent begins without.
+/// The state of a worker between two rounds. All of it may be lost: a new agent begins without.
 #[derive(Default)]
 pub(crate) struct Memory {
     tokens: Tokens,
     volumes: Option<(tokio::time::Instant, BTreeMap<String, Ready>)>,
-    /// When a container may be started again.
+    /// Time of the next permitted start of a container.
     retry: BTreeMap<String, Retry>,
     waiting: BTreeMap<String, Waiting>,
     /// By the container's ID.
@@ -170,7 +170,7 @@ pub(crate) struct Memory {
     said: BTreeSet<String>,
 }
 
-/// A container's restarts in a row.
+/// A container's consecutive restarts.
 #[derive(Clone, Copy, Debug)]
 struct Retry {
     delay: Duration,
@@ -189,9 +189,9 @@ pub(crate) struct Worker {
 
 /// The outcome of a round.
 enum Next {
-    /// Look again after so long.
+    /// Look again after this time.
     Later(Duration),
-    /// The pod is no more.
+    /// The pod no longer exists.
     Over,
 }
 
@@ -201,7 +201,7 @@ impl Worker {
         loop {
             let desired = self.desired.borrow_and_update().clone();
             let mut changes = self.desired.clone();
-            // A pull or a long goodbye does not outlast the wish for a shorter one.
+            // A pull or a long grace period ends when a shorter grace period is requested.
             let next = tokio::select! {
                 next = self.look(&desired) => next,
                 () = hurried(&mut changes, &desired) => continue,
@@ -235,7 +235,7 @@ impl Worker {
         }
     }
 
-    /// One look at a pod that is to run.
+    /// One round of a pod that is to run.
     async fn sync(&mut self, pod: &Pod) -> Result<Next, Failure> {
         let slots = slot::slots(pod);
         if self.memory.end.is_none() && self.memory.refused.is_none() && ended_before(pod).is_some() {
@@ -259,10 +259,10 @@ impl Worker {
         let is_started = |found: &Found| {
             self.memory.probes.get(&found.id).is_some_and(|probes| probes.findings().is_started)
         };
-        // What ran in a sandbox that has fallen runs no more, whatever the engine has noticed of it.
+        // Containers of a stopped sandbox have ended, even if the engine has not noticed.
         let latest = sandbox.as_deref().map(|id| observed.latest(Some(id))).unwrap_or_default();
         let plan = plan::plan(&slots, restart, &latest, &is_started);
-        // Containers of a sandbox that has fallen count where they are not to be started again.
+        // Containers of a stopped sandbox count if they are not to be restarted.
         let ended = plan.end.or_else(|| match sandbox {
             None if restart == Restart::Never && !observed.latest(None).is_empty() => Some(
                 plan::plan(&slots, restart, &observed.latest(None), &|_| true).end.unwrap_or(End::Failed),
@@ -293,7 +293,7 @@ impl Worker {
         Ok(Next::Later(wait))
     }
 
-    /// The reason why a pod is not to run here, or no longer.
+    /// The reason why a pod cannot run here, or not any longer.
     async fn refuses(&mut self, pod: &Pod, observed: &Observed) -> Option<Waiting> {
         let spec = pod.spec.as_ref()?;
         let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
@@ -314,14 +314,14 @@ impl Worker {
             return Some(("Evicted".to_owned(), why));
         }
         if spec.host_users == Some(false) && observed.sandboxes.is_empty() {
-            let why = "hostUsers: false takes an engine with user namespaces, and this node's has none";
+            let why = "hostUsers: false requires an engine with user namespaces, and this node's does not support them";
             self.say(pod, None, Level::Warning, "FailedCreatePodSandBox", why).await;
             return Some(("UserNamespacesNotSupported".to_owned(), why.to_owned()));
         }
         None
     }
 
-    /// Brings volumes up to date; says whether there is one that changes.
+    /// Updates volumes; returns whether one can change.
     async fn refresh(&mut self, pod: &Pod) -> bool {
         let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
         let changes = volumes.into_iter().flatten().any(|volume| {
@@ -357,7 +357,7 @@ impl Worker {
         Ok(volumes)
     }
 
-    /// Reads what containers said as they ended, while their files are there.
+    /// Reads the termination messages of ended containers, while their files exist.
     fn note_ends(&mut self, slots: &[Slot], observed: &Observed) {
         for found in observed.containers.iter().filter(|found| plan::has_ended(found)) {
             self.memory.probes.remove(&found.id);
@@ -377,7 +377,7 @@ impl Worker {
         self.memory.messages.retain(|id, _| observed.homes.contains_key(id));
     }
 
-    /// Probes for every container that runs and has none yet; says whether there was one.
+    /// Starts probes for every running container without; returns whether there was one.
     fn watch_all(&mut self, slots: &[Slot], observed: &Observed) -> bool {
         let before = self.memory.probes.len();
         let ip = observed.ip.as_deref().or(Some(&self.node.facts.host_ip)).and_then(|ip| ip.parse().ok());
@@ -458,10 +458,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Writes a status; gives the version of the pod that it makes.
+    /// Writes a status; returns the new version of the pod.
     async fn write(&self, pod: &Pod, status: &PodStatus) -> Result<Option<u64>, Failure> {
         let mut value = serde_json::to_value(status).unwrap_or_default();
-        // A merge keeps what is not named: these are named, so that they go when they are no more.
+        // A merge patch keeps absent fields: these are set to null, so that they are removed when they no longer apply.
         for field in
             ["podIP", "podIPs", "reason", "message", "initContainerStatuses", "ephemeralContainerStatuses"]
         {
@@ -474,13 +474,13 @@ impl Worker {
         let wrote = pods.patch_status(names(pod).name, &PatchParams::default(), &Patch::Merge(patch)).await;
         match wrote {
             Ok(pod) => Ok(Some(version(&pod))),
-            // A pod that is gone, or another of its name: the watch will say so.
+            // The pod was deleted, or replaced by one of the same name: the watch will report it.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Ends a pod and takes away all that it had.
+    /// Ends a pod and removes all its objects.
     async fn finish(&mut self, pod: &Pod, is_known: bool) -> Result<Next, Failure> {
         let slots = slot::slots(pod);
         let observed = observe(&self.node, names(pod).uid).await?;
@@ -519,12 +519,12 @@ impl Worker {
     }
 }
 
-/// The version of a pod, which grows with every write (a promise of Kubernetes since 1.35).
+/// The version of a pod, which increases with every write (guaranteed by Kubernetes since 1.35).
 fn version(pod: &Pod) -> u64 {
     pod.metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// Waits until a pod is to end sooner than it was.
+/// Waits until the grace period of a pod is shortened.
 async fn hurried(changes: &mut watch::Receiver<Desired>, known: &Desired) {
     let left = |desired: &Desired| match desired {
         Desired::There(pod) if pod.metadata.deletion_timestamp.is_none() => i64::MAX,
@@ -538,7 +538,7 @@ async fn hurried(changes: &mut watch::Receiver<Desired>, known: &Desired) {
     }
 }
 
-/// How a pod had ended before this agent began.
+/// The final phase of a pod that ended before this agent began.
 fn ended_before(pod: &Pod) -> Option<End> {
     match pod.status.as_ref()?.phase.as_deref()? {
         "Succeeded" => Some(End::Succeeded),

@@ -319,7 +319,7 @@ fn tells_of_filters(up: &Up) {
     let words = ["no seccomp profile; Seccomp 0"];
     up.until("what holds none is said", |_| says("privileged", "Confined", &words));
     if let Err(error) = palisade_sys::audit::AuditLog::open() {
-        eprintln!("skipped: denied syscalls are not told here: {error}");
+        eprintln!("skipped: denied syscalls are not reported here: {error}");
         return;
     }
     let words = ["Syscall mkdir (x86_64) denied", "to let it through, add {"];

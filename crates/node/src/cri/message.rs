@@ -1,8 +1,8 @@
 //! Messages of the container runtime interface, as far as this agent uses them: field numbers are those of
 //! `runtime.v1` in kubernetes/cri-api, `pkg/apis/runtime/v1/api.proto`.
 //!
-//! Written by hand, since generating them takes a compiler of protocol buffers; a field that is not here is skipped
-//! when read and left at its default when sent.
+//! Written by hand, since generating them requires a protobuf compiler; fields that are not here are skipped when read
+//! and left at their default when sent.
 
 use std::collections::HashMap;
 
@@ -34,15 +34,15 @@ pub(crate) enum ProfileType {
     Localhost = 2,
 }
 
-/// Whether mounts below a mount are seen on the other side.
+/// Propagation of mounts below a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub(crate) enum MountPropagation {
-    /// On neither side.
+    /// None.
     Private = 0,
-    /// The node's in the container.
+    /// From the node to the container.
     HostToContainer = 1,
-    /// Each other's.
+    /// In both directions.
     Bidirectional = 2,
 }
 
@@ -50,23 +50,23 @@ pub(crate) enum MountPropagation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub(crate) enum ContainerState {
-    /// Made, not started.
+    /// Created, not started.
     Created = 0,
     /// Started.
     Running = 1,
     /// Ended.
     Exited = 2,
-    /// The engine does not know.
+    /// Unknown to the engine.
     Unknown = 3,
 }
 
-/// Whether a sandbox works.
+/// The state of a sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub(crate) enum SandboxState {
-    /// It does.
+    /// Ready.
     Ready = 0,
-    /// It has stopped.
+    /// Stopped.
     NotReady = 1,
 }
 
@@ -96,7 +96,7 @@ macro_rules! messages {
 }
 
 messages! {
-    /// The version of the interface that the agent speaks.
+    /// The version of the interface that the agent uses.
     VersionRequest {
         #[string, tag = "1"] version: String,
     }
@@ -105,13 +105,13 @@ messages! {
         #[string, tag = "2"] runtime_name: String,
         #[string, tag = "3"] runtime_version: String,
     }
-    /// The resolver of a pod.
+    /// The DNS settings of a pod.
     DnsConfig {
         #[string, repeated, tag = "1"] servers: Vec<String>,
         #[string, repeated, tag = "2"] searches: Vec<String>,
         #[string, repeated, tag = "3"] options: Vec<String>,
     }
-    /// A port of the node that leads to one of a pod.
+    /// A port of the node that is forwarded to a pod's.
     PortMapping {
         #[enumeration = "Protocol", tag = "1"] protocol: i32,
         #[int32, tag = "2"] container_port: i32,
@@ -133,7 +133,7 @@ messages! {
         #[enumeration = "NamespaceMode", tag = "3"] ipc: i32,
         #[string, tag = "4"] target_id: String,
     }
-    /// A number that may be missing.
+    /// An optional number.
     Int64Value {
         #[int64, tag = "1"] value: i64,
     }
@@ -173,7 +173,7 @@ messages! {
         #[string, tag = "3"] namespace: String,
         #[uint32, tag = "4"] attempt: u32,
     }
-    /// A sandbox as it is to be.
+    /// The configuration of a sandbox.
     PodSandboxConfig {
         #[message, optional, tag = "1"] metadata: Option<PodSandboxMetadata>,
         #[string, tag = "2"] hostname: String,
@@ -184,12 +184,12 @@ messages! {
         #[map = "string, string", tag = "7"] annotations: HashMap<String, String>,
         #[message, optional, tag = "8"] linux: Option<LinuxPodSandboxConfig>,
     }
-    /// Make a sandbox.
+    /// Create a sandbox.
     RunPodSandboxRequest {
         #[message, optional, tag = "1"] config: Option<PodSandboxConfig>,
         #[string, tag = "2"] runtime_handler: String,
     }
-    /// The name of a sandbox.
+    /// The ID of a sandbox.
     SandboxId {
         #[string, tag = "1"] pod_sandbox_id: String,
     }
@@ -202,7 +202,7 @@ messages! {
         #[string, tag = "1"] ip: String,
         #[message, repeated, tag = "2"] additional_ips: Vec<PodIp>,
     }
-    /// A sandbox as it is.
+    /// The status of a sandbox.
     PodSandboxStatus {
         #[string, tag = "1"] id: String,
         #[message, optional, tag = "2"] metadata: Option<PodSandboxMetadata>,
@@ -210,7 +210,7 @@ messages! {
         #[int64, tag = "4"] created_at: i64,
         #[message, optional, tag = "5"] network: Option<PodSandboxNetworkStatus>,
     }
-    /// The answer to a question for a sandbox.
+    /// The response with the status of a sandbox.
     PodSandboxStatusResponse {
         #[message, optional, tag = "1"] status: Option<PodSandboxStatus>,
         #[map = "string, string", tag = "2"] info: HashMap<String, String>,
@@ -240,12 +240,12 @@ messages! {
     ImageSpec {
         #[string, tag = "1"] image: String,
     }
-    /// A variable of the environment.
+    /// An environment variable.
     KeyValue {
         #[string, tag = "1"] key: String,
         #[string, tag = "2"] value: String,
     }
-    /// How much a container may use.
+    /// The resources of a container.
     LinuxContainerResources {
         #[int64, tag = "1"] cpu_period: i64,
         #[int64, tag = "2"] cpu_quota: i64,
@@ -279,12 +279,12 @@ messages! {
         #[message, optional, tag = "1"] resources: Option<LinuxContainerResources>,
         #[message, optional, tag = "2"] security_context: Option<LinuxContainerSecurityContext>,
     }
-    /// A container's name in its pod, and the number of its start.
+    /// A container's name in its pod, and the number of the attempt.
     ContainerMetadata {
         #[string, tag = "1"] name: String,
         #[uint32, tag = "2"] attempt: u32,
     }
-    /// A container as it is to be.
+    /// The configuration of a container.
     ContainerConfig {
         #[message, optional, tag = "1"] metadata: Option<ContainerMetadata>,
         #[message, optional, tag = "2"] image: Option<ImageSpec>,
@@ -301,22 +301,22 @@ messages! {
         #[bool, tag = "14"] tty: bool,
         #[message, optional, tag = "15"] linux: Option<LinuxContainerConfig>,
     }
-    /// Make a container.
+    /// Create a container.
     CreateContainerRequest {
         #[string, tag = "1"] pod_sandbox_id: String,
         #[message, optional, tag = "2"] config: Option<ContainerConfig>,
         #[message, optional, tag = "3"] sandbox_config: Option<PodSandboxConfig>,
     }
-    /// The name of a container.
+    /// The ID of a container.
     ContainerId {
         #[string, tag = "1"] container_id: String,
     }
-    /// End a container, after so many seconds by force.
+    /// End a container, by force after a number of seconds.
     StopContainerRequest {
         #[string, tag = "1"] container_id: String,
         #[int64, tag = "2"] timeout: i64,
     }
-    /// Nothing to say.
+    /// An empty message.
     Empty {}
     /// Selects containers.
     ContainerFilter {
@@ -342,12 +342,12 @@ messages! {
     ListContainersResponse {
         #[message, repeated, tag = "1"] containers: Vec<Container>,
     }
-    /// Ask for a container.
+    /// Request the status of a container.
     ContainerStatusRequest {
         #[string, tag = "1"] container_id: String,
         #[bool, tag = "2"] verbose: bool,
     }
-    /// A container as it is.
+    /// The status of a container.
     ContainerStatus {
         #[string, tag = "1"] id: String,
         #[message, optional, tag = "2"] metadata: Option<ContainerMetadata>,
@@ -364,7 +364,7 @@ messages! {
         #[map = "string, string", tag = "13"] annotations: HashMap<String, String>,
         #[string, tag = "15"] log_path: String,
     }
-    /// The answer to a question for a container.
+    /// The response with the status of a container.
     ContainerStatusResponse {
         #[message, optional, tag = "1"] status: Option<ContainerStatus>,
         #[map = "string, string", tag = "2"] info: HashMap<String, String>,
@@ -381,7 +381,7 @@ messages! {
         #[bytes = "vec", tag = "2"] stderr: Vec<u8>,
         #[int32, tag = "3"] exit_code: i32,
     }
-    /// Run a command in a container, with its streams elsewhere.
+    /// Run a command in a container, with its streams at a URL.
     ExecRequest {
         #[string, tag = "1"] container_id: String,
         #[string, repeated, tag = "2"] cmd: Vec<String>,
@@ -423,12 +423,12 @@ messages! {
     ListImagesResponse {
         #[message, repeated, tag = "1"] images: Vec<Image>,
     }
-    /// Ask for an image.
+    /// Request the status of an image.
     ImageStatusRequest {
         #[message, optional, tag = "1"] image: Option<ImageSpec>,
         #[bool, tag = "2"] verbose: bool,
     }
-    /// The answer to a question for an image.
+    /// The response with the status of an image.
     ImageStatusResponse {
         #[message, optional, tag = "1"] image: Option<Image>,
         #[map = "string, string", tag = "2"] info: HashMap<String, String>,
@@ -448,7 +448,7 @@ messages! {
         #[message, optional, tag = "2"] auth: Option<AuthConfig>,
         #[message, optional, tag = "3"] sandbox_config: Option<PodSandboxConfig>,
     }
-    /// The image that was pulled.
+    /// The pulled image.
     PullImageResponse {
         #[string, tag = "1"] image_ref: String,
     }
@@ -456,22 +456,22 @@ messages! {
     RemoveImageRequest {
         #[message, optional, tag = "1"] image: Option<ImageSpec>,
     }
-    /// How the engine is.
+    /// Request the status of the engine.
     StatusRequest {
         #[bool, tag = "1"] verbose: bool,
     }
-    /// One thing that the engine says of itself.
+    /// A condition of the engine.
     RuntimeCondition {
         #[string, tag = "1"] r#type: String,
         #[bool, tag = "2"] status: bool,
         #[string, tag = "3"] reason: String,
         #[string, tag = "4"] message: String,
     }
-    /// All that it says.
+    /// All conditions.
     RuntimeStatus {
         #[message, repeated, tag = "1"] conditions: Vec<RuntimeCondition>,
     }
-    /// The answer to how it is.
+    /// The response with the status of the engine.
     StatusResponse {
         #[message, optional, tag = "1"] status: Option<RuntimeStatus>,
         #[map = "string, string", tag = "2"] info: HashMap<String, String>,

@@ -1,4 +1,5 @@
-//! Files that change all at once: `..data` leads to a folder of one moment, and every name leads through it.
+//! Files that change atomically: `..data` links to a folder with one state of all files, and every name leads through
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -18,7 +19,7 @@ pub(super) type Files = BTreeMap<String, Content>;
 
 const DATA: &str = "..data";
 
-/// Makes a folder hold just these files.
+/// Replaces the content of a folder by these files.
 pub(super) fn write(folder: &Path, files: &Files, group: Option<i64>) -> std::io::Result<()> {
     let group = group.and_then(|group| u32::try_from(group).ok());
     let current = fs::read_link(folder.join(DATA)).ok();
@@ -49,7 +50,7 @@ pub(super) fn write(folder: &Path, files: &Files, group: Option<i64>) -> std::io
         let is_kept = name == DATA || name.as_encoded_bytes() == moment.as_bytes() || firsts.contains(&name);
         if !is_kept {
             let path = folder.join(&name);
-            // A link is the name of a file that is no more, a folder a former moment.
+            // A link is the name of a removed file, a folder an earlier state.
             let is_folder = fs::symlink_metadata(&path)?.is_dir();
             if is_folder { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
         }
@@ -121,7 +122,7 @@ mod tests {
         let before = fs::read_link(path.join(DATA)).unwrap();
         assert_eq!((read("a").as_deref(), read("b/c").as_deref()), (Some("1"), Some("2")));
         write(path, &files(&[("a", "1"), ("b/c", "2")]), None).unwrap();
-        assert_eq!(fs::read_link(path.join(DATA)).unwrap(), before, "nothing changed");
+        assert_eq!(fs::read_link(path.join(DATA)).unwrap(), before, "unchanged");
         write(path, &files(&[("a", "3"), ("d", "4")]), None).unwrap();
         assert_eq!((read("a").as_deref(), read("b/c"), read("d").as_deref()), (Some("3"), None, Some("4")));
         assert!(!path.join(before).exists());

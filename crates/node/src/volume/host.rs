@@ -1,4 +1,4 @@
-//! Places of the node: what a pod says is there must be, and nothing is made that it does not ask for.
+//! Paths of the node: the type that a pod requires is checked, and only requested paths are created.
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Component, Path};
@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::HostPathVolumeSource;
 
 use super::{Ready, VolumeError};
 
-/// Checks a place of the node, and makes it where its type says so.
+/// Checks a path of the node, and creates it if its type requires that.
 pub(super) fn check(source: &HostPathVolumeSource) -> Result<Ready, VolumeError> {
     let path = Path::new(&source.path);
     let refuse = |why: &str| VolumeError::HostPath { path: source.path.clone(), why: why.to_owned() };
@@ -25,7 +25,7 @@ pub(super) fn check(source: &HostPathVolumeSource) -> Result<Ready, VolumeError>
             .create_new(true)
             .open(path)
             .and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o644))),
-        // The engine would make a folder; without a type Kubernetes lets it.
+        // The engine would create a folder; without a type Kubernetes permits that.
         ("", true) => std::fs::create_dir_all(path),
         _ => Ok(()),
     };

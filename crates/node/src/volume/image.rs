@@ -22,7 +22,7 @@ async fn ctr(socket: &Path, words: &[&str], path: &Path) -> Result<(), String> {
 }
 
 impl Maker<'_> {
-    /// Mounts an image, pulled if it has to be.
+    /// Mounts an image, after pulling it if necessary.
     pub(super) async fn image(
         &self,
         pod: &Pod,
@@ -47,7 +47,7 @@ impl Maker<'_> {
                 pull(self.cri, &name, &secrets).await.map_err(|error| wrong(&error))?;
             }
         }
-        // A mount of before a restart of the machine has left its snapshot.
+        // A mount from before a reboot has left its snapshot.
         let _ = ctr(self.socket, &["unmount", "--rm"], &path).await;
         std::fs::create_dir_all(&path).map_err(VolumeError::io(&path))?;
         ctr(self.socket, &["mount", &whole_name(&name)], &path).await.map_err(|error| wrong(&error))?;
@@ -65,11 +65,11 @@ impl Maker<'_> {
     }
 }
 
-/// Unmounts the images of a pod, and gives back what the engine holds for them.
+/// Unmounts the images of a pod, and releases the engine's snapshots of them.
 pub(crate) async fn unmount_images(socket: &Path, folder: &Path) {
     let volumes = std::fs::read_dir(folder.join("volumes")).into_iter().flatten().flatten();
     for path in volumes.map(|entry| entry.path()) {
-        // A tmpfs is a mount point too, and the engine knows nothing of it: that is no error of anybody's.
+        // A tmpfs is a mount point too, and the engine does not have it: that is not an error.
         if mount::is_mount_point(&path).unwrap_or(false)
             && let Err(error) = ctr(socket, &["unmount", "--rm"], &path).await
         {

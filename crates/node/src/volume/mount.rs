@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags};
 
-/// Whether something is mounted at a folder.
+/// Whether a file system is mounted on a folder.
 fn is_mounted(path: &Path) -> std::io::Result<bool> {
     let parent = path.parent().unwrap_or(path);
     Ok(std::fs::metadata(path)?.dev() != std::fs::metadata(parent)?.dev())
 }
 
-/// Whether a folder is the root of a mount, also one of a folder of the same file system. A folder that is not there is none.
+/// Whether a folder is the root of a mount, including one of a folder of the same file system. `false` for a missing
+/// folder.
 pub(super) fn is_mount_point(path: &Path) -> std::io::Result<bool> {
     use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
     match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
@@ -22,7 +23,7 @@ pub(super) fn is_mount_point(path: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// Mounts a file system in memory, unless one is there already.
+/// Mounts a tmpfs, unless one is there already.
 pub(super) fn tmpfs(path: &Path, options: &str) -> std::io::Result<()> {
     if is_mounted(path)? {
         return Ok(());

@@ -6,7 +6,7 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::PodSecurityContext;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, chmodat, chownat, fstat, openat};
 
-/// The mode bits that the group gets on files, and on folders, where new files belong to the group too.
+/// The mode bits of the group on files, and on folders, where new files belong to the group too.
 const FILE: u32 = 0o660;
 const FOLDER: u32 = 0o2770;
 
@@ -34,7 +34,7 @@ pub(super) fn give(path: &Path, security: Option<&PodSecurityContext>) -> std::i
     walk(&fd, &mut |fd, is_folder| set(fd, group, if is_folder { FOLDER } else { FILE }))
 }
 
-/// Changes what is behind a descriptor, which no link that appears meanwhile can turn elsewhere.
+/// Changes the file behind a descriptor, so that a link that appears meanwhile cannot redirect it.
 fn set(fd: &OwnedFd, group: Gid, bits: u32) -> std::io::Result<()> {
     let stat = fstat(fd)?;
     chownat(fd, "", None, Some(group), AtFlags::EMPTY_PATH)?;
@@ -70,7 +70,7 @@ fn walk(
     folders.iter().try_for_each(|folder| visit(folder, true))
 }
 
-/// How many bytes a folder takes up on disk.
+/// The disk usage of a folder, in bytes.
 pub(super) fn size(path: &Path) -> u64 {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let Ok(fd) = openat(CWD, path, flags, Mode::empty()) else { return 0 };
@@ -79,7 +79,7 @@ pub(super) fn size(path: &Path) -> u64 {
         total += fstat(fd)?.st_blocks.unsigned_abs() * 512;
         Ok(())
     });
-    // What vanishes while it is counted is counted the next time.
+    // Files that vanish while they are counted are ignored.
     if counted.is_ok() { total } else { 0 }
 }
 

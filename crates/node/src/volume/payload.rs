@@ -1,4 +1,4 @@
-//! The content of volumes that comes from the API: config maps, secrets, a pod's own fields, tokens.
+//! The content of volumes that comes from the API: ConfigMaps, Secrets, a pod's own fields, tokens.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ use super::{Maker, VolumeError};
 use crate::env;
 use crate::slot::names;
 
-/// Tokens that a pod has, by volume and path, and when each is to be renewed.
+/// Tokens of a pod, by volume and path, and the time of their renewal.
 pub(crate) type Tokens = BTreeMap<String, (String, Timestamp)>;
 
 /// The content of a volume.
 #[derive(Debug, Default)]
 pub(super) struct Payload {
     pub(super) files: Files,
-    /// Whether it is never to be on a disk.
+    /// Whether it must never be on a disk.
     pub(super) is_secret: bool,
 }
 
@@ -33,7 +33,7 @@ fn mode(own: Option<i32>, default: Option<i32>) -> u32 {
     u32::try_from(own.or(default).unwrap_or(MODE)).unwrap_or(0o644) & 0o777
 }
 
-/// Adds entries to files: all under their keys, or those that are named under theirs.
+/// Adds entries to files: all under their keys, or selected ones under their paths.
 fn add(
     files: &mut Files,
     entries: BTreeMap<String, Vec<u8>>,
@@ -107,7 +107,7 @@ async fn secret_entries(
     }
 }
 
-/// The content of a volume; none if it is of another kind.
+/// The content of a volume; `None` if it is of another type.
 pub(super) async fn of(
     maker: &Maker<'_>,
     pod: &Pod,
@@ -192,7 +192,7 @@ fn fields(
     Ok(())
 }
 
-/// A token of the pod's account that dies with the pod; one at hand until four fifths of its time are over.
+/// A token of the pod's account that ends with the pod; a present one until four fifths of its lifetime are over.
 async fn token(
     client: &Client,
     pod: &Pod,

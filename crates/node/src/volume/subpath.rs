@@ -1,4 +1,4 @@
-//! A part of a volume, that no link in the volume turns into something else.
+//! A part of a volume (`subPath`), which links in the volume cannot redirect.
 
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use rustix::fs::{FileType, fstat};
 use super::mount::unmount_below;
 use crate::within;
 
-/// Binds what is at `path` in a volume to `at`, a place that only the node writes.
+/// Binds the file or folder at `path` in a volume to `at`, a path that only the node writes.
 pub(crate) fn bind(volume: &Path, path: &str, at: &Path) -> std::io::Result<PathBuf> {
     if Path::new(path).is_absolute() {
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "must be a relative path"));

@@ -1,4 +1,4 @@
-//! Removal of what a pod leaves behind.
+//! Removal of a pod's leftovers.
 
 use std::path::Path;
 
@@ -11,20 +11,20 @@ use crate::sandbox;
 use crate::slot::Slot;
 use crate::volume::{unmount_below, unmount_images};
 
-/// How much a container may say as it ends, in bytes.
+/// Maximum size of a termination message, in bytes.
 const LAST_WORDS: u64 = 4096;
 
 /// The termination message that a container wrote.
 pub(super) fn last_words(path: &Path) -> Option<String> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    // The file is the container's to write, and stays a file: only its content is.
+    // The file is the container's to write, and stays a file: only its content changes.
     std::fs::File::open(path).ok()?.take(LAST_WORDS).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The end of a failed container's log, where its place says that it is to stand for a message of its own: 2 KiB or 80
-/// lines at most, as a kubelet has it.
+/// The end of a failed container's log, if its termination message policy is FallbackToLogsOnError: at most 2 KiB or 80
+/// lines, as in a kubelet.
 pub(super) fn last_lines(logs: &Path, slot: &Slot, found: &ContainerStatus) -> Option<String> {
     let policy = slot.container.termination_message_policy.as_deref();
     if policy != Some("FallbackToLogsOnError") || found.exit_code == 0 {
@@ -53,7 +53,7 @@ pub(crate) async fn clean(node: &Node, uid: &str, pod: Option<&Pod>) -> Result<(
     Ok(())
 }
 
-/// Unmounts what is mounted in a pod's folder, then removes the folder.
+/// Unmounts everything in a pod's folder, then removes the folder.
 pub(crate) fn clean_files(folder: &Path) -> std::io::Result<()> {
     unmount_below(folder)?;
     remove_folder(folder)
@@ -66,7 +66,7 @@ fn remove_folder(folder: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Removes a cgroup with those below it, in every hierarchy there is.
+/// Removes a cgroup with those below it, in every hierarchy.
 pub(crate) fn remove_cgroup(path: &Path) {
     let relative = path.strip_prefix("/").unwrap_or(path);
     let root = Path::new("/sys/fs/cgroup");

@@ -24,14 +24,14 @@ use crate::seccomp;
 use crate::slot::{Slot, names};
 use crate::volume::{self, Ready};
 
-/// How long to wait after what the node itself could not do.
+/// Time to wait after a failure of the node itself.
 const SOON: Duration = Duration::from_secs(2);
 
-/// The reason why a container is not started, as its status shows it, and a message.
+/// The reason why a container is not started, as in its status, and a message.
 struct Held {
     reason: &'static str,
     message: String,
-    /// The event that says so.
+    /// The event for it.
     event: &'static str,
 }
 
@@ -42,7 +42,7 @@ impl Held {
 }
 
 impl Worker {
-    /// Starts those containers of a pod that may be; says when to look again.
+    /// Starts the permitted containers of a pod; returns the time of the next look.
     pub(super) async fn start_all(
         &mut self,
         pod: &Pod,
@@ -52,7 +52,7 @@ impl Worker {
     ) -> Result<Duration, Failure> {
         for stale in observed.containers.iter().filter(|found| found.state == ContainerState::Created as i32)
         {
-            // Made by an agent that did not live to start it.
+            // Created by an agent that ended before it could start it.
             self.node.cri.remove_container(ContainerId { container_id: stale.id.clone() }).await?;
         }
         let volumes = match self.make_volumes(pod).await {
@@ -94,7 +94,7 @@ impl Worker {
         Ok(wait)
     }
 
-    /// Notes that a container is not started, and when to try again.
+    /// Records that a container is not started, and the time of the next try.
     fn hold(&mut self, slot: &Slot, held: Held) -> Duration {
         let is_image = matches!(held.reason, "ErrImagePull" | "ErrImageNeverPull");
         let delay = if is_image { self.next_delay(slot.name()) } else { SOON };
@@ -108,7 +108,7 @@ impl Worker {
         last.map_or(FIRST_DELAY, |last| (last * 2).clamp(FIRST_DELAY, LONGEST_DELAY))
     }
 
-    /// How long a container is still to wait, if at all: one that ended again and again waits longer each time.
+    /// The remaining back-off of a container, if any: repeated failures wait longer each time.
     async fn must_wait(
         &mut self,
         pod: &Pod,
@@ -130,7 +130,7 @@ impl Worker {
         let last = last.filter(|last| plan::has_ended(last))?;
         let key = format!("{name}/{}", last.id);
         if !self.memory.said.insert(key) {
-            // It has waited for this end already.
+            // It has waited after this end already.
             return None;
         }
         let ran =
@@ -160,7 +160,7 @@ impl Worker {
         Some(delay)
     }
 
-    /// The pod's sandbox, made if there is none.
+    /// The pod's sandbox, created if there is none.
     async fn ensure_sandbox(
         &mut self,
         pod: &Pod,
@@ -242,7 +242,7 @@ impl Worker {
         };
         self.say(pod, Some(&name), Level::Normal, "Created", &format!("Created container: {name}")).await;
         if let Err(error) = self.node.cri.start_container(ContainerId { container_id: id.clone() }).await {
-            // What never ran is no run: only the event tells of it.
+            // A container that never ran has no status of a run: only the event reports it.
             let _ = self.node.cri.remove_container(ContainerId { container_id: id }).await;
             let message = format!("Error: {error}");
             return Ok(Err(Held { reason: "RunContainerError", message, event: "Failed" }));
@@ -268,7 +268,7 @@ impl Worker {
         Ok(())
     }
 
-    /// The image of a container, pulled if it has to be.
+    /// The image of a container, pulled if necessary.
     async fn ensure_image(&self, pod: &Pod, slot: &Slot) -> Result<Result<Present, Held>, Failure> {
         let name = slot.container.image.clone().unwrap_or_default();
         let policy = slot.container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
@@ -310,7 +310,7 @@ impl Worker {
         Ok(secrets)
     }
 
-    /// Everything that a container is made of.
+    /// All parts of a container's configuration.
     async fn parts(
         &self,
         pod: &Pod,
@@ -422,7 +422,7 @@ impl Worker {
             .collect()
     }
 
-    /// A volume, or the part of it that a mount names.
+    /// A volume, or the part of it that a mount names (`subPath`).
     fn part(
         &self,
         pod: &Pod,
@@ -449,7 +449,7 @@ impl Worker {
             .map_err(|error| format!("subPath {part:?} of volume {:?}: {error}", mount.name))
     }
 
-    /// The files that the node gives to every container: its hosts, and one for its last words.
+    /// The files that the node gives to every container: `/etc/hosts`, and the termination message.
     fn own_files(
         &self,
         pod: &Pod,
@@ -501,7 +501,7 @@ impl Worker {
     }
 }
 
-/// The number of a container's next start. The API remembers what the engine may have lost in a crash.
+/// The attempt number of a container's next start. The API remembers numbers that the engine may have lost in a crash.
 fn next_attempt(pod: &Pod, slot: &Slot, last: Option<&crate::cri::message::ContainerStatus>) -> u32 {
     let known = crate::status::restarts(pod.status.as_ref(), slot.name());
     let known = known.map(|known| u32::try_from(known).unwrap_or(0).saturating_add(1));
@@ -524,7 +524,7 @@ fn with_hostname(mut environment: Vec<(String, String)>, hostname: &str) -> Vec<
     environment
 }
 
-/// The hosts that a pod knows by name.
+/// The content of a pod's `/etc/hosts`.
 fn hosts_file(pod: &Pod, home: &Home<'_>) -> String {
     let spec = pod.spec.as_ref();
     let mut text = match spec.and_then(|spec| spec.host_network) {

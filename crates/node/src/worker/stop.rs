@@ -1,4 +1,4 @@
-//! Ending containers: hooks first, then time to end, then force.
+//! Ending containers: hooks first, then a signal and the grace period, then force.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ impl Worker {
             }
         }
         let spent = i64::try_from(begun.elapsed().as_secs()).unwrap_or(i64::MAX);
-        // A hook that took all the time leaves the container two seconds, as a kubelet does.
+        // A hook that took all the time leaves the container two seconds, as in a kubelet.
         let left = if grace > 0 { (grace - spent).max(2.min(grace)) } else { 0 };
         match self.node.cri.stop_container(&found.id, left).await {
             Err(error) if !error.is_missing() => Err(error.into()),
@@ -89,7 +89,7 @@ impl Worker {
         }
     }
 
-    /// Ends the containers whose probes say so, and says what probes found.
+    /// Ends containers with failed probes, and reports the probes' results.
     pub(super) async fn end_what_probes_say(
         &mut self,
         pod: &Pod,
