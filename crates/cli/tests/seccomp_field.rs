@@ -369,7 +369,7 @@ fn f26_trace_as_default() {
             source: "kubernetes.io/docs/tutorials/security/seccomp, audit.json: a profile that only logs",
             file: "p.json",
             text: &log,
-            asked: &[(LINT, 1, &["LOG lets every syscall through that no entry names"], &[])],
+            asked: &[(LINT, 1, &["LOG allows every syscall that no entry names"], &[])],
         },
         Case {
             source: "containers/crun#683",
@@ -872,7 +872,7 @@ fn answers_are_said_by_runtime() {
             asked: &[
                 (explain, 0, says, &[]),
                 (&[explain, &["--unknown", "default"]].concat(), 0, &["ERRNO(EPERM)"], &["runc"]),
-                (LINT, 1, &["openat2, faccessat2, statx and close_range: newer than all that the profile names", "answer ERRNO(EPERM), on which nobody falls back"], &["newer forms of"]),
+                (LINT, 1, &["openat2, faccessat2, statx and close_range: newer than all syscalls that the profile names", "return ERRNO(EPERM), on which programs do not fall back"], &["newer forms of"]),
                 (by_default, 1, &["openat2, faccessat2, statx and close_range: newer forms of syscalls that are let through get ERRNO(EPERM)"], &[]),
             ],
         },

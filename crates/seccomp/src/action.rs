@@ -1,19 +1,19 @@
-//! Actions: what a filter answers a syscall with.
+//! Actions: the result of a filter for a syscall.
 
 use crate::errno;
 
-/// The answer of a filter to a syscall, with the 16 bits of data that some actions carry.
+/// The result of a filter for a syscall, with the 16 bits of data that some actions carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Action {
-    /// The syscall goes on.
+    /// The syscall is executed.
     Allow,
-    /// The syscall goes on and is logged.
+    /// The syscall is executed and logged.
     Log,
     /// The syscall fails with this error; the kernel caps it at 4095.
     Errno(u16),
-    /// A tracer decides, given this message; without one the syscall fails with ENOSYS.
+    /// A tracer decides, given this message; without a tracer the syscall fails with ENOSYS.
     Trace(u16),
-    /// A supervisor decides.
+    /// A supervisor decides (user notification).
     Notify,
     /// The thread gets SIGSYS, with this in `si_errno`.
     Trap(u16),
@@ -24,7 +24,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The names that profiles use, without data.
+    /// The names in profiles, without data.
     pub const NAMES: [(&'static str, Self); 9] = [
         ("SCMP_ACT_ALLOW", Self::Allow),
         ("SCMP_ACT_ERRNO", Self::Errno(0)),
@@ -37,7 +37,7 @@ impl Action {
         ("SCMP_ACT_TRAP", Self::Trap(0)),
     ];
 
-    /// The return value of a program for it: `SECCOMP_RET_*` with the data in the lower half.
+    /// Its return value of a program: `SECCOMP_RET_*` with the data in the lower half.
     #[must_use]
     pub fn code(self) -> u32 {
         match self {
@@ -52,7 +52,7 @@ impl Action {
         }
     }
 
-    /// The action of a returned value. A value that the kernel does not know kills the process.
+    /// The action of a return value. An unknown value kills the process.
     #[must_use]
     pub fn of_code(code: u32) -> Self {
         let [high, low] = [code & 0xffff_0000, code & 0xffff];
@@ -69,13 +69,13 @@ impl Action {
         }
     }
 
-    /// The order in which the kernel prefers the answers of stacked filters: the lowest wins.
+    /// The precedence of the results of stacked filters in the kernel: the lowest wins.
     #[must_use]
     pub fn rank(self) -> i32 {
         (self.code() & 0xffff_0000).cast_signed()
     }
 
-    /// OCI's name of it.
+    /// Its name in OCI's format.
     #[must_use]
     pub fn scmp(self) -> &'static str {
         match self {
@@ -107,7 +107,7 @@ impl Action {
         }
     }
 
-    /// The likely consequence for a program that gets this answer; none if the syscall is made.
+    /// The likely consequence for a program that gets this result; `None` if the syscall is executed.
     #[must_use]
     pub fn consequence(self) -> Option<&'static str> {
         Some(match self {
@@ -133,7 +133,7 @@ impl Action {
         })
     }
 
-    /// Whether the kernel makes the syscall without asking a tracer or a supervisor.
+    /// Whether the kernel executes the syscall without a tracer or a supervisor.
     #[must_use]
     pub fn lets_through(self) -> bool {
         matches!(self, Self::Allow | Self::Log)
@@ -179,7 +179,7 @@ mod tests {
             assert_eq!(action.consequence().is_none(), action == Action::Allow, "{action}");
         }
         assert!(order.windows(2).all(|pair| pair[0].0.rank() < pair[1].0.rank()));
-        // What the kernel does not know kills the process.
+        // Unknown actions kill the process.
         assert_eq!(Action::of_code(0x1234_0000), Action::KillProcess);
     }
 }

@@ -1,4 +1,4 @@
-//! Architectures: the ABIs that a filter tells apart.
+//! Architectures: the ABIs that a filter distinguishes.
 
 use palisade_k8s::KernelVersion;
 
@@ -42,7 +42,7 @@ impl ArchSet {
     /// Every architecture.
     pub const ALL: Self = Self(u16::MAX);
 
-    /// The set of some architectures.
+    /// The set of these architectures.
     #[must_use]
     pub fn of(archs: &[Arch]) -> Self {
         Self(archs.iter().fold(0, |bits, arch| bits | 1 << *arch as u16))
@@ -73,7 +73,7 @@ impl ArchSet {
     }
 }
 
-/// Bit 30: what sets x32's numbers apart from x86_64's.
+/// Bit 30, which distinguishes x32's numbers from x86_64's.
 pub const X32_BIT: u32 = 0x4000_0000;
 
 /// Facts about an architecture. `audit` is the kernel's `AUDIT_ARCH_*`.
@@ -126,7 +126,7 @@ const FACTS: [Facts; 13] = [
     },
 ];
 
-/// Architectures that OCI knows and Palisade has no table for: a profile may name them.
+/// Architectures of OCI without a table here: a profile may name them.
 pub(crate) const OTHER_SCMP: [&str; 14] = [
     "SCMP_ARCH_MIPS",
     "SCMP_ARCH_MIPS64",
@@ -145,7 +145,7 @@ pub(crate) const OTHER_SCMP: [&str; 14] = [
 ];
 
 impl Arch {
-    /// All of them.
+    /// All architectures.
     pub const ALL: [Self; 13] = [
         Self::X86_64,
         Self::X86,
@@ -167,13 +167,13 @@ impl Arch {
         &FACTS[self as usize]
     }
 
-    /// The kernel's name of it.
+    /// Its name in the kernel.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.facts().name
     }
 
-    /// OCI's name of it.
+    /// Its name in OCI's format.
     #[must_use]
     pub fn scmp(self) -> &'static str {
         self.facts().scmp
@@ -191,8 +191,8 @@ impl Arch {
         self.facts().audit
     }
 
-    /// Whether its arguments are 64 bits wide. On the others the upper halves are not looked at, as in
-    /// libseccomp: a 32-bit process cannot be relied on to clear them.
+    /// Whether its arguments are 64 bits wide. On the others the upper halves are ignored, as in libseccomp: a 32-bit
+    /// process cannot be relied on to clear them.
     #[must_use]
     pub fn is_wide(self) -> bool {
         self.facts().wide
@@ -216,7 +216,7 @@ impl Arch {
         self.facts().multiplexed
     }
 
-    /// The error of a syscall that does not exist: `ENOSYS`, which MIPS numbers differently.
+    /// The error of an unknown syscall: `ENOSYS`, which MIPS numbers differently.
     #[must_use]
     pub fn enosys(self) -> u16 {
         match self {
@@ -225,14 +225,14 @@ impl Arch {
         }
     }
 
-    /// The kernel that brought it.
+    /// The kernel version that added it.
     #[must_use]
     pub fn since(self) -> KernelVersion {
         let (major, minor) = self.facts().since;
         KernelVersion::new(major.into(), minor.into())
     }
 
-    /// The architectures that a kernel of this one runs beside it.
+    /// The architectures that its kernel supports in addition.
     #[must_use]
     pub fn companions(self) -> &'static [Self] {
         match self {
@@ -256,7 +256,7 @@ impl Arch {
         Self::ALL.into_iter().find(|arch| [arch.name(), arch.docker(), arch.scmp()].contains(&alias))
     }
 
-    /// By a name that some other program has for it, as `SCMP_ARCH_ARM64` or `x64`.
+    /// By a name in another program, such as `SCMP_ARCH_ARM64` or `x64`.
     pub(crate) fn meant(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase().replace('-', "_");
         let alias = match name.strip_prefix("scmp_arch_").unwrap_or(&name) {

@@ -1,6 +1,6 @@
-//! Classic BPF, as far as seccomp takes it: instructions, and programs as files hold them.
+//! Classic BPF, as far as seccomp accepts it: instructions, and programs in files.
 
-/// The most instructions that the kernel takes in one filter.
+/// Maximum number of instructions in one filter.
 pub const MAX_INSTRUCTIONS: usize = 4096;
 
 /// The size of `seccomp_data`, in bytes.
@@ -11,9 +11,9 @@ pub const DATA_SIZE: u32 = 64;
 pub struct Instruction {
     /// The operation.
     pub code: u16,
-    /// How many instructions to skip if a test holds.
+    /// Number of instructions to skip if a test holds.
     pub jt: u8,
-    /// How many to skip if it does not.
+    /// Number of instructions to skip if it does not.
     pub jf: u8,
     /// The operand.
     pub k: u32,
@@ -32,23 +32,23 @@ pub(crate) mod code {
     pub(crate) const RET_A: u16 = 0x16;
 }
 
-/// A program that the kernel would take.
+/// A program that the kernel accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Program {
     instructions: Vec<Instruction>,
     big_endian: bool,
 }
 
-/// A flaw of a program.
+/// An error in a program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProgramError {
     /// The length is not a multiple of 8.
-    #[error("a program is made of 8-byte instructions; {0} bytes are none")]
+    #[error("a program consists of 8-byte instructions; {0} bytes are not a multiple")]
     Length(usize),
-    /// There is none, or there are too many.
+    /// There are none, or too many.
     #[error("a program has 1 to {MAX_INSTRUCTIONS} instructions, not {0}")]
     Count(usize),
-    /// An instruction that seccomp does not take.
+    /// An instruction that seccomp does not accept.
     #[error("instruction {at}: seccomp takes no operation {code:#06x}")]
     Operation {
         /// The instruction, from 0.
@@ -56,12 +56,12 @@ pub enum ProgramError {
         /// Its code.
         code: u16,
     },
-    /// A load that is not of a word of `seccomp_data`, or a place in scratch memory beyond 15.
+    /// A load other than of a word of `seccomp_data`, or an index in scratch memory beyond 15.
     #[error("instruction {at}: {k} is not an offset that it can read or write")]
     Place {
         /// The instruction, from 0.
         at: usize,
-        /// The place.
+        /// The offset or index.
         k: u32,
     },
     /// A jump past the end.
@@ -70,7 +70,7 @@ pub enum ProgramError {
     /// A division by zero, or a shift by 32 or more.
     #[error("instruction {0}: divides by zero or shifts all bits out")]
     Arithmetic(usize),
-    /// The last instruction does not return.
+    /// The last instruction is not a return.
     #[error("the last instruction does not return")]
     NoReturn,
     /// Scratch memory is read before it is written.
@@ -79,7 +79,7 @@ pub enum ProgramError {
 }
 
 impl Program {
-    /// Checks what the kernel checks when it takes a filter.
+    /// Checks a program as the kernel does.
     pub fn new(instructions: Vec<Instruction>, big_endian: bool) -> Result<Self, ProgramError> {
         if instructions.is_empty() || instructions.len() > MAX_INSTRUCTIONS {
             return Err(ProgramError::Count(instructions.len()));
@@ -94,7 +94,7 @@ impl Program {
         }
     }
 
-    /// Reads instructions, little-endian ones.
+    /// Parses little-endian instructions.
     pub fn from_bytes(bytes: &[u8], big_endian: bool) -> Result<Self, ProgramError> {
         let (chunks, rest) = bytes.as_chunks::<8>();
         if !rest.is_empty() {
@@ -159,8 +159,8 @@ fn check(at: usize, instruction: &Instruction, count: usize) -> Result<(), Progr
     }
 }
 
-/// The kernel refuses a program that may read scratch memory before writing it: `valid` holds, for each
-/// instruction, the cells that every path to it has written.
+/// The kernel refuses a program that may read scratch memory before writing it: `valid` holds, for each instruction,
+/// the cells that are written on every path to it.
 fn check_scratch(instructions: &[Instruction]) -> Result<(), ProgramError> {
     let mut valid = vec![u16::MAX; instructions.len() + 1];
     let mut written = 0_u16;

@@ -1,4 +1,4 @@
-//! Comparison: every pair of paths that some syscall takes is looked at.
+//! Comparison: every pair of paths that some syscall takes is compared.
 
 use crate::action::Action;
 use crate::arch::{Arch, X32_BIT};
@@ -9,19 +9,19 @@ use crate::lift::{LiftError, lift};
 use crate::region::{Check, Region, Unbounded, Word};
 use crate::table::Syscall;
 
-/// A difference: two answers, and a syscall that gets them.
+/// A difference: two results, and a syscall that gets them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// A syscall.
     pub example: Data,
-    /// The answer of the one.
+    /// The result of the first.
     pub a: Action,
-    /// The answer of the other.
+    /// The result of the second.
     pub b: Action,
 }
 
 impl Difference {
-    /// The syscall as one would write it, without the arguments that are 0 at its end; its ABI is one of these.
+    /// The syscall in C-like notation, without trailing arguments that are 0; its ABI is one of these.
     #[must_use]
     pub fn written(&self, archs: &[Arch]) -> String {
         let data = &self.example;
@@ -38,18 +38,18 @@ impl Difference {
     }
 }
 
-/// Why a comparison has no result.
+/// The reason why a comparison has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
     /// Too many paths.
     #[error(transparent)]
     Unbounded(#[from] Unbounded),
-    /// A program that computes.
+    /// A program with arithmetic.
     #[error(transparent)]
     Lift(#[from] LiftError),
 }
 
-/// The number of pairs of paths that are looked at before giving up.
+/// Maximum number of pairs of paths to compare.
 const MAX_PAIRS: usize = 4_000_000;
 
 /// Two decisions in one graph.
@@ -96,7 +96,7 @@ fn split(region: &Region, word: Word, check: Check) -> impl Iterator<Item = (Reg
     parts.into_iter().flatten()
 }
 
-/// Where two decisions in `graph` differ, by regions, in order of architecture and number; at most `limit`.
+/// The differences of two decisions in `graph`, by regions, in order of architecture and number; at most `limit`.
 fn differences(
     graph: &Graph,
     region: Region,
@@ -118,8 +118,8 @@ fn differences(
     Ok(list)
 }
 
-/// Shows that programs decide as a filter does: all their paths are walked, and for each region of syscalls
-/// the answer is compared. Gives the differences, at most `limit`; none is the proof.
+/// Shows that programs decide as a filter does: all their paths are walked, and for each region of syscalls the results
+/// are compared. Returns the differences, at most `limit`; an empty list is the proof.
 pub fn verify(filter: &Filter, programs: &[Program], limit: usize) -> Result<Vec<Difference>, CompareError> {
     let mut graph = filter.graph.clone();
     let lifted = programs.iter().map(|program| lift(program, &mut graph)).collect::<Result<Vec<_>, _>>()?;
@@ -163,19 +163,19 @@ impl Stack {
     }
 }
 
-/// The answer that the kernel prefers of two filters' answers.
+/// The result that the kernel prefers of two filters' results.
 #[must_use]
 pub fn strictest(a: Action, b: Action) -> Action {
     if b.rank() < a.rank() { b } else { a }
 }
 
-/// The answer that is preferred least.
+/// The result with the lowest precedence.
 #[must_use]
 pub fn laxest(a: Action, b: Action) -> Action {
     if b.rank() > a.rank() { b } else { a }
 }
 
-/// The decision that answers what `choose` picks of the answers of two.
+/// The decision whose result is the one that `choose` picks of the results of two.
 fn combine(
     graph: &mut Graph,
     a: NodeId,
@@ -255,7 +255,8 @@ impl Decision {
         Ok(Self { graph, root })
     }
 
-    /// The decision that answers each syscall with what `choose` picks of this and another decision's answers.
+    /// The decision whose result for each syscall is the one that `choose` picks of this and another decision's
+    /// results.
     pub fn combine(&self, other: &Self, choose: fn(Action, Action) -> Action) -> Result<Self, CompareError> {
         let mut both = self.clone();
         let b = both.import(other);
@@ -263,7 +264,7 @@ impl Decision {
         Ok(both)
     }
 
-    /// A program that decides so. The error is its length, if that is over what the kernel takes.
+    /// A program for the decision. The error is its length, if that exceeds the kernel's limit.
     pub fn compile(&self, big_endian: bool) -> Result<Program, usize> {
         crate::compile::lay_out(&self.graph, self.root, big_endian)
     }
@@ -285,7 +286,7 @@ impl Decision {
         places.get(other.root.index()).copied().unwrap_or(self.root)
     }
 
-    /// Where this and another decision differ, number by number of the architectures' tables and region by
+    /// The differences between this and another decision, number by number of the architectures' tables and region by
     /// region of the rest; at most `limit`.
     pub fn differences(
         &self,
@@ -306,7 +307,7 @@ impl Decision {
     }
 }
 
-/// One region for each number that a table has, and the rest.
+/// One region for each number of a table, and the rest.
 fn regions(archs: &[Arch]) -> Vec<Region> {
     let mut regions = Vec::new();
     let mut other_arch = Some(Region::all());
@@ -391,7 +392,7 @@ mod tests {
         assert_eq!(Decision::of_programs(&[]).unwrap().differences(&a, &archs, 1).unwrap().len(), 1);
     }
 
-    /// Every program with one instruction changed is told from the filter, or decides the same.
+    /// Every program with one instruction changed is distinguished from the filter, or decides the same.
     #[test]
     fn a_wrong_program_does_not_pass() {
         let filter = filter(&[

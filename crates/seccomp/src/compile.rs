@@ -1,4 +1,4 @@
-//! From a decision to the smallest and shallowest program that makes it.
+//! Compilation of a decision to the smallest and shallowest program for it.
 //!
 //! The passes, in the order in which they run; each keeps what the filter decides, and [`verify`](crate::verify) shows
 //! that they did:
@@ -30,7 +30,7 @@ mod tree;
 pub(crate) use emit::lay_out;
 pub use holes::open_holes;
 
-/// Why a filter does not fit.
+/// The reason why a filter does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
     /// The rules of one syscall alone are too many.
@@ -39,7 +39,7 @@ pub enum CompileError {
         /// The heaviest syscalls: name and number of instructions.
         heavy: Vec<(String, usize)>,
     },
-    /// It would take more than one filter, and more than one of them would notify a supervisor.
+    /// It would need more than one filter, and more than one of them would notify a supervisor.
     #[error(
         "the filter needs {0} instructions, over {MAX_INSTRUCTIONS}, and the kernel lets only one of several filters notify"
     )]
@@ -57,8 +57,8 @@ fn too_long(heavy: &[(String, usize)]) -> String {
     )
 }
 
-/// Compiles a filter to one program, or to several that decide the same when all are loaded: the kernel
-/// takes the strictest answer, and each leaves to the others what it allows.
+/// Compiles a filter to one program, or to several that decide the same when all are loaded: the kernel takes the
+/// strictest result, and each part allows what it leaves to the others.
 pub fn compile(filter: &Filter, weights: &Weights) -> Result<Vec<Program>, CompileError> {
     let big_endian = filter.archs().first().is_some_and(|arch| arch.is_big_endian());
     if filter.archs().iter().any(|arch| arch.is_big_endian() != big_endian) {

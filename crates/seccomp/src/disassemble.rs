@@ -1,4 +1,4 @@
-//! Programs as people read them.
+//! Programs in readable form.
 
 use crate::action::Action;
 use crate::arch::{Arch, X32_BIT};
@@ -6,7 +6,7 @@ use crate::bpf::{Instruction, Program, code};
 use crate::region::Word;
 use crate::table::Syscall;
 
-/// One line an instruction: its place, what it does, and what that means.
+/// One line for each instruction: its index, the operation, and its meaning.
 #[must_use]
 pub fn disassemble(program: &Program) -> Vec<String> {
     let archs = archs(program);
@@ -102,7 +102,7 @@ fn words(program: &Program) -> Vec<Option<Word>> {
     })
 }
 
-/// The architecture that is known at each instruction.
+/// The known architecture at each instruction.
 fn archs(program: &Program) -> Vec<Option<Arch>> {
     let words = words(program);
     flow(program, None, |at, i, arch, holds| {

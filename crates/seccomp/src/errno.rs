@@ -137,7 +137,7 @@ static NAMES: [(&str, u16); 133] = [
     ("ERFKILL", 132),
 ];
 
-/// The largest error that the kernel returns; it caps what is larger.
+/// The largest error that the kernel returns; larger ones are capped.
 pub const MAX: u16 = 4095;
 
 /// `EAFNOSUPPORT`: the address family is not supported.
@@ -146,7 +146,7 @@ pub(crate) const EAFNOSUPPORT: u16 = 97;
 /// `ENOSYS`: the syscall does not exist.
 pub const ENOSYS: u16 = 38;
 
-/// `EPERM`: what runtimes answer if a profile does not say.
+/// `EPERM`: the runtimes' default error.
 pub const EPERM: u16 = 1;
 
 /// The usual name of a number.

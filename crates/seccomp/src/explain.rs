@@ -1,4 +1,4 @@
-//! The reason for the answer to a syscall: the rules for it in the order in which they are tried.
+//! The reason for the result of a syscall: its rules in the order of their evaluation.
 
 use crate::action::Action;
 use crate::arch::Arch;
@@ -11,35 +11,35 @@ use crate::table::Syscall;
 pub enum Decider {
     /// A rule: its place in [`Rules::rules`].
     Rule(usize),
-    /// No rule fits.
+    /// No rule matches.
     Default,
     /// The profile's own kernel did not have the syscall.
     Unknown,
-    /// The syscall is by an architecture that the filter is not for.
+    /// The syscall is of an architecture that the filter is not for.
     BadArch,
 }
 
-/// A rule that was tried.
+/// An evaluated rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tried {
     /// Its place in [`Rules::rules`].
     pub rule: usize,
-    /// Its conditions as the architecture sees them, and whether each holds.
+    /// Its conditions on the architecture, and whether each holds.
     pub conditions: Vec<(Condition, bool)>,
 }
 
-/// The reason for the answer to a syscall.
+/// The reason for the result of a syscall.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// The answer.
+    /// The result.
     pub action: Action,
     /// The part of the rules that decided it.
     pub decider: Decider,
-    /// The rules that were tried, up to the one that decided.
+    /// The evaluated rules, up to the one that decided.
     pub tried: Vec<Tried>,
 }
 
-/// Explains the answer to one syscall.
+/// Explains the result of one syscall.
 pub fn explain(rules: &Rules, data: &Data) -> Result<Explanation, FilterError> {
     let Some(arch) = data.arch_among(&rules.archs) else {
         return Ok(Explanation { action: rules.bad_arch, decider: Decider::BadArch, tried: Vec::new() });

@@ -1,5 +1,5 @@
-//! The decision of a filter, before it is a program: for every ABI and every number, a function of the
-//! arguments. It is total: each number of each architecture has its decision.
+//! The decision of a filter, before it is a program: for every ABI and every number, a function of the arguments. It is
+//! total: each number of each architecture has its decision.
 
 use palisade_k8s::KernelVersion;
 
@@ -11,7 +11,7 @@ use crate::region::{WORDS, Word};
 use crate::rule::{Condition, Operator, Rule};
 use crate::table::{self, Syscall};
 
-/// One syscall, as the kernel shows it to a filter.
+/// One syscall, as the kernel passes it to a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Data {
     /// The number.
@@ -47,11 +47,11 @@ impl Data {
     }
 }
 
-/// The answer to syscall numbers that the profile's kernel did not have.
+/// The result for syscall numbers that the profile's kernel did not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
-    /// `ENOSYS` for numbers that no syscall has, and for syscalls newer than the profile's own kernel, so that
-    /// programs fall back to older syscalls. Syscalls that it knew and does not list get its default.
+    /// `ENOSYS` for numbers without a syscall, and for syscalls newer than the profile's own kernel, so that programs
+    /// fall back to older syscalls. Older syscalls that it does not list get its default.
     Enosys {
         /// The kernel that the profile was written for: that of the newest syscall it names.
         kernel: KernelVersion,
@@ -63,33 +63,33 @@ pub enum Unknown {
 /// The input of a filter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
-    /// The answer to syscalls that no rule fits.
+    /// The result for syscalls that no rule matches.
     pub default: Action,
     /// The ABIs it is for.
     pub archs: Vec<Arch>,
     /// The rules.
     pub rules: Vec<Rule>,
-    /// The answer to unknown numbers.
+    /// The result for unknown numbers.
     pub unknown: Unknown,
-    /// The answer to syscalls by other ABIs. libseccomp and the runtimes kill the thread.
+    /// The result for syscalls by other ABIs. libseccomp and the runtimes kill the thread.
     pub bad_arch: Action,
-    /// Whether a syscall that rules let through by its arguments may also be made through `socketcall` and
-    /// `ipc`, where a filter cannot see those arguments. libseccomp lets it.
+    /// Whether a syscall that rules allow by its arguments may also be made through `socketcall` and `ipc`, where a
+    /// filter cannot see those arguments. libseccomp allows it.
     pub open_multiplexers: bool,
 }
 
-/// Why rules make no filter.
+/// The reason why rules do not form a filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// Two rules contradict each other.
     #[error("two rules give the same syscalls different actions: `{first}` (entry {}) and `{second}` (entry {})", first.entry, second.entry)]
     Conflict {
-        /// The one.
+        /// The first.
         first: Box<Rule>,
-        /// The other.
+        /// The second.
         second: Box<Rule>,
     },
-    /// More rules for one syscall than any program holds.
+    /// More rules for one syscall than a program can hold.
     #[error("{count} rules for {syscall} on {arch} are more than any program holds; {MAX_BRANCHES} may be")]
     TooMany {
         /// How many.
@@ -104,7 +104,7 @@ pub enum FilterError {
     NoArch,
 }
 
-/// Each rule takes an instruction at least, and a program has at most 4,096; equal ones may be merged.
+/// Each rule takes at least one instruction, and a program has at most 4,096; equal ones may be merged.
 const MAX_BRANCHES: usize = 10_000;
 
 /// The numbers of one `AUDIT_ARCH` and their decisions.
@@ -115,7 +115,7 @@ pub(crate) struct Section {
     pub(crate) ranges: Vec<(u32, NodeId)>,
 }
 
-/// A total decision: what each syscall of each ABI gets, whatever its arguments.
+/// A total decision: the result of each syscall of each ABI, whatever its arguments.
 #[derive(Clone, Debug)]
 pub struct Filter {
     pub(crate) graph: Graph,
@@ -125,9 +125,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Puts rules together.
+    /// Combines rules into a filter.
     pub fn new(rules: &Rules) -> Result<Self, FilterError> {
-        // What a container's profile comes to; a larger one grows it.
+        // Capacity for a container's profile; it grows for a larger one.
         let mut graph = Graph::with_capacity(384);
         let bad_arch = graph.leaf(rules.bad_arch);
         let mut sections: Vec<Section> = Vec::new();
@@ -153,7 +153,7 @@ impl Filter {
         &self.archs
     }
 
-    /// The decisions that it is made of.
+    /// The decisions of the filter.
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph
@@ -169,7 +169,7 @@ impl Filter {
         section.ranges.get(at.saturating_sub(1)).map_or(self.bad_arch, |&(_, id)| id)
     }
 
-    /// The answer to a syscall.
+    /// The result of a syscall.
     #[must_use]
     pub fn decide(&self, data: &Data) -> Action {
         let words = data.words();
@@ -191,7 +191,7 @@ impl Word {
     }
 }
 
-/// x86_64 and x32 share an `AUDIT_ARCH`: below bit 30 the one, from there the other.
+/// x86_64 and x32 share an `AUDIT_ARCH`: numbers below bit 30 are the first's, the others the second's.
 fn join_x32(ranges: &mut Vec<(u32, NodeId)>, x32: Vec<(u32, NodeId)>) {
     ranges.retain(|&(start, _)| start < X32_BIT);
     let last = ranges.last().map(|&(_, id)| id);
@@ -203,15 +203,15 @@ fn join_x32(ranges: &mut Vec<(u32, NodeId)>, x32: Vec<(u32, NodeId)>) {
     }
 }
 
-/// A number under which a rule counts, with the rule; in one word, since there are many and they are sorted.
+/// A number with a rule for it; packed into one word, since there are many and they are sorted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Use(u64);
 
 impl Use {
-    /// The bits of a word beside the number and the byte that is carried.
+    /// The bits of a word beside the number and the carrier's byte.
     const MAX_RULES: usize = 0xff_ffff;
 
-    /// `carried` says which syscall of `socketcall` or `ipc` it is; 0 if the syscall is made directly.
+    /// `carried` is the operation of `socketcall` or `ipc`; 0 if the syscall is made directly.
     fn new(number: u32, rule: usize, carried: u32) -> Self {
         Self(u64::from(number) << 32 | ((rule & Self::MAX_RULES) as u64) << 8 | u64::from(carried & 0xff))
     }
@@ -277,7 +277,7 @@ impl Builder<'_> {
         }
     }
 
-    /// x32's numbers are another ABI's to x86_64; but for -1, which a tracer sets to skip a syscall.
+    /// On x86_64, x32's numbers belong to another ABI; except -1, which a tracer sets to skip a syscall.
     fn outside_after(&mut self, ranges: &mut Vec<(u32, NodeId)>, unknown: NodeId) {
         if self.arch == Arch::X86_64 {
             push(ranges, X32_BIT, self.graph.leaf(self.rules.bad_arch));
@@ -293,7 +293,7 @@ impl Builder<'_> {
         }
     }
 
-    /// The numbers that have rules, and their decisions.
+    /// The numbers with rules, and their decisions.
     fn listed(&mut self) -> Result<Vec<(u32, NodeId)>, FilterError> {
         let count = self.rules.rules.len();
         if count > Use::MAX_RULES {
@@ -312,7 +312,7 @@ impl Builder<'_> {
         Ok(listed)
     }
 
-    /// Under which numbers a rule counts: its syscall's, and that of the syscall that carries it.
+    /// The numbers for which a rule counts: its syscall's, and that of the syscall that carries it.
     fn add_uses(&self, at: usize, rule: &Rule, uses: &mut Vec<Use>) {
         if !rule.archs.contains(self.arch) {
             return;
@@ -345,7 +345,7 @@ impl Builder<'_> {
         })
     }
 
-    /// The rules for a number, in the order in which they are tried. One without conditions stands alone.
+    /// The rules for a number, in the order of their evaluation. One without conditions is the only one.
     fn branches(&self, uses: &[Use]) -> Result<Vec<Branch>, FilterError> {
         let mut branches = Vec::with_capacity(uses.len());
         for used in uses {
@@ -366,8 +366,8 @@ impl Builder<'_> {
         precedence::order(branches, self.arch.is_wide()).map_err(|conflict| self.conflict(conflict))
     }
 
-    /// A rule's conditions as this ABI sees them. A carried syscall's own first argument is not there to be
-    /// looked at: the carrier's first says which syscall it is.
+    /// A rule's conditions on this ABI. A carried syscall's own first argument cannot be checked: the carrier's first
+    /// selects the operation.
     fn conditions(&self, rule: &Rule, carried: u32) -> Vec<Condition> {
         let own = rule.conditions.iter().filter(|condition| carried == 0 || condition.arg() != 0);
         let mut conditions: Vec<_> = own.filter_map(|condition| condition.on(self.arch.is_wide())).collect();
@@ -386,7 +386,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Branches tried one after the other, then the default.
+    /// Branches in the order of their evaluation, then the default.
     fn chain(&mut self, branches: &[Branch]) -> NodeId {
         let wide = self.arch.is_wide();
         let mut next = self.graph.leaf(self.rules.default);
@@ -400,7 +400,7 @@ impl Builder<'_> {
     }
 }
 
-/// The rules for one number of an ABI, in the order in which they are tried.
+/// The rules for one number of an ABI, in the order of their evaluation.
 pub(crate) fn branches(rules: &Rules, arch: Arch, number: u32) -> Result<Vec<Branch>, FilterError> {
     let builder = Builder { rules, arch, graph: &mut Graph::default() };
     let mut uses = Vec::new();

@@ -5,22 +5,22 @@ use palisade_k8s::manifest::Position;
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// The profile works, though perhaps not as meant. `--strict` makes it an error.
+    /// The profile works, though perhaps not as intended. `--strict` makes it an error.
     Warning,
-    /// The profile means nothing, or what it means would be a guess.
+    /// The profile has no meaning, or only a guessed one.
     Error,
 }
 
-/// Something wrong with a profile.
+/// A problem of a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The severity.
     pub severity: Severity,
-    /// Where it was written.
+    /// Its position.
     pub at: Position,
-    /// The field, as `syscalls[3].args[0].op`; empty for the profile as a whole.
+    /// The field, such as `syscalls[3].args[0].op`; empty for the profile as a whole.
     pub field: String,
-    /// The problem, and what to do about it.
+    /// The problem, and its fix.
     pub message: String,
 }
 
@@ -38,13 +38,13 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// Findings as they are made.
+/// A collector of findings.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) list: Vec<Finding>,
 }
 
-/// The largest number of findings for one profile.
+/// Maximum number of findings for one profile.
 const MAX_FINDINGS: usize = 500;
 
 impl Findings {
@@ -69,7 +69,7 @@ impl Findings {
     }
 }
 
-/// `; did you mean …?`, if a known name is near.
+/// `; did you mean …?`, if a known name is similar.
 pub(crate) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let shown: String = name.chars().take(80).collect();
     match crate::table::nearest(&shown, known) {

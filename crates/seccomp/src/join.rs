@@ -1,4 +1,4 @@
-//! Intersection and union of profiles: what both let through, and what either does.
+//! Intersection and union of profiles: the syscalls that both allow, and those that either does.
 
 use crate::action::Action;
 use crate::arch::{Arch, ArchSet};
@@ -10,13 +10,13 @@ use crate::rule::{Condition, Operator, Rule};
 use crate::table::Syscall;
 use crate::weight::Weights;
 
-/// An error of joining two profiles.
+/// An error in joining two profiles.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
     /// They are for different machines.
     #[error("the profiles are for different architectures")]
     Archs,
-    /// No list of rules says it.
+    /// No list of rules expresses it.
     #[error(
         "no profile can say what both together decide on {0}; write a program with --output FILE.bpf instead"
     )]
@@ -39,9 +39,9 @@ impl Decision {
     }
 }
 
-/// Joins two sets of rules: of the answers to each syscall the one that `choose` picks, [`strictest`] for the
-/// intersection, [`laxest`] for the union. The result is compared with that exactly, so it is right or an
-/// error.
+/// Joins two sets of rules: the result for each syscall is the one that `choose` picks, [`strictest`] for the
+/// intersection, [`laxest`] for the union. The joined rules are compared with that exactly, so they are right or it is
+/// an error.
 ///
 /// [`strictest`]: crate::strictest
 /// [`laxest`]: crate::laxest
@@ -58,7 +58,7 @@ pub fn join(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Resul
     let mut joined = Rules { default, archs, rules: Vec::new(), unknown, ..a.clone() };
     for syscall in Syscall::all() {
         let (x, y) = (of_syscall(a, syscall), of_syscall(b, syscall));
-        // What one of them names stays named: the newest of these syscalls says how old the profile is.
+        // Syscalls that one of them names stay named: the newest of these determines the age of the profile.
         let is_named = x.is_named || y.is_named;
         let rules = joined_syscall(&x, &y, choose);
         if is_named
@@ -85,8 +85,8 @@ pub fn join(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Resul
     Err(JoinError::Inexpressible(names.join(", ")))
 }
 
-/// An architecture that only one side is for is killed by the other, so an intersection leaves it out. A union
-/// would be the one side's there and both sides' elsewhere, which no profile can say.
+/// An architecture that only one side is for is killed by the other, so an intersection leaves it out. A union would be
+/// the one side's there and both sides' elsewhere, which no profile can express.
 fn archs(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Result<Vec<Arch>, JoinError> {
     let is_killed =
         choose(a.bad_arch, Action::Allow) == a.bad_arch && choose(b.bad_arch, Action::Allow) == b.bad_arch;
@@ -96,14 +96,14 @@ fn archs(a: &Rules, b: &Rules, choose: fn(Action, Action) -> Action) -> Result<V
     Ok(a.archs.iter().copied().filter(|arch| b.archs.contains(arch)).collect())
 }
 
-/// One side's rules for a syscall: conditions and answers, and the answer to the rest.
+/// One side's rules for a syscall: conditions and results, and the result for the rest.
 struct Side {
     is_named: bool,
     rules: Vec<(Vec<Condition>, Action)>,
     rest: Action,
 }
 
-/// The answer to a syscall that no rule names.
+/// The result for a syscall that no rule names.
 fn unlisted(rules: &Rules, syscall: Syscall) -> Action {
     match rules.unknown {
         Unknown::Enosys { kernel } if syscall.introduced() > kernel => Action::Errno(errno::ENOSYS),
@@ -125,7 +125,7 @@ fn of_syscall(rules: &Rules, syscall: Syscall) -> Side {
     }
 }
 
-/// Conditions that hold where both lists do; none if no list says that.
+/// Conditions that hold where both lists do; `None` if no list expresses that.
 fn both_hold(x: &[Condition], y: &[Condition]) -> Option<Vec<Condition>> {
     let mut both = x.to_vec();
     for condition in y {
@@ -165,7 +165,7 @@ fn joined_syscall(a: &Side, b: &Side, choose: fn(Action, Action) -> Action) -> V
     }
     joined.extend(b.rules.iter().map(|(y, y_action)| (y.clone(), choose(a.rest, *y_action))));
     let rest = choose(a.rest, b.rest);
-    // What comes to the same as the rest need not be said.
+    // A rule with the same result as the rest is redundant.
     joined.retain(|(_, action)| *action != rest);
     joined.sort_by_key(|(conditions, _)| conditions.len());
     let mut kept: Vec<(Vec<Condition>, Action)> = Vec::new();

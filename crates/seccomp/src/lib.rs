@@ -1,6 +1,6 @@
 //! Seccomp profiles, from the file to the kernel's filter and back.
 //!
-//! A [`Profile`](profile::Profile) is what a file says. [Resolved](resolve()) for a machine and a container it is
+//! A [`Profile`](profile::Profile) is the content of a file. [Resolved](resolve()) for a machine and a container it is
 //! [`Rules`]; those make a [`Filter`]: for each architecture and each number a decision on the arguments. A filter is
 //! [compiled](compile()) to a BPF program that decides the same, which [`verify`] proves path by path. Programs can be
 //! [simulated](simulate()) and [compared](Decision), libseccomp's too.

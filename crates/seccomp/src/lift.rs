@@ -1,11 +1,11 @@
-//! From a program back to the decision that it makes.
+//! Reconstruction of a decision from a program.
 
 use crate::action::Action;
 use crate::bpf::{Instruction, Program, code};
 use crate::graph::{Graph, NodeId, QuickMap};
 use crate::region::{Check, Word};
 
-/// A program whose decision cannot be read off.
+/// A program whose decision cannot be reconstructed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "instruction {at} ({code:#06x}) does more than load, mask, compare and return, which is all that can be compared"
@@ -17,15 +17,15 @@ pub struct LiftError {
     pub code: u16,
 }
 
-/// The accumulator: a word and the bits of it that are left.
+/// The accumulator: a word and its remaining bits after masks.
 type Accumulator = Option<(Word, u32)>;
 
-/// The decision of a program that loads words, masks them, compares them and returns: what libseccomp and
-/// Palisade make.
+/// The decision of a program that loads words, masks them, compares them and returns, as programs of libseccomp and
+/// Palisade do.
 pub(crate) fn lift(program: &Program, graph: &mut Graph) -> Result<NodeId, LiftError> {
     let mut done: QuickMap<(usize, Accumulator), NodeId> = QuickMap::default();
     let mut stack = vec![(0, None)];
-    // A state is finished when the states that it leads to are; all jumps go forward, so that ends.
+    // A state is finished when the states that it leads to are; all jumps go forward, so that this terminates.
     while let Some(&state) = stack.last() {
         if done.contains_key(&state) {
             stack.pop();
@@ -95,7 +95,7 @@ fn join(
     }
 }
 
-/// `word & mask >= k`. What a mask leaves of a word is compared bit by bit.
+/// `word & mask >= k`. The masked bits of a word are compared bit by bit.
 fn at_least(graph: &mut Graph, (word, mask): (Word, u32), k: u32, yes: NodeId, no: NodeId) -> NodeId {
     if mask == u32::MAX {
         return graph.test(word, Check::AtLeast(k), yes, no);

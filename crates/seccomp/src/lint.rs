@@ -1,4 +1,4 @@
-//! Lint: effects of a profile that its author may not have meant. The checks, in the order in which they run:
+//! Lint: effects of a profile that its author may not have intended. The checks, in the order in which they run:
 //!
 //! | module | looks for |
 //! |---|---|
@@ -29,7 +29,7 @@ use crate::profile::Profile;
 pub use runtime::Runtime;
 pub(crate) use runtime::needs;
 
-/// Looks a profile over, with the rules that it comes to for a machine of this architecture and a container.
+/// Checks a profile, with its rules for a machine of this architecture and a container.
 #[must_use]
 pub fn lint(profile: &Profile, rules: &Rules, native: Arch) -> Vec<Finding> {
     let mut findings = Findings::default();

@@ -1,4 +1,4 @@
-//! The least profile that lets through what recordings show.
+//! The least profile that allows the recorded syscalls.
 //!
 //! ```
 //! use palisade_seccomp::Arch;
@@ -32,21 +32,21 @@ pub use read::ReadError;
 
 pub use crate::lint::Runtime;
 
-/// One recording: a name, and what it shows.
+/// One recording: a name, and its content.
 #[derive(Clone, Debug)]
 pub struct Recording {
     /// Its name, for comments.
     pub name: String,
     /// Its syscalls.
     pub observed: Observed,
-    /// Lines that were in none of the known forms: how many, and the first, counted from 1.
+    /// Lines in no known format: the number of them, and the first, counted from 1.
     pub strange: Option<(usize, usize)>,
 }
 
-/// Additions to a profile beside what is recorded.
+/// Additions to a profile beside the recorded syscalls.
 #[derive(Clone, Debug, Default)]
 pub struct Needs {
-    /// Runtimes that are to start the container.
+    /// Runtimes that start the container.
     pub runtimes: Vec<Runtime>,
     /// Also the older and the newer forms of a syscall, of which libcs and language runtimes choose.
     pub siblings: bool,
@@ -54,7 +54,7 @@ pub struct Needs {
     pub no_arguments: bool,
 }
 
-/// Syscalls that the profile lets through, with the reason of each.
+/// Allowed syscalls, with the reason for each.
 #[derive(Debug, Default)]
 struct Joined {
     archs: BTreeSet<&'static str>,
@@ -62,8 +62,9 @@ struct Joined {
     reasons: BTreeMap<Syscall, Vec<String>>,
 }
 
-/// The least profile for these recordings and needs, in Docker's form: an entry a syscall, or one for each combination of its
-/// selecting arguments. The comment of an entry names the recordings, each with the number of times, or the need.
+/// The least profile for these recordings and needs, in Docker's form: an entry for each syscall, or for each
+/// combination of its selecting arguments. The comment of an entry names the recordings, each with the number of times,
+/// or the need.
 #[must_use]
 pub fn minimize(recordings: &[Recording], needs: &Needs) -> Value {
     let mut joined = Joined::default();
@@ -95,7 +96,8 @@ fn needs_of(runtime: Runtime) -> impl Iterator<Item = &'static str> {
     needs(runtime).flat_map(|alternatives| alternatives.split('|'))
 }
 
-/// Forms of one syscall: those that libcs choose by kernel and architecture. Links are those of the tables of relatives.
+/// Forms of one syscall, among which libcs choose by kernel and architecture. Links are those of the tables of
+/// relatives.
 fn siblings(name: &str) -> Vec<&'static str> {
     let mut found: Vec<&str> = Vec::new();
     for (older, newer) in NEWER_FORMS {
@@ -104,7 +106,7 @@ fn siblings(name: &str) -> Vec<&'static str> {
             found.extend(older.split('|').chain([newer]));
         }
     }
-    // Of the larger families, those whose members differ in the form of a path alone.
+    // Of the larger families, those whose members differ only in the form of a path.
     let by_path = family(name).filter(|family| family.iter().any(|other| other.ends_with("at")));
     let is_form = |other: &&&str| other.starts_with(name) || name.starts_with(**other);
     found.extend(by_path.into_iter().flatten().filter(is_form));
@@ -122,11 +124,11 @@ impl Joined {
         }
     }
 
-    /// Lets a syscall through with any arguments.
+    /// Allows a syscall with any arguments.
     fn need(&mut self, name: &str, reason: &str) {
         let Some(syscall) = Syscall::named(name) else { return };
         let new = !self.seen.contains_key(&syscall);
-        // What a recording shows with some arguments, a runtime may make with others.
+        // A runtime may use other arguments than the recorded ones.
         self.seen.entry(syscall).or_default().forget_arguments();
         let reasons = self.reasons.entry(syscall).or_default();
         if new || !reason.starts_with("a form") {
@@ -167,7 +169,7 @@ fn condition(index: u8, value: u32) -> Value {
     json!({"index": index, "op": "SCMP_CMP_MASKED_EQ", "value": 0xffff_ffff_u32, "valueTwo": value})
 }
 
-/// How many syscalls each recording shows that none before it does; a syscall with new arguments counts.
+/// The number of syscalls that each recording adds to those before it; a syscall with new arguments counts.
 #[must_use]
 pub fn growth(recordings: &[Recording]) -> Vec<usize> {
     let mut known: BTreeMap<Syscall, Seen> = BTreeMap::new();

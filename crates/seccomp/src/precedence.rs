@@ -1,37 +1,37 @@
-//! Precedence: the rule that decides where several rules for one syscall overlap.
+//! Precedence: the rule that decides if several rules for one syscall overlap.
 //!
-//! A rule without conditions beats all with; of two with the same conditions the actions must agree;
-//! one whose conditions are the first ones of another's beats it. The rest are tried in the order in
-//! which libseccomp tries them (`reference/seccomp.md` 4): the rule whose first argument is higher
-//! goes first, then by operator (`==`, `!=` and masks, then `<` and `<=`, then `>` and `>=`), then
-//! the tightest bound, then the largest value, then as written; ties go on with the next argument.
+//! A rule without conditions beats all with; of two with the same conditions the actions must agree; one whose
+//! conditions are the first ones of another's beats it. The rest are evaluated in libseccomp's order
+//! (`reference/seccomp.md` 4): the rule whose first argument is higher goes first, then by operator (`==`, `!=` and
+//! masks, then `<` and `<=`, then `>` and `>=`), then the tightest bound, then the largest value, then as written; ties
+//! go on with the next argument.
 
 use std::cmp::Ordering;
 
 use crate::action::Action;
 use crate::rule::{Condition, Operator};
 
-/// Conditions, sorted by argument, and what they lead to.
+/// Conditions, sorted by argument, and their result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Branch {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) action: Action,
-    /// The rule that it comes from.
+    /// Its rule.
     pub(crate) rule: usize,
 }
 
-/// Two rules give the same syscalls different actions: their numbers.
+/// Two rules with different actions for the same syscalls: their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Conflict(pub(crate) usize, pub(crate) usize);
 
-/// A step of a comparison: of a whole argument, or of a half where libseccomp splits it.
+/// A step of a comparison: of a whole argument, or of a half if libseccomp splits it.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     arg: (u8, bool),
     class: u8,
-    /// The sort key: larger first, but for `<` and `<=`.
+    /// The sort key: larger first, except for `<` and `<=`.
     value: u64,
-    /// Bits that count, and how they are compared: a condition and its opposite are one comparison.
+    /// The compared bits and the kind of comparison: a condition and its opposite are one comparison.
     test: (u64, Test),
     /// Whether it is the comparison that must hold, or its opposite.
     holds: bool,
@@ -43,7 +43,7 @@ enum Test {
     Masked,
     AtLeast,
     Greater,
-    /// The upper half of an order.
+    /// The upper half of an ordering comparison.
     Upper,
 }
 
@@ -53,7 +53,7 @@ impl Step {
     }
 }
 
-/// A comparison, and what follows if it holds and if not.
+/// A comparison, and the continuations for both outcomes.
 #[derive(Debug)]
 struct Place {
     step: Step,
@@ -67,7 +67,7 @@ struct Slot {
     below: Vec<Place>,
 }
 
-/// Puts branches in the order in which they are tried.
+/// Sorts branches into the order of their evaluation.
 pub(crate) fn order(branches: Vec<Branch>, wide: bool) -> Result<Vec<Branch>, Conflict> {
     if branches.len() < 2 {
         return Ok(branches);
@@ -95,7 +95,7 @@ fn insert(level: &mut Vec<Place>, steps: &[Step], branch: Branch) -> Result<(), 
         Some(other) if rest.is_empty() && other.action != branch.action => {
             Err(Conflict(other.rule, branch.rule))
         }
-        // What is there has fewer conditions, or the same.
+        // The existing branch has fewer conditions, or the same.
         Some(_) => Ok(()),
         None if rest.is_empty() => {
             *slot = Slot { branch: Some(branch), below: Vec::new() };
@@ -149,7 +149,7 @@ mod tests {
         Branch { conditions, action, rule }
     }
 
-    /// Rules, and their numbers in the order in which they are tried; those that never are are left out.
+    /// Rules, and their numbers in the order of their evaluation; those that are never reached are left out.
     #[test]
     fn rules_are_tried_in_libseccomps_order() {
         use Operator::{Equal, Greater, GreaterOrEqual, Less, NotEqual};
@@ -164,9 +164,9 @@ mod tests {
             (&[&[(0, Less, 9)], &[(0, Less, 5)]], &[1, 0]),
             (&[&[(0, Greater, 5)], &[(0, Greater, 9)]], &[1, 0]),
             (&[&[(0, GreaterOrEqual, 0)], &[(0, Equal, 3)]], &[1, 0]),
-            // One whose conditions are the first of another's beats it.
+            // A rule whose conditions are the first of another's beats it.
             (&[&[(0, Equal, 1), (1, Equal, 2)], &[(0, Equal, 1)]], &[1]),
-            // The same conditions again say nothing new.
+            // The same conditions again add nothing.
             (&[&[(0, Equal, 1)], &[(0, Equal, 1)]], &[0]),
         ];
         for (rules, expected) in cases {

@@ -1,5 +1,5 @@
-//! Profiles as they are written: in Docker's form, which holds OCI's and containers/common's, or as an
-//! object of the security-profiles-operator.
+//! Profiles as they are written: in Docker's form, which includes OCI's and containers/common's, or as an object of the
+//! security-profiles-operator.
 
 use palisade_k8s::KernelVersion;
 use palisade_k8s::manifest::Position;
@@ -20,13 +20,13 @@ pub use write::{Written, write_docker, write_oci};
 /// A profile, as written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// The answer to syscalls that no entry fits.
+    /// The result for syscalls that no entry matches.
     pub default_action: Action,
-    /// OCI's architectures: names that [`Arch::parse`](crate::arch::Arch::parse) may or may not know.
+    /// OCI's architectures: names, of which [`Arch::parse`](crate::arch::Arch::parse) may not know all.
     pub architectures: Vec<String>,
-    /// Docker's: by the machine's own architecture, those that run beside it.
+    /// Docker's: by the machine's own architecture, its other ABIs.
     pub arch_map: Vec<ArchMap>,
-    /// Flags for seccomp(2), `SECCOMP_FILTER_FLAG_…`. None written: the runtime's own.
+    /// Flags for seccomp(2), `SECCOMP_FILTER_FLAG_…`. `None`: the runtime's own.
     pub flags: Option<Vec<String>>,
     /// The socket of a supervisor.
     pub listener_path: Option<String>,
@@ -34,12 +34,12 @@ pub struct Profile {
     pub listener_metadata: Option<String>,
     /// The entries of `syscalls`.
     pub entries: Vec<Entry>,
-    /// The format that the profile was written in.
+    /// The format of the profile.
     pub origin: Origin,
-    /// The profile of the security-profiles-operator whose entries count too, by name, where it was not found in the
-    /// same file; else its entries are among those here.
+    /// The profile of the security-profiles-operator whose entries are added, by name, if it was not found in the same
+    /// file; else its entries are among those here.
     pub base: Option<(String, Position)>,
-    /// What the lines of a systemd unit say beyond the entries.
+    /// Further content of a systemd unit, beside its entries.
     pub lines: Lines,
 }
 
@@ -61,7 +61,7 @@ impl Profile {
         }
     }
 
-    /// Gives everything in the profile another place.
+    /// Sets the position of everything in the profile.
     pub(crate) fn move_to(&mut self, place: impl Fn(Position) -> Position) {
         for entry in &mut self.entries {
             entry.at = place(entry.at);
@@ -70,21 +70,21 @@ impl Profile {
     }
 }
 
-/// What the lines of a systemd unit say beyond the entries that they come to. Nothing for other profiles.
+/// Further content of a systemd unit, beside its entries. Empty for other profiles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
-    /// Syscalls that `SystemCallFilter=` names one by one, not by a set.
+    /// Syscalls that `SystemCallFilter=` names individually, not by a set.
     pub named: Vec<(String, Position)>,
-    /// Syscalls that a line took out of the list again.
+    /// Syscalls that a line removed from the list again.
     pub removed: Vec<Removed>,
 }
 
-/// A syscall that was in a list, and is no longer.
+/// A syscall that was removed from a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
     /// The syscall.
     pub syscall: String,
-    /// The word that took it out, as `~@resources`.
+    /// The word that removed it, such as `~@resources`.
     pub word: String,
     /// The line of that word.
     pub at: Position,
@@ -93,8 +93,8 @@ pub struct Removed {
 /// The format of a profile, which decides on syscalls that it does not name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
-    /// A container runtime. The profile holds on the ABIs that it names and the machine's own; the thread
-    /// that uses another is killed. Its author knew the syscalls up to the newest that counts.
+    /// A container runtime. The profile applies to the ABIs that it names and the machine's own; a thread that uses
+    /// another is killed. Its author knew the syscalls up to the newest that it names.
     #[default]
     Container,
     /// A systemd unit without `SystemCallArchitectures=`: the filters are loaded for every ABI of the machine.
@@ -104,14 +104,14 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Whether it is a systemd unit, so that the author knew every syscall that systemd knows.
+    /// Whether it is a systemd unit, whose author is taken to have known every syscall that systemd knows.
     #[must_use]
     pub fn is_unit(self) -> bool {
         self != Self::Container
     }
 }
 
-/// An architecture and what runs beside it.
+/// An architecture and its other ABIs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchMap {
     /// The machine's.
@@ -123,12 +123,11 @@ pub struct ArchMap {
 /// An entry of `syscalls`: these syscalls, under these conditions, get this action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Names of syscalls, and where each was written.
+    /// Names of syscalls, and the position of each.
     pub names: Vec<(String, Position)>,
-    /// The answer.
+    /// The result.
     pub action: Action,
-    /// The conditions on arguments. Two on the same argument make all of the entry's alternatives, since
-    /// that is what the runtimes do.
+    /// The conditions on arguments. Two on the same argument make all of the entry's alternatives, as in the runtimes.
     pub args: Vec<Condition>,
     /// Conditions on the context under which the entry counts.
     pub includes: Gate,
@@ -136,25 +135,25 @@ pub struct Entry {
     pub excludes: Gate,
     /// For people; in an entry of a unit, the directive that it comes from.
     pub comment: String,
-    /// The ABIs on which the entry holds: all, but for some of a systemd unit's.
+    /// The ABIs of the entry: all, except for some of a systemd unit's.
     pub abis: ArchSet,
-    /// Where it was written.
+    /// Its position.
     pub at: Position,
 }
 
 /// Conditions of an entry on its context; see `reference/seccomp.md` 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gate {
-    /// Capabilities of the bounding set, as `CAP_SYS_ADMIN`.
+    /// Capabilities of the bounding set, such as `CAP_SYS_ADMIN`.
     pub caps: Vec<String>,
     /// The machine's architecture, by Docker's names.
     pub arches: Vec<String>,
-    /// The least kernel.
+    /// The minimum kernel.
     pub min_kernel: Option<KernelVersion>,
 }
 
 impl Gate {
-    /// Whether it asks for nothing.
+    /// Whether there is no condition.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

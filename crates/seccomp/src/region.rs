@@ -1,4 +1,4 @@
-//! Sets of syscalls: what is known of each word of `seccomp_data` along a path of tests.
+//! Sets of syscalls: the constraints on each word of `seccomp_data` along a path of tests.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use std::collections::HashSet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Word(u8);
 
-/// How many words there are.
+/// The number of words.
 pub(crate) const WORDS: usize = 14;
 
 impl Word {
@@ -41,7 +41,7 @@ impl Word {
         }
     }
 
-    /// The word at an offset; none at the instruction pointer's, or between words.
+    /// The word at an offset; `None` at the instruction pointer's, or between words.
     pub(crate) fn at_offset(offset: u32, big_endian: bool) -> Option<Self> {
         (0..14).map(Self).find(|word| word.offset(big_endian) == offset)
     }
@@ -66,7 +66,7 @@ impl std::fmt::Display for Word {
 pub enum Check {
     /// `word & mask == value`
     Equal {
-        /// The bits that are looked at.
+        /// The compared bits.
         mask: u32,
         /// Their value.
         value: u32,
@@ -92,14 +92,14 @@ impl Check {
     }
 }
 
-/// The facts about one word.
+/// The constraints on one word.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Known {
     min: u32,
     max: u32,
     mask: u32,
     bits: u32,
-    /// Pairs of mask and value that the word does not have.
+    /// Pairs of mask and value that the word does not match.
     unequal: Vec<(u32, u32)>,
 }
 
@@ -127,7 +127,7 @@ impl Known {
         (mask & self.mask == mask).then_some(true)
     }
 
-    /// Adds a fact; false if nothing is left, as far as that is seen at once.
+    /// Adds a constraint; false if no value remains, as far as that is found at once.
     fn assume(&mut self, check: Check, holds: bool) -> bool {
         if let Some(known) = self.decide(check) {
             return known == holds;
@@ -157,16 +157,15 @@ impl Known {
         }
     }
 
-    /// A value that has all that is known; `None` if there is none.
+    /// A value that meets all constraints; `None` if there is none.
     fn witness(&self) -> Result<Option<u32>, Unbounded> {
         let live = (0..self.unequal.len()).collect();
         Search { known: self, failed: HashSet::new() }.run(0, 32, live)
     }
 }
 
-/// A search for a value, from the highest bit. What can follow depends only on how many bits are open, on
-/// whether the value so far is at one of the bounds, and on the pairs that it may still come to have; so
-/// no such state is tried twice.
+/// A search for a value, from the highest bit. The continuation depends only on the number of open bits, on whether the
+/// value so far is at one of the bounds, and on the pairs that it may still match; so no such state is tried twice.
 struct Search<'k> {
     known: &'k Known,
     failed: HashSet<(u32, bool, bool, Vec<usize>)>,
@@ -206,12 +205,12 @@ impl Search<'_> {
     }
 }
 
-/// A question about a set of syscalls that would take too long to answer.
+/// A query of a set of syscalls that would take too long to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the filters have too many different paths to compare them all")]
 pub struct Unbounded;
 
-/// The syscalls that a path of tests leads to.
+/// The syscalls that reach the end of a path of tests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Region([Known; WORDS]);
 
@@ -226,12 +225,12 @@ impl Region {
         self.0.get(word.place()).unwrap_or(&NOTHING)
     }
 
-    /// Whether a test has the same answer for all of these syscalls.
+    /// Whether a test has the same outcome for all of these syscalls.
     pub(crate) fn decide(&self, word: Word, check: Check) -> Option<bool> {
         self.known(word).decide(check)
     }
 
-    /// Those of the syscalls for which a test has this answer; none if that is plainly none.
+    /// The syscalls for which a test has this outcome; `None` if there is obviously none.
     pub(crate) fn assume(&self, word: Word, check: Check, holds: bool) -> Option<Self> {
         let mut narrowed = self.clone();
         let known = narrowed.0.get_mut(word.place())?;
@@ -264,8 +263,8 @@ mod tests {
 
     const VALUES: [u32; 14] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 0x11, 0x111, 0x7fff_ffff, 0x8000_0000, u32::MAX];
 
-    /// Every order of up to three facts: what a region says of a check holds for every value that has the facts, and a
-    /// region that is gone had none.
+    /// Every order of up to three constraints: what a region implies for a check holds for every value that meets the
+    /// constraints, and an empty region had none.
     #[test]
     fn facts_are_neither_lost_nor_made_up() {
         let facts: Vec<_> = checks().into_iter().flat_map(|check| [(check, true), (check, false)]).collect();
@@ -308,7 +307,7 @@ mod tests {
         assert!(seen > 3000, "{seen}");
     }
 
-    /// The certainty that one more fact must bring.
+    /// The certainty that one more constraint must bring.
     #[test]
     fn facts_narrow_a_word() {
         let cases = [

@@ -1,4 +1,4 @@
-//! A profile in a context: which of its entries count on this machine, for this container.
+//! A profile in a context: the entries that apply to this machine and this container.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::table::{self, Syscall};
 pub struct Context {
     /// The machine's own architecture.
     pub arch: Arch,
-    /// The container's bounding set, as `CAP_SYS_ADMIN`.
+    /// The container's bounding set, with names such as `CAP_SYS_ADMIN`.
     pub caps: BTreeSet<String>,
     /// The machine's kernel.
     pub kernel: KernelVersion,
@@ -27,14 +27,14 @@ pub struct Context {
 /// A profile's rules in a context.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resolved {
-    /// The rules, ready for a filter. Numbers that the profile does not know get `ENOSYS` unless the
-    /// default lets syscalls through anyway.
+    /// The rules, ready for a filter. Numbers that the profile does not know get `ENOSYS` unless the default allows
+    /// syscalls anyway.
     pub rules: Rules,
-    /// Findings, as on names that are unknown.
+    /// Findings, such as unknown names.
     pub findings: Vec<Finding>,
 }
 
-/// The longest list of rules, and so the most that a hostile profile costs.
+/// Maximum number of rules, which bounds the cost of a hostile profile.
 const MAX_RULES: usize = 200_000;
 
 /// Resolves a profile.
@@ -52,7 +52,7 @@ pub fn resolve(profile: &Profile, context: &Context) -> Resolved {
                 unknown_name(name, &archs, at, *position, &mut findings);
                 continue;
             };
-            // runc looks at the names that are left once conditions are resolved.
+            // runc uses the names that remain once conditions are resolved.
             if counts && archs.iter().any(|arch| syscall.number(*arch).is_some()) {
                 newest = newest.max(syscall.introduced());
             }
@@ -79,7 +79,7 @@ pub fn resolve(profile: &Profile, context: &Context) -> Resolved {
 }
 
 fn assemble(profile: &Profile, archs: Vec<Arch>, rules: Vec<Rule>, newest: KernelVersion) -> Rules {
-    // As runc: who lets unknown syscalls through, or has ENOSYS for them already, needs nothing more.
+    // As in runc: a profile that allows unknown syscalls, or has ENOSYS for them already, needs no addition.
     let unknown = match profile.default_action {
         Action::Allow | Action::Log | Action::Trace(_) | Action::Errno(errno::ENOSYS) => Unknown::Default,
         _ if profile.origin.is_unit() => Unknown::Enosys { kernel: table::NEWEST },
@@ -112,8 +112,7 @@ fn architectures(profile: &Profile, context: &Context, findings: &mut Findings) 
         match Arch::parse(name) {
             Some(arch) if arch.is_big_endian() == context.arch.is_big_endian() => archs.push(arch),
             None if OTHER_SCMP.contains(&name) => {
-                let message =
-                    format!("there is no table of syscalls for {name}: the threads that use it are killed");
+                let message = format!("no table of syscalls for {name}: threads that use it are killed");
                 findings.warn(Default::default(), "architectures", message);
             }
             _ => {}
@@ -124,7 +123,7 @@ fn architectures(profile: &Profile, context: &Context, findings: &mut Findings) 
     archs
 }
 
-/// A condition of an entry on its context that is not met.
+/// An unmet condition of an entry on its context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unmet {
     /// The container must have this capability.
@@ -142,13 +141,13 @@ pub enum Unmet {
 }
 
 impl Entry {
-    /// Whether the entry counts in a context: it has nothing of `excludes`, and all of `includes`.
+    /// Whether the entry applies in a context: it has nothing of `excludes`, and all of `includes`.
     #[must_use]
     pub fn applies(&self, context: &Context) -> bool {
         self.unmet(context).is_empty()
     }
 
-    /// What keeps the entry from counting in a context; nothing if it does.
+    /// The reasons why the entry does not apply in a context; empty if it does.
     #[must_use]
     pub fn unmet(&self, context: &Context) -> Vec<Unmet> {
         let mut unmet = Vec::new();
@@ -167,8 +166,8 @@ impl Entry {
     }
 }
 
-/// An entry's conditions all hold together, unless two are on the same argument: then each is a rule of its
-/// own, as runc, crun and youki have it.
+/// An entry's conditions all hold together, unless two are on the same argument: then each is a rule of its own, as in
+/// runc, crun and youki.
 fn alternatives(at: usize, entry: &Entry, findings: &mut Findings) -> Vec<Vec<Condition>> {
     let mut seen = BTreeSet::new();
     if entry.args.iter().all(|condition| seen.insert(condition.arg())) {
@@ -215,7 +214,7 @@ mod tests {
             ("", &[], (4, 0), true),
             (r#","includes":{"caps":["CAP_SYS_ADMIN"]}"#, &[], (4, 0), false),
             (r#","includes":{"caps":["CAP_SYS_ADMIN"]}"#, &["CAP_SYS_ADMIN"], (4, 0), true),
-            // All that are included must be held; one that is excluded is enough.
+            // All included capabilities must be held; one excluded capability suffices.
             (r#","includes":{"caps":["CAP_BPF","CAP_SYS_ADMIN"]}"#, &["CAP_BPF"], (4, 0), false),
             (r#","excludes":{"caps":["CAP_BPF","CAP_SYS_ADMIN"]}"#, &["CAP_BPF"], (4, 0), false),
             (r#","includes":{"arches":["arm64"]}"#, &[], (4, 0), false),

@@ -1,4 +1,4 @@
-//! Resolved rules: which syscalls, with which arguments, get which action.
+//! Resolved rules: syscalls, conditions on arguments, and actions.
 
 use crate::action::Action;
 use crate::arch::ArchSet;
@@ -19,9 +19,9 @@ pub enum Operator {
     GreaterOrEqual,
     /// `>`
     Greater,
-    /// `(argument & mask) == value`; bits of the value outside of the mask do not count.
+    /// `(argument & mask) == value`; bits of the value outside of the mask are ignored.
     MaskedEqual {
-        /// The bits that are compared.
+        /// The compared bits.
         mask: u64,
     },
 }
@@ -35,7 +35,7 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// A condition on argument 0 to 5; none has another number.
+    /// A condition on argument 0 to 5; `None` for another number.
     #[must_use]
     pub fn new(arg: u8, operator: Operator, value: u64) -> Option<Self> {
         (arg < 6).then_some(Self { arg, operator, value })
@@ -59,8 +59,8 @@ impl Condition {
         self.value
     }
 
-    /// The condition as an ABI sees it: on one with 32-bit arguments the upper halves are cut off.
-    /// None if it then holds for every argument.
+    /// The condition on an ABI: on one with 32-bit arguments the upper halves are cut off. `None` if it then holds for
+    /// every argument.
     pub(crate) fn on(self, wide: bool) -> Option<Self> {
         let cut = |value: u64| if wide { value } else { value & 0xffff_ffff };
         let operator = match self.operator {
@@ -119,13 +119,13 @@ impl std::fmt::Display for Condition {
 pub struct Rule {
     /// The syscall.
     pub syscall: Syscall,
-    /// All must hold. None: the rule holds for every syscall.
+    /// All must hold. Empty: the rule holds for every syscall.
     pub conditions: Vec<Condition>,
-    /// The answer.
+    /// The result.
     pub action: Action,
-    /// The ABIs on which the rule holds. Profiles of containers have only rules for all.
+    /// The ABIs of the rule. Profiles of containers have only rules for all.
     pub archs: ArchSet,
-    /// The entry of the profile's `syscalls` that it comes from, from 0.
+    /// The index of its entry in the profile's `syscalls`.
     pub entry: usize,
 }
 

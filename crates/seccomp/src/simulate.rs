@@ -1,16 +1,16 @@
-//! Runs programs as the kernel does, and tells the path.
+//! Simulation of programs as the kernel runs them, with the path.
 
 use crate::action::Action;
 use crate::bpf::{Instruction, Program};
 use crate::filter::Data;
 use crate::region::Word;
 
-/// The answer of a program, and its path.
+/// The result of a program, and its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// The value that it returned.
+    /// The return value.
     pub code: u32,
-    /// The instructions that ran, from 0.
+    /// The executed instructions, from 0.
     pub path: Vec<usize>,
     /// Whether any argument or the instruction pointer was loaded.
     pub looked_at_arguments: bool,
@@ -39,7 +39,7 @@ pub fn simulate(program: &Program, data: &Data) -> Run {
     let run = Run { code: 0, path: Vec::new(), looked_at_arguments: false };
     let mut machine = Machine { program, words: data.words(), a: 0, x: 0, scratch: [0; 16], run };
     let mut at = 0;
-    // Every jump goes forward, so this ends; a checked program ends in a return.
+    // Every jump goes forward, so this terminates; a checked program ends in a return.
     while let Some(instruction) = program.instructions().get(at) {
         machine.run.path.push(at);
         match machine.step(instruction) {
@@ -53,7 +53,7 @@ pub fn simulate(program: &Program, data: &Data) -> Run {
     machine.run
 }
 
-/// The answer of several loaded filters: the strictest wins, of equals the newest.
+/// The result of several loaded filters: the strictest wins, of equals the newest.
 #[must_use]
 pub fn simulate_stack(programs: &[Program], data: &Data) -> Action {
     let actions = programs.iter().rev().map(|program| simulate(program, data).action());
@@ -72,7 +72,7 @@ impl Machine<'_> {
             1 => self.x = self.load(i),
             2 => self.store(i.k, self.a),
             3 => self.store(i.k, self.x),
-            // The kernel ends a program that divides by a zero in X, with the answer 0.
+            // The kernel ends a program that divides by a zero in X, with the result 0.
             4 if i.code & 0xf8 == 0x38 && self.x == 0 => return Step::Return(0),
             4 => self.a = self.calculate(i),
             5 => return Step::Skip(self.jump(i)),
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::bpf::code;
 
-    /// A program, and what it returns for number 6 and first argument 0x1_0000_0007.
+    /// A program, and its return value for number 6 and first argument 0x1_0000_0007.
     #[test]
     #[expect(clippy::type_complexity, reason = "a table of cases")]
     fn instructions_do_what_the_kernels_do() {

@@ -1,5 +1,6 @@
-//! Profiles where people have them: a file of its own, objects of the security-profiles-operator, ConfigMaps and
-//! Secrets, OCI's `config.json`, what `docker inspect` prints, a Podman quadlet, a systemd unit, inspektor-gadget's advice.
+//! Profiles in the files that users have: a file of its own, objects of the security-profiles-operator, ConfigMaps and
+//! Secrets, OCI's `config.json`, the output of `docker inspect`, a Podman quadlet, a systemd unit, inspektor-gadget's
+//! advice.
 
 mod base;
 mod embedded;
@@ -16,7 +17,7 @@ const START: Position = Position { line: 1, column: 1 };
 /// The syntax of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Syntax {
-    /// One JSON value, as runtimes read it.
+    /// One JSON value, as runtimes parse it.
     Json,
     /// YAML documents.
     Yaml,
@@ -56,12 +57,12 @@ impl Syntax {
     }
 }
 
-/// A profile that a file holds.
+/// A profile in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
-    /// The name to choose it by among several: the object's, or the key in a ConfigMap; empty in a file of one.
+    /// The name by which it is selected among several: the object's, or the key in a ConfigMap; empty in a file of one.
     pub name: String,
-    /// Where it begins.
+    /// Its position.
     pub at: Position,
     /// The content.
     pub content: Content,
@@ -69,14 +70,14 @@ pub struct Source {
     pub findings: Vec<Finding>,
 }
 
-/// The content of a profile's place.
+/// The content at a profile's position.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// A profile.
     Profile(Box<Profile>),
-    /// The path of a file that holds the profile.
+    /// The path of a file with the profile.
     File(String),
-    /// No profile; the findings say why.
+    /// No profile; the findings have the reason.
     Nothing,
 }
 
@@ -96,7 +97,7 @@ impl Source {
         Self { name: name.into(), at, content: Content::Nothing, findings: findings.list }
     }
 
-    /// The profile, if one stands there.
+    /// The profile, if there is one.
     #[must_use]
     pub fn profile(&self) -> Option<&Profile> {
         match &self.content {
@@ -106,8 +107,8 @@ impl Source {
     }
 }
 
-/// Every profile of a file. There is always one source at least: a file without a profile has one of
-/// [`Content::Nothing`] that says so.
+/// Every profile of a file. There is always at least one source: a file without a profile has one of
+/// [`Content::Nothing`] with a finding.
 #[must_use]
 pub fn read(text: &str, syntax: Syntax) -> Vec<Source> {
     let mut found = match syntax {
@@ -134,7 +135,7 @@ pub fn read(text: &str, syntax: Syntax) -> Vec<Source> {
     found
 }
 
-/// The profiles found, or what the workloads of documents without any name.
+/// The profiles found, or the names of profiles in the workloads of documents without any.
 fn or_named(found: Vec<Source>, documents: &[Node]) -> Vec<Source> {
     if found.is_empty() { kind::named(documents).into_iter().collect() } else { found }
 }
@@ -163,7 +164,7 @@ mod tests {
         }
     }
 
-    /// The name and default action of each profile, or the first finding of what is none.
+    /// The name and default action of each profile, or the first finding of a source without one.
     fn summary(text: &str, syntax: Syntax) -> Vec<String> {
         let line = |source: &Source| match &source.content {
             Content::Profile(profile) => format!("{} {}", source.name, profile.default_action),
@@ -176,7 +177,7 @@ mod tests {
         read(text, syntax).iter().map(line).collect()
     }
 
-    /// What each profile lets through, and what is said of it.
+    /// The syscalls that each profile allows, and its findings.
     fn bases(objects: &[(&str, &str, &str)]) -> Vec<(String, Option<String>)> {
         let object = |(name, base, syscall): &(&str, &str, &str)| {
             format!(
@@ -327,7 +328,7 @@ mod tests {
         ]);
     }
 
-    /// Texts, and the beginning of what each source of them comes to.
+    /// Texts, and the beginning of the result of each source of them.
     fn check(cases: Vec<(String, Syntax, &[&str])>) {
         for (text, syntax, expected) in cases {
             let got = summary(&text, syntax);

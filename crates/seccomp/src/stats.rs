@@ -8,19 +8,19 @@ use crate::simulate::simulate;
 use crate::table::{self, Syscall};
 use crate::weight::Weights;
 
-/// The cost of syscalls on one architecture, in executed instructions; of several programs all are run.
+/// The cost of syscalls on one architecture, in executed instructions; with several programs all are run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ArchStats {
     /// The architecture.
     pub arch: Arch,
-    /// The most that a number with arguments of 0 takes.
+    /// The maximum over all numbers with arguments of 0.
     pub worst: usize,
     /// The mean over all numbers up to the last syscall's, with arguments of 0.
     pub mean: f64,
-    /// The mean over syscalls as often as they occur.
+    /// The mean over syscalls, weighted by frequency.
     pub weighted: f64,
-    /// Syscalls that are allowed without a look at their arguments: the kernel remembers that and runs nothing
-    /// for them (5.11 and later; not on x32).
+    /// Syscalls that are allowed without a check of their arguments: the kernel caches that and runs nothing for them
+    /// (5.11 and later; not on x32).
     pub cacheable: usize,
     /// Syscalls in the table.
     pub syscalls: usize,

@@ -1,5 +1,5 @@
-//! systemd's units: `SystemCallFilter=` and the other directives that are seccomp filters, as systemd 262 takes them
-//! (src/core/load-fragment.c reads them, src/core/exec-invoke.c applies them, src/shared/seccomp-util.c builds them).
+//! systemd's units: `SystemCallFilter=` and the other directives that are seccomp filters, as in systemd 262
+//! (src/core/load-fragment.c parses them, src/core/exec-invoke.c applies them, src/shared/seccomp-util.c builds them).
 
 mod area;
 mod guard;

@@ -1,4 +1,4 @@
-//! The syscalls of every architecture: names, numbers, and the kernel that brought each.
+//! The syscalls of every architecture: names, numbers, and the kernel that added each.
 
 use palisade_k8s::KernelVersion;
 
@@ -35,7 +35,7 @@ impl Syscall {
         u16::try_from(at).ok().map(Self)
     }
 
-    /// The number that a text writes: decimal, `0x1b5`, or `syscall_0x1b5` as strace prints one that it has no name for.
+    /// The number in a text: decimal, `0x1b5`, or `syscall_0x1b5` as strace prints an unknown one.
     #[must_use]
     pub fn parse_number(text: &str) -> Option<u32> {
         let digits = text.strip_prefix("syscall_").unwrap_or(text);
@@ -48,7 +48,7 @@ impl Syscall {
         }
     }
 
-    /// What an architecture calls a syscall that it does not have under this name.
+    /// The equivalent on an architecture of a syscall that it does not have under this name.
     #[must_use]
     pub fn counterpart(self, arch: Arch) -> Option<Self> {
         let others = counterparts(self.name()).iter().filter_map(|name| Self::named(name));
@@ -90,14 +90,14 @@ impl Syscall {
         }
     }
 
-    /// The kernel that brought it to its first architecture.
+    /// The kernel that added it to its first architecture.
     #[must_use]
     pub fn introduced(self) -> KernelVersion {
         let (major, minor) = self.row().since;
         KernelVersion::new(major.into(), minor.into())
     }
 
-    /// The kernel that brought it to an architecture.
+    /// The kernel that added it to an architecture.
     #[must_use]
     pub fn since(self, arch: Arch) -> KernelVersion {
         self.introduced()
@@ -124,7 +124,7 @@ impl std::fmt::Display for Syscall {
 
 const NUMBERS: usize = 576;
 
-/// The place in the table of each architecture's numbers, made when this crate is built.
+/// The index into the table for each architecture's numbers, computed when this crate is built.
 static BY_NUMBER: [[u16; NUMBERS]; 13] = by_number();
 
 #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated when built")]
@@ -146,7 +146,7 @@ const fn by_number() -> [[u16; NUMBERS]; 13] {
     table
 }
 
-/// The highest number that an architecture's syscalls have in the table, but for ARM's private ones.
+/// The highest number of an architecture's syscalls in the table, except ARM's private ones.
 #[must_use]
 pub fn highest(arch: Arch) -> u32 {
     let row = BY_NUMBER.get(arch as usize);
@@ -154,7 +154,7 @@ pub fn highest(arch: Arch) -> u32 {
     u32::try_from(last).unwrap_or_default() + arch.base()
 }
 
-/// The known name that is most like `name`, if one is near enough to be meant.
+/// The known name that is most similar to `name`, if one is similar enough.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = 1 + name.len() / 5;
@@ -166,7 +166,7 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
         .map(|(.., other)| other)
 }
 
-/// How many bytes must be put in, left out, changed or swapped with the next.
+/// The edit distance: bytes to insert, delete, change or swap with the next.
 fn distance(a: &str, b: &str) -> usize {
     let width = b.len() + 1;
     let mut rows = vec![vec![0; width]; a.len() + 1];

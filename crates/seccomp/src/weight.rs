@@ -1,4 +1,4 @@
-//! Frequencies of syscalls, for the search tree's shape. They change no answer.
+//! Frequencies of syscalls, for the search tree's shape. They do not change results.
 
 use crate::arch::Arch;
 use crate::table::{self, Syscall};
@@ -9,7 +9,7 @@ pub struct Weights {
     by_arch: Vec<Vec<(u32, u64)>>,
 }
 
-/// A line of a list of weights that cannot be read.
+/// An invalid line of a list of weights.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
 pub struct WeightError {
@@ -19,11 +19,11 @@ pub struct WeightError {
     pub message: String,
 }
 
-/// The weight of a syscall that was never seen; one that was all that was seen would weigh a million.
+/// The weight of a syscall that was never recorded; a single recorded one would weigh a million.
 pub(crate) const FLOOR: u64 = 1000;
 
 impl Weights {
-    /// Reads lines `name count`; what follows `#` is ignored.
+    /// Parses lines `name count`; text after `#` is ignored.
     pub fn parse(text: &str) -> Result<Self, WeightError> {
         let mut counts = Vec::new();
         for (at, line) in text.lines().enumerate() {
@@ -43,7 +43,7 @@ impl Weights {
         Ok(Self::from_counts(&counts))
     }
 
-    /// The shipped counts, of real programs (see `hot.txt`).
+    /// The built-in counts, of real programs (see `hot.txt`).
     #[must_use]
     pub fn shipped() -> &'static Self {
         static SHIPPED: std::sync::LazyLock<Weights> = std::sync::LazyLock::new(|| {
@@ -58,7 +58,7 @@ impl Weights {
         Self { by_arch: by_arch.to_vec() }
     }
 
-    /// Numbers of syscalls that were seen, and their shares of all syscalls, by number.
+    /// Numbers of recorded syscalls, and their shares of all syscalls, by number.
     pub(crate) fn seen(&self, arch: Arch) -> impl Iterator<Item = (u32, f64)> {
         let seen = self.of(arch).iter().filter(|(_, weight)| *weight > FLOOR);
         seen.map(|&(number, weight)| (number, u32::try_from(weight - FLOOR).map_or(0.0, f64::from)))

@@ -163,7 +163,7 @@ fn resolve_explain_and_compile_decide_alike() {
         let filter = Filter::new(&rules);
         let Ok(filter) = filter else { continue };
         let compiled = Decision::of_rules(&rules).unwrap();
-        // As OCI, on whatever kernel and with whatever capabilities: nothing in it depends on them.
+        // As OCI, on any kernel and with any capabilities: it does not depend on them.
         for (form, written) in [
             ("oci", write_oci(&rules, profile, context.arch)),
             ("docker", write_docker(profile, context.arch)),
@@ -172,7 +172,7 @@ fn resolve_explain_and_compile_decide_alike() {
             let again = again.unwrap_or_else(|| panic!("{text}: {form}: {findings:?}"));
             let elsewhere =
                 Context { caps: Default::default(), kernel: KernelVersion::new(7, 0), ..context.clone() };
-            // Docker's form keeps conditions, and does not say how new the syscalls are that a unit knows.
+            // Docker's form keeps conditions, and does not record the age of the syscalls that a unit knows.
             if form == "docker" && is_unit {
                 continue;
             }

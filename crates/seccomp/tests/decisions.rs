@@ -1,5 +1,5 @@
-//! What rules mean, case by case: overlaps, 64-bit arguments, multiplexers, unknown numbers, ABIs; through
-//! the compiled program, which is proved equal first.
+//! The meaning of rules, case by case: overlaps, 64-bit arguments, multiplexers, unknown numbers, ABIs; through the
+//! compiled program, which is proved equal first.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use palisade_k8s::KernelVersion;
@@ -175,7 +175,7 @@ fn multiplexers_are_open_unless_closed() {
     assert_eq!(call(&rules, Arch::X86, "socket", &[2]), Allow);
 }
 
-/// libseccomp never sees a rule whose action is the default, and lets what it adds itself win
+/// libseccomp never sees a rule whose action is the default, and gives precedence to its own additions
 /// (containerd#13330); here such a rule counts.
 #[test]
 fn a_denial_that_repeats_the_default_counts() {

@@ -1,4 +1,4 @@
-//! Numbers that no syscall has, as don't-cares.
+//! Numbers without a syscall, as don't-cares.
 
 use crate::action::Action;
 use crate::arch::Arch;
@@ -6,11 +6,11 @@ use crate::filter::Filter;
 use crate::graph::NodeId;
 use crate::table::{self, Syscall};
 
-/// The filter, but numbers that no syscall has are let through wherever that joins two ranges to one.
+/// The filter with numbers without a syscall allowed wherever that merges two ranges.
 ///
-/// A kernel without a syscall at such a number answers `ENOSYS` by itself, which is what programs fall back on, so
-/// the filter need not say it. But a later kernel may put a syscall there, as Linux 6.11 did with `uretprobe` among
-/// x86_64's old numbers, and this filter then lets it through. Numbers above the last syscall stay as they are.
+/// A kernel without a syscall at such a number returns `ENOSYS` by itself, on which programs fall back, so the filter
+/// need not return it. But a later kernel may assign the number, as Linux 6.11 did with `uretprobe` among x86_64's old
+/// numbers, and this filter then allows it. Numbers above the last syscall stay as they are.
 #[must_use]
 pub fn open_holes(filter: &Filter) -> Filter {
     let mut open = filter.clone();
@@ -28,7 +28,7 @@ pub fn open_holes(filter: &Filter) -> Filter {
     open
 }
 
-/// Runs of numbers that no syscall has, each with the number after its last.
+/// Runs of numbers without a syscall, each with the number after its last.
 fn holes(arch: Arch) -> impl Iterator<Item = (u32, u32)> {
     let syscalls: Vec<_> = (arch.base()..=table::highest(arch))
         .filter(|&number| Syscall::numbered(arch, number).is_some())
@@ -37,7 +37,7 @@ fn holes(arch: Arch) -> impl Iterator<Item = (u32, u32)> {
     pairs.into_iter().filter(|(syscall, next)| syscall + 1 < *next).map(|(syscall, next)| (syscall + 1, next))
 }
 
-/// Gives the numbers from `first` up to `next` another answer.
+/// Sets the result of the numbers from `first` up to `next`.
 fn set(ranges: &mut Vec<(u32, NodeId)>, first: u32, next: u32, id: NodeId) {
     let after = ranges.iter().rev().find(|&&(start, _)| start <= next).copied();
     ranges.retain(|&(start, _)| !(first..=next).contains(&start));

@@ -11,8 +11,8 @@ use crate::weight::Weights;
 /// The kernel walks all filters of a process, and counts four for each beside its instructions.
 const MAX_TOTAL: usize = 32_768;
 
-/// Each part decides some ranges and allows all others; ALLOW is what gives way to every other answer, so
-/// together the parts answer as the whole would.
+/// Each part decides some ranges and allows all others; ALLOW has the lowest precedence, so together the parts decide
+/// as the whole would.
 pub(super) fn split(
     filter: &Filter,
     weights: &Weights,

@@ -6,13 +6,13 @@ use crate::graph::{Graph, NodeId};
 use crate::region::{Check, Word};
 use crate::weight::{FLOOR, Weights};
 
-/// A range of numbers with one decision, and how often syscalls fall into it.
+/// A range of numbers with one decision, and the frequency of its syscalls.
 #[derive(Clone, Copy, Debug)]
 struct Range {
     start: u32,
     id: NodeId,
     weight: u64,
-    /// Whether it holds one number only.
+    /// Whether it consists of one number.
     single: bool,
 }
 
@@ -27,7 +27,7 @@ pub(super) fn search_tree(filter: &Filter, graph: &mut Graph, weights: &Weights)
     })
 }
 
-/// Ranges with how often syscalls fall into them.
+/// Ranges with the frequency of their syscalls.
 fn weigh(section: &Section, archs: &[Arch], weights: &Weights) -> Vec<Range> {
     let ends = section.ranges.iter().skip(1).map(|&(start, _)| Some(start - 1)).chain([None]);
     let mut ranges: Vec<Range> = section
@@ -42,8 +42,7 @@ fn weigh(section: &Section, archs: &[Arch], weights: &Weights) -> Vec<Range> {
         })
         .collect();
     for arch in archs.iter().filter(|arch| arch.audit() == section.audit) {
-        // Few programs are of an ABI that runs beside the machine's own: how often they make a syscall shapes
-        // their part of the tree less.
+        // Few programs use an ABI other than the machine's own: their frequencies have a smaller weight in the tree.
         let is_beside = archs.iter().any(|native| native.companions().contains(arch));
         let share = |weight: u64| if is_beside { FLOOR + weight.saturating_sub(FLOOR) / 64 } else { weight };
         let mut at = 0;
@@ -73,7 +72,7 @@ fn search(graph: &mut Graph, ranges: &[Range]) -> NodeId {
     graph.test(Word::NUMBER, Check::AtLeast(first.start), above, below)
 }
 
-/// Ranges that take one test, or two in a row: a range of one number between two that are equal takes one.
+/// Ranges that take one test, or two consecutive ones: a range of one number between two equal ones takes one.
 fn leaf(graph: &mut Graph, ranges: &[Range]) -> Option<NodeId> {
     Some(match ranges {
         [] => graph.leaf(crate::action::Action::KillProcess),
@@ -89,7 +88,7 @@ fn leaf(graph: &mut Graph, ranges: &[Range]) -> Option<NodeId> {
     })
 }
 
-/// Where to split: near the middle by weight, at the place that leaves the least work on either side.
+/// The split: near the middle by weight, where it leaves the least work on either side.
 fn middle(ranges: &[Range]) -> usize {
     let total: u64 = ranges.iter().map(|range| range.weight).sum();
     let mut before: u64 = 0;
@@ -97,7 +96,7 @@ fn middle(ranges: &[Range]) -> usize {
     for (at, range) in ranges.iter().enumerate() {
         if at > 0 {
             let uneven = (2 * before).abs_diff(total);
-            // A split next to a lone number tears apart what one test could tell.
+            // A split next to a single number separates ranges that one test could distinguish.
             let torn = ranges.get(at - 1).is_some_and(|low| low.single && at > 1)
                 || (range.single && at + 1 < ranges.len());
             let cost = uneven + if torn { total / 24 + 1 } else { 0 };
@@ -108,10 +107,10 @@ fn middle(ranges: &[Range]) -> usize {
     best.1
 }
 
-/// Up to how many ranges the best split is looked for, not just a good one.
+/// Maximum number of ranges for which the optimal split is computed.
 const FEW: usize = 12;
 
-/// The tree over few ranges that leaves the fewest tests to be made, weighted by how often they are.
+/// The tree over few ranges with the fewest expected tests.
 struct Best<'r> {
     ranges: &'r [Range],
     /// By first range and number of ranges: the cost, and where to split.
@@ -166,7 +165,7 @@ impl<'r> Best<'r> {
 /// The cost of an instruction, in weight.
 const TEST: u64 = FLOOR / 4;
 
-/// The cost of ranges that take one test, or two in a row.
+/// The cost of ranges that take one test, or two consecutive ones.
 fn leaf_cost(ranges: &[Range], weight: u64) -> Option<u64> {
     match ranges {
         [_, _] => Some(weight + TEST),

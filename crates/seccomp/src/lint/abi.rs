@@ -1,4 +1,4 @@
-//! Names that an ABI of the profile does not have, and what they are called there.
+//! Names that an ABI of the profile does not have, and the equivalent names there.
 
 use super::view::{Answer, START, View, list};
 use crate::finding::Findings;
@@ -11,8 +11,8 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
     }
 }
 
-/// Names without a number on any ABI that the profile is for: where what they are called there is denied, or where the
-/// whole entry does nothing. A list for many machines has others, which do no harm.
+/// Names without a number on any ABI that the profile is for: if their equivalents there are denied, or if the whole
+/// entry has no effect. A list for many machines has others, which do no harm.
 fn nowhere(view: &View<'_>, findings: &mut Findings) {
     let archs = view.named_archs();
     let exists = |syscall: Syscall| archs.iter().any(|arch| syscall.number(*arch).is_some());
@@ -43,7 +43,7 @@ fn nowhere(view: &View<'_>, findings: &mut Findings) {
     }
 }
 
-/// Whether a syscall gets something else than an entry meant for its namesake.
+/// Whether a syscall gets another result than an entry intended for its equivalent.
 fn is_undone(view: &View<'_>, action: crate::action::Action, name: &str) -> bool {
     match view.native(name) {
         Answer::Absent | Answer::Conditional => false,
@@ -52,7 +52,7 @@ fn is_undone(view: &View<'_>, action: crate::action::Action, name: &str) -> bool
     }
 }
 
-/// Findings for syscalls that are let through on the machine's own ABI and have another name on one beside it.
+/// Findings for syscalls that are allowed on the machine's own ABI and have another name on one of its other ABIs.
 fn other_names(view: &View<'_>, findings: &mut Findings) {
     for &arch in view.rules.archs.iter().filter(|arch| **arch != view.native) {
         let mut missing: Vec<String> = Vec::new();
@@ -69,7 +69,7 @@ fn other_names(view: &View<'_>, findings: &mut Findings) {
         }
         if !missing.is_empty() {
             let message = format!(
-                "on {arch} programs use other names for what is let through on {}, and these are denied: {}",
+                "on {arch} programs use other names for syscalls that are allowed on {}, and these are denied: {}",
                 view.native,
                 missing.join(", ")
             );
@@ -78,7 +78,7 @@ fn other_names(view: &View<'_>, findings: &mut Findings) {
     }
 }
 
-/// Whether an ABI has a syscall under its own name only.
+/// Whether an ABI has a syscall only under its own name.
 fn is_met(view: &View<'_>, arch: crate::arch::Arch, syscall: Syscall) -> bool {
     let is_64_bit = arch.is_wide() || arch == crate::arch::Arch::X32;
     is_64_bit && view.answer(arch, syscall) == Answer::Through

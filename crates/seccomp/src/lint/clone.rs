@@ -1,4 +1,4 @@
-//! Masks of namespaces, inverted or too short; the order of arguments on s390.
+//! Masks of namespaces, inverted or incomplete; the order of arguments on s390.
 
 use super::view::View;
 use crate::arch::Arch;
@@ -6,7 +6,7 @@ use crate::finding::Findings;
 use crate::profile::Entry;
 use crate::rule::{Condition, Operator};
 
-/// The flags of clone(2) that make namespaces.
+/// The flags of clone(2) that create namespaces.
 const NAMESPACES: [(&str, u64); 7] = [
     ("CLONE_NEWUSER", 0x1000_0000),
     ("CLONE_NEWNS", 0x0002_0000),
@@ -17,7 +17,7 @@ const NAMESPACES: [(&str, u64); 7] = [
     ("CLONE_NEWNET", 0x4000_0000),
 ];
 
-/// In clone(2) this bit is a part of the signal; unshare(2) and clone3(2) take it for a flag.
+/// In clone(2) this bit is a part of the signal; in unshare(2) and clone3(2) it is a flag.
 const NEWTIME: (&str, u64) = ("CLONE_NEWTIME", 0x80);
 
 const SIGCHLD: u64 = 17;
@@ -90,7 +90,7 @@ fn masks(
         }
         return;
     }
-    // A denial that one more flag or the signal lifts.
+    // A denial that one more flag or the signal circumvents.
     let lifted = NAMESPACES.iter().find(|(_, flag)| {
         let denied = |argument: u64| condition.holds(argument);
         (denied(*flag) || denied(0) || mask & flag != 0)

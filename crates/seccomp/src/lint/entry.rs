@@ -1,4 +1,4 @@
-//! Entries that do nothing, or not everywhere, or not what their action says.
+//! Entries without an effect, or only on some ABIs, or with another one than their action.
 
 use super::view::{View, list};
 use crate::action::Action;
@@ -22,7 +22,7 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
     }
 }
 
-/// containerd reads a profile of a node's file as OCI's form, and so ignores what only Docker's has.
+/// containerd reads a profile from a node's file in OCI's form, and so ignores Docker's extensions.
 fn gates(view: &View<'_>, findings: &mut Findings) {
     let is_gated = |entry: &Entry| {
         (!entry.includes.is_empty() || !entry.excludes.is_empty())
@@ -58,7 +58,7 @@ fn redundant(view: &View<'_>, at: usize, entry: &Entry, findings: &mut Findings)
     }
 }
 
-/// Arguments that no filter sees where `socketcall` and `ipc` carry the syscall.
+/// Arguments that no filter sees if `socketcall` and `ipc` carry the syscall.
 fn multiplexed(view: &View<'_>, at: usize, entry: &Entry, findings: &mut Findings) {
     if entry.args.is_empty() || !view.named_archs().into_iter().any(Arch::is_multiplexed) {
         return;
@@ -86,7 +86,7 @@ fn action(view: &View<'_>, at: usize, entry: &Entry, findings: &mut Findings) {
         Action::Notify => {
             for (_, position) in entry.names.iter().filter(|(name, _)| name == "write") {
                 let message =
-                    "runtimes refuse to notify on write: they write themselves before anybody listens";
+                    "runtimes refuse to notify on write: they write themselves before a supervisor listens";
                 findings.warn(*position, format!("syscalls[{at}].names"), message);
             }
         }
@@ -105,7 +105,7 @@ fn io_uring(view: &View<'_>, at: usize, entry: &Entry, findings: &mut Findings) 
         .collect();
     let Some((_, position)) = named.first() else { return };
     let names: Vec<_> = named.iter().map(|(name, _)| name.as_str()).collect();
-    let message = format!("{}: what a program does through io_uring passes no filter", list(&names));
+    let message = format!("{}: operations through io_uring are not filtered", list(&names));
     findings.warn(*position, view.field(at, "names"), message);
 }
 

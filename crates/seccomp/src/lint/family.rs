@@ -1,4 +1,4 @@
-//! Syscalls that do the same as a denied one; newer forms that fail with an error nobody falls back on.
+//! Syscalls that do the same as a denied one; newer forms that fail with an error on which no program falls back.
 
 use std::collections::BTreeSet;
 
@@ -56,12 +56,12 @@ fn siblings(view: &View<'_>, findings: &mut Findings) {
 
 /// libc and programs try the newer form first, and the older one only on `ENOSYS`.
 fn newer_forms(view: &View<'_>, findings: &mut Findings) {
-    // What a base says of them is not known here.
+    // The rules of a base for them are not known here.
     if view.profile.base.is_some() {
         return;
     }
     let mut refused: Vec<(&str, Action)> = Vec::new();
-    // What runc alone gives ENOSYS.
+    // Syscalls to which only runc returns ENOSYS.
     let mut unknown: Vec<&str> = Vec::new();
     let is_made = |name: &str| matches!(view.native(name), Answer::Through | Answer::Conditional);
     for (older, newer) in table::NEWER_FORMS {
@@ -71,7 +71,7 @@ fn newer_forms(view: &View<'_>, findings: &mut Findings) {
                 unknown.extend((!view.profile.origin.is_unit()).then_some(newer));
             }
             Answer::Denied(Action::Errno(ENOSYS) | Action::Trace(_)) => {}
-            // Threads start by it: said on its own.
+            // Threads start by it: reported separately.
             Answer::Denied(action) if newer == "clone3" && view.native("clone") == Answer::Conditional => {
                 masked_clone(view, action, findings);
             }
@@ -91,7 +91,7 @@ fn newer_forms(view: &View<'_>, findings: &mut Findings) {
     }
     if !unknown.is_empty() {
         let message = format!(
-            "{}: newer than all that the profile names, which runc from 1.0.0-rc93 on answers with ENOSYS; crun, older runc and libseccomp alone answer {}, on which nobody falls back to the older form; {} says ENOSYS everywhere",
+            "{}: newer than all syscalls that the profile names, so that runc from 1.0.0-rc93 on returns ENOSYS; crun, older runc and libseccomp alone return {}, on which programs do not fall back to the older form; {} gives ENOSYS everywhere",
             list(&unknown),
             view.profile.default_action,
             enosys(view, &unknown),
@@ -100,7 +100,7 @@ fn newer_forms(view: &View<'_>, findings: &mut Findings) {
     }
 }
 
-/// clone3's flags are behind a pointer, so that it can be let through or denied, but not by its flags (moby/moby#42680).
+/// clone3's flags are behind a pointer, so that it can be allowed or denied, but not by its flags (moby/moby#42680).
 fn masked_clone(view: &View<'_>, action: Action, findings: &mut Findings) {
     let message = format!(
         "clone3 gets {action}, where libc (glibc from 2.34 on) falls back to clone on ENOSYS only, so that programs cannot start threads or processes; add {}; to let it through would undo the conditions on clone, whose flags clone3 has behind a pointer",
@@ -113,7 +113,7 @@ fn masked_clone(view: &View<'_>, action: Action, findings: &mut Findings) {
     );
 }
 
-/// What makes syscalls fail with `ENOSYS`, as it is to be written.
+/// The entry that makes syscalls fail with `ENOSYS`, in the profile's format.
 fn enosys(view: &View<'_>, names: &[&str]) -> String {
     if view.profile.origin.is_unit() {
         let words: Vec<_> = names.iter().map(|name| format!("{name}:ENOSYS")).collect();
@@ -162,18 +162,18 @@ mod tests {
                 &["openat2 and fchmodat2: newer forms"],
             ),
             (profile("ERRNO", "ALLOW", r#""openat","openat2","fchmodat2","fchmodat""#), &[]),
-            // Newer than all that the profile names: ENOSYS by runc.
+            // Newer than all syscalls that the profile names: ENOSYS by runc.
             (
                 profile("ERRNO", "ALLOW", r#""openat","clone""#),
-                &["openat2 and clone3: newer than all that the profile names, which runc from 1.0.0-rc93 on answers with ENOSYS; crun, older runc and libseccomp alone answer ERRNO(EPERM)"],
+                &["openat2 and clone3: newer than all syscalls that the profile names, so that runc from 1.0.0-rc93 on returns ENOSYS; crun, older runc and libseccomp alone return ERRNO(EPERM)"],
             ),
-            // What was advised.
+            // The advised entry.
             (
                 profile("ERRNO", "ALLOW", r#""openat","clone""#).replace("}]}", &format!("}},{}]}}", none(r#""openat2","clone3""#))),
                 &[],
             ),
             (masked(r#""openat2""#), &["clone3 gets ERRNO(EPERM), where libc (glibc from 2.34 on) falls back to clone on ENOSYS only"]),
-            (masked(r#""read""#), &["clone3: newer than all that the profile names"]),
+            (masked(r#""read""#), &["clone3: newer than all syscalls that the profile names"]),
             (masked(r#""openat2""#).replace("}]}]}", &format!("}}]}},{}]}}", none(r#""clone3""#))), &[]),
             ("SystemCallFilter=openat".to_owned(), &["openat2: newer forms of syscalls that are let through get KILL_PROCESS, where libc and programs fall back to the older form on ENOSYS only; let them through too, or have them fail with SystemCallFilter=~openat2:ENOSYS"]),
             ("SystemCallFilter=openat\nSystemCallFilter=~openat2:ENOSYS".to_owned(), &[]),

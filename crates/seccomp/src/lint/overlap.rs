@@ -1,4 +1,4 @@
-//! Entries that hide others, or let everything through together.
+//! Entries that hide others, or allow everything together.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
     }
 }
 
-/// An entry without conditions decides whatever other entries say of the same syscall.
+/// An entry without conditions decides whatever the conditions of other entries for the same syscall.
 fn hidden(view: &View<'_>, whole: &Rule, rules: &[&Rule], findings: &mut Findings) {
     let counts =
         |rule: &&&Rule| rule.action != whole.action || (!rule.conditions.is_empty() && is_first(rules, rule));
@@ -52,7 +52,7 @@ fn is_first(rules: &[&Rule], rule: &Rule) -> bool {
     rules.iter().find(|other| other.entry == rule.entry).is_none_or(|first| std::ptr::eq(*first, rule))
 }
 
-/// Conditions that no arguments fail to meet, as two `!=` on one argument.
+/// Conditions that all arguments meet, such as two `!=` on one argument.
 fn together(view: &View<'_>, syscall: Syscall, rules: &[&Rule], findings: &mut Findings) {
     let [first, .., last] = rules else { return };
     let through = rules.iter().all(|rule| rule.action.lets_through());
@@ -113,7 +113,7 @@ mod tests {
             (join(&[whole("ALLOW"), socket("KILL", "EQ", 40)]), &["these conditions never count"]),
             (join(&[socket("KILL", "EQ", 40), whole("LOG")]), &["these conditions never count"]),
             (join(&[whole("ALLOW"), whole("KILL")]), &["this entry never counts"]),
-            // The same answer: the conditions look as if they narrowed it.
+            // The same result: the conditions look as if they narrowed it.
             (
                 join(&[socket("ALLOW", "EQ", 1), whole("ALLOW")]),
                 &[

@@ -21,20 +21,20 @@ impl std::fmt::Display for Runtime {
     }
 }
 
-/// The syscalls that a runtime of any version, and a program that it starts, make after the filter is loaded; alternatives
-/// are separated by `|`.
+/// The syscalls that a runtime of any version, and a program that it starts, make after the filter is loaded;
+/// alternatives are separated by `|`.
 pub(crate) fn needs(runtime: Runtime) -> impl Iterator<Item = &'static str> {
     let is_meant = move |need: &&Need| need.runtime.is_none_or(|other| other == runtime);
     NEEDS.iter().filter(is_meant).flat_map(|need| need.syscalls).copied()
 }
 
-/// Syscalls that are made after the filter is loaded and before the program's first own instruction.
+/// Syscalls between the load of the filter and the program's first own instruction.
 struct Need {
     /// The program that makes them.
     what: &'static str,
-    /// The runtime that does; none for every program.
+    /// The runtime that makes them; `None` for every program.
     runtime: Option<Runtime>,
-    /// Each must be let through; of alternatives, separated by `|`, one.
+    /// Each must be allowed; of alternatives, separated by `|`, one.
     syscalls: &'static [&'static str],
     /// The consequence otherwise.
     else_: &'static str,
@@ -106,7 +106,7 @@ const NEEDS: [Need; 6] = [
     Need {
         what: "runc from 1.2.8, 1.3.3 and 1.4.0-rc.3 on",
         runtime: Some(Runtime::Runc),
-        // Paths below /proc are walked by hand where openat2 fails.
+        // Paths below /proc are walked component by component if openat2 fails.
         syscalls: &["fstatfs", "readlinkat|openat2", "statx"],
         else_: "no container starts (fsopen, fsconfig, fsmount and open_tree are tried too, and not needed)",
     },
@@ -130,7 +130,7 @@ const NEEDS: [Need; 6] = [
 
 pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
     let has_rules = view.rules.rules.iter().any(|rule| rule.action.lets_through());
-    // What a base lets through is not known here.
+    // The syscalls that a base allows are not known here.
     if view.profile.base.is_some() || !view.denies_by_default() || !has_rules {
         return;
     }
@@ -154,7 +154,7 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
     }
 }
 
-/// Whether the machine has one of the alternatives, and none is let through. What entries deny by name is meant so.
+/// Whether the machine has one of the alternatives, and none is allowed. Denials by name are taken to be intended.
 fn is_missing(view: &View<'_>, alternatives: &str) -> bool {
     let names = |name: &str| {
         view.rules.rules.iter().any(|rule| rule.syscall.name() == name && !rule.action.lets_through())

@@ -1,4 +1,4 @@
-//! A profile as the checks look at it: as written, and as it decides.
+//! A profile as the checks see it: as written, and as it decides.
 
 use palisade_k8s::manifest::Position;
 
@@ -9,23 +9,23 @@ use crate::graph::Node;
 use crate::profile::Profile;
 use crate::table::Syscall;
 
-/// Where findings on the profile as a whole stand.
+/// The position of findings about the profile as a whole.
 pub(super) const START: Position = Position { line: 1, column: 1 };
 
 pub(super) struct View<'p> {
     pub(super) profile: &'p Profile,
     pub(super) native: Arch,
     pub(super) rules: &'p Rules,
-    /// None if the rules contradict each other, which other verbs report.
+    /// `None` if the rules contradict each other, which other commands report.
     filter: Option<Filter>,
 }
 
-/// The answer to a syscall on an ABI.
+/// The result of a syscall on an ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The ABI does not have it.
+    /// The ABI lacks it.
     Absent,
-    /// It is let through whatever its arguments.
+    /// It is allowed whatever its arguments.
     Through,
     /// Its arguments decide.
     Conditional,
@@ -39,7 +39,8 @@ impl<'p> View<'p> {
         Self { profile, native, rules, filter }
     }
 
-    /// Whether the rules have `ENOSYS` for a syscall only because the profile is older than it, which is runc's answer.
+    /// Whether the rules have `ENOSYS` for a syscall only because the profile is older than it, which is runc's
+    /// behaviour.
     pub(super) fn is_unknown(&self, name: &str) -> bool {
         let Some(syscall) = Syscall::named(name) else { return false };
         let is_named = self.rules.rules.iter().any(|rule| rule.syscall == syscall);
@@ -57,19 +58,19 @@ impl<'p> View<'p> {
         }
     }
 
-    /// The answer to a syscall by name on the machine's own ABI.
+    /// The result of a syscall by name on the machine's own ABI.
     pub(super) fn native(&self, name: &str) -> Answer {
         Syscall::named(name).map_or(Answer::Absent, |syscall| self.answer(self.native, syscall))
     }
 
-    /// The answer to a syscall on the machine's own ABI.
+    /// The result of a syscall on the machine's own ABI.
     pub(super) fn decide(&self, name: &str, args: [u64; 6]) -> Option<Action> {
         let number = Syscall::named(name)?.number(self.native)?;
         let filter = self.filter.as_ref()?;
         Some(filter.decide(&Data { number, arch: self.native.audit(), args }))
     }
 
-    /// Whether what no entry names is denied.
+    /// Whether syscalls that no entry names are denied.
     pub(super) fn denies_by_default(&self) -> bool {
         !self.profile.default_action.lets_through()
     }
@@ -85,13 +86,13 @@ impl<'p> View<'p> {
         archs
     }
 
-    /// Whether a name stands in the file by itself, and not in a set of systemd's.
+    /// Whether a name is written in the file itself, and not only in one of systemd's sets.
     pub(super) fn is_written(&self, name: &str, at: Position) -> bool {
         let named = &self.profile.lines.named;
         !self.profile.origin.is_unit() || named.iter().any(|(other, place)| other == name && *place == at)
     }
 
-    /// The field of an entry, as messages name it: in a unit, the directive.
+    /// The field of an entry in messages: in a unit, the directive.
     pub(super) fn field(&self, entry: usize, field: &str) -> String {
         match self.profile.entries.get(entry) {
             Some(entry) if self.profile.origin.is_unit() => entry.comment.trim_end_matches('=').to_owned(),
@@ -99,7 +100,7 @@ impl<'p> View<'p> {
         }
     }
 
-    /// Where an entry of the profile stands.
+    /// The position of an entry of the profile.
     pub(super) fn place(&self, entry: usize) -> Position {
         self.profile.entries.get(entry).map_or(START, |entry| entry.at)
     }
@@ -114,7 +115,7 @@ pub(super) fn list(names: &[&str]) -> String {
     }
 }
 
-/// Reads a profile for a test of a check, and gives what the check says.
+/// Reads a profile for a test of a check, and returns the check's findings.
 #[cfg(test)]
 pub(super) fn findings_of(
     check: fn(&View<'_>, &mut crate::finding::Findings),
@@ -134,7 +135,7 @@ pub(super) fn findings_of(
     findings.list.into_iter().map(|finding| format!("{}: {}", finding.field, finding.message)).collect()
 }
 
-/// Cases of a check: a profile, and a part of each thing that is said of it.
+/// Cases of a check: a profile, and a part of each finding.
 #[cfg(test)]
 pub(super) fn check_cases(check: fn(&View<'_>, &mut crate::finding::Findings), cases: &[(&str, &[&str])]) {
     for (text, expected) in cases {

@@ -14,14 +14,14 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
 
 fn default_action(view: &View<'_>, findings: &mut Findings) {
     let message = match view.profile.default_action {
-        // A unit's list that denies is the usual one.
+        // A unit's deny list is the usual case.
         Action::Allow if view.profile.origin.is_unit() => return,
         Action::Allow => "lets every syscall through that no entry names, those of newer kernels too",
         Action::Log => {
-            "LOG lets every syscall through that no entry names, and only writes it to the kernel's log: nothing is denied by default"
+            "LOG allows every syscall that no entry names, and only writes it to the kernel's log: nothing is denied by default"
         }
         Action::Trace(_) => {
-            "without a tracer attached, TRACE makes a syscall fail with ENOSYS (kernel/seccomp.c); SCMP_ACT_ERRNO with defaultErrnoRet 38 says the same of its own accord, tracer or not"
+            "without a tracer attached, TRACE makes a syscall fail with ENOSYS (kernel/seccomp.c); SCMP_ACT_ERRNO with defaultErrnoRet 38 does the same, with or without a tracer"
         }
         _ => return,
     };
@@ -64,7 +64,7 @@ fn architectures(view: &View<'_>, findings: &mut Findings) {
             "on {} the threads of programs that use other ABIs are killed; add {first} if 32-bit programs are to run",
             view.native
         );
-        // Who names one ABI means it; who names half of them forgot one.
+        // A profile that names one ABI intends that; a profile that names some of them forgot the others.
         if missing.len() < view.native.companions().len() && *first != Arch::X32.scmp() {
             findings.warn(START, "architectures", message);
         }

@@ -1,15 +1,15 @@
-//! One recording: syscalls, how often, and with which selecting arguments.
+//! One recording: syscalls, their counts, and their selecting arguments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arch::Arch;
 use crate::table::Syscall;
 
-/// How many combinations of selecting arguments a profile lists before it lets the syscall through with any.
+/// Maximum number of combinations of selecting arguments in a profile; beyond that it allows the syscall with any.
 pub const MAX_COMBINATIONS: usize = 8;
 
-/// Arguments that say what a syscall is to do, and are neither addresses nor file descriptors: the profile keeps those that
-/// were seen. The kernel looks at their lower 32 bits.
+/// Arguments that select an operation, and are neither addresses nor file descriptors: the profile keeps the recorded
+/// ones. The kernel uses their lower 32 bits.
 const SELECTORS: [(&str, &[u8]); 18] = [
     ("arch_prctl", &[0]),
     ("bpf", &[0]),
@@ -31,7 +31,7 @@ const SELECTORS: [(&str, &[u8]); 18] = [
     ("unshare", &[0]),
 ];
 
-/// The indexes of a syscall's selecting arguments; none for most.
+/// The indexes of a syscall's selecting arguments; empty for most.
 #[must_use]
 pub fn selectors(name: &str) -> &'static [u8] {
     SELECTORS.iter().find(|(other, _)| *other == name).map_or(&[], |(_, indexes)| indexes)
@@ -40,9 +40,10 @@ pub fn selectors(name: &str) -> &'static [u8] {
 /// The observations of one syscall.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// How often.
+    /// The count.
     pub count: u64,
-    /// The selecting arguments, combination by combination; `None`: any, since there were too many, or they are not known.
+    /// The selecting arguments, combination by combination; `None`: any, since there were too many, or they are not
+    /// known.
     combinations: Option<BTreeSet<Vec<u32>>>,
 }
 
@@ -72,11 +73,11 @@ impl Seen {
 pub struct Observed {
     archs: BTreeSet<Arch>,
     syscalls: BTreeMap<Syscall, Seen>,
-    /// Words and numbers that no table has.
+    /// Names and numbers that no table has.
     unknown: BTreeSet<String>,
 }
 
-/// Unknown words that are kept.
+/// Maximum number of them that are kept.
 const MAX_UNKNOWN: usize = 100;
 
 impl Observed {
@@ -90,7 +91,7 @@ impl Observed {
         self.syscalls.iter().map(|(syscall, seen)| (*syscall, seen))
     }
 
-    /// Names and numbers that no table has, so that no profile can name them.
+    /// Names and numbers that no table has, so that a profile cannot name them.
     pub fn unknown(&self) -> impl Iterator<Item = &str> {
         self.unknown.iter().map(String::as_str)
     }
@@ -110,7 +111,7 @@ impl Observed {
             return;
         };
         self.archs.insert(arch);
-        // On s390 clone's first two arguments are the other way round, which one rule for all ABIs cannot say.
+        // On s390 clone's first two arguments are swapped, which one rule for all ABIs cannot express.
         let swapped = name == "clone" && arch.is_big_endian();
         let indexes = selectors(name);
         #[expect(clippy::cast_possible_truncation, reason = "the lower 32 bits are what counts")]

@@ -1,4 +1,4 @@
-//! Recordings of every known form.
+//! Recordings of every known format.
 
 use serde_json::Value;
 
@@ -10,25 +10,25 @@ use crate::profile::{Entry, Profile};
 use crate::rule::Operator;
 use crate::source::{self, Content, Syntax};
 
-/// Why a text is no recording.
+/// The reason why a text is not a recording.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// Not a line is in a known form.
+    /// No line is in a known format.
     #[error(
         "no line is a recording; known are strace's output, audit records, what `seccomp run --watch`, `seccomp record` and \
          `denials` print, lines of JSON with a field `syscall`, and profiles"
     )]
     Nothing,
-    /// A file of runs of `seccomp record` that is damaged.
+    /// A damaged file of runs of `seccomp record`.
     #[error("this begins like the runs of `seccomp record`, but {0} is missing or of another type")]
     Runs(&'static str),
-    /// It is a profile that cannot be read.
+    /// A profile that cannot be parsed.
     #[error("{0}")]
     Profile(String),
 }
 
 impl Recording {
-    /// Reads a recording. Records that do not say their ABI are of `native`.
+    /// Parses a recording. Records without an ABI are of `native`.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -64,8 +64,8 @@ fn any_line(line: &str, native: Arch, observed: &mut Observed) -> bool {
         || strace::line(line, native, observed)
 }
 
-/// `{"syscall": NAME, "abi": …, "count": …}`, as `denials -o json` and gadgets print it; an entry that lets through, as
-/// `seccomp run --watch` does.
+/// `{"syscall": NAME, "abi": …, "count": …}`, as `denials -o json` and gadgets print it; an allowing entry, as `seccomp
+/// run --watch` prints it.
 fn json_line(line: &str, native: Arch, observed: &mut Observed) -> bool {
     let text = line.trim().trim_end_matches(',');
     if !text.starts_with('{') {
@@ -89,7 +89,7 @@ fn json_line(line: &str, native: Arch, observed: &mut Observed) -> bool {
     false
 }
 
-/// A record of type SECCOMP (1326) or SYSCALL (1300), of auditd's log or the kernel's.
+/// A record of type SECCOMP (1326) or SYSCALL (1300), from auditd's log or the kernel's.
 fn audit(line: &str, observed: &mut Observed) -> bool {
     if !line.contains("audit(") {
         return false;
@@ -99,7 +99,7 @@ fn audit(line: &str, observed: &mut Observed) -> bool {
     let hex = |name| field(name).and_then(|text| u64::from_str_radix(text, 16).ok());
     let number = field("syscall").and_then(|text| text.parse::<u32>().ok());
     let (Some(audit), Some(number)) = (hex("arch").and_then(|arch| u32::try_from(arch).ok()), number) else {
-        // Another record of the same event, as PROCTITLE.
+        // Another record of the same event, such as PROCTITLE.
         return line.contains("type=");
     };
     let is_x32 = audit == Arch::X32.audit() && number >= X32_BIT;
@@ -128,7 +128,7 @@ fn denied(line: &str, native: Arch, observed: &mut Observed) -> bool {
     let abi = rest.rsplit_once(") on ").and_then(|(_, rest)| Arch::parse(rest.split(':').next()?));
     let args = rest.split_once(") on ").map_or("", |(args, _)| args);
     let number = |text: &str| u64::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok();
-    // A path among the arguments may hold anything; what follows it is not relied on.
+    // A path among the arguments may contain anything; the text after it is not parsed.
     let args: Vec<Option<u64>> = args.split(", ").map(number).take_while(Option::is_some).collect();
     observed.add(abi.unwrap_or(native), name, &args, 1);
     true
@@ -149,7 +149,7 @@ fn runs(whole: &Value, native: Arch) -> Result<Observed, ReadError> {
             Some(all) => {
                 for (index, values) in all.iter().enumerate() {
                     let args = placed(name, values.as_array().ok_or(ReadError::Runs("selectors"))?);
-                    // All are counted with the first.
+                    // All are counted as the first.
                     observed.add(arch, name, &args, if index == 0 { count } else { 0 });
                 }
             }
@@ -169,7 +169,7 @@ fn placed(name: &str, values: &[Value]) -> Vec<Option<u64>> {
     args
 }
 
-/// The syscalls that the profiles of a text let through: of `seccomp record`, the security-profiles-operator, or a gadget.
+/// The syscalls that the profiles of a text allow: of `seccomp record`, the security-profiles-operator, or a gadget.
 fn profiles(text: &str, syntax: Syntax, native: Arch) -> Result<Observed, ReadError> {
     let mut observed = Observed::default();
     let sources = source::read(text, syntax);
@@ -204,7 +204,7 @@ fn entries(profile: &Profile, native: Arch, observed: &mut Observed) {
     }
 }
 
-/// The arguments that an entry fixes.
+/// The arguments that an entry checks for equality.
 fn exact(entry: &Entry) -> Vec<Option<u64>> {
     let mut args = vec![None; 6];
     for condition in &entry.args {

@@ -3,10 +3,10 @@
 use super::observed::Observed;
 use crate::arch::Arch;
 
-/// Reads one line. Says whether it was in one of strace's forms.
+/// Parses one line. Returns whether it was in one of strace's formats.
 ///
-/// Those are `name(arguments) = result`, its halves `<unfinished ...>` and `<... name resumed>`, and lines of `-c`'s table.
-/// Before a syscall may stand a process ID, as `12` or `[pid 12]`, and a time.
+/// Those are `name(arguments) = result`, its halves `<unfinished ...>` and `<... name resumed>`, and lines of `-c`'s
+/// table. A process ID, such as `12` or `[pid 12]`, and a time may precede a syscall.
 pub(super) fn line(text: &str, arch: Arch, observed: &mut Observed) -> bool {
     let (whole, text) = (text.trim(), after_prefix(text));
     if text.starts_with("+++ ") || text.starts_with("--- ") || text.starts_with("strace: ") {
@@ -33,7 +33,7 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// The text after process ID and time.
+/// The text after the process ID and the time.
 fn after_prefix(text: &str) -> &str {
     let mut text = text.trim();
     if let Some((_, rest)) = text.strip_prefix("[pid").and_then(|rest| rest.split_once(']')) {

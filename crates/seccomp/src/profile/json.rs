@@ -1,8 +1,8 @@
-//! JSON as Go's `encoding/json` reads it, which every runtime but crun and youki reads profiles with.
+//! JSON as parsed by Go's `encoding/json`, which every runtime but crun and youki uses for profiles.
 
 use palisade_k8s::manifest::{self, Node, Position, ReadError};
 
-/// Reads one JSON value; the error says where the text stops being JSON and what stands there.
+/// Parses one JSON value; the error has the position of the first invalid text, and the text.
 pub(crate) fn read(text: &str) -> Result<Node, ReadError> {
     if text.starts_with('\u{feff}') {
         let message = "a byte order mark stands before the JSON, which runtimes refuse; save the file as UTF-8 without it";
@@ -19,7 +19,7 @@ fn refusal(text: &str, error: &serde_json::Error) -> ReadError {
     let position = Position { line: error.line().max(1), column: error.column().max(1) };
     let line = text.lines().nth(position.line - 1).unwrap_or_default();
     let here = line.as_bytes().get(position.column - 1).copied();
-    // Every message ends with the place, which is said already.
+    // Every message ends with the position, which is reported already.
     let said = error.to_string();
     let said = said.split(" at line ").next().unwrap_or(&said);
     let message = match here {

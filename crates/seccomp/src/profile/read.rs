@@ -1,4 +1,4 @@
-//! Reads a profile: every field is looked at, and what is not understood is a finding.
+//! Reading of a profile: every field is checked, and unknown ones are findings.
 
 use palisade_k8s::KernelVersion;
 use palisade_k8s::capability;
@@ -11,12 +11,12 @@ use crate::errno;
 use crate::finding::{Finding, Findings, Severity, suggestion};
 use crate::rule::{Condition, Operator};
 
-/// Reads one profile from JSON or YAML, with what is wrong with it. No profile comes with an error.
+/// Parses one profile from JSON or YAML, with its findings. With an error there is no profile.
 pub fn read(text: &str) -> (Option<Profile>, Vec<Finding>) {
     one_document(manifest::read(text))
 }
 
-/// Reads one profile from JSON as runtimes do, which take no comment, no trailing comma and no byte order mark.
+/// Parses one profile from JSON as runtimes do, which accept no comment, no trailing comma and no byte order mark.
 pub fn read_json(text: &str) -> (Option<Profile>, Vec<Finding>) {
     one_document(json::read(text).map(|node| vec![node]))
 }
@@ -34,7 +34,7 @@ fn one_document(documents: Result<Vec<Node>, ReadError>) -> (Option<Profile>, Ve
     (None, findings.list)
 }
 
-/// Reads a profile that is a part of a document, at `path` there.
+/// Parses a profile that is a part of a document, at `path` there.
 pub(crate) fn of_node(node: &Node, path: &str) -> (Option<Profile>, Vec<Finding>) {
     let mut findings = Findings::default();
     let read = match &node.value {
@@ -54,7 +54,7 @@ pub(crate) fn of_node(node: &Node, path: &str) -> (Option<Profile>, Vec<Finding>
 
 const START: Position = Position { line: 1, column: 1 };
 
-/// Fields of a profile, for what is unknown.
+/// Fields of a profile, for the detection of unknown ones.
 const FIELDS: &[&str] = &[
     "defaultAction",
     "defaultErrnoRet",
@@ -93,13 +93,13 @@ fn profile(node: &Node, path: &str, findings: &mut Findings) -> Profile {
     reader.profile()
 }
 
-/// Whether an object is an entry of `syscalls` that stands for a whole profile.
+/// Whether an object is an entry of `syscalls` without a profile around it.
 fn is_rule_alone(node: &Node) -> bool {
     let has = |field: &str| node.entries().iter().any(|entry| entry.key.eq_ignore_ascii_case(field));
     has("action") && (has("names") || has("name")) && !has("defaultAction") && !has("syscalls")
 }
 
-/// Reads the fields of one object. Names count without case, as Go reads them.
+/// Parses the fields of one object. Names are case-insensitive, as in Go.
 struct Reader<'a> {
     node: &'a Node,
     path: String,
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
         self
     }
 
-    /// A field that is there and not null.
+    /// A field that is present and not null.
     fn get(&self, field: &str) -> Option<&'a Node> {
         let entry = self.node.entries().iter().rev().find(|entry| entry.key.eq_ignore_ascii_case(field))?;
         (entry.value.value != NodeValue::Null).then_some(&entry.value)
@@ -270,7 +270,7 @@ impl<'a> Reader<'a> {
         Some(action.with_data(if action.takes_errno() { data.unwrap_or(errno::EPERM) } else { 0 }))
     }
 
-    /// By name, which goes before the number, or by number.
+    /// By name, which takes precedence over the number, or by number.
     fn errno(&mut self, number_field: &str, name_field: &str) -> Option<u16> {
         if let Some(name) = self.text(name_field).filter(|name| !name.is_empty()) {
             let known =
@@ -378,7 +378,7 @@ impl<'a> Reader<'a> {
         }
         if names.is_empty() {
             let path = self.path("names");
-            self.findings.warn(self.node.at, path, "names no syscall, so the entry does nothing");
+            self.findings.warn(self.node.at, path, "names no syscall, so the entry has no effect");
         }
         names
     }
@@ -468,7 +468,7 @@ impl<'a> Reader<'a> {
         Gate { caps: plain(caps), arches: plain(arches), min_kernel }
     }
 
-    /// `X.Y` and nothing else. Docker takes an empty text for 0.0.
+    /// `X.Y` only. Docker takes an empty text as 0.0.
     fn min_kernel(&mut self) -> Option<KernelVersion> {
         let text = self.text("minKernel")?;
         if text.is_empty() {
@@ -527,7 +527,7 @@ fn operator(name: &str, value: u64) -> Option<Operator> {
         "SCMP_CMP_EQ" => Operator::Equal,
         "SCMP_CMP_GE" => Operator::GreaterOrEqual,
         "SCMP_CMP_GT" => Operator::Greater,
-        // The mask comes first: value is the mask, valueTwo what is left.
+        // The mask comes first: value is the mask, valueTwo the masked value.
         "SCMP_CMP_MASKED_EQ" => Operator::MaskedEqual { mask: value },
         _ => return None,
     })
@@ -536,7 +536,7 @@ fn operator(name: &str, value: u64) -> Option<Operator> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    /// A profile, and the field and a part of the message of each thing that is wrong with it.
+    /// A profile, and the field and a part of the message of each finding.
     #[test]
     fn what_is_wrong_is_told_with_its_field() {
         let entry =

@@ -14,8 +14,8 @@ use crate::table::Syscall;
 /// A profile as JSON.
 pub type Written = Value;
 
-/// Resolved rules in OCI's form, which containerd and every runtime read alike: nothing in it depends on a
-/// context any more. There a rule holds on every ABI: of a systemd unit's rules those are written that hold on `native`.
+/// Resolved rules in OCI's form, which containerd and every runtime interpret alike: they no longer depend on a
+/// context. There a rule holds on every ABI: of a systemd unit's rules those are written that hold on `native`.
 #[must_use]
 pub fn write_oci(rules: &Rules, profile: &Profile, native: Arch) -> Written {
     let mut object = Map::new();
@@ -45,8 +45,8 @@ pub fn write_oci(rules: &Rules, profile: &Profile, native: Arch) -> Written {
 /// Names with the same conditions and action.
 type Group<'r> = (Vec<&'static str>, &'r [Condition], Action);
 
-/// Rules with the same conditions and action as one entry. Rules for one syscall keep their order, which counts where
-/// they contradict each other.
+/// Rules with the same conditions and action as one entry. Rules for one syscall keep their order, which counts if they
+/// contradict each other.
 fn grouped<'r>(rules: impl Iterator<Item = &'r Rule>) -> Vec<Group<'r>> {
     let mut groups: Vec<Group<'r>> = Vec::new();
     let mut latest: HashMap<(&[Condition], Action), usize> = HashMap::new();
@@ -73,8 +73,8 @@ fn grouped<'r>(rules: impl Iterator<Item = &'r Rule>) -> Vec<Group<'r>> {
     groups
 }
 
-/// The syscall to name, with the default's action, where the rules know newer ones than they name: what is newer than
-/// all names gets `ENOSYS`.
+/// The syscall to name, with the default's action, if the rules know newer ones than they name: syscalls newer than all
+/// names get `ENOSYS`.
 fn newest_known(rules: &Rules) -> Option<Syscall> {
     let Unknown::Enosys { kernel } = rules.unknown else { return None };
     let exists = |syscall: &Syscall| rules.archs.iter().any(|arch| syscall.number(*arch).is_some());
@@ -83,7 +83,7 @@ fn newest_known(rules: &Rules) -> Option<Syscall> {
     known.max_by_key(|syscall| syscall.introduced()).filter(|newest| Some(newest.introduced()) > named)
 }
 
-/// A profile in Docker's form, as it was read. Of a systemd unit's entries those are written that hold on `native`.
+/// A profile in Docker's form, as it was parsed. Of a systemd unit's entries those are written that hold on `native`.
 #[must_use]
 pub fn write_docker(profile: &Profile, native: Arch) -> Written {
     let mut object = Map::new();
@@ -185,14 +185,14 @@ mod tests {
     use crate::example::rules;
     use Action::{Allow, Errno};
 
-    /// Rules, and the names and actions of the entries that they are written as.
+    /// Rules, and the names and actions of their entries.
     #[test]
     fn rules_are_grouped_in_an_order_that_decides_the_same() {
         type Entries<'a> = &'a [(&'a [&'a str], &'a str)];
         let cases: &[(&[crate::example::Case<'_>], Entries<'_>)] = &[
             (&[("read", &[], Allow), ("write", &[], Allow)], &[(&["read", "write"], "SCMP_ACT_ALLOW")]),
             (&[("read", &[], Allow), ("read", &[], Allow)], &[(&["read"], "SCMP_ACT_ALLOW")]),
-            // The first of two that contradict each other counts, and stays the first.
+            // The first of two contradicting ones counts, and stays the first.
             (
                 &[("read", &[], Allow), ("write", &[], Errno(9)), ("write", &[], Allow)],
                 &[

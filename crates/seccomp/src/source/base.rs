@@ -1,4 +1,4 @@
-//! Bases: profiles of the security-profiles-operator whose entries count in others, by `baseProfileName`.
+//! Bases: profiles of the security-profiles-operator whose entries are added to others, by `baseProfileName`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,14 @@ use super::{Content, Source};
 use crate::finding::{Finding, Severity};
 use crate::profile::Entry;
 
-/// The most names of syscalls that are copied from bases in a file: what a hostile one costs.
+/// Maximum number of syscall names that are copied from bases in a file, which bounds the cost of a hostile one.
 const MAX_COPIED: usize = 200_000;
 
-/// The most bases one above the other, as the operator has it
-/// (internal/pkg/daemon/seccompprofile/seccompprofile.go, `resolveSyscallsForProfile`).
+/// Maximum depth of bases, as in the operator (internal/pkg/daemon/seccompprofile/seccompprofile.go,
+/// `resolveSyscallsForProfile`).
 const MAX_LEVELS: usize = 15;
 
-/// Adds to each profile the entries of its bases that the same file holds, and says of each base that it does not.
+/// Adds to each profile the entries of its bases in the same file, with a finding for each base that is not there.
 pub(super) fn join(sources: &mut [Source]) {
     let by_name: BTreeMap<String, usize> =
         sources.iter().enumerate().map(|(at, source)| (source.name.clone(), at)).collect();
@@ -37,11 +37,11 @@ pub(super) fn join(sources: &mut [Source]) {
     }
 }
 
-/// The bases of a profile, one above the other.
+/// The chain of bases of a profile.
 #[derive(Default)]
 struct Chain {
     entries: Vec<Entry>,
-    /// The base that does not count, and the reason.
+    /// The base that is not added, and the reason.
     missing: Option<(String, &'static str)>,
 }
 
@@ -52,7 +52,8 @@ fn of(sources: &[Source], by_name: &BTreeMap<String, usize>, first: usize, copie
     while let Some((name, _)) = next {
         let found = by_name.get(name).filter(|at| sources.get(**at).is_some_and(|s| s.profile().is_some()));
         let (Some(&at), true) = (found, seen.len() <= MAX_LEVELS) else {
-            let why = "is not in this file, so that what it lets through is not known here; put its object into the file";
+            let why =
+                "is not in this file, so that its syscalls are not known here; put its object into the file";
             chain.missing = Some((name.clone(), why));
             return chain;
         };

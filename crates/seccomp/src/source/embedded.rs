@@ -1,4 +1,4 @@
-//! Profiles that are texts in other texts, and where they stand there.
+//! Profiles that are texts in other texts, and their positions there.
 
 use palisade_k8s::manifest::{Entry, Position};
 
@@ -6,7 +6,7 @@ use super::Source;
 use crate::finding::Finding;
 use crate::profile::{Profile, read_json};
 
-/// Where the first character of an inner text stands, and how much its further lines are indented.
+/// The position of an inner text's first character, and the indentation of its further lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// A block of YAML, which keeps lines.
@@ -30,7 +30,7 @@ impl Place {
 pub(super) struct Text<'t>(pub(super) &'t str);
 
 impl Text<'_> {
-    /// Where the text of an entry begins: below its key if a block follows, else beside it.
+    /// The position of an entry's text: below its key if a block follows, else beside it.
     pub(super) fn place(&self, entry: &Entry) -> Place {
         let mut lines = self.0.lines().skip(entry.at.line.saturating_sub(1));
         let head = lines.next().unwrap_or_default();

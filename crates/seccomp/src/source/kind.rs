@@ -16,7 +16,7 @@ pub(super) fn of_document(node: &Node) -> Vec<Source> {
     }
 }
 
-/// The profiles of a document; `text` is the file, for the places of texts in it.
+/// The profiles of a document; `text` is the file, for the positions of texts in it.
 pub(super) fn of_document_in(node: &Node, text: &Text<'_>) -> Vec<Source> {
     if node.value == NodeValue::Null {
         return Vec::new();
@@ -48,7 +48,7 @@ fn is_compose(node: &Node) -> bool {
         && !has("syscalls")
 }
 
-/// A compose file: `security_opt` of each service (compose-spec, 05-services.md); what it names is relative to the file.
+/// A compose file: `security_opt` of each service (compose-spec, 05-services.md); paths are relative to the file.
 fn compose(node: &Node) -> Vec<Source> {
     let services = node.get("services").map(Node::entries).unwrap_or_default();
     let found = services.iter().filter_map(|service| {
@@ -78,7 +78,7 @@ fn compose(node: &Node) -> Vec<Source> {
 /// Names in a message.
 const MAX_NAMED: usize = 5;
 
-/// What workloads name in their fields `seccompProfile`, where a file holds no profile itself.
+/// The profiles that workloads name in their fields `seccompProfile`, if a file has no profile itself.
 pub(super) fn named(documents: &[Node]) -> Option<Source> {
     let mut fields = Vec::new();
     documents.iter().filter(|node| node.get("kind").is_some()).for_each(|node| profiles(node, &mut fields));
@@ -115,7 +115,7 @@ fn profiles<'n>(node: &'n Node, found: &mut Vec<&'n Node>) {
     }
 }
 
-/// The name that a list of objects shows.
+/// The name of a list of objects.
 fn object_name(node: &Node) -> String {
     let metadata = node.get("metadata");
     let field = |name: &str| metadata.and_then(|metadata| metadata.get(name)).and_then(Node::as_str);
@@ -138,7 +138,7 @@ fn is_inspected(node: &Node) -> bool {
     node.get("HostConfig").is_some()
 }
 
-/// A container as `docker inspect` shows it: the client has put the profile's text into the option.
+/// A container in the output of `docker inspect`: the client has put the profile's text into the option.
 fn inspected(node: &Node) -> Vec<Source> {
     let name = node.get("Name").and_then(Node::as_str).unwrap_or_default().trim_start_matches('/');
     let options = node.get("HostConfig").and_then(|host| host.get("SecurityOpt"));
@@ -165,7 +165,7 @@ fn inspected(node: &Node) -> Vec<Source> {
     }]
 }
 
-/// Texts of a ConfigMap that are profiles, or whose key says that they should be.
+/// Texts of a ConfigMap that are profiles, or should be by their key.
 fn strings(node: &Node, field: &str, text: &Text<'_>) -> Vec<Source> {
     let entries = node.get(field).map(Node::entries).unwrap_or_default();
     let found = entries.iter().filter_map(|entry| {

@@ -3,7 +3,7 @@
 use super::sets::members;
 use crate::table::Syscall;
 
-/// Parts of the kernel, and the syscalls that belong to each, for summaries.
+/// Parts of the kernel, and the syscalls of each, for summaries.
 pub fn areas() -> impl Iterator<Item = (&'static str, Vec<Syscall>)> {
     const AREAS: [(&str, &[&str]); 13] = [
         ("files", &["@file-system", "@basic-io", "@chown", "@sync"]),

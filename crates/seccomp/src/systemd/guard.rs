@@ -1,5 +1,5 @@
-//! The directives that are filters of their own: each denies some syscalls, some only with some arguments, and lets the
-//! rest through. Function names in brackets are those of systemd 262's src/shared/seccomp-util.c.
+//! The directives that are filters of their own: each denies some syscalls, some only with some arguments, and allows
+//! the rest. Function names in brackets are those of systemd 262's src/shared/seccomp-util.c.
 
 use palisade_k8s::KernelVersion;
 
@@ -13,9 +13,9 @@ use crate::table::Syscall;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Guard {
     pub(super) syscall: Syscall,
-    /// Where systemd loads the filter.
+    /// The ABIs for which systemd loads the filter.
     pub(super) abis: ArchSet,
-    /// From this kernel on, systemd asks the kernel itself instead.
+    /// From this kernel on, systemd uses a feature of the kernel instead.
     pub(super) before: Option<KernelVersion>,
     /// Each alternative's conditions all hold. No conditions: always.
     pub(super) denied: Vec<Vec<Condition>>,
@@ -75,7 +75,7 @@ pub(super) fn personality(persona: u64) -> Vec<Guard> {
     guard("personality", vec![compare(0, Operator::NotEqual, persona)]).into_iter().collect()
 }
 
-/// `RestrictRealtime=` [seccomp_restrict_realtime]: SCHED_OTHER, SCHED_BATCH and SCHED_IDLE stay.
+/// `RestrictRealtime=` [seccomp_restrict_realtime]: SCHED_OTHER, SCHED_BATCH and SCHED_IDLE stay allowed.
 pub(super) fn realtime() -> Vec<Guard> {
     let mut denied: Vec<_> = [1, 2, 4].into_iter().map(|policy| equal(1, policy)).collect();
     denied.push(compare(1, Operator::Greater, 5));
@@ -93,7 +93,7 @@ pub(super) const NAMESPACES: [(&str, u64); 7] = [
     ("uts", 0x0400_0000),
 ];
 
-/// `RestrictNamespaces=` [seccomp_restrict_namespaces]; `retained` are the flags of namespaces that stay.
+/// `RestrictNamespaces=` [seccomp_restrict_namespaces]; `retained` are the flags of namespaces that stay allowed.
 pub(super) fn namespaces(retained: u64) -> Vec<Guard> {
     let denied: Vec<u64> =
         NAMESPACES.iter().map(|(_, flag)| *flag).filter(|flag| retained & flag == 0).collect();
@@ -101,7 +101,7 @@ pub(super) fn namespaces(retained: u64) -> Vec<Guard> {
         return Vec::new();
     }
     let flags = |arg: u8| denied.iter().map(|flag| has(arg, *flag)).collect::<Vec<_>>();
-    // On s390 the first two arguments of clone are the other way round.
+    // On s390 the first two arguments of clone are swapped.
     let swapped = ArchSet::of(&[Arch::S390, Arch::S390x]);
     let setns = match denied.len() == NAMESPACES.len() {
         true => vec![Vec::new()],

@@ -11,16 +11,16 @@ use crate::finding::{Findings, suggestion};
 use crate::profile::{Lines, Removed};
 use crate::table::Syscall;
 
-/// The state of such a directive after some assignments.
+/// The state of the directive after some assignments.
 #[derive(Debug, Default)]
 pub(super) struct List {
-    /// Whether the first assignment allowed or, with `~`, denied; none before the first.
+    /// Whether the first assignment allowed or, with `~`, denied; `None` before the first.
     pub(super) allows: Option<bool>,
-    /// The syscalls listed, each with an action of its own if one was given.
+    /// The listed syscalls, each with an action of its own if one was given.
     pub(super) syscalls: BTreeMap<Syscall, (Option<Action>, Position)>,
-    /// Those named one by one.
+    /// The syscalls that are named individually.
     pub(super) named: Vec<(Syscall, Position)>,
-    /// Those taken out again, each with the word that did it.
+    /// The removed syscalls, each with the word that removed it.
     pub(super) removed: BTreeMap<Syscall, (String, Position)>,
 }
 
@@ -31,8 +31,8 @@ struct Word<'a> {
 }
 
 impl List {
-    /// One assignment. As in systemd: the first says whether the list allows or denies; a later one of the other kind
-    /// takes syscalls out again; an empty one starts anew; a list that allows holds `@default` to begin with.
+    /// One assignment. As in systemd: the first determines whether the list allows or denies; a later one of the other
+    /// kind removes syscalls; an empty one resets the list; a list that allows includes `@default` from the start.
     pub(super) fn assign(&mut self, key: &str, value: &str, at: Position, findings: &mut Findings) {
         if value.is_empty() {
             *self = Self::default();
@@ -136,7 +136,7 @@ fn unknown_name(name: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Assignments, then syscalls with what the list says of them: "-" for not listed.
+    /// Assignments, then syscalls with their state in the list: "-" for not listed.
     type Case<'a> = (&'a [&'a str], bool, &'a [(&'a str, &'a str)], usize);
 
     #[test]

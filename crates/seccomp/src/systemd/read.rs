@@ -1,4 +1,4 @@
-//! From the directives of a unit to one profile that decides as all its filters together do.
+//! Conversion of a unit's directives to one profile that decides as all its filters together do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +14,10 @@ use crate::profile::{Entry, Gate, Origin, Profile};
 use crate::rule::{Condition, Operator};
 use crate::table::Syscall;
 
-/// A directive that is on or off, with the filter that it is.
+/// A boolean directive, with its filter.
 type Switch = (&'static str, fn() -> Vec<Guard>);
 
-/// Directives that are on or off.
+/// Boolean directives.
 const SWITCHES: [Switch; 9] = [
     ("MemoryDenyWriteExecute", guard::write_execute),
     ("RestrictRealtime", guard::realtime),
@@ -30,7 +30,7 @@ const SWITCHES: [Switch; 9] = [
     ("ProtectHostname", guard::hostname),
 ];
 
-/// Directives that this reader looks at.
+/// Directives that are parsed here.
 const READ: [&str; 9] = [
     "SystemCallFilter",
     "SystemCallErrorNumber",
@@ -43,7 +43,7 @@ const READ: [&str; 9] = [
     "DynamicUser",
 ];
 
-/// Reads a unit, or lines of one without a section. What systemd ignores is a warning; a unit in which nothing is a
+/// Parses a unit, or lines of one without a section. Assignments that systemd ignores are warnings; a unit without a
 /// filter is an error.
 pub fn read(text: &str) -> (Option<Profile>, Vec<Finding>) {
     let (found, wrong) = assignments(text);
@@ -63,15 +63,15 @@ struct Unit {
     findings: Findings,
     filter: List,
     log: List,
-    /// The error of what the filter denies; none kills the process.
+    /// The error of denied syscalls; `None` kills the process.
     errno: Option<u16>,
-    /// `SystemCallArchitectures=`; none leaves every ABI of the machine.
+    /// `SystemCallArchitectures=`; `None` leaves every ABI of the machine.
     archs: Option<Vec<String>>,
-    /// The address families listed, and whether the list allows.
+    /// The listed address families, and whether the list allows.
     families: Option<(BTreeSet<u64>, bool, Position)>,
-    /// The namespaces that stay.
+    /// The namespaces that stay allowed.
     namespaces: Option<(u64, Position)>,
-    /// The switches that are on, by name; where.
+    /// The switches that are on, by name; with their positions.
     switches: BTreeMap<&'static str, Position>,
     locks_personality: Option<Position>,
     persona: u64,
@@ -128,7 +128,7 @@ impl Unit {
         };
     }
 
-    /// A truth value; another word is ignored, which leaves what was there, and here is taken for no.
+    /// A boolean; another word is ignored, which keeps the old value, and is false here.
     fn truth(&mut self, key: &str, value: &str, at: Position) -> bool {
         match value.to_ascii_lowercase().as_str() {
             "1" | "yes" | "y" | "true" | "t" | "on" => true,
@@ -140,7 +140,7 @@ impl Unit {
         }
     }
 
-    /// `config_parse_syscall_errno`: 0 and what is unknown are ignored, which leaves what was there.
+    /// `config_parse_syscall_errno`: 0 and unknown words are ignored, which keeps the old value.
     fn error_number(&mut self, value: &str, at: Position) {
         const KEY: &str = "SystemCallErrorNumber";
         match (value, list::number(value)) {
@@ -256,7 +256,7 @@ impl Unit {
         self.namespaces = Some((retained, at));
     }
 
-    /// The guards of all directives, each with the directive and its place.
+    /// The guards of all directives, each with the directive and its position.
     fn guards(&mut self) -> Vec<(String, Position, Guard)> {
         let mut guards = Vec::new();
         let mut add = |name: &str, at: Position, list: Vec<Guard>| {
@@ -268,7 +268,7 @@ impl Unit {
         if let Some((retained, at)) = self.namespaces {
             add("RestrictNamespaces", at, guard::namespaces(retained));
         }
-        // DynamicUser= implies RestrictSUIDSGID=, and does not let it be turned off.
+        // DynamicUser= implies RestrictSUIDSGID=, which cannot be turned off then.
         if let (Some(at), false) = (self.dynamic_user, self.switches.contains_key("RestrictSUIDSGID")) {
             add("DynamicUser", at, guard::suid_sgid());
         }
@@ -319,10 +319,10 @@ impl Unit {
     }
 }
 
-/// All filters of a unit together. A denial by the list goes before one by another directive: it is loaded last, and
-/// what is killed is killed whatever else is loaded.
+/// All filters of a unit together. A denial by the list takes precedence over one by another directive: it is loaded
+/// last, and a kill is final whatever else is loaded.
 struct Whole<'u> {
-    /// The answer to a syscall that no list names.
+    /// The result for a syscall that no list names.
     default: Action,
     listed: BTreeMap<Syscall, (Action, String, Position)>,
     guards: BTreeMap<Syscall, Vec<&'u (String, Position, Guard)>>,
@@ -346,7 +346,7 @@ impl<'u> Whole<'u> {
             let action = own.unwrap_or(if allows { logged(syscall) } else { deny });
             listed.insert(syscall, (action, "SystemCallFilter=".to_owned(), at));
         }
-        // systemd itself writes to its manager before execve, and so lets write through whatever the list says.
+        // systemd itself writes to its manager before execve, and so allows write whatever the list.
         if let (Some(write), Some(_)) = (Syscall::named("write"), unit.filter.allows) {
             match allows {
                 true => drop(listed.entry(write).or_insert_with(|| {
@@ -411,9 +411,9 @@ fn entry(syscall: Syscall, action: Action, directive: &str, at: Position) -> Ent
 }
 
 impl Whole<'_> {
-    /// A syscall that is let through but where a guard denies it: on the guards' ABIs their denials, and the rest by a
-    /// condition that always holds, which is tried last; elsewhere the syscall as it is. What comes to the default is
-    /// left out.
+    /// A syscall that is allowed except where a guard denies it: on the guards' ABIs their denials, and the rest by a
+    /// condition that always holds, which is evaluated last; elsewhere the syscall as it is. Entries with the default's
+    /// result are left out.
     fn guarded(
         &self,
         syscall: Syscall,
@@ -472,7 +472,7 @@ mod tests {
 
     #[test]
     fn directives_decide_together() {
-        // Lines; then ABI, syscall, arguments and the answer.
+        // Lines; then ABI, syscall, arguments and the result.
         type Call<'a> = (Arch, &'a str, &'a [u64], &'a str);
         let (x64, x86) = (Arch::X86_64, Arch::X86);
         let cases: &[(&str, &[Call<'_>])] = &[
@@ -503,7 +503,7 @@ mod tests {
                 "SystemCallFilter=~fsync write\nSystemCallErrorNumber=EPERM\nSystemCallErrorNumber=EPREM",
                 &[(x64, "fsync", &[], "ERRNO(EPERM)"), (x64, "write", &[], "ALLOW")],
             ),
-            // The list's denial goes before the directive's; what the list lets through the directive narrows.
+            // The list's denial takes precedence over the directive's; the directive narrows what the list allows.
             (
                 "SystemCallFilter=@system-service\nRestrictAddressFamilies=AF_UNIX",
                 &[

@@ -1,9 +1,9 @@
-//! systemd's sets of syscalls, `@system-service` and the like.
+//! systemd's sets of syscalls, such as `@system-service`.
 
 use crate::table::Syscall;
 
-/// One set a line: the name, then syscalls and other sets (systemd 262.1, `systemd-analyze syscall-filter`; syscalls that no kernel of the table has are
-/// left out).
+/// One set a line: the name, then syscalls and other sets (systemd 262.1, `systemd-analyze syscall-filter`; syscalls
+/// that no kernel of the table has are left out).
 const SETS: &str = include_str!("sets.txt");
 
 /// Syscalls of the table that `@known` lacks in systemd 262.1.
@@ -18,7 +18,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     sets().map(|(name, _)| name).chain(["@known"])
 }
 
-/// The syscalls of a set and of the sets in it; none if there is no set of that name.
+/// The syscalls of a set and of the sets in it; `None` for an unknown name.
 #[must_use]
 pub fn members(set: &str) -> Vec<&'static str> {
     if set == "@known" {

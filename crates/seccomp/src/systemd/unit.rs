@@ -5,7 +5,7 @@ use palisade_k8s::manifest::Position;
 /// `KEY=VALUE` in a section.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Assignment {
-    /// The section without brackets; none in a file that has none.
+    /// The section without brackets; `None` in a file that has none.
     pub(super) section: Option<String>,
     pub(super) key: String,
     /// Continued lines are joined by a space.
@@ -21,7 +21,7 @@ impl Assignment {
     }
 }
 
-/// Reads a unit file (systemd.syntax(7)). A line without an assignment comes back as its place.
+/// Parses a unit file (systemd.syntax(7)). A line without an assignment is returned as its position.
 pub(super) fn assignments(text: &str) -> (Vec<Assignment>, Vec<Position>) {
     let (mut found, mut wrong) = (Vec::new(), Vec::new());
     let mut section = None;

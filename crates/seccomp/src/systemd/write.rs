@@ -8,10 +8,10 @@ use crate::arch::{Arch, ArchSet};
 use crate::errno;
 use crate::filter::Rules;
 
-/// Why rules cannot be written for systemd.
+/// The reason why rules cannot be written for systemd.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SystemdError {
-    /// An action that systemd has no word for.
+    /// An action that systemd lacks.
     #[error("systemd has no word for {0}; it allows, denies with an error, and kills the process")]
     Action(Action),
     /// Conditions on arguments.
@@ -19,7 +19,7 @@ pub enum SystemdError {
         "systemd cannot look at arguments, as the rules for {0} do; those syscalls would be allowed or denied whatever their arguments"
     )]
     Arguments(String),
-    /// A syscall that is not treated alike on all ABIs.
+    /// A syscall with different rules on different ABIs.
     #[error("systemd names a syscall for all ABIs, and the rule for {syscall} does not hold on {missing}")]
     Partial {
         /// The syscall.
@@ -27,14 +27,14 @@ pub enum SystemdError {
         /// The first ABI without the rule.
         missing: Arch,
     },
-    /// Other ABIs get what systemd gives them only in other circumstances.
+    /// Another result for other ABIs than systemd gives them.
     #[error(
-        "systemd kills threads that use ABIs it was not told of, or filters every ABI of the machine; these rules answer others with {0}"
+        "systemd kills threads that use unlisted ABIs, or filters every ABI of the machine; these rules give {0} to others"
     )]
     OtherAbis(Action),
 }
 
-/// Writes rules as systemd's lines. What it cannot say is an error, never left out.
+/// Writes rules as systemd's lines. Rules that it cannot express are an error, never left out.
 pub fn write(rules: &Rules) -> Result<String, SystemdError> {
     let mut conditional: Vec<_> = rules
         .rules
@@ -77,7 +77,7 @@ struct Words {
     denied: Vec<String>,
 }
 
-/// A list that allows takes errors only after `~`, and holds `@default` whatever else it names.
+/// A list that allows has errors only after `~`, and includes `@default` whatever else it names.
 fn words(rules: &Rules) -> Result<Words, SystemdError> {
     let mut words = Words { allowed: Vec::new(), denied: Vec::new() };
     let lists_denied = rules.default == Action::Allow;
@@ -108,7 +108,7 @@ fn words(rules: &Rules) -> Result<Words, SystemdError> {
     Ok(words)
 }
 
-/// `SystemCallArchitectures=`, which is absent where the filter is for every ABI of a machine and lets others pass.
+/// `SystemCallArchitectures=`, which is absent if the filter is for every ABI of a machine and allows others.
 fn architectures(rules: &Rules) -> Result<String, SystemdError> {
     let of_a_machine = |arch: &Arch| {
         let abis = [&[*arch][..], arch.companions()].concat();

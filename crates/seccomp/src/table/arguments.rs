@@ -3,12 +3,12 @@
 use super::Syscall;
 use crate::arch::Arch;
 
-/// A syscall a line, with its arguments: as syscalls(2) and its pages name them, else as the prototypes of Linux 6.12's
-/// include/linux/syscalls.h do.
+/// A syscall in each line, with its arguments: as syscalls(2) and its pages name them, else as the prototypes of Linux
+/// 6.12's include/linux/syscalls.h do.
 const ARGUMENTS: &str = include_str!("arguments.txt");
 
 impl Syscall {
-    /// The names of its arguments, in the order in which an ABI takes them; `None` where they are not known.
+    /// The names of its arguments, in the order of an ABI; `None` if they are not known.
     #[must_use]
     pub fn arguments(self, arch: Arch) -> Option<Vec<&'static str>> {
         let mut lines = ARGUMENTS.lines().map(str::split_whitespace);
@@ -26,7 +26,7 @@ impl Syscall {
         Some(names)
     }
 
-    /// The name of one argument, `flags` or, where it is not known, `arg0`.
+    /// The name of one argument, such as `flags` or, if it is not known, `arg0`.
     #[must_use]
     pub fn argument(self, arch: Arch, index: u8) -> String {
         let names = self.arguments(arch).unwrap_or_default();

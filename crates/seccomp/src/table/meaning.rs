@@ -1,4 +1,4 @@
-//! Names of values of arguments, and of the flags that they are made of.
+//! Names of values of arguments, and of their flags.
 
 use super::Syscall;
 
@@ -59,8 +59,8 @@ const FAMILIES: [(&str, u64); 8] = [
 const PROTECTION: [(&str, u64); 3] = [("PROT_READ", 1), ("PROT_WRITE", 2), ("PROT_EXEC", 4)];
 
 impl Syscall {
-    /// The value of the argument of this name as the manual writes it, `CLONE_NEWUSER|SIGCHLD`; none where it is no flag
-    /// or name that is known.
+    /// The value of the argument of this name in the manual's notation, `CLONE_NEWUSER|SIGCHLD`; `None` if it is not a
+    /// known flag or name.
     #[must_use]
     pub fn meaning(self, argument: &str, value: u64) -> Option<String> {
         match (self.name(), argument) {

@@ -1,4 +1,4 @@
-//! Syscalls that do the same: families, newer forms, and what an ABI syscalls another's.
+//! Syscalls that do the same: families, newer forms, and equivalents on other ABIs.
 
 /// Each can do what the others do, at least in part. The newer forms of a syscall come after it.
 const FAMILIES: [&[&str]; 34] = [
@@ -43,7 +43,7 @@ pub(crate) fn family(name: &str) -> Option<&'static [&'static str]> {
     FAMILIES.into_iter().find(|family| family.contains(&name))
 }
 
-/// Syscalls, of alternatives separated by `|` one, and the newer form that libc or the runtimes of languages try first.
+/// Syscalls, of alternatives separated by `|` one, and the newer form that libc or language runtimes try first.
 pub(crate) const NEWER_FORMS: [(&str, &str); 8] = [
     ("openat", "openat2"),
     ("clone", "clone3"),
@@ -55,8 +55,8 @@ pub(crate) const NEWER_FORMS: [(&str, &str); 8] = [
     ("close", "close_range"),
 ];
 
-/// Names of one thing on different ABIs: of 64 bits, of 32 bits with 64-bit offsets, IDs or times, and of those ABIs
-/// that left the older form out.
+/// Equivalent names on different ABIs: of 64 bits, of 32 bits with 64-bit offsets, IDs or times, and of those ABIs that
+/// left the older form out.
 const NAMES: [&[&str]; 62] = [
     &["newfstatat", "fstatat64"],
     &["mmap", "mmap2"],
@@ -122,15 +122,15 @@ const NAMES: [&[&str]; 62] = [
     &["dup2", "dup3"],
 ];
 
-/// From here on, names of the last kind: an ABI that has both needs one only.
+/// From here on, names of the last kind: an ABI that has both needs only one.
 const OLDER_FORMS: usize = 55;
 
-/// The names by which ABIs syscall what one of them syscalls `name`; none if all syscall it so.
+/// The names of a syscall on the ABIs, one of which has it as `name`; empty if all have the same name.
 pub(crate) fn counterparts(name: &str) -> &'static [&'static str] {
     NAMES.into_iter().find(|names| names.contains(&name)).unwrap_or_default()
 }
 
-/// The names that 32-bit ABIs have for what 64-bit ones syscall `name`.
+/// The names on 32-bit ABIs of the syscall that is `name` on 64-bit ones.
 pub(crate) fn wide_forms(name: &str) -> &'static [&'static str] {
     NAMES.into_iter().take(OLDER_FORMS).find(|names| names.contains(&name)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Every syscall of every ABI: its number, and the kernel that brought it.
+//! Every syscall of every ABI: its number, and the kernel that added it.
 //!
 //! Written by tools/syscalls.py, which says from what. Columns:
 //! x86_64, x86, x32, aarch64, arm, riscv64, ppc64le, s390x, s390, loongarch64, mips64el, mipsel64n32, mipsel.
