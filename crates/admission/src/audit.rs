@@ -1,4 +1,4 @@
-//! The text of a decision: the refusal's message and the audit annotations.
+//! The texts of a decision: the refusal's message and the audit annotations.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -9,19 +9,20 @@ use smallvec::SmallVec;
 use crate::Policy;
 use crate::decide::{Admission, NotTried, PodRequest, Prepared, Refusal};
 
-/// The number of nearest SCCs that a refusal names.
+/// Maximum number of nearest SCCs that a refusal names.
 const NEAREST: usize = 3;
-/// The number of findings of each.
+/// Maximum number of findings for each.
 const FINDINGS: usize = 3;
-/// The largest refusal, in bytes: it is read in an event's single line.
+/// Maximum size of a refusal, in bytes: it is shown in a single line of an event.
 const MAX_MESSAGE: usize = 2_000;
-/// The limit on the findings of one SCC in the audit log, in bytes: values come from whoever made the pod.
+/// Maximum size of the findings of one SCC in the audit log, in bytes: values are under the control of the pod's
+/// author.
 const MAX_ANNOTATION: usize = 1_024;
 
-/// Audit annotations, without the webhook's name, which the API server puts before each key.
+/// Audit annotations, without the webhook's name, which the API server prepends to each key.
 pub(crate) type Annotations = BTreeMap<String, String>;
 
-/// The SCCs that were passed over, by reason.
+/// The SCCs that were not chosen, by reason.
 pub(crate) struct PassedOver<'x> {
     denied: Vec<&'x str>,
     tried: Vec<Tried<'x>>,
@@ -31,16 +32,16 @@ pub(crate) struct PassedOver<'x> {
 struct Tried<'x> {
     name: &'x str,
     is_unusable: bool,
-    /// Why; never empty.
+    /// The reasons; never empty.
     errors: Joined,
 }
 
-/// Texts with ", " between them, written one after the other into one: a refusal has hundreds, most are read once, and those
-/// that nobody reads are only counted.
+/// Texts separated by ", ", written one after the other into one: a refusal has hundreds, most are read once, and
+/// unread ones are only counted.
 #[derive(Default)]
 struct Joined {
     text: String,
-    /// Where each of the first ends.
+    /// The end of each of the first.
     ends: SmallVec<[usize; FINDINGS]>,
     count: usize,
 }
@@ -69,17 +70,17 @@ impl Joined {
 
 const SEPARATOR: &str = ", ";
 
-/// Adds a text behind those that are there.
+/// Appends a text.
 fn join(all: &mut String, text: impl fmt::Display) {
     if !all.is_empty() {
         all.push_str(SEPARATOR);
     }
-    // A String takes all that is written to it.
+    // Writing to a string cannot fail.
     let _ = write!(all, "{text}");
 }
 
 impl<'x> PassedOver<'x> {
-    /// The SCCs before the chosen one; all of them where none was chosen.
+    /// The SCCs before the chosen one; all of them if none was chosen.
     pub(crate) fn collect(
         policy: &'x Policy,
         request: &PodRequest<'x>,
@@ -101,7 +102,7 @@ impl<'x> PassedOver<'x> {
         passed
     }
 
-    /// Says which SCCs were passed over, and why.
+    /// Lists the SCCs that were not chosen, and the reasons.
     pub(crate) fn annotate(&self, annotations: &mut Annotations) {
         if !self.denied.is_empty() {
             annotations.insert("denied".to_owned(), self.denied.join(","));
@@ -113,7 +114,7 @@ impl<'x> PassedOver<'x> {
         }
     }
 
-    /// The usable SCC that fewest fields stand in the way of.
+    /// The usable SCC with the fewest fields in violation.
     fn nearest(&self) -> Option<&Tried<'x>> {
         self.tried.iter().min_by_key(|tried| tried.errors.len())
     }
@@ -126,7 +127,7 @@ impl<'x> PassedOver<'x> {
         }
     }
 
-    /// The refusal: the SCC that stands closest to a yes first, those that may not be used last.
+    /// The refusal: the SCC with the fewest violations first, those that may not be used last.
     pub(crate) fn message(&self) -> String {
         let mut tried: Vec<&Tried<'_>> = self.tried.iter().collect();
         tried.sort_by_key(|tried| tried.errors.len());
@@ -148,7 +149,7 @@ impl<'x> PassedOver<'x> {
         format!("{}{rest}", cut(&text, room))
     }
 
-    /// The last sentence: how much is left out, and where to get it.
+    /// The last sentence: how much is left out, and the command that shows it.
     fn rest(&self, tried: &[&Tried<'_>]) -> String {
         let findings = tried.iter().take(NEAREST).any(|tried| tried.errors.len() > FINDINGS);
         let refusing = tried.len().saturating_sub(NEAREST);
@@ -170,13 +171,13 @@ impl<'x> PassedOver<'x> {
     }
 }
 
-/// The beginning of a text, at most so many bytes.
+/// The beginning of a text, of at most this many bytes.
 fn cut(text: &str, room: usize) -> &str {
     let end = (0..=room.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.get(..end).unwrap_or_default()
 }
 
-/// Why an SCC that may be used did not admit the pod; never empty.
+/// The reasons why an SCC that may be used did not admit the pod; never empty.
 fn errors_of(outcome: &Outcome<'_>) -> Joined {
     let mut joined = Joined::default();
     match outcome {
@@ -191,7 +192,8 @@ fn errors_of(outcome: &Outcome<'_>) -> Joined {
     joined
 }
 
-/// Why the SCC was chosen: that it may be used, and what puts it before the next that may be and fits.
+/// The reason why the SCC was chosen: that it may be used, and what orders it before the next one that may be used and
+/// fits.
 pub(crate) fn reason<'x>(
     policy: &'x Policy,
     request: &PodRequest<'x>,

@@ -1,4 +1,4 @@
-//! A policy from files: each object once a layer, and what cannot be used is an error.
+//! A policy from files: each object once in a layer, and invalid objects are errors.
 
 use std::collections::HashSet;
 
@@ -11,8 +11,7 @@ use crate::source::{ObjectKey, PolicyError, PolicyObject};
 
 /// Collects objects into a [`Policy`].
 ///
-/// Objects come in layers: within one, an object may be there once; a later layer replaces
-/// what an earlier one has of the same name.
+/// Objects come in layers: within one, an object may occur once; a later layer replaces objects of the same name.
 #[derive(Clone, Debug, Default)]
 pub struct PolicyBuilder {
     policy: Policy,
@@ -29,7 +28,7 @@ impl PolicyBuilder {
     ///
     /// # Errors
     ///
-    /// None that a test does not exclude: the sets are part of the program.
+    /// None in practice, as a test shows: the sets are part of the program.
     pub fn add_set(&mut self, set: BuiltinSet) -> Result<(), PolicyError> {
         let malformed = |why: manifest::ReadError| PolicyError::Malformed {
             kind: "built-in set".to_owned(),
@@ -42,17 +41,17 @@ impl PolicyBuilder {
         Ok(())
     }
 
-    /// Says which kernel the pods run on; without it, one that makes all safe sysctls safe.
+    /// Sets the kernel of the nodes; the default is one in which all safe sysctls are safe.
     pub fn set_kernel(&mut self, kernel: KernelVersion) {
         self.policy.set_kernel(kernel);
     }
 
-    /// Takes an object, and says whether it is part of policy: an SCC, a namespace, a role or
-    /// binding, a pod (which exec and attach look up), or a `List` of such.
+    /// Adds an object, and returns whether it is part of policy: an SCC, a namespace, a role or binding, a pod (which
+    /// exec and attach look up), or a `List` of such.
     ///
     /// # Errors
     ///
-    /// The object is of such a kind but cannot be used.
+    /// The object is of such a kind but not valid.
     pub fn add(&mut self, object: &Value) -> Result<bool, PolicyError> {
         if object.get("kind").is_some_and(|kind| kind == "List")
             && object.get("apiVersion").is_some_and(|version| version == "v1")
@@ -71,7 +70,7 @@ impl PolicyBuilder {
         Ok(true)
     }
 
-    /// Gives a namespace that has no ranges of its own the ones that are assumed.
+    /// Gives a namespace without ranges the assumed ones.
     pub fn assume_namespace(&mut self, name: &str) {
         self.policy.assume_namespace(name);
     }

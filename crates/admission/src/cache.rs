@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::policy::Policy;
 use crate::source::{ObjectKey, PolicyObject};
 
-/// The policy as it is now.
+/// The present policy.
 ///
-/// A reader takes a [`snapshot`](Self::snapshot), which no later change touches. A change costs about what the changed
-/// object weighs, whatever else there is: the new policy shares all other objects with the one before. Objects are read
-/// and checked before they come here, so no caller makes another wait for the size of what they write.
+/// A reader takes a [`snapshot`](Self::snapshot), which later changes do not affect. The cost of a change is
+/// proportional to the changed object, whatever else there is: the new policy shares all other objects with the old
+/// one. Objects are parsed and checked before they come here, so that no caller makes another wait for the size of an
+/// object.
 ///
-/// Changes are made in the order of the calls. A source that may deliver two changes of one object out of order has to
-/// put them in order first.
+/// Changes are made in the order of the method calls. A source that may deliver two changes of one object out of order
+/// has to order them first.
 #[derive(Debug, Default)]
 pub struct PolicyCache {
     current: RwLock<Arc<Policy>>,
@@ -21,29 +22,29 @@ pub struct PolicyCache {
 }
 
 impl PolicyCache {
-    /// A cache that starts with a policy.
+    /// A cache with an initial policy.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self { current: RwLock::new(Arc::new(policy)), writing: Mutex::default() }
     }
 
-    /// The policy as it is now.
+    /// The present policy.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Policy> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Adds an object in place of the one of its key.
+    /// Adds an object, or replaces the one of its key.
     pub fn apply(&self, object: PolicyObject) {
         self.change(|policy| policy.apply(object));
     }
 
-    /// Removes an object, if it is there.
+    /// Removes an object, if it exists.
     pub fn delete(&self, key: &ObjectKey) {
         self.change(|policy| policy.remove(key));
     }
 
-    /// Puts other objects in place of all that there are; readers see all of the old ones or all of the new.
+    /// Replaces all objects; readers see all of the old ones or all of the new.
     pub fn replace(&self, objects: impl IntoIterator<Item = PolicyObject>) {
         self.change(|policy| {
             let mut next = Policy::default();
@@ -60,7 +61,7 @@ impl PolicyCache {
         let mut next = Arc::new(next);
         std::mem::swap(&mut *self.current.write().unwrap_or_else(PoisonError::into_inner), &mut next);
         drop(writing);
-        // What only the old policy held is freed here, with no lock held.
+        // Objects that only the old policy held are freed here, without holding a lock.
         drop(next);
     }
 }
@@ -95,7 +96,7 @@ mod tests {
         prop::sample::subsequence(&NAMES[..], 0..=4)
     }
 
-    /// The fields of all kinds; each kind reads its own.
+    /// The fields of all kinds; each kind uses its own.
     fn content() -> impl Strategy<Value = Value> {
         let subjects = prop::collection::vec(
             (prop::sample::select(&["User", "Group", "ServiceAccount"][..]), name())
@@ -154,7 +155,7 @@ mod tests {
         PolicyObject::of(key.kind, &object).expect("the objects are usable")
     }
 
-    /// The grants of users, in words.
+    /// The grants of users, as text.
     fn rights(policy: &Policy) -> Vec<String> {
         let mut said = Vec::new();
         for (user, groups) in
@@ -203,7 +204,7 @@ mod tests {
             fresh.replace(model.iter().map(|(key, content)| object(key, content)));
             let (changed, fresh) = (cache.snapshot(), fresh.snapshot());
             prop_assert_eq!(rights(&changed), rights(&fresh));
-            // Maps are shown in the order of their keys, so equal policies look equal.
+            // Maps are printed in the order of their keys, so equal policies print equal.
             prop_assert_eq!(format!("{changed:?}"), format!("{fresh:?}"));
             if let Some((snapshot, was)) = earlier {
                 prop_assert_eq!(format!("{snapshot:?}"), was, "a snapshot does not change");
@@ -211,7 +212,7 @@ mod tests {
         }
     }
 
-    /// Roles of the size of the largest objects that are kept, changed while others read: nobody waits for their size.
+    /// Roles of the size of the largest stored objects, changed while others read: readers do not wait for their size.
     #[test]
     fn large_roles_make_nobody_wait() {
         let rule = |index: usize| json!({"verbs": ["get"], "apiGroups": [""], "resources": [format!("things-{index}")]});
@@ -232,7 +233,7 @@ mod tests {
         for object in objects {
             cache.apply(object);
         }
-        // Each is one entry of a map; a second would be 50 ms each, on a machine that does much else.
+        // Each is one entry of a map; a second one would be 50 ms each, on a busy machine.
         assert!(started.elapsed() < std::time::Duration::from_secs(1), "{:?}", started.elapsed());
         let policy = cache.snapshot();
         assert_eq!(

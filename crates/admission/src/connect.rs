@@ -1,4 +1,4 @@
-//! `exec` and `attach`: allowed to a user for whom the pod, as it runs, would be admitted again.
+//! `exec` and `attach`: permitted to a user for whom the running pod would be admitted again.
 
 use palisade_k8s::Pod;
 use palisade_k8s::review::{AdmissionRequest, AdmissionResponse, Status};
@@ -9,11 +9,11 @@ use crate::audit::refusal_message;
 use crate::decide::{Decision, PodRequest, evaluate, exempt_namespace};
 use crate::grants::Identity;
 
-/// Decides whether a user may connect to a pod as it runs; `verb` is `exec` or `attach`.
+/// Decides whether a user may connect to a running pod; `verb` is `exec` or `attach`.
 ///
 /// # Errors
 ///
-/// They may not: the message for them.
+/// The user may not: the message for them.
 pub fn connect(
     policy: &Policy,
     user: &Identity<'_>,
@@ -54,7 +54,7 @@ pub(crate) fn respond(
 
 fn decide(policy: &Policy, request: &AdmissionRequest<'_>, user: &Identity<'_>) -> Result<(), String> {
     let (namespace, name) = (request.namespace.as_str(), request.name.as_str());
-    // An exempt namespace is so whether or not the pod is known.
+    // A namespace is exempt whether or not the pod is known.
     if exempt_namespace(policy, namespace).is_some() {
         return Ok(());
     }

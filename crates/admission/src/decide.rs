@@ -11,39 +11,39 @@ use crate::Policy;
 use crate::grants::{GrantPath, Identity, Usable};
 use crate::namespace::EXEMPT_NAMESPACES;
 
-/// The largest number of containers of a pod: what a cluster stores of one object (1.5 MB) holds fewer, and
-/// a patch for millions would be a hundred times the size of the request.
+/// Maximum number of containers of a pod: an object of the maximum size (1.5 MB) has fewer, and a patch for millions
+/// would be a hundred times the size of the request.
 pub const MAX_CONTAINERS: usize = 10_000;
 
-/// One pod, and the user who asks for it.
+/// A pod, and the user who requests it.
 #[derive(Clone, Copy, Debug)]
 pub struct PodRequest<'x> {
-    /// The namespace that the pod is in, or is to be in.
+    /// The namespace of the pod.
     pub namespace: &'x str,
     /// The user's name.
     pub user: &'x str,
     /// The groups that the user is in.
     pub groups: &'x [&'x str],
-    /// The scopes of the user's token; none for one that is good for everything.
+    /// The scopes of the user's token; empty for an unrestricted one.
     pub scopes: Scopes<'x>,
     /// The pod.
     pub pod: &'x Pod<'x>,
-    /// The part of it that may be changed.
+    /// The part of it that SCC may change.
     pub mutation: Mutation,
 }
 
-/// Why SCC does not apply to a request.
+/// The reason why SCC does not apply to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exemption {
     /// The pod is for Windows.
     Windows,
-    /// The namespace is one that SCC leaves alone by name.
+    /// The namespace is exempt by name.
     Namespace,
-    /// The namespace carries this label.
+    /// The namespace has this label.
     Label(&'static str),
     /// The update changes nothing that SCC looks at.
     MetadataOnly,
-    /// The request is for something else.
+    /// The request is for another resource.
     Resource,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Exemption {
 pub enum SubjectType {
     /// The pod's service account.
     ServiceAccount,
-    /// The user who asked.
+    /// The requesting user.
     User,
 }
 
@@ -86,16 +86,16 @@ pub struct Admission<'x> {
     pub(crate) entry: &'x Entry,
     /// Its name.
     pub scc: &'x str,
-    /// The subject whose right it is.
+    /// The subject with the right to use it.
     pub subject: SubjectType,
-    /// The changes that it makes on the pod.
+    /// The changes of the pod.
     pub changes: Changes<'x>,
 }
 
-/// Why a pod is refused before or after SCCs are tried.
+/// The reason why a pod is refused before or after SCCs are evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The policy does not hold the namespace.
+    /// The policy lacks the namespace.
     #[error("namespace {0:?} is not part of the policy")]
     UnknownNamespace(String),
     /// The namespace's ranges are not allocated.
@@ -103,22 +103,22 @@ pub enum Refusal {
     Ranges {
         /// The namespace.
         namespace: String,
-        /// The problem with it.
+        /// The problem.
         why: RangeError,
     },
-    /// The pod asks for an SCC that does not exist.
+    /// The pod requires an SCC that does not exist.
     #[error("failed to retrieve the required SCC: there is no SecurityContextConstraints {0:?}")]
     UnknownRequired(String),
-    /// An update names another required SCC than before.
+    /// An update requires another SCC than before.
     #[error("invalid change to SCC annotation, {REQUIRED_SCC} cannot be changed")]
     RequiredChanged,
-    /// The pod holds more containers than any object that a cluster stores could.
+    /// The pod has more containers than any object that a cluster stores.
     #[error("the pod has {0} containers, more than {MAX_CONTAINERS}")]
     TooManyContainers(usize),
-    /// The policy holds no SCC at all.
+    /// The policy has no SCC at all.
     #[error("the policy holds no SecurityContextConstraints")]
     NoScc,
-    /// No SCC that may be used admits the pod; [`explain`] tells why.
+    /// No SCC that may be used admits the pod; [`explain`] has the reasons.
     #[error("unable to validate against any security context constraint")]
     NoneFits,
 }
@@ -135,7 +135,7 @@ pub enum Decision<'x> {
     Refused(Refusal),
 }
 
-/// Why no SCC is tried at all.
+/// The reason why no SCC is evaluated.
 #[derive(Clone, Debug)]
 pub(crate) enum NotTried {
     /// SCC does not apply.
@@ -160,22 +160,22 @@ pub(crate) struct Grants<'x> {
     pub(crate) candidates: Usable<'x>,
 }
 
-/// A request for which SCCs are to be tried.
+/// A request for which SCCs are to be evaluated.
 pub(crate) struct Prepared<'x> {
     pub(crate) context: Context<'x>,
     pub(crate) grants: Grants<'x>,
-    /// The only SCC to be tried, where the pod asks for one.
+    /// The only SCC to evaluate, if the pod requires one.
     pub(crate) required: Option<&'x Entry>,
 }
 
 impl<'x> Prepared<'x> {
-    /// The SCCs to be tried, in order: usable, and the required one if there is one.
+    /// The SCCs to evaluate, in order: usable, and the required one if there is one.
     pub(crate) fn candidates(&self, policy: &'x Policy) -> impl Iterator<Item = &'x Entry> {
         let usable = self.grants.candidates.iter(policy.sccs());
         usable.filter(|entry| self.considers(entry))
     }
 
-    /// Whether an SCC is tried, if it may be used.
+    /// Whether an SCC is evaluated, if it may be used.
     pub(crate) fn considers(&self, entry: &Entry) -> bool {
         self.required.is_none_or(|only| std::ptr::eq(only, entry))
     }
@@ -244,7 +244,7 @@ pub(crate) fn prepare<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Resul
     })
 }
 
-/// Why SCC leaves a namespace alone, if it does.
+/// The exemption of a namespace, if any.
 pub(crate) fn exempt_namespace(policy: &Policy, name: &str) -> Option<Exemption> {
     if EXEMPT_NAMESPACES.contains(&name) {
         return Some(Exemption::Namespace);
@@ -273,7 +273,7 @@ fn grants<'x>(policy: &'x Policy, request: &PodRequest<'_>) -> Grants<'x> {
     Grants { candidates: user.union(&service_account), service_account }
 }
 
-/// One SCC's part in a decision.
+/// The evaluation of one SCC in a decision.
 #[derive(Clone, Debug)]
 pub struct Step<'x> {
     /// The SCC.
@@ -294,17 +294,16 @@ impl Step<'_> {
     }
 }
 
-/// A decision with everything that led to it.
+/// A decision with the evaluation that led to it.
 #[derive(Clone, Debug)]
 pub struct Trace<'x> {
     /// The decision, equal to that of [`evaluate`].
     pub decision: Decision<'x>,
-    /// Every SCC in order; only the required one where the pod asks for one; none where no SCC was
-    /// tried.
+    /// Every SCC in order; only the required one if the pod requires one; empty if no SCC was evaluated.
     pub steps: Vec<Step<'x>>,
 }
 
-/// Decides as [`evaluate`] does, and tells what every SCC says.
+/// Decides as [`evaluate`] does, with the result of every SCC.
 #[must_use]
 pub fn explain<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Trace<'x> {
     let prepared = match prepare(policy, request) {

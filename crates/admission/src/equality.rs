@@ -1,14 +1,13 @@
-//! Equality of two pods as Kubernetes' `Semantic.DeepEqual` has it of the types that it decodes them to: equal
-//! quantities are equal however they are written, and a field that is absent equals one of its zero value where the type
-//! cannot tell the two apart.
+//! Equality of two pods as in Kubernetes' `Semantic.DeepEqual` on their decoded types: equal quantities are equal
+//! however they are written, and an absent field equals one of its zero value if the type cannot distinguish the two.
 //!
-//! Fields are named by themselves and, where a name means two things, by their parent. What is not listed is taken for a
-//! pointer, to which `false` and absent differ: a field that is not known yet makes an update be looked at, never skipped.
+//! Fields are identified by name and, if a name is ambiguous, by their parent. Unlisted fields are taken for pointers,
+//! for which `false` and absent differ: an update of an unknown field is checked, never skipped.
 
 use palisade_k8s::quantity;
 use serde_json::{Map, Value};
 
-/// Plain fields (core/v1 `types.go`: no pointer), whose zero value equals absence.
+/// Plain fields (core/v1 `types.go`: not pointers), whose zero value equals absence.
 const PLAIN: &[&str] = &[
     "apiVersion",
     "args",
@@ -87,7 +86,7 @@ const PLAIN_IN: &[(&str, &str)] = &[
     ("metadata", "creationTimestamp"),
 ];
 
-/// Maps whose every value is an amount.
+/// Maps whose values are all amounts.
 const AMOUNTS: &[(&str, &str)] = &[("resources", "limits"), ("resources", "requests"), ("spec", "overhead")];
 
 /// Single amounts.
@@ -133,7 +132,7 @@ fn same_or_amount(at: [&str; 2], a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Amounts are texts, or bare numbers.
+/// Amounts are strings, or bare numbers.
 fn same_amount(a: &Value, b: &Value) -> bool {
     let amount = |value: &Value| match value {
         Value::String(text) => quantity::billionths(text),

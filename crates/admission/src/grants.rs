@@ -1,7 +1,8 @@
-//! The SCCs that a user may use: those whose own lists name them, and those that RBAC lets them `use`.
+//! The SCCs that a user may use: those whose own lists name the user, and those that RBAC permits the user to `use`.
 //!
-//! A decision looks at the SCCs that its user and its service account may use, however many there are. The lists of
-//! SCCs are kept by user and group; roles are looked up, so that no write of a role or a binding changes anything here.
+//! A decision considers the SCCs that its user and its service account may use, however many there are. The lists of
+//! SCCs are indexed by user and group; roles are looked up, so that no write of a role or a binding changes an index
+//! here.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -20,14 +21,14 @@ pub struct Identity<'a> {
     pub name: &'a str,
     /// The groups that the user is in.
     pub groups: &'a [&'a str],
-    /// The scopes of the user's token, which bound what roles give, but not what SCCs' own lists do.
+    /// The scopes of the user's token, which restrict grants by roles, but not those by SCCs' own lists.
     pub scopes: Scopes<'a>,
 }
 
 /// SCCs that may be used.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Usable<'x> {
-    /// All there are, whatever the list holds.
+    /// All SCCs, whatever the list holds.
     all: bool,
     /// In order, each once.
     list: SmallVec<[&'x Entry; 16]>,
@@ -69,7 +70,7 @@ impl<'x> Usable<'x> {
 
 type Named = Map<Arc<str>, Map<Arc<str>, Arc<Entry>>>;
 
-/// SCCs by the users and groups that their lists name.
+/// SCCs by the users and groups in their lists.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NamedSubjects {
     users: Named,
@@ -135,12 +136,12 @@ pub enum GrantPath {
     User(String),
     /// The SCC's `groups` name a group that it is in.
     Group(String),
-    /// RBAC lets it `use` the SCC: which binding, subject and role.
+    /// RBAC permits it to `use` the SCC: by which binding, subject and role.
     Rbac(String),
 }
 
 impl GrantPath {
-    /// The first grant of an SCC to an identity, looked for in the reference's order.
+    /// The first grant of an SCC to an identity, in the reference's order of search.
     pub(crate) fn find(entry: &Entry, rbac: &Rbac, identity: &Identity<'_>, namespace: &str) -> Option<Self> {
         let named =
             |list: Option<&Vec<String>>, name: &str| list.is_some_and(|list| list.iter().any(|n| n == name));

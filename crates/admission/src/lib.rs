@@ -1,8 +1,8 @@
 //! One admission request in, one answer out, over a policy that changes object by object.
 //!
 //! The command line and the API server decide through this crate, each request in one of two forms: as the text of an
-//! `AdmissionReview` ([`respond`]), or in memory ([`admit_pod`], [`connect`], [`SccWrite`]). Both come to one answer. It
-//! is total: whatever cannot be decided is refused, with the reason.
+//! `AdmissionReview` ([`respond`]), or in memory ([`admit_pod`], [`connect`], [`SccWrite`]). Both have the same
+//! decision. It is total: a request that cannot be decided is refused, with the reason.
 //!
 //! ```
 //! use palisade_admission::{PolicyBuilder, respond};
@@ -26,7 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A server keeps its policy in a [`PolicyCache`], which takes objects one by one as they are written; whoever decides
+//! A server keeps its policy in a [`PolicyCache`], which is updated object by object as they are written; each decision
 //! takes a snapshot, which later writes do not change.
 //!
 //! | module | holds |
@@ -42,12 +42,12 @@
 //! | `decide` | the decision on a pod: fast ([`evaluate`]) and in full ([`explain`]) |
 //! | `pod` | a write of a pod: the verdict, the changes, the audit annotations ([`admit_pod`]) |
 //! | `connect` | `exec` and `attach` |
-//! | `missing` | what a fresher view of the cluster might turn a refusal by |
+//! | `missing` | the facts by which a fresher view of the cluster might reverse a refusal |
 //! | `scc` | writes of SCC objects |
 //! | `update` | which changes of a pod need no decision |
 //! | `equality` | Kubernetes' semantic equality |
 //! | `audit` | the refusal's message and the audit annotations |
-//! | `lint` | what stands beside SCCs and spoils them |
+//! | `lint` | checks of the objects beside SCCs |
 //! | `respond` | `AdmissionReview` as text |
 
 mod audit;

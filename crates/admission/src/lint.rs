@@ -1,4 +1,4 @@
-//! Lint of objects beside SCCs: grants of everything, and pins and ranges in the wrong place.
+//! Lint of objects beside SCCs: overly broad grants, and pins and ranges in the wrong place.
 
 use palisade_k8s::rbac::Role;
 use palisade_k8s::scc::{KIND, annotation};
@@ -29,8 +29,8 @@ const DEAD: &[(&str, &str)] = &[
 const RBAC_GROUPS: [&str; 2] = ["rbac.authorization.k8s.io/", "authorization.openshift.io/"];
 const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
-/// Lints objects of any kind, each by itself and beside the others; each finding with the place of its object. Kinds that
-/// have nothing to do with SCC give none.
+/// Checks objects of any kind, each by itself and together with the others; each finding has the position of its
+/// object. Kinds unrelated to SCC have none.
 #[must_use]
 pub fn lint_all(objects: &[Value]) -> Vec<(usize, Finding)> {
     let known = Known::new(objects);
@@ -57,13 +57,13 @@ pub fn lint_all(objects: &[Value]) -> Vec<(usize, Finding)> {
     found
 }
 
-/// Lints one object of any kind, where nothing stands beside it.
+/// Checks one object of any kind, without others.
 #[must_use]
 pub fn lint(object: &Value) -> Vec<Finding> {
     lint_with(object, &Known::new(std::slice::from_ref(object)))
 }
 
-/// The message for an annotation that does less than it says, if it is one.
+/// The message for an annotation that has less effect than its name suggests, if it is one.
 #[must_use]
 pub fn dead_annotation(key: &str) -> Option<String> {
     if let Some((_, instead)) = DEAD.iter().find(|(dead, _)| *dead == key) {
@@ -76,7 +76,7 @@ pub fn dead_annotation(key: &str) -> Option<String> {
     }
     if key == annotation::VALIDATED_SCC {
         return Some(format!(
-            "annotation {key} asks for nothing and is overwritten; {} asks for an SCC",
+            "annotation {key} requests nothing and is overwritten; {} requires an SCC",
             annotation::REQUIRED_SCC
         ));
     }
@@ -150,8 +150,8 @@ fn scc(object: &Value, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Accounts by name, in namespaces that whoever may make projects can make: once it is gone, or before it is there, that
-/// is anybody.
+/// Accounts by name, in namespaces that any user with the right to create projects can create: after its deletion, or
+/// before its creation, that is any user.
 fn accounts(field: &'static str, names: &[String], prefix: &str, findings: &mut Vec<Finding>) {
     let is_reserved = |namespace: &str| {
         let of = |own: &str| {
@@ -167,7 +167,7 @@ fn accounts(field: &'static str, names: &[String], prefix: &str, findings: &mut 
             Severity::Warning,
             FieldPath::of(field).index(index),
             format!(
-                "whoever makes the namespace {namespace}, before it is there or after it is gone, may use this SCC"
+                "whoever creates the namespace {namespace}, if it does not exist yet or was deleted, may use this SCC"
             ),
             "leave the account out, and bind a role with `use` of this SCC in that namespace: the binding goes with it",
         ));
@@ -251,7 +251,7 @@ fn workload(object: &Value, kind: &WorkloadKind, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Annotations of the pod, or of its template, that do nothing or ask for what is not there.
+/// Annotations of the pod, or of its template, that have no effect or require a missing SCC.
 fn template_annotations(object: &Value, kind: &WorkloadKind, known: &Known, findings: &mut Vec<Finding>) {
     let template = kind.template_path();
     let steps = kind.template.split('.').filter(|step| !step.is_empty());
@@ -326,7 +326,7 @@ mod tests {
                 json!({"kind": "ServiceAccount", "name": "system:serviceaccount:n:a", "namespace": "n"}),
                 &["0 subjects[0].name impossible-subject"],
             ),
-            // Of a RoleBinding it is that of the binding's namespace.
+            // For a RoleBinding the account's namespace defaults to the binding's.
             ("ClusterRole", "view", json!({"kind": "ServiceAccount", "name": "a"}), &[]),
             (
                 "ClusterRole",

@@ -1,5 +1,5 @@
-//! The facts on which a refusal depends and that a fresher view of the cluster might change: a server whose policy comes from watches looks
-//! these few things up before it refuses.
+//! The facts on which a refusal depends and that a fresher view of the cluster might change: a server whose policy
+//! comes from watches looks these few facts up before it refuses.
 
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use palisade_scc::{Entry, Outcome};
@@ -7,12 +7,12 @@ use palisade_scc::{Entry, Outcome};
 use crate::Policy;
 use crate::decide::{Decision, NotTried, PodRequest, Refusal, decide, prepare, service_account};
 
-/// One thing that is missing. Any of them would do where several are listed.
+/// A missing fact. Of several, any one would suffice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing<'x> {
     /// The namespace of the request.
     Namespace,
-    /// The annotations of the namespace that its ranges are in.
+    /// The annotations with the namespace's ranges.
     Ranges,
     /// The SCC of this name, which the pod requires.
     Scc(&'x str),
@@ -27,7 +27,7 @@ pub enum Missing<'x> {
     },
 }
 
-/// The user and the groups of a question to an authorizer, as in a `SubjectAccessReview`.
+/// The user and the groups for an authorizer, as in a `SubjectAccessReview`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// The user's name.
@@ -36,8 +36,9 @@ pub struct Subject {
     pub groups: Vec<String>,
 }
 
-/// The grants and annotations that are missing for a pod to be admitted, by the SCCs in their order; none where it is admitted or exempt, and
-/// nothing where no right would help. For a grant, the service account is listed before the user.
+/// The grants and annotations that are missing for a pod to be admitted, by the SCCs in their order; `None` if it is
+/// admitted or exempt, and an empty list if no right would help. For a grant, the service account is listed before the
+/// user.
 #[must_use]
 pub fn missing<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Vec<Missing<'x>> {
     let prepared = match prepare(policy, request) {

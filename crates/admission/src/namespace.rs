@@ -1,4 +1,4 @@
-//! Namespaces: their ranges, and which of them SCC leaves alone.
+//! Namespaces: their ranges, and which of them are exempt.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use palisade_scc::{NamespaceRanges, RangeError};
 
 use crate::ranges::Block;
 
-/// The block that is assumed for a namespace that has none: what a cluster allocates first.
+/// The block that is assumed for a namespace without one: the first that a cluster allocates.
 const ASSUMED_RANGES: [(&str, &str); 2] =
     [(annotation::UID_RANGE, "1000000000/10000"), (annotation::MCS, "s0:c1,c0")];
 
@@ -42,13 +42,13 @@ impl Namespace {
         &self.blocks
     }
 
-    /// The label by which the namespace is left alone, if it is.
+    /// The label that exempts the namespace, if any.
     #[must_use]
     pub fn opt_out(&self) -> Option<&'static str> {
         self.opt_out
     }
 
-    /// Whether its ranges are not its own but assumed.
+    /// Whether its ranges are assumed rather than its own.
     #[must_use]
     pub fn is_assumed(&self) -> bool {
         self.assumed
@@ -58,13 +58,13 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// An annotation that every namespace needs is missing.
+    /// A required annotation is missing.
     pub fn ranges(&self) -> Result<&NamespaceRanges, &RangeError> {
         self.ranges.as_ref()
     }
 }
 
-/// Namespaces that SCC leaves alone, by name (reference/scc.md 1b).
+/// Namespaces that are exempt by name (reference/scc.md 1b).
 pub(crate) const EXEMPT_NAMESPACES: [&str; 6] =
     ["default", "kube-system", "kube-public", "openshift-node", "openshift-infra", "openshift"];
 

@@ -1,4 +1,4 @@
-//! A write of a pod: the verdict, and what is said about it.
+//! A write of a pod: the verdict, and its warnings and annotations.
 
 use palisade_k8s::Pod;
 use palisade_k8s::patch::{Edits, Patch};
@@ -14,13 +14,13 @@ use crate::update::Update;
 /// The decision on a write of a pod.
 #[derive(Clone, Debug)]
 pub struct PodAnswer<'x> {
-    /// Yes or no.
+    /// The verdict.
     pub verdict: Verdict<'x>,
-    /// For the audit log: what led to it, by keys without a prefix.
+    /// For the audit log: the reasons, by keys without a prefix.
     pub audit: Annotations,
 }
 
-/// Yes or no.
+/// The verdict.
 #[expect(clippy::large_enum_variant, reason = "there is one a request, and a box would cost an allocation")]
 #[derive(Clone, Debug)]
 pub enum Verdict<'x> {
@@ -32,8 +32,7 @@ pub enum Verdict<'x> {
     Refused(String),
 }
 
-/// Decides on a pod that is to be written, and says what the audit log and the user are told. An update says what it
-/// changes.
+/// Decides on a new or changed pod, with texts for the audit log and the user. An update comes with its changes.
 #[must_use]
 pub fn admit_pod<'x>(policy: &'x Policy, request: &PodRequest<'x>, update: Option<Update>) -> PodAnswer<'x> {
     let update = || Ok::<_, std::convert::Infallible>(update.unwrap_or(Update::Relevant));
@@ -43,7 +42,7 @@ pub fn admit_pod<'x>(policy: &'x Policy, request: &PodRequest<'x>, update: Optio
     }
 }
 
-/// The same, with an update that is compared only where SCC applies, and may turn out not to be readable.
+/// The same, with an update that is compared only if SCC applies, and may turn out to be invalid.
 pub(crate) fn admit_with<'x, E>(
     policy: &'x Policy,
     request: &PodRequest<'x>,
@@ -98,7 +97,7 @@ impl<'x> PodAnswer<'x> {
 }
 
 impl Admission<'_> {
-    /// The patch that makes `pod` as the SCC wants it, with the two annotations that say so.
+    /// The patch that completes `pod` by the SCC, with the two annotations that record it.
     #[must_use]
     pub fn patch(&self, pod: &Pod<'_>) -> Patch {
         let mut patch = Patch::default();
@@ -106,7 +105,7 @@ impl Admission<'_> {
         patch
     }
 
-    /// The same changes, to be made on the pod in memory.
+    /// The same changes, made on the pod in memory.
     #[must_use]
     pub fn edits(&self, pod: &Pod<'_>) -> Edits {
         Patch::edits(|patch| self.write(pod, patch))

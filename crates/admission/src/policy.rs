@@ -1,4 +1,4 @@
-//! The policy that decisions are made over: SCCs, roles and bindings, and namespaces with their ranges.
+//! The policy for decisions: SCCs, roles and bindings, and namespaces with their ranges.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::ranges::Blocks;
 use crate::source::{Content, ObjectKey, PolicyKind, PolicyObject};
 
 /// Everything that a decision depends on beside the request. It changes object by object; a copy is cheap and shares
-/// what does not change.
+/// all unchanged objects.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     sccs: SccSet,
     subjects: NamedSubjects,
     rbac: Rbac,
     namespaces: Map<Arc<str>, Arc<Namespace>>,
-    /// The blocks of IDs that the namespaces hold.
+    /// The blocks of IDs of the namespaces.
     blocks: Blocks,
     /// Running pods, as JSON, by namespace and name.
     pods: Map<Arc<str>, Arc<str>>,
@@ -28,7 +28,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The SCCs, in the order in which they are tried.
+    /// The SCCs, in the order of their evaluation.
     #[must_use]
     pub fn sccs(&self) -> &SccSet {
         &self.sccs
@@ -46,7 +46,7 @@ impl Policy {
         self.namespaces.get(name).map(|namespace| &**namespace)
     }
 
-    /// Adds an object in place of the one of its key.
+    /// Adds an object, or replaces the one of its key.
     pub fn apply(&mut self, object: PolicyObject) {
         let PolicyObject { key, content } = object;
         match content {
@@ -65,7 +65,7 @@ impl Policy {
         }
     }
 
-    /// Removes an object, if it is there.
+    /// Removes an object, if it exists.
     pub fn remove(&mut self, key: &ObjectKey) {
         match key.kind {
             PolicyKind::Scc => {
@@ -81,18 +81,18 @@ impl Policy {
         }
     }
 
-    /// The blocks of IDs that the namespaces hold.
+    /// The blocks of IDs of the namespaces.
     #[must_use]
     pub fn blocks(&self) -> &Blocks {
         &self.blocks
     }
 
-    /// Says which kernel the pods run on; without it, one that makes all safe sysctls safe.
+    /// Sets the kernel of the nodes; the default is one in which all safe sysctls are safe.
     pub fn set_kernel(&mut self, kernel: KernelVersion) {
         self.kernel = Some(kernel);
     }
 
-    /// Gives a namespace that has no ranges of its own the ones that are assumed.
+    /// Gives a namespace without ranges the assumed ones.
     pub fn assume_namespace(&mut self, name: &str) {
         let known = self.namespace(name);
         if known.is_some_and(|namespace| namespace.ranges().is_ok()) {
@@ -102,7 +102,7 @@ impl Policy {
         self.namespaces.insert(Arc::from(name), Arc::new(namespace));
     }
 
-    /// The kernel of another policy.
+    /// Copies the kernel of another policy.
     pub(crate) fn keep_kernel(&mut self, other: &Self) {
         self.kernel = other.kernel;
     }
@@ -111,7 +111,7 @@ impl Policy {
         self.pods.get(&pod_key(namespace, name)).map(|text| &**text)
     }
 
-    /// The kernel that decides which sysctls are safe.
+    /// The kernel that determines the safe sysctls.
     #[must_use]
     pub fn kernel(&self) -> KernelVersion {
         self.kernel.unwrap_or(KernelVersion::LATEST)
@@ -123,7 +123,7 @@ impl Policy {
     }
 }
 
-/// Neither a namespace nor a name holds a slash.
+/// Neither a namespace nor a name contains a slash.
 fn pod_key(namespace: &str, name: &str) -> Arc<str> {
     Arc::from(format!("{namespace}/{name}"))
 }

@@ -1,10 +1,10 @@
-//! The blocks of user IDs, group IDs and SELinux categories that namespaces get, as OpenShift's cluster policy
-//! controller gives them (openshift/cluster-policy-controller: `pkg/security/controller`, `pkg/security/mcs/label.go`;
+//! The blocks of user IDs, group IDs and SELinux categories of namespaces, as OpenShift's cluster policy controller
+//! allocates them (openshift/cluster-policy-controller: `pkg/security/controller`, `pkg/security/mcs/label.go`;
 //! reference/scc.md 1c).
 //!
-//! The blocks that are held follow from the namespaces that there are, so nothing has to be given back: a namespace that
-//! is gone, or has another range now, holds its block no longer. A block is only reserved between its choice and the
-//! write of its namespace; what is not written, as by a dry run, spends none.
+//! The held blocks are derived from the existing namespaces, so that none has to be returned: a deleted namespace, or
+//! one with another range, holds its block no longer. A block is only reserved between its choice and the write of its
+//! namespace; a write that fails, or a dry run, uses none.
 //!
 //! ```
 //! use palisade_admission::{Block, Blocks};
@@ -20,12 +20,12 @@
 use palisade_k8s::scc::annotation::{MCS, SUPPLEMENTAL_GROUPS, UID_RANGE};
 use palisade_persistent::Map;
 
-/// The first ID, how many IDs a block has, and how many blocks there are: `1000000000-1999999999/10000`.
+/// The first ID, the number of IDs in a block, and the number of blocks: `1000000000-1999999999/10000`.
 const FIRST: u64 = 1_000_000_000;
 const SIZE: u64 = 10_000;
 const COUNT: u32 = 100_000;
 
-/// The number of pairs of categories of a block; its own is the first.
+/// The number of pairs of categories in a block; the block's own is the first.
 const PAIRS: u64 = 5;
 
 /// One block.
@@ -36,19 +36,19 @@ impl Block {
     /// The first block of an empty cluster.
     pub const FIRST: Self = Self(0);
 
-    /// The block whose range this is, if it is exactly that of one.
+    /// The block with exactly this range.
     #[must_use]
     pub fn of_range(range: &str) -> Option<Self> {
         blocks_of(range).map(Self).next().filter(|block| block.ids() == range)
     }
 
-    /// Its range of IDs, as the annotations of a namespace have it.
+    /// Its range of IDs, in the format of a namespace's annotations.
     #[must_use]
     pub fn ids(self) -> String {
         format!("{}/{SIZE}", FIRST + u64::from(self.0) * SIZE)
     }
 
-    /// Its SELinux level: pairs of categories counted up, the larger category first.
+    /// Its SELinux level: pairs of categories in ascending order, the larger category first.
     #[must_use]
     pub fn level(self) -> String {
         let offset = u64::from(self.0) * PAIRS;
@@ -59,7 +59,7 @@ impl Block {
         format!("s0:c{high},c{}", offset - high * (high - 1) / 2)
     }
 
-    /// The block whose level this is: `s0:cX,cY`, either category first.
+    /// The block with this level: `s0:cX,cY`, either category first.
     fn of_level(level: &str) -> Option<Self> {
         let (one, other) = level.strip_prefix("s0:")?.split_once(',')?;
         let category =
@@ -81,8 +81,8 @@ impl Block {
         blocks
     }
 
-    /// The annotations of a namespace that gets this block: what it has already is kept, so that a namespace that comes
-    /// from elsewhere keeps the owners of its files.
+    /// The annotations of a namespace that gets this block: existing ones are kept, so that a namespace that comes from
+    /// elsewhere keeps the owners of its files.
     pub fn annotations(
         self,
         present: impl Fn(&str) -> Option<String>,
@@ -96,8 +96,8 @@ impl Block {
     }
 }
 
-/// The blocks that a range of IDs takes from: its own, or the two that one of another start reaches into. A range that is
-/// larger than a block takes none: nobody takes all blocks by one annotation.
+/// The blocks that a range of IDs overlaps: its own, or the two that one of another start reaches into. A range that is
+/// larger than a block holds none: one annotation cannot take all blocks.
 fn blocks_of(range: &str) -> impl Iterator<Item = u32> {
     let bounds = || {
         let (start, size) = match (range.split_once('/'), range.split_once('-')) {
@@ -115,20 +115,20 @@ fn blocks_of(range: &str) -> impl Iterator<Item = u32> {
     (first..=last).filter_map(|index| u32::try_from(index).ok().filter(|index| *index < COUNT))
 }
 
-/// The blocks that namespaces hold. A copy is cheap.
+/// The blocks of namespaces. A copy is cheap.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Blocks {
-    /// A bit a block, in words.
+    /// One bit for each block, in words.
     held: Map<u32, u64>,
-    /// The number of namespaces that hold a block that more than one holds, as may be where ranges are written by hand.
+    /// The number of holders of a block that several namespaces hold, as may happen if ranges are written by hand.
     shared: Map<u32, u32>,
 }
 
-/// The number of words of a bitmap of all blocks.
+/// The number of words in a bitmap of all blocks.
 const WORDS: u32 = COUNT.div_ceil(64);
 
 impl Blocks {
-    /// Notes that a namespace holds blocks.
+    /// Records that a namespace holds blocks.
     pub fn hold(&mut self, blocks: &[Block]) {
         for &Block(index) in blocks {
             let (word, bit) = (index / 64, 1 << (index % 64));
@@ -141,7 +141,7 @@ impl Blocks {
         }
     }
 
-    /// Notes that a namespace holds blocks no longer.
+    /// Records that a namespace holds blocks no longer.
     pub fn release(&mut self, blocks: &[Block]) {
         for &Block(index) in blocks {
             match self.shared.get(&index).copied() {
@@ -162,7 +162,7 @@ impl Blocks {
         }
     }
 
-    /// The lowest block that no namespace holds and nobody has reserved.
+    /// The lowest block that is neither held nor reserved.
     #[must_use]
     pub fn lowest_free(&self, is_reserved: impl Fn(Block) -> bool) -> Option<Block> {
         let free = (0..WORDS).flat_map(|word| {
@@ -236,7 +236,7 @@ mod tests {
         let (ids, level) = ("1000010000/10000".to_owned(), "s0:c3,c2".to_owned());
         let all = [(MCS, level.clone()), (SUPPLEMENTAL_GROUPS, ids.clone()), (UID_RANGE, ids.clone())];
         assert_eq!(with(&[]), all.clone().into());
-        assert_eq!(with(&[(UID_RANGE, "")]), all.into(), "an empty one is none");
+        assert_eq!(with(&[(UID_RANGE, "")]), all.into(), "an empty one is ignored");
         let own = [(MCS, level), (SUPPLEMENTAL_GROUPS, "5/7".to_owned())];
         assert_eq!(with(&[(UID_RANGE, "5/7")]), own.into());
         assert_eq!(with(&[(UID_RANGE, "5/7"), (MCS, "s0"), (SUPPLEMENTAL_GROUPS, "1/1")]), [].into());

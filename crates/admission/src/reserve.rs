@@ -11,12 +11,12 @@ use crate::ranges::Block;
 pub struct Reservations(Arc<Mutex<BTreeSet<Block>>>);
 
 impl Reservations {
-    /// Chooses the lowest free block; nobody else gets it while the reservation is kept. Whoever writes the namespace keeps
-    /// it until the policy knows the namespace.
+    /// Chooses the lowest free block, which is not given to others while the reservation is held. The writer of the
+    /// namespace holds it until the policy has the namespace.
     #[must_use]
     pub fn reserve(&self, policy: &PolicyCache) -> Option<Reservation> {
         let mut reserved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read under the lock: a reservation that is given up by then belongs to a namespace that the policy knows.
+        // Read under the lock: a reservation that has been dropped by then belongs to a namespace that the policy has.
         let policy = policy.snapshot();
         let block = policy.blocks().lowest_free(|block| reserved.contains(&block))?;
         reserved.insert(block);
@@ -24,7 +24,7 @@ impl Reservations {
     }
 }
 
-/// A reserved block; given up when it is dropped.
+/// A reserved block; released on drop.
 #[derive(Debug)]
 pub struct Reservation {
     block: Block,
@@ -68,7 +68,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes, the blocks that are held are those of the namespaces that there are.
+        /// Whatever the order of writes, the held blocks are those of the existing namespaces.
         #[test]
         fn blocks_follow_namespaces(changes in prop::collection::vec((0u8..6, prop::option::of(0u64..5), 0u64..3), 0..60)) {
             let cache = PolicyCache::default();
@@ -105,7 +105,7 @@ mod tests {
         for _ in 0..100_000 {
             assert_eq!(reservations.reserve(&cache).unwrap().block(), Block::FIRST);
         }
-        // One namespace after the other, each gone before the next.
+        // One namespace after the other, each deleted before the next.
         for _ in 0..1_000 {
             let reserved = reservations.reserve(&cache).unwrap();
             cache.apply(namespace("a", &reserved.block().ids()));

@@ -1,4 +1,4 @@
-//! The wire: one `AdmissionReview` as text in, one response out.
+//! The wire format: one `AdmissionReview` as text in, one response out.
 
 mod scc;
 
@@ -23,15 +23,15 @@ use crate::grants::Identity;
 use crate::pod::{PodAnswer, Verdict, admit_with};
 use crate::update::Update;
 
-/// A review that cannot be read.
+/// A review that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Unreadable {
-    /// The request's `uid`, if that much could be read.
+    /// The request's `uid`, if that much could be parsed.
     pub uid: String,
-    /// Where in the text it stops making sense, in bytes from its start.
+    /// The position of the error in the text, in bytes from its start.
     pub offset: usize,
-    /// The problem, without the place.
+    /// The problem, without the position.
     pub message: String,
 }
 
@@ -44,7 +44,7 @@ impl Unreadable {
         Self { uid: String::new(), offset: offset_of(text, error), message: message_of(error) }
     }
 
-    /// An error in a part of the text that was read on its own.
+    /// An error in a part of the text that was parsed separately.
     fn nested(
         request: &AdmissionRequest<'_>,
         text: &str,
@@ -83,7 +83,7 @@ pub fn respond(policy: &Policy, text: &str) -> Result<AdmissionResponse, Unreada
     review(policy, text, Phase::Mutate)
 }
 
-/// Answers one `AdmissionReview` after all defaulting: a pod must fit an SCC as it is, whoever changed it since
+/// Answers one `AdmissionReview` after all mutation: a pod must fit an SCC as it is, whoever changed it since
 /// [`respond`] did, and an SCC object must be valid. The response has no patch.
 ///
 /// # Errors
@@ -94,7 +94,7 @@ pub fn validate(policy: &Policy, text: &str) -> Result<AdmissionResponse, Unread
     Ok(AdmissionResponse { patch: None, patch_type: None, ..response })
 }
 
-/// The two calls that an API server makes of one request.
+/// The two webhook calls that an API server makes for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Mutate,

@@ -1,15 +1,15 @@
-//! Writes of SCC objects: what defaulting fills in, what is wrong, and what the author is warned of.
+//! Writes of SCC objects: defaults, errors, and warnings for the author.
 
 use palisade_k8s::patch::{Edits, Patch};
 use palisade_k8s::{FieldError, SecurityContextConstraints};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Warnings of one write, and the size of one in bytes.
+/// Maximum number of warnings of one write, and the size of one in bytes.
 const WARNINGS: usize = 20;
 const WARNING: usize = 512;
 
-/// An SCC that is to be written.
+/// An SCC to be written.
 #[derive(Clone, Debug)]
 pub struct SccWrite<'a> {
     raw: &'a Map<String, Value>,
@@ -17,7 +17,7 @@ pub struct SccWrite<'a> {
 }
 
 impl<'a> SccWrite<'a> {
-    /// Reads an SCC object and completes a copy of it.
+    /// Parses an SCC object and completes a copy of it.
     ///
     /// # Errors
     ///
@@ -56,13 +56,13 @@ impl<'a> SccWrite<'a> {
         warnings
     }
 
-    /// The defaults that are filled in, to be set on the object in memory.
+    /// The defaults to set on the object in memory.
     #[must_use]
     pub fn edits(&self) -> Edits {
         Patch::edits(|patch| self.write(patch))
     }
 
-    /// Sets what defaulting filled in, down to the strategies' `type`, and nothing else.
+    /// Sets the defaults, down to the strategies' `type`, and nothing else.
     pub(crate) fn write(&self, patch: &mut Patch) {
         let Ok(Value::Object(defaulted)) = serde_json::to_value(&self.scc) else { return };
         for (field, value) in defaulted.iter().filter(|(field, _)| *field != "metadata") {

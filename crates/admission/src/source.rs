@@ -1,4 +1,4 @@
-//! Objects that are part of a policy: read and checked before the policy takes them.
+//! Objects that are part of a policy, parsed and checked before the policy is changed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub enum PolicyKind {
     Namespace,
     /// A role or a binding.
     Rbac(RbacKind),
-    /// `Pod`: one that runs, for `exec` and `attach`.
+    /// `Pod`: a running one, for `exec` and `attach`.
     Pod,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for PolicyKind {
 pub struct ObjectKey {
     /// Its kind.
     pub kind: PolicyKind,
-    /// Its namespace; empty where it has none.
+    /// Its namespace; empty for a cluster-scoped object.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -93,7 +93,7 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// An object that a policy can take. To read one costs time in proportion to its size; to apply it does not.
+/// An object of a policy. Parsing takes time proportional to its size; applying does not.
 #[derive(Clone, Debug)]
 pub struct PolicyObject {
     pub(crate) key: ObjectKey,
@@ -108,7 +108,7 @@ pub(crate) enum Content {
     Pod(Arc<str>),
 }
 
-/// Why an object cannot be part of a policy.
+/// The reason why an object cannot be part of a policy.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PolicyError {
     /// It does not fit its type.
@@ -122,12 +122,12 @@ pub enum PolicyError {
     /// It has no name.
     #[error("{0} has no metadata.name")]
     Nameless(String),
-    /// It is there twice.
+    /// It occurs twice.
     #[error("{kind} {name} is there twice")]
     Repeated {
         /// The object's kind.
         kind: String,
-        /// Its name, after its namespace where it has one.
+        /// Its name, after its namespace if it has one.
         name: String,
     },
     /// An SCC that the API server would not accept.
@@ -151,22 +151,22 @@ struct Head {
 }
 
 impl PolicyObject {
-    /// Reads an object; none if objects of its kind are not part of a policy.
+    /// Parses an object; `None` if objects of its kind are not part of a policy.
     ///
     /// # Errors
     ///
-    /// The object is of such a kind but cannot be used.
+    /// The object is of such a kind but not valid.
     pub fn read(object: &Value) -> Result<Option<Self>, PolicyError> {
         let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
         let group = text("apiVersion").split_once('/').map_or("", |(group, _)| group);
         PolicyKind::parse(group, text("kind")).map(|kind| Self::of(kind, object)).transpose()
     }
 
-    /// Reads an object of a kind, whatever it says of its kind itself.
+    /// Parses an object as one of a kind, whatever its own `kind`.
     ///
     /// # Errors
     ///
-    /// It cannot be used.
+    /// It is not valid.
     pub fn of(kind: PolicyKind, object: &Value) -> Result<Self, PolicyError> {
         let head: Head = read(kind, object)?;
         let ObjectMeta { name, namespace, .. } = &head.metadata;

@@ -10,19 +10,19 @@ const POD_NETWORKS: &str = "k8s.ovn.org/pod-networks";
 /// Bookkeeping that controllers and the garbage collector change.
 const METADATA: [&str; 4] = ["ownerReferences", "finalizers", "managedFields", "selfLink"];
 
-/// The changes of an update, as far as SCC looks at it.
+/// The changes of an update, as far as they matter for SCC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Update {
-    /// Nothing.
+    /// None.
     Irrelevant,
     /// The SCC that the pod requires, which may not change.
     RequiredChanged,
-    /// Something else.
+    /// Others.
     Relevant,
 }
 
 impl Update {
-    /// Compares a pod as it was with what it is to be.
+    /// Compares an old pod with a new one.
     #[must_use]
     pub fn between(old: Value, new: Value) -> Self {
         let required = |pod: &Value| -> String {
@@ -39,7 +39,7 @@ impl Update {
     }
 }
 
-/// Whether nothing differs but metadata that SCC does not look at, and scheduling gates.
+/// Whether nothing differs but metadata that SCC ignores, and scheduling gates.
 fn is_irrelevant(mut old: Value, mut new: Value) -> bool {
     for pod in [&mut old, &mut new] {
         if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -56,8 +56,8 @@ fn is_irrelevant(mut old: Value, mut new: Value) -> bool {
     equal(&old, &new)
 }
 
-/// A spec as Kubernetes' conversion makes it: with a security context always, and with the older name of the service
-/// account counts where the newer is absent.
+/// A spec after Kubernetes' conversion: with a security context always, and with the older name of the service account
+/// if the newer is absent.
 fn settle_aliases(spec: &mut Map<String, Value>) {
     if spec.get("securityContext").is_none_or(Value::is_null) {
         spec.insert("securityContext".to_owned(), json!({}));

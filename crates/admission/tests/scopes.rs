@@ -22,7 +22,7 @@ fn policy() -> Policy {
     builder.build()
 }
 
-/// Which SCC admits a plain pod, or that none does.
+/// The SCC that admits a plain pod, or none.
 fn admitted(user: &str, groups: &[&str], scopes: &Value, namespace: &str, account: &str) -> String {
     let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": "1", "resource": {"group": "", "version": "v1", "resource": "pods"}, "namespace": namespace, "name": "p", "operation": "CREATE",
@@ -53,7 +53,8 @@ fn roles_grant_within_the_scopes_of_the_token() {
     }
 }
 
-/// An SCC's own lists of users and groups are no authorization, and the service account of the pod shows no token.
+/// An SCC's own lists of users and groups are not RBAC, which token scopes restrict, and the service account of the pod
+/// has no scopes.
 #[test]
 fn lists_of_an_scc_and_service_accounts_know_no_scopes() {
     let info = json!(["user:info"]);

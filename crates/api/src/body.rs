@@ -12,11 +12,11 @@ use crate::weight;
 /// The treatment of fields that a type does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validation {
-    /// They are dropped.
+    /// It is dropped.
     Ignore,
-    /// They are dropped, and the client is warned.
+    /// It is dropped, and the client is warned.
     Warn,
-    /// They are an error.
+    /// It is an error.
     Strict,
 }
 
@@ -40,7 +40,7 @@ impl Validation {
     }
 }
 
-/// Maximum number of unknown or duplicate fields that one answer lists.
+/// Fields that a type does not have, or that are there twice, of which one answer speaks.
 const FINDINGS: usize = 20;
 
 /// The media types of objects.
@@ -52,7 +52,7 @@ pub fn media_type(header: &str) -> &str {
     header.split(';').next().unwrap_or_default().trim()
 }
 
-/// Reads a body as a value. Duplicate fields are findings. A body that would weigh more than [`WEIGHT`] is refused
+/// Reads a body as a value. Fields that are there twice are findings. What would weigh more than [`WEIGHT`] is refused
 /// before it is read, or while it is.
 pub fn read(bytes: &[u8], content_type: &str, findings: &mut Vec<String>) -> ApiResult<Value> {
     match media_type(content_type) {
@@ -88,7 +88,7 @@ fn yaml(bytes: &[u8]) -> ApiResult<Value> {
     }
 }
 
-/// Fits an object of a body to its type. Returns warnings.
+/// Makes an object of a body fit its type. Gives warnings.
 pub fn fit(
     object: &mut Value,
     shape: Shape<'_>,
@@ -123,12 +123,12 @@ pub fn fit(
     }
 }
 
-/// Checks that an object is of the kind that a path is for, and sets its kind.
+/// Checks that an object is of the kind that a path is for, and says so in it.
 pub fn claim(object: &mut Value, resource: &Resource) -> ApiResult<()> {
     let version = resource.api_version();
     for (field, wanted) in [("kind", resource.kind()), ("apiVersion", version.as_str())] {
         let found = object.get(field).and_then(Value::as_str).unwrap_or_default();
-        // The two groups of SCCs have the same objects.
+        // The two groups that SCCs are in say the same.
         let is_alias = resource.has_aliases && field == "apiVersion";
         if !found.is_empty() && found != wanted && !is_alias {
             return Err(ApiError::bad_request(format!(
@@ -145,7 +145,7 @@ pub fn claim(object: &mut Value, resource: &Resource) -> ApiResult<()> {
     Ok(())
 }
 
-/// The path to a value, as a chain to its parents: it is written out only when an error names it.
+/// Where a value is, told from the inside: written out only where something is said of it.
 #[derive(Clone, Copy)]
 enum Place<'p> {
     Root,
@@ -164,7 +164,7 @@ impl std::fmt::Display for Place<'_> {
     }
 }
 
-/// Reads JSON and records duplicate fields; the last one counts, as in Kubernetes.
+/// Reads JSON and notes fields that are there twice; the last one counts, as everywhere.
 struct Unique<'p, 'f> {
     place: Place<'p>,
     twice: &'f mut Vec<String>,
@@ -198,7 +198,7 @@ impl<'de> serde::de::Visitor<'de> for Unique<'_, '_> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        // An integer may be written as 1e3 or 1.0.
+        // A whole number may be written as 1e3 or 1.0.
         let whole = value as i64;
         Ok(if whole as f64 == value && value.abs() < 9e15 { whole.into() } else { value.into() })
     }

@@ -1,4 +1,4 @@
-//! `palisade import`: conversion of policies of other kinds to SCCs.
+//! `palisade import`: policies of other kinds as SCCs.
 
 use std::io::Write;
 

@@ -17,7 +17,7 @@ enum ServeError {
     File(String, #[source] std::io::Error),
 }
 
-/// Serves the API; with a node beside it if `node` is given.
+/// Serves the API; with a node beside it where `node` says how.
 pub(crate) fn run(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
     palisade_sys::limits::raise_open_files();
@@ -56,7 +56,7 @@ async fn serve(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
     palisade_console::private_file::replace(&path, kubeconfig.as_bytes())
         .map_err(|error| ServeError::File(path.display().to_string(), error))?;
     let is_own = adopt(&kubeconfig)?;
-    // A receiver is optional.
+    // Nobody has to listen.
     let _ = say(&url, &path, is_own);
     match node {
         None => {
@@ -93,7 +93,7 @@ pub(crate) fn default_folder() -> Option<PathBuf> {
     Some(folder.join("palisade"))
 }
 
-/// Makes the kubeconfig the user's own if they have none.
+/// Makes the kubeconfig the user's own where they have none.
 fn adopt(kubeconfig: &str) -> Result<bool, crate::Failure> {
     if std::env::var_os("KUBECONFIG").is_some_and(|paths| !paths.is_empty()) {
         return Ok(false);
@@ -105,7 +105,7 @@ fn adopt(kubeconfig: &str) -> Result<bool, crate::Failure> {
     };
     if is_free {
         let folder = path.parent().unwrap_or(Path::new("."));
-        // Users that may write the folder may replace the kubeconfig in it.
+        // Whoever may write the folder may replace the kubeconfig in it.
         let mut private = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(private.recursive(true), 0o700)
             .create(folder)

@@ -605,7 +605,10 @@ fn grants_that_do_nothing_are_said_where_they_are() {
     );
     let group =
         "{kind: Group, apiGroup: rbac.authorization.k8s.io, name: 'system:serviceaccount:shop:sidb-sa'}";
-    assert_says(&bound("use-sidb-scc", group), &["is nobody", "ServiceAccount"]);
+    assert_says(&bound("use-sidb-scc", group), &["matches no subject", "ServiceAccount"]);
     let full = "{kind: ServiceAccount, name: 'system:serviceaccount:shop:sidb-sa', namespace: shop}";
-    assert_says(&bound("use-sidb-scc", full), &["is nobody", "write name: sidb-sa, namespace: shop"]);
+    assert_says(
+        &bound("use-sidb-scc", full),
+        &["matches no subject", "write name: sidb-sa, namespace: shop"],
+    );
 }

@@ -1,11 +1,11 @@
 //! The policy of a cluster, followed by watches: one list, then changes, folded object by object into a
 //! [`PolicyCache`].
 //!
-//! Only the names of the seen objects and a hash of each are kept here, so that a second list shows which have been
-//! deleted and which have changed: it needs no more memory than the first. A watch is requested to end after [`WATCH`],
-//! and is abandoned [`GRACE`] later: a dead connection is noticed within half a minute, on a quiet cluster too. The age
-//! of the policy is counted from the last message of the API server: an event, a bookmark, or the regular end of a
-//! watch.
+//! Nothing is kept here but the names of what was seen and a hash of each, so that a second list tells what has gone and
+//! what has changed: it costs no memory beside the first. A watch is asked to
+//! end after [`WATCH`], and is given up [`GRACE`] later: a connection that died in silence is noticed within half a
+//! minute, on a quiet cluster too. The age of what is known is counted from the last word of the API server: an event, a
+//! bookmark, a watch that ended as asked.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -22,20 +22,20 @@ use serde_json::Value;
 use crate::mode::Modes;
 use crate::namespaces::Lacking;
 
-/// Requested duration of a watch.
+/// How long the API server is asked to keep a watch open.
 const WATCH: Duration = Duration::from_secs(20);
-/// Additional time for it to end.
+/// How much longer it may take to end.
 const GRACE: Duration = Duration::from_secs(8);
-/// Number of objects in a page of a list.
+/// How many objects a page of a list has.
 const PAGE: u32 = 500;
-/// Maximum time for a page: on a dead connection it never comes.
+/// How long a page may take: on a connection that died in silence it never comes.
 const PAGE_TIME: Duration = Duration::from_secs(10);
-/// The first and the longest pause after failures.
+/// The pause after a first failure, and the longest.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// A kind of object in the policy: its API group, its resource and its kind. Neither Secrets nor pods are among
-/// [`PolicyKind::RESOURCES`].
+/// A kind of object that is followed: its API group, its resource and its kind in the policy. Neither Secrets nor pods
+/// are among [`PolicyKind::RESOURCES`].
 pub(crate) type Source = (&'static str, &'static str, PolicyKind);
 
 /// The resource of a source, for requests.
@@ -59,7 +59,8 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// An invalid object is removed from the policy: the change that made it invalid may have withdrawn a grant.
+    /// An object that cannot be used is no longer part of the policy: what it last granted may be just what was taken
+    /// away.
     fn apply(&self, key: &ObjectKey, object: &Value) {
         if key.kind == PolicyKind::Namespace {
             self.lacking.note(object);
@@ -83,12 +84,11 @@ impl Sink {
     }
 }
 
-/// The age of the data of one source.
+/// How old the knowledge of one source is.
 #[derive(Clone, Debug)]
 pub(crate) struct Freshness {
     started: Instant,
-    /// Milliseconds from `started` to the last message of the API server, plus one; 0 before the first list is
-    /// complete.
+    /// Milliseconds from `started` to the last word of the API server, plus one; 0 before the first list is complete.
     heard: Arc<AtomicU64>,
 }
 
@@ -104,7 +104,7 @@ impl Freshness {
         self.heard.store(elapsed + 1, Ordering::Release);
     }
 
-    /// The time since the last message; `None` while the first list is not complete.
+    /// The time since the last word; `None` while the first list is not complete.
     pub(crate) fn age(&self) -> Option<Duration> {
         let heard = self.heard.load(Ordering::Acquire).checked_sub(1)?;
         Some(self.started.elapsed().saturating_sub(Duration::from_millis(heard)))
@@ -120,13 +120,13 @@ enum FollowError {
     /// It took longer than [`PAGE_TIME`].
     #[error("the API server does not answer")]
     Silent,
-    /// The versions of a list or a watch have been compacted.
-    #[error("the API server has compacted the requested version")]
+    /// The versions that a list or a watch asked for are gone.
+    #[error("the API server has forgotten the version that was asked for")]
     Expired,
 }
 
-/// Follows one source without end. Each restart waits, so that an API server in trouble is not asked for everything
-/// again and again.
+/// Follows one source for ever. Each new beginning waits, so that an API server in trouble is not asked for everything again
+/// and again.
 pub(crate) async fn follow(client: Client, source: Source, sink: Sink, freshness: Freshness) {
     let api = Api::all_with(client, &resource(source));
     let (_, plural, kind) = source;
@@ -163,12 +163,12 @@ struct Follower {
 /// An object as it was last seen.
 struct Seen {
     hash: u64,
-    /// The list, or the watch after it, in which it was seen.
+    /// The list, or the watch after it, that had it.
     round: u64,
 }
 
 impl Follower {
-    /// One list and the watches after it, until one of them cannot continue where the last ended.
+    /// One list and the watches after it, until one of them cannot go on where the last ended.
     async fn list_and_watch(&mut self, pause: &mut Duration) -> FollowError {
         let mut version = match self.list().await {
             Ok(version) => version,
@@ -213,8 +213,7 @@ impl Follower {
         Ok(version)
     }
 
-    /// Follows until the watch ends regularly, or its connection is lost; returns the version at which it can be
-    /// resumed.
+    /// Follows until the watch ends as asked, or its connection is lost; gives the version that it can be taken up at.
     async fn watch(&mut self, from: String) -> Result<String, FollowError> {
         let seconds = u32::try_from(WATCH.as_secs()).unwrap_or(u32::MAX);
         let params = WatchParams::default().timeout(seconds);
@@ -249,7 +248,7 @@ impl Follower {
         }
     }
 
-    /// Folds one event in, and returns the version of the watch after it.
+    /// Folds one event in, and says at which version the watch now is.
     fn take(&mut self, event: WatchEvent<DynamicObject>) -> Option<String> {
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
@@ -292,7 +291,7 @@ impl Follower {
     }
 }
 
-/// 410 Gone is returned for a watch's first version, within a watch, and for the pages of a list.
+/// 410 Gone is said of a watch's first version, within a watch, and of the pages of a list.
 fn of_status(error: kube::Error) -> FollowError {
     match error {
         kube::Error::Api(status) if status.code == 410 || status.reason == "Expired" => FollowError::Expired,

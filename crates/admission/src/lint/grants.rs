@@ -1,4 +1,4 @@
-//! Roles, bindings and pins that grant nothing, though their author meant them to.
+//! Roles, bindings and pins without an effect that their author intended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,8 @@ mod subject;
 pub use account::NamedInGrants;
 pub(super) use everybody::of_scc as granted_to_everybody;
 
-/// Names that a wrong one is compared with: each comparison takes its time, and there may be as many wrong names.
+/// Maximum number of names that a wrong one is compared with: each comparison takes time, and there may be as many
+/// wrong names.
 const CANDIDATES: usize = 1000;
 
 /// The prefix of the roles that come with each SCC.
@@ -25,9 +26,9 @@ const ROLE_PREFIX: &str = "system:openshift:scc:";
 /// The names that grants may refer to.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// The right over the node that each gives, if it gives one.
+    /// The host access that each SCC gives, if any.
     sccs: BTreeMap<String, Option<&'static str>>,
-    /// The rules of each.
+    /// The rules of each role.
     cluster_roles: BTreeMap<String, Vec<PolicyRule>>,
     /// The same, by namespace and name.
     roles: BTreeMap<(String, String), Vec<PolicyRule>>,
@@ -74,7 +75,7 @@ impl Known {
         has(namespace) || has("") || (namespace.is_empty() && self.role_names.contains(name))
     }
 
-    /// The right over the node that an SCC gives, if it gives one.
+    /// The host access that an SCC gives, if any.
     fn power(&self, scc: &str) -> Option<&'static str> {
         self.sccs.get(scc).copied().flatten()
     }
@@ -90,7 +91,7 @@ impl Known {
         .map(Vec::as_slice)
     }
 
-    /// The SCC that a name that is none is likely to mean.
+    /// The SCC that an unknown name was likely meant to be.
     fn near_scc(&self, name: &str) -> String {
         suggestion(
             name,
@@ -104,13 +105,13 @@ fn rules(object: &Value) -> Vec<PolicyRule> {
     fit::<Role, _>(object).map(|role| role.rules).unwrap_or_default()
 }
 
-/// Whether a rule lets its holders use an SCC.
+/// Whether a rule permits the use of an SCC.
 pub(super) fn is_use(rule: &PolicyRule) -> bool {
     let lists = |list: &[String], name: &str| list.iter().any(|listed| listed == name || listed == "*");
     lists(&rule.api_groups, GROUP) && lists(&rule.resources, RESOURCE) && lists(&rule.verbs, "use")
 }
 
-/// Whether rules name SCCs, whatever they let do with them.
+/// Whether rules name SCCs, whatever their verbs.
 fn mentions_sccs(rules: &[PolicyRule]) -> bool {
     rules.iter().any(|rule| {
         rule.resources.iter().any(|name| name == RESOURCE) && rule.api_groups.iter().any(|name| name == GROUP)
@@ -121,7 +122,7 @@ fn warn(rule: &'static str, path: FieldPath, message: String, help: impl Into<St
     Finding::new(rule, Severity::Warning, path, message, help)
 }
 
-/// Rules about SCCs that cover none of them, by a letter or by a name.
+/// Rules about SCCs that match none, because of a letter or a name.
 pub(super) fn role(object: &Value, known: &Known, findings: &mut Vec<Finding>) {
     let Ok(role) = fit::<Role, _>(object) else { return };
     for (index, rule) in role.rules.iter().enumerate() {
@@ -148,7 +149,7 @@ pub(super) fn role(object: &Value, known: &Known, findings: &mut Vec<Finding>) {
                     ),
                     format!("write {needed}"),
                 ),
-                // Rights to read or change SCCs are no mistake.
+                // Rights to read or change SCCs are intended.
                 None if field == "verbs" => continue,
                 None => warn(
                     "dead-rule",
@@ -170,7 +171,7 @@ pub(super) fn role(object: &Value, known: &Known, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The element that is meant to be `needed`: near in letters, or a short form of it.
+/// The element that was likely meant to be `needed`: similar, or a short form of it.
 fn closest<'l>(list: &'l [String], needed: &str, field: &str) -> Option<(usize, &'l String)> {
     let named = list.iter().enumerate();
     named.into_iter().find(|(_, name)| is_near(name, needed) || (field == "resources" && *name == "scc"))
@@ -180,7 +181,7 @@ fn is_near(name: &str, needed: &str) -> bool {
     name == needed || suggestion(name, [needed].into_iter(), "").contains(needed)
 }
 
-/// Whether at least two of the three parts of a rule name what an SCC needs, or nearly.
+/// Whether at least two of the three parts of a rule are those for an SCC, or similar.
 fn is_about_sccs(rule: &PolicyRule) -> bool {
     let parts = [
         rule.api_groups.iter().any(|name| is_near(name, GROUP)),
@@ -193,8 +194,8 @@ fn is_about_sccs(rule: &PolicyRule) -> bool {
 /// Names of cluster roles that every cluster has, whatever the input holds.
 const EVERYWHERE: [&str; 4] = ["admin", "cluster-admin", "edit", "view"];
 
-/// The cluster role of the input that a name of none is a few letters off; empty if there is none. Other cluster roles
-/// may be in the cluster.
+/// The cluster role of the input that is similar to an unknown name; empty if there is none. Other cluster roles may
+/// exist in the cluster.
 fn near_cluster_role(known: &Known, name: &str) -> String {
     let own = known
         .cluster_roles
@@ -205,7 +206,7 @@ fn near_cluster_role(known: &Known, name: &str) -> String {
     suggestion(name, own, "")
 }
 
-/// A role that is not there, and subjects that nobody can be.
+/// A missing role, and impossible subjects.
 pub(super) fn binding(object: &Value, known: &Known, findings: &mut Vec<Finding>) {
     let Ok(binding) = fit::<RoleBinding, _>(object) else { return };
     let role = &binding.role_ref;
@@ -273,7 +274,7 @@ pub(super) fn binding(object: &Value, known: &Known, findings: &mut Vec<Finding>
     }
 }
 
-/// A pin to an SCC that is not there.
+/// A pin to a missing SCC.
 pub(super) fn pin(name: &str, path: FieldPath, known: &Known, findings: &mut Vec<Finding>) {
     if !name.is_empty() && !known.sccs.contains_key(name) {
         let message = format!("there is no SCC {name} here, nor among the built-in ones: the pod is refused");

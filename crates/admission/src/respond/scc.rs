@@ -16,7 +16,7 @@ pub(super) fn respond(request: &AdmissionRequest<'_>, text: &str) -> Result<Admi
     };
     let unreadable = |error: &serde_json::Error| Unreadable::nested(request, text, object, error);
     let raw: Map<String, Value> = serde_json::from_str(object.get()).map_err(|error| unreadable(&error))?;
-    // Read from the text first, since only then an error has a place in it.
+    // Parsed from the text first, since only then an error has a position in it.
     let _: SecurityContextConstraints =
         serde_json::from_str(object.get()).map_err(|error| unreadable(&error))?;
     let scc = SccWrite::read(&raw).map_err(|error| unreadable(&error))?;

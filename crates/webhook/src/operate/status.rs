@@ -19,23 +19,23 @@ use crate::secret;
 
 /// The label that OpenShift's own namespaces carry.
 const RUN_LEVEL: &str = "openshift.io/run-level";
-/// The maximum age of a replica's data, in seconds.
+/// The oldest knowledge of the cluster that is fine, in seconds.
 const STALE: u64 = 60;
-/// Maximum number of names in a line.
+/// How many names a line shows.
 const SHOWN: usize = 8;
 
 /// The verdict on a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// As expected.
+    /// As it should be.
     Holds,
-    /// A hint.
+    /// To be known.
     Note,
-    /// SCC is not enforced, or will soon not be.
+    /// SCC does not hold, or will soon not.
     Fails,
 }
 
-/// One check.
+/// One matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// The verdict.
@@ -59,7 +59,7 @@ impl Report {
     }
 }
 
-/// Checks the installation in `namespace`. Objects that cannot be read make their line fail.
+/// Looks at the installation in `namespace`. What cannot be read is a line that fails.
 ///
 /// # Errors
 ///
@@ -91,7 +91,7 @@ async fn definition(client: &Client, report: &mut Report) {
     }
 }
 
-/// The bundles of the webhooks with failure policy `Fail`.
+/// The bundles of the webhooks that must answer.
 async fn webhooks(client: &Client, report: &mut Report) -> Vec<Option<Vec<u8>>> {
     let mutating = Api::<MutatingWebhookConfiguration>::all(client.clone()).get_opt(NAME).await;
     let validating = Api::<ValidatingWebhookConfiguration>::all(client.clone()).get_opt(NAME).await;
@@ -159,7 +159,7 @@ impl Hook {
         Self { name, ignores, bundle: config.ca_bundle.map(|bundle| bundle.0) }
     }
 
-    /// Ranges and warnings may come later or not at all, without harm.
+    /// Ranges and warnings come later or not at all, without harm.
     fn must_answer(&self) -> bool {
         !self.name.starts_with("namespaces.") && !self.name.starts_with("workloads.")
     }
@@ -240,7 +240,7 @@ async fn replicas(client: &Client, namespace: &str, report: &mut Report) {
     }
 }
 
-/// The configured mode of the replicas.
+/// The mode that the replicas are told.
 fn default_mode(deployment: &Deployment) -> Option<String> {
     let containers = &deployment.spec.template.spec.as_ref()?.containers;
     let args = containers.first()?.args.as_ref()?;
@@ -294,7 +294,7 @@ fn said_of(name: &str, said: &Value) -> (State, String) {
     (if holds { State::Holds } else { State::Fails }, line)
 }
 
-/// The phase of a pod, or the reason why its container waits.
+/// The phase of a pod, or why its container waits.
 fn phase(pod: &Pod) -> String {
     let status = pod.status.as_ref();
     let waiting = status.and_then(|status| {
@@ -347,7 +347,7 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-/// Pods that controllers could not create because SCC refused them.
+/// Pods that controllers could not make because SCC refused them.
 async fn refusals(client: &Client, report: &mut Report) {
     let params = ListParams::default().fields("reason=FailedCreate").limit(500);
     let Ok(events) = Api::<Event>::all(client.clone()).list(&params).await else { return };
@@ -367,7 +367,7 @@ async fn refusals(client: &Client, report: &mut Report) {
     report.line(State::Note, "refusals", format!("workloads whose pods SCC refuses: {}", listed(&owners)));
 }
 
-/// The nodes whose agents report seccomp profiles.
+/// The nodes whose agents tell of seccomp profiles.
 async fn profiles(client: &Client, report: &mut Report) {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &palisade_profiles::report::resource());
     let Ok(nodes) = api.list(&ListParams::default().limit(500)).await else { return };

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::{Known, is_use, warn};
 
-/// The accounts and users that grants of SCCs name, by their bare name; of each, the place of the first grant and of the field
-/// in it. So a look takes the same time however often somebody is named.
+/// The accounts and users of grants of SCCs, by their bare name; of each, the position of the first grant and of the
+/// field in it. So a lookup takes the same time however often an account is named.
 #[derive(Debug, Default)]
 pub struct NamedInGrants(BTreeMap<String, BTreeMap<Is, (usize, FieldPath)>>);
 
@@ -70,8 +70,8 @@ impl NamedInGrants {
         }
     }
 
-    /// The grants that name another account of an account's name, or a user of it, each with the place of its object: they are
-    /// likely to be meant for the account.
+    /// The grants that name another account with an account's name, or a user of that name, each with the position of
+    /// its object: they were likely meant for the account.
     pub fn near<'a>(
         &'a self,
         namespace: &'a str,

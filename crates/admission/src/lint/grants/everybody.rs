@@ -1,4 +1,4 @@
-//! SCCs that let pods reach the node, granted to everybody.
+//! SCCs with host access that are granted to all users.
 
 use palisade_k8s::rbac::RoleBinding;
 use palisade_k8s::{FieldPath, SecurityContextConstraints};
@@ -6,7 +6,7 @@ use palisade_scc::Finding;
 
 use super::{Known, is_use, warn};
 
-/// Groups that everybody, or every pod, is in.
+/// Groups of all users, or of all pods.
 const EVERYBODY: [&str; 4] = [
     "system:authenticated",
     "system:authenticated:oauth",
@@ -14,7 +14,7 @@ const EVERYBODY: [&str; 4] = [
     "system:serviceaccounts",
 ];
 
-/// A right over the node that an SCC gives to pods, if it gives one.
+/// The host access that an SCC gives to pods, if any.
 pub(super) fn power(scc: &SecurityContextConstraints) -> Option<&'static str> {
     let has =
         |list: Option<&Vec<String>>, name: &str| list.is_some_and(|list| list.iter().any(|n| n == name));
@@ -34,7 +34,7 @@ pub(super) fn power(scc: &SecurityContextConstraints) -> Option<&'static str> {
     .find_map(|(has, what)| has.then_some(what))
 }
 
-/// Groups of everybody in an SCC that gives a right over the node.
+/// Groups of all users in an SCC with host access.
 pub(in crate::lint) fn of_scc(scc: &SecurityContextConstraints) -> Vec<Finding> {
     let Some(power) = power(scc) else { return Vec::new() };
     let groups = scc.groups.as_deref().unwrap_or_default().iter().enumerate();
@@ -42,7 +42,7 @@ pub(in crate::lint) fn of_scc(scc: &SecurityContextConstraints) -> Vec<Finding> 
     everybody.map(|(index, group)| told(FieldPath::of("groups").index(index), group, "it", power)).collect()
 }
 
-/// Groups of everybody among the subjects of a binding that grants such an SCC by its name.
+/// Groups of all users among the subjects of a binding that grants such an SCC by its name.
 pub(super) fn of_binding(binding: &RoleBinding, known: &Known) -> Vec<Finding> {
     let rules = known.rules(&binding.role_ref, &binding.metadata.namespace).unwrap_or_default();
     let named = rules.iter().filter(|rule| is_use(rule)).flat_map(|rule| &rule.resource_names);
@@ -56,7 +56,8 @@ pub(super) fn of_binding(binding: &RoleBinding, known: &Known) -> Vec<Finding> {
 
 fn told(path: FieldPath, group: &str, scc: &str, power: &str) -> Finding {
     let message = format!("whoever is in {group} may use {scc}, and with it {power}");
-    let help = "grant it to the service accounts that need it: `palisade scc generate` says what would do";
+    let help =
+        "grant it to the service accounts that need it: `palisade scc generate` prints a sufficient one";
     warn("scc-for-everybody", path, message, help)
 }
 

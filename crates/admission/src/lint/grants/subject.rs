@@ -1,4 +1,4 @@
-//! Subjects of bindings that nobody is.
+//! Subjects of bindings that match no user, group or account.
 
 use palisade_k8s::FieldPath;
 use palisade_k8s::rbac::Subject;
@@ -6,14 +6,14 @@ use palisade_scc::{Finding, Meant, meant, suggestion};
 
 use super::warn;
 
-/// The flaw of a subject, if it has one: the field, what is wrong, and who is likely to be meant.
+/// The error of a subject, if any: the field, the problem, and the subject that was likely meant.
 pub(super) fn finding(subject: &Subject, index: usize, is_of_cluster: bool) -> Option<Finding> {
     let (kind, name) = (subject.kind.as_str(), subject.name.as_str());
     let flaw = |field: &'static str, message: String, help: String| {
         let path = FieldPath::of("subjects").index(index).field(field);
         Some(warn("impossible-subject", path, message, help))
     };
-    let nobody = || format!("{kind} {name:?} is nobody");
+    let nobody = || format!("{kind} {name:?} matches no subject");
     if !matches!(kind, "User" | "Group" | "ServiceAccount") {
         let kinds = ["User", "Group", "ServiceAccount"].into_iter();
         let help = suggestion(kind, kinds, "write User, Group or ServiceAccount");
@@ -24,7 +24,8 @@ pub(super) fn finding(subject: &Subject, index: usize, is_of_cluster: bool) -> O
         return flaw("name", nobody(), help.to_owned());
     }
     if kind == "ServiceAccount" {
-        // That of a RoleBinding is of the binding's namespace (`plugin/pkg/auth/authorizer/rbac`, `appliesToUser`).
+        // The namespace of a RoleBinding's subject defaults to the binding's (`plugin/pkg/auth/authorizer/rbac`,
+        // `appliesToUser`).
         if is_of_cluster && subject.namespace.is_empty() {
             let message = "a ServiceAccount of a ClusterRoleBinding needs its namespace";
             return flaw("namespace", message.to_owned(), "add it".to_owned());
