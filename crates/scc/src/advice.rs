@@ -1,7 +1,7 @@
-//! The ways from a refusal to a yes: edits of the pod, a grant of an SCC that there is, and an SCC of one's own that
-//! permits just what is missing.
+//! Ways from a refusal to an admission: edits of the pod, a grant of an existing SCC, and an SCC of one's own that
+//! permits just the missing parts.
 //!
-//! No advice is given that was not tried: whatever is proposed was applied, and the decision made again.
+//! All advice is tested: the proposed change is applied, and the decision made again.
 
 use palisade_k8s::{FieldError, Pod, SecurityContextConstraints};
 use serde::Deserialize;
@@ -19,14 +19,14 @@ mod widen;
 
 pub use edit::{Action, Edit};
 
-/// The name of the volume of the service account's token, or how it begins.
+/// The name of the volume of the service account's token, or its prefix.
 pub const TOKEN_VOLUME: &str = "kube-api-access";
-/// The number of nearest SCCs for which edits are sought: further ones ask for more than anyone would change.
+/// Maximum number of nearest SCCs for which edits are sought: further ones need more edits than anyone would make.
 const NEAREST: usize = 4;
-/// The largest number of rounds of edits; a pod's and a container's value take two.
+/// Maximum number of rounds of edits; a pod's and a container's value take two.
 const ROUNDS: usize = 8;
 
-/// Whoever looks at the pod after SCC has: whether they let it through with these changes.
+/// The checks of a pod after SCC: whether they admit it with these changes.
 pub type Then<'q> = &'q dyn Fn(&Value, &Pod<'_>, &Changes<'_>) -> bool;
 
 /// A pod that is refused.
@@ -34,7 +34,7 @@ pub type Then<'q> = &'q dyn Fn(&Value, &Pod<'_>, &Changes<'_>) -> bool;
 pub struct Refused<'q> {
     /// All SCCs, in order.
     pub entries: &'q [&'q Entry],
-    /// The places of those that may be used, rising.
+    /// The indexes of those that may be used, ascending.
     pub usable: &'q [usize],
     /// The namespace and the kernel.
     pub context: Context<'q>,
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Refused<'_> {
 }
 
 impl Refused<'_> {
-    /// The place of the SCC that `pod` is admitted by with these SCCs, if all let it through.
+    /// The index of the SCC that admits `pod` with these SCCs, if all checks pass.
     fn admitted(&self, pod: &Value, usable: &[usize]) -> Option<usize> {
         let parsed = Pod::deserialize(pod).ok()?;
         let (place, changes) = self.evaluate(usable, &parsed)?;
@@ -79,7 +79,7 @@ impl Refused<'_> {
         self.admitted(self.pod, self.usable).is_some()
     }
 
-    /// The place of the SCC that one's own is made from: the nearest that may be used, else the most restrictive.
+    /// The index of the SCC from which a new one is derived: the nearest that may be used, else the most restrictive.
     #[must_use]
     pub fn base(&self) -> Option<usize> {
         let entries = self.entries.iter().enumerate();
@@ -88,7 +88,7 @@ impl Refused<'_> {
         self.nearest().first().copied().or(most_restrictive.map(|(place, _)| place))
     }
 
-    /// The usable SCCs, those that fewest fields stand in the way of first.
+    /// The usable SCCs, those with the fewest fields in violation first.
     fn nearest(&self) -> Vec<usize> {
         let Ok(pod) = Pod::deserialize(self.pod) else { return Vec::new() };
         let distance = |place: &usize| {
@@ -104,8 +104,8 @@ impl Refused<'_> {
         near.into_iter().map(|(_, place)| place).collect()
     }
 
-    /// Edits of the pod after which an SCC that may be used admits it: fewest edits, in the order in which they are
-    /// to be made. With the place of that SCC.
+    /// Edits of the pod after which an SCC that may be used admits it: as few as possible, in order. With the index of
+    /// that SCC.
     #[must_use]
     pub fn edits(&self) -> Option<(usize, Vec<Edit>)> {
         let tries = self.nearest().into_iter().take(NEAREST).filter_map(|place| self.edits_for(place));
@@ -132,7 +132,7 @@ impl Refused<'_> {
         None
     }
 
-    /// The most restrictive SCC that there is of those that would admit the pod if its account might use it.
+    /// The most restrictive existing SCC that would admit the pod if its account might use it.
     #[must_use]
     pub fn grant(&self) -> Option<usize> {
         let mut places: Vec<usize> =
@@ -146,7 +146,7 @@ impl Refused<'_> {
         })
     }
 
-    /// An SCC of this name that is like the nearest, plus just what is missing; the pod is admitted by it once its account
+    /// An SCC of this name that is like the nearest, plus just the missing parts; it admits the pod once its account
     /// may use it.
     #[must_use]
     pub fn own(&self, name: &str) -> Option<SecurityContextConstraints> {
@@ -168,7 +168,7 @@ impl Refused<'_> {
         None
     }
 
-    /// Gives `own` a priority if an SCC that admits the pod, and leaves it to be refused by others, would be tried first.
+    /// Gives `own` a priority if an SCC that admits the pod, which later checks then refuse, would be evaluated first.
     fn put_first(&self, own: &mut SecurityContextConstraints, pod: &Pod<'_>) {
         let first = self.evaluate(self.usable, pod);
         let Some(entry) = first.and_then(|(place, _)| self.entries.get(place)) else { return };
@@ -178,7 +178,7 @@ impl Refused<'_> {
     }
 }
 
-/// The findings on the pod under one SCC; `None` where that can admit no pod here.
+/// The findings on the pod under one SCC; `None` if that can admit no pod here.
 fn errors(plan: &Plan, context: Context<'_>, pod: &Value) -> Option<Vec<FieldError>> {
     let parsed = Pod::deserialize(pod).ok()?;
     let mut errors = Vec::new();

@@ -1,7 +1,7 @@
-//! One SCC tried on one pod: the few fields that it would set, and what stands in the way.
+//! The evaluation of one SCC on one pod: the few fields that it would set, and its violations.
 //!
-//! The pod is not copied. Each rule first says what it gives to the pod, then judges the value that
-//! the pod would have: what it gave, or what the pod had. Rows: reference/scc.md 2.8 to 2.18.
+//! The pod is not copied. Each rule first computes its default, then checks the value that the pod would have: the
+//! default, or its own. Rows: reference/scc.md 2.8 to 2.18.
 
 use std::borrow::Cow;
 
@@ -25,17 +25,17 @@ mod tests;
 pub struct Context<'x> {
     /// The ranges of the pod's namespace.
     pub ranges: &'x NamespaceRanges,
-    /// The kernel that decides which sysctls are safe.
+    /// The kernel that determines the safe sysctls.
     pub kernel: KernelVersion,
 }
 
-/// Tries `plan` on `pod`: returns what it would set, and reports what is wrong to `findings`.
+/// Evaluates `plan` on `pod`: returns the changes, and reports violations to `findings`.
 ///
-/// The changes are complete only if nothing was reported.
+/// The changes are complete only if there are no findings.
 ///
 /// # Errors
 ///
-/// The namespace lacks what this SCC needs of it.
+/// The namespace lacks an annotation that this SCC needs.
 pub fn attempt<'x>(
     plan: &'x Plan,
     context: Context<'x>,
@@ -83,7 +83,7 @@ fn generate_pod<'x>(rules: &Resolved<'x>, pod: &'x Pod<'_>, changes: &mut Change
     if profile.is_empty() {
         return;
     }
-    // The profile is written both ways, whichever way it was named; an annotation wins.
+    // The profile is written in both forms, whichever the pod used; an annotation takes precedence.
     let field = field_of_owned(&profile);
     if field.as_ref() != security.and_then(|security| security.seccomp_profile.as_ref()) {
         changes.seccomp_field = Some(field);
@@ -108,7 +108,7 @@ fn pod_profile<'x>(rules: &Resolved<'x>, pod: &'x Pod<'_>) -> Cow<'x, str> {
 fn field_of_owned<'x>(profile: &Cow<'x, str>) -> SeccompField<'x> {
     match profile {
         Cow::Borrowed(text) => SeccompProfile::of_annotation(text),
-        // Only a `localhost/` profile is built; its field is what it was built from.
+        // Only a `localhost/` profile is built; its field is its source.
         Cow::Owned(text) => SeccompProfile::of_annotation(text).map(|field| SeccompProfile {
             type_: field.type_,
             localhost_profile: field.localhost_profile.map(|file| file.as_str().to_owned().into()),
@@ -125,7 +125,7 @@ fn check_pod(
 ) {
     let path = |field| FieldPath::of("spec.securityContext").field(field);
     let spec = &pod.spec;
-    // A generated group is judged like any other: a block that ends before it starts holds none.
+    // A generated group is checked like any other: a block that ends before it starts is empty.
     let fs_group = changes.fs_group.or(security.fs_group);
     group::check(rules.fs_group, "fsGroup", fs_group.as_slice(), findings);
     let groups = match &changes.supplemental_group {
@@ -160,7 +160,7 @@ fn check_pod(
     }
 }
 
-/// A profile that the container runtime takes from an annotation is judged as one that a field names.
+/// A profile that the container runtime takes from an annotation is checked as one in a field.
 fn check_runtime_annotations(rules: &Resolved<'_>, pod: &Pod<'_>, findings: &mut impl Findings) {
     let Some(annotations) = &pod.metadata.annotations else { return };
     for (key, profile) in RUNTIME_ANNOTATIONS.iter().flat_map(|prefix| annotations.starting_with(prefix)) {
@@ -199,7 +199,7 @@ impl<'x> ContainerAttempt<'_, 'x, '_> {
             change.run_as_user = self.rules.user.generate();
         }
         if self.run_as_non_root().is_none() {
-            // Not-root is said aloud, so that Pod Security's `restricted` sees it (2.11).
+            // `runAsNonRoot` is set explicitly, for Pod Security's `restricted` (2.11).
             change.run_as_non_root = match change.run_as_user.or(self.run_as_user()) {
                 Some(user) => user > 0,
                 None => self.rules.user == crate::rule::user::UserRule::NonRoot,
@@ -230,7 +230,7 @@ impl<'x> ContainerAttempt<'_, 'x, '_> {
         annotations.get_prefixed(CONTAINER_ANNOTATION, &self.container.name)
     }
 
-    /// A container's annotation overwrites its field, with nothing if it is not known.
+    /// A container's annotation overwrites its field, with nothing if its value is unknown.
     fn seccomp_of_annotation(&self) -> Option<SeccompField<'x>> {
         let field = SeccompProfile::of_annotation(self.annotation()?);
         let present = self.container.security().and_then(|security| security.seccomp_profile.as_ref());
@@ -245,7 +245,7 @@ impl<'x> ContainerAttempt<'_, 'x, '_> {
         let privileged = security.and_then(|security| security.privileged) == Some(true);
         let exempt = privileged || self.added(change).any(|name| name == "CAP_SYS_ADMIN");
         let default = self.rules.plan.default_escalation.filter(|_| !exempt);
-        // Where the SCC allows none, even a privileged container is given none (2.14).
+        // If the SCC allows none, even a privileged container is given none (2.14).
         default.or((!self.rules.plan.allow_escalation).then_some(false))
     }
 

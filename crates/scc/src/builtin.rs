@@ -1,4 +1,4 @@
-//! The sets of SCCs that a cluster starts with.
+//! The built-in sets of SCCs of a cluster.
 
 use std::str::FromStr;
 

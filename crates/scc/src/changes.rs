@@ -10,10 +10,10 @@ use smallvec::SmallVec;
 
 use crate::rule::{CapabilityChange, Labels};
 
-/// A seccomp field's new value; `None` takes it away.
+/// A seccomp field's new value; `None` removes it.
 pub type SeccompField<'x> = Option<SeccompProfile<'x>>;
 
-/// Differences from the pod as it was asked for. Nothing here repeats what the pod already says.
+/// Differences from the requested pod. Values that the pod has already are not repeated.
 #[derive(Clone, Debug, Default)]
 pub struct Changes<'x> {
     /// The pod's one supplemental group.
@@ -33,7 +33,7 @@ pub struct Changes<'x> {
 /// Changes of one container.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerChanges<'x> {
-    /// The container; always set where there is a change.
+    /// The container; always set if there is a change.
     pub(crate) at: Option<ContainerPath>,
     /// Its user ID.
     pub run_as_user: Option<i64>,
@@ -82,7 +82,7 @@ impl Changes<'_> {
         self.pod_is_unchanged() && self.containers.is_empty()
     }
 
-    /// Whether nothing changes but in ephemeral containers.
+    /// Whether nothing changes except in ephemeral containers.
     #[must_use]
     pub fn only_ephemeral(&self) -> bool {
         let ephemeral = |at: ContainerPath| at.list == ContainerList::Ephemeral;
@@ -111,7 +111,7 @@ impl Changes<'_> {
         pod.chain(self.containers.iter().flat_map(ContainerChanges::fields)).collect()
     }
 
-    /// Writes the operations that make `pod` as the SCC wants it and set the annotations `extra`.
+    /// Writes the operations that complete `pod` by the SCC and set the annotations `extra`.
     ///
     /// A service account that the pod names by the older field alone is written to the newer one too.
     pub fn write(&self, pod: &Pod<'_>, extra: &[(&str, &str)], patch: &mut Patch) {
@@ -204,8 +204,7 @@ impl ContainerChanges<'_> {
     }
 }
 
-/// The changed fields of one security context: single operations where it exists, else one that
-/// adds it whole.
+/// The changed fields of one security context: single operations if it exists, else one that adds it whole.
 struct Fields {
     parent_exists: bool,
     operations: SmallVec<[(&'static str, bool, Option<String>); 6]>,

@@ -9,7 +9,7 @@ const ALL: &str = "*";
 const NONE: &str = "none";
 const HOST_PATH: &str = "hostPath";
 
-/// Fills in what an SCC leaves out. Doing it again changes nothing.
+/// Sets the defaults of an SCC. Idempotent.
 pub fn default(scc: &mut SecurityContextConstraints) {
     for strategy in [&mut scc.fs_group, &mut scc.supplemental_groups] {
         if strategy.type_.is_empty() {
@@ -23,7 +23,7 @@ pub fn default(scc: &mut SecurityContextConstraints) {
     scc.allow_privilege_escalation.get_or_insert(true);
 }
 
-/// `allowHostDirVolumePlugin` is the older field, and wins over what `volumes` says of `hostPath`.
+/// `allowHostDirVolumePlugin` is the older field, and takes precedence over `hostPath` in `volumes`.
 fn volumes(listed: Option<&[String]>, host_dir: bool) -> BTreeSet<&str> {
     let mut volumes: BTreeSet<&str> = match listed {
         None => [ALL].into(),
@@ -58,7 +58,7 @@ mod tests {
         default(&mut scc);
         let once = scc.clone();
         default(&mut scc);
-        assert_eq!(scc, once, "defaulting twice changes nothing");
+        assert_eq!(scc, once, "defaulting is idempotent");
         scc.volumes.unwrap()
     }
 

@@ -20,8 +20,7 @@ pub struct Difference {
     pub only_b: Option<String>,
 }
 
-/// Compares two defaulted SCCs. Who may use them and in which order they are tried comes last: it
-/// permits nothing to a pod.
+/// Compares two defaulted SCCs. Their users and priority come last: they permit nothing to a pod.
 #[must_use]
 pub fn diff(a: &SecurityContextConstraints, b: &SecurityContextConstraints) -> Vec<Difference> {
     let mut found = Vec::new();
@@ -53,7 +52,7 @@ fn push(found: &mut Vec<Difference>, field: &'static str, only_a: Option<String>
 
 fn flags(a: &SecurityContextConstraints, b: &SecurityContextConstraints, found: &mut Vec<Difference>) {
     type Flag = fn(&SecurityContextConstraints) -> bool;
-    // Each says "permits", so that true is always more.
+    // Each means "permits", so that true is always more.
     let flags: [(&'static str, &str, Flag); 9] = [
         ("allowPrivilegedContainer", "privileged containers", |scc| scc.allow_privileged_container),
         ("allowHostNetwork", "the node's network", |scc| scc.allow_host_network),
@@ -80,7 +79,7 @@ fn flags(a: &SecurityContextConstraints, b: &SecurityContextConstraints, found: 
 
 fn lists(a: &SecurityContextConstraints, b: &SecurityContextConstraints, found: &mut Vec<Difference>) {
     type List = fn(&SecurityContextConstraints) -> Option<&Vec<String>>;
-    // What is listed is permitted.
+    // Listed values are permitted.
     let permitting: [(&'static str, List); 6] = [
         ("allowedCapabilities", |scc| scc.allowed_capabilities.as_ref()),
         ("defaultAddCapabilities", |scc| scc.default_add_capabilities.as_ref()),
@@ -98,7 +97,7 @@ fn lists(a: &SecurityContextConstraints, b: &SecurityContextConstraints, found: 
         names_beyond(a.groups.as_ref(), b.groups.as_ref()),
         names_beyond(b.groups.as_ref(), a.groups.as_ref()),
     );
-    // What is listed is taken away: the other side permits it.
+    // Listed values are removed: the other side permits them.
     let keeps = |names: Option<String>| names.map(|names| format!("keeping or setting {names}"));
     let (drop_a, drop_b) = (a.required_drop_capabilities.as_ref(), b.required_drop_capabilities.as_ref());
     push(
@@ -120,7 +119,7 @@ fn lists(a: &SecurityContextConstraints, b: &SecurityContextConstraints, found: 
     push(found, "priority", ahead(priority_a, priority_b), ahead(priority_b, priority_a));
 }
 
-/// Differences of the defaults for a pod that asks for nothing, a field each.
+/// Differences of the defaults for a pod without settings, one for each field.
 #[must_use]
 pub fn defaults(scc: &SecurityContextConstraints) -> Vec<(&'static str, String)> {
     let list = SecurityContextConstraints::list;
@@ -163,7 +162,7 @@ pub fn defaults(scc: &SecurityContextConstraints) -> Vec<(&'static str, String)>
     ]
 }
 
-/// The names of `ours` that `theirs` does not cover; `*`, alone or at the end, covers any rest.
+/// The names of `ours` that `theirs` does not match; `*`, alone or at the end, matches any suffix.
 fn names_beyond(ours: Option<&Vec<String>>, theirs: Option<&Vec<String>>) -> Option<String> {
     let theirs = Patterns::new(SecurityContextConstraints::list(theirs));
     let beyond: BTreeSet<&String> =
@@ -171,14 +170,14 @@ fn names_beyond(ours: Option<&Vec<String>>, theirs: Option<&Vec<String>>) -> Opt
     join(beyond)
 }
 
-/// The drops of `ours` that `theirs` does not ask for; `ALL` asks for every one.
+/// The drops of `ours` that `theirs` does not require; `ALL` requires every one.
 fn drops_beyond(ours: Option<&Vec<String>>, theirs: Option<&Vec<String>>) -> Option<String> {
     let theirs = Lookup::new(SecurityContextConstraints::list(theirs).iter().map(String::as_str));
     let covered = |name: &String| theirs.has("ALL") || theirs.has(name);
     join(SecurityContextConstraints::list(ours).iter().filter(|name| !covered(name)).collect())
 }
 
-/// No driver listed is every driver.
+/// An empty list of drivers permits all.
 fn drivers_beyond(ours: &[String], theirs: &[String]) -> Option<String> {
     match (ours, theirs) {
         (_, []) => None,
@@ -207,7 +206,7 @@ fn user_ids(strategy: &RunAsUserStrategy) -> Ids {
     let one = |min, max| Ids { intervals: vec![IdRange { min, max }], namespace: false };
     match (strategy.type_.as_str(), strategy.uid, strategy.uid_range_min, strategy.uid_range_max) {
         ("RunAsAny", ..) => Ids { intervals: vec![EVERY_ID], namespace: true },
-        // An allocated range never starts at 0, so that it lies inside.
+        // An allocated range never starts at 0, so it lies inside.
         ("MustRunAsNonRoot", ..) => {
             Ids { intervals: vec![IdRange { min: 1, max: i64::MAX }], namespace: true }
         }
@@ -227,7 +226,7 @@ fn group_ids(strategy: &GroupStrategy) -> Ids {
 }
 
 impl Ids {
-    /// The IDs of `self` that are none of `other`'s, in words.
+    /// The IDs of `self` that are not in `other`, in words.
     fn beyond(&self, other: &Self) -> Option<String> {
         let rest = beyond(&union(&self.intervals), &union(&other.intervals));
         let mut words: Vec<String> = rest
@@ -250,7 +249,7 @@ impl Ids {
 fn beyond(ranges: &[IdRange], cuts: &[IdRange]) -> Vec<IdRange> {
     let (mut rest, mut cuts) = (Vec::new(), cuts.iter().peekable());
     for range in ranges {
-        // The first ID of which nothing is known yet; none after the largest.
+        // The first ID that is not classified yet; `None` after the largest.
         let mut first = Some(range.min);
         while let (Some(from), Some(cut)) = (first, cuts.peek().filter(|cut| cut.min <= range.max)) {
             if cut.min > from {

@@ -1,4 +1,4 @@
-//! Flaws of the ranges of all namespaces together, by which the processes of one pass for another's.
+//! Conflicts of the ranges of all namespaces, by which the processes of one are equal to another's.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use palisade_k8s::scc::IdRange;
 
 use crate::namespace::{NamespaceRanges, RangeError};
 
-/// A flaw of a namespace's ranges.
+/// A problem of a namespace's ranges.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Drift {
-    /// They cannot be used.
+    /// They are not valid.
     #[error(transparent)]
     Unusable(#[from] RangeError),
     /// Another namespace has some of its user IDs.
@@ -33,7 +33,7 @@ pub enum Drift {
 /// A namespace and what it allocates.
 pub type Allocated<'a> = (&'a str, Result<NamespaceRanges, RangeError>);
 
-/// The flaws, by namespace in the order given. A namespace that shares with several names one of them.
+/// The problems, by namespace in the given order. A namespace that shares with several names one of them.
 #[must_use]
 pub fn drift<'a>(namespaces: &[Allocated<'a>]) -> Vec<(&'a str, Drift)> {
     let ids = shared_ids(namespaces);
@@ -64,7 +64,7 @@ pub fn drift<'a>(namespaces: &[Allocated<'a>]) -> Vec<(&'a str, Drift)> {
     found
 }
 
-/// By the place of a namespace: the first ID that it shares, and with whom. Each range is compared with the one that
+/// By the index of a namespace: the first shared ID, and the other namespace. Each range is compared with the one that
 /// reaches furthest of those that begin before it.
 fn shared_ids<'a>(namespaces: &[Allocated<'a>]) -> HashMap<usize, (i64, &'a str)> {
     let mut ranges: Vec<(IdRange, usize, &'a str)> = Vec::new();

@@ -1,17 +1,16 @@
-//! The findings of an attempt: one code path serves both the fast decision and the
-//! full explanation.
+//! The findings of an evaluation: one code path serves both the fast decision and the full explanation.
 
 use palisade_k8s::FieldError;
 
-/// Takes the findings of one attempt.
+/// A sink for the findings of one evaluation.
 pub trait Findings {
-    /// Takes one; the error is built only by a sink that keeps it.
+    /// Adds one; the error is built only by a sink that keeps it.
     fn add(&mut self, error: impl FnOnce() -> FieldError);
-    /// Whether further findings would change nothing, so that the attempt can stop.
+    /// Whether further findings would change nothing, so that the evaluation can stop.
     fn is_settled(&self) -> bool;
 }
 
-/// Only knows whether there was any.
+/// Only records whether there was any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     refused: bool,
@@ -37,7 +36,7 @@ impl Findings for Verdict {
 /// The number of findings that [`Few`] keeps.
 const FEW: usize = 4;
 
-/// Keeps the first few findings, each once: enough to say what stands in the way, at a price that is known.
+/// Keeps the first few distinct findings: enough to report the violations, at a bounded cost.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Few(pub Vec<FieldError>);
 
@@ -52,10 +51,10 @@ impl Findings for Few {
     }
 }
 
-/// The largest number of findings of one attempt; a hostile pod could have millions.
+/// Maximum number of findings of one evaluation; a hostile pod could have millions.
 const MAX_FINDINGS: usize = 200;
 
-/// Keeps each finding once: what holds for the whole pod is found again at every container.
+/// Keeps each finding once: one about the whole pod is found again at every container.
 impl Findings for Vec<FieldError> {
     fn add(&mut self, error: impl FnOnce() -> FieldError) {
         if self.is_settled() {

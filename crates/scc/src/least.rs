@@ -1,13 +1,13 @@
 //! The least SCC that admits a set of pods, and the proof that it is the least.
 //!
-//! Each field starts at its widest value and takes the tightest of the values that the pods' own requests suggest, as far as
-//! [`attempt`](crate::attempt) still admits every pod. Then every [`Tightening`] of the result is tried: one that admits all
-//! pods is made, and for each of the others a pod that it refuses is named ([`Need`]). So the result admits every pod, and no
-//! single tightening of it does.
+//! Each field starts at its widest value and takes the tightest of the values that the pods' own requests suggest, as
+//! far as [`attempt`](crate::attempt) still admits every pod. Then every [`Tightening`] of the result is tried: one
+//! that admits all pods is applied, and for each of the others a pod that it refuses is recorded ([`Need`]). So the
+//! result admits every pod, and no single tightening of it does.
 //!
-//! A *base* SCC says what a pod gets for the fields that it leaves open. The least SCC sets on a pod no field that the base
-//! leaves alone, but for a supplemental group, and where it sets another value than the base, that value gives no more: never
-//! user 0, never another SELinux type, never another seccomp profile.
+//! A *base* SCC defines the defaults of a pod for the fields that it leaves open. The least SCC sets on a pod no field
+//! that the base leaves alone, except a supplemental group, and where it sets another value than the base, that value
+//! gives no more: never user 0, never another SELinux type, never another seccomp profile.
 //!
 //! ```
 //! use palisade_k8s::{KernelVersion, Pod, SecurityContextConstraints};
@@ -56,30 +56,30 @@ pub use tighten::{Tightening, tightenings};
 use demand::Demand;
 use judge::Judge;
 
-/// How often a tightening that admits every pod is made before the rest is left as it is.
+/// Maximum number of tightenings that are applied because they admit every pod.
 const ROUNDS: usize = 1_000;
 
 /// A set of pods of one namespace.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'q> {
-    /// The pods, as the API server has them before SCCs are asked.
+    /// The pods, as the API server has them before SCC admission.
     pub pods: &'q [Pod<'q>],
     /// Their namespace, and the kernel.
     pub context: Context<'q>,
-    /// The values that a pod gets for fields that it leaves open.
+    /// The SCC whose defaults the pods get for fields that they leave open.
     pub base: &'q SecurityContextConstraints,
 }
 
-/// The least SCC of a set of pods. Pods are named by their place in the question.
+/// The least SCC of a set of pods. Pods are named by their index in the question.
 #[derive(Clone, Debug)]
 pub struct Least {
-    /// The SCC, defaulted; nobody may use it yet.
+    /// The SCC, defaulted; without users and groups.
     pub scc: SecurityContextConstraints,
     /// The need for each value: one a tightening.
     pub needs: Vec<Need>,
     /// Pods that no SCC admits in this namespace, with the first reason. They do not count for the rest.
     pub hopeless: Vec<(usize, String)>,
-    /// Fields in which one SCC permits more than any of the pods asks for.
+    /// Fields in which one SCC permits more than any of the pods requests.
     pub blurs: Vec<Blur>,
 }
 
@@ -92,9 +92,9 @@ pub struct Need {
     pub value: String,
     /// A pod that is refused without it.
     pub first: usize,
-    /// How many pods ask for this value; at least 1.
+    /// Number of pods that request this value; at least 1.
     pub count: usize,
-    /// Why that pod is refused without it.
+    /// The reason why that pod is refused without it.
     pub refusal: String,
 }
 
@@ -138,7 +138,7 @@ fn defaulted(scc: &SecurityContextConstraints) -> SecurityContextConstraints {
     scc
 }
 
-/// Makes tightenings until each refuses a pod, and says which.
+/// Applies tightenings until each refuses a pod, and records which.
 fn descend(
     scc: &mut SecurityContextConstraints,
     judge: &Judge<'_>,

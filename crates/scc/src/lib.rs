@@ -1,7 +1,7 @@
 //! Security Context Constraints: which SCC admits a pod, what it sets on the pod, and why others do not.
 //!
-//! An SCC both *defaults* and *validates* a whole pod. This crate knows nothing of requests, users,
-//! files, clocks or environments: it is given SCCs, a pod and a namespace's ranges, and decides.
+//! An SCC both *defaults* and *validates* a whole pod. This crate is independent of requests, users, files, clocks and
+//! environments: its inputs are SCCs, a pod and a namespace's ranges.
 //!
 //! ```
 //! use palisade_k8s::{Pod, SecurityContextConstraints};
@@ -28,9 +28,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! An SCC goes through three forms: as written ([`SecurityContextConstraints`], which [`default()`]
-//! completes and [`validate`] judges), checked and parsed ([`Plan`]), and with one namespace's
-//! ranges put in, which lasts for one attempt.
+//! An SCC goes through three forms: as written ([`SecurityContextConstraints`], which [`default()`] completes and
+//! [`validate`] checks), checked and parsed ([`Plan`]), and with one namespace's ranges filled in, which lasts for one
+//! evaluation.
 
 pub mod advice;
 mod attempt;

@@ -1,4 +1,4 @@
-//! Lint: findings about SCCs that the API server accepts and that do not do what their authors are likely to want.
+//! Lint: findings about SCCs that the API server accepts and that do not do what their authors likely intended.
 //!
 //! Sources: reference/scc.md 1a (what is not checked), and the complaints of operators, reference/scc.md 3.4, 3.5, 3.20 and
 //! 3.21.
@@ -24,7 +24,7 @@ pub use set::lint_set;
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Works, but not as its author is likely to think.
+    /// Works, but likely not as its author intended.
     Warning,
     /// Cannot work.
     Error,
@@ -42,11 +42,11 @@ impl fmt::Display for Severity {
 /// One finding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// Names the rule, for filters.
+    /// Identifier of the rule, for filters.
     pub rule: &'static str,
     /// The severity.
     pub severity: Severity,
-    /// Where in the object.
+    /// The field of the object.
     pub path: FieldPath,
     /// The problem.
     pub message: String,
@@ -61,7 +61,7 @@ impl fmt::Display for Finding {
 }
 
 impl Finding {
-    /// A finding that says what is wrong at `path` and what to do.
+    /// A finding with the problem at `path` and the fix.
     pub fn new(
         rule: &'static str,
         severity: Severity,
@@ -73,7 +73,7 @@ impl Finding {
     }
 }
 
-/// Lints an SCC; `raw`, the object as it was written, shows what its type does not keep.
+/// Lints an SCC; `raw`, the object as it was written, shows fields that its type does not have.
 #[must_use]
 pub fn lint(scc: &SecurityContextConstraints, raw: Option<&Map<String, Value>>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -176,7 +176,7 @@ fn volumes(scc: &SecurityContextConstraints, raw: Option<&Map<String, Value>>, f
                 "unknown-volume",
                 Severity::Warning,
                 at(),
-                format!("unknown kind of volume {name:?}, which allows none"),
+                format!("unknown volume type {name:?}, which allows no volume"),
                 suggestion(name, candidates, "remove it"),
             ));
         }
@@ -267,8 +267,8 @@ fn seccomp(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
     }
 }
 
-/// `anyuid`, with priority 10, is the only built-in with one: whatever stands beside or above it
-/// takes pods away from the set.
+/// `anyuid`, with priority 10, is the only built-in one with a priority: any SCC beside or above it takes pods away
+/// from the set.
 fn priority(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
     if scc.metadata.name == "anyuid" {
         return;
@@ -284,10 +284,10 @@ fn priority(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
     }
 }
 
-/// `did you mean X?` if something close is among the candidates, else `otherwise`.
+/// `did you mean X?` if a candidate is similar, else `otherwise`.
 pub fn suggestion<'n>(name: &str, candidates: impl Iterator<Item = &'n str>, otherwise: &str) -> String {
     let (most, wanted) = (1 + name.len() / 4, name.to_lowercase());
-    // A candidate that is longer or shorter by more letters cannot be near.
+    // A candidate that is longer or shorter by more characters cannot be similar.
     let near = candidates.filter(|candidate| candidate.len().abs_diff(name.len()) <= most);
     let distance = |candidate: &str| edit_distance(&wanted, &candidate.to_lowercase());
     let nearest = near.map(|candidate| (distance(candidate), candidate)).min();
@@ -297,7 +297,7 @@ pub fn suggestion<'n>(name: &str, candidates: impl Iterator<Item = &'n str>, oth
     }
 }
 
-/// Levenshtein's: how many letters to insert, remove or replace. Long names are not compared.
+/// The Levenshtein distance: characters to insert, remove or replace. Long names are not compared.
 fn edit_distance(a: &str, b: &str) -> usize {
     const LONGEST: usize = 64;
     if a.len() > LONGEST || b.len() > LONGEST {

@@ -1,11 +1,10 @@
-//! Look-ups in lists that strangers write: for each of many names or IDs they cost what n log n allows, however long both
-//! lists are.
+//! Look-ups in untrusted lists: many names or IDs cost at most n log n, however long both lists are.
 
 use std::collections::HashSet;
 
 use palisade_k8s::scc::IdRange;
 
-/// The length up to which a list is gone through, which takes less than making a set of it.
+/// The length up to which a list is searched linearly, which is faster than building a set of it.
 const SHORT: usize = 16;
 
 /// Names.
@@ -30,10 +29,10 @@ impl<'n, I: Iterator<Item = &'n str> + Clone> Lookup<'n, I> {
     }
 }
 
-/// Names, some with a `*` at their end for any rest.
+/// Names, some with a `*` at their end for any suffix.
 pub(crate) struct Patterns<'n> {
     names: HashSet<&'n str>,
-    /// Sorted, and none of them begins with another: so only the last that is not after a name can begin it.
+    /// Sorted, and none is a prefix of another: so only the last that is not after a name can be its prefix.
     prefixes: Vec<&'n str>,
 }
 
@@ -47,7 +46,7 @@ impl<'n> Patterns<'n> {
         Self { names, prefixes }
     }
 
-    /// Whether one of them covers a name.
+    /// Whether one of them matches a name.
     pub(crate) fn cover(&self, name: &str) -> bool {
         let after = self.prefixes.partition_point(|prefix| *prefix <= name);
         let nearest = after.checked_sub(1).and_then(|last| self.prefixes.get(last));
@@ -55,7 +54,7 @@ impl<'n> Patterns<'n> {
     }
 }
 
-/// The IDs of ranges as few ranges, in order, with others between them. A reversed range holds no ID.
+/// The IDs of ranges as few ranges, in order, with others between them. A reversed range is empty.
 pub(crate) fn union(ranges: &[IdRange]) -> Vec<IdRange> {
     let mut sorted: Vec<IdRange> = ranges.iter().copied().filter(|range| range.min <= range.max).collect();
     sorted.sort_unstable_by_key(|range| range.min);
@@ -91,8 +90,8 @@ impl<'r> Ids<'r> {
     }
 }
 
-/// The first of a list as a text, and how many more there are: who is told of a broken rule learns what it allows, and no
-/// list of theirs is repeated for each thing that breaks it.
+/// The first of a list as a text, and the number of the others: a message about a broken rule shows what it allows, and
+/// does not repeat a user's whole list for each violation.
 pub(crate) fn shown<T: ToString>(list: &[T], comma: &str) -> String {
     const SHOWN: usize = 50;
     let mut text: Vec<String> = list.iter().take(SHOWN).map(ToString::to_string).collect();
@@ -108,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Long lists are answered as short ones are: by going through them.
+        /// Long lists have the same results as short ones, which are searched linearly.
         #[test]
         fn look_ups_agree_with_going_through(
             patterns in prop::collection::vec("[ab.]{0,4}[*]?", 0..40),

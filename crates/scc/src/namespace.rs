@@ -2,13 +2,13 @@
 
 use palisade_k8s::scc::{IdRange, annotation};
 
-/// Why a namespace's annotation cannot be used.
+/// The reason why a namespace's annotation cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
-    /// An annotation that every namespace needs is not there, so that no pod can be admitted.
+    /// A required annotation is missing, so that no pod can be admitted.
     #[error("the namespace has no annotation {0}; its ranges are not allocated yet")]
     Missing(&'static str),
-    /// The annotation is there without a value.
+    /// The annotation has no value.
     #[error("the namespace's annotation {0} is empty")]
     Empty(&'static str),
     /// The annotation is not a block of IDs.
@@ -21,7 +21,7 @@ pub enum RangeError {
     },
 }
 
-/// The ranges of a namespace; an annotation that cannot be used only matters to an SCC that needs it.
+/// The ranges of a namespace; an invalid annotation only matters to an SCC that needs it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamespaceRanges {
     uids: Result<IdRange, RangeError>,
@@ -31,7 +31,7 @@ pub struct NamespaceRanges {
 }
 
 impl NamespaceRanges {
-    /// Reads a namespace's annotations through `get`.
+    /// Parses a namespace's annotations, which `get` returns.
     ///
     /// # Errors
     ///
@@ -105,8 +105,8 @@ fn blocks(key: &'static str, value: &str) -> Result<Vec<IdRange>, RangeError> {
     value.split(',').map(|part| block(key, part)).collect()
 }
 
-/// `start/size` or `start-end`, of 32-bit numbers, as Go's `Sscanf` reads them: blanks before a number are
-/// skipped but for newlines, a sign is refused, and what follows a block is ignored.
+/// `start/size` or `start-end`, of 32-bit numbers, as Go's `Sscanf` parses them: blanks before a number are skipped
+/// except newlines, a sign is refused, and text after a block is ignored.
 fn block(key: &'static str, value: &str) -> Result<IdRange, RangeError> {
     if value.is_empty() {
         return Err(RangeError::Empty(key));

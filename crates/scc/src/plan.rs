@@ -13,26 +13,26 @@ use crate::rule::user::UserRule;
 use crate::rule::volume::VolumeRule;
 use crate::unusable::Unusable;
 
-/// An SCC, ready to be tried: one field a rule, each in the form in which the engine runs it.
+/// An SCC, ready to be evaluated: one field for each rule, each in the form in which the engine runs it.
 ///
-/// A compiler to another language takes it apart without `..`, so that a new rule cannot be forgotten there.
+/// A compiler to another language destructures it without `..`, so that a new rule cannot be forgotten there.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Whether privileged containers are allowed.
     pub privileged: bool,
-    /// Whether the node's network may be shared.
+    /// Whether the host network may be shared.
     pub host_network: bool,
-    /// Whether ports of the node may be taken.
+    /// Whether host ports may be used.
     pub host_ports: bool,
-    /// Whether the node's processes may be shared.
+    /// Whether the host PID namespace may be shared.
     pub host_pid: bool,
-    /// Whether the node's System V IPC may be shared.
+    /// Whether the host IPC namespace may be shared.
     pub host_ipc: bool,
     /// Whether the pod must have a user namespace of its own.
     pub requires_user_namespace: bool,
-    /// Whether root file systems must be read-only, and are made so.
+    /// Whether root file systems must be read-only, which is then the default.
     pub read_only_root: bool,
-    /// The default of `allowPrivilegeEscalation`; `None` where it stays unset.
+    /// The default of `allowPrivilegeEscalation`; `None` leaves it unset.
     pub default_escalation: Option<bool>,
     /// Whether `allowPrivilegeEscalation` may be other than `false`.
     pub allow_escalation: bool,
@@ -50,7 +50,7 @@ pub struct Plan {
     pub seccomp: SeccompRule,
     /// Kernel parameters.
     pub sysctls: SysctlRule,
-    /// Kinds of volume.
+    /// Volume types.
     pub volumes: VolumeRule,
 }
 
@@ -86,11 +86,11 @@ impl Plan {
         })
     }
 
-    /// Puts the namespace's ranges in; borrows all of it.
+    /// Fills in the namespace's ranges; borrows all of it.
     ///
     /// # Errors
     ///
-    /// The SCC needs an annotation of the namespace that cannot be used.
+    /// The SCC needs an annotation of the namespace that is not valid.
     pub(crate) fn resolve<'x>(&'x self, ranges: &'x NamespaceRanges) -> Result<Resolved<'x>, Unusable> {
         let namespace = |error: &RangeError| Unusable::Namespace(error.clone());
         Ok(Resolved {
@@ -111,7 +111,7 @@ impl Plan {
     }
 }
 
-/// A plan with one namespace's ranges put in.
+/// A plan with one namespace's ranges filled in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resolved<'x> {
     pub(crate) plan: &'x Plan,

@@ -1,4 +1,4 @@
-//! Pod Security levels: what a pod does that a level forbids, and the level that an SCC guarantees.
+//! Pod Security levels: violations of a level by a pod, and the level that an SCC guarantees.
 //!
 //! The rules are Kubernetes' Pod Security Standards, each in the versions that a namespace's labels can name; the reasons
 //! and the details are worded as its own evaluator words them (`k8s.io/pod-security-admission`, `policy`).
@@ -52,7 +52,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// The Kubernetes release whose rules count: `latest`, or `v1.` and a number.
+/// The Kubernetes release whose rules apply: `latest`, or `v1.` and a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// Release 1.x.
@@ -92,9 +92,9 @@ impl fmt::Display for Version {
 
 /// One rule of the standards.
 struct Check {
-    /// The release that has it first.
+    /// The first release with the rule.
     since: u32,
-    /// The release from which a rule of `restricted` says the same and more.
+    /// The release from which a rule of `restricted` includes this one.
     replaced: Option<u32>,
     /// The violations.
     find: fn(&Pod<'_>, Version) -> Option<Violation>,
@@ -114,8 +114,7 @@ impl Check {
     }
 }
 
-/// The violations by a pod of a level of a version, in the order in which Kubernetes names it; nothing if the pod
-/// conforms.
+/// The violations by a pod of a level of a version, in Kubernetes' order; empty if the pod conforms.
 #[must_use]
 pub fn violations(pod: &Pod<'_>, level: Level, version: Version) -> Vec<Violation> {
     let is_restricted = level == Level::Restricted;
@@ -136,12 +135,12 @@ pub fn level(pod: &Pod<'_>, version: Version) -> Level {
     levels.into_iter().find(conforms).unwrap_or(Level::Privileged)
 }
 
-/// A pod's level, and why it has not the next.
+/// A pod's level, and the reasons why it has not the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
     /// The level.
     pub level: Level,
-    /// The rules of the next level that the pod breaks; none at the last.
+    /// The rules of the next level that the pod violates; empty at the last.
     pub reasons: Vec<&'static str>,
 }
 

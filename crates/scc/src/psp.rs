@@ -1,4 +1,5 @@
-//! PodSecurityPolicy, which Kubernetes removed in 1.25, as an SCC that permits the same, as nearly as an SCC can.
+//! Conversion of a PodSecurityPolicy, which Kubernetes removed in 1.25, to an SCC that permits the same, as nearly as
+//! an SCC can.
 
 use palisade_k8s::SecurityContextConstraints;
 use palisade_k8s::scc::{
@@ -8,12 +9,12 @@ use palisade_k8s::scc::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// An SCC made from a policy of another kind.
+/// An SCC converted from another policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Converted {
     /// The SCC.
     pub scc: SecurityContextConstraints,
-    /// Rules of the policy that an SCC cannot express, or not so narrowly.
+    /// Rules of the policy that an SCC cannot express, or only more widely.
     pub lost: Vec<String>,
 }
 
@@ -102,7 +103,7 @@ pub fn from_psp(object: &Map<String, Value>) -> Result<Converted, serde_json::Er
     Ok(Converted { scc, lost })
 }
 
-/// No volumes listed are none.
+/// An empty list of volumes permits none.
 fn volumes(spec: &Spec, lost: &mut Vec<String>) -> Vec<String> {
     if !spec.allowed_host_paths.is_empty()
         && spec.volumes.iter().any(|name| matches!(name.as_str(), "hostPath" | "*"))
@@ -177,7 +178,7 @@ fn groups(field: &str, rule: Rule, lost: &mut Vec<String>) -> GroupStrategy {
         "MustRunAs" => GroupStrategy { type_: "MustRunAs".to_owned(), ranges },
         "MayRunAs" => {
             lost.push(format!(
-                "{field}: MayRunAs becomes MustRunAs, which also gives a group to pods that name none"
+                "{field}: MayRunAs becomes MustRunAs, which also gives a group to pods without one"
             ));
             GroupStrategy { type_: "MustRunAs".to_owned(), ranges }
         }

@@ -1,4 +1,4 @@
-//! The rules of an SCC: each gives a pod its defaults, and checks the values that the pod then has.
+//! The rules of an SCC: each gives a pod its defaults, and checks the resulting values.
 //!
 //! | module | fields of the SCC |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | `user` | `runAsUser` |
 //! | `volume` | `volumes` (`hostPath` among them), `allowedFlexVolumes` |
 //!
-//! Plain yes or no, as `allowHostNetwork`, is looked at where a pod is [attempted](crate::attempt).
+//! Boolean fields, such as `allowHostNetwork`, are checked in the [evaluation](crate::attempt) itself.
 
 pub(crate) mod capabilities;
 pub(crate) mod group;

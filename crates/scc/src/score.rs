@@ -1,4 +1,4 @@
-//! The restriction score, the order in which SCCs are tried, and why one comes before another.
+//! The restriction score, the order of SCCs, and the reason why one comes before another.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -48,7 +48,7 @@ fn capability_points(scc: &SecurityContextConstraints) -> u32 {
     let allowed = list(scc.allowed_capabilities.as_ref());
     let dropped = list(scc.required_drop_capabilities.as_ref());
     let mut points = 5_000 + 300 * count(added);
-    // `ALL` counts in any case, and among what is allowed like `*`, though it allows but its own name.
+    // `ALL` always counts, and in the allowed list like `*`, though it permits only its own name.
     let all = |list: &[String]| list.iter().any(|name| name.eq_ignore_ascii_case("ALL"));
     let allows_all = all(allowed) || allowed.iter().any(|name| name == "*");
     points += if allows_all { 4_000 } else { 10 * count(allowed) };
@@ -59,7 +59,7 @@ fn capability_points(scc: &SecurityContextConstraints) -> u32 {
 /// The key of the order of SCCs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rank<'a> {
-    /// The SCC's priority, 0 where it has none.
+    /// The SCC's priority, 0 if it has none.
     pub priority: i32,
     /// Its restriction score.
     pub score: u32,
@@ -74,7 +74,7 @@ impl<'a> Rank<'a> {
         Self { priority: scc.priority.unwrap_or(0), score: score(scc), name: &scc.metadata.name }
     }
 
-    /// Why this SCC is tried before `other`; `None` if it is not.
+    /// The reason why this SCC is evaluated before `other`; `None` if it is not.
     #[must_use]
     pub fn preference(&self, other: &Self) -> Option<Preference> {
         if self.cmp(other) != Ordering::Less {
@@ -103,7 +103,7 @@ impl PartialOrd for Rank<'_> {
     }
 }
 
-/// Why one SCC is tried before another.
+/// The reason why one SCC is evaluated before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preference {
     /// Its priority is higher.

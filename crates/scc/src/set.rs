@@ -1,4 +1,4 @@
-//! All SCCs of a cluster, in the order in which they are tried.
+//! All SCCs of a cluster, in the order of their evaluation.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Entry {
         Rank { priority: self.scc.priority.unwrap_or(0), score: self.score, name: self.name() }
     }
 
-    /// The SCC ready to be tried, or why it can never admit a pod.
+    /// The SCC ready to be evaluated, or the reason why it can never admit a pod.
     ///
     /// # Errors
     ///
@@ -59,13 +59,13 @@ impl Entry {
         self.plan.as_ref()
     }
 
-    /// The same attempt as [`evaluate`] makes, with everything that it found.
+    /// The same evaluation as [`evaluate`] makes, with all findings.
     #[must_use]
     pub fn outcome<'x>(&'x self, context: Context<'x>, pod: &'x Pod<'_>, mutation: Mutation) -> Outcome<'x> {
         outcome(self, context, pod, mutation, Vec::new(), |errors| errors)
     }
 
-    /// The same with the first few findings alone.
+    /// The same with only the first few findings.
     #[must_use]
     pub fn outcome_in_brief<'x>(
         &'x self,
@@ -99,7 +99,7 @@ fn outcome<'x, F: Findings>(
     }
 }
 
-/// The part of the pod that an SCC may change for the request to be allowed.
+/// The part of the pod that an SCC may change in the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
     /// Anything: the pod is created.
@@ -122,20 +122,20 @@ impl Mutation {
     }
 }
 
-/// The full result of trying one SCC on one pod.
+/// The full result of one SCC for one pod.
 #[derive(Clone, Debug)]
 pub enum Outcome<'x> {
     /// It admits the pod, with these changes.
     Admits(Changes<'x>),
     /// It would admit the pod, but only with changes that this request does not permit.
     Changes(Changes<'x>),
-    /// These fields are in the way.
+    /// These fields violate it.
     Refuses(Vec<FieldError>),
     /// It can admit no pod here.
     Unusable(Unusable),
 }
 
-/// An entry in its place.
+/// An entry at its index.
 #[derive(Clone, Debug)]
 struct Ranked(Arc<Entry>);
 
@@ -159,8 +159,8 @@ impl PartialEq for Ranked {
     }
 }
 
-/// All SCCs in order, each defaulted, parsed and scored once. SCCs come and go one by one; a copy is cheap and shares
-/// what does not change.
+/// All SCCs in order, each defaulted, parsed and scored once. SCCs are added and removed one by one; a copy is cheap
+/// and shares all unchanged ones.
 #[derive(Clone, Debug, Default)]
 pub struct SccSet {
     order: Map<Ranked, ()>,
@@ -178,7 +178,7 @@ impl SccSet {
         set
     }
 
-    /// Adds an SCC in place of the one of its name, which is given back.
+    /// Adds an SCC, and returns the one of its name that it replaces.
     pub fn insert(&mut self, entry: Arc<Entry>) -> Option<Arc<Entry>> {
         let old = self.remove(entry.name());
         self.by_name.insert(Arc::from(entry.name()), Arc::clone(&entry));
@@ -186,14 +186,14 @@ impl SccSet {
         old
     }
 
-    /// Takes the SCC of a name away.
+    /// Removes the SCC of a name.
     pub fn remove(&mut self, name: &str) -> Option<Arc<Entry>> {
         let entry = self.by_name.remove(name)?;
         self.order.remove(&Ranked(Arc::clone(&entry)));
         Some(entry)
     }
 
-    /// All of them, first tried first.
+    /// All of them, in the order of their evaluation.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> + Clone {
         self.order.iter().map(|(ranked, ())| &*ranked.0)
     }
@@ -204,7 +204,7 @@ impl SccSet {
         self.by_name.get(name).map(|entry| &**entry)
     }
 
-    /// How many there are.
+    /// The number of SCCs.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_name.len()
@@ -217,7 +217,7 @@ impl SccSet {
     }
 }
 
-/// The decision: the first of `candidates`, which come in order, that admits the pod, and what it changes.
+/// The decision: the first of `candidates`, which are in order, that admits the pod, with its changes.
 #[must_use]
 pub fn evaluate<'x>(
     candidates: impl IntoIterator<Item = &'x Entry>,

@@ -2,15 +2,15 @@
 
 use crate::namespace::RangeError;
 
-/// Why an SCC that the API server accepts can admit no pod at all.
+/// The reason why an SCC that the API server accepts can admit no pod at all.
 ///
-/// The reference then refuses every pod of the cluster; here such an SCC is passed over.
+/// The reference then refuses every pod of the cluster; here such an SCC is skipped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// `runAsUser: MustRunAs` names no user ID.
+    /// `runAsUser: MustRunAs` has no user ID.
     #[error("runAsUser.type is MustRunAs but runAsUser.uid is not set")]
     NoUid,
-    /// `runAsUser: MustRunAsRange` names one bound only.
+    /// `runAsUser: MustRunAsRange` has only one bound.
     #[error("runAsUser.type is MustRunAsRange but only one of uidRangeMin and uidRangeMax is set")]
     HalfRange,
     /// A strategy that does not exist; validation refuses it, an object that predates it may have it.
@@ -21,7 +21,7 @@ pub enum Unusable {
         /// Its value.
         value: String,
     },
-    /// The namespace lacks what this SCC needs of it.
+    /// The namespace lacks an annotation that this SCC needs.
     #[error("{0}")]
     Namespace(RangeError),
 }

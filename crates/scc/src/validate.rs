@@ -1,7 +1,6 @@
 //! Validation of SCCs, as the API server makes it on a write (reference/scc.md 1a).
 //!
-//! This is the reference's rule book, gaps included: what it accepts and then suffers from is for
-//! [`lint`](crate::lint) to say.
+//! These are the reference's rules, gaps included: problems that it accepts are for [`lint`](crate::lint) to report.
 
 use std::collections::HashSet;
 
@@ -17,7 +16,7 @@ const SYSCTL_RULE: &str = "must have at most 253 characters and match regex \
 const NAME_RULE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric \
     characters, '-' or '.', and must start and end with an alphanumeric character";
 
-/// Every rule that a defaulted SCC breaks.
+/// Every rule that a defaulted SCC violates.
 #[must_use]
 pub fn validate(scc: &SecurityContextConstraints) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -163,7 +162,7 @@ fn sysctls(scc: &SecurityContextConstraints, errors: &mut Vec<FieldError>) {
     overlaps(allowed, forbidden, errors);
 }
 
-/// Pairs of overlapping sysctls that are reported. A list of every pair grows with the product of both lists.
+/// Maximum number of reported pairs of overlapping sysctls. A list of every pair grows with the product of both lists.
 const OVERLAPS: usize = 200;
 
 /// Each allowed sysctl is looked up among the sorted forbidden ones, so that long lists cost n log n.
@@ -199,8 +198,8 @@ struct Forbidden<'a> {
     text: &'a str,
 }
 
-/// The forbidden sysctls that may overlap with `allow`, in their order: those that begin with its name, and those whose
-/// name it begins with.
+/// The forbidden sysctls that may overlap with `allow`, in their order: those with its name as a prefix, and those that
+/// are a prefix of it.
 fn candidates<'a>(sorted: &[Forbidden<'a>], allow: &str) -> Vec<(usize, &'a str)> {
     let base = allow.strip_suffix('*').unwrap_or(allow);
     let from = |name: &str| sorted.get(sorted.partition_point(|one| one.base < name)..).unwrap_or_default();
@@ -248,7 +247,7 @@ fn is_sysctl_pattern(text: &str) -> bool {
     last_fits && outer.is_none_or(|outer| outer.split('.').all(|part| is_label(part, b"-_")))
 }
 
-/// The one of two overlapping patterns that lies inside of the other.
+/// The one of two overlapping patterns that is included in the other.
 enum Inner {
     Allowed,
     Forbidden,

@@ -1,4 +1,4 @@
-//! Edits of a pod: whole values are set or removed, so that what is left is a valid object.
+//! Edits of a pod: whole values are set or removed, so that the result is a valid object.
 
 use std::fmt::Display;
 
@@ -43,7 +43,7 @@ impl Edit {
         Self { path, action: Action::RemoveItem(item.into()) }
     }
 
-    /// The edit in words, its field named as `path`.
+    /// The edit in words, with its field named as `path`.
     #[must_use]
     pub fn words(&self, path: impl Display) -> String {
         match &self.action {
@@ -53,7 +53,7 @@ impl Edit {
         }
     }
 
-    /// Makes the change in an object whose field is at `path`, and says whether it changed anything.
+    /// Makes the change in an object whose field is at `path`, and returns whether it changed anything.
     pub fn apply(&self, path: &FieldPath, object: &mut Value) -> bool {
         let Some((last, outer)) = path.segments().split_last() else { return false };
         let Some(parent) = reach(object, outer, matches!(self.action, Action::Set(_))) else { return false };
@@ -65,7 +65,7 @@ impl Edit {
     }
 }
 
-/// The value at a path; objects on the way are made where `make` says so.
+/// The value at a path; missing objects on the way are created if `make` is set.
 fn reach<'v>(value: &'v mut Value, path: &[Segment], make: bool) -> Option<&'v mut Value> {
     path.iter().try_fold(value, |value, segment| match segment {
         Segment::Index(index) => value.get_mut(*index),
@@ -125,8 +125,8 @@ fn remove_item(parent: &mut Value, last: &Segment, item: &Value) -> bool {
     after < before
 }
 
-/// Edits that take away what `errors` name, made in `pod` one after the other. Without errors, those that take away what
-/// Kubernetes refuses of a pod that the SCC completes.
+/// Edits that fix `errors`, made in `pod` one after the other. Without errors, those that fix Kubernetes' refusal of a
+/// pod that the SCC has completed.
 pub(super) fn mend(errors: &[FieldError], plan: &Plan, pod: &mut Value) -> Vec<Edit> {
     let mut made = Vec::new();
     let proposed = match errors {
@@ -141,12 +141,12 @@ pub(super) fn mend(errors: &[FieldError], plan: &Plan, pod: &mut Value) -> Vec<E
     made
 }
 
-/// An SCC that forbids privilege escalation sets it to false, which Kubernetes refuses of these.
+/// An SCC that forbids privilege escalation sets it to false, which Kubernetes refuses for these.
 fn unescalated(pod: &Value) -> Vec<Edit> {
     containers(pod).flat_map(|container| unprivileged(container.field("securityContext"), pod)).collect()
 }
 
-/// A container that sees all of /proc must be in a user namespace of its pod, which shares none of the node's.
+/// A container with an unmasked /proc must be in a pod with a user namespace, without host namespaces.
 fn masked(pod: &Value) -> Vec<Edit> {
     let spec = |field: &'static str| FieldPath::of("spec").field(field);
     let is = |field, value: bool| value_at(pod, &spec(field)) == Some(&Value::Bool(value));
@@ -171,7 +171,7 @@ fn containers(pod: &Value) -> impl Iterator<Item = FieldPath> {
     })
 }
 
-/// Edits for the Pod Security level `restricted`, so that a namespace that enforces it lets the pod through.
+/// Edits for the Pod Security level `restricted`, so that a namespace that enforces it admits the pod.
 fn hardened(pod: &Value) -> Vec<Edit> {
     let mut edits = Vec::new();
     for list in ["initContainers", "containers", "ephemeralContainers"] {
@@ -270,14 +270,14 @@ fn edits_of(error: &FieldError, plan: &Plan, pod: &Value) -> Vec<Edit> {
             [vec![Edit::set(path, false)], shared.to_vec()].concat()
         }
         "add" => vec![Edit::item(path, error.value.clone())],
-        // On the node's network every port is the node's: the API server says so where the pod does not.
+        // On the host network every port is a host port: the API server sets it if the pod does not.
         "hostPort" => vec![Edit::remove(FieldPath::of("spec.hostNetwork")), Edit::remove(path)],
         "runAsUser" | "seccompProfile" => own_or_inherited(path, pod),
         _ => vec![Edit::remove(path)],
     }
 }
 
-/// A value of a container may be the pod's, or that of an annotation.
+/// A value of a container may come from the pod, or from an annotation.
 fn own_or_inherited(path: FieldPath, pod: &Value) -> Vec<Edit> {
     if value_at(pod, &path).is_some() {
         return vec![Edit::remove(path)];
@@ -304,8 +304,8 @@ fn sysctl(path: &FieldPath, pod: &Value) -> Vec<Edit> {
     entry.map(|entry| Edit::item(list, entry.clone())).into_iter().collect()
 }
 
-/// The account's own token is not mounted; another volume becomes an empty folder, or goes with its mounts where none is
-/// allowed.
+/// The account's own token is not mounted; another volume becomes an empty folder, or is removed with its mounts if
+/// that is not permitted.
 fn volume(path: &FieldPath, plan: &Plan, pod: &Value) -> Vec<Edit> {
     let list = FieldPath::of("spec.volumes");
     let index = path.segments().iter().find_map(|segment| match segment {

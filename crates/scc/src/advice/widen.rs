@@ -1,4 +1,4 @@
-//! An SCC made to permit what a pod lacks, and nothing beside.
+//! An SCC that is widened to permit what a pod lacks, and nothing beyond.
 
 use palisade_k8s::field::Segment;
 use palisade_k8s::pod::{ContainerSecurityContext, PodSecurityContext, VolumeKind};
@@ -10,7 +10,7 @@ use palisade_k8s::{FieldError, Pod, SecurityContextConstraints};
 
 use crate::rule::sysctl::matches;
 
-/// A copy of an SCC that nobody may use yet.
+/// A copy of an SCC without users and groups.
 pub(super) fn own(base: &SecurityContextConstraints, name: &str) -> SecurityContextConstraints {
     let mut own = base.clone();
     own.metadata = ObjectMeta { name: name.to_owned(), ..ObjectMeta::default() };
@@ -20,8 +20,8 @@ pub(super) fn own(base: &SecurityContextConstraints, name: &str) -> SecurityCont
     own
 }
 
-/// Permits what `errors` name; without errors, what Kubernetes asks of a privileged container. Says whether anything
-/// changed.
+/// Permits the fields of `errors`; without errors, the settings that Kubernetes requires with a privileged container.
+/// Returns whether anything changed.
 pub(super) fn widen(scc: &mut SecurityContextConstraints, errors: &[FieldError], pod: &Pod<'_>) -> bool {
     let before = scc.clone();
     if errors.is_empty() {
@@ -76,8 +76,8 @@ fn securities<'p, 'a>(pod: &'p Pod<'a>) -> impl Iterator<Item = Option<&'p Conta
     pod.spec.all_containers().map(|(_, container)| container.security())
 }
 
-/// The labels that the pod asks for, where it asks for the same everywhere and names a level; an SCC without one stands for
-/// the namespace's.
+/// The labels that the pod requests, if it requests the same everywhere and names a level; an SCC without one means the
+/// namespace's.
 fn labels(pod: &Pod<'_>) -> SeLinuxContextStrategy {
     let of_pod = pod.spec.security_context.as_ref().and_then(|security| security.se_linux_options.as_ref());
     let own = securities(pod).flatten().filter_map(|own| own.se_linux_options.as_ref());
@@ -95,7 +95,7 @@ fn labels(pod: &Pod<'_>) -> SeLinuxContextStrategy {
     }
 }
 
-/// Just the user IDs that the containers ask for, where all ask for one; else every one but root's, or any.
+/// Just the user IDs that the containers request, if all request one; else all but root's, or any.
 fn users(pod: &Pod<'_>) -> RunAsUserStrategy {
     let security = pod.spec.security_context.as_ref();
     let of_pod = security.and_then(|security| security.run_as_user);
@@ -123,7 +123,7 @@ fn users(pod: &Pod<'_>) -> RunAsUserStrategy {
     }
 }
 
-/// The groups that the pod asks for beside the ranges that the SCC has of its own; any where it asks for none.
+/// The groups that the pod requests in addition to the SCC's own ranges; any if it requests none.
 fn groups(strategy: &mut GroupStrategy, asked: &[i64]) {
     let mut ranges = strategy.ranges.take().unwrap_or_default();
     ranges.retain(|range| range.min <= range.max);
@@ -144,7 +144,7 @@ fn capability(scc: &mut SecurityContextConstraints, name: &str) {
         allowed.push(name.to_owned());
     }
     if let Some(dropped) = &mut scc.required_drop_capabilities {
-        // What must be dropped may not be allowed, and `*` not beside any drop.
+        // Capabilities that must be dropped may not be allowed, nor `*` beside any drop.
         dropped.retain(|known| known != name && name != "*");
     }
 }
@@ -175,8 +175,8 @@ fn sysctls(scc: &mut SecurityContextConstraints, pod: &Pod<'_>) {
     }
 }
 
-/// Every profile that the pod names, behind those that are allowed, so that the default stays, or is none that only this pod
-/// asked for.
+/// Every profile that the pod names, after those that are allowed, so that the default stays the same, or is not one
+/// that only this pod requested.
 fn seccomp(scc: &mut SecurityContextConstraints, pod: &Pod<'_>) {
     use palisade_k8s::seccomp::is_annotation;
     let security = pod.spec.security_context.as_ref();
@@ -189,7 +189,7 @@ fn seccomp(scc: &mut SecurityContextConstraints, pod: &Pod<'_>) {
     named.extend(annotations.filter(|(key, _)| is_annotation(key)).map(|(_, profile)| profile.to_owned()));
     let allowed = scc.seccomp_profiles.get_or_insert_default();
     if allowed.is_empty() {
-        // The first is what pods get that name none.
+        // The first is the default of pods without one.
         allowed.push("runtime/default".to_owned());
     }
     for profile in named.into_iter().filter(|profile| !profile.is_empty()) {

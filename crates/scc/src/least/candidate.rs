@@ -34,7 +34,7 @@ fn default_profile(base: &SecurityContextConstraints) -> Option<&String> {
     base.seccomp_profiles.iter().flatten().find(|profile| *profile != "*")
 }
 
-/// An SCC that permits all that an SCC can, and sets nothing but the base's seccomp profile.
+/// An SCC that permits everything that an SCC can, and sets only the base's seccomp profile.
 pub(super) fn widest(name: &str, base: &SecurityContextConstraints) -> SecurityContextConstraints {
     let all = || Some(vec!["*".to_owned()]);
     SecurityContextConstraints {
@@ -174,7 +174,7 @@ fn sysctls(demand: &Demand) -> Steps {
     vec![vec![set(move |scc| scc.allowed_unsafe_sysctls = (!asked.is_empty()).then(|| asked.clone()))]]
 }
 
-/// All sysctls are forbidden where none is asked for, else the safe ones that are not.
+/// All sysctls are forbidden if none is requested, else the safe ones that are not requested.
 fn forbidden(demand: &Demand) -> Steps {
     let asked = demand.values("forbiddenSysctls");
     let rest = SAFE.iter().map(|(name, _)| *name).filter(|name| !asked.iter().any(|asked| asked == name));
@@ -231,7 +231,7 @@ fn selinux(demand: &Demand) -> Steps {
 
 fn group_field(asked: &[i64], put: fn(&mut SecurityContextConstraints, GroupStrategy)) -> Steps {
     let mut ranges = runs(asked);
-    // The first is what a pod gets that names none: rather not root's.
+    // The first is the default of a pod without one: preferably not root's.
     ranges.sort_by_key(|range| (range.contains(0), range.min));
     let own = GroupStrategy { ranges: Some(ranges.clone()), ..groups("MustRunAs") };
     let mut tried = vec![groups("MustRunAs")];

@@ -1,4 +1,4 @@
-//! The values that pods ask for, each with the pods that do.
+//! The values that pods request, each with those pods.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use palisade_k8s::{KernelVersion, Pod};
 use super::judge::Judge;
 use crate::rule::sysctl::is_safe;
 
-/// The pods that ask for one value.
+/// The pods that request one value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Uses {
     pub(super) first: usize,
@@ -17,14 +17,14 @@ pub(super) struct Uses {
     pub(super) count: usize,
 }
 
-/// The values that are asked for, by field of the SCC and as the SCC spells them.
+/// The requested values, by field of the SCC and in its spelling.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
     by_field: BTreeMap<&'static str, BTreeMap<String, Uses>>,
     pub(super) users: Vec<i64>,
     pub(super) fs_groups: Vec<i64>,
     pub(super) groups: Vec<i64>,
-    /// Distinct labels, no more than two: with two no SCC tells them apart.
+    /// Distinct labels, at most two: two are enough to show that one SCC does not fit all.
     pub(super) labels: Vec<SeLinuxLabels>,
     pub(super) asks_for_sysctl: bool,
 }
@@ -40,7 +40,7 @@ impl Demand {
         demand
     }
 
-    /// The pods that ask for a value of a field.
+    /// The pods that request a value of a field.
     pub(super) fn uses(&self, field: &str, value: &str) -> Option<Uses> {
         self.by_field.get(field)?.get(value).copied()
     }
@@ -155,7 +155,7 @@ impl Demand {
     }
 }
 
-/// IDs, sorted and distinct, as the fewest ranges that hold them and no other.
+/// IDs, sorted and distinct, as the fewest ranges that contain exactly these.
 pub(super) fn runs(ids: &[i64]) -> Vec<IdRange> {
     let mut runs: Vec<IdRange> = Vec::new();
     for &id in ids {

@@ -10,7 +10,7 @@ use crate::changes::{Changes, ContainerChanges};
 use crate::findings::{Findings, Verdict};
 use crate::plan::Plan;
 
-/// The pods, each with what the base would set on it.
+/// The pods, each with the changes of the base.
 #[derive(Debug)]
 pub(super) struct Judge<'q> {
     cases: Vec<Case<'q>>,
@@ -27,7 +27,7 @@ struct Case<'q> {
     given: Changes<'q>,
 }
 
-/// Takes findings for nothing, so that the changes of an attempt are complete.
+/// Ignores findings, so that the changes of an evaluation are complete.
 struct Ignore;
 
 impl Findings for Ignore {
@@ -88,7 +88,7 @@ impl<'q> Judge<'q> {
             .is_ok_and(|plan| case.is_some_and(|case| case.is_admitted(&plan, self.context, self.base)))
     }
 
-    /// A pod that the SCC refuses, that of `hint` before others, and why.
+    /// A pod that the SCC refuses, preferably that of `hint`, and the reason.
     pub(super) fn refusal(
         &self,
         scc: &SecurityContextConstraints,
@@ -127,7 +127,7 @@ impl Case<'_> {
         }
     }
 
-    /// The values that the pod would be given and the base does not give, in words.
+    /// A value that the pod would be given and the base does not give, in words.
     fn given_beyond(&self, changes: &Changes<'_>, plan: &Plan, base: &Plan) -> Option<&'static str> {
         self.pod_given_beyond(changes, plan, base).or_else(|| {
             let containers = self.pod.spec.all_containers();
@@ -148,7 +148,7 @@ impl Case<'_> {
             self.pod.spec.all_containers().any(|(_, container)| !own(container))
         };
         if changes.fs_group.is_some() && self.given.fs_group.is_none() {
-            return Some("the pod names no fsGroup, and the base gives none");
+            return Some("the pod has no fsGroup, and the base sets none");
         }
         if let Some(labels) = changes.selinux
             && inherits(|container| container.security().is_some_and(|own| own.se_linux_options.is_some()))
@@ -187,7 +187,7 @@ fn container_given_beyond(
     let old = old.unwrap_or(&empty);
     if let Some(user) = new.run_as_user {
         match old.run_as_user {
-            None => return Some("a container names no user, and the base gives none"),
+            None => return Some("a container has no user, and the base sets none"),
             Some(given) if user == 0 && given != 0 => {
                 return Some("a container that names no user would run as root");
             }

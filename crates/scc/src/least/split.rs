@@ -7,19 +7,19 @@ use super::candidate::{labels, strategy};
 use super::demand::Demand;
 use super::judge::Judge;
 
-/// A field in which the SCC permits more than any of the pods asks for, because it has one value for all of them.
+/// A field in which the SCC permits more than any of the pods requests, because it has one value for all of them.
 #[derive(Clone, Debug)]
 pub struct Blur {
     /// The field.
     pub field: &'static str,
     /// The reason.
     pub reason: Reason,
-    /// The pods that one SCC would do for, and those that another would: both are less than the one for all. `None` where
+    /// The pods for which one SCC would suffice, and those for another: both are less than the one for all. `None` if
     /// pods themselves need several values.
     pub halves: Option<[Vec<usize>; 2]>,
 }
 
-/// Why a field permits more than is asked for.
+/// The reason why a field permits more than is requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// An SCC has one range of users: those between are permitted too.
@@ -28,7 +28,7 @@ pub enum Reason {
         min: i64,
         /// The highest user.
         max: i64,
-        /// How many distinct users are asked for.
+        /// Number of distinct requested users.
         asked: usize,
     },
     /// Some containers name a user, others leave it open; one value for both would make those run as root.
@@ -44,7 +44,7 @@ impl std::fmt::Display for Reason {
         match self {
             Self::Span { min, max, asked } => write!(
                 f,
-                "{asked} users are asked for, and an SCC has one range: every user from {min} to {max} is permitted"
+                "{asked} users are requested, and an SCC has one range: every user from {min} to {max} is permitted"
             ),
             Self::RootAndOpen => f.write_str(
                 "some containers ask for root and others name no user; so that those do not become root, any user is permitted, \
@@ -56,7 +56,7 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// The fields of the chosen SCC that blur.
+/// The fields of the chosen SCC that permit more than is requested.
 pub(super) fn blurs(
     scc: &SecurityContextConstraints,
     judge: &Judge<'_>,
@@ -142,7 +142,7 @@ fn users(pod: &Pod<'_>) -> Vec<i64> {
         .collect()
 }
 
-/// The halves, if the SCC of each permits nothing that the SCC for all does not, and less.
+/// The halves, if the SCC of each permits less than the SCC for all, and nothing beyond it.
 fn less(
     whole: &SecurityContextConstraints,
     halves: Option<[Vec<usize>; 2]>,

@@ -33,7 +33,7 @@ fn a_pod_that_asks_for_nothing_needs_nothing() {
     assert_eq!(scc.seccomp_profiles, Some(vec!["runtime/default".to_owned()]));
     assert_eq!(scc.supplemental_groups.type_, "MustRunAs");
     assert_eq!(scc.allow_privilege_escalation, Some(false));
-    // What it does not say of its root file system is left to it.
+    // A pod that does not set its root file system's mode keeps it open.
     assert!(!scc.read_only_root_filesystem);
     assert!(least.blurs.is_empty() && least.hopeless.is_empty());
 }

@@ -6,7 +6,7 @@ use palisade_k8s::scc::{GroupStrategy, IdRange, RunAsUserStrategy};
 use super::candidate::{groups, labels, strategy};
 use crate::rule::sysctl::{SAFE, matches};
 
-/// How many IDs within one range are taken out of it, one a step.
+/// Maximum number of IDs within one range that are removed from it, one in each step.
 const INNER: i64 = 64;
 
 /// A step to an SCC that permits less, in one field.
@@ -14,14 +14,14 @@ const INNER: i64 = 64;
 pub struct Tightening {
     /// The field.
     pub field: &'static str,
-    /// The value, or the part of it, that the step takes away.
+    /// The value, or the part of it, that the step removes.
     pub value: String,
     /// The tighter SCC, defaulted and valid.
     pub scc: SecurityContextConstraints,
 }
 
-/// Every single step from a defaulted SCC to one that permits less. Capabilities are taken from a container no further than
-/// `base` takes them.
+/// Every single step from a defaulted SCC to one that permits less. Capabilities are removed from a container no
+/// further than `base` removes them.
 #[must_use]
 pub fn tightenings(scc: &SecurityContextConstraints, base: &SecurityContextConstraints) -> Vec<Tightening> {
     let mut steps = Steps { scc, found: Vec::new() };
@@ -129,7 +129,7 @@ impl Steps<'_> {
                 }
             });
         }
-        // The last driver listed restricts: without it all are permitted.
+        // The last listed driver restricts: without it all are permitted.
         let drivers = self.scc.allowed_flex_volumes.as_deref().unwrap_or_default();
         for driver in drivers.iter().filter(|_| drivers.len() > 1) {
             self.push("allowedFlexVolumes", &driver.driver, |scc| {

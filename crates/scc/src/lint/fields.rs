@@ -1,4 +1,4 @@
-//! Keys that the SCC type does not have: the API server drops them without a word.
+//! Keys that the SCC type does not have: the API server drops them silently.
 
 use palisade_k8s::FieldPath;
 use serde_json::{Map, Value};
@@ -45,7 +45,7 @@ const STRATEGIES: &[(&str, &[&str])] = &[
     ("fsGroup", &["type", "ranges"]),
 ];
 
-/// Reports each key that is none of the type's.
+/// Reports each unknown key.
 pub(super) fn unknown(raw: &Map<String, Value>, findings: &mut Vec<Finding>) {
     report(raw, &FieldPath::root(), TOP, words::of_key, findings);
     for (field, known) in STRATEGIES {

@@ -1,6 +1,6 @@
-//! Names of users and groups that nobody has, and who is likely to be meant.
+//! Names of users and groups that no subject has, and the subject that was likely meant.
 
-/// The user or the group that a name is meant to be.
+/// The user or the group that a name was likely meant to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meant<'n> {
     /// A service account.
@@ -12,13 +12,13 @@ pub enum Meant<'n> {
     },
     /// All service accounts of a namespace.
     AccountsOf(&'n str),
-    /// A group, where a user was named.
+    /// A group, in place of a user.
     Group(&'n str),
-    /// A service account, but not which.
+    /// A service account without its name.
     SomeAccount,
 }
 
-/// The user or group that a name is meant to be, if nobody can have it as a user or, with `is_group`, as a group.
+/// The user or group that a name was likely meant to be, if no user or, with `is_group`, no group can have it.
 #[must_use]
 pub fn meant(name: &str, is_group: bool) -> Option<Meant<'_>> {
     let parts: Vec<&str> = name.split(':').collect();
@@ -49,7 +49,7 @@ fn is_label(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// Where an SCC lists who is meant.
+/// The field of an SCC that lists such subjects.
 pub(super) fn in_scc(meant: Meant<'_>) -> String {
     match meant {
         Meant::Account { namespace, name } => {
@@ -87,7 +87,7 @@ mod tests {
             ("alice", None, None),
         ] {
             assert_eq!((meant(name, false), meant(name, true)), (as_user, as_group), "{name}");
-            // What is advised is nobody's mistake again.
+            // The advised name is valid itself.
             for found in [as_user, as_group].into_iter().flatten() {
                 match found {
                     Meant::Account { namespace, name } => {

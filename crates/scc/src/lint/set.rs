@@ -5,11 +5,11 @@ use palisade_k8s::{FieldPath, SecurityContextConstraints};
 use super::{Finding, Severity};
 use crate::{Rank, diff};
 
-/// The largest number of SCCs that are compared with one another.
+/// Maximum number of SCCs that are compared with one another.
 const MAX_COMPARED: usize = 100;
 
-/// SCCs that equal another, or that no pod ever gets because another is tried first and permits as much to the same users;
-/// each finding with the place of its SCC in the list. All are defaulted.
+/// SCCs that equal another, or that no pod ever gets because another is evaluated first and permits as much to the same
+/// users; each finding with the index of its SCC in the list. All are defaulted.
 #[must_use]
 pub fn lint_set(sccs: &[SecurityContextConstraints]) -> Vec<(usize, Finding)> {
     let mut found = Vec::new();

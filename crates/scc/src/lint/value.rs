@@ -1,4 +1,4 @@
-//! Values that are accepted, and give a pod something else than their author is likely to think.
+//! Values that are accepted, and give a pod something else than their author likely intended.
 
 use palisade_k8s::{FieldPath, KernelVersion, Pod, SecurityContextConstraints, capability};
 use serde_json::{Map, Value};
@@ -55,7 +55,7 @@ fn default_capabilities(scc: &SecurityContextConstraints, findings: &mut Vec<Fin
                 findings,
                 "default-add-all",
                 path,
-                "every container gets all capabilities, asked for or not",
+                "every container gets all capabilities, requested or not",
                 help,
             );
         }
@@ -117,12 +117,12 @@ fn default_profile(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>
         if known {
             "put runtime/default first"
         } else {
-            "put runtime/default before it, if pods that ask for nothing should have that"
+            "put runtime/default before it, if pods without a profile should get that"
         },
     );
 }
 
-/// Fields that the strategy beside them does not read.
+/// Fields that the neighbouring strategy does not use.
 fn ignored(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
     let user = &scc.run_as_user;
     let fields = [
@@ -158,7 +158,7 @@ fn ignored(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What a pod with user IDs of its own cannot have: Kubernetes refuses the node's namespaces beside `hostUsers: false`.
+/// Settings that a pod with a user namespace cannot have: Kubernetes refuses host namespaces beside `hostUsers: false`.
 fn own_users(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
     if scc.user_namespace_level != "RequirePodLevel" {
         return;
@@ -193,7 +193,7 @@ fn volumes_absent(raw: &Map<String, Value>, findings: &mut Vec<Finding>) {
             "volumes-absent",
             FieldPath::of("volumes"),
             message,
-            "list the kinds that are needed, or write volumes: [none]",
+            "list the needed types, or write volumes: [none]",
         );
     }
 }
@@ -263,7 +263,7 @@ fn group_ranges(raw: &Map<String, Value>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A pod that asks for nothing, with and without a user namespace, passes whatever is of any use.
+/// A pod without settings, with and without a user namespace, passes any useful SCC.
 fn passable(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
     let Ok(plan) = Plan::new(scc) else { return };
     let assumed = |key: &str| match key {
@@ -293,7 +293,7 @@ fn passable(scc: &SecurityContextConstraints, findings: &mut Vec<Finding>) {
                 "no-pod-passes",
                 Severity::Error,
                 FieldPath::root(),
-                format!("even a pod that asks for nothing is refused, by its own defaults: {error}"),
+                format!("even a pod without settings is refused, by the SCC's own defaults: {error}"),
                 "make the defaults fit the rules",
             ));
         }

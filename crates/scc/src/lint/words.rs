@@ -1,4 +1,4 @@
-//! Words of other policies, and what an SCC calls the same.
+//! Terms of other policies, and their equivalents in an SCC.
 
 /// Keys of PodSecurityPolicy, of pods and of older drafts, and the SCC's own.
 const KEYS: &[(&str, &str)] = &[

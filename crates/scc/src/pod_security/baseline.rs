@@ -14,12 +14,12 @@ const APPARMOR_PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP_PREFIX: &str = "container.seccomp.security.alpha.kubernetes.io/";
 
-/// Whether the standard allows a container to add a capability: those that runtimes give by default, but for `NET_RAW`.
+/// Whether the standard permits a container to add a capability: the runtimes' defaults, except `NET_RAW`.
 pub(crate) fn is_default_capability(name: &str) -> bool {
     name != "NET_RAW" && CONTAINER_DEFAULT.iter().any(|full| full.strip_prefix("CAP_") == Some(name))
 }
 
-/// SELinux types that confine a container, each with the release that allows it.
+/// SELinux types that confine a container, each with the release that permits it.
 const SELINUX_TYPES: [(&str, u32); 5] = [
     ("", 0),
     ("container_t", 0),
@@ -28,7 +28,7 @@ const SELINUX_TYPES: [(&str, u32); 5] = [
     ("container_engine_t", 31),
 ];
 
-/// Sysctls that touch the pod alone, each with the release that allows it.
+/// Sysctls that affect the pod alone, each with the release that permits it.
 const SYSCTLS: [(&str, u32); 14] = [
     ("kernel.shm_rmid_forced", 0),
     ("net.ipv4.ip_local_port_range", 0),
@@ -116,7 +116,7 @@ fn app_armor(pod: &Pod<'_>, _: Version) -> Option<Violation> {
     })
 }
 
-/// The containers that add capabilities which are not allowed, and these.
+/// The containers that add forbidden capabilities, and these.
 pub(super) fn added<'p>(pod: &'p Pod<'_>, is_allowed: impl Fn(&str) -> bool) -> (Vec<&'p str>, Vec<&'p str>) {
     let bad = |container: &'p Container<'_>| {
         let lists = container.security().and_then(|security| security.capabilities.as_ref());
@@ -258,7 +258,7 @@ fn selinux(pod: &Pod<'_>, version: Version) -> Option<Violation> {
     })
 }
 
-/// Annotations counted until fields came.
+/// Annotations counted until fields existed.
 fn seccomp(pod: &Pod<'_>, version: Version) -> Option<Violation> {
     if version.has(19) {
         return bad_profiles(pod);
@@ -285,7 +285,7 @@ pub(super) fn confines(profile: &SeccompProfile<'_>) -> bool {
     matches!(profile.type_, SeccompType::RuntimeDefault | SeccompType::Localhost)
 }
 
-/// Profiles that are given, and confine nothing.
+/// Profiles that are set, and do not confine.
 pub(super) fn bad_profiles(pod: &Pod<'_>) -> Option<Violation> {
     let is_bad = |profile: &&SeccompProfile<'_>| !confines(profile);
     let of_pod = pod_security(pod).and_then(|security| security.seccomp_profile.as_ref()).filter(is_bad);

@@ -1,7 +1,6 @@
 //! The level that an SCC guarantees of every pod that it admits (reference/scc.md 1d).
 //!
-//! Only of what SCC looks at: `procMount`, AppArmor, hosts of probes and Windows host processes are
-//! no fields of an SCC.
+//! Only for fields of an SCC: `procMount`, AppArmor, hosts of probes and Windows host processes are not among them.
 
 use palisade_k8s::SecurityContextConstraints;
 use palisade_k8s::pod::VolumeKind;

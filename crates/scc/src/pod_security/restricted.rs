@@ -7,7 +7,7 @@ use super::baseline::{added, added_words, bad_profiles, confines, pod_security, 
 use super::violation::{Setters, Violation, containers, plural, quoted, sorted, those};
 use super::{Check, Version};
 
-/// Kinds of volume that reach nothing but the pod's own data.
+/// Volume types that only reach the pod's own data.
 pub(crate) const VOLUMES: [VolumeKind; 9] = [
     VolumeKind::ConfigMap,
     VolumeKind::Csi,
@@ -30,12 +30,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new(seccomp).since(19),
 ];
 
-/// Windows has none of what Linux confines with, which validation sees to, and the standards since 1.25.
+/// Linux security settings do not apply to Windows, which validation ensures, and the standards since 1.25.
 fn is_exempt(pod: &Pod<'_>, version: Version) -> bool {
     version.has(25) && pod.spec.is_windows()
 }
 
-/// A user namespace of its own makes its root an unprivileged user of the node.
+/// Root in a user namespace is an unprivileged user of the node.
 fn has_own_users(pod: &Pod<'_>, version: Version) -> bool {
     version.has(35) && pod.spec.host_users == Some(false)
 }
@@ -115,7 +115,7 @@ fn seccomp(pod: &Pod<'_>, version: Version) -> Option<Violation> {
     if is_exempt(pod, version) {
         return None;
     }
-    // A profile of the pod must be right in itself, even where every container has its own.
+    // A profile of the pod must be valid itself, even if every container has its own.
     if let Some(bad) = bad_profiles(pod) {
         return Some(bad);
     }

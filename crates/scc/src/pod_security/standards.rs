@@ -6,7 +6,7 @@ use palisade_k8s::{FieldError, FieldPath, Pod};
 
 use super::{Level, Version, Violation, violations};
 
-/// Before the names of labels, and of annotations in the audit log.
+/// Prefix of the names of labels, and of annotations in the audit log.
 pub const LABEL_PREFIX: &str = "pod-security.kubernetes.io/";
 
 /// A level by the rules of a version: prints as `baseline:latest`.
@@ -21,14 +21,14 @@ pub struct Standard {
 impl Standard {
     const NONE: Self = Self { level: Level::Privileged, version: Version::Latest };
 
-    /// The violations of a pod, as one text; none if the pod conforms.
+    /// The violations of a pod, as one text; `None` if the pod conforms.
     #[must_use]
     pub fn broken_by(&self, pod: &Pod<'_>) -> Option<String> {
         let found = violations(pod, self.level, self.version);
         (!found.is_empty()).then(|| Violation::join(&found))
     }
 
-    /// The rules that a pod breaks, without what breaks them; none if the pod conforms.
+    /// The rules that a pod violates, without details; `None` if the pod conforms.
     #[must_use]
     pub fn reasons(&self, pod: &Pod<'_>) -> Option<String> {
         let found = violations(pod, self.level, self.version);
@@ -46,25 +46,25 @@ impl fmt::Display for Standard {
 /// The standards of a namespace, one for each of the three modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standards {
-    /// Pods that break it are refused.
+    /// Pods that violate it are refused.
     pub enforce: Standard,
-    /// Pods that break it are noted in the audit log.
+    /// Pods that violate it are noted in the audit log.
     pub audit: Standard,
-    /// Whoever makes pods or templates that break it is warned.
+    /// Authors of pods or templates that violate it are warned.
     pub warn: Standard,
 }
 
 impl Default for Standards {
-    /// As Kubernetes has it without configuration: nothing is forbidden.
+    /// Kubernetes' default: nothing is forbidden.
     fn default() -> Self {
         Self { enforce: Standard::NONE, audit: Standard::NONE, warn: Standard::NONE }
     }
 }
 
 impl Standards {
-    /// Reads the labels of a namespace, and says which have values that are none. What cannot be read enforces
-    /// `restricted`, and neither audits nor warns; a namespace that enforces a level warns of it too, unless it says
-    /// otherwise (`k8s.io/pod-security-admission`, `api.PolicyToEvaluate`).
+    /// Parses the labels of a namespace, and reports invalid values. An invalid label enforces `restricted`, and
+    /// neither audits nor warns; a namespace that enforces a level warns of it too, unless it has another `warn` label
+    /// (`k8s.io/pod-security-admission`, `api.PolicyToEvaluate`).
     pub fn of_labels<'l>(label: impl Fn(&str) -> Option<&'l str>) -> (Self, Vec<FieldError>) {
         let mut errors = Vec::new();
         let mut read = |mode: &str, default: Standard, wrong: Level| -> (Standard, bool) {
@@ -94,7 +94,7 @@ impl Standards {
         (Self { enforce, audit, warn }, errors)
     }
 
-    /// Whether no pod can break anything.
+    /// Whether no pod can violate anything.
     #[must_use]
     pub fn is_privileged(&self) -> bool {
         [self.enforce, self.audit, self.warn].iter().all(|standard| standard.level == Level::Privileged)

@@ -2,12 +2,12 @@
 
 use palisade_k8s::{Container, Pod};
 
-/// A rule that a pod breaks.
+/// A rule that a pod violates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The rule, in a few words.
+    /// The rule, in short.
     pub reason: &'static str,
-    /// The containers, volumes and values that break it.
+    /// The containers, volumes and values that violate it.
     pub detail: String,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn containers(names: &[&str]) -> String {
     format!("{} {}", plural("container", "containers", names.len()), quoted(names))
 }
 
-/// The containers that do something.
+/// The containers for which a condition holds.
 pub(super) fn those<'p>(pod: &'p Pod<'_>, does: impl Fn(&'p Container<'_>) -> bool) -> Vec<&'p str> {
     let all = pod.spec.all_containers().map(|(_, container)| container);
     all.filter(|container| does(container)).map(|container| container.name.as_str()).collect()
@@ -46,7 +46,7 @@ pub(super) fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     items.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
-/// The places that set a field to what is forbidden: the pod itself, some of its containers, or both.
+/// The places that set a field to a forbidden value: the pod itself, some of its containers, or both.
 pub(super) struct Setters<'p> {
     is_pod: bool,
     names: Vec<&'p str>,

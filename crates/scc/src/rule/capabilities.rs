@@ -6,14 +6,14 @@ use palisade_k8s::{ContainerPath, FieldError, SecurityContextConstraints, Text};
 use crate::findings::Findings;
 use crate::lookup::Lookup;
 
-/// The capabilities that must be dropped, may be added, and are added where not dropped.
+/// The capabilities that must be dropped, may be added, and are added unless dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CapabilityRule {
-    /// Added where not dropped.
+    /// Added unless dropped.
     pub default_add: Vec<String>,
     /// Dropped always.
     pub required_drop: Vec<String>,
-    /// The capabilities that may be added beside those.
+    /// The capabilities that may be added in addition.
     pub allowed: Vec<String>,
     /// Whether any may be added.
     pub allow_all: bool,
@@ -61,7 +61,7 @@ impl CapabilityRule {
         })
     }
 
-    /// Reports each of the capabilities that the container then `adds` and may not.
+    /// Reports each of the added capabilities that is not allowed.
     pub(crate) fn check<'n>(
         &self,
         at: ContainerPath,
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn lists_are_made_and_checked() {
-        // Default additions, required drops, allowed; the container's lists; its new lists, and what it may not add.
+        // Default additions, required drops, allowed; the container's lists; its new lists, and the violations.
         let cases: [Case; 9] = [
             ([&[], &[], &[]], (&[], &[]), None, &[]),
             ([&[], &["ALL"], &[]], (&[], &[]), Some((&[], &["ALL"])), &[]),

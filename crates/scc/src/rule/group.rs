@@ -7,14 +7,14 @@ use crate::findings::Findings;
 use crate::lookup::{Ids, shown};
 use crate::unusable::Unusable;
 
-/// The group IDs that may be used.
+/// The permitted group IDs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupRule {
     /// Any.
     Any,
-    /// Those of these ranges, of which there is at least one; the lowest of the first where none is asked for.
+    /// Those of these ranges, of which there is at least one; the lowest of the first is the default.
     Ranges(Vec<IdRange>),
-    /// The ranges that the namespace has.
+    /// The namespace's ranges.
     Namespace,
 }
 
@@ -31,8 +31,7 @@ impl GroupRule {
     }
 }
 
-/// Reports what is wrong with the `groups` of `field` in the pod's security context; `ranges` is
-/// `None` where any will do.
+/// Reports violations by the `groups` of `field` in the pod's security context; `ranges` is `None` if any is permitted.
 pub(crate) fn check(
     ranges: Option<&[IdRange]>,
     field: &'static str,

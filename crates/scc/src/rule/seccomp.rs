@@ -6,7 +6,7 @@ use palisade_k8s::{FieldError, FieldPath};
 use crate::findings::Findings;
 use crate::lookup::shown;
 
-/// The profiles that may be used.
+/// The permitted profiles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeccompRule {
     /// The profiles in the form of annotations, `*` among them; if there are none, none may be set.
@@ -20,14 +20,14 @@ impl SeccompRule {
         Self { allowed: profiles.to_vec(), allow_any: profiles.iter().any(|profile| profile == "*") }
     }
 
-    /// The profile of a pod that names none.
+    /// The profile of a pod without one.
     #[must_use]
     pub fn default_profile(&self) -> Option<&str> {
-        // An artifact's name stands for all of them: there is none to give.
+        // The name of an artifact stands for all of them: it cannot be a default.
         self.allowed.iter().map(String::as_str).find(|profile| !["*", OCI].contains(profile))
     }
 
-    /// Reports `profile`, in the form of annotations, if it is not allowed; empty is none at all.
+    /// Reports `profile`, in the form of annotations, if it is not permitted; empty means no profile.
     pub(crate) fn check(
         &self,
         profile: &str,

@@ -8,7 +8,7 @@ use crate::findings::Findings;
 use crate::namespace::{NamespaceRanges, RangeError};
 use crate::unusable::Unusable;
 
-/// The SELinux labels that may be used.
+/// The permitted SELinux labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeLinuxRule {
     /// Any.
@@ -17,7 +17,7 @@ pub enum SeLinuxRule {
     MustBe(SeLinuxLabels),
 }
 
-/// The labels that a pod must have, and gets where it has none.
+/// The labels that a pod must have, and gets if it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Labels<'x> {
     /// User.
@@ -39,7 +39,7 @@ impl SeLinuxRule {
         }
     }
 
-    /// The labels with the namespace's level put in; `None` where any will do.
+    /// The labels with the namespace's level filled in; `None` if any are permitted.
     pub(crate) fn resolve<'x>(
         &'x self,
         ranges: &'x NamespaceRanges,

@@ -32,12 +32,12 @@ pub(crate) fn is_safe(name: &str, kernel: KernelVersion) -> bool {
     safe_sysctls(kernel).any(|safe| safe == name)
 }
 
-/// The sysctls that may be set.
+/// The permitted sysctls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SysctlRule {
     /// Patterns of those that may not be set, safe ones included.
     pub forbidden: Vec<String>,
-    /// Patterns of those that may be set although they are not safe.
+    /// Patterns of unsafe sysctls that may be set.
     pub allowed_unsafe: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ impl SysctlRule {
         }
     }
 
-    /// Reports each sysctl that is forbidden, or neither safe nor allowed; forbidden is asked first.
+    /// Reports each sysctl that is forbidden, or neither safe nor allowed; forbidden takes precedence.
     pub(crate) fn check(&self, sysctls: &[Sysctl<'_>], kernel: KernelVersion, findings: &mut impl Findings) {
         if sysctls.is_empty() {
             return;

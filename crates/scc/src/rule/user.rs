@@ -7,7 +7,7 @@ use crate::findings::Findings;
 use crate::namespace::{NamespaceRanges, RangeError};
 use crate::unusable::Unusable;
 
-/// The user IDs that may be used.
+/// The permitted user IDs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserRule {
     /// Any.
@@ -16,9 +16,9 @@ pub enum UserRule {
     NonRoot,
     /// This one.
     Exactly(i64),
-    /// One of this range; the lowest where none is asked for.
+    /// One of this range; the lowest is the default.
     Range(IdRange),
-    /// The range that the namespace has.
+    /// The namespace's range.
     NamespaceRange,
 }
 
@@ -37,7 +37,7 @@ impl UserRule {
         }
     }
 
-    /// The rule with the namespace's range put in.
+    /// The rule with the namespace's range filled in.
     pub(crate) fn resolve(self, ranges: &NamespaceRanges) -> Result<Self, &RangeError> {
         match self {
             Self::NamespaceRange => ranges.uids().map(Self::Range),
@@ -45,7 +45,7 @@ impl UserRule {
         }
     }
 
-    /// The user ID of a container that asks for none.
+    /// The default user ID of a container.
     pub(crate) fn generate(self) -> Option<i64> {
         match self {
             Self::Exactly(uid) => Some(uid),
@@ -78,7 +78,7 @@ impl UserRule {
     }
 }
 
-/// Says that it is not root, or is a user other than root, and neither of the two says otherwise.
+/// `runAsNonRoot` is set, or a user other than root, and neither contradicts the other.
 fn check_non_root(
     at: ContainerPath,
     user: Option<i64>,
@@ -132,7 +132,7 @@ mod tests {
     fn users_are_given_and_checked() {
         let at = ContainerPath { list: ContainerList::Main, index: 0 };
         let range = UserRule::Range(IdRange { min: 10, max: 20 });
-        // The rule, the user that it gives, the user and runAsNonRoot that the container then has, and the findings.
+        // The rule, its default, the user and runAsNonRoot that the container then has, and the findings.
         let cases: [Case; 13] = [
             (UserRule::Any, None, Some(0), Some(false), &[]),
             (UserRule::NonRoot, None, Some(1), None, &[]),

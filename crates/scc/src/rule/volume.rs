@@ -1,4 +1,4 @@
-//! Kinds of volume, and drivers of `flexVolume`.
+//! Volume types, and drivers of `flexVolume`.
 
 use palisade_k8s::pod::{PodSpec, Volume, VolumeKind};
 use palisade_k8s::{FieldError, FieldPath, SecurityContextConstraints};
@@ -6,17 +6,17 @@ use palisade_k8s::{FieldError, FieldPath, SecurityContextConstraints};
 use crate::findings::Findings;
 use crate::lookup::Lookup;
 
-/// The kinds of volume that may be mounted.
+/// The permitted volume types.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VolumeRule {
-    /// Whether every kind may be mounted, those that are not known included.
+    /// Whether every type may be mounted, unknown ones included.
     pub allow_all: bool,
     kinds: KindSet,
-    /// The drivers of `flexVolume` that may be used, where that kind may; if there are none, any.
+    /// The drivers of `flexVolume` that may be used, if that type may; an empty list permits any.
     pub flex_drivers: Vec<String>,
 }
 
-/// A set of kinds, one bit each.
+/// A set of types, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct KindSet(u64);
 
@@ -35,7 +35,7 @@ impl VolumeRule {
         let mut rule = Self::default();
         for name in SecurityContextConstraints::list(scc.volumes.as_ref()) {
             rule.allow_all |= name == "*";
-            // A name that is no kind allows nothing; `lint` says so.
+            // A name that is not a type permits nothing; `lint` reports it.
             VolumeKind::from_policy_name(name).into_iter().for_each(|kind| rule.kinds.insert(kind));
         }
         let drivers = scc.allowed_flex_volumes.iter().flatten();
@@ -61,7 +61,7 @@ impl VolumeRule {
         }
     }
 
-    /// Whether volumes of this kind may be mounted, whatever they hold.
+    /// Whether volumes of this type may be mounted, whatever their content.
     #[must_use]
     pub fn allows_kind(&self, kind: VolumeKind) -> bool {
         self.allow_all || self.kinds.contains(kind)
@@ -109,7 +109,7 @@ mod tests {
         ]}});
         let other = json!({"projected": {"sources": [{"secret": {"name": "s"}}]}});
         let flex = json!({"flexVolume": {"driver": "acme/disk"}});
-        // The SCC's kinds and drivers, a volume, and the fields that are blamed.
+        // The SCC's types and drivers, a volume, and the fields of the errors.
         let cases: [(Value, Value, &Value, &[&str]); 11] = [
             (json!(["secret"]), json!([]), &json!({"secret": {"secretName": "s"}}), &[]),
             (json!(["secret"]), json!([]), &json!({"hostPath": {"path": "/"}}), &["spec.volumes[0]"]),

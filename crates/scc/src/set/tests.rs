@@ -1,4 +1,4 @@
-//! The order of SCCs, and what a request may have changed.
+//! The order of SCCs, and permitted changes of a request.
 
 use std::sync::Arc;
 
