@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
-use palisade_k8s::rbac::{RoleBinding, Subject};
+use palisade_k8s::rbac::{self, RoleBinding};
 
 use crate::User;
 use crate::role::Names;
@@ -20,28 +21,97 @@ pub enum Holder<'a> {
     Group(&'a str),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum OwnedHolder {
-    User(String),
-    Group(String),
+/// The kind of a subject that somebody can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SubjectKind {
+    User,
+    Group,
+    ServiceAccount,
 }
 
-impl OwnedHolder {
-    fn as_ref(&self) -> Holder<'_> {
-        match self {
-            Self::User(name) => Holder::User(name),
-            Self::Group(name) => Holder::Group(name),
+impl fmt::Display for SubjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "User",
+            Self::Group => "Group",
+            Self::ServiceAccount => "ServiceAccount",
+        })
+    }
+}
+
+/// A subject, by the user or group that it is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Subject {
+    kind: SubjectKind,
+    /// The name of the user or group; of a service account, its user name.
+    holder: Arc<str>,
+    /// Where in `holder` the subject's own name begins.
+    name_at: usize,
+}
+
+impl Subject {
+    /// The subject of an object; a service account's namespace defaults to that of a `RoleBinding`. `None` for one that
+    /// nobody can be.
+    fn new(subject: &rbac::Subject, binding_namespace: &str) -> Option<Self> {
+        let (kind, holder): (_, Arc<str>) = match subject.kind.as_str() {
+            "User" => (SubjectKind::User, Arc::from(&*subject.name)),
+            "Group" => (SubjectKind::Group, Arc::from(&*subject.name)),
+            "ServiceAccount" => {
+                let own = subject.namespace.as_str();
+                let namespace = if own.is_empty() { binding_namespace } else { own };
+                if namespace.is_empty() {
+                    return None;
+                }
+                (SubjectKind::ServiceAccount, Arc::from(service_account_user(namespace, &subject.name)))
+            }
+            _ => return None,
+        };
+        let name_at = holder.len() - subject.name.len();
+        Some(Self { kind, holder, name_at })
+    }
+
+    pub(crate) fn holder(&self) -> Holder<'_> {
+        match self.kind {
+            SubjectKind::Group => Holder::Group(&self.holder),
+            SubjectKind::User | SubjectKind::ServiceAccount => Holder::User(&self.holder),
         }
+    }
+
+    /// The name of the user or group, to be shared.
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.holder
     }
 }
 
 /// A binding whose subjects are users and groups.
+///
+/// Clusters have tens of thousands of them: what no decision reads is not kept, and names are shared with the index.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binding {
-    binding: RoleBinding,
-    /// Parallel to the binding's subjects; `None` for one that nobody can be.
-    holders: Vec<Option<OwnedHolder>>,
-    is_namespaced: bool,
+    name: Arc<str>,
+    namespace: Option<Arc<str>>,
+    role_kind: RoleKind,
+    role: Arc<str>,
+    subjects: Box<[Subject]>,
+}
+
+/// The kind of role that a binding names.
+#[derive(Clone, Debug, PartialEq)]
+enum RoleKind {
+    ClusterRole,
+    Role,
+    /// A kind that grants nothing.
+    Other(Box<str>),
+}
+
+impl RoleKind {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::ClusterRole => "ClusterRole",
+            Self::Role => "Role",
+            Self::Other(kind) => kind,
+        }
+    }
 }
 
 /// The role that a binding grants.
@@ -52,42 +122,62 @@ pub(crate) enum RoleKey<'a> {
 }
 
 impl Binding {
-    pub(crate) fn new(mut binding: RoleBinding, is_namespaced: bool) -> Self {
-        if !is_namespaced {
-            binding.metadata.namespace.clear();
+    pub(crate) fn new(binding: &RoleBinding, is_namespaced: bool) -> Self {
+        let namespace = if is_namespaced { &*binding.metadata.namespace } else { "" };
+        Self {
+            name: Arc::from(&*binding.metadata.name),
+            namespace: is_namespaced.then(|| Arc::from(namespace)),
+            role_kind: match &*binding.role_ref.kind {
+                "ClusterRole" => RoleKind::ClusterRole,
+                "Role" => RoleKind::Role,
+                other => RoleKind::Other(other.into()),
+            },
+            role: Arc::from(&*binding.role_ref.name),
+            subjects: binding
+                .subjects
+                .iter()
+                .filter_map(|subject| Subject::new(subject, namespace))
+                .collect(),
         }
-        // Clusters have tens of thousands of them: what no decision reads is not kept, nor room for more subjects.
-        binding.metadata.labels.clear();
-        binding.metadata.annotations.clear();
-        binding.subjects.shrink_to_fit();
-        let namespace = &binding.metadata.namespace;
-        let holders = binding.subjects.iter().map(|subject| holder(subject, namespace)).collect();
-        Self { binding, holders, is_namespaced }
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.binding.metadata.name
+        &self.name
+    }
+
+    /// Its name, to be shared.
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// Its namespace; `None` if it holds in the whole cluster.
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
-        self.is_namespaced.then_some(self.binding.metadata.namespace.as_str())
+        self.namespace.as_deref()
+    }
+
+    /// Its namespace, to be shared.
+    pub(crate) fn shared_namespace(&self) -> Option<&Arc<str>> {
+        self.namespace.as_ref()
+    }
+
+    /// The subjects that somebody can be.
+    pub(crate) fn subjects(&self) -> &[Subject] {
+        &self.subjects
     }
 
     /// The users and groups that it names.
     pub fn holders(&self) -> impl Iterator<Item = Holder<'_>> {
-        self.holders.iter().flatten().map(OwnedHolder::as_ref)
+        self.subjects.iter().map(Subject::holder)
     }
 
     /// `None` where there can be no such role: a cluster binding grants cluster roles only.
     pub(crate) fn role(&self) -> Option<RoleKey<'_>> {
-        let name = self.binding.role_ref.name.as_str();
-        match (self.binding.role_ref.kind.as_str(), self.namespace()) {
-            ("ClusterRole", _) => Some(RoleKey::Cluster(name)),
-            ("Role", Some(namespace)) => Some(RoleKey::Namespaced { namespace, name }),
+        match (&self.role_kind, self.namespace()) {
+            (RoleKind::ClusterRole, _) => Some(RoleKey::Cluster(&self.role)),
+            (RoleKind::Role, Some(namespace)) => Some(RoleKey::Namespaced { namespace, name: &self.role }),
             _ => None,
         }
     }
@@ -109,9 +199,12 @@ impl Binding {
 
     /// A grant for each subject.
     pub(crate) fn grants<'a>(&'a self, names: Names<'a>) -> impl Iterator<Item = Grant<'a>> + use<'a> {
-        self.binding.subjects.iter().zip(&self.holders).filter_map(move |(subject, holder)| {
-            let holder = holder.as_ref()?.as_ref();
-            Some(Grant { binding: self, subject, holder, namespace: self.namespace(), names })
+        self.subjects.iter().map(move |subject| Grant {
+            binding: self,
+            subject,
+            holder: subject.holder(),
+            namespace: self.namespace(),
+            names,
         })
     }
 }
@@ -139,7 +232,7 @@ impl Grant<'_> {
     /// The name of the role.
     #[must_use]
     pub fn role(&self) -> &str {
-        &self.binding.binding.role_ref.name
+        &self.binding.role
     }
 }
 
@@ -149,23 +242,9 @@ impl fmt::Display for Grant<'_> {
             Some(namespace) => write!(f, "RoleBinding {namespace}/{}", self.binding())?,
             None => write!(f, "ClusterRoleBinding {}", self.binding())?,
         }
-        let Subject { kind, name, .. } = self.subject;
-        write!(f, " to {kind} {name}, of {} {}", self.binding.binding.role_ref.kind, self.role())
-    }
-}
-
-/// The user or group of a subject; a service account's namespace defaults to that of a `RoleBinding`.
-fn holder(subject: &Subject, binding_namespace: &str) -> Option<OwnedHolder> {
-    match subject.kind.as_str() {
-        "User" => Some(OwnedHolder::User(subject.name.clone())),
-        "Group" => Some(OwnedHolder::Group(subject.name.clone())),
-        "ServiceAccount" => {
-            let own = subject.namespace.as_str();
-            let namespace = if own.is_empty() { binding_namespace } else { own };
-            let name = service_account_user(namespace, &subject.name);
-            (!namespace.is_empty()).then_some(OwnedHolder::User(name))
-        }
-        _ => None,
+        let Subject { kind, holder, name_at } = self.subject;
+        let name = holder.get(*name_at..).unwrap_or_default();
+        write!(f, " to {kind} {name}, of {} {}", self.binding.role_kind.as_str(), self.role())
     }
 }
 
@@ -189,13 +268,14 @@ mod tests {
             ("ServiceAccount", "", "", None),
             ("Robot", "", "a", None),
         ] {
-            let subject =
-                Subject { kind: kind.into(), name: "x".into(), namespace: own.into(), ..Subject::default() };
-            assert_eq!(
-                holder(&subject, binding).as_ref().map(OwnedHolder::as_ref),
-                expected,
-                "{kind} {own:?} {binding:?}"
-            );
+            let subject = rbac::Subject {
+                kind: kind.into(),
+                name: "x".into(),
+                namespace: own.into(),
+                ..rbac::Subject::default()
+            };
+            let subject = Subject::new(&subject, binding);
+            assert_eq!(subject.as_ref().map(Subject::holder), expected, "{kind} {own:?} {binding:?}");
         }
     }
 }

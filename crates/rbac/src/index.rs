@@ -53,18 +53,19 @@ impl Rbac {
         match object {
             RbacObject::ClusterRole(role) => self.cluster_roles.insert(role),
             RbacObject::Role(role) => {
-                let roles = scope(&mut self.roles, &role.role().metadata.namespace);
+                let roles = scope(&mut self.roles, &Arc::from(&*role.role().metadata.namespace));
                 roles.insert(Arc::from(role.name()), role);
             }
             RbacObject::ClusterRoleBinding(binding) => {
                 self.remove(RbacKind::ClusterRoleBinding, "", binding.name());
-                self.cluster_bindings.insert(Arc::from(binding.name()), Arc::clone(&binding));
+                self.cluster_bindings.insert(Arc::clone(binding.shared_name()), Arc::clone(&binding));
                 self.enter(&binding);
             }
             RbacObject::RoleBinding(binding) => {
-                let namespace = binding.namespace().unwrap_or_default();
+                let Some(namespace) = binding.shared_namespace() else { return };
                 self.remove(RbacKind::RoleBinding, namespace, binding.name());
-                scope(&mut self.bindings, namespace).insert(Arc::from(binding.name()), Arc::clone(&binding));
+                scope(&mut self.bindings, namespace)
+                    .insert(Arc::clone(binding.shared_name()), Arc::clone(&binding));
                 self.enter(&binding);
             }
         }
@@ -90,17 +91,18 @@ impl Rbac {
 
     /// Puts a binding under its subjects.
     fn enter(&mut self, binding: &Arc<Binding>) {
-        for holder in binding.holders() {
-            let (of, name) = match holder {
-                Holder::User(name) => (&mut self.users, name),
-                Holder::Group(name) => (&mut self.groups, name),
+        for subject in binding.subjects() {
+            let of = match subject.holder() {
+                Holder::User(_) => &mut self.users,
+                Holder::Group(_) => &mut self.groups,
             };
-            let held = of.get_or_insert_with(name, || Arc::from(name), Held::default);
-            let scope = match binding.namespace() {
+            let name = subject.shared_name();
+            let held = of.get_or_insert_with(&**name, || Arc::clone(name), Held::default);
+            let scope = match binding.shared_namespace() {
                 None => &mut held.everywhere,
                 Some(namespace) => scope(&mut held.namespaces, namespace),
             };
-            scope.insert(Arc::from(binding.name()), Arc::clone(binding));
+            scope.insert(Arc::clone(binding.shared_name()), Arc::clone(binding));
         }
     }
 
@@ -227,9 +229,9 @@ impl Rbac {
 /// The map of a namespace, made if it is missing.
 fn scope<'m, V: Clone>(
     of: &'m mut Map<Arc<str>, Map<Arc<str>, V>>,
-    namespace: &str,
+    namespace: &Arc<str>,
 ) -> &'m mut Map<Arc<str>, V> {
-    of.get_or_insert_with(namespace, || Arc::from(namespace), Map::default)
+    of.get_or_insert_with(&**namespace, || Arc::clone(namespace), Map::default)
 }
 
 fn remove_from<V: Clone>(of: &mut Map<Arc<str>, Map<Arc<str>, V>>, namespace: &str, name: &str) -> Option<V> {

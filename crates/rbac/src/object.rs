@@ -69,12 +69,12 @@ impl RbacObject {
     /// A `ClusterRoleBinding`.
     #[must_use]
     pub fn cluster_role_binding(binding: RoleBinding) -> Self {
-        Self::ClusterRoleBinding(Arc::new(Binding::new(binding, false)))
+        Self::ClusterRoleBinding(Arc::new(Binding::new(&binding, false)))
     }
 
     /// A `RoleBinding`.
     #[must_use]
     pub fn role_binding(binding: RoleBinding) -> Self {
-        Self::RoleBinding(Arc::new(Binding::new(binding, true)))
+        Self::RoleBinding(Arc::new(Binding::new(&binding, true)))
     }
 }

@@ -155,9 +155,24 @@ struct Follower {
     kind: PolicyKind,
     sink: Sink,
     freshness: Freshness,
-    known: HashMap<ObjectKey, Seen>,
+    known: HashMap<Known, Seen>,
     round: u64,
     hasher: RandomState,
+}
+
+/// The namespace and the name of an object, in one text: there may be 50,000 of them.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Known(Box<str>);
+
+impl Known {
+    fn new(key: &ObjectKey) -> Self {
+        Self(format!("{}/{}", key.namespace, key.name).into())
+    }
+
+    fn key(&self, kind: PolicyKind) -> ObjectKey {
+        let (namespace, name) = self.0.split_once('/').unwrap_or_default();
+        ObjectKey { kind, namespace: namespace.to_owned(), name: name.to_owned() }
+    }
 }
 
 /// An object as it was last seen.
@@ -201,11 +216,11 @@ impl Follower {
                 None => break page.metadata.resource_version.unwrap_or_default(),
             }
         };
-        let (sink, round) = (&self.sink, self.round);
-        self.known.retain(|key, seen| {
+        let (sink, round, kind) = (&self.sink, self.round, self.kind);
+        self.known.retain(|known, seen| {
             let is_there = seen.round == round;
             if !is_there {
-                sink.remove(key);
+                sink.remove(&known.key(kind));
             }
             is_there
         });
@@ -259,7 +274,7 @@ impl Follower {
             WatchEvent::Deleted(object) => {
                 let key = self.key(&object);
                 self.sink.remove(&key);
-                self.known.remove(&key);
+                self.known.remove(&Known::new(&key));
                 object.metadata.resource_version
             }
             WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version),
@@ -274,11 +289,12 @@ impl Follower {
             Ok(object) => object,
             Err(error) => return tracing::error!("{key} cannot be read: {error}"),
         };
-        let seen = Seen { hash: self.hasher.hash_one(&object), round: self.round };
-        if self.known.get(&key).is_none_or(|known| known.hash != seen.hash) {
+        let hash = self.hasher.hash_one(&object);
+        let seen = Seen { hash, round: self.round };
+        let before = self.known.insert(Known::new(&key), seen);
+        if before.is_none_or(|before| before.hash != hash) {
             self.sink.apply(&key, &object);
         }
-        self.known.insert(key, seen);
     }
 
     fn key(&self, object: &DynamicObject) -> ObjectKey {
