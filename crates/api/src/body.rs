@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::error::{ApiError, ApiResult};
 use crate::kind::{self, Resource};
 use crate::limits::{WEIGHT, YAML_VALUES};
+use crate::place::Place;
 use crate::protobuf::{self, ProtobufError};
 use crate::shape::Shape;
 use crate::weight;
@@ -143,25 +144,6 @@ pub fn claim(object: &mut Value, resource: &Resource) -> ApiResult<()> {
         map.shift_insert(1, "apiVersion".to_owned(), version.into());
     }
     Ok(())
-}
-
-/// Where a value is, told from the inside: written out only where something is said of it.
-#[derive(Clone, Copy)]
-enum Place<'p> {
-    Root,
-    Field(&'p Place<'p>, &'p str),
-    Item(&'p Place<'p>, usize),
-}
-
-impl std::fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Root => Ok(()),
-            Self::Field(Place::Root, name) => f.write_str(name),
-            Self::Field(holder, name) => write!(f, "{holder}.{name}"),
-            Self::Item(holder, index) => write!(f, "{holder}[{index}]"),
-        }
-    }
 }
 
 /// Reads JSON and notes fields that are there twice; the last one counts, as everywhere.

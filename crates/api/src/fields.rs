@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
+use crate::place::Place;
 use crate::schema::{Field, Message, Type, message};
 use crate::time;
 use palisade_k8s::quantity;
@@ -13,27 +14,6 @@ use palisade_k8s::quantity;
 const UNKNOWN: usize = 20;
 
 static STRINGS: LazyLock<Type> = LazyLock::new(|| Type::List(Box::new(Type::String)));
-
-/// Where a value is, told from the inside: written out only where something is said of it.
-#[derive(Clone, Copy)]
-enum Place<'p> {
-    Root,
-    Field(&'p Place<'p>, &'p str),
-    Item(&'p Place<'p>, usize),
-    Key(&'p Place<'p>, &'p str),
-}
-
-impl std::fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Root => Ok(()),
-            Self::Field(Place::Root, name) => f.write_str(name),
-            Self::Field(holder, name) => write!(f, "{holder}.{name}"),
-            Self::Item(holder, index) => write!(f, "{holder}[{index}]"),
-            Self::Key(holder, key) => write!(f, "{holder}[{key}]"),
-        }
-    }
-}
 
 /// A value that no field of its type can hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -40,6 +40,7 @@ pub mod notes;
 pub mod openapi;
 pub mod options;
 pub mod patch;
+mod place;
 pub mod protobuf;
 pub mod registry;
 pub mod request;

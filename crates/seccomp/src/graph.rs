@@ -236,15 +236,12 @@ impl Simplify<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::filter::Data;
-
-    /// The answer of a decision to words.
-    fn answer(graph: &Graph, mut id: NodeId, args: [u64; 6]) -> Action {
-        let words = Data { number: 0, arch: 0, args }.words();
+impl Graph {
+    /// The answer of a decision to a syscall.
+    pub(crate) fn answer(&self, mut id: NodeId, data: &crate::filter::Data) -> Action {
+        let words = data.words();
         loop {
-            match graph.node(id) {
+            match self.node(id) {
                 Node::Leaf(action) => return action,
                 Node::Test { word, check, yes, no } => {
                     id = if check.holds(word.of(&words)) { yes } else { no }
@@ -252,6 +249,12 @@ mod tests {
             }
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Data;
 
     #[test]
     fn equal_decisions_are_one_and_certain_tests_none() {
@@ -294,11 +297,19 @@ mod tests {
                 for argument in values {
                     let args = [7, argument, 7, 7, 7, 7];
                     let expected = if condition.holds(argument) { Action::Allow } else { Action::Errno(1) };
-                    assert_eq!(answer(&graph, wide, args), expected, "{condition} {argument:#x}");
+                    assert_eq!(
+                        graph.answer(wide, &Data { number: 0, arch: 0, args }),
+                        expected,
+                        "{condition} {argument:#x}"
+                    );
                     if let Some((cut, id)) = narrow {
                         let holds = cut.holds(argument & 0xffff_ffff);
                         let expected = if holds { Action::Allow } else { Action::Errno(1) };
-                        assert_eq!(answer(&graph, id, args), expected, "32 bits: {condition} {argument:#x}");
+                        assert_eq!(
+                            graph.answer(id, &Data { number: 0, arch: 0, args }),
+                            expected,
+                            "32 bits: {condition} {argument:#x}"
+                        );
                     }
                 }
             }
@@ -321,7 +332,11 @@ mod tests {
         let simple = graph.simplify(twice);
         for value in [0, 4, 5, 9, 10, 11] {
             let args = [value, 0, 0, 0, 0, 0];
-            assert_eq!(answer(&graph, simple, args), answer(&graph, twice, args), "{value}");
+            assert_eq!(
+                graph.answer(simple, &Data { number: 0, arch: 0, args }),
+                graph.answer(twice, &Data { number: 0, arch: 0, args }),
+                "{value}"
+            );
         }
         assert!(matches!(graph.node(simple), Node::Test { yes, no, .. } if yes == allow && no == deny));
     }

@@ -197,18 +197,6 @@ mod tests {
     use crate::filter::Data;
     use crate::simulate::simulate;
 
-    fn answer(graph: &Graph, mut id: NodeId, data: &Data) -> Action {
-        let words = data.words();
-        loop {
-            match graph.node(id) {
-                Node::Leaf(action) => return action,
-                Node::Test { word, check, yes, no } => {
-                    id = if check.holds(word.of(&words)) { yes } else { no }
-                }
-            }
-        }
-    }
-
     #[test]
     fn every_check_becomes_instructions_that_decide_it() {
         let checks = [
@@ -231,7 +219,7 @@ mod tests {
                         let data = Data { number: 0, arch: 0, args: [9, value.into(), 9, 9, 9, 9] };
                         assert_eq!(
                             simulate(&program, &data).action(),
-                            answer(&graph, root, &data),
+                            graph.answer(root, &data),
                             "{first:?} {second:?} {value}"
                         );
                     }
@@ -274,7 +262,7 @@ mod tests {
             };
             for value in [0, 1, 2, 4, 6, 900, 1797, 1798, 1799] {
                 let data = Data { number: 0, arch: 0, args: [value, 0, 0, 9, 0, 0] };
-                assert_eq!(simulate(&program, &data).action(), answer(&graph, next, &data), "{value}");
+                assert_eq!(simulate(&program, &data).action(), graph.answer(next, &data), "{value}");
             }
         }
     }

@@ -7,13 +7,15 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DynamicObject, ListParams};
+use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::{Api, Client, Error};
+use palisade_admission::PolicyKind;
 use palisade_k8s::scc::{GROUP, RESOURCE};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::authority::ANNOUNCED;
-use crate::install::{EXEMPT_LABEL, NAME};
+use crate::feed::resource;
+use crate::install::{EXEMPT_LABEL, NAME, Part, Settings, objects};
 use crate::mode::MODE_LABEL;
 use crate::secret;
 
@@ -21,6 +23,8 @@ use crate::secret;
 const RUN_LEVEL: &str = "openshift.io/run-level";
 /// The oldest knowledge of the cluster that is fine, in seconds.
 const STALE: u64 = 60;
+/// A field that every SCC has once it is completed.
+const COMPLETED: &str = "supplementalGroups";
 /// How many names a line shows.
 const SHOWN: usize = 8;
 
@@ -71,6 +75,9 @@ pub async fn status(client: &Client, namespace: &str) -> Result<Vec<Line>, Error
     definition(client, &mut report).await;
     let bundles = webhooks(client, &mut report).await;
     authority(client, namespace, &bundles, &mut report).await;
+    if !bundles.is_empty() {
+        passage(client, &mut report).await;
+    }
     replicas(client, namespace, &mut report).await;
     opt_outs(client, &mut report).await;
     refusals(client, &mut report).await;
@@ -122,12 +129,7 @@ async fn webhooks(client: &Client, report: &mut Report) -> Vec<Option<Vec<u8>>> 
         "mutating",
         mutating.map(|found| {
             found.map(|found| {
-                found
-                    .webhooks
-                    .into_iter()
-                    .flatten()
-                    .map(|hook| Hook::new(hook.name, hook.failure_policy, hook.client_config))
-                    .collect()
+                hooks(found.webhooks, |hook| Hook::new(hook.name, hook.failure_policy, hook.client_config))
             })
         }),
     );
@@ -135,16 +137,15 @@ async fn webhooks(client: &Client, report: &mut Report) -> Vec<Option<Vec<u8>>> 
         "validating",
         validating.map(|found| {
             found.map(|found| {
-                found
-                    .webhooks
-                    .into_iter()
-                    .flatten()
-                    .map(|hook| Hook::new(hook.name, hook.failure_policy, hook.client_config))
-                    .collect()
+                hooks(found.webhooks, |hook| Hook::new(hook.name, hook.failure_policy, hook.client_config))
             })
         }),
     );
     bundles
+}
+
+fn hooks<W>(webhooks: Option<Vec<W>>, hook: impl Fn(W) -> Hook) -> Vec<Hook> {
+    webhooks.into_iter().flatten().map(hook).collect()
 }
 
 struct Hook {
@@ -163,6 +164,37 @@ impl Hook {
     fn must_answer(&self) -> bool {
         !self.name.starts_with("namespaces.") && !self.name.starts_with("workloads.")
     }
+}
+
+/// Sends an SCC through the webhooks as a dry run, which must come back completed: names, certificates and network are those
+/// that every pod meets.
+async fn passage(client: &Client, report: &mut Report) {
+    let topic = "requests";
+    let Some(probe) = probe() else { return };
+    let api: Api<DynamicObject> =
+        Api::all_with(client.clone(), &resource((GROUP, RESOURCE, PolicyKind::Scc)));
+    match api.create(&PostParams { dry_run: true, field_manager: None }, &probe).await {
+        Ok(answer) if answer.data.get(COMPLETED).is_some_and(Value::is_object) => {
+            report.line(State::Holds, topic, "a request comes back from the webhooks (dry run of an SCC)");
+        }
+        Ok(_) => report.line(State::Fails, topic, "an SCC comes back as it was sent: no webhook answers"),
+        Err(Error::Api(status)) if status.code == 403 => {
+            report.line(State::Note, topic, "not tried: you may not create SCCs");
+        }
+        Err(error) => report.line(State::Fails, topic, format!("a request does not come back: {error}")),
+    }
+}
+
+/// A built-in SCC without a field that the webhook completes.
+fn probe() -> Option<DynamicObject> {
+    let objects = objects(Part::Policy, &Settings::default());
+    let mut scc = objects
+        .into_iter()
+        .find(|object| object.get("kind").is_some_and(|kind| kind == palisade_k8s::scc::KIND))?;
+    let fields = scc.as_object_mut()?;
+    fields.insert("metadata".to_owned(), json!({"name": "palisade-probe"}));
+    fields.remove(COMPLETED);
+    serde_json::from_value(scc).ok()
 }
 
 async fn authority(client: &Client, namespace: &str, bundles: &[Option<Vec<u8>>], report: &mut Report) {

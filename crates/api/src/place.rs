@@ -1,0 +1,22 @@
+//! The place of a value in an object.
+
+/// Where a value is, told from the inside: written out only where something is said of it.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'p> {
+    Root,
+    Field(&'p Place<'p>, &'p str),
+    Item(&'p Place<'p>, usize),
+    Key(&'p Place<'p>, &'p str),
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Place::Root, name) => f.write_str(name),
+            Self::Field(holder, name) => write!(f, "{holder}.{name}"),
+            Self::Item(holder, index) => write!(f, "{holder}[{index}]"),
+            Self::Key(holder, key) => write!(f, "{holder}[{key}]"),
+        }
+    }
+}
