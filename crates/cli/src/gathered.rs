@@ -17,6 +17,9 @@ pub(crate) struct Gathered {
 
 /// Reads a folder. What cannot be read, or used, is told on standard error and passed over: the cluster ran with it.
 pub(crate) fn read(folder: &Path) -> Result<Gathered, crate::Failure> {
+    if !folder.is_dir() {
+        return Err(format!("{}: there is no such folder", folder.display()).into());
+    }
     let (found, unreadable) = files::read_what_can_be(folder)?;
     let mut seen = HashSet::new();
     let documents: Vec<Document> = found.into_iter().filter(|document| seen.insert(key(document))).collect();
@@ -29,7 +32,7 @@ pub(crate) fn read(folder: &Path) -> Result<Gathered, crate::Failure> {
         }
     }
     if unreadable > 0 {
-        anstream::eprintln!("{} {unreadable} files are not manifests", crate::paint::warning("note:"));
+        anstream::eprintln!("{} files that are not manifests: {unreadable}", crate::paint::warning("note:"));
     }
     if !builder.has_sccs() {
         return Err(format!(

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use palisade_console::terminal;
 use serde_json::{Value, json};
 
 use crate::args::ImportCommand;
@@ -11,8 +12,8 @@ use crate::files;
 pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
     let ImportCommand::Psp { files: paths } = command;
     let documents = files::read(paths)?;
-    let mut out = palisade_console::terminal::out();
-    let mut count = 0;
+    let mut out = terminal::out();
+    let (mut count, mut exit) = (0, Exit::Fine);
     for document in documents.iter().filter(|document| document.text("kind") == "PodSecurityPolicy") {
         let object = document.node.to_json();
         let place = document.place(&palisade_k8s::FieldPath::root());
@@ -20,7 +21,11 @@ pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
         let converted = palisade_scc::from_psp(object).map_err(|error| format!("{place}: {error}"))?;
         count += 1;
         writeln!(out, "---")?;
-        converted.lost.iter().try_for_each(|lost| writeln!(out, "# {lost}"))?;
+        for lost in &converted.lost {
+            writeln!(out, "# {lost}")?;
+            terminal::warn(format_args!("{place}: {lost}"));
+            exit = Exit::Findings;
+        }
         let mut scc = json!({"apiVersion": "security.openshift.io/v1", "kind": "SecurityContextConstraints"});
         if let (Some(scc), Value::Object(fields)) =
             (scc.as_object_mut(), serde_json::to_value(&converted.scc)?)
@@ -33,5 +38,5 @@ pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
     if count == 0 {
         return Err("no PodSecurityPolicy among the input".into());
     }
-    Ok(Exit::Fine)
+    Ok(exit)
 }

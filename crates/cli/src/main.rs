@@ -15,6 +15,8 @@ mod import;
 mod inspect;
 #[cfg(feature = "cluster")]
 mod live;
+#[cfg(feature = "serve")]
+mod log;
 mod manual;
 #[cfg(feature = "serve")]
 mod node;

@@ -247,7 +247,7 @@ pub(crate) fn run(args: NodeArgs) -> crate::Outcome {
     }
     require_root("palisade node")?;
     let path = args.kubeconfig.ok_or(NodeError::NoKubeconfig)?;
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    crate::log::init();
     palisade_sys::limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

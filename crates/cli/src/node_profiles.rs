@@ -36,7 +36,7 @@ pub(crate) struct NodeProfilesArgs {
 }
 
 pub(crate) fn run(args: NodeProfilesArgs) -> crate::Outcome {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    crate::log::init();
     let NodeProfilesArgs { node, kubelet_dir: kubelet, grace, own } = args;
     let Some(node) = node.filter(|_| !own) else {
         let own = palisade_profiles::own()?;

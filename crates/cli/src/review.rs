@@ -11,7 +11,8 @@ use palisade_console::terminal;
 
 pub(crate) use load::{Inputs, Loaded};
 pub(crate) use palisade_review::{
-    Options, Report, Subject, Surroundings, Verdict, beyond, free_name, scc_object, use_role,
+    ASSUMED_NAMESPACE, Options, Report, Subject, Surroundings, Verdict, beyond, free_name, scc_object,
+    use_role,
 };
 
 use crate::args::{Output, ReviewArgs};

@@ -19,7 +19,7 @@ enum ServeError {
 
 /// Serves the API; with a node beside it where `node` says how.
 pub(crate) fn run(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    crate::log::init();
     palisade_sys::limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(args, node))

@@ -165,7 +165,7 @@ enum BadValue {
 }
 
 pub(crate) fn serve(args: WebhookArgs) -> crate::Outcome {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    crate::log::init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before it listens, so that no signal is lost.

@@ -121,7 +121,7 @@ pub(crate) enum Error {
     BadPassword,
     #[error("a user name is needed: give --username, or --token")]
     NoUserName,
-    #[error("a password is needed: on stdin, or with --password")]
+    #[error("a password is needed: at the prompt, or as a line on stdin")]
     NoPassword,
     #[error("no token is currently in use for this session")]
     NoToken,

@@ -47,6 +47,6 @@ pub use impact::{Move, Whole, impact, impact_page, pod_changes};
 pub use matrix::matrix;
 pub use page::{Frame, LinkList, Page, PageError, SCRIPT, STYLE, changes, form, index, login, message};
 pub use report::{ErrorReport, RefusalReport, Report, StepReport, Verdict, list};
-pub use subject::{Options, Subject, SubjectError};
+pub use subject::{ASSUMED_NAMESPACE, Options, Subject, SubjectError};
 pub use surroundings::Surroundings;
 pub use syscalls::{Shares, difference_page, shares, syscalls};

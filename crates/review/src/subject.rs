@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use palisade_console::files::{Document, Place};
 
 /// The namespace of objects that name none. It is none that SCC leaves alone, as `default` would be.
-const ASSUMED_NAMESPACE: &str = "assumed";
+pub const ASSUMED_NAMESPACE: &str = "assumed";
 
 /// An object that is of a workload's kind, and has no pod that can be read.
 #[derive(Debug, thiserror::Error)]

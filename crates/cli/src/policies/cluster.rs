@@ -114,10 +114,15 @@ pub(super) fn remove(_: &RemoveArgs) -> crate::Outcome {
         // What refuses goes last, so that no pod is let in undecided.
         for (kind, name) in IDENTITIES.into_iter().rev() {
             let done = if cluster.delete(kind, name).await? { "removed" } else { "was not there" };
-            writeln!(terminal::out(), "{} {name}: {done}", kind.to_lowercase())?;
+            progress(format_args!("{} {name}: {done}", kind.to_lowercase()));
         }
         Ok(Exit::Fine)
     })
+}
+
+/// Prints what is done. That nobody reads it any more stops no work: half of the policies would refuse pods.
+fn progress(line: std::fmt::Arguments<'_>) {
+    drop(writeln!(terminal::out(), "{line}"));
 }
 
 fn roles(kind: &str) -> ApiResource {
@@ -152,7 +157,7 @@ fn name_of(object: &Value) -> String {
 enum State {
     Current,
     Missing,
-    /// The SCCs are no longer those that it was compiled from.
+    /// The SCCs or the options are not those that it was compiled from.
     Outdated,
     /// Somebody has edited it.
     Edited,
@@ -163,7 +168,7 @@ impl State {
         match self {
             Self::Current => "current",
             Self::Missing => "missing",
-            Self::Outdated => "the SCCs have changed since it was applied",
+            Self::Outdated => "applied from other SCCs or with other options",
             Self::Edited => "edited since it was applied",
         }
     }
@@ -289,11 +294,11 @@ impl Cluster {
         }
         for object in &compiled.objects {
             self.put(object, false).await?;
-            writeln!(terminal::out(), "{}: applied", name_of(object))?;
+            progress(format_args!("{}: applied", name_of(object)));
         }
         for (kind, name) in superfluous(compiled) {
             if self.delete(kind, name).await? {
-                writeln!(terminal::out(), "{} {name}: removed", kind.to_lowercase())?;
+                progress(format_args!("{} {name}: removed", kind.to_lowercase()));
             }
         }
         Ok(())

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use crate::args::{GenerateArgs, ObjectOutput};
 use crate::exit::Exit;
 use crate::review::{
-    Loaded, Options, Report, Subject, Surroundings, Verdict, assume_namespaces, beyond, subjects,
+    ASSUMED_NAMESPACE, Loaded, Options, Report, Subject, Surroundings, Verdict, assume_namespaces, beyond,
+    subjects,
 };
 use group::Group;
 
@@ -60,6 +61,11 @@ impl Ground {
             ..Options::default()
         };
         let subjects = subjects(&documents, &options)?;
+        if subjects.iter().any(|subject| subject.namespace == ASSUMED_NAMESPACE) {
+            terminal::note(format_args!(
+                "note: manifests that name no namespace are taken to be in {ASSUMED_NAMESPACE:?}; -n names theirs"
+            ));
+        }
         assume_namespaces(&mut builder, &subjects);
         let policy = builder.clone().build();
         let base = base(args.base.as_deref(), &policy, args.inputs.policy.scc_set.unwrap_or_default())?;

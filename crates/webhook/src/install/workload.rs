@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{NAME, Settings, metadata, selector};
+use super::{NAME, Reach, Settings, metadata, selector};
 
 pub(super) fn objects(settings: &Settings) -> Vec<Value> {
     let mut objects = vec![
@@ -112,8 +112,20 @@ fn arguments(settings: &Settings) -> Vec<String> {
         "--identity=$(POD_NAME)".to_owned(),
         format!("--mode={}", settings.mode.as_str()),
     ];
+    if let Reach::Url(url) = &settings.reach {
+        arguments.push(format!("--name={}", host(url)));
+    }
     arguments.extend(settings.reports.then(|| "--reports".to_owned()));
     arguments
+}
+
+/// The host of a URL, which the replicas' certificate has to name.
+fn host(url: &str) -> &str {
+    let authority = url.trim_start_matches("https://").split('/').next().unwrap_or_default();
+    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => authority.split(':').next().unwrap_or_default(),
+    }
 }
 
 /// No policy can select the API server, so the port is open to all; everything else in is closed.
