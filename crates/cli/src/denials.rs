@@ -174,6 +174,9 @@ mod linux {
                 denial.command
             )?;
             match reason {
+                Some(_) if denial.is_by_runtime() => {
+                    writeln!(out, "  made as the container was started: nothing to add if it runs")
+                }
                 Some(reason) if reason.looks_at_arguments => writeln!(
                     out,
                     "  a record has no arguments; to let only these through: palisade seccomp record"

@@ -100,6 +100,9 @@ fn told(denial: &Denial, count: u64, reason: Option<&Reason>) -> Option<Told> {
     if let Some(reason) = reason {
         message.push_str(&format!(" by profile {}: {}; ", reason.profile, reason.rule));
         message.push_str(&match reason.looks_at_arguments {
+            _ if denial.is_by_runtime() => {
+                format!("made by {} as it started the container: nothing to add if it runs", denial.command)
+            }
             true => "to allow only the needed syscalls: palisade seccomp record".to_owned(),
             false => format!("to let it through, add {}", reason.entry),
         });
@@ -228,6 +231,12 @@ mod tests {
         let words = "Syscall mkdir (x86_64) denied 10 times (ERRNO) by profile localhost/p.json: no rule: the default; \
                      to let it through, add {\"names\":[\"mkdir\"]}";
         assert_eq!(said.message, words);
+        let by_runtime = Denial { command: "crun".to_owned(), ..denial("c", 83, 0) };
+        let said = told(&by_runtime, 1, Some(&reason)).unwrap().message;
+        assert!(
+            said.ends_with("made by crun as it started the container: nothing to add if it runs"),
+            "{said}"
+        );
         reason.looks_at_arguments = true;
         assert!(told(&denial("c", 83, 0), 1, Some(&reason)).unwrap().message.contains("denied once"));
         assert_eq!(told(&Denial { container: None, ..denial("c", 83, 0) }, 1, None), None);

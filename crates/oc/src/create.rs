@@ -48,8 +48,11 @@ async fn post(
     let created = match dry_run {
         DryRun::Client => object.clone(),
         _ => {
-            let path =
-                format!("{}?fieldManager=palisade-create{}", kind.path(Some(namespace)), dry_run.query());
+            let path = format!(
+                "{}?fieldManager=palisade-create&fieldValidation=Strict{}",
+                kind.path(Some(namespace)),
+                dry_run.query()
+            );
             session.post(&path, object).await?
         }
     };

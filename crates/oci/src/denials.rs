@@ -91,6 +91,12 @@ impl Denial {
         name.strip_prefix("SCMP_ACT_").unwrap_or(name)
     }
 
+    /// Whether the runtime made the syscall while it started the container, by the name that its process gives itself.
+    #[must_use]
+    pub fn is_by_runtime(&self) -> bool {
+        matches!(self.command.as_str(), "crun" | "runc" | "runc:[2:INIT]")
+    }
+
     fn new(record: Record, container: Option<Arc<Container>>) -> Self {
         let Record { time, arch, number, action, pid, command, .. } = record;
         Self { time, container, arch, number, action, pid, command }
