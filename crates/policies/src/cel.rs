@@ -1,8 +1,8 @@
-//! Pieces of CEL, the Common Expression Language in which Kubernetes writes its admission policies.
+//! Building blocks of CEL, the Common Expression Language of Kubernetes' admission policies.
 
 use std::fmt::Display;
 
-/// A text as a literal.
+/// A string as a literal.
 pub(crate) fn text(value: &str) -> String {
     let mut literal = String::with_capacity(value.len() + 2);
     literal.push('\'');
@@ -20,7 +20,7 @@ pub(crate) fn text(value: &str) -> String {
     literal
 }
 
-/// A list of text literals.
+/// A list of string literals.
 pub(crate) fn texts<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> String {
     list(values.into_iter().map(|value| text(value.as_ref())))
 }
@@ -30,7 +30,7 @@ pub(crate) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     format!("[{}]", joined(items, ", "))
 }
 
-/// All of these, or `none` where there are none, one a line.
+/// All of these, or `none` if the list is empty, one a line.
 pub(crate) fn all<T: Display>(conditions: impl IntoIterator<Item = T>) -> String {
     or(joined(conditions, " &&\n"), "true")
 }
@@ -54,7 +54,7 @@ pub(crate) fn first(cases: impl IntoIterator<Item = (String, String)>, otherwise
     format!("{}{otherwise}", cases.collect::<String>())
 }
 
-/// The part of a variable's name that stands for an SCC: names of SCCs hold no capital letters and no underscores, so
+/// The part of a variable's name that stands for an SCC: names of SCCs have no capital letters and no underscores, so
 /// no two become the same.
 pub(crate) fn identifier(scc: &str) -> String {
     let letter = |letter: char| match letter {
@@ -66,7 +66,7 @@ pub(crate) fn identifier(scc: &str) -> String {
     scc.chars().map(letter).collect()
 }
 
-/// `list` without repetitions, in order: CEL in Kubernetes has no function for either.
+/// `list` without duplicates, in order: CEL in Kubernetes has no function for either.
 pub(crate) fn sorted(list: &str) -> String {
     let distinct = "l.transformList(i, x, l.indexOf(x) == i, x)";
     let rank = "d.transformMapEntry(i, x, {d.filter(y, y < x).size(): x})";

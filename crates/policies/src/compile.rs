@@ -1,4 +1,4 @@
-//! From a set of SCCs to the objects.
+//! Compilation of a set of SCCs to the objects.
 
 use std::collections::HashMap;
 
@@ -20,18 +20,18 @@ pub const NAME: &str = "securitycontextconstraints.admission.openshift.io";
 
 const API_VERSION: &str = "admissionregistration.k8s.io/v1";
 
-/// Namespaces that SCC leaves alone, by name (reference/scc.md 1b).
+/// Namespaces that are exempt by name (reference/scc.md 1b).
 const EXEMPT_NAMESPACES: [&str; 6] =
     ["default", "kube-system", "kube-public", "openshift-node", "openshift-infra", "openshift"];
 
 /// The treatment of a pod that no SCC admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It is refused; all others are given what their SCC gives.
+    /// It is refused; other pods get the defaults of their SCC.
     Enforce,
-    /// Its author is warned, and the audit log says so. No pod is changed.
+    /// Its author is warned, and the audit log records it. No pod is changed.
     Warn,
-    /// The audit log says so. No pod is changed.
+    /// The audit log records it. No pod is changed.
     Audit,
 }
 
@@ -48,17 +48,17 @@ impl Mode {
 /// An administrator's options.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The kernel of the nodes, which decides what sysctls are safe.
+    /// The kernel of the nodes, which determines the safe sysctls.
     pub kernel: KernelVersion,
-    /// Namespaces to leave alone beside those that SCC exempts by name.
+    /// Exempt namespaces in addition to those that SCC exempts by name.
     pub exempt: Vec<String>,
     /// The treatment of a pod that no SCC admits.
     pub mode: Mode,
-    /// Whether `exec` and `attach` are held too. It takes at most 13 SCCs, and time that grows with the number of pods in
-    /// the namespace.
+    /// Whether `exec` and `attach` are checked too. It takes at most 13 SCCs, and time that grows with the number of
+    /// pods in the namespace.
     pub connect: bool,
-    /// SCCs that all of [`EVERYBODY`] may use by roles, so that whoever makes the pods of workloads may. It only spares
-    /// authors of workloads warnings.
+    /// SCCs that all of [`EVERYBODY`] may use by roles, and with them the controllers of workloads. It only avoids
+    /// warnings to authors of workloads.
     pub everybody: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ impl Default for Settings {
     }
 }
 
-/// The name of the policy that watches over the binding of the validating one.
+/// The name of the policy that checks that the binding of the validating one exists.
 pub const GUARD: &str = "guard.securitycontextconstraints.admission.openshift.io";
 
 /// The name of the policy on `exec` and `attach`, and of its binding.
@@ -83,11 +83,11 @@ pub const CONNECT: &str = "connect.securitycontextconstraints.admission.openshif
 /// The name of the policy that warns authors of workloads, and of its binding.
 pub const WORKLOADS: &str = "workloads.securitycontextconstraints.admission.openshift.io";
 
-/// The annotation of all objects that holds a hash of what the SCCs were compiled to.
+/// The annotation of all objects with a hash of the compiled SCCs.
 pub const HASH: &str = "palisade.dev/sccs";
 
-/// The kind and the name of each object, in the order in which they are to be created: what refuses comes before what
-/// admits. They are removed in the opposite order.
+/// The kind and the name of each object, in the order of creation: refusing objects come before admitting ones. They
+/// are removed in the opposite order.
 pub const IDENTITIES: [(&str, &str); 10] = [
     ("ValidatingAdmissionPolicy", NAME),
     ("ValidatingAdmissionPolicyBinding", NAME),
@@ -106,7 +106,7 @@ pub const IDENTITIES: [(&str, &str); 10] = [
 pub struct Compiled {
     /// The objects, in the order of [`IDENTITIES`], of which some may be left out.
     pub objects: Vec<Value>,
-    /// SCCs that can admit no pod, each with why; they are left out.
+    /// SCCs that can admit no pod, each with the reason; they are left out.
     pub unusable: Vec<(String, String)>,
 }
 
@@ -121,18 +121,18 @@ impl Compiled {
     }
 }
 
-/// Why a set of SCCs cannot be compiled.
+/// The reason why a set of SCCs cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
     /// There is no SCC, or none that can admit a pod: the policies would refuse all pods.
     #[error("there is no SecurityContextConstraints that can admit a pod")]
     NoScc,
-    /// The API server would not take the policies.
+    /// The API server would refuse the policies.
     #[error("{breach}; it would take the first {fitting}, without {}", excess.join(", "))]
     TooLarge {
         /// The limit.
         breach: Breach,
-        /// How many SCCs, in their order, keep to all limits.
+        /// The number of SCCs, from the first, that keep to all limits.
         fitting: usize,
         /// The names of the others.
         excess: Vec<String>,
@@ -143,7 +143,7 @@ pub enum CompileError {
 ///
 /// # Errors
 ///
-/// No SCC can admit a pod, or the API server would not take what they come to.
+/// No SCC can admit a pod, or the API server would refuse the compiled objects.
 pub fn compile(sccs: &SccSet, settings: &Settings) -> Result<Compiled, CompileError> {
     let (usable, unusable) = translate(sccs, settings.kernel);
     if usable.is_empty() {
@@ -167,13 +167,13 @@ pub fn compile(sccs: &SccSet, settings: &Settings) -> Result<Compiled, CompileEr
     }
 }
 
-/// A hash of what was compiled. Not of the SCCs: their metadata, and fields written in another way, change nothing.
+/// A hash of the compiled objects. Not of the SCCs: their metadata, and equivalent spellings of fields, change nothing.
 fn hash(objects: &[Value]) -> String {
     let digest = Sha256::digest(Value::from(objects).to_string());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Ends every expression with a line, so that YAML has it as it is read: a block, without quotes and folds.
+/// Ends every expression with a newline, so that YAML has it as a readable block, without quotes and folds.
 fn end_lines(value: &mut Value) {
     match value {
         Value::Object(map) => map.iter_mut().for_each(|(key, value)| match value {
@@ -208,7 +208,7 @@ fn objects(usable: &[Translated<'_>], settings: &Settings) -> Result<Vec<Value>,
         limits::at_most("the policy on exec and attach", usable.len(), "SCCs", mutating::BLOCK)?;
         objects.extend([connecting(usable, settings), connecting_binding(settings)]);
     }
-    // Warnings are a help: a set that is too large for them is compiled without.
+    // Warnings are optional: a set that is too large for them is compiled without.
     if settings.mode != Mode::Audit && usable.len() <= workload::LIMIT {
         let warning = json!({"policyName": WORKLOADS, "validationActions": ["Warn"]});
         objects.extend([
@@ -268,7 +268,7 @@ fn connecting(sccs: &[Translated<'_>], settings: &Settings) -> Value {
     )
 }
 
-/// All pods of the namespace are parameters. One that is gone cannot be connected to anyway.
+/// All pods of the namespace are parameters. A deleted one cannot be connected to anyway.
 fn connecting_binding(settings: &Settings) -> Value {
     let spec = json!({
         "policyName": CONNECT,
@@ -284,7 +284,7 @@ fn workloads(sccs: &[Translated<'_>], settings: &Settings) -> Value {
         WORKLOADS,
         &workload::variables(sccs, &settings.everybody),
         json!({
-            // It only ever warns.
+            // It only warns.
             "failurePolicy": "Ignore",
             "matchConstraints": constraints(settings, &workload::rules()),
             "validations": workload::validations(),
@@ -292,7 +292,7 @@ fn workloads(sccs: &[Translated<'_>], settings: &Settings) -> Value {
     )
 }
 
-/// A policy with those of the variables that its expressions use.
+/// A policy with the variables that its expressions use.
 fn policy(kind: &str, name: &str, variables: &[Variable], mut spec: Value) -> Value {
     let mut expressions = Vec::new();
     collect_expressions(&spec, &mut expressions);
@@ -332,7 +332,7 @@ fn pods() -> Value {
     ])
 }
 
-/// Requests by these rules whose namespace is not left alone.
+/// Requests that match these rules, outside of exempt namespaces.
 fn constraints(settings: &Settings, rules: &Value) -> Value {
     let names: Vec<&str> =
         EXEMPT_NAMESPACES.iter().copied().chain(settings.exempt.iter().map(String::as_str)).collect();
@@ -348,11 +348,11 @@ fn constraints(settings: &Settings, rules: &Value) -> Value {
     })
 }
 
-/// A mutation of nothing, of the type that a mutation has.
+/// An empty mutation, of the type of a mutation.
 const NOTHING: &str = "[JSONPatch{op: 'test', path: '/metadata', value: {}}].filter(p, false)";
 
-/// A policy without a match, whose binding needs that of the validating policy to be there: without it the API server
-/// would refuse nothing.
+/// A policy that matches no request, whose binding requires the binding of the validating policy: without it the API
+/// server would refuse nothing.
 fn guard(settings: &Settings) -> Value {
     object(
         "MutatingAdmissionPolicy",
@@ -368,7 +368,7 @@ fn guard(settings: &Settings) -> Value {
     )
 }
 
-/// A binding that denies where the object that its policy names as parameter is not there.
+/// A binding that denies if the object that its policy names as its parameter is missing.
 fn guarding_binding(policy: &str) -> Value {
     let spec = json!({"policyName": policy, "paramRef": {"name": NAME, "parameterNotFoundAction": "Deny"}});
     object("MutatingAdmissionPolicyBinding", policy, spec)

@@ -1,7 +1,7 @@
-//! The policy on `exec` and `attach`: as `palisade admit` decides them, by the pod as it runs.
+//! The policy on `exec` and `attach`, which decides as `palisade admit` does, by the running pod.
 //!
-//! A request to connect holds no pod. The API server finds it as the policy's parameter, of which it hands over all that
-//! the namespace has, one after the other: the cost grows with the number of pods in the namespace.
+//! A CONNECT request has no pod. The API server finds it as the policy's parameter, of which it passes all in the
+//! namespace, one after the other: the cost grows with the number of pods in the namespace.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ pub(crate) fn validations() -> Value {
     }])
 }
 
-/// The condition that picks the pod of the request out of those of its namespace.
+/// The condition that selects the pod of the request among those of its namespace.
 pub(crate) fn conditions() -> Value {
     json!([{"name": "pod-of-the-request", "expression": "params.metadata.name == request.name"}])
 }

@@ -1,4 +1,4 @@
-//! One SCC on its way into CEL: its rules, and the variables made of them.
+//! One SCC in CEL: its rules, and the variables made of them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,10 +16,10 @@ pub(crate) struct Translated<'x> {
     pub(crate) rules: Rules,
 }
 
-/// The SCCs of a set in their order, and those that can admit no pod, each with why.
+/// The SCCs of a set in their order, and those that can admit no pod, each with the reason.
 pub(crate) type Split<'x> = (Vec<Translated<'x>>, Vec<(&'x str, &'x Unusable)>);
 
-/// How long a condition is that stands in the variables of SCCs itself; what is longer has a variable of its own.
+/// Maximum length of a condition in the variables of SCCs themselves; a longer one has a variable of its own.
 const SHORT: usize = 64;
 
 pub(crate) fn translate(sccs: &SccSet, kernel: KernelVersion) -> Split<'_> {
@@ -85,24 +85,24 @@ impl<'x> Translated<'x> {
         format!("variables.{}", self.variable(prefix))
     }
 
-    /// Whether the pod meets every demand, once it has what the SCC gives.
+    /// Whether the pod meets every demand, once it has the SCC's defaults.
     pub(crate) fn fits(&self) -> Variable {
         let demand = |demand: &Demand| format!("// {}\n{}", comment(&demand.because), demand.condition());
         Variable::new(self.variable("fits"), cel::all(self.rules.demands.iter().map(demand)))
     }
 
-    /// Whether it gives nothing to what may not change any more.
+    /// Whether it has no default for parts that may not change any more.
     pub(crate) fn settled(&self) -> Variable {
         let condition = |condition: &String| format!("({condition})");
         Variable::new(self.variable("settled"), cel::all(self.rules.settled.iter().map(condition)))
     }
 
-    /// The subject whose right it would be.
+    /// The subject with the right to use it.
     pub(crate) fn grant(&self) -> Variable {
         Variable::new(self.variable("grant"), grant::grant(self.entry.scc()))
     }
 
-    /// The obstacle, in words.
+    /// The violation, in words.
     pub(crate) fn findings(&self) -> Variable {
         let finding = |demand: &Demand| format!("{} ? '' : {}", demand.condition(), text(&demand.finding));
         let findings =
@@ -110,7 +110,8 @@ impl<'x> Translated<'x> {
         Variable::new(self.variable("findings"), format!("{findings}.filter(f, f != '')"))
     }
 
-    /// Whether it admits the pod: it is considered, fits, gives nothing to what may not change, and may be used.
+    /// Whether it admits the pod: it is considered, fits, sets no default on parts that may not change, and may be
+    /// used.
     pub(crate) fn admits(&self) -> String {
         format!(
             "{} && {} && (request.operation == 'CREATE' || {}) && {} != ''",
@@ -121,18 +122,18 @@ impl<'x> Translated<'x> {
         )
     }
 
-    /// The same of a pod that does not exist yet.
+    /// The same for a pod that does not exist yet.
     pub(crate) fn admits_anew(&self) -> String {
         format!("{} && {} && {} != ''", self.considered(), self.reference("fits"), self.reference("grant"))
     }
 
-    /// Whether the pod may be tried on it: it requires no other.
+    /// Whether the pod may be evaluated by it: it requires no other.
     pub(crate) fn considered(&self) -> String {
         format!("variables.required in ['', {}]", text(self.name()))
     }
 }
 
-/// The rest of a line, whatever the text holds.
+/// The rest of a line, whatever the text contains.
 fn comment(text: &str) -> String {
     text.chars()
         .map(

@@ -1,5 +1,5 @@
-//! Facts that the expressions of all SCCs need of a pod, its namespace and its user: each fact once, as a variable that
-//! is evaluated when it is first used.
+//! Facts about a pod, its namespace and its user that the expressions of all SCCs need: each once, as a variable that
+//! is evaluated at its first use.
 
 use palisade_k8s::scc::annotation::{MCS, REQUIRED_SCC, SUPPLEMENTAL_GROUPS, UID_RANGE, VALIDATED_SCC};
 use palisade_k8s::scc::{GROUP, RESOURCE};
@@ -23,26 +23,26 @@ impl Variable {
     }
 }
 
-/// How much of the pod may not change any more.
+/// The immutable part of the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Frozen {
-    /// The part that a request decides: nothing of a pod that is created, all but ephemeral containers where those are added,
-    /// all of a pod that runs.
+    /// The part that depends on the request: nothing of a new pod, all but ephemeral containers if those are added, all
+    /// of a running pod.
     ByRequest,
-    /// All: defaults have been given.
+    /// All: defaults have been set.
     All,
     /// Nothing.
     Nothing,
 }
 
-/// The place of the pod in a request.
+/// The location of the pod in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// It is the object of the request.
     Object,
     /// It is the parameter of the policy: the request connects to it.
     Parameter,
-    /// It is the template of a workload, whose pods are given the account `default` if it names none.
+    /// It is the template of a workload, whose pods get the account `default` if it names none.
     Template,
 }
 
@@ -77,7 +77,7 @@ impl Place {
             Self::Parameter => {
                 format!("!({}) && !({})", update::is_mirrored("variables.annotations"), update::WINDOWS)
             }
-            // What another workload owns was judged with that.
+            // A workload that another one owns was checked with its owner.
             Self::Template => format!(
                 "!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false)) && !({})",
                 update::WINDOWS
@@ -86,7 +86,7 @@ impl Place {
     }
 }
 
-/// The facts, in an order in which each uses only those before it.
+/// The facts, in an order in which each uses only earlier ones.
 pub(crate) fn facts(place: Place, frozen: Frozen) -> Vec<Variable> {
     let mut facts = request(place);
     facts.extend(pod());
@@ -259,12 +259,12 @@ fn volumes() -> Vec<Variable> {
     ]
 }
 
-/// Blanks that may stand before a number: all but newlines.
+/// Blanks that may precede a number: all except newlines.
 const BLANK: &str =
     r"[\t\x0b\x0c\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]*";
 
-/// The blocks of IDs in the list of texts `list`, each as its first and its last ID; one that is malformed is left out.
-/// `start/size` or `start-end`, as `NamespaceRanges` of palisade-scc reads them.
+/// The blocks of IDs in the list of strings `list`, each as its first and its last ID; a malformed one is left out.
+/// `start/size` or `start-end`, as `NamespaceRanges` of palisade-scc parses them.
 fn blocks(list: &str) -> String {
     let number = format!("{BLANK}0*[0-9]{{1,10}}");
     let block = format!(r"^{number}(/{number}([^0-9][\s\S]*)?|-{number}([^0-9/][^/]*)?)$");
@@ -290,7 +290,7 @@ fn namespace() -> Vec<Variable> {
         Variable::new("groupBlocks", "variables.groupRanges.split(',')"),
         Variable::new(
             "groups",
-            // One block that is that of the user IDs has been read already.
+            // A single block that is that of the user IDs has been parsed already.
             format!(
                 "!variables.groupRanges.contains(',') && variables.groupRanges == {uids}.orValue('') ? \
                  (variables.uids.size() == 2 ? [variables.uids] : []) :\n\
@@ -314,7 +314,7 @@ fn selinux() -> Vec<Variable> {
     ]
 }
 
-/// The profiles that CRI-O takes from annotations, past the fields.
+/// The profiles that CRI-O takes from annotations, bypassing the fields.
 fn runtime_profiles() -> String {
     let named = RUNTIME_ANNOTATIONS.map(|prefix| format!("k.startsWith({})", text(prefix)));
     let value = "variables.annotations[k]";

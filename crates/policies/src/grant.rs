@@ -4,10 +4,10 @@ use palisade_k8s::SecurityContextConstraints;
 
 use crate::cel;
 
-/// The group of whoever has been authenticated, controllers among them.
+/// The group of all authenticated users, controllers among them.
 pub const EVERYBODY: &str = "system:authenticated";
 
-/// A name and the groups of somebody, as expressions.
+/// The name and the groups of a subject, as expressions.
 pub(crate) struct Subject {
     user: &'static str,
     groups: &'static str,
@@ -21,7 +21,7 @@ pub(crate) const ACCOUNT: Subject =
 pub(crate) const USER: Subject =
     Subject { user: "request.userInfo.username", groups: "variables.userGroups" };
 
-/// Whether an SCC's own lists name a subject; `None` if they name nobody.
+/// Whether an SCC's own lists name a subject; `None` if they are empty.
 pub(crate) fn named(subject: &Subject, users: &[String], groups: &[String]) -> Option<String> {
     let by_user = (!users.is_empty()).then(|| format!("{} in {}", subject.user, cel::texts(users)));
     let by_group =
@@ -43,8 +43,8 @@ pub(crate) fn of_template(scc: &SecurityContextConstraints, is_open: bool) -> St
     format!("{account}variables.mayAccount.name({name}).check('use').allowed() ? 'serviceaccount' : ''")
 }
 
-/// The value of the annotation that says whose right it is; empty where neither may use the SCC. The service account is
-/// asked first, and lists before the authorizer.
+/// The value of the annotation for the subject with the right; empty if neither may use the SCC. The service account is
+/// checked first, and lists before the authorizer.
 pub(crate) fn grant(scc: &SecurityContextConstraints) -> String {
     let name = cel::text(&scc.metadata.name);
     let users = SecurityContextConstraints::list(scc.users.as_ref());

@@ -1,5 +1,5 @@
-//! SCCs compiled into the admission policies of Kubernetes itself, so that OpenShift's decision is made inside of the API
-//! server: no webhook, nothing that runs.
+//! SCCs compiled into the admission policies of Kubernetes itself, so that OpenShift's decision is made inside of the
+//! API server: no webhook, no running component.
 //!
 //! ```
 //! use palisade_policies::{NAME, Settings, compile};
@@ -18,10 +18,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! An SCC goes through three forms: the `Plan` that the engine runs too, its rules in CEL (`rule`: what it demands of a pod
-//! and what it gives to one), and its variables (`entry`: whether the pod fits, whether nothing of it would change, whose
-//! right it would be). All SCCs share the `facts` about a pod, its namespace and its user. `mutating` chooses the first SCC
-//! and `patch` writes what it gives; `validating` holds the pod to it. `limits` counts what the API server takes.
+//! An SCC goes through three forms: the `Plan` that the engine runs too, its rules in CEL (`rule`: its demands on a pod
+//! and its defaults), and its variables (`entry`: whether the pod fits, whether nothing of it would change, which
+//! subject has the right). All SCCs share the `facts` about a pod, its namespace and its user. `mutating` chooses the
+//! first SCC and `patch` writes its defaults; `validating` checks the pod against it. `limits` counts the API server's
+//! limits.
 //!
 //! Tests run the expressions without a cluster, and compare each decision with the engine's.
 

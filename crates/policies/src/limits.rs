@@ -1,4 +1,4 @@
-//! The API server's limits of a policy, counted before anything is printed: a policy that breaks a limit is refused
+//! The API server's limits on a policy, counted before anything is printed: a policy that exceeds a limit is refused
 //! when it is written or, worse, denies every pod.
 //!
 //! Figures: reference/cluster.md 6, measured on Kubernetes 1.36.
@@ -7,32 +7,32 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-/// How many code points an expression may have (`cel-go` `parser`).
+/// Maximum number of code points in an expression (`cel-go` `parser`).
 const CODE_POINTS: usize = 100_000;
-/// How deep an expression may nest (`cel-go` `parser`).
+/// Maximum nesting of an expression (`cel-go` `parser`).
 const DEPTH: usize = 250;
-/// How many bytes an object may have, in JSON: etcd takes no request above 1.5 MB, and fields are managed beside.
+/// Maximum size of an object, in bytes of JSON: etcd accepts no request above 1.5 MB, and managed fields are added.
 const BYTES: usize = 1_000_000;
-/// How many checks of the authorizer one expression can pay for: each costs 350,000, of 1,000,000.
+/// Maximum number of authorizer checks within the budget of one expression: each costs 350,000, of 1,000,000.
 const CHECKS_AN_EXPRESSION: usize = 2;
-/// How many checks a mutation, or all of a validating policy, can pay for, of 10,000,000.
+/// Maximum number of checks within the budget of a mutation, or of all of a validating policy, of 10,000,000.
 const CHECKS: usize = 28;
 
-/// A limit that a set of SCCs breaks.
+/// An exceeded limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} has {count} {unit}, and the API server takes at most {limit}")]
 pub struct Breach {
     /// The part and its object.
     pub what: String,
-    /// How many it has.
+    /// The actual number.
     pub count: usize,
-    /// Of what.
+    /// The counted unit.
     pub unit: &'static str,
-    /// How many it may have.
+    /// The maximum.
     pub limit: usize,
 }
 
-/// The first limit that an object breaks.
+/// The first limit that an object exceeds.
 pub(crate) fn check(object: &Value) -> Result<(), Breach> {
     let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
     at_most(kind, object.to_string().len(), "bytes", BYTES)?;
@@ -65,7 +65,7 @@ fn named(variable: &Value) -> Option<(&str, &str)> {
     Some((variable.get("name")?.as_str()?, variable.get("expression")?.as_str()?))
 }
 
-/// A breach, if there are more than may be.
+/// An exceeded limit, if there is one.
 pub(crate) fn at_most(what: &str, count: usize, unit: &'static str, limit: usize) -> Result<(), Breach> {
     if count <= limit { Ok(()) } else { Err(Breach { what: what.to_owned(), count, unit, limit }) }
 }
@@ -81,7 +81,7 @@ fn expression_fits(what: &str, expression: &str) -> Result<(), Breach> {
     )
 }
 
-/// How many checks these expressions make at most with all variables that they use, each of which is evaluated once.
+/// The maximum number of checks by these expressions with all variables that they use, each of which is evaluated once.
 fn reachable_checks(variables: &HashMap<&str, &str>, expressions: &[&str]) -> usize {
     reach(variables, expressions).1
 }
@@ -109,7 +109,7 @@ fn reach(variables: &HashMap<&str, &str>, expressions: &[&str]) -> (HashSet<Stri
     (seen, checks)
 }
 
-/// The expression without what stands in its texts and comments.
+/// The expression without the content of its strings and comments.
 fn code(expression: &str) -> String {
     let mut code = String::with_capacity(expression.len());
     let mut letters = expression.chars().peekable();
@@ -135,7 +135,7 @@ fn code(expression: &str) -> String {
     code
 }
 
-/// How deep an expression nests: brackets, and conditions in the `otherwise` of others.
+/// The nesting of an expression: brackets, and conditions in the `otherwise` of others.
 fn depth(expression: &str) -> usize {
     let mut levels = vec![0_usize];
     let mut deepest = 0;

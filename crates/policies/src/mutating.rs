@@ -1,4 +1,4 @@
-//! The `MutatingAdmissionPolicy`: it chooses the SCC, and gives the pod what that SCC gives.
+//! The `MutatingAdmissionPolicy`: it chooses the SCC, and sets its defaults on the pod.
 
 use serde_json::{Value, json};
 
@@ -8,8 +8,8 @@ use crate::facts::{Frozen, Place, Variable, facts};
 use crate::patch::{self, name};
 use crate::rule::Gifts;
 
-/// How many SCCs one mutation asks for: each may take two checks of the authorizer, of which a mutation's budget pays 28,
-/// and nothing else then.
+/// Maximum number of SCCs in one mutation: each may take two authorizer checks, of which a mutation's budget permits
+/// 28, and nothing else then.
 pub(crate) const BLOCK: usize = 13;
 
 /// The variables of all mutations.
@@ -25,11 +25,11 @@ pub(crate) fn variables(sccs: &[Translated<'_>]) -> Vec<Variable> {
     variables
 }
 
-/// The first SCC in order that fits and may be used, and whose right that is; empty if there is none.
+/// The first SCC in order that fits and may be used, and the subject with the right; empty if there is none.
 fn chosen(block: &[Translated<'_>], index: usize) -> String {
     let skipped = match index {
         0 => "!variables.hasRanges".to_owned(),
-        // An earlier mutation has chosen, and has taken away what the pod brought along.
+        // An earlier mutation has chosen, and has removed the pod's own annotations.
         _ => "!variables.hasRanges || variables.annotated != ''".to_owned(),
     };
     let cases =
@@ -43,7 +43,7 @@ fn gifts(block: &[Translated<'_>], index: usize) -> Variable {
     Variable::new(name("given", index), by_value(block, &chosen))
 }
 
-/// The gifts of one SCC; of several types, which CEL takes in one map only as `dyn`.
+/// The defaults of one SCC; of several types, which CEL permits in one map only as `dyn`.
 fn gift(gifts: &Gifts) -> String {
     let entries = [
         ("user", &gifts.user),
@@ -62,7 +62,7 @@ fn gift(gifts: &Gifts) -> String {
     format!("{{{}}}", entries.join(", "))
 }
 
-/// The gifts of the chosen SCC: SCCs that give the same share a case, and the last needs none.
+/// The defaults of the chosen SCC: SCCs with the same defaults share a case, and the last needs none.
 fn by_value(block: &[Translated<'_>], chosen: &str) -> String {
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for scc in block {

@@ -1,4 +1,4 @@
-//! The mutation: one JSON Patch for whatever SCC was chosen.
+//! The mutation: one JSON Patch for any chosen SCC.
 
 use palisade_k8s::scc::annotation::{SUBJECT_TYPE, VALIDATED_SCC};
 use palisade_k8s::seccomp::{CONTAINER_ANNOTATION, POD_ANNOTATION};
@@ -8,7 +8,7 @@ use crate::facts::Variable;
 use crate::rule::escalation::EXEMPTING;
 use crate::rule::seccomp::field_of;
 
-/// Fields of a container's security context that a mutation sets, in the order in which it does.
+/// Fields of a container's security context that a mutation sets, in order.
 const CONTAINER_FIELDS: [&str; 6] = [
     "runAsUser",
     "runAsNonRoot",
@@ -23,12 +23,12 @@ pub(crate) fn name(base: &str, block: usize) -> String {
     if block == 0 { base.to_owned() } else { format!("{base}{}", block + 1) }
 }
 
-/// One of the gifts of the chosen SCC.
+/// One of the defaults of the chosen SCC.
 fn given(gift: &str, block: usize) -> String {
     format!("variables.{}.{gift}", name("given", block))
 }
 
-/// The variables that say what each container is given by what the block `block` of SCCs chose.
+/// The variables with the changes of each container by the SCC that the block `block` chose.
 pub(crate) fn variables(block: usize) -> Vec<Variable> {
     let capabilities = format!(
         "variables.contexts.map(c, {{'add': c.?capabilities.?add.orValue([]), 'drop': c.?capabilities.?drop.orValue([])}}).map(c,\n\
@@ -53,7 +53,7 @@ pub(crate) fn variables(block: usize) -> Vec<Variable> {
     ]
 }
 
-/// For each container a map of the fields that change.
+/// For each container a map of its changed fields.
 fn changes(block: usize) -> String {
     let v = |base: &str| format!("variables.{}", name(base, block));
     let entry = |field: &str, condition: &str, value: &str| {
@@ -116,8 +116,8 @@ fn changes(block: usize) -> String {
     format!("variables.contexts.transformList(i, c, {{\n{}\n}})", entries.join(",\n"))
 }
 
-/// The expression of a mutation: a list of `JSONPatch`. Where none of its SCCs was chosen, the first mutation empties
-/// what the pod says of itself, and the others do nothing.
+/// The expression of a mutation: a list of `JSONPatch`. If none of its SCCs was chosen, the first mutation empties the
+/// pod's own annotations, and the others do nothing.
 pub(crate) fn expression(block: usize) -> String {
     let chosen = format!("variables.{}", name("chosen", block));
     let otherwise = if block == 0 { retract() } else { "[]".to_owned() };
@@ -125,8 +125,8 @@ pub(crate) fn expression(block: usize) -> String {
     format!("!variables.relevant ? [] :\n{chosen}.size() == 0 ? {otherwise} :\n{operations}")
 }
 
-/// Empties the two result annotations, if they are there: what a pod brings along is forged. They stay, so that an update
-/// of nothing else is still looked at.
+/// Empties the two result annotations, if they exist: those that a pod comes with are forged. They stay, so that an
+/// update of nothing else is still checked.
 fn retract() -> String {
     let operation = |key: &str| {
         format!(
@@ -177,7 +177,7 @@ fn operations(block: usize) -> Vec<String> {
     operations
 }
 
-/// The pod's profile is written both ways, whichever way it was named.
+/// The pod's profile is written in both forms, whichever the pod used.
 fn pod_profile(block: usize) -> Vec<String> {
     let add = |path: &str, value: &str| format!("JSONPatch{{op: 'add', path: {path}, value: {value}}}");
     let named = format!("(variables.namesProfile ? variables.podProfile : {})", given("profile", block));
@@ -196,7 +196,7 @@ fn pod_profile(block: usize) -> Vec<String> {
     ]
 }
 
-/// A security context that is not there is added whole; of one that is there, only what changes is touched.
+/// A missing security context is added whole; in an existing one, only the changed fields are touched.
 fn container_operations(block: usize) -> Vec<String> {
     let changes = format!("variables.{}", name("changes", block));
     let path = |rest: &str| {

@@ -1,4 +1,4 @@
-//! The rules of an SCC, each as what it demands of a pod and what it gives to one.
+//! The rules of an SCC, each as its demands on a pod and its defaults.
 
 mod capabilities;
 pub(crate) mod escalation;
@@ -16,13 +16,13 @@ use palisade_scc::Plan;
 /// One demand of an SCC on a pod.
 #[derive(Clone, Debug)]
 pub(crate) struct Demand {
-    /// Its subject: the name of a variable begins with it, where SCCs share one.
+    /// Its subject: the prefix of a variable's name, if SCCs share one.
     pub(crate) topic: &'static str,
-    /// The field of the SCC that it comes from, and its value.
+    /// Its field of the SCC, with its value.
     pub(crate) because: String,
-    /// The condition, which is true of a pod that meets it once the SCC has given what it gives.
+    /// The condition, which is true for a pod that meets it once the SCC has set its defaults.
     pub(crate) holds: String,
-    /// The message where it does not.
+    /// The message if it is not met.
     pub(crate) finding: String,
     /// The variable that holds the condition, if it has one.
     pub(crate) name: Option<String>,
@@ -44,13 +44,12 @@ impl Demand {
     }
 }
 
-/// The defaults of an SCC: a value for each variable of the mutation, as CEL. SCCs that give the
-/// same share a case.
+/// The defaults of an SCC: a value for each variable of the mutation, as CEL. SCCs with the same defaults share a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Gifts {
     /// At most one user ID.
     pub(crate) user: String,
-    /// Whether `runAsNonRoot` is said of a container of which no user ID is known.
+    /// Whether `runAsNonRoot` is set on a container without a known user ID.
     pub(crate) non_root: String,
     /// At most one group for volumes.
     pub(crate) fs_group: String,
@@ -58,13 +57,13 @@ pub(crate) struct Gifts {
     pub(crate) supplemental_group: String,
     /// At most one set of SELinux labels.
     pub(crate) selinux: String,
-    /// Capabilities added where not dropped.
+    /// Capabilities added unless dropped.
     pub(crate) add: String,
     /// Capabilities dropped.
     pub(crate) drop: String,
     /// Whether `readOnlyRootFilesystem` is set.
     pub(crate) read_only: String,
-    /// The seccomp profile of a pod that names none; empty for none.
+    /// The seccomp profile of a pod without one; empty for none.
     pub(crate) profile: String,
     /// At most one value of `allowPrivilegeEscalation`.
     pub(crate) escalation: String,
@@ -77,13 +76,13 @@ pub(crate) struct Gifts {
 pub(crate) struct Rules {
     /// Its demands, cheapest first.
     pub(crate) demands: Vec<Demand>,
-    /// The condition under which it gives nothing to what may not change any more.
+    /// The condition under which it sets no default on parts that may not change any more.
     pub(crate) settled: Vec<String>,
     /// Its defaults.
     pub(crate) gifts: Gifts,
 }
 
-/// Translates a plan. It is taken apart whole, so that a rule that is added to it must be added here.
+/// Translates a plan, which is destructured completely, so that a new rule of it must be added here.
 pub(crate) fn rules(plan: &Plan, kernel: KernelVersion) -> Rules {
     let Plan {
         privileged,

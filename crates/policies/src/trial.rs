@@ -1,20 +1,20 @@
-//! The decision on a pod that no mutation has chosen an SCC for: where nothing is enforced, where a request connects to a
-//! pod, and where a workload is applied whose pods are yet to come.
+//! The decision on a pod for which no mutation has chosen an SCC: if nothing is enforced, if a request connects to a
+//! pod, and if a workload is applied whose pods are yet to come.
 
 use crate::cel::{self, text};
 use crate::entry::{Translated, shared};
 use crate::facts::{Frozen, Place, Variable, facts};
 use crate::grant;
 
-/// What is tried.
+/// The evaluated pod.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trial<'x> {
     /// The pod of the request, as it would be created or changed.
     Request,
     /// The pod that a request connects to, as if the user created it.
     Connection,
-    /// The template of a workload, as if a controller created its pods. These SCCs may be used by all authenticated users,
-    /// and controllers among them; CEL cannot ask for the rights of a controller.
+    /// The template of a workload, as if a controller created its pods. These SCCs may be used by all authenticated
+    /// users, controllers among them; CEL cannot check the rights of a controller.
     Workload(&'x [String]),
 }
 
@@ -56,7 +56,7 @@ impl Trial<'_> {
     }
 }
 
-/// The variables of a trial; `admitted` and `refusal` are its outcome.
+/// The variables of an evaluation; `admitted` and `refusal` are its outcome.
 pub(crate) fn variables(sccs: &[Translated<'_>], trial: Trial<'_>) -> Vec<Variable> {
     let mut variables = trial.facts();
     variables.extend(shared(sccs));
@@ -68,8 +68,8 @@ pub(crate) fn variables(sccs: &[Translated<'_>], trial: Trial<'_>) -> Vec<Variab
     variables
 }
 
-/// The message of a refusal: the SCCs that fit and may not be used, else the one that comes nearest and what is in its way.
-/// Expressions of messages cannot ask the authorizer.
+/// The message of a refusal: the SCCs that fit and may not be used, else the nearest one and its violations.
+/// Expressions of messages cannot call the authorizer.
 pub(crate) fn message(sccs: &[Translated<'_>], before: &str, nobody: &str, after: &str) -> Vec<Variable> {
     let fitting = sccs.iter().map(|scc| {
         format!("\n{} && {} ? {} : ''", scc.considered(), scc.reference("fits"), text(scc.name()))

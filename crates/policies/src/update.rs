@@ -6,25 +6,26 @@ use palisade_k8s::scc::annotation::REQUIRED_SCC;
 /// An annotation that the cluster's network writes to running pods.
 const POD_NETWORKS: &str = "k8s.ovn.org/pod-networks";
 
-/// Whether a policy looks at a request: neither at mirror pods of kubelets nor at pods for Windows, nor at bookkeeping.
+/// Whether a policy applies to a request: neither to mirror pods of kubelets nor to pods for Windows, nor to
+/// bookkeeping.
 ///
-/// It is a variable and no match condition, for each of which the API server would convert the object once more.
+/// It is a variable and not a match condition, for each of which the API server would convert the object once more.
 pub(crate) fn is_relevant() -> String {
     format!("!({}) && !({WINDOWS}) && ({})", is_mirrored("variables.annotations"), changes_something())
 }
 
-/// Whether a pod is for Windows, where nothing of what SCC decides applies.
+/// Whether a pod is for Windows, to which SCC does not apply.
 pub(crate) const WINDOWS: &str = "variables.spec.?os.?name.orValue('') == 'windows'";
 
-/// Whether a kubelet tells of a pod that it runs already.
+/// Whether it is a mirror pod, which a kubelet runs already.
 pub(crate) fn is_mirrored(annotations: &str) -> String {
     format!(
         "'system:nodes' in request.userInfo.?groups.orValue([]) && 'kubernetes.io/config.mirror' in {annotations}"
     )
 }
 
-/// Whether a request changes something that SCC looks at. Finalizers, owners, scheduling gates and the network's own
-/// annotation change without a decision, so that no controller is held up (reference/scc.md 1b).
+/// Whether a request changes something that matters for SCC. Finalizers, owners, scheduling gates and the network's own
+/// annotation change without a decision, so that no controller is blocked (reference/scc.md 1b).
 fn changes_something() -> String {
     let differs = |a: &str, b: &str, but: &str| {
         format!(
@@ -41,7 +42,7 @@ fn changes_something() -> String {
     )
 }
 
-/// Whether an update leaves the SCC that the pod requires as it is.
+/// Whether an update leaves the required SCC unchanged.
 pub(crate) fn keeps_required() -> String {
     let old = format!("oldObject.metadata.?annotations[?{}].orValue('')", text(REQUIRED_SCC));
     format!("request.operation != 'UPDATE' || variables.required == {old}")

@@ -12,13 +12,13 @@ use crate::mutating::BLOCK;
 use crate::trial::{self, Trial};
 use crate::update;
 
-/// Whether SCCs other than the one that was chosen are asked for: a policy's budget pays for so many.
+/// Number of SCCs other than the chosen one to evaluate: as many as a policy's budget permits.
 pub(crate) fn asks_others(sccs: &[Translated<'_>]) -> bool {
     sccs.len() <= BLOCK
 }
 
-/// The variables of all validations. Where nothing is enforced, a pod has not been given what its SCC gives, and has only
-/// to fit.
+/// The variables of all validations. If nothing is enforced, a pod does not have its SCC's defaults, and has only to
+/// fit.
 pub(crate) fn variables(sccs: &[Translated<'_>], enforced: bool) -> Vec<Variable> {
     if !enforced {
         return trial::variables(sccs, Trial::Request);
@@ -39,7 +39,7 @@ pub(crate) fn variables(sccs: &[Translated<'_>], enforced: bool) -> Vec<Variable
     variables
 }
 
-/// The grant of whatever SCC the pod is annotated with.
+/// The grant of the SCC in the pod's annotation.
 fn grant_of_annotated(sccs: &[Translated<'_>]) -> String {
     let named = |test: fn(&[String], &[String]) -> Option<String>| {
         let of = |scc: &Translated<'_>| {
@@ -59,7 +59,7 @@ fn grant_of_annotated(sccs: &[Translated<'_>]) -> String {
     )
 }
 
-/// The annotated SCC is tried first, since it is what admitted the pod; then all others in order.
+/// The annotated SCC is evaluated first, since it is what admitted the pod; then all others in order.
 fn admitted(sccs: &[Translated<'_>]) -> String {
     let holds = |scc: &Translated<'_>| {
         format!("{} && {} && {}", scc.considered(), scc.reference("fits"), scc.reference("settled"))
@@ -76,8 +76,8 @@ fn admitted(sccs: &[Translated<'_>]) -> String {
     cel::any(annotated.chain(others))
 }
 
-/// The API server asks for the message of every pod, also of those that are admitted: they have an annotation, and no
-/// SCC is tried for them here.
+/// The API server evaluates the message of every pod, also of admitted ones: they have an annotation, and no SCC is
+/// evaluated for them here.
 const CHANGED: &str = "variables.annotated != '' ?\n\
     'the pod was changed after ' + variables.annotated + ' had been chosen, or that may no longer be used, or no MutatingAdmissionPolicy has chosen it' :\n";
 
@@ -87,20 +87,20 @@ fn message(sccs: &[Translated<'_>]) -> Vec<Variable> {
     trial::message(sccs, CHANGED, nobody, ", or no MutatingAdmissionPolicy has set its defaults")
 }
 
-/// How many audit annotations a policy may have (`k8s.io/apiserver`, validation of admissionregistration).
+/// Maximum number of audit annotations of a policy (`k8s.io/apiserver`, validation of admissionregistration).
 const AUDITED: usize = 20;
-/// How many characters the key of one may have.
+/// Maximum length of a key, in characters.
 const KEY: usize = 63;
 
-/// Audit annotations, under OpenShift's keys: the API server puts the name of the policy before each. These
-/// expressions cannot ask the authorizer either, so what is too restrictive is told of SCCs that may be used and of others.
+/// Audit annotations, under OpenShift's keys: the API server prepends the name of the policy to each. These expressions
+/// cannot call the authorizer either, so violations are reported for SCCs that may be used and for others.
 pub(crate) fn audit_annotations(sccs: &[Translated<'_>]) -> Value {
     let mut annotations = vec![
-        // Empty is none.
+        // Empty means none.
         json!({"key": "chosen", "valueExpression": "string(variables.relevant ? variables.annotated : '')"}),
         json!({"key": "reason", "valueExpression":
             "string(!variables.relevant ? '' : variables.annotated == '' ? variables.refusal : variables.annotated + ' admits the pod')"}),
-        // SCCs that a refused pod fits: nobody had the right.
+        // SCCs that a refused pod fits, without the right to use them.
         json!({"key": "denied", "valueExpression":
             "variables.annotated == '' && variables.relevant && request.operation == 'CREATE' ? variables.fitting.join(',') : ''"}),
     ];

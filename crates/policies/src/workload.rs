@@ -1,4 +1,4 @@
-//! The policy on workloads: whoever applies one is warned at once that its pods would be refused.
+//! The policy on workloads: the author of a workload is warned at once that its pods would be refused.
 
 use palisade_k8s::workload::KINDS;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::entry::Translated;
 use crate::facts::Variable;
 use crate::trial::{self, Trial};
 
-/// How many SCCs it can try: each may take a check of the authorizer.
+/// Maximum number of SCCs that it can evaluate: each may take an authorizer check.
 pub(crate) const LIMIT: usize = 26;
 
 /// The variables of the policy. `everybody` names the SCCs that all authenticated users may use.
@@ -33,7 +33,7 @@ fn is_matched(group: &str, kind: &str) -> bool {
     })
 }
 
-/// The resources that are looked at, by group.
+/// The matched resources, by group.
 const RULES: [(&str, &[&str]); 3] = [
     ("apps", &["deployments", "replicasets", "statefulsets", "daemonsets"]),
     ("batch", &["jobs", "cronjobs"]),

@@ -1,4 +1,4 @@
-//! The ways from a refusal to a yes. Nothing is proposed that was not tried.
+//! Ways from a refusal to an admission. All proposals are tested.
 
 use palisade_admission::{Decision, PodRequest, Policy, Scopes, Step, Trace, evaluate, explain};
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
@@ -13,29 +13,29 @@ use crate::grant;
 use crate::subject::Subject;
 use crate::surroundings::Surroundings;
 
-/// Changes that get a pod admitted, each tried; none where no SCC can ever admit it.
+/// Changes that get a pod admitted, each tested; all absent if no SCC can ever admit it.
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Advice {
-    /// The command after which the namespace lets the pod through, at the highest Pod Security level that does.
+    /// The command after which the namespace admits the pod, at the highest Pod Security level that does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The command that grants the most restrictive SCC that would admit the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
-    /// Permissions of that SCC beyond those that the pod lacks.
+    /// Permissions of that SCC beyond those that the pod needs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grant_also_gives: Vec<String>,
-    /// An SCC of one's own that permits just what is missing, with its grant: a `List`, ready to apply.
+    /// An SCC of one's own that permits just the missing parts, with its grant: a `List`, ready to apply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own: Option<Value>,
-    /// Permissions of that SCC beyond those of the SCC that it is made from.
+    /// Permissions of that SCC beyond those of the SCC that it is derived from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_summary: Option<String>,
-    /// Commands that get it admitted together, where none does alone.
+    /// Commands that get it admitted together, if none does alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub together: Vec<String>,
-    /// An SCC that would admit it, and what refuses it then.
+    /// An SCC that would admit it, and the reason of the later refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub obstacle: Option<String>,
     /// Accounts of the namespace under which the pod would be admitted.
@@ -44,7 +44,7 @@ pub struct Advice {
     /// Edits of the workload; all together get the pod admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<String>,
-    /// Where each of them is made: the line of the field, or, where it is to be added, of what it is added to.
+    /// The position of each edit: the line of the field or, if it is to be added, of its parent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edit_places: Vec<Spot>,
     /// The SCC that then admits it.
@@ -52,10 +52,10 @@ pub struct Advice {
     pub edits_for: Option<String>,
 }
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Spot {
-    /// The file that it is in.
+    /// The file.
     pub file: String,
     /// The line, counted from 1.
     pub line: usize,
@@ -66,18 +66,18 @@ pub struct Spot {
 /// An account that may use an SCC that fits.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Account {
-    /// The name; empty where it has none.
+    /// The name; empty if it has none.
     pub name: String,
     /// The name of the SCC.
     pub scc: String,
 }
 
-/// The command that has a namespace enforce a Pod Security level.
+/// The command that makes a namespace enforce a Pod Security level.
 pub(crate) fn label_command(namespace: &str, level: palisade_scc::pod_security::Level) -> String {
     format!("kubectl label namespace {namespace} pod-security.kubernetes.io/enforce={level} --overwrite")
 }
 
-/// The usable SCC that the fewest fields stand in the way of; the first tried of several.
+/// The usable SCC with the fewest fields in violation; the first in order of several.
 pub(crate) fn nearest<'t, 'x>(trace: &'t Trace<'x>) -> Option<&'t Step<'x>> {
     let distance = |step: &&Step<'_>| match &step.outcome {
         Outcome::Refuses(errors) => errors.len(),
@@ -139,7 +139,7 @@ impl Case<'_> {
             advice.grant = Some(self.grant_command(entry.name()));
             advice.grant_also_gives = own.iter().flat_map(|own| beyond(entry.scc(), own)).collect();
         }
-        // Where the SCC to be granted gives nothing beside, one of one's own has no use.
+        // If the SCC to be granted permits nothing beyond, one of one's own is useless.
         let own = own.filter(|_| entry.is_none() || !advice.grant_also_gives.is_empty());
         if let Some(own) = own {
             let near = refused.base().and_then(|place| entries.get(place));
@@ -159,7 +159,7 @@ impl Case<'_> {
         format!("oc adm policy add-scc-to-user {scc} -z {account} -n {namespace}")
     }
 
-    /// Advice where an SCC would admit the pod, and something after SCC would not.
+    /// Advice if an SCC would admit the pod, and a check after SCC would not.
     fn beyond_scc(&self, refused: &Refused<'_>, advice: &mut Advice) -> Option<()> {
         let whatever = |_: &Value, _: &Pod<'_>, _: &palisade_scc::Changes<'_>| true;
         let entry = refused.entries.get(Refused { then: &whatever, ..*refused }.grant()?)?;
@@ -188,7 +188,7 @@ impl Case<'_> {
         Some(())
     }
 
-    /// The SCC that the pod asks for by name.
+    /// The SCC that the pod requires by name.
     pub(crate) fn pin(&self) -> Option<String> {
         let annotations = self.subject.pod.pointer("/metadata/annotations")?;
         annotations.get(REQUIRED_SCC)?.as_str().filter(|name| !name.is_empty()).map(str::to_owned)
@@ -207,12 +207,12 @@ impl Case<'_> {
         PodRequest { namespace, user, groups, scopes: Scopes::default(), pod, mutation: Mutation::Allowed }
     }
 
-    /// The places of the SCCs that may be used, whichever the pod is pinned to.
+    /// The indexes of the SCCs that may be used, whichever the pod is pinned to.
     fn usable(&self, free: &Value) -> Vec<usize> {
         let groups: Vec<&str> = self.subject.groups.iter().map(String::as_str).collect();
         let Ok(pod) = Pod::deserialize(free) else { return Vec::new() };
         let trace = explain(self.policy, &self.request(&groups, &pod));
-        // A pod that is pinned to none is tried with every SCC, in order.
+        // A pod without a pin is evaluated with every SCC, in order.
         let steps = trace.steps.iter().enumerate();
         steps.filter(|(_, step)| step.is_usable()).map(|(place, _)| place).collect()
     }
@@ -221,7 +221,7 @@ impl Case<'_> {
         edit.words(self.subject.path(&edit.path))
     }
 
-    /// The target of an edit: of a list, the element that it takes out.
+    /// The target of an edit: for a list, the removed element.
     fn changed(&self, edit: &Edit) -> FieldPath {
         let Action::RemoveItem(item) = &edit.action else { return edit.path.clone() };
         let list = self.subject.document.node.at_path(&self.subject.path(&edit.path));
@@ -249,7 +249,7 @@ impl Case<'_> {
         json!({"apiVersion": "v1", "kind": "List", "items": [grant::object(own), role, binding]})
     }
 
-    /// The accounts of the namespace under which all would let the pod through.
+    /// The accounts of the namespace under which all checks would pass.
     fn accounts(&self) -> Vec<Account> {
         let names = self.surroundings.accounts(self.policy, &self.subject.namespace);
         let others = names.into_iter().filter(|name| *name != self.subject.service_account);
@@ -279,7 +279,7 @@ fn unpin(pod: &mut Value) {
     annotations.and_then(|annotations| annotations.shift_remove(REQUIRED_SCC));
 }
 
-/// The permissions of `wide` beyond those of `narrow`, one for each field; users, groups and priority do not count.
+/// The permissions of `wide` beyond those of `narrow`, one for each field; users, groups and priority are ignored.
 pub fn beyond(wide: &SecurityContextConstraints, narrow: &SecurityContextConstraints) -> Vec<String> {
     let grants = ["users", "groups", "priority"];
     let differences = diff(wide, narrow).into_iter().filter(|difference| !grants.contains(&difference.field));

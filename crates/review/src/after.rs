@@ -31,7 +31,7 @@ pub(crate) struct Objection {
     pub by: By,
     pub message: String,
     pub errors: Vec<FieldError>,
-    /// The highest level that the namespace could enforce and let the pod through.
+    /// The highest level that the namespace could enforce and still admit the pod.
     pub level: Option<Level>,
 }
 
@@ -59,7 +59,7 @@ impl<'a> After<'a> {
         self.csi_volume(pod).or_else(|| self.level(&parsed))
     }
 
-    /// Whether nothing is said against the pod with these changes that its author would not have heard anyway.
+    /// Whether the pod with these changes has no refusal or warning that it would not have had anyway.
     pub(crate) fn accepts(&self, pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> bool {
         let outcome = changed(pod, parsed, changes);
         self.objection(&outcome).is_none() && crate::notes::never_starts(&outcome).is_empty()
@@ -88,13 +88,13 @@ impl<'a> After<'a> {
             let broken = standard.broken_by(pod)?;
             let level = of_version(standard);
             Some(format!(
-                "the namespace {} {verb} of what is not Pod Security level {level}: {broken}",
+                "the namespace {} {verb} of pods that violate the Pod Security level {level}: {broken}",
                 self.namespace
             ))
         });
         let wrong = self.surroundings.wrong_labels(self.namespace).iter();
         let wrong = wrong.map(|error| {
-            format!("the namespace {} has a Pod Security label that is none: {error}", self.namespace)
+            format!("the namespace {} has an invalid Pod Security label: {error}", self.namespace)
         });
         broken.chain(wrong).chain(self.csi_warnings(value)).collect()
     }
@@ -118,9 +118,9 @@ impl<'a> After<'a> {
             .collect()
     }
 
-    /// A driver may be used inline where the namespace enforces no more than the driver's profile
-    /// (openshift/kubernetes `openshift-kube-apiserver/admission/storage/csiinlinevolumesecurity/admission.go`). A namespace
-    /// without labels is left alone, since OpenShift's syncer labels it.
+    /// A driver may be used inline if the namespace enforces no more than the driver's profile (openshift/kubernetes
+    /// `openshift-kube-apiserver/admission/storage/csiinlinevolumesecurity/admission.go`). A namespace without labels
+    /// is left alone, since OpenShift's syncer labels it.
     fn csi_volume(&self, pod: &Value) -> Option<Objection> {
         let enforced = self.standards.enforce.level;
         let mut allowed = Pod::deserialize(pod).ok().map(|pod| level(&pod, self.standards.enforce.version));
@@ -165,7 +165,7 @@ fn invalid(pod: &Value) -> Vec<FieldError> {
     let Some(pods): Option<&Resource> = kind::find("", "pods") else { return Vec::new() };
     let mut pod = pod.clone();
     pods.prepare(&mut pod, None);
-    // An image is often filled in later; a note says so.
+    // An image is often filled in later; a note reports it.
     let is_image = |error: &FieldError| error.path.to_string().ends_with("].image");
     pods.validate(&pod, None).into_iter().filter(|error| !is_image(error)).collect()
 }

@@ -1,11 +1,11 @@
-//! Objects with what an SCC changes.
+//! Objects with the changes of an SCC.
 
 use palisade_k8s::Pod;
 use palisade_k8s::patch::Patch;
 use palisade_scc::Changes;
 use serde_json::Value;
 
-/// The pod with what an SCC changes.
+/// The pod with the changes of an SCC.
 pub(crate) fn changed(pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> Value {
     let mut patch = Patch::default();
     changes.write(parsed, &[], &mut patch);
@@ -14,7 +14,7 @@ pub(crate) fn changed(pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> V
     pod
 }
 
-/// Makes the changes of a JSON Patch that was made for this very object.
+/// Applies a JSON Patch that was made for this very object.
 pub(crate) fn apply(patch: Option<String>, object: &mut Value) {
     let patch = patch.and_then(|text| serde_json::from_str::<json_patch::Patch>(&text).ok());
     if let Some(patch) = patch {

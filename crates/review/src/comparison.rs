@@ -1,4 +1,4 @@
-//! Two SCCs beside each other.
+//! Two SCCs side by side.
 
 use palisade_k8s::SecurityContextConstraints;
 use palisade_scc::{Difference, defaults, diff};
@@ -8,12 +8,12 @@ use crate::page::{Page, changes};
 /// A default of two SCCs: field and value of either.
 type Changed = ((&'static str, String), (&'static str, String));
 
-/// What only one of two SCCs permits, and what differs in what they set.
+/// The permissions that only one of two SCCs has, and the defaults that differ.
 #[derive(Debug)]
 pub struct Comparison {
-    /// The fields in which one permits what the other does not.
+    /// The fields in which one permits more than the other.
     pub differences: Vec<Difference>,
-    /// What a pod gets that asks for nothing, where that differs: field and value of either.
+    /// The defaults of a pod without settings that differ: field and value of either.
     pub changed: Vec<Changed>,
 }
 
@@ -43,9 +43,8 @@ impl Comparison {
         let rows: Vec<[String; 3]> = permitted.chain(given).collect();
         let summary = match rows.is_empty() {
             true => format!("{a} and {b} permit and set the same."),
-            false => {
-                "What only one of the two permits, and what a pod gets that asks for nothing.".to_owned()
-            }
+            false => "Permissions that only one of the two has, and the defaults of a pod without settings."
+                .to_owned(),
         };
         let (a, b) = (format!("Only {a}"), format!("Only {b}"));
         changes("SCC difference", &summary, ["Field", &a, &b], rows)

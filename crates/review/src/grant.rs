@@ -21,7 +21,7 @@ pub fn role(scc: &str, namespace: &str, accounts: &[&str]) -> [Value; 2] {
     ]
 }
 
-/// The SCC as an object to be applied.
+/// The SCC as an object to apply.
 pub fn object(scc: &SecurityContextConstraints) -> Value {
     let mut object = json!({"apiVersion": "security.openshift.io/v1", "kind": "SecurityContextConstraints"});
     if let (Some(object), Ok(Value::Object(fields))) = (object.as_object_mut(), serde_json::to_value(scc)) {
@@ -31,7 +31,7 @@ pub fn object(scc: &SecurityContextConstraints) -> Value {
     object
 }
 
-/// A name for an SCC that is made of this one and that `is_taken` does not know.
+/// A name for an SCC derived from this one for which `is_taken` is false.
 pub fn name(wished: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let lower = wished.chars().map(|c| match c {
         'a'..='z' | '0'..='9' => c,

@@ -1,4 +1,4 @@
-//! The impact of a change of the policy: workloads by what admits them before and after.
+//! The impact of a change of the policy: workloads by the SCC that admits them before and after.
 
 use palisade_admission::Policy;
 use palisade_k8s::scc::annotation::{SUBJECT_TYPE, VALIDATED_SCC};
@@ -12,7 +12,7 @@ use crate::surroundings::Surroundings;
 /// The annotations in which an admission records its result.
 const RESULT: [&str; 2] = [VALIDATED_SCC, SUBJECT_TYPE];
 
-/// Policy, and what stands beside it.
+/// Policy, and the other objects of the inputs.
 pub type Whole<'a> = (&'a Policy, &'a Surroundings);
 
 /// A workload for which the change makes a difference.
@@ -22,11 +22,11 @@ pub struct Move {
     pub title: String,
     /// Its namespace.
     pub namespace: String,
-    /// The SCC that admits it before, or that none does.
+    /// The SCC that admits it before, or the absence of one.
     pub before: String,
     /// The same after.
     pub after: String,
-    /// Why it is refused, what differs in the pod, and its Pod Security levels.
+    /// The reason of a refusal, the differences in the pod, and its Pod Security levels.
     pub lines: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ fn one(subject: &Subject, old: Whole<'_>, new: Whole<'_>) -> Option<Move> {
     })
 }
 
-/// The page of an impact on so many workloads.
+/// The page of an impact on this number of workloads.
 #[must_use]
 pub fn impact_page(moves: &[Move], of: usize) -> Page {
     let summary = format!("{} of {of} workloads move or change.", moves.len());
@@ -75,7 +75,7 @@ pub fn impact_page(moves: &[Move], of: usize) -> Page {
     changes("SCC impact", &summary, columns, moves.iter().map(row).collect())
 }
 
-/// The differences between the two resulting pods, one line a field; none where one of them is refused.
+/// The differences between the two resulting pods, one line for each field; empty if one of them is refused.
 #[must_use]
 pub fn pod_changes(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
     let mut found = Vec::new();
@@ -85,7 +85,7 @@ pub fn pod_changes(before: Option<&Value>, after: Option<&Value>) -> Vec<String>
     found
 }
 
-/// Annotations that say which SCC it was differ wherever the SCC does.
+/// Annotations with the SCC's name differ whenever the SCC does.
 fn compare(path: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
     match (before, after) {
         (Value::Object(a), Value::Object(b)) => {

@@ -1,8 +1,8 @@
 //! Reviews of workloads, and the pages for browsers that show them.
 //!
-//! A [`Report`] says which SCC admits a workload's pods or why none does, by all that looks at a pod: SCC, Kubernetes' own
-//! validation and the namespace's Pod Security labels. Its advice was tried before it is given. Pages are made of reports and
-//! of other results; a [`Page`] is a file by itself or a part of a server's.
+//! A [`Report`] states which SCC admits a workload's pods or why none does, by all checks of a pod: SCC, Kubernetes'
+//! own validation and the namespace's Pod Security labels. Its advice is tested before it is given. Pages are made of
+//! reports and of other results; a [`Page`] is a standalone file or a part of a server's.
 //!
 //! ```
 //! use palisade_admission::PolicyBuilder;

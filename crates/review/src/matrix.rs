@@ -9,7 +9,7 @@ use crate::page::Page;
 use crate::report::{Report, StepReport, Verdict};
 use crate::subject::Subject;
 
-/// The page of reports, each of the subject at its place.
+/// The page of reports, each of the subject at its index.
 #[must_use]
 pub fn matrix(reports: &[Report], subjects: &[Subject]) -> Page {
     let mut sccs: Vec<&str> = Vec::new();
@@ -48,7 +48,7 @@ fn item(number: usize, report: &Report, subject: &Subject, sccs: &[&str]) -> Val
         let short = step.changes.iter().map(|path| of_pod(path, subject.kind.template));
         short.collect::<Vec<_>>().join(", ")
     });
-    // That no SCC fits is what the whole page says.
+    // The missing SCC is what the whole page shows.
     let message = report.refusal.as_ref().filter(|refusal| refusal.by != By::Scc || reasons.is_empty());
     let listed = reasons.iter().map(|(text, sccs)| json!({"text": text, "sccs": sccs.join(", ")}));
     json!({
@@ -81,7 +81,7 @@ fn cell(number: usize, report: &Report, step: Option<&StepReport>, reasons: &[Wh
     json!({"class": class, "text": if usable { text } else { format!("({text})") }, "to": to})
 }
 
-/// The obstacles, each with the SCCs that it is one of.
+/// The violations, each with its SCCs.
 type Why<'r> = (String, Vec<&'r str>);
 
 fn reasons<'r>(report: &'r Report, template: &str) -> Vec<Why<'r>> {
@@ -99,7 +99,7 @@ fn reasons<'r>(report: &'r Report, template: &str) -> Vec<Why<'r>> {
     found
 }
 
-/// Each note once, with the workloads where there are few.
+/// Each note once, with the workloads if there are few.
 fn notes(reports: &[Report], subjects: &[Subject]) -> Vec<String> {
     let mut by_note: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (report, subject) in reports.iter().zip(subjects) {

@@ -14,7 +14,7 @@ pub(crate) fn of_pod(pod: &Value, subject: &Subject) -> Vec<String> {
     notes
 }
 
-/// A container with the users that its pod and itself give it: its name, whether it may not be root, its user.
+/// A container with the users set by its pod and itself: its name, whether it may not be root, its user.
 fn users(pod: &Value) -> impl Iterator<Item = (&str, bool, Option<i64>)> {
     let own = |object: &Value, field: &str| object.pointer(&format!("/securityContext/{field}")).cloned();
     let spec = pod.get("spec").unwrap_or(&Value::Null);
@@ -36,7 +36,7 @@ pub(crate) fn never_starts(pod: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Containers whose image says whether they start.
+/// Containers that start only if their image has a suitable user.
 fn of_image_user(pod: &Value) -> Option<String> {
     let named: Vec<&str> = users(pod)
         .filter_map(|(name, is_not_root, user)| (is_not_root && user.is_none()).then_some(name))
@@ -64,7 +64,7 @@ fn images(pod: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Annotations as they were written: what SCC adds beside a field is not the author's.
+/// Annotations as they were written: those that SCC adds beside a field are not the author's.
 fn dead_annotations(template: &Value) -> Vec<String> {
     let annotations = template.pointer("/metadata/annotations").and_then(Value::as_object);
     annotations

@@ -28,7 +28,7 @@ const TEMPLATES: [(&str, &str); 8] = [
 #[error("the page cannot be written")]
 pub struct PageError(#[from] minijinja::Error);
 
-/// A page: a template, and what it is filled with.
+/// A page: a template, and its data.
 #[derive(Debug)]
 pub struct Page {
     template: &'static str,
@@ -36,14 +36,14 @@ pub struct Page {
     content: Value,
 }
 
-/// What stands around a page that a server serves.
+/// The layout around a page of a server.
 #[derive(Debug, Default, Serialize)]
 pub struct Frame {
-    /// The folder that the style, the script and the links of every page are in.
+    /// The folder of the style, the script and the links of every page.
     pub root: &'static str,
     /// The user who has logged in by a form, and so can log out.
     pub session: Option<String>,
-    /// The address that tells of changes.
+    /// The URL of change events.
     pub live: Option<String>,
     /// The pages that lead to all others: address and text.
     pub links: Vec<(String, String)>,
@@ -54,14 +54,14 @@ impl Page {
         Self { template, title: title.into(), content }
     }
 
-    /// The page with notes before what it shows.
+    /// The page with notes before its content.
     #[must_use]
     pub fn noting(mut self, remarks: impl IntoIterator<Item = String>) -> Self {
         palisade_k8s::put(&mut self.content, &["remarks"], remarks.into_iter().collect());
         self
     }
 
-    /// One file that needs no other: no script, nothing loaded.
+    /// A standalone file: no script, nothing loaded.
     ///
     /// # Errors
     /// See [`PageError`].
@@ -77,8 +77,8 @@ impl Page {
         self.fill(Some(frame))
     }
 
-    /// Fills the template. Every text is escaped: for HTML, and so that no control character and no change of the writing
-    /// direction gets to the page.
+    /// Fills the template. Every text is escaped: for HTML, and so that no control character and no change of the
+    /// writing direction gets to the page.
     fn fill(self, frame: Option<&Frame>) -> Result<String, PageError> {
         let mut environment = Environment::new();
         environment.set_formatter(|out, _, value| match value.as_str() {
@@ -96,7 +96,7 @@ impl Page {
     }
 }
 
-/// Writes a text so that it is one between tags and within quoted attributes.
+/// Writes a text so that it is safe between tags and within quoted attributes.
 fn escape(out: &mut Output<'_>, text: &str) -> std::fmt::Result {
     for letter in text.chars() {
         match letter {
@@ -111,7 +111,7 @@ fn escape(out: &mut Output<'_>, text: &str) -> std::fmt::Result {
     Ok(())
 }
 
-/// The value with its texts' control characters spelled out.
+/// The value with control characters in its texts escaped.
 fn visible(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(terminal::escape(&text).into_owned()),
@@ -121,32 +121,32 @@ fn visible(value: Value) -> Value {
     }
 }
 
-/// A page of changes: a heading each, with what was and what is.
+/// A page of changes: a heading for each, with the old and the new value.
 #[must_use]
 pub fn changes(title: &str, summary: &str, columns: [&str; 3], rows: Vec<[String; 3]>) -> Page {
     Page::new("changes.html", title, json!({"summary": summary, "columns": columns, "rows": rows}))
 }
 
-/// The form for a name and a password, and what was wrong with the last.
+/// The form for a name and a password, with the error of the last try.
 #[must_use]
 pub fn login(wrong: &str) -> Page {
     Page::new("login.html", "Log in to palisade", json!({ "wrong": wrong }))
 }
 
-/// The form for an SCC whose impact is asked for, and what was wrong with the last.
+/// The form for an SCC for an impact analysis, with the error of the last one.
 #[must_use]
 pub fn form(namespace: &str, text: &str, wrong: &str) -> Page {
     let content = json!({"namespace": namespace, "text": text, "wrong": wrong});
     Page::new("form.html", "Impact of an SCC", content)
 }
 
-/// A page that says one thing.
+/// A page with one message.
 #[must_use]
 pub fn message(title: &str, text: &str) -> Page {
     Page::new("message.html", title, json!({ "text": text }))
 }
 
-/// The first page of a server: lists of links, each with a heading and what it says where it is empty.
+/// The first page of a server: lists of links, each with a heading and a text for an empty list.
 #[must_use]
 pub fn index(lists: &[LinkList]) -> Page {
     Page::new("console.html", "palisade", json!({ "lists": lists }))
@@ -157,11 +157,11 @@ pub fn index(lists: &[LinkList]) -> Page {
 pub struct LinkList {
     /// The heading.
     pub heading: &'static str,
-    /// What stands in place of the links where there are none.
+    /// The text if there are no links.
     pub empty: &'static str,
     /// Address and text of each.
     pub links: Vec<(String, String)>,
-    /// How many more there are.
+    /// The number of further ones.
     pub more: usize,
 }
 

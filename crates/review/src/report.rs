@@ -19,11 +19,11 @@ use crate::surroundings::Surroundings;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
-    /// SCC and all that comes after let it through.
+    /// SCC and all later checks admit it.
     Admitted,
-    /// Something refuses it.
+    /// A check refuses it.
     Refused,
-    /// SCC does not look at its namespace.
+    /// SCC does not apply to its namespace.
     Exempt,
 }
 
@@ -33,44 +33,44 @@ pub enum Verdict {
 pub struct Report {
     /// The kind.
     pub kind: &'static str,
-    /// The name; empty where it has none.
+    /// The name; empty if it has none.
     pub name: String,
     /// The namespace.
     pub namespace: String,
-    /// The file that it is in.
+    /// The file.
     pub file: String,
     /// The line, counted from 1.
     pub line: usize,
     /// The column, counted from 1.
     pub column: usize,
-    /// The user in whose name the pod is asked for.
+    /// The user who creates the pod.
     pub user: String,
-    /// The account that the pod runs as.
+    /// The service account of the pod.
     pub service_account: String,
-    /// Whether a pod of it starts.
+    /// Whether its pods start.
     pub verdict: Verdict,
     /// The name of the SCC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scc: Option<String>,
-    /// `user` or `serviceaccount`: whose right admitted the pod.
+    /// `user` or `serviceaccount`: the subject whose right admitted the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub granted_to: Option<&'static str>,
-    /// The SCC that would admit the pod by each one's right alone.
+    /// The SCC that would admit the pod by the user's right alone.
     pub by_user: Option<String>,
     /// The same by the account.
     pub by_service_account: Option<String>,
     /// The Pod Security level of the pod as it would run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_security: Option<&'static str>,
-    /// What is worth knowing whatever the verdict.
+    /// Remarks that hold whatever the verdict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// Why it is refused.
+    /// The refusal, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<RefusalReport>,
-    /// Every SCC in the order in which they are tried.
+    /// Every SCC in the order of their evaluation.
     pub trace: Vec<StepReport>,
-    /// The template as the SCC leaves it.
+    /// The template after the SCC's changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<Value>,
 }
@@ -83,24 +83,24 @@ pub struct RefusalReport {
     pub by: By,
     /// The reason.
     pub message: String,
-    /// The usable SCC that the fewest fields stand in the way of.
+    /// The usable SCC with the fewest fields in violation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nearest: Option<String>,
-    /// The fields in the way.
+    /// The fields in violation.
     pub errors: Vec<ErrorReport>,
-    /// Ways to a yes.
+    /// Ways to an admission.
     #[serde(flatten)]
     pub advice: Advice,
 }
 
-/// A field in the way.
+/// A field in violation.
 #[derive(Debug, Serialize)]
 pub struct ErrorReport {
-    /// The path of the field; empty for what is of no field.
+    /// The path of the field; empty if the reason is not about a field.
     pub field: String,
     /// The reason.
     pub message: String,
-    /// The file that it is in.
+    /// The file.
     pub file: String,
     /// The line, counted from 1.
     pub line: usize,
@@ -122,11 +122,11 @@ pub struct StepReport {
     pub pod_security: &'static str,
     /// How the user, and the service account, may use it.
     pub user: Option<String>,
-    /// The account that the pod runs as.
+    /// The service account of the pod.
     pub service_account: Option<String>,
     /// `admits`, `refuses` or `unusable`.
     pub outcome: &'static str,
-    /// The fields in the way.
+    /// The fields in violation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ErrorReport>,
     /// The fields that it would set.
@@ -221,7 +221,7 @@ fn alone(trace: &Trace<'_>, may_use: impl Fn(&Step<'_>) -> bool) -> Option<Strin
     trace.steps.iter().find(admits).map(|step| step.entry.name().to_owned())
 }
 
-/// The more restrictive SCC that would admit the pod too, had the chosen one not come before it by priority.
+/// The more restrictive SCC that would admit the pod too, if the chosen one did not precede it by priority.
 fn outranked(trace: &Trace<'_>, chosen: &str) -> Option<String> {
     let admits = |step: &&Step<'_>| step.is_usable() && matches!(step.outcome, Outcome::Admits(_));
     let first = trace.steps.iter().find(|step| step.entry.name() == chosen)?.entry.rank();
@@ -256,7 +256,7 @@ fn required_scc_path() -> palisade_k8s::FieldPath {
     palisade_k8s::FieldPath::of("metadata.annotations").key(palisade_k8s::scc::annotation::REQUIRED_SCC)
 }
 
-/// The refusal of a pod that SCC lets through, with `set` to it.
+/// The refusal of a pod that SCC admits, with `set` to it.
 fn objection_report(
     objection: &Objection,
     scc: Option<&str>,
@@ -266,7 +266,7 @@ fn objection_report(
     let wrong: HashSet<String> = objection.errors.iter().map(|error| error.path.to_string()).collect();
     let blamed = |field: &&FieldPath| {
         let field = field.to_string();
-        // What holds the field is wrong, or the field itself.
+        // The error is about the field's parent, or the field itself.
         let holders = field.match_indices(['.', '[']).filter_map(|(end, _)| field.get(..end));
         holders.chain([field.as_str()]).any(|path| wrong.contains(path))
     };

@@ -1,4 +1,4 @@
-//! A workload under review: its pod, and in whose name it is asked for.
+//! A workload under review: its pod, and the user who creates it.
 
 use palisade_admission::{PodRequest, Scopes};
 use palisade_k8s::manifest::Node;
@@ -13,7 +13,7 @@ use palisade_console::files::{Document, Place};
 /// The namespace of objects that name none. It is none that SCC leaves alone, as `default` would be.
 pub const ASSUMED_NAMESPACE: &str = "assumed";
 
-/// An object that is of a workload's kind, and has no pod that can be read.
+/// An object of a workload's kind without a valid pod.
 #[derive(Debug, thiserror::Error)]
 pub enum SubjectError {
     /// It has no template.
@@ -27,11 +27,11 @@ pub enum SubjectError {
 /// Options that count for all workloads.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// The namespace of objects that name none.
+    /// The namespace of objects without one.
     pub namespace: Option<&'a str>,
     /// The account of all workloads, whatever they name.
     pub service_account: Option<&'a str>,
-    /// The user in whose name pods are asked for; else the controller of their kind.
+    /// The user who creates pods; else the controller of their kind.
     pub user: Option<&'a str>,
     /// Groups of that user.
     pub groups: &'a [String],
@@ -40,7 +40,7 @@ pub struct Options<'a> {
 /// A workload under review.
 #[derive(Debug)]
 pub struct Subject {
-    /// Where it was read.
+    /// Its position.
     pub document: Document,
     /// The kind.
     pub kind: &'static WorkloadKind,
@@ -48,16 +48,16 @@ pub struct Subject {
     pub namespace: String,
     /// Whether the object or the options name the namespace.
     pub namespace_is_given: bool,
-    /// The account that the pod runs as.
+    /// The service account of the pod.
     pub service_account: String,
-    /// The user in whose name the pod is asked for.
+    /// The user who creates the pod.
     pub user: String,
     /// The user's groups.
     pub groups: Vec<String>,
     /// The pod's metadata and spec as they were written.
     pub template: Value,
-    /// The same as the API server has it before SCCs are asked: with its account, the account's token, and its ports on the
-    /// node's network.
+    /// The same as the API server has it before SCC admission: with its account, the account's token, and host ports on
+    /// the host network.
     pub pod: Value,
 }
 
@@ -123,7 +123,7 @@ impl Subject {
         pod
     }
 
-    /// The names of the claims that a StatefulSet makes for each of its pods.
+    /// The names of the claims that a StatefulSet creates for each of its pods.
     fn claims(&self) -> Vec<String> {
         let templates = self.document.node.get("spec").and_then(|spec| spec.get("volumeClaimTemplates"));
         let templates = templates.map(Node::items).unwrap_or_default();
@@ -131,7 +131,7 @@ impl Subject {
         templates.iter().filter(|_| self.kind.kind == "StatefulSet").filter_map(name).collect()
     }
 
-    /// The pod as the API server has it before SCCs are asked.
+    /// The pod as the API server has it before SCC admission.
     pub fn pod(&self) -> Pod<'_> {
         // It was parsed once already, when the subject was made.
         Pod::deserialize(&self.pod).unwrap_or_default()
@@ -156,7 +156,7 @@ impl Subject {
         format!("{}/{name}", self.kind.short)
     }
 
-    /// The place of a pod's field in the file.
+    /// The position of a pod's field in the file.
     pub fn place(&self, pod_path: &FieldPath) -> Place {
         self.document.place(&self.path(pod_path))
     }
@@ -179,7 +179,7 @@ impl Subject {
     }
 }
 
-/// Every authenticated user's group, a service account's own, and those that were given.
+/// The group of all authenticated users, a service account's own groups, and the given ones.
 fn groups(user: &str, given: &[String]) -> Vec<String> {
     let mut groups = given.to_vec();
     if let Some(account) = user.strip_prefix("system:serviceaccount:") {
@@ -218,13 +218,13 @@ fn complete_volumes(spec: &mut Map<String, Value>, claims: Vec<String>, is_mount
         let name = volume.get("name").and_then(Value::as_str);
         name.is_some_and(|name| name.starts_with(palisade_scc::advice::TOKEN_VOLUME))
     };
-    // A pod that ran has it already.
+    // A pod from a cluster has it already.
     if is_mounted && !volumes.iter().any(is_token) {
         volumes.push(token_volume());
     }
 }
 
-/// On the node's network a container's port is the node's.
+/// On the host network a container's port is the node's.
 fn share_ports(spec: &mut Map<String, Value>) {
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();

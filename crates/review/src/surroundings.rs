@@ -1,5 +1,5 @@
-//! The objects beside the workloads under review that decide about their pods too: the namespaces' Pod Security
-//! labels, CSI drivers, and the accounts that there are.
+//! The objects beside the workloads under review that affect decisions on their pods too: the namespaces' Pod Security
+//! labels, CSI drivers, and existing accounts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,20 +12,20 @@ use palisade_console::files::Document;
 /// OpenShift's label of a CSI driver's profile.
 pub(crate) const PROFILE: &str = "security.openshift.io/csi-ephemeral-volume-profile";
 
-/// How many accounts of a namespace are tried for one refused workload.
+/// Maximum number of accounts of a namespace that are evaluated for one refused workload.
 const MAX_ACCOUNTS: usize = 200;
 
-/// Everything beside policy.
+/// All objects beside policy.
 #[derive(Debug, Default)]
 pub struct Surroundings {
     standards: HashMap<String, (Standards, Vec<String>)>,
-    /// The profile of each CSI driver that has one, by OpenShift's label; or a label that names none.
+    /// The profile of each CSI driver that has one, by OpenShift's label; or an invalid label.
     drivers: HashMap<String, Result<Level, String>>,
     accounts: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Surroundings {
-    /// Reads all of these objects; of two about one thing, the later counts.
+    /// Reads all of these objects; of two about the same subject, the later counts.
     pub fn new(documents: &[Document]) -> Self {
         let mut surroundings = Self::default();
         documents.iter().for_each(|document| surroundings.add(document));
@@ -56,16 +56,16 @@ impl Surroundings {
         self.standards.get(namespace).map(|(standards, _)| *standards).unwrap_or_default()
     }
 
-    /// Flaws of a namespace's Pod Security labels.
+    /// Errors of a namespace's Pod Security labels.
     pub fn wrong_labels(&self, namespace: &str) -> &[String] {
         self.standards.get(namespace).map_or(&[], |(_, errors)| errors)
     }
 
-    /// The profile of a CSI driver: `privileged` of one that has none, or that is not among the objects.
+    /// The profile of a CSI driver: `privileged` for one without a label, or an unknown one.
     ///
     /// # Errors
     ///
-    /// Its label, which names no level.
+    /// Its label, which is not a level.
     pub fn driver(&self, name: &str) -> Result<Level, String> {
         self.drivers.get(name).cloned().unwrap_or(Ok(Level::Privileged))
     }

@@ -1,14 +1,14 @@
-//! The pages of seccomp profiles: a map of the syscalls by area, and what differs between two.
+//! The pages of seccomp profiles: a map of the syscalls by area, and the differences between two.
 
 use palisade_seccomp::{Action, Arch, Difference, Filter, Node, Rules, systemd, table::Syscall};
 use serde_json::json;
 
 use crate::page::{Page, changes};
 
-/// The syscalls of an area by their answer.
+/// The syscalls of an area by their result.
 #[derive(Debug, Default)]
 pub struct Shares {
-    /// Let through, whatever their arguments.
+    /// Allowed, whatever their arguments.
     pub through: Vec<&'static str>,
     /// Decided by their arguments.
     pub conditional: Vec<&'static str>,
@@ -16,7 +16,7 @@ pub struct Shares {
     pub denied: Vec<&'static str>,
 }
 
-/// The answers of a filter on these syscalls of an ABI.
+/// The results of a filter for these syscalls of an ABI.
 #[must_use]
 pub fn shares(syscalls: &[Syscall], filter: &Filter, arch: Arch) -> Shares {
     let mut shares = Shares::default();
@@ -32,7 +32,7 @@ pub fn shares(syscalls: &[Syscall], filter: &Filter, arch: Arch) -> Shares {
     shares
 }
 
-/// A map of the syscalls by area: what is let through, by which conditions, and what is denied.
+/// A map of the syscalls by area: allowed ones, conditions, and denied ones.
 #[must_use]
 pub fn syscalls(title: &str, rules: &Rules, filter: &Filter, arch: Arch) -> Page {
     let conditions = |name: &str| {
@@ -62,7 +62,7 @@ pub fn syscalls(title: &str, rules: &Rules, filter: &Filter, arch: Arch) -> Page
     Page::new("syscalls.html", title, content)
 }
 
-/// The page of what differs between two profiles of these names.
+/// The page of the differences between two profiles of these names.
 #[must_use]
 pub fn difference_page(a: &str, b: &str, differences: &[Difference], archs: &[Arch]) -> Page {
     let summary = match differences.len() {

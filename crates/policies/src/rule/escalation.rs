@@ -15,7 +15,7 @@ pub(crate) struct Escalation<'x> {
 }
 
 impl Escalation<'_> {
-    /// Whether the container of security context `c` is left out of the default.
+    /// Whether the container of security context `c` is exempt from the default.
     fn is_exempt(&self) -> String {
         let adds = format!("{} in c.?capabilities.?add.orValue([])", cel::text(EXEMPTING));
         let is_added = self.added.iter().any(|name| name == EXEMPTING);

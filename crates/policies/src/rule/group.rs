@@ -17,7 +17,7 @@ fn show(ranges: &[IdRange]) -> String {
     ranges.iter().map(|range| format!("[{}, {}]", range.min, range.max)).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether what is given, the lowest of the first range, is itself in one of them.
+/// Whether the default, the lowest ID of the first range, is itself in one of them.
 fn gives_its_own(ranges: &[IdRange]) -> bool {
     ranges.first().is_some_and(|first| ranges.iter().any(|range| range.contains(first.min)))
 }

@@ -1,4 +1,4 @@
-//! Namespaces and ports that a pod shares with its node.
+//! Host namespaces and host ports of a pod.
 
 use super::Demand;
 

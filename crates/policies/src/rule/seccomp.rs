@@ -9,7 +9,8 @@ use super::Demand;
 const RUNTIME_DEFAULT: &str = "runtime/default";
 const DOCKER_DEFAULT: &str = "docker/default";
 
-/// The name, in the form of annotations, of the profile in the field `field`; empty for what no annotation can say.
+/// The name, in the form of annotations, of the profile in the field `field`; empty for one that annotations cannot
+/// express.
 pub(crate) fn name_of(field: &str) -> String {
     format!(
         "({field}.type == 'RuntimeDefault' ? 'runtime/default' : {field}.type == 'Unconfined' ? 'unconfined' : \
@@ -17,12 +18,12 @@ pub(crate) fn name_of(field: &str) -> String {
     )
 }
 
-/// The name by which SCCs judge the field: that of an artifact in a registry no annotation can say.
+/// The name by which SCCs check the field: that of an artifact in a registry cannot be expressed in annotations.
 pub(crate) fn judged(field: &str) -> String {
     format!("({field}.type == 'OCI' ? 'OCI' : {})", name_of(field))
 }
 
-/// The field that says what the annotation `name` says; an empty map for one that is not known.
+/// The field equivalent to the annotation `name`; an empty map for an unknown one.
 pub(crate) fn field_of(name: &str) -> String {
     format!(
         "({name} == 'runtime/default' || {name} == 'docker/default' ? {{'type': 'RuntimeDefault'}} : \

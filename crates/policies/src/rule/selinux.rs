@@ -33,7 +33,7 @@ pub(crate) fn demands(rule: &SeLinuxRule) -> Vec<Demand> {
 }
 
 /// Whether two levels have the same sensitivity and the same categories in any order; without a colon they must be
-/// the same text.
+/// equal texts.
 pub(crate) fn same_level(actual: &str, expected: &str) -> String {
     let sensitivity = |level: &str| format!("{level}.substring(0, {level}.indexOf(':'))");
     let categories = |level: &str| format!("{level}.substring({level}.indexOf(':') + 1).split(',')");

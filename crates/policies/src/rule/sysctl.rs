@@ -33,7 +33,7 @@ pub(crate) fn demands(rule: &SysctlRule, kernel: KernelVersion) -> Vec<Demand> {
     demands
 }
 
-/// Whether one of the patterns covers the sysctl `s`.
+/// Whether one of the patterns matches the sysctl `s`.
 fn covered(patterns: &[String]) -> String {
     let pattern = |pattern: &String| match pattern.strip_suffix('*') {
         Some(prefix) => format!("s.startsWith({})", cel::text(prefix)),

@@ -33,7 +33,7 @@ pub(crate) fn demands(rule: UserRule) -> Vec<Demand> {
         }
         UserRule::Range(IdRange { min, max }) => {
             let within = format!("variables.users.all(u, u >= {min} && u <= {max})");
-            // A range that holds nothing does not even hold what it gives.
+            // An empty range does not even contain its default.
             let holds = if min <= max { within } else { format!("!variables.lacksAnyUser && {within}") };
             let finding = format!("runAsUser must be in [{min}, {max}]");
             vec![Demand::new("users", format!("runAsUser: MustRunAsRange {min} to {max}"), holds, finding)]

@@ -1,4 +1,4 @@
-//! Kinds of volume, and drivers of `flexVolume`.
+//! Volume types, and drivers of `flexVolume`.
 
 use palisade_k8s::pod::VolumeKind;
 use palisade_scc::VolumeRule;
@@ -26,7 +26,7 @@ fn kinds(rule: &VolumeRule) -> Demand {
     let allowed: Vec<VolumeKind> =
         VolumeKind::ALL.iter().copied().filter(|kind| rule.allows_kind(*kind)).collect();
     let fields = cel::texts(allowed.iter().map(|kind| kind.pod_field()));
-    // A projection of the service account's token and nothing else passes as a secret (reference/scc.md 2.15).
+    // A projection of only the service account's token passes as a secret (reference/scc.md 2.15).
     let token = rule.allows_kind(VolumeKind::Secret) && !rule.allows_kind(VolumeKind::Projected);
     let kind = match token {
         true => format!("k in {fields} || k == 'projected' && variables.projectsTokensOnly"),

@@ -1,4 +1,4 @@
-//! Requests and sets of SCCs as an attacker, or an unlucky administrator, makes them.
+//! Requests and sets of SCCs of an attacker, or an unlucky administrator.
 
 use palisade_admission::PolicyBuilder;
 use palisade_policies::{CompileError, Settings, compile};
@@ -82,7 +82,7 @@ fn what_a_pod_says_of_itself_does_not_count() {
         "{message}"
     );
 
-    // What it requires must be what it is annotated with, however it came to be.
+    // The required SCC must be the annotated one, however the annotation was written.
     let both =
         pod(json!({scc: "anyuid", "openshift.io/required-scc": "restricted-v2"}), json!({"hostUsers": true}));
     let unfit =
@@ -166,7 +166,7 @@ fn fifteen_hundred_containers_are_decided_within_the_budget() {
     }
 }
 
-/// Whoever injects a sidecar, before the mutation or after it.
+/// Injected sidecars, before the mutation or after it.
 #[test]
 fn an_injected_sidecar_is_given_its_defaults_or_refused() {
     let pair = set_4(&[("restricted-v2", "alice")]);
@@ -194,7 +194,7 @@ fn without_the_mutation_a_pod_that_needs_defaults_is_refused_with_the_reason() {
     assert!(message.contains("no MutatingAdmissionPolicy has set its defaults"), "{message}");
 }
 
-/// Blocks of IDs as `NamespaceRanges` of palisade-scc tells them apart.
+/// Blocks of IDs as `NamespaceRanges` of palisade-scc distinguishes them.
 #[test]
 fn malformed_ranges_spoil_what_they_spoil_for_the_engine() {
     let blocks = [

@@ -1,4 +1,4 @@
-//! `exec` and `attach`: decided by the pod as it runs, as the engine does.
+//! `exec` and `attach`: decided by the running pod, as the engine does.
 
 use palisade_admission::{Identity, Scopes, connect};
 use palisade_k8s::Pod;

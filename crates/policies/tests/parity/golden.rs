@@ -35,14 +35,14 @@ fn the_built_in_sets_compile_to_what_the_files_say() {
     }
 }
 
-/// Where nothing is enforced, there is no mutation and nothing is denied.
+/// If nothing is enforced, there is no mutation and nothing is denied.
 #[test]
 fn a_trial_changes_and_refuses_nothing() {
     for (mode, actions) in [(Mode::Warn, vec!["Warn", "Audit"]), (Mode::Audit, vec!["Audit"])] {
         let compiled = compiled(BuiltinSet::V4, &Settings { mode, ..Settings::default() });
         let kinds: Vec<&str> =
             compiled.objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
-        // Audit warns nobody.
+        // The audit mode does not warn.
         let pairs = if mode == Mode::Warn { 2 } else { 1 };
         assert_eq!(kinds, ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"].repeat(pairs));
         assert_eq!(compiled.objects[1]["spec"]["validationActions"], serde_json::json!(actions));

@@ -54,7 +54,7 @@ fn every_known_kind_of_difference_is_none() {
             Some(format!("{}: {difference}", kind.name))
         })
         .collect();
-    // An update that writes the same amount differently is looked at: CEL compares what is written.
+    // An update that writes the same amount differently is checked: CEL compares the text.
     let (narrower, others): (Vec<_>, Vec<_>) = differences
         .into_iter()
         .partition(|difference| difference.starts_with("06-update-equal-quantities: Refused"));

@@ -44,7 +44,7 @@ impl Pair {
         known.cloned().unwrap_or_else(|| json!({"metadata": {"name": name}}))
     }
 
-    /// What differs between the two answers to a review; nothing if they are the same.
+    /// The differences between the two answers to a review; empty if they are the same.
     pub(crate) fn difference(&self, review: &Value) -> Option<String> {
         let review = canonical_review(review);
         let ours = self.decide(&review, |request, authorizer| self.policies.admit(request, authorizer));
@@ -136,7 +136,7 @@ pub(crate) fn sorted(value: &Value) -> Value {
     }
 }
 
-/// A review whose objects are as the API server hands them to admission.
+/// A review whose objects are as the API server passes them to admission.
 pub(crate) fn canonical_review(review: &Value) -> Value {
     let mut review = review.clone();
     for object in ["object", "oldObject"] {

@@ -1,4 +1,4 @@
-//! Workloads: their authors are warned of what the engine would refuse to their controllers.
+//! Workloads: their authors are warned of refusals that the engine would make to their controllers.
 
 use palisade_admission::{Decision, PodRequest, Scopes, evaluate};
 use palisade_k8s::Pod;

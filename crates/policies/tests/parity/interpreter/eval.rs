@@ -12,11 +12,11 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValu
 use super::functions;
 use super::value::Cel;
 
-/// What one check of the authorizer costs (`apiserver/pkg/cel/library/cost.go` of Kubernetes).
+/// The cost of one authorizer check (`apiserver/pkg/cel/library/cost.go` of Kubernetes).
 const CHECK_COST: u64 = 350_000;
-/// What one expression may cost (`PerCallLimit`).
+/// The cost limit of one expression (`PerCallLimit`).
 pub(crate) const CALL_LIMIT: u64 = 1_000_000;
-/// What a mutation, or all of a validating policy, may cost (`RuntimeCELCostBudget`).
+/// The cost limit of a mutation, or of all of a validating policy (`RuntimeCELCostBudget`).
 pub(crate) const BUDGET: u64 = 10_000_000;
 
 pub(crate) type Answer = Result<Cel, String>;
@@ -33,7 +33,7 @@ pub(crate) struct Scope<'x> {
     budget: Cell<u64>,
     /// Of the expression that is being evaluated.
     cost: Cell<u64>,
-    /// How often the authorizer was asked.
+    /// Number of authorizer checks.
     pub(crate) checks: Cell<usize>,
 }
 
@@ -57,7 +57,7 @@ impl<'x> Scope<'x> {
         }
     }
 
-    /// What was spent of the budget.
+    /// The spent part of the budget.
     pub(crate) fn spent(&self) -> u64 {
         BUDGET - self.budget.get()
     }
@@ -335,7 +335,7 @@ impl<'x> Scope<'x> {
     }
 }
 
-/// What a comprehension of one variable walks over: the items of a list, the keys of a map.
+/// The range of a comprehension with one variable: the items of a list, the keys of a map.
 fn items(range: &Cel) -> Result<Vec<Cel>, String> {
     match range {
         Cel::List(list) => Ok(list.to_vec()),

@@ -10,7 +10,7 @@ use regex::Regex;
 use super::eval::Answer;
 use super::value::{Cel, Check};
 
-/// What a function costs beside its call: a tenth of a unit a character, a unit an element.
+/// The cost of a function beside its call: a tenth of a unit for each character, a unit for each element.
 pub(crate) fn cost(name: &str, target: &Cel, args: &[Cel]) -> u64 {
     let size = |value: &Cel| value.size().unwrap_or(0) as u64;
     match (name, target) {
@@ -63,7 +63,7 @@ pub(crate) fn optional(name: &str, args: &[Cel]) -> Answer {
     }
 }
 
-/// What a comprehension of two variables comes to.
+/// The result of a comprehension with two variables.
 pub(crate) fn gathered(name: &str, values: Vec<Cel>) -> Answer {
     match name {
         "transformList" => Ok(Cel::list(values)),

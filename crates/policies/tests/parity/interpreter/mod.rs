@@ -43,12 +43,12 @@ pub(crate) struct Request<'x> {
     pub(crate) request: &'x Value,
     pub(crate) object: Value,
     pub(crate) old_object: Value,
-    /// What the policy's parameter is.
+    /// The policy's parameter.
     pub(crate) parameter: Value,
     pub(crate) namespace: &'x Value,
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// The object as it is stored.
@@ -57,7 +57,7 @@ pub(crate) enum Outcome {
     Refused(String),
 }
 
-/// What an evaluation took.
+/// The cost of an evaluation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) spent: u64,

@@ -20,7 +20,7 @@ pub(crate) enum Cel {
     Decision(bool),
 }
 
-/// Who would do what.
+/// The subject and the action.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Check {
     /// The namespace and the name of a service account, or the user of the request.
