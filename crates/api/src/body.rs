@@ -13,11 +13,11 @@ use crate::weight;
 /// The treatment of fields that a type does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validation {
-    /// It is dropped.
+    /// They are dropped.
     Ignore,
-    /// It is dropped, and the client is warned.
+    /// They are dropped, and the client is warned.
     Warn,
-    /// It is an error.
+    /// They are an error.
     Strict,
 }
 
@@ -41,7 +41,7 @@ impl Validation {
     }
 }
 
-/// Fields that a type does not have, or that are there twice, of which one answer speaks.
+/// Maximum number of unknown or duplicate fields that one answer lists.
 const FINDINGS: usize = 20;
 
 /// The media types of objects.
@@ -53,7 +53,7 @@ pub fn media_type(header: &str) -> &str {
     header.split(';').next().unwrap_or_default().trim()
 }
 
-/// Reads a body as a value. Fields that are there twice are findings. What would weigh more than [`WEIGHT`] is refused
+/// Reads a body as a value. Duplicate fields are findings. A body that would weigh more than [`WEIGHT`] is refused
 /// before it is read, or while it is.
 pub fn read(bytes: &[u8], content_type: &str, findings: &mut Vec<String>) -> ApiResult<Value> {
     match media_type(content_type) {
@@ -89,7 +89,7 @@ fn yaml(bytes: &[u8]) -> ApiResult<Value> {
     }
 }
 
-/// Makes an object of a body fit its type. Gives warnings.
+/// Fits an object of a body to its type. Returns warnings.
 pub fn fit(
     object: &mut Value,
     shape: Shape<'_>,
@@ -124,12 +124,12 @@ pub fn fit(
     }
 }
 
-/// Checks that an object is of the kind that a path is for, and says so in it.
+/// Checks that an object is of the kind that a path is for, and sets its kind.
 pub fn claim(object: &mut Value, resource: &Resource) -> ApiResult<()> {
     let version = resource.api_version();
     for (field, wanted) in [("kind", resource.kind()), ("apiVersion", version.as_str())] {
         let found = object.get(field).and_then(Value::as_str).unwrap_or_default();
-        // The two groups that SCCs are in say the same.
+        // The two groups of SCCs have the same objects.
         let is_alias = resource.has_aliases && field == "apiVersion";
         if !found.is_empty() && found != wanted && !is_alias {
             return Err(ApiError::bad_request(format!(
@@ -180,7 +180,7 @@ impl<'de> serde::de::Visitor<'de> for Unique<'_, '_> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        // A whole number may be written as 1e3 or 1.0.
+        // An integer may be written as 1e3 or 1.0.
         let whole = value as i64;
         Ok(if whole as f64 == value && value.abs() < 9e15 { whole.into() } else { value.into() })
     }

@@ -1,4 +1,4 @@
-//! Conversion of an object to its type: fields in the type's order, unknown ones removed and reported, values of the wrong
+//! Fitting of an object to its type: fields in the type's order, unknown ones removed and reported, values of the wrong
 //! kind refused.
 
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use crate::schema::{Field, Message, Type, message};
 use crate::time;
 use palisade_k8s::quantity;
 
-/// Fields that a type does not have of which one answer speaks: who sends more of them has made one mistake.
+/// Maximum number of unknown fields that one answer lists: a client that sends more of them has made one mistake.
 const UNKNOWN: usize = 20;
 
 static STRINGS: LazyLock<Type> = LazyLock::new(|| Type::List(Box::new(Type::String)));
@@ -24,7 +24,7 @@ pub struct Mismatch {
     found: String,
 }
 
-/// Makes an object fit; gives the paths of the fields that its type does not have.
+/// Fits an object to its type; returns the paths of unknown fields.
 pub fn fit(object: &mut Value, message: &'static Message) -> Result<Vec<String>, Mismatch> {
     let mut unknown = Vec::new();
     let taken = object.as_object_mut().map(std::mem::take).unwrap_or_default();
@@ -40,8 +40,8 @@ pub fn fit(object: &mut Value, message: &'static Message) -> Result<Vec<String>,
     Ok(unknown)
 }
 
-/// Makes the head of an object fit, `kind`, `apiVersion` and `metadata`, and puts it before the rest; gives the paths of the
-/// fields that metadata does not have.
+/// Fits the head of an object, `kind`, `apiVersion` and `metadata`, to its type, and puts it first; returns the paths
+/// of unknown fields of metadata.
 pub(crate) fn fit_head(object: &mut Value) -> Result<Vec<String>, Mismatch> {
     static METADATA: Type = Type::Message("ObjectMeta");
     let mut unknown = Vec::new();
@@ -76,7 +76,7 @@ fn fit_fields(
             fitted.insert(field.name.to_owned(), value);
         }
     }
-    // All of its own fields are taken; what is left is nobody's.
+    // Its own fields have been removed by now; the remaining ones are unknown.
     let left = rest.keys().filter(|name| message.field(name).is_none());
     let room = UNKNOWN.saturating_sub(unknown.len());
     unknown.extend(left.take(room).map(|name| Place::Field(&place, name).to_string()));

@@ -1,7 +1,7 @@
 //! Kubernetes' API machinery: errors, types of objects and their encodings, patches, selectors, tables, and the rules
-//! of each kind. Pure: the time is an argument, and nothing here knows of a store or a socket.
+//! of each kind. Pure: the time is an argument, and nothing here depends on a store or a socket.
 //!
-//! A server reads a [path](request::Path), reads the [body](body::read), [fits](body::fit) the object to its type,
+//! A server parses a [path](request::Path), reads the [body](body::read), [fits](body::fit) the object to its type,
 //! completes and validates it by the functions of its [kind](kind::Resource), and answers with the object, a
 //! [table](table::of) or a [refusal](error::ApiError):
 //!

@@ -1,4 +1,4 @@
-//! Folders of `oc adm must-gather`: thousands of files, many of which are not manifests, and objects that are there twice.
+//! Folders of `oc adm must-gather`: thousands of files, many of which are not manifests, and objects that occur twice.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -15,7 +15,8 @@ pub(crate) struct Gathered {
     pub(crate) documents: Vec<Document>,
 }
 
-/// Reads a folder. What cannot be read, or used, is told on standard error and passed over: the cluster ran with it.
+/// Reads a folder. Objects that cannot be parsed, or used, are reported on standard error and skipped: the cluster ran
+/// with them.
 pub(crate) fn read(folder: &Path) -> Result<Gathered, crate::Failure> {
     if !folder.is_dir() {
         return Err(format!("{}: there is no such folder", folder.display()).into());
@@ -49,7 +50,7 @@ fn key(document: &Document) -> (String, String, String) {
     (document.text("kind").to_owned(), metadata("namespace"), metadata("name"))
 }
 
-/// Whether a controller made the object, whose own template is reviewed in its stead.
+/// Whether a controller owns the object: the controller's template is reviewed instead.
 pub(crate) fn is_controlled(document: &Document) -> bool {
     let owners =
         document.node.get("metadata").and_then(|metadata| metadata.get("ownerReferences")).map(Node::items);

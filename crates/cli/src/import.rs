@@ -1,4 +1,4 @@
-//! `palisade import`: policies of other kinds as SCCs.
+//! `palisade import`: conversion of policies of other kinds to SCCs.
 
 use std::io::Write;
 

@@ -1,6 +1,6 @@
 //! The `palisade` command.
 //!
-//! Its default features can be left out: `cluster` (the verbs of oc) and `serve` (the API server). What remains reviews
+//! Its default features can be left out: `cluster` (the verbs of oc) and `serve` (the API server). The rest reviews
 //! SCCs and compiles seccomp profiles, without an HTTP stack or a Kubernetes client.
 
 mod admit;

@@ -14,7 +14,7 @@ use crate::exit::Exit;
 
 const FOLDER: &str = "/var/lib/palisade";
 
-/// An error of a node's start.
+/// An error at the start of a node.
 #[derive(Debug, thiserror::Error)]
 enum NodeError {
     #[error("{0} takes root: containers are made by it")]
@@ -41,7 +41,7 @@ fn layout(folder: Option<&Path>) -> Result<Layout, std::io::Error> {
     std::path::absolute(folder.unwrap_or(Path::new(FOLDER))).map(|folder| Layout::new(&folder))
 }
 
-/// The address of the interface that leads outside. Nothing is sent.
+/// The address of the interface with the default route. No packet is sent.
 fn own_address() -> IpAddr {
     let found = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
         socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
@@ -50,8 +50,8 @@ fn own_address() -> IpAddr {
     found.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
 }
 
-/// The OCI runtime of the engine that is started: this program as a handler that puts its filters into crun's
-/// containers, where there is crun.
+/// The OCI runtime of the started engine: this program as a handler that sets its filters on crun's containers, if crun
+/// is installed.
 fn handler(
     layout: &Layout,
     default_profile: &str,
@@ -91,12 +91,12 @@ fn state(layout: &Layout) -> PathBuf {
     layout.run().join("oci")
 }
 
-/// The state folder of the OCI runtime of the node in a folder; none where no such node has run since the machine's start.
+/// The state folder of the OCI runtime of the node in a folder; `None` if no such node has run since boot.
 pub(crate) fn state_of(folder: Option<&Path>) -> Option<PathBuf> {
     layout(folder).ok().map(|layout| state(&layout)).filter(|state| state.is_dir())
 }
 
-/// Whether containers get audit login ids. A site with auditd audits by its users' own.
+/// Whether containers get audit login ids. A site with auditd uses the ids of its own users.
 fn has_login_ids(when: LoginIds) -> bool {
     match when {
         LoginIds::Always => true,
@@ -108,7 +108,7 @@ fn has_login_ids(when: LoginIds) -> bool {
     }
 }
 
-/// Whether a process of this one may change its login id: tried by one that ends, since it can rarely be undone.
+/// Whether a child process may change its login id: tried in a process that ends, since it can rarely be undone.
 fn may_set_login_ids() -> bool {
     let script = "echo 1073741824 >/proc/self/loginuid && echo 1073741825 >/proc/self/loginuid";
     let mut shell = std::process::Command::new("/bin/sh");
@@ -167,12 +167,12 @@ async fn client(kubeconfig: Kubeconfig) -> Result<kube::Client, crate::Failure> 
     Ok(kube::Client::try_from(config)?)
 }
 
-/// The client of what gives pods their nodes.
+/// The client of the scheduler.
 pub(crate) async fn scheduler(server: &Server, url: &str) -> Result<kube::Client, crate::Failure> {
     client(Kubeconfig::from_yaml(&server.scheduler_kubeconfig(url)?)?).await
 }
 
-/// Runs the API server with a node beside it. Where nothing is to be kept, the node leaves nothing either.
+/// Runs the API server with a node beside it. If the server's data is temporary, the node's is too.
 pub(crate) async fn beside(
     server: Server,
     url: &str,
@@ -214,7 +214,7 @@ pub(crate) async fn beside(
     ran.map_err(Into::into)
 }
 
-/// Writes the kubeconfig of a node, signed by the server whose data is at hand.
+/// Writes the kubeconfig of a node, signed by the server whose data folder is given.
 fn kubeconfig(command: NodeCommand) -> crate::Outcome {
     let NodeCommand::Kubeconfig { name, server, address, data_dir, output } = command;
     if !palisade_k8s::metadata::is_subdomain(&name) {
@@ -263,7 +263,7 @@ pub(crate) fn run(args: NodeArgs) -> crate::Outcome {
     })
 }
 
-/// The node's certificate, as its kubeconfig has it.
+/// The node's certificate, from its kubeconfig.
 fn certificates(kubeconfig: &Kubeconfig, path: &Path) -> Result<Certificates, NodeError> {
     use base64::Engine as _;
     let decode = |text: Option<&String>| {

@@ -10,10 +10,10 @@ use crate::exit::Exit;
 
 /// Keep the SeccompProfile objects of a cluster as files of this machine's kubelet
 ///
-/// Each profile, with its bases, is resolved for this machine and written to seccomp/palisade/DIGEST.json below the kubelet's
-/// root directory: whole or not at all. A file goes when no object means it and no pod of the node uses it. The object
-/// NodeSeccompProfiles of this node tells what is there. The cluster is that of KUBECONFIG or, in a pod, of its service
-/// account; `palisade install --node-profiles` installs the DaemonSet.
+/// Each profile, with its bases, is resolved for this machine and written atomically to seccomp/palisade/DIGEST.json
+/// below the kubelet's root directory. A file is removed when no object refers to it and no pod of the node uses it.
+/// The NodeSeccompProfiles object of this node reports the files. The cluster is that of KUBECONFIG or, in a pod, of
+/// its service account; `palisade install --node-profiles` installs the DaemonSet.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -27,10 +27,10 @@ pub(crate) struct NodeProfilesArgs {
     /// The kubelet's root directory
     #[arg(long, value_name = "FOLDER", default_value = "/var/lib/kubelet")]
     kubelet_dir: PathBuf,
-    /// How many seconds a file stays that no object means and no pod uses
+    /// Seconds for which a file without an object and a pod is kept
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     grace: u64,
-    /// Write the profile that the agent itself runs under, and end
+    /// Write the profile that the agent itself runs under, and exit
     #[arg(long)]
     own: bool,
 }
@@ -44,7 +44,7 @@ pub(crate) fn run(args: NodeProfilesArgs) -> crate::Outcome {
         folder.put(own.digest(), &Machine::here().resolve(&own)?)?;
         return Ok(Exit::Fine);
     };
-    // One node's profiles are no work for many threads, and each would take memory on every node.
+    // The profiles of one node do not need many threads, and each thread would take memory on every node.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let shutdown = crate::stop::shutdown()?;

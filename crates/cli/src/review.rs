@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
     Ok(if refused { Exit::Findings } else { Exit::Fine })
 }
 
-/// The workloads among the documents; it is an error if there is none, since then nothing was reviewed.
+/// The workloads among the documents; it is an error if there is none, since nothing would be reviewed.
 pub(crate) fn subjects(
     documents: &[Document],
     options: &Options<'_>,
@@ -75,7 +75,7 @@ pub(crate) fn subjects(
     Ok(subjects)
 }
 
-/// Says on stderr which objects may hold pods and are not looked at.
+/// Reports on stderr which objects may contain pods and are not reviewed.
 fn tell_unread(documents: &[Document]) -> std::io::Result<()> {
     let mut err = terminal::err();
     let is_subject = |document: &Document| documents.len() > 1 && !is_understood(document);
@@ -93,24 +93,24 @@ fn tell_unread(documents: &[Document]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether an object is of none of Kubernetes' and OpenShift's own groups.
+/// Whether an object's group is neither Kubernetes' nor OpenShift's own.
 fn is_custom(api_version: &str) -> bool {
     let Some((group, _)) = api_version.split_once('/') else { return false };
     group.contains('.') && !["k8s.io", "openshift.io"].iter().any(|domain| group.ends_with(domain))
 }
 
-/// Gives ranges to the namespaces of workloads that have none.
+/// Gives ranges to the namespaces of workloads that lack them.
 pub(crate) fn assume_namespaces(builder: &mut PolicyBuilder, subjects: &[Subject]) {
     subjects.iter().for_each(|subject| builder.assume_namespace(&subject.namespace));
 }
 
-/// Lint's rules about grants that grant nothing, which may be why a pod is refused.
+/// Lint's rules about grants without effect, which may be the reason of a refusal.
 const GRANT_RULES: [&str; 5] =
     ["dead-rule", "missing-role", "impossible-subject", "unknown-scc", "misplaced-name"];
-/// How many of them are told beside a refusal.
+/// Maximum number of them beside a refusal.
 const MAX_DEAD_GRANTS: usize = 5;
 
-/// Grants among the objects that grant nothing, each with its place and what to do about it.
+/// Grants without effect among the objects, each with its position and the fix.
 fn dead_grants(documents: &[Document]) -> Vec<String> {
     let objects: Vec<serde_json::Value> = documents.iter().map(|document| document.node.to_json()).collect();
     let mut found = palisade_admission::lint_all(&objects);
@@ -118,7 +118,7 @@ fn dead_grants(documents: &[Document]) -> Vec<String> {
     told(found, documents)
 }
 
-/// Findings with their places, as notes.
+/// Findings with their positions, as notes.
 fn told(
     found: impl IntoIterator<Item = (usize, palisade_scc::Finding)>,
     documents: &[Document],

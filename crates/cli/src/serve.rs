@@ -17,7 +17,7 @@ enum ServeError {
     File(String, #[source] std::io::Error),
 }
 
-/// Serves the API; with a node beside it where `node` says how.
+/// Serves the API; with a node beside it if `node` is given.
 pub(crate) fn run(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
     crate::log::init();
     palisade_sys::limits::raise_open_files();
@@ -56,7 +56,7 @@ async fn serve(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
     palisade_console::private_file::replace(&path, kubeconfig.as_bytes())
         .map_err(|error| ServeError::File(path.display().to_string(), error))?;
     let is_own = adopt(&kubeconfig)?;
-    // Nobody has to listen.
+    // A receiver is optional.
     let _ = say(&url, &path, is_own);
     match node {
         None => {
@@ -93,7 +93,7 @@ pub(crate) fn default_folder() -> Option<PathBuf> {
     Some(folder.join("palisade"))
 }
 
-/// Makes the kubeconfig the user's own where they have none.
+/// Makes the kubeconfig the user's own if they have none.
 fn adopt(kubeconfig: &str) -> Result<bool, crate::Failure> {
     if std::env::var_os("KUBECONFIG").is_some_and(|paths| !paths.is_empty()) {
         return Ok(false);
@@ -105,7 +105,7 @@ fn adopt(kubeconfig: &str) -> Result<bool, crate::Failure> {
     };
     if is_free {
         let folder = path.parent().unwrap_or(Path::new("."));
-        // Whoever may write the folder may replace the kubeconfig in it.
+        // Users that may write the folder may replace the kubeconfig in it.
         let mut private = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(private.recursive(true), 0o700)
             .create(folder)

@@ -14,8 +14,8 @@ use crate::exit::Exit;
 
 /// Answer the admission webhooks of a cluster: one replica
 ///
-/// It follows SCCs, namespaces, roles and bindings, and keeps nothing. `palisade install` prints the Deployment
-/// that runs it. The cluster is that of KUBECONFIG or, in a pod, of its service account.
+/// It follows SCCs, namespaces, roles and bindings, and stores nothing. `palisade install` prints the Deployment that
+/// runs it. The cluster is that of KUBECONFIG or, in a pod, of its service account.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Paths: /livez, /readyz (503 with the reason while the policy is not known), /metrics, and the reviews.
@@ -29,7 +29,7 @@ pub(crate) struct WebhookArgs {
     /// Namespace of the installation: of the Secret with the certificate authority and of the Lease
     #[arg(long, default_value = "palisade-system")]
     namespace: String,
-    /// Name of this replica, which no other has: the pod's
+    /// Unique name of this replica: the pod's
     #[arg(long, default_value = "palisade")]
     identity: String,
     /// Further name or address by which the API server reaches it; may be repeated
@@ -38,18 +38,19 @@ pub(crate) struct WebhookArgs {
     /// The mode of SCC in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
     #[arg(long, default_value = "enforce")]
     mode: Mode,
-    /// Write refused pods into reports of openreports.io, one a namespace; its definition must be there
+    /// Write refused pods into reports of openreports.io, one for each namespace; its definition must exist
     #[arg(long)]
     reports: bool,
 }
 
-/// How often reports are written.
+/// The interval between reports.
 const REPORTS: Duration = Duration::from_secs(60);
 
 /// Install SCC in a cluster, or print the objects for that
 ///
-/// --apply installs in an order that locks nobody out: definitions, policy, replicas that are ready, webhooks that may fail, a
-/// probe through them, and only then webhooks that must answer. Without it the objects are printed in that order.
+/// --apply installs in an order that locks nobody out: definitions, policy, replicas that are ready, webhooks that may
+/// fail, a probe through them, and only then webhooks that must answer. Without it the objects are printed in that
+/// order.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -64,10 +65,10 @@ Examples:
   palisade install --part definitions,policy,webhooks --policies        with nothing that runs; see docs/policies.md
   palisade uninstall                                  to be rid of it")]
 pub(crate) struct InstallArgs {
-    /// Install in the cluster of KUBECONFIG; again, to bring it up to date
+    /// Install in the cluster of KUBECONFIG, or update an installation
     #[arg(long, conflicts_with_all = ["part", "helm", "kustomize"])]
     apply: bool,
-    /// With --apply: how many seconds everything may take
+    /// With --apply: maximum time in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 180, requires = "apply")]
     timeout: u64,
     /// Parts to print, in the order of creation. Default: all
@@ -91,29 +92,29 @@ pub(crate) struct InstallArgs {
     /// Port of the replicas
     #[arg(long, default_value_t = 10250)]
     port: u16,
-    /// Use the nodes' network, where the API server cannot reach pods
+    /// Use the nodes' network, if the API server cannot reach pods
     #[arg(long)]
     host_network: bool,
-    /// URL by which the API server reaches the replicas, where it cannot use Services
+    /// URL by which the API server reaches the replicas, if it cannot use Services
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Namespace to leave alone beside those that SCC exempts; may be repeated
+    /// Namespace to exempt in addition to those that SCC exempts; may be repeated
     #[arg(long, value_name = "NAMESPACE")]
     exempt: Vec<String>,
-    /// The fate of pods while no replica answers
+    /// The treatment of pods while no replica answers
     #[arg(long, value_enum, default_value_t = FailurePolicyArg::Fail)]
     failure_policy: FailurePolicyArg,
     /// The mode of SCC in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
     #[arg(long, default_value = "enforce")]
     mode: Mode,
-    /// Admission policies of the API server itself in place of the webhooks, from Kubernetes 1.36 on: the built-in set
-    /// 4, compiled. The replicas then only allocate ranges
+    /// Use admission policies of the API server itself in place of the webhooks, from Kubernetes 1.36 on: the built-in
+    /// set 4, compiled. The replicas then only allocate ranges
     #[arg(long, conflicts_with_all = ["apply", "helm", "kustomize", "url", "failure_policy"])]
     policies: bool,
-    /// Write refused pods into reports of openreports.io, one a namespace; its definition must be there
+    /// Write refused pods into reports of openreports.io, one for each namespace; its definition must exist
     #[arg(long)]
     reports: bool,
-    /// Keep the seccomp profiles of SeccompProfile objects on the nodes, by a DaemonSet: the part `profiles`
+    /// Install the seccomp profiles of SeccompProfile objects on the nodes, by a DaemonSet: the part `profiles`
     #[arg(long)]
     node_profiles: bool,
     /// With --node-profiles: the kubelet's root directory on the nodes
@@ -151,7 +152,7 @@ impl From<PartArg> for Part {
 enum FailurePolicyArg {
     /// They are refused
     Fail,
-    /// They pass without SCC
+    /// They are admitted without SCC
     Ignore,
 }
 
@@ -208,13 +209,13 @@ pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
     Ok(Exit::Fine)
 }
 
-/// The namespaces that compiled policies leave alone: the built-in set knows no SCC of the agents of nodes.
+/// The exempt namespaces of compiled policies: the built-in set lacks the SCC of the nodes' agents.
 fn exempt(args: &InstallArgs, settings: &Settings) -> Vec<String> {
     let nodes = settings.node_profiles.then(|| install::node_namespace(settings));
     args.exempt.iter().cloned().chain(nodes).collect()
 }
 
-/// The parts once each, in the order of creation, however they were written.
+/// The parts once each, in the order of creation, whatever their order on the command line.
 fn ordered(parts: &[PartArg]) -> Vec<Part> {
     let mut parts: Vec<Part> = parts.iter().map(|part| Part::from(*part)).collect();
     parts.sort();
@@ -252,7 +253,7 @@ fn settings(args: &InstallArgs) -> Result<Settings, BadValue> {
     })
 }
 
-/// The path of a folder of nodes, which they can mount.
+/// The path of a folder on nodes, as one that can be mounted.
 fn kubelet_dir(path: &Path) -> Result<String, BadValue> {
     let text = path.display().to_string();
     let is_plain =
@@ -292,7 +293,7 @@ mod tests {
             let objects = install::objects(Part::Server, &settings);
             let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
             let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-            // The kubelet puts values of the container's environment in place of $(NAME).
+            // The kubelet expands $(NAME) from the container's environment.
             let expand = |arg: &str| {
                 let env = container["env"].as_array().unwrap().iter();
                 env.fold(arg.to_owned(), |arg, env| {

@@ -1,4 +1,4 @@
-//! Errors of verbs: every message and its exit code.
+//! Errors of verbs: all messages and their exit codes.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ pub(crate) enum Error {
     },
     #[error("{}:{line}: not valid UTF-8", path.display())]
     NotUtf8 { path: PathBuf, line: usize },
-    /// A failure with one of several objects.
+    /// A failure of one of several objects.
     #[error("{place}: {cause}")]
     At { place: String, cause: Box<Error> },
 
@@ -48,7 +48,7 @@ pub(crate) enum Error {
     UnknownType(String),
     #[error("no matches for kind {kind:?} in version {version:?}")]
     UnknownKind { kind: String, version: String },
-    #[error("{0:?}: either all arguments are TYPE/NAME or none is")]
+    #[error("{0:?}: either all arguments must be TYPE/NAME or none")]
     MixedArguments(String),
     #[error("the object has no {0}")]
     FieldMissing(&'static str),
@@ -107,7 +107,7 @@ pub(crate) enum Error {
     NotAnAccount(String),
     #[error("you must specify at least one user, group or service account")]
     NoSubject,
-    /// The binding does not name the subjects, so there is nothing to remove. The answer is no, as with `NotFound`.
+    /// The binding does not name the subjects, so there is nothing to remove. The exit code is 1, as with `NotFound`.
     #[error("unable to find target {0}")]
     NotBound(String),
     #[error("{kind} has no pod template")]
@@ -155,7 +155,7 @@ impl Error {
         Self::At { place: place.to_owned(), cause: Box::new(self) }
     }
 
-    /// The server's refusal, if that is what it is.
+    /// The server's refusal, if it is one.
     pub(crate) fn status(&self) -> Option<&Status> {
         match self {
             Self::Client(error) => error.status(),
@@ -168,7 +168,7 @@ impl Error {
         self.status().is_some_and(Status::is_not_found)
     }
 
-    /// 1 for a no: of the server, or of its state. 2 for a command, an input or a connection that is unusable.
+    /// 1 for a refusal by the server, or by its state. 2 for an invalid command or input, or an unusable connection.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::At { cause, .. } => cause.exit(),
@@ -184,7 +184,7 @@ impl Error {
         }
     }
 
-    /// The message: of a refusal as kubectl words it, of all else with its causes.
+    /// The message: of a refusal in kubectl's words, of other errors with their causes.
     fn message(&self) -> String {
         match self {
             Self::At { place, cause } => format!("{place}: {}", cause.message()),
@@ -206,7 +206,7 @@ impl Error {
     }
 }
 
-/// A refusal as kubectl words it (`kubectl/pkg/cmd/util/helpers.go`): an invalid object by its fields.
+/// A refusal in kubectl's words (`kubectl/pkg/cmd/util/helpers.go`): an invalid object by its fields.
 fn refusal(status: &Status) -> String {
     let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
     if let (Some(details), true, false) = (&status.details, status.is_invalid(), causes.is_empty()) {
@@ -229,7 +229,7 @@ fn refusal(status: &Status) -> String {
     }
 }
 
-/// The failures among several objects: each is printed when it happens, and the worst decides how the verb ends.
+/// The failures among several objects: each is printed when it happens, and the worst determines the exit code.
 #[derive(Debug, Default)]
 pub(crate) struct Failures(Option<Exit>);
 
@@ -241,7 +241,7 @@ impl Failures {
         }
     }
 
-    /// How the verb ends.
+    /// The result of the verb.
     pub(crate) fn exit(self) -> Exit {
         self.0.unwrap_or(Exit::Fine)
     }

@@ -1,4 +1,4 @@
-//! Decisions as a graph of tests, without cycles: equal parts are shared.
+//! Decisions as an acyclic graph of tests: equal parts are shared.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -7,7 +7,7 @@ use crate::action::Action;
 use crate::region::{Check, Region, Word};
 use crate::rule::{Condition, Operator};
 
-/// A place in a [`Graph`].
+/// An index of a [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(u32);
 
@@ -17,26 +17,25 @@ impl NodeId {
     }
 }
 
-/// A decision: an answer, or a test with a decision for either outcome.
+/// A decision: a result, or a test with a decision for either outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Node {
-    /// The answer.
+    /// The result.
     Leaf(Action),
     /// A test of a word.
     Test {
         /// The word.
         word: Word,
-        /// The check on it.
+        /// The check.
         check: Check,
-        /// The next decision if it holds.
+        /// The next decision if the check holds.
         yes: NodeId,
         /// The next decision if not.
         no: NodeId,
     },
 }
 
-/// Multiplies and rotates: names of nodes need no protection from those who choose them, since a graph's
-/// size is bounded.
+/// Multiplies and rotates: the hash needs no protection against chosen keys, since a graph's size is bounded.
 #[derive(Default)]
 pub(crate) struct QuickHasher(u64);
 
@@ -81,12 +80,12 @@ pub(crate) type QuickMap<K, V> = HashMap<K, V, BuildHasherDefault<QuickHasher>>;
 pub struct Graph {
     nodes: Vec<Node>,
     known: QuickMap<Node, NodeId>,
-    /// Answers are few and asked for often.
+    /// There are few results, which are requested often.
     leaves: Vec<(Action, NodeId)>,
 }
 
 impl Graph {
-    /// One for about so many decisions.
+    /// A graph with capacity for about so many decisions.
     pub(crate) fn with_capacity(count: usize) -> Self {
         Self {
             nodes: Vec::with_capacity(count),
@@ -95,19 +94,19 @@ impl Graph {
         }
     }
 
-    /// How many decisions it holds.
+    /// The number of decisions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether it holds none.
+    /// Whether it has no decisions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// The decision at a place.
+    /// The decision at an index.
     #[must_use]
     #[expect(clippy::indexing_slicing, reason = "places are made by this graph only")]
     pub fn node(&self, id: NodeId) -> Node {
@@ -126,7 +125,7 @@ impl Graph {
         })
     }
 
-    /// The answer `action`, whatever the syscall.
+    /// The result `action`, whatever the syscall.
     pub fn leaf(&mut self, action: Action) -> NodeId {
         if let Some(&(_, id)) = self.leaves.iter().find(|(other, _)| *other == action) {
             return id;
@@ -170,7 +169,7 @@ impl Graph {
         }
     }
 
-    /// `value` is none if it is beyond all arguments.
+    /// `value` is `None` if it is beyond all arguments.
     fn at_least(&mut self, arg: u8, value: Option<u64>, wide: bool, yes: NodeId, no: NodeId) -> NodeId {
         let Some((low, high)) = value.map(halves) else { return no };
         if !wide {
@@ -181,8 +180,8 @@ impl Graph {
         self.test(Word::high(arg), Check::AtLeast(high), same_high, no)
     }
 
-    /// The decision at `id`, without the tests whose outcome the tests before them make certain. Gives up,
-    /// and gives `id` back, if that would make it much larger.
+    /// The decision at `id`, without the tests whose outcome is implied by the tests before them. Returns `id`
+    /// unchanged if the result would be much larger.
     pub(crate) fn simplify(&mut self, id: NodeId) -> NodeId {
         let limit = self.len() * 8 + 256;
         let mut work = Simplify { graph: self, done: QuickMap::default(), limit };
@@ -202,7 +201,7 @@ struct Simplify<'g> {
 }
 
 impl Simplify<'_> {
-    /// None if it grows too large or too deep.
+    /// `None` if it grows too large or too deep.
     fn run(&mut self, id: NodeId, region: &Region, depth: usize) -> Option<NodeId> {
         let Node::Test { word, check, yes, no } = self.graph.node(id) else { return Some(id) };
         match region.decide(word, check) {
@@ -321,7 +320,7 @@ mod tests {
         let not = |value: u64| Condition::new(0, Operator::NotEqual, value).unwrap();
         let mut graph = Graph::default();
         let (allow, deny) = (graph.leaf(Action::Allow), graph.leaf(Action::Errno(1)));
-        // Two values that are not to be: whoever is the one is not the other.
+        // Two values to exclude: a word that is one is not the other.
         let second = graph.condition(&not(38), true, allow, deny);
         let both = graph.condition(&not(40), true, allow, second);
         assert_eq!(graph.simplify(both), allow);

@@ -1,11 +1,11 @@
 //! The policy of a cluster, followed by watches: one list, then changes, folded object by object into a
 //! [`PolicyCache`].
 //!
-//! Nothing is kept here but the names of what was seen and a hash of each, so that a second list tells what has gone and
-//! what has changed: it costs no memory beside the first. A watch is asked to
-//! end after [`WATCH`], and is given up [`GRACE`] later: a connection that died in silence is noticed within half a
-//! minute, on a quiet cluster too. The age of what is known is counted from the last word of the API server: an event, a
-//! bookmark, a watch that ended as asked.
+//! Only the names of the seen objects and a hash of each are kept here, so that a second list shows which have been
+//! deleted and which have changed: it needs no more memory than the first. A watch is requested to end after [`WATCH`],
+//! and is abandoned [`GRACE`] later: a dead connection is noticed within half a minute, on a quiet cluster too. The age
+//! of the policy is counted from the last message of the API server: an event, a bookmark, or the regular end of a
+//! watch.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -22,20 +22,20 @@ use serde_json::Value;
 use crate::mode::Modes;
 use crate::namespaces::Lacking;
 
-/// How long the API server is asked to keep a watch open.
+/// Requested duration of a watch.
 const WATCH: Duration = Duration::from_secs(20);
-/// How much longer it may take to end.
+/// Additional time for it to end.
 const GRACE: Duration = Duration::from_secs(8);
-/// How many objects a page of a list has.
+/// Number of objects in a page of a list.
 const PAGE: u32 = 500;
-/// How long a page may take: on a connection that died in silence it never comes.
+/// Maximum time for a page: on a dead connection it never comes.
 const PAGE_TIME: Duration = Duration::from_secs(10);
-/// The pause after a first failure, and the longest.
+/// The first and the longest pause after failures.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// A kind of object that is followed: its API group, its resource and its kind in the policy. Neither Secrets nor pods
-/// are among [`PolicyKind::RESOURCES`].
+/// A kind of object in the policy: its API group, its resource and its kind. Neither Secrets nor pods are among
+/// [`PolicyKind::RESOURCES`].
 pub(crate) type Source = (&'static str, &'static str, PolicyKind);
 
 /// The resource of a source, for requests.
@@ -59,8 +59,7 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// An object that cannot be used is no longer part of the policy: what it last granted may be just what was taken
-    /// away.
+    /// An invalid object is removed from the policy: the change that made it invalid may have withdrawn a grant.
     fn apply(&self, key: &ObjectKey, object: &Value) {
         if key.kind == PolicyKind::Namespace {
             self.lacking.note(object);
@@ -84,11 +83,12 @@ impl Sink {
     }
 }
 
-/// How old the knowledge of one source is.
+/// The age of the data of one source.
 #[derive(Clone, Debug)]
 pub(crate) struct Freshness {
     started: Instant,
-    /// Milliseconds from `started` to the last word of the API server, plus one; 0 before the first list is complete.
+    /// Milliseconds from `started` to the last message of the API server, plus one; 0 before the first list is
+    /// complete.
     heard: Arc<AtomicU64>,
 }
 
@@ -104,7 +104,7 @@ impl Freshness {
         self.heard.store(elapsed + 1, Ordering::Release);
     }
 
-    /// The time since the last word; `None` while the first list is not complete.
+    /// The time since the last message; `None` while the first list is not complete.
     pub(crate) fn age(&self) -> Option<Duration> {
         let heard = self.heard.load(Ordering::Acquire).checked_sub(1)?;
         Some(self.started.elapsed().saturating_sub(Duration::from_millis(heard)))
@@ -120,13 +120,13 @@ enum FollowError {
     /// It took longer than [`PAGE_TIME`].
     #[error("the API server does not answer")]
     Silent,
-    /// The versions that a list or a watch asked for are gone.
-    #[error("the API server has forgotten the version that was asked for")]
+    /// The versions of a list or a watch have been compacted.
+    #[error("the API server has compacted the requested version")]
     Expired,
 }
 
-/// Follows one source for ever. Each new beginning waits, so that an API server in trouble is not asked for everything again
-/// and again.
+/// Follows one source without end. Each restart waits, so that an API server in trouble is not asked for everything
+/// again and again.
 pub(crate) async fn follow(client: Client, source: Source, sink: Sink, freshness: Freshness) {
     let api = Api::all_with(client, &resource(source));
     let (_, plural, kind) = source;
@@ -178,12 +178,12 @@ impl Known {
 /// An object as it was last seen.
 struct Seen {
     hash: u64,
-    /// The list, or the watch after it, that had it.
+    /// The list, or the watch after it, in which it was seen.
     round: u64,
 }
 
 impl Follower {
-    /// One list and the watches after it, until one of them cannot go on where the last ended.
+    /// One list and the watches after it, until one of them cannot continue where the last ended.
     async fn list_and_watch(&mut self, pause: &mut Duration) -> FollowError {
         let mut version = match self.list().await {
             Ok(version) => version,
@@ -228,7 +228,8 @@ impl Follower {
         Ok(version)
     }
 
-    /// Follows until the watch ends as asked, or its connection is lost; gives the version that it can be taken up at.
+    /// Follows until the watch ends regularly, or its connection is lost; returns the version at which it can be
+    /// resumed.
     async fn watch(&mut self, from: String) -> Result<String, FollowError> {
         let seconds = u32::try_from(WATCH.as_secs()).unwrap_or(u32::MAX);
         let params = WatchParams::default().timeout(seconds);
@@ -263,7 +264,7 @@ impl Follower {
         }
     }
 
-    /// Folds one event in, and says at which version the watch now is.
+    /// Folds one event in, and returns the version of the watch after it.
     fn take(&mut self, event: WatchEvent<DynamicObject>) -> Option<String> {
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
@@ -307,7 +308,7 @@ impl Follower {
     }
 }
 
-/// 410 Gone is said of a watch's first version, within a watch, and of the pages of a list.
+/// 410 Gone is returned for a watch's first version, within a watch, and for the pages of a list.
 fn of_status(error: kube::Error) -> FollowError {
     match error {
         kube::Error::Api(status) if status.code == 410 || status.reason == "Expired" => FollowError::Expired,

@@ -19,12 +19,12 @@ use crate::policy;
 const MANAGER: &str = "palisade-policies";
 const GROUP: &str = "admissionregistration.k8s.io";
 const MUTATING: &str = "mutatingadmissionpolicies";
-/// The pause between two looks at the cluster's SCCs.
+/// The interval between two reads of the cluster's SCCs.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How long a watch that is told to stop may take to end what it is doing.
+/// Maximum time for a watch to finish after it was told to stop.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Why a cluster cannot be held by policies.
+/// The reason why policies cannot be used on a cluster.
 #[derive(Debug, thiserror::Error)]
 enum ClusterError {
     #[error(
@@ -45,8 +45,8 @@ pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
             Cluster::connect().await?.follow(args, &mut None).await?;
             return Ok(Exit::Fine);
         }
-        // Before anything else: a signal that comes while the cluster is asked ends the watch too. What is being applied is
-        // applied whole: half of it would refuse pods until somebody applies again.
+        // Before anything else: a signal during the first requests ends the watch too. Objects are applied completely:
+        // half of them would refuse pods until somebody applies again.
         let shutdown = crate::stop::shutdown()?;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let end = async move {
@@ -61,8 +61,8 @@ pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
     })
 }
 
-/// Applies the SCCs of the cluster again and again. What is applied holds on: it outlives an API server that restarts, and
-/// SCCs that do not compile.
+/// Applies the SCCs of the cluster again and again. Applied policies stay in force: they outlive a restart of the API
+/// server, and SCCs that do not compile.
 async fn watch(args: &ApplyArgs, mut stopped: tokio::sync::watch::Receiver<bool>) -> crate::Outcome {
     let cluster = Cluster::connect().await?;
     let mut last = None;
@@ -111,7 +111,7 @@ pub(super) fn status(args: &StatusArgs) -> crate::Outcome {
 pub(super) fn remove(_: &RemoveArgs) -> crate::Outcome {
     in_runtime(async {
         let cluster = Cluster::connect().await?;
-        // What refuses goes last, so that no pod is let in undecided.
+        // Policies that refuse are removed last, so that no pod is admitted undecided.
         for (kind, name) in IDENTITIES.into_iter().rev() {
             let done = if cluster.delete(kind, name).await? { "removed" } else { "was not there" };
             progress(format_args!("{} {name}: {done}", kind.to_lowercase()));
@@ -139,7 +139,7 @@ fn in_runtime(work: impl Future<Output = crate::Outcome>) -> crate::Outcome {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
-/// Objects of other options, which another command may have left, the last first.
+/// Objects of other options, which another command may have left, in reverse order.
 fn superfluous(compiled: &Compiled) -> impl Iterator<Item = (&'static str, &'static str)> {
     IDENTITIES.into_iter().rev().filter(|(kind, name)| compiled.get(kind, name).is_none())
 }
@@ -159,7 +159,7 @@ enum State {
     Missing,
     /// The SCCs or the options are not those that it was compiled from.
     Outdated,
-    /// Somebody has edited it.
+    /// It was edited.
     Edited,
 }
 
@@ -179,12 +179,12 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster that knows both kinds of policy.
+    /// A cluster that supports both kinds of policy.
     async fn connect() -> Result<Self, crate::Failure> {
         let client = palisade_webhook::connect().await?;
         let failed = |source| ClusterError::Request {
             what: "the API server".to_owned(),
-            done: "asked what it serves",
+            done: "discovered its API",
             source,
         };
         let served = match client.list_api_group_resources(&format!("{GROUP}/v1")).await {
@@ -255,7 +255,8 @@ impl Cluster {
         Ok(builder.build())
     }
 
-    /// Adds what grants SCCs in all namespaces. A role that cannot be read is left out: it only spares warnings.
+    /// Adds roles and bindings that grant SCCs in all namespaces. A role that cannot be read is left out: it only
+    /// avoids warnings.
     async fn add_roles(&self, builder: &mut PolicyBuilder) -> Result<(), crate::Failure> {
         for kind in ["ClusterRole", "ClusterRoleBinding"] {
             let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &roles(kind));
@@ -274,7 +275,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Applies what the SCCs come to, where that is not what was applied last.
+    /// Applies the objects of the SCCs, if they differ from those that were applied last.
     async fn follow(&self, args: &ApplyArgs, last: &mut Option<Compiled>) -> Result<(), crate::Failure> {
         let policy = self.policy(&args.source, args.choices.kernel).await?;
         let settings = compiling::settings(&args.choices, &policy);
@@ -287,7 +288,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Applies all objects in order, once the API server has said that it would take each.
+    /// Applies all objects in order, after a dry run of each on the API server.
     async fn apply(&self, compiled: &Compiled) -> Result<(), crate::Failure> {
         for object in &compiled.objects {
             self.put(object, true).await?;
@@ -304,7 +305,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes an object; whether it was there.
+    /// Deletes an object; returns whether it existed.
     async fn delete(&self, kind: &str, name: &str) -> Result<bool, ClusterError> {
         match self.api(kind).delete(name, &DeleteParams::default()).await {
             Ok(_) => Ok(true),
@@ -326,8 +327,8 @@ impl Cluster {
         })
     }
 
-    /// Puts an object in the place of what is there. It is not applied by fields: variables that another manager had applied,
-    /// as kubectl does, would stay among ours, and in an order in which the API server refuses them.
+    /// Replaces an object. Server-side apply does not serve: variables that another manager has applied, as kubectl
+    /// does, would be merged with ours, in an order that the API server refuses.
     async fn put(&self, object: &Value, dry: bool) -> Result<DynamicObject, ClusterError> {
         let params = PostParams { dry_run: dry, field_manager: Some(MANAGER.to_owned()) };
         let (api, name) = (self.api(text(object, "/kind")), text(object, "/metadata/name"));
@@ -345,7 +346,7 @@ impl Cluster {
         put.map_err(failed)
     }
 
-    /// Compares an object with what it would be if it were applied now.
+    /// Compares an object with the result of a dry-run replacement.
     async fn state(&self, object: &Value) -> Result<State, ClusterError> {
         let asked = self.api(text(object, "/kind")).get_opt(text(object, "/metadata/name")).await;
         let found =

@@ -20,10 +20,10 @@ use crate::review::{
 };
 use group::Group;
 
-/// The bases that are looked for, first found first.
+/// The bases to look for, in order of preference.
 const BASES: [&str; 2] = ["restricted-v2", "restricted"];
 
-/// All that the groups are made from.
+/// The inputs of the groups.
 struct Ground {
     builder: PolicyBuilder,
     policy: Policy,
@@ -107,8 +107,8 @@ fn print_objects(output: ObjectOutput, groups: &[Group<'_>]) -> Result<(), crate
     Ok(())
 }
 
-/// Tells on standard error what the objects do not say, having decided on every workload with them. Says whether a workload
-/// is refused.
+/// Reports on standard error what the objects do not show, after a decision on every workload with them. Returns
+/// whether a workload is refused.
 fn tell(ground: &Ground, groups: &[Group<'_>]) -> Result<bool, crate::Failure> {
     let policy = with_objects(&ground.builder, groups)?.build();
     let mut refused = false;

@@ -1,19 +1,19 @@
 //! Instructions from a graph, laid out from the end.
 //!
-//! A test's two targets are laid out before it, so every jump goes forward. A target further than a
-//! conditional jump reaches gets a copy (an answer) or a long jump next to where it is needed.
+//! A test's two targets are laid out before it, so every jump goes forward. A target beyond the range of a conditional
+//! jump gets a copy (a result) or a long jump next to where it is needed.
 
 use crate::action::Action;
 use crate::bpf::{Instruction, MAX_INSTRUCTIONS, Program, code};
 use crate::graph::{Graph, Node, NodeId};
 use crate::region::{Check, Word};
 
-/// Where a decision was laid out, counted from the program's end.
+/// The position of a decision, counted from the program's end.
 #[derive(Clone, Copy, Debug, Default)]
 struct Placed {
     /// Its first instruction.
     start: usize,
-    /// Its first instruction for those who come with its word loaded.
+    /// Its first instruction on paths that have its word loaded.
     loaded: usize,
 }
 
@@ -29,8 +29,9 @@ struct Emitter<'g> {
     near: Vec<[Option<usize>; 2]>,
 }
 
-/// Lays out the decision `root` as instructions, each decision once, what it leads to before it. Saves instructions: parts
-/// that several paths share are there once, and only what a jump of 255 cannot reach is there again. The error is the length of a program that is too long, as far as it got.
+/// Lays out the decision `root` as instructions, each decision once, after the decisions that it leads to. Saves
+/// instructions: parts that several paths share are emitted once, and only parts that a jump of 255 cannot reach are
+/// repeated. The error is the length of a program that is too long, as far as it got.
 pub(crate) fn lay_out(graph: &Graph, root: NodeId, big_endian: bool) -> Result<Program, usize> {
     let mut emitter = Emitter {
         graph,
@@ -55,7 +56,7 @@ pub(super) fn weight(graph: &Graph, root: NodeId) -> usize {
     }
 }
 
-/// The word that is still loaded after a test: a mask other than JSET's takes it away.
+/// The word that is still loaded after a test: a mask other than JSET's overwrites it.
 fn leaves_loaded(word: Word, check: Check) -> Option<Word> {
     let masks = match check {
         Check::AtLeast(_) | Check::Equal { mask: u32::MAX, .. } | Check::Equal { value: 0, .. } => false,
@@ -64,8 +65,8 @@ fn leaves_loaded(word: Word, check: Check) -> Option<Word> {
     (!masks).then_some(word)
 }
 
-/// The tests that must load their word: those that some path reaches with another word loaded, or none. Saves a load for every
-/// other test, which is most of those of a search: they look at the number in a row.
+/// The tests that must load their word: those that some path reaches with another word loaded, or none. Saves a load
+/// for every other test, which is most of those of a search: consecutive ones test the number.
 fn needs_load(graph: &Graph, root: NodeId) -> Vec<bool> {
     let mut needs = vec![false; graph.len()];
     let mut seen = vec![false; graph.len()];
@@ -105,7 +106,7 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    /// Adds an instruction before all others and gives its place.
+    /// Prepends an instruction and returns its position.
     fn put(&mut self, code: u16, jt: u8, jf: u8, k: u32) -> usize {
         self.reversed.push(Instruction { code, jt, jf, k });
         self.reversed.len() - 1
@@ -127,7 +128,7 @@ impl Emitter<'_> {
             Check::AtLeast(k) => (code::JGE, k, u32::MAX, false),
             Check::Equal { mask: u32::MAX, value } => (code::JEQ, value, u32::MAX, false),
             Check::Equal { mask, value: 0 } => (code::JSET, mask, u32::MAX, true),
-            // One bit that is set.
+            // A single bit.
             Check::Equal { mask, value } if mask == value && mask.is_power_of_two() => {
                 (code::JSET, mask, u32::MAX, false)
             }
@@ -149,7 +150,7 @@ impl Emitter<'_> {
 
     /// Offsets from the instruction to come to both targets.
     fn reach(&mut self, yes: NodeId, no: NodeId, loaded: Option<Word>) -> (u8, u8) {
-        // A long jump or copy added for one target moves the other away: try again until both are near.
+        // A long jump or copy added for one target moves the other away: this is repeated until both are in range.
         loop {
             let here = self.reversed.len();
             let (jt, jf) = (self.offset(here, yes, loaded), self.offset(here, no, loaded));
@@ -228,7 +229,7 @@ mod tests {
         }
     }
 
-    /// A word is loaded once for tests in a row, and equal answers are one instruction.
+    /// A word is loaded once for consecutive tests, and equal results are one instruction.
     #[test]
     fn a_loaded_word_is_not_loaded_again() {
         let mut graph = Graph::default();

@@ -11,7 +11,7 @@ pub(super) fn objects(settings: &Settings) -> Vec<Value> {
         deployment(settings),
         json!({
             "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata(NAME, Some(settings)),
-            // A replica that is not ready protects nothing and must not stop a node from being drained.
+            // A replica that is not ready does not serve, and must not block the drain of a node.
             "spec": {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow", "selector": {"matchLabels": selector()}},
         }),
         network_policy(settings),
@@ -22,7 +22,7 @@ pub(super) fn objects(settings: &Settings) -> Vec<Value> {
     objects
 }
 
-/// Some clusters allow `system-cluster-critical` outside of kube-system only where a quota names it.
+/// Some clusters permit `system-cluster-critical` outside of kube-system only if a quota names it.
 fn quota(settings: &Settings) -> Value {
     json!({
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata(NAME, Some(settings)),
@@ -66,13 +66,13 @@ fn pod(settings: &Settings) -> Value {
         "topologySpreadConstraints": [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
         // Longer than the drain below, so that no request in flight is cut off.
         "terminationGracePeriodSeconds": 60,
-        // The user is the image's, or one of the namespace's range where an SCC gives it.
+        // The user is the image's, or one of the namespace's range if an SCC assigns it.
         "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container(settings)],
     })
 }
 
-/// Replicas go to different places where there are any; a cluster of one node runs them all the same.
+/// Replicas are spread over nodes and zones if possible; a cluster of one node runs them all the same.
 fn spread(key: &str) -> Value {
     json!({
         "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway",
@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    /// Where SCC holds in the installation's own namespace too, and where Pod Security does, its pods start.
+    /// The pods start even if SCC and Pod Security are enforced in the installation's own namespace.
     #[test]
     fn the_replicas_keep_to_restricted_and_to_restricted_v2() {
         let pod = json!({"metadata": {"name": "palisade"}, "spec": pod(&Settings::default())});

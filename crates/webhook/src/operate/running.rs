@@ -1,5 +1,5 @@
-//! The decision of SCC on the pods that run now: whether each would be admitted as it is, by which SCC, with what
-//! changes. Nothing in the cluster is changed.
+//! The decision of SCC on the running pods: whether each would be admitted as it is, by which SCC, with what changes.
+//! The cluster is not changed.
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Pod;
@@ -16,19 +16,19 @@ use serde_json::Value;
 use crate::feed::resource;
 use crate::install::NAME;
 
-/// How many objects a page of a list has.
+/// Number of objects in a page of a list.
 const PAGE: u32 = 500;
 
-/// The decision on a pod that runs.
+/// The decision on a running pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// SCC does not apply to it, for this reason.
     Exempt(String),
-    /// The same SCC as now admits it, and changes nothing.
+    /// The SCC that it has already admits it, and changes nothing.
     Same(String),
-    /// An SCC that is not the pod's own admits it, or changes these fields of it.
+    /// Another SCC than the pod's own admits it, or changes these fields of it.
     Moves {
-        /// The SCC that it has now, if it has one.
+        /// The present SCC, if it has one.
         from: Option<String>,
         /// The SCC that admits it.
         to: String,
@@ -40,14 +40,14 @@ pub enum Change {
 }
 
 impl Change {
-    /// Whether the pod would not come back as it is.
+    /// Whether a new copy of the pod would differ.
     #[must_use]
     pub fn is_change(&self) -> bool {
         matches!(self, Self::Moves { .. } | Self::Refused(_))
     }
 }
 
-/// A pod that runs.
+/// A running pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
     /// Its namespace.
@@ -58,7 +58,7 @@ pub struct Running {
     pub change: Change,
 }
 
-/// All pods of a cluster, by its own SCCs and grants; where it has no SCCs yet, by those of a built-in set.
+/// All pods of a cluster, by its own SCCs and grants; by those of a built-in set if it has no SCCs yet.
 ///
 /// # Errors
 ///
@@ -116,14 +116,14 @@ async fn policy(client: &Client, set: BuiltinSet) -> Result<Policy, Error> {
     Ok(policy)
 }
 
-/// The built-in set is part of the program and read by its own tests.
+/// The built-in set is part of the program and parsed by its own tests.
 fn builtin(set: BuiltinSet) -> Policy {
     let mut builder = PolicyBuilder::default();
     drop(builder.add_set(set));
     builder.build()
 }
 
-/// The namespaces that the webhooks are not asked about.
+/// The namespaces for which the webhooks are not called.
 async fn exempt(client: &Client) -> Result<Vec<String>, Error> {
     let api: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     let webhooks = api.get_opt(NAME).await?.and_then(|found| found.webhooks).unwrap_or_default();
@@ -181,7 +181,7 @@ fn change(policy: &Policy, namespace: &str, object: &Value, pod: &palisade_k8s::
     }
 }
 
-/// The user who makes pods for the owner of this one.
+/// The user that creates pods for the owner of this one.
 fn controller(object: &Value) -> Option<&'static str> {
     let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
     let owner = owners.iter().find(|owner| owner.get("controller").is_some_and(|is| is == true))?;
@@ -190,7 +190,7 @@ fn controller(object: &Value) -> Option<&'static str> {
     (!kind.controller.is_empty()).then_some(kind.controller)
 }
 
-/// The fields that a patch changes, without what SCC says in annotations.
+/// The fields that a patch changes, except SCC's annotations.
 fn fields(patch: Option<&str>) -> Vec<String> {
     let operations: Vec<Value> = patch.and_then(|patch| serde_json::from_str(patch).ok()).unwrap_or_default();
     let paths = operations.iter().filter_map(|operation| operation.get("path")?.as_str());
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!((from, to.as_str()), (None, "restricted-v2"));
         assert!(fields.iter().any(|field| field.contains("securityContext")), "{fields:?}");
 
-        // As SCC has made it, it stays.
+        // SCC has completed it already.
         let json = pod(bare(), None).to_string();
         let parsed: palisade_k8s::Pod<'_> = serde_json::from_str(&json).unwrap();
         let request = PodRequest {

@@ -21,7 +21,7 @@ use crate::secret;
 
 /// The label that OpenShift's own namespaces carry.
 const RUN_LEVEL: &str = "openshift.io/run-level";
-/// The oldest knowledge of the cluster that is fine, in seconds.
+/// The maximum age of a replica's data, in seconds.
 const STALE: u64 = 60;
 /// A field that every SCC has once it is completed.
 const COMPLETED: &str = "supplementalGroups";
@@ -31,15 +31,15 @@ const SHOWN: usize = 8;
 /// The verdict on a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// As it should be.
+    /// As expected.
     Holds,
-    /// To be known.
+    /// A hint.
     Note,
-    /// SCC does not hold, or will soon not.
+    /// SCC is not enforced, or will soon not be.
     Fails,
 }
 
-/// One matter.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// The verdict.
@@ -63,7 +63,7 @@ impl Report {
     }
 }
 
-/// Looks at the installation in `namespace`. What cannot be read is a line that fails.
+/// Checks the installation in `namespace`. Objects that cannot be read make their line fail.
 ///
 /// # Errors
 ///
@@ -98,7 +98,7 @@ async fn definition(client: &Client, report: &mut Report) {
     }
 }
 
-/// The bundles of the webhooks that must answer.
+/// The bundles of the webhooks with failure policy `Fail`.
 async fn webhooks(client: &Client, report: &mut Report) -> Vec<Option<Vec<u8>>> {
     let mutating = Api::<MutatingWebhookConfiguration>::all(client.clone()).get_opt(NAME).await;
     let validating = Api::<ValidatingWebhookConfiguration>::all(client.clone()).get_opt(NAME).await;
@@ -160,7 +160,7 @@ impl Hook {
         Self { name, ignores, bundle: config.ca_bundle.map(|bundle| bundle.0) }
     }
 
-    /// Ranges and warnings come later or not at all, without harm.
+    /// Ranges and warnings may come later or not at all, without harm.
     fn must_answer(&self) -> bool {
         !self.name.starts_with("namespaces.") && !self.name.starts_with("workloads.")
     }
@@ -272,7 +272,7 @@ async fn replicas(client: &Client, namespace: &str, report: &mut Report) {
     }
 }
 
-/// The mode that the replicas are told.
+/// The configured mode of the replicas.
 fn default_mode(deployment: &Deployment) -> Option<String> {
     let containers = &deployment.spec.template.spec.as_ref()?.containers;
     let args = containers.first()?.args.as_ref()?;
@@ -326,7 +326,7 @@ fn said_of(name: &str, said: &Value) -> (State, String) {
     (if holds { State::Holds } else { State::Fails }, line)
 }
 
-/// The phase of a pod, or why its container waits.
+/// The phase of a pod, or the reason why its container waits.
 fn phase(pod: &Pod) -> String {
     let status = pod.status.as_ref();
     let waiting = status.and_then(|status| {
@@ -379,7 +379,7 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-/// Pods that controllers could not make because SCC refused them.
+/// Pods that controllers could not create because SCC refused them.
 async fn refusals(client: &Client, report: &mut Report) {
     let params = ListParams::default().fields("reason=FailedCreate").limit(500);
     let Ok(events) = Api::<Event>::all(client.clone()).list(&params).await else { return };
@@ -399,7 +399,7 @@ async fn refusals(client: &Client, report: &mut Report) {
     report.line(State::Note, "refusals", format!("workloads whose pods SCC refuses: {}", listed(&owners)));
 }
 
-/// The nodes whose agents tell of seccomp profiles.
+/// The nodes whose agents report seccomp profiles.
 async fn profiles(client: &Client, report: &mut Report) {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &palisade_profiles::report::resource());
     let Ok(nodes) = api.list(&ListParams::default().limit(500)).await else { return };
