@@ -236,14 +236,13 @@ impl Simplify<'_> {
 
 #[cfg(test)]
 impl Graph {
-    /// The answer of a decision to a syscall.
-    pub(crate) fn answer(&self, mut id: NodeId, data: &crate::filter::Data) -> Action {
-        let words = data.words();
+    /// The result of a decision for the words of a syscall.
+    pub(crate) fn answer(&self, mut id: NodeId, words: &[u32; crate::region::WORDS]) -> Action {
         loop {
             match self.node(id) {
                 Node::Leaf(action) => return action,
                 Node::Test { word, check, yes, no } => {
-                    id = if check.holds(word.of(&words)) { yes } else { no }
+                    id = if check.holds(word.of(words)) { yes } else { no }
                 }
             }
         }
@@ -297,7 +296,7 @@ mod tests {
                     let args = [7, argument, 7, 7, 7, 7];
                     let expected = if condition.holds(argument) { Action::Allow } else { Action::Errno(1) };
                     assert_eq!(
-                        graph.answer(wide, &Data { number: 0, arch: 0, args }),
+                        graph.answer(wide, &Data { number: 0, arch: 0, args }.words()),
                         expected,
                         "{condition} {argument:#x}"
                     );
@@ -305,7 +304,7 @@ mod tests {
                         let holds = cut.holds(argument & 0xffff_ffff);
                         let expected = if holds { Action::Allow } else { Action::Errno(1) };
                         assert_eq!(
-                            graph.answer(id, &Data { number: 0, arch: 0, args }),
+                            graph.answer(id, &Data { number: 0, arch: 0, args }.words()),
                             expected,
                             "32 bits: {condition} {argument:#x}"
                         );
@@ -332,8 +331,8 @@ mod tests {
         for value in [0, 4, 5, 9, 10, 11] {
             let args = [value, 0, 0, 0, 0, 0];
             assert_eq!(
-                graph.answer(simple, &Data { number: 0, arch: 0, args }),
-                graph.answer(twice, &Data { number: 0, arch: 0, args }),
+                graph.answer(simple, &Data { number: 0, arch: 0, args }.words()),
+                graph.answer(twice, &Data { number: 0, arch: 0, args }.words()),
                 "{value}"
             );
         }

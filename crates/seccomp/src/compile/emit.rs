@@ -220,7 +220,7 @@ mod tests {
                         let data = Data { number: 0, arch: 0, args: [9, value.into(), 9, 9, 9, 9] };
                         assert_eq!(
                             simulate(&program, &data).action(),
-                            graph.answer(root, &data),
+                            graph.answer(root, &data.words()),
                             "{first:?} {second:?} {value}"
                         );
                     }
@@ -263,7 +263,7 @@ mod tests {
             };
             for value in [0, 1, 2, 4, 6, 900, 1797, 1798, 1799] {
                 let data = Data { number: 0, arch: 0, args: [value, 0, 0, 9, 0, 0] };
-                assert_eq!(simulate(&program, &data).action(), graph.answer(next, &data), "{value}");
+                assert_eq!(simulate(&program, &data).action(), graph.answer(next, &data.words()), "{value}");
             }
         }
     }
