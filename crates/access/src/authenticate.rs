@@ -166,7 +166,7 @@ fn impersonate(policy: &PolicyCache, who: &Identity, headers: &HeaderMap) -> Api
         }
     };
     seen.extra = wanted.extra.into_iter().collect();
-    // As Kubernetes adds them: whoever is seen as a stranger is no more than that.
+    // As Kubernetes adds them: an anonymous user gets no other groups.
     let is_anonymous = seen.name == crate::identity::ANONYMOUS;
     let has = |wanted: &str| seen.groups.iter().any(|group| group == wanted);
     if !has(AUTHENTICATED) && !has(UNAUTHENTICATED) {

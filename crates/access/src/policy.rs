@@ -127,7 +127,7 @@ impl Feed {
 fn read(kind: PolicyKind, key: &Key, bytes: &[u8]) -> Option<PolicyObject> {
     let object = serde_json::from_slice(bytes).map_err(|error| error.to_string());
     let object = object.and_then(|object| PolicyObject::of(kind, &object).map_err(|error| error.to_string()));
-    // The write that made it was checked, so this is no client's doing.
+    // The write that made it was checked, so this is not a client's error.
     object.inspect_err(|error| tracing::error!("{key} is not part of the policy: {error}")).ok()
 }
 

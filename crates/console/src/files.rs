@@ -151,7 +151,7 @@ pub fn read_what_can_be(folder: &Path) -> Result<(Vec<Document>, usize), FileErr
     Ok((documents, unreadable))
 }
 
-/// The SCCs that ConfigMaps and Secrets hold as text; their places are in that text. What is no manifest is left alone.
+/// The SCCs that ConfigMaps and Secrets hold as text; their places are in that text. Other texts are left alone.
 pub fn embedded(documents: &[Document]) -> Vec<Document> {
     let mut found = Vec::new();
     for document in documents {

@@ -110,7 +110,7 @@ fn read(bytes: &[u8], uid: &str) -> Result<Vec<Value>, String> {
     match review.pointer_mut("/response/convertedObjects").map(Value::take) {
         Some(Value::Array(objects)) => Ok(objects),
         None | Some(Value::Null) => Ok(Vec::new()),
-        Some(_) => Err("response.convertedObjects is no list".to_owned()),
+        Some(_) => Err("response.convertedObjects must be a list".to_owned()),
     }
 }
 
@@ -158,13 +158,15 @@ fn texts(map: Option<&Value>, field: &'static str) -> Result<Option<Map<String, 
     let map = match map {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Object(map)) => map,
-        Some(_) => return Err(format!("metadata.{field} is no map of texts")),
+        Some(_) => return Err(format!("metadata.{field} must be a map of strings")),
     };
     let mut errors: Vec<FieldError> = Vec::new();
     let path = || FieldPath::of("metadata").field(field);
     let mut bytes = 0;
     for (key, value) in map {
-        let Some(value) = value.as_str() else { return Err(format!("metadata.{field}[{key:?}] is no text")) };
+        let Some(value) = value.as_str() else {
+            return Err(format!("metadata.{field}[{key:?}] must be a string"));
+        };
         bytes += key.len() + value.len();
         if field == "labels" {
             metadata::label(key, value, &path, &mut errors);
@@ -205,7 +207,7 @@ mod tests {
             (json!({"uid": "1"}), "the webhook says no reason"),
             (
                 json!({"uid": "1", "result": {"status": "Success"}, "convertedObjects": 5}),
-                "response.convertedObjects is no list",
+                "response.convertedObjects must be a list",
             ),
         ] {
             assert_eq!(answer(response).unwrap_err(), why);
@@ -234,7 +236,7 @@ mod tests {
             ("must have the same uid", |new| new["metadata"]["uid"] = json!("2")),
             ("missing metadata", |new| new["metadata"] = json!(5)),
             ("metadata.labels", |new| new["metadata"]["labels"] = json!({"l": "a b"})),
-            ("is no text", |new| new["metadata"]["annotations"] = json!({"l": 5})),
+            ("must be a string", |new| new["metadata"]["annotations"] = json!({"l": 5})),
             ("invalid groupVersion (expected a.io/v2, received a.io/v3)", |new| {
                 new["apiVersion"] = json!("a.io/v3")
             }),

@@ -69,7 +69,7 @@ fn exponent(suffix: &str) -> Option<i32> {
 }
 
 /// An amount of billionths as Kubernetes writes one of `unit`'s kind: binary for what is counted in `Ki` and the like, in
-/// thousandths for what is no whole number.
+/// thousandths for a fraction.
 #[must_use]
 pub fn written(amount: i128, like: &str) -> String {
     let suffix = split(like).map_or("", |(_, suffix)| suffix);

@@ -153,7 +153,7 @@ impl<'a> Handler<'a> {
         hide_unified_cgroups()?;
         let Some(filter) = &container.filter else { return Err(self.exec()) };
         let pid = container.pid();
-        // Where there is no process any more, the runtime has the word for it.
+        // If the process has ended, the runtime reports it.
         let Some(waiting) = pid.and_then(|pid| Waiting::new(pid).ok()) else { return Err(self.exec()) };
         let status = self.wait_for_runtime()?;
         if !status.success() {

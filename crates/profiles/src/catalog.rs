@@ -48,7 +48,7 @@ impl Display for Name {
     }
 }
 
-/// Why an object is no profile.
+/// The reason why an object is not a valid profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
     /// It has no `spec` that is an object.
@@ -135,8 +135,9 @@ impl Catalog {
         let mut chain = Vec::new();
         let mut size = 0;
         loop {
-            let own =
-                spec.as_object().ok_or_else(|| ProfileError::Unreadable("spec is no object".to_owned()))?;
+            let own = spec
+                .as_object()
+                .ok_or_else(|| ProfileError::Unreadable("spec must be an object".to_owned()))?;
             size += spec.to_string().len();
             if size > LARGEST {
                 return Err(ProfileError::Large);

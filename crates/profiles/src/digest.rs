@@ -62,7 +62,7 @@ impl Display for Digest {
     }
 }
 
-/// A text that is no digest: 64 digits, small ones.
+/// A text that is not a digest: 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the SHA-256 of a profile")]
 pub struct NotADigest;

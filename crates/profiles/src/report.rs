@@ -63,7 +63,7 @@ pub(crate) struct Entry {
 pub(crate) struct Report {
     /// By digest.
     pub(crate) profiles: BTreeMap<Digest, Entry>,
-    /// Objects that are no profile, and why.
+    /// Objects that are not valid profiles, with the reasons.
     pub(crate) broken: BTreeMap<String, String>,
     /// How many objects were not looked at, since there are more than [`MOST`].
     pub(crate) beyond: usize,
@@ -78,7 +78,7 @@ impl Report {
         let own = node.and_then(|node| node.metadata.labels.as_ref());
         let copied = COPIED.iter().filter_map(|key| Some(((*key).to_owned(), own?.get(*key)?.clone())));
         labels.extend(copied);
-        // With the node the object goes, and nobody has to wait for an agent that is no more.
+        // The object is deleted with the node, so that readers do not wait for an agent that no longer exists.
         let owner = |uid: &str| json!([{"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid}]);
         let owners = node.and_then(|node| node.metadata.uid.as_deref()).map_or_else(|| json!([]), owner);
         let metadata = json!({"name": name, "labels": labels, "ownerReferences": owners});

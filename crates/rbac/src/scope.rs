@@ -134,7 +134,7 @@ impl Scopes<'_> {
         self.0.is_empty() || self.known().any(|scope| scope.permits(rbac, action))
     }
 
-    /// Whether the token is good for a path that is no resource.
+    /// Whether the token permits a path outside of resources.
     #[must_use]
     pub fn permit_path(&self, verb: &str, path: &str) -> bool {
         let is_listed = |listed: &&str| match listed.strip_suffix('*') {

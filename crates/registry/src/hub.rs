@@ -150,7 +150,7 @@ impl Hub {
         window.newest.subscribe()
     }
 
-    /// Forgets a resource that there is no more, unless somebody still listens.
+    /// Forgets a deleted resource, unless a watch still listens.
     pub fn forget(&self, storage: &str) {
         let mut guard = self.state();
         let state = &mut *guard;

@@ -140,7 +140,7 @@ impl<'a> After<'a> {
                         )
                     }
                     Err(label) if enforced > Level::Privileged => {
-                        format!("the label {PROFILE} of CSIDriver {driver} is {label:?}, which is no level")
+                        format!("the label {PROFILE} of CSIDriver {driver} is {label:?}, which is not a level")
                     }
                     Err(_) => return None,
                 };

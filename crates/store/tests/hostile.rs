@@ -124,6 +124,6 @@ fn all_writes_of_a_group_are_made_or_none() {
     store.transact(vec![Write::Delete { key: key("ann"), expected: None }, gone()]).unwrap();
     assert!(store.list("tokens", None, None, None).unwrap().objects.is_empty());
     let newest = store.revision();
-    assert_eq!(store.transact(vec![gone()]).unwrap(), newest, "nothing to do is no write");
+    assert_eq!(store.transact(vec![gone()]).unwrap(), newest, "without a change there is no write");
     assert_eq!(store.revision(), newest);
 }

@@ -195,7 +195,10 @@ fn random_rules(kind: &Kind, random: &mut Random) -> (Rules, Program) {
 fn count(rules: &Rules, differences: &[Difference], round: usize, tally: &mut Tally) {
     for difference in differences {
         let fitting = fitting(rules, &difference.example);
-        assert!(fitting.contains(&difference.a), "round {round}: ours is no rule's answer: {difference:x?}");
+        assert!(
+            fitting.contains(&difference.a),
+            "round {round}: our result is not that of any rule: {difference:x?}"
+        );
     }
     let wrong = |difference: &Difference| !fitting(rules, &difference.example).contains(&difference.b);
     if differences.is_empty() {

@@ -97,7 +97,7 @@ fn start(work: &Work<'_>, active: &mut Active, status: &mut Value) -> ApiResult<
     let now = work.clock();
     let after = |time| schedule.next(time).map_or(Next::Nothing, |next| Next::After(until(now, next) + LATE));
     let Some(at) = due(work, &schedule, now) else {
-        // An interval counts from the last time; what was missed beyond a deadline counts no more.
+        // An interval counts from the last time; runs missed beyond the deadline are not counted.
         return Ok(after(schedule.latest(since(work), now).unwrap_or_else(|| since(work))));
     };
     let next = after(at);

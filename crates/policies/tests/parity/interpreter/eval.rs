@@ -225,7 +225,7 @@ impl<'x> Scope<'x> {
                     values.push(self.eval(&element.expr, locals)?);
                 }
                 let Cel::List(mut list) = std::mem::replace(&mut locals[place].1, Cel::Null) else {
-                    return Err("the accumulator is no list".to_owned());
+                    return Err("the accumulator is not a list".to_owned());
                 };
                 Rc::make_mut(&mut list).extend(values);
                 Ok(Cel::List(list))

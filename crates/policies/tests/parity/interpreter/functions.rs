@@ -126,7 +126,7 @@ pub(crate) fn function(name: &str, args: &[Cel]) -> Answer {
         ("string", [text @ Cel::Text(_)]) => Ok(text.clone()),
         ("string", [Cel::Int(number)]) => Ok(Cel::text(&number.to_string())),
         ("int", [Cel::Text(text)]) => {
-            text.parse().map(Cel::Int).map_err(|_| format!("{text:?} is no number"))
+            text.parse().map(Cel::Int).map_err(|_| format!("{text:?} is not a number"))
         }
         _ => Err(format!("there is no function {name} of {args:?}")),
     }

@@ -67,7 +67,7 @@ pub(crate) struct Usage {
 /// Parses an expression; most are the same in every pair of policies, and are parsed once a thread.
 fn parse(expression: &Value) -> Rc<IdedExpr> {
     thread_local!(static KNOWN: RefCell<HashMap<String, Rc<IdedExpr>>> = RefCell::default());
-    let text = expression.as_str().unwrap_or_else(|| panic!("{expression} is no expression"));
+    let text = expression.as_str().unwrap_or_else(|| panic!("{expression} is not an expression"));
     let read = || {
         let parser = Parser::new().enable_optional_syntax(true).max_recursion_depth(250);
         let parsed = parser.parse(text);

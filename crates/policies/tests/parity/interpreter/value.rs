@@ -75,15 +75,15 @@ impl Cel {
     }
 
     pub(crate) fn as_text(&self) -> Result<&str, String> {
-        if let Self::Text(text) = self { Ok(text) } else { Err(format!("{self:?} is no text")) }
+        if let Self::Text(text) = self { Ok(text) } else { Err(format!("{self:?} is not a string")) }
     }
 
     pub(crate) fn as_bool(&self) -> Result<bool, String> {
-        if let Self::Bool(flag) = self { Ok(*flag) } else { Err(format!("{self:?} is no boolean")) }
+        if let Self::Bool(flag) = self { Ok(*flag) } else { Err(format!("{self:?} is not a boolean")) }
     }
 
     pub(crate) fn as_int(&self) -> Result<i64, String> {
-        if let Self::Int(number) = self { Ok(*number) } else { Err(format!("{self:?} is no number")) }
+        if let Self::Int(number) = self { Ok(*number) } else { Err(format!("{self:?} is not a number")) }
     }
 
     pub(crate) fn get(&self, key: &Self) -> Option<Self> {
