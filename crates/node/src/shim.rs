@@ -1,26 +1,43 @@
 //! Shims, the parents of containers. A shim that was starting when the engine was killed has no container, and no
 //! engine ever learns of it: it is ended here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::layout::Layout;
 
+/// The processes of this machine, with their parents.
+fn parents() -> BTreeMap<u32, u32> {
+    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let pids = names.filter_map(|name| name.to_str()?.parse().ok());
+    let stat = |pid: u32| std::fs::read(format!("/proc/{pid}/stat")).ok();
+    pids.filter_map(|pid| Some((pid, parent(&stat(pid)?)?))).collect()
+}
+
+/// The shims of this node's engine, with the containers that they were started for.
+pub(crate) fn all(layout: &Layout) -> Vec<(u32, String)> {
+    let socket = layout.socket().display().to_string();
+    let id = |pid: u32| container(&std::fs::read(format!("/proc/{pid}/cmdline")).ok()?, &socket);
+    parents().into_keys().filter_map(|pid| Some((pid, id(pid)?))).collect()
+}
+
 /// The shims of this node's engine without a container, or without a running one.
 pub(crate) fn lost(layout: &Layout) -> BTreeSet<u32> {
     let bundles = layout.bundles();
-    let socket = layout.socket().display().to_string();
-    let read = |pid: u32, file: &str| std::fs::read(format!("/proc/{pid}/{file}")).ok();
-    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let pids: Vec<u32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
-    let parents: BTreeSet<u32> = pids.iter().filter_map(|pid| parent(&read(*pid, "stat")?)).collect();
-    let is_lost = |pid: &u32| {
-        let id = read(*pid, "cmdline").and_then(|line| container(&line, &socket));
-        id.is_some_and(|id| !bundles.join(id).exists() || !parents.contains(pid))
-    };
-    pids.iter().copied().filter(is_lost).collect()
+    let parents: BTreeSet<u32> = parents().into_values().collect();
+    let is_lost = |(pid, id): &(u32, String)| !bundles.join(id).exists() || !parents.contains(pid);
+    all(layout).into_iter().filter(is_lost).map(|(pid, _)| pid).collect()
+}
+
+/// Ends the shims of a container, with what they have started: also a runtime that waits without end.
+pub(crate) fn end(layout: &Layout, id: &str) {
+    let shims = all(layout).into_iter().filter(|(_, other)| other == id);
+    for (shim, _) in shims {
+        parents().into_iter().filter(|(_, parent)| *parent == shim).for_each(|(child, _)| kill(child));
+        kill(shim);
+    }
 }
 
 /// The parent of a process, from its `stat`: the field after its state, which follows the name in parentheses.

@@ -87,10 +87,12 @@ fn leftovers(layout: &Layout, rules: &[Rule]) -> BTreeSet<String> {
     let of_cgroups =
         cgroups(layout).into_iter().filter(|(_, cgroup)| !processes(cgroup).is_empty()).map(|(id, _)| id);
     let of_networks = lonely_networks(layout).into_iter().map(|(id, _)| id);
-    of_rules.chain(of_addresses).chain(of_cgroups).chain(of_networks).collect()
+    let of_shims = shim::all(layout).into_iter().map(|(_, id)| id);
+    of_rules.chain(of_addresses).chain(of_cgroups).chain(of_networks).chain(of_shims).collect()
 }
 
 async fn remove(layout: &Layout, rules: &[Rule], id: &str) {
+    shim::end(layout, id);
     for (_, cgroup) in cgroups(layout).into_iter().filter(|(other, _)| other == id) {
         processes(&cgroup).into_iter().for_each(shim::kill);
         remove_cgroup(&cgroup_path(&cgroup));

@@ -289,6 +289,7 @@ impl Worker {
             crate::log::rotate(&self.node.cri, std::path::Path::new(&found.log_path), &found.id).await;
         }
         self.remove_old(&observed).await?;
+        self.remove_fallen(&observed).await;
         self.report(pod, &slots, &observed).await?;
         Ok(Next::Later(wait))
     }

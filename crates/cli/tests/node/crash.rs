@@ -150,10 +150,29 @@ fn settles(up: &Up, expected: &Held, when: &str) {
     let begun = std::time::Instant::now();
     while held(up) != *expected {
         if begun.elapsed() > 4 * patience() {
-            assert_eq!(held(up), *expected, "{when}\n{}", up.story());
+            assert_eq!(held(up), *expected, "{when}\n{}\n{}", up.story(), engine(up));
         }
         std::thread::sleep(std::time::Duration::from_millis(300));
     }
+}
+
+/// What the engine has, and the shims with their children, for who reads a failure.
+fn engine(up: &Up) -> String {
+    let socket = socket(up);
+    let ctr = |what: &str| {
+        let out = Command::new("ctr").args(["-a", &socket, "-n", "k8s.io", what, "ls"]).output().unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let shims = shims(up).into_iter().map(|pid| {
+        ["-p", "--ppid"]
+            .map(|of| {
+                let mut ps = Command::new("ps");
+                ps.args(["-o", "pid,ppid,stat,etime,args", of, &pid.to_string()]);
+                String::from_utf8_lossy(&ps.output().unwrap().stdout).into_owned()
+            })
+            .concat()
+    });
+    format!("{}\n{}\n{}", shims.collect::<String>(), ctr("tasks"), ctr("containers"))
 }
 
 /// Processes in the node's cgroups whose parent is neither a shim nor in such a cgroup.

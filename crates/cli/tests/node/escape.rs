@@ -40,6 +40,14 @@ fn member(name: &str, kind: u8, mode: u32, link: &str, data: &[u8]) -> Vec<u8> {
     put(148, "        ");
     put(157, link);
     put(257, "ustar\x0000");
+    if kind == b'4' {
+        // The numbers of a device are in the place of its link's target.
+        let (major, minor) = link.split_once(':').unwrap();
+        put(157, &"\0".repeat(link.len()));
+        for (at, number) in [(329, major), (337, minor)] {
+            put(at, &format!("{:07o}", number.parse::<u32>().unwrap()));
+        }
+    }
     head[156] = kind;
     let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
     head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
@@ -47,6 +55,13 @@ fn member(name: &str, kind: u8, mode: u32, link: &str, data: &[u8]) -> Vec<u8> {
     all.extend(data);
     all.resize(all.len().next_multiple_of(512), 0);
     all
+}
+
+/// The numbers of the machine's first disk.
+fn disk() -> String {
+    let text = std::fs::read_to_string("/proc/partitions").unwrap();
+    let line = text.lines().nth(2).unwrap_or("8 0 1 sda");
+    line.split_whitespace().take(2).collect::<Vec<_>>().join(":")
 }
 
 /// The file that every way out tries to write on the machine.
@@ -67,6 +82,7 @@ fn image(up: &Up, name: &str, outside: bool) -> PathBuf {
         layer.extend(member(&format!("bin/{applet}"), b'2', 0o777, "busybox", b""));
     }
     layer.extend(member("bin/euid", b'0', 0o4755, "", &program(&EUID)));
+    layer.extend(member("disk", b'4', 0o666, &disk(), b""));
     layer.extend(member("root-link", b'2', 0o777, "/", b""));
     layer.extend(member("up-link", b'2', 0o777, up_there, b""));
     layer.extend(member("message", b'2', 0o777, &format!("{up_there}/etc/hostname"), b""));
@@ -183,6 +199,10 @@ pub(crate) fn check(up: &Up) {
     // Devices, mounts, processes.
     let device = "read -r _; read -r _; read -r major minor _; mknod /tmp/disk b $major $minor && dd if=/tmp/disk count=1 of=/dev/null 2>&1 | grep -o 'not permitted'";
     assert_eq!(up.inside("plain", &format!("{{ {device}; }} </proc/partitions")), "not permitted");
+    // A device that the image brings.
+    running("own-exe");
+    let disk = up.inside("own-exe", "ls -l /disk; cat /disk 2>&1 >/dev/null");
+    assert!(disk.starts_with('b') && disk.contains("not permitted"), "{disk}");
     let mount = "for it in '-t proc none' '-o bind /dev'; do mount $it /tmp 2>&1 | grep -c -E 'denied|not permitted|must be'; done";
     assert_eq!(up.inside("plain", mount), "1\n1");
     let own = std::process::id();

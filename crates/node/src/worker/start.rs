@@ -499,6 +499,16 @@ impl Worker {
         }
         Ok(())
     }
+
+    /// Removes the sandboxes beside the one that works: an agent or engine that was killed may have made another.
+    pub(super) async fn remove_fallen(&self, observed: &Observed) {
+        let Some(ready) = observed.ready() else { return };
+        for other in observed.sandboxes.iter().filter(|other| other.id != ready.id) {
+            if let Err(error) = self.node.remove_sandbox(&other.id).await {
+                tracing::warn!("the sandbox {} that fell stays for now: {error}", other.id);
+            }
+        }
+    }
 }
 
 /// The attempt number of a container's next start. The API remembers numbers that the engine may have lost in a crash.
