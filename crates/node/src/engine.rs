@@ -82,11 +82,15 @@ fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> EngineError + '_ {
     |error| EngineError::File(path.to_owned(), error)
 }
 
+/// Writes a file whole or not at all: a crash, or an engine that starts meanwhile, meets no half of it.
 fn write(path: &Path, text: &str) -> Result<(), EngineError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(file_error(folder))?;
     }
-    std::fs::write(path, text).map_err(file_error(path))
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    std::fs::write(&new, text).map_err(file_error(path))?;
+    std::fs::rename(&new, path).map_err(file_error(path))
 }
 
 /// The engine's configuration. Features that this node does not use are disabled.
