@@ -265,7 +265,7 @@ fn case_13_psp_given() {
     let name = "13-psp-given";
     let (code, text) = run(name, &["scc", "lint", "psp.yaml"]);
     assert_eq!(code, 1);
-    assert_says(&text, &["gone since Kubernetes 1.25", "palisade import psp psp.yaml"]);
+    assert_says(&text, &["removed in Kubernetes 1.25", "palisade import psp psp.yaml"]);
     let (code, text) = run(name, &["import", "psp", "psp.yaml"]);
     assert_eq!(code, 0);
     assert!(!lint(&text).contains("error"), "{}", lint(&text));
@@ -572,10 +572,10 @@ fn grants_that_do_nothing_are_said_where_they_are() {
     let rbac = "apiVersion: rbac.authorization.k8s.io/v1\n";
     // openshift/openshift-docs#775: the annotation that records the chosen SCC, mistaken for one that chooses it.
     let by_hand = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop, annotations: {openshift.io/scc: privileged}}, spec: {containers: [{name: c, image: i, securityContext: {runAsUser: 0}}]}}";
-    assert_says(&lint(by_hand), &["[openshift.io/scc]", "asks for nothing", "openshift.io/required-scc"]);
+    assert_says(&lint(by_hand), &["[openshift.io/scc]", "requests nothing", "openshift.io/required-scc"]);
     let (code, text) = run_in(Path::new("."), &["review", "-f", "-", "--scc-set", "4"], by_hand);
     assert_eq!(code, 1);
-    assert_says(&text, &["openshift.io/scc asks for nothing"]);
+    assert_says(&text, &["openshift.io/scc requests nothing"]);
     // opendatahub-io/opendatahub-operator#3642: the operator's own pods got an SCC that was meant for others.
     let wild = format!(
         "{rbac}kind: ClusterRole\nmetadata: {{name: manager}}\nrules:\n- apiGroups: [security.openshift.io]\n  resources: [securitycontextconstraints]\n  verbs: ['*']\n"

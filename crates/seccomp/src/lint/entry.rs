@@ -143,7 +143,7 @@ mod tests {
             (entry(r#""names":["read"],"action":"SCMP_ACT_TRACE""#), &["without a tracer"]),
             (entry(r#""names":["read"],"action":"SCMP_ACT_LOG""#), &["LOG lets"]),
             (entry(r#""names":["read","write"],"action":"SCMP_ACT_NOTIFY""#), &["refuse to notify on write"]),
-            ("SystemCallFilter=io_uring_setup".to_owned(), &["SystemCallFilter: io_uring_setup: what"]),
+            ("SystemCallFilter=io_uring_setup".to_owned(), &["SystemCallFilter: io_uring_setup: operations"]),
             (
                 entry(r#""names":["io_uring_setup","io_uring_enter"],"action":"SCMP_ACT_ALLOW""#),
                 &["io_uring_setup and io_uring_enter: what"],
