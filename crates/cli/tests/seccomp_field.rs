@@ -947,8 +947,9 @@ fn a_base_beside_its_profile_counts() {
                 (
                     &["lint", "p.yaml", "--arch", "x86_64"],
                     1,
-                    &["crun where"],
-                    &["runc needs", "start needs", "needs readlinkat", "is not in this file"],
+                    // Nor is what the loader of a program needs and runc does not.
+                    &["crun where", "start needs pread64, denied here"],
+                    &["runc needs", "needs readlinkat", "is not in this file"],
                 ),
                 (
                     &["explain", "p.yaml#mine", "openat2", "--arch", "x86_64"],
@@ -968,6 +969,302 @@ fn a_base_beside_its_profile_counts() {
                 &["runc-v1.4.2 is not in this file"],
                 &["no container starts", "before its main"],
             )],
+        },
+    ]);
+}
+
+/// The syscalls that lint asks for, one line after the other until it asks for none.
+#[cfg(target_os = "linux")]
+fn least_by_lint(folder: &Path) -> String {
+    let mut names = vec!["execve".to_owned()];
+    for _ in 0..20 {
+        let list: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+        let text = format!(
+            r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{{"names":[{}],"action":"SCMP_ACT_ALLOW"}}]}}"#,
+            list.join(",")
+        );
+        std::fs::write(folder.join("p.json"), &text).unwrap();
+        let (_, said) = palisade(folder, &["lint", "p.json"]);
+        let asked =
+            said.lines().filter_map(|line| line.split_once(", denied here")?.0.rsplit_once(" needs "));
+        let more: Vec<_> = asked
+            .flat_map(|(_, list)| list.split(", ").flat_map(|word| word.split(" and ")).map(str::to_owned))
+            .collect();
+        if more.is_empty() {
+            return text;
+        }
+        names.extend(more);
+    }
+    panic!("lint goes on asking: {names:?}");
+}
+
+/// NVIDIA/libnvidia-container#124, francma/wob#62: what lint asks for is enough for a program to start.
+#[cfg(target_os = "linux")]
+#[test]
+fn f22_the_list_of_lint_starts_a_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = least_by_lint(folder.path());
+    let (code, said) = palisade(folder.path(), &["run", "p.json", "--", "true"]);
+    assert_eq!((code, said.as_str()), (0, ""), "{text}");
+    for name in ["pread64", "mmap"] {
+        std::fs::write(folder.path().join("p.json"), text.replace(&format!("\"{name}\","), "")).unwrap();
+        assert_ne!(palisade(folder.path(), &["run", "p.json", "--", "true"]).0, 0, "without {name}: {text}");
+    }
+}
+
+/// Lists that deny what a start needs, entries that older runtimes refuse, and errors of runtimes older than the profile.
+#[test]
+fn denials_that_no_start_survives_and_older_runtimes() {
+    let deny = |names: &str| {
+        format!(
+            r#"{{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{{"names":[{names}],"action":"SCMP_ACT_KILL"}}]}}"#
+        )
+    };
+    let allow = |names: &str, more: &str| {
+        format!(
+            r#"{{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"],"syscalls":[{{"names":[{names}],"action":"SCMP_ACT_ALLOW"}}{more}]}}"#
+        )
+    };
+    let enosys = allow("\"clone\"", r#",{"names":["clone3"],"action":"SCMP_ACT_ERRNO","errnoRet":38}"#);
+    let bdflush = allow("\"read\"", r#",{"names":["bdflush"],"action":"SCMP_ACT_ERRNO","errnoRet":1}"#)
+        .replace("\"architectures", "\"defaultErrnoRet\":38,\"architectures");
+    let personality = r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86","SCMP_ARCH_X32"],"syscalls":[{"names":["personality"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":8,"op":"SCMP_CMP_EQ"}]},{"names":["clone"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":2080505856,"op":"SCMP_CMP_MASKED_EQ"}]}]}"#;
+    let statx = allow(
+        "\"stat\",\"newfstatat\",\"futex_wake\"",
+        r#",{"names":["statx"],"action":"SCMP_ACT_ERRNO","errnoRet":38}"#,
+    );
+    let below = allow("\"close\",\"faccessat2\"", "");
+    let pread = allow("\"pread\",\"pwrite\",\"fstatat\"", "");
+    let umount = deny("\"umount\",\"recv\",\"send\",\"waitpid\",\"sigaction\"");
+    let arm = allow("\"clock_gettime64\",\"statx\",\"read\"", "")
+        .replace("X86_64", "AARCH64")
+        .replace("_X86\"", "_ARM\"");
+    let file = "p.json";
+    check(&[
+        Case {
+            source: "moby/moby#36830",
+            file,
+            text: &deny("\"execve\""),
+            asked: &[(
+                LINT,
+                1,
+                &[
+                    "start needs execve, denied here: the program ends before its main; take them out of syscalls[0]",
+                ],
+                &["execveat"],
+            )],
+        },
+        Case {
+            source: "moby/moby#22252",
+            file,
+            text: &deny("\"fstatfs\",\"prctl\",\"futex\""),
+            asked: &[(
+                LINT,
+                1,
+                &["runc needs fstatfs, futex and prctl", "ensure /proc/self/fd is on procfs"],
+                &[],
+            )],
+        },
+        Case {
+            source: "moby/moby#43595: runc 1.1.5 answers EPERM, faccessat2 being 439",
+            file,
+            text: &below,
+            asked: &[
+                (
+                    &["explain", file, "close_range", "--arch", "x86_64"],
+                    0,
+                    &["runc has that only above the highest number named, 439 (faccessat2), so runc, crun"],
+                    &["rc93 on answers so"],
+                ),
+                (
+                    LINT,
+                    1,
+                    &["close_range: newer than the profile, but with a number below that of faccessat2"],
+                    &[],
+                ),
+            ],
+        },
+        Case {
+            source: "natlas/natlas#1301: ENOSYS for what runc needs",
+            file,
+            text: &statx,
+            asked: &[(LINT, 1, &["1.4.0-rc.3 on needs fstatfs, readlinkat and statx"], &[])],
+        },
+        Case {
+            source: "opencontainers/runc#1847",
+            file,
+            text: personality,
+            asked: &[(
+                LINT,
+                1,
+                &[
+                    "syscalls[0].action: ALLOW is the default anyway",
+                    "syscalls[1].action: ALLOW is the default anyway",
+                ],
+                &["so that clone with it is let through"],
+            )],
+        },
+        Case {
+            source: "containers/podman#11029, #11883",
+            file,
+            text: &bdflush,
+            asked: &[
+                (LINT, 1, &["runc before 1.0.0-rc95 ignores defaultErrnoRet"], &[]),
+                (&["explain", file, "bdflush", "--arch", "x86_64"], 2, &["x86 has it: --abi x86"], &[]),
+                (
+                    &["explain", file, "bdflush", "--arch", "x86_64", "--abi", "x86"],
+                    0,
+                    &["ERRNO(EPERM)"],
+                    &[],
+                ),
+            ],
+        },
+        Case {
+            source: "containerd/containerd#6203",
+            file,
+            text: &enosys,
+            asked: &[(
+                &["explain", file, "clone3", "--arch", "x86_64"],
+                0,
+                &["runc before 1.0.0-rc91 ignores errnoRet", "libseccomp knows clone3 from 2.4.2 on"],
+                &[],
+            )],
+        },
+        Case {
+            source: "alpinelinux/docker-alpine#150, gerbera/gerbera#2485, docker-library/official-images#16829",
+            file,
+            text: &arm,
+            asked: &[
+                (
+                    &["explain", file, "clock_gettime64", "--abi", "arm", "--arch", "aarch64"],
+                    0,
+                    &["libseccomp knows clock_gettime64 from 2.4.2 on", "ERRNO(EPERM), there"],
+                    &[],
+                ),
+                (
+                    &["explain", file, "statx", "--arch", "aarch64"],
+                    0,
+                    &["libseccomp knows statx from 2.3.3 on"],
+                    &[],
+                ),
+                (&["explain", file, "read", "--arch", "aarch64"], 0, &["ALLOW"], &["libseccomp"]),
+            ],
+        },
+        Case {
+            source: "antitree/syscall2seccomp#1",
+            file,
+            text: &pread,
+            asked: &[
+                (
+                    LINT,
+                    1,
+                    &[
+                        "\"pread\", which runtimes ignore; did you mean pread64?",
+                        "did you mean pwrite64?",
+                        "did you mean newfstatat?",
+                    ],
+                    &[],
+                ),
+                (&["explain", file, "pread"], 2, &["did you mean pread64?"], &[]),
+            ],
+        },
+        Case {
+            source: "antitree/syscall2seccomp#1: names of other machines",
+            file,
+            text: &umount,
+            asked: &[(
+                LINT,
+                1,
+                &[
+                    "umount (there: umount2), recv (there: recvfrom), send (there: sendto), waitpid (there: wait4), sigaction (there: rt_sigaction)",
+                ],
+                &[],
+            )],
+        },
+    ]);
+}
+
+/// Units: `~` inside of a line, a list that denies before one that was to allow, and what the kernel does itself.
+#[test]
+fn units_whose_lines_do_not_do_what_they_seem_to() {
+    let file = "u.service";
+    let lint: &[&str] = &["lint", file, "--arch", "x86_64"];
+    check(&[
+        Case {
+            source: "NixOS/nixpkgs#123258",
+            file,
+            text: "[Service]\nSystemCallFilter=@system-service ~@resources ~@ipc ~@keyring\n",
+            asked: &[(
+                lint,
+                1,
+                &[
+                    "this line allows, so deny by a line of its own after it: SystemCallFilter=~@resources @ipc @keyring",
+                ],
+                &["write @resources"],
+            )],
+        },
+        Case {
+            source: "what it says, done",
+            file,
+            text: "[Service]\nSystemCallFilter=@system-service\nSystemCallFilter=~@resources @ipc @keyring\n",
+            asked: &[
+                (&["explain", file, "keyctl", "--arch", "x86_64"], 0, &["KILL_PROCESS"], &[]),
+                (lint, 1, &[], &["systemd ignores", "line 2 makes"]),
+            ],
+        },
+        Case {
+            source: "fwupd/fwupd#7118",
+            file,
+            text: "[Service]\nSystemCallFilter=~@mount @debug\nSystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM\n",
+            asked: &[(
+                lint,
+                1,
+                &[
+                    "line 2 makes this a list of what is denied, so this line allows nothing",
+                    "put this line before line 2",
+                ],
+                &[],
+            )],
+        },
+        Case {
+            source: "what it says, done",
+            file,
+            text: "[Service]\nSystemCallFilter=@system-service\nSystemCallFilter=~@mount @debug\nSystemCallErrorNumber=EPERM\n",
+            asked: &[(&["explain", file, "kexec_load", "--arch", "x86_64"], 0, &["ERRNO(EPERM)"], &[])],
+        },
+        Case {
+            source: "systemd/systemd#27552",
+            file,
+            text: "[Service]\nSystemCallFilter=~ execve\n",
+            asked: &[(lint, 1, &["start needs execve", "SystemCallFilter=execve on a later line"], &[])],
+        },
+        Case {
+            source: "gastownhall/gascity-dashboard#174, nodejs/node#55509",
+            file,
+            text: "[Service]\nMemoryDenyWriteExecute=true\n",
+            asked: &[
+                (
+                    &["explain", file, "mprotect", "0", "4096", "7", "--arch", "x86_64"],
+                    0,
+                    &[
+                        "mprotect on x86_64: ALLOW by the filter; the kernel then fails it",
+                        "EACCES (PR_SET_MDWE)",
+                    ],
+                    &[],
+                ),
+                (
+                    &["explain", file, "mprotect", "0", "4096", "3", "--arch", "x86_64"],
+                    0,
+                    &["mprotect on x86_64: ALLOW\n"],
+                    &["EACCES"],
+                ),
+                (
+                    &["explain", file, "mprotect", "0", "4096", "7", "--arch", "x86_64", "--kernel", "6.1"],
+                    0,
+                    &["mprotect on x86_64: ERRNO(EPERM)"],
+                    &["EACCES"],
+                ),
+            ],
         },
     ]);
 }

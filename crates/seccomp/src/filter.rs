@@ -78,6 +78,16 @@ pub struct Rules {
     pub open_multiplexers: bool,
 }
 
+impl Rules {
+    /// The syscall with the highest number that a rule names on an architecture, and the number. runc has `ENOSYS` above
+    /// it alone (libcontainer/seccomp/patchbpf, `findLastSyscalls`).
+    #[must_use]
+    pub fn highest_named(&self, arch: Arch) -> Option<(u32, Syscall)> {
+        let named = self.rules.iter().filter(|rule| rule.archs.contains(arch));
+        named.filter_map(|rule| Some((rule.syscall.number(arch)?, rule.syscall))).max()
+    }
+}
+
 /// The reason why rules do not form a filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {

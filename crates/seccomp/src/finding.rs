@@ -78,6 +78,15 @@ pub(crate) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -
     }
 }
 
+/// `; did you mean …?`, for the name of a syscall.
+pub(crate) fn syscall_suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let shown: String = name.chars().take(80).collect();
+    match crate::table::meant(&shown, known) {
+        Some(near) => format!("; did you mean {near}?"),
+        None => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use crate::action::Action;
 use crate::arch::{Arch, OTHER_SCMP};
 use crate::errno;
 use crate::filter::{Rules, Unknown};
-use crate::finding::{Finding, Findings, suggestion};
+use crate::finding::{Finding, Findings, syscall_suggestion};
 use crate::profile::{Entry, Gate, Origin, Profile};
 use crate::rule::{Condition, Rule};
 use crate::table::{self, Syscall};
@@ -188,7 +188,7 @@ fn unknown_name(
     let known = Syscall::all().filter(|syscall| archs.iter().any(|arch| syscall.number(*arch).is_some()));
     let message = format!(
         "unknown syscall {name:?}, which runtimes ignore{}",
-        suggestion(name, known.map(Syscall::name))
+        syscall_suggestion(name, known.map(Syscall::name))
     );
     findings.warn(position, format!("syscalls[{at}].names"), message);
 }

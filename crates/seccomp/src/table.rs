@@ -5,10 +5,12 @@ use palisade_k8s::KernelVersion;
 use crate::arch::Arch;
 
 mod arguments;
+mod libseccomp;
 mod meaning;
 mod relatives;
 mod syscalls;
 
+pub use relatives::meant;
 pub(crate) use relatives::{NEWER_FORMS, counterparts, family, wide_forms};
 
 const NONE: u32 = u32::MAX;

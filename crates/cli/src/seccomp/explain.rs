@@ -10,10 +10,13 @@ use serde_json::json;
 
 use palisade_review::{shares, syscalls};
 
+mod notes;
+
 use super::args::{ExplainArgs, TextOrJson};
 use super::input;
 use crate::exit::Exit;
 use crate::paint;
+use notes::Notes;
 
 pub(super) fn run(args: &ExplainArgs) -> crate::Outcome {
     let (profile, rules) = input::rules(&args.file, &args.rest.context)?;
@@ -42,15 +45,17 @@ fn one(
 ) -> Result<(), crate::Failure> {
     let explanation = explain(rules, data)?;
     let passed_over = passed_over(args, profile, &explanation, &input::name(arch, data.number))?;
-    let reason = reason(&explanation, profile, rules, &passed_over);
+    let reason = reason(&explanation, profile, rules, (arch, data), &passed_over);
+    let notes = notes::of(args, profile, &explanation, rules, (arch, data))?;
     let mut out = palisade_console::terminal::out();
     if args.rest.output == TextOrJson::Json {
-        writeln!(out, "{:#}", as_json(&explanation, rules, (arch, data), &reason, &passed_over))?;
+        writeln!(out, "{:#}", as_json(&explanation, rules, (arch, data), &reason, &passed_over, &notes))?;
         return Ok(());
     }
     let name = input::name(arch, data.number);
     let syscall = Syscall::numbered(arch, data.number);
-    writeln!(out, "{name} on {arch}: {}", paint::strong(explanation.action))?;
+    let but = if notes.kernel_fails { " by the filter; the kernel then fails it" } else { "" };
+    writeln!(out, "{name} on {arch}: {}{but}", paint::strong(explanation.action))?;
     for tried in &explanation.tried {
         let Some(rule) = rules.rules.get(tried.rule) else { continue };
         let decides = explanation.decider == Decider::Rule(tried.rule);
@@ -71,6 +76,9 @@ fn one(
         writeln!(out, "  {line}")?;
     }
     writeln!(out, "  {reason}")?;
+    for line in &notes.lines {
+        writeln!(out, "  {line}")?;
+    }
     if let Some(consequence) = explanation.action.consequence() {
         writeln!(out, "  {consequence}")?;
     }
@@ -136,7 +144,13 @@ fn condition(unmet: &Unmet) -> String {
     }
 }
 
-fn reason(explanation: &Explanation, profile: &Profile, rules: &Rules, passed_over: &[String]) -> String {
+fn reason(
+    explanation: &Explanation,
+    profile: &Profile,
+    rules: &Rules,
+    (arch, data): (Arch, &Data),
+    passed_over: &[String],
+) -> String {
     let nothing = match passed_over {
         [] => "no rule names it",
         _ => "no rule that counts here names it",
@@ -149,10 +163,18 @@ fn reason(explanation: &Explanation, profile: &Profile, rules: &Rules, passed_ov
             "systemd does not know it, and has ENOSYS for such numbers".to_owned()
         }
         (Decider::Unknown, Unknown::Enosys { kernel }) => {
-            format!(
-                "{nothing}, and it is newer than Linux {kernel}, the kernel of the newest syscall that the profile names: runc from 1.0.0-rc93 on answers so; crun (with Podman too), older runc and libseccomp alone answer with the profile's default, {} (--unknown default)",
-                rules.default
-            )
+            let newer = format!(
+                "{nothing}, and it is newer than Linux {kernel}, the kernel of the newest syscall that the profile names"
+            );
+            let default = rules.default;
+            match rules.highest_named(arch).filter(|(highest, _)| *highest > data.number) {
+                Some((highest, syscall)) => format!(
+                    "{newer}: so Palisade's own filter has ENOSYS for it; runc has that only above the highest number named, {highest} ({syscall}), so runc, crun (with Podman too) and libseccomp alone answer with the profile's default, {default} (--unknown default)"
+                ),
+                None => format!(
+                    "{newer}: runc from 1.0.0-rc93 on answers so; crun (with Podman too), older runc and libseccomp alone answer with the profile's default, {default} (--unknown default)"
+                ),
+            }
         }
         (Decider::BadArch, _) => "the filter is not for this architecture".to_owned(),
         _ if explanation.tried.is_empty() => format!("{nothing}: the profile's default"),
@@ -166,6 +188,7 @@ fn as_json(
     (arch, data): (Arch, &Data),
     reason: &str,
     passed_over: &[String],
+    notes: &Notes,
 ) -> serde_json::Value {
     let syscall = Syscall::numbered(arch, data.number);
     let tried: Vec<_> = explanation
@@ -191,7 +214,8 @@ fn as_json(
     json!({
         "arch": arch.name(), "call": input::name(arch, data.number), "number": data.number, "args": data.args,
         "action": explanation.action.to_string(), "reason": reason, "passedOver": passed_over,
-        "consequence": explanation.action.consequence(), "tried": tried,
+        "consequence": explanation.action.consequence(), "tried": tried, "notes": notes.lines,
+        "kernelFails": notes.kernel_fails,
     })
 }
 

@@ -12,7 +12,7 @@ use palisade_seccomp::{
     profile::Profile,
     resolve,
     source::{self, Content, Source, Syntax},
-    table::{self, Syscall, nearest},
+    table::{self, Syscall, meant, nearest},
 };
 
 use super::args::{ContextArgs, UnknownArg};
@@ -225,10 +225,12 @@ pub(super) fn syscall(
         Some(syscall) => syscall.number(arch).ok_or_else(|| {
             let there = syscall.counterpart(arch);
             let hint = there.map(|other| format!("; there it is {other}")).unwrap_or_default();
-            format!("{arch} has no syscall {name}{hint}")
+            let beside = arch.companions().iter().find(|other| syscall.number(**other).is_some());
+            let beside = beside.map(|other| format!("; {other} has it: --abi {other}")).unwrap_or_default();
+            format!("{arch} has no syscall {name}{hint}{beside}")
         })?,
         None => Syscall::parse_number(name).ok_or_else(|| {
-            let near = nearest(name, Syscall::all().map(Syscall::name));
+            let near = meant(name, Syscall::all().map(Syscall::name));
             let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             format!("unknown syscall {name:?}{hint}")
         })?,

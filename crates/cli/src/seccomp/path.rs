@@ -8,11 +8,13 @@ use palisade_profiles::{Catalog, Machine, Name, Origin};
 
 use super::args::PathArgs;
 use crate::exit::Exit;
+use crate::files::Document;
 
 pub(super) fn run(args: &PathArgs) -> crate::Outcome {
     let documents = crate::files::read(&args.files)?;
     let mut catalog = Catalog::default();
     let mut named = Vec::new();
+    let mut of_operator: Vec<String> = Vec::new();
     for document in documents.iter().filter(|document| document.text("kind") == "SeccompProfile") {
         let place = document.place(&FieldPath::root());
         let version = document.text("apiVersion");
@@ -26,6 +28,9 @@ pub(super) fn run(args: &PathArgs) -> crate::Outcome {
         let name = Name::new(origin, document.metadata("namespace"), document.metadata("name"));
         let spec = document.node.get("spec").ok_or_else(|| format!("{place}: spec is missing"))?;
         catalog.put(name.clone(), spec.to_json());
+        if origin == Origin::Operator {
+            of_operator.push(operators_path(document));
+        }
         named.push((place, name));
     }
     if named.is_empty() {
@@ -41,5 +46,62 @@ pub(super) fn run(args: &PathArgs) -> crate::Outcome {
             _ => writeln!(out, "{path}  {name}")?,
         }
     }
+    if !of_operator.is_empty() {
+        tell_operators_paths(&documents, &of_operator)?;
+    }
     Ok(Exit::Fine)
+}
+
+/// The file that the security-profiles-operator itself writes for an object: with the namespace where its version has
+/// objects of namespaces.
+fn operators_path(document: &Document) -> String {
+    let (namespace, name) = (document.metadata("namespace"), document.metadata("name"));
+    match namespace {
+        "" => format!("operator/{name}.json"),
+        _ => format!("operator/{namespace}/{name}.json"),
+    }
+}
+
+/// Says on stderr what pods write where the operator and not `palisade node-profiles` writes the files, and which of the
+/// workloads beside name a file that it does not write.
+fn tell_operators_paths(documents: &[Document], paths: &[String]) -> std::io::Result<()> {
+    let mut err = terminal::err();
+    writeln!(
+        err,
+        "{} the security-profiles-operator itself writes {} (its status.localhostProfile)",
+        crate::paint::warning("note:"),
+        paths.join(", ")
+    )?;
+    for document in documents.iter().filter(|document| document.text("kind") != "SeccompProfile") {
+        let mut named = Vec::new();
+        localhost_profiles(&document.node.to_json(), &mut named);
+        let of_operator = |name: &&String| name.starts_with("operator/") || !name.contains('/');
+        for name in named.iter().filter(of_operator).filter(|name| !paths.contains(name)) {
+            writeln!(
+                err,
+                "{}: {} {} {} names localhostProfile {name:?}, which none of these profiles is",
+                document.place(&FieldPath::root()),
+                crate::paint::warning("note:"),
+                document.text("kind"),
+                document.metadata("name"),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Every `localhostProfile` in an object.
+fn localhost_profiles(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                match value.as_str() {
+                    Some(text) if key == "localhostProfile" => found.push(text.to_owned()),
+                    _ => localhost_profiles(value, found),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| localhost_profiles(item, found)),
+        _ => {}
+    }
 }

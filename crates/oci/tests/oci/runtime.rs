@@ -152,3 +152,60 @@ fn a_trusted_agent_names_the_profile_in_its_original_form() {
         assert!(output.status.success());
     }
 }
+
+/// The syscalls that `lint` asks for, until it asks for none.
+fn least_by_lint() -> Value {
+    use palisade_seccomp::{Context, lint, profile, resolve, table};
+    let caps = palisade_k8s::capability::CONTAINER_DEFAULT.into_iter().map(str::to_owned).collect();
+    let arch = palisade_seccomp::Arch::native();
+    let context = Context { arch, caps, kernel: table::NEWEST };
+    let mut names = vec!["execve".to_owned()];
+    for _ in 0..20 {
+        let entry = json!({"names": names, "action": "SCMP_ACT_ALLOW"});
+        let json = json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [entry]});
+        let profile = profile::read_json(&json.to_string()).0.unwrap();
+        let findings = lint(&profile, &resolve(&profile, &context).rules, arch);
+        let asked = findings
+            .iter()
+            .filter_map(|finding| finding.message.split_once(", denied here")?.0.rsplit_once(" needs "));
+        let more = asked.flat_map(|(_, list)| list.split(", ").flat_map(|word| word.split(" and ")));
+        let more: Vec<_> = more.map(str::to_owned).collect();
+        if more.is_empty() {
+            return json;
+        }
+        names.extend(more);
+    }
+    panic!("lint goes on asking: {names:?}");
+}
+
+/// Puts a dynamically linked program and its libraries into the root file system, under the name `dynamic`.
+fn dynamic(place: &Place) {
+    let root = place.path("rootfs");
+    std::fs::copy("/bin/true", root.join("bin/dynamic")).unwrap();
+    let listed = std::process::Command::new("ldd").arg("/bin/true").output().unwrap();
+    for library in text(&listed).split_whitespace().filter(|word| word.starts_with('/')) {
+        let target = root.join(library.trim_start_matches('/'));
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::copy(library, target).unwrap();
+    }
+}
+
+#[test]
+fn the_least_that_lint_asks_for_starts_a_container() {
+    needs(&[("runc", "runc")]);
+    let least = least_by_lint();
+    for settings in [json!({"runtime": "/usr/sbin/runc"}), json!({})] {
+        let place = Place::new(settings.clone());
+        dynamic(&place);
+        for no_new_privileges in [true, false] {
+            let id = format!("least-{}-{no_new_privileges}", std::process::id());
+            let bundle = place.bundle(&id, "", |config| {
+                config["process"]["args"] = json!(["/bin/dynamic"]);
+                config["process"]["noNewPrivileges"] = json!(no_new_privileges);
+                config["linux"]["seccomp"] = least.clone();
+            });
+            let output = place.run(&["run", "--bundle", str(&bundle), &id]);
+            assert!(output.status.success(), "{settings} {no_new_privileges} {least}: {}", text(&output));
+        }
+    }
+}

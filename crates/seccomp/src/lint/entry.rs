@@ -3,6 +3,7 @@
 use super::view::{View, list};
 use crate::action::Action;
 use crate::arch::Arch;
+use crate::errno::EPERM;
 use crate::finding::Findings;
 use crate::profile::Entry;
 use crate::table::{self, Syscall};
@@ -11,6 +12,7 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
     let is_unit = view.profile.origin.is_unit();
     if !is_unit {
         gates(view, findings);
+        default_errno(view, findings);
     }
     for (at, entry) in view.profile.entries.iter().enumerate() {
         if !is_unit {
@@ -43,7 +45,7 @@ fn gates(view: &View<'_>, findings: &mut Findings) {
 }
 
 fn redundant(view: &View<'_>, at: usize, entry: &Entry, findings: &mut Findings) {
-    if entry.action == view.profile.default_action && entry.args.is_empty() {
+    if entry.action == view.profile.default_action {
         let message = format!(
             "{} is the default anyway; crun and runc from 1.0.2 on leave such entries out, older runc starts no container (\"requested action matches default action of filter\"); leave the entry out",
             entry.action
@@ -56,6 +58,26 @@ fn redundant(view: &View<'_>, at: usize, entry: &Entry, findings: &mut Findings)
             findings.warn(*position, format!("syscalls[{at}].names"), format!("{name} is named twice"));
         }
     }
+}
+
+/// Entries that repeat the default of a runc that does not read `defaultErrnoRet` (opencontainers/runc c61f60625).
+fn default_errno(view: &View<'_>, findings: &mut Findings) {
+    let default = view.profile.default_action;
+    let repeats = |entry: &Entry| entry.action == Action::Errno(EPERM) && entry.action != default;
+    if !matches!(default, Action::Errno(_)) {
+        return;
+    }
+    let repeating: Vec<_> =
+        view.profile.entries.iter().enumerate().filter(|(_, entry)| repeats(entry)).collect();
+    let Some((first, entry)) = repeating.first() else { return };
+    let more = match repeating.len() {
+        1 => String::new(),
+        count => format!(" (and {} more entries)", count - 1),
+    };
+    let message = format!(
+        "runc before 1.0.0-rc95 ignores defaultErrnoRet and takes the default for ERRNO(EPERM), which this entry repeats{more}: there no container starts (\"requested action matches default action of filter\"); leave the entry out, or update runc"
+    );
+    findings.warn(entry.at, format!("syscalls[{first}].action"), message);
 }
 
 /// Arguments that no filter sees if `socketcall` and `ipc` carry the syscall.
@@ -133,6 +155,21 @@ mod tests {
                     "is the default anyway; crun and runc from 1.0.2 on leave such entries out, older runc starts no container",
                 ],
             ),
+            // opencontainers/runc#1847: with arguments too.
+            (
+                entry(
+                    r#""names":["personality"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":8,"op":"SCMP_CMP_EQ"}]"#,
+                ),
+                &["is the default anyway; crun and runc from 1.0.2 on"],
+            ),
+            // containers/podman#11883.
+            (
+                entry(r#""names":["bdflush"],"action":"SCMP_ACT_ERRNO","errnoRet":1"#)
+                    .replace("SCMP_ACT_ERRNO\",\"arch", "SCMP_ACT_ERRNO\",\"defaultErrnoRet\":38,\"arch"),
+                &[
+                    "runc before 1.0.0-rc95 ignores defaultErrnoRet and takes the default for ERRNO(EPERM), which this entry repeats: there",
+                ],
+            ),
             (entry(r#""names":["read","read"],"action":"SCMP_ACT_ALLOW""#), &["named twice"]),
             (
                 entry(
@@ -146,7 +183,7 @@ mod tests {
             ("SystemCallFilter=io_uring_setup".to_owned(), &["SystemCallFilter: io_uring_setup: operations"]),
             (
                 entry(r#""names":["io_uring_setup","io_uring_enter"],"action":"SCMP_ACT_ALLOW""#),
-                &["io_uring_setup and io_uring_enter: what"],
+                &["io_uring_setup and io_uring_enter: operations"],
             ),
         ];
         let cases: Vec<_> = cases.iter().map(|(text, expected)| (text.as_str(), *expected)).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::runtime;
 use super::view::{Answer, START, View, list};
 use crate::action::Action;
 use crate::errno::ENOSYS;
@@ -25,6 +26,8 @@ fn siblings(view: &View<'_>, findings: &mut Findings) {
         for (name, _) in entry.names.iter().filter(|(name, at)| view.is_written(name, *at)) {
             let family = match (table::family(name), name.as_str(), entry.args.is_empty()) {
                 (None, ..) => continue,
+                // Without it nothing starts: said on its own.
+                _ if runtime::is_of_the_start(name) => continue,
                 // Neither fork nor vfork takes flags.
                 (_, "clone", false) => &["clone", "clone3"],
                 (Some(family), ..) => family,
@@ -54,49 +57,88 @@ fn siblings(view: &View<'_>, findings: &mut Findings) {
     }
 }
 
+/// The newer forms of syscalls that fail with an error on which nobody falls back.
+#[derive(Default)]
+struct Refused {
+    /// By the profile.
+    by_profile: Vec<(&'static str, Action)>,
+    /// By every runtime but runc, which has `ENOSYS` for numbers above all that are named.
+    but_by_runc: Vec<&'static str>,
+    /// By every runtime, with the syscall above it that is named.
+    below: Vec<(&'static str, table::Syscall)>,
+}
+
 /// libc and programs try the newer form first, and the older one only on `ENOSYS`.
 fn newer_forms(view: &View<'_>, findings: &mut Findings) {
     // The rules of a base for them are not known here.
     if view.profile.base.is_some() {
         return;
     }
-    let mut refused: Vec<(&str, Action)> = Vec::new();
-    // Syscalls to which only runc returns ENOSYS.
-    let mut unknown: Vec<&str> = Vec::new();
+    let mut refused = Refused::default();
     let is_made = |name: &str| matches!(view.native(name), Answer::Through | Answer::Conditional);
     for (older, newer) in table::NEWER_FORMS {
         match view.native(newer) {
             Answer::Denied(_) if !older.split('|').any(is_made) => {}
-            Answer::Denied(_) if view.is_unknown(newer) => {
-                unknown.extend((!view.profile.origin.is_unit()).then_some(newer));
-            }
+            Answer::Denied(_) if view.is_unknown(newer) && view.profile.origin.is_unit() => {}
+            Answer::Denied(_) if view.is_unknown(newer) => match view.highest_above(newer) {
+                Some(highest) => refused.below.push((newer, highest)),
+                None => refused.but_by_runc.push(newer),
+            },
             Answer::Denied(Action::Errno(ENOSYS) | Action::Trace(_)) => {}
             // Threads start by it: reported separately.
             Answer::Denied(action) if newer == "clone3" && view.native("clone") == Answer::Conditional => {
                 masked_clone(view, action, findings);
             }
-            Answer::Denied(action) => refused.push((newer, action)),
+            Answer::Denied(action) => refused.by_profile.push((newer, action)),
             Answer::Absent | Answer::Through | Answer::Conditional => {}
         }
     }
     let field = if view.profile.origin.is_unit() { "SystemCallFilter" } else { "syscalls" };
-    if let Some((_, action)) = refused.first() {
-        let names: Vec<_> = refused.iter().map(|(name, _)| *name).collect();
-        let message = format!(
-            "{}: newer forms of syscalls that are let through get {action}, where libc and programs fall back to the older form on ENOSYS only; let them through too, or have them fail with {}",
-            list(&names),
-            enosys(view, &names),
-        );
+    for message in refused.messages(view) {
         findings.warn(START, field, message);
     }
-    if !unknown.is_empty() {
-        let message = format!(
-            "{}: newer than all syscalls that the profile names, so that runc from 1.0.0-rc93 on returns ENOSYS; crun, older runc and libseccomp alone return {}, on which programs do not fall back to the older form; {} gives ENOSYS everywhere",
-            list(&unknown),
-            view.profile.default_action,
-            enosys(view, &unknown),
-        );
-        findings.warn(START, field, message);
+}
+
+impl Refused {
+    fn messages(&self, view: &View<'_>) -> Vec<String> {
+        let mut messages = Vec::new();
+        if let Some((_, action)) = self.by_profile.first() {
+            let names: Vec<_> = self.by_profile.iter().map(|(name, _)| *name).collect();
+            messages.push(format!(
+                "{}: newer forms of syscalls that are let through get {action}, where libc and programs fall back to the older form on ENOSYS only; let them through too{}",
+                list(&names),
+                or_enosys(view, &names, ", or have ", " fail with "),
+            ));
+        }
+        if let Some((_, highest)) = self.below.first() {
+            let names: Vec<_> = self.below.iter().map(|(name, _)| *name).collect();
+            messages.push(format!(
+                "{}: newer than the profile, but with a number below that of {highest}, which it names: runc returns ENOSYS only above it, so that every runtime returns {}, on which programs do not fall back to the older form; let them through too{}",
+                list(&names),
+                view.profile.default_action,
+                or_enosys(view, &names, ", or have ", " fail with "),
+            ));
+        }
+        if !self.but_by_runc.is_empty() {
+            messages.push(format!(
+                "{}: newer than all syscalls that the profile names, so that runc from 1.0.0-rc93 on returns ENOSYS; crun, older runc and libseccomp alone return {}, on which programs do not fall back to the older form; let them through{}",
+                list(&self.but_by_runc),
+                view.profile.default_action,
+                or_enosys(view, &self.but_by_runc, ", or have ", " fail everywhere with "),
+            ));
+        }
+        messages
+    }
+}
+
+/// The entry that has syscalls fail with `ENOSYS`, but for those that a runtime needs itself.
+fn or_enosys(view: &View<'_>, names: &[&str], or: &str, with: &str) -> String {
+    let is_free = |name: &&&str| view.profile.origin.is_unit() || !runtime::is_needed(name);
+    let free: Vec<_> = names.iter().filter(is_free).copied().collect();
+    match free.len() {
+        0 => String::new(),
+        some if some == names.len() => format!("{or}them{with}{}", enosys(view, &free)),
+        _ => format!("{or}{}{with}{}", list(&free), enosys(view, &free)),
     }
 }
 
@@ -166,6 +208,19 @@ mod tests {
             (
                 profile("ERRNO", "ALLOW", r#""openat","clone""#),
                 &["openat2 and clone3: newer than all syscalls that the profile names, so that runc from 1.0.0-rc93 on returns ENOSYS; crun, older runc and libseccomp alone return ERRNO(EPERM)"],
+            ),
+            // Below the highest number named, runc has no ENOSYS either (moby/moby#43595); openat2 runc needs itself.
+            (
+                profile("ERRNO", "ALLOW", r#""openat","close","faccessat2","access""#),
+                &[
+                    "openat2: newer forms of syscalls that are let through get ERRNO(EPERM), where libc and programs fall back to the older form on ENOSYS only; let them through too",
+                    "close_range: newer than the profile, but with a number below that of faccessat2, which it names: runc returns ENOSYS only above it, so that every runtime returns ERRNO(EPERM), on which programs do not fall back to the older form; let them through too, or have them fail with {\"names\":[\"close_range\"]",
+                ],
+            ),
+            // statx runc needs too: ENOSYS would not help (natlas/natlas#1301).
+            (
+                profile("ERRNO", "ALLOW", r#""stat","fchmodat","futex_wake""#),
+                &["fchmodat2 and statx: newer forms of syscalls that are let through get ERRNO(EPERM), where libc and programs fall back to the older form on ENOSYS only; let them through too, or have fchmodat2 fail with {\"names\":[\"fchmodat2\"],"],
             ),
             // The advised entry.
             (

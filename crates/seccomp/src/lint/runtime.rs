@@ -2,6 +2,7 @@
 
 use super::view::{Answer, START, View, list};
 use crate::finding::Findings;
+use crate::rule::Rule;
 
 /// An OCI runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +39,18 @@ struct Need {
     syscalls: &'static [&'static str],
     /// The consequence otherwise.
     else_: &'static str,
+    /// Whether later versions go on without them.
+    is_mended: bool,
 }
 
 /// From the sources: runc 76d9cf5 libcontainer/standard_init_linux.go (the filter is loaded before
 /// `finalizeNamespace` without no_new_privs, and before the exec fifo is opened with it),
 /// vendor/github.com/cyphar/filepath-securejoin (`Reopen`, `procfsLookupInRoot`; its CHANGELOG.md, 0.5.2 and 0.6.1, for openat2); crun ba38286 src/libcrun/container.c
 /// `container_init_setup` and `container_init`; glibc 2.36's start, by strace. runc's list was checked against a
-/// recording of runc 1.1.5 and the base profile of the security-profiles-operator for runc 1.2.3.
-const NEEDS: [Need; 6] = [
+/// recording of runc 1.1.5 and the base profile of the security-profiles-operator for runc 1.2.3. The lists of runc, crun and the
+/// program's start were reduced one by one under runc 1.1.5 and crun 1.8.1. glibc's fstat is fstat(2) up to 2.32 and from 2.39 on,
+/// newfstatat(2) between; musl's is fstat(2). getcwd is runc's answer to CVE-2024-21626.
+const NEEDS: [Need; 8] = [
     Need {
         what: "a dynamically linked program's start",
         runtime: None,
@@ -56,11 +61,26 @@ const NEEDS: [Need; 6] = [
             "mprotect",
             "openat",
             "read",
-            "newfstatat|fstat|statx|fstat64",
+            "pread64",
             "close",
             "arch_prctl",
         ],
         else_: "the program ends before its main",
+        is_mended: false,
+    },
+    Need {
+        what: "a dynamically linked program's start with glibc 2.33 to 2.38",
+        runtime: None,
+        syscalls: &["newfstatat"],
+        else_: "the program ends before its main, as with \"cannot stat shared object\"",
+        is_mended: false,
+    },
+    Need {
+        what: "a dynamically linked program's start with musl, or glibc before 2.33 or from 2.39 on,",
+        runtime: None,
+        syscalls: &["fstat|fstat64"],
+        else_: "the program ends before its main, as with \"cannot stat shared object\"",
+        is_mended: false,
     },
     Need {
         what: "runc",
@@ -80,6 +100,7 @@ const NEEDS: [Need; 6] = [
             "fcntl",
         ],
         else_: "no container starts, as with \"ensure /proc/self/fd is on procfs: operation not permitted\"",
+        is_mended: false,
     },
     Need {
         what: "runc where allowPrivilegeEscalation is not false",
@@ -88,20 +109,24 @@ const NEEDS: [Need; 6] = [
             "capget",
             "capset",
             "chdir",
+            "fstat|fstat64",
+            "getcwd",
             "getppid",
             "getuid",
-            "newfstatat|fstat",
+            "newfstatat|stat64",
             "setgid",
             "setgroups",
             "setuid",
         ],
         else_: "no container starts",
+        is_mended: false,
     },
     Need {
         what: "runc 1.2.8, 1.3.3 and 1.4.0-rc.3",
         runtime: Some(Runtime::Runc),
         syscalls: &["openat2"],
         else_: "no container starts; 1.2.9, 1.3.4 and 1.4.0 go on without it",
+        is_mended: true,
     },
     Need {
         what: "runc from 1.2.8, 1.3.3 and 1.4.0-rc.3 on",
@@ -109,6 +134,7 @@ const NEEDS: [Need; 6] = [
         // Paths below /proc are walked component by component if openat2 fails.
         syscalls: &["fstatfs", "readlinkat|openat2", "statx"],
         else_: "no container starts (fsopen, fsconfig, fsmount and open_tree are tried too, and not needed)",
+        is_mended: false,
     },
     Need {
         what: "crun where allowPrivilegeEscalation is not false",
@@ -119,50 +145,84 @@ const NEEDS: [Need; 6] = [
             "execve",
             "prctl",
             "read",
+            "rt_sigaction",
             "rt_sigprocmask",
             "setresgid",
             "setresuid",
             "write",
         ],
         else_: "no container starts",
+        is_mended: false,
     },
 ];
 
+/// Whether a runtime needs a syscall itself, not one of several.
+pub(super) fn is_needed(name: &str) -> bool {
+    NEEDS.iter().filter(|need| need.runtime.is_some()).any(|need| need.syscalls.contains(&name))
+}
+
+/// Whether no program starts without a syscall, whoever starts it.
+pub(super) fn is_of_the_start(name: &str) -> bool {
+    NEEDS.iter().filter(|need| need.runtime.is_none()).any(|need| need.syscalls.contains(&name))
+}
+
 pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
+    let is_of_a_list = view.denies_by_default();
     let has_rules = view.rules.rules.iter().any(|rule| rule.action.lets_through());
     // The syscalls that a base allows are not known here.
-    if view.profile.base.is_some() || !view.denies_by_default() || !has_rules {
+    if view.profile.base.is_some() || (is_of_a_list && !has_rules) {
         return;
     }
     let is_unit = view.profile.origin.is_unit();
-    let (field, add) = match is_unit {
-        true => ("SystemCallFilter", "list them, or @system-service, too"),
-        false => ("syscalls", "add the names to an entry that allows"),
-    };
+    let field = if is_unit { "SystemCallFilter" } else { "syscalls" };
     for need in NEEDS.iter().filter(|need| !is_unit || need.runtime.is_none()) {
         let missing: Vec<_> = need
             .syscalls
             .iter()
-            .filter(|names| is_missing(view, names))
+            .filter(|names| is_missing(view, names) && !is_meant(view, need, names))
             .map(|names| first(view, names))
             .collect();
         if !missing.is_empty() {
-            let message =
-                format!("{} needs {}, denied here: {}; {add}", need.what, list(&missing), need.else_);
+            let (what, else_, names) = (need.what, need.else_, list(&missing));
+            let message = format!("{what} needs {names}, denied here: {else_}; {}", remedy(view, &missing));
             findings.warn(START, field, message);
         }
     }
 }
 
-/// Whether the machine has one of the alternatives, and none is allowed. Denials by name are taken to be intended.
-fn is_missing(view: &View<'_>, alternatives: &str) -> bool {
-    let names = |name: &str| {
-        view.rules.rules.iter().any(|rule| rule.syscall.name() == name && !rule.action.lets_through())
-    };
-    let is_settled = |name: &str| names(name) || view.native(name) == Answer::Absent;
-    if alternatives.split('|').any(names) && alternatives.split('|').all(is_settled) {
-        return false;
+/// What lets the missing syscalls through: by the list that allows, and by the entries that deny.
+fn remedy(view: &View<'_>, missing: &[&str]) -> String {
+    if view.profile.origin.is_unit() {
+        return match view.denies_by_default() {
+            true => "list them, or @system-service, too".to_owned(),
+            false => {
+                format!("SystemCallFilter={} on a later line takes them out of the list", missing.join(" "))
+            }
+        };
     }
+    let denying = view.rules.rules.iter().filter(|rule| !rule.action.lets_through());
+    let mut entries: Vec<_> =
+        denying.filter(|rule| missing.contains(&rule.syscall.name())).map(|rule| rule.entry).collect();
+    entries.sort_unstable();
+    entries.dedup();
+    let entries: Vec<_> = entries.iter().map(|entry| format!("syscalls[{entry}]")).collect();
+    let entries: Vec<_> = entries.iter().map(String::as_str).collect();
+    let add = "add the names to an entry that allows";
+    match (view.denies_by_default(), entries.as_slice()) {
+        (true, []) => add.to_owned(),
+        (true, entries) => format!("take them out of {}, and {add}", list(entries)),
+        (false, entries) => format!("take them out of {}", list(entries)),
+    }
+}
+
+/// Whether an entry denies by name what only some versions of a runtime need: its author knows the later ones.
+fn is_meant(view: &View<'_>, need: &Need, name: &str) -> bool {
+    let denies = |rule: &Rule| rule.syscall.name() == name && !rule.action.lets_through();
+    need.is_mended && view.rules.rules.iter().any(denies)
+}
+
+/// Whether the machine has one of the alternatives, and none is let through.
+fn is_missing(view: &View<'_>, alternatives: &str) -> bool {
     let answers: Vec<_> = alternatives.split('|').map(|name| view.native(name)).collect();
     answers.iter().any(|answer| matches!(answer, Answer::Denied(_)))
         && !answers.iter().any(|answer| matches!(answer, Answer::Through | Answer::Conditional))
@@ -193,6 +253,11 @@ mod tests {
             NEEDS.iter().flat_map(|need| need.syscalls).flat_map(|names| names.split('|')).collect();
         let without =
             |name: &str| profile(&all.iter().copied().filter(|other| *other != name).collect::<Vec<_>>());
+        let deny = |names: &str| {
+            format!(
+                r#"{{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{{"names":["{names}"],"action":"SCMP_ACT_KILL"}}]}}"#
+            )
+        };
         let cases: Vec<(String, &[&str])> = vec![
             (profile(&all), &[]),
             (
@@ -213,17 +278,35 @@ mod tests {
                 ),
                 &["needs openat2", "on needs readlinkat"],
             ),
-            (without("fstat"), &[]),
+            // NVIDIA/libnvidia-container#124, francma/wob#62.
+            (without("pread64"), &["start needs pread64, denied here"]),
+            (
+                without("newfstatat"),
+                &[
+                    "glibc 2.33 to 2.38 needs newfstatat",
+                    "runc where allowPrivilegeEscalation is not false needs newfstatat",
+                ],
+            ),
+            (
+                without("fstat"),
+                &[
+                    "from 2.39 on, needs fstat",
+                    "runc where allowPrivilegeEscalation is not false needs fstat",
+                ],
+            ),
+            (without("getcwd"), &["runc where allowPrivilegeEscalation is not false needs getcwd"]),
             (without("setresuid"), &["crun where allowPrivilegeEscalation is not false needs setresuid"]),
             (without("mmap"), &["start needs mmap, denied here: the program ends before its main"]),
             (
                 "SystemCallFilter=read".to_owned(),
                 &[
-                    "start needs openat, newfstatat and close, denied here: the program ends before its main; list them, or @system-service, too",
+                    "start needs openat, pread64 and close, denied here: the program ends before its main; list them, or @system-service, too",
+                    "glibc 2.33 to 2.38 needs newfstatat",
+                    "from 2.39 on, needs fstat",
                 ],
             ),
             ("SystemCallFilter=@system-service".to_owned(), &[]),
-            ("SystemCallFilter=~read".to_owned(), &[]),
+            ("SystemCallFilter=~fsync".to_owned(), &[]),
             (
                 without("openat2").replace(
                     "\"}]}",
@@ -231,6 +314,24 @@ mod tests {
                 ),
                 &[],
             ),
+            // Lists that deny: moby/moby#36830, systemd/systemd#27552.
+            (
+                deny("execve"),
+                &[
+                    "start needs execve, denied here: the program ends before its main; take them out of syscalls[0]",
+                    "runc needs execve",
+                    "crun where allowPrivilegeEscalation is not false needs execve",
+                ],
+            ),
+            (deny("fstatfs\",\"reboot"), &["runc needs fstatfs", "1.4.0-rc.3 on needs fstatfs"]),
+            (deny("reboot"), &[]),
+            (
+                "SystemCallFilter=~execve".to_owned(),
+                &[
+                    "start needs execve, denied here: the program ends before its main; SystemCallFilter=execve on a later line takes them out of the list",
+                ],
+            ),
+            ("SystemCallFilter=~execve\nSystemCallFilter=execve".to_owned(), &[]),
         ];
         let cases: Vec<_> = cases.iter().map(|(text, expected)| (text.as_str(), *expected)).collect();
         check_cases(check, &cases);

@@ -47,6 +47,16 @@ impl<'p> View<'p> {
         matches!(self.rules.unknown, Unknown::Enosys { kernel } if syscall.introduced() > kernel && !is_named)
     }
 
+    /// The syscall with the highest number that the profile names, where that is above the number of `name`: no runtime
+    /// has `ENOSYS` for numbers below it.
+    pub(super) fn highest_above(&self, name: &str) -> Option<Syscall> {
+        let number = Syscall::named(name)?.number(self.native)?;
+        self.rules
+            .highest_named(self.native)
+            .filter(|(highest, _)| *highest > number)
+            .map(|(_, syscall)| syscall)
+    }
+
     pub(super) fn answer(&self, arch: Arch, syscall: Syscall) -> Answer {
         let Some((filter, number)) = self.filter.as_ref().zip(syscall.number(arch)) else {
             return Answer::Absent;

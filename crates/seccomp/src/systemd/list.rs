@@ -7,15 +7,15 @@ use palisade_k8s::manifest::Position;
 use super::sets;
 use crate::action::Action;
 use crate::errno;
-use crate::finding::{Findings, suggestion};
+use crate::finding::{Findings, suggestion, syscall_suggestion};
 use crate::profile::{Lines, Removed};
 use crate::table::Syscall;
 
 /// The state of the directive after some assignments.
 #[derive(Debug, Default)]
 pub(super) struct List {
-    /// Whether the first assignment allowed or, with `~`, denied; `None` before the first.
-    pub(super) allows: Option<bool>,
+    /// Whether the first assignment allowed or, with `~`, denied, and where it stands; `None` before the first.
+    kind: Option<(bool, Position)>,
     /// The listed syscalls, each with an action of its own if one was given.
     pub(super) syscalls: BTreeMap<Syscall, (Option<Action>, Position)>,
     /// The syscalls that are named individually.
@@ -42,12 +42,14 @@ impl List {
             Some(rest) => (rest, true),
             None => (value, false),
         };
-        if self.allows.is_none() {
-            self.allows = Some(!inverted);
+        if self.kind.is_none() {
+            self.kind = Some((!inverted, at));
             if !inverted && key == "SystemCallFilter" {
                 self.put(&Word { name: "@default", action: None }, false, at);
             }
         }
+        let mut idle: Vec<&str> = Vec::new();
+        let mut inner: Vec<&str> = Vec::new();
         for word in words.split_whitespace() {
             match parse(word) {
                 Ok(word) if word.action.is_some() && !inverted => {
@@ -57,29 +59,58 @@ impl List {
                     );
                     findings.warn(at, key, message);
                 }
+                Ok(word) if word.name.starts_with('~') => inner.push(word.name),
                 Ok(word) if unknown(word.name) => findings.warn(at, key, unknown_name(word.name)),
-                Ok(word) => self.put(&word, inverted, at),
+                Ok(word) => {
+                    let (changed, all) = self.put(&word, inverted, at);
+                    if 2 * changed < all {
+                        idle.push(word.name);
+                    }
+                }
                 Err(message) => findings.warn(at, key, message),
             }
         }
+        if !inner.is_empty() {
+            findings.warn(at, key, inner_tilde(key, &inner, inverted));
+        }
+        if let (Some((false, first)), false, false) = (self.kind, inverted, idle.is_empty()) {
+            let message = format!(
+                "line {} makes this a list of what is denied, so this line allows nothing: it takes {} out of that list, where little or nothing of it is; for a list of what is allowed put this line before line {}",
+                first.line,
+                idle.join(" "),
+                first.line
+            );
+            findings.warn(at, key, message);
+        }
     }
 
-    fn put(&mut self, word: &Word<'_>, inverted: bool, at: Position) {
+    /// Puts a word into the list or takes it out; returns of how many syscalls that changed the place, and of how many it
+    /// could have.
+    fn put(&mut self, word: &Word<'_>, inverted: bool, at: Position) -> (usize, usize) {
         let names = if word.name.starts_with('@') { sets::members(word.name) } else { vec![word.name] };
-        let adds = self.allows == Some(!inverted);
+        let adds = self.allows() == Some(!inverted);
         if let Some(syscall) = Syscall::named(word.name) {
             self.named.push((syscall, at));
         }
+        let (mut changed, all) = (0, names.len());
         for syscall in names.into_iter().filter_map(Syscall::named) {
             // In a list that allows, `~read:EPERM` is an entry of its own.
             if adds || word.action.is_some() {
                 self.syscalls.insert(syscall, (word.action, at));
                 self.removed.remove(&syscall);
+                changed += 1;
             } else if self.syscalls.remove(&syscall).is_some() {
                 let tilde = if inverted { "~" } else { "" };
                 self.removed.insert(syscall, (format!("{tilde}{}", word.name), at));
+                changed += 1;
             }
         }
+        (changed, all)
+    }
+
+    /// Whether it allows what it lists or denies it; none before the first assignment.
+    pub(super) fn allows(&self) -> Option<bool> {
+        self.kind.map(|(allows, _)| allows)
     }
 
     pub(super) fn lines(&self) -> Lines {
@@ -117,18 +148,27 @@ fn unknown(name: &str) -> bool {
     if name.starts_with('@') { !sets::names().any(|set| set == name) } else { Syscall::named(name).is_none() }
 }
 
+/// A `~` before a word that is not the first.
+fn inner_tilde(key: &str, words: &[&str], inverted: bool) -> String {
+    let list = words.join(" ");
+    let bare: Vec<_> = words.iter().map(|word| word.trim_start_matches('~')).collect();
+    let bare = bare.join(" ");
+    let remedy = match inverted {
+        true => format!("write {bare} without it, on this line"),
+        false => format!("this line allows, so deny by a line of its own after it: {key}=~{bare}"),
+    };
+    format!(
+        "systemd ignores {list}: one ~ stands before the first word and holds for the whole line; {remedy}"
+    )
+}
+
 fn unknown_name(name: &str) -> String {
-    if let Some(inner) = name.strip_prefix('~') {
-        return format!(
-            "systemd ignores {name:?}: one ~ stands before the first word and holds for the whole line; write {inner} without it"
-        );
-    }
     if name.starts_with('@') {
         return format!("unknown set {name:?}, which systemd ignores{}", suggestion(name, sets::names()));
     }
     format!(
         "unknown syscall {name:?}, which systemd ignores{}",
-        suggestion(name, Syscall::all().map(Syscall::name))
+        syscall_suggestion(name, Syscall::all().map(Syscall::name))
     )
 }
 
@@ -160,13 +200,30 @@ mod tests {
             (&["~@nosuchset fsnc read:EPREM"], false, &[("read", "-")], 3),
             (&["@known"], true, &[("reboot", "listed")], 0),
             (&["~@clock ~@module"], false, &[("init_module", "-"), ("settimeofday", "listed")], 1),
+            // NixOS/nixpkgs#123258: the words after the first are not denied, and to write them without ~ would allow them.
+            (
+                &["@system-service ~@resources ~@keyring"],
+                true,
+                &[("setpriority", "listed"), ("read", "listed")],
+                1,
+            ),
+            (
+                &["@system-service", "~@resources @keyring"],
+                true,
+                &[("setpriority", "-"), ("keyctl", "-"), ("read", "listed")],
+                0,
+            ),
+            // fwupd/fwupd#7118: a list that denies, with lines after it that were to allow.
+            (&["~@mount @debug", "@system-service"], false, &[("kexec_load", "-"), ("mount", "listed")], 1),
+            (&["@system-service", "~@mount @debug"], true, &[("kexec_load", "-"), ("read", "listed")], 0),
+            (&["~@clock", "clock_settime read"], false, &[("clock_settime", "-")], 1),
         ];
         for (values, allows, expected, warned) in cases {
             let (mut list, mut findings) = (List::default(), Findings::default());
             for value in *values {
                 list.assign("SystemCallFilter", value, Position::default(), &mut findings);
             }
-            assert_eq!(list.allows, Some(*allows), "{values:?}");
+            assert_eq!(list.allows(), Some(*allows), "{values:?}");
             for (name, said) in *expected {
                 let got = match list.syscalls.get(&Syscall::named(name).unwrap()) {
                     None => "-".to_owned(),

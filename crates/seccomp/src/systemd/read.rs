@@ -286,8 +286,8 @@ impl Unit {
     fn finish(mut self) -> (Option<Profile>, Vec<Finding>) {
         let start = Position { line: 1, column: 1 };
         let guards = self.guards();
-        if self.filter.allows.is_none()
-            && self.log.allows.is_none()
+        if self.filter.allows().is_none()
+            && self.log.allows().is_none()
             && guards.is_empty()
             && self.archs.is_none()
         {
@@ -331,12 +331,12 @@ struct Whole<'u> {
 impl<'u> Whole<'u> {
     fn new(unit: &Unit, guards: &'u [(String, Position, Guard)], start: Position) -> Self {
         let deny = unit.errno.map_or(Action::KillProcess, Action::Errno);
-        let allows = unit.filter.allows == Some(true);
-        let logged = |syscall: Syscall| match unit.log.allows {
+        let allows = unit.filter.allows() == Some(true);
+        let logged = |syscall: Syscall| match unit.log.allows() {
             Some(lists) if unit.log.syscalls.contains_key(&syscall) == lists => Action::Log,
             _ => Action::Allow,
         };
-        let default = match (allows, unit.log.allows) {
+        let default = match (allows, unit.log.allows()) {
             (true, _) => deny,
             (false, Some(false)) => Action::Log,
             (false, _) => Action::Allow,
@@ -347,7 +347,7 @@ impl<'u> Whole<'u> {
             listed.insert(syscall, (action, "SystemCallFilter=".to_owned(), at));
         }
         // systemd itself writes to its manager before execve, and so allows write whatever the list.
-        if let (Some(write), Some(_)) = (Syscall::named("write"), unit.filter.allows) {
+        if let (Some(write), Some(_)) = (Syscall::named("write"), unit.filter.allows()) {
             match allows {
                 true => drop(listed.entry(write).or_insert_with(|| {
                     (logged(write), "systemd's own write before execve".to_owned(), start)
@@ -592,6 +592,14 @@ mod tests {
             ("SystemCallFilter=~@clock @nosuchgroup", Some("unknown set \"@nosuchgroup\"")),
             ("SystemCallFilter=~fsnc", Some("did you mean fsync?")),
             ("SystemCallFilter=~@clock ~@module", Some("write @module without it")),
+            (
+                "SystemCallFilter=@system-service ~@resources ~@ipc",
+                Some("deny by a line of its own after it: SystemCallFilter=~@resources @ipc"),
+            ),
+            (
+                "SystemCallFilter=~@mount @debug\nSystemCallFilter=@system-service",
+                Some("it takes @system-service out of that list"),
+            ),
             ("SystemCallFilter=openat:ENOENT", Some("takes no error")),
             ("SystemCallFilter=read\nSystemCallErrorNumber=EPREM", Some("denied syscalls kill the process")),
             ("SystemCallFilter=read\nRestrictAddressFamilies=AF_UNX", Some("unknown address family")),

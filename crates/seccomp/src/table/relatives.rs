@@ -57,7 +57,7 @@ pub(crate) const NEWER_FORMS: [(&str, &str); 8] = [
 
 /// Equivalent names on different ABIs: of 64 bits, of 32 bits with 64-bit offsets, IDs or times, and of those ABIs that
 /// left the older form out.
-const NAMES: [&[&str]; 62] = [
+const NAMES: [&[&str]; 82] = [
     &["newfstatat", "fstatat64"],
     &["mmap", "mmap2"],
     &["stat", "stat64"],
@@ -120,7 +120,80 @@ const NAMES: [&[&str]; 62] = [
     &["unlink", "unlinkat"],
     &["pipe", "pipe2"],
     &["dup2", "dup3"],
+    &["umount", "umount2"],
+    &["recv", "recvfrom"],
+    &["send", "sendto"],
+    &["sigaction", "rt_sigaction"],
+    &["sigpending", "rt_sigpending"],
+    &["sigprocmask", "rt_sigprocmask"],
+    &["sigreturn", "rt_sigreturn"],
+    &["sigsuspend", "rt_sigsuspend"],
+    &["signal", "rt_sigaction"],
+    &["waitpid", "wait4"],
+    &["readdir", "getdents", "getdents64"],
+    &["creat", "openat"],
+    &["rmdir", "unlinkat"],
+    &["link", "linkat"],
+    &["symlink", "symlinkat"],
+    &["readlink", "readlinkat"],
+    &["mknod", "mknodat"],
+    &["rename", "renameat", "renameat2"],
+    &["utime", "utimensat"],
+    &["getpgrp", "getpgid"],
 ];
+
+/// Functions of libc by another name than their syscall, where that is not the nearest name.
+const FUNCTIONS: [(&str, &str); 35] = [
+    ("_exit", "exit_group"),
+    ("arc4random", "getrandom"),
+    ("eaccess", "faccessat2"),
+    ("fexecve", "execveat"),
+    ("fstatat", "newfstatat"),
+    ("futimens", "utimensat"),
+    ("futimes", "utimensat"),
+    ("io_uring", "io_uring_setup"),
+    ("killpg", "kill"),
+    ("lockf", "fcntl"),
+    ("lutimes", "utimensat"),
+    ("mkfifo", "mknodat"),
+    ("open64", "openat"),
+    ("opendir", "openat"),
+    ("posix_fadvise", "fadvise64"),
+    ("posix_fallocate", "fallocate"),
+    ("posix_madvise", "madvise"),
+    ("pread", "pread64"),
+    ("prlimit", "prlimit64"),
+    ("pselect", "pselect6"),
+    ("pwrite", "pwrite64"),
+    ("raise", "tgkill"),
+    ("setegid", "setresgid"),
+    ("seteuid", "setresuid"),
+    ("shm_open", "openat"),
+    ("shm_unlink", "unlinkat"),
+    ("sigqueue", "rt_sigqueueinfo"),
+    ("sigtimedwait", "rt_sigtimedwait"),
+    ("sigwait", "rt_sigtimedwait"),
+    ("sigwaitinfo", "rt_sigtimedwait"),
+    ("sleep", "clock_nanosleep"),
+    ("sysctl", "_sysctl"),
+    ("usleep", "clock_nanosleep"),
+    ("wait", "wait4"),
+    ("wait3", "wait4"),
+];
+
+/// The syscall that is meant by a name that none has: that of libc's function of this name, or the nearest of those known.
+#[must_use]
+pub fn meant<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let known: Vec<_> = known.collect();
+    let function = FUNCTIONS.iter().find(|(function, _)| *function == name);
+    let of_function = function.and_then(|(_, syscall)| known.iter().find(|other| *other == syscall));
+    // On ABIs of 32 bits.
+    let there = || {
+        let others = function.map(|(_, syscall)| counterparts(syscall)).unwrap_or_default();
+        known.iter().find(|other| others.contains(other))
+    };
+    of_function.or_else(there).copied().or_else(|| super::nearest(name, known.iter().copied()))
+}
 
 /// From here on, names of the last kind: an ABI that has both needs only one.
 const OLDER_FORMS: usize = 55;
@@ -138,6 +211,7 @@ pub(crate) fn wide_forms(name: &str) -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::Arch;
     use crate::table::Syscall;
 
     #[test]
@@ -147,6 +221,24 @@ mod tests {
         for name in all {
             assert!(Syscall::named(name).is_some(), "{name}");
         }
+        for (function, name) in FUNCTIONS {
+            assert!(
+                Syscall::named(name).is_some() && Syscall::named(function).is_none(),
+                "{function} {name}"
+            );
+        }
+        let known =
+            |arch| Syscall::all().filter(move |syscall| syscall.number(arch).is_some()).map(Syscall::name);
+        for (name, x86_64, x86) in [
+            ("pread", "pread64", "pread64"),
+            ("pwrite", "pwrite64", "pwrite64"),
+            ("fstatat", "newfstatat", "fstatat64"),
+            ("opnat", "openat", "openat"),
+        ] {
+            let got = (meant(name, known(Arch::X86_64)), meant(name, known(Arch::X86)));
+            assert_eq!(got, (Some(x86_64), Some(x86)), "{name}");
+        }
+        assert_eq!(counterparts("umount"), ["umount", "umount2"]);
         assert_eq!(family("fchmodat2").map(<[_]>::len), Some(4));
         assert_eq!((family("read"), counterparts("read").len()), (None, 0));
         assert_eq!(counterparts("mmap2"), ["mmap", "mmap2"]);
