@@ -209,6 +209,20 @@ fn namespace(object: &Value, findings: &mut Vec<Finding>) {
             "set both annotations, or neither",
         ));
     }
+    for key in [annotation::UID_RANGE, annotation::SUPPLEMENTAL_GROUPS] {
+        for rest in palisade_scc::ignored_of_range(key, get(key).unwrap_or_default()) {
+            findings.push(Finding::new(
+                "ignored-range",
+                Severity::Warning,
+                path(key),
+                format!("{rest:?} is not read: as on OpenShift, what follows the first block of user IDs is ignored"),
+                match key {
+                    annotation::UID_RANGE => "write one block; for other user IDs give the account an SCC whose runAsUser holds them",
+                    _ => "write start/size or start-end, with commas between",
+                },
+            ));
+        }
+    }
     let Ok(ranges) = NamespaceRanges::read(get) else { return };
     let errors = [ranges.uids().err(), ranges.supplemental_groups().err(), ranges.level().err()];
     let mut messages: Vec<String> = errors.into_iter().flatten().map(ToString::to_string).collect();

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use palisade_admission::PolicyBuilder;
 use palisade_k8s::manifest::Node;
+use serde_json::{Value, json};
 
 use crate::files::{self, Document};
 
@@ -32,6 +33,18 @@ pub(crate) fn read(folder: &Path) -> Result<Gathered, crate::Failure> {
             anstream::eprintln!("{} {place}: {error}; passed over", crate::paint::warning("note:"));
         }
     }
+    // Every cluster has it; must-gather often leaves the cluster roles out.
+    let is_there = |document: &Document| {
+        document.text("kind") == "ClusterRole" && document.metadata("name") == CLUSTER_ADMIN
+    };
+    if !documents.iter().any(is_there) {
+        builder.add(&cluster_admin())?;
+        anstream::eprintln!(
+            "{} {}: ClusterRole {CLUSTER_ADMIN} is not in this folder; every cluster has it, so its bindings count",
+            crate::paint::warning("note:"),
+            folder.display()
+        );
+    }
     if unreadable > 0 {
         anstream::eprintln!("{} files that are not manifests: {unreadable}", crate::paint::warning("note:"));
     }
@@ -43,6 +56,16 @@ pub(crate) fn read(folder: &Path) -> Result<Gathered, crate::Failure> {
         .into());
     }
     Ok(Gathered { builder, documents })
+}
+
+const CLUSTER_ADMIN: &str = "cluster-admin";
+
+/// The role as every API server keeps it (Kubernetes `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`).
+fn cluster_admin() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": CLUSTER_ADMIN},
+        "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}],
+    })
 }
 
 fn key(document: &Document) -> (String, String, String) {

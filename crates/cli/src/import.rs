@@ -13,13 +13,14 @@ pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
     let ImportCommand::Psp { files: paths } = command;
     let documents = files::read(paths)?;
     let mut out = terminal::out();
-    let (mut count, mut exit) = (0, Exit::Fine);
+    let mut exit = Exit::Fine;
+    let mut names: Vec<String> = Vec::new();
     for document in documents.iter().filter(|document| document.text("kind") == "PodSecurityPolicy") {
         let object = document.node.to_json();
         let place = document.place(&palisade_k8s::FieldPath::root());
         let object = object.as_object().ok_or_else(|| format!("{place}: an object is expected here"))?;
         let converted = palisade_scc::from_psp(object).map_err(|error| format!("{place}: {error}"))?;
-        count += 1;
+        names.push(converted.scc.metadata.name.clone());
         writeln!(out, "---")?;
         for lost in &converted.lost {
             writeln!(out, "# {lost}")?;
@@ -35,8 +36,26 @@ pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
         }
         write!(out, "{}", palisade_k8s::yaml::write(&scc))?;
     }
-    if count == 0 {
+    if names.is_empty() {
         return Err("no PodSecurityPolicy among the input".into());
     }
+    roles(&mut out, &documents, &names)?;
     Ok(exit)
+}
+
+/// The roles that let their holders use the policies, as roles that let them use the SCCs: of the same name, so that bindings stay
+/// as they are.
+fn roles(out: &mut impl Write, documents: &[files::Document], names: &[String]) -> std::io::Result<()> {
+    let is_role = |document: &&files::Document| ["Role", "ClusterRole"].contains(&document.text("kind"));
+    for document in documents.iter().filter(is_role) {
+        let Some(role) = palisade_scc::from_psp_role(&document.node.to_json(), names) else { continue };
+        let place = document.place(&palisade_k8s::FieldPath::root());
+        writeln!(out, "---")?;
+        writeln!(
+            out,
+            "# in place of {place}, with `use` of the SCC instead of the policy; its bindings stay as they are"
+        )?;
+        write!(out, "{}", palisade_k8s::yaml::write(&role))?;
+    }
+    Ok(())
 }

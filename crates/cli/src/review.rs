@@ -104,9 +104,9 @@ pub(crate) fn assume_namespaces(builder: &mut PolicyBuilder, subjects: &[Subject
     subjects.iter().for_each(|subject| builder.assume_namespace(&subject.namespace));
 }
 
-/// Lint's rules about grants without effect, which may be the reason of a refusal.
-const GRANT_RULES: [&str; 5] =
-    ["dead-rule", "missing-role", "impossible-subject", "unknown-scc", "misplaced-name"];
+/// Lint's rules about grants without effect and ranges that are not read, which may be the reason of a refusal.
+const GRANT_RULES: [&str; 6] =
+    ["dead-rule", "missing-role", "impossible-subject", "unknown-scc", "misplaced-name", "ignored-range"];
 /// Maximum number of them beside a refusal.
 const MAX_DEAD_GRANTS: usize = 5;
 

@@ -157,3 +157,110 @@ fn other_files_of_a_folder_are_left_out() {
     let text = run(&["review", "-f", folder.path().to_str().unwrap()], "");
     assert!(text.contains("a.json:3:1: an object with kind") && !text.contains("refused"), "{text}");
 }
+
+/// What is admitted and does not work, what is not read, and what a folder of must-gather lacks.
+#[test]
+fn what_comes_after_admission_is_told() {
+    let pod = |account: &str, more: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: p, namespace: shop}}, spec: {{serviceAccountName: {account}, {more}}}}}\n"
+        )
+    };
+    let grant = |scc: &str| {
+        format!(
+            "{{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {{name: b, namespace: shop}}, roleRef: {{kind: ClusterRole, name: 'system:openshift:scc:{scc}'}}, subjects: [{{kind: ServiceAccount, name: app, namespace: shop}}]}}\n---\n"
+        )
+    };
+    let host = |context: &str| {
+        grant("privileged")
+            + &pod(
+                "app",
+                &format!(
+                    "containers: [{{name: c, image: b, securityContext: {{{context}}}, volumeMounts: [{{name: h, mountPath: /h}}]}}], volumes: [{{name: h, hostPath: {{path: /var/lib/kubelet/pods}}}}]"
+                ),
+            )
+    };
+    let claim = |context: &str| {
+        grant("anyuid")
+            + &pod(
+                "app",
+                &format!(
+                    "securityContext: {{{context}}}, containers: [{{name: c, image: b}}], volumes: [{{name: queues, persistentVolumeClaim: {{claimName: q}}}}]"
+                ),
+            )
+    };
+    let ranges = "{apiVersion: v1, kind: Namespace, metadata: {name: shop, annotations: {openshift.io/sa.scc.mcs: 's0:c1,c0', openshift.io/sa.scc.uid-range: '1000000000/10000,99-99'}}}\n---\n".to_owned()
+        + &pod("default", "containers: [{name: c, image: b, securityContext: {runAsUser: 99}}]");
+    let permission = "mounts /var/lib/kubelet/pods of the node and is not privileged";
+    let group = "anyuid sets no fsGroup, so that the claim queues may not be writable";
+    for (source, args, input, says, hides) in [
+        ("velero#2085, tekton-example#16", REVIEW, host(""), permission, ""),
+        ("what it says, done", REVIEW, host("privileged: true"), "admitted by privileged", permission),
+        (
+            "the other way",
+            REVIEW,
+            host("seLinuxOptions: {type: spc_t}"),
+            "admitted by privileged",
+            permission,
+        ),
+        ("opentelemetry-operator#5224", REVIEW, claim(""), group, ""),
+        ("what it says, done", REVIEW, claim("fsGroup: 5"), "admitted by anyuid", group),
+        ("openshift/origin#7014", REVIEW, ranges.clone(), "\",99-99\" is not read", ""),
+        ("openshift/origin#7014", LINT, ranges, "[ignored-range]", ""),
+    ] {
+        let text = run(args, &input);
+        assert!(text.contains(says), "{source}: {says:?} in {text}");
+        assert!(hides.is_empty() || !text.contains(hides), "{source}: {hides:?} in {text}");
+    }
+}
+
+/// flannel's policy, its role and its pod: what comes out stands in place of the policy and the role, and admits the pod.
+#[test]
+fn a_converted_policy_admits_with_its_role() {
+    let role = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: flannel}, rules: [{apiGroups: [policy], resources: [podsecuritypolicies], verbs: [use], resourceNames: [flannel]}]}";
+    let policy = "{apiVersion: policy/v1beta1, kind: PodSecurityPolicy, metadata: {name: flannel, annotations: {apparmor.security.beta.kubernetes.io/allowedProfileNames: runtime/default}}, spec: {hostNetwork: true, allowedCapabilities: [NET_ADMIN], \
+        seccomp: {}, volumes: ['*'], runAsUser: {rule: RunAsAny}, seLinux: {rule: RunAsAny}, fsGroup: {rule: RunAsAny}, supplementalGroups: {rule: RunAsAny}}}";
+    let rest = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: flannel}, roleRef: {kind: ClusterRole, name: flannel}, subjects: [{kind: ServiceAccount, name: flannel, namespace: net}]}\n---\n\
+        {apiVersion: v1, kind: Pod, metadata: {name: p, namespace: net}, spec: {hostNetwork: true, serviceAccountName: flannel, containers: [{name: c, image: b, securityContext: {capabilities: {add: [NET_ADMIN]}}}]}}\n";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
+    let output = command
+        .args(["import", "psp", "-"])
+        .write_stdin(format!("{policy}\n---\n{role}\n"))
+        .output()
+        .unwrap();
+    let converted = String::from_utf8(output.stdout).unwrap();
+    for says in [
+        "# apparmor.security.beta.kubernetes.io/allowedProfileNames: an SCC does not look at AppArmor",
+        "# spec.seccomp: no PodSecurityPolicy has this field",
+        "with `use` of the SCC instead of the policy",
+    ] {
+        assert!(converted.contains(says), "{says:?} in {converted}");
+    }
+    let text = run(REVIEW, &format!("{converted}---\n{rest}"));
+    assert!(text.contains("admitted by flannel"), "{text}\n{converted}");
+}
+
+#[test]
+fn a_folder_without_cluster_roles_has_cluster_admin() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "scc.yaml",
+        "{apiVersion: security.openshift.io/v1, kind: SecurityContextConstraints, metadata: {name: own}, runAsUser: {type: RunAsAny}, seLinuxContext: {type: RunAsAny}, fsGroup: {type: RunAsAny}, supplementalGroups: {type: RunAsAny}, volumes: ['*']}",
+    );
+    write(
+        "namespace.yaml",
+        "{apiVersion: v1, kind: Namespace, metadata: {name: shop, annotations: {openshift.io/sa.scc.mcs: 's0:c1,c0', openshift.io/sa.scc.uid-range: 5/5}}}",
+    );
+    write(
+        "binding.yaml",
+        "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: b}, roleRef: {kind: ClusterRole, name: cluster-admin}, subjects: [{kind: ServiceAccount, name: app, namespace: shop}]}",
+    );
+    write(
+        "pod.yaml",
+        "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop}, spec: {serviceAccountName: app, containers: [{name: c, image: b}]}}",
+    );
+    let text = run(&["review", "--must-gather", folder.path().to_str().unwrap()], "");
+    assert!(text.contains("admitted by own"), "{text}");
+    assert!(text.contains("ClusterRole cluster-admin is not in this folder; every cluster has it"), "{text}");
+}

@@ -11,7 +11,43 @@ pub(crate) fn of_pod(pod: &Value, subject: &Subject) -> Vec<String> {
     notes.extend(never_starts(pod));
     notes.extend(of_image_user(pod));
     notes.extend(images(pod));
+    notes.extend(host_paths(pod));
     notes
+}
+
+/// SELinux keeps containers off the node's files, whatever SCC admits: a container is confined as `container_t`, unless it is
+/// privileged or says `spc_t`.
+fn host_paths(pod: &Value) -> Option<String> {
+    let spec = pod.get("spec")?;
+    let items =
+        |object: &Value, list: &str| object.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
+    let volumes = items(spec, "volumes");
+    let paths: Vec<(&str, &str)> = volumes
+        .iter()
+        .filter_map(|volume| {
+            Some((volume.get("name")?.as_str()?, volume.pointer("/hostPath/path")?.as_str()?))
+        })
+        .collect();
+    let is_free = |container: &Value| {
+        let own = |object: &Value, path: &str| object.pointer(&format!("/securityContext/{path}")).cloned();
+        let label = "seLinuxOptions/type";
+        let label = own(container, label).or_else(|| own(spec, label)).unwrap_or_default();
+        own(container, "privileged") == Some(Value::Bool(true)) || label == "spc_t"
+    };
+    let mounted = |container: &Value| {
+        let mounts = items(container, "volumeMounts");
+        let found = mounts.iter().find_map(|mount| {
+            let name = mount.get("name")?.as_str()?;
+            paths.iter().find(|(volume, _)| *volume == name).map(|(_, path)| (*path).to_owned())
+        })?;
+        Some((container.get("name")?.as_str()?.to_owned(), found))
+    };
+    let containers = ["initContainers", "containers"].into_iter().flat_map(|list| items(spec, list));
+    let (container, path) =
+        containers.filter(|container| !is_free(container)).find_map(|container| mounted(&container))?;
+    Some(format!(
+        "container {container} mounts {path} of the node and is not privileged: where SELinux is enforced, as on OpenShift, it gets \"permission denied\" there; set its securityContext.seLinuxOptions.type: spc_t, or privileged: true"
+    ))
 }
 
 /// A container with the users set by its pod and itself: its name, whether it may not be root, its user.

@@ -189,6 +189,7 @@ impl Report {
                 self.scc = Some(admission.scc.to_owned());
                 self.granted_to = Some(admission.subject.as_str());
                 self.notes.extend(outranked(trace, admission.scc));
+                self.notes.extend(unwritable_claim(trace, admission.scc, &subject.pod));
                 apply(admission.patch(pod).finish(), &mut result);
                 outcome = changed(&subject.pod, pod, &admission.changes);
             }
@@ -232,6 +233,30 @@ fn outranked(trace: &Trace<'_>, chosen: &str) -> Option<String> {
         "{chosen} comes first by its priority {}; {}, which is more restrictive, would admit it too (`palisade scc impact` \
          compares them)",
         first.priority, tightest.name
+    ))
+}
+
+/// A claim that a more restrictive SCC, which comes later by its priority, would make writable by a group.
+fn unwritable_claim(trace: &Trace<'_>, chosen: &str, pod: &Value) -> Option<String> {
+    let spec = pod.get("spec")?;
+    let volumes = spec.get("volumes").and_then(Value::as_array).into_iter().flatten();
+    let is_claim =
+        |volume: &&Value| volume.get("persistentVolumeClaim").is_some() || volume.get("ephemeral").is_some();
+    let claim = volumes.filter(is_claim).find_map(|volume| volume.get("name")?.as_str())?;
+    let sets_group = |step: &Step<'_>| match &step.outcome {
+        Outcome::Admits(changes) => {
+            changes.fields().iter().any(|field| field.to_string() == "spec.securityContext.fsGroup")
+        }
+        _ => false,
+    };
+    let chosen_step = trace.steps.iter().find(|step| step.entry.name() == chosen)?;
+    if spec.pointer("/securityContext/fsGroup").is_some() || sets_group(chosen_step) {
+        return None;
+    }
+    let other = trace.steps.iter().find(|step| step.is_usable() && sets_group(step))?;
+    Some(format!(
+        "{chosen} sets no fsGroup, so that the claim {claim} may not be writable by another user than root (\"permission denied\"); {} would set one: set spec.securityContext.fsGroup, or pin the pod to it with openshift.io/required-scc",
+        other.entry.name()
     ))
 }
 

@@ -123,6 +123,18 @@ fn block(key: &'static str, value: &str) -> Result<IdRange, RangeError> {
     Ok(IdRange { min: i64::from(start), max: i64::from(last) })
 }
 
+/// What of a range annotation is not read: of user IDs all that follows the first block, of groups what follows the blocks.
+#[must_use]
+pub fn ignored(key: &str, value: &str) -> Vec<String> {
+    let parts: Vec<&str> =
+        if key == annotation::UID_RANGE { vec![value] } else { value.split(',').collect() };
+    let rest = |part: &&str| {
+        let (_, second) = part.split_once(if part.contains('/') { '/' } else { '-' })?;
+        number(second).map(|(_, rest)| rest.to_owned()).filter(|rest| !rest.is_empty())
+    };
+    parts.iter().filter_map(rest).collect()
+}
+
 /// The number that a text starts with, and what follows it.
 fn number(text: &str) -> Option<(u32, &str)> {
     let digits = text.trim_start_matches(|c: char| c.is_whitespace() && c != '\n');
@@ -160,6 +172,21 @@ mod tests {
 
         let empty = read(&[base[0], base[1], (annotation::SUPPLEMENTAL_GROUPS, "")]).unwrap();
         assert_eq!(empty.fs_group(), Err(&RangeError::Empty(annotation::SUPPLEMENTAL_GROUPS)));
+    }
+
+    #[test]
+    fn what_follows_a_block_is_told() {
+        for (key, value, expected) in [
+            (annotation::UID_RANGE, "1000000000/10000", &[][..]),
+            // openshift/origin#7014.
+            (annotation::UID_RANGE, "1000000000/10000,99-99", &[",99-99"]),
+            (annotation::UID_RANGE, "5-9 ", &[" "]),
+            (annotation::UID_RANGE, "x", &[]),
+            (annotation::SUPPLEMENTAL_GROUPS, "1000/10,99-99", &[]),
+            (annotation::SUPPLEMENTAL_GROUPS, "1000/10x,99-99;", &["x", ";"]),
+        ] {
+            assert_eq!(ignored(key, value), expected, "{key} {value}");
+        }
     }
 
     #[test]

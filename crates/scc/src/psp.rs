@@ -7,7 +7,7 @@ use palisade_k8s::scc::{
     SeLinuxLabels,
 };
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// An SCC converted from another policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +48,9 @@ struct Spec {
     forbidden_sysctls: Vec<String>,
     allowed_proc_mount_types: Vec<String>,
     runtime_class: Option<Value>,
+    /// Fields that no PodSecurityPolicy has.
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -72,6 +75,7 @@ pub fn from_psp(object: &Map<String, Value>) -> Result<Converted, serde_json::Er
     let mut lost = Vec::new();
     let volumes = volumes(&spec, &mut lost);
     say_what_is_lost(&spec, &mut lost);
+    say_what_is_not_read(&spec.unknown, &annotations, &mut lost);
     let scc = SecurityContextConstraints {
         metadata: ObjectMeta { name, ..ObjectMeta::default() },
         allow_privileged_container: spec.privileged,
@@ -138,6 +142,58 @@ fn say_what_is_lost(spec: &Spec, lost: &mut Vec<String>) {
         ),
     ];
     lost.extend(told.into_iter().filter(|(is_lost, _)| *is_lost).map(|(_, what)| what.to_owned()));
+}
+
+/// AppArmor's annotations, and fields that the policy's type does not have.
+fn say_what_is_not_read(unknown: &Map<String, Value>, annotations: &Value, lost: &mut Vec<String>) {
+    const APPARMOR: &str = "apparmor.security.beta.kubernetes.io/";
+    let keys = annotations.as_object().into_iter().flat_map(Map::keys);
+    lost.extend(keys.filter(|key| key.starts_with(APPARMOR)).map(|key| {
+        format!("{key}: an SCC does not look at AppArmor; set securityContext.appArmorProfile in the pods")
+    }));
+    lost.extend(unknown.keys().map(|field| match field.as_str() {
+        "seccomp" | "seccompProfile" => format!(
+            "spec.{field}: no PodSecurityPolicy has this field, so it was never read; in an SCC list the profiles in seccompProfiles, as [runtime/default]"
+        ),
+        "appArmor" | "appArmorProfile" => format!(
+            "spec.{field}: no PodSecurityPolicy has this field, so it was never read, and no SCC looks at AppArmor; set securityContext.appArmorProfile in the pods"
+        ),
+        _ => format!("spec.{field}: no PodSecurityPolicy has this field, so it was never read"),
+    }));
+}
+
+/// A role that lets its holders `use` PodSecurityPolicies, as one that lets them use the SCCs made of these; none if it has no such
+/// rule. A rule without names was for every policy, and is for those that are `known`: of SCCs there are others, `privileged`
+/// among them.
+#[must_use]
+pub fn from_psp_role(role: &Value, known: &[String]) -> Option<Value> {
+    let has = |rule: &Value, field: &str, words: &[&str]| {
+        let list = rule.get(field).and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(Value::as_str).any(|word| words.contains(&word))
+    };
+    let is_use = |rule: &Value| {
+        has(rule, "apiGroups", &["policy", "extensions"])
+            && has(rule, "resources", &["podsecuritypolicies"])
+            && has(rule, "verbs", &["use", "*"])
+    };
+    let rules = role.get("rules")?.as_array()?;
+    if !rules.iter().any(is_use) {
+        return None;
+    }
+    let converted: Vec<Value> = rules
+        .iter()
+        .map(|rule| {
+            if !is_use(rule) {
+                return rule.clone();
+            }
+            let names = rule.get("resourceNames").filter(|names| names.as_array().is_some_and(|list| !list.is_empty()));
+            let names = names.cloned().unwrap_or_else(|| json!(known));
+            json!({"apiGroups": ["security.openshift.io"], "resources": ["securitycontextconstraints"], "resourceNames": names, "verbs": ["use"]})
+        })
+        .collect();
+    let mut role = role.clone();
+    role.as_object_mut()?.insert("rules".to_owned(), converted.into());
+    Some(role)
 }
 
 fn labels(rule: Rule) -> SeLinuxContextStrategy {
@@ -236,6 +292,39 @@ mod tests {
         assert_eq!(lost(json!({"fsGroup": {"rule": "MayRunAs"}})), 1);
         assert_eq!(lost(json!({"runAsGroup": {"rule": "MustRunAs"}})), 1);
         assert_eq!(lost(json!({"runtimeClass": {}, "allowedProcMountTypes": ["Unmasked"]})), 2);
+        // Fields as people write them.
+        assert_eq!(lost(json!({"seccomp": {}, "appArmor": {}, "privileged": false})), 2);
+        let object = json!({"metadata": {"name": "flannel", "annotations": {
+            "apparmor.security.beta.kubernetes.io/allowedProfileNames": "runtime/default"}}, "spec": {}});
+        let lost = from_psp(object.as_object().unwrap()).unwrap().lost;
+        assert!(lost.len() == 1 && lost[0].contains("an SCC does not look at AppArmor"), "{lost:?}");
+    }
+
+    #[test]
+    fn roles_of_policies_become_roles_of_sccs() {
+        let rule = |group: &str, resource: &str, verb: &str, names: &[&str]| json!({"apiGroups": [group], "resources": [resource], "verbs": [verb], "resourceNames": names});
+        let role =
+            |rules: Value| json!({"kind": "ClusterRole", "metadata": {"name": "flannel"}, "rules": rules});
+        let known = ["flannel".to_owned(), "web".to_owned()];
+        let scc = |names: &[&str]| rule("security.openshift.io", "securitycontextconstraints", "use", names);
+        for (rules, expected) in [
+            (
+                json!([rule("policy", "podsecuritypolicies", "use", &["flannel"])]),
+                Some(json!([scc(&["flannel"])])),
+            ),
+            (
+                json!([rule("extensions", "podsecuritypolicies", "use", &[])]),
+                Some(json!([scc(&["flannel", "web"])])),
+            ),
+            (
+                json!([rule("", "nodes", "get", &[]), rule("policy", "podsecuritypolicies", "*", &["web"])]),
+                Some(json!([rule("", "nodes", "get", &[]), scc(&["web"])])),
+            ),
+            (json!([rule("policy", "podsecuritypolicies", "get", &["web"])]), None),
+            (json!([rule("policy", "poddisruptionbudgets", "use", &[])]), None),
+        ] {
+            assert_eq!(from_psp_role(&role(rules.clone()), &known), expected.map(role), "{rules}");
+        }
     }
 
     #[test]
