@@ -19,7 +19,7 @@ use palisade_rbac::Action;
 use palisade_store::Store;
 use x509_parser::certificate::X509Certificate;
 
-/// Where users are found.
+/// The source of users.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     /// Tokens of users, and the accounts, pods and secrets that tokens end with.
@@ -225,7 +225,7 @@ impl Wanted {
                 ("group", _) => wanted.groups.push(value),
                 // A header's name has no case, and no letters but these: a key with others comes encoded.
                 (_, Some(key)) => wanted.extra.entry(decode(key, false)).or_default().push(value),
-                // What is not understood might be a limit on what the user may do.
+                // An unknown scope might be a limit on the user's rights.
                 _ => return Err(ApiError::bad_request(format!("{name} is not known"))),
             }
         }

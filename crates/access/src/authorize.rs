@@ -12,7 +12,7 @@ use crate::request::Target;
 /// Whether somebody may, and by which binding.
 pub fn allowed(policy: &PolicyCache, who: &Identity, action: &Action<'_>) -> Option<String> {
     let policy = policy.snapshot();
-    // What a token is not good for nobody does with it, not even who may do everything.
+    // A right outside of the token's scopes is denied, even to users with every right.
     if !Scopes(&who.scopes()).permit(policy.rbac(), action) {
         return None;
     }

@@ -30,7 +30,7 @@ impl Lane {
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move || {
-            // Whoever waited may have left.
+            // A waiting request may have been cancelled.
             let _ = done.send(work());
         });
         drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).send(job));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How much there is, and how much of it for whom.
+/// The total amount, and the share of each client.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// In all.
@@ -17,7 +17,7 @@ pub struct Bounds {
 
 /// Requests that are worked on at once.
 pub const REQUESTS: Bounds = Bounds { all: 64, each: 16, kept: 16, waiting: 256 };
-/// Those of them that take long, as each takes a processor: they have threads of low priority.
+/// Of these, slow requests, each of which uses a CPU: they have threads of low priority.
 pub const LONG_REQUESTS: Bounds = Bounds { all: 3, each: 1, kept: 1, waiting: 64 };
 /// The largest total of bodies that are read or kept, in bytes. This, [`TREES`], [`STREAMS`] and [`ANSWERS`] are the
 /// memory that clients make the server hold.

@@ -33,7 +33,7 @@ pub struct Logins {
 struct Place(Party, Option<String>);
 
 impl Place {
-    /// How many failures in a row are for nothing, and in how many seconds one is forgotten.
+    /// Number of consecutive failures without a delay, and the seconds after which one is forgotten.
     fn patience(&self) -> (f64, f64) {
         if self.1.is_some() { limits::GUESSES } else { limits::FAILURES }
     }

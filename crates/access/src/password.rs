@@ -12,7 +12,7 @@ use crate::token::{self, User};
 
 /// Their place in the store, which is none of an API resource.
 pub const PASSWORDS: &str = "palisade/passwords";
-/// How often the hash is repeated, so that guessing costs something.
+/// Iterations of the hash, which make guessing expensive.
 const ROUNDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(209_999);
 const ALGORITHM: pbkdf2::Algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
 

@@ -56,7 +56,7 @@ struct Feed {
     others: Others,
 }
 
-/// What else follows the writes of a store.
+/// Other parts that follow the writes of a store.
 #[derive(Clone, Debug, Default)]
 pub struct Others {
     /// The groups of users.

@@ -42,7 +42,7 @@ impl Party {
         Self { name, is_system }
     }
 
-    /// Whoever is at an address. A network of IPv6 is one, since each machine has many addresses in it.
+    /// The client at an address. An IPv6 network counts as one, since each machine has many addresses in it.
     pub fn at(source: IpAddr) -> Self {
         let name = match source.to_canonical() {
             IpAddr::V4(address) => format!("at {address}"),
@@ -66,7 +66,7 @@ struct Inner {
 struct State {
     held: usize,
     parties: HashMap<Party, Account>,
-    /// How much whoever was served last had got before: newcomers begin there, so that nobody saves up.
+    /// The usage of the client that was served last: newcomers start there, so that nobody saves up.
     served: u64,
     turn: u64,
 }
@@ -74,7 +74,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Account {
     held: usize,
-    /// How much it has got so far.
+    /// The usage so far.
     got: u64,
     waiting: VecDeque<Waiter>,
 }
@@ -115,7 +115,7 @@ impl Pool {
         }
     }
 
-    /// How much is held now.
+    /// The amount held now.
     #[cfg(test)]
     pub fn held(&self) -> usize {
         self.0.state().held

@@ -17,7 +17,7 @@ use crate::share::{Party, Pool};
 pub struct Shares {
     /// Requests that are worked on.
     pub requests: Pool,
-    /// Those of them that take long.
+    /// Of these, the slow ones.
     pub long: Pool,
     /// Bytes of bodies.
     pub bodies: Pool,
@@ -29,7 +29,7 @@ pub struct Shares {
     pub lists: Pool,
     /// Open watches.
     pub watches: Pool,
-    /// Where what takes long is done.
+    /// The threads for slow requests.
     pub lane: Lane,
 }
 

@@ -197,9 +197,9 @@ fn hash(secret: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(secret.as_bytes()))
 }
 
-/// How many tokens a user may have at once: the oldest ends when there is one more.
+/// Maximum number of tokens of a user: the oldest ends when there is one more.
 const MOST_TOKENS: usize = 64;
-/// How many bytes of a token are the UID of its user; the others are secret.
+/// Number of bytes of a token that are the UID of its user; the others are secret.
 const UID: usize = 16;
 
 /// Makes a token of a user, which is good for a number of seconds.
@@ -244,7 +244,7 @@ fn owner(secret: &str) -> Option<String> {
     Some(uuid::Uuid::from_slice(bytes.get(..UID)?).ok()?.to_string())
 }
 
-/// When a kept token expires; long ago, if it does not say.
+/// The expiry of a stored token; long ago if it has none.
 fn expiry(kept: &[u8]) -> i64 {
     let kept: Option<Value> = serde_json::from_slice(kept).ok();
     kept.and_then(|kept| kept.get("expires")?.as_i64()).unwrap_or_default()

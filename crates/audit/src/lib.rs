@@ -53,7 +53,7 @@ use palisade_api::time;
 use policy::{Level, Rule, Stage};
 pub use policy::{Policy, PolicyError};
 
-/// How many bytes of a client's name for itself are written.
+/// Maximum length of the logged user agent, in bytes.
 const MAX_AGENT: usize = 1024;
 
 /// The log's file, and what goes there.
@@ -105,7 +105,7 @@ impl Audit {
         let Some(log) = &self.0 else { return Arc::default() };
         let mut rule = log.policy.rule(request);
         if request.target.is_some_and(is_secret) {
-            // Whatever the policy says, no secret leaves the server by its log.
+            // Whatever the policy, secrets are never logged.
             rule.level = rule.level.min(Level::Metadata);
         }
         if rule.level == Level::None {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Request;
 
-/// How much of a request is logged.
+/// The logged part of a request (audit level).
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     None,
@@ -28,7 +28,7 @@ impl Level {
     }
 }
 
-/// When a line is written.
+/// The stage at which a line is written.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 pub(crate) enum Stage {
     RequestReceived,

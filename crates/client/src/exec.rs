@@ -16,7 +16,7 @@ const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 /// How the command ended: a `Status`.
 const ERROR: u8 = 3;
-/// How large the terminal is.
+/// The size of the terminal.
 const RESIZE: u8 = 4;
 /// Of version 5: the stream of the next byte is over.
 const CLOSE: u8 = 255;

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, KubeconfigError, Result};
 
-/// How long to wait for another process that changes the file.
+/// Maximum time to wait for another process that changes the file.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often to look whether it has finished.
+/// Interval between checks whether it has finished.
 const PAUSE: Duration = Duration::from_millis(10);
 
 fn bad(path: &Path, cause: impl Into<KubeconfigError>) -> Error {

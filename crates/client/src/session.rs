@@ -21,10 +21,10 @@ use crate::config::{self, OnWarning, Options};
 use crate::error::{Error, Result};
 use crate::stream::{Events, Pieces};
 
-/// How long an answer that is read whole may be, in bytes.
+/// Maximum size of an answer that is read whole, in bytes.
 const MAX_ANSWER: usize = 512 * 1024 * 1024;
 
-/// How often a request is sent while the server says when to try again, as in client-go (`rest/with_retry.go`).
+/// Number of tries of a request while the server responds with `Retry-After`, as in client-go (`rest/with_retry.go`).
 const MAX_TRIES: usize = 10;
 /// The longest time to wait before another try.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -287,7 +287,7 @@ impl Session {
     }
 }
 
-/// When a refused request may be sent again: 429 and server errors with a `Retry-After` in seconds.
+/// The delay after which a refused request may be sent again: 429 and server errors with a `Retry-After` in seconds.
 fn retry_after<B>(response: &Response<B>) -> Option<Duration> {
     let code = response.status();
     if code != http::StatusCode::TOO_MANY_REQUESTS && !code.is_server_error() {

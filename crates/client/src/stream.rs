@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// How long one event of a watch may be, in bytes. etcd stores no object above 1.5 MiB; JSON and `managedFields` add to it.
+/// Maximum size of one event of a watch, in bytes. etcd stores no object above 1.5 MiB; JSON and `managedFields` add to
+/// it.
 const MAX_EVENT: usize = 32 * 1024 * 1024;
 
 /// The pieces of an answer's body, as they come.

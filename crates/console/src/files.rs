@@ -20,7 +20,7 @@ pub struct Source {
     /// The path as it was given, or `stdin`.
     pub name: String,
     text: String,
-    /// Where lines begin, once one is asked for: a file may hold as many broken objects as it has lines.
+    /// Offsets of lines, computed at their first use: a file may have as many broken objects as lines.
     starts: OnceLock<Vec<usize>>,
 }
 
@@ -131,7 +131,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Document>, FileError> {
 }
 
 fn tell_skipped(error: &FileError) {
-    // Whoever cannot be told reads on all the same.
+    // A failure to report is ignored.
     let _ = writeln!(crate::terminal::err(), "{} left out: {error}", crate::paint::warning("note:"));
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// As many symbolic links as Linux follows.
+/// The maximum number of symbolic links that Linux follows.
 const MAX_LINKS: usize = 40;
 
 /// Replaces a file as a whole. Symbolic links are followed, so that a link stays one. A new file has mode 0600; an old

@@ -69,9 +69,9 @@ pub struct Attributes<'a> {
     pub query: &'a Query,
     /// The user whose rights count.
     pub user: &'a Identity,
-    /// Where warnings and annotations of webhooks go.
+    /// Receiver of warnings and annotations of webhooks.
     pub notes: &'a Notes,
-    /// What the request does.
+    /// The operation of the request.
     pub operation: Operation,
     /// The object as it was, if it was.
     pub old: Option<&'a Value>,
@@ -115,7 +115,7 @@ impl<'a> Attributes<'a> {
             }
             let shown = match self.shown(&resource, object) {
                 Ok(shown) => shown,
-                // What cannot be shown to a webhook whose failure does not count goes past it.
+                // An object that cannot be converted for a webhook skips it, if its failure policy is Ignore.
                 Err(_) if hook.ignores_failure => continue,
                 Err(error) => return Err(error),
             };

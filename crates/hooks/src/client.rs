@@ -58,7 +58,7 @@ struct At {
     host: String,
 }
 
-/// Why there is no connection, as Go's client words the usual reasons.
+/// The reason of a failed connection, in the words of Go's client.
 fn lost(address: &str, error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::ConnectionRefused => format!("dial tcp {address}: connect: connection refused"),
@@ -159,7 +159,7 @@ impl Client {
         self.keep(&at.endpoint, sender);
         match code {
             code if code.is_success() => Ok(bytes),
-            // Where to would be the webhook's choice, within this server's network.
+            // The target of a redirect would be the webhook's choice, within this server's network.
             code if code.is_redirection() => Err(Failure::Answer(
                 "the server could not be asked: it redirects, and redirects are not followed".to_owned(),
             )),

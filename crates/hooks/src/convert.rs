@@ -65,7 +65,7 @@ pub async fn convert(
     Ok(objects)
 }
 
-/// How many of some objects make a review.
+/// Maximum number of objects in a review.
 fn portion(rest: &[usize], objects: &[Value]) -> usize {
     let mut bytes = 0;
     let fitting = rest.iter().take(OBJECTS).take_while(|at| {

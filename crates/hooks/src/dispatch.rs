@@ -103,7 +103,7 @@ pub fn mutate(
     Ok(())
 }
 
-/// Why the work of one webhook ends.
+/// The reason why the call of a webhook ends.
 enum Stop {
     /// It, or a rule that its change breaks, refuses the request.
     Refused(Box<ApiError>),
@@ -140,7 +140,7 @@ fn apply(
     let message = form.shape();
     patch::change(&mut changed, patch::PatchKind::Json, &Value::Array(answer.patch), message)
         .map_err(|error| Stop::Failed(error.message))?;
-    // What was shown in another form goes on in its own.
+    // An object that was converted is converted back.
     if is_whole && form.api_version() != request.resource().api_version() {
         let back = request
             .host

@@ -36,7 +36,7 @@ pub struct Hook {
     pub(crate) versions: Vec<String>,
 }
 
-/// Where a webhook is.
+/// The address of a webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Url(String),

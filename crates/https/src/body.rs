@@ -26,7 +26,7 @@ pub enum ReadError {
     Broken(String),
 }
 
-/// How many times the limit is read and thrown away of a body that is too large: a client that still writes when the
+/// Factor of the limit up to which a body that is too large is read and discarded: a client that still writes when the
 /// connection is closed would not see the answer.
 const THROWN: usize = 8;
 

@@ -15,8 +15,8 @@ use crate::files::{FileError, make_folder, read_file, write_file};
 /// The validity of certificates that are not told otherwise, in days: about ten years.
 pub const LONG: u32 = 3652;
 
-/// How many days before its making a certificate is valid: the clock of who verifies it, or of this machine, may have been
-/// set back since.
+/// Days before its creation from which a certificate is valid: the clock of the verifier, or of this machine, may have
+/// been set back since.
 const BACKDATED: i32 = 366;
 
 /// An error of making or reading a certificate.

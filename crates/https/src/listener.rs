@@ -21,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 use crate::metrics::Connections;
 use crate::{Limits, Tls};
 
-/// How long accepting pauses after a first failure, and at most after further ones.
+/// The first and the longest pause of accepting after failures.
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 

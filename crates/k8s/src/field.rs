@@ -16,8 +16,7 @@ pub enum Segment {
     Key(String),
 }
 
-/// Where in an object a value is: prints as `spec.containers[0].name` or
-/// `metadata.annotations[example.com/key]`.
+/// The path of a value in an object: prints as `spec.containers[0].name` or `metadata.annotations[example.com/key]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FieldPath(SmallVec<[Segment; 6]>);
 
@@ -146,7 +145,7 @@ impl FieldErrorKind {
 pub struct FieldError {
     /// The kind of rule that is broken.
     pub kind: FieldErrorKind,
-    /// Where.
+    /// The path.
     pub path: FieldPath,
     /// The value found there; `Null` where the kind tells enough (forbidden, required).
     pub value: serde_json::Value,

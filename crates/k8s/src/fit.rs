@@ -5,7 +5,7 @@ use serde_path_to_error::Segment;
 
 use crate::field::FieldPath;
 
-/// Where an object does not fit its type, and why.
+/// The place where an object does not fit its type, and the reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Misfit {
     /// The field, or the object itself.

@@ -39,20 +39,20 @@ impl fmt::Display for Position {
     }
 }
 
-/// Why a file cannot be read, and where.
+/// An error in a file, with its position.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{position}: {message}")]
 pub struct ReadError {
-    /// Where.
+    /// The position.
     pub position: Position,
-    /// Why.
+    /// The reason.
     pub message: String,
 }
 
 /// A value and where it starts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Where it starts.
+    /// The position of its start.
     pub at: Position,
     /// The value.
     pub value: NodeValue,
@@ -80,7 +80,7 @@ pub enum NodeValue {
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// Where the key starts.
+    /// The position of the key.
     pub at: Position,
     /// The value.
     pub value: Node,
@@ -126,7 +126,7 @@ impl Node {
         path.segments().iter().try_fold(self, |node, segment| node.step(segment))
     }
 
-    /// Where `path` was written, or, if it was not, the innermost part of it that was.
+    /// The position of `path` or, if it was not written, of its innermost part that was.
     #[must_use]
     pub fn locate(&self, path: &FieldPath) -> Position {
         let mut node = self;

@@ -16,7 +16,7 @@
 
 use serde_json::Value;
 
-/// Where operations go.
+/// The position of operations.
 #[derive(Debug)]
 enum Target {
     Text(String),
@@ -154,7 +154,7 @@ impl Edits {
 }
 
 impl Edit {
-    /// None if the parent of the field is not there.
+    /// `None` if the parent of the field is missing.
     fn apply(&self, object: &mut Value) -> Option<()> {
         let (field, parents) = self.path.split_last()?;
         let parent = parents.iter().try_fold(object, |at, segment| match at {

@@ -183,7 +183,7 @@ impl ContainerList {
     }
 }
 
-/// Where in a pod a container is: prints as `spec.containers[0]`.
+/// The place of a container in a pod: prints as `spec.containers[0]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContainerPath {
     /// The list that holds it.

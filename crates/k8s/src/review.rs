@@ -84,7 +84,7 @@ pub enum Operation {
     Delete,
     /// A connection to it is opened: exec, attach, port-forward, proxy.
     Connect,
-    /// None of these, or none given.
+    /// Another operation, or none given.
     #[default]
     #[serde(other)]
     Unknown,
@@ -137,7 +137,7 @@ pub struct AdmissionResponse {
     pub uid: String,
     /// Yes or no.
     pub allowed: bool,
-    /// Why not.
+    /// The reason of a refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
     /// `JSONPatch` where there is a patch.
@@ -154,7 +154,7 @@ pub struct AdmissionResponse {
     pub audit_annotations: BTreeMap<String, String>,
 }
 
-/// Why a request is refused.
+/// The reason of a refusal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Status {
     /// HTTP status code.

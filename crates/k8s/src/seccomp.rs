@@ -85,10 +85,10 @@ pub enum Named {
     Localhost(PathBuf),
 }
 
-/// Why a value does not name a profile.
+/// The reason why a value does not name a profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// None of the known words.
+    /// An unknown word.
     #[error(
         "unknown seccomp profile {0:?}; expected unconfined, runtime/default, docker/default or localhost/PATH"
     )]

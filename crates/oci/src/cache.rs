@@ -61,7 +61,7 @@ fn put_in_place(
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);
-    // What an earlier process of the same pid left behind is in the way of create_new, which follows no link.
+    // A leftover of an earlier process of the same pid would block create_new, which does not follow links.
     let _ = std::fs::remove_file(&new);
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
@@ -119,7 +119,7 @@ impl Cache {
     }
 }
 
-/// How many filters are kept.
+/// Maximum number of stored filters.
 const MAX_FILTERS: usize = 1024;
 
 impl Cache {

@@ -44,13 +44,13 @@ pub struct Applied {
     pub key: String,
     /// The SHA-256 of the program.
     pub digest: String,
-    /// How many instructions it has.
+    /// Number of its instructions.
     pub instructions: usize,
     /// Whether the kernel logs what it denies.
     pub log: bool,
     /// Whether the mitigation of speculative store bypass stays off.
     pub spec_allow: bool,
-    /// How many filters the engine itself ran under, which the container inherits.
+    /// Number of filters of the engine itself, which the container inherits.
     pub inherited: u32,
 }
 
@@ -67,7 +67,7 @@ impl Container {
 /// How the file of a deleted container ends.
 const ENDED: &str = "ended";
 
-/// How long a deleted container is remembered after its creation.
+/// Time after its creation for which a deleted container is remembered.
 const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// The first process of a container, as its runtime says: `state` gives JSON by the OCI runtime specification.

@@ -35,7 +35,7 @@ use record::Record;
 /// A syscall that a filter did not simply let through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// When, since 1970.
+    /// The time, since 1970.
     pub time: Duration,
     /// The container; none: a process of no container of the handler's, or one that ended before its container
     /// could be told.
@@ -157,12 +157,12 @@ pub fn past(state: &Path) -> Result<Vec<Denial>, Error> {
 #[derive(Clone, Debug, Default)]
 pub struct Tally(BTreeMap<(Option<String>, u32, u32, Action), Counted>);
 
-/// How often something was denied.
+/// Number of equal denials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
     /// The last one.
     pub last: Denial,
-    /// How many.
+    /// The count.
     pub count: u64,
 }
 

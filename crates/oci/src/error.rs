@@ -16,7 +16,7 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// The settings are wrong.
@@ -38,7 +38,7 @@ pub enum Error {
     Filter {
         /// Its name.
         name: String,
-        /// Why.
+        /// The reason.
         message: String,
     },
     /// No runtime to hand over to.
@@ -49,7 +49,7 @@ pub enum Error {
     Runtime {
         /// The runtime.
         runtime: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// A container ran without its filter and was killed.

@@ -41,7 +41,7 @@ pub(crate) struct Source {
 pub(crate) struct Compiled {
     /// The program in base64, as crun takes it.
     pub(crate) program: String,
-    /// How many instructions it has.
+    /// Number of its instructions.
     pub(crate) instructions: usize,
     /// The program's SHA-256, in hexadecimal.
     pub(crate) digest: String,

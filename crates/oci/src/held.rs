@@ -10,7 +10,7 @@ use crate::container::Applied;
 /// The value of `Seccomp` in `/proc/PID/status` of a filtered process.
 const FILTERED: u32 = 2;
 
-/// How long the runtime may take from `start` to the container's program.
+/// Maximum time from the runtime's `start` to the container's program.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The program that a process runs: device and inode.

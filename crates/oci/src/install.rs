@@ -24,7 +24,7 @@ pub const NAME: &str = "palisade";
 /// A file that the engine needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Where.
+    /// Its path.
     pub path: PathBuf,
     /// Its content; a block of a larger file where that is the engine's own.
     pub text: String,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seen {
-    /// How often.
+    /// The count.
     count: u64,
     /// The selecting arguments, combination by combination; none: there were too many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +33,7 @@ struct Seen {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recording {
-    /// How many runs it holds.
+    /// The number of its runs.
     pub runs: u64,
     /// ABIs, by name.
     archs: BTreeSet<String>,
@@ -84,7 +84,7 @@ impl Recording {
         }
     }
 
-    /// How many syscalls were seen, by name.
+    /// The number of recorded syscalls, by name.
     #[must_use]
     pub fn len(&self) -> usize {
         self.syscalls.len()

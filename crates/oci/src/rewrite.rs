@@ -25,7 +25,7 @@ pub(crate) struct Config {
 /// The largest profile, in bytes.
 const MAX_PROFILE: u64 = 16 * 1024 * 1024;
 
-/// How deep a config.json may be nested: what is not changed is not read, so nobody else would notice.
+/// Maximum nesting of a config.json: unchanged parts are not parsed, so nothing else would check it.
 const MAX_DEPTH: usize = 128;
 
 /// Fields that decide on the filter. runc takes them in any case, crun only as they are.
@@ -173,7 +173,7 @@ fn text(path: &Path, file: std::io::Result<std::fs::File>) -> Result<String, Err
     }
 }
 
-/// How deep objects and lists are nested.
+/// The nesting of objects and lists.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {

@@ -64,7 +64,7 @@ impl<K: PartialEq, V: PartialEq> PartialEq for Map<K, V> {
 }
 
 impl<K, V> Map<K, V> {
-    /// How many keys it has.
+    /// The number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len

@@ -21,17 +21,17 @@ use crate::report::{self, Report};
 use crate::source::Origin;
 use crate::usage;
 
-/// How long the agent waits after a change: more of them often come at once.
+/// Time that the agent waits after a change: several often come at once.
 const SETTLE: Duration = Duration::from_millis(200);
-/// How often the files are looked at, whatever changes.
+/// Interval between checks of the files, without a change.
 const LOOK: Duration = Duration::from_secs(60);
-/// How often the node's object is applied again: somebody may have deleted it.
+/// Interval between applications of the node's object: somebody may have deleted it.
 const TELL: Duration = Duration::from_secs(300);
 /// The pause after something that failed.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How long a request may take: a connection that died in silence gives no answer.
+/// Timeout of a request: a dead connection gives no answer.
 const REQUEST: Duration = Duration::from_secs(20);
-/// How many pods a page of the node's has.
+/// Number of pods in a page of the node's.
 const PAGE: u32 = 200;
 /// The field manager of the node's object.
 const MANAGER: &str = "palisade-node-profiles";
@@ -43,7 +43,7 @@ pub struct Config {
     pub node: String,
     /// The kubelet's root directory, as this process sees it.
     pub kubelet: PathBuf,
-    /// How long a file stays that no object means and no pod uses: pods may be on their way.
+    /// Time for which a file without an object and a pod is kept: pods may be on their way.
     pub grace: Duration,
 }
 
@@ -58,7 +58,7 @@ enum RoundError {
     Silent(#[from] tokio::time::error::Elapsed),
 }
 
-/// What the API server says, without all that comes with it.
+/// The API server's message, without its wrapping.
 fn brief(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
@@ -122,7 +122,7 @@ struct Agent {
     config: Config,
     keeper: Keeper,
     state: State,
-    /// What was told last, and when.
+    /// The last message, and its time.
     told: Option<(Value, Instant)>,
 }
 

@@ -31,7 +31,7 @@ impl Name {
         Self { origin, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// Where the object comes from.
+    /// The source of the object.
     #[must_use]
     pub fn origin(&self) -> Origin {
         self.origin
@@ -175,7 +175,7 @@ pub(crate) fn runtime_of(base: &str) -> Option<Runtime> {
     [Runtime::Runc, Runtime::Crun].into_iter().find(|runtime| runtime.to_string() == word)
 }
 
-/// What a runtime needs, as a profile.
+/// The syscalls that a runtime needs, as a profile.
 pub(crate) fn of_runtime(runtime: Runtime) -> Value {
     minimize(&[], &Needs { runtimes: vec![runtime], ..Needs::default() })
 }

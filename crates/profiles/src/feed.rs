@@ -15,12 +15,12 @@ use crate::source::Origin;
 
 /// The longest a watch lasts, in seconds.
 const WATCH: u32 = 120;
-/// How long an API that is not served is left alone: ours is about to be, the operator's may never be.
+/// Time before an API that is not served is tried again: ours will be soon, the operator's perhaps never.
 const UNSERVED: [(Origin, Duration); 2] =
     [(Origin::Palisade, Duration::from_secs(10)), (Origin::Operator, Duration::from_secs(300))];
 /// The pause after a request that failed.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How many changes may wait to be taken.
+/// Maximum number of waiting changes.
 const WAITING: usize = 256;
 
 /// A change of one kind.

@@ -20,7 +20,7 @@ const UNFINISHED: &str = ".writing-";
 /// The largest file that may be one of ours.
 const LARGEST: u64 = 16 << 20;
 
-/// Why the folder cannot be used.
+/// The reason why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// A folder on the way cannot be opened or made; a link is not followed.
@@ -118,7 +118,7 @@ impl Folder {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);
         let mut file = File::from(openat(&self.fd, &unfinished, flags, mode)?);
-        // Whatever the mask of the process is: runtimes read the file.
+        // Whatever the umask of the process: runtimes read the file.
         rustix::fs::fchmod(&file, mode)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;

@@ -1,4 +1,4 @@
-//! What the folder is to hold, and what may go.
+//! The desired content of the folder, and the files that may be removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::report::{Entry, MOST, Report};
 pub(crate) struct Keeper {
     folder: Folder,
     machine: Machine,
-    /// What profiles are on this machine: resolved once, since that is the work.
+    /// The profiles on this machine, resolved once, since that is expensive.
     texts: BTreeMap<Digest, Result<String, ResolveError>>,
     /// Files that no object means, and since when.
     unneeded: BTreeMap<Digest, Instant>,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::catalog::{Chain, of_runtime, runtime_of};
 
-/// Why a profile cannot be loaded on a machine.
+/// The reason why a profile cannot be loaded on a machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// It cannot be read.
@@ -53,7 +53,7 @@ impl Machine {
             let read = read(spec)?;
             match &mut merged {
                 None => merged = Some(read),
-                // As the operator has it, a base gives its syscalls and nothing else.
+                // As in the operator, a base adds its syscalls and nothing else.
                 Some(merged) => merged.entries.extend(read.entries),
             }
         }

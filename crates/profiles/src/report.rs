@@ -37,7 +37,7 @@ pub fn label(digest: Digest) -> String {
     format!("profile.{GROUP}/{}", digest.short())
 }
 
-/// Where the objects of nodes are.
+/// The API path of the nodes' objects.
 #[must_use]
 pub fn resource() -> ApiResource {
     ApiResource {
@@ -49,12 +49,12 @@ pub fn resource() -> ApiResource {
     }
 }
 
-/// What became of one profile.
+/// The state of one profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// The objects that mean it; none, where only pods still use it.
     pub(crate) names: BTreeSet<String>,
-    /// Why its file is not there.
+    /// The reason why its file is missing.
     pub(crate) error: Option<String>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Report {
     pub(crate) profiles: BTreeMap<Digest, Entry>,
     /// Objects that are not valid profiles, with the reasons.
     pub(crate) broken: BTreeMap<String, String>,
-    /// How many objects were not looked at, since there are more than [`MOST`].
+    /// Number of ignored objects, beyond [`MOST`].
     pub(crate) beyond: usize,
 }
 

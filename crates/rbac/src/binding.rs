@@ -45,7 +45,7 @@ pub(crate) struct Subject {
     kind: SubjectKind,
     /// The name of the user or group; of a service account, its user name.
     holder: Arc<str>,
-    /// Where in `holder` the subject's own name begins.
+    /// The offset of the subject's own name in `holder`.
     name_at: usize,
 }
 
@@ -216,7 +216,7 @@ pub struct Grant<'a> {
     subject: &'a Subject,
     /// The user or group.
     pub holder: Holder<'a>,
-    /// Where it holds; `None` for the whole cluster.
+    /// Its namespace; `None` for the whole cluster.
     pub namespace: Option<&'a str>,
     /// On which objects.
     pub names: Names<'a>,

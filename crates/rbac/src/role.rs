@@ -10,7 +10,7 @@ use palisade_k8s::scc;
 pub enum Names<'a> {
     /// All.
     All,
-    /// Those of these names.
+    /// The objects of these names.
     Only(&'a [String]),
 }
 

@@ -22,7 +22,7 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// Those that a store holds.
+    /// The definitions in a store.
     pub fn load(&self, store: &Store) -> ApiResult<()> {
         let mut registry = Registry::default();
         objects::each(store, &DEFINITIONS, None, |object| {
@@ -38,7 +38,7 @@ impl Definitions {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What a write of an object makes of the definition of its name, if it is one.
+    /// The definition after a write of an object, if the object is one.
     pub fn read(&self, key: &Key, value: Option<&[u8]>) -> Option<Option<Value>> {
         let is_definition = key.resource == DEFINITIONS.storage();
         is_definition.then(|| value.and_then(|bytes| serde_json::from_slice(bytes).ok()))

@@ -14,7 +14,7 @@ pub fn internal(what: &str, error: &dyn std::error::Error) -> Box<ApiError> {
 
 /// Does something whose fault is to stop nothing else: a panic, which the log has heard of, is an error.
 pub fn guarded<T>(act: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
-    // What panics holds no lock that does not outlive it: locks of this server are taken over as they are.
+    // Locks of this server protect no invariants that a panic breaks, so a poisoned one is taken over.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(act))
         .unwrap_or_else(|_| Err(ApiError::internal("the server has a fault, which its log tells")))
 }

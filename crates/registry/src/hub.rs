@@ -90,7 +90,7 @@ impl Window {
     }
 }
 
-/// Where watchers listen.
+/// The channel of watchers.
 #[derive(Debug, Default)]
 pub struct Hub {
     state: Mutex<State>,
@@ -120,7 +120,7 @@ impl Hub {
                         seen = watch.as_ref().map_or(seen, palisade_store::Watch::seen);
                     }
                     None => {
-                        // What was missed is compacted away: who has not seen it finds that out in the store.
+                        // Missed events have been compacted: a late watcher finds that out in the store.
                         tracing::warn!("the events after revision {seen} are gone; watches end");
                         seen = store.revision();
                         hub.skip(seen);

@@ -63,12 +63,12 @@ impl Store {
     ///
     /// The disk says no.
     pub fn get(&self, key: &Key) -> Result<Option<Object>, StoreError> {
-        // What is not yet announced has not happened yet.
+        // An event that is not yet announced has not happened for watchers.
         let newest = self.revision();
         self.inner.read(|connection| at(connection, key, newest))
     }
 
-    /// How many bytes an object holds, if it is there; they are not read.
+    /// The size of an object, in bytes, if it exists; its content is not read.
     ///
     /// # Errors
     ///

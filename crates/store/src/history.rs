@@ -21,7 +21,7 @@ const PART: u64 = 20;
 const VERSIONS: usize = 500;
 const BYTES: i64 = 1 << 20;
 const PAGES: usize = 256;
-/// How many pages are given back in all; the rest by the next time.
+/// Maximum number of pages that are released in all; the rest is released the next time.
 const ALL_PAGES: usize = 20_000;
 
 /// A version to be forgotten: its revision, and how many bytes it holds.
@@ -44,13 +44,13 @@ impl Store {
             writer.execute("UPDATE compacted SET revision = max(revision, ?1)", params![until.0])?;
             Ok(())
         })?;
-        // What is old stays old, so it is looked for without holding up a write.
+        // Old versions stay old, so they are searched for without blocking writes.
         let old = self.inner.read(|connection| old(connection, until))?;
         for part in parts(&old) {
             self.in_turn(|writer| forget(writer, part))?;
         }
         for _ in 0..ALL_PAGES / PAGES {
-            // As far as readers let it.
+            // As far as readers permit it.
             if self.in_turn(give_back)? == 0 {
                 break;
             }
@@ -110,7 +110,7 @@ fn old(connection: &Connection, until: Revision) -> Result<Vec<Old>, StoreError>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// What is forgotten at once.
+/// Limits of one batch of compaction.
 fn parts(old: &[Old]) -> impl Iterator<Item = &[Old]> {
     let mut rest = old;
     std::iter::from_fn(move || {

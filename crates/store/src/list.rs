@@ -6,7 +6,7 @@ use crate::error::StoreError;
 use crate::object::{Key, Object, Revision};
 use crate::open::Store;
 
-/// Where the next page starts, and of which moment it is.
+/// The start of the next page, and its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The moment.
@@ -24,7 +24,7 @@ pub struct Page {
     pub objects: Vec<Object>,
     /// The moment that they are of: a watch goes on from there.
     pub revision: Revision,
-    /// Where to go on, if there is more.
+    /// The place to continue, if there is more.
     pub next: Option<Cursor>,
 }
 

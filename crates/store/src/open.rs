@@ -238,7 +238,7 @@ pub(crate) fn prepare(connection: &Connection, path: &Path, ephemeral: bool) -> 
         connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
     }
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-    // What is deleted is overwritten; the log is cut once it is in the file.
+    // Deleted data is overwritten; the log is truncated once it is in the file.
     connection.execute_batch("PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 16777216")?;
     // FULL writes the log through to the disk before a write is acknowledged.
     connection.execute_batch(if ephemeral {

@@ -114,7 +114,7 @@ pub fn file(path: &Path, options: &mut OpenOptions) -> Result<File, Exposed> {
 fn trusted(path: &Path) -> Result<Metadata, Exposed> {
     let link = std::fs::symlink_metadata(path).map_err(io(path))?;
     if link.is_symlink() {
-        // Whoever owns a link decides where it leads.
+        // The owner of a link decides where it leads.
         owned(path, &link)?;
     }
     let found = std::fs::metadata(path).map_err(io(path))?;
@@ -177,7 +177,7 @@ mod tests {
         set(&inner, 0o755);
         folder(&inner, &OWN).unwrap();
         assert_eq!((mode(&inner), mode(&made)), (0o700, 0o600));
-        // What is not ours is left as it is, and so is a folder with such in it.
+        // Files of other owners are left as they are, and so is a folder with such files.
         let other = inner.join("program");
         std::fs::write(&other, "#!/bin/sh").unwrap();
         set(&other, 0o755);
@@ -186,7 +186,7 @@ mod tests {
         folder(&inner, &OWN).unwrap();
         assert_eq!((mode(&inner), mode(&made), mode(&other)), (0o755, 0o600, 0o755));
         std::fs::remove_file(&other).unwrap();
-        // What others could have written is not trusted.
+        // Files that others could have written are not trusted.
         for (path, bad) in [(&made, 0o620), (&made, 0o602), (&inner, 0o770), (&inner, 0o703)] {
             set(path, bad);
             assert!(

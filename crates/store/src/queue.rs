@@ -11,8 +11,8 @@ use crate::error::StoreError;
 use crate::observe::Effect;
 use crate::write::{Done, Write};
 
-/// How many writes go to the disk together, and after how many bytes of theirs no further one does, so that none waits for
-/// an endless row of others.
+/// Maximum number of writes that are synced together, and the bytes after which no further one is added, so that none
+/// waits for an endless row of others.
 const TOGETHER: usize = 128;
 const TOGETHER_BYTES: usize = 4 << 20;
 
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Ticket {
 }
 
 impl Ticket {
-    /// How many bytes it writes.
+    /// Number of bytes that it writes.
     fn size(&self) -> usize {
         self.write.outcomes().iter().map(|(_, value)| value.map_or(0, <[u8]>::len)).sum()
     }

@@ -9,7 +9,7 @@ use crate::list::is_kept;
 use crate::object::{Change, Event, Key, Revision};
 use crate::open::Store;
 
-/// How many events come at once, and after how many bytes of theirs no further one does.
+/// Maximum number of events in a batch, and the bytes after which no further one is added.
 const BATCH: i64 = 500;
 const BATCH_BYTES: usize = 1 << 20;
 
@@ -115,7 +115,7 @@ impl Watch {
                         row.get::<_, String>(2)?,
                     ),
                     value: row.get(5)?,
-                    // What a deleted object of the same name held is nothing to the new one.
+                    // The content of a deleted object of the same name does not affect the new one.
                     previous: previous.filter(|_| change != Change::Created),
                 })
             },

@@ -16,7 +16,7 @@ pub(crate) struct Written(Mutex<Marks>);
 struct Marks {
     /// Bytes since the last mark.
     bytes: usize,
-    /// Where the last mark is.
+    /// The position of the last mark.
     last: Revision,
 }
 

@@ -67,7 +67,7 @@ fn history(store: &Store) -> HashMap<Revision, (Key, Vec<u8>)> {
     }
 }
 
-/// What a value must be by how it starts.
+/// The required value, by its prefix.
 fn value_of(found: &[u8]) -> Vec<u8> {
     let text = std::str::from_utf8(found).unwrap();
     let (first, _) = text.split_once(';').unwrap();

@@ -34,7 +34,7 @@ fn tie(file: &Path, to_itself: bool) {
     std::fs::write(file, bytes).unwrap();
 }
 
-/// What is done to a backup.
+/// A manipulation of a backup.
 enum Harm {
     Sql(&'static str),
     Bytes(fn(&Path)),
@@ -94,7 +94,7 @@ fn a_backup_is_read_as_data_or_refused() {
         assert!(!fresh.join("store.sqlite").exists(), "{what}");
     }
     assert_eq!(store.revision(), newest);
-    // What the owner of the objects says no to is not taken either, and nothing stays behind.
+    // A backup that the owner of the objects refuses is not restored either, and nothing stays behind.
     let picky = |key: &Key, _: &[u8]| if key.name == "p7" { Err("not p7".to_owned()) } else { Ok(()) };
     let refused = store.restore(&good, &picky).unwrap_err();
     assert!(refused.to_string().ends_with("pods a/p7: not p7"), "{refused}");

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 /// Takes every object of a backup.
 const ANY: fn(&Key, &[u8]) -> Result<(), String> = |_, _| Ok(());
 
-/// What a client asks for.
+/// A client's request.
 #[derive(Clone, Debug)]
 enum Step {
     Create(u8, u8),
@@ -36,7 +36,7 @@ fn key(number: u8) -> Key {
     Key::new(resource, namespace, format!("n{}", number / 3))
 }
 
-/// What a write did: to which object, what it holds, and what it held.
+/// The effect of a write: the object, its new value, and its old one.
 type Happened = (Change, Key, Vec<u8>, Option<Vec<u8>>);
 
 /// The state after each write, from the one before all.
@@ -320,7 +320,7 @@ fn a_store_in_use_holds_again_what_a_backup_holds() {
             ("remade", Change::Created),
         ]
     );
-    // What is so already is not written.
+    // An unchanged value is not written.
     assert_eq!(store.restore(&backup, &ANY).unwrap(), after);
     std::fs::write(folder.path().join("junk"), "junk").unwrap();
     std::fs::write(folder.path().join("empty"), "").unwrap();
@@ -331,7 +331,7 @@ fn a_store_in_use_holds_again_what_a_backup_holds() {
         );
     }
     assert_eq!(store.revision(), after);
-    // What a crash leaves of a backup on its way is gone at the next start.
+    // The leftovers of a crash during a backup are removed at the next start.
     let left = store.transfer_file().unwrap();
     std::fs::write(&left, "half").unwrap();
     drop((store, watch));

@@ -180,7 +180,7 @@ impl Listener {
         }
     }
 
-    /// None if the caller went away meanwhile.
+    /// `None` if the caller has ended meanwhile.
     fn read(&self) -> io::Result<Option<Notification>> {
         // SAFETY: all-zero is a value of this plain struct, and what the kernel asks for.
         let mut request: libc::seccomp_notif = unsafe { std::mem::zeroed() };

@@ -155,7 +155,7 @@ fn int80(_: &Probe) -> i64 {
     -i64::from(libc::ENOSYS)
 }
 
-/// How long the kernel takes to load filters, in a process of its own. They must allow exit_group(2).
+/// Time that the kernel takes to load filters, in a process of its own. They must allow exit_group(2).
 pub fn load_time(loading: &Loading) -> io::Result<std::time::Duration> {
     let prepared = Prepared::new(loading);
     let shared = Shared::new(2)?;

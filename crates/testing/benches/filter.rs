@@ -28,7 +28,7 @@ fn rules(text: &str, archs: Option<&[Arch]>) -> Rules {
     if let Some(archs) = archs {
         rules.archs = archs.to_vec();
     }
-    // As libseccomp does it, and only syscalls that it knows.
+    // As libseccomp does it, with only the syscalls that it knows.
     rules.unknown = Unknown::Default;
     let archs = rules.archs.clone();
     rules.rules.retain(|rule| knows(rule.syscall, &archs));

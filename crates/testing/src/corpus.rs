@@ -158,7 +158,7 @@ fn kind(folder: &Path) -> Kind {
     }
 }
 
-/// Whatever answers admission reviews: a library, a program, a server.
+/// An implementation that answers admission reviews: a library, a program, a server.
 pub trait Implementation {
     /// Answers each review under the policy of that name, in order.
     fn answer(&mut self, policy: &str, reviews: &[String]) -> Vec<Value>;

@@ -24,7 +24,7 @@ const NAMESPACE: &str = "dev";
 ///
 /// # Panics
 ///
-/// When the variable is not a number.
+/// The variable is not a number.
 #[must_use]
 pub fn seed() -> u64 {
     let given = std::env::var("PALISADE_SEED").ok();

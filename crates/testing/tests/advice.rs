@@ -1,5 +1,5 @@
-//! Whoever does what is advised gets an admitted pod: every edit of the pod, the grant, or the SCC of one's own, each
-//! applied, and the decision made again. `PALISADE_SEED` draws other pods.
+//! Advice works: every edit of the pod, the grant, or the SCC of one's own is applied, and the decision made again.
+//! `PALISADE_SEED` draws other pods.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,9 +17,9 @@ use proptest::test_runner::TestRunner;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// How many refused pods advice is tried on.
+/// Number of refused pods whose advice is tested.
 const REFUSED: usize = 10_000;
-/// How many of them are asked under one policy.
+/// Number of them under one policy.
 const PODS: usize = 250;
 
 fn draw<S: Strategy>(strategy: &S, runner: &mut TestRunner) -> S::Value {
@@ -36,7 +36,7 @@ fn ranges() -> NamespaceRanges {
     NamespaceRanges::read(|key| namespace["metadata"]["annotations"][key].as_str()).expect("ranges")
 }
 
-/// What Kubernetes says of a pod, in words without the values.
+/// Kubernetes' errors of a pod, without the values.
 fn invalid(pod: &Value) -> Vec<String> {
     let pods = palisade_api::kind::find("", "pods").expect("pods");
     let mut pod = pod.clone();
@@ -55,7 +55,7 @@ fn changed(pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> Value {
     pod
 }
 
-/// How often each way out was there.
+/// Counts of each kind of advice.
 #[derive(Debug, Default)]
 struct Count {
     refused: usize,
@@ -69,7 +69,7 @@ struct Count {
 fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
     let ranges = ranges();
     let context = Context { ranges: &ranges, kernel: KernelVersion::LATEST };
-    // What Kubernetes refuses of the pod as it was written, no SCC mends.
+    // A pod that Kubernetes itself refuses cannot be fixed by an SCC.
     let before = invalid(pod);
     let then = |pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>| {
         invalid(&changed(pod, parsed, changes)).iter().all(|error| before.contains(error))

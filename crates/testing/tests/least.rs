@@ -17,7 +17,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// How many sets of pods are drawn.
+/// Number of random sets of pods.
 const SETS: usize = 1_000;
 
 fn built_in() -> SccSet {
@@ -27,7 +27,7 @@ fn built_in() -> SccSet {
     SccSet::new(sccs.map(|scc| SecurityContextConstraints::deserialize(scc).expect("an SCC")))
 }
 
-/// What a set came to, for the count at the end.
+/// The result for a set, for the count at the end.
 #[derive(Debug, Default)]
 struct Count {
     pods: usize,

@@ -1,4 +1,4 @@
-//! What holds for any policy and any pod, over 10,000 random ones each.
+//! Properties of any policy and any pod, over 10,000 random ones each.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -136,7 +136,7 @@ struct Tally {
     other: Vec<String>,
 }
 
-/// What is random about the filters.
+/// The random parts of the filters.
 struct Kind {
     archs: &'static [Arch],
     actions: usize,

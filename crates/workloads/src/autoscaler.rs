@@ -79,7 +79,7 @@ fn condition(work: &Work<'_>, status: &mut Value, kind: &str, set: (&str, &str, 
     status.get("conditions") != before.as_ref()
 }
 
-/// What is scaled, and the replicas that it wants; or why that cannot be said.
+/// The scaled object, and its desired replicas; or the reason why they are unknown.
 fn current(work: &Work<'_>) -> ApiResult<Result<(Resource, i64), String>> {
     let [version, kind, name] =
         ["apiVersion", "kind", "name"].map(|field| work.text(&format!("/spec/scaleTargetRef/{field}")));

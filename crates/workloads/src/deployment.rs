@@ -253,7 +253,7 @@ fn say(work: &Work<'_>, current: Option<&Value>, others: &[Value]) -> ApiResult<
         _ => ("True", reason, message.as_str()),
     };
     set_condition(work, &mut status, "Progressing", Some(progress));
-    // What stands in the way of the pods is said where its owner looks.
+    // Obstacles of the pods are reported on the object where its owner looks.
     let failure = all().filter_map(|set| condition(set, "ReplicaFailure")).next_back();
     let failure = failure.map(|found| ("True", text(found, "/reason"), text(found, "/message")));
     set_condition(work, &mut status, "ReplicaFailure", failure);

@@ -25,7 +25,7 @@ pub(crate) struct Fake {
     /// Objects that were created, by kind, and what was deleted, by name.
     pub(crate) created: RefCell<Vec<Value>>,
     pub(crate) deleted: RefCell<Vec<String>>,
-    /// What was changed last, events aside.
+    /// The last change, except events.
     pub(crate) changed: RefCell<Value>,
 }
 

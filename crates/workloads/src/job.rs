@@ -63,7 +63,7 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     })
 }
 
-/// How many pods a job has, by what has become of them.
+/// The numbers of a job's pods, by phase.
 struct Tally {
     active: i64,
     succeeded: i64,
@@ -103,7 +103,7 @@ fn remaining(work: &Work<'_>, field: &str, since: &str) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(left).unwrap_or_default()))
 }
 
-/// How long a further pod has to wait after the last failure.
+/// Time that a further pod has to wait after the last failure.
 fn wait(work: &Work<'_>, all: &[Value], failed: i64) -> Option<Duration> {
     let last = all.iter().filter(|pod| text(pod, "/status/phase") == "Failed").filter_map(|pod| {
         let statuses =

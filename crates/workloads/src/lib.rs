@@ -144,7 +144,7 @@ impl Controller {
     ///
     /// # Errors
     ///
-    /// What it does is refused; it is to be looked at again later.
+    /// A change of it is refused; it is to be looked at again later.
     pub fn sync(&self, cluster: &dyn Cluster, workload: Value) -> ApiResult<Next> {
         let Some(resource) = kind::of_storage(self.storage) else { return Ok(Next::Nothing) };
         (self.sync)(&Work { cluster, resource, account: self.account, object: workload })

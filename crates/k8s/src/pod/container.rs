@@ -163,12 +163,12 @@ pub enum SeccompType {
     Localhost,
     /// The runtime's own.
     RuntimeDefault,
-    /// None at all.
+    /// No profile.
     Unconfined,
     /// An artifact in a registry (kubernetes/enhancements, KEP-6061; alpha in Kubernetes 1.38).
     #[serde(rename = "OCI")]
     Oci,
-    /// None of these: Kubernetes' validation refuses it.
+    /// An unknown type: Kubernetes' validation refuses it.
     #[default]
     #[serde(other)]
     Unknown,

@@ -119,9 +119,9 @@ pub struct Projection<'a> {
 pub enum ProjectionKind<'a> {
     /// A service account token.
     ServiceAccountToken {
-        /// Where it is written.
+        /// The path of its file.
         path: Text<'a>,
-        /// Whom it is for; empty for the API server.
+        /// Its audience; empty for the API server.
         audience: Text<'a>,
     },
     /// A config map; `true` if it is one of certificates that the service account admission mounts, and nothing

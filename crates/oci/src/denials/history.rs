@@ -10,7 +10,7 @@ use super::record::Record;
 const AUDITD: &str = "/var/log/audit/audit.log";
 const KERNEL: &str = "/dev/kmsg";
 
-/// How much of auditd's log is read, in bytes.
+/// Maximum part of auditd's log that is read, in bytes.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// All that are still there, the oldest first.

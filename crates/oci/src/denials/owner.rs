@@ -9,7 +9,7 @@ use crate::container::{Container, Containers};
 
 use super::record::Record;
 
-/// How often the containers are listed again at most, while records come from processes of none.
+/// Minimum interval between two listings of the containers, while records come from unknown processes.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// An id that is part of a cgroup's name, and not all of it, is at least so long, as engines' ids are.

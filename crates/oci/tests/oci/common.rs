@@ -11,7 +11,7 @@ pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
-/// What must be installed for these tests, and says how if it is not.
+/// The packages that these tests need; prints how to install missing ones.
 pub(crate) fn needs(programs: &[(&str, &str)]) {
     for (program, package) in programs {
         let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap();
@@ -121,7 +121,7 @@ pub(crate) fn explorer() -> Value {
     serde_json::from_str(palisade_seccomp::builtin::EXPLORER).unwrap()
 }
 
-/// What the explorer may and may not do, tried from inside.
+/// Permitted and denied operations of the explorer, tried from inside.
 pub(crate) const EXPLORE: &str = "cd /data; chmod 600 a && echo chmod; mv a b && mv b a && echo rename; \
      ping -c1 -W1 127.0.0.1; grep Seccomp /proc/self/status; exit 7";
 
@@ -136,7 +136,7 @@ pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// That a container did what the explorer may, and was refused what it may not.
+/// Checks that the explorer's permitted operations succeeded, and the others failed.
 pub(crate) fn assert_explored(output: &Output) {
     let text = text(output);
     for line in ["chmod", "rename", "Seccomp:\t2", "Seccomp_filters:\t1"] {

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::common::{Place, needs, str, text};
 
-/// What would end or stop the probing program, or write all disks, if it were let through.
+/// Syscalls that would end or stop the probing program, or write all disks, if they were allowed.
 const LEFT_OUT: [&str; 8] =
     ["exit", "exit_group", "fork", "vfork", "pause", "rt_sigreturn", "sync", "vhangup"];
 
@@ -42,7 +42,7 @@ fn kernel() -> KernelVersion {
     std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim().parse().unwrap()
 }
 
-/// What the simulator answers.
+/// The result of the simulator.
 fn simulated(numbers: &[u32]) -> BTreeMap<u32, Action> {
     let caps = capability::CONTAINER_DEFAULT.map(str::to_owned).into();
     let context = Context { arch: Arch::native(), caps, kernel: kernel() };
@@ -53,7 +53,7 @@ fn simulated(numbers: &[u32]) -> BTreeMap<u32, Action> {
     numbers.iter().map(|number| (*number, simulate_stack(&programs, &data(*number)))).collect()
 }
 
-/// Where the container finds the machine's own Python, read-only.
+/// The mount of the machine's own Python in the container, read-only.
 fn with_python(config: &mut serde_json::Value) {
     let mounts = config["mounts"].as_array_mut().unwrap();
     for folder in ["usr", "lib", "lib64"] {

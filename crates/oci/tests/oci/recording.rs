@@ -26,7 +26,7 @@ fn a_command_runs_under_its_own_recording() {
     both.merge(second);
     assert_eq!(both.runs, 2);
     assert_eq!(both.unknown().count(), 0);
-    // What crun does after it has loaded a filter is in no command's recording.
+    // crun's syscalls after it has loaded a filter are not in a recording of a command.
     let mut profile = both.profile();
     let needs = json!({"names": ["setresuid", "setresgid", "capset", "prctl", "read", "write", "close", "openat", "execve"], "action": "SCMP_ACT_ALLOW"});
     profile["syscalls"].as_array_mut().unwrap().push(needs);

@@ -12,8 +12,8 @@ use crate::write::Write;
 /// Takes writes to the disk until the store is gone.
 pub(crate) fn run(store: &Weak<Inner>, tickets: &Receiver<Ticket>) {
     while let Some(tickets) = next(tickets) {
-        // Whoever brought one holds the store until they are told: so it is never dropped here, and is closed when
-        // the last of them has dropped it.
+        // The writers of the queue hold the store until they are answered: so it is never dropped here, and is closed
+        // when the last of them has dropped it.
         let Some(inner) = store.upgrade() else { return };
         // The thread outlives a fault of the observer; those who wait hear that their writes were given up.
         let told = catch_unwind(AssertUnwindSafe(|| inner.take_along(tickets))).unwrap_or_default();
