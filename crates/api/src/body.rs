@@ -100,7 +100,7 @@ pub fn fit(
         return Err(ApiError::bad_request("the body of the request is not an object"));
     }
     let name = match shape {
-        Shape::Message(message) => message.name.to_owned(),
+        Shape::Message(message) => message.title().to_owned(),
         Shape::Custom(_) => {
             object.get("kind").and_then(Value::as_str).unwrap_or("custom resource").to_owned()
         }

@@ -71,7 +71,7 @@ pub use workload::{CRON_JOBS, DEPLOYMENTS, JOBS, REPLICA_SETS};
 pub struct Row {
     /// API group; empty for the core group.
     group: &'static str,
-    /// Version of the group: all of its resources have the same.
+    /// Version of the group.
     version: &'static str,
     /// Name in paths and rules.
     plural: &'static str,
@@ -95,6 +95,9 @@ pub struct Row {
     storage: &'static str,
     /// Whether it shows objects that another resource stores.
     pub is_view: bool,
+    /// Converts an object of another version of the resource to this version; none where there is one version, or where versions
+    /// differ in name only.
+    convert: Option<fn(&mut Value)>,
     /// API group in RBAC rules, if it is not the resource's own.
     ruled_as: Option<&'static str>,
     /// Whether an object may be sent with the `apiVersion` of another group of the same resource.
@@ -260,6 +263,7 @@ const BASE: Row = Row {
     subresources: &[],
     storage: "",
     is_view: false,
+    convert: None,
     ruled_as: None,
     has_aliases: false,
     selectable: &[],
@@ -313,6 +317,7 @@ pub static RESOURCES: &[&Resource] = &[
     &workload::REPLICA_SETS,
     &workload::STATEFUL_SETS,
     &autoscaler::AUTOSCALERS,
+    &autoscaler::FIRST_AUTOSCALERS,
     &workload::CRON_JOBS,
     &workload::JOBS,
     &network::ENDPOINT_SLICES,
@@ -350,12 +355,12 @@ pub static RESOURCES: &[&Resource] = &[
     &user::USERS,
 ];
 
-/// A resource by its group and plural name.
+/// A resource by its group and plural name, in the version in which it is kept.
 pub fn find(group: &str, plural: &str) -> Option<&'static Resource> {
     RESOURCES.iter().copied().find(|resource| resource.is(group, plural))
 }
 
-/// The version of a group.
+/// The version of a group in which its resources are kept.
 pub fn version_of(group: &str) -> Option<&'static str> {
     RESOURCES.iter().find(|resource| resource.group() == group).map(|resource| resource.version())
 }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use crate::kind::Resource;
+use crate::kind::{self, Resource};
 use crate::registry::{Group, Registry};
 use crate::schema::{self, Field, Merge, Message, Topology, Type};
 
@@ -39,7 +39,7 @@ impl Version {
             Self::Two => "#/definitions/",
             Self::Three => "#/components/schemas/",
         };
-        format!("{place}{}.{}", message.package, message.name)
+        format!("{place}{}.{}", message.package, message.title())
     }
 }
 
@@ -104,12 +104,12 @@ fn definition(message: &'static Message, owners: &[Resource], version: Version) 
     let fields = message.all_fields();
     for field in &fields {
         let mut said = property(field, version);
-        describe(&mut said, &format!("{}.{}", message.name, field.name));
+        describe(&mut said, &format!("{}.{}", message.title(), field.name));
         properties.insert(field.name.to_owned(), said);
     }
     let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
     let mut said = json!({"type": "object", "properties": properties});
-    describe(&mut said, message.name);
+    describe(&mut said, message.title());
     // Fields that the server sets before validation are not required from clients.
     if !required.is_empty() && message.name != palisade_k8s::scc::KIND {
         put(&mut said, &["required"], json!(required));
@@ -158,7 +158,7 @@ fn definitions(resources: &[Resource], version: Version, schemas: Schemas<'_>) -
     for message in closure(roots.chain(["DeleteOptions", "Status", "ObjectMeta"])) {
         let is_own = |resource: &&Resource| resource.message().is_some_and(|own| own.name == message.name);
         let owners: Vec<Resource> = resources.iter().filter(is_own).cloned().collect();
-        map.insert(format!("{}.{}", message.package, message.name), definition(message, &owners, version));
+        map.insert(format!("{}.{}", message.package, message.title()), definition(message, &owners, version));
     }
     for resource in resources.iter().filter(|resource| resource.message().is_none()) {
         if let Some(schema) = schemas(resource) {
@@ -202,7 +202,9 @@ fn operation(resource: &Resource, action: &str, place: &str, version: Version) -
         })
         .collect();
     let group = if resource.group().is_empty() { "core" } else { resource.group() };
-    let version_of_own = if resource.message().is_some() { "" } else { resource.version() };
+    let is_only =
+        resource.message().is_some() && kind::version_of(resource.group()) == Some(resource.version());
+    let version_of_own = if is_only { "" } else { resource.version() };
     let id = format!("{action}.{group}.{version_of_own}{}{place}", resource.kind());
     json!({
         "operationId": id.replace(['/', '.'], "_"),

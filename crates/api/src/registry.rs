@@ -103,8 +103,9 @@ impl Registry {
     /// A resource by its group, version and plural name.
     #[must_use]
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Resource> {
-        if let Some(own) = kind::find(group, plural).filter(|own| own.version() == version) {
-            return Some(own.clone());
+        let own = RESOURCES.iter().find(|own| own.is(group, plural) && own.version() == version);
+        if let Some(own) = own {
+            return Some((*own).clone());
         }
         let definition = self.definitions.get(&format!("{plural}.{group}"))?;
         definition.served.iter().find(|resource| resource.version() == version).cloned()
@@ -165,7 +166,7 @@ impl Registry {
     /// Whether there is a version of a group.
     #[must_use]
     pub fn has_group(&self, group: &str, version: &str) -> bool {
-        kind::version_of(group) == Some(version)
+        RESOURCES.iter().any(|own| own.group() == group && own.version() == version)
             || self.definitions.values().any(|definition| {
                 definition.group == group
                     && definition.served.iter().any(|served| served.version() == version)

@@ -6,13 +6,14 @@
 //! lines below it: JSON name, protobuf number (0 where the type has no protobuf form), type, marks. `*` means that
 //! absent and zero differ, `[T]` a list, `{T}` a map of strings, `~` a field whose own fields are inlined into its
 //! owner. Marks: `required`, `atomic`, `set`, `map=KEYS` (how apply merges a list), `merge[=KEY]` and `retain` (how a
-//! strategic patch does).
+//! strategic patch does). Where two versions of a group have a type of the same name, the version that is not stored precedes its
+//! name, as in `v1/HorizontalPodAutoscaler`.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// The tables, with the prefix of their types' names in OpenAPI.
-const TABLES: [(&str, &str); 21] = [
+const TABLES: [(&str, &str); 22] = [
     ("io.k8s.apimachinery.pkg.apis.meta.v1", include_str!("../schema/meta.txt")),
     ("io.k8s.api.core.v1", include_str!("../schema/core.txt")),
     ("io.k8s.api.rbac.v1", include_str!("../schema/rbac.txt")),
@@ -22,6 +23,7 @@ const TABLES: [(&str, &str); 21] = [
     ("io.k8s.api.admissionregistration.v1", include_str!("../schema/admissionregistration.txt")),
     ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1", include_str!("../schema/apiextensions.txt")),
     ("io.k8s.api.apps.v1", include_str!("../schema/apps.txt")),
+    ("io.k8s.api.autoscaling.v1", include_str!("../schema/autoscaling-v1.txt")),
     ("io.k8s.api.autoscaling.v2", include_str!("../schema/autoscaling.txt")),
     ("io.k8s.api.batch.v1", include_str!("../schema/batch.txt")),
     ("io.k8s.api.discovery.v1", include_str!("../schema/discovery.txt")),
@@ -123,7 +125,7 @@ pub struct Field {
 /// A type with fields.
 #[derive(Debug)]
 pub struct Message {
-    /// Name, without its package.
+    /// Name in the tables, without its package.
     pub name: &'static str,
     /// Prefix of its name in OpenAPI.
     pub package: &'static str,
@@ -172,6 +174,11 @@ impl Message {
             }
         }
         Some(message)
+    }
+
+    /// Its name within its package.
+    pub fn title(&self) -> &'static str {
+        self.name.rsplit('/').next().unwrap_or_default()
     }
 
     /// A field by its JSON name, including those of inlined types.

@@ -1,5 +1,5 @@
-//! Objects of custom resources in the requested version and in the stored version: the conversion webhook of their
-//! definition converts them, if there is one; otherwise versions differ in name only.
+//! Objects in the requested version and in the stored version: built-in resources convert their own; of custom resources the
+//! conversion webhook of their definition does, if there is one; otherwise versions differ in name only.
 
 use palisade_api::error::{ApiError, ApiResult};
 use serde_json::Value;
@@ -31,6 +31,10 @@ pub(crate) fn shown(api: &Api, resource: &Resource, object: Value) -> ApiResult<
 
 /// An object in the stored version of its resource.
 pub(crate) fn kept(api: &Api, resource: &Resource, object: Value) -> ApiResult<Value> {
+    if resource.is_other_version() {
+        let kept = crate::resource::of_storage(resource.storage()).ok_or_else(ApiError::no_such_path)?;
+        return Ok(kept.show(object));
+    }
     let Some(webhook) = resource.conversion() else { return Ok(object) };
     let stored = api.definitions.now().of_storage(resource.storage()).ok_or_else(ApiError::no_such_path)?;
     only(converted(api, &stored, webhook, vec![object])?)

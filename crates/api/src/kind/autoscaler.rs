@@ -1,5 +1,7 @@
 //! HorizontalPodAutoscalers, as `pkg/apis/autoscaling/v2/defaults.go` and `pkg/apis/autoscaling/validation` have them.
 
+mod first;
+
 use palisade_k8s::{FieldError, quantity};
 use serde_json::{Value, json};
 
@@ -7,8 +9,12 @@ use super::at::At;
 use super::subresource::STATUS;
 use super::{AGE, BASE, Resource, Row, age, column, default, keep_status, text};
 
+pub(super) use first::FIRST_AUTOSCALERS;
+
 /// Autoscalers.
-pub(super) static AUTOSCALERS: Resource = Resource::Row(&Row {
+pub(super) static AUTOSCALERS: Resource = Resource::Row(&SECOND);
+
+static SECOND: Row = Row {
     group: "autoscaling",
     version: "v2",
     plural: "horizontalpodautoscalers",
@@ -56,8 +62,9 @@ pub(super) static AUTOSCALERS: Resource = Resource::Row(&Row {
         }
     },
     validate,
+    convert: Some(first::into_second),
     ..BASE
-});
+};
 
 /// How fast the number of pods may grow and shrink, if it is specified.
 fn complete_behavior(behavior: &mut Value) {

@@ -302,6 +302,11 @@ impl Resource {
     /// An object as this resource shows it: several resources may show the same one, each under its own kind.
     #[must_use]
     pub fn show(&self, mut object: Value) -> Value {
+        if let Some(convert) = self.convert
+            && super::text(&object, "/apiVersion") != self.api_version()
+        {
+            convert(&mut object);
+        }
         if let Some(map) = object.as_object_mut() {
             map.shift_remove("kind");
             map.shift_remove("apiVersion");
@@ -316,6 +321,11 @@ impl Resource {
         // Objects that were stored before their type had a default get it when they are read.
         self.fill(&mut object);
         object
+    }
+
+    /// Whether its objects are kept in another form than it shows them, which is made without a webhook.
+    pub fn is_other_version(&self) -> bool {
+        self.is_view && self.convert.is_some()
     }
 
     /// The webhook that converts its objects to its other versions (`spec.conversion.webhook` of its definition), if there is
@@ -334,6 +344,7 @@ impl Resource {
         self.hidden.is_empty()
             && self.visible == Visible::ToAll
             && !has_defaults
+            && !self.is_other_version()
             && self.conversion().is_none()
     }
 }

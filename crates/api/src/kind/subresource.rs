@@ -101,7 +101,7 @@ pub(super) const fn connection(name: &'static str, options: &'static str, has_pr
 }
 
 /// Replaces the status, labels and annotations.
-fn status(new: &mut Value, old: &Value) {
+pub(super) fn status(new: &mut Value, old: &Value) {
     let status = new.get("status").cloned().unwrap_or_else(|| json!({}));
     let metadata = ["labels", "annotations", "managedFields"]
         .map(|field| (field, new.pointer(&format!("/metadata/{field}")).cloned()));

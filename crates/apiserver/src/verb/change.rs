@@ -174,7 +174,7 @@ fn attempt(
     let _naming = call.api.definitions.naming(resource);
     let firm = |error| (error, false);
     let mut old = objects::get(store, resource, &target.namespace, &target.name).map_err(firm)?;
-    if matches!(resource, Resource::Custom(_)) {
+    if matches!(resource, Resource::Custom(_)) || resource.is_other_version() {
         // It may have been written in another version of its API.
         old.object = convert::shown(call.api, resource, old.object).map_err(firm)?;
     }

@@ -125,9 +125,9 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     // The policy has the object by now, and with it the reserved block.
     drop(reserved);
     admit::created(call, &created)?;
-    match resource.conversion() {
-        Some(_) => convert::shown(call.api, resource, created),
-        None => Ok(created),
+    match resource.conversion().is_some() || resource.is_other_version() {
+        true => convert::shown(call.api, resource, created),
+        false => Ok(created),
     }
 }
 
