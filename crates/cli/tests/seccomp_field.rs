@@ -131,7 +131,7 @@ fn f21_chrome_json_and_new_runc() {
         )
     };
     let old = profile(
-        r#""read","write","close","openat","execve","exit_group","mmap","mprotect","newfstatat","arch_prctl","epoll_ctl","fstatfs","futex","getdents64","getpid","prctl","fcntl","capget","capset","chdir","getppid","getuid","setgid","setgroups","setuid""#,
+        r#""read","write","close","openat","execve","exit_group","mmap","mprotect","newfstatat","arch_prctl","epoll_ctl","epoll_pwait","rt_sigreturn","fstatfs","futex","getdents64","getpid","prctl","fcntl","capget","capset","chdir","getppid","getuid","setgid","setgroups","setuid""#,
     );
     let new = old.replace("\"read\"", r#""read","openat2","statx","readlinkat""#);
     let no_openat2 = new.replace("\"openat2\",", "");
@@ -211,7 +211,10 @@ fn f22_profile_lacks_what_runc_needs() {
                 (
                     LINT,
                     1,
-                    &["runc needs fstatfs, getdents64 and prctl", "ensure /proc/self/fd is on procfs"],
+                    &[
+                        "runc needs epoll_pwait, fstatfs, getdents64, prctl and rt_sigreturn",
+                        "ensure /proc/self/fd is on procfs",
+                    ],
                     &[],
                 ),
                 (
