@@ -222,6 +222,8 @@ impl Engine {
         if self.answers().await {
             return Ok(());
         }
+        // One that another agent started and that does not answer would be a second engine with the same containers.
+        end_other(&self.layout).await;
         let log = self.layout.engine_log();
         let out = std::fs::File::create(&log).map_err(file_error(&log))?;
         let err = out.try_clone().map_err(file_error(&log))?;
