@@ -177,6 +177,37 @@ fn f21_chrome_json_and_new_runc() {
             asked: &[(LINT, 1, &[], &["needs openat2", "needs statx", "runc needs"])],
         },
         Case {
+            source: "kguardian-dev/kguardian#1497: an entry without names lets nothing through",
+            file: "p.json",
+            text: r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":[],"action":"SCMP_ACT_ALLOW"}]}"#,
+            asked: &[(
+                LINT,
+                1,
+                &["names no syscall", "no syscall is let through, so no program can start"],
+                &[],
+            )],
+        },
+        Case {
+            source: "systemd/systemd#28350: the 32-bit ABI of Arm has the syscall under a name of its own",
+            file: "a.service",
+            text: "[Service]\nSystemCallFilter=@system-service\n",
+            asked: &[
+                (&["explain", "a.service", "arm_fadvise64_64", "--arch", "arm"], 0, &["ALLOW"], &[]),
+                (
+                    &["explain", "a.service", "fadvise64_64", "--arch", "arm"],
+                    2,
+                    &["there it is arm_fadvise64_64"],
+                    &[],
+                ),
+            ],
+        },
+        Case {
+            source: "systemd/systemd#34615: a syscall newer than the service",
+            file: "a.service",
+            text: "[Service]\nSystemCallFilter=@system-service\n",
+            asked: &[(&["explain", "a.service", "uretprobe", "--arch", "x86_64"], 0, &["ALLOW"], &[])],
+        },
+        Case {
             source: "moby/moby#22252",
             file: "p.json",
             text: &profile(r#""execve","exit_group""#),

@@ -38,7 +38,8 @@ fn flags(view: &View<'_>, findings: &mut Findings) {
 
 fn nothing_passes(view: &View<'_>, findings: &mut Findings) {
     let passes = |action: Action| action.lets_through() || action == Action::Notify;
-    let denied = view.profile.entries.iter().all(|entry| !passes(entry.action));
+    // An entry without names, or one that does not count here, lets nothing through.
+    let denied = view.rules.rules.iter().all(|rule| !passes(rule.action));
     if denied && view.denies_by_default() && view.profile.base.is_none() {
         findings.warn(START, "syscalls", "no syscall is let through, so no program can start");
     }
@@ -88,6 +89,13 @@ mod tests {
             (profile("LOG", &format!("{archs},{read}")), &["nothing is denied"]),
             (profile("TRACE", &format!("{archs},{read}")), &["without a tracer"]),
             (profile("ERRNO", archs), &["no program can start"]),
+            (
+                profile(
+                    "ERRNO",
+                    &format!(r#"{archs},"syscalls":[{{"names":[],"action":"SCMP_ACT_ALLOW"}}]"#),
+                ),
+                &["no program can start"],
+            ),
             (profile("ERRNO", read), &["32-bit programs are killed"]),
             (profile("ERRNO", &format!(r#""flags":[],{archs},{read}"#)), &["Spectre"]),
             (profile("ERRNO", &format!(r#""architectures":["SCMP_ARCH_X86_64"],{read}"#)), &[]),

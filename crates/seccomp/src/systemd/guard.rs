@@ -17,6 +17,8 @@ pub(super) struct Guard {
     pub(super) abis: ArchSet,
     /// From this kernel on, systemd uses a feature of the kernel instead.
     pub(super) before: Option<KernelVersion>,
+    /// On this machine, by Docker's name, systemd loads nothing for these ABIs.
+    pub(super) not_on: Option<&'static str>,
     /// Each alternative's conditions all hold. No conditions: always.
     pub(super) denied: Vec<Vec<Condition>>,
     pub(super) errno: u16,
@@ -24,7 +26,7 @@ pub(super) struct Guard {
 
 fn guard(name: &str, denied: Vec<Vec<Condition>>) -> Option<Guard> {
     let syscall = Syscall::named(name)?;
-    Some(Guard { syscall, abis: ArchSet::ALL, before: None, denied, errno: EPERM })
+    Some(Guard { syscall, abis: ArchSet::ALL, before: None, not_on: None, denied, errno: EPERM })
 }
 
 /// A syscall that fails whatever its arguments.
@@ -193,6 +195,10 @@ pub(super) fn suid_sgid() -> Vec<Guard> {
     };
     // Its flags and mode are in memory, where no filter sees them.
     let openat2 = always("openat2").map(|guard| Guard { errno: ENOSYS, ..guard });
+    let arm = ArchSet::of(&[Arch::Arm]);
+    let open = |abis| on(guard("open", created(1, 2)), abis);
+    // Whether there is open(2) at all, systemd asks of the machine, not of the ABI.
+    let open_of_arm = open(arm).map(|guard| Guard { not_on: Some("arm64"), ..guard });
     let guards = [
         guard("chmod", mode(1)),
         guard("fchmod", mode(1)),
@@ -202,7 +208,8 @@ pub(super) fn suid_sgid() -> Vec<Guard> {
         guard("mkdirat", mode(2)),
         guard("mknod", mode(1)),
         guard("mknodat", mode(2)),
-        guard("open", created(1, 2)),
+        open(arm.complement()),
+        open_of_arm,
         guard("openat", created(2, 3)),
         guard("creat", mode(1)),
         openat2,
@@ -210,7 +217,8 @@ pub(super) fn suid_sgid() -> Vec<Guard> {
     guards.into_iter().flatten().collect()
 }
 
-/// Address families by name (address_families(7)), `AF_UNIX` and the like.
+/// Address families by name (address_families(7)), `AF_UNIX` and the like. `AF_UNSPEC` is none: systemd's list leaves it out
+/// (src/basic/generate-af-list.sh).
 pub(super) fn family(name: &str) -> Option<u64> {
     const NAMES: &str = "UNSPEC UNIX INET AX25 IPX APPLETALK NETROM BRIDGE ATMPVC X25 INET6 ROSE DECnet NETBEUI SECURITY \
         KEY NETLINK PACKET ASH ECONET ATMSVC RDS SNA IRDA PPPOX WANPIPE LLC IB MPLS CAN TIPC BLUETOOTH IUCV RXRPC ISDN \
@@ -221,7 +229,8 @@ pub(super) fn family(name: &str) -> Option<u64> {
         "ROUTE" => "NETLINK",
         other => other,
     };
-    NAMES.split_whitespace().zip(0..).find(|(known, _)| *known == bare).map(|(_, number)| number)
+    let mut known = NAMES.split_whitespace().zip(0..).filter(|(_, number)| *number > 0);
+    known.find(|(name, _)| *name == bare).map(|(_, number)| number)
 }
 
 #[cfg(test)]
@@ -316,6 +325,7 @@ mod tests {
             ("AF_VSOCK", Some(40)),
             ("AF_MCTP", Some(45)),
             ("AF_NOSUCH", None),
+            ("AF_UNSPEC", None),
             ("UNIX", None),
         ] {
             assert_eq!(family(name), number, "{name}");

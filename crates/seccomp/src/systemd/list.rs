@@ -60,6 +60,10 @@ impl List {
                     findings.warn(at, key, message);
                 }
                 Ok(word) if word.name.starts_with('~') => inner.push(word.name),
+                Ok(word) if word.action.is_some() && key == "SystemCallLog" => {
+                    let message = format!("systemd ignores {:?}: what is logged takes no error", word.name);
+                    findings.warn(at, key, message);
+                }
                 Ok(word) if unknown(word.name) => findings.warn(at, key, unknown_name(word.name)),
                 Ok(word) => {
                     let (changed, all) = self.put(&word, inverted, at);

@@ -101,12 +101,20 @@ impl Unit {
             "SystemCallArchitectures" => self.architectures(value, at),
             "RestrictAddressFamilies" => self.address_families(value, at),
             "RestrictNamespaces" => self.restrict_namespaces(value, at),
-            "LockPersonality" => self.locks_personality = self.truth(key, value, at).then_some(at),
+            "LockPersonality" => {
+                if let Some(is_on) = self.truth(key, value, at) {
+                    self.locks_personality = is_on.then_some(at);
+                }
+            }
             "Personality" => {
                 self.persona =
                     u64::from(matches!(value, "x86" | "arm" | "ppc" | "s390" | "mips" | "mips-le")) * 8
             }
-            "DynamicUser" => self.dynamic_user = self.truth(key, value, at).then_some(at),
+            "DynamicUser" => {
+                if let Some(is_on) = self.truth(key, value, at) {
+                    self.dynamic_user = is_on.then_some(at);
+                }
+            }
             "RestrictFileSystems" => {
                 self.findings.warn(at, key, "is not read: a BPF LSM program enforces it, not seccomp");
             }
@@ -123,21 +131,19 @@ impl Unit {
             return;
         }
         match self.truth(key, word, at) {
-            true => self.switches.insert(name, at),
-            false => self.switches.remove(name),
-        };
+            Some(true) => drop(self.switches.insert(name, at)),
+            Some(false) => drop(self.switches.remove(name)),
+            None => {}
+        }
     }
 
-    /// A boolean; another word is ignored, which keeps the old value, and is false here.
-    fn truth(&mut self, key: &str, value: &str, at: Position) -> bool {
-        match value.to_ascii_lowercase().as_str() {
-            "1" | "yes" | "y" | "true" | "t" | "on" => true,
-            "" | "0" | "no" | "n" | "false" | "f" | "off" => false,
-            _ => {
-                self.findings.warn(at, key, format!("systemd ignores {value:?}: yes or no is expected"));
-                false
-            }
+    /// A boolean; another word, and none, is ignored, which keeps the old value (`config_parse_bool`).
+    fn truth(&mut self, key: &str, value: &str, at: Position) -> Option<bool> {
+        let known = truth(value);
+        if known.is_none() {
+            self.findings.warn(at, key, format!("systemd ignores {value:?}: yes or no is expected"));
         }
+        known
     }
 
     /// `config_parse_syscall_errno`: 0 and unknown words are ignored, which keeps the old value.
@@ -221,11 +227,11 @@ impl Unit {
     fn restrict_namespaces(&mut self, value: &str, at: Position) {
         let all = guard::NAMESPACES.iter().fold(0, |flags, (_, flag)| flags | flag);
         let before = self.namespaces.map(|(retained, _)| retained);
-        let retained = match value {
-            "" => return self.namespaces = None,
-            "1" | "yes" | "y" | "true" | "t" | "on" => 0,
-            "0" | "no" | "n" | "false" | "f" | "off" => all,
-            _ => {
+        let retained = match (value, truth(value)) {
+            ("", _) => return self.namespaces = None,
+            (_, Some(true)) => 0,
+            (_, Some(false)) => all,
+            (_, None) => {
                 let (words, inverted) = match value.strip_prefix('~') {
                     Some(rest) => (rest, true),
                     None => (value, false),
@@ -316,6 +322,15 @@ impl Unit {
             ..Profile::empty(whole.default)
         };
         (Some(profile), self.findings.list)
+    }
+}
+
+/// A boolean in any case (`parse_boolean`).
+fn truth(word: &str) -> Option<bool> {
+    match word.to_ascii_lowercase().as_str() {
+        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
+        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
+        _ => None,
     }
 }
 
@@ -426,7 +441,8 @@ impl Whole<'_> {
         let mut entries = Vec::new();
         let mut free = ArchSet::ALL;
         for (name, place, guard) in guards {
-            let gate = Gate { min_kernel: guard.before, ..Gate::default() };
+            let arches = guard.not_on.map(str::to_owned).into_iter().collect();
+            let gate = Gate { min_kernel: guard.before, arches, ..Gate::default() };
             let denial = entry(syscall, Action::Errno(guard.errno), name, *place);
             for conditions in &guard.denied {
                 let args = conditions.clone();
@@ -436,7 +452,7 @@ impl Whole<'_> {
             if !guard.denied.iter().any(Vec::is_empty) {
                 entries.push(Entry { args, abis: guard.abis, excludes: gate.clone(), ..plain() });
             }
-            if guard.before.is_some() {
+            if !gate.is_empty() {
                 entries.push(Entry { abis: guard.abis, includes: gate, ..plain() });
             }
             free = free.minus(guard.abis);
@@ -537,6 +553,22 @@ mod tests {
                     (x64, "setns", &[3, 0x4000_0000], "ALLOW"),
                 ],
             ),
+            ("RestrictNamespaces=YES", &[(x64, "unshare", &[0x1000_0000], "ERRNO(EPERM)")]),
+            // What is no truth value leaves what was there.
+            ("LockPersonality=on\nLockPersonality=maybe", &[(x64, "personality", &[8], "ERRNO(EPERM)")]),
+            (
+                "RestrictRealtime=yes\nRestrictRealtime=",
+                &[(x64, "sched_setscheduler", &[0, 1], "ERRNO(EPERM)")],
+            ),
+            (
+                "RestrictRealtime=yes\nRestrictRealtime=No\nProtectClock=1",
+                &[(x64, "sched_setscheduler", &[0, 1], "ALLOW")],
+            ),
+            ("DynamicUser=yes\nDynamicUser=perhaps", &[(x64, "fchmod", &[3, 0o4755], "ERRNO(EPERM)")]),
+            // It is no address family to systemd, whose list leaves it out.
+            ("RestrictAddressFamilies=~AF_UNSPEC AF_INET", &[(x64, "socket", &[0], "ALLOW")]),
+            // The list of what is logged takes no errors.
+            ("SystemCallLog=~openat:EPERM", &[(x64, "openat", &[], "LOG"), (x64, "read", &[], "LOG")]),
             (
                 "RestrictNamespaces=~user\nRestrictNamespaces=user\nLockPersonality=yes",
                 &[(x64, "unshare", &[0x1000_0000], "ALLOW")],
@@ -586,6 +618,18 @@ mod tests {
         }
     }
 
+    /// `seccomp_restrict_sxid`: `#if SCMP_SYS(open) > 0` is of the machine that systemd was built for.
+    #[test]
+    fn open_of_32_bit_programs_is_free_on_arm64() {
+        let (profile, _) = read("RestrictSUIDSGID=yes");
+        for (machine, expected) in [(Arch::Arm, "ERRNO(EPERM)"), (Arch::Aarch64, "ALLOW")] {
+            let context = Context { arch: machine, caps: BTreeSet::new(), kernel: table::NEWEST };
+            let filter = Filter::new(&resolve(profile.as_ref().unwrap(), &context).rules).unwrap();
+            assert_eq!(answer(&filter, Arch::Arm, "open", &[0, 0o100, 0o4755]), expected, "{machine}");
+            assert_eq!(answer(&filter, Arch::Arm, "chmod", &[0, 0o4755]), "ERRNO(EPERM)", "{machine}");
+        }
+    }
+
     #[test]
     fn what_systemd_ignores_is_a_warning_and_nothing_to_filter_an_error() {
         let cases = [
@@ -605,6 +649,8 @@ mod tests {
             ("SystemCallFilter=read\nRestrictAddressFamilies=AF_UNX", Some("unknown address family")),
             ("SystemCallFilter=read\nRestrictNamespaces=usr", Some("unknown namespace")),
             ("SystemCallFilter=read\nLockPersonality=maybe", Some("yes or no")),
+            ("SystemCallFilter=read\nSystemCallLog=openat:EPERM", Some("takes no error")),
+            ("SystemCallFilter=read\nRestrictAddressFamilies=AF_UNSPEC", Some("unknown address family")),
             ("SystemCallFilter=read\nSystemCallArchitectures=x86-46", Some("unknown architecture")),
             ("[Unit]\nSystemCallFilter=read\n[Service]\nSystemCallFilter=read", Some("belongs to [Service]")),
             ("SystemCallFilter=read\nRestrictFileSystems=ext4", Some("BPF LSM")),
