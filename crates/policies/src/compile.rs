@@ -108,6 +108,8 @@ pub struct Compiled {
     pub objects: Vec<Value>,
     /// SCCs that can admit no pod, each with the reason; they are left out.
     pub unusable: Vec<(String, String)>,
+    /// Whether the warnings on workloads ask for the rights of their controllers, too.
+    pub asks_controllers: bool,
 }
 
 impl Compiled {
@@ -154,7 +156,8 @@ pub fn compile(sccs: &SccSet, settings: &Settings) -> Result<Compiled, CompileEr
             let unusable = unusable.into_iter().map(|(name, why)| (name.to_owned(), why.to_string()));
             let hash = hash(&objects);
             let objects = objects.into_iter().map(|object| with_hash(object, &hash)).collect();
-            Ok(Compiled { objects, unusable: unusable.collect() })
+            let asks_controllers = workload::asks_controller(&usable, &settings.everybody);
+            Ok(Compiled { objects, unusable: unusable.collect(), asks_controllers })
         }
         Err(breach) => {
             let numbers: Vec<usize> = (1..usable.len()).collect();

@@ -21,7 +21,11 @@ pub(crate) const ACCOUNT: Subject =
 pub(crate) const USER: Subject =
     Subject { user: "request.userInfo.username", groups: "variables.userGroups" };
 
-/// Whether an SCC's own lists name a subject; `None` if they are empty.
+/// The controller that makes the pods of a workload.
+pub(crate) const CONTROLLER: Subject =
+    Subject { user: "variables.controllerUser", groups: "variables.controllerGroups" };
+
+/// Whether an SCC's own lists name a subject; `None` if they name nobody.
 pub(crate) fn named(subject: &Subject, users: &[String], groups: &[String]) -> Option<String> {
     let by_user = (!users.is_empty()).then(|| format!("{} in {}", subject.user, cel::texts(users)));
     let by_group =
@@ -31,16 +35,25 @@ pub(crate) fn named(subject: &Subject, users: &[String], groups: &[String]) -> O
 }
 
 /// The same for the pods of a template, which a controller creates: all authenticated users may use the SCC, or the service
-/// account.
-pub(crate) fn of_template(scc: &SecurityContextConstraints, is_open: bool) -> String {
+/// account, or the controller. Of the controller the lists alone count where `asks_controller` does not have the authorizer
+/// asked for it.
+pub(crate) fn of_template(scc: &SecurityContextConstraints, is_open: bool, asks_controller: bool) -> String {
     let users = SecurityContextConstraints::list(scc.users.as_ref());
     let groups = SecurityContextConstraints::list(scc.groups.as_ref());
     if is_open || groups.iter().any(|group| group == EVERYBODY) {
         return "'user'".to_owned();
     }
-    let account = named(&ACCOUNT, users, groups).map(|test| format!("{test} || ")).unwrap_or_default();
     let name = cel::text(&scc.metadata.name);
-    format!("{account}variables.mayAccount.name({name}).check('use').allowed() ? 'serviceaccount' : ''")
+    let check = |may: &str| format!("variables.{may}.name({name}).check('use').allowed()");
+    let any = |of: &Subject, check: Option<String>| {
+        let tests: Vec<String> = named(of, users, groups).into_iter().chain(check).collect();
+        (!tests.is_empty()).then(|| tests.join(" || "))
+    };
+    let account = any(&ACCOUNT, Some(check("mayAccount")));
+    let controller = any(&CONTROLLER, asks_controller.then(|| check("mayController")));
+    let subjects = [("serviceaccount", account), ("user", controller)];
+    let cases = subjects.into_iter().filter_map(|(of, test)| Some(format!("{} ? '{of}' : ", test?)));
+    format!("{}''", cases.collect::<String>())
 }
 
 /// The value of the annotation for the subject with the right; empty if neither may use the SCC. The service account is

@@ -13,9 +13,13 @@ pub(crate) enum Trial<'x> {
     Request,
     /// The pod that a request connects to, as if the user created it.
     Connection,
-    /// The template of a workload, as if a controller created its pods. These SCCs may be used by all authenticated
-    /// users, controllers among them; CEL cannot check the rights of a controller.
-    Workload(&'x [String]),
+    /// The template of a workload, as if its controller created the pods.
+    Workload {
+        /// SCCs that all authenticated users may use, and controllers among them.
+        everybody: &'x [String],
+        /// Whether the authorizer is asked for the rights of the controller.
+        asks_controller: bool,
+    },
 }
 
 impl Trial<'_> {
@@ -23,16 +27,17 @@ impl Trial<'_> {
         match self {
             Self::Request => facts(Place::Object, Frozen::ByRequest),
             Self::Connection => facts(Place::Parameter, Frozen::Nothing),
-            Self::Workload(_) => facts(Place::Template, Frozen::Nothing),
+            Self::Workload { .. } => facts(Place::Template, Frozen::Nothing),
         }
     }
 
     fn grant(self, scc: &Translated<'_>) -> Variable {
         match self {
             Self::Request | Self::Connection => scc.grant(),
-            Self::Workload(everybody) => {
+            Self::Workload { everybody, asks_controller } => {
                 let is_open = everybody.iter().any(|name| name == scc.name());
-                Variable::new(scc.variable("grant"), grant::of_template(scc.entry.scc(), is_open))
+                let grant = grant::of_template(scc.entry.scc(), is_open, asks_controller);
+                Variable::new(scc.variable("grant"), grant)
             }
         }
     }
@@ -40,7 +45,7 @@ impl Trial<'_> {
     fn admits(self, scc: &Translated<'_>) -> String {
         match self {
             Self::Request => scc.admits(),
-            Self::Connection | Self::Workload(_) => scc.admits_anew(),
+            Self::Connection | Self::Workload { .. } => scc.admits_anew(),
         }
     }
 
@@ -51,7 +56,12 @@ impl Trial<'_> {
                 "(variables.account == '' ? ', but the user may not use ' : \
                  ', but neither the user nor the service account ' + variables.account + ' may use ')"
             }
-            Self::Workload(_) => "', but the service account ' + variables.account + ' may not use '",
+            Self::Workload { asks_controller: false, .. } => {
+                "', but the service account ' + variables.account + ' may not use '"
+            }
+            Self::Workload { asks_controller: true, .. } => {
+                "', but neither the ' + variables.controller + ' nor the service account ' + variables.account + ' may use '"
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The policy on workloads: the author of a workload is warned at once that its pods would be refused.
 
+use palisade_k8s::scc::{GROUP, RESOURCE};
 use palisade_k8s::workload::KINDS;
 use serde_json::{Value, json};
 
@@ -14,8 +15,55 @@ pub(crate) const LIMIT: usize = 26;
 /// The variables of the policy. `everybody` names the SCCs that all authenticated users may use.
 pub(crate) fn variables(sccs: &[Translated<'_>], everybody: &[String]) -> Vec<Variable> {
     let mut variables = vec![Variable::new("template", template())];
-    variables.extend(trial::variables(sccs, Trial::Workload(everybody)));
+    variables.extend(controller());
+    let asks_controller = asks_controller(sccs, everybody);
+    variables.extend(trial::variables(sccs, Trial::Workload { everybody, asks_controller }));
     variables
+}
+
+/// Whether the budget pays for the rights of the controllers too: with the service account's that is two checks for each SCC
+/// that not everybody may use.
+pub(crate) fn asks_controller(sccs: &[Translated<'_>], everybody: &[String]) -> bool {
+    let closed = sccs.iter().filter(|scc| !everybody.iter().any(|name| name == scc.name()));
+    closed.count() * 2 <= LIMIT
+}
+
+/// The controller that makes the pods: its user, its groups, and its rights. The API server gives a service account that it is
+/// asked about no `system:authenticated`.
+fn controller() -> [Variable; 4] {
+    let kinds = KINDS.iter().filter(|kind| is_matched(kind.group, kind.kind));
+    let cases = kinds.filter_map(|kind| {
+        let name = kind.controller.strip_prefix(&format!("{}:", account_prefix()))?;
+        (name != REPLICA_SET).then(|| format!("request.kind.kind == {} ? {} : ", text(kind.kind), text(name)))
+    });
+    let name = format!("{}{}", cases.collect::<String>(), text(REPLICA_SET));
+    let rights = format!(
+        "authorizer.serviceAccount({}, variables.controller).group({}).resource({}).namespace(request.namespace)",
+        text(CONTROLLERS),
+        text(GROUP),
+        text(RESOURCE)
+    );
+    [
+        Variable::new("controller", name),
+        Variable::new(
+            "controllerUser",
+            format!("{} + variables.controller", text(&format!("{}:", account_prefix()))),
+        ),
+        Variable::new(
+            "controllerGroups",
+            format!("['system:serviceaccounts', {}]", text(&format!("system:serviceaccounts:{CONTROLLERS}"))),
+        ),
+        Variable::new("mayController", rights),
+    ]
+}
+
+/// The namespace of the accounts of Kubernetes' controllers.
+const CONTROLLERS: &str = "kube-system";
+/// The account of most.
+const REPLICA_SET: &str = "replicaset-controller";
+
+fn account_prefix() -> String {
+    format!("system:serviceaccount:{CONTROLLERS}")
 }
 
 /// The template, wherever the kind of the object has it: most have it in one place.

@@ -73,11 +73,16 @@ pub(super) fn tell(compiled: &Compiled, settings: &Settings) {
     if !settings.connect {
         terminal::note(format_args!("note: exec and attach are not held: --exec, or the webhooks"));
     }
-    if settings.mode != Mode::Audit && compiled.get("ValidatingAdmissionPolicy", WORKLOADS).is_none() {
-        terminal::note(format_args!(
-            "note: there are too many SCCs to warn authors of workloads: `palisade review`"
-        ));
-    }
+    let note = match compiled.get("ValidatingAdmissionPolicy", WORKLOADS) {
+        _ if settings.mode == Mode::Audit => None,
+        None => Some("there are too many SCCs to warn authors of workloads: `palisade review`"),
+        Some(_) if !compiled.asks_controllers => Some(
+            "there are too many SCCs to ask for the rights of controllers in warnings on workloads, but for those that the SCCs \
+             name: `palisade review`",
+        ),
+        Some(_) => None,
+    };
+    note.into_iter().for_each(|note| terminal::note(format_args!("note: {note}")));
     for (scc, why) in &compiled.unusable {
         terminal::note(format_args!("{scc} is left out, since it can admit no pod: {why}"));
     }

@@ -84,7 +84,8 @@ impl Pair {
 
     pub(crate) fn may_use(&self, request: &Value, account: Option<&str>, scc: &str) -> bool {
         let namespace = request["namespace"].as_str().unwrap();
-        let own = format!("system:serviceaccounts:{namespace}");
+        let of = account.and_then(|name| name.split(':').nth(2)).unwrap_or(namespace);
+        let own = format!("system:serviceaccounts:{of}");
         let groups: Vec<&str> = match account {
             Some(_) => vec!["system:serviceaccounts", &own],
             None => request["userInfo"]["groups"]

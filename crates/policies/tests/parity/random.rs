@@ -43,6 +43,8 @@ pub(crate) fn pair(dice: &mut Dice) -> Option<Pair> {
         json!({"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "alice"}),
         json!({"kind": "ServiceAccount", "name": "sa", "namespace": "dev"}),
         json!({"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:serviceaccounts:dev"}),
+        json!({"kind": "ServiceAccount", "name": "daemon-set-controller", "namespace": "kube-system"}),
+        json!({"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:serviceaccounts:kube-system"}),
     ];
     for (index, subject) in subjects.iter().enumerate() {
         // Without a name a role would grant all.
