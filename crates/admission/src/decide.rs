@@ -8,7 +8,7 @@ use palisade_rbac::{Scopes, service_account_user};
 use palisade_scc::{Changes, Context, Entry, Mutation, Outcome, RangeError};
 
 use crate::Policy;
-use crate::grants::{GrantPath, Identity, Usable};
+use crate::grants::{GrantPath, Identity, Usable, service_account_groups};
 use crate::namespace::EXEMPT_NAMESPACES;
 
 /// Maximum number of containers of a pod: an object of the maximum size (1.5 MB) has fewer, and a patch for millions
@@ -252,12 +252,11 @@ pub(crate) fn exempt_namespace(policy: &Policy, name: &str) -> Option<Exemption>
     policy.namespace(name)?.opt_out().map(Exemption::Label)
 }
 
-/// The user name of the pod's service account and its groups. `system:authenticated` is not among them: the reference
-/// leaves it out here (reference/scc.md 2.3).
+/// The user name of the pod's service account and its groups.
 pub(crate) fn service_account(request: &PodRequest<'_>) -> Option<(String, [String; 2])> {
     let (namespace, account) = (request.namespace, request.pod.spec.service_account_name.as_str());
-    let groups = || ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
-    (!account.is_empty()).then(|| (service_account_user(namespace, account), groups()))
+    (!account.is_empty())
+        .then(|| (service_account_user(namespace, account), service_account_groups(namespace)))
 }
 
 fn grants<'x>(policy: &'x Policy, request: &PodRequest<'_>) -> Grants<'x> {

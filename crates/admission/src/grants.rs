@@ -52,6 +52,11 @@ impl<'x> Usable<'x> {
         self
     }
 
+    /// Those that it may use by their names.
+    pub(crate) fn named(self) -> Vec<&'x Entry> {
+        self.list.into_iter().collect()
+    }
+
     pub(crate) fn contains(&self, entry: &Entry) -> bool {
         self.all || self.list.binary_search_by_key(&entry.rank(), |listed| listed.rank()).is_ok()
     }
@@ -122,6 +127,12 @@ impl NamedSubjects {
         usable.list.extend(granted.settle().iter(sccs).filter(within));
         usable.settle()
     }
+}
+
+/// The groups of a namespace's service accounts. `system:authenticated` is not among them: the reference leaves it out
+/// here (reference/scc.md 2.3).
+pub(crate) fn service_account_groups(namespace: &str) -> [String; 2] {
+    ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
 }
 
 /// The use of an SCC for a pod in a namespace.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use palisade_k8s::KernelVersion;
 use palisade_persistent::Map;
-use palisade_rbac::Rbac;
-use palisade_scc::SccSet;
+use palisade_rbac::{Rbac, Scopes, service_account_user};
+use palisade_scc::{Entry, SccSet};
 
-use crate::grants::{Identity, NamedSubjects, Usable};
+use crate::grants::{Identity, NamedSubjects, Usable, service_account_groups};
 use crate::namespace::Namespace;
 use crate::ranges::Blocks;
 use crate::source::{Content, ObjectKey, PolicyKind, PolicyObject};
@@ -115,6 +115,16 @@ impl Policy {
     #[must_use]
     pub fn kernel(&self) -> KernelVersion {
         self.kernel.unwrap_or(KernelVersion::LATEST)
+    }
+
+    /// The SCCs that a service account of `namespace` may use by their names: a right to all of them counts for none.
+    #[must_use]
+    pub fn named_for(&self, namespace: &str, account: &str) -> Vec<&Entry> {
+        let name = service_account_user(namespace, account);
+        let groups = service_account_groups(namespace);
+        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+        let identity = Identity { name: &name, groups: &groups, scopes: Scopes::default() };
+        self.usable(&identity, namespace).named()
     }
 
     /// The SCCs that an identity may use for a pod in `namespace`.

@@ -166,7 +166,12 @@ fn user_namespaces_exclude_and_are_required() {
         run_in(Path::new("."), &args, &pod).1
     };
     let unmasked = review("", "procMount: Unmasked");
-    assert_says(&unmasked, &["refused by Kubernetes' validation", "set spec.hostUsers: false"]);
+    let keeps =
+        "to keep procMount: Unmasked, set spec.hostUsers: false instead: it takes Kubernetes 1.30 or newer";
+    let masks = "edit:  remove spec.containers[0].securityContext.procMount";
+    assert_says(&unmasked, &["refused by Kubernetes' validation", masks, keeps, "restricted-v3"]);
+    let grant = review("hostUsers: false, ", "procMount: Unmasked, capabilities: {add: [SYS_TIME]}");
+    assert_says(&grant, &["1 admitted"]);
     let shared = review("hostNetwork: true, ", "procMount: Unmasked");
     assert_says(&shared, &["edit:  remove spec.containers[0].securityContext.procMount"]);
     assert!(!shared.contains("set spec.hostUsers"), "{shared}");

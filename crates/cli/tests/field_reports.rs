@@ -84,6 +84,76 @@ fn the_cause_is_named() {
     }
 }
 
+const NODE_EXPORTER: &str = "{kind: SecurityContextConstraints, apiVersion: security.openshift.io/v1, metadata: {name: custom-scc}, \
+    allowHostNetwork: true, allowHostPID: true, allowHostPorts: true, volumes: [configMap, secret, projected], \
+    allowedHostPaths: [{pathPrefix: /proc, readOnly: true}], runAsUser: {type: RunAsAny}, seLinuxContext: {type: MustRunAs}, \
+    users: ['system:serviceaccount:openshift-monitoring:exporter']}\n---\n\
+    {apiVersion: apps/v1, kind: DaemonSet, metadata: {name: exporter, namespace: monitoring}, spec: {template: {spec: \
+    {serviceAccountName: exporter, hostNetwork: true, hostPID: true, securityContext: {fsGroup: 65534, runAsUser: 65534}, \
+    containers: [{name: c, image: q, ports: [{containerPort: 9100}]}], volumes: [{name: proc, hostPath: {path: /proc}}]}}}}";
+
+const FLAGD: &str = "{apiVersion: security.openshift.io/v1, kind: SecurityContextConstraints, metadata: {name: nfs-scc}, \
+    runAsUser: {type: MustRunAsRange, uidRangeMin: 1000, uidRangeMax: 2000}, seLinuxContext: {type: MustRunAs}, \
+    volumes: [configMap, nfs, projected], users: ['system:serviceaccount:shop:app']}\n---\n\
+    {apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}, spec: {serviceAccountName: app, containers: \
+    [{name: web, image: a}, {name: flagd, image: f, securityContext: {runAsUser: 65532}}]}}";
+
+/// Of several ways that which asks for least: an SCC that the account has, no user namespace, a short SCC of one's own.
+#[test]
+fn the_nearest_way_is_shown() {
+    let copied = "{apiVersion: v1, kind: Namespace, metadata: {name: fybrik, annotations: {openshift.io/sa.scc.uid-range: \
+        1000860000/10000, openshift.io/sa.scc.mcs: 's0:c29,c14'}}}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: opa, \
+        namespace: fybrik}, spec: {securityContext: {runAsUser: 1000810000}, containers: [{name: a, image: a}]}}";
+    let criu = "{apiVersion: v1, kind: Pod, metadata: {name: app, namespace: shop}, spec: {containers: [{name: app, image: liberty, \
+        securityContext: {allowPrivilegeEscalation: true, capabilities: {add: [CHECKPOINT_RESTORE, SETPCAP], drop: [ALL]}}}]}}";
+    let pinned = "{apiVersion: v1, kind: Pod, metadata: {name: app, namespace: shop, annotations: {openshift.io/required-scc: \
+        privileged}}, spec: {hostPID: true, containers: [{name: app, image: a}]}}";
+    // Two SCCs of one level would do; an account of the namespace has one of them.
+    let used = "{apiVersion: security.openshift.io/v1, kind: SecurityContextConstraints, metadata: {name: theirs}, runAsUser: \
+        {type: MustRunAsNonRoot}, seLinuxContext: {type: MustRunAs}, fsGroup: {type: RunAsAny}, volumes: \
+        [projected, persistentVolumeClaim], defaultAddCapabilities: [NET_BIND_SERVICE], allowPrivilegeEscalation: false, requiredDropCapabilities: [ALL], seccompProfiles: [runtime/default], \
+        users: ['system:serviceaccount:shop:other']}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop}, \
+        spec: {containers: [{name: c, image: i, securityContext: {runAsUser: 7}}]}}";
+    for (source, input, expected, other) in [
+        ("open-feature/open-feature-operator#636", FLAGD, "nearest is nfs-scc", "set spec.hostUsers"),
+        (
+            "prometheus-community/helm-charts#4207",
+            NODE_EXPORTER,
+            "nearest is restricted-v2",
+            "hostUsers: false",
+        ),
+        (
+            "prometheus-community/helm-charts#4207",
+            NODE_EXPORTER,
+            "it is the account exporter of namespace openshift-monitoring",
+            "1 admitted",
+        ),
+        (
+            "opendatahub-io-contrib/data-mesh-pattern#79",
+            copied,
+            "edit:  remove spec.securityContext.runAsUser",
+            "edit:  set",
+        ),
+        (
+            "WASdev/websphere-liberty-operator#692",
+            criu,
+            "      # beyond restricted-v2: CHECKPOINT_RESTORE, SETPCAP\n      allowedCapabilities:",
+            "allowHostIPC: false",
+        ),
+        ("a grant of a pinned SCC", pinned, "which also grants what the pod does not request", "own SCC"),
+        (
+            "a grant of what others have",
+            used,
+            "add-scc-to-user theirs -z default",
+            "add-scc-to-user nonroot-v2",
+        ),
+    ] {
+        let text = run(REVIEW, input);
+        assert!(text.contains(expected), "{source}: {expected:?} is not in:\n{text}");
+        assert!(!text.contains(other), "{source}: {other:?} is in:\n{text}");
+    }
+}
+
 #[test]
 fn grants_that_do_not_do_what_they_say_are_named() {
     for (source, input, expected) in [

@@ -3,15 +3,15 @@
 use palisade_admission::{Decision, PodRequest, Policy, Scopes, Step, Trace, evaluate, explain};
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use palisade_k8s::{FieldPath, Pod, SecurityContextConstraints};
-use palisade_scc::advice::{Action, Edit, Refused};
-use palisade_scc::{Context, Entry, Mutation, Outcome, diff};
+use palisade_scc::advice::{Action, Edit, Familiarity, Refused, distance};
+use palisade_scc::{Context, Difference, Entry, Mutation, diff};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::after::After;
-use crate::grant;
+use crate::familiarity::Neighbours;
 use crate::subject::Subject;
-use crate::surroundings::Surroundings;
+use crate::{grant, user_namespace};
 
 /// Changes that get a pod admitted, each tested; all absent if no SCC can ever admit it.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -32,7 +32,13 @@ pub struct Advice {
     /// Permissions of that SCC beyond those of the SCC that it is derived from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_summary: Option<String>,
-    /// Commands that get it admitted together, if none does alone.
+    /// The SCC that it is made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_base: Option<String>,
+    /// The permissions beyond it by field.
+    #[serde(skip)]
+    pub own_wider: Vec<(&'static str, String)>,
+    /// Commands that get it admitted together, where none does alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub together: Vec<String>,
     /// An SCC that would admit it, and the reason of the later refusal.
@@ -50,6 +56,9 @@ pub struct Advice {
     /// The SCC that then admits it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edits_for: Option<String>,
+    /// What the advice asks of the cluster where it has to do with user namespaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_namespace: Option<String>,
 }
 
 /// A position in a file.
@@ -77,20 +86,11 @@ pub(crate) fn label_command(namespace: &str, level: palisade_scc::pod_security::
     format!("kubectl label namespace {namespace} pod-security.kubernetes.io/enforce={level} --overwrite")
 }
 
-/// The usable SCC with the fewest fields in violation; the first in order of several.
-pub(crate) fn nearest<'t, 'x>(trace: &'t Trace<'x>) -> Option<&'t Step<'x>> {
-    let distance = |step: &&Step<'_>| match &step.outcome {
-        Outcome::Refuses(errors) => errors.len(),
-        _ => usize::MAX,
-    };
-    trace.steps.iter().filter(|step| step.is_usable()).min_by_key(distance)
-}
-
 /// One refused workload, and all that advice depends on.
 pub(crate) struct Case<'a> {
     pub policy: &'a Policy,
     pub subject: &'a Subject,
-    pub surroundings: &'a Surroundings,
+    pub neighbours: Neighbours<'a>,
     pub after: &'a After<'a>,
 }
 
@@ -108,50 +108,70 @@ impl Case<'_> {
         if pinned.is_some() {
             unpin(&mut free);
         }
-        let usable = self.usable(&free);
+        let (usable, familiarity) = self.usable(&free);
         let then = |pod: &Value, parsed: &Pod<'_>, changes: &palisade_scc::Changes<'_>| {
             self.after.accepts(pod, parsed, changes)
         };
         let entries: Vec<&Entry> = self.policy.sccs().entries().collect();
-        let refused = Refused { entries: &entries, usable: &usable, context, pod: &free, then: &then };
-        let name_of = |place: usize| entries.get(place).map(|entry| entry.name());
-        if let Some((place, edits)) = refused.edits() {
-            let unpin = pinned.is_some().then(|| format!("remove {}", self.subject.path(&pin_path())));
-            advice.edits = unpin.into_iter().chain(edits.iter().map(|edit| self.words(edit))).collect();
-            let unpinned = pinned.is_some().then(|| self.spot(&pin_path()));
-            advice.edit_places =
-                unpinned.into_iter().chain(edits.iter().map(|edit| self.spot(&self.changed(edit)))).collect();
-            advice.edits_for = name_of(place).map(str::to_owned);
-        }
-        let own = match pinned {
-            Some(_) => None,
-            None => refused.own(&self.own_name()),
+        let refused = Refused {
+            entries: &entries,
+            usable: &usable,
+            familiarity: &familiarity,
+            context,
+            pod: &free,
+            then: &then,
         };
+        let edits = refused.edits();
+        if let Some((place, edits)) = &edits {
+            self.put_edits(edits, pinned.is_some(), &mut advice);
+            advice.edits_for = entries.get(*place).map(|entry| entry.name().to_owned());
+        }
+        let own = refused.own(&self.own_name());
         let granted = match &pinned {
             Some(name) => self.pinned_grant(&refused, name),
             None => refused.grant(),
         };
         let entry = granted.and_then(|place| entries.get(place));
+        let field = self.subject.path(&FieldPath::of("spec.hostUsers")).to_string();
+        advice.user_namespace = user_namespace::demands(
+            edits.as_ref().map_or(&[], |(_, edits)| edits),
+            entry.map(|entry| entry.scc()),
+            &field,
+            || refused.user_namespace_helps(),
+        );
         if entry.is_none() && pinned.is_none() {
             self.beyond_scc(&refused, &mut advice);
         }
         if let Some(entry) = entry {
             advice.grant = Some(self.grant_command(entry.name()));
-            advice.grant_also_gives = own.iter().flat_map(|own| beyond(entry.scc(), own)).collect();
+            advice.grant_also_gives = words(refused.unneeded(entry.scc(), own.as_ref()));
         }
-        // If the SCC to be granted permits nothing beyond, one of one's own is useless.
-        let own = own.filter(|_| entry.is_none() || !advice.grant_also_gives.is_empty());
+        // Where the SCC to be granted gives nothing beside, one of one's own has no use, nor where another is asked for.
+        let own =
+            own.filter(|_| pinned.is_none() && (entry.is_none() || !advice.grant_also_gives.is_empty()));
         if let Some(own) = own {
             let near = refused.base().and_then(|place| entries.get(place));
-            let near = near.map(|entry| entry.scc());
-            advice.own_summary = near.map(|near| {
-                let more = beyond(&own, near).join("; ");
-                let what = if more.is_empty() { "tried first".to_owned() } else { more };
-                format!("like {}, plus {what}", near.metadata.name)
-            });
-            advice.own = Some(self.manifest(&own));
+            if let Some(near) = near {
+                let wider = wider(&own, near.scc());
+                let more: Vec<String> =
+                    wider.iter().map(|(field, what)| format!("{field}: {what}")).collect();
+                let what = if more.is_empty() { "tried first".to_owned() } else { more.join("; ") };
+                advice.own_summary = Some(format!("like {}, plus {what}", near.name()));
+                advice.own_base = Some(near.name().to_owned());
+                advice.own_wider = wider;
+            }
+            advice.own = Some(self.manifest(&own, &advice.own_wider));
         }
         advice
+    }
+
+    /// Edits in words, with their places; before them that of the pin.
+    fn put_edits(&self, edits: &[Edit], is_pinned: bool, advice: &mut Advice) {
+        let unpin = is_pinned.then(|| format!("remove {}", self.subject.path(&pin_path())));
+        advice.edits = unpin.into_iter().chain(edits.iter().map(|edit| self.words(edit))).collect();
+        let unpinned = is_pinned.then(|| self.spot(&pin_path()));
+        advice.edit_places =
+            unpinned.into_iter().chain(edits.iter().map(|edit| self.spot(&self.changed(edit)))).collect();
     }
 
     fn grant_command(&self, scc: &str) -> String {
@@ -162,7 +182,8 @@ impl Case<'_> {
     /// Advice if an SCC would admit the pod, and a check after SCC would not.
     fn beyond_scc(&self, refused: &Refused<'_>, advice: &mut Advice) -> Option<()> {
         let whatever = |_: &Value, _: &Pod<'_>, _: &palisade_scc::Changes<'_>| true;
-        let entry = refused.entries.get(Refused { then: &whatever, ..*refused }.grant()?)?;
+        let by_scc = Refused { then: &whatever, ..*refused };
+        let entry = refused.entries.get(by_scc.grant()?)?;
         let pod = Pod::deserialize(refused.pod).ok()?;
         let changes =
             palisade_scc::attempt(entry.plan().ok()?, refused.context, &pod, &mut Vec::new()).ok()?;
@@ -176,6 +197,8 @@ impl Case<'_> {
             Some(level) => {
                 let label = label_command(&self.subject.namespace, level);
                 advice.together = vec![self.grant_command(entry.name()), label];
+                let own = by_scc.own(&self.own_name());
+                advice.grant_also_gives = words(by_scc.unneeded(entry.scc(), own.as_ref()));
             }
             None => {
                 let errors =
@@ -207,14 +230,26 @@ impl Case<'_> {
         PodRequest { namespace, user, groups, scopes: Scopes::default(), pod, mutation: Mutation::Allowed }
     }
 
-    /// The indexes of the SCCs that may be used, whichever the pod is pinned to.
-    fn usable(&self, free: &Value) -> Vec<usize> {
+    /// The usable SCC that the pod is nearest to.
+    pub(crate) fn nearest<'t, 'x>(&self, trace: &'t Trace<'x>) -> Option<&'t Step<'x>> {
+        let familiarity = self.neighbours.familiarity(&trace.steps);
+        let usable = trace.steps.iter().zip(familiarity).filter(|(step, _)| step.is_usable());
+        let near = usable.min_by_key(|(step, familiarity)| {
+            let distance = distance(step.entry, &step.outcome, *familiarity);
+            (distance.is_none(), distance)
+        });
+        near.map(|(step, _)| step)
+    }
+
+    /// The places of the SCCs that may be used, whichever the pod is pinned to, and the standing of all.
+    fn usable(&self, free: &Value) -> (Vec<usize>, Vec<Familiarity>) {
         let groups: Vec<&str> = self.subject.groups.iter().map(String::as_str).collect();
-        let Ok(pod) = Pod::deserialize(free) else { return Vec::new() };
+        let Ok(pod) = Pod::deserialize(free) else { return Default::default() };
         let trace = explain(self.policy, &self.request(&groups, &pod));
         // A pod without a pin is evaluated with every SCC, in order.
         let steps = trace.steps.iter().enumerate();
-        steps.filter(|(_, step)| step.is_usable()).map(|(place, _)| place).collect()
+        let usable = steps.filter(|(_, step)| step.is_usable()).map(|(place, _)| place).collect();
+        (usable, self.neighbours.familiarity(&trace.steps))
     }
 
     fn words(&self, edit: &Edit) -> String {
@@ -243,17 +278,20 @@ impl Case<'_> {
     }
 
     /// The SCC, a role that may use it and its binding to the pod's account.
-    fn manifest(&self, own: &SecurityContextConstraints) -> Value {
+    fn manifest(&self, own: &SecurityContextConstraints, wider: &[(&'static str, String)]) -> Value {
+        let kept: Vec<&str> = wider.iter().map(|(field, _)| *field).collect();
         let (namespace, account) = (&self.subject.namespace, &self.subject.service_account);
         let [role, binding] = grant::role(&own.metadata.name, namespace, &[account]);
-        json!({"apiVersion": "v1", "kind": "List", "items": [grant::object(own), role, binding]})
+        json!({"apiVersion": "v1", "kind": "List", "items": [grant::short(own, &kept), role, binding]})
     }
 
     /// The accounts of the namespace under which all checks would pass.
     fn accounts(&self) -> Vec<Account> {
-        let names = self.surroundings.accounts(self.policy, &self.subject.namespace);
-        let others = names.into_iter().filter(|name| *name != self.subject.service_account);
-        others.filter_map(|name| self.under(&name).map(|scc| Account { name, scc })).take(3).collect()
+        self.neighbours
+            .others()
+            .filter_map(|name| self.under(&name).map(|scc| Account { name, scc }))
+            .take(3)
+            .collect()
     }
 
     fn under(&self, account: &str) -> Option<String> {
@@ -281,9 +319,20 @@ fn unpin(pod: &mut Value) {
 
 /// The permissions of `wide` beyond those of `narrow`, one for each field; users, groups and priority are ignored.
 pub fn beyond(wide: &SecurityContextConstraints, narrow: &SecurityContextConstraints) -> Vec<String> {
+    wider(wide, narrow).into_iter().map(|(field, what)| format!("{field}: {what}")).collect()
+}
+
+fn wider(
+    wide: &SecurityContextConstraints,
+    narrow: &SecurityContextConstraints,
+) -> Vec<(&'static str, String)> {
     let grants = ["users", "groups", "priority"];
     let differences = diff(wide, narrow).into_iter().filter(|difference| !grants.contains(&difference.field));
-    differences
-        .filter_map(|difference| Some(format!("{}: {}", difference.field, difference.only_a?)))
-        .collect()
+    differences.filter_map(|difference| Some((difference.field, difference.only_a?))).collect()
+}
+
+/// The permissions that only the first has, one for each field.
+fn words(differences: Vec<Difference>) -> Vec<String> {
+    let only = |difference: Difference| Some(format!("{}: {}", difference.field, difference.only_a?));
+    differences.into_iter().filter_map(only).collect()
 }

@@ -31,7 +31,31 @@ pub fn object(scc: &SecurityContextConstraints) -> Value {
     object
 }
 
-/// A name for an SCC derived from this one for which `is_taken` is false.
+/// The SCC as an object to be applied, without the fields that the API server fills in with the same
+/// (reference/scc.md 1a), but for those of `kept`.
+pub(crate) fn short(scc: &SecurityContextConstraints, kept: &[&str]) -> Value {
+    let mut object = object(scc);
+    if let Some(fields) = object.as_object_mut() {
+        fields.retain(|field, value| kept.contains(&field.as_str()) || !is_filled_in(field, value));
+    }
+    object
+}
+
+/// Whether a field that is left out becomes this value.
+fn is_filled_in(field: &str, value: &Value) -> bool {
+    match (field, value) {
+        // Without a list of volumes all are allowed.
+        ("volumes", _) => false,
+        ("allowPrivilegeEscalation", value) => *value == true,
+        ("defaultAllowPrivilegeEscalation", value) => value.is_null(),
+        ("userNamespaceLevel", value) => value == "AllowHostLevel",
+        ("fsGroup" | "supplementalGroups", value) => *value == json!({"type": "RunAsAny"}),
+        (_, Value::Array(items)) => items.is_empty(),
+        (_, value) => value.is_null() || *value == false,
+    }
+}
+
+/// A name for an SCC that is made of this one and that `is_taken` does not know.
 pub fn name(wished: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let lower = wished.chars().map(|c| match c {
         'a'..='z' | '0'..='9' => c,
@@ -52,6 +76,28 @@ pub fn name(wished: &str, is_taken: impl Fn(&str) -> bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use palisade_scc::{BuiltinSet, default};
+    use serde::Deserialize;
+
+    #[test]
+    fn what_is_left_out_is_filled_in_again() {
+        let sets = [BuiltinSet::V3, BuiltinSet::V4];
+        let nodes = sets.iter().flat_map(|set| palisade_k8s::manifest::read(set.manifest()).unwrap());
+        let sccs =
+            nodes.map(|node| node.to_json()).filter(|object| object["kind"] == "SecurityContextConstraints");
+        for scc in sccs {
+            let mut whole = SecurityContextConstraints::deserialize(&scc).unwrap();
+            default(&mut whole);
+            whole.metadata =
+                palisade_k8s::scc::ObjectMeta { name: whole.metadata.name, ..Default::default() };
+            let short = short(&whole, &["allowHostPID"]);
+            let mut again = SecurityContextConstraints::deserialize(&short).unwrap();
+            default(&mut again);
+            assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&whole).unwrap());
+            let count = |value: &Value| value.as_object().unwrap().len();
+            assert!(count(&short) < count(&object(&whole)) && short.get("allowHostPID").is_some(), "{short}");
+        }
+    }
 
     #[test]
     fn names_are_subdomains_and_free() {

@@ -29,6 +29,7 @@ mod advice;
 mod after;
 mod changed;
 mod comparison;
+mod familiarity;
 mod grant;
 mod impact;
 mod matrix;
@@ -38,6 +39,7 @@ mod report;
 mod subject;
 mod surroundings;
 mod syscalls;
+mod user_namespace;
 
 pub use advice::{Account, Advice, Spot, beyond};
 pub use after::By;

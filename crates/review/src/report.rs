@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::advice::{self, Advice, Case};
 use crate::after::{After, By, Objection};
 use crate::changed::{apply, changed};
+use crate::familiarity::Neighbours;
 use crate::subject::Subject;
 use crate::surroundings::Surroundings;
 
@@ -174,7 +175,8 @@ impl Report {
             pod: None,
         };
         let after = After::new(surroundings, &subject.namespace);
-        report.decide(&trace, &Case { policy, subject, surroundings, after: &after }, &pod);
+        let neighbours = Neighbours::new(policy, surroundings, subject);
+        report.decide(&trace, &Case { policy, subject, neighbours, after: &after }, &pod);
         report
     }
 
@@ -319,7 +321,7 @@ fn objection_report(
 fn refusal_report(trace: &Trace<'_>, refusal: &Refusal, case: &Case<'_>) -> RefusalReport {
     let subject = case.subject;
     let pinned = trace.steps.len() == 1 && case.pin().is_some();
-    let nearest = advice::nearest(trace);
+    let nearest = case.nearest(trace);
     let errors = match nearest.map(|step| &step.outcome) {
         Some(Outcome::Refuses(errors)) => errors.as_slice(),
         _ => &[],

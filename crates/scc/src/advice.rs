@@ -3,13 +3,17 @@
 //!
 //! All advice is tested: the proposed change is applied, and the decision made again.
 
-use palisade_k8s::{FieldError, Pod, SecurityContextConstraints};
+use std::cmp::Reverse;
+
+use palisade_k8s::{FieldError, FieldPath, Pod, SecurityContextConstraints};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::attempt::{Context, attempt};
 use crate::changes::Changes;
+use crate::diff::{Difference, diff};
 use crate::plan::Plan;
+use crate::pod_security::guaranteed_level;
 use crate::set::{Entry, Mutation, Outcome};
 
 mod edit;
@@ -26,6 +30,18 @@ const NEAREST: usize = 4;
 /// Maximum number of rounds of edits; a pod's and a container's value take two.
 const ROUNDS: usize = 8;
 
+/// The standing of an SCC with a pod's account; an earlier one is preferred.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Familiarity {
+    /// The account may use it.
+    OfAccount,
+    /// Somebody else is bound to it by name.
+    OfOthers,
+    /// Nobody is.
+    #[default]
+    OfNobody,
+}
+
 /// The checks of a pod after SCC: whether they admit it with these changes.
 pub type Then<'q> = &'q dyn Fn(&Value, &Pod<'_>, &Changes<'_>) -> bool;
 
@@ -36,6 +52,8 @@ pub struct Refused<'q> {
     pub entries: &'q [&'q Entry],
     /// The indexes of those that may be used, ascending.
     pub usable: &'q [usize],
+    /// The standing of each SCC with the pod's account, by index; nobody is bound to the missing ones.
+    pub familiarity: &'q [Familiarity],
     /// The namespace and the kernel.
     pub context: Context<'q>,
     /// The pod: its metadata and spec.
@@ -79,37 +97,49 @@ impl Refused<'_> {
         self.admitted(self.pod, self.usable).is_some()
     }
 
-    /// The index of the SCC from which a new one is derived: the nearest that may be used, else the most restrictive.
-    #[must_use]
-    pub fn base(&self) -> Option<usize> {
-        let entries = self.entries.iter().enumerate();
-        let most_restrictive =
-            entries.filter(|(_, entry)| entry.plan().is_ok()).min_by_key(|(_, entry)| entry.rank().score);
-        self.nearest().first().copied().or(most_restrictive.map(|(place, _)| place))
+    fn familiarity(&self, place: usize) -> Familiarity {
+        self.familiarity.get(place).copied().unwrap_or_default()
     }
 
-    /// The usable SCCs, those with the fewest fields in violation first.
+    /// The index of the SCC from which a new one is derived: the nearest that may be used, else the most restrictive, those
+    /// last that require a user namespace which the pod does not have.
+    #[must_use]
+    pub fn base(&self) -> Option<usize> {
+        let has_users = self.pod.pointer("/spec/hostUsers") == Some(&Value::Bool(false));
+        let plans = self.entries.iter().enumerate().filter_map(|(place, entry)| {
+            let plan = entry.plan().ok()?;
+            Some((plan.requires_user_namespace && !has_users, entry.rank().score, place))
+        });
+        self.nearest().first().copied().or_else(|| plans.min().map(|(.., place)| place))
+    }
+
+    /// The usable SCCs in the order of [`distance`].
     fn nearest(&self) -> Vec<usize> {
         let Ok(pod) = Pod::deserialize(self.pod) else { return Vec::new() };
         let distance = |place: &usize| {
             let entry = self.entries.get(*place)?;
-            match entry.outcome(self.context, &pod, Mutation::Allowed) {
-                Outcome::Refuses(errors) => Some((errors.len(), *place)),
-                Outcome::Admits(_) | Outcome::Changes(_) => Some((0, *place)),
-                Outcome::Unusable(_) => None,
-            }
+            let outcome = entry.outcome(self.context, &pod, Mutation::Allowed);
+            Some((distance(entry, &outcome, self.familiarity(*place))?, *place))
         };
-        let mut near: Vec<(usize, usize)> = self.usable.iter().filter_map(distance).collect();
+        let mut near: Vec<_> = self.usable.iter().filter_map(distance).collect();
         near.sort_unstable();
         near.into_iter().map(|(_, place)| place).collect()
     }
 
-    /// Edits of the pod after which an SCC that may be used admits it: as few as possible, in order. With the index of
-    /// that SCC.
+    /// Edits of the pod after which an SCC that may be used admits it: without a user namespace if possible, then as few as
+    /// possible, in order. With the index of that SCC.
     #[must_use]
     pub fn edits(&self) -> Option<(usize, Vec<Edit>)> {
         let tries = self.nearest().into_iter().take(NEAREST).filter_map(|place| self.edits_for(place));
-        tries.min_by_key(|(_, edits)| edits.len())
+        tries.min_by_key(|(_, edits)| (edits.iter().any(Edit::takes_user_namespace), edits.len()))
+    }
+
+    /// Whether the pod is admitted as it is once it has a user namespace of its own, by an SCC that may be used.
+    #[must_use]
+    pub fn user_namespace_helps(&self) -> bool {
+        let mut pod = self.pod.clone();
+        let edit = Edit::user_namespace();
+        edit.apply(&edit.path, &mut pod) && self.admitted(&pod, self.usable).is_some()
     }
 
     fn edits_for(&self, place: usize) -> Option<(usize, Vec<Edit>)> {
@@ -132,12 +162,20 @@ impl Refused<'_> {
         None
     }
 
-    /// The most restrictive existing SCC that would admit the pod if its account might use it.
+    /// Of the SCCs that would admit the pod if its account might use them, the one to be granted: none that allows
+    /// privileged containers, or guarantees less Pod Security, where another does; then by its standing, then the most
+    /// restrictive.
     #[must_use]
     pub fn grant(&self) -> Option<usize> {
+        let key = |place: &usize| {
+            let entry = self.entries.get(*place)?;
+            let scc = entry.scc();
+            let level = Reverse(guaranteed_level(scc));
+            Some((scc.allow_privileged_container, level, self.familiarity(*place), entry.rank().score))
+        };
         let mut places: Vec<usize> =
             (0..self.entries.len()).filter(|place| !self.usable.contains(place)).collect();
-        places.sort_by_key(|place| self.entries.get(*place).map(|entry| entry.rank().score));
+        places.sort_by_cached_key(key);
         places.into_iter().find(|place| {
             let mut usable = self.usable.to_vec();
             usable.push(*place);
@@ -168,6 +206,48 @@ impl Refused<'_> {
         None
     }
 
+    /// The permissions of an SCC that admits the pod beyond what it lacks: beyond `own`, or, where none can be made, beyond the
+    /// nearest, as far as the pod is admitted without them.
+    #[must_use]
+    pub fn unneeded(
+        &self,
+        granted: &SecurityContextConstraints,
+        own: Option<&SecurityContextConstraints>,
+    ) -> Vec<Difference> {
+        let near = || self.base().and_then(|place| self.entries.get(place)).map(|entry| entry.scc());
+        let Some(narrow) = own.or_else(near) else { return Vec::new() };
+        let mut beyond = diff(granted, narrow);
+        beyond.retain(|difference| {
+            let permits = !matches!(difference.field, "users" | "groups" | "priority");
+            let is_needless = || own.is_some() || self.is_admitted_without(granted, narrow, difference.field);
+            permits && difference.only_a.is_some() && is_needless()
+        });
+        beyond
+    }
+
+    /// Whether `granted` admits the pod with a field of `narrow`.
+    fn is_admitted_without(
+        &self,
+        granted: &SecurityContextConstraints,
+        narrow: &SecurityContextConstraints,
+        field: &str,
+    ) -> bool {
+        let field_of = |scc| serde_json::to_value(scc).ok()?.get(field).cloned();
+        let narrowed = serde_json::to_value(granted).ok().and_then(|mut scc| {
+            scc.as_object_mut()?.insert(field.to_owned(), field_of(narrow).unwrap_or_default());
+            SecurityContextConstraints::deserialize(scc).ok()
+        });
+        narrowed.is_some_and(|scc| self.is_admitted_by(&scc))
+    }
+
+    fn is_admitted_by(&self, scc: &SecurityContextConstraints) -> bool {
+        let Ok(pod) = Pod::deserialize(self.pod) else { return false };
+        let Ok(plan) = Plan::new(scc) else { return false };
+        let mut errors: Vec<FieldError> = Vec::new();
+        let changes = attempt(&plan, self.context, &pod, &mut errors);
+        changes.is_ok_and(|changes| errors.is_empty() && (self.then)(self.pod, &pod, &changes))
+    }
+
     /// Gives `own` a priority if an SCC that admits the pod, which later checks then refuse, would be evaluated first.
     fn put_first(&self, own: &mut SecurityContextConstraints, pod: &Pod<'_>) {
         let first = self.evaluate(self.usable, pod);
@@ -176,6 +256,23 @@ impl Refused<'_> {
             own.priority = Some(entry.rank().priority.saturating_add(1));
         }
     }
+}
+
+/// The distance of a pod from an SCC: whether the pod would need a user namespace, which not every cluster supports; the
+/// number of fields in violation; the SCC's standing; its score. `None` if the SCC can admit no pod.
+#[must_use]
+pub fn distance(
+    entry: &Entry,
+    outcome: &Outcome<'_>,
+    familiarity: Familiarity,
+) -> Option<(bool, usize, Familiarity, u32)> {
+    let errors = match outcome {
+        Outcome::Refuses(errors) => errors.as_slice(),
+        Outcome::Admits(_) | Outcome::Changes(_) => &[],
+        Outcome::Unusable(_) => return None,
+    };
+    let needs_users = errors.iter().any(|error| error.path == FieldPath::of("spec.hostUsers"));
+    Some((needs_users, errors.len(), familiarity, entry.rank().score))
 }
 
 /// The findings on the pod under one SCC; `None` if that can admit no pod here.

@@ -9,7 +9,9 @@
 
 use palisade_k8s::{KernelVersion, Pod, SecurityContextConstraints};
 use palisade_scc::advice::Refused;
-use palisade_scc::{BuiltinSet, Changes, Context, Entry, Mutation, NamespaceRanges, SccSet, evaluate};
+use palisade_scc::{
+    BuiltinSet, Changes, Context, Difference, Entry, Mutation, NamespaceRanges, SccSet, diff, evaluate,
+};
 use palisade_testing::{corpus, random};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -62,7 +64,34 @@ struct Count {
     edits: usize,
     grants: usize,
     own: usize,
+    /// Fields of grants that are needed.
+    narrowed: usize,
     nothing: usize,
+}
+
+/// A granted SCC with one field as narrow as that of the SCC that it stands in for, for each field that is wider and not
+/// named among what it also gives.
+fn unnamed(
+    granted: &SecurityContextConstraints,
+    base: &SecurityContextConstraints,
+    named: &[Difference],
+) -> Vec<SecurityContextConstraints> {
+    let wider = diff(granted, base).into_iter().filter(|difference| difference.only_a.is_some());
+    let unnamed = wider.filter(|difference| {
+        !matches!(difference.field, "users" | "groups" | "priority")
+            && named.iter().all(|known| known.field != difference.field)
+    });
+    let field_of = |scc: &SecurityContextConstraints| serde_json::to_value(scc).expect("JSON");
+    let narrowed = unnamed.map(|difference| {
+        let mut scc = field_of(granted);
+        let also = (difference.field == "volumes").then_some("allowHostDirVolumePlugin");
+        for field in also.into_iter().chain([difference.field]) {
+            scc[field] = field_of(base)[field].clone();
+        }
+        SecurityContextConstraints::deserialize(scc).expect("an SCC")
+    });
+    // Some fields stand for others, and are as wide as those.
+    narrowed.filter(|scc| scc != granted && palisade_scc::validate(scc).is_empty()).collect()
 }
 
 /// Tries all advice on a pod, if it is refused.
@@ -75,7 +104,7 @@ fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
         invalid(&changed(pod, parsed, changes)).iter().all(|error| before.contains(error))
     };
     let entries: Vec<&Entry> = set.entries().collect();
-    let refused = Refused { entries: &entries, usable, context, pod, then: &then };
+    let refused = Refused { entries: &entries, usable, familiarity: &[], context, pod, then: &then };
     if refused.is_admitted() {
         return;
     }
@@ -105,6 +134,16 @@ fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
         assert_eq!(again(set, &granted, pod).as_deref(), Some(entries[place].name()), "{pod}");
     }
     let own = refused.own("own");
+    if let Some(place) = grant {
+        let base = entries[refused.base().expect("a base")].scc();
+        let granted = entries[place].scc();
+        let named = refused.unneeded(granted, own.as_ref());
+        let alone = |scc: SecurityContextConstraints| again(&SccSet::new([scc]), &[0], pod).is_some();
+        for narrowed in unnamed(granted, base, &named) {
+            assert!(!alone(narrowed.clone()), "{pod}\n{granted:?}\nas well {narrowed:?}\n{named:?}");
+            count.narrowed += 1;
+        }
+    }
     if let Some(own) = &own {
         count.own += 1;
         // As it is printed, applied to a server, and defaulted there.
@@ -158,6 +197,7 @@ fn whatever_is_advised_works() {
     }
     println!("{count:?}");
     assert!(count.edits > count.refused / 4 && count.own > count.refused / 4, "{count:?}");
+    assert!(count.narrowed > 100, "{count:?}");
 }
 
 /// The refused pods of the corpus, each under its own policy.

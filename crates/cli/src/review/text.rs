@@ -118,6 +118,9 @@ fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()>
         }
         writeln!(out, "         {}", paint::faint(format!("{all} {scc} admits it")))?;
     }
+    if let Some(demands) = &advice.user_namespace {
+        writeln!(out, "  {} {demands}", paint::strong("users:"))?;
+    }
     for account in &advice.accounts {
         let (name, scc) = (&account.name, &account.scc);
         writeln!(
@@ -151,9 +154,30 @@ fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()>
     if let Some(own) = &advice.own {
         let summary = advice.own_summary.as_deref().unwrap_or_default();
         writeln!(out, "  {} {summary}; kubectl apply -f - of:", paint::strong("own SCC:"))?;
-        palisade_k8s::yaml::write(own).lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+        let near = advice.own_base.as_deref().unwrap_or_default();
+        own_lines(own, near, &advice.own_wider).iter().try_for_each(|line| writeln!(out, "    {line}"))?;
     }
     Ok(())
+}
+
+/// The lines of an SCC of one's own with its grant; a comment stands before each field that is wider than that of `near`.
+fn own_lines(list: &serde_json::Value, near: &str, wider: &[(&'static str, String)]) -> Vec<String> {
+    let yaml = palisade_k8s::yaml::write(list);
+    let mut lines = Vec::new();
+    // The SCC is the first of the list.
+    let mut items = 0;
+    for line in yaml.lines() {
+        items += usize::from(line.starts_with("- "));
+        let field = line.strip_prefix("  ").and_then(|line| line.split_once(':')).map(|(field, _)| field);
+        let more = wider.iter().find(|(name, _)| items == 1 && field == Some(*name));
+        if let Some((_, what)) = more {
+            // What pods ask for may hold line breaks, which would end the comment.
+            let what = what.replace(|letter: char| letter.is_control(), " ");
+            lines.push(format!("  # beyond {near}: {what}"));
+        }
+        lines.push(line.to_owned());
+    }
+    lines
 }
 
 fn print_step(out: &mut impl Write, step: &StepReport, chosen: Option<&str>) -> io::Result<()> {

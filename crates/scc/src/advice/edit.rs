@@ -39,6 +39,24 @@ impl Edit {
         Self { path, action: Action::Remove }
     }
 
+    /// A user namespace of the pod's own.
+    pub(super) fn user_namespace() -> Self {
+        Self::set(FieldPath::of("spec.hostUsers"), false)
+    }
+
+    /// Whether the pod has a user namespace of its own by this.
+    #[must_use]
+    pub fn takes_user_namespace(&self) -> bool {
+        *self == Self::user_namespace()
+    }
+
+    /// Whether it hides what a container has asked to see of /proc.
+    #[must_use]
+    pub fn masks_proc(&self) -> bool {
+        let last = self.path.segments().last();
+        self.action == Action::Remove && matches!(last, Some(Segment::Field(name)) if name == "procMount")
+    }
+
     fn item(path: FieldPath, item: impl Into<Value>) -> Self {
         Self { path, action: Action::RemoveItem(item.into()) }
     }
@@ -128,17 +146,17 @@ fn remove_item(parent: &mut Value, last: &Segment, item: &Value) -> bool {
 /// Edits that fix `errors`, made in `pod` one after the other. Without errors, those that fix Kubernetes' refusal of a
 /// pod that the SCC has completed.
 pub(super) fn mend(errors: &[FieldError], plan: &Plan, pod: &mut Value) -> Vec<Edit> {
-    let mut made = Vec::new();
-    let proposed = match errors {
-        [] => [unescalated(pod), masked(pod), hardened(pod)].concat(),
-        errors => errors.iter().flat_map(|error| edits_of(error, plan, pod)).collect(),
-    };
-    for edit in proposed {
-        if edit.apply(&edit.path, pod) {
-            made.push(edit);
-        }
+    if !errors.is_empty() {
+        return make(errors.iter().flat_map(|error| edits_of(error, plan, pod)).collect(), pod);
     }
-    made
+    let valid = make([unescalated(pod), masked(pod)].concat(), pod);
+    if valid.is_empty() { make(hardened(pod), pod) } else { valid }
+}
+
+/// Makes edits, and gives those that change something.
+fn make(mut edits: Vec<Edit>, pod: &mut Value) -> Vec<Edit> {
+    edits.retain(|edit| edit.apply(&edit.path, pod));
+    edits
 }
 
 /// An SCC that forbids privilege escalation sets it to false, which Kubernetes refuses for these.
@@ -146,21 +164,13 @@ fn unescalated(pod: &Value) -> Vec<Edit> {
     containers(pod).flat_map(|container| unprivileged(container.field("securityContext"), pod)).collect()
 }
 
-/// A container with an unmasked /proc must be in a pod with a user namespace, without host namespaces.
+/// A container with an unmasked /proc must be in a pod with a user namespace, which not every node supports.
 fn masked(pod: &Value) -> Vec<Edit> {
-    let spec = |field: &'static str| FieldPath::of("spec").field(field);
-    let is = |field, value: bool| value_at(pod, &spec(field)) == Some(&Value::Bool(value));
-    if is("hostUsers", false) {
+    if value_at(pod, &FieldPath::of("spec.hostUsers")) == Some(&Value::Bool(false)) {
         return Vec::new();
     }
     let mounts = containers(pod).map(|path| path.field("securityContext").field("procMount"));
-    let unmasked: Vec<FieldPath> =
-        mounts.filter(|mount| value_at(pod, mount) == Some(&json!("Unmasked"))).collect();
-    let shares = ["hostNetwork", "hostPID", "hostIPC"].into_iter().any(|field| is(field, true));
-    match unmasked.is_empty() || shares {
-        true => unmasked.into_iter().map(Edit::remove).collect(),
-        false => vec![Edit::set(spec("hostUsers"), false)],
-    }
+    mounts.filter(|mount| value_at(pod, mount) == Some(&json!("Unmasked"))).map(Edit::remove).collect()
 }
 
 /// The paths of all containers.

@@ -15,7 +15,8 @@ fn advised(usable: &[&str], pod: &Value) -> (Vec<String>, Option<String>, Vec<&'
     let usable: Vec<usize> =
         (0..entries.len()).filter(|place| usable.contains(&entries[*place].name())).collect();
     let context = Context { ranges: &ranges, kernel: KernelVersion::LATEST };
-    let refused = Refused { entries: &entries, usable: &usable, context, pod, then: &|_, _, _| true };
+    let refused =
+        Refused { entries: &entries, usable: &usable, familiarity: &[], context, pod, then: &|_, _, _| true };
     assert!(!refused.is_admitted());
     let edits = refused.edits().map(|(_, edits)| edits).unwrap_or_default();
     let edits = edits.iter().map(|edit| edit.words(&edit.path)).collect();
