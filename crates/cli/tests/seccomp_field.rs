@@ -1048,6 +1048,7 @@ fn f22_the_list_of_lint_starts_a_program() {
 
 /// Lists that deny what a start needs, entries that older runtimes refuse, and errors of runtimes older than the profile.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn denials_that_no_start_survives_and_older_runtimes() {
     let deny = |names: &str| {
         format!(
