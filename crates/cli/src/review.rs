@@ -11,8 +11,8 @@ use palisade_console::terminal;
 
 pub(crate) use load::{Inputs, Loaded};
 pub(crate) use palisade_review::{
-    ASSUMED_NAMESPACE, Options, Report, Subject, Surroundings, Verdict, beyond, free_name, scc_object,
-    use_role,
+    ASSUMED_NAMESPACE, Accounts, Options, Report, Subject, Surroundings, Verdict, beyond, free_name,
+    scc_object, use_role,
 };
 
 use crate::args::{Output, ReviewArgs};
@@ -61,9 +61,9 @@ pub(crate) fn subjects(
     documents: &[Document],
     options: &Options<'_>,
 ) -> Result<Vec<Subject>, crate::Failure> {
-    let mut subjects = Vec::new();
+    let (mut subjects, accounts) = (Vec::new(), Accounts::new(documents));
     for document in documents {
-        subjects.extend(Subject::new(document, documents, options)?);
+        subjects.extend(Subject::new(document, &accounts, options)?);
     }
     if subjects.is_empty() {
         let held = kinds(documents.iter());

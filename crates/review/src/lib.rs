@@ -7,13 +7,14 @@
 //! ```
 //! use palisade_admission::PolicyBuilder;
 //! use palisade_console::files;
-//! use palisade_review::{Options, Report, Subject, Surroundings, Verdict, matrix};
+//! use palisade_review::{Accounts, Options, Report, Subject, Surroundings, Verdict, matrix};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let pod = "{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}, spec: {containers: [
 //!     {name: web, image: web, securityContext: {capabilities: {drop: [ALL]}}}]}}";
 //! let documents = files::parse("web.yaml", pod.to_owned())?;
-//! let subject = Subject::new(&documents[0], &documents, &Options::default())?.ok_or("not a workload")?;
+//! let accounts = Accounts::new(&documents);
+//! let subject = Subject::new(&documents[0], &accounts, &Options::default())?.ok_or("not a workload")?;
 //! let mut builder = PolicyBuilder::default();
 //! builder.add_set(palisade_scc::BuiltinSet::V4)?;
 //! builder.assume_namespace("shop");
@@ -49,6 +50,6 @@ pub use impact::{Move, Whole, impact, impact_page, pod_changes};
 pub use matrix::matrix;
 pub use page::{Frame, LinkList, Page, PageError, SCRIPT, STYLE, changes, form, index, login, message};
 pub use report::{ErrorReport, RefusalReport, Report, StepReport, Verdict, list};
-pub use subject::{ASSUMED_NAMESPACE, Options, Subject, SubjectError};
+pub use subject::{ASSUMED_NAMESPACE, Accounts, Options, Subject, SubjectError};
 pub use surroundings::Surroundings;
 pub use syscalls::{Shares, difference_page, shares, syscalls};

@@ -1,5 +1,7 @@
 //! A workload under review: its pod, and the user who creates it.
 
+use std::collections::HashMap;
+
 use palisade_admission::{PodRequest, Scopes};
 use palisade_k8s::manifest::Node;
 use palisade_k8s::workload::WorkloadKind;
@@ -37,6 +39,39 @@ pub struct Options<'a> {
     pub groups: &'a [String],
 }
 
+/// The service accounts among documents, by namespace and name: whether pods mount their tokens.
+#[derive(Debug, Default)]
+pub struct Accounts<'d>(HashMap<(&'d str, &'d str), Mount>);
+
+/// What an account says of its token, if it says something, and which document says it.
+#[derive(Clone, Copy, Debug)]
+struct Mount {
+    document: usize,
+    is_wanted: Option<bool>,
+}
+
+impl<'d> Accounts<'d> {
+    /// Those of documents; of two of one name, the first counts.
+    pub fn new(documents: &'d [Document]) -> Self {
+        let mut accounts = HashMap::new();
+        for (index, document) in documents.iter().enumerate() {
+            if document.text("kind") == "ServiceAccount" {
+                let wanted = document.node.get("automountServiceAccountToken").map(Node::to_json);
+                let mount = Mount { document: index, is_wanted: wanted.and_then(|wanted| wanted.as_bool()) };
+                accounts.entry((document.metadata("namespace"), document.metadata("name"))).or_insert(mount);
+            }
+        }
+        Self(accounts)
+    }
+
+    /// Whether pods of an account mount its token, as far as the account says.
+    fn mounts(&self, namespace: &str, name: &str) -> Option<bool> {
+        // One whose namespace is not written may be of any.
+        let named = [namespace, ""].into_iter().filter_map(|namespace| self.0.get(&(namespace, name)));
+        named.min_by_key(|mount| mount.document)?.is_wanted
+    }
+}
+
 /// A workload under review.
 #[derive(Debug)]
 pub struct Subject {
@@ -62,10 +97,10 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// The workload in `document`, if it is one.
+    /// The workload in `document`, if it is one, which may name one of `accounts`.
     pub fn new(
         document: &Document,
-        all: &[Document],
+        accounts: &Accounts<'_>,
         options: &Options<'_>,
     ) -> Result<Option<Self>, SubjectError> {
         let Some(kind) = WorkloadKind::of(document.text("apiVersion"), document.text("kind")) else {
@@ -97,7 +132,7 @@ impl Subject {
         let account =
             options.service_account.map(str::to_owned).or(Some(asked).filter(|name| !name.is_empty()));
         subject.service_account = account.unwrap_or_else(|| "default".to_owned());
-        subject.pod = subject.completed(all);
+        subject.pod = subject.completed(accounts);
         Ok(Some(subject))
     }
 
@@ -108,7 +143,7 @@ impl Subject {
         })
     }
 
-    fn completed(&self, all: &[Document]) -> Value {
+    fn completed(&self, accounts: &Accounts<'_>) -> Value {
         let mut pod = self.template.clone();
         put(&mut pod, &["spec", "serviceAccountName"], self.service_account.as_str().into());
         let spec = pod.get_mut("spec").and_then(Value::as_object_mut);
@@ -117,7 +152,7 @@ impl Subject {
                 share_ports(spec);
             }
             let claims = self.claims();
-            let is_mounted = self.token_is_mounted(all);
+            let is_mounted = self.token_is_mounted(accounts);
             complete_volumes(spec, claims, is_mounted);
         }
         pod
@@ -166,16 +201,13 @@ impl Subject {
         self.kind.template_path().join(pod_path)
     }
 
-    fn token_is_mounted(&self, all: &[Document]) -> bool {
-        let pod = self.template.get("spec").and_then(|spec| spec.get("automountServiceAccountToken"));
-        let account = all.iter().find(|document| {
-            document.text("kind") == "ServiceAccount"
-                && document.metadata("name") == self.service_account
-                && matches!(document.metadata("namespace"), namespace if namespace.is_empty() || namespace == self.namespace)
-        });
-        let account =
-            account.and_then(|account| account.node.get("automountServiceAccountToken")).map(Node::to_json);
-        pod.or(account.as_ref()).and_then(Value::as_bool).unwrap_or(true)
+    fn token_is_mounted(&self, accounts: &Accounts<'_>) -> bool {
+        let wanted = match self.template.get("spec").and_then(|spec| spec.get("automountServiceAccountToken"))
+        {
+            Some(wanted) => wanted.as_bool(),
+            None => accounts.mounts(&self.namespace, &self.service_account),
+        };
+        wanted.unwrap_or(true)
     }
 }
 
@@ -245,4 +277,44 @@ fn token_volume() -> Value {
         {"downwardAPI": {"items": [
             {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
     ]}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use palisade_console::files;
+
+    #[test]
+    fn the_first_account_of_a_name_says_whether_its_token_is_mounted() {
+        let account = |namespace: &str, mounts: &str| {
+            format!(
+                "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: a{namespace}}}{mounts}}}\n---\n"
+            )
+        };
+        let (here, other) = (", namespace: shop", ", namespace: other");
+        let (yes, no) = (", automountServiceAccountToken: true", ", automountServiceAccountToken: false");
+        // The accounts, what the pod says, and whether it gets a token.
+        let cases = [
+            (String::new(), "", true),
+            (account(here, no), "", false),
+            (account("", no), "", false),
+            (account(other, no), "", true),
+            (account(here, "") + &account("", no), "", true),
+            (account("", no) + &account(here, yes), "", false),
+            (account(here, yes) + &account(here, no), "", true),
+            (account(here, no), ", automountServiceAccountToken: true", true),
+            (account(here, yes), ", automountServiceAccountToken: false", false),
+        ];
+        for (accounts, said, is_mounted) in cases {
+            let pod = format!(
+                "{accounts}{{apiVersion: v1, kind: Pod, metadata: {{name: p, namespace: shop}}, spec: {{serviceAccountName: a, \
+                 containers: [{{name: c, image: i}}]{said}}}}}"
+            );
+            let documents = files::parse("pod.yaml", pod.clone()).unwrap();
+            let found = Accounts::new(&documents);
+            let subject = Subject::new(documents.last().unwrap(), &found, &Options::default());
+            let volumes = subject.unwrap().unwrap().pod["spec"]["volumes"].clone();
+            assert_eq!(volumes.as_array().is_some_and(|volumes| !volumes.is_empty()), is_mounted, "{pod}");
+        }
+    }
 }

@@ -9,8 +9,8 @@ use palisade_k8s::workload::{KINDS, WorkloadKind};
 use palisade_k8s::{SecurityContextConstraints, yaml};
 use palisade_rbac::Action;
 use palisade_review::{
-    Comparison, LinkList, Options, Page, Report, Subject, Surroundings, Verdict, form, impact, impact_page,
-    index, matrix,
+    Accounts, Comparison, LinkList, Options, Page, Report, Subject, Surroundings, Verdict, form, impact,
+    impact_page, index, matrix,
 };
 use palisade_seccomp::builtin;
 use palisade_store::Cursor;
@@ -234,8 +234,9 @@ impl Reader {
             let documents = self.workloads(&namespace, &mut room, &mut remarks)?;
             if !documents.is_empty() {
                 let beside = self.beside(&namespace, &mut remarks)?;
+                let accounts = Accounts::new(&beside);
                 let subjects =
-                    documents.iter().filter_map(|document| self.subject(document, &beside, &mut remarks));
+                    documents.iter().filter_map(|document| self.subject(document, &accounts, &mut remarks));
                 parts.push(Part {
                     subjects: subjects.collect(),
                     surroundings: Surroundings::new(&beside),
@@ -255,8 +256,13 @@ impl Reader {
         Ok((parts, remarks))
     }
 
-    fn subject(&self, document: &Document, beside: &[Document], remarks: &mut Remarks) -> Option<Subject> {
-        match Subject::new(document, beside, &Options::default()) {
+    fn subject(
+        &self,
+        document: &Document,
+        accounts: &Accounts<'_>,
+        remarks: &mut Remarks,
+    ) -> Option<Subject> {
+        match Subject::new(document, accounts, &Options::default()) {
             Ok(Some(mut subject)) => {
                 if subject.kind.controller.is_empty() {
                     subject.user.clone_from(&self.who.name);
