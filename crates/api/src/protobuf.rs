@@ -328,26 +328,45 @@ pub fn encode(object: &Value, message: &'static Message) -> Vec<u8> {
 
 /// Writes a list of objects as a body.
 pub fn encode_list(list: &Value, item: &'static Message) -> Vec<u8> {
+    let mut items = Vec::new();
+    for object in list.get("items").and_then(Value::as_array).into_iter().flatten() {
+        push_item(&mut items, object, item);
+    }
+    [list_head(list, items.len()).as_slice(), &items, END].concat()
+}
+
+/// Adds an object as an item of a list.
+pub fn push_item(out: &mut Vec<u8>, object: &Value, message: &'static Message) {
+    push_bytes(out, 2, &write_message(object, message));
+}
+
+/// What is before the items of a list that are so many bytes; after them comes [`END`].
+pub fn list_head(list: &Value, items: usize) -> Vec<u8> {
     let mut raw = Vec::new();
     if let (Some(metadata), Some(message)) = (list.get("metadata"), message("ListMeta")) {
         push_bytes(&mut raw, 1, &write_message(metadata, message));
     }
-    for object in list.get("items").and_then(Value::as_array).into_iter().flatten() {
-        push_bytes(&mut raw, 2, &write_message(object, item));
-    }
-    envelope(list, &raw)
+    let mut out = envelope_head(list, raw.len() + items);
+    out.extend_from_slice(&raw);
+    out
 }
 
+/// An envelope's end: an empty content encoding and content type.
+pub const END: &[u8] = &[3 << 3 | 2, 0, 4 << 3 | 2, 0];
+
 fn envelope(object: &Value, raw: &[u8]) -> Vec<u8> {
+    [envelope_head(object, raw.len()).as_slice(), raw, END].concat()
+}
+
+/// What is before an object's own bytes, which are so many.
+fn envelope_head(object: &Value, raw: usize) -> Vec<u8> {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
     let mut meta = Vec::new();
     push_bytes(&mut meta, 1, text("apiVersion").as_bytes());
     push_bytes(&mut meta, 2, text("kind").as_bytes());
     let mut out = MAGIC.to_vec();
     push_bytes(&mut out, 1, &meta);
-    push_bytes(&mut out, 2, raw);
-    push_bytes(&mut out, 3, b"");
-    push_bytes(&mut out, 4, b"");
+    push_length(&mut out, 2, raw);
     out
 }
 
@@ -360,9 +379,13 @@ fn push_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 pub(crate) fn push_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    push_varint(out, u64::from(number << 3 | 2));
-    push_varint(out, bytes.len() as u64);
+    push_length(out, number, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+fn push_length(out: &mut Vec<u8>, number: u32, length: usize) {
+    push_varint(out, u64::from(number << 3 | 2));
+    push_varint(out, length as u64);
 }
 
 fn push_number(out: &mut Vec<u8>, number: u32, value: u64) {

@@ -26,7 +26,16 @@ pub(crate) const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 impl Format {
-    /// The first media type that a client accepts and the server supports, if any.
+    /// The media type of answers.
+    pub(crate) fn media_type(self) -> &'static str {
+        match self {
+            Self::Json | Self::Table | Self::Metadata => JSON,
+            Self::Yaml => "application/yaml",
+            Self::Protobuf => PROTOBUF,
+        }
+    }
+
+    /// The first form that a client wants and that there is; none if there is none.
     pub(crate) fn parse(accept: &str, resource: Option<&Resource>) -> Option<Self> {
         if accept.trim().is_empty() {
             return Some(Self::Json);
@@ -87,7 +96,7 @@ pub(crate) fn object(
             }
             _ => json(code, value),
         },
-        Format::Yaml => Body::bytes(code, "application/yaml", palisade_k8s::yaml::write(value).into_bytes()),
+        Format::Yaml => Body::bytes(code, format.media_type(), palisade_k8s::yaml::write(value).into_bytes()),
         _ => json(code, value),
     }
 }

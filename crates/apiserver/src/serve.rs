@@ -524,7 +524,8 @@ impl Work {
             return self.subresource(&call, part);
         }
         match (self.method.as_str(), self.target.name.as_str()) {
-            ("GET" | "HEAD", "") => verb::list(&call),
+            // All other lists are answered part by part.
+            ("GET" | "HEAD", "") => Ok(verb::list_reviews()),
             ("GET" | "HEAD", _) => verb::get(&call),
             ("POST", "") => match self.target.resource.review {
                 Some(review) => review::answer(&call, review, bytes, content_type),

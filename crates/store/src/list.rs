@@ -17,6 +17,14 @@ pub struct Cursor {
     pub name: String,
 }
 
+impl Cursor {
+    /// Before the first object of a moment.
+    #[must_use]
+    pub fn start(revision: Revision) -> Self {
+        Self { revision, namespace: String::new(), name: String::new() }
+    }
+}
+
 /// Objects, by namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {

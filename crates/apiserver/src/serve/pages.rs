@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
+use palisade_k8s::yaml;
 use palisade_store::{Cursor, Revision};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -13,6 +14,7 @@ use super::Work;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::limits;
+use crate::protobuf;
 use crate::raw;
 use crate::respond::{self, Format};
 use crate::share::Lease;
@@ -28,36 +30,62 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Whether a list in this format can be written in parts: its objects come last in it.
-    fn has_parts(self) -> bool {
-        matches!(self.format, Format::Json | Format::Table | Format::Metadata)
-    }
-
     fn value(self, work: &Work, listing: Listing) -> Value {
         let (value, resource) = (listing.into_value(&work.target.resource), &work.target.resource);
         match self.format {
-            Format::Json => value,
-            format => respond::shaped(&value, format, resource, self.include),
+            Format::Table | Format::Metadata => respond::shaped(&value, self.format, resource, self.include),
+            _ => value,
         }
     }
 
-    /// An object as a part of the list.
-    fn item(self, work: &Work, object: Value) -> Value {
-        match self.format {
-            Format::Json => object,
-            Format::Metadata => respond::metadata_of(&object),
-            format => {
-                let mut table = respond::shaped(&object, format, &work.target.resource, self.include);
-                table.pointer_mut("/rows/0").map(Value::take).unwrap_or_default()
+    /// Adds an object as a part of the list.
+    fn push(self, work: &Work, object: Value, items: &mut Vec<u8>) {
+        let resource = &work.target.resource;
+        let text = match self.format {
+            Format::Json => object.to_string(),
+            Format::Metadata => respond::metadata_of(&object).to_string(),
+            Format::Table => {
+                let mut table = respond::shaped(&object, self.format, resource, self.include);
+                table.pointer_mut("/rows/0").map(Value::take).unwrap_or_default().to_string()
             }
-        }
+            Format::Yaml => yaml::write(&Value::Array(vec![object])),
+            Format::Protobuf => {
+                return resource
+                    .message()
+                    .into_iter()
+                    .for_each(|message| protobuf::push_item(items, &object, message));
+            }
+        };
+        items.extend_from_slice(self.comma(items.is_empty()));
+        items.extend_from_slice(text.as_bytes());
     }
 
-    /// The text before the objects; the text after them is [`END`].
-    fn head(self, work: &Work, revision: Revision, next: Option<Cursor>) -> String {
-        let mut text = self.value(work, Listing::empty(revision, next)).to_string();
-        text.truncate(text.len().saturating_sub(END.len()));
-        text
+    /// What is between two objects.
+    fn comma(self, is_first: bool) -> &'static [u8] {
+        let has_commas = matches!(self.format, Format::Json | Format::Table | Format::Metadata);
+        if has_commas && !is_first { b"," } else { b"" }
+    }
+
+    /// What is around objects that are so many bytes.
+    fn frame(self, work: &Work, revision: Revision, next: Option<Cursor>, length: usize) -> Frame {
+        let empty = self.value(work, Listing::empty(revision, next));
+        let (mut head, end) = match self.format {
+            Format::Protobuf => return Frame::of(protobuf::list_head(&empty, length), protobuf::END),
+            Format::Yaml => (yaml::write(&empty), "items: []\n"),
+            _ => (empty.to_string(), "]}"),
+        };
+        let at = head.rfind(end).unwrap_or(head.len());
+        let mut tail = head.split_off(at);
+        if self.format == Format::Yaml && length > 0 {
+            tail = tail.split_off(end.len().min(tail.len()));
+            head.push_str("items:\n");
+        }
+        Frame::of(head.into_bytes(), tail.as_bytes())
+    }
+
+    /// Whether the bytes of all objects are counted before the first of them.
+    fn is_counted(self) -> bool {
+        self.format == Format::Protobuf
     }
 
     /// Whether objects can be sent as they are stored.
@@ -70,43 +98,84 @@ impl Shape {
     }
 }
 
-const END: &str = "]}";
+/// What is before and after the objects of a list.
+struct Frame {
+    head: Vec<u8>,
+    end: Bytes,
+}
 
-/// Some objects of a list, with commas between them.
+impl Frame {
+    fn of(head: Vec<u8>, end: &[u8]) -> Self {
+        Self { head, end: Bytes::copy_from_slice(end) }
+    }
+}
+
+/// Some objects of a list, with what is between them.
 struct Part {
-    items: String,
+    items: Vec<u8>,
     revision: Revision,
     next: Option<Cursor>,
 }
 
-/// Answers a list request, if its format can be written in parts.
+/// Answers a request for objects.
 pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<Response<Body>>> {
     let is_read = matches!(work.method, http::Method::GET | http::Method::HEAD);
     let is_list = is_read && work.target.name.is_empty();
     let is_review = work.target.resource.review.is_some();
-    if !is_list || is_review || !shape.has_parts() {
+    if !is_list || is_review {
         return Ok(None);
     }
-    let whole = async |text: String| {
-        let answer = Body::bytes(200, respond::JSON, (text + END).into_bytes());
-        work.api.shares.hold_answer(&work.party, answer).await.map(Some)
-    };
     let limit = work.query.limit()?;
-    if let Some(limit) = limit {
-        let (only, _slot) = part(work, shape, limit, None).await?;
-        return whole(shape.head(work, only.revision, only.next) + &only.items).await;
+    let (first, slot) = part(work, shape, limit.unwrap_or(limits::PART), None).await?;
+    match first.next.clone() {
+        Some(next) if limit.is_none() => long(work, shape, (first, slot), next).await.map(Some),
+        next => {
+            let Frame { head, end } = shape.frame(work, first.revision, next, first.items.len());
+            let text = [head.as_slice(), &first.items, &end].concat();
+            let answer = Body::bytes(200, shape.format.media_type(), text);
+            work.api.shares.hold_answer(&work.party, answer).await.map(Some)
+        }
     }
-    let (first, _slot) = part(work, shape, limits::PART, None).await?;
-    let text = shape.head(work, first.revision, None) + &first.items;
-    let Some(next) = first.next else { return whole(text).await };
+}
+
+/// Answers with a list of many parts, of which one at a time is held.
+async fn long(
+    work: &Arc<Work>,
+    shape: Shape,
+    (first, slot): (Part, Lease),
+    next: Cursor,
+) -> ApiResult<Response<Body>> {
     let place = work.api.shares.lists.get(&work.party, 1).await.map_err(|_| {
         ApiError::busy("too many long lists are being read; ask for pages with limit, or later")
     })?;
+    let (revision, length) = (first.revision, first.items.len());
+    let (frame, begun, next, size) = if shape.is_counted() {
+        // Counted once and read again, since all of it is too much to be held. Each part has a place of its own.
+        drop((first, slot));
+        let length = count(work, shape, length, next).await?;
+        let frame = shape.frame(work, revision, None, length);
+        let size = frame.head.len() + length + frame.end.len();
+        (frame, Vec::new(), Cursor::start(revision), Some(size as u64))
+    } else {
+        (shape.frame(work, revision, None, length), first.items, next, None)
+    };
     let (sender, receiver) = mpsc::channel(1);
-    let text = work.api.shares.hold(&work.party, Bytes::from(text)).await?;
-    let sent = Rest { work: Arc::clone(work), shape, sender, _place: place };
-    tokio::spawn(sent.run(text, next));
-    Ok(Some(Body::stream(respond::JSON, receiver, None)))
+    let begun = Bytes::from([frame.head, begun].concat());
+    let begun = work.api.shares.hold(&work.party, begun).await?;
+    let sent = Rest { work: Arc::clone(work), shape, sender, end: frame.end, _place: place };
+    tokio::spawn(sent.run(begun, next));
+    Ok(Body::stream(shape.format.media_type(), receiver, size))
+}
+
+/// The bytes of all objects of a list, of which some are counted already.
+async fn count(work: &Arc<Work>, shape: Shape, mut length: usize, next: Cursor) -> ApiResult<usize> {
+    let mut next = Some(next);
+    while next.is_some() {
+        let (part, _slot) = part(work, shape, limits::PART, next).await?;
+        length += part.items.len();
+        next = part.next;
+    }
+    Ok(length)
 }
 
 /// Reads a part. It comes with a place among the requests, which is kept until there is memory for the part.
@@ -130,11 +199,10 @@ async fn part(
 }
 
 fn as_read(work: &Work, shape: Shape, limit: usize, after: Option<Cursor>) -> ApiResult<Part> {
-    let mut items = String::new();
-    // Only the text of each object is kept.
+    let mut items = Vec::new();
+    // Of each object only its text is kept.
     let add = |object: Value| {
-        separate(&mut items);
-        items.push_str(&shape.item(work, object).to_string());
+        shape.push(work, object, &mut items);
         items.len()
     };
     let (revision, next) = verb::select(&work.call(), Some(limit), after, add)?;
@@ -148,17 +216,13 @@ fn as_stored(work: &Work, limit: usize, after: Option<&Cursor>) -> ApiResult<Par
     let page = page.map_err(|error| failure::store(resource, "", error))?;
     let mut items = String::new();
     for object in &page.objects {
-        separate(&mut items);
+        if !items.is_empty() {
+            items.push(',');
+        }
         raw::show(&object.value, resource, object.revision, &mut items)
             .map_err(|error| failure::internal("a stored object cannot be read", &error))?;
     }
-    Ok(Part { items, revision: page.revision, next: page.next })
-}
-
-fn separate(items: &mut String) {
-    if !items.is_empty() {
-        items.push(',');
-    }
+    Ok(Part { items: items.into_bytes(), revision: page.revision, next: page.next })
 }
 
 /// A list that is being sent.
@@ -166,6 +230,7 @@ struct Rest {
     work: Arc<Work>,
     shape: Shape,
     sender: mpsc::Sender<Bytes>,
+    end: Bytes,
     _place: Lease,
 }
 
@@ -193,10 +258,10 @@ impl Rest {
     async fn read_on(&self, next: &mut Option<Cursor>) -> ApiResult<Bytes> {
         let (part, _slot) = part(&self.work, self.shape, limits::PART, next.take()).await?;
         *next = part.next;
-        // A selector may leave the last part empty.
-        let comma = if part.items.is_empty() { "" } else { "," };
-        let end = if next.is_none() { END } else { "" };
-        let text = format!("{comma}{}{end}", part.items);
+        // A selector may leave nothing of the last part. One that is counted begins with the first.
+        let is_first = part.items.is_empty() || self.shape.is_counted();
+        let end: &[u8] = if next.is_none() { &self.end } else { b"" };
+        let text = [self.shape.comma(is_first), &part.items, end].concat();
         self.work.api.shares.hold(&self.work.party, Bytes::from(text)).await
     }
 }

@@ -61,17 +61,11 @@ pub(crate) fn get(call: &Call<'_>) -> ApiResult<Answer> {
     convert::shown(call.api, &target.resource, found.object).map(Answer::ok)
 }
 
-/// `GET` of all objects.
-pub(crate) fn list(call: &Call<'_>) -> ApiResult<Answer> {
-    let resource = &call.target.resource;
-    if resource.review.is_some() {
-        // OpenShift's clients list project requests to learn whether they may create one.
-        return Ok(Answer::ok(json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 200,
-        })));
-    }
-    let limit = call.query.limit()?;
-    Ok(Answer::ok(listing(call, limit, start(call)?)?.into_value(resource)))
+/// `GET` of the objects of a review, which are not kept. OpenShift's clients ask so whether they may request a project.
+pub(crate) fn list_reviews() -> Answer {
+    Answer::ok(
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 200}),
+    )
 }
 
 /// Objects of one revision, and the place to continue.
@@ -108,24 +102,8 @@ impl Listing {
     }
 }
 
-/// The objects that a request selects, at most `limit`, from a place on. A list that is kept whole is bounded.
-pub(crate) fn listing(call: &Call<'_>, limit: Option<usize>, cursor: Option<Cursor>) -> ApiResult<Listing> {
-    let (mut items, mut weight) = (Vec::new(), 0);
-    let (revision, next) = select(call, Some(limit.unwrap_or(usize::MAX - 1)), cursor, |object| {
-        weight += crate::weight::of(&object);
-        items.push(object);
-        if limit.is_some() { weight / 8 } else { weight / 16 }
-    })?;
-    if limit.is_none() && next.is_some() {
-        return Err(ApiError::bad_request(
-            "the list is too long to be written in this form: ask for pages with limit, or for JSON",
-        ));
-    }
-    Ok(Listing { items, revision, next })
-}
-
-/// Passes the objects that a request selects to a function, at most `limit`, from a place on. The function returns the
-/// bytes that it has so far; when those are many the page ends.
+/// Gives the objects that a request selects to a function, at most `limit`, from a place on. The function says how many
+/// bytes it has by then; where those are many the page ends.
 pub(crate) fn select(
     call: &Call<'_>,
     limit: Option<usize>,
@@ -170,14 +148,13 @@ pub(crate) fn select(
 
 /// The start of a list: a continue token, an exact revision, or the newest.
 pub(crate) fn start(call: &Call<'_>) -> ApiResult<Option<Cursor>> {
-    let at = |revision| Cursor { revision, namespace: String::new(), name: String::new() };
     Ok(match list_start(call.query)? {
         ListStart::Newest => None,
         ListStart::NotOlderThan(revision) => {
             reached(call, revision)?;
             None
         }
-        ListStart::Exact(revision) => reached(call, revision)?.map(at),
+        ListStart::Exact(revision) => reached(call, revision)?.map(Cursor::start),
         ListStart::Continue(token) => {
             let why = "invalid continue token: continue key is not valid";
             Some(unseal(token).ok_or_else(|| ApiError::bad_request(why))?)

@@ -159,3 +159,39 @@ async fn collections_of_any_size_are_deleted() {
     let others = world.must(Admin, MAPS, Value::Null).await;
     assert_ne!(others["items"], json!([]));
 }
+
+/// Clients of Kubernetes ask for all objects at once, in protobuf.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_are_whole_in_every_form_and_never_held() {
+    let world = World::apart().await;
+    let mut last = String::new();
+    for number in 0..4 {
+        let map = json!({"metadata": {"name": format!("large-{number}"), "labels": {"odd": (number % 2).to_string()}},
+            "data": {"text": "x y\n".repeat(225_000)}});
+        let made = world.must(Admin, "POST /api/v1/namespaces/shop/configmaps", map).await;
+        last = made["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    }
+    // Of one moment, as something else may be written meanwhile.
+    let moment = format!("resourceVersion={last}&resourceVersionMatch=Exact");
+    let message = palisade_api::schema::message("ConfigMap").unwrap();
+    for query in ["", "&labelSelector=odd%3D1", "&labelSelector=none", "&limit=1"] {
+        let ask = async |accept: &str| {
+            let reply =
+                world.send_as(Admin, &format!("{MAPS}?{moment}{query}"), &[("accept", accept)], b"").await;
+            assert_eq!(reply.code, 200, "{accept} {query}: {}", reply.text());
+            assert_eq!(reply.header("content-type"), Some(accept), "{query}");
+            reply
+        };
+        let list = ask("application/json").await.json();
+        let protobuf = ask("application/vnd.kubernetes.protobuf").await.body;
+        assert!(
+            protobuf == palisade_api::protobuf::encode_list(&list, message),
+            "{query}: {}",
+            protobuf.len()
+        );
+        let yaml = ask("application/yaml").await;
+        assert!(yaml.text() == palisade_k8s::yaml::write(&list), "{query}: {}", yaml.body.len());
+    }
+    let (_, most) = world.memory();
+    assert!(most < 256, "{most} MB");
+}
