@@ -1,6 +1,7 @@
 //! A request as webhooks see it: which of them it is for, and the review that one is sent.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use palisade_api::cel::{Authorizer, Scope};
@@ -84,7 +85,21 @@ pub(crate) struct Match<'h> {
     pub(crate) hook: &'h Hook,
     pub(crate) resource: Resource,
     /// The object and what it was, as this form shows them.
-    pub(crate) shown: [Value; 2],
+    pub(crate) shown: Shown,
+}
+
+/// An object and what it was; null for what is not there. All webhooks that see one form share it.
+pub(crate) type Shown = Arc<[Value; 2]>;
+
+/// The forms in which webhooks have seen an object so far, with the variables of their conditions.
+#[derive(Default)]
+pub(crate) struct Forms(Vec<Form>);
+
+struct Form {
+    resource: Resource,
+    /// None where it could not be shown.
+    shown: Option<Shown>,
+    scope: Option<Scope>,
 }
 
 /// Resources whose objects go through no webhooks: those that could lock everybody out of the configurations
@@ -105,6 +120,7 @@ impl<'a> Attributes<'a> {
         &self,
         hooks: impl Iterator<Item = &'h Hook>,
         object: Option<&Value>,
+        forms: &mut Forms,
     ) -> ApiResult<Vec<Match<'h>>> {
         let mut found = Vec::new();
         let mut namespace = None;
@@ -113,17 +129,40 @@ impl<'a> Attributes<'a> {
             if !self.selects_namespace(hook, object, &mut namespace)? || !self.selects_object(hook, object) {
                 continue;
             }
-            let shown = match self.shown(&resource, object) {
-                Ok(shown) => shown,
-                // An object that cannot be converted for a webhook skips it, if its failure policy is Ignore.
-                Err(_) if hook.ignores_failure => continue,
-                Err(error) => return Err(error),
-            };
-            if self.meets(hook, &resource, object, &shown)? {
+            let Some(form) = self.seen_as(&resource, hook, object, forms)? else { continue };
+            let Some(shown) = form.shown.clone() else { continue };
+            if self.meets(hook, form, object, &shown)? {
                 found.push(Match { hook, resource, shown });
             }
         }
         Ok(found)
+    }
+
+    /// The object in a form, made once for all webhooks. None where what cannot be shown goes past a webhook whose failure
+    /// does not count.
+    fn seen_as<'f>(
+        &self,
+        resource: &Resource,
+        hook: &Hook,
+        object: Option<&Value>,
+        Forms(forms): &'f mut Forms,
+    ) -> ApiResult<Option<&'f mut Form>> {
+        let at = forms.iter().position(|form| form.resource.api_version() == resource.api_version());
+        let is_known = at.is_some_and(|at| forms.get(at).is_some_and(|form| form.shown.is_some()));
+        let at = match at {
+            Some(at) if is_known || hook.ignores_failure => at,
+            _ => {
+                let shown = match self.shown(resource, object) {
+                    Ok(shown) => Some(Arc::new(shown)),
+                    Err(_) if hook.ignores_failure => None,
+                    Err(error) => return Err(error),
+                };
+                forms.retain(|form| form.resource.api_version() != resource.api_version());
+                forms.push(Form { resource: resource.clone(), shown, scope: None });
+                forms.len() - 1
+            }
+        };
+        Ok(forms.get_mut(at).filter(|form| form.shown.is_some()))
     }
 
     /// The object and what it was, as a form of the resource shows them; null for what is not there.
@@ -152,16 +191,14 @@ impl<'a> Attributes<'a> {
         if !hook.matches_equivalent {
             return None;
         }
-        let mut others: Vec<Resource> = RESOURCES.iter().map(|other| (*other).clone()).collect();
-        others.extend(self.host.versions_of(resource));
-        others
-            .into_iter()
-            .filter(|other| {
-                other.storage() == resource.storage()
-                    && other.plural() == resource.plural()
-                    && other.api_version() != resource.api_version()
-            })
-            .find(|other| matches(other))
+        let versions = self.host.versions_of(resource);
+        let mut others = RESOURCES.iter().copied().chain(&versions);
+        let is_other = |other: &Resource| {
+            other.storage() == resource.storage()
+                && other.plural() == resource.plural()
+                && other.api_version() != resource.api_version()
+        };
+        others.find(|other| is_other(other) && matches(other)).cloned()
     }
 
     fn selects_namespace(
@@ -196,21 +233,18 @@ impl<'a> Attributes<'a> {
     fn meets(
         &self,
         hook: &Hook,
-        form: &Resource,
+        form: &mut Form,
         object: Option<&Value>,
-        [new, old]: &[Value; 2],
+        shown: &[Value; 2],
     ) -> ApiResult<bool> {
         if hook.conditions.is_empty() {
             return Ok(true);
         }
-        let scope = Scope::default()
-            .with("object", new)
-            .with("oldObject", old)
-            .with("request", &self.request("", form, object, None))
-            .with_authorizer(self.host.authorizer());
+        let resource = &form.resource;
+        let scope = form.scope.get_or_insert_with(|| self.scope(resource, object, shown));
         let mut failed = None;
         for (name, condition) in &hook.conditions {
-            let held = condition.as_ref().map_err(Clone::clone).and_then(|condition| condition.holds(&scope));
+            let held = condition.as_ref().map_err(Clone::clone).and_then(|condition| condition.holds(scope));
             match held {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
@@ -224,6 +258,15 @@ impl<'a> Attributes<'a> {
             Some(_) if hook.ignores_failure => Ok(false),
             Some(why) => Err(ApiError::forbidden(self.resource(), self.name(object), why)),
         }
+    }
+
+    /// The variables of conditions.
+    fn scope(&self, form: &Resource, object: Option<&Value>, [new, old]: &[Value; 2]) -> Scope {
+        Scope::default()
+            .with("object", new)
+            .with("oldObject", old)
+            .with("request", &self.request("", form, object, None))
+            .with_authorizer(self.host.authorizer())
     }
 
     /// The name in the path, or that of the object, which may have none yet.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::client::{Client, Resolve};
 use crate::hook::Hook;
+use crate::review::check_weight;
 
 /// Time in which a webhook answers, in seconds.
 const TIMEOUT: u64 = 30;
@@ -81,6 +82,8 @@ fn kind_of(object: &Value) -> String {
 
 /// The objects of an answer.
 fn read(bytes: &[u8], uid: &str) -> Result<Vec<Value>, String> {
+    // A page of objects is converted together.
+    check_weight(bytes, 2 * palisade_api::limits::WEIGHT).map_err(|why| format!("the response {why}"))?;
     let mut review: Value =
         serde_json::from_slice(bytes).map_err(|error| format!("the response is no JSON: {error}"))?;
     let said = |field: &str| text(&review, &format!("/{field}")).to_owned();

@@ -10,7 +10,7 @@ use palisade_api::patch;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use crate::attributes::{Attributes, Match, is_exempt};
+use crate::attributes::{Attributes, Forms, Match, is_exempt};
 use crate::hook::Hook;
 use crate::review;
 
@@ -63,11 +63,12 @@ pub fn mutate(
     let only = std::mem::take(&mut round.again);
     let is_again = std::mem::replace(&mut round.is_second, true);
     round.has_changed = false;
+    let mut forms = Forms::default();
     for (index, hook) in all.values().flat_map(|hooks| hooks.iter()).enumerate() {
         if is_again && !only.contains(&hook.id) {
             continue;
         }
-        let matched = request.matching(std::iter::once(hook), object.as_ref())?;
+        let matched = request.matching(std::iter::once(hook), object.as_ref(), &mut forms)?;
         let Some(matched) = matched.first() else { continue };
         request.check_dry_run(hook)?;
         let at = format!("round_{}_index_{index}", u8::from(is_again));
@@ -95,6 +96,7 @@ pub fn mutate(
             round.has_changed = true;
             round.require();
             *object = Some(changed);
+            forms = Forms::default();
         }
         if hook.reinvoked && !is_again {
             round.asked.push(hook.id.clone());
@@ -136,7 +138,8 @@ fn apply(
     };
     let form = &matched.resource;
     let is_whole = request.target.subresource.is_none_or(|part| part.kind.is_none());
-    let [mut changed, _] = matched.shown.clone();
+    let [shown, _] = &*matched.shown;
+    let mut changed = shown.clone();
     let message = form.shape();
     patch::change(&mut changed, patch::PatchKind::Json, &Value::Array(answer.patch), message)
         .map_err(|error| Stop::Failed(error.message))?;
@@ -165,7 +168,8 @@ pub fn validate(request: Attributes<'_>, object: Option<&Value>) -> ApiResult<()
     if all.is_empty() || is_exempt(request.resource()) {
         return Ok(());
     }
-    let matched = request.matching(all.values().flat_map(|hooks| hooks.iter()), object)?;
+    let matched =
+        request.matching(all.values().flat_map(|hooks| hooks.iter()), object, &mut Forms::default())?;
     matched.iter().try_for_each(|matched| request.check_dry_run(matched.hook))?;
     let mut answers = Vec::with_capacity(matched.len());
     for part in matched.chunks(AT_ONCE) {

@@ -6,6 +6,8 @@ use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use palisade_api::error::ApiError;
+use palisade_api::limits::WEIGHT;
+use palisade_api::weight;
 
 /// The answer of a webhook.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,8 +28,14 @@ pub(crate) fn write(version: &str, request: &Value) -> String {
 /// Operations of a patch at most: who needs more replaces a list as a whole.
 const OPERATIONS: usize = palisade_api::limits::PATCH_OPERATIONS;
 
+/// Refuses JSON whose values would take more memory than an object may: a few bytes of text can be hundreds in memory.
+pub(crate) fn check_weight(bytes: &[u8], most: usize) -> Result<(), &'static str> {
+    if weight::of_json(bytes) > most { Err("holds too many values") } else { Ok(()) }
+}
+
 /// Reads what a webhook answers, as `VerifyAdmissionResponse` does.
 pub(crate) fn read(version: &str, uid: &str, is_mutating: bool, bytes: &[u8]) -> Result<Answer, String> {
+    check_weight(bytes, WEIGHT).map_err(|why| format!("the answer {why}"))?;
     let review: Value =
         serde_json::from_slice(bytes).map_err(|error| format!("the answer cannot be read: {error}"))?;
     let said = |field: &str| review.get(field).and_then(Value::as_str).unwrap_or_default();
@@ -82,6 +90,7 @@ fn patch(response: &Value, version: &str) -> Result<Vec<Value>, String> {
         }
     }
     let bytes = STANDARD.decode(encoded).map_err(|error| format!("response.patch is not base64: {error}"))?;
+    check_weight(&bytes, WEIGHT).map_err(|why| format!("response.patch {why}"))?;
     let operations: Vec<Value> = serde_json::from_slice(&bytes)
         .map_err(|error| format!("response.patch is no JSON patch: {error}"))?;
     if operations.len() > OPERATIONS {

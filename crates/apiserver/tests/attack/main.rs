@@ -21,6 +21,7 @@ mod floods;
 mod forgery;
 mod forms;
 mod growth;
+mod hooks;
 mod http;
 mod levels;
 mod lists;
