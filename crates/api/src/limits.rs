@@ -1,5 +1,8 @@
 //! Limits on the content of requests.
 
+/// Conditions of one selector: each object of a list, and each event of a watch, is held against all of them.
+pub const CONDITIONS: usize = 200;
+
 /// Objects in one page of a list.
 pub const PAGE: usize = 2000;
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult};
 use crate::labels::Requirement;
+use crate::limits::CONDITIONS;
 
 pub use crate::labels::Labels;
 
@@ -21,6 +22,7 @@ impl Labels {
         };
         let mut requirements = Vec::new();
         let parts = if text.trim().is_empty() { Vec::new() } else { split(text) };
+        check_number(parts.len())?;
         for part in parts {
             let part = part.trim();
             requirements.push(Self::requirement(part).ok_or_else(|| bad(part))?);
@@ -60,7 +62,16 @@ impl Labels {
     }
 }
 
-/// Splits at commas outside of parentheses.
+fn check_number(count: usize) -> ApiResult<()> {
+    if count > CONDITIONS {
+        return Err(ApiError::bad_request(format!(
+            "a selector has at most {CONDITIONS} conditions, not {count}"
+        )));
+    }
+    Ok(())
+}
+
+/// Splits at commas that are in no parentheses.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0_u32, 0);
     for (at, letter) in text.char_indices() {
@@ -97,7 +108,9 @@ impl Fields {
     /// Parses a selector on the selectable fields of a resource.
     pub fn parse(text: &str, known: &[&str]) -> ApiResult<Self> {
         let mut conditions = Vec::new();
-        for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+        let parts = || text.split(',').filter(|part| !part.trim().is_empty());
+        check_number(parts().count())?;
+        for part in parts() {
             let (field, equal, value) = if let Some((field, value)) = part.split_once("!=") {
                 (field, false, value)
             } else if let Some((field, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
@@ -176,6 +189,19 @@ mod tests {
         for text in ["a b", "=", "a in web", "a in (b", "a>b", "a=b c", "ä", ",", "a=b,"] {
             assert_eq!(Labels::parse(text).map_err(|e| e.reason.code()).unwrap_err(), 400, "{text}");
         }
+    }
+
+    /// The values of one condition are looked up at once, so they may be many.
+    #[test]
+    fn conditions_are_bounded_and_their_values_are_not() {
+        let labels = |count: usize| (0..count).map(|n| format!("!l{n}")).collect::<Vec<_>>().join(",");
+        let fields = |count: usize| vec!["metadata.name!=a"; count].join(",");
+        assert!(
+            Labels::parse(&labels(CONDITIONS)).is_ok() && Labels::parse(&labels(CONDITIONS + 1)).is_err()
+        );
+        assert!(Fields::parse(&fields(CONDITIONS), &[]).is_ok());
+        assert!(Fields::parse(&fields(CONDITIONS + 1), &[]).is_err());
+        assert!(Labels::parse(&format!("l in ({})", vec!["v"; 5000].join(","))).is_ok());
     }
 
     #[test]

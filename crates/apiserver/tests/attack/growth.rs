@@ -11,23 +11,34 @@ use serde_json::{Map, Value, json};
 use super::world::Who::{self, Admin, Alice};
 use super::world::World;
 
-/// A request: `METHOD PATH`, its media type, and a body with a number of parts.
+/// What is sent: `METHOD PATH`, of which media type, and a body or a query with so many parts.
 struct Case {
     what: &'static str,
     who: Who,
     line: &'static str,
     kind: &'static str,
+    accept: &'static str,
+    query: Box<dyn Fn(usize) -> String>,
     body: Box<dyn Fn(usize) -> Value>,
     parts: usize,
 }
 
+const YAML: &str = "application/yaml";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const JSON: &str = "application/json";
 const PODS: &str = "POST /api/v1/namespaces/shop/pods?dryRun=All&fieldValidation=Warn";
 /// Number of parts in most cases; the larger of both requests has twice as many.
 const PARTS: usize = 3000;
 
 fn case(what: &'static str, who: Who, line: &'static str, body: impl Fn(usize) -> Value + 'static) -> Case {
-    Case { what, who, line, kind: JSON, body: Box::new(body), parts: PARTS }
+    let query = Box::new(|_| String::new());
+    Case { what, who, line, kind: JSON, accept: JSON, query, body: Box::new(body), parts: PARTS }
+}
+
+/// A request with as many parts in its query.
+fn query(what: &'static str, line: &'static str, query: impl Fn(usize) -> String + 'static) -> Case {
+    Case { query: Box::new(query), ..case(what, Alice, line, |_| Value::Null) }
 }
 
 impl Case {
@@ -37,6 +48,26 @@ impl Case {
 
     fn kind(self, kind: &'static str) -> Self {
         Self { kind, ..self }
+    }
+
+    /// Answered as a table.
+    fn table(self) -> Self {
+        Self { accept: TABLE, ..self }
+    }
+
+    /// The bytes that are sent.
+    fn bytes(&self, count: usize) -> Vec<u8> {
+        let body = (self.body)(count);
+        match self.kind {
+            _ if body.is_null() => Vec::new(),
+            YAML if body.is_string() => body.as_str().unwrap().to_owned().into_bytes(),
+            YAML => palisade_k8s::yaml::write(&body).into_bytes(),
+            PROTOBUF => {
+                let message = palisade_api::schema::message(body["kind"].as_str().unwrap()).unwrap();
+                palisade_api::protobuf::encode(&body, message)
+            }
+            _ => body.to_string().into_bytes(),
+        }
     }
 }
 
@@ -440,13 +471,155 @@ fn others() -> Vec<Case> {
         case("options of a deletion", Alice, "DELETE /api/v1/namespaces/shop/configmaps/none", |count| {
             json!({"kind": "DeleteOptions", "apiVersion": "v1", "dryRun": list(count, |_| "All".into())})
         }),
-        case("YAML", Alice, "POST /api/v1/namespaces/shop/configmaps?dryRun=All", |count| {
-            json!({"metadata": {"name": "c"}, "data": map(count, |n| (format!("k{n}"), "v".into()))})
-        })
-        .kind("application/yaml"),
         case("a project", Alice, "POST /apis/project.openshift.io/v1/projectrequests?dryRun=All", |count| {
             json!({"metadata": {"name": "other", "annotations": map(count, |n| (format!("a{n}"), "v".into()))}})
         }),
+    ]
+}
+
+/// The forms in which bodies come and answers go, and what selects objects.
+fn forms() -> Vec<Case> {
+    const MAPS: &str = "POST /api/v1/namespaces/shop/configmaps?dryRun=All";
+    let typed = |kind: &'static str, body: Value| {
+        let mut typed = json!({"apiVersion": "v1", "kind": kind});
+        merge(&mut typed, body);
+        typed
+    };
+    let data = move |count| {
+        typed(
+            "ConfigMap",
+            json!({"metadata": {"name": "c"}, "data": map(count, |n| (format!("k{n}"), "v".into()))}),
+        )
+    };
+    let containers = |count| {
+        pod(json!({"containers": list(count, |n| json!({"name": format!("c{n}"), "image": "a"}))}), json!({}))
+    };
+    let labelled = |count| pod(json!({}), json!({"labels": map(count, |n| (format!("l{n}"), "v".into()))}));
+    let environment = |count| container(json!({"env": env(count, "v")}));
+    let yaml = |what, line, text: fn(usize) -> String| {
+        case(what, Alice, line, move |count| text(count).into()).kind(YAML)
+    };
+    let mut cases = vec![
+        case("YAML of a map", Alice, MAPS, data).kind(YAML),
+        case("YAML of lists", Alice, PODS, environment).kind(YAML),
+        yaml("YAML in flow style", MAPS, |count| {
+            let data: Vec<String> = (0..count).map(|n| format!("k{n}: 'v'")).collect();
+            format!("{{metadata: {{name: c}}, data: {{{}}}}}", data.join(", "))
+        }),
+        yaml("YAML of many lines in one text", MAPS, |count| {
+            format!("metadata: {{name: c}}\ndata:\n  k: |\n{}", "    a line: {of [it\n".repeat(count * 8))
+        }),
+        yaml("YAML of a folded text", MAPS, |count| {
+            format!("metadata: {{name: c}}\ndata:\n  k: \"{}\"\n", "word\n    \\t".repeat(count * 8))
+        }),
+        yaml("YAML with comments", MAPS, |count| {
+            format!("metadata: {{name: c}}\n{}data: {{k: v}}\n", "# nothing: [\n".repeat(count * 8))
+        }),
+        yaml("YAML with anchors and aliases", MAPS, |count| {
+            let data: Vec<String> = (0..count).map(|n| format!("  k{n}: &a{n} v\n  l{n}: *a{n}\n")).collect();
+            format!("metadata: {{name: c}}\ndata:\n{}", data.concat())
+        })
+        .of(1000),
+        yaml("YAML with one key many times", MAPS, |count| {
+            format!("metadata: {{name: c}}\ndata:\n{}", "  k: v\n".repeat(count))
+        }),
+        case("protobuf of a map", Alice, MAPS, data).kind(PROTOBUF),
+        case("protobuf of lists", Alice, PODS, environment).kind(PROTOBUF),
+        case("protobuf of containers", Alice, PODS, containers).kind(PROTOBUF).of(400),
+        case("protobuf of labels", Alice, PODS, labelled).kind(PROTOBUF),
+        query(
+            "requirements of a label selector",
+            "GET /api/v1/namespaces/shop/pods?labelSelector=",
+            |count| (0..count).map(|n| format!("!l{n}")).collect::<Vec<_>>().join(","),
+        ),
+        query("values of a label selector", "GET /api/v1/namespaces/shop/pods?labelSelector=", |count| {
+            let values: Vec<String> = (0..count).map(|n| format!("v{n}")).collect();
+            format!("l%20notin%20({})", values.join(","))
+        }),
+        query("conditions of a field selector", "GET /api/v1/namespaces/shop/pods?fieldSelector=", |count| {
+            (0..count).map(|n| format!("metadata.name!=p{n}")).collect::<Vec<_>>().join(",")
+        })
+        .of(1000),
+        query("parameters that there are not", "GET /api/v1/namespaces/shop/pods?", |count| {
+            (0..count).map(|n| format!("p{n}=v")).collect::<Vec<_>>().join("&")
+        }),
+    ];
+    let tables: [(&'static str, &'static str, Box<dyn Fn(usize) -> Value>); 7] = [
+        ("a table of a pod with many containers", PODS, Box::new(containers)),
+        ("a table of a pod with many labels", PODS, Box::new(labelled)),
+        ("a table of a map", MAPS, Box::new(data)),
+        (
+            "a table of a service",
+            "POST /api/v1/namespaces/shop/services?dryRun=All",
+            Box::new(|count| {
+                json!({"metadata": {"name": "s"}, "spec": {"selector": map(count, |n| (format!("k{n}"), "v".into())),
+                "ports": list(count, |n| json!({"name": format!("p{n}"), "port": n + 1}))}})
+            }),
+        ),
+        (
+            "a table of a deployment",
+            "POST /apis/apps/v1/namespaces/shop/deployments?dryRun=All",
+            Box::new(|count| {
+                let labels = map(count, |n| (format!("l{n}"), "v".into()));
+                let containers = list(count / 4, |n| json!({"name": format!("c{n}"), "image": "a"}));
+                json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}}}})
+            }),
+        ),
+        (
+            "a table of an ingress",
+            "POST /apis/networking.k8s.io/v1/namespaces/shop/ingresses?dryRun=All",
+            Box::new(|count| {
+                json!({"metadata": {"name": "i"}, "spec": {"rules": list(count, |n| json!({"host": format!("h{n}.io"), "http": {"paths": [
+                {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "s", "port": {"number": 80}}}}]}}))}})
+            }),
+        ),
+        (
+            "a table of a binding",
+            "POST /apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings?dryRun=All",
+            Box::new(|count| {
+                let subjects = list(
+                    count,
+                    |n| json!({"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": format!("u{n}")}),
+                );
+                json!({"metadata": {"name": "b"}, "subjects": subjects,
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}})
+            }),
+        ),
+    ];
+    cases.extend(tables.into_iter().map(|(what, line, body)| {
+        let parts = if what.contains("containers") { 400 } else { 1000 };
+        case(what, Alice, line, body).table().of(parts)
+    }));
+    cases
+}
+
+/// What is logged whole.
+fn logged() -> Vec<Case> {
+    vec![
+        case(
+            "an audited map",
+            Alice,
+            "POST /api/v1/namespaces/shop/configmaps?dryRun=All",
+            |count| json!({"metadata": {"name": "c"}, "data": map(count, |n| (format!("k{n}"), "v".into()))}),
+        )
+        .of(8000),
+        case("an audited pod", Alice, PODS, |count| container(json!({"env": env(count, "v")}))),
+        case("an audited pod in YAML", Alice, PODS, |count| container(json!({"env": env(count, "v")})))
+            .kind(YAML),
+        case("audited fields that there are not", Alice, PODS, |count| {
+            pod(json!({}), map(count, |n| (format!("x{n}"), n.into())))
+        }),
+        case("audited managed fields", Alice, PODS, |count| {
+            let fields = map(count, |n| (format!("f:k{n}"), json!({})));
+            pod(
+                json!({}),
+                json!({"managedFields": [{"manager": "m", "operation": "Update", "apiVersion": "v1",
+                "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:labels": fields}}}]}),
+            )
+        })
+        .of(1000),
+        query("an audited path", "GET /api/v1/namespaces/shop/pods?x=", |count| "y".repeat(count * 8)),
     ]
 }
 
@@ -540,10 +713,11 @@ fn changes() -> Vec<Change> {
     ]
 }
 
-/// CPU time that the server uses for a request, including the work after it.
-async fn cost(world: &World, who: Who, line: &str, kind: &str, body: &[u8]) -> (u16, Duration, String) {
+/// How much time of processors the server takes for a request, with what it does afterwards.
+async fn cost(world: &World, who: Who, line: &str, kinds: [&str; 2], body: &[u8]) -> (u16, Duration, String) {
     let before = settled(world).await;
-    let reply = world.send_as(who, line, &[("content-type", kind)], body).await;
+    let headers = [("content-type", kinds[0]), ("accept", kinds[1])];
+    let reply = world.send_as(who, line, &headers, body).await;
     (reply.code, settled(world).await.saturating_sub(before), reply.text().chars().take(300).collect())
 }
 
@@ -585,13 +759,17 @@ fn check(wrong: &[String]) {
 }
 
 async fn compare_all(cases: Vec<Case>) {
-    let world = World::apart().await;
+    compare_in(&World::apart().await, cases).await;
+}
+
+async fn compare_in(world: &World, cases: Vec<Case>) {
     let mut wrong = Vec::new();
     for case in cases {
         let mut seen = Vec::new();
         let mut run = async |is_twice: bool| {
-            let body = (case.body)(case.parts << usize::from(is_twice)).to_string();
-            let (code, cost, text) = cost(&world, case.who, case.line, case.kind, body.as_bytes()).await;
+            let count = case.parts << usize::from(is_twice);
+            let (body, line) = (case.bytes(count), format!("{}{}", case.line, (case.query)(count)));
+            let (code, cost, text) = cost(world, case.who, &line, [case.kind, case.accept], &body).await;
             seen.push((code, body.len(), text));
             cost
         };
@@ -644,7 +822,7 @@ async fn changes_take_no_more_than_they_hold() {
             };
             let line = format!("{method} {path}/d{count}{query}");
             let body = (change.body)(count).to_string();
-            let (code, cost, text) = cost(&world, Admin, &line, kind, body.as_bytes()).await;
+            let (code, cost, text) = cost(&world, Admin, &line, [kind, JSON], body.as_bytes()).await;
             codes.push((code, text));
             cost
         };
@@ -653,4 +831,17 @@ async fn changes_take_no_more_than_they_hold() {
         wrong.extend(other.map(|other| format!("{}: {other:?}", change.what)));
     }
     check(&wrong);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_and_selectors_take_no_more_than_they_hold() {
+    compare_all(forms()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_logged_whole_takes_no_more_than_it_holds() {
+    let rules: Vec<Value> = (0..300).map(|n| json!({"level": "None", "users": [format!("u{n}")]})).collect();
+    let rules = [rules, vec![json!({"level": "RequestResponse"})]].concat();
+    let policy = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules});
+    compare_in(&World::apart_with(&policy.to_string()).await, logged()).await;
 }

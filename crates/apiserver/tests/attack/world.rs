@@ -141,13 +141,21 @@ impl World {
         world
     }
 
-    /// A server as a process of its own, whose memory can be measured, with all users in it.
+    /// A server as a process of its own, whose memory can be measured, with everybody in it.
+    pub(crate) async fn apart() -> Self {
+        Self::apart_with("").await
+    }
+
+    /// The same with an audit policy, if it is not empty.
     #[expect(
         clippy::zombie_processes,
         reason = "the world ends the process and waits for it; a panic ends the test"
     )]
-    pub(crate) async fn apart() -> Self {
+    pub(crate) async fn apart_with(audit_policy: &str) -> Self {
         let folder = private();
+        if !audit_policy.is_empty() {
+            std::fs::write(folder.path().join(AUDIT_POLICY), audit_policy).unwrap();
+        }
         let said = folder.path().join("address");
         let process = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "world::a_server_apart", "--ignored", "--nocapture", "--test-threads=1"])
@@ -414,6 +422,7 @@ impl World {
 
 /// Says to a server apart in which folder it is.
 const APART: &str = "PALISADE_TEST_APART";
+const AUDIT_POLICY: &str = "audit-policy.yaml";
 
 /// Not a test: the server of [`World::apart`].
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -421,7 +430,9 @@ const APART: &str = "PALISADE_TEST_APART";
 async fn a_server_apart() {
     let Some(folder) = std::env::var_os(APART) else { return };
     let folder = PathBuf::from(folder);
-    let server = Server::start(config(&folder.join("data"))).await.unwrap();
+    let policy = folder.join(AUDIT_POLICY);
+    let config = Config { audit_policy: policy.exists().then_some(policy), ..config(&folder.join("data")) };
+    let server = Server::start(config).await.unwrap();
     let address = server.address().unwrap().to_string();
     std::fs::write(folder.join("address.new"), address).unwrap();
     std::fs::rename(folder.join("address.new"), folder.join("address")).unwrap();
