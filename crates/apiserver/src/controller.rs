@@ -3,6 +3,7 @@
 
 mod definitions;
 mod errands;
+mod expiry;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use definitions::Ends;
 use errands::Errands;
+use expiry::Expiry;
 
 use crate::api::Api;
 use crate::call::Call;
@@ -55,6 +57,7 @@ struct Controller<'a> {
     /// Namespaces that are being deleted.
     leaving: BTreeMap<String, Left>,
     definitions: Ends,
+    expiry: Expiry,
     errands: &'a Errands,
     /// Time of the last compaction, and the revision for the next one.
     compacted: (Instant, Revision),
@@ -87,6 +90,7 @@ impl<'a> Controller<'a> {
             alive: HashSet::new(),
             leaving: BTreeMap::new(),
             definitions: Ends::default(),
+            expiry: Expiry::default(),
             errands,
             compacted: (Instant::now(), seen),
             heartbeats: lost::Heartbeats::default(),
@@ -118,6 +122,7 @@ impl<'a> Controller<'a> {
     fn learn(&mut self, key: Key, object: &Value) {
         self.alive.insert(text(object, "/metadata/uid").to_owned());
         self.definitions.learn(&key, object);
+        self.expiry.learn(&key, Instant::now());
         for owner in owners(object) {
             self.owned.entry(owner.to_owned()).or_default().insert(key.clone());
         }
@@ -158,6 +163,7 @@ impl<'a> Controller<'a> {
             tracing::warn!("nodes cannot be looked at: {}", error.message);
         }
         definitions::sweep(self);
+        expiry::sweep(self);
         self.compact();
     }
 
@@ -170,6 +176,9 @@ impl<'a> Controller<'a> {
     fn handle(&mut self, event: &Event) -> ApiResult<()> {
         let key = Key::new(&event.storage, &event.namespace, &event.name);
         if event.change != Change::Deleted {
+            if let Some(previous) = &event.previous {
+                self.disclaim(&key, previous);
+            }
             self.learn(key, &event.object);
             if event.storage == "namespaces" {
                 bootstrap::repair(self.api, event.object.clone())?;
@@ -177,13 +186,10 @@ impl<'a> Controller<'a> {
             return self.finish(event);
         }
         self.definitions.forget(self.api, event);
+        self.expiry.forget(&key);
         let uid = text(&event.object, "/metadata/uid");
         self.alive.remove(uid);
-        for owner in owners(&event.object) {
-            if let Some(owned) = self.owned.get_mut(owner) {
-                owned.remove(&key);
-            }
-        }
+        self.disclaim(&key, &event.object);
         if event.storage == "namespaces" {
             self.leaving.remove(&event.name);
         }
@@ -197,7 +203,19 @@ impl<'a> Controller<'a> {
         Ok(())
     }
 
-    /// Deletes objects without a remaining owner.
+    /// Forgets whose an object was: whoever writes it may name owners that there never were, others each time.
+    fn disclaim(&mut self, key: &Key, object: &Value) {
+        for owner in owners(object) {
+            if let Some(owned) = self.owned.get_mut(owner) {
+                owned.remove(key);
+                if owned.is_empty() {
+                    self.owned.remove(owner);
+                }
+            }
+        }
+    }
+
+    /// Deletes what has no owner left.
     fn orphaned(&self, key: Key) -> ApiResult<()> {
         let Some(resource) = self.api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
         let Ok(found) = objects::get(&self.api.store, &resource, &key.namespace, &key.name) else {

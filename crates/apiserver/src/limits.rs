@@ -25,13 +25,21 @@ pub(crate) const ATTEMPTS: usize = 8;
 /// Time for which old versions are kept for watches and for lists in pages.
 pub(crate) const HISTORY: Duration = Duration::from_secs(300);
 
-/// Maximum time between two looks of the workload controllers.
+/// Life of an event after it was last written.
+pub(crate) const EVENT: Duration = Duration::from_secs(3600);
+
+/// Time between two looks of the controllers of workloads, at most.
 pub(crate) const WORKLOAD_WAIT: Duration = Duration::from_millis(500);
 /// Maximum time before a workload whose pods are refused is looked at again.
 pub(crate) const WORKLOAD_BACKOFF: Duration = Duration::from_secs(120);
 /// Maximum time before a workload is looked at again; a longer timer is checked in between.
 pub(crate) const WORKLOAD_LONGEST: Duration = Duration::from_secs(3600);
-/// Threads that delete objects for the controllers, each in another namespace.
+/// Added to the niceness of the threads that look at workloads.
+pub(crate) const WORKLOAD_NICE: i32 = 5;
+/// Pods of a namespace's workloads that wait for a node, in number and in weight, from which on no further ones are made:
+/// a set may want 2,000,000,000.
+pub(crate) const WAITING: (usize, usize) = (1000, 128 << 20);
+/// Threads that delete what controllers want deleted, each in another namespace.
 pub(crate) const ERRAND_THREADS: usize = 4;
 /// Time before a failed deletion is tried again.
 pub(crate) const ERRAND_WAIT: Duration = Duration::from_secs(15);

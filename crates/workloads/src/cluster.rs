@@ -19,13 +19,13 @@ pub trait Cluster: std::fmt::Debug {
     /// The time.
     fn now(&self) -> Timestamp;
 
-    /// Objects of a namespace that a workload there controls, by its UID; `storage` is the place of their kind, as of
-    /// [`Resource::storage`]. Of a pod's specification they need no more than the node.
+    /// Gives the objects of a namespace that a workload there controls, by its UID, one by one to a function, which keeps
+    /// of each what it needs; `storage` is the place of their kind, as of [`Resource::storage`].
     ///
     /// # Errors
     ///
     /// They cannot be read.
-    fn owned(&self, namespace: &str, uid: &str, storage: &str) -> ApiResult<Vec<Value>>;
+    fn owned(&self, namespace: &str, uid: &str, storage: &str, with: &mut dyn FnMut(Value)) -> ApiResult<()>;
 
     /// The nodes.
     ///

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use crate::Next;
 use crate::pods::{self, condition};
-use crate::work::Work;
+use crate::work::{Work, brief};
 use palisade_api::error::{ApiResult, Reason};
 use palisade_api::kind::{JOBS, text};
+use palisade_api::weight;
 
 /// Time after a time of the schedule at which it is looked at, for clocks that differ.
 const LATE: Duration = Duration::from_millis(100);
@@ -20,13 +21,20 @@ const LATE: Duration = Duration::from_millis(100);
 const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
 pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
-    let jobs = work.owned("batch/jobs")?;
+    let mut unfinished = Unfinished::default();
+    let jobs = work.owned("batch/jobs", |job| {
+        if ended(&job).is_none() {
+            unfinished.count += 1;
+            unfinished.weight += weight::of(&job);
+        }
+        brief(job)
+    })?;
     let mut status =
         work.object.get("status").filter(|status| status.is_object()).cloned().unwrap_or_else(|| json!({}));
     let mut active = Active(status.get("active").and_then(Value::as_array).cloned().unwrap_or_default());
     take_stock(work, &jobs, &mut active, &mut status);
-    let started = start(work, &mut active, &mut status);
-    // Started jobs are recorded, whatever else has failed.
+    let started = start(work, &mut active, &mut status, &unfinished);
+    // What was started is said, whatever else has failed.
     match active.0.is_empty() {
         true => drop(status.as_object_mut().and_then(|status| status.shift_remove("active"))),
         false => put(&mut status, &["active"], active.0.into()),
@@ -34,6 +42,22 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     work.say(&status)?;
     clean(work, &jobs)?;
     started
+}
+
+/// The jobs of one schedule that have not ended.
+#[derive(Debug, Default)]
+struct Unfinished {
+    count: usize,
+    weight: usize,
+}
+
+impl Unfinished {
+    /// So many, or so heavy ones, are enough: a schedule goes on for ever, and jobs need not end.
+    const MOST: (usize, usize) = (100, 64 << 20);
+
+    fn are_enough(&self) -> bool {
+        self.count >= Self::MOST.0 || self.weight >= Self::MOST.1
+    }
 }
 
 /// References to the jobs that have not ended.
@@ -88,7 +112,12 @@ fn take_stock(work: &Work<'_>, jobs: &[Value], active: &mut Active, status: &mut
 }
 
 /// Starts the job of the latest time that has come, if there is one that was not started yet.
-fn start(work: &Work<'_>, active: &mut Active, status: &mut Value) -> ApiResult<Next> {
+fn start(
+    work: &Work<'_>,
+    active: &mut Active,
+    status: &mut Value,
+    unfinished: &Unfinished,
+) -> ApiResult<Next> {
     let (Some(schedule), false) =
         (schedule(work), work.object.pointer("/spec/suspend") == Some(&true.into()))
     else {
@@ -114,6 +143,15 @@ fn start(work: &Work<'_>, active: &mut Active, status: &mut Value) -> ApiResult<
         for old in std::mem::take(&mut active.0) {
             remove(work, text(&old, "/name"))?;
         }
+    }
+    if !active.0.is_empty() && unfinished.are_enough() {
+        let message = format!(
+            "Not starting job because {} jobs have not ended, of {} MiB",
+            unfinished.count,
+            unfinished.weight >> 20
+        );
+        pods::tell(work, "Warning", "TooManyActiveJobs", &message);
+        return Ok(next);
     }
     let Some(job) = create(work, &schedule, &name, at)? else { return Ok(next) };
     active
@@ -193,7 +231,7 @@ fn create(work: &Work<'_>, schedule: &Schedule, name: &str, at: Timestamp) -> Ap
             Ok(Some(job))
         }
         Err(error) if error.reason == Reason::AlreadyExists => {
-            let mut owned = work.owned("batch/jobs")?.into_iter();
+            let mut owned = work.owned("batch/jobs", brief)?.into_iter();
             Ok(owned.find(|job| text(job, "/metadata/name") == name))
         }
         Err(error) => {
@@ -223,4 +261,35 @@ fn clean(work: &Work<'_>, jobs: &[Value]) -> ApiResult<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Fake, NOW, workload};
+
+    #[test]
+    fn nothing_is_started_while_many_jobs_go_on() {
+        for (count, size, starts) in
+            [(0, 10, true), (99, 10, true), (100, 10, false), (3, 10 << 20, true), (7, 10 << 20, false)]
+        {
+            let job = |at: usize| {
+                json!({"kind": "Job", "metadata": {"name": format!("j{at}"), "uid": format!("u{at}"),
+                    "annotations": {"x": "x".repeat(size)}}, "status": {}})
+            };
+            let jobs: Vec<Value> = (0..count).map(job).collect();
+            let cluster = Fake::with(&jobs);
+            let mut cron =
+                workload("CronJob", &json!({"schedule": "* * * * *", "jobTemplate": {"spec": {}}}));
+            let active = jobs
+                .iter()
+                .map(|job| json!({"name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}));
+            cron["status"]["active"] = active.collect();
+            cron["status"]["lastScheduleTime"] =
+                Timestamp::from_second(NOW - 120).unwrap().to_string().into();
+            cluster.sync(&cron).0.unwrap();
+            let made = cluster.created.borrow().iter().any(|object| object["kind"] == "Job");
+            assert_eq!(made, starts, "{count} of {size} bytes");
+        }
+    }
 }

@@ -14,15 +14,17 @@ use palisade_api::kind::{PODS, text};
 const REVISION: &str = "controller-revision-hash";
 
 pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
-    let all = work.owned("pods")?;
+    let all = work.pods()?;
     let nodes = nodes(work)?;
+    let known: HashSet<&str> = nodes.iter().map(String::as_str).collect();
     let revision = hash_of(work.object.pointer("/spec/template").unwrap_or(&Value::Null), 0);
     let node_of = |pod: &Value| text(pod, "/spec/nodeName").to_owned();
     let mut seen = HashSet::new();
     let mut kept = Vec::new();
     for pod in &all {
-        let is_wanted =
-            nodes.contains(&node_of(pod)) && !is_over(pod) && (is_leaving(pod) || seen.insert(node_of(pod)));
+        let is_wanted = known.contains(text(pod, "/spec/nodeName"))
+            && !is_over(pod)
+            && (is_leaving(pod) || seen.insert(node_of(pod)));
         match is_wanted {
             true => kept.push(pod),
             false if !is_leaving(pod) => work.delete(&PODS, pod)?,
@@ -31,7 +33,8 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     }
     let mut refused = Ok(());
     let mut created = 0;
-    for node in nodes.iter().filter(|node| kept.iter().all(|pod| node_of(pod) != **node)) {
+    let held: HashSet<&str> = kept.iter().map(|pod| text(pod, "/spec/nodeName")).collect();
+    for node in nodes.iter().filter(|node| !held.contains(node.as_str())) {
         let mut pod = named_after(work, of_template(work));
         put(&mut pod, &["metadata", "labels", REVISION], revision.clone().into());
         put(&mut pod, &["spec", "nodeName"], node.clone().into());

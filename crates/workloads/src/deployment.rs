@@ -1,29 +1,47 @@
 //! Deployments: a replica set for each form of the template, of which the newest grows as the others shrink.
 
+use std::collections::{HashMap, HashSet};
+
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use crate::Next;
 use crate::pods::{self, condition, hash_of, is_leaving, set_condition};
-use crate::work::Work;
-use palisade_api::error::{ApiResult, Reason};
+use crate::work::{Work, brief};
+use palisade_api::error::{ApiError, ApiResult, Reason};
 use palisade_api::kind::{REPLICA_SETS, text};
+use palisade_api::weight;
 
 /// Label by which the pods of one form of a template are told from others.
 const HASH: &str = "pod-template-hash";
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
 pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
-    let mut sets: Vec<Value> =
-        work.owned("apps/replicasets")?.into_iter().filter(|set| !is_leaving(set)).collect();
-    sets.sort_by_key(revision);
     let template = work.object.pointer("/spec/template").cloned().unwrap_or_default();
-    let newest = sets.iter().rposition(|set| form(set) == template);
+    let (mut same, mut weights) = (HashSet::new(), HashMap::new());
+    let mut sets = work.owned("apps/replicasets", |set| {
+        let name = text(&set, "/metadata/name").to_owned();
+        weights.insert(name.clone(), weight::of(&set));
+        if form(&set) == template {
+            same.insert(name);
+        }
+        let revision =
+            set.pointer(&format!("/metadata/annotations/{}", REVISION.replace('/', "~1"))).cloned();
+        let mut set = brief(set);
+        put(&mut set, &["metadata", "annotations"], json!({REVISION: revision}));
+        set
+    })?;
+    sets.retain(|set| !is_leaving(set));
+    sets.sort_by_key(revision);
+    let newest = sets.iter().rposition(|set| same.contains(text(set, "/metadata/name")));
     let is_paused = work.object.pointer("/spec/paused") == Some(&Value::Bool(true));
     let current = match newest {
         Some(at) => Some(sets.remove(at)),
         None if is_paused => None,
-        None => Some(begin(work, &template, &sets)?),
+        None => {
+            room_for_one(work, &sets, &weights)?;
+            Some(begin(work, &template, &sets)?)
+        }
     };
     let latest = sets.iter().map(revision).max().unwrap_or_default();
     if let Some(current) = &current {
@@ -37,7 +55,7 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
             roll(work, current, &sets)?;
         }
     }
-    clean_up(work, &sets)?;
+    clean_up(work, &sets, &weights)?;
     say(work, current.as_ref(), &sets)?;
     Ok(Next::Nothing)
 }
@@ -143,8 +161,7 @@ fn roll(work: &Work<'_>, current: &Value, others: &[Value]) -> ApiResult<()> {
         for set in others.iter().filter(|set| replicas(set) > 0) {
             scale(work, set, 0)?;
         }
-        let is_empty = others.iter().all(|set| replicas(set) == 0 && running(set) == 0);
-        return if is_empty { scale(work, current, wanted) } else { Ok(()) };
+        return if others.iter().all(is_empty) { scale(work, current, wanted) } else { Ok(()) };
     }
     let rolling = work.object.pointer("/spec/strategy/rollingUpdate");
     let field = |name: &str| rolling.and_then(|rolling| rolling.get(name));
@@ -198,13 +215,47 @@ fn scale(work: &Work<'_>, set: &Value, wanted: i64) -> ApiResult<()> {
     Ok(())
 }
 
+/// The weight of each replica set, by name.
+type Weights = HashMap<String, usize>;
+
+/// Weight of the replica sets that are kept of a deployment's past: each small patch of a large template makes another.
+const HISTORY: usize = 32 << 20;
+/// Weight of the replica sets with pods from which on no further one is made.
+const PRESENT: usize = 64 << 20;
+
+fn weight_of(set: &Value, weights: &Weights) -> usize {
+    weights.get(text(set, "/metadata/name")).copied().unwrap_or_default()
+}
+
+fn is_empty(set: &Value) -> bool {
+    replicas(set) == 0 && running(set) == 0
+}
+
+/// Refuses a further replica set beside those whose pods are there yet, where these hold much.
+fn room_for_one(work: &Work<'_>, sets: &[Value], weights: &Weights) -> ApiResult<()> {
+    let held: usize = sets.iter().filter(|set| !is_empty(set)).map(|set| weight_of(set, weights)).sum();
+    if held <= PRESENT {
+        return Ok(());
+    }
+    let why = format!("the replica sets whose pods are not gone yet hold {} MiB already", held >> 20);
+    pods::tell(work, "Warning", "ReplicaSetCreateError", &format!("Failed to create new replica set: {why}"));
+    Err(ApiError::forbidden(&REPLICA_SETS, work.name(), why))
+}
+
 /// Deletes the oldest replica sets that nobody will roll back to.
-fn clean_up(work: &Work<'_>, others: &[Value]) -> ApiResult<()> {
+fn clean_up(work: &Work<'_>, others: &[Value], weights: &Weights) -> ApiResult<()> {
     let kept = work.object.pointer("/spec/revisionHistoryLimit").and_then(Value::as_u64).unwrap_or(10);
     let kept = usize::try_from(kept).unwrap_or(usize::MAX);
-    let empty: Vec<&Value> = others.iter().filter(|set| replicas(set) == 0 && running(set) == 0).collect();
-    let surplus = empty.len().saturating_sub(kept);
-    empty.iter().take(surplus).try_for_each(|set| work.delete(&REPLICA_SETS, set))
+    let mut held = 0;
+    let newest_first = others.iter().rev().filter(|set| is_empty(set)).enumerate();
+    let surplus = newest_first.filter(|(at, set)| {
+        held += weight_of(set, weights);
+        // One is left to roll back to, whatever it weighs.
+        *at >= kept || *at > 0 && held > HISTORY
+    });
+    let mut surplus: Vec<&Value> = surplus.map(|(_, set)| set).collect();
+    surplus.reverse();
+    surplus.into_iter().try_for_each(|set| work.delete(&REPLICA_SETS, set))
 }
 
 fn say(work: &Work<'_>, current: Option<&Value>, others: &[Value]) -> ApiResult<()> {
@@ -263,6 +314,7 @@ fn say(work: &Work<'_>, current: Option<&Value>, others: &[Value]) -> ApiResult<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::{Fake, workload};
 
     #[test]
     fn shares_are_numbers_or_percentages() {
@@ -277,5 +329,50 @@ mod tests {
             assert_eq!(share(Some(&value), whole, up), wanted, "{value}");
         }
         assert_eq!(share(None, 3, true), 0);
+    }
+
+    /// Replica sets of a deployment, each of so many bytes, of which the first few have pods.
+    fn sets(count: usize, with_pods: usize, size: usize) -> Vec<Value> {
+        let set = |at: usize| {
+            let replicas = usize::from(at < with_pods);
+            json!({"metadata": {"name": format!("s{at}"), "annotations": {REVISION: at.to_string()}},
+                "spec": {"replicas": replicas, "template": {"x": at, "y": "y".repeat(size)}},
+                "status": {"replicas": replicas}})
+        };
+        (0..count).map(set).collect()
+    }
+
+    #[test]
+    fn the_past_is_bounded_by_number_and_by_weight() {
+        // The limit, how many sets of which size, and how many of them are deleted.
+        let cases = [
+            (Value::Null, 14, 10, 3),
+            (json!(2), 14, 10, 11),
+            (json!(0), 14, 10, 13),
+            (json!(i32::MAX), 200, 10, 0),
+            (json!(i32::MAX), 14, 8 << 20, 10),
+            (json!(i32::MAX), 3, 40 << 20, 1),
+        ];
+        for (limit, count, size, deleted) in cases {
+            let cluster = Fake::with(&sets(count, 0, size));
+            // The newest is the present one.
+            let template = json!({"x": count - 1, "y": "y".repeat(size)});
+            let spec = json!({"replicas": 0, "revisionHistoryLimit": limit, "template": template});
+            cluster.sync(&workload("Deployment", &spec)).0.unwrap();
+            let gone = cluster.deleted.borrow();
+            let oldest: Vec<String> = (0..deleted).map(|at| format!("s{at}")).collect();
+            assert_eq!(*gone, oldest, "{limit} {count} {size}");
+        }
+    }
+
+    #[test]
+    fn a_further_set_waits_while_those_with_pods_hold_much() {
+        for (with_pods, is_made) in [(2, true), (9, false)] {
+            let cluster = Fake::with(&sets(9, with_pods, 10 << 20));
+            let spec = json!({"replicas": 1, "template": {"x": "new"}});
+            let synced = cluster.sync(&workload("Deployment", &spec)).0;
+            let made = cluster.created.borrow().iter().any(|object| object["kind"] == "ReplicaSet");
+            assert_eq!((synced.is_ok(), made), (is_made, is_made), "{synced:?}");
+        }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) const NOW: i64 = 1_000_000;
 /// A cluster in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Fake {
-    /// The pods that the workload controls.
+    /// The pods, or other objects, that the workload controls.
     pub(crate) pods: Vec<Value>,
     pub(crate) nodes: Vec<Value>,
     /// An object that is scaled.
@@ -50,8 +50,9 @@ impl Cluster for Fake {
         Timestamp::from_second(NOW).unwrap()
     }
 
-    fn owned(&self, _: &str, _: &str, _: &str) -> ApiResult<Vec<Value>> {
-        Ok(self.pods.clone())
+    fn owned(&self, _: &str, _: &str, _: &str, with: &mut dyn FnMut(Value)) -> ApiResult<()> {
+        self.pods.iter().cloned().for_each(with);
+        Ok(())
     }
 
     fn nodes(&self) -> ApiResult<Vec<Value>> {

@@ -21,7 +21,7 @@ const BACKOFF: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(360);
 
 pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
-    let all = work.owned("pods")?;
+    let all = work.pods()?;
     if ["Complete", "Failed"].iter().any(|kind| condition(&work.object, kind).is_some()) {
         return finished(work);
     }

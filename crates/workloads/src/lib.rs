@@ -22,8 +22,8 @@
 //!     fn now(&self) -> Timestamp {
 //!         Timestamp::UNIX_EPOCH
 //!     }
-//!     fn owned(&self, _: &str, _: &str, _: &str) -> ApiResult<Vec<Value>> {
-//!         Ok(Vec::new())
+//!     fn owned(&self, _: &str, _: &str, _: &str, _: &mut dyn FnMut(Value)) -> ApiResult<()> {
+//!         Ok(())
 //!     }
 //!     fn nodes(&self) -> ApiResult<Vec<Value>> {
 //!         Ok(Vec::new())

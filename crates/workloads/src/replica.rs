@@ -1,5 +1,6 @@
 //! ReplicaSets and ReplicationControllers: as many pods of one template as they say.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use palisade_k8s::put;
@@ -10,12 +11,18 @@ use crate::pods::{
     self, create_many, is_active, is_available, is_leaving, is_over, is_ready, named_after, of_template,
     set_condition,
 };
-use crate::work::Work;
+use crate::work::{Work, brief};
 use palisade_api::error::ApiResult;
 use palisade_api::kind::{PODS, text};
 
 pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
-    let all = work.owned("pods")?;
+    let mut labelled = HashSet::new();
+    let all = work.owned("pods", |pod| {
+        if has_all_labels(work, &pod) {
+            labelled.insert(text(&pod, "/metadata/name").to_owned());
+        }
+        brief(pod)
+    })?;
     let mut active: Vec<&Value> = all.iter().filter(|pod| is_active(pod)).collect();
     let (wanted, have) = (work.number("/spec/replicas"), active.len() as i64);
     let (mut created, mut refused) = (0, None);
@@ -36,8 +43,9 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
         }
     }
     let least = work.number("/spec/minReadySeconds");
-    let mut status =
-        status(work, &active, created, least, refused.as_ref().map(|error| error.message.as_str()));
+    let is_labelled = |pod: &Value| labelled.contains(text(pod, "/metadata/name"));
+    let refusal = refused.as_ref().map(|error| error.message.as_str());
+    let mut status = status(work, &active, (created, least), &is_labelled, refusal);
     if work.resource.kind() == "ReplicaSet" {
         let leaving = all.iter().filter(|pod| is_leaving(pod) && !is_over(pod)).count();
         put(&mut status, &["terminatingReplicas"], leaving.into());
@@ -56,17 +64,25 @@ fn rank(pod: &Value) -> (bool, bool, std::cmp::Reverse<String>) {
     (!text(pod, "/spec/nodeName").is_empty(), is_ready(pod), std::cmp::Reverse(created))
 }
 
-fn status(work: &Work<'_>, active: &[&Value], created: i64, least: i64, refused: Option<&str>) -> Value {
+/// Whether a pod has all labels of the template.
+fn has_all_labels(work: &Work<'_>, pod: &Value) -> bool {
+    let wanted = work.object.pointer("/spec/template/metadata/labels").and_then(Value::as_object);
+    let labels = pod.pointer("/metadata/labels");
+    let mut wanted = wanted.into_iter().flatten();
+    wanted.all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
+}
+
+fn status(
+    work: &Work<'_>,
+    active: &[&Value],
+    (created, least): (i64, i64),
+    is_labelled: &dyn Fn(&Value) -> bool,
+    refused: Option<&str>,
+) -> Value {
     let count = |is: &dyn Fn(&Value) -> bool| active.iter().filter(|pod| is(pod)).count() as i64;
     let mut status = json!({"replicas": active.len() as i64 + created});
-    let labels = work.object.pointer("/spec/template/metadata/labels").and_then(Value::as_object);
-    let labelled = |pod: &Value| {
-        labels.into_iter().flatten().all(|(key, value)| {
-            pod.pointer("/metadata/labels").and_then(|labels| labels.get(key)) == Some(value)
-        })
-    };
     let numbers = [
-        ("fullyLabeledReplicas", count(&labelled) + created),
+        ("fullyLabeledReplicas", count(is_labelled) + created),
         ("readyReplicas", count(&is_ready)),
         ("availableReplicas", count(&|pod| is_available(work, pod, least))),
         ("observedGeneration", work.number("/metadata/generation")),

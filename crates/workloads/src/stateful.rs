@@ -1,5 +1,7 @@
 //! StatefulSets: pods with names of their own, one after another, each with its claims.
 
+use std::collections::HashMap;
+
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
@@ -14,7 +16,7 @@ use palisade_api::kind::{CLAIMS, PODS, text};
 const REVISION: &str = "controller-revision-hash";
 
 pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
-    let all = work.owned("pods")?;
+    let all = work.pods()?;
     let first = work.number("/spec/ordinals/start");
     let wanted = work.number("/spec/replicas");
     let is_parallel = work.text("/spec/podManagementPolicy") == "Parallel";
@@ -23,14 +25,12 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
         work.name(),
         hash_of(work.object.pointer("/spec/template").unwrap_or(&Value::Null), 0)
     );
-    let find = |at: i64| {
-        let name = format!("{}-{at}", work.name());
-        all.iter().find(|pod| text(pod, "/metadata/name") == name)
-    };
+    let named: HashMap<&str, &Value> = all.iter().map(|pod| (text(pod, "/metadata/name"), pod)).collect();
+    let find = |at: i64| named.get(format!("{}-{at}", work.name()).as_str()).copied();
     let mut refused = Ok(());
     let mut is_settled = true;
     let mut created = 0;
-    for at in first..first + wanted.min(crate::pods::BURST) {
+    for at in first..first + wanted {
         match find(at) {
             Some(pod) if is_over(pod) && !is_leaving(pod) => {
                 work.delete(&PODS, pod)?;
@@ -44,7 +44,7 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
                 created += i64::from(refused.is_ok());
             }
         }
-        if refused.is_err() || (!is_settled && !is_parallel) {
+        if refused.is_err() || created == pods::BURST || (!is_settled && !is_parallel) {
             break;
         }
     }

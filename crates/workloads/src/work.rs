@@ -5,7 +5,7 @@ use palisade_api::error::ApiResult;
 use palisade_api::kind::{Resource, text};
 use palisade_api::selector::Labels;
 use palisade_api::time;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{Author, Cluster};
 
@@ -44,13 +44,21 @@ impl Work<'_> {
         time::format(self.clock().as_second(), 0, false).unwrap_or_default()
     }
 
-    /// Objects that it controls, by name: those that name it as their controller and that its selector selects.
-    pub(crate) fn owned(&self, storage: &str) -> ApiResult<Vec<Value>> {
-        let mut owned = self.cluster.owned(self.namespace(), self.text("/metadata/uid"), storage)?;
-        if let Some(selector) = self.selector() {
-            owned.retain(|object| selector.matches(object));
-        }
+    /// Objects that it controls, by name: those that name it as their controller and that its selector selects. Of each
+    /// only what `keep` leaves is held: there may be thousands, each as large as an object can be.
+    pub(crate) fn owned(&self, storage: &str, mut keep: impl FnMut(Value) -> Value) -> ApiResult<Vec<Value>> {
+        let (selector, mut owned) = (self.selector(), Vec::new());
+        self.cluster.owned(self.namespace(), self.text("/metadata/uid"), storage, &mut |object| {
+            if selector.as_ref().is_none_or(|selector| selector.matches(&object)) {
+                owned.push(keep(object));
+            }
+        })?;
         Ok(owned)
+    }
+
+    /// Its pods, of which only [what controllers look at](brief) is held.
+    pub(crate) fn pods(&self) -> ApiResult<Vec<Value>> {
+        self.owned("pods", brief)
     }
 
     /// Its selector; that of a ReplicationController has labels alone.
@@ -98,4 +106,31 @@ impl Work<'_> {
         };
         self.change(self.resource, self.name(), "status", change).map(drop)
     }
+}
+
+/// Labels and annotations of pods that controllers look at.
+const MARKS: [&str; 2] = ["controller-revision-hash", "batch.kubernetes.io/job-completion-index"];
+
+/// What controllers look at of an object that they own: which one it is, its marks, its node or its number, its status.
+pub(crate) fn brief(mut object: Value) -> Value {
+    let mut metadata = Map::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"] {
+        let value = object.pointer_mut(&format!("/metadata/{field}")).map(Value::take);
+        metadata.extend(value.map(|value| (field.to_owned(), value)));
+    }
+    for field in ["labels", "annotations"] {
+        let all = object.pointer(&format!("/metadata/{field}"));
+        let marks = MARKS.iter().filter_map(|mark| Some((*mark, all?.get(mark)?.clone())));
+        let marks: Map<String, Value> = marks.map(|(mark, value)| (mark.to_owned(), value)).collect();
+        if !marks.is_empty() {
+            metadata.insert(field.to_owned(), marks.into());
+        }
+    }
+    let mut spec = Map::new();
+    for field in ["nodeName", "replicas"] {
+        let value = object.pointer_mut(&format!("/spec/{field}")).map(Value::take);
+        spec.extend(value.map(|value| (field.to_owned(), value)));
+    }
+    let status = object.get_mut("status").map(Value::take).unwrap_or_else(|| json!({}));
+    json!({"metadata": metadata, "spec": spec, "status": status})
 }

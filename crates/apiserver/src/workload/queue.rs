@@ -32,6 +32,44 @@ pub(super) struct Queue {
     last: String,
     /// The revision up to which events have been read.
     seen: Option<Revision>,
+    /// By namespace, pods of workloads that wait for a node.
+    waiting: HashMap<String, Waiting>,
+}
+
+/// Pods of one namespace's workloads that wait for a node: those that are known, with their weights, and those that were
+/// made since the last turn, some of which may be known by now.
+#[derive(Debug, Default)]
+struct Waiting {
+    known: HashMap<String, usize>,
+    weight: usize,
+    made: (usize, usize),
+}
+
+impl Waiting {
+    fn set(&mut self, name: &str, weight: Option<usize>) {
+        let before = match weight {
+            Some(weight) => self.known.insert(name.to_owned(), weight),
+            None => self.known.remove(name),
+        };
+        self.weight = self.weight + weight.unwrap_or_default() - before.unwrap_or_default();
+    }
+
+    /// How many there are, and of which weight.
+    fn sum(&self) -> (usize, usize) {
+        (self.known.len() + self.made.0, self.weight + self.made.1)
+    }
+
+    fn are_enough(&self) -> bool {
+        let (count, weight) = self.sum();
+        count >= limits::WAITING.0 || weight >= limits::WAITING.1
+    }
+}
+
+/// Whether a pod is a workload's and waits for a node.
+fn waits(pod: &Value) -> bool {
+    let is_over = matches!(text(pod, "/status/phase"), "Succeeded" | "Failed");
+    let owner = controller_of(pod).and_then(|owner| Controller::of_kind(text(owner, "/kind")));
+    owner.is_some() && !is_over && text(pod, "/spec/nodeName").is_empty()
 }
 
 /// A workload whose turn it is.
@@ -47,6 +85,7 @@ impl Queue {
     pub(super) fn forget(&mut self) {
         self.owned.clear();
         self.daemons.clear();
+        self.waiting.clear();
     }
 
     /// Records the owner of an object, and queues the workloads that it affects.
@@ -58,7 +97,12 @@ impl Queue {
             DAEMONS if is_gone => drop(self.daemons.remove(key)),
             DAEMONS => drop(self.daemons.insert(key.clone())),
             "nodes" => self.daemons.clone().into_iter().for_each(|daemon| self.is_due(daemon)),
-            "pods" | "apps/replicasets" | "batch/jobs" => self.learn_owner(key, object, is_gone),
+            "pods" => {
+                let waits = !is_gone && waits(object);
+                self.learn_waiting(key, waits.then(|| crate::weight::of(object)));
+                self.learn_owner(key, object, is_gone);
+            }
+            "apps/replicasets" | "batch/jobs" => self.learn_owner(key, object, is_gone),
             _ => {}
         }
     }
@@ -66,17 +110,68 @@ impl Queue {
     fn learn_owner(&mut self, key: &Key, object: &Value, is_gone: bool) {
         let Some(owner) = controller_of(object) else { return };
         let Some(controller) = Controller::of_kind(text(owner, "/kind")) else { return };
-        let of = (key.namespace.clone(), text(owner, "/uid").to_owned());
-        let owned = self.owned.entry(of.clone()).or_default();
         if is_gone {
+            self.disclaim(key, object);
+        } else {
+            let of = (key.namespace.clone(), text(owner, "/uid").to_owned());
+            self.owned.entry(of).or_default().insert(key.clone());
+        }
+        self.is_due(Key::new(controller.storage, &key.namespace, text(owner, "/name")));
+    }
+
+    /// Forgets whose an object was.
+    pub(super) fn disclaim(&mut self, key: &Key, object: &Value) {
+        let Some(owner) = controller_of(object) else { return };
+        let of = (key.namespace.clone(), text(owner, "/uid").to_owned());
+        if let Some(owned) = self.owned.get_mut(&of) {
             owned.remove(key);
             if owned.is_empty() {
                 self.owned.remove(&of);
             }
-        } else {
-            owned.insert(key.clone());
         }
-        self.is_due(Key::new(controller.storage, &key.namespace, text(owner, "/name")));
+    }
+
+    /// Notes whether a pod waits for a node. Where there is room again, workloads that were refused theirs are looked at.
+    fn learn_waiting(&mut self, key: &Key, weight: Option<usize>) {
+        let waiting = self.waiting.entry(key.namespace.clone()).or_default();
+        let were_enough = waiting.are_enough();
+        waiting.set(&key.name, weight);
+        let has_room = were_enough && !waiting.are_enough();
+        if waiting.sum() == (0, 0) {
+            self.waiting.remove(&key.namespace);
+        }
+        if has_room {
+            self.hurry_those(|later| later.namespace == key.namespace);
+        }
+    }
+
+    /// Why no further pods of a namespace's workloads are made, if so.
+    pub(super) fn are_enough(&self, namespace: &str) -> Option<String> {
+        let waiting = self.waiting.get(namespace).filter(|waiting| waiting.are_enough())?;
+        let (count, weight) = waiting.sum();
+        Some(format!(
+            "{count} pods of workloads of this namespace, which take {} MiB, wait for a node; further ones are made when \
+             these have one",
+            weight >> 20
+        ))
+    }
+
+    /// A pod has been made, whose event comes later.
+    pub(super) fn made(&mut self, namespace: &str, pod: &Value) {
+        if text(pod, "/spec/nodeName").is_empty() {
+            let made = &mut self.waiting.entry(namespace.to_owned()).or_default().made;
+            *made = (made.0 + 1, made.1 + crate::weight::of(pod));
+        }
+    }
+
+    /// All events of what was done in a namespace have been seen.
+    fn is_free(&mut self, namespace: &str) {
+        if let Some(waiting) = self.waiting.get_mut(namespace) {
+            waiting.made = (0, 0);
+            if waiting.known.is_empty() {
+                self.waiting.remove(namespace);
+            }
+        }
     }
 
     fn is_due(&mut self, key: Key) {
@@ -91,16 +186,25 @@ impl Queue {
 
     /// A right or an SCC has changed: refused workloads are tried again soon.
     pub(super) fn hurry(&mut self) {
+        self.hurry_those(|_| true);
+    }
+
+    fn hurry_those(&mut self, are_meant: impl Fn(&Key) -> bool) {
         let soon = Instant::now() + limits::WORKLOAD_WAIT;
-        for (at, _) in self.later.values_mut().filter(|(_, failures)| *failures > 0) {
-            *at = soon.min(*at);
-        }
+        let later = self.later.iter_mut().filter(|(key, (_, failures))| *failures > 0 && are_meant(key));
+        later.for_each(|(_, (at, _))| *at = soon.min(*at));
     }
 
     /// Events up to a revision have been read, and time has passed. Returns the time until something is due.
     pub(super) fn advance(&mut self, seen: Revision) -> Duration {
         self.seen = Some(seen);
-        self.busy.retain(|_, until| until.is_none_or(|until| until > seen));
+        let is_over = |until: &Option<Revision>| until.is_some_and(|until| until <= seen);
+        let over: Vec<String> =
+            self.busy.iter().filter(|(_, until)| is_over(until)).map(|(name, _)| name.clone()).collect();
+        for namespace in over {
+            self.busy.remove(&namespace);
+            self.is_free(&namespace);
+        }
         let now = Instant::now();
         let ripe: Vec<Key> =
             self.later.iter().filter(|(_, (at, _))| *at <= now).map(|(key, _)| key.clone()).collect();
@@ -126,7 +230,10 @@ impl Queue {
     /// A workload has been run; its namespace has its next turn when events up to a revision have been seen.
     pub(super) fn done(&mut self, turn: Turn, again: Option<(Duration, u32)>, until: Revision) {
         match self.seen.is_some_and(|seen| seen >= until) {
-            true => drop(self.busy.remove(&turn.key.namespace)),
+            true => {
+                self.busy.remove(&turn.key.namespace);
+                self.is_free(&turn.key.namespace);
+            }
             false => drop(self.busy.insert(turn.key.namespace.clone(), Some(until))),
         }
         if let Some((wait, failures)) = again {
@@ -173,6 +280,46 @@ mod tests {
         assert!(queue.take().is_none(), "the events of the last run are not seen yet");
         queue.advance(revision(7));
         assert_eq!(queue.take().unwrap().key, set("a", "2"));
+    }
+
+    #[test]
+    fn pods_that_wait_for_a_node_are_bounded() {
+        let mut queue = Queue::default();
+        let key = |at: usize| Key::new("pods", "a", format!("p{at}"));
+        for at in 0..limits::WAITING.0 {
+            assert!(queue.are_enough("a").is_none(), "{at}");
+            queue.learn(&key(at), &pod_of("u"), false);
+        }
+        assert!(queue.are_enough("a").unwrap().starts_with("1000 pods"));
+        assert!(queue.are_enough("b").is_none(), "another namespace has its own");
+        // Whoever was refused is looked at again as soon as one has a node, is over or is gone.
+        queue.take();
+        queue.later.insert(set("a", "x"), (Instant::now() + Duration::from_secs(60), 7));
+        let mut bound = pod_of("u");
+        bound["spec"] = json!({"nodeName": "n"});
+        let mut over = pod_of("u");
+        over["status"] = json!({"phase": "Failed"});
+        for (at, pod, is_gone) in [(0, bound, false), (1, over, false), (2, pod_of("u"), true)] {
+            queue.learn(&key(at), &pod, is_gone);
+            assert!(queue.are_enough("a").is_none());
+            queue.learn(&key(at), &pod_of("u"), false);
+            assert!(queue.are_enough("a").is_some());
+        }
+        assert!(queue.later[&set("a", "x")].0 < Instant::now() + Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_was_just_made_counts_until_it_is_seen() {
+        let mut queue = Queue::default();
+        queue.learn(&set("a", "1"), &json!({}), false);
+        let turn = queue.take().unwrap();
+        let heavy = json!({"metadata": {"annotations": {"x": "x".repeat(limits::WAITING.1)}}});
+        queue.made("a", &heavy);
+        assert!(queue.are_enough("a").is_some());
+        queue.done(turn, None, revision(3));
+        assert!(queue.are_enough("a").is_some());
+        queue.advance(revision(3));
+        assert!(queue.are_enough("a").is_none() && queue.waiting.is_empty());
     }
 
     #[test]
