@@ -35,6 +35,7 @@ mod policy;
 
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -90,13 +91,19 @@ pub struct Request<'a> {
 }
 
 impl Audit {
-    /// Logs to the end of a file, which is made if it is missing.
+    /// Logs to the end of a file, which is made if it is missing; `-` is standard output.
     ///
     /// # Errors
     ///
-    /// The file cannot be opened, or others than this user may write it.
+    /// The file cannot be opened, is a named pipe or the like, or others than this user may write it.
     pub fn to_file(path: &Path, policy: Policy) -> Result<Self, Exposed> {
-        let file = private::file(path, File::options().append(true))?;
+        let file = match path.as_os_str().as_encoded_bytes() {
+            b"-" => {
+                let output = std::io::stdout().as_fd().try_clone_to_owned();
+                File::from(output.map_err(|error| Exposed::Io(path.to_owned(), error))?)
+            }
+            _ => private::file(path, File::options().append(true))?,
+        };
         Ok(Self(Some(Log { file: Arc::new(Mutex::new(file)), policy })))
     }
 

@@ -391,7 +391,7 @@ pub(crate) struct ServeArgs {
     /// File of the administrator's kubeconfig. Default: admin.kubeconfig in the data folder
     #[arg(long, value_name = "FILE")]
     pub(crate) write_kubeconfig: Option<PathBuf>,
-    /// File of the audit log, one line of audit.k8s.io/v1 a request
+    /// File of the audit log, one line of audit.k8s.io/v1 a request; - is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_log: Option<PathBuf>,
     /// The audit policy: a Policy of audit.k8s.io/v1, as kube-apiserver reads it

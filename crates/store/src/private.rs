@@ -5,8 +5,10 @@
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{Error, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// The mode of folders, and of files.
 const FOLDER: u32 = 0o700;
@@ -38,6 +40,9 @@ pub enum Exposed {
         /// Its mode.
         mode: u32,
     },
+    /// It is a named pipe, a socket or the like, which would keep this program waiting for whoever reads it.
+    #[error("{}: neither a regular file nor a terminal or another character device", .0.display())]
+    Special(PathBuf),
     /// It cannot be read or written.
     #[error("{}", .0.display())]
     Io(PathBuf, #[source] Error),
@@ -91,7 +96,7 @@ pub fn folder(path: &Path, own: &[&str]) -> Result<(), Exposed> {
 ///
 /// # Errors
 ///
-/// Another user owns the file, or may write it; or the disk says no.
+/// Another user owns the file, or may write it; it is neither a regular file nor a character device; or the disk says no.
 pub fn file(path: &Path, options: &mut OpenOptions) -> Result<File, Exposed> {
     match options.clone().create_new(true).mode(FILE).open(path) {
         Ok(file) => {
@@ -101,13 +106,27 @@ pub fn file(path: &Path, options: &mut OpenOptions) -> Result<File, Exposed> {
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             tighten(path, FILE)?;
-            let file = options.open(path).map_err(io(path))?;
+            written(path, &std::fs::metadata(path).map_err(io(path))?)?;
+            // A pipe that has come to its place meanwhile is not waited for either.
+            let at_once = OFlags::NONBLOCK.bits().cast_signed();
+            let file = options.clone().custom_flags(at_once).open(path).map_err(io(path))?;
             // Of the very file that is open, as another could have come to its place.
-            check(path, &file.metadata().map_err(io(path))?)?;
+            let found = file.metadata().map_err(io(path))?;
+            check(path, &found)?;
+            written(path, &found)?;
+            let flags = rustix::fs::fcntl_getfl(&file).map_err(|error| io(path)(error.into()))?;
+            rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)
+                .map_err(|error| io(path)(error.into()))?;
             Ok(file)
         }
         Err(error) => Err(io(path)(error)),
     }
+}
+
+/// Refuses what cannot be written at once.
+fn written(path: &Path, found: &Metadata) -> Result<(), Exposed> {
+    let is_plain = found.is_file() || found.file_type().is_char_device();
+    if is_plain { Ok(()) } else { Err(Exposed::Special(path.to_owned())) }
 }
 
 /// Refuses what another user owns or may write.
@@ -220,5 +239,26 @@ mod tests {
         std::os::unix::fs::lchown(&link, Some(12345), None).unwrap();
         assert!(matches!(file(&link, File::options().write(true)), Err(Exposed::Foreign { .. })));
         drop(file(Path::new("/dev/null"), File::options().append(true)).unwrap());
+    }
+
+    /// Opening a pipe for writing waits for somebody who reads it.
+    #[test]
+    fn what_would_be_waited_for_is_refused() {
+        let top = temporary().unwrap();
+        let (pipe, socket) = (top.path().join("pipe"), top.path().join("socket"));
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(FILE),
+            0,
+        )
+        .unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::fs::set_permissions(&socket, Permissions::from_mode(FILE)).unwrap();
+        for path in [&pipe, &socket, &top.path().to_owned()] {
+            let opened = file(path, File::options().append(true));
+            assert!(matches!(opened, Err(Exposed::Special(_))), "{}: {opened:?}", path.display());
+        }
     }
 }

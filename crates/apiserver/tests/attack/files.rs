@@ -45,7 +45,19 @@ async fn nobody_else_reads_or_writes_what_the_server_keeps() {
     assert_eq!(exposed(&world.data()), []);
 }
 
-/// The temporary folder of a server without data is private as well.
+/// Opening a pipe for writing waits for somebody who reads it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_in_the_place_of_the_audit_log_is_refused_and_not_waited_for() {
+    let folder = private();
+    let pipe = folder.path().join("audit.log");
+    let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let start = tokio::spawn(Server::start(config(&folder.path().join("data"))));
+    let started = tokio::time::timeout(std::time::Duration::from_secs(60), start).await;
+    assert!(started.expect("it does not wait").unwrap().is_err());
+}
+
+/// Where it keeps nothing, that is nobody else's either.
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_that_go_again_are_private() {
     let before = open_stores();
