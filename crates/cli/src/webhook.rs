@@ -35,6 +35,9 @@ pub(crate) struct WebhookArgs {
     /// Further name or address by which the API server reaches it; may be repeated
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
+    /// PEM file of the authorities that sign API servers' client certificates: whoever has none gets no review
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
     /// The mode of SCC in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
     #[arg(long, default_value = "enforce")]
     mode: Mode,
@@ -168,18 +171,30 @@ enum BadValue {
 pub(crate) fn serve(args: WebhookArgs) -> crate::Outcome {
     crate::log::init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let clients = args.client_ca.as_deref().map(authorities).transpose()?;
     runtime.block_on(async {
         // Before it listens, so that no signal is lost.
         let shutdown = crate::stop::shutdown()?;
         let client = palisade_webhook::connect().await?;
-        let WebhookArgs { listen, namespace, identity, names, mode, reports } = args;
+        let WebhookArgs { listen, namespace, identity, names, client_ca: _, mode, reports } = args;
         let reports = reports.then_some(REPORTS);
-        let config = Config { listen, namespace, identity, names, mode, reports };
+        let config = Config { listen, namespace, identity, clients, names, mode, reports };
         let server = Server::start(client, config).await?;
         tracing::info!("listening on {}", server.address()?);
         server.run(shutdown).await;
         Ok(Exit::Fine)
     })
+}
+
+/// The certificates of a file in PEM.
+fn authorities(path: &Path) -> Result<String, String> {
+    let wrong = |why: &dyn std::fmt::Display| format!("--client-ca {}: {why}", path.display());
+    let bytes = palisade_console::input::read(path).map_err(|error| wrong(&error))?;
+    let text = String::from_utf8(bytes).map_err(|error| wrong(&error))?;
+    match text.contains("-----BEGIN CERTIFICATE-----") {
+        true => Ok(text),
+        false => Err(wrong(&"no certificate in PEM")),
+    }
 }
 
 pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Open connections; further ones wait in the kernel's queue.
     pub connections: usize,
+    /// Open connections of one address; further ones are closed at once.
+    pub each: usize,
     /// Time for the TLS handshake.
     pub handshake: Duration,
     /// Time for the head of a request, and for the first request of a connection to begin.
@@ -29,6 +31,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 16_000,
+            each: 16_000,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(30),
             head_bytes: 64 * 1024,

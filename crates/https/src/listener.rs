@@ -1,11 +1,12 @@
 //! Accepting connections, serving them, and ending them.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -85,6 +86,7 @@ impl Listener {
         let Self { socket, tls, limits, connections } = self;
         let connect = Arc::new(connect);
         let slots = Arc::new(Semaphore::new(limits.connections));
+        let addresses = Arc::new(Addresses::default());
         let (stop, stopping) = watch::channel(false);
         let accept_all = async {
             let mut pause = PAUSE;
@@ -101,6 +103,7 @@ impl Listener {
                     }
                 };
                 pause = PAUSE;
+                let Some(place) = addresses.enter(address.ip(), limits.each) else { continue };
                 let (connect, tls, mut stopping) = (Arc::clone(&connect), tls.clone(), stopping.clone());
                 let connections = connections.clone();
                 tokio::spawn(async move {
@@ -112,7 +115,7 @@ impl Listener {
                     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
                     let handler = connect(Peer { address, certificates });
                     serve(stream, handler, &limits, &mut stopping).await;
-                    drop(slot);
+                    drop((slot, place));
                 });
             }
         };
@@ -124,6 +127,43 @@ impl Listener {
         stop.send_replace(true);
         let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(limits.drain, slots.acquire_many(all)).await;
+    }
+}
+
+/// How many connections each address has open.
+#[derive(Debug, Default)]
+struct Addresses(Mutex<HashMap<IpAddr, usize>>);
+
+/// One connection of an address.
+struct Place(Arc<Addresses>, IpAddr);
+
+impl Addresses {
+    fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one more of an address, unless there are so many already.
+    fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Place> {
+        let address = address.to_canonical();
+        let mut open = self.open();
+        let count = open.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Place(Arc::clone(self), address))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.0.open();
+        if let Some(count) = open.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.1);
+            }
+        }
     }
 }
 
@@ -215,5 +255,24 @@ async fn serve<H, F, B>(
             .header_read_timeout(limits.head)
             .max_buf_size(limits.head_bytes.saturating_mul(2));
         until_end!(builder.serve_connection(io, service).with_upgrades());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_no_more_connections_than_its_part() {
+        let addresses = Arc::new(Addresses::default());
+        let [one, other]: [IpAddr; 2] = ["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
+        let first = addresses.enter(one, 2);
+        let second = addresses.enter("::ffff:10.0.0.1".parse().unwrap(), 2);
+        assert!(first.is_some() && second.is_some());
+        assert!(addresses.enter(one, 2).is_none() && addresses.enter(other, 2).is_some());
+        drop(first);
+        assert!(addresses.enter(one, 2).is_some());
+        drop(second);
+        assert!(addresses.open().is_empty());
     }
 }

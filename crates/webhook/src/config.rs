@@ -14,7 +14,10 @@ pub struct Config {
     pub namespace: String,
     /// The unique name of the replica: the pod's.
     pub identity: String,
-    /// The names that API servers use for it, in addition to those of its Service.
+    /// The certificates of authorities in PEM, one of which has signed the client certificate of whoever posts reviews;
+    /// without them anybody may.
+    pub clients: Option<String>,
+    /// The names that API servers use for it, beside those of its Service.
     pub names: Vec<String>,
     /// The mode of SCC in namespaces without a label.
     pub mode: Mode,

@@ -37,6 +37,8 @@ pub(crate) struct Leaf {
     authority: Option<Authority>,
     due: Timestamp,
     tls: Tls,
+    /// Who signs the certificates of clients, if they are asked for one.
+    clients: Option<String>,
     expiry: Arc<AtomicI64>,
 }
 
@@ -46,15 +48,16 @@ impl Leaf {
     ///
     /// # Errors
     ///
-    /// Certificates cannot be made.
+    /// Certificates cannot be made, or those of the clients' authorities cannot be read.
     pub(crate) fn provisional(
         client: Client,
         namespace: String,
         names: Vec<String>,
+        clients: Option<String>,
     ) -> Result<Self, LeafError> {
         let (pair, due) = Authority::generate(Timestamp::now())?.leaf(&names, Timestamp::now())?;
-        let tls = Tls::new(&pair, None)?;
-        Ok(Self { client, namespace, names, authority: None, due, tls, expiry: Arc::default() })
+        let tls = Tls::new(&pair, clients.as_deref())?;
+        Ok(Self { client, namespace, names, authority: None, due, tls, clients, expiry: Arc::default() })
     }
 
     pub(crate) fn tls(&self) -> Tls {
@@ -96,7 +99,7 @@ impl Leaf {
 
     fn present(&mut self, authority: Authority) -> Result<(), LeafError> {
         let (pair, due) = authority.leaf(&self.names, Timestamp::now())?;
-        self.tls.replace(&pair, None)?;
+        self.tls.replace(&pair, self.clients.as_deref())?;
         self.expiry.store(seconds(&pair)?, Ordering::Release);
         (self.authority, self.due) = (Some(authority), due);
         Ok(())

@@ -8,33 +8,54 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Total size of the bodies held at once, in KiB.
-const ALL: usize = 36 << 10;
-/// The same for one address. An API server's requests are a few KiB each.
+/// Size of the bodies that are held at once, in KiB.
+const ALL: usize = 24 << 10;
+/// The same of one address. An API server's requests are a few KiB each.
 const EACH: usize = 12 << 10;
-/// Time that a request waits for its memory; the API server's timeout is three seconds in all.
+/// Size of a body from which on its review is large, in bytes: what is read of one may weigh many times its text.
+const LARGE: usize = 64 << 10;
+/// Large reviews that are answered at once, each of another address.
+const LARGE_ONES: usize = 2;
+/// Time that a request waits for its part; the API server has given it three seconds in all.
 const WAIT: Duration = Duration::from_secs(1);
 /// Number of remembered addresses from which on those without memory are forgotten.
 const ADDRESSES: usize = 1024;
 
-/// The largest object, by the weight of its values in memory, that is parsed: API servers accept lighter ones only.
-pub(crate) const WEIGHT: usize = 32 << 20;
+/// The largest object, by what its values weigh in memory, that is read as values: what an API server takes is lighter.
+pub(crate) const WEIGHT: usize = 16 << 20;
 
 /// Memory for bodies, shared by addresses.
 #[derive(Debug)]
 pub(crate) struct Memory {
     all: Arc<Semaphore>,
-    each: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
+    each: Mutex<HashMap<IpAddr, Weak<Part>>>,
+    large: Arc<Semaphore>,
     wait: Duration,
 }
 
-/// Acquired memory, which is released on drop.
+/// The part of one address: bodies, and a large review.
 #[derive(Debug)]
-pub(crate) struct Held(#[expect(dead_code, reason = "held for its end")] [OwnedSemaphorePermit; 2]);
+struct Part {
+    bodies: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+/// A part of it, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    #[expect(dead_code, reason = "held for its end")]
+    permits: [OwnedSemaphorePermit; 2],
+    part: Arc<Part>,
+}
+
+/// The leave to answer a review, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn(#[expect(dead_code, reason = "held for its end")] Option<[OwnedSemaphorePermit; 2]>);
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(ALL)), each: Mutex::default(), wait: WAIT }
+        let large = Arc::new(Semaphore::new(LARGE_ONES));
+        Self { all: Arc::new(Semaphore::new(ALL)), each: Mutex::default(), large, wait: WAIT }
     }
 }
 
@@ -42,17 +63,30 @@ impl Memory {
     /// Memory for a body of a number of bytes from an address; `None` if there is none in time.
     pub(crate) async fn take(&self, address: IpAddr, bytes: usize) -> Option<Held> {
         let amount = u32::try_from(bytes.div_ceil(1024).clamp(1, EACH)).ok()?;
-        let own = self.of(address);
+        let part = self.of(address);
         let both = async {
-            // The address's own part first: a request that waits for it does not block other addresses.
-            let own = own.acquire_many_owned(amount).await.ok()?;
+            // One's own part first: whoever waits for it keeps nobody else waiting.
+            let own = Arc::clone(&part.bodies).acquire_many_owned(amount).await.ok()?;
             let all = Arc::clone(&self.all).acquire_many_owned(amount).await.ok()?;
-            Some(Held([own, all]))
+            Some(Held { permits: [own, all], part })
         };
         tokio::time::timeout(self.wait, both).await.ok().flatten()
     }
 
-    fn of(&self, address: IpAddr) -> Arc<Semaphore> {
+    /// The leave to answer a review of a number of bytes that are held; none if there is none in time.
+    pub(crate) async fn turn(&self, held: &Held, bytes: usize) -> Option<Turn> {
+        if bytes < LARGE {
+            return Some(Turn(None));
+        }
+        let both = async {
+            let own = Arc::clone(&held.part.large).acquire_owned().await.ok()?;
+            let all = Arc::clone(&self.large).acquire_owned().await.ok()?;
+            Some(Turn(Some([own, all])))
+        };
+        tokio::time::timeout(self.wait, both).await.ok().flatten()
+    }
+
+    fn of(&self, address: IpAddr) -> Arc<Part> {
         let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
         if each.len() >= ADDRESSES {
             each.retain(|_, part| part.strong_count() > 0);
@@ -60,7 +94,8 @@ impl Memory {
         if let Some(part) = each.get(&address).and_then(Weak::upgrade) {
             return part;
         }
-        let part = Arc::new(Semaphore::new(EACH));
+        let [bodies, large] = [EACH, 1].map(|count| Arc::new(Semaphore::new(count)));
+        let part = Arc::new(Part { bodies, large });
         each.insert(address, Arc::downgrade(&part));
         part
     }
@@ -87,11 +122,27 @@ mod tests {
     async fn all_addresses_hold_no_more_than_there_is() {
         let memory = Memory { wait: Duration::from_millis(20), ..Memory::default() };
         let mut held = Vec::new();
-        for last in 1..=3 {
+        for last in 1..=2 {
             held.push(memory.take(IpAddr::from([10, 0, 0, last]), 12 << 20).await.unwrap());
         }
         assert!(memory.take(IpAddr::from([10, 0, 0, 4]), 1).await.is_none());
         drop(held);
         assert!(memory.take(IpAddr::from([10, 0, 0, 4]), 1).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn large_reviews_are_answered_one_at_a_time_of_an_address() {
+        let memory = Memory { wait: Duration::from_millis(20), ..Memory::default() };
+        let mut held = Vec::new();
+        for last in [1, 1, 2, 3] {
+            held.push(memory.take(IpAddr::from([10, 0, 0, last]), 2 << 20).await.unwrap());
+        }
+        let first = memory.turn(&held[0], 2 << 20).await.unwrap();
+        assert!(memory.turn(&held[1], 2 << 20).await.is_none(), "its address has its turn");
+        assert!(memory.turn(&held[1], 1000).await.is_some(), "small ones wait for nobody");
+        let _second = memory.turn(&held[2], 2 << 20).await.unwrap();
+        assert!(memory.turn(&held[3], 2 << 20).await.is_none());
+        drop(first);
+        assert!(memory.turn(&held[3], 2 << 20).await.is_some());
     }
 }

@@ -25,7 +25,11 @@ use crate::review::{Endpoint, Reviewer};
 
 /// The largest accepted review: two objects as large as an API server stores, and their managed fields.
 const MAX_BODY: usize = 8 << 20;
-/// Maximum time to receive a body; the API server has timed out by then.
+/// Open connections, of all and of one address. An API server has one or two, and each holds memory.
+const CONNECTIONS: (usize, usize) = (200, 50);
+/// The flow-control window of one HTTP/2 request, in bytes: reviews are a few KiB.
+const WINDOW: u32 = 32 << 10;
+/// How long a body may take; the API server has given up by then.
 const BODY_TIME: Duration = Duration::from_secs(5);
 /// Time for which a replica goes on answering after it was told to stop, unready and with `Connection: close`: until
 /// endpoints have changed everywhere, and API servers have closed the connections that they use. They do not retry a
@@ -51,7 +55,17 @@ pub struct Server {
     leave: watch::Sender<bool>,
 }
 
+/// The other end of a connection.
+#[derive(Clone, Copy)]
+struct Caller {
+    address: IpAddr,
+    /// Whether it has a certificate of an authority that is trusted.
+    is_verified: bool,
+}
+
 struct State {
+    /// Whether only clients with a verified certificate may post reviews.
+    asks_for_certificates: bool,
     reviewer: Reviewer,
     health: Health,
     metrics: Metrics,
@@ -67,7 +81,11 @@ impl Server {
     ///
     /// See [`ServerError`].
     pub async fn start(client: Client, config: Config) -> Result<Self, ServerError> {
-        let leaf = Leaf::provisional(client.clone(), config.namespace.clone(), names(&config))?;
+        let leaf = {
+            let (namespace, clients) = (config.namespace.clone(), config.clients.clone());
+            Leaf::provisional(client.clone(), namespace, names(&config), clients)?
+        };
+        let asks_for_certificates = config.clients.is_some();
         let listener = listen(config.listen, leaf.tls()).await?;
 
         let mut tasks = tokio::task::JoinSet::new();
@@ -99,6 +117,7 @@ impl Server {
         metrics.registry().register_collector(Box::new(health.clone()));
         let listener = listener.counted(metrics.connections());
         let state = State {
+            asks_for_certificates,
             reviewer: Reviewer::new(client, cache, allocator, modes, recorder),
             health,
             metrics,
@@ -121,10 +140,11 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { listener, state, tasks, leave } = self;
         let connect = move |peer: Peer| {
-            let (state, address) = (Arc::clone(&state), peer.address.ip());
+            let state = Arc::clone(&state);
+            let caller = Caller { address: peer.address.ip(), is_verified: !peer.certificates.is_empty() };
             move |request| {
                 let state = Arc::clone(&state);
-                async move { state.answer(request, address).await }
+                async move { state.answer(request, caller).await }
             }
         };
         let shutdown = async {
@@ -140,7 +160,13 @@ impl Server {
 
 /// Listens. An address of all interfaces stands for IPv4 and IPv6; a machine may have only one of them.
 async fn listen(address: SocketAddr, tls: Tls) -> Result<Listener, ServerError> {
-    let limits = Limits { drain: Duration::from_secs(20), ..Limits::default() };
+    let limits = Limits {
+        drain: Duration::from_secs(20),
+        connections: CONNECTIONS.0,
+        each: CONNECTIONS.1,
+        window: WINDOW,
+        ..Limits::default()
+    };
     match Listener::bind(address, tls.clone(), limits).await {
         Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {
             let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
@@ -160,17 +186,17 @@ fn names(config: &Config) -> Vec<String> {
 }
 
 impl State {
-    /// Answers; a replica that is shutting down makes its clients use another one for the next request.
-    async fn answer(&self, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
+    /// Answers; a replica that is leaving has its clients go to another one for the next request.
+    async fn answer(&self, request: Request<Incoming>, caller: Caller) -> Response<Body> {
         let version = request.version();
-        let mut response = self.respond(request, address).await;
+        let mut response = self.respond(request, caller).await;
         if version <= Version::HTTP_11 && self.health.is_leaving() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 
-    async fn respond(&self, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
+    async fn respond(&self, request: Request<Incoming>, caller: Caller) -> Response<Body> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/livez") => Body::text(200, "ok\n"),
             (&Method::GET, "/readyz") => match self.health.unready() {
@@ -184,7 +210,11 @@ impl State {
             (method, path) => match Endpoint::of_path(path) {
                 None => Body::text(404, "no such path\n"),
                 Some(_) if method != Method::POST => Body::text(405, "reviews are posted\n"),
-                Some(endpoint) => self.review(endpoint, request, address).await,
+                Some(_) if self.asks_for_certificates && !caller.is_verified => Body::text(
+                    401,
+                    "reviews are for clients with a certificate that --client-ca has signed\n",
+                ),
+                Some(endpoint) => self.review(endpoint, request, caller.address).await,
             },
         }
     }
@@ -202,13 +232,17 @@ impl State {
             .size_hint()
             .exact()
             .map_or(MAX_BODY, |size| usize::try_from(size).unwrap_or(MAX_BODY));
-        let Some(_held) = self.memory.take(address.to_canonical(), size.min(MAX_BODY)).await else {
-            let response = Body::text(503, "too many reviews at once\n");
+        let busy = || Body::text(503, "too many reviews at once\n");
+        let Some(held) = self.memory.take(address.to_canonical(), size.min(MAX_BODY)).await else {
+            let response = busy();
             timed.end(endpoint.labels(), response.status().as_u16());
             return response;
         };
         let response = match palisade_https::read(request.into_body(), MAX_BODY, BODY_TIME).await {
-            Ok(body) => self.reviewer.answer(endpoint, &body).await,
+            Ok(body) => match self.memory.turn(&held, body.len()).await {
+                Some(_turn) => self.reviewer.answer(endpoint, &body).await,
+                None => busy(),
+            },
             Err(error @ ReadError::TooLarge(_)) => Body::text(413, format!("{error}\n")),
             Err(error) => Body::text(400, format!("{error}\n")),
         };

@@ -104,6 +104,7 @@ async fn an_api_server_asks_and_does_as_it_is_told() {
         listen,
         namespace: NAMESPACE.to_owned(),
         identity: "replica-1".to_owned(),
+        clients: None,
         names: Vec::new(),
         mode: palisade_webhook::Mode::Enforce,
         reports: None,

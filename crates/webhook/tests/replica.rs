@@ -13,11 +13,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use harness::between::{Between, Fault};
-use harness::{NAMESPACE, Replica, api_server, create, namespace, patched, plain, pod};
+use harness::{
+    NAMESPACE, Replica, api_server, api_server_config, authority, create, namespace, patched, plain, pod,
+    trusting_config,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 use kube::api::{DeleteParams, PostParams};
+use kube::{Api, Client};
 use palisade_webhook::install::{LEASE, Settings};
 use serde_json::{Value, json};
 
@@ -187,6 +190,32 @@ async fn the_dashboard_and_the_alerts_name_metrics_of_a_replica() {
     for name in &asked {
         assert!(samples.contains(name.as_str()), "{name} is none of {samples:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reviews_are_for_clients_with_a_certificate_where_one_is_asked_for() {
+    // The administrator's certificate stands for an API server's; nobody else has one of that authority.
+    let admin = api_server_config().await;
+    let cluster = Client::try_from(admin.clone()).unwrap();
+    namespace(&cluster, NAMESPACE).await;
+    namespace(&cluster, "shop").await;
+    let der = &admin.root_cert.as_ref().unwrap()[0];
+    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    let mut replica = Replica::asking(&cluster, pem).await;
+
+    let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": create("shop", pod(json!({"containers": [{"name": "app", "image": "x"}]})))});
+    let request = http::Request::post("/mutate/pods").body(serde_json::to_vec(&review).unwrap()).unwrap();
+    let refused = replica.client.request_text(request).await.unwrap_err();
+    assert!(matches!(&refused, kube::Error::Api(status) if status.code == 401), "{refused:?}");
+
+    // Its certificate is renewed with the same demand.
+    let mut config = trusting_config(replica.address, &[authority(&cluster).await]);
+    config.auth_info = admin.auth_info;
+    replica.client = Client::try_from(config).unwrap();
+    let plain = pod(json!({"containers": [{"name": "app", "image": "x"}]}));
+    assert_eq!(replica.review("/mutate/pods", create("shop", plain)).await["allowed"], true);
 }
 
 #[tokio::test(flavor = "multi_thread")]

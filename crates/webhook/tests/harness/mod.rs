@@ -71,14 +71,28 @@ impl Replica {
 
     /// A replica that runs and need not be ready: where it is, and its end.
     pub async fn started(own: &Client, identity: &str, mode: Mode) -> (SocketAddr, Stop) {
-        let config = Config {
+        Self::started_with(own, Self::config(identity, mode)).await
+    }
+
+    /// A replica that asks its clients for a certificate of an authority, in PEM.
+    pub async fn asking(cluster: &Client, authority: String) -> Self {
+        let config = Config { clients: Some(authority), ..Self::config("replica-1", Mode::Enforce) };
+        Self::ready(cluster, Self::started_with(cluster, config).await).await
+    }
+
+    fn config(identity: &str, mode: Mode) -> Config {
+        Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             namespace: NAMESPACE.to_owned(),
             identity: identity.to_owned(),
             names: vec!["127.0.0.1".to_owned()],
+            clients: None,
             mode,
             reports: Some(Duration::from_millis(300)),
-        };
+        }
+    }
+
+    async fn started_with(own: &Client, config: Config) -> (SocketAddr, Stop) {
         let server = Server::start(own.clone(), config).await.unwrap();
         let address = server.address().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -142,6 +156,11 @@ pub async fn ask(address: SocketAddr, path: &str) -> (u16, String) {
 
 /// A client that trusts these authorities, with connections of its own.
 pub fn trusting(address: SocketAddr, authorities: &[String]) -> Client {
+    Client::try_from(trusting_config(address, authorities)).unwrap()
+}
+
+/// The configuration of such a client.
+pub fn trusting_config(address: SocketAddr, authorities: &[String]) -> kube::Config {
     let der = |pem: &String| {
         let text = pem.lines().filter(|line| !line.starts_with("-----")).collect::<String>();
         STANDARD.decode(text).unwrap()
@@ -150,7 +169,7 @@ pub fn trusting(address: SocketAddr, authorities: &[String]) -> Client {
     // An answer of 503 is an answer.
     config.default_retry = false;
     config.root_cert = Some(authorities.iter().map(der).collect());
-    Client::try_from(config).unwrap()
+    config
 }
 
 pub async fn namespace(cluster: &Client, name: &str) {
