@@ -1,7 +1,12 @@
 //! Public bug reports and questions about seccomp, and the information that the reporter would have needed. Each test
 //! is a kind of report, named after the case that stands for it; inputs are our own, reduced to the essential, and each
 //! names where a similar one was reported.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::path::Path;
 

@@ -477,6 +477,9 @@ fn others() -> Vec<Case> {
     ]
 }
 
+/// Makes an object of a size.
+type Make = Box<dyn Fn(usize) -> Value>;
+
 /// The forms in which bodies come and answers go, and what selects objects.
 fn forms() -> Vec<Case> {
     const MAPS: &str = "POST /api/v1/namespaces/shop/configmaps?dryRun=All";
@@ -544,7 +547,7 @@ fn forms() -> Vec<Case> {
             (0..count).map(|n| format!("p{n}=v")).collect::<Vec<_>>().join("&")
         }),
     ];
-    let tables: [(&'static str, &'static str, Box<dyn Fn(usize) -> Value>); 7] = [
+    let tables: [(&'static str, &'static str, Make); 7] = [
         ("a table of a pod with many containers", PODS, Box::new(containers)),
         ("a table of a pod with many labels", PODS, Box::new(labelled)),
         ("a table of a map", MAPS, Box::new(data)),

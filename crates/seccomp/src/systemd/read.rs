@@ -487,6 +487,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn directives_decide_together() {
         // Lines; then ABI, syscall, arguments and the result.
         type Call<'a> = (Arch, &'a str, &'a [u64], &'a str);
