@@ -79,6 +79,13 @@ mod tests {
     use palisade_scc::{BuiltinSet, default};
     use serde::Deserialize;
 
+    /// The fields that hold something: an empty list permits, drops and names what none does.
+    fn filled(scc: &SecurityContextConstraints) -> Value {
+        let mut fields = serde_json::to_value(scc).unwrap();
+        fields.as_object_mut().unwrap().retain(|_, value| !value.is_null() && *value != json!([]));
+        fields
+    }
+
     #[test]
     fn what_is_left_out_is_filled_in_again() {
         let sets = [BuiltinSet::V3, BuiltinSet::V4];
@@ -93,7 +100,7 @@ mod tests {
             let short = short(&whole, &["allowHostPID"]);
             let mut again = SecurityContextConstraints::deserialize(&short).unwrap();
             default(&mut again);
-            assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&whole).unwrap());
+            assert_eq!(filled(&again), filled(&whole));
             let count = |value: &Value| value.as_object().unwrap().len();
             assert!(count(&short) < count(&object(&whole)) && short.get("allowHostPID").is_some(), "{short}");
         }
