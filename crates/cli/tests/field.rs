@@ -139,7 +139,7 @@ fn case_05_first_seccomp_profile_is_default() {
 fn case_07_userns_nested_scc() {
     let name = "07-userns-nested-scc";
     let text = run(name, &["scc", "lint", "scc.yaml", "pod.yaml"]).1;
-    assert_says(&text, &["openshift.io/required-scc asks for an SCC", "volumes-absent"]);
+    assert_says(&text, &["openshift.io/required-scc requires an SCC", "volumes-absent"]);
     let verdict = |more: &[&str]| {
         items(name, &[&["review", "-f", "scc.yaml", "-f", "pod.yaml"], more].concat(), "")[0].clone()
     };
@@ -401,7 +401,7 @@ fn a_must_gather_folder_is_decided_offline() {
             "deployment/web in shop: admitted by x",
             "pod/root in shop: refused by Pod Security",
             "1 admitted, 1 refused",
-            "1 files are not manifests",
+            "files that are not manifests: 1",
         ],
     );
     assert!(!text.contains("web-1 in"), "{text}");
@@ -565,7 +565,7 @@ fn a_must_gather_of_a_real_layout_is_decided_offline() {
             "hostPID",
             "namespaces/shop/core/pods.yaml:",
             "1 admitted, 1 refused",
-            "1 files are not manifests",
+            "files that are not manifests: 1",
         ],
     );
     assert!(!text.contains("web-5d"), "what a controller made is not reviewed beside it: {text}");

@@ -290,7 +290,7 @@ mod tests {
             assert!(queue.are_enough("a").is_none(), "{at}");
             queue.learn(&key(at), &pod_of("u"), false);
         }
-        assert!(queue.are_enough("a").unwrap().starts_with("1000 pods"));
+        assert!(queue.are_enough("a").unwrap().starts_with(&format!("{} pods", limits::WAITING.0)));
         assert!(queue.are_enough("b").is_none(), "another namespace has its own");
         // Whoever was refused is looked at again as soon as one has a node, is over or is gone.
         queue.take();

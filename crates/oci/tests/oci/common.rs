@@ -87,8 +87,9 @@ impl Place {
 
     /// Runs the handler with its own `--root`.
     pub(crate) fn run(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(self.handler());
-        command.arg("--root").arg(self.path("crun")).args(words);
+        // A runtime whose filter denies what it needs may wait for ever.
+        let mut command = Command::new("timeout");
+        command.arg("120").arg(self.handler()).arg("--root").arg(self.path("crun")).args(words);
         command.output().unwrap()
     }
 
