@@ -1,4 +1,4 @@
-//! Rule 10: the additional memory of a second list of many bindings. 10,000 of them; `PALISADE_BINDINGS=50000` for a
+//! Rule 10: the additional memory of a second list of many bindings. 20,000 of them; `PALISADE_BINDINGS=50000` for a
 //! large cluster's. A file of its own, since the memory of a process is measured.
 #![allow(
     clippy::unwrap_used,
@@ -53,7 +53,7 @@ fn page(target: &str, all: usize) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_10_a_second_list_takes_little_beside_the_first() {
-    let bindings = std::env::var("PALISADE_BINDINGS").map_or(10_000, |text| text.parse().unwrap());
+    let bindings = std::env::var("PALISADE_BINDINGS").map_or(20_000, |text| text.parse().unwrap());
     let cluster = api_server().await;
     namespace(&cluster, NAMESPACE).await;
     namespace(&cluster, "shop").await;
