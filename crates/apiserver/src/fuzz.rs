@@ -12,7 +12,10 @@ use crate::resource;
 use crate::schema::{Message, message};
 use crate::selector::{Fields, Labels};
 use crate::{protobuf, token, verb};
+use palisade_api::cel::{Expression, Scope};
 use palisade_api::registry::Registry;
+use palisade_api::structural::Structural;
+use palisade_k8s::FieldPath;
 
 /// Reads a text as each part of a request but its body: path, query, selectors, continue token, password.
 pub fn head(text: &str) {
@@ -108,4 +111,54 @@ fn patched(target: &Value, way: PatchKind, patch: &[u8], kind: &'static Message)
     let writer = Writer { manager: "fuzz", api_version: "v1", subresource: "", time: "1970-01-01T00:00:00Z" };
     managed::update(Some(target), &mut object, kind.into(), &writer);
     Ok(object)
+}
+
+/// Reads a schema of a custom resource, and completes, prunes and judges an object by it. What is completed and pruned is so once
+/// and for all.
+///
+/// # Panics
+///
+/// If it is not.
+pub fn schema(schema: &[u8], object: &[u8]) {
+    let read = |bytes: &[u8]| body::read(bytes, "application/json", &mut Vec::new()).ok();
+    let (Some(schema), Some(object)) = (read(schema), read(object)) else { return };
+    if !Structural::check(&schema, &FieldPath::of("schema")).is_empty() {
+        return;
+    }
+    let structural = Structural::read(&schema);
+    let mut made = object.clone();
+    drop(structural.prune(&mut made));
+    structural.fill(&mut made);
+    let mut again = made.clone();
+    structural.fill(&mut again);
+    assert_eq!(again, made, "completing it twice changes it");
+    assert!(structural.prune(&mut again).is_empty(), "pruning it twice finds more");
+    drop(structural.judge(&made, None));
+    drop(structural.judge(&made, Some(&object)));
+}
+
+/// Compiles an expression and evaluates it over an object.
+pub fn expression(text: &str, object: &[u8]) {
+    let Ok(expression) = Expression::compile(text, &["self", "oldSelf"]) else { return };
+    let object: Value = serde_json::from_slice(object).unwrap_or_default();
+    let scope = Scope::default().with("self", &object).with("oldSelf", &object);
+    drop(expression.holds(&scope));
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn schemas_and_expressions_are_read() {
+        let schemas = [
+            r#"{"type": "object", "properties": {"a": {"type": "integer", "default": 1, "maximum": 3}}}"#,
+            "{",
+            "[]",
+        ];
+        for schema in schemas {
+            super::schema(schema.as_bytes(), br#"{"a": 7, "b": 1}"#);
+        }
+        for text in ["self.a > 1", "self.all(x, x == oldSelf[x])", "1/0 == 1", "("] {
+            super::expression(text, br#"{"a": 7}"#);
+        }
+    }
 }

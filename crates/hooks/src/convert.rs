@@ -81,7 +81,7 @@ fn kind_of(object: &Value) -> String {
 }
 
 /// The objects of an answer.
-fn read(bytes: &[u8], uid: &str) -> Result<Vec<Value>, String> {
+pub(crate) fn read(bytes: &[u8], uid: &str) -> Result<Vec<Value>, String> {
     // A page of objects is converted together.
     check_weight(bytes, 2 * palisade_api::limits::WEIGHT).map_err(|why| format!("the response {why}"))?;
     let mut review: Value =
@@ -118,7 +118,7 @@ fn read(bytes: &[u8], uid: &str) -> Result<Vec<Value>, String> {
 }
 
 /// A converted object with the metadata of what it was made of; labels and annotations are its own.
-fn restored(old: &Value, mut new: Value, wanted: &str, at: usize) -> Result<Value, String> {
+pub(crate) fn restored(old: &Value, mut new: Value, wanted: &str, at: usize) -> Result<Value, String> {
     let version = text(&new, "/apiVersion");
     if version != wanted {
         return Err(format!(

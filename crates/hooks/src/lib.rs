@@ -27,6 +27,7 @@ mod attributes;
 mod client;
 mod convert;
 mod dispatch;
+pub mod fuzz;
 mod hook;
 mod kept;
 mod operation;
