@@ -1,8 +1,8 @@
 //! Expressions in the Common Expression Language, as Kubernetes evaluates them: compiled once, evaluated over JSON within a
 //! bound on their work.
 //!
-//! Values have no static types here: an expression that kube-apiserver's type checker refuses is accepted, and fails
-//! when it is evaluated; its owner's failure policy applies then.
+//! Values have no static types here: an expression that kube-apiserver's type checker refuses fails when it is evaluated, and its
+//! owner's failure policy applies then, unless the schema of a custom resource already tells the mistake ([`crate::structural`]).
 
 mod authorizer;
 mod free;
@@ -107,6 +107,12 @@ impl Scope {
     fn meter(&self) -> Meter {
         Meter::new(self.allowance.as_ref().map_or(BYTES, |allowance| allowance.left().min(BYTES)))
     }
+}
+
+/// The tree of an expression that can be read.
+pub(crate) fn parsed(text: &str) -> Option<IdedExpr> {
+    let is_readable = text.len() <= LENGTH && !is_deep(text);
+    is_readable.then(|| ENV.compile(text).ok())?.map(|program| program.expression().clone())
 }
 
 impl Expression {

@@ -63,7 +63,7 @@ pub use volume::{CLAIMS, VOLUMES};
 pub use webhook::{
     MUTATING as MUTATING_WEBHOOKS, VALIDATING as VALIDATING_WEBHOOKS, VARIABLES as WEBHOOK_VARIABLES,
 };
-pub use workload::{CRON_JOBS, DEPLOYMENTS, JOBS, REPLICA_SETS};
+pub use workload::{CONTROLLER_REVISIONS, CRON_JOBS, DEPLOYMENTS, JOBS, REPLICA_SETS};
 
 /// All special properties of a resource: the server decides by these fields, never by the name of a kind. Properties
 /// that a custom resource defines itself are read through [`Resource`].
@@ -118,6 +118,8 @@ pub struct Row {
     pub counts_generations: bool,
     /// Whether a replacement must have a resource version.
     pub needs_version: bool,
+    /// Whether a replacement of an object that does not exist creates it.
+    pub is_made_by_put: bool,
     /// The field of the desired state.
     pub spec: &'static str,
     /// The deletion of its objects.
@@ -274,6 +276,7 @@ const BASE: Row = Row {
     hidden: &[],
     counts_generations: false,
     needs_version: false,
+    is_made_by_put: false,
     spec: "spec",
     deletion: Deletion::AtOnce,
     undeletable: &[],

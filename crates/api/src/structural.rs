@@ -13,6 +13,7 @@ mod read;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod types;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ use palisade_k8s::{FieldError, FieldPath};
 use serde_json::Value;
 
 use rules::Rule;
+pub(crate) use types::not_a_condition;
 
 /// Maximum nesting of a schema.
 pub const DEPTH: usize = 64;
@@ -140,6 +142,7 @@ impl Structural {
         let mut errors = reader.errors;
         if errors.is_empty() {
             errors = structural.broken_defaults();
+            errors.extend(types::check(&structural));
         }
         errors.into_iter().map(|error| FieldError { path: path.clone().join(&error.path), ..error }).collect()
     }

@@ -43,6 +43,7 @@ pub(super) static EVENTS: Resource = Resource::Row(&Row {
     ],
     cells,
     validate,
+    is_made_by_put: true,
     ..BASE
 });
 

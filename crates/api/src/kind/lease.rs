@@ -18,5 +18,6 @@ pub(super) static LEASES: Resource = Resource::Row(&Row {
         duration.into_iter().chain(spec.field("leaseTransitions").outside(0..=i64::MAX)).collect()
     },
     admission: Admission::Lease,
+    is_made_by_put: true,
     ..BASE
 });

@@ -55,6 +55,7 @@ pub(super) static SERVICES: Resource = Resource::Row(&Row {
     prepare: prepare_service,
     validate: service::validate,
     counted: Counted::Services,
+    is_made_by_put: true,
     ..BASE
 });
 
@@ -70,6 +71,7 @@ pub(super) static ENDPOINTS: Resource = Resource::Row(&Row {
     cells: |object, now| vec![addresses(object).into(), age(object, now)],
     prepare: |object, _| endpoints::complete(object),
     validate: |object, _| endpoints::validate(object),
+    is_made_by_put: true,
     ..BASE
 });
 

@@ -112,6 +112,7 @@ pub static LIMIT_RANGES: Resource = Resource::Row(&Row {
     cells: |object, _| vec![text(object, "/metadata/creationTimestamp").into()],
     prepare: |object, _| limit_range::complete(object),
     validate: |object, _| check_range(object),
+    is_made_by_put: true,
     ..BASE
 });
 
@@ -203,6 +204,7 @@ pub static RUNTIME_CLASSES: Resource = Resource::Row(&Row {
         check_placement(&At::root(object, "scheduling"), &mut errors);
         errors
     },
+    is_made_by_put: true,
     ..BASE
 });
 

@@ -296,6 +296,9 @@ pub(crate) fn validate(quota: &Value, old: Option<&Value>) -> Vec<FieldError> {
         if !SCOPES.contains(&scope) {
             errors.push(refuse("unsupported scope"));
         }
+        if SCOPES.contains(&scope) && !fits_names(quota, scope) {
+            errors.push(refuse("unsupported scope applied to resource"));
+        }
         let counterpart = scope.strip_prefix("Not").map_or_else(|| format!("Not{scope}"), str::to_owned);
         if seen.contains(counterpart.as_str()) {
             errors.push(refuse("conflicting scopes"));
@@ -307,6 +310,40 @@ pub(crate) fn validate(quota: &Value, old: Option<&Value>) -> Vec<FieldError> {
     errors
 }
 
+/// Whether a scope is for all that a quota bounds (`IsResourceQuotaScopeValidForResource`); what is counted as `count/NAME`, and what
+/// Kubernetes does not know, fits any.
+fn fits_names(quota: &Value, scope: &str) -> bool {
+    const COMPUTE: [&str; 6] =
+        ["cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
+    const OTHERS: [&str; 9] = [
+        "configmaps",
+        "ephemeral-storage",
+        "limits.ephemeral-storage",
+        "replicationcontrollers",
+        "requests.ephemeral-storage",
+        "resourcequotas",
+        "secrets",
+        "services.loadbalancers",
+        "services.nodeports",
+    ];
+    const CLAIMS: [&str; 2] = ["persistentvolumeclaims", "requests.storage"];
+    let names = quota.pointer("/spec/hard").and_then(Value::as_object);
+    names.into_iter().flatten().all(|(name, _)| {
+        let name = name.as_str();
+        let is_known = COMPUTE.contains(&name)
+            || OTHERS.contains(&name)
+            || CLAIMS.contains(&name)
+            || matches!(name, "pods" | "services")
+            || name.strip_prefix("requests.").unwrap_or(name).starts_with("hugepages-");
+        !is_known
+            || match scope {
+                "BestEffort" => name == "pods",
+                "VolumeAttributesClass" => CLAIMS.contains(&name),
+                _ => name == "pods" || COMPUTE.contains(&name),
+            }
+    })
+}
+
 fn check_terms(quota: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let terms = quota.pointer("/spec/scopeSelector/matchExpressions").and_then(Value::as_array);
@@ -316,6 +353,9 @@ fn check_terms(quota: &Value) -> Vec<FieldError> {
         let has_values = term.get("values").and_then(Value::as_array).is_some_and(|all| !all.is_empty());
         if !SCOPES.contains(&scope) {
             errors.push(FieldError::invalid(path("scopeName"), scope, "unsupported scope"));
+        } else if !fits_names(quota, scope) {
+            let path = FieldPath::of("spec.scopeSelector.matchExpressions");
+            errors.push(FieldError::invalid(path, scope, "unsupported scope applied to resource"));
         }
         let is_of_class = matches!(scope, "PriorityClass" | "VolumeAttributesClass");
         match operator {
@@ -475,10 +515,25 @@ mod tests {
             errors(quota(
                 json!({"pods": "1", "count/jobs.batch": "2", "requests.cpu": "1500m", "limits.hugepages-2Mi": "1",
             "a.storageclass.storage.k8s.io/requests.storage": "1Gi"}),
-                json!({"scopes": ["BestEffort"]})
+                json!({})
             )),
             Vec::<String>::new()
         );
+        for (name, scope, is_fine) in [
+            ("pods", "BestEffort", true),
+            ("requests.cpu", "BestEffort", false),
+            ("requests.cpu", "NotTerminating", true),
+            ("secrets", "PriorityClass", false),
+            ("hugepages-2Mi", "NotBestEffort", false),
+            ("persistentvolumeclaims", "VolumeAttributesClass", true),
+            ("count/jobs.batch", "Terminating", true),
+        ] {
+            let of = |more: Value| errors(quota(json!({name: "1"}), more));
+            assert_eq!(of(json!({"scopes": [scope]})).is_empty(), is_fine, "{name} {scope}");
+            let term = json!([{"scopeName": scope, "operator": "Exists"}]);
+            let by_term = of(json!({"scopeSelector": {"matchExpressions": term}}));
+            assert_eq!(by_term.is_empty(), is_fine, "{name} {scope}: {by_term:?}");
+        }
         assert_eq!(errors(quota(json!({"cars": "1"}), json!({}))), ["spec.hard[cars]"]);
         assert_eq!(errors(quota(json!({"pods": "-1"}), json!({}))), ["spec.hard[pods]"]);
         assert_eq!(errors(quota(json!({"pods": "1500m"}), json!({}))), ["spec.hard[pods]"]);

@@ -30,6 +30,7 @@ const CLUSTER_ROLE: Row = Row {
         check_aggregation(role, &mut errors);
         errors
     },
+    is_made_by_put: true,
     ..BASE
 };
 
@@ -62,6 +63,7 @@ const CLUSTER_ROLE_BINDING: Row = Row {
     cells: binding_cells,
     prepare: prepare_binding,
     validate: validate_binding,
+    is_made_by_put: true,
     ..BASE
 };
 

@@ -13,6 +13,7 @@ use super::at::At;
 use super::selecting::check_selector;
 use super::{AGE, BASE, Column, Resource, Row, age, count, default};
 use crate::cel::Expression;
+use crate::structural::not_a_condition;
 
 const WEBHOOKS: Column = Column { name: "Webhooks", kind: "integer", priority: 0 };
 /// Maximum number of conditions of one webhook.
@@ -273,6 +274,8 @@ fn check_conditions(conditions: &At<'_>, variables: &[&str], errors: &mut Vec<Fi
         if expression.text().trim().is_empty() {
             errors.push(expression.required(""));
         } else if let Err(why) = Expression::compile(expression.text(), variables) {
+            errors.push(FieldError::invalid(expression.path(), expression.text(), why));
+        } else if let Some(why) = not_a_condition(expression.text()) {
             errors.push(FieldError::invalid(expression.path(), expression.text(), why));
         }
     }

@@ -7,7 +7,7 @@ mod batch;
 mod status;
 
 use jiff::Timestamp;
-use palisade_k8s::{FieldError, FieldPath};
+use palisade_k8s::{FieldError, FieldPath, put};
 use serde_json::{Value, json};
 
 use super::at::At;
@@ -247,6 +247,7 @@ pub(super) static DAEMON_SETS: Resource = Resource::Row(&Row {
             let rolling = [("maxUnavailable", json!(1)), ("maxSurge", json!(0))];
             complete_strategy(spec, "updateStrategy", &rolling);
         });
+        count_templates(object, old);
     },
     validate: |object, old| {
         let mut errors = validate(object, old);
@@ -268,8 +269,25 @@ pub(super) static DAEMON_SETS: Resource = Resource::Row(&Row {
     ..WORKLOAD
 });
 
+/// The annotation that counts the templates a daemon set has had (`pkg/registry/apps/daemonset/strategy.go`).
+const TEMPLATES: &str = "deprecated.daemonset.template.generation";
+
+fn count_templates(object: &mut Value, old: Option<&Value>) {
+    let of = |object: &Value| -> Option<i64> {
+        object.pointer("/metadata/annotations")?.get(TEMPLATES)?.as_str()?.parse().ok()
+    };
+    let template = |object: &Value| object.pointer("/spec/template").cloned();
+    let number = match old {
+        None => of(object).unwrap_or_default().max(1),
+        Some(old) => {
+            of(old).unwrap_or_default().max(1).saturating_add((template(object) != template(old)).into())
+        }
+    };
+    put(object, &["metadata", "annotations", TEMPLATES], number.to_string().into());
+}
+
 /// ControllerRevisions.
-pub(super) static CONTROLLER_REVISIONS: Resource = Resource::Row(&Row {
+pub static CONTROLLER_REVISIONS: Resource = Resource::Row(&Row {
     group: GROUP,
     plural: "controllerrevisions",
     singular: "controllerrevision",

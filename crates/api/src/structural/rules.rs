@@ -55,6 +55,14 @@ impl Rule {
         &self.text
     }
 
+    pub(super) fn message_expression(&self) -> &str {
+        &self.message_expression
+    }
+
+    pub(super) fn is_optional(&self) -> bool {
+        self.is_optional
+    }
+
     /// The errors of the rule: the field of each, and its message.
     pub(super) fn broken(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();

@@ -36,15 +36,37 @@ pub(crate) fn update(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
     let object = read_object(call, bytes, content_type)?;
     let resource = &call.target.resource;
     let is_blind = resource.needs_version && text(&object, "/metadata/resourceVersion").is_empty();
-    revise_recorded(call, Recorder::Update, |old| match is_blind && is_meant(call, &object, old) {
-        true => {
-            let path = FieldPath::of("metadata.resourceVersion");
-            let error = FieldError::invalid(path, "", "must be specified for an update");
-            Err(ApiError::invalid(resource, &call.target.name, &[error]))
-        }
-        false => Ok(object.clone()),
-    })
-    .map(Answer::ok)
+    let revised =
+        revise_recorded(call, Recorder::Update, |old| match is_blind && is_meant(call, &object, old) {
+            true => {
+                let path = FieldPath::of("metadata.resourceVersion");
+                let error = FieldError::invalid(path, "", "must be specified for an update");
+                Err(ApiError::invalid(resource, &call.target.name, &[error]))
+            }
+            false => Ok(object.clone()),
+        });
+    match revised {
+        Err(error) if error.reason == Reason::NotFound && is_new(call, &object) => made_by_put(call, object),
+        result => result.map(Answer::ok),
+    }
+}
+
+/// Whether a replacement may make its object: it names none that was there.
+fn is_new(call: &Call<'_>, object: &Value) -> bool {
+    let is_unmade = |field: &str| text(object, &format!("/metadata/{field}")).is_empty();
+    call.target.resource.is_made_by_put
+        && call.target.subresource.is_none()
+        && is_unmade("resourceVersion")
+        && is_unmade("uid")
+}
+
+fn made_by_put(call: &Call<'_>, mut object: Value) -> ApiResult<Answer> {
+    call.api.require(call.who, "create", call.target, None)?;
+    check_place(call, &object)?;
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("managedFields");
+    }
+    create_object(call, object).map(Answer::created)
 }
 
 /// Whether an object is the stored one by name, and by UID if it has one.
