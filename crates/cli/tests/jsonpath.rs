@@ -77,7 +77,8 @@ text
 {.kind[}
 {items}
 {.a....b}
-{.items[0].spec.containers[0].ports[0].*}
+{.items[1].metadata.annotations.*}
+{.items[0].spec.containers[0].ports.*}
 a{.kind}b{.apiVersion}c
 "#;
 
