@@ -94,7 +94,7 @@ pub struct Removed {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// A container runtime. The profile applies to the ABIs that it names and the machine's own; a thread that uses
-    /// another is killed. Its author knew the syscalls up to the newest that it names.
+    /// another is killed. Its author knew the syscalls up to the newest in its entries that count.
     #[default]
     Container,
     /// A systemd unit without `SystemCallArchitectures=`: the filters are loaded for every ABI of the machine.

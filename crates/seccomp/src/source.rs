@@ -62,6 +62,8 @@ impl Syntax {
 pub struct Source {
     /// The name by which it is selected among several: the object's, or the key in a ConfigMap; empty in a file of one.
     pub name: String,
+    /// The namespace of its object; empty without one.
+    pub namespace: String,
     /// Its position.
     pub at: Position,
     /// The content.
@@ -84,17 +86,19 @@ pub enum Content {
 impl Source {
     fn new(name: impl Into<String>, at: Position, read: (Option<Profile>, Vec<Finding>)) -> Self {
         let content = read.0.map_or(Content::Nothing, |profile| Content::Profile(Box::new(profile)));
-        Self { name: name.into(), at, content, findings: read.1 }
+        Self { name: name.into(), namespace: String::new(), at, content, findings: read.1 }
     }
 
     fn file(name: &str, at: Position, path: &str) -> Self {
-        Self { name: name.to_owned(), at, content: Content::File(path.to_owned()), findings: Vec::new() }
+        let content = Content::File(path.to_owned());
+        Self { name: name.to_owned(), namespace: String::new(), at, content, findings: Vec::new() }
     }
 
     fn nothing(name: impl Into<String>, at: Position, field: &str, message: impl Into<String>) -> Self {
         let mut findings = Findings::default();
         findings.error(at, field, message);
-        Self { name: name.into(), at, content: Content::Nothing, findings: findings.list }
+        let content = Content::Nothing;
+        Self { name: name.into(), namespace: String::new(), at, content, findings: findings.list }
     }
 
     /// The profile, if there is one.

@@ -105,8 +105,9 @@ impl Refused {
         if let Some((_, action)) = self.by_profile.first() {
             let names: Vec<_> = self.by_profile.iter().map(|(name, _)| *name).collect();
             messages.push(format!(
-                "{}: newer forms of syscalls that are let through get {action}, where libc and programs fall back to the older form on ENOSYS only; let them through too{}",
+                "{}: newer forms of syscalls that are let through get {action}, where libc and programs fall back to the older form on ENOSYS only; {}let them through too{}",
                 list(&names),
+                taken_out(view, &names),
                 or_enosys(view, &names, ", or have ", " fail with "),
             ));
         }
@@ -142,10 +143,21 @@ fn or_enosys(view: &View<'_>, names: &[&str], or: &str, with: &str) -> String {
     }
 }
 
+/// The entries to change first: beside one that denies a syscall, another for it has no effect.
+fn taken_out(view: &View<'_>, names: &[&str]) -> String {
+    match view.denying(names) {
+        Some(entries) if !view.profile.origin.is_unit() => {
+            format!("take {} out of {entries}, and ", list(names))
+        }
+        _ => String::new(),
+    }
+}
+
 /// clone3's flags are behind a pointer, so that it can be allowed or denied, but not by its flags (moby/moby#42680).
 fn masked_clone(view: &View<'_>, action: Action, findings: &mut Findings) {
     let message = format!(
-        "clone3 gets {action}, where libc (glibc from 2.34 on) falls back to clone on ENOSYS only, so that programs cannot start threads or processes; add {}; to let it through would undo the conditions on clone, whose flags clone3 has behind a pointer",
+        "clone3 gets {action}, where libc (glibc from 2.34 on) falls back to clone on ENOSYS only, so that programs cannot start threads or processes; {}add {}; to let it through would undo the conditions on clone, whose flags clone3 has behind a pointer",
+        taken_out(view, &["clone3"]),
         enosys(view, &["clone3"]),
     );
     findings.warn(
@@ -230,6 +242,16 @@ mod tests {
             (masked(r#""openat2""#), &["clone3 gets ERRNO(EPERM), where libc (glibc from 2.34 on) falls back to clone on ENOSYS only"]),
             (masked(r#""read""#), &["clone3: newer than all syscalls that the profile names"]),
             (masked(r#""openat2""#).replace("}]}]}", &format!("}}]}},{}]}}", none(r#""clone3""#))), &[]),
+            // An entry denies it already: another beside it has no effect.
+            (
+                masked(r#""openat2""#).replace("}]}]}", r#"}]},{"names":["clone3"],"action":"SCMP_ACT_KILL"}]}"#),
+                &["ENOSYS only, so that programs cannot start threads or processes; take clone3 out of syscalls[2], and add {\"names\":[\"clone3\"]"],
+            ),
+            (
+                profile("ERRNO", "ALLOW", r#""fchmodat","futex_wake""#)
+                    .replace("}]}", r#"},{"names":["fchmodat2"],"action":"SCMP_ACT_ERRNO","errnoRet":5}]}"#),
+                &["ENOSYS only; take fchmodat2 out of syscalls[1], and let them through too, or have them fail with {\"names\":[\"fchmodat2\"]"],
+            ),
             ("SystemCallFilter=openat".to_owned(), &["openat2: newer forms of syscalls that are let through get KILL_PROCESS, where libc and programs fall back to the older form on ENOSYS only; let them through too, or have them fail with SystemCallFilter=~openat2:ENOSYS"]),
             ("SystemCallFilter=openat\nSystemCallFilter=~openat2:ENOSYS".to_owned(), &[]),
             ("SystemCallFilter=@system-service".to_owned(), &[]),

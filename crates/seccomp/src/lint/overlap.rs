@@ -1,6 +1,6 @@
 //! Entries that hide others, or allow everything together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::view::{Answer, View, list};
 use crate::finding::Findings;
@@ -25,9 +25,13 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
 
 /// An entry without conditions decides whatever the conditions of other entries for the same syscall.
 fn hidden(view: &View<'_>, whole: &Rule, rules: &[&Rule], findings: &mut Findings) {
-    let counts =
-        |rule: &&&Rule| rule.action != whole.action || (!rule.conditions.is_empty() && is_first(rules, rule));
-    for rule in rules.iter().filter(counts) {
+    let mut seen = BTreeSet::new();
+    for rule in rules {
+        // The alternatives of an entry are told once.
+        let is_first = seen.insert(rule.entry);
+        if rule.action == whole.action && (rule.conditions.is_empty() || !is_first) {
+            continue;
+        }
         let what = if rule.conditions.is_empty() {
             "this entry never counts for it"
         } else {
@@ -45,11 +49,6 @@ fn hidden(view: &View<'_>, whole: &Rule, rules: &[&Rule], findings: &mut Finding
         );
         findings.warn(view.place(rule.entry), format!("syscalls[{}]", rule.entry), message);
     }
-}
-
-/// Whether no rule before it is of the same entry, as the alternatives of one are.
-fn is_first(rules: &[&Rule], rule: &Rule) -> bool {
-    rules.iter().find(|other| other.entry == rule.entry).is_none_or(|first| std::ptr::eq(*first, rule))
 }
 
 /// Conditions that all arguments meet, such as two `!=` on one argument.

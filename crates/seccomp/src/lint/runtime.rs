@@ -1,5 +1,7 @@
 //! Syscalls that runc, crun and the program's own start need once the filter is loaded.
 
+use std::collections::BTreeSet;
+
 use super::view::{Answer, START, View, list};
 use crate::finding::Findings;
 use crate::rule::Rule;
@@ -197,25 +199,33 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
 fn remedy(view: &View<'_>, missing: &[&str]) -> String {
     if view.profile.origin.is_unit() {
         return match view.denies_by_default() {
-            true => "list them, or @system-service, too".to_owned(),
+            true => match removing(view, missing) {
+                None => "list them, or @system-service, too".to_owned(),
+                Some(words) => {
+                    format!("{words}: SystemCallFilter={} on a later line lists them", missing.join(" "))
+                }
+            },
             false => {
                 format!("SystemCallFilter={} on a later line takes them out of the list", missing.join(" "))
             }
         };
     }
-    let denying = view.rules.rules.iter().filter(|rule| !rule.action.lets_through());
-    let mut entries: Vec<_> =
-        denying.filter(|rule| missing.contains(&rule.syscall.name())).map(|rule| rule.entry).collect();
-    entries.sort_unstable();
-    entries.dedup();
-    let entries: Vec<_> = entries.iter().map(|entry| format!("syscalls[{entry}]")).collect();
-    let entries: Vec<_> = entries.iter().map(String::as_str).collect();
     let add = "add the names to an entry that allows";
-    match (view.denies_by_default(), entries.as_slice()) {
-        (true, []) => add.to_owned(),
-        (true, entries) => format!("take them out of {}, and {add}", list(entries)),
-        (false, entries) => format!("take them out of {}", list(entries)),
+    match (view.denies_by_default(), view.denying(missing)) {
+        (true, None) => add.to_owned(),
+        (true, Some(entries)) => format!("take them out of {entries}, and {add}"),
+        (false, entries) => format!("take them out of {}", entries.unwrap_or_default()),
     }
+}
+
+/// The words that remove listed syscalls again, with their lines.
+fn removing(view: &View<'_>, names: &[&str]) -> Option<String> {
+    let removed = view.profile.lines.removed.iter().filter(|removed| names.contains(&&*removed.syscall));
+    let words: BTreeSet<_> =
+        removed.map(|removed| format!("{} in line {}", removed.word, removed.at.line)).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let verb = if words.len() == 1 { "removes" } else { "remove" };
+    (!words.is_empty()).then(|| format!("{} {verb} listed ones", list(&words)))
 }
 
 /// Whether an entry denies by name what only some versions of a runtime need: its author knows the later ones.
@@ -301,16 +311,6 @@ mod tests {
             (without("setresuid"), &["crun where allowPrivilegeEscalation is not false needs setresuid"]),
             (without("mmap"), &["start needs mmap, denied here: the program ends before its main"]),
             (
-                "SystemCallFilter=read".to_owned(),
-                &[
-                    "start needs openat, pread64 and close, denied here: the program ends before its main; list them, or @system-service, too",
-                    "glibc 2.33 to 2.38 needs newfstatat",
-                    "from 2.39 on, needs fstat",
-                ],
-            ),
-            ("SystemCallFilter=@system-service".to_owned(), &[]),
-            ("SystemCallFilter=~fsync".to_owned(), &[]),
-            (
                 without("openat2").replace(
                     "\"}]}",
                     r#""},{"names":["openat2"],"action":"SCMP_ACT_ERRNO","errnoRet":38}]}"#,
@@ -328,17 +328,41 @@ mod tests {
             ),
             (deny("fstatfs\",\"reboot"), &["runc needs fstatfs", "1.4.0-rc.3 on needs fstatfs"]),
             (deny("reboot"), &[]),
-            (
-                "SystemCallFilter=~execve".to_owned(),
-                &[
-                    "start needs execve, denied here: the program ends before its main; SystemCallFilter=execve on a later line takes them out of the list",
-                ],
-            ),
-            ("SystemCallFilter=~execve\nSystemCallFilter=execve".to_owned(), &[]),
         ];
         let cases: Vec<_> = cases.iter().map(|(text, expected)| (text.as_str(), *expected)).collect();
         check_cases(check, &cases);
         assert_eq!(findings_of(check, crate::builtin::DEFAULT, Arch::X86_64), [] as [String; 0]);
         assert!(all.iter().all(|name| Syscall::named(name).is_some()));
+    }
+
+    #[test]
+    fn what_services_need_is_named() {
+        let cases: &[(&str, &[&str])] = &[
+            (
+                "SystemCallFilter=read",
+                &[
+                    "start needs openat, pread64 and close, denied here: the program ends before its main; list them, or @system-service, too",
+                    "glibc 2.33 to 2.38 needs newfstatat",
+                    "from 2.39 on, needs fstat",
+                ],
+            ),
+            ("SystemCallFilter=@system-service", &[]),
+            (
+                "SystemCallFilter=@system-service\nSystemCallFilter=~openat",
+                &[
+                    "start needs openat, denied here: the program ends before its main; ~openat in line 2 removes listed ones: SystemCallFilter=openat on a later line lists them",
+                ],
+            ),
+            ("SystemCallFilter=@system-service\nSystemCallFilter=~openat\nSystemCallFilter=openat", &[]),
+            ("SystemCallFilter=~fsync", &[]),
+            (
+                "SystemCallFilter=~execve",
+                &[
+                    "start needs execve, denied here: the program ends before its main; SystemCallFilter=execve on a later line takes them out of the list",
+                ],
+            ),
+            ("SystemCallFilter=~execve\nSystemCallFilter=execve", &[]),
+        ];
+        check_cases(check, cases);
     }
 }

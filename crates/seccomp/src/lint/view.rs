@@ -1,5 +1,7 @@
 //! A profile as the checks see it: as written, and as it decides.
 
+use std::collections::BTreeSet;
+
 use palisade_k8s::manifest::Position;
 
 use crate::action::Action;
@@ -100,6 +102,16 @@ impl<'p> View<'p> {
     pub(super) fn is_written(&self, name: &str, at: Position) -> bool {
         let named = &self.profile.lines.named;
         !self.profile.origin.is_unit() || named.iter().any(|(other, place)| other == name && *place == at)
+    }
+
+    /// The entries of the profile that deny syscalls of these names, in words.
+    pub(super) fn denying(&self, names: &[&str]) -> Option<String> {
+        let denying = self.rules.rules.iter().filter(|rule| !rule.action.lets_through());
+        let entries: BTreeSet<_> =
+            denying.filter(|rule| names.contains(&rule.syscall.name())).map(|rule| rule.entry).collect();
+        let entries: Vec<_> = entries.iter().map(|entry| format!("syscalls[{entry}]")).collect();
+        let entries: Vec<_> = entries.iter().map(String::as_str).collect();
+        (!entries.is_empty()).then(|| list(&entries))
     }
 
     /// The field of an entry in messages: in a unit, the directive.

@@ -22,7 +22,11 @@ pub(super) fn of_document_in(node: &Node, text: &Text<'_>) -> Vec<Source> {
         return Vec::new();
     }
     match node.get("kind").and_then(Node::as_str) {
-        Some("SeccompProfile") => vec![Source::new(object_name(node), node.at, of_node(node, ""))],
+        Some("SeccompProfile") => {
+            let namespace = node.get("metadata").and_then(|metadata| metadata.get("namespace"));
+            let namespace = namespace.and_then(Node::as_str).unwrap_or_default().to_owned();
+            vec![Source { namespace, ..Source::new(object_name(node), node.at, of_node(node, "")) }]
+        }
         Some("ConfigMap") => strings(node, "data", text),
         Some("Secret") => {
             let decoded = secrets(node);

@@ -486,111 +486,109 @@ mod tests {
         filter.decide(&data).to_string()
     }
 
+    const X64: Arch = Arch::X86_64;
+    const X86: Arch = Arch::X86;
+
+    /// A syscall of an ABI with its arguments, and the result.
+    type Call = (Arch, &'static str, &'static [u64], &'static str);
+
+    /// Lines of a unit, and what they decide together.
+    const TOGETHER: &[(&str, &[Call])] = &[
+        (
+            "SystemCallFilter=read",
+            &[
+                (X64, "read", &[], "ALLOW"),
+                (X86, "read", &[], "ALLOW"),
+                (X64, "write", &[], "ALLOW"),
+                (X64, "statx", &[], "KILL_PROCESS"),
+                (X64, "execve", &[], "ALLOW"),
+                (X64, "openat2", &[], "KILL_PROCESS"),
+            ],
+        ),
+        (
+            "SystemCallFilter=read\nSystemCallArchitectures=native",
+            &[(X64, "read", &[], "ALLOW"), (X86, "read", &[], "KILL_THREAD")],
+        ),
+        (
+            "SystemCallFilter=~fsync\nSystemCallErrorNumber=0",
+            &[
+                (X64, "fsync", &[], "KILL_PROCESS"),
+                (X86, "fsync", &[], "KILL_PROCESS"),
+                (X86, "read", &[], "ALLOW"),
+            ],
+        ),
+        (
+            "SystemCallFilter=~fsync write\nSystemCallErrorNumber=EPERM\nSystemCallErrorNumber=EPREM",
+            &[(X64, "fsync", &[], "ERRNO(EPERM)"), (X64, "write", &[], "ALLOW")],
+        ),
+        // The list's denial takes precedence over the directive's; the directive narrows what the list allows.
+        (
+            "SystemCallFilter=@system-service\nRestrictAddressFamilies=AF_UNIX",
+            &[
+                (X64, "socket", &[1], "ALLOW"),
+                (X64, "socket", &[2], "ERRNO(EAFNOSUPPORT)"),
+                (X64, "socket", &[0], "ERRNO(EAFNOSUPPORT)"),
+                (X64, "socket", &[1 << 32 | 1], "ERRNO(EAFNOSUPPORT)"),
+                (X86, "socket", &[2], "ALLOW"),
+            ],
+        ),
+        ("SystemCallFilter=read\nRestrictAddressFamilies=AF_UNIX", &[(X64, "socket", &[1], "KILL_PROCESS")]),
+        (
+            "RestrictAddressFamilies=~AF_INET AF_INET6",
+            &[
+                (X64, "socket", &[2], "ERRNO(EAFNOSUPPORT)"),
+                (X64, "socket", &[1], "ALLOW"),
+                (X64, "reboot", &[], "ALLOW"),
+            ],
+        ),
+        (
+            "SystemCallFilter=@system-service clone setns unshare\nRestrictNamespaces=net",
+            &[
+                (X64, "clone", &[0x1000_0011], "ERRNO(EPERM)"),
+                (X64, "clone", &[0x4000_0011], "ALLOW"),
+                (X64, "clone", &[0x3d0f00], "ALLOW"),
+                (X64, "clone3", &[], "ERRNO(ENOSYS)"),
+                (X64, "setns", &[3, 0], "ERRNO(EPERM)"),
+                (X64, "setns", &[3, 0x4000_0000], "ALLOW"),
+            ],
+        ),
+        ("RestrictNamespaces=YES", &[(X64, "unshare", &[0x1000_0000], "ERRNO(EPERM)")]),
+        // What is no truth value leaves what was there.
+        ("LockPersonality=on\nLockPersonality=maybe", &[(X64, "personality", &[8], "ERRNO(EPERM)")]),
+        ("RestrictRealtime=yes\nRestrictRealtime=", &[(X64, "sched_setscheduler", &[0, 1], "ERRNO(EPERM)")]),
+        (
+            "RestrictRealtime=yes\nRestrictRealtime=No\nProtectClock=1",
+            &[(X64, "sched_setscheduler", &[0, 1], "ALLOW")],
+        ),
+        ("DynamicUser=yes\nDynamicUser=perhaps", &[(X64, "fchmod", &[3, 0o4755], "ERRNO(EPERM)")]),
+        // It is no address family to systemd, whose list leaves it out.
+        ("RestrictAddressFamilies=~AF_UNSPEC AF_INET", &[(X64, "socket", &[0], "ALLOW")]),
+        // The list of what is logged takes no errors.
+        ("SystemCallLog=~openat:EPERM", &[(X64, "openat", &[], "LOG"), (X64, "read", &[], "LOG")]),
+        (
+            "RestrictNamespaces=~user\nRestrictNamespaces=user\nLockPersonality=yes",
+            &[(X64, "unshare", &[0x1000_0000], "ALLOW")],
+        ),
+        ("MemoryDenyWriteExecute=yes", &[(X64, "mmap", &[0, 0, 6], "ALLOW")]),
+        (
+            "LockPersonality=yes\nSystemCallFilter=personality",
+            &[(X64, "personality", &[8], "ERRNO(EPERM)"), (X64, "personality", &[0], "ALLOW")],
+        ),
+        (
+            "SystemCallFilter=@system-service\nSystemCallLog=openat",
+            &[(X64, "openat", &[], "LOG"), (X64, "read", &[], "ALLOW")],
+        ),
+        ("SystemCallLog=~openat", &[(X64, "openat", &[], "ALLOW"), (X64, "read", &[], "LOG")]),
+        (
+            "DynamicUser=yes\nRestrictSUIDSGID=no",
+            &[(X64, "fchmod", &[3, 0o4755], "ERRNO(EPERM)"), (X64, "fchmod", &[3, 0o755], "ALLOW")],
+        ),
+        ("ProtectHostname=private", &[]),
+    ];
+
     #[test]
-    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn directives_decide_together() {
-        // Lines; then ABI, syscall, arguments and the result.
-        type Call<'a> = (Arch, &'a str, &'a [u64], &'a str);
-        let (x64, x86) = (Arch::X86_64, Arch::X86);
-        let cases: &[(&str, &[Call<'_>])] = &[
-            (
-                "SystemCallFilter=read",
-                &[
-                    (x64, "read", &[], "ALLOW"),
-                    (x86, "read", &[], "ALLOW"),
-                    (x64, "write", &[], "ALLOW"),
-                    (x64, "statx", &[], "KILL_PROCESS"),
-                    (x64, "execve", &[], "ALLOW"),
-                    (x64, "openat2", &[], "KILL_PROCESS"),
-                ],
-            ),
-            (
-                "SystemCallFilter=read\nSystemCallArchitectures=native",
-                &[(x64, "read", &[], "ALLOW"), (x86, "read", &[], "KILL_THREAD")],
-            ),
-            (
-                "SystemCallFilter=~fsync\nSystemCallErrorNumber=0",
-                &[
-                    (x64, "fsync", &[], "KILL_PROCESS"),
-                    (x86, "fsync", &[], "KILL_PROCESS"),
-                    (x86, "read", &[], "ALLOW"),
-                ],
-            ),
-            (
-                "SystemCallFilter=~fsync write\nSystemCallErrorNumber=EPERM\nSystemCallErrorNumber=EPREM",
-                &[(x64, "fsync", &[], "ERRNO(EPERM)"), (x64, "write", &[], "ALLOW")],
-            ),
-            // The list's denial takes precedence over the directive's; the directive narrows what the list allows.
-            (
-                "SystemCallFilter=@system-service\nRestrictAddressFamilies=AF_UNIX",
-                &[
-                    (x64, "socket", &[1], "ALLOW"),
-                    (x64, "socket", &[2], "ERRNO(EAFNOSUPPORT)"),
-                    (x64, "socket", &[0], "ERRNO(EAFNOSUPPORT)"),
-                    (x64, "socket", &[1 << 32 | 1], "ERRNO(EAFNOSUPPORT)"),
-                    (x86, "socket", &[2], "ALLOW"),
-                ],
-            ),
-            (
-                "SystemCallFilter=read\nRestrictAddressFamilies=AF_UNIX",
-                &[(x64, "socket", &[1], "KILL_PROCESS")],
-            ),
-            (
-                "RestrictAddressFamilies=~AF_INET AF_INET6",
-                &[
-                    (x64, "socket", &[2], "ERRNO(EAFNOSUPPORT)"),
-                    (x64, "socket", &[1], "ALLOW"),
-                    (x64, "reboot", &[], "ALLOW"),
-                ],
-            ),
-            (
-                "SystemCallFilter=@system-service clone setns unshare\nRestrictNamespaces=net",
-                &[
-                    (x64, "clone", &[0x1000_0011], "ERRNO(EPERM)"),
-                    (x64, "clone", &[0x4000_0011], "ALLOW"),
-                    (x64, "clone", &[0x3d0f00], "ALLOW"),
-                    (x64, "clone3", &[], "ERRNO(ENOSYS)"),
-                    (x64, "setns", &[3, 0], "ERRNO(EPERM)"),
-                    (x64, "setns", &[3, 0x4000_0000], "ALLOW"),
-                ],
-            ),
-            ("RestrictNamespaces=YES", &[(x64, "unshare", &[0x1000_0000], "ERRNO(EPERM)")]),
-            // What is no truth value leaves what was there.
-            ("LockPersonality=on\nLockPersonality=maybe", &[(x64, "personality", &[8], "ERRNO(EPERM)")]),
-            (
-                "RestrictRealtime=yes\nRestrictRealtime=",
-                &[(x64, "sched_setscheduler", &[0, 1], "ERRNO(EPERM)")],
-            ),
-            (
-                "RestrictRealtime=yes\nRestrictRealtime=No\nProtectClock=1",
-                &[(x64, "sched_setscheduler", &[0, 1], "ALLOW")],
-            ),
-            ("DynamicUser=yes\nDynamicUser=perhaps", &[(x64, "fchmod", &[3, 0o4755], "ERRNO(EPERM)")]),
-            // It is no address family to systemd, whose list leaves it out.
-            ("RestrictAddressFamilies=~AF_UNSPEC AF_INET", &[(x64, "socket", &[0], "ALLOW")]),
-            // The list of what is logged takes no errors.
-            ("SystemCallLog=~openat:EPERM", &[(x64, "openat", &[], "LOG"), (x64, "read", &[], "LOG")]),
-            (
-                "RestrictNamespaces=~user\nRestrictNamespaces=user\nLockPersonality=yes",
-                &[(x64, "unshare", &[0x1000_0000], "ALLOW")],
-            ),
-            ("MemoryDenyWriteExecute=yes", &[(x64, "mmap", &[0, 0, 6], "ALLOW")]),
-            (
-                "LockPersonality=yes\nSystemCallFilter=personality",
-                &[(x64, "personality", &[8], "ERRNO(EPERM)"), (x64, "personality", &[0], "ALLOW")],
-            ),
-            (
-                "SystemCallFilter=@system-service\nSystemCallLog=openat",
-                &[(x64, "openat", &[], "LOG"), (x64, "read", &[], "ALLOW")],
-            ),
-            ("SystemCallLog=~openat", &[(x64, "openat", &[], "ALLOW"), (x64, "read", &[], "LOG")]),
-            (
-                "DynamicUser=yes\nRestrictSUIDSGID=no",
-                &[(x64, "fchmod", &[3, 0o4755], "ERRNO(EPERM)"), (x64, "fchmod", &[3, 0o755], "ALLOW")],
-            ),
-            ("ProtectHostname=private", &[]),
-        ];
-        for (text, syscalls) in cases.iter().filter(|(_, syscalls)| !syscalls.is_empty()) {
+        for (text, syscalls) in TOGETHER.iter().filter(|(_, syscalls)| !syscalls.is_empty()) {
             let filter = filter(text, table::NEWEST);
             for (arch, name, args, expected) in *syscalls {
                 assert_eq!(answer(&filter, *arch, name, args), *expected, "{text}: {arch} {name}({args:x?})");
