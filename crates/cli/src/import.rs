@@ -39,23 +39,29 @@ pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
     if names.is_empty() {
         return Err("no PodSecurityPolicy among the input".into());
     }
-    roles(&mut out, &documents, &names)?;
-    Ok(exit)
+    let is_whole = roles(&mut out, &documents, &names)?;
+    Ok(if is_whole { exit } else { Exit::Findings })
 }
 
 /// The roles that let their holders use the policies, as roles that let them use the SCCs: of the same name, so that bindings stay
-/// as they are.
-fn roles(out: &mut impl Write, documents: &[files::Document], names: &[String]) -> std::io::Result<()> {
+/// as they are. Whether they grant all that they granted.
+fn roles(out: &mut impl Write, documents: &[files::Document], names: &[String]) -> std::io::Result<bool> {
+    let mut is_whole = true;
     let is_role = |document: &&files::Document| ["Role", "ClusterRole"].contains(&document.text("kind"));
     for document in documents.iter().filter(is_role) {
-        let Some(role) = palisade_scc::from_psp_role(&document.node.to_json(), names) else { continue };
+        let Some(converted) = palisade_scc::from_psp_role(&document.node.to_json(), names) else { continue };
         let place = document.place(&palisade_k8s::FieldPath::root());
         writeln!(out, "---")?;
         writeln!(
             out,
             "# in place of {place}, with `use` of the SCC instead of the policy; its bindings stay as they are"
         )?;
-        write!(out, "{}", palisade_k8s::yaml::write(&role))?;
+        for lost in &converted.lost {
+            writeln!(out, "# {lost}")?;
+            terminal::warn(format_args!("{place}: {lost}"));
+            is_whole = false;
+        }
+        write!(out, "{}", palisade_k8s::yaml::write(&converted.role))?;
     }
-    Ok(())
+    Ok(is_whole)
 }

@@ -1,6 +1,8 @@
 //! Conversion of a PodSecurityPolicy, which Kubernetes removed in 1.25, to an SCC that permits the same, as nearly as
 //! an SCC can.
 
+use std::collections::BTreeSet;
+
 use palisade_k8s::SecurityContextConstraints;
 use palisade_k8s::scc::{
     AllowedFlexVolume, GroupStrategy, IdRange, ObjectMeta, RunAsUserStrategy, SeLinuxContextStrategy,
@@ -162,38 +164,78 @@ fn say_what_is_not_read(unknown: &Map<String, Value>, annotations: &Value, lost:
     }));
 }
 
-/// A role that lets its holders `use` PodSecurityPolicies, as one that lets them use the SCCs made of these; none if it has no such
-/// rule. A rule without names was for every policy, and is for those that are `known`: of SCCs there are others, `privileged`
-/// among them.
+/// A role converted from one that lets its holders `use` PodSecurityPolicies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConvertedRole {
+    /// The role, which lets them use the SCCs made of these policies.
+    pub role: Value,
+    /// Policies that the role names and that are not converted, so that it no longer grants them.
+    pub lost: Vec<String>,
+}
+
+/// Converts a role that lets its holders `use` PodSecurityPolicies, to one that lets them use the SCCs made of these; `None`
+/// if it has no such rule. A rule without names was for every policy, and is for those that are `known`: of SCCs there are
+/// others, `privileged` among them. The rest of a rule that is also about other resources stays.
 #[must_use]
-pub fn from_psp_role(role: &Value, known: &[String]) -> Option<Value> {
-    let has = |rule: &Value, field: &str, words: &[&str]| {
-        let list = rule.get(field).and_then(Value::as_array).into_iter().flatten();
-        list.filter_map(Value::as_str).any(|word| words.contains(&word))
-    };
-    let is_use = |rule: &Value| {
-        has(rule, "apiGroups", &["policy", "extensions"])
-            && has(rule, "resources", &["podsecuritypolicies"])
-            && has(rule, "verbs", &["use", "*"])
-    };
+pub fn from_psp_role(role: &Value, known: &[String]) -> Option<ConvertedRole> {
     let rules = role.get("rules")?.as_array()?;
-    if !rules.iter().any(is_use) {
+    if !rules.iter().any(uses_policies) {
         return None;
     }
-    let converted: Vec<Value> = rules
-        .iter()
-        .map(|rule| {
-            if !is_use(rule) {
-                return rule.clone();
-            }
-            let names = rule.get("resourceNames").filter(|names| names.as_array().is_some_and(|list| !list.is_empty()));
-            let names = names.cloned().unwrap_or_else(|| json!(known));
-            json!({"apiGroups": ["security.openshift.io"], "resources": ["securitycontextconstraints"], "resourceNames": names, "verbs": ["use"]})
-        })
-        .collect();
+    let (mut converted, mut lost) = (Vec::new(), Vec::new());
+    for rule in rules {
+        if !uses_policies(rule) {
+            converted.push(rule.clone());
+            continue;
+        }
+        let names = sccs(rule, known, &mut lost);
+        // Without names it would be for every SCC.
+        if !names.is_empty() {
+            converted.push(json!({"apiGroups": ["security.openshift.io"], "resources": ["securitycontextconstraints"], "resourceNames": names, "verbs": ["use"]}));
+        }
+        converted.extend(without_policies(rule));
+    }
     let mut role = role.clone();
     role.as_object_mut()?.insert("rules".to_owned(), converted.into());
-    Some(role)
+    Some(ConvertedRole { role, lost })
+}
+
+const POLICIES: &str = "podsecuritypolicies";
+
+/// The words of a list of a rule.
+fn words<'r>(rule: &'r Value, field: &str) -> impl Iterator<Item = &'r str> {
+    rule.get(field).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Whether a rule is for the use of PodSecurityPolicies. One for all resources of all groups is for that of SCCs already.
+fn uses_policies(rule: &Value) -> bool {
+    let has = |field: &str, wanted: &[&str]| words(rule, field).any(|word| wanted.contains(&word));
+    has("apiGroups", &["policy", "extensions", "*"])
+        && has("resources", &[POLICIES, "*"])
+        && has("verbs", &["use", "*"])
+        && !(has("apiGroups", &["*"]) && has("resources", &["*"]))
+}
+
+/// The SCCs that stand for the policies of a rule.
+fn sccs<'r>(rule: &'r Value, known: &'r [String], lost: &mut Vec<String>) -> Vec<&'r str> {
+    let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
+    let mut named = words(rule, "resourceNames").peekable();
+    if named.peek().is_none() {
+        return known.into_iter().collect();
+    }
+    let (found, missing): (Vec<_>, Vec<_>) = named.partition(|name| known.contains(name));
+    lost.extend(missing.into_iter().map(|name| {
+        format!("the PodSecurityPolicy {name} is not among the input: the role no longer grants it, nor an SCC of that name")
+    }));
+    found
+}
+
+/// The part of a rule that is about other resources.
+fn without_policies(rule: &Value) -> Option<Value> {
+    let others: Vec<&str> = words(rule, "resources").filter(|resource| *resource != POLICIES).collect();
+    let mut rest = rule.clone();
+    rest.as_object_mut()?.insert("resources".to_owned(), json!(others));
+    (!others.is_empty()).then_some(rest)
 }
 
 fn labels(rule: Rule) -> SeLinuxContextStrategy {
@@ -320,10 +362,32 @@ mod tests {
                 json!([rule("", "nodes", "get", &[]), rule("policy", "podsecuritypolicies", "*", &["web"])]),
                 Some(json!([rule("", "nodes", "get", &[]), scc(&["web"])])),
             ),
+            (json!([rule("*", "podsecuritypolicies", "use", &["web"])]), Some(json!([scc(&["web"])]))),
+            (
+                json!([{"apiGroups": ["policy"], "resources": ["podsecuritypolicies", "poddisruptionbudgets"], "verbs": ["*"]}]),
+                Some(
+                    json!([scc(&["flannel", "web"]), {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["*"]}]),
+                ),
+            ),
+            (
+                json!([rule("policy", "*", "*", &[])]),
+                Some(json!([scc(&["flannel", "web"]), rule("policy", "*", "*", &[])])),
+            ),
+            // It is for SCCs as it is.
+            (json!([rule("*", "*", "*", &[])]), None),
+            // The built-in SCC of that name is another.
+            (
+                json!([rule("policy", "podsecuritypolicies", "use", &["privileged", "web"])]),
+                Some(json!([scc(&["web"])])),
+            ),
+            (json!([rule("policy", "podsecuritypolicies", "use", &["privileged"])]), Some(json!([]))),
             (json!([rule("policy", "podsecuritypolicies", "get", &["web"])]), None),
             (json!([rule("policy", "poddisruptionbudgets", "use", &[])]), None),
         ] {
-            assert_eq!(from_psp_role(&role(rules.clone()), &known), expected.map(role), "{rules}");
+            let converted = from_psp_role(&role(rules.clone()), &known);
+            assert_eq!(converted.clone().map(|converted| converted.role), expected.map(role), "{rules}");
+            let unknown = rules.to_string().matches("privileged").count();
+            assert_eq!(converted.map_or(0, |converted| converted.lost.len()), unknown, "{rules}");
         }
     }
 

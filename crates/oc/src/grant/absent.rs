@@ -70,6 +70,9 @@ async fn of_subject(session: &Session, subject: &Value) -> Option<String> {
                     format!("the group of its accounts is 'system:serviceaccounts:{namespace}'")
                 }
                 Some(Meant::Group(group)) => format!("it is a group: add-scc-to-group names '{group}'"),
+                Some(Meant::SomeGroup) => {
+                    "the group of a namespace's accounts is 'system:serviceaccounts:NAMESPACE'".to_owned()
+                }
                 Some(Meant::SomeAccount) | None => {
                     "'-z NAME -n NAMESPACE' names a service account".to_owned()
                 }

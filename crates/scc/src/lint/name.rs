@@ -16,6 +16,8 @@ pub enum Meant<'n> {
     Group(&'n str),
     /// A service account without its name.
     SomeAccount,
+    /// A group of service accounts without its namespace, or with more than that.
+    SomeGroup,
 }
 
 /// The user or group that a name was likely meant to be, if no user or, with `is_group`, no group can have it.
@@ -34,8 +36,12 @@ pub fn meant(name: &str, is_group: bool) -> Option<Meant<'_>> {
             Some(Meant::Account { namespace, name })
         }
         ["system", "serviceaccount", ..] => Some(Meant::SomeAccount),
-        ["system", "serviceaccounts", ..]
-        | ["system", "authenticated" | "unauthenticated" | "masters" | "cluster-admins"] => {
+        ["system", "serviceaccounts"] => (!is_group).then_some(Meant::Group(name)),
+        ["system", "serviceaccounts", namespace] if !namespace.is_empty() => {
+            (!is_group).then_some(Meant::Group(name))
+        }
+        ["system", "serviceaccounts", ..] => Some(Meant::SomeGroup),
+        ["system", "authenticated" | "unauthenticated" | "masters" | "cluster-admins"] => {
             (!is_group).then_some(Meant::Group(name))
         }
         [namespace, name] if *namespace != "system" && is_label(namespace) && is_label(name) => {
@@ -62,6 +68,7 @@ pub(super) fn in_scc(meant: Meant<'_>) -> String {
             )
         }
         Meant::Group(_) => "it is a group: list it under groups".to_owned(),
+        Meant::SomeGroup => "write system:serviceaccounts:NAMESPACE under groups".to_owned(),
         Meant::SomeAccount => "write system:serviceaccount:NAMESPACE:NAME under users".to_owned(),
     }
 }
@@ -81,6 +88,8 @@ mod tests {
             ("system:serviceaccounts", Some(Meant::Group("system:serviceaccounts")), None),
             ("system:serviceaccounts:a", Some(Meant::Group("system:serviceaccounts:a")), None),
             ("system:serviceaccounts:a:b", account("a", "b"), account("a", "b")),
+            ("system:serviceaccounts:a:b:c", Some(Meant::SomeGroup), Some(Meant::SomeGroup)),
+            ("system:serviceaccounts:", Some(Meant::SomeGroup), Some(Meant::SomeGroup)),
             ("system:authenticated", Some(Meant::Group("system:authenticated")), None),
             ("argo:scc", account("argo", "scc"), account("argo", "scc")),
             ("system:admin", None, None),
@@ -97,7 +106,7 @@ mod tests {
                         assert_eq!(meant(&format!("system:serviceaccounts:{namespace}"), true), None);
                     }
                     Meant::Group(name) => assert_eq!(meant(name, true), None),
-                    Meant::SomeAccount => {}
+                    Meant::SomeAccount | Meant::SomeGroup => {}
                 }
             }
         }

@@ -54,6 +54,7 @@ pub(super) fn finding(subject: &Subject, index: usize, is_of_cluster: bool) -> O
         Meant::SomeAccount => {
             ("name", "write kind: ServiceAccount with its name and its namespace".to_owned())
         }
+        Meant::SomeGroup => ("name", "write kind: Group, name: system:serviceaccounts:NAMESPACE".to_owned()),
     };
     flaw(field, nobody(), help)
 }
