@@ -340,7 +340,7 @@ pub fn push_item(out: &mut Vec<u8>, object: &Value, message: &'static Message) {
     push_bytes(out, 2, &write_message(object, message));
 }
 
-/// What is before the items of a list that are so many bytes; after them comes [`END`].
+/// The head of a list whose items take a number of bytes: the envelope and the list's metadata. [`END`] follows the items.
 pub fn list_head(list: &Value, items: usize) -> Vec<u8> {
     let mut raw = Vec::new();
     if let (Some(metadata), Some(message)) = (list.get("metadata"), message("ListMeta")) {
@@ -358,7 +358,7 @@ fn envelope(object: &Value, raw: &[u8]) -> Vec<u8> {
     [envelope_head(object, raw.len()).as_slice(), raw, END].concat()
 }
 
-/// What is before an object's own bytes, which are so many.
+/// The head of an envelope around an object of a number of bytes: the magic number and the type.
 fn envelope_head(object: &Value, raw: usize) -> Vec<u8> {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
     let mut meta = Vec::new();

@@ -134,7 +134,7 @@ fn walk(schema: &Structural, is_resource: bool, path: &FieldPath, errors: &mut V
     }
 }
 
-/// What is wrong with a rule, by its field.
+/// Type errors of a rule, each with the field of the rule that has it.
 fn mistakes<'s>(rule: &Rule, own: &Type<'s>) -> Vec<(&'static str, String)> {
     let old = if rule.is_optional() { Type::Any } else { own.clone() };
     let bound = vec![("self".to_owned(), own.clone()), ("oldSelf".to_owned(), old)];

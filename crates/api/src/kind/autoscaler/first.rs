@@ -27,7 +27,7 @@ const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const CURRENT_METRICS: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
 const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
 const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
-/// What annotations say for this version alone; the two last ones were in use for a while.
+/// Annotations that stand for fields of later versions in this one; the last two belonged to alpha versions.
 const ANNOTATIONS: [&str; 6] = [
     METRICS,
     CURRENT_METRICS,
@@ -37,6 +37,8 @@ const ANNOTATIONS: [&str; 6] = [
     "autoscaling.alpha.kubernetes.io/scale-up-tolerance",
 ];
 
+/// Size of all annotations of an object, in bytes (`k8s.io/apimachinery/pkg/api/validation/objectmeta.go`).
+const ANNOTATIONS_SIZE: usize = 256 * 1024;
 /// Percentage of CPU that is aimed at where nothing is said.
 const CPU: i64 = 80;
 
@@ -120,9 +122,13 @@ fn into_first(object: &mut Value) {
 
 /// Makes an object of the first version one of the second.
 pub(super) fn into_second(object: &mut Value) {
+    let annotations = object.pointer("/metadata/annotations");
+    let texts = ANNOTATIONS.iter().filter_map(|name| annotations?.get(*name)?.as_str());
+    // More is refused later; as values it may weigh a hundred times as much.
+    let is_readable = texts.map(str::len).sum::<usize>() <= ANNOTATIONS_SIZE;
     let said = |name: &str| {
-        let annotation = object.pointer("/metadata/annotations")?.get(name)?.as_str()?;
-        serde_json::from_str::<Value>(annotation).ok()
+        let text = annotations?.get(name)?.as_str().filter(|_| is_readable)?;
+        serde_json::from_str::<Value>(text).ok()
     };
     let mut metrics = read(said(METRICS), "MetricSpec", |metric| second_metric(metric, "target"));
     let target = there(object, "/spec/targetCPUUtilizationPercentage").cloned();
@@ -148,7 +154,9 @@ pub(super) fn into_second(object: &mut Value) {
     let current = current.map_or(Value::Null, Value::Array);
     replace(object, "status", &["currentCPUUtilizationPercentage"], ("currentMetrics", Some(current)));
     replace(object, "status", &[], ("conditions", conditions.map(Value::Array)));
-    annotate(object, Map::new());
+    if is_readable {
+        annotate(object, Map::new());
+    }
 }
 
 /// Takes fields from a part of an object, and gives it another one.
@@ -364,7 +372,7 @@ mod tests {
         object
     }
 
-    /// What the annotations hold is what `pkg/apis/autoscaling/v1/conversion_test.go` and the types have.
+    /// Values of the annotations are those of `pkg/apis/autoscaling/v1/conversion_test.go` and of the types.
     #[test]
     fn versions_turn_into_one_another() {
         let cpu = json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}});
@@ -421,6 +429,15 @@ mod tests {
             assert_eq!(FIRST_AUTOSCALERS.shape().fit(&mut fitting).unwrap(), Vec::<String>::new());
             assert_eq!(super::super::AUTOSCALERS.show(shown), kept);
         }
+    }
+
+    #[test]
+    fn annotations_that_are_too_large_are_left_to_be_refused() {
+        let large = format!("[{}0]", "0,".repeat(ANNOTATIONS_SIZE / 2));
+        let mut object = json!({"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v1",
+            "metadata": {"name": "web", "annotations": {METRICS: large}}, "spec": {"maxReplicas": 3}});
+        into_second(&mut object);
+        assert_eq!(object["metadata"]["annotations"][METRICS], large);
     }
 
     #[test]
