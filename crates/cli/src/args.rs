@@ -174,6 +174,9 @@ pub(crate) struct ReviewArgs {
     #[cfg(feature = "serve")]
     #[arg(long, conflicts_with_all = ["files", "must_gather", "policy", "namespace", "serviceaccount", "user", "output", "show_pod"])]
     pub(crate) cluster: bool,
+    #[cfg(feature = "serve")]
+    #[command(flatten)]
+    pub(crate) live: crate::cluster::ClusterArgs,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
     /// Namespace of objects without one

@@ -5,6 +5,8 @@
 
 mod admit;
 mod args;
+#[cfg(feature = "serve")]
+mod cluster;
 mod denials;
 mod exit;
 #[cfg(feature = "cluster")]

@@ -10,6 +10,7 @@ use palisade_scc::BuiltinSet;
 use palisade_webhook::install::Settings;
 use palisade_webhook::operate::{self, Change, Extent, Running, State};
 
+use crate::cluster::ClusterArgs;
 use crate::exit::Exit;
 
 /// Report on one screen whether SCC is enforced on the cluster of KUBECONFIG
@@ -24,6 +25,8 @@ pub(crate) struct StatusArgs {
     /// Namespace of the installation
     #[arg(long, default_value = "palisade-system")]
     namespace: String,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// Remove SCC from the cluster of KUBECONFIG, webhooks first
@@ -34,6 +37,8 @@ pub(crate) struct UninstallArgs {
     /// Namespace of the installation
     #[arg(long, default_value = "palisade-system")]
     namespace: String,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Remove only the webhooks, at once: pods pass without SCC until `palisade install --apply`
     #[arg(long)]
     break_glass: bool,
@@ -48,9 +53,9 @@ fn say(text: &str) {
 }
 
 /// Installs with these settings, within `timeout`.
-pub(crate) fn apply(settings: &Settings, timeout: Duration) -> crate::Outcome {
+pub(crate) fn apply(cluster: &ClusterArgs, settings: &Settings, timeout: Duration) -> crate::Outcome {
     run(async {
-        let client = palisade_webhook::connect().await?;
+        let client = cluster.reach().await?;
         operate::apply(&client, settings, timeout, &mut say).await?;
         say("SCC is installed: `palisade status` tells whether it holds");
         Ok(Exit::Fine)
@@ -58,8 +63,9 @@ pub(crate) fn apply(settings: &Settings, timeout: Duration) -> crate::Outcome {
 }
 
 pub(crate) fn uninstall(args: &UninstallArgs) -> crate::Outcome {
+    let cluster = &args.cluster;
     run(async {
-        let client = palisade_webhook::connect().await?;
+        let client = cluster.reach().await?;
         let settings = Settings { namespace: args.namespace.clone(), ..Settings::default() };
         let extent = if args.break_glass { Extent::Webhooks } else { Extent::All };
         operate::remove(&client, &settings, extent, &mut say).await?;
@@ -72,8 +78,9 @@ pub(crate) fn uninstall(args: &UninstallArgs) -> crate::Outcome {
 }
 
 pub(crate) fn status(args: &StatusArgs) -> crate::Outcome {
+    let cluster = &args.cluster;
     let lines = run(async {
-        let client = palisade_webhook::connect().await?;
+        let client = cluster.reach().await?;
         Ok(operate::status(&client, &args.namespace).await?)
     })?;
     let mut out = terminal::out();
@@ -90,9 +97,9 @@ pub(crate) fn status(args: &StatusArgs) -> crate::Outcome {
 }
 
 /// Prints the decision of SCC on the running pods.
-pub(crate) fn running(set: BuiltinSet) -> crate::Outcome {
+pub(crate) fn running(cluster: &ClusterArgs, set: BuiltinSet) -> crate::Outcome {
     let pods = run(async {
-        let client = palisade_webhook::connect().await?;
+        let client = cluster.reach().await?;
         Ok(operate::running(&client, set).await?)
     })?;
     let mut out = terminal::out();

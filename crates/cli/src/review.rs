@@ -24,7 +24,10 @@ use crate::understood::{is_understood, kinds, misunderstood};
 pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
     #[cfg(feature = "serve")]
     if args.cluster {
-        return crate::operate::running(args.policy.scc_set.unwrap_or(palisade_scc::BuiltinSet::V4));
+        return crate::operate::running(
+            &args.live,
+            args.policy.scc_set.unwrap_or(palisade_scc::BuiltinSet::V4),
+        );
     }
     let inputs = Inputs { files: &args.files, must_gather: args.must_gather.as_ref(), policy: &args.policy };
     let Loaded { documents, around, mut builder } = Loaded::read(inputs)?;

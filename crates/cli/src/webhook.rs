@@ -71,6 +71,8 @@ pub(crate) struct InstallArgs {
     /// Install in the cluster of KUBECONFIG, or update an installation
     #[arg(long, conflicts_with_all = ["part", "helm", "kustomize"])]
     apply: bool,
+    #[command(flatten)]
+    cluster: crate::cluster::ClusterArgs,
     /// With --apply: maximum time in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 180, requires = "apply")]
     timeout: u64,
@@ -200,7 +202,7 @@ fn authorities(path: &Path) -> Result<String, String> {
 pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
     let settings = settings(args)?;
     if args.apply {
-        return crate::operate::apply(&settings, Duration::from_secs(args.timeout));
+        return crate::operate::apply(&args.cluster, &settings, Duration::from_secs(args.timeout));
     }
     if let Some(folder) = &args.helm {
         return write(folder, &install::chart(&settings, yaml::write));

@@ -300,3 +300,32 @@ fn a_change_of_sccs_is_tried_on_what_runs() {
         "{said}"
     );
 }
+
+#[test]
+fn a_cluster_is_named_by_kubeconfig_and_context_and_missed_by_its_address() {
+    let server = Server::start("4");
+    server.run("oc login -u system:admin && mv .kube/config here.kubeconfig");
+    for line in [
+        "palisade status --kubeconfig here.kubeconfig",
+        "palisade review --cluster --kubeconfig here.kubeconfig",
+    ] {
+        server.run(line);
+    }
+    let nowhere = "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]\n\
+                   contexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {}}]\n";
+    server.write("nowhere.kubeconfig", nowhere);
+    for command in
+        ["status", "uninstall", "install --apply", "review --cluster", "policies status", "policies remove"]
+    {
+        let (code, said) = server.fail(&format!("palisade {command} --kubeconfig nowhere.kubeconfig"));
+        let why = "error: the API server at https://127.0.0.1:1/ cannot be reached: Connection refused";
+        assert!(code == 2 && said.contains(why), "{command}: {code} {said}");
+    }
+    for (options, why) in [
+        ("--kubeconfig none.kubeconfig", "none.kubeconfig"),
+        ("--kubeconfig nowhere.kubeconfig --context b", "the kubeconfig cannot be used"),
+    ] {
+        let (code, said) = server.fail(&format!("palisade status {options}"));
+        assert!(code == 2 && said.contains(why), "{options}: {code} {said}");
+    }
+}

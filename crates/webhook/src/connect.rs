@@ -1,8 +1,10 @@
 //! The client for the cluster's API.
 
+use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
 
-use kube::config::InferConfigError;
+use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 /// An error of connecting to the API server.
@@ -11,6 +13,17 @@ pub enum ConnectError {
     /// Neither a kubeconfig nor a pod's service account exists, or it cannot be read.
     #[error("no cluster is known: set KUBECONFIG, or run in a pod")]
     Config(#[from] InferConfigError),
+    /// The named kubeconfig cannot be read, or has no such context.
+    #[error("the kubeconfig cannot be used")]
+    Kubeconfig(#[from] KubeconfigError),
+    /// The API server does not answer.
+    #[error("the API server at {server} cannot be reached: {why}")]
+    Unreachable {
+        /// Its URL.
+        server: String,
+        /// The reason, in the words of the system or of TLS.
+        why: String,
+    },
     /// The kubeconfig cannot be used.
     #[error("the cluster cannot be reached")]
     Client(#[from] kube::Error),
@@ -25,8 +38,43 @@ pub enum ConnectError {
 ///
 /// See [`ConnectError`].
 pub async fn connect() -> Result<Client, ConnectError> {
-    let mut config = Config::infer().await?;
+    client(Config::infer().await?)
+}
+
+fn client(mut config: Config) -> Result<Client, ConnectError> {
     config.connect_timeout = Some(Duration::from_secs(5));
     config.default_retry = false;
     Ok(Client::try_from(config)?)
+}
+
+/// A client of an API server that answers, from a kubeconfig and one of its contexts; by default as [`connect`] does.
+///
+/// # Errors
+///
+/// See [`ConnectError`].
+pub async fn reach(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Client, ConnectError> {
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let config = match (kubeconfig, context) {
+        (Some(file), _) => Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await?,
+        (None, Some(_)) => Config::from_kubeconfig(&options).await?,
+        (None, None) => Config::infer().await?,
+    };
+    let server = config.cluster_url.to_string();
+    let client = client(config)?;
+    match client.apiserver_version().await {
+        Err(error @ (kube::Error::Service(_) | kube::Error::HyperError(_))) => {
+            Err(ConnectError::Unreachable { server, why: cause(&error) })
+        }
+        // A refusal is an answer too.
+        _ => Ok(client),
+    }
+}
+
+/// The innermost cause of an error: the others only name the layers that it went through.
+fn cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }

@@ -40,7 +40,7 @@ mod workloads;
 
 pub use authority::AuthorityError;
 pub use config::Config;
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, reach};
 pub use kube::Client;
 pub use leaf::LeafError;
 pub use mode::{MODE_LABEL, Mode, UnknownMode};

@@ -14,6 +14,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Error};
 use palisade_apiserver::Decider;
 use palisade_webhook::install::{Part, Settings, objects};
+use palisade_webhook::operate::{self, State};
 use palisade_webhook::{Config, Server};
 use serde_json::{Value, json};
 
@@ -44,6 +45,13 @@ impl Cluster {
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
         let request = if user.is_empty() { request } else { request.header("impersonate-user", user) };
         self.client.request(request.body(body.to_string().into_bytes()).unwrap()).await
+    }
+
+    /// Whether `palisade status` says that requests come back from the webhooks, and what it says.
+    async fn status_of_requests(&self) -> (State, String) {
+        let lines = operate::status(&self.client, NAMESPACE).await.unwrap();
+        let line = lines.into_iter().find(|line| line.topic == "requests").unwrap();
+        (line.state, line.text)
     }
 
     async fn create(&self, path: &str, body: Value) -> Value {
@@ -99,6 +107,8 @@ async fn an_api_server_asks_and_does_as_it_is_told() {
     cluster.create("/api/v1/namespaces", json!({"metadata": {"name": "shop"}})).await;
     let refused = cluster.send("POST", pods, "", &plain).await;
     assert_eq!(code(&refused), 500, "{refused:?}");
+    let (state, said) = cluster.status_of_requests().await;
+    assert!(state == State::Fails && said.contains("failed calling webhook"), "{said}");
 
     let config = Config {
         listen,
@@ -113,6 +123,8 @@ async fn an_api_server_asks_and_does_as_it_is_told() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     tokio::spawn(server.run(async { drop(stopped.await) }));
     cluster.until_announced().await;
+    let (state, said) = cluster.status_of_requests().await;
+    assert_eq!(state, State::Holds, "{said}");
 
     let group = "rbac.authorization.k8s.io";
     let binding = json!({"metadata": {"name": "joe"}, "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "admin"},

@@ -7,6 +7,9 @@ use palisade_k8s::KernelVersion;
 use palisade_policies::Mode;
 use palisade_scc::BuiltinSet;
 
+#[cfg(feature = "serve")]
+use crate::cluster::ClusterArgs;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PoliciesCommand {
     Compile(CompileArgs),
@@ -104,6 +107,8 @@ pub(crate) struct ApplyArgs {
     /// Keep running, and apply again whenever the SCCs of the cluster have changed
     #[arg(long, conflicts_with_all = ["files", "scc_set"])]
     pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
 }
 
 /// Check that a cluster's policies are those of these SCCs; exits with 1 if any has drifted
@@ -116,9 +121,14 @@ pub(crate) struct StatusArgs {
     pub(crate) source: Source,
     #[command(flatten)]
     pub(crate) choices: Choices,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
 }
 
 /// Remove the policies from a cluster, the validating one last
 #[cfg(feature = "serve")]
 #[derive(Debug, ClapArgs)]
-pub(crate) struct RemoveArgs {}
+pub(crate) struct RemoveArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::args::{ApplyArgs, RemoveArgs, Source, StatusArgs};
 use super::compile as compiling;
+use crate::cluster::ClusterArgs;
 use crate::exit::Exit;
 use crate::policy;
 
@@ -42,7 +43,7 @@ enum ClusterError {
 pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
     in_runtime(async {
         if !args.watch {
-            Cluster::connect().await?.follow(args, &mut None).await?;
+            Cluster::connect(&args.cluster).await?.follow(args, &mut None).await?;
             return Ok(Exit::Fine);
         }
         // Before anything else: a signal during the first requests ends the watch too. Objects are applied completely:
@@ -64,7 +65,7 @@ pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
 /// Applies the SCCs of the cluster again and again. Applied policies stay in force: they outlive a restart of the API
 /// server, and SCCs that do not compile.
 async fn watch(args: &ApplyArgs, mut stopped: tokio::sync::watch::Receiver<bool>) -> crate::Outcome {
-    let cluster = Cluster::connect().await?;
+    let cluster = Cluster::connect(&args.cluster).await?;
     let mut last = None;
     let mut trouble = String::new();
     loop {
@@ -87,7 +88,7 @@ async fn watch(args: &ApplyArgs, mut stopped: tokio::sync::watch::Receiver<bool>
 
 pub(super) fn status(args: &StatusArgs) -> crate::Outcome {
     in_runtime(async {
-        let cluster = Cluster::connect().await?;
+        let cluster = Cluster::connect(&args.cluster).await?;
         let policy = cluster.policy(&args.source, args.choices.kernel).await?;
         let compiled = compile(policy.sccs(), &compiling::settings(&args.choices, &policy))?;
         let mut exit = Exit::Fine;
@@ -108,9 +109,9 @@ pub(super) fn status(args: &StatusArgs) -> crate::Outcome {
     })
 }
 
-pub(super) fn remove(_: &RemoveArgs) -> crate::Outcome {
+pub(super) fn remove(args: &RemoveArgs) -> crate::Outcome {
     in_runtime(async {
-        let cluster = Cluster::connect().await?;
+        let cluster = Cluster::connect(&args.cluster).await?;
         // Policies that refuse are removed last, so that no pod is admitted undecided.
         for (kind, name) in IDENTITIES.into_iter().rev() {
             let done = if cluster.delete(kind, name).await? { "removed" } else { "was not there" };
@@ -180,8 +181,8 @@ struct Cluster {
 
 impl Cluster {
     /// A cluster that supports both kinds of policy.
-    async fn connect() -> Result<Self, crate::Failure> {
-        let client = palisade_webhook::connect().await?;
+    async fn connect(cluster: &ClusterArgs) -> Result<Self, crate::Failure> {
+        let client = cluster.reach().await?;
         let failed = |source| ClusterError::Request {
             what: "the API server".to_owned(),
             done: "discovered its API",

@@ -4,7 +4,7 @@ use palisade_k8s::scc::annotation::{MCS, SUPPLEMENTAL_GROUPS, UID_RANGE};
 use palisade_k8s::scc::{GROUP, RESOURCE};
 use serde_json::{Value, json};
 
-use super::webhooks::EXEMPT;
+use super::webhooks::exempt_names;
 use super::{EXEMPT_LABEL, NAME, Settings, metadata};
 use crate::mode::MODE_LABEL;
 
@@ -43,9 +43,9 @@ fn same_ranges(account: &str) -> String {
 }
 
 /// A CEL expression: a new namespace does not have a name that SCC exempts.
-fn no_exempt_name() -> String {
-    let names = EXEMPT.map(|name| format!("'{name}'")).join(", ");
-    format!("request.operation != 'CREATE' || !(object.metadata.name in [{names}])")
+fn no_exempt_name(settings: &Settings) -> String {
+    let names: Vec<String> = exempt_names(settings).iter().map(|name| format!("'{name}'")).collect();
+    format!("request.operation != 'CREATE' || !(object.metadata.name in [{}])", names.join(", "))
 }
 
 pub(super) fn objects(settings: &Settings) -> Vec<Value> {
@@ -65,7 +65,7 @@ pub(super) fn objects(settings: &Settings) -> Vec<Value> {
             ),
         ),
         rule(
-            &no_exempt_name(),
+            &no_exempt_name(settings),
             format!("SecurityContextConstraints leave a namespace of this name alone: making one {verb}"),
         ),
         rule(

@@ -7,7 +7,7 @@ use super::{EXEMPT_LABEL, FailurePolicy, NAME, Reach, Settings, metadata};
 
 /// Namespaces that SCC exempts by name (docs/differences.md); the webhooks are not called for them, so that a cluster
 /// starts while no replica answers.
-pub(super) const EXEMPT: [&str; 7] = [
+const EXEMPT: [&str; 7] = [
     "default",
     "kube-system",
     "kube-public",
@@ -186,10 +186,14 @@ impl Webhook {
     }
 }
 
+/// The names of all namespaces that the webhooks are not called for.
+pub(super) fn exempt_names(settings: &Settings) -> Vec<&str> {
+    let chosen = settings.exempt.iter().map(String::as_str);
+    EXEMPT.into_iter().chain([settings.namespace.as_str()]).chain(chosen).collect()
+}
+
 fn namespace_selector(settings: &Settings) -> Value {
-    let mut names: Vec<&str> = EXEMPT.to_vec();
-    names.push(&settings.namespace);
-    names.extend(settings.exempt.iter().map(String::as_str));
+    let names = exempt_names(settings);
     json!({"matchExpressions": [
         {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": names},
         {"key": EXEMPT_LABEL, "operator": "NotIn", "values": ["true"]},

@@ -72,6 +72,11 @@ pub async fn status(client: &Client, namespace: &str) -> Result<Vec<Line>, Error
     let version = client.apiserver_version().await?;
     let mut report = Report::default();
     report.line(State::Note, "cluster", format!("Kubernetes {}", version.git_version));
+    if serves_sccs_itself(client).await {
+        let text = "the API server has them built in, as OpenShift and `palisade serve` do: nothing is to be installed";
+        report.line(State::Holds, "SCCs", text);
+        return Ok(report.0);
+    }
     definition(client, &mut report).await;
     let bundles = webhooks(client, &mut report).await;
     authority(client, namespace, &bundles, &mut report).await;
@@ -83,6 +88,15 @@ pub async fn status(client: &Client, namespace: &str) -> Result<Vec<Line>, Error
     refusals(client, &mut report).await;
     profiles(client, &mut report).await;
     Ok(report.0)
+}
+
+/// Whether SCCs are served without a definition, and no webhooks of ours are there to decide on them.
+async fn serves_sccs_itself(client: &Client) -> bool {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let hooks: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    matches!(definitions.get_opt(&format!("{RESOURCE}.{GROUP}")).await, Ok(None))
+        && matches!(hooks.get_opt(NAME).await, Ok(None))
+        && client.list_api_group_resources(&format!("{GROUP}/v1")).await.is_ok()
 }
 
 async fn definition(client: &Client, report: &mut Report) {
