@@ -35,13 +35,18 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     sets.sort_by_key(revision);
     let newest = sets.iter().rposition(|set| same.contains(text(set, "/metadata/name")));
     let is_paused = work.object.pointer("/spec/paused") == Some(&Value::Bool(true));
+    let mut refused = Ok(());
     let current = match newest {
         Some(at) => Some(sets.remove(at)),
         None if is_paused => None,
-        None => {
-            room_for_one(work, &sets, &weights)?;
-            Some(begin(work, &template, &sets)?)
-        }
+        None => match room_for_one(work, &sets, &weights) {
+            Ok(()) => Some(begin(work, &template, &sets)?),
+            // The newest that there is takes over from the older ones meanwhile, so that there is room again.
+            full => {
+                refused = full;
+                sets.pop()
+            }
+        },
     };
     let latest = sets.iter().map(revision).max().unwrap_or_default();
     if let Some(current) = &current {
@@ -57,7 +62,7 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     }
     clean_up(work, &sets, &weights)?;
     say(work, current.as_ref(), &sets)?;
-    Ok(Next::Nothing)
+    refused.map(|()| Next::Nothing)
 }
 
 fn revision(set: &Value) -> i64 {
