@@ -110,7 +110,9 @@ impl<'a> Controller<'a> {
             let listed = objects::each(&self.api.store, resource, None, |object| {
                 let (namespace, name) =
                     (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
-                self.learn(objects::key(resource, namespace, name), &object);
+                let key = objects::key(resource, namespace, name);
+                self.learn(key.clone(), &object);
+                self.expiry.find(&key, &object, Instant::now(), jiff::Timestamp::now());
                 Ok(())
             });
             if let Err(error) = listed {

@@ -1,11 +1,15 @@
 //! Objects in the requested version and in the stored version: built-in resources convert their own; of custom resources the
 //! conversion webhook of their definition does, if there is one; otherwise versions differ in name only.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use palisade_api::error::{ApiError, ApiResult};
 use serde_json::Value;
 
 use crate::api::Api;
 use crate::endpoint::endpoint;
+use crate::objects;
 use crate::resource::{Resource, text};
 
 /// Objects in the version of a resource.
@@ -37,7 +41,26 @@ pub(crate) fn kept(api: &Api, resource: &Resource, object: Value) -> ApiResult<V
     }
     let Some(webhook) = resource.conversion() else { return Ok(object) };
     let stored = api.definitions.now().of_storage(resource.storage()).ok_or_else(ApiError::no_such_path)?;
-    only(converted(api, &stored, webhook, vec![object])?)
+    let kept = only(converted(api, &stored, webhook, vec![object])?)?;
+    // The webhook may have made it larger.
+    objects::check_size(&kept)?;
+    Ok(kept)
+}
+
+/// Lists and watches that convert objects of one resource take turns: a page of them weighs many times its text, for as long
+/// as their webhook takes.
+pub(crate) fn in_turn<T>(resource: &Resource, work: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
+    static TURNS: Mutex<BTreeMap<String, Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
+    if resource.conversion().is_none() {
+        return work();
+    }
+    let turn = {
+        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(resource.storage().to_owned()).or_default())
+    };
+    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+    work()
 }
 
 fn only(objects: Vec<Value>) -> ApiResult<Value> {

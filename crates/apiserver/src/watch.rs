@@ -217,14 +217,23 @@ impl Watcher {
                 let target = view.target.clone();
                 let namespace = Some(target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
                 let mut lines = Vec::new();
-                let store = view.api.store.clone();
-                let limit = Some(limits::PART);
-                let next =
-                    objects::page(&store, &target.resource, namespace, limit, after.as_ref(), |object| {
-                        let object = view.converted(object)?;
-                        lines.extend(view.wants(&object).then(|| view.line("ADDED", object)));
+                let (api, resource) = (Arc::clone(&view.api), &target.resource);
+                let mut add = |object| lines.extend(view.wants(&object).then(|| view.line("ADDED", object)));
+                let next = convert::in_turn(resource, || {
+                    // A webhook converts the objects of a page together.
+                    let mut other = Vec::new();
+                    let is_converted = resource.conversion().is_some();
+                    let (limit, after) = (Some(limits::PART), after.as_ref());
+                    let page = objects::page(&api.store, resource, namespace, limit, after, |object| {
+                        match is_converted {
+                            true => other.push(object),
+                            false => add(object),
+                        }
                         Ok(())
                     })?;
+                    convert::all(&api, resource, other)?.into_iter().for_each(&mut add);
+                    Ok(page)
+                })?;
                 Ok(Lines { lines, next })
             });
             let (revision, next) = read.await?;
@@ -369,27 +378,33 @@ impl View {
     /// The event of a stored change for this watch, if any.
     fn line_of_kept(&mut self, event: palisade_store::Event) -> ApiResult<Option<Bytes>> {
         let size = event.value.len() + event.previous.as_ref().map_or(0, Vec::len);
-        objects::alone(size, || {
-            let Some(mut event) = Event::of(event) else { return Ok(None) };
-            if self.target.resource.conversion().is_some() {
-                event.object = self.converted(event.object)?;
-                event.previous = event.previous.map(|previous| self.converted(previous)).transpose()?;
-            }
+        let resource = &self.target.resource;
+        if resource.conversion().is_none() {
+            return Ok(objects::alone(size, || Event::of(event).and_then(|event| self.line_of(&event))));
+        }
+        if !self.is_within(&event.key.namespace) {
+            return Ok(None);
+        }
+        // The webhook may take its time, so that it is not asked where other large objects wait to be read.
+        let (api, resource) = (Arc::clone(&self.api), resource.clone());
+        convert::in_turn(&resource, || {
+            let Some(mut event) = objects::alone(size, || Event::of(event)) else { return Ok(None) };
+            let both = [Some(event.object), event.previous].into_iter().flatten().collect();
+            let mut both = convert::all(&api, &resource, both)?.into_iter();
+            event.object = both.next().unwrap_or_default();
+            event.previous = both.next();
             Ok(self.line_of(&event))
         })
     }
 
-    /// An object in the watched version.
-    fn converted(&self, object: Value) -> ApiResult<Value> {
-        match self.target.resource.conversion() {
-            Some(_) => convert::shown(&self.api, &self.target.resource, object),
-            None => Ok(object),
-        }
+    /// Whether the watch is of this namespace, or of all.
+    fn is_within(&self, namespace: &str) -> bool {
+        self.target.namespace.is_empty() || namespace == self.target.namespace
     }
 
     /// The event of a change for this watch, if any.
     fn line_of(&mut self, event: &Event) -> Option<Bytes> {
-        if !self.target.namespace.is_empty() && event.namespace != self.target.namespace {
+        if !self.is_within(&event.namespace) {
             return None;
         }
         let was = event.previous.as_ref().is_some_and(|previous| self.wants(previous));

@@ -2,13 +2,15 @@
 //! Controllers make new ones for as long as the server runs.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use palisade_store::Key;
+use serde_json::Value;
 
 use super::Controller;
 use crate::error::Reason;
-use crate::resource;
+use crate::resource::{self, text};
 use crate::{failure, limits, remove};
 
 /// The place of events in the store.
@@ -26,9 +28,18 @@ pub(super) struct Expiry {
 impl Expiry {
     /// Notes that an object was written, if it is an event.
     pub(super) fn learn(&mut self, key: &Key, now: Instant) {
+        self.ends(key, now + limits::EVENT);
+    }
+
+    /// Notes an object that is there as the server starts, if it is an event: its own times say when it was last written.
+    pub(super) fn find(&mut self, key: &Key, object: &Value, now: Instant, time: Timestamp) {
+        let age = last_time(object).and_then(|last| Duration::try_from(time - last).ok()).unwrap_or_default();
+        self.ends(key, now + limits::EVENT.saturating_sub(age));
+    }
+
+    fn ends(&mut self, key: &Key, end: Instant) {
         if key.resource == EVENTS {
             self.forget(key);
-            let end = now + limits::EVENT;
             self.due.insert((end, key.clone()));
             self.of.insert(key.clone(), end);
         }
@@ -50,6 +61,12 @@ impl Expiry {
     }
 }
 
+/// The latest of the times that an event has.
+fn last_time(event: &Value) -> Option<Timestamp> {
+    let times = ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
+    times.iter().filter_map(|at| text(event, at).parse().ok()).max()
+}
+
 /// Deletes events whose time has come.
 pub(super) fn sweep(controller: &mut Controller<'_>) {
     let now = Instant::now();
@@ -69,9 +86,32 @@ pub(super) fn sweep(controller: &mut Controller<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn events_that_are_there_at_the_start_have_the_rest_of_their_time() {
+        let (mut expiry, start) = (Expiry::default(), Instant::now());
+        let time: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+        let found = [
+            ("old", json!({"metadata": {"creationTimestamp": "2026-01-01T10:00:00Z"}})),
+            (
+                "half",
+                json!({"metadata": {"creationTimestamp": "2026-01-01T10:00:00Z"}, "lastTimestamp": "2026-01-01T11:30:00Z"}),
+            ),
+            ("early", json!({"metadata": {"creationTimestamp": "2026-01-01T13:00:00Z"}})),
+            ("odd", json!({"metadata": {"creationTimestamp": "never"}})),
+        ];
+        for (name, object) in &found {
+            expiry.find(&Key::new(EVENTS, "shop", *name), object, start, time);
+        }
+        let mut at = |minutes: u64| -> Vec<String> {
+            expiry.take(start + Duration::from_secs(60 * minutes)).into_iter().map(|key| key.name).collect()
+        };
+        assert_eq!((at(0), at(29), at(30)), (vec!["old".to_owned()], vec![], vec!["half".to_owned()]));
+        assert_eq!((at(59), at(60).len()), (vec![], 2));
+    }
 
     #[test]
     fn events_last_for_their_time_after_they_were_last_written() {

@@ -22,7 +22,7 @@ pub(crate) struct Place {
     pub(crate) path: String,
 }
 
-/// Decides on exec, attach, log and port forwarding; `None` if there is no log yet.
+/// Authorizes exec, attach, log and port forwarding, and gives the address of the node; `None` if the pod has no log yet.
 pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Option<Place>> {
     let target = call.target;
     let pod = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?.object;

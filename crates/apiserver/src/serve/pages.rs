@@ -60,13 +60,13 @@ impl Shape {
         items.extend_from_slice(text.as_bytes());
     }
 
-    /// What is between two objects.
+    /// The separator before an object.
     fn comma(self, is_first: bool) -> &'static [u8] {
         let has_commas = matches!(self.format, Format::Json | Format::Table | Format::Metadata);
         if has_commas && !is_first { b"," } else { b"" }
     }
 
-    /// What is around objects that are so many bytes.
+    /// The head and the tail of a list whose objects take a number of bytes.
     fn frame(self, work: &Work, revision: Revision, next: Option<Cursor>, length: usize) -> Frame {
         let empty = self.value(work, Listing::empty(revision, next));
         let (mut head, end) = match self.format {
@@ -155,7 +155,8 @@ async fn long(
         let length = count(work, shape, length, next).await?;
         let frame = shape.frame(work, revision, None, length);
         let size = frame.head.len() + length + frame.end.len();
-        (frame, Vec::new(), Cursor::start(revision), Some(size as u64))
+        let start = verb::start(&work.call())?.unwrap_or_else(|| Cursor::start(revision));
+        (frame, Vec::new(), start, Some(size as u64))
     } else {
         (shape.frame(work, revision, None, length), first.items, next, None)
     };

@@ -125,18 +125,21 @@ pub(crate) fn select(
                 bytes = with(resource.show(object));
             }
         };
-        // A webhook converts the objects of a page together, and the selector applies to the converted objects.
-        let mut other = Vec::new();
-        let is_converted = resource.conversion().is_some();
-        let (revision, next) =
-            objects::page(&call.api.store, resource, namespace, wanted, cursor.as_ref(), |object| {
+        let (revision, next) = convert::in_turn(resource, || {
+            // A webhook converts the objects of a page together, and the selector applies to the converted objects.
+            let mut other = Vec::new();
+            let is_converted = resource.conversion().is_some();
+            let (store, after) = (&call.api.store, cursor.as_ref());
+            let page = objects::page(store, resource, namespace, wanted, after, |object| {
                 match is_converted {
                     true => other.push(object),
                     false => take(object),
                 }
                 Ok(())
             })?;
-        convert::all(call.api, resource, other)?.into_iter().for_each(take);
+            convert::all(call.api, resource, other)?.into_iter().for_each(take);
+            Ok(page)
+        })?;
         // A page may be shorter than requested; clients go on as long as there is more.
         let is_full = limit.is_none_or(|limit| count >= limit) || bytes > palisade_store::PAGE_BYTES / 2;
         cursor = next;
