@@ -207,18 +207,12 @@ fn refusal(result: Result<Value, Error>) -> (u16, String) {
     }
 }
 
-/// Each case: the webhook's fields beside its rule, the operation, and whether it is called.
-#[tokio::test(flavor = "multi_thread")]
-async fn webhooks_are_asked_by_their_rules_selectors_and_conditions() {
-    let world = World::start(Decider::Server).await;
-    world
-        .send(Method::PATCH, "/api/v1/namespaces/default", &json!({"metadata": {"labels": {"env": "test"}}}))
-        .await
-        .unwrap();
+/// Webhooks by their rules and other fields, and whether each is called when a config map is created.
+fn selections() -> Vec<((Value, Value), bool)> {
     let all = rule(&["*"], &["configmaps"]);
     let with = |rules: &Value, more: Value| (rules.clone(), more);
     let condition = |text: &str| json!({"matchConditions": [{"name": "c", "expression": text}]});
-    let cases = [
+    vec![
         (with(&all, json!({})), true),
         (with(&rule(&["CREATE"], &["*"]), json!({})), true),
         (with(&rule(&["UPDATE", "DELETE"], &["configmaps"]), json!({})), false),
@@ -301,8 +295,17 @@ async fn webhooks_are_asked_by_their_rules_selectors_and_conditions() {
             ),
             false,
         ),
-    ];
-    for ((rules, more), is_asked) in cases {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_are_asked_by_their_rules_selectors_and_conditions() {
+    let world = World::start(Decider::Server).await;
+    world
+        .send(Method::PATCH, "/api/v1/namespaces/default", &json!({"metadata": {"labels": {"env": "test"}}}))
+        .await
+        .unwrap();
+    for ((rules, more), is_asked) in selections() {
         let webhook = world.webhook("a.example.com", "/a", rules.clone(), more.clone());
         world.configure(VALIDATING, "a", vec![webhook]).await;
         world.post(MAPS, &map("one")).await.unwrap();

@@ -1051,40 +1051,31 @@ fn f22_the_list_of_lint_starts_a_program() {
     }
 }
 
-/// Lists that deny what a start needs, entries that older runtimes refuse, and errors of runtimes older than the profile.
+fn denying(names: &str) -> String {
+    format!(
+        r#"{{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{{"names":[{names}],"action":"SCMP_ACT_KILL"}}]}}"#
+    )
+}
+
+fn allowing(names: &str, more: &str) -> String {
+    format!(
+        r#"{{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"],"syscalls":[{{"names":[{names}],"action":"SCMP_ACT_ALLOW"}}{more}]}}"#
+    )
+}
+
+/// Lists that deny what a start needs.
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn denials_that_no_start_survives_and_older_runtimes() {
-    let deny = |names: &str| {
-        format!(
-            r#"{{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{{"names":[{names}],"action":"SCMP_ACT_KILL"}}]}}"#
-        )
-    };
-    let allow = |names: &str, more: &str| {
-        format!(
-            r#"{{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"],"syscalls":[{{"names":[{names}],"action":"SCMP_ACT_ALLOW"}}{more}]}}"#
-        )
-    };
-    let enosys = allow("\"clone\"", r#",{"names":["clone3"],"action":"SCMP_ACT_ERRNO","errnoRet":38}"#);
-    let bdflush = allow("\"read\"", r#",{"names":["bdflush"],"action":"SCMP_ACT_ERRNO","errnoRet":1}"#)
-        .replace("\"architectures", "\"defaultErrnoRet\":38,\"architectures");
-    let personality = r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86","SCMP_ARCH_X32"],"syscalls":[{"names":["personality"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":8,"op":"SCMP_CMP_EQ"}]},{"names":["clone"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":2080505856,"op":"SCMP_CMP_MASKED_EQ"}]}]}"#;
-    let statx = allow(
+fn denials_that_no_start_survives() {
+    let statx = allowing(
         "\"stat\",\"newfstatat\",\"futex_wake\"",
         r#",{"names":["statx"],"action":"SCMP_ACT_ERRNO","errnoRet":38}"#,
     );
-    let below = allow("\"close\",\"faccessat2\"", "");
-    let pread = allow("\"pread\",\"pwrite\",\"fstatat\"", "");
-    let umount = deny("\"umount\",\"recv\",\"send\",\"waitpid\",\"sigaction\"");
-    let arm = allow("\"clock_gettime64\",\"statx\",\"read\"", "")
-        .replace("X86_64", "AARCH64")
-        .replace("_X86\"", "_ARM\"");
     let file = "p.json";
     check(&[
         Case {
             source: "moby/moby#36830",
             file,
-            text: &deny("\"execve\""),
+            text: &denying("\"execve\""),
             asked: &[(
                 LINT,
                 1,
@@ -1097,7 +1088,7 @@ fn denials_that_no_start_survives_and_older_runtimes() {
         Case {
             source: "moby/moby#22252",
             file,
-            text: &deny("\"fstatfs\",\"prctl\",\"futex\""),
+            text: &denying("\"fstatfs\",\"prctl\",\"futex\""),
             asked: &[(
                 LINT,
                 1,
@@ -1105,6 +1096,25 @@ fn denials_that_no_start_survives_and_older_runtimes() {
                 &[],
             )],
         },
+        Case {
+            source: "natlas/natlas#1301: ENOSYS for what runc needs",
+            file,
+            text: &statx,
+            asked: &[(LINT, 1, &["1.4.0-rc.3 on needs fstatfs, readlinkat and statx"], &[])],
+        },
+    ]);
+}
+
+/// Entries that older runtimes refuse, and errors of runtimes older than the profile.
+#[test]
+fn older_runtimes() {
+    let enosys = allowing("\"clone\"", r#",{"names":["clone3"],"action":"SCMP_ACT_ERRNO","errnoRet":38}"#);
+    let bdflush = allowing("\"read\"", r#",{"names":["bdflush"],"action":"SCMP_ACT_ERRNO","errnoRet":1}"#)
+        .replace("\"architectures", "\"defaultErrnoRet\":38,\"architectures");
+    let personality = r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86","SCMP_ARCH_X32"],"syscalls":[{"names":["personality"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":8,"op":"SCMP_CMP_EQ"}]},{"names":["clone"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":2080505856,"op":"SCMP_CMP_MASKED_EQ"}]}]}"#;
+    let below = allowing("\"close\",\"faccessat2\"", "");
+    let file = "p.json";
+    check(&[
         Case {
             source: "moby/moby#43595: runc 1.1.5 answers EPERM, faccessat2 being 439",
             file,
@@ -1123,12 +1133,6 @@ fn denials_that_no_start_survives_and_older_runtimes() {
                     &[],
                 ),
             ],
-        },
-        Case {
-            source: "natlas/natlas#1301: ENOSYS for what runc needs",
-            file,
-            text: &statx,
-            asked: &[(LINT, 1, &["1.4.0-rc.3 on needs fstatfs, readlinkat and statx"], &[])],
         },
         Case {
             source: "opencontainers/runc#1847",
@@ -1170,6 +1174,19 @@ fn denials_that_no_start_survives_and_older_runtimes() {
                 &[],
             )],
         },
+    ]);
+}
+
+/// Names that libc has for other syscalls, and those that an older libseccomp does not know.
+#[test]
+fn names_and_libseccomp() {
+    let pread = allowing("\"pread\",\"pwrite\",\"fstatat\"", "");
+    let umount = denying("\"umount\",\"recv\",\"send\",\"waitpid\",\"sigaction\"");
+    let arm = allowing("\"clock_gettime64\",\"statx\",\"read\"", "")
+        .replace("X86_64", "AARCH64")
+        .replace("_X86\"", "_ARM\"");
+    let file = "p.json";
+    check(&[
         Case {
             source: "alpinelinux/docker-alpine#150, gerbera/gerbera#2485, docker-library/official-images#16829",
             file,

@@ -480,24 +480,23 @@ fn others() -> Vec<Case> {
 /// Makes an object of a size.
 type Make = Box<dyn Fn(usize) -> Value>;
 
+const MAPS: &str = "POST /api/v1/namespaces/shop/configmaps?dryRun=All";
+
+fn data(count: usize) -> Value {
+    let data = map(count, |n| (format!("k{n}"), "v".into()));
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data})
+}
+
+fn with_containers(count: usize) -> Value {
+    pod(json!({"containers": list(count, |n| json!({"name": format!("c{n}"), "image": "a"}))}), json!({}))
+}
+
+fn labelled(count: usize) -> Value {
+    pod(json!({}), json!({"labels": map(count, |n| (format!("l{n}"), "v".into()))}))
+}
+
 /// The forms in which bodies come and answers go, and what selects objects.
 fn forms() -> Vec<Case> {
-    const MAPS: &str = "POST /api/v1/namespaces/shop/configmaps?dryRun=All";
-    let typed = |kind: &'static str, body: Value| {
-        let mut typed = json!({"apiVersion": "v1", "kind": kind});
-        merge(&mut typed, body);
-        typed
-    };
-    let data = move |count| {
-        typed(
-            "ConfigMap",
-            json!({"metadata": {"name": "c"}, "data": map(count, |n| (format!("k{n}"), "v".into()))}),
-        )
-    };
-    let containers = |count| {
-        pod(json!({"containers": list(count, |n| json!({"name": format!("c{n}"), "image": "a"}))}), json!({}))
-    };
-    let labelled = |count| pod(json!({}), json!({"labels": map(count, |n| (format!("l{n}"), "v".into()))}));
     let environment = |count| container(json!({"env": env(count, "v")}));
     let yaml = |what, line, text: fn(usize) -> String| {
         case(what, Alice, line, move |count| text(count).into()).kind(YAML)
@@ -528,7 +527,7 @@ fn forms() -> Vec<Case> {
         }),
         case("protobuf of a map", Alice, MAPS, data).kind(PROTOBUF),
         case("protobuf of lists", Alice, PODS, environment).kind(PROTOBUF),
-        case("protobuf of containers", Alice, PODS, containers).kind(PROTOBUF).of(400),
+        case("protobuf of containers", Alice, PODS, with_containers).kind(PROTOBUF).of(400),
         case("protobuf of labels", Alice, PODS, labelled).kind(PROTOBUF),
         query(
             "requirements of a label selector",
@@ -547,8 +546,14 @@ fn forms() -> Vec<Case> {
             (0..count).map(|n| format!("p{n}=v")).collect::<Vec<_>>().join("&")
         }),
     ];
+    cases.extend(tables());
+    cases
+}
+
+/// Answers as tables.
+fn tables() -> Vec<Case> {
     let tables: [(&'static str, &'static str, Make); 7] = [
-        ("a table of a pod with many containers", PODS, Box::new(containers)),
+        ("a table of a pod with many containers", PODS, Box::new(with_containers)),
         ("a table of a pod with many labels", PODS, Box::new(labelled)),
         ("a table of a map", MAPS, Box::new(data)),
         (
@@ -590,11 +595,11 @@ fn forms() -> Vec<Case> {
             }),
         ),
     ];
-    cases.extend(tables.into_iter().map(|(what, line, body)| {
+    let cases = tables.into_iter().map(|(what, line, body)| {
         let parts = if what.contains("containers") { 400 } else { 1000 };
         case(what, Alice, line, body).table().of(parts)
-    }));
-    cases
+    });
+    cases.collect()
 }
 
 /// What is logged whole.

@@ -19,60 +19,47 @@ async fn place(world: &World, namespace: &str, name: &str, node: &str, spec: Val
     made
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
-async fn a_node_reaches_what_its_own_pods_need() {
-    let world = World::new().await;
-    for name in ["own", "other"] {
-        for (plural, object) in [
-            ("secrets", json!({"metadata": {"name": name}})),
-            ("configmaps", json!({"metadata": {"name": name}})),
-            ("serviceaccounts", json!({"metadata": {"name": name}})),
-            (
-                "persistentvolumeclaims",
-                json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}),
-            ),
-        ] {
-            world.must(Alice, &format!("POST /api/v1/namespaces/shop/{plural}"), object).await;
-        }
-    }
-    let needs = |name: &str| {
-        json!({"serviceAccountName": name, "volumes": [
-        {"name": "s", "secret": {"secretName": name}}, {"name": "c", "configMap": {"name": name}},
-        {"name": "v", "persistentVolumeClaim": {"claimName": name}}]})
-    };
-    let own = place(&world, "shop", "mine", "n1", needs("own")).await;
-    let other = place(&world, "shop", "theirs", "n2", needs("other")).await;
-    let uid = |pod: &Value| pod["metadata"]["uid"].clone();
-    let bound = |name: &str, uid: Value, audience: Value| json!({"spec": {"audiences": audience, "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": name, "uid": uid}}});
-    let node = |name: &str| json!({"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "mine": "1"}}});
-    let none = Value::Null;
-    let cases: Vec<Case> = vec![
-        ("its pod's secret", Node, "GET /api/v1/namespaces/shop/secrets/own", none.clone(), 200, ""),
+fn uid(pod: &Value) -> Value {
+    pod["metadata"]["uid"].clone()
+}
+
+/// A request for a token that is bound to a pod.
+fn bound(name: &str, uid: Value, audience: Value) -> Value {
+    json!({"spec": {"audiences": audience, "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": name, "uid": uid}}})
+}
+
+fn node(name: &str) -> Value {
+    json!({"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "mine": "1"}}})
+}
+
+/// Secrets, config maps and claims of its own pods and of others.
+fn objects_of_pods() -> Vec<Case> {
+    vec![
+        ("its pod's secret", Node, "GET /api/v1/namespaces/shop/secrets/own", Value::Null, 200, ""),
         (
             "its pod's secret, by a list of one",
             Node,
             "GET /api/v1/namespaces/shop/secrets?fieldSelector=metadata.name%3Down",
-            none.clone(),
+            Value::Null,
             200,
             "",
         ),
-        ("another's secret", Node, "GET /api/v1/namespaces/shop/secrets/other", none.clone(), 403, ""),
+        ("another's secret", Node, "GET /api/v1/namespaces/shop/secrets/other", Value::Null, 403, ""),
         (
             "another's secret, by a list of one",
             Node,
             "GET /api/v1/namespaces/shop/secrets?fieldSelector=metadata.name%3Dother",
-            none.clone(),
+            Value::Null,
             403,
             "",
         ),
-        ("all secrets", Node, "GET /api/v1/namespaces/shop/secrets", none.clone(), 403, ""),
-        ("all secrets of all", Node, "GET /api/v1/secrets", none.clone(), 403, ""),
+        ("all secrets", Node, "GET /api/v1/namespaces/shop/secrets", Value::Null, 403, ""),
+        ("all secrets of all", Node, "GET /api/v1/secrets", Value::Null, 403, ""),
         (
             "a secret of that name elsewhere",
             Node,
             "GET /api/v1/namespaces/lair/secrets/own",
-            none.clone(),
+            Value::Null,
             403,
             "",
         ),
@@ -84,13 +71,13 @@ async fn a_node_reaches_what_its_own_pods_need() {
             403,
             "",
         ),
-        ("its pod's config", Node, "GET /api/v1/namespaces/shop/configmaps/own", none.clone(), 200, ""),
-        ("another's config", Node, "GET /api/v1/namespaces/shop/configmaps/other", none.clone(), 403, ""),
+        ("its pod's config", Node, "GET /api/v1/namespaces/shop/configmaps/own", Value::Null, 200, ""),
+        ("another's config", Node, "GET /api/v1/namespaces/shop/configmaps/other", Value::Null, 403, ""),
         (
             "its pod's claim",
             Node,
             "GET /api/v1/namespaces/shop/persistentvolumeclaims/own",
-            none.clone(),
+            Value::Null,
             200,
             "",
         ),
@@ -98,16 +85,16 @@ async fn a_node_reaches_what_its_own_pods_need() {
             "another's claim",
             Node,
             "GET /api/v1/namespaces/shop/persistentvolumeclaims/other",
-            none.clone(),
+            Value::Null,
             403,
             "",
         ),
-        ("its pods", Node, "GET /api/v1/pods?fieldSelector=spec.nodeName%3Dn1", none.clone(), 200, "mine"),
+        ("its pods", Node, "GET /api/v1/pods?fieldSelector=spec.nodeName%3Dn1", Value::Null, 200, "mine"),
         (
             "its pods, as a watch",
             Node,
             "GET /api/v1/pods?watch=true&timeoutSeconds=1&fieldSelector=spec.nodeName%3Dn1",
-            none.clone(),
+            Value::Null,
             200,
             "mine",
         ),
@@ -115,23 +102,29 @@ async fn a_node_reaches_what_its_own_pods_need() {
             "its pod's secret, as a watch",
             Node,
             "GET /api/v1/namespaces/shop/secrets?watch=true&timeoutSeconds=1&fieldSelector=metadata.name%3Down",
-            none.clone(),
+            Value::Null,
             200,
             "\"own\"",
         ),
-        ("its pod", Node, "GET /api/v1/namespaces/shop/pods/mine", none.clone(), 200, ""),
-        ("all pods", Node, "GET /api/v1/pods", none.clone(), 403, ""),
-        ("another's pods", Node, "GET /api/v1/pods?fieldSelector=spec.nodeName%3Dn2", none.clone(), 403, ""),
+    ]
+}
+
+/// Pods, to read and to change.
+fn pods() -> Vec<Case> {
+    vec![
+        ("its pod", Node, "GET /api/v1/namespaces/shop/pods/mine", Value::Null, 200, ""),
+        ("all pods", Node, "GET /api/v1/pods", Value::Null, 403, ""),
+        ("another's pods", Node, "GET /api/v1/pods?fieldSelector=spec.nodeName%3Dn2", Value::Null, 403, ""),
         (
             "all pods but its own",
             Node,
             "GET /api/v1/pods?fieldSelector=spec.nodeName!%3Dn1",
-            none.clone(),
+            Value::Null,
             403,
             "",
         ),
-        ("another's pod", Node, "GET /api/v1/namespaces/shop/pods/theirs", none.clone(), 403, ""),
-        ("to exec", Node, "POST /api/v1/namespaces/shop/pods/mine/exec?command=sh", none.clone(), 403, ""),
+        ("another's pod", Node, "GET /api/v1/namespaces/shop/pods/theirs", Value::Null, 403, ""),
+        ("to exec", Node, "POST /api/v1/namespaces/shop/pods/mine/exec?command=sh", Value::Null, 403, ""),
         (
             "its pod's status",
             Node,
@@ -164,6 +157,12 @@ async fn a_node_reaches_what_its_own_pods_need() {
             403,
             "",
         ),
+    ]
+}
+
+/// Pods that it makes, deletes, evicts or binds.
+fn pods_that_are_made() -> Vec<Case> {
+    vec![
         (
             "a pod of anybody",
             Node,
@@ -212,15 +211,8 @@ async fn a_node_reaches_what_its_own_pods_need() {
             403,
             "",
         ),
-        (
-            "to delete another's pod",
-            Node,
-            "DELETE /api/v1/namespaces/shop/pods/theirs",
-            none.clone(),
-            403,
-            "",
-        ),
-        ("to delete all pods", Node, "DELETE /api/v1/namespaces/shop/pods", none.clone(), 403, ""),
+        ("to delete another's pod", Node, "DELETE /api/v1/namespaces/shop/pods/theirs", Value::Null, 403, ""),
+        ("to delete all pods", Node, "DELETE /api/v1/namespaces/shop/pods", Value::Null, 403, ""),
         (
             "to bind a pod",
             Node,
@@ -229,10 +221,16 @@ async fn a_node_reaches_what_its_own_pods_need() {
             403,
             "",
         ),
+    ]
+}
+
+/// Its own Node object and others.
+fn nodes() -> Vec<Case> {
+    vec![
         ("itself", Node, "POST /api/v1/nodes", node("n1"), 201, ""),
         ("another node", Node, "POST /api/v1/nodes", node("n2"), 403, "its own node"),
-        ("to see itself", Node, "GET /api/v1/nodes/n1", none.clone(), 200, ""),
-        ("to see others", Node, "GET /api/v1/nodes", none.clone(), 403, ""),
+        ("to see itself", Node, "GET /api/v1/nodes/n1", Value::Null, 200, ""),
+        ("to see others", Node, "GET /api/v1/nodes", Value::Null, 403, ""),
         (
             "its status",
             Node,
@@ -282,7 +280,13 @@ async fn a_node_reaches_what_its_own_pods_need() {
             "taints",
         ),
         ("another's status", Node, "PATCH /api/v1/nodes/n2/status", json!({"status": {}}), 403, ""),
-        ("drivers of storage", Node, "GET /apis/storage.k8s.io/v1/csidrivers", none.clone(), 200, ""),
+    ]
+}
+
+/// CSI drivers, CSINodes and leases.
+fn drivers_and_leases() -> Vec<Case> {
+    vec![
+        ("drivers of storage", Node, "GET /apis/storage.k8s.io/v1/csidrivers", Value::Null, 200, ""),
         (
             "to write a driver",
             Node,
@@ -299,7 +303,7 @@ async fn a_node_reaches_what_its_own_pods_need() {
             201,
             "",
         ),
-        ("its own CSINode, to read", Node, "GET /apis/storage.k8s.io/v1/csinodes/n1", none.clone(), 200, ""),
+        ("its own CSINode, to read", Node, "GET /apis/storage.k8s.io/v1/csinodes/n1", Value::Null, 200, ""),
         (
             "another's CSINode",
             Node,
@@ -308,15 +312,8 @@ async fn a_node_reaches_what_its_own_pods_need() {
             403,
             "",
         ),
-        ("all CSINodes", Node, "GET /apis/storage.k8s.io/v1/csinodes", none.clone(), 403, ""),
-        (
-            "another's CSINode, to read",
-            Node,
-            "GET /apis/storage.k8s.io/v1/csinodes/n2",
-            none.clone(),
-            403,
-            "",
-        ),
+        ("all CSINodes", Node, "GET /apis/storage.k8s.io/v1/csinodes", Value::Null, 403, ""),
+        ("another's CSINode, to read", Node, "GET /apis/storage.k8s.io/v1/csinodes/n2", Value::Null, 403, ""),
         (
             "its lease",
             Node,
@@ -341,11 +338,17 @@ async fn a_node_reaches_what_its_own_pods_need() {
             403,
             "",
         ),
+    ]
+}
+
+/// Tokens of service accounts, bound to its own pod and to another's.
+fn tokens(own: &Value, other: &Value) -> Vec<Case> {
+    vec![
         (
             "its pod's token",
             Node,
             "POST /api/v1/namespaces/shop/serviceaccounts/own/token",
-            bound("mine", uid(&own), json!([])),
+            bound("mine", uid(own), json!([])),
             201,
             "token",
         ),
@@ -353,7 +356,7 @@ async fn a_node_reaches_what_its_own_pods_need() {
             "its pod's token for another",
             Node,
             "POST /api/v1/namespaces/shop/serviceaccounts/own/token",
-            bound("mine", uid(&own), json!(["vault"])),
+            bound("mine", uid(own), json!(["vault"])),
             403,
             "vault",
         ),
@@ -369,7 +372,7 @@ async fn a_node_reaches_what_its_own_pods_need() {
             "its pod's token, without its UID",
             Node,
             "POST /api/v1/namespaces/shop/serviceaccounts/own/token",
-            bound("mine", none.clone(), json!([])),
+            bound("mine", Value::Null, json!([])),
             403,
             "UID",
         ),
@@ -377,7 +380,7 @@ async fn a_node_reaches_what_its_own_pods_need() {
             "another's token",
             Node,
             "POST /api/v1/namespaces/shop/serviceaccounts/other/token",
-            bound("theirs", uid(&other), json!([])),
+            bound("theirs", uid(other), json!([])),
             403,
             "",
         ),
@@ -385,7 +388,7 @@ async fn a_node_reaches_what_its_own_pods_need() {
             "another's token by its own pod",
             Node,
             "POST /api/v1/namespaces/shop/serviceaccounts/other/token",
-            bound("mine", uid(&own), json!([])),
+            bound("mine", uid(own), json!([])),
             403,
             "",
         ),
@@ -393,7 +396,7 @@ async fn a_node_reaches_what_its_own_pods_need() {
             "its account's token for another's pod",
             Node,
             "POST /api/v1/namespaces/shop/serviceaccounts/own/token",
-            bound("theirs", uid(&other), json!([])),
+            bound("theirs", uid(other), json!([])),
             400,
             "",
         ),
@@ -405,7 +408,13 @@ async fn a_node_reaches_what_its_own_pods_need() {
             403,
             "",
         ),
-        ("to see accounts", Node, "GET /api/v1/namespaces/shop/serviceaccounts/other", none.clone(), 403, ""),
+    ]
+}
+
+/// Everything else.
+fn others() -> Vec<Case> {
+    vec![
+        ("to see accounts", Node, "GET /api/v1/namespaces/shop/serviceaccounts/other", Value::Null, 403, ""),
         (
             "an event",
             Node,
@@ -415,7 +424,7 @@ async fn a_node_reaches_what_its_own_pods_need() {
             "",
         ),
         ("to ask whose a token is", Node, REVIEW, json!({"spec": {"token": "x"}}), 201, ""),
-        ("namespaces", Node, "GET /api/v1/namespaces", none.clone(), 403, ""),
+        ("namespaces", Node, "GET /api/v1/namespaces", Value::Null, 403, ""),
         (
             "SCCs",
             Node,
@@ -432,9 +441,44 @@ async fn a_node_reaches_what_its_own_pods_need() {
             403,
             "",
         ),
-        ("everything", Node, "GET /palisade/v1/backup", none.clone(), 403, ""),
-    ];
-    world.check(&cases).await;
+        ("everything", Node, "GET /palisade/v1/backup", Value::Null, 403, ""),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_reaches_what_its_own_pods_need() {
+    let world = World::new().await;
+    for name in ["own", "other"] {
+        for (plural, object) in [
+            ("secrets", json!({"metadata": {"name": name}})),
+            ("configmaps", json!({"metadata": {"name": name}})),
+            ("serviceaccounts", json!({"metadata": {"name": name}})),
+            (
+                "persistentvolumeclaims",
+                json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}),
+            ),
+        ] {
+            world.must(Alice, &format!("POST /api/v1/namespaces/shop/{plural}"), object).await;
+        }
+    }
+    let needs = |name: &str| {
+        json!({"serviceAccountName": name, "volumes": [
+        {"name": "s", "secret": {"secretName": name}}, {"name": "c", "configMap": {"name": name}},
+        {"name": "v", "persistentVolumeClaim": {"claimName": name}}]})
+    };
+    let own = place(&world, "shop", "mine", "n1", needs("own")).await;
+    let other = place(&world, "shop", "theirs", "n2", needs("other")).await;
+    for cases in [
+        objects_of_pods(),
+        pods(),
+        pods_that_are_made(),
+        nodes(),
+        drivers_and_leases(),
+        tokens(&own, &other),
+        others(),
+    ] {
+        world.check(&cases).await;
+    }
     // An access review reports the same.
     let may = async |name: &str| {
         let spec = json!({"resourceAttributes": {"verb": "get", "resource": "secrets", "namespace": "shop", "name": name}});
@@ -455,7 +499,7 @@ async fn a_node_reaches_what_its_own_pods_need() {
             "a secret of a pod that has ended",
             Node,
             "GET /api/v1/namespaces/shop/secrets/own",
-            none,
+            Value::Null,
             403,
             "",
         )])

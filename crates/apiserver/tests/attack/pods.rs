@@ -18,46 +18,49 @@ fn pod(spec: &Value, container: &Value) -> Value {
     object
 }
 
-/// The administrator may use every SCC, so refusals here are by Kubernetes' rules alone.
-#[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
-async fn all_that_gives_rights_has_its_rule() {
-    let world = World::new().await;
-    let windows = |spec: Value| {
-        let mut spec = spec;
-        spec["os"] = json!({"name": "windows"});
-        spec
-    };
-    let context = |context: Value| json!({"securityContext": context});
+/// Pods, each with what is special about its spec and its container, and the code of the answer.
+struct Rows(Vec<(&'static str, Value, Value, u16)>);
+
+impl Rows {
+    fn case(&mut self, what: &'static str, spec: &Value, container: &Value, code: u16) {
+        self.0.push((what, spec.clone(), container.clone(), code));
+    }
+}
+
+fn windows(mut spec: Value) -> Value {
+    spec["os"] = json!({"name": "windows"});
+    spec
+}
+
+fn context(context: Value) -> Value {
+    json!({"securityContext": context})
+}
+
+/// The operating system, and what a pod for Windows has not.
+fn systems(rows: &mut Rows) {
     let none = json!({});
-    let host = json!({"windowsOptions": {"hostProcess": true}});
-    let volume = json!([{"name": "v", "emptyDir": {}}]);
-    let mut cases: Vec<(String, Value, Value, u16)> = Vec::new();
-    let mut case = |what: &str, spec: &Value, container: &Value, code: u16| {
-        cases.push((what.to_owned(), spec.clone(), container.clone(), code));
-    };
-    case("a plain pod", &none, &none, 201);
-    case("for linux", &json!({"os": {"name": "linux"}}), &none, 201);
-    case("for windows", &windows(json!({})), &none, 201);
-    case("for no system", &json!({"os": {"name": ""}}), &none, 422);
-    case("for no system", &json!({"os": {}}), &none, 422);
-    case("for another system", &json!({"os": {"name": "plan9"}}), &none, 422);
-    case(
+    rows.case("a plain pod", &none, &none, 201);
+    rows.case("for linux", &json!({"os": {"name": "linux"}}), &none, 201);
+    rows.case("for windows", &windows(json!({})), &none, 201);
+    rows.case("for no system", &json!({"os": {"name": ""}}), &none, 422);
+    rows.case("for no system", &json!({"os": {}}), &none, 422);
+    rows.case("for another system", &json!({"os": {"name": "plan9"}}), &none, 422);
+    rows.case(
         "windows options on linux",
         &json!({"os": {"name": "linux"}, "securityContext": {"windowsOptions": {}}}),
         &none,
         422,
     );
-    case(
+    rows.case(
         "windows options on linux",
         &json!({"os": {"name": "linux"}}),
         &context(json!({"windowsOptions": {}})),
         422,
     );
     for field in ["hostPID", "hostIPC", "shareProcessNamespace"] {
-        case("what a windows pod shares", &windows(json!({field: true})), &none, 422);
+        rows.case("what a windows pod shares", &windows(json!({field: true})), &none, 422);
     }
-    case("users of a windows pod", &windows(json!({"hostUsers": false})), &none, 422);
+    rows.case("users of a windows pod", &windows(json!({"hostUsers": false})), &none, 422);
     for (field, value) in [
         ("appArmorProfile", json!({"type": "Unconfined"})),
         ("seLinuxOptions", json!({"type": "spc_t"})),
@@ -71,7 +74,7 @@ async fn all_that_gives_rights_has_its_rule() {
         ("supplementalGroupsPolicy", json!("Merge")),
         ("seLinuxChangePolicy", json!("Recursive")),
     ] {
-        case("what a windows pod has", &windows(context(json!({field: value}))), &none, 422);
+        rows.case("what a windows pod has", &windows(context(json!({field: value}))), &none, 422);
     }
     for (field, value) in [
         ("privileged", json!(true)),
@@ -86,150 +89,183 @@ async fn all_that_gives_rights_has_its_rule() {
         ("seccompProfile", json!({"type": "Unconfined"})),
         ("appArmorProfile", json!({"type": "Unconfined"})),
     ] {
-        case("what a windows container has", &windows(json!({})), &context(json!({field: value})), 422);
+        rows.case("what a windows container has", &windows(json!({})), &context(json!({field: value})), 422);
     }
-    case(
+}
+
+/// Processes of a Windows host, and users of Windows.
+fn host_processes(rows: &mut Rows) {
+    let none = json!({});
+    let host = json!({"windowsOptions": {"hostProcess": true}});
+    rows.case(
         "a process of the host on its own network",
         &windows(json!({"securityContext": host.clone()})),
         &none,
         422,
     );
-    case(
+    rows.case(
         "a process of the host",
         &windows(json!({"hostNetwork": true, "securityContext": host.clone()})),
         &none,
         201,
     );
-    case("a process of the host, unsaid system", &context(host.clone()), &none, 422);
-    case("a process of the host by the container", &none, &context(host.clone()), 422);
-    case(
+    rows.case("a process of the host, unsaid system", &context(host.clone()), &none, 422);
+    rows.case("a process of the host by the container", &none, &context(host.clone()), 422);
+    rows.case(
         "a process that is and is not",
         &windows(json!({"hostNetwork": true, "securityContext": host.clone()})),
         &context(json!({"windowsOptions": {"hostProcess": false}})),
         422,
     );
-    case(
+    rows.case(
         "one process of the host of two",
         &windows(json!({"hostNetwork": true, "initContainers": [{"name": "i", "image": "i:1"}]})),
         &context(host),
         422,
     );
-    case(
+    rows.case(
         "a user of windows",
         &windows(context(json!({"windowsOptions": {"runAsUserName": "CORP\\joe"}}))),
         &none,
         201,
     );
     for name in ["", "a\\b\\c", "joe/x", "..", "j\u{7}"] {
-        case(
+        rows.case(
             "a user of windows",
             &windows(context(json!({"windowsOptions": {"runAsUserName": name}}))),
             &none,
             422,
         );
     }
-    case("proc unmasked", &none, &context(json!({"procMount": "Unmasked"})), 422);
-    case("proc unmasked", &json!({"hostUsers": true}), &context(json!({"procMount": "Unmasked"})), 422);
-    case(
+}
+
+/// A user namespace, and the node's namespaces.
+fn user_namespaces(rows: &mut Rows) {
+    let none = json!({});
+    rows.case("proc unmasked", &none, &context(json!({"procMount": "Unmasked"})), 422);
+    rows.case("proc unmasked", &json!({"hostUsers": true}), &context(json!({"procMount": "Unmasked"})), 422);
+    rows.case(
         "proc unmasked in a user namespace",
         &json!({"hostUsers": false}),
         &context(json!({"procMount": "Unmasked"})),
         201,
     );
-    case("another proc", &json!({"hostUsers": false}), &context(json!({"procMount": "Other"})), 422);
+    rows.case("another proc", &json!({"hostUsers": false}), &context(json!({"procMount": "Other"})), 422);
     for field in ["hostNetwork", "hostPID", "hostIPC"] {
-        case(
+        rows.case(
             "the node's namespace in a user namespace",
             &json!({"hostUsers": false, field: true}),
             &none,
             422,
         );
     }
-    case(
+    rows.case(
         "a device in a user namespace",
         &json!({"hostUsers": false, "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}),
         &json!({"volumeDevices": [{"name": "v", "devicePath": "/dev/x"}]}),
         422,
     );
-    case(
+    rows.case(
         "processes of all and of the node",
         &json!({"hostPID": true, "shareProcessNamespace": true}),
         &none,
         422,
     );
-    case(
+}
+
+/// Privileges and seccomp profiles.
+fn privileges(rows: &mut Rows) {
+    let none = json!({});
+    rows.case(
         "privileged and no escalation",
         &none,
         &context(json!({"privileged": true, "allowPrivilegeEscalation": false})),
         422,
     );
-    case(
+    rows.case(
         "SYS_ADMIN and no escalation",
         &none,
         &context(json!({"capabilities": {"add": ["CAP_SYS_ADMIN"]}, "allowPrivilegeEscalation": false})),
         422,
     );
-    case(
+    rows.case(
         "a profile elsewhere",
         &none,
         &context(json!({"seccompProfile": {"type": "Localhost", "localhostProfile": "../x"}})),
         422,
     );
-    case(
+    rows.case(
         "a profile elsewhere",
         &none,
         &context(json!({"seccompProfile": {"type": "Localhost", "localhostProfile": "/x"}})),
         422,
     );
-    case(
+    rows.case(
         "a profile and none",
         &none,
         &context(json!({"seccompProfile": {"type": "Unconfined", "localhostProfile": "x"}})),
         422,
     );
-    case(
+}
+
+/// Volumes, ports, IDs and ephemeral containers.
+fn volumes_and_ports(rows: &mut Rows) {
+    let none = json!({});
+    let volume = json!([{"name": "v", "emptyDir": {}}]);
+    rows.case(
         "a path out of a volume",
         &json!({"volumes": volume}),
         &json!({"volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "../x"}]}),
         422,
     );
-    case(
+    rows.case(
         "a path out of a volume",
         &json!({"volumes": volume}),
         &json!({"volumeMounts": [{"name": "v", "mountPath": "/v", "subPathExpr": "$(A)/../x"}]}),
         422,
     );
-    case(
+    rows.case(
         "mounts that leave the container",
         &json!({"volumes": volume}),
         &json!({"volumeMounts": [{"name": "v", "mountPath": "/v", "mountPropagation": "Bidirectional"}]}),
         422,
     );
-    case(
+    rows.case(
         "a path up on the node",
         &json!({"volumes": [{"name": "v", "hostPath": {"path": "/tmp/../etc"}}]}),
         &none,
         422,
     );
-    case(
+    rows.case(
         "another port of the node",
         &json!({"hostNetwork": true}),
         &json!({"ports": [{"containerPort": 80, "hostPort": 81}]}),
         422,
     );
-    case("an ID below all", &none, &context(json!({"runAsUser": -1})), 422);
-    case(
+    rows.case("an ID below all", &none, &context(json!({"runAsUser": -1})), 422);
+    rows.case(
         "a volume of two kinds",
         &json!({"volumes": [{"name": "v", "emptyDir": {}, "hostPath": {"path": "/"}}]}),
         &none,
         422,
     );
-    case(
+    rows.case(
         "an ephemeral container from the start",
         &json!({"ephemeralContainers": [{"name": "e", "image": "i:1"}]}),
         &none,
         422,
     );
+}
+
+/// The administrator may use every SCC, so refusals here are by Kubernetes' rules alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_gives_rights_has_its_rule() {
+    let world = World::new().await;
+    let mut rows = Rows(Vec::new());
+    for add in [systems, host_processes, user_namespaces, privileges, volumes_and_ports] {
+        add(&mut rows);
+    }
+    let Rows(cases) = rows;
     let mut wrong = Vec::new();
     for (what, spec, container, code) in &cases {
         let reply = world.send(Admin, "POST /api/v1/namespaces/shop/pods", &pod(spec, container)).await;
