@@ -225,7 +225,7 @@ impl Wanted {
                 ("group", _) => wanted.groups.push(value),
                 // A header's name has no case, and no letters but these: a key with others comes encoded.
                 (_, Some(key)) => wanted.extra.entry(decode(key, false)).or_default().push(value),
-                // An unknown scope might be a limit on the user's rights.
+                // An unknown Impersonate-* header is refused: it might restrict the user's rights.
                 _ => return Err(ApiError::bad_request(format!("{name} is not known"))),
             }
         }

@@ -9,7 +9,7 @@ use crate::identity::Identity;
 use crate::node;
 use crate::request::Target;
 
-/// Whether somebody may, and by which binding.
+/// The reason why the user may take an action; empty for a master, `None` if they may not.
 pub fn allowed(policy: &PolicyCache, who: &Identity, action: &Action<'_>) -> Option<String> {
     let policy = policy.snapshot();
     // A right outside of the token's scopes is denied, even to users with every right.

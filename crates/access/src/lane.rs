@@ -26,7 +26,7 @@ impl Lane {
         Self(Mutex::new(sender))
     }
 
-    /// Does something there; none if it broke off by a fault of ours.
+    /// Runs `work` on a thread of the lane; `None` if it panicked.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move || {

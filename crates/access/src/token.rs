@@ -185,7 +185,7 @@ impl Claims {
     }
 }
 
-/// Whether an object is still the one that a token was made for.
+/// `Some` if an object is still the one that a token was made for.
 fn is_there(store: &Store, plural: &str, namespace: &str, name: &str, uid: &str) -> Option<()> {
     let resource = resource::find("", plural)?;
     let found = objects::get(store, resource, namespace, name).ok()?;

@@ -101,7 +101,8 @@ pub(crate) fn equal(a: &Value, b: &Value) -> bool {
     same(["", ""], a, b)
 }
 
-/// `at` is the field's parent and the field; the elements of a list are at the list's.
+/// Whether two values are semantically equal at `at`: the field's parent and the field; the elements of a list are at the
+/// list's.
 fn same(at: [&str; 2], a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) if STRING_MAPS.contains(&at[1]) => same_strings(a, b),

@@ -28,7 +28,7 @@ pub struct Identity<'a> {
 /// SCCs that may be used.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Usable<'x> {
-    /// All SCCs, whatever the list holds.
+    /// Whether all SCCs may be used, whatever the list holds.
     all: bool,
     /// In order, each once.
     list: SmallVec<[&'x Entry; 16]>,

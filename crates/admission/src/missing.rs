@@ -36,8 +36,8 @@ pub struct Subject {
     pub groups: Vec<String>,
 }
 
-/// The grants and annotations that are missing for a pod to be admitted, by the SCCs in their order; `None` if it is
-/// admitted or exempt, and an empty list if no right would help. For a grant, the service account is listed before the
+/// The grants and annotations that are missing for a pod to be admitted, by the SCCs in their order; empty if it is
+/// admitted or exempt, or if no right would help. For a grant, the service account is listed before the
 /// user.
 #[must_use]
 pub fn missing<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Vec<Missing<'x>> {

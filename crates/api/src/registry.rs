@@ -26,7 +26,7 @@ struct Definition {
     served: Vec<Resource>,
     /// The storage version.
     kept: Option<Resource>,
-    /// Generation that increases with changes that clients see.
+    /// `UID-GENERATION` of the definition: another text after each change that clients see, in no order.
     mark: String,
 }
 

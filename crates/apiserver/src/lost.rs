@@ -56,7 +56,7 @@ impl Heartbeats {
     }
 }
 
-/// The last heartbeat times of a node; empty if it has never had an agent.
+/// The last heartbeat times of a node; `None` if it has never had an agent.
 fn sign_of_life(api: &Api, node: &Value) -> ApiResult<Option<String>> {
     let leases = resource::find("coordination.k8s.io", "leases").ok_or_else(ApiError::no_such_path)?;
     let lease = match objects::get(&api.store, leases, LEASES, text(node, "/metadata/name")) {

@@ -56,7 +56,7 @@ async fn serve(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
     palisade_console::private_file::replace(&path, kubeconfig.as_bytes())
         .map_err(|error| ServeError::File(path.display().to_string(), error))?;
     let is_own = adopt(&kubeconfig)?;
-    // A receiver is optional.
+    // Nobody has to read stdout: the server goes on if this cannot be written.
     let _ = say(&url, &path, is_own);
     match node {
         None => {

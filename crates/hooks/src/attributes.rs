@@ -229,7 +229,7 @@ impl<'a> Attributes<'a> {
             || [object, self.old].into_iter().flatten().any(|object| hook.objects.matches(object))
     }
 
-    /// Whether the conditions of a webhook hold. One that does not counts before one that cannot be evaluated.
+    /// Whether the conditions of a webhook hold. A condition that is false takes precedence over one that cannot be evaluated.
     fn meets(
         &self,
         hook: &Hook,

@@ -38,8 +38,8 @@ impl Webhooks {
         }
     }
 
-    /// The webhooks of a configuration, by the place of its kind in the store; no configuration has none. None, if the place
-    /// is that of something else.
+    /// The webhooks of a configuration: `Some(None)` without a configuration, `None` if `storage` is not the place of
+    /// such configurations in the store.
     pub fn parse(
         &self,
         storage: &str,

@@ -102,7 +102,7 @@ impl Node {
         }
     }
 
-    /// The elements of a list; `None` for anything else.
+    /// The elements of a list; empty for anything else.
     #[must_use]
     pub fn items(&self) -> &[Self] {
         match &self.value {
@@ -111,7 +111,7 @@ impl Node {
         }
     }
 
-    /// The entries of a map; `None` for anything else.
+    /// The entries of a map; empty for anything else.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         match &self.value {

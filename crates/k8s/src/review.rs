@@ -135,7 +135,7 @@ impl<'a> ReviewResponse<'a> {
 pub struct AdmissionResponse {
     /// The request's.
     pub uid: String,
-    /// Yes or no.
+    /// Whether the request is admitted.
     pub allowed: bool,
     /// The reason of a refusal.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,7 @@ use crate::value::text;
 const PROJECTS: &str = "/apis/project.openshift.io/v1/projects";
 const NAMESPACES: &str = "/api/v1/namespaces";
 
-/// The names of the projects that the user may see; on a server without projects, of the namespaces. `None` for a user
+/// The names of the projects that the user may see; on a server without projects, of the namespaces. Empty for a user
 /// who may not list namespaces.
 pub(crate) async fn names(session: &Session) -> Result<Vec<String>> {
     let list = match session.get(PROJECTS).await {

@@ -25,7 +25,7 @@ pub(crate) const USER: Subject =
 pub(crate) const CONTROLLER: Subject =
     Subject { user: "variables.controllerUser", groups: "variables.controllerGroups" };
 
-/// Whether an SCC's own lists name a subject; `None` if they name nobody.
+/// The expression of whether an SCC's own lists name a subject; `None` if the lists are empty.
 pub(crate) fn named(subject: &Subject, users: &[String], groups: &[String]) -> Option<String> {
     let by_user = (!users.is_empty()).then(|| format!("{} in {}", subject.user, cel::texts(users)));
     let by_group =

@@ -12,7 +12,7 @@ use crate::mutating::BLOCK;
 use crate::trial::{self, Trial};
 use crate::update;
 
-/// Number of SCCs other than the chosen one to evaluate: as many as a policy's budget permits.
+/// Whether SCCs other than the chosen one are evaluated too: while a policy's budget of checks suffices for all.
 pub(crate) fn asks_others(sccs: &[Translated<'_>]) -> bool {
     sccs.len() <= BLOCK
 }

@@ -187,7 +187,7 @@ fn deciding(spec: &Map<String, Value>) -> Value {
     fields.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<_, _>>().into()
 }
 
-/// The operator's `state`, and the field that was there before it.
+/// Whether the operator's `state`, or the field before it, disables the profile.
 fn is_disabled(spec: &Value) -> bool {
     spec.get("state").is_some_and(|state| state == "Disabled")
         || spec.get("disabled") == Some(&Value::Bool(true))

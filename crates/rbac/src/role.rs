@@ -28,7 +28,7 @@ impl Names<'_> {
 /// The SCCs that a role lets its subjects `use`. Every pod asks for them, so they are collected once a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SccNames {
-    /// All SCCs, whatever their names.
+    /// Whether all SCCs may be used, whatever their names.
     pub all: bool,
     /// Names, rising, each once.
     pub names: Vec<Arc<str>>,

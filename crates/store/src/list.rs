@@ -71,7 +71,7 @@ impl Store {
         Ok(Page { objects, revision, next })
     }
 
-    /// Whether a moment has been and is still kept.
+    /// Refuses a revision that is not there yet or is no longer kept.
     pub(crate) fn check(&self, asked: Revision) -> Result<(), StoreError> {
         let newest = self.revision();
         if asked > newest {

@@ -43,7 +43,7 @@ pub struct Case {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Expectation {
-    /// Yes or no.
+    /// Whether the request is admitted.
     pub allowed: bool,
     /// The SCC that admitted the pod; empty where none applied.
     #[serde(default)]

@@ -73,7 +73,7 @@ pub struct Settings {
     pub failure_policy: FailurePolicy,
     /// Exempt namespaces beside those that SCC exempts by name: CNI, CSI and the like.
     pub exempt: Vec<String>,
-    /// Whether the webhooks are called with the API server's certificate authority in their bundle.
+    /// The `caBundle` of the webhooks, by which API servers verify the replicas; `None` leaves it to the leader.
     pub ca_bundle: Option<String>,
     /// The mode of SCC in namespaces without a label.
     pub mode: Mode,

@@ -44,7 +44,7 @@ pub(super) fn check_annotations(map: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Whether a text can be a port: a number from 1 to 65535, or an IANA service name.
+/// Checks a port: a number from 1 to 65535, or an IANA service name.
 pub(super) fn check_port(port: &At<'_>, errors: &mut Vec<FieldError>) {
     match port.number() {
         Some(_) => errors.extend(port.outside(1..=65_535)),

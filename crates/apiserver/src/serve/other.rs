@@ -95,7 +95,7 @@ async fn openapi(
     found.map(|value| respond::json(200, &value)).ok_or_else(ApiError::no_such_path)
 }
 
-/// Builds the slow documents ahead of time, where no request waits for them.
+/// Runs slow work on a thread of low priority, one piece for each user at a time.
 pub(super) async fn long<T: Send + 'static>(
     api: &Api,
     attended: &Attended,

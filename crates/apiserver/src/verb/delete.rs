@@ -160,7 +160,7 @@ fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
     }
 }
 
-/// Whether the object meets the client's preconditions.
+/// Checks the client's preconditions against the object.
 fn check(resource: &Resource, object: &Value, options: &Value) -> ApiResult<()> {
     for (field, what) in [("uid", "UID"), ("resourceVersion", "ResourceVersion")] {
         let wanted = text(options, &format!("/preconditions/{field}"));

@@ -69,7 +69,7 @@ pub(crate) struct SyscallArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UnknownArg {
-    /// ENOSYS, so that programs fall back to older syscalls, as in runc from 1.0.0-rc93 on
+    /// ENOSYS, so that programs fall back to older syscalls; runc from 1.0.0-rc93 on does so only above the highest number named
     Enosys,
     /// The profile's default, as in crun and with libseccomp alone
     Default,

@@ -44,7 +44,7 @@ impl Pair {
         known.cloned().unwrap_or_else(|| json!({"metadata": {"name": name}}))
     }
 
-    /// The differences between the two answers to a review; empty if they are the same.
+    /// The differences between the two answers to a review; `None` if they are the same.
     pub(crate) fn difference(&self, review: &Value) -> Option<String> {
         let review = canonical_review(review);
         let ours = self.decide(&review, |request, authorizer| self.policies.admit(request, authorizer));

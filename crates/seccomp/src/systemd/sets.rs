@@ -18,7 +18,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     sets().map(|(name, _)| name).chain(["@known"])
 }
 
-/// The syscalls of a set and of the sets in it; none for an unknown name.
+/// The syscalls of a set and of the sets in it; empty for an unknown name.
 #[must_use]
 pub fn members(set: &str) -> Vec<&'static str> {
     if set == "@known" {

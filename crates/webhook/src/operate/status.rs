@@ -174,7 +174,7 @@ impl Hook {
         Self { name, ignores, bundle: config.ca_bundle.map(|bundle| bundle.0) }
     }
 
-    /// Ranges and warnings may come later or not at all, without harm.
+    /// Whether requests depend on an answer: ranges and warnings may come later, or not at all, without harm.
     fn must_answer(&self) -> bool {
         !self.name.starts_with("namespaces.") && !self.name.starts_with("workloads.")
     }
