@@ -20,7 +20,7 @@ pub struct Advice {
     /// The command after which the namespace admits the pod, at the highest Pod Security level that does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The command that grants the most restrictive SCC that would admit the pod.
+    /// The command that grants an SCC that would admit the pod, chosen as [`Refused::grant`] says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
     /// Permissions of that SCC beyond those that the pod needs.
@@ -56,7 +56,7 @@ pub struct Advice {
     /// The SCC that then admits it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edits_for: Option<String>,
-    /// What the advice asks of the cluster where it has to do with user namespaces.
+    /// The demands of user namespaces on the cluster, where the advice needs one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_namespace: Option<String>,
 }

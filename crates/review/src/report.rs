@@ -84,7 +84,7 @@ pub struct RefusalReport {
     pub by: By,
     /// The reason.
     pub message: String,
-    /// The usable SCC with the fewest fields in violation.
+    /// The nearest of the SCCs that may be used, by [`palisade_scc::advice::distance`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nearest: Option<String>,
     /// The fields in violation.
