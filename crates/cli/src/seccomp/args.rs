@@ -46,7 +46,7 @@ pub(crate) struct ContextArgs {
     /// The result of syscalls newer than the profile's own kernel
     #[arg(long, value_enum, default_value_t = UnknownArg::Enosys)]
     pub(crate) unknown: UnknownArg,
-    /// Treat every warning as an error, and refuse syscalls with checked arguments in socketcall and ipc
+    /// Treat every warning as an error, and deny syscalls with checked arguments by way of socketcall and ipc
     #[arg(long)]
     pub(crate) strict: bool,
 }
