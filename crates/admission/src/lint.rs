@@ -215,7 +215,10 @@ fn namespace(object: &Value, findings: &mut Vec<Finding>) {
                 "ignored-range",
                 Severity::Warning,
                 path(key),
-                format!("{rest:?} is not read: as on OpenShift, what follows the first block of user IDs is ignored"),
+                match key {
+                    annotation::UID_RANGE => format!("{rest:?} is not read: as on OpenShift, what follows the first block of user IDs is ignored"),
+                    _ => format!("{rest:?} is not read: as on OpenShift, what follows the numbers of a block is ignored"),
+                },
                 match key {
                     annotation::UID_RANGE => "write one block; for other user IDs give the account an SCC whose runAsUser holds them",
                     _ => "write start/size or start-end, with commas between",

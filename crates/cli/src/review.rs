@@ -8,6 +8,7 @@ use std::io::Write;
 
 use palisade_admission::PolicyBuilder;
 use palisade_console::terminal;
+use palisade_k8s::manifest::Node;
 
 pub(crate) use load::{Inputs, Loaded};
 pub(crate) use palisade_review::{
@@ -44,8 +45,8 @@ pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
     let policy = builder.build();
     let mut reports: Vec<Report> =
         subjects.iter().map(|subject| Report::new(&policy, &surroundings, subject)).collect();
-    let dead = dead_grants(&around);
     let objects: Vec<serde_json::Value> = around.iter().map(|document| document.node.to_json()).collect();
+    let dead = dead_grants(&objects, &around);
     let named = palisade_admission::NamedInGrants::new(&objects);
     for (report, subject) in reports.iter_mut().zip(&subjects) {
         if report.verdict == Verdict::Refused {
@@ -88,12 +89,26 @@ fn tell_unread(documents: &[Document]) -> std::io::Result<()> {
         writeln!(err, "{place}: {} {}; {}", paint::warning("note:"), finding.message, finding.help)?;
     }
     let custom = documents.iter().filter(|document| is_custom(document.text("apiVersion")));
+    let custom = custom.filter(|document| holds_containers(&document.node));
     let custom: Vec<&Document> = custom.collect();
     if !custom.is_empty() {
         let held = kinds(custom.into_iter());
         writeln!(err, "{} pods of custom resources are not looked at: {held}", paint::warning("note:"))?;
     }
     Ok(())
+}
+
+/// Whether a list of containers stands anywhere in an object, as in those that hold a pod template.
+fn holds_containers(node: &Node) -> bool {
+    let mut left = vec![node];
+    while let Some(node) = left.pop() {
+        if node.get("containers").is_some_and(|containers| !containers.items().is_empty()) {
+            return true;
+        }
+        left.extend(node.items());
+        left.extend(node.entries().iter().map(|entry| &entry.value));
+    }
+    false
 }
 
 /// Whether an object's group is neither Kubernetes' nor OpenShift's own.
@@ -114,9 +129,8 @@ const GRANT_RULES: [&str; 6] =
 const MAX_DEAD_GRANTS: usize = 5;
 
 /// Grants without effect among the objects, each with its position and the fix.
-fn dead_grants(documents: &[Document]) -> Vec<String> {
-    let objects: Vec<serde_json::Value> = documents.iter().map(|document| document.node.to_json()).collect();
-    let mut found = palisade_admission::lint_all(&objects);
+fn dead_grants(objects: &[serde_json::Value], documents: &[Document]) -> Vec<String> {
+    let mut found = palisade_admission::lint_all(objects);
     found.retain(|(_, finding)| GRANT_RULES.contains(&finding.rule));
     told(found, documents)
 }

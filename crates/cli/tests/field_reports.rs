@@ -84,6 +84,63 @@ fn the_cause_is_named() {
     }
 }
 
+/// A binding of the account `app` to a role.
+fn bound(role: &str) -> String {
+    binding("RoleBinding", "shop", "{kind: ServiceAccount, name: app, namespace: shop}")
+        .replace("anyuid", role)
+}
+
+/// Each with what is said, and what is not.
+#[test]
+fn what_is_said_of_a_pod_holds_under_its_own_sccs() {
+    let mounting = |role: &str, context: &str| {
+        format!(
+            "{}\n---\n{{apiVersion: v1, kind: Pod, metadata: {{name: p, namespace: shop}}, spec: {{serviceAccountName: app, \
+             volumes: [{{name: v, hostPath: {{path: /var/log}}}}], containers: [{{name: c, image: i, \
+             volumeMounts: [{{name: v, mountPath: /l}}], securityContext: {{{context}}}}}]}}}}",
+            bound(role)
+        )
+    };
+    let claim = bound("anyuid")
+        + "\n---\n{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: shop}, spec: {selector: {matchLabels: \
+           {a: b}}, template: {metadata: {labels: {a: b}}, spec: {serviceAccountName: app, volumes: [{name: v, \
+           persistentVolumeClaim: {claimName: data}}], containers: [{name: c, image: i}]}}}}";
+    let csi = |drivers: &str, mode: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: my, labels: {{pod-security.kubernetes.io/{mode}: restricted}}}}}}\n\
+             ---\n{drivers}{{apiVersion: v1, kind: Pod, metadata: {{name: p, namespace: my}}, spec: {{containers: \
+             [{{name: c, image: b}}], volumes: [{{name: s, csi: {{driver: d.example.com}}}}]}}}}"
+        )
+    };
+    let driver = "{apiVersion: storage.k8s.io/v1, kind: CSIDriver, metadata: {name: d.example.com}}\n---\n";
+    let network = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop}, spec: {hostNetwork: true, hostPID: true, \
+         containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 80}]}]}}";
+    let custom = |held: &str| {
+        format!("{{apiVersion: example.com/v1, kind: Thing, metadata: {{name: t}}, spec: {{{held}}}}}{ROOT}")
+    };
+    for (input, said, unsaid) in [
+        (mounting("hostmount-anyuid", ""), "and an SCC that permits it", "; set its"),
+        (mounting("privileged", ""), "type: spc_t, or privileged: true", "and an SCC"),
+        (mounting("privileged", "privileged: true"), "admitted", "permission denied"),
+        (claim.clone(), "the claim data may not", "the claim v"),
+        (claim, "set spec.template.spec.securityContext.fsGroup", "set spec.securityContext"),
+        (csi(driver, "enforce"), "says which it is", "is not among the input"),
+        (csi("", "enforce"), "is not among the input", "says which it is"),
+        (csi(driver, "enforce"), "label:", "also grants"),
+        (csi(driver, "warn"), "warns of inline volumes of CSIDriver d.example.com", "pod/p in my: refused"),
+        (network.to_owned(), "# beyond restricted-v2: ", "# beyond restricted-v2: allowHostNetwork"),
+        (custom("template: {containers: [{name: c}]}"), "are not looked at: 1 Thing", "nothing"),
+        (custom("size: 3"), "refused", "are not looked at"),
+    ] {
+        let text = run(REVIEW, &input);
+        assert!(text.contains(said) && !text.contains(unsaid), "{said:?}, {unsaid:?}, {input}:\n{text}");
+    }
+    let text = run(REVIEW, network);
+    let comments = text.lines().filter(|line| line.contains("# beyond ")).count();
+    let summary = text.lines().find(|line| line.contains("own SCC:")).unwrap();
+    assert_eq!(comments, summary.matches(": ").count() - 1, "{text}");
+}
+
 const NODE_EXPORTER: &str = "{kind: SecurityContextConstraints, apiVersion: security.openshift.io/v1, metadata: {name: custom-scc}, \
     allowHostNetwork: true, allowHostPID: true, allowHostPorts: true, volumes: [configMap, secret, projected], \
     allowedHostPaths: [{pathPrefix: /proc, readOnly: true}], runAsUser: {type: RunAsAny}, seLinuxContext: {type: MustRunAs}, \
@@ -262,7 +319,7 @@ fn what_comes_after_admission_is_told() {
     let ranges = "{apiVersion: v1, kind: Namespace, metadata: {name: shop, annotations: {openshift.io/sa.scc.mcs: 's0:c1,c0', openshift.io/sa.scc.uid-range: '1000000000/10000,99-99'}}}\n---\n".to_owned()
         + &pod("default", "containers: [{name: c, image: b, securityContext: {runAsUser: 99}}]");
     let permission = "mounts /var/lib/kubelet/pods of the node and is not privileged";
-    let group = "anyuid sets no fsGroup, so that the claim queues may not be writable";
+    let group = "anyuid sets no fsGroup, so that the claim q may not be writable";
     for (source, args, input, says, hides) in [
         ("velero#2085, tekton-example#16", REVIEW, host(""), permission, ""),
         ("what it says, done", REVIEW, host("privileged: true"), "admitted by privileged", permission),

@@ -179,10 +179,13 @@ impl Case<'_> {
         format!("oc adm policy add-scc-to-user {scc} -z {account} -n {namespace}")
     }
 
-    /// Advice if an SCC would admit the pod, and a check after SCC would not.
+    /// Advice if an SCC that may not be used would admit the pod, and a check after SCC would not.
     fn beyond_scc(&self, refused: &Refused<'_>, advice: &mut Advice) -> Option<()> {
         let whatever = |_: &Value, _: &Pod<'_>, _: &palisade_scc::Changes<'_>| true;
         let by_scc = Refused { then: &whatever, ..*refused };
+        if by_scc.is_admitted() {
+            return None;
+        }
         let entry = refused.entries.get(by_scc.grant()?)?;
         let pod = Pod::deserialize(refused.pod).ok()?;
         let changes =
@@ -297,10 +300,15 @@ impl Case<'_> {
     fn under(&self, account: &str) -> Option<String> {
         let mut value = self.subject.pod.clone();
         palisade_k8s::put(&mut value, &["spec", "serviceAccountName"], account.into());
-        let pod = Pod::deserialize(&value).ok()?;
+        self.admitted(&value)
+    }
+
+    /// The SCC that admits a pod like the subject's, if all checks pass.
+    pub(crate) fn admitted(&self, value: &Value) -> Option<String> {
+        let pod = Pod::deserialize(value).ok()?;
         let groups: Vec<&str> = self.subject.groups.iter().map(String::as_str).collect();
         match evaluate(self.policy, &self.request(&groups, &pod)) {
-            Decision::Admitted(admission) if self.after.accepts(&value, &pod, &admission.changes) => {
+            Decision::Admitted(admission) if self.after.accepts(value, &pod, &admission.changes) => {
                 Some(admission.scc.to_owned())
             }
             _ => None,

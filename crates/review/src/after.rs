@@ -134,10 +134,13 @@ impl<'a> After<'a> {
                     Ok(profile) if profile >= enforced => return None,
                     Ok(profile) => {
                         allowed = allowed.map(|level| level.min(profile));
-                        format!(
-                            "its profile is {profile}, and the namespace enforces {enforced}; the label {PROFILE} of \
-                             CSIDriver {driver} says which it is"
-                        )
+                        let known = match self.surroundings.knows_driver(driver) {
+                            true => format!("the label {PROFILE} of CSIDriver {driver} says which it is"),
+                            false => format!(
+                                "CSIDriver {driver} is not among the input: one without the label {PROFILE} has that profile"
+                            ),
+                        };
+                        format!("its profile is {profile}, and the namespace enforces {enforced}; {known}")
                     }
                     Err(label) if enforced > Level::Privileged => {
                         format!("the label {PROFILE} of CSIDriver {driver} is {label:?}, which is not a level")

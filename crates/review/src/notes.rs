@@ -1,33 +1,53 @@
 //! Notes about settings of a pod that have no effect, or a harmful one, and are not refused.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use crate::subject::Subject;
 
-/// Notes about the pod after SCC's changes.
-pub(crate) fn of_pod(pod: &Value, subject: &Subject) -> Vec<String> {
+/// Notes about the pod after SCC's changes. `admits` is asked whether the pod as written would be admitted with a change.
+pub(crate) fn of_pod(pod: &Value, subject: &Subject, admits: &dyn Fn(&Value) -> bool) -> Vec<String> {
     let mut notes = dead_annotations(&subject.template);
     notes.extend(capabilities(pod));
     notes.extend(never_starts(pod));
     notes.extend(of_image_user(pod));
     notes.extend(images(pod));
-    notes.extend(host_paths(pod));
+    notes.extend(host_paths(pod, &|setting| admits(&with_setting(&subject.pod, setting))));
     notes
+}
+
+/// A setting of one container's security context.
+struct Setting {
+    list: &'static str,
+    index: usize,
+    path: &'static [&'static str],
+    value: Value,
+}
+
+/// The pod with a setting.
+fn with_setting(pod: &Value, setting: &Setting) -> Value {
+    let mut pod = pod.clone();
+    let container = pod.pointer_mut(&format!("/spec/{}/{}", setting.list, setting.index));
+    if let Some(container) = container {
+        palisade_k8s::put(container, setting.path, setting.value.clone());
+    }
+    pod
+}
+
+fn items<'v>(object: &'v Value, list: &str) -> &'v [Value] {
+    object.get(list).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// SELinux keeps containers off the node's files, whatever SCC admits: a container is confined as `container_t`, unless it is
 /// privileged or says `spc_t`.
-fn host_paths(pod: &Value) -> Option<String> {
+fn host_paths(pod: &Value, admits: &dyn Fn(&Setting) -> bool) -> Option<String> {
     let spec = pod.get("spec")?;
-    let items =
-        |object: &Value, list: &str| object.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
-    let volumes = items(spec, "volumes");
-    let paths: Vec<(&str, &str)> = volumes
-        .iter()
-        .filter_map(|volume| {
-            Some((volume.get("name")?.as_str()?, volume.pointer("/hostPath/path")?.as_str()?))
-        })
-        .collect();
+    let path = |volume: &'_ Value| {
+        let path = volume.pointer("/hostPath/path")?.as_str()?;
+        Some((volume.get("name")?.as_str()?.to_owned(), path.to_owned()))
+    };
+    let paths: HashMap<String, String> = items(spec, "volumes").iter().filter_map(path).collect();
     let is_free = |container: &Value| {
         let own = |object: &Value, path: &str| object.pointer(&format!("/securityContext/{path}")).cloned();
         let label = "seLinuxOptions/type";
@@ -35,18 +55,28 @@ fn host_paths(pod: &Value) -> Option<String> {
         own(container, "privileged") == Some(Value::Bool(true)) || label == "spc_t"
     };
     let mounted = |container: &Value| {
-        let mounts = items(container, "volumeMounts");
-        let found = mounts.iter().find_map(|mount| {
-            let name = mount.get("name")?.as_str()?;
-            paths.iter().find(|(volume, _)| *volume == name).map(|(_, path)| (*path).to_owned())
-        })?;
-        Some((container.get("name")?.as_str()?.to_owned(), found))
+        let mut mounts = items(container, "volumeMounts").iter();
+        mounts.find_map(|mount| paths.get(mount.get("name")?.as_str()?))
     };
-    let containers = ["initContainers", "containers"].into_iter().flat_map(|list| items(spec, list));
-    let (container, path) =
-        containers.filter(|container| !is_free(container)).find_map(|container| mounted(&container))?;
+    let lists = ["initContainers", "containers"].into_iter();
+    let mut containers =
+        lists.flat_map(|list| items(spec, list).iter().enumerate().map(move |at| (list, at)));
+    let (list, index, container, path) = containers.find_map(|(list, (index, container))| {
+        let path = mounted(container).filter(|_| !is_free(container))?;
+        Some((list, index, container.get("name")?.as_str()?, path))
+    })?;
+    let permitted = |path, value| admits(&Setting { list, index, path, value });
+    let label = permitted(&["securityContext", "seLinuxOptions", "type"], "spc_t".into());
+    let remedy = match (label, permitted(&["securityContext", "privileged"], true.into())) {
+        (true, true) => "set its securityContext.seLinuxOptions.type: spc_t, or privileged: true",
+        (true, false) => "set its securityContext.seLinuxOptions.type: spc_t",
+        (false, true) => "set its securityContext.privileged: true",
+        (false, false) => {
+            "it needs securityContext.seLinuxOptions.type: spc_t or privileged: true, and an SCC that permits it"
+        }
+    };
     Some(format!(
-        "container {container} mounts {path} of the node and is not privileged: where SELinux is enforced, as on OpenShift, it gets \"permission denied\" there; set its securityContext.seLinuxOptions.type: spc_t, or privileged: true"
+        "container {container} mounts {path} of the node and is not privileged: where SELinux is enforced, as on OpenShift, it gets \"permission denied\" there; {remedy}"
     ))
 }
 

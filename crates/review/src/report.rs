@@ -184,6 +184,7 @@ impl Report {
         let subject = case.subject;
         let mut result = subject.template.clone();
         let mut outcome = subject.pod.clone();
+        let admits = |pod: &Value| case.admitted(pod).is_some();
         match &trace.decision {
             Decision::Exempt(why) => self.notes.push(format!("not subject to SCC: {why}")),
             Decision::Admitted(admission) => {
@@ -191,13 +192,13 @@ impl Report {
                 self.scc = Some(admission.scc.to_owned());
                 self.granted_to = Some(admission.subject.as_str());
                 self.notes.extend(outranked(trace, admission.scc));
-                self.notes.extend(unwritable_claim(trace, admission.scc, &subject.pod));
+                self.notes.extend(unwritable_claim(trace, admission.scc, subject));
                 apply(admission.patch(pod).finish(), &mut result);
                 outcome = changed(&subject.pod, pod, &admission.changes);
             }
             Decision::Refused(refusal) => {
                 self.verdict = Verdict::Refused;
-                self.notes.extend(crate::notes::of_pod(&subject.pod, subject));
+                self.notes.extend(crate::notes::of_pod(&subject.pod, subject, &admits));
                 self.refusal = Some(refusal_report(trace, refusal, case));
                 return;
             }
@@ -206,7 +207,7 @@ impl Report {
             self.pod_security = Some(assess(&parsed).level.as_str());
             self.notes.extend(case.after.warnings(&outcome, &parsed));
         }
-        self.notes.extend(crate::notes::of_pod(&outcome, subject));
+        self.notes.extend(crate::notes::of_pod(&outcome, subject, &admits));
         self.pod = Some(result);
         if let Some(objection) = case.after.objection(&outcome) {
             self.verdict = Verdict::Refused;
@@ -239,16 +240,18 @@ fn outranked(trace: &Trace<'_>, chosen: &str) -> Option<String> {
 }
 
 /// A claim that a more restrictive SCC, which comes later by its priority, would make writable by a group.
-fn unwritable_claim(trace: &Trace<'_>, chosen: &str, pod: &Value) -> Option<String> {
-    let spec = pod.get("spec")?;
+fn unwritable_claim(trace: &Trace<'_>, chosen: &str, subject: &Subject) -> Option<String> {
+    let spec = subject.pod.get("spec")?;
+    let group = FieldPath::of("spec.securityContext.fsGroup");
     let volumes = spec.get("volumes").and_then(Value::as_array).into_iter().flatten();
     let is_claim =
         |volume: &&Value| volume.get("persistentVolumeClaim").is_some() || volume.get("ephemeral").is_some();
-    let claim = volumes.filter(is_claim).find_map(|volume| volume.get("name")?.as_str())?;
+    let claim = volumes.filter(is_claim).find_map(|volume| {
+        let claim = volume.pointer("/persistentVolumeClaim/claimName").or_else(|| volume.get("name"));
+        claim?.as_str()
+    })?;
     let sets_group = |step: &Step<'_>| match &step.outcome {
-        Outcome::Admits(changes) => {
-            changes.fields().iter().any(|field| field.to_string() == "spec.securityContext.fsGroup")
-        }
+        Outcome::Admits(changes) => changes.fields().contains(&group),
         _ => false,
     };
     let chosen_step = trace.steps.iter().find(|step| step.entry.name() == chosen)?;
@@ -257,8 +260,9 @@ fn unwritable_claim(trace: &Trace<'_>, chosen: &str, pod: &Value) -> Option<Stri
     }
     let other = trace.steps.iter().find(|step| step.is_usable() && sets_group(step))?;
     Some(format!(
-        "{chosen} sets no fsGroup, so that the claim {claim} may not be writable by another user than root (\"permission denied\"); {} would set one: set spec.securityContext.fsGroup, or pin the pod to it with openshift.io/required-scc",
-        other.entry.name()
+        "{chosen} sets no fsGroup, so that the claim {claim} may not be writable by another user than root (\"permission denied\"); {} would set one: set {}, or pin the pod to it with openshift.io/required-scc",
+        other.entry.name(),
+        subject.path(&group),
     ))
 }
 

@@ -40,9 +40,8 @@ impl Surroundings {
                 self.standards.insert(name, (standards, errors.iter().map(ToString::to_string).collect()));
             }
             "CSIDriver" => {
-                let profile = label(document, PROFILE);
                 let read = |label: &str| Level::parse(label).ok_or_else(|| label.to_owned());
-                self.drivers.extend(profile.map(|label| (name, read(label))));
+                self.drivers.insert(name, label(document, PROFILE).map_or(Ok(Level::Privileged), read));
             }
             "ServiceAccount" => {
                 self.accounts.entry(document.metadata("namespace").to_owned()).or_default().insert(name);
@@ -61,13 +60,18 @@ impl Surroundings {
         self.standards.get(namespace).map_or(&[], |(_, errors)| errors)
     }
 
-    /// The profile of a CSI driver: `privileged` for one without a label, or an unknown one.
+    /// The profile of a CSI driver: `privileged` for one without a label, as for one that is not among the objects.
     ///
     /// # Errors
     ///
     /// Its label, which is not a level.
     pub fn driver(&self, name: &str) -> Result<Level, String> {
         self.drivers.get(name).cloned().unwrap_or(Ok(Level::Privileged))
+    }
+
+    /// Whether a CSI driver is among the objects.
+    pub fn knows_driver(&self, name: &str) -> bool {
+        self.drivers.contains_key(name)
     }
 
     /// The accounts of a namespace that the objects name or that a grant names.

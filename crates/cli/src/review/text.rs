@@ -168,7 +168,8 @@ fn own_lines(list: &serde_json::Value, near: &str, wider: &[(&'static str, Strin
     let mut items = 0;
     for line in yaml.lines() {
         items += usize::from(line.starts_with("- "));
-        let field = line.strip_prefix("  ").and_then(|line| line.split_once(':')).map(|(field, _)| field);
+        let field = line.strip_prefix("- ").or_else(|| line.strip_prefix("  "));
+        let field = field.and_then(|line| line.split_once(':')).map(|(field, _)| field);
         let more = wider.iter().find(|(name, _)| items == 1 && field == Some(*name));
         if let Some((_, what)) = more {
             // What pods ask for may hold line breaks, which would end the comment.

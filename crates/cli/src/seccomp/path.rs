@@ -1,5 +1,6 @@
 //! `palisade seccomp path`.
 
+use std::collections::HashSet;
 use std::io::Write;
 
 use palisade_console::terminal;
@@ -66,6 +67,7 @@ fn operators_path(document: &Document) -> String {
 /// workloads beside name a file that it does not write.
 fn tell_operators_paths(documents: &[Document], paths: &[String]) -> std::io::Result<()> {
     let mut err = terminal::err();
+    let known: HashSet<&String> = paths.iter().collect();
     writeln!(
         err,
         "{} the security-profiles-operator itself writes {} (its status.localhostProfile)",
@@ -76,7 +78,7 @@ fn tell_operators_paths(documents: &[Document], paths: &[String]) -> std::io::Re
         let mut named = Vec::new();
         localhost_profiles(&document.node.to_json(), &mut named);
         let of_operator = |name: &&String| name.starts_with("operator/") || !name.contains('/');
-        for name in named.iter().filter(of_operator).filter(|name| !paths.contains(name)) {
+        for name in named.iter().filter(of_operator).filter(|name| !known.contains(name)) {
             writeln!(
                 err,
                 "{}: {} {} {} names localhostProfile {name:?}, which none of these profiles is",

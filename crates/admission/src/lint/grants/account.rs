@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use super::{Known, is_use, warn};
 
+/// Accounts that OpenShift makes in each namespace.
+const IN_EVERY_NAMESPACE: [&str; 3] = ["default", "builder", "deployer"];
+
 /// The accounts and users of grants of SCCs, by their bare name; of each, the position of the first grant and of the
 /// field in it. So a lookup takes the same time however often an account is named.
 #[derive(Debug, Default)]
@@ -51,6 +54,12 @@ impl NamedInGrants {
         for (index, subject) in binding.subjects.iter().enumerate() {
             let namespace = if subject.namespace.is_empty() { own } else { &subject.namespace };
             let is = match subject.kind.as_str() {
+                // Every namespace has an account of these names, and grants to its own are not meant for another.
+                "ServiceAccount"
+                    if namespace == own && IN_EVERY_NAMESPACE.contains(&subject.name.as_str()) =>
+                {
+                    continue;
+                }
                 "ServiceAccount" => Is::Account(namespace.clone()),
                 kind => Is::Other(kind.to_owned()),
             };
@@ -96,6 +105,19 @@ impl NamedInGrants {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn grants_of_a_namespace_to_its_own_default_account_are_not_told() {
+        let binding = |namespace: &str| {
+            json!({"kind": "RoleBinding", "metadata": {"name": "b", "namespace": namespace},
+                "roleRef": {"kind": "ClusterRole", "name": "system:openshift:scc:anyuid"},
+                "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "other"}]})
+        };
+        for (namespace, count) in [("other", 0), ("shop", 1)] {
+            let objects = [binding(namespace)];
+            assert_eq!(NamedInGrants::new(&objects).near("shop", "default").count(), count, "{namespace}");
+        }
+    }
 
     #[test]
     fn a_grant_to_another_account_of_the_name_is_told() {
