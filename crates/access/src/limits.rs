@@ -1,4 +1,4 @@
-//! Limits on what clients may hold, and on tokens and logins.
+//! Limits on the resources that clients may use, and on tokens and logins.
 
 use std::time::Duration;
 

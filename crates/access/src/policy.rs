@@ -1,5 +1,5 @@
-//! The policy, kept in step with the store: an observer of all writes feeds it, so that no code that writes has to
-//! think of it, and nobody who was told of a write meets a decision from before it.
+//! The policy, kept in step with the store: an observer of all writes feeds it, so that code that writes does not
+//! have to, and a client that was told of a write gets no decision from before it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

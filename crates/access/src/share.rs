@@ -1,7 +1,7 @@
-//! Shares: something that there is only so much of, as bytes of memory or threads, given to users fairly.
+//! Fair shares of a limited resource, such as bytes of memory or threads.
 //!
-//! A [`Pool`] grants amounts. Whoever has got least comes first, nobody has more than a part at once, and some is kept for
-//! the parts of the system and its administrators. Waiting is bounded in time and in number.
+//! A [`Pool`] grants amounts. The user who has got least comes first, a user has only a part at once, and a part is reserved for
+//! the system and its administrators. Waiting is bounded in time and in number.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;

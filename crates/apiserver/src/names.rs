@@ -1,4 +1,4 @@
-//! Names that the server makes.
+//! Generated names.
 
 /// A base and five random consonants or digits, which form no words.
 pub(crate) fn random_name(base: &str) -> String {

@@ -1,4 +1,4 @@
-//! Work on namespaces in which something has changed, on a thread of its own that leaves most of the time to others.
+//! Background work on changed namespaces, on a thread of its own that uses a small part of the time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

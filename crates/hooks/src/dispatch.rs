@@ -1,5 +1,5 @@
-//! Webhooks that match a request are asked: those that change objects one after another, by name, those that only
-//! validate at once.
+//! Calls of the webhooks that match a request: mutating ones one after another, by name, validating ones at the same
+//! time.
 
 use std::collections::HashSet;
 use std::fmt::Display;

@@ -1,4 +1,4 @@
-//! Entry point of the fuzz target of what webhooks answer. It may change at any time.
+//! Entry point of the fuzz target for answers of webhooks. It may change at any time.
 
 use palisade_api::kind::PODS;
 use palisade_api::patch::{PatchKind, change};

@@ -1,4 +1,4 @@
-//! One webhook of a configuration: which requests it is for, how it is reached, what counts without its answer.
+//! One webhook of a configuration: the requests that it matches, its address, and the result without its answer.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! An AdmissionReview: what a webhook is sent, and what it answers.
+//! AdmissionReviews: the request to a webhook, and its answer.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! Certificates where nobody else issues them: an authority of one's own, and what it signs.
+//! A certificate authority of one's own, and the certificates that it signs.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

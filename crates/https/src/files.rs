@@ -1,4 +1,4 @@
-//! Small files that are read whole and written whole or not at all.
+//! Small files: read whole, and written atomically.
 
 use std::fs;
 use std::io::{self, Write};

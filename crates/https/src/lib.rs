@@ -1,4 +1,4 @@
-//! An HTTPS server that knows nothing of what is served: listener, TLS, certificates and their rotation, limits,
+//! An HTTPS server, independent of what is served: listener, TLS, certificates and their rotation, limits,
 //! drain, metrics.
 //!
 //! A [`Listener`] accepts connections within its [`Limits`] and gives each [`Peer`] to a function of the caller, which

@@ -1,4 +1,4 @@
-//! Kubernetes wire types, as far as Security Context Constraints look at them.
+//! Kubernetes wire types, as far as Security Context Constraints need them.
 //!
 //! Everything here builds and parses; nothing sends, stores or decides. The types borrow from the
 //! text that they are read from, so that reading an admission request copies no strings:

@@ -1,4 +1,4 @@
-//! Annotations of a container that the handler reads, and those that it takes away.
+//! Annotations of a container that the handler reads, and those that it removes.
 
 /// The prefix of all annotations of Palisade. They count only where the handler's settings
 /// [trust](crate::settings::Settings::trust_annotations) them; elsewhere they are removed.

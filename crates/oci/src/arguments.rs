@@ -1,5 +1,5 @@
-//! The command line of an OCI runtime, as far as the handler must understand it: what crun and runc both have.
-//! Unknown arguments are refused, so that nothing that starts a container goes by unread.
+//! The command line of an OCI runtime, as far as the handler has to understand it: the common part of crun's and runc's.
+//! Unknown arguments are refused, so that the handler recognises every command that starts a container.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,4 @@
-//! Recording a command or a container by user notification: the kernel tells of each syscall before it goes on.
+//! Recording a command or a container by user notification: the kernel reports each syscall before it is executed.
 
 use std::os::unix::net::UnixListener;
 use std::process::{Command, ExitStatus};

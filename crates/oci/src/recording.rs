@@ -1,4 +1,4 @@
-//! Profiles from what workloads do: syscalls by name, with their selecting arguments where those are few.
+//! Profiles from recorded syscalls: by name, with the arguments that select an operation if there are few.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! The decision on a pod for which no mutation has chosen an SCC: if nothing is enforced, if a request connects to a
-//! pod, and if a workload is applied whose pods are yet to come.
+//! The decision on a pod for which no mutation has chosen an SCC: in the modes that enforce nothing, for requests that
+//! connect to a pod, and for the future pods of a workload.
 
 use crate::cel::{self, text};
 use crate::entry::{Translated, shared};

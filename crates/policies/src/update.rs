@@ -1,4 +1,4 @@
-//! The requests that are decided at all.
+//! The requests that need a decision.
 
 use crate::cel::text;
 use palisade_k8s::scc::annotation::REQUIRED_SCC;

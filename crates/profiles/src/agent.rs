@@ -1,4 +1,4 @@
-//! The agent of one node: it follows the objects, keeps the folder, and tells what is there.
+//! The agent of one node: it watches the objects, maintains the folder, and reports its content.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

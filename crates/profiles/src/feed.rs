@@ -1,4 +1,4 @@
-//! The objects of both kinds, as the API server tells of them.
+//! The objects of both kinds, followed by watches.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! The folder that the kubelet hands to the runtime: each file is whole or not there, whatever happens.
+//! The profile folder of the kubelet: each file is complete or missing, also after a crash.
 //!
-//! All goes by descriptors and by names that are digests: no link is followed, and no name of an object is ever part of a
+//! Files are opened by descriptors and by names that are digests: no link is followed, and no name of an object is part of a
 //! path.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! A profile as this machine's runtime is to read it.
+//! A profile resolved for this machine's runtime.
 
 use palisade_k8s::{KernelVersion, capability};
 use palisade_seccomp::profile::{self, Profile};

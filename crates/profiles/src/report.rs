@@ -1,4 +1,4 @@
-//! The node's own object, `NodeSeccompProfiles`: which profiles its folder has.
+//! The node's own object, `NodeSeccompProfiles`: the profiles in its folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 

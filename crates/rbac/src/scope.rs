@@ -1,6 +1,6 @@
-//! Scopes of a token: what its bearer may do at most, whatever roles they hold.
+//! Scopes of a token: the upper limit of its bearer's rights, whatever roles they hold.
 //!
-//! OpenShift's OAuth server issues tokens that are good for less than their user may: the scopes come with the user, as
+//! OpenShift's OAuth server issues tokens with fewer rights than their user has: the scopes come with the user, as
 //! `extra`. The rules are those of its scope authorizer (`openshift/apiserver-library-go`,
 //! `pkg/authorization/scope/converter.go`).
 

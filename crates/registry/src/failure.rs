@@ -1,4 +1,4 @@
-//! Failures of the server or of its store, as the log and as clients hear of them.
+//! Failures of the server or of its store, as the log and clients see them.
 
 use palisade_store::StoreError;
 

@@ -1,7 +1,7 @@
 //! Objects of the Kubernetes API in the embedded store.
 //!
-//! [`objects`] reads and writes them as JSON, [`raw`] shows many of them without reading them further than that takes,
-//! [`hub`] parses the events of writes once for all watches, [`definitions`] are the resources of this moment.
+//! [`objects`] reads and writes them as JSON, [`raw`] shows many of them with as little parsing as possible,
+//! [`hub`] parses the events of writes once for all watches, [`definitions`] are the resources that are served now.
 //!
 //! ```
 //! use palisade_api::kind::PODS;

@@ -1,4 +1,4 @@
-//! Limits on what is kept and read at once.
+//! Limits on the size of objects and of parts of lists.
 
 /// Size of an object, in bytes: what etcd takes by default.
 pub const OBJECT: usize = 1_572_864;

@@ -1,4 +1,4 @@
-//! Stored objects as clients see them, without reading them further than that takes: for long lists.
+//! Stored objects as clients see them, with as little parsing as possible: for long lists.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Backup of a store that is in use, and what becomes of one: a new store, or what a store in use holds again.
+//! Backup of a store in use, and restoration of a backup: into a new store, or into a store in use.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Writes on their way to the disk, and what the observer makes of them. Each is on disk when it returns.
+//! Commit of writes, and notification of the observer. A write is on disk when its function returns.
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;

@@ -1,5 +1,5 @@
-//! The room that a store takes: old versions are forgotten by their size too, space goes back to the disk, and the last of
-//! the disk is left free.
+//! The disk space of a store: old versions are deleted by age and by size, free space is returned to the disk, and a part of
+//! the disk is kept free.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
-//! A backup is a file that somebody gives us: its rows are read as data, and nothing else of it is used.
+//! Import of a backup, which is an untrusted file: its rows are read as data, and nothing else of it is used.
 //!
-//! SQLite's own format can hold programs (triggers, views, expressions) and trees that lead back to themselves. So the
+//! SQLite's own format can hold programs (triggers, views, expressions) and cyclic trees. So the
 //! schema must be exactly ours, rows must come in the order of their revisions, and all of them together cannot be
 //! longer than the file.
 

@@ -1,4 +1,4 @@
-//! Lists: pages of one moment.
+//! Lists: consistent pages, as of one revision.
 
 use rusqlite::{Connection, params};
 

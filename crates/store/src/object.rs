@@ -1,4 +1,4 @@
-//! Objects and what happens to them.
+//! Objects and their changes.
 
 /// Counts the writes of a store, from 1; 0 is before all of them. No revision is used twice, also not after a
 /// crash or a compaction.

@@ -1,7 +1,7 @@
-//! The writes that wait for the disk: a thread takes them there, all that came meanwhile together.
+//! Group commit: writes that arrive while the disk is busy are written together, by a thread of their own.
 //!
-//! Most of a write's time is the disk's to keep it. So many writers at once pay it once, not each in turn. The thread is one
-//! of its own because its callers have different priorities: a slow one would else hold up all others.
+//! Most of a write's time is the synchronisation with the disk, which concurrent writers then share. The thread is separate
+//! because its callers have different priorities: a caller of low priority would otherwise delay all others.
 
 use std::sync::mpsc::{Receiver, Sender};
 

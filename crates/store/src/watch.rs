@@ -1,4 +1,4 @@
-//! Watches: what happened since a revision, in order, each write once.
+//! Watches: the writes since a revision, in order, each once.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The bytes that were written lately.
+//! The number of bytes that were written recently.
 
 use std::sync::Mutex;
 

@@ -1,4 +1,4 @@
-//! Processes: handles that outlive a reused pid, what `/proc` says of one, and starting one that nobody waits for.
+//! Processes: handles that outlive a reused pid, the data of `/proc`, and starting detached processes.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

@@ -1,4 +1,4 @@
-//! The terminal that a person types at.
+//! The user's terminal.
 
 /// Makes the terminal as it was when it is dropped.
 #[must_use]

@@ -1,4 +1,4 @@
-//! libseccomp, as the reference for what a filter decides.
+//! libseccomp, as the reference for the decisions of a filter.
 
 use std::io::{Read, Seek};
 

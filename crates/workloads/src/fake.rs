@@ -1,4 +1,4 @@
-//! A cluster in memory, for tests: it keeps what it is told and refuses pods where that is wanted.
+//! A cluster in memory, for tests: it stores objects, and refuses pods if a test wants that.
 
 use std::cell::RefCell;
 

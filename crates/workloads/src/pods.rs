@@ -1,4 +1,4 @@
-//! Pods of a workload: made from its template, told apart by their state, and what is said where one is refused.
+//! Pods of a workload: created from its template and grouped by state, and the reports of refused pods.
 
 use jiff::Timestamp;
 use palisade_k8s::put;

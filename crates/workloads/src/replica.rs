@@ -1,4 +1,4 @@
-//! ReplicaSets and ReplicationControllers: as many pods of one template as they say.
+//! ReplicaSets and ReplicationControllers: the desired number of pods of one template.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A workload that is looked at, and what its controller does.
+//! A workload during one run of its controller, and the controller's actions.
 
 use jiff::Timestamp;
 use palisade_api::error::ApiResult;

@@ -1,4 +1,4 @@
-//! Schemas on values: pruning, defaults and errors, a row each; what schemas cannot be is in `apiserver/tests/custom.rs`.
+//! Schemas on values: pruning, defaults and errors, a row each; invalid schemas are in `apiserver/tests/custom.rs`.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
-//! Types of rules, as far as they are certain from the schema: what cannot be right on any object is said when the rule is written.
+//! Types of rules, as far as the schema determines them: a rule that is wrong for every object is refused when it is written.
 //!
-//! Kubernetes' type checker (`k8s.io/apiserver/pkg/cel`) knows the type of everything; here what comes of a function that is not in the
-//! table below is taken to be of any type.
+//! Kubernetes' type checker (`k8s.io/apiserver/pkg/cel`) determines all types; here the result of a function that is not in the
+//! table below may be of any type.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Errands of the controllers: deletions, and what they bring with them. They call admission webhooks, which may be
+//! Errands of the controllers: deletions and their consequences. They call admission webhooks, which may be
 //! slow, so a few threads run them: one at a time for each namespace, and namespaces take turns.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! What befalls a syscall beside the filter: in runtimes whose libseccomp or runc is older than the profile, and in the kernel.
+//! Notes on the result of a syscall in runtimes whose libseccomp or runc is older than the profile, and in the kernel.
 
 use palisade_seccomp::{
     Action, Arch, Data, Decider, Explanation, Rules, Unmet,
