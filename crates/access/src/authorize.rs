@@ -32,8 +32,8 @@ pub fn allowed_path(policy: &PolicyCache, who: &Identity, verb: &str, path: &str
         && (who.is_master() || policy.snapshot().rbac().authorize_path(&user, verb, path))
 }
 
-/// Refuses what somebody may not, in words that say nothing of what exists. `selected` is the node whose pods a field
-/// selector selects, if it selects a node's.
+/// Refuses an action that the user may not take, with a message that does not reveal what exists. `selected` is the node
+/// whose pods a field selector selects, if it selects a node's.
 pub fn require(
     store: &Store,
     policy: &PolicyCache,

@@ -44,7 +44,7 @@ fn run(jobs: &Mutex<Receiver<Job>>) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        // The thread outlives a fault; whoever waits for the result hears of it.
+        // The thread outlives a panic; the caller that waits for the result is told.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
     }
 }

@@ -1,9 +1,9 @@
-//! Logins with passwords: how often they may be tried, and where hashes are computed.
+//! Logins with passwords: limits on failed tries, and the thread that computes hashes.
 //!
-//! A hash takes a processor for as long as a thousand other requests, and anybody may ask for one. So they are computed one
-//! after the other on a thread of low priority, in turns among addresses. Whoever fails too often waits: an address for any
-//! name, and longer for the name that was tried. No name is locked by itself, so that nobody locks out another: the right
-//! password works from elsewhere at once.
+//! A hash takes as much processor time as a thousand other requests, and any client may request one. So hashes are computed one
+//! after the other on a thread of low priority, in turns among addresses. After too many failures an address has to wait, for any
+//! name, and longer for the name that was tried. A name is never locked, so that no user can lock out another: the right
+//! password works from other addresses at once.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -14,13 +14,13 @@ use crate::error::{ApiError, ApiResult};
 use crate::members::{GROUPS, Members};
 use crate::{objects, resource};
 
-/// Counts the writes that may end somebody's rights: those who go on for long, such as watches, are authenticated and
-/// authorized again when it has changed.
+/// Counts the writes that may end a user's rights: long requests, such as watches, are authenticated and authorized again
+/// when it has changed.
 #[derive(Debug)]
 pub struct Epoch(AtomicU64);
 
 impl Default for Epoch {
-    /// From 1: whoever has seen none yet has seen 0.
+    /// Starts at 1: a request that has not looked yet has seen 0.
     fn default() -> Self {
         Self(AtomicU64::new(1))
     }
@@ -37,7 +37,7 @@ impl Epoch {
     }
 }
 
-/// Whether a write may end somebody's rights: one of an account or a role, or the deletion of a token, of a password, or
+/// Whether a write may end a user's rights: one of an account or a role, or the deletion of a token, of a password, or
 /// of what a token may be bound to.
 fn ends_rights(storage: &str, is_gone: bool) -> bool {
     match storage {
@@ -78,7 +78,7 @@ impl Observer for Feed {
         }
         Some(Box::new(move |_| {
             change.into_iter().for_each(|change| change());
-            // After the change: whoever sees the new epoch sees the new policy.
+            // After the change, so that a reader of the new epoch sees the new policy.
             epoch.iter().for_each(|epoch| epoch.turn());
         }))
     }

@@ -13,8 +13,8 @@ use crate::error::{ApiError, ApiResult};
 use crate::identity::{Identity, MASTERS};
 use crate::limits::{self, Bounds};
 
-/// A user as shares are counted. All accounts of a namespace are one, since whoever administers it makes as many as they
-/// like; whoever has no name is their address.
+/// A user as shares are counted. All accounts of a namespace count as one, since its administrators can create any number;
+/// an anonymous client counts as its address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Party {
     name: Arc<str>,

@@ -56,7 +56,7 @@ impl Tokens {
         })
     }
 
-    /// The groups that users are in, which whoever writes them keeps in step.
+    /// The groups that users are in; the code that writes groups updates it.
     pub fn members(&self) -> &Arc<Members> {
         &self.members
     }

@@ -13,11 +13,11 @@ use crate::weight;
 /// The treatment of fields that a type does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validation {
-    /// They are dropped.
+    /// Unknown fields are dropped.
     Ignore,
-    /// They are dropped, and the client is warned.
+    /// Unknown fields are dropped, and the client is warned.
     Warn,
-    /// They are an error.
+    /// Unknown fields are an error.
     Strict,
 }
 

@@ -1,6 +1,6 @@
 //! The place of a value in an object.
 
-/// Where a value is, told from the inside: written out only where something is said of it.
+/// The path to a value, as a chain from the inside to its parents: written out only for an error.
 #[derive(Clone, Copy)]
 pub(crate) enum Place<'p> {
     Root,

@@ -29,7 +29,7 @@ pub(crate) struct Api {
     pub(crate) hub: Arc<Hub>,
     /// SCCs, roles, bindings and namespaces, kept in step with the store.
     pub(crate) policy: Arc<PolicyCache>,
-    /// Generation that changes with every write that may end somebody's rights.
+    /// Generation that changes with every write that may end a user's rights.
     pub(crate) epoch: Arc<Epoch>,
     pub(crate) tokens: Tokens,
     pub(crate) logins: Logins,

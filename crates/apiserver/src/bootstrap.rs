@@ -71,7 +71,7 @@ fn settle_ranges(api: &Api) -> ApiResult<()> {
     all.into_iter().try_for_each(|namespace| repair(api, namespace))
 }
 
-/// Gives a namespace its missing ranges: one that is older than this server, or whose ranges somebody removed.
+/// Gives a namespace its missing ranges: one that is older than this server, or whose ranges were removed.
 pub(crate) fn repair(api: &Api, mut namespace: Value) -> ApiResult<()> {
     if api.decider != Decider::Server {
         return Ok(());

@@ -205,7 +205,7 @@ impl<'a> Controller<'a> {
         Ok(())
     }
 
-    /// Forgets whose an object was: whoever writes it may name owners that there never were, others each time.
+    /// Forgets the owners of an object: its author may name owners that never existed, others each time.
     fn disclaim(&mut self, key: &Key, object: &Value) {
         for owner in owners(object) {
             if let Some(owned) = self.owned.get_mut(owner) {

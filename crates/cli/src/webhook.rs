@@ -35,7 +35,7 @@ pub(crate) struct WebhookArgs {
     /// Further name or address by which the API server reaches it; may be repeated
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
-    /// PEM file of the authorities that sign API servers' client certificates: whoever has none gets no review
+    /// PEM file of the authorities that sign API servers' client certificates: reviews from clients without one are refused
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
     /// The mode of SCC in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
@@ -155,9 +155,9 @@ impl From<PartArg> for Part {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FailurePolicyArg {
-    /// They are refused
+    /// Requests are refused
     Fail,
-    /// They are admitted without SCC
+    /// Requests are admitted without SCC
     Ignore,
 }
 

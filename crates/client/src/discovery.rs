@@ -92,7 +92,7 @@ impl Kinds {
     /// Asks a server for its kinds: by aggregated discovery, or group by group where a server does not know that.
     ///
     /// # Errors
-    /// Those of the requests for `/api` and `/apis`. A group that cannot be read is left out.
+    /// The errors of the requests for `/api` and `/apis`. A group that cannot be read is left out.
     pub async fn read(session: &Session) -> Result<Self> {
         let mut kinds = Vec::new();
         for path in ["/api", "/apis"] {

@@ -75,7 +75,7 @@ pub trait Sink {
     fn err(&mut self, bytes: &[u8]) -> std::io::Result<()>;
 }
 
-/// How a connection ends other than with the exit code of the command.
+/// The end of a connection without an exit code of the command.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
     /// The connection broke, or the server does not keep to the protocol.

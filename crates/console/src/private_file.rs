@@ -14,7 +14,7 @@ const MAX_LINKS: usize = 40;
 /// file's name.
 ///
 /// # Errors
-/// Those of the system.
+/// The system's errors.
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let path = target(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

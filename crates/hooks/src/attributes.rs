@@ -102,8 +102,8 @@ struct Form {
     scope: Option<Scope>,
 }
 
-/// Resources whose objects go through no webhooks: those that could lock everybody out of the configurations
-/// (`IsExemptAdmissionConfigurationResource`), and those that ask who somebody is and what they may
+/// Whether objects of a resource go through no webhooks: webhook configurations, which could otherwise not be repaired
+/// (`IsExemptAdmissionConfigurationResource`), and reviews of authentication and authorization
 /// (`pkg/kubeapiserver/admission/exclusion`).
 pub(crate) fn is_exempt(resource: &Resource) -> bool {
     resource.review.is_some() || resource.group() == MUTATING_WEBHOOKS.group()

@@ -9,7 +9,7 @@ pub enum Operation {
     Update,
     /// An object is deleted.
     Delete,
-    /// Somebody connects to an object, as `exec` does.
+    /// A connection to an object, such as `exec`.
     Connect,
 }
 

@@ -65,7 +65,7 @@ pub(crate) async fn remove_all(layout: &Layout) {
     }
 }
 
-/// Those of some containers that the engine has, or is about to create; `None` if it does not answer.
+/// Those of the given containers that the engine has or is about to create; `None` if it does not answer.
 async fn known(layout: &Layout, cri: &Cri, ids: &BTreeSet<String>) -> Option<BTreeSet<String>> {
     let containers = cri.list_containers(ListContainersRequest::default()).await.ok()?.containers;
     let sandboxes = cri.list_sandboxes(ListPodSandboxRequest::default()).await.ok()?.items;

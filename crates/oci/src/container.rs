@@ -64,7 +64,7 @@ impl Container {
     }
 }
 
-/// How the file of a deleted container ends.
+/// The suffix of the file of a deleted container.
 const ENDED: &str = "ended";
 
 /// Time after its creation for which a deleted container is remembered.
@@ -89,7 +89,7 @@ pub struct Containers {
 }
 
 impl Containers {
-    /// Those of a handler with this [state](crate::settings::Settings::state) folder.
+    /// The containers of a handler with this [state](crate::settings::Settings::state) folder.
     pub fn of(state: &Path) -> Result<Self, Error> {
         let cache = Cache::new(state)?;
         let folder = state.join("containers");
@@ -97,7 +97,7 @@ impl Containers {
         Ok(Self { folder, cache })
     }
 
-    /// The socket at which somebody waits to record a container of this id, which may not be there yet.
+    /// The socket at which a recorder waits for a container of this id, which may not exist yet.
     pub fn recorder_socket(&self, id: &str) -> Result<PathBuf, Error> {
         let folder = self.folder.with_file_name("record");
         private_folder(&folder)?;
@@ -106,7 +106,7 @@ impl Containers {
         Ok(folder.join(name))
     }
 
-    /// The same, if somebody waits.
+    /// The same socket, if a recorder waits.
     pub(crate) fn recorder(&self, id: &str) -> Option<PathBuf> {
         let socket = self.recorder_socket(id).ok()?;
         std::os::unix::net::UnixStream::connect(&socket).is_ok().then_some(socket)
@@ -159,7 +159,7 @@ impl Containers {
         ended.iter().chain(&live).filter_map(|path| read(path)).collect()
     }
 
-    /// Those whose bundle is still there, by id. A file that cannot be read is left out.
+    /// The containers whose bundle still exists, by id. A file that cannot be read is left out.
     #[must_use]
     pub fn list(&self) -> Vec<Container> {
         let containers =

@@ -171,7 +171,7 @@ impl<'a> Handler<'a> {
         Ok(code(status))
     }
 
-    /// Has somebody look at a container that `run` starts in the foreground.
+    /// Starts a process that checks a container which `run` starts in the foreground.
     fn watch(&self, container: &Container, filter: &Applied) -> Result<(), Error> {
         let mut command = Command::new("/proc/self/exe");
         command

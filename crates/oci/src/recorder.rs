@@ -61,7 +61,7 @@ impl Waiting {
         let listener = listener.map_err(|error| Error::file(&self.socket, error))?;
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // The handler looks whether somebody waits, and says nothing.
+                // The handler checks whether a recorder waits, and sends nothing.
                 let Ok(listener) = Listener::receive_from(&stream) else { continue };
                 let (sender, shared) = (sender.clone(), Arc::clone(&shared));
                 let _ = sender.send(Event::Began);

@@ -22,7 +22,7 @@ pub(crate) fn variables(sccs: &[Translated<'_>], everybody: &[String]) -> Vec<Va
 }
 
 /// Whether the budget pays for the rights of the controllers too: with the service account's that is two checks for each SCC
-/// that not everybody may use.
+/// that not all users may use.
 pub(crate) fn asks_controller(sccs: &[Translated<'_>], everybody: &[String]) -> bool {
     let closed = sccs.iter().filter(|scc| !everybody.iter().any(|name| name == scc.name()));
     closed.count() * 2 <= LIMIT

@@ -38,7 +38,7 @@ pub(crate) enum Change {
     Unserved(Origin),
 }
 
-/// Follows both kinds for as long as somebody listens.
+/// Follows both kinds until the receiver is dropped.
 pub(crate) fn follow(client: &Client) -> mpsc::Receiver<Change> {
     let (sender, receiver) = mpsc::channel(WAITING);
     for (origin, unserved) in UNSERVED {

@@ -78,7 +78,7 @@ fn read(spec: &Value) -> Result<Profile, ResolveError> {
     profile.ok_or_else(|| ResolveError::Profile("it cannot be read".to_owned()))
 }
 
-/// Errors among findings. Their places are of no file that anybody has, so only the field is named.
+/// Refuses findings that are errors. Their positions are in no file of the user, so only the field is named.
 fn refuse(findings: &[Finding]) -> Result<(), ResolveError> {
     match findings.iter().find(|finding| finding.severity == Severity::Error) {
         Some(error) if error.field.is_empty() => Err(ResolveError::Profile(error.message.clone())),

@@ -21,7 +21,7 @@ pub enum Holder<'a> {
     Group(&'a str),
 }
 
-/// The kind of a subject that somebody can be.
+/// The kind of a subject that a request can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SubjectKind {
     User,
@@ -163,7 +163,7 @@ impl Binding {
         self.namespace.as_ref()
     }
 
-    /// The subjects that somebody can be.
+    /// The subjects that a request can have.
     pub(crate) fn subjects(&self) -> &[Subject] {
         &self.subjects
     }

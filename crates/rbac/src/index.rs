@@ -2,7 +2,7 @@
 //!
 //! A role's rules are looked up when they are asked for: a write of a role that 50,000 bindings grant changes one
 //! entry. A binding is kept under each of its subjects, in its namespace, so that a request meets the bindings of its
-//! user and its namespace only, whatever anybody writes elsewhere.
+//! user and its namespace only, whatever is written elsewhere.
 
 use std::collections::HashSet;
 use std::iter::Peekable;

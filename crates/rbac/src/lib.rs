@@ -38,7 +38,7 @@
 //! | `binding` | a binding and its subjects; the grant that a decision reports |
 //! | `index` | bindings by subject and namespace, changed object by object; authorization |
 //! | `scope` | the scopes of a token, which bound what roles give |
-//! | `escalate` | whether held rules cover the rules that somebody wants to grant |
+//! | `escalate` | whether held rules cover the rules that a user wants to grant |
 
 mod aggregate;
 mod binding;

@@ -19,7 +19,7 @@ pub fn guarded<T>(act: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
         .unwrap_or_else(|_| Err(ApiError::internal("the server has a fault, which its log tells")))
 }
 
-/// Somebody does something too often; when they may again, in seconds.
+/// Refuses a request that comes too often, with the seconds until the next try.
 pub fn too_often(what: &str, seconds: u64) -> Box<ApiError> {
     let mut error = ApiError::busy(format!("{what}, please try again in {seconds} seconds"));
     error.details = Some(serde_json::json!({"retryAfterSeconds": seconds}));

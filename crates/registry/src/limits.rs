@@ -1,4 +1,4 @@
-//! Limits on the size of objects and of parts of lists.
+//! Limits on the size of objects, of reads, and of cached events.
 
 /// Size of an object, in bytes: what etcd takes by default.
 pub const OBJECT: usize = 1_572_864;

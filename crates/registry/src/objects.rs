@@ -208,8 +208,8 @@ pub fn create(
     Ok(object)
 }
 
-/// Keeps an object that was read and changed, at the revision that it was read at. Whether it was kept: where somebody else
-/// wrote or deleted it meanwhile, it was not, and their write brings it to whoever watches.
+/// Stores an object that was read and changed, if it still has the revision that was read. Returns whether it was stored:
+/// after a concurrent write or deletion it is not, and that write is an event for watches.
 pub fn keep(store: &Store, resource: &Resource, object: Value) -> ApiResult<bool> {
     let (name, namespace) = (
         resource::text(&object, "/metadata/name").to_owned(),

@@ -43,7 +43,7 @@ pub struct Options<'a> {
 #[derive(Debug, Default)]
 pub struct Accounts<'d>(HashMap<(&'d str, &'d str), Mount>);
 
-/// What an account says of its token, if it says something, and which document says it.
+/// The `automountServiceAccountToken` of an account, if it is set, and its document.
 #[derive(Clone, Copy, Debug)]
 struct Mount {
     document: usize,
@@ -51,7 +51,7 @@ struct Mount {
 }
 
 impl<'d> Accounts<'d> {
-    /// Those of documents; of two of one name, the first counts.
+    /// The accounts of documents; of two of one name, the first counts.
     pub fn new(documents: &'d [Document]) -> Self {
         let mut accounts = HashMap::new();
         for (index, document) in documents.iter().enumerate() {

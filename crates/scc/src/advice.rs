@@ -35,9 +35,9 @@ const ROUNDS: usize = 8;
 pub enum Familiarity {
     /// The account may use it.
     OfAccount,
-    /// Somebody else is bound to it by name.
+    /// Another account, user or group is bound to it by name.
     OfOthers,
-    /// Nobody is.
+    /// No subject is bound to it by name.
     #[default]
     OfNobody,
 }

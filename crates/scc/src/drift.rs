@@ -9,7 +9,7 @@ use crate::namespace::{NamespaceRanges, RangeError};
 /// A problem of a namespace's ranges.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Drift {
-    /// They are not valid.
+    /// The ranges are invalid.
     #[error(transparent)]
     Unusable(#[from] RangeError),
     /// Another namespace has some of its user IDs.

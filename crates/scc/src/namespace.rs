@@ -123,7 +123,7 @@ fn block(key: &'static str, value: &str) -> Result<IdRange, RangeError> {
     Ok(IdRange { min: i64::from(start), max: i64::from(last) })
 }
 
-/// What of a range annotation is not read: of user IDs all that follows the first block, of groups what follows the blocks.
+/// The parts of a range annotation that are not read: the text after the first block of user IDs, or after each block of groups.
 #[must_use]
 pub fn ignored(key: &str, value: &str) -> Vec<String> {
     let parts: Vec<&str> =

@@ -46,9 +46,9 @@ impl Store {
         Self::open(folder)
     }
 
-    /// Makes a store in use hold what a backup holds: objects that the backup lacks are deleted, others written as they
-    /// were. All of it is one write to whoever reads, and each object's change an event to whoever watches; the counter
-    /// goes on, so no revision is used twice. `check` says which objects fit; one that does not, and nothing is taken.
+    /// Restores a backup into a store in use: objects that the backup lacks are deleted, others written as they
+    /// were. This is one transaction for readers, and one event for each changed object for watches; the counter
+    /// goes on, so no revision is used twice. `check` refuses invalid objects; if there is one, nothing is changed.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl Store {
 fn transfer_in(folder: &Path) -> Result<PathBuf, StoreError> {
     let made = tempfile::Builder::new().prefix(TRANSFER).rand_bytes(16).make_in(folder, |_| Ok(()));
     let (_, path) = made.map_err(io(folder))?.into_parts();
-    // Only the name is wanted: whoever uses it makes the file.
+    // Only the name is needed: its user creates the file.
     path.keep().map_err(|error| io(folder)(error.error))
 }
 
@@ -113,8 +113,8 @@ impl Drop for Scratch {
     }
 }
 
-/// Writes an object as a backup has it, unless it is so. One that was made anew since then is first deleted, so that
-/// whoever watches never takes two objects for one. Gives the write that was made, and what the object holds.
+/// Writes an object as it is in a backup, unless it is equal. An object that was created again since then is first deleted, so
+/// that watches do not take two objects for one. Gives the write that was made, and the object's value.
 fn put_back(
     ours: &Connection,
     backup: &Connection,

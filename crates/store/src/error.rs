@@ -39,7 +39,7 @@ pub enum StoreError {
         /// The newest.
         newest: Revision,
     },
-    /// Somebody else has the data.
+    /// Another process uses the data.
     #[error("{0}: in use by another process")]
     Locked(String),
     /// A newer program wrote the data.
@@ -63,7 +63,7 @@ pub enum StoreError {
         /// The problem with it.
         why: String,
     },
-    /// Somebody else owns the data, or may write them.
+    /// Another user owns the data, or may write them.
     #[error(transparent)]
     Exposed(#[from] Exposed),
     /// There is something where a backup is to be written or restored to.

@@ -16,8 +16,8 @@ use crate::write::Write;
 const FREE: u64 = 64 << 20;
 const PART: u64 = 20;
 
-/// How many old versions are forgotten at once, after how many bytes of theirs no further one is, and how many pages of the
-/// file are given back at once: writes wait for that long, and no longer.
+/// Old versions that are deleted at once, their bytes after which no further one is, and pages of the
+/// file that are released at once: writes wait for no longer than that.
 const VERSIONS: usize = 500;
 const BYTES: i64 = 1 << 20;
 const PAGES: usize = 256;

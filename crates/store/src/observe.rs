@@ -1,4 +1,4 @@
-//! An observer of all writes, told of each before anybody can see it.
+//! An observer of all writes, which is notified of each before a client can see it.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use crate::object::{Key, Revision};
 /// The action of an observer once a write is on disk.
 pub type Effect = Box<dyn FnOnce(Revision) + Send>;
 
-/// Sees every write of a store, in the order of revisions and before anybody else: before the writer hears that it is
-/// made, before a watch, a list or a get shows it. What is kept in step with the store by an observer is therefore never
+/// Sees every write of a store, in the order of revisions and before any client: before the writer is answered, and
+/// before a watch, a list or a get shows it. What is kept in step with the store by an observer is therefore never
 /// older than what any client has seen, whichever code wrote.
 pub trait Observer: Send + Sync + 'static {
-    /// Looks at a write that is about to be made: `value` is what the object will hold, none if it is deleted. This runs
-    /// on the thread of whoever writes, with no lock held, so here belongs what takes time. The effect runs if and when the
+    /// Prepares for a write: `value` is the object's new value, `None` if it is deleted. This runs
+    /// on the writer's thread, without locks, so slow work belongs here. The effect runs if and when the
     /// write is on disk, under the lock of all writers: it has to be quick, and must not write.
     fn prepare(&self, key: &Key, value: Option<&[u8]>) -> Option<Effect>;
 }

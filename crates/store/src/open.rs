@@ -46,11 +46,11 @@ pub(crate) const SCHEMA: &str = "
 /// The file in a data directory.
 pub(crate) const FILE: &str = "store.sqlite";
 
-/// How names of what is ours in a data directory begin: the store with its logs, who has it, keys, the administrator's
-/// kubeconfig, and files on their way.
+/// Prefixes of the store's own files in a data directory: the store with its logs, the lock, keys, the administrator's
+/// kubeconfig, and temporary files.
 pub(crate) const OWN: [&str; 6] = [FILE, "lock", TRANSFER, "pki", "admin.kubeconfig", ".palisade-"];
 
-/// How names of files begin that backups come and go in.
+/// Prefix of the temporary files of backups.
 pub(crate) const TRANSFER: &str = "transfer-";
 
 /// A store. Clones share it.

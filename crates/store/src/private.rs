@@ -1,7 +1,7 @@
 //! Folders and files that belong to one user alone, whatever the umask is.
 //!
 //! New folders and files have the modes 0700 and 0600. Existing ones are tightened to them, but refused if another
-//! user owns it or may write it: whoever could have written the data or the keys could have made themselves root.
+//! user owns it or may write it: a user who could have written the data or the keys could have given themselves all rights.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{Error, ErrorKind};
@@ -40,7 +40,7 @@ pub enum Exposed {
         /// Its mode.
         mode: u32,
     },
-    /// It is a named pipe, a socket or the like, which would keep this program waiting for whoever reads it.
+    /// It is a named pipe, a socket or the like, which would block this program until another one reads it.
     #[error("{}: neither a regular file nor a terminal or another character device", .0.display())]
     Special(PathBuf),
     /// It cannot be read or written.
@@ -61,8 +61,8 @@ pub fn temporary() -> Result<tempfile::TempDir, Exposed> {
     Ok(folder)
 }
 
-/// Makes a folder for its owner alone, or makes one that is there so, with what in it has a name that begins as one of
-/// `own` does. A folder that holds other things too, such as somebody's home, stays readable to whom it was.
+/// Creates a folder for its owner alone, or tightens an existing one, with the files in it whose names begin with one of
+/// `own`. A folder that contains other files too, such as a home directory, stays readable as before.
 ///
 /// # Errors
 ///
@@ -233,7 +233,7 @@ mod tests {
             assert!(matches!(folder(top.path(), &OWN), Err(Exposed::Foreign { owner: 12345, own: 0, .. })));
             std::os::unix::fs::chown(path, Some(0), None).unwrap();
         }
-        // A link of somebody else leads where they like.
+        // A link of another user may lead to any file.
         let link = top.path().join("link");
         std::os::unix::fs::symlink(&made, &link).unwrap();
         std::os::unix::fs::lchown(&link, Some(12345), None).unwrap();

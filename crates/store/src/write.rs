@@ -177,7 +177,7 @@ pub(crate) fn at(
     Ok(row.optional()?.flatten())
 }
 
-/// How the names of resources begin whose old versions are not kept: secrets of the server's own, as passwords and tokens.
+/// Prefix of the resources whose old versions are not kept: the server's own secrets, such as passwords and tokens.
 const SECRET: &str = "palisade/";
 
 fn has_history(resource: &str) -> bool {

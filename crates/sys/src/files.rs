@@ -1,4 +1,4 @@
-//! Files that a name from outside may choose, within bounds.
+//! Opening files by untrusted paths.
 
 use std::ffi::CString;
 use std::fs::File;

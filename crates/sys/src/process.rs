@@ -78,7 +78,7 @@ pub struct Confinement {
 }
 
 impl Confinement {
-    /// That of a process, or of this one (`self`).
+    /// The status of a process, or of this one (`self`).
     pub fn read(process: impl std::fmt::Display) -> io::Result<Self> {
         Ok(Self::parse(&std::fs::read_to_string(format!("/proc/{process}/status"))?))
     }

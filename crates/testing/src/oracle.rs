@@ -8,7 +8,7 @@ use palisade_seccomp::{
     table::{self, Syscall},
 };
 
-/// How libseccomp lays a filter out.
+/// The layout of libseccomp's programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// One comparison after the other: its default, and crun's.

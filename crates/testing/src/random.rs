@@ -20,7 +20,7 @@ const VOLUMES: [&str; 7] = ["secret", "emptyDir", "configMap", "hostPath", "nfs"
 const NAMESPACE: &str = "dev";
 
 /// The seed of the random tests: `PALISADE_SEED`, else the same in every run, so that a failure belongs to the commit.
-/// It is printed for whoever repeats the run.
+/// It is printed, so that the run can be repeated.
 ///
 /// # Panics
 ///

@@ -14,8 +14,8 @@ pub struct Config {
     pub namespace: String,
     /// The unique name of the replica: the pod's.
     pub identity: String,
-    /// The certificates of authorities in PEM, one of which has signed the client certificate of whoever posts reviews;
-    /// without them anybody may.
+    /// The certificates of the authorities, in PEM, that sign the client certificates required for reviews; without them no
+    /// client certificate is required.
     pub clients: Option<String>,
     /// The names that API servers use for it, beside those of its Service.
     pub names: Vec<String>,

@@ -37,7 +37,7 @@ pub(crate) struct Leaf {
     authority: Option<Authority>,
     due: Timestamp,
     tls: Tls,
-    /// Who signs the certificates of clients, if they are asked for one.
+    /// The certificates of the authorities of client certificates, if these are required.
     clients: Option<String>,
     expiry: Arc<AtomicI64>,
 }

@@ -65,7 +65,7 @@ impl Memory {
         let amount = u32::try_from(bytes.div_ceil(1024).clamp(1, EACH)).ok()?;
         let part = self.of(address);
         let both = async {
-            // One's own part first: whoever waits for it keeps nobody else waiting.
+            // The address's own part first: a request that waits for it does not delay other addresses.
             let own = Arc::clone(&part.bodies).acquire_many_owned(amount).await.ok()?;
             let all = Arc::clone(&self.all).acquire_many_owned(amount).await.ok()?;
             Some(Held { permits: [own, all], part })

@@ -29,7 +29,7 @@ const MAX_BODY: usize = 8 << 20;
 const CONNECTIONS: (usize, usize) = (200, 50);
 /// The flow-control window of one HTTP/2 request, in bytes: reviews are a few KiB.
 const WINDOW: u32 = 32 << 10;
-/// How long a body may take; the API server has given up by then.
+/// Maximum time to receive a body; the API server has given up by then.
 const BODY_TIME: Duration = Duration::from_secs(5);
 /// Time for which a replica goes on answering after it was told to stop, unready and with `Connection: close`: until
 /// endpoints have changed everywhere, and API servers have closed the connections that they use. They do not retry a

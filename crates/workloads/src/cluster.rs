@@ -24,14 +24,14 @@ pub trait Cluster: std::fmt::Debug {
     ///
     /// # Errors
     ///
-    /// They cannot be read.
+    /// The objects cannot be read.
     fn owned(&self, namespace: &str, uid: &str, storage: &str, with: &mut dyn FnMut(Value)) -> ApiResult<()>;
 
     /// The nodes.
     ///
     /// # Errors
     ///
-    /// They cannot be read.
+    /// The nodes cannot be read.
     fn nodes(&self) -> ApiResult<Vec<Value>>;
 
     /// The resource of a kind, a custom one too.

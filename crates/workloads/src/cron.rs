@@ -196,7 +196,7 @@ fn since(work: &Work<'_>) -> Timestamp {
 
 /// The latest time that has come, and for which it is not too late.
 fn due(work: &Work<'_>, schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {
-    /// From so many missed times on somebody is told.
+    /// Number of missed times from which on there is an event.
     const MANY: i64 = 100;
     let mut since = since(work);
     if let Some(deadline) = work.object.pointer("/spec/startingDeadlineSeconds").and_then(Value::as_i64) {
@@ -214,7 +214,7 @@ fn due(work: &Work<'_>, schedule: &Schedule, now: Timestamp) -> Option<Timestamp
     Some(latest)
 }
 
-/// The job of a time: made, or made before and not noted. None where somebody else has one of its name.
+/// The job of a time: created now, or created before and not yet in the status. `None` if another owner has a job of its name.
 fn create(work: &Work<'_>, schedule: &Schedule, name: &str, at: Timestamp) -> ApiResult<Option<Value>> {
     let template = work.object.pointer("/spec/jobTemplate");
     let part = |pointer: &str| template.and_then(|template| template.pointer(pointer)).cloned();

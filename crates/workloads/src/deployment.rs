@@ -105,7 +105,7 @@ fn begin(work: &Work<'_>, template: &Value, others: &[Value]) -> ApiResult<Value
             }
             Ok(set)
         }
-        // Somebody else's has this name: the next try has another one.
+        // Another owner has a set of this name: the next try uses another one.
         Err(error) if error.reason == Reason::AlreadyExists => {
             let collisions = work.number("/status/collisionCount") + 1;
             let mut status = work.object.get("status").cloned().unwrap_or_else(|| json!({}));

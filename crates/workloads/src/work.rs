@@ -111,7 +111,7 @@ impl Work<'_> {
 /// Labels and annotations of pods that controllers look at.
 const MARKS: [&str; 2] = ["controller-revision-hash", "batch.kubernetes.io/job-completion-index"];
 
-/// What controllers look at of an object that they own: which one it is, its marks, its node or its number, its status.
+/// The parts of an owned object that controllers read: its identity, its marks, its node or its number, its status.
 pub(crate) fn brief(mut object: Value) -> Value {
     let mut metadata = Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"] {

@@ -63,7 +63,7 @@ pub(super) fn check_binding(call: &Call<'_>, binding: &Value, old: Option<&Value
     let kind = if kind == "ClusterRole" { RbacKind::ClusterRole } else { RbacKind::Role };
     match policy.rbac().role_rules(kind, &call.target.namespace, name) {
         Some(rules) => require(call, binding, rules),
-        // A binding of a role that does not exist yet would grant whatever somebody puts into it later.
+        // A binding of a role that does not exist yet would grant any rules that are put into it later.
         None => require(call, binding, [&everything()]),
     }
 }

@@ -98,7 +98,7 @@ impl Shape {
     }
 }
 
-/// What is before and after the objects of a list.
+/// The text before and after the objects of a list.
 struct Frame {
     head: Vec<u8>,
     end: Bytes,

@@ -54,7 +54,7 @@ impl Waiting {
         self.weight = self.weight + weight.unwrap_or_default() - before.unwrap_or_default();
     }
 
-    /// How many there are, and of which weight.
+    /// The number of pods, and their weight.
     fn sum(&self) -> (usize, usize) {
         (self.known.len() + self.made.0, self.weight + self.made.1)
     }
@@ -292,7 +292,7 @@ mod tests {
         }
         assert!(queue.are_enough("a").unwrap().starts_with(&format!("{} pods", limits::WAITING.0)));
         assert!(queue.are_enough("b").is_none(), "another namespace has its own");
-        // Whoever was refused is looked at again as soon as one has a node, is over or is gone.
+        // Refused workloads are looked at again as soon as a pod has a node, has ended or is gone.
         queue.take();
         queue.later.insert(set("a", "x"), (Instant::now() + Duration::from_secs(60), 7));
         let mut bound = pod_of("u");

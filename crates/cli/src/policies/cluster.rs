@@ -47,7 +47,7 @@ pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
             return Ok(Exit::Fine);
         }
         // Before anything else: a signal during the first requests ends the watch too. Objects are applied completely:
-        // half of them would refuse pods until somebody applies again.
+        // half of them would refuse pods until the next `apply`.
         let shutdown = crate::stop::shutdown()?;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let end = async move {

@@ -18,7 +18,7 @@ pub(crate) enum NamespaceMode {
     Container = 1,
     /// The node's.
     Node = 2,
-    /// That of another container of the pod.
+    /// The namespace of another container of the pod.
     Target = 3,
 }
 

@@ -10,9 +10,9 @@ use crate::unusable::Unusable;
 /// The permitted group IDs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupRule {
-    /// Any.
+    /// All groups.
     Any,
-    /// Those of these ranges, of which there is at least one; the lowest of the first is the default.
+    /// The groups in these ranges, of which there is at least one; the lowest of the first is the default.
     Ranges(Vec<IdRange>),
     /// The namespace's ranges.
     Namespace,

@@ -166,7 +166,7 @@ pub(super) fn is_needed(name: &str) -> bool {
     NEEDS.iter().filter(|need| need.runtime.is_some()).any(|need| need.syscalls.contains(&name))
 }
 
-/// Whether no program starts without a syscall, whoever starts it.
+/// Whether every program needs a syscall to start, whatever starts it.
 pub(super) fn is_of_the_start(name: &str) -> bool {
     NEEDS.iter().filter(|need| need.runtime.is_none()).any(|need| need.syscalls.contains(&name))
 }
@@ -195,7 +195,7 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
     }
 }
 
-/// What lets the missing syscalls through: by the list that allows, and by the entries that deny.
+/// The changes that allow the missing syscalls: of the list that allows, and of the entries that deny.
 fn remedy(view: &View<'_>, missing: &[&str]) -> String {
     if view.profile.origin.is_unit() {
         return match view.denies_by_default() {

@@ -25,7 +25,7 @@ pub(crate) fn run(store: &Weak<Inner>, tickets: &Receiver<Ticket>) {
 }
 
 impl Inner {
-    /// Takes writes to the disk; gives what became of each, for whoever brought it.
+    /// Commits writes; gives the result of each, with the channel to its caller.
     fn take_along(&self, tickets: Vec<Ticket>) -> Vec<(Sender<Answer>, Answer)> {
         let mut writer = self.writer();
         let writes: Vec<&Write> = tickets.iter().map(|ticket| &ticket.write).collect();

@@ -25,7 +25,7 @@ const RUN_LEVEL: &str = "openshift.io/run-level";
 const STALE: u64 = 60;
 /// A field that every SCC has once it is completed.
 const COMPLETED: &str = "supplementalGroups";
-/// How many names a line shows.
+/// Maximum number of names in a line.
 const SHOWN: usize = 8;
 
 /// The verdict on a line.
