@@ -1,12 +1,11 @@
 //! Accepting connections, serving them, and ending them.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -16,9 +15,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::server::TlsStream;
 
+use crate::addresses::Addresses;
 use crate::metrics::Connections;
 use crate::{Limits, Tls};
 
@@ -90,13 +90,14 @@ impl Listener {
         let (stop, stopping) = watch::channel(false);
         let accept_all = async {
             let mut pause = PAUSE;
-            while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+            loop {
                 let (stream, address) = match socket.accept().await {
                     Ok(accepted) => accepted,
                     Err(error) if is_of_client(&error) => continue,
                     Err(error) => {
-                        // Mostly out of file descriptors: open connections go on, and give theirs back.
+                        // Mostly out of file descriptors: whoever holds many gives one back.
                         tracing::warn!("a connection cannot be accepted: {error}");
+                        addresses.make_room(1);
                         tokio::time::sleep(pause).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);
                         continue;
@@ -104,10 +105,14 @@ impl Listener {
                 };
                 pause = PAUSE;
                 let Some(place) = addresses.enter(address.ip(), limits.each) else { continue };
+                let slot = Arc::clone(&slots).try_acquire_owned().ok();
+                if slot.is_none() && !addresses.make_room(place.count()) {
+                    continue;
+                }
                 let (connect, tls, mut stopping) = (Arc::clone(&connect), tls.clone(), stopping.clone());
-                let connections = connections.clone();
-                tokio::spawn(async move {
-                    let Some(stream) = handshake(stream, &tls, &limits).await else {
+                let (connections, slots) = (connections.clone(), Arc::clone(&slots));
+                let converse = async move {
+                    let Some((_slot, stream)) = handshake(stream, &tls, &limits, slot, slots).await else {
                         connections.failed();
                         return;
                     };
@@ -115,7 +120,12 @@ impl Listener {
                     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
                     let handler = connect(Peer { address, certificates });
                     serve(stream, handler, &limits, &mut stopping).await;
-                    drop((slot, place));
+                };
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = converse => {}
+                        () = place.closing() => {}
+                    }
                 });
             }
         };
@@ -130,54 +140,30 @@ impl Listener {
     }
 }
 
-/// How many connections each address has open.
-#[derive(Debug, Default)]
-struct Addresses(Mutex<HashMap<IpAddr, usize>>);
-
-/// One connection of an address.
-struct Place(Arc<Addresses>, IpAddr);
-
-impl Addresses {
-    fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts one more of an address, unless there are so many already.
-    fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Place> {
-        let address = address.to_canonical();
-        let mut open = self.open();
-        let count = open.entry(address).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(Place(Arc::clone(self), address))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.0.open();
-        if let Some(count) = open.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.1);
-            }
-        }
-    }
-}
-
 /// Whether accepting failed because the client had left already.
 fn is_of_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn handshake(stream: TcpStream, tls: &Tls, limits: &Limits) -> Option<TlsStream<TcpStream>> {
+/// The TLS connection, with its slot: the one that it has, or the next to be free.
+async fn handshake(
+    stream: TcpStream,
+    tls: &Tls,
+    limits: &Limits,
+    slot: Option<OwnedSemaphorePermit>,
+    slots: Arc<Semaphore>,
+) -> Option<(OwnedSemaphorePermit, TlsStream<TcpStream>)> {
     let _ = stream.set_nodelay(true);
-    let accepted = tokio::time::timeout(limits.handshake, tls.acceptor().accept(stream)).await;
-    match accepted {
-        Ok(Ok(stream)) => Some(stream),
+    let accepted = async {
+        let slot = match slot {
+            Some(slot) => slot,
+            None => slots.acquire_owned().await.map_err(io::Error::other)?,
+        };
+        Ok::<_, io::Error>((slot, tls.acceptor().accept(stream).await?))
+    };
+    match tokio::time::timeout(limits.handshake, accepted).await {
+        Ok(Ok(accepted)) => Some(accepted),
         Ok(Err(error)) => {
             tracing::debug!("a TLS handshake failed: {error}");
             None
@@ -255,24 +241,5 @@ async fn serve<H, F, B>(
             .header_read_timeout(limits.head)
             .max_buf_size(limits.head_bytes.saturating_mul(2));
         until_end!(builder.serve_connection(io, service).with_upgrades());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_has_no_more_connections_than_its_part() {
-        let addresses = Arc::new(Addresses::default());
-        let [one, other]: [IpAddr; 2] = ["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
-        let first = addresses.enter(one, 2);
-        let second = addresses.enter("::ffff:10.0.0.1".parse().unwrap(), 2);
-        assert!(first.is_some() && second.is_some());
-        assert!(addresses.enter(one, 2).is_none() && addresses.enter(other, 2).is_some());
-        drop(first);
-        assert!(addresses.enter(one, 2).is_some());
-        drop(second);
-        assert!(addresses.open().is_empty());
     }
 }

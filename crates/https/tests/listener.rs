@@ -12,7 +12,7 @@ use palisade_https::{Authority, Body, Limits, Listener, Pair, Peer, Tls};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -184,7 +184,6 @@ async fn a_server_with_all_connections_taken_can_still_be_stopped() {
     let metrics = Metrics::default();
     let server = start(limits, &metrics).await;
     let held = server.connect(None, b"http/1.1").await.unwrap();
-    let waiting = TcpStream::connect(server.address).await.unwrap();
     // A client ends its half of the handshake before the server does.
     for _ in 0..100 {
         if metrics.text().contains("palisade_https_connections 1") {
@@ -195,7 +194,31 @@ async fn a_server_with_all_connections_taken_can_still_be_stopped() {
     assert!(metrics.text().contains("palisade_https_connections 1"), "{}", metrics.text());
     let ended = tokio::time::timeout(Duration::from_secs(5), server.end()).await;
     assert!(ended.is_ok(), "the server does not stop");
-    drop((held, waiting));
+    drop(held);
+}
+
+#[tokio::test]
+async fn one_address_does_not_keep_others_out() {
+    let limits = Limits { connections: 3, ..Limits::default() };
+    let server = start(limits, &Metrics::default()).await;
+    let address = server.address;
+    let from_another = || async move {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        socket.connect(address).await.unwrap()
+    };
+    // Every connection is taken, whatever it is used for.
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(from_another().await);
+    }
+    let mut further = from_another().await;
+    assert_eq!(further.read(&mut [0; 1]).await.unwrap_or(0), 0, "an address that has them all gets another");
+    for _ in 0..5 {
+        assert!(server.get(None, "/").await.unwrap().starts_with("HTTP/1.1 200"));
+    }
+    drop(held);
+    server.end().await;
 }
 
 #[tokio::test]
