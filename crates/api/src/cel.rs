@@ -21,8 +21,8 @@ use serde_json::Value;
 
 pub use authorizer::{Authorizer, Check, Decision};
 pub use meter::{BYTES, Meter};
-pub(crate) use values::escape;
 pub use values::{Escapes, convert};
+pub(crate) use values::{escape, unescape};
 
 /// Maximum length of an expression, in bytes.
 pub const LENGTH: usize = 16 * 1024;

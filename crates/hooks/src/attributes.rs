@@ -154,7 +154,15 @@ impl<'a> Attributes<'a> {
             _ => {
                 let shown = match self.shown(resource, object) {
                     Ok(shown) => Some(Arc::new(shown)),
-                    Err(_) if hook.ignores_failure => None,
+                    Err(error) if hook.ignores_failure => {
+                        tracing::warn!(
+                            "no {} for webhook {:?}, failing open: {}",
+                            resource.api_version(),
+                            hook.name,
+                            error.message
+                        );
+                        None
+                    }
                     Err(error) => return Err(error),
                 };
                 forms.retain(|form| form.resource.api_version() != resource.api_version());

@@ -89,6 +89,22 @@ pub(crate) fn escape(name: &str) -> Option<String> {
     Some(escaped.replace('-', "__dash__").replace('/', "__slash__"))
 }
 
+/// The name that rules write so.
+pub(crate) fn unescape(written: &str) -> Option<String> {
+    let inner = written.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
+    let mut name = inner.filter(|inner| RESERVED.contains(inner)).unwrap_or_default().to_owned();
+    let mut rest = if name.is_empty() { written } else { "" };
+    while let Some((before, after)) = rest.split_once("__") {
+        let letters = [("dot__", "."), ("dash__", "-"), ("slash__", "/"), ("underscores__", "__")];
+        let (rest_after, letter) =
+            letters.into_iter().find_map(|(word, letter)| Some((after.strip_prefix(word)?, letter)))?;
+        name.extend([before, letter]);
+        rest = rest_after;
+    }
+    name.push_str(rest);
+    (escape(&name).as_deref().unwrap_or(&name) == written).then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,10 +116,15 @@ mod tests {
             ("x-prop", Some("x__dash__prop")),
             ("redact__d", Some("redact__underscores__d")),
             ("a.b/c", Some("a__dot__b__slash__c")),
+            ("a__dot__b", Some("a__underscores__dot__underscores__b")),
             ("plain", None),
         ];
         for (name, wanted) in cases {
             assert_eq!(escape(name).as_deref(), wanted, "{name}");
+            assert_eq!(unescape(wanted.unwrap_or(name)).as_deref(), Some(name));
+        }
+        for written in ["a.b", "namespace", "a__b", "__dot"] {
+            assert_eq!(unescape(written), None, "{written}");
         }
     }
 }

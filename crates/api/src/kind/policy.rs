@@ -1,5 +1,7 @@
 //! Kinds that limit other objects: disruption budgets, autoscalers, quotas, ranges of limits, and classes of pods and storage.
 
+use std::collections::HashSet;
+
 use palisade_k8s::{FieldError, FieldPath, metadata, quantity};
 use serde_json::{Value, json};
 
@@ -13,9 +15,6 @@ use super::{
     AGE, Admission, BASE, Column, Counted, Resource, Row, age, column, default, immutable, keep_status,
     limit_range, portion, quota, text,
 };
-
-/// Maximum number of tolerations of a class that are compared.
-const TOLERATIONS: usize = 100;
 
 /// Budgets for the disruption of pods.
 pub static POD_DISRUPTION_BUDGETS: Resource = Resource::Row(&Row {
@@ -230,13 +229,12 @@ fn check_overhead(amounts: &At<'_>, errors: &mut Vec<FieldError>) {
 /// The nodes for pods of a class.
 fn check_placement(placement: &At<'_>, errors: &mut Vec<FieldError>) {
     check_labels(&placement.field("nodeSelector"), errors);
-    let mut seen: Vec<&Value> = Vec::new();
-    for toleration in placement.field("tolerations").items().take(TOLERATIONS) {
+    let mut seen = HashSet::new();
+    for toleration in placement.field("tolerations").items() {
         errors.extend(toleration.field("operator").none_of(&["Equal", "Exists", "Gt", "Lt"]));
-        if toleration.value().is_some_and(|value| seen.contains(&value)) {
+        if toleration.value().is_some_and(|value| !seen.insert(value)) {
             errors.push(toleration.duplicate());
         }
-        seen.extend(toleration.value());
     }
 }
 

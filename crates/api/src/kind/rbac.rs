@@ -5,6 +5,7 @@ use palisade_k8s::{FieldError, FieldPath, metadata, put};
 use serde_json::Value;
 
 use super::at::At;
+use super::selecting::check_selector;
 use super::{AGE, Admission, BASE, Column, Names, Resource, Row, age, column, text, wide};
 
 const GROUP: &str = palisade_k8s::rbac::GROUP;
@@ -123,26 +124,6 @@ fn check_aggregation(role: &Value, errors: &mut Vec<FieldError>) {
         errors.push(selectors.required("at least one"));
     }
     selectors.items().for_each(|selector| check_selector(&selector, errors));
-}
-
-/// A label selector: known operators, with values if they take any.
-fn check_selector(selector: &At<'_>, errors: &mut Vec<FieldError>) {
-    for expression in selector.field("matchExpressions").items() {
-        let (operator, values) = (expression.field("operator"), expression.field("values"));
-        let has_values = values.items().next().is_some();
-        match operator.text() {
-            "In" | "NotIn" if !has_values => errors.push(values.required("for In and NotIn")),
-            "Exists" | "DoesNotExist" if has_values => {
-                errors.push(values.forbidden("for Exists and DoesNotExist"));
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            _ => errors.push(operator.invalid("must be In, NotIn, Exists or DoesNotExist")),
-        }
-    }
-    let labels = selector.field("matchLabels");
-    for key in labels.keys() {
-        metadata::label(key, labels.key(key).text(), &|| labels.path(), errors);
-    }
 }
 
 fn prepare_binding(binding: &mut Value, _old: Option<&Value>) {

@@ -311,14 +311,12 @@ impl<'s> Checker<'s> {
 
 /// The type of a field of an object, by the name that expressions have for it.
 fn field_of<'s>(place: Place<'s>, field: &str) -> Option<Type<'s>> {
-    let properties = &place.schema.properties;
-    let named =
-        properties.iter().find(|(name, _)| expressions::escape(name).as_deref().unwrap_or(name) == field);
+    let named = expressions::unescape(field).and_then(|name| place.schema.properties.get(name.as_str()));
     let is_resource = place.is_resource || place.schema.is_embedded;
     match (named, field) {
         (_, "apiVersion" | "kind") if is_resource => Some(Type::String),
         (_, "metadata") if is_resource => Some(Type::Object(Place { schema: &METADATA, is_resource: false })),
-        (Some((_, inner)), _) => Some(Type::of(inner, inner.is_embedded)),
+        (Some(inner), _) => Some(Type::of(inner, inner.is_embedded)),
         // Of the metadata of objects no more is seen than this.
         (None, "name" | "generateName") if std::ptr::eq(place.schema, &METADATA) => Some(Type::String),
         (None, _) => None,
