@@ -103,8 +103,8 @@ impl Shown {
     pub fn identify(&self, sources: &Sources<'_>) -> ApiResult<Requester> {
         let own = of_request(sources, self.certificate.as_deref(), &self.headers)?;
         match impersonate(sources.policy, &own, &self.headers) {
-            Ok(Some(who)) => Ok(Requester { who, impersonator: Some(own) }),
-            Ok(None) => Ok(Requester { who: own, impersonator: None }),
+            Ok(Some(identity)) => Ok(Requester { identity, impersonator: Some(own) }),
+            Ok(None) => Ok(Requester { identity: own, impersonator: None }),
             Err(error) => Err(error),
         }
     }
@@ -137,24 +137,28 @@ fn of_request(
 }
 
 /// The user that a request asks to be seen as, if it may: each part of who that is wants a right of its own.
-fn impersonate(policy: &PolicyCache, who: &Identity, headers: &HeaderMap) -> ApiResult<Option<Identity>> {
+fn impersonate(
+    policy: &PolicyCache,
+    identity: &Identity,
+    headers: &HeaderMap,
+) -> ApiResult<Option<Identity>> {
     let Some(wanted) = Wanted::read(headers)? else { return Ok(None) };
     wanted.check()?;
     let account = service_account(&wanted.user);
     match account {
-        Some((namespace, name)) => require(policy, who, "", "serviceaccounts", namespace, name)?,
-        None => require(policy, who, "", "users", "", &wanted.user)?,
+        Some((namespace, name)) => require(policy, identity, "", "serviceaccounts", namespace, name)?,
+        None => require(policy, identity, "", "users", "", &wanted.user)?,
     }
     for group in &wanted.groups {
-        require(policy, who, "", "groups", "", group)?;
+        require(policy, identity, "", "groups", "", group)?;
     }
     const GROUP: &str = "authentication.k8s.io";
     if !wanted.uid.is_empty() {
-        require(policy, who, GROUP, "uids", "", &wanted.uid)?;
+        require(policy, identity, GROUP, "uids", "", &wanted.uid)?;
     }
     for (key, values) in &wanted.extra {
         for value in values {
-            require(policy, who, GROUP, &format!("userextras/{key}"), "", value)?;
+            require(policy, identity, GROUP, &format!("userextras/{key}"), "", value)?;
         }
     }
     let mut seen = match account {
@@ -241,19 +245,19 @@ impl Wanted {
 
 fn require(
     policy: &PolicyCache,
-    who: &Identity,
+    identity: &Identity,
     group: &str,
     resource: &str,
     namespace: &str,
     name: &str,
 ) -> ApiResult<()> {
     let action = Action { verb: "impersonate", group, resource, namespace, name };
-    if allowed(policy, who, &action).is_some() {
+    if allowed(policy, identity, &action).is_some() {
         return Ok(());
     }
     let mut error = ApiError::forbidden_path(format!(
         "User {:?} cannot impersonate resource {resource:?} in API group {group:?} at the cluster scope",
-        who.name
+        identity.name
     ));
     error.message = format!("{resource} {name:?} is {}", error.message);
     Err(error)

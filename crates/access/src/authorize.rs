@@ -10,26 +10,26 @@ use crate::node;
 use crate::request::Target;
 
 /// The reason why the user may take an action; empty for a master, `None` if they may not.
-pub fn allowed(policy: &PolicyCache, who: &Identity, action: &Action<'_>) -> Option<String> {
+pub fn allowed(policy: &PolicyCache, identity: &Identity, action: &Action<'_>) -> Option<String> {
     let policy = policy.snapshot();
     // A right outside of the token's scopes is denied, even to users with every right.
-    if !Scopes(&who.scopes()).permit(policy.rbac(), action) {
+    if !Scopes(&identity.scopes()).permit(policy.rbac(), action) {
         return None;
     }
-    if who.is_master() {
+    if identity.is_master() {
         return Some(String::new());
     }
-    let groups = who.groups();
-    let user = User { name: &who.name, groups: &groups };
+    let groups = identity.groups();
+    let user = User { name: &identity.name, groups: &groups };
     policy.rbac().authorize(&user, action).map(|grant| format!("RBAC: allowed by {grant}"))
 }
 
 /// Whether a user may use a path that is not a resource.
-pub fn allowed_path(policy: &PolicyCache, who: &Identity, verb: &str, path: &str) -> bool {
-    let groups = who.groups();
-    let user = User { name: &who.name, groups: &groups };
-    Scopes(&who.scopes()).permit_path(verb, path)
-        && (who.is_master() || policy.snapshot().rbac().authorize_path(&user, verb, path))
+pub fn allowed_path(policy: &PolicyCache, identity: &Identity, verb: &str, path: &str) -> bool {
+    let groups = identity.groups();
+    let user = User { name: &identity.name, groups: &groups };
+    Scopes(&identity.scopes()).permit_path(verb, path)
+        && (identity.is_master() || policy.snapshot().rbac().authorize_path(&user, verb, path))
 }
 
 /// Refuses an action that the user may not take, with a message that does not reveal what exists. `selected` is the node
@@ -37,12 +37,12 @@ pub fn allowed_path(policy: &PolicyCache, who: &Identity, verb: &str, path: &str
 pub fn require(
     store: &Store,
     policy: &PolicyCache,
-    who: &Identity,
+    identity: &Identity,
     verb: &str,
     target: &Target,
     selected: Option<&str>,
 ) -> ApiResult<String> {
-    if let Some(name) = node::of(who)
+    if let Some(name) = node::of(identity)
         && let Some(why) = node::authorize(store, name, verb, target, selected)?
     {
         return Ok(why.to_owned());
@@ -55,21 +55,21 @@ pub fn require(
         namespace: target.scope(),
         name: &target.name,
     };
-    if let Some(why) = allowed(policy, who, &action) {
+    if let Some(why) = allowed(policy, identity, &action) {
         return Ok(why);
     }
     let place = match target.scope() {
         "" => "at the cluster scope".to_owned(),
         namespace => format!("in the namespace {namespace:?}"),
     };
-    let scopes = who.scopes();
+    let scopes = identity.scopes();
     if !scopes.is_empty() && !Scopes(&scopes).permit(policy.snapshot().rbac(), &action) {
         let why = format!("scopes [{}] prevent this action", scopes.join(" "));
         return Err(ApiError::forbidden(&target.resource, &target.name, why));
     }
     let why = format!(
         "User {:?} cannot {verb} resource {resource:?} in API group {:?} {place}",
-        who.name,
+        identity.name,
         target.resource.group()
     );
     Err(ApiError::forbidden(&target.resource, &target.name, why))

@@ -24,9 +24,9 @@ const GROUP: &str = "system:nodes";
 pub const LEASES: &str = "kube-node-lease";
 
 /// The node whose agent somebody is.
-pub fn of(who: &Identity) -> Option<&str> {
-    let name = who.name.strip_prefix("system:node:").filter(|name| !name.is_empty());
-    name.filter(|_| who.groups.iter().any(|group| group == GROUP))
+pub fn of(identity: &Identity) -> Option<&str> {
+    let name = identity.name.strip_prefix("system:node:").filter(|name| !name.is_empty());
+    name.filter(|_| identity.groups.iter().any(|group| group == GROUP))
 }
 
 /// The reason why a node's agent may do something, if it may. `selected` is the node whose pods a field selector selects.

@@ -23,21 +23,21 @@ pub struct Party {
 
 impl Party {
     /// The party of a user who is at an address.
-    pub fn of(who: &Identity, source: IpAddr) -> Self {
-        let is_system = who.is_master()
-            || ["system:node:", "system:kube-"].iter().any(|prefix| who.name.starts_with(prefix));
-        if who.is_master() {
+    pub fn of(identity: &Identity, source: IpAddr) -> Self {
+        let is_system = identity.is_master()
+            || ["system:node:", "system:kube-"].iter().any(|prefix| identity.name.starts_with(prefix));
+        if identity.is_master() {
             return Self { name: MASTERS.into(), is_system };
         }
-        if who.name == crate::identity::ANONYMOUS {
+        if identity.name == crate::identity::ANONYMOUS {
             return Self::at(source);
         }
-        let name = match who.name.strip_prefix("system:serviceaccount:") {
+        let name = match identity.name.strip_prefix("system:serviceaccount:") {
             Some(account) => {
                 let namespace = account.split(':').next().unwrap_or_default();
                 format!("system:serviceaccount:{namespace}").into()
             }
-            None => who.name.as_str().into(),
+            None => identity.name.as_str().into(),
         };
         Self { name, is_system }
     }

@@ -93,7 +93,7 @@ impl Identity {
 #[derive(Clone, Debug)]
 pub struct Requester {
     /// The user whose rights count: the impersonated one, if there is one.
-    pub who: Identity,
+    pub identity: Identity,
     /// The user who impersonates that one.
     pub impersonator: Option<Identity>,
 }
@@ -101,6 +101,6 @@ pub struct Requester {
 impl Requester {
     /// The user who sent the request.
     pub fn own(&self) -> &Identity {
-        self.impersonator.as_ref().unwrap_or(&self.who)
+        self.impersonator.as_ref().unwrap_or(&self.identity)
     }
 }

@@ -110,11 +110,11 @@ impl Api {
     /// The reason why a user may do something; refuses otherwise, as [`authorize::require`] does.
     pub(crate) fn require(
         &self,
-        who: &Identity,
+        identity: &Identity,
         verb: &str,
         target: &Target,
         selected: Option<&str>,
     ) -> ApiResult<String> {
-        authorize::require(&self.store, &self.policy, who, verb, target, selected)
+        authorize::require(&self.store, &self.policy, identity, verb, target, selected)
     }
 }

@@ -11,7 +11,7 @@ use crate::request::{Query, Target};
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) api: &'a Api,
-    pub(crate) who: &'a Identity,
+    pub(crate) identity: &'a Identity,
     pub(crate) target: &'a Target,
     pub(crate) query: &'a Query,
     /// The client's user agent.
@@ -34,7 +34,14 @@ impl Call<'_> {
 
     /// The same request for another target, by the same user.
     pub(crate) fn at<'b>(&'b self, target: &'b Target) -> Call<'b> {
-        Call { api: self.api, who: self.who, target, query: self.query, agent: self.agent, notes: self.notes }
+        Call {
+            api: self.api,
+            identity: self.identity,
+            target,
+            query: self.query,
+            agent: self.agent,
+            notes: self.notes,
+        }
     }
 }
 

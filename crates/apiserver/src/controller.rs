@@ -391,8 +391,8 @@ fn with_call(api: &Api, key: &Key, act: impl FnOnce(&Call<'_>) -> ApiResult<()>)
     let Some(resource) = api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
     let target =
         Target { resource, namespace: key.namespace.clone(), name: key.name.clone(), subresource: None };
-    let (who, query, notes) = (Identity::system(), Query::default(), Notes::default());
-    act(&Call { api, who: &who, target: &target, query: &query, agent: "palisade", notes: &notes })
+    let (identity, query, notes) = (Identity::system(), Query::default(), Notes::default());
+    act(&Call { api, identity: &identity, target: &target, query: &query, agent: "palisade", notes: &notes })
 }
 
 /// Whether objects of a kind come with the server.

@@ -32,7 +32,7 @@ pub(crate) fn answer(call: &Call<'_>, review: Review, bytes: &[u8], content_type
         Review::ProjectRequest => project::request(call, &object),
         Review::Token => token(call, object).map(Answer::created),
         Review::SelfSubject => {
-            put(&mut object, &["status"], json!({"userInfo": call.who.to_json()}));
+            put(&mut object, &["status"], json!({"userInfo": call.identity.to_json()}));
             if object.pointer("/metadata/creationTimestamp").is_none() {
                 put(&mut object, &["metadata"], json!({"creationTimestamp": crate::time::now()}));
             }
@@ -62,8 +62,8 @@ fn token(call: &Call<'_>, mut review: Value) -> ApiResult<Value> {
     let audiences = strings(review.pointer("/spec/audiences"));
     let found = call.api.tokens.check(&call.api.store, text(&review, "/spec/token"), &audiences);
     let status = match found {
-        Some((who, audiences)) => {
-            let mut status = json!({"authenticated": true, "user": who.to_json()});
+        Some((identity, audiences)) => {
+            let mut status = json!({"authenticated": true, "user": identity.to_json()});
             if !audiences.is_empty() {
                 put(&mut status, &["audiences"], audiences.into());
             }
@@ -210,6 +210,6 @@ fn create_as_system(
         subresource: None,
     };
     let system = Identity::system();
-    let system = Call { who: &system, target: &target, ..*call };
+    let system = Call { identity: &system, target: &target, ..*call };
     verb::create_object(&system, object)
 }

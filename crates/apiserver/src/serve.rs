@@ -51,7 +51,7 @@ pub(crate) struct Service {
 
 /// The requester, and the audit record of the request.
 struct Attended {
-    who: Identity,
+    identity: Identity,
     /// The user whose fair share the request uses: its sender, whomever it impersonates.
     party: Party,
     shown: Shown,
@@ -115,7 +115,7 @@ impl Service {
             Ok(requester) => {
                 let attended = Attended {
                     party: Party::of(requester.own(), source.ip()),
-                    who: requester.who,
+                    identity: requester.identity,
                     shown,
                     notes: Arc::clone(&notes),
                     trail: Arc::clone(&trail),
@@ -194,10 +194,10 @@ impl Service {
         body: Incoming,
         upgrade: Option<OnUpgrade>,
     ) -> ApiResult<Response<Body>> {
-        let target = match self.path(head, &attended.who)? {
+        let target = match self.path(head, &attended.identity)? {
             Path::Resource(target) => target,
             Path::Other if head.path == backup::PATH => {
-                return backup::answer(&self.api, head, &attended.who, body).await;
+                return backup::answer(&self.api, head, &attended.identity, body).await;
             }
             Path::Other if console::is_below(&head.path) => {
                 let answer = console::answer(&self.api, head, attended, body).await?;
@@ -249,12 +249,12 @@ impl Service {
     }
 
     /// Parses the path. An error is reported only to users that may see which paths exist.
-    fn path(&self, head: &Head, who: &Identity) -> ApiResult<Path> {
+    fn path(&self, head: &Head, identity: &Identity) -> ApiResult<Path> {
         Path::parse(&head.path, &self.api.definitions.now()).map_err(|error| {
-            if authorize::allowed_path(&self.api.policy, who, "get", "/api") {
+            if authorize::allowed_path(&self.api.policy, identity, "get", "/api") {
                 error
             } else {
-                other::forbidden(head, who)
+                other::forbidden(head, identity)
             }
         })
     }
@@ -270,7 +270,7 @@ impl Service {
             asked.name = fields.name().unwrap_or_default().to_owned();
             node = fields.node().map(str::to_owned);
         }
-        let why = self.api.require(&attended.who, verb, &asked, node.as_deref());
+        let why = self.api.require(&attended.identity, verb, &asked, node.as_deref());
         let notes = &attended.notes;
         notes.annotate("authorization.k8s.io/decision", if why.is_ok() { "allow" } else { "forbid" });
         notes.annotate("authorization.k8s.io/reason", why.as_deref().unwrap_or_default());
@@ -294,7 +294,7 @@ impl Service {
     fn work(&self, head: &Head, attended: &Attended, target: Target, bytes: Bytes) -> Work {
         Work {
             api: Arc::clone(&self.api),
-            who: attended.who.clone(),
+            identity: attended.identity.clone(),
             party: attended.party.clone(),
             target,
             query: head.query.clone(),
@@ -316,9 +316,9 @@ impl Service {
         };
         let seconds = head.query.number("timeoutSeconds")?;
         let shown = attended.shown.clone();
-        let (who, party) = (attended.who.clone(), attended.party.clone());
+        let (identity, party) = (attended.identity.clone(), attended.party.clone());
         let place = self.api.shares.watches.get(&party, 1).await?;
-        let asker = Asker { who, shown, party };
+        let asker = Asker { identity, shown, party };
         let (watcher, receiver) = Watcher::new(&self.api, asker, target, &head.query, shape)?;
         let trail = Arc::clone(&attended.trail);
         trail.started(200);
@@ -434,7 +434,7 @@ fn admitted(call: &Call<'_>, object: serde_json::Value) -> ApiResult<serde_json:
 /// A request with its body, for a thread that may block.
 struct Work {
     api: Arc<Api>,
-    who: Identity,
+    identity: Identity,
     party: Party,
     target: Target,
     query: Query,
@@ -450,7 +450,7 @@ impl Work {
     fn call(&self) -> Call<'_> {
         Call {
             api: &self.api,
-            who: &self.who,
+            identity: &self.identity,
             target: &self.target,
             query: &self.query,
             agent: &self.agent,

@@ -29,7 +29,7 @@ use crate::verb;
 
 /// The user of a watch.
 pub(crate) struct Asker {
-    pub(crate) who: Identity,
+    pub(crate) identity: Identity,
     pub(crate) shown: Shown,
     /// The user whose fair share the watch uses.
     pub(crate) party: Party,
@@ -53,7 +53,7 @@ pub(crate) struct Watcher {
 #[derive(Clone)]
 struct View {
     api: Arc<Api>,
-    who: Identity,
+    identity: Identity,
     target: Target,
     labels: Labels,
     fields: Fields,
@@ -114,7 +114,7 @@ impl Watcher {
         let (sender, receiver) = mpsc::channel(4);
         let view = View {
             api: Arc::clone(api),
-            who: asker.who,
+            identity: asker.identity,
             target: target.clone(),
             labels,
             fields,
@@ -334,11 +334,11 @@ impl Watcher {
         if epoch == self.epoch {
             return Ok(());
         }
-        view.who = view.api.identify(&self.shown).map_err(|_| Over)?.who;
+        view.identity = view.api.identify(&self.shown).map_err(|_| Over)?.identity;
         // A watch that selects one name is authorized for that name.
         let name = view.fields.name().unwrap_or(&view.target.name).to_owned();
         let asked = Target { name, ..view.target.clone() };
-        view.api.require(&view.who, "watch", &asked, view.fields.node()).map_err(|_| Over)?;
+        view.api.require(&view.identity, "watch", &asked, view.fields.node()).map_err(|_| Over)?;
         self.epoch = epoch;
         Ok(())
     }
@@ -372,7 +372,7 @@ impl View {
         let resource = &self.target.resource;
         self.labels.matches(object)
             && self.fields.matches(object)
-            && verb::is_visible(&self.api.policy, &self.who, resource, object)
+            && verb::is_visible(&self.api.policy, &self.identity, resource, object)
     }
 
     /// The event of a stored change for this watch, if any.

@@ -27,7 +27,7 @@ pub(crate) fn attributes<'a>(
         host: call,
         target: call.target,
         query: call.query,
-        user: call.who,
+        user: call.identity,
         notes: call.notes,
         operation,
         old,
@@ -61,7 +61,7 @@ impl Host for Call<'_> {
     }
 
     fn authorizer(&self) -> Authorizer {
-        let (policy, author) = (Arc::clone(&self.api.policy), self.who.clone());
+        let (policy, author) = (Arc::clone(&self.api.policy), self.identity.clone());
         Authorizer::new(move |check: &Check| decide(&policy, &author, check))
     }
 
@@ -74,9 +74,9 @@ impl Host for Call<'_> {
 fn decide(policy: &palisade_admission::PolicyCache, author: &Identity, check: &Check) -> Decision {
     let account =
         check.account.as_ref().map(|(namespace, name)| Identity::service_account(namespace, name, ""));
-    let who = account.as_ref().unwrap_or(author);
+    let identity = account.as_ref().unwrap_or(author);
     if !check.path.is_empty() {
-        let allowed = allowed_path(policy, who, &check.verb, &check.path);
+        let allowed = allowed_path(policy, identity, &check.verb, &check.path);
         return Decision { allowed, reason: String::new() };
     }
     let resource = match check.subresource.as_str() {
@@ -90,6 +90,6 @@ fn decide(policy: &palisade_admission::PolicyCache, author: &Identity, check: &C
         namespace: &check.namespace,
         name: &check.name,
     };
-    let reason = allowed(policy, who, &action);
+    let reason = allowed(policy, identity, &action);
     Decision { allowed: reason.is_some(), reason: reason.unwrap_or_default() }
 }

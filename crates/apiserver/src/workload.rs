@@ -180,11 +180,11 @@ impl Workloads {
             name: name.to_owned(),
             subresource: resource.subresource(part),
         };
-        let who = Identity::service_account("kube-system", author.account, "");
+        let identity = Identity::service_account("kube-system", author.account, "");
         let (query, notes) = (Query::default(), Notes::default());
         act(&Call {
             api: &self.api,
-            who: &who,
+            identity: &identity,
             target: &target,
             query: &query,
             agent: "kube-controller-manager",

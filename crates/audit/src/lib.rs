@@ -145,7 +145,7 @@ fn event(request: &Request<'_>, level: Level) -> Value {
     if let Some(requester) = request.requester {
         put(&mut event, &["user"], requester.own().to_json());
         if requester.impersonator.is_some() {
-            put(&mut event, &["impersonatedUser"], requester.who.to_json());
+            put(&mut event, &["impersonatedUser"], requester.identity.to_json());
         }
     }
     if !request.agent.is_empty() {

@@ -324,8 +324,8 @@ mod tests {
             ("nonResourceURLs: ['*']", "/version", "get", true),
             ("nonResourceURLs: ['*']", "/api/v1/pods", "list", false),
         ];
-        let who = Identity::user("ann", vec!["dev".to_owned()]);
-        let requester = Requester { who, impersonator: None };
+        let identity = Identity::user("ann", vec!["dev".to_owned()]);
+        let requester = Requester { identity, impersonator: None };
         for (rule, path, verb, matches) in cases {
             let comma = if rule.is_empty() { "" } else { ", " };
             let text = format!(

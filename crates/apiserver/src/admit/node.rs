@@ -31,7 +31,7 @@ const OWN_LABELS: [&str; 12] = [
 
 /// Whether a pod is a mirror pod of the requesting agent's node.
 pub(super) fn is_mirror(call: &Call<'_>, pod: &Value) -> bool {
-    node::of(call.who).is_some()
+    node::of(call.identity).is_some()
         && pod.pointer("/metadata/annotations").is_some_and(|all| all.get(MIRROR).is_some())
 }
 
@@ -40,7 +40,7 @@ pub(super) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     if call.target.resource.admission == Admission::Pod {
         check_system(call, object, text(object, "/spec/nodeName"))?;
     }
-    let Some(node) = node::of(call.who) else { return Ok(()) };
+    let Some(node) = node::of(call.identity) else { return Ok(()) };
     match call.target.resource.admission {
         Admission::Pod => check_mirror(call, node, object),
         Admission::Node => check_node(call, node, object, None),
@@ -52,7 +52,7 @@ pub(super) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
 
 /// Refuses changes that a node's agent may not make.
 pub(super) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
-    let Some(node) = node::of(call.who) else { return Ok(()) };
+    let Some(node) = node::of(call.identity) else { return Ok(()) };
     match call.target.resource.admission {
         Admission::Pod => {
             own_pod(call, node, old)?;
@@ -85,7 +85,7 @@ pub(crate) fn check_system(call: &Call<'_>, pod: &Value, node: &str) -> ApiResul
 
 /// Refuses to delete or evict pods of another node.
 pub(super) fn check_delete(call: &Call<'_>) -> ApiResult<()> {
-    let Some(node) = node::of(call.who) else { return Ok(()) };
+    let Some(node) = node::of(call.identity) else { return Ok(()) };
     let target = call.target;
     match target.resource.admission {
         Admission::Pod => {
@@ -104,7 +104,7 @@ pub(crate) fn check_token(
     audiences: &[String],
     bound: Option<(&Value, &str)>,
 ) -> ApiResult<()> {
-    let Some(node) = node::of(call.who) else { return Ok(()) };
+    let Some(node) = node::of(call.identity) else { return Ok(()) };
     let Some((pod, uid)) = bound.filter(|(object, _)| object.pointer("/spec/containers").is_some()) else {
         return no(call, node, "requests tokens bound to a pod only");
     };

@@ -14,7 +14,7 @@ const MOST_SAID: usize = 50;
 
 pub(super) fn check_role(call: &Call<'_>, role: &Value, old: Option<&Value>) -> ApiResult<()> {
     let is_harmless = old.is_some_and(|old| is_for_garbage_collection(role, old));
-    if call.who.is_master() || is_harmless || may(call, "escalate", role)? {
+    if call.identity.is_master() || is_harmless || may(call, "escalate", role)? {
         return Ok(());
     }
     let aggregates = |role: &Value| role.get("aggregationRule").is_some_and(|rule| !rule.is_null());
@@ -44,7 +44,7 @@ fn is_for_garbage_collection(object: &Value, old: &Value) -> bool {
 
 pub(super) fn check_binding(call: &Call<'_>, binding: &Value, old: Option<&Value>) -> ApiResult<()> {
     let is_harmless = old.is_some_and(|old| is_for_garbage_collection(binding, old));
-    if call.who.is_master() || is_harmless {
+    if call.identity.is_master() || is_harmless {
         return Ok(());
     }
     let (kind, name) = (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
@@ -56,7 +56,7 @@ pub(super) fn check_binding(call: &Call<'_>, binding: &Value, old: Option<&Value
         namespace: &call.target.namespace,
         name,
     };
-    if allowed(&call.api.policy, call.who, &action).is_some() {
+    if allowed(&call.api.policy, call.identity, &action).is_some() {
         return Ok(());
     }
     let policy = call.api.policy.snapshot();
@@ -81,7 +81,7 @@ fn may(call: &Call<'_>, verb: &str, object: &Value) -> ApiResult<bool> {
         namespace: &call.target.namespace,
         name: text(object, "/metadata/name"),
     };
-    Ok(allowed(&call.api.policy, call.who, &action).is_some())
+    Ok(allowed(&call.api.policy, call.identity, &action).is_some())
 }
 
 fn require<'r>(
@@ -89,8 +89,8 @@ fn require<'r>(
     object: &Value,
     rules: impl IntoIterator<Item = &'r PolicyRule>,
 ) -> ApiResult<()> {
-    let groups = call.who.groups();
-    let user = User { name: &call.who.name, groups: &groups };
+    let groups = call.identity.groups();
+    let user = User { name: &call.identity.name, groups: &groups };
     let policy = call.api.policy.snapshot();
     let held: Vec<&PolicyRule> = policy.rbac().rules(&user, &call.target.namespace).collect();
     let missing = not_held(&held, rules);
@@ -113,8 +113,8 @@ fn require<'r>(
     }
     let why = format!(
         "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
-        call.who.name,
-        call.who.groups,
+        call.identity.name,
+        call.identity.groups,
         said.join("\n")
     );
     Err(ApiError::forbidden(&call.target.resource, text(object, "/metadata/name"), why))

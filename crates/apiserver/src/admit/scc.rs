@@ -28,7 +28,7 @@ pub(super) fn pod(
     mutation: Mutation,
 ) -> ApiResult<()> {
     let policy = call.api.policy.snapshot();
-    let decided = decide(&policy, (call.who, call.target), pod, (old, mutation))?;
+    let decided = decide(&policy, (call.identity, call.target), pod, (old, mutation))?;
     for (key, value) in decided.audit {
         call.notes.annotate(format!("{AUDIT_PREFIX}{key}"), value);
     }
@@ -47,14 +47,14 @@ struct Decided {
 
 fn decide(
     policy: &Policy,
-    (who, target): (&Identity, &Target),
+    (identity, target): (&Identity, &Target),
     pod: &Value,
     (old, mutation): (Option<&Value>, Mutation),
 ) -> ApiResult<Decided> {
-    let (parsed, groups, scopes) = (read(pod)?, who.groups(), who.scopes());
+    let (parsed, groups, scopes) = (read(pod)?, identity.groups(), identity.scopes());
     let request = PodRequest {
         namespace: &target.namespace,
-        user: &who.name,
+        user: &identity.name,
         groups: &groups,
         scopes: Scopes(&scopes),
         pod: &parsed,
@@ -75,9 +75,10 @@ pub(crate) fn connect(call: &Call<'_>, pod: &Value) -> ApiResult<()> {
     if call.api.decider != Decider::Server {
         return Ok(());
     }
-    let (policy, groups, scopes) = (call.api.policy.snapshot(), call.who.groups(), call.who.scopes());
+    let (policy, groups, scopes) =
+        (call.api.policy.snapshot(), call.identity.groups(), call.identity.scopes());
     let (target, parsed) = (call.target, read(pod)?);
-    let user = User { name: &call.who.name, groups: &groups, scopes: Scopes(&scopes) };
+    let user = User { name: &call.identity.name, groups: &groups, scopes: Scopes(&scopes) };
     palisade_admission::connect(&policy, &user, target.subresource_name(), (&target.namespace, &parsed))
         .map_err(|why| ApiError::forbidden(&target.resource, &target.name, why))
 }
@@ -133,14 +134,14 @@ mod tests {
             };
             let groups = serde_json::from_value(request["userInfo"]["groups"].clone()).unwrap_or_default();
             let user = text(request, "/userInfo/username").to_owned();
-            let who = Identity { name: user, uid: String::new(), groups, extra: Vec::new() };
+            let identity = Identity { name: user, uid: String::new(), groups, extra: Vec::new() };
             let old = (request["operation"] == "UPDATE").then(|| &request["oldObject"]);
             let mutation = match (old, target.subresource_name()) {
                 (None, _) => Mutation::Allowed,
                 (_, "ephemeralcontainers") => Mutation::EphemeralOnly,
                 _ => Mutation::Forbidden,
             };
-            let ours = decide(policy, (&who, &target), &request["object"], (old, mutation)).unwrap();
+            let ours = decide(policy, (&identity, &target), &request["object"], (old, mutation)).unwrap();
             let theirs = respond(policy, &case.review.to_string()).unwrap();
             assert_eq!(ours.audit, theirs.audit_annotations);
             match &ours.edits {

@@ -26,7 +26,7 @@ fn ruled<'t>(group: &'t str, resource: &'t str) -> (&'t str, &'t str) {
 }
 
 /// Decides on the attributes of a review's spec.
-fn decide(call: &Call<'_>, who: &Identity, spec: &Value) -> ApiResult<Value> {
+fn decide(call: &Call<'_>, identity: &Identity, spec: &Value) -> ApiResult<Value> {
     let why = match (spec.get("resourceAttributes"), spec.get("nonResourceAttributes")) {
         (Some(attributes), None) => {
             let (group, name) = ruled(text(attributes, "/group"), text(attributes, "/resource"));
@@ -41,11 +41,11 @@ fn decide(call: &Call<'_>, who: &Identity, spec: &Value) -> ApiResult<Value> {
                 namespace: text(attributes, "/namespace"),
                 name: text(attributes, "/name"),
             };
-            allowed(&call.api.policy, who, &action)
+            allowed(&call.api.policy, identity, &action)
         }
         (None, Some(attributes)) => {
             let (verb, path) = (text(attributes, "/verb"), text(attributes, "/path"));
-            allowed_path(&call.api.policy, who, verb, path).then(String::new)
+            allowed_path(&call.api.policy, identity, verb, path).then(String::new)
         }
         (both, _) => {
             let path = if both.is_some() { "spec.nonResourceAttributes" } else { "spec.resourceAttributes" };
@@ -73,7 +73,7 @@ pub(super) fn own(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
     let spec = review.get("spec").cloned().unwrap_or_default();
     let status = match by_node(call, &spec)? {
         Some(why) => json!({"allowed": true, "reason": why}),
-        None => decide(call, call.who, &spec)?,
+        None => decide(call, call.identity, &spec)?,
     };
     put(&mut review, &["status"], status);
     Ok(Answer::created(review))
@@ -81,7 +81,7 @@ pub(super) fn own(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
 
 /// The decision on a node's agent, which is authorized without a role.
 fn by_node(call: &Call<'_>, spec: &Value) -> ApiResult<Option<&'static str>> {
-    let (node, attributes) = (node::of(call.who), spec.get("resourceAttributes"));
+    let (node, attributes) = (node::of(call.identity), spec.get("resourceAttributes"));
     let Some((name, attributes)) = node.zip(attributes) else { return Ok(None) };
     let Some(resource) = resource::find(text(attributes, "/group"), text(attributes, "/resource")) else {
         return Ok(None);
@@ -124,12 +124,12 @@ pub(super) fn rules(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
     if namespace.is_empty() {
         return Err(ApiError::bad_request("no namespace on request"));
     }
-    let groups = call.who.groups();
-    let user = User { name: &call.who.name, groups: &groups };
+    let groups = call.identity.groups();
+    let user = User { name: &call.identity.name, groups: &groups };
     let policy = call.api.policy.snapshot();
     let rbac = policy.rbac();
     let (mut resources, mut paths) = (Vec::new(), Vec::new());
-    if call.who.is_master() {
+    if call.identity.is_master() {
         resources.push(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
         paths.push(json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
     }
@@ -162,7 +162,7 @@ pub(super) fn openshift(call: &Call<'_>, review: &Value) -> ApiResult<Answer> {
     let (user, groups) = (text(review, "/user"), strings(review.get("groups")));
     let is_own = user.is_empty() && groups.is_empty();
     let other = named(user, groups);
-    let who = if is_own { call.who } else { &other };
+    let identity = if is_own { call.identity } else { &other };
     let spec = if review.get("isNonResourceURL") == Some(&Value::Bool(true)) {
         json!({"nonResourceAttributes": {"verb": text(review, "/verb"), "path": text(review, "/path")}})
     } else {
@@ -171,7 +171,7 @@ pub(super) fn openshift(call: &Call<'_>, review: &Value) -> ApiResult<Answer> {
             "resource": text(review, "/resource"), "name": text(review, "/resourceName"), "namespace": namespace,
         }})
     };
-    let decided = decide(call, who, &spec)?;
+    let decided = decide(call, identity, &spec)?;
     Ok(Answer::created(json!({
         "kind": "SubjectAccessReviewResponse", "apiVersion": call.target.resource.api_version(),
         "namespace": namespace, "allowed": decided.get("allowed"),

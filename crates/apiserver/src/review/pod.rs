@@ -84,13 +84,13 @@ pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
 }
 
 /// The status of a review by the SCC decision on a pod, or the reason why there is none.
-fn decide(call: &Call<'_>, who: &Identity, pod: &Value) -> ApiResult<Result<(String, Value), String>> {
+fn decide(call: &Call<'_>, identity: &Identity, pod: &Value) -> ApiResult<Result<(String, Value), String>> {
     let policy = call.api.policy.snapshot();
     let parsed = Pod::deserialize(pod).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let (groups, scopes) = (who.groups(), who.scopes());
+    let (groups, scopes) = (identity.groups(), identity.scopes());
     let request = PodRequest {
         namespace: &call.target.namespace,
-        user: &who.name,
+        user: &identity.name,
         groups: &groups,
         scopes: Scopes(&scopes),
         pod: &parsed,
@@ -142,17 +142,17 @@ fn status(decided: Result<(String, Value), String>) -> Value {
 
 /// Refuses to disclose anything about a namespace that the requester cannot see, its existence included.
 fn must_see(call: &Call<'_>, namespace: &str) -> ApiResult<()> {
-    if verb::sees(&call.api.policy, call.who, "namespaces", namespace) {
+    if verb::sees(&call.api.policy, call.identity, "namespaces", namespace) {
         return Ok(());
     }
-    let why = format!("User {:?} cannot see the namespace {namespace:?}", call.who.name);
+    let why = format!("User {:?} cannot see the namespace {namespace:?}", call.identity.name);
     Err(ApiError::forbidden(&call.target.resource, "", why))
 }
 
 pub(super) fn review_self(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
     must_see(call, &call.target.namespace)?;
     let pod = pod_of(&review, None)?;
-    put(&mut review, &["status"], status(decide(call, call.who, &pod)?));
+    put(&mut review, &["status"], status(decide(call, call.identity, &pod)?));
     Ok(Answer::created(review))
 }
 
@@ -160,14 +160,14 @@ pub(super) fn review_subject(call: &Call<'_>, mut review: Value) -> ApiResult<An
     let pod = pod_of(&review, None)?;
     let (user, groups) = (text(&review, "/spec/user"), strings(review.pointer("/spec/groups")));
     // A service account is reviewed by its user name, or as the template's account.
-    let who = match service_account(user) {
+    let identity = match service_account(user) {
         Some((namespace, name)) if groups.is_empty() => {
             must_see(call, namespace)?;
             Identity::service_account(namespace, name, "")
         }
         _ => Identity { name: user.to_owned(), uid: String::new(), groups, extra: Vec::new() },
     };
-    put(&mut review, &["status"], status(decide(call, &who, &pod)?));
+    put(&mut review, &["status"], status(decide(call, &identity, &pod)?));
     Ok(Answer::created(review))
 }
 
@@ -199,8 +199,8 @@ pub(super) fn review_accounts(call: &Call<'_>, mut review: Value) -> ApiResult<A
         let (namespace, account) = (call.target.namespace.as_str(), account_here(call, &name)?);
         let pod = pod_of(&review, Some(account))?;
         crate::objects::get(&call.api.store, accounts, namespace, account)?;
-        let who = Identity::service_account(namespace, account, "");
-        let decided = decide(call, &who, &pod)?;
+        let identity = Identity::service_account(namespace, account, "");
+        let decided = decide(call, &identity, &pod)?;
         if decided.is_ok() {
             let mut entry = status(decided);
             put(&mut entry, &["name"], account.into());

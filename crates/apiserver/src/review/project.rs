@@ -41,7 +41,7 @@ pub(super) fn request(call: &Call<'_>, request: &Value) -> ApiResult<Answer> {
     let mut annotations = json!({
         "openshift.io/description": text(request, "/description"),
         "openshift.io/display-name": text(request, "/displayName"),
-        "openshift.io/requester": call.who.name,
+        "openshift.io/requester": call.identity.name,
     });
     let given = request.pointer("/metadata/annotations").and_then(Value::as_object);
     for (key, value) in given.into_iter().flatten().filter(|(key, _)| !is_reserved(key)) {
@@ -56,12 +56,12 @@ pub(super) fn request(call: &Call<'_>, request: &Value) -> ApiResult<Answer> {
         }
         error
     })?;
-    if !call.is_dry_run() && !call.who.is_master() {
+    if !call.is_dry_run() && !call.identity.is_master() {
         let group = palisade_k8s::rbac::GROUP;
         let binding = json!({
             "kind": "RoleBinding", "apiVersion": format!("{group}/v1"), "metadata": {"name": "admin"},
             "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "admin"},
-            "subjects": [{"apiGroup": group, "kind": "User", "name": call.who.name}],
+            "subjects": [{"apiGroup": group, "kind": "User", "name": call.identity.name}],
         });
         create_as_system(call, group, "rolebindings", name, binding)?;
     }

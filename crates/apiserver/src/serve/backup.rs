@@ -33,12 +33,12 @@ const PIECE: usize = 64 * 1024;
 pub(super) async fn answer(
     api: &Arc<Api>,
     head: &Head,
-    who: &Identity,
+    identity: &Identity,
     body: Incoming,
 ) -> ApiResult<Response<Body>> {
     let verb = if head.method == Method::POST { "post" } else { "get" };
-    if !authorize::allowed_path(&api.policy, who, verb, PATH) {
-        return Err(other::forbidden(head, who));
+    if !authorize::allowed_path(&api.policy, identity, verb, PATH) {
+        return Err(other::forbidden(head, identity));
     }
     match head.method {
         Method::GET => download(api).await,

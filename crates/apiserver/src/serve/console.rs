@@ -113,7 +113,7 @@ async fn serve(
         }
         _ => {}
     }
-    if attended.who.name == ANONYMOUS {
+    if attended.identity.name == ANONYMOUS {
         return if is_get && wants_html(head) {
             Ok(redirect("/console/login"))
         } else {
@@ -128,7 +128,7 @@ async fn serve(
     if name == "live" {
         return live::answer(api, head, attended).await;
     }
-    let reader = Reader::new(api, &attended.who);
+    let reader = Reader::new(api, &attended.identity);
     let (name, query) = (name.to_owned(), head.query.clone());
     // Reading takes many times the size of the input in memory.
     let _trees = api.shares.trees.get(&attended.party, limits::SHOWN.1 * 16).await?;
@@ -144,14 +144,14 @@ fn not_allowed() -> Box<ApiError> {
 
 /// The layout around a page.
 fn frame(head: &Head, attended: &Attended, live: Option<String>) -> Frame {
-    let is_known = attended.who.name != ANONYMOUS;
+    let is_known = attended.identity.name != ANONYMOUS;
     let links = [("", "palisade"), ("/review", "Review"), ("/seccomp", "Seccomp"), ("/impact", "Impact")];
     let links =
         links.into_iter().filter(|_| is_known).map(|(at, text)| (format!("{ROOT}{at}"), text.to_owned()));
     let has_session = is_known && session::token(&head.headers).is_some();
     Frame {
         root: ROOT,
-        session: has_session.then(|| attended.who.name.clone()),
+        session: has_session.then(|| attended.identity.name.clone()),
         live,
         links: links.collect(),
     }

@@ -20,13 +20,13 @@ use crate::respond;
 use crate::version::version;
 use palisade_https::Body;
 
-pub(super) fn forbidden(head: &Head, who: &Identity) -> Box<ApiError> {
+pub(super) fn forbidden(head: &Head, identity: &Identity) -> Box<ApiError> {
     let verb = head.method.as_str().to_lowercase();
-    ApiError::forbidden_path(format!("User {:?} cannot {verb} path {:?}", who.name, head.path))
+    ApiError::forbidden_path(format!("User {:?} cannot {verb} path {:?}", identity.name, head.path))
 }
 
 pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> ApiResult<Response<Body>> {
-    let who = &attended.who;
+    let identity = &attended.identity;
     let path = head.path.as_str();
     let verb = match head.method {
         Method::GET => "get",
@@ -35,8 +35,8 @@ pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> 
         _ => "other",
     };
     let bare = if path.len() > 1 { path.trim_end_matches('/') } else { path };
-    if !authorize::allowed_path(&api.policy, who, verb, bare) {
-        return Err(forbidden(head, who));
+    if !authorize::allowed_path(&api.policy, identity, verb, bare) {
+        return Err(forbidden(head, identity));
     }
     let accept = head.header(ACCEPT);
     let registry = api.definitions.now();

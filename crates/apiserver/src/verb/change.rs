@@ -61,7 +61,7 @@ fn is_new(call: &Call<'_>, object: &Value) -> bool {
 }
 
 fn made_by_put(call: &Call<'_>, mut object: Value) -> ApiResult<Answer> {
-    call.api.require(call.who, "create", call.target, None)?;
+    call.api.require(call.identity, "create", call.target, None)?;
     check_place(call, &object)?;
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.shift_remove("managedFields");
@@ -127,7 +127,7 @@ pub(crate) fn apply(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRes
     };
     match revise_recorded(call, Recorder::Apply, merge) {
         Err(error) if error.reason == Reason::NotFound && call.target.subresource.is_none() => {
-            call.api.require(call.who, "create", call.target, None)?;
+            call.api.require(call.identity, "create", call.target, None)?;
             let mut start = json!({"kind": resource.kind(), "apiVersion": version,
                                    "metadata": {"name": call.target.name}});
             start = patch::apply::apply(&start, &config, resource.shape(), &writer, force)?;

@@ -19,31 +19,36 @@ use crate::resource::{Resource, Visible, text};
 use crate::selector::{Fields, Labels};
 
 /// Whether a user sees an object in lists and watches of a resource.
-pub(crate) fn is_visible(policy: &PolicyCache, who: &Identity, resource: &Resource, object: &Value) -> bool {
+pub(crate) fn is_visible(
+    policy: &PolicyCache,
+    identity: &Identity,
+    resource: &Resource,
+    object: &Value,
+) -> bool {
     match resource.visible {
         Visible::ToAll => true,
-        Visible::ToThoseWhoGet(plural) => sees(policy, who, plural, text(object, "/metadata/name")),
+        Visible::ToThoseWhoGet(plural) => sees(policy, identity, plural, text(object, "/metadata/name")),
     }
 }
 
 /// Whether a user may get an object, such as a namespace, that is its own scope.
-pub(crate) fn sees(policy: &PolicyCache, who: &Identity, plural: &str, name: &str) -> bool {
+pub(crate) fn sees(policy: &PolicyCache, identity: &Identity, plural: &str, name: &str) -> bool {
     let get = Action { verb: "get", group: "", resource: plural, namespace: name, name };
-    allowed(policy, who, &get).is_some()
+    allowed(policy, identity, &get).is_some()
 }
 
 /// The requester as a User object: the stored one, if it exists, with the requester's present groups.
 fn own_user(call: &Call<'_>) -> ApiResult<Value> {
-    let (resource, who) = (&call.target.resource, call.who);
-    let mut user = match objects::get(&call.api.store, resource, "", &who.name) {
+    let (resource, identity) = (&call.target.resource, call.identity);
+    let mut user = match objects::get(&call.api.store, resource, "", &identity.name) {
         Ok(found) => resource.show(found.object),
         Err(error) if error.reason == Reason::NotFound => json!({
             "kind": resource.kind(), "apiVersion": resource.api_version(),
-            "metadata": {"name": who.name}, "identities": null,
+            "metadata": {"name": identity.name}, "identities": null,
         }),
         Err(error) => return Err(error),
     };
-    let mut groups = who.groups();
+    let mut groups = identity.groups();
     groups.sort_unstable();
     groups.dedup();
     put(&mut user, &["groups"], groups.into());
@@ -120,7 +125,7 @@ pub(crate) fn select(
         let wanted = limit.map(|limit| limit.saturating_sub(count));
         let mut take = |object: Value| {
             let is_wanted = labels.matches(&object) && fields.matches(&object);
-            if is_wanted && is_visible(&call.api.policy, call.who, resource, &object) {
+            if is_wanted && is_visible(&call.api.policy, call.identity, resource, &object) {
                 count += 1;
                 bytes = with(resource.show(object));
             }

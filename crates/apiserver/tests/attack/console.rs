@@ -13,8 +13,8 @@ const HTML: (&str, &str) = ("accept", "text/html");
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const HOSTILE: &str = "<script>alert(1)</script>";
 
-async fn page(world: &World, who: Who, path: &str) -> Reply {
-    world.send_as(who, &format!("GET {path}"), &[HTML], b"").await
+async fn page(world: &World, identity: Who, path: &str) -> Reply {
+    world.send_as(identity, &format!("GET {path}"), &[HTML], b"").await
 }
 
 async fn log_in(world: &World, headers: &[(&str, &str)], password: &str) -> Reply {
@@ -114,8 +114,10 @@ async fn pages_are_not_kept_framed_or_led_elsewhere() {
         "/review?namespace=nowhere",
         "/%2e%2e/api",
     ];
-    for (who, path) in [Nobody, Admin].into_iter().flat_map(|who| paths.map(|path| (who, path))) {
-        let reply = page(&world, who, &format!("/console{path}")).await;
+    for (identity, path) in
+        [Nobody, Admin].into_iter().flat_map(|identity| paths.map(|path| (identity, path)))
+    {
+        let reply = page(&world, identity, &format!("/console{path}")).await;
         assert!(reply.code < 500, "{path}: {} {}", reply.code, reply.text());
         for (header, part) in [
             ("cache-control", "no-store"),
@@ -125,7 +127,7 @@ async fn pages_are_not_kept_framed_or_led_elsewhere() {
             ("content-security-policy", "frame-ancestors 'none'"),
         ] {
             let found = reply.header(header).unwrap_or_default();
-            assert!(found.contains(part), "{who:?} {path}: {header}: {found}");
+            assert!(found.contains(part), "{identity:?} {path}: {header}: {found}");
             assert!(!["inline", "eval"].iter().any(|word| found.contains(word)), "{path}: {found}");
         }
     }
@@ -157,7 +159,7 @@ async fn a_page_shows_what_its_reader_may_read() {
     let mut plain = hostile("root-plan");
     plain["spec"]["template"]["metadata"]["annotations"] = json!({});
     world.must(Alice, deployments, plain).await;
-    let index = |who| page(&world, who, "/console");
+    let index = |identity| page(&world, identity, "/console");
     assert!(index(Alice).await.text().contains("namespace=shop"));
     assert!(index(Admin).await.text().contains("namespace=shop"));
     let of_mallory = index(Mallory).await.text();
@@ -190,10 +192,10 @@ async fn an_impact_is_shown_and_nothing_is_applied() {
         supplementalGroups: {type: RunAsAny}, groups: ['system:authenticated'], priority: 50}";
     let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
     let own = format!("https://{}", world.address);
-    let send = async |who, text: &str, origin: &str| {
+    let send = async |identity, text: &str, origin: &str| {
         let body = format!("with={}", encode(text));
         let headers = [HTML, FORM, ("origin", origin)];
-        world.send_as(who, "POST /console/impact?namespace=shop", &headers, body.as_bytes()).await
+        world.send_as(identity, "POST /console/impact?namespace=shop", &headers, body.as_bytes()).await
     };
     let reply = send(Alice, scc, &own).await;
     assert!(reply.code == 200 && reply.text().contains("of 1 workloads"), "{}", reply.text());
@@ -213,11 +215,11 @@ async fn an_impact_is_shown_and_nothing_is_applied() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_hear_of_what_their_reader_may_watch() {
     let world = World::new().await;
-    let listen = async |who: Who| {
-        let mut stream = world.open(who).await;
-        let bearer = match who {
+    let listen = async |identity: Who| {
+        let mut stream = world.open(identity).await;
+        let bearer = match identity {
             Admin => String::new(),
-            who => format!("authorization: Bearer {}\r\n", world.token(who)),
+            identity => format!("authorization: Bearer {}\r\n", world.token(identity)),
         };
         let head = format!("GET /console/live?namespace=shop HTTP/1.1\r\nhost: x\r\n{bearer}\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();

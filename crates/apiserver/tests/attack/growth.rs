@@ -14,7 +14,7 @@ use super::world::World;
 /// What is sent: `METHOD PATH`, of which media type, and a body or a query with so many parts.
 struct Case {
     what: &'static str,
-    who: Who,
+    identity: Who,
     line: &'static str,
     kind: &'static str,
     accept: &'static str,
@@ -31,9 +31,14 @@ const PODS: &str = "POST /api/v1/namespaces/shop/pods?dryRun=All&fieldValidation
 /// Number of parts in most cases; the larger of both requests has twice as many.
 const PARTS: usize = 3000;
 
-fn case(what: &'static str, who: Who, line: &'static str, body: impl Fn(usize) -> Value + 'static) -> Case {
+fn case(
+    what: &'static str,
+    identity: Who,
+    line: &'static str,
+    body: impl Fn(usize) -> Value + 'static,
+) -> Case {
     let query = Box::new(|_| String::new());
-    Case { what, who, line, kind: JSON, accept: JSON, query, body: Box::new(body), parts: PARTS }
+    Case { what, identity, line, kind: JSON, accept: JSON, query, body: Box::new(body), parts: PARTS }
 }
 
 /// A request with as many parts in its query.
@@ -722,10 +727,16 @@ fn changes() -> Vec<Change> {
 }
 
 /// How much time of processors the server takes for a request, with what it does afterwards.
-async fn cost(world: &World, who: Who, line: &str, kinds: [&str; 2], body: &[u8]) -> (u16, Duration, String) {
+async fn cost(
+    world: &World,
+    identity: Who,
+    line: &str,
+    kinds: [&str; 2],
+    body: &[u8],
+) -> (u16, Duration, String) {
     let before = settled(world).await;
     let headers = [("content-type", kinds[0]), ("accept", kinds[1])];
-    let reply = world.send_as(who, line, &headers, body).await;
+    let reply = world.send_as(identity, line, &headers, body).await;
     (reply.code, settled(world).await.saturating_sub(before), reply.text().chars().take(300).collect())
 }
 
@@ -777,7 +788,7 @@ async fn compare_in(world: &World, cases: Vec<Case>) {
         let mut run = async |is_twice: bool| {
             let count = case.parts << usize::from(is_twice);
             let (body, line) = (case.bytes(count), format!("{}{}", case.line, (case.query)(count)));
-            let (code, cost, text) = cost(world, case.who, &line, [case.kind, case.accept], &body).await;
+            let (code, cost, text) = cost(world, case.identity, &line, [case.kind, case.accept], &body).await;
             seen.push((code, body.len(), text));
             cost
         };

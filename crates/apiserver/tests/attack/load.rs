@@ -49,8 +49,8 @@ fn header(name: &str, value: &str) -> Vec<u8> {
 }
 
 impl Two {
-    async fn open(world: &World, who: Who) -> Self {
-        let mut stream = world.open_two_as(who).await;
+    async fn open(world: &World, identity: Who) -> Self {
+        let mut stream = world.open_two_as(identity).await;
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         stream.write_all(&frame(4, 0, 0, &[])).await.unwrap();
         Self { stream, next: 1 }
@@ -100,13 +100,18 @@ impl Two {
 }
 
 /// Latencies of another client's requests during some load, each on an open connection: the times in order.
-async fn meanwhile(world: &World, who: Who, line: &str, attack: impl Future<Output = ()>) -> Vec<Duration> {
-    let mut stream = world.open(who).await;
+async fn meanwhile(
+    world: &World,
+    identity: Who,
+    line: &str,
+    attack: impl Future<Output = ()>,
+) -> Vec<Duration> {
+    let mut stream = world.open(identity).await;
     let (method, path) = line.split_once(' ').unwrap();
-    let bearer = if matches!(who, Nobody | Admin) {
+    let bearer = if matches!(identity, Nobody | Admin) {
         String::new()
     } else {
-        format!("authorization: Bearer {}\r\n", world.token(who))
+        format!("authorization: Bearer {}\r\n", world.token(identity))
     };
     let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{bearer}\r\n");
     let mut times = Vec::new();

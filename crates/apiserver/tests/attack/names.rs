@@ -164,10 +164,10 @@ async fn what_an_older_store_holds_gives_no_rights() {
 async fn names_that_nobody_has_are_not_borrowed_either() {
     let world = World::new().await;
     let own = "POST /apis/authentication.k8s.io/v1/selfsubjectreviews";
-    let as_user = async |who: Who, headers: &[(&str, &str)]| {
+    let as_user = async |identity: Who, headers: &[(&str, &str)]| {
         let mut all = vec![("content-type", "application/json")];
         all.extend_from_slice(headers);
-        let reply = world.send_as(who, own, &all, b"{}").await;
+        let reply = world.send_as(identity, own, &all, b"{}").await;
         let groups = reply.json().pointer("/status/userInfo/groups").cloned().unwrap_or_default();
         (reply.code, groups)
     };

@@ -74,13 +74,15 @@ async fn what_is_hidden_looks_like_what_is_not_there() {
             "GET /api/v1/namespaces/shop/pods?fieldSelector=metadata.name%3Dx",
         ),
     ] {
-        for who in [Nobody, Mallory] {
-            let (one, other) =
-                (world.send(who, there, &json!({})).await, world.send(who, missing, &json!({})).await);
+        for identity in [Nobody, Mallory] {
+            let (one, other) = (
+                world.send(identity, there, &json!({})).await,
+                world.send(identity, missing, &json!({})).await,
+            );
             assert_eq!(
                 (one.code, other.code),
                 (403, 403),
-                "{who:?} {there}: {} {}",
+                "{identity:?} {there}: {} {}",
                 one.text(),
                 other.text()
             );
@@ -95,7 +97,7 @@ async fn what_is_hidden_looks_like_what_is_not_there() {
                     .replace("\"x\"", "N")
                     .replace("\"N\"", "N")
             };
-            assert_eq!(bare(one.text()), bare(other.text()), "{who:?} {there}");
+            assert_eq!(bare(one.text()), bare(other.text()), "{identity:?} {there}");
         }
     }
     let projects = world.must(Mallory, "GET /apis/project.openshift.io/v1/projects", Value::Null).await;

@@ -91,7 +91,7 @@ async fn no_workload_stops_those_of_others() {
 }
 
 /// A set of one user gets its pod while others get theirs.
-async fn made_by(world: &World, who: Who, name: &str) {
-    world.must(who, "POST /apis/apps/v1/namespaces/victim/replicasets", set(name, 1)).await;
+async fn made_by(world: &World, identity: Who, name: &str) {
+    world.must(identity, "POST /apis/apps/v1/namespaces/victim/replicasets", set(name, 1)).await;
     until_pods(world, "victim", name, 1).await;
 }

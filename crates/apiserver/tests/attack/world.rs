@@ -237,14 +237,16 @@ impl World {
     }
 
     async fn settle(&mut self) {
-        for (who, name) in [(Who::Mallory, "mallory"), (Who::Alice, "alice"), (Who::Delegate, "delegate")] {
+        for (identity, name) in
+            [(Who::Mallory, "mallory"), (Who::Alice, "alice"), (Who::Delegate, "delegate")]
+        {
             self.make_user(name, PASSWORD).await;
             let token = self.login(name, PASSWORD).await.expect("a user logs in");
-            self.tokens.insert(who, token);
+            self.tokens.insert(identity, token);
         }
-        for (who, project) in [(Who::Mallory, "lair"), (Who::Alice, "shop")] {
+        for (identity, project) in [(Who::Mallory, "lair"), (Who::Alice, "shop")] {
             let request = json!({"metadata": {"name": project}});
-            self.must(who, "POST /apis/project.openshift.io/v1/projectrequests", request).await;
+            self.must(identity, "POST /apis/project.openshift.io/v1/projectrequests", request).await;
         }
         let role = json!({"metadata": {"name": "delegate"}, "rules": [
             {"verbs": ["*"], "apiGroups": ["user.openshift.io"], "resources": ["users", "groups", "users/password"]},
@@ -300,22 +302,28 @@ impl World {
     }
 
     /// Sends a request as a user.
-    pub(crate) async fn send(&self, who: Who, line: &str, body: &Value) -> Reply {
+    pub(crate) async fn send(&self, identity: Who, line: &str, body: &Value) -> Reply {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let kind =
             if line.starts_with("PATCH") { ("content-type", "application/merge-patch+json") } else { JSON };
-        self.send_as(who, line, &[kind], text.as_bytes()).await
+        self.send_as(identity, line, &[kind], text.as_bytes()).await
     }
 
-    pub(crate) async fn send_as(&self, who: Who, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        let bearer = self.tokens.get(&who).map(|token| format!("Bearer {token}"));
+    pub(crate) async fn send_as(
+        &self,
+        identity: Who,
+        line: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
+        let bearer = self.tokens.get(&identity).map(|token| format!("Bearer {token}"));
         let mut headers = headers.to_vec();
         headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
-        self.send_with(self.connector(who), line, &headers, body).await
+        self.send_with(self.connector(identity), line, &headers, body).await
     }
 
-    fn connector(&self, who: Who) -> &TlsConnector {
-        match who {
+    fn connector(&self, identity: Who) -> &TlsConnector {
+        match identity {
             Who::Admin => &self.admin,
             Who::Node => &self.node,
             _ => &self.plain,
@@ -348,8 +356,8 @@ impl World {
         self.raw(connector, &bytes).await
     }
 
-    pub(crate) async fn open(&self, who: Who) -> TlsStream<TcpStream> {
-        self.connect(self.connector(who)).await
+    pub(crate) async fn open(&self, identity: Who) -> TlsStream<TcpStream> {
+        self.connect(self.connector(identity)).await
     }
 
     /// A connection of the administrator that speaks HTTP/2.
@@ -357,8 +365,8 @@ impl World {
         self.open_two_as(Who::Admin).await
     }
 
-    pub(crate) async fn open_two_as(&self, who: Who) -> TlsStream<TcpStream> {
-        let mut config = rustls::ClientConfig::clone(self.connector(who).config());
+    pub(crate) async fn open_two_as(&self, identity: Who) -> TlsStream<TcpStream> {
+        let mut config = rustls::ClientConfig::clone(self.connector(identity).config());
         config.alpn_protocols = vec![b"h2".to_vec()];
         self.connect(&TlsConnector::from(Arc::new(config))).await
     }
@@ -376,8 +384,8 @@ impl World {
     }
 
     /// The token of a user who has logged in.
-    pub(crate) fn token(&self, who: Who) -> &str {
-        &self.tokens[&who]
+    pub(crate) fn token(&self, identity: Who) -> &str {
+        &self.tokens[&identity]
     }
 
     /// Sends bytes as they are, and reads until the server ends the connection.
@@ -392,25 +400,25 @@ impl World {
         Reply::parse(&found)
     }
 
-    pub(crate) async fn raw_as(&self, who: Who, bytes: &[u8]) -> Reply {
-        self.raw(self.connector(who), bytes).await
+    pub(crate) async fn raw_as(&self, identity: Who, bytes: &[u8]) -> Reply {
+        self.raw(self.connector(identity), bytes).await
     }
 
     /// Sends what must be done.
-    pub(crate) async fn must(&self, who: Who, line: &str, body: Value) -> Value {
-        let reply = self.send(who, line, &body).await;
-        assert!((200..300).contains(&reply.code), "{who:?} {line}: {} {}", reply.code, reply.text());
+    pub(crate) async fn must(&self, identity: Who, line: &str, body: Value) -> Value {
+        let reply = self.send(identity, line, &body).await;
+        assert!((200..300).contains(&reply.code), "{identity:?} {line}: {} {}", reply.code, reply.text());
         reply.json()
     }
 
     /// Sends all requests of a table; reports all wrong answers.
     pub(crate) async fn check(&self, cases: &[Case]) {
         let mut wrong = Vec::new();
-        for (what, who, line, body, code, text) in cases {
-            let reply = self.send(*who, line, body).await;
+        for (what, identity, line, body, code, text) in cases {
+            let reply = self.send(*identity, line, body).await;
             if reply.code != *code || !reply.text().contains(text) {
                 wrong.push(format!(
-                    "{what}: {who:?} {line}: {code} {text:?} wanted, not {} {}",
+                    "{what}: {identity:?} {line}: {code} {text:?} wanted, not {} {}",
                     reply.code,
                     reply.text()
                 ));

@@ -50,7 +50,7 @@ pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> 
     let (sender, receiver) = mpsc::channel(2);
     let live = Live {
         shown: attended.shown.clone(),
-        reader: Reader::new(api, &attended.who),
+        reader: Reader::new(api, &attended.identity),
         namespace: head.query.get("namespace").unwrap_or_default().to_owned(),
         heard: heard.collect(),
         sender,
@@ -102,11 +102,11 @@ impl Live {
     fn identify(&mut self) -> Option<()> {
         let epoch = self.api.epoch.now();
         if epoch != self.epoch {
-            let who = self.api.identify(&self.shown).ok()?.who;
-            if who.name != self.reader.name() {
+            let identity = self.api.identify(&self.shown).ok()?.identity;
+            if identity.name != self.reader.name() {
                 return None;
             }
-            self.reader = Reader::new(&self.api, &who);
+            self.reader = Reader::new(&self.api, &identity);
             self.epoch = epoch;
         }
         Some(())

@@ -38,7 +38,7 @@ pub(super) struct Made {
 #[derive(Clone)]
 pub(super) struct Reader {
     api: Arc<Api>,
-    who: Identity,
+    identity: Identity,
 }
 
 /// The resources of workloads.
@@ -87,17 +87,18 @@ struct Part {
 type Remarks = BTreeSet<String>;
 
 impl Reader {
-    pub(super) fn new(api: &Arc<Api>, who: &Identity) -> Self {
-        Self { api: Arc::clone(api), who: who.clone() }
+    pub(super) fn new(api: &Arc<Api>, identity: &Identity) -> Self {
+        Self { api: Arc::clone(api), identity: identity.clone() }
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.who.name
+        &self.identity.name
     }
 
     pub(super) fn may(&self, verb: &str, resource: &Resource, namespace: &str, name: &str) -> bool {
         let (group, resource) = (resource.rule_group(), resource.plural());
-        allowed(&self.api.policy, &self.who, &Action { verb, group, resource, namespace, name }).is_some()
+        allowed(&self.api.policy, &self.identity, &Action { verb, group, resource, namespace, name })
+            .is_some()
     }
 
     /// Whether the reader may know of an object's existence.
@@ -184,8 +185,8 @@ impl Reader {
     /// Whether an SCC may be read or used: its users learn its content from each refusal.
     fn knows_scc(&self, scc: &SecurityContextConstraints, namespace: &str) -> bool {
         let name = &scc.metadata.name;
-        let is_named = scc.users.iter().flatten().any(|user| *user == self.who.name)
-            || scc.groups.iter().flatten().any(|group| self.who.groups.contains(group));
+        let is_named = scc.users.iter().flatten().any(|user| *user == self.identity.name)
+            || scc.groups.iter().flatten().any(|group| self.identity.groups.contains(group));
         is_named || self.reads_scc(name) || sccs().is_some_and(|sccs| self.may("use", sccs, namespace, name))
     }
 
@@ -265,8 +266,8 @@ impl Reader {
         match Subject::new(document, accounts, &Options::default()) {
             Ok(Some(mut subject)) => {
                 if subject.kind.controller.is_empty() {
-                    subject.user.clone_from(&self.who.name);
-                    subject.groups.clone_from(&self.who.groups);
+                    subject.user.clone_from(&self.identity.name);
+                    subject.groups.clone_from(&self.identity.groups);
                 }
                 Some(subject)
             }
