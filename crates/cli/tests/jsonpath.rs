@@ -16,7 +16,7 @@ const PODS: &str = "\
 {apiVersion: v1, kind: Pod, metadata: {name: a, labels: {app.kubernetes.io/name: web, tier: '1'}}, spec: {containers: [
   {name: one, image: img-x, ports: [{containerPort: 80}, {containerPort: 81, name: admin}]}, {name: two, image: img-y}]}}
 ---
-{apiVersion: v1, kind: Pod, metadata: {name: b, annotations: {text: \"line\\nbreak\"}}, spec: {priority: 0, containers: [
+{apiVersion: v1, kind: Pod, metadata: {name: b, labels: {app: only}, annotations: {text: \"line\\nbreak\"}}, spec: {priority: 0, containers: [
   {name: one, image: img-z, args: ['-v', 'true'], securityContext: {readOnlyRootFilesystem: true}}]}}
 ";
 
@@ -77,7 +77,7 @@ text
 {.kind[}
 {items}
 {.a....b}
-{.items[1].metadata.annotations.*}
+{.items[1].metadata.labels.*}
 {.items[0].spec.containers[0].ports.*}
 a{.kind}b{.apiVersion}c
 "#;

@@ -69,7 +69,7 @@ fn lives() -> Vec<Value> {
             json!({"command": ["sh", "-c", "echo page > /tmp/index.html; exec httpd -f -p 80 -h /tmp"],
             "ports": [{"containerPort": 80, "hostPort": 18085, "name": "web"}],
             "readinessProbe": {"httpGet": {"port": "web"}, "periodSeconds": 1},
-            "startupProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 1, "failureThreshold": 30}}),
+            "startupProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 1, "failureThreshold": 300}}),
         ),
         pod("on-host", json!({"hostNetwork": true, "hostPID": true, "hostIPC": true}), json!({})),
     ]

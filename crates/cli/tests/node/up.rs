@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Long enough for a machine with much else to do; `PALISADE_PATIENCE` in seconds for a slower one.
 pub(crate) fn patience() -> Duration {
     let seconds = std::env::var("PALISADE_PATIENCE").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(90))
+    Duration::from_secs(seconds.unwrap_or(180))
 }
 
 /// The reason why nodes cannot be tested here, if any.
