@@ -1,8 +1,9 @@
 //! The handler's treatment of a runtime command.
 
 use std::ffi::OsString;
-use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -194,14 +195,34 @@ impl<'a> Handler<'a> {
 
     /// Becomes the runtime; comes back only with the reason why not.
     fn exec(&self) -> Error {
-        let source = Command::new(&self.runtime).args(&self.arguments.all).exec();
+        let source = match self.command() {
+            Ok(mut command) => command.exec(),
+            Err(source) => source,
+        };
         Error::Runtime { runtime: self.runtime.clone(), source }
     }
 
     fn wait_for_runtime(&self) -> Result<ExitStatus, Error> {
         let wrong = |source| Error::Runtime { runtime: self.runtime.clone(), source };
-        Command::new(&self.runtime).args(&self.arguments.all).status().map_err(wrong)
+        self.command().and_then(|mut command| command.status()).map_err(wrong)
     }
+
+    fn command(&self) -> std::io::Result<Command> {
+        let mut command = Command::new(&self.runtime);
+        command.args(&self.arguments.all);
+        if is_device(&std::io::stdin())? {
+            command.stdin(std::io::pipe()?.0);
+        }
+        Ok(command)
+    }
+}
+
+/// Whether a stream is a device that is not a terminal, such as /dev/null, which engines give to containers without input.
+/// crun 1.8 makes the user of an `exec` the owner of its streams, and of the node's /dev/null with them
+/// (src/libcrun/container.c, `maybe_chown_std_streams`); a pipe that nobody writes to ends at once, too.
+fn is_device(stream: &(impl AsFd + IsTerminal)) -> std::io::Result<bool> {
+    let file = std::fs::File::from(stream.as_fd().try_clone_to_owned()?);
+    Ok(!stream.is_terminal() && file.metadata()?.file_type().is_char_device())
 }
 
 /// Kills a started container that its filter does not hold.

@@ -22,6 +22,35 @@ fn the_explorer_is_held_by_crun() {
     );
 }
 
+/// crun 1.8 gives the streams of `exec` to the user of the container, also the node's /dev/null.
+#[test]
+fn a_process_in_a_container_does_not_come_to_own_the_null_device() {
+    use std::os::unix::fs::MetadataExt;
+    let place = Place::new(json!({}));
+    let owner = || {
+        let null = std::fs::metadata("/dev/null").unwrap();
+        (null.uid(), null.gid())
+    };
+    let before = owner();
+    let bundle = place.bundle("b", "sleep 60", |_| {});
+    let id = format!("null-{}", std::process::id());
+    place.detached(&bundle, &id);
+    let mut exec = std::process::Command::new(place.handler());
+    exec.arg("--root").arg(place.path("crun")).args([
+        "exec",
+        "-u",
+        "23456:23457",
+        &id,
+        "/bin/sh",
+        "-c",
+        "cat; id -u",
+    ]);
+    let output = exec.stdin(std::process::Stdio::null()).output().unwrap();
+    place.quietly(&["delete", "--force", &id]);
+    assert_eq!(text(&output).trim(), "23456");
+    assert_eq!(owner(), before);
+}
+
 #[test]
 fn a_container_names_no_filter_for_itself() {
     let place = Place::new(json!({}));
