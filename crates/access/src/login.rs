@@ -140,7 +140,7 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
-    async fn who_fails_waits_and_nobody_else() {
+    async fn failed_logins_delay_only_that_name_at_that_address() {
         let logins = Logins::default();
         let places = |address: &str, name: &str| {
             let party = Party::at(address.parse().unwrap());

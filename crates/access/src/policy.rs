@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_writes_the_policy_knows() {
+    fn the_policy_follows_every_write_of_the_store() {
         let store = Store::ephemeral().unwrap();
         let role = |verb: &str| {
             json!({"metadata": {"name": "r", "namespace": "a"}, "rules": [

@@ -227,7 +227,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds { all: 10, each: 4, kept: 2, waiting: 3 };
 
     #[tokio::test]
-    async fn nobody_has_more_than_their_part() {
+    async fn no_user_holds_more_than_their_share() {
         let pool = Pool::new(BOUNDS);
         let first = pool.get(&party("a"), 3).await.unwrap();
         let try_get = async |name: &str, amount| {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_have_got_least_come_first() {
+    async fn the_user_with_the_smallest_share_comes_first() {
         let pool = Pool::new(Bounds { all: 1, each: 1, kept: 0, waiting: 3 });
         let held = pool.get(&party("a"), 1).await.unwrap();
         let wait = |name: &str| pool.0.wait(&party(name), 1);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_can_make_many_names_is_one_party() {
+    fn accounts_of_a_namespace_and_addresses_of_a_net_are_one_party() {
         let here: IpAddr = "127.0.0.1".parse().unwrap();
         let account =
             |namespace: &str, name: &str| Party::of(&Identity::service_account(namespace, name, ""), here);

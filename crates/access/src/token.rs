@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn only_tokens_that_count_are_taken_the_second_time_too() {
+    fn tokens_are_checked_alike_from_the_cache() {
         let (tokens, (store, good)) = (tokens(), account(600));
         let with = |pointer: &str, value: Value| {
             let mut claims = good.clone();

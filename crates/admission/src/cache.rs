@@ -181,7 +181,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn changes_one_by_one_come_to_what_a_fresh_start_comes_to(
+        fn incremental_changes_equal_a_fresh_policy(
             changes in prop::collection::vec((key(), prop::option::weighted(0.7, content())), 0..80),
         ) {
             let cache = PolicyCache::default();
@@ -214,7 +214,7 @@ mod tests {
 
     /// Roles of the size of the largest stored objects, changed while others read: readers do not wait for their size.
     #[test]
-    fn large_roles_make_nobody_wait() {
+    fn readers_do_not_wait_for_a_large_role() {
         let rule = |index: usize| json!({"verbs": ["get"], "apiGroups": [""], "resources": [format!("things-{index}")]});
         let large = |name: String| {
             let rules: Vec<Value> = (0..20_000).map(rule).collect();

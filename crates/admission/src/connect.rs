@@ -77,7 +77,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_pod_as_it_runs_is_judged() {
+    fn exec_is_decided_by_the_running_pod() {
         let mut builder = PolicyBuilder::default();
         builder.add_set(BuiltinSet::V4).unwrap();
         builder.assume_namespace("dev");

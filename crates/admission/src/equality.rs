@@ -174,7 +174,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_the_types_cannot_tell_apart_is_equal() {
+    fn values_equal_in_their_go_type_are_equal() {
         let memory = |amount: Value| json!({"spec": {"containers": [{"resources": {"requests": {"memory": amount}}}]}});
         let spec = |spec: Value| json!({ "spec": spec });
         let container = |container: Value| spec(json!({"containers": [container]}));

@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_spoils_an_scc_from_outside() {
+    fn pins_and_ranges_in_the_wrong_place_are_found() {
         let role = |names: Value| {
             json!({"kind": "ClusterRole", "metadata": {"name": "x"}, "rules": [{
                 "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "resourceNames": names}]})

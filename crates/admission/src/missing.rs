@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_what_would_turn_it() {
+    fn missing_names_the_grants_and_annotations_that_would_admit() {
         let mut builder = PolicyBuilder::default();
         builder.add_set(BuiltinSet::V4).unwrap();
         builder.assume_namespace("dev");

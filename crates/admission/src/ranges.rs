@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_block_is_the_last() {
+    fn released_blocks_up_to_the_last_are_allocated_again() {
         let mut full = Blocks::default();
         (0..COUNT).for_each(|index| full.hold(&[Block(index)]));
         assert_eq!(full.lowest_free(|_| false), None);

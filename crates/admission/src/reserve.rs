@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_get_one_block() {
+    fn concurrent_reservations_get_different_blocks() {
         let (cache, reservations) = (PolicyCache::default(), Reservations::default());
         let held: Vec<Reservation> = (0..70).map(|_| reservations.reserve(&cache).unwrap()).collect();
         let blocks: BTreeSet<Block> = held.iter().map(Reservation::block).collect();

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_placed() {
+    fn unreadable_reviews_are_refused_with_their_position() {
         let policy = policy();
         let bad_pod = text(json!({"object": {"spec": {"containers": 7}}}));
         let seven = bad_pod.find('7').unwrap();

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn unreadable_bodies_are_refused() {
         let mut none = Vec::new();
         for (body, kind, code) in [
             (&b"{"[..], "application/json", 400),

@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_when_it_is_written() {
+    fn invalid_expressions_do_not_compile() {
         let deep = format!("{}true{}", "(".repeat(5000), ")".repeat(5000));
         let chain = format!("object{}", ".a".repeat(5000));
         let negated = "!".repeat(10_000) + "true";
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_expression_makes_is_bounded() {
+    fn work_and_results_of_expressions_are_bounded() {
         let text = "a".repeat(60_000);
         let items: Vec<&str> = vec!["word"; 2000];
         let numbers: Vec<usize> = (1000..2000).collect();

@@ -189,7 +189,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn objects_are_made_to_fit() {
+    fn objects_are_fitted_to_their_type() {
         let mut pod = json!({
             "spec": {"hostNetwork": false, "containers": [{"name": "a", "imagge": "x",
                 "resources": {"limits": {"cpu": 1}}}], "wrong": 1, "volumes": []},
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn values_of_the_wrong_type_are_named() {
         let cases = [
             (json!({"spec": 1}), "spec: the number 1 where an object belongs"),
             (json!({"spec": {"containers": {}}}), "spec.containers: an object where a list belongs"),

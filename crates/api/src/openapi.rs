@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_of_what_there_is() {
+    fn descriptions_name_existing_types_and_cover_scc() {
         for what in WORDS.keys() {
             let (kind, field) = what.split_once('.').unwrap_or((what, ""));
             let message = schema::message(kind).unwrap_or_else(|| panic!("{what}"));

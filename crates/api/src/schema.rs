@@ -301,7 +301,7 @@ mod tests {
 
     /// Every type that a field names exists, and no protobuf number is used twice in a type.
     #[test]
-    fn the_tables_are_closed() {
+    fn referenced_types_exist_and_numbers_are_unique() {
         fn leaf(kind: &Type) -> &Type {
             kind.item().map_or(kind, leaf)
         }

@@ -18,7 +18,7 @@ mod tests {
     use super::next;
 
     #[test]
-    fn everybody_has_a_turn() {
+    fn namespaces_take_turns_and_busy_ones_are_skipped() {
         let due = ["a", "b", "c"].map(|name| (name.to_owned(), ())).into();
         for (busy, last, wanted) in [
             ("", "", Some("a")),

@@ -456,7 +456,7 @@ async fn impersonation_takes_a_right_for_each_part() {
 
 /// Unauthenticated clients learn nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_learn_nothing() {
+async fn anonymous_clients_learn_nothing() {
     let client = start(palisade_apiserver::Config::default()).await;
     for (path, code) in [
         ("/api/v1/namespaces/default/pods/a", 403),

@@ -136,10 +136,10 @@ pub(crate) struct PolicyArgs {
 /// byte, and the exit code is then 2.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Pods are admitted, changed by a JSON Patch, or refused with the reason. `exec` and `attach` are decided
-where the policy holds the pod. SCC objects are defaulted and validated. All else is allowed.
+Pods are admitted, changed by a JSON Patch, or refused with the reason. `exec` and `attach` are decided by the
+pod in the policy; without it they are refused. SCC objects are defaulted and validated. All other requests are allowed.
 
-Without --policy the built-in set 4 counts; a namespace that the policy lacks is a refusal.
+Without --policy the built-in set 4 is used. Pods of a namespace that the policy lacks are refused.
 
 Example: palisade admit --policy policy/ < reviews.ndjson")]
 pub(crate) struct AdmitArgs {
@@ -153,8 +153,8 @@ pub(crate) struct AdmitArgs {
 /// accounts, roles, bindings and namespaces among them count as policy. No cluster is contacted without --cluster.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-A workload's pods are asked for by its controller, not by you: that is why a pod that works by hand can be
-missing behind a Deployment. Both verdicts are shown, by user and by service account.
+A workload's pods are created by its controller, not by you: a pod that is admitted when you create it may be refused
+when a Deployment does. Both verdicts are shown, by user and by service account.
 
 Examples:
   palisade review -f deployment.yaml
@@ -307,7 +307,7 @@ pub(crate) struct ImpactArgs {
 /// refuses one of the pods.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-A pod gets for what it leaves open what --base gives. Nothing else is set on it, but for a supplemental group.
+Fields that a pod does not set get the defaults of --base. No other field is set, except for a supplemental group.
 
 Examples:
   helm template ./chart | palisade scc generate -f - -n shop > scc.yaml
@@ -334,7 +334,7 @@ pub(crate) struct GenerateArgs {
     /// of a smaller one
     #[arg(long, conflicts_with = "per")]
     pub(crate) audit: bool,
-    /// How to print the objects
+    /// The output format
     #[arg(short, long, value_enum, default_value_t = ObjectOutput::Yaml)]
     pub(crate) output: ObjectOutput,
 }
@@ -446,7 +446,7 @@ Examples:
   palisade up --default-seccomp runtime/default       no pod without a seccomp filter
   palisade image import explorer.tar                  an image that pods can name, without a registry
 
-Stop it with Ctrl-C: containers go on, and are taken up by the next `up`. `palisade down` ends them.")]
+Stop it with Ctrl-C: containers keep running, and the next `up` takes them over. `palisade down` ends them.")]
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
@@ -463,8 +463,8 @@ Example:
   palisade node kubeconfig worker --server https://192.0.2.7:6443 --address 192.0.2.8 -o worker.kubeconfig
   palisade node --node-name worker --node-ip 192.0.2.8 --kubeconfig worker.kubeconfig      on the other machine
 
-The kubeconfig is one of a node: its certificate names system:node:NAME, and is shown to the API server that connects
-to the node, too.",
+The certificate in the kubeconfig is one of system:node:NAME. The node also presents it to the API server that connects
+to it.",
     args_conflicts_with_subcommands = true
 )]
 pub(crate) struct NodeArgs {

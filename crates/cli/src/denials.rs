@@ -23,7 +23,7 @@ pub(crate) struct DenialsArgs {
     /// Go on and print denials as they happen
     #[arg(short, long)]
     pub(crate) watch: bool,
-    /// How to print them
+    /// The output format
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub(crate) output: Form,
     #[command(flatten)]

@@ -18,7 +18,7 @@ Exits with 1 if one that should have a filter runs without.")]
 pub(crate) struct InspectArgs {
     /// Container: an id, the beginning of one, or NAMESPACE/POD/CONTAINER; or all of a pod: NAMESPACE/POD, or POD
     pub(crate) container: Option<String>,
-    /// How to print it
+    /// The output format
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     pub(crate) output: TextOrJson,
     #[command(flatten)]

@@ -298,7 +298,7 @@ fn owned(name: &str, owner: &str) -> String {
 }
 
 #[test]
-fn what_is_deleted_comes_back_or_takes_along_what_it_owns() {
+fn initial_objects_are_restored_and_dependents_deleted() {
     let server = Server::start("4");
     server.run("oc new-project shop");
     // Objects that every cluster and every namespace has are restored.

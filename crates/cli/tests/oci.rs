@@ -63,7 +63,7 @@ fn a_command_is_recorded_and_runs_under_its_profile() {
 }
 
 #[test]
-fn where_nothing_is_known_nothing_is_told() {
+fn inspecting_an_unknown_container_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let run = |words: &[&str]| {

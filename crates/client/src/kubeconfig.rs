@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_kubeconfig_is_refused() {
+    fn invalid_kubeconfigs_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config");
         for text in ["[1]", "a: [", "\"text\""] {

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_name_syscall_rule_and_remedy() {
+    fn a_denial_event_names_syscall_rule_and_entry() {
         let mut reason = Reason {
             profile: "localhost/p.json".to_owned(),
             rule: "no rule: the default".to_owned(),

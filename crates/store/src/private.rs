@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_is_its_owners_alone_and_what_is_there_becomes_so() {
+    fn new_and_existing_files_are_made_private() {
         let top = temporary().unwrap();
         assert_eq!(mode(top.path()), 0o700);
         let (inner, made) = (top.path().join("a/b"), top.path().join("a/b/made"));
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_owns_is_refused() {
+    fn files_of_other_users_are_refused() {
         if !rustix::process::geteuid().is_root() {
             println!("skipped: only root can give files away");
             return;
@@ -243,7 +243,7 @@ mod tests {
 
     /// Opening a pipe for writing waits for somebody who reads it.
     #[test]
-    fn what_would_be_waited_for_is_refused() {
+    fn blocking_special_files_are_refused() {
         let top = temporary().unwrap();
         let (pipe, socket) = (top.path().join("pipe"), top.path().join("socket"));
         rustix::fs::mknodat(

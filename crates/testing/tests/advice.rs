@@ -174,7 +174,7 @@ fn granted(set: &SccSet) -> Vec<usize> {
 }
 
 #[test]
-fn whatever_is_advised_works() {
+fn all_advice_works() {
     let mut runner = random::runner(random::seed());
     let mut count = Count::default();
     let built_in: Vec<Value> = palisade_k8s::manifest::read(BuiltinSet::V4.manifest())

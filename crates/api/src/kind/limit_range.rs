@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_containers_do_not_say_they_are_given() {
+    fn containers_get_default_resources() {
         let range = range(
             "Container",
             json!({"max": {"memory": "1Gi"}, "min": {"cpu": "100m"}, "default": {"cpu": "1"}}),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_range_is_told() {
+    fn resources_out_of_range_are_refused() {
         let said = |kind: &str, item: Value, resources: Value| {
             let complaints = against_pod(
                 &json!({"spec": {"limits": [{"type": kind, "min": item["min"], "max": item["max"],

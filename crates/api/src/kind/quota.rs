@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_use_what_they_are_and_what_they_ask_for() {
+    fn usage_counts_objects_and_their_requests() {
         let used = |resource: &Resource, object: Value| {
             let used = usage(resource, &object);
             assert!(used.keys().all(|name| counts(resource, name)), "{used:?}");
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_told_in_kubernetes_words() {
+    fn exceeded_quotas_are_worded_as_in_kubernetes() {
         let mut quota = quota(json!({"pods": "2", "requests.memory": "1Gi", "limits.cpu": "1"}), json!({}));
         let one = pod(json!({"memory": "768Mi"}));
         assert_eq!(unsaid(&quota, of("", "pods"), &one).unwrap(), "must specify limits.cpu for: c");

@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_old_or_broken_is_warned_of() {
+    fn deprecated_volumes_are_warned_of() {
         let claim = json!({"metadata": {"annotations": {"volume.beta.kubernetes.io/storage-class": "fast"}},
                            "spec": {"resources": {"requests": {"storage": "1.5"}, "limits": {"storage": "1Gi"}}}});
         assert_eq!(

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_webhook_may_not_be_is_said_by_field() {
+    fn invalid_webhooks_are_refused_by_field() {
         assert_eq!(webhook(|_| {}), Vec::<String>::new());
         for url in
             ["https://[::1]/", "https://[::1]:8443/x", "https://a-b.example:443", "https://10.0.0.1:65535/"]

@@ -368,7 +368,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_rule_is_passed_over_when_the_steps_have_run_out() {
+    fn rules_beyond_the_step_limit_count_as_violated() {
         let rule = json!([{"rule": "self.size() > 3"}]);
         let schema = json!({"type": "object", "properties": {
             "a": {"type": "string", "x-kubernetes-validations": rule},

@@ -18,7 +18,7 @@ fn spec(value: &Value) -> Value {
 }
 
 #[test]
-fn what_is_not_specified_is_pruned() {
+fn unspecified_fields_are_pruned() {
     for (properties, value, kept, unknown) in [
         (json!({"a": {"type": "string"}}), json!({"a": "1", "b": 2}), json!({"a": "1"}), &["spec.b"][..]),
         (
@@ -51,7 +51,7 @@ fn what_is_not_specified_is_pruned() {
 }
 
 #[test]
-fn defaults_are_given_where_nothing_is_said() {
+fn absent_fields_get_their_defaults() {
     for (properties, value, filled) in [
         (json!({"a": {"type": "integer", "default": 1}}), json!({}), json!({"a": 1})),
         (json!({"a": {"type": "integer", "default": 1}}), json!({"a": 2}), json!({"a": 2})),
@@ -172,7 +172,7 @@ fn defaults_of_keys_take_no_more_than_there_is_room_for() {
 }
 
 #[test]
-fn what_is_said_of_an_object_is_bounded() {
+fn validation_errors_of_an_object_are_bounded() {
     let rules: Vec<Value> = (0..100).map(|n| json!({"rule": format!("self == '{n}'")})).collect();
     let texts = json!({"type": "array", "items": {"type": "string", "format": "date", "maxLength": 3}});
     let schema = schema(

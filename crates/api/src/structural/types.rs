@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_no_object_is_said() {
+    fn rules_that_are_wrong_for_every_object_are_refused() {
         for rule in [
             "self.text == 'a' && self.number < 3 && self.half > 1 && self.is__dash__on",
             "self.list.all(item, item.name.startsWith('a') && item.name in ['a', 'b'])",

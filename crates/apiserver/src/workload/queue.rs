@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_just_made_counts_until_it_is_seen() {
+    fn new_pods_count_before_their_events_are_seen() {
         let mut queue = Queue::default();
         queue.learn(&set("a", "1"), &json!({}), false);
         let turn = queue.take().unwrap();
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_another_namespace_is_nobodys() {
+    fn objects_of_another_namespace_are_not_owned() {
         let mut queue = Queue::default();
         queue.learn(&Key::new("pods", "a", "own"), &pod_of("u"), false);
         queue.learn(&Key::new("pods", "evil", "database"), &pod_of("u"), false);

@@ -45,7 +45,7 @@ async fn session(world: &World) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forms_of_others_log_nobody_in() {
+async fn forms_of_other_sites_are_refused() {
     let world = World::new().await;
     let own = format!("https://{}", world.address);
     for headers in [

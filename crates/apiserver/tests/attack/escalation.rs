@@ -186,7 +186,7 @@ fn other_requests(shapes: &mut Shapes) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_gives_away_what_they_do_not_hold() {
+async fn roles_grant_no_more_than_their_author_holds() {
     let world = World::new().await;
     let own = json!({"metadata": {"name": "own"}, "rules": [holds()]});
     world.must(Mallory, &format!("POST {}", roles()), own).await;
@@ -217,7 +217,7 @@ async fn nobody_gives_away_what_they_do_not_hold() {
 /// A label aggregates a role into another: a user that may patch roles and holds the aggregated role would gain all
 /// rights that are in them.
 #[tokio::test(flavor = "multi_thread")]
-async fn roles_are_not_labelled_into_what_one_holds() {
+async fn labels_cannot_add_roles_to_an_aggregated_one() {
     let world = World::new().await;
     let (roles, name) = (format!("{RBAC}/clusterroles"), "role-keeper");
     let keeps = json!({"verbs": ["get", "patch", "update"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"]});

@@ -28,7 +28,7 @@ fn exposed(path: &Path) -> Vec<(PathBuf, u32)> {
 
 /// The world is made under an umask that takes nothing away.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_else_reads_or_writes_what_the_server_keeps() {
+async fn files_of_the_server_are_private() {
     let world = World::new().await;
     let backup = world.send(Admin, "GET /palisade/v1/backup", &serde_json::Value::Null).await;
     assert_eq!(backup.code, 200);
@@ -86,7 +86,7 @@ fn open_stores() -> Vec<PathBuf> {
 
 /// Files that another user could have written, or owns, are not used.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_neighbour_may_have_written_is_refused() {
+async fn files_writable_by_other_users_are_refused() {
     let world = World::new().await;
     let folder = world.end().await;
     let data = folder.path().join("data");

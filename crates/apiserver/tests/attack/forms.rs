@@ -107,7 +107,7 @@ async fn a_pod_is_the_same_in_every_form() {
 
 /// Every body is either refused, or the resulting pod has what an SCC granted.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_read_in_two_ways_gives_nothing() {
+async fn ambiguous_pods_get_no_rights() {
     let world = World::new().await;
     let pod = |container: &str, spec: &str| {
         format!(r#"{{"metadata": {{"generateName": "p-"}}, "spec": {{{spec} "containers": [{{"name": "c", "image": "i:1"{container}}}]}}}}"#).into_bytes()

@@ -155,7 +155,7 @@ async fn labels_that_name_no_level_are_refused_and_old_ones_fail_closed() {
 
 /// `pkg/api/pod/warnings.go` of Kubernetes, and its like for other kinds.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_nothing_or_is_given_twice_is_warned_of_and_kept() {
+async fn ineffective_and_duplicate_values_are_warned_of_and_kept() {
     let world = World::new().await;
     let twice = json!({"ports": [{"containerPort": 80}, {"containerPort": 80, "name": "again"}],
                        "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]});

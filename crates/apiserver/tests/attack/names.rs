@@ -210,9 +210,9 @@ async fn names_that_nobody_has_are_not_borrowed_either() {
     }
 }
 
-/// The right to edit groups does not include the rights of groups.
+/// Anonymous clients, and a user without rights, are refused.
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_have_no_names() {
+async fn anonymous_clients_are_refused() {
     let world = World::new().await;
     world
         .check(&[

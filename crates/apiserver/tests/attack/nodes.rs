@@ -508,7 +508,7 @@ async fn a_node_reaches_what_its_own_pods_need() {
 
 /// A node's name without its group, and the group without a name, are nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn half_a_node_is_none() {
+async fn a_node_needs_its_name_and_its_group() {
     let world = World::new().await;
     place(&world, "shop", "mine", "n1", json!({})).await;
     for (name, groups) in

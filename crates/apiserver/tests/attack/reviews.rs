@@ -51,7 +51,7 @@ async fn reviews_of_pods_say_nothing_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_hidden_looks_like_what_is_not_there() {
+async fn hidden_and_missing_objects_are_refused_alike() {
     let world = World::new().await;
     world.must(Alice, "POST /api/v1/namespaces/shop/secrets", json!({"metadata": {"name": "s"}})).await;
     for (there, missing) in [

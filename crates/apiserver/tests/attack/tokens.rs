@@ -16,7 +16,7 @@ async fn code(world: &World, token: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_logs_in_with_ends_with_the_user() {
+async fn tokens_and_passwords_end_with_their_user() {
     let world = World::new().await;
     world.make_user("bob", PASSWORD).await;
     let token = world.login("bob", PASSWORD).await.unwrap();

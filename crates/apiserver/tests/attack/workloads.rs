@@ -36,7 +36,7 @@ async fn victim(world: &World) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobodys_pods_are_counted_or_deleted_for_those_of_others() {
+async fn workloads_control_only_their_own_pods() {
     let world = World::new().await;
     victim(&world).await;
     let sets = "/apis/apps/v1/namespaces/victim/replicasets";

@@ -75,7 +75,7 @@ pub(crate) struct GrantArgs {
     /// Service account of the namespace; may be repeated
     #[arg(short = 'z', long = "serviceaccount", value_name = "NAME")]
     pub(crate) accounts: Vec<String>,
-    /// How much of the change is made
+    /// Extent of the change
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) dry_run: DryRun,
     #[command(flatten)]

@@ -14,7 +14,7 @@ pub(crate) struct WriteArgs {
     /// Output format of the written objects: json, yaml, name, jsonpath=TEMPLATE, …
     #[arg(short, long, value_name = "FORMAT", default_value = "", hide_default_value = true)]
     pub(crate) output: Format,
-    /// How much of the change is made
+    /// Extent of the change
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) dry_run: DryRun,
 }
@@ -93,7 +93,7 @@ pub(crate) struct DeleteArgs {
     /// Whether to wait until the objects are deleted
     #[arg(long, value_name = "true|false", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) wait: bool,
-    /// How much of the change is made
+    /// Extent of the change
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) dry_run: DryRun,
     #[command(flatten)]
@@ -108,7 +108,7 @@ pub(crate) struct LabelArgs {
     /// Allow values to be overwritten
     #[arg(long)]
     pub(crate) overwrite: bool,
-    /// How much of the change is made
+    /// Extent of the change
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) dry_run: DryRun,
     #[command(flatten)]

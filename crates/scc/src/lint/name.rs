@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_is_meant_can_be_somebody() {
+    fn suggested_names_are_valid() {
         let account = |namespace, name| Some(Meant::Account { namespace, name });
         for (name, as_user, as_group) in [
             ("system:serviceaccount:a:b", None, account("a", "b")),

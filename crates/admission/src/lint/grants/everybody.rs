@@ -68,7 +68,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_gives_the_node_to_everybody_is_told() {
+    fn sccs_with_host_access_for_all_users_are_found() {
         let scc = |field: &str, value: serde_json::Value| {
             fit::<SecurityContextConstraints, _>(&json!({"metadata": {"name": "x"}, field: value,
                 "groups": ["team", "system:authenticated"]}))

@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn what_annotations_do_not_say_rightly_is_not_said() {
+    fn unreadable_annotations_are_ignored() {
         for bad in ["", "{", "[1]", r#"[{"type":1}]"#, r#"{"scaleUp":[]}"#, &"[".repeat(20_000)] {
             let mut object = json!({"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v1", "metadata": {"name": "web",
                 "annotations": {METRICS: bad, BEHAVIOR: bad, CONDITIONS: bad, CURRENT_METRICS: bad}}, "spec": {"maxReplicas": 3}});

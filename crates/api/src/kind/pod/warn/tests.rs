@@ -18,7 +18,7 @@ fn a_plain_pod_has_none() {
 }
 
 #[test]
-fn what_is_old_is_named_with_its_field() {
+fn deprecated_fields_are_warned_of() {
     let cases = [
         (
             json!({"nodeSelector": {"beta.kubernetes.io/arch": "x"}}),
@@ -235,7 +235,7 @@ fn names_that_make_odd_host_names_are_named() {
 
 /// Warnings do not take long, whatever the input.
 #[test]
-fn many_clashes_are_soon_enough() {
+fn warnings_of_many_clashes_take_bounded_time() {
     let many = 30_000;
     let same: Vec<Value> = (0..many).map(|_| json!({"containerPort": 80})).collect();
     let other: Vec<Value> = (1..many).map(|at| json!({"containerPort": 80, "hostPort": 1 + at % 60000, "hostIP": format!("10.0.{}.{}", at / 250, at % 250)})).collect();
