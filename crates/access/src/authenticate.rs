@@ -39,7 +39,7 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// A certificate that names a user; none if it names nobody who can have one.
+    /// A certificate that names a user; `None` if no user can have that name.
     pub fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
         let not_after = certificate.validity().not_after.timestamp();
@@ -194,7 +194,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Refuses names that nobody can have.
+    /// Refuses names that no user or group can have.
     fn check(&self) -> ApiResult<()> {
         let is_account = self.user.starts_with("system:serviceaccount:");
         if !is_name(&self.user) || is_account && service_account(&self.user).is_none() {

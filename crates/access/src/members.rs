@@ -21,7 +21,7 @@ struct Index {
 }
 
 impl Members {
-    /// Keeps the users of a group; none of a group that is gone, or that is the system's: those are nobody's to give,
+    /// Keeps the users of a group; none of a group that is gone, or that is the system's: users cannot assign those,
     /// whatever an older store holds.
     pub fn set(&self, group: &str, object: Option<&Value>) {
         let users = object.and_then(|object| object.get("users")?.as_array());

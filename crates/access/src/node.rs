@@ -23,7 +23,7 @@ const GROUP: &str = "system:nodes";
 /// The namespace of the leases that nodes renew as their heartbeat.
 pub const LEASES: &str = "kube-node-lease";
 
-/// The node whose agent somebody is.
+/// The node of an agent; `None` for other users.
 pub fn of(identity: &Identity) -> Option<&str> {
     let name = identity.name.strip_prefix("system:node:").filter(|name| !name.is_empty());
     name.filter(|_| identity.groups.iter().any(|group| group == GROUP))

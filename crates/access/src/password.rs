@@ -17,7 +17,7 @@ const ROUNDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(209_999);
 const ALGORITHM: pbkdf2::Algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
 
 /// Gives a user a password, in place of an older one. It is kept under the user's UID, so it ends with the user; and
-/// whoever logged in with the older one has to do so again.
+/// users who logged in with the older one have to do so again.
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub fn end_all(uid: &str) -> [Write; 2] {
     [Write::Clear { resource: PASSWORDS.to_owned(), namespace: uid.to_owned() }, token::end_all(uid)]
 }
 
-/// Gives the users who are there their passwords from before those were kept under UIDs. Passwords of nobody, and
+/// Gives existing users their passwords from before those were kept under UIDs. Passwords without a user, and
 /// tokens from then, are forgotten.
 ///
 /// # Errors

@@ -153,7 +153,7 @@ impl Others {
     }
 }
 
-/// The policy of what a store holds, now and after each write to come. Nobody else may write meanwhile.
+/// The policy of what a store holds, now and after each later write. No other code may write meanwhile.
 pub fn follow(store: &Store, others: &Others) -> ApiResult<(Arc<PolicyCache>, Arc<Epoch>)> {
     others.load(store)?;
     let (cache, epoch) = (Arc::new(PolicyCache::default()), Arc::new(Epoch::default()));

@@ -1,7 +1,7 @@
 //! The audit log of an API server: one line for each stage of a request, as Kubernetes' `audit.k8s.io/v1`.
 //!
-//! Each request has a [`Trail`]. The work itself completes it, before the client is told; when nobody holds a trail any
-//! more that was not completed, because the client left or the work broke off, that is written. The [`Policy`] says how
+//! Each request has a [`Trail`]. The work itself completes it, before the client is answered; an incomplete trail is written when
+//! it is dropped, because the client left or the work broke off. The [`Policy`] says how
 //! much of which requests is written.
 //!
 //! ```
@@ -206,7 +206,7 @@ impl Trail {
         });
     }
 
-    /// The answer begins, and ends when nobody holds this any more.
+    /// The answer begins, and ends when the last copy of this is dropped.
     pub fn started(&self, code: u16) {
         self.with(|open| {
             open.started = Some(code);

@@ -285,7 +285,7 @@ fn other_files_of_a_folder_are_left_out() {
     assert!(text.contains("a.json:3:1: an object with kind") && !text.contains("refused"), "{text}");
 }
 
-/// What is admitted and does not work, what is not read, and what a folder of must-gather lacks.
+/// Pods that are admitted but do not work, objects that are not read, and gaps of a must-gather folder.
 #[test]
 fn what_comes_after_admission_is_told() {
     let pod = |account: &str, more: &str| {

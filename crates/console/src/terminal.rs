@@ -62,7 +62,7 @@ pub fn warn(text: impl Display) {
     note(format_args!("{}: {text}", paint::warning("Warning")));
 }
 
-/// Prints a line to standard error. That nobody can read it is not an error.
+/// Prints a line to standard error. It is not an error if that is closed.
 pub fn note(text: impl Display) {
     let _unread = writeln!(err(), "{text}");
 }
@@ -79,7 +79,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 }
 
 /// A text of JSON that a terminal may be sent as it is: JSON itself has the characters below U+0020 as escapes, and this those
-/// from U+007F to U+009F, which mean the same to whoever reads it.
+/// from U+007F to U+009F, which mean the same to a JSON reader.
 #[must_use]
 pub fn json(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_beyond_ascii_control) {

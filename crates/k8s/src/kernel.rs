@@ -10,7 +10,7 @@ pub struct KernelVersion {
 }
 
 impl KernelVersion {
-    /// Newer than any rule asks for: what is assumed where nobody says otherwise.
+    /// Newer than any rule requires: the default where no version is given.
     pub const LATEST: Self = Self::new(u32::MAX, 0);
 
     /// `major.minor`.

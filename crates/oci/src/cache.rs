@@ -47,7 +47,7 @@ pub(crate) fn write_whole(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Er
 }
 
 /// Writes a file whole or not at all where others look at it. What it is about does not outlive the machine's stop,
-/// so nobody waits for the disk.
+/// so no command waits for the disk.
 pub(crate) fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Error> {
     put_in_place(path, mode, bytes, |_| Ok(()))
 }

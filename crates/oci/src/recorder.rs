@@ -102,7 +102,7 @@ impl Drop for Waiting {
     }
 }
 
-/// Lets every syscall go on, until there is nobody left to make one.
+/// Lets every syscall continue, until no process is left.
 fn listen(listener: &Listener, mut add: impl FnMut(u32, u32, &[u64; 6])) -> std::io::Result<()> {
     listener.stay_on_one_processor();
     while let Some(call) = listener.receive()? {

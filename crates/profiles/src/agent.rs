@@ -25,7 +25,7 @@ use crate::usage;
 const SETTLE: Duration = Duration::from_millis(200);
 /// Interval between checks of the files, without a change.
 const LOOK: Duration = Duration::from_secs(60);
-/// Interval between applications of the node's object: somebody may have deleted it.
+/// Interval between applications of the node's object, which may have been deleted.
 const TELL: Duration = Duration::from_secs(300);
 /// The pause after something that failed.
 const PAUSE: Duration = Duration::from_secs(5);

@@ -94,7 +94,7 @@ impl Folder {
         Ok(true)
     }
 
-    /// Whether a file is a plain one of ours that nobody else may write, and holds this text.
+    /// Whether a file is a regular one of ours that no other user may write, and holds this text.
     fn holds(&self, name: &str, text: &str) -> bool {
         // Not waiting: a pipe of that name would never end.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -152,7 +152,7 @@ mod tests {
         assert!(old(&mut keeper, &catalog, true).is_empty(), "it is meant again");
     }
 
-    /// The work and the files of a node are bounded, whoever writes objects.
+    /// The work and the files of a node are bounded, whatever objects there are.
     #[test]
     fn what_is_beyond_the_limit_is_told_and_not_written() {
         let kubelet = tempfile::tempdir().unwrap();

@@ -79,7 +79,7 @@ enum Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// One that nobody knows allows nothing.
+    /// An unknown scope allows nothing.
     fn parse(text: &'a str) -> Option<Self> {
         match text {
             "user:full" => return Some(Self::Full),

@@ -5,7 +5,7 @@ use palisade_store::StoreError;
 use crate::error::{ApiError, ApiResult};
 use crate::resource::Resource;
 
-/// Something that is nobody's fault but ours or the disk's: the log hears more than the client.
+/// A failure of the server or the disk, not of the client: the log has more details than the response.
 pub fn internal(what: &str, error: &dyn std::error::Error) -> Box<ApiError> {
     let causes = palisade_k8s::error_chain(error);
     tracing::error!("{what}: {causes}");

@@ -6,7 +6,7 @@
 //! | `entry` | entries that do nothing, or not everywhere, or not what their action says |
 //! | `overlap` | entries that hide others, or let everything through together |
 //! | `clone` | masks of namespaces, inverted or too short; the order of arguments on s390 |
-//! | `family` | syscalls that do the same as a denied one; newer forms that fail with an error nobody falls back on |
+//! | `family` | syscalls that do the same as a denied one; newer forms that fail with an error on which no program falls back |
 //! | `abi` | names that an ABI of the profile does not have, and what they are called there |
 //! | `runtime` | what runc, crun and the program's own start need |
 

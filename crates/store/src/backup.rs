@@ -76,7 +76,7 @@ impl Store {
         })
     }
 
-    /// A name beside the data that nobody can guess, for a backup that comes or goes; what a crash leaves of such is
+    /// An unguessable name beside the data, for a backup that is read or written; what a crash leaves of such is
     /// removed at the next start.
     ///
     /// # Errors

@@ -151,7 +151,7 @@ impl Inner {
         self.observer.get()?.0.prepare(key, value)
     }
 
-    /// Runs a read on a connection of its own, so that reads wait for nobody.
+    /// Runs a read on a connection of its own, so that reads do not wait for each other.
     pub(crate) fn read<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,

@@ -48,7 +48,7 @@ pub enum Exposed {
     Io(PathBuf, #[source] Error),
 }
 
-/// A new folder for temporary files, with a name that nobody can guess.
+/// A new folder for temporary files, with an unguessable name.
 ///
 /// # Errors
 ///
@@ -241,7 +241,7 @@ mod tests {
         drop(file(Path::new("/dev/null"), File::options().append(true)).unwrap());
     }
 
-    /// Opening a pipe for writing waits for somebody who reads it.
+    /// Opening a pipe for writing waits for a reader.
     #[test]
     fn blocking_special_files_are_refused() {
         let top = temporary().unwrap();

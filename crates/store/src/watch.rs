@@ -14,7 +14,7 @@ const BATCH: i64 = 500;
 const BATCH_BYTES: usize = 1 << 20;
 
 /// A place in the history of a resource. It holds no events: they are read when asked for, so a slow watcher
-/// costs nobody anything, and ends with [`StoreError::Compacted`] when what it has not seen is forgotten.
+/// costs nothing, and ends with [`StoreError::Compacted`] when what it has not seen is forgotten.
 #[derive(Clone, Debug)]
 pub struct Watch {
     store: Store,

@@ -1,4 +1,4 @@
-//! Backups that somebody made by hand, and groups of writes that fail half-way.
+//! Hand-made backups, and groups of writes that fail half-way.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::path::Path;

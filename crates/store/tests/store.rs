@@ -214,7 +214,7 @@ fn concurrent_writers_lose_nothing_and_a_watch_sees_each_write_once() {
     assert_eq!(store.get(&key).unwrap().unwrap().value, b"400");
 }
 
-/// Reads, adds one and writes, again and again until nobody came between.
+/// Reads, adds one and writes, until no other write came between.
 fn increment(store: &Store, key: &Key) {
     loop {
         let object = store.get(key).unwrap().unwrap();

@@ -114,7 +114,7 @@ pub fn leave_interrupts_to_children() {
     let _ = unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
 }
 
-/// Starts a command that is nobody's child: who execs another program after this has no stranger to wait for.
+/// Starts a command that is not a child of this process: a program that this process executes later has no unknown child.
 pub fn spawn_detached(mut command: Command) -> io::Result<()> {
     // SAFETY: between fork and exec only fork, setsid and _exit are called, which allocate nothing.
     unsafe {

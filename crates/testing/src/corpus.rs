@@ -53,7 +53,7 @@ pub struct Expectation {
     pub subject_type: String,
     /// Annotations and spec after the patch.
     pub pod: Option<Value>,
-    /// SCCs passed over because nobody may use them.
+    /// SCCs that are skipped because neither subject may use them.
     pub not_usable: Option<Vec<String>>,
     /// SCCs passed over because the pod does not fit.
     pub too_restrictive: Option<Vec<String>>,

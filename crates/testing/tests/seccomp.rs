@@ -126,7 +126,7 @@ fn fitting(rules: &Rules, data: &Data) -> Vec<Action> {
     if actions.is_empty() { vec![rules.default] } else { actions }
 }
 
-/// How random filters compare with libseccomp's.
+/// The comparison of random filters with libseccomp's.
 #[derive(Debug, Default)]
 struct Tally {
     same: usize,

@@ -247,7 +247,7 @@ fn room_for_one(work: &Work<'_>, sets: &[Value], weights: &Weights) -> ApiResult
     Err(ApiError::forbidden(&REPLICA_SETS, work.name(), why))
 }
 
-/// Deletes the oldest replica sets that nobody will roll back to.
+/// Deletes the oldest replica sets beyond the history.
 fn clean_up(work: &Work<'_>, others: &[Value], weights: &Weights) -> ApiResult<()> {
     let kept = work.object.pointer("/spec/revisionHistoryLimit").and_then(Value::as_u64).unwrap_or(10);
     let kept = usize::try_from(kept).unwrap_or(usize::MAX);

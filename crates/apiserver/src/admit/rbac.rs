@@ -29,7 +29,7 @@ pub(super) fn check_role(call: &Call<'_>, role: &Value, old: Option<&Value>) -> 
 }
 
 /// Whether only fields that the garbage collector changes have changed. A label is not one of them: it may aggregate a
-/// role into one that somebody holds (kubernetes `pkg/registry/rbac/helpers.go`, `IsOnlyMutatingGCFields`).
+/// role into one that a user holds (kubernetes `pkg/registry/rbac/helpers.go`, `IsOnlyMutatingGCFields`).
 fn is_for_garbage_collection(object: &Value, old: &Value) -> bool {
     const FIELDS: [&str; 4] = ["ownerReferences", "finalizers", "managedFields", "resourceVersion"];
     let without = |object: &Value| {

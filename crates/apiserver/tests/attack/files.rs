@@ -45,7 +45,7 @@ async fn files_of_the_server_are_private() {
     assert_eq!(exposed(&world.data()), []);
 }
 
-/// Opening a pipe for writing waits for somebody who reads it.
+/// Opening a pipe for writing waits for a reader.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipe_in_the_place_of_the_audit_log_is_refused_and_not_waited_for() {
     let folder = private();
@@ -57,7 +57,7 @@ async fn a_pipe_in_the_place_of_the_audit_log_is_refused_and_not_waited_for() {
     assert!(started.expect("it does not wait").unwrap().is_err());
 }
 
-/// Where it keeps nothing, that is nobody else's either.
+/// An ephemeral server's folder is private too.
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_that_go_again_are_private() {
     let before = open_stores();

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::world::Who::{self, Admin, Alice};
 use super::world::World;
 
-/// What is sent: `METHOD PATH`, of which media type, and a body or a query with so many parts.
+/// A request: `METHOD PATH`, a media type, and a body or a query with a number of parts.
 struct Case {
     what: &'static str,
     identity: Who,
@@ -607,7 +607,7 @@ fn tables() -> Vec<Case> {
     cases.collect()
 }
 
-/// What is logged whole.
+/// Requests that are logged with their bodies.
 fn logged() -> Vec<Case> {
     vec![
         case(
@@ -726,7 +726,7 @@ fn changes() -> Vec<Change> {
     ]
 }
 
-/// How much time of processors the server takes for a request, with what it does afterwards.
+/// The server's processor time for a request and its consequences.
 async fn cost(
     world: &World,
     identity: Who,

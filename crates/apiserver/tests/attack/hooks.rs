@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::world::Who::{Admin, Alice};
 use super::world::World;
 
-/// What a hostile server does with a request, once it has read it.
+/// The answer of a hostile server to a request that it has read.
 #[derive(Clone)]
 enum Answer {
     /// Nothing, for as long as anybody waits.
@@ -170,7 +170,7 @@ const HOOKS: &str = "/apis/admissionregistration.k8s.io/v1";
 /// Any refusal.
 const REFUSED: u16 = 0;
 
-/// What the webhook does, what its author wants, and the code and a text of what comes back to whoever creates a pod.
+/// The webhook's answer, its author's aim, and the code and a text of the response to the creation of a pod.
 fn answers(victim: &str) -> Vec<(&'static str, Answer, u16, &'static str)> {
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     let many = Value::Array(vec![json!([]); 1_300_000]);
@@ -298,7 +298,7 @@ async fn hostile_webhooks_get_no_more_than_a_refusal() {
     assert!(most < 256, "{most} MB");
 }
 
-/// Where the server itself would be sent by a configuration.
+/// URLs by which a configuration would lead the server elsewhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_are_reached_by_https_and_nothing_else() {
     let world = World::new().await;

@@ -121,7 +121,7 @@ pub(super) fn remove(args: &RemoveArgs) -> crate::Outcome {
     })
 }
 
-/// Prints what is done. That nobody reads it any more stops no work: half of the policies would refuse pods.
+/// Prints progress. The work goes on if nobody reads it: half of the policies would refuse pods.
 fn progress(line: std::fmt::Arguments<'_>) {
     drop(writeln!(terminal::out(), "{line}"));
 }

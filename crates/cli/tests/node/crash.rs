@@ -156,7 +156,7 @@ fn settles(up: &Up, expected: &Held, when: &str) {
     }
 }
 
-/// What the engine has, and the shims with their children, for who reads a failure.
+/// The engine's state, and the shims with their children, for the message of a failure.
 fn engine(up: &Up) -> String {
     let socket = socket(up);
     let ctr = |what: &str| {

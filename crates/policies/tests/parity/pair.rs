@@ -52,7 +52,7 @@ impl Pair {
         compare(&review["request"]["object"], &ours, &response)
     }
 
-    /// The same after all mutations: whoever changed the object, it must fit as it is.
+    /// The same after all mutations: the object must fit as it is.
     pub(crate) fn difference_of_validation(&self, review: &Value) -> Option<String> {
         let review = canonical_review(review);
         let ours =

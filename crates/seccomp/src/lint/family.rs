@@ -57,7 +57,7 @@ fn siblings(view: &View<'_>, findings: &mut Findings) {
     }
 }
 
-/// The newer forms of syscalls that fail with an error on which nobody falls back.
+/// The newer forms of syscalls that fail with an error on which no program falls back.
 #[derive(Default)]
 struct Refused {
     /// By the profile.

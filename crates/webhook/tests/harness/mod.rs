@@ -199,7 +199,7 @@ pub fn patched(object: &Value, response: &Value) -> Value {
     patched
 }
 
-/// A pod that everybody may create.
+/// A pod that every user may create.
 pub fn plain() -> Value {
     pod(json!({"containers": [{"name": "app", "image": "x"}]}))
 }
