@@ -57,9 +57,9 @@ pub struct Settings {
     /// Whether `exec` and `attach` are checked too. It takes at most 13 SCCs, and time that grows with the number of
     /// pods in the namespace.
     pub connect: bool,
-    /// SCCs that all of [`EVERYBODY`] may use by roles, and with them the controllers of workloads. It only avoids
-    /// warnings to authors of workloads.
-    pub everybody: Vec<String>,
+    /// SCCs that all of [`EVERYBODY`] may use by roles, and with them the controllers of workloads. `None` if no roles are
+    /// known: authors of workloads are not warned then, since most warnings would be wrong.
+    pub everybody: Option<Vec<String>>,
 }
 
 impl Default for Settings {
@@ -69,7 +69,7 @@ impl Default for Settings {
             exempt: Vec::new(),
             mode: Mode::Enforce,
             connect: false,
-            everybody: Vec::new(),
+            everybody: Some(Vec::new()),
         }
     }
 }
@@ -156,7 +156,8 @@ pub fn compile(sccs: &SccSet, settings: &Settings) -> Result<Compiled, CompileEr
             let unusable = unusable.into_iter().map(|(name, why)| (name.to_owned(), why.to_string()));
             let hash = hash(&objects);
             let objects = objects.into_iter().map(|object| with_hash(object, &hash)).collect();
-            let asks_controllers = workload::asks_controller(&usable, &settings.everybody);
+            let everybody = settings.everybody.as_deref().unwrap_or_default();
+            let asks_controllers = workload::asks_controller(&usable, everybody);
             Ok(Compiled { objects, unusable: unusable.collect(), asks_controllers })
         }
         Err(breach) => {
@@ -212,10 +213,13 @@ fn objects(usable: &[Translated<'_>], settings: &Settings) -> Result<Vec<Value>,
         objects.extend([connecting(usable, settings), connecting_binding(settings)]);
     }
     // Warnings are optional: a set that is too large for them is compiled without.
-    if settings.mode != Mode::Audit && usable.len() <= workload::LIMIT {
+    if let Some(everybody) = &settings.everybody
+        && settings.mode != Mode::Audit
+        && usable.len() <= workload::LIMIT
+    {
         let warning = json!({"policyName": WORKLOADS, "validationActions": ["Warn"]});
         objects.extend([
-            workloads(usable, settings),
+            workloads(usable, settings, everybody),
             object("ValidatingAdmissionPolicyBinding", WORKLOADS, warning),
         ]);
     }
@@ -248,7 +252,7 @@ fn validating(sccs: &[Translated<'_>], settings: &Settings) -> Value {
         json!({
             "failurePolicy": "Fail",
             "matchConstraints": constraints(settings, &pods()),
-            "auditAnnotations": validating::audit_annotations(sccs),
+            "auditAnnotations": validating::audit_annotations(sccs, settings.mode == Mode::Enforce),
             "validations": validating::validations(sccs),
         }),
     )
@@ -281,11 +285,11 @@ fn connecting_binding(settings: &Settings) -> Value {
     object("ValidatingAdmissionPolicyBinding", CONNECT, spec)
 }
 
-fn workloads(sccs: &[Translated<'_>], settings: &Settings) -> Value {
+fn workloads(sccs: &[Translated<'_>], settings: &Settings, everybody: &[String]) -> Value {
     policy(
         "ValidatingAdmissionPolicy",
         WORKLOADS,
-        &workload::variables(sccs, &settings.everybody),
+        &workload::variables(sccs, everybody),
         json!({
             // It only warns.
             "failurePolicy": "Ignore",

@@ -10,6 +10,9 @@ use crate::rule::seccomp::{field_of, judged, name_of};
 use crate::rule::selinux::same_level;
 use crate::update;
 
+/// Maximum number of annotations, and of containers, of a pod.
+pub(crate) const LARGEST: usize = 500;
+
 /// A named expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Variable {
@@ -70,16 +73,35 @@ impl Place {
         }
     }
 
+    /// Whether expressions would take too long: the API server takes a millisecond for each container and, for thousands of
+    /// annotations, seconds. One that was so large before is decided on, so that it can still be changed.
+    fn is_too_large(self) -> String {
+        let large = |metadata: &str, spec: &str| {
+            format!(
+                "{metadata}.?annotations.orValue({{}}).size() > {LARGEST} ||\n{spec}.containers.size() + \
+                 {spec}.?initContainers.orValue([]).size() + {spec}.?ephemeralContainers.orValue([]).size() > {LARGEST}"
+            )
+        };
+        let new = large(self.metadata(), self.spec());
+        match self {
+            Self::Object => {
+                let old = large("oldObject.metadata", "oldObject.spec");
+                format!("({new}) &&\n!(request.operation == 'UPDATE' && ({old}))")
+            }
+            Self::Parameter | Self::Template => new,
+        }
+    }
+
     /// Whether a policy looks at the request.
     fn relevant(self) -> String {
         match self {
-            Self::Object => update::is_relevant(),
+            Self::Object => format!("!variables.isTooLarge && {}", update::is_relevant()),
             Self::Parameter => {
                 format!("!({}) && !({})", update::is_mirrored("variables.annotations"), update::WINDOWS)
             }
             // A workload that another one owns was checked with its owner.
             Self::Template => format!(
-                "!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false)) && !({})",
+                "!variables.isTooLarge && !object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false)) && !({})",
                 update::WINDOWS
             ),
         }
@@ -116,6 +138,7 @@ fn request(place: Place) -> Vec<Variable> {
     vec![
         Variable::new("spec", place.spec()),
         Variable::new("annotations", format!("{}.?annotations.orValue({{}})", place.metadata())),
+        Variable::new("isTooLarge", place.is_too_large()),
         Variable::new("relevant", place.relevant()),
         Variable::new("required", format!("variables.annotations[?{}].orValue('')", text(REQUIRED_SCC))),
         Variable::new("annotated", format!("variables.annotations[?{}].orValue('')", text(VALIDATED_SCC))),

@@ -78,6 +78,9 @@ pub(crate) fn variables(sccs: &[Translated<'_>], trial: Trial<'_>) -> Vec<Variab
     variables
 }
 
+/// Maximum number of SCCs that a message names: the API server takes no longer one than 5 KiB.
+const NAMED: usize = 10;
+
 /// The message of a refusal: the SCCs that fit and may not be used, else the nearest one and its violations.
 /// Expressions of messages cannot call the authorizer.
 pub(crate) fn message(sccs: &[Translated<'_>], before: &str, nobody: &str, after: &str) -> Vec<Variable> {
@@ -93,8 +96,12 @@ pub(crate) fn message(sccs: &[Translated<'_>], before: &str, nobody: &str, after
             scc.reference("findings")
         )
     });
+    let fit = format!(
+        "variables.fitting.filter(s, variables.fitting.indexOf(s) < {NAMED}).join(', ') + \
+         (variables.fitting.size() > {NAMED} ? ' and ' + string(variables.fitting.size() - {NAMED}) + ' more' : '')"
+    );
     let refusal = format!(
-        "{before}variables.fitting.size() > 0 ? variables.fitting.join(', ') + (variables.fitting.size() == 1 ? ' fits' : ' fit') + \
+        "{before}variables.fitting.size() > 0 ? {fit} + (variables.fitting.size() == 1 ? ' fits' : ' fit') + \
          {nobody} + (variables.fitting.size() == 1 ? 'it' : 'any of them') + '{after}' :\n\
          variables.refusing.size() == 0 ? 'none could be tried' :\n\
          variables.nearest[0] + ' comes nearest, but ' + variables.nearest.filter(f, f != variables.nearest[0]).join('; ')"

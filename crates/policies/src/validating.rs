@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cel::{self, text};
 use crate::entry::{Translated, shared};
-use crate::facts::{Frozen, Place, Variable, facts};
+use crate::facts::{Frozen, LARGEST, Place, Variable, facts};
 use crate::grant;
 use crate::mutating::BLOCK;
 use crate::trial::{self, Trial};
@@ -32,43 +32,66 @@ pub(crate) fn variables(sccs: &[Translated<'_>], enforced: bool) -> Vec<Variable
         }
     }
     if !asks_others(sccs) {
-        variables.push(Variable::new("grantOfAnnotated", grant_of_annotated(sccs)));
+        variables.push(Variable::new("grantOfAnnotated", grant_of("variables.annotated", sccs)));
+        variables.push(candidates(sccs));
+        variables.extend((0..BLOCK).map(|place| grant_of_candidate(place, sccs)));
     }
     variables.push(Variable::new("admitted", admitted(sccs)));
     variables.extend(message(sccs));
     variables
 }
 
-/// The grant of the SCC in the pod's annotation.
-fn grant_of_annotated(sccs: &[Translated<'_>]) -> String {
+/// The SCCs that a subresource's pod fits. The API server drops what the mutation annotates there, so that the annotation
+/// is that of the SCC which admitted the pod when it was created.
+fn candidates(sccs: &[Translated<'_>]) -> Variable {
+    let names = sccs.iter().map(|scc| format!("\n{} ? {} : ''", holds(scc), text(scc.name())));
+    let fitting = format!("{}.filter(s, s != '')", cel::list(names));
+    Variable::new("candidates", format!("request.?subResource.orValue('') == '' ? [] : {fitting}"))
+}
+
+/// The name of the variable with the grant of a candidate.
+fn candidate(place: usize) -> String {
+    format!("grantOfCandidate{place}")
+}
+
+fn grant_of_candidate(place: usize, sccs: &[Translated<'_>]) -> Variable {
+    let grant = grant_of(&format!("variables.candidates[{place}]"), sccs);
+    Variable::new(candidate(place), format!("variables.candidates.size() <= {place} ? '' :\n{grant}"))
+}
+
+/// The grant of the SCC with the name of an expression.
+fn grant_of(name: &str, sccs: &[Translated<'_>]) -> String {
     let named = |test: fn(&[String], &[String]) -> Option<String>| {
         let of = |scc: &Translated<'_>| {
             let object = scc.entry.scc();
             let (users, groups) = (object.users.as_ref(), object.groups.as_ref());
             let test =
                 test(SecurityContextConstraints::list(users), SecurityContextConstraints::list(groups))?;
-            Some(format!("variables.annotated == {} && ({test})", text(scc.name())))
+            Some(format!("{name} == {} && ({test})", text(scc.name())))
         };
         cel::any(sccs.iter().filter_map(of))
     };
     let account = named(|users, groups| grant::named(&grant::ACCOUNT, users, groups));
     let user = named(|users, groups| grant::named(&grant::USER, users, groups));
     format!(
-        "variables.account != '' && ({account} || variables.mayAccount.name(variables.annotated).check('use').allowed()) ? 'serviceaccount' :\n\
-         {user} || variables.mayUser.name(variables.annotated).check('use').allowed() ? 'user' :\n''"
+        "variables.account != '' && ({account} || variables.mayAccount.name({name}).check('use').allowed()) ? 'serviceaccount' :\n\
+         {user} || variables.mayUser.name({name}).check('use').allowed() ? 'user' :\n''"
     )
+}
+
+/// Whether a pod fits an SCC as it is.
+fn holds(scc: &Translated<'_>) -> String {
+    format!("{} && {} && {}", scc.considered(), scc.reference("fits"), scc.reference("settled"))
 }
 
 /// The annotated SCC is evaluated first, since it is what admitted the pod; then all others in order.
 fn admitted(sccs: &[Translated<'_>]) -> String {
-    let holds = |scc: &Translated<'_>| {
-        format!("{} && {} && {}", scc.considered(), scc.reference("fits"), scc.reference("settled"))
-    };
     let annotated =
         |scc: &Translated<'_>| format!("variables.annotated == {} && {}", text(scc.name()), holds(scc));
     if !asks_others(sccs) {
         let fits = cel::any(sccs.iter().map(annotated));
-        return format!("({fits}) && variables.grantOfAnnotated != ''");
+        let others = cel::any((0..BLOCK).map(|place| format!("variables.{} != ''", candidate(place))));
+        return format!("({fits}) && variables.grantOfAnnotated != '' ||\n{others}");
     }
     let may = |scc: &Translated<'_>| format!("{} != ''", scc.reference("grant"));
     let annotated = sccs.iter().map(|scc| format!("{} && {}", annotated(scc), may(scc)));
@@ -78,7 +101,7 @@ fn admitted(sccs: &[Translated<'_>]) -> String {
 
 /// The API server evaluates the message of every pod, also of admitted ones: they have an annotation, and no SCC is
 /// evaluated for them here.
-const CHANGED: &str = "variables.annotated != '' ?\n\
+const CHANGED: &str = "variables.annotated != '' && request.?subResource.orValue('') == '' ?\n\
     'the pod was changed after ' + variables.annotated + ' had been chosen, or that may no longer be used, or no MutatingAdmissionPolicy has chosen it' :\n";
 
 fn message(sccs: &[Translated<'_>]) -> Vec<Variable> {
@@ -94,7 +117,13 @@ const KEY: usize = 63;
 
 /// Audit annotations, under OpenShift's keys: the API server prepends the name of the policy to each. These expressions
 /// cannot call the authorizer either, so violations are reported for SCCs that may be used and for others.
-pub(crate) fn audit_annotations(sccs: &[Translated<'_>]) -> Value {
+///
+/// Where nothing is enforced no annotation of the pod is to be believed, and only the authorizer could tell whether it is
+/// admitted: the API server records there what would be refused, with the reason, by itself.
+pub(crate) fn audit_annotations(sccs: &[Translated<'_>], enforced: bool) -> Value {
+    if !enforced {
+        return json!([]);
+    }
     let mut annotations = vec![
         // Empty means none.
         json!({"key": "chosen", "valueExpression": "string(variables.relevant ? variables.annotated : '')"}),
@@ -128,6 +157,10 @@ pub(crate) fn validations(sccs: &[Translated<'_>]) -> Value {
     let relevant = |expression: &str| format!("!variables.relevant || {expression}");
     json!([
         {
+            "expression": "!variables.isTooLarge",
+            "message": format!("a pod may have at most {LARGEST} annotations and {LARGEST} containers, so that the API server can decide on it in time"),
+        },
+        {
             "expression": relevant("variables.hasRanges"),
             "messageExpression": format!("'namespace ' + request.namespace + ' cannot take pods: it has no annotation {UID_RANGE} or {MCS}; its ranges are not allocated yet'"),
         },
@@ -137,7 +170,9 @@ pub(crate) fn validations(sccs: &[Translated<'_>]) -> Value {
         },
         {
             "expression": relevant(&format!("variables.required == '' || variables.required in {names}")),
-            "messageExpression": "'failed to retrieve the required SCC: there is no SecurityContextConstraints ' + string(variables.required)",
+            // The API server drops a message with a line break.
+            "messageExpression": "'failed to retrieve the required SCC: there is no SecurityContextConstraints ' + \
+                (variables.required.size() > 253 || variables.required.contains('\\n') ? 'of that name' : string(variables.required))",
         },
         {"expression": relevant("variables.admitted"), "messageExpression": message},
     ])

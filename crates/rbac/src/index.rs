@@ -48,6 +48,12 @@ impl FromIterator<RbacObject> for Rbac {
 }
 
 impl Rbac {
+    /// Whether there are no bindings, so that nobody holds a right.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cluster_bindings.is_empty() && self.bindings.is_empty()
+    }
+
     /// Adds an object in place of the one of its kind, namespace and name.
     pub fn apply(&mut self, object: RbacObject) {
         match object {

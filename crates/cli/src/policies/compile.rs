@@ -46,15 +46,18 @@ pub(super) fn settings(choices: &Choices, policy: &Policy) -> Settings {
     }
 }
 
-/// The SCCs that all authenticated users may use in every namespace.
-pub(super) fn everybody(policy: &Policy) -> Vec<String> {
+/// The SCCs that all authenticated users may use in every namespace; `None` if no roles are known.
+pub(super) fn everybody(policy: &Policy) -> Option<Vec<String>> {
+    if policy.rbac().is_empty() {
+        return None;
+    }
     let user = User { name: "", groups: &[EVERYBODY] };
     let names = policy.sccs().entries().map(|entry| entry.name());
     let is_open = |name: &&str| {
         let action = Action { verb: "use", group: scc::GROUP, resource: scc::RESOURCE, name, namespace: "" };
         policy.rbac().authorize(&user, &action).is_some()
     };
-    names.filter(is_open).map(str::to_owned).collect()
+    Some(names.filter(is_open).map(str::to_owned).collect())
 }
 
 /// Limits of CEL, and the alternative check for each.
@@ -62,7 +65,7 @@ const LEFT_TO_OTHERS: [&str; 4] = [
     "ranges of namespaces are not allocated: annotate them, or run the controllers of `palisade webhook` without its webhooks",
     "edits of SCCs are not followed: `palisade policies apply --watch`, or `palisade policies status`",
     "SCC objects are neither defaulted nor validated: `palisade scc lint`, or the webhooks",
-    "refusals do not name the right that is missing: `palisade review`, `oc adm policy who-can use scc NAME`",
+    "refusals do not name the right that is missing: `palisade review`, or `kubectl auth can-i use securitycontextconstraints.security.openshift.io/NAME --as=USER -n NAMESPACE`",
 ];
 
 /// The parts that are left out, and the checks that cover them instead.
@@ -75,6 +78,9 @@ pub(super) fn tell(compiled: &Compiled, settings: &Settings) {
     }
     let note = match compiled.get("ValidatingAdmissionPolicy", WORKLOADS) {
         _ if settings.mode == Mode::Audit => None,
+        None if settings.everybody.is_none() => {
+            Some("authors of workloads are not warned, since no roles and bindings are among the files")
+        }
         None => Some("there are too many SCCs to warn authors of workloads: `palisade review`"),
         Some(_) if !compiled.asks_controllers => Some(
             "there are too many SCCs to ask for the rights of controllers in warnings on workloads, but for those that the SCCs \

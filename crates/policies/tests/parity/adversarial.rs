@@ -142,9 +142,9 @@ fn a_set_that_the_api_server_would_not_take_is_refused_with_the_sccs_that_are_to
 }
 
 #[test]
-fn fifteen_hundred_containers_are_decided_within_the_budget() {
+fn many_containers_are_decided_within_the_budget_and_more_are_refused() {
     let containers = |security: Value| -> Value {
-        (0..1_500).map(|index| json!({"name": format!("c{index}"), "securityContext": security})).collect()
+        (0..500).map(|index| json!({"name": format!("c{index}"), "securityContext": security})).collect()
     };
     for (pair, security) in [
         (set_4(&[]), json!({})),
@@ -163,6 +163,78 @@ fn fifteen_hundred_containers_are_decided_within_the_budget() {
             let (_, usage) = pair.policies.mutate(request, may).unwrap();
             assert!(usage.iter().all(|usage| usage.spent < BUDGET / 2), "{usage:?}");
         });
+    }
+    let pair = set_4(&[]);
+    let annotations: serde_json::Map<String, Value> =
+        (0..501).map(|index| (format!("k{index}"), json!("v"))).collect();
+    let small = json!({"containers": [{"name": "c"}]});
+    let many: Vec<Value> = (0..501).map(|index| json!({"name": format!("c{index}")})).collect();
+    let large = [
+        pod(json!(annotations), small.clone()),
+        pod(json!({}), json!({"containers": many})),
+        pod(json!({}), json!({"containers": [{"name": "c"}], "initContainers": many[1..]})),
+    ];
+    for large in large {
+        let refused = |object: &Value, old: &Value| {
+            let mut review = canonical_review(&create(object.clone()));
+            if !old.is_null() {
+                review["request"]["operation"] = json!("UPDATE");
+                review["request"]["oldObject"] = crate::interpreter::canonical(old);
+            }
+            pair.decide(&review, |request, may| {
+                let (object, _) = pair.policies.mutate(request, may).unwrap();
+                pair.policies.validate(&Request { object, ..request.clone() }, may).0
+            })
+        };
+        let message = refused(&large, &Value::Null).unwrap_or_default();
+        assert!(message.starts_with("a pod may have at most 500 annotations"), "{message}");
+        assert_eq!(refused(&large, &pod(json!({}), small.clone())), Some(message.clone()));
+        // A pod that was so large before can be changed.
+        let mut changed = large.clone();
+        changed["metadata"]["labels"] = json!({"a": "b"});
+        assert_ne!(refused(&changed, &large), Some(message));
+    }
+}
+
+/// The API server drops the annotations that a mutation sets on an ephemeral container or a resize.
+#[test]
+fn subresources_are_decided_by_any_scc_however_many_there_are() {
+    for count in [13, 14, 30] {
+        let narrow = (0..count - 1).map(|index| {
+            let mut scc = open_scc(&format!("s{index:04}"), &["nobody"]);
+            scc["allowPrivilegedContainer"] = json!(false);
+            scc["priority"] = json!(1);
+            scc
+        });
+        let mut objects: Vec<Value> = narrow.collect();
+        objects[0]["groups"] = json!(["system:authenticated"]);
+        let mut wide = open_scc("wide", &[]);
+        wide["users"] = json!(["alice"]);
+        objects.push(wide);
+        objects.push(palisade_testing::random::namespace());
+        let pair = pair(&objects);
+        for (annotated, user, is_admitted) in
+            [("s0000", "alice", true), ("s0000", "bob", false), ("", "alice", true), ("", "bob", false)]
+        {
+            let annotations =
+                if annotated.is_empty() { json!({}) } else { json!({"openshift.io/scc": annotated}) };
+            let old = pod(annotations, json!({"containers": [{"name": "c"}]}));
+            let mut new = old.clone();
+            new["spec"]["ephemeralContainers"] =
+                json!([{"name": "e", "securityContext": {"privileged": true}}]);
+            let mut review = create(new);
+            review["request"]["operation"] = json!("UPDATE");
+            review["request"]["oldObject"] = old;
+            review["request"]["subResource"] = json!("ephemeralcontainers");
+            review["request"]["userInfo"]["username"] = json!(user);
+            let review = canonical_review(&review);
+            let outcome = pair.decide(&review, |request, may| pair.policies.admit(request, may));
+            assert_eq!(
+                matches!(outcome, crate::interpreter::Outcome::Allowed(_)),
+                is_admitted,
+                "{count} SCCs, {annotated:?}, {user}: {outcome:?}"
+            );
+        }
     }
 }
 

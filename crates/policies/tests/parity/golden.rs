@@ -17,7 +17,7 @@ fn compiled(set: BuiltinSet, settings: &Settings) -> Compiled {
 #[test]
 fn the_built_in_sets_compile_to_what_the_files_say() {
     for set in [BuiltinSet::V3, BuiltinSet::V4] {
-        let everybody = vec!["restricted-v2".to_owned(), "restricted-v3".to_owned()];
+        let everybody = Some(vec!["restricted-v2".to_owned(), "restricted-v3".to_owned()]);
         let compiled = compiled(set, &Settings { connect: true, everybody, ..Settings::default() });
         let text: String =
             compiled.objects.iter().map(|object| format!("---\n{}", yaml::write(object))).collect();

@@ -23,7 +23,7 @@ impl Pair {
 
     /// Both forms, where there is an SCC that can admit a pod.
     pub(crate) fn try_new(policy: Policy, namespaces: Vec<Value>) -> Result<Self, CompileError> {
-        let everybody = everybody(&policy);
+        let everybody = Some(everybody(&policy));
         let connect = policy.sccs().entries().count() <= 13;
         let settings = Settings { kernel: policy.kernel(), connect, everybody, ..Settings::default() };
         let compiled = compile(policy.sccs(), &settings)?;

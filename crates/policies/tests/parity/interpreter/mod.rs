@@ -239,9 +239,13 @@ impl Policies {
             Ok((object, _)) => object,
             Err(error) => return Outcome::Refused(error),
         };
-        let request = Request { object, ..request.clone() };
+        let mut request = Request { object: object.clone(), ..request.clone() };
+        // The strategies of subresources keep all but their own part of the pod, before it is validated.
+        if request.request["subResource"].as_str().is_some_and(|name| !name.is_empty()) {
+            request.object["metadata"] = request.old_object["metadata"].clone();
+        }
         match self.validate(&request, authorizer).0 {
-            None => Outcome::Allowed(request.object),
+            None => Outcome::Allowed(object),
             Some(message) => Outcome::Refused(message),
         }
     }
