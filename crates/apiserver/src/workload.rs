@@ -102,7 +102,8 @@ impl Workloads {
     fn look_around(&self) -> Revision {
         let seen = self.api.store.revision();
         self.queue().forget();
-        let storages = CONTROLLERS.iter().map(|controller| controller.storage).chain(["pods"]);
+        let storages = CONTROLLERS.iter().map(|controller| controller.storage);
+        let storages = storages.chain(["pods", resource::CONTROLLER_REVISIONS.storage()]);
         for resource in storages.filter_map(resource::of_storage) {
             let listed = objects::each(&self.api.store, resource, None, |object| {
                 let (namespace, name) =

@@ -354,6 +354,121 @@ async fn a_cron_job_keeps_to_its_concurrency_policy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_autoscaler_is_the_same_in_both_versions() {
+    let world = World::start().await;
+    let [first, second] =
+        ["v1", "v2"].map(|version| format!("/apis/autoscaling/{version}/{SHOP}/horizontalpodautoscalers"));
+    let scaler = json!({"metadata": {"name": "web"}, "spec": {"minReplicas": 2, "maxReplicas": 5,
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+        "targetCPUUtilizationPercentage": 60}});
+    let made = world.post(&first, scaler).await;
+    assert_eq!(
+        (&made["apiVersion"], &made["spec"]["targetCPUUtilizationPercentage"]),
+        (&json!("autoscaling/v1"), &json!(60))
+    );
+    let found = world.get(&format!("{second}/web")).await;
+    assert_eq!(found["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 60, "{found:#}");
+    // What the first version has no field for is in an annotation, and a change by it keeps that.
+    let memory = json!({"type": "Resource", "resource": {"name": "memory", "target": {"type": "AverageValue", "averageValue": "1Gi"}}});
+    let metrics = json!([found["spec"]["metrics"][0], memory]);
+    world.send("PATCH", &format!("{second}/web"), json!({"spec": {"metrics": metrics}})).await.unwrap();
+    let list = world.get(&first).await;
+    let seen = &list["items"][0];
+    assert_eq!(
+        (&list["apiVersion"], &seen["kind"]),
+        (&json!("autoscaling/v1"), &json!("HorizontalPodAutoscaler"))
+    );
+    let said = seen["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/metrics"].as_str().unwrap();
+    assert!(said.contains("memory") && said.contains("1Gi"), "{said}");
+    let change = json!({"spec": {"maxReplicas": 7, "targetCPUUtilizationPercentage": 70}});
+    let changed = world.send("PATCH", &format!("{first}/web"), change).await.unwrap();
+    assert_eq!(
+        (&changed["apiVersion"], &changed["spec"]["maxReplicas"]),
+        (&json!("autoscaling/v1"), &json!(7))
+    );
+    let found = world.get(&format!("{second}/web")).await;
+    let targets: Vec<&Value> = found["spec"]["metrics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|metric| &metric["resource"]["name"])
+        .collect();
+    assert_eq!(targets, ["memory", "cpu"], "{found:#}");
+    assert!(found["metadata"]["annotations"].get("autoscaling.alpha.kubernetes.io/metrics").is_none());
+    let groups = world.get("/apis/autoscaling").await;
+    let versions: Vec<&Value> =
+        groups["versions"].as_array().unwrap().iter().map(|version| &version["version"]).collect();
+    assert_eq!(
+        (versions, &groups["preferredVersion"]["version"]),
+        (vec![&json!("v2"), &json!("v1")], &json!("v2"))
+    );
+    // A status is no way to change what is aimed at.
+    let annotations = json!({"autoscaling.alpha.kubernetes.io/metrics": "[]"});
+    let status = json!({"metadata": {"annotations": annotations}, "status": {"currentReplicas": 3, "desiredReplicas": 3}});
+    world.send("PATCH", &format!("{first}/web/status"), status).await.unwrap();
+    let found = world.get(&format!("{second}/web")).await;
+    assert_eq!(found["spec"]["metrics"].as_array().unwrap().len(), 2, "{found:#}");
+    let refused = json!({"metadata": {"name": "bad"}, "spec": {"maxReplicas": 1, "minReplicas": 3,
+        "scaleTargetRef": {"kind": "Deployment", "name": "web"}}});
+    let error = world.send("POST", &first, refused).await.unwrap_err();
+    assert!(error.to_string().contains("spec.maxReplicas"), "{error}");
+    world.send("DELETE", &format!("{first}/web"), json!({})).await.unwrap();
+    assert!(world.send("GET", &format!("{second}/web"), json!({})).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_is_rolled_back_by_its_revisions() {
+    let world = World::start().await;
+    world.post("/api/v1/nodes", json!({"metadata": {"name": "a"}})).await;
+    let revisions = format!("/apis/apps/v1/{SHOP}/controllerrevisions");
+    for (kind, spec) in
+        [("statefulsets", json!({"replicas": 1, "serviceName": "web"})), ("daemonsets", json!({}))]
+    {
+        let mut set = json!({"metadata": {"name": kind}, "spec": spec});
+        let labels = json!({"app": kind});
+        let mut form = template("a:1", json!({}));
+        form["metadata"]["labels"] = labels.clone();
+        set["spec"]["selector"] = json!({"matchLabels": labels});
+        set["spec"]["template"] = form;
+        world.post(&format!("/apis/apps/v1/{SHOP}/{kind}"), set).await;
+        let path = format!("/apis/apps/v1/{SHOP}/{kind}/{kind}");
+        let is_done = |object: &Value| {
+            let status = &object["status"];
+            let done = ["updatedReplicas", "updatedNumberScheduled"].iter().any(|field| status[field] == 1);
+            let ready = ["readyReplicas", "numberReady"].iter().any(|field| status[field] == 1);
+            done && ready && status["observedGeneration"] == object["metadata"]["generation"]
+        };
+        world.until(&path, "its pod is ready", is_done).await;
+        let image = |tag: &str| json!({"spec": {"template": {"spec": {"containers": [{"name": "app", "image": tag}]}}}});
+        world.send("PATCH", &path, image("a:2")).await.unwrap();
+        world.until(&path, "it has rolled over", is_done).await;
+        let of_kind = format!("{revisions}?labelSelector=app={kind}");
+        let list = world.get(&of_kind).await;
+        let mut all = list["items"].as_array().unwrap().clone();
+        all.sort_by_key(|revision| revision["revision"].as_i64());
+        assert_eq!(
+            all.iter().map(|one| one["revision"].as_i64().unwrap()).collect::<Vec<_>>(),
+            [1, 2],
+            "{list:#}"
+        );
+        // As kubectl rollout undo does.
+        let request = Request::builder().method("PATCH").uri(&path);
+        let request = request.header("content-type", "application/strategic-merge-patch+json");
+        let undone: Value =
+            world.0.request(request.body(all[0]["data"].to_string().into_bytes()).unwrap()).await.unwrap();
+        assert_eq!(undone["spec"]["template"]["spec"]["containers"][0]["image"], "a:1", "{undone:#}");
+        world.until(&path, "it has rolled back", is_done).await;
+        let is_third = |list: &Value| {
+            let numbers = list["items"].as_array().unwrap().iter();
+            let mut numbers: Vec<i64> = numbers.map(|one| one["revision"].as_i64().unwrap()).collect();
+            numbers.sort_unstable();
+            numbers == [2, 3]
+        };
+        world.until(&of_kind, "the first form is the newest again", is_third).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_autoscaler_keeps_to_its_bounds_and_says_that_there_are_no_metrics() {
     let world = World::start().await;
     let deployments = format!("/apis/apps/v1/{SHOP}/deployments");

@@ -8,6 +8,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "cluster/rollout.rs"]
+mod rollout;
 mod server;
 
 use server::Server;

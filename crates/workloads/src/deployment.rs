@@ -1,73 +1,99 @@
-//! Deployments: a replica set for each form of the template, of which the newest grows as the others shrink.
+//! Deployments: one replica set for each version of the template; the newest grows while the others shrink
+//! (`pkg/controller/deployment`).
 
-use std::collections::{HashMap, HashSet};
+mod status;
 
 use palisade_k8s::put;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::Next;
-use crate::pods::{self, condition, hash_of, is_leaving, set_condition};
+use crate::past::{self, PRESENT, Weights};
+use crate::pods::{self, hash_of, is_leaving};
 use crate::work::{Work, brief};
 use palisade_api::error::{ApiError, ApiResult, Reason};
 use palisade_api::kind::{REPLICA_SETS, text};
-use palisade_api::weight;
 
 /// Label by which the pods of one form of a template are told from others.
 const HASH: &str = "pod-template-hash";
 const REVISION: &str = "deployment.kubernetes.io/revision";
+const REVISIONS: &str = "deployment.kubernetes.io/revision-history";
+const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
+const MOST: &str = "deployment.kubernetes.io/max-replicas";
+/// Annotations of a deployment that are not those of its replica sets.
+const OWN: [&str; 6] = [
+    "kubectl.kubernetes.io/last-applied-configuration",
+    REVISION,
+    REVISIONS,
+    DESIRED,
+    MOST,
+    "deprecated.deployment.rollback.to",
+];
+/// Length of the list of revisions that a replica set has had, in bytes.
+const REVISIONS_LENGTH: usize = 2000;
 
 pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
-    let template = work.object.pointer("/spec/template").cloned().unwrap_or_default();
-    let (mut same, mut weights) = (HashSet::new(), HashMap::new());
-    let mut sets = work.owned("apps/replicasets", |set| {
-        let name = text(&set, "/metadata/name").to_owned();
-        weights.insert(name.clone(), weight::of(&set));
-        if form(&set) == template {
-            same.insert(name);
-        }
-        let revision =
-            set.pointer(&format!("/metadata/annotations/{}", REVISION.replace('/', "~1"))).cloned();
-        let mut set = brief(set);
-        put(&mut set, &["metadata", "annotations"], json!({REVISION: revision}));
-        set
-    })?;
-    sets.retain(|set| !is_leaving(set));
-    sets.sort_by_key(revision);
-    let newest = sets.iter().rposition(|set| same.contains(text(set, "/metadata/name")));
+    let mut deployment = Deployment::find(work)?;
     let is_paused = work.object.pointer("/spec/paused") == Some(&Value::Bool(true));
-    let mut refused = Ok(());
-    let current = match newest {
-        Some(at) => Some(sets.remove(at)),
-        None if is_paused => None,
-        None => match room_for_one(work, &sets, &weights) {
-            Ok(()) => Some(begin(work, &template, &sets)?),
-            // The newest that there is takes over from the older ones meanwhile, so that there is room again.
-            full => {
-                refused = full;
-                sets.pop()
-            }
-        },
-    };
-    let latest = sets.iter().map(revision).max().unwrap_or_default();
-    if let Some(current) = &current {
-        let number = if revision(current) > latest || newest.is_some() && revision(current) == latest {
-            revision(current)
-        } else {
-            latest + 1
-        };
-        number_as(work, current, number.max(1))?;
-        if !is_paused {
-            roll(work, current, &sets)?;
+    deployment.number()?;
+    let is_scaled_alone = is_paused || deployment.is_scaled();
+    if is_scaled_alone {
+        deployment.adjust()?;
+    } else {
+        match work.text("/spec/strategy/type") {
+            "Recreate" => deployment.recreate()?,
+            _ => deployment.roll()?,
         }
     }
-    clean_up(work, &sets, &weights)?;
-    say(work, current.as_ref(), &sets)?;
-    refused.map(|()| Next::Nothing)
+    let status = status::of(&deployment, is_scaled_alone);
+    deployment.clean_up(is_paused || !is_scaled_alone && status::is_complete(work, &status))?;
+    work.say(&status)?;
+    deployment.refused.map_or_else(|| Ok(status::next(work, &status)), Err)
+}
+
+/// A deployment that is looked at. Of its replica sets only what is looked at is held.
+struct Deployment<'d> {
+    work: &'d Work<'d>,
+    template: Value,
+    /// The replica set of the present form of the template.
+    current: Option<Value>,
+    /// Those of others, the oldest first.
+    others: Vec<Value>,
+    weights: Weights,
+    /// Whether the present one was made just now.
+    is_begun: bool,
+    /// Why there is none of the present form yet.
+    refused: Option<Box<ApiError>>,
+}
+
+/// What is looked at of a replica set that is not the present one.
+fn outline(set: Value) -> Value {
+    let said = [REVISION, DESIRED, MOST].into_iter().filter_map(|name| {
+        let value = set.pointer("/metadata/annotations")?.get(name)?.clone();
+        Some((name.to_owned(), value))
+    });
+    let said: Map<String, Value> = said.collect();
+    let mut set = brief(set);
+    put(&mut set, &["metadata", "annotations"], said.into());
+    set
+}
+
+/// The reason of an event and of a condition.
+const NOT_CREATED: &str = "ReplicaSetCreateError";
+
+fn not_created(error: &ApiError) -> String {
+    format!("Failed to create new replica set: {}", error.message)
+}
+
+fn annotation<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
+    object.pointer("/metadata/annotations")?.get(name)?.as_str()
+}
+
+fn count(object: &Value, name: &str) -> Option<i64> {
+    annotation(object, name)?.parse().ok()
 }
 
 fn revision(set: &Value) -> i64 {
-    let annotations = set.pointer("/metadata/annotations");
-    annotations.and_then(|all| all.get(REVISION)?.as_str()?.parse().ok()).unwrap_or_default()
+    count(set, REVISION).unwrap_or_default()
 }
 
 /// The template of a replica set as its deployment has it.
@@ -77,60 +103,6 @@ fn form(set: &Value) -> Value {
         labels.shift_remove(HASH);
     }
     template
-}
-
-/// Makes the replica set of a new form of the template.
-fn begin(work: &Work<'_>, template: &Value, others: &[Value]) -> ApiResult<Value> {
-    let hash = hash_of(template, work.number("/status/collisionCount"));
-    let revision = others.iter().map(revision).max().unwrap_or_default() + 1;
-    let mut template = template.clone();
-    put(&mut template, &["metadata", "labels", HASH], hash.clone().into());
-    let mut selector = work.object.pointer("/spec/selector").cloned().unwrap_or_else(|| json!({}));
-    put(&mut selector, &["matchLabels", HASH], hash.clone().into());
-    let labels = template.pointer("/metadata/labels").cloned();
-    let replicas =
-        if others.iter().all(|set| replicas(set) == 0) { work.number("/spec/replicas") } else { 0 };
-    let set = json!({
-        "kind": "ReplicaSet", "apiVersion": "apps/v1",
-        "metadata": {"name": format!("{}-{hash}", work.name()), "namespace": work.namespace(), "labels": labels,
-            "annotations": {REVISION: revision.to_string()}, "ownerReferences": pods::owned_by(work)},
-        "spec": {"replicas": replicas, "minReadySeconds": work.number("/spec/minReadySeconds"), "selector": selector, "template": template},
-    });
-    match work.create(&REPLICA_SETS, set) {
-        Ok(set) => {
-            if replicas > 0 {
-                let name = text(&set, "/metadata/name");
-                let message = format!("Scaled up replica set {name} from 0 to {replicas}");
-                pods::tell(work, "Normal", "ScalingReplicaSet", &message);
-            }
-            Ok(set)
-        }
-        // Another owner has a set of this name: the next try uses another one.
-        Err(error) if error.reason == Reason::AlreadyExists => {
-            let collisions = work.number("/status/collisionCount") + 1;
-            let mut status = work.object.get("status").cloned().unwrap_or_else(|| json!({}));
-            put(&mut status, &["collisionCount"], collisions.into());
-            work.say(&status)?;
-            Err(error)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Writes the number of a revision into its replica set and into the deployment.
-fn number_as(work: &Work<'_>, set: &Value, number: i64) -> ApiResult<()> {
-    let write = |old: &Value| {
-        let mut new = old.clone();
-        put(&mut new, &["metadata", "annotations", REVISION], number.to_string().into());
-        new
-    };
-    if revision(set) != number {
-        work.change(&REPLICA_SETS, text(set, "/metadata/name"), "", write)?;
-    }
-    if revision(&work.object) != number {
-        work.change(work.resource, work.name(), "", write)?;
-    }
-    Ok(())
 }
 
 fn replicas(set: &Value) -> i64 {
@@ -145,9 +117,13 @@ fn running(set: &Value) -> i64 {
     set.pointer("/status/replicas").and_then(Value::as_i64).unwrap_or_default()
 }
 
+fn is_empty(set: &Value) -> bool {
+    replicas(set) == 0 && running(set) == 0
+}
+
 /// A number, or a percentage of another.
 pub(crate) fn share(value: Option<&Value>, whole: i64, rounds_up: bool) -> i64 {
-    match value {
+    let share = match value {
         Some(Value::String(text)) => {
             let percent: i64 =
                 text.strip_suffix('%').and_then(|digits| digits.parse().ok()).unwrap_or_default();
@@ -156,164 +132,405 @@ pub(crate) fn share(value: Option<&Value>, whole: i64, rounds_up: bool) -> i64 {
         }
         Some(number) => number.as_i64().unwrap_or_default(),
         None => 0,
-    }
+    };
+    share.clamp(0, i64::from(i32::MAX))
 }
 
-/// Lets the newest replica set grow and the others shrink, as far as the strategy permits at once.
-fn roll(work: &Work<'_>, current: &Value, others: &[Value]) -> ApiResult<()> {
-    let wanted = work.number("/spec/replicas");
-    if work.text("/spec/strategy/type") == "Recreate" {
-        for set in others.iter().filter(|set| replicas(set) > 0) {
-            scale(work, set, 0)?;
+impl<'d> Deployment<'d> {
+    /// Looks for its replica sets.
+    fn find(work: &'d Work<'d>) -> ApiResult<Self> {
+        let template = work.object.pointer("/spec/template").cloned().unwrap_or_default();
+        let (mut weights, mut current) = (Weights::default(), None::<Value>);
+        let mut others = work.owned(REPLICA_SETS.storage(), |set| {
+            weights.note(&set);
+            let is_newest = || current.as_ref().is_none_or(|current| revision(current) <= revision(&set));
+            if !is_leaving(&set) && form(&set) == template && is_newest() {
+                current = Some(set.clone());
+            }
+            outline(set)
+        })?;
+        let name = |set: &Value| text(set, "/metadata/name").to_owned();
+        let is_current = |set: &Value| current.as_ref().is_some_and(|current| name(current) == name(set));
+        others.retain(|set| !is_leaving(set) && !is_current(set));
+        others.sort_by_key(revision);
+        Ok(Self { work, template, current, others, weights, is_begun: false, refused: None })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Value> {
+        self.others.iter().chain(&self.current)
+    }
+
+    fn wanted(&self) -> i64 {
+        self.work.number("/spec/replicas")
+    }
+
+    fn portion(&self, field: &str, rounds_up: bool) -> i64 {
+        let portion = self.work.object.pointer(&format!("/spec/strategy/rollingUpdate/{field}"));
+        share(portion, self.wanted(), rounds_up)
+    }
+
+    /// Pods that may be there beyond those that are wanted.
+    fn surge(&self) -> i64 {
+        self.portion("maxSurge", true)
+    }
+
+    /// Pods that may be missing while it rolls over: one at least, where none may be too much.
+    fn missing(&self) -> i64 {
+        if self.work.text("/spec/strategy/type") == "Recreate" || self.wanted() == 0 {
+            return 0;
         }
-        return if others.iter().all(is_empty) { scale(work, current, wanted) } else { Ok(()) };
+        match (self.surge(), self.portion("maxUnavailable", false)) {
+            (0, 0) => 1,
+            (_, missing) => missing.min(self.wanted()),
+        }
     }
-    let rolling = work.object.pointer("/spec/strategy/rollingUpdate");
-    let field = |name: &str| rolling.and_then(|rolling| rolling.get(name));
-    let surge = share(field("maxSurge"), wanted, true);
-    let mut missing = share(field("maxUnavailable"), wanted, false);
-    if surge == 0 && missing == 0 {
-        missing = 1;
-    }
-    let old: i64 = others.iter().map(replicas).sum();
-    if old == 0 || replicas(current) > wanted {
-        scale(work, current, wanted)?;
-    } else {
-        let room = (wanted + surge - old - replicas(current)).max(0);
-        scale(work, current, (replicas(current) + room).min(wanted))?;
-    }
-    shrink(work, current, others, wanted - missing)
-}
 
-/// Takes from older replica sets what is not needed: first what is not available anyway.
-fn shrink(work: &Work<'_>, current: &Value, others: &[Value], least: i64) -> ApiResult<()> {
-    let unready = (replicas(current) - available(current)).max(0);
-    let total: i64 = others.iter().map(replicas).sum::<i64>() + replicas(current);
-    let mut room = total - least - unready;
-    for set in others.iter().filter(|set| replicas(set) > 0) {
+    /// Writes the number of the revision, and what else is said of the deployment, into the present replica set.
+    fn number(&mut self) -> ApiResult<()> {
+        let Some(current) = &self.current else { return Ok(()) };
+        let said = self.annotations(Some(current));
+        let least = self.work.number("/spec/minReadySeconds");
+        let write = |old: &Value| {
+            let mut new = old.clone();
+            put(&mut new, &["metadata", "annotations"], said.clone().into());
+            if least > 0 || old.pointer("/spec/minReadySeconds").is_some() {
+                put(&mut new, &["spec", "minReadySeconds"], least.into());
+            }
+            new
+        };
+        if write(current) != *current {
+            let name = text(current, "/metadata/name").to_owned();
+            self.current = Some(self.work.change(&REPLICA_SETS, &name, "", write)?);
+        }
+        self.number_own()
+    }
+
+    /// Annotations of the present replica set: the deployment's, the revision, and those that it had before.
+    fn annotations(&self, set: Option<&Value>) -> Map<String, Value> {
+        let of = |object: &Value| object.pointer("/metadata/annotations").and_then(Value::as_object).cloned();
+        let mut said = set.and_then(of).unwrap_or_default();
+        let own = of(&self.work.object).unwrap_or_default();
+        said.extend(own.into_iter().filter(|(name, _)| !OWN.contains(&name.as_str())));
+        let was = set.map(revision).unwrap_or_default();
+        let number = self.others.iter().map(revision).max().unwrap_or_default().saturating_add(1);
+        if was < number {
+            said.insert(REVISION.to_owned(), number.to_string().into());
+            if was > 0 {
+                let before = said.get(REVISIONS).and_then(Value::as_str).unwrap_or_default();
+                let all = if before.is_empty() { was.to_string() } else { format!("{before},{was}") };
+                // The oldest are forgotten.
+                let from = all.len().saturating_sub(REVISIONS_LENGTH);
+                let kept = all.get(from..).unwrap_or_default();
+                let kept = if from == 0 { kept } else { kept.split_once(',').map_or("", |(_, rest)| rest) };
+                said.insert(REVISIONS.to_owned(), kept.into());
+            }
+        }
+        said
+    }
+
+    /// Writes the number of the revision into the deployment.
+    fn number_own(&self) -> ApiResult<()> {
+        let Some(number) = self.current.as_ref().map(revision) else { return Ok(()) };
+        if revision(&self.work.object) == number {
+            return Ok(());
+        }
+        let write = |old: &Value| {
+            let mut new = old.clone();
+            put(&mut new, &["metadata", "annotations", REVISION], number.to_string().into());
+            new
+        };
+        self.work.change(self.work.resource, self.work.name(), "", write).map(drop)
+    }
+
+    /// Pods that the present replica set is to have while others shrink.
+    fn next_size(&self) -> i64 {
+        let have = self.current.as_ref().map(replicas).unwrap_or_default();
+        if self.work.text("/spec/strategy/type") == "Recreate" {
+            return self.wanted();
+        }
+        let room = self.wanted() + self.surge() - self.all().map(replicas).sum::<i64>();
+        have + room.max(0).min(self.wanted() - have)
+    }
+
+    /// Makes the replica set of a new form of the template.
+    fn begin(&mut self) -> ApiResult<()> {
+        let work = self.work;
+        let hash = hash_of(&self.template, work.number("/status/collisionCount"));
+        let mut template = self.template.clone();
+        put(&mut template, &["metadata", "labels", HASH], hash.clone().into());
+        let mut selector = work.object.pointer("/spec/selector").cloned().unwrap_or_else(|| json!({}));
+        put(&mut selector, &["matchLabels", HASH], hash.clone().into());
+        let labels = template.pointer("/metadata/labels").cloned();
+        let size = self.next_size();
+        let mut said = self.annotations(None);
+        said.extend(self.sizes());
+        let set = json!({
+            "kind": "ReplicaSet", "apiVersion": "apps/v1",
+            "metadata": {"name": format!("{}-{hash}", work.name()), "namespace": work.namespace(), "labels": labels,
+                "annotations": said, "ownerReferences": pods::owned_by(work)},
+            "spec": {"replicas": size, "minReadySeconds": work.number("/spec/minReadySeconds"), "selector": selector, "template": template},
+        });
+        match work.create(&REPLICA_SETS, set) {
+            Ok(set) => {
+                if size > 0 {
+                    let name = text(&set, "/metadata/name");
+                    let message = format!("Scaled up replica set {name} from 0 to {size}");
+                    pods::tell(work, "Normal", "ScalingReplicaSet", &message);
+                }
+                self.current = Some(set);
+                self.is_begun = true;
+                self.number_own()
+            }
+            // Another owner has a set of this name: the next try uses another one.
+            Err(error) if error.reason == Reason::AlreadyExists => {
+                let collisions = work.number("/status/collisionCount").saturating_add(1);
+                let mut status = work.object.get("status").cloned().unwrap_or_else(|| json!({}));
+                put(&mut status, &["collisionCount"], collisions.into());
+                work.say(&status)?;
+                Err(error)
+            }
+            Err(error) => {
+                self.refuse(error);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reports why there is no replica set of the present form yet.
+    fn refuse(&mut self, error: Box<ApiError>) {
+        pods::tell(self.work, "Warning", NOT_CREATED, &not_created(&error));
+        self.refused = Some(error);
+    }
+
+    /// Annotations that say of which size of the deployment the size of a replica set is a part.
+    fn sizes(&self) -> Map<String, Value> {
+        let sizes = [(DESIRED, self.wanted()), (MOST, self.wanted() + self.surge())];
+        sizes.into_iter().map(|(name, size)| (name.to_owned(), size.to_string().into())).collect()
+    }
+
+    /// Gives a replica set a size; whether it had another.
+    fn scale(&self, set: &mut Value, wanted: i64) -> ApiResult<bool> {
+        let have = replicas(set);
+        let write = |old: &Value| {
+            let mut new = old.clone();
+            put(&mut new, &["spec", "replicas"], wanted.into());
+            for (name, size) in self.sizes() {
+                put(&mut new, &["metadata", "annotations", &name], size);
+            }
+            new
+        };
+        if write(set) == *set {
+            return Ok(false);
+        }
+        let name = text(set, "/metadata/name").to_owned();
+        *set = outline(self.work.change(&REPLICA_SETS, &name, "", write)?);
+        if have != wanted {
+            let way = if wanted > have { "up" } else { "down" };
+            let said = format!("Scaled {way} replica set {name} from {have} to {wanted}");
+            pods::tell(self.work, "Normal", "ScalingReplicaSet", &said);
+        }
+        Ok(have != wanted)
+    }
+
+    /// Gives the present replica set a size; whether it had another.
+    fn scale_current(&mut self, wanted: i64) -> ApiResult<bool> {
+        let Some(mut current) = self.current.take() else { return Ok(false) };
+        let scaled = if replicas(&current) == wanted { Ok(false) } else { self.scale(&mut current, wanted) };
+        self.current = Some(current);
+        scaled
+    }
+
+    /// Gives the other replica sets sizes, from the oldest on; whether one had another.
+    fn scale_others(&mut self, mut size: impl FnMut(&Value) -> i64) -> ApiResult<bool> {
+        let mut others = std::mem::take(&mut self.others);
+        let mut is_changed = Ok(false);
+        for set in others.iter_mut().filter(|set| replicas(set) > 0) {
+            let wanted = size(set);
+            if wanted != replicas(set) {
+                match self.scale(set, wanted) {
+                    Ok(_) => is_changed = is_changed.map(|_| true),
+                    Err(error) => {
+                        is_changed = Err(error);
+                        break;
+                    }
+                }
+            }
+        }
+        self.others = others;
+        is_changed
+    }
+
+    /// Ends all pods of the old form before there are any of the new.
+    fn recreate(&mut self) -> ApiResult<()> {
+        let is_there = |set: &Value| {
+            let leaving = set.pointer("/status/terminatingReplicas").and_then(Value::as_i64);
+            running(set) > 0 || leaving.unwrap_or_default() > 0
+        };
+        if self.scale_others(|_| 0)? || self.others.iter().any(is_there) {
+            return Ok(());
+        }
+        match self.current {
+            None => self.begin(),
+            Some(_) => self.scale_current(self.wanted()).map(drop),
+        }
+    }
+
+    /// Lets the replica set of the present form grow and the others shrink, as far as the strategy permits at once.
+    fn roll(&mut self) -> ApiResult<()> {
+        if self.current.is_some() {
+            return self.grow();
+        }
+        match self.refusal() {
+            None => self.begin(),
+            // The newest that there is takes over from the older ones meanwhile, so that there is room again.
+            Some(full) => {
+                self.refuse(full);
+                self.current = self.others.pop();
+                let grown = self.grow();
+                self.others.extend(self.current.take());
+                grown
+            }
+        }
+    }
+
+    /// Why no replica set is made beside those whose pods are there yet, if these hold much.
+    fn refusal(&self) -> Option<Box<ApiError>> {
+        let present = self.others.iter().filter(|set| !is_empty(set));
+        let held: usize = present.map(|set| self.weights.of(set)).sum();
+        (held > PRESENT).then(|| {
+            let why = format!("the replica sets whose pods are not gone yet hold {} MiB already", held >> 20);
+            ApiError::forbidden(&REPLICA_SETS, self.work.name(), why)
+        })
+    }
+
+    fn grow(&mut self) -> ApiResult<()> {
+        let have = self.current.as_ref().map(replicas).unwrap_or_default();
+        let size = if have > self.wanted() { self.wanted() } else { self.next_size() };
+        if self.scale_current(size)? {
+            return Ok(());
+        }
+        self.shrink()
+    }
+
+    /// Takes from older replica sets what is not needed: first what is not available anyway.
+    fn shrink(&mut self) -> ApiResult<()> {
+        if self.others.iter().all(|set| replicas(set) == 0) {
+            return Ok(());
+        }
+        let least = self.wanted() - self.missing();
+        let unready = self.current.as_ref().map_or(0, |set| replicas(set) - available(set));
+        let mut room = self.all().map(replicas).sum::<i64>() - least - unready;
         if room <= 0 {
-            break;
+            return Ok(());
         }
-        let broken = (replicas(set) - available(set)).max(0).min(room);
-        room -= broken;
-        let healthy_room = (others.iter().chain([current]).map(available).sum::<i64>() - least).max(0);
-        let more = (replicas(set) - broken).min(room).min(healthy_room);
-        room -= more;
-        scale(work, set, replicas(set) - broken - more)?;
+        self.scale_others(|set| {
+            let broken = (replicas(set) - available(set)).clamp(0, room);
+            room -= broken;
+            replicas(set) - broken
+        })?;
+        let mut room = (self.all().map(available).sum::<i64>() - least).max(0);
+        self.scale_others(|set| {
+            let gone = replicas(set).min(room);
+            room -= gone;
+            replicas(set) - gone
+        })
+        .map(drop)
     }
-    Ok(())
-}
 
-fn scale(work: &Work<'_>, set: &Value, wanted: i64) -> ApiResult<()> {
-    let (name, have) = (text(set, "/metadata/name"), replicas(set));
-    if have == wanted {
-        return Ok(());
+    /// Whether its size has changed since its replica sets got theirs.
+    fn is_scaled(&self) -> bool {
+        let mut active = self.all().filter(|set| replicas(set) > 0);
+        active.any(|set| count(set, DESIRED).is_some_and(|desired| desired != self.wanted()))
     }
-    work.change(&REPLICA_SETS, name, "", |old| {
-        let mut new = old.clone();
-        put(&mut new, &["spec", "replicas"], wanted.into());
-        new
-    })?;
-    let way = if wanted > have { "up" } else { "down" };
-    let said = format!("Scaled {way} replica set {name} from {have} to {wanted}");
-    pods::tell(work, "Normal", "ScalingReplicaSet", &said);
-    Ok(())
-}
 
-/// The weight of each replica set, by name.
-type Weights = HashMap<String, usize>;
-
-/// Weight of the replica sets that are kept of a deployment's past: each small patch of a large template makes another.
-const HISTORY: usize = 32 << 20;
-/// Weight of the replica sets with pods from which on no further one is made.
-const PRESENT: usize = 64 << 20;
-
-fn weight_of(set: &Value, weights: &Weights) -> usize {
-    weights.get(text(set, "/metadata/name")).copied().unwrap_or_default()
-}
-
-fn is_empty(set: &Value) -> bool {
-    replicas(set) == 0 && running(set) == 0
-}
-
-/// Refuses a further replica set beside those whose pods are there yet, where these hold much.
-fn room_for_one(work: &Work<'_>, sets: &[Value], weights: &Weights) -> ApiResult<()> {
-    let held: usize = sets.iter().filter(|set| !is_empty(set)).map(|set| weight_of(set, weights)).sum();
-    if held <= PRESENT {
-        return Ok(());
+    /// Gives the replica sets their share of a new size, without going on with what rolls over.
+    fn adjust(&mut self) -> ApiResult<()> {
+        let active = self.all().filter(|set| replicas(set) > 0).count();
+        let others_are_empty = self.others.iter().all(|set| replicas(set) == 0);
+        if active <= 1 && (others_are_empty && self.current.is_some()) {
+            return self.scale_current(self.wanted()).map(drop);
+        }
+        if active <= 1 {
+            let wanted = self.wanted();
+            if active == 1 {
+                return self.scale_others(|_| wanted).map(drop);
+            }
+            let Some(mut latest) = self.others.pop() else { return Ok(()) };
+            let scaled = self.scale(&mut latest, wanted);
+            self.others.push(latest);
+            return scaled.map(drop);
+        }
+        let is_full = |set: &Value| {
+            replicas(set) == self.wanted()
+                && count(set, DESIRED) == Some(self.wanted())
+                && available(set) == self.wanted()
+        };
+        if self.current.as_ref().is_some_and(is_full) {
+            return self.scale_others(|_| 0).map(drop);
+        }
+        match self.work.text("/spec/strategy/type") {
+            "Recreate" => Ok(()),
+            _ => self.share_out(),
+        }
     }
-    let why = format!("the replica sets whose pods are not gone yet hold {} MiB already", held >> 20);
-    pods::tell(work, "Warning", "ReplicaSetCreateError", &format!("Failed to create new replica set: {why}"));
-    Err(ApiError::forbidden(&REPLICA_SETS, work.name(), why))
+
+    /// Each replica set grows or shrinks in proportion to its size; what is left over is the largest's.
+    fn share_out(&mut self) -> ApiResult<()> {
+        let wanted = self.wanted();
+        let whole = if wanted > 0 { wanted + self.surge() } else { 0 };
+        let mut all = std::mem::take(&mut self.others);
+        let has_current = self.current.is_some();
+        all.extend(self.current.take());
+        let more = whole - all.iter().map(replicas).sum::<i64>();
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        // Of two that are as large the newer one grows and the older one shrinks.
+        order.sort_by_key(|at| {
+            let size = all.get(*at).map(replicas).unwrap_or_default();
+            (-size, if more > 0 { all.len() - at } else { *at })
+        });
+        let mut sizes = vec![0; all.len()];
+        let mut added = 0;
+        for at in &order {
+            let (Some(set), Some(size)) = (all.get(*at), sizes.get_mut(*at)) else { continue };
+            let part = proportion(set, (wanted, whole), more, added, self.work.number("/status/replicas"));
+            added += part;
+            *size = replicas(set) + part;
+        }
+        if let Some(size) = order.first().and_then(|at| sizes.get_mut(*at)) {
+            *size = (*size + more - added).max(0);
+        }
+        let scaled = all.iter_mut().zip(sizes).filter(|(set, _)| replicas(set) > 0);
+        let done = scaled.map(|(set, size)| self.scale(set, size).map(drop)).collect::<ApiResult<Vec<()>>>();
+        self.current = if has_current { all.pop() } else { None };
+        self.others = all;
+        done.map(drop)
+    }
+
+    /// Deletes the oldest empty replica sets beyond the limits. During a rollout only the limit of weight applies.
+    fn clean_up(&self, is_over: bool) -> ApiResult<()> {
+        let empty: Vec<&Value> = self.others.iter().filter(|set| is_empty(set)).collect();
+        let kept = if is_over { past::limit(self.work) } else { usize::MAX };
+        let surplus = past::surplus(&empty, kept, &self.weights);
+        surplus.into_iter().try_for_each(|set| self.work.delete(&REPLICA_SETS, set))
+    }
 }
 
-/// Deletes the oldest replica sets beyond the history.
-fn clean_up(work: &Work<'_>, others: &[Value], weights: &Weights) -> ApiResult<()> {
-    let kept = work.object.pointer("/spec/revisionHistoryLimit").and_then(Value::as_u64).unwrap_or(10);
-    let kept = usize::try_from(kept).unwrap_or(usize::MAX);
-    let mut held = 0;
-    let newest_first = others.iter().rev().filter(|set| is_empty(set)).enumerate();
-    let surplus = newest_first.filter(|(at, set)| {
-        held += weight_of(set, weights);
-        // One is left to roll back to, whatever it weighs.
-        *at >= kept || *at > 0 && held > HISTORY
-    });
-    let mut surplus: Vec<&Value> = surplus.map(|(_, set)| set).collect();
-    surplus.reverse();
-    surplus.into_iter().try_for_each(|set| work.delete(&REPLICA_SETS, set))
-}
-
-fn say(work: &Work<'_>, current: Option<&Value>, others: &[Value]) -> ApiResult<()> {
-    let all = || others.iter().chain(current);
-    let sum = |field: &str| -> i64 {
-        all().filter_map(|set| set.pointer(&format!("/status/{field}")).and_then(Value::as_i64)).sum()
+/// The part of a change that a replica set has by its size.
+fn proportion(set: &Value, (wanted, whole): (i64, i64), more: i64, added: i64, was: i64) -> i64 {
+    let size = replicas(set);
+    if size == 0 || more == 0 || more == added {
+        return 0;
+    }
+    let before = count(set, MOST).unwrap_or(was).max(1);
+    let part = match wanted {
+        0 => -size,
+        // Rounded to the nearest.
+        _ => {
+            (size.saturating_mul(whole).saturating_mul(2) + before).div_euclid(before.saturating_mul(2))
+                - size
+        }
     };
-    let wanted = work.number("/spec/replicas");
-    let (total, available) = (sum("replicas"), sum("availableReplicas"));
-    let updated = current.map_or(0, running);
-    let mut status = json!({});
-    let numbers = [
-        ("observedGeneration", work.number("/metadata/generation")),
-        ("replicas", total),
-        ("updatedReplicas", updated),
-        ("readyReplicas", sum("readyReplicas")),
-        ("availableReplicas", available),
-        ("unavailableReplicas", (wanted.max(total) - available).max(0)),
-    ];
-    for (field, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
-        put(&mut status, &[field], number.into());
-    }
-    put(&mut status, &["terminatingReplicas"], sum("terminatingReplicas").into());
-    let collisions = work.object.pointer("/status/collisionCount").cloned();
-    if let Some(conditions) = work.object.pointer("/status/conditions") {
-        put(&mut status, &["conditions"], conditions.clone());
-    }
-    if let Some(collisions) = collisions {
-        put(&mut status, &["collisionCount"], collisions);
-    }
-    let missing = share(work.object.pointer("/spec/strategy/rollingUpdate/maxUnavailable"), wanted, false);
-    let has_minimum = available >= wanted - missing;
-    let minimum = match has_minimum {
-        true => ("True", "MinimumReplicasAvailable", "Deployment has minimum availability."),
-        false => ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."),
-    };
-    set_condition(work, &mut status, "Available", Some(minimum));
-    let set = current.map(|set| text(set, "/metadata/name")).unwrap_or_default();
-    let is_done = updated == wanted && total == wanted && available >= wanted;
-    let (reason, message) = match is_done {
-        true => ("NewReplicaSetAvailable", format!("ReplicaSet \"{set}\" has successfully progressed.")),
-        false => ("ReplicaSetUpdated", format!("ReplicaSet \"{set}\" is progressing.")),
-    };
-    let progress = match work.object.pointer("/spec/paused") {
-        Some(Value::Bool(true)) => ("Unknown", "DeploymentPaused", "Deployment is paused"),
-        _ => ("True", reason, message.as_str()),
-    };
-    set_condition(work, &mut status, "Progressing", Some(progress));
-    // Obstacles of the pods are reported on the object where its owner looks.
-    let failure = all().filter_map(|set| condition(set, "ReplicaFailure")).next_back();
-    let failure = failure.map(|found| ("True", text(found, "/reason"), text(found, "/message")));
-    set_condition(work, &mut status, "ReplicaFailure", failure);
-    work.say(&status)
+    if more > 0 { part.min(more - added) } else { part.max(more - added) }
 }
 
 #[cfg(test)]
@@ -374,10 +591,12 @@ mod tests {
     fn a_further_set_waits_while_those_with_pods_hold_much() {
         for (with_pods, is_made) in [(2, true), (9, false)] {
             let cluster = Fake::with(&sets(9, with_pods, 10 << 20));
-            let spec = json!({"replicas": 1, "template": {"x": "new"}});
-            let synced = cluster.sync(&workload("Deployment", &spec)).0;
+            let spec = json!({"replicas": 1, "progressDeadlineSeconds": 9, "template": {"x": "new"}});
+            let (synced, _, _, status) = cluster.sync(&workload("Deployment", &spec));
             let made = cluster.created.borrow().iter().any(|object| object["kind"] == "ReplicaSet");
             assert_eq!((synced.is_ok(), made), (is_made, is_made), "{synced:?}");
+            let is_said = status["conditions"].to_string().contains(NOT_CREATED);
+            assert_eq!(is_said, !is_made, "{status}");
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Fake {
     /// The pods, or other objects, that the workload controls.
     pub(crate) pods: Vec<Value>,
     pub(crate) nodes: Vec<Value>,
+    /// The ControllerRevisions that it controls, with those that are made and without those that are deleted.
+    pub(crate) revisions: RefCell<Vec<Value>>,
     /// An object that is scaled.
     pub(crate) scaled: Option<Value>,
     /// Pods that are created before one is refused.
@@ -50,8 +52,11 @@ impl Cluster for Fake {
         Timestamp::from_second(NOW).unwrap()
     }
 
-    fn owned(&self, _: &str, _: &str, _: &str, with: &mut dyn FnMut(Value)) -> ApiResult<()> {
-        self.pods.iter().cloned().for_each(with);
+    fn owned(&self, _: &str, _: &str, storage: &str, with: &mut dyn FnMut(Value)) -> ApiResult<()> {
+        match storage {
+            "apps/controllerrevisions" => self.revisions.borrow().iter().cloned().for_each(with),
+            _ => self.pods.iter().cloned().for_each(with),
+        }
         Ok(())
     }
 
@@ -67,7 +72,9 @@ impl Cluster for Fake {
     }
 
     fn get(&self, resource: &Resource, _: &str, name: &str) -> ApiResult<Value> {
-        self.scaled.clone().ok_or_else(|| ApiError::not_found(resource, name))
+        let revisions = self.revisions.borrow();
+        let found = revisions.iter().find(|revision| is_named(revision, name)).or(self.scaled.as_ref());
+        found.cloned().ok_or_else(|| ApiError::not_found(resource, name))
     }
 
     fn create(&self, _: Author<'_>, resource: &Resource, object: Value) -> ApiResult<Value> {
@@ -77,26 +84,42 @@ impl Cluster for Fake {
             return Err(ApiError::forbidden(resource, "", "no SCC admits it".to_owned()));
         }
         created.push(object.clone());
+        if resource.is("apps", "controllerrevisions") {
+            self.revisions.borrow_mut().push(object.clone());
+        }
         Ok(object)
     }
 
     fn delete(&self, _: Author<'_>, _: &Resource, (name, _): (&str, &str)) -> ApiResult<()> {
         self.deleted.borrow_mut().push(name.to_owned());
+        self.revisions.borrow_mut().retain(|revision| !is_named(revision, name));
         Ok(())
     }
 
     fn change(
         &self,
         _: Author<'_>,
-        (resource, _, _): (&Resource, &str, &str),
+        (resource, name, _): (&Resource, &str, &str),
         change: &dyn Fn(&Value) -> Value,
     ) -> ApiResult<Value> {
-        let new = change(self.scaled.as_ref().unwrap_or(&json!({})));
+        if resource.is("apps", "controllerrevisions") {
+            let mut revisions = self.revisions.borrow_mut();
+            let revision = revisions.iter_mut().find(|revision| is_named(revision, name));
+            let revision = revision.ok_or_else(|| ApiError::not_found(resource, name))?;
+            *revision = change(revision);
+            return Ok(revision.clone());
+        }
+        let owned = self.pods.iter().find(|owned| is_named(owned, name));
+        let new = change(owned.or(self.scaled.as_ref()).unwrap_or(&json!({})));
         if !resource.is("", "events") {
             *self.changed.borrow_mut() = new.clone();
         }
         Ok(new)
     }
+}
+
+fn is_named(object: &Value, name: &str) -> bool {
+    text(object, "/metadata/name") == name
 }
 
 /// A pod in a phase that ended, or became ready, some seconds ago.

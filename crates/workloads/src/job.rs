@@ -39,6 +39,12 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     if is_suspended || end.is_some() {
         for pod in &active {
             work.delete(&PODS, pod)?;
+            let said = format!("Deleted pod: {}", text(pod, "/metadata/name"));
+            pods::tell(work, "Normal", "SuccessfulDelete", &said);
+        }
+        // Those that the failure of their job stops have failed.
+        if end.is_some_and(|(kind, _, _)| kind == "Failed") {
+            (tally.failed, tally.ready) = (tally.failed + tally.active, 0);
         }
         tally.active = 0;
     }

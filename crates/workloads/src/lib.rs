@@ -66,7 +66,10 @@ mod daemon;
 mod deployment;
 #[cfg(test)]
 mod fake;
+mod history;
 mod job;
+mod past;
+mod place;
 mod pods;
 mod replica;
 mod stateful;

@@ -10,7 +10,7 @@ use palisade_api::error::{ApiError, ApiResult, Reason};
 use palisade_api::kind::{self, text};
 
 /// Whether a pod has a condition.
-fn has_condition(pod: &Value, kind: &str) -> bool {
+pub(crate) fn has_condition(pod: &Value, kind: &str) -> bool {
     condition(pod, kind).is_some_and(|condition| text(condition, "/status") == "True")
 }
 
@@ -47,9 +47,11 @@ pub(crate) fn is_available(work: &Work<'_>, pod: &Value, seconds: i64) -> bool {
     seconds == 0 || since.is_some_and(|since| work.clock().as_second() - since.as_second() >= seconds)
 }
 
-/// Letters that make no words, by which the forms of a template are told apart.
+/// Letters that make no words (`k8s.io/apimachinery/pkg/util/rand`).
+pub(crate) const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// Letters by which the forms of a template are told apart.
 pub(crate) fn hash_of(template: &Value, collisions: i64) -> String {
-    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let digest = Sha256::digest(format!("{template}{collisions}"));
     let letters = digest.iter().take(10).filter_map(|byte| LETTERS.get(usize::from(*byte) % LETTERS.len()));
     letters.map(|letter| char::from(*letter)).collect()
@@ -63,16 +65,20 @@ pub(crate) fn owned_by(work: &Work<'_>) -> Value {
 
 /// The pod that a workload's template makes; it has no name yet.
 pub(crate) fn of_template(work: &Work<'_>) -> Value {
-    let template = work.object.pointer("/spec/template");
-    let field = |name: &str| template.and_then(|template| template.get(name)).cloned();
+    made_of(work, work.object.pointer("/spec/template").unwrap_or(&Value::Null))
+}
+
+/// The pod that a template makes for a workload.
+pub(crate) fn made_of(work: &Work<'_>, template: &Value) -> Value {
     let mut metadata = Map::new();
     for name in ["labels", "annotations", "finalizers"] {
-        if let Some(value) = template.and_then(|template| template.pointer(&format!("/metadata/{name}"))) {
+        if let Some(value) = template.pointer(&format!("/metadata/{name}")) {
             metadata.insert(name.to_owned(), value.clone());
         }
     }
     metadata.insert("ownerReferences".to_owned(), owned_by(work));
-    json!({"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": field("spec").unwrap_or_else(|| json!({}))})
+    let spec = template.get("spec").cloned().unwrap_or_else(|| json!({}));
+    json!({"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": spec})
 }
 
 /// Gives a pod the beginning of a name.

@@ -1,114 +1,243 @@
 //! StatefulSets: pods with names of their own, one after another, each with its claims.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use crate::Next;
-use crate::pods::{
-    self, create_as, hash_of, is_active, is_available, is_leaving, is_over, is_ready, of_template,
-};
+use crate::history::{self, History, Naming};
+use crate::pods::{self, BURST, create_as, is_available, is_leaving, is_over, made_of};
 use crate::work::Work;
 use palisade_api::error::{ApiResult, Reason};
 use palisade_api::kind::{CLAIMS, PODS, text};
 
+/// Label of a pod with the name of the revision that it was made of.
 const REVISION: &str = "controller-revision-hash";
+const NAMING: Naming = Naming { label: "controller.kubernetes.io/hash", hash: history::fnv };
 
 pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     let all = work.pods()?;
-    let first = work.number("/spec/ordinals/start");
-    let wanted = work.number("/spec/replicas");
-    let is_parallel = work.text("/spec/podManagementPolicy") == "Parallel";
-    let revision = format!(
-        "{}-{}",
-        work.name(),
-        hash_of(work.object.pointer("/spec/template").unwrap_or(&Value::Null), 0)
-    );
-    let named: HashMap<&str, &Value> = all.iter().map(|pod| (text(pod, "/metadata/name"), pod)).collect();
-    let find = |at: i64| named.get(format!("{}-{at}", work.name()).as_str()).copied();
-    let mut refused = Ok(());
-    let mut is_settled = true;
-    let mut created = 0;
-    for at in first..first + wanted {
-        match find(at) {
-            Some(pod) if is_over(pod) && !is_leaving(pod) => {
-                work.delete(&PODS, pod)?;
-                is_settled = false;
-            }
-            Some(pod) if !is_ready(pod) => is_settled = false,
-            Some(_) => {}
-            None => {
-                is_settled = false;
-                refused = make(work, at, &revision);
-                created += i64::from(refused.is_ok());
-            }
-        }
-        if refused.is_err() || created == pods::BURST || (!is_settled && !is_parallel) {
-            break;
-        }
-    }
-    let ordinal = |pod: &Value| {
-        text(pod, "/metadata/name").rsplit('-').next().and_then(|at| at.parse::<i64>().ok()).unwrap_or(-1)
-    };
-    let mut surplus: Vec<&Value> =
-        all.iter().filter(|pod| !(first..first + wanted).contains(&ordinal(pod))).collect();
-    surplus.sort_by_key(|pod| std::cmp::Reverse(ordinal(pod)));
-    if is_settled || is_parallel {
-        // The last goes first, and the others wait for it.
-        let ends = surplus.iter().take(if is_parallel { usize::MAX } else { 1 });
-        for pod in ends.filter(|pod| !is_leaving(pod)) {
-            end(work, pod)?;
-        }
-    }
-    if is_settled && surplus.is_empty() {
-        renew(
-            work,
-            &all,
-            &revision,
-            first + work.number("/spec/updateStrategy/rollingUpdate/partition"),
-            ordinal,
-        )?;
-    }
-    say(work, &all, created, &revision)?;
+    let history = History::record(work, NAMING)?;
+    let set = Set::new(work, &history, &all)?;
+    let mut done = Done::default();
+    let refused = set.settle(&mut done);
+    set.say(&done)?;
+    set.trim()?;
     refused?;
-    Ok(Next::Nothing)
+    let waits = done.created >= BURST || all.iter().any(|pod| is_ready(pod) && !set.is_available(pod));
+    history.refused.map_or(Ok(()), Err)?;
+    Ok(if waits { Next::After(Duration::from_secs(1)) } else { Next::Nothing })
 }
 
-/// Deletes the last pod of an older form, to be made anew.
-fn renew(
-    work: &Work<'_>,
-    all: &[Value],
-    revision: &str,
-    least: i64,
-    ordinal: impl Fn(&Value) -> i64,
-) -> ApiResult<()> {
-    if work.text("/spec/updateStrategy/type") == "OnDelete" {
-        return Ok(());
-    }
-    let old = all.iter().filter(|pod| label(pod) != revision && ordinal(pod) >= least);
-    match old.max_by_key(|pod| ordinal(pod)) {
-        Some(pod) if !is_leaving(pod) => end(work, pod),
-        _ => Ok(()),
-    }
+/// A set that is looked at, with its pods by their number.
+struct Set<'s> {
+    work: &'s Work<'s>,
+    history: &'s History,
+    /// The revision that most pods were made of, and the newest.
+    current: &'s Value,
+    newest: &'s Value,
+    /// The template of the current one, where that is another than the newest and pods may be made of it.
+    template: Option<Value>,
+    pods: BTreeMap<i64, &'s Value>,
+    first: i64,
+    end: i64,
+    is_parallel: bool,
 }
 
-fn end(work: &Work<'_>, pod: &Value) -> ApiResult<()> {
-    work.delete(&PODS, pod)?;
-    let name = text(pod, "/metadata/name");
-    let message = format!("Delete Pod {name} in StatefulSet {} successful", work.name());
-    pods::tell(work, "Normal", "SuccessfulDelete", &message);
-    Ok(())
+/// What has been done to the pods.
+#[derive(Debug, Default)]
+struct Done {
+    created: i64,
+    /// Of these, those of the newest revision, and those of the current one.
+    updated: i64,
+    current: i64,
+}
+
+fn is_ready(pod: &Value) -> bool {
+    text(pod, "/status/phase") == "Running" && pods::has_condition(pod, "Ready")
 }
 
 fn label(pod: &Value) -> &str {
     pod.pointer("/metadata/labels").and_then(|labels| labels.get(REVISION)?.as_str()).unwrap_or_default()
 }
 
+/// The number of the first pod that is renewed, counted from the first one.
+fn partition(work: &Work<'_>) -> i64 {
+    work.number("/spec/updateStrategy/rollingUpdate/partition")
+}
+
+/// The number of a pod; others that it controls are let alone.
+fn ordinal(work: &Work<'_>, pod: &Value) -> Option<i64> {
+    text(pod, "/metadata/name").strip_prefix(work.name())?.strip_prefix('-')?.parse().ok()
+}
+
+impl<'s> Set<'s> {
+    fn new(work: &'s Work<'s>, history: &'s History, all: &'s [Value]) -> ApiResult<Self> {
+        let first = work.number("/spec/ordinals/start");
+        let newest = &history.newest;
+        let current = history.find(work.text("/status/currentRevision")).unwrap_or(newest);
+        let is_needed = partition(work) > 0 && history::name(current) != history::name(newest);
+        Ok(Self {
+            work,
+            history,
+            current,
+            newest,
+            template: is_needed.then(|| history::template_of(work, current)).transpose()?,
+            pods: all.iter().filter_map(|pod| Some((ordinal(work, pod)?, pod))).collect(),
+            first,
+            end: first.saturating_add(work.number("/spec/replicas")),
+            is_parallel: work.text("/spec/podManagementPolicy") == "Parallel",
+        })
+    }
+
+    fn is_available(&self, pod: &Value) -> bool {
+        is_available(self.work, pod, self.work.number("/spec/minReadySeconds"))
+    }
+
+    /// Whether a pod lets those that come after it go on.
+    fn lets_on(&self, pod: &Value) -> bool {
+        self.is_parallel || !is_leaving(pod) && is_ready(pod) && self.is_available(pod)
+    }
+
+    /// Makes what is missing, ends what is too much, and renews what is old, as far as is in order now.
+    fn settle(&self, done: &mut Done) -> ApiResult<()> {
+        if !self.fill(done)? || !self.shrink()? {
+            return Ok(());
+        }
+        match self.work.text("/spec/updateStrategy/type") {
+            "OnDelete" => Ok(()),
+            _ => self.renew(done),
+        }
+    }
+
+    /// Makes pods that are missing; gives whether all else may go on.
+    fn fill(&self, done: &mut Done) -> ApiResult<bool> {
+        for at in self.first..self.end {
+            match self.pods.get(&at) {
+                Some(pod) if is_over(pod) => {
+                    if !is_leaving(pod) {
+                        self.end(pod)?;
+                    }
+                    if !self.is_parallel {
+                        return Ok(false);
+                    }
+                }
+                Some(pod) if !self.lets_on(pod) => return Ok(false),
+                Some(_) => {}
+                None => {
+                    self.make(at, done)?;
+                    if !self.is_parallel || done.created >= BURST {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Pods below the partition are made of the revision that the others were made of.
+    fn make(&self, at: i64, done: &mut Done) -> ApiResult<()> {
+        let is_old = at < self.first.saturating_add(partition(self.work));
+        let (revision, template) = match &self.template {
+            Some(template) if is_old => (self.current, template),
+            _ => (self.newest, &self.history.template),
+        };
+        make(self.work, at, history::name(revision), template)?;
+        done.created += 1;
+        done.updated += i64::from(history::name(revision) == history::name(self.newest));
+        done.current += i64::from(history::name(revision) == history::name(self.current));
+        Ok(())
+    }
+
+    /// Ends pods that are too many, the last first; gives whether all else may go on.
+    fn shrink(&self) -> ApiResult<bool> {
+        let is_wanted = |at: i64| (self.first..self.end).contains(&at);
+        let surplus = self.pods.iter().rev().filter(|(at, _)| !is_wanted(**at)).map(|(_, pod)| *pod);
+        // One that is broken may go before those that come after it are well.
+        let broken = self.pods.iter().find(|(at, pod)| !is_wanted(**at) && !self.is_available(pod));
+        let broken = broken.map(|(_, pod)| text(pod, "/metadata/uid"));
+        for pod in surplus {
+            if is_leaving(pod) {
+                if self.is_parallel {
+                    continue;
+                }
+                return Ok(false);
+            }
+            let is_first_broken = broken == Some(text(pod, "/metadata/uid"));
+            if !self.lets_on(pod) && !is_first_broken {
+                return Ok(false);
+            }
+            self.end(pod)?;
+            if !self.is_parallel {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Ends the last pod of an older revision, to be made anew.
+    fn renew(&self, done: &mut Done) -> ApiResult<()> {
+        let least = self.first.saturating_add(partition(self.work));
+        for (_, pod) in self.pods.range(least.min(self.end)..self.end).rev() {
+            if label(pod) != history::name(self.newest) && !is_leaving(pod) {
+                done.current -= i64::from(label(pod) == history::name(self.current));
+                return self.end(pod);
+            }
+            if !self.is_available(pod) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&self, pod: &Value) -> ApiResult<()> {
+        self.work.delete(&PODS, pod)?;
+        let name = text(pod, "/metadata/name");
+        let message = format!("Delete Pod {name} in StatefulSet {} successful", self.work.name());
+        pods::tell(self.work, "Normal", "SuccessfulDelete", &message);
+        Ok(())
+    }
+
+    fn say(&self, done: &Done) -> ApiResult<()> {
+        let work = self.work;
+        let count = |is: &dyn Fn(&Value) -> bool| self.pods.values().filter(|pod| is(pod)).count() as i64;
+        let of = |revision: &Value| count(&|pod| !is_leaving(pod) && label(pod) == history::name(revision));
+        let total = self.pods.len() as i64 + done.created;
+        let (ready, updated) = (count(&is_ready), of(self.newest) + done.updated);
+        let wanted = work.number("/spec/replicas");
+        let is_complete = work.text("/spec/updateStrategy/type") != "OnDelete"
+            && [updated, ready, total].iter().all(|number| *number == wanted);
+        let (revision, current) = match is_complete {
+            true => (self.newest, updated),
+            false => (self.current, of(self.current) + done.current),
+        };
+        let mut status = json!({
+            "observedGeneration": work.number("/metadata/generation"), "replicas": total,
+            "availableReplicas": count(&|pod| is_ready(pod) && self.is_available(pod)),
+            "updateRevision": history::name(self.newest), "currentRevision": history::name(revision),
+            "collisionCount": self.history.collisions,
+        });
+        let numbers = [("readyReplicas", ready), ("currentReplicas", current), ("updatedReplicas", updated)];
+        for (field, number) in numbers.into_iter().filter(|(_, number)| *number > 0) {
+            put(&mut status, &[field], number.into());
+        }
+        work.say(&status)
+    }
+
+    /// Deletes the oldest revisions without pods beyond the history.
+    fn trim(&self) -> ApiResult<()> {
+        let mut live: HashSet<&str> = self.pods.values().map(|pod| label(pod)).collect();
+        live.insert(history::name(self.current));
+        self.history.trim(self.work, |revision| !live.contains(history::name(revision)), false)
+    }
+}
+
 /// Makes the claims of a pod, and the pod.
-fn make(work: &Work<'_>, at: i64, revision: &str) -> ApiResult<()> {
+fn make(work: &Work<'_>, at: i64, revision: &str, template: &Value) -> ApiResult<()> {
     let name = format!("{}-{at}", work.name());
-    let mut pod = of_template(work);
+    let mut pod = made_of(work, template);
     put(&mut pod, &["metadata", "name"], name.clone().into());
     let labels = [
         ("statefulset.kubernetes.io/pod-name", name.clone()),
@@ -142,10 +271,13 @@ fn make(work: &Work<'_>, at: i64, revision: &str) -> ApiResult<()> {
 fn claim_for(work: &Work<'_>, template: &Value, name: &str) -> ApiResult<()> {
     let mut claim = json!({"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": {"name": name, "namespace": work.namespace()},
         "spec": template.get("spec").cloned().unwrap_or_else(|| json!({}))});
-    let labels =
-        template.pointer("/metadata/labels").or_else(|| work.object.pointer("/spec/selector/matchLabels"));
-    if let Some(labels) = labels {
-        put(&mut claim, &["metadata", "labels"], labels.clone());
+    for place in [template.pointer("/metadata/labels"), work.object.pointer("/spec/selector/matchLabels")] {
+        for (key, value) in place.and_then(Value::as_object).into_iter().flatten() {
+            put(&mut claim, &["metadata", "labels", key], value.clone());
+        }
+    }
+    if let Some(annotations) = template.pointer("/metadata/annotations") {
+        put(&mut claim, &["metadata", "annotations"], annotations.clone());
     }
     match work.create(&CLAIMS, claim) {
         Err(error) if error.reason != Reason::AlreadyExists => {
@@ -154,26 +286,4 @@ fn claim_for(work: &Work<'_>, template: &Value, name: &str) -> ApiResult<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn say(work: &Work<'_>, all: &[Value], created: i64, revision: &str) -> ApiResult<()> {
-    let least = work.number("/spec/minReadySeconds");
-    let count = |is: &dyn Fn(&Value) -> bool| all.iter().filter(|pod| is(pod)).count() as i64;
-    let is_new = |pod: &Value| is_active(pod) && label(pod) == revision;
-    let (total, updated) = (count(&is_active) + created, count(&is_new) + created);
-    let old = work.text("/status/currentRevision");
-    let current = if updated == total || old.is_empty() { revision } else { old };
-    let mut status = json!({
-        "observedGeneration": work.number("/metadata/generation"), "replicas": total,
-        "availableReplicas": count(&|pod| is_available(work, pod, least)), "updateRevision": revision, "currentRevision": current, "collisionCount": 0,
-    });
-    let numbers = [
-        ("readyReplicas", count(&is_ready)),
-        ("currentReplicas", if current == revision { updated } else { total - updated }),
-        ("updatedReplicas", updated),
-    ];
-    for (field, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
-        put(&mut status, &[field], number.into());
-    }
-    work.say(&status)
 }

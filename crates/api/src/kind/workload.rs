@@ -145,10 +145,15 @@ pub(super) static REPLICATION_CONTROLLERS: Resource = Resource::Row(&Row {
         let labels = object.pointer("/spec/template/metadata/labels").cloned();
         with_spec(object, |spec| {
             default(spec, "replicas", 1);
-            if let Some(labels) = labels {
+            if let Some(labels) = labels.clone() {
                 default(spec, "selector", labels);
             }
         });
+        let is_labelled =
+            object.pointer("/metadata/labels").and_then(Value::as_object).is_some_and(|all| !all.is_empty());
+        if let Some(labels) = labels.filter(|_| !is_labelled) {
+            put(object, &["metadata", "labels"], labels);
+        }
     },
     validate: |object, old| {
         let mut errors = validate_of(object, old, Selects::Labels);

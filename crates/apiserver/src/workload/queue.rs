@@ -20,7 +20,7 @@ const DAEMONS: &str = "apps/daemonsets";
 /// The queue of workloads.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// By namespace and UID of their controller: pods, replica sets and jobs.
+    /// By namespace and UID of their controller: pods, replica sets, revisions and jobs.
     owned: HashMap<(String, String), BTreeSet<Key>>,
     daemons: BTreeSet<Key>,
     due: BTreeMap<String, BTreeSet<Key>>,
@@ -102,7 +102,9 @@ impl Queue {
                 self.learn_waiting(key, waits.then(|| crate::weight::of(object)));
                 self.learn_owner(key, object, is_gone);
             }
-            "apps/replicasets" | "batch/jobs" => self.learn_owner(key, object, is_gone),
+            "apps/replicasets" | "apps/controllerrevisions" | "batch/jobs" => {
+                self.learn_owner(key, object, is_gone);
+            }
             _ => {}
         }
     }
