@@ -1,6 +1,6 @@
 //! The agent of one node: it watches the objects, maintains the folder, and reports its content.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -88,24 +88,28 @@ struct State {
     catalog: Catalog,
     complete: BTreeSet<Origin>,
     /// The names of lists that are not complete.
-    listed: BTreeSet<Name>,
+    listed: BTreeMap<Origin, BTreeSet<Name>>,
 }
 
 impl State {
     fn take(&mut self, change: Change) {
         match change {
             Change::Put(name, spec) => {
-                self.listed.insert(name.clone());
+                if let Some(listed) = self.listed.get_mut(&name.origin()) {
+                    listed.insert(name.clone());
+                }
                 self.catalog.put(name, spec);
             }
             Change::Gone(name) => self.catalog.remove(&name),
-            Change::Begin(origin) => self.listed.retain(|name| name.origin() != origin),
+            Change::Begin(origin) => drop(self.listed.insert(origin, BTreeSet::new())),
             Change::End(origin) => {
-                self.catalog.retain(origin, |name| self.listed.contains(name));
-                self.listed.retain(|name| name.origin() != origin);
+                if let Some(listed) = self.listed.remove(&origin) {
+                    self.catalog.retain(origin, |name| listed.contains(name));
+                }
                 self.complete.insert(origin);
             }
             Change::Unserved(origin) => {
+                self.listed.remove(&origin);
                 self.catalog.retain(origin, |_| false);
                 self.complete.insert(origin);
             }
@@ -154,15 +158,26 @@ impl Agent {
     async fn round(&mut self) -> Result<(), RoundError> {
         let complete = self.state.is_complete();
         let mut report = tokio::task::block_in_place(|| self.keeper.keep(&self.state.catalog, complete))?;
-        let old = self.keeper.old(self.config.grace);
-        if !old.is_empty() {
-            let used = self.used().await?;
-            let unused: BTreeSet<Digest> = old.difference(&used).copied().collect();
-            self.keeper.remove(&unused)?;
-            report.profiles.retain(|digest, _| !unused.contains(digest));
-        }
+        // What cannot be removed is no reason not to tell what is there.
+        let cleared = self.clear(&mut report).await;
         // An incomplete list would take back what the node's object said before the agent was started anew.
-        if complete { self.tell(&report).await } else { Ok(()) }
+        if complete {
+            self.tell(&report).await?;
+        }
+        cleared
+    }
+
+    /// Removes the files that neither an object nor a pod needs.
+    async fn clear(&mut self, report: &mut Report) -> Result<(), RoundError> {
+        let old = self.keeper.old(self.config.grace);
+        if old.is_empty() {
+            return Ok(());
+        }
+        let used = self.used().await?;
+        let unused = self.keeper.unused(&old, &used);
+        self.keeper.remove(&unused)?;
+        report.profiles.retain(|digest, _| !unused.contains(digest));
+        Ok(())
     }
 
     /// The digests that pods of this node use. Asked for only where a file may go, since it takes all of its pods.
@@ -196,5 +211,41 @@ impl Agent {
         timeout(REQUEST, api.patch(name, &params, &Patch::Apply(&object))).await??;
         self.told = Some((object, Instant::now()));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn names(state: &State) -> Vec<String> {
+        state.catalog.names().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn names_are_kept_only_while_a_list_is_incomplete() {
+        let name = |n: usize| Name::new(Origin::Palisade, "", &format!("p{n}"));
+        let put = |n| Change::Put(name(n), json!({}));
+        let mut state = State::default();
+        state.take(Change::Begin(Origin::Palisade));
+        (0..3).for_each(|n| state.take(put(n)));
+        state.take(Change::End(Origin::Palisade));
+        assert!(!state.is_complete() && state.listed.is_empty());
+        for n in 3..1000 {
+            state.take(put(n));
+            state.take(Change::Gone(name(n)));
+        }
+        assert!(state.listed.is_empty());
+        assert_eq!(names(&state).len(), 3);
+        // A list that is begun again counts alone, and one of another kind takes nothing away.
+        state.take(Change::Begin(Origin::Palisade));
+        state.take(put(1));
+        state.take(Change::Begin(Origin::Palisade));
+        state.take(put(2));
+        state.take(Change::Unserved(Origin::Operator));
+        state.take(Change::End(Origin::Palisade));
+        assert_eq!(names(&state), ["seccompprofiles.palisade.openshift.io/p2"]);
+        assert!(state.is_complete() && state.listed.is_empty());
     }
 }

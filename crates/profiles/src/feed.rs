@@ -85,12 +85,31 @@ fn of(event: Event<DynamicObject>, origin: Origin) -> Change {
     }
 }
 
+/// Whether there is no such API. Only a list tells: a watch that cannot be resumed may have met an API server that has
+/// just started, and takes no profile away.
 fn is_unserved(error: &watcher::Error) -> bool {
-    use watcher::Error::{InitialListFailed, WatchStartFailed};
-    match error {
-        InitialListFailed(kube::Error::Api(status)) | WatchStartFailed(kube::Error::Api(status)) => {
-            status.code == 404
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+
+    #[test]
+    fn only_a_list_tells_that_an_api_is_not_served() {
+        let status = |code| Box::new(Status { code, ..Status::failure("no", "x") });
+        let api = |code| kube::Error::Api(status(code));
+        for (error, expected) in [
+            (InitialListFailed(api(404)), true),
+            (InitialListFailed(api(403)), false),
+            (InitialListFailed(api(503)), false),
+            (WatchStartFailed(api(404)), false),
+            (WatchFailed(api(404)), false),
+            (WatchError(status(404)), false),
+        ] {
+            assert_eq!(is_unserved(&error), expected, "{error:?}");
         }
-        _ => false,
     }
 }

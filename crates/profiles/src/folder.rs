@@ -53,6 +53,14 @@ fn open_or_make(at: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
     open_folder(at, Path::new(name))
 }
 
+/// Writes a new file, to the disk.
+fn fill(mut file: File, mode: Mode, text: &str) -> std::io::Result<()> {
+    // Whatever the umask of the process: runtimes read the file.
+    rustix::fs::fchmod(&file, mode)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
 impl Folder {
     /// Opens the folder of the kubelet whose root directory is `kubelet`, and takes away what a crash left half written.
     ///
@@ -117,12 +125,14 @@ impl Folder {
         let unfinished = format!("{UNFINISHED}{:016x}-{name}", RandomState::new().build_hasher().finish());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);
-        let mut file = File::from(openat(&self.fd, &unfinished, flags, mode)?);
-        // Whatever the umask of the process: runtimes read the file.
-        rustix::fs::fchmod(&file, mode)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        renameat(&self.fd, &unfinished, &self.fd, name)?;
+        let file = File::from(openat(&self.fd, &unfinished, flags, mode)?);
+        let named =
+            fill(file, mode, text).and_then(|()| Ok(renameat(&self.fd, &unfinished, &self.fd, name)?));
+        if let Err(error) = named {
+            // It is tried again and again, for instance while the disk is full. A crash's is taken away at the next start.
+            let _ = unlinkat(&self.fd, &unfinished, AtFlags::empty());
+            return Err(error);
+        }
         fsync(&self.fd)?;
         Ok(())
     }
@@ -254,6 +264,10 @@ mod tests {
         assert_eq!(names, [digest(1).file().as_str(), "somebody.json"].map(std::ffi::OsString::from));
         // A folder in the way is an error, and is left.
         std::fs::create_dir(ours.join(digest(3).file())).unwrap();
-        assert!(folder.put(digest(3), "text").is_err());
+        for _ in 0..3 {
+            assert!(folder.put(digest(3), "text").is_err());
+        }
+        let unfinished = |name: &String| name.starts_with(UNFINISHED);
+        assert_eq!(folder.names().unwrap().iter().filter(|name| unfinished(name)).count(), 0);
     }
 }

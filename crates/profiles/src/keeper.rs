@@ -16,8 +16,17 @@ pub(crate) struct Keeper {
     machine: Machine,
     /// The profiles on this machine, resolved once, since that is expensive.
     texts: BTreeMap<Digest, Result<String, ResolveError>>,
-    /// Files that no object means, and since when.
-    unneeded: BTreeMap<Digest, Instant>,
+    /// Files that no object means.
+    unneeded: BTreeMap<Digest, Unneeded>,
+}
+
+/// The last use of a file that no object means, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+struct Unneeded {
+    /// The time from which on it is kept for a while.
+    since: Instant,
+    /// Whether a pod used it then: it may have ended at any time since.
+    used: bool,
 }
 
 impl Keeper {
@@ -39,13 +48,12 @@ impl Keeper {
             meant.insert(own.digest());
         }
         for (at, name) in catalog.names().enumerate() {
+            // Beyond the limit nothing is written, and a file that is there stays for as long as a pod uses it.
+            if at >= MOST {
+                report.beyond += 1;
+                continue;
+            }
             match catalog.chain(name) {
-                // Beyond the limit nothing is written, and what is there is not taken away.
-                Ok(chain) if at >= MOST => {
-                    report.beyond += 1;
-                    meant.insert(chain.digest());
-                }
-                Err(_) if at >= MOST => report.beyond += 1,
                 Ok(chain) => {
                     self.file(&chain, &name.to_string(), &mut report);
                     meant.insert(chain.digest());
@@ -55,7 +63,7 @@ impl Keeper {
         }
         self.texts.retain(|digest, _| meant.contains(digest));
         let files = self.folder.digests()?;
-        let now = Instant::now();
+        let now = Unneeded { since: Instant::now(), used: false };
         self.unneeded.retain(|digest, _| complete && files.contains(digest) && !meant.contains(digest));
         for digest in files.difference(&meant) {
             if complete {
@@ -84,10 +92,27 @@ impl Keeper {
         entry.names.insert(name.to_owned());
     }
 
-    /// The files that no object has meant for as long as `grace`.
+    /// The files that no object has meant for as long as `grace`, and no pod has been seen to use.
     pub(crate) fn old(&self, grace: Duration) -> BTreeSet<Digest> {
-        let old = self.unneeded.iter().filter(|(_, since)| since.elapsed() >= grace);
+        let old = self.unneeded.iter().filter(|(_, unneeded)| unneeded.since.elapsed() >= grace);
         old.map(|(digest, _)| *digest).collect()
+    }
+
+    /// The files among these `old` ones that may be removed, by those that pods use now. The time of the others begins
+    /// anew: that of a used one, and once that of one that was used at the last look, since it is not known when its pod
+    /// ended.
+    pub(crate) fn unused(&mut self, old: &BTreeSet<Digest>, used: &BTreeSet<Digest>) -> BTreeSet<Digest> {
+        let mut unused = BTreeSet::new();
+        for digest in old {
+            let Some(unneeded) = self.unneeded.get_mut(digest) else { continue };
+            let is_used = used.contains(digest);
+            if is_used || unneeded.used {
+                *unneeded = Unneeded { since: Instant::now(), used: is_used };
+            } else {
+                unused.insert(*digest);
+            }
+        }
+        unused
     }
 
     /// Removes files.
@@ -152,6 +177,29 @@ mod tests {
         assert!(old(&mut keeper, &catalog, true).is_empty(), "it is meant again");
     }
 
+    /// A pod may have ended just before the look that no longer finds it: the file stays for a whole `grace` after that.
+    #[test]
+    fn the_time_of_a_file_begins_anew_when_a_pod_uses_it() {
+        let kubelet = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::new(Folder::open(kubelet.path()).unwrap(), Machine::here());
+        let mut catalog = Catalog::default();
+        let name = Name::new(Origin::Palisade, "", "web");
+        catalog.put(name.clone(), spec("read"));
+        let digest = catalog.chain(&name).unwrap().digest();
+        let (web, none) = (BTreeSet::from([digest]), BTreeSet::new());
+        keeper.keep(&catalog, true).unwrap();
+        keeper.keep(&Catalog::default(), true).unwrap();
+        for (used, expected) in [(&web, &none), (&web, &none), (&none, &none), (&none, &web)] {
+            let before = Instant::now();
+            assert_eq!(keeper.old(Duration::ZERO), web);
+            assert_eq!(keeper.unused(&web, used), *expected);
+            assert_eq!(keeper.unneeded[&digest].since >= before, expected.is_empty());
+            keeper.keep(&Catalog::default(), true).unwrap();
+        }
+        keeper.remove(&web).unwrap();
+        assert!(keeper.unused(&web, &none).is_empty());
+    }
+
     /// The work and the files of a node are bounded, whatever objects there are.
     #[test]
     fn what_is_beyond_the_limit_is_told_and_not_written() {
@@ -164,5 +212,24 @@ mod tests {
         let report = keeper.keep(&catalog, true).unwrap();
         assert_eq!((report.beyond, report.profiles.len()), (3, MOST + 1));
         assert_eq!(files(&kubelet.path().join("seccomp/palisade")), 1);
+        assert!(keeper.old(Duration::ZERO).is_empty());
+    }
+
+    /// Objects that come first push others beyond the limit: files do not become ever more.
+    #[test]
+    fn the_file_of_a_profile_beyond_the_limit_is_told_and_may_go() {
+        let kubelet = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::new(Folder::open(kubelet.path()).unwrap(), Machine::here());
+        let mut catalog = Catalog::default();
+        let last = Name::new(Origin::Palisade, "", "z");
+        catalog.put(last.clone(), spec("read"));
+        let digest = catalog.chain(&last).unwrap().digest();
+        keeper.keep(&catalog, true).unwrap();
+        for n in 0..MOST {
+            catalog.put(Name::new(Origin::Palisade, "", &format!("p{n:04}")), json!({"defaultAction": n}));
+        }
+        let report = keeper.keep(&catalog, true).unwrap();
+        assert_eq!((report.beyond, &report.profiles[&digest]), (1, &Entry::default()));
+        assert_eq!(keeper.old(Duration::ZERO), [digest].into());
     }
 }
