@@ -78,7 +78,7 @@ pub use decide::{
     explain,
 };
 pub use grants::{GrantPath, Identity};
-pub use lint::{NamedInGrants, dead_annotation, lint, lint_all};
+pub use lint::{MALFORMED, NamedInGrants, dead_annotation, lint, lint_all};
 pub use missing::{Missing, Subject, missing};
 pub use namespace::Namespace;
 pub use palisade_rbac::Scopes;

@@ -27,6 +27,8 @@ const DEAD: &[(&str, &str)] = &[
 ];
 /// The API groups of roles and bindings: Kubernetes' and OpenShift's.
 const RBAC_GROUPS: [&str; 2] = ["rbac.authorization.k8s.io/", "authorization.openshift.io/"];
+/// The rule that an object which is not of its kind's type breaks.
+pub const MALFORMED: &str = "malformed";
 const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// Checks objects of any kind, each by itself and together with the others; each finding has the position of its
@@ -120,7 +122,7 @@ fn lint_with(object: &Value, known: &Known) -> Vec<Finding> {
 fn scc(object: &Value, findings: &mut Vec<Finding>) {
     match fit::<SecurityContextConstraints, _>(object) {
         Err(misfit) => findings.push(Finding::new(
-            "malformed",
+            MALFORMED,
             Severity::Error,
             misfit.path.clone(),
             format!("does not fit its type: {}", misfit.why),

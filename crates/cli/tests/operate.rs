@@ -318,7 +318,7 @@ fn a_cluster_is_named_by_kubeconfig_and_context_and_missed_by_its_address() {
         ["status", "uninstall", "install --apply", "review --cluster", "policies status", "policies remove"]
     {
         let (code, said) = server.fail(&format!("palisade {command} --kubeconfig nowhere.kubeconfig"));
-        let why = "error: the API server at https://127.0.0.1:1/ cannot be reached: Connection refused";
+        let why = "error: the API server at https://127.0.0.1:1 cannot be reached: Connection refused";
         assert!(code == 2 && said.contains(why), "{command}: {code} {said}");
     }
     for (options, why) in [

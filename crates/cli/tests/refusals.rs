@@ -73,6 +73,103 @@ fn a_refusal_has_one_exit_code_and_one_wording() {
     }
 }
 
+/// The same mistake ends all verbs with 2, and with the same words: a server that cannot be reached, a type that it does
+/// not have, and a file that is missing, is not YAML, or is not what it says.
+#[test]
+fn a_mistake_has_one_exit_code_and_one_wording() {
+    let fake = Fake::start(|request| panic!("nothing may be sent: {}", request.path));
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: a, image: x}]}}";
+    fake.write("pod.yaml", pod);
+    fake.write("syntax.yaml", "kind: [unclosed\n");
+    let scc =
+        "apiVersion: security.openshift.io/v1\nkind: SecurityContextConstraints\nmetadata: {name: odd}\n";
+    let strategies = ["runAsUser", "seLinuxContext", "fsGroup", "supplementalGroups"]
+        .map(|field| format!("{field}: {{type: RunAsAny}}\n"));
+    fake.write("good.yaml", &format!("{scc}{}", strategies.concat()));
+    fake.write("type.yaml", &format!("{scc}allowPrivilegedContainer: \"yes\"\n"));
+    let nowhere = "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]\n\
+                   contexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {token: x}}]\n";
+    fake.write("nowhere", nowhere);
+    let operating = [
+        "status",
+        "install --apply",
+        "uninstall",
+        "review --cluster",
+        "scc impact --cluster --with good.yaml",
+        "policies status",
+        "policies apply",
+        "policies remove",
+    ];
+    let operating = operating.into_iter().filter(|_| cfg!(feature = "serve"));
+    let unreached = VERBS.into_iter().chain(operating).map(|verb| {
+        (
+            format!("KUBECONFIG=nowhere palisade {verb}"),
+            "the API server at https://127.0.0.1:1 cannot be reached: Connection refused",
+        )
+    });
+    let typed = ["get", "describe", "delete", "label", "annotate", "patch"].map(|verb| {
+        let rest = match verb {
+            "label" | "annotate" => " a=b",
+            "patch" => " -p '{}'",
+            _ => "",
+        };
+        (
+            format!("palisade {verb} nosuch web{rest} -s $S"),
+            "the server doesn't have a resource type \"nosuch\"",
+        )
+    });
+    let who = (
+        "palisade adm policy who-can get nosuch -s $S".to_owned(),
+        "the server doesn't have a resource type \"nosuch\"",
+    );
+    let readers = [
+        "scc lint F",
+        "scc order F",
+        "scc diff F F",
+        "scc impact --with F -f pod.yaml",
+        "review -f F",
+        "review --policy F -f pod.yaml",
+        "admit --policy F",
+        "policies compile F",
+        "import psp F",
+    ];
+    let creators = [
+        "create -f F -s $S",
+        "apply -f F -s $S",
+        "create --dry-run=client -f F -s $S",
+        "delete -f F -s $S",
+        "policy scc-review -f F -s $S",
+        "adm policy scc-subject-review -f F -s $S",
+    ];
+    let line = |verb: &str, file: &str| format!("palisade {}", verb.replace('F', file));
+    let syntax = readers
+        .iter()
+        .chain(&creators)
+        .map(|verb| (line(verb, "syntax.yaml"), "syntax.yaml:1:7: not valid YAML: unclosed bracket '['"));
+    let missing = readers.iter().chain(&creators).map(|verb| (line(verb, "none.yaml"), "none.yaml: "));
+    // Of other objects than PodSecurityPolicies this one says nothing.
+    let unfit = readers.iter().filter(|verb| !verb.starts_with("import"));
+    let unfit = unfit.map(|verb| (line(verb, "type.yaml"), "type.yaml:4:27: "));
+    let pods = ["logs deployment/web", "exec deployment/web -- true"].map(|verb| {
+        (format!("palisade {}", verb.replace("web", "web -s $S")), "\"deployment/web\" is not a pod")
+    });
+    let all: Vec<(String, &str)> =
+        unreached.chain(typed).chain([who]).chain(syntax).chain(missing).chain(unfit).chain(pods).collect();
+    // Many in one shell.
+    for some in all.chunks(24) {
+        let lines: Vec<String> =
+            some.iter().map(|(line, _)| format!("({line}) 2>&1 < /dev/null; echo \"exit $?\"")).collect();
+        let text = fake.run(&lines.join("\n")).1;
+        let answers: Vec<&str> = text.split_inclusive("exit ").collect();
+        assert_eq!(answers.len(), some.len() + 1, "{text}");
+        for (at, (line, wanted)) in some.iter().enumerate() {
+            let said = answers[at];
+            let exit = answers[at + 1].lines().next().unwrap();
+            assert!(said.contains(wanted) && exit == "2", "{line}: exit {exit}: {said}");
+        }
+    }
+}
+
 #[test]
 fn the_worst_of_several_failures_decides() {
     let fake = Fake::start(|request| match request.path.contains("/namespaces/default/pods") {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 pub use kube::core::Status;
 use kube::core::response::reason;
 use palisade_console::input;
-use palisade_k8s::manifest;
+use palisade_k8s::{error_chain, manifest, root_cause};
 
 /// The result of a request.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -36,9 +36,17 @@ pub enum Error {
         /// The server's address.
         url: String,
     },
-    /// The server cannot be reached, or the connection broke.
-    #[error("the server cannot be reached")]
-    Unreachable(#[source] Cause),
+    /// The server cannot be reached.
+    #[error("the API server at {server} cannot be reached: {why}")]
+    Unreachable {
+        /// Its URL.
+        server: String,
+        /// The reason, in the words of the system, of TLS or of whatever gives the credentials.
+        why: String,
+    },
+    /// The connection broke.
+    #[error("the connection to the API server broke")]
+    Broken(#[source] Cause),
     /// The connection ended before the answer did.
     #[error("the connection ended before the server's answer was complete")]
     Incomplete,
@@ -91,8 +99,18 @@ pub enum KubeconfigError {
 }
 
 impl Error {
-    pub(crate) fn unreachable(cause: impl Into<Cause>) -> Self {
-        Self::Unreachable(cause.into())
+    /// A request that did not reach the server. Of a connection that could not be made the innermost cause says it all.
+    pub(crate) fn unreachable(server: &str, error: &kube::Error) -> Self {
+        let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+        let connects = causes.any(|cause| {
+            cause.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
+        });
+        let why = if connects { root_cause(error) } else { error_chain(error) };
+        Self::Unreachable { server: server.to_owned(), why }
+    }
+
+    pub(crate) fn broken(cause: impl Into<Cause>) -> Self {
+        Self::Broken(cause.into())
     }
 
     /// The server's refusal, if that is what it is.

@@ -106,11 +106,11 @@ pub async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
             next = input.recv(), if has_input => {
                 has_input = next.is_some();
                 if let Some(message) = next.and_then(|input| input.message(can_close)) {
-                    socket.send(message).await.map_err(Error::unreachable)?;
+                    socket.send(message).await.map_err(Error::broken)?;
                 }
             }
             message = socket.next() => {
-                let message = message.transpose().map_err(Error::unreachable)?;
+                let message = message.transpose().map_err(Error::broken)?;
                 let Some(bytes) = payload(message)? else { continue };
                 if let Some(code) = receive(&bytes, sink)? {
                     // The command has ended; whether the server reads the close frame does not matter.

@@ -204,7 +204,7 @@ impl Session {
             .header("x-csrf-token", "1")
             .body(kube::client::Body::empty())
             .map_err(|cause| Error::Path { path: path.to_owned(), cause })?;
-        let response = self.client.send(request).await.map_err(Error::unreachable)?;
+        let response = self.sent(request).await?;
         let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
         Ok(location.unwrap_or_default().to_owned())
     }
@@ -224,7 +224,7 @@ impl Session {
             .header(header::SEC_WEBSOCKET_PROTOCOL, protocols.join(", "))
             .body(kube::client::Body::empty())
             .map_err(|cause| Error::Path { path: path.to_owned(), cause })?;
-        let response = self.client.send(request).await.map_err(Error::unreachable)?;
+        let response = self.sent(request).await?;
         if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
             let code = response.status().as_u16();
             return Err(Error::refused(
@@ -240,8 +240,12 @@ impl Session {
         if accept != derive_accept_key(key.as_bytes()) || !protocols.contains(&protocol.as_str()) {
             return Err(Error::Answer { path: path.to_owned(), problem: "it does not upgrade to WebSocket" });
         }
-        let upgraded = hyper::upgrade::on(response).await.map_err(Error::unreachable)?;
+        let upgraded = hyper::upgrade::on(response).await.map_err(Error::broken)?;
         Ok((WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, None).await, protocol))
+    }
+
+    async fn sent(&self, request: Request<kube::client::Body>) -> Result<Response<kube::client::Body>> {
+        self.client.send(request).await.map_err(|error| Error::unreachable(&self.url, &error))
     }
 
     async fn bytes(&self, method: Method, path: &str, accept: &str, body: Option<Body>) -> Result<Bytes> {
@@ -279,7 +283,7 @@ impl Session {
         }
         let body = body.map_or_else(kube::client::Body::empty, |body| body.bytes.clone().into());
         let request = request.body(body).map_err(|cause| Error::Path { path: path.to_owned(), cause })?;
-        let response = self.client.send(request).await.map_err(Error::unreachable)?;
+        let response = self.sent(request).await?;
         for warning in response.headers().get_all(header::WARNING) {
             self.on_warning.call(&warning_text(&String::from_utf8_lossy(warning.as_bytes())));
         }
@@ -313,7 +317,7 @@ async fn collected(body: kube::client::Body, path: &str) -> Result<Bytes> {
         Err(error) if error.is::<LengthLimitError>() => {
             Err(Error::Answer { path: path.to_owned(), problem: "it is too long" })
         }
-        Err(error) => Err(Error::Unreachable(error)),
+        Err(error) => Err(Error::Broken(error)),
     }
 }
 

@@ -18,10 +18,10 @@ impl Pieces {
     /// The next piece, or none at the end.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] if the connection breaks before the end.
+    /// [`Error::Broken`] if the connection breaks before the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         while let Some(frame) = self.0.frame().await {
-            if let Ok(data) = frame.map_err(Error::unreachable)?.into_data() {
+            if let Ok(data) = frame.map_err(Error::broken)?.into_data() {
                 return Ok(Some(data));
             }
         }
@@ -47,7 +47,7 @@ impl Events {
     /// The next event, or none when the server ends the watch.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], and [`Error::Answer`] for a line that is not JSON or has no end.
+    /// [`Error::Broken`], and [`Error::Answer`] for a line that is not JSON or has no end.
     pub async fn next(&mut self) -> Result<Option<Value>> {
         loop {
             if let Some(line) = self.line() {

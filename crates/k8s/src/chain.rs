@@ -23,6 +23,16 @@ pub fn error_chain(error: &dyn Error) -> String {
     text
 }
 
+/// The text of the innermost cause of an error, where the others only name the layers that it went through.
+#[must_use]
+pub fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +47,6 @@ mod tests {
         let middle = Layer("connect: connection refused", Some(Box::new(inner)));
         let outer = Layer("the server cannot be reached", Some(Box::new(middle)));
         assert_eq!(error_chain(&outer), "the server cannot be reached: connect: connection refused");
+        assert_eq!(root_cause(&outer), "connection refused");
     }
 }

@@ -54,7 +54,7 @@ pub mod yaml;
 
 pub use age::age;
 pub use annotations::Annotations;
-pub use chain::error_chain;
+pub use chain::{error_chain, root_cause};
 pub use field::{FieldError, FieldErrorKind, FieldPath};
 pub use fit::{Misfit, fit};
 pub use kernel::{KernelVersion, KernelVersionError};

@@ -50,6 +50,8 @@ pub(crate) enum Error {
     UnknownKind { kind: String, version: String },
     #[error("{0:?}: either all arguments must be TYPE/NAME or none")]
     MixedArguments(String),
+    #[error("{0:?} is not a pod: give NAME or pod/NAME")]
+    NotAPod(String),
     #[error("the object has no {0}")]
     FieldMissing(&'static str),
     #[error(

@@ -18,8 +18,9 @@ pub(crate) async fn run(args: &ExecArgs) -> Outcome {
     if args.tty && !is_terminal {
         terminal::warn("stdin is not a terminal, so none is allocated for the command");
     }
-    let (socket, protocol) =
-        session.upgrade(&path(args, &session.namespace, is_terminal), &PROTOCOLS).await?;
+    let (socket, protocol) = session
+        .upgrade(&path(args, pod_name(&args.pod)?, &session.namespace, is_terminal), &PROTOCOLS)
+        .await?;
     let raw = is_terminal.then(palisade_sys::terminal::raw_input);
     let can_close = protocol == PROTOCOLS[0];
     let code = carry(socket, input(args.stdin, is_terminal), &mut OwnStreams, can_close).await;
@@ -28,13 +29,13 @@ pub(crate) async fn run(args: &ExecArgs) -> Outcome {
     std::process::exit(i32::from(code?));
 }
 
-fn path(args: &ExecArgs, namespace: &str, tty: bool) -> String {
+fn path(args: &ExecArgs, pod: &str, namespace: &str, tty: bool) -> String {
     let words = args.command.iter().map(|word| format!("command={}", encode(&word.to_string_lossy())));
     let mut query: Vec<String> = words.collect();
     query.extend(args.container.iter().map(|container| format!("container={}", encode(container))));
     // A terminal has one output stream.
     query.push(format!("stdin={}&stdout=true&stderr={}&tty={tty}", args.stdin, !tty));
-    let (namespace, pod) = (encode(namespace), encode(pod_name(&args.pod)));
+    let (namespace, pod) = (encode(namespace), encode(pod));
     format!("/api/v1/namespaces/{namespace}/pods/{pod}/exec?{}", query.join("&"))
 }
 

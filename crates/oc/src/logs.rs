@@ -4,7 +4,7 @@ use palisade_client::encode;
 use palisade_console::Exit;
 
 use crate::args::LogsArgs;
-use crate::error::Outcome;
+use crate::error::{Error, Outcome, Result};
 use crate::output;
 
 /// Prints the log as the container wrote it, its escape sequences included, as kubectl does.
@@ -23,7 +23,7 @@ pub(crate) async fn run(args: &LogsArgs) -> Outcome {
     .into_iter()
     .flatten()
     .collect();
-    let (namespace, pod) = (encode(&session.namespace), encode(pod_name(&args.pod)));
+    let (namespace, pod) = (encode(&session.namespace), encode(pod_name(&args.pod)?));
     let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?{}", query.join("&"));
     let mut pieces = session.pieces(&path).await?;
     while let Some(piece) = pieces.next().await? {
@@ -33,9 +33,10 @@ pub(crate) async fn run(args: &LogsArgs) -> Outcome {
 }
 
 /// The name in `NAME`, `pod/NAME`, `pods/NAME` and `po/NAME`.
-pub(crate) fn pod_name(word: &str) -> &str {
+pub(crate) fn pod_name(word: &str) -> Result<&str> {
     match word.split_once('/') {
-        Some(("pod" | "pods" | "po", name)) => name,
-        _ => word,
+        Some(("pod" | "pods" | "po", name)) => Ok(name),
+        Some(_) => Err(Error::NotAPod(word.to_owned())),
+        None => Ok(word),
     }
 }

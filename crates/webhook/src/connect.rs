@@ -1,11 +1,11 @@
 //! The client for the cluster's API.
 
-use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
 use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use palisade_k8s::root_cause;
 
 /// An error of connecting to the API server.
 #[derive(Debug, thiserror::Error)]
@@ -59,22 +59,13 @@ pub async fn reach(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<C
         (None, Some(_)) => Config::from_kubeconfig(&options).await?,
         (None, None) => Config::infer().await?,
     };
-    let server = config.cluster_url.to_string();
+    let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let client = client(config)?;
     match client.apiserver_version().await {
         Err(error @ (kube::Error::Service(_) | kube::Error::HyperError(_))) => {
-            Err(ConnectError::Unreachable { server, why: cause(&error) })
+            Err(ConnectError::Unreachable { server, why: root_cause(&error) })
         }
         // A refusal is an answer too.
         _ => Ok(client),
     }
-}
-
-/// The innermost cause of an error: the others only name the layers that it went through.
-fn cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

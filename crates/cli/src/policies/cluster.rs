@@ -184,8 +184,8 @@ impl Cluster {
     async fn connect(cluster: &ClusterArgs) -> Result<Self, crate::Failure> {
         let client = cluster.reach().await?;
         let failed = |source| ClusterError::Request {
-            what: "the API server".to_owned(),
-            done: "discovered its API",
+            what: "the API of the server".to_owned(),
+            done: "discovered",
             source,
         };
         let served = match client.list_api_group_resources(&format!("{GROUP}/v1")).await {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use palisade_admission::MALFORMED;
 use palisade_scc::{Finding, Severity};
 use serde_json::Value;
 
@@ -42,7 +43,13 @@ pub(crate) fn run(args: &LintArgs) -> crate::Outcome {
             "nothing here is an SCC, a role, a binding, a namespace or a workload, so that nothing was judged"
         )?;
     }
-    Ok(if nothing || !found.is_empty() { Exit::Findings } else { Exit::Fine })
+    // What cannot be read as an SCC is wrong input here too, as it is to every other command.
+    let is_wrong = found.iter().any(|(_, finding)| finding.rule == MALFORMED);
+    Ok(match nothing || !found.is_empty() {
+        _ if is_wrong => Exit::Wrong,
+        true => Exit::Findings,
+        false => Exit::Fine,
+    })
 }
 
 fn print(out: &mut impl Write, document: &Document, finding: &Finding) -> std::io::Result<()> {
