@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, ValueEnum};
 use palisade_k8s::yaml;
 use palisade_webhook::install::{self, FailurePolicy, File, Part, Reach, Settings};
-use palisade_webhook::{Config, Mode, Server};
+use palisade_webhook::{Config, MissingProfile, Mode, Server};
 
 use crate::exit::Exit;
 
@@ -41,6 +41,10 @@ pub(crate) struct WebhookArgs {
     /// The mode of SCC in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
     #[arg(long, default_value = "enforce")]
     mode: Mode,
+    /// The treatment of pods whose seccomp profiles nodes lack: warn; affinity: they avoid these nodes; refuse: none that
+    /// fits has them
+    #[arg(long, value_name = "TREATMENT", default_value = "warn")]
+    missing_profile: MissingProfile,
     /// Write refused pods into reports of openreports.io, one for each namespace; its definition must exist
     #[arg(long)]
     reports: bool,
@@ -114,7 +118,7 @@ pub(crate) struct InstallArgs {
     mode: Mode,
     /// Use admission policies of the API server itself in place of the webhooks, from Kubernetes 1.36 on: the built-in
     /// set 4, compiled. The replicas then only allocate ranges
-    #[arg(long, conflicts_with_all = ["apply", "helm", "kustomize", "url", "failure_policy"])]
+    #[arg(long, conflicts_with_all = ["apply", "helm", "kustomize", "url", "failure_policy", "missing_profile"])]
     policies: bool,
     /// Write refused pods into reports of openreports.io, one for each namespace; its definition must exist
     #[arg(long)]
@@ -122,6 +126,10 @@ pub(crate) struct InstallArgs {
     /// Install the seccomp profiles of SeccompProfile objects on the nodes, by a DaemonSet: the part `profiles`
     #[arg(long)]
     node_profiles: bool,
+    /// The treatment of pods whose seccomp profiles nodes lack: warn; affinity: they avoid these nodes; refuse: none that
+    /// fits has them
+    #[arg(long, value_name = "TREATMENT", default_value = "warn")]
+    missing_profile: MissingProfile,
     /// With --node-profiles: the kubelet's root directory on the nodes
     #[arg(long, value_name = "FOLDER", default_value = "/var/lib/kubelet")]
     kubelet_dir: PathBuf,
@@ -178,9 +186,10 @@ pub(crate) fn serve(args: WebhookArgs) -> crate::Outcome {
         // Before it listens, so that no signal is lost.
         let shutdown = crate::stop::shutdown()?;
         let client = palisade_webhook::connect().await?;
-        let WebhookArgs { listen, namespace, identity, names, client_ca: _, mode, reports } = args;
+        let WebhookArgs { listen, namespace, identity, names, client_ca: _, mode, missing_profile, reports } =
+            args;
         let reports = reports.then_some(REPORTS);
-        let config = Config { listen, namespace, identity, clients, names, mode, reports };
+        let config = Config { listen, namespace, identity, clients, names, mode, missing_profile, reports };
         let server = Server::start(client, config).await?;
         tracing::info!("listening on {}", server.address()?);
         server.run(shutdown).await;
@@ -228,7 +237,7 @@ pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
 
 /// The exempt namespaces of compiled policies: the built-in set lacks the SCC of the nodes' agents.
 fn exempt(args: &InstallArgs, settings: &Settings) -> Vec<String> {
-    let nodes = settings.node_profiles.then(|| install::node_namespace(settings));
+    let nodes = settings.node_profiles.then(|| install::node_namespace(&settings.namespace));
     args.exempt.iter().cloned().chain(nodes).collect()
 }
 
@@ -263,6 +272,7 @@ fn settings(args: &InstallArgs) -> Result<Settings, BadValue> {
         exempt: args.exempt.clone(),
         ca_bundle: None,
         mode: args.mode,
+        missing_profile: args.missing_profile,
         monitor: args.monitor,
         reports: args.reports,
         node_profiles: args.node_profiles,
@@ -305,6 +315,7 @@ mod tests {
                 port: port.into(),
                 host_network: host_network.into(),
                 mode: Mode::Warn,
+                missing_profile: MissingProfile::Affinity,
                 ..Settings::default()
             };
             let objects = install::objects(Part::Server, &settings);
@@ -323,6 +334,7 @@ mod tests {
             let parsed = Args::try_parse_from(["palisade".to_owned()].into_iter().chain(args)).unwrap();
             let Command::Webhook(parsed) = parsed.command else { panic!("{:?}", parsed.command) };
             assert_eq!((parsed.listen.port(), parsed.mode), (port, Mode::Warn));
+            assert_eq!(parsed.missing_profile, MissingProfile::Affinity);
             assert_eq!(
                 (parsed.namespace, parsed.identity),
                 ("some-value".to_owned(), "some-value".to_owned())

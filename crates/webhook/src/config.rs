@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::missing::MissingProfile;
 use crate::mode::Mode;
 
 /// Settings of a replica.
@@ -21,6 +22,8 @@ pub struct Config {
     pub names: Vec<String>,
     /// The mode of SCC in namespaces without a label.
     pub mode: Mode,
+    /// The treatment of pods whose seccomp profiles nodes lack.
+    pub missing_profile: MissingProfile,
     /// The interval between reports of `openreports.io`; `None` for no reports.
     pub reports: Option<Duration>,
 }

@@ -11,6 +11,7 @@ mod rbac;
 mod webhooks;
 mod workload;
 
+use crate::missing::MissingProfile;
 use crate::mode::Mode;
 use palisade_k8s::manifest;
 use palisade_scc::BuiltinSet;
@@ -77,6 +78,8 @@ pub struct Settings {
     pub ca_bundle: Option<String>,
     /// The mode of SCC in namespaces without a label.
     pub mode: Mode,
+    /// The treatment of pods whose seccomp profiles nodes lack.
+    pub missing_profile: MissingProfile,
     /// Whether to create a ServiceMonitor, for a Prometheus operator.
     pub monitor: bool,
     /// Whether refused pods are written into reports of `openreports.io`, whose definition must be installed already.
@@ -101,6 +104,7 @@ impl Default for Settings {
             exempt: Vec::new(),
             ca_bundle: None,
             mode: Mode::Enforce,
+            missing_profile: MissingProfile::Warn,
             monitor: false,
             reports: false,
             node_profiles: false,

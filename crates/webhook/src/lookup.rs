@@ -16,7 +16,7 @@ use palisade_k8s::scc::{GROUP, RESOURCE};
 use palisade_rbac::RbacKind;
 use serde_json::{Value, json};
 
-use crate::feed::resource;
+use crate::policy::resource;
 use crate::request::Request;
 
 /// The pause between two reads of a namespace that is about to get ranges; the whole lookup has a deadline.

@@ -21,7 +21,8 @@ use crate::mode::{Mode, Modes};
 use crate::namespaces::Allocator;
 use crate::recorder::Recorder;
 use crate::request::Request;
-use crate::{unready, workloads};
+use crate::unready::Unready;
+use crate::workloads;
 
 /// Maximum time of lookups in the live cluster, all in all: well below the API server's timeout.
 pub(crate) const LOOKUP_TIME: Duration = Duration::from_millis(300);
@@ -67,22 +68,24 @@ pub(crate) struct Labels {
 
 /// Answers reviews.
 pub(crate) struct Reviewer {
-    client: Client,
     cache: Arc<PolicyCache>,
     allocator: Allocator,
     modes: Modes,
     recorder: Recorder,
+    unready: Unready,
+    client: Client,
 }
 
 impl Reviewer {
     pub(crate) fn new(
-        client: Client,
         cache: Arc<PolicyCache>,
         allocator: Allocator,
         modes: Modes,
         recorder: Recorder,
+        unready: Unready,
+        client: Client,
     ) -> Self {
-        Self { client, cache, allocator, modes, recorder }
+        Self { cache, allocator, modes, recorder, unready, client }
     }
 
     pub(crate) async fn answer(&self, endpoint: Endpoint, body: &[u8]) -> Response<Body> {
@@ -100,11 +103,13 @@ impl Reviewer {
                 Finding::of(&request, mode, &response)
                     .into_iter()
                     .for_each(|finding| self.recorder.note(finding));
+                let is_new = response.allowed && request.mutation() == Mutation::Allowed;
+                let response = if is_new { self.unready.steer(&request, response) } else { response };
                 mode.soften(response)
             }
             // If SCC is not enforced, unchanged pods do not fit: the warning came when they were created.
-            Endpoint::ValidatePods if mode != Mode::Enforce => allowed(&request),
-            Endpoint::ValidatePods => self.last(&request, text).await,
+            Endpoint::ValidatePods if mode != Mode::Enforce => self.unenforced(&request, mode).await,
+            Endpoint::ValidatePods => self.last(&request, self.pods(&request, text, validate).await).await,
             Endpoint::ValidateConnections => mode.soften(self.connection(&request, text).await),
             Endpoint::MutateSccs => decide(&self.cache, text, respond),
             Endpoint::ValidateSccs => decide(&self.cache, text, validate),
@@ -112,7 +117,7 @@ impl Reviewer {
             Endpoint::ValidateWorkloads => {
                 let mut response = workloads::respond(&self.cache.snapshot(), &request);
                 if let Some(pod) = workloads::template(&request) {
-                    response.warnings.extend(unready::warnings(&self.client, &pod).await);
+                    response.warnings.extend(self.unready.complaint(request.namespace(), &pod).await);
                 }
                 response
             }
@@ -123,11 +128,21 @@ impl Reviewer {
         }
     }
 
-    /// A pod as it will be stored. For a new one it is checked whether a node has its seccomp profiles.
-    async fn last(&self, request: &Request<'_>, text: &str) -> AdmissionResponse {
-        let mut response = self.pods(request, text, validate).await;
+    /// A pod as it will be stored, which SCC has answered. For a new one it is checked whether a node has its seccomp
+    /// profiles.
+    async fn last(&self, request: &Request<'_>, response: AdmissionResponse) -> AdmissionResponse {
         if response.allowed && request.mutation() == Mutation::Allowed {
-            response.warnings.extend(unready::warnings(&self.client, request.object()).await);
+            return self.unready.judge(request, response).await;
+        }
+        response
+    }
+
+    /// A pod where SCC is not enforced: nothing is refused.
+    async fn unenforced(&self, request: &Request<'_>, mode: Mode) -> AdmissionResponse {
+        let mut response = allowed(request);
+        if mode == Mode::Warn && request.mutation() == Mutation::Allowed {
+            let complaint = self.unready.complaint(request.namespace(), request.object()).await;
+            response.warnings.extend(complaint);
         }
         response
     }

@@ -16,12 +16,16 @@ use crate::config::Config;
 use crate::controllers;
 use crate::feed::{self, Freshness};
 use crate::health::Health;
+use crate::install::node_namespace;
 use crate::leaf::{Leaf, LeafError};
 use crate::memory::Memory;
 use crate::mode::Modes;
 use crate::namespaces::{Allocator, Lacking};
+use crate::nodes::NodeProfiles;
+use crate::policy::{Objects, Sink, resource};
 use crate::recorder::Recorder;
 use crate::review::{Endpoint, Reviewer};
+use crate::unready::Unready;
 
 /// The largest accepted review: two objects as large as an API server stores, and their managed fields.
 const MAX_BODY: usize = 8 << 20;
@@ -95,11 +99,12 @@ impl Server {
         let modes = Modes::new(config.mode);
         let sources = PolicyKind::RESOURCES.map(|source| {
             let freshness = Freshness::default();
-            let sink =
-                feed::Sink { cache: Arc::clone(&cache), lacking: lacking.clone(), modes: modes.clone() };
-            tasks.spawn(feed::follow(client.clone(), source, sink, freshness.clone()));
+            let sink = Sink { cache: Arc::clone(&cache), lacking: lacking.clone(), modes: modes.clone() };
+            let objects = Objects::new(source.2, sink);
+            tasks.spawn(feed::follow(client.clone(), resource(source), objects, freshness.clone()));
             (source.1, freshness)
         });
+        let unready = unready(&client, &config, &mut tasks);
         let health = Health {
             identity: config.identity.as_str().into(),
             sources: Arc::from(sources),
@@ -118,7 +123,7 @@ impl Server {
         let listener = listener.counted(metrics.connections());
         let state = State {
             asks_for_certificates,
-            reviewer: Reviewer::new(client, cache, allocator, modes, recorder),
+            reviewer: Reviewer::new(cache, allocator, modes, recorder, unready, client),
             health,
             metrics,
             requests,
@@ -156,6 +161,15 @@ impl Server {
         // The watches and controllers end with the process.
         drop(tasks);
     }
+}
+
+/// The profiles of nodes, followed from now on. A replica is ready without them.
+fn unready(client: &Client, config: &Config, tasks: &mut tokio::task::JoinSet<()>) -> Unready {
+    let (nodes, freshness) = (NodeProfiles::default(), Freshness::default());
+    let resource = palisade_profiles::report::resource();
+    tasks.spawn(feed::follow(client.clone(), resource, nodes.clone(), freshness.clone()));
+    let agents = node_namespace(&config.namespace);
+    Unready::new(client.clone(), nodes, freshness, config.missing_profile, agents)
 }
 
 /// Listens. An address of all interfaces stands for IPv4 and IPv6; a machine may have only one of them.

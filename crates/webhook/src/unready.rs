@@ -1,76 +1,206 @@
 //! Seccomp profiles that a pod names and that no node has: its containers would not start.
+//!
+//! The answer is that of the watch of the nodes' objects ([`NodeProfiles`]). Before it counts against a pod, the API
+//! server is asked once whether a node has told something newer.
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client, Error};
-use palisade_profiles::report::{COPIED, label, resource};
+use palisade_k8s::review::{AdmissionResponse, Status};
+use palisade_profiles::report::{label, resource};
 use palisade_profiles::{Digest, FOLDER, paths};
+use serde_json::Value;
 
+use crate::affinity;
+use crate::feed::Freshness;
+use crate::fit::Fit;
+use crate::missing::MissingProfile;
+use crate::nodes::{NodeProfiles, Standing};
+use crate::request::Request;
 use crate::warning::shortened;
 
-/// Maximum time of the API server's answers, all in all.
+/// Maximum time of the API server's answer.
 const TIME: Duration = Duration::from_millis(300);
+/// Maximum age of the nodes' objects that count.
+const STALE: Duration = Duration::from_secs(60);
 /// The largest pod that is checked, in bytes of JSON.
 const LARGEST: usize = 1 << 20;
 /// Maximum number of profiles of a pod that are checked.
-const MOST: usize = 4;
+const MOST: usize = 16;
+/// Number of nodes that are asked for.
+const ASKED: u32 = 20;
 
-/// The warning for the author of a pod, if any. Failed requests cause no warning.
-pub(crate) async fn warnings(client: &Client, pod: &str) -> Vec<String> {
-    // Most pods name no profile, and are not parsed again; nor are large ones, which weigh many times their text.
-    if pod.len() > LARGEST || !pod.contains(FOLDER) {
-        return Vec::new();
-    }
-    let Ok(pod) = serde_json::from_str::<Pod>(pod) else { return Vec::new() };
-    let own = format!("{FOLDER}/");
-    let named: Vec<String> =
-        paths(&pod).into_iter().filter(|path| path.starts_with(&own)).take(MOST).collect();
-    let asked = async {
-        let mut warnings = Vec::new();
-        for path in &named {
-            warnings.extend(warning(client, &pod, path).await);
+/// The profiles of nodes, and what is done about a pod that lacks one.
+pub(crate) struct Unready {
+    client: Client,
+    nodes: NodeProfiles,
+    freshness: Freshness,
+    treatment: MissingProfile,
+    /// The namespace of the agents, which write the profile that they themselves name.
+    agents: String,
+}
+
+/// The profiles of `palisade/` that a pod names.
+struct Wanted {
+    pod: Pod,
+    digests: Vec<Digest>,
+    /// A path of that folder that no file has.
+    wrong: Option<String>,
+}
+
+impl Wanted {
+    /// `None` if it names none. Most pods do, and are not parsed again; nor are large ones, which weigh many times their
+    /// text.
+    fn of(pod: &str) -> Option<Self> {
+        if pod.len() > LARGEST || !pod.contains(FOLDER) {
+            return None;
         }
-        warnings
-    };
-    tokio::time::timeout(TIME, asked).await.unwrap_or_default()
-}
-
-async fn warning(client: &Client, pod: &Pod, path: &str) -> Option<String> {
-    let Some(digest) = Digest::of_localhost_profile(path) else {
-        return Some(shortened(&format!(
-            "seccomp profile localhost/{path}: files of {FOLDER}/ are named by digests, so no node has it; `kubectl get nodeseccompprofiles -o yaml` lists them"
-        )));
-    };
-    match count(client, &params(pod, Some(digest))).await {
-        Ok(0) => {}
-        Ok(_) | Err(_) => return None,
-    }
-    let fitting = count(client, &params(pod, None)).await.ok()?;
-    let who = if fitting == 0 {
-        "no node that fits the pod tells of profiles"
-    } else {
-        "no node that fits the pod has it"
-    };
-    Some(format!("seccomp profile localhost/{path}: {who}, so its containers would not start"))
-}
-
-/// One of the nodes that match a pod's node name and node selector, and have the profile.
-fn params(pod: &Pod, digest: Option<Digest>) -> ListParams {
-    let spec = pod.spec.as_ref();
-    let selector = spec.and_then(|spec| spec.node_selector.as_ref()).into_iter().flatten();
-    let known = selector.filter(|(key, _)| COPIED.contains(&key.as_str()));
-    let mut labels: Vec<String> = known.map(|(key, value)| format!("{key}={value}")).collect();
-    labels.extend(digest.map(label));
-    let params = ListParams::default().labels(&labels.join(",")).limit(1);
-    match spec.and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty()) {
-        Some(name) => params.fields(&format!("metadata.name={name}")),
-        None => params,
+        let pod: Pod = serde_json::from_str(pod).ok()?;
+        let own = format!("{FOLDER}/");
+        let paths: Vec<String> =
+            paths(&pod).into_iter().filter(|path| path.starts_with(&own)).take(MOST).collect();
+        let digests = paths.iter().filter_map(|path| Digest::of_localhost_profile(path)).collect();
+        let wrong = paths.iter().find(|path| Digest::of_localhost_profile(path).is_none()).cloned();
+        (!paths.is_empty()).then_some(Self { pod, digests, wrong })
     }
 }
 
-async fn count(client: &Client, params: &ListParams) -> Result<usize, Error> {
+impl Unready {
+    pub(crate) fn new(
+        client: Client,
+        nodes: NodeProfiles,
+        freshness: Freshness,
+        treatment: MissingProfile,
+        agents: String,
+    ) -> Self {
+        Self { client, nodes, freshness, treatment, agents }
+    }
+
+    /// The complaint about a pod that no node can run, if any. Failed requests cause none.
+    pub(crate) async fn complaint(&self, namespace: &str, pod: &str) -> Option<String> {
+        if namespace == self.agents {
+            return None;
+        }
+        let wanted = Wanted::of(pod)?;
+        if let Some(path) = &wanted.wrong {
+            return Some(shortened(&format!(
+                "seccomp profile localhost/{path}: files of {FOLDER}/ are named by digests, so no node has it; `kubectl get nodeseccompprofiles -o yaml` lists them"
+            )));
+        }
+        let fit = Fit::of(&wanted.pod);
+        let told = self.told(&fit, &wanted.digests);
+        if matches!(told, Some(Standing::Everywhere | Standing::Somewhere { .. })) {
+            return None;
+        }
+        let live = tokio::time::timeout(TIME, is_there(&self.client, &fit, &wanted.digests)).await;
+        let (digest, name, why) = match (told, live) {
+            (_, Ok(Ok(true))) => return None,
+            (Some(Standing::Nowhere { digest, name, why }), _) => (digest, name, why),
+            (_, Ok(Ok(false))) => (None, None, "no node that fits the pod has it".to_owned()),
+            (_, Ok(Err(_)) | Err(_)) => return None,
+        };
+        let path = digest.or(wanted.digests.first().copied())?.localhost_profile();
+        let name = name.map_or_else(String::new, |name| format!(" ({name})"));
+        Some(shortened(&format!(
+            "seccomp profile localhost/{path}{name}: {why}: its containers would not start"
+        )))
+    }
+
+    /// The same as a refusal, or as a warning.
+    pub(crate) async fn judge(
+        &self,
+        request: &Request<'_>,
+        mut response: AdmissionResponse,
+    ) -> AdmissionResponse {
+        let Some(complaint) = self.complaint(request.namespace(), request.object()).await else {
+            return response;
+        };
+        if self.treatment == MissingProfile::Refuse {
+            let status = Some(Status::forbidden(complaint));
+            return AdmissionResponse { allowed: false, status, ..response };
+        }
+        response.warnings.push(complaint);
+        response
+    }
+
+    /// The answer to a new pod, which is also to keep to nodes that have its profiles, if some do not.
+    pub(crate) fn steer(&self, request: &Request<'_>, response: AdmissionResponse) -> AdmissionResponse {
+        if self.treatment != MissingProfile::Affinity || request.namespace() == self.agents {
+            return response;
+        }
+        match self.operation(request.object()) {
+            Some(operation) => with(response, operation),
+            None => response,
+        }
+    }
+
+    fn operation(&self, pod: &str) -> Option<Value> {
+        let wanted = Wanted::of(pod).filter(|wanted| wanted.wrong.is_none())?;
+        let fit = Fit::of(&wanted.pod);
+        match self.told(&fit, &wanted.digests) {
+            // A pod that is bound to a node is not scheduled.
+            Some(Standing::Somewhere { having, lacking }) if fit.node.is_none() => {
+                affinity::operation(wanted.pod.spec.as_ref()?, &having, &lacking)
+            }
+            _ => None,
+        }
+    }
+
+    /// What nodes tell; `None` if that is not known, or too long ago.
+    fn told(&self, fit: &Fit<'_>, digests: &[Digest]) -> Option<Standing> {
+        self.freshness.age().filter(|age| *age <= STALE)?;
+        Some(self.nodes.standing(fit, digests))
+    }
+}
+
+/// A response with one more operation in its patch.
+fn with(mut response: AdmissionResponse, operation: Value) -> AdmissionResponse {
+    let patch = response.patch.as_deref().unwrap_or_default();
+    let operations = STANDARD.decode(patch).unwrap_or_default();
+    let mut operations: Vec<Value> = serde_json::from_slice(&operations).unwrap_or_default();
+    operations.push(operation);
+    response.patch = Some(STANDARD.encode(Value::from(operations).to_string()));
+    response.patch_type = Some("JSONPatch");
+    response
+}
+
+/// Whether a node that a pod fits has these profiles, as the API server knows now.
+async fn is_there(client: &Client, fit: &Fit<'_>, digests: &[Digest]) -> Result<bool, Error> {
+    let selector = fit.selector.iter().map(|(key, value)| format!("{key}={value}"));
+    let labels: Vec<String> = selector.chain(digests.iter().copied().map(label)).collect();
+    let mut params = ListParams::default().labels(&labels.join(",")).limit(ASKED);
+    if let Some(node) = fit.node {
+        params = params.fields(&format!("metadata.name={node}"));
+    }
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource());
-    Ok(api.list_metadata(params).await?.items.len())
+    let found = api.list_metadata(&params).await?;
+    let is_part = found.metadata.continue_.is_some_and(|token| !token.is_empty());
+    let fits = found.items.iter().any(|object| {
+        let labels = object.metadata.labels.as_ref();
+        fit.fits(object.metadata.name.as_deref().unwrap_or_default(), |key| {
+            labels.and_then(|labels| labels.get(key)).map(String::as_str)
+        })
+    });
+    Ok(fits || is_part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_operation_is_added_to_a_patch() {
+        let of = |response: &AdmissionResponse| -> Value {
+            let patch = STANDARD.decode(response.patch.as_deref().unwrap()).unwrap();
+            serde_json::from_slice(&patch).unwrap()
+        };
+        let alone = with(AdmissionResponse::default(), json!({"op": "add"}));
+        assert_eq!((of(&alone), alone.patch_type), (json!([{"op": "add"}]), Some("JSONPatch")));
+        assert_eq!(of(&with(alone, json!({"op": "x"}))), json!([{"op": "add"}, {"op": "x"}]));
+    }
 }

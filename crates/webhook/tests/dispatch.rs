@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Request;
@@ -15,8 +16,9 @@ use kube::{Client, Error};
 use palisade_apiserver::Decider;
 use palisade_webhook::install::{Part, Settings, objects};
 use palisade_webhook::operate::{self, State};
-use palisade_webhook::{Config, Server};
+use palisade_webhook::{Config, MissingProfile, Mode, Server};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 const NAMESPACE: &str = "palisade-system";
 const REGISTRATION: &str = "/apis/admissionregistration.k8s.io/v1";
@@ -26,7 +28,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn start(replica: std::net::SocketAddr) -> Self {
+    async fn start(replica: SocketAddr) -> Self {
         let services = [(format!("{NAMESPACE}/palisade"), replica)];
         let config = palisade_apiserver::Config {
             decider: Decider::Webhooks,
@@ -58,6 +60,25 @@ impl Cluster {
         self.send("POST", path, "", &body).await.unwrap()
     }
 
+    /// A replica that the webhooks know, until its end is dropped.
+    async fn replica(&self, listen: SocketAddr, missing_profile: MissingProfile) -> oneshot::Sender<()> {
+        let config = Config {
+            listen,
+            namespace: NAMESPACE.to_owned(),
+            identity: "replica-1".to_owned(),
+            clients: None,
+            names: Vec::new(),
+            mode: Mode::Enforce,
+            missing_profile,
+            reports: None,
+        };
+        let server = Server::start(self.client.clone(), config).await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(server.run(async { drop(stopped.await) }));
+        self.until_announced().await;
+        stop
+    }
+
     /// Waits until both configurations know the certificate authority.
     async fn until_announced(&self) {
         for _ in 0..200 {
@@ -80,6 +101,20 @@ impl Cluster {
     }
 }
 
+/// An API server with the webhooks of an installation, and the address that a replica is to listen on.
+async fn configured() -> (Cluster, SocketAddr) {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = free.local_addr().unwrap();
+    drop(free);
+    let cluster = Cluster::start(listen).await;
+    cluster.create("/api/v1/namespaces", json!({"metadata": {"name": NAMESPACE}})).await;
+    for object in objects(Part::Webhooks, &Settings::default()) {
+        let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
+        cluster.create(&format!("{REGISTRATION}/{plural}"), object).await;
+    }
+    (cluster, listen)
+}
+
 fn code(result: &Result<Value, Error>) -> u16 {
     match result {
         Ok(_) => 200,
@@ -90,15 +125,7 @@ fn code(result: &Result<Value, Error>) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_asks_and_does_as_it_is_told() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let listen = free.local_addr().unwrap();
-    drop(free);
-    let cluster = Cluster::start(listen).await;
-    cluster.create("/api/v1/namespaces", json!({"metadata": {"name": NAMESPACE}})).await;
-    for object in objects(Part::Webhooks, &Settings::default()) {
-        let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
-        cluster.create(&format!("{REGISTRATION}/{plural}"), object).await;
-    }
+    let (cluster, listen) = configured().await;
     let pods = "/api/v1/namespaces/shop/pods";
     let plain =
         json!({"metadata": {"name": "plain"}, "spec": {"containers": [{"name": "app", "image": "x"}]}});
@@ -110,19 +137,7 @@ async fn an_api_server_asks_and_does_as_it_is_told() {
     let (state, said) = cluster.status_of_requests().await;
     assert!(state == State::Fails && said.contains("failed calling webhook"), "{said}");
 
-    let config = Config {
-        listen,
-        namespace: NAMESPACE.to_owned(),
-        identity: "replica-1".to_owned(),
-        clients: None,
-        names: Vec::new(),
-        mode: palisade_webhook::Mode::Enforce,
-        reports: None,
-    };
-    let server = Server::start(cluster.client.clone(), config).await.unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    tokio::spawn(server.run(async { drop(stopped.await) }));
-    cluster.until_announced().await;
+    let stop = cluster.replica(listen, MissingProfile::Warn).await;
     let (state, said) = cluster.status_of_requests().await;
     assert_eq!(state, State::Holds, "{said}");
 
@@ -164,4 +179,66 @@ async fn an_api_server_asks_and_does_as_it_is_told() {
         .await;
     assert_eq!(code(&exec), 403, "{exec:?}");
     drop(stop);
+}
+
+/// Waits until an answer is the expected one: replicas follow the nodes' objects.
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    for _ in 0..600 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("not so: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_avoid_nodes_that_lack_their_profile_or_wait_until_one_has_it() {
+    let digest = "1".repeat(64);
+    let path = format!("palisade/{digest}.json");
+    let pods = "/api/v1/namespaces/shop/pods";
+    let pod = |name: &str| {
+        json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "app", "image": "x"}],
+            "securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": path}}}})
+    };
+    let node = |name: &str, state: &str| {
+        let label = format!("profile.palisade.openshift.io/{}", &digest[..40]);
+        let labels = if state == "Ready" { json!({label: "ready"}) } else { json!({}) };
+        json!({"apiVersion": "palisade.openshift.io/v1", "kind": "NodeSeccompProfiles",
+            "metadata": {"name": name, "labels": labels}, "status": {"profiles": [
+                {"digest": digest, "state": state, "names": ["web"], "message": "no space"}]}})
+    };
+    let nodes = "/apis/palisade.openshift.io/v1/nodeseccompprofiles";
+    for treatment in [MissingProfile::Affinity, MissingProfile::Refuse] {
+        let (cluster, listen) = configured().await;
+        cluster.create("/api/v1/namespaces", json!({"metadata": {"name": "shop"}})).await;
+        for definition in objects(Part::Definitions, &Settings::default()) {
+            if definition["spec"]["names"]["kind"] == "NodeSeccompProfiles" {
+                cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).await;
+            }
+        }
+        until("the definition is served", async || cluster.send("GET", nodes, "", &json!({})).await.is_ok())
+            .await;
+        cluster.create(nodes, node("full", "Failed")).await;
+        let _stop = cluster.replica(listen, treatment).await;
+        if treatment == MissingProfile::Refuse {
+            let said = async || format!("{:?}", cluster.send("POST", pods, "", &pod("early")).await);
+            until("the reason is known", async || said().await.contains("it failed on full: no space")).await;
+            assert!(said().await.contains("Forbidden"), "{}", said().await);
+            cluster.create(nodes, node("good", "Ready")).await;
+            cluster.create(pods, pod("late")).await;
+            continue;
+        }
+        // Without a node that has it there is only a warning.
+        cluster.create(pods, pod("early")).await;
+        cluster.create(nodes, node("good", "Ready")).await;
+        let affinity = async || {
+            let made = cluster.send("POST", &format!("{pods}?dryRun=All"), "", &pod("late")).await.unwrap();
+            made["spec"]["affinity"]["nodeAffinity"].clone()
+        };
+        until("the other node is known", async || !affinity().await.is_null()).await;
+        let avoided = json!([{"key": "metadata.name", "operator": "NotIn", "values": ["full"]}]);
+        let required = &affinity().await["requiredDuringSchedulingIgnoredDuringExecution"];
+        assert_eq!(required["nodeSelectorTerms"], json!([{"matchFields": avoided}]));
+    }
 }

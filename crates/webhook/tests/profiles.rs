@@ -14,6 +14,7 @@ mod harness;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use harness::between::{Between, Fault};
 use harness::{NAMESPACE, Replica, api_server, create, namespace, pod};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -176,6 +177,30 @@ async fn rule_23_a_profile_stays_while_a_pod_uses_it_and_then_goes() {
     until("it is told", async || told(&client).await.iter().all(|(key, _)| *key != new.to_string())).await;
 }
 
+/// A file that may be in use stays; what is there is told all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn profiles_are_told_while_pods_cannot_be_listed() {
+    let client = cluster().await;
+    let between = Between::before(&client).await;
+    let forbidden = json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 403,
+        "reason": "Forbidden", "message": "pods are forbidden", "metadata": {}});
+    between
+        .script(move |target| target.starts_with("/api/v1/pods").then(|| Fault::Say(403, forbidden.clone())));
+    let kubelet = tempfile::tempdir().unwrap();
+    let (first, second) = (profile("web", "runc", "accept4"), profile("api", "runc", "accept"));
+    put(&profiles(&client), first.clone()).await;
+    let _agent = Agent::start(&between.client, kubelet.path(), Duration::from_millis(1));
+    let (old, new) = (digest(&first), digest(&second));
+    until("the profile is there", async || is_told(&client, &old.to_string(), "Ready").await).await;
+    profiles(&client).delete("web", &DeleteParams::default()).await.unwrap();
+    until("it may go", async || is_told(&client, &old.to_string(), "Kept").await).await;
+    put(&profiles(&client), second).await;
+    until("the new one is told", async || is_told(&client, &new.to_string(), "Ready").await).await;
+    assert!(file(kubelet.path(), old).exists(), "a pod may use it");
+    between.script(|_| None);
+    until("the old one goes", async || !file(kubelet.path(), old).exists()).await;
+}
+
 /// Readers see the whole of a file or nothing, however often the agent is interrupted and the content changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_23_nobody_ever_reads_half_a_file() {
@@ -326,7 +351,10 @@ async fn pods_whose_profile_no_fitting_node_has_are_warned_of() {
         answer["warnings"].to_string()
     };
     let plain = || json!({});
-    assert!(warnings(named(&path, plain())).await.contains("no node that fits the pod tells of profiles"));
+    until("the nodes' objects are read", async || {
+        warnings(named(&path, plain())).await.contains("no node tells of profiles")
+    })
+    .await;
     put(&profiles(&client), web).await;
     let _agent = Agent::start(&client, kubelet.path(), Duration::from_secs(600));
     until("it is there", async || warnings(named(&path, plain())).await == "null").await;

@@ -18,8 +18,8 @@ const KUBELET: &str = "/kubelet";
 
 /// The namespace of the agents alone, since Pod Security must permit them to mount a folder of the node.
 #[must_use]
-pub fn namespace(settings: &Settings) -> String {
-    format!("{}-nodes", settings.namespace)
+pub fn namespace(namespace: &str) -> String {
+    format!("{namespace}-nodes")
 }
 
 /// The path of the agent's own profile.
@@ -107,7 +107,7 @@ pub(super) fn objects(settings: &Settings) -> Vec<Value> {
 }
 
 fn metadata(settings: &Settings) -> Value {
-    json!({"name": AGENT, "namespace": namespace(settings), "labels": labels()})
+    json!({"name": AGENT, "namespace": namespace(&settings.namespace), "labels": labels()})
 }
 
 fn cluster_metadata() -> Value {
@@ -117,7 +117,7 @@ fn cluster_metadata() -> Value {
 fn own_namespace(settings: &Settings) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Namespace",
-        "metadata": {"name": namespace(settings), "labels": {
+        "metadata": {"name": namespace(&settings.namespace), "labels": {
             "app.kubernetes.io/name": NAME, "pod-security.kubernetes.io/enforce": "privileged",
         }},
     })
@@ -139,11 +139,12 @@ fn scc(settings: &Settings) -> Value {
 
 /// The agent's user name.
 fn account(settings: &Settings) -> String {
-    format!("system:serviceaccount:{}:{AGENT}", namespace(settings))
+    format!("system:serviceaccount:{}:{AGENT}", namespace(&settings.namespace))
 }
 
 fn rights(settings: &Settings) -> Vec<Value> {
-    let subject = json!([{"kind": "ServiceAccount", "name": AGENT, "namespace": namespace(settings)}]);
+    let subject =
+        json!([{"kind": "ServiceAccount", "name": AGENT, "namespace": namespace(&settings.namespace)}]);
     vec![
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(settings)}),
         json!({
@@ -261,10 +262,10 @@ mod tests {
         let object = json!({"metadata": {"name": "agent"}, "spec": pod(&settings)});
         let mut builder = PolicyBuilder::default();
         builder.add_set(BuiltinSet::V4).unwrap();
-        builder.assume_namespace(&namespace(&settings));
+        builder.assume_namespace(&namespace(&settings.namespace));
         let policy = PolicyCache::new(builder.build());
         policy.apply(PolicyObject::of(PolicyKind::Scc, &scc(&settings)).unwrap());
-        let request = json!({"uid": "1", "namespace": namespace(&settings), "name": "agent", "operation": "CREATE",
+        let request = json!({"uid": "1", "namespace": namespace(&settings.namespace), "name": "agent", "operation": "CREATE",
             "resource": {"group": "", "version": "v1", "resource": "pods"}, "object": object,
             "userInfo": {"username": "system:serviceaccount:kube-system:daemon-set-controller", "groups": ["system:authenticated"]}});
         let review =

@@ -44,7 +44,7 @@ fn cluster_rules(settings: &Settings) -> Value {
             "verbs": ["get", "list", "watch"]}),
         json!({"apiGroups": [""], "resources": ["pods", "serviceaccounts"], "verbs": ["get"]}),
         json!({"apiGroups": [""], "resources": ["events"], "verbs": ["get", "create", "update"]}),
-        json!({"apiGroups": [palisade_profiles::GROUP], "resources": [palisade_profiles::report::RESOURCE], "verbs": ["list"]}),
+        json!({"apiGroups": [palisade_profiles::GROUP], "resources": [palisade_profiles::report::RESOURCE], "verbs": ["list", "watch"]}),
         json!({"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}),
         json!({"apiGroups": ["admissionregistration.k8s.io"],
             "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::missing::MissingProfile;
+
 use super::{NAME, Reach, Settings, metadata, selector};
 
 pub(super) fn objects(settings: &Settings) -> Vec<Value> {
@@ -112,6 +114,9 @@ fn arguments(settings: &Settings) -> Vec<String> {
         "--identity=$(POD_NAME)".to_owned(),
         format!("--mode={}", settings.mode.as_str()),
     ];
+    if settings.missing_profile != MissingProfile::Warn {
+        arguments.push(format!("--missing-profile={}", settings.missing_profile.as_str()));
+    }
     if let Reach::Url(url) = &settings.reach {
         arguments.push(format!("--name={}", host(url)));
     }

@@ -13,8 +13,8 @@ use palisade_k8s::workload::WorkloadKind;
 use palisade_scc::{BuiltinSet, Mutation};
 use serde_json::Value;
 
-use crate::feed::resource;
 use crate::install::NAME;
+use crate::policy::resource;
 
 /// Number of objects in a page of a list.
 const PAGE: u32 = 500;

@@ -14,9 +14,9 @@ use palisade_k8s::scc::{GROUP, RESOURCE};
 use serde_json::{Value, json};
 
 use crate::authority::ANNOUNCED;
-use crate::feed::resource;
 use crate::install::{EXEMPT_LABEL, NAME, Part, Settings, objects};
 use crate::mode::MODE_LABEL;
+use crate::policy::resource;
 use crate::secret;
 
 /// The label that OpenShift's own namespaces carry.

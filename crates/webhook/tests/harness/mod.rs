@@ -22,7 +22,7 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use palisade_webhook::install::CA_SECRET;
-use palisade_webhook::{Config, Mode, Server};
+use palisade_webhook::{Config, MissingProfile, Mode, Server};
 use serde_json::{Value, json};
 
 /// A kubeconfig of the administrator of a new API server in this process, which decides on SCC itself.
@@ -88,6 +88,7 @@ impl Replica {
             names: vec!["127.0.0.1".to_owned()],
             clients: None,
             mode,
+            missing_profile: MissingProfile::Warn,
             reports: Some(Duration::from_millis(300)),
         }
     }

@@ -1,0 +1,471 @@
+//! The seccomp profiles of nodes, as their agents tell in `NodeSeccompProfiles`: which nodes have one, and why others do
+//! not.
+//!
+//! A profile is kept once with a bit for each node, so that memory hardly grows with nodes that all have the same. The
+//! number of nodes, profiles, reasons and the length of texts are bounded, whatever an agent writes.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use kube::core::Object;
+use palisade_profiles::Digest;
+use palisade_profiles::report::COPIED;
+use serde::Deserialize;
+
+use crate::feed::Fold;
+use crate::fit::Fit;
+use crate::slots::Slots;
+
+/// Twice the nodes that Kubernetes supports in a cluster.
+const MOST_NODES: usize = 10_000;
+/// Eight times the profiles that an agent makes.
+const MOST_PROFILES: usize = 4096;
+/// Most entries of a node's object that are read: more than an agent writes.
+const MOST_ENTRIES: usize = 2048;
+/// Most reasons of a profile that are kept; further nodes count under the last.
+const REASONS: usize = 4;
+/// The longest kept text, in characters.
+const TEXT: usize = 200;
+/// Most names that a [`Names`] holds.
+const NAMES: usize = 64;
+/// Most nodes that a reason names.
+const NAMED: usize = 3;
+
+/// The status of a node's object, as far as it is read.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Status {
+    profiles: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Entry {
+    digest: String,
+    state: String,
+    names: Vec<String>,
+    message: String,
+}
+
+/// The `spec`, which these objects do not have.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct NoSpec {}
+
+/// A node's object.
+pub(crate) type NodeObject = Object<Option<NoSpec>, Status>;
+
+/// Some names of nodes, and how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names {
+    first: Vec<String>,
+    count: usize,
+}
+
+impl Names {
+    pub(crate) fn of(names: impl Iterator<Item = String>) -> Self {
+        let mut found = Self::default();
+        for name in names {
+            found.count += 1;
+            if found.first.len() < NAMES {
+                found.first.push(name);
+            }
+        }
+        found
+    }
+
+    /// All names, if they are at most so many.
+    pub(crate) fn all(&self, most: usize) -> Option<&[String]> {
+        (self.count <= most && self.count == self.first.len()).then_some(&self.first)
+    }
+}
+
+impl std::fmt::Display for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let first: Vec<&str> = self.first.iter().take(NAMED).map(String::as_str).collect();
+        f.write_str(&first.join(", "))?;
+        match self.count.saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// What nodes tell of the profiles of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Every node that fits the pod and tells of profiles has them.
+    Everywhere,
+    /// Some have, and some lack one.
+    Somewhere {
+        /// Nodes that have all of them.
+        having: Names,
+        /// Nodes that fit the pod, and lack one.
+        lacking: Names,
+    },
+    /// No node that fits the pod has them: the profile that is at fault, if it is one, and why.
+    Nowhere {
+        /// The profile.
+        digest: Option<Digest>,
+        /// The name of its SeccompProfile, if a node tells of it.
+        name: Option<String>,
+        /// The reason.
+        why: String,
+    },
+}
+
+struct Node {
+    name: Box<str>,
+    /// Those of [`COPIED`].
+    labels: Vec<(&'static str, Box<str>)>,
+    /// The list, or the watch after it, in which it was seen.
+    round: u64,
+}
+
+impl Node {
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels.iter().find(|(known, _)| *known == key).map(|(_, value)| &**value)
+    }
+}
+
+/// A profile, as nodes tell of it.
+#[derive(Default)]
+struct Told {
+    /// The first name that a node tells.
+    name: Box<str>,
+    ready: Slots,
+    failed: Vec<(Box<str>, Slots)>,
+}
+
+impl Told {
+    fn forget(&mut self, slot: usize) {
+        self.ready.remove(slot);
+        self.failed.iter_mut().for_each(|(_, slots)| slots.remove(slot));
+        self.failed.retain(|(_, slots)| !slots.is_empty());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.failed.is_empty()
+    }
+
+    fn fail(&mut self, slot: usize, why: &str) {
+        let why = plain(why);
+        let is_full = self.failed.len() >= REASONS;
+        match self.failed.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, slots)) => slots.insert(slot),
+            None if is_full => {
+                self.failed.iter_mut().last().into_iter().for_each(|(_, slots)| slots.insert(slot))
+            }
+            None => self.failed.push((why, Slots::of(slot))),
+        }
+    }
+}
+
+/// A text that agents wrote, short and without control characters.
+fn plain(text: &str) -> Box<str> {
+    text.chars().take(TEXT).map(|char| if char.is_control() { ' ' } else { char }).collect::<String>().into()
+}
+
+#[derive(Default)]
+struct Index {
+    nodes: Vec<Option<Node>>,
+    /// The places in `nodes`, by name.
+    places: HashMap<Box<str>, usize>,
+    profiles: HashMap<Digest, Told>,
+    round: u64,
+}
+
+impl Index {
+    /// The place of a node, with nothing told of it; `None` if there are too many.
+    fn place(&mut self, node: Node) -> Option<usize> {
+        let known = self.places.get(&node.name).copied();
+        let free = || self.nodes.iter().position(Option::is_none);
+        let place = known.or_else(free).unwrap_or(self.nodes.len());
+        if place >= MOST_NODES {
+            return None;
+        }
+        if known.is_some() {
+            self.forget(place);
+        }
+        self.places.insert(node.name.clone(), place);
+        match self.nodes.get_mut(place) {
+            Some(at) => *at = Some(node),
+            None => self.nodes.push(Some(node)),
+        }
+        Some(place)
+    }
+
+    fn forget(&mut self, place: usize) {
+        self.profiles.values_mut().for_each(|told| told.forget(place));
+        self.profiles.retain(|_, told| !told.is_empty());
+    }
+
+    fn put(&mut self, object: NodeObject) {
+        let own = object.metadata.labels.unwrap_or_default();
+        let labels = COPIED.iter().filter_map(|key| Some((*key, own.get(*key)?.as_str().into())));
+        let name = object.metadata.name.unwrap_or_default();
+        let node = Node { name: name.as_str().into(), labels: labels.collect(), round: self.round };
+        let Some(place) = self.place(node) else {
+            return tracing::warn!("node {name}: profiles of more than {MOST_NODES} nodes are not kept");
+        };
+        for entry in object.status.unwrap_or_default().profiles.into_iter().take(MOST_ENTRIES) {
+            self.tell(place, &entry);
+        }
+    }
+
+    fn tell(&mut self, place: usize, entry: &Entry) {
+        let Ok(digest) = entry.digest.parse::<Digest>() else { return };
+        if self.profiles.len() >= MOST_PROFILES && !self.profiles.contains_key(&digest) {
+            return;
+        }
+        let told = self.profiles.entry(digest).or_default();
+        if told.name.is_empty() {
+            told.name = plain(entry.names.first().map_or("", String::as_str));
+        }
+        match entry.state.as_str() {
+            "Ready" | "Kept" => told.ready.insert(place),
+            _ => told.fail(place, &entry.message),
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(place) = self.places.remove(name) {
+            self.forget(place);
+            self.nodes.get_mut(place).into_iter().for_each(|node| *node = None);
+        }
+    }
+
+    fn retain_round(&mut self) {
+        let old = self.nodes.iter().flatten().filter(|node| node.round != self.round);
+        let old: Vec<Box<str>> = old.map(|node| node.name.clone()).collect();
+        old.iter().for_each(|name| self.remove(name));
+    }
+
+    fn names(&self, slots: &Slots) -> Names {
+        let named = self.nodes.iter().enumerate().filter(|(place, _)| slots.contains(*place));
+        Names::of(named.filter_map(|(_, node)| Some(node.as_ref()?.name.to_string())))
+    }
+
+    fn standing(&self, fit: &Fit<'_>, digests: &[Digest]) -> Standing {
+        let mut fitting = Slots::default();
+        for (place, node) in self.nodes.iter().enumerate() {
+            if node.as_ref().is_some_and(|node| fit.fits(&node.name, |key| node.label(key))) {
+                fitting.insert(place);
+            }
+        }
+        let mut having = fitting.clone();
+        for digest in digests {
+            having = self.profiles.get(digest).map(|told| having.and(&told.ready)).unwrap_or_default();
+        }
+        if having.is_empty() {
+            return self.nowhere(&fitting, digests);
+        }
+        let lacking = fitting.without(&having);
+        if lacking.is_empty() {
+            return Standing::Everywhere;
+        }
+        Standing::Somewhere { having: self.names(&having), lacking: self.names(&lacking) }
+    }
+
+    fn nowhere(&self, fitting: &Slots, digests: &[Digest]) -> Standing {
+        let is_missing = |digest: &&Digest| {
+            self.profiles.get(digest).is_none_or(|told| fitting.and(&told.ready).is_empty())
+        };
+        let digest = digests.iter().find(is_missing).copied();
+        let told = digest.and_then(|digest| self.profiles.get(&digest));
+        let why = match (told, digest) {
+            _ if self.places.is_empty() => "no node tells of profiles".to_owned(),
+            _ if fitting.is_empty() => "no node that fits the pod tells of profiles".to_owned(),
+            (_, None) => "no node that fits the pod has all of its profiles".to_owned(),
+            (None, _) => "no node that fits the pod has it: there is no such SeccompProfile, or no node has resolved it yet".to_owned(),
+            (Some(told), _) => self.reasons(fitting, told),
+        };
+        let name = told.map(|told| told.name.to_string()).filter(|name| !name.is_empty());
+        Standing::Nowhere { digest, name, why }
+    }
+
+    /// The reasons why none of these nodes has a profile.
+    fn reasons(&self, fitting: &Slots, told: &Told) -> String {
+        let mut text = "no node that fits the pod has it".to_owned();
+        let mut waiting = fitting.clone();
+        // Writing to a string cannot fail.
+        for (why, slots) in &told.failed {
+            let slots = fitting.and(slots);
+            if !slots.is_empty() {
+                let _ = write!(text, "; it failed on {}: {why}", self.names(&slots));
+                waiting = waiting.without(&slots);
+            }
+        }
+        if !waiting.is_empty() && waiting != *fitting {
+            let _ = write!(text, "; {} have not told of it yet", self.names(&waiting));
+        }
+        if !told.ready.is_empty() {
+            let _ = write!(text, "; other nodes have it: {}", self.names(&told.ready));
+        }
+        text
+    }
+}
+
+/// The seccomp profiles of nodes, shared by the watch and the reviews.
+#[derive(Clone, Default)]
+pub(crate) struct NodeProfiles(Arc<RwLock<Index>>);
+
+impl NodeProfiles {
+    /// What nodes tell of these profiles.
+    pub(crate) fn standing(&self, fit: &Fit<'_>, digests: &[Digest]) -> Standing {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).standing(fit, digests)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Index> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fold for NodeProfiles {
+    type Object = NodeObject;
+    // An object of a node may be as large as an API server stores.
+    const PAGE: u32 = 10;
+    const OPTIONAL: bool = true;
+
+    fn begin(&mut self) {
+        self.write().round += 1;
+    }
+
+    fn put(&mut self, object: NodeObject) {
+        self.write().put(object);
+    }
+
+    fn remove(&mut self, object: &NodeObject) {
+        self.write().remove(object.metadata.name.as_deref().unwrap_or_default());
+    }
+
+    fn complete(&mut self) {
+        self.write().retain_round();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::Pod;
+    use serde_json::{Value, json};
+
+    fn digest(n: usize) -> Digest {
+        format!("{n:064x}").parse().unwrap()
+    }
+
+    fn object(name: &str, arch: &str, profiles: &[(usize, &str, &str)]) -> NodeObject {
+        let entry = |(n, state, message): &(usize, &str, &str)| {
+            json!({"digest": digest(*n).to_string(), "state": state,
+            "names": [format!("profile-{n}")], "message": message})
+        };
+        let profiles: Vec<Value> = profiles.iter().map(entry).collect();
+        serde_json::from_value(json!({"apiVersion": "x/v1", "kind": "X", "metadata": {"name": name,
+            "labels": {"kubernetes.io/arch": arch, "other": "x"}}, "status": {"profiles": profiles}}))
+        .unwrap()
+    }
+
+    fn standing(profiles: &NodeProfiles, selector: &Value, wanted: &[usize]) -> Standing {
+        let pod = json!({"spec": {"containers": [], "nodeSelector": selector}});
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        let digests: Vec<Digest> = wanted.iter().copied().map(digest).collect();
+        profiles.standing(&Fit::of(&pod), &digests)
+    }
+
+    fn why(profiles: &NodeProfiles, selector: &Value, wanted: &[usize]) -> String {
+        match standing(profiles, selector, wanted) {
+            Standing::Nowhere { name, why, .. } => format!("{}: {why}", name.unwrap_or_default()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn reasons_name_nodes_and_what_failed_there() {
+        let mut profiles = NodeProfiles::default();
+        let any = json!({});
+        assert_eq!(why(&profiles, &any, &[1]), ": no node tells of profiles");
+        profiles.put(object("a", "amd64", &[(1, "Ready", ""), (2, "Failed", "too\nlong"), (3, "Kept", "")]));
+        profiles.put(object("b", "amd64", &[(1, "Ready", ""), (2, "Failed", "no space")]));
+        profiles.put(object("c", "arm64", &[]));
+        let amd = json!({"kubernetes.io/arch": "amd64"});
+        let names = |names: &[&str]| Names::of(names.iter().map(|name| (*name).to_owned()));
+        assert_eq!(standing(&profiles, &amd, &[1]), Standing::Everywhere);
+        assert_eq!(
+            standing(&profiles, &any, &[1]),
+            Standing::Somewhere { having: names(&["a", "b"]), lacking: names(&["c"]) }
+        );
+        assert_eq!(
+            standing(&profiles, &amd, &[1, 3]),
+            Standing::Somewhere { having: names(&["a"]), lacking: names(&["b"]) }
+        );
+        for (selector, wanted, expected) in [
+            (
+                &amd,
+                &[2][..],
+                "profile-2: no node that fits the pod has it; it failed on a: too long; it failed on b: no space",
+            ),
+            (
+                &any,
+                &[1, 2],
+                "profile-2: no node that fits the pod has it; it failed on a: too long; it failed on b: no space; c have not told of it yet",
+            ),
+            (
+                &json!({"kubernetes.io/arch": "arm64"}),
+                &[1],
+                "profile-1: no node that fits the pod has it; other nodes have it: a, b",
+            ),
+            (
+                &json!({"kubernetes.io/arch": "riscv64"}),
+                &[1],
+                "profile-1: no node that fits the pod tells of profiles",
+            ),
+            (
+                &any,
+                &[9],
+                ": no node that fits the pod has it: there is no such SeccompProfile, or no node has resolved it yet",
+            ),
+        ] {
+            assert_eq!(why(&profiles, selector, wanted), expected);
+        }
+        profiles.remove(&object("a", "", &[]));
+        profiles.put(object("c", "arm64", &[(3, "Ready", "")]));
+        assert_eq!(why(&profiles, &any, &[1, 3]), ": no node that fits the pod has all of its profiles");
+    }
+
+    #[test]
+    fn a_list_takes_away_what_it_does_not_have() {
+        let mut profiles = NodeProfiles::default();
+        profiles.put(object("a", "amd64", &[(1, "Ready", "")]));
+        profiles.put(object("b", "amd64", &[(2, "Ready", "")]));
+        profiles.begin();
+        profiles.put(object("b", "amd64", &[(3, "Ready", "")]));
+        profiles.complete();
+        assert_eq!(standing(&profiles, &json!({}), &[3]), Standing::Everywhere);
+        let index = profiles.0.read().unwrap();
+        assert_eq!((index.places.len(), index.profiles.len()), (1, 1));
+    }
+
+    /// Agents may write what they like: it is bounded, and the places of nodes that have gone are used again.
+    #[test]
+    fn memory_is_bounded() {
+        let mut profiles = NodeProfiles::default();
+        for round in 0..3 {
+            for node in 0..8 {
+                let own: Vec<_> = (0..3000).map(|n| (n + node * 3000 + round, "Failed", "x")).collect();
+                profiles.put(object(&format!("n{round}-{node}"), "amd64", &own));
+            }
+            {
+                let index = profiles.0.read().unwrap();
+                assert_eq!((index.profiles.len(), index.nodes.len()), (MOST_PROFILES, 8));
+            }
+            profiles.begin();
+            profiles.complete();
+        }
+        for node in 0..10 {
+            let why = format!("{node}{}", "é".repeat(1000));
+            profiles.put(object(&format!("n{node}"), "amd64", &[(1, "Failed", &why)]));
+        }
+        assert!(why(&profiles, &json!({}), &[1]).chars().count() < REASONS * (TEXT + 100));
+        assert!(profiles.0.read().unwrap().profiles.values().all(|told| told.failed.len() <= REASONS));
+    }
+}
