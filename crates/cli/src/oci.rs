@@ -55,6 +55,10 @@ pub(crate) struct InstallArgs {
     /// Write the files instead of printing them
     #[arg(long)]
     write: bool,
+    /// Copy this program to usr/local/lib/palisade below --root, with the link and the settings, and print the engine's
+    /// configuration: as an image does for the node that it runs on
+    #[arg(long, conflicts_with = "write")]
+    copy: bool,
     /// Root folder of the files, in place of /, for images of nodes
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
@@ -104,8 +108,11 @@ fn install(args: &InstallArgs) -> crate::Outcome {
         (_, true) => Engine::Crio,
         _ => Engine::Podman,
     };
-    let installation = Installation::new(engine, &args.root);
     let program = std::env::current_exe()?;
+    let installation = match args.copy {
+        true => Installation::place(engine, &args.root, &program)?,
+        false => Installation::new(engine, &args.root),
+    };
     let mut out = palisade_console::terminal::out();
     if args.write {
         installation.write(&program)?;
@@ -113,6 +120,14 @@ fn install(args: &InstallArgs) -> crate::Outcome {
         for part in [&installation.settings, &installation.engine] {
             anstream::eprintln!("{} is there", part.path.display());
         }
+    } else if args.copy {
+        let part = &installation.engine;
+        anstream::eprintln!(
+            "{} is there\n# {}\n{}",
+            installation.link.display(),
+            part.path.display(),
+            part.text
+        );
     } else {
         anstream::eprintln!("# ln -s {} {}", program.display(), installation.link.display());
         for part in [&installation.settings, &installation.engine] {

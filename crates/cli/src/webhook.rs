@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use palisade_k8s::yaml;
-use palisade_webhook::install::{self, FailurePolicy, File, Part, Reach, Settings};
+use palisade_webhook::install::{self, Engine, FailurePolicy, File, Part, Reach, Settings};
 use palisade_webhook::{Config, MissingProfile, Mode, Server};
 
 use crate::exit::Exit;
@@ -133,6 +133,10 @@ pub(crate) struct InstallArgs {
     /// With --node-profiles: the kubelet's root directory on the nodes
     #[arg(long, value_name = "FOLDER", default_value = "/var/lib/kubelet")]
     kubelet_dir: PathBuf,
+    /// With --node-profiles or --part profiles: copy the OCI runtime to the nodes too, for this engine, whose configuration and
+    /// restart stay yours; see docs/cluster.md
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    oci: Option<EngineArg>,
     /// Add a ServiceMonitor for the Prometheus operator
     #[arg(long)]
     monitor: bool,
@@ -159,6 +163,12 @@ impl From<PartArg> for Part {
             PartArg::Webhooks => Self::Webhooks,
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EngineArg {
+    Containerd,
+    Crio,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -277,6 +287,10 @@ fn settings(args: &InstallArgs) -> Result<Settings, BadValue> {
         reports: args.reports,
         node_profiles: args.node_profiles,
         kubelet_dir: kubelet_dir(&args.kubelet_dir)?,
+        oci: args.oci.map(|engine| match engine {
+            EngineArg::Containerd => Engine::Containerd,
+            EngineArg::Crio => Engine::Crio,
+        }),
     })
 }
 
@@ -307,6 +321,27 @@ mod tests {
     use super::*;
     use crate::args::{Args, Command};
     use clap::Parser;
+
+    /// So do the containers of the agents.
+    #[test]
+    fn the_agents_run_command_lines_that_are_taken() {
+        for engine in [Engine::Containerd, Engine::Crio] {
+            let settings = Settings { oci: Some(engine), ..Settings::default() };
+            let objects = install::objects(Part::Profiles, &settings);
+            let agents = objects.iter().find(|object| object["kind"] == "DaemonSet").unwrap();
+            let spec = &agents["spec"]["template"]["spec"];
+            let containers = ["initContainers", "containers"].map(|field| spec[field].as_array().unwrap());
+            let mut taken = Vec::new();
+            for container in containers.into_iter().flatten() {
+                let args = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap());
+                let parsed = Args::try_parse_from(["palisade"].into_iter().chain(args)).unwrap();
+                taken.push(format!("{:?}", parsed.command));
+            }
+            assert_eq!(taken.len(), 3);
+            assert!(taken[1].contains("copy: true") && taken[1].contains("root: \"/node\""), "{taken:?}");
+            assert_eq!(taken[1].contains("crio: true"), engine == Engine::Crio);
+        }
+    }
 
     #[test]
     fn the_deployment_runs_a_command_line_that_is_taken() {

@@ -45,6 +45,11 @@ pub struct Installation {
     pub runtime_class: Option<String>,
 }
 
+/// The folder of handlers, below the root.
+const FOLDER: &str = "usr/local/lib/palisade";
+/// The program's name there, where it is copied from an image.
+const PROGRAM: &str = "palisade";
+
 /// containerd's configuration begins so; a file of another version would be read otherwise.
 const CONTAINERD_VERSION: &str = "version = 2";
 
@@ -52,7 +57,7 @@ impl Installation {
     /// For an engine, with all paths below `root`, which is `/` but in tests.
     #[must_use]
     pub fn new(engine: Engine, root: &Path) -> Self {
-        let folder = root.join("usr/local/lib/palisade").join(engine.name());
+        let folder = root.join(FOLDER).join(engine.name());
         let link = folder.join(HANDLER);
         let runtime = link.display();
         let (path, text, trusts) = match engine {
@@ -95,16 +100,8 @@ impl Installation {
     /// Writes the link and the files; `program` is what the link leads to. Settings that are there stay. Done
     /// twice it changes nothing.
     pub fn write(&self, program: &Path) -> Result<(), Error> {
-        let folder = self.link.parent().unwrap_or(Path::new("/"));
-        folder_for(&self.settings.path)?;
+        self.write_handler(Path::new(""), program)?;
         folder_for(&self.engine.path)?;
-        if !self.settings.path.exists() {
-            write_whole(&self.settings.path, 0o644, self.settings.text.as_bytes())?;
-        }
-        let new = folder.join(format!(".{HANDLER}.{}", std::process::id()));
-        let io = |error| Error::file(&self.link, error);
-        std::os::unix::fs::symlink(program, &new).map_err(io)?;
-        std::fs::rename(&new, &self.link).map_err(io)?;
         let before = match std::fs::read_to_string(&self.engine.path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -112,6 +109,37 @@ impl Installation {
         };
         let text = if self.shares_file { self.merged(&before)? } else { self.engine.text.clone() };
         if text == before { Ok(()) } else { write_whole(&self.engine.path, 0o644, text.as_bytes()) }
+    }
+
+    /// Copies `program` into the file system of a node, which is at `root`, and writes the link and the settings of an
+    /// engine there. Gives what the engine itself still needs, which is not written: it counts when the engine starts
+    /// anew, and that is its administrator's to do. Settings that are there stay. A program takes an older one's place in
+    /// one step, so that the engine always finds one.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn place(engine: Engine, root: &Path, program: &Path) -> Result<Self, Error> {
+        let installation = Self::new(engine, Path::new("/"));
+        let copy = Path::new("/").join(FOLDER).join(PROGRAM);
+        let target = below(root, &copy);
+        folder_for(&target)?;
+        copy_whole(program, &target)?;
+        installation.write_handler(root, &copy).map(|()| installation)
+    }
+
+    /// The link and the settings, with their paths below `root`.
+    fn write_handler(&self, root: &Path, program: &Path) -> Result<(), Error> {
+        let (link, settings) = (below(root, &self.link), below(root, &self.settings.path));
+        folder_for(&settings)?;
+        if !settings.exists() {
+            write_whole(&settings, 0o644, self.settings.text.as_bytes())?;
+        }
+        let new = link.with_file_name(format!(".{HANDLER}.{}", std::process::id()));
+        let io = |error| Error::file(&link, error);
+        // A leftover of an earlier process of the same id.
+        let _ = std::fs::remove_file(&new);
+        std::os::unix::fs::symlink(program, &new).map_err(io)?;
+        std::fs::rename(&new, &link).map_err(io)
     }
 
     /// The engine's file with our block at its end, in the place of an earlier one.
@@ -162,6 +190,31 @@ fn runtime_class() -> String {
     format!("apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata:\n  name: {NAME}\nhandler: {NAME}\n")
 }
 
+/// Copies a program, whole or not at all.
+fn copy_whole(program: &Path, target: &Path) -> Result<(), Error> {
+    let new = target.with_file_name(format!(".{PROGRAM}.{}", std::process::id()));
+    // A leftover of an earlier process of the same id; a copy follows no link then.
+    let _ = std::fs::remove_file(&new);
+    let copied = (|| {
+        std::fs::copy(program, &new)?;
+        std::fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        std::fs::File::open(&new)?.sync_all()?;
+        std::fs::rename(&new, target)
+    })();
+    copied.map_err(|error| {
+        let _ = std::fs::remove_file(&new);
+        Error::file(target, error)
+    })
+}
+
+/// An absolute path below a root; as it is without one.
+fn below(root: &Path, path: &Path) -> PathBuf {
+    match path.strip_prefix("/") {
+        Ok(path) if !root.as_os_str().is_empty() => root.join(path),
+        _ => path.to_owned(),
+    }
+}
+
 fn folder_for(file: &Path) -> Result<(), Error> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))
@@ -184,6 +237,29 @@ mod tests {
             let settings = Settings::beside(&installation.link).unwrap();
             assert_eq!(settings.trust_annotations, engine == Engine::Containerd);
             assert_eq!(installation.runtime_class.is_some(), engine != Engine::Podman);
+        }
+    }
+
+    #[test]
+    fn the_handler_is_placed_on_a_node_and_its_engine_is_left() {
+        let (root, image) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let program = image.path().join("palisade");
+        for (engine, text) in
+            [(Engine::Containerd, "one"), (Engine::Containerd, "two"), (Engine::Crio, "two")]
+        {
+            std::fs::write(&program, text).unwrap();
+            let installation = Installation::place(engine, root.path(), &program).unwrap();
+            let folder = root.path().join(FOLDER);
+            let copy = folder.join(PROGRAM);
+            assert_eq!(std::fs::read_to_string(&copy).unwrap(), text);
+            let mode = std::os::unix::fs::PermissionsExt::mode(&copy.metadata().unwrap().permissions());
+            assert_eq!(mode & 0o111, 0o111);
+            // Paths are those of the node, as its engine sees them.
+            let link = folder.join(engine.name()).join(HANDLER);
+            assert_eq!(std::fs::read_link(link).unwrap(), Path::new("/usr/local/lib/palisade/palisade"));
+            assert!(installation.engine.text.contains("\"/usr/local/lib/palisade/"), "{installation:?}");
+            assert!(folder.join(engine.name()).join(FILE).exists());
+            assert!(!root.path().join("etc").exists());
         }
     }
 

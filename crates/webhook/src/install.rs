@@ -88,6 +88,27 @@ pub struct Settings {
     pub node_profiles: bool,
     /// The kubelet's root directory on the nodes.
     pub kubelet_dir: String,
+    /// The engine of the nodes, if they also get the OCI runtime.
+    pub oci: Option<Engine>,
+}
+
+/// An engine of nodes that can start containers by another OCI runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// containerd.
+    Containerd,
+    /// CRI-O.
+    Crio,
+}
+
+impl Engine {
+    /// Its option of `palisade oci install`.
+    pub(crate) fn option(self) -> &'static str {
+        match self {
+            Self::Containerd => "--containerd",
+            Self::Crio => "--crio",
+        }
+    }
 }
 
 impl Default for Settings {
@@ -109,6 +130,7 @@ impl Default for Settings {
             reports: false,
             node_profiles: false,
             kubelet_dir: "/var/lib/kubelet".to_owned(),
+            oci: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use palisade_profiles::report::{KIND, RESOURCE};
 use palisade_profiles::{GROUP, Origin, VERSION};
 use serde_json::{Value, json};
 
-use super::{NAME, Settings, labels};
+use super::{Engine, NAME, Settings, labels};
 
 /// The name of all objects of the agent.
 pub const AGENT: &str = "palisade-node-profiles";
@@ -15,6 +15,14 @@ const ADMINISTER: &str = "administer";
 const RBAC: &str = "rbac.authorization.k8s.io";
 /// The kubelet's root directory, within the agent's container.
 const KUBELET: &str = "/kubelet";
+/// The root directory of the node, within the container that copies the OCI runtime.
+const ROOT: &str = "/node";
+/// The folder of the OCI runtime on the nodes (palisade-oci, `install`).
+const OCI_FOLDER: &str = "/usr/local/lib/palisade";
+/// The RuntimeClass of the OCI runtime, and the handler of the engine.
+const RUNTIME: &str = "palisade";
+/// The label by which an administrator says that a node's engine has the handler.
+const OCI_LABEL: &str = "palisade.openshift.io/oci";
 
 /// The namespace of the agents alone, since Pod Security must permit them to mount a folder of the node.
 #[must_use]
@@ -103,7 +111,16 @@ pub(super) fn objects(settings: &Settings) -> Vec<Value> {
     objects.extend(rights(settings));
     objects.extend(policy(settings));
     objects.extend([quota(settings), daemon_set(settings)]);
+    objects.extend(settings.oci.map(|_| runtime_class()));
     objects
+}
+
+/// Pods of the class keep to nodes whose engine has been started anew with the handler.
+fn runtime_class() -> Value {
+    json!({
+        "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": RUNTIME, "labels": labels()},
+        "handler": RUNTIME, "scheduling": {"nodeSelector": {OCI_LABEL: "ready"}},
+    })
 }
 
 fn metadata(settings: &Settings) -> Value {
@@ -220,23 +237,47 @@ fn daemon_set(settings: &Settings) -> Value {
 
 fn pod(settings: &Settings) -> Value {
     let directory = settings.kubelet_dir.as_str();
+    let agent = |name: &str, argument: &str, profile: &Value| {
+        let arguments = ["node-profiles".to_owned(), argument.to_owned(), format!("--kubelet-dir={KUBELET}")];
+        container(settings, name, &arguments, profile, ("seccomp", format!("{KUBELET}/seccomp")))
+    };
+    let own = agent("own-profile", "--own", &json!({"type": "RuntimeDefault"}));
+    let volume = |name: &str, path: String| json!({"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}});
+    let (mut initial, mut volumes) = (vec![own], vec![volume("seccomp", format!("{directory}/seccomp"))]);
+    if let Some(engine) = settings.oci {
+        initial.push(oci(settings, engine));
+        volumes.push(volume("oci", OCI_FOLDER.to_owned()));
+    }
     json!({
         "serviceAccountName": AGENT,
         "priorityClassName": "system-node-critical",
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": [{"operator": "Exists"}],
         "terminationGracePeriodSeconds": 5,
-        "initContainers": [container(settings, "own-profile", &["node-profiles", "--own"], &json!({"type": "RuntimeDefault"}))],
-        "containers": [container(settings, "node-profiles", &["node-profiles", "--node=$(NODE_NAME)"],
+        "initContainers": initial,
+        "containers": [agent("node-profiles", "--node=$(NODE_NAME)",
             &json!({"type": "Localhost", "localhostProfile": own_profile()}))],
-        "volumes": [{"name": "seccomp", "hostPath": {"path": format!("{directory}/seccomp"), "type": "DirectoryOrCreate"}}],
+        "volumes": volumes,
     })
 }
 
+/// Copies the program to the node, with the settings of the engine's handler. The engine's own configuration and its
+/// restart are left to its administrator.
+fn oci(settings: &Settings, engine: Engine) -> Value {
+    let root = format!("--root={ROOT}");
+    let arguments = ["oci", "install", engine.option(), "--copy", &root].map(str::to_owned);
+    let profile = json!({"type": "RuntimeDefault"});
+    container(settings, "oci", &arguments, &profile, ("oci", format!("{ROOT}{OCI_FOLDER}")))
+}
+
 /// Root without capabilities: it owns the folder, and can do nothing else.
-fn container(settings: &Settings, name: &str, arguments: &[&str], profile: &Value) -> Value {
-    let mut arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-    arguments.push(format!("--kubelet-dir={KUBELET}"));
+fn container(
+    settings: &Settings,
+    name: &str,
+    arguments: &[String],
+    profile: &Value,
+    (volume, path): (&str, String),
+) -> Value {
     json!({
         "name": name, "image": settings.image, "args": arguments,
         "env": [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
@@ -245,7 +286,7 @@ fn container(settings: &Settings, name: &str, arguments: &[&str], profile: &Valu
             "runAsUser": 0, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "privileged": false,
             "capabilities": {"drop": ["ALL"]}, "seccompProfile": profile,
         },
-        "volumeMounts": [{"name": "seccomp", "mountPath": format!("{KUBELET}/seccomp")}],
+        "volumeMounts": [{"name": volume, "mountPath": path}],
     })
 }
 
@@ -258,7 +299,7 @@ mod tests {
     /// The agents start even if their namespace is not exempt, by an SCC of their own.
     #[test]
     fn the_agents_keep_to_an_scc_of_their_own() {
-        let settings = Settings::default();
+        let settings = Settings { oci: Some(Engine::Containerd), ..Settings::default() };
         let object = json!({"metadata": {"name": "agent"}, "spec": pod(&settings)});
         let mut builder = PolicyBuilder::default();
         builder.add_set(BuiltinSet::V4).unwrap();

@@ -41,6 +41,7 @@ fn plural(kind: &str) -> String {
     let lower = kind.to_ascii_lowercase();
     match lower.strip_suffix('y') {
         Some(stem) => format!("{stem}ies"),
+        None if lower.ends_with("ss") => lower + "es",
         None if lower.ends_with('s') => lower,
         None => lower + "s",
     }
@@ -57,6 +58,7 @@ mod tests {
             ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"),
             ("SecurityContextConstraints", "securitycontextconstraints"),
             ("Namespace", "namespaces"),
+            ("RuntimeClass", "runtimeclasses"),
             ("ResourceQuota", "resourcequotas"),
         ] {
             assert_eq!(plural(kind), expected);
