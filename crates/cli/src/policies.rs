@@ -4,6 +4,8 @@ pub(crate) mod args;
 #[cfg(feature = "serve")]
 mod cluster;
 mod compile;
+#[cfg(feature = "serve")]
+mod state;
 
 use args::PoliciesCommand;
 

@@ -10,6 +10,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod fake;
 mod server;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,6 +20,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use fake::{Answer, Fake};
+use serde_json::json;
 use server::Server;
 
 const NAME: &str = "securitycontextconstraints.admission.openshift.io";
@@ -170,6 +173,25 @@ fn a_watch_outlives_a_server_that_goes_away_and_comes_back() {
     let first = format!("validatingadmissionpolicy {NAME}: applied");
     assert!(watch.out.lock().unwrap().starts_with(&first), "what refuses comes first");
 
+    // The cluster's objects are compared too, while the SCCs stay as they are.
+    let binding = format!("validatingadmissionpolicybinding {NAME}");
+    server.run(&format!("oc delete {binding}"));
+    let says = format!("{binding}: missing; all are applied again");
+    eventually("a deleted binding is noticed", || watch.says(&watch.out, &says));
+    eventually("a deleted binding comes back", || {
+        server.shell(&format!("oc get {binding}")).status.success()
+    });
+    let policy = format!("validatingadmissionpolicy {NAME}");
+    server
+        .run(&format!("oc patch {policy} --type merge -p '{{\"spec\": {{\"failurePolicy\": \"Ignore\"}}}}'"));
+    let says = format!("{policy}: edited since it was applied; all are applied again");
+    eventually("an edit is noticed", || watch.says(&watch.out, &says));
+    let strict = format!("test $(oc get {policy} -o jsonpath='{{.spec.failurePolicy}}') = Fail");
+    eventually("an edit is undone", || server.shell(&strict).status.success());
+    // All are applied anew: at first, and after each of the two.
+    let rounds = |count: usize| watch.out.lock().unwrap().matches(&last).count() == count;
+    eventually("the watch rests", || rounds(3));
+
     server.kill();
     eventually("the watch says that the server is gone", || {
         watch.says(&watch.err, "the policies are left as they are")
@@ -194,6 +216,7 @@ fn a_watch_outlives_a_server_that_goes_away_and_comes_back() {
 
     let status = server.run("palisade policies status");
     assert_eq!(status.matches(": current").count(), 8, "{status}");
+    reads_are_enough_for_a_status(&server);
     server.run(&format!("oc delete validatingadmissionpolicybinding {NAME}"));
     let (code, _) = server.fail("palisade policies status");
     assert_eq!(code, 1);
@@ -207,4 +230,194 @@ fn a_watch_outlives_a_server_that_goes_away_and_comes_back() {
     assert_eq!(server.run(trial).matches(": current").count(), 2);
     let said = server.run("palisade policies remove");
     assert_eq!(said.matches(": removed").count(), 2, "{said}");
+}
+
+/// Compares the policies as a user that may only read them, before and after an edit.
+fn reads_are_enough_for_a_status(server: &Server) {
+    server.write(
+        "reader.yaml",
+        "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: reader}, rules: [\
+         {apiGroups: [admissionregistration.k8s.io, rbac.authorization.k8s.io, security.openshift.io], \
+         resources: ['*'], verbs: [get, list]}]}\n---\n\
+         {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: reader}, \
+         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: reader}, \
+         subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: ann}]}\n",
+    );
+    server.run("oc apply -f reader.yaml");
+    server.run("sed 's/^\\( *\\)client-key-data:/\\1as: ann\\n&/' .kube/config > ann.kubeconfig && grep -q 'as: ann' ann.kubeconfig");
+    let status = "palisade policies status --kubeconfig ann.kubeconfig";
+    server.fail("palisade policies remove --kubeconfig ann.kubeconfig");
+    let said = server.run(status);
+    assert_eq!(said.matches(": current").count(), 8, "{said}");
+    let edit = |list: &str| {
+        let patch = format!("{{\"spec\": {{\"matchConditions\": {list}}}}}");
+        server.run(&format!("oc patch validatingadmissionpolicy {NAME} --type merge -p '{patch}'"));
+    };
+    edit("[{\"name\": \"never\", \"expression\": \"false\"}]");
+    let output = server.shell(status);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains(&format!("validatingadmissionpolicy {NAME}: edited since it was applied")),
+        "{said}"
+    );
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    edit("null");
+    server.run(status);
+}
+
+const REGISTRATION: &str = "/apis/admissionregistration.k8s.io/v1";
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+const KUBECONFIG: &str = "printf '{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: \"%s\"}}], \
+    contexts: [{name: c, context: {cluster: c, user: u}}], users: [{name: u, user: {}}]}' $S > k && KUBECONFIG=k ";
+
+/// A cluster that refuses all but discovery and one answer to SubjectAccessReviews.
+fn refusing(review: impl Fn() -> Answer + Send + Sync + 'static) -> (Fake, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let fake = Fake::start(move |request| {
+        seen.lock().unwrap().push(format!("{} {}", request.method, request.path));
+        match request.path.split('?').next().unwrap() {
+            REGISTRATION => Answer::ok(json!({"kind": "APIResourceList", "apiVersion": "v1",
+                "groupVersion": "admissionregistration.k8s.io/v1", "resources": [{"name": "mutatingadmissionpolicies",
+                "singularName": "", "namespaced": false, "kind": "MutatingAdmissionPolicy", "verbs": ["create"]}]})),
+            REVIEWS => review(),
+            _ => Answer::refused(403, "Forbidden", "as the test wants"),
+        }
+    });
+    (fake, asked)
+}
+
+#[test]
+fn a_cluster_that_authorizes_everything_is_refused_before_a_write() {
+    let line = format!("{KUBECONFIG} palisade policies apply --scc-set 4");
+    let (fake, asked) = refusing(|| {
+        Answer::ok(json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "metadata": {}, "spec": {}, "status": {"allowed": true}}))
+    });
+    let (code, said) = fake.run(&line);
+    assert!(code == 2 && said.contains("error: the cluster authorizes everything"), "{code} {said}");
+    let writes: Vec<String> =
+        asked.lock().unwrap().iter().filter(|line| !line.starts_with("GET")).cloned().collect();
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    assert!(writes.iter().all(|line| line.contains(REVIEWS)), "{writes:?}");
+
+    // A user that may not ask is told so, and goes on.
+    let (fake, _) = refusing(|| Answer::refused(403, "Forbidden", "as the test wants"));
+    let (code, said) = fake.run(&line);
+    assert!(code == 2 && said.contains("you may not create SubjectAccessReviews"), "{code} {said}");
+    assert!(said.contains("cannot be applied; nothing was changed"), "{said}");
+
+    // Discovery may be refused too.
+    let fake = Fake::start(|_| Answer::refused(403, "Forbidden", "as the test wants"));
+    let (code, said) = fake.run(&line);
+    let why = "the API admissionregistration.k8s.io/v1 of the API server cannot be discovered";
+    assert!(code == 2 && said.contains(why), "{code} {said}");
+}
+
+/// The compiled policies as an API server has them, but for those of some kinds.
+fn compiled(path: &str, without: &str) -> Option<serde_json::Value> {
+    let (plural, name) = path.strip_prefix(REGISTRATION)?.trim_start_matches('/').split_once('/')?;
+    let is_ours = [NAME, &format!("guard.{NAME}"), "palisade-exempt"].contains(&name);
+    (is_ours && plural.contains("admissionpolic") && plural != without).then(|| {
+        let spec = match plural.ends_with("bindings") {
+            true => json!({"policyName": name, "validationActions": ["Deny"]}),
+            false => json!({"failurePolicy": "Fail"}),
+        };
+        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "Any", "metadata": {"name": name}, "spec": spec})
+    })
+}
+
+fn with_policies(without: &'static str) -> (Fake, Arc<Mutex<Vec<String>>>) {
+    let deleted = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&deleted);
+    let fake = Fake::start(move |request| {
+        let path = request.path.split('?').next().unwrap();
+        let list = |kind: &str, version: &str| {
+            Answer::ok(json!({"apiVersion": version, "kind": kind, "metadata": {}, "items": []}))
+        };
+        let found = compiled(path, without);
+        if request.method == "DELETE" && (found.is_some() || path.contains("webhookconfigurations")) {
+            seen.lock().unwrap().push(path.to_owned());
+            return Answer::ok(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}));
+        }
+        match path {
+            "/version" => {
+                Answer::ok(json!({"major": "1", "minor": "36", "gitVersion": "v1.36.0", "gitCommit": "",
+                "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}))
+            }
+            "/api/v1/namespaces" => list("NamespaceList", "v1"),
+            "/api/v1/events" => list("EventList", "v1"),
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/securitycontextconstraints.security.openshift.io" => {
+                Answer::ok(
+                    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                    "metadata": {"name": "securitycontextconstraints.security.openshift.io"},
+                    "spec": {"group": "security.openshift.io", "scope": "Cluster", "versions": [],
+                        "names": {"kind": "SecurityContextConstraints", "plural": "securitycontextconstraints"}},
+                    "status": {"conditions": [{"type": "Established", "status": "True"}]}}),
+                )
+            }
+            _ => found.map_or_else(|| Answer::refused(404, "NotFound", "not there"), Answer::ok),
+        }
+    });
+    (fake, deleted)
+}
+
+#[test]
+fn an_installation_whose_policies_decide_is_seen_and_removed_as_such() {
+    let (fake, deleted) = with_policies("");
+    let (code, said) = fake.run(&format!("{KUBECONFIG} palisade status"));
+    assert!(code == 0 && said.contains("ok  policies"), "{code} {said}");
+    assert!(said.contains("not installed: the admission policies decide"), "{said}");
+    assert!(said.contains("the ranges of new namespaces are not allocated"), "{said}");
+    for (without, why) in [
+        ("mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding"),
+        ("validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
+    ] {
+        let (fake, _) = with_policies(without);
+        let (code, said) = fake.run(&format!("{KUBECONFIG} palisade status"));
+        assert!(
+            code == 1 && said.contains(&format!("NO  policies      {why} {NAME} is missing")),
+            "{code} {said}"
+        );
+    }
+
+    let (code, said) = fake.run(&format!("{KUBECONFIG} palisade uninstall --break-glass"));
+    assert!(code == 0 && said.contains("compiled policies decide on pods still"), "{code} {said}");
+    assert_eq!(deleted.lock().unwrap().len(), 2, "{said}");
+    deleted.lock().unwrap().clear();
+
+    let (code, said) = fake.run(&format!("{KUBECONFIG} palisade uninstall"));
+    assert!(
+        code == 0 && said.contains(&format!("ValidatingAdmissionPolicy {NAME} is removed")),
+        "{code} {said}"
+    );
+    let deleted = deleted.lock().unwrap();
+    let at = |text: &str| deleted.iter().position(|path| path.contains(text)).unwrap();
+    let refusing = at(&format!("/validatingadmissionpolicies/{NAME}"));
+    assert!(at(&format!("/mutatingadmissionpolicies/{NAME}")) < refusing, "{deleted:?}");
+    assert!(
+        refusing < at("webhookconfigurations") && at("webhookconfigurations") < at("palisade-exempt"),
+        "{deleted:?}"
+    );
+}
+
+#[test]
+fn policies_are_a_mode_of_an_installation() {
+    let fake = Fake::start(|request| panic!("nothing may be sent: {}", request.path));
+    let install = "palisade install --part guard,webhooks";
+    let (code, said) = fake.run(&format!("{install} --mode policies"));
+    assert!(
+        code == 0 && said.contains("kind: MutatingAdmissionPolicy\n") && said.contains("palisade-exempt"),
+        "{code} {said}"
+    );
+    assert!(!said.contains("WebhookConfiguration"), "{said}");
+    assert_eq!((code, said), fake.run(&format!("{install} --policies")));
+    for option in
+        ["--apply", "--helm chart", "--kustomize base", "--url https://a", "--failure-policy ignore"]
+    {
+        let (code, said) = fake.run(&format!("palisade install --mode policies {option}"));
+        assert!(code == 2 && said.contains("--mode policies prints objects"), "{option}: {code} {said}");
+    }
+    let (code, said) = fake.run("palisade install --mode other");
+    assert!(code == 2 && said.contains("policies"), "{code} {said}");
 }

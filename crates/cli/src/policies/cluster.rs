@@ -7,11 +7,13 @@ use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams
 use kube::{Api, Client};
 use palisade_admission::{Policy, PolicyBuilder};
 use palisade_console::terminal;
-use palisade_policies::{Compiled, HASH, IDENTITIES, compile};
-use serde_json::Value;
+use palisade_policies::{Compiled, IDENTITIES, compile};
+use palisade_webhook::install::{self, Part};
+use serde_json::{Value, json};
 
 use super::args::{ApplyArgs, RemoveArgs, Source, StatusArgs};
 use super::compile as compiling;
+use super::state::State;
 use crate::cluster::ClusterArgs;
 use crate::exit::Exit;
 use crate::policy;
@@ -20,6 +22,8 @@ use crate::policy;
 const MANAGER: &str = "palisade-policies";
 const GROUP: &str = "admissionregistration.k8s.io";
 const MUTATING: &str = "mutatingadmissionpolicies";
+/// A user that no cluster has: whatever it may do, everybody may.
+const STRANGER: &str = "palisade:nobody";
 /// The interval between two reads of the cluster's SCCs.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Maximum time for a watch to finish after it was told to stop.
@@ -36,6 +40,11 @@ enum ClusterError {
         "the cluster has no SecurityContextConstraints (security.openshift.io/v1); name files or --scc-set, or `palisade install --part definitions,policy`"
     )]
     NoSccs,
+    #[error(
+        "the cluster authorizes everything: {STRANGER}, a user that does not exist, may use the SCC privileged, so everybody may, and \
+         the policies would refuse nothing. The API server needs an authorizer, as by --authorization-mode=Node,RBAC. Nothing was applied"
+    )]
+    AlwaysAllows,
     #[error("{what} cannot be {done}")]
     Request { what: String, done: &'static str, source: kube::Error },
 }
@@ -43,7 +52,7 @@ enum ClusterError {
 pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
     in_runtime(async {
         if !args.watch {
-            Cluster::connect(&args.cluster).await?.follow(args, &mut None).await?;
+            Cluster::connect(&args.cluster).await?.follow(args, &mut Past::default()).await?;
             return Ok(Exit::Fine);
         }
         // Before anything else: a signal during the first requests ends the watch too. Objects are applied completely:
@@ -66,15 +75,23 @@ pub(super) fn apply(args: &ApplyArgs) -> crate::Outcome {
 /// server, and SCCs that do not compile.
 async fn watch(args: &ApplyArgs, mut stopped: tokio::sync::watch::Receiver<bool>) -> crate::Outcome {
     let cluster = Cluster::connect(&args.cluster).await?;
-    let mut last = None;
+    let mut past = Past::default();
+    let mut has_begun = false;
     let mut trouble = String::new();
     loop {
-        match cluster.follow(args, &mut last).await {
-            Ok(()) => trouble.clear(),
-            Err(error) if last.is_some() => {
-                let error = error.to_string();
+        match cluster.follow(args, &mut past).await {
+            Ok(()) => {
+                has_begun = true;
+                trouble.clear();
+            }
+            Err(error) if has_begun => {
+                let left = match past.applied {
+                    Some(_) => "the policies are left as they are",
+                    None => "some of the policies may be applied; the watch tries again",
+                };
+                let error = format!("error: {error}; {left}");
                 if error != trouble {
-                    terminal::note(format_args!("error: {error}; the policies are left as they are"));
+                    terminal::note(format_args!("{error}"));
                     trouble = error;
                 }
             }
@@ -93,7 +110,8 @@ pub(super) fn status(args: &StatusArgs) -> crate::Outcome {
         let compiled = compile(policy.sccs(), &compiling::settings(&args.choices, &policy))?;
         let mut exit = Exit::Fine;
         for object in &compiled.objects {
-            let state = cluster.state(object).await?;
+            let found = cluster.read(object).await?;
+            let state = State::of(found.as_ref(), object);
             if state != State::Current {
                 exit = Exit::Findings;
             }
@@ -153,26 +171,13 @@ fn name_of(object: &Value) -> String {
     format!("{} {}", text(object, "/kind").to_lowercase(), text(object, "/metadata/name"))
 }
 
-/// The result for an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Current,
-    Missing,
-    /// The SCCs or the options are not those that it was compiled from.
-    Outdated,
-    /// It was edited.
-    Edited,
-}
-
-impl State {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Current => "current",
-            Self::Missing => "missing",
-            Self::Outdated => "applied from other SCCs or with other options",
-            Self::Edited => "edited since it was applied",
-        }
-    }
+/// The past of a watch.
+#[derive(Default)]
+struct Past {
+    /// The policies that it was told to apply last, whether or not it could.
+    compiled: Option<Compiled>,
+    /// The objects as the API server stored them; `None` while some may not be applied.
+    applied: Option<Vec<DynamicObject>>,
 }
 
 struct Cluster {
@@ -184,7 +189,7 @@ impl Cluster {
     async fn connect(cluster: &ClusterArgs) -> Result<Self, crate::Failure> {
         let client = cluster.reach().await?;
         let failed = |source| ClusterError::Request {
-            what: "the API of the server".to_owned(),
+            what: format!("the API {GROUP}/v1 of the API server"),
             done: "discovered",
             source,
         };
@@ -276,26 +281,53 @@ impl Cluster {
         Ok(())
     }
 
-    /// Applies the objects of the SCCs, if they differ from those that were applied last.
-    async fn follow(&self, args: &ApplyArgs, last: &mut Option<Compiled>) -> Result<(), crate::Failure> {
+    /// Applies the objects of the SCCs, if they differ from those that were applied last, or the cluster's objects do.
+    async fn follow(&self, args: &ApplyArgs, past: &mut Past) -> Result<(), crate::Failure> {
         let policy = self.policy(&args.source, args.choices.kernel).await?;
         let settings = compiling::settings(&args.choices, &policy);
         let compiled = compile(policy.sccs(), &settings)?;
-        if last.as_ref() != Some(&compiled) {
+        if past.compiled.as_ref() != Some(&compiled) {
             compiling::tell(&compiled, &settings);
-            self.apply(&compiled).await?;
-            *last = Some(compiled);
+            self.warn_unguarded().await;
+            past.applied = None;
         }
+        if let Some(applied) = &past.applied
+            && self.is_intact(&compiled, applied).await?
+        {
+            return Ok(());
+        }
+        // Before the first write: objects of which some cannot be applied are applied again, even if the SCCs return to
+        // what they were.
+        past.applied = None;
+        let compiled = past.compiled.insert(compiled);
+        past.applied = Some(self.apply(compiled).await?);
         Ok(())
     }
 
-    /// Applies all objects in order, after a dry run of each on the API server.
-    async fn apply(&self, compiled: &Compiled) -> Result<(), crate::Failure> {
+    /// Compares the objects of the cluster with those that it stored; says which differ.
+    async fn is_intact(&self, compiled: &Compiled, applied: &[DynamicObject]) -> Result<bool, ClusterError> {
+        let mut is_intact = true;
+        for (object, stored) in compiled.objects.iter().zip(applied) {
+            let state = match self.read(object).await? {
+                None => State::Missing,
+                Some(found) if found.data.get("spec") != stored.data.get("spec") => State::Edited,
+                Some(_) => continue,
+            };
+            is_intact = false;
+            progress(format_args!("{}: {}; all are applied again", name_of(object), state.text()));
+        }
+        Ok(is_intact)
+    }
+
+    /// Applies all objects in order, after a dry run of each on the API server; returns them as they are stored.
+    async fn apply(&self, compiled: &Compiled) -> Result<Vec<DynamicObject>, crate::Failure> {
+        self.check_authorizer().await?;
         for object in &compiled.objects {
             self.put(object, true).await?;
         }
+        let mut stored = Vec::new();
         for object in &compiled.objects {
-            self.put(object, false).await?;
+            stored.push(self.put(object, false).await?);
             progress(format_args!("{}: applied", name_of(object)));
         }
         for (kind, name) in superfluous(compiled) {
@@ -303,7 +335,56 @@ impl Cluster {
                 progress(format_args!("{} {name}: removed", kind.to_lowercase()));
             }
         }
-        Ok(())
+        Ok(stored)
+    }
+
+    /// Refuses a cluster whose authorizer grants everything to everybody.
+    async fn check_authorizer(&self) -> Result<(), ClusterError> {
+        let resource = ApiResource {
+            group: "authorization.k8s.io".to_owned(),
+            version: "v1".to_owned(),
+            api_version: "authorization.k8s.io/v1".to_owned(),
+            kind: "SubjectAccessReview".to_owned(),
+            plural: "subjectaccessreviews".to_owned(),
+        };
+        let failed = |source| ClusterError::Request {
+            what: "a SubjectAccessReview".to_owned(),
+            done: "created; nothing was changed",
+            source,
+        };
+        let attributes = json!({"verb": "use", "group": palisade_k8s::scc::GROUP, "resource": palisade_k8s::scc::RESOURCE,
+            "name": "privileged"});
+        let mut review = DynamicObject::new("", &resource);
+        review.metadata.name = None;
+        review.data = json!({"spec": {"user": STRANGER, "resourceAttributes": attributes}});
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        match api.create(&PostParams::default(), &review).await {
+            Ok(answer) if answer.data.pointer("/status/allowed") == Some(&Value::Bool(true)) => {
+                Err(ClusterError::AlwaysAllows)
+            }
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                terminal::note(format_args!(
+                    "note: you may not create SubjectAccessReviews, so it was not checked that the cluster's authorizer refuses anything"
+                ));
+                Ok(())
+            }
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    /// Warns if every user who may label namespaces may turn SCC off in them. An object that cannot be read counts as there.
+    async fn warn_unguarded(&self) {
+        for object in install::objects(Part::Guard, &install::Settings::default()) {
+            if matches!(self.read(&object).await, Ok(None)) {
+                terminal::note(format_args!(
+                    "warning: {} is missing, so every user who may label a namespace may turn SCC off in it: \
+                     `palisade install --part guard | kubectl apply --server-side -f -`",
+                    name_of(&object)
+                ));
+                return;
+            }
+        }
     }
 
     /// Deletes an object; returns whether it existed.
@@ -347,19 +428,9 @@ impl Cluster {
         put.map_err(failed)
     }
 
-    /// Compares an object with the result of a dry-run replacement.
-    async fn state(&self, object: &Value) -> Result<State, ClusterError> {
-        let asked = self.api(text(object, "/kind")).get_opt(text(object, "/metadata/name")).await;
-        let found =
-            asked.map_err(|source| ClusterError::Request { what: name_of(object), done: "read", source })?;
-        let Some(found) = found else { return Ok(State::Missing) };
-        let planned = self.put(object, true).await?;
-        let hash = |object: &DynamicObject| object.metadata.annotations.as_ref()?.get(HASH).cloned();
-        let is_same = found.data.get("spec") == planned.data.get("spec");
-        Ok(match hash(&found) == hash(&planned) {
-            true if is_same => State::Current,
-            true => State::Edited,
-            false => State::Outdated,
-        })
+    /// The cluster's object of the same kind and name.
+    async fn read(&self, object: &Value) -> Result<Option<DynamicObject>, ClusterError> {
+        let found = self.api(text(object, "/kind")).get_opt(text(object, "/metadata/name")).await;
+        found.map_err(|source| ClusterError::Request { what: name_of(object), done: "read", source })
     }
 }
