@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use palisade_console::terminal;
+use palisade_policies::IDENTITIES;
 use palisade_scc::BuiltinSet;
 use palisade_webhook::install::Settings;
-use palisade_webhook::operate::{self, Change, Extent, Running, State};
+use palisade_webhook::operate::{self, Change, Extent, Policies, Running, State};
 
 use crate::cluster::ClusterArgs;
 use crate::exit::Exit;
 
 /// Report on one screen whether SCC is enforced on the cluster of KUBECONFIG
 ///
-/// Checks webhooks, certificates, replicas and the age of their data, exempt namespaces, and workloads whose pods are
+/// Checks webhooks or compiled policies, certificates, replicas and the age of their data, exempt namespaces, and workloads whose pods are
 /// refused. Exits with 1 if a check fails.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -31,7 +32,8 @@ pub(crate) struct StatusArgs {
 
 /// Remove SCC from the cluster of KUBECONFIG, webhooks first
 ///
-/// Works with every replica dead. SCCs, their definition, their roles and all workloads stay.
+/// Works with every replica dead. Compiled policies are removed too. SCCs, their definition, their roles and all
+/// workloads stay.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct UninstallArgs {
     /// Namespace of the installation
@@ -68,8 +70,11 @@ pub(crate) fn uninstall(args: &UninstallArgs) -> crate::Outcome {
         let client = cluster.reach().await?;
         let settings = Settings { namespace: args.namespace.clone(), ..Settings::default() };
         let extent = if args.break_glass { Extent::Webhooks } else { Extent::All };
-        operate::remove(&client, &settings, extent, &mut say).await?;
+        operate::remove(&client, &settings, extent, &IDENTITIES, &mut say).await?;
         say(match extent {
+            Extent::Webhooks if decide(&client).await => {
+                "compiled policies decide on pods still; `palisade policies remove` lets pods pass without SCC"
+            }
             Extent::Webhooks => "pods pass without SCC now; `palisade install --apply` brings it back",
             Extent::All => "SCCs, their definition and their roles are kept",
         });
@@ -77,11 +82,17 @@ pub(crate) fn uninstall(args: &UninstallArgs) -> crate::Outcome {
     })
 }
 
+/// Whether compiled policies may refuse pods. Policies that cannot be read count as absent.
+async fn decide(client: &kube::Client) -> bool {
+    let policies = operate::policies(client, &IDENTITIES).await;
+    matches!(policies, Ok(Policies::Enforced | Policies::Broken(_)))
+}
+
 pub(crate) fn status(args: &StatusArgs) -> crate::Outcome {
     let cluster = &args.cluster;
     let lines = run(async {
         let client = cluster.reach().await?;
-        Ok(operate::status(&client, &args.namespace).await?)
+        Ok(operate::status(&client, &args.namespace, &IDENTITIES).await?)
     })?;
     let mut out = terminal::out();
     for line in &lines {

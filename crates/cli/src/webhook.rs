@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, ValueEnum};
 use palisade_k8s::yaml;
 use palisade_webhook::install::{self, Engine, FailurePolicy, File, Part, Reach, Settings};
-use palisade_webhook::{Config, MissingProfile, Mode, Server};
+use palisade_webhook::{Config, MissingProfile, Mode, Server, UnknownMode};
 
 use crate::exit::Exit;
 
@@ -69,7 +69,7 @@ Examples:
   palisade install --part webhooks | kubectl apply --server-side -f -
   palisade install --part profiles | kubectl apply --server-side -f -       seccomp profiles on the nodes
   palisade install --helm chart/
-  palisade install --part definitions,policy,webhooks --policies        with nothing that runs; see docs/policies.md
+  palisade install --part definitions,policy,guard,webhooks --mode policies   with nothing that runs; see docs/policies.md
   palisade uninstall                                  to be rid of it")]
 pub(crate) struct InstallArgs {
     /// Install in the cluster of KUBECONFIG, or update an installation
@@ -113,9 +113,10 @@ pub(crate) struct InstallArgs {
     /// The treatment of pods while no replica answers
     #[arg(long, value_enum, default_value_t = FailurePolicyArg::Fail)]
     failure_policy: FailurePolicyArg,
-    /// The mode of SCC in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit
+    /// The mode of SCC in namespaces without the label palisade.openshift.io/mode: enforce, warn or audit; or policies, which is
+    /// enforce with --policies
     #[arg(long, default_value = "enforce")]
-    mode: Mode,
+    mode: ModeArg,
     /// Use admission policies of the API server itself in place of the webhooks, from Kubernetes 1.36 on: the built-in
     /// set 4, compiled. The replicas then only allocate ranges
     #[arg(long, conflicts_with_all = ["apply", "helm", "kustomize", "url", "failure_policy", "missing_profile"])]
@@ -165,6 +166,26 @@ impl From<PartArg> for Part {
     }
 }
 
+/// A mode, or the admission policies that enforce SCC in place of webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ModeArg {
+    Of(Mode),
+    Policies,
+}
+
+impl std::str::FromStr for ModeArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "policies" => Ok(Self::Policies),
+            text => {
+                text.parse().map(Self::Of).map_err(|error: UnknownMode| format!("{error}, or here policies"))
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum EngineArg {
     Containerd,
@@ -184,6 +205,8 @@ enum FailurePolicyArg {
 enum BadValue {
     #[error("--url {0:?}: a webhook is reached by https://HOST[:PORT], with nothing after it but a path")]
     NotHttps(String),
+    #[error("--mode policies prints objects for the API server itself: {0} cannot be used with it")]
+    ForWebhooks(&'static str),
     #[error("--kubelet-dir {0:?}: a path from / on without .. is expected")]
     NotAbsolute(String),
 }
@@ -220,6 +243,9 @@ fn authorities(path: &Path) -> Result<String, String> {
 
 pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
     let settings = settings(args)?;
+    if args.mode == ModeArg::Policies {
+        for_policies(args)?;
+    }
     if args.apply {
         return crate::operate::apply(&args.cluster, &settings, Duration::from_secs(args.timeout));
     }
@@ -233,8 +259,8 @@ pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
     let mut out = std::io::stdout().lock();
     for part in parts {
         let objects = match part {
-            Part::Webhooks if args.policies => {
-                crate::policies::built_in(args.mode, &exempt(args, &settings))?
+            Part::Webhooks if args.policies || args.mode == ModeArg::Policies => {
+                crate::policies::built_in(settings.mode, &exempt(args, &settings))?
             }
             part => install::objects(part, &settings),
         };
@@ -243,6 +269,22 @@ pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
         }
     }
     Ok(Exit::Fine)
+}
+
+/// Refuses options that are for webhooks, as the parser does for --policies.
+fn for_policies(args: &InstallArgs) -> Result<(), BadValue> {
+    let options = [
+        (args.apply, "--apply"),
+        (args.helm.is_some(), "--helm"),
+        (args.kustomize.is_some(), "--kustomize"),
+        (args.url.is_some(), "--url"),
+        (args.failure_policy != FailurePolicyArg::Fail, "--failure-policy"),
+        (args.missing_profile != MissingProfile::default(), "--missing-profile"),
+    ];
+    match options.into_iter().find(|(is_given, _)| *is_given) {
+        Some((_, option)) => Err(BadValue::ForWebhooks(option)),
+        None => Ok(()),
+    }
 }
 
 /// The exempt namespaces of compiled policies: the built-in set lacks the SCC of the nodes' agents.
@@ -281,7 +323,10 @@ fn settings(args: &InstallArgs) -> Result<Settings, BadValue> {
         },
         exempt: args.exempt.clone(),
         ca_bundle: None,
-        mode: args.mode,
+        mode: match args.mode {
+            ModeArg::Of(mode) => mode,
+            ModeArg::Policies => Mode::Enforce,
+        },
         missing_profile: args.missing_profile,
         monitor: args.monitor,
         reports: args.reports,

@@ -3,12 +3,14 @@
 mod apply;
 mod install;
 mod object;
+mod policies;
 mod probe;
 mod remove;
 mod running;
 mod status;
 
 pub use install::{InstallError, Installation, apply};
+pub use policies::{Identity, Policies, policies};
 pub use remove::{Extent, remove};
 pub use running::{Change, Running, running};
 pub use status::{Line, State, status};

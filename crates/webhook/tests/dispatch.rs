@@ -51,7 +51,7 @@ impl Cluster {
 
     /// Whether `palisade status` says that requests come back from the webhooks, and what it says.
     async fn status_of_requests(&self) -> (State, String) {
-        let lines = operate::status(&self.client, NAMESPACE).await.unwrap();
+        let lines = operate::status(&self.client, NAMESPACE, &[]).await.unwrap();
         let line = lines.into_iter().find(|line| line.topic == "requests").unwrap();
         (line.state, line.text)
     }

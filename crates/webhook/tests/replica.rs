@@ -277,7 +277,7 @@ async fn clusters_that_need_no_installation_are_left_as_they_are() {
         let asked = asked.lock().unwrap();
         assert!(asked.iter().all(|target| ["/apis", "/version"].contains(&target.as_str())), "{asked:?}");
     }
-    let lines = palisade_webhook::operate::status(&cluster, NAMESPACE).await.unwrap();
+    let lines = palisade_webhook::operate::status(&cluster, NAMESPACE, &[]).await.unwrap();
     let [_, sccs] = lines.as_slice() else { panic!("{lines:?}") };
     assert!(
         sccs.state == palisade_webhook::operate::State::Holds && sccs.text.contains("built in"),

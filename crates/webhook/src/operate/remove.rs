@@ -5,6 +5,7 @@ use kube::{Client, Error};
 
 use super::install::InstallError;
 use super::object::{api, name, title};
+use super::policies::{Identity, named};
 use crate::install::{Part, Settings, objects};
 
 /// The extent of a removal.
@@ -12,11 +13,12 @@ use crate::install::{Part, Settings, objects};
 pub enum Extent {
     /// The webhooks: pods pass without SCC from now on. Everything else stays.
     Webhooks,
-    /// Everything but the SCCs, their definition and their roles.
+    /// Everything, compiled policies included, but the SCCs, their definition and their roles.
     All,
 }
 
-/// Removes an installation; `say` is called with each deleted object. Missing objects are not an error.
+/// Removes an installation; `say` is called with each deleted object. Missing objects are not an error. `policies` are
+/// the compiled admission policies in the order of creation.
 ///
 /// # Errors
 ///
@@ -25,18 +27,21 @@ pub async fn remove(
     client: &Client,
     settings: &Settings,
     extent: Extent,
+    policies: &[Identity],
     say: &mut dyn FnMut(&str),
 ) -> Result<(), InstallError> {
-    let parts: &[Part] = match extent {
-        Extent::Webhooks => &[Part::Webhooks],
-        Extent::All => &[Part::Webhooks, Part::Profiles, Part::Guard, Part::Server],
+    let (parts, policies): (&[Part], _) = match extent {
+        Extent::Webhooks => (&[Part::Webhooks], &[] as &[Identity]),
+        // Policies would refuse the pods of new namespaces, whose ranges no replica allocates any more.
+        Extent::All => (&[Part::Webhooks, Part::Profiles, Part::Guard, Part::Server], policies),
     };
     let params =
         DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
-    for object in parts.iter().flat_map(|part| objects(*part, settings).into_iter().rev()) {
+    let installed = parts.iter().flat_map(|part| objects(*part, settings).into_iter().rev());
+    for object in policies.iter().rev().copied().map(named).chain(installed) {
         match api(client, &object).delete(name(&object), &params).await {
             Ok(_) => say(&format!("{} is removed", title(&object))),
-            Err(Error::Api(status)) if status.is_not_found() => {}
+            Err(Error::Api(status)) if status.code == 404 => {}
             Err(error) => return Err(InstallError::Object(title(&object), error)),
         }
     }

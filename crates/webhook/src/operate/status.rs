@@ -13,6 +13,8 @@ use palisade_admission::PolicyKind;
 use palisade_k8s::scc::{GROUP, RESOURCE};
 use serde_json::{Value, json};
 
+use super::object::{api, name, title};
+use super::policies::{Identity, Policies, policies};
 use crate::authority::ANNOUNCED;
 use crate::install::{EXEMPT_LABEL, NAME, Part, Settings, objects};
 use crate::mode::MODE_LABEL;
@@ -63,12 +65,13 @@ impl Report {
     }
 }
 
-/// Checks the installation in `namespace`. Objects that cannot be read make their line fail.
+/// Checks the installation in `namespace`. Objects that cannot be read make their line fail. `compiled` are the admission
+/// policies that may decide in place of the webhooks.
 ///
 /// # Errors
 ///
 /// The API server does not answer at all.
-pub async fn status(client: &Client, namespace: &str) -> Result<Vec<Line>, Error> {
+pub async fn status(client: &Client, namespace: &str, compiled: &[Identity]) -> Result<Vec<Line>, Error> {
     let version = client.apiserver_version().await?;
     let mut report = Report::default();
     report.line(State::Note, "cluster", format!("Kubernetes {}", version.git_version));
@@ -78,12 +81,19 @@ pub async fn status(client: &Client, namespace: &str) -> Result<Vec<Line>, Error
         return Ok(report.0);
     }
     definition(client, &mut report).await;
-    let bundles = webhooks(client, &mut report).await;
-    authority(client, namespace, &bundles, &mut report).await;
-    if !bundles.is_empty() {
-        passage(client, &mut report).await;
+    let by_policies = by_policies(client, compiled, &mut report).await;
+    if by_policies && !has_webhooks(client).await {
+        let text = "not installed: the admission policies decide";
+        report.line(State::Note, "webhooks", text);
+    } else {
+        let bundles = webhooks(client, &mut report).await;
+        authority(client, namespace, &bundles, &mut report).await;
+        if !bundles.is_empty() {
+            passage(client, &mut report).await;
+        }
     }
-    replicas(client, namespace, &mut report).await;
+    replicas(client, namespace, by_policies, &mut report).await;
+    guard(client, &mut report).await;
     opt_outs(client, &mut report).await;
     refusals(client, &mut report).await;
     profiles(client, &mut report).await;
@@ -97,6 +107,48 @@ async fn serves_sccs_itself(client: &Client) -> bool {
     matches!(definitions.get_opt(&format!("{RESOURCE}.{GROUP}")).await, Ok(None))
         && matches!(hooks.get_opt(NAME).await, Ok(None))
         && client.list_api_group_resources(&format!("{GROUP}/v1")).await.is_ok()
+}
+
+/// Whether compiled admission policies decide on pods.
+async fn by_policies(client: &Client, compiled: &[Identity], report: &mut Report) -> bool {
+    let (state, text) = match policies(client, compiled).await {
+        Ok(Policies::Absent) => return false,
+        Ok(Policies::Enforced) => (
+            State::Holds,
+            "admission policies refuse pods that no SCC admits; `palisade policies status` compares them with the SCCs"
+                .to_owned(),
+        ),
+        Ok(Policies::Lenient) => {
+            (State::Note, "admission policies warn, or write to the audit log; no pod is refused".to_owned())
+        }
+        Ok(Policies::Broken(why)) => (State::Fails, format!("{why}; `palisade policies apply` restores it")),
+        Err(error) => {
+            report.line(State::Note, "policies", format!("cannot be read: {error}"));
+            return false;
+        }
+    };
+    report.line(state, "policies", text);
+    true
+}
+
+/// Whether there is one of the two configurations. One that cannot be read counts as there.
+async fn has_webhooks(client: &Client) -> bool {
+    let mutating = Api::<MutatingWebhookConfiguration>::all(client.clone()).get_opt(NAME).await;
+    let validating = Api::<ValidatingWebhookConfiguration>::all(client.clone()).get_opt(NAME).await;
+    !matches!((mutating, validating), (Ok(None), Ok(None)))
+}
+
+/// The policy that protects the opt-outs, and its binding.
+async fn guard(client: &Client, report: &mut Report) {
+    for object in objects(Part::Guard, &Settings::default()) {
+        if matches!(api(client, &object).get_opt(name(&object)).await, Ok(None)) {
+            let text = format!(
+                "{} is missing: users who may label a namespace can turn SCC off in it; `palisade install --part guard` prints it",
+                title(&object)
+            );
+            return report.line(State::Note, "opt-outs", text);
+        }
+    }
 }
 
 async fn definition(client: &Client, report: &mut Report) {
@@ -244,7 +296,7 @@ fn day(time: Timestamp) -> String {
     time.to_string().chars().take_while(|c| *c != 'T').collect()
 }
 
-async fn replicas(client: &Client, namespace: &str, report: &mut Report) {
+async fn replicas(client: &Client, namespace: &str, by_policies: bool, report: &mut Report) {
     let deployment = Api::<Deployment>::namespaced(client.clone(), namespace).get_opt(NAME).await;
     let wanted = match deployment {
         Ok(Some(deployment)) => {
@@ -252,6 +304,10 @@ async fn replicas(client: &Client, namespace: &str, report: &mut Report) {
                 report.line(State::Note, "modes", format!("namespaces without label {MODE_LABEL}: {mode}"));
             }
             deployment.spec.replicas.unwrap_or(1)
+        }
+        Ok(None) if by_policies => {
+            let text = "none: the ranges of new namespaces are not allocated; annotate them, or `palisade install --part server`";
+            return report.line(State::Note, "replicas", text);
         }
         Ok(None) => {
             return report.line(
