@@ -1,10 +1,14 @@
 //! Open connections by the address of their client, and which of them gives way to that of another address.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+
+/// Number of connections by which an address may exceed another without losing one that is in use to it: a client that has a
+/// few is kept, however many others have one.
+const MANY: usize = 6;
 
 /// The open connections of a listener.
 #[derive(Debug, Default)]
@@ -12,12 +16,21 @@ pub(crate) struct Addresses(Mutex<Open>);
 
 #[derive(Debug, Default)]
 struct Open {
+    /// The connections that have had no request, among them those without a finished handshake.
+    unused: Group,
+    /// The others.
+    used: Group,
+    /// The number of the next connection.
+    next: u64,
+}
+
+/// Connections by address.
+#[derive(Debug, Default)]
+struct Group {
     /// The connections of each address by their number, the newest last.
     of: HashMap<IpAddr, BTreeMap<u64, Arc<Notify>>>,
     /// The addresses in the order of how many connections they have.
     by_count: BTreeSet<(usize, IpAddr)>,
-    /// The number of the next connection.
-    next: u64,
 }
 
 /// An open connection of an address.
@@ -35,7 +48,7 @@ impl Addresses {
 
     /// One more connection of an address, unless it has so many already.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Place> {
-        let address = address.to_canonical();
+        let address = source(address);
         let mut open = self.open();
         if open.count(address) >= most {
             return None;
@@ -43,25 +56,50 @@ impl Addresses {
         let number = open.next;
         open.next += 1;
         let closing = Arc::new(Notify::new());
-        open.change(address, |connections| connections.insert(number, Arc::clone(&closing)));
+        open.unused.change(address, |connections| connections.insert(number, Arc::clone(&closing)));
         Some(Place { all: Arc::clone(self), address, number, closing })
     }
 
-    /// Closes the newest connection of the address that has the most, if these are more than `own`: whoever opens many
-    /// loses one, and those that it opened before go on. Whether there was one.
+    /// Closes a connection in favour of an address that has `own` of them: the oldest without a request, of the address with the
+    /// most of these; else the newest of the address with the most, if that has [`MANY`] more. Whether there was one.
     pub(crate) fn make_room(&self, own: usize) -> bool {
         let mut open = self.open();
-        let Some((_, address)) = open.by_count.last().copied().filter(|(count, _)| *count > own) else {
-            return false;
+        let closed = if let Some(address) = open.unused.largest(own) {
+            open.unused.change(address, BTreeMap::pop_first)
+        } else if let Some(address) = open.used.largest(own + MANY) {
+            open.used.change(address, BTreeMap::pop_last)
+        } else {
+            None
         };
-        let newest = open.change(address, BTreeMap::pop_last);
-        newest.inspect(|(_, closing)| closing.notify_one()).is_some()
+        closed.inspect(|(_, closing)| closing.notify_one()).is_some()
+    }
+}
+
+/// The client that an address stands for: of IPv6, a network.
+fn source(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(six) => {
+            let [a, b, c, d, ..] = six.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        four => four,
     }
 }
 
 impl Open {
     fn count(&self, address: IpAddr) -> usize {
+        self.unused.count(address) + self.used.count(address)
+    }
+}
+
+impl Group {
+    fn count(&self, address: IpAddr) -> usize {
         self.of.get(&address).map_or(0, BTreeMap::len)
+    }
+
+    /// The address with the most connections, if these are at least so many.
+    fn largest(&self, least: usize) -> Option<IpAddr> {
+        self.by_count.last().filter(|(count, _)| *count >= least).map(|(_, address)| *address)
     }
 
     /// Changes the connections of an address, and its position by their number.
@@ -83,6 +121,16 @@ impl Place {
         self.all.open().count(self.address)
     }
 
+    /// Notes that a request has come.
+    pub(crate) fn note_request(&self) {
+        let mut open = self.all.open();
+        if let Some(closing) =
+            open.unused.change(self.address, |connections| connections.remove(&self.number))
+        {
+            open.used.change(self.address, |connections| connections.insert(self.number, closing));
+        }
+    }
+
     /// Waits until the connection is to give way to another.
     pub(crate) async fn closing(&self) {
         self.closing.notified().await;
@@ -91,7 +139,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.all.open().change(self.address, |connections| connections.remove(&self.number));
+        let mut open = self.all.open();
+        open.unused.change(self.address, |connections| connections.remove(&self.number));
+        open.used.change(self.address, |connections| connections.remove(&self.number));
     }
 }
 
@@ -115,22 +165,53 @@ mod tests {
         assert!(addresses.enter(one, 2).is_some());
         drop(second);
         let open = addresses.open();
-        assert!(open.of.is_empty() && open.by_count.is_empty());
+        assert!(open.unused.of.is_empty() && open.unused.by_count.is_empty());
+    }
+
+    #[test]
+    fn networks_of_ipv6_count_as_one_client() {
+        for (text, client) in [
+            ("10.0.0.1", "10.0.0.1"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ] {
+            assert_eq!(source(address(text)), address(client));
+        }
     }
 
     #[tokio::test]
-    async fn the_newest_of_the_address_with_the_most_gives_way() {
+    async fn connections_without_a_request_give_way_first_the_oldest_before() {
         let addresses = Arc::new(Addresses::default());
         let enter = |text| addresses.enter(address(text), 9).unwrap();
         let (many, few) = ([0; 3].map(|_| enter("10.0.0.1")), enter("10.0.0.2"));
+        many[0].note_request();
         assert!(!addresses.make_room(3) && addresses.make_room(few.count()));
         // It no longer counts, though it is not gone yet.
         assert_eq!(many.each_ref().map(Place::count), [2; 3]);
-        many[2].closing().await;
-        assert!(addresses.make_room(few.count()) && !addresses.make_room(few.count()));
         many[1].closing().await;
+        many[1].note_request();
+        assert_eq!(many[1].count(), 2);
         drop(many);
         assert_eq!(few.count(), 1);
-        assert_eq!(addresses.open().by_count.len(), 1);
+        assert_eq!(addresses.open().unused.by_count.len(), 1);
+        assert!(addresses.open().used.of.is_empty());
+    }
+
+    #[tokio::test]
+    async fn of_connections_in_use_the_newest_of_the_address_with_many_gives_way() {
+        let addresses = Arc::new(Addresses::default());
+        let enter = |text: &str| {
+            let place = addresses.enter(address(text), 99).unwrap();
+            place.note_request();
+            place
+        };
+        // An API server with a few is kept, however many others have one.
+        let few = [0; MANY].map(|_| enter("10.0.0.2"));
+        let ones: Vec<Place> = (3..200).map(|last| enter(&format!("10.0.0.{last}"))).collect();
+        assert!(!addresses.make_room(1));
+        let many = [0; MANY + 1].map(|_| enter("10.0.0.1"));
+        assert!(addresses.make_room(1) && !addresses.make_room(1));
+        many[MANY].closing().await;
+        drop((few, ones));
     }
 }

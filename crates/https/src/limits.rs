@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Limits of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections. A further one takes the place of the newest of the address that has the most, if that has more
-    /// than its own address; else it is closed at once.
+    /// Open connections. A further one takes the place of one that has had no request, of the address with the most of these; else
+    /// of the newest of an address with many more connections than its own. If there is none it is closed at once.
     pub connections: usize,
     /// Open connections of one address; further ones are closed at once.
     pub each: usize,

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::server::TlsStream;
 
-use crate::addresses::Addresses;
+use crate::addresses::{Addresses, Place};
 use crate::metrics::Connections;
 use crate::{Limits, Tls};
 
@@ -111,6 +111,8 @@ impl Listener {
                 }
                 let (connect, tls, mut stopping) = (Arc::clone(&connect), tls.clone(), stopping.clone());
                 let (connections, slots) = (connections.clone(), Arc::clone(&slots));
+                let place = Arc::new(place);
+                let of_request = Arc::clone(&place);
                 let converse = async move {
                     let Some((_slot, stream)) = handshake(stream, &tls, &limits, slot, slots).await else {
                         connections.failed();
@@ -119,7 +121,7 @@ impl Listener {
                     let _open = connections.open();
                     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
                     let handler = connect(Peer { address, certificates });
-                    serve(stream, handler, &limits, &mut stopping).await;
+                    serve(stream, (handler, of_request), &limits, &mut stopping).await;
                 };
                 tokio::spawn(async move {
                     tokio::select! {
@@ -181,7 +183,7 @@ async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
 /// Serves one connection to its end.
 async fn serve<H, F, B>(
     stream: TlsStream<TcpStream>,
-    handler: H,
+    (handler, place): (H, Arc<Place>),
     limits: &Limits,
     stopping: &mut watch::Receiver<bool>,
 ) where
@@ -194,7 +196,9 @@ async fn serve<H, F, B>(
     let has_begun = Arc::new(AtomicBool::new(false));
     let begun = Arc::clone(&has_begun);
     let service = service_fn(move |request| {
-        begun.store(true, Ordering::Relaxed);
+        if !begun.swap(true, Ordering::Relaxed) {
+            place.note_request();
+        }
         let answer = handler(request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
