@@ -1,6 +1,7 @@
 //! The handler's treatment of a runtime command.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use palisade_k8s::KernelVersion;
 use palisade_sys::process::Confinement;
+use rustix::fs::{CWD, FileType, Mode, fchmod, makedev, mknodat, unlink};
 use sha2::{Digest, Sha256};
 
 use crate::arguments::{Arguments, Verb};
@@ -210,18 +212,44 @@ impl<'a> Handler<'a> {
     fn command(&self) -> std::io::Result<Command> {
         let mut command = Command::new(&self.runtime);
         command.args(&self.arguments.all);
-        if is_device(&std::io::stdin())? {
-            command.stdin(std::io::pipe()?.0);
+        let [stdin, stdout, stderr] =
+            [is_device(&std::io::stdin())?, is_device(&std::io::stdout())?, is_device(&std::io::stderr())?];
+        if !(stdin || stdout || stderr) {
+            return Ok(command);
+        }
+        // Whoever may not make one may not change the owner of the node's either.
+        let Ok(null) = null_of_its_own() else { return Ok(command) };
+        if stdin {
+            command.stdin(null.try_clone()?);
+        }
+        if stdout {
+            command.stdout(null.try_clone()?);
+        }
+        if stderr {
+            command.stderr(null);
         }
         Ok(command)
     }
 }
 
+/// A null device without a name, which may come to belong to anybody.
+fn null_of_its_own() -> std::io::Result<File> {
+    let name = format!("/dev/.palisade-null-{}", std::process::id());
+    let mode = Mode::from_raw_mode(0o666);
+    mknodat(CWD, &name, FileType::CharacterDevice, mode, makedev(1, 3))?;
+    let opened = File::options().read(true).write(true).open(&name);
+    unlink(&name)?;
+    let null = opened?;
+    // Whatever the umask is: the container may open it anew.
+    fchmod(&null, mode)?;
+    Ok(null)
+}
+
 /// Whether a stream is a device that is not a terminal, such as /dev/null, which engines give to containers without input.
 /// crun 1.8 makes the user of an `exec` the owner of its streams, and of the node's /dev/null with them
-/// (src/libcrun/container.c, `maybe_chown_std_streams`); a pipe that nobody writes to ends at once, too.
+/// (src/libcrun/container.c, `maybe_chown_std_streams`).
 fn is_device(stream: &(impl AsFd + IsTerminal)) -> std::io::Result<bool> {
-    let file = std::fs::File::from(stream.as_fd().try_clone_to_owned()?);
+    let file = File::from(stream.as_fd().try_clone_to_owned()?);
     Ok(!stream.is_terminal() && file.metadata()?.file_type().is_char_device())
 }
 

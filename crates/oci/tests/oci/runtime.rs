@@ -26,6 +26,7 @@ fn the_explorer_is_held_by_crun() {
 #[test]
 fn a_process_in_a_container_does_not_come_to_own_the_null_device() {
     use std::os::unix::fs::MetadataExt;
+    use std::process::Stdio;
     let place = Place::new(json!({}));
     let owner = || {
         let null = std::fs::metadata("/dev/null").unwrap();
@@ -35,20 +36,23 @@ fn a_process_in_a_container_does_not_come_to_own_the_null_device() {
     let bundle = place.bundle("b", "sleep 60", |_| {});
     let id = format!("null-{}", std::process::id());
     place.detached(&bundle, &id);
-    let mut exec = std::process::Command::new(place.handler());
-    exec.arg("--root").arg(place.path("crun")).args([
-        "exec",
-        "-u",
-        "23456:23457",
-        &id,
-        "/bin/sh",
-        "-c",
-        "cat; id -u",
-    ]);
-    let output = exec.stdin(std::process::Stdio::null()).output().unwrap();
+    let exec = || {
+        let mut exec = std::process::Command::new(place.handler());
+        let words = ["exec", "-u", "23456:23457", &id, "/bin/sh", "-c", "cat; id -u; echo > /proc/self/fd/1"];
+        exec.arg("--root").arg(place.path("crun")).args(words).stdin(Stdio::null());
+        exec
+    };
+    let output = exec().output().unwrap();
+    let of_input = owner();
+    let ended = exec().stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    let of_all = owner();
     place.quietly(&["delete", "--force", &id]);
     assert_eq!(text(&output).trim(), "23456");
-    assert_eq!(owner(), before);
+    assert!(ended.success());
+    assert_eq!([of_input, of_all], [before; 2]);
+    let left = std::fs::read_dir("/dev").unwrap().flatten();
+    let of_ours = left.filter(|file| file.file_name().to_string_lossy().starts_with(".palisade-null-"));
+    assert_eq!(of_ours.count(), 0);
 }
 
 #[test]
