@@ -2,15 +2,20 @@
 //! conversion webhook of their definition does, if there is one; otherwise versions differ in name only.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use palisade_api::error::{ApiError, ApiResult};
 use serde_json::Value;
 
 use crate::api::Api;
 use crate::endpoint::endpoint;
+use crate::limits;
 use crate::objects;
 use crate::resource::{Resource, text};
+
+/// Pause between two looks whether it is one's turn.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Objects in the version of a resource.
 ///
@@ -49,6 +54,10 @@ pub(crate) fn kept(api: &Api, resource: &Resource, object: Value) -> ApiResult<V
 
 /// Lists and watches that convert objects of one resource take turns: a page of them weighs many times its text, for as long
 /// as their webhook takes.
+///
+/// # Errors
+///
+/// The turn did not come in time.
 pub(crate) fn in_turn<T>(resource: &Resource, work: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
     static TURNS: Mutex<BTreeMap<String, Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
     if resource.conversion().is_none() {
@@ -59,7 +68,20 @@ pub(crate) fn in_turn<T>(resource: &Resource, work: impl FnOnce() -> ApiResult<T
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(turns.entry(resource.storage().to_owned()).or_default())
     };
-    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+    // A webhook that hangs keeps those that wait for it from nothing else: they hold threads and shares.
+    let begun = Instant::now();
+    let _turn = loop {
+        match turn.try_lock() {
+            Ok(turn) => break turn,
+            Err(TryLockError::Poisoned(turn)) => break turn.into_inner(),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < limits::QUEUE_TIME => {
+                std::thread::sleep(PAUSE)
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(ApiError::busy("the conversion webhook of this resource is busy; try again"));
+            }
+        }
+    };
     work()
 }
 

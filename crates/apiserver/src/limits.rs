@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-pub(crate) use palisade_access::limits::{TOKEN_LEAST, TOKEN_MOST, TOKEN_USUAL};
+pub(crate) use palisade_access::limits::{QUEUE_TIME, TOKEN_LEAST, TOKEN_MOST, TOKEN_USUAL};
 pub(crate) use palisade_registry::{OBJECT, PART};
 
 /// Size of the body of a request, in bytes: twice what is kept of one object.
