@@ -34,18 +34,21 @@ pub(crate) fn variables(sccs: &[Translated<'_>], enforced: bool) -> Vec<Variable
     if !asks_others(sccs) {
         variables.push(Variable::new("grantOfAnnotated", grant_of("variables.annotated", sccs)));
         variables.push(candidates(sccs));
-        variables.extend((0..BLOCK).map(|place| grant_of_candidate(place, sccs)));
+        variables.extend((0..CANDIDATES).map(|place| grant_of_candidate(place, sccs)));
     }
     variables.push(Variable::new("admitted", admitted(sccs)));
     variables.extend(message(sccs));
     variables
 }
 
+/// Number of SCCs beside the annotated one whose grants are looked at: two checks for each, which leaves a part of the budget.
+const CANDIDATES: usize = 10;
+
 /// The SCCs that a subresource's pod fits. The API server drops what the mutation annotates there, so that the annotation
 /// is that of the SCC which admitted the pod when it was created.
 fn candidates(sccs: &[Translated<'_>]) -> Variable {
     let names = sccs.iter().map(|scc| format!("\n{} ? {} : ''", holds(scc), text(scc.name())));
-    let fitting = format!("{}.filter(s, s != '')", cel::list(names));
+    let fitting = format!("{}.filter(s, s != '' && s != variables.annotated)", cel::list(names));
     Variable::new("candidates", format!("request.?subResource.orValue('') == '' ? [] : {fitting}"))
 }
 
@@ -90,7 +93,7 @@ fn admitted(sccs: &[Translated<'_>]) -> String {
         |scc: &Translated<'_>| format!("variables.annotated == {} && {}", text(scc.name()), holds(scc));
     if !asks_others(sccs) {
         let fits = cel::any(sccs.iter().map(annotated));
-        let others = cel::any((0..BLOCK).map(|place| format!("variables.{} != ''", candidate(place))));
+        let others = cel::any((0..CANDIDATES).map(|place| format!("variables.{} != ''", candidate(place))));
         return format!("({fits}) && variables.grantOfAnnotated != '' ||\n{others}");
     }
     let may = |scc: &Translated<'_>| format!("{} != ''", scc.reference("grant"));

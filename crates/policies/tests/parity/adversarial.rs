@@ -199,7 +199,7 @@ fn many_containers_are_decided_within_the_budget_and_more_are_refused() {
 /// The API server drops the annotations that a mutation sets on an ephemeral container or a resize.
 #[test]
 fn subresources_are_decided_by_any_scc_however_many_there_are() {
-    for count in [13, 14, 30] {
+    for (count, others) in [(13, 0), (14, 0), (30, 0), (30, 9)] {
         let narrow = (0..count - 1).map(|index| {
             let mut scc = open_scc(&format!("s{index:04}"), &["nobody"]);
             scc["allowPrivilegedContainer"] = json!(false);
@@ -207,6 +207,12 @@ fn subresources_are_decided_by_any_scc_however_many_there_are() {
             scc
         });
         let mut objects: Vec<Value> = narrow.collect();
+        // More that fit, and that may not be used.
+        objects.extend((0..others).map(|index| {
+            let mut scc = open_scc(&format!("t{index:04}"), &["nobody"]);
+            scc["priority"] = json!(1);
+            scc
+        }));
         objects[0]["groups"] = json!(["system:authenticated"]);
         let mut wide = open_scc("wide", &[]);
         wide["users"] = json!(["alice"]);
@@ -229,6 +235,10 @@ fn subresources_are_decided_by_any_scc_however_many_there_are() {
             review["request"]["userInfo"]["username"] = json!(user);
             let review = canonical_review(&review);
             let outcome = pair.decide(&review, |request, may| pair.policies.admit(request, may));
+            pair.decide(&review, |request, may| {
+                let (_, usage) = pair.policies.validate(request, may);
+                assert!(usage.checks <= 26 && usage.spent <= BUDGET, "{count} SCCs: {usage:?}");
+            });
             assert_eq!(
                 matches!(outcome, crate::interpreter::Outcome::Allowed(_)),
                 is_admitted,
