@@ -20,7 +20,7 @@ pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
         let place = document.place(&palisade_k8s::FieldPath::root());
         let object = object.as_object().ok_or_else(|| format!("{place}: an object is expected here"))?;
         let converted = palisade_scc::from_psp(object).map_err(|error| format!("{place}: {error}"))?;
-        names.push(converted.scc.metadata.name.clone());
+        names.push(document.metadata("name").to_owned());
         writeln!(out, "---")?;
         for lost in &converted.lost {
             writeln!(out, "# {lost}")?;

@@ -32,6 +32,28 @@ impl BuiltinSet {
     }
 }
 
+/// Names of the built-in SCCs.
+const NAMES: [&str; 13] = [
+    "anyuid",
+    "hostaccess",
+    "hostmount-anyuid",
+    "hostmount-anyuid-v2",
+    "hostnetwork",
+    "hostnetwork-v2",
+    "nested-container",
+    "nonroot",
+    "nonroot-v2",
+    "privileged",
+    "restricted",
+    "restricted-v2",
+    "restricted-v3",
+];
+
+/// Whether a built-in SCC has this name.
+pub(crate) fn is_builtin(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 /// An unknown name of a built-in set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the built-in sets are 3 and 4")]
@@ -85,6 +107,14 @@ mod tests {
             ("privileged", 3_089_000),
         ];
         assert_eq!(ranks, expected);
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_sets() {
+        let sets = [BuiltinSet::V3, BuiltinSet::V4].map(set);
+        let names: std::collections::BTreeSet<&str> =
+            sets.iter().flat_map(SccSet::entries).map(|entry| entry.name()).collect();
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), NAMES);
     }
 
     #[test]

@@ -63,6 +63,14 @@ struct Rule {
     se_linux_options: Option<SeLinuxLabels>,
 }
 
+/// The name of the SCC made of a policy: the policy's, unless a built-in SCC has it, which it would replace.
+fn scc_name(policy: &str) -> String {
+    match crate::builtin::is_builtin(policy) {
+        true => format!("psp-{policy}"),
+        false => policy.to_owned(),
+    }
+}
+
 /// Converts a PodSecurityPolicy.
 ///
 /// # Errors
@@ -72,9 +80,13 @@ pub fn from_psp(object: &Map<String, Value>) -> Result<Converted, serde_json::Er
     let spec = object.get("spec").cloned().unwrap_or_else(|| Value::Object(Map::new()));
     let spec = Spec::deserialize(spec)?;
     let metadata = object.get("metadata").cloned().unwrap_or_default();
-    let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let old = metadata.get("name").and_then(Value::as_str).unwrap_or_default();
+    let name = scc_name(old);
     let annotations = metadata.get("annotations").cloned().unwrap_or_default();
     let mut lost = Vec::new();
+    if name != old {
+        lost.push(format!("there is a built-in SCC {old:?}, so that this one is called {name:?}"));
+    }
     let volumes = volumes(&spec, &mut lost);
     say_what_is_lost(&spec, &mut lost);
     say_what_is_not_read(&spec.unknown, &annotations, &mut lost);
@@ -174,7 +186,7 @@ pub struct ConvertedRole {
 }
 
 /// Converts a role that lets its holders `use` PodSecurityPolicies, to one that lets them use the SCCs made of these; `None`
-/// if it has no such rule. A rule without names was for every policy, and is for those that are `known`: of SCCs there are
+/// if it has no such rule. A rule without names was for every policy, and is for those that are `known` by name: of SCCs there are
 /// others, `privileged` among them. The rest of a rule that is also about other resources stays.
 #[must_use]
 pub fn from_psp_role(role: &Value, known: &[String]) -> Option<ConvertedRole> {
@@ -217,17 +229,17 @@ fn uses_policies(rule: &Value) -> bool {
 }
 
 /// The SCCs that stand for the policies of a rule.
-fn sccs<'r>(rule: &'r Value, known: &'r [String], lost: &mut Vec<String>) -> Vec<&'r str> {
+fn sccs(rule: &Value, known: &[String], lost: &mut Vec<String>) -> Vec<String> {
     let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
     let mut named = words(rule, "resourceNames").peekable();
     if named.peek().is_none() {
-        return known.into_iter().collect();
+        return known.into_iter().map(scc_name).collect();
     }
     let (found, missing): (Vec<_>, Vec<_>) = named.partition(|name| known.contains(name));
     lost.extend(missing.into_iter().map(|name| {
         format!("the PodSecurityPolicy {name} is not among the input: the role no longer grants it, nor an SCC of that name")
     }));
-    found
+    found.into_iter().map(scc_name).collect()
 }
 
 /// The part of a rule that is about other resources.
