@@ -16,6 +16,11 @@ pub(crate) struct ClusterArgs {
 }
 
 impl ClusterArgs {
+    /// Whether a cluster is named.
+    pub(crate) fn is_named(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some()
+    }
+
     /// A client of the cluster, whose API server answers.
     pub(crate) async fn reach(&self) -> Result<kube::Client, crate::Failure> {
         Ok(palisade_webhook::reach(self.kubeconfig.as_deref(), self.context.as_deref()).await?)

@@ -24,6 +24,10 @@ use crate::understood::{is_understood, kinds, misunderstood};
 
 pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
     #[cfg(feature = "serve")]
+    if args.live.is_named() && !args.cluster {
+        return Err("--kubeconfig and --context go with --cluster".into());
+    }
+    #[cfg(feature = "serve")]
     if args.cluster {
         return crate::operate::running(
             &args.live,

@@ -242,6 +242,9 @@ fn authorities(path: &Path) -> Result<String, String> {
 }
 
 pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
+    if args.cluster.is_named() && !args.apply {
+        return Err("--kubeconfig and --context go with --apply".into());
+    }
     let settings = settings(args)?;
     if args.mode == ModeArg::Policies {
         for_policies(args)?;

@@ -122,6 +122,11 @@ fn what_is_said_of_a_pod_holds_under_its_own_sccs() {
         (mounting("hostmount-anyuid", ""), "and an SCC that permits it", "; set its"),
         (mounting("privileged", ""), "type: spc_t, or privileged: true", "and an SCC"),
         (mounting("privileged", "privileged: true"), "admitted", "permission denied"),
+        (
+            mounting("view", "").replace("namespace: shop", "namespace: kube-system"),
+            "or privileged: true",
+            "and an SCC",
+        ),
         (claim.clone(), "the claim data may not", "the claim v"),
         (claim, "set spec.template.spec.securityContext.fsGroup", "set spec.securityContext"),
         (csi(driver, "enforce"), "says which it is", "is not among the input"),

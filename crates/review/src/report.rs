@@ -184,7 +184,8 @@ impl Report {
         let subject = case.subject;
         let mut result = subject.template.clone();
         let mut outcome = subject.pod.clone();
-        let admits = |pod: &Value| case.admitted(pod).is_some();
+        let is_exempt = matches!(trace.decision, Decision::Exempt(_));
+        let admits = |pod: &Value| is_exempt || case.admitted(pod).is_some();
         match &trace.decision {
             Decision::Exempt(why) => self.notes.push(format!("not subject to SCC: {why}")),
             Decision::Admitted(admission) => {

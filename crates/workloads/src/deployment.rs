@@ -521,13 +521,13 @@ fn proportion(set: &Value, (wanted, whole): (i64, i64), more: i64, added: i64, w
     if size == 0 || more == 0 || more == added {
         return 0;
     }
-    let before = count(set, MOST).unwrap_or(was).max(1);
+    let before = count(set, MOST).unwrap_or(was).clamp(1, i32::MAX.into());
     let part = match wanted {
         0 => -size,
         // Rounded to the nearest.
         _ => {
-            (size.saturating_mul(whole).saturating_mul(2) + before).div_euclid(before.saturating_mul(2))
-                - size
+            let twice = size.saturating_mul(whole).saturating_mul(2).saturating_add(before);
+            twice.div_euclid(before.saturating_mul(2)) - size
         }
     };
     if more > 0 { part.min(more - added) } else { part.max(more - added) }

@@ -96,10 +96,19 @@ pub(crate) fn unescape(written: &str) -> Option<String> {
     let mut rest = if name.is_empty() { written } else { "" };
     while let Some((before, after)) = rest.split_once("__") {
         let letters = [("dot__", "."), ("dash__", "-"), ("slash__", "/"), ("underscores__", "__")];
-        let (rest_after, letter) =
-            letters.into_iter().find_map(|(word, letter)| Some((after.strip_prefix(word)?, letter)))?;
-        name.extend([before, letter]);
-        rest = rest_after;
+        let found = letters.into_iter().find_map(|(word, letter)| Some((after.strip_prefix(word)?, letter)));
+        name.push_str(before);
+        match found {
+            Some((after, letter)) => {
+                name.push_str(letter);
+                rest = after;
+            }
+            // The first of three underscores stands for itself.
+            None => {
+                name.push('_');
+                rest = rest.get(before.len() + 1..)?;
+            }
+        }
     }
     name.push_str(rest);
     (escape(&name).as_deref().unwrap_or(&name) == written).then_some(name)
@@ -116,6 +125,8 @@ mod tests {
             ("x-prop", Some("x__dash__prop")),
             ("redact__d", Some("redact__underscores__d")),
             ("a.b/c", Some("a__dot__b__slash__c")),
+            ("a_-b", Some("a___dash__b")),
+            ("___", Some("__underscores___")),
             ("a__dot__b", Some("a__underscores__dot__underscores__b")),
             ("plain", None),
         ];

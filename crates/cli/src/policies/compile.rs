@@ -79,7 +79,7 @@ pub(super) fn tell(compiled: &Compiled, settings: &Settings) {
     let note = match compiled.get("ValidatingAdmissionPolicy", WORKLOADS) {
         _ if settings.mode == Mode::Audit => None,
         None if settings.everybody.is_none() => {
-            Some("authors of workloads are not warned, since no roles and bindings are among the files")
+            Some("authors of workloads are not warned, since no roles and bindings are known")
         }
         None => Some("there are too many SCCs to warn authors of workloads: `palisade review`"),
         Some(_) if !compiled.asks_controllers => Some(

@@ -79,7 +79,10 @@ fn of(sources: &[Source], by_name: &ByName<'_>, first: usize, copied: &mut usize
         }
         let entries = sources.get(at).and_then(Source::profile).map(|profile| &profile.entries);
         for entry in entries.into_iter().flatten() {
-            *copied += size(entry);
+            // Nothing is counted any more once there is too much.
+            if *copied <= MAX_COPIED {
+                *copied += size(entry);
+            }
             if *copied > MAX_COPIED {
                 chain.missing =
                     Some((name.clone(), "is not read: the bases in this file are too large together"));
