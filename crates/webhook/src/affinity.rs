@@ -12,7 +12,7 @@ const MOST: usize = 16;
 const MOST_FIELDS: usize = 64;
 
 /// The operation of a JSON Patch that has a pod avoid the nodes that are `lacking` or, if they are too many, keep to those
-/// that are `having`; `None` if both are. A node that comes later is not excluded by the first.
+/// that are `having`; `None` if both are, or the affinity would be too long. A node that comes later is not excluded by the first.
 ///
 /// A requirement on a node's name has one value (kubernetes pkg/apis/core/validation/validation.go,
 /// `ValidateNodeFieldSelectorRequirement`), so that several names are several requirements, or several terms.
@@ -30,6 +30,10 @@ pub(crate) fn operation(spec: &PodSpec, having: &Names, lacking: &Names) -> Opti
         let each = |term| names.iter().map(move |name| with(term, [requirement("In", name)]));
         own.iter().flat_map(each).collect()
     };
+    // A longer one would count as fitting the next time, and be made longer still.
+    if fit::size(&terms) > fit::MOST {
+        return None;
+    }
     let required = serde_json::to_value(NodeSelector { node_selector_terms: terms }).ok()?;
     let field = "requiredDuringSchedulingIgnoredDuringExecution";
     let (path, value) = match &spec.affinity {
@@ -130,5 +134,36 @@ mod tests {
         let zone = json!({"matchExpressions": [{"key": "zone", "operator": "Exists"}]});
         let long = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": vec![zone; 70]}}});
         assert_eq!(operation(&spec(&long), &names(1, "h"), &names(1, "l")), None);
+    }
+
+    /// What the API server asks for again after other webhooks is answered by nothing more.
+    #[test]
+    fn a_second_operation_would_not_be_made() {
+        let required = "requiredDuringSchedulingIgnoredDuringExecution";
+        let zone = |n: usize| json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": [n.to_string()]}]});
+        let long = |values: usize| {
+            let values: Vec<String> = (0..values).map(|n| n.to_string()).collect();
+            json!({"matchExpressions": [{"key": "own", "operator": "In", "values": values}]})
+        };
+        for (terms, having, lacking, is_made) in [
+            ((0..4).map(zone).collect::<Vec<_>>(), 3, 16, true),
+            ((0..4).map(zone).collect(), 16, 17, true),
+            (vec![long(200)], 3, 16, true),
+            (vec![long(200)], 16, 17, false),
+            (vec![long(400)], 3, 1, false),
+        ] {
+            let spec = spec(&json!({"nodeAffinity": {required: {"nodeSelectorTerms": terms}}}));
+            let patch = operation(&spec, &names(having, "h"), &names(lacking, "l"));
+            assert_eq!(patch.is_some(), is_made, "{terms:?}");
+            let Some(patch) = patch else { continue };
+            let pod =
+                json!({"spec": {"containers": [], "affinity": {"nodeAffinity": {required: patch["value"]}}}});
+            let pod = serde_json::from_value(pod).unwrap();
+            let fit = fit::Fit::of(&pod);
+            for lacking in 0..lacking {
+                assert!(!fit.fits(&format!("l{lacking}"), |_| None), "l{lacking} {patch}");
+            }
+            assert!((0..having).all(|having| fit.fits(&format!("h{having}"), |_| None)));
+        }
     }
 }

@@ -50,7 +50,7 @@ pub(crate) trait Fold: Send + 'static {
 pub(crate) struct Freshness {
     started: Instant,
     /// Milliseconds from `started` to the last message of the API server, plus one; 0 before the first list is
-    /// complete.
+    /// complete, and while the resource is not served.
     heard: Arc<AtomicU64>,
 }
 
@@ -66,7 +66,12 @@ impl Freshness {
         self.heard.store(elapsed + 1, Ordering::Release);
     }
 
-    /// The time since the last message; `None` while the first list is not complete.
+    /// What was heard counts no more, until the next list is complete.
+    fn forget(&self) {
+        self.heard.store(0, Ordering::Release);
+    }
+
+    /// The time since the last message; `None` while no list is complete.
     pub(crate) fn age(&self) -> Option<Duration> {
         let heard = self.heard.load(Ordering::Acquire).checked_sub(1)?;
         Some(self.started.elapsed().saturating_sub(Duration::from_millis(heard)))
@@ -99,6 +104,7 @@ pub(crate) async fn follow<F: Fold>(client: Client, resource: ApiResource, fold:
     loop {
         let error = follower.list_and_watch(&mut pause).await;
         if F::OPTIONAL && matches!(error, FollowError::Unserved) {
+            follower.freshness.forget();
             follower.fold.begin();
             follower.fold.complete();
             tokio::time::sleep(UNSERVED_PAUSE).await;

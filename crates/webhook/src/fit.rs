@@ -6,7 +6,7 @@ use palisade_profiles::report::COPIED;
 
 /// Most requirements and values of a node affinity that are looked at, since they are compared with every node. A
 /// longer affinity counts as fitting.
-const MOST: usize = 100;
+pub(crate) const MOST: usize = 384;
 
 /// The required node affinity of a pod: it fits the nodes of any of its terms.
 pub(crate) fn terms(spec: &PodSpec) -> Option<&[NodeSelectorTerm]> {
@@ -21,7 +21,7 @@ fn requirements(term: &NodeSelectorTerm) -> impl Iterator<Item = &NodeSelectorRe
 }
 
 /// The number of terms, requirements and values.
-fn size(terms: &[NodeSelectorTerm]) -> usize {
+pub(crate) fn size(terms: &[NodeSelectorTerm]) -> usize {
     let values = |one: &NodeSelectorRequirement| 1 + one.values.iter().flatten().count();
     terms.len() + terms.iter().flat_map(requirements).map(values).sum::<usize>()
 }
@@ -93,7 +93,7 @@ mod tests {
         let term = |key: &str, operator: &str, values: Value| json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]});
         let named = |operator: &str, name: &str| json!({"matchFields": [{"key": "metadata.name", "operator": operator, "values": [name]}]});
         let (arch, zone) = ("kubernetes.io/arch", "topology.kubernetes.io/zone");
-        let many: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+        let many: Vec<String> = (0..500).map(|n| n.to_string()).collect();
         for (spec, expected) in [
             (json!({}), true),
             (json!({"nodeName": "a"}), true),

@@ -1,7 +1,8 @@
 //! The seccomp profiles of nodes, as their agents tell in `NodeSeccompProfiles`: which nodes have one, and why others do
 //! not.
 //!
-//! A profile is kept once with a bit for each node, so that memory hardly grows with nodes that all have the same. The
+//! A profile is kept once with a bit for each node, and a node with a bit for each profile that it tells of, so that
+//! memory hardly grows with nodes that all have the same, and a change of a node touches its own profiles alone. The
 //! number of nodes, profiles, reasons and the length of texts are bounded, whatever an agent writes.
 
 use std::collections::HashMap;
@@ -118,6 +119,8 @@ struct Node {
     name: Box<str>,
     /// Those of [`COPIED`].
     labels: Vec<(&'static str, Box<str>)>,
+    /// The places of the profiles that it tells of.
+    told: Slots,
     /// The list, or the watch after it, in which it was seen.
     round: u64,
 }
@@ -129,8 +132,8 @@ impl Node {
 }
 
 /// A profile, as nodes tell of it.
-#[derive(Default)]
 struct Told {
+    digest: Digest,
     /// The first name that a node tells.
     name: Box<str>,
     ready: Slots,
@@ -138,6 +141,10 @@ struct Told {
 }
 
 impl Told {
+    fn new(digest: Digest) -> Self {
+        Self { digest, name: Box::default(), ready: Slots::default(), failed: Vec::new() }
+    }
+
     fn forget(&mut self, slot: usize) {
         self.ready.remove(slot);
         self.failed.iter_mut().for_each(|(_, slots)| slots.remove(slot));
@@ -168,43 +175,92 @@ fn plain(text: &str) -> Box<str> {
 
 #[derive(Default)]
 struct Index {
-    nodes: Vec<Option<Node>>,
+    nodes: Places<Node>,
     /// The places in `nodes`, by name.
     places: HashMap<Box<str>, usize>,
-    profiles: HashMap<Digest, Told>,
+    profiles: Places<Told>,
+    /// The places in `profiles`.
+    digests: HashMap<Digest, usize>,
     round: u64,
+}
+
+/// Things that keep their places, which are used again.
+struct Places<T> {
+    all: Vec<Option<T>>,
+    free: Vec<usize>,
+}
+
+impl<T> Default for Places<T> {
+    fn default() -> Self {
+        Self { all: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Places<T> {
+    fn get(&self, place: usize) -> Option<&T> {
+        self.all.get(place)?.as_ref()
+    }
+
+    fn get_mut(&mut self, place: usize) -> Option<&mut T> {
+        self.all.get_mut(place)?.as_mut()
+    }
+
+    /// The place of a new one; `None` if there would be more than `most`.
+    fn add(&mut self, one: T, most: usize) -> Option<usize> {
+        if let Some(place) = self.free.pop() {
+            *self.all.get_mut(place)? = Some(one);
+            return Some(place);
+        }
+        let place = self.all.len();
+        (place < most).then(|| self.all.push(Some(one)))?;
+        Some(place)
+    }
+
+    fn take(&mut self, place: usize) -> Option<T> {
+        let one = self.all.get_mut(place)?.take()?;
+        self.free.push(place);
+        Some(one)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.all.iter().enumerate().filter_map(|(place, one)| Some((place, one.as_ref()?)))
+    }
 }
 
 impl Index {
     /// The place of a node, with nothing told of it; `None` if there are too many.
     fn place(&mut self, node: Node) -> Option<usize> {
-        let known = self.places.get(&node.name).copied();
-        let free = || self.nodes.iter().position(Option::is_none);
-        let place = known.or_else(free).unwrap_or(self.nodes.len());
-        if place >= MOST_NODES {
-            return None;
-        }
-        if known.is_some() {
-            self.forget(place);
-        }
-        self.places.insert(node.name.clone(), place);
-        match self.nodes.get_mut(place) {
-            Some(at) => *at = Some(node),
-            None => self.nodes.push(Some(node)),
-        }
+        self.remove(&node.name);
+        let name = node.name.clone();
+        let place = self.nodes.add(node, MOST_NODES)?;
+        self.places.insert(name, place);
         Some(place)
     }
 
-    fn forget(&mut self, place: usize) {
-        self.profiles.values_mut().for_each(|told| told.forget(place));
-        self.profiles.retain(|_, told| !told.is_empty());
+    fn told(&self, digest: &Digest) -> Option<&Told> {
+        self.profiles.get(*self.digests.get(digest)?)
+    }
+
+    /// The place of a profile; `None` if there are too many.
+    fn profile(&mut self, digest: Digest) -> Option<usize> {
+        if let Some(place) = self.digests.get(&digest) {
+            return Some(*place);
+        }
+        let place = self.profiles.add(Told::new(digest), MOST_PROFILES)?;
+        self.digests.insert(digest, place);
+        Some(place)
     }
 
     fn put(&mut self, object: NodeObject) {
         let own = object.metadata.labels.unwrap_or_default();
         let labels = COPIED.iter().filter_map(|key| Some((*key, own.get(*key)?.as_str().into())));
         let name = object.metadata.name.unwrap_or_default();
-        let node = Node { name: name.as_str().into(), labels: labels.collect(), round: self.round };
+        let node = Node {
+            name: name.as_str().into(),
+            labels: labels.collect(),
+            told: Slots::default(),
+            round: self.round,
+        };
         let Some(place) = self.place(node) else {
             return tracing::warn!("node {name}: profiles of more than {MOST_NODES} nodes are not kept");
         };
@@ -214,11 +270,9 @@ impl Index {
     }
 
     fn tell(&mut self, place: usize, entry: &Entry) {
-        let Ok(digest) = entry.digest.parse::<Digest>() else { return };
-        if self.profiles.len() >= MOST_PROFILES && !self.profiles.contains_key(&digest) {
-            return;
-        }
-        let told = self.profiles.entry(digest).or_default();
+        let Some(profile) = entry.digest.parse().ok().and_then(|digest| self.profile(digest)) else { return };
+        self.nodes.get_mut(place).into_iter().for_each(|node| node.told.insert(profile));
+        let Some(told) = self.profiles.get_mut(profile) else { return };
         if told.name.is_empty() {
             told.name = plain(entry.names.first().map_or("", String::as_str));
         }
@@ -229,33 +283,39 @@ impl Index {
     }
 
     fn remove(&mut self, name: &str) {
-        if let Some(place) = self.places.remove(name) {
-            self.forget(place);
-            self.nodes.get_mut(place).into_iter().for_each(|node| *node = None);
+        let Some(place) = self.places.remove(name) else { return };
+        let Some(node) = self.nodes.take(place) else { return };
+        for profile in node.told.iter() {
+            let Some(told) = self.profiles.get_mut(profile) else { continue };
+            told.forget(place);
+            if told.is_empty() {
+                self.digests.remove(&told.digest);
+                self.profiles.take(profile);
+            }
         }
     }
 
     fn retain_round(&mut self) {
-        let old = self.nodes.iter().flatten().filter(|node| node.round != self.round);
+        let old = self.nodes.iter().map(|(_, node)| node).filter(|node| node.round != self.round);
         let old: Vec<Box<str>> = old.map(|node| node.name.clone()).collect();
         old.iter().for_each(|name| self.remove(name));
     }
 
     fn names(&self, slots: &Slots) -> Names {
-        let named = self.nodes.iter().enumerate().filter(|(place, _)| slots.contains(*place));
-        Names::of(named.filter_map(|(_, node)| Some(node.as_ref()?.name.to_string())))
+        let named = self.nodes.iter().filter(|(place, _)| slots.contains(*place));
+        Names::of(named.map(|(_, node)| node.name.to_string()))
     }
 
     fn standing(&self, fit: &Fit<'_>, digests: &[Digest]) -> Standing {
         let mut fitting = Slots::default();
-        for (place, node) in self.nodes.iter().enumerate() {
-            if node.as_ref().is_some_and(|node| fit.fits(&node.name, |key| node.label(key))) {
+        for (place, node) in self.nodes.iter() {
+            if fit.fits(&node.name, |key| node.label(key)) {
                 fitting.insert(place);
             }
         }
         let mut having = fitting.clone();
         for digest in digests {
-            having = self.profiles.get(digest).map(|told| having.and(&told.ready)).unwrap_or_default();
+            having = self.told(digest).map(|told| having.and(&told.ready)).unwrap_or_default();
         }
         if having.is_empty() {
             return self.nowhere(&fitting, digests);
@@ -268,11 +328,10 @@ impl Index {
     }
 
     fn nowhere(&self, fitting: &Slots, digests: &[Digest]) -> Standing {
-        let is_missing = |digest: &&Digest| {
-            self.profiles.get(digest).is_none_or(|told| fitting.and(&told.ready).is_empty())
-        };
+        let is_missing =
+            |digest: &&Digest| self.told(digest).is_none_or(|told| fitting.and(&told.ready).is_empty());
         let digest = digests.iter().find(is_missing).copied();
-        let told = digest.and_then(|digest| self.profiles.get(&digest));
+        let told = digest.and_then(|digest| self.told(&digest));
         let why = match (told, digest) {
             _ if self.places.is_empty() => "no node tells of profiles".to_owned(),
             _ if fitting.is_empty() => "no node that fits the pod tells of profiles".to_owned(),
@@ -442,7 +501,7 @@ mod tests {
         profiles.complete();
         assert_eq!(standing(&profiles, &json!({}), &[3]), Standing::Everywhere);
         let index = profiles.0.read().unwrap();
-        assert_eq!((index.places.len(), index.profiles.len()), (1, 1));
+        assert_eq!((index.places.len(), index.digests.len(), index.profiles.iter().count()), (1, 1, 1));
     }
 
     /// Agents may write what they like: it is bounded, and the places of nodes that have gone are used again.
@@ -456,7 +515,8 @@ mod tests {
             }
             {
                 let index = profiles.0.read().unwrap();
-                assert_eq!((index.profiles.len(), index.nodes.len()), (MOST_PROFILES, 8));
+                assert_eq!(index.digests.len(), MOST_PROFILES);
+                assert_eq!((index.profiles.all.len(), index.nodes.all.len()), (MOST_PROFILES, 8));
             }
             profiles.begin();
             profiles.complete();
@@ -466,6 +526,52 @@ mod tests {
             profiles.put(object(&format!("n{node}"), "amd64", &[(1, "Failed", &why)]));
         }
         assert!(why(&profiles, &json!({}), &[1]).chars().count() < REASONS * (TEXT + 100));
-        assert!(profiles.0.read().unwrap().profiles.values().all(|told| told.failed.len() <= REASONS));
+        assert!(profiles.0.read().unwrap().profiles.iter().all(|(_, told)| told.failed.len() <= REASONS));
+    }
+
+    /// After any changes it is what it would be if the nodes of the end had told it alone.
+    #[test]
+    fn nodes_leave_nothing_behind() {
+        let mut profiles = NodeProfiles::default();
+        let mut last: std::collections::BTreeMap<usize, Vec<(usize, &str, &str)>> = Default::default();
+        let mut state = 11_usize;
+        for _ in 0..3000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let node = (state >> 33) % 12;
+            if state >> 62 == 0 {
+                profiles.remove(&object(&format!("n{node}"), "amd64", &[]));
+                last.remove(&node);
+                continue;
+            }
+            let entry =
+                |n: usize| (n, ["Ready", "Failed"][(state >> (40 + n)) % 2], ["x", "y"][(state >> n) % 2]);
+            let told: Vec<_> = (0..10).filter(|n| (state >> (36 + n)) % 3 == 0).map(entry).collect();
+            profiles.put(object(&format!("n{node}"), "amd64", &told));
+            last.insert(node, told);
+        }
+        let mut fresh = NodeProfiles::default();
+        last.iter().for_each(|(node, told)| fresh.put(object(&format!("n{node}"), "amd64", told)));
+        let sorted = |profiles: &NodeProfiles, n: usize| {
+            let index = profiles.0.read().unwrap();
+            let told = index.told(&digest(n))?;
+            let names = |slots: &Slots| {
+                let mut names = index.names(slots).first;
+                names.sort();
+                names
+            };
+            let mut failed: Vec<_> =
+                told.failed.iter().map(|(why, slots)| (why.clone(), names(slots))).collect();
+            failed.sort();
+            Some((names(&told.ready), failed))
+        };
+        for n in 0..10 {
+            assert_eq!(sorted(&profiles, n), sorted(&fresh, n), "{n}");
+        }
+        last.keys().for_each(|node| profiles.remove(&object(&format!("n{node}"), "amd64", &[])));
+        let index = profiles.0.read().unwrap();
+        assert_eq!(
+            (index.digests.len(), index.profiles.iter().count(), index.nodes.iter().count()),
+            (0, 0, 0)
+        );
     }
 }

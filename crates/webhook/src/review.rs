@@ -117,7 +117,7 @@ impl Reviewer {
             Endpoint::ValidateWorkloads => {
                 let mut response = workloads::respond(&self.cache.snapshot(), &request);
                 if let Some(pod) = workloads::template(&request) {
-                    response.warnings.extend(self.unready.complaint(request.namespace(), &pod).await);
+                    response.warnings.extend(self.unready.warning(request.namespace(), &pod).await);
                 }
                 response
             }
@@ -141,8 +141,7 @@ impl Reviewer {
     async fn unenforced(&self, request: &Request<'_>, mode: Mode) -> AdmissionResponse {
         let mut response = allowed(request);
         if mode == Mode::Warn && request.mutation() == Mutation::Allowed {
-            let complaint = self.unready.complaint(request.namespace(), request.object()).await;
-            response.warnings.extend(complaint);
+            response.warnings.extend(self.unready.warning(request.namespace(), request.object()).await);
         }
         response
     }

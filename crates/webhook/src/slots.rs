@@ -34,6 +34,14 @@ impl Slots {
         self.0.get(word).is_some_and(|word| word & bit != 0)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        let bits = |(at, word): (usize, &u64)| {
+            let word = *word;
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at * 64 + bit)
+        };
+        self.0.iter().enumerate().flat_map(bits)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)
     }
@@ -77,6 +85,7 @@ mod tests {
             }
         }
         assert!((0..400).all(|place| slots.contains(place) == set.contains(&place)));
+        assert!(slots.iter().eq(set.iter().copied()));
         let mut even = Slots::default();
         (0..90).step_by(2).for_each(|place| even.insert(place));
         for place in 0..400 {

@@ -49,6 +49,16 @@ impl Cluster {
         self.client.request(request.body(body.to_string().into_bytes()).unwrap()).await
     }
 
+    /// The warnings of the answer to a dry run.
+    async fn warnings(&self, path: &str, body: &Value) -> String {
+        let request = Request::post(format!("{path}?dryRun=All")).header("content-type", "application/json");
+        let body = kube::client::Body::from(body.to_string().into_bytes());
+        let response = self.client.send(request.body(body).unwrap()).await.unwrap();
+        assert!(response.status().is_success(), "{}", response.status());
+        let warnings = response.headers().get_all("warning").iter();
+        warnings.map(|warning| String::from_utf8_lossy(warning.as_bytes()).into_owned()).collect()
+    }
+
     /// Whether `palisade status` says that requests come back from the webhooks, and what it says.
     async fn status_of_requests(&self) -> (State, String) {
         let lines = operate::status(&self.client, NAMESPACE, &[]).await.unwrap();
@@ -227,9 +237,12 @@ async fn pods_avoid_nodes_that_lack_their_profile_or_wait_until_one_has_it() {
             assert!(said().await.contains("Forbidden"), "{}", said().await);
             cluster.create(nodes, node("good", "Ready")).await;
             cluster.create(pods, pod("late")).await;
+            refused_elsewhere(&cluster, &pod("elsewhere"), &node).await;
             continue;
         }
         // Without a node that has it there is only a warning.
+        let warned = async || cluster.warnings(pods, &pod("early")).await;
+        until("the reason is known", async || warned().await.contains("it failed on full: no space")).await;
         cluster.create(pods, pod("early")).await;
         cluster.create(nodes, node("good", "Ready")).await;
         let affinity = async || {
@@ -240,5 +253,35 @@ async fn pods_avoid_nodes_that_lack_their_profile_or_wait_until_one_has_it() {
         let avoided = json!([{"key": "metadata.name", "operator": "NotIn", "values": ["full"]}]);
         let required = &affinity().await["requiredDuringSchedulingIgnoredDuringExecution"];
         assert_eq!(required["nodeSelectorTerms"], json!([{"matchFields": avoided}]));
+
+        // The same if it is the SCC that sets the profile.
+        let any = json!({"type": "RunAsAny"});
+        let sccs = "/apis/security.openshift.io/v1/securitycontextconstraints";
+        let scc = json!({"metadata": {"name": "web"}, "priority": 100, "runAsUser": any, "seLinuxContext": any, "fsGroup": any,
+            "supplementalGroups": any, "volumes": ["*"], "groups": ["system:authenticated"],
+            "seccompProfiles": [format!("localhost/{path}")]});
+        cluster.create(sccs, scc).await;
+        let plain =
+            json!({"metadata": {"name": "set"}, "spec": {"containers": [{"name": "app", "image": "x"}]}});
+        let made = async || cluster.send("POST", &format!("{pods}?dryRun=All"), "", &plain).await.unwrap();
+        until("the SCC is known", async || made().await.to_string().contains(&path)).await;
+        let required = &made().await["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+        assert_eq!(required["nodeSelectorTerms"], json!([{"matchFields": avoided}]));
     }
+}
+
+/// Many nodes have the profile, more than the webhook asks for, and none that the pod fits.
+async fn refused_elsewhere(cluster: &Cluster, pod: &Value, node: &(impl Fn(&str, &str) -> Value + Sync)) {
+    for n in 0..25 {
+        let mut node = node(&format!("n{n}"), "Ready");
+        node["metadata"]["labels"]["topology.kubernetes.io/zone"] = "a".into();
+        cluster.create("/apis/palisade.openshift.io/v1/nodeseccompprofiles", node).await;
+    }
+    let mut pod = pod.clone();
+    let zone = json!({"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["c"]});
+    pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
+        json!({"nodeSelectorTerms": [{"matchExpressions": [zone]}]});
+    let refused = cluster.send("POST", "/api/v1/namespaces/shop/pods?dryRun=All", "", &pod).await;
+    assert!(format!("{refused:?}").contains("no node that fits the pod"), "{refused:?}");
+    assert!(refused.is_err(), "{refused:?}");
 }

@@ -14,7 +14,7 @@ mod harness;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use harness::between::{Between, Fault};
+use harness::between::{Between, Fault, gone};
 use harness::{NAMESPACE, Replica, api_server, create, namespace, pod};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -22,6 +22,7 @@ use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Po
 use kube::{Api, Client};
 use palisade_api::cel::{Authorizer, Decision, Expression, Scope};
 use palisade_profiles::{Catalog, Config, Digest, Name, Origin, report};
+use palisade_webhook::MissingProfile;
 use palisade_webhook::install::{Part, Settings, objects};
 use serde_json::{Value, json};
 
@@ -366,4 +367,54 @@ async fn pods_whose_profile_no_fitting_node_has_are_warned_of() {
     assert!(missing.contains("no node that fits the pod has it"), "{missing}");
     assert!(warnings(named("palisade/web.json", plain())).await.contains("named by digests"));
     assert_eq!(warnings(named("operator/web.json", plain())).await, "null");
+}
+
+/// While the API server does not serve the nodes' objects, what they told counts no more, and nothing is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_are_not_refused_while_the_nodes_objects_are_not_served() {
+    let client = cluster().await;
+    for name in [NAMESPACE, "shop"] {
+        namespace(&client, name).await;
+    }
+    let between = Between::before(&client).await;
+    let is_about_nodes =
+        |target: &str| target.starts_with("/apis/palisade.openshift.io/v1/nodeseccompprofiles");
+    // Watches end at once, so that the next one follows soon.
+    let quick = move |target: &str| is_about_nodes(target) && target.contains("watch=");
+    between.script(move |target| quick(target).then(|| Fault::Lines(Vec::new())));
+    let replica = Replica::treating(&client, &between.client, MissingProfile::Refuse).await;
+    let path = format!("palisade/{}.json", "0".repeat(64));
+    let web = pod(json!({"containers": [{"name": "app", "image": "x"}],
+        "securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": path}}}));
+    let answer = async || {
+        let mut request = create("kube-system", web.clone());
+        request["userInfo"]["groups"] = json!(["system:authenticated"]);
+        replica.review("/validate/pods", request).await
+    };
+    until("it is refused", async || answer().await["allowed"] == false).await;
+    assert!(answer().await.to_string().contains("no node tells of profiles"));
+
+    // The API server cannot be asked: a warning at most.
+    let busy = json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 503,
+        "reason": "ServiceUnavailable", "message": "busy", "metadata": {}});
+    between.script(move |target| match target {
+        target if quick(target) => Some(Fault::Lines(Vec::new())),
+        target => is_about_nodes(target).then(|| Fault::Say(503, busy.clone())),
+    });
+    let warned = answer().await;
+    assert_eq!(warned["allowed"], true, "{warned}");
+    assert!(warned["warnings"].to_string().contains("no node tells of profiles"), "{warned}");
+
+    let unserved = json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 404,
+        "reason": "NotFound", "message": "not found", "metadata": {}});
+    between.script(move |target| match target {
+        target if quick(target) => Some(Fault::Say(410, gone())),
+        target => is_about_nodes(target).then(|| Fault::Say(404, unserved.clone())),
+    });
+    let began = std::time::Instant::now();
+    while answer().await["warnings"] != json!(null) {
+        assert!(began.elapsed() < Duration::from_secs(45), "what is forgotten still counts");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(answer().await["allowed"], true);
 }

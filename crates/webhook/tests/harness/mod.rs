@@ -80,6 +80,12 @@ impl Replica {
         Self::ready(cluster, Self::started_with(cluster, config).await).await
     }
 
+    /// A replica with this treatment of missing profiles.
+    pub async fn treating(cluster: &Client, own: &Client, missing_profile: MissingProfile) -> Self {
+        let config = Config { missing_profile, ..Self::config("replica-1", Mode::Enforce) };
+        Self::ready(cluster, Self::started_with(own, config).await).await
+    }
+
     fn config(identity: &str, mode: Mode) -> Config {
         Config {
             listen: "127.0.0.1:0".parse().unwrap(),
