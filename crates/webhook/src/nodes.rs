@@ -545,7 +545,7 @@ mod tests {
             }
             let entry =
                 |n: usize| (n, ["Ready", "Failed"][(state >> (40 + n)) % 2], ["x", "y"][(state >> n) % 2]);
-            let told: Vec<_> = (0..10).filter(|n| (state >> (36 + n)) % 3 == 0).map(entry).collect();
+            let told: Vec<_> = (0..10).filter(|n| (state >> (36 + n)).is_multiple_of(3)).map(entry).collect();
             profiles.put(object(&format!("n{node}"), "amd64", &told));
             last.insert(node, told);
         }

@@ -49,7 +49,8 @@ fn pods_outlive_crashes() {
     up.until("the engine is back", |up| {
         process(up, "containerd.toml") != engine && process(up, "containerd.toml") != 0
     });
-    assert_eq!(up.inside("one", "echo yes"), "yes");
+    // It listens a moment later.
+    up.until("the engine answers", |up| up.inside("one", "echo yes") == "yes");
     assert_eq!(ids(&up), before, "containers are taken up");
     // A container's shim, and its containers with it: started again.
     let all = shims(&up);
