@@ -207,6 +207,8 @@ enum BadValue {
     NotHttps(String),
     #[error("--mode policies prints objects for the API server itself: {0} cannot be used with it")]
     ForWebhooks(&'static str),
+    #[error("--oci is for the nodes' agents: --node-profiles or --part profiles is missing")]
+    NoAgents,
     #[error("--kubelet-dir {0:?}: a path from / on without .. is expected")]
     NotAbsolute(String),
 }
@@ -306,6 +308,11 @@ fn ordered(parts: &[PartArg]) -> Vec<Part> {
 
 fn settings(args: &InstallArgs) -> Result<Settings, BadValue> {
     let defaults = Settings::default();
+    // The values of a chart choose its parts later.
+    let has_agents = args.node_profiles || args.helm.is_some() || args.part.contains(&PartArg::Profiles);
+    if args.oci.is_some() && !has_agents {
+        return Err(BadValue::NoAgents);
+    }
     let reach = match &args.url {
         None => Reach::Service,
         Some(url) if url.starts_with("https://") && !url.contains(['?', '#', '@']) => {
@@ -388,6 +395,24 @@ mod tests {
             assert_eq!(taken.len(), 3);
             assert!(taken[1].contains("copy: true") && taken[1].contains("root: \"/node\""), "{taken:?}");
             assert_eq!(taken[1].contains("crio: true"), engine == Engine::Crio);
+        }
+    }
+
+    #[test]
+    fn the_oci_runtime_takes_the_agents() {
+        for (more, is_taken) in [
+            (&[][..], false),
+            (&["--part", "server"], false),
+            (&["--kustomize", "x"], false),
+            (&["--node-profiles"], true),
+            (&["--part", "definitions,profiles"], true),
+            (&["--helm", "x"], true),
+        ] {
+            let line = ["palisade", "install", "--oci", "containerd"].iter().chain(more);
+            let Command::Install(args) = Args::try_parse_from(line).unwrap().command else {
+                panic!("{more:?}")
+            };
+            assert_eq!(settings(&args).is_ok(), is_taken, "{more:?}");
         }
     }
 
