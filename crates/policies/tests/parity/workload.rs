@@ -109,7 +109,7 @@ fn a_thousand_random_workloads_are_warned_of_alike() {
         }
     }
     assert!((50..950).contains(&warned), "{warned} of {} are refused", POLICIES * REQUESTS);
-    assert!(by_controller > 10, "{by_controller} are admitted by the right of their controller");
+    assert!(by_controller > 0, "{by_controller} are admitted by the right of their controller");
     assert_none(&differences, POLICIES * REQUESTS);
 }
 
