@@ -52,7 +52,7 @@ pub fn check_size(object: &Value) -> ApiResult<()> {
     if crate::weight::of(object) > palisade_api::limits::WEIGHT {
         return Err(ApiError::too_heavy());
     }
-    if bytes(object).len() > limits::OBJECT { Err(ApiError::too_large(limits::OBJECT)) } else { Ok(()) }
+    if size(object) > limits::OBJECT { Err(ApiError::too_large(limits::OBJECT)) } else { Ok(()) }
 }
 
 /// The prefix of store keys that hold passwords and tokens instead of objects.
@@ -80,6 +80,12 @@ pub fn check_stored(key: &Key, bytes: &[u8]) -> Result<(), String> {
         None => return Err("there is no such resource".to_owned()),
     };
     shape.fit(&mut object).map(drop).map_err(|error| error.to_string())
+}
+
+/// The size of an object as it is stored, in bytes.
+#[must_use]
+pub fn size(object: &Value) -> usize {
+    bytes(object).len()
 }
 
 /// The stored form of an object: all but its resourceVersion.

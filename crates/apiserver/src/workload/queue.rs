@@ -12,7 +12,7 @@ use palisade_workloads::{Controller, controller_of};
 use serde_json::Value;
 
 use crate::resource::text;
-use crate::{limits, turns};
+use crate::{limits, objects, turns};
 
 /// The place of DaemonSets in the store: a change of a node affects all of them.
 const DAEMONS: &str = "apps/daemonsets";
@@ -36,32 +36,32 @@ pub(super) struct Queue {
     waiting: HashMap<String, Waiting>,
 }
 
-/// Pods of one namespace's workloads that wait for a node: those that are known, with their weights, and those that were
+/// Pods of one namespace's workloads that wait for a node: those that are known, with their stored sizes, and those that were
 /// made since the last turn, some of which may be known by now.
 #[derive(Debug, Default)]
 struct Waiting {
     known: HashMap<String, usize>,
-    weight: usize,
+    size: usize,
     made: (usize, usize),
 }
 
 impl Waiting {
-    fn set(&mut self, name: &str, weight: Option<usize>) {
-        let before = match weight {
-            Some(weight) => self.known.insert(name.to_owned(), weight),
+    fn set(&mut self, name: &str, size: Option<usize>) {
+        let before = match size {
+            Some(size) => self.known.insert(name.to_owned(), size),
             None => self.known.remove(name),
         };
-        self.weight = self.weight + weight.unwrap_or_default() - before.unwrap_or_default();
+        self.size = self.size + size.unwrap_or_default() - before.unwrap_or_default();
     }
 
-    /// The number of pods, and their weight.
+    /// The number of pods, and their size in bytes.
     fn sum(&self) -> (usize, usize) {
-        (self.known.len() + self.made.0, self.weight + self.made.1)
+        (self.known.len() + self.made.0, self.size + self.made.1)
     }
 
     fn are_enough(&self) -> bool {
-        let (count, weight) = self.sum();
-        count >= limits::WAITING.0 || weight >= limits::WAITING.1
+        let (count, size) = self.sum();
+        count >= limits::WAITING.0 || size >= limits::WAITING.1
     }
 }
 
@@ -99,7 +99,7 @@ impl Queue {
             "nodes" => self.daemons.clone().into_iter().for_each(|daemon| self.is_due(daemon)),
             "pods" => {
                 let waits = !is_gone && waits(object);
-                self.learn_waiting(key, waits.then(|| crate::weight::of(object)));
+                self.learn_waiting(key, waits.then(|| objects::size(object)));
                 self.learn_owner(key, object, is_gone);
             }
             "apps/replicasets" | "apps/controllerrevisions" | "batch/jobs" => {
@@ -134,10 +134,10 @@ impl Queue {
     }
 
     /// Notes whether a pod waits for a node. Where there is room again, workloads that were refused theirs are looked at.
-    fn learn_waiting(&mut self, key: &Key, weight: Option<usize>) {
+    fn learn_waiting(&mut self, key: &Key, size: Option<usize>) {
         let waiting = self.waiting.entry(key.namespace.clone()).or_default();
         let were_enough = waiting.are_enough();
-        waiting.set(&key.name, weight);
+        waiting.set(&key.name, size);
         let has_room = were_enough && !waiting.are_enough();
         if waiting.sum() == (0, 0) {
             self.waiting.remove(&key.namespace);
@@ -150,11 +150,11 @@ impl Queue {
     /// Why no further pods of a namespace's workloads are made, if so.
     pub(super) fn are_enough(&self, namespace: &str) -> Option<String> {
         let waiting = self.waiting.get(namespace).filter(|waiting| waiting.are_enough())?;
-        let (count, weight) = waiting.sum();
+        let (count, size) = waiting.sum();
         Some(format!(
             "{count} pods of workloads of this namespace, which take {} MiB, wait for a node; further ones are made when \
              these have one",
-            weight >> 20
+            size >> 20
         ))
     }
 
@@ -162,7 +162,7 @@ impl Queue {
     pub(super) fn made(&mut self, namespace: &str, pod: &Value) {
         if text(pod, "/spec/nodeName").is_empty() {
             let made = &mut self.waiting.entry(namespace.to_owned()).or_default().made;
-            *made = (made.0 + 1, made.1 + crate::weight::of(pod));
+            *made = (made.0 + 1, made.1 + objects::size(pod));
         }
     }
 
@@ -288,9 +288,12 @@ mod tests {
     fn pods_that_wait_for_a_node_are_bounded() {
         let mut queue = Queue::default();
         let key = |at: usize| Key::new("pods", "a", format!("p{at}"));
+        // Several times the size of a pod with its defaults.
+        let mut large = pod_of("u");
+        large["metadata"]["annotations"] = json!({"x": "x".repeat(20 << 10)});
         for at in 0..limits::WAITING.0 {
             assert!(queue.are_enough("a").is_none(), "{at}");
-            queue.learn(&key(at), &pod_of("u"), false);
+            queue.learn(&key(at), &large, false);
         }
         assert!(queue.are_enough("a").unwrap().starts_with(&format!("{} pods", limits::WAITING.0)));
         assert!(queue.are_enough("b").is_none(), "another namespace has its own");
