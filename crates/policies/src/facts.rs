@@ -10,8 +10,10 @@ use crate::rule::seccomp::{field_of, judged, name_of};
 use crate::rule::selinux::same_level;
 use crate::update;
 
-/// Maximum number of annotations, and of containers, of a pod.
-pub(crate) const LARGEST: usize = 500;
+/// Maximum number of annotations of a pod.
+pub(crate) const ANNOTATIONS: usize = 500;
+/// Maximum number of containers of a pod, of all kinds.
+pub(crate) const CONTAINERS: usize = 1_500;
 
 /// A named expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,13 +75,13 @@ impl Place {
         }
     }
 
-    /// Whether expressions would take too long: the API server takes a millisecond for each container and, for thousands of
-    /// annotations, seconds. One that was so large before is decided on, so that it can still be changed.
+    /// Whether the expressions would take too long: the API server takes a millisecond for each container, and seconds for
+    /// thousands of annotations. An update of a pod that was too large already is decided on, so that the pod can be changed.
     fn is_too_large(self) -> String {
         let large = |metadata: &str, spec: &str| {
             format!(
-                "{metadata}.?annotations.orValue({{}}).size() > {LARGEST} ||\n{spec}.containers.size() + \
-                 {spec}.?initContainers.orValue([]).size() + {spec}.?ephemeralContainers.orValue([]).size() > {LARGEST}"
+                "{metadata}.?annotations.orValue({{}}).size() > {ANNOTATIONS} ||\n{spec}.containers.size() + \
+                 {spec}.?initContainers.orValue([]).size() + {spec}.?ephemeralContainers.orValue([]).size() > {CONTAINERS}"
             )
         };
         let new = large(self.metadata(), self.spec());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cel::{self, text};
 use crate::entry::{Translated, shared};
-use crate::facts::{Frozen, LARGEST, Place, Variable, facts};
+use crate::facts::{ANNOTATIONS, CONTAINERS, Frozen, Place, Variable, facts};
 use crate::grant;
 use crate::mutating::BLOCK;
 use crate::trial::{self, Trial};
@@ -161,7 +161,7 @@ pub(crate) fn validations(sccs: &[Translated<'_>]) -> Value {
     json!([
         {
             "expression": "!variables.isTooLarge",
-            "message": format!("a pod may have at most {LARGEST} annotations and {LARGEST} containers, so that the API server can decide on it in time"),
+            "message": format!("a pod may have at most {ANNOTATIONS} annotations and {CONTAINERS} containers, so that the API server can decide on it in time"),
         },
         {
             "expression": relevant("variables.hasRanges"),

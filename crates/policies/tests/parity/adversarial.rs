@@ -142,9 +142,9 @@ fn a_set_that_the_api_server_would_not_take_is_refused_with_the_sccs_that_are_to
 }
 
 #[test]
-fn many_containers_are_decided_within_the_budget_and_more_are_refused() {
+fn fifteen_hundred_containers_are_decided_within_the_budget_and_more_are_refused() {
     let containers = |security: Value| -> Value {
-        (0..500).map(|index| json!({"name": format!("c{index}"), "securityContext": security})).collect()
+        (0..1_500).map(|index| json!({"name": format!("c{index}"), "securityContext": security})).collect()
     };
     for (pair, security) in [
         (set_4(&[]), json!({})),
@@ -168,7 +168,7 @@ fn many_containers_are_decided_within_the_budget_and_more_are_refused() {
     let annotations: serde_json::Map<String, Value> =
         (0..501).map(|index| (format!("k{index}"), json!("v"))).collect();
     let small = json!({"containers": [{"name": "c"}]});
-    let many: Vec<Value> = (0..501).map(|index| json!({"name": format!("c{index}")})).collect();
+    let many: Vec<Value> = (0..1_501).map(|index| json!({"name": format!("c{index}")})).collect();
     let large = [
         pod(json!(annotations), small.clone()),
         pod(json!({}), json!({"containers": many})),
