@@ -87,8 +87,10 @@ fn is_refused(pair: &Pair, (user, groups): (&str, &[&str]), template: &Value) ->
 fn a_thousand_random_workloads_are_warned_of_alike() {
     let mut dice = Dice::new();
     let mut differences = Vec::new();
-    let (mut warned, mut by_controller) = (0, 0);
-    for _ in 0..POLICIES {
+    let (mut warned, mut by_controller, mut policies) = (0, 0, 0);
+    // Few draws have workloads that only their controller's right admits: these are drawn until there are enough.
+    while policies < POLICIES || by_controller <= 10 && policies < 10 * POLICIES {
+        policies += 1;
         let pair = std::iter::from_fn(|| Some(pair(&mut dice))).flatten().next().unwrap();
         for index in 0..REQUESTS {
             let of = KINDS[index % KINDS.len()];
@@ -108,9 +110,10 @@ fn a_thousand_random_workloads_are_warned_of_alike() {
             }
         }
     }
-    assert!((50..950).contains(&warned), "{warned} of {} are refused", POLICIES * REQUESTS);
-    assert!(by_controller > 0, "{by_controller} are admitted by the right of their controller");
-    assert_none(&differences, POLICIES * REQUESTS);
+    let requests = policies * REQUESTS;
+    assert!((requests / 20..requests / 20 * 19).contains(&warned), "{warned} of {requests} are refused");
+    assert!(by_controller > 10, "{by_controller} are admitted by the right of their controller");
+    assert_none(&differences, requests);
 }
 
 /// A ReplicaSet of a Deployment was judged with that.
