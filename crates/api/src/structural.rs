@@ -111,23 +111,28 @@ struct Bound {
     is_exclusive: bool,
 }
 
-static UNKNOWN: Structural = Structural {
-    form: Form::Any,
-    is_nullable: true,
-    preserves: true,
-    is_embedded: false,
-    default: None,
-    properties: BTreeMap::new(),
-    rest: Rest::Any,
-    items: None,
-    list: List::Atomic,
-    is_atomic: false,
-    checks: None,
-    rules: Vec::new(),
-    has_rules: false,
-};
+static UNKNOWN: Structural = Structural::bare(Form::Any, true, Rest::Any);
 
 impl Structural {
+    /// A schema without properties and rules, which either permits null and unknown fields or does not.
+    const fn bare(form: Form, is_open: bool, rest: Rest) -> Self {
+        Self {
+            form,
+            is_nullable: is_open,
+            preserves: is_open,
+            is_embedded: false,
+            default: None,
+            properties: BTreeMap::new(),
+            rest,
+            items: None,
+            list: List::Atomic,
+            is_atomic: false,
+            checks: None,
+            rules: Vec::new(),
+            has_rules: false,
+        }
+    }
+
     /// Parses the schema of a version (`openAPIV3Schema`), which was validated when it was written.
     #[must_use]
     pub fn read(schema: &Value) -> Self {

@@ -3,15 +3,13 @@
 //! Kubernetes' type checker (`k8s.io/apiserver/pkg/cel`) determines all types; here the result of a function that is not in the
 //! table below may be of any type.
 
-use std::collections::BTreeMap;
-
 use ::cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators as op,
 };
 use palisade_k8s::{FieldError, FieldPath};
 
 use super::rules::Rule;
-use super::{Form, List, Rest, Structural};
+use super::{Form, Rest, Structural};
 use crate::cel as expressions;
 
 /// The type of a value in an expression.
@@ -324,21 +322,7 @@ fn field_of<'s>(place: Place<'s>, field: &str) -> Option<Type<'s>> {
 }
 
 /// Stands for the metadata of objects.
-static METADATA: Structural = Structural {
-    form: Form::Object,
-    is_nullable: false,
-    preserves: false,
-    is_embedded: false,
-    default: None,
-    properties: BTreeMap::new(),
-    rest: Rest::None,
-    items: None,
-    list: List::Atomic,
-    is_atomic: false,
-    checks: None,
-    rules: Vec::new(),
-    has_rules: false,
-};
+static METADATA: Structural = Structural::bare(Form::Object, false, Rest::None);
 
 fn truth<'s>(name: &str, args: &[&Type<'s>]) -> Found<'s> {
     match args.iter().all(|arg| arg.fits(&Type::Bool)) {
