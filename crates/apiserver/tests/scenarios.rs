@@ -1,9 +1,9 @@
-//! What a real kube-controller-manager (1.36, openshift/kubernetes 8e16b12f; recorded) makes of workloads, beside what is made of them
-//! here: their pods, replica sets and revisions, their status, and the events.
+//! Workload controllers compared with a recording of kube-controller-manager 1.36 (openshift/kubernetes 8e16b12f): the pods, replica
+//! sets, revisions, status and events at the end of each scenario.
 //!
-//! `tools/scenarios/record.py` makes the recording, and says how pods are played. Names' random parts, times and UIDs are another each
-//! time, and in how many steps a replica set grows or shrinks depends on when its pods were ready. Where the outcome here is another on
-//! purpose, the recording has it too, with the reason.
+//! `tools/scenarios/record.py` makes the recording, and documents how the phases of pods are set. Not compared are random parts of
+//! names, times and UIDs, which differ in each run, and the steps in which a replica set grows or shrinks, which depend on when its
+//! pods become ready. Where Palisade differs on purpose, the recording holds its outcome too, with the reason.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -77,7 +77,7 @@ impl World {
         list["items"].as_array().unwrap().clone()
     }
 
-    /// Gives pods their phase, as nodes would; gives whether there was something to be done.
+    /// Sets the phase of pods as nodes would. Returns whether any pod was changed.
     async fn play(&self, stage: &Stage) -> bool {
         let mut is_busy = false;
         for pod in self.items("pods").await {
@@ -85,7 +85,7 @@ impl World {
                 format!("/api/v1/namespaces/{{ns}}/pods/{}", pod["metadata"]["name"].as_str().unwrap());
             let labels = &pod["metadata"]["labels"];
             let is_left = !stage.but.is_empty() && stage.but.iter().all(|(key, value)| labels[key] == *value);
-            // Its controller may be faster; then it is gone.
+            // The pod may be gone already: its controller deletes it, too.
             if pod["metadata"].get("deletionTimestamp").is_some() {
                 is_busy = true;
                 let _ = self.send("DELETE", &format!("{path}?gracePeriodSeconds=0"), &json!({})).await;
@@ -99,7 +99,7 @@ impl World {
         is_busy
     }
 
-    /// What the kinds have come to, and the events, without what is another each time.
+    /// The objects of these kinds and the events, without the parts that differ in each run.
     async fn seen(&self, kinds: &[String], clean: &Clean) -> Map<String, Value> {
         let mut found = Map::new();
         for kind in kinds {
@@ -124,7 +124,7 @@ impl World {
         found
     }
 
-    /// Goes through a scenario; gives what differs in the end.
+    /// Runs a scenario. Returns the differences at its end, if there are any.
     async fn run(&self, scenario: &Scenario, clean: &Clean) -> Option<String> {
         self.send("POST", "/api/v1/namespaces", &json!({"metadata": {"name": self.namespace}}))
             .await
@@ -209,7 +209,7 @@ fn status(phase: &str) -> Value {
     status
 }
 
-/// What is compared of an object.
+/// The compared fields of an object.
 fn summary(kind: &str, item: &Value) -> Value {
     let metadata = &item["metadata"];
     let mut summary = Map::new();

@@ -4,7 +4,7 @@
 //! A [`Listener`] accepts connections within its [`Limits`] and gives each [`Peer`] to a function of the caller, which
 //! returns the handler of that connection's requests: an asynchronous function from a request to a response.
 //! [`Tls`] says what the server presents and which client certificates it trusts, and can be replaced while it serves.
-//! An [`Authority`] issues certificates where there is no other one.
+//! An [`Authority`] issues certificates for servers that have none from elsewhere.
 //!
 //! ```
 //! use palisade_https::{Authority, Body, Limits, Listener, Tls};

@@ -85,8 +85,8 @@ fn of(event: Event<DynamicObject>, origin: Origin) -> Change {
     }
 }
 
-/// Whether there is no such API. Only a list tells: a watch that cannot be resumed may have met an API server that has
-/// just started, and takes no profile away.
+/// Whether the error of a list shows that the API server does not serve the resource. A 404 of a watch does not: an API server
+/// that has just started answers so, and no profile may be removed for it.
 fn is_unserved(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
 }

@@ -137,6 +137,13 @@ mod tests {
         json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": [syscall], "action": "SCMP_ACT_ALLOW"}]})
     }
 
+    /// The folder of a kubelet, its keeper, and no objects.
+    fn new() -> (tempfile::TempDir, Keeper, Catalog) {
+        let kubelet = tempfile::tempdir().unwrap();
+        let keeper = Keeper::new(Folder::open(kubelet.path()).unwrap(), Machine::here());
+        (kubelet, keeper, Catalog::default())
+    }
+
     fn files(folder: &std::path::Path) -> usize {
         std::fs::read_dir(folder).unwrap().count()
     }
@@ -144,9 +151,7 @@ mod tests {
     /// An API server refuses such names; a file would not be named by them all the same.
     #[test]
     fn no_name_is_part_of_a_path() {
-        let kubelet = tempfile::tempdir().unwrap();
-        let mut keeper = Keeper::new(Folder::open(kubelet.path()).unwrap(), Machine::here());
-        let mut catalog = Catalog::default();
+        let (kubelet, mut keeper, mut catalog) = new();
         for name in ["../../../evil", "/etc/evil", "..", "", "a\0b", "a/b", "é".repeat(4000).as_str()] {
             catalog.put(Name::new(Origin::Operator, name, name), spec("read"));
         }
@@ -159,9 +164,7 @@ mod tests {
 
     #[test]
     fn a_file_is_old_only_when_all_objects_are_known() {
-        let kubelet = tempfile::tempdir().unwrap();
-        let mut keeper = Keeper::new(Folder::open(kubelet.path()).unwrap(), Machine::here());
-        let mut catalog = Catalog::default();
+        let (_kubelet, mut keeper, mut catalog) = new();
         let name = Name::new(Origin::Palisade, "", "web");
         catalog.put(name.clone(), spec("read"));
         let digest = catalog.chain(&name).unwrap().digest();
@@ -180,9 +183,7 @@ mod tests {
     /// A pod may have ended just before the look that no longer finds it: the file stays for a whole `grace` after that.
     #[test]
     fn the_time_of_a_file_begins_anew_when_a_pod_uses_it() {
-        let kubelet = tempfile::tempdir().unwrap();
-        let mut keeper = Keeper::new(Folder::open(kubelet.path()).unwrap(), Machine::here());
-        let mut catalog = Catalog::default();
+        let (_kubelet, mut keeper, mut catalog) = new();
         let name = Name::new(Origin::Palisade, "", "web");
         catalog.put(name.clone(), spec("read"));
         let digest = catalog.chain(&name).unwrap().digest();
@@ -203,9 +204,7 @@ mod tests {
     /// The work and the files of a node are bounded, whatever objects there are.
     #[test]
     fn what_is_beyond_the_limit_is_told_and_not_written() {
-        let kubelet = tempfile::tempdir().unwrap();
-        let mut keeper = Keeper::new(Folder::open(kubelet.path()).unwrap(), Machine::here());
-        let mut catalog = Catalog::default();
+        let (kubelet, mut keeper, mut catalog) = new();
         for n in 0..MOST + 3 {
             catalog.put(Name::new(Origin::Palisade, "", &format!("p{n:04}")), json!({"defaultAction": n}));
         }
@@ -218,9 +217,7 @@ mod tests {
     /// Objects that come first push others beyond the limit: files do not become ever more.
     #[test]
     fn the_file_of_a_profile_beyond_the_limit_is_told_and_may_go() {
-        let kubelet = tempfile::tempdir().unwrap();
-        let mut keeper = Keeper::new(Folder::open(kubelet.path()).unwrap(), Machine::here());
-        let mut catalog = Catalog::default();
+        let (_kubelet, mut keeper, mut catalog) = new();
         let last = Name::new(Origin::Palisade, "", "z");
         catalog.put(last.clone(), spec("read"));
         let digest = catalog.chain(&last).unwrap().digest();

@@ -71,7 +71,7 @@ impl Store {
         Ok(Page { objects, revision, next })
     }
 
-    /// Refuses a revision that is not there yet or is no longer kept.
+    /// Checks that a revision exists and has not been compacted.
     pub(crate) fn check(&self, asked: Revision) -> Result<(), StoreError> {
         let newest = self.revision();
         if asked > newest {

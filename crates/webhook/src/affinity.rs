@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(operation(&spec(&long), &names(1, "h"), &names(1, "l")), None);
     }
 
-    /// What the API server asks for again after other webhooks is answered by nothing more.
+    /// A reinvocation, which the API server makes after other webhooks, changes nothing more.
     #[test]
     fn a_second_operation_would_not_be_made() {
         let required = "requiredDuringSchedulingIgnoredDuringExecution";

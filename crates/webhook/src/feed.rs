@@ -32,7 +32,7 @@ pub(crate) trait Fold: Send + 'static {
     type Object: Resource<DynamicType = ApiResource> + DeserializeOwned + Clone + Debug + Send + 'static;
     /// Number of objects in a page of a list.
     const PAGE: u32;
-    /// Whether a cluster may lack the resource. Then there is no object.
+    /// Whether the API server of a cluster may not serve the resource. That counts as an empty list.
     const OPTIONAL: bool;
 
     /// A list of all objects begins.
