@@ -33,9 +33,10 @@ const GRACE: Duration = Duration::from_secs(20);
 #[derive(Debug, thiserror::Error)]
 enum ClusterError {
     #[error(
-        "the API server is {0}, which has no MutatingAdmissionPolicy of {GROUP}/v1: that came with Kubernetes 1.36. Nothing was applied"
+        "the API server, {0}, does not serve MutatingAdmissionPolicy of {GROUP}/v1, as kube-apiserver does from Kubernetes 1.36 on. \
+         Nothing was changed"
     )]
-    TooOld(String),
+    NotServed(String),
     #[error(
         "the cluster has no SecurityContextConstraints (security.openshift.io/v1); name files or --scc-set, or `palisade install --part definitions,policy`"
     )]
@@ -200,7 +201,7 @@ impl Cluster {
         };
         if !served.iter().any(|resource| resource.name == MUTATING) {
             let version = client.apiserver_version().await.map_err(failed)?;
-            return Err(ClusterError::TooOld(version.git_version).into());
+            return Err(ClusterError::NotServed(version.git_version).into());
         }
         Ok(Self { client })
     }
