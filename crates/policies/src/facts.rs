@@ -327,6 +327,13 @@ fn namespace() -> Vec<Variable> {
     ]
 }
 
+/// The message on a namespace without `hasRanges`.
+pub(crate) fn no_ranges() -> String {
+    format!(
+        "'namespace ' + request.namespace + ' cannot take pods: it has no annotation {UID_RANGE} or {MCS}; its ranges are not allocated yet'"
+    )
+}
+
 fn selinux() -> Vec<Variable> {
     let same = same_level("o.?level.orValue('')", "variables.level");
     vec![

@@ -17,6 +17,10 @@ const BYTES: usize = 1_000_000;
 const CHECKS_AN_EXPRESSION: usize = 2;
 /// Maximum number of checks within the budget of a mutation, or of all of a validating policy, of 10,000,000.
 const CHECKS: usize = 28;
+/// Maximum number of audit annotations of a policy, and of bytes in the expression of one (`k8s.io/apiserver`, validation of
+/// admissionregistration).
+pub(crate) const AUDITED: usize = 20;
+const AUDITED_BYTES: usize = 5 << 10;
 
 /// An exceeded limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,20 +45,42 @@ pub(crate) fn check(object: &Value) -> Result<(), Breach> {
     for (name, expression) in &variables {
         expression_fits(&format!("variable {name} of {kind}"), expression)?;
     }
-    for mutation in
-        list(spec, "mutations").filter_map(|mutation| mutation.get("jsonPatch")?.get("expression")?.as_str())
-    {
+    for condition in texts(spec, "matchConditions", "/expression") {
+        expression_fits(&format!("a match condition of {kind}"), condition)?;
+    }
+    for mutation in texts(spec, "mutations", "/jsonPatch/expression") {
         expression_fits(&format!("a mutation of {kind}"), mutation)?;
         let checks = reachable_checks(&variables, &[mutation]);
         at_most(&format!("a mutation of {kind}"), checks, "checks of the authorizer", CHECKS)?;
     }
-    let validations: Vec<&str> =
-        list(spec, "validations").filter_map(|validation| validation.get("expression")?.as_str()).collect();
+    let validations: Vec<&str> = texts(spec, "validations", "/expression").collect();
     for validation in &validations {
         expression_fits(&format!("a validation of {kind}"), validation)?;
     }
     let checks = reachable_checks(&variables, &validations);
-    at_most(&format!("the validations of {kind}"), checks, "checks of the authorizer", CHECKS)
+    at_most(&format!("the validations of {kind}"), checks, "checks of the authorizer", CHECKS)?;
+    reports_fit(kind, spec, &variables)
+}
+
+/// Messages and audit annotations: the API server denies a request if the expression of one calls the authorizer.
+fn reports_fit(kind: &str, spec: &Value, variables: &HashMap<&str, &str>) -> Result<(), Breach> {
+    let audited: Vec<&str> = texts(spec, "auditAnnotations", "/valueExpression").collect();
+    at_most(kind, audited.len(), "audit annotations", AUDITED)?;
+    for expression in &audited {
+        at_most(&format!("an audit annotation of {kind}"), expression.len(), "bytes", AUDITED_BYTES)?;
+    }
+    let reports: Vec<&str> =
+        texts(spec, "validations", "/messageExpression").chain(audited.iter().copied()).collect();
+    let what = format!("a message or an audit annotation of {kind}");
+    for expression in &reports {
+        expression_fits(&what, expression)?;
+    }
+    at_most(&what, reachable_checks(variables, &reports), "checks of the authorizer", 0)
+}
+
+/// One text of each item of a list.
+fn texts<'x>(spec: &'x Value, field: &str, pointer: &'static str) -> impl Iterator<Item = &'x str> {
+    list(spec, field).filter_map(move |item| item.pointer(pointer)?.as_str())
 }
 
 fn list<'x>(spec: &'x Value, field: &str) -> impl Iterator<Item = &'x Value> {
@@ -201,5 +227,39 @@ mod tests {
         assert_eq!(check(&policy("variables.two && variables.three")), Ok(()));
         let thrice = "a.check('x') && b.check('x') && c.check('x')";
         assert_eq!(check(&policy(thrice)).unwrap_err().count, 3);
+    }
+
+    #[test]
+    fn every_expression_of_a_policy_is_counted() {
+        let deep = format!("{}1{}", "(".repeat(251), ")".repeat(251));
+        let audited =
+            |expression: &str| json!({"auditAnnotations": [{"key": "k", "valueExpression": expression}]});
+        let said = |expression: &str| json!({"validations": [{"expression": "true", "messageExpression": expression}]});
+        let matched =
+            |expression: &str| json!({"matchConditions": [{"name": "n", "expression": expression}]});
+        let checked = "a.check('use') ? 'a' : 'b'";
+        let by_variable = "variables.one ? 'a' : 'b'";
+        let of_many = vec![json!({"key": "k", "valueExpression": "'a'"}); 21];
+        for (spec, unit, count) in [
+            (matched(&deep), "levels", 251),
+            (matched("a.check('x') && b.check('x') && c.check('x')"), "checks of the authorizer", 3),
+            (said(&deep), "levels", 251),
+            (said(&"1".repeat(100_001)), "code points", 100_001),
+            (said(checked), "checks of the authorizer", 1),
+            (said(by_variable), "checks of the authorizer", 1),
+            (audited(&deep), "levels", 251),
+            (audited(&"1".repeat(5_121)), "bytes", 5_121),
+            (audited(checked), "checks of the authorizer", 1),
+            (audited(by_variable), "checks of the authorizer", 1),
+            (json!({"auditAnnotations": of_many}), "audit annotations", 21),
+        ] {
+            let mut object = json!({"kind": "P", "spec": spec});
+            object["spec"]["variables"] = json!([{"name": "one", "expression": "a.check('use')"}]);
+            let breach = check(&object).unwrap_err();
+            assert_eq!((breach.unit, breach.count), (unit, count), "{breach}");
+        }
+        for spec in [matched("true"), said("'a'"), audited("'a'")] {
+            assert_eq!(check(&json!({"kind": "P", "spec": spec})), Ok(()));
+        }
     }
 }

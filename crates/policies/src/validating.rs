@@ -1,13 +1,14 @@
 //! The `ValidatingAdmissionPolicy`: the pod must fit an SCC as it is, whoever changed it since one was chosen.
 
 use palisade_k8s::SecurityContextConstraints;
-use palisade_k8s::scc::annotation::{MCS, REQUIRED_SCC, UID_RANGE};
+use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use serde_json::{Value, json};
 
 use crate::cel::{self, text};
 use crate::entry::{Translated, shared};
-use crate::facts::{ANNOTATIONS, CONTAINERS, Frozen, Place, Variable, facts};
+use crate::facts::{ANNOTATIONS, CONTAINERS, Frozen, Place, Variable, facts, no_ranges};
 use crate::grant;
+use crate::limits::AUDITED;
 use crate::mutating::BLOCK;
 use crate::trial::{self, Trial};
 use crate::update;
@@ -113,8 +114,6 @@ fn message(sccs: &[Translated<'_>]) -> Vec<Variable> {
     trial::message(sccs, CHANGED, nobody, ", or no MutatingAdmissionPolicy has set its defaults")
 }
 
-/// Maximum number of audit annotations of a policy (`k8s.io/apiserver`, validation of admissionregistration).
-const AUDITED: usize = 20;
 /// Maximum length of a key, in characters.
 const KEY: usize = 63;
 
@@ -165,7 +164,7 @@ pub(crate) fn validations(sccs: &[Translated<'_>]) -> Value {
         },
         {
             "expression": relevant("variables.hasRanges"),
-            "messageExpression": format!("'namespace ' + request.namespace + ' cannot take pods: it has no annotation {UID_RANGE} or {MCS}; its ranges are not allocated yet'"),
+            "messageExpression": no_ranges(),
         },
         {
             "expression": relevant(&update::keeps_required()),
