@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cel::text;
 use crate::entry::Translated;
-use crate::facts::Variable;
+use crate::facts::{self, Variable};
 use crate::trial::{self, Trial};
 
 /// Maximum number of SCCs that it can evaluate: each may take an authorizer check.
@@ -93,10 +93,16 @@ pub(crate) fn rules() -> Value {
     RULES.map(rule).to_vec().into()
 }
 
-/// The only validation.
+/// The namespace needs ranges, and an SCC must admit the pods.
 pub(crate) fn validations() -> Value {
-    json!([{
-        "expression": "!variables.relevant || !variables.hasRanges || variables.admitted",
-        "messageExpression": "'its pods would be refused: ' + string(variables.refusal)",
-    }])
+    json!([
+        {
+            "expression": "!variables.relevant || variables.hasRanges",
+            "messageExpression": format!("'its pods would be refused: ' + {}", facts::no_ranges()),
+        },
+        {
+            "expression": "!variables.relevant || !variables.hasRanges || variables.admitted",
+            "messageExpression": "'its pods would be refused: ' + string(variables.refusal)",
+        },
+    ])
 }

@@ -10,7 +10,7 @@ use crate::assert_none;
 use crate::interpreter::{BUDGET, Outcome, Request};
 use crate::pair::{Pair, canonical_review, review};
 
-fn pair(objects: &[Value]) -> Pair {
+pub(crate) fn pair(objects: &[Value]) -> Pair {
     let mut builder = PolicyBuilder::default();
     for object in objects {
         assert!(builder.add(object).expect("usable"));
@@ -19,7 +19,7 @@ fn pair(objects: &[Value]) -> Pair {
     Pair::new(builder.build(), namespaces)
 }
 
-fn set_4(grants: &[(&str, &str)]) -> Pair {
+pub(crate) fn set_4(grants: &[(&str, &str)]) -> Pair {
     let documents = palisade_k8s::manifest::read(BuiltinSet::V4.manifest()).unwrap();
     let mut objects: Vec<Value> = documents.iter().map(palisade_k8s::manifest::Node::to_json).collect();
     objects.push(palisade_testing::random::namespace());
@@ -33,13 +33,13 @@ fn set_4(grants: &[(&str, &str)]) -> Pair {
     pair(&objects)
 }
 
-fn pod(annotations: Value, spec: Value) -> Value {
+pub(crate) fn pod(annotations: Value, spec: Value) -> Value {
     let mut pod = json!({"metadata": {"name": "p", "annotations": annotations}, "spec": {"containers": [{"name": "c"}]}});
     pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     pod
 }
 
-fn create(pod: Value) -> Value {
+pub(crate) fn create(pod: Value) -> Value {
     review("CREATE", "", pod, Value::Null)
 }
 
@@ -51,7 +51,7 @@ fn refusal(outcome: Outcome) -> String {
 }
 
 /// An SCC that every pod fits, and that gives nothing.
-fn open_scc(name: &str, groups: &[&str]) -> Value {
+pub(crate) fn open_scc(name: &str, groups: &[&str]) -> Value {
     let any = json!({"type": "RunAsAny"});
     json!({"apiVersion": "security.openshift.io/v1", "kind": "SecurityContextConstraints", "metadata": {"name": name},
         "allowPrivilegedContainer": true, "allowHostNetwork": true, "allowHostPorts": true, "allowHostPID": true, "allowHostIPC": true,

@@ -8,10 +8,10 @@ use palisade_testing::random;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::assert_none;
 use crate::interpreter::{BUDGET, canonical};
 use crate::pair::{Pair, review};
 use crate::random::{Dice, pair};
+use crate::{adversarial, assert_none};
 
 const POLICIES: usize = 20;
 const REQUESTS: usize = 50;
@@ -114,6 +114,35 @@ fn a_thousand_random_workloads_are_warned_of_alike() {
     assert!((requests / 20..requests / 20 * 19).contains(&warned), "{warned} of {requests} are refused");
     assert!(by_controller > 10, "{by_controller} are admitted by the right of their controller");
     assert_none(&differences, requests);
+}
+
+/// The engine refuses all pods there, so that the author must not be told that nothing is wrong.
+#[test]
+fn a_workload_in_a_namespace_without_ranges_is_warned_of() {
+    let template = json!({"spec": {"containers": [{"name": "c"}]}});
+    let windows = json!({"spec": {"containers": [{"name": "c"}], "os": {"name": "windows"}}});
+    for (annotations, warns) in [
+        (json!({}), true),
+        (json!({"openshift.io/sa.scc.uid-range": "1000/10"}), true),
+        (json!({"openshift.io/sa.scc.mcs": "s0"}), true),
+        (json!({"openshift.io/sa.scc.uid-range": "1000/10", "openshift.io/sa.scc.mcs": "s0"}), false),
+    ] {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": "dev", "annotations": annotations}});
+        let pair = adversarial::pair(&[adversarial::open_scc("open", &["system:authenticated"]), namespace]);
+        for of in KINDS {
+            let kind = WorkloadKind::of(of.0, of.1).expect("a known kind");
+            assert_eq!(expected(&pair, kind, &template), warns, "{annotations}");
+            let warning = |template: &Value| {
+                pair.decide(&workload(of, template, None), |request, may| pair.policies.warn(request, may).0)
+            };
+            let begin = "its pods would be refused: namespace dev cannot take pods: it has no annotation ";
+            let said = warning(&template);
+            assert_eq!(said.is_some(), warns, "{annotations} {said:?}");
+            assert!(said.is_none_or(|text| text.starts_with(begin)), "{annotations}");
+            assert_eq!(warning(&windows), None);
+        }
+    }
 }
 
 /// A ReplicaSet of a Deployment was judged with that.
