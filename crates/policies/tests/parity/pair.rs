@@ -1,20 +1,27 @@
 //! A policy in both forms, and what differs between their answers.
 
+use std::collections::BTreeMap;
+
 use palisade_admission::{Policy, respond, validate};
 use palisade_k8s::review::{AdmissionResponse, ReviewResponse};
-use palisade_policies::{CompileError, EVERYBODY, Settings, compile};
+use palisade_policies::{CompileError, EVERYBODY, Mode, Settings, compile};
 use palisade_rbac::{Action, User};
 use palisade_testing::corpus;
 use serde_json::{Value, json};
 
-use crate::interpreter::{Authorizer, Outcome, Policies, Request, canonical};
+use crate::interpreter::{Authorizer, BUDGET, Outcome, Policies, Request, canonical};
 
 /// A policy in both forms.
 pub(crate) struct Pair {
     pub(crate) policy: Policy,
     pub(crate) policies: Policies,
+    /// The policy that only warns, as far as the budget pays for it.
+    trial: Option<Policies>,
     pub(crate) namespaces: Vec<Value>,
 }
+
+/// Maximum number of SCCs of which a single policy can ask for all grants.
+const ASKED: usize = 13;
 
 impl Pair {
     pub(crate) fn new(policy: Policy, namespaces: Vec<Value>) -> Self {
@@ -24,10 +31,13 @@ impl Pair {
     /// Both forms, where there is an SCC that can admit a pod.
     pub(crate) fn try_new(policy: Policy, namespaces: Vec<Value>) -> Result<Self, CompileError> {
         let everybody = Some(everybody(&policy));
-        let connect = policy.sccs().entries().count() <= 13;
-        let settings = Settings { kernel: policy.kernel(), connect, everybody, ..Settings::default() };
-        let compiled = compile(policy.sccs(), &settings)?;
-        Ok(Self { policies: Policies::new(&compiled), policy, namespaces })
+        let is_small = policy.sccs().entries().count() <= ASKED;
+        let settings =
+            Settings { kernel: policy.kernel(), connect: is_small, everybody, ..Settings::default() };
+        let policies = Policies::new(&compile(policy.sccs(), &settings)?);
+        let warning = Settings { mode: Mode::Warn, connect: false, ..settings };
+        let trial = is_small.then(|| compile(policy.sccs(), &warning)).transpose()?;
+        Ok(Self { policies, trial: trial.as_ref().map(Policies::new), policy, namespaces })
     }
 
     pub(crate) fn of_yaml(yaml: &str) -> Self {
@@ -47,9 +57,24 @@ impl Pair {
     /// The differences between the two answers to a review; `None` if they are the same.
     pub(crate) fn difference(&self, review: &Value) -> Option<String> {
         let review = canonical_review(review);
-        let ours = self.decide(&review, |request, authorizer| self.policies.admit(request, authorizer));
+        let (ours, audit) =
+            self.decide(&review, |request, authorizer| self.policies.admit_and_audit(request, authorizer));
         let response = respond(&self.policy, &review.to_string()).expect("the review is readable");
         compare(&review["request"]["object"], &ours, &response)
+            .or_else(|| difference_of_audit(&review["request"], &audit, &response))
+            .or_else(|| self.difference_of_trial(&review, response.allowed))
+    }
+
+    /// Whether the policy that enforces nothing would warn of another pod than the engine refuses.
+    fn difference_of_trial(&self, review: &Value, is_allowed: bool) -> Option<String> {
+        let trial = self.trial.as_ref()?;
+        let (message, usage) = self.decide(review, |request, authorizer| {
+            assert!(matches!(trial.mutate(request, authorizer), Ok((object, _)) if object == request.object));
+            trial.validate(request, authorizer)
+        });
+        assert!(usage.checks <= 28 && usage.spent <= BUDGET, "{usage:?}");
+        let is_wrong = message.is_none() != is_allowed || message.as_deref().is_some_and(is_error);
+        is_wrong.then(|| format!("a warning {message:?} where the engine says {is_allowed}"))
     }
 
     /// The same after all mutations: the object must fit as it is.
@@ -162,6 +187,20 @@ fn compare(object: &Value, ours: &Outcome, theirs: &AdmissionResponse) -> Option
         }
         other => Some(format!("{other:?}\nwhere the engine says\n{theirs}")),
     }
+}
+
+/// The chosen SCC is audited under the engine's key. The API server drops the annotations that a mutation sets on a
+/// subresource, so that those requests have that of the running pod.
+fn difference_of_audit(
+    request: &Value,
+    audit: &BTreeMap<String, String>,
+    theirs: &AdmissionResponse,
+) -> Option<String> {
+    let chosen = theirs.audit_annotations.get("chosen");
+    let is_same =
+        request["subResource"].as_str().is_some_and(|name| !name.is_empty()) || audit.get("chosen") == chosen;
+    let is_explained = chosen.is_none() || !audit.contains_key("denied");
+    (!is_same || !is_explained).then(|| format!("{audit:?} where the engine audits {chosen:?}"))
 }
 
 fn is_error(message: &str) -> bool {

@@ -6,7 +6,7 @@ mod functions;
 mod value;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use cel::IdedExpr;
@@ -20,7 +20,8 @@ use value::{Cel, Check};
 
 /// A compiled pair of policies, parsed.
 pub(crate) struct Policies {
-    mutating: Program,
+    /// `None` if nothing is enforced.
+    mutating: Option<Program>,
     validating: Program,
     connecting: Option<Program>,
     workloads: Option<Program>,
@@ -35,6 +36,7 @@ struct Program {
     variables: HashMap<String, Rc<IdedExpr>>,
     mutations: Vec<Rc<IdedExpr>>,
     validations: Vec<Validation>,
+    audited: Vec<(String, Rc<IdedExpr>)>,
 }
 
 /// A request to the API server, after the object has been read and defaulted.
@@ -103,6 +105,12 @@ impl Program {
                 .map(|mutation| parse(&mutation["jsonPatch"]["expression"]))
                 .collect(),
             validations: list("validations").iter().map(validation).collect(),
+            audited: list("auditAnnotations")
+                .iter()
+                .map(|audited| {
+                    (audited["key"].as_str().unwrap().to_owned(), parse(&audited["valueExpression"]))
+                })
+                .collect(),
             spec,
         }
     }
@@ -178,10 +186,10 @@ fn authorize(check: &Check, authorizer: &Authorizer<'_>, namespace: &str) -> boo
 
 impl Policies {
     pub(crate) fn new(compiled: &Compiled) -> Self {
-        let program = |kind: &str| Program::new(compiled.get(kind, NAME).expect("it is compiled"));
+        let validating = compiled.get("ValidatingAdmissionPolicy", NAME).expect("it is compiled");
         Self {
-            mutating: program("MutatingAdmissionPolicy"),
-            validating: program("ValidatingAdmissionPolicy"),
+            mutating: compiled.get("MutatingAdmissionPolicy", NAME).map(Program::new),
+            validating: Program::new(validating),
             connecting: compiled.get("ValidatingAdmissionPolicy", CONNECT).map(Program::new),
             workloads: compiled.get("ValidatingAdmissionPolicy", WORKLOADS).map(Program::new),
         }
@@ -197,11 +205,12 @@ impl Policies {
         let ask = |check: &Check| authorize(check, authorizer, namespace);
         let mut request = request.clone();
         let mut usage = Vec::new();
-        if !self.mutating.matches(&request)? {
+        let Some(mutating) = &self.mutating else { return Ok((request.object, usage)) };
+        if !mutating.matches(&request)? {
             return Ok((request.object, usage));
         }
-        for mutation in &self.mutating.mutations {
-            let scope = Scope::new(roots(&request), &self.mutating.variables, &ask);
+        for mutation in &mutating.mutations {
+            let scope = Scope::new(roots(&request), &mutating.variables, &ask);
             let operations = scope.run(mutation)?.json();
             usage.push(Usage { spent: scope.spent(), checks: scope.checks.get() });
             let patch: json_patch::Patch =
@@ -235,19 +244,29 @@ impl Policies {
     }
 
     pub(crate) fn admit(&self, request: &Request<'_>, authorizer: &Authorizer<'_>) -> Outcome {
+        self.admit_and_audit(request, authorizer).0
+    }
+
+    /// The outcome, and the audit annotations of the validating policy that are not empty.
+    pub(crate) fn admit_and_audit(
+        &self,
+        request: &Request<'_>,
+        authorizer: &Authorizer<'_>,
+    ) -> (Outcome, BTreeMap<String, String>) {
         let object = match self.mutate(request, authorizer) {
             Ok((object, _)) => object,
-            Err(error) => return Outcome::Refused(error),
+            Err(error) => return (Outcome::Refused(error), BTreeMap::new()),
         };
         let mut request = Request { object: object.clone(), ..request.clone() };
         // The strategies of subresources keep all but their own part of the pod, before it is validated.
         if request.request["subResource"].as_str().is_some_and(|name| !name.is_empty()) {
             request.object["metadata"] = request.old_object["metadata"].clone();
         }
-        match self.validate(&request, authorizer).0 {
+        let outcome = match self.validate(&request, authorizer).0 {
             None => Outcome::Allowed(object),
             Some(message) => Outcome::Refused(message),
-        }
+        };
+        (outcome, self.validating.audit(&request))
     }
 }
 
@@ -274,6 +293,22 @@ impl Program {
             }
         }
         (None, usage())
+    }
+
+    /// The audit annotations that are not empty. Their expressions cannot ask the authorizer either, and an error in one
+    /// denies the request.
+    fn audit(&self, request: &Request<'_>) -> BTreeMap<String, String> {
+        assert!(self.audited.len() <= 20, "the API server takes no more");
+        if self.matches(request) != Ok(true) {
+            return BTreeMap::new();
+        }
+        let nobody = |_: &Check| panic!("an audit annotation asks the authorizer");
+        let scope = Scope::new(roots(request), &self.variables, &nobody);
+        let value = |(key, expression): &(String, Rc<IdedExpr>)| {
+            let value = scope.run(expression).unwrap_or_else(|error| panic!("{key} fails: {error}"));
+            (key.clone(), value.as_text().expect("an audit annotation is a text").to_owned())
+        };
+        self.audited.iter().map(value).filter(|(_, value)| !value.is_empty()).collect()
     }
 
     /// A message: it cannot ask the authorizer, and is at most 5 KiB.
