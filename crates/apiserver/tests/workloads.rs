@@ -229,7 +229,8 @@ async fn jobs_end_and_stateful_sets_count() {
 
     let sets = format!("/apis/apps/v1/{SHOP}/statefulsets");
     let set = json!({"metadata": {"name": "db"}, "spec": {"replicas": 2, "serviceName": "db", "selector": {"matchLabels": {"app": "web"}},
-        "template": template("a:1", json!({})), "volumeClaimTemplates": [{"metadata": {"name": "data"},
+        "template": template("a:1", json!({"containers": [{"name": "app", "image": "a:1",
+            "volumeMounts": [{"name": "data", "mountPath": "/data"}]}]})), "volumeClaimTemplates": [{"metadata": {"name": "data"},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]}});
     world.post(&sets, set).await;
     world
@@ -242,6 +243,66 @@ async fn jobs_end_and_stateful_sets_count() {
     assert_eq!(names, ["db-0", "db-1"]);
     let claims = world.get(&format!("/api/v1/{SHOP}/persistentvolumeclaims")).await;
     assert_eq!(claims["items"].as_array().unwrap().len(), 2);
+}
+
+/// The objects of the example files, in the order of their names and places.
+fn examples() -> Vec<Value> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let folders = ["realistic", "workshop"].map(|name| std::fs::read_dir(folder.join(name)).unwrap());
+    let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|end| end == "yaml" || end == "yml")).collect();
+    files.sort();
+    assert!(files.len() > 5, "{files:?}");
+    let texts = files.iter().map(|path| std::fs::read_to_string(path).unwrap());
+    texts.flat_map(|text| palisade_k8s::manifest::read(&text).unwrap()).map(|node| node.to_json()).collect()
+}
+
+/// The path of the objects of an example's kind.
+fn collection(object: &Value) -> String {
+    let kind = object["kind"].as_str().unwrap();
+    let resource = palisade_api::kind::RESOURCES.iter().find(|resource| resource.kind() == kind).unwrap();
+    let version = resource.api_version();
+    let root = if version.contains('/') { "apis" } else { "api" };
+    let inside = object
+        .pointer("/metadata/namespace")
+        .map_or(String::new(), |namespace| format!("namespaces/{}/", namespace.as_str().unwrap()));
+    format!("/{root}/{version}/{inside}{}", resource.plural())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_are_accepted_and_their_pods_made() {
+    let world = World::start().await;
+    for name in ["backup", "ci", "ingress"] {
+        world.post("/api/v1/namespaces", json!({"metadata": {"name": name}})).await;
+    }
+    let mut all = examples();
+    all.sort_by_key(|object| object["kind"] != "Namespace");
+    for mut object in all {
+        // The group that serves SCCs today; older files name the core group.
+        if object["kind"] == "SecurityContextConstraints" {
+            object["apiVersion"] = "security.openshift.io/v1".into();
+        }
+        let sent = collection(&object);
+        let made = world.send("POST", &sent, object.clone()).await;
+        assert!(made.is_ok(), "{sent}: {made:?}\n{object:#}");
+    }
+    let set = format!("/apis/apps/v1/{SHOP}/statefulsets/orders-db");
+    let made = world.until(&set, "its pods are ready", |set| set["status"]["readyReplicas"] == 3).await;
+    assert!(made.pointer("/spec/template/spec/volumes/1").is_none(), "the template is stored as it was sent");
+    for pod in world.pods().await {
+        let claim = format!("data-{}", pod["metadata"]["name"].as_str().unwrap());
+        let volumes = pod["spec"]["volumes"].as_array().unwrap();
+        assert!(
+            volumes.iter().any(|volume| volume["name"] == "data"
+                && volume["persistentVolumeClaim"]["claimName"] == claim.as_str()),
+            "{pod:#}"
+        );
+        world.get(&format!("/api/v1/{SHOP}/persistentvolumeclaims/{claim}")).await;
+    }
+    assert_eq!(world.pods().await.len(), 3);
+    let deployment = "/apis/apps/v1/namespaces/backup/deployments/backup-operator";
+    world.until(deployment, "its pod is made", |object| object["status"]["replicas"] == 1).await;
 }
 
 /// A CronJob whose last time was an hour ago, so that it is due.

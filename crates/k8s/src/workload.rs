@@ -1,6 +1,10 @@
-//! Kinds of workloads: the place of the pod template, and the controller that creates the pods.
+//! Kinds of workloads: the place of the pod template, the controller that creates the pods, and the claims of a StatefulSet.
 
-use crate::FieldPath;
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use crate::{FieldPath, put};
 
 /// A kind of object that is a pod or makes pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,5 +110,71 @@ impl WorkloadKind {
     #[must_use]
     pub fn template_path(&self) -> FieldPath {
         if self.template.is_empty() { FieldPath::root() } else { FieldPath::of(self.template) }
+    }
+}
+
+/// The claim templates of a StatefulSet; none in other objects.
+pub fn claim_templates(object: &Value) -> impl Iterator<Item = &Value> {
+    let claims = object.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
+    claims.into_iter().flatten()
+}
+
+/// The name of an object, empty where it has none.
+#[must_use]
+pub fn name_of(object: &Value) -> &str {
+    object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Gives a pod the volumes of its StatefulSet's claim templates, as the controller does: in place of its own volumes of
+/// the same names. `claim` makes the name of a claim of that of its template.
+pub fn add_claims<'n>(
+    pod: &mut Value,
+    templates: impl IntoIterator<Item = &'n str>,
+    claim: impl Fn(&str) -> String,
+) {
+    let mut names = HashSet::new();
+    let added = templates.into_iter().filter(|name| names.insert(*name));
+    let added: Vec<Value> = added
+        .map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": claim(name)}}))
+        .collect();
+    if added.is_empty() {
+        return;
+    }
+    let own = pod.pointer_mut("/spec/volumes").map(Value::take);
+    let mut volumes = if let Some(Value::Array(own)) = own { own } else { Vec::new() };
+    volumes.retain(|volume| {
+        !volume.get("name").and_then(Value::as_str).is_some_and(|name| names.contains(name))
+    });
+    volumes.extend(added);
+    put(pod, &["spec", "volumes"], volumes.into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_become_volumes_in_place_of_those_of_the_same_name() {
+        let cases = [
+            (json!({}), vec![], json!({})),
+            (json!({"spec": {"volumes": null}}), vec!["a"], json!(["a:a-0"])),
+            (json!({"spec": {"volumes": [{"name": "b"}, {"name": "a"}]}}), vec!["a"], json!(["b:", "a:a-0"])),
+            (json!({"spec": {}}), vec!["b", "a", "b"], json!(["b:b-0", "a:a-0"])),
+        ];
+        for (mut pod, templates, wanted) in cases {
+            let given = pod.clone();
+            add_claims(&mut pod, templates, |name| format!("{name}-0"));
+            let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
+            let shown = volumes.map_or(json!({}), |volumes| {
+                let claim = |volume: &Value| volume.pointer("/persistentVolumeClaim/claimName").cloned();
+                let text = |value: Option<Value>| {
+                    value.and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+                };
+                let pairs =
+                    volumes.iter().map(|v| format!("{}:{}", text(v.get("name").cloned()), text(claim(v))));
+                pairs.collect()
+            });
+            assert_eq!(shown, wanted, "{given}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use palisade_admission::{PodRequest, Scopes};
 use palisade_k8s::manifest::Node;
-use palisade_k8s::workload::WorkloadKind;
+use palisade_k8s::workload::{WorkloadKind, add_claims};
 use palisade_k8s::{FieldPath, Pod, fit, put};
 use palisade_scc::Mutation;
 use serde::Deserialize;
@@ -146,14 +146,14 @@ impl Subject {
     fn completed(&self, accounts: &Accounts<'_>) -> Value {
         let mut pod = self.template.clone();
         put(&mut pod, &["spec", "serviceAccountName"], self.service_account.as_str().into());
+        let claims = self.claims();
+        add_claims(&mut pod, claims.iter().map(String::as_str), str::to_owned);
         let spec = pod.get_mut("spec").and_then(Value::as_object_mut);
         if let Some(spec) = spec {
             if spec.get("hostNetwork") == Some(&Value::Bool(true)) {
                 share_ports(spec);
             }
-            let claims = self.claims();
-            let is_mounted = self.token_is_mounted(accounts);
-            complete_volumes(spec, claims, is_mounted);
+            complete_volumes(spec, self.token_is_mounted(accounts));
         }
         pod
     }
@@ -236,16 +236,12 @@ fn template(node: &Node) -> Value {
 }
 
 /// The volumes that a StatefulSet and the service account admission add to a pod.
-fn complete_volumes(spec: &mut Map<String, Value>, claims: Vec<String>, is_mounted: bool) {
+fn complete_volumes(spec: &mut Map<String, Value>, is_mounted: bool) {
     let volumes = spec.entry("volumes").or_insert_with(|| json!([]));
     if volumes.is_null() {
         *volumes = json!([]);
     }
     let Some(volumes) = volumes.as_array_mut() else { return };
-    for name in claims {
-        volumes.retain(|volume| volume.get("name").and_then(Value::as_str) != Some(&name));
-        volumes.push(json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
-    }
     let is_token = |volume: &Value| {
         let name = volume.get("name").and_then(Value::as_str);
         name.is_some_and(|name| name.starts_with(palisade_scc::advice::TOKEN_VOLUME))

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use palisade_k8s::put;
+use palisade_k8s::workload::{add_claims, claim_templates, name_of};
 use serde_json::{Value, json};
 
 use crate::Next;
@@ -251,20 +252,11 @@ fn make(work: &Work<'_>, at: i64, revision: &str, template: &Value) -> ApiResult
     if !work.text("/spec/serviceName").is_empty() {
         put(&mut pod, &["spec", "subdomain"], work.text("/spec/serviceName").into());
     }
-    let templates = work.object.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
-    for template in templates.into_iter().flatten() {
-        let volume = text(template, "/metadata/name");
-        let claim = format!("{volume}-{name}");
-        claim_for(work, template, &claim)?;
-        let source = json!({"name": volume, "persistentVolumeClaim": {"claimName": claim}});
-        if let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) {
-            let volumes = spec.entry("volumes").or_insert_with(|| json!([]));
-            if let Some(volumes) = volumes.as_array_mut() {
-                volumes.retain(|other| text(other, "/name") != volume);
-                volumes.push(source);
-            }
-        }
+    let claim = |template: &str| format!("{template}-{name}");
+    for template in claim_templates(&work.object) {
+        claim_for(work, template, &claim(name_of(template)))?;
     }
+    add_claims(&mut pod, claim_templates(&work.object).map(name_of), claim);
     create_as(work, pod, &format!("Create Pod {name} in StatefulSet {} successful", work.name())).map(drop)
 }
 

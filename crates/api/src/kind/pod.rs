@@ -3,7 +3,10 @@
 mod validate;
 mod warn;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
+use palisade_k8s::workload::add_claims;
 use palisade_k8s::{FieldError, put};
 use serde_json::{Value, json};
 
@@ -102,9 +105,13 @@ pub(super) fn complete_template(template: &mut Value) {
     }
 }
 
-/// Validates the pods that a template makes.
-pub(super) fn validate_template(template: &Value) -> Vec<FieldError> {
-    validate::validate(template, None)
+/// Validates the pods that a template makes, with the volumes of the given claim templates.
+pub(super) fn validate_template(template: &Value, claims: &[&str]) -> Vec<FieldError> {
+    let mut template = Cow::Borrowed(template);
+    if !claims.is_empty() {
+        add_claims(template.to_mut(), claims.iter().copied(), str::to_owned);
+    }
+    validate::validate(&template, None)
 }
 
 fn prepare(pod: &mut Value, old: Option<&Value>) {

@@ -321,7 +321,7 @@ pub(super) static POD_TEMPLATES: Resource = Resource::Row(&Row {
     validate: |object, old| {
         let mut errors = Vec::new();
         let old = old.and_then(|old| old.get("template"));
-        check_template_at(&At::root(object, "template"), old, "", &mut errors);
+        check_template_at(&At::root(object, "template"), old, "", &[], &mut errors);
         errors
     },
     ..BASE

@@ -7,6 +7,7 @@ mod batch;
 mod status;
 
 use jiff::Timestamp;
+use palisade_k8s::workload::{claim_templates, name_of};
 use palisade_k8s::{FieldError, FieldPath, put};
 use serde_json::{Value, json};
 
@@ -544,13 +545,15 @@ fn check_selected(object: &Value, selects: Selects, errors: &mut Vec<FieldError>
 /// The template makes valid pods, with a restart policy that this kind of workload supports.
 fn check_template(object: &Value, old: Option<&Value>, restart: &'static str, errors: &mut Vec<FieldError>) {
     let old = old.and_then(|old| old.pointer("/spec/template"));
-    check_template_at(&At::root(object, "spec").field("template"), old, restart, errors);
+    let claims: Vec<&str> = claim_templates(object).map(name_of).collect();
+    check_template_at(&At::root(object, "spec").field("template"), old, restart, &claims, errors);
 }
 
 pub(super) fn check_template_at(
     template: &At<'_>,
     old: Option<&Value>,
     restart: &'static str,
+    claims: &[&str],
     errors: &mut Vec<FieldError>,
 ) {
     let Some(value) = template.value() else {
@@ -563,7 +566,7 @@ pub(super) fn check_template_at(
     }
     check_labels(&template.field("metadata").field("labels"), errors);
     check_annotations(&template.field("metadata").field("annotations"), errors);
-    let found = validate_template(value).into_iter();
+    let found = validate_template(value, claims).into_iter();
     errors.extend(found.map(|error| FieldError { path: template.path().join(&error.path), ..error }));
     if restart == "Always" {
         let deadline = template.field("spec").field("activeDeadlineSeconds");
@@ -625,6 +628,61 @@ mod tests {
         ];
         for (field, change) in cases {
             assert_eq!(deployment(change).1, [field]);
+        }
+    }
+
+    #[test]
+    fn stateful_sets_mount_their_claims() {
+        let volume = |name: &str| json!({"name": name, "emptyDir": {}});
+        let mount = |name: &str| json!({"name": name, "mountPath": "/data"});
+        let at = |rest: &str| vec![format!("spec.template.spec.{rest}")];
+        let device = json!([{"name": "data", "devicePath": "/dev/data"}]);
+        let cases = [
+            (vec!["data"], json!({"volumeMounts": [mount("data")]}), json!(null), vec![]),
+            (vec!["data"], json!({"volumeDevices": device}), json!([volume("data")]), vec![]),
+            (vec!["data"], json!({"volumeMounts": [mount("data")]}), json!([volume("data")]), vec![]),
+            (vec!["data"], json!({"volumeMounts": [mount("own")]}), json!([volume("own")]), vec![]),
+            (
+                vec!["data"],
+                json!({"volumeMounts": [mount("log")]}),
+                json!(null),
+                at("containers[0].volumeMounts[0].name"),
+            ),
+            (
+                vec![],
+                json!({"volumeMounts": [mount("data")]}),
+                json!(null),
+                at("containers[0].volumeMounts[0].name"),
+            ),
+            (
+                vec!["Data"],
+                json!({}),
+                json!([volume("own")]),
+                [at("volumes[1].name"), at("volumes[1].persistentVolumeClaim.claimName")].concat(),
+            ),
+        ];
+        for (claims, container, volumes, wanted) in cases {
+            let (mut object, _) = deployment(|_| {});
+            object["kind"] = "StatefulSet".into();
+            let spec = &mut object["spec"];
+            spec["volumeClaimTemplates"] = claims
+                .iter()
+                .map(|name| {
+                    json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"],
+                        "resources": {"requests": {"storage": "1Gi"}}}})
+                })
+                .collect();
+            let pod = &mut spec["template"]["spec"];
+            pod["volumes"] = volumes;
+            for (field, value) in container.as_object().unwrap() {
+                pod["containers"][0][field] = value.clone();
+            }
+            STATEFUL_SETS.prepare(&mut object, None);
+            let before = object.clone();
+            let found = STATEFUL_SETS.validate(&object, None);
+            let found: Vec<String> = found.iter().map(|error| error.path.to_string()).collect();
+            assert_eq!(found, wanted, "{claims:?} {container}");
+            assert_eq!(object, before, "the stored template has no volume of a claim");
         }
     }
 

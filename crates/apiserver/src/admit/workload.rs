@@ -2,7 +2,7 @@
 //! condition later. It is only a warning: the decision is made when the pods are created, by the rights of that moment.
 
 use palisade_admission::{Decision, PodRequest, Scopes, evaluate, refusal_message};
-use palisade_k8s::workload::WorkloadKind;
+use palisade_k8s::workload::{WorkloadKind, add_claims, claim_templates, name_of};
 use palisade_k8s::{Pod, put};
 use palisade_scc::Mutation;
 use serde::Deserialize;
@@ -45,6 +45,7 @@ fn refusal(call: &Call<'_>, kind: &WorkloadKind, object: &Value, old: Option<&Va
     if old.is_some_and(|old| template_of(old) == Some(&template)) {
         return None;
     }
+    add_claims(&mut template, claim_templates(object).map(name_of), str::to_owned);
     if text(&template, "/spec/serviceAccountName").is_empty() {
         put(&mut template, &["spec", "serviceAccountName"], "default".into());
     }

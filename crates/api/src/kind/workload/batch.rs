@@ -324,7 +324,7 @@ fn check_cron_job(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         errors.push(FieldError::not_supported(job.field("manualSelector").path(), "true", &["nil", "false"]));
     }
     let old_template = old.and_then(|old| old.pointer("/spec/jobTemplate/spec/template"));
-    super::check_template_at(&job.field("template"), old_template, "", &mut errors);
+    super::check_template_at(&job.field("template"), old_template, "", &[], &mut errors);
     errors
 }
 
