@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::world::Who::{self, Admin, Mallory};
-use super::world::World;
+use super::world::{RBAC, World};
 
 fn pod_spec() -> Value {
     json!({"containers": [{"name": "c", "image": "a"}]})
@@ -88,6 +88,125 @@ async fn no_workload_stops_those_of_others() {
         made_by(&world, Admin, name).await;
     }
     world.must(Admin, "DELETE /apis/apps/v1/namespaces/lair/replicasets/a", Value::Null).await;
+}
+
+/// The workloads of each kind that makes pods, of the same template: their resource, and the object.
+fn all_kinds(name: &str, spec: &Value) -> [(&'static str, Value); 7] {
+    let labels = json!({"app": name});
+    let template = |restart: &str| {
+        let mut spec = spec.clone();
+        spec["restartPolicy"] = restart.into();
+        json!({"metadata": {"labels": labels}, "spec": spec})
+    };
+    let object = |spec: Value| json!({"metadata": {"name": name}, "spec": spec});
+    let apps = || object(json!({"selector": {"matchLabels": labels}, "template": template("Always")}));
+    let job = json!({"template": template("Never")});
+    [
+        (
+            "api/v1 replicationcontrollers",
+            object(json!({"selector": labels, "template": template("Always")})),
+        ),
+        ("apis/apps/v1 deployments", apps()),
+        ("apis/apps/v1 replicasets", apps()),
+        ("apis/apps/v1 statefulsets", apps()),
+        ("apis/apps/v1 daemonsets", apps()),
+        ("apis/batch/v1 jobs", object(job.clone())),
+        (
+            "apis/batch/v1 cronjobs",
+            object(json!({"schedule": "* * * * *", "suspend": true, "jobTemplate": {
+                "metadata": {"labels": labels}, "spec": job}})),
+        ),
+    ]
+}
+
+/// Makes a CronJob due: its last time was long ago.
+async fn make_due(world: &World, path: &str) {
+    let past = json!({"status": {"lastScheduleTime": "2026-01-01T00:00:00Z"}});
+    world.must(Admin, &format!("PATCH {path}/status"), past).await;
+    world.must(Mallory, &format!("PATCH {path}"), json!({"spec": {"suspend": false}})).await;
+}
+
+/// What the conditions and events of a namespace say of workloads of a name, or of those that they make.
+async fn said(world: &World, kind: &str, name: &str) -> String {
+    let events = world.must(Mallory, "GET /api/v1/namespaces/lair/events", Value::Null).await;
+    let events = events["items"].as_array().unwrap().iter();
+    let of = |event: &&Value| {
+        let object = &event["involvedObject"];
+        object["kind"] == kind && object["name"].as_str().unwrap_or_default().starts_with(name)
+    };
+    let told = events.filter(of).map(|event| event["message"].as_str().unwrap_or_default());
+    told.collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_kind_of_workload_makes_a_pod_that_its_account_may_not_have() {
+    let world = World::new().await;
+    world.must(Admin, "POST /api/v1/nodes", json!({"metadata": {"name": "n1"}})).await;
+    let spec = json!({"containers": [{"name": "c", "image": "a", "securityContext": {"privileged": true}}]});
+    for (place, object) in all_kinds("evil", &spec) {
+        let (root, resource) = place.split_once(' ').unwrap();
+        let path = format!("/{root}/namespaces/lair/{resource}");
+        let reply = world.send(Mallory, &format!("POST {path}"), &object).await;
+        assert_eq!(reply.code, 201, "{resource}: {}", reply.text());
+        let warnings: Vec<&str> = reply.head.lines().filter(|line| line.starts_with("warning:")).collect();
+        let of_scc: Vec<_> =
+            warnings.iter().filter(|line| line.contains("its pods would be refused")).collect();
+        assert!(
+            of_scc.len() == 1 && of_scc[0].contains("privileged"),
+            "{resource}: one warning, which names the nearest SCC: {warnings:?}"
+        );
+        if resource == "cronjobs" {
+            make_due(&world, &format!("{path}/evil")).await;
+        }
+    }
+    let makers =
+        ["ReplicationController", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"].map(|kind| (kind, "evil"));
+    for (kind, name) in makers.into_iter().chain([("ReplicaSet", "evil-"), ("Job", "evil-")]) {
+        let refused = "unable to validate against any security context constraint";
+        let mut told = String::new();
+        for _ in 0..300 {
+            told = said(&world, kind, name).await;
+            if told.contains(refused) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(told.contains(refused) && told.contains("privileged"), "{kind}/{name}: {told:?}");
+    }
+    assert_eq!(pods(&world, "lair", "evil").await, 0);
+    let deployment = "GET /apis/apps/v1/namespaces/lair/deployments/evil";
+    let conditions = world.must(Mallory, deployment, Value::Null).await["status"]["conditions"].clone();
+    assert!(conditions.to_string().contains("ReplicaFailure"), "{conditions}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_whose_account_has_the_right_gets_no_warning_and_its_pods() {
+    let world = World::new().await;
+    world.must(Admin, "POST /api/v1/nodes", json!({"metadata": {"name": "n1"}})).await;
+    world
+        .must(Admin, "POST /api/v1/namespaces/lair/serviceaccounts", json!({"metadata": {"name": "root"}}))
+        .await;
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({"metadata": {"name": "root"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "system:openshift:scc:privileged"},
+        "subjects": [{"kind": "ServiceAccount", "name": "root", "namespace": "lair"}]});
+    world.must(Admin, &format!("POST {RBAC}/namespaces/lair/rolebindings"), binding).await;
+    let spec = json!({"serviceAccountName": "root",
+        "containers": [{"name": "c", "image": "a", "securityContext": {"privileged": true}}]});
+    for (place, mut object) in all_kinds("granted", &spec) {
+        let (root, resource) = place.split_once(' ').unwrap();
+        let name = format!("granted-{resource}");
+        let text = object.to_string().replace("\"granted\"", &format!("\"{name}\""));
+        object = serde_json::from_str(&text).unwrap();
+        let path = format!("/{root}/namespaces/lair/{resource}");
+        let reply = world.send(Mallory, &format!("POST {path}"), &object).await;
+        assert_eq!(reply.code, 201, "{resource}: {}", reply.text());
+        assert!(!reply.head.contains("would be refused"), "{resource}: {}", reply.head);
+        if resource == "cronjobs" {
+            make_due(&world, &format!("{path}/{name}")).await;
+        }
+        until_pods(&world, "lair", &name, 1).await;
+    }
 }
 
 /// A set of one user gets its pod while others get theirs.
