@@ -40,7 +40,9 @@ Examples:
   palisade oci install --containerd --write && systemctl restart containerd
   palisade oci install --containerd | kubectl apply -f -     the RuntimeClass alone is on stdout as YAML
 
-containerd's block goes to the end of /etc/containerd/config.toml between two marks. Settings that are there stay.")]
+containerd's block goes to the end of /etc/containerd/config.toml between two marks. Settings that are there stay. To
+remove it: the block, or 50-palisade.conf in /etc/crio/crio.conf.d or /etc/containers/containers.conf.d, and
+/usr/local/lib/palisade.")]
 #[command(group(clap::ArgGroup::new("engine").required(true).args(["containerd", "crio", "podman"])))]
 pub(crate) struct InstallArgs {
     /// For containerd: a runtime handler of its CRI plugin
@@ -59,7 +61,8 @@ pub(crate) struct InstallArgs {
     /// configuration: as an image does for the node that it runs on
     #[arg(long, conflicts_with = "write")]
     copy: bool,
-    /// Root folder of the files, in place of /, for images of nodes
+    /// Folder of the image of a node, in place of /: the files are written below it, with this program and the paths that
+    /// they have on the node
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 }
@@ -101,7 +104,7 @@ pub(crate) fn run(args: &OciArgs) -> crate::Outcome {
 
 #[cfg(target_os = "linux")]
 fn install(args: &InstallArgs) -> crate::Outcome {
-    use palisade_oci::install::{Engine, Installation};
+    use palisade_oci::install::{Engine, Installation, below};
     use std::io::Write;
     let engine = match (args.containerd, args.crio) {
         (true, _) => Engine::Containerd,
@@ -109,29 +112,24 @@ fn install(args: &InstallArgs) -> crate::Outcome {
         _ => Engine::Podman,
     };
     let program = std::env::current_exe()?;
-    let installation = match args.copy {
-        true => Installation::place(engine, &args.root, &program)?,
-        false => Installation::new(engine, &args.root),
-    };
+    let installation = Installation::new(engine);
+    let there = |path: &Path| below(&args.root, path).display().to_string();
+    let (link, parts) = (there(&installation.link), [&installation.settings, &installation.engine]);
     let mut out = palisade_console::terminal::out();
     if args.write {
-        installation.write(&program)?;
-        anstream::eprintln!("{} leads to {}", installation.link.display(), program.display());
-        for part in [&installation.settings, &installation.engine] {
-            anstream::eprintln!("{} is there", part.path.display());
+        let target = installation.write(&args.root, &program)?;
+        anstream::eprintln!("{link} leads to {}", target.display());
+        for part in parts {
+            anstream::eprintln!("{} is there", there(&part.path));
         }
     } else if args.copy {
+        installation.place(&args.root, &program)?;
         let part = &installation.engine;
-        anstream::eprintln!(
-            "{} is there\n# {}\n{}",
-            installation.link.display(),
-            part.path.display(),
-            part.text
-        );
+        anstream::eprintln!("{link} is there\n# {}\n{}", part.path.display(), part.text);
     } else {
-        anstream::eprintln!("# ln -s {} {}", program.display(), installation.link.display());
-        for part in [&installation.settings, &installation.engine] {
-            anstream::eprintln!("# {}\n{}", part.path.display(), part.text);
+        anstream::eprintln!("# ln -s {} {link}", program.display());
+        for part in parts {
+            anstream::eprintln!("# {}\n{}", there(&part.path), part.text);
         }
     }
     if let Some(class) = &installation.runtime_class {

@@ -54,9 +54,10 @@ const PROGRAM: &str = "palisade";
 const CONTAINERD_VERSION: &str = "version = 2";
 
 impl Installation {
-    /// For an engine, with all paths below `root`, which is `/` but in tests.
+    /// For an engine. All paths are those of the machine that it runs on.
     #[must_use]
-    pub fn new(engine: Engine, root: &Path) -> Self {
+    pub fn new(engine: Engine) -> Self {
+        let root = Path::new("/");
         let folder = root.join(FOLDER).join(engine.name());
         let link = folder.join(HANDLER);
         let runtime = link.display();
@@ -97,34 +98,48 @@ impl Installation {
         }
     }
 
-    /// Writes the link and the files; `program` is what the link leads to. Settings that are there stay. Done
-    /// twice it changes nothing.
-    pub fn write(&self, program: &Path) -> Result<(), Error> {
-        self.write_handler(Path::new(""), program)?;
-        folder_for(&self.engine.path)?;
-        let before = match std::fs::read_to_string(&self.engine.path) {
+    /// Writes the link, the settings and the engine's configuration into the file system at `root`, and gives what the
+    /// link leads to there: `program` itself on this machine, and a copy of it in an image. Settings that are there stay.
+    /// Done twice it changes nothing.
+    ///
+    /// # Errors
+    /// A file cannot be read or written, or the engine's own file cannot take the block.
+    pub fn write(&self, root: &Path, program: &Path) -> Result<PathBuf, Error> {
+        let target = match root == Path::new("/") {
+            true => {
+                self.write_handler(root, program)?;
+                program.to_owned()
+            }
+            false => self.place(root, program)?,
+        };
+        let file = below(root, &self.engine.path);
+        folder_for(&file)?;
+        let before = match std::fs::read_to_string(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Error::file(&self.engine.path, error)),
+            Err(error) => return Err(Error::file(&file, error)),
         };
-        let text = if self.shares_file { self.merged(&before)? } else { self.engine.text.clone() };
-        if text == before { Ok(()) } else { write_whole(&self.engine.path, 0o644, text.as_bytes()) }
+        let text = if self.shares_file { self.merged(&file, &before)? } else { self.engine.text.clone() };
+        if text != before {
+            write_whole(&file, 0o644, text.as_bytes())?;
+        }
+        Ok(target)
     }
 
-    /// Copies `program` into the file system of a node, which is at `root`, and writes the link and the settings of an
-    /// engine there. Gives what the engine itself still needs, which is not written: it counts when the engine starts
+    /// Copies `program` into the file system of a node, which is at `root`, writes the link and the settings there, and
+    /// gives the path of the copy on the node. The engine's configuration is not written: it counts when the engine starts
     /// anew, and that is its administrator's to do. Settings that are there stay. A program takes an older one's place in
     /// one step, so that the engine always finds one.
     ///
     /// # Errors
     /// A file cannot be read or written.
-    pub fn place(engine: Engine, root: &Path, program: &Path) -> Result<Self, Error> {
-        let installation = Self::new(engine, Path::new("/"));
+    pub fn place(&self, root: &Path, program: &Path) -> Result<PathBuf, Error> {
         let copy = Path::new("/").join(FOLDER).join(PROGRAM);
         let target = below(root, &copy);
         folder_for(&target)?;
         copy_whole(program, &target)?;
-        installation.write_handler(root, &copy).map(|()| installation)
+        self.write_handler(root, &copy)?;
+        Ok(copy)
     }
 
     /// The link and the settings, with their paths below `root`.
@@ -142,11 +157,11 @@ impl Installation {
         std::fs::rename(&new, &link).map_err(io)
     }
 
-    /// The engine's file with our block at its end, in the place of an earlier one.
-    fn merged(&self, before: &str) -> Result<String, Error> {
+    /// The engine's `file` with our block at its end, in the place of an earlier one.
+    fn merged(&self, file: &Path, before: &str) -> Result<String, Error> {
         const BEGIN: &str = "# palisade oci install: begin\n";
         const END: &str = "# palisade oci install: end\n";
-        let wrong = |message: &str| Error::Settings(self.engine.path.clone(), message.to_owned());
+        let wrong = |message: &str| Error::Settings(file.to_owned(), message.to_owned());
         let rest = match (before.split_once(BEGIN), before.contains(END)) {
             (Some((head, tail)), true) => {
                 let (_, tail) = tail
@@ -207,12 +222,10 @@ fn copy_whole(program: &Path, target: &Path) -> Result<(), Error> {
     })
 }
 
-/// An absolute path below a root; as it is without one.
-fn below(root: &Path, path: &Path) -> PathBuf {
-    match path.strip_prefix("/") {
-        Ok(path) if !root.as_os_str().is_empty() => root.join(path),
-        _ => path.to_owned(),
-    }
+/// An absolute path below a root.
+#[must_use]
+pub fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 fn folder_for(file: &Path) -> Result<(), Error> {
@@ -225,16 +238,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_done_once_and_again() {
-        for engine in [Engine::Containerd, Engine::Crio, Engine::Podman] {
-            let root = tempfile::tempdir().unwrap();
-            let installation = Installation::new(engine, root.path());
-            installation.write(Path::new("/usr/bin/palisade")).unwrap();
-            let first = std::fs::read_to_string(&installation.engine.path).unwrap();
-            installation.write(Path::new("/usr/bin/palisade")).unwrap();
-            assert_eq!(std::fs::read_to_string(&installation.engine.path).unwrap(), first);
-            assert_eq!(std::fs::read_link(&installation.link).unwrap(), Path::new("/usr/bin/palisade"));
-            let settings = Settings::beside(&installation.link).unwrap();
+    fn an_image_gets_the_paths_of_the_node_and_is_written_once_and_again() {
+        let (root, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let program = other.path().join("palisade");
+        for (engine, text) in [
+            (Engine::Containerd, "one"),
+            (Engine::Containerd, "two"),
+            (Engine::Crio, "two"),
+            (Engine::Podman, "two"),
+        ] {
+            std::fs::write(&program, text).unwrap();
+            let installation = Installation::new(engine);
+            let target = installation.write(root.path(), &program).unwrap();
+            let copy = root.path().join(FOLDER).join(PROGRAM);
+            assert_eq!(below(root.path(), &target), copy);
+            assert_eq!(std::fs::read_to_string(&copy).unwrap(), text);
+            let link = below(root.path(), &installation.link);
+            assert_eq!(std::fs::read_link(&link).unwrap(), target);
+            let file = below(root.path(), &installation.engine.path);
+            let first = std::fs::read_to_string(&file).unwrap();
+            assert!(first.contains(&format!("\"/{FOLDER}/{}/{HANDLER}\"", engine.name())), "{first}");
+            assert!(!first.contains(root.path().to_str().unwrap()), "{first}");
+            installation.write(root.path(), &program).unwrap();
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), first);
+            let settings = Settings::beside(&link).unwrap();
             assert_eq!(settings.trust_annotations, engine == Engine::Containerd);
             assert_eq!(installation.runtime_class.is_some(), engine != Engine::Podman);
         }
@@ -244,35 +271,27 @@ mod tests {
     fn the_handler_is_placed_on_a_node_and_its_engine_is_left() {
         let (root, image) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let program = image.path().join("palisade");
-        for (engine, text) in
-            [(Engine::Containerd, "one"), (Engine::Containerd, "two"), (Engine::Crio, "two")]
-        {
-            std::fs::write(&program, text).unwrap();
-            let installation = Installation::place(engine, root.path(), &program).unwrap();
-            let folder = root.path().join(FOLDER);
-            let copy = folder.join(PROGRAM);
-            assert_eq!(std::fs::read_to_string(&copy).unwrap(), text);
-            let mode = std::os::unix::fs::PermissionsExt::mode(&copy.metadata().unwrap().permissions());
-            assert_eq!(mode & 0o111, 0o111);
-            // Paths are those of the node, as its engine sees them.
-            let link = folder.join(engine.name()).join(HANDLER);
-            assert_eq!(std::fs::read_link(link).unwrap(), Path::new("/usr/local/lib/palisade/palisade"));
-            assert!(installation.engine.text.contains("\"/usr/local/lib/palisade/"), "{installation:?}");
-            assert!(folder.join(engine.name()).join(FILE).exists());
-            assert!(!root.path().join("etc").exists());
-        }
+        std::fs::write(&program, "").unwrap();
+        let installation = Installation::new(Engine::Crio);
+        let copy = below(root.path(), &installation.place(root.path(), &program).unwrap());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&copy.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o111, 0o111);
+        assert!(below(root.path(), &installation.link).is_symlink());
+        assert!(below(root.path(), &installation.settings.path).exists());
+        assert!(!root.path().join("etc").exists());
     }
 
     #[test]
     fn what_else_the_file_says_stays() {
-        let installation = Installation::new(Engine::Containerd, Path::new("/"));
+        let installation = Installation::new(Engine::Containerd);
+        let file = Path::new("config.toml");
         let own = "version = 2\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    x = 1";
-        let merged = installation.merged(own).unwrap();
+        let merged = installation.merged(file, own).unwrap();
         assert!(
             merged.starts_with(own)
                 && merged.contains("BinaryName = \"/usr/local/lib/palisade/containerd/palisade-oci\"")
         );
-        assert_eq!(installation.merged(&merged).unwrap(), merged);
+        assert_eq!(installation.merged(file, &merged).unwrap(), merged);
         for (text, problem) in [
             ("version = 3\n", "not of `version = 2`"),
             ("root = \"/x\"\n", "not of `version = 2`"),
@@ -283,7 +302,7 @@ mod tests {
                 "already",
             ),
         ] {
-            let error = installation.merged(text).unwrap_err().to_string();
+            let error = installation.merged(file, text).unwrap_err().to_string();
             assert!(error.contains(problem), "{text}: {error}");
         }
     }

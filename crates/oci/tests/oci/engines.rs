@@ -5,15 +5,25 @@ use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use crate::common::{EXPLORE, Place, assert_explored, explorer, needs, str, text};
-use palisade_oci::install::{Engine, Installation};
+use palisade_oci::install::{Engine, Installation, below};
 use serde_json::json;
 
 const ALLOW_ALL: &str = "run.oci.seccomp_bpf_data=BgAAAAAA/38=";
 
 /// Installs for an engine in the place; the state stays there too.
 fn install(place: &Place, engine: Engine) -> Installation {
-    let installation = Installation::new(engine, &place.path("install"));
-    installation.write(env!("CARGO_BIN_EXE_palisade-oci").as_ref()).unwrap();
+    let (root, program) = (place.path("install"), env!("CARGO_BIN_EXE_palisade-oci"));
+    let mut installation = Installation::new(engine);
+    installation.write(&root, program.as_ref()).unwrap();
+    for path in [&mut installation.link, &mut installation.settings.path, &mut installation.engine.path] {
+        *path = below(&root, path);
+    }
+    // The image is not this machine's own file system: the engine has to look into it.
+    let text = std::fs::read_to_string(&installation.engine.path).unwrap();
+    let text = text.replace("/usr/local/lib", str(&root.join("usr/local/lib")));
+    std::fs::write(&installation.engine.path, text).unwrap();
+    std::fs::remove_file(&installation.link).unwrap();
+    std::os::unix::fs::symlink(program, &installation.link).unwrap();
     let settings = json!({"state": place.path("state"), "profileRoot": place.path("profiles")});
     std::fs::write(&installation.settings.path, settings.to_string()).unwrap();
     std::fs::write(place.path("explorer.json"), explorer().to_string()).unwrap();
