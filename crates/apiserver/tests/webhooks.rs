@@ -127,6 +127,10 @@ struct World {
 
 impl World {
     async fn start(decider: Decider) -> Self {
+        Self::start_as(Config { decider, ..Config::default() }).await
+    }
+
+    async fn start_as(config: Config) -> Self {
         let authority = Authority::new("webhook of a test").unwrap();
         let pair = authority.server("hook", ["127.0.0.1", "hook.tools.svc"], 30).unwrap();
         let tls = Tls::new(&pair, None).unwrap();
@@ -143,8 +147,7 @@ impl World {
         };
         tokio::spawn(listener.run(connect, std::future::pending()));
         let services = [("tools/hook".to_owned(), address)];
-        let config =
-            Config { decider, webhook_services: services.into_iter().collect(), ..Config::default() };
+        let config = Config { webhook_services: services.into_iter().collect(), ..config };
         let client = start::start(config).await;
         let bundle = STANDARD.encode(authority.certificate());
         Self { client, hook, url: format!("https://{address}"), bundle }
@@ -502,6 +505,96 @@ async fn changes_come_in_order_and_are_seen_again_by_who_wants_to() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn warnings_reach_the_client_and_annotations_the_audit_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit.log");
+    let config = Config { decider: Decider::Server, audit: Some(log.clone()), ..Config::default() };
+    let world = World::start_as(config).await;
+    let rules = rule(&["CREATE"], &["configmaps"]);
+    for (kind, name) in [(MUTATING, "m"), (VALIDATING, "v")] {
+        let said =
+            json!({"allowed": true, "warnings": [format!("mind {name}")], "auditAnnotations": {"why": name}});
+        world.hook.on(&format!("/{name}"), Behaviour::Say(said));
+        let hook =
+            world.webhook(&format!("{name}.example.com"), &format!("/{name}"), rules.clone(), json!({}));
+        world.configure(kind, name, vec![hook]).await;
+    }
+    let request = Request::post(MAPS).header("content-type", "application/json");
+    let request = request.body(kube::client::Body::from(map("audited").to_string().into_bytes())).unwrap();
+    let response = world.client.send(request).await.unwrap();
+    assert_eq!(response.status(), 201);
+    let warnings: Vec<&str> =
+        response.headers().get_all("warning").iter().map(|warning| warning.to_str().unwrap()).collect();
+    assert_eq!(warnings, ["299 - \"mind m\"", "299 - \"mind v\""]);
+    // The line is written once the response is complete.
+    for _ in 0..100 {
+        let text = std::fs::read_to_string(&log).unwrap();
+        let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut done = events.filter(|event| {
+            (&event["stage"], &event["verb"], &event["objectRef"]["resource"])
+                == (&json!("ResponseComplete"), &json!("create"), &json!("configmaps"))
+        });
+        if let Some(event) = done.find(|event| event["annotations"]["m.example.com/why"] == "m") {
+            assert_eq!(event["annotations"]["v.example.com/why"], "v", "{event}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no line for the request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_deletion_leaves_the_object() {
+    let world = World::start(Decider::Server).await;
+    world.post(MAPS, &map("kept")).await.unwrap();
+    let hook = world.webhook("a.example.com", "/a", rule(&["DELETE"], &["configmaps"]), json!({}));
+    world.configure(VALIDATING, "a", vec![hook]).await;
+    world.hook.on("/a", Behaviour::Deny(json!({"message": "it is needed", "code": 403})));
+    let one = format!("{MAPS}/kept");
+    for path in [one.clone(), format!("{MAPS}?labelSelector=app%3Dkept")] {
+        let (code, message) = refusal(world.send(Method::DELETE, &path, &json!({})).await);
+        assert_eq!(code, 403, "{path}");
+        assert!(
+            message.contains("admission webhook \"a.example.com\" denied the request: it is needed"),
+            "{message}"
+        );
+        let asked = world.hook.take();
+        assert_eq!(asked.len(), 1, "{path}");
+        assert_eq!(asked[0].1["oldObject"]["metadata"]["name"], "kept");
+        world.send(Method::GET, &one, &json!({})).await.unwrap();
+    }
+    world.hook.on("/a", Behaviour::Allow);
+    world.send(Method::DELETE, &one, &json!({})).await.unwrap();
+    assert_eq!(refusal(world.send(Method::GET, &one, &json!({})).await).0, 404);
+}
+
+/// Two slow webhooks take less than twice the time of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn validating_webhooks_are_called_at_once() {
+    let world = World::start(Decider::Server).await;
+    let rules = rule(&["CREATE"], &["configmaps"]);
+    let mut took = Vec::new();
+    for names in [&["a"][..], &["a", "b", "c"]] {
+        let hooks = names.iter().map(|name| {
+            world.hook.on(&format!("/{name}"), Behaviour::Sleep);
+            world.webhook(
+                &format!("{name}.example.com"),
+                &format!("/{name}"),
+                rules.clone(),
+                json!({"timeoutSeconds": 30}),
+            )
+        });
+        world.configure(VALIDATING, "v", hooks.collect()).await;
+        let start = std::time::Instant::now();
+        world.post(&format!("{MAPS}?dryRun=All"), &map("one")).await.unwrap();
+        took.push(start.elapsed());
+        assert_eq!(world.hook.take().len(), names.len());
+        world.clear().await;
+    }
+    assert!(took[1] < took[0] * 2, "one takes {:?}, three {:?}", took[0], took[1]);
+}
+
 /// SCC decides on the pod after webhooks: no webhook gives a user more than their SCCs do.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_patch_leads_around_scc() {
@@ -660,6 +753,36 @@ async fn a_webhook_of_one_version_sees_objects_of_the_other_converted() {
     let (_, review) = asked.iter().find(|(path, _)| path == "/m").unwrap();
     assert_eq!(review["object"]["spec"], json!({"size": 5}));
     assert_eq!(review["kind"]["version"], "v1");
+}
+
+/// A webhook for one version is called for requests of another, unless it matches exactly.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_match_may_be_exact() {
+    let world = World::start(Decider::default()).await;
+    world.hook.on("/convert", Behaviour::Convert(|_| {}));
+    define_widgets(&world).await;
+    let rules = json!([{"operations": ["CREATE"], "apiGroups": ["conversion.example.com"], "apiVersions": ["v1"], "resources": ["widgets"]}]);
+    let specs = [("v1", json!({"size": 1})), ("v2", json!({"length": 1}))];
+    for kind in [MUTATING, VALIDATING] {
+        for (policy, called) in [("Exact", [true, false]), ("Equivalent", [true, true])] {
+            let hook = world.webhook("a.example.com", "/a", rules.clone(), json!({"matchPolicy": policy}));
+            world.configure(kind, "a", vec![hook]).await;
+            for ((version, spec), called) in specs.iter().zip(called) {
+                world.hook.take();
+                let path = format!("{WIDGETS}/{version}/namespaces/default/widgets?dryRun=All");
+                world.post(&path, &widget(version, "a", spec.clone())).await.unwrap();
+                let asked = world.hook.take();
+                let asked: Vec<_> = asked.iter().filter(|(path, _)| path == "/a").collect();
+                assert_eq!(asked.len(), usize::from(called), "{kind} {policy} {version}");
+                for (_, review) in asked {
+                    assert_eq!(review["kind"]["version"], "v1");
+                    assert_eq!(review["requestKind"]["version"], *version);
+                }
+            }
+            let path = format!("{REGISTRATION}/{}s/a", kind.to_lowercase());
+            world.send(Method::DELETE, &path, &json!({})).await.unwrap();
+        }
+    }
 }
 
 /// Of metadata a conversion changes labels and annotations; no answer, however it is, does more than fail the request.
