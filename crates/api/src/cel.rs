@@ -135,7 +135,9 @@ impl Expression {
         })?;
         let undeclared =
             |name: &str| format!("compilation failed: undeclared reference to '{name}' (in container '')");
-        let known = |name: &str| variables.contains(&name) || is_type(name) || NAMESPACES.contains(&name);
+        let known = |name: &str| {
+            variables.contains(&name) || is_type(name) || NAMESPACES.contains(&name) || name == "ip"
+        };
         if let Some(unknown) = free::variable(program.expression(), &known) {
             return Err(undeclared(unknown));
         }
@@ -218,6 +220,42 @@ impl Expression {
 
 /// Namespaces of functions, as in `sets.contains`.
 const NAMESPACES: [&str; 6] = ["math", "strings", "sets", "optional", "cel", "base64"];
+
+const MATH: [&str; 20] = [
+    "@max",
+    "@min",
+    "abs",
+    "bitAnd",
+    "bitNot",
+    "bitOr",
+    "bitShiftLeft",
+    "bitShiftRight",
+    "bitXor",
+    "ceil",
+    "floor",
+    "greatest",
+    "isFinite",
+    "isInf",
+    "isNaN",
+    "least",
+    "round",
+    "sign",
+    "sqrt",
+    "trunc",
+];
+
+/// Whether a name after a namespace is that of a function of it. A loop's variable may have the name of a namespace, but
+/// these are called even then.
+fn is_of(namespace: &str, function: &str) -> bool {
+    match namespace {
+        "ip" => function == "isCanonical",
+        "sets" => ["contains", "equivalent", "intersects"].contains(&function),
+        "strings" => function == "quote",
+        "optional" => ["of", "none", "ofNonZeroValue"].contains(&function),
+        "math" => MATH.contains(&function),
+        _ => false,
+    }
+}
 
 fn is_type(name: &str) -> bool {
     ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"].contains(&name)
@@ -491,6 +529,9 @@ mod tests {
             "object.l.all(x, object.s == object.s)".to_owned(),
             "object.l.all(x, object.?s.hasValue())".to_owned(),
             "object.s.replace('', object.s).size() > 0 || true".to_owned(),
+            "[object.s].all(sets, sets.replace('', sets).size() > 0)".to_owned(),
+            "object.l.all(x, [object.s].all(ip, !ip.matches('^b')))".to_owned(),
+            "object.l.all(x, [object.s].all(math, math.size() > 1))".to_owned(),
             "object.l.map(x, x).all(x, !object.l[0].matches(string(object.l.size()) + x + object.s))"
                 .to_owned(),
             "object.n.all(n, !'a'.matches(string(n)))".to_owned(),

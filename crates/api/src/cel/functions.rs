@@ -2,13 +2,14 @@
 //!
 //! Named and defined as in `k8s.io/apiserver/pkg/cel/library`.
 
+mod address;
+mod amount;
+mod url;
+
 use std::cmp::Ordering;
-use std::net::IpAddr;
-use std::sync::Arc;
 
 use cel::extractors::This;
 use cel::{Context, ExecutionError, Value};
-use palisade_k8s::quantity;
 
 type Outcome = Result<Value, ExecutionError>;
 
@@ -54,7 +55,6 @@ const KNOWN: &[&str] = &[
     "format",
     "quote",
     "reverse",
-    "optional",
     "of",
     "none",
     "ofNonZeroValue",
@@ -100,8 +100,14 @@ const KNOWN: &[&str] = &[
     "family",
     "isLoopback",
     "isUnspecified",
+    "isLinkLocalMulticast",
+    "isLinkLocalUnicast",
+    "isGlobalUnicast",
+    "isCanonical",
     "containsIP",
-    "ip.isCanonical",
+    "containsCIDR",
+    "prefixLength",
+    "masked",
     "intersects",
     "equivalent",
     "group",
@@ -116,7 +122,6 @@ const KNOWN: &[&str] = &[
     "reason",
     "errored",
     "error",
-    "math",
     "greatest",
     "least",
     "abs",
@@ -156,8 +161,9 @@ pub(super) fn add(context: &mut Context<'_, '_>) {
     let _ = context.add_function("sum", sum);
     let _ = context.add_function("min", |This(this): This<Value>| extreme("min", &this, Ordering::Less));
     let _ = context.add_function("max", |This(this): This<Value>| extreme("max", &this, Ordering::Greater));
-    quantities(context);
-    addresses(context);
+    amount::add(context);
+    url::add(context);
+    address::add(context);
     sets(context);
 }
 
@@ -211,188 +217,6 @@ fn extreme(function: &'static str, this: &Value, wanted: Ordering) -> Outcome {
     Ok(found.clone())
 }
 
-/// A quantity is represented by its text.
-fn amount(function: &str, text: &str) -> Result<f64, ExecutionError> {
-    number(text).ok_or_else(|| fails(function, format!("quantity {text:?} cannot be read")))
-}
-
-fn number(text: &str) -> Option<f64> {
-    if !quantity::is_valid(text) {
-        return None;
-    }
-    const UNITS: [(&str, f64); 13] = [
-        ("Ki", 1024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("Ti", 1_099_511_627_776.0),
-        ("Pi", 1_125_899_906_842_624.0),
-        ("Ei", 1_152_921_504_606_846_976.0),
-        ("n", 1e-9),
-        ("u", 1e-6),
-        ("m", 1e-3),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-        ("T", 1e12),
-    ];
-    const LARGE: [(&str, f64); 2] = [("P", 1e15), ("E", 1e18)];
-    let unit = UNITS.iter().chain(&LARGE).find_map(|(unit, times)| Some((text.strip_suffix(unit)?, times)));
-    match unit {
-        Some((digits, times)) => digits.parse::<f64>().ok().map(|number| number * times),
-        None => text.parse().ok(),
-    }
-}
-
-fn quantities(context: &mut Context<'_, '_>) {
-    let _ = context.add_function("isQuantity", |text: Arc<String>| number(&text).is_some());
-    let _ = context.add_function("quantity", |text: Arc<String>| -> Outcome {
-        amount("quantity", &text)?;
-        Ok(Value::String(text))
-    });
-    let order = |function: &'static str, wanted: Ordering| {
-        move |This(this): This<Arc<String>>, other: Arc<String>| -> Outcome {
-            let (one, other) = (amount(function, &this)?, amount(function, &other)?);
-            Ok(Value::Bool(one.partial_cmp(&other) == Some(wanted)))
-        }
-    };
-    let _ = context.add_function("isLessThan", order("isLessThan", Ordering::Less));
-    let _ = context.add_function("isGreaterThan", order("isGreaterThan", Ordering::Greater));
-    let compare = |This(this): This<Arc<String>>, other: Arc<String>| -> Outcome {
-        let (one, other) = (amount("compareTo", &this)?, amount("compareTo", &other)?);
-        Ok(Value::Int(one.partial_cmp(&other).map_or(0, |order| order as i64)))
-    };
-    let _ = context.add_function("compareTo", compare);
-    let _ = context.add_function("asApproximateFloat", |This(this): This<Arc<String>>| -> Outcome {
-        amount("asApproximateFloat", &this).map(Value::Float)
-    });
-    let _ = context.add_function("isInteger", |This(this): This<Arc<String>>| -> Outcome {
-        amount("isInteger", &this).map(|number| Value::Bool(number.fract() == 0.0))
-    });
-    let _ = context.add_function("asInteger", |This(this): This<Arc<String>>| -> Outcome {
-        let number = amount("asInteger", &this)?;
-        if number.fract() != 0.0 || number.abs() >= 9.2e18 {
-            return Err(fails("asInteger", "cannot convert value to integer"));
-        }
-        Ok(Value::Int(number as i64))
-    });
-    let _ = context.add_function("sign", |This(this): This<Arc<String>>| -> Outcome {
-        let number = amount("sign", &this)?;
-        Ok(Value::Int(if number > 0.0 { 1 } else { -i64::from(number < 0.0) }))
-    });
-}
-
-fn url(function: &'static str, text: &str) -> Result<parts::Url, ExecutionError> {
-    parts::parse(text)
-        .ok_or_else(|| fails(function, format!("URL parse error during conversion from string: {text:?}")))
-}
-
-/// The parts of an absolute URL.
-mod parts {
-    /// A parsed URL.
-    pub(super) struct Url {
-        pub(super) scheme: String,
-        pub(super) host: String,
-        pub(super) port: String,
-        pub(super) path: String,
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Url> {
-        if text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
-            return None;
-        }
-        let (scheme, rest) = match text.split_once("://") {
-            Some(parts) => parts,
-            None if text.starts_with('/') => ("", text),
-            None => return None,
-        };
-        if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
-            return None;
-        }
-        let (authority, path) = match rest.find('/') {
-            Some(_) if scheme.is_empty() => ("", rest),
-            Some(at) => rest.split_at(at),
-            None => (rest, ""),
-        };
-        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let end = path.find(['?', '#']).unwrap_or(path.len());
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (host, port),
-            _ => (authority, ""),
-        };
-        Some(Url {
-            scheme: scheme.to_owned(),
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port: port.to_owned(),
-            path: path.get(..end)?.to_owned(),
-        })
-    }
-}
-
-fn addresses(context: &mut Context<'_, '_>) {
-    let _ = context.add_function("isURL", |text: Arc<String>| parts::parse(&text).is_some());
-    let _ = context.add_function("url", |text: Arc<String>| -> Outcome {
-        url("url", &text)?;
-        Ok(Value::String(text))
-    });
-    let part = |function: &'static str, take: fn(parts::Url) -> String| {
-        move |This(this): This<Arc<String>>| -> Outcome { Ok(Value::from(take(url(function, &this)?))) }
-    };
-    let _ = context.add_function("getScheme", part("getScheme", |url| url.scheme));
-    let _ = context.add_function("getHostname", part("getHostname", |url| url.host));
-    let _ = context.add_function("getPort", part("getPort", |url| url.port));
-    let _ = context.add_function("getEscapedPath", part("getEscapedPath", |url| url.path));
-    let host = |url: parts::Url| match url.port.as_str() {
-        "" => url.host,
-        port => format!("{}:{port}", url.host),
-    };
-    let _ = context.add_function("getHost", part("getHost", host));
-    let _ = context.add_function("isIP", |text: Arc<String>| text.parse::<IpAddr>().is_ok());
-    let _ = context.add_function("ip", |text: Arc<String>| -> Outcome {
-        address("ip", &text)?;
-        Ok(Value::String(text))
-    });
-    let _ = context.add_function("family", |This(this): This<Arc<String>>| -> Outcome {
-        address("family", &this).map(|address| Value::Int(if address.is_ipv4() { 4 } else { 6 }))
-    });
-    let _ = context.add_function("isCIDR", |text: Arc<String>| network(&text).is_some());
-    let _ = context.add_function("cidr", |text: Arc<String>| -> Outcome {
-        network(&text).ok_or_else(|| fails("cidr", format!("network {text:?} cannot be read")))?;
-        Ok(Value::String(text))
-    });
-    let holds = |This(this): This<Arc<String>>, inner: Arc<String>| -> Outcome {
-        let (network, bits) = network(&this).ok_or_else(|| fails("containsIP", "no such overload"))?;
-        Ok(Value::Bool(is_within(address("containsIP", &inner)?, network, bits)))
-    };
-    let _ = context.add_function("containsIP", holds);
-}
-
-fn address(function: &str, text: &str) -> Result<IpAddr, ExecutionError> {
-    text.parse().map_err(|_| {
-        fails(function, format!("IP Address {text:?} parse error during conversion from string"))
-    })
-}
-
-fn network(text: &str) -> Option<(IpAddr, u32)> {
-    let (address, bits) = text.split_once('/')?;
-    let address: IpAddr = address.parse().ok()?;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    bits.parse().ok().filter(|bits| *bits <= most).map(|bits| (address, bits))
-}
-
-fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
-    match (address, network) {
-        (IpAddr::V4(one), IpAddr::V4(other)) => {
-            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-            one.to_bits() & mask == other.to_bits() & mask
-        }
-        (IpAddr::V6(one), IpAddr::V6(other)) => {
-            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-            one.to_bits() & mask == other.to_bits() & mask
-        }
-        _ => false,
-    }
-}
-
 /// Maximum length of a list in the functions of `sets`. They compare every element with every other, which the cost of
 /// loops does not count.
 const SET: usize = 1000;
@@ -419,4 +243,277 @@ fn sets(context: &mut Context<'_, '_>) {
         let (one, other) = bounded("sets.intersects", &one, &other)?;
         Ok(Value::Bool(other.iter().any(|item| one.contains(item))))
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Authorizer, Check, Decision, Expression, Scope};
+    use super::KNOWN;
+
+    /// A condition that holds for each name, and cases of the libraries' documentation.
+    const CASES: &[(&str, &str)] = &[
+        ("contains", "'abc'.contains('b') && sets.contains([1, 2], [1])"),
+        ("size", "size('abc') == 3"),
+        ("max", "[1, 3, 2].max() == 3"),
+        ("min", "[1, 3, 2].min() == 1"),
+        ("startsWith", "'abc'.startsWith('a')"),
+        ("endsWith", "'abc'.endsWith('c')"),
+        ("string", "string(1) == '1'"),
+        ("bytes", "bytes('a') == b'a'"),
+        ("double", "double(1) == 1.0"),
+        ("int", "int('1') == 1"),
+        ("uint", "uint(1) == 1u"),
+        ("bool", "bool('true')"),
+        ("dyn", "dyn(1) == 1"),
+        ("type", "type(1) == int"),
+        ("matches", "'abc'.matches('^a')"),
+        ("duration", "duration('60s') == duration('1m')"),
+        ("timestamp", "timestamp('2026-02-03T04:05:06.007Z') > timestamp('2026-01-01T00:00:00Z')"),
+        ("getFullYear", "timestamp('2026-02-03T04:05:06.007Z').getFullYear() == 2026"),
+        ("getMonth", "timestamp('2026-02-03T04:05:06.007Z').getMonth() == 1"),
+        ("getDayOfYear", "timestamp('2026-02-03T04:05:06.007Z').getDayOfYear() == 33"),
+        ("getDayOfMonth", "timestamp('2026-02-03T04:05:06.007Z').getDayOfMonth() == 2"),
+        ("getDate", "timestamp('2026-02-03T04:05:06.007Z').getDate() == 3"),
+        ("getDayOfWeek", "timestamp('2026-02-03T04:05:06.007Z').getDayOfWeek() == 2"),
+        ("getHours", "timestamp('2026-02-03T04:05:06.007Z').getHours() == 4"),
+        ("getMinutes", "timestamp('2026-02-03T04:05:06.007Z').getMinutes() == 5"),
+        ("getSeconds", "timestamp('2026-02-03T04:05:06.007Z').getSeconds() == 6"),
+        ("getMilliseconds", "timestamp('2026-02-03T04:05:06.007Z').getMilliseconds() == 7"),
+        ("charAt", "'abc'.charAt(1) == 'b'"),
+        ("indexOf", "'abc'.indexOf('b') == 1"),
+        ("lastIndexOf", "'aba'.lastIndexOf('a') == 2"),
+        ("join", "['a', 'b'].join('-') == 'a-b'"),
+        ("lowerAscii", "'AB'.lowerAscii() == 'ab'"),
+        ("upperAscii", "'ab'.upperAscii() == 'AB'"),
+        ("trim", "' a '.trim() == 'a'"),
+        ("replace", "'aba'.replace('a', 'c') == 'cbc'"),
+        ("split", "'a,b'.split(',') == ['a', 'b']"),
+        ("substring", "'abc'.substring(1, 2) == 'b'"),
+        ("format", "'%s-%d'.format(['a', 1]) == 'a-1'"),
+        ("quote", "strings.quote('a') == '\"a\"'"),
+        ("reverse", "'abc'.reverse() == 'cba'"),
+        ("of", "optional.of(1).hasValue()"),
+        ("none", "!optional.none().hasValue()"),
+        ("ofNonZeroValue", "!optional.ofNonZeroValue(0).hasValue()"),
+        ("hasValue", "optional.of(1).hasValue()"),
+        ("value", "optional.of(1).value() == 1"),
+        ("or", "optional.none().or(optional.of(1)).value() == 1"),
+        ("orValue", "optional.none().orValue(1) == 1"),
+        ("optMap", "optional.of(1).optMap(x, x + 1).value() == 2"),
+        ("optFlatMap", "optional.of(1).optFlatMap(x, optional.of(x + 1)).value() == 2"),
+        ("has", "has({'a': 1}.a)"),
+        ("all", "[1, 2].all(x, x > 0)"),
+        ("exists", "[1, 2].exists(x, x == 2)"),
+        ("exists_one", "[1, 2].exists_one(x, x == 2)"),
+        ("map", "[1, 2].map(x, x + 1) == [2, 3]"),
+        ("filter", "[1, 2].filter(x, x > 1) == [2]"),
+        ("find", "'a1'.find('[0-9]') == '1'"),
+        ("findAll", "'a1b2'.findAll('[0-9]') == ['1', '2']"),
+        ("isSorted", "[1, 2].isSorted()"),
+        ("sum", "[1, 2].sum() == 3"),
+        ("quantity", "quantity('1000m') == quantity('1')"),
+        ("isQuantity", "isQuantity('1.3Gi') && !isQuantity('1,3G') && !isQuantity('200K')"),
+        ("sign", "quantity('-50k').sign() == -1 && quantity('0').sign() == 0 && math.sign(-2) == -1"),
+        (
+            "isInteger",
+            "quantity('50000000G').isInteger() && !quantity('50E').isInteger() && !quantity('1m').isInteger()",
+        ),
+        ("asInteger", "quantity('50k').asInteger() == 50000"),
+        ("asApproximateFloat", "quantity('50k').sub(20000).asApproximateFloat() == 30000.0"),
+        (
+            "add",
+            "quantity('50k').add(quantity('20k')) == quantity('70k') && quantity('50k').add(20) == quantity('50020')",
+        ),
+        (
+            "sub",
+            "quantity('50k').sub(quantity('20k')) == quantity('30k') && quantity('50k').sub(20000) == quantity('30k')",
+        ),
+        ("sub", "quantity('50k').add(20).sub(quantity('100k')).sub(-50000) == quantity('20')"),
+        ("isLessThan", "quantity('50M').isLessThan(quantity('100M'))"),
+        ("isGreaterThan", "quantity('150Mi').isGreaterThan(quantity('100Mi'))"),
+        (
+            "compareTo",
+            "quantity('200M').compareTo(quantity('0.2G')) == 0 && quantity('50Mi').compareTo(quantity('50M')) == 1",
+        ),
+        (
+            "url",
+            "url('https://user:pass@example.com:80/path?query=val#fragment').getHost() == 'example.com:80'",
+        ),
+        (
+            "isURL",
+            "isURL('/absolute-path') && !isURL('https://a:b:c/') && !isURL('../relative-path') && !isURL('')",
+        ),
+        (
+            "isURL",
+            "isURL('mailto:name') && !isURL('https://a b/') && !isURL('https://a/%zz') && !isURL(':a')",
+        ),
+        ("getScheme", "url('HTTPS://example.com/').getScheme() == 'https' && url('/path').getScheme() == ''"),
+        (
+            "getHost",
+            "url('https://[::1]:80/').getHost() == '[::1]:80' && url('https://[::1]/').getHost() == '[::1]'",
+        ),
+        ("getHost", "url('/path').getHost() == '' && url('https://example.com/').getHost() == 'example.com'"),
+        (
+            "getHostname",
+            "url('https://[::1]:80/').getHostname() == '::1' && url('https://127.0.0.1:80/').getHostname() == '127.0.0.1'",
+        ),
+        (
+            "getPort",
+            "url('https://example.com:80/').getPort() == '80' && url('https://[::1]/').getPort() == ''",
+        ),
+        (
+            "getEscapedPath",
+            "url('https://example.com/path with spaces/').getEscapedPath() == '/path%20with%20spaces/'",
+        ),
+        (
+            "getEscapedPath",
+            "url('https://example.com').getEscapedPath() == '' && url('/a%2Fb').getEscapedPath() == '/a%2Fb'",
+        ),
+        (
+            "getQuery",
+            "url('https://example.com/path?k1=a&k2=b&k2=c').getQuery() == {'k1': ['a'], 'k2': ['b', 'c']}",
+        ),
+        (
+            "getQuery",
+            "url('/path?key with spaces=value+with%20spaces&&a;b&%zz=1#k=v').getQuery() == {'key with spaces': ['value with spaces']}",
+        ),
+        (
+            "getQuery",
+            "url('https://example.com/path?').getQuery() == {} && url('https://example.com/path').getQuery() == {}",
+        ),
+        (
+            "ip",
+            "ip('127.0.0.1') == ip('127.0.0.1') && ip('::1') == ip('0:0::1') && cidr('192.168.0.1/24').ip() == ip('192.168.0.1')",
+        ),
+        (
+            "isIP",
+            "isIP('127.0.0.1') && isIP('::1') && !isIP('127.0.0.256') && !isIP(':::1') && !isIP('127.0.0.01')",
+        ),
+        ("isIP", "!isIP('::ffff:1.2.3.4') && !isIP('fe80::1%eth0') && !isIP('10.0.0.0/8')"),
+        ("cidr", "cidr('192.168.0.0/16') == cidr('192.168.0.0/16') && cidr('::1/128').ip().family() == 6"),
+        (
+            "isCIDR",
+            "isCIDR('192.168.0.0/16') && isCIDR('::1/128') && !isCIDR('192.168.0.0/33') && !isCIDR('::1/129')",
+        ),
+        (
+            "isCIDR",
+            "!isCIDR('10.0.0.0/08') && !isCIDR('10.0.0.0/+8') && !isCIDR('10.0.0.0/') && !isCIDR('10.0.0.0')",
+        ),
+        ("family", "ip('127.0.0.1').family() == 4 && ip('::1').family() == 6"),
+        (
+            "isLoopback",
+            "ip('127.0.0.1').isLoopback() && ip('::1').isLoopback() && !ip('192.168.0.1').isLoopback()",
+        ),
+        (
+            "isUnspecified",
+            "ip('0.0.0.0').isUnspecified() && ip('::').isUnspecified() && !ip('::1').isUnspecified()",
+        ),
+        (
+            "isLinkLocalMulticast",
+            "ip('224.0.0.1').isLinkLocalMulticast() && !ip('224.0.1.1').isLinkLocalMulticast()",
+        ),
+        (
+            "isLinkLocalMulticast",
+            "ip('ff02::1').isLinkLocalMulticast() && !ip('fd00::1').isLinkLocalMulticast()",
+        ),
+        (
+            "isLinkLocalUnicast",
+            "ip('169.254.169.254').isLinkLocalUnicast() && !ip('192.168.0.1').isLinkLocalUnicast()",
+        ),
+        ("isLinkLocalUnicast", "ip('fe80::1').isLinkLocalUnicast() && !ip('fd80::1').isLinkLocalUnicast()"),
+        (
+            "isGlobalUnicast",
+            "ip('192.168.0.1').isGlobalUnicast() && !ip('255.255.255.255').isGlobalUnicast()",
+        ),
+        ("isGlobalUnicast", "ip('2001:db8::abcd').isGlobalUnicast() && !ip('ff00::1').isGlobalUnicast()"),
+        ("isCanonical", "ip.isCanonical('127.0.0.1') && ip.isCanonical('2001:db8::abcd')"),
+        ("isCanonical", "!ip.isCanonical('2001:DB8::ABCD') && !ip.isCanonical('2001:db8::0:0:0:abcd')"),
+        (
+            "containsIP",
+            "cidr('192.168.0.0/24').containsIP(ip('192.168.0.1')) && !cidr('192.168.0.0/24').containsIP('192.168.1.1')",
+        ),
+        ("containsIP", "cidr('0.0.0.0/0').containsIP('1.2.3.4') && !cidr('0.0.0.0/0').containsIP('::1')"),
+        (
+            "containsCIDR",
+            "cidr('192.168.0.0/16').containsCIDR('192.168.10.0/24') && !cidr('192.168.1.0/24').containsCIDR('192.168.2.0/24')",
+        ),
+        ("containsCIDR", "!cidr('192.168.10.0/24').containsCIDR(cidr('192.168.0.0/16'))"),
+        (
+            "prefixLength",
+            "cidr('192.168.0.0/16').prefixLength() == 16 && cidr('::1/128').prefixLength() == 128",
+        ),
+        (
+            "masked",
+            "cidr('192.168.0.1/24').masked() == cidr('192.168.0.0/24') && cidr('192.168.0.1/24') != cidr('192.168.0.1/24').masked()",
+        ),
+        ("intersects", "sets.intersects([1, 2], [2, 3])"),
+        ("equivalent", "sets.equivalent([1, 2], [2, 1])"),
+        ("group", "authorizer.group('apps').resource('x').check('get').allowed()"),
+        ("resource", "authorizer.group('').resource('x').check('get').allowed()"),
+        ("subresource", "authorizer.group('').resource('x').subresource('y').check('get').allowed()"),
+        ("namespace", "authorizer.group('').resource('x').namespace('y').check('get').allowed()"),
+        ("name", "authorizer.group('').resource('x').name('y').check('get').allowed()"),
+        ("path", "authorizer.path('/healthz').check('get').allowed()"),
+        ("serviceAccount", "authorizer.serviceAccount('shop', 'web').path('/').check('get').allowed()"),
+        ("check", "authorizer.path('/').check('get').allowed()"),
+        ("allowed", "authorizer.path('/').check('get').allowed()"),
+        ("reason", "authorizer.path('/').check('get').reason() == 'because'"),
+        ("errored", "!authorizer.path('/').check('get').errored()"),
+        ("error", "authorizer.path('/').check('get').error() == ''"),
+        ("greatest", "math.greatest(1, 2) == 2"),
+        ("least", "math.least(1, 2) == 1"),
+        ("@max", "math.greatest([1, 2]) == 2"),
+        ("@min", "math.least([1, 2]) == 1"),
+        ("abs", "math.abs(-1) == 1"),
+        ("ceil", "math.ceil(1.2) == 2.0"),
+        ("floor", "math.floor(1.2) == 1.0"),
+        ("round", "math.round(1.5) == 2.0"),
+        ("trunc", "math.trunc(1.5) == 1.0"),
+        ("isNaN", "!math.isNaN(1.0)"),
+        ("isInf", "!math.isInf(1.0)"),
+        ("isFinite", "math.isFinite(1.0)"),
+        ("bitAnd", "math.bitAnd(3, 2) == 2"),
+        ("bitOr", "math.bitOr(1, 2) == 3"),
+        ("bitXor", "math.bitXor(1, 3) == 2"),
+        ("bitNot", "math.bitNot(0) == -1"),
+        ("bitShiftLeft", "math.bitShiftLeft(1, 2) == 4"),
+        ("bitShiftRight", "math.bitShiftRight(4, 2) == 1"),
+        ("sqrt", "math.sqrt(4.0) == 2.0"),
+    ];
+
+    #[test]
+    fn every_known_name_is_a_function() {
+        for name in KNOWN {
+            assert!(CASES.iter().any(|(case, _)| case == name), "no case evaluates {name}");
+        }
+        let always = Authorizer::new(|_: &Check| Decision { allowed: true, reason: "because".to_owned() });
+        let scope = Scope::default().with_authorizer(always);
+        for (name, text) in CASES {
+            let is_named = text.contains(&format!("{name}(")) || name.starts_with('@');
+            assert!(KNOWN.contains(name) && is_named, "{name}: {text}");
+            let held = Expression::compile(text, &["authorizer"]).and_then(|all| all.holds(&scope));
+            assert_eq!(held, Ok(true), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn values_of_another_kind_fail() {
+        for text in [
+            "ip('10.0.0.0/8') == ''",
+            "ip('::ffff:1.2.3.4') == ''",
+            "cidr('10.0.0.1') == ''",
+            "cidr('10.0.0.0/8').containsIP('10.0.0.0/8')",
+            "cidr('10.0.0.0/8').containsCIDR('10.0.0.1')",
+            "'x'.isLoopback()",
+            "quantity('1').add('x') == ''",
+            "quantity('1').add(1.5) == ''",
+            "quantity('100000000000E').add(quantity('100000000000E')) == ''",
+            "quantity('9999999999999999999999999999999999999G').asInteger() == 1",
+            "url('../x').getQuery() == {}",
+            "ip.isCanonical('x')",
+        ] {
+            let compiled = Expression::compile(text, &[]).unwrap();
+            assert!(compiled.holds(&Scope::default()).is_err(), "{text}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, operators};
 
-use super::NAMESPACES;
+use super::is_of;
 use super::meter::names;
 
 /// Functions that neither walk nor copy their arguments. A prefix comparison is bounded by the length of an argument,
@@ -122,7 +122,7 @@ fn with_call(id: u64, mut call: CallExpr, in_loop: bool) -> IdedExpr {
         call = CallExpr { func_name: names::ADD.to_owned(), target: None, args };
         return IdedExpr { id, expr: Expr::Call(call) };
     }
-    let is_namespace = is_namespace(call.target.as_deref());
+    let is_namespace = is_namespace(call.target.as_deref(), &name);
     call.target = call.target.map(|target| Box::new(metered(*target, in_loop)));
     call.args = call.args.into_iter().map(|part| metered(part, in_loop)).collect();
     if let Some((_, made)) = MADE.iter().find(|(made, _)| *made == name)
@@ -175,8 +175,9 @@ fn summands(call: CallExpr) -> Vec<IdedExpr> {
     parts
 }
 
-fn is_namespace(target: Option<&IdedExpr>) -> bool {
-    matches!(target.map(|target| &target.expr), Some(Expr::Ident(name)) if NAMESPACES.contains(&name.as_str()))
+/// Whether the target of a call is the namespace of its function.
+fn is_namespace(target: Option<&IdedExpr>, function: &str) -> bool {
+    matches!(target.map(|target| &target.expr), Some(Expr::Ident(name)) if is_of(name, function))
 }
 
 /// A comparison is bounded by the shorter side, and thus by a literal.
