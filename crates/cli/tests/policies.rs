@@ -314,6 +314,71 @@ fn a_cluster_that_authorizes_everything_is_refused_before_a_write() {
     assert!(code == 2 && said.contains(why), "{code} {said}");
 }
 
+#[test]
+fn a_cluster_without_the_policies_is_refused_by_name_before_a_write() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let fake = Fake::start(move |request| {
+        seen.lock().unwrap().push(format!("{} {}", request.method, request.path));
+        match request.path.split('?').next().unwrap() {
+            // Kubernetes 1.35 has only the validating ones in v1.
+            REGISTRATION => Answer::ok(json!({"kind": "APIResourceList", "apiVersion": "v1",
+                "groupVersion": "admissionregistration.k8s.io/v1", "resources": [{"name": "validatingadmissionpolicies",
+                "singularName": "", "namespaced": false, "kind": "ValidatingAdmissionPolicy", "verbs": ["create"]}]})),
+            "/version" => {
+                Answer::ok(json!({"major": "1", "minor": "35", "gitVersion": "v1.35.2", "gitCommit": "",
+                "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}))
+            }
+            other => Answer::refused(500, "InternalError", &format!("{other} is not expected")),
+        }
+    });
+    let said = "the API server, v1.35.2, does not serve MutatingAdmissionPolicy of admissionregistration.k8s.io/v1, \
+        as kube-apiserver does from Kubernetes 1.36 on. Nothing was changed";
+    for verb in ["apply --scc-set 4", "apply --watch", "status --scc-set 4", "remove"] {
+        let (code, text) = fake.run(&format!("{KUBECONFIG} palisade policies {verb}"));
+        assert!(code == 2 && text.contains(said), "{verb}: {code} {text}");
+    }
+    let asked = asked.lock().unwrap();
+    assert!(!asked.is_empty() && asked.iter().all(|line| line.starts_with("GET ")), "{asked:?}");
+}
+
+#[test]
+fn a_compilation_says_what_is_left_to_others() {
+    let fake = Fake::start(|request| panic!("nothing may be sent: {}", request.path));
+    let compile = "palisade policies compile --scc-set 4";
+    let notes = |options: &str| {
+        let output = fake.shell(&format!("{compile} {options}"));
+        assert!(output.status.success(), "{options}");
+        let out = String::from_utf8(output.stdout).unwrap();
+        assert!(out.starts_with("---\napiVersion: "), "the notes are not among the objects");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = notes("");
+    for note in [
+        "note: ranges of namespaces are not allocated: annotate them",
+        "note: edits of SCCs are not followed: `palisade policies apply --watch`",
+        "note: SCC objects are neither defaulted nor validated: `palisade scc lint`",
+        "note: refusals do not name the right that is missing",
+        "note: exec and attach are not held: --exec, or the webhooks",
+    ] {
+        assert_eq!(said.matches(note).count(), 1, "{note}: {said}");
+    }
+    assert!(!notes("--exec").contains("exec and attach are not held"));
+    // Without roles most warnings would be wrong.
+    let unknown = "note: authors of workloads are not warned, since no roles and bindings are known";
+    assert!(!said.contains(unknown), "{said}");
+    fake.write(
+        "own.yaml",
+        "{apiVersion: security.openshift.io/v1, kind: SecurityContextConstraints, metadata: {name: own}, \
+         runAsUser: {type: RunAsAny}, seLinuxContext: {type: RunAsAny}}\n---\n\
+         {apiVersion: security.openshift.io/v1, kind: SecurityContextConstraints, metadata: {name: none}, \
+         runAsUser: {type: MustRunAs}, seLinuxContext: {type: RunAsAny}}\n",
+    );
+    let (code, said) = fake.run("palisade policies compile own.yaml");
+    assert!(code == 0 && said.contains(unknown), "{code} {said}");
+    assert!(said.contains("none is left out, since it can admit no pod: "), "{said}");
+}
+
 /// The compiled policies as an API server has them, but for those of some kinds.
 fn compiled(path: &str, without: &str) -> Option<serde_json::Value> {
     let (plural, name) = path.strip_prefix(REGISTRATION)?.trim_start_matches('/').split_once('/')?;
