@@ -126,11 +126,14 @@ pub(crate) fn audit_annotations(sccs: &[Translated<'_>], enforced: bool) -> Valu
     if !enforced {
         return json!([]);
     }
+    let keeps_required = update::keeps_required();
     let mut annotations = vec![
         // Empty means none.
-        json!({"key": "chosen", "valueExpression": "string(variables.relevant ? variables.annotated : '')"}),
+        json!({"key": "chosen", "valueExpression":
+            format!("string(variables.relevant && ({keeps_required}) ? variables.annotated : '')")}),
         json!({"key": "reason", "valueExpression":
-            "string(!variables.relevant ? '' : variables.annotated == '' ? variables.refusal : variables.annotated + ' admits the pod')"}),
+            format!("string(!variables.relevant ? '' : !({keeps_required}) ? {} : variables.annotated == '' ? variables.refusal : \
+                variables.annotated + ' admits the pod')", text(&required_changed()))}),
         // SCCs that a refused pod fits, without the right to use them.
         json!({"key": "denied", "valueExpression":
             "variables.annotated == '' && variables.relevant && request.operation == 'CREATE' ? variables.fitting.join(',') : ''"}),
@@ -152,6 +155,11 @@ pub(crate) fn audit_annotations(sccs: &[Translated<'_>], enforced: bool) -> Valu
 
 pub(crate) const REFUSED: &str = "unable to validate against any security context constraint";
 
+/// The message on an update of the required SCC.
+fn required_changed() -> String {
+    format!("invalid change to SCC annotation, {REQUIRED_SCC} cannot be changed")
+}
+
 /// The validations of a request, each with its message.
 pub(crate) fn validations(sccs: &[Translated<'_>]) -> Value {
     let names = cel::texts(sccs.iter().map(|scc| scc.name()));
@@ -168,7 +176,7 @@ pub(crate) fn validations(sccs: &[Translated<'_>]) -> Value {
         },
         {
             "expression": relevant(&update::keeps_required()),
-            "message": format!("invalid change to SCC annotation, {REQUIRED_SCC} cannot be changed"),
+            "message": required_changed(),
         },
         {
             "expression": relevant(&format!("variables.required == '' || variables.required in {names}")),
