@@ -90,10 +90,37 @@ fn what_a_pod_says_of_itself_does_not_count() {
     assert!(unfit.is_some_and(|message| message.contains("unable to validate")));
 }
 
+/// A refusal names the nearest SCC and the field in violation.
+#[test]
+fn the_message_names_the_nearest_scc_and_the_field() {
+    let pair = set_4(&[("restricted-v2", "alice")]);
+    let path = json!([{"name": "v", "hostPath": {"path": "/"}}]);
+    for (spec, finding) in [
+        (json!({"hostPID": true}), "hostPID is not allowed"),
+        (
+            json!({"securityContext": {"runAsUser": 5}}),
+            "runAsUser must be in the namespace's openshift.io/sa.scc.uid-range",
+        ),
+        (
+            json!({"volumes": path}),
+            "volumes may only be configMap, csi, downwardAPI, emptyDir, ephemeral, image, persistentVolumeClaim, projected, secret",
+        ),
+    ] {
+        let pod = pod(json!({"openshift.io/required-scc": "restricted-v2"}), spec);
+        let message = refusal(
+            pair.decide(&canonical_review(&create(pod)), |request, may| pair.policies.admit(request, may)),
+        );
+        let expected = format!(
+            "unable to validate against any security context constraint: restricted-v2 comes nearest, but {finding}"
+        );
+        assert_eq!(message, expected);
+    }
+}
+
 /// The most checks that a request can cause: all SCCs fit, and none, or the last only, may be used.
 #[test]
 fn any_number_of_sccs_that_fit_is_within_the_budget() {
-    for count in [1, 13, 14, 15, 27, 28, 29, 100] {
+    for count in [1, 13, 14, 15, 27, 28, 29, 100, 300] {
         for granted in [false, true] {
             let name = |index: usize| format!("s{index:03}");
             let groups = |index: usize| {

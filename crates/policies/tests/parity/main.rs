@@ -11,6 +11,7 @@
 mod adversarial;
 mod connect;
 mod golden;
+mod incomplete;
 mod interpreter;
 mod pair;
 mod random;
