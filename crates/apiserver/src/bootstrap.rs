@@ -31,6 +31,20 @@ pub(crate) fn objects(api: &Api, set: BuiltinSet) -> ApiResult<Vec<Value>> {
     Ok(objects)
 }
 
+/// The set that the stored SCCs are of: that of OpenShift 3 if there are such, and none that only OpenShift 4 has.
+pub(crate) fn kept_set(api: &Api) -> ApiResult<BuiltinSet> {
+    let mut kept = BuiltinSet::V4;
+    for name in BuiltinSet::V4.sccs() {
+        let found = api.store.get(&objects::key(&resource::SCCS, "", name));
+        match found.map_err(|error| failure::store(&resource::SCCS, name, error))? {
+            Some(_) if BuiltinSet::V3.sccs().contains(name) => kept = BuiltinSet::V3,
+            Some(_) => return Ok(BuiltinSet::V4),
+            None => {}
+        }
+    }
+    Ok(kept)
+}
+
 /// Creates the missing initial objects.
 pub(crate) fn run(api: &Api, set: BuiltinSet) -> ApiResult<()> {
     settle(api)?;

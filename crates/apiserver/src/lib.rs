@@ -9,7 +9,7 @@
 //!     data: None,
 //!     listen: "127.0.0.1:0".parse()?,
 //!     names: Vec::new(),
-//!     set: BuiltinSet::V4,
+//!     set: Some(BuiltinSet::V4),
 //!     audit: None,
 //!     audit_policy: None,
 //!     backup: None,

@@ -34,8 +34,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Further names and addresses that clients use for the server.
     pub names: Vec<String>,
-    /// The initial SCCs.
-    pub set: BuiltinSet,
+    /// The initial SCCs; if none are named, those of the data folder, and the newest in a new one.
+    pub set: Option<BuiltinSet>,
     /// The file of the audit log, if one is written.
     pub audit: Option<PathBuf>,
     /// The audit policy, as kube-apiserver's `--audit-policy-file`; without it, all requests are
@@ -56,7 +56,7 @@ impl Default for Config {
             data: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             names: Vec::new(),
-            set: BuiltinSet::V4,
+            set: None,
             audit: None,
             audit_policy: None,
             backup: None,
@@ -103,6 +103,7 @@ pub struct Server {
     api: Arc<Api>,
     listener: Option<Listener>,
     pki: Pki,
+    set: BuiltinSet,
     controllers: Vec<std::thread::JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     folder: Option<tempfile::TempDir>,
@@ -128,6 +129,10 @@ impl Server {
         };
         let data = config.data.clone().or_else(|| folder.as_ref().map(|folder| folder.path().to_owned()));
         let data = data.unwrap_or_default();
+        let policy = config.audit_policy.as_deref().map(Policy::read).transpose()?.unwrap_or_default();
+        // A start that finds the address taken has restored no backup, which the next start would refuse to do again.
+        let socket = tokio::net::TcpListener::bind(config.listen).await;
+        let socket = socket.map_err(|error| ServerError::Listen(config.listen, error))?;
         let store = open(&config)?;
         let mut names = config.names.clone();
         names.push(config.listen.ip().to_string());
@@ -135,11 +140,9 @@ impl Server {
         private::folder(&pki_folder, &["ca.", "sa.", "admin.", ".palisade-"]).map_err(StoreError::from)?;
         let pki = Pki::open(&pki_folder, &names)?;
         let tls = Tls::new(&pki.server, Some(&pki.ca))?;
-        let listener = Listener::bind(config.listen, tls, Limits::default());
-        let listener = listener.await.map_err(|error| ServerError::Listen(config.listen, error))?;
+        let listener = Listener::new(socket, tls, Limits::default());
         let tokens = Tokens::new(&pki.account_key, &pki.account_public)
             .map_err(|error| ServerError::Key(error.to_string()))?;
-        let policy = config.audit_policy.as_deref().map(Policy::read).transpose()?.unwrap_or_default();
         let audit = match &config.audit {
             Some(path) => Audit::to_file(path, policy).map_err(StoreError::from)?,
             None => Audit::default(),
@@ -148,11 +151,15 @@ impl Server {
         let nodes = Arc::new(to_nodes(&pki)?);
         let outside = Outside { decider: config.decider, client: Client::new(config.webhook_services) };
         let api = Arc::new(Api::new(store, tokens, audit, pki.ca.clone(), nodes, outside).map_err(refused)?);
-        bootstrap::run(&api, config.set).map_err(refused)?;
+        let set = match config.set {
+            Some(set) => set,
+            None => bootstrap::kept_set(&api).map_err(refused)?,
+        };
+        bootstrap::run(&api, set).map_err(refused)?;
         let stop = Arc::new(AtomicBool::new(false));
         Ok(Self {
             controllers: vec![
-                controller::start(&api, config.set, &stop),
+                controller::start(&api, set, &stop),
                 workload::start(&api, &stop),
                 paced::start(&api, &stop, quota::RECOUNT),
                 paced::start(&api, &stop, budget::RECOUNT),
@@ -160,6 +167,7 @@ impl Server {
             listener: Some(listener.counted(api.metrics.connections())),
             api,
             pki,
+            set,
             stop,
             folder,
         })
@@ -175,6 +183,12 @@ impl Server {
             Some(listener) => listener.address(),
             None => Err(std::io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// The initial SCCs.
+    #[must_use]
+    pub fn set(&self) -> BuiltinSet {
+        self.set
     }
 
     /// The temporary folder of a server without a data folder, removed with the server.

@@ -385,9 +385,9 @@ pub(crate) struct ServeArgs {
     /// Further name or address that clients use for this server; may be repeated
     #[arg(long = "name", value_name = "NAME")]
     pub(crate) names: Vec<String>,
-    /// Initial SCCs: those of OpenShift 4 (thirteen) or 3 (seven)
-    #[arg(long, value_name = "4|3", default_value = "4")]
-    pub(crate) scc_set: BuiltinSet,
+    /// Initial SCCs: those of OpenShift 4 (thirteen) or 3 (seven). Default: those of the data folder, 4 in a new one
+    #[arg(long, value_name = "4|3")]
+    pub(crate) scc_set: Option<BuiltinSet>,
     /// Start from a backup; the data folder must be new
     #[arg(long, value_name = "FILE")]
     pub(crate) from_backup: Option<PathBuf>,
@@ -549,8 +549,8 @@ pub(crate) enum LoginIds {
 #[cfg(feature = "serve")]
 /// End every pod of this machine's node, and remove what the node has left on the machine
 ///
-/// Removes containers, networks, mounts, cgroups and the engine that the node has started; images, volumes' folders and
-/// the API's data stay.
+/// Stop `palisade up` or `palisade node` first: while the node's agent runs, this is refused. Removes containers, networks,
+/// mounts, cgroups and the engine that the node has started; images, volumes' folders and the API's data stay.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DownArgs {
     /// Folder of the node's data. Default: /var/lib/palisade

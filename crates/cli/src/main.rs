@@ -27,6 +27,8 @@ mod node_profiles;
 mod oci;
 #[cfg(feature = "serve")]
 mod operate;
+#[cfg(feature = "serve")]
+mod place;
 mod policies;
 mod policy;
 mod record;

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use palisade_apiserver::Server;
-use palisade_node::{Certificates, DefaultSeccomp, Layout};
+use palisade_node::{Certificates, Claim, DefaultSeccomp, Layout};
 use palisade_scc::BuiltinSet;
 
 use crate::args::{DownArgs, ImageCommand, LoginIds, NodeArgs, NodeCommand, NodeOptions};
 use crate::exit::Exit;
-
-const FOLDER: &str = "/var/lib/palisade";
+use crate::place::{Place, layout};
 
 /// An error at the start of a node.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +34,6 @@ enum NodeError {
 
 fn require_root(what: &'static str) -> Result<(), NodeError> {
     if palisade_node::is_root() { Ok(()) } else { Err(NodeError::NotRoot(what)) }
-}
-
-fn layout(folder: Option<&Path>) -> Result<Layout, std::io::Error> {
-    std::path::absolute(folder.unwrap_or(Path::new(FOLDER))).map(|folder| Layout::new(&folder))
 }
 
 /// The address of the interface with the default route. No packet is sent.
@@ -119,7 +114,7 @@ fn may_set_login_ids() -> bool {
 
 fn config(
     options: &NodeOptions,
-    layout: Layout,
+    claim: Claim,
     name: String,
     set: BuiltinSet,
 ) -> Result<palisade_node::Config, crate::Failure> {
@@ -131,10 +126,10 @@ fn config(
     let (runtime, handler_state) = match (&options.runtime, &options.cri_socket) {
         (Some(runtime), _) => (Some(runtime.clone()), None),
         (None, Some(_)) => (None, None),
-        (None, None) => handler(&layout, default_profile, options.login_ids)?.unzip(),
+        (None, None) => handler(claim.layout(), default_profile, options.login_ids)?.unzip(),
     };
     Ok(palisade_node::Config {
-        layout,
+        claim,
         name,
         ip,
         listen: SocketAddr::new(ip, options.node_port),
@@ -172,28 +167,22 @@ pub(crate) async fn scheduler(server: &Server, url: &str) -> Result<kube::Client
     client(Kubeconfig::from_yaml(&server.scheduler_kubeconfig(url)?)?).await
 }
 
-/// Runs the API server with a node beside it. If the server's data is temporary, the node's is too.
+/// Runs the API server with a node beside it, or alone if there is no place for one.
 pub(crate) async fn beside(
     server: Server,
     url: &str,
     options: &NodeOptions,
-    is_ephemeral: bool,
-    set: BuiltinSet,
+    place: Option<Place>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), crate::Failure> {
-    if !palisade_node::is_root() {
+    let Some(Place { claim, is_ephemeral, temporary }) = place else {
         tracing::warn!("pods cannot run here: containers take root; only the API is served");
         server.run(shutdown).await;
         return Ok(());
-    }
-    let folder = match (&options.node_dir, is_ephemeral) {
-        (None, true) => Some(tempfile::tempdir()?),
-        _ => None,
     };
-    let own = folder.as_ref().map(tempfile::TempDir::path);
-    let layout = layout(options.node_dir.as_deref().or(own))?;
     let name = node_name(options)?;
-    let mut config = config(options, layout.clone(), name, set)?;
+    let layout = claim.layout().clone();
+    let mut config = config(options, claim, name, server.set())?;
     let credentials = server.node_credentials(url, &config.name, config.ip)?;
     config.tls = Some(Certificates {
         certificate: credentials.certificate,
@@ -211,6 +200,7 @@ pub(crate) async fn beside(
     }
     let _ = stop.send(());
     let _ = serving.await;
+    drop(temporary);
     ran.map_err(Into::into)
 }
 
@@ -254,8 +244,8 @@ pub(crate) fn run(args: NodeArgs) -> crate::Outcome {
         let shutdown = crate::stop::shutdown()?;
         let wrong = |error: String| NodeError::Kubeconfig(path.clone(), error);
         let kubeconfig = Kubeconfig::read_from(&path).map_err(|error| wrong(error.to_string()))?;
-        let layout = layout(args.node.node_dir.as_deref())?;
-        let mut config = config(&args.node, layout, node_name(&args.node)?, BuiltinSet::V4)?;
+        let claim = Claim::new(layout(args.node.node_dir.as_deref())?)?;
+        let mut config = config(&args.node, claim, node_name(&args.node)?, BuiltinSet::V4)?;
         config.tls = Some(certificates(&kubeconfig, &path)?);
         let client = client(kubeconfig).await?;
         palisade_node::run(config, client, shutdown).await?;

@@ -7,6 +7,7 @@ use palisade_apiserver::{Config, Decider, Server};
 
 use crate::args::{NodeOptions, SccDecider, ServeArgs};
 use crate::exit::Exit;
+use crate::place::Place;
 
 /// An error before the server starts.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,7 @@ async fn serve(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
         decider: decider(args.scc),
         webhook_services: args.webhook_services.iter().cloned().collect(),
     };
+    let place = node.as_ref().map(|node| Place::new(node, args.ephemeral)).transpose()?.flatten();
     // Before it listens, so that no signal is lost.
     let shutdown = crate::stop::shutdown()?;
     let server = Server::start(config).await?;
@@ -57,7 +59,7 @@ async fn serve(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
         .map_err(|error| ServeError::File(path.display().to_string(), error))?;
     let is_own = adopt(&kubeconfig)?;
     // Nobody has to read stdout: the server goes on if this cannot be written.
-    let _ = say(&url, &path, is_own);
+    let _ = say(&url, &path, is_own, place.as_ref().and_then(Place::temporary));
     match node {
         None => {
             let scheduler = crate::node::scheduler(&server, &url).await?;
@@ -65,9 +67,7 @@ async fn serve(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
             server.run(shutdown).await;
             scheduler.abort();
         }
-        Some(options) => {
-            crate::node::beside(server, &url, &options, args.ephemeral, args.scc_set, shutdown).await?
-        }
+        Some(options) => crate::node::beside(server, &url, &options, place, shutdown).await?,
     }
     Ok(Exit::Fine)
 }
@@ -116,10 +116,17 @@ fn adopt(kubeconfig: &str) -> Result<bool, crate::Failure> {
     Ok(is_free)
 }
 
-fn say(url: &str, kubeconfig: &Path, is_own: bool) -> std::io::Result<()> {
+fn say(url: &str, kubeconfig: &Path, is_own: bool, node: Option<&Path>) -> std::io::Result<()> {
     let mut out = anstream::stdout().lock();
     writeln!(out, "Serving the Kubernetes API on {url}")?;
     writeln!(out, "The administrator's kubeconfig: {}", kubeconfig.display())?;
+    if let Some(folder) = node {
+        writeln!(
+            out,
+            "The node's folder: {}: commands for its images take --node-dir with it",
+            folder.display()
+        )?;
+    }
     writeln!(out)?;
     writeln!(out, "Next, in another terminal:")?;
     if !is_own {

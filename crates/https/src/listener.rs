@@ -51,8 +51,13 @@ impl Listener {
     ///
     /// The operating system refuses the address.
     pub async fn bind(address: SocketAddr, tls: Tls, limits: Limits) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
-        Ok(Self { socket, tls, limits, connections: Connections::default() })
+        Ok(Self::new(TcpListener::bind(address).await?, tls, limits))
+    }
+
+    /// Takes a socket that listens already. Its clients wait until it is served.
+    #[must_use]
+    pub fn new(socket: TcpListener, tls: Tls, limits: Limits) -> Self {
+        Self { socket, tls, limits, connections: Connections::default() }
     }
 
     /// Counts connections in these metrics.

@@ -1,9 +1,6 @@
 //! The agent: the node's own object, the pods bound to it, and a worker for each pod.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +11,7 @@ use kube_runtime::watcher::{self, Event};
 use palisade_k8s::KernelVersion;
 use tokio::sync::Notify;
 
+use crate::claim::private;
 use crate::config::Config;
 use crate::cri::Cri;
 use crate::cri::message::{ListContainersRequest, ListPodSandboxRequest};
@@ -64,16 +62,14 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), NodeError> {
     let recorder = Arc::new(Recorder::new(client.clone(), "palisade-node", &config.name));
-    for folder in [config.layout.root(), &config.layout.run()] {
-        private(folder)?;
-    }
+    private(&config.layout().run())?;
     let engine = start_engine(&config).await;
     let why = engine.as_ref().err().map(ToString::to_string);
     if let Some(why) = &why {
         tracing::warn!("{why}");
     }
     let engine = engine.ok();
-    ship_profiles(&config.layout)?;
+    ship_profiles(config.layout())?;
     let cri = engine.as_ref().map(Source::cri);
     let node = cri.as_ref().map(|cri| Arc::new(node(&config, &client, cri, &recorder)));
     let endpoint = match (&node, &config.tls) {
@@ -113,29 +109,6 @@ pub async fn run(
     Ok(())
 }
 
-/// Makes a folder private to its owner, whatever the umask and its old mode were: below it are the tokens and Secrets
-/// of pods.
-fn private(folder: &Path) -> std::io::Result<()> {
-    let refused = |why: String| std::io::Error::new(std::io::ErrorKind::PermissionDenied, why);
-    let own = rustix::process::geteuid().as_raw();
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let found = std::fs::symlink_metadata(folder)?;
-    if !found.is_dir() || found.uid() != own {
-        let (path, owner) = (folder.display(), found.uid());
-        return Err(refused(format!(
-            "{path}: not a folder of user {own}, but of user {owner}: choose another"
-        )));
-    }
-    if found.mode() & 0o022 != 0 {
-        return Err(refused(format!(
-            "{}: other users may write it (mode {:04o}): take that from them with chmod go-w",
-            folder.display(),
-            found.mode() & 0o7777
-        )));
-    }
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-}
-
 /// Writes the workshop's profile to the folder of localhost profiles, unless there is one of that name.
 fn ship_profiles(layout: &Layout) -> std::io::Result<()> {
     std::fs::create_dir_all(layout.profiles())?;
@@ -170,7 +143,7 @@ async fn start_engine(config: &Config) -> Result<Source, EngineError> {
         };
     }
     let programs = Programs::find(config.runtime.as_deref())?;
-    let start = || Engine::start(&config.layout, programs.clone(), &config.range);
+    let start = || Engine::start(config.layout(), programs.clone(), &config.range);
     let engine = match start().await {
         // A busy machine gets another try: a node that gives up stays without pods.
         Err(EngineError::Start(why)) => {
@@ -219,8 +192,8 @@ async fn supervise(
 fn node(config: &Config, client: &Client, cri: &Cri, recorder: &Arc<Recorder>) -> Node {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let profiles = Profiles {
-        folder: config.layout.profiles(),
-        resolved: config.layout.resolved_profiles(),
+        folder: config.layout().profiles(),
+        resolved: config.layout().resolved_profiles(),
         default: config.default_profile,
         kernel: release.trim().parse().unwrap_or(KernelVersion::LATEST),
     };
@@ -228,7 +201,7 @@ fn node(config: &Config, client: &Client, cri: &Cri, recorder: &Arc<Recorder>) -
     Node {
         client: client.clone(),
         cri: cri.clone(),
-        layout: config.layout.clone(),
+        layout: config.layout().clone(),
         facts: Facts {
             node: config.name.clone(),
             host_ip: config.ip.to_string(),
@@ -242,7 +215,7 @@ fn node(config: &Config, client: &Client, cri: &Cri, recorder: &Arc<Recorder>) -
         recorder: Arc::clone(recorder),
         has_selinux: has_selinux(),
         doubts: Arc::default(),
-        socket: config.engine.clone().unwrap_or_else(|| config.layout.socket()),
+        socket: config.engine.clone().unwrap_or_else(|| config.layout().socket()),
         handler_state: config.handler_state.clone(),
         handler: String::new(),
     }
@@ -342,28 +315,4 @@ async fn wake_changed(node: &Node, handles: &HashMap<String, Handle>, seen: &mut
         now.insert(id, state);
     }
     *seen = now;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_is_its_owners_alone() {
-        let top = tempfile::tempdir().unwrap();
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
-        let set =
-            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
-        let folder = top.path().join("a/b");
-        private(&folder).unwrap();
-        assert_eq!(mode(&folder), 0o700);
-        set(&folder, 0o755);
-        private(&folder).unwrap();
-        assert_eq!(mode(&folder), 0o700, "one that others could read is closed");
-        set(&folder, 0o777);
-        assert!(private(&folder).unwrap_err().to_string().contains("other users may write it"));
-        let link = top.path().join("link");
-        std::os::unix::fs::symlink(&folder, &link).unwrap();
-        assert!(private(&link).is_err());
-    }
 }

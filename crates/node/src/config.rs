@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::claim::Claim;
 use crate::layout::Layout;
 use crate::seccomp::DefaultSeccomp;
 use crate::server;
@@ -10,8 +11,8 @@ use crate::server;
 /// A node's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The folders of the node.
-    pub layout: Layout,
+    /// The folders of the node, which no other agent uses.
+    pub claim: Claim,
     /// Name of the node.
     pub name: String,
     /// Address of the node; pods on the host network have it too.
@@ -33,4 +34,11 @@ pub struct Config {
     pub default_seccomp: DefaultSeccomp,
     /// The text of the default seccomp profile.
     pub default_profile: &'static str,
+}
+
+impl Config {
+    /// The folders of the node.
+    pub(crate) fn layout(&self) -> &Layout {
+        self.claim.layout()
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::claim::Claim;
 use crate::cri::Cri;
 use crate::cri::message::{ListPodSandboxRequest, SandboxId};
 use crate::engine::{self, Engine, EngineError, Programs};
@@ -15,11 +16,12 @@ use crate::worker;
 ///
 /// # Errors
 ///
-/// There were pods and the engine that has them cannot be started, or a mount cannot be removed.
+/// The node's agent runs, or there were pods and the engine that has them cannot be started, or a mount cannot be removed.
 pub async fn down(layout: &Layout) -> Result<(), EngineError> {
     if !layout.engine_config().exists() {
         return Ok(());
     }
+    let _claim = Claim::new(layout.clone())?;
     let cri = Cri::new(&layout.socket());
     if cri.version(Default::default()).await.is_err() && layout.root().join("containerd").exists() {
         // Only the engine has the list of its objects.

@@ -22,6 +22,9 @@ pub(crate) const NAMESPACE: &str = "k8s.io";
 /// An error of finding or starting the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
+    /// The node's folder has an agent.
+    #[error(transparent)]
+    Claim(#[from] crate::claim::ClaimError),
     /// Programs are missing.
     #[error("pods cannot run here: {0} missing; install with: {INSTALL}")]
     Missing(String),

@@ -137,7 +137,9 @@ pub enum ImportError {
     #[error("{0}: {1}")]
     File(std::path::PathBuf, std::io::Error),
     /// No engine runs.
-    #[error("no container engine answers at {0}; start one with: palisade up")]
+    #[error(
+        "the node of the folder {0} has no container engine running: start it with `palisade up`, or name the folder of a running node with --node-dir; `palisade up --ephemeral` prints its own"
+    )]
     NoEngine(std::path::PathBuf),
     /// The engine refuses the archive.
     #[error(transparent)]
@@ -176,7 +178,7 @@ pub async fn import(layout: &Layout, path: &Path) -> Result<Vec<String>, ImportE
 fn require_engine(layout: &Layout) -> Result<(), ImportError> {
     match layout.socket().exists() {
         true => Ok(()),
-        false => Err(ImportError::NoEngine(layout.socket())),
+        false => Err(ImportError::NoEngine(layout.root().to_owned())),
     }
 }
 

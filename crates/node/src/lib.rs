@@ -2,11 +2,11 @@
 //! It enforces a pod's settings on its containers; which settings a user may request is decided elsewhere.
 //!
 //! ```no_run
-//! use palisade_node::{Config, DefaultSeccomp, Layout};
+//! use palisade_node::{Claim, Config, DefaultSeccomp, Layout};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config {
-//!     layout: Layout::new("/var/lib/palisade".as_ref()),
+//!     claim: Claim::new(Layout::new("/var/lib/palisade".as_ref()))?,
 //!     name: "here".to_owned(),
 //!     ip: "192.0.2.7".parse()?,
 //!     listen: "192.0.2.7:0".parse()?,
@@ -32,6 +32,7 @@
 //! server alone.
 
 mod agent;
+mod claim;
 mod config;
 mod confined;
 mod container;
@@ -65,6 +66,7 @@ mod within;
 mod worker;
 
 pub use agent::{NodeError, run};
+pub use claim::{Claim, ClaimError};
 pub use config::Config;
 pub use down::down;
 pub use engine::{EngineError, find_program};

@@ -22,6 +22,15 @@ impl BuiltinSet {
         }
     }
 
+    /// The names of its SCCs.
+    #[must_use]
+    pub fn sccs(self) -> &'static [&'static str] {
+        match self {
+            Self::V3 => &OLD,
+            Self::V4 => &NAMES,
+        }
+    }
+
     /// Its name: `3` or `4`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -32,6 +41,9 @@ impl BuiltinSet {
     }
 }
 
+/// Names of the SCCs of OpenShift 3.
+const OLD: [&str; 7] =
+    ["anyuid", "hostaccess", "hostmount-anyuid", "hostnetwork", "nonroot", "privileged", "restricted"];
 /// Names of the built-in SCCs.
 const NAMES: [&str; 13] = [
     "anyuid",
@@ -111,10 +123,12 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_the_sets() {
-        let sets = [BuiltinSet::V3, BuiltinSet::V4].map(set);
-        let names: std::collections::BTreeSet<&str> =
-            sets.iter().flat_map(SccSet::entries).map(|entry| entry.name()).collect();
-        assert_eq!(names.into_iter().collect::<Vec<_>>(), NAMES);
+        for kind in [BuiltinSet::V3, BuiltinSet::V4] {
+            let set = set(kind);
+            let names: std::collections::BTreeSet<&str> = set.entries().map(|entry| entry.name()).collect();
+            assert_eq!(names.into_iter().collect::<Vec<_>>(), kind.sccs());
+            assert!(kind.sccs().iter().all(|name| is_builtin(name)));
+        }
     }
 
     #[test]

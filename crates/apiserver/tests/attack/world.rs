@@ -97,7 +97,7 @@ pub(crate) fn config(data: &Path) -> Config {
         data: Some(data.to_owned()),
         listen: "127.0.0.1:0".parse().unwrap(),
         names: Vec::new(),
-        set: BuiltinSet::V4,
+        set: Some(BuiltinSet::V4),
         audit: Some(data.with_file_name("audit.log")),
         audit_policy: None,
         backup: None,

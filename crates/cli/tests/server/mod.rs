@@ -16,7 +16,7 @@ impl Server {
     pub(crate) fn start(set: &str) -> Self {
         let home = tempfile::tempdir().expect("there is room for a folder");
         link(home.path());
-        let child = serve(home.path(), set, &[]);
+        let child = serve(home.path(), Some(set), &[]);
         Self { child, home }
     }
 
@@ -33,7 +33,7 @@ impl Server {
         ];
         Path::new(LIBRARY).exists().then(|| {
             std::fs::write(&file, "+0").expect("the clock can be set");
-            let child = serve(home.path(), "4", &environment);
+            let child = serve(home.path(), Some("4"), &environment);
             link(home.path());
             Self { child, home }
         })
@@ -41,7 +41,7 @@ impl Server {
 
     /// Starts another server for the same user, on data in a folder of the home folder.
     pub(crate) fn second(&self, data: &str) -> Process {
-        Process(serve_in(self.home.path(), data, "4", &[]))
+        Process(serve_in(self.home.path(), data, Some("4"), &[]))
     }
 
     /// Sets the server's clock: by how much it is ahead, as `+3h` or `-2d`.
@@ -102,9 +102,9 @@ impl Server {
         self.child.wait().expect("it ends");
     }
 
-    /// Starts a server that ended, on the data that it left.
+    /// Starts a server that ended, on the data that it left, without naming a set.
     pub(crate) fn restart(&mut self) {
-        self.child = serve(self.home.path(), "4", &[]);
+        self.child = serve(self.home.path(), None, &[]);
     }
 
     /// Asks the server to end, and waits until it has.
@@ -123,14 +123,15 @@ fn link(home: &Path) {
 }
 
 /// Starts the program on the data of a home folder; returns once it serves.
-fn serve(home: &Path, set: &str, environment: &[(&str, &str)]) -> Child {
+fn serve(home: &Path, set: Option<&str>, environment: &[(&str, &str)]) -> Child {
     serve_in(home, "data", set, environment)
 }
 
-fn serve_in(home: &Path, data: &str, set: &str, environment: &[(&str, &str)]) -> Child {
+fn serve_in(home: &Path, data: &str, set: Option<&str>, environment: &[(&str, &str)]) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_palisade"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--scc-set", set, "--data-dir"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(home.join(data))
+        .args(set.map(|set| format!("--scc-set={set}")))
         .env("HOME", home)
         .env_remove("KUBECONFIG")
         .envs(environment.iter().copied())

@@ -1,0 +1,27 @@
+//! Starts of `palisade serve` on folders that are there already.
+
+mod server;
+
+use server::Server;
+
+#[test]
+fn a_folder_keeps_its_set_of_sccs() {
+    let mut server = Server::start("3");
+    for _ in 0..2 {
+        let sccs = server.run("KUBECONFIG=data/admin.kubeconfig palisade get scc -o name");
+        assert_eq!(sccs.lines().count(), 7, "{sccs}");
+        server.stop();
+        server.restart();
+    }
+}
+
+#[test]
+fn a_backup_is_not_restored_by_a_start_that_finds_its_address_taken() {
+    let server = Server::start("4");
+    server.run("palisade backup all.backup");
+    let address = server.run("sed -n 's|.*server: https://||p' .kube/config");
+    let (_, said) = server
+        .fail(&format!("palisade serve --data-dir new --from-backup all.backup --listen {}", address.trim()));
+    assert!(said.contains("cannot listen on 127.0.0.1:"), "{said}");
+    assert!(!server.home.path().join("new").exists());
+}
