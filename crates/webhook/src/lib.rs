@@ -42,6 +42,7 @@ mod server;
 mod slots;
 mod unready;
 mod warning;
+mod words;
 mod workloads;
 
 pub use authority::AuthorityError;
@@ -53,3 +54,4 @@ pub use missing::{MissingProfile, UnknownTreatment};
 pub use mode::{MODE_LABEL, Mode, UnknownMode};
 pub use secret::SecretError;
 pub use server::{Server, ServerError};
+pub use words::error_text;

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
 use crate::request::Request;
+use crate::words::error_text;
 
 /// Time for which a block that was given in an answer is reserved: until the watch has brought its namespace, or it is
 /// certain that the namespace was refused later on.
@@ -115,7 +116,7 @@ impl Allocator {
         for name in lacking.all() {
             match self.give(&api, &name).await {
                 Ok(()) => lacking.forget(&name),
-                Err(error) => tracing::warn!("namespace {name} gets no ranges: {error}"),
+                Err(error) => tracing::warn!("namespace {name} gets no ranges: {}", error_text(&error)),
             }
         }
     }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::event::{self, Throttle};
 use crate::finding::Finding;
 use crate::report::{self, Reports};
+use crate::words::error_text;
 
 /// Maximum number of waiting findings.
 const WAITING: usize = 256;
@@ -75,7 +76,7 @@ async fn work(
 fn tell(what: &str, written: Result<Result<(), kube::Error>, tokio::time::error::Elapsed>) {
     match written {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!("{what} cannot be written: {error}"),
+        Ok(Err(error)) => tracing::warn!("{what} cannot be written: {}", error_text(&error)),
         Err(_) => tracing::warn!("{what} cannot be written: the API server does not answer"),
     }
 }

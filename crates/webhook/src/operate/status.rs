@@ -20,6 +20,7 @@ use crate::install::{EXEMPT_LABEL, NAME, Part, Settings, objects};
 use crate::mode::MODE_LABEL;
 use crate::policy::resource;
 use crate::secret;
+use crate::words::error_text;
 
 /// The label that OpenShift's own namespaces carry.
 const RUN_LEVEL: &str = "openshift.io/run-level";
@@ -75,12 +76,12 @@ pub async fn status(client: &Client, namespace: &str, compiled: &[Identity]) -> 
     let version = client.apiserver_version().await?;
     let mut report = Report::default();
     report.line(State::Note, "cluster", format!("Kubernetes {}", version.git_version));
-    if serves_sccs_itself(client).await {
-        let text = "the API server has them built in, as OpenShift and `palisade serve` do: nothing is to be installed";
-        report.line(State::Holds, "SCCs", text);
+    let is_built_in = serves_sccs_itself(client).await;
+    if is_built_in && !has_webhooks(client).await {
+        built_in(client, &mut report).await;
         return Ok(report.0);
     }
-    definition(client, &mut report).await;
+    definition(client, is_built_in, &mut report).await;
     let by_policies = by_policies(client, compiled, &mut report).await;
     if by_policies && !has_webhooks(client).await {
         let text = "not installed: the admission policies decide";
@@ -100,13 +101,32 @@ pub async fn status(client: &Client, namespace: &str, compiled: &[Identity]) -> 
     Ok(report.0)
 }
 
-/// Whether SCCs are served without a definition, and no webhooks of ours are there to decide on them.
+/// Whether SCCs are served without a definition.
 async fn serves_sccs_itself(client: &Client) -> bool {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let hooks: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     matches!(definitions.get_opt(&format!("{RESOURCE}.{GROUP}")).await, Ok(None))
-        && matches!(hooks.get_opt(NAME).await, Ok(None))
         && client.list_api_group_resources(&format!("{GROUP}/v1")).await.is_ok()
+}
+
+/// Whether the API server itself decides by its SCCs: only then does it complete one.
+async fn built_in(client: &Client, report: &mut Report) {
+    let (state, text) = match is_completed(client).await {
+        Ok(true) => (
+            State::Holds,
+            "the API server has them built in, as OpenShift and `palisade serve` do: nothing is to be installed"
+                .to_owned(),
+        ),
+        Ok(false) => (
+            State::Fails,
+            "the API server serves them, but nothing decides by them, as with `palisade serve --scc off`, or `--scc webhook` without webhooks: pods pass without SCC"
+                .to_owned(),
+        ),
+        Err(error) => (
+            State::Note,
+            format!("the API server has them built in; whether it decides by them is not known: {}", brief(&error)),
+        ),
+    };
+    report.line(state, "SCCs", text);
 }
 
 /// Whether compiled admission policies decide on pods.
@@ -123,7 +143,7 @@ async fn by_policies(client: &Client, compiled: &[Identity], report: &mut Report
         }
         Ok(Policies::Broken(why)) => (State::Fails, format!("{why}; `palisade policies apply` restores it")),
         Err(error) => {
-            report.line(State::Note, "policies", format!("cannot be read: {error}"));
+            report.line(State::Note, "policies", format!("cannot be read: {}", error_text(&error)));
             return false;
         }
     };
@@ -151,7 +171,7 @@ async fn guard(client: &Client, report: &mut Report) {
     }
 }
 
-async fn definition(client: &Client, report: &mut Report) {
+async fn definition(client: &Client, is_built_in: bool, report: &mut Report) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let name = format!("{RESOURCE}.{GROUP}");
     match api.get_opt(&name).await {
@@ -159,8 +179,14 @@ async fn definition(client: &Client, report: &mut Report) {
             let status = serde_json::to_value(&definition).unwrap_or_default();
             report.check(super::apply::is_established(&status), "SCCs", format!("{name} is defined"));
         }
+        Ok(None) if is_built_in => {
+            let text = "the API server has them built in, and leaves the decision to webhooks";
+            report.line(State::Holds, "SCCs", text);
+        }
         Ok(None) => report.line(State::Fails, "SCCs", format!("{name} is not defined")),
-        Err(error) => report.line(State::Fails, "SCCs", format!("{name} cannot be read: {error}")),
+        Err(error) => {
+            report.line(State::Fails, "SCCs", format!("{name} cannot be read: {}", error_text(&error)))
+        }
     }
 }
 
@@ -189,7 +215,9 @@ async fn webhooks(client: &Client, report: &mut Report) -> Vec<Option<Vec<u8>>> 
         Ok(None) => {
             report.line(State::Fails, "webhooks", format!("{kind}: not installed, pods pass without SCC"))
         }
-        Err(error) => report.line(State::Fails, "webhooks", format!("{kind}: cannot be read: {error}")),
+        Err(error) => {
+            report.line(State::Fails, "webhooks", format!("{kind}: cannot be read: {}", error_text(&error)))
+        }
     };
     one(
         "mutating",
@@ -236,19 +264,27 @@ impl Hook {
 /// that every pod meets.
 async fn passage(client: &Client, report: &mut Report) {
     let topic = "requests";
-    let Some(probe) = probe() else { return };
-    let api: Api<DynamicObject> =
-        Api::all_with(client.clone(), &resource((GROUP, RESOURCE, PolicyKind::Scc)));
-    match api.create(&PostParams { dry_run: true, field_manager: None }, &probe).await {
-        Ok(answer) if answer.data.get(COMPLETED).is_some_and(Value::is_object) => {
+    match is_completed(client).await {
+        Ok(true) => {
             report.line(State::Holds, topic, "a request comes back from the webhooks (dry run of an SCC)");
         }
-        Ok(_) => report.line(State::Fails, topic, "an SCC comes back as it was sent: no webhook answers"),
+        Ok(false) => report.line(State::Fails, topic, "an SCC comes back as it was sent: no webhook answers"),
         Err(Error::Api(status)) if status.code == 403 => {
             report.line(State::Note, topic, "not tried: you may not create SCCs");
         }
-        Err(error) => report.line(State::Fails, topic, format!("a request does not come back: {error}")),
+        Err(error) => {
+            report.line(State::Fails, topic, format!("a request does not come back: {}", brief(&error)));
+        }
     }
+}
+
+/// Whether an SCC comes back completed from a dry run, as it does wherever somebody decides by SCCs.
+async fn is_completed(client: &Client) -> Result<bool, Error> {
+    let Some(probe) = probe() else { return Ok(false) };
+    let api: Api<DynamicObject> =
+        Api::all_with(client.clone(), &resource((GROUP, RESOURCE, PolicyKind::Scc)));
+    let answer = api.create(&PostParams { dry_run: true, field_manager: None }, &probe).await?;
+    Ok(answer.data.get(COMPLETED).is_some_and(Value::is_object))
 }
 
 /// A built-in SCC without a field that the webhook completes.
@@ -273,7 +309,7 @@ async fn authority(client: &Client, namespace: &str, bundles: &[Option<Vec<u8>>]
             return report.line(
                 State::Note,
                 "certificates",
-                format!("the authority cannot be read: {error}"),
+                format!("the authority cannot be read: {}", error_text(&error)),
             );
         }
     };
@@ -316,14 +352,18 @@ async fn replicas(client: &Client, namespace: &str, by_policies: bool, report: &
                 format!("there is no Deployment {NAME} in {namespace}"),
             );
         }
-        Err(error) => return report.line(State::Fails, "replicas", format!("cannot be read: {error}")),
+        Err(error) => {
+            return report.line(State::Fails, "replicas", format!("cannot be read: {}", error_text(&error)));
+        }
     };
     let label = format!("app.kubernetes.io/name={NAME},app.kubernetes.io/component=webhook");
     let pods =
         Api::<Pod>::namespaced(client.clone(), namespace).list(&ListParams::default().labels(&label)).await;
     let pods = match pods {
         Ok(pods) => pods.items,
-        Err(error) => return report.line(State::Fails, "replicas", format!("cannot be listed: {error}")),
+        Err(error) => {
+            return report.line(State::Fails, "replicas", format!("cannot be listed: {}", error_text(&error)));
+        }
     };
     let (leaving, staying): (Vec<&Pod>, Vec<&Pod>) =
         pods.iter().partition(|pod| pod.metadata.deletion_timestamp.is_some());
@@ -407,16 +447,15 @@ fn phase(pod: &Pod) -> String {
 }
 
 fn brief(error: &Error) -> String {
-    match error {
-        Error::Api(status) => status.message.chars().take(120).collect(),
-        other => other.to_string(),
-    }
+    error_text(error).chars().take(120).collect()
 }
 
 async fn opt_outs(client: &Client, report: &mut Report) {
     let namespaces = match Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await {
         Ok(namespaces) => namespaces.items,
-        Err(error) => return report.line(State::Fails, "opt-outs", format!("cannot be listed: {error}")),
+        Err(error) => {
+            return report.line(State::Fails, "opt-outs", format!("cannot be listed: {}", error_text(&error)));
+        }
     };
     let labelled = |matches: &dyn Fn(&str, &str) -> bool| {
         let names = namespaces.iter().filter(|namespace| {
