@@ -92,7 +92,7 @@ mod linux {
             true => format!(
                 "; to read the records in the file {name}: palisade seccomp minimize {name}, with --base PROFILE for what the profile lacks"
             ),
-            false => String::new(),
+            false => "; `palisade inspect` lists them".to_owned(),
         }
     }
 

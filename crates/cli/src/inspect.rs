@@ -54,7 +54,11 @@ mod linux {
             Some(name) => {
                 let found = containers.find_all(name);
                 if found.is_empty() {
-                    return Err(format!("no container {name:?} in {}", state.display()).into());
+                    return Err(format!(
+                        "no container {name:?} in {}; `palisade inspect` lists them",
+                        state.display()
+                    )
+                    .into());
                 }
                 found
             }

@@ -81,7 +81,8 @@ pub(crate) fn run(args: &RecordArgs) -> crate::Outcome {
         let text = serde_json::to_vec(&recording)?;
         std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    anstream::eprintln!("{} syscalls in {} runs", recording.len(), recording.runs);
+    let s = if recording.runs == 1 { "" } else { "s" };
+    anstream::eprintln!("{} syscalls in {} run{s}", recording.len(), recording.runs);
     if let Some(status) = code {
         anstream::eprintln!("{}: the command ended with {status}", crate::paint::warning("warning"));
     }

@@ -19,7 +19,7 @@ use crate::exit::Exit;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Paths: /livez, /readyz (503 with the reason while the policy is not known), /metrics, and the reviews.
-SIGTERM makes it unready, and ends it when endpoints have had ten seconds to change.
+SIGTERM makes it unready, and ends it when endpoints have had half a minute to change.
 
 Example: palisade webhook --listen 127.0.0.1:9443 --name 127.0.0.1")]
 pub(crate) struct WebhookArgs {

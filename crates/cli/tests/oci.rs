@@ -51,7 +51,7 @@ fn a_command_is_recorded_and_runs_under_its_profile() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(record("ls / > /dev/null; true").contains("in 1 runs"));
+    assert!(record("ls / > /dev/null; true").contains("in 1 run\n"));
     assert!(record("cat /etc/passwd > /dev/null; true").contains("in 2 runs"));
     for (script, works) in
         [("ls / > /dev/null; cat /etc/passwd > /dev/null; true", true), ("mkdir /tmp/palisade-never", false)]
