@@ -106,7 +106,9 @@ impl Watcher {
         let initial = match watch_start(query)? {
             WatchStart::Now => Initial::After(api.store.revision()),
             WatchStart::After(revision) => {
-                Initial::After(Revision::new(revision.min(u64::MAX >> 1)).unwrap_or_default())
+                let revision = Revision::new(revision.min(u64::MAX >> 1)).unwrap_or_default();
+                objects::check_age(&api.store, &target.namespace, revision)?;
+                Initial::After(revision)
             }
             WatchStart::State { at_least, is_marked } => Initial::State { at_least, is_marked },
         };

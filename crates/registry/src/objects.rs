@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::limits;
-use crate::resource::{self, Resource};
+use crate::resource::{self, NAMESPACES, Resource};
 
 /// An object and the write that made it so.
 #[derive(Clone, Debug)]
@@ -137,6 +137,23 @@ pub fn get(store: &Store, resource: &Resource, namespace: &str, name: &str) -> A
     let found = store.get(&key(resource, namespace, name));
     let found = found.map_err(|error| failure::store(resource, name, error))?;
     stored(&found.ok_or_else(|| ApiError::not_found(resource, name))?)
+}
+
+/// Checks that a namespace existed at a revision. Objects from before belonged to a deleted namespace of the same name, whose
+/// members may have been others.
+///
+/// # Errors
+///
+/// The namespace is newer (`Expired`), or the store cannot be read.
+pub fn check_age(store: &Store, namespace: &str, revision: Revision) -> ApiResult<()> {
+    let found = store.get(&key(&NAMESPACES, "", namespace));
+    let found = found.map_err(|error| failure::store(&NAMESPACES, namespace, error))?;
+    match found.filter(|found| revision < found.created) {
+        Some(found) => {
+            Err(ApiError::expired(format!("too old resource version: {revision} ({})", found.created)))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The objects of a resource.

@@ -156,7 +156,7 @@ pub(crate) fn select(
 
 /// The start of a list: a continue token, an exact revision, or the newest.
 pub(crate) fn start(call: &Call<'_>) -> ApiResult<Option<Cursor>> {
-    Ok(match list_start(call.query)? {
+    let start = match list_start(call.query)? {
         ListStart::Newest => None,
         ListStart::NotOlderThan(revision) => {
             reached(call, revision)?;
@@ -167,7 +167,11 @@ pub(crate) fn start(call: &Call<'_>) -> ApiResult<Option<Cursor>> {
             let why = "invalid continue token: continue key is not valid";
             Some(unseal(token).ok_or_else(|| ApiError::bad_request(why))?)
         }
-    })
+    };
+    if let Some(cursor) = &start {
+        objects::check_age(&call.api.store, &call.target.namespace, cursor.revision)?;
+    }
+    Ok(start)
 }
 
 /// A revision, once the store has reached it.

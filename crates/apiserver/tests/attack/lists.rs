@@ -1,5 +1,7 @@
 //! Options of lists and watches that contradict each other, and the results of valid ones.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::world::Who::Admin;
@@ -194,4 +196,36 @@ async fn long_lists_are_whole_in_every_form_and_never_held() {
     }
     let (_, most) = world.memory();
     assert!(most < 256, "{most} MB");
+}
+
+/// Those who administer a namespace of a deleted one's name see nothing of that, though its versions are still kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_shows_nothing_of_a_former_one() {
+    let world = World::new().await;
+    let create = json!({"metadata": {"name": "former"}});
+    world.must(Admin, "POST /api/v1/namespaces", create.clone()).await;
+    let secret = json!({"metadata": {"name": "key"}, "stringData": {"key": "former"}});
+    let made = world.must(Admin, "POST /api/v1/namespaces/former/secrets", secret).await;
+    let before: u64 = made["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+    world.must(Admin, "DELETE /api/v1/namespaces/former", Value::Null).await;
+    while world.send(Admin, "GET /api/v1/namespaces/former", &Value::Null).await.code != 404 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let made = world.must(Admin, "POST /api/v1/namespaces", create).await;
+    let created = made["metadata"]["resourceVersion"].as_str().unwrap();
+    let token = URL_SAFE_NO_PAD.encode(json!([before, "former", "a"]).to_string());
+    for (query, code) in [
+        (format!("resourceVersion={before}&resourceVersionMatch=Exact"), 410),
+        (format!("resourceVersion={before}&limit=10"), 410),
+        (format!("continue={token}"), 410),
+        (format!("watch=true&timeoutSeconds=1&resourceVersion={before}"), 410),
+        (format!("resourceVersion={before}"), 200),
+        (format!("resourceVersion={created}&resourceVersionMatch=Exact"), 200),
+        (format!("watch=true&timeoutSeconds=1&resourceVersion={created}"), 200),
+    ] {
+        let line = format!("GET /api/v1/namespaces/former/secrets?{query}");
+        let reply = world.send(Admin, &line, &Value::Null).await;
+        assert_eq!(reply.code, code, "{query}: {}", reply.text());
+        assert!(!reply.text().contains("Zm9ybWVy"), "{query}: {}", reply.text());
+    }
 }
