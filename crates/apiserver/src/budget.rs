@@ -4,7 +4,7 @@ use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, Reason};
 use crate::hub::Event;
 use crate::objects;
 use crate::paced::Task;
@@ -59,31 +59,62 @@ fn is_of_interest(event: &Event) -> bool {
     event.storage == PODS.storage() || is_budget && has_changed()
 }
 
-/// As `pkg/controller/disruption/disruption.go` does; the pods are read once for all budgets of the namespace.
+/// Bytes of budgets, as stored, that are counted together: their selectors take many times as much.
+const TOGETHER: usize = 512 * 1024;
+
+/// A budget that is counted.
+struct Counted {
+    name: String,
+    selector: Option<Labels>,
+    healthy: i64,
+    all: i64,
+}
+
+/// As `pkg/controller/disruption/disruption.go` does; the pods are read once for many budgets of the namespace.
 fn recount(api: &Api, namespace: &str) -> ApiResult<()> {
-    let budgets = objects::list(&api.store, &POD_DISRUPTION_BUDGETS, Some(namespace), None, None)?.items;
-    let mut counts: Vec<_> = budgets.into_iter().map(|budget| (selector(&budget), budget, 0, 0)).collect();
-    if counts.is_empty() {
+    let (mut together, mut size) = (Vec::new(), 0);
+    objects::each(&api.store, &POD_DISRUPTION_BUDGETS, Some(namespace), |budget| {
+        size += objects::size(&budget);
+        let name = text(&budget, "/metadata/name").to_owned();
+        together.push(Counted { name, selector: selector(&budget), healthy: 0, all: 0 });
+        if size < TOGETHER {
+            return Ok(());
+        }
+        size = 0;
+        recount_these(api, namespace, std::mem::take(&mut together))
+    })?;
+    recount_these(api, namespace, together)
+}
+
+fn recount_these(api: &Api, namespace: &str, mut budgets: Vec<Counted>) -> ApiResult<()> {
+    if budgets.is_empty() {
         return Ok(());
     }
     objects::each(&api.store, &PODS, Some(namespace), |pod| {
         let is_over = matches!(text(&pod, "/status/phase"), "Succeeded" | "Failed");
         let is_healthy = is_healthy(&pod);
-        for (selector, _, healthy, all) in counts.iter_mut().filter(|_| !is_over) {
-            if selector.as_ref().is_some_and(|selector| selector.matches(&pod)) {
-                *all += 1;
-                *healthy += i64::from(is_healthy);
+        for budget in budgets.iter_mut().filter(|_| !is_over) {
+            if budget.selector.as_ref().is_some_and(|selector| selector.matches(&pod)) {
+                budget.all += 1;
+                budget.healthy += i64::from(is_healthy);
             }
         }
         Ok(())
     })?;
-    for (_, mut budget, healthy, all) in counts {
-        let status = status(&budget, healthy, all);
-        if budget.get("status") != Some(&status) {
-            put(&mut budget, &["status"], status);
-            // A conflicting write has it counted again.
-            objects::keep(&api.store, &POD_DISRUPTION_BUDGETS, budget)?;
-        }
+    budgets.iter().try_for_each(|counted| write(api, namespace, counted))
+}
+
+/// Writes the status of a budget, if it has changed.
+fn write(api: &Api, namespace: &str, counted: &Counted) -> ApiResult<()> {
+    let mut budget = match objects::get(&api.store, &POD_DISRUPTION_BUDGETS, namespace, &counted.name) {
+        Err(error) if error.reason == Reason::NotFound => return Ok(()),
+        found => found?.object,
+    };
+    let status = status(&budget, counted.healthy, counted.all);
+    if budget.get("status") != Some(&status) {
+        put(&mut budget, &["status"], status);
+        // A conflicting write has it counted again.
+        objects::keep(&api.store, &POD_DISRUPTION_BUDGETS, budget)?;
     }
     Ok(())
 }

@@ -34,6 +34,8 @@ pub(crate) const WORKLOAD_WAIT: Duration = Duration::from_millis(500);
 pub(crate) const WORKLOAD_BACKOFF: Duration = Duration::from_secs(120);
 /// Maximum time before a workload is looked at again; a longer timer is checked in between.
 pub(crate) const WORKLOAD_LONGEST: Duration = Duration::from_secs(3600);
+/// Maximum time between two counts of a namespace's quotas or budgets.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Added to the niceness of the threads that look at workloads.
 pub(crate) const WORKLOAD_NICE: i32 = 5;
 /// Pods of a namespace's workloads that wait for a node, in number and in bytes as stored, from which on no further ones are

@@ -1,9 +1,14 @@
 //! Background work on changed namespaces, on a thread of its own that uses a small part of the time.
+//!
+//! The namespace whose work was shortest the last time comes first, and none comes again before three times as long has
+//! passed as its work took: a namespace with much work delays others by one piece of it at most.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use palisade_store::Revision;
 
 use crate::api::Api;
 use crate::error::ApiResult;
@@ -27,31 +32,100 @@ pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>, task: Task) -> std::
     let (api, stop) = (Arc::clone(api), Arc::clone(stop));
     std::thread::spawn(move || {
         let mut seen = api.store.revision();
-        let mut moved = all(&api, &task);
+        let mut due = Due::default();
+        due.add(all(&api, &task));
         while !stop.load(Ordering::Relaxed) {
-            let begun = Instant::now();
-            for namespace in std::mem::take(&mut moved) {
+            seen = follow(&api, &task, &mut due, seen);
+            if let Some(namespace) = due.take(Instant::now()) {
+                let begun = Instant::now();
                 if let Err(error) = (task.settle)(&api, &namespace) {
                     tracing::warn!("{} of {namespace}: {}", task.resource.plural(), error.message);
                 }
-            }
-            std::thread::sleep((begun.elapsed() * 3).min(limits::WORKLOAD_WAIT * 10));
-            let watch = api.store.watch_all(seen);
-            let events = watch.and_then(|mut watch| Ok((watch.next(limits::WORKLOAD_WAIT)?, watch.seen())));
-            match events {
-                Ok((events, now)) => {
-                    seen = now;
-                    let events = events.into_iter().filter_map(Event::of);
-                    let events = events.filter(|event| !event.namespace.is_empty() && (task.moves)(event));
-                    moved.extend(events.map(|event| event.namespace));
-                }
-                Err(_) => {
-                    seen = api.store.revision();
-                    moved = all(&api, &task);
-                }
+                due.done(namespace, begun, begun.elapsed());
             }
         }
     })
+}
+
+/// Adds the namespaces of the events after a revision; waits for some if nothing is due. Returns the newest revision read.
+fn follow(api: &Api, task: &Task, due: &mut Due, seen: Revision) -> Revision {
+    let wait = due.wait(Instant::now()).min(limits::WORKLOAD_WAIT);
+    let watch = api.store.watch_all(seen);
+    match watch.and_then(|mut watch| Ok((watch.next(wait)?, watch.seen()))) {
+        Ok((events, now)) => {
+            let events = events.into_iter().filter_map(Event::of);
+            let events = events.filter(|event| !event.namespace.is_empty() && (task.moves)(event));
+            due.add(events.map(|event| event.namespace));
+            now
+        }
+        Err(_) => {
+            let now = api.store.revision();
+            due.add(all(api, task));
+            now
+        }
+    }
+}
+
+/// Namespaces with work.
+#[derive(Debug, Default)]
+struct Due {
+    /// Those that may be worked on, by how long the last work took.
+    ready: BTreeSet<(Duration, String)>,
+    /// The names in `ready`.
+    names: HashSet<String>,
+    /// Those that were worked on and pause.
+    pausing: HashMap<String, Pause>,
+}
+
+/// The pause of a namespace. There are few at once: it is three times as long as the work, which is done in turn.
+#[derive(Debug)]
+struct Pause {
+    took: Duration,
+    until: Instant,
+    has_work: bool,
+}
+
+impl Due {
+    fn add(&mut self, namespaces: impl IntoIterator<Item = String>) {
+        for namespace in namespaces {
+            match self.pausing.get_mut(&namespace) {
+                Some(pause) => pause.has_work = true,
+                None => self.is_ready(namespace, Duration::ZERO),
+            }
+        }
+    }
+
+    fn is_ready(&mut self, namespace: String, took: Duration) {
+        if self.names.insert(namespace.clone()) {
+            self.ready.insert((took, namespace));
+        }
+    }
+
+    /// Time until a namespace is due.
+    fn wait(&self, now: Instant) -> Duration {
+        if !self.ready.is_empty() {
+            return Duration::ZERO;
+        }
+        let next = self.pausing.values().filter(|pause| pause.has_work).map(|pause| pause.until).min();
+        next.map_or(Duration::MAX, |next| next.saturating_duration_since(now))
+    }
+
+    /// The namespace whose work is due and was shortest the last time.
+    fn take(&mut self, now: Instant) -> Option<String> {
+        for (namespace, pause) in self.pausing.extract_if(|_, pause| pause.until <= now).collect::<Vec<_>>() {
+            if pause.has_work {
+                self.is_ready(namespace, pause.took);
+            }
+        }
+        let (_, namespace) = self.ready.pop_first()?;
+        self.names.remove(&namespace);
+        Some(namespace)
+    }
+
+    fn done(&mut self, namespace: String, begun: Instant, took: Duration) {
+        let until = begun + took + (took * 3).min(limits::LONGEST_PAUSE);
+        self.pausing.insert(namespace, Pause { took, until, has_work: false });
+    }
 }
 
 fn all(api: &Api, task: &Task) -> BTreeSet<String> {
@@ -64,4 +138,36 @@ fn all(api: &Api, task: &Task) -> BTreeSet<String> {
         tracing::warn!("{} cannot be looked at: {}", task.resource.plural(), error.message);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_work_comes_first_and_none_again_before_its_pause_is_over() {
+        let begun = Instant::now();
+        let after = |seconds: u64| begun + Duration::from_secs(seconds);
+        let mut due = Due::default();
+        let add = |due: &mut Due, names: [&str; 2]| due.add(names.map(str::to_owned));
+        add(&mut due, ["large", "small"]);
+        assert_eq!(due.wait(begun), Duration::ZERO);
+        for (name, took) in [("large", 10), ("small", 1)] {
+            assert_eq!(due.take(begun).as_deref(), Some(name));
+            due.done(name.to_owned(), begun, Duration::from_secs(took));
+        }
+        assert_eq!(due.take(begun), None);
+        assert_eq!(due.wait(begun), Duration::MAX);
+        add(&mut due, ["large", "small"]);
+        assert_eq!((due.take(after(3)), due.wait(after(3))), (None, Duration::from_secs(1)));
+        assert_eq!(due.take(after(4)).as_deref(), Some("small"));
+        due.done("small".to_owned(), after(4), Duration::from_secs(1));
+        assert_eq!(due.take(after(39)), None);
+        add(&mut due, ["new", "small"]);
+        for name in ["new", "small", "large"] {
+            assert_eq!(due.take(after(41)).as_deref(), Some(name));
+        }
+        assert_eq!(due.take(after(9999)), None);
+        assert!(due.names.is_empty() && due.pausing.is_empty(), "what is over is forgotten");
+    }
 }
