@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use palisade_k8s::{FieldError, FieldPath, put};
 use serde_json::{Value, json};
 
-use super::subresource::{SCALE, STATUS, Subresource};
+use super::subresource::{SCALE, STATUS_ALONE, Subresource};
 use super::{BASE, Row, text};
 use crate::jsonpath::Path;
 use crate::structural::Structural;
@@ -56,7 +56,7 @@ static NAMESPACED: Row = Row { counts_generations: true, needs_version: true, ..
 static CLUSTER: Row = Row { namespaced: false, ..NAMESPACED };
 
 /// Subresources by whether there is a status, and a scale.
-static PARTS: [[&[Subresource]; 2]; 2] = [[&[], &[SCALE]], [&[STATUS], &[STATUS, SCALE]]];
+static PARTS: [[&[Subresource]; 2]; 2] = [[&[], &[SCALE]], [&[STATUS_ALONE], &[STATUS_ALONE, SCALE]]];
 
 fn owned(object: &Value, pointer: &str) -> String {
     text(object, pointer).to_owned()

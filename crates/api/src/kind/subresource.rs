@@ -66,6 +66,9 @@ const PART: &[&str] = &["get", "patch", "update"];
 pub(super) const STATUS: Subresource =
     Subresource { name: "status", verbs: PART, kind: None, is_admitted: false, serves: Serves::Part(status) };
 
+/// The status of a custom resource: metadata stays as it is (`apiextensions-apiserver/pkg/registry/customresource/status_strategy.go`).
+pub(super) const STATUS_ALONE: Subresource = Subresource { serves: Serves::Part(status_alone), ..STATUS };
+
 /// The number of replicas of an object.
 pub(super) const SCALE: Subresource = Subresource {
     name: "scale",
@@ -102,9 +105,18 @@ pub(super) const fn connection(name: &'static str, options: &'static str, has_pr
 
 /// Replaces the status, labels and annotations.
 pub(super) fn status(new: &mut Value, old: &Value) {
+    take_status(new, old, &["labels", "annotations", "managedFields"]);
+}
+
+fn status_alone(new: &mut Value, old: &Value) {
+    take_status(new, old, &["managedFields"]);
+}
+
+/// Replaces the status and these fields of the metadata.
+fn take_status(new: &mut Value, old: &Value, fields: &[&str]) {
     let status = new.get("status").cloned().unwrap_or_else(|| json!({}));
-    let metadata = ["labels", "annotations", "managedFields"]
-        .map(|field| (field, new.pointer(&format!("/metadata/{field}")).cloned()));
+    let metadata = fields.iter().map(|field| (*field, new.pointer(&format!("/metadata/{field}")).cloned()));
+    let metadata: Vec<_> = metadata.collect();
     new.clone_from(old);
     put(new, &["status"], status);
     for (field, value) in metadata {

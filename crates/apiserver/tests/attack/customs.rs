@@ -42,6 +42,30 @@ async fn sent(world: &World, path: &str, spec: Value) -> Reply {
     world.send(Mallory, &format!("POST {path}"), &json!({"metadata": {"name": "x"}, "spec": spec})).await
 }
 
+/// The right to write a status is none to write labels, by which others select objects.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_is_written_without_metadata() {
+    let world = World::new().await;
+    let mut definition = definition("stated", &json!({"type": "object"}));
+    let state = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let version = &mut definition["spec"]["versions"][0];
+    version["schema"]["openAPIV3Schema"]["properties"]["status"] = state;
+    version["subresources"] = json!({"status": {}});
+    world.must(Admin, &format!("POST {DEFINITIONS}"), definition).await;
+    let path = "/apis/evil.example.com/v1/namespaces/lair/stated";
+    let kind = json!({"apiVersion": "evil.example.com/v1", "kind": "Evilstated"});
+    let mut object = kind.clone();
+    object["metadata"] = json!({"name": "x", "labels": {"tier": "low"}});
+    let created = world.must(Admin, &format!("POST {path}"), object.clone()).await;
+    object["metadata"] = json!({"name": "x", "resourceVersion": created["metadata"]["resourceVersion"],
+        "labels": {"tier": "high"}, "annotations": {"a": "b"}});
+    object["status"] = json!({"phase": "Done"});
+    let written = world.must(Admin, &format!("PUT {path}/x/status"), object).await;
+    assert_eq!(written["status"]["phase"], "Done", "{written}");
+    assert_eq!(written["metadata"]["labels"]["tier"], "low", "{written}");
+    assert_eq!(written["metadata"].get("annotations"), None, "{written}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_cost_no_more_than_a_bound() {
     let world = World::new().await;
