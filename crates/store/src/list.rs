@@ -82,7 +82,8 @@ impl Store {
 }
 
 pub(crate) fn is_kept(connection: &Connection, asked: Revision) -> Result<(), StoreError> {
-    let oldest = Revision(connection.query_row("SELECT revision FROM compacted", [], |row| row.get(0))?);
+    let mut statement = connection.prepare_cached("SELECT revision FROM compacted")?;
+    let oldest = Revision(statement.query_row([], |row| row.get(0))?);
     if asked < oldest { Err(StoreError::Compacted { asked, oldest }) } else { Ok(()) }
 }
 
