@@ -10,7 +10,7 @@ const NICE: i32 = 10;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Some threads, and what they are to do.
+/// Threads of low priority and their queue of jobs.
 #[derive(Debug)]
 pub struct Lane(Mutex<Sender<Job>>);
 
@@ -39,7 +39,7 @@ impl Lane {
 }
 
 fn run(jobs: &Mutex<Receiver<Job>>) {
-    // Of a thread that stays as important as the others nobody is worse off than before.
+    // If the priority cannot be lowered, the work continues at normal priority.
     let _ = rustix::process::nice(NICE);
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();

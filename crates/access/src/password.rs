@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::token::{self, User};
 
-/// Their place in the store, which is none of an API resource.
+/// The place of password hashes in the store, outside of the API's resources.
 pub const PASSWORDS: &str = "palisade/passwords";
 /// Iterations of the hash, which make guessing expensive.
 const ROUNDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(209_999);

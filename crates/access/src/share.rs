@@ -52,7 +52,7 @@ impl Party {
     }
 }
 
-/// Something that there is only so much of.
+/// A limited resource.
 #[derive(Clone, Debug)]
 pub struct Pool(Arc<Inner>);
 

@@ -23,7 +23,7 @@ use crate::time;
 pub const ISSUER: &str = "https://kubernetes.default.svc";
 /// The prefix of opaque tokens, as of OpenShift's.
 pub const PREFIX: &str = "sha256~";
-/// The place of their hashes in the store, which is none of an API resource.
+/// The place of token hashes in the store, outside of the API's resources.
 pub const TOKENS: &str = "palisade/tokens";
 /// The key that service accounts' tokens are signed with, and the groups of users who have others.
 pub struct Tokens {

@@ -35,7 +35,7 @@ impl Format {
         }
     }
 
-    /// The first form that a client wants and that there is; none if there is none.
+    /// The first supported format in `Accept`; `None` if none is supported.
     pub(crate) fn parse(accept: &str, resource: Option<&Resource>) -> Option<Self> {
         if accept.trim().is_empty() {
             return Some(Self::Json);

@@ -120,7 +120,7 @@ impl Workloads {
 
     /// Runs controllers on workloads until shutdown.
     fn work(&self) {
-        // Whoever asks comes first. A thread that stays as important as theirs does the same work.
+        // Requests take precedence. If the priority cannot be lowered, the work continues at normal priority.
         let _ = rustix::process::nice(limits::WORKLOAD_NICE);
         while !self.is_over() {
             let mut queue = self.queue();

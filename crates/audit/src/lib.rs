@@ -107,7 +107,7 @@ impl Audit {
         Ok(Self(Some(Log { file: Arc::new(Mutex::new(file)), policy })))
     }
 
-    /// Begins what is logged of a request, if anything is.
+    /// Begins the audit event of a request, if the policy logs it.
     pub fn begin(&self, request: &Request<'_>, notes: &Arc<Notes>) -> Arc<Trail> {
         let Some(log) = &self.0 else { return Arc::default() };
         let mut rule = log.policy.rule(request);
@@ -129,7 +129,7 @@ impl Audit {
     }
 }
 
-/// Whether bodies hold what opens doors: secrets, tokens, passwords.
+/// Whether bodies contain credentials: secrets, tokens, passwords.
 fn is_secret(target: &Target) -> bool {
     matches!(
         (target.resource.plural(), target.subresource_name()),

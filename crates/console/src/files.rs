@@ -179,7 +179,7 @@ fn sccs(name: String, text: String) -> Vec<Document> {
     let source = Arc::new(Source::new(name, text));
     let mut documents = Vec::new();
     for node in nodes {
-        // A text that holds something else beside is none of ours.
+        // Objects of other kinds in the same text are ignored.
         let _other = push(&source, node, &mut documents);
     }
     documents.retain(|document| document.text("kind") == palisade_k8s::scc::KIND);

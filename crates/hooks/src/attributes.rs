@@ -26,7 +26,7 @@ const ANNOTATION: usize = 1024;
 
 /// The server that asks webhooks.
 pub trait Host: std::fmt::Debug {
-    /// The webhooks that there are.
+    /// The configured webhooks.
     fn webhooks(&self) -> &Webhooks;
 
     /// The client that reaches them.
@@ -88,7 +88,7 @@ pub(crate) struct Match<'h> {
     pub(crate) shown: Shown,
 }
 
-/// An object and what it was; null for what is not there. All webhooks that see one form share it.
+/// The new and the old object; null for an absent one. All webhooks that request the same version share it.
 pub(crate) type Shown = Arc<[Value; 2]>;
 
 /// The forms in which webhooks have seen an object so far, with the variables of their conditions.

@@ -40,7 +40,7 @@ pub struct Client {
     roots: OnceLock<Arc<RootCertStore>>,
 }
 
-/// A server, and by what it is known.
+/// The address of a server, and the name and authority by which it is verified.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Endpoint {
     /// Host and port to connect to.

@@ -197,8 +197,8 @@ pub fn validate(request: Attributes<'_>, object: Option<&Value>) -> ApiResult<()
     refused
 }
 
-/// Both, for what is decided on before there is more to do: deletions and what is sent to a subresource. Gives the object
-/// as the webhooks made it.
+/// Sends deletions and bodies of subresources to mutating, then to validating webhooks. Returns the object as the webhooks
+/// changed it.
 pub fn admit(request: Attributes<'_>, object: Option<Value>) -> ApiResult<Option<Value>> {
     let mut object = object;
     let mut round = Reinvocation::default();

@@ -29,7 +29,7 @@ pub struct Hook {
     /// Whether a request for another form of the same resource counts too.
     pub(crate) matches_equivalent: bool,
     pub(crate) timeout: Duration,
-    /// Whether a request goes on where it does not answer.
+    /// Whether a request continues if the webhook fails (`failurePolicy: Ignore`).
     pub(crate) ignores_failure: bool,
     pub(crate) takes_dry_runs: bool,
     pub(crate) reinvoked: bool,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// Sets a field of a field of an object; what is on the way and no object becomes one.
+/// Sets a nested field of an object. A value on the path that is not an object is replaced by one.
 ///
 /// ```
 /// let mut pod = serde_json::json!({"metadata": null});

@@ -116,7 +116,7 @@ impl Containers {
         &self.cache
     }
 
-    /// The ids of two runtimes' roots may be the same, and an id may be no file's name.
+    /// Named by digest: two runtimes may use the same ID, and an ID may not be a valid file name.
     fn path(&self, root: Option<&Path>, id: &str) -> PathBuf {
         let mut digest = Sha256::new();
         digest.update(root.map(|root| root.as_os_str().as_encoded_bytes()).unwrap_or_default());
@@ -136,7 +136,7 @@ impl Containers {
         (found.id == id && found.root.as_deref() == root).then_some(found)
     }
 
-    /// Takes one away. It is remembered for some minutes, for what is still said of it.
+    /// Removes a container. Its record is kept for some minutes, for late denials.
     pub(crate) fn remove(&self, root: Option<&Path>, id: &str) {
         let path = self.path(root, id);
         let _ = std::fs::rename(&path, path.with_extension(ENDED));

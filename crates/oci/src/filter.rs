@@ -125,7 +125,7 @@ impl Source {
     }
 }
 
-/// Under a recorder what is let through is told to it, and what is not stays denied.
+/// Allowed syscalls notify the recorder; denied ones stay denied.
 fn notify_what_passes(rules: &mut Rules) {
     let notify = |action: Action| if action.lets_through() { Action::Notify } else { action };
     rules.default = notify(rules.default);

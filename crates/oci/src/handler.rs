@@ -217,7 +217,7 @@ impl<'a> Handler<'a> {
         if !(stdin || stdout || stderr) {
             return Ok(command);
         }
-        // Whoever may not make one may not change the owner of the node's either.
+        // Without the right to make a device node, the owner of the node's own cannot be changed either.
         let Ok(null) = null_of_its_own() else { return Ok(command) };
         if stdin {
             command.stdin(null.try_clone()?);

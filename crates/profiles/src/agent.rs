@@ -158,7 +158,7 @@ impl Agent {
     async fn round(&mut self) -> Result<(), RoundError> {
         let complete = self.state.is_complete();
         let mut report = tokio::task::block_in_place(|| self.keeper.keep(&self.state.catalog, complete))?;
-        // What cannot be removed is no reason not to tell what is there.
+        // The report is sent even if a removal fails.
         let cleared = self.clear(&mut report).await;
         // An incomplete list would take back what the node's object said before the agent was started anew.
         if complete {

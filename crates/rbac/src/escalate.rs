@@ -41,7 +41,7 @@ struct Held<'a> {
     resources: HashSet<&'a str>,
     names: HashSet<&'a str>,
     paths: HashSet<&'a str>,
-    /// Of paths that end in `*`, what is before it.
+    /// Prefixes: the paths that end in `*`, without it.
     prefixes: Vec<&'a str>,
 }
 

@@ -34,7 +34,7 @@ pub struct SccNames {
     pub names: Vec<Arc<str>>,
 }
 
-/// A role, with what is asked of it often.
+/// A role, with derived values that are needed often.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedRole {
     role: Role,

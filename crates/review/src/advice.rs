@@ -146,7 +146,7 @@ impl Case<'_> {
             advice.grant = Some(self.grant_command(entry.name()));
             advice.grant_also_gives = words(refused.unneeded(entry.scc(), own.as_ref()));
         }
-        // Where the SCC to be granted gives nothing beside, one of one's own has no use, nor where another is asked for.
+        // A new SCC is proposed only if no SCC is pinned and the granted one would permit more than is needed.
         let own =
             own.filter(|_| pinned.is_none() && (entry.is_none() || !advice.grant_also_gives.is_empty()));
         if let Some(own) = own {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use palisade_console::files::{Document, Place};
 
-/// The namespace of objects that name none. It is none that SCC leaves alone, as `default` would be.
+/// The namespace of objects that name none. SCC applies to it; `default` would be exempt.
 pub const ASSUMED_NAMESPACE: &str = "assumed";
 
 /// An object of a workload's kind without a valid pod.

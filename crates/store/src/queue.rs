@@ -52,8 +52,7 @@ pub(crate) fn next(tickets: &Receiver<Ticket>) -> Option<Vec<Ticket>> {
     Some(all)
 }
 
-/// Makes writes, together if the disk can. A disk that refuses one of many, as too large for what is left of it, may
-/// take the others.
+/// Makes writes in one transaction. If the disk is too full for all of them, each is tried in one of its own.
 pub(crate) fn make(writer: &mut Connection, writes: &[&Write]) -> Vec<Answer> {
     match together(writer, writes) {
         Ok(answers) => answers,

@@ -109,7 +109,7 @@ fn make(probe: &Probe) -> i64 {
 
 fn native(probe: &Probe) -> i64 {
     let [a, b, c, d, e, f] = probe.args;
-    // SAFETY: who probes answers for what is let through.
+    // SAFETY: the caller guarantees that the probed syscalls are harmless.
     let result = unsafe { libc::syscall(libc::c_long::from(probe.number), a, b, c, d, e, f) };
     if result == -1 {
         // SAFETY: errno is this thread's.
@@ -124,7 +124,7 @@ fn native(probe: &Probe) -> i64 {
 fn int80(probe: &Probe) -> i64 {
     let [a, b, c, d, e, f] = probe.args.map(|arg| u64::from(arg as u32));
     let mut result = u64::from(probe.number);
-    // SAFETY: who probes answers for what is let through. The registers that hold the first and the last
+    // SAFETY: the caller guarantees that the probed syscalls are harmless. The registers that hold the first and the last
     // argument belong to the compiler and are put back.
     unsafe {
         std::arch::asm!(

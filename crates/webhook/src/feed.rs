@@ -66,7 +66,7 @@ impl Freshness {
         self.heard.store(elapsed + 1, Ordering::Release);
     }
 
-    /// What was heard counts no more, until the next list is complete.
+    /// Discards the known state until the next complete list.
     fn forget(&self) {
         self.heard.store(0, Ordering::Release);
     }

@@ -34,7 +34,7 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     let mut active = Active(status.get("active").and_then(Value::as_array).cloned().unwrap_or_default());
     take_stock(work, &jobs, &mut active, &mut status);
     let started = start(work, &mut active, &mut status, &unfinished);
-    // What was started is said, whatever else has failed.
+    // Started jobs are recorded even if a later step failed.
     match active.0.is_empty() {
         true => drop(status.as_object_mut().and_then(|status| status.shift_remove("active"))),
         false => put(&mut status, &["active"], active.0.into()),

@@ -107,7 +107,7 @@ impl<'s> Set<'s> {
         }
     }
 
-    /// Each node that pods are for has one, no other has any, and what is over goes.
+    /// Plans one pod for each eligible node, and the deletion of pods elsewhere and of those that are over.
     fn manage(&self) -> Plan<'_> {
         let (mut missing, mut surplus) = (Vec::new(), Vec::new());
         let may_surge = self.portions().0 > 0;
@@ -134,7 +134,7 @@ impl<'s> Set<'s> {
         (missing, surplus)
     }
 
-    /// Pods of a node that are too many where an old one may be beside a new one until that is available.
+    /// Surplus pods of a node during an update that permits an old pod beside a new one until that is available.
     fn beside<'p>(&self, running: &[&'p Value]) -> Vec<&'p Value> {
         let mut oldest: [Option<&Value>; 2] = [None, None];
         let mut surplus = Vec::new();

@@ -50,7 +50,7 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     deployment.refused.map_or_else(|| Ok(status::next(work, &status)), Err)
 }
 
-/// A deployment that is looked at. Of its replica sets only what is looked at is held.
+/// A Deployment during a run of its controller, with the needed fields of its ReplicaSets.
 struct Deployment<'d> {
     work: &'d Work<'d>,
     template: Value,
@@ -65,7 +65,7 @@ struct Deployment<'d> {
     refused: Option<Box<ApiError>>,
 }
 
-/// What is looked at of a replica set that is not the present one.
+/// The needed fields of an old ReplicaSet.
 fn outline(set: Value) -> Value {
     let said = [REVISION, DESIRED, MOST].into_iter().filter_map(|name| {
         let value = set.pointer("/metadata/annotations")?.get(name)?.clone();
@@ -382,7 +382,7 @@ impl<'d> Deployment<'d> {
         }
         match self.refusal() {
             None => self.begin(),
-            // The newest that there is takes over from the older ones meanwhile, so that there is room again.
+            // Without room for a new ReplicaSet, the newest existing one replaces the older ones, which makes room.
             Some(full) => {
                 self.refuse(full);
                 self.current = self.others.pop();

@@ -24,7 +24,7 @@ pub(crate) struct Naming {
     pub(crate) hash: fn(&Value, i64) -> String,
 }
 
-/// The revisions of a workload. Of each only what is looked at is held, without what it holds.
+/// The revisions of a workload, without their data.
 #[derive(Debug)]
 pub(crate) struct History {
     /// Revisions other than the newest, the oldest first.

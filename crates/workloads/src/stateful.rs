@@ -102,7 +102,7 @@ impl<'s> Set<'s> {
         self.is_parallel || !is_leaving(pod) && is_ready(pod) && self.is_available(pod)
     }
 
-    /// Makes what is missing, ends what is too much, and renews what is old, as far as is in order now.
+    /// Creates missing pods, deletes surplus ones and replaces outdated ones, as far as their order permits now.
     fn settle(&self, done: &mut Done) -> ApiResult<()> {
         if !self.fill(done)? || !self.shrink()? {
             return Ok(());

@@ -110,7 +110,7 @@ impl Frame {
     }
 }
 
-/// Some objects of a list, with what is between them.
+/// One part of a list, with its separators.
 struct Part {
     items: Vec<u8>,
     revision: Revision,

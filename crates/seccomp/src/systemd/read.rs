@@ -553,7 +553,7 @@ mod tests {
             ],
         ),
         ("RestrictNamespaces=YES", &[(X64, "unshare", &[0x1000_0000], "ERRNO(EPERM)")]),
-        // What is no truth value leaves what was there.
+        // An invalid boolean keeps the earlier value.
         ("LockPersonality=on\nLockPersonality=maybe", &[(X64, "personality", &[8], "ERRNO(EPERM)")]),
         ("RestrictRealtime=yes\nRestrictRealtime=", &[(X64, "sched_setscheduler", &[0, 1], "ERRNO(EPERM)")]),
         (
@@ -561,7 +561,7 @@ mod tests {
             &[(X64, "sched_setscheduler", &[0, 1], "ALLOW")],
         ),
         ("DynamicUser=yes\nDynamicUser=perhaps", &[(X64, "fchmod", &[3, 0o4755], "ERRNO(EPERM)")]),
-        // It is no address family to systemd, whose list leaves it out.
+        // systemd's list of address families does not contain it.
         ("RestrictAddressFamilies=~AF_UNSPEC AF_INET", &[(X64, "socket", &[0], "ALLOW")]),
         // The list of what is logged takes no errors.
         ("SystemCallLog=~openat:EPERM", &[(X64, "openat", &[], "LOG"), (X64, "read", &[], "LOG")]),

@@ -15,7 +15,7 @@ use palisade_api::kind::text;
 /// The longest deadline, which means none.
 const NEVER: i64 = 2_147_483_647;
 
-/// The status as of now. Where the deployment was only scaled, nothing is said of whether it gets on.
+/// The present status. If the Deployment was only scaled, the condition `Progressing` is unchanged.
 pub(super) fn of(deployment: &Deployment<'_>, is_scaled_alone: bool) -> Value {
     let work = deployment.work;
     let mut status = counted(deployment);
@@ -26,7 +26,7 @@ pub(super) fn of(deployment: &Deployment<'_>, is_scaled_alone: bool) -> Value {
     };
     set_condition(work, &mut status, "Available", Some(minimum));
     progress(deployment, &mut status, is_scaled_alone);
-    // What stands in the way of the pods is said where its owner looks.
+    // Failures of ReplicaSets are copied to the Deployment's condition.
     let failure = deployment.all().filter_map(|set| condition(set, "ReplicaFailure")).last();
     let failure = failure.map(|found| ("True", text(found, "/reason"), text(found, "/message")));
     set_condition(work, &mut status, "ReplicaFailure", failure);
