@@ -26,8 +26,10 @@ pub(super) fn add(context: &mut Context<'_, '_>) {
     networks(context);
 }
 
+type Quality = (&'static str, fn(&IpAddr) -> bool);
+
 /// The kinds of addresses, as Go's `net/netip` tells them.
-const QUALITIES: [(&str, fn(&IpAddr) -> bool); 5] = [
+const QUALITIES: [Quality; 5] = [
     ("isUnspecified", IpAddr::is_unspecified),
     ("isLoopback", IpAddr::is_loopback),
     ("isLinkLocalMulticast", is_link_local_multicast),
