@@ -362,7 +362,11 @@ async fn replicas(client: &Client, namespace: &str, by_policies: bool, report: &
     let pods = match pods {
         Ok(pods) => pods.items,
         Err(error) => {
-            return report.line(State::Fails, "replicas", format!("cannot be listed: {}", error_text(&error)));
+            return report.line(
+                State::Fails,
+                "replicas",
+                format!("cannot be listed: {}", error_text(&error)),
+            );
         }
     };
     let (leaving, staying): (Vec<&Pod>, Vec<&Pod>) =
@@ -454,7 +458,11 @@ async fn opt_outs(client: &Client, report: &mut Report) {
     let namespaces = match Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await {
         Ok(namespaces) => namespaces.items,
         Err(error) => {
-            return report.line(State::Fails, "opt-outs", format!("cannot be listed: {}", error_text(&error)));
+            return report.line(
+                State::Fails,
+                "opt-outs",
+                format!("cannot be listed: {}", error_text(&error)),
+            );
         }
     };
     let labelled = |matches: &dyn Fn(&str, &str) -> bool| {
