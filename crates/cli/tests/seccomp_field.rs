@@ -924,6 +924,73 @@ fn answers_are_said_by_runtime() {
     ]);
 }
 
+/// The capabilities of a container decide which entries of its profile count: moby `oci/caps`, containers.conf(5).
+#[test]
+fn capabilities_are_those_of_the_container() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let profile = r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["bpf"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_SYS_ADMIN"]}},{"names":["mknod"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_MKNOD"]}}]}"#;
+    write("p.json", profile);
+    let compose = |more: &str| {
+        format!("services:\n  a:\n    image: a\n    security_opt: ['seccomp:p.json']\n    {more}\n")
+    };
+    write("add.yaml", &compose("cap_add: [sys_admin]"));
+    write("drop.yaml", &compose("cap_drop: [ALL]"));
+    write("all.yaml", &compose("privileged: true"));
+    write("inline.yaml", &compose("x: y").replace("p.json", "{\"defaultAction\": 1}"));
+    write("add.container", "[Container]\nSeccompProfile=p.json\nAddCapability=CAP_SYS_ADMIN CAP_BPF\n");
+    write("plain.container", "[Container]\nPodmanArgs=--security-opt seccomp=p.json --cap-add=bpf\n");
+    write("priv.container", "[Container]\nPodmanArgs=--privileged\n");
+    let inspected = |host: &str| {
+        let quoted = profile.replace('"', "\\\"");
+        format!(r#"[{{"Name":"/a","HostConfig":{{"SecurityOpt":["seccomp={quoted}"],{host}}}}}]"#)
+    };
+    write("add.json", &inspected(r#""CapAdd":["CAP_SYS_ADMIN"],"CapDrop":["MKNOD"]"#));
+    write("null.json", &inspected(r#""CapAdd":null,"Privileged":false"#));
+    write("priv.json", r#"[{"Name":"/a","HostConfig":{"SecurityOpt":null,"Privileged":true}}]"#);
+    let (allow, deny) = ("ALLOW", "ERRNO(EPERM)");
+    for (args, says) in [
+        (&["add.yaml", "bpf"][..], allow),
+        (&["add.yaml", "mknod"], allow),
+        (&["add.yaml", "bpf", "--cap", "CHOWN"], deny),
+        (&["drop.yaml", "mknod"], deny),
+        (&["all.yaml", "bpf"], allow),
+        (&["all.yaml", "bpf"], "all.yaml:4:20: the container is privileged: Docker 25"),
+        (&["add.yaml", "bpf"], "p.json:1:"),
+        (&["inline.yaml", "bpf"], "write it to a file, and name that"),
+        (&["add.container", "bpf"], allow),
+        (&["plain.container", "bpf"], deny),
+        (&["plain.container", "mknod"], deny),
+        (&["priv.container", "bpf"], "runs without a filter"),
+        (&["add.json", "bpf"], allow),
+        (&["add.json", "mknod"], deny),
+        (&["null.json", "bpf"], deny),
+        (&["null.json", "mknod"], allow),
+        (&["priv.json", "bpf"], "runs without a filter"),
+        (&[".", "bpf"], "is a folder; name the files in it"),
+    ] {
+        let (_, text) = palisade(folder.path(), &[&["explain"], args, &["--arch", "x86_64"]].concat());
+        assert!(text.contains(says), "{args:?}: {says:?} in {text}");
+    }
+}
+
+/// What `run --watch` prints of a unit is a unit's line.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_list_of_run_watch_is_in_the_units_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let unit = "[Service]\nSystemCallErrorNumber=EPERM\nSystemCallFilter=~uname\n";
+    let write = |text: &str| std::fs::write(folder.path().join("u.service"), text).unwrap();
+    write(unit);
+    let watch = ["run", "u.service", "--watch", "--", "uname"];
+    let (_, text) = palisade(folder.path(), &watch);
+    assert!(text.contains("[Service]:\n  SystemCallFilter=uname") && !text.contains("SCMP_ACT"), "{text}");
+    // What it says, done.
+    write(&format!("{unit}SystemCallFilter=uname\n"));
+    let (code, text) = palisade(folder.path(), &watch);
+    assert!(code == 0 && text.contains("nothing was denied"), "{text}");
+}
+
 /// A new user's inputs: numbers as strace writes them, another ABI's name, a file of records, a base beside its
 /// profile.
 #[test]

@@ -1,6 +1,8 @@
 //! Profiles as they are written: in Docker's form, which includes OCI's and containers/common's, or as an object of the
 //! security-profiles-operator.
 
+use std::collections::BTreeSet;
+
 use palisade_k8s::KernelVersion;
 use palisade_k8s::manifest::Position;
 
@@ -41,6 +43,8 @@ pub struct Profile {
     pub base: Option<(String, Position)>,
     /// Further content of a systemd unit, beside its entries.
     pub lines: Lines,
+    /// The capabilities of the container in whose description it was found, if any.
+    pub caps: Option<BTreeSet<String>>,
 }
 
 impl Profile {
@@ -58,6 +62,7 @@ impl Profile {
             origin: Origin::Container,
             base: None,
             lines: Lines::default(),
+            caps: None,
         }
     }
 

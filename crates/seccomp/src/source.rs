@@ -4,7 +4,10 @@
 
 mod base;
 mod embedded;
+mod granted;
 mod kind;
+
+use std::collections::BTreeSet;
 
 use palisade_k8s::manifest::{self, Node, Position};
 
@@ -68,6 +71,8 @@ pub struct Source {
     pub at: Position,
     /// The content.
     pub content: Content,
+    /// The capabilities of the container, where the file describes it.
+    pub caps: Option<BTreeSet<String>>,
     /// Findings.
     pub findings: Vec<Finding>,
 }
@@ -86,19 +91,26 @@ pub enum Content {
 impl Source {
     fn new(name: impl Into<String>, at: Position, read: (Option<Profile>, Vec<Finding>)) -> Self {
         let content = read.0.map_or(Content::Nothing, |profile| Content::Profile(Box::new(profile)));
-        Self { name: name.into(), namespace: String::new(), at, content, findings: read.1 }
+        Self { name: name.into(), namespace: String::new(), at, content, caps: None, findings: read.1 }
     }
 
     fn file(name: &str, at: Position, path: &str) -> Self {
         let content = Content::File(path.to_owned());
-        Self { name: name.to_owned(), namespace: String::new(), at, content, findings: Vec::new() }
+        let (name, namespace, findings) = (name.to_owned(), String::new(), Vec::new());
+        Self { name, namespace, at, content, caps: None, findings }
     }
 
     fn nothing(name: impl Into<String>, at: Position, field: &str, message: impl Into<String>) -> Self {
         let mut findings = Findings::default();
         findings.error(at, field, message);
         let content = Content::Nothing;
-        Self { name: name.into(), namespace: String::new(), at, content, findings: findings.list }
+        let (name, namespace) = (name.into(), String::new());
+        Self { name, namespace, at, content, caps: None, findings: findings.list }
+    }
+
+    fn with_caps(mut self, caps: BTreeSet<String>) -> Self {
+        self.caps = Some(caps);
+        self
     }
 
     /// The profile, if there is one.

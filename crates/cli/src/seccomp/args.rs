@@ -52,7 +52,7 @@ pub(crate) struct ContextArgs {
 }
 
 /// A syscall's arguments, the machine, and the output format.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct SyscallArgs {
     /// Its arguments, decimal or 0x…; those left out are 0
     #[arg(value_parser = number)]
@@ -150,7 +150,7 @@ pub(crate) struct CompileArgs {
 ///
 /// With a syscall: its rules in the order of their evaluation, and which conditions hold. Without: the allowed
 /// syscalls, area by area.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   palisade seccomp explain runtime/default

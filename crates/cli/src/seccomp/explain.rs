@@ -19,7 +19,8 @@ use crate::paint;
 use notes::Notes;
 
 pub(super) fn run(args: &ExplainArgs) -> crate::Outcome {
-    let (profile, rules) = input::rules(&args.file, &args.rest.context)?;
+    let (file, profile, rules) = input::located(&args.file, &args.rest.context)?;
+    let args = &ExplainArgs { file, ..args.clone() };
     let filter = Filter::new(&rules).map_err(|error| format!("{}: {error}", args.file.display()))?;
     let arch = args.rest.abi.or(args.rest.context.arch).unwrap_or_else(Arch::native);
     match &args.syscall {
@@ -107,7 +108,7 @@ fn passed_over(
     if explanation.action.lets_through() || explanation.decider == Decider::BadArch {
         return Ok(Vec::new());
     }
-    let context = input::context(&args.rest.context)?;
+    let context = input::context(profile, &args.rest.context)?;
     let (mut lines, mut elsewhere) = (Vec::new(), Vec::new());
     for (at, entry) in profile.entries.iter().enumerate() {
         let unmet = entry.unmet(&context);

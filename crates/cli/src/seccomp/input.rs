@@ -1,11 +1,13 @@
 //! Profiles and programs named on the command line.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use palisade_console::input::InputError;
 use palisade_k8s::capability;
+use palisade_k8s::manifest::Position;
 use palisade_seccomp::{
     Arch, Context, Data, Filter, Finding, Program, Resolved, Rules, Severity, Unknown, Weights, builtin,
     compile,
@@ -28,6 +30,9 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
         && let Some(text) = builtin::named(&name)
     {
         return Ok(text.as_bytes().to_vec());
+    }
+    if path.is_dir() {
+        return Err(format!("{name} is a folder; name the files in it").into());
     }
     let reader: Box<dyn Read> = match &*name {
         "-" => Box::new(std::io::stdin().lock()),
@@ -101,13 +106,28 @@ fn split(path: &Path) -> (PathBuf, Option<String>) {
 }
 
 /// A source that is the path of an existing file is read from that file.
-fn follow(input: Input, from: &Path) -> Result<Input, Failure> {
-    let Content::File(path) = &input.source.content else { return Ok(input) };
-    let target = from.parent().unwrap_or(Path::new("")).join(path);
-    let text = text(&target)
-        .map_err(|error| format!("{}: names the profile {path}, but {error}", from.display()))?;
-    let read = source::read(&text, Syntax::Json).into_iter().next();
-    Ok(Input { shown: target, source: read.unwrap_or(input.source) })
+fn follow(mut input: Input, from: &Path) -> Result<Input, Failure> {
+    if let Content::File(path) = &input.source.content {
+        let target = from.parent().unwrap_or(Path::new("")).join(path);
+        let text = text(&target)
+            .map_err(|error| format!("{}: names the profile {path}, but {error}", from.display()))?;
+        if let Some(read) = source::read(&text, Syntax::Json).into_iter().next() {
+            let said = input.source.findings.into_iter().map(|finding| at_its_file(finding, &input.shown));
+            let findings = read.findings.into_iter().chain(said).collect();
+            input.source = Source { caps: input.source.caps, findings, ..read };
+        }
+        input.shown = target;
+    }
+    if let Content::Profile(profile) = &mut input.source.content {
+        profile.caps = input.source.caps.clone();
+    }
+    Ok(input)
+}
+
+/// A finding on a file beside that which is read, whose position goes into the text.
+fn at_its_file(finding: Finding, file: &Path) -> Finding {
+    let message = format!("{}:{}: {}", file.display(), finding.at, finding.message);
+    Finding { message, at: Position { line: 1, column: 1 }, ..finding }
 }
 
 /// A profile of any format. Its warnings go to stderr; errors, or with `strict` any finding, are returned.
@@ -158,11 +178,12 @@ fn line(path: &Path, finding: &Finding) -> String {
     }
 }
 
-/// The context of the options.
-pub(super) fn context(args: &ContextArgs) -> Result<Context, Failure> {
-    let mut caps = std::collections::BTreeSet::new();
+/// The context of the options; without `--cap`, the capabilities are those of the profile's container.
+pub(super) fn context(profile: &Profile, args: &ContextArgs) -> Result<Context, Failure> {
+    let mut caps = BTreeSet::new();
     if args.caps.is_empty() {
-        caps.extend(capability::CONTAINER_DEFAULT.map(str::to_owned));
+        let default = || capability::CONTAINER_DEFAULT.map(str::to_owned).into();
+        caps = profile.caps.clone().unwrap_or_else(default);
     }
     for cap in &args.caps {
         match cap.to_ascii_lowercase().as_str() {
@@ -181,15 +202,20 @@ pub(super) fn context(args: &ContextArgs) -> Result<Context, Failure> {
 
 /// A profile's rules in the context of the options.
 pub(super) fn rules(path: &Path, args: &ContextArgs) -> Result<(Profile, Rules), Failure> {
+    located(path, args).map(|(_, profile, rules)| (profile, rules))
+}
+
+/// The same with the file that holds the profile, which `path` may only point to.
+pub(super) fn located(path: &Path, args: &ContextArgs) -> Result<(PathBuf, Profile, Rules), Failure> {
     let (shown, profile) = profile(path, args.strict)?;
     let resolved = resolved(&profile, args)?;
     report(&shown, &resolved.findings, args.strict)?;
-    Ok((profile, resolved.rules))
+    Ok((shown, profile, resolved.rules))
 }
 
 /// A profile resolved by the options.
 pub(super) fn resolved(profile: &Profile, args: &ContextArgs) -> Result<Resolved, Failure> {
-    let mut resolved = resolve(profile, &context(args)?);
+    let mut resolved = resolve(profile, &context(profile, args)?);
     if args.unknown == UnknownArg::Default {
         resolved.rules.unknown = Unknown::Default;
     }

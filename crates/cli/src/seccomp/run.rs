@@ -15,7 +15,8 @@ mod linux {
     use std::process::{Command, ExitStatus};
 
     use palisade_seccomp::{
-        Action, Data, Filter, Program, Rules, Unknown, Weights, compile, profile::Profile, table::Syscall,
+        Action, Data, Decider, Filter, Program, Rules, Unknown, Weights, compile, explain, profile::Profile,
+        table::Syscall,
     };
     use palisade_sys::notify::{self, Listener, Notification};
     use palisade_sys::seccomp::{self, Loading};
@@ -100,8 +101,8 @@ mod linux {
         while let Some(call) = supervised.listener.receive()? {
             let data = Data { number: call.number, arch: call.arch, args: call.args };
             let action = filter.decide(&data);
-            if denials.is_new(&data, action, rules) {
-                anstream::eprintln!("{}", denied(&call, &data, action, rules));
+            if denials.is_new(&data, action, (rules, profile)) {
+                anstream::eprintln!("{}", denied(&call, &data, action, (rules, profile)));
             }
             if permissive {
                 supervised.listener.allow(call.id)?
@@ -109,7 +110,7 @@ mod linux {
                 answer(&supervised.listener, &call, action)?
             }
         }
-        denials.print(permissive);
+        denials.print(permissive, profile.origin.is_unit());
         let child = supervised.child.join().map_err(|_| "the command could not be started")?;
         Ok(child.map_err(|error| started(&name, &error))?.wait()?)
     }
@@ -132,13 +133,21 @@ mod linux {
 
     impl Denials {
         /// Records a denial; returns whether it is the first of its syscall.
-        fn is_new(&mut self, data: &Data, action: Action, rules: &Rules) -> bool {
+        fn is_new(&mut self, data: &Data, action: Action, (rules, profile): (&Rules, &Profile)) -> bool {
             let seen = self.seen.entry((data.arch, data.number, action)).or_default();
             *seen += 1;
             let is_new = *seen == 1;
             let Some(arch) = data.arch_among(&rules.archs) else { return is_new };
             let name = input::name(arch, data.number);
             *self.counts.entry(name.clone()).or_default() += 1;
+            if let Some(directive) = directive(data, rules, profile) {
+                self.entries.insert(format!("without {directive}"));
+                return is_new;
+            }
+            if profile.origin.is_unit() {
+                self.names.insert(name);
+                return is_new;
+            }
             let entry = missing_rule(&name, data, rules);
             if entry.get("args").is_none() {
                 self.names.insert(name);
@@ -148,7 +157,7 @@ mod linux {
             is_new
         }
 
-        fn print(&self, permissive: bool) {
+        fn print(&self, permissive: bool, is_unit: bool) {
             if self.seen.is_empty() {
                 anstream::eprintln!("nothing was denied");
                 return;
@@ -157,10 +166,17 @@ mod linux {
                 self.counts.iter().map(|(name, count)| format!("{name} ({count})")).collect();
             let how = if permissive { "would have been denied" } else { "denied" };
             anstream::eprintln!("{how} in all: {}", counts.join(", "));
-            let whole = (!self.names.is_empty())
-                .then(|| serde_json::json!({"names": self.names, "action": "SCMP_ACT_ALLOW"}).to_string());
+            let named = |names: &BTreeSet<String>| match is_unit {
+                true => {
+                    format!("SystemCallFilter={}", names.iter().cloned().collect::<Vec<_>>().join(" "))
+                }
+                false => serde_json::json!({"names": names, "action": "SCMP_ACT_ALLOW"}).to_string(),
+            };
+            let whole = (!self.names.is_empty()).then(|| named(&self.names));
             let entries: Vec<_> = whole.into_iter().chain(self.entries.iter().cloned()).collect();
-            anstream::eprintln!("to let all of them through, add to syscalls:\n  {}", entries.join(",\n  "));
+            let (place, between) =
+                if is_unit { ("the end of [Service]", "\n  ") } else { ("syscalls", ",\n  ") };
+            anstream::eprintln!("to let all of them through, add to {place}:\n  {}", entries.join(between));
             if !permissive {
                 anstream::eprintln!(
                     "a denial may have kept the command from what comes after it; --permissive goes on past denials"
@@ -181,7 +197,20 @@ mod linux {
         }
     }
 
-    fn denied(call: &Notification, data: &Data, action: Action, rules: &Rules) -> String {
+    /// The directive of a unit that denies a syscall and that `SystemCallFilter=` does not lift.
+    fn directive<'p>(data: &Data, rules: &Rules, profile: &'p Profile) -> Option<&'p str> {
+        let Decider::Rule(rule) = explain(rules, data).ok()?.decider else { return None };
+        let entry = profile.entries.get(rules.rules.get(rule)?.entry)?;
+        let is_own = profile.origin.is_unit() && !entry.comment.starts_with("SystemCallFilter");
+        is_own.then_some(entry.comment.as_str()).filter(|comment| !comment.is_empty())
+    }
+
+    fn denied(
+        call: &Notification,
+        data: &Data,
+        action: Action,
+        (rules, profile): (&Rules, &Profile),
+    ) -> String {
         let Some(arch) = data.arch_among(&rules.archs) else {
             return format!("denied: number {} by another architecture: {action}", data.number);
         };
@@ -190,8 +219,12 @@ mod linux {
         let count = known.map_or(data.args.len(), |names| names.len());
         let args: Vec<_> =
             (0..).zip(data.args).take(count).map(|(at, arg)| argument(call.pid, &name, at, arg)).collect();
-        let rule = missing_rule(&name, data, rules);
-        format!("denied: {name}({}) on {arch}: {action}; to let it through, add {rule}", args.join(", "))
+        let way = match directive(data, rules, profile) {
+            Some(directive) => format!("change {directive}"),
+            None if profile.origin.is_unit() => format!("add SystemCallFilter={name}"),
+            None => format!("add {}", missing_rule(&name, data, rules)),
+        };
+        format!("denied: {name}({}) on {arch}: {action}; to let it through, {way}", args.join(", "))
     }
 
     /// The entry that allows this syscall: with the arguments that the profile checks already.

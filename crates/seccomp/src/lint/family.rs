@@ -7,6 +7,7 @@ use super::view::{Answer, START, View, list};
 use crate::action::Action;
 use crate::errno::ENOSYS;
 use crate::finding::Findings;
+use crate::profile::Entry;
 use crate::table;
 
 pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
@@ -26,6 +27,11 @@ fn siblings(view: &View<'_>, findings: &mut Findings) {
         for (name, _) in entry.names.iter().filter(|(name, at)| view.is_written(name, *at)) {
             let family = match (table::family(name), name.as_str(), entry.args.is_empty()) {
                 (None, ..) => continue,
+                // The same threads and processes are made by clone: what matters is the error.
+                (_, "clone3", _) if !matches!(view.native("clone"), Answer::Denied(_)) => {
+                    denied_clone3(view, at, entry, findings);
+                    continue;
+                }
                 // Without it nothing starts: said on its own.
                 _ if runtime::is_of_the_start(name) => continue,
                 // Neither fork nor vfork takes flags.
@@ -55,6 +61,23 @@ fn siblings(view: &View<'_>, findings: &mut Findings) {
             findings.warn(entry.at, view.field(at, "names"), message);
         }
     }
+}
+
+/// libc falls back from clone3 to clone on `ENOSYS` only.
+fn denied_clone3(view: &View<'_>, at: usize, entry: &Entry, findings: &mut Findings) {
+    let Answer::Denied(action) = view.native("clone3") else { return };
+    if matches!(action, Action::Errno(ENOSYS) | Action::Trace(_)) {
+        return;
+    }
+    let remedy = if view.profile.origin.is_unit() {
+        format!("write {}", enosys(view, &["clone3"]))
+    } else {
+        "set \"action\": \"SCMP_ACT_ERRNO\", \"errnoRet\": 38 for it".to_owned()
+    };
+    let message = format!(
+        "clone3 gets {action}, where libc (glibc from 2.34 on) falls back to clone on ENOSYS only, so that programs cannot start threads or processes; {remedy}"
+    );
+    findings.warn(entry.at, view.field(at, "names"), message);
 }
 
 /// The newer forms of syscalls that fail with an error on which no program falls back.
@@ -206,6 +229,11 @@ mod tests {
                 &["finit_module can do what it does and is let through"],
             ),
             (profile("ALLOW", "ERRNO", r#""reboot""#), &[]),
+            (profile("ALLOW", "ERRNO", r#""clone3""#), &["\"errnoRet\": 38 for it"]),
+            (
+                profile("ALLOW", "ERRNO", r#""clone3""#).replace("SCMP_ACT_ERRNO\"", "SCMP_ACT_ERRNO\",\"errnoRet\":38"),
+                &[],
+            ),
             (profile("ALLOW", "ERRNO", r#""clone","clone3""#), &["fork and vfork can do what they do"]),
             (
                 profile("ALLOW", "ERRNO", r#""reboot""#).replace("]}]", r#"]},{"names":["clone"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":268435456,"valueTwo":268435456,"op":"SCMP_CMP_MASKED_EQ"}]},{"names":["clone3"],"action":"SCMP_ACT_ERRNO","errnoRet":38}]"#),

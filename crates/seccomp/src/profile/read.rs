@@ -222,6 +222,7 @@ impl<'a> Reader<'a> {
             origin,
             base,
             lines: Lines::default(),
+            caps: None,
         }
     }
 

@@ -1,9 +1,13 @@
 //! Profiles by the kind of the object that holds them.
 
-use palisade_k8s::manifest::{Node, NodeValue, Position};
+use std::collections::BTreeSet;
+
+use palisade_k8s::manifest::{Entry, Node, NodeValue, Position};
 
 use super::Source;
 use super::embedded::{self, Text};
+use super::granted::Granted;
+use crate::finding::Findings;
 use crate::profile::of_node;
 
 /// The profiles of a JSON file.
@@ -55,28 +59,53 @@ fn is_compose(node: &Node) -> bool {
 /// A compose file: `security_opt` of each service (compose-spec, 05-services.md); paths are relative to the file.
 fn compose(node: &Node) -> Vec<Source> {
     let services = node.get("services").map(Node::entries).unwrap_or_default();
-    let found = services.iter().filter_map(|service| {
-        let options = service.value.get("security_opt").map(Node::items).unwrap_or_default();
-        options.iter().find_map(|option| {
-            let text = option.as_str()?.trim();
-            let value = text.strip_prefix("seccomp:").or_else(|| text.strip_prefix("seccomp="))?;
-            Some(match value {
-                "unconfined" => Source::nothing(
-                    service.key.clone(),
-                    option.at,
-                    "security_opt",
-                    "the container runs unconfined, without a filter",
-                ),
-                path => Source::file(&service.key, option.at, path),
-            })
-        })
-    });
+    let found = services.iter().filter_map(service);
     let found: Vec<_> = found.collect();
     if found.is_empty() {
         let message = "no service's security_opt names a profile, so that Docker uses its own default (runtime/default here)";
         return vec![Source::nothing("", node.at, "services", message)];
     }
     found
+}
+
+/// The profile that a service of a compose file names.
+fn service(service: &Entry) -> Option<Source> {
+    let (key, field) = (&service.key, "security_opt");
+    let granted = Granted::of(&service.value, "cap_add", "cap_drop", "privileged");
+    let options = service.value.get(field).map(Node::items).unwrap_or_default();
+    let chosen = options.iter().find_map(|option| Some((option.at, seccomp_option(option.as_str()?)?)));
+    let found = match chosen {
+        Some((at, "unconfined")) => Source::nothing(key, at, field, UNCONFINED),
+        // Compose reads the file of that name (docker/compose, `parseSecurityOpts`).
+        Some((at, value)) if value.starts_with('{') => {
+            let message = "the profile itself stands here, where Compose takes the path of a file: write it to a file, and name that";
+            Source::nothing(key, at, field, message)
+        }
+        Some((at, path)) => privileged(Source::file(key, at, path), &granted, at),
+        None if granted.is_privileged => Source::nothing(key, service.at, "privileged", PRIVILEGED),
+        None => return None,
+    };
+    Some(found.with_caps(granted.by_docker()))
+}
+
+const UNCONFINED: &str = "the container runs unconfined, without a filter";
+const PRIVILEGED: &str = "the container is privileged and names no profile, so that it runs without a filter";
+
+/// The value of a security option about seccomp.
+fn seccomp_option(option: &str) -> Option<&str> {
+    let option = option.trim();
+    option.strip_prefix("seccomp=").or_else(|| option.strip_prefix("seccomp:"))
+}
+
+/// A profile beside `privileged` counts in newer runtimes only (moby/moby#47500, containers/podman#7269).
+fn privileged(mut source: Source, granted: &Granted<'_>, at: Position) -> Source {
+    if granted.is_privileged {
+        let mut findings = Findings::default();
+        let message = "the container is privileged: Docker 25 and Podman 2.0, and those before, run it without a filter; newer ones apply this profile with all capabilities";
+        findings.warn(at, "privileged", message);
+        source.findings.extend(findings.list);
+    }
+    source
 }
 
 /// Names in a message.
@@ -145,28 +174,28 @@ fn is_inspected(node: &Node) -> bool {
 /// A container in the output of `docker inspect`: the client has put the profile's text into the option.
 fn inspected(node: &Node) -> Vec<Source> {
     let name = node.get("Name").and_then(Node::as_str).unwrap_or_default().trim_start_matches('/');
-    let options = node.get("HostConfig").and_then(|host| host.get("SecurityOpt"));
-    let chosen = options.map(Node::items).unwrap_or_default().iter().find_map(|option| {
-        let text = option.as_str()?;
-        let value = text.strip_prefix("seccomp=").or_else(|| text.strip_prefix("seccomp:"))?;
-        Some((option.at, value))
-    });
+    let host = node.get("HostConfig");
+    let granted = host.map(|host| Granted::of(host, "CapAdd", "CapDrop", "Privileged")).unwrap_or_default();
+    let options = host.and_then(|host| host.get("SecurityOpt")).map(Node::items).unwrap_or_default();
+    let chosen = options.iter().find_map(|option| Some((option.at, seccomp_option(option.as_str()?)?)));
     let field = "HostConfig.SecurityOpt";
-    vec![match chosen {
-        Some((at, "unconfined")) => {
-            Source::nothing(name, at, field, "the container runs unconfined, without a filter")
-        }
+    let found = match chosen {
+        Some((at, "unconfined")) => Source::nothing(name, at, field, UNCONFINED),
         Some((at, value)) if value.trim_start().starts_with('{') => {
-            Source::new(name, at, embedded::json(value, embedded::Place::Line(at)))
+            let read = Source::new(name, at, embedded::json(value, embedded::Place::Line(at)));
+            privileged(read, &granted, at)
         }
-        Some((at, path)) => Source::file(name, at, path),
-        None => Source::nothing(
-            name,
-            node.at,
-            field,
-            "names no profile, so that Docker uses its own default (runtime/default here)",
-        ),
-    }]
+        Some((at, path)) => privileged(Source::file(name, at, path), &granted, at),
+        None if granted.is_privileged => Source::nothing(name, node.at, "HostConfig.Privileged", PRIVILEGED),
+        None => {
+            let message = "names no profile, so that Docker uses its own default (runtime/default here)";
+            Source::nothing(name, node.at, field, message)
+        }
+    };
+    // Podman says which it has; its default is another.
+    let bounding = node.get("BoundingCaps").map(Node::items).unwrap_or_default();
+    let bounding: BTreeSet<String> = bounding.iter().filter_map(Node::as_str).map(str::to_owned).collect();
+    vec![found.with_caps(if bounding.is_empty() { granted.by_docker() } else { bounding })]
 }
 
 /// Texts of a ConfigMap that are profiles, or should be by their key.
@@ -203,33 +232,65 @@ fn is_profile(key: &str, text: &str) -> bool {
     looks || (key.ends_with(".json") && key.contains("seccomp") && text.trim_start().starts_with('{'))
 }
 
+/// The files of Podman's own default, which do not count as a profile of a privileged container's own.
+const PODMAN_DEFAULTS: [&str; 2] = ["/etc/containers/seccomp.json", "/usr/share/containers/seccomp.json"];
+
 /// A Podman quadlet: `SeccompProfile=` names a file, as does `--security-opt seccomp=` (podman-systemd.unit(5)).
 pub(super) fn quadlet(text: &str) -> Vec<Source> {
     let mut chosen = None;
+    let mut granted = Granted::default();
     for (number, line) in text.lines().enumerate() {
         let at = Position { line: number + 1, column: 1 };
         let Some((key, value)) = line.trim().split_once('=') else { continue };
         let path = match key.trim() {
             "SeccompProfile" => Some(value.trim()),
-            "PodmanArgs" => value.split_whitespace().find_map(|word| {
-                let word = word.strip_prefix("--security-opt=").unwrap_or(word);
-                word.strip_prefix("seccomp=")
-            }),
+            "AddCapability" => {
+                granted.adds.extend(value.split_whitespace());
+                None
+            }
+            "DropCapability" => {
+                granted.drops.extend(value.split_whitespace());
+                None
+            }
+            "PodmanArgs" => arguments(value, &mut granted),
             _ => None,
         };
         chosen = path.map(|path| (at, path)).or(chosen);
     }
     let start = Position { line: 1, column: 1 };
-    vec![match chosen {
-        Some((at, "unconfined")) => {
-            Source::nothing("", at, "SeccompProfile", "the container runs unconfined, without a filter")
+    let field = "SeccompProfile";
+    let is_own = |path: &str| !granted.is_privileged || !PODMAN_DEFAULTS.contains(&path);
+    let found = match chosen {
+        Some((at, "unconfined")) => Source::nothing("", at, field, UNCONFINED),
+        Some((at, path)) if is_own(path) => privileged(Source::file("", at, path), &granted, at),
+        _ if granted.is_privileged => Source::nothing("", start, "PodmanArgs", PRIVILEGED),
+        _ => Source::nothing("", start, field, "names no profile, so that Podman uses its own default"),
+    };
+    vec![found.with_caps(granted.by_podman())]
+}
+
+/// Arguments of `podman run`: the profile that they name; capabilities are added to `granted`.
+fn arguments<'t>(value: &'t str, granted: &mut Granted<'t>) -> Option<&'t str> {
+    let mut words = value.split_whitespace();
+    let mut profile = None;
+    while let Some(word) = words.next() {
+        let (option, joined) =
+            word.split_once('=').map_or((word, None), |(option, rest)| (option, Some(rest)));
+        match option {
+            "--privileged" => granted.is_privileged = joined != Some("false"),
+            "--cap-add" => granted.adds.extend(joined.or_else(|| words.next()).into_iter().flat_map(listed)),
+            "--cap-drop" => {
+                granted.drops.extend(joined.or_else(|| words.next()).into_iter().flat_map(listed))
+            }
+            "--security-opt" => {
+                profile = joined.or_else(|| words.next()).and_then(seccomp_option).or(profile);
+            }
+            _ => {}
         }
-        Some((at, path)) => Source::file("", at, path),
-        None => Source::nothing(
-            "",
-            start,
-            "SeccompProfile",
-            "names no profile, so that Podman uses its own default",
-        ),
-    }]
+    }
+    profile
+}
+
+fn listed(words: &str) -> impl Iterator<Item = &str> {
+    words.split(',')
 }

@@ -27,7 +27,7 @@ pub(super) fn of(
     let mut notes = Notes::default();
     let Some(syscall) = Syscall::numbered(arch, data.number) else { return Ok(notes) };
     if profile.origin.is_unit() {
-        let context = input::context(&args.rest.context)?;
+        let context = input::context(profile, &args.rest.context)?;
         let denied =
             |entry: &&Entry| is_denied_by_kernel(entry, &entry.unmet(&context), syscall, (arch, data));
         if let (true, Some(at)) =
