@@ -167,6 +167,12 @@ impl Case<'_> {
 
     /// Edits in words, with their places; before them that of the pin.
     fn put_edits(&self, edits: &[Edit], is_pinned: bool, advice: &mut Advice) {
+        // What the API server has set is not in the file, and is not set again once its cause is gone.
+        let is_written = |edit: &&Edit| {
+            let node = &self.subject.document.node;
+            edit.action != Action::Remove || node.at_path(&self.subject.path(&edit.path)).is_some()
+        };
+        let edits: Vec<&Edit> = edits.iter().filter(is_written).collect();
         let unpin = is_pinned.then(|| format!("remove {}", self.subject.path(&pin_path())));
         advice.edits = unpin.into_iter().chain(edits.iter().map(|edit| self.words(edit))).collect();
         let unpinned = is_pinned.then(|| self.spot(&pin_path()));

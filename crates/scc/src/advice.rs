@@ -153,6 +153,11 @@ impl Refused<'_> {
             {
                 return Some((chosen, edits));
             }
+            // Another SCC comes before it, and later checks refuse what that makes of the pod.
+            if errors.is_empty() && self.admitted(&pod, &[place]).is_some() {
+                edits.push(Edit::pin(self.entries.get(place)?.name()));
+                return Some((place, edits));
+            }
             let mended = edit::mend(&errors, plan, &mut pod);
             if mended.is_empty() {
                 return None;
@@ -196,8 +201,8 @@ impl Refused<'_> {
             let mut errors: Vec<FieldError> = Vec::new();
             let changes = attempt(&plan, self.context, &pod, &mut errors).ok()?;
             if errors.is_empty() && (self.then)(self.pod, &pod, &changes) {
-                self.put_first(&mut own, &pod);
-                return crate::validate(&own).is_empty().then_some(own);
+                let is_first = self.put_first(&mut own, &pod);
+                return (is_first && crate::validate(&own).is_empty()).then_some(own);
             }
             if !widen::widen(&mut own, &errors, &pod) {
                 return None;
@@ -249,12 +254,18 @@ impl Refused<'_> {
     }
 
     /// Gives `own` a priority if an SCC that admits the pod, which later checks then refuse, would be evaluated first.
-    fn put_first(&self, own: &mut SecurityContextConstraints, pod: &Pod<'_>) {
+    /// It then takes pods of all who may use every SCC, so there is none, and no way for `own`, where the pod can name
+    /// another SCC instead.
+    fn put_first(&self, own: &mut SecurityContextConstraints, pod: &Pod<'_>) -> bool {
         let first = self.evaluate(self.usable, pod);
-        let Some(entry) = first.and_then(|(place, _)| self.entries.get(place)) else { return };
+        let Some(entry) = first.and_then(|(place, _)| self.entries.get(place)) else { return true };
         if crate::Rank::of(own) > entry.rank() {
+            if self.usable.iter().any(|place| self.admitted(self.pod, &[*place]).is_some()) {
+                return false;
+            }
             own.priority = Some(entry.rank().priority.saturating_add(1));
         }
+        true
     }
 }
 

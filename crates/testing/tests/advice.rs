@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use palisade_k8s::{KernelVersion, Pod, SecurityContextConstraints};
 use palisade_scc::advice::Refused;
 use palisade_scc::{
@@ -98,6 +99,11 @@ fn unnamed(
 fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
     let ranges = ranges();
     let context = Context { ranges: &ranges, kernel: KernelVersion::LATEST };
+    // Advice is for the pod without the SCC that it requires, as a review asks for it.
+    let mut free = pod.clone();
+    let annotations = free.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    annotations.map(|annotations| annotations.shift_remove(REQUIRED_SCC));
+    let pod = &free;
     // A pod that Kubernetes itself refuses cannot be fixed by an SCC.
     let before = invalid(pod);
     let then = |pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>| {
@@ -112,7 +118,10 @@ fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
     let again = |set: &SccSet, usable: &[usize], pod: &Value| {
         let parsed = Pod::deserialize(pod).expect("what is edited is a pod");
         let entries: Vec<&Entry> = set.entries().collect();
+        // As admission does it: the SCC that a pod requires is the only one that is looked at.
+        let pin = pod["metadata"]["annotations"][REQUIRED_SCC].as_str();
         let usable = usable.iter().map(|place| entries[*place]);
+        let usable = usable.filter(|entry| pin.is_none_or(|name| entry.name() == name));
         let (entry, changes) = evaluate(usable, context, &parsed, Mutation::Allowed)?;
         then(pod, &parsed, &changes).then(|| entry.name().to_owned())
     };

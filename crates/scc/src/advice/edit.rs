@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use palisade_k8s::field::Segment;
 use palisade_k8s::pod::VolumeKind;
+use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use palisade_k8s::seccomp::POD_ANNOTATION;
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::{Value, json};
@@ -42,6 +43,11 @@ impl Edit {
     /// A user namespace of the pod's own.
     pub(super) fn user_namespace() -> Self {
         Self::set(FieldPath::of("spec.hostUsers"), false)
+    }
+
+    /// The SCC that the pod requires.
+    pub(super) fn pin(scc: &str) -> Self {
+        Self::set(FieldPath::of("metadata.annotations").key(REQUIRED_SCC), scc)
     }
 
     /// Whether the pod has a user namespace of its own by this.
@@ -282,9 +288,20 @@ fn edits_of(error: &FieldError, plan: &Plan, pod: &Value) -> Vec<Edit> {
         "add" => vec![Edit::item(path, error.value.clone())],
         // On the host network every port is a host port: the API server sets it if the pod does not.
         "hostPort" => vec![Edit::remove(FieldPath::of("spec.hostNetwork")), Edit::remove(path)],
+        "seccompProfile" if let Some(edit) = renamed(&path, plan, pod) => vec![edit],
         "runAsUser" | "seccompProfile" => own_or_inherited(path, pod),
         _ => vec![Edit::remove(path)],
     }
+}
+
+/// The name of a file that is written as an SCC names it, where the SCC allows that file.
+fn renamed(path: &FieldPath, plan: &Plan, pod: &Value) -> Option<Edit> {
+    let inherited = FieldPath::of("spec.securityContext.seccompProfile");
+    let path = [path, &inherited].into_iter().find(|path| value_at(pod, path).is_some())?;
+    let field = path.clone().field("localhostProfile");
+    let written = value_at(pod, &field)?.as_str()?;
+    let is_allowed = plan.seccomp.allowed.iter().any(|allowed| allowed == written);
+    written.strip_prefix("localhost/").filter(|_| is_allowed).map(|name| Edit::set(field.clone(), name))
 }
 
 /// A value of a container may come from the pod, or from an annotation.
@@ -314,8 +331,31 @@ fn sysctl(path: &FieldPath, pod: &Value) -> Vec<Edit> {
     entry.map(|entry| Edit::item(list, entry.clone())).into_iter().collect()
 }
 
-/// The account's own token is not mounted; another volume becomes an empty folder, or is removed with its mounts if
-/// that is not permitted.
+/// Volumes whose data outlive the pod.
+const KEPT: [VolumeKind; 19] = [
+    VolumeKind::AwsElasticBlockStore,
+    VolumeKind::AzureDisk,
+    VolumeKind::AzureFile,
+    VolumeKind::CephFs,
+    VolumeKind::Cinder,
+    VolumeKind::Fc,
+    VolumeKind::FlexVolume,
+    VolumeKind::Flocker,
+    VolumeKind::GcePersistentDisk,
+    VolumeKind::Glusterfs,
+    VolumeKind::Iscsi,
+    VolumeKind::Nfs,
+    VolumeKind::PhotonPersistentDisk,
+    VolumeKind::PortworxVolume,
+    VolumeKind::Quobyte,
+    VolumeKind::Rbd,
+    VolumeKind::ScaleIo,
+    VolumeKind::StorageOs,
+    VolumeKind::Vsphere,
+];
+
+/// The account's own token is not mounted. A volume that keeps data becomes a claim, and another an empty folder; one for which
+/// that is not permitted is removed with its mounts.
 fn volume(path: &FieldPath, plan: &Plan, pod: &Value) -> Vec<Edit> {
     let list = FieldPath::of("spec.volumes");
     let index = path.segments().iter().find_map(|segment| match segment {
@@ -328,6 +368,12 @@ fn volume(path: &FieldPath, plan: &Plan, pod: &Value) -> Vec<Edit> {
     if name.as_str().is_some_and(|name| name.starts_with(super::TOKEN_VOLUME)) {
         let mount = Edit::set(FieldPath::of("spec.automountServiceAccountToken"), false);
         return [vec![mount, Edit::item(list, entry.clone())], unmount(pod, &name)].concat();
+    }
+    let claim = VolumeKind::PersistentVolumeClaim;
+    let keeps = |field: &str| KEPT.contains(&VolumeKind::from_pod_field(field));
+    let is_kept = entry.as_object().is_some_and(|fields| fields.keys().any(|field| keeps(field)));
+    if is_kept && plan.volumes.allows_kind(claim) {
+        return vec![Edit::set(at, json!({"name": name, "persistentVolumeClaim": {"claimName": name}}))];
     }
     if plan.volumes.allows_kind(VolumeKind::EmptyDir) {
         return vec![Edit::set(at, json!({"name": name, "emptyDir": {}}))];
