@@ -20,11 +20,24 @@ pub(crate) enum LoadError {
 
 /// The policy of `--policy` and `--scc-set`: set 4 if neither is given.
 pub(crate) fn load(args: &PolicyArgs) -> Result<PolicyBuilder, LoadError> {
-    Ok(load_with_documents(args)?.0)
+    let mut builder = start(args)?;
+    add_layer(&mut builder, &files::read(&args.policy)?)?;
+    Ok(builder)
 }
 
-/// The same with the objects that it was built from.
+/// The same, as on OpenShift, with the objects that it was built from.
 pub(crate) fn load_with_documents(args: &PolicyArgs) -> Result<(PolicyBuilder, Vec<Document>), LoadError> {
+    let mut builder = start(args)?;
+    if builder.has_sccs() {
+        builder.add(&cluster_admins()).map_err(LoadError::Set)?;
+    }
+    let documents = files::read(&args.policy)?;
+    add_layer(&mut builder, &documents)?;
+    Ok((builder, documents))
+}
+
+/// The built-in set.
+fn start(args: &PolicyArgs) -> Result<PolicyBuilder, LoadError> {
     let mut builder = PolicyBuilder::default();
     let default = args.policy.is_empty().then(BuiltinSet::default);
     if let Some(set) = args.scc_set.or(default) {
@@ -33,9 +46,20 @@ pub(crate) fn load_with_documents(args: &PolicyArgs) -> Result<(PolicyBuilder, V
     if let Some(kernel) = args.kernel {
         builder.set_kernel(kernel);
     }
-    let documents = files::read(&args.policy)?;
-    add_layer(&mut builder, &documents)?;
-    Ok((builder, documents))
+    Ok(builder)
+}
+
+/// The binding that OpenShift's bootstrap policy adds to Kubernetes' own of `system:masters`.
+fn cluster_admins() -> serde_json::Value {
+    let group = "rbac.authorization.k8s.io";
+    serde_json::json!({
+        "apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": "cluster-admins"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [
+            {"kind": "Group", "apiGroup": group, "name": "system:cluster-admins"},
+            {"kind": "User", "apiGroup": group, "name": "system:admin"},
+        ],
+    })
 }
 
 /// Adds the policy objects among these, as a layer over the existing policy.

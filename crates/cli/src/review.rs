@@ -76,8 +76,11 @@ pub(crate) fn subjects(
     if subjects.is_empty() {
         let held = kinds(documents.iter());
         let held = if held.is_empty() { String::new() } else { format!(", which holds {held}") };
-        let what = documents.iter().find_map(misunderstood);
-        let what = what.map(|finding| format!("; {}: {}", finding.message, finding.help)).unwrap_or_default();
+        let what = documents.iter().filter(|document| !is_understood(document)).find_map(misunderstood);
+        let what = what.map_or_else(
+            || "; add the file of a pod or workload by -f".to_owned(),
+            |finding| format!("; {}: {}", finding.message, finding.help),
+        );
         return Err(format!("no pod and no workload among the input{held}{what}").into());
     }
     Ok(subjects)

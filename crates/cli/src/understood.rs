@@ -8,14 +8,42 @@ use palisade_scc::{Finding, Severity, suggestion};
 
 use crate::files::Document;
 
-/// The kinds that are checked beside workloads.
-const KINDS: [&str; 6] =
-    ["SecurityContextConstraints", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "Namespace"];
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// The kinds that are checked beside workloads, with their API groups.
+const KINDS: [(&str, &str); 6] = [
+    ("SecurityContextConstraints", "security.openshift.io"),
+    ("Role", RBAC),
+    ("ClusterRole", RBAC),
+    ("RoleBinding", RBAC),
+    ("ClusterRoleBinding", RBAC),
+    ("Namespace", ""),
+];
+
+/// Kinds of the core group, or once in it, whose names are similar to those of kinds that are checked.
+const OTHERS: [&str; 2] = ["Node", "Route"];
+
+/// The kinds that are checked, with their API groups.
+fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KINDS.into_iter().chain(palisade_k8s::workload::KINDS.iter().map(|known| (known.kind, known.group)))
+}
+
+/// The API group of an object; empty for the core group, and without an `apiVersion`.
+fn group(document: &Document) -> &str {
+    document.text("apiVersion").split_once('/').map_or("", |(group, _)| group)
+}
+
+/// Whether an object's API group is this one, absent, or this one misspelt.
+fn is_meant(document: &Document, known: &str) -> bool {
+    let group = group(document);
+    group.is_empty() || group == known || !suggestion(group, std::iter::once(known), "").is_empty()
+}
 
 /// Whether an object is of a kind that is checked.
 pub(crate) fn is_understood(document: &Document) -> bool {
-    KINDS.contains(&document.text("kind"))
-        || WorkloadKind::of(document.text("apiVersion"), document.text("kind")).is_some()
+    let kind = document.text("kind");
+    KINDS.iter().any(|(known, group)| *known == kind && is_meant(document, group))
+        || WorkloadKind::of(document.text("apiVersion"), kind).is_some()
 }
 
 /// A finding for an object that was likely meant as policy and is not recognized as such.
@@ -31,7 +59,8 @@ pub(crate) fn misunderstood(document: &Document) -> Option<Finding> {
             format!("`palisade import psp {}` prints the SCC that permits the same", document.source.name),
         );
     }
-    if kind == "Template" && document.text("apiVersion").starts_with("template.openshift.io/") {
+    // OpenShift 3 had it in the core group.
+    if kind == "Template" && ["", "template.openshift.io"].contains(&group(document)) {
         return finding(
             "template",
             "this is a template, which must be rendered before it can be checked".to_owned(),
@@ -48,10 +77,18 @@ pub(crate) fn misunderstood(document: &Document) -> Option<Finding> {
             "render it first: helm template CHART | palisade review -f -, or scc lint -".to_owned(),
         );
     }
-    let workloads = palisade_k8s::workload::KINDS.iter().map(|workload| workload.kind);
-    let help = suggestion(kind, KINDS.into_iter().chain(workloads), "");
+    if let Some((_, group)) = known().find(|(known, _)| *known == kind) {
+        let version = document.text("apiVersion");
+        let message = format!("there is no {kind} in {version:?}, so that it was not looked at");
+        let prefix = if group.is_empty() { String::new() } else { format!("{group}/") };
+        return is_meant(document, group)
+            .then(|| finding("unknown-kind", message, format!("write apiVersion: {prefix}v1")))?;
+    }
+    let group = group(document);
+    let of_group = known().filter(|(_, known)| group.is_empty() || *known == group);
+    let help = suggestion(kind, of_group.map(|(kind, _)| kind), "");
     // The name of a kind of its own, such as Ingress, is not similar to any of them.
-    if help.is_empty() {
+    if help.is_empty() || OTHERS.contains(&kind) {
         return None;
     }
     finding("unknown-kind", format!("unknown kind {kind:?}, which was not looked at"), help)

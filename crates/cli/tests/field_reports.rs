@@ -118,7 +118,37 @@ fn what_is_said_of_a_pod_holds_under_its_own_sccs() {
     let custom = |held: &str| {
         format!("{{apiVersion: example.com/v1, kind: Thing, metadata: {{name: t}}, spec: {{{held}}}}}{ROOT}")
     };
+    let beside = |version: &str, kind: &str| {
+        format!("{{apiVersion: {version}, kind: {kind}, metadata: {{name: x}}, spec: {{a: b}}}}{ROOT}")
+    };
+    let role = "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: r, namespace: shop}, rules: []}";
+    let plain = |spec: &str| {
+        format!("{{apiVersion: v1, kind: Pod, metadata: {{name: p, namespace: shop}}, spec: {{{spec}}}}}")
+    };
+    let probe = "{apiVersion: security.openshift.io/v1, kind: SecurityContextConstraints, metadata: {name: dog}, users: \
+         ['system:serviceaccount:shop:default'], runAsUser: {type: RunAsAny}, seLinuxContext: {type: RunAsAny}, volumes: ['*'], \
+         seccompProfiles: [runtime/default, localhost/probe]}\n---\n".to_owned()
+        + &plain("containers: [{name: c, image: i, securityContext: {seccompProfile: {type: Localhost, localhostProfile: localhost/probe}}}]");
     for (input, said, unsaid) in [
+        (beside("route.openshift.io/v1", "Route"), "refused", "did you mean"),
+        (beside("v1", "Route"), "refused", "did you mean"),
+        (beside("kyverno.io/v1", "ClusterPolicy"), "refused", "did you mean"),
+        (beside("batch.volcano.sh/v1alpha1", "Job"), "refused", "there is no Job"),
+        (beside("apps.kruise.io/v1beta1", "StatefulSet"), "refused", "there is no StatefulSet"),
+        (beside("app/v1", "Deployment"), "write apiVersion: apps/v1", "did you mean Deployment"),
+        (beside("v1", "Template"), "oc process --local", "did you mean"),
+        (role.to_owned(), "which holds 1 Role; add the file of a pod or workload by -f", "unknown kind"),
+        (
+            plain("hostNetwork: true, containers: [{name: c, image: i, ports: [{containerPort: 80}]}]"),
+            "edit:  remove spec.hostNetwork",
+            "edit:  remove spec.containers[0].ports",
+        ),
+        (
+            plain("containers: [{name: c, image: i}], volumes: [{name: data, nfs: {server: s, path: /d}}]"),
+            r#"set spec.volumes[0]: {"name":"data","persistentVolumeClaim":{"claimName":"data"}}"#,
+            "emptyDir:",
+        ),
+        (probe, "seccompProfile.localhostProfile: \"probe\"", "edit:  remove"),
         (mounting("hostmount-anyuid", ""), "and an SCC that permits it", "; set its"),
         (mounting("privileged", ""), "type: spc_t, or privileged: true", "and an SCC"),
         (mounting("privileged", "privileged: true"), "admitted", "permission denied"),
@@ -159,6 +189,45 @@ const FLAGD: &str = "{apiVersion: security.openshift.io/v1, kind: SecurityContex
     volumes: [configMap, nfs, projected], users: ['system:serviceaccount:shop:app']}\n---\n\
     {apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}, spec: {serviceAccountName: app, containers: \
     [{name: web, image: a}, {name: flagd, image: f, securityContext: {runAsUser: 65532}}]}}";
+
+/// What cluster administrators get by the bindings of OpenShift's bootstrap policy, and the SCC that their pods are pinned to.
+#[test]
+fn cluster_admins_are_openshifts() {
+    let pod = |spec: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: my, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}\n---\n\
+             {{apiVersion: v1, kind: Pod, metadata: {{name: p, namespace: shop}}, spec: {{{spec}}}}}"
+        )
+    };
+    let host = pod("hostNetwork: true, containers: [{name: c, image: i}]");
+    let strict = pod("containers: [{name: c, image: i, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]")
+        .replace("namespace: shop", "namespace: my");
+    let group = ["--as", "kube:admin", "--as-group", "system:cluster-admins"];
+    for (who, input, said, unsaid) in [
+        (&group[..], &host, "admitted by hostnetwork-v2", "privileged ("),
+        (&["--as", "system:admin"], &host, "admitted by hostnetwork-v2", "privileged ("),
+        (&["--as", "system:admins"], &host, "refused", "admitted by"),
+        (&group[..], &strict, "openshift.io/required-scc]: \"restricted-v", "priority: 1"),
+    ] {
+        let text = run(&[REVIEW, who].concat(), input);
+        assert!(text.contains(said) && !text.contains(unsaid), "{who:?}: {said:?}, {unsaid:?}:\n{text}");
+    }
+}
+
+/// Objects of other API groups are none of SCC's.
+#[test]
+fn lint_leaves_what_is_of_others() {
+    for (input, code) in [
+        ("{apiVersion: kyverno.io/v1, kind: ClusterPolicy, metadata: {name: c}}", 0),
+        ("{apiVersion: route.openshift.io/v1, kind: Route, metadata: {name: r}}", 0),
+        ("{apiVersion: apps/v1, kind: Deploymnet, metadata: {name: d}}", 1),
+        ("{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}", 1),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
+        let output = command.args(LINT).write_stdin(input).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{input}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
 
 /// Of several ways that which asks for least: an SCC that the account has, no user namespace, a short SCC of one's own.
 #[test]

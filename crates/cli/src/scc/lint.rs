@@ -43,9 +43,12 @@ pub(crate) fn run(args: &LintArgs) -> crate::Outcome {
             "nothing here is an SCC, a role, a binding, a namespace or a workload, so that nothing was judged"
         )?;
     }
+    // An object of another API group is none of SCC's, and no mistake.
+    let is_of_others = |document: &&Document| document.text("apiVersion").contains('/');
+    let others = !skipped.is_empty() && skipped.iter().all(is_of_others);
     // What cannot be read as an SCC is wrong input here too, as it is to every other command.
     let is_wrong = found.iter().any(|(_, finding)| finding.rule == MALFORMED);
-    Ok(match nothing || !found.is_empty() {
+    Ok(match (nothing && !others) || !found.is_empty() {
         _ if is_wrong => Exit::Wrong,
         true => Exit::Findings,
         false => Exit::Fine,
