@@ -167,7 +167,7 @@ pub(crate) async fn scheduler(server: &Server, url: &str) -> Result<kube::Client
     client(Kubeconfig::from_yaml(&server.scheduler_kubeconfig(url)?)?).await
 }
 
-/// Runs the API server with a node beside it, or alone if there is no place for one.
+/// Runs the API server with a node, or without one if the process is not root: containers need it.
 pub(crate) async fn beside(
     server: Server,
     url: &str,

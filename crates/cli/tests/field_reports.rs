@@ -190,7 +190,7 @@ const FLAGD: &str = "{apiVersion: security.openshift.io/v1, kind: SecurityContex
     {apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}, spec: {serviceAccountName: app, containers: \
     [{name: web, image: a}, {name: flagd, image: f, securityContext: {runAsUser: 65532}}]}}";
 
-/// What cluster administrators get by the bindings of OpenShift's bootstrap policy, and the SCC that their pods are pinned to.
+/// Rights of cluster administrators by the bindings of OpenShift's bootstrap policy, and the SCC that their pods require.
 #[test]
 fn cluster_admins_are_openshifts() {
     let pod = |spec: &str| {
@@ -214,7 +214,7 @@ fn cluster_admins_are_openshifts() {
     }
 }
 
-/// Objects of other API groups are none of SCC's.
+/// Objects of other API groups are not checked, and are not findings.
 #[test]
 fn lint_leaves_what_is_of_others() {
     for (input, code) in [

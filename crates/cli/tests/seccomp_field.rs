@@ -974,7 +974,7 @@ fn capabilities_are_those_of_the_container() {
     }
 }
 
-/// What `run --watch` prints of a unit is a unit's line.
+/// For a systemd unit, `run --watch` prints lines of unit syntax.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_list_of_run_watch_is_in_the_units_words() {

@@ -126,7 +126,7 @@ async fn make_due(world: &World, path: &str) {
     world.must(Mallory, &format!("PATCH {path}"), json!({"spec": {"suspend": false}})).await;
 }
 
-/// What the conditions and events of a namespace say of workloads of a name, or of those that they make.
+/// The conditions and events of the workloads of a name in a namespace, and of the workloads that these create.
 async fn said(world: &World, kind: &str, name: &str) -> String {
     let events = world.must(Mallory, "GET /api/v1/namespaces/lair/events", Value::Null).await;
     let events = events["items"].as_array().unwrap().iter();

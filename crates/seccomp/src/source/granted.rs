@@ -20,7 +20,7 @@ const PODMAN: [&str; 11] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// What a container gets beside its profile.
+/// Capabilities and privileges of a container, which decide how its profile applies.
 #[derive(Debug, Default)]
 pub(super) struct Granted<'n> {
     pub(super) adds: Vec<&'n str>,
