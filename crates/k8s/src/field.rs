@@ -147,7 +147,7 @@ pub struct FieldError {
     pub kind: FieldErrorKind,
     /// The path.
     pub path: FieldPath,
-    /// The value found there; `Null` where the kind tells enough (forbidden, required).
+    /// The value found there; `Null` where the kind tells enough (required). A message of a forbidden one leaves it out.
     pub value: serde_json::Value,
     /// The detail, which says what would be valid.
     pub detail: Cow<'static, str>,

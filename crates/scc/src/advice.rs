@@ -201,32 +201,49 @@ impl Refused<'_> {
             let mut errors: Vec<FieldError> = Vec::new();
             let changes = attempt(&plan, self.context, &pod, &mut errors).ok()?;
             if errors.is_empty() && (self.then)(self.pod, &pod, &changes) {
+                self.drop_volumes(&mut own, base);
                 let is_first = self.put_first(&mut own, &pod);
                 return (is_first && crate::validate(&own).is_empty()).then_some(own);
             }
-            if !widen::widen(&mut own, &errors, &pod) {
+            if !widen::widen(&mut own, &errors, &pod, self.context) {
                 return None;
             }
         }
         None
     }
 
-    /// The permissions of an SCC that admits the pod beyond what it lacks: beyond `own`, or, where none can be made, beyond the
-    /// nearest, as far as the pod is admitted without them.
+    /// Removes the kinds of volumes that others of them cover, as `secret` does some `projected` ones.
+    fn drop_volumes(&self, own: &mut SecurityContextConstraints, base: &SecurityContextConstraints) {
+        let known = SecurityContextConstraints::list(base.volumes.as_ref());
+        let added = own.volumes.clone().unwrap_or_default().into_iter().filter(|kind| !known.contains(kind));
+        for kind in added.filter(|kind| kind != "hostPath") {
+            let mut fewer = own.clone();
+            fewer.volumes.iter_mut().for_each(|kinds| kinds.retain(|other| *other != kind));
+            if self.is_admitted_by(&fewer) {
+                *own = fewer;
+            }
+        }
+    }
+
+    /// The permissions of an SCC that admits the pod beyond what it lacks: beyond `own`, and beyond the nearest in each field in
+    /// which the pod is admitted without them. `own` may need a field that the granted SCC does not, where their defaults differ.
     #[must_use]
     pub fn unneeded(
         &self,
         granted: &SecurityContextConstraints,
         own: Option<&SecurityContextConstraints>,
     ) -> Vec<Difference> {
-        let near = || self.base().and_then(|place| self.entries.get(place)).map(|entry| entry.scc());
-        let Some(narrow) = own.or_else(near) else { return Vec::new() };
-        let mut beyond = diff(granted, narrow);
-        beyond.retain(|difference| {
-            let permits = !matches!(difference.field, "users" | "groups" | "priority");
-            let is_needless = || own.is_some() || self.is_admitted_without(granted, narrow, difference.field);
-            permits && difference.only_a.is_some() && is_needless()
-        });
+        let base = self.base().and_then(|place| self.entries.get(place)).map(|entry| entry.scc());
+        let mut beyond: Vec<Difference> =
+            own.map(|own| permitted(granted, own).collect()).unwrap_or_default();
+        for difference in base.into_iter().flat_map(|base| permitted(granted, base)) {
+            let is_known = beyond.iter().any(|known| known.field == difference.field);
+            let is_needless =
+                || base.is_some_and(|base| self.is_admitted_without(granted, base, difference.field));
+            if !is_known && is_needless() {
+                beyond.push(difference);
+            }
+        }
         beyond
     }
 
@@ -237,12 +254,20 @@ impl Refused<'_> {
         narrow: &SecurityContextConstraints,
         field: &str,
     ) -> bool {
-        let field_of = |scc| serde_json::to_value(scc).ok()?.get(field).cloned();
+        let field_of = |scc, field| serde_json::to_value(scc).ok()?.get(field).cloned();
+        // Two fields say that volumes of the node are permitted.
+        let also = (field == "volumes").then_some("allowHostDirVolumePlugin");
         let narrowed = serde_json::to_value(granted).ok().and_then(|mut scc| {
-            scc.as_object_mut()?.insert(field.to_owned(), field_of(narrow).unwrap_or_default());
+            for field in also.into_iter().chain([field]) {
+                let value = field_of(narrow, field).unwrap_or_default();
+                scc.as_object_mut()?.insert(field.to_owned(), value);
+            }
             SecurityContextConstraints::deserialize(scc).ok()
         });
-        narrowed.is_some_and(|scc| self.is_admitted_by(&scc))
+        narrowed.is_some_and(|mut scc| {
+            crate::default(&mut scc);
+            crate::validate(&scc).is_empty() && self.is_admitted_by(&scc)
+        })
     }
 
     fn is_admitted_by(&self, scc: &SecurityContextConstraints) -> bool {
@@ -267,6 +292,15 @@ impl Refused<'_> {
         }
         true
     }
+}
+
+/// The fields in which `a` permits a pod more than `b`.
+fn permitted(
+    a: &SecurityContextConstraints,
+    b: &SecurityContextConstraints,
+) -> impl Iterator<Item = Difference> {
+    let permits = |difference: &Difference| !matches!(difference.field, "users" | "groups" | "priority");
+    diff(a, b).into_iter().filter(move |difference| permits(difference) && difference.only_a.is_some())
 }
 
 /// The distance of a pod from an SCC: whether the pod would need a user namespace, which not every cluster supports; the

@@ -50,7 +50,9 @@ mod split;
 mod tests;
 mod tighten;
 
+pub(crate) use candidate::strategy;
 pub use split::{Blur, Reason};
+pub(crate) use tighten::user_range;
 pub use tighten::{Tightening, tightenings};
 
 use demand::Demand;

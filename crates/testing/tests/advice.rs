@@ -7,9 +7,13 @@
     reason = "a test that cannot go on has failed"
 )]
 
+use std::collections::HashSet;
+
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use palisade_k8s::{KernelVersion, Pod, SecurityContextConstraints};
-use palisade_scc::advice::Refused;
+use palisade_scc::advice::{Refused, Then};
+use palisade_scc::least::{Tightening, tightenings};
+use palisade_scc::pod_security::{Level, Version, level, violations};
 use palisade_scc::{
     BuiltinSet, Changes, Context, Difference, Entry, Mutation, NamespaceRanges, SccSet, diff, evaluate,
 };
@@ -20,9 +24,9 @@ use proptest::test_runner::TestRunner;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Number of refused pods whose advice is tested.
+/// Number of different refused pods whose advice is tested.
 const REFUSED: usize = 10_000;
-/// Number of them under one policy.
+/// Number of pods under one policy.
 const PODS: usize = 250;
 
 fn draw<S: Strategy>(strategy: &S, runner: &mut TestRunner) -> S::Value {
@@ -62,11 +66,17 @@ fn changed(pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>) -> Value {
 #[derive(Debug, Default)]
 struct Count {
     refused: usize,
+    /// Those of namespaces that enforce a Pod Security level.
+    labelled: usize,
+    /// Those that SCC admits, and the level refuses.
+    by_level: usize,
     edits: usize,
     grants: usize,
     own: usize,
     /// Fields of grants that are needed.
     narrowed: usize,
+    /// Parts of SCCs of one's own, each of which is needed.
+    parts: usize,
     nothing: usize,
 }
 
@@ -95,8 +105,54 @@ fn unnamed(
     narrowed.filter(|scc| scc != granted && palisade_scc::validate(scc).is_empty()).collect()
 }
 
-/// Tries all advice on a pod, if it is refused.
-fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
+/// Whether a pod is admitted by this SCC alone, all checks included.
+fn is_admitted_by(
+    scc: SecurityContextConstraints,
+    context: Context<'_>,
+    pod: &Value,
+    then: Then<'_>,
+) -> bool {
+    let parsed = Pod::deserialize(pod).expect("a pod");
+    let set = SccSet::new([scc]);
+    evaluate(set.entries(), context, &parsed, Mutation::Allowed)
+        .is_some_and(|(_, changes)| then(pod, &parsed, &changes))
+}
+
+/// The SCCs that permit one thing less of what `own` permits beyond the SCC that it is made from.
+fn parts(own: &SecurityContextConstraints, base: &SecurityContextConstraints) -> Vec<Tightening> {
+    let beyond = |scc: &SecurityContextConstraints, field: &str| {
+        diff(scc, base).into_iter().find(|difference| difference.field == field).and_then(|it| it.only_a)
+    };
+    let mut steps = tightenings(own, base);
+    // The first profile is what a pod without one gets: another pod's request is no default.
+    let default = |scc: &SecurityContextConstraints| scc.seccomp_profiles.iter().flatten().next().cloned();
+    steps.retain(|step| {
+        default(&step.scc) == default(own)
+            && beyond(own, step.field).is_some_and(|more| beyond(&step.scc, step.field) != Some(more))
+            && diff(&step.scc, own).iter().all(|difference| difference.only_a.is_none())
+    });
+    steps
+}
+
+/// A pod that SCC admits is admitted at its level, and at none above.
+fn check_level(refused: Refused<'_>, count: &mut Count) {
+    let whatever = |_: &Value, _: &Pod<'_>, _: &Changes<'_>| true;
+    let by_scc = Refused { then: &whatever, ..refused };
+    let parsed = Pod::deserialize(refused.pod).expect("a pod");
+    let usable = refused.usable.iter().map(|place| refused.entries[*place]);
+    let Some((_, changes)) = evaluate(usable, refused.context, &parsed, Mutation::Allowed) else { return };
+    assert!(by_scc.is_admitted());
+    let outcome = changed(refused.pod, &parsed, &changes);
+    let outcome = Pod::deserialize(&outcome).expect("a pod");
+    let level = level(&outcome, Version::Latest);
+    let is_broken = |level| !violations(&outcome, level, Version::Latest).is_empty();
+    let above = [Level::Baseline, Level::Restricted].into_iter().filter(|above| *above > level);
+    assert!(!is_broken(level) && above.clone().all(is_broken), "{level} {outcome:?}");
+    count.by_level += 1;
+}
+
+/// Tries all advice on a pod of a namespace that enforces a Pod Security level, if it is refused.
+fn check(set: &SccSet, usable: &[usize], pod: &Value, enforced: Level, count: &mut Count) {
     let ranges = ranges();
     let context = Context { ranges: &ranges, kernel: KernelVersion::LATEST };
     // Advice is for the pod without the SCC that it requires, as a review asks for it.
@@ -107,7 +163,12 @@ fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
     // A pod that Kubernetes itself refuses cannot be fixed by an SCC.
     let before = invalid(pod);
     let then = |pod: &Value, parsed: &Pod<'_>, changes: &Changes<'_>| {
-        invalid(&changed(pod, parsed, changes)).iter().all(|error| before.contains(error))
+        let outcome = changed(pod, parsed, changes);
+        let is_within = |pod: &Pod<'_>| {
+            enforced == Level::Privileged || violations(pod, enforced, Version::Latest).is_empty()
+        };
+        invalid(&outcome).iter().all(|error| before.contains(error))
+            && is_within(&Pod::deserialize(&outcome).expect("a pod"))
     };
     let entries: Vec<&Entry> = set.entries().collect();
     let refused = Refused { entries: &entries, usable, familiarity: &[], context, pod, then: &then };
@@ -115,6 +176,10 @@ fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
         return;
     }
     count.refused += 1;
+    if enforced > Level::Privileged {
+        count.labelled += 1;
+        check_level(refused, count);
+    }
     let again = |set: &SccSet, usable: &[usize], pod: &Value| {
         let parsed = Pod::deserialize(pod).expect("what is edited is a pod");
         let entries: Vec<&Entry> = set.entries().collect();
@@ -147,14 +212,20 @@ fn check(set: &SccSet, usable: &[usize], pod: &Value, count: &mut Count) {
         let base = entries[refused.base().expect("a base")].scc();
         let granted = entries[place].scc();
         let named = refused.unneeded(granted, own.as_ref());
-        let alone = |scc: SecurityContextConstraints| again(&SccSet::new([scc]), &[0], pod).is_some();
         for narrowed in unnamed(granted, base, &named) {
-            assert!(!alone(narrowed.clone()), "{pod}\n{granted:?}\nas well {narrowed:?}\n{named:?}");
+            let is_enough = is_admitted_by(narrowed.clone(), context, pod, &then);
+            assert!(!is_enough, "{pod}\n{granted:?}\nas well {narrowed:?}\n{named:?}");
             count.narrowed += 1;
         }
     }
     if let Some(own) = &own {
         count.own += 1;
+        let base = entries[refused.base().expect("a base")].scc();
+        for part in parts(own, base) {
+            count.parts += 1;
+            let is_enough = is_admitted_by(part.scc.clone(), context, pod, &then);
+            assert!(!is_enough, "{pod}\nneeds no {} {} of {own:?}\nbeyond {base:?}", part.field, part.value);
+        }
         // As it is printed, applied to a server, and defaulted there.
         let printed: Value = serde_json::to_value(own).expect("JSON");
         let mut read = SecurityContextConstraints::deserialize(&printed).expect("an SCC");
@@ -192,7 +263,9 @@ fn all_advice_works() {
         .map(palisade_k8s::manifest::Node::to_json)
         .collect();
     let (policies, pods) = (random::policy(), random::pod());
-    let drawn: Vec<Value> = (0..PODS).map(|_| draw(&pods, &mut runner)).collect();
+    let levels =
+        prop_oneof![6 => Just(Level::Privileged), 2 => Just(Level::Baseline), 1 => Just(Level::Restricted)];
+    let mut known = HashSet::new();
     for round in 0.. {
         if count.refused >= REFUSED {
             break;
@@ -200,13 +273,17 @@ fn all_advice_works() {
         let objects = if round == 0 { built_in.clone() } else { draw(&policies, &mut runner) };
         let set = set(&objects);
         let usable = granted(&set);
-        // Every policy meets a few pods that no other has met.
-        let fresh: Vec<Value> = (0..PODS / 10).map(|_| draw(&pods, &mut runner)).collect();
-        drawn.iter().chain(&fresh).for_each(|pod| check(&set, &usable, pod, &mut count));
+        for _ in 0..PODS {
+            let (pod, level) = (draw(&pods, &mut runner), draw(&levels, &mut runner));
+            if known.insert(pod.to_string()) {
+                check(&set, &usable, &pod, level, &mut count);
+            }
+        }
     }
+    println!("{} different pods", known.len());
     println!("{count:?}");
     assert!(count.edits > count.refused / 4 && count.own > count.refused / 4, "{count:?}");
-    assert!(count.narrowed > 100, "{count:?}");
+    assert!(count.narrowed > 100 && count.parts > count.own && count.by_level > 100, "{count:?}");
 }
 
 /// The refused pods of the corpus, each under its own policy.
@@ -226,7 +303,7 @@ fn advice_works_on_the_corpus() {
         let pod = &case.review["request"]["object"];
         if Pod::deserialize(pod).is_ok() && pod["spec"]["os"]["name"] != "windows" {
             let usable = granted(set);
-            check(set, &usable, pod, &mut count);
+            check(set, &usable, pod, Level::Privileged, &mut count);
         }
     }
     println!("{count:?}");

@@ -101,3 +101,32 @@ fn who_may_use_nothing_is_given_a_grant_alone() {
     let (edits, grant, _) = advised(&[], &pod(json!({}), json!({})));
     assert_eq!((edits, grant.as_deref()), (Vec::new(), Some("restricted-v2")));
 }
+
+/// The SCC of its own for a pod that may use `restricted-v2` alone.
+fn own(pod: &Value) -> Option<palisade_k8s::SecurityContextConstraints> {
+    let (set, ranges) = (built_ins(), ranges());
+    let entries: Vec<&Entry> = set.entries().collect();
+    let usable: Vec<usize> =
+        (0..entries.len()).filter(|place| entries[*place].name() == "restricted-v2").collect();
+    let context = Context { ranges: &ranges, kernel: KernelVersion::LATEST };
+    Refused { entries: &entries, usable: &usable, familiarity: &[], context, pod, then: &|_, _, _| true }
+        .own("own")
+}
+
+#[test]
+fn an_scc_of_its_own_permits_what_is_needed_alone() {
+    let sysctls = json!({"securityContext": {"sysctls": [
+        {"name": "kernel.msgmax", "value": "1"}, {"name": "kernel.shm_rmid_forced", "value": "1"}]}});
+    let scc = own(&pod(json!({}), sysctls)).unwrap();
+    assert_eq!(scc.allowed_unsafe_sysctls.unwrap(), ["kernel.msgmax"], "the other is safe");
+    let scc = own(&pod(json!({"allowPrivilegeEscalation": true}), json!({}))).unwrap();
+    let escalation = (scc.allow_privilege_escalation, scc.default_allow_privilege_escalation);
+    assert_eq!(escalation, (Some(true), Some(false)), "pods without the setting get none, as before");
+    let both = json!({"volumes": [{"name": "a", "nfs": {}}, {"name": "b", "secret": {}}]});
+    let mut two = pod(json!({"runAsUser": 7}), both);
+    two["spec"]["initContainers"] = json!([{"name": "i"}]);
+    let scc = own(&two).unwrap();
+    assert_eq!(scc.run_as_user.type_, "MustRunAsNonRoot");
+    let any = json!({"capabilities": {"add": ["*"]}});
+    assert_eq!(own(&pod(any, json!({}))), None, "`*` would permit all capabilities");
+}

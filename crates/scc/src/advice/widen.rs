@@ -1,14 +1,22 @@
 //! An SCC that is widened to permit what a pod lacks, and nothing beyond.
 
 use palisade_k8s::field::Segment;
-use palisade_k8s::pod::{ContainerSecurityContext, PodSecurityContext, VolumeKind};
+use palisade_k8s::pod::{ContainerSecurityContext, PodSecurityContext, SeLinuxOptions, VolumeKind};
 use palisade_k8s::scc::{
     AllowedFlexVolume, GroupStrategy, IdRange, ObjectMeta, RunAsUserStrategy, SeLinuxContextStrategy,
     SeLinuxLabels,
 };
-use palisade_k8s::{FieldError, Pod, SecurityContextConstraints};
+use palisade_k8s::seccomp::is_same;
+use palisade_k8s::{FieldError, FieldPath, KernelVersion, Pod, SecurityContextConstraints};
 
-use crate::rule::sysctl::matches;
+use crate::attempt::Context;
+use crate::findings::Verdict;
+use crate::least::{strategy, user_range};
+use crate::rule::selinux::SeLinuxRule;
+use crate::rule::sysctl::{is_safe, matches};
+
+/// The name by which lists of an SCC permit everything: a pod that requests it by that name gets no SCC of its own.
+const ANY: &str = "*";
 
 /// A copy of an SCC without users and groups.
 pub(super) fn own(base: &SecurityContextConstraints, name: &str) -> SecurityContextConstraints {
@@ -22,30 +30,36 @@ pub(super) fn own(base: &SecurityContextConstraints, name: &str) -> SecurityCont
 
 /// Permits the fields of `errors`; without errors, the settings that Kubernetes requires with a privileged container.
 /// Returns whether anything changed.
-pub(super) fn widen(scc: &mut SecurityContextConstraints, errors: &[FieldError], pod: &Pod<'_>) -> bool {
+pub(super) fn widen(
+    scc: &mut SecurityContextConstraints,
+    errors: &[FieldError],
+    pod: &Pod<'_>,
+    context: Context<'_>,
+) -> bool {
     let before = scc.clone();
-    if errors.is_empty() {
-        scc.allow_privilege_escalation = Some(true);
+    if errors.is_empty() && scc.allow_privilege_escalation == Some(true) {
         scc.default_allow_privilege_escalation = None;
+    } else if errors.is_empty() {
+        escalation(scc);
     }
-    errors.iter().for_each(|error| permit(scc, error, pod));
+    errors.iter().for_each(|error| permit(scc, error, pod, context));
     crate::default(scc);
     *scc != before
 }
 
-fn permit(scc: &mut SecurityContextConstraints, error: &FieldError, pod: &Pod<'_>) {
+fn permit(scc: &mut SecurityContextConstraints, error: &FieldError, pod: &Pod<'_>, context: Context<'_>) {
     let has = |name: &str| error.path.segments().iter().any(|s| matches!(s, Segment::Field(f) if f == name));
     let value = || error.value.as_str().unwrap_or_default().to_owned();
     if has("seLinuxOptions") {
-        scc.se_linux_context = labels(pod);
+        scc.se_linux_context = labels(pod, context);
     } else if has("sysctls") {
-        sysctls(scc, pod);
+        sysctl(scc, &value(), context.kernel);
     } else if has("volumes") {
         volume(scc, &value(), pod);
     } else if has("seccompProfile") || has("annotations") {
-        seccomp(scc, pod);
+        seccomp(scc, &value());
     } else if has("runAsUser") || has("runAsNonRoot") {
-        scc.run_as_user = users(pod);
+        scc.run_as_user = users(&scc.run_as_user, pod, context);
     } else if has("fsGroup") {
         let group = pod.spec.security_context.as_ref().and_then(|security| security.fs_group);
         groups(&mut scc.fs_group, group.as_slice());
@@ -58,7 +72,7 @@ fn permit(scc: &mut SecurityContextConstraints, error: &FieldError, pod: &Pod<'_
     } else if has("privileged") {
         scc.allow_privileged_container = true;
     } else if has("allowPrivilegeEscalation") {
-        scc.allow_privilege_escalation = Some(true);
+        escalation(scc);
     } else if has("readOnlyRootFilesystem") {
         scc.read_only_root_filesystem = false;
     } else if has("hostUsers") {
@@ -76,27 +90,35 @@ fn securities<'p, 'a>(pod: &'p Pod<'a>) -> impl Iterator<Item = Option<&'p Conta
     pod.spec.all_containers().map(|(_, container)| container.security())
 }
 
-/// The labels that the pod requests, if it requests the same everywhere and names a level; an SCC without one means the
-/// namespace's.
-fn labels(pod: &Pod<'_>) -> SeLinuxContextStrategy {
+/// The namespace's labels, else those that the pod requests first, if they are what it requests everywhere; else any.
+fn labels(pod: &Pod<'_>, context: Context<'_>) -> SeLinuxContextStrategy {
     let of_pod = pod.spec.security_context.as_ref().and_then(|security| security.se_linux_options.as_ref());
     let own = securities(pod).flatten().filter_map(|own| own.se_linux_options.as_ref());
-    let mut asked = own.chain(of_pod).map(|options| SeLinuxLabels {
+    let asked: Vec<&SeLinuxOptions<'_>> = own.chain(of_pod).collect();
+    let first = asked.first().map(|options| SeLinuxLabels {
         user: options.user.to_string(),
         role: options.role.to_string(),
         type_: options.type_.to_string(),
         level: options.level.to_string(),
     });
-    match asked.next() {
-        Some(first) if !first.level.is_empty() && asked.all(|other| other == first) => {
-            SeLinuxContextStrategy { type_: "MustRunAs".to_owned(), se_linux_options: Some(first) }
-        }
-        _ => SeLinuxContextStrategy { type_: "RunAsAny".to_owned(), se_linux_options: None },
-    }
+    let strategy =
+        |labels| SeLinuxContextStrategy { type_: "MustRunAs".to_owned(), se_linux_options: labels };
+    let is_enough = |strategy: &SeLinuxContextStrategy| {
+        let mut verdict = Verdict::default();
+        let rule = SeLinuxRule::new(strategy).ok();
+        let labels = rule.as_ref().and_then(|rule| rule.resolve(context.ranges).ok().flatten());
+        asked.iter().for_each(|options| {
+            labels.iter().for_each(|labels| labels.check(options, FieldPath::default, &mut verdict));
+        });
+        labels.is_some() && !verdict.is_refused()
+    };
+    let any = || SeLinuxContextStrategy { type_: "RunAsAny".to_owned(), se_linux_options: None };
+    [strategy(None), strategy(first)].into_iter().find(is_enough).unwrap_or_else(any)
 }
 
-/// Just the user IDs that the containers request, if all request one; else all but root's, or any.
-fn users(pod: &Pod<'_>) -> RunAsUserStrategy {
+/// Just the user IDs that the containers request, if all request one. Where some leave it to the SCC: the namespace's own range
+/// if it holds the others, else from the default on, else all but root's, or any.
+fn users(before: &RunAsUserStrategy, pod: &Pod<'_>, context: Context<'_>) -> RunAsUserStrategy {
     let security = pod.spec.security_context.as_ref();
     let of_pod = security.and_then(|security| security.run_as_user);
     let asked: Vec<Option<i64>> =
@@ -105,21 +127,17 @@ fn users(pod: &Pod<'_>) -> RunAsUserStrategy {
         own.and_then(|own| own.run_as_non_root).or(security.and_then(|security| security.run_as_non_root))
             == Some(false)
     };
-    let strategy =
-        |type_: &str| RunAsUserStrategy { type_: type_.to_owned(), ..RunAsUserStrategy::default() };
-    let range = asked.iter().copied().collect::<Option<Vec<i64>>>();
-    let bounds = range.as_deref().and_then(|ids| ids.iter().min().zip(ids.iter().max()));
-    match bounds {
-        Some((min, max)) if min == max => RunAsUserStrategy { uid: Some(*min), ..strategy("MustRunAs") },
-        Some((min, max)) => RunAsUserStrategy {
-            uid_range_min: Some(*min),
-            uid_range_max: Some(*max),
-            ..strategy("MustRunAsRange")
-        },
-        None if asked.iter().flatten().all(|id| *id > 0) && !securities(pod).any(refuses) => {
-            strategy("MustRunAsNonRoot")
+    let default = before.uid.or(before.uid_range_min).filter(|_| asked.contains(&None));
+    let given = || asked.iter().flatten().copied();
+    let bounds = given().min().zip(given().max());
+    match (bounds, default) {
+        (Some((min, max)), _) if !asked.contains(&None) => user_range(min, max),
+        _ if context.ranges.uids().is_ok_and(|range| given().all(|id| range.contains(id))) => {
+            strategy("MustRunAsRange")
         }
-        None => strategy("RunAsAny"),
+        (Some((min, max)), Some(first)) if 0 < first && first <= min => user_range(first, max),
+        _ if given().all(|id| id > 0) && !securities(pod).any(refuses) => strategy("MustRunAsNonRoot"),
+        _ => strategy("RunAsAny"),
     }
 }
 
@@ -138,14 +156,23 @@ fn groups(strategy: &mut GroupStrategy, asked: &[i64]) {
     };
 }
 
+/// Permits privilege escalation; where pods without the setting got none, they still get none.
+fn escalation(scc: &mut SecurityContextConstraints) {
+    scc.allow_privilege_escalation = Some(true);
+    scc.default_allow_privilege_escalation.get_or_insert(false);
+}
+
 fn capability(scc: &mut SecurityContextConstraints, name: &str) {
+    if name == ANY {
+        return;
+    }
     let allowed = scc.allowed_capabilities.get_or_insert_default();
     if !allowed.iter().any(|known| known == name) {
         allowed.push(name.to_owned());
     }
     if let Some(dropped) = &mut scc.required_drop_capabilities {
-        // Capabilities that must be dropped may not be allowed, nor `*` beside any drop.
-        dropped.retain(|known| known != name && name != "*");
+        // Capabilities that must be dropped may not be allowed.
+        dropped.retain(|known| known != name);
     }
 }
 
@@ -162,39 +189,24 @@ fn volume(scc: &mut SecurityContextConstraints, kind: &str, pod: &Pod<'_>) {
     }
 }
 
-fn sysctls(scc: &mut SecurityContextConstraints, pod: &Pod<'_>) {
-    let asked = pod.spec.security_context.iter().flat_map(|security| &security.sysctls);
-    for name in asked.map(|sysctl| sysctl.name.as_str()) {
-        if let Some(forbidden) = &mut scc.forbidden_sysctls {
-            forbidden.retain(|pattern| !matches(pattern, name));
-        }
-        let allowed = scc.allowed_unsafe_sysctls.get_or_insert_default();
-        if !allowed.iter().any(|pattern| matches(pattern, name)) {
-            allowed.push(name.to_owned());
-        }
+fn sysctl(scc: &mut SecurityContextConstraints, name: &str, kernel: KernelVersion) {
+    if let Some(forbidden) = &mut scc.forbidden_sysctls {
+        forbidden.retain(|pattern| !matches(pattern, name));
+    }
+    let allowed = scc.allowed_unsafe_sysctls.get_or_insert_default();
+    if !is_safe(name, kernel) && !allowed.iter().any(|pattern| matches(pattern, name)) {
+        allowed.push(name.to_owned());
     }
 }
 
-/// Every profile that the pod names, after those that are allowed, so that the default stays the same, or is not one
-/// that only this pod requested.
-fn seccomp(scc: &mut SecurityContextConstraints, pod: &Pod<'_>) {
-    use palisade_k8s::seccomp::is_annotation;
-    let security = pod.spec.security_context.as_ref();
-    let fields = securities(pod)
-        .flatten()
-        .filter_map(|own| own.seccomp_profile.as_ref())
-        .chain(security.and_then(|security| security.seccomp_profile.as_ref()));
-    let mut named: Vec<String> = fields.map(|field| field.annotation().into_owned()).collect();
-    let annotations = pod.metadata.annotations.iter().flat_map(|annotations| annotations.iter());
-    named.extend(annotations.filter(|(key, _)| is_annotation(key)).map(|(_, profile)| profile.to_owned()));
+/// The profile that a pod names, after those that are allowed, so that the default stays the same, or is not one that only
+/// this pod requested.
+fn seccomp(scc: &mut SecurityContextConstraints, profile: &str) {
     let allowed = scc.seccomp_profiles.get_or_insert_default();
-    if allowed.is_empty() {
-        // The first is the default of pods without one.
-        allowed.push("runtime/default".to_owned());
-    }
-    for profile in named.into_iter().filter(|profile| !profile.is_empty()) {
-        if !allowed.contains(&profile) {
-            allowed.push(profile);
+    let default = (allowed.is_empty() || profile.is_empty()).then_some("runtime/default");
+    for profile in default.into_iter().chain([profile]).filter(|profile| !["", ANY].contains(profile)) {
+        if !allowed.iter().any(|known| is_same(known, profile)) {
+            allowed.push(profile.to_owned());
         }
     }
 }

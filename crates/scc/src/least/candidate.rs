@@ -17,7 +17,7 @@ fn set(set: impl Fn(&mut SecurityContextConstraints) + 'static) -> Set {
     Box::new(set)
 }
 
-pub(super) fn strategy(type_: &str) -> RunAsUserStrategy {
+pub(crate) fn strategy(type_: &str) -> RunAsUserStrategy {
     RunAsUserStrategy { type_: type_.to_owned(), ..RunAsUserStrategy::default() }
 }
 

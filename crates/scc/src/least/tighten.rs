@@ -225,7 +225,8 @@ impl Steps<'_> {
     }
 }
 
-fn user_range(min: i64, max: i64) -> RunAsUserStrategy {
+/// One user ID, or a range of them.
+pub(crate) fn user_range(min: i64, max: i64) -> RunAsUserStrategy {
     match min == max {
         true => RunAsUserStrategy { uid: Some(min), ..strategy("MustRunAs") },
         false => RunAsUserStrategy {

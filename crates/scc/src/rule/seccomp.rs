@@ -37,8 +37,9 @@ impl SeccompRule {
         if self.allow_any || (self.allowed.is_empty() && profile.is_empty()) {
             return;
         }
+        let refused = |detail| FieldError { value: profile.into(), ..FieldError::forbidden(path(), detail) };
         if self.allowed.is_empty() {
-            return findings.add(|| FieldError::forbidden(path(), "seccomp may not be set"));
+            return findings.add(|| refused("seccomp may not be set".to_owned()));
         }
         if !self.allowed.iter().any(|allowed| is_same(allowed, profile)) {
             findings.add(|| {
@@ -47,7 +48,7 @@ impl SeccompRule {
                     "" => format!("a seccomp profile is required. Valid values are {valid}"),
                     _ => format!("{profile} is not an allowed seccomp profile. Valid values are {valid}"),
                 };
-                FieldError::forbidden(path(), detail)
+                refused(detail)
             });
         }
     }

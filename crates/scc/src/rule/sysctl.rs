@@ -58,12 +58,15 @@ impl SysctlRule {
         let (forbidden, allowed) = (Patterns::new(&self.forbidden), Patterns::new(&self.allowed_unsafe));
         for (index, sysctl) in sysctls.iter().enumerate() {
             let name = sysctl.name.as_str();
-            let path = || FieldPath::of("spec.securityContext.sysctls").index(index).field("name");
+            let refused = |unsafe_: &str| {
+                let path = FieldPath::of("spec.securityContext.sysctls").index(index).field("name");
+                let detail = format!("{unsafe_}sysctl {name:?} is not allowed");
+                FieldError { value: name.into(), ..FieldError::forbidden(path, detail) }
+            };
             if forbidden.cover(name) {
-                findings.add(|| FieldError::forbidden(path(), format!("sysctl {name:?} is not allowed")));
+                findings.add(|| refused(""));
             } else if !is_safe(name, kernel) && !allowed.cover(name) {
-                findings
-                    .add(|| FieldError::forbidden(path(), format!("unsafe sysctl {name:?} is not allowed")));
+                findings.add(|| refused("unsafe "));
             }
         }
     }
