@@ -215,7 +215,9 @@ pub(super) fn binding(object: &Value, known: &Known, findings: &mut Vec<Finding>
         "Role" => !known.has_role(namespace, &role.name),
         "ClusterRole" => {
             !known.cluster_roles.contains_key(&role.name)
-                && (role.name.starts_with(ROLE_PREFIX) || !near_cluster_role(known, &role.name).is_empty())
+                && (role.name.starts_with(ROLE_PREFIX)
+                    || known.sccs.contains_key(&role.name)
+                    || !near_cluster_role(known, &role.name).is_empty())
         }
         _ => false,
     };
@@ -230,7 +232,15 @@ pub(super) fn binding(object: &Value, known: &Known, findings: &mut Vec<Finding>
         ));
     } else if is_missing {
         let help = match role.name.strip_prefix(ROLE_PREFIX) {
-            Some(scc) if !known.sccs.contains_key(scc) => known.near_scc(scc),
+            Some(scc) if !known.sccs.contains_key(scc) => {
+                known.near_scc(scc).replace("did you mean ", &format!("did you mean {ROLE_PREFIX}"))
+            }
+            None if known.sccs.contains_key(&role.name) => {
+                format!(
+                    "the role that may use that SCC is kind: ClusterRole, name: {ROLE_PREFIX}{}",
+                    role.name
+                )
+            }
             None if role.kind == "ClusterRole" => near_cluster_role(known, &role.name),
             _ => suggestion(
                 &role.name,

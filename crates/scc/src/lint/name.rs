@@ -44,6 +44,7 @@ pub fn meant(name: &str, is_group: bool) -> Option<Meant<'_>> {
         ["system", "authenticated" | "unauthenticated" | "masters" | "cluster-admins"] => {
             (!is_group).then_some(Meant::Group(name))
         }
+        ["serviceaccounts", namespace] if !namespace.is_empty() => Some(Meant::AccountsOf(namespace)),
         [namespace, name] if *namespace != "system" && is_label(namespace) && is_label(name) => {
             Some(Meant::Account { namespace, name })
         }
@@ -82,6 +83,7 @@ mod tests {
         let account = |namespace, name| Some(Meant::Account { namespace, name });
         for (name, as_user, as_group) in [
             ("system:serviceaccount:a:b", None, account("a", "b")),
+            ("serviceaccounts:a", Some(Meant::AccountsOf("a")), Some(Meant::AccountsOf("a"))),
             ("system:serviceaccount:a", Some(Meant::AccountsOf("a")), Some(Meant::AccountsOf("a"))),
             ("system:serviceaccount:", Some(Meant::SomeAccount), Some(Meant::SomeAccount)),
             ("system:serviceaccount:a:b:c", Some(Meant::SomeAccount), Some(Meant::SomeAccount)),
