@@ -4,8 +4,9 @@
 mod definitions;
 mod errands;
 mod expiry;
+mod owners;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use definitions::Ends;
 use errands::Errands;
 use expiry::Expiry;
+use owners::Owners;
 
 use crate::api::Api;
 use crate::call::Call;
@@ -50,10 +52,7 @@ struct Controller<'a> {
     api: &'a Api,
     set: BuiltinSet,
     seen: Revision,
-    /// Dependents by the owner's UID.
-    owned: HashMap<String, HashSet<Key>>,
-    /// Objects by their UID.
-    alive: HashSet<String>,
+    owners: Owners,
     /// Namespaces that are being deleted.
     leaving: BTreeMap<String, Left>,
     definitions: Ends,
@@ -86,8 +85,7 @@ impl<'a> Controller<'a> {
             api,
             set,
             seen,
-            owned: HashMap::new(),
-            alive: HashSet::new(),
+            owners: Owners::default(),
             leaving: BTreeMap::new(),
             definitions: Ends::default(),
             expiry: Expiry::default(),
@@ -122,12 +120,9 @@ impl<'a> Controller<'a> {
     }
 
     fn learn(&mut self, key: Key, object: &Value) {
-        self.alive.insert(text(object, "/metadata/uid").to_owned());
+        self.owners.learn(&key, object);
         self.definitions.learn(&key, object);
         self.expiry.learn(&key, Instant::now());
-        for owner in owners(object) {
-            self.owned.entry(owner.to_owned()).or_default().insert(key.clone());
-        }
         let is_leaving = object.pointer("/metadata/deletionTimestamp").is_some();
         if key.resource == "namespaces" && is_leaving {
             self.leaving.entry(key.name).or_insert_with(Left::unknown);
@@ -179,7 +174,7 @@ impl<'a> Controller<'a> {
         let key = Key::new(&event.storage, &event.namespace, &event.name);
         if event.change != Change::Deleted {
             if let Some(previous) = &event.previous {
-                self.disclaim(&key, previous);
+                self.owners.disclaim(&key, previous);
             }
             self.learn(key, &event.object);
             if event.storage == "namespaces" {
@@ -190,8 +185,8 @@ impl<'a> Controller<'a> {
         self.definitions.forget(self.api, event);
         self.expiry.forget(&key);
         let uid = text(&event.object, "/metadata/uid");
-        self.alive.remove(uid);
-        self.disclaim(&key, &event.object);
+        self.owners.bury(uid);
+        self.owners.disclaim(&key, &event.object);
         if event.storage == "namespaces" {
             self.leaving.remove(&event.name);
         }
@@ -199,22 +194,10 @@ impl<'a> Controller<'a> {
             left.count = left.count.saturating_sub(1);
         }
         self.restore(event)?;
-        for dependent in self.owned.remove(uid).into_iter().flatten() {
+        for dependent in self.owners.dependents(uid) {
             self.orphaned(dependent)?;
         }
         Ok(())
-    }
-
-    /// Forgets the owners of an object: its author may name owners that never existed, others each time.
-    fn disclaim(&mut self, key: &Key, object: &Value) {
-        for owner in owners(object) {
-            if let Some(owned) = self.owned.get_mut(owner) {
-                owned.remove(key);
-                if owned.is_empty() {
-                    self.owned.remove(owner);
-                }
-            }
-        }
     }
 
     /// Deletes what has no owner left.
@@ -223,11 +206,9 @@ impl<'a> Controller<'a> {
         let Ok(found) = objects::get(&self.api.store, &resource, &key.namespace, &key.name) else {
             return Ok(());
         };
-        let mut owners = owners(&found.object).peekable();
-        if owners.peek().is_none() || owners.any(|owner| self.alive.contains(owner)) {
-            return Ok(());
+        if self.owners.is_orphan(&found.object) {
+            self.delete(key, text(&found.object, "/metadata/uid"));
         }
-        self.delete(key, text(&found.object, "/metadata/uid"));
         Ok(())
     }
 
@@ -249,13 +230,13 @@ impl<'a> Controller<'a> {
             return Ok(());
         };
         let uid = text(object, "/metadata/uid").to_owned();
-        let dependents = self.owned.get(&uid).cloned().unwrap_or_default();
+        let dependents = self.owners.dependents(&uid);
         let key = Key::new(&event.storage, &event.namespace, &event.name);
         let errand = move |api: &Api| {
             for dependent in &dependents {
                 match finalizer {
                     "orphan" => disown(api, dependent, &uid)?,
-                    _ => delete(api, dependent, "")?,
+                    _ => delete_owned(api, dependent, &uid)?,
                 }
             }
             change_list(api, &key, "/metadata/finalizers", &|entry| entry != finalizer)
@@ -354,12 +335,21 @@ impl<'a> Controller<'a> {
     }
 }
 
-/// Deletes an object, of a given UID if any; an object that does not exist counts as deleted.
+/// Deletes an object, if it still names an owner.
+fn delete_owned(api: &Api, key: &Key, owner: &str) -> ApiResult<()> {
+    let Some(resource) = api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
+    match objects::get(&api.store, &resource, &key.namespace, &key.name) {
+        Ok(found) if owners::of(&found.object).any(|of| of == owner) => {
+            delete(api, key, text(&found.object, "/metadata/uid"))
+        }
+        Err(error) if error.reason != Reason::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Deletes an object of a UID; an object that does not exist counts as deleted.
 fn delete(api: &Api, key: &Key, uid: &str) -> ApiResult<()> {
-    let options = match uid {
-        "" => String::new(),
-        uid => json!({"preconditions": {"uid": uid}}).to_string(),
-    };
+    let options = json!({"preconditions": {"uid": uid}}).to_string();
     with_call(api, key, |call| match verb::delete(call, options.as_bytes(), "application/json") {
         Err(error) if !matches!(error.reason, Reason::NotFound | Reason::Conflict) => Err(error),
         _ => Ok(()),
@@ -399,9 +389,4 @@ fn with_call(api: &Api, key: &Key, act: impl FnOnce(&Call<'_>) -> ApiResult<()>)
 fn is_built_in(storage: &str) -> bool {
     let groups = ["rbac", "scheduling.k8s.io", palisade_k8s::scc::GROUP];
     groups.iter().any(|group| storage.starts_with(group))
-}
-
-fn owners(object: &Value) -> impl Iterator<Item = &str> {
-    let references = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    references.into_iter().flatten().map(|reference| text(reference, "/uid"))
 }
