@@ -80,7 +80,7 @@ pub use decide::{
 pub use grants::{GrantPath, Identity};
 pub use lint::{MALFORMED, NamedInGrants, dead_annotation, lint, lint_all};
 pub use missing::{Missing, Subject, missing};
-pub use namespace::Namespace;
+pub use namespace::{Namespace, REQUESTER};
 pub use palisade_rbac::Scopes;
 pub use pod::{PodAnswer, Verdict, admit_pod};
 pub use policy::Policy;

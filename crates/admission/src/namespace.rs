@@ -1,6 +1,7 @@
 //! Namespaces: their ranges, and which of them are exempt.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use palisade_k8s::scc::{ObjectMeta, annotation};
 use palisade_scc::{NamespaceRanges, RangeError};
@@ -11,12 +12,17 @@ use crate::ranges::Block;
 const ASSUMED_RANGES: [(&str, &str); 2] =
     [(annotation::UID_RANGE, "1000000000/10000"), (annotation::MCS, "s0:c1,c0")];
 
+/// The annotation of a namespace with the user who has requested it as a project.
+pub const REQUESTER: &str = "openshift.io/requester";
+
 /// A namespace, as far as policy needs it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Namespace {
     ranges: Result<NamespaceRanges, RangeError>,
     opt_out: Option<&'static str>,
     assumed: bool,
+    /// The user who has requested it.
+    requester: Option<Arc<str>>,
     /// The blocks of IDs that it holds.
     blocks: Vec<Block>,
 }
@@ -28,18 +34,30 @@ impl Namespace {
             ranges: NamespaceRanges::read(|key| annotations.get(key).map(String::as_str)),
             opt_out: opt_out(&metadata.labels),
             assumed: false,
+            requester: annotations.get(REQUESTER).map(|name| Arc::from(name.as_str())),
             blocks: Block::held_by(|key| annotations.get(key).map(String::as_str)),
         }
     }
 
     pub(crate) fn assumed(opt_out: Option<&'static str>) -> Self {
         let value = |key: &str| ASSUMED_RANGES.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
-        Self { ranges: NamespaceRanges::read(value), opt_out, assumed: true, blocks: Vec::new() }
+        Self {
+            ranges: NamespaceRanges::read(value),
+            opt_out,
+            assumed: true,
+            requester: None,
+            blocks: Vec::new(),
+        }
     }
 
     /// The blocks of IDs that it holds.
     pub(crate) fn blocks(&self) -> &[Block] {
         &self.blocks
+    }
+
+    /// The user who has requested it, if it is somebody's project.
+    pub(crate) fn requester(&self) -> Option<&Arc<str>> {
+        self.requester.as_ref()
     }
 
     /// The label that exempts the namespace, if any.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use palisade_k8s::KernelVersion;
 use palisade_persistent::Map;
-use palisade_rbac::{Rbac, Scopes, service_account_user};
+use palisade_rbac::{Rbac, Scopes, Weights, service_account_user};
 use palisade_scc::{Entry, SccSet};
 
 use crate::grants::{Identity, NamedSubjects, Usable, service_account_groups};
@@ -25,6 +25,8 @@ pub struct Policy {
     /// Running pods, as JSON, by namespace and name.
     pods: Map<Arc<str>, Arc<str>>,
     kernel: Option<KernelVersion>,
+    /// The memory of roles and bindings, by the requester of their namespace.
+    requested: Weights,
 }
 
 impl Policy {
@@ -57,10 +59,16 @@ impl Policy {
             }
             Content::Namespace(namespace) => {
                 self.blocks.hold(namespace.blocks());
-                let old = self.namespaces.insert(Arc::from(key.name), namespace);
+                self.charge(&key.name, false);
+                let old = self.namespaces.insert(Arc::from(&*key.name), namespace);
                 old.iter().for_each(|old| self.blocks.release(old.blocks()));
+                self.charge(&key.name, true);
             }
-            Content::Rbac(object) => self.rbac.apply(object),
+            Content::Rbac(object) => {
+                self.charge(&key.namespace, false);
+                self.rbac.apply(object);
+                self.charge(&key.namespace, true);
+            }
             Content::Pod(text) => drop(self.pods.insert(pod_key(&key.namespace, &key.name), text)),
         }
     }
@@ -73,12 +81,39 @@ impl Policy {
                 old.iter().for_each(|old| self.subjects.remove(old));
             }
             PolicyKind::Namespace => {
+                self.charge(&key.name, false);
                 let old = self.namespaces.remove(&*key.name);
                 old.iter().for_each(|old| self.blocks.release(old.blocks()));
             }
-            PolicyKind::Rbac(kind) => self.rbac.remove(kind, &key.namespace, &key.name),
+            PolicyKind::Rbac(kind) => {
+                self.charge(&key.namespace, false);
+                self.rbac.remove(kind, &key.namespace, &key.name);
+                self.charge(&key.namespace, true);
+            }
             PolicyKind::Pod => drop(self.pods.remove(&pod_key(&key.namespace, &key.name))),
         }
+    }
+
+    /// Adds the memory of a namespace's roles and bindings to that of its requester, or takes it from there.
+    fn charge(&mut self, namespace: &str, is_more: bool) {
+        let requester = self.namespace(namespace).and_then(Namespace::requester).cloned();
+        let weight = self.rbac.weight(namespace);
+        let (more, less) = if is_more { (weight, 0) } else { (0, weight) };
+        requester.iter().for_each(|requester| self.requested.change(requester, more, less));
+    }
+
+    /// The memory that roles and bindings of a namespace take, and of all namespaces of its requester if it is somebody's
+    /// project, in bytes.
+    #[must_use]
+    pub fn grants_weight(&self, namespace: &str) -> usize {
+        let requester = self.namespace(namespace).and_then(Namespace::requester);
+        requester.map_or_else(|| self.rbac.weight(namespace), |requester| self.requested.get(requester))
+    }
+
+    /// The memory that roles and bindings of all namespaces take that a user has requested, in bytes.
+    #[must_use]
+    pub fn requested_weight(&self, requester: &str) -> usize {
+        self.requested.get(requester)
     }
 
     /// The blocks of IDs of the namespaces.
@@ -99,6 +134,7 @@ impl Policy {
             return;
         }
         let namespace = Namespace::assumed(known.and_then(Namespace::opt_out));
+        self.charge(name, false);
         self.namespaces.insert(Arc::from(name), Arc::new(namespace));
     }
 
@@ -141,7 +177,42 @@ fn pod_key(namespace: &str, name: &str) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::namespace::REQUESTER;
     use palisade_k8s::scc::annotation;
+    use serde_json::json;
+
+    #[test]
+    fn roles_and_bindings_weigh_on_the_requester_of_their_namespace() {
+        let mut policy = Policy::default();
+        let mut apply = |object: serde_json::Value| {
+            policy.apply(PolicyObject::read(&object).unwrap().unwrap());
+            ["joe", "ann"].map(|user| policy.requested_weight(user))
+        };
+        let namespace = |name: &str, user: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": {REQUESTER: user}}});
+        let binding = |namespace: &str, count: usize| {
+            let subjects = vec![json!({"kind": "User", "name": "somebody"}); count];
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                "metadata": {"name": "b", "namespace": namespace}, "subjects": subjects})
+        };
+        assert_eq!(apply(binding("a", 10)), [0, 0]);
+        let [one, _] = apply(namespace("a", "joe"));
+        assert!(one > 10 * "somebody".len());
+        apply(namespace("b", "joe"));
+        assert_eq!(apply(binding("b", 10)), [2 * one, 0]);
+        assert_eq!(apply(namespace("b", "ann")), [one, one]);
+        assert_eq!(apply(binding("b", 10)), [one, one]);
+        let [_, less] = apply(binding("b", 5));
+        assert!((one / 3..one).contains(&less), "{less} of {one}");
+        assert_eq!((policy.grants_weight("a"), policy.grants_weight("b")), (one, less));
+        for (kind, namespace, name) in [
+            (PolicyKind::Rbac(palisade_rbac::RbacKind::RoleBinding), "b", "b"),
+            (PolicyKind::Namespace, "", "a"),
+        ] {
+            policy.remove(&ObjectKey { kind, namespace: namespace.into(), name: name.into() });
+        }
+        assert_eq!(["joe", "ann"].map(|user| policy.requested_weight(user)), [0, 0]);
+        assert_eq!(policy.grants_weight("a"), one, "a namespace of nobody weighs by itself");
+    }
 
     #[test]
     fn ranges_are_assumed_only_where_there_are_none() {

@@ -184,6 +184,15 @@ impl PolicyObject {
         Ok(Self { key, content })
     }
 
+    /// The memory that a role or a binding takes in a policy, in bytes.
+    #[must_use]
+    pub fn grants_weight(&self) -> usize {
+        match &self.content {
+            Content::Rbac(object) => object.weight(),
+            _ => 0,
+        }
+    }
+
     /// The object's key.
     #[must_use]
     pub fn key(&self) -> &ObjectKey {

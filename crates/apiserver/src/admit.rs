@@ -163,8 +163,14 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
         Admission::Claim => limit_range::check(call, object),
         Admission::PriorityClass => priority::check_class(call, object),
         Admission::Namespace => pod_security::check_namespace(call, object, None),
-        Admission::Role => rbac::check_role(call, object, None),
-        Admission::Binding => rbac::check_binding(call, object, None),
+        Admission::Role => {
+            rbac::check_role(call, object, None)?;
+            rbac::check_weight(call, object, None)
+        }
+        Admission::Binding => {
+            rbac::check_binding(call, object, None)?;
+            rbac::check_weight(call, object, None)
+        }
         Admission::Workload => workload::check(call, object, None),
         _ => Ok(()),
     }
@@ -186,8 +192,14 @@ pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiR
         Admission::Namespace if call.target.subresource.is_none() => {
             pod_security::check_namespace(call, object, Some(old))
         }
-        Admission::Role => rbac::check_role(call, object, Some(old)),
-        Admission::Binding => rbac::check_binding(call, object, Some(old)),
+        Admission::Role => {
+            rbac::check_role(call, object, Some(old))?;
+            rbac::check_weight(call, object, Some(old))
+        }
+        Admission::Binding => {
+            rbac::check_binding(call, object, Some(old))?;
+            rbac::check_weight(call, object, Some(old))
+        }
         Admission::Workload if call.target.subresource.is_none() => workload::check(call, object, Some(old)),
         _ => Ok(()),
     }
@@ -219,4 +231,5 @@ pub(crate) fn delete(call: &Call<'_>) -> ApiResult<()> {
 
 pub(crate) use namespace::{allocate, furnish};
 pub(crate) use node::{check_system, check_token};
+pub(crate) use rbac::check_requested;
 pub(crate) use scc::{complete as complete_scc, connect};

@@ -20,6 +20,11 @@ pub(crate) const LIGHT: (usize, usize) = (16 * 1024, 40);
 /// Copies of an object that a request makes, by operation: read, create, change.
 pub(crate) const COPIES: [usize; 3] = [2, 4, 5];
 
+/// Memory that the roles and bindings of a namespace take, and of all namespaces of one requester, in bytes.
+pub(crate) const GRANTS: usize = 16 << 20;
+/// The part of it that is left where a further project can be requested: each comes with bindings.
+pub(crate) const GRANTS_OF_PROJECT: usize = 16 << 10;
+
 /// Tries of a change on write conflicts.
 pub(crate) const ATTEMPTS: usize = 8;
 /// Time for which old versions are kept for watches and for lists in pages.

@@ -46,8 +46,14 @@ pub(crate) struct Subject {
     /// The name of the user or group; of a service account, its user name.
     holder: Arc<str>,
     /// The offset of the subject's own name in `holder`.
-    name_at: usize,
+    name_at: u32,
 }
+
+/// The most memory that a subject takes besides its name: itself, its name's allocation, and its places in the index where
+/// each of its bindings is in another namespace.
+const SUBJECT: usize = 220;
+/// The memory that a binding takes besides its names and subjects.
+const BINDING: usize = 400;
 
 impl Subject {
     /// The subject of an object; a service account's namespace defaults to that of a `RoleBinding`. `None` for one that
@@ -66,7 +72,7 @@ impl Subject {
             }
             _ => return None,
         };
-        let name_at = holder.len() - subject.name.len();
+        let name_at = u32::try_from(holder.len() - subject.name.len()).ok()?;
         Some(Self { kind, holder, name_at })
     }
 
@@ -163,6 +169,14 @@ impl Binding {
         self.namespace.as_ref()
     }
 
+    /// The memory that it takes, its places in the index included, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let names = self.name.len() + self.role.len() + self.namespace().map_or(0, str::len);
+        let subjects = self.subjects.iter().map(|subject| SUBJECT + subject.holder.len());
+        BINDING + names + subjects.sum::<usize>()
+    }
+
     /// The subjects that a request can have.
     pub(crate) fn subjects(&self) -> &[Subject] {
         &self.subjects
@@ -243,7 +257,7 @@ impl fmt::Display for Grant<'_> {
             None => write!(f, "ClusterRoleBinding {}", self.binding())?,
         }
         let Subject { kind, holder, name_at } = self.subject;
-        let name = holder.get(*name_at..).unwrap_or_default();
+        let name = holder.get(*name_at as usize..).unwrap_or_default();
         write!(f, " to {kind} {name}, of {} {}", self.binding.role_kind.as_str(), self.role())
     }
 }

@@ -9,24 +9,16 @@ use std::iter::Peekable;
 use std::sync::Arc;
 
 use palisade_k8s::rbac::PolicyRule;
-use palisade_persistent::{Iter, Map};
+use palisade_persistent::Map;
 use smallvec::{SmallVec, smallvec};
 
 use crate::aggregate::{ClusterRoles, Effective};
 use crate::binding::{Binding, Grant, Holder, RoleKey};
+use crate::held::{Bindings, Held, Scope};
 use crate::object::{RbacKind, RbacObject};
 use crate::role::{CheckedRole, Names, SccNames, covers_path};
+use crate::weights::Weights;
 use crate::{Action, User};
-
-/// Bindings of one scope by name: of the cluster, or of a namespace.
-type Scope = Map<Arc<str>, Arc<Binding>>;
-
-/// The bindings that name one user or group.
-#[derive(Clone, Debug, Default)]
-struct Held {
-    everywhere: Scope,
-    namespaces: Map<Arc<str>, Scope>,
-}
 
 /// All roles and bindings. A copy is cheap and shares what does not change.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +29,8 @@ pub struct Rbac {
     bindings: Map<Arc<str>, Scope>,
     users: Map<Arc<str>, Held>,
     groups: Map<Arc<str>, Held>,
+    /// The memory that the roles and bindings of each namespace take, in bytes.
+    weights: Weights,
 }
 
 impl FromIterator<RbacObject> for Rbac {
@@ -59,8 +53,10 @@ impl Rbac {
         match object {
             RbacObject::ClusterRole(role) => self.cluster_roles.insert(role),
             RbacObject::Role(role) => {
-                let roles = scope(&mut self.roles, &Arc::from(&*role.role().metadata.namespace));
-                roles.insert(Arc::from(role.name()), role);
+                let namespace: Arc<str> = Arc::from(&*role.role().metadata.namespace);
+                self.remove(RbacKind::Role, &namespace, role.name());
+                self.weights.change(&namespace, role.weight(), 0);
+                scope(&mut self.roles, &namespace).insert(Arc::from(role.name()), role);
             }
             RbacObject::ClusterRoleBinding(binding) => {
                 self.remove(RbacKind::ClusterRoleBinding, "", binding.name());
@@ -70,6 +66,7 @@ impl Rbac {
             RbacObject::RoleBinding(binding) => {
                 let Some(namespace) = binding.shared_namespace() else { return };
                 self.remove(RbacKind::RoleBinding, namespace, binding.name());
+                self.weights.change(namespace, binding.weight(), 0);
                 scope(&mut self.bindings, namespace)
                     .insert(Arc::clone(binding.shared_name()), Arc::clone(&binding));
                 self.enter(&binding);
@@ -81,7 +78,11 @@ impl Rbac {
     pub fn remove(&mut self, kind: RbacKind, namespace: &str, name: &str) {
         match kind {
             RbacKind::ClusterRole => self.cluster_roles.remove(name),
-            RbacKind::Role => drop(remove_from(&mut self.roles, namespace, name)),
+            RbacKind::Role => {
+                if let Some(role) = remove_from(&mut self.roles, namespace, name) {
+                    self.weights.change(&Arc::from(namespace), 0, role.weight());
+                }
+            }
             RbacKind::ClusterRoleBinding => {
                 if let Some(binding) = self.cluster_bindings.remove(name) {
                     self.leave(&binding);
@@ -89,10 +90,17 @@ impl Rbac {
             }
             RbacKind::RoleBinding => {
                 if let Some(binding) = remove_from(&mut self.bindings, namespace, name) {
+                    self.weights.change(&Arc::from(namespace), 0, binding.weight());
                     self.leave(&binding);
                 }
             }
         }
+    }
+
+    /// The memory that the roles and bindings of a namespace take, in bytes.
+    #[must_use]
+    pub fn weight(&self, namespace: &str) -> usize {
+        self.weights.get(namespace)
     }
 
     /// Puts a binding under its subjects.
@@ -103,12 +111,10 @@ impl Rbac {
                 Holder::Group(_) => &mut self.groups,
             };
             let name = subject.shared_name();
-            let held = of.get_or_insert_with(&**name, || Arc::clone(name), Held::default);
-            let scope = match binding.shared_namespace() {
-                None => &mut held.everywhere,
-                Some(namespace) => scope(&mut held.namespaces, namespace),
-            };
-            scope.insert(Arc::clone(binding.shared_name()), Arc::clone(binding));
+            match of.get_mut(&**name) {
+                Some(held) => held.enter(binding),
+                None => drop(of.insert(Arc::clone(name), Held::One(Arc::clone(binding)))),
+            }
         }
     }
 
@@ -119,12 +125,7 @@ impl Rbac {
                 Holder::User(name) => (&mut self.users, name),
                 Holder::Group(name) => (&mut self.groups, name),
             };
-            let Some(held) = of.get_mut(name) else { continue };
-            match binding.namespace() {
-                None => drop(held.everywhere.remove(binding.name())),
-                Some(namespace) => drop(remove_from(&mut held.namespaces, namespace, binding.name())),
-            }
-            if held.everywhere.is_empty() && held.namespaces.is_empty() {
+            if of.get_mut(name).is_some_and(|held| held.leave(binding)) {
                 of.remove(name);
             }
         }
@@ -163,9 +164,8 @@ impl Rbac {
     pub fn each_sccs<'a>(&'a self, user: &User<'_>, namespace: &str, mut with: impl FnMut(&'a SccNames)) {
         let groups = user.groups.iter().filter_map(|group| self.groups.get(*group));
         for held in self.users.get(user.name).into_iter().chain(groups) {
-            let here = held.namespaces.get(namespace);
-            for scope in [Some(&held.everywhere), here].into_iter().flatten() {
-                scope.for_each(|binding| {
+            for scope in [None, Some(namespace)] {
+                held.for_each(scope, |binding| {
                     let sccs = self.effective(binding).into_iter().map(CheckedRole::sccs);
                     sccs.filter(|sccs| sccs.all || !sccs.names.is_empty()).for_each(&mut with);
                 });
@@ -226,9 +226,8 @@ impl Rbac {
     ) -> impl Iterator<Item = &'a Arc<Binding>> + use<'a> {
         let groups = user.groups.iter().filter_map(|group| self.groups.get(*group));
         let held: SmallVec<[&Held; 8]> = self.users.get(user.name).into_iter().chain(groups).collect();
-        let here = held.iter().filter_map(|held| held.namespaces.get(namespace));
-        let here = Merged::new(here);
-        Merged::new(held.iter().map(|held| &held.everywhere)).chain(here)
+        let here = Merged::new(held.iter().map(|held| held.bindings(Some(namespace))));
+        Merged::new(held.iter().map(|held| held.bindings(None))).chain(here)
     }
 }
 
@@ -252,15 +251,12 @@ fn remove_from<V: Clone>(of: &mut Map<Arc<str>, Map<Arc<str>, V>>, namespace: &s
 
 /// Bindings of several subjects in one scope, by name, each once.
 struct Merged<'a> {
-    sources: SmallVec<[Source<'a>; 8]>,
+    sources: SmallVec<[Peekable<Bindings<'a>>; 8]>,
 }
 
-type Source<'a> = Peekable<Iter<'a, Arc<str>, Arc<Binding>>>;
-
 impl<'a> Merged<'a> {
-    fn new(scopes: impl Iterator<Item = &'a Scope>) -> Self {
-        let scopes = scopes.filter(|scope| !scope.is_empty());
-        Self { sources: scopes.map(|scope| scope.iter().peekable()).collect() }
+    fn new(sources: impl Iterator<Item = Option<Bindings<'a>>>) -> Self {
+        Self { sources: sources.flatten().map(Iterator::peekable).collect() }
     }
 }
 
@@ -269,14 +265,14 @@ impl<'a> Iterator for Merged<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if let [only] = self.sources.as_mut_slice() {
-            return only.next().map(|(_, binding)| binding);
+            return only.next();
         }
-        let (name, binding) =
-            self.sources.iter_mut().filter_map(Peekable::peek).copied().min_by_key(|(name, _)| *name)?;
+        let peeked = self.sources.iter_mut().filter_map(Peekable::peek).copied();
+        let first = peeked.min_by_key(|binding| binding.name())?;
         for source in &mut self.sources {
-            source.next_if(|(other, _)| *other == name);
+            source.next_if(|other| other.name() == first.name());
         }
-        Some(binding)
+        Some(first)
     }
 }
 

@@ -36,17 +36,21 @@
 //! | `role` | what a role allows; the SCCs that it lets its subjects use |
 //! | `aggregate` | cluster roles that take their rules from others |
 //! | `binding` | a binding and its subjects; the grant that a decision reports |
+//! | `held` | the bindings of one user or group |
 //! | `index` | bindings by subject and namespace, changed object by object; authorization |
 //! | `scope` | the scopes of a token, which bound what roles give |
+//! | `weights` | the memory that the roles and bindings of each namespace take |
 //! | `escalate` | whether held rules cover the rules that a user wants to grant |
 
 mod aggregate;
 mod binding;
 mod escalate;
+mod held;
 mod index;
 mod object;
 mod role;
 mod scope;
+mod weights;
 
 pub use binding::{Binding, Grant, Holder, service_account_user};
 pub use escalate::not_held;
@@ -54,6 +58,7 @@ pub use index::Rbac;
 pub use object::{RbacKind, RbacObject};
 pub use role::{CheckedRole, Names, SccNames};
 pub use scope::{SCOPES, Scopes};
+pub use weights::Weights;
 
 /// A user with their groups.
 #[derive(Clone, Copy, Debug)]

@@ -63,7 +63,19 @@ impl RbacObject {
     /// A `Role`. It has no aggregation.
     #[must_use]
     pub fn role(role: Role) -> Self {
-        Self::Role(Arc::new(CheckedRole::new(Role { aggregation_rule: None, ..role })))
+        let mut role = Role { aggregation_rule: None, ..role };
+        // Only cluster roles are selected by their labels.
+        role.metadata.labels.clear();
+        Self::Role(Arc::new(CheckedRole::new(role)))
+    }
+
+    /// The memory that it takes, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::ClusterRole(role) | Self::Role(role) => role.weight(),
+            Self::ClusterRoleBinding(binding) | Self::RoleBinding(binding) => binding.weight(),
+        }
     }
 
     /// A `ClusterRoleBinding`.

@@ -1,5 +1,7 @@
-//! Escalation check: users cannot grant rights that they do not have, unless they may `escalate` or `bind`.
+//! Escalation check: users cannot grant rights that they do not have, unless they may `escalate` or `bind`. And a bound of the
+//! memory that roles and bindings take, which every decision looks through.
 
+use palisade_admission::{PolicyKind, PolicyObject};
 use palisade_k8s::rbac::PolicyRule;
 use palisade_rbac::{Action, RbacKind, User, not_held};
 use serde_json::Value;
@@ -7,7 +9,8 @@ use serde_json::Value;
 use crate::authorize::allowed;
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
-use crate::resource::text;
+use crate::limits;
+use crate::resource::{Resource, text};
 
 /// Maximum number of missing rules that a refusal lists.
 const MOST_SAID: usize = 50;
@@ -66,6 +69,53 @@ pub(super) fn check_binding(call: &Call<'_>, binding: &Value, old: Option<&Value
         // A binding of a role that does not exist yet would grant any rules that are put into it later.
         None => require(call, binding, [&everything()]),
     }
+}
+
+/// Refuses what makes the roles and bindings of a namespace, or of all projects of its requester, larger than their bound. Those
+/// who are trusted with the cluster have none.
+pub(super) fn check_weight(call: &Call<'_>, object: &Value, old: Option<&Value>) -> ApiResult<()> {
+    if !call.target.resource.namespaced || is_trusted(call) {
+        return Ok(());
+    }
+    let before = old.map_or(0, |old| weight(call, old));
+    let more = weight(call, object).saturating_sub(before);
+    let total = call.api.policy.snapshot().grants_weight(&call.target.namespace) + more;
+    if more == 0 || total <= limits::GRANTS {
+        return Ok(());
+    }
+    Err(too_heavy(&call.target.resource, text(object, "/metadata/name")))
+}
+
+/// Refuses a further project to a user whose projects have reached the bound.
+pub(crate) fn check_requested(call: &Call<'_>, projects: &Resource, name: &str) -> ApiResult<()> {
+    let total = call.api.policy.snapshot().requested_weight(&call.identity.name);
+    if total + limits::GRANTS_OF_PROJECT <= limits::GRANTS || is_trusted(call) {
+        return Ok(());
+    }
+    Err(too_heavy(projects, name))
+}
+
+/// Whether the requester holds all rights.
+fn is_trusted(call: &Call<'_>) -> bool {
+    let all = Action { verb: "*", group: "*", resource: "*", name: "", namespace: "" };
+    call.identity.is_master() || allowed(&call.api.policy, call.identity, &all).is_some()
+}
+
+fn too_heavy(resource: &Resource, name: &str) -> Box<ApiError> {
+    let most = limits::GRANTS >> 20;
+    let why = format!(
+        "the roles and role bindings of a namespace, and of all projects that one user has requested, may take {most} MiB of \
+         the server's memory: delete some, or ask an administrator to create it"
+    );
+    ApiError::forbidden(resource, name, why)
+}
+
+/// The memory that a role or a binding takes; one that is not part of the policy takes none.
+fn weight(call: &Call<'_>, object: &Value) -> usize {
+    let resource = call.target.resource.plural();
+    let kind = PolicyKind::RESOURCES.iter().find(|(_, plural, _)| *plural == resource);
+    let read = kind.and_then(|(_, _, kind)| PolicyObject::of(*kind, object).ok());
+    read.map_or(0, |read| read.grants_weight())
 }
 
 fn everything() -> PolicyRule {

@@ -1,9 +1,11 @@
 //! Requests for projects.
 
+use palisade_admission::REQUESTER;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use super::create_as_system;
+use crate::admit;
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::resource::{self, text};
@@ -41,7 +43,7 @@ pub(super) fn request(call: &Call<'_>, request: &Value) -> ApiResult<Answer> {
     let mut annotations = json!({
         "openshift.io/description": text(request, "/description"),
         "openshift.io/display-name": text(request, "/displayName"),
-        "openshift.io/requester": call.identity.name,
+        REQUESTER: call.identity.name,
     });
     let given = request.pointer("/metadata/annotations").and_then(Value::as_object);
     for (key, value) in given.into_iter().flatten().filter(|(key, _)| !is_reserved(key)) {
@@ -50,6 +52,7 @@ pub(super) fn request(call: &Call<'_>, request: &Value) -> ApiResult<Answer> {
     let namespace = json!({"kind": "Namespace", "apiVersion": "v1",
                            "metadata": {"name": name, "annotations": annotations}});
     let projects = &resource::PROJECTS;
+    admit::check_requested(call, projects, name)?;
     let created = create_as_system(call, "", "namespaces", "", namespace).map_err(|mut error| {
         if error.reason == Reason::AlreadyExists {
             error = ApiError::exists(projects, name);

@@ -31,6 +31,7 @@ mod names;
 mod nodes;
 mod pods;
 mod reviews;
+mod stored;
 mod tokens;
 mod workloads;
 mod world;
