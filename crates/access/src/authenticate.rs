@@ -46,6 +46,11 @@ impl ClientCertificate {
         Some(Self { identity: user_of(&certificate)?, not_after })
     }
 
+    /// The user that it names.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// The user, at a second.
     fn identity_at(&self, now: i64) -> ApiResult<&Identity> {
         if now > self.not_after { Err(ApiError::unauthorized()) } else { Ok(&self.identity) }

@@ -1,5 +1,7 @@
 //! exec, attach, port-forward and log of a pod: authorized here, carried out by a node.
 
+use std::net::IpAddr;
+
 use palisade_hooks::{Attributes, Operation};
 use palisade_k8s::{FieldError, FieldPath, put};
 use serde_json::{Value, json};
@@ -16,7 +18,7 @@ use crate::webhook::attributes;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) node: String,
-    pub(crate) host: String,
+    pub(crate) host: IpAddr,
     pub(crate) port: u16,
     /// The path with its parameters.
     pub(crate) path: String,
@@ -54,13 +56,24 @@ pub(crate) fn connect(call: &Call<'_>, serves: Serves) -> ApiResult<Option<Place
     let object = objects::get(&call.api.store, nodes, "", node).map_err(|_| unreachable())?.object;
     let addresses = object.pointer("/status/addresses").and_then(Value::as_array).into_iter().flatten();
     let host = addresses.filter(|it| text(it, "/type") == "InternalIP").map(|it| text(it, "/address")).next();
+    let host = host.and_then(address);
     let port = object.pointer("/status/daemonEndpoints/kubeletEndpoint/Port").and_then(Value::as_u64);
     match (host, port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0)) {
-        (Some(host), Some(port)) => {
-            Ok(Some(Place { node: node.to_owned(), host: host.to_owned(), port, path }))
-        }
+        (Some(host), Some(port)) => Ok(Some(Place { node: node.to_owned(), host, port, path })),
         _ => Err(unreachable()),
     }
+}
+
+/// The address of a node, which its agent writes: no name that this server would look up, and none that means the server's own
+/// link, as the metadata service of a cloud does.
+fn address(text: &str) -> Option<IpAddr> {
+    let address: IpAddr = text.parse().ok()?;
+    let address = address.to_canonical();
+    let is_link = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    (!is_link && !address.is_unspecified() && !address.is_multicast()).then_some(address)
 }
 
 /// The options of a connection, as the object that webhooks see.
@@ -193,5 +206,31 @@ fn check_log(name: &str, query: &Query) -> ApiResult<()> {
     match errors.as_slice() {
         [] => Ok(()),
         errors => Err(ApiError::invalid_kind("PodLogOptions", "", name, errors)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_have_addresses_of_their_own() {
+        for (text, is_usable) in [
+            ("10.0.0.7", true),
+            ("127.0.0.1", true),
+            ("fd00::7", true),
+            ("169.254.169.254", false),
+            ("::ffff:169.254.169.254", false),
+            ("fe80::1", false),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("metadata.internal", false),
+            ("localhost", false),
+            ("", false),
+        ] {
+            assert_eq!(address(text).is_some(), is_usable, "{text}");
+        }
     }
 }

@@ -15,10 +15,11 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
 use super::{Head, Work};
+use crate::authenticate::ClientCertificate;
 use crate::error::{ApiError, ApiResult};
-use crate::failure;
 use crate::resource::Serves;
 use crate::review::{self, Place};
+use crate::{failure, node};
 
 /// Maximum time for a node to answer a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -73,19 +74,30 @@ async fn carry(ours: OnUpgrade, theirs: OnUpgrade) {
     }
 }
 
+/// Whether a certificate is a node's. A valid name is not enough: a node may have one of the server's own names, which the
+/// server's certificate proves too.
+fn is_of(certificate: &[u8], name: &str) -> bool {
+    let read = ClientCertificate::read(certificate);
+    read.is_some_and(|read| node::of(read.identity()) == Some(name))
+}
+
 /// Sends the request to the node, which proves its name by its certificate.
 async fn ask(work: &Work, head: &Head, place: &Place) -> ApiResult<Response<Incoming>> {
     let lost = |error: &dyn std::fmt::Display| {
         ApiError::unavailable(format!("node {:?} cannot be reached: {error}", place.node))
     };
     let connected = async {
-        let stream = TcpStream::connect((place.host.as_str(), place.port)).await?;
+        let stream = TcpStream::connect((place.host, place.port)).await?;
         let _ = stream.set_nodelay(true);
         let name = ServerName::try_from(place.node.clone()).map_err(std::io::Error::other)?;
         tokio_rustls::TlsConnector::from(Arc::clone(&work.api.nodes)).connect(name, stream).await
     };
     let stream = tokio::time::timeout(PATIENCE, connected).await.map_err(|error| lost(&error))?;
     let stream = stream.map_err(|error| lost(&error))?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    if !certificate.is_some_and(|certificate| is_of(certificate, &place.node)) {
+        return Err(lost(&"it shows the certificate of another"));
+    }
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| lost(&error))?;
     tokio::spawn(connection.with_upgrades());

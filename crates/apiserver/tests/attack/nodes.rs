@@ -525,3 +525,25 @@ async fn a_node_needs_its_name_and_its_group() {
         }
     }
 }
+
+/// A node may have a name that the server's own certificate proves as well, and say that its agent is at the server's port.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_is_no_node_of_its_own() {
+    let world = World::new().await;
+    for name in ["localhost", "kubernetes.default.svc", "127.0.0.1"] {
+        world.must(Admin, "POST /api/v1/nodes", node(name)).await;
+        let status = json!({"status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": world.address.port()}}}});
+        world.must(Admin, &format!("PATCH /api/v1/nodes/{name}/status"), status).await;
+        let pod = format!("on-{name}");
+        place(&world, "shop", &pod, name, json!({})).await;
+        let log = format!("GET /api/v1/namespaces/shop/pods/{pod}/log");
+        let reply = world.send(Alice, &log, &Value::Null).await;
+        let text = reply.text();
+        assert!(
+            reply.code == 503 && text.contains("the certificate of another"),
+            "{name}: {} {text}",
+            reply.code
+        );
+    }
+}
