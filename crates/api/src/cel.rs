@@ -28,8 +28,14 @@ pub(crate) use values::{escape, unescape};
 pub const LENGTH: usize = 16 * 1024;
 /// Maximum steps of an expression: nodes of its tree, times the length of the list that each loop runs over.
 pub const COST: u64 = 10_000_000;
-/// Maximum depth of an expression's tree.
+/// Maximum nesting of brackets and of unary operators in an expression.
 const DEPTH: u16 = 64;
+/// Maximum depth of an expression's tree. Operators and selections in a row nest to the left; all that reads a tree follows
+/// it by recursion.
+const LEVELS: usize = 200;
+/// Size of the stack on which an expression is parsed and its tree is measured, in bytes. A tree that is too deep is
+/// dropped there.
+const STACK: usize = 128 << 20;
 
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
@@ -111,8 +117,35 @@ impl Scope {
 
 /// The tree of an expression that can be read.
 pub(crate) fn parsed(text: &str) -> Option<IdedExpr> {
-    let is_readable = text.len() <= LENGTH && !is_deep(text);
-    is_readable.then(|| ENV.compile(text).ok())?.map(|program| program.expression().clone())
+    program(text).ok().map(|(program, _)| program.expression().clone())
+}
+
+/// Parses an expression, and measures its tree.
+fn program(text: &str) -> Result<(cel::Program, Measure), String> {
+    if text.len() > LENGTH {
+        return Err(format!("must be at most {LENGTH} bytes long"));
+    }
+    if is_deep(text) {
+        return Err(format!("must be nested at most {DEPTH} levels deep"));
+    }
+    let parse = || {
+        let program = ENV.compile(text).map_err(|errors| {
+            let first =
+                errors.errors.first().map(|error| format!("{}:{}: {}", error.pos.0, error.pos.1, error.msg));
+            format!("compilation failed: ERROR: <input>:{}", first.unwrap_or_default())
+        })?;
+        let mut measure = Measure::default();
+        measure.visit(program.expression(), 0, 1);
+        if measure.levels > LEVELS {
+            return Err(format!("must have at most {LEVELS} operators, selections and calls in a row"));
+        }
+        Ok((program, measure))
+    };
+    std::thread::scope(|threads| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(threads, parse);
+        let thread = thread.map_err(|error| format!("compilation failed: {error}"))?;
+        thread.join().unwrap_or_else(|_| Err("compilation failed: the parser stopped".to_owned()))
+    })
 }
 
 impl Expression {
@@ -122,17 +155,7 @@ impl Expression {
     ///
     /// It cannot be parsed, or names an unknown variable.
     pub fn compile(text: &str, variables: &[&str]) -> Result<Self, String> {
-        if text.len() > LENGTH {
-            return Err(format!("must be at most {LENGTH} bytes long"));
-        }
-        if is_deep(text) {
-            return Err(format!("must be nested at most {DEPTH} levels deep"));
-        }
-        let program = ENV.compile(text).map_err(|errors| {
-            let first =
-                errors.errors.first().map(|error| format!("{}:{}: {}", error.pos.0, error.pos.1, error.msg));
-            format!("compilation failed: ERROR: <input>:{}", first.unwrap_or_default())
-        })?;
+        let (program, measure) = program(text)?;
         let undeclared =
             |name: &str| format!("compilation failed: undeclared reference to '{name}' (in container '')");
         let known = |name: &str| {
@@ -146,8 +169,6 @@ impl Expression {
         if let Some(unknown) = unknown {
             return Err(undeclared(unknown));
         }
-        let mut measure = Measure::default();
-        measure.visit(program.expression(), 0);
         Ok(Self {
             text: text.to_owned(),
             root: guard::metered(program.expression().clone(), false),
@@ -281,8 +302,9 @@ fn is_deep(text: &str) -> bool {
             _ => {}
         }
         unary = if matches!(byte, b'!' | b'-') { unary + 1 } else { 0 };
-        // Selections and operators nest to the left, one level each.
-        chain += u32::from(matches!(byte, b'.' | b'?' | b'+' | b'*' | b'/' | b'%'));
+        // The stack of the parser is large, and not endless.
+        chain +=
+            u32::from(matches!(byte, b'.' | b'?' | b'+' | b'-' | b'*' | b'/' | b'%' | b'=' | b'<' | b'>'));
         if depth > DEPTH || unary > DEPTH || chain > 2000 {
             return true;
         }
@@ -293,13 +315,15 @@ fn is_deep(text: &str) -> bool {
 #[derive(Default)]
 struct Measure {
     nodes: u64,
+    levels: usize,
     loops: u32,
     literal: u64,
 }
 
 impl Measure {
-    fn visit(&mut self, node: &IdedExpr, loops: u32) {
+    fn visit(&mut self, node: &IdedExpr, loops: u32, level: usize) {
         self.nodes += 1;
+        self.levels = self.levels.max(level);
         self.loops = self.loops.max(loops);
         match &node.expr {
             Expr::Call(call) => call
@@ -307,34 +331,34 @@ impl Measure {
                 .iter()
                 .map(AsRef::as_ref)
                 .chain(&call.args)
-                .for_each(|part| self.visit(part, loops)),
+                .for_each(|part| self.visit(part, loops, level + 1)),
             Expr::Comprehension(each) => {
-                self.visit(&each.iter_range, loops);
-                self.visit(&each.accu_init, loops);
+                self.visit(&each.iter_range, loops, level + 1);
+                self.visit(&each.accu_init, loops, level + 1);
                 for part in [&each.loop_cond, &each.loop_step, &each.result] {
-                    self.visit(part, loops + 1);
+                    self.visit(part, loops + 1, level + 1);
                 }
             }
             Expr::List(list) => {
                 self.literal = self.literal.max(list.elements.len() as u64);
-                list.elements.iter().for_each(|part| self.visit(part, loops));
+                list.elements.iter().for_each(|part| self.visit(part, loops, level + 1));
             }
-            Expr::Map(map) => self.entries(&map.entries, loops),
-            Expr::Struct(whole) => self.entries(&whole.entries, loops),
-            Expr::Select(select) => self.visit(&select.operand, loops),
+            Expr::Map(map) => self.entries(&map.entries, loops, level + 1),
+            Expr::Struct(whole) => self.entries(&whole.entries, loops, level + 1),
+            Expr::Select(select) => self.visit(&select.operand, loops, level + 1),
             Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
         }
     }
 
-    fn entries(&mut self, entries: &[cel::common::ast::IdedEntryExpr], loops: u32) {
+    fn entries(&mut self, entries: &[cel::common::ast::IdedEntryExpr], loops: u32, level: usize) {
         self.literal = self.literal.max(entries.len() as u64);
         for entry in entries {
             match &entry.expr {
                 EntryExpr::MapEntry(entry) => {
-                    self.visit(&entry.key, loops);
-                    self.visit(&entry.value, loops);
+                    self.visit(&entry.key, loops, level);
+                    self.visit(&entry.value, loops, level);
                 }
-                EntryExpr::StructField(field) => self.visit(&field.value, loops),
+                EntryExpr::StructField(field) => self.visit(&field.value, loops, level),
             }
         }
     }
@@ -405,6 +429,42 @@ mod tests {
             "\u{0}",
         ] {
             assert!(Expression::compile(text, &["object"]).is_err(), "{}", text.get(..20).unwrap_or(text));
+        }
+    }
+
+    #[test]
+    fn trees_are_bounded_in_depth_and_evaluated_up_to_the_bound() {
+        let row = |first: &str, part: &str, count: usize| format!("{first}{}", part.repeat(count));
+        for (first, part) in [
+            ("true", " == true"),
+            ("1", "+1"),
+            ("1", "-1"),
+            ("1", "*1"),
+            ("[1]", ".map(a,a)"),
+            ("[true]", ".filter(a,a)"),
+            ("object", ".a"),
+            ("'a'", ".trim()"),
+            ("[[1]]", "[0]"),
+            ("true", " in [true]"),
+            ("1 > 0", " ? true : 1 > 0"),
+            ("true", " && true"),
+            ("true", " || true"),
+            ("object", ".?a"),
+        ] {
+            let (mut evaluated, mut refused) = (0, 0);
+            for count in (10..=200).step_by(10).chain([500, 1000, 1900]) {
+                match Expression::compile(&row(first, part, count), &["object"]) {
+                    Ok(expression) => {
+                        let _value = expression.evaluate(&Scope::default().with("object", &json!({})));
+                        evaluated += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+            assert!(
+                evaluated >= 5 && (refused > 0 || part.contains(['&', '|'])),
+                "{part} {evaluated} {refused}"
+            );
         }
     }
 
