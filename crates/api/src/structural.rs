@@ -32,6 +32,8 @@ pub const NODES: usize = 50_000;
 pub const STEPS: u64 = 20_000_000;
 /// Maximum length of a pattern, in bytes, and the memory of its compiled form.
 pub const PATTERN: [usize; 2] = [4 << 10, 1 << 20];
+/// Maximum memory of the compiled forms of all patterns of a schema, in bytes; one that occurs several times counts once.
+pub const PATTERNS: usize = 8 << 20;
 
 /// A schema. In the branches of `allOf`, `anyOf`, `oneOf` and `not`, where a schema only validates, it has no type.
 #[derive(Debug, Default)]
@@ -90,7 +92,7 @@ enum List {
 #[derive(Debug, Default)]
 struct Checks {
     format: String,
-    pattern: Option<format::Pattern>,
+    pattern: Option<std::sync::Arc<format::Pattern>>,
     lengths: [Option<u64>; 2],
     items: [Option<u64>; 2],
     properties: [Option<u64>; 2],

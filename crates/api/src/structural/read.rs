@@ -1,6 +1,7 @@
 //! Parsing of an OpenAPI v3 schema as a structural one, and the errors that prevent it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::{Map, Value};
@@ -45,11 +46,15 @@ pub(super) struct Reader {
     /// Whether errors are reported; a stored schema has none.
     checks: bool,
     nodes: usize,
+    /// The patterns so far, each once.
+    patterns: HashMap<String, Arc<Pattern>>,
+    /// Memory that further patterns may take, in bytes.
+    left: usize,
 }
 
 impl Reader {
     pub(super) fn new(checks: bool) -> Self {
-        Self { errors: Vec::new(), checks, nodes: 0 }
+        Self { errors: Vec::new(), checks, nodes: 0, patterns: HashMap::new(), left: super::PATTERNS }
     }
 
     pub(super) fn read(&mut self, schema: &Value) -> Structural {
@@ -211,13 +216,7 @@ impl Reader {
         };
         let text = |name: &str| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let list = |name: &str| fields.get(name).and_then(Value::as_array).into_iter().flatten();
-        let pattern = text("pattern").map(Pattern::new);
-        if self.checks
-            && let Some(why) = pattern.as_ref().and_then(Pattern::broken)
-        {
-            let path = path.clone().name("pattern");
-            self.say(|| FieldError::invalid(path, text("pattern").unwrap_or_default(), why));
-        }
+        let pattern = text("pattern").map(|text| self.pattern(text, path));
         // An int-or-string may have its own `anyOf`.
         let branch = if form == Form::IntOrString { Place::IntOrString } else { Place::Branch };
         let mut branches = |name: &'static str| -> Vec<Structural> {
@@ -250,6 +249,21 @@ impl Reader {
             not,
         };
         checks.says_something().then_some(checks)
+    }
+
+    /// A pattern, which all schemas that have it share.
+    fn pattern(&mut self, text: &str, path: &FieldPath) -> Arc<Pattern> {
+        if let Some(known) = self.patterns.get(text) {
+            return Arc::clone(known);
+        }
+        let pattern = Arc::new(Pattern::new(text));
+        self.patterns.insert(text.to_owned(), Arc::clone(&pattern));
+        if self.checks
+            && let Some(why) = pattern.broken(&mut self.left)
+        {
+            self.say(|| FieldError::invalid(path.clone().name("pattern"), text, why));
+        }
+        pattern
     }
 
     fn rules(&mut self, fields: &Map<String, Value>, path: &FieldPath) -> Vec<Rule> {
