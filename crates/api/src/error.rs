@@ -160,6 +160,14 @@ impl ApiError {
         Self::new(Reason::RequestEntityTooLarge, format!("the object has too many fields and values: {why}"))
     }
 
+    /// Lists and maps are nested more deeply than permitted.
+    pub fn too_deep() -> Box<Self> {
+        let most = crate::limits::NESTING;
+        Self::bad_request(format!(
+            "the object, with its managed fields, is nested more than {most} levels deep"
+        ))
+    }
+
     /// The object is in a state that does not permit the request.
     pub fn conflict(resource: &Resource, name: &str, why: impl Display) -> Box<Self> {
         let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.qualified());

@@ -8,8 +8,9 @@ mod strategic;
 use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult, Reason};
-use crate::limits::{PATCH_COPIES, PATCH_MOVES, PATCH_OPERATIONS};
+use crate::limits::{NESTING, PATCH_COPIES, PATCH_MOVES, PATCH_OPERATIONS};
 use crate::shape::Shape;
+use crate::weight::nesting;
 
 /// The kind of a patch, from its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl PatchKind {
 fn operate(object: &mut Value, patch: &json_patch::Patch) -> ApiResult<()> {
     let (mut copied, mut moved) = (0, 0);
     for operation in &patch.0 {
-        moved += moves(object, operation);
+        moved += moves(object, operation) + nest(object, operation)?;
         if moved > PATCH_MOVES {
             return Err(ApiError::too_large(PATCH_MOVES));
         }
@@ -73,6 +74,21 @@ fn operate(object: &mut Value, patch: &json_patch::Patch) -> ApiResult<()> {
         })?;
     }
     Ok(())
+}
+
+/// Refuses an operation that nests a value more deeply than permitted: a value that is copied into itself doubles its depth
+/// each time. Returns the number of values looked at.
+fn nest(object: &Value, operation: &json_patch::PatchOperation) -> ApiResult<usize> {
+    use json_patch::PatchOperation::{Add, Copy, Move, Replace};
+    let (path, value) = match operation {
+        Add(add) => (&add.path, Some(&add.value)),
+        Replace(replace) => (&replace.path, Some(&replace.value)),
+        Copy(copy) => (&copy.path, copy.from.resolve(object).ok()),
+        Move(shift) => (&shift.path, shift.from.resolve(object).ok()),
+        _ => return Ok(0),
+    };
+    let (depth, count) = value.map(nesting).unwrap_or_default();
+    if path.count() + depth > NESTING { Err(ApiError::too_deep()) } else { Ok(count) }
 }
 
 /// The maximum number of list elements that an operation moves: those behind the insertion or removal.
@@ -142,5 +158,35 @@ mod tests {
         let kind = message("ConfigMap").unwrap();
         let refused = change(&mut object, PatchKind::Json, &Value::Array(bomb), kind.into()).unwrap_err();
         assert_eq!(refused.reason, Reason::RequestEntityTooLarge);
+    }
+
+    #[test]
+    fn no_operation_nests_a_value_too_deeply() {
+        let kind = message("ConfigMap").unwrap();
+        let run = |operations: Vec<Value>| {
+            let mut object = json!({});
+            change(&mut object, PatchKind::Json, &operations.into(), kind.into()).map(|()| nesting(&object).0)
+        };
+        // Copied into its own leaf, it doubles.
+        let own = |times: usize| {
+            let start = json!({"op": "add", "path": "/x", "value": {"a": {}}});
+            let copies = (0..times).map(
+                |n| json!({"op": "copy", "from": "/x/a", "path": format!("/x{}", "/a".repeat((1 << n) + 1))}),
+            );
+            std::iter::once(start).chain(copies).collect()
+        };
+        // Level by level.
+        let levels = |op: &str, count: usize| -> Vec<Value> {
+            let path = |n: usize| format!("/x{}", "/a".repeat(n));
+            (0..count).map(|n| json!({"op": op, "path": path(n), "value": {}, "from": "/x"})).collect()
+        };
+        assert_eq!((run(own(5)).unwrap(), run(levels("add", 100)).unwrap()), (34, 101));
+        let moved = [levels("add", 100), vec![json!({"op": "add", "path": "/y", "value": {"a": {"a": {}}}})]];
+        let moved = [moved.concat(), levels("move", 100)].concat();
+        for operations in [own(8), own(20), levels("add", 130), levels("copy", 130), moved] {
+            assert!(run(operations).is_err());
+        }
+        let refused = run(own(20)).unwrap_err();
+        assert!(refused.message.contains("levels deep"), "{}", refused.message);
     }
 }

@@ -25,6 +25,21 @@ pub fn of(value: &Value) -> usize {
     }
 }
 
+/// The nesting of lists and maps in a value, and the number of its values.
+#[must_use]
+pub fn nesting(value: &Value) -> (usize, usize) {
+    let add = |(deepest, count): (usize, usize), part: &Value| {
+        let (depth, values) = nesting(part);
+        (deepest.max(depth), count + values)
+    };
+    let (depth, count) = match value {
+        Value::Array(items) => items.iter().fold((0, 1), add),
+        Value::Object(map) => map.values().fold((0, 1), add),
+        _ => return (0, 1),
+    };
+    (depth + 1, count)
+}
+
 /// The memory of a string of so many bytes as an entry of a map.
 pub(crate) fn of_text(length: usize) -> usize {
     VALUE + ENTRY + length

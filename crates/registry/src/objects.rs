@@ -47,8 +47,11 @@ pub fn stamp(object: &mut Value, revision: Revision) {
     }
 }
 
-/// Refuses an object that is too large to be kept.
+/// Refuses an object that is too large to be kept, or too deep to be read again.
 pub fn check_size(object: &Value) -> ApiResult<()> {
+    if crate::weight::nesting(object).0 > palisade_api::limits::NESTING {
+        return Err(ApiError::too_deep());
+    }
     if crate::weight::of(object) > palisade_api::limits::WEIGHT {
         return Err(ApiError::too_heavy());
     }

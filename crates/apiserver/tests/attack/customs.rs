@@ -66,6 +66,82 @@ async fn a_status_is_written_without_metadata() {
     assert_eq!(written["metadata"].get("annotations"), None, "{written}");
 }
 
+/// What is nested is bounded before anything follows it by recursion, or cannot read it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn depth_is_bounded() {
+    let world = World::new().await;
+    let free = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let path = defined(&world, "free", free).await;
+    let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!({ "a": inner }));
+    for levels in (100..=130).chain([1000]) {
+        let name = format!("deep-{levels}");
+        let object = json!({"metadata": {"name": name}, "spec": deep(levels)});
+        let reply = world.send(Mallory, &format!("POST {path}"), &object).await;
+        assert!(reply.code == 400 || levels < 120 && reply.code == 201, "{levels}: {}", reply.code);
+        if reply.code == 201 {
+            world.must(Mallory, &format!("GET {path}/{name}"), Value::Null).await;
+        }
+    }
+    world.must(Mallory, &format!("GET {path}"), Value::Null).await;
+    // Copied into its own leaf, a value doubles its depth.
+    let copies = (0..20).map(
+        |n| json!({"op": "copy", "from": "/spec/a", "path": format!("/spec{}", "/a".repeat((1 << n) + 1))}),
+    );
+    let start = json!({"op": "add", "path": "/spec", "value": {"a": {}}});
+    let patch: Value = std::iter::once(start).chain(copies).collect();
+    let kind = ("content-type", "application/json-patch+json");
+    let line = format!("PATCH {path}/deep-100");
+    let reply = world.send_as(Mallory, &line, &[kind], patch.to_string().as_bytes()).await;
+    assert_eq!(reply.code, 400, "{}", reply.text());
+}
+
+/// Operators in a row nest to the left: brackets are not the only depth of an expression.
+#[tokio::test(flavor = "multi_thread")]
+async fn expressions_of_a_definition_leave_the_server_alive() {
+    let world = World::new().await;
+    for (at, (first, part, rest)) in [
+        ("self.a", "+1", " > 0"),
+        ("1", "-1", " < 0"),
+        ("true", " == true", ""),
+        ("[1]", ".map(a,a)", " == [1]"),
+        ("'a'", ".trim()", " == 'a'"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for count in [150, 400, 700, 1000, 1900] {
+            let mut spec = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
+            let rule = format!("{first}{}{rest}", part.repeat(count));
+            spec["x-kubernetes-validations"] = json!([{ "rule": rule }]);
+            let plural = format!("rows{at}x{count}");
+            let reply = world.send(Admin, &format!("POST {DEFINITIONS}"), &definition(&plural, &spec)).await;
+            assert!(reply.code == 422 || count == 150 && reply.code == 201, "{part} {count}");
+        }
+    }
+    world.must(Admin, &format!("GET {DEFINITIONS}"), Value::Null).await;
+}
+
+/// Many small patterns, each of which compiles to hundreds of times its length.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_patterns_of_a_definition_share_their_memory() {
+    let world = World::new().await;
+    let patterns = |count: usize, text: &str| {
+        let all = (0..count).map(|n| {
+            (format!("p{n}"), json!({"type": "string", "pattern": text.replace("N", &n.to_string())}))
+        });
+        json!({"type": "object", "properties": all.collect::<serde_json::Map<_, _>>()})
+    };
+    for (plural, spec, status) in [
+        ("many", patterns(1000, "\\p{L}{5,10}N"), 422),
+        ("large", patterns(1000, "\\p{L}{3000}N"), 422),
+        ("small", patterns(1000, "^[a-z]+N$"), 201),
+        ("same", patterns(1000, "\\p{L}{5,10}"), 201),
+    ] {
+        let reply = world.send(Admin, &format!("POST {DEFINITIONS}"), &definition(plural, &spec)).await;
+        assert_eq!(reply.code, status, "{plural}: {}", reply.text());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_cost_no_more_than_a_bound() {
     let world = World::new().await;
