@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use palisade_k8s::capability::{CONTAINER_DEFAULT, PREFIXED, parse_prefixed};
 use palisade_k8s::manifest::Node;
 
-/// The capabilities of Podman's containers (containers.conf(5), `default_capabilities`).
+/// The capabilities of Podman's containers, unless containers.conf(5) names others as `default_capabilities`
+/// (containers/common, `pkg/config/default.go`, line 107).
 const PODMAN: [&str; 11] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -39,12 +40,14 @@ impl<'n> Granted<'n> {
         Self { adds: words(adds), drops: words(drops), is_privileged }
     }
 
-    /// The capabilities as Docker computes them (moby, `oci/caps/utils.go`).
+    /// The capabilities as Docker computes them (moby/moby, `oci/caps/defaults.go`, and `TweakCapabilities` of
+    /// `oci/caps/utils.go`).
     pub(super) fn by_docker(&self) -> BTreeSet<String> {
         self.among(&CONTAINER_DEFAULT)
     }
 
-    /// The same as Podman does.
+    /// The same as Podman does (containers/common, `pkg/capabilities/capabilities.go`, line 131); it refuses to both add and
+    /// drop one, or all.
     pub(super) fn by_podman(&self) -> BTreeSet<String> {
         self.among(&PODMAN)
     }
@@ -90,6 +93,10 @@ mod tests {
                 "{granted:?}: {found:?}"
             );
         }
-        assert!(!caps(&[], &[], false).by_podman().contains("CAP_MKNOD"));
+        let by_podman = caps(&[], &[], false).by_podman();
+        let without = ["CAP_AUDIT_WRITE", "CAP_MKNOD", "CAP_NET_RAW"].map(str::to_owned);
+        assert!(
+            by_podman.union(&without.into()).eq(&caps(&[], &[], false).by_docker()) && by_podman.len() == 11
+        );
     }
 }
