@@ -228,12 +228,28 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), FileError> {
 fn read_file(path: &Path, documents: &mut Vec<Document>) -> Result<(), FileError> {
     let name = if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() };
     let bytes = input::read(path).map_err(|error| FileError::Input(name.clone(), error))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
+    let text = text_of(bytes).map_err(|error| {
         let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         FileError::NotUtf8(name.clone(), memchr::memchr_iter(b'\n', valid).count() + 1)
     })?;
     documents.append(&mut parse(&name, text)?);
     Ok(())
+}
+
+/// The text of a file: UTF-8, or UTF-16 with its mark, as PowerShell's `>` writes it and kubectl reads it.
+fn text_of(bytes: Vec<u8>) -> Result<String, std::string::FromUtf8Error> {
+    let units = |unit: fn([u8; 2]) -> u16| {
+        let pairs = bytes.get(2..).unwrap_or_default().chunks(2);
+        // Half a unit at the end is no character.
+        let units = pairs.map(|pair| pair.try_into().map_or(0xDC00, unit));
+        char::decode_utf16(units).collect::<Result<String, _>>().ok()
+    };
+    let decoded = match bytes.as_slice() {
+        [0xFF, 0xFE, ..] => units(u16::from_le_bytes),
+        [0xFE, 0xFF, ..] => units(u16::from_be_bytes),
+        _ => None,
+    };
+    decoded.map_or_else(|| String::from_utf8(bytes), Ok)
 }
 
 /// Reads the objects of a text, which errors call by this name.
@@ -287,4 +303,24 @@ fn push(source: &Arc<Source>, node: Node, documents: &mut Vec<Document>) -> Resu
     }
     documents.push(Document { source: Arc::clone(source), node });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utf_16_with_its_mark_is_read() {
+        const TEXT: &str = "kind: Pod # é 𝄞\n";
+        let with_mark = |unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            "\u{feff}".encode_utf16().chain(TEXT.encode_utf16()).flat_map(unit).collect()
+        };
+        let little = with_mark(u16::to_le_bytes);
+        for bytes in [little.clone(), with_mark(u16::to_be_bytes), TEXT.as_bytes().to_vec()] {
+            assert_eq!(text_of(bytes).as_deref(), Ok(TEXT));
+        }
+        let half = little.get(..little.len() - 1).unwrap_or_default().to_vec();
+        let alone = vec![0xFF, 0xFE, 0x00, 0xD8];
+        assert!([half, alone].into_iter().all(|bytes| text_of(bytes).is_err()));
+    }
 }
