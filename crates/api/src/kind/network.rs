@@ -336,4 +336,29 @@ mod tests {
             assert!(!SERVICES.validate(&broken, None).is_empty(), "{ports}");
         }
     }
+
+    #[test]
+    fn ports_of_nodes_are_in_their_range_and_each_is_there_once() {
+        let service = |ports: &[(u16, u32, &str)]| {
+            let port = |(number, node, protocol): &(u16, u32, &str)| json!({"name": format!("p{number}"), "port": number, "nodePort": node, "protocol": protocol});
+            let ports: Vec<Value> = ports.iter().map(port).collect();
+            let mut service = json!({"metadata": {"name": "web", "uid": "1"}, "spec": {"type": "NodePort", "ports": ports}});
+            SERVICES.prepare(&mut service, None);
+            service
+        };
+        let old = service(&[(1, 80, "TCP")]);
+        for (ports, old, errors) in [
+            (&[(1, 30_000, "TCP"), (2, 32_767, "TCP")][..], None, 0),
+            (&[(1, 0, "TCP"), (2, 0, "TCP")], None, 0),
+            (&[(1, 30_000, "TCP"), (2, 30_000, "UDP")], None, 0),
+            (&[(1, 30_000, "TCP"), (2, 30_000, "TCP")], None, 1),
+            (&[(1, 29_999, "TCP"), (2, 32_768, "TCP")], None, 2),
+            (&[(1, 80, "TCP")], None, 1),
+            (&[(1, 80, "TCP")], Some(&old), 0),
+            (&[(1, 81, "TCP")], Some(&old), 1),
+        ] {
+            let found = SERVICES.validate(&service(ports), old);
+            assert_eq!(found.len(), errors, "{ports:?} {found:?}");
+        }
+    }
 }

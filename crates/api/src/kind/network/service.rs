@@ -21,6 +21,7 @@ pub(super) fn validate(service: &Value, old: Option<&Value>) -> Errors {
     errors.extend(spec.field("sessionAffinity").none_of(&["ClientIP", "None"]));
     check_labels(&spec.field("selector"), &mut errors);
     check_ports(&spec, &mut errors);
+    check_node_ports(&spec, old, &mut errors);
     match kind {
         "ExternalName" => check_external_name(&spec, &mut errors),
         _ => check_addresses(&spec, &mut errors),
@@ -162,6 +163,25 @@ fn check_ports(spec: &At<'_>, errors: &mut Errors) {
         }
         if number.is_set() && !numbers.insert((number.number(), port.field("protocol").text())) {
             errors.push(port.duplicate());
+        }
+    }
+}
+
+/// Ports of every node, from the range that a kube-apiserver has by default; a service keeps what it had.
+fn check_node_ports(spec: &At<'_>, old: Option<&Value>, errors: &mut Errors) {
+    let old = old.and_then(|old| old.pointer("/spec/ports")).and_then(Value::as_array);
+    let had: HashSet<i64> =
+        old.into_iter().flatten().filter_map(|port| port.get("nodePort")?.as_i64()).collect();
+    let mut taken = HashSet::new();
+    for port in spec.field("ports").items() {
+        let node = port.field("nodePort");
+        let Some(number) = node.number().filter(|number| *number != 0) else { continue };
+        if !taken.insert((number, port.field("protocol").text())) {
+            errors.push(node.duplicate());
+        }
+        if !(30_000..=32_767).contains(&number) && !had.contains(&number) {
+            let range = "provided port is not in the valid range. The range of valid ports is 30000-32767";
+            errors.push(node.invalid(range));
         }
     }
 }
