@@ -188,6 +188,18 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// As charts and `kubectl get -o yaml` write them; a claim of an ephemeral volume has neither field.
+    #[test]
+    fn the_claims_of_a_stateful_set_have_a_kind() {
+        let head = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {}});
+        let mut set = json!({"kind": "StatefulSet", "spec": {"volumeClaimTemplates": [head], "template": {"spec": {
+            "volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": head}}]}}}});
+        let unknown = fit(&mut set, crate::schema::message("StatefulSet").unwrap()).unwrap();
+        let place = "spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate";
+        assert_eq!(unknown, [format!("{place}.apiVersion"), format!("{place}.kind")]);
+        assert_eq!(set["spec"]["volumeClaimTemplates"][0]["kind"], "PersistentVolumeClaim");
+    }
+
     #[test]
     fn objects_are_fitted_to_their_type() {
         let mut pod = json!({
