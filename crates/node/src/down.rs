@@ -9,7 +9,7 @@ use crate::engine::{self, Engine, EngineError, Programs};
 use crate::layout::Layout;
 use crate::shim;
 use crate::sweep::{self, Rule, iptables};
-use crate::volume::unmount_below;
+use crate::volume::{unmount_below, unmount_inside};
 use crate::worker;
 
 /// Ends every pod of a node and its engine, and removes networks, mounts and cgroups.
@@ -25,28 +25,44 @@ pub async fn down(layout: &Layout) -> Result<(), EngineError> {
     let cri = Cri::new(&layout.socket());
     if cri.version(Default::default()).await.is_err() && layout.root().join("containerd").exists() {
         // Only the engine has the list of its objects.
-        let programs = Programs::find(None)?;
-        let mut engine = Engine::start(layout, programs, "10.85.0.0/24").await?;
+        let start = async || Engine::start(layout, Programs::find(None)?, "10.85.0.0/24").await;
+        let mut engine = match start().await {
+            Ok(engine) => engine,
+            // The disk may be full of the pods' volumes, which go anyway.
+            Err(error) => {
+                tracing::warn!("the engine does not start, and the pods' files are removed first: {error}");
+                clean_pods(layout)?;
+                start().await?
+            }
+        };
         end_pods(&cri).await;
         engine.stop().await;
     } else {
         end_pods(&cri).await;
         engine::end_other(layout).await;
     }
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |error| EngineError::File(path, error)
-    };
-    worker::clean_files(&layout.pods()).map_err(failed(&layout.pods()))?;
-    let _ = std::fs::remove_dir_all(layout.logs());
+    clean_pods(layout)?;
     unmount_below(&layout.run()).map_err(failed(&layout.run()))?;
-    unmount_below(layout.root()).map_err(failed(layout.root()))?;
+    unmount_inside(layout.root()).map_err(failed(layout.root()))?;
     sweep::remove_all(layout).await;
     let _ = std::fs::remove_dir_all(layout.run());
     // The engine has ended, and the folders of all containers are removed: every remaining shim is an orphan.
     shim::lost(layout).into_iter().for_each(shim::kill);
     worker::remove_cgroup(Path::new(&layout.cgroup()));
     remove_network(layout).await;
+    Ok(())
+}
+
+/// The error of a file.
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> EngineError {
+    let path = path.to_owned();
+    move |error| EngineError::File(path, error)
+}
+
+/// Removes the volumes and the logs of all pods.
+fn clean_pods(layout: &Layout) -> Result<(), EngineError> {
+    worker::clean_files(&layout.pods()).map_err(failed(&layout.pods()))?;
+    let _ = std::fs::remove_dir_all(layout.logs());
     Ok(())
 }
 

@@ -86,7 +86,11 @@ fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> EngineError + '_ {
 }
 
 /// Writes a file whole or not at all: a crash, or an engine that starts meanwhile, meets no half of it.
+/// Writes a file, unless it has this text already: a node on a full disk starts again, so that its pods can be deleted.
 fn write(path: &Path, text: &str) -> Result<(), EngineError> {
+    if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(file_error(folder))?;
     }

@@ -24,7 +24,7 @@ use crate::layout::Layout;
 use crate::slot::names;
 
 pub(crate) use image::unmount_images;
-pub(crate) use mount::unmount_below;
+pub(crate) use mount::{unmount_below, unmount_inside};
 pub(crate) use payload::{Tokens, config_map, secret};
 pub(crate) use subpath::bind as bind_subpath;
 

@@ -35,9 +35,17 @@ pub(super) fn tmpfs(path: &Path, options: &str) -> std::io::Result<()> {
 
 /// Unmounts everything at or below a folder, the innermost first.
 pub(crate) fn unmount_below(folder: &Path) -> std::io::Result<()> {
+    unmount_all(|at| at.starts_with(folder))
+}
+
+/// Unmounts everything below a folder. The folder itself may be a file system of the machine's owner.
+pub(crate) fn unmount_inside(folder: &Path) -> std::io::Result<()> {
+    unmount_all(|at| at.starts_with(folder) && at != folder)
+}
+
+fn unmount_all(is_meant: impl Fn(&Path) -> bool) -> std::io::Result<()> {
     let table = std::fs::read_to_string("/proc/self/mountinfo")?;
-    let mut points: Vec<PathBuf> =
-        table.lines().filter_map(point).filter(|at| at.starts_with(folder)).collect();
+    let mut points: Vec<PathBuf> = table.lines().filter_map(point).filter(|at| is_meant(at)).collect();
     points.sort();
     for at in points.iter().rev() {
         match rustix::mount::unmount(at, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
