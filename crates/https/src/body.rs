@@ -38,6 +38,8 @@ const THROWN: usize = 8;
 /// See [`ReadError`].
 pub async fn read(mut body: Incoming, limit: usize, time: Duration) -> Result<Bytes, ReadError> {
     let length = hyper::body::Body::size_hint(&body).exact().and_then(|length| usize::try_from(length).ok());
+    // A body that promises too much is too large also where it comes slowly.
+    let is_larger = length.is_some_and(|length| length > limit);
     let reading = async {
         let mut all = BytesMut::with_capacity(length.filter(|length| *length <= limit).unwrap_or_default());
         let mut size = 0_usize;
@@ -56,7 +58,8 @@ pub async fn read(mut body: Incoming, limit: usize, time: Duration) -> Result<By
         }
         if size > limit { Err(ReadError::TooLarge(limit)) } else { Ok(all.freeze()) }
     };
-    tokio::time::timeout(time, reading).await.unwrap_or(Err(ReadError::Slow))
+    let late = if is_larger { ReadError::TooLarge(limit) } else { ReadError::Slow };
+    tokio::time::timeout(time, reading).await.unwrap_or(Err(late))
 }
 
 /// The body of a response.

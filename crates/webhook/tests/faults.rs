@@ -236,6 +236,9 @@ async fn slow_and_huge_requests_stop_nobody_else() {
         assert_eq!(end(connection).await, expected, "{case}");
         assert_eq!(mutate(&replica, plain()).await["allowed"], true, "after {case}");
     }
+    // Later, since it takes the share of an address.
+    let promised = begin(&replica, &trusted, 9 << 20, b"{").await;
+    assert_eq!(end(promised).await, (413, None), "too much is promised, and does not come");
     // Endless ones are cut off.
     for connection in slow {
         assert_eq!(end(connection).await, (400, None));
