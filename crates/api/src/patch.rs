@@ -176,17 +176,26 @@ mod tests {
             std::iter::once(start).chain(copies).collect()
         };
         // Level by level.
-        let levels = |op: &str, count: usize| -> Vec<Value> {
-            let path = |n: usize| format!("/x{}", "/a".repeat(n));
-            (0..count).map(|n| json!({"op": op, "path": path(n), "value": {}, "from": "/x"})).collect()
+        let path = |n: usize| format!("/x{}", "/a".repeat(n));
+        let levels = |count: usize| -> Vec<Value> {
+            (0..count).map(|n| json!({"op": "add", "path": path(n), "value": {}})).collect()
         };
-        assert_eq!((run(own(5)).unwrap(), run(levels("add", 100)).unwrap()), (34, 101));
-        let moved = [levels("add", 100), vec![json!({"op": "add", "path": "/y", "value": {"a": {"a": {}}}})]];
-        let moved = [moved.concat(), levels("move", 100)].concat();
-        for operations in [own(8), own(20), levels("add", 130), levels("copy", 130), moved] {
-            assert!(run(operations).is_err());
+        assert_eq!((run(own(5)).unwrap(), run(levels(100)).unwrap()), (34, 101));
+        // Each of two values fits alone.
+        let inner = (0..30).fold(json!(1), |inner, _| json!({ "a": inner }));
+        let other = vec![json!({"op": "add", "path": "/y", "value": inner})];
+        let moved = vec![json!({"op": "move", "from": "/y", "path": path(100)})];
+        let replaced = vec![json!({"op": "replace", "path": path(99), "value": inner})];
+        assert_eq!(run([levels(100), other.clone()].concat()).unwrap(), 101);
+        for operations in [
+            own(8),
+            own(20),
+            levels(130),
+            [levels(100), other, moved].concat(),
+            [levels(100), replaced].concat(),
+        ] {
+            let refused = run(operations).unwrap_err();
+            assert!(refused.message.contains("levels deep"), "{}", refused.message);
         }
-        let refused = run(own(20)).unwrap_err();
-        assert!(refused.message.contains("levels deep"), "{}", refused.message);
     }
 }
