@@ -30,7 +30,7 @@ pub struct Sources<'a> {
     pub tokens: &'a Tokens,
 }
 
-/// A client's certificate: its user, for as long as it is valid. A connection may outlive it.
+/// A client's certificate: its user, for as long as it is valid. A connection may last longer; its requests are refused then.
 #[derive(Clone, Debug)]
 pub struct ClientCertificate {
     identity: Identity,

@@ -37,7 +37,8 @@ pub const CAUSES: usize = 100;
 /// Managers with an entry of their own in `managedFields`.
 pub const MANAGERS: usize = 100;
 
-/// Elements that one JSON patch moves to other places of their lists: an insertion at the beginning moves all.
+/// Elements that one JSON patch moves to other places of their lists, and values that it puts somewhere: an insertion at the
+/// beginning of a list moves all of it.
 pub const PATCH_MOVES: usize = 20_000_000;
 
 /// Warnings in one response: clients limit the size of headers.

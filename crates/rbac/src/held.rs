@@ -96,7 +96,8 @@ impl Held {
         }
     }
 
-    /// The bindings of a namespace, or those of the cluster, by name; `None` if there are none.
+    /// The bindings of a scope in the order of their names: of a namespace, or of the cluster without one. `None` if the scope
+    /// has no binding.
     pub(crate) fn bindings(&self, namespace: Option<&str>) -> Option<Bindings<'_>> {
         match self {
             Self::One(_) => self.one(namespace).map(|one| Bindings::One(Some(one))),

@@ -66,7 +66,8 @@ async fn a_status_is_written_without_metadata() {
     assert_eq!(written["metadata"].get("annotations"), None, "{written}");
 }
 
-/// What is nested is bounded before anything follows it by recursion, or cannot read it again.
+/// Objects that are nested too deeply are refused: recursion over them would overflow the stack, and JSON so deep could not
+/// be parsed again.
 #[tokio::test(flavor = "multi_thread")]
 async fn depth_is_bounded() {
     let world = World::new().await;
