@@ -164,15 +164,18 @@ Examples:
 pub(crate) struct ReviewArgs {
     /// File or folder of manifests, or - for stdin; may be repeated
     #[arg(short = 'f', long = "filename", value_name = "PATH")]
-    #[cfg_attr(feature = "serve", arg(required_unless_present_any = ["must_gather", "cluster"]))]
-    #[cfg_attr(not(feature = "serve"), arg(required_unless_present = "must_gather"))]
+    #[cfg_attr(feature = "serve", arg(required_unless_present_any = ["paths", "must_gather", "cluster"]))]
+    #[cfg_attr(not(feature = "serve"), arg(required_unless_present_any = ["paths", "must_gather"]))]
     pub(crate) files: Vec<PathBuf>,
+    /// The same without -f
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
     /// Folder of `oc adm must-gather`: its SCCs, namespaces, roles and bindings are the policy, its workloads are reviewed
     #[arg(long, value_name = "DIR", conflicts_with_all = ["policy", "scc_set"])]
     pub(crate) must_gather: Option<PathBuf>,
     /// Review the pods that run in the cluster of KUBECONFIG, by its SCCs, or by a built-in set where it has none
     #[cfg(feature = "serve")]
-    #[arg(long, conflicts_with_all = ["files", "must_gather", "policy", "namespace", "serviceaccount", "user", "output", "show_pod"])]
+    #[arg(long, conflicts_with_all = ["files", "paths", "must_gather", "policy", "namespace", "serviceaccount", "user", "output", "show_pod"])]
     pub(crate) cluster: bool,
     #[cfg(feature = "serve")]
     #[command(flatten)]

@@ -34,7 +34,8 @@ pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
             args.policy.scc_set.unwrap_or(palisade_scc::BuiltinSet::V4),
         );
     }
-    let inputs = Inputs { files: &args.files, must_gather: args.must_gather.as_ref(), policy: &args.policy };
+    let files: Vec<_> = args.files.iter().chain(&args.paths).cloned().collect();
+    let inputs = Inputs { files: &files, must_gather: args.must_gather.as_ref(), policy: &args.policy };
     let Loaded { documents, around, mut builder } = Loaded::read(inputs)?;
     let surroundings = Surroundings::new(&around);
     tell_unread(&documents)?;

@@ -1,6 +1,8 @@
 //! Ways from a refusal to an admission. All proposals are tested.
 
 use palisade_admission::{Decision, PodRequest, Policy, Scopes, Step, Trace, evaluate, explain};
+use palisade_console::files::Place;
+use palisade_k8s::field::Segment;
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use palisade_k8s::{FieldPath, Pod, SecurityContextConstraints};
 use palisade_scc::advice::{Action, Edit, Familiarity, Refused, distance};
@@ -50,6 +52,9 @@ pub struct Advice {
     /// Edits of the workload; all together get the pod admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<String>,
+    /// The same, of the workload's fields.
+    #[serde(skip)]
+    pub(crate) changes: Vec<Edit>,
     /// The position of each edit: the line of the field or, if it is to be added, of its parent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edit_places: Vec<Spot>,
@@ -72,6 +77,12 @@ pub struct Spot {
     pub column: usize,
 }
 
+impl From<Place> for Spot {
+    fn from(place: Place) -> Self {
+        Self { file: place.source.name.clone(), line: place.position.line, column: place.position.column }
+    }
+}
+
 /// An account that may use an SCC that fits.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Account {
@@ -79,6 +90,34 @@ pub struct Account {
     pub name: String,
     /// The name of the SCC.
     pub scc: String,
+}
+
+impl Advice {
+    /// Takes edits of the workload, with their words and places.
+    pub(crate) fn put_changes(&mut self, changes: Vec<Edit>, subject: &Subject) {
+        self.edits = changes.iter().map(|edit| edit.words(&edit.path)).collect();
+        let place = |edit| Spot::from(subject.document.place(&target(edit, subject)));
+        self.edit_places = changes.iter().map(place).collect();
+        self.changes = changes;
+    }
+}
+
+/// The target of an edit: for a list, the removed element.
+fn target(edit: &Edit, subject: &Subject) -> FieldPath {
+    let Action::RemoveItem(item) = &edit.action else { return edit.path.clone() };
+    let list = subject.document.node.at_path(&edit.path);
+    let index = list.and_then(|list| list.items().iter().position(|node| node.to_json() == *item));
+    index.map_or_else(|| edit.path.clone(), |index| edit.path.clone().index(index))
+}
+
+/// Whether an object has a value at a path.
+fn is_set(object: &Value, path: &FieldPath) -> bool {
+    let value = path.segments().iter().try_fold(object, |value, segment| match segment {
+        Segment::Field(name) => value.get(name.as_ref()),
+        Segment::Key(key) => value.get(key),
+        Segment::Index(index) => value.get(index),
+    });
+    value.is_some()
 }
 
 /// The command that makes a namespace enforce a Pod Security level.
@@ -168,16 +207,12 @@ impl Case<'_> {
     /// Edits in words, with their places; before them that of the pin.
     fn put_edits(&self, edits: &[Edit], is_pinned: bool, advice: &mut Advice) {
         // What the API server has set is not in the file, and is not set again once its cause is gone.
-        let is_written = |edit: &&Edit| {
-            let node = &self.subject.document.node;
-            edit.action != Action::Remove || node.at_path(&self.subject.path(&edit.path)).is_some()
-        };
-        let edits: Vec<&Edit> = edits.iter().filter(is_written).collect();
-        let unpin = is_pinned.then(|| format!("remove {}", self.subject.path(&pin_path())));
-        advice.edits = unpin.into_iter().chain(edits.iter().map(|edit| self.words(edit))).collect();
-        let unpinned = is_pinned.then(|| self.spot(&pin_path()));
-        advice.edit_places =
-            unpinned.into_iter().chain(edits.iter().map(|edit| self.spot(&self.changed(edit)))).collect();
+        let is_written =
+            |edit: &Edit| edit.action != Action::Remove || is_set(&self.subject.template, &edit.path);
+        let unpin = is_pinned.then(|| Edit { path: pin_path(), action: Action::Remove });
+        let edits = unpin.into_iter().chain(edits.iter().filter(|edit| is_written(edit)).cloned());
+        let edits = edits.map(|edit| Edit { path: self.subject.path(&edit.path), ..edit });
+        advice.put_changes(edits.collect(), self.subject);
     }
 
     fn grant_command(&self, scc: &str) -> String {
@@ -259,24 +294,6 @@ impl Case<'_> {
         let steps = trace.steps.iter().enumerate();
         let usable = steps.filter(|(_, step)| step.is_usable()).map(|(place, _)| place).collect();
         (usable, self.neighbours.familiarity(&trace.steps))
-    }
-
-    fn words(&self, edit: &Edit) -> String {
-        edit.words(self.subject.path(&edit.path))
-    }
-
-    /// The target of an edit: for a list, the removed element.
-    fn changed(&self, edit: &Edit) -> FieldPath {
-        let Action::RemoveItem(item) = &edit.action else { return edit.path.clone() };
-        let list = self.subject.document.node.at_path(&self.subject.path(&edit.path));
-        let index = list.and_then(|list| list.items().iter().position(|node| node.to_json() == *item));
-        index.map_or_else(|| edit.path.clone(), |index| edit.path.clone().index(index))
-    }
-
-    fn spot(&self, pod_path: &FieldPath) -> Spot {
-        let place = self.subject.place(pod_path);
-        let position = place.position;
-        Spot { file: place.source.name.clone(), line: position.line, column: position.column }
     }
 
     /// A name for an SCC of the workload's own: that of the workload, in its namespace.

@@ -17,6 +17,8 @@ use crate::surroundings::{PROFILE, Surroundings};
 pub enum By {
     /// SCC.
     Scc,
+    /// Strict decoding, which kubectl asks for and Helm does itself.
+    Decoding,
     /// The validation that every API server makes.
     Kubernetes,
     /// The namespace's label `pod-security.kubernetes.io/enforce`.

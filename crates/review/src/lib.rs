@@ -40,6 +40,7 @@ mod report;
 mod subject;
 mod surroundings;
 mod syscalls;
+mod unknown;
 mod user_namespace;
 
 pub use advice::{Account, Advice, Spot, beyond};

@@ -15,6 +15,7 @@ use crate::changed::{apply, changed};
 use crate::familiarity::Neighbours;
 use crate::subject::Subject;
 use crate::surroundings::Surroundings;
+use crate::unknown::{self, Unknown};
 
 /// The answer for one workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -147,8 +148,48 @@ pub fn list(reports: &[Report], show_pod: bool) -> Value {
 }
 
 impl Report {
-    /// Reviews one workload.
+    /// Reviews one workload. One with unknown fields is refused, and reviewed as it was probably meant.
     pub fn new(policy: &Policy, surroundings: &Surroundings, subject: &Subject) -> Self {
+        match &subject.unknown {
+            None => Self::of_known(policy, surroundings, subject),
+            Some((unknown, meant)) => {
+                Self::of_known(policy, surroundings, meant).refused_for(unknown, subject)
+            }
+        }
+    }
+
+    /// The report of a workload whose unknown fields must be mended first; `self` is that of the mended one.
+    fn refused_for(mut self, unknown: &[Unknown], subject: &Subject) -> Self {
+        let then = self.refusal.take();
+        let first = "kubectl and Helm refuse these fields, and other clients lose them in silence";
+        let message = match &then {
+            None => first.to_owned(),
+            Some(then) if then.advice.edits_for.is_some() => {
+                format!("{first}; as it was probably meant, the pod is refused as well: {}", then.message)
+            }
+            Some(then) => format!(
+                "{first}; as it was probably meant, the pod is refused whatever is edited: {}; mend them and review it again",
+                then.message
+            ),
+        };
+        let is_mended = unknown.iter().all(|unknown| !unknown.edits.is_empty());
+        let advice = match then {
+            Some(then) => then.advice.edits_for.is_some().then_some(then.advice),
+            None => Some(Advice { edits_for: self.scc.clone(), ..Advice::default() }),
+        };
+        let advice = advice.filter(|_| is_mended);
+        self.verdict = Verdict::Refused;
+        self.refusal = Some(RefusalReport {
+            by: By::Decoding,
+            message,
+            nearest: None,
+            errors: unknown.iter().map(|unknown| unknown_report(unknown, subject)).collect(),
+            advice: advice.map(|advice| mended(unknown, advice, subject)).unwrap_or_default(),
+        });
+        self
+    }
+
+    fn of_known(policy: &Policy, surroundings: &Surroundings, subject: &Subject) -> Self {
         let pod = subject.pod();
         let groups: Vec<&str> = subject.groups.iter().map(String::as_str).collect();
         let request = subject.request(&pod, &groups);
@@ -347,6 +388,27 @@ fn refusal_report(trace: &Trace<'_>, refusal: &Refusal, case: &Case<'_>) -> Refu
         nearest: nearest.map(|step| step.entry.name().to_owned()),
         errors: errors.iter().map(|error| error_report(error, subject)).collect(),
         advice: case.advice(),
+    }
+}
+
+/// The edits that mend unknown fields, and then those of `advice`.
+fn mended(unknown: &[Unknown], advice: Advice, subject: &Subject) -> Advice {
+    let first = unknown.iter().flat_map(|unknown| &unknown.edits);
+    let changes = unknown::joined(&subject.document, first, &advice.changes);
+    let mut mended =
+        Advice { edits_for: advice.edits_for, user_namespace: advice.user_namespace, ..Advice::default() };
+    mended.put_changes(changes, subject);
+    mended
+}
+
+fn unknown_report(unknown: &Unknown, subject: &Subject) -> ErrorReport {
+    let place = subject.document.place(&unknown.path);
+    ErrorReport {
+        field: unknown.path.to_string(),
+        message: unknown.message.clone(),
+        file: place.source.name.clone(),
+        line: place.position.line,
+        column: place.position.column,
     }
 }
 

@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 
 use palisade_console::files::{Document, Place};
 
+use crate::unknown::{self, Unknown};
+
 /// The namespace of objects that name none. SCC applies to it; `default` would be exempt.
 pub const ASSUMED_NAMESPACE: &str = "assumed";
 
@@ -94,6 +96,8 @@ pub struct Subject {
     /// The same as the API server has it before SCC admission: with its account, the account's token, and host ports on
     /// the host network.
     pub pod: Value,
+    /// Fields that a strict client refuses, and the workload as it was probably meant.
+    pub(crate) unknown: Option<(Vec<Unknown>, Box<Subject>)>,
 }
 
 impl Subject {
@@ -110,30 +114,44 @@ impl Subject {
             let place = document.place(&FieldPath::root());
             return Err(SubjectError::NoTemplate(place, kind));
         };
-        let template = template(node);
+        let mut subject = Self::with(document, kind, template(node), accounts, options)?;
+        let unknown = unknown::fields(document, kind);
+        if !unknown.is_empty() {
+            let meant = Self::with(document, kind, meant(document, kind, &unknown), accounts, options)?;
+            subject.unknown = Some((unknown, Box::new(meant)));
+        }
+        Ok(Some(subject))
+    }
+
+    /// The workload of a document with this pod.
+    fn with(
+        document: &Document,
+        kind: &'static WorkloadKind,
+        template: Value,
+        accounts: &Accounts<'_>,
+        options: &Options<'_>,
+    ) -> Result<Self, SubjectError> {
         let own_namespace = Some(document.metadata("namespace")).filter(|name| !name.is_empty());
         let namespace = own_namespace.or(options.namespace);
+        let user = options.user.unwrap_or(if kind.controller.is_empty() { "user" } else { kind.controller });
         let mut subject = Self {
             document: document.clone(),
             kind,
             namespace: namespace.unwrap_or(ASSUMED_NAMESPACE).to_owned(),
             namespace_is_given: namespace.is_some(),
             service_account: String::new(),
-            user: options
-                .user
-                .unwrap_or(if kind.controller.is_empty() { "user" } else { kind.controller })
-                .to_owned(),
-            groups: Vec::new(),
+            user: user.to_owned(),
+            groups: groups(user, options.groups),
             template,
             pod: Value::Null,
+            unknown: None,
         };
-        subject.groups = groups(&subject.user, options.groups);
         let asked = subject.parse()?.spec.service_account_name.to_string();
         let account =
             options.service_account.map(str::to_owned).or(Some(asked).filter(|name| !name.is_empty()));
         subject.service_account = account.unwrap_or_else(|| "default".to_owned());
         subject.pod = subject.completed(accounts);
-        Ok(Some(subject))
+        Ok(subject)
     }
 
     fn parse(&self) -> Result<Pod<'_>, SubjectError> {
@@ -222,11 +240,25 @@ fn groups(user: &str, given: &[String]) -> Vec<String> {
     groups
 }
 
+/// The pod of a workload after the edits that mend its unknown fields.
+fn meant(document: &Document, kind: &WorkloadKind, unknown: &[Unknown]) -> Value {
+    let mut object = document.node.to_json();
+    for edit in unknown.iter().flat_map(|unknown| &unknown.edits) {
+        edit.apply(&edit.path, &mut object);
+    }
+    let mut names = kind.template.split('.').filter(|name| !name.is_empty());
+    let pod = names.try_fold(&object, |object, name| object.get(name));
+    pod_of(|part| pod?.get(part).cloned())
+}
+
 fn template(node: &Node) -> Value {
-    let mut template = json!({
-        "metadata": node.get("metadata").map_or_else(|| json!({}), Node::to_json),
-        "spec": node.get("spec").map_or_else(|| json!({}), Node::to_json),
-    });
+    pod_of(|part| node.get(part).map(Node::to_json))
+}
+
+/// A pod's metadata and spec, both of which are objects.
+fn pod_of(part: impl Fn(&str) -> Option<Value>) -> Value {
+    let part = |name: &str| part(name).unwrap_or_else(|| json!({}));
+    let mut template = json!({"metadata": part("metadata"), "spec": part("spec")});
     for part in ["metadata", "spec"] {
         if let Some(value) = template.get_mut(part).filter(|value| value.is_null()) {
             *value = json!({});

@@ -47,6 +47,7 @@ fn headline(out: &mut impl Write, report: &Report, subject: &Subject) -> io::Res
     match (report.verdict, &report.scc) {
         (Verdict::Refused, _) => {
             let by = match report.refusal.as_ref().map(|refusal| refusal.by) {
+                Some(By::Decoding) => " by strict decoding",
                 Some(By::Kubernetes) => " by Kubernetes' validation",
                 Some(By::PodSecurity) => " by Pod Security admission",
                 Some(By::CsiVolumes) => " by the admission of CSI volumes",
@@ -110,12 +111,12 @@ fn cut(line: &str) -> std::borrow::Cow<'_, str> {
 
 fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()> {
     let advice = &refusal.advice;
+    for (edit, at) in advice.edits.iter().zip(&advice.edit_places) {
+        let at = paint::faint(format!("({}:{})", at.file, at.line));
+        writeln!(out, "  {} {edit} {at}", paint::strong("edit: "))?;
+    }
     if let Some(scc) = &advice.edits_for {
         let all = if advice.edits.len() > 1 { "all of these together, and" } else { "this, and" };
-        for (edit, at) in advice.edits.iter().zip(&advice.edit_places) {
-            let at = paint::faint(format!("({}:{})", at.file, at.line));
-            writeln!(out, "  {} {edit} {at}", paint::strong("edit: "))?;
-        }
         writeln!(out, "         {}", paint::faint(format!("{all} {scc} admits it")))?;
     }
     if let Some(demands) = &advice.user_namespace {
@@ -134,7 +135,7 @@ fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()>
     }
     match &advice.grant {
         Some(command) => writeln!(out, "  {} {command}", paint::strong("grant:"))?,
-        None if advice.label.is_some() => {}
+        None if advice.label.is_some() || refusal.by == By::Decoding => {}
         None if !advice.together.is_empty() => {
             let lines = advice.together.join("\n         ");
             writeln!(out, "  {} {lines}", paint::strong("grant and label:"))?;
