@@ -289,6 +289,21 @@ mod tests {
                 &["web ERRNO(EPERM)", "db 1:", "x 1:"],
             ),
             (
+                format!(
+                    "kind: MachineConfig\nspec:\n  config:\n    storage:\n      files:\n      - path: /var/lib/kubelet/seccomp/a.json\n        contents: {{source: 'data:text/plain;charset=utf-8;base64,eyJkZWZhdWx0QWN0aW9uIjoiU0NNUF9BQ1RfTE9HIn0='}}\n      - path: /b.json\n        contents: {{source: 'data:,{}'}}\n      - path: /etc/motd\n        contents: {{source: 'data:,hello'}}\n",
+                    profile.replace('"', "%22")
+                ),
+                Syntax::Yaml,
+                &["/var/lib/kubelet/seccomp/a.json LOG", "/b.json ERRNO(EPERM)"],
+            ),
+            (
+                format!(
+                    "variant: openshift\nstorage:\n  files:\n  - path: /a.json\n    contents:\n      inline: |\n        {profile}\n"
+                ),
+                Syntax::Yaml,
+                &["/a.json ERRNO(EPERM)"],
+            ),
+            (
                 "[Container]\nImage=a\nSeccompProfile=/etc/p.json\n".to_owned(),
                 Syntax::Quadlet,
                 &[" file /etc/p.json"],

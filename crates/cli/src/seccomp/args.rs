@@ -230,7 +230,7 @@ pub(crate) struct JoinArgs {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Profiles are read from JSON files, which must be JSON; from objects of the security-profiles-operator, ConfigMaps and
-Secrets in YAML or JSON; from OCI's config.json and what `docker inspect` prints; from what compose files and Podman
+Secrets in YAML or JSON; from MachineConfigs, Ignition and Butane; from OCI's config.json and what `docker inspect` prints; from what compose files and Podman
 quadlets name; from systemd units. FILE#NAME names one of several in a file: an object's name, or CONFIGMAP/KEY.
 
 Examples:

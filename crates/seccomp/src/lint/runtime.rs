@@ -161,6 +161,15 @@ const NEEDS: [Need; 8] = [
     },
 ];
 
+/// glibc's and musl's last act of a thread is exit(2), in a loop (glibc nptl/pthread_create.c `start_thread`; seen with 2.36).
+static THREAD: Need = Need {
+    what: "the end of a thread",
+    runtime: None,
+    syscalls: &["exit"],
+    else_: "the thread never ends: it takes a processor, and who waits for it hangs",
+    is_mended: false,
+};
+
 /// Whether a runtime needs a syscall itself, not one of several.
 pub(super) fn is_needed(name: &str) -> bool {
     NEEDS.iter().filter(|need| need.runtime.is_some()).any(|need| need.syscalls.contains(&name))
@@ -180,7 +189,8 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
     }
     let is_unit = view.profile.origin.is_unit();
     let field = if is_unit { "SystemCallFilter" } else { "syscalls" };
-    for need in NEEDS.iter().filter(|need| !is_unit || need.runtime.is_none()) {
+    let needs = NEEDS.iter().chain(makes_threads(view).then_some(&THREAD));
+    for need in needs.filter(|need| !is_unit || need.runtime.is_none()) {
         let missing: Vec<_> = need
             .syscalls
             .iter()
@@ -232,6 +242,12 @@ fn removing(view: &View<'_>, names: &[&str]) -> Option<String> {
 fn is_meant(view: &View<'_>, need: &Need, name: &str) -> bool {
     let denies = |rule: &Rule| rule.syscall.name() == name && !rule.action.lets_through();
     need.is_mended && view.rules.rules.iter().any(denies)
+}
+
+/// Whether a program can start threads.
+fn makes_threads(view: &View<'_>) -> bool {
+    let is_made = |name| matches!(view.native(name), Answer::Through | Answer::Conditional);
+    is_made("clone") || is_made("clone3")
 }
 
 /// Whether the machine has one of the alternatives, and none is let through.
@@ -328,6 +344,9 @@ mod tests {
             ),
             (deny("fstatfs\",\"reboot"), &["runc needs fstatfs", "1.4.0-rc.3 on needs fstatfs"]),
             (deny("reboot"), &[]),
+            (deny("exit"), &["the end of a thread needs exit, denied here: the thread never ends"]),
+            // Without clone there are no threads.
+            (without("exit"), &[]),
         ];
         let cases: Vec<_> = cases.iter().map(|(text, expected)| (text.as_str(), *expected)).collect();
         check_cases(check, &cases);

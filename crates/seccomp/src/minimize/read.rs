@@ -89,9 +89,10 @@ fn json_line(line: &str, native: Arch, observed: &mut Observed) -> bool {
     false
 }
 
-/// A record of type SECCOMP (1326) or SYSCALL (1300), from auditd's log or the kernel's.
+/// A record of type SECCOMP (1326) or SYSCALL (1300), from auditd's log, the kernel's or systemd's journal.
 fn audit(line: &str, observed: &mut Observed) -> bool {
-    if !line.contains("audit(") {
+    let is_of_journal = is_of_journal(line);
+    if !is_of_journal && !line.contains("audit(") {
         return false;
     }
     let field =
@@ -100,7 +101,7 @@ fn audit(line: &str, observed: &mut Observed) -> bool {
     let number = field("syscall").and_then(|text| text.parse::<u32>().ok());
     let (Some(audit), Some(number)) = (hex("arch").and_then(|arch| u32::try_from(arch).ok()), number) else {
         // Another record of the same event, such as PROCTITLE.
-        return line.contains("type=");
+        return is_of_journal || line.contains("type=");
     };
     let is_x32 = audit == Arch::X32.audit() && number >= X32_BIT;
     let arch = Arch::ALL.into_iter().find(|arch| arch.audit() == audit && (*arch == Arch::X32) == is_x32);
@@ -109,6 +110,15 @@ fn audit(line: &str, observed: &mut Observed) -> bool {
         None => observed.strange(&format!("number {number} of architecture {audit:#x}")),
     }
     true
+}
+
+/// Whether systemd-journald wrote a line: `TIME HOST audit[PID]: SECCOMP auid=…` (systemd journald-audit.c).
+fn is_of_journal(line: &str) -> bool {
+    let text = line.split_once(" audit[").and_then(|(_, rest)| rest.split_once("]: "));
+    let kind = text.and_then(|(_, text)| text.split_whitespace().next());
+    kind.is_some_and(|kind| {
+        kind.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'0'..=b'9'))
+    })
 }
 
 /// `denied: NAME(ARGUMENTS) on ABI: …` of `seccomp run --watch`, and its other lines.
@@ -246,6 +256,10 @@ mod tests {
             (
                 "type=SYSCALL msg=audit(1.2:3): arch=c000003e syscall=41 success=yes exit=3 a0=2 a1=80001 a2=0 a3=0\ntype=PROCTITLE msg=audit(1.2:3): proctitle=6c73",
                 &["socket 1 {[2, 524289, 0]}"],
+            ),
+            (
+                "Mar 04 19:57:53 host audit[288]: SECCOMP auid=1 pid=288 comm=\"x y\" sig=31 arch=c000003e syscall=117 compat=0 ip=0x7f code=0x0\nMar 04 19:57:53 host audit[288]: PROCTITLE proctitle=6c73",
+                &["setresuid 1"],
             ),
             ("type=SECCOMP msg=audit(1.2:3): arch=c000003e syscall=5000", &["? number 5000 on x86_64"]),
             (

@@ -36,6 +36,10 @@ pub(super) fn of_document_in(node: &Node, text: &Text<'_>) -> Vec<Source> {
             let decoded = secrets(node);
             decoded.into_iter().chain(strings(node, "stringData", text)).collect()
         }
+        Some("MachineConfig") => {
+            let config = node.get("spec").and_then(|spec| spec.get("config"));
+            config.map(|config| ignition(config, text)).unwrap_or_default()
+        }
         Some(kind) if kind == "List" || (kind.ends_with("List") && node.get("items").is_some()) => {
             let items = node.get("items").map(Node::items).unwrap_or_default();
             items.iter().flat_map(|item| of_document_in(item, text)).collect()
@@ -45,6 +49,7 @@ pub(super) fn of_document_in(node: &Node, text: &Text<'_>) -> Vec<Source> {
         _ if is_inspected(node) => inspected(node),
         _ if node.get("ociVersion").is_some() || node.get("linux").is_some() => vec![oci(node)],
         _ if is_compose(node) => compose(node),
+        _ if node.get("variant").is_some() || node.get("ignition").is_some() => ignition(node, text),
         _ => vec![Source::new("", node.at, of_node(node, ""))],
     }
 }
@@ -222,6 +227,38 @@ fn secrets(node: &Node) -> Vec<Source> {
         })
     });
     found.collect()
+}
+
+/// The files of an Ignition or Butane configuration, which a MachineConfig holds, too: `contents.source` is a `data` URL
+/// (coreos/ignition docs/configuration-v3_4.md), `contents.inline` a text (coreos/butane docs/config-openshift-v4_18.md).
+fn ignition(config: &Node, text: &Text<'_>) -> Vec<Source> {
+    let files = config.get("storage").and_then(|storage| storage.get("files")).map(Node::items);
+    let found = files.unwrap_or_default().iter().filter_map(|file| {
+        let path = file.get("path")?.as_str()?;
+        let contents = file.get("contents")?;
+        let (inner, at) = match contents.entries().iter().find(|entry| entry.key == "inline") {
+            Some(entry) => (entry.value.as_str()?.to_owned(), text.place(entry)),
+            None => {
+                let source = contents.get("source")?;
+                (data_url(source.as_str()?)?, embedded::Place::Line(source.at))
+            }
+        };
+        is_profile(path, &inner).then(|| Source::new(path, file.at, embedded::json(&inner, at)))
+    });
+    found.collect()
+}
+
+/// The text of a `data` URL (RFC 2397), if it is one.
+fn data_url(url: &str) -> Option<String> {
+    use base64::Engine as _;
+    let (head, body) = url.strip_prefix("data:")?.split_once(',')?;
+    let body = percent_encoding::percent_decode_str(body).collect::<Vec<u8>>();
+    let is_base64 = head.rsplit(';').next() == Some("base64");
+    let bytes = match is_base64 {
+        true => base64::engine::general_purpose::STANDARD.decode(body).ok()?,
+        false => body,
+    };
+    String::from_utf8(bytes).ok()
 }
 
 /// Whether a text of an object is a profile: it looks like one, or its key ends as the names of profiles do and it is
