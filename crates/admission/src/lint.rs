@@ -1,5 +1,7 @@
 //! Lint of objects beside SCCs: overly broad grants, and pins and ranges in the wrong place.
 
+use std::collections::HashSet;
+
 use palisade_k8s::rbac::Role;
 use palisade_k8s::scc::{KIND, annotation};
 use palisade_k8s::workload::WorkloadKind;
@@ -161,9 +163,13 @@ fn accounts(field: &'static str, names: &[String], prefix: &str, findings: &mut 
         };
         namespace == "default" || ["openshift", "kubernetes", "kube"].iter().any(|own| of(own))
     };
+    let mut told = HashSet::new();
     for (index, name) in names.iter().enumerate() {
         let namespace = name.strip_prefix(prefix).map(|rest| rest.split(':').next().unwrap_or(rest));
         let Some(namespace) = namespace.filter(|namespace| !is_reserved(namespace)) else { continue };
+        if !told.insert(namespace) {
+            continue;
+        }
         findings.push(Finding::new(
             "account-of-open-namespace",
             Severity::Warning,
@@ -194,7 +200,26 @@ fn role(object: &Value, findings: &mut Vec<Finding>) {
     }
 }
 
+/// SCCs that are asked for on a namespace, where nothing reads them.
+fn misplaced_requests(object: &Value, findings: &mut Vec<Finding>) {
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    for part in ["labels", "annotations"] {
+        let entries = object.pointer(&format!("/metadata/{part}"));
+        for key in [annotation::VALIDATED_SCC, annotation::REQUIRED_SCC] {
+            let Some(scc) = entries.and_then(|entries| entries.get(key)?.as_str()) else { continue };
+            findings.push(Finding::new(
+                "dead-annotation",
+                Severity::Warning,
+                FieldPath::of("metadata").name(part).key(key),
+                "nothing reads this on a namespace: an SCC is granted to an account",
+                format!("oc adm policy add-scc-to-user {scc} -z ACCOUNT -n {name}"),
+            ));
+        }
+    }
+}
+
 fn namespace(object: &Value, findings: &mut Vec<Finding>) {
+    misplaced_requests(object, findings);
     let annotations = object.get("metadata").and_then(|metadata| metadata.get("annotations"));
     let get = |key: &str| annotations.and_then(|annotations| annotations.get(key)).and_then(Value::as_str);
     let present = [annotation::UID_RANGE, annotation::MCS].map(|key| get(key).is_some());
@@ -421,6 +446,8 @@ mod tests {
             assert_eq!(all(&[pod(key, value)]), [format!("0 metadata.annotations[{key}] {expected}")]);
         }
         assert_eq!(all(&[pod(annotation::REQUIRED_SCC, "anyuid")]), [""; 0]);
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {"openshift.io/scc": "privileged"}}});
+        assert_eq!(all(&[namespace]), ["0 metadata.labels[openshift.io/scc] dead-annotation"]);
     }
 
     fn rules(object: &Value) -> Vec<&'static str> {

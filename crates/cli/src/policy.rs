@@ -2,10 +2,11 @@
 
 use palisade_admission::{PolicyBuilder, PolicyError};
 use palisade_k8s::FieldPath;
-use palisade_scc::BuiltinSet;
+use palisade_scc::{BuiltinSet, Finding};
 
 use crate::args::PolicyArgs;
 use crate::files::{self, Document, FileError, Place};
+use crate::understood;
 
 /// An error in the policy's files.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,8 @@ pub(crate) enum LoadError {
     Set(PolicyError),
     #[error("{0}: {1}")]
     Object(Place, PolicyError),
+    #[error("{0}: {1}; {2}")]
+    Template(Place, String, String),
 }
 
 /// The policy of `--policy` and `--scc-set`: set 4 if neither is given.
@@ -66,6 +69,9 @@ fn cluster_admins() -> serde_json::Value {
 pub(crate) fn add_layer(builder: &mut PolicyBuilder, documents: &[Document]) -> Result<(), LoadError> {
     builder.next_layer();
     for document in documents {
+        if let Some(Finding { path, message, help, .. }) = understood::template(document) {
+            return Err(LoadError::Template(document.place(&path), message, help));
+        }
         builder
             .add(&document.node.to_json())
             .map_err(|error| LoadError::Object(place_of(document, &error), error))?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use palisade_k8s::FieldPath;
+use palisade_k8s::manifest::Node;
 use palisade_k8s::workload::WorkloadKind;
 use palisade_scc::{Finding, Severity, suggestion};
 
@@ -39,11 +40,50 @@ fn is_meant(document: &Document, known: &str) -> bool {
     group.is_empty() || group == known || !suggestion(group, std::iter::once(known), "").is_empty()
 }
 
-/// Whether an object is of a kind that is checked.
+/// Whether an object is of a kind that is checked, and no template.
 pub(crate) fn is_understood(document: &Document) -> bool {
+    (is_policy(document) || workload(document).is_some()) && placeholder(document).is_none()
+}
+
+fn is_policy(document: &Document) -> bool {
     let kind = document.text("kind");
     KINDS.iter().any(|(known, group)| *known == kind && is_meant(document, group))
-        || WorkloadKind::of(document.text("apiVersion"), kind).is_some()
+}
+
+fn workload(document: &Document) -> Option<&'static WorkloadKind> {
+    WorkloadKind::of(document.text("apiVersion"), document.text("kind"))
+}
+
+/// The first field that a template leaves to be filled in, such as `"{{ .Values.name }}"`. A workload's commands may hold
+/// braces, its names may not.
+fn placeholder(document: &Document) -> Option<FieldPath> {
+    let is_open = |path: &FieldPath| {
+        let text = document.node.at_path(path).and_then(Node::as_str);
+        text.is_some_and(|text| text.contains("{{"))
+    };
+    let names = ["kind", "metadata.name", "metadata.generateName", "metadata.namespace"];
+    let account = |kind: &WorkloadKind| kind.template_path().field("spec.serviceAccountName");
+    let named = names.map(FieldPath::of).into_iter().chain(workload(document).map(account)).find(is_open);
+    named.or_else(|| is_policy(document).then(|| open_value(&document.node, FieldPath::root()))?)
+}
+
+/// The first value of a policy that is open; annotations hold any text.
+fn open_value(node: &Node, path: FieldPath) -> Option<FieldPath> {
+    if node.as_str().is_some_and(|text| text.contains("{{")) {
+        return Some(path);
+    }
+    let mut items = node.items().iter().enumerate();
+    items.find_map(|(index, item)| open_value(item, path.clone().index(index))).or_else(|| {
+        let mut fields = node.entries().iter().filter(|entry| entry.key != "annotations");
+        fields.find_map(|entry| open_value(&entry.value, path.clone().name(&entry.key)))
+    })
+}
+
+/// A finding for an object that is a template.
+pub(crate) fn template(document: &Document) -> Option<Finding> {
+    let message = "this is a template, which must be rendered before it can be checked";
+    let help = "render it first: helm template CHART | palisade review -f -, or scc lint -";
+    placeholder(document).map(|path| Finding::new("template", Severity::Error, path, message, help))
 }
 
 /// A finding for an object that was likely meant as policy and is not recognized as such.
@@ -70,12 +110,8 @@ pub(crate) fn misunderstood(document: &Document) -> Option<Finding> {
             ),
         );
     }
-    if kind.contains("{{") || document.metadata("name").contains("{{") {
-        return finding(
-            "template",
-            "this is a template, which must be rendered before it can be checked".to_owned(),
-            "render it first: helm template CHART | palisade review -f -, or scc lint -".to_owned(),
-        );
+    if let Some(finding) = template(document) {
+        return Some(finding);
     }
     if let Some((_, group)) = known().find(|(known, _)| *known == kind) {
         let version = document.text("apiVersion");

@@ -6,6 +6,7 @@ use palisade_k8s::field::Segment;
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use palisade_k8s::{FieldPath, Pod, SecurityContextConstraints};
 use palisade_scc::advice::{Action, Edit, Familiarity, Refused, distance};
+use palisade_scc::pod_security::Level;
 use palisade_scc::{Context, Difference, Entry, Mutation, diff};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use crate::after::After;
 use crate::familiarity::Neighbours;
 use crate::subject::Subject;
-use crate::{grant, user_namespace};
+use crate::{grant, loss, user_namespace};
 
 /// Changes that get a pod admitted, each tested; all absent if no SCC can ever admit it.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -58,6 +59,9 @@ pub struct Advice {
     /// The position of each edit: the line of the field or, if it is to be added, of its parent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edit_places: Vec<Spot>,
+    /// What the pod can no longer do after them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edits_lose: Vec<String>,
     /// The SCC that then admits it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edits_for: Option<String>,
@@ -121,7 +125,7 @@ fn is_set(object: &Value, path: &FieldPath) -> bool {
 }
 
 /// The command that makes a namespace enforce a Pod Security level.
-pub(crate) fn label_command(namespace: &str, level: palisade_scc::pod_security::Level) -> String {
+pub(crate) fn label_command(namespace: &str, level: Level) -> String {
     format!("kubectl label namespace {namespace} pod-security.kubernetes.io/enforce={level} --overwrite")
 }
 
@@ -189,19 +193,29 @@ impl Case<'_> {
         let own =
             own.filter(|_| pinned.is_none() && (entry.is_none() || !advice.grant_also_gives.is_empty()));
         if let Some(own) = own {
-            let near = refused.base().and_then(|place| entries.get(place));
-            if let Some(near) = near {
-                let wider = wider(&own, near.scc());
-                let more: Vec<String> =
-                    wider.iter().map(|(field, what)| format!("{field}: {what}")).collect();
-                let what = if more.is_empty() { "tried first".to_owned() } else { more.join("; ") };
-                advice.own_summary = Some(format!("like {}, plus {what}", near.name()));
-                advice.own_base = Some(near.name().to_owned());
-                advice.own_wider = wider;
-            }
-            advice.own = Some(self.manifest(&own, &advice.own_wider));
+            self.put_own(&own, &refused, &mut advice);
         }
         advice
+    }
+
+    /// A new SCC, with what it permits beyond the one that it is made from.
+    fn put_own(&self, own: &SecurityContextConstraints, refused: &Refused<'_>, advice: &mut Advice) {
+        if let Some(near) = refused.base().and_then(|place| refused.entries.get(place)) {
+            let wider = wider(own, near.scc());
+            let more: Vec<String> = wider.iter().map(|(field, what)| format!("{field}: {what}")).collect();
+            let what = if more.is_empty() { "tried first".to_owned() } else { more.join("; ") };
+            let users = if self.loses_root(own) { "; user IDs of the namespace, not root" } else { "" };
+            advice.own_summary = Some(format!("like {}, plus {what}{users}", near.name()));
+            advice.own_base = Some(near.name().to_owned());
+            advice.own_wider = wider;
+        }
+        advice.own = Some(self.manifest(own, &advice.own_wider));
+    }
+
+    /// Whether an SCC chooses the user of a privileged container, which is often made to be root.
+    fn loses_root(&self, own: &SecurityContextConstraints) -> bool {
+        let chooses = matches!(own.run_as_user.type_.as_str(), "MustRunAs" | "MustRunAsRange");
+        chooses && crate::notes::privileged_of_any_user(&self.subject.pod).next().is_some()
     }
 
     /// Edits in words, with their places; before them that of the pin.
@@ -211,8 +225,12 @@ impl Case<'_> {
             |edit: &Edit| edit.action != Action::Remove || is_set(&self.subject.template, &edit.path);
         let unpin = is_pinned.then(|| Edit { path: pin_path(), action: Action::Remove });
         let edits = unpin.into_iter().chain(edits.iter().filter(|edit| is_written(edit)).cloned());
-        let edits = edits.map(|edit| Edit { path: self.subject.path(&edit.path), ..edit });
-        advice.put_changes(edits.collect(), self.subject);
+        let edits: Vec<Edit> = edits.collect();
+        let mut after = self.subject.template.clone();
+        edits.iter().for_each(|edit| _ = edit.apply(&edit.path, &mut after));
+        advice.edits_lose = loss::between(&self.subject.template, &after);
+        let of_workload = |edit: Edit| Edit { path: self.subject.path(&edit.path), ..edit };
+        advice.put_changes(edits.into_iter().map(of_workload).collect(), self.subject);
     }
 
     fn grant_command(&self, scc: &str) -> String {
@@ -241,8 +259,7 @@ impl Case<'_> {
             Some(level) => {
                 let label = label_command(&self.subject.namespace, level);
                 advice.together = vec![self.grant_command(entry.name()), label];
-                let own = by_scc.own(&self.own_name());
-                advice.grant_also_gives = words(by_scc.unneeded(entry.scc(), own.as_ref()));
+                self.beside_label(level, refused, entry.scc(), advice);
             }
             None => {
                 let errors =
@@ -253,6 +270,28 @@ impl Case<'_> {
             }
         }
         Some(())
+    }
+
+    /// What a grant beside a new label of the namespace gives beyond what is needed, and the SCC that would do beside it.
+    fn beside_label(
+        &self,
+        level: Level,
+        refused: &Refused<'_>,
+        granted: &SecurityContextConstraints,
+        advice: &mut Advice,
+    ) {
+        let then = |pod: &Value, parsed: &Pod<'_>, changes: &palisade_scc::Changes<'_>| {
+            let outcome = crate::changed::changed(pod, parsed, changes);
+            let objection = self.after.objection(&outcome);
+            objection.is_none_or(|objection| objection.level.is_some_and(|own| own >= level))
+                && crate::notes::never_starts(&outcome).is_empty()
+        };
+        let labelled = Refused { then: &then, ..*refused };
+        let own = labelled.own(&self.own_name());
+        advice.grant_also_gives = words(labelled.unneeded(granted, own.as_ref()));
+        if let Some(own) = own.filter(|_| !advice.grant_also_gives.is_empty()) {
+            self.put_own(&own, &labelled, advice);
+        }
     }
 
     /// The SCC that the pod requires by name.
@@ -366,4 +405,51 @@ fn wider(
 fn words(differences: Vec<Difference>) -> Vec<String> {
     let only = |difference: Difference| Some(format!("{}: {}", difference.field, difference.only_a?));
     differences.into_iter().filter_map(only).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use palisade_admission::PolicyBuilder;
+    use palisade_console::files;
+
+    use crate::{Accounts, Options, Report, Subject, Surroundings, Verdict};
+
+    /// The report of the pod in `text`, beside the other objects there and `more`.
+    fn review(text: String, more: Option<&serde_json::Value>) -> Report {
+        let documents = files::parse("pod.yaml", text).unwrap();
+        let accounts = Accounts::new(&documents);
+        let pod = documents.iter().find(|document| document.text("kind") == "Pod").unwrap();
+        let subject = Subject::new(pod, &accounts, &Options::default()).unwrap().unwrap();
+        let mut builder = PolicyBuilder::default();
+        builder.add_set(palisade_scc::BuiltinSet::V4).unwrap();
+        let listed = more.and_then(|list| list["items"].as_array()).into_iter().flatten();
+        listed.for_each(|object| assert!(builder.add(object).unwrap()));
+        builder.assume_namespace("shop");
+        Report::new(&builder.build(), &Surroundings::new(&documents), &subject)
+    }
+
+    #[test]
+    fn an_scc_of_ones_own_works_beside_the_label_that_it_needs() {
+        for context in
+            ["{privileged: true, runAsUser: 0}", "{privileged: true}", "{capabilities: {add: [SYS_ADMIN]}}"]
+        {
+            let text = |level: &str| {
+                format!(
+                    "{{apiVersion: v1, kind: Namespace, metadata: {{name: shop, labels: {{pod-security.kubernetes.io/enforce: {level}}}}}}}\n---\n\
+                     {{apiVersion: v1, kind: Pod, metadata: {{name: p, namespace: shop}}, spec: {{hostNetwork: true, containers: [{{name: c, image: i, \
+                     securityContext: {context}}}]}}}}\n"
+                )
+            };
+            let report = review(text("restricted"), None);
+            let advice = report.refusal.unwrap().advice;
+            let level = advice.together.last().unwrap();
+            let level = level.split('=').nth(1).unwrap().split(' ').next().unwrap();
+            let again = review(text(level), advice.own.as_ref());
+            assert_eq!(
+                (again.verdict, again.scc.as_deref()),
+                (Verdict::Admitted, Some("shop-p")),
+                "{context}"
+            );
+        }
+    }
 }

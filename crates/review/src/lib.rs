@@ -33,6 +33,7 @@ mod comparison;
 mod familiarity;
 mod grant;
 mod impact;
+mod loss;
 mod matrix;
 mod notes;
 mod page;

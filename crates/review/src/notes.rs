@@ -92,6 +92,21 @@ fn users(pod: &Value) -> impl Iterator<Item = (&str, bool, Option<i64>)> {
     })
 }
 
+/// The privileged containers for which no user is set, by name.
+pub(crate) fn privileged_of_any_user(pod: &Value) -> impl Iterator<Item = &str> {
+    let lists = ["initContainers", "containers"].into_iter();
+    let containers = lists.filter_map(|list| pod.pointer(&format!("/spec/{list}"))?.as_array()).flatten();
+    let is_privileged =
+        |container: &&Value| container.pointer("/securityContext/privileged") == Some(&Value::Bool(true));
+    let names = containers.filter(is_privileged).filter_map(|container| container.get("name")?.as_str());
+    names.filter(|name| user_of(pod, name).is_none())
+}
+
+/// The user of a container, set by its pod or itself.
+pub(crate) fn user_of(pod: &Value, container: &str) -> Option<i64> {
+    users(pod).find(|(name, ..)| *name == container)?.2
+}
+
 /// Containers that the kubelet refuses to start (`pkg/kubelet/kuberuntime/security_context.go`, `verifyRunAsNonRoot`).
 pub(crate) fn never_starts(pod: &Value) -> Vec<String> {
     let roots = users(pod).filter(|(_, is_not_root, user)| *is_not_root && *user == Some(0));

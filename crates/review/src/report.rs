@@ -235,6 +235,8 @@ impl Report {
                 self.granted_to = Some(admission.subject.as_str());
                 self.notes.extend(outranked(trace, admission.scc));
                 self.notes.extend(unwritable_claim(trace, admission.scc, subject));
+                self.notes
+                    .extend(user_of_privileged(&changed(&subject.pod, pod, &admission.changes), subject));
                 apply(admission.patch(pod).finish(), &mut result);
                 outcome = changed(&subject.pod, pod, &admission.changes);
             }
@@ -278,6 +280,15 @@ fn outranked(trace: &Trace<'_>, chosen: &str) -> Option<String> {
         "{chosen} comes first by its priority {}; {}, which is more restrictive, would admit it too (`palisade scc impact` \
          compares them)",
         first.priority, tightest.name
+    ))
+}
+
+/// Privileged containers to which the SCC gives a user of the namespace's range.
+fn user_of_privileged(outcome: &Value, subject: &Subject) -> Option<String> {
+    let name = crate::notes::privileged_of_any_user(&subject.pod).next()?;
+    let user = crate::notes::user_of(outcome, name).filter(|user| *user != 0)?;
+    Some(format!(
+        "container {name} is privileged and runs as user {user}, which the SCC chooses, not as root: if it needs root, set its securityContext.runAsUser: 0"
     ))
 }
 
@@ -395,8 +406,12 @@ fn refusal_report(trace: &Trace<'_>, refusal: &Refusal, case: &Case<'_>) -> Refu
 fn mended(unknown: &[Unknown], advice: Advice, subject: &Subject) -> Advice {
     let first = unknown.iter().flat_map(|unknown| &unknown.edits);
     let changes = unknown::joined(&subject.document, first, &advice.changes);
-    let mut mended =
-        Advice { edits_for: advice.edits_for, user_namespace: advice.user_namespace, ..Advice::default() };
+    let mut mended = Advice {
+        edits_for: advice.edits_for,
+        edits_lose: advice.edits_lose,
+        user_namespace: advice.user_namespace,
+        ..Advice::default()
+    };
     mended.put_changes(changes, subject);
     mended
 }

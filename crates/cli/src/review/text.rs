@@ -118,6 +118,10 @@ fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()>
     if let Some(scc) = &advice.edits_for {
         let all = if advice.edits.len() > 1 { "all of these together, and" } else { "this, and" };
         writeln!(out, "         {}", paint::faint(format!("{all} {scc} admits it")))?;
+        if !advice.edits_lose.is_empty() {
+            let lost = advice.edits_lose.join(", ");
+            writeln!(out, "         {} {lost}", paint::warning("but it loses:"))?;
+        }
     }
     if let Some(demands) = &advice.user_namespace {
         writeln!(out, "  {} {demands}", paint::strong("users:"))?;
@@ -154,7 +158,8 @@ fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()>
     }
     if let Some(own) = &advice.own {
         let summary = advice.own_summary.as_deref().unwrap_or_default();
-        writeln!(out, "  {} {summary}; kubectl apply -f - of:", paint::strong("own SCC:"))?;
+        let label = if advice.together.is_empty() { "" } else { "; with the label above" };
+        writeln!(out, "  {} {summary}{label}; kubectl apply -f - of:", paint::strong("own SCC:"))?;
         let near = advice.own_base.as_deref().unwrap_or_default();
         own_lines(own, near, &advice.own_wider).iter().try_for_each(|line| writeln!(out, "    {line}"))?;
     }
