@@ -164,6 +164,8 @@ pub(crate) struct Memory {
     messages: BTreeMap<String, String>,
     refused: Option<Waiting>,
     end: Option<End>,
+    /// Sandboxes of an ended pod that are stopped: doing so again would only run CNI's plugins again.
+    stopped: BTreeSet<String>,
     written: Option<PodStatus>,
     /// The version of the pod that the last write made.
     version: u64,

@@ -34,6 +34,7 @@ fn pods_outlive_crashes() {
         });
     };
     running(&up);
+    ends(&up);
     let ids = |up: &Up| {
         up.must(&["get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].containerID}"])
     };
@@ -71,6 +72,26 @@ fn pods_outlive_crashes() {
     up.must(&["delete", "pod", "one", "--force", "--grace-period=0"]);
     up.until("one is gone", |up| std::fs::read_dir(up.node_dir().join("pods")).unwrap().count() == pods - 1);
     lost.check();
+}
+
+/// A pod whose shim was killed, and that is not to be started again, keeps neither address nor port; its log stays.
+fn ends(up: &Up) {
+    let before = shims(up);
+    up.apply(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "once"}, "spec": {"restartPolicy": "Never",
+        "containers": [{"name": "c", "image": "sotrustworthy:latest", "command": ["sh", "-c", "echo words; exec sleep 4713"],
+            "ports": [{"containerPort": 80, "hostPort": 18087}]}]}}));
+    let phase = |up: &Up| up.ask(&["get", "pod", "once", "-o", "jsonpath={.status.phase}"]);
+    up.until("once has said something", |up| up.ask(&["logs", "once"]) == "words");
+    let rules = || {
+        let rules = Command::new("iptables").args(["-w", "-t", "nat", "-S"]).output().unwrap();
+        String::from_utf8_lossy(&rules.stdout).matches("--dport 18087").count()
+    };
+    assert_ne!(rules(), 0);
+    kill(&shims(up).into_iter().filter(|pid| !before.contains(pid)).collect::<Vec<_>>());
+    up.until("once has failed", |up| phase(up) == "Failed");
+    up.until("its address and its port are free", |up| held(up).addresses == before.len() && rules() == 0);
+    assert_eq!(up.ask(&["logs", "once"]), "words");
+    up.must(&["delete", "pod", "once"]);
 }
 
 /// Resources of pods on the machine.

@@ -1,11 +1,12 @@
 //! Ending containers: hooks first, then a signal and the grace period, then force.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{Failure, Observed, Worker, is_named};
-use crate::cri::message::{ContainerStatus as Found, SandboxId, SandboxState};
+use crate::cri::message::{ContainerStatus as Found, PodSandbox, SandboxId, SandboxState};
 use crate::event::Level;
 use crate::plan;
 use crate::probe::{self, Target};
@@ -36,11 +37,18 @@ impl Worker {
             });
             futures::future::try_join_all(stops).await?;
         }
-        for sandbox in observed.sandboxes.iter().filter(|sandbox| sandbox.state == SandboxState::Ready as i32)
-        {
-            let stopped = self.node.cri.stop_sandbox(SandboxId { pod_sandbox_id: sandbox.id.clone() }).await;
+        self.stop_sandboxes(&observed.sandboxes).await
+    }
+
+    /// Stops sandboxes; also those whose processes have ended by themselves, which keep addresses and ports until then.
+    /// Their containers and logs stay.
+    async fn stop_sandboxes(&mut self, sandboxes: &[PodSandbox]) -> Result<(), Failure> {
+        for sandbox in to_stop(sandboxes, &self.memory.stopped) {
+            let stopped = self.node.cri.stop_sandbox(SandboxId { pod_sandbox_id: sandbox.clone() }).await;
             stopped.map(|_| ()).or_else(|error| if error.is_missing() { Ok(()) } else { Err(error) })?;
+            self.memory.stopped.insert(sandbox);
         }
+        self.memory.stopped.retain(|id| sandboxes.iter().any(|sandbox| sandbox.id == *id));
         Ok(())
     }
 
@@ -110,5 +118,33 @@ impl Worker {
             self.wake.notify_one();
         }
         Ok(())
+    }
+}
+
+/// The sandboxes to stop: all but those that are known to be stopped.
+fn to_stop(sandboxes: &[PodSandbox], stopped: &BTreeSet<String>) -> Vec<String> {
+    let is_due = |sandbox: &&PodSandbox| {
+        sandbox.state == SandboxState::Ready as i32 || !stopped.contains(&sandbox.id)
+    };
+    sandboxes.iter().filter(is_due).map(|sandbox| sandbox.id.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sandbox_of_an_ended_pod_is_stopped_once() {
+        use SandboxState::{NotReady, Ready};
+        for (state, stopped, expected) in [
+            (Ready, "", "s"),
+            (NotReady, "", "s"), // its process was killed: the network is still there
+            (NotReady, "s", ""),
+            (Ready, "s", "s"),
+        ] {
+            let sandbox = PodSandbox { id: "s".to_owned(), state: state as i32, ..Default::default() };
+            let stopped = stopped.split_terminator(',').map(str::to_owned).collect();
+            assert_eq!(to_stop(&[sandbox], &stopped).join(","), expected, "{state:?} {stopped:?}");
+        }
     }
 }
