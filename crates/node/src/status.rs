@@ -26,8 +26,8 @@ pub(crate) struct Known<'k> {
     pub(crate) is_ready: bool,
     /// Termination messages by container ID.
     pub(crate) messages: Option<&'k BTreeMap<String, String>>,
-    /// Number of its restarts before the engine lost it.
-    pub(crate) restarts: Option<i32>,
+    /// Its last status, which outlives its removal from the engine.
+    pub(crate) written: Option<&'k ContainerStatus>,
 }
 
 /// The data from which a pod's status is built.
@@ -111,11 +111,15 @@ fn container(slot: &Slot, known: &Known<'_>, is_initialized: bool) -> ContainerS
             .or_else(|| slot.container.image.clone())
             .unwrap_or_default(),
         image_id: known.latest.map(|found| found.image_ref.clone()).unwrap_or_default(),
-        container_id: known.latest.map(|found| format!("containerd://{}", found.id)),
+        // It also records that a container has run: the next is a restart, even if the first is gone with its sandbox.
+        container_id: known
+            .latest
+            .map(|found| format!("containerd://{}", found.id))
+            .or_else(|| known.written?.container_id.clone()),
         restart_count: known
             .latest
             .and_then(|found| found.metadata.as_ref())
-            .map_or(known.restarts.unwrap_or(0), |metadata| {
+            .map_or(known.written.map_or(0, |written| written.restart_count), |metadata| {
                 i32::try_from(metadata.attempt).unwrap_or(i32::MAX)
             }),
         ready: is_ready,
@@ -126,12 +130,17 @@ fn container(slot: &Slot, known: &Known<'_>, is_initialized: bool) -> ContainerS
     }
 }
 
-/// The restart count of a container in a pod's status; `None` if it never started.
-pub(crate) fn restarts(status: Option<&PodStatus>, name: &str) -> Option<i32> {
+/// A container in a pod's status.
+pub(crate) fn of<'s>(status: Option<&'s PodStatus>, name: &str) -> Option<&'s ContainerStatus> {
     let lists = status.into_iter().flat_map(|status| {
         [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses]
     });
-    let found = lists.flatten().flatten().find(|known| known.name == name)?;
+    lists.flatten().flatten().find(|known| known.name == name)
+}
+
+/// The restart count of a container in a pod's status; `None` if it never started.
+pub(crate) fn restarts(status: Option<&PodStatus>, name: &str) -> Option<i32> {
+    let found = of(status, name)?;
     (found.container_id.is_some() || found.restart_count > 0).then_some(found.restart_count)
 }
 
@@ -354,5 +363,22 @@ mod tests {
         let again = of(Known { previous: Some(&failed), ..known(Some(&runs)) }, None, None);
         assert_eq!(again["containerStatuses"][0]["restartCount"], 1);
         assert_eq!(again["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 3);
+    }
+
+    #[test]
+    fn a_container_that_is_gone_with_its_sandbox_has_run() {
+        let before =
+            of(Known { latest: Some(&found(Runs::Running, 0, 0)), ..Default::default() }, None, None);
+        let before: PodStatus = serde_json::from_value(before).unwrap();
+        assert_eq!(restarts(Some(&before), "c"), Some(0));
+        // Twice, as while init containers run again.
+        let mut status = before;
+        for _ in 0..2 {
+            let known = Known { written: super::of(Some(&status), "c"), ..Default::default() };
+            status = serde_json::from_value(of(known, None, None)).unwrap();
+            assert_eq!(restarts(Some(&status), "c"), Some(0), "the next start is the first restart");
+        }
+        let never = of(Known::default(), None, None);
+        assert_eq!(restarts(Some(&serde_json::from_value(never).unwrap()), "c"), None);
     }
 }

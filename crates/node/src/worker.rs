@@ -430,7 +430,7 @@ impl Worker {
                     is_started: findings.is_started,
                     is_ready: findings.is_ready,
                     messages: Some(&self.memory.messages),
-                    restarts: status::restarts(written, slot.name()),
+                    written: status::of(written, slot.name()),
                 },
             );
         }

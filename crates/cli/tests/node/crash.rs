@@ -16,9 +16,11 @@ fn pods_outlive_crashes() {
     }
     let lost = Lost::begin();
     let mut up = Up::start("10.85.13.0/24");
-    for name in ["one", "two"] {
+    let container = json!({"name": "c", "image": "sotrustworthy:latest"});
+    let init = json!([{"name": "i", "image": "sotrustworthy:latest", "command": ["sleep", "1"]}]);
+    for (name, init) in [("one", json!([])), ("two", init)] {
         up.apply(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
-            "spec": {"terminationGracePeriodSeconds": 1, "containers": [{"name": "c", "image": "sotrustworthy:latest"}]}}));
+            "spec": {"terminationGracePeriodSeconds": 1, "initContainers": init, "containers": [container]}}));
     }
     let running = |up: &Up| {
         up.until("pods run", |up| {
@@ -62,6 +64,9 @@ fn pods_outlive_crashes() {
         now.split_whitespace().count() == 2 && now.split_whitespace().all(|id| !before.contains(id))
     });
     running(&up);
+    let counts = "jsonpath={.items[*].status.containerStatuses[*].restartCount}";
+    let counts = up.must(&["get", "pods", "-o", counts]);
+    assert!(counts.split_whitespace().all(|count| count != "0"), "restarts are counted: {counts}");
     let pods = rounds(&mut up);
     // Everything at once; a pod is deleted meanwhile, as far as the API knows.
     kill(&[process(&up, "containerd.toml")]);
