@@ -57,7 +57,7 @@ impl Recorder {
     ) -> kube::Result<()> {
         let about = names(pod);
         let message: String = message.chars().take(1024).collect();
-        let key = format!("{}/{container:?}/{reason}/{message}", about.uid);
+        let key = format!("{}/{container:?}/{reason}/{}", about.uid, shape(&message));
         let events: Api<Event> = Api::namespaced(self.client.clone(), about.namespace);
         let now = Time(jiff::Timestamp::now());
         let again = {
@@ -71,7 +71,8 @@ impl Recorder {
             })
         };
         if let Some((name, count)) = again {
-            let patch = Patch::Merge(serde_json::json!({"count": count, "lastTimestamp": now}));
+            let change = serde_json::json!({"count": count, "lastTimestamp": now, "message": message});
+            let patch = Patch::Merge(change);
             if events.patch(&name, &PatchParams::default(), &patch).await.is_ok() {
                 return Ok(());
             }
@@ -109,5 +110,48 @@ impl Recorder {
         events.create(&PostParams::default(), &event).await?;
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (name, 1));
         Ok(())
+    }
+}
+
+/// A message without what differs from one try to the next, such as the ID of a container: messages of one shape are
+/// counted as one event, which shows the latest.
+fn shape(message: &str) -> String {
+    let varies = |run: &str| {
+        let digits = run.bytes().filter(u8::is_ascii_digit).count();
+        (digits == run.len() && digits >= 4) || (digits > 0 && run.len() >= 8)
+    };
+    let (mut shape, mut run) = (String::with_capacity(message.len()), String::new());
+    for letter in message.chars().map(Some).chain([None]) {
+        match letter {
+            Some(letter) if letter.is_ascii_hexdigit() => run.push(letter),
+            other => {
+                shape.push_str(if varies(&run) { "#" } else { &run });
+                run.clear();
+                shape.extend(other);
+            }
+        }
+    }
+    shape
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shape;
+
+    #[test]
+    fn messages_that_differ_in_ids_are_one_event() {
+        for (message, expected) in [
+            (
+                "failed to create containerd task: open /run/x/0a1b2c3d4e5f60718293/rootfs: exit status 1",
+                "failed to create containerd task: open /run/x/#/rootfs: exit status 1",
+            ),
+            ("veth1a2b3c4d, /tmp/mount123456, pid 4711", "veth#, /tmp/mount#, pid #"),
+            ("Liveness probe failed: HTTP status 503", "Liveness probe failed: HTTP status 503"),
+            ("dup2, added, feedface", "dup2, added, feedface"),
+            ("1234", "#"),
+            ("", ""),
+        ] {
+            assert_eq!(shape(message), expected);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The worker of one pod, from its first container to its last: it reconciles the actual with the desired state.
 
+mod backoff;
 mod clean;
 mod start;
 mod stop;
@@ -155,8 +156,7 @@ pub(crate) async fn observe(node: &Node, uid: &str) -> CriResult<Observed> {
 pub(crate) struct Memory {
     tokens: Tokens,
     volumes: Option<(tokio::time::Instant, BTreeMap<String, Ready>)>,
-    /// Time of the next permitted start of a container.
-    retry: BTreeMap<String, Retry>,
+    back_off: backoff::BackOff,
     waiting: BTreeMap<String, Waiting>,
     /// By the container's ID.
     probes: BTreeMap<String, Probes>,
@@ -171,16 +171,6 @@ pub(crate) struct Memory {
     version: u64,
     said: BTreeSet<String>,
 }
-
-/// A container's consecutive restarts.
-#[derive(Clone, Copy, Debug)]
-struct Retry {
-    delay: Duration,
-    at: tokio::time::Instant,
-}
-
-const FIRST_DELAY: Duration = Duration::from_secs(10);
-const LONGEST_DELAY: Duration = Duration::from_secs(300);
 
 pub(crate) struct Worker {
     pub(crate) node: Arc<Node>,

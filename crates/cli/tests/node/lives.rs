@@ -36,6 +36,7 @@ fn pods_live_as_a_kubelet_has_them() {
     streams(&up);
     updates(&up);
     ends(&up);
+    holds(&up);
     kubelet::check(&up);
     registry.check(&up);
 }
@@ -60,6 +61,8 @@ fn lives() -> Vec<Value> {
             run("exit 0"),
         ),
         pod("again", json!({}), run("exit 1")),
+        pod("no-command", json!({}), json!({"command": ["/no/such"]})),
+        pod("needs", json!({}), json!({"envFrom": [{"configMapRef": {"name": "later"}}]})),
         pod("late", json!({"activeDeadlineSeconds": 2}), json!({})),
         pod("becomes-ready", json!({}), json!({"readinessProbe": probe("test -e /ready")})),
         pod("unwell", json!({}), json!({"livenessProbe": probe("test ! -e /sick")})),
@@ -153,6 +156,23 @@ fn updates(up: &Up) {
         up.ask(&["get", "pod", "again", "-o", "jsonpath={.status.containerStatuses[0].state.waiting.reason}"])
             == "CrashLoopBackOff"
     });
+}
+
+/// A container that does not start is tried less and less often, and its failures are one event.
+fn holds(up: &Up) {
+    let waits = |pod: &str| {
+        up.ask(&["get", "pod", pod, "-o", "jsonpath={.status.containerStatuses[0].state.waiting.reason}"])
+    };
+    up.until("needs waits", |_| waits("needs") == "CreateContainerConfigError");
+    up.must(&["create", "configmap", "later", "--from-literal=key=value"]);
+    up.until("needs", |up| up.ask(&["get", "pod", "needs", "-o", "jsonpath={.status.phase}"]) == "Running");
+    let counts = || {
+        let of = "involvedObject.name=no-command,reason=Failed";
+        up.ask(&["get", "events", "--field-selector", of, "-o", "jsonpath={.items[*].count}"])
+    };
+    up.until("no-command is tried again", |_| counts().split(' ').any(|count| count >= "3"));
+    assert_eq!(waits("no-command"), "RunContainerError");
+    assert_eq!(counts().split(' ').count(), 1, "one event: {}", counts());
 }
 
 fn ends(up: &Up) {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Pod, Secret, Service, VolumeMount};
 use tokio::time::Instant;
 
-use super::{FIRST_DELAY, Failure, LONGEST_DELAY, Observed, Retry, Worker, attempt, is_named};
+use super::backoff::{CONTAINER, OBJECTS, RECOVERED, SANDBOX};
+use super::{Failure, Observed, Worker, attempt, is_named};
 use crate::confined;
 use crate::container::{self, Parts};
 use crate::cri::message::{
@@ -24,8 +25,15 @@ use crate::seccomp;
 use crate::slot::{Slot, names};
 use crate::volume::{self, Ready};
 
-/// Time to wait after a failure of the node itself.
-const SOON: Duration = Duration::from_secs(2);
+/// The key of a pod's own failures in the back-off: those of its volumes and its sandbox.
+const POD: &str = "";
+/// Maximum time of a hook after a start.
+const HOOK: Duration = Duration::from_secs(300);
+
+/// The key of a container's failures before it runs. Another image is tried at once.
+fn creation(slot: &Slot) -> String {
+    format!("{}/{}", slot.name(), slot.container.image.as_deref().unwrap_or_default())
+}
 
 /// The reason why a container is not started, as in its status, and a message.
 struct Held {
@@ -35,9 +43,12 @@ struct Held {
     event: &'static str,
 }
 
+/// The reason of a container whose settings are wrong, or name an object that does not exist.
+const CONFIG: &str = "CreateContainerConfigError";
+
 impl Held {
     fn config(message: impl Into<String>) -> Self {
-        Self { reason: "CreateContainerConfigError", message: message.into(), event: "Failed" }
+        Self { reason: CONFIG, message: message.into(), event: "Failed" }
     }
 }
 
@@ -50,6 +61,9 @@ impl Worker {
         places: &[usize],
         observed: &Observed,
     ) -> Result<Duration, Failure> {
+        if let Some(left) = self.memory.back_off.left(POD, Instant::now()) {
+            return Ok(left);
+        }
         for stale in observed.containers.iter().filter(|found| found.state == ContainerState::Created as i32)
         {
             // Created by an agent that ended before it could start it.
@@ -59,13 +73,13 @@ impl Worker {
             Ok(volumes) => volumes,
             Err(error) => {
                 self.say(pod, None, Level::Warning, "FailedMount", &error.to_string()).await;
-                return Ok(SOON);
+                return Ok(self.memory.back_off.fail(POD, OBJECTS, Instant::now()));
             }
         };
-        let (sandbox, config, ip) = match self.ensure_sandbox(pod, observed).await? {
-            Some(found) => found,
-            None => return Ok(SOON),
+        let Some((sandbox, config, ip)) = self.ensure_sandbox(pod, observed).await? else {
+            return Ok(self.memory.back_off.fail(POD, SANDBOX, Instant::now()));
         };
+        self.memory.back_off.forget(POD);
         let mut wait = Duration::from_secs(600);
         for slot in places.iter().filter_map(|place| slots.get(*place)) {
             let last = observed
@@ -83,6 +97,7 @@ impl Worker {
             match self.start_one(pod, slot, next, &home).await? {
                 Ok(()) => {
                     self.memory.waiting.remove(slot.name());
+                    self.memory.back_off.forget(&creation(slot));
                     wait = Duration::ZERO;
                 }
                 Err(held) => {
@@ -96,16 +111,9 @@ impl Worker {
 
     /// Records that a container is not started, and the time of the next try.
     fn hold(&mut self, slot: &Slot, held: Held) -> Duration {
-        let is_image = matches!(held.reason, "ErrImagePull" | "ErrImageNeverPull");
-        let delay = if is_image { self.next_delay(slot.name()) } else { SOON };
+        let pace = if held.reason == CONFIG { OBJECTS } else { CONTAINER };
         self.memory.waiting.insert(slot.name().to_owned(), (held.reason.to_owned(), held.message));
-        self.memory.retry.insert(slot.name().to_owned(), Retry { delay, at: Instant::now() + delay });
-        delay
-    }
-
-    fn next_delay(&self, name: &str) -> Duration {
-        let last = self.memory.retry.get(name).map(|retry| retry.delay);
-        last.map_or(FIRST_DELAY, |last| (last * 2).clamp(FIRST_DELAY, LONGEST_DELAY))
+        self.memory.back_off.fail(&creation(slot), pace, Instant::now())
     }
 
     /// The remaining back-off of a container, if any: repeated failures wait longer each time.
@@ -117,15 +125,14 @@ impl Worker {
     ) -> Option<Duration> {
         let name = slot.name();
         let now = Instant::now();
-        if let Some(retry) = self.memory.retry.get(name).copied()
-            && retry.at > now
-        {
+        let back_off = &mut self.memory.back_off;
+        if let Some(left) = back_off.left(name, now).max(back_off.left(&creation(slot), now)) {
             if self.memory.waiting.get(name).is_some_and(|(reason, _)| reason == "ErrImagePull") {
                 let image = slot.container.image.clone().unwrap_or_default();
                 let message = format!("Back-off pulling image {image:?}");
                 self.memory.waiting.insert(name.to_owned(), ("ImagePullBackOff".to_owned(), message));
             }
-            return Some(retry.at - now);
+            return Some(left);
         }
         let last = last.filter(|last| plan::has_ended(last))?;
         let key = format!("{name}/{}", last.id);
@@ -135,18 +142,14 @@ impl Worker {
         }
         let ran =
             Duration::from_nanos(last.finished_at.saturating_sub(last.started_at).max(0).unsigned_abs());
-        if ran > LONGEST_DELAY * 2 {
-            self.memory.retry.remove(name);
+        if ran > RECOVERED {
+            back_off.forget(name);
         }
-        let delay = match (self.memory.retry.get(name), attempt(last)) {
-            (None, 0) => Duration::ZERO,
-            (None, _) => FIRST_DELAY,
-            (Some(_), _) => self.next_delay(name),
-        };
-        self.memory.retry.insert(name.to_owned(), Retry { delay, at: now + delay });
-        if delay.is_zero() {
+        if attempt(last) == 0 && !back_off.knows(name) {
+            back_off.permit(name, now);
             return None;
         }
+        let delay = back_off.fail(name, CONTAINER, now);
         let message = format!(
             "back-off {}s restarting failed container={name} pod={}_{}({})",
             delay.as_secs(),
@@ -260,7 +263,7 @@ impl Worker {
         let Some(hook) = hook else { return Ok(()) };
         let ip = home.ip.or(Some(&self.node.facts.host_ip)).and_then(|ip| ip.parse().ok());
         let target = Target { id: id.clone(), ip, container: slot.container.clone() };
-        if let Err(error) = probe::hook(&target, &self.node.cri, hook, LONGEST_DELAY).await {
+        if let Err(error) = probe::hook(&target, &self.node.cri, hook, HOOK).await {
             let message = format!("PostStartHook failed: {error}");
             self.say(pod, Some(slot.name()), Level::Warning, "FailedPostStartHook", &message).await;
             self.node.cri.stop_container(&id, 2).await?;

@@ -123,9 +123,8 @@ impl Worker {
 
 /// The sandboxes to stop: all but those that are known to be stopped.
 fn to_stop(sandboxes: &[PodSandbox], stopped: &BTreeSet<String>) -> Vec<String> {
-    let is_due = |sandbox: &&PodSandbox| {
-        sandbox.state == SandboxState::Ready as i32 || !stopped.contains(&sandbox.id)
-    };
+    let is_due =
+        |sandbox: &&PodSandbox| sandbox.state == SandboxState::Ready as i32 || !stopped.contains(&sandbox.id);
     sandboxes.iter().filter(is_due).map(|sandbox| sandbox.id.clone()).collect()
 }
 
