@@ -1,6 +1,8 @@
 //! Admission of node agents: each writes its own node and its own pods, as Kubernetes' NodeRestriction admits it
 //! (`plugin/pkg/admission/noderestriction`).
 
+use std::net::IpAddr;
+
 use serde_json::Value;
 
 use crate::call::Call;
@@ -43,7 +45,10 @@ pub(super) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     let Some(node) = node::of(call.identity) else { return Ok(()) };
     match call.target.resource.admission {
         Admission::Pod => check_mirror(call, node, object),
-        Admission::Node => check_node(call, node, object, None),
+        Admission::Node => {
+            check_node(call, node, object, None)?;
+            check_ranges(call, node, object)
+        }
         Admission::Lease => check_lease(call, node, object),
         Admission::CsiNode => check_csi_node(call, node, object),
         _ => Ok(()),
@@ -221,6 +226,47 @@ fn check_node(call: &Call<'_>, node: &str, new: &Value, old: Option<&Value>) -> 
     }
 }
 
+/// Refuses a new node whose pods would have addresses of another node's: which pod is meant would depend on who asks.
+fn check_ranges(call: &Call<'_>, node: &str, new: &Value) -> ApiResult<()> {
+    let own: Vec<&str> = ranges(new).collect();
+    if own.is_empty() {
+        return Ok(());
+    }
+    for other in objects::list(&call.api.store, &resource::NODES, None, None, None)?.items {
+        let pairs = ranges(&other).flat_map(|theirs| own.iter().map(move |own| (*own, theirs)));
+        if let Some((own, theirs)) = pairs.into_iter().find(|(own, theirs)| overlap(own, theirs)) {
+            let name = text(&other, "/metadata/name");
+            let why = format!(
+                "cannot give its pods addresses of {own}: node {name:?} has {theirs}; start it with another --pod-cidr, or delete node {name:?} if it is gone"
+            );
+            return no(call, node, &why);
+        }
+    }
+    Ok(())
+}
+
+/// The ranges of the addresses of a node's pods.
+fn ranges(node: &Value) -> impl Iterator<Item = &str> {
+    let all = node.pointer("/spec/podCIDRs").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let first = text(node, "/spec/podCIDR");
+    all.iter().filter_map(Value::as_str).chain(Some(first)).filter(|range| !range.is_empty())
+}
+
+/// Whether two ranges share addresses. Texts that are no ranges share none.
+fn overlap(one: &str, other: &str) -> bool {
+    let parse = |text: &str| {
+        let (address, bits) = text.split_once('/')?;
+        let bits: u32 = bits.parse().ok()?;
+        match address.parse().ok()? {
+            IpAddr::V4(address) => Some((address.to_ipv6_mapped().to_bits(), bits.saturating_add(96))),
+            IpAddr::V6(address) => Some((address.to_bits(), bits)),
+        }
+    };
+    let (Some((one, bits)), Some((other, of_other))) = (parse(one), parse(other)) else { return false };
+    let shift = 128_u32.saturating_sub(bits.min(of_other));
+    (one ^ other).checked_shr(shift).unwrap_or(0) == 0
+}
+
 /// Whether others make decisions by a label, so that an agent must not set it.
 fn is_trusted(label: &str) -> bool {
     let domain = label.split_once('/').map_or("", |(domain, _)| domain);
@@ -263,6 +309,24 @@ mod tests {
             ("notkubernetes.io/x", false),
         ] {
             assert_eq!(is_trusted(label), trusted, "{label}");
+        }
+    }
+
+    #[test]
+    fn ranges_overlap_if_they_share_an_address() {
+        for (one, other, expected) in [
+            ("10.0.0.0/24", "10.0.0.0/24", true),
+            ("10.0.0.0/16", "10.0.9.0/24", true),
+            ("10.0.0.0/24", "10.0.1.0/24", false),
+            ("0.0.0.0/0", "10.0.1.0/24", true),
+            ("10.0.0.0/24", "fd00::/64", false),
+            ("fd00::/64", "fd00::1:0/112", true),
+            ("fd00::/64", "fd00:0:0:1::/64", false),
+            ("10.0.0.0/4294967295", "10.0.0.0/24", true),
+            ("x", "x", false),
+        ] {
+            assert_eq!(overlap(one, other), expected, "{one} {other}");
+            assert_eq!(overlap(other, one), expected, "{other} {one}");
         }
     }
 }

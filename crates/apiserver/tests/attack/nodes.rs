@@ -32,6 +32,12 @@ fn node(name: &str) -> Value {
     json!({"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "mine": "1"}}})
 }
 
+fn of_range(name: &str, range: &str) -> Value {
+    let mut node = node(name);
+    node["spec"] = json!({"podCIDR": range, "podCIDRs": [range]});
+    node
+}
+
 /// Secrets, config maps and claims of its own pods and of others.
 fn objects_of_pods() -> Vec<Case> {
     vec![
@@ -227,7 +233,16 @@ fn pods_that_are_made() -> Vec<Case> {
 /// Its own Node object and others.
 fn nodes() -> Vec<Case> {
     vec![
-        ("itself", Node, "POST /api/v1/nodes", node("n1"), 201, ""),
+        ("a neighbour", Admin, "POST /api/v1/nodes", of_range("n0", "10.9.0.0/16"), 201, ""),
+        (
+            "itself, with addresses of its neighbour",
+            Node,
+            "POST /api/v1/nodes",
+            of_range("n1", "10.9.1.0/24"),
+            403,
+            "has 10.9.0.0/16; start it with another --pod-cidr",
+        ),
+        ("itself", Node, "POST /api/v1/nodes", of_range("n1", "10.10.0.0/24"), 201, ""),
         ("another node", Node, "POST /api/v1/nodes", node("n2"), 403, "its own node"),
         ("to see itself", Node, "GET /api/v1/nodes/n1", Value::Null, 200, ""),
         ("to see others", Node, "GET /api/v1/nodes", Value::Null, 403, ""),
