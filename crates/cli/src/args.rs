@@ -526,11 +526,11 @@ pub(crate) struct NodeOptions {
     #[arg(long, value_name = "SOCKET")]
     pub(crate) cri_socket: Option<PathBuf>,
     /// The OCI runtime of the containerd that is started. Default: crun, or runc
-    #[arg(long, value_name = "PATH", conflicts_with = "cri_socket")]
+    #[arg(long, value_name = "PATH", conflicts_with = "cri_socket", value_parser = program)]
     pub(crate) runtime: Option<PathBuf>,
-    /// Range of the pods' addresses
-    #[arg(long, value_name = "CIDR", default_value = "10.85.0.0/24")]
-    pub(crate) pod_cidr: String,
+    /// Range of the pods' addresses, which no other network of the machine or node of the cluster has
+    #[arg(long, value_name = "CIDR", default_value_t)]
+    pub(crate) pod_cidr: palisade_node::PodRange,
     /// The seccomp profile of pods without one: runtime/default or unconfined
     #[arg(long, value_name = "PROFILE", default_value = "unconfined", value_parser = ["runtime/default", "unconfined"])]
     pub(crate) default_seccomp: String,
@@ -538,6 +538,21 @@ pub(crate) struct NodeOptions {
     /// unless the machine runs auditd, or login ids cannot be set
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = LoginIds::Auto)]
     pub(crate) login_ids: LoginIds,
+}
+
+#[cfg(feature = "serve")]
+/// A program: a path, or a name in the usual folders.
+fn program(text: &str) -> Result<PathBuf, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let found = match text.contains('/') {
+        true => std::path::absolute(text).map_err(|error| error.to_string())?,
+        false => palisade_node::find_program(text).ok_or("there is no such program in PATH")?,
+    };
+    let metadata = std::fs::metadata(&found).map_err(|error| error.to_string())?;
+    match metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 {
+        true => Ok(found),
+        false => Err("it is not an executable file".to_owned()),
+    }
 }
 
 #[cfg(feature = "serve")]

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use palisade_apiserver::Server;
-use palisade_node::{Certificates, Claim, DefaultSeccomp, Layout};
+use palisade_node::{Certificates, Claim, DefaultSeccomp, EngineChoice, Layout};
 use palisade_scc::BuiltinSet;
 
 use crate::args::{DownArgs, ImageCommand, LoginIds, NodeArgs, NodeCommand, NodeOptions};
 use crate::exit::Exit;
-use crate::place::{Place, layout};
+use crate::place::{self, Place, layout};
 
 /// An error at the start of a node.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +119,7 @@ fn may_set_login_ids() -> bool {
 fn config(
     options: &NodeOptions,
     claim: Claim,
+    engine: EngineChoice,
     name: String,
     set: BuiltinSet,
 ) -> Result<palisade_node::Config, crate::Failure> {
@@ -127,10 +128,12 @@ fn config(
         BuiltinSet::V3 => palisade_seccomp::builtin::WORKSHOP,
         BuiltinSet::V4 => palisade_seccomp::builtin::DEFAULT,
     };
-    let (runtime, handler_state) = match (&options.runtime, &options.cri_socket) {
+    let (runtime, handler_state) = match (&options.runtime, &engine) {
         (Some(runtime), _) => (Some(runtime.clone()), None),
-        (None, Some(_)) => (None, None),
-        (None, None) => handler(claim.layout(), default_profile, options.login_ids)?.unzip(),
+        (None, EngineChoice::Use(_)) => (None, None),
+        (None, EngineChoice::Start(_)) => {
+            handler(claim.layout(), default_profile, options.login_ids)?.unzip()
+        }
     };
     Ok(palisade_node::Config {
         claim,
@@ -138,10 +141,9 @@ fn config(
         ip,
         listen: SocketAddr::new(ip, options.node_port),
         tls: None,
-        engine: options.cri_socket.clone(),
+        engine,
         runtime,
         handler_state,
-        range: options.pod_cidr.clone(),
         default_seccomp: match options.default_seccomp.as_str() {
             "runtime/default" => DefaultSeccomp::RuntimeDefault,
             _ => DefaultSeccomp::Unconfined,
@@ -179,14 +181,14 @@ pub(crate) async fn beside(
     place: Option<Place>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), crate::Failure> {
-    let Some(Place { claim, is_ephemeral, temporary }) = place else {
+    let Some(Place { claim, engine, is_ephemeral, temporary }) = place else {
         tracing::warn!("pods cannot run here: containers take root; only the API is served");
         server.run(shutdown).await;
         return Ok(());
     };
     let name = node_name(options)?;
     let layout = claim.layout().clone();
-    let mut config = config(options, claim, name, server.set())?;
+    let mut config = config(options, claim, engine, name, server.set())?;
     let credentials = server.node_credentials(url, &config.name, config.ip)?;
     config.tls = Some(Certificates {
         certificate: credentials.certificate,
@@ -249,7 +251,8 @@ pub(crate) fn run(args: NodeArgs) -> crate::Outcome {
         let wrong = |error: String| NodeError::Kubeconfig(path.clone(), error);
         let kubeconfig = Kubeconfig::read_from(&path).map_err(|error| wrong(error.to_string()))?;
         let claim = Claim::new(layout(args.node.node_dir.as_deref())?)?;
-        let mut config = config(&args.node, claim, node_name(&args.node)?, BuiltinSet::V4)?;
+        let engine = place::engine(&args.node, &claim)?;
+        let mut config = config(&args.node, claim, engine, node_name(&args.node)?, BuiltinSet::V4)?;
         config.tls = Some(certificates(&kubeconfig, &path)?);
         let client = client(kubeconfig).await?;
         palisade_node::run(config, client, shutdown).await?;

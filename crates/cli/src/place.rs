@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use palisade_node::{Claim, Layout};
+use palisade_node::{Claim, EngineChoice, Layout};
 
 use crate::args::NodeOptions;
 
@@ -13,9 +13,18 @@ pub(crate) fn layout(folder: Option<&Path>) -> Result<Layout, std::io::Error> {
     std::path::absolute(folder.unwrap_or(Path::new(FOLDER))).map(|folder| Layout::new(&folder))
 }
 
-/// The folder of the node beside a server. It is claimed before the server starts, so that a second node leaves no trace.
+/// The engine that is asked for, with a network that no other node of the machine has.
+pub(crate) fn engine(options: &NodeOptions, claim: &Claim) -> Result<EngineChoice, crate::Failure> {
+    Ok(match &options.cri_socket {
+        Some(socket) => EngineChoice::Use(socket.clone()),
+        None => EngineChoice::Start(claim.network(options.pod_cidr)?),
+    })
+}
+
+/// The folder of the node beside a server, and its engine. They are claimed before the server starts, so that a second node leaves no trace.
 pub(crate) struct Place {
     pub(crate) claim: Claim,
+    pub(crate) engine: EngineChoice,
     /// Whether the node ends with the server.
     pub(crate) is_ephemeral: bool,
     /// Removed last.
@@ -35,7 +44,8 @@ impl Place {
         };
         let own = temporary.as_ref().map(tempfile::TempDir::path);
         let claim = Claim::new(layout(options.node_dir.as_deref().or(own))?)?;
-        Ok(Some(Self { claim, is_ephemeral, temporary }))
+        let engine = engine(options, &claim)?;
+        Ok(Some(Self { claim, engine, is_ephemeral, temporary }))
     }
 
     /// The temporary folder of the node, which commands for its images have to name.

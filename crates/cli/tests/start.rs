@@ -24,6 +24,24 @@ fn a_folder_keeps_its_set_of_sccs() {
 }
 
 #[test]
+fn a_node_whose_network_or_runtime_cannot_be_is_refused_at_once() {
+    let server = Server::start("4");
+    server.run("touch plain");
+    for (options, expected) in [
+        ("--pod-cidr 10.85.0/24", "expected an IPv4 address and a prefix length, as 10.85.0.0/24"),
+        ("--pod-cidr 10.85.0.7/24", "the range begins with 10.85.0.0: give 10.85.0.0/24"),
+        ("--runtime ./plain", "it is not an executable file"),
+        ("--runtime no-such-runtime", "there is no such program in PATH"),
+    ] {
+        for command in ["up", "node --kubeconfig none"] {
+            let (code, said) = server.fail(&format!("palisade {command} --node-dir node {options}"));
+            assert!(code == 2 && said.contains(expected), "{command} {options}: {said}");
+            assert!(!server.home.path().join("node").exists(), "{command} {options}");
+        }
+    }
+}
+
+#[test]
 fn a_backup_is_not_restored_by_a_start_that_finds_its_address_taken() {
     let server = Server::start("4");
     server.run("palisade backup all.backup");

@@ -11,8 +11,7 @@ use kube_runtime::watcher::{self, Event};
 use palisade_k8s::KernelVersion;
 use tokio::sync::Notify;
 
-use crate::claim::private;
-use crate::config::Config;
+use crate::config::{Config, EngineChoice};
 use crate::cri::Cri;
 use crate::cri::message::{ListContainersRequest, ListPodSandboxRequest};
 use crate::denial;
@@ -21,6 +20,7 @@ use crate::env::Facts;
 use crate::event::Recorder;
 use crate::layout::Layout;
 use crate::node::{Node, has_selinux};
+use crate::private::private;
 use crate::register::{self, Registration};
 use crate::sandbox::{Resolver, UID};
 use crate::seccomp::Profiles;
@@ -39,6 +39,9 @@ pub enum NodeError {
     /// The endpoint for the API server cannot be opened.
     #[error("the node's endpoint: {0}")]
     Server(String),
+    /// The API server refuses the node.
+    #[error("{0}")]
+    Refused(String),
     /// A file cannot be read or written.
     #[error("{0}")]
     File(#[from] std::io::Error),
@@ -98,15 +101,15 @@ pub async fn run(
     let doubts = node.as_ref().map(|node| Arc::clone(&node.doubts)).unwrap_or_default();
     let supervised = supervise(engine, doubts, stopped);
     let supervised = tokio::spawn(supervised);
-    tokio::select! {
-        () = shutdown => {}
-        () = register => {}
-        () = pods => {}
-        () = denials => {}
-    }
+    let ended = tokio::select! {
+        () = shutdown => Ok(()),
+        why = register => Err(NodeError::Refused(why)),
+        () = pods => Ok(()),
+        () = denials => Ok(()),
+    };
     let _ = stop.send(());
     let _ = supervised.await;
-    Ok(())
+    ended
 }
 
 /// Writes the workshop's profile to the folder of localhost profiles, unless there is one of that name.
@@ -135,15 +138,16 @@ impl Source {
 }
 
 async fn start_engine(config: &Config) -> Result<Source, EngineError> {
-    if let Some(socket) = &config.engine {
-        let cri = Cri::new(socket);
-        return match cri.version(Default::default()).await {
-            Ok(_) => Ok(Source::Other(cri)),
-            Err(error) => Err(EngineError::Start(error.to_string())),
-        };
-    }
+    let network = match &config.engine {
+        EngineChoice::Start(network) => network,
+        EngineChoice::Use(socket) => {
+            let cri = Cri::new(socket);
+            let answer = cri.version(Default::default()).await;
+            return answer.map(|_| Source::Other(cri)).map_err(|error| EngineError::Start(error.to_string()));
+        }
+    };
     let programs = Programs::find(config.runtime.as_deref())?;
-    let start = || Engine::start(config.layout(), programs.clone(), &config.range);
+    let start = || Engine::start(config.layout(), programs.clone(), network.range());
     let engine = match start().await {
         // A busy machine gets another try: a node that gives up stays without pods.
         Err(EngineError::Start(why)) => {
@@ -215,7 +219,10 @@ fn node(config: &Config, client: &Client, cri: &Cri, recorder: &Arc<Recorder>) -
         recorder: Arc::clone(recorder),
         has_selinux: has_selinux(),
         doubts: Arc::default(),
-        socket: config.engine.clone().unwrap_or_else(|| config.layout().socket()),
+        socket: match &config.engine {
+            EngineChoice::Start(_) => config.layout().socket(),
+            EngineChoice::Use(socket) => socket.clone(),
+        },
         handler_state: config.handler_state.clone(),
         handler: String::new(),
     }

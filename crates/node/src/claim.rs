@@ -1,11 +1,13 @@
 //! The claim of a process on a node's folder: two agents on one folder would end each other's engine and pods.
 
-use std::fs::{DirBuilder, File, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::layout::Layout;
+use crate::private::private;
+use crate::range::{Network, PodRange, RangeError};
 
 /// An error of claiming a node's folder.
 #[derive(Debug, thiserror::Error)]
@@ -50,34 +52,20 @@ impl Claim {
         }
     }
 
+    /// Claims a range of addresses for the node's pods.
+    ///
+    /// # Errors
+    ///
+    /// See [`RangeError`].
+    pub fn network(&self, range: PodRange) -> Result<Network, RangeError> {
+        Network::new(&self.layout, range)
+    }
+
     /// The folders of the node.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
-}
-
-/// Makes a folder private to its owner, whatever the umask and its old mode were: below it are the tokens and Secrets
-/// of pods.
-pub(crate) fn private(folder: &Path) -> std::io::Result<()> {
-    let refused = |why: String| std::io::Error::new(std::io::ErrorKind::PermissionDenied, why);
-    let own = rustix::process::geteuid().as_raw();
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let found = std::fs::symlink_metadata(folder)?;
-    if !found.is_dir() || found.uid() != own {
-        let (path, owner) = (folder.display(), found.uid());
-        return Err(refused(format!(
-            "{path}: not a folder of user {own}, but of user {owner}: choose another"
-        )));
-    }
-    if found.mode() & 0o022 != 0 {
-        return Err(refused(format!(
-            "{}: other users may write it (mode {:04o}): take that from them with chmod go-w",
-            folder.display(),
-            found.mode() & 0o7777
-        )));
-    }
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
 }
 
 #[cfg(test)]
@@ -98,24 +86,5 @@ mod tests {
         assert_eq!(down(&layout).await.unwrap_err().to_string(), second);
         drop(copy);
         Claim::new(layout).unwrap();
-    }
-
-    #[test]
-    fn a_folder_is_its_owners_alone() {
-        let top = tempfile::tempdir().unwrap();
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
-        let set =
-            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
-        let folder = top.path().join("a/b");
-        private(&folder).unwrap();
-        assert_eq!(mode(&folder), 0o700);
-        set(&folder, 0o755);
-        private(&folder).unwrap();
-        assert_eq!(mode(&folder), 0o700, "one that others could read is closed");
-        set(&folder, 0o777);
-        assert!(private(&folder).unwrap_err().to_string().contains("other users may write it"));
-        let link = top.path().join("link");
-        std::os::unix::fs::symlink(&folder, &link).unwrap();
-        assert!(private(&link).is_err());
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::claim::Claim;
 use crate::layout::Layout;
+use crate::range::Network;
 use crate::seccomp::DefaultSeccomp;
 use crate::server;
 
@@ -21,19 +22,26 @@ pub struct Config {
     pub listen: std::net::SocketAddr,
     /// The endpoint's certificate, its key, and the authority of the API server's, in PEM.
     pub tls: Option<server::Certificates>,
-    /// The socket of a running engine; `None` starts one.
-    pub engine: Option<PathBuf>,
+    /// The container engine.
+    pub engine: EngineChoice,
     /// The OCI runtime of the started engine.
     pub runtime: Option<PathBuf>,
     /// The state folder of the OCI runtime, if that is Palisade's handler: profiles are passed by name, and denials of
     /// its filters become events.
     pub handler_state: Option<PathBuf>,
-    /// The range of pods' addresses.
-    pub range: String,
     /// The seccomp profile of pods without one.
     pub default_seccomp: DefaultSeccomp,
     /// The text of the default seccomp profile.
     pub default_profile: &'static str,
+}
+
+/// The container engine of a node.
+#[derive(Clone, Debug)]
+pub enum EngineChoice {
+    /// containerd is started, with pods in this network.
+    Start(Network),
+    /// The running engine on a socket, with a network of its own.
+    Use(PathBuf),
 }
 
 impl Config {

@@ -7,6 +7,7 @@ use crate::cri::Cri;
 use crate::cri::message::{ListPodSandboxRequest, SandboxId};
 use crate::engine::{self, Engine, EngineError, Programs};
 use crate::layout::Layout;
+use crate::range::PodRange;
 use crate::shim;
 use crate::sweep::{self, Rule, iptables};
 use crate::volume::{unmount_below, unmount_inside};
@@ -25,7 +26,7 @@ pub async fn down(layout: &Layout) -> Result<(), EngineError> {
     let cri = Cri::new(&layout.socket());
     if cri.version(Default::default()).await.is_err() && layout.root().join("containerd").exists() {
         // Only the engine has the list of its objects.
-        let start = async || Engine::start(layout, Programs::find(None)?, "10.85.0.0/24").await;
+        let start = async || Engine::start(layout, Programs::find(None)?, PodRange::default()).await;
         let mut engine = match start().await {
             Ok(engine) => engine,
             // The disk may be full of the pods' volumes, which go anyway.

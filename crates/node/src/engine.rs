@@ -11,6 +11,7 @@ use crate::cri::message::VersionRequest;
 use crate::layout::Layout;
 use crate::node::has_selinux;
 use crate::pause;
+use crate::range::PodRange;
 
 /// Folders of network plugins.
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
@@ -85,8 +86,8 @@ fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> EngineError + '_ {
     |error| EngineError::File(path.to_owned(), error)
 }
 
-/// Writes a file whole or not at all: a crash, or an engine that starts meanwhile, meets no half of it.
-/// Writes a file, unless it has this text already: a node on a full disk starts again, so that its pods can be deleted.
+/// Writes a file whole or not at all: a crash, or an engine that starts meanwhile, meets no half of it. A file that has
+/// this text already stays: a node on a full disk starts again, so that its pods can be deleted.
 fn write(path: &Path, text: &str) -> Result<(), EngineError> {
     if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
@@ -147,13 +148,13 @@ Root = {runtime_root}
 }
 
 /// The pods' network: a bridge on the node, addresses from `range`, forwarded ports of the node.
-fn network(layout: &Layout, range: &str) -> String {
+fn network(layout: &Layout, range: PodRange) -> String {
     let data = layout.run().join("addresses").display().to_string();
     serde_json::json!({
         "cniVersion": "0.4.0", "name": layout.network(),
         "plugins": [
             {"type": "bridge", "bridge": layout.bridge(), "isGateway": true, "ipMasq": true, "hairpinMode": true,
-             "ipam": {"type": "host-local", "dataDir": data, "ranges": [[{"subnet": range}]],
+             "ipam": {"type": "host-local", "dataDir": data, "ranges": [[{"subnet": range.to_string()}]],
                       "routes": [{"dst": "0.0.0.0/0"}]}},
             {"type": "portmap", "capabilities": {"portMappings": true}, "snat": true},
         ],
@@ -193,7 +194,11 @@ const START: Duration = Duration::from_secs(120);
 
 impl Engine {
     /// Writes the configuration of the engine, and starts it unless it runs.
-    pub(crate) async fn start(layout: &Layout, programs: Programs, range: &str) -> Result<Self, EngineError> {
+    pub(crate) async fn start(
+        layout: &Layout,
+        programs: Programs,
+        range: PodRange,
+    ) -> Result<Self, EngineError> {
         let runtime = wrapped(layout, &programs.runtime)?;
         write(&layout.engine_config(), &config(layout, &programs, &runtime))?;
         write(&layout.network_config().join("10-palisade.conflist"), &network(layout, range))?;

@@ -44,6 +44,11 @@ impl Layout {
         self.run().join("containerd/io.containerd.runtime.v2.task/k8s.io")
     }
 
+    /// The record of the range of its pods.
+    pub(crate) fn range(&self) -> PathBuf {
+        self.run().join("pod-cidr")
+    }
+
     pub(crate) fn engine_config(&self) -> PathBuf {
         self.root.join("containerd.toml")
     }

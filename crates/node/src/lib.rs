@@ -2,19 +2,19 @@
 //! It enforces a pod's settings on its containers; which settings a user may request is decided elsewhere.
 //!
 //! ```no_run
-//! use palisade_node::{Claim, Config, DefaultSeccomp, Layout};
+//! use palisade_node::{Claim, Config, DefaultSeccomp, EngineChoice, Layout};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let claim = Claim::new(Layout::new("/var/lib/palisade".as_ref()))?;
 //! let config = Config {
-//!     claim: Claim::new(Layout::new("/var/lib/palisade".as_ref()))?,
+//!     engine: EngineChoice::Start(claim.network("10.85.0.0/24".parse()?)?),
+//!     claim,
 //!     name: "here".to_owned(),
 //!     ip: "192.0.2.7".parse()?,
 //!     listen: "192.0.2.7:0".parse()?,
 //!     tls: None, // without certificates nobody reaches the node for logs and streams
-//!     engine: None, // containerd is started
 //!     runtime: None,
 //!     handler_state: None, // containers have filters of the engine's making
-//!     range: "10.85.0.0/24".to_owned(),
 //!     default_seccomp: DefaultSeccomp::RuntimeDefault,
 //!     default_profile: palisade_seccomp::builtin::DEFAULT,
 //! };
@@ -49,8 +49,10 @@ mod node;
 mod pause;
 mod pids;
 mod plan;
+mod private;
 mod probe;
 mod query;
+mod range;
 mod register;
 mod sandbox;
 mod schedule;
@@ -67,10 +69,11 @@ mod worker;
 
 pub use agent::{NodeError, run};
 pub use claim::{Claim, ClaimError};
-pub use config::Config;
+pub use config::{Config, EngineChoice};
 pub use down::down;
 pub use engine::{EngineError, find_program};
 pub use layout::Layout;
+pub use range::{Network, PodRange, PodRangeError, RangeError};
 pub use schedule::{schedule, schedule_once_there_are_nodes};
 pub use seccomp::DefaultSeccomp;
 pub use server::Certificates;

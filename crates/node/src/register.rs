@@ -9,8 +9,9 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::config::Config;
+use crate::config::{Config, EngineChoice};
 use crate::cri::Cri;
+use crate::range::PodRange;
 
 /// Renewal interval of the lease; its duration is four times as long.
 const RENEWAL: Duration = Duration::from_secs(10);
@@ -21,7 +22,8 @@ const STATUS: u32 = 6;
 pub(crate) struct Registration {
     name: String,
     ip: String,
-    range: String,
+    /// The range of its pods' addresses, if it is the node's to say.
+    range: Option<PodRange>,
     port: Option<u16>,
     /// The reason why it cannot run pods, if there is one.
     why: Option<String>,
@@ -29,7 +31,11 @@ pub(crate) struct Registration {
 
 impl Registration {
     pub(crate) fn new(config: &Config, port: Option<u16>, why: Option<String>) -> Self {
-        Self { name: config.name.clone(), ip: config.ip.to_string(), range: config.range.clone(), port, why }
+        let range = match &config.engine {
+            EngineChoice::Start(network) => Some(network.range()),
+            EngineChoice::Use(_) => None,
+        };
+        Self { name: config.name.clone(), ip: config.ip.to_string(), range, port, why }
     }
 }
 
@@ -106,8 +112,8 @@ async fn status(registration: &Registration, cri: Option<&Cri>, since: &mut Opti
     }})
 }
 
-/// Keeps the node's object and its lease.
-pub(crate) async fn run(client: Client, registration: Registration, cri: Option<Cri>) {
+/// Keeps the node's object and its lease; returns the reason if the API server refuses to make the node.
+pub(crate) async fn run(client: Client, registration: Registration, cri: Option<Cri>) -> String {
     let nodes: Api<NodeObject> = Api::all(client.clone());
     let leases: Api<Lease> = Api::namespaced(client, "kube-node-lease");
     let mut since = None;
@@ -120,7 +126,8 @@ pub(crate) async fn run(client: Client, registration: Registration, cri: Option<
         if is_due || is_overwritten(&nodes, &registration.name, is_ready).await {
             match write(&nodes, &registration, &body).await {
                 Ok(()) => last_ready = is_ready,
-                Err(error) => {
+                Err(Unregistered::Refused(why)) => return why,
+                Err(Unregistered::Failed(error)) => {
                     tracing::debug!("the node is not registered: {error}");
                     tokio::time::sleep(Duration::from_millis(500)).await;
                     continue;
@@ -144,18 +151,42 @@ async fn is_overwritten(nodes: &Api<NodeObject>, name: &str, is_ready: Option<bo
         || ready.is_some_and(|condition| condition.status == "Unknown")
 }
 
-async fn write(nodes: &Api<NodeObject>, registration: &Registration, status: &Value) -> kube::Result<()> {
+/// The reason why a node is not registered.
+enum Unregistered {
+    /// The API server makes no such node.
+    Refused(String),
+    /// Something else, which is tried again.
+    Failed(kube::Error),
+}
+
+impl From<kube::Error> for Unregistered {
+    fn from(error: kube::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+async fn write(
+    nodes: &Api<NodeObject>,
+    registration: &Registration,
+    status: &Value,
+) -> Result<(), Unregistered> {
     if nodes.get_opt(&registration.name).await?.is_none() {
         let architecture = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+        let range = registration.range.map(|range| range.to_string());
         let object = json!({
             "apiVersion": "v1", "kind": "Node",
             "metadata": {"name": registration.name, "labels": {
                 "kubernetes.io/hostname": registration.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": architecture,
             }},
-            "spec": {"podCIDR": registration.range, "podCIDRs": [registration.range]},
+            "spec": {"podCIDR": range, "podCIDRs": range.as_slice()},
         });
         let object: NodeObject = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
-        nodes.create(&PostParams::default(), &object).await?;
+        match nodes.create(&PostParams::default(), &object).await {
+            Err(kube::Error::Api(refused)) if matches!(refused.code, 403 | 422) => {
+                return Err(Unregistered::Refused(refused.message));
+            }
+            made => made?,
+        };
     }
     nodes.patch_status(&registration.name, &PatchParams::default(), &Patch::Merge(status)).await?;
     Ok(())

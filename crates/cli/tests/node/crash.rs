@@ -37,6 +37,7 @@ fn pods_outlive_crashes() {
     };
     running(&up);
     ends(&up);
+    has_its_range_alone(&up);
     let ids = |up: &Up| {
         up.must(&["get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].containerID}"])
     };
@@ -97,6 +98,30 @@ fn ends(up: &Up) {
     up.until("its address and its port are free", |up| held(up).addresses == before.len() && rules() == 0);
     assert_eq!(up.ask(&["logs", "once"]), "words");
     up.must(&["delete", "pod", "once"]);
+}
+
+/// A second node of the machine with the same addresses is refused before anything of it starts.
+fn has_its_range_alone(up: &Up) {
+    let place = |name: &str| up.folder.join(name).display().to_string();
+    let (node, data) = (place("second"), place("second-data"));
+    let out = up.palisade(&[
+        "up",
+        "--listen",
+        "127.0.0.1:0",
+        "--node-dir",
+        &node,
+        "--data-dir",
+        &data,
+        "--pod-cidr",
+        "10.85.13.128/25",
+    ]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let own = up.node_dir().display().to_string();
+    let expected = format!(
+        "--pod-cidr 10.85.13.128/25 overlaps 10.85.13.0/24, the range of this machine's node in {own}: give another range, as --pod-cidr 10.85.1.0/24"
+    );
+    assert!(!out.status.success() && said.contains(&expected), "{said}");
+    assert!(!Path::new(&data).exists());
 }
 
 /// Resources of pods on the machine.
