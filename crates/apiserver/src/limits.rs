@@ -52,8 +52,10 @@ pub(crate) const ERRAND_THREADS: usize = 4;
 pub(crate) const ERRAND_WAIT: Duration = Duration::from_secs(15);
 /// Time before a namespace with remaining objects is looked at again.
 pub(crate) const LEAVING_WAIT: Duration = Duration::from_secs(10);
-/// Workloads that are looked at concurrently, each of another namespace.
-pub(crate) const WORKLOAD_THREADS: usize = 4;
+/// Workloads that are looked at concurrently.
+pub(crate) const WORKLOAD_THREADS: usize = 6;
+/// Those of one namespace, whose admission webhooks may be slow.
+pub(crate) const NAMESPACE_WORKLOADS: usize = 3;
 
 /// Maximum time for a client to read one part of a list, or an event of a watch.
 pub(crate) const PART_TIME: Duration = Duration::from_secs(60);

@@ -1,10 +1,10 @@
 //! The queue of workloads: for which controller, in which order, and not before the effects of the last run are known.
 //!
-//! Namespaces take turns, so that none keeps the workloads of others waiting. One workload at a time is run in a
-//! namespace, and the next one only when the events of the last one's changes have been seen: a controller that does
-//! not see existing pods would create them again.
+//! Namespaces take turns, and none has all threads, so that none keeps the workloads of others waiting. In a namespace the
+//! workload that is due longest comes first. None is run again before the events of its last run's changes have been seen:
+//! a controller that does not see existing pods would create them again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use palisade_store::{Key, Revision};
@@ -23,21 +23,49 @@ pub(super) struct Queue {
     /// By namespace and UID of their controller: pods, replica sets, revisions and jobs.
     owned: HashMap<(String, String), BTreeSet<Key>>,
     daemons: BTreeSet<Key>,
-    due: BTreeMap<String, BTreeSet<Key>>,
+    /// Workloads by namespace, none of them busy.
+    due: BTreeMap<String, Line>,
     /// Time of the next run; second, the number of failures.
     later: BTreeMap<Key, (Instant, u32)>,
-    /// Namespaces with a running workload, or whose events up to a revision must be seen first.
-    busy: BTreeMap<String, Option<Revision>>,
+    /// Workloads that run, or the events of whose last run have not been seen; with whether they are due again.
+    busy: HashMap<Key, bool>,
+    /// Workloads that have run, by the revision up to which events must be seen.
+    unseen: BTreeSet<(Revision, Key)>,
+    /// The number of running workloads of each namespace.
+    running: HashMap<String, usize>,
     /// The namespace that had its turn last.
     last: String,
     /// The revision up to which events have been read.
     seen: Option<Revision>,
     /// By namespace, pods of workloads that wait for a node.
     waiting: HashMap<String, Waiting>,
+    /// Pods that were made and whose events have not been seen, with their namespaces and sizes.
+    made: BTreeMap<Revision, (String, usize)>,
+}
+
+/// Workloads in the order in which they became due.
+#[derive(Debug, Default)]
+struct Line {
+    order: VecDeque<Key>,
+    known: HashSet<Key>,
+}
+
+impl Line {
+    fn push(&mut self, key: Key) {
+        if self.known.insert(key.clone()) {
+            self.order.push_back(key);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Key> {
+        let key = self.order.pop_front()?;
+        self.known.remove(&key);
+        Some(key)
+    }
 }
 
 /// Pods of one namespace's workloads that wait for a node: those that are known, with their stored sizes, and those that were
-/// made since the last turn, some of which may be known by now.
+/// made and whose events are not all read.
 #[derive(Debug, Default)]
 struct Waiting {
     known: HashMap<String, usize>,
@@ -86,6 +114,7 @@ impl Queue {
         self.owned.clear();
         self.daemons.clear();
         self.waiting.clear();
+        self.made.clear();
     }
 
     /// Records the owner of an object, and queues the workloads that it affects.
@@ -158,26 +187,42 @@ impl Queue {
         ))
     }
 
-    /// A pod has been made, whose event comes later.
+    /// A pod has been made, whose event is read later or has been read just now.
     pub(super) fn made(&mut self, namespace: &str, pod: &Value) {
-        if text(pod, "/spec/nodeName").is_empty() {
+        let revision = text(pod, "/metadata/resourceVersion").parse().ok().and_then(Revision::new);
+        let revision = revision.filter(|revision| self.seen.is_none_or(|seen| *revision > seen));
+        if let Some(revision) = revision.filter(|_| text(pod, "/spec/nodeName").is_empty()) {
+            let size = objects::size(pod);
             let made = &mut self.waiting.entry(namespace.to_owned()).or_default().made;
-            *made = (made.0 + 1, made.1 + objects::size(pod));
+            *made = (made.0 + 1, made.1 + size);
+            self.made.insert(revision, (namespace.to_owned(), size));
         }
     }
 
-    /// All events of what was done in a namespace have been seen.
-    fn is_free(&mut self, namespace: &str) {
-        if let Some(waiting) = self.waiting.get_mut(namespace) {
-            waiting.made = (0, 0);
-            if waiting.known.is_empty() {
-                self.waiting.remove(namespace);
+    /// The events of pods that were made up to a revision have been read.
+    fn forget_made(&mut self, seen: Revision) {
+        while let Some(first) = self.made.first_entry().filter(|first| *first.key() <= seen) {
+            let (namespace, size) = first.remove();
+            let Some(waiting) = self.waiting.get_mut(&namespace) else { continue };
+            waiting.made = (waiting.made.0.saturating_sub(1), waiting.made.1.saturating_sub(size));
+            if waiting.sum() == (0, 0) {
+                self.waiting.remove(&namespace);
             }
         }
     }
 
     fn is_due(&mut self, key: Key) {
-        self.due.entry(key.namespace.clone()).or_default().insert(key);
+        match self.busy.get_mut(&key) {
+            Some(is_due) => *is_due = true,
+            None => self.due.entry(key.namespace.clone()).or_default().push(key),
+        }
+    }
+
+    /// The events of a workload's last run have been seen.
+    fn is_free(&mut self, key: Key) {
+        if self.busy.remove(&key) == Some(true) {
+            self.is_due(key);
+        }
     }
 
     /// Objects of a place in the store that a workload of a namespace controls.
@@ -200,12 +245,9 @@ impl Queue {
     /// Events up to a revision have been read, and time has passed. Returns the time until something is due.
     pub(super) fn advance(&mut self, seen: Revision) -> Duration {
         self.seen = Some(seen);
-        let is_over = |until: &Option<Revision>| until.is_some_and(|until| until <= seen);
-        let over: Vec<String> =
-            self.busy.iter().filter(|(_, until)| is_over(until)).map(|(name, _)| name.clone()).collect();
-        for namespace in over {
-            self.busy.remove(&namespace);
-            self.is_free(&namespace);
+        self.forget_made(seen);
+        while self.unseen.first().is_some_and(|(until, _)| *until <= seen) {
+            self.unseen.pop_first().into_iter().for_each(|(_, key)| self.is_free(key));
         }
         let now = Instant::now();
         let ripe: Vec<Key> =
@@ -217,26 +259,32 @@ impl Queue {
 
     /// The next workload: of the namespace after the one that had its turn last.
     pub(super) fn take(&mut self) -> Option<Turn> {
-        let namespace = turns::next(&self.due, |name| !self.busy.contains_key(name), &self.last)?;
-        let keys = self.due.get_mut(&namespace)?;
-        let key = keys.pop_first()?;
-        if keys.is_empty() {
+        let has_room =
+            |name: &str| self.running.get(name).is_none_or(|few| *few < limits::NAMESPACE_WORKLOADS);
+        let namespace = turns::next(&self.due, has_room, &self.last)?;
+        let line = self.due.get_mut(&namespace)?;
+        let key = line.pop()?;
+        if line.order.is_empty() {
             self.due.remove(&namespace);
         }
-        self.busy.insert(namespace.clone(), None);
+        self.busy.insert(key.clone(), false);
+        *self.running.entry(namespace.clone()).or_default() += 1;
         self.last = namespace;
         let failures = self.later.remove(&key).map_or(0, |(_, failures)| failures);
         Some(Turn { key, failures })
     }
 
-    /// A workload has been run; its namespace has its next turn when events up to a revision have been seen.
+    /// A workload has been run; it has its next turn when events up to a revision have been seen.
     pub(super) fn done(&mut self, turn: Turn, again: Option<(Duration, u32)>, until: Revision) {
-        match self.seen.is_some_and(|seen| seen >= until) {
-            true => {
-                self.busy.remove(&turn.key.namespace);
-                self.is_free(&turn.key.namespace);
+        if let Some(running) = self.running.get_mut(&turn.key.namespace) {
+            *running -= 1;
+            if *running == 0 {
+                self.running.remove(&turn.key.namespace);
             }
-            false => drop(self.busy.insert(turn.key.namespace.clone(), Some(until))),
+        }
+        match self.seen.is_some_and(|seen| seen >= until) {
+            true => self.is_free(turn.key.clone()),
+            false => drop(self.unseen.insert((until, turn.key.clone()))),
         }
         if let Some((wait, failures)) = again {
             let at = Instant::now() + wait.min(limits::WORKLOAD_LONGEST);
@@ -265,23 +313,33 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_take_turns_and_wait_for_their_own_events() {
+    fn namespaces_take_turns_and_workloads_wait_for_their_own_events() {
         let mut queue = Queue::default();
-        for key in [set("a", "1"), set("a", "2"), set("a", "3"), set("b", "1"), set("c", "1")] {
+        for key in [set("a", "2"), set("a", "1"), set("a", "3"), set("a", "4"), set("b", "1"), set("c", "1")]
+        {
             queue.learn(&key, &json!({}), false);
         }
         let mut taken = Vec::new();
         while let Some(turn) = queue.take() {
             taken.push(turn);
         }
-        let names: Vec<String> = taken.iter().map(|turn| turn.key.namespace.clone()).collect();
-        assert_eq!(names, ["a", "b", "c"], "one of each at a time");
+        let names: Vec<_> = taken.iter().map(|turn| (&*turn.key.namespace, &*turn.key.name)).collect();
+        assert_eq!(
+            names,
+            [("a", "2"), ("b", "1"), ("c", "1"), ("a", "1"), ("a", "3")],
+            "a few of each at a time"
+        );
+        // It has changed while it ran.
+        queue.learn(&set("a", "2"), &json!({}), false);
         let first = taken.remove(0);
         queue.done(first, None, revision(7));
         queue.advance(revision(6));
-        assert!(queue.take().is_none(), "the events of the last run are not seen yet");
+        assert_eq!(queue.take().unwrap().key, set("a", "4"));
+        queue.done(taken.remove(2), None, revision(7));
+        assert!(queue.take().is_none(), "the events of the last runs are not seen yet");
         queue.advance(revision(7));
         assert_eq!(queue.take().unwrap().key, set("a", "2"));
+        assert!(queue.take().is_none(), "the other has not changed");
     }
 
     #[test]
@@ -318,13 +376,16 @@ mod tests {
         let mut queue = Queue::default();
         queue.learn(&set("a", "1"), &json!({}), false);
         let turn = queue.take().unwrap();
-        let heavy = json!({"metadata": {"annotations": {"x": "x".repeat(limits::WAITING.1)}}});
+        let heavy = json!({"metadata": {"resourceVersion": "2", "annotations": {"x": "x".repeat(limits::WAITING.1)}}});
         queue.made("a", &heavy);
         assert!(queue.are_enough("a").is_some());
         queue.done(turn, None, revision(3));
+        queue.advance(revision(1));
         assert!(queue.are_enough("a").is_some());
         queue.advance(revision(3));
         assert!(queue.are_enough("a").is_none() && queue.waiting.is_empty());
+        queue.made("a", &heavy);
+        assert!(queue.waiting.is_empty(), "its event has been read");
     }
 
     #[test]
