@@ -1,5 +1,8 @@
 //! Policy from the command line: built-in sets and files.
 
+use std::collections::HashMap;
+use std::io::Write;
+
 use palisade_admission::{PolicyBuilder, PolicyError};
 use palisade_k8s::FieldPath;
 use palisade_scc::{BuiltinSet, Finding};
@@ -68,7 +71,7 @@ fn cluster_admins() -> serde_json::Value {
 /// Adds the policy objects among these, as a layer over the existing policy.
 pub(crate) fn add_layer(builder: &mut PolicyBuilder, documents: &[Document]) -> Result<(), LoadError> {
     builder.next_layer();
-    for document in documents {
+    for document in latest(documents) {
         if let Some(Finding { path, message, help, .. }) = understood::template(document) {
             return Err(LoadError::Template(document.place(&path), message, help));
         }
@@ -77,6 +80,38 @@ pub(crate) fn add_layer(builder: &mut PolicyBuilder, documents: &[Document]) -> 
             .map_err(|error| LoadError::Object(place_of(document, &error), error))?;
     }
     Ok(())
+}
+
+/// The documents without those that a later one of the same name replaces, as `kubectl apply` would; each that says something
+/// else is told.
+fn latest(documents: &[Document]) -> Vec<&Document> {
+    let mut places: HashMap<[&str; 4], usize> = HashMap::new();
+    let mut kept: Vec<Option<&Document>> = Vec::new();
+    for document in documents {
+        let group = document.text("apiVersion").split_once('/').map_or("", |(group, _)| group);
+        let name = document.metadata("name");
+        let key = [group, document.text("kind"), document.metadata("namespace"), name];
+        let before = places.insert(key, kept.len()).filter(|_| !name.is_empty());
+        if let Some(before) = before.and_then(|place| kept.get_mut(place)).and_then(Option::take) {
+            tell_replaced(before, document);
+        }
+        kept.push(Some(document));
+    }
+    kept.into_iter().flatten().collect()
+}
+
+fn tell_replaced(before: &Document, document: &Document) {
+    if before.node.to_json() != document.node.to_json() {
+        let place = document.place(&FieldPath::root());
+        let (kind, name) = (document.text("kind"), document.metadata("name"));
+        let first = before.place(&FieldPath::root());
+        let note = crate::paint::warning("note:");
+        // A failure to report is ignored.
+        let _ = writeln!(
+            palisade_console::terminal::err(),
+            "{place}: {note} {kind} {name} replaces that of {first}, as when both are applied"
+        );
+    }
 }
 
 /// Adds the policy objects beside workloads under review. Pods among them are reviewed, and are not policy.

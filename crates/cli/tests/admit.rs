@@ -254,10 +254,6 @@ fn an_unusable_policy_is_one_error_with_its_place() {
             ".yaml:3:11: SecurityContextConstraints x is invalid: ",
         ),
         ("kind: Namespace\nmetadata: {}\n", ".yaml:1:1: Namespace has no metadata.name"),
-        (
-            "{kind: Namespace, metadata: {name: x}}\n---\n{kind: Namespace, metadata: {name: x}}\n",
-            ".yaml:3:36: Namespace x is there twice",
-        ),
     ] {
         let file = policy_file(policy);
         let output = palisade().arg("admit").arg("--policy").arg(file.path()).output().unwrap();
@@ -291,4 +287,24 @@ fn each_line_is_answered_before_the_next_is_asked() {
     }
     drop(input);
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn the_later_of_two_objects_of_one_name_counts() {
+    let scc = |is_privileged: bool| {
+        format!(
+            "{{apiVersion: security.openshift.io/v1, kind: SecurityContextConstraints, metadata: {{name: x}}, allowPrivilegedContainer: {is_privileged}, \
+             runAsUser: {{type: RunAsAny}}, seLinuxContext: {{type: RunAsAny}}, fsGroup: {{type: RunAsAny}}, supplementalGroups: {{type: RunAsAny}}, \
+             volumes: ['*'], groups: [system:authenticated]}}\n---\n"
+        )
+    };
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop}, spec: {containers: [{name: c, image: i, \
+               securityContext: {privileged: true}}]}}\n";
+    for (first, then, code) in [(false, true, 0), (true, false, 1), (true, true, 0)] {
+        let file = policy_file(&format!("{}{}{pod}", scc(first), scc(then)));
+        let output = palisade().arg("review").arg(file.path()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{first} {then} {stderr}");
+        assert_eq!(stderr.contains("replaces that of"), first != then, "{stderr}");
+    }
 }

@@ -22,7 +22,7 @@ use crate::field::{FieldPath, Segment};
 mod read;
 mod scalar;
 
-pub use read::{MAX_ALIASED_NODES, MAX_DEPTH, read, read_some};
+pub use read::{MAX_ALIASED_NODES, MAX_DEPTH, read, read_json, read_some};
 
 /// A place in a file, both counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

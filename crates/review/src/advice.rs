@@ -50,6 +50,12 @@ pub struct Advice {
     /// Accounts of the namespace under which the pod would be admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<Account>,
+    /// Edits that mend unknown fields: all other advice is for the workload after them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mends: Vec<String>,
+    /// The position of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mend_places: Vec<Spot>,
     /// Edits of the workload; all together get the pod admitted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<String>,

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::changed::changed;
+use crate::subject::Subject;
 use crate::surroundings::{PROFILE, Surroundings};
 
 /// The check that refuses a pod.
@@ -99,6 +100,30 @@ impl<'a> After<'a> {
             format!("the namespace {} has an invalid Pod Security label: {error}", self.namespace)
         });
         broken.chain(wrong).chain(self.csi_warnings(value)).collect()
+    }
+
+    /// Notes about a pod as it was written, which Pod Security judges where no SCC completes it: on clusters without SCC, and
+    /// in the template of a workload that is applied.
+    pub(crate) fn as_written(&self, subject: &Subject, outcome: &Pod<'_>) -> Vec<String> {
+        let Ok(written) = Pod::deserialize(&subject.template) else { return Vec::new() };
+        let broken = |standard: Standard| {
+            let broken = standard.broken_by(&written).filter(|_| standard.broken_by(outcome).is_none())?;
+            Some((of_version(standard), broken))
+        };
+        let alone = broken(self.standards.enforce).map(|(level, broken)| {
+            format!(
+                "on a cluster without SCC, the namespace {} refuses this pod as it is written, by Pod Security level {level}: {broken}",
+                self.namespace
+            )
+        });
+        let is_template = !subject.kind.template.is_empty();
+        let template = broken(self.standards.warn).filter(|_| is_template && alone.is_none()).map(|(level, broken)| {
+            format!(
+                "whoever applies this {} is warned that its template, as it is written, violates the Pod Security level {level} (SCC completes its pods): {broken}",
+                subject.kind.kind
+            )
+        });
+        alone.into_iter().chain(template).collect()
     }
 
     /// Warnings of inline volumes whose driver's profile is below the namespace's `warn` or `audit` level.

@@ -15,7 +15,7 @@ use crate::changed::{apply, changed};
 use crate::familiarity::Neighbours;
 use crate::subject::Subject;
 use crate::surroundings::Surroundings;
-use crate::unknown::{self, Unknown};
+use crate::unknown::Unknown;
 
 /// The answer for one workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -153,40 +153,42 @@ impl Report {
         match &subject.unknown {
             None => Self::of_known(policy, surroundings, subject),
             Some((unknown, meant)) => {
-                Self::of_known(policy, surroundings, meant).refused_for(unknown, subject)
+                let dropped = Self::of_known(policy, surroundings, subject);
+                Self::of_known(policy, surroundings, meant).refused_for(unknown, subject, &dropped)
             }
         }
     }
 
-    /// The report of a workload whose unknown fields must be mended first; `self` is that of the mended one.
-    fn refused_for(mut self, unknown: &[Unknown], subject: &Subject) -> Self {
-        let then = self.refusal.take();
-        let first = "kubectl and Helm refuse these fields, and other clients lose them in silence";
-        let message = match &then {
-            None => first.to_owned(),
-            Some(then) if then.advice.edits_for.is_some() => {
-                format!("{first}; as it was probably meant, the pod is refused as well: {}", then.message)
-            }
-            Some(then) => format!(
-                "{first}; as it was probably meant, the pod is refused whatever is edited: {}; mend them and review it again",
-                then.message
-            ),
-        };
-        let is_mended = unknown.iter().all(|unknown| !unknown.edits.is_empty());
-        let advice = match then {
-            Some(then) => then.advice.edits_for.is_some().then_some(then.advice),
-            None => Some(Advice { edits_for: self.scc.clone(), ..Advice::default() }),
-        };
-        let advice = advice.filter(|_| is_mended);
+    /// The report of a workload whose unknown fields must be mended first; `self` is that of the mended one, `dropped` that
+    /// of the one without them.
+    fn refused_for(mut self, unknown: &[Unknown], subject: &Subject, dropped: &Self) -> Self {
+        let message = format!(
+            "kubectl and Helm 4 refuse these fields; Helm 3 and other clients drop them, and the pod without them is {}; as it was probably meant, it is {}",
+            dropped.result(),
+            self.result()
+        );
+        let mut advice = self.refusal.take().map(|refusal| refusal.advice).unwrap_or_default();
+        let mends = || unknown.iter().flat_map(|unknown| &unknown.edits);
+        advice.mends = mends().map(|edit| edit.words(&edit.path)).collect();
+        advice.mend_places = mends().map(|edit| subject.document.place(&edit.path).into()).collect();
         self.verdict = Verdict::Refused;
         self.refusal = Some(RefusalReport {
             by: By::Decoding,
             message,
             nearest: None,
             errors: unknown.iter().map(|unknown| unknown_report(unknown, subject)).collect(),
-            advice: advice.map(|advice| mended(unknown, advice, subject)).unwrap_or_default(),
+            advice,
         });
         self
+    }
+
+    /// The result in words.
+    fn result(&self) -> String {
+        match (&self.refusal, &self.scc) {
+            (Some(refusal), _) => format!("refused: {}", refusal.message),
+            (None, Some(scc)) => format!("admitted by {scc}"),
+            (None, None) => "not subject to SCC".to_owned(),
+        }
     }
 
     fn of_known(policy: &Policy, surroundings: &Surroundings, subject: &Subject) -> Self {
@@ -250,6 +252,7 @@ impl Report {
         if let Ok(parsed) = Pod::deserialize(&outcome) {
             self.pod_security = Some(assess(&parsed).level.as_str());
             self.notes.extend(case.after.warnings(&outcome, &parsed));
+            self.notes.extend(case.after.as_written(subject, &parsed));
         }
         self.notes.extend(crate::notes::of_pod(&outcome, subject, &admits));
         self.pod = Some(result);
@@ -400,20 +403,6 @@ fn refusal_report(trace: &Trace<'_>, refusal: &Refusal, case: &Case<'_>) -> Refu
         errors: errors.iter().map(|error| error_report(error, subject)).collect(),
         advice: case.advice(),
     }
-}
-
-/// The edits that mend unknown fields, and then those of `advice`.
-fn mended(unknown: &[Unknown], advice: Advice, subject: &Subject) -> Advice {
-    let first = unknown.iter().flat_map(|unknown| &unknown.edits);
-    let changes = unknown::joined(&subject.document, first, &advice.changes);
-    let mut mended = Advice {
-        edits_for: advice.edits_for,
-        edits_lose: advice.edits_lose,
-        user_namespace: advice.user_namespace,
-        ..Advice::default()
-    };
-    mended.put_changes(changes, subject);
-    mended
 }
 
 fn unknown_report(unknown: &Unknown, subject: &Subject) -> ErrorReport {

@@ -1,5 +1,5 @@
-//! Fields that Kubernetes does not know, and what their author meant: kubectl and Helm refuse them, other clients drop
-//! them in silence.
+//! Fields that Kubernetes does not know, and what their author meant: kubectl and Helm 4 refuse them, Helm 3 and other
+//! clients drop them (helm/helm `pkg/kube/client.go`: Helm 3 asks for no validation of fields).
 
 use palisade_api::kind::schema_of;
 use palisade_api::schema::{Message, Type, message};
@@ -26,28 +26,6 @@ pub(crate) struct Unknown {
     pub message: String,
     /// Edits of the workload that mend it; empty if the meaning cannot be guessed.
     pub edits: Vec<Edit>,
-}
-
-/// The edits of `first` and then of `then`, without those that later ones undo in the document.
-pub(crate) fn joined<'e>(
-    document: &Document,
-    first: impl Iterator<Item = &'e Edit>,
-    then: &'e [Edit],
-) -> Vec<Edit> {
-    let mut kept: Vec<Edit> = Vec::new();
-    for edit in first.chain(then) {
-        let set_before = kept.iter().position(|before| before.path == edit.path);
-        if edit.action == Action::Remove || matches!(edit.action, Action::Set(_)) {
-            kept.retain(|before| before.path != edit.path);
-        }
-        let is_moot = edit.action == Action::Remove
-            && set_before.is_some()
-            && document.node.at_path(&edit.path).is_none();
-        if !is_moot {
-            kept.push(edit.clone());
-        }
-    }
-    kept
 }
 
 /// The fields of a workload that its kind does not have, and the values that its fields cannot hold.
@@ -133,7 +111,9 @@ impl Walk<'_> {
             _ => return,
         };
         let removal = Edit { path: path.clone(), action: Action::Remove };
-        let (message, targets) = match (similar(&name, holder), home(&name, holder)) {
+        let home = home(&name, holder, container(&path).is_some());
+        let (message, targets) = match (similar(&name, holder), home) {
+            _ if name.starts_with('$') => return self.add(of_patch(path)),
             (Some(meant), _) => {
                 (format!("unknown field; did you mean {meant}?"), vec![sibling(&path, meant)])
             }
@@ -174,6 +154,12 @@ impl Walk<'_> {
             self.found.push(unknown);
         }
     }
+}
+
+/// A directive of a strategic merge patch, as kustomize has them in files of their own.
+fn of_patch(path: FieldPath) -> Unknown {
+    let message = "this is a patch, not an object: build the whole first, as with `kubectl kustomize DIR`";
+    Unknown { path, message: message.to_owned(), edits: Vec::new() }
 }
 
 fn set(path: FieldPath, value: Value) -> Edit {
@@ -222,12 +208,13 @@ static CONTAINER: Home = Home { holder: "Container", words: "in a container" };
 static CONTEXT: Home = Home { holder: "SecurityContext", words: "in the securityContext of a container" };
 
 /// The type to which a field belongs, of those about the type where it stands.
-fn home(name: &str, holder: &Message) -> Option<&'static Home> {
+fn home(name: &str, holder: &Message, is_in_container: bool) -> Option<&'static Home> {
     let homes: &[&'static Home] = match holder.name {
         "PodSecurityContext" => &[&CONTEXT, &SPEC, &CONTAINER],
         "SecurityContext" => &[&POD, &SPEC, &CONTAINER],
         "Container" => &[&CONTEXT, &SPEC, &POD],
         "PodSpec" => &[&POD, &CONTEXT, &CONTAINER],
+        _ if is_in_container => &[&CONTAINER, &CONTEXT],
         _ if holder.field("spec").is_some() || holder.field("template").is_some() => &[&SPEC],
         _ => &[],
     };
@@ -304,11 +291,23 @@ mod tests {
                 "set spec.template.spec.containers[0].securityContext.readOnlyRootFilesystem: true",
             ],
         ),
-        // What SCC would refuse at its right place is not moved there first.
         (
             "{hostNetwork: true, template: {spec: {containers: [{name: c, image: i}]}}}",
             "unknown field; hostNetwork belongs in the spec of the pod",
-            &["remove spec.hostNetwork"],
+            &["remove spec.hostNetwork", "set spec.template.spec.hostNetwork: true"],
+        ),
+        (
+            "{template: {spec: {containers: [{name: c, image: i, resources: {securityContext: {runAsNonRoot: true}}}]}}}",
+            "unknown field; securityContext belongs in a container",
+            &[
+                "remove spec.template.spec.containers[0].resources.securityContext",
+                r#"set spec.template.spec.containers[0].securityContext: {"runAsNonRoot":true}"#,
+            ],
+        ),
+        (
+            "{template: {spec: {containers: [{name: c, image: i, $patch: delete}]}}}",
+            "this is a patch, not an object: build the whole first, as with `kubectl kustomize DIR`",
+            &[],
         ),
         (
             "{replica: 3, template: {spec: {containers: [{name: c, image: i}]}}}",
@@ -335,16 +334,17 @@ mod tests {
             assert_eq!(report.verdict, Verdict::Refused, "{spec}");
             let refusal = report.refusal.unwrap();
             assert_eq!(refusal.errors[0].message, *message, "{spec}");
-            assert_eq!(refusal.advice.edits, *edits, "{spec}");
+            assert_eq!(refusal.advice.mends, *edits, "{spec}");
             if edits.is_empty() {
                 continue;
             }
             let mut object = written.node.to_json();
-            for edit in &refusal.advice.changes {
+            let mends = fields(&written, WorkloadKind::of("apps/v1", "Deployment").unwrap());
+            for edit in mends.iter().flat_map(|unknown| &unknown.edits).chain(&refusal.advice.changes) {
                 assert!(edit.apply(&edit.path, &mut object), "{edit:?} does nothing to {object}");
             }
             let edited = files::parse("web.json", object.to_string()).unwrap().remove(0);
-            assert_eq!(review(&edited).scc, refusal.advice.edits_for, "{object}");
+            assert_eq!(review(&edited).scc, refusal.advice.edits_for.or(report.scc), "{object}");
         }
     }
 }

@@ -111,9 +111,11 @@ fn cut(line: &str) -> std::borrow::Cow<'_, str> {
 
 fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()> {
     let advice = &refusal.advice;
-    for (edit, at) in advice.edits.iter().zip(&advice.edit_places) {
+    let first = advice.mends.iter().zip(&advice.mend_places).map(|edit| ("mend: ", edit));
+    let then = advice.edits.iter().zip(&advice.edit_places).map(|edit| ("edit: ", edit));
+    for (label, (edit, at)) in first.chain(then) {
         let at = paint::faint(format!("({}:{})", at.file, at.line));
-        writeln!(out, "  {} {edit} {at}", paint::strong("edit: "))?;
+        writeln!(out, "  {} {edit} {at}", paint::strong(label))?;
     }
     if let Some(scc) = &advice.edits_for {
         let all = if advice.edits.len() > 1 { "all of these together, and" } else { "this, and" };

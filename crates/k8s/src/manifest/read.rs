@@ -26,22 +26,50 @@ pub fn read(text: &str) -> Result<Vec<Node>, ReadError> {
 ///
 /// As those of [`read`], or there are more.
 pub fn read_some(text: &str, most: usize) -> Result<Vec<Node>, ReadError> {
-    let mut reader = Reader { most, ..Reader::default() };
-    for next in Parser::new_from_str(text) {
-        let (event, span) = next.map_err(|error| {
-            error_at(position(*error.marker()), format!("not valid YAML: {}", message_of(&error)))
-        })?;
-        reader.event(event, &span)?;
+    let reader = || Reader { most, ..Reader::default() };
+    reader().read([(START, text)]).or_else(|error| match json_values(text) {
+        values if values.len() > 1 => reader().read(values),
+        _ => Err(error),
+    })
+}
+
+/// Reads a text of JSON, in which a number with a fraction or an exponent is no integer, whatever its value.
+///
+/// # Errors
+///
+/// As those of [`read`].
+pub fn read_json(text: &str) -> Result<Vec<Node>, ReadError> {
+    Reader { most: usize::MAX, is_json: true, ..Reader::default() }.read([(START, text)])
+}
+
+const START: Position = Position { line: 1, column: 1 };
+
+/// The values of a text of JSON values one after the other, as `jq -c` prints them and kubectl reads them; none if it is
+/// something else.
+fn json_values(text: &str) -> Vec<(Position, &str)> {
+    let mut values = Vec::new();
+    if !text.trim_start().starts_with('{') {
+        return values;
     }
-    Ok(reader.documents)
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
+    let (mut begin, mut at) = (0, START);
+    while let Some(next) = stream.next() {
+        let end = stream.byte_offset();
+        let (Ok(_), Some(piece)) = (next, text.get(begin..end)) else { return Vec::new() };
+        values.push((at, piece));
+        let lines = piece.matches('\n').count();
+        let last = piece.rsplit('\n').next().unwrap_or_default().chars().count();
+        at = match lines {
+            0 => Position { column: at.column + last, ..at },
+            _ => Position { line: at.line + lines, column: last + 1 },
+        };
+        begin = end;
+    }
+    values
 }
 
 fn message_of(error: &granit_parser::ScanError) -> String {
     error.info()
-}
-
-fn position(marker: Marker) -> Position {
-    Position { line: marker.line(), column: marker.col() + 1 }
 }
 
 fn error_at(position: Position, message: impl Into<String>) -> ReadError {
@@ -73,11 +101,41 @@ struct Reader {
     aliased: usize,
     values: usize,
     most: usize,
+    is_json: bool,
+    /// The position of the text that is read.
+    start: Position,
 }
 
 impl Reader {
+    /// The documents of texts, each with its position in the file.
+    fn read<'t>(
+        mut self,
+        texts: impl IntoIterator<Item = (Position, &'t str)>,
+    ) -> Result<Vec<Node>, ReadError> {
+        for (start, text) in texts {
+            self.start = start;
+            for next in Parser::new_from_str(text) {
+                let (event, span) = next.map_err(|error| {
+                    let at = self.position(*error.marker());
+                    error_at(at, format!("not valid YAML: {}", message_of(&error)))
+                })?;
+                self.event(event, &span)?;
+            }
+        }
+        Ok(self.documents)
+    }
+
+    /// A position in the file.
+    fn position(&self, marker: Marker) -> Position {
+        let (line, column) = (marker.line(), marker.col() + 1);
+        match line {
+            1 => Position { line: self.start.line, column: column + self.start.column - 1 },
+            _ => Position { line: line + self.start.line - 1, column },
+        }
+    }
+
     fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), ReadError> {
-        let at = position(span.start);
+        let at = self.position(span.start);
         match event {
             Event::DocumentStart(..) => self.anchors.clear(),
             Event::Scalar(text, style, anchor, tag) => {
@@ -85,7 +143,10 @@ impl Reader {
                     return self.key(&text, style, at);
                 }
                 self.count(1, at)?;
-                let value = scalar_value(&text, style, tag.as_deref(), at)?;
+                let value = match scalar_value(&text, style, tag.as_deref(), at)? {
+                    NodeValue::Number(number) if !self.is_json => NodeValue::Number(scalar::whole(number)),
+                    value => value,
+                };
                 self.finish(Node { at, value }, anchor)?;
             }
             Event::SequenceStart(_, anchor, _) => self.begin(at, anchor, OpenKind::List(Vec::new()))?,
@@ -266,10 +327,21 @@ mod tests {
 
     #[test]
     fn reads_json_with_tabs_and_escapes() {
-        assert_eq!(
-            values("{\n\t\"a\": [\"\\u0041\\n\", 1e2, null, true]\n}\n"),
-            [json!({"a": ["A\n", 100.0, null, true]})]
-        );
+        let text = "{\n\t\"a\": [\"\\u0041\\n\", 1e2, null, true]\n}\n";
+        assert_eq!(values(text), [json!({"a": ["A\n", 100, null, true]})]);
+        assert_eq!(read_json(text).unwrap()[0].to_json(), json!({"a": ["A\n", 100.0, null, true]}));
+    }
+
+    #[test]
+    fn reads_json_values_one_after_the_other() {
+        let text = "{\"a\": 1}\n{\n\"b\": 2} {\"c\": {\"d\": 3}}\n";
+        assert_eq!(values(text), [json!({"a": 1}), json!({"b": 2}), json!({"c": {"d": 3}})]);
+        let last = &read(text).unwrap()[2];
+        let at = last.get("c").unwrap().get("d").unwrap().at;
+        assert_eq!((at.line, at.column), (3, 21));
+        for wrong in ["{\"a\": 1}\n{\"b\": \n", "{\"a\": 1}\n[\n", "{\"a\": 1} x"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn resolve(text: &str) -> Result<NodeValue, &'static str> {
 pub(super) fn key(text: &str) -> String {
     match resolve(text) {
         Ok(NodeValue::Bool(value)) => value.to_string(),
-        Ok(NodeValue::Number(value)) => value.to_string(),
+        Ok(NodeValue::Number(value)) => whole(value).to_string(),
         Ok(NodeValue::Null) => "null".to_owned(),
         _ => text.to_owned(),
     }
@@ -81,6 +81,13 @@ fn integer(text: &str) -> Option<Number> {
     }
 }
 
+/// A whole float as an integer, as Go writes it into the JSON that `kubectl` sends: Helm renders 1000650000 as 1.00065e+09.
+pub(super) fn whole(number: Number) -> Number {
+    let float = number.as_f64().filter(|value| number.is_f64() && value.fract() == 0.0);
+    let whole = float.and_then(|value| format!("{value:.0}").parse::<i64>().ok());
+    whole.map_or(number, Number::from)
+}
+
 /// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
 fn is_float(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -105,6 +112,14 @@ fn is_float(text: &str) -> bool {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+
+    #[test]
+    fn whole_floats_are_integers() {
+        for (float, expected) in [(1.00065e9, "1000650000"), (-3e1, "-30"), (1.5, "1.5"), (1e30, "1e+30")] {
+            assert_eq!(whole(Number::from_f64(float).unwrap()).to_string(), expected);
+        }
+        assert_eq!(key("1e3"), "1000");
+    }
 
     #[test]
     fn resolves_as_kubectl_does() {

@@ -9,7 +9,7 @@ pub(crate) fn read(text: &str) -> Result<Node, ReadError> {
         return Err(ReadError { position: Position { line: 1, column: 1 }, message: message.to_owned() });
     }
     serde_json::from_str::<serde_json::Value>(text).map_err(|error| refusal(text, &error))?;
-    let documents = manifest::read(text)?;
+    let documents = manifest::read_json(text)?;
     let start = Position { line: 1, column: 1 };
     let empty = || ReadError { position: start, message: "a JSON value is expected".to_owned() };
     documents.into_iter().next().ok_or_else(empty)

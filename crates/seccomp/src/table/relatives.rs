@@ -16,7 +16,8 @@ const FAMILIES: [&[&str]; 34] = [
     &["rmdir", "unlinkat"],
     &["access", "faccessat", "faccessat2"],
     &["stat", "lstat", "fstat", "newfstatat", "statx", "stat64", "lstat64", "fstat64", "fstatat64"],
-    &["mount", "fsmount", "move_mount", "open_tree", "mount_setattr"],
+    // open_tree alone attaches nothing: that takes move_mount.
+    &["mount", "fsmount", "move_mount", "mount_setattr"],
     &["umount", "umount2"],
     &["ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd"],
     &["init_module", "finit_module"],
