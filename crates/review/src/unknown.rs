@@ -14,6 +14,8 @@ use serde_json::Value;
 
 /// Maximum number of fields that are reported: an object with more of them is of another kind than it says.
 const MOST: usize = 20;
+/// Maximum size of what the edits of one field set in all, in bytes.
+const SIZE: usize = 64 << 10;
 /// Lists of containers of a pod's spec.
 const CONTAINERS: [&str; 2] = ["initContainers", "containers"];
 
@@ -106,6 +108,9 @@ impl Walk<'_> {
     }
 
     fn stray(&mut self, node: &Node, holder: &'static Message, path: FieldPath) {
+        if self.found.len() >= MOST {
+            return;
+        }
         let name = match path.segments().last() {
             Some(Segment::Field(name)) => name.to_string(),
             _ => return,
@@ -118,26 +123,29 @@ impl Walk<'_> {
                 (format!("unknown field; did you mean {meant}?"), vec![sibling(&path, meant)])
             }
             (None, Some(home)) => {
-                (format!("unknown field; {name} belongs {}", home.words), self.targets(&path, home, &name))
+                (format!("unknown field; {name} belongs {}", home.words()), self.targets(&path, home, &name))
             }
             (None, None) => ("unknown field".to_owned(), Vec::new()),
         };
         let is_free = |target: &FieldPath| self.document.node.at_path(target).is_none();
         let value = node.to_json();
+        // A large value is not repeated for each of many containers.
+        let most = SIZE / value.to_string().len().max(1);
+        let targets = if targets.len() > most { Vec::new() } else { targets };
         let sets = targets.into_iter().filter(is_free).map(|target| set(target, value.clone()));
         let edits = std::iter::once(removal).chain(sets).collect();
         self.add(Unknown { path, message, edits });
     }
 
     /// The fields that a stray one stands for in its right place.
-    fn targets(&self, stray: &FieldPath, home: &Home, name: &str) -> Vec<FieldPath> {
+    fn targets(&self, stray: &FieldPath, home: Home, name: &str) -> Vec<FieldPath> {
         let spec = self.template.clone().field("spec");
-        match (home.holder, container(stray)) {
-            ("PodSpec", _) => vec![spec.name(name)],
-            ("PodSecurityContext", _) => vec![spec.field("securityContext").name(name)],
-            ("SecurityContext", Some(container)) => vec![container.field("securityContext").name(name)],
-            ("Container", Some(container)) => vec![container.name(name)],
-            ("SecurityContext", None) => {
+        match (home, container(stray)) {
+            (Home::Spec, _) => vec![spec.name(name)],
+            (Home::SpecContext, _) => vec![spec.field("securityContext").name(name)],
+            (Home::Context, Some(container)) => vec![container.field("securityContext").name(name)],
+            (Home::Container, Some(container)) => vec![container.name(name)],
+            (Home::Context, None) => {
                 let lists = CONTAINERS.into_iter().flat_map(|list| {
                     let list = spec.clone().field(list);
                     let count = self.document.node.at_path(&list).map_or(0, |node| node.items().len());
@@ -145,7 +153,7 @@ impl Walk<'_> {
                 });
                 lists.map(|container| container.field("securityContext").name(name)).collect()
             }
-            _ => Vec::new(),
+            (Home::Container, None) => Vec::new(),
         }
     }
 
@@ -196,29 +204,48 @@ fn similar(name: &str, holder: &'static Message) -> Option<&'static str> {
     same.map(|field| field.name).or_else(|| nearest(name, fields.into_iter().map(|field| field.name)))
 }
 
-/// A type whose fields are often written elsewhere.
-struct Home {
-    holder: &'static str,
-    words: &'static str,
+/// A place whose fields are often written elsewhere.
+#[derive(Clone, Copy)]
+enum Home {
+    Spec,
+    SpecContext,
+    Container,
+    Context,
 }
 
-static SPEC: Home = Home { holder: "PodSpec", words: "in the spec of the pod" };
-static POD: Home = Home { holder: "PodSecurityContext", words: "in the securityContext of the pod" };
-static CONTAINER: Home = Home { holder: "Container", words: "in a container" };
-static CONTEXT: Home = Home { holder: "SecurityContext", words: "in the securityContext of a container" };
+impl Home {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Spec => "in the spec of the pod",
+            Self::SpecContext => "in the securityContext of the pod",
+            Self::Container => "in a container",
+            Self::Context => "in the securityContext of a container",
+        }
+    }
 
-/// The type to which a field belongs, of those about the type where it stands.
-fn home(name: &str, holder: &Message, is_in_container: bool) -> Option<&'static Home> {
-    let homes: &[&'static Home] = match holder.name {
-        "PodSecurityContext" => &[&CONTEXT, &SPEC, &CONTAINER],
-        "SecurityContext" => &[&POD, &SPEC, &CONTAINER],
-        "Container" => &[&CONTEXT, &SPEC, &POD],
-        "PodSpec" => &[&POD, &CONTEXT, &CONTAINER],
-        _ if is_in_container => &[&CONTAINER, &CONTEXT],
-        _ if holder.field("spec").is_some() || holder.field("template").is_some() => &[&SPEC],
+    fn message(self) -> Option<&'static Message> {
+        message(match self {
+            Self::Spec => "PodSpec",
+            Self::SpecContext => "PodSecurityContext",
+            Self::Container => "Container",
+            Self::Context => "SecurityContext",
+        })
+    }
+}
+
+/// The place to which a field belongs, of those about the type where it stands.
+fn home(name: &str, holder: &Message, is_in_container: bool) -> Option<Home> {
+    use Home::{Container, Context, Spec, SpecContext};
+    let homes: &[Home] = match holder.name {
+        "PodSecurityContext" => &[Context, Spec, Container],
+        "SecurityContext" => &[SpecContext, Spec, Container],
+        "Container" => &[Context, Spec, SpecContext],
+        "PodSpec" => &[SpecContext, Context, Container],
+        _ if is_in_container => &[Container, Context],
+        _ if holder.field("spec").is_some() || holder.field("template").is_some() => &[Spec],
         _ => &[],
     };
-    let has = |home: &&&'static Home| message(home.holder).is_some_and(|home| home.field(name).is_some());
+    let has = |home: &&Home| home.message().is_some_and(|message| message.field(name).is_some());
     homes.iter().find(has).copied()
 }
 
