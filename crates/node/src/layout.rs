@@ -44,6 +44,12 @@ impl Layout {
         self.run().join("containerd/io.containerd.runtime.v2.task/k8s.io")
     }
 
+    /// The folders that have one for each container: bundles, their data that survives a reboot, and the runtime's.
+    pub(crate) fn container_folders(&self) -> [PathBuf; 3] {
+        let work = self.root.join("containerd/io.containerd.runtime.v2.task/k8s.io");
+        [self.bundles(), work, self.run().join("runtime/k8s.io")]
+    }
+
     /// The record of the range of its pods.
     pub(crate) fn range(&self) -> PathBuf {
         self.run().join("pod-cidr")

@@ -1,7 +1,8 @@
-//! Leftovers of crashes: processes, rules and addresses of containers that the engine no longer has.
+//! Leftovers of crashes: processes, cgroups, folders, rules and addresses of containers that the engine no longer has.
 //!
 //! An engine that is killed while it creates or removes a container forgets it. Processes whose shim was killed at the
-//! same moment have no parent that waits for them; a network whose removal was interrupted keeps some of its rules.
+//! same moment have no parent that waits for them; a network whose removal was interrupted keeps some of its rules; a
+//! root file system stays mounted in its bundle until the engine's next start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -84,11 +85,12 @@ fn leftovers(layout: &Layout, rules: &[Rule]) -> BTreeSet<String> {
     let network = layout.network();
     let of_rules = rules.iter().filter_map(|rule| rule.container(&network)).map(str::to_owned);
     let of_addresses = addresses(layout).into_iter().map(|(id, _)| id);
-    let of_cgroups =
-        cgroups(layout).into_iter().filter(|(_, cgroup)| !processes(cgroup).is_empty()).map(|(id, _)| id);
+    let of_cgroups = cgroups(layout).into_iter().map(|(id, _)| id);
+    let of_folders = folders(layout).into_iter().map(|(id, _)| id);
     let of_networks = lonely_networks(layout).into_iter().map(|(id, _)| id);
     let of_shims = shim::all(layout).into_iter().map(|(_, id)| id);
-    of_rules.chain(of_addresses).chain(of_cgroups).chain(of_networks).chain(of_shims).collect()
+    let of_machine = of_rules.chain(of_addresses).chain(of_cgroups).chain(of_networks);
+    of_machine.chain(of_folders).chain(of_shims).collect()
 }
 
 async fn remove(layout: &Layout, rules: &[Rule], id: &str) {
@@ -96,6 +98,13 @@ async fn remove(layout: &Layout, rules: &[Rule], id: &str) {
     for (_, cgroup) in cgroups(layout).into_iter().filter(|(other, _)| other == id) {
         processes(&cgroup).into_iter().for_each(shim::kill);
         remove_cgroup(&cgroup_path(&cgroup));
+        // The pod's, if this was its last.
+        let _ = cgroup.parent().map(std::fs::remove_dir);
+    }
+    for (_, folder) in folders(layout).into_iter().filter(|(other, _)| other == id) {
+        if let Err(error) = remove_folder(&folder) {
+            tracing::warn!("{} stays: {error}", folder.display());
+        }
     }
     for (_, file) in addresses(layout).into_iter().filter(|(other, _)| other == id) {
         let _ = std::fs::remove_file(file);
@@ -130,6 +139,21 @@ fn cgroups(layout: &Layout) -> Vec<(String, PathBuf)> {
     let pods = hierarchies.flat_map(|hierarchy| folders(&hierarchy.join(layout.cgroup())));
     let containers = pods.flat_map(|pod| folders(&pod));
     containers.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), path))).collect()
+}
+
+/// The folders of containers in the engine and its runtime, with the containers' IDs.
+fn folders(layout: &Layout) -> Vec<(String, PathBuf)> {
+    let is_id = |name: &str| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let parents = layout.container_folders();
+    let entries = parents.iter().flat_map(|parent| std::fs::read_dir(parent).into_iter().flatten().flatten());
+    let named = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    named.filter(|(name, _)| is_id(name)).collect()
+}
+
+/// Removes a folder of a container, after the mounts in it: what is mounted there is not the container's alone.
+fn remove_folder(folder: &Path) -> std::io::Result<()> {
+    unmount_below(folder)?;
+    std::fs::remove_dir_all(folder)
 }
 
 /// A cgroup's path below its hierarchy: `/NODE/POD/CONTAINER`.
@@ -286,6 +310,21 @@ mod tests {
             assert!(sweep.add(of(&["b"])).is_empty());
         }
         assert_eq!(sweep.add(of(&["b"])), ["b"]);
+    }
+
+    #[test]
+    fn folders_of_containers_are_found_by_their_names() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path());
+        let id = "0a".repeat(32);
+        let work = root.path().join("containerd/io.containerd.runtime.v2.task/k8s.io");
+        for name in [&id, "0a", "tmp"] {
+            std::fs::create_dir_all(work.join(name).join("rootfs")).unwrap();
+        }
+        assert_eq!(folders(&layout), [(id.clone(), work.join(&id))]);
+        assert!(leftovers(&layout, &[]).contains(&id));
+        remove_folder(&work.join(&id)).unwrap();
+        assert_eq!(folders(&layout), []);
     }
 
     #[test]
