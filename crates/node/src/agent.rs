@@ -1,6 +1,7 @@
 //! The agent: the node's own object, the pods bound to it, and a worker for each pod.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use kube_runtime::watcher::{self, Event};
 use palisade_k8s::KernelVersion;
+use palisade_oci::container::Containers;
 use tokio::sync::Notify;
 
 use crate::config::{Config, EngineChoice};
@@ -99,7 +101,7 @@ pub async fn run(
     };
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let doubts = node.as_ref().map(|node| Arc::clone(&node.doubts)).unwrap_or_default();
-    let supervised = supervise(engine, doubts, stopped);
+    let supervised = supervise(engine, doubts, config.handler_state.clone(), stopped);
     let supervised = tokio::spawn(supervised);
     let ended = tokio::select! {
         () = shutdown => Ok(()),
@@ -163,6 +165,7 @@ async fn start_engine(config: &Config) -> Result<Source, EngineError> {
 async fn supervise(
     source: Option<Source>,
     doubts: Arc<Notify>,
+    handler_state: Option<PathBuf>,
     mut stopped: tokio::sync::oneshot::Receiver<()>,
 ) {
     let Some(Source::Own(mut engine)) = source else {
@@ -185,6 +188,9 @@ async fn supervise(
         if round.is_multiple_of(SHIMS) {
             shim::end_lost(engine.layout(), &mut lost);
             sweep.look(engine.layout(), engine.cri()).await;
+            if let Some(Ok(containers)) = handler_state.as_deref().map(Containers::of) {
+                containers.prune();
+            }
         }
         if let Err(error) = engine.ensure().await {
             tracing::warn!("{error}");

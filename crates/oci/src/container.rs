@@ -140,11 +140,27 @@ impl Containers {
     pub(crate) fn remove(&self, root: Option<&Path>, id: &str) {
         let path = self.path(root, id);
         let _ = std::fs::rename(&path, path.with_extension(ENDED));
-        let old = |path: &Path| {
+        self.forget(REMEMBERED, |path| path.extension().is_some());
+    }
+
+    /// Removes the records of containers that were deleted some minutes ago, and of those whose bundle is gone without
+    /// the runtime, as after a crash.
+    pub fn prune(&self) {
+        self.prune_after(REMEMBERED);
+    }
+
+    fn prune_after(&self, time: std::time::Duration) {
+        let is_gone = |path: &Path| read(path).is_none_or(|container| !container.bundle.is_dir());
+        self.forget(time, |path| path.extension().is_some() || is_gone(path));
+    }
+
+    /// Removes files that are older than a time.
+    fn forget(&self, time: std::time::Duration, is_meant: impl Fn(&Path) -> bool) {
+        let is_old = |path: &Path| {
             let modified = path.metadata().and_then(|about| about.modified());
-            modified.ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > REMEMBERED)
+            modified.ok().and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > time)
         };
-        for path in self.files().filter(|path| path.extension().is_some() && old(path)) {
+        for path in self.files().filter(|path| is_old(path) && is_meant(path)) {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -243,5 +259,22 @@ mod tests {
         assert_eq!(containers.find("abc").unwrap().root, Some("/r".into()));
         std::fs::write(containers.path(None, "x"), "{").unwrap();
         assert_eq!(containers.list().len(), 3);
+    }
+
+    #[test]
+    fn records_are_removed_some_time_after_their_containers() {
+        let folder = tempfile::tempdir().unwrap();
+        let containers = Containers::of(&folder.path().join("state")).unwrap();
+        for (id, bundle) in
+            [("runs", folder.path()), ("deleted", folder.path()), ("lost", Path::new("/none"))]
+        {
+            containers.put(&container(id, None, bundle)).unwrap();
+        }
+        containers.remove(None, "deleted");
+        containers.prune();
+        assert_eq!(containers.files().count(), 3, "late denials are attributed");
+        containers.prune_after(std::time::Duration::ZERO);
+        let left: Vec<_> = containers.files().collect();
+        assert_eq!(left, [containers.path(None, "runs")]);
     }
 }
