@@ -9,6 +9,9 @@ use crate::layout::Layout;
 use crate::private::private;
 use crate::range::{Network, PodRange, RangeError};
 
+/// The name of the file that a node's agent holds.
+pub(crate) const LOCK: &str = "lock";
+
 /// An error of claiming a node's folder.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
@@ -44,7 +47,7 @@ impl Claim {
             .truncate(false)
             .mode(0o600)
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-            .open(layout.root().join("lock"))?;
+            .open(layout.root().join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { layout, _lock: Arc::new(lock) }),
             Err(TryLockError::WouldBlock) => Err(ClaimError::Held(layout.root().to_owned())),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::claim::Claim;
+use crate::claim::{self, Claim};
 use crate::cri::Cri;
 use crate::cri::message::{ListPodSandboxRequest, SandboxId};
 use crate::engine::{self, Engine, EngineError, Programs};
@@ -19,10 +19,17 @@ use crate::worker;
 ///
 /// The node's agent runs, or there were pods and the engine that has them cannot be started, or a mount cannot be removed.
 pub async fn down(layout: &Layout) -> Result<(), EngineError> {
-    if !layout.engine_config().exists() {
+    // A folder that is gone, or that is no node's, has no agent.
+    let has_been = layout.root().join(claim::LOCK).exists();
+    if !has_been && !layout.run().exists() {
         return Ok(());
     }
-    let _claim = Claim::new(layout.clone())?;
+    let _claim = has_been.then(|| Claim::new(layout.clone())).transpose()?;
+    if !layout.engine_config().exists() && !layout.bundles().exists() {
+        // Its engine has never started.
+        let _ = std::fs::remove_dir_all(layout.run());
+        return Ok(());
+    }
     let cri = Cri::new(&layout.socket());
     if cri.version(Default::default()).await.is_err() && layout.root().join("containerd").exists() {
         // Only the engine has the list of its objects.
