@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 use crate::cri::Cri;
 use crate::cri::message::VersionRequest;
 use crate::layout::Layout;
-use crate::node::has_selinux;
+use crate::node::{ARCHITECTURE, has_selinux};
 use crate::pause;
 use crate::range::PodRange;
 
@@ -35,6 +35,11 @@ pub enum EngineError {
     /// The engine does not start.
     #[error("containerd does not start: {0}")]
     Start(String),
+    /// An archive has images for other machines only.
+    #[error(
+        "{0}: it holds no image for linux/{ARCHITECTURE}, this machine's platform: pull or build it with --platform linux/{ARCHITECTURE}, then save it again"
+    )]
+    Platform(PathBuf),
     /// A program of the engine fails.
     #[error("{0}")]
     Program(String),
@@ -349,7 +354,12 @@ pub(crate) async fn import(socket: &Path, archive: &Path) -> Result<Vec<String>,
         .map_err(|error| EngineError::Program(format!("ctr: {error}")))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(EngineError::Program(format!("{}: {said}", archive.display())));
+        // Of Docker's archives, and of OCI's.
+        let of_others = ["image might be filtered out", "no match for platform"];
+        return Err(match of_others.iter().any(|words| said.contains(words)) {
+            true => EngineError::Platform(archive.to_owned()),
+            false => EngineError::Program(format!("{}: {said}", archive.display())),
+        });
     }
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let names = said.lines().filter_map(|line| line.strip_prefix("unpacking "));

@@ -11,6 +11,7 @@ use crate::container::ImageUser;
 use crate::cri::message::{AuthConfig, ImageSpec, Int64Value, PullImageRequest};
 use crate::cri::{Cri, CriError};
 use crate::layout::Layout;
+use crate::pause;
 
 /// An image's canonical name: `nginx` is `docker.io/library/nginx:latest`.
 pub(crate) fn whole_name(name: &str) -> String {
@@ -222,8 +223,15 @@ pub async fn remove(layout: &Layout, name: &str) -> Result<(), ImportError> {
     require_engine(layout)?;
     let cri = Cri::new(&layout.socket());
     let refused = |error: CriError| ImportError::Refused(error.to_string());
-    if present(&cri, name).await.map_err(refused)?.is_none() {
+    let Some(found) = present(&cri, name).await.map_err(refused)? else {
         return Err(ImportError::Refused(format!("no image {name:?}")));
+    };
+    // By any of its names: the engine removes all of them.
+    let pause = present(&cri, pause::NAME).await.map_err(refused)?;
+    if pause.is_some_and(|pause| pause.id == found.id) {
+        return Err(ImportError::Refused(format!(
+            "{name}: the node needs this image for each pod, and keeps it"
+        )));
     }
     cri.remove_image(name).await.map_err(refused)?;
     let _ = std::fs::remove_file(marker(layout, name));

@@ -67,6 +67,9 @@ fn missing_is_fine(error: CriError) -> CriResult<()> {
     if error.is_missing() { Ok(()) } else { Err(error) }
 }
 
+/// The machine's architecture, as images and nodes name it.
+pub(crate) const ARCHITECTURE: &str = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+
 /// Whether the kernel has SELinux.
 pub(crate) fn has_selinux() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()

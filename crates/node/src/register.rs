@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, EngineChoice};
 use crate::cri::Cri;
+use crate::node::ARCHITECTURE;
 use crate::range::PodRange;
 
 /// Renewal interval of the lease; its duration is four times as long.
@@ -94,7 +95,6 @@ async fn status(registration: &Registration, cri: Option<&Cri>, since: &mut Opti
     };
     let amounts =
         json!({"cpu": processors().to_string(), "memory": format!("{}Ki", memory() / 1024), "pods": "110"});
-    let architecture = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
     json!({"status": {
         "addresses": [{"type": "InternalIP", "address": registration.ip}, {"type": "Hostname", "address": registration.name}],
         "capacity": amounts, "allocatable": amounts,
@@ -107,7 +107,7 @@ async fn status(registration: &Registration, cri: Option<&Cri>, since: &mut Opti
             "kernelVersion": read("/proc/sys/kernel/osrelease"),
             "osImage": line("/etc/os-release", "PRETTY_NAME=").unwrap_or_default(),
             "containerRuntimeVersion": engine, "kubeletVersion": concat!("palisade-", env!("CARGO_PKG_VERSION")),
-            "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": architecture,
+            "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": ARCHITECTURE,
         },
     }})
 }
@@ -171,12 +171,11 @@ async fn write(
     status: &Value,
 ) -> Result<(), Unregistered> {
     if nodes.get_opt(&registration.name).await?.is_none() {
-        let architecture = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
         let range = registration.range.map(|range| range.to_string());
         let object = json!({
             "apiVersion": "v1", "kind": "Node",
             "metadata": {"name": registration.name, "labels": {
-                "kubernetes.io/hostname": registration.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": architecture,
+                "kubernetes.io/hostname": registration.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": ARCHITECTURE,
             }},
             "spec": {"podCIDR": range, "podCIDRs": range.as_slice()},
         });
