@@ -55,6 +55,8 @@ async fn serve(args: ServeArgs, node: Option<NodeOptions>) -> crate::Outcome {
         Some(folder) => folder.join("admin.kubeconfig"),
         None => server.temporary_folder().unwrap_or(Path::new(".")).join("admin.kubeconfig"),
     });
+    // The path is printed for another terminal, which may be in another folder.
+    let path = std::path::absolute(&path)?;
     palisade_console::private_file::replace(&path, kubeconfig.as_bytes())
         .map_err(|error| ServeError::File(path.display().to_string(), error))?;
     let is_own = adopt(&kubeconfig)?;

@@ -42,6 +42,17 @@ fn a_node_whose_network_or_runtime_cannot_be_is_refused_at_once() {
 }
 
 #[test]
+fn the_kubeconfig_is_named_for_a_terminal_in_any_folder() {
+    let server = Server::start("4");
+    let said = server.run(
+        "KUBECONFIG=none palisade serve --listen 127.0.0.1:0 --data-dir other > said &
+        until grep -q export said; do sleep 0.1; done; kill $!; wait $!; cat said",
+    );
+    let path = server.home.path().join("other/admin.kubeconfig").display().to_string();
+    assert!(said.contains(&format!("export KUBECONFIG={path}\n")), "{said}");
+}
+
+#[test]
 fn a_backup_is_not_restored_by_a_start_that_finds_its_address_taken() {
     let server = Server::start("4");
     server.run("palisade backup all.backup");
