@@ -6,16 +6,16 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::lost::Lost;
-use crate::up::{Up, missing, patience};
+use crate::registry::digest;
+use crate::up::{Up, is_skipped, patience};
 
 #[test]
 fn pods_outlive_crashes() {
-    if let Some(why) = missing() {
-        eprintln!("skipped: {why}");
+    if is_skipped() {
         return;
     }
     let lost = Lost::begin();
-    let mut up = Up::start("10.85.13.0/24");
+    let mut up = Up::start_confined("10.85.13.0/24");
     let container = json!({"name": "c", "image": "sotrustworthy:latest"});
     let init = json!([{"name": "i", "image": "sotrustworthy:latest", "command": ["sleep", "1"]}]);
     for (name, init) in [("one", json!([])), ("two", init)] {
@@ -36,8 +36,11 @@ fn pods_outlive_crashes() {
         });
     };
     running(&up);
+    // A pod without a profile has the node's.
+    assert_eq!(up.inside("one", "grep Seccomp: /proc/self/status | tr -d '\\t'"), "Seccomp:2");
     ends(&up);
     has_its_range_alone(&up);
+    leaves_nothing_without_an_engine(&up);
     let ids = |up: &Up| {
         up.must(&["get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].containerID}"])
     };
@@ -122,6 +125,35 @@ fn has_its_range_alone(up: &Up) {
     );
     assert!(!out.status.success() && said.contains(&expected), "{said}");
     assert!(!Path::new(&data).exists());
+}
+
+/// `down` removes also what a node leaves whose engine has never started.
+fn leaves_nothing_without_an_engine(up: &Up) {
+    let (node, data) = (up.folder.join("third"), up.folder.join("third-data"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_palisade"))
+        .args(["up", "--listen", "127.0.0.1:0", "--cri-socket", "/none", "--data-dir"])
+        .args([data.as_os_str(), "--node-dir".as_ref(), node.as_os_str()])
+        .env("KUBECONFIG", up.kubeconfig())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let run = up.folder.join("third-path");
+    std::fs::write(&run, node.as_os_str().as_encoded_bytes()).unwrap();
+    let run = PathBuf::from(format!("/run/palisade-{}", &digest(&run)[..6]));
+    up.until("the third node begins", |_| run.exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let down = || up.palisade(&["down", "--node-dir", node.to_str().unwrap()]);
+    let out = down();
+    assert!(out.status.success() && !run.exists(), "{}", String::from_utf8_lossy(&out.stderr));
+    // A folder that is gone, and one that is no node's.
+    std::fs::remove_dir_all(&node).unwrap();
+    std::fs::create_dir(&run).unwrap();
+    assert!(down().status.success() && !run.exists() && !node.exists());
+    std::fs::create_dir(&node).unwrap();
+    assert!(down().status.success());
+    assert_eq!(std::fs::read_dir(&node).unwrap().count(), 0);
 }
 
 /// Resources of pods on the machine.
@@ -269,7 +301,8 @@ fn process(up: &Up, file: &str) -> u32 {
     processes(|line| line.starts_with("/") && line.contains(&path)).first().copied().unwrap_or(0)
 }
 
-fn socket(up: &Up) -> String {
+/// The socket of the engine.
+pub(crate) fn socket(up: &Up) -> String {
     let text = std::fs::read_to_string(up.node_dir().join("containerd.toml")).unwrap();
     text.lines().find_map(|line| line.strip_prefix("address = ")).unwrap().trim_matches('"').to_owned()
 }

@@ -4,16 +4,17 @@ use serde_json::{Value, json};
 
 use crate::controls::pod;
 use crate::kubelet;
+use crate::leftover::Leftovers;
 use crate::registry::Registry;
-use crate::up::{Up, missing};
+use crate::up::{Up, is_skipped};
 
 #[test]
 fn pods_live_as_a_kubelet_has_them() {
-    if let Some(why) = missing() {
-        eprintln!("skipped: {why}");
+    if is_skipped() {
         return;
     }
     let up = Up::start("10.85.14.0/24");
+    let leftovers = Leftovers::make(&up);
     let registry = Registry::start(&up.folder.join("images/sotrustworthy.tar"));
     kubelet::prepare(&up);
     let mut objects = lives();
@@ -39,6 +40,7 @@ fn pods_live_as_a_kubelet_has_them() {
     holds(&up);
     kubelet::check(&up);
     registry.check(&up);
+    leftovers.check(&up);
 }
 
 /// Pods with a course of their own.
