@@ -2,13 +2,14 @@
 //!
 //! In this order: the namespace's life cycle, ranges of limits, the service account, the priority and the runtime class, SCC
 //! (for pods and for SCCs themselves), webhooks that change the object, the rules of its kind, the namespace's Pod Security
-//! levels, the limits on roles and bindings and on what nodes write, webhooks that validate, quotas. A refusal by any is final; what a webhook changes, SCC decides on again.
+//! levels, the limits on owners, roles and bindings and on what nodes write, webhooks that validate, quotas. A refusal by any is final; what a webhook changes, SCC decides on again.
 
 mod account;
 mod claim;
 mod limit_range;
 mod namespace;
 mod node;
+mod owners;
 mod pod_security;
 mod priority;
 mod rbac;
@@ -179,6 +180,7 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
 /// Refuses a change.
 pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
     node::check_update(call, object, old)?;
+    owners::check(call, object, old)?;
     match call.target.resource.admission {
         Admission::Pod if is_admitted(call) => {
             pod_security::check_pod(call, object, Some(old))?;

@@ -194,7 +194,7 @@ impl<'a> Controller<'a> {
             left.count = left.count.saturating_sub(1);
         }
         self.restore(event)?;
-        for dependent in self.owners.dependents(uid) {
+        for dependent in self.owners.dependents(&event.namespace, uid) {
             self.orphaned(dependent)?;
         }
         Ok(())
@@ -230,7 +230,7 @@ impl<'a> Controller<'a> {
             return Ok(());
         };
         let uid = text(object, "/metadata/uid").to_owned();
-        let dependents = self.owners.dependents(&uid);
+        let dependents = self.owners.dependents(&event.namespace, &uid);
         let key = Key::new(&event.storage, &event.namespace, &event.name);
         let errand = move |api: &Api| {
             for dependent in &dependents {

@@ -1,9 +1,12 @@
 //! Which objects there are, and which name which owners.
 //!
+//! An owner is in the namespace of its dependents or in none, as in Kubernetes: whom an object names from elsewhere neither
+//! takes it along nor waits for it.
+//!
 //! An object may name thousands of owners, and each costs two numbers here: UIDs and keys are kept as hashes, under a key
 //! of this process that nobody knows. What is found by a hash is read again before it is changed.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use palisade_store::Key;
@@ -15,8 +18,8 @@ use crate::resource::text;
 #[derive(Debug, Default)]
 pub(super) struct Owners {
     hasher: RandomState,
-    /// The UIDs of all objects.
-    alive: HashSet<u64>,
+    /// The UIDs of all objects, with their namespaces.
+    alive: HashMap<u64, u64>,
     /// Each owner's UID with each of its dependents.
     owned: BTreeSet<(u64, u64)>,
     /// The objects that name owners.
@@ -30,7 +33,7 @@ impl Owners {
 
     /// Notes an object and its owners.
     pub(super) fn learn(&mut self, key: &Key, object: &Value) {
-        self.alive.insert(self.hash(text(object, "/metadata/uid")));
+        self.alive.insert(self.hash(text(object, "/metadata/uid")), self.hash(&key.namespace));
         let dependent = self.hash(key);
         let before = self.owned.len();
         for owner in of(object) {
@@ -59,17 +62,21 @@ impl Owners {
         }
     }
 
-    /// The objects that name an owner.
-    pub(super) fn dependents(&self, uid: &str) -> Vec<Key> {
+    /// The objects that an owner of a namespace has.
+    pub(super) fn dependents(&self, namespace: &str, uid: &str) -> Vec<Key> {
         let owner = self.hash(uid);
         let owned = self.owned.range((owner, 0)..=(owner, u64::MAX));
-        owned.filter_map(|(_, dependent)| self.dependents.get(dependent)).cloned().collect()
+        let owned = owned.filter_map(|(_, dependent)| self.dependents.get(dependent));
+        owned.filter(|key| namespace.is_empty() || key.namespace == namespace).cloned().collect()
     }
 
-    /// Whether an object names owners, and none of them exists.
+    /// Whether an object names owners, and none of them exists where it can own it.
     pub(super) fn is_orphan(&self, object: &Value) -> bool {
+        let places = ["", text(object, "/metadata/namespace")].map(|namespace| self.hash(namespace));
+        let is_alive =
+            |owner| self.alive.get(&self.hash(owner)).is_some_and(|namespace| places.contains(namespace));
         let mut owners = of(object).peekable();
-        owners.peek().is_some() && !owners.any(|owner| self.alive.contains(&self.hash(owner)))
+        owners.peek().is_some() && !owners.any(is_alive)
     }
 }
 
@@ -87,7 +94,7 @@ mod tests {
 
     fn object(uid: &str, owners: &[&str]) -> Value {
         let owners: Vec<Value> = owners.iter().map(|owner| json!({"uid": owner})).collect();
-        json!({"metadata": {"uid": uid, "ownerReferences": owners}})
+        json!({"metadata": {"uid": uid, "namespace": "a", "ownerReferences": owners}})
     }
 
     #[test]
@@ -97,13 +104,16 @@ mod tests {
         owners.learn(&key("set"), &object("1", &[]));
         owners.learn(&key("pod"), &object("2", &["1", "9"]));
         owners.learn(&key("other"), &object("3", &["9"]));
-        assert_eq!(owners.dependents("1"), [key("pod")]);
-        assert_eq!(owners.dependents("9").len(), 2);
-        assert!(owners.dependents("2").is_empty());
+        assert_eq!(owners.dependents("a", "1"), [key("pod")]);
+        assert_eq!(owners.dependents("a", "9").len(), 2);
+        assert!(owners.dependents("a", "2").is_empty());
         // A change: the old owners go, the new ones come.
         owners.disclaim(&key("pod"), &object("2", &["1", "9"]));
         owners.learn(&key("pod"), &object("2", &["1"]));
-        assert_eq!((owners.dependents("1"), owners.dependents("9")), (vec![key("pod")], vec![key("other")]));
+        assert_eq!(
+            (owners.dependents("a", "1"), owners.dependents("a", "9")),
+            (vec![key("pod")], vec![key("other")])
+        );
         owners.disclaim(&key("pod"), &object("2", &["1"]));
         owners.disclaim(&key("other"), &object("3", &["9"]));
         assert!(owners.owned.is_empty() && owners.dependents.is_empty());
@@ -118,5 +128,20 @@ mod tests {
         }
         owners.bury("1");
         assert!(owners.is_orphan(&object("2", &["1"])));
+    }
+    #[test]
+    fn an_owner_is_in_the_namespace_of_its_dependents_or_in_none() {
+        let (mut owners, key) = (Owners::default(), |namespace| Key::new("secrets", namespace, "s"));
+        owners.learn(&key("a"), &object("2", &["1"]));
+        owners.learn(&Key::new("namespaces", "", "a"), &object("3", &["1"]));
+        for (namespace, owned) in
+            [("a", vec![key("a")]), ("b", vec![]), ("", vec![key("a"), Key::new("namespaces", "", "a")])]
+        {
+            let mut found = owners.dependents(namespace, "1");
+            found.sort_by(|one, other| other.cmp(one));
+            assert_eq!(found, owned, "an owner in {namespace:?}");
+            owners.learn(&Key::new("configmaps", namespace, "o"), &object("1", &[]));
+            assert_eq!(owners.is_orphan(&object("2", &["1"])), namespace == "b");
+        }
     }
 }

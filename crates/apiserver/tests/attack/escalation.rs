@@ -258,3 +258,62 @@ async fn labels_cannot_add_roles_to_an_aggregated_one() {
     let reply = world.send_as(Mallory, &line, &kind, own.to_string().as_bytes()).await;
     assert_eq!(reply.code, 200, "{}", reply.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_delete_an_object_cannot_have_it_collected() {
+    const PATCH: &str = "application/merge-patch+json";
+    let world = World::new().await;
+    let bind = json!({"metadata": {"name": "editor"}, "roleRef": reference("ClusterRole", "editor"), "subjects": mallory()});
+    let rule = json!({"verbs": ["get", "patch", "update"], "apiGroups": [""], "resources": ["secrets", "namespaces"]});
+    let role = json!({"metadata": {"name": "editor"}, "rules": [rule]});
+    world.must(Admin, &format!("POST {RBAC}/clusterroles"), role).await;
+    world.must(Admin, &format!("POST {RBAC}/clusterrolebindings"), bind).await;
+    let maps = "/api/v1/namespaces/lair/configmaps";
+    let own = world.must(Mallory, &format!("POST {maps}"), json!({"metadata": {"name": "own"}})).await;
+    let owners =
+        json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "own", "uid": own["metadata"]["uid"]}]);
+    let precious = json!({"metadata": {"name": "precious"}});
+    world.must(Admin, "POST /api/v1/namespaces/shop/secrets", precious).await;
+    for path in ["/api/v1/namespaces/shop/secrets/precious", "/api/v1/namespaces/shop"] {
+        let mut whole = world.must(Mallory, &format!("GET {path}"), Value::Null).await;
+        whole["metadata"]["ownerReferences"] = owners.clone();
+        let change = json!({"metadata": {"ownerReferences": owners}});
+        for (line, kind, body) in [
+            (format!("PUT {path}"), "application/json", &whole),
+            (format!("PATCH {path}"), PATCH, &change),
+            (format!("PATCH {path}"), "application/strategic-merge-patch+json", &change),
+            (format!("PATCH {path}?fieldManager=m&force=true"), "application/apply-patch+yaml", &whole),
+        ] {
+            let mut body = body.clone();
+            if kind.contains("apply") {
+                body = json!({"apiVersion": whole["apiVersion"], "kind": whole["kind"], "metadata": {"ownerReferences": owners}});
+            }
+            let reply =
+                world.send_as(Mallory, &line, &[("content-type", kind)], body.to_string().as_bytes()).await;
+            assert!(
+                reply.code == 403 && reply.text().contains("resource you can't delete"),
+                "{line}: {} {}",
+                reply.code,
+                reply.text()
+            );
+        }
+        // Another change is permitted; and so is this one to those who may delete.
+        world.must(Mallory, &format!("PATCH {path}"), json!({"metadata": {"labels": {"a": "b"}}})).await;
+        world.must(Admin, &format!("PATCH {path}"), change).await;
+    }
+    // The owner of another namespace takes along what is in its own only.
+    let local = json!({"metadata": {"name": "local", "ownerReferences": owners}});
+    world.must(Mallory, &format!("POST {maps}"), local).await;
+    world.must(Mallory, &format!("DELETE {maps}/own"), Value::Null).await;
+    for _ in 0..100 {
+        if world.send(Mallory, &format!("GET {maps}/local"), &Value::Null).await.code == 404 {
+            let kept = world.must(Admin, "GET /api/v1/namespaces/shop/secrets/precious", Value::Null).await;
+            assert!(kept["metadata"]["deletionTimestamp"].is_null(), "{kept}");
+            let kept = world.must(Admin, "GET /api/v1/namespaces/shop", Value::Null).await;
+            assert!(kept["metadata"]["deletionTimestamp"].is_null(), "{kept}");
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the dependent of its own namespace stays");
+}
