@@ -11,6 +11,8 @@ use crate::schema::{Field, Merge, Message, Type};
 
 /// Prefix of the directive for the order of a list's elements.
 const ORDER: &str = "$setElementOrder/";
+/// Prefix of the directive that removes values from a list of texts or numbers.
+const REMOVAL: &str = "$deleteFromPrimitiveList/";
 
 /// Changes `object` by the patch.
 pub(super) fn merge(object: &mut Value, patch: &Value, message: &'static Message) -> Result<(), String> {
@@ -60,8 +62,9 @@ fn merge_object(
     if !gone.is_empty() {
         target.retain(|name, _| !gone.contains(name));
     }
-    for (directive, value) in patch.iter().filter(|(name, _)| name.starts_with("$deleteFromPrimitiveList/")) {
-        let name = directive.rsplit_once('/').map_or("", |(_, name)| name);
+    for (directive, value) in patch.iter().filter(|(name, _)| name.starts_with(REMOVAL)) {
+        // The whole rest is the name, so that a list has one directive.
+        let name = directive.strip_prefix(REMOVAL).unwrap_or_default();
         let gone = value.as_array().ok_or_else(|| format!("{directive} must be a list"))?;
         if let Some(Value::Array(items)) = target.get_mut(name) {
             let gone: HashSet<String> = gone.iter().map(Value::to_string).collect();
@@ -296,6 +299,11 @@ mod tests {
                 json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["one"]}}),
                 "/metadata/finalizers",
                 json!(["two"]),
+            ),
+            (
+                json!({"metadata": {"$deleteFromPrimitiveList/1/finalizers": ["one"], "$deleteFromPrimitiveList/": ["one"]}}),
+                "/metadata/finalizers",
+                json!(["one", "two"]),
             ),
             (
                 json!({"metadata": {"finalizers": ["three", "one"]}}),

@@ -694,6 +694,10 @@ fn changes() -> Vec<Change> {
             json!({"metadata": {"$deleteFromPrimitiveList/finalizers": texts(count / 2, "f.io/f"),
                 "finalizers": texts(count, "f.io/g")}})
         }),
+        change("a strategic patch with a directive for each text", STRATEGIC, |count| {
+            let directive = |n| (format!("$deleteFromPrimitiveList/{n}/finalizers"), json!([]));
+            json!({"metadata": map(4 * count, directive)})
+        }),
         change("a JSON patch that replaces", JSON_PATCH, |count| {
             list(
                 count.min(9000),
