@@ -5,6 +5,7 @@
 //! owner's failure policy applies then, unless the schema of a custom resource already tells the mistake ([`crate::structural`]).
 
 mod authorizer;
+mod batch;
 mod free;
 mod functions;
 mod guard;
@@ -20,6 +21,7 @@ use cel::{Context, Env};
 use serde_json::Value;
 
 pub use authorizer::{Authorizer, Check, Decision};
+pub use batch::Batch;
 pub use meter::{BYTES, Meter};
 pub use values::{Escapes, convert};
 pub(crate) use values::{escape, unescape};
@@ -115,9 +117,22 @@ impl Scope {
     }
 }
 
-/// The tree of an expression that can be read.
-pub(crate) fn parsed(text: &str) -> Option<IdedExpr> {
-    program(text).ok().map(|(program, _)| program.expression().clone())
+/// The tree of an expression over these variables, and its measure.
+fn checked(text: &str, variables: &[&str]) -> Result<(IdedExpr, Measure), String> {
+    let (program, measure) = program(text)?;
+    let undeclared =
+        |name: &str| format!("compilation failed: undeclared reference to '{name}' (in container '')");
+    let known =
+        |name: &str| variables.contains(&name) || is_type(name) || NAMESPACES.contains(&name) || name == "ip";
+    if let Some(unknown) = free::variable(program.expression(), &known) {
+        return Err(undeclared(unknown));
+    }
+    let references = program.references();
+    let unknown = references.functions().into_iter().find(|name| !functions::is_known(name));
+    match unknown {
+        Some(unknown) => Err(undeclared(unknown)),
+        None => Ok((program.expression().clone(), measure)),
+    }
 }
 
 /// Parses an expression, and measures its tree.
@@ -155,23 +170,10 @@ impl Expression {
     ///
     /// It cannot be parsed, or names an unknown variable.
     pub fn compile(text: &str, variables: &[&str]) -> Result<Self, String> {
-        let (program, measure) = program(text)?;
-        let undeclared =
-            |name: &str| format!("compilation failed: undeclared reference to '{name}' (in container '')");
-        let known = |name: &str| {
-            variables.contains(&name) || is_type(name) || NAMESPACES.contains(&name) || name == "ip"
-        };
-        if let Some(unknown) = free::variable(program.expression(), &known) {
-            return Err(undeclared(unknown));
-        }
-        let references = program.references();
-        let unknown = references.functions().into_iter().find(|name| !functions::is_known(name));
-        if let Some(unknown) = unknown {
-            return Err(undeclared(unknown));
-        }
+        let (tree, measure) = checked(text, variables)?;
         Ok(Self {
             text: text.to_owned(),
-            root: guard::metered(program.expression().clone(), false),
+            root: guard::metered(tree, false),
             nodes: measure.nodes,
             loops: measure.loops,
             literal: measure.literal,

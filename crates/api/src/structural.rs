@@ -20,8 +20,11 @@ use std::collections::BTreeMap;
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::Value;
 
-use rules::Rule;
+pub use rules::VARIABLES;
 pub(crate) use types::not_a_condition;
+
+use crate::cel::Batch;
+use rules::Rule;
 
 /// Maximum nesting of a schema.
 pub const DEPTH: usize = 64;
@@ -138,18 +141,17 @@ impl Structural {
     /// Parses the schema of a version (`openAPIV3Schema`), which was validated when it was written.
     #[must_use]
     pub fn read(schema: &Value) -> Self {
-        read::Reader::new(false).read(schema)
+        read::Reader::new(None).read(schema)
     }
 
-    /// Validates the schema of a version, which is at `path`.
-    #[must_use]
-    pub fn check(schema: &Value, path: &FieldPath) -> Vec<FieldError> {
-        let mut reader = read::Reader::new(true);
+    /// Validates the schema of a version, which is at `path`; `batch` has the expressions of its definition, over [`VARIABLES`].
+    pub fn check(schema: &Value, path: &FieldPath, batch: &mut Batch) -> Vec<FieldError> {
+        let mut reader = read::Reader::new(Some(batch));
         let structural = reader.read(schema);
         let mut errors = reader.errors;
         if errors.is_empty() {
             errors = structural.broken_defaults();
-            errors.extend(types::check(&structural));
+            errors.extend(types::check(&structural, batch));
         }
         errors.into_iter().map(|error| FieldError { path: path.clone().join(&error.path), ..error }).collect()
     }

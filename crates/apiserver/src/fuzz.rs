@@ -12,9 +12,9 @@ use crate::resource;
 use crate::schema::{Message, message};
 use crate::selector::{Fields, Labels};
 use crate::{protobuf, token, verb};
-use palisade_api::cel::{Expression, Scope};
+use palisade_api::cel::{Batch, Expression, Scope};
 use palisade_api::registry::Registry;
-use palisade_api::structural::Structural;
+use palisade_api::structural::{self, Structural};
 use palisade_k8s::FieldPath;
 
 /// Reads a text as each part of a request but its body: path, query, selectors, continue token, password.
@@ -122,7 +122,8 @@ fn patched(target: &Value, way: PatchKind, patch: &[u8], kind: &'static Message)
 pub fn schema(schema: &[u8], object: &[u8]) {
     let read = |bytes: &[u8]| body::read(bytes, "application/json", &mut Vec::new()).ok();
     let (Some(schema), Some(object)) = (read(schema), read(object)) else { return };
-    if !Structural::check(&schema, &FieldPath::of("schema")).is_empty() {
+    let mut batch = Batch::new(&structural::VARIABLES);
+    if !Structural::check(&schema, &FieldPath::of("schema"), &mut batch).is_empty() {
         return;
     }
     let structural = Structural::read(&schema);

@@ -9,8 +9,9 @@ use super::at::At;
 use super::subresource::STATUS;
 use super::webhook::check_client;
 use super::{Admission, BASE, Column, Deletion, RESOURCES, Resource, Row, default, keep_status, text};
+use crate::cel::Batch;
 use crate::jsonpath::Path;
-use crate::structural::Structural;
+use crate::structural::{Structural, VARIABLES};
 
 /// Maximum number of versions of one definition.
 const VERSIONS: usize = 50;
@@ -161,7 +162,7 @@ fn validate_approval(new: &Value) -> Option<FieldError> {
 fn validate_versions(spec: &At<'_>) -> Vec<FieldError> {
     let versions = spec.field("versions");
     let mut errors = Vec::new();
-    let (mut names, mut stored) = (HashSet::new(), 0);
+    let (mut names, mut stored, mut batch) = (HashSet::new(), 0, Batch::new(&VARIABLES));
     let all: Vec<At<'_>> = versions.items().collect();
     if all.is_empty() || all.len() > VERSIONS {
         errors.push(versions.invalid_whole("must be 1 to 50 versions"));
@@ -176,7 +177,7 @@ fn validate_versions(spec: &At<'_>) -> Vec<FieldError> {
             errors.push(name.duplicate());
         }
         stored += usize::from(version.field("storage").is(true));
-        errors.extend(validate_version(version));
+        errors.extend(validate_version(version, &mut batch));
     }
     if stored != 1 {
         errors.push(versions.invalid_whole("must have exactly one version marked as storage version"));
@@ -216,7 +217,7 @@ fn validate_conversion(conversion: &At<'_>) -> Vec<FieldError> {
     errors
 }
 
-fn validate_version(version: &At<'_>) -> Vec<FieldError> {
+fn validate_version(version: &At<'_>, batch: &mut Batch) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let warning = version.field("deprecationWarning");
     if warning.is_set() && !version.field("deprecated").is(true) {
@@ -226,7 +227,7 @@ fn validate_version(version: &At<'_>) -> Vec<FieldError> {
     let Some(written) = schema.value() else {
         return vec![schema.required("schemas are required")];
     };
-    errors.extend(Structural::check(written, &schema.path()));
+    errors.extend(Structural::check(written, &schema.path(), batch));
     let structural = Structural::read(written);
     let columns = version.field("additionalPrinterColumns");
     for column in columns.items() {

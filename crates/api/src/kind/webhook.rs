@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::at::At;
 use super::selecting::check_selector;
 use super::{AGE, BASE, Column, Resource, Row, age, count, default};
-use crate::cel::Expression;
+use crate::cel::Batch;
 use crate::structural::not_a_condition;
 
 const WEBHOOKS: Column = Column { name: "Webhooks", kind: "integer", priority: 0 };
@@ -76,7 +76,7 @@ fn prepare(object: &mut Value, is_mutating: bool) {
 
 fn validate(object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let mut names = HashSet::new();
+    let (mut names, mut batch) = (HashSet::new(), Batch::new(&VARIABLES));
     for webhook in At::root(object, "webhooks").items() {
         let name = webhook.field("name");
         check_name(&name, &mut errors);
@@ -101,7 +101,7 @@ fn validate(object: &Value) -> Vec<FieldError> {
         }
         check_versions(&webhook.field("admissionReviewVersions"), &mut errors);
         check_client(&webhook.field("clientConfig"), &mut errors);
-        check_conditions(&webhook.field("matchConditions"), &VARIABLES, &mut errors);
+        check_conditions(&webhook.field("matchConditions"), &mut batch, &mut errors);
     }
     errors
 }
@@ -255,8 +255,8 @@ fn is_authority(text: &str) -> bool {
     is_host && is_port
 }
 
-/// Conditions in CEL over these variables.
-fn check_conditions(conditions: &At<'_>, variables: &[&str], errors: &mut Vec<FieldError>) {
+/// Conditions in CEL, beside others of the same configuration.
+fn check_conditions(conditions: &At<'_>, batch: &mut Batch, errors: &mut Vec<FieldError>) {
     if conditions.items().count() > CONDITIONS {
         errors.push(conditions.invalid_whole("must have at most 64 items"));
         return;
@@ -273,11 +273,10 @@ fn check_conditions(conditions: &At<'_>, variables: &[&str], errors: &mut Vec<Fi
         }
         if expression.text().trim().is_empty() {
             errors.push(expression.required(""));
-        } else if let Err(why) = Expression::compile(expression.text(), variables) {
-            errors.push(FieldError::invalid(expression.path(), expression.text(), why));
-        } else if let Some(why) = not_a_condition(expression.text()) {
-            errors.push(FieldError::invalid(expression.path(), expression.text(), why));
+            continue;
         }
+        let wrong = batch.tree(expression.text()).map_or_else(Some, not_a_condition);
+        errors.extend(wrong.map(|why| FieldError::invalid(expression.path(), expression.text(), why)));
     }
 }
 

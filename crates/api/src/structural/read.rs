@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::format::Pattern;
 use super::rules::Rule;
-use super::{Bound, Checks, DEPTH, Form, List, NODES, Rest, Structural};
+use super::{Batch, Bound, Checks, DEPTH, Form, List, NODES, Rest, Structural};
 
 /// Keywords that a structural schema may not have.
 const FORBIDDEN: [&str; 6] =
@@ -41,10 +41,10 @@ enum Place {
 }
 
 /// Parses one schema.
-pub(super) struct Reader {
+pub(super) struct Reader<'b> {
     pub(super) errors: Vec<FieldError>,
-    /// Whether errors are reported; a stored schema has none.
-    checks: bool,
+    /// The expressions of the definition where errors are reported; a stored schema has none.
+    checks: Option<&'b mut Batch>,
     nodes: usize,
     /// The patterns so far, each once.
     patterns: HashMap<String, Arc<Pattern>>,
@@ -52,8 +52,8 @@ pub(super) struct Reader {
     left: usize,
 }
 
-impl Reader {
-    pub(super) fn new(checks: bool) -> Self {
+impl<'b> Reader<'b> {
+    pub(super) fn new(checks: Option<&'b mut Batch>) -> Self {
         Self { errors: Vec::new(), checks, nodes: 0, patterns: HashMap::new(), left: super::PATTERNS }
     }
 
@@ -62,7 +62,7 @@ impl Reader {
     }
 
     fn say(&mut self, error: impl FnOnce() -> FieldError) {
-        if self.checks && self.errors.len() < super::findings::MOST {
+        if self.checks.is_some() && self.errors.len() < super::findings::MOST {
             self.errors.push(error());
         }
     }
@@ -100,7 +100,7 @@ impl Reader {
         node.rules = self.rules(fields, path);
         let mut below = node.properties.values().chain(node.items.as_deref()).chain(node.each());
         node.has_rules = !node.rules.is_empty() || below.any(|inner| inner.has_rules);
-        if self.checks {
+        if self.checks.is_some() {
             self.structure(&node, fields, place, path);
         }
         node
@@ -258,7 +258,7 @@ impl Reader {
         }
         let pattern = Arc::new(Pattern::new(text));
         self.patterns.insert(text.to_owned(), Arc::clone(&pattern));
-        if self.checks
+        if self.checks.is_some()
             && let Some(why) = pattern.broken(&mut self.left)
         {
             self.say(|| FieldError::invalid(path.clone().name("pattern"), text, why));
@@ -272,11 +272,10 @@ impl Reader {
         let mut found = Vec::new();
         for (at, rule) in rules.into_iter().flatten().enumerate() {
             let rule = Rule::read(rule);
-            if self.checks {
-                for (field, why) in rule.broken() {
-                    let path = path.clone().index(at).name(field);
-                    self.say(|| FieldError::invalid(path, rule.text(), why));
-                }
+            let broken = self.checks.as_deref_mut().map(|batch| rule.broken(batch));
+            for (field, why) in broken.into_iter().flatten() {
+                let path = path.clone().index(at).name(field);
+                self.say(|| FieldError::invalid(path, rule.text(), why));
             }
             found.push(rule);
         }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::findings::Findings;
 use super::place::Place;
 use super::{Form, List, Rest, Structural};
-use crate::cel::{self as expressions, Expression, Meter, Scope};
+use crate::cel::{self as expressions, Batch, Expression, Meter, Scope};
 
 /// Maximum steps of all rules for one object, as estimated from the expressions and the lengths of lists, including the
 /// preparation of their values.
@@ -33,9 +33,11 @@ pub(super) struct Rule {
     field: String,
     is_optional: bool,
     compiled: OnceLock<Result<Expression, String>>,
+    compiled_message: OnceLock<Result<Expression, String>>,
 }
 
-const VARIABLES: [&str; 2] = ["self", "oldSelf"];
+/// Variables that rules may use.
+pub const VARIABLES: [&str; 2] = ["self", "oldSelf"];
 
 impl Rule {
     pub(super) fn read(rule: &Value) -> Self {
@@ -48,6 +50,7 @@ impl Rule {
             field: text("fieldPath"),
             is_optional: rule.get("optionalOldSelf") == Some(&Value::Bool(true)),
             compiled: OnceLock::new(),
+            compiled_message: OnceLock::new(),
         }
     }
 
@@ -64,15 +67,15 @@ impl Rule {
     }
 
     /// The errors of the rule: the field of each, and its message.
-    pub(super) fn broken(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn broken(&self, batch: &mut Batch) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         if self.text.trim().is_empty() {
             found.push(("rule", "must not be empty".to_owned()));
-        } else if let Err(why) = Expression::compile(&self.text, &VARIABLES) {
+        } else if let Err(why) = batch.tree(&self.text) {
             found.push(("rule", why));
         }
         if !self.message_expression.is_empty()
-            && let Err(why) = Expression::compile(&self.message_expression, &VARIABLES)
+            && let Err(why) = batch.tree(&self.message_expression)
         {
             found.push(("messageExpression", why));
         }
@@ -103,8 +106,10 @@ impl Rule {
     fn error(&self, value: &Value, scope: &Scope, place: Place<'_>) -> FieldError {
         let mut said = String::new();
         if !self.message_expression.is_empty() {
-            let made = Expression::compile(&self.message_expression, &VARIABLES);
-            if let Ok(::cel::Value::String(text)) = made.and_then(|made| made.evaluate(scope)) {
+            let compile = || Expression::compile(&self.message_expression, &VARIABLES);
+            let made = self.compiled_message.get_or_init(compile);
+            let said_by = made.as_ref().ok().and_then(|made| made.evaluate(scope).ok());
+            if let Some(::cel::Value::String(text)) = said_by {
                 let text = text.trim();
                 if text.len() <= MESSAGE && !text.contains('\n') {
                     text.clone_into(&mut said);

@@ -10,7 +10,7 @@ use palisade_k8s::{FieldError, FieldPath};
 
 use super::rules::Rule;
 use super::{Form, Rest, Structural};
-use crate::cel as expressions;
+use crate::cel::{self as expressions, Batch};
 
 /// The type of a value in an expression.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,42 +103,48 @@ impl<'s> Type<'s> {
 }
 
 /// Checks the rules of a schema and of those below it; the places are told from the schema on.
-pub(super) fn check(schema: &Structural) -> Vec<FieldError> {
+pub(super) fn check(schema: &Structural, batch: &mut Batch) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    walk(schema, true, &FieldPath::root(), &mut errors);
+    walk(schema, true, &FieldPath::root(), batch, &mut errors);
     errors
 }
 
-fn walk(schema: &Structural, is_resource: bool, path: &FieldPath, errors: &mut Vec<FieldError>) {
+fn walk(
+    schema: &Structural,
+    is_resource: bool,
+    path: &FieldPath,
+    batch: &mut Batch,
+    errors: &mut Vec<FieldError>,
+) {
     if !schema.has_rules {
         return;
     }
     for (at, rule) in schema.rules.iter().enumerate() {
         let own = Type::of(schema, is_resource);
-        for (field, why) in mistakes(rule, &own) {
+        for (field, why) in mistakes(rule, &own, batch) {
             let path = path.clone().name("x-kubernetes-validations").index(at).name(field);
             let text = if field == "rule" { rule.text() } else { rule.message_expression() };
             errors.push(FieldError::invalid(path, text, why));
         }
     }
     for (name, inner) in &schema.properties {
-        walk(inner, inner.is_embedded, &path.clone().name("properties").key(&**name), errors);
+        walk(inner, inner.is_embedded, &path.clone().name("properties").key(&**name), batch, errors);
     }
     if let Rest::Each(inner) = &schema.rest {
-        walk(inner, inner.is_embedded, &path.clone().name("additionalProperties"), errors);
+        walk(inner, inner.is_embedded, &path.clone().name("additionalProperties"), batch, errors);
     }
     if let Some(inner) = schema.items.as_deref() {
-        walk(inner, inner.is_embedded, &path.clone().name("items"), errors);
+        walk(inner, inner.is_embedded, &path.clone().name("items"), batch, errors);
     }
 }
 
 /// Type errors of a rule, each with the field of the rule that has it.
-fn mistakes<'s>(rule: &Rule, own: &Type<'s>) -> Vec<(&'static str, String)> {
+fn mistakes<'s>(rule: &Rule, own: &Type<'s>, batch: &mut Batch) -> Vec<(&'static str, String)> {
     let old = if rule.is_optional() { Type::Any } else { own.clone() };
     let bound = vec![("self".to_owned(), own.clone()), ("oldSelf".to_owned(), old)];
-    let judge = |text: &str, wanted: &Type<'s>, article: &str| {
-        let tree = expressions::parsed(text)?;
-        match (Checker { bound: bound.clone() }).expression(&tree) {
+    let mut judge = |text: &str, wanted: &Type<'s>, article: &str| {
+        let tree = batch.tree(text).ok()?;
+        match (Checker { bound: bound.clone() }).expression(tree) {
             Err(why) => Some(format!("compilation failed: {why}")),
             Ok(found) if !found.fits(wanted) => {
                 Some(format!("must evaluate to a {article}, and evaluates to {found}"))
@@ -153,9 +159,8 @@ fn mistakes<'s>(rule: &Rule, own: &Type<'s>) -> Vec<(&'static str, String)> {
 }
 
 /// Why an expression whose variables are of any type cannot be true or false, if so.
-pub(crate) fn not_a_condition(text: &str) -> Option<String> {
-    let tree = expressions::parsed(text)?;
-    match (Checker { bound: Vec::new() }).expression(&tree) {
+pub(crate) fn not_a_condition(tree: &IdedExpr) -> Option<String> {
+    match (Checker { bound: Vec::new() }).expression(tree) {
         Err(why) => Some(format!("compilation failed: {why}")),
         Ok(found) if !found.fits(&Type::Bool) => {
             Some(format!("must evaluate to bool, and evaluates to {found}"))
@@ -388,6 +393,10 @@ mod tests {
 
     use super::*;
 
+    fn batch() -> Batch {
+        Batch::new(&super::super::VARIABLES)
+    }
+
     fn wrong(rule: &str, more: Value) -> Vec<String> {
         let mut rules = json!([{"rule": rule}]);
         for (field, value) in more.as_object().into_iter().flatten() {
@@ -400,7 +409,7 @@ mod tests {
                 "list": {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}}}},
                 "map": {"type": "object", "additionalProperties": {"type": "integer"}},
                 "open": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}});
-        let errors = Structural::check(&schema, &FieldPath::of("schema"));
+        let errors = Structural::check(&schema, &FieldPath::of("schema"), &mut batch());
         errors.into_iter().map(|error| format!("{}: {}", error.path, error.message())).collect()
     }
 
@@ -417,7 +426,7 @@ mod tests {
             "self.list.filter(item, item.name != '').size() == 1 && quantity('1').isGreaterThan(quantity('2'))",
             "self.list.map(item, item.name) == ['a'] && self.text.find('[0-9]+') == '1'",
         ] {
-            if expressions::parsed(rule).is_some() {
+            if batch().tree(rule).is_ok() {
                 assert_eq!(wrong(rule, json!({})), Vec::<String>::new(), "{rule}");
             }
         }
@@ -459,9 +468,11 @@ mod tests {
             ("self.metadata.labels == {}", false),
         ] {
             let schema = json!({"type": "object", "x-kubernetes-validations": [{"rule": rule}]});
-            let errors = Structural::check(&schema, &FieldPath::of("schema"));
+            let errors = Structural::check(&schema, &FieldPath::of("schema"), &mut batch());
             assert_eq!(errors.is_empty(), is_fine, "{rule}: {errors:?}");
         }
-        assert!(not_a_condition("1").is_some() && not_a_condition("object.spec.a == 1").is_none());
+        let mut batch = Batch::new(&["object"]);
+        let mut is_wrong = |text: &str| not_a_condition(batch.tree(text).unwrap()).is_some();
+        assert!(is_wrong("1") && !is_wrong("object.spec.a == 1"));
     }
 }

@@ -250,6 +250,7 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
         Ok(changed)
     };
     admit::update(call, &mut new, old, &again)?;
+    objects::check_size(&new)?;
     let mut errors = validate(resource, &new, Some(old));
     errors.extend(resource.check_change(&new, old, call.target.subresource_name()));
     if !errors.is_empty() {

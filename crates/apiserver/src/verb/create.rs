@@ -89,6 +89,8 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     let _naming = call.api.definitions.naming(resource);
     let settle = |changed| fit_again(resource, changed, &given);
     let reserved = admit::create(call, &mut object, &settle)?;
+    // Before the validation, which reads schemas and compiles expressions.
+    objects::check_size(&object)?;
     let errors = validate(resource, &object, None);
     let name = text(&object, "/metadata/name").to_owned();
     if !errors.is_empty() {

@@ -122,6 +122,42 @@ async fn expressions_of_a_definition_leave_the_server_alive() {
     world.must(Admin, &format!("GET {DEFINITIONS}"), Value::Null).await;
 }
 
+/// Each expression takes its parser some tenths of a millisecond, however short it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_expressions_of_a_definition_are_bounded_in_all() {
+    let world = World::new().await;
+    let rules = |count: usize, rule: &dyn Fn(usize) -> String| {
+        let rules: Vec<Value> = (0..count).map(|n| json!({"rule": rule(n)})).collect();
+        json!({"type": "integer", "x-kubernetes-validations": rules})
+    };
+    let long = |n: usize| format!("self > {n} && '{}' != ''", "x".repeat(1000));
+    for (plural, spec, status, why) in [
+        ("many", rules(4000, &|n| format!("self > {n}")), 422, "in all"),
+        ("long", rules(140, &long), 422, "in all"),
+        ("large", rules(2000, &long), 413, "large"),
+        ("same", rules(4000, &|_| "self > 0".to_owned()), 201, ""),
+        ("some", rules(400, &|n| format!("self > {n}")), 201, ""),
+    ] {
+        let reply = world.send(Admin, &format!("POST {DEFINITIONS}"), &definition(plural, &spec)).await;
+        assert!(
+            reply.code == status && reply.text().contains(why),
+            "{plural}: {} {}",
+            reply.code,
+            reply.text()
+        );
+    }
+    // The versions of a definition share the bound.
+    let mut versions = definition("versions", &rules(1000, &|n| format!("self > {n}")));
+    let mut second = versions["spec"]["versions"][0].clone();
+    second["name"] = "v2".into();
+    second["storage"] = false.into();
+    let rules = rules(1000, &|n| format!("self < {n}"));
+    second["schema"]["openAPIV3Schema"]["properties"]["spec"] = rules;
+    versions["spec"]["versions"].as_array_mut().unwrap().push(second);
+    let reply = world.send(Admin, &format!("POST {DEFINITIONS}"), &versions).await;
+    assert!(reply.code == 422 && reply.text().contains("in all"), "{}", reply.text());
+}
+
 /// Many small patterns, each of which compiles to hundreds of times its length.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_patterns_of_a_definition_share_their_memory() {
