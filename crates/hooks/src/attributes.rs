@@ -370,7 +370,9 @@ impl<'a> Attributes<'a> {
     /// Notes what a webhook says beside its answer.
     pub(crate) fn note(&self, hook: &Hook, answer: &review::Answer) {
         self.notes.warn(answer.warnings.iter().cloned());
-        for (key, value) in answer.annotations.iter().take(ANNOTATIONS) {
+        let is_key = |key: &str| palisade_k8s::metadata::qualified_name(key).is_empty();
+        let annotations = answer.annotations.iter().filter(|(key, _)| is_key(key));
+        for (key, value) in annotations.take(ANNOTATIONS) {
             let value: String = value.chars().take(ANNOTATION).collect();
             self.notes.annotate(format!("{}/{key}", hook.name), value);
         }

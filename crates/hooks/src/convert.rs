@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::client::{Client, Resolve};
 use crate::hook::Hook;
-use crate::review::check_weight;
+use crate::review::{brief, check_weight};
 
 /// Time in which a webhook answers, in seconds.
 const TIMEOUT: u64 = 30;
@@ -42,7 +42,7 @@ pub async fn convert(
         rest = later;
         let asked: Vec<Value> = part.iter().filter_map(|at| objects.get(*at).cloned()).collect();
         let kind = asked.first().map(kind_of).unwrap_or_default();
-        let failed = |why: String| format!("conversion webhook for {kind} failed: {why}");
+        let failed = |why: String| format!("conversion webhook for {kind} failed: {}", brief(&why));
         let uid = uuid::Uuid::new_v4().to_string();
         let review = json!({
             "kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1",
@@ -60,7 +60,7 @@ pub async fn convert(
         for (index, (at, new)) in part.iter().zip(converted).enumerate() {
             let Some(place) = objects.get_mut(*at) else { continue };
             let new = restored(place, new, wanted, index);
-            *place = new.map_err(|why| format!("conversion webhook for {kind} returned {why}"))?;
+            *place = new.map_err(|why| format!("conversion webhook for {kind} returned {}", brief(&why)))?;
         }
     }
     Ok(objects)

@@ -2,7 +2,6 @@
 //! time.
 
 use std::collections::HashSet;
-use std::fmt::Display;
 
 use futures::future::join_all;
 use palisade_api::error::{ApiError, ApiResult, Reason};
@@ -41,8 +40,8 @@ impl Reinvocation {
 }
 
 /// A call that failed, where its failure counts.
-fn failed(hook: &Hook, why: impl Display) -> Box<ApiError> {
-    let why = format!("failed calling webhook {:?}: {why}", hook.name);
+fn failed(hook: &Hook, why: &str) -> Box<ApiError> {
+    let why = format!("failed calling webhook {:?}: {}", hook.name, review::brief(why));
     let mut error = ApiError::internal(&why);
     error.details = Some(json!({"causes": [{"message": why}]}));
     error
@@ -80,14 +79,18 @@ pub fn mutate(
             Ok(changed) => changed,
             Err(Stop::Refused(error)) => return Err(error),
             Err(Stop::Failed(why)) if hook.ignores_failure => {
-                tracing::warn!("failed calling webhook {:?}, failing open: {why}", hook.name);
+                tracing::warn!(
+                    "failed calling webhook {:?}, failing open: {}",
+                    hook.name,
+                    review::brief(&why)
+                );
                 request.notes.annotate(
                     format!("failed-open.mutating.webhook.admission.k8s.io/{at}"),
                     hook.name.clone(),
                 );
                 None
             }
-            Err(Stop::Failed(why)) => return Err(failed(hook, why)),
+            Err(Stop::Failed(why)) => return Err(failed(hook, &why)),
         };
         let said =
             json!({"configuration": hook.configuration, "webhook": hook.name, "mutated": changed.is_some()});
@@ -185,12 +188,16 @@ pub fn validate(request: Attributes<'_>, object: Option<&Value>) -> ApiResult<()
                 if answer.allowed { Ok(()) } else { Err(review::refusal(&hook.name, answer.status.as_ref())) }
             }
             Err(why) if hook.ignores_failure => {
-                tracing::warn!("failed calling webhook {:?}, failing open: {why}", hook.name);
+                tracing::warn!(
+                    "failed calling webhook {:?}, failing open: {}",
+                    hook.name,
+                    review::brief(&why)
+                );
                 let key = format!("failed-open.validating.webhook.admission.k8s.io/round_0_index_{index}");
                 request.notes.annotate(key, hook.name.clone());
                 Ok(())
             }
-            Err(why) => Err(failed(hook, why)),
+            Err(why) => Err(failed(hook, &why)),
         };
         refused = refused.and(decided);
     }

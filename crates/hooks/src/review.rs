@@ -28,6 +28,30 @@ pub(crate) fn write(version: &str, request: &Value) -> String {
 /// Operations of a patch at most: who needs more replaces a list as a whole.
 const OPERATIONS: usize = palisade_api::limits::PATCH_OPERATIONS;
 
+/// Size of the message of a refusal, in bytes, and of its reason. Clients show them, and the audit log repeats them.
+const MESSAGE: [usize; 2] = [64 << 10, 1 << 10];
+/// Size of the details of a refusal, in bytes of JSON; larger ones are left out.
+const DETAILS: usize = 16 << 10;
+/// Size of what a failed call repeats of an answer, in bytes.
+const FAILURE: usize = 4 << 10;
+
+/// The beginning of a text of some size at most, in bytes, marked if that is not all.
+fn cut(text: &str, most: usize) -> String {
+    match text.len() <= most {
+        true => text.to_owned(),
+        false => format!(
+            "{}... ({} bytes in all)",
+            text.get(..text.floor_char_boundary(most)).unwrap_or_default(),
+            text.len()
+        ),
+    }
+}
+
+/// Why a call failed, in words that may repeat an answer, as far as others should read it.
+pub(crate) fn brief(why: &str) -> String {
+    cut(why, FAILURE)
+}
+
 /// Refuses JSON whose values would take more memory than an object may: a few bytes of text can be hundreds in memory.
 pub(crate) fn check_weight(bytes: &[u8], most: usize) -> Result<(), &'static str> {
     if weight::of_json(bytes) > most { Err("holds too many values") } else { Ok(()) }
@@ -99,18 +123,25 @@ fn patch(response: &Value, version: &str) -> Result<Vec<Value>, String> {
     Ok(operations)
 }
 
-/// The refusal that a webhook's answer is.
+/// The refusal that a webhook's answer is: the fields that a status has, each of bounded size.
 pub(crate) fn refusal(webhook: &str, status: Option<&Value>) -> Box<ApiError> {
-    let mut status = status.cloned().unwrap_or_else(|| json!({}));
+    let said = |field: &str| status.and_then(|status| status.get(field));
+    let words = |field: &str| said(field).and_then(Value::as_str).filter(|text| !text.is_empty());
     let denied = format!("admission webhook {webhook:?} denied the request");
-    let said = |field: &str| status.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let message = match said("message").or_else(|| said("reason")) {
-        Some(why) => format!("{denied}: {why}"),
+    let [most, most_of_reason] = MESSAGE;
+    let message = match words("message").or_else(|| words("reason")) {
+        Some(why) => format!("{denied}: {}", cut(why, most)),
         None => format!("{denied} without explanation"),
     };
-    put(&mut status, &["message"], message.into());
-    for (field, value) in [("kind", json!("Status")), ("apiVersion", json!("v1")), ("metadata", json!({}))] {
-        put(&mut status, &[field], value);
+    let mut status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "message": message});
+    if let Some(reason) = words("reason") {
+        put(&mut status, &["reason"], cut(reason, most_of_reason).into());
+    }
+    let details = said("details").filter(|details| details.to_string().len() <= DETAILS);
+    for (field, value) in [("details", details), ("code", said("code"))] {
+        if let Some(value) = value.filter(|value| !value.is_string()) {
+            put(&mut status, &[field], value.clone());
+        }
     }
     ApiError::of_status(status)
 }
@@ -184,5 +215,18 @@ mod tests {
             assert_eq!((refusal.message.as_str(), refusal.code()), (message, code));
             assert_eq!(refusal.status()["code"], code);
         }
+    }
+    #[test]
+    fn refusals_are_of_bounded_size() {
+        let long = "ä".repeat(1 << 20);
+        let causes = json!({"causes": [{"message": long}]});
+        let status =
+            json!({"message": long, "reason": long, "details": causes, "code": long, long.as_str(): long});
+        let refusal = refusal("a.b.c", Some(&status));
+        let text = refusal.status().to_string();
+        assert!(text.len() < 70 << 10, "{} bytes", text.len());
+        assert!(refusal.message.ends_with("ää... (2097152 bytes in all)"));
+        let small = json!({"message": "no", "details": {"name": "x"}});
+        assert_eq!(super::refusal("a.b.c", Some(&small)).status()["details"]["name"], "x");
     }
 }

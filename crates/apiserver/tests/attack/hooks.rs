@@ -170,6 +170,32 @@ const HOOKS: &str = "/apis/admissionregistration.k8s.io/v1";
 /// Any refusal.
 const REFUSED: u16 = 0;
 
+fn review(response: &Value) -> Value {
+    json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": response})
+}
+
+/// Answers with texts that nobody wants to read.
+fn long_answers() -> Vec<(&'static str, Answer, u16, &'static str)> {
+    let long = "x".repeat(1 << 19);
+    let said = json!({"message": long, "reason": long, "details": {"causes": [{"message": long}]}});
+    let notes = json!({"a": long, long.as_str(): "a"});
+    vec![
+        (
+            "to fill the client's screen",
+            Answer::Review(json!({"allowed": false, "status": said, "auditAnnotations": notes})),
+            400,
+            "xxx... (524288 bytes in all)",
+        ),
+        ("to fill it by mistake", Answer::Json(review(&json!({"uid": long}))), 500, "xxx... ("),
+        (
+            "to fill it with warnings",
+            Answer::Review(json!({"allowed": true, "warnings": [long, long]})),
+            201,
+            "\"p-",
+        ),
+    ]
+}
+
 /// The webhook's answer, its author's aim, and the code and a text of the response to the creation of a pod.
 fn answers(victim: &str) -> Vec<(&'static str, Answer, u16, &'static str)> {
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
@@ -213,9 +239,7 @@ fn answers(victim: &str) -> Vec<(&'static str, Answer, u16, &'static str)> {
         ),
         (
             "to answer another's review",
-            Answer::Json(
-                json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": {"uid": "guessed", "allowed": true}}),
-            ),
+            Answer::Json(review(&json!({"uid": "guessed", "allowed": true}))),
             500,
             "expected response.uid",
         ),
@@ -279,7 +303,7 @@ async fn hostile_webhooks_get_no_more_than_a_refusal() {
         world
             .must(Admin, &format!("POST {path}"), json!({"metadata": {"name": "h"}, "webhooks": [hook]}))
             .await;
-        for (what, answer, code, text) in answers(&victim.url) {
+        for (what, answer, code, text) in answers(&victim.url).into_iter().chain(long_answers()) {
             let is_patch = matches!(&answer, Answer::Review(response) if response.get("patch").is_some());
             if is_patch && !first {
                 continue;
@@ -289,6 +313,8 @@ async fn hostile_webhooks_get_no_more_than_a_refusal() {
             let reply = world.send(Alice, "POST /api/v1/namespaces/shop/pods?dryRun=All", &pod).await;
             let is_right = reply.code == code || code == REFUSED && reply.code >= 400;
             assert!(is_right && reply.text().contains(text), "{what}: {} {}", reply.code, reply.text());
+            let size = reply.text().len();
+            assert!(size < 80 << 10, "{what}: {size} bytes");
             assert_eq!(hostile.asked.load(Ordering::SeqCst), 1, "{what}");
         }
         world.must(Admin, &format!("DELETE {path}/h"), Value::Null).await;
