@@ -8,6 +8,12 @@ use palisade_https::{Authority, CertificateError, LONG, Pair, key, read_file, wr
 const ADDRESSES: [&str; 6] =
     ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "127.0.0.1", "::1"];
 
+/// Whether a name is the server's, also where pods look it up by the domain of the cluster.
+pub(crate) fn is_servers(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ADDRESSES.contains(&name.as_str()) || name.starts_with("kubernetes.default.svc.")
+}
+
 /// The name under which the server connects to nodes, which accept no other.
 const TO_NODES: &str = "system:palisade:apiserver";
 
@@ -59,4 +65,31 @@ fn admin(folder: &Path, authority: &Authority) -> Result<Pair, CertificateError>
     write_file(&key, &pair.key, 0o600)?;
     write_file(&certificate, &pair.certificate, 0o600)?;
     Ok(pair)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_have_names_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Authority::open(&folder.path().join("pki"), "palisade-ca"));
+        for (name, is_fine) in [
+            ("worker", true),
+            ("kubernetes-1", true),
+            ("192.0.2.8", true),
+            ("kubernetes.default.svc", false),
+            ("Kubernetes.Default", false),
+            ("kubernetes.default.svc.cluster.local", false),
+            ("localhost", false),
+            ("127.0.0.1", false),
+            ("api.example", false),
+            ("192.0.2.7", false),
+        ] {
+            let addresses = ["192.0.2.8".parse().unwrap()];
+            let made = crate::node_credentials(folder.path(), "https://api.example:6443", name, &addresses);
+            assert_eq!(made.is_ok(), is_fine, "{name}: {made:?}");
+        }
+    }
 }

@@ -20,7 +20,7 @@ use crate::api::{Api, Outside};
 use crate::authenticate::ClientCertificate;
 use crate::decider::Decider;
 use crate::error::ApiError;
-use crate::pki::Pki;
+use crate::pki::{self, Pki};
 use crate::serve::Service;
 use crate::token::Tokens;
 use crate::{bootstrap, budget, controller, objects, paced, quota, workload};
@@ -93,6 +93,9 @@ pub enum ServerError {
     /// The policy of the audit log cannot be used.
     #[error(transparent)]
     AuditPolicy(#[from] PolicyError),
+    /// A node would have a name of the server.
+    #[error("a node named {0:?} could pose as the server, which has this name: give the node another one")]
+    NodeName(String),
     /// The initial objects cannot be created.
     #[error("the first objects cannot be made: {0}")]
     Bootstrap(String),
@@ -213,17 +216,18 @@ impl Server {
         Ok(kubeconfig(url, NAME, &self.pki.ca, &self.pki.authority.client(NAME, &[], LONG)?))
     }
 
-    /// The credentials of a node of this server.
+    /// The credentials of a node of this server, on its machine.
     ///
     /// # Errors
     ///
-    /// The name is not valid in a certificate, or the keys cannot be read.
+    /// The name is the server's or not valid in a certificate, or the keys cannot be read.
     pub fn node_credentials(
         &self,
         url: &str,
         name: &str,
         address: std::net::IpAddr,
-    ) -> Result<NodeCredentials, CertificateError> {
+    ) -> Result<NodeCredentials, ServerError> {
+        // It may share the name of the machine, at which clients find the server.
         credentials(&self.pki.authority, url, name, &[address])
     }
 
@@ -252,7 +256,7 @@ impl Server {
 ///
 /// # Errors
 ///
-/// The folder has no data of a server, the name is not valid in a certificate, or the keys cannot be read.
+/// The folder has no data of a server, the name is the server's or not valid in a certificate, or the keys cannot be read.
 pub fn node_credentials(
     data: &std::path::Path,
     url: &str,
@@ -264,8 +268,13 @@ pub fn node_credentials(
     if !key.exists() {
         return Err(ServerError::File(key, missing.into()));
     }
+    let uri: Option<http::Uri> = url.parse().ok();
+    let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
+    if host.trim_matches(['[', ']']).eq_ignore_ascii_case(name) {
+        return Err(ServerError::NodeName(name.to_owned()));
+    }
     let authority = palisade_https::Authority::open(&folder, "palisade-ca")?;
-    Ok(credentials(&authority, url, name, addresses)?)
+    credentials(&authority, url, name, addresses)
 }
 
 fn credentials(
@@ -273,7 +282,11 @@ fn credentials(
     url: &str,
     name: &str,
     addresses: &[std::net::IpAddr],
-) -> Result<NodeCredentials, CertificateError> {
+) -> Result<NodeCredentials, ServerError> {
+    let is_foreign = |address: &std::net::IpAddr| !addresses.contains(address);
+    if pki::is_servers(name) || name.parse().is_ok_and(|address| is_foreign(&address)) {
+        return Err(ServerError::NodeName(name.to_owned()));
+    }
     let user = format!("system:node:{name}");
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let names = std::iter::once(name).chain(addresses.iter().map(String::as_str));
