@@ -24,9 +24,20 @@ use crate::webhook::attributes;
 pub(crate) use connect::{Place, connect};
 pub(crate) use pod::{bind, evict};
 
+/// The object sent to a subresource, as admission webhooks see it.
+pub(crate) fn admitted(call: &Call<'_>, object: Value) -> ApiResult<Value> {
+    verb::check_sent(call, &object)?;
+    let request = attributes(call, Operation::Create, None);
+    let object = palisade_hooks::admit(request, Some(object))?.unwrap_or_default();
+    verb::check_sent(call, &object).map(|()| object)
+}
+
 /// `POST` of a review.
 pub(crate) fn answer(call: &Call<'_>, review: Review, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let mut object = verb::read_object(call, bytes, content_type)?;
+    if !call.target.namespace.is_empty() {
+        verb::check_sent(call, &object)?;
+    }
     match review {
         Review::Binding => pod::bind(call, text(&object, "/metadata/name"), &object),
         Review::ProjectRequest => project::request(call, &object),
@@ -98,8 +109,7 @@ pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -
     let mut request = body::read(bytes, content_type, &mut Vec::new())?;
     let message = crate::schema::message("TokenRequest").ok_or_else(ApiError::no_such_path)?;
     body::fit(&mut request, message.into(), Validation::Ignore, Vec::new())?;
-    request =
-        palisade_hooks::admit(attributes(call, Operation::Create, None), Some(request))?.unwrap_or_default();
+    request = admitted(call, request)?;
     body::fit(&mut request, message.into(), Validation::Ignore, Vec::new())?;
     let target = call.target;
     let account = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
@@ -140,6 +150,7 @@ pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -
 /// `POST` of a user's new password.
 pub(crate) fn set_password(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
     let request = body::read(bytes, content_type, &mut Vec::new())?;
+    verb::check_sent(call, &request)?;
     let target = call.target;
     objects::get(&call.api.store, &target.resource, "", &target.name)?;
     let user = User::find(&call.api.store, &target.name)

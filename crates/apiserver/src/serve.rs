@@ -16,7 +16,6 @@ use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use palisade_audit::{self as audit, Trail};
-use palisade_hooks::Operation;
 
 use crate::api::Api;
 use crate::authenticate::{ClientCertificate, Shown};
@@ -38,7 +37,6 @@ use crate::table::Include;
 use crate::time;
 use crate::verb;
 use crate::watch::{Asker, Shape, Watcher};
-use crate::webhook::attributes;
 use crate::weight;
 use palisade_https::metrics::Timed;
 use palisade_https::{Body, ReadError};
@@ -425,12 +423,6 @@ async fn read(body: Incoming) -> ApiResult<Bytes> {
     })
 }
 
-/// The object sent to a subresource, as admission webhooks see it.
-fn admitted(call: &Call<'_>, object: serde_json::Value) -> ApiResult<serde_json::Value> {
-    let request = attributes(call, Operation::Create, None);
-    palisade_hooks::admit(request, Some(object)).map(Option::unwrap_or_default)
-}
-
 /// A request with its body, for a thread that may block.
 struct Work {
     api: Arc<Api>,
@@ -549,8 +541,10 @@ impl Work {
             ("PATCH", Serves::Scale) => verb::patch_scale(call, bytes, content_type),
             ("POST", Serves::Token) => review::request_token(call, bytes, content_type),
             ("POST", Serves::Password) => review::set_password(call, bytes, content_type),
-            ("POST", Serves::Binding) => review::bind(call, &self.target.name, &admitted(call, body()?)?),
-            ("POST", Serves::Eviction) => review::evict(call, &admitted(call, body()?)?),
+            ("POST", Serves::Binding) => {
+                review::bind(call, &self.target.name, &review::admitted(call, body()?)?)
+            }
+            ("POST", Serves::Eviction) => review::evict(call, &review::admitted(call, body()?)?),
             ("PUT", Serves::Part(_)) => verb::update(call, bytes, content_type),
             ("PATCH", Serves::Part(_)) => self.patch(call),
             _ => Err(ApiError::method_not_allowed(&self.target.resource)),

@@ -20,8 +20,8 @@ use serde_json::Value;
 
 use crate::body::{self, Validation};
 use crate::call::Call;
-use crate::error::ApiResult;
-use crate::resource::Resource;
+use crate::error::{ApiError, ApiResult};
+use crate::resource::{Resource, text};
 
 /// Reads a body as an object of the requested resource.
 pub(crate) fn read_object(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Value> {
@@ -32,6 +32,20 @@ pub(crate) fn read_object(call: &Call<'_>, bytes: &[u8], content_type: &str) -> 
     call.notes.warn(body::fit(&mut object, resource.shape(), validation, findings)?);
     body::claim(&mut object, resource)?;
     Ok(object)
+}
+
+/// Refuses a sent object whose name or namespace is not that of its path.
+pub(crate) fn check_sent(call: &Call<'_>, object: &Value) -> ApiResult<()> {
+    let target = call.target;
+    let [namespace, name] = ["/metadata/namespace", "/metadata/name"].map(|field| text(object, field));
+    if !namespace.is_empty() && namespace != target.namespace {
+        let why = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(ApiError::bad_request(why));
+    }
+    match !name.is_empty() && !target.name.is_empty() && name != target.name {
+        true => Err(ApiError::misplaced("name", name, &target.name)),
+        false => Ok(()),
+    }
 }
 
 /// Fits an object that a webhook has changed to its type; unknown fields are dropped, as where objects are stored.

@@ -66,10 +66,6 @@ pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<An
 
 /// Evicts a pod, unless a disruption budget forbids it.
 pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
-    let said = text(eviction, "/metadata/name");
-    if !said.is_empty() && said != call.target.name {
-        return Err(ApiError::misplaced("name", said, &call.target.name));
-    }
     let found =
         crate::objects::get(&call.api.store, &resource::PODS, &call.target.namespace, &call.target.name)?;
     // Of two concurrent evictions the second sees the result of the first.

@@ -36,6 +36,7 @@ pub(crate) fn create(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
 pub(crate) fn create_object(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     let target = call.target;
     let resource = &target.resource;
+    super::check_sent(call, &object)?;
     place(&mut object, &target.namespace, resource.namespaced)?;
     let generate = text(&object, "/metadata/generateName").to_owned();
     let is_generated = text(&object, "/metadata/name").is_empty() && !generate.is_empty();
@@ -145,14 +146,8 @@ fn fit_again(resource: &Resource, mut changed: Value, given: &Value) -> ApiResul
 fn place(object: &mut Value, namespace: &str, namespaced: bool) -> ApiResult<()> {
     let map = object.as_object_mut().ok_or_else(|| ApiError::bad_request("the body is not an object"))?;
     let metadata = map.entry("metadata").or_insert_with(|| json!({}));
-    let said = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
     if namespaced && namespace.is_empty() {
         return Err(ApiError::bad_request("an empty namespace may not be set during creation"));
-    }
-    if !said.is_empty() && said != namespace {
-        return Err(ApiError::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
     }
     if let Some(metadata) = metadata.as_object_mut().filter(|_| namespaced) {
         metadata.insert("namespace".to_owned(), namespace.into());

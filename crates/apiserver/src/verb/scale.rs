@@ -63,10 +63,7 @@ fn write(call: &Call<'_>, change: impl Fn(&Value) -> ApiResult<Value>) -> ApiRes
     let written = revise(&call.at(&target), |old| {
         let mut scale = change(&target.resource.scale_of(old))?;
         body::fit(&mut scale, message.into(), Validation::Ignore, Vec::new())?;
-        let name = text(&scale, "/metadata/name");
-        if !name.is_empty() && name != target.name {
-            return Err(ApiError::misplaced("name", name, &target.name));
-        }
+        super::check_sent(call, &scale)?;
         let version = text(&scale, "/metadata/resourceVersion");
         if !version.is_empty() && version != text(old, "/metadata/resourceVersion") {
             return Err(ApiError::modified(&target.resource, &target.name));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::world::Who::{Admin, Delegate, Mallory, Nobody};
+use super::world::Who::{Admin, Alice, Delegate, Mallory, Nobody};
 use super::world::{Case, Who, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,4 +244,66 @@ async fn anonymous_clients_are_refused() {
             ),
         ])
         .await;
+}
+
+/// An object is of the place that its request was authorized for, whatever it says of itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_is_of_the_place_of_its_path() {
+    let world = World::new().await;
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "a"}]}});
+    world.must(Alice, "POST /api/v1/namespaces/shop/pods", pod).await;
+    let template =
+        json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "a"}]}});
+    let set = json!({"metadata": {"name": "r"}, "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": template}});
+    world.must(Alice, "POST /apis/apps/v1/namespaces/shop/replicasets", set).await;
+    let mut cases: Vec<Case> = Vec::new();
+    for (line, name, body) in [
+        ("POST /api/v1/namespaces/shop/pods/p/eviction", "p", json!({})),
+        (
+            "POST /api/v1/namespaces/shop/pods/p/binding",
+            "p",
+            json!({"target": {"kind": "Node", "name": "n"}}),
+        ),
+        ("POST /api/v1/namespaces/shop/bindings", "p", json!({"target": {"kind": "Node", "name": "n"}})),
+        ("POST /api/v1/namespaces/shop/serviceaccounts/default/token", "default", json!({"spec": {}})),
+        ("PUT /apis/apps/v1/namespaces/shop/replicasets/r/scale", "r", json!({"spec": {"replicas": 1}})),
+        ("PATCH /apis/apps/v1/namespaces/shop/replicasets/r/scale", "r", json!({"spec": {"replicas": 1}})),
+        ("PUT /apis/apps/v1/namespaces/shop/replicasets/r/status", "r", json!({"status": {}})),
+        ("POST /api/v1/namespaces/shop/configmaps", "m", json!({})),
+        (
+            "POST /apis/authorization.k8s.io/v1/namespaces/shop/localsubjectaccessreviews",
+            "",
+            json!({"spec": {}}),
+        ),
+    ] {
+        let mut elsewhere = body.clone();
+        elsewhere["metadata"] = json!({"name": name, "namespace": "default"});
+        cases.push((
+            "to act in another namespace",
+            Admin,
+            line,
+            elsewhere,
+            400,
+            "does not match the namespace",
+        ));
+        if line.contains(&format!("/{name}/")) && !name.is_empty() {
+            let mut another = body;
+            another["metadata"] = json!({"name": "other", "namespace": "shop"});
+            cases.push((
+                "to act on another object",
+                Admin,
+                line,
+                another,
+                400,
+                "does not match the name on the URL",
+            ));
+        }
+    }
+    world.check(&cases).await;
+    let apply = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}});
+    let kind = ("content-type", "application/apply-patch+yaml");
+    let line = "PATCH /api/v1/namespaces/shop/configmaps/new?fieldManager=m";
+    let reply = world.send_as(Admin, line, &[kind], apply.to_string().as_bytes()).await;
+    assert_eq!(reply.code, 400, "{}", reply.text());
+    world.must(Admin, "GET /api/v1/namespaces/shop/pods/p", Value::Null).await;
 }
