@@ -1,9 +1,11 @@
 //! Controllers: the server empties namespaces that are deleted, garbage-collects dependents of deleted owners, restores
-//! the objects that every cluster and every namespace has, marks silent nodes, and compacts old versions.
+//! the objects that every cluster and every namespace has, marks silent nodes, deletes the pods of those that are gone, and
+//! compacts old versions.
 
 mod definitions;
 mod errands;
 mod expiry;
+mod orphans;
 mod owners;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use definitions::Ends;
 use errands::Errands;
 use expiry::Expiry;
+use orphans::Orphans;
 use owners::Owners;
 
 use crate::api::Api;
@@ -57,6 +60,7 @@ struct Controller<'a> {
     leaving: BTreeMap<String, Left>,
     definitions: Ends,
     expiry: Expiry,
+    orphans: Orphans,
     errands: &'a Errands,
     /// Time of the last compaction, and the revision for the next one.
     compacted: (Instant, Revision),
@@ -89,6 +93,7 @@ impl<'a> Controller<'a> {
             leaving: BTreeMap::new(),
             definitions: Ends::default(),
             expiry: Expiry::default(),
+            orphans: Orphans::default(),
             errands,
             compacted: (Instant::now(), seen),
             heartbeats: lost::Heartbeats::default(),
@@ -123,6 +128,7 @@ impl<'a> Controller<'a> {
         self.owners.learn(&key, object);
         self.definitions.learn(&key, object);
         self.expiry.learn(&key, Instant::now());
+        self.orphans.learn(&key, object);
         let is_leaving = object.pointer("/metadata/deletionTimestamp").is_some();
         if key.resource == "namespaces" && is_leaving {
             self.leaving.entry(key.name).or_insert_with(Left::unknown);
@@ -161,6 +167,7 @@ impl<'a> Controller<'a> {
         }
         definitions::sweep(self);
         expiry::sweep(self);
+        orphans::sweep(self);
         self.compact();
     }
 
@@ -349,7 +356,12 @@ fn delete_owned(api: &Api, key: &Key, owner: &str) -> ApiResult<()> {
 
 /// Deletes an object of a UID; an object that does not exist counts as deleted.
 fn delete(api: &Api, key: &Key, uid: &str) -> ApiResult<()> {
-    let options = json!({"preconditions": {"uid": uid}}).to_string();
+    delete_with(api, key, &json!({"preconditions": {"uid": uid}}))
+}
+
+/// Deletes an object by options; an object that does not exist, or is another one, counts as deleted.
+fn delete_with(api: &Api, key: &Key, options: &Value) -> ApiResult<()> {
+    let options = options.to_string();
     with_call(api, key, |call| match verb::delete(call, options.as_bytes(), "application/json") {
         Err(error) if !matches!(error.reason, Reason::NotFound | Reason::Conflict) => Err(error),
         _ => Ok(()),
