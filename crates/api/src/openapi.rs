@@ -43,8 +43,12 @@ impl Version {
     }
 }
 
-fn property(field: &Field, version: Version) -> Value {
-    let mut said = kind(&field.kind, version);
+/// The type whose raw fields hold any JSON; elsewhere they hold objects.
+const SCHEMA: &str = "JSONSchemaProps";
+
+fn property(message: &Message, field: &Field, version: Version) -> Value {
+    let raw = if message.name == SCHEMA { json!({}) } else { json!({"type": "object"}) };
+    let mut said = kind(&field.kind, version, &raw);
     match &field.topology {
         Topology::Granular => {}
         Topology::Atomic if matches!(field.kind, Type::List(_)) => {
@@ -69,7 +73,7 @@ fn property(field: &Field, version: Version) -> Value {
     said
 }
 
-fn kind(kind: &Type, version: Version) -> Value {
+fn kind(kind: &Type, version: Version, raw: &Value) -> Value {
     match kind {
         Type::String => json!({"type": "string"}),
         Type::Bool => json!({"type": "boolean"}),
@@ -80,10 +84,11 @@ fn kind(kind: &Type, version: Version) -> Value {
         Type::Time | Type::MicroTime => json!({"type": "string", "format": "date-time"}),
         Type::Quantity => json!({"type": "string"}),
         Type::IntOrString => json!({"type": "string", "format": "int-or-string"}),
-        Type::Fields | Type::Raw => json!({"type": "object"}),
+        Type::Fields => json!({"type": "object"}),
+        Type::Raw => raw.clone(),
         Type::ExtraValue => json!({"type": "array", "items": {"type": "string"}}),
-        Type::List(item) => json!({"type": "array", "items": self::kind(item, version)}),
-        Type::Map(item) => json!({"type": "object", "additionalProperties": self::kind(item, version)}),
+        Type::List(item) => json!({"type": "array", "items": self::kind(item, version, raw)}),
+        Type::Map(item) => json!({"type": "object", "additionalProperties": self::kind(item, version, raw)}),
         Type::Message(name) => match (schema::message(name), version) {
             (Some(message), Version::Two) => json!({"$ref": version.reference(message)}),
             // Beside a bare reference nothing else is permitted in OpenAPI 3.0.
@@ -103,7 +108,7 @@ fn definition(message: &'static Message, owners: &[Resource], version: Version) 
     }
     let fields = message.all_fields();
     for field in &fields {
-        let mut said = property(field, version);
+        let mut said = property(message, field, version);
         describe(&mut said, &format!("{}.{}", message.title(), field.name));
         properties.insert(field.name.to_owned(), said);
     }
@@ -328,6 +333,22 @@ mod tests {
         );
         for part in pods.subresources() {
             assert!(found.contains(&format!("{one}/{}", part.name)), "{}", part.name);
+        }
+    }
+
+    #[test]
+    fn any_json_has_no_type() {
+        for version in [Version::Two, Version::Three] {
+            let shown = definition(schema::message(SCHEMA).unwrap(), &[], version);
+            for field in ["default", "example", "additionalProperties", "additionalItems"] {
+                let mut field = shown["properties"][field].clone();
+                field.as_object_mut().unwrap().shift_remove("description");
+                assert_eq!(field, json!({}), "{version:?}");
+            }
+            assert_eq!(shown["properties"]["enum"]["items"], json!({}));
+            assert_eq!(shown["properties"]["dependencies"]["additionalProperties"], json!({}));
+            let data = definition(schema::message("ControllerRevision").unwrap(), &[], version);
+            assert_eq!(data["properties"]["data"]["type"], "object");
         }
     }
 
