@@ -7,6 +7,9 @@ use crate::kind::{Resource, Subresource};
 use crate::limits::PAGE;
 use crate::registry::Registry;
 
+/// Segments of the longest path: group, version, namespace, resource, name and subresource. All of a longer one are not read.
+const SEGMENTS: usize = 8;
+
 /// The query of a request, decoded; the last of duplicate parameters counts.
 #[derive(Clone, Debug, Default)]
 pub struct Query(Vec<(String, String)>);
@@ -66,7 +69,8 @@ impl Query {
     /// Rewrites an old watch path with its query to the present form: `/api/v1/watch/pods` to
     /// `/api/v1/pods?watch=true`.
     pub fn of_old_watch(&mut self, path: &str, registry: &Registry) -> Option<String> {
-        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let parts = path.split('/').filter(|part| !part.is_empty());
+        let parts: Vec<&str> = parts.take(SEGMENTS + 2).collect();
         let (base, rest) = match parts.as_slice() {
             ["api", version, "watch", rest @ ..] => (format!("/api/{version}"), rest),
             ["apis", group, version, "watch", rest @ ..] => (format!("/apis/{group}/{version}"), rest),
@@ -139,8 +143,8 @@ impl Path {
     ///
     /// The resource or subresource does not exist.
     pub fn parse(path: &str, registry: &Registry) -> ApiResult<Self> {
-        let parts: Vec<String> =
-            path.split('/').filter(|part| !part.is_empty()).map(|part| decode(part, false)).collect();
+        let parts = path.split('/').filter(|part| !part.is_empty());
+        let parts: Vec<String> = parts.take(SEGMENTS + 1).map(|part| decode(part, false)).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let (group, version, rest) = match parts.as_slice() {
             ["api", "v1", rest @ ..] => ("", "v1", rest),
@@ -228,7 +232,10 @@ mod tests {
                 .map(|t| (t.resource.plural(), t.namespace.as_str(), t.name.as_str(), t.subresource_name()));
             assert_eq!(found, wanted, "{path}");
         }
-        for path in ["/api/v1/nothing", "/api/v1/pods/a/b/c/d", "/api/v1/pods/a/nothing", "/apis/x/v1/pods"] {
+        let long = format!("/api/v1/namespaces/a/pods/b/status{}", "/c".repeat(7000));
+        for path in
+            ["/api/v1/nothing", "/api/v1/pods/a/b/c/d", "/api/v1/pods/a/nothing", "/apis/x/v1/pods", &long]
+        {
             assert_eq!(Path::parse(path, &Registry::default()).unwrap_err().reason.code(), 404, "{path}");
         }
     }
