@@ -13,6 +13,7 @@ use crate::definitions::Definitions;
 use crate::error::{ApiError, ApiResult};
 use crate::members::{GROUPS, Members};
 use crate::{objects, resource};
+use palisade_registry::services::Services;
 
 /// Counts the writes that may end a user's rights: long requests, such as watches, are authenticated and authorized again
 /// when it has changed.
@@ -65,6 +66,8 @@ pub struct Others {
     pub webhooks: Arc<Webhooks>,
     /// Custom resources.
     pub definitions: Arc<Definitions>,
+    /// The addresses and ports of services.
+    pub services: Arc<Services>,
 }
 
 impl Observer for Feed {
@@ -72,6 +75,7 @@ impl Observer for Feed {
         let change = self.change(key, value).or_else(|| self.change_of_webhooks(key, value));
         let change = change.or_else(|| self.change_of_definitions(key, value));
         let change = change.or_else(|| self.change_of_groups(key, value));
+        let change = change.or_else(|| self.change_of_services(key, value));
         let epoch = ends_rights(&key.resource, value.is_none()).then(|| Arc::clone(&self.epoch));
         if change.is_none() && epoch.is_none() {
             return None;
@@ -110,6 +114,16 @@ impl Feed {
         Some(Box::new(move || members.set(&name, object.as_ref())))
     }
 
+    /// The change of what services hold that a write makes, if any.
+    fn change_of_services(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
+        if !Services::are_in(&key.resource) {
+            return None;
+        }
+        let object: Option<Value> = value.and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let (services, key) = (Arc::clone(&self.others.services), key.clone());
+        Some(Box::new(move || services.set(&key, object.as_ref())))
+    }
+
     /// The change of the policy that a write makes, if any.
     fn change(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
         let (_, kind) = self.kinds.iter().find(|(storage, _)| *storage == key.resource)?;
@@ -143,6 +157,12 @@ impl Others {
                 Ok(())
             })?;
         }
+        objects::each(store, &resource::SERVICES, None, |object| {
+            let [namespace, name] =
+                ["/metadata/namespace", "/metadata/name"].map(|field| resource::text(&object, field));
+            self.services.set(&objects::key(&resource::SERVICES, namespace, name), Some(&object));
+            Ok(())
+        })?;
         if let Some(groups) = resource::of_storage(GROUPS) {
             objects::each(store, groups, None, |object| {
                 self.members.set(resource::text(&object, "/metadata/name"), Some(&object));

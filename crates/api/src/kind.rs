@@ -46,6 +46,7 @@ pub use custom::Custom;
 pub use definition::DEFINITIONS;
 pub use deletion::{CLEANUP, Deletion};
 pub use namespace::NAMESPACES;
+pub use network::{SERVICES, allocation};
 pub use node::NODES;
 pub use pod::PODS;
 pub use policy::{
@@ -195,6 +196,8 @@ pub enum Admission {
     Pod,
     /// A claim gets the default storage class, and must be within the namespace's LimitRanges.
     Claim,
+    /// A service gets its address and ports of nodes.
+    Service,
     /// At most one priority class is the default.
     PriorityClass,
     /// The conditions of a CustomResourceDefinition report whether its names are free.

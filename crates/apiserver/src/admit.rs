@@ -19,6 +19,7 @@ mod workload;
 
 use palisade_admission::Reservation;
 use palisade_hooks::{Operation, Reinvocation};
+use palisade_registry::services::Reserved;
 use palisade_scc::Mutation;
 use serde_json::Value;
 
@@ -26,6 +27,7 @@ use crate::call::Call;
 use crate::decider::Decider;
 use crate::definitions;
 use crate::error::ApiResult;
+use crate::objects;
 use crate::remove::remove;
 use crate::resource::{Admission, Serves, text};
 use crate::webhook::attributes;
@@ -69,6 +71,20 @@ fn complete_new(call: &Call<'_>, object: &mut Value) -> ApiResult<Option<Reserva
         _ => {}
     }
     Ok(None)
+}
+
+/// Gives a service what it lacks, as it is about to be written. The reservation must be kept until then.
+pub(crate) fn reserve(
+    call: &Call<'_>,
+    object: &mut Value,
+    old: Option<&Value>,
+) -> ApiResult<Option<Reserved>> {
+    let target = call.target;
+    if target.resource.admission != Admission::Service || target.subresource.is_some() {
+        return Ok(None);
+    }
+    let key = objects::key(&target.resource, &target.namespace, text(object, "/metadata/name"));
+    call.api.services.reserve(&key, object, old).map(Some)
 }
 
 /// Completes a changed object, as [`create`] does.

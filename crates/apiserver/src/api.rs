@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock};
 use palisade_admission::{PolicyCache, Reservations};
 use palisade_audit::Audit;
 use palisade_hooks::{Client, Webhooks};
+use palisade_registry::services::Services;
 use palisade_store::Store;
 
 use crate::authenticate::{Shown, Sources};
@@ -55,6 +56,8 @@ pub(crate) struct Api {
     pub(crate) webhook_client: Client,
     /// The resources that are served, kept in step with the store.
     pub(crate) definitions: Arc<Definitions>,
+    /// The addresses and ports of services, kept in step with the store.
+    pub(crate) services: Arc<Services>,
     /// Threads for work that may wait for others.
     pub(crate) runtime: tokio::runtime::Handle,
 }
@@ -97,6 +100,7 @@ impl Api {
             webhook_client: outside.client,
             webhooks: others.webhooks,
             definitions: others.definitions,
+            services: others.services,
             runtime: tokio::runtime::Handle::current(),
         })
     }

@@ -1,7 +1,8 @@
 //! Objects of the Kubernetes API in the embedded store.
 //!
 //! [`objects`] reads and writes them as JSON, [`raw`] shows many of them with as little parsing as possible,
-//! [`hub`] parses the events of writes once for all watches, [`definitions`] are the resources that are served now.
+//! [`hub`] parses the events of writes once for all watches, [`definitions`] are the resources that are served now,
+//! [`services`] what services hold.
 //!
 //! ```
 //! use palisade_api::kind::PODS;
@@ -23,6 +24,7 @@ pub mod hub;
 mod limits;
 pub mod objects;
 pub mod raw;
+pub mod services;
 pub mod time;
 
 pub use limits::{OBJECT, PART};

@@ -2,6 +2,7 @@
 //!
 //! Defaults are those of `k8s.io/kubernetes/pkg/apis/core/v1/defaults.go` and `networking/v1/defaults.go`.
 
+pub mod allocation;
 mod endpoints;
 mod ingress;
 mod policy;
@@ -12,12 +13,12 @@ use serde_json::{Value, json};
 
 use super::scale::selector_text;
 use super::subresource::STATUS;
-use super::{AGE, BASE, Counted, Names, Resource, Row, age, column, default, text, wide};
+use super::{AGE, Admission, BASE, Counted, Names, Resource, Row, age, column, default, text, wide};
 
 const NETWORKING: &str = "networking.k8s.io";
 
 /// Services.
-pub(super) static SERVICES: Resource = Resource::Row(&Row {
+pub static SERVICES: Resource = Resource::Row(&Row {
     plural: "services",
     singular: "service",
     kind: "Service",
@@ -54,6 +55,7 @@ pub(super) static SERVICES: Resource = Resource::Row(&Row {
     },
     prepare: prepare_service,
     validate: service::validate,
+    admission: Admission::Service,
     counted: Counted::Services,
     is_made_by_put: true,
     ..BASE
@@ -239,11 +241,10 @@ fn addresses(endpoints: &Value) -> String {
 
 fn prepare_service(service: &mut Value, old: Option<&Value>) {
     super::keep_status(service, old, json!({"loadBalancer": {}}));
-    let address = match old {
-        // The address of a service is immutable.
-        Some(old) => text(old, "/spec/clusterIP").to_owned(),
-        None => address_of(text(service, "/metadata/uid")),
-    };
+    if let Some(old) = old {
+        allocation::keep_ports(service, old);
+        leave_type(service, old);
+    }
     let Some(spec) = service.get_mut("spec").filter(|spec| spec.is_object()) else { return };
     default(spec, "type", "ClusterIP");
     default(spec, "sessionAffinity", "None");
@@ -266,9 +267,7 @@ fn prepare_service(service: &mut Value, old: Option<&Value>) {
     let is_open = text(spec, "/clusterIP") == "None" && !has_selector;
     default(spec, "ipFamilies", if is_open { json!(["IPv4", "IPv6"]) } else { json!(["IPv4"]) });
     default(spec, "ipFamilyPolicy", if is_open { "RequireDualStack" } else { "SingleStack" });
-    default(spec, "clusterIP", address);
-    let address = text(spec, "/clusterIP").to_owned();
-    default(spec, "clusterIPs", json!([address]));
+    keep_address(spec, old);
     let has_outer = spec.get("externalIPs").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
     if has_outer || matches!(text(spec, "/type"), "NodePort" | "LoadBalancer") {
         default(spec, "externalTrafficPolicy", "Cluster");
@@ -291,6 +290,29 @@ fn complete_affinity(spec: &mut Value) {
     }
 }
 
+/// A service of another type loses the fields that it has from a type which has them, unless it sets them anew.
+fn leave_type(service: &mut Value, old: &Value) {
+    let is_outer = allocation::has_node_ports(service);
+    let is_balancer = text(service, "/spec/type") == "LoadBalancer";
+    let is_local = text(service, "/spec/externalTrafficPolicy") == "Local";
+    let had_balancer = text(old, "/spec/type") == "LoadBalancer";
+    let Some(spec) = service.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    for (field, had, has) in [
+        ("externalTrafficPolicy", allocation::has_node_ports(old), is_outer),
+        ("allocateLoadBalancerNodePorts", had_balancer, is_balancer),
+        ("loadBalancerClass", had_balancer, is_balancer),
+        ("healthCheckNodePort", had_balancer, is_balancer && is_local),
+    ] {
+        let was = old.get("spec").and_then(|spec| spec.get(field));
+        if had && !has && was == spec.get(field) {
+            spec.shift_remove(field);
+        } else if had && has && field == "healthCheckNodePort" && spec.get(field).is_none_or(|port| port == 0)
+        {
+            was.map(|was| spec.insert(field.to_owned(), was.clone()));
+        }
+    }
+}
+
 /// A service that becomes an ExternalName loses its cluster addresses.
 fn leave_cluster(spec: &mut Value, old: Option<&Value>) {
     let had = |field: &str| old.and_then(|old| old.pointer(&format!("/spec/{field}"))).cloned();
@@ -302,12 +324,23 @@ fn leave_cluster(spec: &mut Value, old: Option<&Value>) {
     }
 }
 
-/// An address of 10.96.0.0/12 by the service's UID: one of a million, so that collisions are unlikely.
-fn address_of(uid: &str) -> String {
-    let sum =
-        uid.bytes().fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let host = sum % ((1 << 20) - 2) + 1;
-    std::net::Ipv4Addr::from_bits(0x0a60_0000 + host).to_string()
+/// A service keeps its address. A new one is allocated when the service is written.
+fn keep_address(spec: &mut Value, old: Option<&Value>) {
+    let had = |field: &str| old.and_then(|old| old.get("spec")?.get(field));
+    let is_empty = text(spec, "/clusterIP").is_empty();
+    let Some(fields) = spec.as_object_mut() else { return };
+    if is_empty {
+        fields.shift_remove("clusterIP");
+        had("clusterIP").map(|was| fields.insert("clusterIP".to_owned(), was.clone()));
+    }
+    let has_list =
+        fields.get("clusterIPs").is_some_and(|list| list.as_array().is_some_and(|list| !list.is_empty()));
+    let is_stale =
+        fields.get("clusterIPs") == had("clusterIPs") && fields.get("clusterIP") != had("clusterIP");
+    let address = fields.get("clusterIP").filter(|address| *address != "").cloned();
+    if let Some(address) = address.filter(|_| !has_list || is_stale) {
+        fields.insert("clusterIPs".to_owned(), json!([address]));
+    }
 }
 
 #[cfg(test)]
@@ -320,8 +353,7 @@ mod tests {
         SERVICES.prepare(&mut service, None);
         assert_eq!(SERVICES.validate(&service, None).len(), 0);
         assert_eq!(service["spec"]["ports"][0], json!({"port": 80, "protocol": "TCP", "targetPort": 80}));
-        let address: std::net::Ipv4Addr = service["spec"]["clusterIP"].as_str().unwrap().parse().unwrap();
-        assert_eq!(address.to_bits() >> 20, 0x0a6, "{address}");
+        put(&mut service, &["spec", "clusterIP"], "10.96.0.1".into());
         let mut other = service.clone();
         put(&mut other, &["spec", "clusterIP"], "10.0.0.1".into());
         assert_eq!(SERVICES.validate(&other, Some(&service)).len(), 1);

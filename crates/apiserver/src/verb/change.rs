@@ -21,6 +21,7 @@ use crate::resource::{Resource, Serves, text};
 use crate::time;
 use crate::webhook::attributes;
 use palisade_hooks::Operation;
+use palisade_registry::services::Reserved;
 
 /// The field manager of a change, for `managedFields`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +202,7 @@ fn attempt(
         old.object = convert::shown(call.api, resource, old.object).map_err(firm)?;
     }
     let new = change(&old.object).map_err(firm)?;
-    let (new, expects) = settle(call, recorder, &old.object, new).map_err(firm)?;
+    let (new, expects, _reserved) = settle(call, recorder, &old.object, new).map_err(firm)?;
     // A change without effect writes nothing.
     if new == old.object {
         return Ok(resource.show(new));
@@ -224,8 +225,13 @@ fn attempt(
 }
 
 /// The object after a change: the server's own fields kept, defaults, admission, validation, managed fields. Second:
-/// whether the writer set a resource version.
-fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> ApiResult<(Value, bool)> {
+/// whether the writer set a resource version. Third: what was allocated for it, until it is written.
+fn settle(
+    call: &Call<'_>,
+    recorder: Recorder,
+    old: &Value,
+    mut new: Value,
+) -> ApiResult<(Value, bool, Option<Reserved>)> {
     let resource = &call.target.resource;
     let name = call.target.name.as_str();
     let expected = text(&new, "/metadata/resourceVersion").to_owned();
@@ -250,6 +256,7 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
         Ok(changed)
     };
     admit::update(call, &mut new, old, &again)?;
+    let reserved = admit::reserve(call, &mut new, Some(old))?;
     objects::check_size(&new)?;
     let mut errors = validate(resource, &new, Some(old));
     errors.extend(resource.check_change(&new, old, call.target.subresource_name()));
@@ -288,7 +295,7 @@ fn settle(call: &Call<'_>, recorder: Recorder, old: &Value, mut new: Value) -> A
     if same == new {
         new = old.clone();
     }
-    Ok((new, !expected.is_empty()))
+    Ok((new, !expected.is_empty(), reserved))
 }
 
 /// Refuses an object whose name or namespace is not that of the path.

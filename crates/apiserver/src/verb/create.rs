@@ -14,10 +14,11 @@ use crate::names::random_name;
 use crate::objects;
 use crate::patch::managed::{self, Writer};
 use crate::quota;
-use crate::resource::{Resource, text};
+use crate::resource::{Admission, Resource, text};
 use crate::time;
 use crate::webhook::attributes;
 use palisade_hooks::Operation;
+use palisade_registry::services::Reserved;
 
 /// `POST` of an object.
 pub(crate) fn create(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
@@ -90,6 +91,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     let _naming = call.api.definitions.naming(resource);
     let settle = |changed| fit_again(resource, changed, &given);
     let reserved = admit::create(call, &mut object, &settle)?;
+    let (written, allocated) = reserve(call, &mut object)?;
     // Before the validation, which reads schemas and compiles expressions.
     objects::check_size(&object)?;
     let errors = validate(resource, &object, None);
@@ -104,7 +106,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     let writer = Writer { manager: call.manager(), api_version: &version, subresource: "", time: &now };
     // An object made by server-side apply comes with its fields recorded.
     if object.pointer("/metadata/managedFields").is_none() {
-        managed::update(None, &mut object, resource.shape(), &writer);
+        record(&mut object, written, resource, &writer);
     }
     objects::check_size(&object)?;
     let request = attributes(call, Operation::Create, None);
@@ -125,12 +127,31 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         Err(error) => return Err(failure::store(resource, &name, error)),
     };
     charge.into_iter().for_each(quota::Charge::settle);
-    // The policy has the object by now, and with it the reserved block.
-    drop(reserved);
+    // The policy has the object by now, and with it what was reserved.
+    drop((reserved, allocated));
     admit::created(call, &created)?;
     match resource.conversion().is_some() || resource.is_other_version() {
         true => convert::shown(call.api, resource, created),
         false => Ok(created),
+    }
+}
+
+/// Allocates what the object needs of the server. First: the object without it, if it needs anything.
+fn reserve(call: &Call<'_>, object: &mut Value) -> ApiResult<(Option<Value>, Option<Reserved>)> {
+    let is_service = call.target.resource.admission == Admission::Service;
+    let written = is_service.then(|| object.clone());
+    Ok((written, admit::reserve(call, object, None)?))
+}
+
+/// Records the manager of a new object's fields, but for those that the server has allocated.
+fn record(object: &mut Value, written: Option<Value>, resource: &Resource, writer: &Writer<'_>) {
+    let Some(mut written) = written else {
+        return managed::update(None, object, resource.shape(), writer);
+    };
+    managed::update(None, &mut written, resource.shape(), writer);
+    let fields = written.pointer_mut("/metadata/managedFields").map(Value::take);
+    if let Some(fields) = fields {
+        put(object, &["metadata", "managedFields"], fields);
     }
 }
 

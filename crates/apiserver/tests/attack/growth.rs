@@ -453,6 +453,11 @@ fn others() -> Vec<Case> {
                 "ports": list(count, |n| json!({"name": format!("p{n}"), "port": n + 1}))}})
         })
         .of(2000),
+        case("ports of nodes", Alice, "POST /api/v1/namespaces/shop/services?dryRun=All", |count| {
+            json!({"metadata": {"name": "s"}, "spec": {"type": "NodePort", "selector": {"a": "b"},
+                "ports": list(count, |n| json!({"name": format!("p{n}"), "port": n + 1}))}})
+        })
+        .of(1300),
         case("a template", Alice, "POST /apis/apps/v1/namespaces/shop/deployments?dryRun=All", move |count| {
             json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template(many_env(count))}})
         }),

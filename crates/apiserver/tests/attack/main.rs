@@ -31,6 +31,7 @@ mod names;
 mod nodes;
 mod pods;
 mod reviews;
+mod services;
 mod stored;
 mod tokens;
 mod workloads;

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use palisade_k8s::FieldError;
+use palisade_k8s::{FieldError, FieldPath};
 use serde_json::Value;
 
 use super::super::at::At;
 use super::super::selecting::{check_label_name, check_labels, check_port};
-use super::super::{immutable, text};
+use super::super::text;
+use super::allocation::PORTS;
 
 type Errors = Vec<FieldError>;
 
@@ -31,8 +32,10 @@ pub(super) fn validate(service: &Value, old: Option<&Value>) -> Errors {
     for address in spec.field("externalIPs").items() {
         check_outer_address(&address, &mut errors);
     }
-    if old.is_some_and(|old| text(old, "/spec/type") != "ExternalName") && kind != "ExternalName" {
-        errors.extend(immutable(service, old, &["spec.clusterIP"]));
+    let had = old.map_or("", |old| text(old, "/spec/clusterIP"));
+    if !had.is_empty() && kind != "ExternalName" && had != spec.field("clusterIP").text() {
+        let first = FieldPath::of("spec").field("clusterIPs").index(0);
+        errors.push(FieldError::invalid(first, spec.field("clusterIP").text(), "may not change once set"));
     }
     let ingress = At::root(service, "status").field("loadBalancer").field("ingress");
     if kind != "LoadBalancer" && ingress.items().next().is_some() {
@@ -70,6 +73,10 @@ fn check_addresses(spec: &At<'_>, errors: &mut Errors) {
                 .take(1)
                 .map(|first| first.invalid("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")),
         );
+    }
+    let addresses = spec.field("clusterIPs");
+    if addresses.items().next().is_some_and(|first| first.text() != address) {
+        errors.push(addresses.invalid_whole("first value must match `clusterIP`"));
     }
     errors.extend(spec.field("ipFamilies").items().filter_map(|family| family.none_of(&["IPv4", "IPv6"])));
     errors.extend(spec.field("ipFamilyPolicy").none_of(&[
@@ -173,15 +180,16 @@ fn check_node_ports(spec: &At<'_>, old: Option<&Value>, errors: &mut Errors) {
     let had: HashSet<i64> =
         old.into_iter().flatten().filter_map(|port| port.get("nodePort")?.as_i64()).collect();
     let mut taken = HashSet::new();
+    let range = i64::from(*PORTS.start())..=i64::from(*PORTS.end());
     for port in spec.field("ports").items() {
         let node = port.field("nodePort");
         let Some(number) = node.number().filter(|number| *number != 0) else { continue };
         if !taken.insert((number, port.field("protocol").text())) {
             errors.push(node.duplicate());
         }
-        if !(30_000..=32_767).contains(&number) && !had.contains(&number) {
-            let range = "provided port is not in the valid range. The range of valid ports is 30000-32767";
-            errors.push(node.invalid(range));
+        if !range.contains(&number) && !had.contains(&number) {
+            let why = "provided port is not in the valid range. The range of valid ports is 30000-32767";
+            errors.push(node.invalid(why));
         }
     }
 }
