@@ -135,3 +135,66 @@ impl<'a> Iterator for Bindings<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use palisade_k8s::rbac::RoleBinding;
+    use serde_json::json;
+
+    use super::*;
+
+    fn binding(namespace: Option<&str>, name: &str) -> Arc<Binding> {
+        let object = json!({"metadata": {"name": name, "namespace": namespace.unwrap_or_default()},
+            "roleRef": {"kind": "ClusterRole", "name": "view"}, "subjects": [{"kind": "User", "name": "joe"}]});
+        let object: RoleBinding = serde_json::from_value(object).unwrap();
+        Arc::new(Binding::new(&object, namespace.is_some()))
+    }
+
+    /// The names of the bindings of each scope, by the iterator and by the function, which must agree.
+    fn shown(held: &Held) -> BTreeSet<(Option<&'static str>, String)> {
+        let mut all = BTreeSet::new();
+        for scope in [None, Some("a"), Some("b")] {
+            let listed: Vec<String> =
+                held.bindings(scope).into_iter().flatten().map(|one| one.name().to_owned()).collect();
+            let mut given = Vec::new();
+            held.for_each(scope, |one| given.push(one.name().to_owned()));
+            assert_eq!(listed, given, "{scope:?}");
+            assert!(listed.is_sorted() && held.bindings(scope).is_none() == listed.is_empty(), "{scope:?}");
+            all.extend(listed.into_iter().map(|name| (scope, name)));
+        }
+        all
+    }
+
+    #[test]
+    fn what_was_entered_is_held_until_it_leaves() {
+        let places = [(None, "x"), (Some("a"), "x"), (Some("a"), "y"), (Some("b"), "x")];
+        let all = places.map(|(namespace, name)| binding(namespace, name));
+        // Each step enters or takes away one of four bindings: all sequences of five steps.
+        for sequence in 0..8_usize.pow(5) {
+            let (mut held, mut model): (Option<Held>, BTreeSet<(Option<&'static str>, String)>) =
+                Default::default();
+            for step in 0..5 {
+                let step = sequence / 8_usize.pow(step) % 8;
+                let (one, (scope, name)) = (&all[step % 4], places[step % 4]);
+                match held.as_mut() {
+                    None if step < 4 => held = Some(Held::One(Arc::clone(one))),
+                    Some(held) if step < 4 => held.enter(one),
+                    Some(held_before) => {
+                        let is_empty = held_before.leave(one);
+                        held = held.filter(|_| !is_empty);
+                    }
+                    None => {}
+                }
+                match step < 4 {
+                    true => drop(model.insert((scope, name.to_owned()))),
+                    false => drop(model.remove(&(scope, name.to_owned()))),
+                }
+                assert_eq!(held.as_ref().map(shown).unwrap_or_default(), model, "{sequence}");
+                let is_one = matches!(held, Some(Held::One(_)));
+                assert_eq!(is_one, model.len() == 1, "one binding takes the memory of one: {sequence}");
+            }
+        }
+    }
+}
