@@ -69,7 +69,14 @@ fn terminated(found: &Found, messages: Option<&BTreeMap<String, String>>) -> Con
     }
 }
 
-fn container(slot: &Slot, known: &Known<'_>, is_initialized: bool) -> ContainerStatus {
+/// The end of a container that the engine no longer has, as its last status shows it.
+fn lost_end(known: &Known<'_>) -> Option<ContainerState> {
+    let state = known.written.filter(|_| known.latest.is_none())?.state.as_ref()?;
+    state.terminated.is_some().then(|| state.clone())
+}
+
+fn container(slot: &Slot, known: &Known<'_>, is_initialized: bool, is_over: bool) -> ContainerStatus {
+    let lost_end = lost_end(known);
     let waiting = |reason: &str, message: &str| ContainerState {
         waiting: Some(ContainerStateWaiting {
             reason: Some(reason.to_owned()),
@@ -89,6 +96,7 @@ fn container(slot: &Slot, known: &Known<'_>, is_initialized: bool) -> ContainerS
         },
         (_, Some((reason, message))) => waiting(reason, message),
         (Some(found), None) if plan::has_ended(found) => ended(found),
+        (None, None) if is_over && lost_end.is_some() => lost_end.clone().unwrap_or_default(),
         _ if is_initialized || matches!(slot.kind, Kind::Init | Kind::Sidecar) => {
             waiting("ContainerCreating", "")
         }
@@ -125,7 +133,10 @@ fn container(slot: &Slot, known: &Known<'_>, is_initialized: bool) -> ContainerS
         ready: is_ready,
         started: Some(runs && known.is_started),
         state: Some(state),
-        last_state: last.map(ended),
+        last_state: last
+            .map(ended)
+            .or(lost_end.filter(|_| !shows_end))
+            .or_else(|| known.written.filter(|_| known.latest.is_none())?.last_state.clone()),
         ..Default::default()
     }
 }
@@ -245,9 +256,10 @@ pub(crate) fn status(view: &View<'_>) -> PodStatus {
             Kind::Sidecar => of(slot).is_started,
             _ => true,
         }) || view.slots.iter().any(|slot| slot.kind == Kind::Main && of(slot).latest.is_some());
+    let is_over = view.end.is_some() || view.refused.is_some();
     let list = |kinds: &[Kind]| -> Vec<ContainerStatus> {
         let those = view.slots.iter().filter(|slot| kinds.contains(&slot.kind));
-        those.map(|slot| container(slot, &of(slot), is_initialized)).collect()
+        those.map(|slot| container(slot, &of(slot), is_initialized, is_over)).collect()
     };
     let (main, init, ephemeral) =
         (list(&[Kind::Main]), list(&[Kind::Init, Kind::Sidecar]), list(&[Kind::Ephemeral]));
@@ -366,6 +378,21 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_container_outlives_it() {
+        let failed = found(Runs::Exited, 3, 0);
+        let known = Known { latest: Some(&failed), ..Default::default() };
+        let before: PodStatus = serde_json::from_value(of(known, Some(End::Failed), None)).unwrap();
+        for (end, shown) in [(Some(End::Failed), "state"), (None, "lastState")] {
+            let known = Known { written: super::of(Some(&before), "c"), ..Default::default() };
+            let after = of(known, end, None);
+            let container = &after["containerStatuses"][0];
+            assert_eq!(container[shown]["terminated"]["exitCode"], 3, "{container}");
+            assert_eq!(container["state"].get("waiting").is_some(), end.is_none(), "{container}");
+            assert_eq!(container.get("lastState").is_some(), end.is_none(), "{container}");
+        }
+    }
+
+    #[test]
     fn a_container_that_is_gone_with_its_sandbox_has_run() {
         let before =
             of(Known { latest: Some(&found(Runs::Running, 0, 0)), ..Default::default() }, None, None);
@@ -379,6 +406,7 @@ mod tests {
             assert_eq!(restarts(Some(&status), "c"), Some(0), "the next start is the first restart");
         }
         let never = of(Known::default(), None, None);
+        assert_eq!(never["containerStatuses"][0].get("lastState"), None);
         assert_eq!(restarts(Some(&serde_json::from_value(never).unwrap()), "c"), None);
     }
 }
