@@ -637,6 +637,7 @@ fn logged() -> Vec<Case> {
             )
         })
         .of(1000),
+        query("segments of a path", "GET /api/v1/namespaces/shop/pods/a", |count| "/b".repeat(count)),
         query("an audited path", "GET /api/v1/namespaces/shop/pods?x=", |count| "y".repeat(count * 8)),
     ]
 }
@@ -762,23 +763,48 @@ async fn settled(world: &World) -> Duration {
     }
 }
 
-/// A ratio above this for twice the input grows faster than n log n. A clock of the kernel counts in hundredths.
+/// A clock of the kernel counts in hundredths, for the system and for the program.
+const GRAIN: Duration = Duration::from_millis(20);
+/// Time from which a grain hides no growth, and the repetitions that are made at most to reach it.
+const LONG: (Duration, u32) = (Duration::from_millis(60), 8);
+
+/// A ratio above this for twice the input grows faster than n log n.
 fn is_worse(once: Duration, twice: Duration) -> bool {
-    twice > once * 3 + Duration::from_millis(60)
+    twice > once * 3 + GRAIN
 }
 
-/// Compares one and two times of something.
+/// Compares one and two times of something, each as often as it takes to see a difference.
 async fn compare(what: &str, mut cost: impl AsyncFnMut(bool) -> Duration, wrong: &mut Vec<String>) {
-    let (mut once, mut twice) = (cost(false).await, cost(true).await);
+    let first = cost(false).await.max(GRAIN / 4);
+    let times = LONG.0.div_duration_f64(first).ceil() as u32;
+    let times = times.clamp(1, LONG.1);
+    let mut sum = async |is_twice: bool| {
+        let mut sum = Duration::ZERO;
+        for _ in 0..times {
+            sum += cost(is_twice).await;
+        }
+        sum
+    };
+    let (mut once, mut twice) = (sum(false).await, sum(true).await);
     // Concurrent work can only increase it.
     for _ in 0..2 {
         if is_worse(once, twice) {
-            (once, twice) = (once.min(cost(false).await), twice.min(cost(true).await));
+            (once, twice) = (once.min(sum(false).await), twice.min(sum(true).await));
         }
     }
-    println!("{what}: {once:?}, {twice:?}");
+    println!("{what}, {times} times: {once:?}, {twice:?}");
     if is_worse(once, twice) {
         wrong.push(format!("{what}: {once:?}, and for twice as much {twice:?}"));
+    }
+}
+
+#[test]
+fn growth_is_told_from_noise() {
+    let millis = Duration::from_millis;
+    for (once, twice, wanted) in
+        [(60, 120, false), (60, 135, false), (60, 240, true), (70, 280, true), (0, 20, false), (5, 80, true)]
+    {
+        assert_eq!(is_worse(millis(once), millis(twice)), wanted, "{once} and {twice}");
     }
 }
 
