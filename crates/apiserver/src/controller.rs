@@ -9,8 +9,8 @@ mod orphans;
 mod owners;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use palisade_scc::BuiltinSet;
@@ -18,7 +18,7 @@ use palisade_store::{Change, Key, Revision};
 use serde_json::{Value, json};
 
 use definitions::Ends;
-use errands::Errands;
+use errands::{Aim, Errands};
 use expiry::Expiry;
 use orphans::Orphans;
 use owners::Owners;
@@ -55,7 +55,7 @@ struct Controller<'a> {
     api: &'a Api,
     set: BuiltinSet,
     seen: Revision,
-    owners: Owners,
+    owners: Arc<Mutex<Owners>>,
     /// Namespaces that are being deleted.
     leaving: BTreeMap<String, Left>,
     definitions: Ends,
@@ -89,7 +89,7 @@ impl<'a> Controller<'a> {
             api,
             set,
             seen,
-            owners: Owners::default(),
+            owners: Arc::default(),
             leaving: BTreeMap::new(),
             definitions: Ends::default(),
             expiry: Expiry::default(),
@@ -125,7 +125,7 @@ impl<'a> Controller<'a> {
     }
 
     fn learn(&mut self, key: Key, object: &Value) {
-        self.owners.learn(&key, object);
+        lock(&self.owners).learn(&key, object);
         self.definitions.learn(&key, object);
         self.expiry.learn(&key, Instant::now());
         self.orphans.learn(&key, object);
@@ -181,7 +181,7 @@ impl<'a> Controller<'a> {
         let key = Key::new(&event.storage, &event.namespace, &event.name);
         if event.change != Change::Deleted {
             if let Some(previous) = &event.previous {
-                self.owners.disclaim(&key, previous);
+                lock(&self.owners).disclaim(&key, previous);
             }
             self.learn(key, &event.object);
             if event.storage == "namespaces" {
@@ -192,37 +192,32 @@ impl<'a> Controller<'a> {
         self.definitions.forget(self.api, event);
         self.expiry.forget(&key);
         let uid = text(&event.object, "/metadata/uid");
-        self.owners.bury(uid);
-        self.owners.disclaim(&key, &event.object);
+        lock(&self.owners).disclaim(&key, &event.object);
+        let orphans = lock(&self.owners).bury(&event.namespace, uid);
+        orphans.into_iter().for_each(|orphan| self.orphaned(orphan));
         if event.storage == "namespaces" {
             self.leaving.remove(&event.name);
         }
         if let Some(left) = self.leaving.get_mut(&event.namespace) {
             left.count = left.count.saturating_sub(1);
         }
-        self.restore(event)?;
-        for dependent in self.owners.dependents(&event.namespace, uid) {
-            self.orphaned(dependent)?;
-        }
-        Ok(())
+        self.restore(event)
     }
 
-    /// Deletes what has no owner left.
-    fn orphaned(&self, key: Key) -> ApiResult<()> {
-        let Some(resource) = self.api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
-        let Ok(found) = objects::get(&self.api.store, &resource, &key.namespace, &key.name) else {
-            return Ok(());
+    /// Queues the deletion of what has no owner left. It is read only then, and may have been given another owner.
+    fn orphaned(&self, key: Key) {
+        let owners = Arc::clone(&self.owners);
+        let errand = {
+            let key = key.clone();
+            move |api: &Api| delete_if(api, &key, |object| lock(&owners).is_orphan(object))
         };
-        if self.owners.is_orphan(&found.object) {
-            self.delete(key, text(&found.object, "/metadata/uid"));
-        }
-        Ok(())
+        self.errands.add(key, Aim::Orphan, Box::new(errand));
     }
 
     /// Queues the deletion of an object; another object of the same name is left alone.
     fn delete(&self, key: Key, uid: &str) {
         let uid = uid.to_owned();
-        self.errands.add(key.clone(), Box::new(move |api| delete(api, &key, &uid)));
+        self.errands.add(key.clone(), Aim::Delete, Box::new(move |api| delete(api, &key, &uid)));
     }
 
     /// Continues a deletion that waits for dependents: in the foreground, or orphaning them.
@@ -237,18 +232,22 @@ impl<'a> Controller<'a> {
             return Ok(());
         };
         let uid = text(object, "/metadata/uid").to_owned();
-        let dependents = self.owners.dependents(&event.namespace, &uid);
+        let dependents = lock(&self.owners).dependents(&event.namespace, &uid);
         let key = Key::new(&event.storage, &event.namespace, &event.name);
         let errand = move |api: &Api| {
             for dependent in &dependents {
                 match finalizer {
                     "orphan" => disown(api, dependent, &uid)?,
-                    _ => delete_owned(api, dependent, &uid)?,
+                    _ => delete_if(api, dependent, |object| owners::of(object).any(|owner| owner == uid))?,
                 }
             }
             change_list(api, &key, "/metadata/finalizers", &|entry| entry != finalizer)
         };
-        self.errands.add(Key::new(&event.storage, &event.namespace, &event.name), Box::new(errand));
+        self.errands.add(
+            Key::new(&event.storage, &event.namespace, &event.name),
+            Aim::Finish,
+            Box::new(errand),
+        );
         Ok(())
     }
 
@@ -342,13 +341,15 @@ impl<'a> Controller<'a> {
     }
 }
 
-/// Deletes an object, if it still names an owner.
-fn delete_owned(api: &Api, key: &Key, owner: &str) -> ApiResult<()> {
+fn lock(owners: &Mutex<Owners>) -> MutexGuard<'_, Owners> {
+    owners.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Deletes an object, if something is still true of it.
+fn delete_if(api: &Api, key: &Key, is_due: impl Fn(&Value) -> bool) -> ApiResult<()> {
     let Some(resource) = api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
     match objects::get(&api.store, &resource, &key.namespace, &key.name) {
-        Ok(found) if owners::of(&found.object).any(|of| of == owner) => {
-            delete(api, key, text(&found.object, "/metadata/uid"))
-        }
+        Ok(found) if is_due(&found.object) => delete(api, key, text(&found.object, "/metadata/uid")),
         Err(error) if error.reason != Reason::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -15,6 +15,19 @@ use crate::{failure, limits, turns};
 /// Work on an object.
 pub(super) type Errand = Box<dyn Fn(&Api) -> ApiResult<()> + Send>;
 
+/// The purpose of an errand: an object can have one of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Aim {
+    /// The object is deleted.
+    Delete,
+    /// It is deleted if it has no owner left.
+    Orphan,
+    /// It is a pod whose node is gone.
+    Lost,
+    /// Its deletion goes on.
+    Finish,
+}
+
 /// Pending errands.
 #[derive(Default)]
 pub(super) struct Errands {
@@ -24,24 +37,24 @@ pub(super) struct Errands {
 
 #[derive(Default)]
 struct State {
-    due: BTreeMap<String, BTreeMap<Key, Errand>>,
+    due: BTreeMap<String, BTreeMap<(Key, Aim), Errand>>,
     /// Failed errands, and the time of their next try.
-    later: Vec<(Instant, Key, Errand)>,
+    later: Vec<(Instant, (Key, Aim), Errand)>,
     busy: BTreeSet<String>,
     last: String,
 }
 
 impl State {
-    fn add(&mut self, key: Key, errand: Errand) {
-        self.due.entry(key.namespace.clone()).or_default().insert(key, errand);
+    fn add(&mut self, at: (Key, Aim), errand: Errand) {
+        self.due.entry(at.0.namespace.clone()).or_default().insert(at, errand);
     }
 
-    fn take(&mut self) -> Option<(Key, Errand)> {
+    fn take(&mut self) -> Option<((Key, Aim), Errand)> {
         let now = Instant::now();
         let (ripe, later) = std::mem::take(&mut self.later).into_iter().partition(|(at, _, _)| *at <= now);
         self.later = later;
-        let ripe: Vec<(Instant, Key, Errand)> = ripe;
-        ripe.into_iter().for_each(|(_, key, errand)| self.add(key, errand));
+        let ripe: Vec<(Instant, (Key, Aim), Errand)> = ripe;
+        ripe.into_iter().for_each(|(_, at, errand)| self.add(at, errand));
         let namespace = turns::next(&self.due, |name| !self.busy.contains(name), &self.last)?;
         let errands = self.due.get_mut(&namespace)?;
         let next = errands.pop_first()?;
@@ -59,9 +72,9 @@ impl Errands {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an errand, in the place of an older one about the same object.
-    pub(super) fn add(&self, key: Key, errand: Errand) {
-        self.state().add(key, errand);
+    /// Adds an errand, in the place of an older one about the same object with the same aim.
+    pub(super) fn add(&self, key: Key, aim: Aim, errand: Errand) {
+        self.state().add((key, aim), errand);
         self.is_due.notify_one();
     }
 
@@ -69,7 +82,7 @@ impl Errands {
     pub(super) fn run(&self, api: &Api, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             let mut state = self.state();
-            let Some((key, errand)) = state.take() else {
+            let Some((at, errand)) = state.take() else {
                 let waited = self.is_due.wait_timeout(state, limits::WORKLOAD_WAIT);
                 drop(waited.unwrap_or_else(PoisonError::into_inner));
                 continue;
@@ -77,10 +90,10 @@ impl Errands {
             drop(state);
             let done = failure::guarded(|| errand(api));
             let mut state = self.state();
-            state.busy.remove(&key.namespace);
+            state.busy.remove(&at.0.namespace);
             if let Err(error) = done {
-                tracing::warn!("{key}: {}", error.message);
-                state.later.push((Instant::now() + limits::ERRAND_WAIT, key, errand));
+                tracing::warn!("{}: {}", at.0, error.message);
+                state.later.push((Instant::now() + limits::ERRAND_WAIT, at, errand));
             }
             drop(state);
             self.is_due.notify_one();
@@ -96,19 +109,33 @@ mod tests {
     fn namespaces_take_turns_and_what_failed_waits() {
         let mut state = State::default();
         for (namespace, name) in [("a", "1"), ("a", "2"), ("b", "1"), ("a", "1")] {
-            state.add(Key::new("pods", namespace, name), Box::new(|_| Ok(())));
+            state.add((Key::new("pods", namespace, name), Aim::Delete), Box::new(|_| Ok(())));
         }
         let taken: Vec<String> = std::iter::from_fn(|| state.take())
-            .map(|(key, _)| format!("{}/{}", key.namespace, key.name))
+            .map(|((key, _), _)| format!("{}/{}", key.namespace, key.name))
             .collect();
         assert_eq!(taken, ["a/1", "b/1"], "one of each namespace at a time");
         state.busy.clear();
-        let (key, errand) = state.take().unwrap();
-        assert_eq!(key.name, "2");
+        let (at, errand) = state.take().unwrap();
+        assert_eq!(at.0.name, "2");
         state.busy.clear();
-        state.later.push((Instant::now() + limits::ERRAND_WAIT, key, errand));
+        state.later.push((Instant::now() + limits::ERRAND_WAIT, at, errand));
         assert!(state.take().is_none());
         state.later[0].0 = Instant::now();
-        assert_eq!(state.take().unwrap().0.name, "2");
+        assert_eq!(state.take().unwrap().0.0.name, "2");
+    }
+
+    #[test]
+    fn an_object_has_one_errand_of_each_aim() {
+        let (mut state, key) = (State::default(), Key::new("pods", "a", "1"));
+        for aim in [Aim::Finish, Aim::Orphan, Aim::Delete, Aim::Orphan] {
+            state.add((key.clone(), aim), Box::new(|_| Ok(())));
+        }
+        let mut taken = Vec::new();
+        while let Some(((_, aim), _)) = state.take() {
+            taken.push(aim);
+            state.busy.clear();
+        }
+        assert_eq!(taken, [Aim::Delete, Aim::Orphan, Aim::Finish]);
     }
 }

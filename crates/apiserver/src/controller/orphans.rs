@@ -8,6 +8,7 @@ use palisade_k8s::put;
 use palisade_store::Key;
 use serde_json::{Value, json};
 
+use super::errands::Aim;
 use super::{Controller, delete_with};
 use crate::api::Api;
 use crate::error::{ApiResult, Reason};
@@ -66,7 +67,7 @@ pub(super) fn sweep(controller: &mut Controller<'_>) {
                 let key =
                     objects::key(&PODS, text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
                 let uid = text(&pod, "/metadata/uid").to_owned();
-                controller.errands.add(key.clone(), Box::new(move |api| end(api, &key, &uid)));
+                controller.errands.add(key.clone(), Aim::Lost, Box::new(move |api| end(api, &key, &uid)));
             }
             Ok(())
         })

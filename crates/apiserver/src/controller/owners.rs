@@ -23,7 +23,15 @@ pub(super) struct Owners {
     /// Each owner's UID with each of its dependents.
     owned: BTreeSet<(u64, u64)>,
     /// The objects that name owners.
-    dependents: HashMap<u64, Key>,
+    dependents: HashMap<u64, Dependent>,
+}
+
+/// An object that names owners.
+#[derive(Debug)]
+struct Dependent {
+    key: Key,
+    /// The number of its owners that exist where they can own it: the end of one costs no look at the others.
+    living: usize,
 }
 
 impl Owners {
@@ -31,22 +39,48 @@ impl Owners {
         self.hasher.hash_one(of)
     }
 
+    /// Whether an owner, by its UID, exists where it can own an object of a namespace.
+    fn is_alive(&self, owner: u64, namespace: &str) -> bool {
+        let place = self.alive.get(&owner);
+        place.is_some_and(|place| [self.hash(""), self.hash(namespace)].contains(place))
+    }
+
     /// Notes an object and its owners.
     pub(super) fn learn(&mut self, key: &Key, object: &Value) {
-        self.alive.insert(self.hash(text(object, "/metadata/uid")), self.hash(&key.namespace));
-        let dependent = self.hash(key);
-        let before = self.owned.len();
-        for owner in of(object) {
-            self.owned.insert((self.hash(owner), dependent));
+        let uid = self.hash(text(object, "/metadata/uid"));
+        if self.alive.insert(uid, self.hash(&key.namespace)).is_none() {
+            self.each_owned(&key.namespace, uid, |dependent| dependent.living += 1);
         }
-        if self.owned.len() > before {
-            self.dependents.insert(dependent, key.clone());
+        let hash = self.hash(key);
+        for owner in of(object).map(|owner| self.hash(owner)).collect::<Vec<_>>() {
+            if self.owned.insert((owner, hash)) {
+                let is_alive = self.is_alive(owner, &key.namespace);
+                let new = || Dependent { key: key.clone(), living: 0 };
+                self.dependents.entry(hash).or_insert_with(new).living += usize::from(is_alive);
+            }
         }
     }
 
-    /// Notes that an object is gone.
-    pub(super) fn bury(&mut self, uid: &str) {
-        self.alive.remove(&self.hash(uid));
+    /// Notes that an object of a namespace is gone; gives those that have no owner left.
+    pub(super) fn bury(&mut self, namespace: &str, uid: &str) -> Vec<Key> {
+        let (uid, mut orphans) = (self.hash(uid), Vec::new());
+        if self.alive.remove(&uid).is_some() {
+            self.each_owned(namespace, uid, |dependent| {
+                dependent.living = dependent.living.saturating_sub(1);
+                if dependent.living == 0 {
+                    orphans.push(dependent.key.clone());
+                }
+            });
+        }
+        orphans
+    }
+
+    /// Gives the objects that an owner of a namespace has to a function.
+    fn each_owned(&mut self, namespace: &str, owner: u64, mut with: impl FnMut(&mut Dependent)) {
+        for (_, dependent) in self.owned.range((owner, 0)..=(owner, u64::MAX)) {
+            let dependent = self.dependents.get_mut(dependent);
+            dependent.filter(|dependent| owns(namespace, &dependent.key)).map(&mut with);
+        }
     }
 
     /// Forgets the owners of an object: its author may name owners that never existed, others each time.
@@ -66,18 +100,21 @@ impl Owners {
     pub(super) fn dependents(&self, namespace: &str, uid: &str) -> Vec<Key> {
         let owner = self.hash(uid);
         let owned = self.owned.range((owner, 0)..=(owner, u64::MAX));
-        let owned = owned.filter_map(|(_, dependent)| self.dependents.get(dependent));
-        owned.filter(|key| namespace.is_empty() || key.namespace == namespace).cloned().collect()
+        let owned = owned.filter_map(|(_, dependent)| Some(&self.dependents.get(dependent)?.key));
+        owned.filter(|key| owns(namespace, key)).cloned().collect()
     }
 
     /// Whether an object names owners, and none of them exists where it can own it.
     pub(super) fn is_orphan(&self, object: &Value) -> bool {
-        let places = ["", text(object, "/metadata/namespace")].map(|namespace| self.hash(namespace));
-        let is_alive =
-            |owner| self.alive.get(&self.hash(owner)).is_some_and(|namespace| places.contains(namespace));
+        let namespace = text(object, "/metadata/namespace");
         let mut owners = of(object).peekable();
-        owners.peek().is_some() && !owners.any(is_alive)
+        owners.peek().is_some() && !owners.any(|owner| self.is_alive(self.hash(owner), namespace))
     }
+}
+
+/// Whether an owner of a namespace can own an object.
+fn owns(namespace: &str, dependent: &Key) -> bool {
+    namespace.is_empty() || dependent.namespace == namespace
 }
 
 /// The UIDs of the owners that an object names.
@@ -126,8 +163,28 @@ mod tests {
         for (named, is_orphan) in [(&[][..], false), (&["1"], false), (&["9"], true), (&["9", "1"], false)] {
             assert_eq!(owners.is_orphan(&object("2", named)), is_orphan, "{named:?}");
         }
-        owners.bury("1");
+        assert!(owners.bury("a", "1").is_empty(), "it has no dependents");
         assert!(owners.is_orphan(&object("2", &["1"])));
+    }
+
+    #[test]
+    fn the_last_owner_that_goes_leaves_orphans() {
+        let (mut owners, pod) = (Owners::default(), Key::new("pods", "a", "pod"));
+        let owner = |name: &str| Key::new("configmaps", "a", name);
+        // The dependent is known before one of its owners, and names one twice.
+        owners.learn(&owner("1"), &object("1", &[]));
+        owners.learn(&pod, &object("9", &["1", "2", "2", "7"]));
+        owners.learn(&owner("2"), &object("2", &[]));
+        // It is read again.
+        owners.learn(&owner("2"), &object("2", &[]));
+        owners.learn(&pod, &object("9", &["1", "2", "2", "7"]));
+        assert_eq!((owners.bury("a", "2"), owners.bury("a", "2")), (vec![], vec![]));
+        assert_eq!(owners.bury("a", "1"), std::slice::from_ref(&pod));
+        owners.learn(&Key::new("nodes", "", "3"), &object("3", &[]));
+        owners.learn(&Key::new("configmaps", "b", "4"), &object("4", &[]));
+        owners.disclaim(&pod, &object("9", &["1", "2", "2", "7"]));
+        owners.learn(&pod, &object("9", &["3", "4"]));
+        assert_eq!(owners.bury("", "3"), [pod], "the other is in another namespace");
     }
     #[test]
     fn an_owner_is_in_the_namespace_of_its_dependents_or_in_none() {
