@@ -18,7 +18,7 @@ use palisade_store::{Change, Key, Revision};
 use serde_json::{Value, json};
 
 use definitions::Ends;
-use errands::{Aim, Errands};
+use errands::{Aim, Errands, Run};
 use expiry::Expiry;
 use orphans::Orphans;
 use owners::Owners;
@@ -43,7 +43,7 @@ pub(crate) fn start(api: &Arc<Api>, set: BuiltinSet, stop: &Arc<AtomicBool>) -> 
             for _ in 0..limits::ERRAND_THREADS {
                 threads.spawn(|| errands.run(&api, &stop));
             }
-            let mut controller = Controller::new(&api, set, &errands);
+            let mut controller = Controller::new(&api, set, &errands, &stop);
             while !stop.load(Ordering::Relaxed) {
                 controller.turn();
             }
@@ -62,6 +62,7 @@ struct Controller<'a> {
     expiry: Expiry,
     orphans: Orphans,
     errands: &'a Errands,
+    stop: &'a AtomicBool,
     /// Time of the last compaction, and the revision for the next one.
     compacted: (Instant, Revision),
     heartbeats: lost::Heartbeats,
@@ -83,7 +84,7 @@ impl Left {
 }
 
 impl<'a> Controller<'a> {
-    fn new(api: &'a Api, set: BuiltinSet, errands: &'a Errands) -> Self {
+    fn new(api: &'a Api, set: BuiltinSet, errands: &'a Errands, stop: &'a AtomicBool) -> Self {
         let seen = api.store.revision();
         let mut controller = Self {
             api,
@@ -95,6 +96,7 @@ impl<'a> Controller<'a> {
             expiry: Expiry::default(),
             orphans: Orphans::default(),
             errands,
+            stop,
             compacted: (Instant::now(), seen),
             heartbeats: lost::Heartbeats::default(),
         };
@@ -148,6 +150,9 @@ impl<'a> Controller<'a> {
         self.seen = seen;
         let mut roles_moved = false;
         for event in events.into_iter().filter_map(Event::of) {
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
             roles_moved |= aggregate::is_moved_by(&event);
             // If one fails, the others still do their part.
             let done = [
@@ -209,7 +214,7 @@ impl<'a> Controller<'a> {
         let owners = Arc::clone(&self.owners);
         let errand = {
             let key = key.clone();
-            move |api: &Api| delete_if(api, &key, |object| lock(&owners).is_orphan(object))
+            move |run: &Run<'_>| delete_if(run.api, &key, |object| lock(&owners).is_orphan(object))
         };
         self.errands.add(key, Aim::Orphan, Box::new(errand));
     }
@@ -217,7 +222,7 @@ impl<'a> Controller<'a> {
     /// Queues the deletion of an object; another object of the same name is left alone.
     fn delete(&self, key: Key, uid: &str) {
         let uid = uid.to_owned();
-        self.errands.add(key.clone(), Aim::Delete, Box::new(move |api| delete(api, &key, &uid)));
+        self.errands.add(key.clone(), Aim::Delete, Box::new(move |run| delete(run.api, &key, &uid)));
     }
 
     /// Continues a deletion that waits for dependents: in the foreground, or orphaning them.
@@ -234,14 +239,17 @@ impl<'a> Controller<'a> {
         let uid = text(object, "/metadata/uid").to_owned();
         let dependents = lock(&self.owners).dependents(&event.namespace, &uid);
         let key = Key::new(&event.storage, &event.namespace, &event.name);
-        let errand = move |api: &Api| {
+        let errand = move |run: &Run<'_>| {
             for dependent in &dependents {
+                run.goes_on()?;
                 match finalizer {
-                    "orphan" => disown(api, dependent, &uid)?,
-                    _ => delete_if(api, dependent, |object| owners::of(object).any(|owner| owner == uid))?,
+                    "orphan" => disown(run.api, dependent, &uid)?,
+                    _ => {
+                        delete_if(run.api, dependent, |object| owners::of(object).any(|owner| owner == uid))?
+                    }
                 }
             }
-            change_list(api, &key, "/metadata/finalizers", &|entry| entry != finalizer)
+            change_list(run.api, &key, "/metadata/finalizers", &|entry| entry != finalizer)
         };
         self.errands.add(
             Key::new(&event.storage, &event.namespace, &event.name),

@@ -175,6 +175,10 @@ impl Workloads {
         (resource, name, part): (&Resource, &str, &str),
         act: impl FnOnce(&Call<'_>) -> ApiResult<T>,
     ) -> ApiResult<T> {
+        // A run may have thousands of actions left.
+        if self.is_over() {
+            return Err(ApiError::unavailable("the server is stopping"));
+        }
         let target = Target {
             resource: resource.clone(),
             namespace: author.namespace.to_owned(),

@@ -9,11 +9,28 @@ use std::time::Instant;
 use palisade_store::Key;
 
 use crate::api::Api;
-use crate::error::ApiResult;
+use crate::error::{ApiError, ApiResult};
 use crate::{failure, limits, turns};
 
 /// Work on an object.
-pub(super) type Errand = Box<dyn Fn(&Api) -> ApiResult<()> + Send>;
+pub(super) type Errand = Box<dyn Fn(&Run<'_>) -> ApiResult<()> + Send>;
+
+/// What an errand acts on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run<'r> {
+    pub(super) api: &'r Api,
+    pub(super) stop: &'r AtomicBool,
+}
+
+impl Run<'_> {
+    /// Refuses to go on once the server stops; the next start of the server finds the rest.
+    pub(super) fn goes_on(&self) -> ApiResult<()> {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(ApiError::unavailable("the server is stopping")),
+            false => Ok(()),
+        }
+    }
+}
 
 /// The purpose of an errand: an object can have one of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,7 +105,7 @@ impl Errands {
                 continue;
             };
             drop(state);
-            let done = failure::guarded(|| errand(api));
+            let done = failure::guarded(|| errand(&Run { api, stop }));
             let mut state = self.state();
             state.busy.remove(&at.0.namespace);
             if let Err(error) = done {

@@ -67,7 +67,7 @@ pub(super) fn sweep(controller: &mut Controller<'_>) {
                 let key =
                     objects::key(&PODS, text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
                 let uid = text(&pod, "/metadata/uid").to_owned();
-                controller.errands.add(key.clone(), Aim::Lost, Box::new(move |api| end(api, &key, &uid)));
+                controller.errands.add(key.clone(), Aim::Lost, Box::new(move |run| end(run.api, &key, &uid)));
             }
             Ok(())
         })

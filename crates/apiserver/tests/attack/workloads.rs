@@ -214,3 +214,21 @@ async fn made_by(world: &World, identity: Who, name: &str) {
     world.must(identity, "POST /apis/apps/v1/namespaces/victim/replicasets", set(name, 1)).await;
     until_pods(world, "victim", name, 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_ends_while_a_workload_has_much_left_to_do() {
+    let world = World::new().await;
+    let claim = |n| json!({"metadata": {"name": format!("c{n}")}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+    let mut huge = set("huge", i64::from(i32::MAX));
+    huge["spec"]["podManagementPolicy"] = "Parallel".into();
+    huge["spec"]["serviceName"] = "x".into();
+    huge["spec"]["volumeClaimTemplates"] = (0..2000).map(claim).collect();
+    world.must(Mallory, "POST /apis/apps/v1/namespaces/lair/statefulsets", huge).await;
+    let claims = "GET /api/v1/namespaces/lair/persistentvolumeclaims?limit=1";
+    while world.must(Mallory, claims, Value::Null).await["items"][0].is_null() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    // Its run makes a million objects, unless it is told to end.
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), world.end()).await;
+    assert!(ended.is_ok(), "the server goes on with the workload");
+}
