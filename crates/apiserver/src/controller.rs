@@ -3,12 +3,12 @@
 //! compacts old versions.
 
 mod definitions;
+mod endings;
 mod errands;
 mod expiry;
 mod orphans;
 mod owners;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use palisade_store::{Change, Key, Revision};
 use serde_json::{Value, json};
 
 use definitions::Ends;
+use endings::Endings;
 use errands::{Aim, Errands, Run};
 use expiry::Expiry;
 use orphans::Orphans;
@@ -56,8 +57,7 @@ struct Controller<'a> {
     set: BuiltinSet,
     seen: Revision,
     owners: Arc<Mutex<Owners>>,
-    /// Namespaces that are being deleted.
-    leaving: BTreeMap<String, Left>,
+    endings: Endings,
     definitions: Ends,
     expiry: Expiry,
     orphans: Orphans,
@@ -68,21 +68,6 @@ struct Controller<'a> {
     heartbeats: lost::Heartbeats,
 }
 
-/// The remaining objects of a namespace that is being deleted.
-#[derive(Clone, Copy, Debug)]
-struct Left {
-    /// Objects that existed at the last look and have not been deleted since.
-    count: usize,
-    /// Time of the next look, if they remain.
-    next: Instant,
-}
-
-impl Left {
-    fn unknown() -> Self {
-        Self { count: 0, next: Instant::now() }
-    }
-}
-
 impl<'a> Controller<'a> {
     fn new(api: &'a Api, set: BuiltinSet, errands: &'a Errands, stop: &'a AtomicBool) -> Self {
         let seen = api.store.revision();
@@ -91,7 +76,7 @@ impl<'a> Controller<'a> {
             set,
             seen,
             owners: Arc::default(),
-            leaving: BTreeMap::new(),
+            endings: Endings::default(),
             definitions: Ends::default(),
             expiry: Expiry::default(),
             orphans: Orphans::default(),
@@ -131,10 +116,7 @@ impl<'a> Controller<'a> {
         self.definitions.learn(&key, object);
         self.expiry.learn(&key, Instant::now());
         self.orphans.learn(&key, object);
-        let is_leaving = object.pointer("/metadata/deletionTimestamp").is_some();
-        if key.resource == "namespaces" && is_leaving {
-            self.leaving.entry(key.name).or_insert_with(Left::unknown);
-        }
+        self.endings.learn(&key, object, Instant::now());
     }
 
     fn turn(&mut self) {
@@ -166,7 +148,7 @@ impl<'a> Controller<'a> {
         if roles_moved {
             self.aggregate();
         }
-        self.empty_all();
+        self.endings.sweep(self.errands);
         if let Err(error) = failure::guarded(|| self.heartbeats.look(self.api)) {
             tracing::warn!("nodes cannot be looked at: {}", error.message);
         }
@@ -200,12 +182,7 @@ impl<'a> Controller<'a> {
         lock(&self.owners).disclaim(&key, &event.object);
         let orphans = lock(&self.owners).bury(&event.namespace, uid);
         orphans.into_iter().for_each(|orphan| self.orphaned(orphan));
-        if event.storage == "namespaces" {
-            self.leaving.remove(&event.name);
-        }
-        if let Some(left) = self.leaving.get_mut(&event.namespace) {
-            left.count = left.count.saturating_sub(1);
-        }
+        self.endings.forget(&key, Instant::now());
         self.restore(event)
     }
 
@@ -217,12 +194,6 @@ impl<'a> Controller<'a> {
             move |run: &Run<'_>| delete_if(run.api, &key, |object| lock(&owners).is_orphan(object))
         };
         self.errands.add(key, Aim::Orphan, Box::new(errand));
-    }
-
-    /// Queues the deletion of an object; another object of the same name is left alone.
-    fn delete(&self, key: Key, uid: &str) {
-        let uid = uid.to_owned();
-        self.errands.add(key.clone(), Aim::Delete, Box::new(move |run| delete(run.api, &key, &uid)));
     }
 
     /// Continues a deletion that waits for dependents: in the foreground, or orphaning them.
@@ -283,52 +254,6 @@ impl<'a> Controller<'a> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Continues with the namespaces that are being deleted and seem to be empty.
-    fn empty_all(&mut self) {
-        let now = Instant::now();
-        let due = self.leaving.iter().filter(|(_, left)| left.count == 0 || left.next <= now);
-        for namespace in due.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            if let Err(error) = failure::guarded(|| self.empty(&namespace)) {
-                tracing::warn!("namespace {namespace} cannot be emptied: {}", error.message);
-            }
-        }
-    }
-
-    /// Deletes everything in a namespace, then the namespace.
-    fn empty(&mut self, namespace: &str) -> ApiResult<()> {
-        let mut count = 0;
-        for resource in &self.api.definitions.now().kept().filter(|r| r.namespaced).collect::<Vec<_>>() {
-            objects::each(&self.api.store, resource, Some(namespace), |object| {
-                count += 1;
-                if object.pointer("/metadata/deletionTimestamp").is_none() {
-                    let key = objects::key(resource, namespace, text(&object, "/metadata/name"));
-                    self.delete(key, text(&object, "/metadata/uid"));
-                }
-                Ok(())
-            })?;
-        }
-        if count > 0 {
-            let left = Left { count, next: Instant::now() + limits::LEAVING_WAIT };
-            self.leaving.insert(namespace.to_owned(), left);
-            return Ok(());
-        }
-        let namespaces = &resource::NAMESPACES;
-        let found = match objects::get(&self.api.store, namespaces, "", namespace) {
-            Err(error) if error.reason == Reason::NotFound => {
-                self.leaving.remove(namespace);
-                return Ok(());
-            }
-            found => found?,
-        };
-        let finalizers = found.object.pointer("/metadata/finalizers").and_then(Value::as_array);
-        // Another client's finalizer holds the namespace until it is removed.
-        if finalizers.is_none_or(Vec::is_empty) {
-            crate::remove::remove(self.api, namespaces, "", namespace, Some(found.revision))?;
-            self.leaving.remove(namespace);
-        }
-        Ok(())
     }
 
     fn compact(&mut self) {

@@ -50,8 +50,10 @@ pub(crate) const WAITING: (usize, usize) = (5000, 128 << 20);
 pub(crate) const ERRAND_THREADS: usize = 4;
 /// Time before a failed deletion is tried again.
 pub(crate) const ERRAND_WAIT: Duration = Duration::from_secs(15);
-/// Time before a namespace with remaining objects is looked at again.
+/// Minimum time before a namespace or a definition with remaining objects is looked at again.
 pub(crate) const LEAVING_WAIT: Duration = Duration::from_secs(10);
+/// Minimum time before the deletion of its objects is asked for again.
+pub(crate) const LEAVING_AGAIN: Duration = Duration::from_secs(60);
 /// Workloads that are looked at concurrently.
 pub(crate) const WORKLOAD_THREADS: usize = 6;
 /// Those of one namespace, whose admission webhooks may be slow.

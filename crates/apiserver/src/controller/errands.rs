@@ -16,9 +16,10 @@ use crate::{failure, limits, turns};
 pub(super) type Errand = Box<dyn Fn(&Run<'_>) -> ApiResult<()> + Send>;
 
 /// What an errand acts on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Run<'r> {
     pub(super) api: &'r Api,
+    pub(super) errands: &'r Errands,
     pub(super) stop: &'r AtomicBool,
 }
 
@@ -105,7 +106,7 @@ impl Errands {
                 continue;
             };
             drop(state);
-            let done = failure::guarded(|| errand(&Run { api, stop }));
+            let done = failure::guarded(|| errand(&Run { api, errands: self, stop }));
             let mut state = self.state();
             state.busy.remove(&at.0.namespace);
             if let Err(error) = done {
