@@ -43,8 +43,8 @@ pub(crate) const WORKLOAD_LONGEST: Duration = Duration::from_secs(3600);
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Added to the niceness of the threads that look at workloads.
 pub(crate) const WORKLOAD_NICE: i32 = 5;
-/// Pods of a namespace's workloads that wait for a node, in number and in bytes as stored, from which on no further ones are
-/// made: a set may want 2,000,000,000.
+/// Pods of a namespace's workloads that wait for a node, and claims that wait for a volume, in number and in bytes as stored,
+/// from which on no further ones are made: a set may want 2,000,000,000.
 pub(crate) const WAITING: (usize, usize) = (5000, 128 << 20);
 /// Threads that delete what controllers want deleted, each in another namespace.
 pub(crate) const ERRAND_THREADS: usize = 4;

@@ -103,7 +103,8 @@ impl Workloads {
         let seen = self.api.store.revision();
         self.queue().forget();
         let storages = CONTROLLERS.iter().map(|controller| controller.storage);
-        let storages = storages.chain(["pods", resource::CONTROLLER_REVISIONS.storage()]);
+        let storages =
+            storages.chain(["pods", "persistentvolumeclaims", resource::CONTROLLER_REVISIONS.storage()]);
         for resource in storages.filter_map(resource::of_storage) {
             let listed = objects::each(&self.api.store, resource, None, |object| {
                 let (namespace, name) =
@@ -237,14 +238,13 @@ impl Cluster for Workloads {
     }
 
     fn create(&self, author: Author<'_>, resource: &Resource, object: Value) -> ApiResult<Value> {
-        let waits = resource.is("", "pods") && text(&object, "/spec/nodeName").is_empty();
-        if waits && let Some(why) = self.queue().are_enough(author.namespace) {
+        // A daemon's pod has its node.
+        let waits = text(&object, "/spec/nodeName").is_empty();
+        if waits && let Some(why) = self.queue().are_enough(resource.storage(), author.namespace) {
             return Err(ApiError::forbidden(resource, text(&object, "/metadata/generateName"), why));
         }
         let created = self.act(author, (resource, "", ""), |call| verb::create_object(call, object))?;
-        if waits {
-            self.queue().made(author.namespace, &created);
-        }
+        self.queue().made(resource.storage(), author.namespace, &created);
         Ok(created)
     }
 

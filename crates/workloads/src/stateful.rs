@@ -27,7 +27,7 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     set.say(&done)?;
     set.trim()?;
     refused?;
-    let waits = done.created >= BURST || all.iter().any(|pod| is_ready(pod) && !set.is_available(pod));
+    let waits = done.made >= BURST || all.iter().any(|pod| is_ready(pod) && !set.is_available(pod));
     history.refused.map_or(Ok(()), Err)?;
     Ok(if waits { Next::After(Duration::from_secs(1)) } else { Next::Nothing })
 }
@@ -50,8 +50,10 @@ struct Set<'s> {
 /// What has been done to the pods.
 #[derive(Debug, Default)]
 struct Done {
+    /// Objects that were made, claims too.
+    made: i64,
     created: i64,
-    /// Of these, those of the newest revision, and those of the current one.
+    /// Of these pods, those of the newest revision, and those of the current one.
     updated: i64,
     current: i64,
 }
@@ -129,7 +131,7 @@ impl<'s> Set<'s> {
                 Some(_) => {}
                 None => {
                     self.make(at, done)?;
-                    if !self.is_parallel || done.created >= BURST {
+                    if !self.is_parallel || done.made >= BURST {
                         return Ok(false);
                     }
                 }
@@ -145,7 +147,7 @@ impl<'s> Set<'s> {
             Some(template) if is_old => (self.current, template),
             _ => (self.newest, &self.history.template),
         };
-        make(self.work, at, history::name(revision), template)?;
+        done.made += 1 + make(self.work, at, history::name(revision), template)?;
         done.created += 1;
         done.updated += i64::from(history::name(revision) == history::name(self.newest));
         done.current += i64::from(history::name(revision) == history::name(self.current));
@@ -235,8 +237,8 @@ impl<'s> Set<'s> {
     }
 }
 
-/// Makes the claims of a pod, and the pod.
-fn make(work: &Work<'_>, at: i64, revision: &str, template: &Value) -> ApiResult<()> {
+/// Makes the claims of a pod, and the pod; gives the number of claims that were made.
+fn make(work: &Work<'_>, at: i64, revision: &str, template: &Value) -> ApiResult<i64> {
     let name = format!("{}-{at}", work.name());
     let mut pod = made_of(work, template);
     put(&mut pod, &["metadata", "name"], name.clone().into());
@@ -253,14 +255,20 @@ fn make(work: &Work<'_>, at: i64, revision: &str, template: &Value) -> ApiResult
         put(&mut pod, &["spec", "subdomain"], work.text("/spec/serviceName").into());
     }
     let claim = |template: &str| format!("{template}-{name}");
+    let mut claims = 0;
     for template in claim_templates(&work.object) {
-        claim_for(work, template, &claim(name_of(template)))?;
+        claims += i64::from(claim_for(work, template, &claim(name_of(template)))?);
     }
     add_claims(&mut pod, claim_templates(&work.object).map(name_of), claim);
-    create_as(work, pod, &format!("Create Pod {name} in StatefulSet {} successful", work.name())).map(drop)
+    create_as(work, pod, &format!("Create Pod {name} in StatefulSet {} successful", work.name()))?;
+    Ok(claims)
 }
 
-fn claim_for(work: &Work<'_>, template: &Value, name: &str) -> ApiResult<()> {
+/// Makes a claim of a pod, unless there is one of this name.
+fn claim_for(work: &Work<'_>, template: &Value, name: &str) -> ApiResult<bool> {
+    if work.cluster.get(&CLAIMS, work.namespace(), name).is_ok() {
+        return Ok(false);
+    }
     let mut claim = json!({"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": {"name": name, "namespace": work.namespace()},
         "spec": template.get("spec").cloned().unwrap_or_else(|| json!({}))});
     for place in [template.pointer("/metadata/labels"), work.object.pointer("/spec/selector/matchLabels")] {
@@ -276,6 +284,28 @@ fn claim_for(work: &Work<'_>, template: &Value, name: &str) -> ApiResult<()> {
             pods::tell(work, "Warning", "FailedCreate", &format!("Error creating: {}", error.message));
             Err(error)
         }
-        _ => Ok(()),
+        made => Ok(made.is_ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Fake, workload};
+
+    #[test]
+    fn a_run_makes_a_bounded_number_of_claims() {
+        let templates: Vec<Value> =
+            (0..400).map(|n| json!({"metadata": {"name": format!("c{n}")}})).collect();
+        let set = workload(
+            "StatefulSet",
+            &json!({"replicas": 2_000_000_000_i64, "podManagementPolicy": "Parallel",
+            "template": {}, "volumeClaimTemplates": templates}),
+        );
+        let fake = Fake::with(&[]);
+        let (next, pods, ..) = fake.sync(&set);
+        let claims =
+            fake.created.borrow().iter().filter(|made| made["kind"] == "PersistentVolumeClaim").count();
+        assert_eq!((next.unwrap(), pods, claims), (Next::After(Duration::from_secs(1)), 1, 400));
     }
 }

@@ -17,6 +17,12 @@ use crate::{limits, objects, turns};
 /// The place of DaemonSets in the store: a change of a node affects all of them.
 const DAEMONS: &str = "apps/daemonsets";
 
+/// The place of claims in the store.
+const CLAIMS: &str = "persistentvolumeclaims";
+
+/// A kind and a namespace.
+type Place = (&'static str, String);
+
 /// The queue of workloads.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -37,10 +43,10 @@ pub(super) struct Queue {
     last: String,
     /// The revision up to which events have been read.
     seen: Option<Revision>,
-    /// By namespace, pods of workloads that wait for a node.
-    waiting: HashMap<String, Waiting>,
-    /// Pods that were made and whose events have not been seen, with their namespaces and sizes.
-    made: BTreeMap<Revision, (String, usize)>,
+    /// By kind and namespace, pods of workloads that wait for a node, and claims that wait for a volume.
+    waiting: HashMap<Place, Waiting>,
+    /// Those that were made and whose events have not been seen, with their places and sizes.
+    made: BTreeMap<Revision, (Place, usize)>,
 }
 
 /// Workloads in the order in which they became due.
@@ -64,8 +70,8 @@ impl Line {
     }
 }
 
-/// Pods of one namespace's workloads that wait for a node: those that are known, with their stored sizes, and those that were
-/// made and whose events are not all read.
+/// Objects of one kind and namespace that wait: those that are known, with their stored sizes, and those that were made and
+/// whose events are not all read.
 #[derive(Debug, Default)]
 struct Waiting {
     known: HashMap<String, usize>,
@@ -93,11 +99,31 @@ impl Waiting {
     }
 }
 
-/// Whether a pod is a workload's and waits for a node.
-fn waits(pod: &Value) -> bool {
+/// Whether an object waits: a pod of a workload for a node, a claim for a volume. A claim does not name the workload that it was
+/// made for.
+fn waits(storage: &str, object: &Value) -> bool {
+    match storage {
+        CLAIMS => is_unbound(CLAIMS, object),
+        _ => pod_waits(object),
+    }
+}
+
+/// Whether a new object, by the field that its kind is bound by, waits.
+fn is_unbound(storage: &str, object: &Value) -> bool {
+    let bound = if storage == CLAIMS { "/spec/volumeName" } else { "/spec/nodeName" };
+    text(object, bound).is_empty()
+}
+
+/// The place of objects whose number is bounded.
+fn place(storage: &str, namespace: &str) -> Option<Place> {
+    let kind = ["pods", CLAIMS].into_iter().find(|kind| *kind == storage)?;
+    Some((kind, namespace.to_owned()))
+}
+
+fn pod_waits(pod: &Value) -> bool {
     let is_over = matches!(text(pod, "/status/phase"), "Succeeded" | "Failed");
     let owner = controller_of(pod).and_then(|owner| Controller::of_kind(text(owner, "/kind")));
-    owner.is_some() && !is_over && text(pod, "/spec/nodeName").is_empty()
+    owner.is_some() && !is_over && is_unbound("pods", pod)
 }
 
 /// A workload whose turn it is.
@@ -127,10 +153,10 @@ impl Queue {
             DAEMONS => drop(self.daemons.insert(key.clone())),
             "nodes" => self.daemons.clone().into_iter().for_each(|daemon| self.is_due(daemon)),
             "pods" => {
-                let waits = !is_gone && waits(object);
-                self.learn_waiting(key, waits.then(|| objects::size(object)));
+                self.learn_waiting("pods", key, object, is_gone);
                 self.learn_owner(key, object, is_gone);
             }
+            CLAIMS => self.learn_waiting(CLAIMS, key, object, is_gone),
             "apps/replicasets" | "apps/controllerrevisions" | "batch/jobs" => {
                 self.learn_owner(key, object, is_gone);
             }
@@ -162,51 +188,58 @@ impl Queue {
         }
     }
 
-    /// Notes whether a pod waits for a node. Where there is room again, workloads that were refused theirs are looked at.
-    fn learn_waiting(&mut self, key: &Key, size: Option<usize>) {
-        let waiting = self.waiting.entry(key.namespace.clone()).or_default();
+    /// Notes whether an object waits. Where there is room again, workloads that were refused theirs are looked at.
+    fn learn_waiting(&mut self, storage: &'static str, key: &Key, object: &Value, is_gone: bool) {
+        let size = (!is_gone && waits(storage, object)).then(|| objects::size(object));
+        let place = (storage, key.namespace.clone());
+        let waiting = self.waiting.entry(place.clone()).or_default();
         let were_enough = waiting.are_enough();
         waiting.set(&key.name, size);
         let has_room = were_enough && !waiting.are_enough();
         if waiting.sum() == (0, 0) {
-            self.waiting.remove(&key.namespace);
+            self.waiting.remove(&place);
         }
         if has_room {
             self.hurry_those(|later| later.namespace == key.namespace);
         }
     }
 
-    /// Why no further pods of a namespace's workloads are made, if so.
-    pub(super) fn are_enough(&self, namespace: &str) -> Option<String> {
-        let waiting = self.waiting.get(namespace).filter(|waiting| waiting.are_enough())?;
+    /// Why no further pods or claims of a namespace's workloads are made, if so.
+    pub(super) fn are_enough(&self, storage: &str, namespace: &str) -> Option<String> {
+        let place = place(storage, namespace)?;
+        let waiting = self.waiting.get(&place).filter(|waiting| waiting.are_enough())?;
         let (count, size) = waiting.sum();
+        let (what, goal) = match place.0 {
+            CLAIMS => ("claims", "a volume"),
+            _ => ("pods of workloads", "a node"),
+        };
         Some(format!(
-            "{count} pods of workloads of this namespace, which take {} MiB, wait for a node; further ones are made when \
-             these have one",
+            "{count} {what} of this namespace, which take {} MiB, wait for {goal}; further ones are made when these have one",
             size >> 20
         ))
     }
 
-    /// A pod has been made, whose event is read later or has been read just now.
-    pub(super) fn made(&mut self, namespace: &str, pod: &Value) {
-        let revision = text(pod, "/metadata/resourceVersion").parse().ok().and_then(Revision::new);
+    /// An object has been made, whose event is read later or has been read just now.
+    pub(super) fn made(&mut self, storage: &str, namespace: &str, object: &Value) {
+        let Some(place) = place(storage, namespace).filter(|_| is_unbound(storage, object)) else { return };
+        let revision = text(object, "/metadata/resourceVersion").parse().ok().and_then(Revision::new);
         let revision = revision.filter(|revision| self.seen.is_none_or(|seen| *revision > seen));
-        if let Some(revision) = revision.filter(|_| text(pod, "/spec/nodeName").is_empty()) {
-            let size = objects::size(pod);
-            let made = &mut self.waiting.entry(namespace.to_owned()).or_default().made;
+        if let Some(revision) = revision {
+            let size = objects::size(object);
+            let made = &mut self.waiting.entry(place.clone()).or_default().made;
             *made = (made.0 + 1, made.1 + size);
-            self.made.insert(revision, (namespace.to_owned(), size));
+            self.made.insert(revision, (place, size));
         }
     }
 
-    /// The events of pods that were made up to a revision have been read.
+    /// The events of what was made up to a revision have been read.
     fn forget_made(&mut self, seen: Revision) {
         while let Some(first) = self.made.first_entry().filter(|first| *first.key() <= seen) {
-            let (namespace, size) = first.remove();
-            let Some(waiting) = self.waiting.get_mut(&namespace) else { continue };
+            let (place, size) = first.remove();
+            let Some(waiting) = self.waiting.get_mut(&place) else { continue };
             waiting.made = (waiting.made.0.saturating_sub(1), waiting.made.1.saturating_sub(size));
             if waiting.sum() == (0, 0) {
-                self.waiting.remove(&namespace);
+                self.waiting.remove(&place);
             }
         }
     }
@@ -350,11 +383,11 @@ mod tests {
         let mut large = pod_of("u");
         large["metadata"]["annotations"] = json!({"x": "x".repeat(20 << 10)});
         for at in 0..limits::WAITING.0 {
-            assert!(queue.are_enough("a").is_none(), "{at}");
+            assert!(queue.are_enough("pods", "a").is_none(), "{at}");
             queue.learn(&key(at), &large, false);
         }
-        assert!(queue.are_enough("a").unwrap().starts_with(&format!("{} pods", limits::WAITING.0)));
-        assert!(queue.are_enough("b").is_none(), "another namespace has its own");
+        assert!(queue.are_enough("pods", "a").unwrap().starts_with(&format!("{} pods", limits::WAITING.0)));
+        assert!(queue.are_enough("pods", "b").is_none(), "another namespace has its own");
         // Refused workloads are looked at again as soon as a pod has a node, has ended or is gone.
         queue.take();
         queue.later.insert(set("a", "x"), (Instant::now() + Duration::from_secs(60), 7));
@@ -364,11 +397,31 @@ mod tests {
         over["status"] = json!({"phase": "Failed"});
         for (at, pod, is_gone) in [(0, bound, false), (1, over, false), (2, pod_of("u"), true)] {
             queue.learn(&key(at), &pod, is_gone);
-            assert!(queue.are_enough("a").is_none());
+            assert!(queue.are_enough("pods", "a").is_none());
             queue.learn(&key(at), &pod_of("u"), false);
-            assert!(queue.are_enough("a").is_some());
+            assert!(queue.are_enough("pods", "a").is_some());
         }
         assert!(queue.later[&set("a", "x")].0 < Instant::now() + Duration::from_secs(5));
+    }
+
+    #[test]
+    fn claims_that_wait_for_a_volume_are_bounded() {
+        let (mut queue, claim) = (Queue::default(), json!({"spec": {"resources": {}}}));
+        let key = |at: usize| Key::new(CLAIMS, "a", format!("c{at}"));
+        for at in 0..limits::WAITING.0 {
+            assert!(queue.are_enough(CLAIMS, "a").is_none(), "{at}");
+            queue.learn(&key(at), &claim, false);
+        }
+        let why = queue.are_enough(CLAIMS, "a").unwrap();
+        assert!(
+            why.starts_with(&format!("{} claims", limits::WAITING.0)) && why.contains("a volume"),
+            "{why}"
+        );
+        assert!(queue.are_enough("pods", "a").is_none() && queue.are_enough(CLAIMS, "b").is_none());
+        queue.learn(&key(7), &json!({"spec": {"volumeName": "v"}}), false);
+        assert!(queue.are_enough(CLAIMS, "a").is_none());
+        queue.made(CLAIMS, "a", &json!({"metadata": {"resourceVersion": "2"}}));
+        assert!(queue.are_enough(CLAIMS, "a").is_some(), "one was made");
     }
 
     #[test]
@@ -377,14 +430,14 @@ mod tests {
         queue.learn(&set("a", "1"), &json!({}), false);
         let turn = queue.take().unwrap();
         let heavy = json!({"metadata": {"resourceVersion": "2", "annotations": {"x": "x".repeat(limits::WAITING.1)}}});
-        queue.made("a", &heavy);
-        assert!(queue.are_enough("a").is_some());
+        queue.made("pods", "a", &heavy);
+        assert!(queue.are_enough("pods", "a").is_some());
         queue.done(turn, None, revision(3));
         queue.advance(revision(1));
-        assert!(queue.are_enough("a").is_some());
+        assert!(queue.are_enough("pods", "a").is_some());
         queue.advance(revision(3));
-        assert!(queue.are_enough("a").is_none() && queue.waiting.is_empty());
-        queue.made("a", &heavy);
+        assert!(queue.are_enough("pods", "a").is_none() && queue.waiting.is_empty());
+        queue.made("pods", "a", &heavy);
         assert!(queue.waiting.is_empty(), "its event has been read");
     }
 
