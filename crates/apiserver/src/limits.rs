@@ -54,6 +54,10 @@ pub(crate) const ERRAND_WAIT: Duration = Duration::from_secs(15);
 pub(crate) const LEAVING_WAIT: Duration = Duration::from_secs(10);
 /// Minimum time before the deletion of its objects is asked for again.
 pub(crate) const LEAVING_AGAIN: Duration = Duration::from_secs(60);
+/// Time that the work of a namespace takes at most, to leave it its turn before those that wait for webhooks.
+pub(crate) const QUICK: Duration = Duration::from_secs(1);
+/// Namespaces of which it is remembered.
+pub(crate) const PACES: usize = 10_000;
 /// Workloads that are looked at concurrently.
 pub(crate) const WORKLOAD_THREADS: usize = 6;
 /// Those of one namespace, whose admission webhooks may be slow.

@@ -1,7 +1,7 @@
 //! Errands of the controllers: deletions and their consequences. They call admission webhooks, which may be
-//! slow, so a few threads run them: one at a time for each namespace, and namespaces take turns.
+//! slow, so a few threads run them: one at a time for each namespace, and namespaces take [turns](crate::turns).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -10,7 +10,8 @@ use palisade_store::Key;
 
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
-use crate::{failure, limits, turns};
+use crate::turns::{Pace, Turns};
+use crate::{failure, limits};
 
 /// Work on an object.
 pub(super) type Errand = Box<dyn Fn(&Run<'_>) -> ApiResult<()> + Send>;
@@ -58,8 +59,8 @@ struct State {
     due: BTreeMap<String, BTreeMap<(Key, Aim), Errand>>,
     /// Failed errands, and the time of their next try.
     later: Vec<(Instant, (Key, Aim), Errand)>,
-    busy: BTreeSet<String>,
-    last: String,
+    busy: BTreeMap<String, (Pace, Instant)>,
+    turns: Turns<{ limits::ERRAND_THREADS }>,
 }
 
 impl State {
@@ -73,15 +74,22 @@ impl State {
         self.later = later;
         let ripe: Vec<(Instant, (Key, Aim), Errand)> = ripe;
         ripe.into_iter().for_each(|(_, at, errand)| self.add(at, errand));
-        let namespace = turns::next(&self.due, |name| !self.busy.contains(name), &self.last)?;
+        let namespace = self.turns.next(&self.due, |name| !self.busy.contains_key(name))?;
         let errands = self.due.get_mut(&namespace)?;
         let next = errands.pop_first()?;
         if errands.is_empty() {
             self.due.remove(&namespace);
         }
-        self.busy.insert(namespace.clone());
-        self.last = namespace;
+        let pace = self.turns.begin(&namespace);
+        self.busy.insert(namespace, (pace, Instant::now()));
         Some(next)
+    }
+
+    /// The errand of a namespace has ended.
+    fn done(&mut self, namespace: &str) {
+        if let Some((pace, begun)) = self.busy.remove(namespace) {
+            self.turns.end(namespace, pace, begun.elapsed());
+        }
     }
 }
 
@@ -108,7 +116,7 @@ impl Errands {
             drop(state);
             let done = failure::guarded(|| errand(&Run { api, errands: self, stop }));
             let mut state = self.state();
-            state.busy.remove(&at.0.namespace);
+            state.done(&at.0.namespace);
             if let Err(error) = done {
                 tracing::warn!("{}: {}", at.0, error.message);
                 state.later.push((Instant::now() + limits::ERRAND_WAIT, at, errand));
@@ -133,10 +141,10 @@ mod tests {
             .map(|((key, _), _)| format!("{}/{}", key.namespace, key.name))
             .collect();
         assert_eq!(taken, ["a/1", "b/1"], "one of each namespace at a time");
-        state.busy.clear();
+        ["a", "b"].into_iter().for_each(|namespace| state.done(namespace));
         let (at, errand) = state.take().unwrap();
         assert_eq!(at.0.name, "2");
-        state.busy.clear();
+        state.done("a");
         state.later.push((Instant::now() + limits::ERRAND_WAIT, at, errand));
         assert!(state.take().is_none());
         state.later[0].0 = Instant::now();
@@ -152,7 +160,7 @@ mod tests {
         let mut taken = Vec::new();
         while let Some(((_, aim), _)) = state.take() {
             taken.push(aim);
-            state.busy.clear();
+            state.done("a");
         }
         assert_eq!(taken, [Aim::Delete, Aim::Orphan, Aim::Finish]);
     }

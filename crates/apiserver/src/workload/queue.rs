@@ -12,7 +12,8 @@ use palisade_workloads::{Controller, controller_of};
 use serde_json::Value;
 
 use crate::resource::text;
-use crate::{limits, objects, turns};
+use crate::turns::{Pace, Turns};
+use crate::{limits, objects};
 
 /// The place of DaemonSets in the store: a change of a node affects all of them.
 const DAEMONS: &str = "apps/daemonsets";
@@ -39,8 +40,7 @@ pub(super) struct Queue {
     unseen: BTreeSet<(Revision, Key)>,
     /// The number of running workloads of each namespace.
     running: HashMap<String, usize>,
-    /// The namespace that had its turn last.
-    last: String,
+    turns: Turns<{ limits::WORKLOAD_THREADS }>,
     /// The revision up to which events have been read.
     seen: Option<Revision>,
     /// By kind and namespace, pods of workloads that wait for a node, and claims that wait for a volume.
@@ -132,6 +132,8 @@ pub(super) struct Turn {
     pub(super) key: Key,
     /// The number of failures so far.
     pub(super) failures: u32,
+    pace: Pace,
+    begun: Instant,
 }
 
 impl Queue {
@@ -294,7 +296,7 @@ impl Queue {
     pub(super) fn take(&mut self) -> Option<Turn> {
         let has_room =
             |name: &str| self.running.get(name).is_none_or(|few| *few < limits::NAMESPACE_WORKLOADS);
-        let namespace = turns::next(&self.due, has_room, &self.last)?;
+        let namespace = self.turns.next(&self.due, has_room)?;
         let line = self.due.get_mut(&namespace)?;
         let key = line.pop()?;
         if line.order.is_empty() {
@@ -302,13 +304,14 @@ impl Queue {
         }
         self.busy.insert(key.clone(), false);
         *self.running.entry(namespace.clone()).or_default() += 1;
-        self.last = namespace;
+        let pace = self.turns.begin(&namespace);
         let failures = self.later.remove(&key).map_or(0, |(_, failures)| failures);
-        Some(Turn { key, failures })
+        Some(Turn { key, failures, pace, begun: Instant::now() })
     }
 
     /// A workload has been run; it has its next turn when events up to a revision have been seen.
     pub(super) fn done(&mut self, turn: Turn, again: Option<(Duration, u32)>, until: Revision) {
+        self.turns.end(&turn.key.namespace, turn.pace, turn.begun.elapsed());
         if let Some(running) = self.running.get_mut(&turn.key.namespace) {
             *running -= 1;
             if *running == 0 {
@@ -348,6 +351,10 @@ mod tests {
     #[test]
     fn namespaces_take_turns_and_workloads_wait_for_their_own_events() {
         let mut queue = Queue::default();
+        for namespace in ["a", "b", "c"] {
+            let pace = queue.turns.begin(namespace);
+            queue.turns.end(namespace, pace, Duration::ZERO);
+        }
         for key in [set("a", "2"), set("a", "1"), set("a", "3"), set("a", "4"), set("b", "1"), set("c", "1")]
         {
             queue.learn(&key, &json!({}), false);
