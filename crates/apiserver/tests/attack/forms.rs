@@ -181,10 +181,8 @@ async fn ambiguous_pods_get_no_rights() {
             ))
             .collect::<String>()
     );
-    let begin = std::time::Instant::now();
     let reply = world
         .send_as(Mallory, &format!("POST {PATH}"), &[("content-type", "application/yaml")], bomb.as_bytes())
         .await;
-    assert_eq!(reply.code, 400, "{}", reply.text());
-    assert!(begin.elapsed() < std::time::Duration::from_secs(5));
+    assert!(reply.code == 400 && reply.text().contains("more than 60000 values"), "{}", reply.text());
 }
