@@ -18,11 +18,11 @@ use crate::error::{ApiResult, Reason};
 use crate::resource::{DEFINITIONS, NAMESPACES, Resource, text};
 use crate::{failure, limits, objects};
 
-/// What is being deleted.
+/// Namespaces and definitions that are being deleted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Endings(Arc<Mutex<BTreeMap<Key, Left>>>);
 
-/// What is left of something.
+/// The progress of one deletion.
 #[derive(Clone, Copy, Debug)]
 struct Left {
     /// Objects whose deletion was asked for, less those whose end was seen: some before they were counted.

@@ -16,7 +16,7 @@ use crate::{failure, limits};
 /// Work on an object.
 pub(super) type Errand = Box<dyn Fn(&Run<'_>) -> ApiResult<()> + Send>;
 
-/// What an errand acts on.
+/// The parts of the server that an errand works with.
 #[derive(Clone, Copy)]
 pub(super) struct Run<'r> {
     pub(super) api: &'r Api,

@@ -1,4 +1,4 @@
-//! What a killed shim or engine leaves behind of a container that the engine no longer has.
+//! Leftovers of containers that the engine no longer has, after a shim or the engine was killed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -33,7 +33,7 @@ pub fn read_some(text: &str, most: usize) -> Result<Vec<Node>, ReadError> {
     })
 }
 
-/// Reads a text of JSON, in which a number with a fraction or an exponent is no integer, whatever its value.
+/// Reads a text of JSON. A number with a fraction or an exponent stays a float, as in Go's `encoding/json`.
 ///
 /// # Errors
 ///

@@ -18,7 +18,7 @@ const NAMED: [u32; 2] = [256, 86];
 /// Ports of nodes.
 pub(super) const PORTS: RangeInclusive<u32> = 30_000..=32_767;
 
-/// What only one service can hold.
+/// An address or a port, which at most one service has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Number {
     /// An address of the cluster.
@@ -106,7 +106,7 @@ fn number(port: &Value) -> u32 {
 ///
 /// # Errors
 ///
-/// What it names is of another range or another service's, or nothing is left.
+/// The service names an address or a port that is outside of the range or another service's; or all are taken.
 pub fn allocate(service: &mut Value, old: Option<&Value>, source: &mut dyn Source) -> Result<(), Refusal> {
     if text(service, "/spec/type") == "ExternalName" || !service.get("spec").is_some_and(Value::is_object) {
         return Ok(());
@@ -185,7 +185,7 @@ impl Allocator<'_> {
         Ok(())
     }
 
-    /// Why the service cannot have an address that it names, if so. What is no address is refused as such.
+    /// The reason why the service cannot have an address that it names, if there is one. Validation refuses malformed addresses.
     fn unusable(&mut self, address: &str) -> Option<String> {
         let parsed: IpAddr = address.parse().ok()?;
         let number = match parsed {
