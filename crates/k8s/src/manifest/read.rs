@@ -114,7 +114,9 @@ impl Reader {
     ) -> Result<Vec<Node>, ReadError> {
         for (start, text) in texts {
             self.start = start;
-            for next in Parser::new_from_str(text) {
+            // Comments mean nothing here, and the parser bounds how many of those in a row it passes on.
+            let options = granit_parser::options! { emit_comments: false };
+            for next in Parser::new_from_str_with_options(text, options) {
                 let (event, span) = next.map_err(|error| {
                     let at = self.position(*error.marker());
                     error_at(at, format!("not valid YAML: {}", message_of(&error)))
@@ -323,6 +325,19 @@ mod tests {
             values(text),
             [json!({"a": {"k": 1, "l": [2]}, "b": {"k": 3, "l": [2]}}), json!(["yes", "7"])]
         );
+    }
+
+    #[test]
+    fn reads_past_any_number_of_comments() {
+        let comments = "# one\n  # two\n".repeat(500);
+        for text in [
+            format!("{comments}a: [1]\n"),
+            format!("a:\n{comments}  - 1\n"),
+            format!("a: [1,\n{comments}]\n{comments}"),
+            format!("a:\n- 1\n{comments}---\n{comments}"),
+        ] {
+            assert_eq!(values(&text), [json!({"a": [1]})]);
+        }
     }
 
     #[test]
