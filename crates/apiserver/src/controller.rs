@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use palisade_registry::follower::Follower;
 use palisade_scc::BuiltinSet;
 use palisade_store::{Change, Key, Revision};
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ pub(crate) fn start(api: &Arc<Api>, set: BuiltinSet, stop: &Arc<AtomicBool>) -> 
 struct Controller<'a> {
     api: &'a Api,
     set: BuiltinSet,
-    seen: Revision,
+    events: Follower,
     owners: Arc<Mutex<Owners>>,
     endings: Endings,
     definitions: Ends,
@@ -74,7 +75,7 @@ impl<'a> Controller<'a> {
         let mut controller = Self {
             api,
             set,
-            seen,
+            events: api.follow(seen),
             owners: Arc::default(),
             endings: Endings::default(),
             definitions: Ends::default(),
@@ -95,7 +96,7 @@ impl<'a> Controller<'a> {
 
     /// Reads the existing objects.
     fn look_around(&mut self) {
-        self.seen = self.api.store.revision();
+        self.events.jump(self.api.store.revision());
         for resource in &self.api.definitions.now().kept().collect::<Vec<_>>() {
             let listed = objects::each(&self.api.store, resource, None, |object| {
                 let (namespace, name) =
@@ -120,26 +121,20 @@ impl<'a> Controller<'a> {
     }
 
     fn turn(&mut self) {
-        let watch = self.api.store.watch_all(self.seen);
-        let events = watch.and_then(|mut watch| {
-            let events = watch.next(Duration::from_millis(500))?;
-            Ok((events, watch.seen()))
-        });
-        let Ok((events, seen)) = events else {
+        let Ok(events) = self.events.next(Duration::from_millis(500)) else {
             self.look_around();
             return;
         };
-        self.seen = seen;
         let mut roles_moved = false;
-        for event in events.into_iter().filter_map(Event::of) {
+        for event in &events {
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
-            roles_moved |= aggregate::is_moved_by(&event);
+            roles_moved |= aggregate::is_moved_by(event);
             // If one fails, the others still do their part.
             let done = [
-                failure::guarded(|| self.handle(&event)),
-                failure::guarded(|| binder::happened(self.api, &event)),
+                failure::guarded(|| self.handle(event)),
+                failure::guarded(|| binder::happened(self.api, event)),
             ];
             for error in done.into_iter().filter_map(Result::err) {
                 tracing::warn!("{} {}/{}: {}", event.storage, event.namespace, event.name, error.message);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use palisade_store::Revision;
+use palisade_registry::follower::Follower;
 
 use crate::api::Api;
 use crate::error::ApiResult;
@@ -31,11 +31,11 @@ pub(crate) struct Task {
 pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>, task: Task) -> std::thread::JoinHandle<()> {
     let (api, stop) = (Arc::clone(api), Arc::clone(stop));
     std::thread::spawn(move || {
-        let mut seen = api.store.revision();
+        let mut events = api.follow(api.store.revision());
         let mut due = Due::default();
         due.add(all(&api, &task));
         while !stop.load(Ordering::Relaxed) {
-            seen = follow(&api, &task, &mut due, seen);
+            follow(&api, &task, &mut due, &mut events);
             if let Some(namespace) = due.take(Instant::now()) {
                 let begun = Instant::now();
                 if let Err(error) = (task.settle)(&api, &namespace) {
@@ -47,21 +47,17 @@ pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>, task: Task) -> std::
     })
 }
 
-/// Adds the namespaces of the events after a revision; waits for some if nothing is due. Returns the newest revision read.
-fn follow(api: &Api, task: &Task, due: &mut Due, seen: Revision) -> Revision {
+/// Adds the namespaces of the next events; waits for some if nothing is due.
+fn follow(api: &Api, task: &Task, due: &mut Due, events: &mut Follower) {
     let wait = due.wait(Instant::now()).min(limits::WORKLOAD_WAIT);
-    let watch = api.store.watch_all(seen);
-    match watch.and_then(|mut watch| Ok((watch.next(wait)?, watch.seen()))) {
-        Ok((events, now)) => {
-            let events = events.into_iter().filter_map(Event::of);
-            let events = events.filter(|event| !event.namespace.is_empty() && (task.moves)(event));
-            due.add(events.map(|event| event.namespace));
-            now
+    match events.next(wait) {
+        Ok(events) => {
+            let events = events.iter().filter(|event| !event.namespace.is_empty() && (task.moves)(event));
+            due.add(events.map(|event| event.namespace.clone()));
         }
         Err(_) => {
-            let now = api.store.revision();
+            events.jump(api.store.revision());
             due.add(all(api, task));
-            now
         }
     }
 }

@@ -5,6 +5,7 @@
 //! webhooks, which may be slow. They act under the names of Kubernetes' service accounts: SCC decides on a pod by the
 //! pod's own service account.
 
+mod later;
 mod queue;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,19 +69,14 @@ impl Workloads {
 
     /// Reads events.
     fn follow(&self) {
-        let mut seen = self.look_around();
+        let mut events = self.api.follow(self.look_around());
         while !self.is_over() {
-            let wait = self.queue().advance(seen);
+            let wait = self.queue().advance(events.seen());
             self.is_due.notify_all();
-            let watch = self.api.store.watch_all(seen);
-            let events = watch.and_then(|mut watch| Ok((watch.next(wait)?, watch.seen())));
-            seen = match events {
-                Ok((events, seen)) => {
-                    events.into_iter().filter_map(Event::of).for_each(|event| self.learn(&event));
-                    seen
-                }
-                Err(_) => self.look_around(),
-            };
+            match events.next(wait) {
+                Ok(events) => events.iter().for_each(|event| self.learn(event)),
+                Err(_) => events.jump(self.look_around()),
+            }
         }
         self.is_due.notify_all();
     }

@@ -1,7 +1,7 @@
 //! Objects of the Kubernetes API in the embedded store.
 //!
 //! [`objects`] reads and writes them as JSON, [`raw`] shows many of them with as little parsing as possible,
-//! [`hub`] parses the events of writes once for all watches, [`definitions`] are the resources that are served now,
+//! [`hub`] parses the events of writes once for all watches and controllers ([`follower`]), [`definitions`] are the resources that are served now,
 //! [`services`] what services hold.
 //!
 //! ```
@@ -19,11 +19,14 @@
 //! ```
 
 pub mod definitions;
+mod event;
 pub mod failure;
+pub mod follower;
 pub mod hub;
 mod limits;
 pub mod objects;
 pub mod raw;
+mod recent;
 pub mod services;
 pub mod time;
 

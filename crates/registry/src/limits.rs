@@ -9,3 +9,7 @@ pub const PART: usize = 500;
 pub(crate) const EVENTS: [usize; 3] = [16 << 20, 4 << 20, 512 << 10];
 /// Events that a watch reads at once.
 pub(crate) const BACKLOG: usize = 64;
+/// The largest weight of the events that are kept for controllers, in bytes.
+pub(crate) const ALL_EVENTS: usize = 4 << 20;
+/// Events that a controller reads at once.
+pub(crate) const FOLLOWED: usize = 500;

@@ -11,6 +11,7 @@ use palisade_store::{Key, Revision};
 use palisade_workloads::{Controller, controller_of};
 use serde_json::Value;
 
+use super::later::Later;
 use crate::resource::text;
 use crate::turns::{Pace, Turns};
 use crate::{limits, objects};
@@ -32,8 +33,7 @@ pub(super) struct Queue {
     daemons: BTreeSet<Key>,
     /// Workloads by namespace, none of them busy.
     due: BTreeMap<String, Line>,
-    /// Time of the next run; second, the number of failures.
-    later: BTreeMap<Key, (Instant, u32)>,
+    later: Later,
     /// Workloads that run, or the events of whose last run have not been seen; with whether they are due again.
     busy: HashMap<Key, bool>,
     /// Workloads that have run, by the revision up to which events must be seen.
@@ -273,8 +273,7 @@ impl Queue {
 
     fn hurry_those(&mut self, are_meant: impl Fn(&Key) -> bool) {
         let soon = Instant::now() + limits::WORKLOAD_WAIT;
-        let later = self.later.iter_mut().filter(|(key, (_, failures))| *failures > 0 && are_meant(key));
-        later.for_each(|(_, (at, _))| *at = soon.min(*at));
+        self.later.hurry(soon, are_meant);
     }
 
     /// Events up to a revision have been read, and time has passed. Returns the time until something is due.
@@ -285,11 +284,8 @@ impl Queue {
             self.unseen.pop_first().into_iter().for_each(|(_, key)| self.is_free(key));
         }
         let now = Instant::now();
-        let ripe: Vec<Key> =
-            self.later.iter().filter(|(_, (at, _))| *at <= now).map(|(key, _)| key.clone()).collect();
-        ripe.into_iter().for_each(|key| self.is_due(key));
-        let next = self.later.values().map(|(at, _)| *at).filter(|at| *at > now).min();
-        next.map_or(limits::WORKLOAD_WAIT, |at| at - now).min(limits::WORKLOAD_WAIT)
+        self.later.ripe(now).into_iter().for_each(|key| self.is_due(key));
+        self.later.next().map_or(limits::WORKLOAD_WAIT, |at| at - now).min(limits::WORKLOAD_WAIT)
     }
 
     /// The next workload: of the namespace after the one that had its turn last.
@@ -305,7 +301,7 @@ impl Queue {
         self.busy.insert(key.clone(), false);
         *self.running.entry(namespace.clone()).or_default() += 1;
         let pace = self.turns.begin(&namespace);
-        let failures = self.later.remove(&key).map_or(0, |(_, failures)| failures);
+        let failures = self.later.remove(&key);
         Some(Turn { key, failures, pace, begun: Instant::now() })
     }
 
@@ -324,7 +320,7 @@ impl Queue {
         }
         if let Some((wait, failures)) = again {
             let at = Instant::now() + wait.min(limits::WORKLOAD_LONGEST);
-            self.later.insert(turn.key, (at, failures));
+            self.later.insert(turn.key, at, failures);
         }
     }
 }
@@ -397,7 +393,7 @@ mod tests {
         assert!(queue.are_enough("pods", "b").is_none(), "another namespace has its own");
         // Refused workloads are looked at again as soon as a pod has a node, has ended or is gone.
         queue.take();
-        queue.later.insert(set("a", "x"), (Instant::now() + Duration::from_secs(60), 7));
+        queue.later.insert(set("a", "x"), Instant::now() + Duration::from_secs(60), 7);
         let mut bound = pod_of("u");
         bound["spec"] = json!({"nodeName": "n"});
         let mut over = pod_of("u");
@@ -408,7 +404,7 @@ mod tests {
             queue.learn(&key(at), &pod_of("u"), false);
             assert!(queue.are_enough("pods", "a").is_some());
         }
-        assert!(queue.later[&set("a", "x")].0 < Instant::now() + Duration::from_secs(5));
+        assert!(queue.later.next().unwrap() < Instant::now() + Duration::from_secs(5));
     }
 
     #[test]
@@ -465,7 +461,7 @@ mod tests {
         let turn = queue.take().unwrap();
         queue.done(turn, Some((Duration::MAX, 3)), revision(1));
         queue.hurry();
-        let (at, failures) = queue.later.values().next().copied().unwrap();
-        assert!(failures == 3 && at <= Instant::now() + limits::WORKLOAD_WAIT);
+        assert!(queue.later.next().unwrap() <= Instant::now() + limits::WORKLOAD_WAIT);
+        assert_eq!(queue.later.remove(&set("a", "1")), 3);
     }
 }
