@@ -91,8 +91,11 @@ impl Observer for Feed {
 impl Feed {
     /// The change of the webhooks that a write makes, if any.
     fn change_of_webhooks(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
-        let object = value.and_then(|bytes| serde_json::from_slice(bytes).ok());
-        let hooks = self.others.webhooks.parse(&key.resource, &key.name, object.as_ref())?;
+        if !self.others.webhooks.are_in(&key.resource) {
+            return None;
+        }
+        let object: Option<Value> = value.and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let hooks = object.map(|object| Webhooks::parse(&key.name, &object));
         let (webhooks, key) = (Arc::clone(&self.others.webhooks), key.clone());
         Some(Box::new(move || webhooks.set(&key.resource, &key.name, hooks)))
     }
@@ -151,9 +154,8 @@ impl Others {
         for kind in [&resource::MUTATING_WEBHOOKS, &resource::VALIDATING_WEBHOOKS] {
             objects::each(store, kind, None, |object| {
                 let name = resource::text(&object, "/metadata/name");
-                if let Some(hooks) = self.webhooks.parse(kind.storage(), name, Some(&object)) {
-                    self.webhooks.set(kind.storage(), name, hooks);
-                }
+                let hooks = Webhooks::parse(name, &object);
+                self.webhooks.set(kind.storage(), name, Some(hooks));
                 Ok(())
             })?;
         }

@@ -38,16 +38,16 @@ impl Webhooks {
         }
     }
 
-    /// The webhooks of a configuration: `Some(None)` without a configuration, `None` if `storage` is not the place of
-    /// such configurations in the store.
-    pub fn parse(
-        &self,
-        storage: &str,
-        name: &str,
-        configuration: Option<&Value>,
-    ) -> Option<Option<Arc<[Hook]>>> {
-        self.of(storage)?;
-        Some(configuration.map(|object| hook::parse(name, object)))
+    /// Whether `storage` is the place of configurations in the store.
+    #[must_use]
+    pub fn are_in(&self, storage: &str) -> bool {
+        self.of(storage).is_some()
+    }
+
+    /// The webhooks of a configuration.
+    #[must_use]
+    pub fn parse(name: &str, configuration: &Value) -> Arc<[Hook]> {
+        hook::parse(name, configuration)
     }
 
     /// Keeps the webhooks of a configuration, or forgets it.

@@ -19,7 +19,7 @@
 //!     "sideEffects": "None",
 //!     "admissionReviewVersions": ["v1"],
 //! }]});
-//! let hooks = webhooks.parse(storage, "example", Some(&configuration)).unwrap();
+//! let hooks = Some(Webhooks::parse("example", &configuration));
 //! webhooks.set(storage, "example", hooks);
 //! ```
 
