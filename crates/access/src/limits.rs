@@ -32,6 +32,10 @@ pub const ANSWERS: Bounds = Bounds { all: 24 << 20, each: 6 << 20, kept: 6 << 20
 pub const SMALL: usize = 4096;
 /// Lists that are sent part by part at once.
 pub const LISTS: Bounds = Bounds { all: 64, each: 16, kept: 16, waiting: 64 };
+/// Pages of the console that are computed at once.
+pub const PAGES: Bounds = Bounds { all: 2, each: 1, kept: 1, waiting: 16 };
+/// Logs and streams of containers that are open at once, each with a TLS connection to a node of about 40 KiB.
+pub const TUNNELS: Bounds = Bounds { all: 1000, each: 250, kept: 100, waiting: 16 };
 /// Watches that are open at once.
 pub const WATCHES: Bounds = Bounds { all: 4000, each: 1500, kept: 200, waiting: 16 };
 /// Time that a request waits for its share before it is told to come back later.

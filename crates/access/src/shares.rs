@@ -29,6 +29,10 @@ pub struct Shares {
     pub lists: Pool,
     /// Open watches.
     pub watches: Pool,
+    /// Pages of the console that are computed.
+    pub pages: Pool,
+    /// Open logs and streams of containers.
+    pub tunnels: Pool,
     /// The threads for slow requests.
     pub lane: Lane,
 }
@@ -44,6 +48,8 @@ impl Default for Shares {
             answers: Pool::new(limits::ANSWERS),
             lists: Pool::new(limits::LISTS),
             watches: Pool::new(limits::WATCHES),
+            pages: Pool::new(limits::PAGES),
+            tunnels: Pool::new(limits::TUNNELS),
             lane: Lane::start(limits::LONG_REQUESTS.all),
         }
     }

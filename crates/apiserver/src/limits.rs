@@ -86,6 +86,12 @@ pub(crate) const PASSWORD: usize = 8;
 pub(crate) const SESSION: i64 = 3600;
 /// Size of a form of the console, in bytes.
 pub(crate) const FORM: usize = 256 * 1024;
+/// Size of the login form, in bytes.
+pub(crate) const LOGIN_FORM: usize = 16 * 1024;
+/// Time for a page of the console, less than others wait for their turn.
+pub(crate) const PAGE_TIME: Duration = Duration::from_secs(4);
+/// Maximum number of SCCs whose impact is shown at once.
+pub(crate) const PROPOSED: usize = 20;
 /// Maximum number of workloads on a page of the console, and of the bytes of their objects.
 pub(crate) const SHOWN: (usize, usize) = (200, 2 << 20);
 /// Names in a list of the console.

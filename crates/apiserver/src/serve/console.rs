@@ -26,7 +26,7 @@ use crate::identity::ANONYMOUS;
 use crate::limits;
 use crate::request::Query;
 use palisade_https::{Body, ReadError};
-use view::Reader;
+use view::{Patience, Reader};
 
 const ROOT: &str = "/console";
 const HTML: &str = "text/html; charset=utf-8";
@@ -106,7 +106,10 @@ async fn serve(
         }
         "live.js" if is_get => return Ok(Body::bytes(200, "text/javascript", palisade_review::SCRIPT)),
         "login" if is_get => return page(palisade_review::login(""), 200, &frame(head, attended, None)),
-        "login" if is_post => return session::log_in(api, head, &form(head, body).await?).await,
+        "login" if is_post => {
+            let form = form(api, head, attended, body, limits::LOGIN_FORM).await?;
+            return session::log_in(api, head, &form).await;
+        }
         "logout" if is_post => {
             check_origin(head)?;
             return Ok(session::log_out(api, head));
@@ -121,18 +124,25 @@ async fn serve(
         };
     }
     let form = match is_post && name == "impact" {
-        true => form(head, body).await?,
+        true => form(api, head, attended, body, limits::FORM).await?,
         false if is_get => Query::default(),
         false => return Err(not_allowed()),
     };
     if name == "live" {
         return live::answer(api, head, attended).await;
     }
-    let reader = Reader::new(api, &attended.identity);
+    let waits = Arc::new(());
+    let (reader, weak) = (Reader::new(api, &attended.identity), Arc::downgrade(&waits));
     let (name, query) = (name.to_owned(), head.query.clone());
+    let turn = api.shares.pages.get(&attended.party, 1).await?;
     // Reading takes many times the size of the input in memory.
-    let _trees = api.shares.trees.get(&attended.party, limits::SHOWN.1 * 16).await?;
-    let made = long(api, attended, move || reader.page(&name, &query, &form)).await??;
+    let trees = api.shares.trees.get(&attended.party, limits::SHOWN.1 * 16).await?;
+    let made = long(api, attended, move || {
+        let _held = (turn, trees);
+        reader.page(&name, &query, &form, &Patience::new(weak))
+    });
+    let made = made.await??;
+    drop(waits);
     page(made.page, 200, &frame(head, attended, made.live))
 }
 
@@ -190,17 +200,17 @@ fn check_origin(head: &Head) -> ApiResult<()> {
     }
 }
 
-/// The fields of a form that a page of this server has submitted.
-async fn form(head: &Head, body: Incoming) -> ApiResult<Query> {
+/// The fields of a form that a page of this server has submitted, of this many bytes at most.
+async fn form(api: &Api, head: &Head, attended: &Attended, body: Incoming, most: usize) -> ApiResult<Query> {
     check_origin(head)?;
     if crate::body::media_type(head.header(CONTENT_TYPE)) != "application/x-www-form-urlencoded" {
         return Err(ApiError::bad_request("a form is expected: application/x-www-form-urlencoded"));
     }
-    let bytes =
-        palisade_https::read(body, limits::FORM, limits::BODY_TIME).await.map_err(|error| match error {
-            ReadError::TooLarge(limit) => ApiError::too_large(limit),
-            ReadError::Slow => ApiError::timeout(error.to_string()),
-            ReadError::Broken(_) => ApiError::bad_request(error.to_string()),
-        })?;
+    let _held = api.shares.bodies.get(&attended.party, most).await?;
+    let bytes = palisade_https::read(body, most, limits::BODY_TIME).await.map_err(|error| match error {
+        ReadError::TooLarge(limit) => ApiError::too_large(limit),
+        ReadError::Slow => ApiError::timeout(error.to_string()),
+        ReadError::Broken(_) => ApiError::bad_request(error.to_string()),
+    })?;
     Ok(Query::parse(&String::from_utf8_lossy(&bytes)))
 }

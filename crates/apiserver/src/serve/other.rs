@@ -101,7 +101,12 @@ pub(super) async fn long<T: Send + 'static>(
     attended: &Attended,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> ApiResult<T> {
-    let _turn = api.shares.long.get(&attended.party, 1).await?;
+    let turn = api.shares.long.get(&attended.party, 1).await?;
+    // The turn lasts as long as the work, even if the client has gone.
+    let work = move || {
+        let _turn = turn;
+        work()
+    };
     let done = api.shares.lane.run(work).await;
     done.ok_or_else(|| ApiError::internal("the request could not be answered"))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, COOKIE, HOST, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -19,6 +19,7 @@ use crate::authenticate::ClientCertificate;
 use crate::error::{ApiError, ApiResult};
 use crate::resource::Serves;
 use crate::review::{self, Place};
+use crate::share::Lease;
 use crate::{failure, node};
 
 /// Maximum time for a node to answer a connection.
@@ -30,8 +31,12 @@ pub(super) async fn answer(
     head: &Head,
     upgrade: Option<OnUpgrade>,
 ) -> ApiResult<Response<Body>> {
+    let shares = &work.api.shares;
+    let tunnel = shares.tunnels.get(&work.party, 1).await?;
+    let turn = shares.requests.get(&work.party, 1).await?;
     let decided = Arc::clone(work);
     let place = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         let _open = decided.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let serves = decided.target.subresource.map(|part| part.serves);
         serves.map(|serves| review::connect(&decided.call(), serves)).transpose()
@@ -48,12 +53,12 @@ pub(super) async fn answer(
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         let theirs = hyper::upgrade::on(&mut answer);
         let ours = upgrade.ok_or_else(|| ApiError::bad_request("the connection cannot be upgraded"))?;
-        tokio::spawn(carry(ours, theirs));
+        tokio::spawn(carry(ours, theirs, tunnel));
         let (parts, _) = answer.into_parts();
         return Ok(Response::from_parts(parts, Body::Whole(None)));
     }
     if answer.status().is_success() {
-        return Ok(passed_on(answer));
+        return Ok(passed_on(answer, tunnel));
     }
     let code = answer.status();
     let said =
@@ -67,7 +72,7 @@ pub(super) async fn answer(
     })
 }
 
-async fn carry(ours: OnUpgrade, theirs: OnUpgrade) {
+async fn carry(ours: OnUpgrade, theirs: OnUpgrade, _tunnel: Lease) {
     if let (Ok(ours), Ok(theirs)) = (ours.await, theirs.await) {
         // Either side may close it at any time.
         let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(ours), &mut TokioIo::new(theirs)).await;
@@ -104,9 +109,9 @@ async fn ask(work: &Work, head: &Head, place: &Place) -> ApiResult<Response<Inco
     let mut request = Request::builder().method(&head.method).uri(&place.path);
     for (name, value) in &head.headers {
         // The requester is authorized already; its secrets are not sent to the node.
-        let is_kept =
-            ![HOST, AUTHORIZATION, COOKIE].contains(name) && !name.as_str().starts_with("impersonate-");
-        if is_kept {
+        let is_identity =
+            ["impersonate-", "x-remote-"].iter().any(|prefix| name.as_str().starts_with(prefix));
+        if ![HOST, AUTHORIZATION, COOKIE, CONTENT_LENGTH].contains(name) && !is_identity {
             request = request.header(name, own(name, value));
         }
     }
@@ -127,10 +132,11 @@ fn own(name: &http::HeaderName, value: &HeaderValue) -> HeaderValue {
 }
 
 /// A log, streamed.
-fn passed_on(answer: Response<Incoming>) -> Response<Body> {
+fn passed_on(answer: Response<Incoming>, tunnel: Lease) -> Response<Body> {
     let (sender, receiver) = tokio::sync::mpsc::channel(8);
     let mut body = answer.into_body();
     tokio::spawn(async move {
+        let _tunnel = tunnel;
         while let Some(Ok(frame)) = body.frame().await {
             if let Ok(bytes) = frame.into_data()
                 && sender.send(bytes).await.is_err()

@@ -200,10 +200,15 @@ async fn an_impact_is_shown_and_nothing_is_applied() {
     let reply = send(Alice, scc, &own).await;
     assert!(reply.code == 200 && reply.text().contains("of 1 workloads"), "{}", reply.text());
     assert_eq!(send(Alice, scc, "https://evil.example").await.code, 403);
-    for (text, part) in
-        [("{", "expected"), ("{apiVersion: v1, kind: Pod}", "not an SCC"), (HOSTILE, "&lt;script&gt;")]
-    {
+    let many = (0..21).map(|at| scc.replace("name: wide", &format!("name: wide{at}"))).collect::<Vec<_>>();
+    for (text, part) in [
+        ("{", "expected"),
+        ("{apiVersion: v1, kind: Pod}", "not an SCC"),
+        (HOSTILE, "&lt;script&gt;"),
+        (many.join("\n---\n").as_str(), "at most 20 SCCs"),
+    ] {
         let reply = send(Alice, text, &own).await.text();
+        assert!(part == "expected" || reply.contains(part), "{part}: {reply}");
         assert!(reply.contains("role=\"alert\"") && !reply.contains("<script>alert"), "{part}: {reply}");
     }
     let kept = world
@@ -251,4 +256,33 @@ async fn read_until(stream: &mut (impl AsyncReadExt + Unpin), found: &mut Vec<u8
     };
     let read = tokio::time::timeout(Duration::from_secs(60), reading).await;
     assert!(read.is_ok(), "no {text:?}");
+}
+
+/// Forms count as bodies do, and the login form is as small as a login.
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_that_never_end_hold_little() {
+    let world = World::new().await;
+    let own = format!("https://{}", world.address);
+    let large = format!("username=alice&password={}", "x".repeat(64 << 10));
+    let headers = [HTML, FORM, ("origin", own.as_str())];
+    let reply = world.send_as(Nobody, "POST /console/login", &headers, large.as_bytes()).await;
+    assert_eq!(reply.code, 413, "{}", reply.text());
+    let bearer = format!("authorization: Bearer {}\r\n", world.token(Alice));
+    let head = format!(
+        "POST /console/impact HTTP/1.1\r\nhost: {}\r\norigin: {own}\r\n{bearer}content-type: {}\r\ncontent-length: 200000\r\n\r\nwith=",
+        world.address, FORM.1
+    );
+    // More than a user's part of all bodies.
+    let mut streams = tokio::task::JoinSet::new();
+    for _ in 0..(8 << 20) / (256 << 10) + 1 {
+        let mut stream = world.open(Alice).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        streams.spawn(async move {
+            let mut found = Vec::new();
+            read_until(&mut stream, &mut found, "\r\n").await;
+            String::from_utf8_lossy(&found).into_owned()
+        });
+    }
+    let first = streams.join_next().await.unwrap().unwrap();
+    assert!(first.starts_with("HTTP/1.1 429"), "{first}");
 }

@@ -324,6 +324,36 @@ async fn hostile_webhooks_get_no_more_than_a_refusal() {
     assert!(most < 256, "{most} MB");
 }
 
+/// A user whose exec requests wait for a webhook holds a part of the places that requests have, and no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn exec_requests_that_wait_have_a_users_part() {
+    let world = World::new().await;
+    let hostile = Hostile::start().await;
+    hostile.says(Answer::Silence);
+    let hook = json!({"name": "h.example.io", "sideEffects": "None", "timeoutSeconds": 30, "failurePolicy": "Fail",
+        "admissionReviewVersions": ["v1"], "clientConfig": hostile.client(),
+        "rules": [{"operations": ["CONNECT"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods/exec"]}]});
+    let path = format!("POST {HOOKS}/validatingwebhookconfigurations");
+    world.must(Admin, &path, json!({"metadata": {"name": "h"}, "webhooks": [hook]})).await;
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "a"}]}});
+    world.must(Alice, "POST /api/v1/namespaces/shop/pods", pod).await;
+    let head = format!(
+        "POST /api/v1/namespaces/shop/pods/p/exec?command=sh HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 0\r\n\r\n",
+        world.token(Alice)
+    );
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..17 {
+        let mut stream = world.open(Alice).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        requests.spawn(async move {
+            let mut found = [0; 12];
+            stream.read_exact(&mut found).await.unwrap();
+            String::from_utf8_lossy(&found).into_owned()
+        });
+    }
+    assert_eq!(requests.join_next().await.unwrap().unwrap(), "HTTP/1.1 429");
+}
+
 /// URLs by which a configuration would lead the server elsewhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_are_reached_by_https_and_nothing_else() {

@@ -1,6 +1,7 @@
 //! A compromised node: it has the rights that its own pods need, and no others.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::world::Who::{Admin, Alice, Node};
 use super::world::{Case, World};
@@ -561,4 +562,31 @@ async fn the_server_is_no_node_of_its_own() {
             reply.code
         );
     }
+}
+
+/// Streams of one user are a part of all, also while their node says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_open_streams_of_a_user_are_bounded() {
+    let world = World::new().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    world.must(Admin, "POST /api/v1/nodes", node("silent")).await;
+    let status = json!({"status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": silent.local_addr().unwrap().port()}}}});
+    world.must(Admin, "PATCH /api/v1/nodes/silent/status", status).await;
+    place(&world, "shop", "quiet", "silent", json!({})).await;
+    let head = format!(
+        "GET /api/v1/namespaces/shop/pods/quiet/log?follow=true HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
+        world.token(Alice)
+    );
+    let mut streams = tokio::task::JoinSet::new();
+    for _ in 0..251 {
+        let mut stream = world.open(Alice).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        streams.spawn(async move {
+            let mut found = [0; 12];
+            stream.read_exact(&mut found).await.unwrap();
+            String::from_utf8_lossy(&found).into_owned()
+        });
+    }
+    assert_eq!(streams.join_next().await.unwrap().unwrap(), "HTTP/1.1 429");
 }

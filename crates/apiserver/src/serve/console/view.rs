@@ -1,7 +1,8 @@
 //! Pages of the server's objects, as far as a reader may read them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use palisade_admission::{ObjectKey, Policy, PolicyKind, PolicyObject};
 use palisade_console::files::{self, Document};
@@ -39,6 +40,24 @@ pub(super) struct Made {
 pub(super) struct Reader {
     api: Arc<Api>,
     identity: Identity,
+}
+
+/// How long a page may be computed.
+pub(super) struct Patience {
+    begun: Instant,
+    /// Held elsewhere while the reader waits for the page.
+    waits: Weak<()>,
+}
+
+impl Patience {
+    pub(super) fn new(waits: Weak<()>) -> Self {
+        Self { begun: Instant::now(), waits }
+    }
+
+    /// Whether the page ends with what it has.
+    fn is_over(&self) -> bool {
+        self.waits.strong_count() == 0 || self.begun.elapsed() > limits::PAGE_TIME
+    }
 }
 
 /// The resources of workloads.
@@ -83,6 +102,10 @@ struct Part {
     surroundings: Surroundings,
 }
 
+/// The remark on a page whose time was not enough.
+const CUT: &str = "Workloads are left out: their review takes too long for a page. The pages of single namespaces show others, and \
+    `palisade scc impact` and `palisade review` have no such limit.";
+
 /// Remarks about parts that a page leaves out.
 type Remarks = BTreeSet<String>;
 
@@ -108,16 +131,22 @@ impl Reader {
     }
 
     /// The page of a path.
-    pub(super) fn page(&self, name: &str, query: &Query, form: &Query) -> ApiResult<Made> {
+    pub(super) fn page(
+        &self,
+        name: &str,
+        query: &Query,
+        form: &Query,
+        patience: &Patience,
+    ) -> ApiResult<Made> {
         let namespace = query.get("namespace").filter(|name| !name.is_empty());
         let revision = self.api.store.revision();
         let of = namespace.map(|name| format!("namespace={}&", encode(name))).unwrap_or_default();
         let live = Some(format!("/console/live?{of}since={revision}"));
         let page = match name {
             "" => self.index()?,
-            "review" => self.review(namespace)?,
+            "review" => self.review(namespace, patience)?,
             "scc" => self.comparison(query)?,
-            "impact" => return Ok(Made { page: self.impact(namespace, form)?, live: None }),
+            "impact" => return Ok(Made { page: self.impact(namespace, form, patience)?, live: None }),
             "seccomp" => return Ok(Made { page: shipped::page(query)?, live: None }),
             _ => return Err(ApiError::no_such_path()),
         };
@@ -202,7 +231,7 @@ impl Reader {
     }
 
     /// The review of a namespace, or of all objects that may be read.
-    fn review(&self, namespace: Option<&str>) -> ApiResult<Page> {
+    fn review(&self, namespace: Option<&str>, patience: &Patience) -> ApiResult<Page> {
         let (parts, mut remarks) = self.gather(namespace)?;
         let whole = self.api.policy.snapshot();
         let (mut reports, mut subjects) = (Vec::new(), Vec::new());
@@ -212,6 +241,10 @@ impl Reader {
                 remarks.insert("SCCs that you may neither get nor use are left out.".to_owned());
             }
             for subject in own {
+                if patience.is_over() {
+                    remarks.insert(CUT.to_owned());
+                    break;
+                }
                 let mut report = Report::new(&policy, &surroundings, &subject);
                 if unknown > 0 {
                     correct(&mut report, &Report::new(&whole, &surroundings, &subject), &policy);
@@ -375,21 +408,28 @@ impl Reader {
     }
 
     /// The form for an impact analysis, or the impact of the submitted SCCs.
-    fn impact(&self, namespace: Option<&str>, sent: &Query) -> ApiResult<Page> {
+    fn impact(&self, namespace: Option<&str>, sent: &Query, patience: &Patience) -> ApiResult<Page> {
         let title = namespace.unwrap_or("all namespaces that you may read");
         let Some(text) = sent.get("with") else { return Ok(form(title, "", "")) };
         let objects = match proposed(text) {
             Ok(objects) => objects,
             Err(wrong) => return Ok(form(title, text, &wrong)),
         };
-        let (parts, remarks) = self.gather(namespace)?;
+        let (parts, mut remarks) = self.gather(namespace)?;
         let (mut moves, mut of) = (Vec::new(), 0);
         for Part { namespace, subjects, surroundings } in &parts {
             let (before, _) = self.policy(namespace);
             let mut after = before.clone();
             objects.iter().for_each(|object| after.apply(object.clone()));
-            moves.extend(impact(subjects, (&before, surroundings), (&after, surroundings)));
-            of += subjects.len();
+            for subject in subjects {
+                if patience.is_over() {
+                    remarks.insert(CUT.to_owned());
+                    break;
+                }
+                let subject = std::slice::from_ref(subject);
+                moves.extend(impact(subject, (&before, surroundings), (&after, surroundings)));
+                of += 1;
+            }
         }
         Ok(impact_page(&moves, of).noting(remarks))
     }
@@ -406,6 +446,10 @@ fn proposed(text: &str) -> Result<Vec<PolicyObject>, String> {
         }
         let object = PolicyObject::read(&document.node.to_json()).map_err(|error| error.to_string())?;
         found.extend(object);
+    }
+    if found.len() > limits::PROPOSED {
+        let (most, found) = (limits::PROPOSED, found.len());
+        return Err(format!("the impact of at most {most} SCCs is shown at once, and these are {found}"));
     }
     if found.is_empty() { Err("there is no SCC in it".to_owned()) } else { Ok(found) }
 }
