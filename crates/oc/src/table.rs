@@ -5,6 +5,9 @@ use serde_json::Value;
 
 use crate::value::text;
 
+/// The width up to which other cells of a column are padded, in characters: one endless cell must not make all rows as long.
+const WIDEST: usize = 1024;
+
 /// Columns of text, three spaces apart. Control characters in cells are escaped, so that widths are right and no cell
 /// looks like a row.
 #[derive(Debug, Default)]
@@ -19,13 +22,13 @@ impl Columns {
         self.rows.push(row.into_iter().map(|cell| terminal::cell(&cell).into_owned()).collect());
     }
 
-    /// The lines. Each column is as wide as its widest cell, and no narrower than in earlier lines.
+    /// The lines. Each column is as wide as its widest cell, but for endless ones, and no narrower than in earlier lines.
     pub(crate) fn lines(&mut self) -> String {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         self.widths.resize(count.max(self.widths.len()), 0);
         for row in &self.rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
+                *width = (*width).max(cell.chars().count()).min(WIDEST);
             }
         }
         let mut out = String::new();
@@ -113,5 +116,15 @@ mod tests {
         rows(&table, options, &mut columns);
         let lines = columns.lines();
         assert_eq!(lines, "NAME       STATUS     LABELS\npod/a...   \\u009b2J   k=\\x1b]52;c;eA==\\x07\n");
+    }
+
+    #[test]
+    fn an_endless_cell_is_printed_and_others_are_not_as_wide() {
+        let mut columns = Columns::default();
+        let endless = "x".repeat(100_000);
+        columns.push([endless.clone(), "a".to_owned()]);
+        columns.push(["y".to_owned(), "b".to_owned()]);
+        let lines = columns.lines();
+        assert_eq!(lines, format!("{endless}   a\ny{}b\n", " ".repeat(WIDEST + 2)));
     }
 }

@@ -13,7 +13,9 @@ pub(crate) fn run(args: &OrderArgs) -> crate::Outcome {
     policy::add_layer(&mut builder, &files::read(&args.files)?)?;
     let policy = builder.build();
     let mut entries = policy.sccs().entries().peekable();
-    let width = policy.sccs().entries().map(|entry| entry.name().len()).max().unwrap_or(0).max("NAME".len());
+    let widest = policy.sccs().entries().map(|entry| entry.name().len()).max().unwrap_or(0);
+    // The length of a name in Kubernetes; a file may hold longer ones.
+    let width = widest.clamp("NAME".len(), 253);
     let mut out = palisade_console::terminal::out();
     writeln!(out, "{:<width$}   PRIORITY   SCORE     GUARANTEES   BEFORE THE NEXT BECAUSE", "NAME")?;
     while let Some(entry) = entries.next() {
