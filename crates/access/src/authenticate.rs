@@ -127,7 +127,8 @@ fn of_request(
         Some(header) => {
             let text = header.to_str().map_err(|_| ApiError::unauthorized())?;
             // Passwords are for the login page only.
-            text.strip_prefix("Bearer ").map(str::trim)
+            let parts = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+            parts.map(|(_, token)| token.trim())
         }
         None => None,
     };

@@ -6,7 +6,7 @@ use palisade_store::Store;
 
 use crate::error::{ApiError, ApiResult};
 use crate::identity::Identity;
-use crate::node;
+use crate::node::{self, Placed};
 use crate::request::Target;
 
 /// The reason why the user may take an action; empty for a master, `None` if they may not.
@@ -35,7 +35,7 @@ pub fn allowed_path(policy: &PolicyCache, identity: &Identity, verb: &str, path:
 /// Refuses an action that the user may not take, with a message that does not reveal what exists. `selected` is the node
 /// whose pods a field selector selects, if it selects a node's.
 pub fn require(
-    store: &Store,
+    (store, placed): (&Store, &Placed),
     policy: &PolicyCache,
     identity: &Identity,
     verb: &str,
@@ -43,7 +43,7 @@ pub fn require(
     selected: Option<&str>,
 ) -> ApiResult<String> {
     if let Some(name) = node::of(identity)
-        && let Some(why) = node::authorize(store, name, verb, target, selected)?
+        && let Some(why) = node::authorize((store, placed), name, verb, target, selected)?
     {
         return Ok(why.to_owned());
     }

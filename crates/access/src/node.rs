@@ -4,19 +4,19 @@
 //! authorizer (`plugin/pkg/auth/authorizer/node`); what the objects it writes may say is in `admit::node`, as
 //! NodeRestriction is there.
 
+mod placed;
 mod references;
 
-use palisade_store::{Cursor, Store};
-use serde_json::Value;
+use palisade_store::Store;
 
 use crate::error::{ApiError, ApiResult, Reason};
-use crate::failure;
 use crate::identity::Identity;
 use crate::objects;
 use crate::request::Target;
 use crate::resource::{self, text};
 
-pub use references::{Reference, refers};
+pub use placed::Placed;
+use references::Reference;
 
 /// The group of all node agents.
 const GROUP: &str = "system:nodes";
@@ -31,7 +31,7 @@ pub fn of(identity: &Identity) -> Option<&str> {
 
 /// The reason why a node's agent may do something, if it may. `selected` is the node whose pods a field selector selects.
 pub fn authorize(
-    store: &Store,
+    (store, placed): (&Store, &Placed),
     node: &str,
     verb: &str,
     target: &Target,
@@ -39,7 +39,7 @@ pub fn authorize(
 ) -> ApiResult<Option<&'static str>> {
     let (group, plural, sub) = (target.resource.group(), target.resource.plural(), target.subresource_name());
     let (is_read, is_write) = (matches!(verb, "get" | "list" | "watch"), matches!(verb, "update" | "patch"));
-    let has = |reference| is_needed(store, node, &target.namespace, reference, &target.name);
+    let has = |reference| placed.needs(node, &target.namespace, reference, &target.name);
     let may = match (group, plural, sub) {
         ("", "nodes", "") if is_read => target.name == node,
         // Services are for the variables of pods' environments.
@@ -54,12 +54,14 @@ pub fn authorize(
         ("", "pods", "") => matches!(verb, "create" | "delete"),
         ("", "pods", "status") => is_write,
         ("", "pods", "eviction") => verb == "create",
-        ("", "secrets", "") => is_read && has(Reference::Secret)?,
-        ("", "configmaps", "") => is_read && has(Reference::ConfigMap)?,
-        ("", "persistentvolumeclaims", "") => verb == "get" && has(Reference::Claim)?,
-        ("", "persistentvolumes", "") => verb == "get" && is_volume_needed(store, node, &target.name)?,
-        ("", "serviceaccounts", "") => verb == "get" && has(Reference::Account)?,
-        ("", "serviceaccounts", "token") => verb == "create" && has(Reference::Account)?,
+        ("", "secrets", "") => is_read && has(Reference::Secret),
+        ("", "configmaps", "") => is_read && has(Reference::ConfigMap),
+        ("", "persistentvolumeclaims", "") => verb == "get" && has(Reference::Claim),
+        ("", "persistentvolumes", "") => {
+            verb == "get" && is_volume_needed((store, placed), node, &target.name)?
+        }
+        ("", "serviceaccounts", "") => verb == "get" && has(Reference::Account),
+        ("", "serviceaccounts", "token") => verb == "create" && has(Reference::Account),
         ("", "events", "") => matches!(verb, "create" | "update" | "patch"),
         ("coordination.k8s.io", "leases", "") => {
             let is_own = target.name == node && matches!(verb, "get" | "update" | "patch" | "delete");
@@ -85,22 +87,8 @@ fn is_own_pod(store: &Store, node: &str, target: &Target) -> ApiResult<bool> {
     }
 }
 
-/// Whether a pod on the node needs an object of a name.
-fn is_needed(
-    store: &Store,
-    node: &str,
-    namespace: &str,
-    reference: Reference,
-    name: &str,
-) -> ApiResult<bool> {
-    if namespace.is_empty() || name.is_empty() {
-        return Ok(false);
-    }
-    any_pod(store, node, namespace, name, |pod| refers(pod, reference, name))
-}
-
 /// Whether a pod on the node has a claim that a volume is given to.
-fn is_volume_needed(store: &Store, node: &str, volume: &str) -> ApiResult<bool> {
+fn is_volume_needed((store, placed): (&Store, &Placed), node: &str, volume: &str) -> ApiResult<bool> {
     let volumes = resource::find("", "persistentvolumes").ok_or_else(ApiError::no_such_path)?;
     let found = match objects::get(store, volumes, "", volume) {
         Ok(found) => found.object,
@@ -108,43 +96,5 @@ fn is_volume_needed(store: &Store, node: &str, volume: &str) -> ApiResult<bool> 
         Err(error) => return Err(error),
     };
     let (namespace, claim) = (text(&found, "/spec/claimRef/namespace"), text(&found, "/spec/claimRef/name"));
-    is_needed(store, node, namespace, Reference::Claim, claim)
-}
-
-/// Whether there is such a pod on the node, of those that have not ended. `name` is a text that it must have in it.
-fn any_pod(
-    store: &Store,
-    node: &str,
-    namespace: &str,
-    name: &str,
-    is_wanted: impl Fn(&Value) -> bool,
-) -> ApiResult<bool> {
-    let pods = &resource::PODS;
-    let marks = [format!("\"nodeName\":{}", Value::from(node)), last_part(name).to_owned()];
-    let mut after: Option<Cursor> = None;
-    loop {
-        let page = store.list(pods.storage(), Some(namespace), Some(palisade_registry::PART), after.as_ref());
-        let page = page.map_err(|error| failure::store(pods, "", error))?;
-        for kept in &page.objects {
-            // Most pods are of other nodes: those are not worth reading.
-            let may_be = std::str::from_utf8(&kept.value)
-                .is_ok_and(|text| marks.iter().all(|mark| text.contains(mark.as_str())));
-            let Some(pod) = may_be.then(|| objects::parse(&kept.value, kept.revision).ok()).flatten() else {
-                continue;
-            };
-            let is_over = matches!(text(&pod, "/status/phase"), "Succeeded" | "Failed");
-            if text(&pod, "/spec/nodeName") == node && !is_over && is_wanted(&pod) {
-                return Ok(true);
-            }
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(false);
-        }
-    }
-}
-
-/// A part of a name that is in the pod: the name of a claim that a pod makes is put together of two.
-fn last_part(name: &str) -> &str {
-    name.rsplit('-').next().unwrap_or(name)
+    Ok(placed.needs(node, namespace, Reference::Claim, claim))
 }

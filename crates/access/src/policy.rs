@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::definitions::Definitions;
 use crate::error::{ApiError, ApiResult};
 use crate::members::{GROUPS, Members};
+use crate::node::Placed;
 use crate::{objects, resource};
 use palisade_registry::services::Services;
 
@@ -66,6 +67,8 @@ pub struct Others {
     pub webhooks: Arc<Webhooks>,
     /// Custom resources.
     pub definitions: Arc<Definitions>,
+    /// What the pods of nodes refer to.
+    pub placed: Arc<Placed>,
     /// The addresses and ports of services.
     pub services: Arc<Services>,
 }
@@ -76,6 +79,7 @@ impl Observer for Feed {
         let change = change.or_else(|| self.change_of_definitions(key, value));
         let change = change.or_else(|| self.change_of_groups(key, value));
         let change = change.or_else(|| self.change_of_services(key, value));
+        let change = change.or_else(|| self.change_of_pods(key, value));
         let epoch = ends_rights(&key.resource, value.is_none()).then(|| Arc::clone(&self.epoch));
         if change.is_none() && epoch.is_none() {
             return None;
@@ -127,6 +131,16 @@ impl Feed {
         Some(Box::new(move || services.set(&key, object.as_ref())))
     }
 
+    /// The change of what pods on nodes refer to that a write makes, if any.
+    fn change_of_pods(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
+        if key.resource != resource::PODS.storage() {
+            return None;
+        }
+        let found = value.and_then(|bytes| Placed::read(key, bytes));
+        let (placed, key) = (Arc::clone(&self.others.placed), key.clone());
+        Some(Box::new(move || placed.set(&key, found)))
+    }
+
     /// The change of the policy that a write makes, if any.
     fn change(&self, key: &Key, value: Option<&[u8]>) -> Option<Box<dyn FnOnce() + Send>> {
         let (_, kind) = self.kinds.iter().find(|(storage, _)| *storage == key.resource)?;
@@ -163,6 +177,13 @@ impl Others {
             let [namespace, name] =
                 ["/metadata/namespace", "/metadata/name"].map(|field| resource::text(&object, field));
             self.services.set(&objects::key(&resource::SERVICES, namespace, name), Some(&object));
+            Ok(())
+        })?;
+        objects::each(store, &resource::PODS, None, |object| {
+            let [namespace, name] =
+                ["/metadata/namespace", "/metadata/name"].map(|field| resource::text(&object, field));
+            let key = objects::key(&resource::PODS, namespace, name);
+            self.placed.set(&key, Placed::of(&key, &object));
             Ok(())
         })?;
         if let Some(groups) = resource::of_storage(GROUPS) {

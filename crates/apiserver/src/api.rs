@@ -13,11 +13,13 @@ use crate::authenticate::{Shown, Sources};
 use crate::authorize;
 use crate::decider::Decider;
 use crate::definitions::Definitions;
+use crate::documents::Documents;
 use crate::error::ApiResult;
 use crate::hub::Hub;
 use crate::identity::{Identity, Requester};
 use crate::login::Logins;
 use crate::metrics::Metrics;
+use crate::node::Placed;
 use crate::policy::{self, Epoch, Others};
 use crate::request::Target;
 use crate::shares::Shares;
@@ -29,6 +31,8 @@ use crate::token::Tokens;
 pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) hub: Arc<Hub>,
+    /// Documents of discovery.
+    pub(crate) documents: Documents,
     /// SCCs, roles, bindings and namespaces, kept in step with the store.
     pub(crate) policy: Arc<PolicyCache>,
     /// Generation that changes with every write that may end a user's rights.
@@ -57,6 +61,8 @@ pub(crate) struct Api {
     pub(crate) webhook_client: Client,
     /// The resources that are served, kept in step with the store.
     pub(crate) definitions: Arc<Definitions>,
+    /// What the pods of nodes refer to, kept in step with the store.
+    pub(crate) placed: Arc<Placed>,
     /// The addresses and ports of services, kept in step with the store.
     pub(crate) services: Arc<Services>,
     /// Threads for work that may wait for others.
@@ -83,6 +89,7 @@ impl Api {
         let (policy, epoch) = policy::follow(&store, &others)?;
         Ok(Self {
             hub: Hub::start(&store),
+            documents: Documents::default(),
             policy,
             epoch,
             ranges: Reservations::default(),
@@ -101,6 +108,7 @@ impl Api {
             webhook_client: outside.client,
             webhooks: others.webhooks,
             definitions: others.definitions,
+            placed: others.placed,
             services: others.services,
             runtime: tokio::runtime::Handle::current(),
         })
@@ -125,6 +133,6 @@ impl Api {
         target: &Target,
         selected: Option<&str>,
     ) -> ApiResult<String> {
-        authorize::require(&self.store, &self.policy, identity, verb, target, selected)
+        authorize::require((&self.store, &self.placed), &self.policy, identity, verb, target, selected)
     }
 }

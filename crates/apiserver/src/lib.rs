@@ -39,6 +39,7 @@ mod call;
 mod controller;
 mod convert;
 mod decider;
+mod documents;
 mod endpoint;
 mod ephemeral;
 #[doc(hidden)]

@@ -206,7 +206,8 @@ impl Service {
                 return self.api.shares.hold_answer(&attended.party, answer).await;
             }
         };
-        let verb = verb_of(head, &target)?;
+        let told = |error| self.told(head, &attended.identity, error);
+        let verb = verb_of(head, &target).map_err(told)?;
         self.authorize(head, attended, &target, verb)?;
         let has_method = match target.subresource {
             Some(part) => part.allows(verb),
@@ -246,15 +247,17 @@ impl Service {
         self.api.shares.hold_answer(&attended.party, answer).await
     }
 
-    /// Parses the path. An error is reported only to users that may see which paths exist.
+    /// Parses the path.
     fn path(&self, head: &Head, identity: &Identity) -> ApiResult<Path> {
-        Path::parse(&head.path, &self.api.definitions.now()).map_err(|error| {
-            if authorize::allowed_path(&self.api.policy, identity, "get", "/api") {
-                error
-            } else {
-                other::forbidden(head, identity)
-            }
-        })
+        Path::parse(&head.path, &self.api.definitions.now()).map_err(|error| self.told(head, identity, error))
+    }
+
+    /// The refusal as a user is told it: to those who may not see which paths exist, all paths are refused alike.
+    fn told(&self, head: &Head, identity: &Identity, error: Box<ApiError>) -> Box<ApiError> {
+        match authorize::allowed_path(&self.api.policy, identity, "get", "/api") {
+            true => error,
+            false => other::forbidden(head, identity),
+        }
     }
 
     /// Refuses what the requester may not do, and records the decision for the audit log.
@@ -264,7 +267,8 @@ impl Service {
         // A list that selects one name is authorized for that name.
         if matches!(verb, "list" | "watch") && asked.name.is_empty() {
             let selector = head.query.get("fieldSelector").unwrap_or_default();
-            let fields = crate::selector::Fields::parse(selector, &target.resource.selectable())?;
+            let fields = crate::selector::Fields::parse(selector, &target.resource.selectable());
+            let fields = fields.map_err(|error| self.told(head, &attended.identity, error))?;
             asked.name = fields.name().unwrap_or_default().to_owned();
             node = fields.node().map(str::to_owned);
         }
@@ -272,7 +276,7 @@ impl Service {
         let notes = &attended.notes;
         notes.annotate("authorization.k8s.io/decision", if why.is_ok() { "allow" } else { "forbid" });
         notes.annotate("authorization.k8s.io/reason", why.as_deref().unwrap_or_default());
-        why.map(drop)
+        why.map(drop).map_err(|error| self.told(head, &attended.identity, error))
     }
 
     /// Reads a body, after reserving memory for it.

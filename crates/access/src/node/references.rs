@@ -1,12 +1,14 @@
 //! The Secrets, ConfigMaps and claims that a pod refers to.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::resource::text;
 
 /// The kind of a referenced object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reference {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Reference {
     /// A Secret.
     Secret,
     /// A ConfigMap.
@@ -32,46 +34,46 @@ const SECRETS: [&str; 11] = [
     // Of a projection.
     "/secret/name",
 ];
-const CONFIG_MAPS: [&str; 1] = ["/configMap/name"];
 
-/// Whether a pod refers to an object of a name.
-pub fn refers(pod: &Value, reference: Reference, name: &str) -> bool {
-    let is = |object: &Value, pointer: &str| text(object, pointer) == name;
-    match reference {
-        Reference::Account => is(pod, "/spec/serviceAccountName"),
-        Reference::Claim => items(pod, "/spec/volumes").any(|volume| {
-            let own = format!("{}-{}", text(pod, "/metadata/name"), text(volume, "/name"));
-            is(volume, "/persistentVolumeClaim/claimName") || volume.get("ephemeral").is_some() && own == name
-        }),
-        Reference::Secret => {
-            items(pod, "/spec/imagePullSecrets").any(|secret| is(secret, "/name"))
-                || in_volumes(pod, &SECRETS, name)
-                || in_environment(pod, "/valueFrom/secretKeyRef/name", "/secretRef/name", name)
+/// What a pod refers to: kinds and names.
+pub(super) fn all(pod: &Value) -> BTreeSet<(Reference, String)> {
+    let mut found = BTreeSet::new();
+    let mut add = |reference, name: &str| {
+        if !name.is_empty() {
+            found.insert((reference, name.to_owned()));
         }
-        Reference::ConfigMap => {
-            in_volumes(pod, &CONFIG_MAPS, name)
-                || in_environment(pod, "/valueFrom/configMapKeyRef/name", "/configMapRef/name", name)
+    };
+    add(Reference::Account, text(pod, "/spec/serviceAccountName"));
+    for secret in items(pod, "/spec/imagePullSecrets") {
+        add(Reference::Secret, text(secret, "/name"));
+    }
+    for volume in items(pod, "/spec/volumes") {
+        add(Reference::Claim, text(volume, "/persistentVolumeClaim/claimName"));
+        if volume.get("ephemeral").is_some() {
+            let own = format!("{}-{}", text(pod, "/metadata/name"), text(volume, "/name"));
+            add(Reference::Claim, &own);
+        }
+        for source in std::iter::once(volume).chain(items(volume, "/projected/sources")) {
+            SECRETS.iter().for_each(|place| add(Reference::Secret, text(source, place)));
+            add(Reference::ConfigMap, text(source, "/configMap/name"));
         }
     }
+    let lists = ["/spec/containers", "/spec/initContainers", "/spec/ephemeralContainers"];
+    for container in lists.iter().flat_map(|list| items(pod, list)) {
+        for variable in items(container, "/env") {
+            add(Reference::Secret, text(variable, "/valueFrom/secretKeyRef/name"));
+            add(Reference::ConfigMap, text(variable, "/valueFrom/configMapKeyRef/name"));
+        }
+        for whole in items(container, "/envFrom") {
+            add(Reference::Secret, text(whole, "/secretRef/name"));
+            add(Reference::ConfigMap, text(whole, "/configMapRef/name"));
+        }
+    }
+    found
 }
 
 fn items<'v>(object: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
     object.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
-}
-
-fn in_volumes(pod: &Value, places: &[&str], name: &str) -> bool {
-    items(pod, "/spec/volumes").any(|volume| {
-        let mut sources = std::iter::once(volume).chain(items(volume, "/projected/sources"));
-        sources.any(|source| places.iter().any(|place| text(source, place) == name))
-    })
-}
-
-fn in_environment(pod: &Value, variable: &str, whole: &str, name: &str) -> bool {
-    let lists = ["/spec/containers", "/spec/initContainers", "/spec/ephemeralContainers"];
-    lists.iter().flat_map(|list| items(pod, list)).any(|container| {
-        items(container, "/env").any(|env| text(env, variable) == name)
-            || items(container, "/envFrom").any(|env| text(env, whole) == name)
-    })
 }
 
 #[cfg(test)]
@@ -92,17 +94,15 @@ mod tests {
                 {"name": "c", "csi": {"nodePublishSecretRef": {"name": "published"}}}],
             "initContainers": [{"env": [{"valueFrom": {"secretKeyRef": {"name": "early"}}}]}],
             "containers": [{"envFrom": [{"configMapRef": {"name": "from"}}, {"secretRef": {"name": "all"}}]}]}});
-        for (reference, names) in [
+        let expected = [
             (Reference::Account, &["sa"][..]),
             (Reference::Secret, &["pull", "mounted", "projected", "published", "early", "all"]),
             (Reference::ConfigMap, &["part", "whole", "from"]),
             (Reference::Claim, &["claim", "p-z"]),
-        ] {
-            for name in names {
-                assert!(refers(&pod, reference, name), "{reference:?} {name}");
-            }
-            assert!(!refers(&pod, reference, "other") && !refers(&pod, reference, "p-y"));
-        }
-        assert!(!refers(&pod, Reference::Secret, "whole") && !refers(&pod, Reference::ConfigMap, "mounted"));
+        ];
+        let expected = expected
+            .iter()
+            .flat_map(|(reference, names)| names.iter().map(|name| (*reference, (*name).to_owned())));
+        assert_eq!(all(&pod), expected.collect());
     }
 }

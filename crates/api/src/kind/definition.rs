@@ -17,6 +17,8 @@ use crate::structural::{Structural, VARIABLES};
 const VERSIONS: usize = 50;
 /// Maximum number of columns, short names, categories and selectable fields of one version.
 const NAMES: usize = 100;
+/// Maximum size of short names and categories in discovery, which repeats them for each version, in bytes.
+const DISCOVERED: usize = 8192;
 /// Maximum number of selectable fields of one version, as in Kubernetes.
 const SELECTABLE: usize = 8;
 /// The annotation of definitions in the groups of Kubernetes itself.
@@ -112,9 +114,21 @@ fn validate_names(new: &Value, spec: &At<'_>) -> Vec<FieldError> {
             errors.push(list.invalid_whole("must be at most 100"));
         }
     }
+    let count = spec.field("versions").items().count();
+    if of_names(&names).saturating_mul(count) > DISCOVERED {
+        errors.push(names.invalid_whole(
+            "short names and categories, repeated for each version, must have at most 8192 bytes",
+        ));
+    }
     errors.extend(spec.field("scope").missing());
     errors.extend(spec.field("scope").none_of(&["Cluster", "Namespaced"]));
     errors
+}
+
+/// The size of short names and categories, in bytes.
+fn of_names(names: &At<'_>) -> usize {
+    let lists = ["shortNames", "categories"].map(|field| names.field(field));
+    lists.iter().flat_map(|list| list.items()).map(|name| name.text().len()).sum()
 }
 
 fn validate_group(new: &Value, spec: &At<'_>) -> Vec<FieldError> {

@@ -97,7 +97,7 @@ fn by_node(call: &Call<'_>, spec: &Value) -> ApiResult<Option<&'static str>> {
         name: text(attributes, "/name").to_owned(),
         subresource,
     };
-    node::authorize(&call.api.store, name, text(attributes, "/verb"), &target, None)
+    node::authorize((&call.api.store, &call.api.placed), name, text(attributes, "/verb"), &target, None)
 }
 
 pub(super) fn subject(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {

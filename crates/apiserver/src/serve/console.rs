@@ -16,7 +16,7 @@ use http::{Method, Response};
 use hyper::body::Incoming;
 use palisade_review::{Frame, Page, PageError};
 
-use super::other::long;
+use super::other::run_long;
 use super::{Attended, Head};
 use crate::api::Api;
 use crate::authenticate::Shown;
@@ -134,11 +134,12 @@ async fn serve(
     let waits = Arc::new(());
     let (reader, weak) = (Reader::new(api, &attended.identity), Arc::downgrade(&waits));
     let (name, query) = (name.to_owned(), head.query.clone());
-    let turn = api.shares.pages.get(&attended.party, 1).await?;
-    // Reading takes many times the size of the input in memory.
+    let page_turn = api.shares.pages.get(&attended.party, 1).await?;
+    let turn = api.shares.long.get(&attended.party, 1).await?;
+    // Reading takes many times the size of the input in memory, which others lack while this waits for its turn with it.
     let trees = api.shares.trees.get(&attended.party, limits::SHOWN.1 * 16).await?;
-    let made = long(api, attended, move || {
-        let _held = (turn, trees);
+    let made = run_long(api, turn, move || {
+        let _held = (page_turn, trees);
         reader.page(&name, &query, &form, &Patience::new(weak))
     });
     let made = made.await??;

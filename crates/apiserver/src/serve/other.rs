@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, HeaderValue};
 use http::{Method, Response};
 use palisade_api::registry::Registry;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Attended, Head, oauth};
 use crate::api::Api;
@@ -13,10 +14,12 @@ use crate::authorize;
 use crate::definitions;
 use crate::discovery;
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::identity::Identity;
 use crate::openapi;
 use crate::resource::Resource;
 use crate::respond;
+use crate::share::Lease;
 use crate::version::version;
 use palisade_https::Body;
 
@@ -51,11 +54,14 @@ pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> 
         ["healthz" | "livez" | "readyz", "store"] => return Ok(health(api, head)),
         ["version"] => Some(version()),
         ["metrics"] => return Ok(metrics(api)),
-        ["api"] => return Ok(aggregate(accept, &registry, true)),
-        ["apis"] => return Ok(aggregate(accept, &registry, false)),
-        ["api", "v1"] => discovery::resources(&registry, "", "v1"),
-        ["apis", group] => discovery::group(&registry, group),
-        ["apis", group, version] => discovery::resources(&registry, group, version),
+        ["api"] => return aggregate(api, accept, &registry, true).await,
+        ["apis"] => return aggregate(api, accept, &registry, false).await,
+        ["api" | "apis", ..] => {
+            let parts: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
+            let made = document(api, &registry, bare, move |registry| of_group(registry, &parts)).await?;
+            let answer = made.map(|bytes| Body::bytes(200, respond::JSON, bytes));
+            return answer.ok_or_else(ApiError::no_such_path);
+        }
         ["openapi", rest @ ..] => return openapi(api, attended, rest, accept).await,
         [".well-known", "oauth-authorization-server"] => Some(oauth::metadata(head)),
         ["oauth", "authorize"] => return oauth::authorize(api, head).await,
@@ -96,12 +102,21 @@ async fn openapi(
 }
 
 /// Runs slow work on a thread of low priority, one piece for each user at a time.
-pub(super) async fn long<T: Send + 'static>(
+async fn long<T: Send + 'static>(
     api: &Api,
     attended: &Attended,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> ApiResult<T> {
     let turn = api.shares.long.get(&attended.party, 1).await?;
+    run_long(api, turn, work).await
+}
+
+/// Runs slow work whose turn has come.
+pub(super) async fn run_long<T: Send + 'static>(
+    api: &Api,
+    turn: Lease,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> ApiResult<T> {
     // The turn lasts as long as the work, even if the client has gone.
     let work = move || {
         let _turn = turn;
@@ -111,27 +126,59 @@ pub(super) async fn long<T: Send + 'static>(
     done.ok_or_else(|| ApiError::internal("the request could not be answered"))
 }
 
-/// Discovery in one answer (aggregated) for clients that request it, else by group.
-fn aggregate(accept: &str, registry: &Registry, core: bool) -> Response<Body> {
-    for wanted in accept.split(',') {
-        let is_aggregated = wanted.contains("as=APIGroupDiscoveryList");
-        let version = match (wanted.contains("v=v2beta1"), wanted.contains("v=v2")) {
-            (true, _) => "v2beta1",
-            (false, true) => "v2",
-            _ => continue,
-        };
-        if is_aggregated {
-            let mut response = respond::json(200, &discovery::aggregated(registry, core, version));
-            let media_type =
-                format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
-            if let Ok(value) = HeaderValue::from_str(&media_type) {
-                response.headers_mut().insert(http::header::CONTENT_TYPE, value);
-            }
-            response.headers_mut().insert(http::header::VARY, HeaderValue::from_static("Accept"));
-            return response;
-        }
+/// The text of a document, made at its first request on a thread that serves no connections; none if there is none.
+async fn document(
+    api: &Arc<Api>,
+    registry: &Arc<Registry>,
+    name: &str,
+    make: impl FnOnce(&Registry) -> Option<Value> + Send + 'static,
+) -> ApiResult<Option<Bytes>> {
+    if let Some(bytes) = api.documents.kept(registry, name) {
+        return Ok(Some(bytes));
     }
-    respond::json(200, &if core { discovery::versions() } else { discovery::group_list(registry) })
+    let (api, registry, name) = (Arc::clone(api), Arc::clone(registry), name.to_owned());
+    let made = tokio::task::spawn_blocking(move || api.documents.make(&registry, &name, make)).await;
+    made.map_err(|error| failure::internal("a document of discovery cannot be made", &error))
+}
+
+/// The document of a group or of one of its versions.
+fn of_group(registry: &Registry, parts: &[String]) -> Option<Value> {
+    match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["api", "v1"] => discovery::resources(registry, "", "v1"),
+        ["apis", group] => discovery::group(registry, group),
+        ["apis", group, version] => discovery::resources(registry, group, version),
+        _ => None,
+    }
+}
+
+/// Discovery in one answer (aggregated) for clients that request it, else by group.
+async fn aggregate(
+    api: &Arc<Api>,
+    accept: &str,
+    registry: &Arc<Registry>,
+    core: bool,
+) -> ApiResult<Response<Body>> {
+    let Some(version) = accept.split(',').find_map(aggregated) else {
+        let groups = if core { discovery::versions() } else { discovery::group_list(registry) };
+        return Ok(respond::json(200, &groups));
+    };
+    let name = format!("{} {version}", if core { "core" } else { "groups" });
+    let make = move |registry: &Registry| Some(discovery::aggregated(registry, core, version));
+    let made = document(api, registry, &name, make).await?.unwrap_or_default();
+    let mut response = Body::bytes(200, respond::JSON, made);
+    let media_type = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+    if let Ok(value) = HeaderValue::from_str(&media_type) {
+        response.headers_mut().insert(http::header::CONTENT_TYPE, value);
+    }
+    response.headers_mut().insert(http::header::VARY, HeaderValue::from_static("Accept"));
+    Ok(response)
+}
+
+/// The version of aggregated discovery that a media type asks for.
+fn aggregated(wanted: &str) -> Option<&'static str> {
+    let is_aggregated = wanted.contains("as=APIGroupDiscoveryList");
+    let versions = ["v2beta1", "v2"].into_iter();
+    versions.filter(|_| is_aggregated).find(|version| wanted.contains(&format!("v={version}")))
 }
 
 /// The server is healthy if its store can be read.

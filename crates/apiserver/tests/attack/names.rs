@@ -307,3 +307,31 @@ async fn what_is_sent_is_of_the_place_of_its_path() {
     assert_eq!(reply.code, 400, "{}", reply.text());
     world.must(Admin, "GET /api/v1/namespaces/shop/pods/p", Value::Null).await;
 }
+
+/// Without an account, kinds that exist are refused as kinds that do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_are_hidden_from_those_without_an_account() {
+    let world = World::new().await;
+    for (there, missing) in [
+        ("GET /api/v1/pods", "GET /api/v1/pods2"),
+        ("GET /api/v1/namespaces/shop/pods/p", "GET /api/v1/namespaces/shop/pods2/p"),
+        ("PUT /api/v1/namespaces/shop/pods", "PUT /api/v1/namespaces/shop/pods2"),
+        ("POST /apis/apps/v1/namespaces/shop/deployments", "POST /apis/apps/v9/namespaces/shop/deployments"),
+        ("GET /api/v1/namespaces/shop/pods/p/log", "GET /api/v1/namespaces/shop/pods/p/logs"),
+        ("GET /api/v1/pods?fieldSelector=%3D%3D%3D", "GET /api/v1/pods2?fieldSelector=%3D%3D%3D"),
+    ] {
+        let mut told = Vec::new();
+        for line in [there, missing] {
+            let reply = world.send(Nobody, line, &Value::Null).await;
+            let path = line.split([' ', '?']).nth(1).unwrap();
+            told.push((reply.code, reply.text().replace(path, "PATH")));
+        }
+        assert_eq!(told[0], told[1], "{there}");
+        assert_eq!(told[0].0, 403, "{there}");
+    }
+    // The scheme of a token is in any case (RFC 9110, 11.1).
+    let bearer = format!("bearer {}", world.token(Alice));
+    let reply =
+        world.send_as(Nobody, "GET /api/v1/namespaces/shop/pods", &[("authorization", &bearer)], b"").await;
+    assert_eq!(reply.code, 200, "{}", reply.text());
+}
