@@ -319,6 +319,27 @@ async fn definitions_are_for_those_who_may_and_take_nobodys_place() {
     assert_eq!(sent(&world, &others, json!("x")).await.code, 403);
 }
 
+/// Discovery repeats a definition's names for each of its versions, to every client.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_names_of_a_definition_are_bounded_in_discovery() {
+    let world = World::new().await;
+    for (count, code) in [(1, 201), (5, 422)] {
+        let mut object = definition("things", &json!({"type": "string"}));
+        let names: Vec<String> = (0..100).map(|at| format!("{at}{}", "x".repeat(50))).collect();
+        object["spec"]["names"]["shortNames"] = names.into();
+        let version = object["spec"]["versions"][0].take();
+        let versions = (1..=count).map(|at| {
+            let mut version = version.clone();
+            version["name"] = format!("v{at}").into();
+            version["storage"] = (at == 1).into();
+            version
+        });
+        object["spec"]["versions"] = versions.collect();
+        let reply = world.send(Admin, &format!("POST {DEFINITIONS}?dryRun=All"), &object).await;
+        assert_eq!(reply.code, code, "{count} versions: {}", reply.text());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn definitions_that_come_and_go_leave_nothing() {
     let world = World::apart().await;
