@@ -11,6 +11,7 @@ use crate::arch::ArchSet;
 use crate::rule::Condition;
 
 mod json;
+mod meant;
 mod read;
 mod write;
 

@@ -4,6 +4,7 @@ use palisade_k8s::KernelVersion;
 use palisade_k8s::capability;
 use palisade_k8s::manifest::{self, Node, NodeValue, Position, ReadError};
 
+use super::meant::{SLIPS, constant, other_field};
 use super::{ArchMap, Entry, FLAGS, Gate, Lines, Origin, Profile, json};
 use crate::action::Action;
 use crate::arch::{Arch, ArchSet, OTHER_SCMP};
@@ -122,10 +123,12 @@ impl<'a> Reader<'a> {
         }
         for entry in self.node.entries() {
             if !fields.iter().any(|field| field.eq_ignore_ascii_case(&entry.key)) {
-                let message = format!(
-                    "unknown field, which runtimes ignore{}",
-                    suggestion(&entry.key, fields.iter().copied())
-                );
+                let meant = SLIPS
+                    .iter()
+                    .find(|(other, field)| other.eq_ignore_ascii_case(&entry.key) && fields.contains(field));
+                let meant = meant.map(|(_, field)| format!("; did you mean {field}?"));
+                let meant = meant.unwrap_or_else(|| suggestion(&entry.key, fields.iter().copied()));
+                let message = format!("unknown field, which runtimes ignore{meant}");
                 self.findings.warn(entry.at, self.path(&entry.key), message);
             }
         }
@@ -146,7 +149,8 @@ impl<'a> Reader<'a> {
     fn text(&mut self, field: &str) -> Option<&'a str> {
         let node = self.get(field)?;
         if node.as_str().is_none() {
-            self.error(node, field, "a text is expected");
+            let meant = other_field(field, node).map(|other| format!("; did you mean {other}?"));
+            self.error(node, field, format!("a text is expected{}", meant.unwrap_or_default()));
         }
         node.as_str()
     }
@@ -255,7 +259,7 @@ impl<'a> Reader<'a> {
         let name = self.text(field)?;
         let names = || Action::NAMES.iter().map(|(name, _)| *name);
         let Some((_, action)) = Action::NAMES.iter().find(|(other, _)| *other == name) else {
-            let message = format!("unknown action {name:?}{}", suggestion(name, names()));
+            let message = format!("unknown action {name:?}{}", constant(name, "SCMP_ACT_", names()));
             if let Some(node) = self.get(field) {
                 self.error(node, field, message);
             }
@@ -403,7 +407,8 @@ impl<'a> Reader<'a> {
             return None;
         };
         let Some(operator) = operator(name, value) else {
-            let message = format!("unknown operator {name:?}{}", suggestion(name, OPERATORS.into_iter()));
+            let message =
+                format!("unknown operator {name:?}{}", constant(name, "SCMP_CMP_", OPERATORS.into_iter()));
             if let Some(node) = self.get("op") {
                 self.error(node, "op", message);
             }
@@ -546,12 +551,14 @@ mod tests {
         let cases: Vec<(String, bool, &str, &str)> = vec![
             ("{}".into(), false, "defaultAction", "is missing"),
             (r#"{"defaultAction":"SCMP_ACT_ALOW"}"#.into(), false, "defaultAction", "did you mean SCMP_ACT_ALLOW?"),
+            (r#"{"defaultAction":"ALLOW"}"#.into(), false, "defaultAction", "did you mean SCMP_ACT_ALLOW?"),
             (r#"{"DefaultAction":"SCMP_ACT_ALLOW"}"#.into(), true, "", ""),
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","syscals":[]}"#.into(), true, "syscals", "did you mean syscalls?"),
             (r#"{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":1}"#.into(), false, "defaultErrnoRet", "returns no error"),
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":4096}"#.into(), false, "defaultErrnoRet", "out of range"),
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"ENOSYS"}"#.into(), true, "", ""),
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"ENOSY"}"#.into(), false, "defaultErrno", "unknown error"),
+            (r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":38}"#.into(), false, "defaultErrno", "did you mean defaultErrnoRet?"),
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X8"]}"#.into(), true, "architectures", "unknown architecture"),
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_ARM64"]}"#.into(), true, "architectures", "did you mean SCMP_ARCH_AARCH64?"),
             (r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_AMD64"]}"#.into(), true, "architectures", "did you mean SCMP_ARCH_X86_64?"),
@@ -571,7 +578,9 @@ mod tests {
             (entry(&format!(r#"{allow},"args":[{{"index":6,"op":"SCMP_CMP_EQ"}}]"#)), false, "syscalls[0].args[0].index", "arguments 0 to 5"),
             (entry(&format!(r#"{allow},"args":[{{"index":0,"value":-1,"op":"SCMP_CMP_EQ"}}]"#)), false, "syscalls[0].args[0].value", "whole number"),
             (entry(&format!(r#"{allow},"args":[{{"index":0}}]"#)), false, "syscalls[0].args[0].op", "is missing"),
-            (entry(&format!(r#"{allow},"args":[{{"index":0,"op":"EQ"}}]"#)), false, "syscalls[0].args[0].op", "unknown operator"),
+            (entry(&format!(r#"{allow},"args":[{{"index":0,"op":"EQ"}}]"#)), false, "syscalls[0].args[0].op", "did you mean SCMP_CMP_EQ?"),
+            (entry(&format!(r#"{allow},"args":[{{"index":0,"operator":"SCMP_CMP_EQ"}}]"#)), false, "syscalls[0].args[0].operator", "did you mean op?"),
+            (entry(r#""name":["read","write"],"action":"SCMP_ACT_ALLOW""#), false, "syscalls[0].name", "did you mean names?"),
             (entry(&format!(r#"{allow},"args":[{{"index":0,"value":1,"valueTwo":2,"op":"SCMP_CMP_MASKED_EQ"}}]"#)), true, "syscalls[0].args[0].valueTwo", "outside of the mask"),
             (entry(&format!(r#"{allow},"includes":{{"caps":["SYS_ADMIN"]}}"#)), true, "syscalls[0].includes.caps", "did you mean CAP_SYS_ADMIN?"),
             (entry(&format!(r#"{allow},"includes":{{"arches":["x86_64"]}}"#)), true, "syscalls[0].includes.arches", "did you mean amd64?"),

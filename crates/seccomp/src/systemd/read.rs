@@ -306,13 +306,6 @@ impl Unit {
         if self.findings.list.iter().any(|finding| finding.severity == crate::finding::Severity::Error) {
             return (None, self.findings.list);
         }
-        if let Some(at) = self.switches.get("MemoryDenyWriteExecute") {
-            let message = format!(
-                "is a filter before Linux {} only; from there on the kernel itself enforces it (PR_SET_MDWE)",
-                guard::MDWE
-            );
-            self.findings.warn(*at, "MemoryDenyWriteExecute", message);
-        }
         let whole = Whole::new(&self, &guards, start);
         let profile = Profile {
             architectures: self.archs.clone().unwrap_or_default(),
