@@ -111,28 +111,54 @@ pub enum FileError {
     EmptyFolder(String),
 }
 
+impl FileError {
+    /// Whether a file that is no manifest, or no finished one, has this error.
+    fn is_of_another_file(&self) -> bool {
+        matches!(self, Self::NoManifest(_) | Self::Template(..))
+    }
+}
+
 /// Reads all objects of files and folders, the elements of `List`s among them. `-` is standard input.
 ///
 /// # Errors
-/// See [`FileError`]. The first file that cannot be read ends it; a file of a folder that holds something else than objects is
-/// left out, and named on stderr.
+/// See [`FileError`]. The first file that cannot be read ends it; of a folder, templates and what is no object are left out, and
+/// named on stderr.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Document>, FileError> {
-    let mut documents = Vec::new();
+    let (mut documents, mut left_out) = (Vec::new(), Vec::new());
     for path in paths {
         for file in expand(path)? {
             match read_file(&file, &mut documents) {
-                // Folders hold other files too, as the values of a chart.
-                Err(error @ FileError::NoManifest(_)) if file != *path => tell_skipped(&error),
+                // Folders hold other files too, as the values and the templates of a chart.
+                Err(error) if file != *path && error.is_of_another_file() => left_out.push(error),
                 done => done?,
             }
         }
     }
-    Ok(documents)
+    let template = left_out.iter().position(|error| matches!(error, FileError::Template(..)));
+    match template.filter(|_| documents.is_empty()) {
+        Some(place) => Err(left_out.swap_remove(place)),
+        None => {
+            tell_left_out(&left_out);
+            Ok(documents)
+        }
+    }
 }
 
-fn tell_skipped(error: &FileError) {
-    // A failure to report is ignored.
-    let _ = writeln!(crate::terminal::err(), "{} left out: {error}", crate::paint::warning("note:"));
+/// Maximum number of files left out that are told one by one.
+const MAX_TOLD: usize = 3;
+
+/// Files of a folder that hold no object are told at once if they are many, as the patches of kustomize.
+fn tell_left_out(errors: &[FileError]) {
+    let (other, broken): (Vec<_>, Vec<_>) =
+        errors.iter().partition(|error| matches!(error, FileError::NoManifest(_)));
+    let lines =
+        broken.iter().chain(other.iter().filter(|_| other.len() <= MAX_TOLD)).map(ToString::to_string);
+    let many = other.first().filter(|_| other.len() > MAX_TOLD);
+    let many = many.map(|first| format!("{} files without an object, the first is {first}", other.len()));
+    for line in lines.chain(many) {
+        // A failure to report is ignored.
+        let _ = writeln!(crate::terminal::err(), "{} left out: {line}", crate::paint::warning("note:"));
+    }
 }
 
 /// The objects of a folder's files, and the number of files that cannot be read.
