@@ -3,11 +3,12 @@
 use palisade_admission::{Decision, PodRequest, Policy, Scopes, Step, Trace, evaluate, explain};
 use palisade_console::files::Place;
 use palisade_k8s::field::Segment;
+use palisade_k8s::manifest::Node;
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use palisade_k8s::{FieldPath, Pod, SecurityContextConstraints};
 use palisade_scc::advice::{Action, Edit, Familiarity, Refused, distance};
 use palisade_scc::pod_security::Level;
-use palisade_scc::{Context, Difference, Entry, Mutation, diff};
+use palisade_scc::{BuiltinSet, Context, Difference, Entry, Mutation, diff};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -15,6 +16,9 @@ use crate::after::After;
 use crate::familiarity::Neighbours;
 use crate::subject::Subject;
 use crate::{grant, loss, user_namespace};
+
+#[cfg(test)]
+mod tests;
 
 /// Changes that get a pod admitted, each tested; all absent if no SCC can ever admit it.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -199,13 +203,59 @@ impl Case<'_> {
         let own =
             own.filter(|_| pinned.is_none() && (entry.is_none() || !advice.grant_also_gives.is_empty()));
         if let Some(own) = own {
-            self.put_own(&own, &refused, &mut advice);
+            self.put_own(own, &refused, &mut advice);
         }
         advice
     }
 
-    /// A new SCC, with what it permits beyond the one that it is made from.
-    fn put_own(&self, own: &SecurityContextConstraints, refused: &Refused<'_>, advice: &mut Advice) {
+    /// Edits after which the checks besides SCC admit the pod as it is written, each of them needed.
+    pub(crate) fn without_scc(&self) -> Advice {
+        let mut advice = Advice::default();
+        let ranges =
+            self.policy.namespace(&self.subject.namespace).and_then(|namespace| namespace.ranges().ok());
+        let (Some(ranges), Some(nonroot)) = (ranges, of_builtin("nonroot-v2")) else { return advice };
+        let then = |pod: &Value, _: &Pod<'_>, _: &palisade_scc::Changes<'_>| self.is_admitted_as_written(pod);
+        let refused = Refused {
+            entries: &[&nonroot],
+            usable: &[0],
+            familiarity: &[],
+            context: Context { ranges, kernel: self.policy.kernel() },
+            pod: &self.subject.pod,
+            then: &then,
+        };
+        if let Some((_, edits)) = refused.edits() {
+            self.put_edits(&self.needed(edits), false, &mut advice);
+        }
+        advice
+    }
+
+    /// Whether the checks besides SCC admit a pod that no SCC completes.
+    fn is_admitted_as_written(&self, pod: &Value) -> bool {
+        self.after.objection(pod).is_none() && crate::notes::never_starts(pod).is_empty()
+    }
+
+    /// The edits without those that the checks besides SCC do not ask for; those of the whole pod take the place of the containers'.
+    fn needed(&self, edits: Vec<Edit>) -> Vec<Edit> {
+        let mut left = [Edit::of_pod(&self.subject.pod), edits].concat();
+        for place in (0..left.len()).rev() {
+            let mut fewer = left.clone();
+            fewer.remove(place);
+            let mut pod = self.subject.pod.clone();
+            fewer.iter().for_each(|edit| _ = edit.apply(&edit.path, &mut pod));
+            if self.is_admitted_as_written(&pod) {
+                left = fewer;
+            }
+        }
+        left
+    }
+
+    /// A new SCC, with what it permits beyond the one that it is made from. A pod that mounts the node's files gets the label
+    /// without which SELinux denies them.
+    fn put_own(&self, own: SecurityContextConstraints, refused: &Refused<'_>, advice: &mut Advice) {
+        let own = &match crate::notes::confined(refused.pod) {
+            Some(_) => refused.labelled(own, crate::notes::UNCONFINED),
+            None => own,
+        };
         if let Some(near) = refused.base().and_then(|place| refused.entries.get(place)) {
             let wider = wider(own, near.scc());
             let more: Vec<String> = wider.iter().map(|(field, what)| format!("{field}: {what}")).collect();
@@ -296,7 +346,7 @@ impl Case<'_> {
         let own = labelled.own(&self.own_name());
         advice.grant_also_gives = words(labelled.unneeded(granted, own.as_ref()));
         if let Some(own) = own.filter(|_| !advice.grant_also_gives.is_empty()) {
-            self.put_own(&own, &labelled, advice);
+            self.put_own(own, &labelled, advice);
         }
     }
 
@@ -384,6 +434,16 @@ impl Case<'_> {
     }
 }
 
+/// An SCC of the built-in set.
+fn of_builtin(name: &str) -> Option<Entry> {
+    let objects = palisade_k8s::manifest::read(BuiltinSet::V4.manifest()).ok()?;
+    let mut objects = objects.iter().map(Node::to_json);
+    let object = objects.find(|object| {
+        object.pointer("/metadata/name") == Some(&name.into()) && object["kind"] == palisade_k8s::scc::KIND
+    })?;
+    SecurityContextConstraints::deserialize(object).ok().map(Entry::new)
+}
+
 fn pin_path() -> FieldPath {
     FieldPath::of("metadata.annotations").key(REQUIRED_SCC)
 }
@@ -411,51 +471,4 @@ fn wider(
 fn words(differences: Vec<Difference>) -> Vec<String> {
     let only = |difference: Difference| Some(format!("{}: {}", difference.field, difference.only_a?));
     differences.into_iter().filter_map(only).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use palisade_admission::PolicyBuilder;
-    use palisade_console::files;
-
-    use crate::{Accounts, Options, Report, Subject, Surroundings, Verdict};
-
-    /// The report of the pod in `text`, beside the other objects there and `more`.
-    fn review(text: String, more: Option<&serde_json::Value>) -> Report {
-        let documents = files::parse("pod.yaml", text).unwrap();
-        let accounts = Accounts::new(&documents);
-        let pod = documents.iter().find(|document| document.text("kind") == "Pod").unwrap();
-        let subject = Subject::new(pod, &accounts, &Options::default()).unwrap().unwrap();
-        let mut builder = PolicyBuilder::default();
-        builder.add_set(palisade_scc::BuiltinSet::V4).unwrap();
-        let listed = more.and_then(|list| list["items"].as_array()).into_iter().flatten();
-        listed.for_each(|object| assert!(builder.add(object).unwrap()));
-        builder.assume_namespace("shop");
-        Report::new(&builder.build(), &Surroundings::new(&documents), &subject)
-    }
-
-    #[test]
-    fn an_scc_of_ones_own_works_beside_the_label_that_it_needs() {
-        for context in
-            ["{privileged: true, runAsUser: 0}", "{privileged: true}", "{capabilities: {add: [SYS_ADMIN]}}"]
-        {
-            let text = |level: &str| {
-                format!(
-                    "{{apiVersion: v1, kind: Namespace, metadata: {{name: shop, labels: {{pod-security.kubernetes.io/enforce: {level}}}}}}}\n---\n\
-                     {{apiVersion: v1, kind: Pod, metadata: {{name: p, namespace: shop}}, spec: {{hostNetwork: true, containers: [{{name: c, image: i, \
-                     securityContext: {context}}}]}}}}\n"
-                )
-            };
-            let report = review(text("restricted"), None);
-            let advice = report.refusal.unwrap().advice;
-            let level = advice.together.last().unwrap();
-            let level = level.split('=').nth(1).unwrap().split(' ').next().unwrap();
-            let again = review(text(level), advice.own.as_ref());
-            assert_eq!(
-                (again.verdict, again.scc.as_deref()),
-                (Verdict::Admitted, Some("shop-p")),
-                "{context}"
-            );
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! The checks of a pod after SCC: Kubernetes' own validation, Pod Security admission, and OpenShift's rule for inline
 //! CSI volumes.
 
+use palisade_admission::{Decision, Refusal};
 use palisade_api::kind::{self, Resource};
 use palisade_k8s::{FieldError, FieldPath, Pod};
 use palisade_scc::Changes;
@@ -51,6 +52,18 @@ impl<'a> After<'a> {
         Self { standards: surroundings.standards(namespace), surroundings, namespace }
     }
 
+    /// The reason why SCC leaves a pod alone, if it does.
+    pub(crate) fn without_scc(&self, decision: &Decision<'_>) -> Option<String> {
+        match decision {
+            Decision::Exempt(why) => Some(format!("not subject to SCC: {why}")),
+            Decision::Refused(Refusal::NoScc) if self.surroundings.is_without_scc() => Some(
+                "the policy holds no SCC: judged as on a cluster without, by Kubernetes' validation and Pod Security alone (--scc-set 4 adds OpenShift's SCCs)"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+
     /// The refusal of a pod after SCC's changes, if there is one.
     pub(crate) fn objection(&self, pod: &Value) -> Option<Objection> {
         let errors = invalid(pod);
@@ -84,11 +97,16 @@ impl<'a> After<'a> {
         })
     }
 
-    /// Warnings by the namespace's `warn` and `audit` levels.
+    /// Warnings by the namespace's `warn` and `audit` levels, each list of violations once.
     pub(crate) fn warnings(&self, value: &Value, pod: &Pod<'_>) -> Vec<String> {
-        let modes = [("warns", self.standards.warn), ("audits", self.standards.audit)];
+        let Standards { warn, audit, .. } = self.standards;
+        let modes = match warn == audit {
+            true => vec![("warns and audits", warn)],
+            false => vec![("warns", warn), ("audits", audit)],
+        };
+        let refused = self.standards.enforce.broken_by(pod);
         let broken = modes.into_iter().filter_map(|(verb, standard)| {
-            let broken = standard.broken_by(pod)?;
+            let broken = standard.broken_by(pod).filter(|broken| Some(broken) != refused.as_ref())?;
             let level = of_version(standard);
             Some(format!(
                 "the namespace {} {verb} of pods that violate the Pod Security level {level}: {broken}",

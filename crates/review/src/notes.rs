@@ -39,9 +39,26 @@ fn items<'v>(object: &'v Value, list: &str) -> &'v [Value] {
     object.get(list).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+/// The SELinux type of containers that are not kept off the node's files.
+pub(crate) const UNCONFINED: &str = "spc_t";
+
+/// Whether containers may read a path of the node: the policy of container-selinux (`container.te`) lets `container_t` read
+/// sysfs, other file systems that are mounted in it left aside, and kernel modules.
+fn is_readable(path: &str) -> bool {
+    let is_in = |folder: &&str| {
+        path.strip_prefix(*folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mounted = ["/sys/fs", "/sys/kernel"];
+    ["/sys", "/lib/modules", "/usr/lib/modules"].iter().any(|folder| is_in(&folder))
+        && !mounted.iter().any(|folder| is_in(&folder))
+}
+
+/// A container that SELinux keeps off a path of the node: its list, its index, its name and the path.
+type Confined = (&'static str, usize, String, String);
+
 /// SELinux keeps containers off the node's files, whatever SCC admits: a container is confined as `container_t`, unless it is
 /// privileged or says `spc_t`.
-fn host_paths(pod: &Value, admits: &dyn Fn(&Setting) -> bool) -> Option<String> {
+pub(crate) fn confined(pod: &Value) -> Option<Confined> {
     let spec = pod.get("spec")?;
     let path = |volume: &'_ Value| {
         let path = volume.pointer("/hostPath/path")?.as_str()?;
@@ -52,31 +69,36 @@ fn host_paths(pod: &Value, admits: &dyn Fn(&Setting) -> bool) -> Option<String> 
         let own = |object: &Value, path: &str| object.pointer(&format!("/securityContext/{path}")).cloned();
         let label = "seLinuxOptions/type";
         let label = own(container, label).or_else(|| own(spec, label)).unwrap_or_default();
-        own(container, "privileged") == Some(Value::Bool(true)) || label == "spc_t"
+        own(container, "privileged") == Some(Value::Bool(true)) || label == UNCONFINED
     };
     let mounted = |container: &Value| {
         let mut mounts = items(container, "volumeMounts").iter();
-        mounts.find_map(|mount| paths.get(mount.get("name")?.as_str()?))
+        mounts.find_map(|mount| paths.get(mount.get("name")?.as_str()?).filter(|path| !is_readable(path)))
     };
     let lists = ["initContainers", "containers"].into_iter();
     let mut containers =
         lists.flat_map(|list| items(spec, list).iter().enumerate().map(move |at| (list, at)));
-    let (list, index, container, path) = containers.find_map(|(list, (index, container))| {
+    containers.find_map(|(list, (index, container))| {
         let path = mounted(container).filter(|_| !is_free(container))?;
-        Some((list, index, container.get("name")?.as_str()?, path))
-    })?;
+        Some((list, index, container.get("name")?.as_str()?.to_owned(), path.clone()))
+    })
+}
+
+/// The container that SELinux keeps off the node, with what the SCCs permit to change that.
+fn host_paths(pod: &Value, admits: &dyn Fn(&Setting) -> bool) -> Option<String> {
+    let (list, index, container, path) = confined(pod)?;
     let permitted = |path, value| admits(&Setting { list, index, path, value });
-    let label = permitted(&["securityContext", "seLinuxOptions", "type"], "spc_t".into());
+    let label = permitted(&["securityContext", "seLinuxOptions", "type"], UNCONFINED.into());
     let remedy = match (label, permitted(&["securityContext", "privileged"], true.into())) {
         (true, true) => "set its securityContext.seLinuxOptions.type: spc_t, or privileged: true",
         (true, false) => "set its securityContext.seLinuxOptions.type: spc_t",
         (false, true) => "set its securityContext.privileged: true",
         (false, false) => {
-            "it needs securityContext.seLinuxOptions.type: spc_t or privileged: true, and an SCC that permits it"
+            "it needs an SCC with seLinuxContext: {type: MustRunAs, seLinuxOptions: {type: spc_t}}, which gives it that label"
         }
     };
     Some(format!(
-        "container {container} mounts {path} of the node and is not privileged: where SELinux is enforced, as on OpenShift, it gets \"permission denied\" there; {remedy}"
+        "container {container} mounts {path} of the node and is not privileged: where SELinux is enforced, as on OpenShift, it gets \"permission denied\" on most files there; {remedy}"
     ))
 }
 

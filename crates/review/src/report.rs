@@ -90,6 +90,9 @@ pub struct RefusalReport {
     pub nearest: Option<String>,
     /// The fields in violation.
     pub errors: Vec<ErrorReport>,
+    /// Whether SCC leaves the pod alone.
+    #[serde(skip)]
+    pub is_without_scc: bool,
     /// Ways to an admission.
     #[serde(flatten)]
     pub advice: Advice,
@@ -176,6 +179,7 @@ impl Report {
             by: By::Decoding,
             message,
             nearest: None,
+            is_without_scc: false,
             errors: unknown.iter().map(|unknown| unknown_report(unknown, subject)).collect(),
             advice,
         });
@@ -197,6 +201,7 @@ impl Report {
         let request = subject.request(&pod, &groups);
         let trace = explain(policy, &request);
         let place = subject.document.place(&palisade_k8s::FieldPath::root());
+        let after = After::new(surroundings, &subject.namespace);
         let mut report = Self {
             kind: subject.kind.kind,
             name: subject.document.metadata("name").to_owned(),
@@ -212,12 +217,11 @@ impl Report {
             by_user: alone(&trace, |step| step.user.is_some()),
             by_service_account: alone(&trace, |step| step.service_account.is_some()),
             pod_security: None,
-            notes: notes(policy, subject),
+            notes: notes(policy, subject, after.without_scc(&trace.decision).is_none()),
             refusal: None,
             trace: trace.steps.iter().map(|step| step_report(step, subject)).collect(),
             pod: None,
         };
-        let after = After::new(surroundings, &subject.namespace);
         let neighbours = Neighbours::new(policy, surroundings, subject);
         report.decide(&trace, &Case { policy, subject, neighbours, after: &after }, &pod);
         report
@@ -227,15 +231,18 @@ impl Report {
         let subject = case.subject;
         let mut result = subject.template.clone();
         let mut outcome = subject.pod.clone();
-        let is_exempt = matches!(trace.decision, Decision::Exempt(_));
+        let without = case.after.without_scc(&trace.decision);
+        let is_exempt = without.is_some();
         let admits = |pod: &Value| is_exempt || case.admitted(pod).is_some();
         match &trace.decision {
-            Decision::Exempt(why) => self.notes.push(format!("not subject to SCC: {why}")),
+            _ if is_exempt => self.notes.extend(without),
+            Decision::Exempt(_) => {}
             Decision::Admitted(admission) => {
                 self.verdict = Verdict::Admitted;
                 self.scc = Some(admission.scc.to_owned());
                 self.granted_to = Some(admission.subject.as_str());
                 self.notes.extend(outranked(trace, admission.scc));
+                self.notes.extend(of_administrator(trace, self));
                 self.notes.extend(unwritable_claim(trace, admission.scc, subject));
                 self.notes
                     .extend(user_of_privileged(&changed(&subject.pod, pod, &admission.changes), subject));
@@ -286,6 +293,21 @@ fn outranked(trace: &Trace<'_>, chosen: &str) -> Option<String> {
     ))
 }
 
+/// A pod that is admitted only because the one who creates it may use every SCC, as administrators may.
+fn of_administrator(trace: &Trace<'_>, report: &Report) -> Option<String> {
+    let may_all = trace.steps.iter().all(|step| step.user.is_some());
+    if !may_all || report.granted_to != Some("user") || report.by_service_account == report.scc {
+        return None;
+    }
+    let Report { user, service_account, .. } = report;
+    let path = trace.steps.first()?.user.as_ref()?;
+    let alone =
+        report.by_service_account.as_deref().map_or("refused".to_owned(), |scc| format!("admitted by {scc}"));
+    Some(format!(
+        "{user} may use every SCC ({path}); the same pod of a Deployment, or of someone else, counts on its service account {service_account} alone: {alone}"
+    ))
+}
+
 /// Privileged containers to which the SCC gives a user of the namespace's range.
 fn user_of_privileged(outcome: &Value, subject: &Subject) -> Option<String> {
     let name = crate::notes::privileged_of_any_user(&subject.pod).next()?;
@@ -322,12 +344,14 @@ fn unwritable_claim(trace: &Trace<'_>, chosen: &str, subject: &Subject) -> Optio
     ))
 }
 
-fn notes(policy: &Policy, subject: &Subject) -> Vec<String> {
+/// Notes about the namespace, whose ranges matter where SCC applies, and about the pin.
+fn notes(policy: &Policy, subject: &Subject, is_subject: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if !subject.namespace_is_given {
         notes.push("no namespace is given (-n); reviewed as in a project of its own".to_owned());
     }
-    if policy.namespace(&subject.namespace).is_some_and(palisade_admission::Namespace::is_assumed) {
+    let is_assumed = palisade_admission::Namespace::is_assumed;
+    if is_subject && policy.namespace(&subject.namespace).is_some_and(is_assumed) {
         notes.push(format!(
             "namespace {} has no ranges in the policy; assumed are user IDs 1000000000/10000, level s0:c1,c0",
             subject.namespace
@@ -373,8 +397,9 @@ fn objection_report(
             None => objection.message.clone(),
         },
         nearest: None,
+        is_without_scc: scc.is_none(),
         errors: objection.errors.iter().map(|error| error_report(error, case.subject)).collect(),
-        advice: Advice { label, ..case.advice() },
+        advice: Advice { label, ..if scc.is_some() { case.advice() } else { case.without_scc() } },
     }
 }
 
@@ -400,6 +425,7 @@ fn refusal_report(trace: &Trace<'_>, refusal: &Refusal, case: &Case<'_>) -> Refu
             other => other.to_string(),
         },
         nearest: nearest.map(|step| step.entry.name().to_owned()),
+        is_without_scc: false,
         errors: errors.iter().map(|error| error_report(error, subject)).collect(),
         advice: case.advice(),
     }

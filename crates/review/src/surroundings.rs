@@ -22,6 +22,7 @@ pub struct Surroundings {
     /// The profile of each CSI driver that has one, by OpenShift's label; or an invalid label.
     drivers: HashMap<String, Result<Level, String>>,
     accounts: BTreeMap<String, BTreeSet<String>>,
+    without_scc: bool,
 }
 
 impl Surroundings {
@@ -30,6 +31,16 @@ impl Surroundings {
         let mut surroundings = Self::default();
         documents.iter().for_each(|document| surroundings.add(document));
         surroundings
+    }
+
+    /// The same where a policy without SCCs is one of a cluster without SCC, rather than of one that admits no pod.
+    #[must_use]
+    pub fn without_scc(self, without_scc: bool) -> Self {
+        Self { without_scc, ..self }
+    }
+
+    pub(crate) fn is_without_scc(&self) -> bool {
+        self.without_scc
     }
 
     fn add(&mut self, document: &Document) {

@@ -212,6 +212,16 @@ impl Refused<'_> {
         None
     }
 
+    /// `own` with an SELinux type for all containers, if it chooses their labels and still admits the pod.
+    #[must_use]
+    pub fn labelled(&self, own: SecurityContextConstraints, type_: &str) -> SecurityContextConstraints {
+        let mut labelled = own.clone();
+        let labels = labelled.se_linux_context.se_linux_options.get_or_insert_default();
+        let is_free = own.se_linux_context.type_ == "MustRunAs" && labels.type_.is_empty();
+        type_.clone_into(&mut labels.type_);
+        if is_free && self.is_admitted_by(&labelled) { labelled } else { own }
+    }
+
     /// Removes the kinds of volumes that others of them cover, as `secret` does some `projected` ones.
     fn drop_volumes(&self, own: &mut SecurityContextConstraints, base: &SecurityContextConstraints) {
         let known = SecurityContextConstraints::list(base.volumes.as_ref());

@@ -238,6 +238,9 @@ fn is_capability(name: &str) -> bool {
 fn capability_help(name: &str) -> String {
     let upper = name.to_ascii_uppercase();
     let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    if bare == "ALL" {
+        return "did you mean ALL?".to_owned();
+    }
     suggestion(
         bare,
         palisade_k8s::capability::ALL.into_iter(),
@@ -364,6 +367,13 @@ mod tests {
             with("requiredDropCapabilities", json!(["KILL", "KILL"])),
             ["requiredDropCapabilities[1] repeated-capability"]
         );
+        for (name, help) in [
+            ("All", "did you mean ALL?"),
+            ("CAP_ALL", "did you mean ALL?"),
+            ("net_raw", "did you mean NET_RAW?"),
+        ] {
+            assert_eq!(capability_help(name), help);
+        }
         assert_eq!(
             with("allowedCapabilities", json!(["net_raw"])),
             ["allowedCapabilities[0] unknown-capability"]

@@ -50,6 +50,17 @@ impl Edit {
         Self::set(FieldPath::of("metadata.annotations").key(REQUIRED_SCC), scc)
     }
 
+    /// Settings of a whole pod that Pod Security's level `restricted` asks for.
+    #[must_use]
+    pub fn of_pod(pod: &Value) -> Vec<Self> {
+        let context = FieldPath::of("spec.securityContext");
+        let settings = [("runAsNonRoot", json!(true)), ("seccompProfile", json!({"type": "RuntimeDefault"}))];
+        let open = settings.into_iter().map(|(name, value)| (context.clone().field(name), value));
+        open.filter(|(path, _)| value_at(pod, path).is_none())
+            .map(|(path, value)| Self::set(path, value))
+            .collect()
+    }
+
     /// Whether the pod has a user namespace of its own by this.
     #[must_use]
     pub fn takes_user_namespace(&self) -> bool {
