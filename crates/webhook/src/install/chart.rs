@@ -28,8 +28,22 @@ fn values(settings: &Settings) -> [(&'static str, Value); 6] {
     ]
 }
 
+/// What depends on the network of the replicas: name, value on the nodes' network, value on that of pods.
+pub(super) const ROLLOUT: [(&str, u8, u8); 2] = [("maxUnavailable", 1, 0), ("maxSurge", 0, 1)];
+
+/// A Helm expression without its outer braces.
+fn by_network(host: u8, pods: u8) -> String {
+    format!("if .Values.hostNetwork }}}}{host}{{{{ else }}}}{pods}{{{{ end")
+}
+
+/// Stops Helm where the replicas would need the kubelet's port.
+const CHECKS: &str = r#"{{- if and .Values.hostNetwork (eq (int .Values.port) 10250) }}
+{{- fail "hostNetwork: port 10250 is the kubelet's; set another port, such as 10270" }}
+{{- end }}
+"#;
+
 /// A unique marker, so that it can be found again in the file.
-fn marker(name: &str) -> String {
+pub(super) fn marker(name: &str) -> String {
     format!("PALISADE_VALUE_{name}_")
 }
 
@@ -49,14 +63,17 @@ fn marked(settings: &Settings) -> Settings {
 /// Replaces markers by Helm expressions, including quotes that the YAML writer has put around a single marker.
 fn templated(text: &str) -> String {
     let mut text = text.replace("{{", "{{ \"{{\" }}");
-    for (name, expression) in [
+    let plain = [
         ("namespace", ".Release.Namespace"),
         ("image", ".Values.image"),
         ("replicas", ".Values.replicas"),
         ("hostNetwork", ".Values.hostNetwork"),
         ("port", ".Values.port"),
         ("kubeletDir", ".Values.kubeletDir"),
-    ] {
+    ];
+    let plain = plain.map(|(name, expression)| (name, expression.to_owned()));
+    let rollout = ROLLOUT.map(|(name, host, pods)| (name, by_network(host, pods)));
+    for (name, expression) in plain.into_iter().chain(rollout) {
         text = text.replace(&marker(name), &format!("{{{{ {expression} }}}}"));
     }
     text
@@ -86,6 +103,7 @@ pub fn chart(settings: &Settings, write: fn(&Value) -> String) -> Vec<File> {
     let mut files = vec![
         File { path: "Chart.yaml".to_owned(), text: write(&chart) },
         File { path: "values.yaml".to_owned(), text: write(&values) },
+        File { path: "templates/checks.yaml".to_owned(), text: CHECKS.to_owned() },
     ];
     let marked = marked(settings);
     for part in Part::ALL {
@@ -130,6 +148,11 @@ mod tests {
         let text = unconditional.unwrap_or(&file.text);
         let mut text = text.replace(".Release.Namespace", ".Values.namespace");
         text = text.replace("{{ .Values.namespace }}", &settings.namespace);
+        for (_, host, pods) in ROLLOUT {
+            let value = if settings.host_network == true { host } else { pods };
+            let expression = format!("\"{{{{ {} }}}}\"", by_network(host, pods));
+            text = text.replace(&expression, &value.to_string());
+        }
         for (name, value) in values(settings) {
             let expression = format!("{{{{ .Values.{name} }}}}");
             // YAML writes a lone expression without quotes; JSON cannot.
@@ -142,7 +165,12 @@ mod tests {
 
     #[test]
     fn chart_and_base_hold_what_install_prints() {
+        [false, true].into_iter().for_each(chart_and_base_agree);
+    }
+
+    fn chart_and_base_agree(host_network: bool) {
         let settings = Settings {
+            host_network: host_network.into(),
             namespace: "elsewhere".to_owned(),
             image: "example/palisade:x".to_owned(),
             node_profiles: true,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::missing::MissingProfile;
 
-use super::{NAME, Reach, Settings, metadata, selector};
+use super::{NAME, Reach, Settings, chart, metadata, selector};
 
 pub(super) fn objects(settings: &Settings) -> Vec<Value> {
     let mut objects = vec![
@@ -53,10 +53,22 @@ fn deployment(settings: &Settings) -> Value {
         "spec": {
             "replicas": settings.replicas,
             "selector": {"matchLabels": selector()},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": rollout(settings)},
             "template": {"metadata": {"labels": selector()}, "spec": pod(settings)},
         },
     })
+}
+
+/// No replica stops before its successor is ready, except on the nodes' network: there the successor may have to wait for
+/// its node's port.
+fn rollout(settings: &Settings) -> Value {
+    let value = |(name, host, pods)| match &settings.host_network {
+        Value::Bool(true) => (name, json!(host)),
+        Value::Bool(false) => (name, json!(pods)),
+        _ => (name, chart::marker(name).into()),
+    };
+    let values = chart::ROLLOUT.map(value).map(|(name, value)| (name.to_owned(), value));
+    values.into_iter().collect()
 }
 
 fn pod(settings: &Settings) -> Value {
@@ -65,7 +77,9 @@ fn pod(settings: &Settings) -> Value {
         "priorityClassName": "system-cluster-critical",
         "hostNetwork": settings.host_network,
         "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"}],
-        "topologySpreadConstraints": [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
+        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+            apart(100, "kubernetes.io/hostname"), apart(50, "topology.kubernetes.io/zone"),
+        ]}},
         // Longer than the drain below, so that no request in flight is cut off.
         "terminationGracePeriodSeconds": 60,
         // The user is the image's, or one of the namespace's range if an SCC assigns it.
@@ -74,11 +88,15 @@ fn pod(settings: &Settings) -> Value {
     })
 }
 
-/// Replicas are spread over nodes and zones if possible; a cluster of one node runs them all the same.
-fn spread(key: &str) -> Value {
+/// Replicas are spread over nodes and zones if possible; a cluster of one node runs them all the same. Not by
+/// topologySpreadConstraints: with two of them the scheduler gives no preference to nodes without a zone, and may put all
+/// replicas on one of them. During an update the replicas of the old version do not count.
+fn apart(weight: u8, key: &str) -> Value {
     json!({
-        "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": selector()},
+        "weight": weight,
+        "podAffinityTerm": {
+            "topologyKey": key, "labelSelector": {"matchLabels": selector()}, "matchLabelKeys": ["pod-template-hash"],
+        },
     })
 }
 
@@ -183,5 +201,27 @@ mod tests {
         let text = pod.to_string();
         let pod: Pod<'_> = serde_json::from_str(&text).unwrap();
         assert_eq!(violations(&pod, Level::Restricted, Version::Latest), []);
+    }
+
+    #[test]
+    fn an_update_needs_no_second_replica_on_a_port_of_a_node() {
+        for (host_network, expected) in [
+            (false, json!({"maxUnavailable": 0, "maxSurge": 1})),
+            (true, json!({"maxUnavailable": 1, "maxSurge": 0})),
+        ] {
+            let settings = Settings { host_network: host_network.into(), ..Settings::default() };
+            assert_eq!(deployment(&settings)["spec"]["strategy"]["rollingUpdate"], expected);
+        }
+    }
+
+    /// Each preference is one of its own, so that a node without a zone is still preferred to one that has a replica.
+    #[test]
+    fn replicas_are_kept_apart_by_node_and_by_zone() {
+        let pod = pod(&Settings::default());
+        let terms = &pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
+        let keys: Vec<&Value> =
+            terms.as_array().unwrap().iter().map(|term| &term["podAffinityTerm"]["topologyKey"]).collect();
+        assert_eq!(keys, ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]);
+        assert!(pod.get("topologySpreadConstraints").is_none());
     }
 }
