@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::feed::Freshness;
+use crate::mode::Modes;
 
 /// Maximum time since the last message from the API server for which a replica still answers.
 const STALE: Duration = Duration::from_secs(60);
@@ -27,6 +28,7 @@ pub(crate) struct Health {
     pub(crate) leads: Arc<AtomicBool>,
     /// The end of the presented certificate, in seconds since 1970; 0 until there is one of the cluster's authority.
     pub(crate) expiry: Arc<AtomicI64>,
+    pub(crate) modes: Modes,
 }
 
 impl Health {
@@ -79,6 +81,16 @@ impl Collector for Health {
         for (name, freshness) in self.sources.iter() {
             let age = freshness.age().map_or(f64::INFINITY, |age| age.as_secs_f64());
             ConstGauge::new(age).encode(ages.encode_family(&[("resource", *name)])?)?;
+        }
+        let mut opt_outs = encoder.encode_descriptor(
+            "palisade_webhook_opt_outs",
+            "Namespaces whose labels exempt them from SCC, or set a mode that refuses nothing",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (kind, count) in self.modes.opt_outs() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            ConstGauge::new(count).encode(opt_outs.encode_family(&[("kind", kind)])?)?;
         }
         let leader = encoder.encode_descriptor(
             "palisade_webhook_leader",

@@ -17,15 +17,13 @@ use palisade_k8s::manifest;
 use palisade_scc::BuiltinSet;
 use serde_json::{Value, json};
 
+pub use crate::mode::EXEMPT_LABEL;
 pub use chart::{File, chart, kustomization};
 pub use profiles::{AGENT, namespace as node_namespace};
 pub use rbac::{CA_SECRET, LEASE};
 
 /// The name of the Deployment, its Service, its service account and the webhook configurations.
 pub const NAME: &str = "palisade";
-
-/// The label that opts an object's namespace out of SCC; see `docs/cluster.md`.
-pub const EXEMPT_LABEL: &str = "security.openshift.io/disable-securitycontextconstraints";
 
 /// The API server's treatment of a request that no replica answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

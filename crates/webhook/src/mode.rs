@@ -5,7 +5,21 @@ use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use palisade_k8s::review::AdmissionResponse;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// The label that exempts a namespace from SCC; see `docs/cluster.md`.
+pub const EXEMPT_LABEL: &str = "security.openshift.io/disable-securitycontextconstraints";
+/// The label that OpenShift's own namespaces carry.
+const RUN_LEVEL: &str = "openshift.io/run-level";
+
+/// Whether a label of a namespace exempts it from SCC.
+pub(crate) fn exempts(label: &str, value: &str) -> bool {
+    match label {
+        EXEMPT_LABEL => value == "true",
+        RUN_LEVEL => value == "0" || value == "1",
+        _ => false,
+    }
+}
 
 /// The label of a namespace with the mode of SCC in it: `enforce`, `warn` or `audit`.
 pub const MODE_LABEL: &str = "palisade.openshift.io/mode";
@@ -74,11 +88,18 @@ impl Mode {
     }
 }
 
+/// What the labels of a namespace say of SCC in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Labelled {
+    mode: Option<Mode>,
+    is_exempt: bool,
+}
+
 /// The modes of namespaces, as the watch has brought them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Modes {
     default: Mode,
-    labelled: Arc<RwLock<HashMap<String, Mode>>>,
+    labelled: Arc<RwLock<HashMap<String, Labelled>>>,
 }
 
 impl Modes {
@@ -86,19 +107,24 @@ impl Modes {
         Self { default, labelled: Arc::default() }
     }
 
-    /// Records the mode of a namespace. An invalid label counts as `enforce`: a typing error must not disable SCC.
+    /// Records the labels of a namespace. An invalid mode counts as `enforce`: a typing error must not disable SCC.
     pub(crate) fn note(&self, name: &str, namespace: &Value) {
-        let label = namespace.get("metadata").and_then(|metadata| metadata.get("labels")?.get(MODE_LABEL));
-        let mode = label.and_then(Value::as_str).map(|text| {
+        let labels = namespace.pointer("/metadata/labels").and_then(Value::as_object);
+        let text = |label: &str| labels?.get(label)?.as_str();
+        let mode = text(MODE_LABEL).map(|text| {
             text.parse().unwrap_or_else(|error| {
                 tracing::warn!("namespace {name}: label {MODE_LABEL}: {error}; it counts as enforce");
                 Mode::Enforce
             })
         });
+        let is_exempt = labels
+            .into_iter()
+            .flat_map(Map::iter)
+            .any(|(label, value)| value.as_str().is_some_and(|value| exempts(label, value)));
         let mut labelled = self.labelled.write().unwrap_or_else(PoisonError::into_inner);
-        match mode {
-            Some(mode) => drop(labelled.insert(name.to_owned(), mode)),
-            None => drop(labelled.remove(name)),
+        match mode.is_some() || is_exempt {
+            true => drop(labelled.insert(name.to_owned(), Labelled { mode, is_exempt })),
+            false => drop(labelled.remove(name)),
         }
     }
 
@@ -108,7 +134,19 @@ impl Modes {
 
     pub(crate) fn of(&self, name: &str) -> Mode {
         let labelled = self.labelled.read().unwrap_or_else(PoisonError::into_inner);
-        labelled.get(name).copied().unwrap_or(self.default)
+        labelled.get(name).and_then(|labelled| labelled.mode).unwrap_or(self.default)
+    }
+
+    /// The number of namespaces for each way out of SCC by a label.
+    pub(crate) fn opt_outs(&self) -> [(&'static str, usize); 3] {
+        let labelled = self.labelled.read().unwrap_or_else(PoisonError::into_inner);
+        let with = |holds: &dyn Fn(&Labelled) -> bool| labelled.values().filter(|one| holds(one)).count();
+        let in_mode = |mode: Mode| with(&|one| !one.is_exempt && one.mode == Some(mode));
+        [
+            ("exempt", with(&|one| one.is_exempt)),
+            (Mode::Warn.as_str(), in_mode(Mode::Warn)),
+            (Mode::Audit.as_str(), in_mode(Mode::Audit)),
+        ]
     }
 }
 
@@ -135,6 +173,28 @@ mod tests {
         modes.note("shop", &json!({"metadata": {"labels": {MODE_LABEL: "warn"}}}));
         modes.forget("shop");
         assert_eq!(modes.of("shop"), Mode::Audit);
+    }
+
+    #[test]
+    fn namespaces_with_a_way_out_are_counted_once() {
+        let modes = Modes::default();
+        let note = |name: &str, labels: Value| modes.note(name, &json!({"metadata": {"labels": labels}}));
+        for (name, labels) in [
+            ("plain", json!({"team": "a"})),
+            ("off", json!({EXEMPT_LABEL: "true", MODE_LABEL: "warn"})),
+            ("not-off", json!({EXEMPT_LABEL: "yes"})),
+            ("system", json!({RUN_LEVEL: "1"})),
+            ("applications", json!({RUN_LEVEL: "2"})),
+            ("warned", json!({MODE_LABEL: "warn"})),
+            ("audited", json!({MODE_LABEL: "audit"})),
+            ("strict", json!({MODE_LABEL: "enforce"})),
+        ] {
+            note(name, labels);
+        }
+        assert_eq!(modes.opt_outs(), [("exempt", 2), ("warn", 1), ("audit", 1)]);
+        note("off", json!({}));
+        modes.forget("audited");
+        assert_eq!(modes.opt_outs(), [("exempt", 1), ("warn", 1), ("audit", 0)]);
     }
 
     #[test]

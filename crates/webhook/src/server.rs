@@ -111,6 +111,7 @@ impl Server {
             leaving: leaving.clone(),
             leads: allocator.leads(),
             expiry: leaf.expiry(),
+            modes: modes.clone(),
         };
         tasks.spawn(leaf.renew());
         let (recorder, telling) = Recorder::new(client.clone(), &config.identity, config.reports);

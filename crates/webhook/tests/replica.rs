@@ -190,6 +190,13 @@ async fn the_dashboard_and_the_alerts_name_metrics_of_a_replica() {
     for name in &asked {
         assert!(samples.contains(name.as_str()), "{name} is none of {samples:?}");
     }
+    // Each alert has a row in the manual that says what to do.
+    let manual = include_str!("../../../docs/cluster.md");
+    for alert in alerts {
+        let row = format!("| {} | ", alert["alert"].as_str().unwrap());
+        assert!(manual.lines().any(|line| line.starts_with(&row)), "{row}");
+    }
+    assert!(metrics.contains("palisade_webhook_opt_outs{kind=\"exempt\"} 0"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
