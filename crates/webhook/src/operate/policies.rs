@@ -53,7 +53,8 @@ fn judged(found: &[(Identity, Option<Value>)]) -> Policies {
     let text = |spec: &Value, field: &str| spec.get(field).and_then(Value::as_str).map(str::to_owned);
     let actions = found.get(1).and_then(|(_, spec)| spec.as_ref()?.get("validationActions")?.as_array());
     let refuses = actions.is_none_or(|actions| actions.iter().any(|action| action == "Deny"));
-    let needed = if refuses { found } else { found.get(..2).unwrap_or(found) };
+    let (validating, mutating) = found.split_at_checked(2).unwrap_or((found, &[]));
+    let needed = if refuses { found } else { validating };
     let missing = needed.iter().find(|(_, spec)| spec.is_none());
     if let Some(((kind, name), _)) = missing {
         return Policies::Broken(format!("{kind} {name} is missing"));
@@ -61,6 +62,13 @@ fn judged(found: &[(Identity, Option<Value>)]) -> Policies {
     let ignoring = needed.iter().find(|(_, spec)| {
         spec.as_ref().and_then(|spec| text(spec, "failurePolicy")).is_some_and(|policy| policy != "Fail")
     });
+    // Policies that only warn are compiled without one that changes pods.
+    let changing = mutating.iter().find(|(_, spec)| spec.is_some());
+    if let (false, Some(((changing, _), _)), [_, ((kind, name), _)]) = (refuses, changing, validating) {
+        return Policies::Broken(format!(
+            "{kind} {name} refuses nothing, although there is a {changing}: it was edited"
+        ));
+    }
     match ignoring {
         Some(((kind, name), _)) if refuses => {
             Policies::Broken(format!("{kind} {name} admits what it cannot decide (failurePolicy Ignore)"))
@@ -95,6 +103,10 @@ mod tests {
         assert_eq!(without(&[], deny()), Policies::Enforced);
         assert_eq!(without(&KINDS, deny()), Policies::Absent);
         assert_eq!(without(&KINDS[2..], whole(json!(["Warn"]))), Policies::Lenient);
+        assert_eq!(
+            without(&[], whole(json!(["Warn"]))),
+            Policies::Broken("VB p refuses nothing, although there is a M: it was edited".to_owned())
+        );
         for kind in KINDS {
             assert_eq!(without(&[kind], deny()), Policies::Broken(format!("{kind} p is missing")));
         }

@@ -16,14 +16,12 @@ use serde_json::{Value, json};
 use super::object::{api, name, title};
 use super::policies::{Identity, Policies, policies};
 use crate::authority::ANNOUNCED;
-use crate::install::{EXEMPT_LABEL, NAME, Part, Settings, objects};
-use crate::mode::MODE_LABEL;
+use crate::install::{NAME, Part, Settings, objects};
+use crate::mode::{MODE_LABEL, exempts};
 use crate::policy::resource;
-use crate::secret;
+use crate::secret::{self, SecretError};
 use crate::words::error_text;
 
-/// The label that OpenShift's own namespaces carry.
-const RUN_LEVEL: &str = "openshift.io/run-level";
 /// The maximum age of a replica's data, in seconds.
 const STALE: u64 = 60;
 /// A field that every SCC has once it is completed.
@@ -183,7 +181,10 @@ async fn definition(client: &Client, is_built_in: bool, report: &mut Report) {
             let text = "the API server has them built in, and leaves the decision to webhooks";
             report.line(State::Holds, "SCCs", text);
         }
-        Ok(None) => report.line(State::Fails, "SCCs", format!("{name} is not defined")),
+        Ok(None) => {
+            let text = format!("{name} is not defined; `palisade install --apply` installs SCC");
+            report.line(State::Fails, "SCCs", text);
+        }
         Err(error) => {
             report.line(State::Fails, "SCCs", format!("{name} cannot be read: {}", error_text(&error)))
         }
@@ -212,9 +213,11 @@ async fn webhooks(client: &Client, report: &mut Report) -> Vec<Option<Vec<u8>>> 
             report.line(if ignored.is_empty() { State::Holds } else { State::Note }, "webhooks", text);
             bundles.extend(hooks.into_iter().map(|hook| hook.bundle));
         }
-        Ok(None) => {
-            report.line(State::Fails, "webhooks", format!("{kind}: not installed, pods pass without SCC"))
-        }
+        Ok(None) => report.line(
+            State::Fails,
+            "webhooks",
+            format!("{kind}: not installed, pods pass without SCC; `palisade install --apply` installs it"),
+        ),
         Err(error) => {
             report.line(State::Fails, "webhooks", format!("{kind}: cannot be read: {}", error_text(&error)))
         }
@@ -306,11 +309,8 @@ async fn authority(client: &Client, namespace: &str, bundles: &[Option<Vec<u8>>]
             return report.line(State::Fails, "certificates", "there is no certificate authority yet");
         }
         Err(error) => {
-            return report.line(
-                State::Note,
-                "certificates",
-                format!("the authority cannot be read: {}", error_text(&error)),
-            );
+            let (state, text) = unreadable(&error);
+            return report.line(state, "certificates", text);
         }
     };
     let trusted = authority.bundle();
@@ -325,6 +325,20 @@ async fn authority(client: &Client, namespace: &str, bundles: &[Option<Vec<u8>>]
             format!("the authority is valid until {}", day(expiry)),
         ),
         Err(error) => report.line(State::Fails, "certificates", error.to_string()),
+    }
+}
+
+/// An administrator need not have the right to read the Secret; replicas that cannot use it end with their certificates.
+fn unreadable(error: &SecretError) -> (State, String) {
+    match error {
+        SecretError::Content(_) => (
+            State::Fails,
+            format!(
+                "{error}: new replicas do not start, and no certificate is renewed; a new authority is made within seconds \
+                 after the secret is deleted"
+            ),
+        ),
+        SecretError::Api(_) => (State::Note, format!("the authority cannot be read: {}", error_text(error))),
     }
 }
 
@@ -377,6 +391,10 @@ async fn replicas(client: &Client, namespace: &str, by_policies: bool, report: &
         "replicas",
         format!("{ready} of {wanted} are ready"),
     );
+    if let Some(node) = only_node(&staying) {
+        let text = format!("all run on {node}: while that node is down, pods are refused");
+        report.line(State::Note, "replicas", text);
+    }
     for pod in staying {
         let (state, text) = replica(client, namespace, pod).await;
         report.line(state, "replica", text);
@@ -384,6 +402,13 @@ async fn replicas(client: &Client, namespace: &str, by_policies: bool, report: &
     if !leaving.is_empty() {
         report.line(State::Note, "replicas", format!("{} more are stopping", leaving.len()));
     }
+}
+
+/// The node that several replicas share, if there is no other.
+fn only_node<'a>(pods: &[&'a Pod]) -> Option<&'a str> {
+    let mut nodes = pods.iter().map(|pod| pod.spec.as_ref()?.node_name.as_deref());
+    let first = nodes.next()??;
+    (pods.len() > 1 && nodes.all(|node| node == Some(first))).then_some(first)
 }
 
 /// The configured mode of the replicas.
@@ -451,7 +476,7 @@ fn phase(pod: &Pod) -> String {
 }
 
 fn brief(error: &Error) -> String {
-    error_text(error).chars().take(120).collect()
+    error_text(error).chars().take(300).collect()
 }
 
 async fn opt_outs(client: &Client, report: &mut Report) {
@@ -472,11 +497,7 @@ async fn opt_outs(client: &Client, report: &mut Report) {
         });
         names.filter_map(|namespace| namespace.metadata.name.clone()).collect::<Vec<_>>()
     };
-    let out = labelled(&|key, value| match key {
-        EXEMPT_LABEL => value == "true",
-        RUN_LEVEL => value == "0" || value == "1",
-        _ => false,
-    });
+    let out = labelled(&exempts);
     let lenient = labelled(&|key, value| key == MODE_LABEL && (value == "warn" || value == "audit"));
     report.line(State::Note, "opt-outs", format!("namespaces without SCC by label: {}", listed(&out)));
     report.line(
@@ -539,7 +560,37 @@ async fn profiles(client: &Client, report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authority::{Authority, Data};
     use serde_json::json;
+
+    #[test]
+    fn replicas_on_one_node_are_reported() {
+        let pods = |nodes: &[Option<&str>]| -> Vec<Pod> {
+            let pod = |node: &Option<&str>| json!({"spec": {"containers": [], "nodeName": node}});
+            nodes.iter().map(|node| serde_json::from_value(pod(node)).unwrap()).collect()
+        };
+        for (nodes, expected) in [
+            (&[Some("a"), Some("a"), Some("a")][..], Some("a")),
+            (&[Some("a"), Some("b"), Some("a")], None),
+            (&[Some("a"), None], None),
+            (&[None, None], None),
+            (&[Some("a")], None),
+            (&[], None),
+        ] {
+            let pods = pods(nodes);
+            assert_eq!(only_node(&pods.iter().collect::<Vec<_>>()), expected, "{nodes:?}");
+        }
+    }
+
+    /// A user without the right to read it is no fault of the installation.
+    #[test]
+    fn a_damaged_authority_is_a_fault() {
+        let damaged = Authority::read(&Data::default()).unwrap_err();
+        let (state, text) = unreadable(&damaged.into());
+        assert!(state == State::Fails && text.contains("ca.crt of the secret"), "{text}");
+        let status = kube::core::Status::failure("no", "Forbidden").with_code(403).boxed();
+        assert_eq!(unreadable(&Error::Api(status).into()).0, State::Note);
+    }
 
     #[test]
     fn a_replica_is_judged_by_what_it_says() {
