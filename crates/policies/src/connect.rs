@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::entry::Translated;
 use crate::facts::Variable;
 use crate::trial::{self, Trial};
+use crate::validating;
 
 /// The variables of the policy.
 pub(crate) fn variables(sccs: &[Translated<'_>]) -> Vec<Variable> {
@@ -16,11 +17,11 @@ pub(crate) fn variables(sccs: &[Translated<'_>]) -> Vec<Variable> {
 
 /// The only validation.
 pub(crate) fn validations() -> Value {
-    json!([{
+    validating::forbidding(json!([{
         "expression": "!variables.relevant || variables.hasRanges && variables.admitted",
         "messageExpression": "request.subResource + ' operation is not allowed because the pod\\'s security context exceeds your permissions: ' + \
             (variables.hasRanges ? string(variables.refusal) : 'namespace ' + request.namespace + ' has no ranges')",
-    }])
+    }]))
 }
 
 /// The condition that selects the pod of the request among those of its namespace.

@@ -165,7 +165,7 @@ pub(crate) fn validations(sccs: &[Translated<'_>]) -> Value {
     let names = cel::texts(sccs.iter().map(|scc| scc.name()));
     let message = format!("'{REFUSED}: ' + string(variables.refusal)");
     let relevant = |expression: &str| format!("!variables.relevant || {expression}");
-    json!([
+    forbidding(json!([
         {
             "expression": "!variables.isTooLarge",
             "message": format!("a pod may have at most {ANNOTATIONS} annotations and {CONTAINERS} containers, so that the API server can decide on it in time"),
@@ -185,5 +185,13 @@ pub(crate) fn validations(sccs: &[Translated<'_>]) -> Value {
                 (variables.required.size() > 253 || variables.required.contains('\\n') ? 'of that name' : string(variables.required))",
         },
         {"expression": relevant("variables.admitted"), "messageExpression": message},
-    ])
+    ]))
+}
+
+/// Refusals with the code of OpenShift and of the webhooks, 403; that of a policy without a reason is 422.
+pub(crate) fn forbidding(mut validations: Value) -> Value {
+    for validation in validations.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        validation.insert("reason".to_owned(), "Forbidden".into());
+    }
+    validations
 }
