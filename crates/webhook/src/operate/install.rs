@@ -164,10 +164,10 @@ impl Installation<'_> {
         Ok(())
     }
 
-    /// Existing webhooks stay strict meanwhile: an update opens no gap.
+    /// Webhooks that are strict stay so meanwhile: an update opens no gap.
     async fn webhooks(&mut self) -> Result<(), InstallError> {
         let lenient = Settings { failure_policy: FailurePolicy::Ignore, ..self.settings.clone() };
-        let first = if self.is_installed().await? { self.settings } else { &lenient };
+        let first = if self.is_strict().await? { self.settings } else { &lenient };
         self.part(Part::Webhooks, first).await?;
         let authority = secret::authority(self.client, &self.settings.namespace).await?;
         secret::publish(self.client, &authority.bundle()).await?;
@@ -183,12 +183,24 @@ impl Installation<'_> {
         Ok(())
     }
 
-    async fn is_installed(&self) -> Result<bool, InstallError> {
+    /// Whether both configurations refuse pods without an answer already. Those of an installation whose probe has failed do
+    /// not.
+    async fn is_strict(&self) -> Result<bool, InstallError> {
         for object in objects(Part::Webhooks, self.settings) {
-            if api(self.client, &object).get_opt(name(&object)).await?.is_none() {
+            let found = api(self.client, &object).get_opt(name(&object)).await?;
+            if !found.is_some_and(|found| refuses_pods(&found.data)) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
+}
+
+fn refuses_pods(configuration: &Value) -> bool {
+    let webhooks = configuration.get("webhooks").and_then(Value::as_array);
+    let text = |webhook: &Value, field: &str| webhook.get(field).and_then(Value::as_str).map(str::to_owned);
+    webhooks.into_iter().flatten().any(|webhook| {
+        text(webhook, "name").is_some_and(|name| name.starts_with("pods."))
+            && text(webhook, "failurePolicy").is_some_and(|policy| policy == "Fail")
+    })
 }

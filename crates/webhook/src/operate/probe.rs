@@ -10,6 +10,8 @@ use palisade_k8s::scc::annotation::{REQUIRED_SCC, VALIDATED_SCC};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use crate::words::error_text;
+
 /// The pause between two attempts.
 const PERIOD: Duration = Duration::from_secs(1);
 /// An SCC that no cluster has.
@@ -21,7 +23,7 @@ pub(super) async fn probe(client: &Client, deadline: Instant) -> Result<(), Stri
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let namespace = Namespace { metadata, ..Namespace::default() };
     let namespace =
-        namespaces.create(&PostParams::default(), &namespace).await.map_err(|error| error.to_string())?;
+        namespaces.create(&PostParams::default(), &namespace).await.map_err(|error| error_text(&error))?;
     let name = namespace.metadata.name.unwrap_or_default();
     let found = attempts(client, &name, deadline).await;
     // Leftovers of a probe do no harm.
@@ -52,13 +54,13 @@ async fn attempts(client: &Client, namespace: &str, deadline: Instant) -> Result
 
 async fn attempt(pods: &Api<Pod>) -> Result<(), String> {
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-    let admitted = pods.create(&dry_run, &pod(&json!({}))?).await.map_err(|error| error.to_string())?;
+    let admitted = pods.create(&dry_run, &pod(&json!({}))?).await.map_err(|error| error_text(&error))?;
     if !admitted.metadata.annotations.is_some_and(|annotations| annotations.contains_key(VALIDATED_SCC)) {
         return Err("a pod came back as it was sent: no webhook answers".to_owned());
     }
     match pods.create(&dry_run, &pod(&json!({REQUIRED_SCC: ABSENT}))?).await {
         Err(Error::Api(status)) if status.is_forbidden() => Ok(()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error_text(&error)),
         Ok(_) => Err("a pod that requires an SCC that does not exist is not refused".to_owned()),
     }
 }
