@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use crate::files::{self, Document};
 
+/// The configuration of an installation's validating webhooks.
+const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/palisade";
 /// Objects in a page of a list.
 const PAGE: usize = 500;
 
@@ -75,11 +77,38 @@ async fn objects(connection: &Connection<'_>) -> Result<Vec<Value>, crate::Failu
     for (path, version, kind) in POLICY {
         list(&session, path, version, kind, &mut found).await?;
     }
+    let mut workloads = Vec::new();
     for kind in KINDS.iter().filter(|kind| kind.kind != "PodTemplate") {
         let (path, version) = place(kind, connection.namespace);
-        list(&session, &path, &version, kind.kind, &mut found).await?;
+        list(&session, &path, &version, kind.kind, &mut workloads).await?;
     }
+    let exempt = exempt(&session).await;
+    let namespace =
+        |object: &Value| object.pointer("/metadata/namespace").and_then(Value::as_str).map(str::to_owned);
+    workloads.retain(|object| namespace(object).is_none_or(|name| !exempt.contains(&name)));
+    found.append(&mut workloads);
     Ok(found)
+}
+
+/// The namespaces that the webhooks of an installation leave alone by name: SCC does not decide on their pods. Without
+/// webhooks, or the right to read them, there are none.
+async fn exempt(session: &Session) -> Vec<String> {
+    session.get(WEBHOOKS).await.map(|found| exempt_names(&found)).unwrap_or_default()
+}
+
+fn exempt_names(configuration: &Value) -> Vec<String> {
+    let webhooks = configuration.get("webhooks").and_then(Value::as_array);
+    let pods = webhooks.into_iter().flatten().find(|webhook| {
+        webhook.get("name").and_then(Value::as_str).is_some_and(|name| name.starts_with("pods."))
+    });
+    let expressions =
+        pods.and_then(|webhook| webhook.pointer("/namespaceSelector/matchExpressions")?.as_array());
+    let by_name = expressions.into_iter().flatten().filter(|expression| {
+        expression.get("key").is_some_and(|key| key == "kubernetes.io/metadata.name")
+            && expression.get("operator").is_some_and(|operator| operator == "NotIn")
+    });
+    let values = by_name.filter_map(|expression| expression.get("values")?.as_array()).flatten();
+    values.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn place(kind: &WorkloadKind, namespace: Option<&str>) -> (String, String) {
@@ -120,5 +149,26 @@ async fn list(
             Some(token) => next = format!("{first}&continue={}", encode(token)),
             None => return Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(feature = "serve")]
+    use palisade_webhook::install::{Part, Settings, objects};
+
+    #[cfg(feature = "serve")]
+    #[test]
+    fn the_namespaces_of_an_installation_are_exempt_by_name() {
+        let settings = Settings { exempt: vec!["calico-system".to_owned()], ..Settings::default() };
+        let webhooks = objects(Part::Webhooks, &settings);
+        let validating =
+            webhooks.iter().find(|object| object["kind"] == "ValidatingWebhookConfiguration").unwrap();
+        let names = exempt_names(validating);
+        for name in ["palisade-system", "calico-system", "kube-system"] {
+            assert!(names.iter().any(|exempt| exempt == name), "{names:?}");
+        }
+        assert_eq!(exempt_names(&json!({})), Vec::<String>::new());
     }
 }
