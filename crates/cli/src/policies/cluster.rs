@@ -288,7 +288,7 @@ impl Cluster {
         let settings = compiling::settings(&args.choices, &policy);
         let compiled = compile(policy.sccs(), &settings)?;
         if past.compiled.as_ref() != Some(&compiled) {
-            compiling::tell(&compiled, &settings);
+            compiling::tell(&compiled, &settings, args.watch);
             self.warn_unguarded().await;
             past.applied = None;
         }

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &CompileArgs) -> crate::Outcome {
     let policy = builder.build();
     let settings = settings(&args.choices, &policy);
     let compiled = compile(policy.sccs(), &settings)?;
-    tell(&compiled, &settings);
+    tell(&compiled, &settings, false);
     let mut out = std::io::stdout().lock();
     for object in grants(args)?.iter().chain(&compiled.objects) {
         write!(out, "---\n{}", yaml::write(object))?;
@@ -61,16 +61,19 @@ pub(super) fn everybody(policy: &Policy) -> Option<Vec<String>> {
 }
 
 /// Limits of CEL, and the alternative check for each.
-const LEFT_TO_OTHERS: [&str; 4] = [
+const LEFT_TO_OTHERS: [&str; 3] = [
     "ranges of namespaces are not allocated: annotate them, or run the controllers of `palisade webhook` without its webhooks",
-    "edits of SCCs are not followed: `palisade policies apply --watch`, or `palisade policies status`",
     "SCC objects are neither defaulted nor validated: `palisade scc lint`, or the webhooks",
     "refusals do not name the right that is missing: `palisade review`, or `kubectl auth can-i use securitycontextconstraints.security.openshift.io/NAME --as=USER -n NAMESPACE`",
 ];
 
+/// The same, unless a watch follows the SCCs.
+const NOT_FOLLOWED: &str =
+    "edits of SCCs are not followed: `palisade policies apply --watch`, or `palisade policies status`";
+
 /// The parts that are left out, and the checks that cover them instead.
-pub(super) fn tell(compiled: &Compiled, settings: &Settings) {
-    for note in LEFT_TO_OTHERS {
+pub(super) fn tell(compiled: &Compiled, settings: &Settings, watches: bool) {
+    for note in LEFT_TO_OTHERS.iter().chain((!watches).then_some(&NOT_FOLLOWED)) {
         terminal::note(format_args!("note: {note}"));
     }
     if !settings.connect {
