@@ -54,14 +54,32 @@ fn say(text: &str) {
     terminal::note(format_args!("{text}"));
 }
 
-/// Installs with these settings, within `timeout`.
-pub(crate) fn apply(cluster: &ClusterArgs, settings: &Settings, timeout: Duration) -> crate::Outcome {
+/// Installs with these settings, within `timeout`. Without an image of the administrator's that of the installation
+/// stays: the default one is a name under which nothing is published.
+pub(crate) fn apply(
+    cluster: &ClusterArgs,
+    mut settings: Settings,
+    has_image: bool,
+    timeout: Duration,
+) -> crate::Outcome {
     run(async {
         let client = cluster.reach().await?;
-        operate::apply(&client, settings, timeout, &mut say).await?;
+        if !has_image {
+            let image = operate::image(&client, &settings.namespace).await?;
+            settings.image = image.ok_or_else(|| no_image(&settings.namespace))?;
+            say(&format!("the image stays {}", settings.image));
+        }
+        operate::apply(&client, &settings, timeout, &mut say).await?;
         say("SCC is installed: `palisade status` tells whether it holds");
         Ok(Exit::Fine)
     })
+}
+
+fn no_image(namespace: &str) -> String {
+    format!(
+        "nothing is installed in {namespace} yet, and no image is published: --image names one that the nodes can pull \
+         (docs/cluster.md says how to build it). Nothing was changed"
+    )
 }
 
 pub(crate) fn uninstall(args: &UninstallArgs) -> crate::Outcome {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
+use palisade_console::terminal;
 use palisade_k8s::yaml;
 use palisade_webhook::install::{self, Engine, FailurePolicy, File, Part, Reach, Settings};
 use palisade_webhook::{Config, MissingProfile, Mode, Server, UnknownMode};
@@ -92,16 +93,16 @@ pub(crate) struct InstallArgs {
     /// Namespace of the installation
     #[arg(long, default_value = "palisade-system")]
     namespace: String,
-    /// Image that holds `palisade`
+    /// Image that holds `palisade`. With --apply the default is that of the installation which is updated
     #[arg(long)]
     image: Option<String>,
     /// The number of replicas
     #[arg(long, default_value_t = 3)]
     replicas: u16,
-    /// Port of the replicas
-    #[arg(long, default_value_t = 10250)]
-    port: u16,
-    /// Use the nodes' network, if the API server cannot reach pods
+    /// Port of the replicas. Default: 10250; with --host-network, where that is the kubelet's, 10270
+    #[arg(long)]
+    port: Option<u16>,
+    /// Use the nodes' network, if the API server cannot reach pods. Takes as many nodes as replicas
     #[arg(long)]
     host_network: bool,
     /// URL by which the API server reaches the replicas, if it cannot use Services
@@ -209,9 +210,16 @@ enum BadValue {
     ForWebhooks(&'static str),
     #[error("--oci is for the nodes' agents: --node-profiles or --part profiles is missing")]
     NoAgents,
+    #[error("--port {KUBELET_PORT} is the kubelet's on every node; with --host-network choose another")]
+    KubeletPort,
     #[error("--kubelet-dir {0:?}: a path from / on without .. is expected")]
     NotAbsolute(String),
 }
+
+/// The port on which a kubelet serves, on all addresses of its node.
+const KUBELET_PORT: u16 = 10250;
+/// The port of replicas on the nodes' network.
+const HOST_PORT: u16 = 10270;
 
 pub(crate) fn serve(args: WebhookArgs) -> crate::Outcome {
     crate::log::init();
@@ -252,7 +260,8 @@ pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
         for_policies(args)?;
     }
     if args.apply {
-        return crate::operate::apply(&args.cluster, &settings, Duration::from_secs(args.timeout));
+        let timeout = Duration::from_secs(args.timeout);
+        return crate::operate::apply(&args.cluster, settings, args.image.is_some(), timeout);
     }
     if let Some(folder) = &args.helm {
         return write(folder, &install::chart(&settings, yaml::write));
@@ -261,6 +270,9 @@ pub(crate) fn install(args: &InstallArgs) -> crate::Outcome {
         return write(folder, &install::kustomization(&settings, yaml::write));
     }
     let parts = if args.part.is_empty() { Part::chosen(&settings) } else { ordered(&args.part) };
+    if args.image.is_none() && parts.iter().any(|part| [Part::Server, Part::Profiles].contains(part)) {
+        terminal::warn(format_args!("no image is published as {}: --image names yours", settings.image));
+    }
     let mut out = std::io::stdout().lock();
     for part in parts {
         let objects = match part {
@@ -325,7 +337,7 @@ fn settings(args: &InstallArgs) -> Result<Settings, BadValue> {
         image: args.image.clone().unwrap_or(defaults.image),
         replicas: args.replicas.into(),
         host_network: args.host_network.into(),
-        port: args.port.into(),
+        port: port(args)?.into(),
         reach,
         failure_policy: match args.failure_policy {
             FailurePolicyArg::Fail => FailurePolicy::Fail,
@@ -347,6 +359,16 @@ fn settings(args: &InstallArgs) -> Result<Settings, BadValue> {
             EngineArg::Crio => Engine::Crio,
         }),
     })
+}
+
+/// The port of the replicas.
+fn port(args: &InstallArgs) -> Result<u16, BadValue> {
+    match (args.port, args.host_network) {
+        (Some(KUBELET_PORT), true) => Err(BadValue::KubeletPort),
+        (None, true) => Ok(HOST_PORT),
+        // Private clusters of GKE permit the API server to reach only 443 and 10250 of the nodes.
+        (port, _) => Ok(port.unwrap_or(KUBELET_PORT)),
+    }
 }
 
 /// The path of a folder on nodes, as one that can be mounted.
@@ -413,6 +435,23 @@ mod tests {
                 panic!("{more:?}")
             };
             assert_eq!(settings(&args).is_ok(), is_taken, "{more:?}");
+        }
+    }
+
+    #[test]
+    fn replicas_leave_the_port_of_the_kubelet_alone() {
+        for (more, expected) in [
+            (&[][..], Some(10250)),
+            (&["--port", "9443"], Some(9443)),
+            (&["--host-network"], Some(10270)),
+            (&["--host-network", "--port", "9443"], Some(9443)),
+            (&["--host-network", "--port", "10250"], None),
+        ] {
+            let line = ["palisade", "install"].iter().chain(more);
+            let Command::Install(args) = Args::try_parse_from(line).unwrap().command else {
+                panic!("{more:?}")
+            };
+            assert_eq!(port(&args).ok(), expected, "{more:?}");
         }
     }
 

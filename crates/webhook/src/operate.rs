@@ -1,6 +1,7 @@
 //! An administrator's operations on a cluster: install, remove, check.
 
 mod apply;
+mod image;
 mod install;
 mod object;
 mod policies;
@@ -9,6 +10,7 @@ mod remove;
 mod running;
 mod status;
 
+pub use image::image;
 pub use install::{InstallError, Installation, apply};
 pub use policies::{Identity, Policies, policies};
 pub use remove::{Extent, remove};
