@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fchmod, mkdirat, openat, openat2};
 
 fn folder(root: &Path) -> std::io::Result<OwnedFd> {
     Ok(openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
@@ -52,17 +52,24 @@ pub(crate) fn open_or_make(root: &Path, path: &Path, mode: u32) -> std::io::Resu
         let parent = open(root, &done, OFlags::PATH | OFlags::DIRECTORY)?;
         done.push(name);
         match mkdirat(&parent, name, Mode::from_raw_mode(mode)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Ok(()) => unmask(&parent, name, mode)?,
+            Err(rustix::io::Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
     }
     open(root, path, OFlags::PATH)
 }
 
+/// Gives a folder that was just made the bits of its mode that the process's umask took.
+fn unmask(parent: &OwnedFd, name: &std::ffi::OsStr, mode: u32) -> std::io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fchmod(openat(parent, name, flags, Mode::empty())?, Mode::from_raw_mode(mode))?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
     fn nothing_leads_out() {
@@ -91,8 +98,11 @@ mod tests {
             assert_eq!(found.as_deref(), text.map(str::as_bytes), "{path}");
         }
         assert!(read(&root, Path::new("a/file"), 3).is_err());
-        assert!(open_or_make(&root, Path::new("b/c/d"), 0o750).is_ok());
-        assert!(root.join("b/c/d").is_dir());
+        assert!(open_or_make(&root, Path::new("b/c/d"), 0o2777).is_ok());
+        for made in ["b", "b/c", "b/c/d"] {
+            let mode = root.join(made).metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o2777, "{made}");
+        }
         assert!(open_or_make(&root, Path::new("up/made"), 0o750).is_err());
         assert!(!folder.path().join("made").exists());
     }

@@ -1,6 +1,7 @@
 //! A part of a volume (`subPath`), which links in the volume cannot redirect.
 
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, fstat};
@@ -13,7 +14,9 @@ pub(crate) fn bind(volume: &Path, path: &str, at: &Path) -> std::io::Result<Path
     if Path::new(path).is_absolute() {
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "must be a relative path"));
     }
-    let found = within::open_or_make(volume, Path::new(path), 0o750)?;
+    // As open as the volume, so that the pod's user and group may use what is made for them.
+    let mode = std::fs::metadata(volume)?.permissions().mode() & 0o7777;
+    let found = within::open_or_make(volume, Path::new(path), mode)?;
     if at.exists() {
         unmount_below(at)?;
     } else if FileType::from_raw_mode(fstat(&found)?.st_mode) == FileType::Directory {
