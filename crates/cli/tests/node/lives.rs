@@ -30,7 +30,7 @@ fn pods_live_as_a_kubelet_has_them() {
         {"name": "m", "mountPath": "/part", "subPath": "key"}]}),
     ));
     up.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}));
-    for name in ["plain", "files", "becomes-ready", "unwell"] {
+    for name in ["plain", "files", "owns-part", "becomes-ready", "unwell"] {
         up.until(name, |up| up.ask(&["get", "pod", name, "-o", "jsonpath={.status.phase}"]) == "Running");
     }
     namespaces(&up);
@@ -64,6 +64,12 @@ fn lives() -> Vec<Value> {
         ),
         pod("again", json!({}), run("exit 1")),
         pod("no-command", json!({}), json!({"command": ["/no/such"]})),
+        pod("never-starts", json!({"restartPolicy": "Never"}), json!({"command": ["/no/such"]})),
+        pod(
+            "owns-part",
+            json!({"securityContext": {"runAsUser": 1001, "fsGroup": 1002}, "volumes": [{"name": "e", "emptyDir": {}}]}),
+            json!({"volumeMounts": [{"name": "e", "mountPath": "/part", "subPath": "made/below"}]}),
+        ),
         pod("needs", json!({}), json!({"envFrom": [{"configMapRef": {"name": "later"}}]})),
         pod("late", json!({"activeDeadlineSeconds": 2}), json!({})),
         pod("becomes-ready", json!({}), json!({"readinessProbe": probe("test -e /ready")})),
@@ -146,6 +152,10 @@ fn updates(up: &Up) {
     up.must(&["patch", "configmap", "map", "-p", r#"{"data": {"key": "new", "more": "x"}}"#]);
     up.until("the volume follows", |up| up.inside("files", "cat /m/key /m/more") == "newx");
     assert_eq!(up.inside("files", "cat /part"), "value", "a part of a volume stays");
+    assert_eq!(
+        up.inside("owns-part", "id -u; stat -c '%a %g' /part; touch /part/file && echo made"),
+        "1001\n2777 1002\nmade"
+    );
     up.inside("becomes-ready", "touch /ready");
     up.must(&["wait", "--for=condition=Ready", "pod/becomes-ready", "--timeout=60s"]);
     up.inside("unwell", "touch /sick");
@@ -173,7 +183,9 @@ fn holds(up: &Up) {
         up.ask(&["get", "events", "--field-selector", of, "-o", "jsonpath={.items[*].count}"])
     };
     up.until("no-command is tried again", |_| counts().split(' ').any(|count| count >= "3"));
-    assert_eq!(waits("no-command"), "RunContainerError");
+    up.until("no-command waits", |_| waits("no-command") == "CrashLoopBackOff");
+    let last = "jsonpath={.status.containerStatuses[0].lastState.terminated.reason}";
+    assert_eq!(up.ask(&["get", "pod", "no-command", "-o", last]), "StartError");
     assert_eq!(counts().split(' ').count(), 1, "one event: {}", counts());
 }
 
@@ -187,6 +199,10 @@ fn ends(up: &Up) {
     let stamped = up.ask(&["logs", "fails", "--timestamps", "--tail=1"]);
     assert!(stamped.starts_with("20") && stamped.ends_with("Z said"), "{stamped}");
     up.until("works", |_| get("works", ".status.phase") == "Succeeded");
+    up.until("never-starts", |_| get("never-starts", ".status.phase") == "Failed");
+    assert_eq!(get("never-starts", &format!("{state}.reason")), "StartError");
+    assert_eq!(get("never-starts", &format!("{state}.exitCode")), "128");
+    assert!(get("never-starts", &format!("{state}.message")).contains("/no/such"));
     up.until("late", |_| get("late", ".status.reason") == "DeadlineExceeded");
     assert_eq!(get("plain", ".status.qosClass"), "BestEffort");
 }

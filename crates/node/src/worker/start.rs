@@ -12,8 +12,8 @@ use super::{Failure, Observed, Worker, attempt, is_named};
 use crate::confined;
 use crate::container::{self, Parts};
 use crate::cri::message::{
-    ContainerId, ContainerState, CreateContainerRequest, Mount, MountPropagation, PodSandboxConfig,
-    RunPodSandboxRequest,
+    ContainerId, ContainerState, ContainerStatus, ContainerStatusRequest, CreateContainerRequest, Mount,
+    MountPropagation, PodSandboxConfig, RunPodSandboxRequest,
 };
 use crate::env::{self, Facts, Sources};
 use crate::event::Level;
@@ -121,7 +121,7 @@ impl Worker {
         &mut self,
         pod: &Pod,
         slot: &Slot,
-        last: Option<&crate::cri::message::ContainerStatus>,
+        last: Option<&ContainerStatus>,
     ) -> Option<Duration> {
         let name = slot.name();
         let now = Instant::now();
@@ -140,9 +140,7 @@ impl Worker {
             // It has waited after this end already.
             return None;
         }
-        let ran =
-            Duration::from_nanos(last.finished_at.saturating_sub(last.started_at).max(0).unsigned_abs());
-        if ran > RECOVERED {
+        if ran(last) > RECOVERED {
             back_off.forget(name);
         }
         if attempt(last) == 0 && !back_off.knows(name) {
@@ -245,10 +243,9 @@ impl Worker {
         };
         self.say(pod, Some(&name), Level::Normal, "Created", &format!("Created container: {name}")).await;
         if let Err(error) = self.node.cri.start_container(ContainerId { container_id: id.clone() }).await {
-            // A container that never ran has no status of a run: only the event reports it.
-            let _ = self.node.cri.remove_container(ContainerId { container_id: id }).await;
             let message = format!("Error: {error}");
-            return Ok(Err(Held { reason: "RunContainerError", message, event: "Failed" }));
+            self.say(pod, Some(&name), Level::Warning, "Failed", &message).await;
+            return self.not_started(id, message).await;
         }
         self.say(pod, Some(&name), Level::Normal, "Started", &format!("Started container {name}")).await;
         if let Some(words) = self.node.handler_state.as_ref().and_then(|state| confined::words(state, &id)) {
@@ -256,6 +253,18 @@ impl Worker {
         }
         self.post_start(pod, slot, id, home).await?;
         Ok(Ok(()))
+    }
+
+    /// A container that the engine did not start. What the engine records as its end, `StartError`, counts as one: it is
+    /// restarted, or the pod fails, as after an exit.
+    async fn not_started(&self, id: String, message: String) -> Result<Result<(), Held>, Failure> {
+        let question = ContainerStatusRequest { container_id: id.clone(), verbose: false };
+        let found = self.node.cri.container_status(question).await?.status;
+        if found.is_some_and(|found| plan::has_ended(&found)) {
+            return Ok(Ok(()));
+        }
+        let _ = self.node.cri.remove_container(ContainerId { container_id: id }).await;
+        Ok(Err(Held { reason: "RunContainerError", message, event: "Failed" }))
     }
 
     async fn post_start(&self, pod: &Pod, slot: &Slot, id: String, home: &Home<'_>) -> Result<(), Failure> {
@@ -514,8 +523,17 @@ impl Worker {
     }
 }
 
+/// How long a container ran; one that was never started did not.
+fn ran(ended: &ContainerStatus) -> Duration {
+    let nanoseconds = match ended.started_at {
+        0 => 0,
+        started => ended.finished_at.saturating_sub(started).max(0).unsigned_abs(),
+    };
+    Duration::from_nanos(nanoseconds)
+}
+
 /// The attempt number of a container's next start. The API remembers numbers that the engine may have lost in a crash.
-fn next_attempt(pod: &Pod, slot: &Slot, last: Option<&crate::cri::message::ContainerStatus>) -> u32 {
+fn next_attempt(pod: &Pod, slot: &Slot, last: Option<&ContainerStatus>) -> u32 {
     let known = crate::status::restarts(pod.status.as_ref(), slot.name());
     let known = known.map(|known| u32::try_from(known).unwrap_or(0).saturating_add(1));
     last.map_or(0, |last| attempt(last) + 1).max(known.unwrap_or(0))
@@ -555,4 +573,20 @@ fn hosts_file(pod: &Pod, home: &Home<'_>) -> String {
         text.push_str(&format!("{}\t{}\n", alias.ip, hosts.join("\t")));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_never_started_did_not_run() {
+        let at = 1_800_000_000_000_000_000;
+        for (started_at, finished_at, seconds) in
+            [(at, at + 2_000_000_000, 2), (0, at, 0), (at, at - 1, 0), (at, 0, 0)]
+        {
+            let ended = ContainerStatus { started_at, finished_at, ..Default::default() };
+            assert_eq!(ran(&ended), Duration::from_secs(seconds), "{started_at} {finished_at}");
+        }
+    }
 }
