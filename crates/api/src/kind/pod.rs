@@ -1,18 +1,18 @@
 //! Pods.
 
+mod row;
 mod validate;
 mod warn;
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
 use palisade_k8s::workload::add_claims;
 use palisade_k8s::{FieldError, put};
 use serde_json::{Value, json};
 
 use super::subresource::{STATUS, admitted_part, connection, request};
 use super::{
-    AGE, Admission, BASE, Counted, Credentials, Deletion, Resource, Row, Serves, Subresource, age, column,
+    AGE, Admission, BASE, Counted, Credentials, Deletion, Resource, Row, Serves, Subresource, column,
     default, text, wide,
 };
 
@@ -60,7 +60,7 @@ pub static PODS: Resource = Resource::Row(&Row {
         wide("Nominated Node"),
         wide("Readiness Gates"),
     ],
-    cells,
+    cells: row::cells,
     prepare,
     validate: validate::validate,
     check_change: validate::check_change,
@@ -264,47 +264,4 @@ fn quality(spec: &Value) -> &'static str {
         (true, false) => "Burstable",
         (false, _) => "BestEffort",
     }
-}
-
-fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
-    let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array);
-    let statuses: Vec<&Value> = statuses.into_iter().flatten().collect();
-    let ready = statuses.iter().filter(|status| status.get("ready") == Some(&Value::Bool(true))).count();
-    let total = pod.pointer("/spec/containers").and_then(Value::as_array).map_or(0, Vec::len);
-    let restarts: i64 =
-        statuses.iter().filter_map(|status| status.get("restartCount").and_then(Value::as_i64)).sum();
-    let or_none = |pointer: &str| match text(pod, pointer) {
-        "" => "<none>".to_owned(),
-        text => text.to_owned(),
-    };
-    vec![
-        format!("{ready}/{total}").into(),
-        phase(pod, &statuses).into(),
-        restarts.to_string().into(),
-        age(pod, now),
-        or_none("/status/podIP").into(),
-        or_none("/spec/nodeName").into(),
-        or_none("/status/nominatedNodeName").into(),
-        "<none>".into(),
-    ]
-}
-
-/// The STATUS column of `kubectl get pods`: the phase, or the reason why a container waits or ended.
-fn phase(pod: &Value, statuses: &[&Value]) -> String {
-    if pod.pointer("/metadata/deletionTimestamp").is_some() {
-        return "Terminating".to_owned();
-    }
-    let mut said = match text(pod, "/status/reason") {
-        "" => text(pod, "/status/phase").to_owned(),
-        reason => reason.to_owned(),
-    };
-    for status in statuses.iter().rev() {
-        for state in ["waiting", "terminated"] {
-            let reason = text(status, &format!("/state/{state}/reason"));
-            if !reason.is_empty() {
-                said = reason.to_owned();
-            }
-        }
-    }
-    said
 }
