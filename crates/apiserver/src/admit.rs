@@ -248,6 +248,6 @@ pub(crate) fn delete(call: &Call<'_>) -> ApiResult<()> {
 }
 
 pub(crate) use namespace::{allocate, furnish};
-pub(crate) use node::{check_system, check_token};
+pub(crate) use node::{check_system, check_token, claim_ranges};
 pub(crate) use rbac::check_requested;
 pub(crate) use scc::{complete as complete_scc, connect};

@@ -1,6 +1,6 @@
 //! The state that all requests share.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use palisade_admission::{PolicyCache, Reservations};
 use palisade_audit::Audit;
@@ -44,6 +44,8 @@ pub(crate) struct Api {
     pub(crate) ranges: Reservations,
     /// Lock held while the used amounts of a namespace's quotas are read and changed.
     pub(crate) quotas: Stripes,
+    /// Lock held while the ranges of a node's pods are checked and written.
+    pub(crate) node_ranges: Mutex<()>,
     /// Lock held while a pod is evicted from a namespace.
     pub(crate) evictions: Stripes,
     pub(crate) audit: Audit,
@@ -94,6 +96,7 @@ impl Api {
             epoch,
             ranges: Reservations::default(),
             quotas: Stripes::default(),
+            node_ranges: Mutex::default(),
             evictions: Stripes::default(),
             gate: RwLock::default(),
             metrics: Metrics::default(),

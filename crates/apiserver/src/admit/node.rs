@@ -2,6 +2,7 @@
 //! (`plugin/pkg/admission/noderestriction`).
 
 use std::net::IpAddr;
+use std::sync::{MutexGuard, PoisonError};
 
 use serde_json::Value;
 
@@ -45,10 +46,7 @@ pub(super) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     let Some(node) = node::of(call.identity) else { return Ok(()) };
     match call.target.resource.admission {
         Admission::Pod => check_mirror(call, node, object),
-        Admission::Node => {
-            check_node(call, node, object, None)?;
-            check_ranges(call, node, object)
-        }
+        Admission::Node => check_node(call, node, object, None),
         Admission::Lease => check_lease(call, node, object),
         Admission::CsiNode => check_csi_node(call, node, object),
         _ => Ok(()),
@@ -226,16 +224,30 @@ fn check_node(call: &Call<'_>, node: &str, new: &Value, old: Option<&Value>) -> 
     }
 }
 
-/// Refuses a new node whose pods would have addresses of another node's: which pod is meant would depend on who asks.
+/// Refuses a node whose agent gives its pods addresses of another node's: which pod is meant would depend on who asks.
+/// The guard is held until the node is written, so that of two agents at once one is refused.
+pub(crate) fn claim_ranges<'a>(
+    call: &Call<'a>,
+    new: &Value,
+    old: Option<&Value>,
+) -> ApiResult<Option<MutexGuard<'a, ()>>> {
+    let is_node = call.target.resource.admission == Admission::Node;
+    let Some(node) = node::of(call.identity).filter(|_| is_node) else { return Ok(None) };
+    if ranges(new).eq(old.into_iter().flat_map(ranges)) {
+        return Ok(None);
+    }
+    let held = call.api.node_ranges.lock().unwrap_or_else(PoisonError::into_inner);
+    check_ranges(call, node, new)?;
+    Ok(Some(held))
+}
+
 fn check_ranges(call: &Call<'_>, node: &str, new: &Value) -> ApiResult<()> {
     let own: Vec<&str> = ranges(new).collect();
-    if own.is_empty() {
-        return Ok(());
-    }
-    for other in objects::list(&call.api.store, &resource::NODES, None, None, None)?.items {
-        let pairs = ranges(&other).flat_map(|theirs| own.iter().map(move |own| (*own, theirs)));
+    let all = objects::list(&call.api.store, &resource::NODES, None, None, None)?.items;
+    for other in all.iter().filter(|other| text(other, "/metadata/name") != node) {
+        let pairs = ranges(other).flat_map(|theirs| own.iter().map(move |own| (*own, theirs)));
         if let Some((own, theirs)) = pairs.into_iter().find(|(own, theirs)| overlap(own, theirs)) {
-            let name = text(&other, "/metadata/name");
+            let name = text(other, "/metadata/name");
             let why = format!(
                 "cannot give its pods addresses of {own}: node {name:?} has {theirs}; start it with another --pod-cidr, or delete node {name:?} if it is gone"
             );

@@ -209,6 +209,7 @@ fn attempt(
     }
     objects::check_size(&new).map_err(firm)?;
     let charge = quota::charge(call, &new, Some(&old.object)).map_err(firm)?;
+    let _ranges = admit::claim_ranges(call, &new, Some(&old.object)).map_err(firm)?;
     if call.is_dry_run() {
         return Ok(resource.show(new));
     }

@@ -111,6 +111,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     objects::check_size(&object)?;
     let request = attributes(call, Operation::Create, None);
     palisade_hooks::validate(request, Some(&object))?;
+    let _ranges = admit::claim_ranges(call, &object, None)?;
     if call.is_dry_run() {
         if objects::get(store, resource, &target.namespace, &name).is_ok() {
             return Err(ApiError::exists(resource, &name));

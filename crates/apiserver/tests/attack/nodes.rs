@@ -244,6 +244,22 @@ fn nodes() -> Vec<Case> {
             "has 10.9.0.0/16; start it with another --pod-cidr",
         ),
         ("itself", Node, "POST /api/v1/nodes", of_range("n1", "10.10.0.0/24"), 201, ""),
+        (
+            "addresses of its neighbour, later",
+            Node,
+            "PATCH /api/v1/nodes/n1",
+            json!({"spec": {"podCIDR": "10.9.1.0/24", "podCIDRs": ["10.9.1.0/24"]}}),
+            403,
+            "has 10.9.0.0/16; start it with another --pod-cidr",
+        ),
+        (
+            "addresses that overlap its own of before",
+            Node,
+            "PATCH /api/v1/nodes/n1",
+            json!({"spec": {"podCIDR": "10.10.0.0/16", "podCIDRs": ["10.10.0.0/16"]}}),
+            200,
+            "10.10.0.0/16",
+        ),
         ("another node", Node, "POST /api/v1/nodes", node("n2"), 403, "its own node"),
         ("to see itself", Node, "GET /api/v1/nodes/n1", Value::Null, 200, ""),
         ("to see others", Node, "GET /api/v1/nodes", Value::Null, 403, ""),
@@ -539,6 +555,29 @@ async fn a_node_needs_its_name_and_its_group() {
             let reply = world.send_with(&connector, line, &[], b"").await;
             assert_eq!(reply.code, 403, "{name} {line}: {}", reply.text());
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_nodes_that_register_at_once_one_has_a_range() {
+    let world = World::new().await;
+    for round in 0..5 {
+        let range = format!("10.{round}.0.0/24");
+        let register = async |place: usize| {
+            let name = format!("n{round}-{place}");
+            let user = format!("system:node:{name}");
+            let headers = [
+                ("impersonate-user", user.as_str()),
+                ("impersonate-group", "system:nodes"),
+                ("content-type", "application/json"),
+            ];
+            let body = of_range(&name, &range).to_string();
+            world.send_as(Admin, "POST /api/v1/nodes", &headers, body.as_bytes()).await
+        };
+        let mut codes: Vec<u16> =
+            futures::future::join_all((0..12).map(register)).await.iter().map(|reply| reply.code).collect();
+        codes.sort_unstable();
+        assert_eq!((codes.first(), codes.get(1..)), (Some(&201), Some(&[403; 11][..])), "{range}");
     }
 }
 
