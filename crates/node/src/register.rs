@@ -112,7 +112,7 @@ async fn status(registration: &Registration, cri: Option<&Cri>, since: &mut Opti
     }})
 }
 
-/// Keeps the node's object and its lease; returns the reason if the API server refuses to make the node.
+/// Keeps the node's object and its lease; returns the reason if the API server refuses the node.
 pub(crate) async fn run(client: Client, registration: Registration, cri: Option<Cri>) -> String {
     let nodes: Api<NodeObject> = Api::all(client.clone());
     let leases: Api<Lease> = Api::namespaced(client, "kube-node-lease");
@@ -153,7 +153,7 @@ async fn is_overwritten(nodes: &Api<NodeObject>, name: &str, is_ready: Option<bo
 
 /// The reason why a node is not registered.
 enum Unregistered {
-    /// The API server makes no such node.
+    /// The API server accepts no such node.
     Refused(String),
     /// Something else, which is tried again.
     Failed(kube::Error),
@@ -170,23 +170,36 @@ async fn write(
     registration: &Registration,
     status: &Value,
 ) -> Result<(), Unregistered> {
-    if nodes.get_opt(&registration.name).await?.is_none() {
-        let range = registration.range.map(|range| range.to_string());
-        let object = json!({
-            "apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": registration.name, "labels": {
-                "kubernetes.io/hostname": registration.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": ARCHITECTURE,
-            }},
-            "spec": {"podCIDR": range, "podCIDRs": range.as_slice()},
-        });
-        let object: NodeObject = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
-        match nodes.create(&PostParams::default(), &object).await {
-            Err(kube::Error::Api(refused)) if matches!(refused.code, 403 | 422) => {
-                return Err(Unregistered::Refused(refused.message));
-            }
-            made => made?,
-        };
+    let range = registration.range.map(|range| range.to_string());
+    let spec = json!({"podCIDR": range, "podCIDRs": range.as_slice()});
+    let written = match nodes.get_opt(&registration.name).await? {
+        None => {
+            let object = json!({
+                "apiVersion": "v1", "kind": "Node",
+                "metadata": {"name": registration.name, "labels": {
+                    "kubernetes.io/hostname": registration.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": ARCHITECTURE,
+                }},
+                "spec": spec,
+            });
+            let object: NodeObject = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
+            nodes.create(&PostParams::default(), &object).await
+        }
+        // It was started with another range before.
+        Some(known)
+            if range.is_some()
+                && known.spec.as_ref().and_then(|spec| spec.pod_cidr.as_ref()) != range.as_ref() =>
+        {
+            let patch = Patch::Merge(json!({"spec": spec}));
+            nodes.patch(&registration.name, &PatchParams::default(), &patch).await
+        }
+        Some(known) => Ok(known),
+    };
+    if let Err(kube::Error::Api(refused)) = &written
+        && matches!(refused.code, 403 | 422)
+    {
+        return Err(Unregistered::Refused(refused.message.clone()));
     }
+    written?;
     nodes.patch_status(&registration.name, &PatchParams::default(), &Patch::Merge(status)).await?;
     Ok(())
 }
