@@ -109,7 +109,10 @@ fn container(slot: &Slot, known: &Known<'_>, is_initialized: bool, is_over: bool
     };
     let image = known.latest.and_then(|found| found.image.as_ref()).map(|image| image.image.clone());
     let is_ready = match slot.kind {
-        Kind::Init => known.latest.is_some_and(|found| plan::has_ended(found) && found.exit_code == 0),
+        Kind::Init => match known.latest {
+            Some(found) => plan::has_ended(found) && found.exit_code == 0,
+            None => is_over && known.written.is_some_and(|written| written.ready),
+        },
         _ => runs && known.is_started && known.is_ready,
     };
     ContainerStatus {
@@ -246,6 +249,12 @@ pub(crate) fn readiness(status: Option<&PodStatus>) -> Option<&str> {
     conditions.iter().find(|condition| condition.type_ == "Ready").map(|condition| condition.status.as_str())
 }
 
+fn was_initialized(view: &View<'_>) -> bool {
+    let known = view.written.or(view.pod.status.as_ref());
+    let conditions = known.into_iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.filter(|old| old.type_ == "Initialized").any(|old| old.status == "True")
+}
+
 /// The status of a pod.
 pub(crate) fn status(view: &View<'_>) -> PodStatus {
     let none = Known::default();
@@ -257,6 +266,8 @@ pub(crate) fn status(view: &View<'_>) -> PodStatus {
             _ => true,
         }) || view.slots.iter().any(|slot| slot.kind == Kind::Main && of(slot).latest.is_some());
     let is_over = view.end.is_some() || view.refused.is_some();
+    // The containers of a pod that has ended may be gone from the engine.
+    let is_initialized = is_initialized || is_over && was_initialized(view);
     let list = |kinds: &[Kind]| -> Vec<ContainerStatus> {
         let those = view.slots.iter().filter(|slot| kinds.contains(&slot.kind));
         those.map(|slot| container(slot, &of(slot), is_initialized, is_over)).collect()
@@ -389,6 +400,46 @@ mod tests {
             assert_eq!(container[shown]["terminated"]["exitCode"], 3, "{container}");
             assert_eq!(container["state"].get("waiting").is_some(), end.is_none(), "{container}");
             assert_eq!(container.get("lastState").is_some(), end.is_none(), "{container}");
+        }
+    }
+
+    #[test]
+    fn a_pod_that_has_ended_stays_initialized() {
+        let pod = |status: serde_json::Value| -> Pod {
+            let spec = json!({"initContainers": [{"name": "i"}], "containers": [{"name": "c"}]});
+            serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec, "status": status}))
+                .unwrap()
+        };
+        let of = |pod: &Pod, known: BTreeMap<&str, Known<'_>>, end| {
+            let view = View {
+                pod,
+                written: None,
+                slots: &crate::slot::slots(pod),
+                known,
+                host_ip: "192.0.2.1",
+                pod_ip: None,
+                end,
+                refused: None,
+                now: "2027-01-15T08:00:00Z".parse().unwrap(),
+            };
+            serde_json::to_value(status(&view)).unwrap()
+        };
+        let is = |status: &serde_json::Value| {
+            let conditions = status["conditions"].as_array().unwrap().iter();
+            let initialized =
+                conditions.filter(|it| it["type"] == "Initialized").map(|it| it["status"].clone());
+            (initialized.last(), status["initContainerStatuses"][0]["ready"].clone())
+        };
+        let done = found(Runs::Exited, 0, 0);
+        let known = || Known { latest: Some(&done), ..Default::default() };
+        let fresh = pod(json!({}));
+        let before = of(&fresh, [("i", known()), ("c", known())].into(), Some(End::Succeeded));
+        assert_eq!(is(&before), (Some(json!("True")), json!(true)));
+        let ended = pod(before);
+        for (end, expected) in [(Some(End::Succeeded), ("True", true)), (None, ("False", false))] {
+            let gone = |name| Known { written: super::of(ended.status.as_ref(), name), ..Default::default() };
+            let after = of(&ended, [("i", gone("i")), ("c", gone("c"))].into(), end);
+            assert_eq!(is(&after), (Some(json!(expected.0)), json!(expected.1)), "{end:?}");
         }
     }
 
