@@ -211,9 +211,9 @@ pub(crate) struct OrderArgs {
 /// Exits with 0 only if neither permits anything that the other does not.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DiffArgs {
-    /// A file with one SCC, or the name of a built-in one
+    /// A file with one SCC, FILE#NAME for one of several, or the name of a built-in one
     pub(crate) a: String,
-    /// A file with one SCC, or the name of a built-in one
+    /// A file with one SCC, FILE#NAME for one of several, or the name of a built-in one
     pub(crate) b: String,
     /// The set that built-in names are looked up in
     #[arg(long, value_name = "3|4", default_value = "4")]
@@ -246,6 +246,12 @@ pub(crate) struct ImpactArgs {
     pub(crate) with: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
+    /// The user who creates the pods. Default: a workload's controller; an unknown user for a bare pod
+    #[arg(long = "as", value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// A group of --as; may be repeated. system:authenticated is always among them
+    #[arg(long = "as-group", value_name = "GROUP", requires = "user")]
+    pub(crate) groups: Vec<String>,
     /// Output format
     #[arg(short, long, value_enum, default_value_t = TextOrHtml::Text)]
     pub(crate) output: TextOrHtml,

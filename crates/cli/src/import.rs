@@ -46,10 +46,14 @@ pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
 /// The roles that let their holders use the policies, as roles that let them use the SCCs: of the same name, so that bindings stay
 /// as they are. Whether they grant all that they granted.
 fn roles(out: &mut impl Write, documents: &[files::Document], names: &[String]) -> std::io::Result<bool> {
-    let mut is_whole = true;
+    let (mut is_whole, mut written) = (true, Vec::new());
     let is_role = |document: &&files::Document| ["Role", "ClusterRole"].contains(&document.text("kind"));
     for document in documents.iter().filter(is_role) {
         let Some(converted) = palisade_scc::from_psp_role(&document.node.to_json(), names) else { continue };
+        // The same role may stand in several files.
+        if written.contains(&converted.role) {
+            continue;
+        }
         let place = document.place(&palisade_k8s::FieldPath::root());
         writeln!(out, "---")?;
         writeln!(
@@ -62,6 +66,7 @@ fn roles(out: &mut impl Write, documents: &[files::Document], names: &[String]) 
             is_whole = false;
         }
         write!(out, "{}", palisade_k8s::yaml::write(&converted.role))?;
+        written.push(converted.role);
     }
     Ok(is_whole)
 }

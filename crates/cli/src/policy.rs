@@ -5,6 +5,7 @@ use std::io::Write;
 
 use palisade_admission::{PolicyBuilder, PolicyError};
 use palisade_k8s::FieldPath;
+use palisade_k8s::manifest::{Entry, Node, NodeValue};
 use palisade_scc::{BuiltinSet, Finding};
 
 use crate::args::PolicyArgs;
@@ -32,14 +33,36 @@ pub(crate) fn load(args: &PolicyArgs) -> Result<PolicyBuilder, LoadError> {
 }
 
 /// The same, as on OpenShift, with the objects that it was built from.
-pub(crate) fn load_with_documents(args: &PolicyArgs) -> Result<(PolicyBuilder, Vec<Document>), LoadError> {
+pub(crate) fn load_with_documents(
+    args: &PolicyArgs,
+    namespace: Option<&str>,
+) -> Result<(PolicyBuilder, Vec<Document>), LoadError> {
     let mut builder = start(args)?;
     if builder.has_sccs() {
         builder.add(&cluster_admins()).map_err(LoadError::Set)?;
     }
-    let documents = files::read(&args.policy)?;
+    let mut documents = files::read(&args.policy)?;
+    put_into(&mut documents, namespace);
     add_layer(&mut builder, &documents)?;
     Ok((builder, documents))
+}
+
+/// Puts roles and bindings that name no namespace into this one, as `kubectl apply -n` does, else into that of the workloads
+/// that name none.
+pub(crate) fn put_into(documents: &mut [Document], namespace: Option<&str>) {
+    let namespace = namespace.unwrap_or(palisade_review::ASSUMED_NAMESPACE);
+    let is_open = |document: &Document| {
+        ["Role", "RoleBinding"].contains(&document.text("kind")) && document.metadata("namespace").is_empty()
+    };
+    for document in documents.iter_mut().filter(|document| is_open(document)) {
+        let NodeValue::Map(fields) = &mut document.node.value else { continue };
+        let metadata = fields.iter_mut().find(|field| field.key == "metadata");
+        if let Some(Node { at, value: NodeValue::Map(fields) }) = metadata.map(|field| &mut field.value) {
+            fields.retain(|field| field.key != "namespace");
+            let value = Node { at: *at, value: NodeValue::String(namespace.to_owned()) };
+            fields.push(Entry { key: "namespace".to_owned(), at: *at, value });
+        }
+    }
 }
 
 /// The built-in set.
@@ -101,7 +124,8 @@ fn latest(documents: &[Document]) -> Vec<&Document> {
 }
 
 fn tell_replaced(before: &Document, document: &Document) {
-    if before.node.to_json() != document.node.to_json() {
+    // The others are no policy; workloads are all reviewed.
+    if understood::is_policy(document) && before.node.to_json() != document.node.to_json() {
         let place = document.place(&FieldPath::root());
         let (kind, name) = (document.text("kind"), document.metadata("name"));
         let first = before.place(&FieldPath::root());

@@ -35,9 +35,14 @@ pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
         );
     }
     let files: Vec<_> = args.files.iter().chain(&args.paths).cloned().collect();
-    let inputs = Inputs { files: &files, must_gather: args.must_gather.as_ref(), policy: &args.policy };
+    let inputs = Inputs {
+        files: &files,
+        must_gather: args.must_gather.as_ref(),
+        policy: &args.policy,
+        namespace: args.namespace.as_deref(),
+    };
     let Loaded { documents, around, mut builder } = Loaded::read(inputs)?;
-    let surroundings = Surroundings::new(&around);
+    let surroundings = Surroundings::new(&around).without_scc(!builder.has_sccs());
     tell_unread(&documents)?;
     let options = Options {
         namespace: args.namespace.as_deref(),

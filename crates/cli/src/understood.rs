@@ -45,7 +45,8 @@ pub(crate) fn is_understood(document: &Document) -> bool {
     (is_policy(document) || workload(document).is_some()) && placeholder(document).is_none()
 }
 
-fn is_policy(document: &Document) -> bool {
+/// Whether an object is of a kind that counts as policy.
+pub(crate) fn is_policy(document: &Document) -> bool {
     let kind = document.text("kind");
     KINDS.iter().any(|(known, group)| *known == kind && is_meant(document, group))
 }

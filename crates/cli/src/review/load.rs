@@ -17,6 +17,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) files: &'a [PathBuf],
     pub(crate) must_gather: Option<&'a PathBuf>,
     pub(crate) policy: &'a PolicyArgs,
+    /// The namespace of objects that name none.
+    pub(crate) namespace: Option<&'a str>,
 }
 
 /// Parsed inputs.
@@ -31,13 +33,14 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Reads files and folders.
     pub(crate) fn read(inputs: Inputs<'_>) -> Result<Self, crate::Failure> {
-        let documents = files::read(inputs.files)?;
+        let mut documents = files::read(inputs.files)?;
+        policy::put_into(&mut documents, inputs.namespace);
         let (builder, around) = match inputs.must_gather {
             Some(folder) => {
                 let gathered = gathered::read(folder)?;
                 (gathered.builder, gathered.documents)
             }
-            None => policy::load_with_documents(inputs.policy)?,
+            None => policy::load_with_documents(inputs.policy, inputs.namespace)?,
         };
         Self::of(documents, builder, around, inputs.must_gather.is_some())
     }
@@ -57,6 +60,7 @@ impl Loaded {
             files: &args.files,
             must_gather: args.must_gather.as_ref(),
             policy: &args.policy,
+            namespace: args.namespace.as_deref(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use palisade_review::{By, RefusalReport, Report, StepReport, Subject, Verdict};
+use palisade_review::{Advice, By, RefusalReport, Report, StepReport, Subject, Verdict};
 
 use crate::paint;
 
@@ -66,7 +66,8 @@ fn headline(out: &mut impl Write, report: &Report, subject: &Subject) -> io::Res
         }
         (_, None) => writeln!(out, "{title} in {namespace}: {}", paint::good("not subject to SCC"))?,
     }
-    if report.verdict == Verdict::Exempt {
+    let is_without_scc = report.refusal.as_ref().is_some_and(|refusal| refusal.is_without_scc);
+    if report.verdict == Verdict::Exempt || is_without_scc {
         return Ok(());
     }
     let verdict = |scc: &Option<String>| scc.clone().unwrap_or_else(|| "refused".to_owned());
@@ -100,6 +101,22 @@ fn print_refusal(out: &mut impl Write, refusal: &RefusalReport, subject: &Subjec
     print_advice(out, refusal)
 }
 
+/// What the edits of a workload do, and what they take from it.
+fn print_outcome(out: &mut impl Write, advice: &Advice) -> io::Result<()> {
+    let all = if advice.edits.len() > 1 { "all of these together, and" } else { "this, and" };
+    let outcome = match &advice.edits_for {
+        Some(scc) => format!("{all} {scc} admits it"),
+        None if !advice.edits.is_empty() => format!("{all} it is admitted"),
+        None => return Ok(()),
+    };
+    writeln!(out, "         {}", paint::faint(outcome))?;
+    if !advice.edits_lose.is_empty() {
+        let lost = advice.edits_lose.join(", ");
+        writeln!(out, "         {} {lost}", paint::warning("but it loses:"))?;
+    }
+    Ok(())
+}
+
 /// The visible start of a file's line: a whole file may be one line.
 fn cut(line: &str) -> std::borrow::Cow<'_, str> {
     const LENGTH: usize = 400;
@@ -117,14 +134,7 @@ fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()>
         let at = paint::faint(format!("({}:{})", at.file, at.line));
         writeln!(out, "  {} {edit} {at}", paint::strong(label))?;
     }
-    if let Some(scc) = &advice.edits_for {
-        let all = if advice.edits.len() > 1 { "all of these together, and" } else { "this, and" };
-        writeln!(out, "         {}", paint::faint(format!("{all} {scc} admits it")))?;
-        if !advice.edits_lose.is_empty() {
-            let lost = advice.edits_lose.join(", ");
-            writeln!(out, "         {} {lost}", paint::warning("but it loses:"))?;
-        }
-    }
+    print_outcome(out, advice)?;
     if let Some(demands) = &advice.user_namespace {
         writeln!(out, "  {} {demands}", paint::strong("users:"))?;
     }
@@ -141,7 +151,7 @@ fn print_advice(out: &mut impl Write, refusal: &RefusalReport) -> io::Result<()>
     }
     match &advice.grant {
         Some(command) => writeln!(out, "  {} {command}", paint::strong("grant:"))?,
-        None if advice.label.is_some() || refusal.by == By::Decoding => {}
+        None if advice.label.is_some() || refusal.by == By::Decoding || refusal.is_without_scc => {}
         None if !advice.together.is_empty() => {
             let lines = advice.together.join("\n         ");
             writeln!(out, "  {} {lines}", paint::strong("grant and label:"))?;

@@ -46,11 +46,15 @@ fn text(args: &DiffArgs, both: &Comparison) -> Result<(), crate::Failure> {
     Ok(())
 }
 
-/// The only SCC of a file, or the built-in one of that name.
+/// The only SCC of a file, one of several (`FILE#NAME`), or the built-in one of that name.
 pub(super) fn scc(name: &str, set: BuiltinSet) -> Result<SecurityContextConstraints, crate::Failure> {
-    let path = PathBuf::from(name);
+    let is_file = |name: &str| name == "-" || PathBuf::from(name).exists();
+    let (file, one) = match name.rsplit_once('#') {
+        Some((file, one)) if !is_file(name) && is_file(file) => (file, Some(one)),
+        _ => (name, None),
+    };
+    let (path, is_file) = (PathBuf::from(file), is_file(file));
     let mut builder = PolicyBuilder::default();
-    let is_file = name == "-" || path.exists();
     let documents = if is_file { files::read(&[path])? } else { Vec::new() };
     if is_file {
         policy::add_layer(&mut builder, &documents)?;
@@ -58,10 +62,18 @@ pub(super) fn scc(name: &str, set: BuiltinSet) -> Result<SecurityContextConstrai
         builder.add_set(set)?;
     }
     let policy = builder.build();
-    let mut found = policy.sccs().entries().filter(|entry| is_file || entry.name() == name);
+    let names = || policy.sccs().entries().map(|entry| entry.name()).collect::<Vec<_>>().join(", ");
+    let wanted = if is_file { one } else { Some(name) };
+    let mut found =
+        policy.sccs().entries().filter(|entry| wanted.is_none_or(|wanted| entry.name() == wanted));
     match (found.next(), found.next()) {
         (Some(entry), None) => Ok(entry.scc().clone()),
-        (Some(_), Some(_)) => Err(format!("{name}: holds more than one SCC").into()),
+        (Some(_), Some(_)) => {
+            Err(format!("{name}: holds more than one SCC; name one as FILE#NAME: {}", names()).into())
+        }
+        (None, _) if one.is_some() => {
+            Err(format!("{name}: {file} holds no SCC of this name, but {}", names()).into())
+        }
         (None, _) if is_file => {
             let psp = documents.iter().any(|document| document.text("kind") == "PodSecurityPolicy");
             let hint = if psp { "; `palisade import psp` makes one of its PodSecurityPolicy" } else { "" };

@@ -11,11 +11,14 @@ use crate::{files, paint, policy};
 
 pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
     let Loaded { documents, mut around, builder: mut old } = Loaded::of_args(&args.inputs)?;
-    let options = Options { namespace: args.inputs.namespace.as_deref(), ..Options::default() };
+    let namespace = args.inputs.namespace.as_deref();
+    let (user, groups) = (args.user.as_deref(), args.groups.as_slice());
+    let options = Options { namespace, user, groups, ..Options::default() };
     let subjects = subjects(&documents, &options)?;
     assume_namespaces(&mut old, &subjects);
     let mut new = old.clone();
-    let with = files::read(&args.with)?;
+    let mut with = files::read(&args.with)?;
+    policy::put_into(&mut with, namespace);
     policy::add_layer(&mut new, &with)?;
     let before = Surroundings::new(&around);
     around.extend(with);

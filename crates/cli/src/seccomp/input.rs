@@ -108,7 +108,7 @@ fn split(path: &Path) -> (PathBuf, Option<String>) {
 /// A source that is the path of an existing file is read from that file.
 fn follow(mut input: Input, from: &Path) -> Result<Input, Failure> {
     if let Content::File(path) = &input.source.content {
-        let target = from.parent().unwrap_or(Path::new("")).join(path);
+        let target = from.parent().unwrap_or(Path::new("")).join(expanded(path));
         let text = text(&target)
             .map_err(|error| format!("{}: names the profile {path}, but {error}", from.display()))?;
         if let Some(read) = source::read(&text, Syntax::Json).into_iter().next() {
@@ -122,6 +122,14 @@ fn follow(mut input: Input, from: &Path) -> Result<Input, Failure> {
         profile.caps = input.source.caps.clone();
     }
     Ok(input)
+}
+
+/// A path of a quadlet with `%h`, systemd's specifier of the user's home (systemd.unit(5)), filled in.
+fn expanded(path: &str) -> PathBuf {
+    match (path.strip_prefix("%h/"), std::env::var_os("HOME")) {
+        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+        _ => PathBuf::from(path),
+    }
 }
 
 /// A finding on a file beside that which is read, whose position goes into the text.
