@@ -363,6 +363,120 @@ fn other_files_of_a_folder_are_left_out() {
     assert!(text.contains("a.json:3:1: an object with kind") && !text.contains("refused"), "{text}");
 }
 
+/// A template, and many files without an object, such as kustomize's patches (redhat-cop/gitops-catalog, openshift/microshift
+/// `assets`), do not keep the other files of a folder from being read.
+#[test]
+fn templates_and_patches_of_a_folder_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let review = || run(&["review", "-f", folder.path().to_str().unwrap()], "");
+    write("service.yaml", "kind: Service\nspec:\n{{- if .Ports }}\n- a\n{{- end }}\n");
+    let text = review();
+    assert!(text.contains("service.yaml:3:") && text.contains("render it first"), "{text}");
+    write("pod.yaml", ROOT.trim_start_matches("\n---\n"));
+    for name in ["a", "b", "c", "d"] {
+        write(&format!("{name}.yaml"), "- {op: replace, path: /spec/channel, value: stable}\n");
+    }
+    let text = review();
+    assert!(text.contains("0 admitted, 1 refused") && text.contains("service.yaml:3:"), "{text}");
+    assert!(text.contains("4 files without an object, the first is ") && !text.contains("b.yaml"), "{text}");
+}
+
+/// Objects that name no namespace are of that of the command, roles and bindings too: backube/scribe `mover-rsync`, the output of
+/// `helm template` and of `kustomize build` without a namespace.
+#[test]
+fn roles_and_bindings_without_a_namespace_are_of_that_of_the_workload() {
+    let policy = "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: r}, rules: [{apiGroups: [security.openshift.io], resources: [securitycontextconstraints], resourceNames: [anyuid], verbs: [use]}]}\n---\n\
+        {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: b, namespace: }, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: r}, subjects: [{kind: ServiceAccount, name: app}]}\n---\n\
+        {apiVersion: v1, kind: ServiceAccount, metadata: {name: app}}";
+    let pod = ROOT.replace(", namespace: shop", "");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.yaml");
+    std::fs::write(&file, policy).unwrap();
+    let file = file.to_str().unwrap();
+    let all = format!("{policy}{pod}");
+    let other = all.replacen("name: b, namespace: ", "name: b, namespace: other", 1);
+    for (args, input, says) in [
+        (vec!["review", "-f", "-"], all.as_str(), "admitted by anyuid"),
+        (vec!["review", "-f", "-", "-n", "shop"], all.as_str(), "p in shop: admitted by anyuid"),
+        (
+            vec!["review", "-f", "-", "-n", "shop", "--policy", file, "--scc-set", "4"],
+            &pod,
+            "admitted by anyuid",
+        ),
+        (vec!["review", "-f", "-", "-n", "shop"], other.as_str(), "p in shop: refused"),
+        (
+            vec!["scc", "impact", "-f", "-", "-n", "shop", "--with", file],
+            &pod,
+            "p in shop: refused -> anyuid",
+        ),
+    ] {
+        let text = run(&args, input);
+        assert!(text.contains(says), "{args:?}: {says:?} in {text}");
+    }
+}
+
+/// What is right where the person's cluster, or what they ask, is another: no SCC at all, an administrator, a user.
+#[test]
+fn what_the_answer_depends_on_is_told() {
+    let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {pod-security.kubernetes.io/enforce: restricted, pod-security.kubernetes.io/warn: restricted, pod-security.kubernetes.io/audit: restricted}}}";
+    let admin = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: admins}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: alice}]}";
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let (namespace, admin) = (write("ns.yaml", namespace), write("admin.yaml", admin));
+    let (namespace, admin) = (namespace.as_str(), admin.as_str());
+    let first = "{apiVersion: security.openshift.io/v1, kind: SecurityContextConstraints, metadata: {name: first}, priority: 20, runAsUser: {type: RunAsAny}, seLinuxContext: {type: RunAsAny}, volumes: ['*']}";
+    let first = write("first.yaml", first);
+    let several = write(
+        "several.yaml",
+        &format!(
+            "{}\n---\n{}",
+            std::fs::read_to_string(&first).unwrap(),
+            std::fs::read_to_string(&first).unwrap().replace("name: first", "name: second")
+        ),
+    );
+    let second = format!("{several}#second");
+    let alice = ["review", "-f", "-", "-f", admin, "--as"];
+    for (source, args, says, count) in [
+        (
+            "adyanth/cloudflare-operator#110",
+            vec!["review", "-f", "-", "--policy", namespace],
+            "set spec.containers[0].securityContext.allowPrivilegeEscalation: false",
+            1,
+        ),
+        ("its list, once", vec!["review", "-f", "-", "--policy", namespace], "unrestricted capabilities", 1),
+        ("not SCC's", vec!["review", "-f", "-", "--policy", namespace], "oc adm policy", 0),
+        ("openshift/origin#5317", [&alice[..], &["alice"][..]].concat(), "alice may use every SCC", 1),
+        ("someone else", [&alice[..], &["bob"][..]].concat(), "may use every SCC", 0),
+        (
+            "opendatahub-io/kserve#1662",
+            vec!["scc", "impact", "-f", "-", "-f", admin, "--with", first.as_str(), "--as", "alice"],
+            "anyuid -> first",
+            1,
+        ),
+        (
+            "not the controller",
+            vec!["scc", "impact", "-f", "-", "-f", admin, "--with", first.as_str()],
+            "0 of 1 workloads",
+            1,
+        ),
+        (
+            "kserve's two SCCs",
+            vec!["scc", "diff", several.as_str(), "restricted-v2"],
+            "as FILE#NAME: first, second",
+            1,
+        ),
+        ("one of them", vec!["scc", "diff", second.as_str(), first.as_str()], "permit and set the same", 1),
+    ] {
+        let text = run(&args, ROOT.trim_start_matches("\n---\n"));
+        assert_eq!(text.matches(says).count(), count, "{source}: {says:?} in {text}");
+    }
+}
+
 /// Pods that are admitted but do not work, objects that are not read, and gaps of a must-gather folder.
 #[test]
 fn what_comes_after_admission_is_told() {
