@@ -56,7 +56,8 @@ impl Namespace {
     }
 
     /// The user who has requested it, if it is somebody's project.
-    pub(crate) fn requester(&self) -> Option<&Arc<str>> {
+    #[must_use]
+    pub fn requester(&self) -> Option<&Arc<str>> {
         self.requester.as_ref()
     }
 

@@ -40,14 +40,13 @@ use crate::{admit, aggregate, binder, bootstrap, failure, lost, objects, verb};
 pub(crate) fn start(api: &Arc<Api>, set: BuiltinSet, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     let (api, stop) = (Arc::clone(api), Arc::clone(stop));
     std::thread::spawn(move || {
-        let errands = Errands::default();
+        let errands = Errands::new(Arc::clone(&api.policy));
         std::thread::scope(|threads| {
-            for _ in 0..limits::ERRAND_THREADS {
-                threads.spawn(|| errands.run(&api, &stop));
-            }
+            errands.start(threads, &api, &stop);
             let mut controller = Controller::new(&api, set, &errands, &stop);
             while !stop.load(Ordering::Relaxed) {
                 controller.turn();
+                errands.reinforce(threads, &api, &stop);
             }
         });
     })

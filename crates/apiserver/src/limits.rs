@@ -46,22 +46,35 @@ pub(crate) const WORKLOAD_NICE: i32 = 5;
 /// Pods of a namespace's workloads that wait for a node, and claims that wait for a volume, in number and in bytes as stored,
 /// from which on no further ones are made: a set may want 2,000,000,000.
 pub(crate) const WAITING: (usize, usize) = (5000, 128 << 20);
-/// Threads that delete what controllers want deleted, each in another namespace.
-pub(crate) const ERRAND_THREADS: usize = 4;
+/// The number of threads that works have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Those that always exist, for works that do not take long.
+    pub(crate) threads: usize,
+    /// With those in the place of works that take long.
+    pub(crate) most: usize,
+    /// Those of one party, as long as its work is quick.
+    pub(crate) party: usize,
+    /// Those of one namespace.
+    pub(crate) namespace: usize,
+}
+
+/// Threads that delete what controllers want deleted.
+pub(crate) const ERRAND_THREADS: Bounds = Bounds { threads: 4, most: 20, party: 2, namespace: 1 };
 /// Time before a failed deletion is tried again.
 pub(crate) const ERRAND_WAIT: Duration = Duration::from_secs(15);
 /// Minimum time before a namespace or a definition with remaining objects is looked at again.
 pub(crate) const LEAVING_WAIT: Duration = Duration::from_secs(10);
 /// Minimum time before the deletion of its objects is asked for again.
 pub(crate) const LEAVING_AGAIN: Duration = Duration::from_secs(60);
-/// Time that the work of a namespace takes at most, to leave it its turn before those that wait for webhooks.
+/// Time from which on work of controllers takes long, as it does where it waits for webhooks.
 pub(crate) const QUICK: Duration = Duration::from_secs(1);
-/// Namespaces of which it is remembered.
+/// Time for which such work counts against its party.
+pub(crate) const SLOW: Duration = Duration::from_secs(60);
+/// Parties of which it is remembered.
 pub(crate) const PACES: usize = 10_000;
-/// Workloads that are looked at concurrently.
-pub(crate) const WORKLOAD_THREADS: usize = 6;
-/// Those of one namespace, whose admission webhooks may be slow.
-pub(crate) const NAMESPACE_WORKLOADS: usize = 3;
+/// Threads that look at workloads.
+pub(crate) const WORKLOAD_THREADS: Bounds = Bounds { threads: 6, most: 30, party: 3, namespace: 3 };
 
 /// Maximum time for a client to read one part of a list, or an event of a watch.
 pub(crate) const PART_TIME: Duration = Duration::from_secs(60);

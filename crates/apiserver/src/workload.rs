@@ -10,6 +10,7 @@ mod queue;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Scope;
 
 use jiff::Timestamp;
 use palisade_k8s::put;
@@ -34,16 +35,16 @@ use queue::{Queue, Turn};
 pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     let workloads = Workloads {
         api: Arc::clone(api),
-        queue: Mutex::default(),
+        queue: Mutex::new(Queue::new(Arc::clone(&api.policy))),
         is_due: Condvar::new(),
         stop: Arc::clone(stop),
     };
     std::thread::spawn(move || {
         std::thread::scope(|threads| {
-            for _ in 0..limits::WORKLOAD_THREADS {
-                threads.spawn(|| workloads.work());
+            for _ in 0..limits::WORKLOAD_THREADS.threads {
+                threads.spawn(|| workloads.work(true));
             }
-            workloads.follow();
+            workloads.follow(threads);
         });
     })
 }
@@ -68,17 +69,28 @@ impl Workloads {
     }
 
     /// Reads events.
-    fn follow(&self) {
+    fn follow<'s>(&'s self, threads: &'s Scope<'s, '_>) {
         let mut events = self.api.follow(self.look_around());
         while !self.is_over() {
             let wait = self.queue().advance(events.seen());
             self.is_due.notify_all();
+            self.reinforce(threads);
             match events.next(wait) {
                 Ok(events) => events.iter().for_each(|event| self.learn(event)),
                 Err(_) => events.jump(self.look_around()),
             }
         }
         self.is_due.notify_all();
+    }
+
+    /// Starts threads in the place of those whose workloads take long.
+    fn reinforce<'s>(&'s self, threads: &'s Scope<'s, '_>) {
+        let more = self.queue().reinforce();
+        for _ in 0..more {
+            if std::thread::Builder::new().spawn_scoped(threads, || self.work(false)).is_err() {
+                self.queue().dismiss();
+            }
+        }
     }
 
     fn learn(&self, event: &Event) {
@@ -115,8 +127,8 @@ impl Workloads {
         seen
     }
 
-    /// Runs controllers on workloads until shutdown.
-    fn work(&self) {
+    /// Runs controllers on workloads until shutdown, or until none is due.
+    fn work(&self, stays: bool) {
         // Requests take precedence. If the priority cannot be lowered, the work continues at normal priority.
         let _ = rustix::process::nice(limits::WORKLOAD_NICE);
         while !self.is_over() {
@@ -126,6 +138,7 @@ impl Workloads {
                     drop(queue);
                     self.look_at(turn);
                 }
+                None if !stays => return queue.dismiss(),
                 None => {
                     let waited = self.is_due.wait_timeout(queue, limits::WORKLOAD_WAIT);
                     drop(waited.unwrap_or_else(PoisonError::into_inner));

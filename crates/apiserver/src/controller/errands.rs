@@ -1,17 +1,20 @@
 //! Errands of the controllers: deletions and their consequences. They call admission webhooks, which may be
-//! slow, so a few threads run them: one at a time for each namespace, and namespaces take [turns](crate::turns).
+//! slow, so a few threads run them: one at a time for each namespace, in [turns](crate::turns).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Scope;
 use std::time::Instant;
 
+use palisade_admission::PolicyCache;
 use palisade_store::Key;
 
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
-use crate::turns::{Pace, Turns};
-use crate::{failure, limits};
+use crate::failure;
+use crate::limits::{self, Bounds};
+use crate::turns::{Turns, Work};
 
 /// Work on an object.
 pub(super) type Errand = Box<dyn Fn(&Run<'_>) -> ApiResult<()> + Send>;
@@ -47,53 +50,67 @@ pub(super) enum Aim {
     Finish,
 }
 
+/// Errands of a namespace.
+type Line = BTreeMap<(Key, Aim), Errand>;
+
+impl Work for Line {
+    type Piece = ((Key, Aim), Errand);
+
+    const BOUNDS: Bounds = limits::ERRAND_THREADS;
+
+    fn pop(&mut self) -> Option<Self::Piece> {
+        self.pop_first()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
 /// Pending errands.
-#[derive(Default)]
 pub(super) struct Errands {
     state: Mutex<State>,
     is_due: Condvar,
 }
 
-#[derive(Default)]
 struct State {
-    due: BTreeMap<String, BTreeMap<(Key, Aim), Errand>>,
+    turns: Turns<Line>,
     /// Failed errands, and the time of their next try.
-    later: Vec<(Instant, (Key, Aim), Errand)>,
-    busy: BTreeMap<String, (Pace, Instant)>,
-    turns: Turns<{ limits::ERRAND_THREADS }>,
+    later: VecDeque<(Instant, (Key, Aim), Errand)>,
 }
 
 impl State {
+    fn new(policy: Arc<PolicyCache>) -> Self {
+        Self { turns: Turns::new(policy), later: VecDeque::new() }
+    }
+
     fn add(&mut self, at: (Key, Aim), errand: Errand) {
-        self.due.entry(at.0.namespace.clone()).or_default().insert(at, errand);
+        let namespace = at.0.namespace.clone();
+        self.turns.due(&namespace).insert(at, errand);
     }
 
-    fn take(&mut self) -> Option<((Key, Aim), Errand)> {
+    fn take(&mut self) -> Option<(u64, ((Key, Aim), Errand))> {
         let now = Instant::now();
-        let (ripe, later) = std::mem::take(&mut self.later).into_iter().partition(|(at, _, _)| *at <= now);
-        self.later = later;
-        let ripe: Vec<(Instant, (Key, Aim), Errand)> = ripe;
-        ripe.into_iter().for_each(|(_, at, errand)| self.add(at, errand));
-        let namespace = self.turns.next(&self.due, |name| !self.busy.contains_key(name))?;
-        let errands = self.due.get_mut(&namespace)?;
-        let next = errands.pop_first()?;
-        if errands.is_empty() {
-            self.due.remove(&namespace);
+        while let Some((_, at, errand)) = self.later.pop_front_if(|(at, _, _)| *at <= now) {
+            self.add(at, errand);
         }
-        let pace = self.turns.begin(&namespace);
-        self.busy.insert(namespace, (pace, Instant::now()));
-        Some(next)
+        self.turns.take(now)
     }
 
-    /// The errand of a namespace has ended.
-    fn done(&mut self, namespace: &str) {
-        if let Some((pace, begun)) = self.busy.remove(namespace) {
-            self.turns.end(namespace, pace, begun.elapsed());
-        }
+    /// An errand has ended, which is tried again if it failed.
+    fn done(&mut self, number: u64, failed: Option<((Key, Aim), Errand)>) {
+        let now = Instant::now();
+        self.turns.end(number, now);
+        self.later.extend(failed.map(|(at, errand)| (now + limits::ERRAND_WAIT, at, errand)));
     }
 }
 
 impl Errands {
+    /// None yet; turns are those of the requesters that a policy knows.
+    pub(super) fn new(policy: Arc<PolicyCache>) -> Self {
+        Self { state: Mutex::new(State::new(policy)), is_due: Condvar::new() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -104,24 +121,41 @@ impl Errands {
         self.is_due.notify_one();
     }
 
-    /// Runs errands until shutdown.
-    pub(super) fn run(&self, api: &Api, stop: &AtomicBool) {
+    /// Starts the threads that run errands until shutdown.
+    pub(super) fn start<'s>(&'s self, threads: &'s Scope<'s, '_>, api: &'s Api, stop: &'s AtomicBool) {
+        for _ in 0..limits::ERRAND_THREADS.threads {
+            threads.spawn(move || self.run(api, stop, true));
+        }
+    }
+
+    /// Starts threads in the place of those whose errands take long.
+    pub(super) fn reinforce<'s>(&'s self, threads: &'s Scope<'s, '_>, api: &'s Api, stop: &'s AtomicBool) {
+        let more = self.state().turns.reinforce(Instant::now());
+        for _ in 0..more {
+            let run = move || self.run(api, stop, false);
+            if std::thread::Builder::new().spawn_scoped(threads, run).is_err() {
+                self.state().turns.dismiss();
+            }
+        }
+    }
+
+    /// Runs errands until shutdown, or until none is due.
+    fn run(&self, api: &Api, stop: &AtomicBool, stays: bool) {
         while !stop.load(Ordering::Relaxed) {
             let mut state = self.state();
-            let Some((at, errand)) = state.take() else {
+            let Some((number, (at, errand))) = state.take() else {
+                if !stays {
+                    state.turns.dismiss();
+                    return;
+                }
                 let waited = self.is_due.wait_timeout(state, limits::WORKLOAD_WAIT);
                 drop(waited.unwrap_or_else(PoisonError::into_inner));
                 continue;
             };
             drop(state);
             let done = failure::guarded(|| errand(&Run { api, errands: self, stop }));
-            let mut state = self.state();
-            state.done(&at.0.namespace);
-            if let Err(error) = done {
-                tracing::warn!("{}: {}", at.0, error.message);
-                state.later.push((Instant::now() + limits::ERRAND_WAIT, at, errand));
-            }
-            drop(state);
+            let failed = done.inspect_err(|error| tracing::warn!("{}: {}", at.0, error.message)).is_err();
+            self.state().done(number, failed.then_some((at, errand)));
             self.is_due.notify_one();
         }
     }
@@ -131,36 +165,39 @@ impl Errands {
 mod tests {
     use super::*;
 
+    fn state() -> State {
+        State::new(Arc::default())
+    }
+
     #[test]
-    fn namespaces_take_turns_and_what_failed_waits() {
-        let mut state = State::default();
+    fn one_errand_of_a_namespace_goes_at_a_time_and_what_failed_waits() {
+        let mut state = state();
         for (namespace, name) in [("a", "1"), ("a", "2"), ("b", "1"), ("a", "1")] {
             state.add((Key::new("pods", namespace, name), Aim::Delete), Box::new(|_| Ok(())));
         }
-        let taken: Vec<String> = std::iter::from_fn(|| state.take())
-            .map(|((key, _), _)| format!("{}/{}", key.namespace, key.name))
-            .collect();
-        assert_eq!(taken, ["a/1", "b/1"], "one of each namespace at a time");
-        ["a", "b"].into_iter().for_each(|namespace| state.done(namespace));
-        let (at, errand) = state.take().unwrap();
-        assert_eq!(at.0.name, "2");
-        state.done("a");
-        state.later.push((Instant::now() + limits::ERRAND_WAIT, at, errand));
+        let mut taken: Vec<_> = std::iter::from_fn(|| state.take()).collect();
+        let names: Vec<String> =
+            taken.iter().map(|(_, ((key, _), _))| format!("{}/{}", key.namespace, key.name)).collect();
+        assert_eq!(names, ["a/1", "b/1"], "one of each namespace at a time");
+        taken.drain(..).for_each(|(number, _)| state.done(number, None));
+        let (number, failed) = state.take().unwrap();
+        assert_eq!(failed.0.0.name, "2");
+        state.done(number, Some(failed));
         assert!(state.take().is_none());
         state.later[0].0 = Instant::now();
-        assert_eq!(state.take().unwrap().0.0.name, "2");
+        assert_eq!(state.take().unwrap().1.0.0.name, "2");
     }
 
     #[test]
     fn an_object_has_one_errand_of_each_aim() {
-        let (mut state, key) = (State::default(), Key::new("pods", "a", "1"));
+        let (mut state, key) = (state(), Key::new("pods", "a", "1"));
         for aim in [Aim::Finish, Aim::Orphan, Aim::Delete, Aim::Orphan] {
             state.add((key.clone(), aim), Box::new(|_| Ok(())));
         }
         let mut taken = Vec::new();
-        while let Some(((_, aim), _)) = state.take() {
+        while let Some((number, ((_, aim), _))) = state.take() {
             taken.push(aim);
-            state.done("a");
+            state.done(number, None);
         }
         assert_eq!(taken, [Aim::Delete, Aim::Orphan, Aim::Finish]);
     }

@@ -1,20 +1,23 @@
 //! The queue of workloads: for which controller, in which order, and not before the effects of the last run are known.
 //!
-//! Namespaces take turns, and none has all threads, so that none keeps the workloads of others waiting. In a namespace the
+//! Users and namespaces take [turns](crate::turns), so that none keeps the workloads of others waiting. In a namespace the
 //! workload that is due longest comes first. None is run again before the events of its last run's changes have been seen:
 //! a controller that does not see existing pods would create them again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use palisade_admission::PolicyCache;
 use palisade_store::{Key, Revision};
 use palisade_workloads::{Controller, controller_of};
 use serde_json::Value;
 
 use super::later::Later;
+use crate::limits::{self, Bounds};
+use crate::objects;
 use crate::resource::text;
-use crate::turns::{Pace, Turns};
-use crate::{limits, objects};
+use crate::turns::{Turns, Work};
 
 /// The place of DaemonSets in the store: a change of a node affects all of them.
 const DAEMONS: &str = "apps/daemonsets";
@@ -31,16 +34,13 @@ pub(super) struct Queue {
     /// By namespace and UID of their controller: pods, replica sets, revisions and jobs.
     owned: HashMap<(String, String), BTreeSet<Key>>,
     daemons: BTreeSet<Key>,
-    /// Workloads by namespace, none of them busy.
-    due: BTreeMap<String, Line>,
+    /// Workloads that are due, none of them busy.
+    turns: Turns<Line>,
     later: Later,
     /// Workloads that run, or the events of whose last run have not been seen; with whether they are due again.
     busy: HashMap<Key, bool>,
     /// Workloads that have run, by the revision up to which events must be seen.
     unseen: BTreeSet<(Revision, Key)>,
-    /// The number of running workloads of each namespace.
-    running: HashMap<String, usize>,
-    turns: Turns<{ limits::WORKLOAD_THREADS }>,
     /// The revision up to which events have been read.
     seen: Option<Revision>,
     /// By kind and namespace, pods of workloads that wait for a node, and claims that wait for a volume.
@@ -62,11 +62,21 @@ impl Line {
             self.order.push_back(key);
         }
     }
+}
+
+impl Work for Line {
+    type Piece = Key;
+
+    const BOUNDS: Bounds = limits::WORKLOAD_THREADS;
 
     fn pop(&mut self) -> Option<Key> {
         let key = self.order.pop_front()?;
         self.known.remove(&key);
         Some(key)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.order.is_empty()
     }
 }
 
@@ -132,11 +142,15 @@ pub(super) struct Turn {
     pub(super) key: Key,
     /// The number of failures so far.
     pub(super) failures: u32,
-    pace: Pace,
-    begun: Instant,
+    number: u64,
 }
 
 impl Queue {
+    /// A queue for the requesters that a policy knows.
+    pub(super) fn new(policy: Arc<PolicyCache>) -> Self {
+        Self { turns: Turns::new(policy), ..Self::default() }
+    }
+
     /// Forgets the owners of objects, before all are read again.
     pub(super) fn forget(&mut self) {
         self.owned.clear();
@@ -249,7 +263,7 @@ impl Queue {
     fn is_due(&mut self, key: Key) {
         match self.busy.get_mut(&key) {
             Some(is_due) => *is_due = true,
-            None => self.due.entry(key.namespace.clone()).or_default().push(key),
+            None => self.turns.due(&key.namespace.clone()).push(key),
         }
     }
 
@@ -288,32 +302,27 @@ impl Queue {
         self.later.next().map_or(limits::WORKLOAD_WAIT, |at| at - now).min(limits::WORKLOAD_WAIT)
     }
 
-    /// The next workload: of the namespace after the one that had its turn last.
+    /// The next workload.
     pub(super) fn take(&mut self) -> Option<Turn> {
-        let has_room =
-            |name: &str| self.running.get(name).is_none_or(|few| *few < limits::NAMESPACE_WORKLOADS);
-        let namespace = self.turns.next(&self.due, has_room)?;
-        let line = self.due.get_mut(&namespace)?;
-        let key = line.pop()?;
-        if line.order.is_empty() {
-            self.due.remove(&namespace);
-        }
+        let (number, key) = self.turns.take(Instant::now())?;
         self.busy.insert(key.clone(), false);
-        *self.running.entry(namespace.clone()).or_default() += 1;
-        let pace = self.turns.begin(&namespace);
         let failures = self.later.remove(&key);
-        Some(Turn { key, failures, pace, begun: Instant::now() })
+        Some(Turn { key, failures, number })
+    }
+
+    /// The number of threads to start in the place of those whose workloads take long.
+    pub(super) fn reinforce(&mut self) -> usize {
+        self.turns.reinforce(Instant::now())
+    }
+
+    /// One of those threads ends.
+    pub(super) fn dismiss(&mut self) {
+        self.turns.dismiss();
     }
 
     /// A workload has been run; it has its next turn when events up to a revision have been seen.
     pub(super) fn done(&mut self, turn: Turn, again: Option<(Duration, u32)>, until: Revision) {
-        self.turns.end(&turn.key.namespace, turn.pace, turn.begun.elapsed());
-        if let Some(running) = self.running.get_mut(&turn.key.namespace) {
-            *running -= 1;
-            if *running == 0 {
-                self.running.remove(&turn.key.namespace);
-            }
-        }
+        self.turns.end(turn.number, Instant::now());
         match self.seen.is_some_and(|seen| seen >= until) {
             true => self.is_free(turn.key.clone()),
             false => drop(self.unseen.insert((until, turn.key.clone()))),
@@ -348,8 +357,9 @@ mod tests {
     fn namespaces_take_turns_and_workloads_wait_for_their_own_events() {
         let mut queue = Queue::default();
         for namespace in ["a", "b", "c"] {
-            let pace = queue.turns.begin(namespace);
-            queue.turns.end(namespace, pace, Duration::ZERO);
+            queue.learn(&set(namespace, "0"), &json!({}), false);
+            let turn = queue.take().unwrap();
+            queue.done(turn, None, revision(1));
         }
         for key in [set("a", "2"), set("a", "1"), set("a", "3"), set("a", "4"), set("b", "1"), set("c", "1")]
         {
