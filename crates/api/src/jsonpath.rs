@@ -56,20 +56,28 @@ impl Path {
         names.collect()
     }
 
-    /// The first of the values at the path, without searching for the others.
-    pub(crate) fn first<'v>(&self, value: &'v Value) -> Option<&'v Value> {
-        first(&self.0, value)
+    /// The first of the values at the path, without searching for the others. The search ends after a number of values,
+    /// which is lowered by those that it looked at.
+    pub(crate) fn first<'v>(&self, value: &'v Value, looks: &mut usize) -> Option<&'v Value> {
+        first(&self.0, value, looks)
     }
 }
 
-fn first<'v>(steps: &[Step], value: &'v Value) -> Option<&'v Value> {
-    match steps.split_first() {
-        None => Some(value),
-        Some((step, rest)) => step.take(value).find_map(|value| first(rest, value)),
+fn first<'v>(steps: &[Step], value: &'v Value, looks: &mut usize) -> Option<&'v Value> {
+    let Some((step, rest)) = steps.split_first() else { return Some(value) };
+    for value in step.take(value) {
+        *looks = looks.checked_sub(step.cost())?;
+        if step.takes(value)
+            && let Some(found) = first(rest, value, looks)
+        {
+            return Some(found);
+        }
     }
+    None
 }
 
 impl Step {
+    /// The values that the step leads to.
     fn take<'s, 'v: 's>(&'s self, value: &'v Value) -> Box<dyn Iterator<Item = &'v Value> + 's> {
         match (self, value) {
             (Self::Name(name), Value::Object(map)) => Box::new(map.get(name).into_iter()),
@@ -77,13 +85,24 @@ impl Step {
                 let place = if *index < 0 { items.len() as i64 + index } else { *index };
                 Box::new(usize::try_from(place).ok().and_then(|place| items.get(place)).into_iter())
             }
-            (Self::All, Value::Array(items)) => Box::new(items.iter()),
+            (Self::All | Self::Where { .. }, Value::Array(items)) => Box::new(items.iter()),
             (Self::All, Value::Object(map)) => Box::new(map.values()),
-            (Self::Where { names, is_equal, value }, Value::Array(items)) => {
-                let at = |item: &'v Value| names.iter().try_fold(item, |value, name| value.get(name));
-                Box::new(items.iter().filter(move |item| (at(item) == Some(value)) == *is_equal))
-            }
             _ => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// Whether a value that the step leads to is one of its values.
+    fn takes(&self, item: &Value) -> bool {
+        let Self::Where { names, is_equal, value } = self else { return true };
+        let at = names.iter().try_fold(item, |value, name| value.get(name));
+        (at == Some(value)) == *is_equal
+    }
+
+    /// The number of values that it looks at, for each that it leads to.
+    fn cost(&self) -> usize {
+        match self {
+            Self::Where { names, .. } => 1 + names.len(),
+            _ => 1,
         }
     }
 }
@@ -164,8 +183,19 @@ mod tests {
             (".spec.none.deeper", None),
         ];
         for (text, wanted) in cases {
-            let found = Path::parse(text).unwrap().first(&object).cloned();
+            let found = Path::parse(text).unwrap().first(&object, &mut 100).cloned();
             assert_eq!(found, wanted, "{text}");
+        }
+        // Searches that find nothing end all the same.
+        let object = json!({"a": vec![json!({"b": {"c": [1, 2]}}); 1000]});
+        for text in [".a[*][*].zz", ".a[*][*].*.zz", ".a[?(@.b.c==1)].zz", ".a[?(@.b.c!=1)].*.*[*].zz"] {
+            let (path, mut many, mut few) = (Path::parse(text).unwrap(), 1 << 20, 500);
+            assert_eq!(
+                (path.first(&object, &mut many), path.first(&object, &mut few)),
+                (None, None),
+                "{text}"
+            );
+            assert!(many < (1 << 20) - 1000 && few < 5, "{text}: {many} and {few} are left");
         }
         for text in ["spec.n", "", "..n", ".a[", ".a[x]", ".a[?(@.b)]", ".a[?(b==1)]"] {
             assert!(Path::parse(text).is_err(), "{text}");

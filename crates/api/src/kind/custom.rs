@@ -146,8 +146,12 @@ impl Custom {
         if self.columns.is_empty() {
             return vec![super::age(object, now)];
         }
-        let most = ROW / self.columns.len();
-        self.columns.iter().map(|column| column.cell(object, now, most)).collect()
+        let (most, mut looks) = (ROW / self.columns.len(), LOOKS.0);
+        let cell = |column: &Column| {
+            looks = looks.max(LOOKS.1);
+            column.cell(object, now, most, &mut looks)
+        };
+        self.columns.iter().map(cell).collect()
     }
 
     /// Completes an object: the status of a new one is not its author's to set.
@@ -208,6 +212,10 @@ impl Custom {
 /// The size limit of a row's cells, in bytes: without one, each of many columns could repeat a whole large object.
 const ROW: usize = 16 * 1024;
 
+/// The number of values that the cells of a row are searched for in, and for each cell in any case: without a limit, each of many
+/// columns could search the whole of a large object for what it does not have.
+const LOOKS: (usize, usize) = (16 * 1024, 64);
+
 fn cut(text: &str, most: usize) -> String {
     match text.get(..text.floor_char_boundary(most)) {
         Some(start) if start.len() < text.len() => format!("{start}…"),
@@ -246,9 +254,10 @@ impl Column {
     }
 
     /// A cell, as `k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor` makes it. Of several
-    /// results the first counts, as there; a string is cut at `most` bytes, unlike there.
-    fn cell(&self, object: &Value, now: Timestamp, most: usize) -> Value {
-        let Some(first) = self.path.first(object) else { return Value::Null };
+    /// results the first counts, as there; a string is cut at `most` bytes, and what is not found in `looks` values is missing,
+    /// unlike there.
+    fn cell(&self, object: &Value, now: Timestamp, most: usize, looks: &mut usize) -> Value {
+        let Some(first) = self.path.first(object, looks) else { return Value::Null };
         match self.kind.as_str() {
             "integer" => first.as_i64().or_else(|| first.as_f64().map(|number| number as i64)).into(),
             "number" => first.as_f64().into(),
@@ -281,7 +290,25 @@ mod tests {
             (".spec.map", 9, json!("{\"k\":[1,2…")),
             (".spec.text", 5, json!("\u{e9}\u{e9}…")),
         ] {
-            assert_eq!(column(path).cell(&object, Timestamp::UNIX_EPOCH, most), expected, "{path} {most}");
+            let cell = column(path).cell(&object, Timestamp::UNIX_EPOCH, most, &mut 100);
+            assert_eq!(cell, expected, "{path} {most}");
+        }
+    }
+
+    #[test]
+    fn a_row_is_searched_for_a_bounded_number_of_values() {
+        let column = |path: &str| json!({"name": "x", "type": "string", "jsonPath": path});
+        let columns: Vec<Value> =
+            (0..99).map(|_| column(".spec[*].zz")).chain([column(".metadata.name")]).collect();
+        let custom = Custom::new(&json!({}), &json!({"additionalPrinterColumns": columns}));
+        let object = |before: usize| {
+            let mut spec = vec![json!({}); before];
+            spec.push(json!({"zz": "z"}));
+            json!({"metadata": {"name": "n"}, "spec": spec})
+        };
+        for (before, expected) in [(100, json!("z")), (LOOKS.0, Value::Null)] {
+            let cells = custom.cells(&object(before), Timestamp::UNIX_EPOCH);
+            assert_eq!((&cells[0], &cells[99]), (&expected, &json!("n")), "{before}");
         }
     }
 }
