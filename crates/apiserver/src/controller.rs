@@ -9,6 +9,8 @@ mod expiry;
 mod orphans;
 mod owners;
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -62,6 +64,8 @@ struct Controller<'a> {
     expiry: Expiry,
     orphans: Orphans,
     errands: &'a Errands,
+    /// The kinds and names of the objects that come with the server.
+    built_in: HashSet<(String, String)>,
     stop: &'a AtomicBool,
     /// Time of the last compaction, and the revision for the next one.
     compacted: (Instant, Revision),
@@ -71,6 +75,10 @@ struct Controller<'a> {
 impl<'a> Controller<'a> {
     fn new(api: &'a Api, set: BuiltinSet, errands: &'a Errands, stop: &'a AtomicBool) -> Self {
         let seen = api.store.revision();
+        let built_in = bootstrap::names(api, set).unwrap_or_else(|error| {
+            tracing::warn!("built-in objects cannot be read: {}", error.message);
+            HashSet::new()
+        });
         let mut controller = Self {
             api,
             set,
@@ -81,6 +89,7 @@ impl<'a> Controller<'a> {
             expiry: Expiry::default(),
             orphans: Orphans::default(),
             errands,
+            built_in,
             stop,
             compacted: (Instant::now(), seen),
             heartbeats: lost::Heartbeats::default(),
@@ -237,7 +246,7 @@ impl<'a> Controller<'a> {
                 }
                 Ok(())
             }
-            storage if is_built_in(storage) => {
+            storage if is_built_in(storage) && is_one_of(&self.built_in, event) => {
                 let kind = text(&event.object, "/kind");
                 for object in bootstrap::objects(self.api, self.set)? {
                     if text(&object, "/kind") == kind && text(&object, "/metadata/name") == event.name {
@@ -329,4 +338,38 @@ fn with_call(api: &Api, key: &Key, act: impl FnOnce(&Call<'_>) -> ApiResult<()>)
 fn is_built_in(storage: &str) -> bool {
     let groups = ["rbac", "scheduling.k8s.io", palisade_k8s::scc::GROUP];
     groups.iter().any(|group| storage.starts_with(group))
+}
+
+/// Whether an event is about one of the objects that come with the server, none of which is in a namespace.
+fn is_one_of(built_in: &HashSet<(String, String)>, event: &Event) -> bool {
+    let at = (text(&event.object, "/kind").to_owned(), event.name.clone());
+    event.namespace.is_empty() && built_in.contains(&at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_objects_that_come_with_the_server_are_restored() {
+        let built_in = HashSet::from([("ClusterRole".to_owned(), "view".to_owned())]);
+        for (kind, namespace, name, is_one) in [
+            ("ClusterRole", "", "view", true),
+            ("ClusterRole", "", "mine", false),
+            ("ClusterRoleBinding", "", "view", false),
+            ("RoleBinding", "shop", "view", false),
+            ("ClusterRole", "shop", "view", false),
+        ] {
+            let event = Event {
+                revision: Revision::default(),
+                change: Change::Deleted,
+                storage: format!("rbac.authorization.k8s.io/{}s", kind.to_lowercase()),
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                object: json!({"kind": kind, "metadata": {"name": name}}),
+                previous: None,
+            };
+            assert_eq!(is_one_of(&built_in, &event), is_one, "{kind} {namespace}/{name}");
+        }
+    }
 }
