@@ -173,11 +173,12 @@ impl<'a> Controller<'a> {
             if let Some(previous) = &event.previous {
                 lock(&self.owners).disclaim(&key, previous);
             }
-            self.learn(key, &event.object);
+            self.learn(key.clone(), &event.object);
+            self.finish(key, &event.object);
             if event.storage == "namespaces" {
                 bootstrap::repair(self.api, event.object.clone())?;
             }
-            return self.finish(event);
+            return Ok(());
         }
         self.definitions.forget(self.api, event);
         self.expiry.forget(&key);
@@ -200,37 +201,28 @@ impl<'a> Controller<'a> {
     }
 
     /// Continues a deletion that waits for dependents: in the foreground, or orphaning them.
-    fn finish(&self, event: &Event) -> ApiResult<()> {
-        let object = &event.object;
+    fn finish(&self, key: Key, object: &Value) {
         if object.pointer("/metadata/deletionTimestamp").is_none() {
-            return Ok(());
+            return;
         }
-        let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
-        let has = |name: &str| finalizers.is_some_and(|list| list.iter().any(|finalizer| finalizer == name));
-        let Some(finalizer) = ["orphan", "foregroundDeletion"].into_iter().find(|name| has(name)) else {
-            return Ok(());
-        };
-        let uid = text(object, "/metadata/uid").to_owned();
-        let dependents = lock(&self.owners).dependents(&event.namespace, &uid);
-        let key = Key::new(&event.storage, &event.namespace, &event.name);
+        let mut finalizers = [owners::ORPHAN, "foregroundDeletion"].into_iter();
+        let Some(finalizer) = finalizers.find(|name| owners::has_finalizer(object, name)) else { return };
+        let (of, owners, uid) =
+            (key.clone(), Arc::clone(&self.owners), text(object, "/metadata/uid").to_owned());
         let errand = move |run: &Run<'_>| {
+            let dependents = lock(&owners).dependents(&of.namespace, &uid);
             for dependent in &dependents {
                 run.goes_on()?;
-                match finalizer {
-                    "orphan" => disown(run.api, dependent, &uid)?,
-                    _ => {
-                        delete_if(run.api, dependent, |object| owners::of(object).any(|owner| owner == uid))?
-                    }
+                if finalizer == owners::ORPHAN {
+                    disown(run.api, &owners, dependent, &uid)?;
+                } else {
+                    delete_if(run.api, dependent, |object| owners::of(object).any(|owner| owner == uid))?;
+                    lock(&owners).leaves(dependent);
                 }
             }
-            change_list(run.api, &key, "/metadata/finalizers", &|entry| entry != finalizer)
+            change_list(run.api, &of, "/metadata/finalizers", &|entry| entry != finalizer)
         };
-        self.errands.add(
-            Key::new(&event.storage, &event.namespace, &event.name),
-            Aim::Finish,
-            Box::new(errand),
-        );
-        Ok(())
+        self.errands.add(key, Aim::Finish, Box::new(errand));
     }
 
     /// Restores deleted objects that must exist.
@@ -305,9 +297,19 @@ fn delete_with(api: &Api, key: &Key, options: &Value) -> ApiResult<()> {
     })
 }
 
-/// Removes an owner reference from an object.
-fn disown(api: &Api, key: &Key, owner: &str) -> ApiResult<()> {
-    change_list(api, key, "/metadata/ownerReferences", &|reference| text(reference, "/uid") != owner)
+/// Removes an owner from an object, and with it all others that leave it behind.
+fn disown(api: &Api, owners: &Mutex<Owners>, key: &Key, owner: &str) -> ApiResult<()> {
+    let released = RefCell::new(Vec::new());
+    change_list(api, key, "/metadata/ownerReferences", &|reference| {
+        let uid = text(reference, "/uid");
+        let stays = uid != owner && !lock(owners).leaves_behind(&key.namespace, uid);
+        if !stays {
+            released.borrow_mut().push(uid.to_owned());
+        }
+        stays
+    })?;
+    lock(owners).release(key, &released.into_inner());
+    Ok(())
 }
 
 /// Filters a list in an object.

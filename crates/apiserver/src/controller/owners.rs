@@ -6,7 +6,7 @@
 //! An object may name thousands of owners, and each costs two numbers here: UIDs and keys are kept as hashes, under a key
 //! of this process that nobody knows. What is found by a hash is read again before it is changed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use palisade_store::Key;
@@ -24,6 +24,8 @@ pub(super) struct Owners {
     owned: BTreeSet<(u64, u64)>,
     /// The objects that name owners.
     dependents: HashMap<u64, Dependent>,
+    /// The UIDs of objects that are being deleted and leave their dependents behind.
+    leaving_orphans: HashSet<u64>,
 }
 
 /// An object that names owners.
@@ -32,6 +34,8 @@ struct Dependent {
     key: Key,
     /// The number of its owners that exist where they can own it: the end of one costs no look at the others.
     living: usize,
+    /// Whether it is being deleted: the end of its owners changes nothing for it.
+    is_leaving: bool,
 }
 
 impl Owners {
@@ -51,19 +55,26 @@ impl Owners {
         if self.alive.insert(uid, self.hash(&key.namespace)).is_none() {
             self.each_owned(&key.namespace, uid, |dependent| dependent.living += 1);
         }
+        let is_leaving = object.pointer("/metadata/deletionTimestamp").is_some();
+        match is_leaving && has_finalizer(object, ORPHAN) {
+            true => self.leaving_orphans.insert(uid),
+            false => self.leaving_orphans.remove(&uid),
+        };
         let hash = self.hash(key);
         for owner in of(object).map(|owner| self.hash(owner)).collect::<Vec<_>>() {
             if self.owned.insert((owner, hash)) {
                 let is_alive = self.is_alive(owner, &key.namespace);
-                let new = || Dependent { key: key.clone(), living: 0 };
+                let new = || Dependent { key: key.clone(), living: 0, is_leaving };
                 self.dependents.entry(hash).or_insert_with(new).living += usize::from(is_alive);
             }
         }
+        self.dependents.entry(hash).and_modify(|dependent| dependent.is_leaving = is_leaving);
     }
 
     /// Notes that an object of a namespace is gone; gives those that have no owner left.
     pub(super) fn bury(&mut self, namespace: &str, uid: &str) -> Vec<Key> {
         let (uid, mut orphans) = (self.hash(uid), Vec::new());
+        self.leaving_orphans.remove(&uid);
         if self.alive.remove(&uid).is_some() {
             self.each_owned(namespace, uid, |dependent| {
                 dependent.living = dependent.living.saturating_sub(1);
@@ -96,12 +107,38 @@ impl Owners {
         }
     }
 
-    /// The objects that an owner of a namespace has.
+    /// Notes that an object no longer names owners: its event may be read much later.
+    pub(super) fn release(&mut self, key: &Key, owners: &[String]) {
+        let hash = self.hash(key);
+        for owner in owners.iter().map(|owner| self.hash(owner)).collect::<Vec<_>>() {
+            let is_alive = self.is_alive(owner, &key.namespace);
+            if self.owned.remove(&(owner, hash)) && is_alive {
+                let lose = |dependent: &mut Dependent| dependent.living = dependent.living.saturating_sub(1);
+                self.dependents.entry(hash).and_modify(lose);
+            }
+        }
+    }
+
+    /// Notes that the deletion of an object was asked for.
+    pub(super) fn leaves(&mut self, key: &Key) {
+        let hash = self.hash(key);
+        self.dependents.entry(hash).and_modify(|dependent| dependent.is_leaving = true);
+    }
+
+    /// Whether an owner of an object of a namespace leaves it behind.
+    pub(super) fn leaves_behind(&self, namespace: &str, owner: &str) -> bool {
+        let owner = self.hash(owner);
+        self.leaving_orphans.contains(&owner) && self.is_alive(owner, namespace)
+    }
+
+    /// The objects that an owner of a namespace has, but those that are being deleted: where many objects own each other, the
+    /// deletion of all of them looks at each once.
     pub(super) fn dependents(&self, namespace: &str, uid: &str) -> Vec<Key> {
         let owner = self.hash(uid);
         let owned = self.owned.range((owner, 0)..=(owner, u64::MAX));
-        let owned = owned.filter_map(|(_, dependent)| Some(&self.dependents.get(dependent)?.key));
-        owned.filter(|key| owns(namespace, key)).cloned().collect()
+        let owned = owned.filter_map(|(_, dependent)| self.dependents.get(dependent));
+        let owned = owned.filter(|dependent| owns(namespace, &dependent.key) && !dependent.is_leaving);
+        owned.map(|dependent| dependent.key.clone()).collect()
     }
 
     /// Whether an object names owners, and none of them exists where it can own it.
@@ -110,6 +147,15 @@ impl Owners {
         let mut owners = of(object).peekable();
         owners.peek().is_some() && !owners.any(|owner| self.is_alive(self.hash(owner), namespace))
     }
+}
+
+/// The finalizer of an object that leaves its dependents behind.
+pub(super) const ORPHAN: &str = "orphan";
+
+/// Whether an object has a finalizer.
+pub(super) fn has_finalizer(object: &Value, name: &str) -> bool {
+    let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+    finalizers.is_some_and(|list| list.iter().any(|finalizer| finalizer == name))
 }
 
 /// Whether an owner of a namespace can own an object.
@@ -186,6 +232,55 @@ mod tests {
         owners.learn(&pod, &object("9", &["3", "4"]));
         assert_eq!(owners.bury("", "3"), [pod], "the other is in another namespace");
     }
+
+    #[test]
+    fn objects_that_own_each_other_are_looked_at_once() {
+        let uids: Vec<String> = (0..30).map(|at| at.to_string()).collect();
+        let all: Vec<&str> = uids.iter().map(String::as_str).collect();
+        let key = |uid: &str| Key::new("configmaps", "a", uid);
+        let learn = |owners: &mut Owners, uid: &str, named: &[&str], is_leaving: bool| {
+            let mut new = object(uid, named);
+            if is_leaving {
+                new["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                new["metadata"]["finalizers"] = json!([ORPHAN]);
+            }
+            owners.disclaim(&key(uid), &object(uid, named));
+            owners.learn(&key(uid), &new);
+        };
+        // All are being deleted, or all that own others, which are not.
+        for (owned, looks) in [(&all[..], 0), (&all[15..], 15)] {
+            let mut owners = Owners::default();
+            let named = |uid: &str| if owned.contains(&uid) { &all[..15] } else { &[] };
+            all.iter().for_each(|uid| learn(&mut owners, uid, named(uid), false));
+            assert_eq!(owners.dependents("a", "3").len(), owned.len());
+            let leaving = if looks == 0 { &all[..] } else { &all[..15] };
+            leaving.iter().for_each(|uid| learn(&mut owners, uid, named(uid), true));
+            let mut looked = 0;
+            for owner in &all[..15] {
+                for dependent in owners.dependents("a", owner) {
+                    looked += 1;
+                    let left = uids.iter().filter(|owner| owners.leaves_behind("a", owner));
+                    owners.release(&dependent, &left.cloned().collect::<Vec<_>>());
+                }
+            }
+            assert_eq!(looked, looks);
+            // The events come later, and what is read again is as it was written.
+            for uid in owned {
+                owners.disclaim(&key(uid), &object(uid, named(uid)));
+                learn(&mut owners, uid, &[], false);
+            }
+            all.iter().for_each(|uid| assert!(owners.bury("a", uid).is_empty(), "{uid}"));
+            assert!(
+                owners.owned.is_empty() && owners.dependents.is_empty() && owners.leaving_orphans.is_empty()
+            );
+        }
+        let mut owners = Owners::default();
+        learn(&mut owners, "1", &[], false);
+        learn(&mut owners, "2", &["1"], false);
+        owners.leaves(&key("2"));
+        assert!(owners.dependents("a", "1").is_empty(), "its deletion was asked for");
+    }
+
     #[test]
     fn an_owner_is_in_the_namespace_of_its_dependents_or_in_none() {
         let (mut owners, key) = (Owners::default(), |namespace| Key::new("secrets", namespace, "s"));
