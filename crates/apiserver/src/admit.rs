@@ -171,6 +171,7 @@ fn by_webhooks(
 /// Refuses a new object that fits its type but is not permitted.
 pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     node::check_create(call, object)?;
+    owners::check(call, object, None)?;
     match call.target.resource.admission {
         Admission::Pod => {
             pod_security::check_pod(call, object, None)?;
@@ -196,7 +197,7 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
 /// Refuses a change.
 pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
     node::check_update(call, object, old)?;
-    owners::check(call, object, old)?;
+    owners::check(call, object, Some(old))?;
     match call.target.resource.admission {
         Admission::Pod if is_admitted(call) => {
             pod_security::check_pod(call, object, Some(old))?;

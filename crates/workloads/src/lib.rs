@@ -143,6 +143,13 @@ impl Controller {
         CONTROLLERS.iter().find(|controller| controller.kind == kind)
     }
 
+    /// Whether a user is the account of a controller.
+    #[must_use]
+    pub fn is_account(user: &str) -> bool {
+        let account = user.strip_prefix("system:serviceaccount:kube-system:");
+        account.is_some_and(|name| CONTROLLERS.iter().any(|controller| controller.account == name))
+    }
+
     /// Looks at a workload: makes and deletes what is missing and too much, and writes its status.
     ///
     /// # Errors

@@ -301,6 +301,25 @@ async fn whoever_may_not_delete_an_object_cannot_have_it_collected() {
         world.must(Mallory, &format!("PATCH {path}"), json!({"metadata": {"labels": {"a": "b"}}})).await;
         world.must(Admin, &format!("PATCH {path}"), change).await;
     }
+    // An owner that waits for an object takes the right to change its finalizers, also where the object is new.
+    let blocking = |name: &str| {
+        let mut owners = owners.clone();
+        owners[0]["blockOwnerDeletion"] = true.into();
+        json!({"metadata": {"name": name, "ownerReferences": owners}})
+    };
+    let rules = |resources: &[&str]| json!([{"verbs": ["create", "get", "list", "delete", "update", "patch"], "apiGroups": [""], "resources": resources}]);
+    let finalizing = json!({"metadata": {"name": "finalizing"}, "rules": rules(&["configmaps/finalizers"])});
+    world.must(Admin, &format!("POST {RBAC}/namespaces/lair/roles"), finalizing).await;
+    for (name, code) in [("before", 403), ("after", 201)] {
+        let reply = world.send(Mallory, &format!("POST {maps}"), &blocking(name)).await;
+        let why = if code == 403 { "you can't set finalizers on" } else { "" };
+        assert!(reply.code == code && reply.text().contains(why), "{name}: {} {}", reply.code, reply.text());
+        let bind = json!({"metadata": {"name": name}, "roleRef": reference("Role", "finalizing"), "subjects": mallory()});
+        world.must(Admin, &format!("POST {RBAC}/namespaces/lair/rolebindings"), bind).await;
+    }
+    let unknown = json!({"metadata": {"name": "unknown", "ownerReferences": [
+        {"apiVersion": "v1", "kind": "Nothing", "name": "own", "uid": "1", "blockOwnerDeletion": true}]}});
+    assert_eq!(world.send(Mallory, &format!("POST {maps}"), &unknown).await.code, 403);
     // The owner of another namespace takes along what is in its own only.
     let local = json!({"metadata": {"name": "local", "ownerReferences": owners}});
     world.must(Mallory, &format!("POST {maps}"), local).await;
