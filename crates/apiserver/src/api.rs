@@ -17,13 +17,13 @@ use crate::documents::Documents;
 use crate::error::ApiResult;
 use crate::hub::Hub;
 use crate::identity::{Identity, Requester};
+use crate::locks::Locks;
 use crate::login::Logins;
 use crate::metrics::Metrics;
 use crate::node::Placed;
 use crate::policy::{self, Epoch, Others};
 use crate::request::Target;
 use crate::shares::Shares;
-use crate::stripes::Stripes;
 use crate::token::Tokens;
 
 /// The state that all requests share.
@@ -43,11 +43,11 @@ pub(crate) struct Api {
     /// Blocks of IDs for namespaces that are about to be written.
     pub(crate) ranges: Reservations,
     /// Lock held while the used amounts of a namespace's quotas are read and changed.
-    pub(crate) quotas: Stripes,
+    pub(crate) quotas: Locks,
     /// Lock held while the ranges of a node's pods are checked and written.
     pub(crate) node_ranges: Mutex<()>,
     /// Lock held while a pod is evicted from a namespace.
-    pub(crate) evictions: Stripes,
+    pub(crate) evictions: Locks,
     pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
     /// Held by requests; closed while a backup is restored.
@@ -95,9 +95,9 @@ impl Api {
             policy,
             epoch,
             ranges: Reservations::default(),
-            quotas: Stripes::default(),
+            quotas: Locks::default(),
             node_ranges: Mutex::default(),
-            evictions: Stripes::default(),
+            evictions: Locks::default(),
             gate: RwLock::default(),
             metrics: Metrics::default(),
             store,

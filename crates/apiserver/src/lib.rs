@@ -45,6 +45,7 @@ mod ephemeral;
 #[doc(hidden)]
 pub mod fuzz;
 mod limits;
+mod locks;
 mod lost;
 mod metrics;
 mod names;
@@ -56,7 +57,6 @@ mod respond;
 mod review;
 mod serve;
 mod server;
-mod stripes;
 mod turns;
 mod verb;
 mod version;

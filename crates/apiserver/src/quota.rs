@@ -3,8 +3,6 @@
 //! One write at a time is checked and made in each namespace, if it uses a quota, so that no race overruns one.
 //! Released usage is counted again by a thread that follows the store.
 
-use std::sync::MutexGuard;
-
 use palisade_api::amount::{self, Amounts};
 use palisade_api::kind::quota;
 use palisade_k8s::put;
@@ -15,6 +13,7 @@ use crate::api::Api;
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
 use crate::hub::Event;
+use crate::locks::Held;
 use crate::objects;
 use crate::paced::Task;
 use crate::resource::{Counted, RESOURCE_QUOTAS, Resource, text};
@@ -22,7 +21,7 @@ use crate::resource::{Counted, RESOURCE_QUOTAS, Resource, text};
 /// The usage after a write; the namespace's quotas are locked until it is settled, or dropped.
 pub(crate) struct Charge<'a> {
     api: &'a Api,
-    _held: MutexGuard<'a, ()>,
+    _held: Held<'a>,
     due: Vec<(Value, Amounts)>,
 }
 
