@@ -17,17 +17,25 @@ pub struct Bounds {
 
 /// Requests that are worked on at once.
 pub const REQUESTS: Bounds = Bounds { all: 64, each: 16, kept: 16, waiting: 256 };
+/// How many times the number of places may be set aside by requests that wait for webhooks.
+pub const ASIDE: usize = 4;
 /// Of these, slow requests, each of which uses a CPU: they have threads of low priority.
 pub const LONG_REQUESTS: Bounds = Bounds { all: 3, each: 1, kept: 1, waiting: 64 };
-/// The largest total of bodies that are read or kept, in bytes. This, [`TREES`], [`STREAMS`] and [`ANSWERS`] are the
-/// memory that clients make the server hold.
-pub const BODIES: Bounds = Bounds { all: 24 << 20, each: 8 << 20, kept: 6 << 20, waiting: 256 };
+/// The largest total of bodies that are read or kept, in bytes. This, [`SMALL_BODIES`], [`TREES`], [`STREAMS`] and [`ANSWERS`]
+/// are the memory that clients make the server hold.
+pub const BODIES: Bounds = Bounds { all: 21 << 20, each: 4 << 20, kept: 6 << 20, waiting: 256 };
+/// The same of small bodies, which large ones take nothing from.
+pub const SMALL_BODIES: Bounds = Bounds { all: 3 << 20, each: 512 << 10, kept: 1 << 20, waiting: 256 };
+/// Size of a small body at most, in bytes.
+pub const SMALL_BODY: usize = 64 << 10;
 /// The limit on all objects as values while requests are worked on, copies included, in bytes.
 pub const TREES: Bounds = Bounds { all: 80 << 20, each: 48 << 20, kept: 16 << 20, waiting: 256 };
 /// The limit on parts of lists and events of watches that clients have not read, in bytes.
 pub const STREAMS: Bounds = Bounds { all: 24 << 20, each: 6 << 20, kept: 6 << 20, waiting: 256 };
 /// The limit on all other answers that clients have not read, in bytes.
-pub const ANSWERS: Bounds = Bounds { all: 24 << 20, each: 6 << 20, kept: 6 << 20, waiting: 256 };
+pub const ANSWERS: Bounds = Bounds { all: 24 << 20, each: 3 << 20, kept: 6 << 20, waiting: 256 };
+/// Time for a client to read such an answer, before its connection ends.
+pub const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// Size of a piece of an answer up to which it is not counted, in bytes.
 pub const SMALL: usize = 4096;
 /// Lists that are sent part by part at once.

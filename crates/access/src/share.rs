@@ -11,10 +11,11 @@ use tokio::sync::oneshot;
 
 use crate::error::{ApiError, ApiResult};
 use crate::identity::{Identity, MASTERS};
+use crate::lane;
 use crate::limits::{self, Bounds};
 
-/// A user as shares are counted. All accounts of a namespace count as one, since its administrators can create any number;
-/// an anonymous client counts as its address.
+/// A user as shares are counted. All accounts of the namespaces that a user requested count as one, since the user can create any
+/// number of both, as do those of a namespace that nobody requested; an anonymous client counts as its address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Party {
     name: Arc<str>,
@@ -22,8 +23,8 @@ pub struct Party {
 }
 
 impl Party {
-    /// The party of a user who is at an address.
-    pub fn of(identity: &Identity, source: IpAddr) -> Self {
+    /// The party of a user who is at an address; `requester` gives the user who requested a namespace.
+    pub fn of(identity: &Identity, source: IpAddr, requester: impl FnOnce(&str) -> Option<Arc<str>>) -> Self {
         let is_system = identity.is_master()
             || ["system:node:", "system:kube-"].iter().any(|prefix| identity.name.starts_with(prefix));
         if identity.is_master() {
@@ -35,7 +36,11 @@ impl Party {
         let name = match identity.name.strip_prefix("system:serviceaccount:") {
             Some(account) => {
                 let namespace = account.split(':').next().unwrap_or_default();
-                format!("system:serviceaccount:{namespace}").into()
+                // No user and no namespace has such a name.
+                match requester(namespace) {
+                    Some(user) => format!("accounts of {user:?}").into(),
+                    None => format!("system:serviceaccount:{namespace}").into(),
+                }
             }
             None => identity.name.as_str().into(),
         };
@@ -65,6 +70,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     held: usize,
+    /// What is counted against its party only.
+    aside: usize,
     parties: HashMap<Party, Account>,
     /// The usage of the client that was served last: newcomers start there, so that nobody saves up.
     served: u64,
@@ -92,6 +99,37 @@ pub struct Lease {
     pool: Arc<Inner>,
     party: Party,
     amount: usize,
+    is_aside: bool,
+}
+
+/// The places that one request has among others.
+#[derive(Debug, Default)]
+pub struct Places(Mutex<Vec<Lease>>);
+
+impl Places {
+    fn leases(&self) -> MutexGuard<'_, Vec<Lease>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a place.
+    pub fn hold(&self, lease: Lease) {
+        self.leases().push(lease);
+    }
+
+    /// Gives back the place that was added last.
+    pub fn give_back(&self) {
+        let last = self.leases().pop();
+        drop(last);
+    }
+
+    /// Leaves the places to others for the rest of the request, which waits for a webhook, but still counts them against its
+    /// party. Without any, this changes nothing.
+    pub fn set_aside(&self) {
+        let mut leases = self.leases();
+        if !leases.is_empty() && leases.iter_mut().all(Lease::set_aside) {
+            lane::leave();
+        }
+    }
 }
 
 impl Pool {
@@ -153,7 +191,7 @@ impl Inner {
         loop {
             let Some((party, waiter)) = self.next() else { return };
             // One that no longer waits gives it back by dropping it.
-            let lease = Lease { pool: Arc::clone(self), party, amount: waiter.amount };
+            let lease = Lease { pool: Arc::clone(self), party, amount: waiter.amount, is_aside: false };
             drop(waiter.grant.send(lease));
         }
     }
@@ -195,13 +233,31 @@ impl Lease {
         self.give_back(less);
     }
 
+    /// Counts it against its party only from now on, unless there is much of that already. Whether it does.
+    fn set_aside(&mut self) -> bool {
+        if self.is_aside {
+            return true;
+        }
+        let mut state = self.pool.state();
+        let has_room = state.aside + self.amount <= self.pool.bounds.all * limits::ASIDE;
+        if has_room {
+            state.aside += self.amount;
+            state.held = state.held.saturating_sub(self.amount);
+            self.is_aside = true;
+        }
+        drop(state);
+        self.pool.settle();
+        has_room
+    }
+
     fn give_back(&mut self, amount: usize) {
         if amount == 0 {
             return;
         }
         self.amount -= amount;
         let mut state = self.pool.state();
-        state.held = state.held.saturating_sub(amount);
+        let counted = if self.is_aside { &mut state.aside } else { &mut state.held };
+        *counted = counted.saturating_sub(amount);
         if let Some(account) = state.parties.get_mut(&self.party) {
             account.held = account.held.saturating_sub(amount);
         }
@@ -247,6 +303,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn requests_that_wait_leave_their_places_to_others_but_not_to_their_party() {
+        let pool = Pool::new(Bounds { all: 5, each: 2, kept: 1, waiting: 3 });
+        let try_get = async |name: &str| {
+            tokio::time::timeout(std::time::Duration::from_millis(20), pool.get(&party(name), 1)).await
+        };
+        // Many users fill the pool again and again with requests that wait.
+        let mut waiting = Vec::new();
+        for name in ["a", "b", "c", "d", "e"] {
+            for _ in 0..2 {
+                let places = Places::default();
+                places.hold(try_get(name).await.unwrap().unwrap());
+                places.set_aside();
+                waiting.push(places);
+            }
+            assert!(try_get(name).await.is_err(), "{name} has its share");
+        }
+        assert_eq!(pool.held(), 0);
+        let other = try_get("other").await.unwrap().unwrap();
+        assert_eq!(pool.held(), 1);
+        drop((waiting, other));
+        assert_eq!((pool.held(), pool.0.state().aside), (0, 0));
+        // There is an end to it.
+        let mut all = Vec::new();
+        for at in 0.. {
+            let Ok(lease) = try_get(&format!("{at}")).await else { break };
+            let places = Places::default();
+            places.hold(lease.unwrap());
+            places.set_aside();
+            all.push(places);
+        }
+        assert_eq!(all.len(), 5 * limits::ASIDE + 4);
+    }
+
+    #[tokio::test]
     async fn the_user_with_the_smallest_share_comes_first() {
         let pool = Pool::new(Bounds { all: 1, each: 1, kept: 0, waiting: 3 });
         let held = pool.get(&party("a"), 1).await.unwrap();
@@ -266,14 +356,18 @@ mod tests {
     #[test]
     fn accounts_of_a_namespace_and_addresses_of_a_net_are_one_party() {
         let here: IpAddr = "127.0.0.1".parse().unwrap();
-        let account =
-            |namespace: &str, name: &str| Party::of(&Identity::service_account(namespace, name, ""), here);
+        let requester = |namespace: &str| namespace.starts_with("of-alice").then(|| "alice".into());
+        let of = |identity: &Identity| Party::of(identity, here, requester);
+        let account = |namespace: &str, name: &str| of(&Identity::service_account(namespace, name, ""));
         assert_eq!(account("a", "x"), account("a", "y"));
         assert_ne!(account("a", "x"), account("b", "x"));
+        assert_eq!(account("of-alice-1", "x"), account("of-alice-2", "y"), "one user's projects");
+        let alice = Identity { name: "alice".to_owned(), ..Identity::service_account("a", "x", "") };
+        assert_ne!(account("of-alice-1", "x"), of(&alice), "not the user, who is served beside them");
         let at = |address: &str| Party::at(address.parse().unwrap());
         assert_eq!(at("2001:db8::1"), at("2001:db8::2"));
         assert_ne!(at("2001:db8::1"), at("2001:db8:1::1"));
         assert_eq!(at("::ffff:127.0.0.1"), at("127.0.0.1"));
-        assert!(Party::of(&Identity::system(), here).is_system);
+        assert!(of(&Identity::system()).is_system);
     }
 }

@@ -2,15 +2,17 @@
 //! watches.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use palisade_https::Body;
+use palisade_https::{Body, Hangup};
+use tokio::sync::oneshot;
 
 use crate::error::ApiResult;
 use crate::lane::Lane;
 use crate::limits;
-use crate::share::{Party, Pool};
+use crate::share::{Lease, Party, Pool};
 
 /// All of them.
 #[derive(Debug)]
@@ -19,8 +21,8 @@ pub struct Shares {
     pub requests: Pool,
     /// Of these, the slow ones.
     pub long: Pool,
-    /// Bytes of bodies.
-    pub bodies: Pool,
+    bodies: Pool,
+    small_bodies: Pool,
     /// Bytes of objects as values.
     pub trees: Pool,
     streams: Pool,
@@ -43,6 +45,7 @@ impl Default for Shares {
             requests: Pool::new(limits::REQUESTS),
             long: Pool::new(limits::LONG_REQUESTS),
             bodies: Pool::new(limits::BODIES),
+            small_bodies: Pool::new(limits::SMALL_BODIES),
             trees: Pool::new(limits::TREES),
             streams: Pool::new(limits::STREAMS),
             answers: Pool::new(limits::ANSWERS),
@@ -68,6 +71,16 @@ impl<L> AsRef<[u8]> for Held<L> {
 }
 
 impl Shares {
+    /// Waits for the memory of a body of at most this size.
+    ///
+    /// # Errors
+    ///
+    /// There was none in time.
+    pub async fn body(&self, party: &Party, size: usize) -> ApiResult<Lease> {
+        let pool = if size <= limits::SMALL_BODY { &self.small_bodies } else { &self.bodies };
+        pool.get(party, size).await
+    }
+
     /// Counts a part of a list, or an event, for as long as it is not sent.
     ///
     /// # Errors
@@ -88,15 +101,36 @@ impl Shares {
         Ok(pieces.into_iter().map(held).collect())
     }
 
-    /// Counts an answer for as long as it is not sent.
-    pub async fn hold_answer(&self, party: &Party, answer: Response<Body>) -> ApiResult<Response<Body>> {
+    /// Counts an answer for as long as it is not sent; if that takes too long, the connection ends.
+    pub async fn hold_answer(
+        &self,
+        party: &Party,
+        hangup: Option<Hangup>,
+        answer: Response<Body>,
+    ) -> ApiResult<Response<Body>> {
         let (head, body) = answer.into_parts();
         let body = match body {
-            Body::Whole(Some(bytes)) => Body::Whole(Some(held(&self.answers, party, bytes).await?)),
+            Body::Whole(Some(bytes)) if bytes.len() > limits::SMALL => {
+                let lease = self.answers.get(party, bytes.len()).await?;
+                let _lease =
+                    (lease, hangup.map(|hangup| until_sent(limits::ANSWER_TIME, move || hangup.now())));
+                Body::Whole(Some(Bytes::from_owner(Held { bytes, _lease })))
+            }
             body => body,
         };
         Ok(Response::from_parts(head, body))
     }
+}
+
+/// Gives up after a time, unless what this gives is dropped before.
+fn until_sent(time: Duration, give_up: impl FnOnce() + Send + 'static) -> oneshot::Sender<()> {
+    let (sent, is_sent) = oneshot::channel();
+    tokio::spawn(async move {
+        if tokio::time::timeout(time, is_sent).await.is_err() {
+            give_up();
+        }
+    });
+    sent
 }
 
 async fn held(pool: &Pool, party: &Party, bytes: Bytes) -> ApiResult<Bytes> {
@@ -105,4 +139,39 @@ async fn held(pool: &Pool, party: &Party, bytes: Bytes) -> ApiResult<Bytes> {
     }
     let _lease = pool.get(party, bytes.len()).await?;
     Ok(Bytes::from_owner(Held { bytes, _lease }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_read_in_time_ends_its_connection() {
+        let ends = |time| {
+            let (end, ended) = oneshot::channel();
+            (until_sent(time, move || assert!(end.send("ended").is_ok())), ended)
+        };
+        let (_unread, ended) = ends(Duration::ZERO);
+        assert_eq!(ended.await, Ok("ended"));
+        let (read, ended) = ends(Duration::from_secs(3600));
+        drop(read);
+        assert!(ended.await.is_err(), "it was read");
+    }
+
+    #[tokio::test]
+    async fn large_bodies_leave_room_for_small_ones() {
+        let shares = Shares::default();
+        let party = |at: u8| Party::at([192, 0, 2, at].into());
+        let mut held = Vec::new();
+        let mut left = limits::BODIES.all - limits::BODIES.kept;
+        for at in 0.. {
+            let amount = left.min(limits::BODIES.each);
+            if amount <= limits::SMALL_BODY {
+                break;
+            }
+            held.push(shares.body(&party(at), amount).await.unwrap());
+            left -= amount;
+        }
+        assert!(shares.body(&party(100), 20).await.is_ok(), "{} clients hold the rest", held.len());
+    }
 }

@@ -6,6 +6,7 @@ use crate::api::Api;
 use crate::identity::Identity;
 use crate::notes::Notes;
 use crate::request::{Query, Target};
+use crate::share::Places;
 
 /// A request for a resource, with the warnings and annotations that it collects.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Call<'a> {
     /// The client's user agent.
     pub(crate) agent: &'a str,
     pub(crate) notes: &'a Notes,
+    /// Its places among the requests, if it is one.
+    pub(crate) places: Option<&'a Places>,
 }
 
 impl Call<'_> {
@@ -41,6 +44,7 @@ impl Call<'_> {
             query: self.query,
             agent: self.agent,
             notes: self.notes,
+            places: self.places,
         }
     }
 }

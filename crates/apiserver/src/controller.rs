@@ -333,7 +333,8 @@ fn with_call(api: &Api, key: &Key, act: impl FnOnce(&Call<'_>) -> ApiResult<()>)
     let target =
         Target { resource, namespace: key.namespace.clone(), name: key.name.clone(), subresource: None };
     let (identity, query, notes) = (Identity::system(), Query::default(), Notes::default());
-    act(&Call { api, identity: &identity, target: &target, query: &query, agent: "palisade", notes: &notes })
+    let (agent, places) = ("palisade", None);
+    act(&Call { api, identity: &identity, target: &target, query: &query, agent, notes: &notes, places })
 }
 
 /// Whether objects of a kind come with the server.

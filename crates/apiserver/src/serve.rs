@@ -7,7 +7,7 @@ mod other;
 mod pages;
 mod stream;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT, WARNING};
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use palisade_admission::Namespace;
 use palisade_audit::{self as audit, Trail};
 
 use crate::api::Api;
@@ -32,14 +33,14 @@ use crate::request::{Path, Query, Target};
 use crate::resource::{self, Serves, Subresource};
 use crate::respond::{self, Format};
 use crate::review;
-use crate::share::{Lease, Party};
+use crate::share::{Lease, Party, Places};
 use crate::table::Include;
 use crate::time;
 use crate::verb;
 use crate::watch::{Asker, Shape, Watcher};
 use crate::weight;
 use palisade_https::metrics::Timed;
-use palisade_https::{Body, ReadError};
+use palisade_https::{Body, Hangup, ReadError};
 
 /// Answers requests.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ struct Attended {
     identity: Identity,
     /// The user whose fair share the request uses: its sender, whomever it impersonates.
     party: Party,
+    /// Ends its connection.
+    hangup: Option<Hangup>,
     shown: Shown,
     notes: Arc<Notes>,
     trail: Arc<Trail>,
@@ -90,6 +93,7 @@ impl Service {
         let timed = self.api.metrics.requests.begin();
         let (mut parts, body) = request.into_parts();
         let upgrade = parts.extensions.remove::<OnUpgrade>();
+        let hangup = parts.extensions.remove::<Hangup>();
         let mut headers = parts.headers;
         name_host(&mut headers, &parts.uri);
         let mut query = Query::parse(parts.uri.query().unwrap_or_default());
@@ -112,7 +116,8 @@ impl Service {
         let mut response = match requester {
             Ok(requester) => {
                 let attended = Attended {
-                    party: Party::of(requester.own(), source.ip()),
+                    party: self.party(requester.own(), source.ip()),
+                    hangup,
                     identity: requester.identity,
                     shown,
                     notes: Arc::clone(&notes),
@@ -169,6 +174,14 @@ impl Service {
         )
     }
 
+    /// Whose share a request is counted against.
+    fn party(&self, identity: &Identity, source: IpAddr) -> Party {
+        Party::of(identity, source, |namespace| {
+            let policy = self.api.policy.snapshot();
+            policy.namespace(namespace).and_then(Namespace::requester).cloned()
+        })
+    }
+
     /// The requested resource, if any.
     fn target_of(&self, head: &Head) -> Option<Target> {
         match Path::parse(&head.path, &self.api.definitions.now()) {
@@ -199,11 +212,11 @@ impl Service {
             }
             Path::Other if console::is_below(&head.path) => {
                 let answer = console::answer(&self.api, head, attended, body).await?;
-                return self.api.shares.hold_answer(&attended.party, answer).await;
+                return self.hold(attended, answer).await;
             }
             Path::Other => {
                 let answer = other::answer(&self.api, head, attended).await?;
-                return self.api.shares.hold_answer(&attended.party, answer).await;
+                return self.hold(attended, answer).await;
             }
         };
         let told = |error| self.told(head, &attended.identity, error);
@@ -230,7 +243,7 @@ impl Service {
         }
         let (bytes, held) = match is_stream {
             true => (Bytes::new(), None),
-            false => self.read(body, &attended.party).await?,
+            false => read(&self.api, &attended.party, body, limits::BODY).await?,
         };
         let format = wanted(head, Some(&target.resource));
         let include = Include::parse(head.query.get("includeObject"))
@@ -243,8 +256,13 @@ impl Service {
         if let Some(answer) = pages::answer(&work, shape).await? {
             return Ok(answer);
         }
-        let (answer, _slot) = run(work, held, shape).await?;
-        self.api.shares.hold_answer(&attended.party, answer).await
+        let answer = run(Arc::clone(&work), held, shape).await?;
+        self.hold(attended, answer).await
+    }
+
+    /// Counts an answer until it is sent.
+    async fn hold(&self, attended: &Attended, answer: Response<Body>) -> ApiResult<Response<Body>> {
+        self.api.shares.hold_answer(&attended.party, attended.hangup.clone(), answer).await
     }
 
     /// Parses the path.
@@ -279,25 +297,12 @@ impl Service {
         why.map(drop).map_err(|error| self.told(head, &attended.identity, error))
     }
 
-    /// Reads a body, after reserving memory for it.
-    async fn read(&self, body: Incoming, party: &Party) -> ApiResult<(Bytes, Option<Lease>)> {
-        let length = hyper::body::Body::size_hint(&body).exact();
-        // A body of unknown length may have the maximum length.
-        let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(limits::BODY);
-        if length == 0 {
-            return Ok((Bytes::new(), None));
-        }
-        let mut held = self.api.shares.bodies.get(party, length.min(limits::BODY)).await?;
-        let bytes = read(body).await?;
-        held.shrink(bytes.len());
-        Ok((bytes, Some(held)))
-    }
-
     fn work(&self, head: &Head, attended: &Attended, target: Target, bytes: Bytes) -> Work {
         Work {
             api: Arc::clone(&self.api),
             identity: attended.identity.clone(),
             party: attended.party.clone(),
+            hangup: attended.hangup.clone(),
             target,
             query: head.query.clone(),
             agent: head.header(USER_AGENT).to_owned(),
@@ -306,6 +311,7 @@ impl Service {
             notes: Arc::clone(&attended.notes),
             trail: Arc::clone(&attended.trail),
             bytes,
+            places: Places::default(),
         }
     }
 
@@ -334,15 +340,11 @@ impl Service {
     }
 }
 
-/// Handles a request on a thread that may wait for the disk; slow ones on a thread of low priority. The answer comes
-/// with its place among the requests, which is kept until there is memory for the answer.
-async fn run(
-    work: Arc<Work>,
-    held: Option<Lease>,
-    shape: pages::Shape,
-) -> ApiResult<(Response<Body>, Lease)> {
+/// Handles a request on a thread that may wait for the disk; slow ones on a thread of low priority. Its place among the requests
+/// is kept until there is memory for the answer.
+async fn run(work: Arc<Work>, held: Option<Lease>, shape: pages::Shape) -> ApiResult<Response<Body>> {
     let (shares, party) = (&work.api.shares, &work.party);
-    let slot = shares.requests.get(party, 1).await?;
+    work.places.hold(shares.requests.get(party, 1).await?);
     let is_large = work.bytes.len() > limits::LONG || work.is_of_large();
     let weighing = Arc::clone(&work);
     let weight = match is_large {
@@ -353,16 +355,18 @@ async fn run(
     let doing = Arc::clone(&work);
     let act = move || {
         let (_held, _trees) = (held, trees);
-        (doing.answer(shape), slot)
+        doing.answer(shape)
     };
     let done = if work.bytes.len() > limits::LONG || weight > limits::LONG_WEIGHT || work.is_costly() {
-        let _turn = shares.long.get(party, 1).await?;
+        work.places.hold(shares.long.get(party, 1).await?);
         let act = || {
             let done = act();
             palisade_sys::memory::trim();
             done
         };
-        shares.lane.run(act).await
+        let done = shares.lane.run(act).await;
+        work.places.give_back();
+        done
     } else {
         tokio::task::spawn_blocking(act).await.ok()
     };
@@ -419,12 +423,23 @@ fn verb_of(head: &Head, target: &Target) -> ApiResult<&'static str> {
     })
 }
 
-async fn read(body: Incoming) -> ApiResult<Bytes> {
-    palisade_https::read(body, limits::BODY, limits::BODY_TIME).await.map_err(|error| match error {
+/// Reads a body of at most `limit` bytes, after reserving memory for it.
+async fn read(api: &Api, party: &Party, body: Incoming, limit: usize) -> ApiResult<(Bytes, Option<Lease>)> {
+    let length = hyper::body::Body::size_hint(&body).exact();
+    // A body of unknown length may have the maximum length.
+    let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
+    if length == 0 {
+        return Ok((Bytes::new(), None));
+    }
+    let mut held = api.shares.body(party, length.min(limit)).await?;
+    let read = palisade_https::read(body, limit, limits::BODY_TIME).await;
+    let bytes = read.map_err(|error| match error {
         ReadError::TooLarge(limit) => ApiError::too_large(limit),
         ReadError::Slow => ApiError::timeout(error.to_string()),
         ReadError::Broken(_) => ApiError::bad_request(error.to_string()),
-    })
+    })?;
+    held.shrink(bytes.len());
+    Ok((bytes, Some(held)))
 }
 
 /// A request with its body, for a thread that may block.
@@ -432,6 +447,7 @@ struct Work {
     api: Arc<Api>,
     identity: Identity,
     party: Party,
+    hangup: Option<Hangup>,
     target: Target,
     query: Query,
     agent: String,
@@ -440,6 +456,7 @@ struct Work {
     notes: Arc<Notes>,
     trail: Arc<Trail>,
     bytes: Bytes,
+    places: Places,
 }
 
 impl Work {
@@ -451,6 +468,7 @@ impl Work {
             query: &self.query,
             agent: &self.agent,
             notes: &self.notes,
+            places: Some(&self.places),
         }
     }
 

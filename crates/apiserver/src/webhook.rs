@@ -45,6 +45,10 @@ impl Host for Call<'_> {
     }
 
     fn runtime(&self) -> &tokio::runtime::Handle {
+        // A webhook may take long.
+        if let Some(places) = self.places {
+            places.set_aside();
+        }
         &self.api.runtime
     }
 

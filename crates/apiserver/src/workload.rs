@@ -204,6 +204,7 @@ impl Workloads {
             query: &query,
             agent: "kube-controller-manager",
             notes: &notes,
+            places: None,
         })
     }
 }

@@ -32,7 +32,7 @@ pub trait Host: std::fmt::Debug {
     /// The client that reaches them.
     fn client(&self) -> &Client;
 
-    /// The runtime on which they are waited for. The thread that asks is none of its workers.
+    /// The runtime on which they are waited for, once more for each wait. The thread that asks is none of its workers.
     fn runtime(&self) -> &tokio::runtime::Handle;
 
     /// A namespace, for the selectors of namespaces.

@@ -41,6 +41,17 @@ pub(crate) struct Place {
     closing: Arc<Notify>,
 }
 
+/// Ends a connection from one of its requests.
+#[derive(Clone, Debug)]
+pub struct Hangup(Arc<Notify>);
+
+impl Hangup {
+    /// Ends the connection, with all that is not sent.
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
+}
+
 impl Addresses {
     fn open(&self) -> MutexGuard<'_, Open> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -131,7 +142,12 @@ impl Place {
         }
     }
 
-    /// Waits until the connection is to give way to another.
+    /// What ends the connection.
+    pub(crate) fn hangup(&self) -> Hangup {
+        Hangup(Arc::clone(&self.closing))
+    }
+
+    /// Waits until the connection is to give way to another, or to end otherwise.
     pub(crate) async fn closing(&self) {
         self.closing.notified().await;
     }

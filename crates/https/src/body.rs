@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// The reason why the body of a request is not there.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +31,18 @@ pub enum ReadError {
 /// connection is closed would not see the answer.
 const THROWN: usize = 8;
 
-/// Reads the body of a request of at most `limit` bytes within `time`. Of one that is larger the rest is read too, and
-/// thrown away, so that the client gets to the answer.
+/// Time for which a body may come slowly, and the bytes that it must have in each further second: the memory for it is held
+/// meanwhile.
+const PROGRESS: (Duration, usize) = (Duration::from_secs(10), 64 << 10);
+
+/// The time within which more than these bytes must have come.
+fn due(size: usize) -> Duration {
+    let (grace, pace) = PROGRESS;
+    grace + Duration::from_secs((size / pace) as u64)
+}
+
+/// Reads the body of a request of at most `limit` bytes within `time`, which takes progress. Of one that is larger the rest is
+/// read too, and thrown away, so that the client gets to the answer.
 ///
 /// # Errors
 ///
@@ -43,7 +54,10 @@ pub async fn read(mut body: Incoming, limit: usize, time: Duration) -> Result<By
     let reading = async {
         let mut all = BytesMut::with_capacity(length.filter(|length| *length <= limit).unwrap_or_default());
         let mut size = 0_usize;
-        while let Some(frame) = body.frame().await {
+        let start = Instant::now();
+        loop {
+            let frame = timeout_at(start + due(size), body.frame()).await;
+            let Some(frame) = frame.map_err(|_| ReadError::Slow)? else { break };
             let frame = frame.map_err(|error| ReadError::Broken(error.to_string()))?;
             let Ok(piece) = frame.into_data() else { continue };
             size = size.saturating_add(piece.len());
@@ -58,8 +72,10 @@ pub async fn read(mut body: Incoming, limit: usize, time: Duration) -> Result<By
         }
         if size > limit { Err(ReadError::TooLarge(limit)) } else { Ok(all.freeze()) }
     };
-    let late = if is_larger { ReadError::TooLarge(limit) } else { ReadError::Slow };
-    tokio::time::timeout(time, reading).await.unwrap_or(Err(late))
+    match timeout(time, reading).await.unwrap_or(Err(ReadError::Slow)) {
+        Err(ReadError::Slow) if is_larger => Err(ReadError::TooLarge(limit)),
+        read => read,
+    }
 }
 
 /// The body of a response.
@@ -121,5 +137,17 @@ impl Body {
         let mut response = Response::new(Self::Stream(pieces, size));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_makes_progress() {
+        for (size, seconds) in [(0, 10), (1, 10), (64 << 10, 11), (3 << 20, 58)] {
+            assert_eq!(due(size), Duration::from_secs(seconds), "{size}");
+        }
     }
 }

@@ -38,6 +38,7 @@ mod listener;
 pub mod metrics;
 mod tls;
 
+pub use addresses::Hangup;
 pub use body::{Body, ReadError, read};
 pub use certificates::{Authority, CertificateError, LONG, Pair, key};
 pub use files::{FileError, read_file, write_file};

@@ -78,7 +78,8 @@ impl Listener {
     /// Serves until `shutdown` is ready. Then the socket is closed, connections are told to end (`Connection: close` in
     /// HTTP/1, GOAWAY in HTTP/2), and those that still have a request are waited for as long as the limits say.
     ///
-    /// `connect` is called once a connection, after its handshake, and gives the handler of its requests.
+    /// `connect` is called once a connection, after its handshake, and gives the handler of its requests, each of which has a
+    /// [`Hangup`](crate::Hangup) among its extensions.
     pub async fn run<C, H, F, B>(self, connect: C, shutdown: impl Future<Output = ()>)
     where
         C: Fn(Peer) -> H + Send + Sync + 'static,
@@ -200,7 +201,8 @@ async fn serve<H, F, B>(
 {
     let has_begun = Arc::new(AtomicBool::new(false));
     let begun = Arc::clone(&has_begun);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(place.hangup());
         if !begun.swap(true, Ordering::Relaxed) {
             place.note_request();
         }

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use palisade_review::{Frame, Page, PageError};
 
 use super::other::run_long;
-use super::{Attended, Head};
+use super::{Attended, Head, read};
 use crate::api::Api;
 use crate::authenticate::Shown;
 use crate::error::{ApiError, ApiResult};
@@ -25,7 +25,7 @@ use crate::failure;
 use crate::identity::ANONYMOUS;
 use crate::limits;
 use crate::request::Query;
-use palisade_https::{Body, ReadError};
+use palisade_https::Body;
 use view::{Patience, Reader};
 
 const ROOT: &str = "/console";
@@ -207,11 +207,6 @@ async fn form(api: &Api, head: &Head, attended: &Attended, body: Incoming, most:
     if crate::body::media_type(head.header(CONTENT_TYPE)) != "application/x-www-form-urlencoded" {
         return Err(ApiError::bad_request("a form is expected: application/x-www-form-urlencoded"));
     }
-    let _held = api.shares.bodies.get(&attended.party, most).await?;
-    let bytes = palisade_https::read(body, most, limits::BODY_TIME).await.map_err(|error| match error {
-        ReadError::TooLarge(limit) => ApiError::too_large(limit),
-        ReadError::Slow => ApiError::timeout(error.to_string()),
-        ReadError::Broken(_) => ApiError::bad_request(error.to_string()),
-    })?;
+    let (bytes, _held) = read(api, &attended.party, body, most).await?;
     Ok(Query::parse(&String::from_utf8_lossy(&bytes)))
 }

@@ -133,7 +133,7 @@ pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<R
             let Frame { head, end } = shape.frame(work, first.revision, next, first.items.len());
             let text = [head.as_slice(), &first.items, &end].concat();
             let answer = Body::bytes(200, shape.format.media_type(), text);
-            work.api.shares.hold_answer(&work.party, answer).await.map(Some)
+            work.api.shares.hold_answer(&work.party, work.hangup.clone(), answer).await.map(Some)
         }
     }
 }

@@ -33,16 +33,16 @@ pub(super) async fn answer(
 ) -> ApiResult<Response<Body>> {
     let shares = &work.api.shares;
     let tunnel = shares.tunnels.get(&work.party, 1).await?;
-    let turn = shares.requests.get(&work.party, 1).await?;
+    work.places.hold(shares.requests.get(&work.party, 1).await?);
     let decided = Arc::clone(work);
     let place = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
         let _open = decided.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let serves = decided.target.subresource.map(|part| part.serves);
         serves.map(|serves| review::connect(&decided.call(), serves)).transpose()
     });
     let place =
         place.await.map_err(|error| failure::internal("the request could not be answered", &error))??;
+    work.places.give_back();
     let Some(place) = place.flatten() else { return Ok(Body::text(200, "")) };
     let wants_upgrade = head.headers.contains_key(http::header::UPGRADE);
     let is_log = work.target.subresource.is_some_and(|part| matches!(part.serves, Serves::Log));
