@@ -159,11 +159,13 @@ fn basic(name: &str, password: &str) -> String {
 }
 
 /// Wrong passwords on 32 connections, and on 240 requests of one: other requests do not wait for their hashes, most are
-/// told to retry later, and no other address is locked out.
+/// told to retry later, and no other address is locked out. How fast the machine is does not count: others are answered
+/// several times while one password is hashed.
 #[tokio::test(flavor = "multi_thread")]
 async fn passwords_are_not_tried_at_others_cost() {
     let world = World::new().await;
     let wrong = basic("alice", "not her password");
+    let mut hashed = 0;
     let connections = async {
         let tries = (0..32).map(|_| async {
             let begin = Instant::now();
@@ -175,14 +177,19 @@ async fn passwords_are_not_tried_at_others_cost() {
         assert!(refused.len() >= 20, "{replies:?}");
         assert!(refused.iter().all(|(_, after, _)| after.is_some()), "{replies:?}");
         assert!(replies.iter().all(|(code, ..)| matches!(code, 401 | 429)), "{replies:?}");
+        hashed = replies.len() - refused.len();
     };
     let times =
         meanwhile(&world, Alice, "GET /api/v1/namespaces/shop/configmaps/kube-root-ca.crt", connections)
             .await;
-    assert!(part(&times, 50) < Duration::from_millis(100), "{times:?}");
-    let streams = async { assert_eq!(wrong_passwords(&world).await, 240) };
+    assert!(times.len() > 2 * hashed, "{hashed} passwords beside {} answers: {times:?}", times.len());
+    let streams = async {
+        for _ in 0..5 {
+            assert_eq!(wrong_passwords(&world).await, 240);
+        }
+    };
     let times = meanwhile(&world, Nobody, "GET /healthz", streams).await;
-    assert!(part(&times, 100) < Duration::from_millis(500), "{times:?}");
+    assert!(times.len() > 5, "more than one beside 240 passwords: {times:?}");
     // A client that has failed too often waits, even with the right password; from another address it works at once.
     for _ in 0..40 {
         let reply = world.send_as(Nobody, LOGIN, &[("authorization", &wrong)], b"").await;
@@ -364,6 +371,9 @@ const SOAK: u64 = 20;
 async fn a_good_client_is_served_beside_all_the_bad_ones() {
     let seconds = std::env::var("PALISADE_SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(SOAK);
     let world = Arc::new(World::apart().await);
+    let line = "GET /api/v1/namespaces/shop/configmaps/kube-root-ca.crt";
+    let quiet = meanwhile(&world, Alice, line, tokio::time::sleep(Duration::from_secs(1))).await;
+    let quiet = part(&quiet, 50);
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut made = Vec::new();
     let good = async {
@@ -392,20 +402,19 @@ async fn a_good_client_is_served_beside_all_the_bad_ones() {
             );
         });
     });
-    let line = "GET /api/v1/namespaces/shop/configmaps/kube-root-ca.crt";
     let times = meanwhile(&world, Alice, line, good).await;
     bad.join().unwrap();
     let (now, most) = world.memory();
     let [half, most_of, all] = [50, 99, 100].map(|of_hundred| part(&times, of_hundred));
     println!(
-        "{seconds} s: {} reads, half within {half:?}, 99 of 100 within {most_of:?}, all within {all:?}; \
+        "{seconds} s: {quiet:?} before; {} reads, half within {half:?}, 99 of 100 within {most_of:?}, all within {all:?}; \
          {} objects made; {most} MB at most, now {now} MB",
         times.len(),
         made.len(),
     );
     assert!(most < MEMORY, "{most} MB");
-    // The machine is shared with other tests, so a short soak shows only that nothing is stuck.
-    let limit = Duration::from_millis(if seconds > SOAK { 50 } else { 2000 });
+    // The machine is shared with other tests, so a short soak shows only that nothing is stuck, by what a read takes without it.
+    let limit = if seconds > SOAK { Duration::from_millis(50) } else { quiet * 1000 };
     assert!(most_of < limit, "99 of 100 within {most_of:?}");
     let listed = world.must(Alice, "GET /api/v1/namespaces/shop/configmaps", Value::Null).await;
     let there: Vec<&str> = listed["items"]

@@ -395,7 +395,8 @@ impl World {
         drop(stream.write_all(bytes).await);
         drop(stream.flush().await);
         let mut found = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut found)).await;
+        // Far longer than anything takes, also where many tests share the machine: it tells a hang from an answer.
+        let read = tokio::time::timeout(Duration::from_secs(300), stream.read_to_end(&mut found)).await;
         assert!(read.is_ok(), "no end after {}", String::from_utf8_lossy(&found));
         Reply::parse(&found)
     }
