@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Size of the bodies that are held at once, in KiB.
-const ALL: usize = 24 << 10;
-/// The same of one address. An API server's requests are a few KiB each.
-const EACH: usize = 12 << 10;
+/// Size of the large bodies that are held at once, in KiB: of all and of one address.
+const ALL: [usize; 2] = [24 << 10, 12 << 10];
+/// The same of small ones, which large ones cannot take: an API server's requests are a few KiB each.
+const ALL_SMALL: [usize; 2] = [16 << 10, 512];
 /// Size of a body from which on its review is large, in bytes: what is read of one may weigh many times its text.
 const LARGE: usize = 64 << 10;
 /// Large reviews that are answered at once, each of another address.
@@ -28,6 +28,7 @@ pub(crate) const WEIGHT: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Memory {
     all: Arc<Semaphore>,
+    small: Arc<Semaphore>,
     each: Mutex<HashMap<IpAddr, Weak<Part>>>,
     large: Arc<Semaphore>,
     wait: Duration,
@@ -37,6 +38,7 @@ pub(crate) struct Memory {
 #[derive(Debug)]
 struct Part {
     bodies: Arc<Semaphore>,
+    small: Arc<Semaphore>,
     large: Arc<Semaphore>,
 }
 
@@ -55,19 +57,24 @@ pub(crate) struct Turn(#[expect(dead_code, reason = "held for its end")] Option<
 impl Default for Memory {
     fn default() -> Self {
         let large = Arc::new(Semaphore::new(LARGE_ONES));
-        Self { all: Arc::new(Semaphore::new(ALL)), each: Mutex::default(), large, wait: WAIT }
+        let [all, small] = [ALL, ALL_SMALL].map(|[all, _]| Arc::new(Semaphore::new(all)));
+        Self { all, small, each: Mutex::default(), large, wait: WAIT }
     }
 }
 
 impl Memory {
     /// Memory for a body of a number of bytes from an address; `None` if there is none in time.
     pub(crate) async fn take(&self, address: IpAddr, bytes: usize) -> Option<Held> {
-        let amount = u32::try_from(bytes.div_ceil(1024).clamp(1, EACH)).ok()?;
+        let amount = u32::try_from(bytes.div_ceil(1024).clamp(1, ALL[1])).ok()?;
         let part = self.of(address);
+        let (own, all) = match bytes < LARGE {
+            true => (Arc::clone(&part.small), Arc::clone(&self.small)),
+            false => (Arc::clone(&part.bodies), Arc::clone(&self.all)),
+        };
         let both = async {
             // The address's own part first: a request that waits for it does not delay other addresses.
-            let own = Arc::clone(&part.bodies).acquire_many_owned(amount).await.ok()?;
-            let all = Arc::clone(&self.all).acquire_many_owned(amount).await.ok()?;
+            let own = own.acquire_many_owned(amount).await.ok()?;
+            let all = all.acquire_many_owned(amount).await.ok()?;
             Some(Held { permits: [own, all], part })
         };
         tokio::time::timeout(self.wait, both).await.ok().flatten()
@@ -94,8 +101,8 @@ impl Memory {
         if let Some(part) = each.get(&address).and_then(Weak::upgrade) {
             return part;
         }
-        let [bodies, large] = [EACH, 1].map(|count| Arc::new(Semaphore::new(count)));
-        let part = Arc::new(Part { bodies, large });
+        let [bodies, small, large] = [ALL[1], ALL_SMALL[1], 1].map(|count| Arc::new(Semaphore::new(count)));
+        let part = Arc::new(Part { bodies, small, large });
         each.insert(address, Arc::downgrade(&part));
         part
     }
@@ -110,7 +117,7 @@ mod tests {
         let memory = Memory { wait: Duration::from_millis(20), ..Memory::default() };
         let [first, second]: [IpAddr; 2] = ["10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap()];
         let held = memory.take(first, 12 << 20).await.unwrap();
-        assert!(memory.take(first, 1).await.is_none(), "its part is held");
+        assert!(memory.take(first, LARGE).await.is_none(), "its part is held");
         assert!(memory.take(second, 8 << 20).await.is_some(), "another's is not");
         drop(held);
         assert!(memory.take(first, 12 << 20).await.is_some());
@@ -125,9 +132,25 @@ mod tests {
         for last in 1..=2 {
             held.push(memory.take(IpAddr::from([10, 0, 0, last]), 12 << 20).await.unwrap());
         }
-        assert!(memory.take(IpAddr::from([10, 0, 0, 4]), 1).await.is_none());
+        assert!(memory.take(IpAddr::from([10, 0, 0, 4]), LARGE).await.is_none());
         drop(held);
-        assert!(memory.take(IpAddr::from([10, 0, 0, 4]), 1).await.is_some());
+        assert!(memory.take(IpAddr::from([10, 0, 0, 4]), LARGE).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn small_bodies_have_memory_of_their_own() {
+        let memory = Memory { wait: Duration::from_millis(20), ..Memory::default() };
+        let mut held = Vec::new();
+        // 25 addresses hold all that they get, of large bodies and of small ones.
+        for last in 1..=25 {
+            let address = IpAddr::from([10, 0, 0, last]);
+            held.extend(memory.take(address, 12 << 20).await);
+            for _ in 0..20 {
+                held.extend(memory.take(address, LARGE - 1).await);
+            }
+        }
+        assert!(memory.take(IpAddr::from([10, 0, 0, 1]), LARGE - 1).await.is_none(), "it has its part");
+        assert!(memory.take(IpAddr::from([10, 0, 0, 26]), LARGE - 1).await.is_some());
     }
 
     #[tokio::test]
