@@ -15,7 +15,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Error};
 use palisade_apiserver::Decider;
 use palisade_webhook::install::{Part, Settings, objects};
-use palisade_webhook::operate::{self, State};
+use palisade_webhook::operate::{self, Extent, State};
 use palisade_webhook::{Config, MissingProfile, Mode, Server};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -284,4 +284,23 @@ async fn refused_elsewhere(cluster: &Cluster, pod: &Value, node: &(impl Fn(&str,
     let refused = cluster.send("POST", "/api/v1/namespaces/shop/pods?dryRun=All", "", &pod).await;
     assert!(format!("{refused:?}").contains("no node that fits the pod"), "{refused:?}");
     assert!(refused.is_err(), "{refused:?}");
+}
+
+/// The webhooks refuse everything meanwhile, so they go first.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_18_a_removal_takes_no_replica_and_keeps_sccs() {
+    let (cluster, _) = configured().await;
+    cluster.create("/api/v1/namespaces", json!({"metadata": {"name": "shop"}})).await;
+    let pods = "/api/v1/namespaces/shop/pods";
+    let plain =
+        json!({"metadata": {"name": "plain"}, "spec": {"containers": [{"name": "app", "image": "x"}]}});
+    assert_eq!(code(&cluster.send("POST", pods, "", &plain).await), 500);
+    let mut removed = Vec::new();
+    let mut say = |line: &str| removed.push(line.to_owned());
+    operate::remove(&cluster.client, &Settings::default(), Extent::All, &[], &mut say).await.unwrap();
+    let kinds: Vec<&str> = removed.iter().take(2).filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(kinds, ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"], "{removed:?}");
+    cluster.create(pods, plain).await;
+    let sccs = "/apis/security.openshift.io/v1/securitycontextconstraints/restricted-v2";
+    cluster.send("GET", sccs, "", &json!({})).await.unwrap();
 }

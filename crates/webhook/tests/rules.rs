@@ -18,7 +18,7 @@
 //! | 14 a lease by own observation | `lease`, `a_lease_is_abandoned_when_it_was_seen_unchanged_for_its_duration` |
 //! | 15 only the bundle is ours, one write | `secret`, `only_the_bundle_is_applied_and_only_where_it_differs` |
 //! | 16 opt-outs | `rule_16_labels_and_modes_open_nothing_by_mistake`, `rule_16_the_guard_…`; the guard on a real API server by hand |
-//! | 17, 18 the order of installation and removal | by hand, docs/verification.md |
+//! | 17, 18 the order of installation and removal | `operate::install`, `webhooks_that_let_pods_pass…`; tests/dispatch.rs, `rule_18_…`; by hand, docs/verification.md |
 //! | 19 what an administrator may choose | `rule_19_values_reach_the_objects` |
 //! | 20 few events, none in audit; one report a namespace | `rule_20_owners_are_told_once_and_namespaces_have_one_report`; `event` and `report`, tests of their limits |
 //! | 21 no Secrets, no watch of pods | `rule_21_rights_hold_no_secrets_and_no_watch_of_pods` |

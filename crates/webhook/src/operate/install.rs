@@ -204,3 +204,20 @@ fn refuses_pods(configuration: &Value) -> bool {
             && text(webhook, "failurePolicy").is_some_and(|policy| policy == "Fail")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those of a first attempt, whose probe has failed: a second one must not set Fail before its own probe.
+    #[test]
+    fn webhooks_that_let_pods_pass_are_not_strict() {
+        for (failure_policy, expected) in [(FailurePolicy::Fail, true), (FailurePolicy::Ignore, false)] {
+            let settings = Settings { failure_policy, ..Settings::default() };
+            for configuration in objects(Part::Webhooks, &settings) {
+                assert_eq!(refuses_pods(&configuration), expected, "{configuration}");
+            }
+        }
+        assert!(!refuses_pods(&Value::Null));
+    }
+}
