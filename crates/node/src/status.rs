@@ -426,9 +426,9 @@ mod tests {
         };
         let is = |status: &serde_json::Value| {
             let conditions = status["conditions"].as_array().unwrap().iter();
-            let initialized =
+            let mut initialized =
                 conditions.filter(|it| it["type"] == "Initialized").map(|it| it["status"].clone());
-            (initialized.last(), status["initContainerStatuses"][0]["ready"].clone())
+            (initialized.next_back(), status["initContainerStatuses"][0]["ready"].clone())
         };
         let done = found(Runs::Exited, 0, 0);
         let known = || Known { latest: Some(&done), ..Default::default() };
