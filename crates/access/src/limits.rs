@@ -34,8 +34,8 @@ pub const TREES: Bounds = Bounds { all: 80 << 20, each: 48 << 20, kept: 16 << 20
 pub const STREAMS: Bounds = Bounds { all: 24 << 20, each: 6 << 20, kept: 6 << 20, waiting: 256 };
 /// The limit on all other answers that clients have not read, in bytes.
 pub const ANSWERS: Bounds = Bounds { all: 24 << 20, each: 3 << 20, kept: 6 << 20, waiting: 256 };
-/// Time for a client to read such an answer, before its connection ends.
-pub const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// Time for a client to read such an answer before its connection ends, and the bytes for which it has a second more.
+pub const ANSWER_TIME: (Duration, usize) = (Duration::from_secs(30), 64 << 10);
 /// Size of a piece of an answer up to which it is not counted, in bytes.
 pub const SMALL: usize = 4096;
 /// Lists that are sent part by part at once.

@@ -112,14 +112,20 @@ impl Shares {
         let body = match body {
             Body::Whole(Some(bytes)) if bytes.len() > limits::SMALL => {
                 let lease = self.answers.get(party, bytes.len()).await?;
-                let _lease =
-                    (lease, hangup.map(|hangup| until_sent(limits::ANSWER_TIME, move || hangup.now())));
+                let time = time_to_read(bytes.len());
+                let _lease = (lease, hangup.map(|hangup| until_sent(time, move || hangup.now())));
                 Body::Whole(Some(Bytes::from_owner(Held { bytes, _lease })))
             }
             body => body,
         };
         Ok(Response::from_parts(head, body))
     }
+}
+
+/// The time that a client has for an answer of a size: one behind a slow link gets it.
+fn time_to_read(size: usize) -> Duration {
+    let (grace, pace) = limits::ANSWER_TIME;
+    grace + Duration::from_secs((size / pace) as u64)
 }
 
 /// Gives up after a time, unless what this gives is dropped before.
@@ -153,6 +159,7 @@ mod tests {
         };
         let (_unread, ended) = ends(Duration::ZERO);
         assert_eq!(ended.await, Ok("ended"));
+        assert_eq!(time_to_read(6 << 20), Duration::from_secs(126));
         let (read, ended) = ends(Duration::from_secs(3600));
         drop(read);
         assert!(ended.await.is_err(), "it was read");
