@@ -45,12 +45,10 @@ pub(crate) const UNCONFINED: &str = "spc_t";
 /// Whether containers may read a path of the node: the policy of container-selinux (`container.te`) lets `container_t` read
 /// sysfs, other file systems that are mounted in it left aside, and kernel modules.
 fn is_readable(path: &str) -> bool {
-    let is_in = |folder: &&str| {
-        path.strip_prefix(*folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
+    let is_in =
+        |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let mounted = ["/sys/fs", "/sys/kernel"];
-    ["/sys", "/lib/modules", "/usr/lib/modules"].iter().any(|folder| is_in(&folder))
-        && !mounted.iter().any(|folder| is_in(&folder))
+    ["/sys", "/lib/modules", "/usr/lib/modules"].into_iter().any(is_in) && !mounted.into_iter().any(is_in)
 }
 
 /// A container that SELinux keeps off a path of the node: its list, its index, its name and the path.
