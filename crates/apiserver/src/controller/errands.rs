@@ -50,11 +50,14 @@ pub(super) enum Aim {
     Finish,
 }
 
+/// An errand, and the object and the purpose that it has.
+type Due = ((Key, Aim), Errand);
+
 /// Errands of a namespace.
 type Line = BTreeMap<(Key, Aim), Errand>;
 
 impl Work for Line {
-    type Piece = ((Key, Aim), Errand);
+    type Piece = Due;
 
     const BOUNDS: Bounds = limits::ERRAND_THREADS;
 
@@ -89,7 +92,7 @@ impl State {
         self.turns.due(&namespace).insert(at, errand);
     }
 
-    fn take(&mut self) -> Option<(u64, ((Key, Aim), Errand))> {
+    fn take(&mut self) -> Option<(u64, Due)> {
         let now = Instant::now();
         while let Some((_, at, errand)) = self.later.pop_front_if(|(at, _, _)| *at <= now) {
             self.add(at, errand);
@@ -98,7 +101,7 @@ impl State {
     }
 
     /// An errand has ended, which is tried again if it failed.
-    fn done(&mut self, number: u64, failed: Option<((Key, Aim), Errand)>) {
+    fn done(&mut self, number: u64, failed: Option<Due>) {
         let now = Instant::now();
         self.turns.end(number, now);
         self.later.extend(failed.map(|(at, errand)| (now + limits::ERRAND_WAIT, at, errand)));
