@@ -25,6 +25,7 @@ use crate::failure;
 use crate::identity::ANONYMOUS;
 use crate::limits;
 use crate::request::Query;
+use crate::share::Lease;
 use palisade_https::Body;
 use view::{Patience, Reader};
 
@@ -107,7 +108,7 @@ async fn serve(
         "live.js" if is_get => return Ok(Body::bytes(200, "text/javascript", palisade_review::SCRIPT)),
         "login" if is_get => return page(palisade_review::login(""), 200, &frame(head, attended, None)),
         "login" if is_post => {
-            let form = form(api, head, attended, body, limits::LOGIN_FORM).await?;
+            let (form, _held) = form(api, head, attended, body, limits::LOGIN_FORM).await?;
             return session::log_in(api, head, &form).await;
         }
         "logout" if is_post => {
@@ -123,9 +124,9 @@ async fn serve(
             Err(ApiError::unauthorized())
         };
     }
-    let form = match is_post && name == "impact" {
+    let (form, _body) = match is_post && name == "impact" {
         true => form(api, head, attended, body, limits::FORM).await?,
-        false if is_get => Query::default(),
+        false if is_get => (Query::default(), None),
         false => return Err(not_allowed()),
     };
     if name == "live" {
@@ -201,12 +202,18 @@ fn check_origin(head: &Head) -> ApiResult<()> {
     }
 }
 
-/// The fields of a form that a page of this server has submitted, of this many bytes at most.
-async fn form(api: &Api, head: &Head, attended: &Attended, body: Incoming, most: usize) -> ApiResult<Query> {
+/// The fields of a form that a page of this server has submitted, of this many bytes at most, with the lease of their memory.
+async fn form(
+    api: &Api,
+    head: &Head,
+    attended: &Attended,
+    body: Incoming,
+    most: usize,
+) -> ApiResult<(Query, Option<Lease>)> {
     check_origin(head)?;
     if crate::body::media_type(head.header(CONTENT_TYPE)) != "application/x-www-form-urlencoded" {
         return Err(ApiError::bad_request("a form is expected: application/x-www-form-urlencoded"));
     }
-    let (bytes, _held) = read(api, &attended.party, body, most).await?;
-    Ok(Query::parse(&String::from_utf8_lossy(&bytes)))
+    let (bytes, held) = read(api, &attended.party, body, most).await?;
+    Ok((Query::parse(&String::from_utf8_lossy(&bytes)), held))
 }
