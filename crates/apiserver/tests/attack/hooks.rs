@@ -341,17 +341,7 @@ async fn exec_requests_that_wait_have_a_users_part() {
         "POST /api/v1/namespaces/shop/pods/p/exec?command=sh HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 0\r\n\r\n",
         world.token(Alice)
     );
-    let mut requests = tokio::task::JoinSet::new();
-    for _ in 0..17 {
-        let mut stream = world.open(Alice).await;
-        stream.write_all(head.as_bytes()).await.unwrap();
-        requests.spawn(async move {
-            let mut found = [0; 12];
-            stream.read_exact(&mut found).await.unwrap();
-            String::from_utf8_lossy(&found).into_owned()
-        });
-    }
-    assert_eq!(requests.join_next().await.unwrap().unwrap(), "HTTP/1.1 429");
+    assert_eq!(world.first_of(17, Alice, &head).await, "HTTP/1.1 429");
 }
 
 /// URLs by which a configuration would lead the server elsewhere.

@@ -360,6 +360,21 @@ impl World {
         self.connect(self.connector(identity)).await
     }
 
+    /// Sends a request on a number of connections; the status line of the first answer, without its reason.
+    pub(crate) async fn first_of(&self, count: usize, identity: Who, head: &str) -> String {
+        let mut answers = tokio::task::JoinSet::new();
+        for _ in 0..count {
+            let mut stream = self.open(identity).await;
+            stream.write_all(head.as_bytes()).await.unwrap();
+            answers.spawn(async move {
+                let mut found = [0; 12];
+                stream.read_exact(&mut found).await.unwrap();
+                String::from_utf8_lossy(&found).into_owned()
+            });
+        }
+        answers.join_next().await.unwrap().unwrap()
+    }
+
     /// A connection of the administrator that speaks HTTP/2.
     pub(crate) async fn open_two(&self) -> TlsStream<TcpStream> {
         self.open_two_as(Who::Admin).await
