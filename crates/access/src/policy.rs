@@ -67,7 +67,7 @@ pub struct Others {
     pub webhooks: Arc<Webhooks>,
     /// Custom resources.
     pub definitions: Arc<Definitions>,
-    /// What the pods of nodes refer to.
+    /// References of the pods on nodes.
     pub placed: Arc<Placed>,
     /// The addresses and ports of services.
     pub services: Arc<Services>,

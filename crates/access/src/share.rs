@@ -70,7 +70,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     held: usize,
-    /// What is counted against its party only.
+    /// The amount set aside: it counts against its party only.
     aside: usize,
     parties: HashMap<Party, Account>,
     /// The usage of the client that was served last: newcomers start there, so that nobody saves up.

@@ -63,7 +63,7 @@ pub(crate) struct Api {
     pub(crate) webhook_client: Client,
     /// The resources that are served, kept in step with the store.
     pub(crate) definitions: Arc<Definitions>,
-    /// What the pods of nodes refer to, kept in step with the store.
+    /// References of the pods on nodes, kept in step with the store.
     pub(crate) placed: Arc<Placed>,
     /// The addresses and ports of services, kept in step with the store.
     pub(crate) services: Arc<Services>,

@@ -174,7 +174,7 @@ impl Service {
         )
     }
 
-    /// Whose share a request is counted against.
+    /// The party that a request is counted against.
     fn party(&self, identity: &Identity, source: IpAddr) -> Party {
         Party::of(identity, source, |namespace| {
             let policy = self.api.policy.snapshot();

@@ -1,4 +1,4 @@
-//! Turns: a fair order, so that nobody's work keeps that of others waiting.
+//! Turns: the order in which the work of parties runs, so that no party delays the others.
 //!
 //! Work may wait for admission webhooks for as long as these like. So work that takes long does not count against the threads
 //! that others have: further threads take its place, up to a bound. Those who requested namespaces take turns, whatever the

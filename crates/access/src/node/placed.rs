@@ -1,4 +1,5 @@
-//! What the pods of nodes refer to, kept in step with the store, so that a node's rights are decided without reading pods.
+//! References of the pods on nodes to secrets, config maps, claims and accounts, kept in step with the store: the node
+//! authorizer decides without reading pods.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};

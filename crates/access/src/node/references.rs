@@ -35,7 +35,7 @@ const SECRETS: [&str; 11] = [
     "/secret/name",
 ];
 
-/// What a pod refers to: kinds and names.
+/// The kind and the name of each object that a pod refers to.
 pub(super) fn all(pod: &Value) -> BTreeSet<(Reference, String)> {
     let mut found = BTreeSet::new();
     let mut add = |reference, name: &str| {

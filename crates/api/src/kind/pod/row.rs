@@ -32,7 +32,7 @@ struct Counts<'p> {
     restarts: i64,
     /// The latest end before a restart.
     ended: &'p str,
-    /// What the pod waits for before its containers start: the end of the STATUS column `Init:…`.
+    /// The progress or the failure of init containers: the part of the STATUS column after `Init:`.
     init: Option<String>,
 }
 
