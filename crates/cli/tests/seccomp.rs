@@ -246,7 +246,9 @@ fn profiles_are_linted() {
     let (code, text) = on_x86(&["lint", "-"], profile);
     assert_eq!(code, 1);
     insta::assert_snapshot!(text);
-    assert_eq!(run(&["lint", "example-explorer-profile"], ""), (0, String::new()));
+    let (code, text) = run(&["lint", "example-explorer-profile"], "");
+    assert_eq!((code, text.lines().count()), (0, 1), "{text}");
+    assert!(text.starts_with("example-explorer-profile: no findings for "), "{text}");
 }
 
 #[cfg(target_os = "linux")]

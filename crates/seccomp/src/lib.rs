@@ -74,7 +74,7 @@ pub use filter::{Data, Filter, FilterError, Rules, Unknown};
 pub use finding::{Finding, Severity};
 pub use graph::{Graph, Node, NodeId};
 pub use join::{JoinError, join};
-pub use lint::lint;
+pub use lint::{addition, lint};
 pub use region::{Check, Unbounded, Word};
 pub use resolve::{Context, Resolved, Unmet, resolve};
 pub use rule::{Condition, Operator, Rule};

@@ -11,6 +11,7 @@
 //! | `runtime` | what runc, crun and the program's own start need |
 
 mod abi;
+mod addition;
 mod clone;
 mod entry;
 mod family;
@@ -26,6 +27,7 @@ use view::View;
 use crate::finding::{Finding, Findings};
 use crate::profile::Profile;
 
+pub use addition::addition;
 pub use runtime::Runtime;
 pub(crate) use runtime::needs;
 

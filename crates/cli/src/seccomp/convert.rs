@@ -11,7 +11,7 @@ use palisade_seccomp::{
 };
 
 use super::args::{ContextArgs, ExportArgs, Form, ImportArgs, JoinArgs, LintArgs, ResolveArgs};
-use super::input;
+use super::input::{self, Input};
 use crate::exit::Exit;
 
 fn print(value: &serde_json::Value) -> crate::Outcome {
@@ -87,46 +87,78 @@ pub(super) fn join(args: &JoinArgs, choose: fn(Action, Action) -> Action) -> cra
     Ok(Exit::Fine)
 }
 
-/// Prints all findings; input that cannot be parsed at all ends with 2.
+/// Prints all findings. Input that cannot be read ends the command with 2, after all other profiles.
 pub(super) fn lint(args: &LintArgs) -> crate::Outcome {
     let mut out = palisade_console::terminal::out();
     let mut worst = Exit::Fine;
-    for input in
-        args.files.iter().map(|file| input::inputs(file)).collect::<Result<Vec<_>, _>>()?.iter().flatten()
-    {
-        let mut findings = input.source.findings.clone();
-        if let Some(profile) = input.source.profile() {
-            let resolved = input::resolved(profile, &args.context)?;
-            findings.extend(palisade_seccomp::lint(profile, &resolved.rules, native(&args.context)));
-            findings.extend(resolved.findings);
-        }
-        // Findings about a profile as a whole have its start as their position.
-        let start = Position { line: 1, column: 1 };
-        findings
-            .iter_mut()
-            .filter(|finding| finding.at == start)
-            .for_each(|finding| finding.at = input.source.at);
-        findings.sort_by_key(|finding| finding.at);
-        let is_error = |finding: &Finding| finding.severity == Severity::Error || args.context.strict;
-        for finding in &findings {
-            let severity = match is_error(finding) {
-                true => crate::paint::error("error"),
-                false => crate::paint::warning("warning"),
+    for file in &args.files {
+        for input in input::each(file).unwrap_or_else(|error| vec![Err(error)]) {
+            let exit = match input {
+                Ok(input) => lint_one(&mut out, &input, &args.context)?,
+                Err(error) => crate::exit::report(&*error),
             };
-            let field = if finding.field.is_empty() { String::new() } else { format!("{}: ", finding.field) };
-            writeln!(
-                out,
-                "{}:{}: {severity}: {field}{}",
-                input.shown.display(),
-                finding.at,
-                finding.message
-            )?;
+            worst = worst.max(exit);
         }
-        worst = match (findings.iter().any(is_error), findings.is_empty(), worst) {
-            (true, ..) | (_, _, Exit::Wrong) => Exit::Wrong,
-            (_, false, _) => Exit::Findings,
-            (_, true, other) => other,
-        };
     }
     Ok(worst)
+}
+
+fn lint_one(out: &mut impl Write, input: &Input, args: &ContextArgs) -> crate::Outcome {
+    let mut findings = input.source.findings.clone();
+    let mut last = Vec::new();
+    if let Some(profile) = input.source.profile() {
+        let resolved = input::resolved(profile, args)?;
+        let addition = palisade_seccomp::addition(profile, &resolved.rules, native(args));
+        last.extend(addition.map(|entry| format!("all that is missing above, in one entry to add: {entry}")));
+        findings.extend(palisade_seccomp::lint(profile, &resolved.rules, native(args)));
+        findings.extend(resolved.findings);
+        last.extend(findings.is_empty().then(|| checked(profile, &resolved.rules.archs, args)));
+        last.extend(ends_the_process(profile).map(str::to_owned));
+    }
+    // Findings about a profile as a whole have its start as their position.
+    let start = Position { line: 1, column: 1 };
+    findings
+        .iter_mut()
+        .filter(|finding| finding.at == start)
+        .for_each(|finding| finding.at = input.source.at);
+    findings.sort_by_key(|finding| finding.at);
+    let is_error = |finding: &Finding| finding.severity == Severity::Error || args.strict;
+    for finding in &findings {
+        let severity = match is_error(finding) {
+            true => crate::paint::error("error"),
+            false => crate::paint::warning("warning"),
+        };
+        let field = if finding.field.is_empty() { String::new() } else { format!("{}: ", finding.field) };
+        writeln!(out, "{}:{}: {severity}: {field}{}", input.shown.display(), finding.at, finding.message)?;
+    }
+    for line in last {
+        writeln!(out, "{}: {line}", input.shown.display())?;
+    }
+    Ok(match findings.iter().any(is_error) {
+        true => Exit::Wrong,
+        false if findings.is_empty() => Exit::Fine,
+        false => Exit::Findings,
+    })
+}
+
+/// What was checked of a profile without findings.
+fn checked(profile: &Profile, archs: &[Arch], args: &ContextArgs) -> String {
+    let archs: Vec<_> = archs.iter().map(ToString::to_string).collect();
+    let needs =
+        if profile.origin.is_unit() { "a program's start" } else { "runc, crun and a program's start" };
+    format!(
+        "no findings for {} and Linux {}; checked: the needs of {needs}, names, newer forms of syscalls, entries that cancel each \
+         other, arguments",
+        archs.join(", "),
+        args.kernel.unwrap_or(palisade_seccomp::table::NEWEST)
+    )
+}
+
+/// What becomes of a service that makes a denied syscall, where systemd's default is in force.
+fn ends_the_process(profile: &Profile) -> Option<&'static str> {
+    let kills = matches!(profile.default_action, Action::KillProcess | Action::KillThread);
+    (kills && profile.origin.is_unit()).then_some(
+        "a syscall that the unit does not let through ends the process (status=31/SYS), also one that a ~ line takes out, as \
+         ~@privileged does with chown and ~@resources with sched_setaffinity; SystemCallErrorNumber=EPERM lets it fail instead",
+    )
 }

@@ -70,6 +70,11 @@ pub(super) struct Input {
 
 /// Every profile that a path names.
 pub(super) fn inputs(path: &Path) -> Result<Vec<Input>, Failure> {
+    each(path)?.into_iter().collect()
+}
+
+/// The same, with an error for each profile that its file only names and that cannot be read.
+pub(super) fn each(path: &Path) -> Result<Vec<Result<Input, Failure>>, Failure> {
     let (file, name) = split(path);
     let text = text(&file)?;
     let syntax = Syntax::of(file.extension().and_then(OsStr::to_str), &text);
@@ -81,7 +86,7 @@ pub(super) fn inputs(path: &Path) -> Result<Vec<Input>, Failure> {
     for source in chosen {
         let shown =
             if several { PathBuf::from(format!("{}#{}", file.display(), source.name)) } else { file.clone() };
-        inputs.push(follow(Input { shown, source }, &file)?);
+        inputs.push(follow(Input { shown, source }, &file));
     }
     if let (Some(name), true) = (name, inputs.is_empty()) {
         let near = nearest(&name, names.iter().map(String::as_str));
@@ -109,8 +114,7 @@ fn split(path: &Path) -> (PathBuf, Option<String>) {
 fn follow(mut input: Input, from: &Path) -> Result<Input, Failure> {
     if let Content::File(path) = &input.source.content {
         let target = from.parent().unwrap_or(Path::new("")).join(expanded(path));
-        let text = text(&target)
-            .map_err(|error| format!("{}: names the profile {path}, but {error}", from.display()))?;
+        let text = text(&target).map_err(|error| unread(from, path, &target, &*error))?;
         if let Some(read) = source::read(&text, Syntax::Json).into_iter().next() {
             let said = input.source.findings.into_iter().map(|finding| at_its_file(finding, &input.shown));
             let findings = read.findings.into_iter().chain(said).collect();
@@ -122,6 +126,20 @@ fn follow(mut input: Input, from: &Path) -> Result<Input, Failure> {
         profile.caps = input.source.caps.clone();
     }
     Ok(input)
+}
+
+/// Why a profile that a file names cannot be read.
+fn unread(from: &Path, path: &str, target: &Path, error: &dyn std::error::Error) -> String {
+    let from = from.display();
+    if target.exists() {
+        return format!("{from}: names the profile {path}, but {error}");
+    }
+    let bare = path.replace(['"', '\''], "");
+    let hint = match bare == path {
+        true => "it is looked for on this machine, beside the file that names it".to_owned(),
+        false => format!("the quotes are part of the name here; write {bare} without them"),
+    };
+    format!("{from}: names the profile {path}: there is no file {}; {hint}", target.display())
 }
 
 /// A path of a quadlet with `%h`, systemd's specifier of the user's home (systemd.unit(5)), filled in.

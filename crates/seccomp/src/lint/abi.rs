@@ -1,6 +1,7 @@
 //! Names that an ABI of the profile does not have, and the equivalent names there.
 
 use super::view::{Answer, START, View, list};
+use crate::arch::Arch;
 use crate::finding::Findings;
 use crate::table::{self, Syscall};
 
@@ -55,18 +56,12 @@ fn is_undone(view: &View<'_>, action: crate::action::Action, name: &str) -> bool
 /// Findings for syscalls that are allowed on the machine's own ABI and have another name on one of its other ABIs.
 fn other_names(view: &View<'_>, findings: &mut Findings) {
     for &arch in view.rules.archs.iter().filter(|arch| **arch != view.native) {
-        let mut missing: Vec<String> = Vec::new();
-        let through = |syscall: &Syscall| view.answer(view.native, *syscall) == Answer::Through;
-        for syscall in Syscall::all().filter(through) {
-            for other in table::wide_forms(syscall.name()).iter().filter_map(|name| Syscall::named(name)) {
-                if other != syscall
-                    && matches!(view.answer(arch, other), Answer::Denied(_))
-                    && !is_met(view, arch, syscall)
-                {
-                    missing.push(format!("{other} ({syscall})"));
-                }
-            }
-        }
+        let through = Syscall::all().filter(|syscall| view.answer(view.native, *syscall) == Answer::Through);
+        let missing: Vec<_> = through
+            .flat_map(|syscall| {
+                denied_forms(view, arch, syscall).map(move |other| format!("{other} ({syscall})"))
+            })
+            .collect();
         if !missing.is_empty() {
             let message = format!(
                 "on {arch} programs use other names for syscalls that are allowed on {}, and these are denied: {}",
@@ -78,9 +73,40 @@ fn other_names(view: &View<'_>, findings: &mut Findings) {
     }
 }
 
+/// The other names of a syscall on an ABI, which denies them.
+fn denied_forms<'v>(
+    view: &'v View<'_>,
+    arch: Arch,
+    syscall: Syscall,
+) -> impl Iterator<Item = Syscall> + use<'v> {
+    let others = table::wide_forms(syscall.name()).iter().filter_map(|name| Syscall::named(name));
+    others.filter(move |other| {
+        *other != syscall
+            && matches!(view.answer(arch, *other), Answer::Denied(_))
+            && !is_met(view, arch, syscall)
+    })
+}
+
+/// The same for the names that are allowed on the machine's own ABI, and for those that are to be.
+pub(super) fn denied_names<'v>(
+    view: &'v View<'_>,
+    added: &'v [&str],
+) -> impl Iterator<Item = &'static str> + use<'v> {
+    let is_let = |syscall: &Syscall| {
+        view.answer(view.native, *syscall) == Answer::Through || added.contains(&syscall.name())
+    };
+    let archs = view.rules.archs.iter().filter(|arch| **arch != view.native);
+    archs.flat_map(move |arch| {
+        Syscall::all()
+            .filter(is_let)
+            .flat_map(move |syscall| denied_forms(view, *arch, syscall))
+            .map(Syscall::name)
+    })
+}
+
 /// Whether an ABI has a syscall only under its own name.
-fn is_met(view: &View<'_>, arch: crate::arch::Arch, syscall: Syscall) -> bool {
-    let is_64_bit = arch.is_wide() || arch == crate::arch::Arch::X32;
+fn is_met(view: &View<'_>, arch: Arch, syscall: Syscall) -> bool {
+    let is_64_bit = arch.is_wide() || arch == Arch::X32;
     is_64_bit && view.answer(arch, syscall) == Answer::Through
 }
 

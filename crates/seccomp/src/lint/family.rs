@@ -97,7 +97,38 @@ fn newer_forms(view: &View<'_>, findings: &mut Findings) {
     if view.profile.base.is_some() {
         return;
     }
-    let mut refused = Refused::default();
+    let field = if view.profile.origin.is_unit() { "SystemCallFilter" } else { "syscalls" };
+    let (refused, masked) = refused_forms(view);
+    if let Some(action) = masked {
+        masked_clone(view, action, findings);
+    }
+    for message in refused.messages(view) {
+        findings.warn(START, field, message);
+    }
+}
+
+/// The newer forms to let through, also of the syscalls that are to be added. Beside a mask of clone's flags, clone3 is no such form: a
+/// filter cannot see its flags.
+pub(super) fn refused<'v>(
+    view: &'v View<'_>,
+    added: &'v BTreeSet<&str>,
+) -> impl Iterator<Item = &'static str> + use<'v> {
+    let Refused { by_profile, but_by_runc, below } = refused_forms(view).0;
+    let by_profile = by_profile.into_iter().map(|(name, _)| name);
+    let all = by_profile.chain(but_by_runc).chain(below.into_iter().map(|(name, _)| name));
+    let is_answered =
+        |name| !view.is_unknown(name) && view.native(name) == Answer::Denied(Action::Errno(ENOSYS));
+    let of_added = table::NEWER_FORMS.into_iter().filter(move |(older, newer)| {
+        let is_denied = matches!(view.native(newer), Answer::Denied(_)) && !is_answered(newer);
+        is_denied && older.split('|').any(|older| added.contains(older))
+    });
+    let is_masked = view.native("clone") == Answer::Conditional;
+    all.chain(of_added.map(|(_, newer)| newer)).filter(move |name| !is_masked || *name != "clone3")
+}
+
+/// The newer forms that are refused, and the answer to clone3 where clone's flags are masked.
+fn refused_forms(view: &View<'_>) -> (Refused, Option<Action>) {
+    let (mut refused, mut masked) = (Refused::default(), None);
     let is_made = |name: &str| matches!(view.native(name), Answer::Through | Answer::Conditional);
     for (older, newer) in table::NEWER_FORMS {
         match view.native(newer) {
@@ -110,16 +141,13 @@ fn newer_forms(view: &View<'_>, findings: &mut Findings) {
             Answer::Denied(Action::Errno(ENOSYS) | Action::Trace(_)) => {}
             // Threads start by it: reported separately.
             Answer::Denied(action) if newer == "clone3" && view.native("clone") == Answer::Conditional => {
-                masked_clone(view, action, findings);
+                masked = Some(action);
             }
             Answer::Denied(action) => refused.by_profile.push((newer, action)),
             Answer::Absent | Answer::Through | Answer::Conditional => {}
         }
     }
-    let field = if view.profile.origin.is_unit() { "SystemCallFilter" } else { "syscalls" };
-    for message in refused.messages(view) {
-        findings.warn(START, field, message);
-    }
+    (refused, masked)
 }
 
 impl Refused {

@@ -189,20 +189,32 @@ pub(super) fn check(view: &View<'_>, findings: &mut Findings) {
     }
     let is_unit = view.profile.origin.is_unit();
     let field = if is_unit { "SystemCallFilter" } else { "syscalls" };
-    let needs = NEEDS.iter().chain(makes_threads(view).then_some(&THREAD));
-    for need in needs.filter(|need| !is_unit || need.runtime.is_none()) {
-        let missing: Vec<_> = need
-            .syscalls
-            .iter()
-            .filter(|names| is_missing(view, names) && !is_meant(view, need, names))
-            .map(|names| first(view, names))
-            .collect();
+    for need in of(view) {
+        let missing = missing_of(view, need);
         if !missing.is_empty() {
             let (what, else_, names) = (need.what, need.else_, list(&missing));
             let message = format!("{what} needs {names}, denied here: {else_}; {}", remedy(view, &missing));
             findings.warn(START, field, message);
         }
     }
+}
+
+/// The needs of what a profile is for: of units, those of every program.
+fn of<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'static Need> + use<'v> {
+    let is_unit = view.profile.origin.is_unit();
+    let needs = NEEDS.iter().chain(makes_threads(view).then_some(&THREAD));
+    needs.filter(move |need| !is_unit || need.runtime.is_none())
+}
+
+fn missing_of(view: &View<'_>, need: &Need) -> Vec<&'static str> {
+    let missing =
+        need.syscalls.iter().filter(|names| is_missing(view, names) && !is_meant(view, need, names));
+    missing.map(|names| first(view, names)).collect()
+}
+
+/// All syscalls that are needed and denied.
+pub(super) fn missing(view: &View<'_>) -> impl Iterator<Item = &'static str> {
+    of(view).flat_map(|need| missing_of(view, need))
 }
 
 /// The changes that allow the missing syscalls: of the list that allows, and of the entries that deny.

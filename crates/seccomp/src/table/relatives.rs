@@ -45,7 +45,9 @@ pub(crate) fn family(name: &str) -> Option<&'static [&'static str]> {
 }
 
 /// Syscalls, of alternatives separated by `|` one, and the newer form that libc or language runtimes try first.
-pub(crate) const NEWER_FORMS: [(&str, &str); 8] = [
+/// Of the last six, current libcs and runtimes know the newer form alone, or fall back on `ENOSYS` (musl `src/linux/epoll.c`,
+/// `src/network/accept4.c` and their like).
+pub(crate) const NEWER_FORMS: [(&str, &str); 14] = [
     ("openat", "openat2"),
     ("clone", "clone3"),
     ("fchmodat", "fchmodat2"),
@@ -54,6 +56,12 @@ pub(crate) const NEWER_FORMS: [(&str, &str); 8] = [
     ("newfstatat|stat", "statx"),
     ("rename|renameat", "renameat2"),
     ("close", "close_range"),
+    ("accept", "accept4"),
+    ("epoll_create", "epoll_create1"),
+    ("eventfd", "eventfd2"),
+    ("inotify_init", "inotify_init1"),
+    ("pipe", "pipe2"),
+    ("signalfd", "signalfd4"),
 ];
 
 /// Equivalent names on different ABIs: of 64 bits, of 32 bits with 64-bit offsets, IDs or times, and of those ABIs that
