@@ -40,7 +40,7 @@ fn items<'v>(object: &'v Value, list: &str) -> &'v [Value] {
 }
 
 /// The SELinux type of containers that are not kept off the node's files.
-pub(crate) const UNCONFINED: &str = "spc_t";
+pub const UNCONFINED: &str = "spc_t";
 
 /// Whether containers may read a path of the node: the policy of container-selinux (`container.te`) lets `container_t` read
 /// sysfs, other file systems that are mounted in it left aside, and kernel modules.
@@ -80,6 +80,12 @@ pub(crate) fn confined(pod: &Value) -> Option<Confined> {
         let path = mounted(container).filter(|_| !is_free(container))?;
         Some((list, index, container.get("name")?.as_str()?.to_owned(), path.clone()))
     })
+}
+
+/// The path of the node that SELinux keeps a container of the pod off, unless its SCC gives it the label [`UNCONFINED`].
+#[must_use]
+pub fn kept_off(pod: &Value) -> Option<String> {
+    confined(pod).map(|(.., path)| path)
 }
 
 /// The container that SELinux keeps off the node, with what the SCCs permit to change that.

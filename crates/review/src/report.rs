@@ -242,7 +242,7 @@ impl Report {
                 self.scc = Some(admission.scc.to_owned());
                 self.granted_to = Some(admission.subject.as_str());
                 self.notes.extend(outranked(trace, admission.scc));
-                self.notes.extend(of_administrator(trace, self));
+                self.notes.extend(of_administrator(trace, case.policy, self).or_else(|| unused_grant(self)));
                 self.notes.extend(unwritable_claim(trace, admission.scc, subject));
                 self.notes
                     .extend(user_of_privileged(&changed(&subject.pod, pod, &admission.changes), subject));
@@ -294,8 +294,10 @@ fn outranked(trace: &Trace<'_>, chosen: &str) -> Option<String> {
 }
 
 /// A pod that is admitted only because the one who creates it may use every SCC, as administrators may.
-fn of_administrator(trace: &Trace<'_>, report: &Report) -> Option<String> {
-    let may_all = trace.steps.iter().all(|step| step.user.is_some());
+fn of_administrator(trace: &Trace<'_>, policy: &Policy, report: &Report) -> Option<String> {
+    // A pod that requires an SCC has one step: who may use that one need not be an administrator.
+    let may_all = policy.sccs().entries().count() == trace.steps.len()
+        && trace.steps.iter().all(|step| step.user.is_some());
     if !may_all || report.granted_to != Some("user") || report.by_service_account == report.scc {
         return None;
     }
@@ -306,6 +308,21 @@ fn of_administrator(trace: &Trace<'_>, report: &Report) -> Option<String> {
     Some(format!(
         "{user} may use every SCC ({path}); the same pod of a Deployment, or of someone else, counts on its service account {service_account} alone: {alone}"
     ))
+}
+
+/// The SCC granted to the service account, where another precedes it by the user's right: the grant changes nothing for
+/// this pod.
+fn unused_grant(report: &Report) -> Option<String> {
+    let Report { user, service_account, .. } = report;
+    let (chosen, granted) = (report.scc.as_deref()?, report.by_service_account.as_deref()?);
+    let is_unused = report.granted_to == Some("user") && granted != chosen;
+    is_unused.then(|| {
+        format!(
+            "{granted}, granted to service account {service_account}, would admit it too, but {chosen} comes first, by the right of \
+             {user}; if the pod needs what {granted} sets, annotate its template with {}: {granted}",
+            palisade_k8s::scc::annotation::REQUIRED_SCC
+        )
+    })
 }
 
 /// Privileged containers to which the SCC gives a user of the namespace's range.
@@ -355,6 +372,12 @@ fn notes(policy: &Policy, subject: &Subject, is_subject: bool) -> Vec<String> {
         notes.push(format!(
             "namespace {} has no ranges in the policy; assumed are user IDs 1000000000/10000, level s0:c1,c0",
             subject.namespace
+        ));
+    }
+    if let Some(user) = &subject.not_by {
+        notes.push(format!(
+            "the rights of {user} do not count: {} creates the pods of a {}, so that those of their service account do",
+            subject.user, subject.kind.kind
         ));
     }
     if !subject.kind.template.is_empty() && subject.document.node.at_path(&required_scc_path()).is_some() {

@@ -35,7 +35,7 @@ pub struct Options<'a> {
     pub namespace: Option<&'a str>,
     /// The account of all workloads, whatever they name.
     pub service_account: Option<&'a str>,
-    /// The user who creates pods; else the controller of their kind.
+    /// The user who creates pods without a controller; the controllers create the pods of workloads.
     pub user: Option<&'a str>,
     /// Groups of that user.
     pub groups: &'a [String],
@@ -83,6 +83,8 @@ pub struct Subject {
     pub kind: &'static WorkloadKind,
     /// The namespace.
     pub namespace: String,
+    /// The user of the options, who creates the workload and not its pods.
+    pub not_by: Option<String>,
     /// Whether the object or the options name the namespace.
     pub namespace_is_given: bool,
     /// The service account of the pod.
@@ -133,7 +135,10 @@ impl Subject {
     ) -> Result<Self, SubjectError> {
         let own_namespace = Some(document.metadata("namespace")).filter(|name| !name.is_empty());
         let namespace = own_namespace.or(options.namespace);
-        let user = options.user.unwrap_or(if kind.controller.is_empty() { "user" } else { kind.controller });
+        let (user, asked_groups, not_by) = match (kind.controller, options.user) {
+            ("", user) => (user.unwrap_or("user"), options.groups, None),
+            (controller, asked) => (controller, &[][..], asked.filter(|asked| *asked != controller)),
+        };
         let mut subject = Self {
             document: document.clone(),
             kind,
@@ -141,7 +146,8 @@ impl Subject {
             namespace_is_given: namespace.is_some(),
             service_account: String::new(),
             user: user.to_owned(),
-            groups: groups(user, options.groups),
+            not_by: not_by.map(str::to_owned),
+            groups: groups(user, asked_groups),
             template,
             pod: Value::Null,
             unknown: None,

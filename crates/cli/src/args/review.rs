@@ -47,7 +47,7 @@ pub(crate) struct ReviewArgs {
     /// Service account of the pods, whatever they specify
     #[arg(short = 'z', long, value_name = "NAME")]
     pub(crate) serviceaccount: Option<String>,
-    /// The user who creates the pods. Default: a workload's controller; an unknown user for a bare pod
+    /// The user who creates the pods; those of a workload are created by its controller. Default: an unknown user
     #[arg(long = "as", value_name = "USER")]
     pub(crate) user: Option<String>,
     /// A group of --as; may be repeated. system:authenticated is always among them
