@@ -184,6 +184,22 @@ pub(crate) enum SccCommand {
     Diff(DiffArgs),
     Impact(ImpactArgs),
     Generate(GenerateArgs),
+    WhoCan(WhoCanArgs),
+}
+
+/// List the users and groups that may use an SCC, and the grant of each
+///
+/// By the SCC's own lists, and by the roles and bindings of files, of a must-gather folder or of a cluster. With -n, only the grants
+/// that hold in that namespace.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  palisade scc who-can privileged --must-gather gathered
+  palisade scc who-can anyuid -f deploy/ -n shop")]
+pub(crate) struct WhoCanArgs {
+    /// The SCC's name
+    pub(crate) scc: String,
+    #[command(flatten)]
+    pub(crate) inputs: InputArgs,
 }
 
 /// Check SCCs, and objects beside them, for mistakes that the API server accepts
@@ -246,7 +262,7 @@ pub(crate) struct ImpactArgs {
     pub(crate) with: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) inputs: InputArgs,
-    /// The user who creates the pods. Default: a workload's controller; an unknown user for a bare pod
+    /// The user who creates the pods; those of a workload are created by its controller. Default: an unknown user
     #[arg(long = "as", value_name = "USER")]
     pub(crate) user: Option<String>,
     /// A group of --as; may be repeated. system:authenticated is always among them

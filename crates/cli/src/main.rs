@@ -5,6 +5,7 @@
 
 mod admit;
 mod args;
+mod bundle;
 #[cfg(feature = "serve")]
 mod cluster;
 mod denials;
@@ -62,6 +63,7 @@ fn main() -> std::process::ExitCode {
             SccCommand::Diff(args) => scc::diff::run(&args),
             SccCommand::Impact(args) => scc::impact::run(&args),
             SccCommand::Generate(args) => scc::generate::run(&args),
+            SccCommand::WhoCan(args) => scc::who_can::run(&args),
         },
         Command::Policies { command } => policies::run(&command),
         Command::Import { command } => import::run(&command),

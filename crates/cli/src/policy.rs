@@ -9,6 +9,7 @@ use palisade_k8s::manifest::{Entry, Node, NodeValue};
 use palisade_scc::{BuiltinSet, Finding};
 
 use crate::args::PolicyArgs;
+use crate::exit::Exit;
 use crate::files::{self, Document, FileError, Place};
 use crate::understood;
 
@@ -68,14 +69,18 @@ pub(crate) fn put_into(documents: &mut [Document], namespace: Option<&str>) {
 /// The built-in set.
 fn start(args: &PolicyArgs) -> Result<PolicyBuilder, LoadError> {
     let mut builder = PolicyBuilder::default();
-    let default = args.policy.is_empty().then(BuiltinSet::default);
-    if let Some(set) = args.scc_set.or(default) {
+    if let Some(set) = set(args) {
         builder.add_set(set).map_err(LoadError::Set)?;
     }
     if let Some(kernel) = args.kernel {
         builder.set_kernel(kernel);
     }
     Ok(builder)
+}
+
+/// The built-in set that the policy starts with.
+pub(crate) fn set(args: &PolicyArgs) -> Option<BuiltinSet> {
+    args.scc_set.or_else(|| args.policy.is_empty().then(BuiltinSet::default))
 }
 
 /// The binding that OpenShift's bootstrap policy adds to Kubernetes' own of `system:masters`.
@@ -94,15 +99,35 @@ fn cluster_admins() -> serde_json::Value {
 /// Adds the policy objects among these, as a layer over the existing policy.
 pub(crate) fn add_layer(builder: &mut PolicyBuilder, documents: &[Document]) -> Result<(), LoadError> {
     builder.next_layer();
-    for document in latest(documents) {
-        if let Some(Finding { path, message, help, .. }) = understood::template(document) {
-            return Err(LoadError::Template(document.place(&path), message, help));
-        }
-        builder
-            .add(&document.node.to_json())
-            .map_err(|error| LoadError::Object(place_of(document, &error), error))?;
+    latest(documents).into_iter().try_for_each(|document| add(builder, document))
+}
+
+fn add(builder: &mut PolicyBuilder, document: &Document) -> Result<(), LoadError> {
+    if let Some(Finding { path, message, help, .. }) = understood::template(document) {
+        return Err(LoadError::Template(document.place(&path), message, help));
     }
-    Ok(())
+    builder
+        .add(&document.node.to_json())
+        .map(drop)
+        .map_err(|error| LoadError::Object(place_of(document, &error), error))
+}
+
+/// Names an error on stderr that does not keep the rest of the input from being judged.
+pub(crate) fn tell_left_out(error: &dyn std::error::Error) {
+    let error = palisade_k8s::error_chain(error);
+    palisade_console::terminal::note(format_args!("{}: {error}; left out", crate::paint::error("error")));
+}
+
+/// The end of a command of whose input parts were left out: an error, whatever the answer on the rest.
+pub(crate) fn ended(exit: Exit, left_out: usize) -> Exit {
+    if left_out == 0 {
+        return exit;
+    }
+    palisade_console::terminal::note(format_args!(
+        "{}: left out, as named above: {left_out}; the answer is that of the rest",
+        crate::paint::error("error")
+    ));
+    Exit::Wrong
 }
 
 /// The documents without those that a later one of the same name replaces, as `kubectl apply` would; each that says something
@@ -138,11 +163,13 @@ fn tell_replaced(before: &Document, document: &Document) {
     }
 }
 
-/// Adds the policy objects beside workloads under review. Pods among them are reviewed, and are not policy.
-pub(crate) fn add_surroundings(builder: &mut PolicyBuilder, documents: &[Document]) -> Result<(), LoadError> {
-    let is_policy = |document: &&Document| document.text("kind") != "Pod";
-    let documents: Vec<Document> = documents.iter().filter(is_policy).cloned().collect();
-    add_layer(builder, &documents)
+/// Adds the policy objects beside workloads under review. Pods among them are reviewed, and are not policy. Returns the number of
+/// objects that the API server would refuse, each of which is named on stderr.
+pub(crate) fn add_surroundings(builder: &mut PolicyBuilder, documents: &[Document]) -> usize {
+    builder.next_layer();
+    let added = latest(documents).into_iter().filter(|document| document.text("kind") != "Pod");
+    let errors = added.filter_map(|document| add(builder, document).err());
+    errors.inspect(|error| tell_left_out(error)).count()
 }
 
 /// The position of an error: of the wrong field, or of the object.

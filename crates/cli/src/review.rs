@@ -12,14 +12,15 @@ use palisade_k8s::manifest::Node;
 
 pub(crate) use load::{Inputs, Loaded};
 pub(crate) use palisade_review::{
-    ASSUMED_NAMESPACE, Accounts, Options, Report, Subject, Surroundings, Verdict, beyond, free_name,
-    scc_object, use_role,
+    ASSUMED_NAMESPACE, Accounts, Options, Report, Subject, Surroundings, UNCONFINED, Verdict, beyond,
+    free_name, kept_off, scc_object, use_role,
 };
 
 use crate::args::{Output, ReviewArgs};
 use crate::exit::Exit;
 use crate::files::Document;
 use crate::paint;
+use crate::policy::{ended, tell_left_out};
 use crate::understood::{is_understood, kinds, misunderstood};
 
 pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
         policy: &args.policy,
         namespace: args.namespace.as_deref(),
     };
-    let Loaded { documents, around, mut builder } = Loaded::read(inputs)?;
+    let Loaded { documents, around, mut builder, mut left_out } = Loaded::read(inputs)?;
     let surroundings = Surroundings::new(&around).without_scc(!builder.has_sccs());
     tell_unread(&documents)?;
     let options = Options {
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
         user: args.user.as_deref(),
         groups: &args.groups,
     };
-    let subjects = subjects(&documents, &options)?;
+    let subjects = subjects(&documents, &options, &mut left_out)?;
     assume_namespaces(&mut builder, &subjects);
     let policy = builder.build();
     let mut reports: Vec<Report> =
@@ -67,18 +68,28 @@ pub(crate) fn run(args: &ReviewArgs) -> crate::Outcome {
     }
     print(args, &reports, &subjects)?;
     let refused = reports.iter().any(|report| report.verdict == Verdict::Refused);
-    Ok(if refused { Exit::Findings } else { Exit::Fine })
+    Ok(ended(if refused { Exit::Findings } else { Exit::Fine }, left_out))
 }
 
-/// The workloads among the documents; it is an error if there is none, since nothing would be reviewed.
+/// The workloads among the documents; it is an error if there is none, since nothing would be reviewed. One without a pod that can
+/// be read counts as left out, unless it is the only one.
 pub(crate) fn subjects(
     documents: &[Document],
     options: &Options<'_>,
+    left_out: &mut usize,
 ) -> Result<Vec<Subject>, crate::Failure> {
-    let (mut subjects, accounts) = (Vec::new(), Accounts::new(documents));
+    let (mut subjects, mut broken, accounts) = (Vec::new(), Vec::new(), Accounts::new(documents));
     for document in documents {
-        subjects.extend(Subject::new(document, &accounts, options)?);
+        match Subject::new(document, &accounts, options) {
+            Ok(found) => subjects.extend(found),
+            Err(error) => broken.push(error),
+        }
     }
+    if subjects.is_empty() && !broken.is_empty() {
+        return Err(broken.swap_remove(0).into());
+    }
+    broken.iter().for_each(|error| tell_left_out(error));
+    *left_out += broken.len();
     if subjects.is_empty() {
         let held = kinds(documents.iter());
         let held = if held.is_empty() { String::new() } else { format!(", which holds {held}") };
@@ -102,6 +113,7 @@ fn tell_unread(documents: &[Document]) -> std::io::Result<()> {
         writeln!(err, "{place}: {} {}; {}", paint::warning("note:"), finding.message, finding.help)?;
     }
     let custom = documents.iter().filter(|document| is_custom(document.text("apiVersion")));
+    let custom = custom.filter(|document| document.text("kind") != crate::bundle::KIND);
     let custom = custom.filter(|document| holds_containers(&document.node));
     let custom: Vec<&Document> = custom.collect();
     if !custom.is_empty() {

@@ -360,7 +360,11 @@ fn other_files_of_a_folder_are_left_out() {
     // A file whose other documents are objects has a mistake.
     std::fs::write(folder.path().join("a.json"), "{\"kind\": \"Pod\"}\n---\n{}").unwrap();
     let text = run(&["review", "-f", folder.path().to_str().unwrap()], "");
-    assert!(text.contains("a.json:3:1: an object with kind") && !text.contains("refused"), "{text}");
+    assert!(
+        text.contains("a.json:3:1: an object with kind") && text.contains("left out, as named above: 1"),
+        "{text}"
+    );
+    assert!(text.contains("0 admitted, 1 refused"), "{text}");
 }
 
 /// A template, and many files without an object, such as kustomize's patches (redhat-cop/gitops-catalog, openshift/microshift

@@ -124,13 +124,48 @@ impl FileError {
 /// See [`FileError`]. The first file that cannot be read ends it; of a folder, templates and what is no object are left out, and
 /// named on stderr.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Document>, FileError> {
+    gather(paths, Err)
+}
+
+/// The same, where a file that cannot be read does not keep the others from being read: each is named as an error on stderr.
+/// Their number is returned too, so that the command ends with an error.
+///
+/// # Errors
+/// See [`FileError`]; the first one if nothing could be read.
+pub fn read_rest(paths: &[PathBuf]) -> Result<(Vec<Document>, usize), FileError> {
+    let mut broken = Vec::new();
+    let documents = gather(paths, |error| {
+        broken.push(error);
+        Ok(())
+    })?;
+    let number = broken.len();
+    let fatal = if documents.is_empty() { broken.drain(..number.min(1)).next() } else { None };
+    for error in &broken {
+        let error = palisade_k8s::error_chain(error);
+        crate::terminal::note(format_args!("{}: {error}; left out", crate::paint::error("error")));
+    }
+    fatal.map_or(Ok((documents, number)), Err)
+}
+
+/// The objects of files and folders; `broken` takes the errors of files that cannot be read, and may end it with them.
+fn gather(
+    paths: &[PathBuf],
+    mut broken: impl FnMut(FileError) -> Result<(), FileError>,
+) -> Result<Vec<Document>, FileError> {
     let (mut documents, mut left_out) = (Vec::new(), Vec::new());
     for path in paths {
-        for file in expand(path)? {
+        let files = match expand(path) {
+            Ok(files) => files,
+            Err(error) => {
+                broken(error)?;
+                continue;
+            }
+        };
+        for file in files {
             match read_file(&file, &mut documents) {
                 // Folders hold other files too, as the values and the templates of a chart.
                 Err(error) if file != *path && error.is_of_another_file() => left_out.push(error),
-                done => done?,
+                done => done.or_else(&mut broken)?,
             }
         }
     }
@@ -147,17 +182,19 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Document>, FileError> {
 /// Maximum number of files left out that are told one by one.
 const MAX_TOLD: usize = 3;
 
-/// Files of a folder that hold no object are told at once if they are many, as the patches of kustomize.
+/// Files of a folder that hold no object are told at once if they are many, as the patches of kustomize, and so are the templates
+/// of a chart.
 fn tell_left_out(errors: &[FileError]) {
-    let (other, broken): (Vec<_>, Vec<_>) =
+    let (other, templates): (Vec<_>, Vec<_>) =
         errors.iter().partition(|error| matches!(error, FileError::NoManifest(_)));
-    let lines =
-        broken.iter().chain(other.iter().filter(|_| other.len() <= MAX_TOLD)).map(ToString::to_string);
-    let many = other.first().filter(|_| other.len() > MAX_TOLD);
-    let many = many.map(|first| format!("{} files without an object, the first is {first}", other.len()));
-    for line in lines.chain(many) {
-        // A failure to report is ignored.
-        let _ = writeln!(crate::terminal::err(), "{} left out: {line}", crate::paint::warning("note:"));
+    for (errors, what) in [(templates, "templates"), (other, "files without an object")] {
+        let few = errors.iter().filter(|_| errors.len() <= MAX_TOLD).map(ToString::to_string);
+        let many = errors.first().filter(|_| errors.len() > MAX_TOLD);
+        let many = many.map(|first| format!("{} {what}, the first is {first}", errors.len()));
+        for line in few.chain(many) {
+            // A failure to report is ignored.
+            let _ = writeln!(crate::terminal::err(), "{} left out: {line}", crate::paint::warning("note:"));
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub use default::default;
 pub use diff::{Difference, defaults, diff};
 pub use drift::{Allocated, Drift, drift};
 pub use findings::{Few, Findings, Verdict};
-pub use lint::{Finding, Meant, Severity, is_runtime_capability, lint, lint_set, meant, suggestion};
+pub use lint::{Finding, Meant, Severity, absent, is_runtime_capability, lint, lint_set, meant, suggestion};
 pub use namespace::{NamespaceRanges, RangeError, ignored as ignored_of_range};
 pub use plan::Plan;
 pub use psp::{Converted, ConvertedRole, from_psp, from_psp_role};

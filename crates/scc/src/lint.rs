@@ -18,6 +18,7 @@ mod set;
 mod value;
 mod words;
 
+pub use fields::absent;
 pub use name::{Meant, meant};
 pub use set::lint_set;
 

@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 
 use crate::args::{GenerateArgs, ObjectOutput};
 use crate::exit::Exit;
+use crate::policy::ended;
 use crate::review::{
-    ASSUMED_NAMESPACE, Loaded, Options, Report, Subject, Surroundings, Verdict, assume_namespaces, beyond,
-    subjects,
+    ASSUMED_NAMESPACE, Loaded, Options, Report, Subject, Surroundings, UNCONFINED, Verdict,
+    assume_namespaces, beyond, subjects,
 };
 use group::Group;
 
@@ -30,6 +31,8 @@ struct Ground {
     surroundings: Surroundings,
     base: SecurityContextConstraints,
     subjects: Vec<Subject>,
+    /// The number of files and objects that could not be read.
+    left_out: usize,
 }
 
 pub(crate) fn run(args: &GenerateArgs) -> crate::Outcome {
@@ -39,7 +42,7 @@ pub(crate) fn run(args: &GenerateArgs) -> crate::Outcome {
         return Err("no workload here is subject to SCC".into());
     }
     if args.audit {
-        return audit::print(&ground, &groups);
+        return Ok(ended(audit::print(&ground, &groups)?, ground.left_out));
     }
     if args.explain {
         explain::print(&mut terminal::out(), &groups)?;
@@ -47,20 +50,20 @@ pub(crate) fn run(args: &GenerateArgs) -> crate::Outcome {
         print_objects(args.output, &groups)?;
     }
     let refused = tell(&ground, &groups)?;
-    Ok(if refused { Exit::Findings } else { Exit::Fine })
+    Ok(ended(if refused { Exit::Findings } else { Exit::Fine }, ground.left_out))
 }
 
 impl Ground {
     fn read(args: &GenerateArgs) -> Result<Self, crate::Failure> {
         let loaded = Loaded::of_args(&args.inputs)?;
         let surroundings = loaded.surroundings();
-        let Loaded { documents, mut builder, .. } = loaded;
+        let Loaded { documents, mut builder, mut left_out, .. } = loaded;
         let options = Options {
             namespace: args.inputs.namespace.as_deref(),
             service_account: args.serviceaccount.as_deref(),
             ..Options::default()
         };
-        let subjects = subjects(&documents, &options)?;
+        let subjects = subjects(&documents, &options, &mut left_out)?;
         if subjects.iter().any(|subject| subject.namespace == ASSUMED_NAMESPACE) {
             terminal::note(format_args!(
                 "note: manifests that name no namespace are taken to be in {ASSUMED_NAMESPACE:?}; -n names theirs"
@@ -69,7 +72,7 @@ impl Ground {
         assume_namespaces(&mut builder, &subjects);
         let policy = builder.clone().build();
         let base = base(args.base.as_deref(), &policy, args.inputs.policy.scc_set.unwrap_or_default())?;
-        Ok(Self { builder, policy, surroundings, base, subjects })
+        Ok(Self { builder, policy, surroundings, base, subjects, left_out })
     }
 }
 
@@ -123,6 +126,13 @@ fn tell(ground: &Ground, groups: &[Group<'_>]) -> Result<bool, crate::Failure> {
             terminal::warn(format!(
                 "{name}: a pod of this account that names no user would run as root, which it gives by default; let no other \
                  pods use the account"
+            ));
+        }
+        if let Some((subject, path)) = group.unconfined() {
+            terminal::note(format!(
+                "{name}: sets the SELinux type {UNCONFINED} for every pod of the account: {} mounts {path} of the node, and SELinux \
+                 denies most files there to the usual type",
+                subject.title()
             ));
         }
         if let Some(line) = group.smallest_built_in(ground) {

@@ -10,11 +10,11 @@ use crate::review::{Loaded, Options, Surroundings, assume_namespaces, subjects};
 use crate::{files, paint, policy};
 
 pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
-    let Loaded { documents, mut around, builder: mut old } = Loaded::of_args(&args.inputs)?;
+    let Loaded { documents, mut around, builder: mut old, mut left_out } = Loaded::of_args(&args.inputs)?;
     let namespace = args.inputs.namespace.as_deref();
     let (user, groups) = (args.user.as_deref(), args.groups.as_slice());
     let options = Options { namespace, user, groups, ..Options::default() };
-    let subjects = subjects(&documents, &options)?;
+    let subjects = subjects(&documents, &options, &mut left_out)?;
     assume_namespaces(&mut old, &subjects);
     let mut new = old.clone();
     let mut with = files::read(&args.with)?;
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
             )?;
         }
     }
-    Ok(if moves.is_empty() { Exit::Fine } else { Exit::Findings })
+    Ok(policy::ended(if moves.is_empty() { Exit::Fine } else { Exit::Findings }, left_out))
 }
 
 fn text(moves: &[Move], of: usize) -> Result<(), crate::Failure> {

@@ -9,12 +9,14 @@ use serde_json::Value;
 use crate::args::LintArgs;
 use crate::exit::Exit;
 use crate::files::Document;
+use crate::policy::ended;
 use crate::understood::{is_understood, kinds, misunderstood};
 use crate::{files, paint};
 
 pub(crate) fn run(args: &LintArgs) -> crate::Outcome {
-    let mut documents = files::read(&args.files)?;
+    let (mut documents, left_out) = files::read_rest(&args.files)?;
     documents.extend(files::embedded(&documents));
+    documents.extend(crate::bundle::objects(&documents, palisade_review::ASSUMED_NAMESPACE));
     // The names in a template are not yet those that count.
     let object = |document: &Document| match is_understood(document) || misunderstood(document).is_none() {
         true => document.node.to_json(),
@@ -40,6 +42,7 @@ pub(crate) fn run(args: &LintArgs) -> crate::Outcome {
     if !skipped.is_empty() {
         writeln!(out, "not looked at: {}", kinds(skipped.iter().copied()))?;
     }
+    print_absent(&mut out, &documents, &objects)?;
     writeln!(out, "{} objects, {} findings", documents.len(), found.len())?;
     let nothing = skipped.len() == documents.len();
     if nothing {
@@ -53,11 +56,35 @@ pub(crate) fn run(args: &LintArgs) -> crate::Outcome {
     let others = !skipped.is_empty() && skipped.iter().all(is_of_others);
     // What cannot be read as an SCC is wrong input here too, as it is to every other command.
     let is_wrong = found.iter().any(|(_, finding)| finding.rule == MALFORMED);
-    Ok(match (nothing && !others) || !found.is_empty() {
+    let exit = match (nothing && !others) || !found.is_empty() {
         _ if is_wrong => Exit::Wrong,
         true => Exit::Findings,
         false => Exit::Fine,
-    })
+    };
+    Ok(ended(exit, left_out))
+}
+
+/// The first SCC that older clients refuse, and how many more they do. It is no finding, since the API server does not.
+fn print_absent(out: &mut impl Write, documents: &[Document], objects: &[Value]) -> std::io::Result<()> {
+    let is_scc = |object: &Value| object.get("kind").is_some_and(|kind| kind == palisade_k8s::scc::KIND);
+    let missing = |object: &Value| palisade_scc::absent(object).next().is_some();
+    let all = documents.iter().zip(objects);
+    let mut refused = all.filter(|(_, object)| is_scc(object) && missing(object));
+    let Some((document, object)) = refused.next() else { return Ok(()) };
+    let place = document.place(&palisade_k8s::FieldPath::root());
+    let fields: Vec<_> =
+        palisade_scc::absent(object).map(|(field, value)| format!("{field}: {value}")).collect();
+    let fields = fields.join(", ");
+    let more = match refused.count() {
+        0 => String::new(),
+        more => format!("; {more} more SCCs lack such fields"),
+    };
+    let note = paint::warning("note:");
+    writeln!(
+        out,
+        "{place}: {note} kubectl and oc before 1.25, Helm before 3.10, and all of them at a server before 1.25 (OpenShift 4.12) \
+         refuse it with \"missing required field\"; for them write {fields} (null counts as missing){more}"
+    )
 }
 
 fn print(out: &mut impl Write, document: &Document, finding: &Finding) -> std::io::Result<()> {

@@ -1,6 +1,6 @@
 //! `palisade seccomp path`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 
 use palisade_console::terminal;
@@ -15,7 +15,7 @@ pub(super) fn run(args: &PathArgs) -> crate::Outcome {
     let documents = crate::files::read(&args.files)?;
     let mut catalog = Catalog::default();
     let mut named = Vec::new();
-    let mut of_operator: Vec<String> = Vec::new();
+    let mut of_operator: Vec<OperatorsPath> = Vec::new();
     for document in documents.iter().filter(|document| document.text("kind") == "SeccompProfile") {
         let place = document.place(&FieldPath::root());
         let version = document.text("apiVersion");
@@ -30,7 +30,7 @@ pub(super) fn run(args: &PathArgs) -> crate::Outcome {
         let spec = document.node.get("spec").ok_or_else(|| format!("{place}: spec is missing"))?;
         catalog.put(name.clone(), spec.to_json());
         if origin == Origin::Operator {
-            of_operator.push(operators_path(document));
+            of_operator.push(OperatorsPath::of(document));
         }
         named.push((place, name));
     }
@@ -53,37 +53,54 @@ pub(super) fn run(args: &PathArgs) -> crate::Outcome {
     Ok(Exit::Fine)
 }
 
-/// The file that the security-profiles-operator itself writes for an object: with the namespace where its version has
-/// objects of namespaces.
-fn operators_path(document: &Document) -> String {
-    let (namespace, name) = (document.metadata("namespace"), document.metadata("name"));
-    match namespace {
-        "" => format!("operator/{name}.json"),
-        _ => format!("operator/{namespace}/{name}.json"),
+/// The file that the security-profiles-operator itself writes for an object.
+struct OperatorsPath {
+    /// From 0.9 on, where objects belong to no namespace, and one in the manifest is dropped.
+    now: String,
+    /// Up to 0.8, if the manifest names a namespace.
+    before: Option<String>,
+}
+
+impl OperatorsPath {
+    fn of(document: &Document) -> Self {
+        let (namespace, name) = (document.metadata("namespace"), document.metadata("name"));
+        let before = (!namespace.is_empty()).then(|| format!("operator/{namespace}/{name}.json"));
+        Self { now: format!("operator/{name}.json"), before }
     }
 }
 
 /// Says on stderr what pods write where the operator and not `palisade node-profiles` writes the files, and which of the
 /// workloads beside name a file that it does not write.
-fn tell_operators_paths(documents: &[Document], paths: &[String]) -> std::io::Result<()> {
+fn tell_operators_paths(documents: &[Document], paths: &[OperatorsPath]) -> std::io::Result<()> {
     let mut err = terminal::err();
-    let known: HashSet<&String> = paths.iter().collect();
+    let note = crate::paint::warning("note:");
+    let now: Vec<&str> = paths.iter().map(|path| path.now.as_str()).collect();
+    let before: Vec<&str> = paths.iter().filter_map(|path| path.before.as_deref()).collect();
+    let known: HashSet<&str> = now.iter().copied().collect();
+    let moved: HashMap<&str, &str> =
+        paths.iter().filter_map(|path| Some((path.before.as_deref()?, path.now.as_str()))).collect();
+    let until = match before.is_empty() {
+        true => String::new(),
+        false => format!("; up to 0.8, {}", before.join(", ")),
+    };
     writeln!(
         err,
-        "{} the security-profiles-operator itself writes {} (its status.localhostProfile)",
-        crate::paint::warning("note:"),
-        paths.join(", ")
+        "{note} the security-profiles-operator itself writes {} from its version 0.9 on (status.localhostProfile){until}",
+        now.join(", ")
     )?;
     for document in documents.iter().filter(|document| document.text("kind") != "SeccompProfile") {
         let mut named = Vec::new();
         localhost_profiles(&document.node.to_json(), &mut named);
         let of_operator = |name: &&String| name.starts_with("operator/") || !name.contains('/');
-        for name in named.iter().filter(of_operator).filter(|name| !known.contains(name)) {
+        for name in named.iter().filter(of_operator).filter(|name| !known.contains(name.as_str())) {
+            let which = match moved.get(name.as_str()) {
+                Some(now) => format!("which is the operator's path up to 0.8; from 0.9 on write {now}"),
+                None => "which none of these profiles is".to_owned(),
+            };
             writeln!(
                 err,
-                "{}: {} {} {} names localhostProfile {name:?}, which none of these profiles is",
+                "{}: {note} {} {} names localhostProfile {name:?}, {which}",
                 document.place(&FieldPath::root()),
-                crate::paint::warning("note:"),
                 document.text("kind"),
                 document.metadata("name"),
             )?;

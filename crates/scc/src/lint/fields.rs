@@ -45,6 +45,30 @@ const STRATEGIES: &[(&str, &[&str])] = &[
     ("fsGroup", &["type", "ranges"]),
 ];
 
+/// The fields that the resource's schema requires, each with the value that means the same as none. A list of volumes has no such
+/// value: without one, every kind is allowed.
+const REQUIRED: [(&str, &str); 12] = [
+    ("allowHostDirVolumePlugin", "false"),
+    ("allowHostIPC", "false"),
+    ("allowHostNetwork", "false"),
+    ("allowHostPID", "false"),
+    ("allowHostPorts", "false"),
+    ("allowPrivilegedContainer", "false"),
+    ("allowedCapabilities", "[]"),
+    ("defaultAddCapabilities", "[]"),
+    ("priority", "0"),
+    ("readOnlyRootFilesystem", "false"),
+    ("requiredDropCapabilities", "[]"),
+    ("volumes", "[…]"),
+];
+
+/// The required fields that an SCC lacks, each with the value that means the same as none. The API server sets them before it
+/// compares with the schema; clients that compare themselves take `null` for a missing field too (kube-openapi
+/// `pkg/util/proto/validation/types.go`, `mapItem.VisitKind`).
+pub fn absent(raw: &Value) -> impl Iterator<Item = (&'static str, &'static str)> {
+    REQUIRED.into_iter().filter(|(field, _)| raw.get(field).is_none_or(Value::is_null))
+}
+
 /// Reports each unknown key.
 pub(super) fn unknown(raw: &Map<String, Value>, findings: &mut Vec<Finding>) {
     report(raw, &FieldPath::root(), TOP, words::of_key, findings);

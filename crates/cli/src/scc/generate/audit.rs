@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use palisade_admission::{ObjectKey, PodRequest, Policy, PolicyKind, Scopes, explain};
+use palisade_admission::{Decision, ObjectKey, PodRequest, Policy, PolicyKind, Scopes, evaluate, explain};
 use palisade_console::terminal;
 use palisade_k8s::Pod;
 use palisade_scc::{Entry, Mutation, score};
@@ -41,8 +41,27 @@ pub(super) fn print(ground: &Ground, groups: &[Group<'_>]) -> crate::Outcome {
     for account in &accounts {
         account.print(&mut out, ground)?;
     }
+    let refused: Vec<String> = groups
+        .iter()
+        .flat_map(|group| &group.subjects)
+        .filter_map(|subject| refused(ground, subject))
+        .collect();
+    if let Some(first) = refused.first() {
+        let many = refused.len();
+        writeln!(
+            out,
+            "refused today, by all SCCs that may be used: {many}, the first is {first} (palisade review)"
+        )?;
+    }
     writeln!(out, "{} of {} accounts hold more than their pods need", accounts.len(), groups.len())?;
     Ok(if accounts.is_empty() { Exit::Fine } else { Exit::Findings })
+}
+
+/// The title of a workload that is refused today.
+fn refused(ground: &Ground, subject: &Subject) -> Option<String> {
+    let (pod, groups) = (subject.pod(), subject.groups.iter().map(String::as_str).collect::<Vec<_>>());
+    let decision = evaluate(&ground.policy, &subject.request(&pod, &groups));
+    matches!(decision, Decision::Refused(_)).then(|| format!("{} in {}", subject.title(), subject.namespace))
 }
 
 impl<'g> Account<'g> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Ground, beyond};
 use crate::args::Per;
-use crate::review::{Subject, free_name, scc_object, use_role};
+use crate::review::{Subject, UNCONFINED, free_name, kept_off, scc_object, use_role};
 
 /// Workloads of one namespace, and the least SCC for them.
 pub(super) struct Group<'g> {
@@ -63,6 +63,21 @@ fn is_judged(ground: &Ground, subject: &Subject) -> bool {
     }
 }
 
+/// Sets the SELinux type that pods need to read the node's files, where the SCC chooses the labels and still admits every pod.
+fn put_label(scc: &mut SecurityContextConstraints, question: &Question<'_>) {
+    let with = |scc: &SecurityContextConstraints| {
+        let mut scc = scc.clone();
+        let labels = scc.se_linux_context.se_linux_options.get_or_insert_default();
+        let is_free = labels.type_.is_empty();
+        UNCONFINED.clone_into(&mut labels.type_);
+        (is_free && scc.se_linux_context.type_ == "MustRunAs").then_some(scc)
+    };
+    let Some((labelled, base)) = with(scc).zip(with(question.base)) else { return };
+    if is_enough(&labelled, &Question { base: &base, ..*question }) {
+        *scc = labelled;
+    }
+}
+
 /// The built-in SCCs, the most restrictive first.
 struct BuiltIn(Vec<SecurityContextConstraints>);
 
@@ -87,9 +102,13 @@ impl<'g> Group<'g> {
         subjects: Vec<&'g Subject>,
     ) -> Result<Self, crate::Failure> {
         let pods: Vec<Pod<'_>> = subjects.iter().map(|subject| subject.pod()).collect();
-        let question = Question { pods: &pods, context: context(ground, namespace)?, base: &ground.base };
+        let context = context(ground, namespace)?;
+        let question = Question { pods: &pods, context, base: &ground.base };
         let why = |error| format!("SCC {} in namespace {namespace}: {error}", ground.base.metadata.name);
-        let least = least(name, &question).map_err(why)?;
+        let mut least = least(name, &question).map_err(why)?;
+        if subjects.iter().any(|subject| kept_off(&subject.pod).is_some()) {
+            put_label(&mut least.scc, &question);
+        }
         let first = subjects.first().map(|subject| subject.service_account.as_str());
         let account = first.filter(|first| subjects.iter().all(|subject| subject.service_account == *first));
         let equal = |scc: &&SecurityContextConstraints| {
@@ -97,6 +116,13 @@ impl<'g> Group<'g> {
         };
         let built_in = sets.0.iter().find(equal).cloned();
         Ok(Self { namespace, account, subjects, least, built_in })
+    }
+
+    /// The workload for which the SCC sets an SELinux type, and the path of the node.
+    pub(super) fn unconfined(&self) -> Option<(&'g Subject, String)> {
+        let labels = self.scc()?.se_linux_context.se_linux_options.as_ref()?;
+        let kept_off = self.subjects.iter().find_map(|subject| Some((*subject, kept_off(&subject.pod)?)));
+        kept_off.filter(|_| labels.type_ == UNCONFINED)
     }
 
     /// The SCC for the group; `None` if no SCC admits any of its pods.
@@ -166,6 +192,10 @@ impl<'g> Group<'g> {
 
     /// The most restrictive of the policy's SCCs that would suffice, in words.
     pub(super) fn smallest_built_in(&self, ground: &Ground) -> Option<String> {
+        // None of them sets the SELinux type that the group's pods need.
+        if self.unconfined().is_some() {
+            return None;
+        }
         let pods: Vec<Pod<'_>> = self.admitted().map(Subject::pod).collect();
         let context = context(ground, self.namespace).ok()?;
         let question = Question { pods: &pods, context, base: &ground.base };
