@@ -21,8 +21,8 @@ pub const REQUESTS: Bounds = Bounds { all: 64, each: 16, kept: 16, waiting: 256 
 pub const ASIDE: usize = 4;
 /// Of these, slow requests, each of which uses a CPU: they have threads of low priority.
 pub const LONG_REQUESTS: Bounds = Bounds { all: 3, each: 1, kept: 1, waiting: 64 };
-/// The largest total of bodies that are read or kept, in bytes. This, [`SMALL_BODIES`], [`TREES`], [`STREAMS`] and [`ANSWERS`]
-/// are the memory that clients make the server hold.
+/// The largest total of bodies that are read or kept, in bytes. This, [`SMALL_BODIES`], [`TREES`], [`APART`],
+/// [`SMALL_APART`], [`STREAMS`] and [`ANSWERS`] are the memory that clients make the server hold.
 pub const BODIES: Bounds = Bounds { all: 21 << 20, each: 4 << 20, kept: 6 << 20, waiting: 256 };
 /// The same of small bodies, which large ones take nothing from.
 pub const SMALL_BODIES: Bounds = Bounds { all: 3 << 20, each: 512 << 10, kept: 1 << 20, waiting: 256 };
@@ -30,6 +30,11 @@ pub const SMALL_BODIES: Bounds = Bounds { all: 3 << 20, each: 512 << 10, kept: 1
 pub const SMALL_BODY: usize = 64 << 10;
 /// The limit on all objects as values while requests are worked on, copies included, in bytes.
 pub const TREES: Bounds = Bounds { all: 80 << 20, each: 48 << 20, kept: 16 << 20, waiting: 256 };
+/// The limit on bodies and objects of requests that wait for webhooks, in bytes: large ones take nothing from [`SMALL_APART`], and
+/// those that wait take nothing from the others. The large ones of one party are counted as no more than its share.
+pub const APART: Bounds = Bounds { all: 44 << 20, each: 9 << 20, kept: 8 << 20, waiting: 0 };
+/// The same where a request holds no more than the share of a party here.
+pub const SMALL_APART: Bounds = Bounds { all: 20 << 20, each: 1 << 20, kept: 4 << 20, waiting: 0 };
 /// The limit on parts of lists and events of watches that clients have not read, in bytes.
 pub const STREAMS: Bounds = Bounds { all: 24 << 20, each: 6 << 20, kept: 6 << 20, waiting: 256 };
 /// The limit on all other answers that clients have not read, in bytes.

@@ -102,33 +102,83 @@ pub struct Lease {
     is_aside: bool,
 }
 
-/// The places that one request has among others.
+/// What one request holds.
 #[derive(Debug, Default)]
-pub struct Places(Mutex<Vec<Lease>>);
+pub struct Places(Mutex<Holds>);
+
+#[derive(Debug, Default)]
+struct Holds {
+    place: Option<Lease>,
+    /// The turn of a slow request.
+    turn: Option<Lease>,
+    memory: Vec<Lease>,
+    /// Whether the memory is counted among that of requests which wait.
+    is_apart: bool,
+}
 
 impl Places {
-    fn leases(&self) -> MutexGuard<'_, Vec<Lease>> {
+    fn holds(&self) -> MutexGuard<'_, Holds> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a place.
-    pub fn hold(&self, lease: Lease) {
-        self.leases().push(lease);
+    /// Holds a place among the requests.
+    pub fn hold(&self, place: Lease) {
+        self.holds().place = Some(place);
     }
 
-    /// Gives back the place that was added last.
+    /// Holds a turn of slow requests.
+    pub fn hold_turn(&self, turn: Lease) {
+        self.holds().turn = Some(turn);
+    }
+
+    /// Holds memory too.
+    pub fn hold_memory(&self, memory: Lease) {
+        self.holds().memory.push(memory);
+    }
+
+    /// Gives back all but the place: the work is done.
+    pub fn end_work(&self) {
+        let holds = std::mem::take(&mut *self.holds());
+        self.holds().place = holds.place;
+    }
+
+    /// Gives back everything.
     pub fn give_back(&self) {
-        let last = self.leases().pop();
-        drop(last);
+        let holds = std::mem::take(&mut *self.holds());
+        drop(holds);
     }
 
-    /// Leaves the places to others for the rest of the request, which waits for a webhook, but still counts them against its
-    /// party. Without any, this changes nothing.
-    pub fn set_aside(&self) {
-        let mut leases = self.leases();
-        if !leases.is_empty() && leases.iter_mut().all(Lease::set_aside) {
+    /// Leaves place and turn to others for the rest of the request, which waits for a webhook, but still counts them against its
+    /// party. Its memory is counted in one of `parts` from now on, the first that has room. Without any, this changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Requests that wait hold so much memory already that there is none for this one.
+    pub fn set_aside(&self, parts: &[&Pool]) -> ApiResult<()> {
+        let mut holds = self.holds();
+        holds.move_memory(parts)?;
+        let Holds { place, turn, .. } = &mut *holds;
+        let mut leases = [place, turn].into_iter().flatten().peekable();
+        if leases.peek().is_some() && leases.all(Lease::set_aside) {
             lane::leave();
         }
+        Ok(())
+    }
+}
+
+impl Holds {
+    fn move_memory(&mut self, parts: &[&Pool]) -> ApiResult<()> {
+        let Some(party) = self.memory.first().map(|lease| lease.party.clone()) else { return Ok(()) };
+        if self.is_apart {
+            return Ok(());
+        }
+        let amount = self.memory.iter().map(|lease| lease.amount).sum();
+        let lease = parts.iter().find_map(|part| part.get_now(&party, amount));
+        let lease = lease
+            .ok_or_else(|| ApiError::busy("too many requests wait for webhooks, please try again later."));
+        self.memory = vec![lease?];
+        self.is_apart = true;
+        Ok(())
     }
 }
 
@@ -153,6 +203,18 @@ impl Pool {
         }
     }
 
+    /// An amount, if there is enough now. Nobody waits before this one in a pool that is used by this alone.
+    fn get_now(&self, party: &Party, amount: usize) -> Option<Lease> {
+        let mut state = self.0.state();
+        let account = state.parties.get(party).map_or(0, |account| account.held);
+        if !state.fits(self.0.bounds, party, account, amount) {
+            return None;
+        }
+        state.held += amount;
+        state.parties.entry(party.clone()).or_default().held += amount;
+        Some(Lease { pool: Arc::clone(&self.0), party: party.clone(), amount, is_aside: false })
+    }
+
     /// The amount held now.
     #[cfg(test)]
     pub fn held(&self) -> usize {
@@ -162,6 +224,14 @@ impl Pool {
 
 fn busy() -> Box<ApiError> {
     ApiError::busy("too many requests, please try again later.")
+}
+
+impl State {
+    /// Whether a party that holds some may have more.
+    fn fits(&self, bounds: Bounds, party: &Party, has: usize, amount: usize) -> bool {
+        let all = if party.is_system { bounds.all } else { bounds.all.saturating_sub(bounds.kept) };
+        has + amount <= bounds.each && self.held + amount <= all
+    }
 }
 
 impl Inner {
@@ -206,14 +276,10 @@ impl Inner {
             }
         });
         state.parties.retain(|_, account| account.held > 0 || !account.waiting.is_empty());
-        let (bounds, held) = (self.bounds, state.held);
-        let fits = |party: &Party, account: &Account, amount: usize| {
-            let all = if party.is_system { bounds.all } else { bounds.all.saturating_sub(bounds.kept) };
-            account.held + amount <= bounds.each && held + amount <= all
-        };
         let waiting = state.parties.iter().filter_map(|(party, account)| {
             let first = account.waiting.front()?;
-            fits(party, account, first.amount).then(|| ((account.got, first.turn), party.clone()))
+            let fits = state.fits(self.bounds, party, account.held, first.amount);
+            fits.then(|| ((account.got, first.turn), party.clone()))
         });
         let (_, party) = waiting.min_by_key(|(order, _)| *order)?;
         let account = state.parties.get_mut(&party)?;
@@ -314,7 +380,7 @@ mod tests {
             for _ in 0..2 {
                 let places = Places::default();
                 places.hold(try_get(name).await.unwrap().unwrap());
-                places.set_aside();
+                places.set_aside(&[]).unwrap();
                 waiting.push(places);
             }
             assert!(try_get(name).await.is_err(), "{name} has its share");
@@ -330,7 +396,7 @@ mod tests {
             let Ok(lease) = try_get(&format!("{at}")).await else { break };
             let places = Places::default();
             places.hold(lease.unwrap());
-            places.set_aside();
+            places.set_aside(&[]).unwrap();
             all.push(places);
         }
         assert_eq!(all.len(), 5 * limits::ASIDE + 4);

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::error::ApiResult;
 use crate::lane::Lane;
 use crate::limits;
-use crate::share::{Lease, Party, Pool};
+use crate::share::{Lease, Party, Places, Pool};
 
 /// All of them.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Shares {
     small_bodies: Pool,
     /// Bytes of objects as values.
     pub trees: Pool,
+    apart: Pool,
+    small_apart: Pool,
     streams: Pool,
     answers: Pool,
     /// Lists that are sent part by part.
@@ -47,6 +49,8 @@ impl Default for Shares {
             bodies: Pool::new(limits::BODIES),
             small_bodies: Pool::new(limits::SMALL_BODIES),
             trees: Pool::new(limits::TREES),
+            apart: Pool::new(limits::APART),
+            small_apart: Pool::new(limits::SMALL_APART),
             streams: Pool::new(limits::STREAMS),
             answers: Pool::new(limits::ANSWERS),
             lists: Pool::new(limits::LISTS),
@@ -79,6 +83,15 @@ impl Shares {
     pub async fn body(&self, party: &Party, size: usize) -> ApiResult<Lease> {
         let pool = if size <= limits::SMALL_BODY { &self.small_bodies } else { &self.bodies };
         pool.get(party, size).await
+    }
+
+    /// Leaves what a request holds to others while it waits for a webhook.
+    ///
+    /// # Errors
+    ///
+    /// Requests that wait hold too much memory already.
+    pub fn set_aside(&self, places: &Places) -> ApiResult<()> {
+        places.set_aside(&[&self.small_apart, &self.apart])
     }
 
     /// Counts a part of a list, or an event, for as long as it is not sent.

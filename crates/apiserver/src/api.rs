@@ -1,6 +1,6 @@
 //! The state that all requests share.
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
 use palisade_admission::{PolicyCache, Reservations};
 use palisade_audit::Audit;
@@ -15,6 +15,7 @@ use crate::decider::Decider;
 use crate::definitions::Definitions;
 use crate::documents::Documents;
 use crate::error::ApiResult;
+use crate::gate::Gate;
 use crate::hub::Hub;
 use crate::identity::{Identity, Requester};
 use crate::locks::Locks;
@@ -50,8 +51,8 @@ pub(crate) struct Api {
     pub(crate) evictions: Locks,
     pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
-    /// Held by requests; closed while a backup is restored.
-    pub(crate) gate: RwLock<()>,
+    /// Requests are inside; closed while a backup is restored.
+    pub(crate) gate: Gate,
     /// The certificate of the authority that signs the server's, for pods and clients to trust.
     pub(crate) ca: String,
     /// Client for connections to nodes.
@@ -98,7 +99,7 @@ impl Api {
             quotas: Locks::default(),
             node_ranges: Mutex::default(),
             evictions: Locks::default(),
-            gate: RwLock::default(),
+            gate: Gate::default(),
             metrics: Metrics::default(),
             store,
             tokens,

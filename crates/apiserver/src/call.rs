@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::error::ApiResult;
+use crate::gate::Pass;
 use crate::identity::Identity;
 use crate::notes::Notes;
 use crate::request::{Query, Target};
@@ -18,11 +20,48 @@ pub(crate) struct Call<'a> {
     /// The client's user agent.
     pub(crate) agent: &'a str,
     pub(crate) notes: &'a Notes,
-    /// Its places among the requests, if it is one.
+    pub(crate) stay: Stay<'a>,
+}
+
+/// What a request holds that others want, and leaves to them while it waits for a webhook; nothing for the server's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stay<'a> {
     pub(crate) places: Option<&'a Places>,
+    pub(crate) pass: Option<&'a Pass<'a>>,
+}
+
+impl Stay<'_> {
+    /// Leaves it to others for the rest of the request.
+    pub(crate) fn set_aside(self, api: &Api) -> ApiResult<()> {
+        self.places.map_or(Ok(()), |places| api.shares.set_aside(places))
+    }
+
+    /// Waits for a webhook.
+    ///
+    /// # Errors
+    ///
+    /// Too much is held by requests that wait, or a backup was restored meanwhile.
+    pub(crate) fn wait<T>(self, api: &Api, answer: impl Future<Output = T>) -> ApiResult<T> {
+        self.set_aside(api)?;
+        let wait = || api.runtime.block_on(answer);
+        match self.pass {
+            Some(pass) => pass.outside(wait),
+            None => Ok(wait()),
+        }
+    }
+
+    /// Refuses to write what was read before a restore.
+    pub(crate) fn check(self) -> ApiResult<()> {
+        self.pass.map_or(Ok(()), Pass::check)
+    }
 }
 
 impl Call<'_> {
+    /// The request as it waits for webhooks that convert objects.
+    pub(crate) fn asker(&self) -> (&Api, Stay<'_>) {
+        (self.api, self.stay)
+    }
+
     pub(crate) fn is_dry_run(&self) -> bool {
         self.query.is_dry_run()
     }
@@ -44,7 +83,7 @@ impl Call<'_> {
             query: self.query,
             agent: self.agent,
             notes: self.notes,
-            places: self.places,
+            stay: self.stay,
         }
     }
 }

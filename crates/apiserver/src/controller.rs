@@ -28,7 +28,7 @@ use orphans::Orphans;
 use owners::Owners;
 
 use crate::api::Api;
-use crate::call::Call;
+use crate::call::{Call, Stay};
 use crate::error::{ApiResult, Reason};
 use crate::hub::Event;
 use crate::identity::Identity;
@@ -333,8 +333,8 @@ fn with_call(api: &Api, key: &Key, act: impl FnOnce(&Call<'_>) -> ApiResult<()>)
     let target =
         Target { resource, namespace: key.namespace.clone(), name: key.name.clone(), subresource: None };
     let (identity, query, notes) = (Identity::system(), Query::default(), Notes::default());
-    let (agent, places) = ("palisade", None);
-    act(&Call { api, identity: &identity, target: &target, query: &query, agent, notes: &notes, places })
+    let (agent, stay) = ("palisade", Stay::default());
+    act(&Call { api, identity: &identity, target: &target, query: &query, agent, notes: &notes, stay })
 }
 
 /// Whether objects of a kind come with the server.

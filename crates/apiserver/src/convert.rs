@@ -9,6 +9,7 @@ use palisade_api::error::{ApiError, ApiResult};
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::call::Stay;
 use crate::endpoint::endpoint;
 use crate::limits;
 use crate::objects;
@@ -17,36 +18,40 @@ use crate::resource::{Resource, text};
 /// Pause between two looks whether it is one's turn.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// The server, and the request that waits for the webhook.
+pub(crate) type Asker<'a> = (&'a Api, Stay<'a>);
+
 /// Objects in the version of a resource.
 ///
 /// # Errors
 ///
 /// The conversion webhook fails. Must not be called on a worker thread of the async runtime.
-pub(crate) fn all(api: &Api, resource: &Resource, objects: Vec<Value>) -> ApiResult<Vec<Value>> {
+pub(crate) fn all(asker: Asker<'_>, resource: &Resource, objects: Vec<Value>) -> ApiResult<Vec<Value>> {
     let objects = match resource.conversion() {
-        Some(webhook) => converted(api, resource, webhook, objects)?,
+        Some(webhook) => converted(asker, resource, webhook, objects)?,
         None => objects,
     };
     Ok(objects.into_iter().map(|object| resource.show(object)).collect())
 }
 
 /// An object in the version of a resource.
-pub(crate) fn shown(api: &Api, resource: &Resource, object: Value) -> ApiResult<Value> {
+pub(crate) fn shown(asker: Asker<'_>, resource: &Resource, object: Value) -> ApiResult<Value> {
     match resource.conversion() {
-        Some(_) => only(all(api, resource, vec![object])?),
+        Some(_) => only(all(asker, resource, vec![object])?),
         None => Ok(resource.show(object)),
     }
 }
 
 /// An object in the stored version of its resource.
-pub(crate) fn kept(api: &Api, resource: &Resource, object: Value) -> ApiResult<Value> {
+pub(crate) fn kept(asker: Asker<'_>, resource: &Resource, object: Value) -> ApiResult<Value> {
     if resource.is_other_version() {
         let kept = crate::resource::of_storage(resource.storage()).ok_or_else(ApiError::no_such_path)?;
         return Ok(kept.show(object));
     }
     let Some(webhook) = resource.conversion() else { return Ok(object) };
-    let stored = api.definitions.now().of_storage(resource.storage()).ok_or_else(ApiError::no_such_path)?;
-    let kept = only(converted(api, &stored, webhook, vec![object])?)?;
+    let stored =
+        asker.0.definitions.now().of_storage(resource.storage()).ok_or_else(ApiError::no_such_path)?;
+    let kept = only(converted(asker, &stored, webhook, vec![object])?)?;
     // The webhook may have made it larger.
     objects::check_size(&kept)?;
     Ok(kept)
@@ -58,7 +63,11 @@ pub(crate) fn kept(api: &Api, resource: &Resource, object: Value) -> ApiResult<V
 /// # Errors
 ///
 /// The turn did not come in time.
-pub(crate) fn in_turn<T>(resource: &Resource, work: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
+pub(crate) fn in_turn<T>(
+    (api, stay): Asker<'_>,
+    resource: &Resource,
+    work: impl FnOnce() -> ApiResult<T>,
+) -> ApiResult<T> {
     static TURNS: Mutex<BTreeMap<String, Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
     if resource.conversion().is_none() {
         return work();
@@ -68,14 +77,15 @@ pub(crate) fn in_turn<T>(resource: &Resource, work: impl FnOnce() -> ApiResult<T
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(turns.entry(resource.storage().to_owned()).or_default())
     };
-    // A webhook that hangs keeps those that wait for it from nothing else: they hold threads and shares.
+    // A webhook that hangs keeps those that wait for it from nothing else.
     let begun = Instant::now();
     let _turn = loop {
         match turn.try_lock() {
             Ok(turn) => break turn,
             Err(TryLockError::Poisoned(turn)) => break turn.into_inner(),
             Err(TryLockError::WouldBlock) if begun.elapsed() < limits::QUEUE_TIME => {
-                std::thread::sleep(PAUSE)
+                stay.set_aside(api)?;
+                std::thread::sleep(PAUSE);
             }
             Err(TryLockError::WouldBlock) => {
                 return Err(ApiError::busy("the conversion webhook of this resource is busy; try again"));
@@ -89,14 +99,19 @@ fn only(objects: Vec<Value>) -> ApiResult<Value> {
     objects.into_iter().next().ok_or_else(|| ApiError::internal("a conversion has no result"))
 }
 
-fn converted(api: &Api, resource: &Resource, webhook: &Value, objects: Vec<Value>) -> ApiResult<Vec<Value>> {
+fn converted(
+    (api, stay): Asker<'_>,
+    resource: &Resource,
+    webhook: &Value,
+    objects: Vec<Value>,
+) -> ApiResult<Vec<Value>> {
     let wanted = resource.api_version();
     if objects.iter().all(|object| text(object, "/apiVersion") == wanted) {
         return Ok(objects);
     }
     let resolve = |namespace: &str, name: &str, port: u16| endpoint(&api.store, namespace, name, port);
     let asked = palisade_hooks::convert(&api.webhook_client, &resolve, webhook, &wanted, objects);
-    let mut objects = api.runtime.block_on(asked).map_err(|why| ApiError::internal(&why))?;
+    let mut objects = stay.wait(api, asked)?.map_err(|why| ApiError::internal(&why))?;
     // Fields that the schema of this version lacks are dropped, whoever wrote them.
     for object in &mut objects {
         resource.shape().fit(object).map_err(|error| ApiError::internal(&error.to_string()))?;

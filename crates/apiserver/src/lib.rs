@@ -44,6 +44,7 @@ mod endpoint;
 mod ephemeral;
 #[doc(hidden)]
 pub mod fuzz;
+mod gate;
 mod limits;
 mod locks;
 mod lost;

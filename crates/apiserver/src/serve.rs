@@ -22,8 +22,9 @@ use crate::api::Api;
 use crate::authenticate::{ClientCertificate, Shown};
 use crate::authorize;
 use crate::body::media_type;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, Stay};
 use crate::error::{ApiError, ApiResult};
+use crate::gate::Pass;
 use crate::identity::{Identity, Requester};
 use crate::limits;
 use crate::metrics::Labels;
@@ -344,32 +345,40 @@ impl Service {
 /// is kept until there is memory for the answer.
 async fn run(work: Arc<Work>, held: Option<Lease>, shape: pages::Shape) -> ApiResult<Response<Body>> {
     let (shares, party) = (&work.api.shares, &work.party);
-    work.places.hold(shares.requests.get(party, 1).await?);
+    let place = shares.requests.get(party, 1).await?;
     let is_large = work.bytes.len() > limits::LONG || work.is_of_large();
     let weighing = Arc::clone(&work);
     let weight = match is_large {
         true => shares.lane.run(move || weighing.weight()).await.unwrap_or_default(),
         false => work.weight(),
     };
-    let trees = if weight > 0 { Some(shares.trees.get(party, weight).await?) } else { None };
+    let is_long = work.bytes.len() > limits::LONG || weight > limits::LONG_WEIGHT || work.is_costly();
+    // A slow one waits for its turn first, and holds nothing meanwhile that others want.
+    let place = if is_long { None } else { Some(place) };
+    if is_long {
+        work.places.hold_turn(shares.long.get(party, 1).await?);
+    }
+    if weight > 0 {
+        work.places.hold_memory(shares.trees.get(party, weight).await?);
+    }
+    held.into_iter().for_each(|held| work.places.hold_memory(held));
+    work.places.hold(match place {
+        Some(place) => place,
+        None => shares.requests.get(party, 1).await?,
+    });
     let doing = Arc::clone(&work);
-    let act = move || {
-        let (_held, _trees) = (held, trees);
-        doing.answer(shape)
+    let done = match is_long {
+        true => {
+            let act = move || {
+                let done = doing.answer(shape);
+                palisade_sys::memory::trim();
+                done
+            };
+            shares.lane.run(act).await
+        }
+        false => tokio::task::spawn_blocking(move || doing.answer(shape)).await.ok(),
     };
-    let done = if work.bytes.len() > limits::LONG || weight > limits::LONG_WEIGHT || work.is_costly() {
-        work.places.hold(shares.long.get(party, 1).await?);
-        let act = || {
-            let done = act();
-            palisade_sys::memory::trim();
-            done
-        };
-        let done = shares.lane.run(act).await;
-        work.places.give_back();
-        done
-    } else {
-        tokio::task::spawn_blocking(act).await.ok()
-    };
+    work.places.end_work();
     done.ok_or_else(|| {
         work.trail.panicked();
         ApiError::internal("the request could not be answered")
@@ -460,7 +469,7 @@ struct Work {
 }
 
 impl Work {
-    fn call(&self) -> Call<'_> {
+    fn call<'a>(&'a self, pass: Option<&'a Pass<'a>>) -> Call<'a> {
         Call {
             api: &self.api,
             identity: &self.identity,
@@ -468,7 +477,7 @@ impl Work {
             query: &self.query,
             agent: &self.agent,
             notes: &self.notes,
-            places: Some(&self.places),
+            stay: Stay { places: Some(&self.places), pass },
         }
     }
 
@@ -513,10 +522,10 @@ impl Work {
 
     /// Handles it, records the audit event, and writes the answer.
     fn answer(&self, shape: pages::Shape) -> Response<Body> {
-        let _open = self.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let pass = self.api.gate.enter();
         self.trail.request(&self.bytes, &self.content_type);
         let pages::Shape { format, include } = shape;
-        let answer = self.run();
+        let answer = self.run(&pass);
         // Recorded by the thread that did the work, and before the answer: a client that has disconnected still leaves
         // a line.
         match &answer {
@@ -530,8 +539,8 @@ impl Work {
         }
     }
 
-    fn run(&self) -> ApiResult<Answer> {
-        let call = self.call();
+    fn run(&self, pass: &Pass<'_>) -> ApiResult<Answer> {
+        let call = self.call(Some(pass));
         let (bytes, content_type) = (self.bytes.as_ref(), self.content_type.as_str());
         verb::options::check(self.method.as_str(), content_type, &self.query)?;
         if let Some(part) = self.target.subresource {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::api::Api;
 use crate::authenticate::Shown;
+use crate::call::Stay;
 use crate::convert;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
@@ -23,7 +24,7 @@ use crate::objects;
 use crate::request::{Query, Target};
 use crate::respond;
 use crate::selector::{Fields, Labels};
-use crate::share::Party;
+use crate::share::{Party, Places};
 use crate::table::{self, Include};
 use crate::verb;
 
@@ -59,6 +60,8 @@ struct View {
     fields: Fields,
     shape: Shape,
     is_first: bool,
+    /// What it holds while it reads.
+    places: Arc<Places>,
 }
 
 /// The format of an object in an event.
@@ -122,6 +125,7 @@ impl Watcher {
             fields,
             shape,
             is_first: true,
+            places: Arc::default(),
         };
         let watcher = Self {
             view,
@@ -219,9 +223,11 @@ impl Watcher {
                 let target = view.target.clone();
                 let namespace = Some(target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
                 let mut lines = Vec::new();
-                let (api, resource) = (Arc::clone(&view.api), &target.resource);
+                let (api, places) = (Arc::clone(&view.api), Arc::clone(&view.places));
+                let resource = &target.resource;
                 let mut add = |object| lines.extend(view.wants(&object).then(|| view.line("ADDED", object)));
-                let next = convert::in_turn(resource, || {
+                let asker = (&*api, Stay { places: Some(&places), pass: None });
+                let next = convert::in_turn(asker, resource, || {
                     // A webhook converts the objects of a page together.
                     let mut other = Vec::new();
                     let is_converted = resource.conversion().is_some();
@@ -233,7 +239,7 @@ impl Watcher {
                         }
                         Ok(())
                     })?;
-                    convert::all(&api, resource, other)?.into_iter().for_each(&mut add);
+                    convert::all(asker, resource, other)?.into_iter().for_each(&mut add);
                     Ok(page)
                 })?;
                 Ok(Lines { lines, next })
@@ -277,19 +283,23 @@ impl Watcher {
         read: impl FnOnce(&mut View) -> ApiResult<Lines<N>> + Send + 'static,
     ) -> Result<N, Over> {
         let api = Arc::clone(&self.view.api);
+        let places = Arc::new(Places::default());
         let Ok(slot) = api.shares.requests.get(&self.party, 1).await else { return Err(self.behind()) };
-        let mut view = self.view.clone();
+        places.hold(slot);
+        let mut view = View { places: Arc::clone(&places), ..self.view.clone() };
         let act = move || {
             let lines = read(&mut view);
             (view.is_first, lines)
         };
         let done = match self.is_long {
             true => {
-                let Ok(_turn) = api.shares.long.get(&self.party, 1).await else { return Err(self.behind()) };
+                let Ok(turn) = api.shares.long.get(&self.party, 1).await else { return Err(self.behind()) };
+                places.hold_turn(turn);
                 api.shares.lane.run(act).await
             }
             false => tokio::task::spawn_blocking(act).await.ok(),
         };
+        places.end_work();
         let (is_first, read) = done.ok_or(Over)?;
         self.view.is_first = is_first;
         let Lines { lines, next } = match read {
@@ -297,7 +307,7 @@ impl Watcher {
             Err(error) => return Err(self.fail(&error).await),
         };
         let Ok(lines) = api.shares.hold_all(&self.party, lines).await else { return Err(self.behind()) };
-        drop(slot);
+        drop(places);
         for line in lines {
             self.send(line).await?;
         }
@@ -388,11 +398,12 @@ impl View {
             return Ok(None);
         }
         // The webhook may take its time, so that it is not asked where other large objects wait to be read.
-        let (api, resource) = (Arc::clone(&self.api), resource.clone());
-        convert::in_turn(&resource, || {
+        let (api, places, resource) = (Arc::clone(&self.api), Arc::clone(&self.places), resource.clone());
+        let asker = (&*api, Stay { places: Some(&places), pass: None });
+        convert::in_turn(asker, &resource, || {
             let Some(mut event) = objects::alone(size, || Event::of(event)) else { return Ok(None) };
             let both = [Some(event.object), event.previous].into_iter().flatten().collect();
-            let mut both = convert::all(&api, &resource, both)?.into_iter();
+            let mut both = convert::all(asker, &resource, both)?.into_iter();
             event.object = both.next().unwrap_or_default();
             event.previous = both.next();
             Ok(self.line_of(&event))

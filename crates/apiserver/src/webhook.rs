@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use palisade_api::cel::{Authorizer, Check, Decision};
-use palisade_hooks::{Attributes, Client, Host, Operation, Webhooks};
+use palisade_hooks::{Answers, Attributes, Client, Host, Operation, Webhooks};
 use palisade_rbac::Action;
 use serde_json::Value;
 
@@ -44,12 +44,8 @@ impl Host for Call<'_> {
         &self.api.webhook_client
     }
 
-    fn runtime(&self) -> &tokio::runtime::Handle {
-        // A webhook may take long.
-        if let Some(places) = self.places {
-            places.set_aside();
-        }
-        &self.api.runtime
+    fn wait(&self, answers: Answers<'_>) -> ApiResult<()> {
+        self.stay.wait(self.api, answers)
     }
 
     fn namespace(&self, name: &str) -> ApiResult<Value> {
@@ -61,7 +57,7 @@ impl Host for Call<'_> {
     }
 
     fn shown(&self, form: &Resource, objects: Vec<Value>) -> ApiResult<Vec<Value>> {
-        crate::convert::all(self.api, form, objects)
+        crate::convert::all((self.api, self.stay), form, objects)
     }
 
     fn authorizer(&self) -> Authorizer {

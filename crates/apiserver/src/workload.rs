@@ -19,7 +19,7 @@ use palisade_workloads::{Author, CONTROLLERS, Cluster, Controller, Next};
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::call::Call;
+use crate::call::{Call, Stay};
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::hub::Event;
@@ -204,7 +204,7 @@ impl Workloads {
             query: &query,
             agent: "kube-controller-manager",
             notes: &notes,
-            places: None,
+            stay: Stay::default(),
         })
     }
 }

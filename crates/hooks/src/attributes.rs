@@ -1,6 +1,7 @@
 //! A request as webhooks see it: which of them it is for, and the review that one is sent.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,6 +25,9 @@ const ANNOTATIONS: usize = 20;
 /// Length of such an annotation, in characters.
 const ANNOTATION: usize = 1024;
 
+/// Answers of webhooks that are on their way.
+pub type Answers<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
 /// The server that asks webhooks.
 pub trait Host: std::fmt::Debug {
     /// The configured webhooks.
@@ -32,8 +36,12 @@ pub trait Host: std::fmt::Debug {
     /// The client that reaches them.
     fn client(&self) -> &Client;
 
-    /// The runtime on which they are waited for, once more for each wait. The thread that asks is none of its workers.
-    fn runtime(&self) -> &tokio::runtime::Handle;
+    /// Waits for answers of theirs. The thread that asks is no worker of an async runtime.
+    ///
+    /// # Errors
+    ///
+    /// The request may not wait, or not go on after it.
+    fn wait(&self, answers: Answers<'_>) -> ApiResult<()>;
 
     /// A namespace, for the selectors of namespaces.
     ///

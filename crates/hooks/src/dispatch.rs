@@ -9,7 +9,7 @@ use palisade_api::patch;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use crate::attributes::{Attributes, Forms, Match, is_exempt};
+use crate::attributes::{Attributes, Forms, Host, Match, is_exempt};
 use crate::hook::Hook;
 use crate::review;
 
@@ -47,6 +47,13 @@ fn failed(hook: &Hook, why: &str) -> Box<ApiError> {
     error
 }
 
+/// Waits for an answer.
+fn wait<T>(host: &dyn Host, asked: impl Future<Output = T>) -> ApiResult<T> {
+    let mut answer = None;
+    host.wait(Box::pin(async { answer = Some(asked.await) }))?;
+    answer.ok_or_else(|| ApiError::internal("nobody waited for a webhook"))
+}
+
 /// Asks the webhooks that change objects, one after another: all that match, or those that are to be asked again. What one
 /// makes of the object is made to fit by `settle` before the next one sees it.
 pub fn mutate(
@@ -71,7 +78,7 @@ pub fn mutate(
         let Some(matched) = matched.first() else { continue };
         request.check_dry_run(hook)?;
         let at = format!("round_{}_index_{index}", u8::from(is_again));
-        let answer = request.host.runtime().block_on(request.ask(matched, true, object.as_ref()));
+        let answer = wait(request.host, request.ask(matched, true, object.as_ref()))?;
         let applied = answer
             .map_err(Stop::Failed)
             .and_then(|answer| apply(&request, matched, answer, object.as_ref(), settle));
@@ -177,7 +184,7 @@ pub fn validate(request: Attributes<'_>, object: Option<&Value>) -> ApiResult<()
     let mut answers = Vec::with_capacity(matched.len());
     for part in matched.chunks(AT_ONCE) {
         let asked = part.iter().map(|matched| request.ask(matched, false, object));
-        answers.extend(request.host.runtime().block_on(join_all(asked)));
+        answers.extend(wait(request.host, join_all(asked))?);
     }
     let mut refused = Ok(());
     for (index, (matched, answer)) in matched.iter().zip(answers).enumerate() {

@@ -33,7 +33,7 @@ mod kept;
 mod operation;
 mod review;
 
-pub use attributes::{Attributes, Host};
+pub use attributes::{Answers, Attributes, Host};
 pub use client::{Client, Resolve};
 pub use convert::convert;
 pub use dispatch::{Reinvocation, admit, mutate, validate};

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Response};
@@ -87,11 +87,11 @@ async fn upload(api: &Arc<Api>, body: Incoming) -> ApiResult<Response<Body>> {
     let api = Arc::clone(api);
     let revision = wait(move || {
         // No request that has read the old state may write meanwhile.
-        let alone = api.gate.write().unwrap_or_else(PoisonError::into_inner);
-        let revision = api.store.restore(&path.0, &objects::check_stored).map_err(refused)?;
-        bootstrap::settle(&api)?;
-        drop(alone);
-        Ok(revision)
+        api.gate.alone(|| {
+            let revision = api.store.restore(&path.0, &objects::check_stored).map_err(refused)?;
+            bootstrap::settle(&api)?;
+            Ok(revision)
+        })
     })
     .await?;
     Ok(respond::json(

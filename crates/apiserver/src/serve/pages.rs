@@ -142,7 +142,7 @@ pub(super) async fn answer(work: &Arc<Work>, shape: Shape) -> ApiResult<Option<R
 async fn long(
     work: &Arc<Work>,
     shape: Shape,
-    (first, slot): (Part, Lease),
+    (first, slot): (Part, Slot),
     next: Cursor,
 ) -> ApiResult<Response<Body>> {
     let place = work.api.shares.lists.get(&work.party, 1).await.map_err(|_| {
@@ -155,7 +155,7 @@ async fn long(
         let length = count(work, shape, length, next).await?;
         let frame = shape.frame(work, revision, None, length);
         let size = frame.head.len() + length + frame.end.len();
-        let start = verb::start(&work.call())?.unwrap_or_else(|| Cursor::start(revision));
+        let start = verb::start(&work.call(None))?.unwrap_or_else(|| Cursor::start(revision));
         (frame, Vec::new(), start, Some(size as u64))
     } else {
         (shape.frame(work, revision, None, length), first.items, next, None)
@@ -179,17 +179,27 @@ async fn count(work: &Arc<Work>, shape: Shape, mut length: usize, next: Cursor) 
     Ok(length)
 }
 
+/// The place of a list among the requests, until this is dropped.
+struct Slot(Arc<Work>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.places.give_back();
+    }
+}
+
 /// Reads a part. It comes with a place among the requests, which is kept until there is memory for the part.
 async fn part(
     work: &Arc<Work>,
     shape: Shape,
     limit: usize,
     after: Option<Cursor>,
-) -> ApiResult<(Part, Lease)> {
-    let slot = work.api.shares.requests.get(&work.party, 1).await?;
+) -> ApiResult<(Part, Slot)> {
+    work.places.hold(work.api.shares.requests.get(&work.party, 1).await?);
+    let slot = Slot(Arc::clone(work));
     let work = Arc::clone(work);
     let done = tokio::task::spawn_blocking(move || {
-        let after = if after.is_none() { verb::start(&work.call())? } else { after };
+        let after = if after.is_none() { verb::start(&work.call(None))? } else { after };
         let part = match shape.is_raw(&work) {
             true => as_stored(&work, limit, after.as_ref()),
             false => as_read(&work, shape, limit, after),
@@ -206,7 +216,7 @@ fn as_read(work: &Work, shape: Shape, limit: usize, after: Option<Cursor>) -> Ap
         shape.push(work, object, &mut items);
         items.len()
     };
-    let (revision, next) = verb::select(&work.call(), Some(limit), after, add)?;
+    let (revision, next) = verb::select(&work.call(None), Some(limit), after, add)?;
     Ok(Part { items, revision, next })
 }
 

@@ -36,9 +36,9 @@ pub(super) async fn answer(
     work.places.hold(shares.requests.get(&work.party, 1).await?);
     let decided = Arc::clone(work);
     let place = tokio::task::spawn_blocking(move || {
-        let _open = decided.api.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let pass = decided.api.gate.enter();
         let serves = decided.target.subresource.map(|part| part.serves);
-        serves.map(|serves| review::connect(&decided.call(), serves)).transpose()
+        serves.map(|serves| review::connect(&decided.call(Some(&pass)), serves)).transpose()
     });
     let place =
         place.await.map_err(|error| failure::internal("the request could not be answered", &error))??;

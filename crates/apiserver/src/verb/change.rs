@@ -199,7 +199,7 @@ fn attempt(
     let mut old = objects::get(store, resource, &target.namespace, &target.name).map_err(firm)?;
     if matches!(resource, Resource::Custom(_)) || resource.is_other_version() {
         // It may have been written in another version of its API.
-        old.object = convert::shown(call.api, resource, old.object).map_err(firm)?;
+        old.object = convert::shown(call.asker(), resource, old.object).map_err(firm)?;
     }
     let new = change(&old.object).map_err(firm)?;
     let (new, expects, _reserved) = settle(call, recorder, &old.object, new).map_err(firm)?;
@@ -208,21 +208,27 @@ fn attempt(
         return Ok(resource.show(new));
     }
     objects::check_size(&new).map_err(firm)?;
-    let charge = quota::charge(call, &new, Some(&old.object)).map_err(firm)?;
-    let _ranges = admit::claim_ranges(call, &new, Some(&old.object)).map_err(firm)?;
+    let is_finished = resource.deletion.is_finished(&new);
+    // The webhook that converts it may take long, and quotas are locked afterwards.
+    let kept = match is_finished || call.is_dry_run() {
+        true => new,
+        false => convert::kept(call.asker(), resource, new).map_err(firm)?,
+    };
+    call.stay.check().map_err(firm)?;
+    let charge = quota::charge(call, &kept, Some(&old.object)).map_err(firm)?;
+    let _ranges = admit::claim_ranges(call, &kept, Some(&old.object)).map_err(firm)?;
     if call.is_dry_run() {
-        return Ok(resource.show(new));
+        return Ok(resource.show(kept));
     }
-    if resource.deletion.is_finished(&new) {
+    if is_finished {
         let gone = remove(call.api, resource, &target.namespace, &target.name, Some(old.revision));
         gone.map_err(|error| (error, !expects))?;
-        return Ok(resource.show(new));
+        return Ok(resource.show(kept));
     }
-    let kept = convert::kept(call.api, resource, new).map_err(firm)?;
     let written = objects::update(store, resource, &target.namespace, old.revision, kept)
         .map_err(|error| (failure::store(resource, &target.name, error), !expects))?;
     charge.into_iter().for_each(quota::Charge::settle);
-    convert::shown(call.api, resource, written).map_err(firm)
+    convert::shown(call.asker(), resource, written).map_err(firm)
 }
 
 /// The object after a change: the server's own fields kept, defaults, admission, validation, managed fields. Second:

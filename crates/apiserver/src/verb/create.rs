@@ -119,7 +119,8 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         quota::charge(call, &object, None)?;
         return Ok(object);
     }
-    let kept = convert::kept(call.api, resource, object)?;
+    let kept = convert::kept(call.asker(), resource, object)?;
+    call.stay.check()?;
     let charge = quota::charge(call, &kept, None)?;
     let created = objects::create(store, resource, &target.namespace, kept);
     let created = match created {
@@ -132,7 +133,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     drop((reserved, allocated));
     admit::created(call, &created)?;
     match resource.conversion().is_some() || resource.is_other_version() {
-        true => convert::shown(call.api, resource, created),
+        true => convert::shown(call.asker(), resource, created),
         false => Ok(created),
     }
 }

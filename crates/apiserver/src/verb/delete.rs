@@ -27,7 +27,9 @@ pub(crate) fn delete(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiRe
     let deleted = delete_with(call, &options)?;
     Ok(match deleted {
         // An object that remains is returned; one that is deleted is answered by a status.
-        Deleted::Waits(object) => convert::shown(call.api, &call.target.resource, object).map(Answer::ok)?,
+        Deleted::Waits(object) => {
+            convert::shown(call.asker(), &call.target.resource, object).map(Answer::ok)?
+        }
         Deleted::Gone(object) => {
             let resource = &call.target.resource;
             if resource.deletion == Deletion::Graceful {
@@ -134,10 +136,11 @@ fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
     loop {
         let old = objects::get(&api.store, resource, &target.namespace, &target.name)?;
         check(resource, &old.object, options)?;
-        let shown = convert::shown(api, resource, old.object.clone())?;
+        let shown = convert::shown(call.asker(), resource, old.object.clone())?;
         let request = attributes(call, Operation::Delete, Some(&shown));
         let request = Attributes { is_dry_run: dry, ..request };
         palisade_hooks::admit(request, None)?;
+        call.stay.check()?;
         let waiting = resource.deletion.waiting(&old.object, options, &time::now());
         if dry {
             return Ok(waiting.map_or_else(|| Deleted::Gone(old.object.clone()), Deleted::Waits));

@@ -63,7 +63,7 @@ pub(crate) fn get(call: &Call<'_>) -> ApiResult<Answer> {
         return own_user(call).map(Answer::ok);
     }
     let found = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
-    convert::shown(call.api, &target.resource, found.object).map(Answer::ok)
+    convert::shown(call.asker(), &target.resource, found.object).map(Answer::ok)
 }
 
 /// `GET` of the objects of a review, which are not kept. OpenShift's clients ask so whether they may request a project.
@@ -130,7 +130,7 @@ pub(crate) fn select(
                 bytes = with(resource.show(object));
             }
         };
-        let (revision, next) = convert::in_turn(resource, || {
+        let (revision, next) = convert::in_turn(call.asker(), resource, || {
             // A webhook converts the objects of a page together, and the selector applies to the converted objects.
             let mut other = Vec::new();
             let is_converted = resource.conversion().is_some();
@@ -142,7 +142,7 @@ pub(crate) fn select(
                 }
                 Ok(())
             })?;
-            convert::all(call.api, resource, other)?.into_iter().for_each(take);
+            convert::all(call.asker(), resource, other)?.into_iter().for_each(take);
             Ok(page)
         })?;
         // A page may be shorter than requested; clients go on as long as there is more.

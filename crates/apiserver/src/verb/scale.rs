@@ -22,7 +22,7 @@ fn message() -> ApiResult<&'static Message> {
 pub(crate) fn get_scale(call: &Call<'_>) -> ApiResult<Answer> {
     let target = call.target;
     let found = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
-    let shown = convert::shown(call.api, &target.resource, found.object)?;
+    let shown = convert::shown(call.asker(), &target.resource, found.object)?;
     Ok(Answer::ok(target.resource.scale_of(&shown)))
 }
 

@@ -18,7 +18,7 @@ use super::world::World;
 
 /// The answer of a hostile server to a request that it has read.
 #[derive(Clone)]
-enum Answer {
+pub(super) enum Answer {
     /// Nothing, for as long as anybody waits.
     Silence,
     /// A head, and then a byte a second.
@@ -31,12 +31,14 @@ enum Answer {
     Json(Value),
     /// A review whose response has this and the right UID.
     Review(Value),
+    /// A review that allows the request, as soon as there is a permit.
+    Later(Arc<tokio::sync::Semaphore>),
     /// Objects in the wanted version, after this change to each.
     Converted(fn(&mut Value)),
 }
 
 /// A server that presents a certificate which webhooks' configurations trust.
-struct Hostile {
+pub(super) struct Hostile {
     url: String,
     bundle: String,
     answer: Arc<std::sync::Mutex<Answer>>,
@@ -44,7 +46,7 @@ struct Hostile {
 }
 
 impl Hostile {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let authority = palisade_https::Authority::new("webhook of an attacker").unwrap();
         let pair = authority.server("hook", ["127.0.0.1"], 30).unwrap();
         let chain = CertificateDer::pem_slice_iter(pair.certificate.as_bytes()).map(Result::unwrap).collect();
@@ -76,14 +78,24 @@ impl Hostile {
         Self { url, bundle: STANDARD.encode(authority.certificate()), answer, asked }
     }
 
-    fn says(&self, answer: Answer) {
+    pub(super) fn says(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
         self.asked.store(0, Ordering::SeqCst);
     }
 
-    fn client(&self) -> Value {
+    /// The requests that have come since it was told what to say.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn client(&self) -> Value {
         json!({"url": format!("{}/x", self.url), "caBundle": self.bundle})
     }
+}
+
+fn reviewed(request: &Value, mut response: Value) -> Value {
+    response["uid"] = request["uid"].clone();
+    review(&response)
 }
 
 /// Reads one request and answers it.
@@ -134,11 +146,10 @@ async fn serve(
         }
         Answer::Raw(text) => text,
         Answer::Json(value) => json(value),
-        Answer::Review(mut response) => {
-            response["uid"] = request["uid"].clone();
-            json(
-                json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": response}),
-            )
+        Answer::Review(response) => json(reviewed(&request, response)),
+        Answer::Later(permits) => {
+            permits.acquire().await.unwrap().forget();
+            json(reviewed(&request, json!({"allowed": true})))
         }
         Answer::Converted(change) => {
             let objects = request["objects"].as_array().into_iter().flatten().cloned().map(|mut object| {
@@ -166,6 +177,11 @@ fn add(path: &str, value: Value) -> Answer {
 }
 
 const HOOKS: &str = "/apis/admissionregistration.k8s.io/v1";
+
+/// The request that makes a configuration of a kind.
+pub(super) fn path(kind: &str) -> String {
+    format!("POST {HOOKS}/{kind}webhookconfigurations")
+}
 
 /// Any refusal.
 const REFUSED: u16 = 0;
@@ -375,7 +391,7 @@ async fn webhooks_are_reached_by_https_and_nothing_else() {
 const WIDGETS: &str = "/apis/hold.example.com";
 
 /// A definition of two versions, which a hostile server converts.
-async fn define(world: &World, hostile: &Hostile) {
+pub(super) async fn define(world: &World, hostile: &Hostile) {
     let version = |name: &str, is_kept: bool| {
         json!({"name": name, "served": true, "storage": is_kept, "schema": {"openAPIV3Schema": {"type": "object",
             "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer", "maximum": 9}}}}}}})

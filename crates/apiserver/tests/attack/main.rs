@@ -34,5 +34,6 @@ mod reviews;
 mod services;
 mod stored;
 mod tokens;
+mod waits;
 mod workloads;
 mod world;
