@@ -28,6 +28,7 @@ use crate::decider::Decider;
 use crate::definitions;
 use crate::error::ApiResult;
 use crate::objects;
+use crate::quota;
 use crate::remove::remove;
 use crate::resource::{Admission, Serves, text};
 use crate::webhook::attributes;
@@ -172,6 +173,7 @@ fn by_webhooks(
 pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     node::check_create(call, object)?;
     owners::check(call, object, None)?;
+    quota::check_room(call, object, None)?;
     match call.target.resource.admission {
         Admission::Pod => {
             pod_security::check_pod(call, object, None)?;
@@ -198,6 +200,7 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
 pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
     node::check_update(call, object, old)?;
     owners::check(call, object, Some(old))?;
+    quota::check_room(call, object, Some(old))?;
     match call.target.resource.admission {
         Admission::Pod if is_admitted(call) => {
             pod_security::check_pod(call, object, Some(old))?;

@@ -25,6 +25,11 @@ pub(crate) const GRANTS: usize = 16 << 20;
 /// The part of it that is left where a further project can be requested: each comes with bindings.
 pub(crate) const GRANTS_OF_PROJECT: usize = 16 << 10;
 
+/// Maximum number of a namespace's quotas, and of their bytes: each write that uses one reads all of them.
+pub(crate) const QUOTAS: (usize, usize) = (100, 256 << 10);
+/// The same of its ranges of limits.
+pub(crate) const RANGES: (usize, usize) = (100, 2 << 20);
+
 /// Tries of a change on write conflicts.
 pub(crate) const ATTEMPTS: usize = 8;
 /// Time for which old versions are kept for watches and for lists in pages.

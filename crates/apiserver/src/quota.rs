@@ -3,6 +3,8 @@
 //! One write at a time is checked and made in each namespace, if it uses a quota, so that no race overruns one.
 //! Released usage is counted again by a thread that follows the store.
 
+use std::borrow::Borrow;
+
 use palisade_api::amount::{self, Amounts};
 use palisade_api::kind::quota;
 use palisade_k8s::put;
@@ -12,11 +14,13 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
+use crate::failure;
 use crate::hub::Event;
+use crate::limits;
 use crate::locks::Held;
 use crate::objects;
 use crate::paced::Task;
-use crate::resource::{Counted, RESOURCE_QUOTAS, Resource, text};
+use crate::resource::{Counted, LIMIT_RANGES, RESOURCE_QUOTAS, text};
 
 /// The usage after a write; the namespace's quotas are locked until it is settled, or dropped.
 pub(crate) struct Charge<'a> {
@@ -48,17 +52,12 @@ pub(crate) fn charge<'a>(call: &Call<'a>, new: &Value, old: Option<&Value>) -> A
         return Ok(None);
     }
     let held = call.api.quotas.lock(namespace);
+    let mut quotas = of_namespace(call.api, namespace)?;
+    quotas.retain(|quota| quota::matches(quota, resource, new));
+    complete(call.api, &mut quotas, namespace)?;
     let mut due = Vec::new();
-    for mut quota in of_namespace(call.api, namespace)? {
-        if !quota::matches(&quota, resource, new) {
-            continue;
-        }
+    for quota in quotas {
         let refuse = |why: String| Err(ApiError::forbidden(resource, text(new, "/metadata/name"), why));
-        if !quota::is_counted(&quota) {
-            let used = count(call.api, &quota, namespace)?;
-            let status = quota::status(&quota, &used);
-            put(&mut quota, &["status"], status);
-        }
         // Usage that this quota has counted before is not charged again.
         let before = old.filter(|old| quota::matches(&quota, resource, old));
         let before = before.map(|old| quota::usage(resource, old)).unwrap_or_default();
@@ -102,22 +101,66 @@ fn say(api: &Api, mut quota: Value, used: &Amounts) {
     }
 }
 
-/// Counts the usage of a quota.
-fn count(api: &Api, quota: &Value, namespace: &str) -> ApiResult<Amounts> {
-    let mut used = Amounts::new();
-    let hard = quota.pointer("/spec/hard").and_then(Value::as_object);
-    let is_bounded =
-        |resource: &Resource| hard.is_some_and(|hard| hard.keys().any(|name| quota::counts(resource, name)));
-    let all: Vec<_> = api.definitions.now().kept().filter(|one| one.namespaced && is_bounded(one)).collect();
+/// Counts the usage of quotas that have not been counted.
+fn complete(api: &Api, quotas: &mut [Value], namespace: &str) -> ApiResult<()> {
+    let mut uncounted: Vec<&mut Value> =
+        quotas.iter_mut().filter(|quota| !quota::is_counted(quota)).collect();
+    if uncounted.is_empty() {
+        return Ok(());
+    }
+    let used = count(api, &uncounted, namespace)?;
+    for (quota, used) in uncounted.iter_mut().zip(used) {
+        let status = quota::status(quota, &used);
+        put(quota, &["status"], status);
+    }
+    Ok(())
+}
+
+/// Counts the usage of quotas. Each object is read once for all of them.
+fn count(api: &Api, quotas: &[impl Borrow<Value>], namespace: &str) -> ApiResult<Vec<Amounts>> {
+    let mut used = vec![Amounts::new(); quotas.len()];
+    let all: Vec<_> = api.definitions.now().kept().filter(|resource| resource.namespaced).collect();
     for resource in &all {
+        let counted = quotas.iter().map(Borrow::<Value>::borrow).zip(&mut used);
+        let mut counted: Vec<_> = counted.filter(|(quota, _)| quota::bounds(quota, resource)).collect();
+        if counted.is_empty() {
+            continue;
+        }
         objects::each(&api.store, resource, Some(namespace), |object| {
-            if quota::matches(quota, resource, &object) {
-                amount::add(&mut used, &quota::usage(resource, &object));
+            let usage = quota::usage(resource, &object);
+            for (quota, used) in &mut counted {
+                if quota::covers(quota, resource, &object) {
+                    amount::add(used, &usage);
+                }
             }
             Ok(())
         })?;
     }
     Ok(used)
+}
+
+/// Refuses a quota or a range of limits that is more than a namespace may have: each write in it reads all of them.
+pub(crate) fn check_room(call: &Call<'_>, new: &Value, old: Option<&Value>) -> ApiResult<()> {
+    let resource = &call.target.resource;
+    let kinds = [(&RESOURCE_QUOTAS, limits::QUOTAS), (&LIMIT_RANGES, limits::RANGES)];
+    let bounds = kinds.into_iter().find(|(kind, _)| kind.storage() == resource.storage());
+    let (Some((_, (number, bytes))), name) = (bounds, text(new, "/metadata/name")) else { return Ok(()) };
+    let own = new.to_string().len();
+    // What there is may be changed, if it does not grow.
+    if old.is_some_and(|old| own <= old.to_string().len()) {
+        return Ok(());
+    }
+    let namespace = call.target.namespace.as_str();
+    let page = call.api.store.list(resource.storage(), Some(namespace), None, None);
+    let page = page.map_err(|error| failure::store(resource, name, error))?;
+    let others = page.objects.iter().filter(|other| other.key.name != name).map(|other| other.value.len());
+    let (count, size) = others.fold((1, own), |(count, size), other| (count + 1, size + other));
+    if count <= number && size <= bytes {
+        return Ok(());
+    }
+    let (plural, kib) = (resource.plural(), bytes >> 10);
+    let why = format!("the {plural} of namespace {namespace:?} are {number} and take {kib} KiB at most");
+    Err(ApiError::forbidden(resource, name, why))
 }
 
 /// Recounts a namespace's quotas.
@@ -126,8 +169,9 @@ fn recount(api: &Api, namespace: &str) -> ApiResult<()> {
         return Ok(());
     }
     let _held = api.quotas.lock(namespace);
-    for quota in of_namespace(api, namespace)? {
-        let used = count(api, &quota, namespace)?;
+    let quotas = of_namespace(api, namespace)?;
+    let used = count(api, &quotas, namespace)?;
+    for (quota, used) in quotas.into_iter().zip(used) {
         if quota.get("status") != Some(&quota::status(&quota, &used)) {
             say(api, quota, &used);
         }

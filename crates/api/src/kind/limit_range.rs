@@ -86,19 +86,22 @@ pub fn fill(range: &Value, pod: &mut Value) -> bool {
 #[must_use]
 pub fn against_pod(range: &Value, pod: &Value) -> Vec<String> {
     let mut complaints = Vec::new();
-    for item in items(range, "Container") {
-        for list in ["containers", "initContainers"] {
-            let containers = pod.pointer(&format!("/spec/{list}")).and_then(Value::as_array);
-            for container in containers.into_iter().flatten() {
-                let [requests, limits] =
-                    [List::Requests, List::Limits].map(|list| amount::read(list.of(container)));
-                check(item, &requests, &limits, &mut complaints);
+    for item in items(range, "Container").map(Item::read) {
+        let lists = ["/spec/containers", "/spec/initContainers"];
+        let containers = lists.into_iter().filter_map(|list| pod.pointer(list)?.as_array()).flatten();
+        for container in containers {
+            // Each names what the item bounds, or is complained of.
+            if complaints.len() == COMPLAINTS {
+                return complaints;
             }
+            let [requests, limits] =
+                [List::Requests, List::Limits].map(|list| amount::read(list.of(container)));
+            item.check(&requests, &limits, &mut complaints);
         }
     }
-    for item in items(range, "Pod") {
+    for item in items(range, "Pod").map(Item::read) {
         let [requests, limits] = [List::Requests, List::Limits].map(|list| amount::of_pod(pod, list));
-        check(item, &requests, &limits, &mut complaints);
+        item.check(&requests, &limits, &mut complaints);
     }
     complaints
 }
@@ -118,14 +121,33 @@ pub fn against_claim(range: &Value, claim: &Value) -> Vec<String> {
     complaints
 }
 
-fn check(item: &Value, requests: &Amounts, limits: &Amounts, complaints: &mut Vec<String>) {
-    let bounds = Bounds { kind: text(item, "/type"), requests, limits };
-    let bound = |field: &str| amount::read(item.get(field)).into_iter();
-    let below = bound("min").filter_map(|(name, least)| bounds.below(&name, least));
-    let above = bound("max").filter_map(|(name, most)| bounds.above(&name, most));
-    let apart = bound("maxLimitRequestRatio").filter_map(|(name, most)| bounds.apart(&name, most));
-    let left = COMPLAINTS.saturating_sub(complaints.len());
-    complaints.extend(below.chain(above).chain(apart).take(left));
+/// The bounds of an item.
+struct Item<'r> {
+    kind: &'r str,
+    min: Amounts,
+    max: Amounts,
+    ratio: Amounts,
+}
+
+impl<'r> Item<'r> {
+    fn read(item: &'r Value) -> Self {
+        let bound = |field: &str| amount::read(item.get(field));
+        Self {
+            kind: text(item, "/type"),
+            min: bound("min"),
+            max: bound("max"),
+            ratio: bound("maxLimitRequestRatio"),
+        }
+    }
+
+    fn check(&self, requests: &Amounts, limits: &Amounts, complaints: &mut Vec<String>) {
+        let bounds = Bounds { kind: self.kind, requests, limits };
+        let below = self.min.iter().filter_map(|(name, least)| bounds.below(name, *least));
+        let above = self.max.iter().filter_map(|(name, most)| bounds.above(name, *most));
+        let apart = self.ratio.iter().filter_map(|(name, most)| bounds.apart(name, *most));
+        let left = COMPLAINTS.saturating_sub(complaints.len());
+        complaints.extend(below.chain(above).chain(apart).take(left));
+    }
 }
 
 /// The requested amount, and its field.

@@ -132,8 +132,19 @@ fn add_computing(used: &mut Amounts, requests: &Amounts, limits: &Amounts) {
 /// Whether a quota counts an object: it limits a name of the object's resource, and all of its scopes match.
 #[must_use]
 pub fn matches(quota: &Value, resource: &Resource, object: &Value) -> bool {
-    let mut names = hard(quota);
-    names.any(|(name, _)| counts(resource, name)) && scopes(quota).all(|scope| scope.fits(resource, object))
+    bounds(quota, resource) && covers(quota, resource, object)
+}
+
+/// Whether a quota limits a name of a resource.
+#[must_use]
+pub fn bounds(quota: &Value, resource: &Resource) -> bool {
+    hard(quota).any(|(name, _)| counts(resource, name))
+}
+
+/// Whether all scopes of a quota match an object.
+#[must_use]
+pub fn covers(quota: &Value, resource: &Resource, object: &Value) -> bool {
+    scopes(quota).all(|scope| scope.fits(resource, object))
 }
 
 /// A scope of a quota.

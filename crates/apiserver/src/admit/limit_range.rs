@@ -12,11 +12,10 @@ use crate::resource::{Admission, LIMIT_RANGES, text};
 /// Gives a pod the default resources of its namespace's LimitRanges.
 pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
     let before = pod.clone();
-    for range in of_namespace(call)? {
-        if !limit_range::fill(&range, pod) {
-            return Err(ApiError::too_large(limits::OBJECT));
-        }
-    }
+    each(call, |range| match limit_range::fill(&range, pod) {
+        true => Ok(()),
+        false => Err(ApiError::too_large(limits::OBJECT)),
+    })?;
     if *pod != before {
         // The quality of service follows the resources.
         call.target.resource.prepare(pod, None);
@@ -26,22 +25,22 @@ pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
 
 /// Refuses a pod or a claim that is outside of a LimitRange.
 pub(super) fn check(call: &Call<'_>, object: &Value) -> ApiResult<()> {
-    for range in of_namespace(call)? {
+    each(call, |range| {
         let complaints = match call.target.resource.admission {
             Admission::Pod => limit_range::against_pod(&range, object),
             _ => limit_range::against_claim(&range, object),
         };
         let why = match complaints.as_slice() {
-            [] => continue,
+            [] => return Ok(()),
             [one] => one.clone(),
             all => format!("[{}]", all.join(", ")),
         };
-        return Err(ApiError::forbidden(&call.target.resource, text(object, "/metadata/name"), why));
-    }
-    Ok(())
+        Err(ApiError::forbidden(&call.target.resource, text(object, "/metadata/name"), why))
+    })
 }
 
-fn of_namespace(call: &Call<'_>) -> ApiResult<Vec<Value>> {
+/// Gives the ranges of the namespace to a function, one at a time: each may be large.
+fn each(call: &Call<'_>, with: impl FnMut(Value) -> ApiResult<()>) -> ApiResult<()> {
     let namespace = Some(call.target.namespace.as_str());
-    Ok(objects::list(&call.api.store, &LIMIT_RANGES, namespace, None, None)?.items)
+    objects::page(&call.api.store, &LIMIT_RANGES, namespace, None, None, with).map(drop)
 }

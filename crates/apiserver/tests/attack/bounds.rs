@@ -165,6 +165,34 @@ async fn ranges_of_limits_bound_what_pods_ask_for_and_what_they_cost() {
     assert_eq!(world.send(Mallory, path, &Value::Null).await.code, 403);
 }
 
+/// Each write in a namespace reads its quotas, and each pod its ranges.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_has_a_bounded_number_of_quotas_and_ranges() {
+    let world = World::new().await;
+    let named = |name: &str, spec: &Value| json!({"metadata": {"name": name}, "spec": spec});
+    let names: Map<String, Value> =
+        (0..10_000).map(|n| (format!("requests.example.com/r{n}"), "1".into())).collect();
+    let reply = world.send(Admin, QUOTAS, &named("large", &json!({"hard": names}))).await;
+    assert!(reply.code == 403 && reply.text().contains("256 KiB at most"), "{} {}", reply.code, reply.text());
+    let small = [
+        (QUOTAS, json!({"hard": {"secrets": "9"}})),
+        (RANGES, json!({"limits": [{"type": "Container", "max": {"cpu": "9"}}]})),
+    ];
+    for (line, spec) in small {
+        for at in 0..100 {
+            world.must(Admin, line, named(&format!("b{at}"), &spec)).await;
+        }
+        let reply = world.send(Admin, line, &named("one-more", &spec)).await;
+        assert!(reply.code == 403 && reply.text().contains("are 100"), "{} {}", reply.code, reply.text());
+        // What there is may still be changed.
+        let line = format!("{}/b7", line.replace("POST", "PATCH"));
+        world.must(Admin, &line, json!({"spec": spec})).await;
+    }
+    world.must(Mallory, "POST /api/v1/namespaces/lair/secrets", json!({"metadata": {"name": "s"}})).await;
+    let one = pod("p", json!({}), json!({"limits": {"cpu": "1"}}));
+    world.must(Mallory, &format!("POST {PODS}?dryRun=All"), one).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn priority_and_overhead_are_those_of_classes() {
     let world = World::new().await;
