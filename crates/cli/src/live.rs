@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use palisade_admission::PolicyBuilder;
-use palisade_client::{OnWarning, Options, Session, encode};
+use palisade_client::{OnWarning, Options, Pages, Session, encode};
 use palisade_console::terminal;
 use palisade_k8s::FieldPath;
 use palisade_k8s::workload::{KINDS, WorkloadKind};
@@ -129,15 +129,16 @@ async fn list(
     found: &mut Vec<Value>,
 ) -> Result<(), crate::Failure> {
     let first = format!("/{path}?limit={PAGE}");
-    let mut next = first.clone();
-    loop {
-        let mut page = match session.get(&next).await {
+    let (mut pages, mut next) = (Pages::of(&first), Some(first));
+    while let Some(path) = next {
+        let mut page = match session.get(&path).await {
             Ok(page) => page,
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let items =
             page.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+        next = pages.after(&page, items.len())?;
         for mut item in items {
             if let Some(item) = item.as_object_mut() {
                 item.insert("apiVersion".to_owned(), version.into());
@@ -145,11 +146,8 @@ async fn list(
             }
             found.push(item);
         }
-        match page.pointer("/metadata/continue").and_then(Value::as_str).filter(|token| !token.is_empty()) {
-            Some(token) => next = format!("{first}&continue={}", encode(token)),
-            None => return Ok(()),
-        }
     }
+    Ok(())
 }
 
 #[cfg(test)]

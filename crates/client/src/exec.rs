@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::error::{Error, Result, Status};
 
@@ -58,6 +59,15 @@ impl Input {
             }
         }
     }
+}
+
+/// Bytes that wait for a server which does not read: its pings are answered by pongs, of which it gets the newest once it reads.
+const UNREAD: usize = 1 << 20;
+
+/// The WebSocket of a connection that was upgraded.
+pub(crate) async fn socket<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> WebSocketStream<S> {
+    let config = WebSocketConfig::default().max_write_buffer_size(UNREAD);
+    WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await
 }
 
 /// Receives the command's output.
@@ -163,7 +173,7 @@ fn status(bytes: &[u8]) -> std::result::Result<u8, ExecError> {
 
 #[cfg(test)]
 mod tests {
-    use tokio_tungstenite::tungstenite::protocol::Role;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -190,7 +200,7 @@ mod tests {
         said: &'static [&'static [u8]],
     ) -> (std::result::Result<u8, ExecError>, Kept, Vec<Vec<u8>>) {
         let (near, far) = tokio::io::duplex(4096);
-        let near = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+        let near = socket(near).await;
         let mut far = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
         let (sender, receiver) = mpsc::channel(8);
         for input in [Input::Size { columns: 80, rows: 25 }, Input::Bytes(b"typed".to_vec()), Input::End] {
@@ -232,5 +242,25 @@ mod tests {
         // A connection that breaks off is not a success.
         let (code, ..) = converse(&[b"\x01half"]).await;
         assert!(matches!(code, Err(ExecError::Connection(_))), "{code:?}");
+    }
+
+    #[tokio::test]
+    async fn pongs_for_a_server_that_does_not_read_are_bounded() {
+        let (near, far) = tokio::io::duplex(4096);
+        let carried = tokio::spawn(async {
+            let (_input, receiver) = mpsc::channel(1);
+            carry(socket(near).await, receiver, &mut Kept::default(), true).await
+        });
+        let (mut reads, mut writes) = tokio::io::split(far);
+        let ping = [&[0x89, 125][..], &[b'x'; 125]].concat();
+        for _ in 0..4 * UNREAD / ping.len() {
+            writes.write_all(&ping).await.unwrap();
+        }
+        let end = b"\x03{\"status\":\"Success\"}";
+        writes.write_all(&[&[0x82, u8::try_from(end.len()).unwrap()], &end[..]].concat()).await.unwrap();
+        let mut pongs = Vec::new();
+        reads.read_to_end(&mut pongs).await.unwrap();
+        assert_eq!(carried.await.unwrap().unwrap(), 0);
+        assert!((1..=UNREAD + 8192).contains(&pongs.len()), "{} bytes of pongs", pongs.len());
     }
 }

@@ -15,7 +15,6 @@ use serde_json::Value;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::config::{self, OnWarning, Options};
 use crate::error::{Error, Result};
@@ -241,7 +240,7 @@ impl Session {
             return Err(Error::Answer { path: path.to_owned(), problem: "it does not upgrade to WebSocket" });
         }
         let upgraded = hyper::upgrade::on(response).await.map_err(Error::broken)?;
-        Ok((WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, None).await, protocol))
+        Ok((crate::exec::socket(TokioIo::new(upgraded)).await, protocol))
     }
 
     async fn sent(&self, request: Request<kube::client::Body>) -> Result<Response<kube::client::Body>> {

@@ -3,7 +3,7 @@
 mod watch;
 
 use http::Method;
-use palisade_client::{Kind, Kinds, Session, encode};
+use palisade_client::{Kind, Kinds, Pages, Session, encode};
 use palisade_console::{Exit, terminal};
 use palisade_k8s::put;
 use serde_json::{Value, json};
@@ -80,16 +80,14 @@ async fn answers(session: &Session, args: &GetArgs, wanted: &Wanted<'_>, accept:
         return Ok(answers);
     }
     let first = format!("{}?limit=500{}", list_path(session, args, wanted.kind), selection(args));
-    let mut path = first.clone();
-    loop {
+    let (mut pages, mut next) = (Pages::of(&first), Some(first));
+    while let Some(path) = next {
         let answer = session.send_as(Method::GET, &path, accept, None).await?;
-        let next = text(&answer, "/metadata/continue").to_owned();
+        let lists = ["items", "rows"].into_iter().filter_map(|name| answer.get(name)?.as_array());
+        next = pages.after(&answer, lists.map(Vec::len).sum())?;
         answers.push(answer);
-        if next.is_empty() {
-            return Ok(answers);
-        }
-        path = format!("{first}&continue={}", encode(&next));
     }
+    Ok(answers)
 }
 
 async fn tables(session: &Session, args: &GetArgs, wanted: &[Wanted<'_>], wide: bool) -> Result<()> {
