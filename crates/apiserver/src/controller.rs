@@ -105,6 +105,7 @@ impl<'a> Controller<'a> {
     /// Reads the existing objects.
     fn look_around(&mut self) {
         self.events.jump(self.api.store.revision());
+        let (mut leaving, mut is_complete) = (Vec::new(), true);
         for resource in &self.api.definitions.now().kept().collect::<Vec<_>>() {
             let listed = objects::each(&self.api.store, resource, None, |object| {
                 let (namespace, name) =
@@ -112,12 +113,21 @@ impl<'a> Controller<'a> {
                 let key = objects::key(resource, namespace, name);
                 self.learn(key.clone(), &object);
                 self.expiry.find(&key, &object, Instant::now(), jiff::Timestamp::now());
+                leaving.extend(Leaving::of(&key, &object));
                 Ok(())
             });
             if let Err(error) = listed {
                 tracing::warn!("{} cannot be looked at: {}", resource.plural(), error.message);
+                is_complete = false;
             }
         }
+        // A deletion that was begun before goes on, now that all owners and dependents are known.
+        if !is_complete {
+            return;
+        }
+        leaving.into_iter().for_each(|leaving| self.finish(leaving));
+        let orphans = lock(&self.owners).orphans();
+        orphans.into_iter().for_each(|orphan| self.orphaned(orphan));
     }
 
     fn learn(&mut self, key: Key, object: &Value) {
@@ -174,7 +184,7 @@ impl<'a> Controller<'a> {
                 lock(&self.owners).disclaim(&key, previous);
             }
             self.learn(key.clone(), &event.object);
-            self.finish(key, &event.object);
+            Leaving::of(&key, &event.object).into_iter().for_each(|leaving| self.finish(leaving));
             if event.storage == "namespaces" {
                 bootstrap::repair(self.api, event.object.clone())?;
             }
@@ -201,14 +211,8 @@ impl<'a> Controller<'a> {
     }
 
     /// Continues a deletion that waits for dependents: in the foreground, or orphaning them.
-    fn finish(&self, key: Key, object: &Value) {
-        if object.pointer("/metadata/deletionTimestamp").is_none() {
-            return;
-        }
-        let mut finalizers = [owners::ORPHAN, "foregroundDeletion"].into_iter();
-        let Some(finalizer) = finalizers.find(|name| owners::has_finalizer(object, name)) else { return };
-        let (of, owners, uid) =
-            (key.clone(), Arc::clone(&self.owners), text(object, "/metadata/uid").to_owned());
+    fn finish(&self, Leaving { key, uid, finalizer }: Leaving) {
+        let (of, owners) = (key.clone(), Arc::clone(&self.owners));
         let errand = move |run: &Run<'_>| {
             let dependents = lock(&owners).dependents(&of.namespace, &uid);
             for dependent in &dependents {
@@ -266,6 +270,22 @@ impl<'a> Controller<'a> {
             tracing::warn!("expired tokens cannot be forgotten: {error}");
         }
         self.compacted = (Instant::now(), self.api.store.revision());
+    }
+}
+
+/// An object whose deletion waits for its dependents.
+struct Leaving {
+    key: Key,
+    uid: String,
+    finalizer: &'static str,
+}
+
+impl Leaving {
+    fn of(key: &Key, object: &Value) -> Option<Self> {
+        object.pointer("/metadata/deletionTimestamp")?;
+        let mut finalizers = [owners::ORPHAN, "foregroundDeletion"].into_iter();
+        let finalizer = finalizers.find(|name| owners::has_finalizer(object, name))?;
+        Some(Self { key: key.clone(), uid: text(object, "/metadata/uid").to_owned(), finalizer })
     }
 }
 

@@ -141,6 +141,12 @@ impl Owners {
         owned.map(|dependent| dependent.key.clone()).collect()
     }
 
+    /// The objects whose owners are all gone, but those that are being deleted.
+    pub(super) fn orphans(&self) -> Vec<Key> {
+        let orphans = self.dependents.values().filter(|one| one.living == 0 && !one.is_leaving);
+        orphans.map(|one| one.key.clone()).collect()
+    }
+
     /// Whether an object names owners, and none of them exists where it can own it.
     pub(super) fn is_orphan(&self, object: &Value) -> bool {
         let namespace = text(object, "/metadata/namespace");
@@ -210,6 +216,10 @@ mod tests {
             assert_eq!(owners.is_orphan(&object("2", named)), is_orphan, "{named:?}");
         }
         assert!(owners.bury("a", "1").is_empty(), "it has no dependents");
+        assert!(owners.orphans().is_empty());
+        let (pod, key) = (object("5", &["1", "9"]), Key::new("pods", "a", "pod"));
+        owners.learn(&key, &pod);
+        assert_eq!(owners.orphans(), [key]);
         assert!(owners.is_orphan(&object("2", &["1"])));
     }
 

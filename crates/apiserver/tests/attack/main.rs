@@ -30,6 +30,7 @@ mod methods;
 mod names;
 mod nodes;
 mod pods;
+mod restart;
 mod reviews;
 mod services;
 mod stored;
