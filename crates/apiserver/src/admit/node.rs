@@ -167,7 +167,7 @@ fn check_mirror(call: &Call<'_>, node: &str, pod: &Value) -> ApiResult<()> {
 
 /// Whether a pod refers to any object of its namespace: whether its text has one of the fields that do.
 fn needs_objects(pod: &Value) -> bool {
-    const FIELDS: [&str; 14] = [
+    const FIELDS: [&str; 15] = [
         "secret",
         "secretName",
         "secretRef",
@@ -182,6 +182,7 @@ fn needs_objects(pod: &Value) -> bool {
         "imagePullSecrets",
         "resourceClaims",
         "clusterTrustBundle",
+        "podCertificate",
     ];
     match pod {
         Value::Object(map) => {

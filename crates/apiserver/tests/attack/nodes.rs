@@ -202,6 +202,14 @@ fn pods_that_are_made() -> Vec<Case> {
             "secrets",
         ),
         (
+            "a mirror pod with a certificate",
+            Node,
+            "POST /api/v1/namespaces/shop/pods",
+            json!({"metadata": {"name": "m7", "annotations": {"kubernetes.io/config.mirror": "1"}}, "spec": {"nodeName": "n1", "volumes": [{"name": "s", "projected": {"sources": [{"podCertificate": {"signerName": "x.io/y", "keyType": "ED25519", "credentialBundlePath": "c"}}]}}], "containers": [{"name": "c", "image": "i:1"}]}}),
+            403,
+            "secrets",
+        ),
+        (
             "a mirror pod with an account",
             Node,
             "POST /api/v1/namespaces/shop/pods",
