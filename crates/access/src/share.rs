@@ -203,15 +203,19 @@ impl Pool {
         }
     }
 
-    /// An amount, if there is enough now. Nobody waits before this one in a pool that is used by this alone.
-    fn get_now(&self, party: &Party, amount: usize) -> Option<Lease> {
+    /// An amount, if there is enough now. Those that wait need more than what there is.
+    pub(crate) fn get_now(&self, party: &Party, amount: usize) -> Option<Lease> {
         let mut state = self.0.state();
-        let account = state.parties.get(party).map_or(0, |account| account.held);
-        if !state.fits(self.0.bounds, party, account, amount) {
+        let held = state.parties.get(party).map_or(0, |account| account.held);
+        if !state.fits(self.0.bounds, party, held, amount) {
             return None;
         }
+        let served = state.served;
         state.held += amount;
-        state.parties.entry(party.clone()).or_default().held += amount;
+        let account = state.parties.entry(party.clone());
+        let account = account.or_insert_with(|| Account { got: served, ..Account::default() });
+        account.held += amount;
+        account.got += amount as u64;
         Some(Lease { pool: Arc::clone(&self.0), party: party.clone(), amount, is_aside: false })
     }
 
@@ -222,7 +226,7 @@ impl Pool {
     }
 }
 
-fn busy() -> Box<ApiError> {
+pub(crate) fn busy() -> Box<ApiError> {
     ApiError::busy("too many requests, please try again later.")
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::error::ApiResult;
 use crate::lane::Lane;
 use crate::limits;
-use crate::share::{Lease, Party, Places, Pool};
+use crate::share::{self, Lease, Party, Places, Pool};
 
 /// All of them.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Shares {
     /// Open watches.
     pub watches: Pool,
     /// Pages of the console that are computed.
-    pub pages: Pool,
+    pages: Pool,
     /// Open logs and streams of containers.
     pub tunnels: Pool,
     /// The threads for slow requests.
@@ -83,6 +83,27 @@ impl Shares {
     pub async fn body(&self, party: &Party, size: usize) -> ApiResult<Lease> {
         let pool = if size <= limits::SMALL_BODY { &self.small_bodies } else { &self.bodies };
         pool.get(party, size).await
+    }
+
+    /// Waits for the turns that a page of the console needs: that of pages, and that of slow requests. Who waits for one of them
+    /// holds none that others wait for.
+    ///
+    /// # Errors
+    ///
+    /// They did not come in time.
+    pub async fn page(&self, party: &Party) -> ApiResult<[Lease; 2]> {
+        let turns = async {
+            loop {
+                let page = self.pages.get(party, 1).await?;
+                if let Some(turn) = self.long.get_now(party, 1) {
+                    return Ok([page, turn]);
+                }
+                drop(page);
+                drop(self.long.get(party, 1).await?);
+            }
+        };
+        let turns = tokio::time::timeout(limits::QUEUE_TIME, turns).await;
+        turns.unwrap_or_else(|_| Err(share::busy()))
     }
 
     /// Leaves what a request holds to others while it waits for a webhook.
@@ -176,6 +197,30 @@ mod tests {
         let (read, ended) = ends(Duration::from_secs(3600));
         drop(read);
         assert!(ended.await.is_err(), "it was read");
+    }
+
+    #[tokio::test]
+    async fn a_page_of_a_user_whose_slow_request_runs_delays_no_others() {
+        let shares = Shares::default();
+        let [busy, other] = [1, 2].map(|at| Party::at([192, 0, 2, at].into()));
+        let slow = shares.long.get(&busy, 1).await.unwrap();
+        let mut waits = std::pin::pin!(shares.page(&busy));
+        assert!(futures_now(waits.as_mut()).await.is_none());
+        let page = futures_now(std::pin::pin!(shares.page(&other))).await;
+        assert!(page.unwrap().is_ok(), "the other's page is first");
+        drop(slow);
+        assert!(waits.await.is_ok());
+    }
+
+    /// What comes without waiting for anything.
+    async fn futures_now<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        std::future::poll_fn(|context| {
+            std::task::Poll::Ready(match future.as_mut().poll(context) {
+                std::task::Poll::Ready(done) => Some(done),
+                std::task::Poll::Pending => None,
+            })
+        })
+        .await
     }
 
     #[tokio::test]

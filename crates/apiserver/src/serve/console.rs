@@ -135,8 +135,7 @@ async fn serve(
     let waits = Arc::new(());
     let (reader, weak) = (Reader::new(api, &attended.identity), Arc::downgrade(&waits));
     let (name, query) = (name.to_owned(), head.query.clone());
-    let page_turn = api.shares.pages.get(&attended.party, 1).await?;
-    let turn = api.shares.long.get(&attended.party, 1).await?;
+    let [page_turn, turn] = api.shares.page(&attended.party).await?;
     // Reading takes many times the size of the input in memory, which others lack while this waits for its turn with it.
     let trees = api.shares.trees.get(&attended.party, limits::SHOWN.1 * 16).await?;
     let made = run_long(api, turn, move || {
