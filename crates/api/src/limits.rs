@@ -9,8 +9,8 @@ pub const PAGE: usize = 2000;
 /// Operations in one JSON patch.
 pub const PATCH_OPERATIONS: usize = 10_000;
 
-/// Total size of values that the copy operations of one JSON patch copy, in bytes: each may double the object.
-pub const PATCH_COPIES: usize = 3 * 1024 * 1024;
+/// Total memory of values that the copy operations of one JSON patch copy, in bytes: each may double the object.
+pub const PATCH_COPIES: usize = 4 << 20;
 
 /// Nesting of lists and maps in an object, its managed fields included: whatever reads JSON stops at 128.
 pub const NESTING: usize = 120;

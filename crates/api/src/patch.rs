@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::limits::{NESTING, PATCH_COPIES, PATCH_MOVES, PATCH_OPERATIONS};
 use crate::shape::Shape;
-use crate::weight::nesting;
+use crate::weight::{self, nesting};
 
 /// The kind of a patch, from its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +59,7 @@ fn operate(object: &mut Value, patch: &json_patch::Patch) -> ApiResult<()> {
             return Err(ApiError::too_large(PATCH_MOVES));
         }
         if let json_patch::PatchOperation::Copy(copy) = operation {
-            let source = copy.from.resolve(&*object).map(|source| source.to_string().len());
-            copied += source.unwrap_or_default();
+            copied += copy.from.resolve(&*object).map(weight::of).unwrap_or_default();
             if copied > PATCH_COPIES {
                 return Err(ApiError::too_large(PATCH_COPIES));
             }
@@ -111,6 +110,15 @@ fn moves(object: &Value, operation: &json_patch::PatchOperation) -> usize {
     }
 }
 
+/// The memory of what a patch may copy within an object, in bytes: known before it is parsed.
+#[must_use]
+pub fn copies(bytes: &[u8], media_type: &str) -> usize {
+    let holds = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
+    // The letters of a name may be escaped.
+    let may = matches!(PatchKind::of(media_type), Ok(PatchKind::Json)) && (holds(b"copy") || holds(b"\\u"));
+    if may { PATCH_COPIES } else { 0 }
+}
+
 /// Changes an object by a patch of a kind other than server-side apply.
 pub fn change(object: &mut Value, kind: PatchKind, patch: &Value, shape: Shape<'_>) -> ApiResult<()> {
     match kind {
@@ -158,6 +166,28 @@ mod tests {
         let kind = message("ConfigMap").unwrap();
         let refused = change(&mut object, PatchKind::Json, &Value::Array(bomb), kind.into()).unwrap_err();
         assert_eq!(refused.reason, Reason::RequestEntityTooLarge);
+    }
+
+    #[test]
+    fn copies_are_bounded_by_their_memory() {
+        let kind = message("ConfigMap").unwrap();
+        let run = |copies: usize| {
+            let mut object = json!({"data": {"a": vec![json!({}); 1000]}});
+            let copy = |at| json!({"op": "copy", "from": "/data/a", "path": format!("/data/c{at}")});
+            let patch: Vec<Value> = (0..copies).map(copy).collect();
+            change(&mut object, PatchKind::Json, &patch.into(), kind.into()).map(|()| weight::of(&object))
+        };
+        assert!(run(5).unwrap() < PATCH_COPIES);
+        // Their text would be 300 kB.
+        assert_eq!(run(100).unwrap_err().reason, Reason::RequestEntityTooLarge);
+        for (body, expected) in [
+            (r#"[{"op": "copy", "from": "/a", "path": "/b"}]"#, PATCH_COPIES),
+            (r#"[{"op": "\u0063opy", "from": "/a", "path": "/b"}]"#, PATCH_COPIES),
+            (r#"[{"op": "add", "value": 1, "path": "/b"}]"#, 0),
+        ] {
+            assert_eq!(copies(body.as_bytes(), "application/json-patch+json"), expected, "{body}");
+            assert_eq!(copies(body.as_bytes(), "application/merge-patch+json"), 0, "{body}");
+        }
     }
 
     #[test]

@@ -195,6 +195,12 @@ impl Structural {
         self.default.is_some() || below.into_iter().any(Self::has_defaults)
     }
 
+    /// The most memory of defaults that one map, list or null of an object gets, in bytes.
+    #[must_use]
+    pub fn heaviest_defaults(&self) -> usize {
+        fill::heaviest(self)
+    }
+
     /// Whether its values are strings, numbers or booleans.
     #[must_use]
     pub fn is_scalar(&self) -> bool {

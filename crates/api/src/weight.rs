@@ -81,6 +81,18 @@ pub fn of_json(bytes: &[u8]) -> usize {
     weight + bytes.len()
 }
 
+/// The number of places in a text that may get defaults: its maps, and what is null. Those of YAML are at most as many as its signs.
+#[must_use]
+pub fn places(bytes: &[u8], content_type: &str) -> usize {
+    let is_yaml = content_type.contains("yaml");
+    let signs = bytes.iter().filter(|byte| match byte {
+        b'{' => true,
+        b'\n' | b',' | b'-' | b'[' | b':' | b'?' | b'*' => is_yaml,
+        _ => false,
+    });
+    signs.count() + bytes.windows(4).filter(|word| word == b"null").count() + 1
+}
+
 /// The memory of YAML: each value of a block has a line of its own or a sign before it. Expansion of aliases is bounded
 /// by the parser.
 fn of_yaml(bytes: &[u8]) -> usize {
@@ -113,6 +125,17 @@ mod tests {
             assert!(of_body(text.as_bytes(), "application/yaml") >= real / 2, "{text}");
         }
         assert!(of_body(b"a: *b", "text/yaml") > 10_000_000);
+    }
+
+    #[test]
+    fn places_are_the_maps_and_nulls_of_a_text() {
+        for (text, kind, most) in [
+            (r#"{"a": {}, "b": [null, {"c": 1}]}"#, "application/json", 5),
+            ("a: {}\nb:\n- null\n- c: 1\n", "application/yaml", 12),
+        ] {
+            let found = places(text.as_bytes(), kind);
+            assert!((5..=most).contains(&found), "{text}: {found}");
+        }
     }
 
     /// The constants are at least those of this machine's values.

@@ -17,6 +17,8 @@ pub(crate) const LONG_WEIGHT: usize = 4 << 20;
 
 /// Size of a stored object up to which its weight is estimated, in bytes, and the factor of the estimate.
 pub(crate) const LIGHT: (usize, usize) = (16 * 1024, 40);
+/// The most that the defaults of a custom resource may weigh, in bytes: with more it is too heavy to be stored.
+pub(crate) const DEFAULTS: usize = 2 * palisade_api::limits::WEIGHT;
 /// Copies of an object that a request makes, by operation: read, create, change.
 pub(crate) const COPIES: [usize; 3] = [2, 4, 5];
 

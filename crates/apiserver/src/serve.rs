@@ -30,6 +30,7 @@ use crate::limits;
 use crate::metrics::Labels;
 use crate::notes::Notes;
 use crate::objects;
+use crate::patch;
 use crate::request::{Path, Query, Target};
 use crate::resource::{self, Serves, Subresource};
 use crate::respond::{self, Format};
@@ -486,6 +487,9 @@ impl Work {
         let [reads, makes, changes] = limits::COPIES;
         let body = weight::of_body(&self.bytes, &self.content_type);
         let body = if self.bytes.is_empty() { 0 } else { body };
+        let body = body
+            + patch::copies(&self.bytes, media_type(&self.content_type))
+            + self.of_defaults(&self.bytes, &self.content_type);
         let kept = if self.target.name.is_empty() { 0 } else { self.kept_weight() };
         match self.method.as_str() {
             "POST" => body * makes + kept * reads,
@@ -500,10 +504,22 @@ impl Work {
         let (store, target) = (&self.api.store, &self.target);
         let key = objects::key(&target.resource, &target.namespace, &target.name);
         let (light, times) = limits::LIGHT;
+        let has_defaults = target.resource.heaviest_defaults() > 0;
         match store.length(&key) {
-            Ok(Some(length)) if length <= light => length * times,
-            Ok(Some(_)) => store.get(&key).ok().flatten().map_or(0, |kept| weight::of_json(&kept.value)),
+            Ok(Some(length)) if length <= light && !has_defaults => length * times,
+            Ok(Some(_)) => store.get(&key).ok().flatten().map_or(0, |kept| {
+                weight::of_json(&kept.value) + self.of_defaults(&kept.value, "application/json")
+            }),
             _ => 0,
+        }
+    }
+
+    /// An upper bound on the weight of the defaults that an object gets.
+    fn of_defaults(&self, text: &[u8], content_type: &str) -> usize {
+        match self.target.resource.heaviest_defaults() {
+            0 => 0,
+            _ if text.is_empty() => 0,
+            most => most.saturating_mul(weight::places(text, content_type)).min(limits::DEFAULTS),
         }
     }
 

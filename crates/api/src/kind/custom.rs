@@ -31,6 +31,8 @@ pub struct Custom {
     has_status: bool,
     scale: Option<Scale>,
     columns: Vec<Column>,
+    /// The most memory of defaults that one place of an object gets, in bytes.
+    pub(super) defaults: usize,
     deprecation: Option<String>,
 }
 
@@ -50,6 +52,8 @@ struct Column {
     description: String,
     priority: i64,
     path: Path,
+    /// Whether its path may look at many values.
+    searches: bool,
 }
 
 static NAMESPACED: Row = Row { counts_generations: true, needs_version: true, ..BASE };
@@ -92,6 +96,7 @@ impl Custom {
             selector: names(text(scale, "/labelSelectorPath")),
         });
         let list = |field: &str| version.get(field).and_then(Value::as_array).into_iter().flatten();
+        let schema = version.pointer("/schema/openAPIV3Schema").map(Structural::read).unwrap_or_default();
         Self {
             storage: format!("{group}/{plural}"),
             singular: owned(definition, "/spec/names/singular"),
@@ -101,7 +106,8 @@ impl Custom {
             selectable: list("selectableFields")
                 .map(|field| text(field, "/jsonPath").trim_start_matches('.').to_owned())
                 .collect(),
-            schema: version.pointer("/schema/openAPIV3Schema").map(Structural::read).unwrap_or_default(),
+            defaults: schema.heaviest_defaults(),
+            schema,
             is_ending: definition.pointer("/metadata/deletionTimestamp").is_some(),
             conversion: (text(definition, "/spec/conversion/strategy") == "Webhook")
                 .then(|| definition.pointer("/spec/conversion/webhook").cloned())
@@ -140,6 +146,11 @@ impl Custom {
                    "description": column.description, "priority": column.priority})
         });
         columns.collect()
+    }
+
+    /// Whether a row may take much time.
+    pub(super) fn searches(&self) -> bool {
+        self.columns.iter().any(|column| column.searches)
     }
 
     pub(super) fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
@@ -250,6 +261,10 @@ impl Column {
             description: owned(column, "/description"),
             priority: column.get("priority").and_then(Value::as_i64).unwrap_or_default(),
             path: Path::parse(text(column, "/jsonPath")).ok()?,
+            searches: {
+                let path = text(column, "/jsonPath");
+                path.contains(['*', '?', ':', ',']) || path.contains("..")
+            },
         })
     }
 

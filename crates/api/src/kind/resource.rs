@@ -337,6 +337,19 @@ impl Resource {
         }
     }
 
+    /// The most memory of defaults that one map, list or null of an object gets, in bytes.
+    pub fn heaviest_defaults(&self) -> usize {
+        match self {
+            Self::Row(_) => 0,
+            Self::Custom(custom) => custom.defaults,
+        }
+    }
+
+    /// Whether the row of an object in a table may take much time.
+    pub fn has_costly_rows(&self) -> bool {
+        matches!(self, Self::Custom(custom) if custom.searches())
+    }
+
     /// Whether an object is shown as it is stored, but for its kind and version, to all users that may list the
     /// resource.
     pub fn shows_as_kept(&self) -> bool {

@@ -7,7 +7,39 @@ use crate::limits::WEIGHT;
 use crate::weight;
 
 /// Maximum memory of defaults, in bytes: an object with more is too heavy to be stored.
-struct Room(usize);
+struct Room {
+    left: usize,
+    /// Whether a default did not fit.
+    is_over: bool,
+}
+
+/// The memory of defaults up to which [`heaviest`] looks at them, in bytes.
+const LIGHT: usize = 1 << 20;
+
+/// The most memory of defaults, those within them included, that one map, list or null of an object gets, in bytes; of a schema
+/// with very large defaults, as much as any object may get.
+pub(super) fn heaviest(schema: &Structural) -> usize {
+    let mut room = Room::of(LIGHT);
+    let most = heaviest_in(schema, &mut room);
+    if room.is_over { 2 * WEIGHT } else { most }
+}
+
+fn heaviest_in(schema: &Structural, room: &mut Room) -> usize {
+    let properties = schema.properties.values().map(|property| filled(property, room)).sum::<usize>();
+    let others = || schema.items.as_deref().into_iter().chain(schema.each());
+    let own = others().fold(properties, |most, inner| most.max(filled(inner, room)));
+    let below = schema.properties.values().chain(others());
+    below.fold(own, |most, inner| if room.is_over { most } else { most.max(heaviest_in(inner, room)) })
+}
+
+/// The memory of the default of a schema with the defaults within it.
+fn filled(schema: &Structural, room: &mut Room) -> usize {
+    let before = room.left;
+    if let Some(mut value) = room.default(schema) {
+        fill_in(schema, &mut value, room);
+    }
+    before - room.left
+}
 
 /// Sets the schema's defaults of an object.
 pub(super) fn fill(schema: &Structural, object: &mut Value) {
@@ -16,14 +48,20 @@ pub(super) fn fill(schema: &Structural, object: &mut Value) {
 
 /// Sets the schema's defaults of a value.
 pub(super) fn fill_value(schema: &Structural, value: &mut Value) {
-    fill_in(schema, value, &mut Room(2 * WEIGHT));
+    fill_in(schema, value, &mut Room::of(2 * WEIGHT));
 }
 
 impl Room {
+    fn of(bytes: usize) -> Self {
+        Self { left: bytes, is_over: false }
+    }
+
     /// The default of a schema, as long as memory remains.
     fn default(&mut self, schema: &Structural) -> Option<Value> {
         let default = schema.default.as_deref()?;
-        self.0 = self.0.checked_sub(weight::of(default))?;
+        let left = self.left.checked_sub(weight::of(default));
+        self.is_over |= left.is_none();
+        self.left = left?;
         Some(default.clone())
     }
 }
@@ -70,7 +108,7 @@ fn fill_in(schema: &Structural, value: &mut Value, room: &mut Room) {
 
 /// Sets the defaults of keys in the elements of keyed lists.
 pub(super) fn fill_keys(schema: &Structural, value: &mut Value) {
-    fill_keys_in(schema, value, &mut Room(2 * WEIGHT));
+    fill_keys_in(schema, value, &mut Room::of(2 * WEIGHT));
 }
 
 fn fill_keys_in(schema: &Structural, value: &mut Value, room: &mut Room) {

@@ -172,6 +172,31 @@ fn defaults_of_keys_take_no_more_than_there_is_room_for() {
 }
 
 #[test]
+fn the_memory_of_defaults_is_known_before() {
+    let text = |length: usize| json!({"type": "string", "default": "x".repeat(length)});
+    let inner = json!({"type": "object", "default": {}, "properties": {"b": text(2000), "c": text(1000)}});
+    let cases = [
+        (json!({"a": {"type": "string"}}), 0..=0),
+        (json!({"a": text(1000)}), 1000..=1200),
+        (
+            json!({"a": {"type": "array", "items": {"type": "object", "properties": {"b": text(500), "c": text(500)}}}}),
+            1000..=1400,
+        ),
+        // The default of a map has defaults of its own.
+        (json!({"a": inner, "d": text(1)}), 3000..=4500),
+        (
+            json!({"a": {"type": "array", "items": {"type": "string", "default": "x".repeat(3000)}}}),
+            3000..=3200,
+        ),
+        (json!({"a": text(2 << 20)}), 2 * WEIGHT..=2 * WEIGHT),
+    ];
+    for (properties, expected) in cases {
+        let found = schema(&properties).heaviest_defaults();
+        assert!(expected.contains(&found), "{found}, not {expected:?}");
+    }
+}
+
+#[test]
 fn validation_errors_of_an_object_are_bounded() {
     let rules: Vec<Value> = (0..100).map(|n| json!({"rule": format!("self == '{n}'")})).collect();
     let texts = json!({"type": "array", "items": {"type": "string", "format": "date", "maxLength": 3}});

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::world::Who::{Admin, Mallory};
@@ -369,4 +370,36 @@ async fn definitions_that_come_and_go_leave_nothing() {
     let (after, _) = world.memory();
     let grown = after.saturating_sub(before);
     assert!(grown < 24, "60 definitions left {grown} MB behind");
+}
+
+/// What a small body becomes is counted before: defaults of a definition, and values that a patch copies.
+#[tokio::test(flavor = "multi_thread")]
+async fn small_bodies_that_grow_are_counted_as_what_they_become() {
+    let world = World::apart().await;
+    let item =
+        json!({"type": "object", "properties": {"t": {"type": "string", "default": "x".repeat(100_000)}}});
+    let spec = json!({"type": "object", "properties": {"l": {"type": "array", "items": item}}});
+    world.must(Admin, &format!("POST {DEFINITIONS}"), definition("heavies", &spec)).await;
+    let role = json!({"metadata": {"name": "heavies", "labels": {"rbac.authorization.k8s.io/aggregate-to-admin": "true"}},
+        "rules": [{"verbs": ["*"], "apiGroups": ["evil.example.com"], "resources": ["heavies"]}]});
+    world.must(Admin, &format!("POST {RBAC}/clusterroles"), role).await;
+    let heavy = json!({"apiVersion": "evil.example.com/v1", "kind": "Evilheavies", "metadata": {"name": "h"},
+        "spec": {"l": vec![json!({}); 300]}});
+    let start = json!({"op": "add", "path": "/data/l", "value": vec![json!({}); 60]});
+    let copies = (0..14).map(|_| json!({"op": "copy", "from": "/data/l", "path": "/data/l/0"}));
+    let patch: Value = std::iter::once(start).chain(copies).collect();
+    let cases = [
+        ("POST /apis/evil.example.com/v1/namespaces/lair/heavies?dryRun=All", "application/json", heavy),
+        ("PATCH /api/v1/namespaces/lair/configmaps/kube-root-ca.crt", "application/json-patch+json", patch),
+    ];
+    for (line, kind, body) in cases {
+        let body = body.to_string();
+        let headers = [("content-type", kind)];
+        let sent = (0..16).map(|_| world.send_as(Mallory, line, &headers, body.as_bytes()));
+        let codes: Vec<u16> = join_all(sent).await.iter().map(|reply| reply.code).collect();
+        assert!(codes.iter().all(|code| matches!(code, 400 | 413 | 422 | 429)), "{line}: {codes:?}");
+        let (_, most) = world.memory();
+        println!("{line}: {most} MB, {codes:?}");
+        assert!(most < 256, "{line}: {most} MB");
+    }
 }
