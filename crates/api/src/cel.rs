@@ -597,6 +597,8 @@ mod tests {
             "object.l.map(x, x).all(x, !object.l[0].matches(string(object.l.size()) + x + object.s))"
                 .to_owned(),
             "object.n.all(n, !'a'.matches(string(n)))".to_owned(),
+            // Compiled once, and long.
+            "object.l.all(x, !x.matches(object.s))".to_owned(),
             "object.l.all(x, object.s.indexOf(object.s + 'b') < 0)".to_owned(),
         ];
         for text in cases {
