@@ -148,15 +148,15 @@ impl Fields {
     pub fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|(field, equal, wanted)| {
             let value = field.split('.').try_fold(object, |value, name| value.get(name));
-            let text = match value {
-                Some(Value::String(text)) => text.clone(),
-                Some(Value::Bool(yes)) => yes.to_string(),
-                Some(Value::Number(number)) => number.to_string(),
+            // Of many watches, each looks at an object many times: a long text is compared where it is.
+            let is_wanted = match value {
+                Some(Value::String(text)) => text == wanted,
+                Some(Value::Bool(yes)) => wanted == if *yes { "true" } else { "false" },
+                Some(Value::Number(number)) => number.to_string() == *wanted,
                 // `spec.unschedulable` and similar fields are false if they are absent.
-                _ if wanted == "false" || wanted == "true" => "false".to_owned(),
-                _ => String::new(),
+                _ => wanted.is_empty() || wanted == "false",
             };
-            (text == *wanted) == *equal
+            is_wanted == *equal
         })
     }
 }
@@ -207,13 +207,16 @@ mod tests {
     #[test]
     fn field_selectors_select() {
         let pod = json!({"metadata": {"name": "a"}, "spec": {"nodeName": "n", "hostNetwork": true}});
-        let known = ["spec.nodeName", "spec.hostNetwork"];
+        let known = ["spec.nodeName", "spec.hostNetwork", "spec.hostIPC"];
         let cases = [
             ("metadata.name=a", true),
             ("metadata.name!=a", false),
             ("spec.nodeName=", false),
             ("spec.nodeName==n,metadata.name=a", true),
             ("spec.hostNetwork=true", true),
+            ("spec.hostNetwork!=false", true),
+            ("spec.hostIPC=false,spec.hostIPC!=true,spec.hostIPC=", true),
+            ("spec.hostIPC=yes", false),
         ];
         for (text, matches) in cases {
             assert_eq!(Fields::parse(text, &known).unwrap().matches(&pod), matches, "{text}");
