@@ -414,3 +414,23 @@ fn workloads_do_not_have_their_creators_rights() {
         assert_says(object, &text, &[says], if code == 0 { std::slice::from_ref(&silent) } else { &[] });
     }
 }
+
+/// The folder `examples` of the security-profiles-operator: profiles among other objects.
+#[test]
+fn profiles_of_a_folder_are_linted() {
+    let profile = "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"raed\"],\"action\":\"SCMP_ACT_ALLOW\"}]}";
+    let cut = profile.split_at(40).0;
+    let pod = pod("");
+    let files =
+        [("d/a.json", profile), ("d/b.yaml", pod.as_str()), ("d/c/package.json", "{\"name\": \"x\"}")];
+    let args = ["seccomp", "lint", "d"];
+    let (code, text) = run(&files, &args);
+    assert_eq!(code, 1, "{text}");
+    assert_says("folder", &text, &["did you mean read?", "files without a seccomp profile: 2"], &["package"]);
+    let (code, text) = run(&[files[0], ("d/z.json", cut)], &args);
+    assert_eq!(code, 2, "{text}");
+    assert_says("cut", &text, &["did you mean read?", "d/z.json:1:"], &[]);
+    let (code, text) = run(&files[1..], &args);
+    assert_eq!(code, 2, "{text}");
+    assert_says("none", &text, &["no seccomp profile in this folder"], &[]);
+}

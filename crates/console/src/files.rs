@@ -259,7 +259,10 @@ fn decoded(text: &str, is_encoded: bool) -> Option<String> {
 }
 
 /// The manifests of a folder and its subfolders, by name; a file stands for itself.
-fn expand(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+///
+/// # Errors
+/// See [`FileError`], for the folder itself.
+pub fn expand(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     if path.as_os_str() == "-" || !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

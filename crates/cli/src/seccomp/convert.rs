@@ -91,8 +91,9 @@ pub(super) fn join(args: &JoinArgs, choose: fn(Action, Action) -> Action) -> cra
 pub(super) fn lint(args: &LintArgs) -> crate::Outcome {
     let mut out = palisade_console::terminal::out();
     let mut worst = Exit::Fine;
-    for file in &args.files {
-        for input in input::each(file).unwrap_or_else(|error| vec![Err(error)]) {
+    for path in &args.files {
+        let found = if path.is_dir() { input::of_folder(path)? } else { input::each_or_error(path) };
+        for input in found {
             let exit = match input {
                 Ok(input) => lint_one(&mut out, &input, &args.context)?,
                 Err(error) => crate::exit::report(&*error),

@@ -74,7 +74,7 @@ pub(super) fn inputs(path: &Path) -> Result<Vec<Input>, Failure> {
 }
 
 /// The same, with an error for each profile that its file only names and that cannot be read.
-pub(super) fn each(path: &Path) -> Result<Vec<Result<Input, Failure>>, Failure> {
+fn each(path: &Path) -> Result<Vec<Result<Input, Failure>>, Failure> {
     let (file, name) = split(path);
     let text = text(&file)?;
     let syntax = Syntax::of(file.extension().and_then(OsStr::to_str), &text);
@@ -97,6 +97,35 @@ pub(super) fn each(path: &Path) -> Result<Vec<Result<Input, Failure>>, Failure> 
             names.join(", ")
         )
         .into());
+    }
+    Ok(inputs)
+}
+
+/// The same, with an error if the file cannot be read.
+pub(super) fn each_or_error(path: &Path) -> Vec<Result<Input, Failure>> {
+    each(path).unwrap_or_else(|error| vec![Err(error)])
+}
+
+/// The profiles of a folder's files. A file without a profile is left out, unless it has the words of one and so a mistake.
+pub(super) fn of_folder(folder: &Path) -> Result<Vec<Result<Input, Failure>>, Failure> {
+    let is_meant = |path: &Path| text(path).is_ok_and(|text| text.contains("SCMP_"));
+    let (mut inputs, mut others) = (Vec::new(), 0_usize);
+    for path in palisade_console::files::expand(folder)? {
+        for input in each_or_error(&path) {
+            match input {
+                Ok(Input { source: Source { content: Content::Nothing, .. }, .. }) if !is_meant(&path) => {
+                    others += 1
+                }
+                input => inputs.push(input),
+            }
+        }
+    }
+    if inputs.is_empty() {
+        return Err(format!("{}: no seccomp profile in this folder", folder.display()).into());
+    }
+    if others > 0 {
+        let note = crate::paint::warning("note:");
+        palisade_console::terminal::note(format_args!("{note} files without a seccomp profile: {others}"));
     }
     Ok(inputs)
 }
