@@ -260,7 +260,7 @@ impl Case<'_> {
             let wider = wider(own, near.scc());
             let more: Vec<String> = wider.iter().map(|(field, what)| format!("{field}: {what}")).collect();
             let what = if more.is_empty() { "tried first".to_owned() } else { more.join("; ") };
-            let users = if self.loses_root(own) { "; user IDs of the namespace, not root" } else { "" };
+            let users = self.users_of(own);
             advice.own_summary = Some(format!("like {}, plus {what}{users}", near.name()));
             advice.own_base = Some(near.name().to_owned());
             advice.own_wider = wider;
@@ -268,10 +268,19 @@ impl Case<'_> {
         advice.own = Some(self.manifest(own, &advice.own_wider));
     }
 
-    /// Whether an SCC chooses the user of a privileged container, which is often made to be root.
-    fn loses_root(&self, own: &SecurityContextConstraints) -> bool {
-        let chooses = matches!(own.run_as_user.type_.as_str(), "MustRunAs" | "MustRunAsRange");
-        chooses && crate::notes::privileged_of_any_user(&self.subject.pod).next().is_some()
+    /// What an SCC does to containers that name no user, where that may keep one from starting: a privileged container is often made
+    /// to be root, and so is an image without a user.
+    fn users_of(&self, own: &SecurityContextConstraints) -> &'static str {
+        let pod = &self.subject.pod;
+        match own.run_as_user.type_.as_str() {
+            "MustRunAs" | "MustRunAsRange" if crate::notes::privileged_of_any_user(pod).next().is_some() => {
+                "; user IDs of the namespace, not root"
+            }
+            "MustRunAsNonRoot" if crate::notes::has_open_user(pod) => {
+                "; a container without runAsUser starts only if its image's USER is a number other than 0"
+            }
+            _ => "",
+        }
     }
 
     /// Edits in words, with their places; before them that of the pin.

@@ -128,6 +128,11 @@ pub(crate) fn privileged_of_any_user(pod: &Value) -> impl Iterator<Item = &str> 
     names.filter(|name| user_of(pod, name).is_none())
 }
 
+/// Whether a container has no user of its pod or its own.
+pub(crate) fn has_open_user(pod: &Value) -> bool {
+    users(pod).any(|(.., user)| user.is_none())
+}
+
 /// The user of a container, set by its pod or itself.
 pub(crate) fn user_of(pod: &Value, container: &str) -> Option<i64> {
     users(pod).find(|(name, ..)| *name == container)?.2

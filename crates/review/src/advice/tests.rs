@@ -130,3 +130,19 @@ fn an_scc_of_ones_own_works_beside_the_label_that_it_needs() {
         assert_eq!((again.verdict, again.scc.as_deref()), (Verdict::Admitted, Some("shop-p")), "{context}");
     }
 }
+
+/// IBM/resilient-java-microservices-with-istio#35: containers without a user beside one with a user of its own.
+#[test]
+fn an_scc_that_forbids_root_says_what_that_asks_of_images() {
+    let container = |name: &str, user: Value| json!({"name": name, "image": "i", "securityContext": user});
+    let pod = |second: Value| {
+        let containers = [container("a", json!({"runAsUser": 1337})), container("b", second)];
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}, "spec": {"containers": containers}})
+    };
+    for (second, is_told) in [(json!({}), true), (json!({"runAsUser": 2000}), false)] {
+        let report = review(pod(second.clone()).to_string(), None);
+        let summary = report.refusal.unwrap().advice.own_summary.unwrap();
+        let words = "starts only if its image's USER is a number other than 0";
+        assert_eq!(summary.contains(words), is_told, "{second}: {summary}");
+    }
+}
