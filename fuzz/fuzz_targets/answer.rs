@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| palisade_hooks::fuzz::answer(bytes));
+fuzz_target!(|bytes: &[u8]| palisade_api::fuzz::answer(bytes));

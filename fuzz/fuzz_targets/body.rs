@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| palisade_apiserver::fuzz::body(bytes));
+fuzz_target!(|bytes: &[u8]| palisade_api::fuzz::body(bytes));

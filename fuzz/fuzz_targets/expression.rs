@@ -7,5 +7,5 @@ fuzz_target!(|bytes: &[u8]| {
     let cut = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (text, object) = bytes.split_at(cut);
     let Ok(text) = std::str::from_utf8(text) else { return };
-    palisade_apiserver::fuzz::expression(text, object);
+    palisade_api::fuzz::expression(text, object);
 });

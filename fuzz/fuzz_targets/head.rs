@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| palisade_apiserver::fuzz::head(text));
+fuzz_target!(|text: &str| palisade_api::fuzz::head(text));

@@ -6,5 +6,5 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     let cut = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (schema, object) = bytes.split_at(cut);
-    palisade_apiserver::fuzz::schema(schema, object);
+    palisade_api::fuzz::schema(schema, object);
 });

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use palisade_api::identity::basic;
 use palisade_store::Store;
 
 use crate::error::{ApiError, ApiResult};
@@ -18,7 +19,7 @@ use crate::lane::Lane;
 use crate::limits::{self, Bounds};
 use crate::password;
 use crate::share::{Party, Pool};
-use crate::token::{self, User};
+use crate::token::User;
 
 /// The logins of a server.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl Logins {
     ///
     /// Too many try, or have failed, from this address.
     pub async fn check(&self, store: &Store, source: IpAddr, header: &str) -> ApiResult<Option<User>> {
-        let Some((name, password)) = token::basic(header) else { return Ok(None) };
+        let Some((name, password)) = basic(header) else { return Ok(None) };
         self.check_password(store, source, name, password).await
     }
 

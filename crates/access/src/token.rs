@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use palisade_store::{Key, Store, StoreError, Write};
 use serde_json::{Value, json};
@@ -310,13 +310,6 @@ impl User {
 fn logged_in(mut groups: Vec<String>, user: &User) -> Identity {
     groups.push("system:authenticated:oauth".to_owned());
     Identity { uid: user.uid.clone(), ..Identity::user(&user.name, groups) }
-}
-
-/// The name and the password of an `Authorization: Basic` header.
-pub fn basic(header: &str) -> Option<(String, String)> {
-    let text = String::from_utf8(STANDARD.decode(header.strip_prefix("Basic ")?.trim()).ok()?).ok()?;
-    let (name, password) = text.split_once(':')?;
-    Some((name.to_owned(), password.to_owned()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Identities: users, their groups, and the names that the system reserves.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
@@ -103,4 +105,11 @@ impl Requester {
     pub fn own(&self) -> &Identity {
         self.impersonator.as_ref().unwrap_or(&self.identity)
     }
+}
+
+/// The name and the password of an `Authorization: Basic` header.
+pub fn basic(header: &str) -> Option<(String, String)> {
+    let text = String::from_utf8(STANDARD.decode(header.strip_prefix("Basic ")?.trim()).ok()?).ok()?;
+    let (name, password) = text.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
 }

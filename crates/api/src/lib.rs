@@ -29,6 +29,8 @@ pub mod cron;
 pub mod discovery;
 pub mod error;
 pub mod fields;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod identity;
 mod jsonpath;
 pub mod kind;
@@ -50,4 +52,5 @@ pub mod shape;
 pub mod structural;
 pub mod table;
 pub mod time;
+pub mod webhook;
 pub mod weight;

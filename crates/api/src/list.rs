@@ -4,7 +4,12 @@
 //! for the data that a list then reads, of `storage.ValidateListOptions`
 //! (`k8s.io/apiserver/pkg/storage/interfaces.go`).
 
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use palisade_k8s::{FieldError, FieldPath};
+use serde_json::json;
 
 use crate::error::{ApiError, ApiResult};
 use crate::request::Query;
@@ -20,6 +25,33 @@ pub enum ListStart<'q> {
     Exact(u64),
     /// The next page of a list, by its continue token.
     Continue(&'q str),
+}
+
+/// The content of a continue token: the next page follows an object of the state at a revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Continue {
+    /// The revision.
+    pub revision: u64,
+    /// The namespace of the object.
+    pub namespace: String,
+    /// The name of the object.
+    pub name: String,
+}
+
+impl Continue {
+    /// Reads a token; nothing if it is not one.
+    pub fn parse(token: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (revision, namespace, name) = serde_json::from_slice(&bytes).ok()?;
+        Some(Self { revision, namespace, name })
+    }
+}
+
+impl fmt::Display for Continue {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = json!([self.revision, self.namespace, self.name]).to_string();
+        out.write_str(&URL_SAFE_NO_PAD.encode(text))
+    }
 }
 
 /// The start of a watch.

@@ -42,8 +42,6 @@ mod decider;
 mod documents;
 mod endpoint;
 mod ephemeral;
-#[doc(hidden)]
-pub mod fuzz;
 mod gate;
 mod limits;
 mod locks;

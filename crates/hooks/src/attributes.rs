@@ -11,6 +11,7 @@ use palisade_api::identity::Identity;
 use palisade_api::kind::{MUTATING_WEBHOOKS, RESOURCES, Resource, text};
 use palisade_api::notes::Notes;
 use palisade_api::request::{Query, Target};
+use palisade_api::webhook::review;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
@@ -18,7 +19,6 @@ use crate::client::Client;
 use crate::hook::Hook;
 use crate::kept::Webhooks;
 use crate::operation::Operation;
-use crate::review;
 
 /// Annotations of the audit log from one answer of a webhook.
 const ANNOTATIONS: usize = 20;

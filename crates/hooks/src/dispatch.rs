@@ -6,12 +6,12 @@ use std::collections::HashSet;
 use futures::future::join_all;
 use palisade_api::error::{ApiError, ApiResult, Reason};
 use palisade_api::patch;
+use palisade_api::webhook::{self, review};
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
 use crate::attributes::{Attributes, Forms, Host, Match, is_exempt};
 use crate::hook::Hook;
-use crate::review;
 
 /// Webhooks that are asked at once for one request.
 const AT_ONCE: usize = 32;
@@ -41,7 +41,7 @@ impl Reinvocation {
 
 /// A call that failed, where its failure counts.
 fn failed(hook: &Hook, why: &str) -> Box<ApiError> {
-    let why = format!("failed calling webhook {:?}: {}", hook.name, review::brief(why));
+    let why = format!("failed calling webhook {:?}: {}", hook.name, webhook::brief(why));
     let mut error = ApiError::internal(&why);
     error.details = Some(json!({"causes": [{"message": why}]}));
     error
@@ -89,7 +89,7 @@ pub fn mutate(
                 tracing::warn!(
                     "failed calling webhook {:?}, failing open: {}",
                     hook.name,
-                    review::brief(&why)
+                    webhook::brief(&why)
                 );
                 request.notes.annotate(
                     format!("failed-open.mutating.webhook.admission.k8s.io/{at}"),
@@ -198,7 +198,7 @@ pub fn validate(request: Attributes<'_>, object: Option<&Value>) -> ApiResult<()
                 tracing::warn!(
                     "failed calling webhook {:?}, failing open: {}",
                     hook.name,
-                    review::brief(&why)
+                    webhook::brief(&why)
                 );
                 let key = format!("failed-open.validating.webhook.admission.k8s.io/round_0_index_{index}");
                 request.notes.annotate(key, hook.name.clone());

@@ -27,11 +27,9 @@ mod attributes;
 mod client;
 mod convert;
 mod dispatch;
-pub mod fuzz;
 mod hook;
 mod kept;
 mod operation;
-mod review;
 
 pub use attributes::{Answers, Attributes, Host};
 pub use client::{Client, Resolve};

@@ -1,9 +1,7 @@
 //! Get and list.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use palisade_admission::PolicyCache;
-use palisade_api::list::{ListStart, list_start};
+use palisade_api::list::{Continue, ListStart, list_start};
 use palisade_k8s::put;
 use palisade_rbac::Action;
 use palisade_store::{Cursor, Revision};
@@ -182,12 +180,11 @@ fn reached(call: &Call<'_>, revision: u64) -> ApiResult<Option<Revision>> {
 
 /// A cursor as a token for clients.
 fn seal(cursor: &Cursor) -> String {
-    let text = json!([cursor.revision.number(), cursor.namespace, cursor.name]).to_string();
-    URL_SAFE_NO_PAD.encode(text)
+    let Cursor { revision, namespace, name } = cursor.clone();
+    Continue { revision: revision.number(), namespace, name }.to_string()
 }
 
-pub(crate) fn unseal(token: &str) -> Option<Cursor> {
-    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (revision, namespace, name): (u64, String, String) = serde_json::from_slice(&bytes).ok()?;
+fn unseal(token: &str) -> Option<Cursor> {
+    let Continue { revision, namespace, name } = Continue::parse(token)?;
     Some(Cursor { revision: Revision::new(revision)?, namespace, name })
 }

@@ -5,60 +5,40 @@ use base64::engine::general_purpose::STANDARD;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use palisade_api::error::ApiError;
-use palisade_api::limits::WEIGHT;
-use palisade_api::weight;
+use super::{check_weight, cut};
+use crate::error::ApiError;
+use crate::limits::{PATCH_OPERATIONS, WEIGHT};
 
 /// The answer of a webhook.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Answer {
-    pub(crate) allowed: bool,
+pub struct Answer {
+    /// Whether the request is admitted.
+    pub allowed: bool,
     /// Operations of a JSON patch; empty for none.
-    pub(crate) patch: Vec<Value>,
-    pub(crate) warnings: Vec<String>,
-    pub(crate) annotations: Vec<(String, String)>,
-    pub(crate) status: Option<Value>,
+    pub patch: Vec<Value>,
+    /// Warnings for the client.
+    pub warnings: Vec<String>,
+    /// Audit annotations: keys, without the webhook's name, and values.
+    pub annotations: Vec<(String, String)>,
+    /// The status of a refusal.
+    pub status: Option<Value>,
 }
 
 /// The body of a review.
-pub(crate) fn write(version: &str, request: &Value) -> String {
+pub fn write(version: &str, request: &Value) -> String {
     json!({"kind": "AdmissionReview", "apiVersion": format!("admission.k8s.io/{version}"), "request": request}).to_string()
 }
-
-/// Operations of a patch at most: who needs more replaces a list as a whole.
-const OPERATIONS: usize = palisade_api::limits::PATCH_OPERATIONS;
 
 /// Size of the message of a refusal, in bytes, and of its reason. Clients show them, and the audit log repeats them.
 const MESSAGE: [usize; 2] = [64 << 10, 1 << 10];
 /// Size of the details of a refusal, in bytes of JSON; larger ones are left out.
 const DETAILS: usize = 16 << 10;
-/// Size of what a failed call repeats of an answer, in bytes.
-const FAILURE: usize = 4 << 10;
-
-/// The beginning of a text of some size at most, in bytes, marked if that is not all.
-fn cut(text: &str, most: usize) -> String {
-    match text.len() <= most {
-        true => text.to_owned(),
-        false => format!(
-            "{}... ({} bytes in all)",
-            text.get(..text.floor_char_boundary(most)).unwrap_or_default(),
-            text.len()
-        ),
-    }
-}
-
-/// Why a call failed, in words that may repeat an answer, as far as others should read it.
-pub(crate) fn brief(why: &str) -> String {
-    cut(why, FAILURE)
-}
-
-/// Refuses JSON whose values would take more memory than an object may: a few bytes of text can be hundreds in memory.
-pub(crate) fn check_weight(bytes: &[u8], most: usize) -> Result<(), &'static str> {
-    if weight::of_json(bytes) > most { Err("holds too many values") } else { Ok(()) }
-}
-
-/// Reads what a webhook answers, as `VerifyAdmissionResponse` does.
-pub(crate) fn read(version: &str, uid: &str, is_mutating: bool, bytes: &[u8]) -> Result<Answer, String> {
+/// Reads what a webhook answers, as `VerifyAdmissionResponse` (`k8s.io/apiserver/pkg/admission/plugin/webhook/request`) does.
+///
+/// # Errors
+///
+/// The answer is not JSON, takes too much memory, is of another version or of another request, or its patch is not a JSON patch.
+pub fn read(version: &str, uid: &str, is_mutating: bool, bytes: &[u8]) -> Result<Answer, String> {
     check_weight(bytes, WEIGHT).map_err(|why| format!("the answer {why}"))?;
     let review: Value =
         serde_json::from_slice(bytes).map_err(|error| format!("the answer cannot be read: {error}"))?;
@@ -117,14 +97,17 @@ fn patch(response: &Value, version: &str) -> Result<Vec<Value>, String> {
     check_weight(&bytes, WEIGHT).map_err(|why| format!("response.patch {why}"))?;
     let operations: Vec<Value> = serde_json::from_slice(&bytes)
         .map_err(|error| format!("response.patch is no JSON patch: {error}"))?;
-    if operations.len() > OPERATIONS {
-        return Err(format!("response.patch has {} operations, more than {OPERATIONS}", operations.len()));
+    if operations.len() > PATCH_OPERATIONS {
+        return Err(format!(
+            "response.patch has {} operations, more than {PATCH_OPERATIONS}",
+            operations.len()
+        ));
     }
     Ok(operations)
 }
 
 /// The refusal that a webhook's answer is: the fields that a status has, each of bounded size.
-pub(crate) fn refusal(webhook: &str, status: Option<&Value>) -> Box<ApiError> {
+pub fn refusal(webhook: &str, status: Option<&Value>) -> Box<ApiError> {
     let said = |field: &str| status.and_then(|status| status.get(field));
     let words = |field: &str| said(field).and_then(Value::as_str).filter(|text| !text.is_empty());
     let denied = format!("admission webhook {webhook:?} denied the request");

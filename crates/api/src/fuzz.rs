@@ -1,30 +1,32 @@
 //! Entry points of the fuzz targets, one for each reader of untrusted bytes. They may change at any time.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::body::{self, Validation};
+use crate::cel::{Batch, Expression, Scope};
 use crate::error::ApiResult;
+use crate::kind::{self, PODS, RESOURCES};
+use crate::list::Continue;
 use crate::patch::apply::apply;
 use crate::patch::managed::{self, Writer};
 use crate::patch::{PatchKind, change};
+use crate::registry::Registry;
 use crate::request::{Path, Query};
-use crate::resource;
 use crate::schema::{Message, message};
 use crate::selector::{Fields, Labels};
-use crate::{protobuf, token, verb};
-use palisade_api::cel::{Batch, Expression, Scope};
-use palisade_api::registry::Registry;
-use palisade_api::structural::{self, Structural};
+use crate::structural::{self, Structural};
+use crate::webhook::{conversion, review};
+use crate::{identity, metadata, options, protobuf};
 use palisade_k8s::FieldPath;
 
 /// Reads a text as each part of a request but its body: path, query, selectors, continue token, password.
 pub fn head(text: &str) {
     drop(Path::parse(text, &Registry::default()));
-    drop(verb::read::unseal(text));
-    drop(token::basic(text));
+    drop(Continue::parse(text));
+    drop(identity::basic(text));
     let query = Query::parse(text);
-    drop((crate::verb::options::check("PATCH", "", &query), query.limit()));
-    let object = serde_json::json!({"metadata": {"name": text, "labels": {"tier": text}}});
+    drop((options::check("PATCH", "", &query), query.limit()));
+    let object = json!({"metadata": {"name": text, "labels": {"tier": text}}});
     if let Ok(labels) = Labels::parse(text) {
         labels.matches(&object);
     }
@@ -37,14 +39,14 @@ pub fn head(text: &str) {
 fn object(bytes: &[u8], content_type: &str) -> Option<(Value, &'static Message)> {
     let mut object = body::read(bytes, content_type, &mut Vec::new()).ok()?;
     let text = |field| object.get(field).and_then(Value::as_str).unwrap_or_default();
-    let kind = resource::schema_of(text("apiVersion"), text("kind")).and_then(message)?;
+    let kind = kind::schema_of(text("apiVersion"), text("kind")).and_then(message)?;
     body::fit(&mut object, kind.into(), Validation::Ignore, Vec::new()).ok()?;
     Some((object, kind))
 }
 
 /// Completes and checks an object, as new and as changed from itself.
 fn check(object: &Value, kind: &'static Message) {
-    let Some(resource) = resource::RESOURCES
+    let Some(resource) = RESOURCES
         .iter()
         .copied()
         .find(|resource| resource.message().is_some_and(|own| own.name == kind.name))
@@ -56,7 +58,7 @@ fn check(object: &Value, kind: &'static Message) {
     drop(resource.validate(&new, None));
     drop(resource.check_change(&new, object, ""));
     drop(resource.cells(&new, jiff::Timestamp::UNIX_EPOCH));
-    drop(verb::check_metadata(resource, &new, Some(object)));
+    drop(metadata::check(resource, &new, Some(object)));
 }
 
 /// Reads a body of each media type. An object that fits its kind fits it again, and survives a round trip through
@@ -79,9 +81,9 @@ pub fn body(bytes: &[u8]) {
             continue;
         }
         // The first encoding may drop what protobuf cannot tell from an absent value; the second drops nothing more.
-        let once = protobuf::decode(&protobuf::encode(&object, kind), resource::schema_of);
+        let once = protobuf::decode(&protobuf::encode(&object, kind), kind::schema_of);
         let Ok(once) = once else { continue };
-        let twice = protobuf::decode(&protobuf::encode(&once, kind), resource::schema_of);
+        let twice = protobuf::decode(&protobuf::encode(&once, kind), kind::schema_of);
         assert!(twice.is_ok_and(|twice| twice == once), "protobuf changes it");
     }
 }
@@ -146,8 +148,51 @@ pub fn expression(text: &str, object: &[u8]) {
     drop(expression.holds(&scope));
 }
 
+/// Reads bytes as the answer of an admission webhook in each version, makes its change on a pod, and reads them as the answer of a
+/// conversion webhook.
+///
+/// # Panics
+///
+/// If an answer that asks for no patch changes the pod, or a converted object is another than the one that was sent.
+pub fn answer(bytes: &[u8]) {
+    let pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web", "namespace": "shop", "uid": "1", "labels": {"a": "b"}},
+        "spec": {"containers": [{"name": "c", "image": "a:1"}]}});
+    for version in ["v1", "v1beta1"] {
+        for is_mutating in [false, true] {
+            let Ok(answer) = review::read(version, "", is_mutating, bytes) else { continue };
+            assert!(is_mutating || answer.patch.is_empty(), "a validating webhook changes nothing");
+            drop(review::refusal("hook", answer.status.as_ref()));
+            let mut changed = pod.clone();
+            if change(&mut changed, PatchKind::Json, &Value::Array(answer.patch), PODS.shape()).is_ok() {
+                drop(PODS.shape().fit(&mut changed));
+            }
+        }
+    }
+    let Ok(objects) = conversion::read(bytes, "") else { return };
+    for (at, new) in objects.into_iter().enumerate() {
+        if let Ok(converted) = conversion::restored(&pod, new, "v1", at) {
+            for field in ["/metadata/name", "/metadata/namespace", "/metadata/uid"] {
+                assert_eq!(converted.pointer(field), pod.pointer(field), "a conversion renames nothing");
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn answers_of_all_kinds_are_read() {
+        let bodies: [&[u8]; 4] = [
+            b"",
+            br#"{"response": {"allowed": true, "patch": "W3sib3AiOiAicmVtb3ZlIiwgInBhdGgiOiAiIn1d"}}"#,
+            br#"{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": {"uid": "", "allowed": true, "patchType": "JSONPatch",
+                "patch": "W3sib3AiOiAicmVtb3ZlIiwgInBhdGgiOiAiL3NwZWMifV0="}}"#,
+            br#"{"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "response": {"uid": "", "result": {"status": "Success"},
+                "convertedObjects": [1, {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web", "namespace": "shop", "uid": "1"}}]}}"#,
+        ];
+        bodies.into_iter().for_each(super::answer);
+    }
+
     #[test]
     fn schemas_and_expressions_are_read() {
         let schemas = [
