@@ -21,6 +21,7 @@ pub struct Namespace {
     ranges: Result<NamespaceRanges, RangeError>,
     opt_out: Option<&'static str>,
     assumed: bool,
+    is_terminating: bool,
     /// The user who has requested it.
     requester: Option<Arc<str>>,
     /// The blocks of IDs that it holds.
@@ -28,12 +29,13 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    pub(crate) fn new(metadata: &ObjectMeta) -> Self {
+    pub(crate) fn new(metadata: &ObjectMeta, is_terminating: bool) -> Self {
         let annotations = &metadata.annotations;
         Self {
             ranges: NamespaceRanges::read(|key| annotations.get(key).map(String::as_str)),
             opt_out: opt_out(&metadata.labels),
             assumed: false,
+            is_terminating,
             requester: annotations.get(REQUESTER).map(|name| Arc::from(name.as_str())),
             blocks: Block::held_by(|key| annotations.get(key).map(String::as_str)),
         }
@@ -45,6 +47,7 @@ impl Namespace {
             ranges: NamespaceRanges::read(value),
             opt_out,
             assumed: true,
+            is_terminating: false,
             requester: None,
             blocks: Vec::new(),
         }
@@ -71,6 +74,12 @@ impl Namespace {
     #[must_use]
     pub fn is_assumed(&self) -> bool {
         self.assumed
+    }
+
+    /// Whether it is being deleted: nothing new is created in it.
+    #[must_use]
+    pub fn is_terminating(&self) -> bool {
+        self.is_terminating
     }
 
     /// Its ranges.

@@ -177,7 +177,11 @@ impl PolicyObject {
         let key = ObjectKey { kind, namespace, name: name.clone() };
         let content = match kind {
             PolicyKind::Scc => Content::Scc(Arc::new(entry(read(kind, object)?)?)),
-            PolicyKind::Namespace => Content::Namespace(Arc::new(Namespace::new(&head.metadata))),
+            PolicyKind::Namespace => {
+                let deleted = object.pointer("/metadata/deletionTimestamp");
+                let is_terminating = deleted.is_some_and(|time| !time.is_null());
+                Content::Namespace(Arc::new(Namespace::new(&head.metadata, is_terminating)))
+            }
             PolicyKind::Rbac(rbac) => Content::Rbac(rbac_object(rbac, object)?),
             PolicyKind::Pod => Content::Pod(Arc::from(object.to_string())),
         };

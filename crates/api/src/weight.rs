@@ -25,6 +25,12 @@ pub fn of(value: &Value) -> usize {
     }
 }
 
+/// The length of the JSON of a value of a weight at most, in bytes: an escape makes six bytes of one.
+#[must_use]
+pub fn longest_json(weight: usize) -> usize {
+    weight.saturating_mul(6)
+}
+
 /// The nesting of lists and maps in a value, and the number of its values.
 #[must_use]
 pub fn nesting(value: &Value) -> (usize, usize) {
@@ -135,6 +141,19 @@ mod tests {
         ] {
             let found = places(text.as_bytes(), kind);
             assert!((5..=most).contains(&found), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn no_json_is_longer_than_its_weight_says() {
+        let escaped = "\u{1}".repeat(1000);
+        let mut map = serde_json::Map::new();
+        map.insert(escaped.clone(), Value::Null);
+        let cases =
+            [Value::from(escaped), map.into(), vec![f64::MIN; 100].into(), vec![u64::MAX; 100].into()];
+        for value in cases {
+            let (length, longest) = (value.to_string().len(), longest_json(of(&value)));
+            assert!(length <= longest, "{length} {longest}");
         }
     }
 

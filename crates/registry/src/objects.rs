@@ -3,6 +3,7 @@
 use palisade_api::shape::Shape;
 use palisade_api::structural::Structural;
 use palisade_store::{Cursor, Key, Object, Revision, Store, StoreError};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult};
@@ -52,10 +53,13 @@ pub fn check_size(object: &Value) -> ApiResult<()> {
     if crate::weight::nesting(object).0 > palisade_api::limits::NESTING {
         return Err(ApiError::too_deep());
     }
-    if crate::weight::of(object) > palisade_api::limits::WEIGHT {
+    let weight = crate::weight::of(object);
+    if weight > palisade_api::limits::WEIGHT {
         return Err(ApiError::too_heavy());
     }
-    if size(object) > limits::OBJECT { Err(ApiError::too_large(limits::OBJECT)) } else { Ok(()) }
+    // Few objects have to be written to be measured.
+    let is_large = crate::weight::longest_json(weight) > limits::OBJECT && size(object) > limits::OBJECT;
+    if is_large { Err(ApiError::too_large(limits::OBJECT)) } else { Ok(()) }
 }
 
 /// The prefix of store keys that hold passwords and tokens instead of objects.
@@ -94,36 +98,36 @@ pub fn size(object: &Value) -> usize {
 /// The stored form of an object: all but its resourceVersion.
 fn bytes(object: &Value) -> Vec<u8> {
     let Some(map) = object.as_object() else { return object.to_string().into_bytes() };
-    let mut text = String::from("{");
+    let mut text = Vec::from(*b"{");
     for (name, value) in map {
-        separate(&mut text);
-        push(name, &mut text);
+        push_name(name, &mut text);
         match value.as_object().filter(|_| name == "metadata") {
             Some(metadata) => {
-                text.push('{');
+                text.push(b'{');
                 for (name, value) in metadata.iter().filter(|(name, _)| *name != "resourceVersion") {
-                    separate(&mut text);
-                    push(name, &mut text);
-                    text.push_str(&value.to_string());
+                    push_name(name, &mut text);
+                    push_value(value, &mut text);
                 }
-                text.push('}');
+                text.push(b'}');
             }
-            None => text.push_str(&value.to_string()),
+            None => push_value(value, &mut text),
         }
     }
-    text.push('}');
-    text.into_bytes()
+    text.push(b'}');
+    text
 }
 
-fn separate(text: &mut String) {
-    if !text.ends_with('{') {
-        text.push(',');
+fn push_name(name: &str, text: &mut Vec<u8>) {
+    if text.last() != Some(&b'{') {
+        text.push(b',');
     }
+    push_value(name, text);
+    text.push(b':');
 }
 
-fn push(name: &str, text: &mut String) {
-    palisade_k8s::patch::json::push_string(text, name);
-    text.push(':');
+fn push_value(value: &(impl Serialize + ?Sized), text: &mut Vec<u8>) {
+    // Neither a value, whose keys are strings, nor a vector fails.
+    drop(serde_json::to_writer(text, value));
 }
 
 fn broken(error: serde_json::Error) -> Box<ApiError> {
