@@ -68,22 +68,38 @@ impl Store {
         self.inner.read(|connection| at(connection, key, newest))
     }
 
+    /// The revision of the write that made an object as it is, if it exists; its content is not read.
+    ///
+    /// # Errors
+    ///
+    /// The disk says no.
+    pub fn revision_of(&self, key: &Key) -> Result<Option<Revision>, StoreError> {
+        Ok(self.outline(key)?.map(|(revision, _)| revision))
+    }
+
     /// The size of an object, in bytes, if it exists; its content is not read.
     ///
     /// # Errors
     ///
     /// The disk says no.
     pub fn length(&self, key: &Key) -> Result<Option<usize>, StoreError> {
+        Ok(self.outline(key)?.map(|(_, length)| length))
+    }
+
+    /// The revision and the size of an object.
+    fn outline(&self, key: &Key) -> Result<Option<(Revision, usize)>, StoreError> {
         let newest = self.revision();
         self.inner.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT deleted, length(value) FROM versions
+                "SELECT deleted, revision, length(value) FROM versions
                  WHERE resource = ?1 AND namespace = ?2 AND name = ?3 AND revision <= ?4 ORDER BY revision DESC LIMIT 1",
             )?;
             let row = statement.query_row(params![key.resource, key.namespace, key.name, newest.0], |row| {
-                Ok((!row.get::<_, bool>(0)?).then_some(row.get::<_, i64>(1)?))
+                let found = (Revision(row.get(1)?), row.get::<_, i64>(2)?);
+                Ok((!row.get::<_, bool>(0)?).then_some(found))
             });
-            Ok(row.optional()?.flatten().and_then(|length| usize::try_from(length).ok()))
+            let found = row.optional()?.flatten();
+            Ok(found.map(|(revision, length)| (revision, usize::try_from(length).unwrap_or_default())))
         })
     }
 

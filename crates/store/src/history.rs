@@ -15,6 +15,8 @@ use crate::write::Write;
 /// be forgotten, and the server be stopped and started.
 const FREE: u64 = 64 << 20;
 const PART: u64 = 20;
+/// The part of it that is left free by deletions, so that old versions can be forgotten.
+const LAST: u64 = 4;
 
 /// Old versions that are deleted at once, their bytes after which no further one is, and pages of the
 /// file that are released at once: writes wait for no longer than that.
@@ -49,6 +51,11 @@ impl Store {
         for part in parts(&old) {
             self.in_turn(|writer| forget(writer, part))?;
         }
+        self.give_back()
+    }
+
+    /// Returns free space to the disk.
+    fn give_back(&self) -> Result<(), StoreError> {
         for _ in 0..ALL_PAGES / PAGES {
             // As far as readers permit it.
             if self.in_turn(give_back)? == 0 {
@@ -72,30 +79,36 @@ impl Store {
         Ok(done)
     }
 
-    /// Forgets old versions if many bytes were written since it last did; to be called often.
+    /// Forgets old versions if many bytes were written since it last did, or few where the disk is nearly full; to be called
+    /// often.
     ///
     /// # Errors
     ///
     /// The disk says no.
     pub fn tidy(&self) -> Result<(), StoreError> {
-        match self.inner.written.turn(self.revision()) {
+        let is_nearly_full = self.room().is_some_and(|(free, least)| free < 2 * least);
+        match self.inner.written.turn(self.revision(), is_nearly_full) {
             Some(until) => self.compact(until),
+            None if is_nearly_full => self.give_back(),
             None => Ok(()),
         }
     }
 
+    /// The space that is free on the disk, and the space that writes leave free, in bytes; `None` if the disk does not tell.
+    fn room(&self) -> Option<(u64, u64)> {
+        let disk = statvfs(self.inner.folder()).ok()?;
+        Some((disk.f_bavail * disk.f_frsize, FREE.min((disk.f_blocks * disk.f_frsize) / PART)))
+    }
+
     /// Refuses what needs room where little is left, or more than there is: it would fill the disk before it fails, and
-    /// others' writes would be refused meanwhile. What takes something away is always done.
+    /// others' writes would be refused meanwhile. What takes something away needs little room itself.
     pub(crate) fn check_room(&self, write: &Write) -> Result<(), StoreError> {
+        let Some((free, least)) = self.room() else { return Ok(()) };
         let sizes: Vec<u64> =
             write.outcomes().iter().filter_map(|(_, value)| Some(value.as_ref()?.len() as u64)).collect();
-        if sizes.is_empty() {
-            return Ok(());
-        }
-        let Ok(disk) = statvfs(self.inner.folder()) else { return Ok(()) };
-        let least = FREE.min((disk.f_blocks * disk.f_frsize) / PART);
+        let least = if sizes.is_empty() { least / LAST } else { least };
         let needed = sizes.iter().fold(least, |all, size| all.saturating_add(*size));
-        if disk.f_bavail * disk.f_frsize < needed { Err(StoreError::Full) } else { Ok(()) }
+        if free < needed { Err(StoreError::Full) } else { Ok(()) }
     }
 }
 

@@ -106,6 +106,10 @@ impl Watch {
                     (false, false) => Change::Updated,
                 };
                 let previous: Option<Vec<u8>> = row.get(7)?;
+                let mut value: Vec<u8> = row.get(5)?;
+                if deleted && value.is_empty() {
+                    value = previous.clone().unwrap_or_default();
+                }
                 Ok(Event {
                     revision: Revision(revision),
                     change,
@@ -114,7 +118,7 @@ impl Watch {
                         row.get::<_, String>(1)?,
                         row.get::<_, String>(2)?,
                     ),
-                    value: row.get(5)?,
+                    value,
                     // The content of a deleted object of the same name does not affect the new one.
                     previous: previous.filter(|_| change != Change::Created),
                 })

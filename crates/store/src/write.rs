@@ -98,7 +98,7 @@ impl Write {
             }
             Self::Delete { key, expected } => {
                 let before = expect(transaction, key, *expected)?;
-                let revision = insert(transaction, key, Some(before.created), true, &before.value)?;
+                let revision = insert(transaction, key, Some(before.created), true, &[])?;
                 Ok(Done::new(revision, Some(before)))
             }
             Self::Clear { resource, namespace } => clear(transaction, resource, namespace),
@@ -184,7 +184,8 @@ fn has_history(resource: &str) -> bool {
     !resource.starts_with(SECRET)
 }
 
-/// A new version; one without a creation is created by it.
+/// A new version; one without a creation is created by it. That of a deletion is empty: the version before it, which is kept as
+/// long, says what was deleted, and a full disk has room for it.
 pub(crate) fn insert(
     transaction: &Connection,
     key: &Key,
@@ -196,7 +197,6 @@ pub(crate) fn insert(
         "INSERT INTO versions (resource, namespace, name, created, deleted, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     let created = created.unwrap_or_default().0;
-    let value: &[u8] = if deleted && !has_history(&key.resource) { &[] } else { value };
     statement.execute(params![key.resource, key.namespace, key.name, created, deleted, value])?;
     let revision = transaction.last_insert_rowid();
     if !has_history(&key.resource) {

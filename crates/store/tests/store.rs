@@ -431,6 +431,32 @@ fn a_write_too_large_for_the_disk_takes_no_other_with_it() {
     assert_eq!(store.revision().number(), 6 * 20);
 }
 
+/// Whoever fills a disk can empty it again, and then others can write.
+#[test]
+fn a_full_disk_has_room_again_when_what_fills_it_is_deleted() {
+    let Some(disk) = SmallDisk::new("80m") else {
+        println!("skipped: this process may not mount a small file system");
+        return;
+    };
+    let store = Store::open(&disk.0.path().join("data")).unwrap();
+    let key = |at: usize| Key::new("configmaps", "a", at.to_string());
+    let large = vec![b'x'; 1 << 20];
+    let count = (0..100).take_while(|at| store.create(&key(*at), &large).is_ok()).count();
+    assert!(count > 20 && count < 80, "{count}");
+    let mut watch = store.watch("configmaps", None, store.revision()).unwrap();
+    for at in 0..count {
+        store.delete(&key(at), None).unwrap();
+    }
+    // A watch is told what was deleted.
+    let deleted = watch.next(Duration::ZERO).unwrap();
+    assert!(deleted.iter().all(|event| event.change == Change::Deleted && event.value == large));
+    let is_room = (0..100).any(|_| {
+        store.tidy().unwrap();
+        store.create(&Key::new("configmaps", "b", "others"), &large).is_ok()
+    });
+    assert!(is_room);
+}
+
 #[test]
 fn of_many_who_create_the_same_one_does() {
     let store = Store::ephemeral().unwrap();

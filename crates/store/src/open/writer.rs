@@ -9,6 +9,9 @@ use crate::object::Revision;
 use crate::queue::{Answer, Ticket, make, next};
 use crate::write::Write;
 
+/// The space that a version takes besides its value, in bytes: its key, and its places in the table and the index.
+const ROW: usize = 256;
+
 /// Takes writes to the disk until the store is gone.
 pub(crate) fn run(store: &Weak<Inner>, tickets: &Receiver<Ticket>) {
     while let Some(tickets) = next(tickets) {
@@ -31,7 +34,12 @@ impl Inner {
         let writes: Vec<&Write> = tickets.iter().map(|ticket| &ticket.write).collect();
         let answers = make(&mut writer, &writes);
         let outcomes = writes.iter().flat_map(|write| write.outcomes());
-        self.written.add(outcomes.map(|(_, value)| value.map_or(0, <[u8]>::len)).sum());
+        let written: usize = outcomes.map(|(_, value)| ROW + value.map_or(0, <[u8]>::len)).sum();
+        // What a deletion leaves behind is as large as what was deleted.
+        let is_deletion = |write: &Write| matches!(write, Write::Delete { .. });
+        let deleted = writes.iter().zip(&answers).filter(|(write, _)| is_deletion(write));
+        let before = deleted.filter_map(|(_, answer)| answer.as_ref().ok()?.before.as_ref());
+        self.written.add(written + before.map(|before| before.value.len()).sum::<usize>());
         let mut told = Vec::with_capacity(tickets.len());
         for (ticket, answer) in tickets.into_iter().zip(answers) {
             if let Ok(done) = &answer {
