@@ -31,6 +31,7 @@ pub mod policy;
 pub mod share;
 pub mod shares;
 pub mod token;
+mod uids;
 
 use palisade_api::{error, identity, kind as resource, request};
 use palisade_registry::{definitions, failure, objects, time};

@@ -56,6 +56,10 @@ pub const QUEUE_TIME: Duration = Duration::from_secs(5);
 
 /// Tokens whose signature is not checked again.
 pub const TOKENS_VERIFIED: usize = 4096;
+/// Length of the longest token that is kept verified, in bytes; longer ones are verified each time.
+pub const TOKEN_KEPT: usize = 4096;
+/// Number of audiences of a token.
+pub const AUDIENCES: usize = 64;
 /// Life of a service account's token at least, in seconds.
 pub const TOKEN_LEAST: i64 = 600;
 /// The same where none is asked for.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-pub(crate) use palisade_access::limits::{QUEUE_TIME, TOKEN_LEAST, TOKEN_MOST, TOKEN_USUAL};
+pub(crate) use palisade_access::limits::{AUDIENCES, QUEUE_TIME, TOKEN_LEAST, TOKEN_MOST, TOKEN_USUAL};
 pub(crate) use palisade_registry::{OBJECT, PART};
 
 /// Size of the body of a request, in bytes: twice what is kept of one object.
@@ -23,7 +23,7 @@ pub(crate) const DEFAULTS: usize = 2 * palisade_api::limits::WEIGHT;
 pub(crate) const COPIES: [usize; 3] = [2, 4, 5];
 
 /// Memory that the roles and bindings of a namespace take, and of all namespaces of one requester, in bytes.
-pub(crate) const GRANTS: usize = 16 << 20;
+pub(crate) const GRANTS: usize = 4 << 20;
 /// The part of it that is left where a further project can be requested: each comes with bindings.
 pub(crate) const GRANTS_OF_PROJECT: usize = 16 << 10;
 
@@ -31,6 +31,10 @@ pub(crate) const GRANTS_OF_PROJECT: usize = 16 << 10;
 pub(crate) const QUOTAS: (usize, usize) = (100, 256 << 10);
 /// The same of its ranges of limits.
 pub(crate) const RANGES: (usize, usize) = (100, 2 << 20);
+/// Memory of the rules that a review of one's own rights lists, in bytes: what follows is said to be left out.
+pub(crate) const RULES: usize = 512 << 10;
+/// Weight of the pods that a review of several accounts is answered with, in bytes: a template for each.
+pub(crate) const REVIEWED: usize = 4 << 20;
 
 /// Tries of a change on write conflicts.
 pub(crate) const ATTEMPTS: usize = 8;

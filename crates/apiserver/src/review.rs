@@ -6,7 +6,7 @@ mod pod;
 mod project;
 
 use palisade_hooks::Operation;
-use palisade_k8s::put;
+use palisade_k8s::{FieldError, FieldPath, put};
 use serde_json::{Value, json};
 
 use crate::body::{self, Validation};
@@ -90,18 +90,14 @@ fn token(call: &Call<'_>, mut review: Value) -> ApiResult<Value> {
 }
 
 /// Errors of the requested lifetime of a token.
-fn wrong_time(seconds: Option<i64>) -> Option<palisade_k8s::FieldError> {
+fn wrong_time(seconds: Option<i64>) -> Option<FieldError> {
     let seconds = seconds?;
     let why = match seconds {
         ..limits::TOKEN_LEAST => "may not specify a duration less than 10 minutes",
         limits::TOKEN_LEAST..=limits::TOKEN_MOST => return None,
         _ => "may not specify a duration larger than 2^32 seconds",
     };
-    Some(palisade_k8s::FieldError::invalid(
-        palisade_k8s::FieldPath::of("spec.expirationSeconds"),
-        seconds,
-        why,
-    ))
+    Some(FieldError::invalid(FieldPath::of("spec.expirationSeconds"), seconds, why))
 }
 
 /// `POST` of a request for a service account's token.
@@ -115,7 +111,7 @@ pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -
     let account = objects::get(&call.api.store, &target.resource, &target.namespace, &target.name)?;
     let audiences = strings(request.pointer("/spec/audiences"));
     let seconds = request.pointer("/spec/expirationSeconds").and_then(Value::as_i64);
-    if let Some(error) = wrong_time(seconds) {
+    if let Some(error) = wrong_time(seconds).or_else(|| wrong_audiences(&audiences)) {
         return Err(ApiError::invalid(&target.resource, &target.name, &[error]));
     }
     let bound = request.pointer("/spec/boundObjectRef").cloned();
@@ -145,6 +141,13 @@ pub(crate) fn request_token(call: &Call<'_>, bytes: &[u8], content_type: &str) -
     }
     put(&mut request, &["status"], json!({"token": token, "expirationTimestamp": expires}));
     Ok(Answer::created(request))
+}
+
+/// A token is remembered with its audiences, so it has few.
+fn wrong_audiences(audiences: &[String]) -> Option<FieldError> {
+    let why = || format!("may have {} audiences at most", limits::AUDIENCES);
+    (audiences.len() > limits::AUDIENCES)
+        .then(|| FieldError::forbidden(FieldPath::of("spec.audiences"), why()))
 }
 
 /// `POST` of a user's new password.

@@ -121,7 +121,7 @@ impl RoleKind {
 }
 
 /// The role that a binding grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RoleKey<'a> {
     Cluster(&'a str),
     Namespaced { namespace: &'a str, name: &'a str },

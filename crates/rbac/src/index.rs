@@ -4,8 +4,7 @@
 //! entry. A binding is kept under each of its subjects, in its namespace, so that a request meets the bindings of its
 //! user and its namespace only, whatever is written elsewhere.
 
-use std::collections::HashSet;
-use std::iter::Peekable;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use palisade_k8s::rbac::PolicyRule;
@@ -135,13 +134,9 @@ impl Rbac {
     /// order of their names.
     #[must_use]
     pub fn authorize(&self, user: &User<'_>, action: &Action<'_>) -> Option<Grant<'_>> {
-        self.held(user, action.namespace).find_map(|binding| {
-            let effective = self.effective(binding);
-            let names = effective
-                .iter()
-                .flat_map(|role| role.names(action.verb, action.group, action.resource))
-                .find(|names| names.contains(action.name))?;
-            binding.grant_to(user, names)
+        self.roles(user, action.namespace).find_map(|(binding, role)| {
+            let mut allowed = role.names(action.verb, action.group, action.resource);
+            binding.grant_to(user, allowed.find(|names| names.contains(action.name))?)
         })
     }
 
@@ -151,13 +146,14 @@ impl Rbac {
         self.rules(user, "").any(|rule| covers_path(rule, verb, path))
     }
 
-    /// The rules that `user` has in a namespace, those of the cluster included.
+    /// The rules that `user` has in a namespace, those of the cluster included; those of a role come once, however often it is
+    /// bound.
     pub fn rules<'a>(
         &'a self,
         user: &User<'_>,
         namespace: &str,
     ) -> impl Iterator<Item = &'a PolicyRule> + use<'a> {
-        self.held(user, namespace).flat_map(|binding| self.effective(binding)).flat_map(|role| role.rules())
+        self.roles(user, namespace).flat_map(|(_, role)| role.rules())
     }
 
     /// Gives the SCCs that `user` may use in a namespace to a function, role by role; a role may come more than once.
@@ -218,6 +214,20 @@ impl Rbac {
         }
     }
 
+    /// The roles of a user that count in a namespace, each once, with the first binding of each.
+    fn roles<'a>(
+        &'a self,
+        user: &User<'_>,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&'a Arc<Binding>, &'a CheckedRole)> + use<'a> {
+        // A role that is bound thousands of times is looked at once, and so is a member of several aggregated roles.
+        let (mut bound, mut seen) = (HashSet::new(), HashSet::new());
+        self.held(user, namespace)
+            .filter(move |binding| binding.role().is_some_and(|role| bound.insert(role)))
+            .flat_map(|binding| self.effective(binding).into_iter().map(move |role| (binding, role)))
+            .filter(move |(_, role)| seen.insert(std::ptr::from_ref::<CheckedRole>(role)))
+    }
+
     /// The bindings of a user that count in a namespace, each once, those of the cluster first.
     fn held<'a>(
         &'a self,
@@ -251,12 +261,24 @@ fn remove_from<V: Clone>(of: &mut Map<Arc<str>, Map<Arc<str>, V>>, namespace: &s
 
 /// Bindings of several subjects in one scope, by name, each once.
 struct Merged<'a> {
-    sources: SmallVec<[Peekable<Bindings<'a>>; 8]>,
+    sources: SmallVec<[Bindings<'a>; 8]>,
+    /// The next binding of each source, by its name and the index of the source; empty if there is one source only.
+    fronts: BTreeMap<(&'a str, usize), &'a Arc<Binding>>,
 }
 
 impl<'a> Merged<'a> {
     fn new(sources: impl Iterator<Item = Option<Bindings<'a>>>) -> Self {
-        Self { sources: sources.flatten().map(Iterator::peekable).collect() }
+        let sources: SmallVec<[Bindings<'a>; 8]> = sources.flatten().collect();
+        let count = sources.len();
+        let mut merged = Self { sources, fronts: BTreeMap::new() };
+        (0..count).filter(|_| count > 1).for_each(|source| merged.advance(source));
+        merged
+    }
+
+    fn advance(&mut self, source: usize) {
+        if let Some(binding) = self.sources.get_mut(source).and_then(Iterator::next) {
+            self.fronts.insert((binding.name(), source), binding);
+        }
     }
 }
 
@@ -267,10 +289,11 @@ impl<'a> Iterator for Merged<'a> {
         if let [only] = self.sources.as_mut_slice() {
             return only.next();
         }
-        let peeked = self.sources.iter_mut().filter_map(Peekable::peek).copied();
-        let first = peeked.min_by_key(|binding| binding.name())?;
-        for source in &mut self.sources {
-            source.next_if(|other| other.name() == first.name());
+        let ((name, source), first) = self.fronts.pop_first()?;
+        self.advance(source);
+        while let Some(same) = self.fronts.first_entry().filter(|front| front.key().0 == name) {
+            let ((_, source), _) = same.remove_entry();
+            self.advance(source);
         }
         Some(first)
     }

@@ -2,7 +2,7 @@
 //! authorizer decides without reading pods.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use palisade_store::Key;
 use serde_json::Value;
@@ -22,8 +22,9 @@ struct State {
     needs: HashMap<Need, usize>,
 }
 
-/// A node, and the namespace, kind and name of an object that one of its pods refers to.
-type Need = (String, String, Reference, String);
+/// A node, and the namespace, kind and name of an object that one of its pods refers to. Names are shared: a pod may have thousands
+/// of references.
+type Need = (Arc<str>, Arc<str>, Reference, Arc<str>);
 
 /// The references of a pod on a node.
 #[derive(Debug)]
@@ -43,10 +44,11 @@ impl Placed {
         if node.is_empty() || matches!(phase, "Succeeded" | "Failed") {
             return None;
         }
+        let (node, namespace) = (Arc::from(node), Arc::from(key.namespace.as_str()));
         let all = references::all(pod).into_iter();
-        Some(Found(
-            all.map(|(reference, name)| (node.to_owned(), key.namespace.clone(), reference, name)).collect(),
-        ))
+        let needs = all
+            .map(|(reference, name)| (Arc::clone(&node), Arc::clone(&namespace), reference, Arc::from(name)));
+        Some(Found(needs.collect()))
     }
 
     /// Keeps the references of a pod, or forgets them.
@@ -69,7 +71,7 @@ impl Placed {
 
     /// Whether a pod on a node refers to an object.
     pub(super) fn needs(&self, node: &str, namespace: &str, reference: Reference, name: &str) -> bool {
-        let need = (node.to_owned(), namespace.to_owned(), reference, name.to_owned());
+        let need: Need = (node.into(), namespace.into(), reference, name.into());
         self.0.read().unwrap_or_else(PoisonError::into_inner).needs.contains_key(&need)
     }
 }

@@ -1,8 +1,10 @@
 //! Access reviews: whether a user may do something, and which users may.
 
-use palisade_k8s::{FieldError, FieldPath, put};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
+use palisade_api::weight;
+use palisade_k8s::rbac::PolicyRule;
+use palisade_k8s::{FieldError, FieldPath, put};
 use palisade_rbac::{Action, Holder, User};
 use serde_json::{Value, json};
 
@@ -11,6 +13,7 @@ use crate::authorize::{allowed, allowed_path};
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
 use crate::identity::Identity;
+use crate::limits;
 use crate::node;
 use crate::request::Target;
 use crate::resource::{self, text};
@@ -133,24 +136,35 @@ pub(super) fn rules(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
         resources.push(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
         paths.push(json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
     }
-    for rule in rbac.rules(&user, &namespace) {
-        if rule.non_resource_urls.is_empty() {
-            let mut said =
-                json!({"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources});
-            if !rule.resource_names.is_empty() {
-                put(&mut said, &["resourceNames"], json!(rule.resource_names));
-            }
-            resources.push(said);
-        } else {
-            paths.push(json!({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls}));
-        }
+    let (mut seen, mut room, mut is_whole) = (HashSet::new(), limits::RULES, true);
+    for rule in rbac.rules(&user, &namespace).filter(|rule| seen.insert(*rule)) {
+        let said = shown(rule);
+        let Some(left) = room.checked_sub(weight::of(&said)) else {
+            is_whole = false;
+            break;
+        };
+        room = left;
+        if rule.non_resource_urls.is_empty() { resources.push(said) } else { paths.push(said) }
     }
-    put(
-        &mut review,
-        &["status"],
-        json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false}),
-    );
+    let mut status = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": !is_whole});
+    if !is_whole {
+        let why = format!("the first rules only: more than {} KiB of them", limits::RULES >> 10);
+        put(&mut status, &["evaluationError"], why.into());
+    }
+    put(&mut review, &["status"], status);
     Ok(Answer::created(review))
+}
+
+/// A rule as a review lists it.
+fn shown(rule: &PolicyRule) -> Value {
+    if !rule.non_resource_urls.is_empty() {
+        return json!({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls});
+    }
+    let mut shown = json!({"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources});
+    if !rule.resource_names.is_empty() {
+        put(&mut shown, &["resourceNames"], json!(rule.resource_names));
+    }
+    shown
 }
 
 /// OpenShift's review, whose attributes are in one flat object.

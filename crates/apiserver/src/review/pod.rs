@@ -1,8 +1,10 @@
 //! Pods: binding to a node, eviction, and the pod security policy reviews of OpenShift.
 
+use std::collections::HashSet;
+
 use palisade_admission::{Decision, PodRequest, Scopes, evaluate, refusal_message};
-use palisade_k8s::{FieldError, FieldPath, Pod};
-use palisade_k8s::{metadata, put};
+use palisade_api::weight;
+use palisade_k8s::{FieldError, FieldPath, Pod, metadata, put};
 use palisade_scc::Mutation;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,6 +15,7 @@ use crate::call::{Answer, Call};
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::identity::Identity;
+use crate::limits;
 use crate::request::Target;
 use crate::resource::{self, text};
 use crate::verb;
@@ -156,12 +159,14 @@ pub(super) fn review_subject(call: &Call<'_>, mut review: Value) -> ApiResult<An
     let pod = pod_of(&review, None)?;
     let (user, groups) = (text(&review, "/spec/user"), strings(review.pointer("/spec/groups")));
     // A service account is reviewed by its user name, or as the template's account.
-    let identity = match service_account(user) {
-        Some((namespace, name)) if groups.is_empty() => {
-            must_see(call, namespace)?;
-            Identity::service_account(namespace, name, "")
-        }
-        _ => Identity { name: user.to_owned(), uid: String::new(), groups, extra: Vec::new() },
+    let account = service_account(user);
+    let of_group = groups.iter().filter_map(|group| group.strip_prefix("system:serviceaccounts:"));
+    for namespace in account.iter().map(|(namespace, _)| *namespace).chain(of_group) {
+        must_see(call, namespace)?;
+    }
+    let identity = match account.filter(|_| groups.is_empty()) {
+        Some((namespace, name)) => Identity::service_account(namespace, name, ""),
+        None => Identity { name: user.to_owned(), uid: String::new(), groups, extra: Vec::new() },
     };
     put(&mut review, &["status"], status(decide(call, &identity, &pod)?));
     Ok(Answer::created(review))
@@ -181,14 +186,28 @@ fn account_here<'n>(call: &Call<'_>, name: &'n str) -> ApiResult<&'n str> {
     }
 }
 
+/// Refuses a review of more accounts than the answer may have pods of a weight: each account is answered with one.
+fn check_number(call: &Call<'_>, names: &[String], weight: usize) -> ApiResult<()> {
+    let most = (limits::REVIEWED / weight.max(1)).max(1);
+    if names.len() <= most {
+        return Ok(());
+    }
+    let why = format!("has {} names: with a template of this size at most {most}", names.len());
+    let error = FieldError::forbidden(FieldPath::of("spec.serviceAccountNames"), why);
+    Err(ApiError::invalid(&call.target.resource, "", &[error]))
+}
+
 pub(super) fn review_accounts(call: &Call<'_>, mut review: Value) -> ApiResult<Answer> {
     let mut names = strings(review.pointer("/spec/serviceAccountNames"));
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
     if names.is_empty() {
         names.push(match text(&review, "/spec/template/spec/serviceAccountName") {
             "" => "default".to_owned(),
             name => name.to_owned(),
         });
     }
+    check_number(call, &names, weight::of(&pod_of(&review, None)?))?;
     let accounts = &resource::SERVICE_ACCOUNTS;
     let mut allowed = Vec::new();
     for name in names {

@@ -37,6 +37,17 @@ async fn reviews_of_pods_say_nothing_of_others() {
     ];
     assert!(replies.iter().all(|reply| reply.code == 403), "{replies:?}");
     assert_eq!(world.send(Mallory, &path, &subject("system:serviceaccount:lair:default")).await.code, 201);
+    // Nor if groups stand beside the account, or instead of it.
+    for (user, group, code) in [
+        ("system:serviceaccount:shop:hidden", "x", 403),
+        ("joe", "system:serviceaccounts:shop", 403),
+        ("joe", "system:serviceaccounts:nowhere", 403),
+        ("system:serviceaccount:lair:default", "system:serviceaccounts:lair", 201),
+    ] {
+        let review = json!({"spec": {"template": template(), "user": user, "groups": [group]}});
+        let reply = world.send(Mallory, &path, &review).await;
+        assert_eq!(reply.code, code, "{user} {group}: {}", reply.text());
+    }
     // The answers for a hidden namespace and for a missing one are equal.
     let own =
         |namespace: &str| format!("POST {GROUP}/namespaces/{namespace}/podsecuritypolicyselfsubjectreviews");
@@ -48,6 +59,48 @@ async fn reviews_of_pods_say_nothing_of_others() {
     assert_eq!((hidden.0, &hidden.1), (403, &missing.1));
     assert_eq!(said("kube-system").await.0, 403);
     assert_eq!(said("lair").await.0, 201);
+}
+
+/// A review of many accounts, or of rights that are bound again and again, is answered in the size of what it is about.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_no_products() {
+    let world = World::new().await;
+    let path = format!("POST {GROUP}/namespaces/shop/podsecuritypolicyreviews");
+    let containers: Vec<Value> =
+        (0..100).map(|at| json!({"name": format!("c{at}"), "image": "i:1"})).collect();
+    let review = |names: Vec<String>| json!({"spec": {"template": {"spec": {"containers": containers}}, "serviceAccountNames": names}});
+    let many = (0..1000).map(|at| format!("a{at}")).collect();
+    let reply = world.send(Alice, &path, &review(many)).await;
+    assert!(reply.code == 422 && reply.text().contains("1000 names"), "{}", reply.text());
+    let reply = world.send(Alice, &path, &review(vec!["default".to_owned(); 1000])).await;
+    let answered = reply.json()["status"]["allowedServiceAccounts"].as_array().map(Vec::len);
+    assert_eq!((reply.code, answered), (201, Some(1)));
+
+    let rules = async || {
+        let review = json!({"spec": {"namespace": "shop"}});
+        let reply =
+            world.must(Alice, "POST /apis/authorization.k8s.io/v1/selfsubjectrulesreviews", review).await;
+        let status = &reply["status"];
+        (status["resourceRules"].as_array().map_or(0, Vec::len), status["incomplete"] == true)
+    };
+    let (before, _) = rules().await;
+    const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop";
+    let role = |count: usize| {
+        let rules: Vec<Value> = (0..count)
+            .map(|at| json!({"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"], "resourceNames": [at.to_string()]}))
+            .collect();
+        json!({"metadata": {"name": "r"}, "rules": rules})
+    };
+    world.must(Alice, &format!("POST {ROLES}/roles"), role(20)).await;
+    for at in 0..20 {
+        let binding = json!({"metadata": {"name": format!("b{at}")}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}]});
+        world.must(Alice, &format!("POST {ROLES}/rolebindings"), binding).await;
+    }
+    assert_eq!(rules().await, (before + 20, false));
+    world.must(Alice, &format!("PUT {ROLES}/roles/r"), role(2000)).await;
+    let (listed, is_cut) = rules().await;
+    assert!(is_cut && listed > 100 && listed < 1900, "{listed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

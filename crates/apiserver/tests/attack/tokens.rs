@@ -87,6 +87,9 @@ async fn tokens_are_for_whom_they_are_made() {
     assert_eq!(review(&token, json!(["vault", own])).await, (true, json!([own])));
     assert_eq!(review(&token, json!(["vault"])).await, (false, Value::Null));
     let mint = "POST /api/v1/namespaces/lair/serviceaccounts/default/token";
+    let many: Vec<String> = (0..65).map(|at| at.to_string()).collect();
+    let refused = world.send(Mallory, mint, &json!({"spec": {"audiences": many}})).await;
+    assert!(refused.code == 422 && refused.text().contains("spec.audiences"), "{}", refused.text());
     let minted = world.must(Mallory, mint, json!({"spec": {"audiences": ["vault"]}})).await;
     let token = minted["status"]["token"].as_str().unwrap().to_owned();
     assert_eq!(review(&token, json!(["vault"])).await, (true, json!(["vault"])));

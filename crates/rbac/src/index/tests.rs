@@ -107,7 +107,7 @@ fn the_first_binding_by_name_is_reported() {
         let grant = rbac.authorize(&User { name: "joe", groups }, &action).unwrap();
         assert_eq!(grant.to_string(), expected);
     }
-    assert_eq!(rbac.rules(&User { name: "joe", groups: &["g1", "g2"] }, "here").count(), 3);
+    assert_eq!(rbac.rules(&User { name: "joe", groups: &["g1", "g2"] }, "here").count(), 1);
 }
 
 #[test]
@@ -127,4 +127,38 @@ fn aggregation_follows_labels_through_cycles() {
     assert!(rbac.authorize(&joe, &other).is_none(), "own rules of an aggregated role do not count");
     assert_eq!(rbac.role_rules(RbacKind::ClusterRole, "", "top").unwrap().len(), 1);
     assert!(rbac.role_rules(RbacKind::ClusterRole, "", "none").is_none());
+}
+
+/// A role counts once, however often and by however many subjects of a user it is bound.
+#[test]
+fn a_role_that_is_bound_again_counts_once() {
+    let mut text = format!(
+        "{{kind: ClusterRole, metadata: {{name: part, labels: {{in: both}}}}, rules: [{{{RULE}, resourceNames: [second]}}]}}\n---\n\
+         {{kind: Role, metadata: {{name: one, namespace: a}}, rules: [{{{RULE}, resourceNames: [first]}}]}}"
+    );
+    for name in ["left", "right"] {
+        text += &format!(
+            "\n---\n{{kind: ClusterRole, metadata: {{name: {name}}}, rules: [], \
+             aggregationRule: {{clusterRoleSelectors: [{{matchLabels: {{in: both}}}}]}}}}"
+        );
+    }
+    for (at, (kind, role)) in
+        [("Role", "one"), ("ClusterRole", "left"), ("Role", "one"), ("ClusterRole", "right")]
+            .iter()
+            .enumerate()
+    {
+        text += &format!(
+            "\n---\n{{kind: RoleBinding, metadata: {{name: b{at}, namespace: a}}, roleRef: {{kind: {kind}, name: {role}}}, \
+             subjects: [{{kind: User, name: joe}}, {{kind: Group, name: g{}}}, {{kind: Group, name: all}}]}}",
+            at % 2
+        );
+    }
+    let rbac = rbac(&text);
+    for groups in [&[][..], &["g0"], &["all", "g1", "g0"]] {
+        let user = User { name: "joe", groups };
+        let names: Vec<&str> =
+            rbac.rules(&user, "a").flat_map(|rule| &rule.resource_names).map(String::as_str).collect();
+        assert_eq!(names, ["first", "second"], "{groups:?}");
+        assert!(may(&rbac, "joe", groups, "second", "a") && !may(&rbac, "joe", groups, "third", "a"));
+    }
 }
