@@ -1,11 +1,10 @@
-//! Documents of discovery, made once for each state of the definitions: they are as large as all definitions together.
+//! Documents of discovery and OpenAPI, made once for each state of the definitions: they are as large as all definitions together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use palisade_api::registry::Registry;
-use serde_json::Value;
 
 /// The documents of the newest definitions.
 #[derive(Debug, Default)]
@@ -38,13 +37,13 @@ impl Documents {
         &self,
         registry: &Arc<Registry>,
         name: &str,
-        make: impl FnOnce(&Registry) -> Option<Value>,
+        make: impl FnOnce(&Registry) -> Option<Vec<u8>>,
     ) -> Option<Bytes> {
         let _making = hold(&self.making);
         if let Some(bytes) = self.kept(registry, name) {
             return Some(bytes);
         }
-        let bytes = Bytes::from(make(registry)?.to_string());
+        let bytes = Bytes::from(make(registry)?);
         let mut made = hold(&self.made);
         if !made.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, registry)) {
             *made = Made { of: Some(Arc::clone(registry)), texts: HashMap::new() };
@@ -57,7 +56,6 @@ impl Documents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_document_is_made_once_for_each_state() {
@@ -66,7 +64,7 @@ mod tests {
         let mut ask = |state: usize, name: &str| {
             let made = documents.make(&states[state], name, |_| {
                 count += 1;
-                (name != "missing").then(|| json!(count))
+                (name != "missing").then(|| count.to_string().into_bytes())
             });
             made.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         };

@@ -57,8 +57,10 @@ pub(super) async fn answer(api: &Arc<Api>, head: &Head, attended: &Attended) -> 
         ["api"] => return aggregate(api, accept, &registry, true).await,
         ["apis"] => return aggregate(api, accept, &registry, false).await,
         ["api" | "apis", ..] => {
+            // A path may be spelled with any number of slashes.
+            let name = parts.join("/");
             let parts: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
-            let made = document(api, &registry, bare, move |registry| of_group(registry, &parts)).await?;
+            let made = document(api, &registry, &name, move |registry| of_group(registry, &parts)).await?;
             let answer = made.map(|bytes| Body::bytes(200, respond::JSON, bytes));
             return answer.ok_or_else(ApiError::no_such_path);
         }
@@ -78,27 +80,57 @@ async fn openapi(
     parts: &[&str],
     accept: &str,
 ) -> ApiResult<Response<Body>> {
-    let (own, registry) = (Arc::clone(api), api.definitions.now());
-    let schemas = move |resource: &Resource| definitions::schema(&own.store, resource);
-    let three = async |group: &str, version: &str| {
-        let (group, version) = (group.to_owned(), version.to_owned());
-        let (registry, schemas) = (Arc::clone(&registry), schemas.clone());
-        long(api, attended, move || openapi::three(&registry, &group, &version, &schemas)).await
+    let registry = api.definitions.now();
+    let document = match parts {
+        ["v2"] if accept.contains("proto-openapi.spec.v2") => OpenApi::TwoInProtobuf,
+        ["v2"] => OpenApi::Two,
+        ["v3"] => return Ok(respond::json(200, &openapi::index(&registry))),
+        ["v3", "api", version] => OpenApi::Three(String::new(), (*version).to_owned()),
+        ["v3", "apis", group, version] => OpenApi::Three((*group).to_owned(), (*version).to_owned()),
+        _ => return Err(ApiError::no_such_path()),
     };
-    let found = match parts {
-        ["v2"] if accept.contains("proto-openapi.spec.v2") => {
-            // The @ of the requested name is not a token character of a media type (RFC 9110).
-            let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-            let bytes = long(api, attended, move || openapi::two_in_protobuf(&registry, &schemas)).await?;
-            return Ok(Body::bytes(200, media_type, bytes));
+    let (name, media_type) = (format!("{document:?}"), document.media_type());
+    let made = match api.documents.kept(&registry, &name) {
+        Some(bytes) => Some(bytes),
+        None => {
+            let own = Arc::clone(api);
+            long(api, attended, move || {
+                own.documents.make(&registry, &name, |registry| document.bytes(registry, &own))
+            })
+            .await?
         }
-        ["v2"] => Some(long(api, attended, move || openapi::two(&registry, &schemas)).await?),
-        ["v3"] => Some(openapi::index(&registry)),
-        ["v3", "api", version] => three("", version).await?,
-        ["v3", "apis", group, version] => three(group, version).await?,
-        _ => None,
     };
-    found.map(|value| respond::json(200, &value)).ok_or_else(ApiError::no_such_path)
+    made.map(|bytes| Body::bytes(200, media_type, bytes)).ok_or_else(ApiError::no_such_path)
+}
+
+/// An OpenAPI document.
+#[derive(Debug)]
+enum OpenApi {
+    Two,
+    TwoInProtobuf,
+    /// Of a group and a version.
+    Three(String, String),
+}
+
+impl OpenApi {
+    fn media_type(&self) -> &'static str {
+        match self {
+            // The @ of the requested name is not a token character of a media type (RFC 9110).
+            Self::TwoInProtobuf => "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+            Self::Two | Self::Three(..) => respond::JSON,
+        }
+    }
+
+    /// Its content; none if there is no such group or version.
+    fn bytes(&self, registry: &Registry, api: &Api) -> Option<Vec<u8>> {
+        let schemas = |resource: &Resource| definitions::schema(&api.store, resource);
+        let value = match self {
+            Self::TwoInProtobuf => return Some(openapi::two_in_protobuf(registry, &schemas)),
+            Self::Two => openapi::two(registry, &schemas),
+            Self::Three(group, version) => openapi::three(registry, group, version, &schemas)?,
+        };
+        Some(value.to_string().into_bytes())
+    }
 }
 
 /// Runs slow work on a thread of low priority, one piece for each user at a time.
@@ -126,13 +158,14 @@ pub(super) async fn run_long<T: Send + 'static>(
     done.ok_or_else(|| ApiError::internal("the request could not be answered"))
 }
 
-/// The text of a document, made at its first request on a thread that serves no connections; none if there is none.
+/// The text of a document of discovery, made at its first request on a thread that serves no connections; none if there is none.
 async fn document(
     api: &Arc<Api>,
     registry: &Arc<Registry>,
     name: &str,
     make: impl FnOnce(&Registry) -> Option<Value> + Send + 'static,
 ) -> ApiResult<Option<Bytes>> {
+    let make = move |registry: &Registry| Some(make(registry)?.to_string().into_bytes());
     if let Some(bytes) = api.documents.kept(registry, name) {
         return Ok(Some(bytes));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderValue};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -24,6 +24,9 @@ use crate::{failure, node};
 
 /// Maximum time for a node to answer a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Size of the text of a node's refusal, in bytes.
+const REFUSAL: usize = 16 << 10;
 
 /// Authorizes, and connects client and node.
 pub(super) async fn answer(
@@ -61,15 +64,27 @@ pub(super) async fn answer(
         return Ok(passed_on(answer, tunnel));
     }
     let code = answer.status();
-    let said =
-        answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let said = String::from_utf8_lossy(&said).trim().to_owned();
+    let said = refusal(answer.into_body()).await;
     Err(match code {
         StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => ApiError::bad_request(said),
         // A client that gets this answer falls back to an older protocol.
         StatusCode::FORBIDDEN => ApiError::forbidden_path(said),
         _ => ApiError::unavailable(format!("node {:?}: {said}", place.node)),
     })
+}
+
+/// The text of a refusal, as far as a node says it in its time.
+async fn refusal(body: Incoming) -> String {
+    let mut said = Vec::new();
+    let read = async {
+        let mut body = Limited::new(body, REFUSAL);
+        while let Some(Ok(frame)) = body.frame().await {
+            said.extend(frame.into_data().unwrap_or_default());
+        }
+    };
+    // What came until then is told.
+    drop(tokio::time::timeout(PATIENCE, read).await);
+    String::from_utf8_lossy(&said).trim().to_owned()
 }
 
 async fn carry(ours: OnUpgrade, theirs: OnUpgrade, _tunnel: Lease) {
