@@ -31,16 +31,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod file;
 mod policy;
 
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use palisade_k8s::put;
-use palisade_store::private::{self, Exposed};
+use palisade_store::private::Exposed;
 use serde_json::{Value, json};
 
 use jiff::Timestamp;
@@ -51,11 +49,14 @@ use palisade_api::notes::Notes;
 use palisade_api::request::Target;
 use palisade_api::time;
 
+use file::LogFile;
 use policy::{Level, Rule, Stage};
 pub use policy::{Policy, PolicyError};
 
 /// Maximum length of the logged user agent, in bytes.
 const MAX_AGENT: usize = 1024;
+/// Maximum length of the logged path and query, in bytes.
+const MAX_URI: usize = 4096;
 
 /// The log's file, and what goes there.
 #[derive(Debug, Default)]
@@ -63,7 +64,7 @@ pub struct Audit(Option<Log>);
 
 #[derive(Debug)]
 struct Log {
-    file: Arc<Mutex<File>>,
+    file: Arc<Mutex<LogFile>>,
     policy: Policy,
 }
 
@@ -91,19 +92,14 @@ pub struct Request<'a> {
 }
 
 impl Audit {
-    /// Logs to the end of a file, which is made if it is missing; `-` is standard output.
+    /// Logs to the end of a file, which is made if it is missing; `-` is standard output. After 100 MiB a new file is begun; ten
+    /// older ones are kept (`FILE.1` is the newest), fewer where the disk is nearly full.
     ///
     /// # Errors
     ///
     /// The file cannot be opened, is a named pipe or the like, or others than this user may write it.
     pub fn to_file(path: &Path, policy: Policy) -> Result<Self, Exposed> {
-        let file = match path.as_os_str().as_encoded_bytes() {
-            b"-" => {
-                let output = std::io::stdout().as_fd().try_clone_to_owned();
-                File::from(output.map_err(|error| Exposed::Io(path.to_owned(), error))?)
-            }
-            _ => private::file(path, File::options().append(true))?,
-        };
+        let file = LogFile::open(path)?;
         Ok(Self(Some(Log { file: Arc::new(Mutex::new(file)), policy })))
     }
 
@@ -140,7 +136,7 @@ fn is_secret(target: &Target) -> bool {
 fn event(request: &Request<'_>, level: Level) -> Value {
     let mut event = json!({
         "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": level.name(), "auditID": request.id,
-        "stage": "", "requestURI": request.uri, "verb": request.verb, "user": {}, "sourceIPs": [request.source],
+        "stage": "", "requestURI": cut(request.uri, MAX_URI), "verb": request.verb, "user": {}, "sourceIPs": [request.source],
     });
     if let Some(requester) = request.requester {
         put(&mut event, &["user"], requester.own().to_json());
@@ -149,14 +145,18 @@ fn event(request: &Request<'_>, level: Level) -> Value {
         }
     }
     if !request.agent.is_empty() {
-        let end = request.agent.floor_char_boundary(MAX_AGENT);
-        put(&mut event, &["userAgent"], request.agent.get(..end).into());
+        put(&mut event, &["userAgent"], cut(request.agent, MAX_AGENT).into());
     }
     if let Some(target) = request.target {
         put(&mut event, &["objectRef"], reference(target));
     }
     put(&mut event, &["requestReceivedTimestamp"], request.received.into());
     event
+}
+
+/// The beginning of a text, as far as it fits.
+fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default()
 }
 
 fn reference(target: &Target) -> Value {
@@ -261,7 +261,7 @@ impl Drop for Trail {
 #[derive(Debug)]
 struct Line {
     event: Value,
-    file: Arc<Mutex<File>>,
+    file: Arc<Mutex<LogFile>>,
     notes: Arc<Notes>,
     rule: Rule,
 }
@@ -302,10 +302,9 @@ impl Line {
         if !annotations.is_empty() {
             put(&mut event, &["annotations"], json!(annotations));
         }
-        // One write, so that no line is mixed with another's.
         let text = format!("{event}\n");
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = file.write_all(text.as_bytes()) {
+        if let Err(error) = file.write(text.as_bytes()) {
             tracing::error!("the audit log cannot be written: {error}");
         }
     }
@@ -328,6 +327,7 @@ fn remove_managed(object: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use palisade_store::private;
 
     fn request() -> Request<'static> {
         Request {
@@ -341,6 +341,13 @@ mod tests {
             target: None,
             received: "2026-01-01T00:00:00Z",
         }
+    }
+
+    #[test]
+    fn a_long_path_is_cut() {
+        let long = format!("/{}", "a".repeat(60_000));
+        let event = event(&Request { uri: &long, ..request() }, Level::Metadata);
+        assert_eq!(event["requestURI"].as_str().map(str::len), Some(MAX_URI));
     }
 
     #[test]
