@@ -84,8 +84,8 @@ pub(crate) const QUICK: Duration = Duration::from_secs(1);
 pub(crate) const SLOW: Duration = Duration::from_secs(60);
 /// Parties of which it is remembered.
 pub(crate) const PACES: usize = 10_000;
-/// Threads that look at workloads.
-pub(crate) const WORKLOAD_THREADS: Bounds = Bounds { threads: 6, most: 30, party: 3, namespace: 3 };
+/// Threads that look at workloads. Most of their time they wait for the disk, which takes the writes of all of them together.
+pub(crate) const WORKLOAD_THREADS: Bounds = Bounds { threads: 10, most: 34, party: 7, namespace: 7 };
 
 /// Maximum time for a client to read one part of a list, or an event of a watch.
 pub(crate) const PART_TIME: Duration = Duration::from_secs(60);
