@@ -71,13 +71,18 @@ impl Addresses {
         Some(Place { all: Arc::clone(self), address, number, closing })
     }
 
-    /// Closes a connection in favour of an address that has `own` of them: the oldest without a request, of the address with the
-    /// most of these; else the newest of the address with the most, if that has [`MANY`] more. Whether there was one.
-    pub(crate) fn make_room(&self, own: usize) -> bool {
+    /// Closes a connection in favour of a new one, or of one that is not accepted yet: the oldest without a request, of the address
+    /// with the most of these, if that has as many connections as the new one's; else the newest of the address with the most, if that
+    /// has [`MANY`] more. Whether there was one.
+    pub(crate) fn make_room(&self, newcomer: Option<&Place>) -> bool {
         let mut open = self.open();
-        let closed = if let Some(address) = open.unused.largest(own) {
+        let own = newcomer.map_or(1, |newcomer| open.count(newcomer.address));
+        // The newcomer has had no request either, and does not give way to itself.
+        let alone =
+            newcomer.map(|newcomer| newcomer.address).filter(|address| open.unused.count(*address) == 1);
+        let closed = if let Some(address) = open.unused.largest(own, alone) {
             open.unused.change(address, BTreeMap::pop_first)
-        } else if let Some(address) = open.used.largest(own + MANY) {
+        } else if let Some(address) = open.used.largest(own + MANY, None) {
             open.used.change(address, BTreeMap::pop_last)
         } else {
             None
@@ -108,9 +113,10 @@ impl Group {
         self.of.get(&address).map_or(0, BTreeMap::len)
     }
 
-    /// The address with the most connections, if these are at least so many.
-    fn largest(&self, least: usize) -> Option<IpAddr> {
-        self.by_count.last().filter(|(count, _)| *count >= least).map(|(_, address)| *address)
+    /// The address with the most connections, one excepted, if these are at least so many.
+    fn largest(&self, least: usize, except: Option<IpAddr>) -> Option<IpAddr> {
+        let mut others = self.by_count.iter().rev().filter(|(_, address)| Some(*address) != except);
+        others.next().filter(|(count, _)| *count >= least).map(|(_, address)| *address)
     }
 
     /// Changes the connections of an address, and its position by their number.
@@ -128,6 +134,7 @@ impl Group {
 
 impl Place {
     /// The number of connections of its address, this one included.
+    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.all.open().count(self.address)
     }
@@ -201,7 +208,7 @@ mod tests {
         let enter = |text| addresses.enter(address(text), 9).unwrap();
         let (many, few) = ([0; 3].map(|_| enter("10.0.0.1")), enter("10.0.0.2"));
         many[0].note_request();
-        assert!(!addresses.make_room(3) && addresses.make_room(few.count()));
+        assert!(addresses.make_room(Some(&few)));
         // It no longer counts, though it is not gone yet.
         assert_eq!(many.each_ref().map(Place::count), [2; 3]);
         many[1].closing().await;
@@ -224,10 +231,15 @@ mod tests {
         // An API server with a few is kept, however many others have one.
         let few = [0; MANY].map(|_| enter("10.0.0.2"));
         let ones: Vec<Place> = (3..200).map(|last| enter(&format!("10.0.0.{last}"))).collect();
-        assert!(!addresses.make_room(1));
+        let newcomer = addresses.enter(address("10.0.1.1"), 99).unwrap();
+        assert!(!addresses.make_room(Some(&newcomer)));
         let many = [0; MANY + 1].map(|_| enter("10.0.0.1"));
-        assert!(addresses.make_room(1) && !addresses.make_room(1));
+        assert!(addresses.make_room(Some(&newcomer)) && !addresses.make_room(Some(&newcomer)));
         many[MANY].closing().await;
+        // Of two newcomers the one whose address has more gives way.
+        let second = addresses.enter(address("10.0.1.1"), 99).unwrap();
+        assert!(addresses.make_room(Some(&second)));
+        newcomer.closing().await;
         drop((few, ones));
     }
 }

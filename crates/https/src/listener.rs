@@ -103,7 +103,7 @@ impl Listener {
                     Err(error) => {
                         // Mostly out of file descriptors: whoever holds many gives one back.
                         tracing::warn!("a connection cannot be accepted: {error}");
-                        addresses.make_room(1);
+                        addresses.make_room(None);
                         tokio::time::sleep(pause).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);
                         continue;
@@ -112,7 +112,7 @@ impl Listener {
                 pause = PAUSE;
                 let Some(place) = addresses.enter(address.ip(), limits.each) else { continue };
                 let slot = Arc::clone(&slots).try_acquire_owned().ok();
-                if slot.is_none() && !addresses.make_room(place.count()) {
+                if slot.is_none() && !addresses.make_room(Some(&place)) {
                     continue;
                 }
                 let (connect, tls, mut stopping) = (Arc::clone(&connect), tls.clone(), stopping.clone());
