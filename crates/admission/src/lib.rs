@@ -86,7 +86,7 @@ pub use pod::{PodAnswer, Verdict, admit_pod};
 pub use policy::Policy;
 pub use ranges::{Block, Blocks};
 pub use reserve::{Reservation, Reservations};
-pub use respond::{Unreadable, respond, validate};
+pub use respond::{Review, Unreadable, respond, validate};
 pub use scc::SccWrite;
 pub use source::{ObjectKey, PolicyError, PolicyKind, PolicyObject};
 pub use update::Update;

@@ -2,7 +2,7 @@
 //! comes from watches looks these few facts up before it refuses.
 
 use palisade_k8s::scc::annotation::REQUIRED_SCC;
-use palisade_scc::{Entry, Outcome};
+use palisade_scc::Entry;
 
 use crate::Policy;
 use crate::decide::{Decision, NotTried, PodRequest, Refusal, decide, prepare, service_account};
@@ -36,11 +36,11 @@ pub struct Subject {
     pub groups: Vec<String>,
 }
 
-/// The grants and annotations that are missing for a pod to be admitted, by the SCCs in their order; empty if it is
+/// The grants and annotations that are missing for a pod to be admitted, by the SCCs in their order, `most` of them at most; none if it is
 /// admitted or exempt, or if no right would help. For a grant, the service account is listed before the
 /// user.
 #[must_use]
-pub fn missing<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Vec<Missing<'x>> {
+pub fn missing<'x>(policy: &'x Policy, request: &PodRequest<'x>, most: usize) -> Vec<Missing<'x>> {
     let prepared = match prepare(policy, request) {
         Ok(prepared) => prepared,
         Err(NotTried::Exempt(_)) => return Vec::new(),
@@ -53,10 +53,11 @@ pub fn missing<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Vec<Missing<
     let would_admit = |entry: &&Entry| {
         prepared.considers(entry)
             && !prepared.grants.candidates.contains(entry)
-            && matches!(entry.outcome_in_brief(prepared.context, request.pod, mutation), Outcome::Admits(_))
+            && palisade_scc::evaluate([*entry], prepared.context, request.pod, mutation).is_some()
     };
     let sccs = policy.sccs().entries().filter(would_admit).map(Entry::name);
     sccs.flat_map(|scc| subjects.iter().map(move |subject| Missing::Grant { scc, subject: subject.clone() }))
+        .take(most)
         .collect()
 }
 
@@ -137,7 +138,7 @@ mod tests {
                 pod: &parsed,
                 mutation: Mutation::Allowed,
             };
-            assert_eq!(names(&missing(&policy, &request)), expected, "{pod} in {namespace}");
+            assert_eq!(names(&missing(&policy, &request, 2)), expected, "{pod} in {namespace}");
         }
         let parsed = Pod::default();
         let request = PodRequest {
@@ -150,6 +151,6 @@ mod tests {
         };
         let mut empty = Policy::default();
         empty.assume_namespace("dev");
-        assert_eq!(missing(&empty, &request), [Missing::AnyScc]);
+        assert_eq!(missing(&empty, &request, 2), [Missing::AnyScc]);
     }
 }

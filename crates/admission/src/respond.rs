@@ -74,13 +74,66 @@ fn message_of(error: &serde_json::Error) -> String {
     }
 }
 
+/// A review that has been read, to be answered under one policy or several.
+#[derive(Debug)]
+pub struct Review<'t> {
+    text: &'t str,
+    request: AdmissionRequest<'t>,
+}
+
+impl<'t> Review<'t> {
+    /// Reads a review.
+    ///
+    /// # Errors
+    ///
+    /// The text is not an `AdmissionReview` of `admission.k8s.io/v1`, or has no request.
+    pub fn read(text: &'t str) -> Result<Self, Unreadable> {
+        let review: AdmissionReview<'_> =
+            serde_json::from_str(text).map_err(|error| Unreadable::whole(text, &error))?;
+        let bad = |message: String| Unreadable { uid: String::new(), offset: 0, message };
+        if *review.api_version != *API_VERSION || *review.kind != *"AdmissionReview" {
+            let (version, kind) = (&review.api_version, &review.kind);
+            return Err(bad(format!(
+                "apiVersion {version:?}, kind {kind:?} is not an {API_VERSION} AdmissionReview"
+            )));
+        }
+        let request = review.request.ok_or_else(|| bad("request is missing".to_owned()))?;
+        Ok(Self { text, request })
+    }
+
+    /// Its request.
+    #[must_use]
+    pub fn request(&self) -> &AdmissionRequest<'t> {
+        &self.request
+    }
+
+    /// Answers it as [`respond`] does.
+    ///
+    /// # Errors
+    ///
+    /// The object does not fit its type.
+    pub fn respond(&self, policy: &Policy) -> Result<AdmissionResponse, Unreadable> {
+        answer(policy, self, Phase::Mutate)
+    }
+
+    /// Answers it as [`validate`] does.
+    ///
+    /// # Errors
+    ///
+    /// The object does not fit its type.
+    pub fn validate(&self, policy: &Policy) -> Result<AdmissionResponse, Unreadable> {
+        let response = answer(policy, self, Phase::Validate)?;
+        Ok(AdmissionResponse { patch: None, patch_type: None, ..response })
+    }
+}
+
 /// Answers one `AdmissionReview`.
 ///
 /// # Errors
 ///
 /// The text is not an `AdmissionReview` of `admission.k8s.io/v1`, or its object does not fit its type.
 pub fn respond(policy: &Policy, text: &str) -> Result<AdmissionResponse, Unreadable> {
-    review(policy, text, Phase::Mutate)
+    Review::read(text)?.respond(policy)
 }
 
 /// Answers one `AdmissionReview` after all mutation: a pod must fit an SCC as it is, whoever changed it since
@@ -90,8 +143,7 @@ pub fn respond(policy: &Policy, text: &str) -> Result<AdmissionResponse, Unreada
 ///
 /// As [`respond`].
 pub fn validate(policy: &Policy, text: &str) -> Result<AdmissionResponse, Unreadable> {
-    let response = review(policy, text, Phase::Validate)?;
-    Ok(AdmissionResponse { patch: None, patch_type: None, ..response })
+    Review::read(text)?.validate(policy)
 }
 
 /// The two webhook calls that an API server makes for one request.
@@ -101,17 +153,8 @@ enum Phase {
     Validate,
 }
 
-fn review(policy: &Policy, text: &str, phase: Phase) -> Result<AdmissionResponse, Unreadable> {
-    let review: AdmissionReview<'_> =
-        serde_json::from_str(text).map_err(|error| Unreadable::whole(text, &error))?;
-    let bad = |message: String| Unreadable { uid: String::new(), offset: 0, message };
-    if *review.api_version != *API_VERSION || *review.kind != *"AdmissionReview" {
-        let (version, kind) = (&review.api_version, &review.kind);
-        return Err(bad(format!(
-            "apiVersion {version:?}, kind {kind:?} is not an {API_VERSION} AdmissionReview"
-        )));
-    }
-    let Some(request) = &review.request else { return Err(bad("request is missing".to_owned())) };
+fn answer(policy: &Policy, review: &Review<'_>, phase: Phase) -> Result<AdmissionResponse, Unreadable> {
+    let Review { text, request } = review;
     let info = &request.user_info;
     let groups: SmallVec<[&str; 8]> = info.groups.iter().map(|group| &**group).collect();
     let scopes: SmallVec<[&str; 2]> = info.extra.scopes.iter().map(|scope| &**scope).collect();

@@ -32,6 +32,9 @@ pub struct AdmissionRequest<'a> {
     /// Identifies the request; the response repeats it.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub uid: Text<'a>,
+    /// The kind of the object.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub kind: GroupVersionKind<'a>,
     /// The resource that the request is for.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub resource: GroupVersionResource<'a>,
@@ -50,12 +53,29 @@ pub struct AdmissionRequest<'a> {
     /// The user who makes the request.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub user_info: UserInfo<'a>,
+    /// Whether nothing is kept of the request.
+    #[serde(default)]
+    pub dry_run: Option<bool>,
     /// The object as it is to be.
     #[serde(borrow, default)]
     pub object: Option<&'a RawValue>,
     /// The object as it is.
     #[serde(borrow, default)]
     pub old_object: Option<&'a RawValue>,
+}
+
+/// A kind's coordinates.
+#[derive(Debug, Default, Deserialize)]
+pub struct GroupVersionKind<'a> {
+    /// API group; empty for the core group.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub group: Text<'a>,
+    /// API version.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub version: Text<'a>,
+    /// Kind.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub kind: Text<'a>,
 }
 
 /// A resource's coordinates.

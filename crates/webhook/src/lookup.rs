@@ -89,7 +89,7 @@ async fn look_up(
         pod,
         mutation: request.mutation(),
     };
-    let missing = missing(policy, &asked);
+    let missing = missing(policy, &asked, GRANTS);
     match missing.first()? {
         Missing::Namespace => Some(vec![read_namespace(client, namespace).await?]),
         Missing::Ranges => Some(vec![with_ranges(client, namespace).await?]),
@@ -101,7 +101,7 @@ async fn look_up(
                 Missing::Grant { scc, subject } => Some((*scc, subject)),
                 _ => None,
             });
-            first_grant(client, namespace, grants.take(GRANTS)).await
+            first_grant(client, namespace, grants).await
         }
     }
 }

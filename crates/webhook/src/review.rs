@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::Response;
 use kube::Client;
-use palisade_admission::{PolicyCache, respond, validate};
+use palisade_admission::{Policy, PolicyCache, Review, Unreadable};
 use palisade_https::Body;
 use palisade_k8s::review::{AdmissionResponse, ReviewResponse, Status};
 use palisade_scc::Mutation;
@@ -94,12 +94,12 @@ impl Reviewer {
         };
         let request = match Request::read(text) {
             Ok(request) => request,
-            Err(error) => return Body::text(400, format!("{error}\n")),
+            Err(error) => return Body::text(400, format!("the AdmissionReview cannot be read: {error}\n")),
         };
         let mode = self.modes.of(request.namespace());
         let response = match endpoint {
             Endpoint::MutatePods => {
-                let response = self.pods(&request, text, respond).await;
+                let response = self.pods(&request, |review, policy| review.respond(policy)).await;
                 Finding::of(&request, mode, &response)
                     .into_iter()
                     .for_each(|finding| self.recorder.note(finding));
@@ -109,10 +109,12 @@ impl Reviewer {
             }
             // If SCC is not enforced, unchanged pods do not fit: the warning came when they were created.
             Endpoint::ValidatePods if mode != Mode::Enforce => self.unenforced(&request, mode).await,
-            Endpoint::ValidatePods => self.last(&request, self.pods(&request, text, validate).await).await,
-            Endpoint::ValidateConnections => mode.soften(self.connection(&request, text).await),
-            Endpoint::MutateSccs => decide(&self.cache, text, respond),
-            Endpoint::ValidateSccs => decide(&self.cache, text, validate),
+            Endpoint::ValidatePods => {
+                self.last(&request, self.pods(&request, |review, policy| review.validate(policy)).await).await
+            }
+            Endpoint::ValidateConnections => mode.soften(self.connection(&request).await),
+            Endpoint::MutateSccs => decide(&self.cache, &request, |review, policy| review.respond(policy)),
+            Endpoint::ValidateSccs => decide(&self.cache, &request, |review, policy| review.validate(policy)),
             Endpoint::MutateNamespaces => self.allocator.respond(&request),
             Endpoint::ValidateWorkloads => {
                 let mut response = workloads::respond(&self.cache.snapshot(), &request);
@@ -147,36 +149,37 @@ impl Reviewer {
     }
 
     /// A pod. A refusal that might be due to a namespace or a grant unknown to the watches is looked up once.
-    async fn pods(&self, request: &Request<'_>, text: &str, decision: Decision) -> AdmissionResponse {
-        let response = decide(&self.cache, text, decision);
+    async fn pods(&self, request: &Request<'_>, decision: Decision) -> AdmissionResponse {
+        let response = decide(&self.cache, request, decision);
         if response.allowed {
             return response;
         }
         let looked_up = lookup::fresher(&self.client, &self.cache, request);
         match tokio::time::timeout(LOOKUP_TIME, looked_up).await {
-            Ok(Some(overlay)) => decide(&overlay, text, decision),
+            Ok(Some(overlay)) => decide(&overlay, request, decision),
             Ok(None) | Err(_) => response,
         }
     }
 
     /// exec and attach: the request holds the options only, so the pod is read.
-    async fn connection(&self, request: &Request<'_>, text: &str) -> AdmissionResponse {
+    async fn connection(&self, request: &Request<'_>) -> AdmissionResponse {
         let pod = lookup::pod(&self.client, request.namespace(), request.name());
         match tokio::time::timeout(LOOKUP_TIME * 3, pod).await {
-            Ok(Ok(pod)) => decide(&lookup::overlay(&self.cache, [pod]), text, respond),
+            Ok(Ok(pod)) => {
+                decide(&lookup::overlay(&self.cache, [pod]), request, |review, policy| review.respond(policy))
+            }
             Ok(Err(error)) => unavailable(request, &format!("the pod cannot be read: {error}")),
             Err(_) => unavailable(request, "the API server did not give the pod in time"),
         }
     }
 }
 
-/// [`respond`] or [`validate`].
-type Decision =
-    fn(&palisade_admission::Policy, &str) -> Result<AdmissionResponse, palisade_admission::Unreadable>;
+/// [`Review::respond`] or [`Review::validate`].
+type Decision = fn(&Review<'_>, &Policy) -> Result<AdmissionResponse, Unreadable>;
 
-/// Decides by the present policy. A review that cannot be parsed is refused, as the API server would refuse it.
-fn decide(cache: &PolicyCache, text: &str, decision: Decision) -> AdmissionResponse {
-    decision(&cache.snapshot(), text).unwrap_or_else(|unreadable| AdmissionResponse {
+/// Decides by the present policy. An object that cannot be parsed is refused, as the API server would refuse it.
+fn decide(cache: &PolicyCache, request: &Request<'_>, decision: Decision) -> AdmissionResponse {
+    decision(request.review(), &cache.snapshot()).unwrap_or_else(|unreadable| AdmissionResponse {
         uid: unreadable.uid.clone(),
         status: Some(Status::bad_request(unreadable.to_string())),
         ..AdmissionResponse::default()
