@@ -32,6 +32,7 @@ use crate::call::{Call, Stay};
 use crate::error::{ApiResult, Reason};
 use crate::hub::Event;
 use crate::identity::Identity;
+use crate::kubernetes::Front;
 use crate::limits;
 use crate::notes::Notes;
 use crate::request::{Query, Target};
@@ -39,13 +40,18 @@ use crate::resource::{self, text};
 use crate::{admit, aggregate, binder, bootstrap, failure, lost, objects, verb};
 
 /// Runs until shutdown.
-pub(crate) fn start(api: &Arc<Api>, set: BuiltinSet, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+pub(crate) fn start(
+    api: &Arc<Api>,
+    set: BuiltinSet,
+    front: Front,
+    stop: &Arc<AtomicBool>,
+) -> std::thread::JoinHandle<()> {
     let (api, stop) = (Arc::clone(api), Arc::clone(stop));
     std::thread::spawn(move || {
         let errands = Errands::new(Arc::clone(&api.policy));
         std::thread::scope(|threads| {
             errands.start(threads, &api, &stop);
-            let mut controller = Controller::new(&api, set, &errands, &stop);
+            let mut controller = Controller::new(&api, set, front, &errands, &stop);
             while !stop.load(Ordering::Relaxed) {
                 controller.turn();
                 errands.reinforce(threads, &api, &stop);
@@ -57,6 +63,7 @@ pub(crate) fn start(api: &Arc<Api>, set: BuiltinSet, stop: &Arc<AtomicBool>) -> 
 struct Controller<'a> {
     api: &'a Api,
     set: BuiltinSet,
+    front: Front,
     events: Follower,
     owners: Arc<Mutex<Owners>>,
     endings: Endings,
@@ -73,7 +80,7 @@ struct Controller<'a> {
 }
 
 impl<'a> Controller<'a> {
-    fn new(api: &'a Api, set: BuiltinSet, errands: &'a Errands, stop: &'a AtomicBool) -> Self {
+    fn new(api: &'a Api, set: BuiltinSet, front: Front, errands: &'a Errands, stop: &'a AtomicBool) -> Self {
         let seen = api.store.revision();
         let built_in = bootstrap::names(api, set).unwrap_or_else(|error| {
             tracing::warn!("built-in objects cannot be read: {}", error.message);
@@ -82,6 +89,7 @@ impl<'a> Controller<'a> {
         let mut controller = Self {
             api,
             set,
+            front,
             events: api.follow(seen),
             owners: Arc::default(),
             endings: Endings::default(),
@@ -105,6 +113,7 @@ impl<'a> Controller<'a> {
     /// Reads the existing objects.
     fn look_around(&mut self) {
         self.events.jump(self.api.store.revision());
+        self.front.settle(self.api);
         let (mut leaving, mut is_complete) = (Vec::new(), true);
         for resource in &self.api.definitions.now().kept().collect::<Vec<_>>() {
             let listed = objects::each(&self.api.store, resource, None, |object| {
@@ -178,6 +187,9 @@ impl<'a> Controller<'a> {
     }
 
     fn handle(&mut self, event: &Event) -> ApiResult<()> {
+        if Front::is_in(event) {
+            self.front.settle(self.api);
+        }
         let key = Key::new(&event.storage, &event.namespace, &event.name);
         if event.change != Change::Deleted {
             if let Some(previous) = &event.previous {

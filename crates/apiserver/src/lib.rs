@@ -43,6 +43,7 @@ mod documents;
 mod endpoint;
 mod ephemeral;
 mod gate;
+mod kubernetes;
 mod limits;
 mod locks;
 mod lost;

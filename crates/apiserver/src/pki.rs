@@ -2,11 +2,20 @@
 
 use std::path::Path;
 
+use palisade_api::kind::allocation::FIRST;
 use palisade_https::{Authority, CertificateError, LONG, Pair, key, read_file, write_file};
 
-/// The names under which every server is reached.
-const ADDRESSES: [&str; 6] =
-    ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "127.0.0.1", "::1"];
+/// The names under which every server is reached, those of the service `kubernetes` included.
+const ADDRESSES: [&str; 8] = [
+    "localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "127.0.0.1",
+    "::1",
+    FIRST,
+];
 
 /// Whether a name is the server's, also where pods look it up by the domain of the cluster.
 pub(crate) fn is_servers(name: &str) -> bool {
@@ -84,6 +93,7 @@ mod tests {
             ("kubernetes.default.svc.cluster.local", false),
             ("localhost", false),
             ("127.0.0.1", false),
+            ("10.96.0.1", false),
             ("api.example", false),
             ("192.0.2.7", false),
         ] {

@@ -20,6 +20,7 @@ use crate::api::{Api, Outside};
 use crate::authenticate::ClientCertificate;
 use crate::decider::Decider;
 use crate::error::ApiError;
+use crate::kubernetes::Front;
 use crate::pki::{self, Pki};
 use crate::serve::Service;
 use crate::token::Tokens;
@@ -136,9 +137,12 @@ impl Server {
         // A start that finds the address taken has restored no backup, which the next start would refuse to do again.
         let socket = tokio::net::TcpListener::bind(config.listen).await;
         let socket = socket.map_err(|error| ServerError::Listen(config.listen, error))?;
+        let port = socket.local_addr().map_err(|error| ServerError::Listen(config.listen, error))?.port();
+        let front = Front::new(config.listen.ip(), port, &config.names);
         let store = open(&config)?;
         let mut names = config.names.clone();
         names.push(config.listen.ip().to_string());
+        names.extend(front.address().map(|address| address.to_string()));
         let pki_folder = data.join("pki");
         private::folder(&pki_folder, &["ca.", "sa.", "admin.", ".palisade-"]).map_err(StoreError::from)?;
         let pki = Pki::open(&pki_folder, &names)?;
@@ -159,10 +163,11 @@ impl Server {
             None => bootstrap::kept_set(&api).map_err(refused)?,
         };
         bootstrap::run(&api, set).map_err(refused)?;
+        front.settle(&api);
         let stop = Arc::new(AtomicBool::new(false));
         Ok(Self {
             controllers: vec![
-                controller::start(&api, set, &stop),
+                controller::start(&api, set, front, &stop),
                 workload::start(&api, &stop),
                 paced::start(&api, &stop, quota::RECOUNT),
                 paced::start(&api, &stop, budget::RECOUNT),

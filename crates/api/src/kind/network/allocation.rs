@@ -13,6 +13,8 @@ use crate::kind::text;
 
 /// Addresses of services, without that of the network and the last one: 10.96.0.0/12.
 const ADDRESSES: RangeInclusive<u32> = 0x0a60_0001..=0x0a6f_fffe;
+/// The first of these addresses, that of the service `kubernetes`.
+pub const FIRST: &str = "10.96.0.1";
 /// The addresses at the start of the range, and the ports, that are given only to services which name them.
 const NAMED: [u32; 2] = [256, 86];
 /// Ports of nodes.
