@@ -15,6 +15,8 @@ use crate::kubeconfig;
 
 /// The name of the entries that stand for the options.
 const NAME: &str = "palisade-command-line";
+/// The folder of a pod's token.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The handler of `Warning` headers.
 #[derive(Clone)]
@@ -154,13 +156,17 @@ fn override_entries(kubeconfig: &mut Kubeconfig, options: &Options) {
     kubeconfig.current_context = Some(NAME.to_owned());
 }
 
-/// The kubeconfig that the options name; an empty one where there is none and the options name a server.
+/// The kubeconfig that the options name. Where there is none: an empty one if the options name a server, else that of the
+/// pod in which this runs.
 pub(crate) fn kubeconfig(options: &Options) -> Result<Kubeconfig> {
-    let found = kubeconfig::read(options.kubeconfig.as_deref())?;
-    match found {
+    let given = options.kubeconfig.as_deref();
+    match kubeconfig::read(given)? {
         Some(kubeconfig) => Ok(kubeconfig),
         None if options.server.is_some() => Ok(Kubeconfig::default()),
-        None => Err(kubeconfig::missing(options.kubeconfig.as_deref())),
+        None => {
+            let own = kubeconfig::in_cluster(ACCOUNT.as_ref(), |name| std::env::var(name).ok());
+            own.filter(|_| given.is_none()).ok_or_else(|| kubeconfig::missing(given))
+        }
     }
 }
 

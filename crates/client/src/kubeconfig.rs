@@ -64,6 +64,26 @@ pub fn read(given: Option<&Path>) -> Result<Option<Kubeconfig>> {
     Ok(merged)
 }
 
+/// The kubeconfig of a pod: the API server in its environment, and its service account, whose token is in `folder`; `None`
+/// outside of pods.
+pub(crate) fn in_cluster(folder: &Path, variable: impl Fn(&str) -> Option<String>) -> Option<Kubeconfig> {
+    const NAME: &str = "in-cluster";
+    let host = variable("KUBERNETES_SERVICE_HOST")?;
+    let port = variable("KUBERNETES_SERVICE_PORT")?;
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let [token, authority, namespace] = ["token", "ca.crt", "namespace"].map(|name| folder.join(name));
+    if !token.exists() {
+        return None;
+    }
+    let namespace = std::fs::read_to_string(namespace).ok().map(|text| text.trim().to_owned());
+    let made = json!({"current-context": NAME,
+        "clusters": [{"name": NAME, "cluster":
+            {"server": format!("https://{host}:{port}"), "certificate-authority": authority}}],
+        "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": NAME, "namespace": namespace}}],
+        "users": [{"name": NAME, "user": {"tokenFile": token}}]});
+    serde_json::from_value(made).ok()
+}
+
 pub(crate) fn missing(given: Option<&Path>) -> Error {
     bad(&path(given), KubeconfigError::Missing)
 }
@@ -232,6 +252,29 @@ mod tests {
             written,
             "contexts:\n- context:\n    namespace: shop\n    x: z\n  name: c\ncurrent-context: c\nmine:\n  a: 1\n"
         );
+    }
+
+    #[test]
+    fn a_pod_has_the_kubeconfig_of_its_service_account() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = |host: Option<&str>| {
+            in_cluster(folder.path(), |name| match name {
+                "KUBERNETES_SERVICE_HOST" => host.map(str::to_owned),
+                _ => Some("443".to_owned()),
+            })
+        };
+        assert!(made(Some("10.96.0.1")).is_none(), "no token");
+        std::fs::write(folder.path().join("token"), "t").unwrap();
+        std::fs::write(folder.path().join("namespace"), "shop").unwrap();
+        assert!(made(None).is_none(), "no server");
+        for (host, url) in [("10.96.0.1", "https://10.96.0.1:443"), ("fd00::1", "https://[fd00::1]:443")] {
+            let found = serde_json::to_value(made(Some(host)).unwrap()).unwrap();
+            assert_eq!(text(&found, "/clusters/0/cluster/server"), url);
+            assert_eq!(text(&found, "/contexts/0/context/namespace"), "shop");
+            let place = |name: &str| folder.path().join(name).display().to_string();
+            assert_eq!(text(&found, "/users/0/user/tokenFile"), place("token"));
+            assert_eq!(text(&found, "/clusters/0/cluster/certificate-authority"), place("ca.crt"));
+        }
     }
 
     #[test]
