@@ -1,7 +1,7 @@
 //! `palisade node`, `palisade down`, `palisade image`, and the node of `palisade up`.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -36,13 +36,9 @@ fn require_root(what: &'static str) -> Result<(), NodeError> {
     if palisade_node::is_root() { Ok(()) } else { Err(NodeError::NotRoot(what)) }
 }
 
-/// The address of the interface with the default route. No packet is sent.
+/// The address at which others reach this machine.
 fn own_address() -> IpAddr {
-    let found = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
-        socket.local_addr()
-    });
-    found.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
+    palisade_sys::address::of_default_route().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 /// The OCI runtime of the started engine: this program as a handler that sets its filters on crun's containers, if crun
@@ -121,6 +117,7 @@ fn config(
     claim: Claim,
     engine: EngineChoice,
     name: String,
+    server: String,
     set: BuiltinSet,
 ) -> Result<palisade_node::Config, crate::Failure> {
     let ip = options.node_ip.unwrap_or_else(own_address);
@@ -140,6 +137,7 @@ fn config(
         name,
         ip,
         listen: SocketAddr::new(ip, options.node_port),
+        server,
         tls: None,
         engine,
         runtime,
@@ -161,16 +159,18 @@ fn node_name(options: &NodeOptions) -> Result<String, NodeError> {
     }
 }
 
-async fn client(kubeconfig: Kubeconfig) -> Result<kube::Client, crate::Failure> {
+/// A client, and the URL of its server.
+async fn client(kubeconfig: Kubeconfig) -> Result<(kube::Client, String), crate::Failure> {
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     let agent = concat!("palisade-node/", env!("CARGO_PKG_VERSION"));
     config.headers.push(("user-agent".parse()?, agent.parse()?));
-    Ok(kube::Client::try_from(config)?)
+    let url = config.cluster_url.to_string();
+    Ok((kube::Client::try_from(config)?, url))
 }
 
 /// The client of the scheduler.
 pub(crate) async fn scheduler(server: &Server, url: &str) -> Result<kube::Client, crate::Failure> {
-    client(Kubeconfig::from_yaml(&server.scheduler_kubeconfig(url)?)?).await
+    Ok(client(Kubeconfig::from_yaml(&server.scheduler_kubeconfig(url)?)?).await?.0)
 }
 
 /// Runs the API server with a node, or without one if the process is not root: containers need it.
@@ -188,14 +188,14 @@ pub(crate) async fn beside(
     };
     let name = node_name(options)?;
     let layout = claim.layout().clone();
-    let mut config = config(options, claim, engine, name, server.set())?;
+    let mut config = config(options, claim, engine, name, url.to_owned(), server.set())?;
     let credentials = server.node_credentials(url, &config.name, config.ip)?;
     config.tls = Some(Certificates {
         certificate: credentials.certificate,
         key: credentials.key,
         authority: credentials.authority,
     });
-    let client = self::client(Kubeconfig::from_yaml(&credentials.kubeconfig)?).await?;
+    let (client, _) = self::client(Kubeconfig::from_yaml(&credentials.kubeconfig)?).await?;
     let scheduler = tokio::spawn(palisade_node::schedule(scheduler(&server, url).await?));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async { drop(stopped.await) }));
@@ -252,9 +252,10 @@ pub(crate) fn run(args: NodeArgs) -> crate::Outcome {
         let kubeconfig = Kubeconfig::read_from(&path).map_err(|error| wrong(error.to_string()))?;
         let claim = Claim::new(layout(args.node.node_dir.as_deref())?)?;
         let engine = place::engine(&args.node, &claim)?;
-        let mut config = config(&args.node, claim, engine, node_name(&args.node)?, BuiltinSet::V4)?;
-        config.tls = Some(certificates(&kubeconfig, &path)?);
-        let client = client(kubeconfig).await?;
+        let tls = certificates(&kubeconfig, &path)?;
+        let (client, url) = client(kubeconfig).await?;
+        let mut config = config(&args.node, claim, engine, node_name(&args.node)?, url, BuiltinSet::V4)?;
+        config.tls = Some(tls);
         palisade_node::run(config, client, shutdown).await?;
         Ok(Exit::Fine)
     })

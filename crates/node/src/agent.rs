@@ -23,6 +23,7 @@ use crate::event::Recorder;
 use crate::layout::Layout;
 use crate::node::{Node, has_selinux};
 use crate::private::private;
+use crate::proxy::{ApiServer, Proxy};
 use crate::register::{self, Registration};
 use crate::sandbox::{Resolver, UID};
 use crate::seccomp::Profiles;
@@ -85,6 +86,12 @@ pub async fn run(
     };
     let registration = Registration::new(&config, endpoint.as_ref().map(|endpoint| endpoint.port), why);
     let register = register::run(client.clone(), registration, cri.clone());
+    let proxy = match (&node, &config.engine) {
+        (Some(node), EngineChoice::Start(network)) => {
+            Some(Proxy::start(&client, config.layout(), &node.server, network.range()).await)
+        }
+        _ => None,
+    };
     let pods = async {
         match &node {
             Some(node) => pods(node, client.clone()).await,
@@ -109,6 +116,7 @@ pub async fn run(
         () = pods => Ok(()),
         () = denials => Ok(()),
     };
+    drop(proxy);
     let _ = stop.send(());
     let _ = supervised.await;
     ended
@@ -220,6 +228,7 @@ fn node(config: &Config, client: &Client, cri: &Cri, recorder: &Arc<Recorder>) -
             processors: register::processors(),
         },
         resolver: Resolver::parse(&resolver),
+        server: ApiServer::new(&config.server, matches!(config.engine, EngineChoice::Start(_))),
         profiles,
         default_seccomp: config.default_seccomp,
         recorder: Arc::clone(recorder),

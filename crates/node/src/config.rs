@@ -20,6 +20,8 @@ pub struct Config {
     pub ip: IpAddr,
     /// The address to listen on for the API server; port 0 takes a free one.
     pub listen: std::net::SocketAddr,
+    /// URL of the API server.
+    pub server: String,
     /// The endpoint's certificate, its key, and the authority of the API server's, in PEM.
     pub tls: Option<server::Certificates>,
     /// The container engine.

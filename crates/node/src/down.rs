@@ -6,10 +6,12 @@ use crate::claim::{self, Claim};
 use crate::cri::Cri;
 use crate::cri::message::{ListPodSandboxRequest, SandboxId};
 use crate::engine::{self, Engine, EngineError, Programs};
+use crate::iptables::{self, Rule, iptables};
 use crate::layout::Layout;
+use crate::proxy;
 use crate::range::PodRange;
 use crate::shim;
-use crate::sweep::{self, Rule, iptables};
+use crate::sweep;
 use crate::volume::{unmount_below, unmount_inside};
 use crate::worker;
 
@@ -99,7 +101,8 @@ async fn remove_network(layout: &Layout) {
     for result in results.filter(|entry| entry.file_name().to_string_lossy().starts_with(&network)) {
         let _ = std::fs::remove_file(result.path());
     }
-    let Some(rules) = sweep::rules().await else { return };
+    proxy::remove(layout).await;
+    let Some(rules) = iptables::rules().await else { return };
     let is_used = |rule: &Rule| {
         let chain = rule.0.get(1).map(String::as_str).unwrap_or_default();
         let is_added = rule.0.first().is_some_and(|word| word == "-A");
@@ -116,8 +119,7 @@ async fn remove_network(layout: &Layout) {
             && rule.0.last().is_some_and(|chain| chain.starts_with("CNI-HOSTPORT-"))
     };
     for rule in rules.iter().filter(leads) {
-        let words: Vec<&str> = rule.0.iter().skip(1).map(String::as_str).collect();
-        iptables(&[["-D"].as_slice(), &words].concat()).await;
+        iptables::delete(rule).await;
     }
     for chain in ["CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-SETMARK", "CNI-HOSTPORT-MASQ"] {
         iptables(&["-F", chain]).await;

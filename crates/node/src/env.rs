@@ -10,7 +10,7 @@ use palisade_k8s::quantity;
 pub(crate) struct Sources {
     pub(crate) config_maps: BTreeMap<String, Option<ConfigMap>>,
     pub(crate) secrets: BTreeMap<String, Option<Secret>>,
-    /// The services of the pod's namespace, unless it disables service links.
+    /// The service of the API server; those of the pod's namespace, unless it disables service links.
     pub(crate) services: Vec<Service>,
 }
 

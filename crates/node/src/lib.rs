@@ -12,6 +12,7 @@
 //!     name: "here".to_owned(),
 //!     ip: "192.0.2.7".parse()?,
 //!     listen: "192.0.2.7:0".parse()?,
+//!     server: "https://192.0.2.1:6443".to_owned(),
 //!     tls: None, // without certificates nobody reaches the node for logs and streams
 //!     runtime: None,
 //!     handler_state: None, // containers have filters of the engine's making
@@ -29,7 +30,7 @@
 //! pure. `volume` prepares volumes, `image` pulls, `probe` probes containers, `status` builds the pod's status. `cri`
 //! is the engine's interface, `engine` starts one, `down` removes a node's objects. `sweep` removes leftovers of
 //! crashes, `denial` and `confined` report denied syscalls and the confinement of containers. `server` answers the API
-//! server alone.
+//! server alone, and `proxy` leads pods to it.
 
 mod agent;
 mod claim;
@@ -43,6 +44,7 @@ mod engine;
 mod env;
 mod event;
 pub mod image;
+mod iptables;
 mod layout;
 mod log;
 mod node;
@@ -51,6 +53,7 @@ mod pids;
 mod plan;
 mod private;
 mod probe;
+mod proxy;
 mod query;
 mod range;
 mod register;

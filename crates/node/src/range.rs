@@ -74,6 +74,16 @@ impl PodRange {
         Self { first: u32::from(address) & mask(length), length }
     }
 
+    /// The address of the bridge, by which pods reach the machine: the first one, as CNI's plugins choose it.
+    pub(crate) fn gateway(self) -> Ipv4Addr {
+        Ipv4Addr::from(self.first + 1)
+    }
+
+    /// Whether a pod may have an address.
+    pub(crate) fn has_pod(self, address: Ipv4Addr) -> bool {
+        u32::from(address) & mask(self.length) == self.first && address != self.gateway()
+    }
+
     /// Whether two ranges share addresses: the first address of one is in the other.
     fn overlaps(self, other: Self) -> bool {
         (self.first ^ other.first) & mask(self.length.min(other.length)) == 0
@@ -291,6 +301,16 @@ mod tests {
             assert_eq!(got.clone().map(|_| ()), expected, "{text}");
             assert!(got.is_err() || got.unwrap().to_string() == text);
         }
+    }
+
+    #[test]
+    fn pods_have_all_addresses_but_the_bridges() {
+        let range = range("10.85.0.8/29");
+        assert_eq!(range.gateway(), Ipv4Addr::new(10, 85, 0, 9));
+        for (last, is_pods) in [(9, false), (10, true), (14, true), (16, false), (7, false)] {
+            assert_eq!(range.has_pod(Ipv4Addr::new(10, 85, 0, last)), is_pods, "{last}");
+        }
+        assert!(!range.has_pod(Ipv4Addr::LOCALHOST));
     }
 
     #[test]

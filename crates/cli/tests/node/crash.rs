@@ -50,6 +50,8 @@ fn pods_outlive_crashes() {
     up.run();
     running(&up);
     assert_eq!(ids(&up), before, "containers are taken up");
+    let asks = "nc -w 5 10.96.0.1 443 </dev/null && echo answered";
+    up.until("pods reach the API", |up| up.inside("one", asks) == "answered");
     // The engine.
     let engine = process(&up, "containerd.toml");
     kill(&[engine]);

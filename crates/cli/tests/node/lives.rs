@@ -6,6 +6,7 @@ use crate::controls::pod;
 use crate::kubelet;
 use crate::leftover::Leftovers;
 use crate::registry::Registry;
+use crate::service;
 use crate::up::{Up, is_skipped};
 
 #[test]
@@ -20,6 +21,7 @@ fn pods_live_as_a_kubelet_has_them() {
     let mut objects = lives();
     objects.extend(kubelet::objects(&up));
     objects.extend(registry.objects());
+    objects.extend(service::objects());
     objects.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "map"}, "data": {"key": "value"}}));
     objects.push(pod("plain", json!({}), json!({})));
     let volume = json!({"volumes": [{"name": "m", "configMap": {"name": "map"}}]});
@@ -38,6 +40,7 @@ fn pods_live_as_a_kubelet_has_them() {
     updates(&up);
     ends(&up);
     holds(&up);
+    service::check(&up);
     kubelet::check(&up);
     registry.check(&up);
     leftovers.check(&up);

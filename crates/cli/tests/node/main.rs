@@ -17,6 +17,7 @@ mod leftover;
 mod lives;
 mod lost;
 mod registry;
+mod service;
 mod table;
 mod tools;
 mod up;

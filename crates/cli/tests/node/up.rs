@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::crash::socket;
+use crate::service;
+
 /// Long enough for a machine with much else to do; `PALISADE_PATIENCE` in seconds for a slower one.
 pub(crate) fn patience() -> Duration {
     let seconds = std::env::var("PALISADE_PATIENCE").ok().and_then(|text| text.parse().ok());
@@ -118,6 +121,13 @@ impl Up {
         });
     }
 
+    /// The characters that distinguish this node's bridge and networks from others'.
+    pub(crate) fn id(&self) -> String {
+        let socket = socket(self);
+        let run = Path::new(&socket).parent().unwrap().file_name().unwrap();
+        run.to_str().unwrap().strip_prefix("palisade-").unwrap().to_owned()
+    }
+
     pub(crate) fn node_dir(&self) -> PathBuf {
         self.folder.join("node")
     }
@@ -228,6 +238,8 @@ impl Up {
         });
         let left: Vec<String> = processes.collect();
         assert!(left.is_empty(), "processes are left: {left:?}");
+        let left = service::rules(self);
+        assert!(left.is_empty(), "rules are left: {left:?}");
     }
 }
 

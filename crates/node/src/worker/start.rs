@@ -20,6 +20,7 @@ use crate::event::Level;
 use crate::image::{self, ImageError, Present};
 use crate::plan;
 use crate::probe::{self, Target};
+use crate::proxy;
 use crate::sandbox;
 use crate::seccomp;
 use crate::slot::{Slot, names};
@@ -346,6 +347,8 @@ impl Worker {
             ..self.node.facts.clone()
         };
         let sources = self.sources(pod, slot).await?;
+        let server = sources.services.iter().find(|service| proxy::is_api(service));
+        let server = server.filter(|_| self.node.server.is_proxied(pod)).and_then(proxy::address);
         let environment = match env::environment(pod, &slot.container, &sources, &facts) {
             Ok(environment) => environment,
             Err(why) => return Ok(Err(Held::config(format!("Error: {why}")))),
@@ -355,7 +358,7 @@ impl Worker {
             Ok(mounts) => mounts,
             Err(why) => return Ok(Err(Held::config(format!("Error: {why}")))),
         };
-        let message_file = self.own_files(pod, slot, attempt, home, &mut mounts)?;
+        let message_file = self.own_files((pod, server), slot, attempt, home, &mut mounts)?;
         let expand = |words: &Option<Vec<String>>| -> Vec<String> {
             words.iter().flatten().map(|word| env::expand(word, &values)).collect()
         };
@@ -392,6 +395,11 @@ impl Worker {
         if pod.spec.as_ref().and_then(|spec| spec.enable_service_links) != Some(false) {
             let services: kube::Api<Service> = kube::Api::namespaced(client.clone(), namespace);
             sources.services = services.list(&kube::api::ListParams::default()).await?.items;
+        }
+        sources.services.retain(|service| !proxy::is_api(service));
+        // One of the pod's namespace with this name comes first, as a kubelet has it.
+        if sources.services.iter().all(|service| service.metadata.name.as_deref() != Some(proxy::NAME)) {
+            sources.services.extend(self.node.server.service(client, pod).await?);
         }
         for name in maps {
             let found = volume::config_map(client, namespace, &name).await?;
@@ -464,7 +472,7 @@ impl Worker {
     /// The files that the node gives to every container: `/etc/hosts`, and the termination message.
     fn own_files(
         &self,
-        pod: &Pod,
+        (pod, server): (&Pod, Option<&str>),
         slot: &Slot,
         attempt: u32,
         home: &Home<'_>,
@@ -484,7 +492,7 @@ impl Worker {
             }
         };
         let hosts = folder.join("etc-hosts");
-        std::fs::write(&hosts, hosts_file(pod, home))?;
+        std::fs::write(&hosts, hosts_file(pod, home, server))?;
         give("/etc/hosts", &hosts);
         let message = container.join(format!("{attempt}.message"));
         std::fs::write(&message, "")?;
@@ -555,8 +563,9 @@ fn with_hostname(mut environment: Vec<(String, String)>, hostname: &str) -> Vec<
     environment
 }
 
-/// The content of a pod's `/etc/hosts`.
-fn hosts_file(pod: &Pod, home: &Home<'_>) -> String {
+/// The content of a pod's `/etc/hosts`. There is no cluster DNS: it also has the names of the API server's service, if
+/// that has an address.
+fn hosts_file(pod: &Pod, home: &Home<'_>, server: Option<&str>) -> String {
     let spec = pod.spec.as_ref();
     let mut text = match spec.and_then(|spec| spec.host_network) {
         Some(true) => std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
@@ -571,6 +580,9 @@ fn hosts_file(pod: &Pod, home: &Home<'_>) -> String {
     for alias in spec.and_then(|spec| spec.host_aliases.as_ref()).into_iter().flatten() {
         let hosts = alias.hostnames.iter().flatten().map(String::as_str).collect::<Vec<_>>();
         text.push_str(&format!("{}\t{}\n", alias.ip, hosts.join("\t")));
+    }
+    if let Some(address) = server {
+        text.push_str(&format!("{address}\t{}\n", proxy::NAMES.join("\t")));
     }
     text
 }
