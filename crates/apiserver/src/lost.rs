@@ -102,6 +102,25 @@ fn judge(api: &Api, mut node: Value, is_silent: bool) -> ApiResult<()> {
     Ok(())
 }
 
+/// Marks a node, and its pods, whose agent has ended and is about to start: what it last reported may be long past.
+pub(crate) fn await_agent(api: &Api, name: &str) -> ApiResult<()> {
+    let mut node = match objects::get(&api.store, &resource::NODES, "", name) {
+        Ok(found) => found.object,
+        Err(error) if error.reason == Reason::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if ready(&node).is_none_or(|ready| text(ready, "/status") == "Unknown") {
+        return Ok(());
+    }
+    set_ready(
+        &mut node,
+        json!({"status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": time::now(),
+            "message": "the node's agent is starting"}),
+    );
+    objects::keep(&api.store, &resource::NODES, node)?;
+    unready_pods(api, name)
+}
+
 /// Changes fields of the condition `Ready`; returns whether it changed.
 fn set_ready(object: &mut Value, fields: Value) -> bool {
     let mut changed = false;

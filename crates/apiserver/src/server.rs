@@ -24,7 +24,7 @@ use crate::kubernetes::Front;
 use crate::pki::{self, Pki};
 use crate::serve::Service;
 use crate::token::Tokens;
-use crate::{bootstrap, budget, controller, objects, paced, quota, workload};
+use crate::{bootstrap, budget, controller, lost, objects, paced, quota, workload};
 
 /// Options of a server.
 #[derive(Clone, Debug)]
@@ -236,6 +236,15 @@ impl Server {
         credentials(&self.pki.authority, url, name, &[address])
     }
 
+    /// Marks a node of an earlier run as not known to be ready, and its pods as not ready, until its agent reports.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read or written.
+    pub fn await_agent(&self, node: &str) -> Result<(), ServerError> {
+        lost::await_agent(&self.api, node).map_err(|error| ServerError::Bootstrap(error.message))
+    }
+
     /// Serves requests until `shutdown` is ready, then lets running requests end.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let service = Service::new(Arc::clone(&self.api));
@@ -359,4 +368,34 @@ fn to_nodes(pki: &Pki) -> Result<rustls::ClientConfig, ServerError> {
             .with_client_auth_cert(vec![certificate], key)?)
     };
     made().map_err(|error| ServerError::Nodes(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{NODES, PODS, Resource};
+    use serde_json::{Value, json};
+
+    #[tokio::test]
+    async fn a_node_is_not_known_to_be_ready_until_its_agent_reports() {
+        let server = Server::start(Config::default()).await.unwrap();
+        let store = &server.api.store;
+        let is_ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+        let node = |name: &str| json!({"metadata": {"name": name}, "status": is_ready});
+        let pod = |name: &str, node: &str| json!({"metadata": {"name": name, "namespace": "default"}, "spec": {"nodeName": node}, "status": is_ready});
+        for name in ["here", "there"] {
+            objects::create(store, &NODES, "", node(name)).unwrap();
+            objects::create(store, &PODS, "default", pod(name, name)).unwrap();
+        }
+        server.await_agent("here").unwrap();
+        server.await_agent("new").unwrap();
+        let status = |resource: &Resource, namespace: &str, name: &str| -> Value {
+            let found = objects::get(store, resource, namespace, name).unwrap().object;
+            found["status"]["conditions"][0]["status"].clone()
+        };
+        for (name, of_node, of_pod) in [("here", "Unknown", "False"), ("there", "True", "True")] {
+            assert_eq!(status(&NODES, "", name), of_node, "{name}");
+            assert_eq!(status(&PODS, "default", name), of_pod, "{name}");
+        }
+    }
 }

@@ -196,6 +196,7 @@ pub(crate) async fn beside(
         authority: credentials.authority,
     });
     let (client, _) = self::client(Kubeconfig::from_yaml(&credentials.kubeconfig)?).await?;
+    server.await_agent(&config.name)?;
     let scheduler = tokio::spawn(palisade_node::schedule(scheduler(&server, url).await?));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async { drop(stopped.await) }));
