@@ -177,6 +177,10 @@ mod linux {
                 Some(_) if denial.is_by_runtime() => {
                     writeln!(out, "  made as the container was started: nothing to add if it runs")
                 }
+                Some(_) if denial.is_by_libc() => writeln!(
+                    out,
+                    "  made by the C library at the start of a program, which goes on without: nothing to add"
+                ),
                 Some(reason) if reason.looks_at_arguments => writeln!(
                     out,
                     "  a record has no arguments; to let only these through: palisade seccomp record"

@@ -125,7 +125,8 @@ struct Kinds {
 impl Counts {
     /// Counts a denial; returns the count of its kind if it is to be reported.
     fn add(&mut self, denial: &Denial) -> Option<u64> {
-        if denial.action == Action::Log {
+        // Of what all programs do at their start an event would tell nothing; `palisade denials` has it.
+        if denial.action == Action::Log || denial.is_by_libc() {
             return None;
         }
         let id = &denial.container.as_ref()?.id;
@@ -194,6 +195,11 @@ mod tests {
         assert_eq!(told, [1, 10, 100, 1000]);
         assert_eq!(counts.add(&denial("d", 83, 0)), Some(1), "each container has its own");
         assert_eq!(counts.add(&Denial { action: Action::Log, ..denial("d", 84, 0) }), None);
+        for number in [273, 334] {
+            assert_eq!(counts.add(&denial("d", number, 0)), None, "set_robust_list, rseq");
+            let killed = Denial { action: Action::KillProcess, ..denial("d", number, 0) };
+            assert_eq!(counts.add(&killed), Some(1));
+        }
         assert_eq!(counts.add(&Denial { container: None, ..denial("d", 84, 0) }), None);
     }
 

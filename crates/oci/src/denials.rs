@@ -97,6 +97,14 @@ impl Denial {
         matches!(self.command.as_str(), "crun" | "runc" | "runc:[2:INIT]")
     }
 
+    /// Whether it is a syscall that C libraries make as a program starts, and go on without: every program of a container
+    /// under a profile that lacks it makes this denial.
+    #[must_use]
+    pub fn is_by_libc(&self) -> bool {
+        matches!(self.action, Action::Errno(_))
+            && matches!(self.syscall().as_str(), "rseq" | "set_robust_list")
+    }
+
     fn new(record: Record, container: Option<Arc<Container>>) -> Self {
         let Record { time, arch, number, action, pid, command, .. } = record;
         Self { time, container, arch, number, action, pid, command }
