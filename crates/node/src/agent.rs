@@ -21,6 +21,7 @@ use crate::engine::{Engine, EngineError, Programs};
 use crate::env::Facts;
 use crate::event::Recorder;
 use crate::layout::Layout;
+use crate::log::Logs;
 use crate::node::{Node, has_selinux};
 use crate::private::private;
 use crate::proxy::{ApiServer, Proxy};
@@ -98,6 +99,12 @@ pub async fn run(
             None => std::future::pending().await,
         }
     };
+    let logs = async {
+        if let Some(node) = &node {
+            node.logs.keep_short(&node.cri).await;
+        }
+        std::future::pending::<()>().await;
+    };
     let denials = async {
         if let Some((node, state)) =
             node.as_ref().and_then(|node| Some((node, node.handler_state.as_deref()?)))
@@ -115,6 +122,7 @@ pub async fn run(
         why = register => Err(NodeError::Refused(why)),
         () = pods => Ok(()),
         () = denials => Ok(()),
+        () = logs => Ok(()),
     };
     drop(proxy);
     let _ = stop.send(());
@@ -228,6 +236,7 @@ fn node(config: &Config, client: &Client, cri: &Cri, recorder: &Arc<Recorder>) -
             processors: register::processors(),
         },
         resolver: Resolver::parse(&resolver),
+        logs: Logs::default(),
         server: ApiServer::new(&config.server, matches!(config.engine, EngineChoice::Start(_))),
         profiles,
         default_seccomp: config.default_seccomp,

@@ -1,8 +1,9 @@
 //! Containers' logs, in the engines' format: `TIME STREAM TAG TEXT` on each line, with the tag `P` for a part of a
 //! line.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use crate::cri::message::{ContainerId, ContainerStatusRequest};
 use crate::plan;
 use crate::query::Query;
 
-/// Polling interval of a followed log.
+/// Polling interval of a followed log, and of the sizes of all.
 const LOOK: Duration = Duration::from_millis(200);
 /// Size in bytes at which a log is moved to `.1`.
 pub(crate) const ROTATE: u64 = 10 * 1024 * 1024;
@@ -219,11 +220,38 @@ pub(crate) fn moved(path: &Path) -> std::path::PathBuf {
     path.with_extension("log.1")
 }
 
-/// Rotates a log that has grown too long, and makes the engine open a new one.
-pub(crate) async fn rotate(cri: &Cri, path: &Path, id: &str) {
-    let is_long = tokio::fs::metadata(path).await.is_ok_and(|metadata| metadata.len() > ROTATE);
-    if is_long && tokio::fs::rename(path, moved(path)).await.is_ok() {
-        let _ = cri.reopen_log(ContainerId { container_id: id.to_owned() }).await;
+/// The logs of running containers, with the containers' IDs, by the UIDs of pods.
+#[derive(Debug, Default)]
+pub(crate) struct Logs(Mutex<BTreeMap<String, Vec<(String, PathBuf)>>>);
+
+impl Logs {
+    /// Sets those of a pod.
+    pub(crate) fn set(&self, uid: &str, logs: Vec<(String, PathBuf)>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match logs.is_empty() {
+            true => drop(all.remove(uid)),
+            false => drop(all.insert(uid.to_owned(), logs)),
+        }
+    }
+
+    /// Those that have grown too long.
+    fn long(&self) -> Vec<(String, PathBuf)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_long = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.len() > ROTATE);
+        all.values().flatten().filter(|(_, path)| is_long(path)).cloned().collect()
+    }
+
+    /// Rotates logs that have grown too long, and makes the engine open new ones, for ever. A container writes megabytes
+    /// a second.
+    pub(crate) async fn keep_short(&self, cri: &Cri) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            for (container_id, path) in self.long() {
+                if tokio::fs::rename(&path, moved(&path)).await.is_ok() {
+                    let _ = cri.reopen_log(ContainerId { container_id }).await;
+                }
+            }
+        }
     }
 }
 
@@ -247,6 +275,23 @@ mod tests {
             "2026-01-01T00:00:02Z \n"
         );
         assert_eq!(Wanted::default().shown(b"nonsense\n"), None);
+    }
+
+    #[test]
+    fn logs_of_running_containers_that_are_too_long_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Logs::default();
+        let file = |name: &str, length: u64| {
+            let path = folder.path().join(name);
+            std::fs::File::create(&path).unwrap().set_len(length).unwrap();
+            (name.to_owned(), path)
+        };
+        let long = file("long", ROTATE + 1);
+        logs.set("a", vec![file("short", ROTATE), long.clone()]);
+        logs.set("b", vec![("gone".to_owned(), folder.path().join("gone"))]);
+        assert_eq!(logs.long(), [long]);
+        logs.set("a", Vec::new());
+        assert_eq!(logs.long(), []);
     }
 
     #[test]

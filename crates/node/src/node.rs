@@ -11,6 +11,7 @@ use crate::cri::{Cri, CriError, CriResult};
 use crate::env::Facts;
 use crate::event::Recorder;
 use crate::layout::Layout;
+use crate::log::Logs;
 use crate::proxy::ApiServer;
 use crate::sandbox::{Place, Resolver};
 use crate::seccomp::{DefaultSeccomp, Profiles};
@@ -22,6 +23,8 @@ pub(crate) struct Node {
     pub(crate) layout: Layout,
     pub(crate) facts: Facts,
     pub(crate) resolver: Resolver,
+    /// The logs of running containers.
+    pub(crate) logs: Logs,
     pub(crate) server: ApiServer,
     pub(crate) profiles: Profiles,
     pub(crate) default_seccomp: DefaultSeccomp,

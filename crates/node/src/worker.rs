@@ -277,9 +277,9 @@ impl Worker {
         if self.watch_all(&slots, &observed) {
             wait = wait.min(Duration::from_millis(50));
         }
-        for found in observed.containers.iter().filter(|found| plan::runs(found)) {
-            crate::log::rotate(&self.node.cri, std::path::Path::new(&found.log_path), &found.id).await;
-        }
+        let running = observed.containers.iter().filter(|found| plan::runs(found));
+        let logs = running.map(|found| (found.id.clone(), found.log_path.clone().into())).collect();
+        self.node.logs.set(names(pod).uid, logs);
         self.remove_old(&observed).await?;
         self.remove_fallen(&observed).await;
         self.report(pod, &slots, &observed).await?;
@@ -475,6 +475,7 @@ impl Worker {
 
     /// Ends a pod and removes all its objects.
     async fn finish(&mut self, pod: &Pod, is_known: bool) -> Result<Next, Failure> {
+        self.node.logs.set(names(pod).uid, Vec::new());
         let slots = slot::slots(pod);
         let observed = observe(&self.node, names(pod).uid).await?;
         let grace = match is_known {

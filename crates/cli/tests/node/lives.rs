@@ -40,6 +40,7 @@ fn pods_live_as_a_kubelet_has_them() {
     updates(&up);
     ends(&up);
     holds(&up);
+    rotates(&up);
     service::check(&up);
     kubelet::check(&up);
     registry.check(&up);
@@ -66,6 +67,11 @@ fn lives() -> Vec<Value> {
             run("exit 0"),
         ),
         pod("again", json!({}), run("exit 1")),
+        pod(
+            "floods",
+            json!({}),
+            run("yes $(printf %01000d 0) | head -c 60000000; touch /done; exec sleep 2147483647"),
+        ),
         pod("no-command", json!({}), json!({"command": ["/no/such"]})),
         pod("never-starts", json!({"restartPolicy": "Never"}), json!({"command": ["/no/such"]})),
         pod(
@@ -171,6 +177,20 @@ fn updates(up: &Up) {
         up.ask(&["get", "pod", "again", "-o", "jsonpath={.status.containerStatuses[0].state.waiting.reason}"])
             == "CrashLoopBackOff"
     });
+}
+
+/// A log that grows fast is rotated near its limit, and one old file is kept.
+fn rotates(up: &Up) {
+    let folder = std::fs::read_dir(up.node_dir().join("logs")).unwrap().flatten();
+    let own = folder.map(|entry| entry.path()).find(|path| path.display().to_string().contains("_floods_"));
+    let files = || {
+        let files = std::fs::read_dir(own.as_ref().unwrap().join("c")).unwrap().flatten();
+        files.map(|file| file.metadata().unwrap().len()).collect::<Vec<u64>>()
+    };
+    up.until("all is written", |up| up.inside("floods", "ls /done") == "/done");
+    up.until("the log is rotated", |_| files().len() == 2);
+    let sizes = files();
+    assert!(sizes.iter().all(|size| *size < 30_000_000), "of 60 MB: {sizes:?}");
 }
 
 /// A container that does not start is tried less and less often, and its failures are one event.
