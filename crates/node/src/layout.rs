@@ -55,6 +55,11 @@ impl Layout {
         self.run().join("pod-cidr")
     }
 
+    /// The names of containers that may have chains of iptables.
+    pub(crate) fn noted(&self) -> PathBuf {
+        self.run().join("chains")
+    }
+
     pub(crate) fn engine_config(&self) -> PathBuf {
         self.root.join("containerd.toml")
     }

@@ -33,6 +33,7 @@
 //! server alone, and `proxy` leads pods to it.
 
 mod agent;
+mod chain;
 mod claim;
 mod config;
 mod confined;

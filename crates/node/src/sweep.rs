@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::chain;
 use crate::cri::Cri;
 use crate::cri::message::{ListContainersRequest, ListPodSandboxRequest};
 use crate::iptables::{self, Rule, iptables};
@@ -36,6 +37,7 @@ impl Sweep {
             true => BTreeSet::new(),
             false => {
                 let Some(known) = known(layout, cri, &found).await else { return };
+                forget(layout, &rules, &known);
                 found.difference(&known).cloned().collect()
             }
         };
@@ -89,8 +91,21 @@ fn leftovers(layout: &Layout, rules: &[Rule]) -> BTreeSet<String> {
     let of_folders = folders(layout).into_iter().map(|(id, _)| id);
     let of_networks = lonely_networks(layout).into_iter().map(|(id, _)| id);
     let of_shims = shim::all(layout).into_iter().map(|(_, id)| id);
+    let noted = chain::noted(layout).into_iter();
+    let of_chains = noted.filter(|id| !chain::existing(rules, &network, id).is_empty());
+    let of_rules = of_rules.chain(of_chains);
     let of_machine = of_rules.chain(of_addresses).chain(of_cgroups).chain(of_networks);
     of_machine.chain(of_folders).chain(of_shims).collect()
+}
+
+/// Forgets the containers without chains that the engine does not have.
+fn forget(layout: &Layout, rules: &[Rule], known: &BTreeSet<String>) {
+    let network = layout.network();
+    for id in chain::noted(layout).into_iter().filter(|id| !known.contains(id)) {
+        if chain::existing(rules, &network, &id).is_empty() {
+            chain::forget(layout, &id);
+        }
+    }
 }
 
 async fn remove(layout: &Layout, rules: &[Rule], id: &str) {
@@ -119,9 +134,7 @@ async fn remove(layout: &Layout, rules: &[Rule], id: &str) {
     for rule in own.iter().filter(|rule| !rule.is_in_own_chain()) {
         iptables::delete(rule).await;
     }
-    let chains: BTreeSet<&str> =
-        own.iter().filter(|rule| rule.is_in_own_chain()).filter_map(|rule| rule.chain()).collect();
-    for chain in chains {
+    for chain in &chain::existing(rules, &network, id) {
         iptables(&["-F", chain]).await;
         iptables(&["-X", chain]).await;
     }

@@ -184,6 +184,9 @@ impl Worker {
             RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: self.node.handler.clone() };
         match self.node.cri.run_sandbox(request).await {
             Ok(made) => {
+                if let Err(error) = crate::chain::note(&self.node.layout, &made.pod_sandbox_id) {
+                    tracing::warn!("chains of {} may stay: {error}", names(pod).name);
+                }
                 if let Err(error) = crate::pids::limit(&self.node.layout, names(pod).uid) {
                     tracing::warn!("no limit on the processes of {}: {error}", names(pod).name);
                 }
