@@ -361,8 +361,11 @@ mod tests {
             let turn = queue.take().unwrap();
             queue.done(turn, None, revision(1));
         }
-        for key in [set("a", "2"), set("a", "1"), set("a", "3"), set("a", "4"), set("b", "1"), set("c", "1")]
-        {
+        // One more than a namespace's share, the second one first.
+        let share = limits::WORKLOAD_THREADS.namespace;
+        let of_a: Vec<String> = [2, 1].into_iter().chain(3..=share + 1).map(|at| at.to_string()).collect();
+        let keys = of_a.iter().map(|name| set("a", name));
+        for key in keys.chain([set("b", "1"), set("c", "1")]) {
             queue.learn(&key, &json!({}), false);
         }
         let mut taken = Vec::new();
@@ -370,17 +373,16 @@ mod tests {
             taken.push(turn);
         }
         let names: Vec<_> = taken.iter().map(|turn| (&*turn.key.namespace, &*turn.key.name)).collect();
-        assert_eq!(
-            names,
-            [("a", "2"), ("b", "1"), ("c", "1"), ("a", "1"), ("a", "3")],
-            "a few of each at a time"
-        );
+        let (last, rest) = of_a.split_last().unwrap();
+        let rest = rest.iter().skip(1).map(|name| ("a", name.as_str()));
+        let expected: Vec<_> = [("a", "2"), ("b", "1"), ("c", "1")].into_iter().chain(rest).collect();
+        assert_eq!(names, expected, "a few of each at a time");
         // It has changed while it ran.
         queue.learn(&set("a", "2"), &json!({}), false);
         let first = taken.remove(0);
         queue.done(first, None, revision(7));
         queue.advance(revision(6));
-        assert_eq!(queue.take().unwrap().key, set("a", "4"));
+        assert_eq!(queue.take().unwrap().key, set("a", last));
         queue.done(taken.remove(2), None, revision(7));
         assert!(queue.take().is_none(), "the events of the last runs are not seen yet");
         queue.advance(revision(7));
