@@ -172,8 +172,12 @@ impl Holds {
         if self.is_apart {
             return Ok(());
         }
-        let amount = self.memory.iter().map(|lease| lease.amount).sum();
+        let amount: usize = self.memory.iter().map(|lease| lease.amount).sum();
         let lease = parts.iter().find_map(|part| part.get_now(&party, amount));
+        let lease = lease.or_else(|| {
+            let last = parts.last()?;
+            last.get_now(&party, amount.min(last.0.bounds.each))
+        });
         let lease = lease
             .ok_or_else(|| ApiError::busy("too many requests wait for webhooks, please try again later."));
         self.memory = vec![lease?];

@@ -85,7 +85,7 @@ impl Shares {
         pool.get(party, size).await
     }
 
-    /// Waits for the turns that a page of the console needs: that of pages, and that of slow requests. Who waits for one of them
+    /// Waits for the turns that a page of the console needs: that of pages, and that of slow requests. A page that waits for one
     /// holds none that others wait for.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ use crate::kubernetes::Front;
 use crate::limits;
 use crate::notes::Notes;
 use crate::request::{Query, Target};
-use crate::resource::{self, text};
+use crate::resource::{self, RESOURCES, Resource, text};
 use crate::{admit, aggregate, binder, bootstrap, failure, lost, objects, verb};
 
 /// Runs until shutdown.
@@ -70,6 +70,8 @@ struct Controller<'a> {
     definitions: Ends,
     expiry: Expiry,
     orphans: Orphans,
+    /// The revision of the store when all objects had been listed, until the events up to it are handled.
+    unseen: Option<Revision>,
     errands: &'a Errands,
     /// The kinds and names of the objects that come with the server.
     built_in: HashSet<(String, String)>,
@@ -96,6 +98,7 @@ impl<'a> Controller<'a> {
             definitions: Ends::default(),
             expiry: Expiry::default(),
             orphans: Orphans::default(),
+            unseen: None,
             errands,
             built_in,
             stop,
@@ -135,6 +138,16 @@ impl<'a> Controller<'a> {
             return;
         }
         leaving.into_iter().for_each(|leaving| self.finish(leaving));
+        self.unseen = Some(self.api.store.revision());
+    }
+
+    /// Deletes what has no owner left, once all owners are known: what was listed may name one that was created after its kind
+    /// was listed.
+    fn delete_orphans(&mut self) {
+        if self.unseen.is_none_or(|until| self.events.seen() < until) {
+            return;
+        }
+        self.unseen = None;
         let orphans = lock(&self.owners).orphans();
         orphans.into_iter().for_each(|orphan| self.orphaned(orphan));
     }
@@ -167,6 +180,7 @@ impl<'a> Controller<'a> {
                 tracing::warn!("{} {}/{}: {}", event.storage, event.namespace, event.name, error.message);
             }
         }
+        self.delete_orphans();
         if roles_moved {
             self.aggregate();
         }
@@ -217,7 +231,10 @@ impl<'a> Controller<'a> {
         let owners = Arc::clone(&self.owners);
         let errand = {
             let key = key.clone();
-            move |run: &Run<'_>| delete_if(run.api, &key, |object| lock(&owners).is_orphan(object))
+            move |run: &Run<'_>| {
+                let is_orphan = |object: &Value| lock(&owners).is_orphan(object);
+                delete_if(run.api, &key, |object| is_orphan(object) && has_known_owners(run.api, object))
+            }
         };
         self.errands.add(key, Aim::Orphan, Box::new(errand));
     }
@@ -299,6 +316,19 @@ impl Leaving {
         let finalizer = finalizers.find(|name| owners::has_finalizer(object, name))?;
         Some(Self { key: key.clone(), uid: text(object, "/metadata/uid").to_owned(), finalizer })
     }
+}
+
+/// Whether all kinds of the owners that an object names are served: of others it is not known whether they exist.
+fn has_known_owners(api: &Api, object: &Value) -> bool {
+    let registry = api.definitions.now();
+    let is_known = |reference: &Value| {
+        let group = text(reference, "/apiVersion").split_once('/').map_or("", |(group, _)| group);
+        let is_one =
+            |resource: &Resource| (resource.group(), resource.kind()) == (group, text(reference, "/kind"));
+        RESOURCES.iter().any(|resource| is_one(resource)) || registry.kept().any(|resource| is_one(&resource))
+    };
+    let references = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    references.into_iter().flatten().all(is_known)
 }
 
 fn lock(owners: &Mutex<Owners>) -> MutexGuard<'_, Owners> {

@@ -14,7 +14,10 @@ pub(crate) struct Gate {
 #[derive(Debug, Default)]
 struct State {
     inside: usize,
+    /// Whether a restore waits or goes on: no request enters for the first time.
     is_closed: bool,
+    /// Whether a restore goes on.
+    is_restoring: bool,
     /// The restores that have begun.
     restores: u64,
 }
@@ -37,9 +40,9 @@ impl Gate {
         waited.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters, once it is open; gives the restores so far.
-    fn go_in(&self) -> u64 {
-        let mut state = self.wait(|state| state.is_closed);
+    /// Enters, once nothing is in the way; gives the restores so far.
+    fn go_in(&self, is_in_the_way: impl Fn(&State) -> bool) -> u64 {
+        let mut state = self.wait(is_in_the_way);
         state.inside += 1;
         state.restores
     }
@@ -51,15 +54,18 @@ impl Gate {
 
     /// Enters, once nothing is restored.
     pub(crate) fn enter(&self) -> Pass<'_> {
-        Pass { gate: self, restores: self.go_in() }
+        Pass { gate: self, restores: self.go_in(|state| state.is_closed) }
     }
 
     /// Restores, once nobody is inside.
     pub(crate) fn alone<T>(&self, restore: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
         self.wait(|state| state.is_closed).is_closed = true;
         let _closed = Closed(self);
+        let mut state = self.wait(|state| state.inside > 0);
+        state.is_restoring = true;
         // It counts also where it fails half way.
-        self.wait(|state| state.inside > 0).restores += 1;
+        state.restores += 1;
+        drop(state);
         restore()
     }
 }
@@ -69,7 +75,9 @@ struct Closed<'g>(&'g Gate);
 
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
-        self.0.state().is_closed = false;
+        let mut state = self.0.state();
+        (state.is_closed, state.is_restoring) = (false, false);
+        drop(state);
         self.0.changed.notify_all();
     }
 }
@@ -85,7 +93,8 @@ struct Outside<'g>(&'g Gate);
 
 impl Drop for Outside<'_> {
     fn drop(&mut self) {
-        self.0.go_in();
+        // Not as a newcomer: a request inside may wait for a lock that this one holds.
+        self.0.go_in(|state| state.is_restoring);
     }
 }
 
@@ -131,6 +140,7 @@ mod tests {
         assert!(pass.check().is_err());
         assert!(pass.outside(|| ()).is_err(), "it stays so");
         drop(pass);
+        a_request_comes_back_while_a_restore_waits_for_another(&gate);
         let pass = gate.enter();
         assert!(pass.check().is_ok());
         std::thread::scope(|threads| {
@@ -140,6 +150,21 @@ mod tests {
             }
             assert!(pass.check().is_ok(), "the restore has not begun");
             drop(pass);
+            assert_eq!(restore.join().unwrap().ok(), Some(0));
+        });
+    }
+
+    fn a_request_comes_back_while_a_restore_waits_for_another(gate: &Gate) {
+        let is_closed = || {
+            while !gate.state().is_closed {
+                std::thread::yield_now();
+            }
+        };
+        std::thread::scope(|threads| {
+            let (other, first) = (gate.enter(), gate.enter());
+            let restore = threads.spawn(|| gate.alone(|| Ok(gate.state().inside)));
+            assert!(first.outside(is_closed).is_ok(), "the restore has not begun");
+            drop((first, other));
             assert_eq!(restore.join().unwrap().ok(), Some(0));
         });
     }

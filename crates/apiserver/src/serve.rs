@@ -487,13 +487,12 @@ impl Work {
         let [reads, makes, changes] = limits::COPIES;
         let body = weight::of_body(&self.bytes, &self.content_type);
         let body = if self.bytes.is_empty() { 0 } else { body };
-        let body = body
-            + patch::copies(&self.bytes, media_type(&self.content_type))
-            + self.of_defaults(&self.bytes, &self.content_type);
+        let body = body + self.of_defaults(&self.bytes, &self.content_type);
+        let copies = patch::copies(&self.bytes, media_type(&self.content_type));
         let kept = if self.target.name.is_empty() { 0 } else { self.kept_weight() };
         match self.method.as_str() {
             "POST" => body * makes + kept * reads,
-            "PUT" | "PATCH" => body * makes + kept * changes,
+            "PUT" | "PATCH" => body * makes + kept * changes + copies,
             "DELETE" => body + kept * makes,
             _ => kept * reads,
         }

@@ -54,8 +54,11 @@ impl LogFile {
     /// Writes a line, at once, so that it is not mixed with another's.
     pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let length = line.len() as u64;
-        if let Some(path) = self.path.clone() {
-            self.make_room(&path, length)?;
+        // A log that cannot be rotated goes on as it is.
+        if let Some(path) = self.path.clone()
+            && let Err(error) = self.make_room(&path, length)
+        {
+            tracing::warn!("the audit log cannot be rotated: {error}");
         }
         self.size += length;
         self.file.write_all(line)
@@ -82,16 +85,26 @@ impl LogFile {
 
     /// Begins a new file: the present one becomes the first of the older ones, and the last of these is gone.
     fn rotate(&mut self, path: &Path) -> io::Result<()> {
-        for number in (1..self.kept).rev() {
-            match std::fs::rename(older(path, number), older(path, number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+        // Whatever comes of it, it is tried again after as many bytes.
+        self.size = 0;
+        let leaving = older(path, 0);
+        // The older files move only once the present one can; one that somebody has moved away is begun anew.
+        if rename(path, &leaving)? {
+            for number in (0..self.kept).rev() {
+                rename(&older(path, number), &older(path, number + 1))?;
             }
         }
-        std::fs::rename(path, older(path, 1))?;
         self.file = append(path).map_err(io::Error::other)?;
-        self.size = 0;
         Ok(())
+    }
+}
+
+/// Renames a file, if it exists; whether it does.
+fn rename(from: &Path, to: &Path) -> io::Result<bool> {
+    match std::fs::rename(from, to) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -137,7 +150,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_not_rotated() {
+    fn a_log_that_was_moved_away_is_begun_anew_and_one_that_cannot_be_rotated_goes_on() {
+        let folder = private::temporary().unwrap();
+        let path = folder.path().join("audit.log");
+        let mut log = LogFile { most: 20, ..LogFile::open(&path).unwrap() };
+        log.write(b"the first line\n").unwrap();
+        std::fs::write(older(&path, 1), "older").unwrap();
+        std::fs::rename(&path, folder.path().join("moved")).unwrap();
+        log.write(b"the second line\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"the second line\n");
+        assert_eq!(std::fs::read(older(&path, 1)).unwrap(), b"older");
+        // A folder is in the way.
+        std::fs::create_dir_all(older(&path, 0).join("x")).unwrap();
+        log.write(b"the third line\n").unwrap();
+        log.write(b"4\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"the second line\nthe third line\n4\n");
+        assert_eq!(std::fs::read(older(&path, 1)).unwrap(), b"older");
+    }
+
+    #[test]
+    fn devices_are_not_rotated() {
         let mut log = LogFile { most: 20, ..LogFile::open(Path::new("/dev/null")).unwrap() };
         for _ in 0..9 {
             log.write(b"a line of text\n").unwrap();

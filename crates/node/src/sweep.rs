@@ -31,7 +31,8 @@ pub(crate) struct Sweep(BTreeMap<String, u32>);
 impl Sweep {
     /// Searches for leftovers, and removes those that were there before.
     pub(crate) async fn look(&mut self, layout: &Layout, cri: &Cri) {
-        let rules = iptables::rules().await.unwrap_or_default();
+        // Without the rules it is not known which chains still exist.
+        let Some(rules) = iptables::rules().await else { return };
         let found = leftovers(layout, &rules);
         let unknown: BTreeSet<String> = match found.is_empty() {
             true => BTreeSet::new(),

@@ -3,7 +3,6 @@
 use palisade_api::shape::Shape;
 use palisade_api::structural::Structural;
 use palisade_store::{Cursor, Key, Object, Revision, Store, StoreError};
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult};
@@ -98,36 +97,36 @@ pub fn size(object: &Value) -> usize {
 /// The stored form of an object: all but its resourceVersion.
 fn bytes(object: &Value) -> Vec<u8> {
     let Some(map) = object.as_object() else { return object.to_string().into_bytes() };
-    let mut text = Vec::from(*b"{");
+    let mut text = String::from("{");
     for (name, value) in map {
-        push_name(name, &mut text);
+        separate(&mut text);
+        push(name, &mut text);
         match value.as_object().filter(|_| name == "metadata") {
             Some(metadata) => {
-                text.push(b'{');
+                text.push('{');
                 for (name, value) in metadata.iter().filter(|(name, _)| *name != "resourceVersion") {
-                    push_name(name, &mut text);
-                    push_value(value, &mut text);
+                    separate(&mut text);
+                    push(name, &mut text);
+                    text.push_str(&value.to_string());
                 }
-                text.push(b'}');
+                text.push('}');
             }
-            None => push_value(value, &mut text),
+            None => text.push_str(&value.to_string()),
         }
     }
-    text.push(b'}');
-    text
+    text.push('}');
+    text.into_bytes()
 }
 
-fn push_name(name: &str, text: &mut Vec<u8>) {
-    if text.last() != Some(&b'{') {
-        text.push(b',');
+fn separate(text: &mut String) {
+    if !text.ends_with('{') {
+        text.push(',');
     }
-    push_value(name, text);
-    text.push(b':');
 }
 
-fn push_value(value: &(impl Serialize + ?Sized), text: &mut Vec<u8>) {
-    // Neither a value, whose keys are strings, nor a vector fails.
-    drop(serde_json::to_writer(text, value));
+fn push(name: &str, text: &mut String) {
+    palisade_k8s::patch::json::push_string(text, name);
+    text.push(':');
 }
 
 fn broken(error: serde_json::Error) -> Box<ApiError> {

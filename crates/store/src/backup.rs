@@ -62,8 +62,7 @@ impl Store {
             let (mut revision, mut effects) = (newest, Vec::new());
             for object in live(ours)? {
                 if current(&backup, &object.key)?.is_none() {
-                    let value = current(ours, &object.key)?.map(|object| object.value).unwrap_or_default();
-                    revision = insert(ours, &object.key, Some(object.created), true, &value)?;
+                    revision = insert(ours, &object.key, Some(object.created), true, &[])?;
                     effects.extend(self.prepare(&object.key, None));
                 }
             }
@@ -125,7 +124,7 @@ fn put_back(
         Some(found) if found.value == wanted.value => return Ok(None),
         Some(found) if found.created == wanted.created => Some(found.created),
         Some(found) => {
-            insert(ours, key, Some(found.created), true, &found.value)?;
+            insert(ours, key, Some(found.created), true, &[])?;
             None
         }
         None => None,

@@ -167,7 +167,10 @@ fn rows(backup: &Connection, ours: &Connection, size: u64, check: Check<'_>) -> 
         if !(1..=revision).contains(&version.created) {
             return rule(format!("revision {revision}: created at revision {}", version.created));
         }
-        check(&version.key, &version.value).or_else(|why| rule(format!("{}: {why}", version.key)))?;
+        // A deletion is empty.
+        if !(version.deleted && version.value.is_empty()) {
+            check(&version.key, &version.value).or_else(|why| rule(format!("{}: {why}", version.key)))?;
+        }
         let key = &version.key;
         write.execute(params![
             revision,

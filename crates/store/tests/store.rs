@@ -449,12 +449,36 @@ fn a_full_disk_has_room_again_when_what_fills_it_is_deleted() {
     }
     // A watch is told what was deleted.
     let deleted = watch.next(Duration::ZERO).unwrap();
+    assert!(!deleted.is_empty());
     assert!(deleted.iter().all(|event| event.change == Change::Deleted && event.value == large));
     let is_room = (0..100).any(|_| {
         store.tidy().unwrap();
         store.create(&Key::new("configmaps", "b", "others"), &large).is_ok()
     });
     assert!(is_room);
+}
+
+/// A deletion in the history of a backup is no object that a check could refuse, and holds nothing of what was deleted.
+#[test]
+fn a_backup_with_deletions_is_restored() {
+    let folder = tempfile::Builder::new().permissions(private_mode()).tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = Store::open(&data).unwrap();
+    let key = |name: &str| Key::new("palisade/passwords", "uid", name);
+    for name in ["kept", "gone"] {
+        store.create(&Key::new("pods", "a", name), b"{}").unwrap();
+    }
+    store.delete(&Key::new("pods", "a", "gone"), None).unwrap();
+    let backup = folder.path().join("backup");
+    store.backup(&backup).unwrap();
+    store.create(&key("later"), b"the hash of later").unwrap();
+    let check = |_: &Key, bytes: &[u8]| if bytes.is_empty() { Err("it is empty".to_owned()) } else { Ok(()) };
+    store.restore(&backup, &check).unwrap();
+    assert_eq!(store.list("pods", None, None, None).unwrap().objects.len(), 1);
+    assert!(store.get(&key("later")).unwrap().is_none());
+    drop(store);
+    let bytes = std::fs::read(data.join("store.sqlite")).unwrap();
+    assert!(!bytes.windows(8).any(|window| window == b"the hash"), "it is overwritten");
 }
 
 #[test]

@@ -63,7 +63,7 @@ async fn reviews_of_pods_say_nothing_of_others() {
 
 /// A review of many accounts, or of rights that are bound again and again, is answered in the size of what it is about.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_are_no_products() {
+async fn answers_grow_with_what_is_asked_only() {
     let world = World::new().await;
     let path = format!("POST {GROUP}/namespaces/shop/podsecuritypolicyreviews");
     let containers: Vec<Value> =
