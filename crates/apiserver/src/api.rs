@@ -34,6 +34,8 @@ pub(crate) struct Api {
     pub(crate) hub: Arc<Hub>,
     /// Documents of discovery.
     pub(crate) documents: Documents,
+    /// Documents of OpenAPI, which take longer: discovery does not wait for them.
+    pub(crate) openapi: Documents,
     /// SCCs, roles, bindings and namespaces, kept in step with the store.
     pub(crate) policy: Arc<PolicyCache>,
     /// Generation that changes with every write that may end a user's rights.
@@ -93,6 +95,7 @@ impl Api {
         Ok(Self {
             hub: Hub::start(&store),
             documents: Documents::default(),
+            openapi: Documents::default(),
             policy,
             epoch,
             ranges: Reservations::default(),

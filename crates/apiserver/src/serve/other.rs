@@ -90,12 +90,12 @@ async fn openapi(
         _ => return Err(ApiError::no_such_path()),
     };
     let (name, media_type) = (format!("{document:?}"), document.media_type());
-    let made = match api.documents.kept(&registry, &name) {
+    let made = match api.openapi.kept(&registry, &name) {
         Some(bytes) => Some(bytes),
         None => {
             let own = Arc::clone(api);
             long(api, attended, move || {
-                own.documents.make(&registry, &name, |registry| document.bytes(registry, &own))
+                own.openapi.make(&registry, &name, |registry| document.bytes(registry, &own))
             })
             .await?
         }
@@ -121,7 +121,7 @@ impl OpenApi {
         }
     }
 
-    /// Its content; none if there is no such group or version.
+    /// Bytes of the document; `None` if the group or the version does not exist.
     fn bytes(&self, registry: &Registry, api: &Api) -> Option<Vec<u8>> {
         let schemas = |resource: &Resource| definitions::schema(&api.store, resource);
         let value = match self {

@@ -10,7 +10,7 @@ use palisade_store::{Cursor, Revision};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::Work;
+use super::work::{Shape, Work};
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::limits;
@@ -18,16 +18,8 @@ use crate::protobuf;
 use crate::raw;
 use crate::respond::{self, Format};
 use crate::share::Lease;
-use crate::table::Include;
 use crate::verb::{self, Listing};
 use palisade_https::Body;
-
-/// The encoding of a list.
-#[derive(Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) format: Format,
-    pub(super) include: Include,
-}
 
 impl Shape {
     fn value(self, work: &Work, listing: Listing) -> Value {

@@ -14,7 +14,8 @@ use palisade_https::Body;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
-use super::{Head, Work};
+use super::Head;
+use super::work::Work;
 use crate::authenticate::ClientCertificate;
 use crate::error::{ApiError, ApiResult};
 use crate::resource::Serves;
