@@ -32,7 +32,7 @@ pub const SMALL_BODY: usize = 64 << 10;
 pub const TREES: Bounds = Bounds { all: 80 << 20, each: 48 << 20, kept: 16 << 20, waiting: 256 };
 /// The limit on bodies and objects of requests that wait for webhooks, in bytes: large ones take nothing from [`SMALL_APART`], and
 /// those that wait take nothing from the others. The large ones of one party are counted as no more than its share.
-pub const APART: Bounds = Bounds { all: 44 << 20, each: 9 << 20, kept: 8 << 20, waiting: 0 };
+pub const APART: Bounds = Bounds { all: 35 << 20, each: 9 << 20, kept: 8 << 20, waiting: 0 };
 /// The same where a request holds no more than the share of a party here.
 pub const SMALL_APART: Bounds = Bounds { all: 20 << 20, each: 1 << 20, kept: 4 << 20, waiting: 0 };
 /// The limit on parts of lists and events of watches that clients have not read, in bytes.
