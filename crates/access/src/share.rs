@@ -102,7 +102,7 @@ pub struct Lease {
     is_aside: bool,
 }
 
-/// What one request holds.
+/// Leases of one request: its place, its turn and its memory.
 #[derive(Debug, Default)]
 pub struct Places(Mutex<Holds>);
 

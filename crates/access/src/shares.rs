@@ -212,7 +212,7 @@ mod tests {
         assert!(waits.await.is_ok());
     }
 
-    /// What comes without waiting for anything.
+    /// Output of a future that is ready at once; `None` if it has to wait.
     async fn futures_now<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
         std::future::poll_fn(|context| {
             std::task::Poll::Ready(match future.as_mut().poll(context) {

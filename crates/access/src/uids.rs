@@ -13,7 +13,7 @@ use crate::limits;
 #[derive(Debug, Default)]
 pub(crate) struct Uids(Mutex<HashMap<Key, (Revision, Head)>>);
 
-/// What a check needs of an object.
+/// UID and deletion time of an object.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Head {

@@ -1,5 +1,5 @@
-//! What an API server sends to webhooks and reads as their answers: [`review`]s of admission and [`conversion`]s of custom
-//! resources. Sending is not done here.
+//! Messages between an API server and webhooks: [`review`]s of admission and [`conversion`]s of custom resources. They are sent by
+//! `palisade-hooks`.
 
 pub mod conversion;
 pub mod review;

@@ -23,7 +23,7 @@ pub(crate) struct Call<'a> {
     pub(crate) stay: Stay<'a>,
 }
 
-/// What a request holds that others want, and leaves to them while it waits for a webhook; nothing for the server's own.
+/// Leases and pass of a request, which it gives up while it waits for a webhook; the server's own requests have none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stay<'a> {
     pub(crate) places: Option<&'a Places>,

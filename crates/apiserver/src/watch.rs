@@ -60,7 +60,7 @@ struct View {
     fields: Fields,
     shape: Shape,
     is_first: bool,
-    /// What it holds while it reads.
+    /// Leases that are held while objects are read.
     places: Arc<Places>,
 }
 

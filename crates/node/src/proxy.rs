@@ -1,6 +1,6 @@
 //! The way of pods to the API server: its service `kubernetes`.
 //!
-//! There is no proxy for services, but for this one. A rule of iptables leads connections that pods of this node make to
+//! There is no proxy for services, but for this one. A rule of iptables redirects connections that pods of this node make to
 //! the service's address to a port of their bridge, where the agent passes them on to the server, byte for byte: also to a server
 //! that listens on loopback. TLS and authentication are between pod and server. Pods on the machine's network
 //! connect to the server as the agent does.
@@ -37,7 +37,7 @@ const FIRST: Duration = Duration::from_secs(2);
 pub(crate) struct ApiServer {
     host: String,
     port: u16,
-    /// Whether this node leads pods of its own network to it.
+    /// Whether this node redirects connections of pods of its own network to it.
     has_proxy: bool,
 }
 
@@ -118,12 +118,14 @@ impl Proxy {
         };
         let (services, layout) = (Api::namespaced(client.clone(), NAMESPACE), layout.clone());
         let to = relay.address();
-        let mut wait = lead(&services, &layout, to).await;
+        // The first pods find the rule, unless the server does not answer.
+        let first = tokio::time::timeout(FIRST, redirect(&services, &layout, to)).await;
+        let mut wait = first.unwrap_or(FIRST);
         Some(Self(tokio::spawn(async move {
             let keep = async {
                 loop {
                     tokio::time::sleep(wait).await;
-                    wait = lead(&services, &layout, to).await;
+                    wait = redirect(&services, &layout, to).await;
                 }
             };
             tokio::select! {
@@ -134,8 +136,8 @@ impl Proxy {
     }
 }
 
-/// Leads the service's address to the relay; returns the time until the next check.
-async fn lead(services: &Api<Service>, layout: &Layout, to: SocketAddrV4) -> Duration {
+/// Redirects connections to the service's address to the relay; returns the time until the next check.
+async fn redirect(services: &Api<Service>, layout: &Layout, to: SocketAddrV4) -> Duration {
     let found = services.get_opt(NAME).await.unwrap_or_else(|error| {
         tracing::debug!("the service {NAME}: {error}");
         None

@@ -70,7 +70,9 @@ fn lives() -> Vec<Value> {
         pod(
             "floods",
             json!({}),
-            run("yes $(printf %01000d 0) | head -c 60000000; touch /done; exec sleep 2147483647"),
+            run(
+                "for part in $(seq 60); do yes $(printf %01000d 0) | head -c 1000000; sleep 0.1; done; touch /done; exec sleep 2147483647",
+            ),
         ),
         pod("no-command", json!({}), json!({"command": ["/no/such"]})),
         pod("never-starts", json!({"restartPolicy": "Never"}), json!({"command": ["/no/such"]})),

@@ -82,7 +82,8 @@ async fn pass(mut stream: TcpStream, server: ApiServer, ticket: Ticket) {
 /// Connects to the server. On loopback the source tells pods apart, for the audit log and for the shares of clients: it has
 /// the last three numbers of the pod's address.
 async fn connect(server: &ApiServer, pod: Ipv4Addr) -> std::io::Result<TcpStream> {
-    match server.host.parse::<Ipv4Addr>() {
+    let host = if server.host == "localhost" { "127.0.0.1" } else { server.host.as_str() };
+    match host.parse::<Ipv4Addr>() {
         Ok(host) if host.is_loopback() => {
             let [_, b, c, d] = pod.octets();
             let socket = TcpSocket::new_v4()?;
