@@ -156,15 +156,10 @@ impl World {
         if !audit_policy.is_empty() {
             std::fs::write(folder.path().join(AUDIT_POLICY), audit_policy).unwrap();
         }
-        let said = folder.path().join("address");
-        let process = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "world::a_server_apart", "--ignored", "--nocapture", "--test-threads=1"])
-            .env(APART, folder.path())
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
+        let said = folder.path().join("said");
+        let process = process(folder.path()).stdout(std::fs::File::create(&said).unwrap()).spawn().unwrap();
         for _ in 0..600 {
-            if let Some(address) = std::fs::read_to_string(&said).ok().and_then(|text| text.parse().ok()) {
+            if let Some(address) = address_in(&std::fs::read_to_string(&said).unwrap()) {
                 let mut world = Self::at(address, folder);
                 world.process = Some(process);
                 world.settle().await;
@@ -457,10 +452,33 @@ async fn a_server_apart() {
     let policy = folder.join(AUDIT_POLICY);
     let config = Config { audit_policy: policy.exists().then_some(policy), ..config(&folder.join("data")) };
     let server = Server::start(config).await.unwrap();
-    let address = server.address().unwrap().to_string();
-    std::fs::write(folder.join("address.new"), address).unwrap();
-    std::fs::rename(folder.join("address.new"), folder.join("address")).unwrap();
+    println!("https://{}", server.address().unwrap());
     server.run(std::future::pending()).await;
+}
+
+/// What starts a server in this folder and prints its URL: this program, or the binary `PALISADE_SERVER`, such as a
+/// release build.
+fn process(folder: &Path) -> std::process::Command {
+    let Some(binary) = std::env::var_os("PALISADE_SERVER") else {
+        let mut this = std::process::Command::new(std::env::current_exe().unwrap());
+        this.args(["--exact", "world::a_server_apart", "--ignored", "--nocapture", "--test-threads=1"]);
+        this.env(APART, folder);
+        return this;
+    };
+    let mut server = std::process::Command::new(binary);
+    server.arg("serve").arg("--data-dir").arg(folder.join("data"));
+    server.arg("--audit-log").arg(folder.join("audit.log")).args(["--listen", "127.0.0.1:0"]);
+    let policy = folder.join(AUDIT_POLICY);
+    if policy.exists() {
+        server.arg("--audit-policy-file").arg(policy);
+    }
+    server
+}
+
+/// The address in a URL on a line that is complete.
+fn address_in(text: &str) -> Option<SocketAddr> {
+    let (_, rest) = text.split_once("https://")?;
+    rest.split_once('\n')?.0.parse().ok()
 }
 
 /// The attacker's goal, the user, the request, its body, and the required answer: a code, and a text in it.
