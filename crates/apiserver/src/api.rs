@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex};
 use palisade_admission::{PolicyCache, Reservations};
 use palisade_audit::Audit;
 use palisade_hooks::{Client, Webhooks};
-use palisade_registry::follower::Follower;
 use palisade_registry::services::Services;
-use palisade_store::{Revision, Store};
+use palisade_store::Store;
 
 use crate::authenticate::{Shown, Sources};
 use crate::authorize;
@@ -119,11 +118,6 @@ impl Api {
             services: others.services,
             runtime: tokio::runtime::Handle::current(),
         })
-    }
-
-    /// The events after a revision.
-    pub(crate) fn follow(&self, seen: Revision) -> Follower {
-        Follower::new(&self.hub, &self.store, seen)
     }
 
     /// The current user of the credentials.

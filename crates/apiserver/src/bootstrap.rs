@@ -1,7 +1,5 @@
 //! The initial objects of a cluster: namespaces, roles, bindings and a set of SCCs.
 
-use std::collections::HashSet;
-
 use palisade_k8s::manifest;
 use palisade_k8s::put;
 use palisade_k8s::scc::annotation::{MCS, SUPPLEMENTAL_GROUPS, UID_RANGE};
@@ -31,13 +29,6 @@ pub(crate) fn objects(api: &Api, set: BuiltinSet) -> ApiResult<Vec<Value>> {
         objects.extend(documents.iter().map(manifest::Node::to_json));
     }
     Ok(objects)
-}
-
-/// The kinds and names of the initial objects.
-pub(crate) fn names(api: &Api, set: BuiltinSet) -> ApiResult<HashSet<(String, String)>> {
-    let all = objects(api, set)?;
-    let name = |object| (text(object, "/kind").to_owned(), text(object, "/metadata/name").to_owned());
-    Ok(all.iter().map(name).collect())
 }
 
 /// The set that the stored SCCs are of: that of OpenShift 3 if there are such, and none that only OpenShift 4 has.

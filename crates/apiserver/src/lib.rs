@@ -1,4 +1,4 @@
-//! The Kubernetes API over the embedded store: admission, verbs, watches, controllers.
+//! The Kubernetes API over the embedded store: admission, verbs, watches.
 //!
 //! ```
 //! use palisade_apiserver::{Config, Server};
@@ -27,29 +27,23 @@
 //! A request goes through these in this order: [`palisade_https`] (TLS, limits of connections), `serve` (routing),
 //! [`palisade_access`] (authentication, authorization), `verb`, `admit` (service accounts, SCC, escalation),
 //! [`palisade_registry`] (the store), `respond`. Bodies, patches, schema and kinds are those of [`palisade_api`]. Writes come
-//! back through the registry's hub to `watch`, and to the `controller`. Limits and durations are in `limits`, the reported version is in `version`.
+//! back through the registry's hub to `watch`, and to [`palisade_controllers`]. Limits and durations are in `limits`, the reported version is in `version`.
 
 mod admit;
-mod aggregate;
 mod api;
-mod binder;
 mod bootstrap;
-mod budget;
 mod call;
-mod controller;
+mod controllers;
 mod convert;
 mod decider;
 mod documents;
 mod endpoint;
 mod ephemeral;
 mod gate;
-mod kubernetes;
 mod limits;
 mod locks;
-mod lost;
 mod metrics;
 mod names;
-mod paced;
 mod pki;
 mod quota;
 mod remove;
@@ -57,12 +51,10 @@ mod respond;
 mod review;
 mod serve;
 mod server;
-mod turns;
 mod verb;
 mod version;
 mod watch;
 mod webhook;
-mod workload;
 
 use palisade_access::{authenticate, authorize, login, node, password, policy, share, shares, token};
 use palisade_api::{

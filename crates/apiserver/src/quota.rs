@@ -4,9 +4,11 @@
 //! Released usage is counted again by a thread that follows the store.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 
 use palisade_api::amount::{self, Amounts};
 use palisade_api::kind::quota;
+use palisade_controllers::paced::Task;
 use palisade_k8s::put;
 use palisade_store::Change;
 use serde_json::Value;
@@ -19,7 +21,6 @@ use crate::hub::Event;
 use crate::limits;
 use crate::locks::Held;
 use crate::objects;
-use crate::paced::Task;
 use crate::resource::{Counted, LIMIT_RANGES, RESOURCE_QUOTAS, text};
 
 /// The usage after a write; the namespace's quotas are locked until it is settled, or dropped.
@@ -180,7 +181,10 @@ fn recount(api: &Api, namespace: &str) -> ApiResult<()> {
 }
 
 /// Recounts the quotas of namespaces in which something was changed or released. Writers wait while it counts.
-pub(crate) const RECOUNT: Task = Task { resource: &RESOURCE_QUOTAS, moves: is_freed, settle: recount };
+pub(crate) fn recounted(api: Arc<Api>) -> Task {
+    let settle = move |namespace: &str| recount(&api, namespace);
+    Task { resource: &RESOURCE_QUOTAS, moves: is_freed, settle: Box::new(settle) }
+}
 
 fn is_quota(event: &Event) -> bool {
     event.storage == RESOURCE_QUOTAS.storage()

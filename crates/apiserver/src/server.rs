@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use palisade_audit::{Audit, Policy, PolicyError};
+use palisade_controllers::{ApiServer, Front, lost};
 use palisade_hooks::Client;
 use palisade_https::{CertificateError, LONG, Limits, Listener, Pair, Peer, Tls, TlsError};
 use palisade_scc::BuiltinSet;
@@ -20,11 +21,10 @@ use crate::api::{Api, Outside};
 use crate::authenticate::ClientCertificate;
 use crate::decider::Decider;
 use crate::error::ApiError;
-use crate::kubernetes::Front;
 use crate::pki::{self, Pki};
 use crate::serve::Service;
 use crate::token::Tokens;
-use crate::{bootstrap, budget, controller, lost, objects, paced, quota, workload};
+use crate::{bootstrap, objects, quota};
 
 /// Options of a server.
 #[derive(Clone, Debug)]
@@ -163,15 +163,12 @@ impl Server {
             None => bootstrap::kept_set(&api).map_err(refused)?,
         };
         bootstrap::run(&api, set).map_err(refused)?;
-        front.settle(&api);
+        front.settle(&*api);
+        let controlled: Arc<dyn ApiServer> = Arc::clone(&api) as _;
+        let quotas = quota::recounted(Arc::clone(&api));
         let stop = Arc::new(AtomicBool::new(false));
         Ok(Self {
-            controllers: vec![
-                controller::start(&api, set, front, &stop),
-                workload::start(&api, &stop),
-                paced::start(&api, &stop, quota::RECOUNT),
-                paced::start(&api, &stop, budget::RECOUNT),
-            ],
+            controllers: palisade_controllers::start(&controlled, (set, front), vec![quotas], &stop),
             listener: Some(listener.counted(api.metrics.connections())),
             api,
             pki,
@@ -242,7 +239,7 @@ impl Server {
     ///
     /// The store cannot be read or written.
     pub fn await_agent(&self, node: &str) -> Result<(), ServerError> {
-        lost::await_agent(&self.api, node).map_err(|error| ServerError::Bootstrap(error.message))
+        lost::await_agent(&self.api.store, node).map_err(|error| ServerError::Bootstrap(error.message))
     }
 
     /// Serves requests until `shutdown` is ready, then lets running requests end.

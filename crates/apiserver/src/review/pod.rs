@@ -73,7 +73,7 @@ pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
         crate::objects::get(&call.api.store, &resource::PODS, &call.target.namespace, &call.target.name)?;
     // Of two concurrent evictions the second sees the result of the first.
     let _held = call.api.evictions.lock(&call.target.namespace);
-    crate::budget::check(call.api, &call.target.namespace, &found.object)?;
+    palisade_controllers::budget::check(&call.api.store, &call.target.namespace, &found.object)?;
     let options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     let target = Target { subresource: None, ..call.target.clone() };
     verb::delete(&call.at(&target), options.to_string().as_bytes(), "application/json")?;

@@ -13,9 +13,9 @@ use serde_json::Value;
 use super::definitions::clean;
 use super::delete;
 use super::errands::{Aim, Errands, Run};
-use crate::api::Api;
 use crate::error::{ApiResult, Reason};
 use crate::resource::{DEFINITIONS, NAMESPACES, Resource, text};
+use crate::server::ApiServer;
 use crate::{failure, limits, objects};
 
 /// Namespaces and definitions that are being deleted.
@@ -122,7 +122,7 @@ impl Endings {
 /// if there is nothing more to do.
 fn look(run: &Run<'_>, of: &Key, asks: bool) -> ApiResult<Option<i64>> {
     let whole: &Resource = if of.resource == NAMESPACES.storage() { &NAMESPACES } else { &DEFINITIONS };
-    let found = match objects::get(&run.api.store, whole, "", &of.name) {
+    let found = match objects::get(run.api.store(), whole, "", &of.name) {
         Err(error) if error.reason == Reason::NotFound => return Ok(None),
         found => found?,
     };
@@ -146,8 +146,8 @@ fn look(run: &Run<'_>, of: &Key, asks: bool) -> ApiResult<Option<i64>> {
 }
 
 /// The kinds of objects that go first.
-fn kinds(api: &Api, of: &Value, is_namespace: bool) -> Vec<Resource> {
-    let definitions = api.definitions.now();
+fn kinds(api: &dyn ApiServer, of: &Value, is_namespace: bool) -> Vec<Resource> {
+    let definitions = api.definitions().now();
     if is_namespace {
         return definitions.kept().filter(|resource| resource.namespaced).collect();
     }
@@ -157,7 +157,7 @@ fn kinds(api: &Api, of: &Value, is_namespace: bool) -> Vec<Resource> {
 
 fn ask(run: &Run<'_>, resource: &Resource, namespace: Option<&str>) -> ApiResult<i64> {
     let mut count = 0;
-    objects::each(&run.api.store, resource, namespace, |object| {
+    objects::each(run.api.store(), resource, namespace, |object| {
         run.goes_on()?;
         count += 1;
         if object.pointer("/metadata/deletionTimestamp").is_none() {
@@ -171,18 +171,18 @@ fn ask(run: &Run<'_>, resource: &Resource, namespace: Option<&str>) -> ApiResult
     Ok(count)
 }
 
-fn is_left(api: &Api, resource: &Resource, namespace: Option<&str>) -> ApiResult<bool> {
-    let page = api.store.list(resource.storage(), namespace, Some(1), None);
+fn is_left(api: &dyn ApiServer, resource: &Resource, namespace: Option<&str>) -> ApiResult<bool> {
+    let page = api.store().list(resource.storage(), namespace, Some(1), None);
     page.map(|page| !page.objects.is_empty()).map_err(|error| failure::store(resource, "", error))
 }
 
 /// Removes an empty namespace, unless another client's finalizer holds it.
-fn end(api: &Api, name: &str, found: &objects::Stored) -> ApiResult<Option<i64>> {
+fn end(api: &dyn ApiServer, name: &str, found: &objects::Stored) -> ApiResult<Option<i64>> {
     let finalizers = found.object.pointer("/metadata/finalizers").and_then(Value::as_array);
     if !finalizers.is_none_or(Vec::is_empty) {
         return Ok(Some(0));
     }
-    crate::remove::remove(api, &NAMESPACES, "", name, Some(found.revision)).map(|()| None)
+    api.remove(&NAMESPACES, "", name, Some(found.revision)).map(|()| None)
 }
 
 #[cfg(test)]

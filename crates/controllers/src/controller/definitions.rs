@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use palisade_registry::definitions::is_waiting;
 use palisade_store::Key;
 use serde_json::Value;
 
-use super::{Controller, with_call};
-use crate::api::Api;
-use crate::definitions::is_waiting;
-use crate::error::{ApiResult, Reason};
+use super::{Controller, revise};
+use crate::error::ApiResult;
 use crate::hub::Event;
+use crate::objects;
 use crate::resource::{CLEANUP, DEFINITIONS, text};
-use crate::{objects, verb};
+use crate::server::ApiServer;
 
 /// Definitions with pending work.
 #[derive(Debug, Default)]
@@ -33,14 +33,14 @@ impl Ends {
         };
     }
 
-    pub(super) fn forget(&mut self, api: &Api, event: &Event) {
+    pub(super) fn forget(&mut self, api: &dyn ApiServer, event: &Event) {
         if event.storage != DEFINITIONS.storage() {
             return;
         }
         self.waiting.remove(&event.name);
         self.is_free = true;
         let (group, plural) = (text(&event.object, "/spec/group"), text(&event.object, "/spec/names/plural"));
-        api.hub.forget(&format!("{group}/{plural}"));
+        api.hub().forget(&format!("{group}/{plural}"));
     }
 }
 
@@ -49,28 +49,24 @@ pub(super) fn sweep(controller: &mut Controller<'_>) {
     if std::mem::take(&mut controller.definitions.is_free) {
         for name in controller.definitions.waiting.clone() {
             // Each change of a definition checks again whether its names are free.
-            if let Err(error) = revise(controller.api, &name, Clone::clone) {
+            if let Err(error) = revise(controller.api, &key(&name), &|old| Ok(old.clone())) {
                 tracing::warn!("{name} cannot be given its names: {}", error.message);
             }
         }
     }
 }
 
-fn revise(api: &Api, name: &str, change: fn(&Value) -> Value) -> ApiResult<()> {
-    let key = objects::key(&DEFINITIONS, "", name);
-    with_call(api, &key, |call| match verb::revise(call, |old| Ok(change(old))) {
-        Err(error) if error.reason != Reason::NotFound => Err(error),
-        _ => Ok(()),
-    })
+fn key(name: &str) -> Key {
+    objects::key(&DEFINITIONS, "", name)
 }
 
 /// Removes the finalizer of a definition that has no objects left.
-pub(super) fn clean(api: &Api, name: &str) -> ApiResult<()> {
-    revise(api, name, |old| {
+pub(super) fn clean(api: &dyn ApiServer, name: &str) -> ApiResult<()> {
+    revise(api, &key(name), &|old| {
         let mut new = old.clone();
         if let Some(finalizers) = new.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut) {
             finalizers.retain(|finalizer| finalizer != CLEANUP);
         }
-        new
+        Ok(new)
     })
 }

@@ -2,24 +2,23 @@
 
 use std::collections::HashSet;
 
-use palisade_k8s::put;
+use palisade_k8s::{put, quantity};
+use palisade_registry::PART;
 use palisade_store::Change;
 use serde_json::{Value, json};
 
-use crate::api::Api;
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::hub::Event;
-use crate::limits;
 use crate::objects;
 use crate::resource::{self, Resource, text};
 use crate::selector::Labels;
-use palisade_k8s::quantity;
+use crate::server::ApiServer;
 
 const CLAIMS: &str = "persistentvolumeclaims";
 const VOLUMES: &str = "persistentvolumes";
 
 /// Binds claims after a change of a claim or a volume.
-pub(crate) fn happened(api: &Api, event: &Event) -> ApiResult<()> {
+pub(crate) fn happened(api: &dyn ApiServer, event: &Event) -> ApiResult<()> {
     match (event.storage.as_str(), event.change) {
         (CLAIMS, Change::Deleted) => release(api, &event.object),
         (CLAIMS, _) => bind(api, &event.object),
@@ -30,7 +29,7 @@ pub(crate) fn happened(api: &Api, event: &Event) -> ApiResult<()> {
 }
 
 /// Finishes the work that was left when the server last stopped.
-pub(crate) fn settle(api: &Api) -> ApiResult<()> {
+pub(crate) fn settle(api: &dyn ApiServer) -> ApiResult<()> {
     let (mut uids, mut waiting) = (HashSet::new(), Vec::new());
     scan(api, CLAIMS, |claim| {
         uids.insert(text(claim, "/metadata/uid").to_owned());
@@ -47,7 +46,7 @@ pub(crate) fn settle(api: &Api) -> ApiResult<()> {
 }
 
 /// Gives a volume to the first claim that it fits.
-fn offer(api: &Api, volume: &Value) -> ApiResult<()> {
+fn offer(api: &dyn ApiServer, volume: &Value) -> ApiResult<()> {
     for place in places(api, CLAIMS, |claim| waits(claim) && fits(volume, claim))? {
         let claim = place.get(api, CLAIMS)?.filter(waits);
         if let Some(claim) = claim.filter(|claim| fits(volume, claim))
@@ -72,8 +71,8 @@ impl Place {
     }
 
     /// The object, unless it was deleted.
-    fn get(&self, api: &Api, plural: &str) -> ApiResult<Option<Value>> {
-        match objects::get(&api.store, find(plural)?, &self.namespace, &self.name) {
+    fn get(&self, api: &dyn ApiServer, plural: &str) -> ApiResult<Option<Value>> {
+        match objects::get(api.store(), find(plural)?, &self.namespace, &self.name) {
             Ok(found) => Ok(Some(found.object)),
             Err(error) if error.reason == Reason::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -86,14 +85,14 @@ fn find(plural: &str) -> ApiResult<&'static Resource> {
 }
 
 /// Passes all objects of a kind to a function, one at a time.
-fn scan(api: &Api, plural: &str, mut with: impl FnMut(&Value)) -> ApiResult<()> {
+fn scan(api: &dyn ApiServer, plural: &str, mut with: impl FnMut(&Value)) -> ApiResult<()> {
     let mut after = None;
     loop {
         let one = |object: Value| {
             with(&object);
             Ok(())
         };
-        after = objects::page(&api.store, find(plural)?, None, Some(limits::PART), after.as_ref(), one)?.1;
+        after = objects::page(api.store(), find(plural)?, None, Some(PART), after.as_ref(), one)?.1;
         if after.is_none() {
             return Ok(());
         }
@@ -101,14 +100,14 @@ fn scan(api: &Api, plural: &str, mut with: impl FnMut(&Value)) -> ApiResult<()> 
 }
 
 /// The keys of the objects for which a condition holds.
-fn places(api: &Api, plural: &str, mut holds: impl FnMut(&Value) -> bool) -> ApiResult<Vec<Place>> {
+fn places(api: &dyn ApiServer, plural: &str, mut holds: impl FnMut(&Value) -> bool) -> ApiResult<Vec<Place>> {
     let mut found = Vec::new();
     scan(api, plural, |object| found.extend(holds(object).then(|| Place::of(object))))?;
     Ok(found)
 }
 
-fn write(api: &Api, plural: &str, object: Value) -> ApiResult<bool> {
-    objects::keep(&api.store, find(plural)?, object)
+fn write(api: &dyn ApiServer, plural: &str, object: Value) -> ApiResult<bool> {
+    objects::keep(api.store(), find(plural)?, object)
 }
 
 /// Whether a claim is unbound and is to be bound.
@@ -117,7 +116,7 @@ fn waits(claim: &Value) -> bool {
 }
 
 /// Gives a claim the best of the volumes, if one fits.
-fn bind(api: &Api, claim: &Value) -> ApiResult<()> {
+fn bind(api: &dyn ApiServer, claim: &Value) -> ApiResult<()> {
     if !waits(claim) {
         return Ok(());
     }
@@ -139,7 +138,7 @@ fn bind(api: &Api, claim: &Value) -> ApiResult<()> {
 
 /// Binds a volume that fits to a claim; returns whether it is bound then. The volume is written first, as only one
 /// claim can win it; a claim that changed meanwhile gets the volume that is reserved for it at the next look.
-fn join(api: &Api, claim: &Value, mut volume: Value) -> ApiResult<bool> {
+fn join(api: &dyn ApiServer, claim: &Value, mut volume: Value) -> ApiResult<bool> {
     put(
         &mut volume,
         &["spec", "claimRef"],
@@ -195,7 +194,7 @@ fn fits(volume: &Value, claim: &Value) -> bool {
 }
 
 /// The volume of a deleted claim: retained with its data, or deleted, by its reclaim policy.
-fn release(api: &Api, claim: &Value) -> ApiResult<()> {
+fn release(api: &dyn ApiServer, claim: &Value) -> ApiResult<()> {
     let uid = text(claim, "/metadata/uid");
     let is_own = |volume: &Value| text(volume, "/spec/claimRef/uid") == uid;
     for place in places(api, VOLUMES, is_own)? {
@@ -204,10 +203,10 @@ fn release(api: &Api, claim: &Value) -> ApiResult<()> {
     Ok(())
 }
 
-fn let_go(api: &Api, mut volume: Value) -> ApiResult<()> {
+fn let_go(api: &dyn ApiServer, mut volume: Value) -> ApiResult<()> {
     if text(&volume, "/spec/persistentVolumeReclaimPolicy") == "Delete" {
         let name = text(&volume, "/metadata/name");
-        return match crate::remove::remove(api, find(VOLUMES)?, "", name, None) {
+        return match api.remove(find(VOLUMES)?, "", name, None) {
             Err(error) if error.reason != Reason::NotFound => Err(error),
             _ => Ok(()),
         };

@@ -7,12 +7,12 @@ use palisade_api::kind::allocation::FIRST;
 use palisade_k8s::put;
 use serde_json::{Value, json};
 
-use crate::api::Api;
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::hub::Event;
 use crate::objects;
 use crate::resource::{self, Resource, text};
+use crate::server::ApiServer;
 use crate::time;
 
 const NAMESPACE: &str = "default";
@@ -22,7 +22,7 @@ const PORT: u16 = 443;
 
 /// The address at which others reach this server.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Front {
+pub struct Front {
     /// `None` of a server on loopback: its address leads every other machine, and every pod, to itself.
     address: Option<IpAddr>,
     port: u16,
@@ -31,7 +31,8 @@ pub(crate) struct Front {
 impl Front {
     /// Of a server that listens on an address. One that listens on all of them is reached at the first address among
     /// its further names, else at that of the default route.
-    pub(crate) fn new(listen: IpAddr, port: u16, names: &[String]) -> Self {
+    #[must_use]
+    pub fn new(listen: IpAddr, port: u16, names: &[String]) -> Self {
         let named = || names.iter().find_map(|name| name.parse().ok());
         let address = match listen.is_unspecified() {
             true => named().or_else(palisade_sys::address::of_default_route),
@@ -41,7 +42,8 @@ impl Front {
     }
 
     /// The address in the Endpoints, which the server's certificate is valid for.
-    pub(crate) fn address(self) -> Option<IpAddr> {
+    #[must_use]
+    pub fn address(self) -> Option<IpAddr> {
         self.address
     }
 
@@ -53,7 +55,7 @@ impl Front {
 
     /// Makes the objects that are missing, and restores what others have changed in them. In an old store the service may
     /// lack its address, which another has: then the server goes on without.
-    pub(crate) fn settle(self, api: &Api) {
+    pub fn settle(self, api: &dyn ApiServer) {
         let kept = keep(api, self.service(), &["spec"], &["type", "ports"])
             .and_then(|()| keep(api, self.endpoints(), &[], &["subsets"]))
             .and_then(|()| keep(api, self.slice(), &[], &["endpoints", "ports"]));
@@ -91,11 +93,11 @@ impl Front {
 }
 
 /// Makes an object, or sets fields of the present one, which are at a path.
-fn keep(api: &Api, mut wanted: Value, path: &[&str], fields: &[&str]) -> ApiResult<()> {
+fn keep(api: &dyn ApiServer, mut wanted: Value, path: &[&str], fields: &[&str]) -> ApiResult<()> {
     let resource = resource::of_object(&wanted).ok_or_else(ApiError::no_such_path)?;
     put(&mut wanted, &["metadata", "name"], NAME.into());
     put(&mut wanted, &["metadata", "namespace"], NAMESPACE.into());
-    let found = match objects::get(&api.store, resource, NAMESPACE, NAME) {
+    let found = match objects::get(api.store(), resource, NAMESPACE, NAME) {
         Ok(found) => found.object,
         Err(error) if error.reason == Reason::NotFound => return make(api, resource, wanted),
         Err(error) => return Err(error),
@@ -107,19 +109,19 @@ fn keep(api: &Api, mut wanted: Value, path: &[&str], fields: &[&str]) -> ApiResu
         put(&mut new, &at, value);
     }
     // After a conflicting write, its event brings the object here again.
-    if new != found { objects::keep(&api.store, resource, new).map(drop) } else { Ok(()) }
+    if new != found { objects::keep(api.store(), resource, new).map(drop) } else { Ok(()) }
 }
 
-fn make(api: &Api, resource: &Resource, mut object: Value) -> ApiResult<()> {
+fn make(api: &dyn ApiServer, resource: &Resource, mut object: Value) -> ApiResult<()> {
     put(&mut object, &["metadata", "uid"], uuid::Uuid::new_v4().to_string().into());
     put(&mut object, &["metadata", "creationTimestamp"], time::now().into());
     resource.prepare(&mut object, None);
     let key = objects::key(resource, NAMESPACE, text(&object, "/metadata/name"));
     let reserved = match resource.plural() {
-        "services" => Some(api.services.reserve(&key, &mut object, None)?),
+        "services" => Some(api.services().reserve(&key, &mut object, None)?),
         _ => None,
     };
-    let made = objects::create(&api.store, resource, NAMESPACE, object);
+    let made = objects::create(api.store(), resource, NAMESPACE, object);
     drop(reserved);
     match made {
         Ok(_) | Err(palisade_store::StoreError::Exists(_)) => Ok(()),

@@ -10,10 +10,10 @@ use std::time::Instant;
 use palisade_admission::PolicyCache;
 use palisade_store::Key;
 
-use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::limits::{self, Bounds};
+use crate::server::ApiServer;
 use crate::turns::{Turns, Work};
 
 /// Work on an object.
@@ -22,7 +22,7 @@ pub(super) type Errand = Box<dyn Fn(&Run<'_>) -> ApiResult<()> + Send>;
 /// The parts of the server that an errand works with.
 #[derive(Clone, Copy)]
 pub(super) struct Run<'r> {
-    pub(super) api: &'r Api,
+    pub(super) api: &'r dyn ApiServer,
     pub(super) errands: &'r Errands,
     pub(super) stop: &'r AtomicBool,
 }
@@ -125,14 +125,24 @@ impl Errands {
     }
 
     /// Starts the threads that run errands until shutdown.
-    pub(super) fn start<'s>(&'s self, threads: &'s Scope<'s, '_>, api: &'s Api, stop: &'s AtomicBool) {
+    pub(super) fn start<'s>(
+        &'s self,
+        threads: &'s Scope<'s, '_>,
+        api: &'s dyn ApiServer,
+        stop: &'s AtomicBool,
+    ) {
         for _ in 0..limits::ERRAND_THREADS.threads {
             threads.spawn(move || self.run(api, stop, true));
         }
     }
 
     /// Starts threads in the place of those whose errands take long.
-    pub(super) fn reinforce<'s>(&'s self, threads: &'s Scope<'s, '_>, api: &'s Api, stop: &'s AtomicBool) {
+    pub(super) fn reinforce<'s>(
+        &'s self,
+        threads: &'s Scope<'s, '_>,
+        api: &'s dyn ApiServer,
+        stop: &'s AtomicBool,
+    ) {
         let more = self.state().turns.reinforce(Instant::now());
         for _ in 0..more {
             let run = move || self.run(api, stop, false);
@@ -143,7 +153,7 @@ impl Errands {
     }
 
     /// Runs errands until shutdown, or until none is due.
-    fn run(&self, api: &Api, stop: &AtomicBool, stays: bool) {
+    fn run(&self, api: &dyn ApiServer, stop: &AtomicBool, stays: bool) {
         while !stop.load(Ordering::Relaxed) {
             let mut state = self.state();
             let Some((number, (at, errand))) = state.take() else {

@@ -6,39 +6,43 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use palisade_registry::follower::Follower;
 
-use crate::api::Api;
 use crate::error::ApiResult;
 use crate::hub::Event;
 use crate::limits;
 use crate::objects;
 use crate::resource::{Resource, text};
+use crate::server::ApiServer;
 
 /// The work.
-pub(crate) struct Task {
+pub struct Task {
     /// The resource whose namespaces are visited at first and when events were missed.
-    pub(crate) resource: &'static Resource,
+    pub resource: &'static Resource,
     /// Whether an event requires work.
-    pub(crate) moves: fn(&Event) -> bool,
+    pub moves: fn(&Event) -> bool,
     /// Does the work of a namespace.
-    pub(crate) settle: fn(&Api, &str) -> ApiResult<()>,
+    pub settle: Settle,
 }
 
+/// A function that does the work of a namespace.
+pub type Settle = Box<dyn Fn(&str) -> ApiResult<()> + Send>;
+
 /// Runs until shutdown.
-pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>, task: Task) -> std::thread::JoinHandle<()> {
+pub fn start(api: &Arc<dyn ApiServer>, stop: &Arc<AtomicBool>, task: Task) -> JoinHandle<()> {
     let (api, stop) = (Arc::clone(api), Arc::clone(stop));
     std::thread::spawn(move || {
-        let mut events = api.follow(api.store.revision());
+        let mut events = api.follow(api.store().revision());
         let mut due = Due::default();
-        due.add(all(&api, &task));
+        due.add(all(&*api, &task));
         while !stop.load(Ordering::Relaxed) {
-            follow(&api, &task, &mut due, &mut events);
+            follow(&*api, &task, &mut due, &mut events);
             if let Some(namespace) = due.take(Instant::now()) {
                 let begun = Instant::now();
-                if let Err(error) = (task.settle)(&api, &namespace) {
+                if let Err(error) = (task.settle)(&namespace) {
                     tracing::warn!("{} of {namespace}: {}", task.resource.plural(), error.message);
                 }
                 due.done(namespace, begun, begun.elapsed());
@@ -48,7 +52,7 @@ pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>, task: Task) -> std::
 }
 
 /// Adds the namespaces of the next events; waits for some if nothing is due.
-fn follow(api: &Api, task: &Task, due: &mut Due, events: &mut Follower) {
+fn follow(api: &dyn ApiServer, task: &Task, due: &mut Due, events: &mut Follower) {
     let wait = due.wait(Instant::now()).min(limits::WORKLOAD_WAIT);
     match events.next(wait) {
         Ok(events) => {
@@ -56,7 +60,7 @@ fn follow(api: &Api, task: &Task, due: &mut Due, events: &mut Follower) {
             due.add(events.map(|event| event.namespace.clone()));
         }
         Err(_) => {
-            events.jump(api.store.revision());
+            events.jump(api.store().revision());
             due.add(all(api, task));
         }
     }
@@ -124,9 +128,9 @@ impl Due {
     }
 }
 
-fn all(api: &Api, task: &Task) -> BTreeSet<String> {
+fn all(api: &dyn ApiServer, task: &Task) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let listed = objects::each(&api.store, task.resource, None, |object| {
+    let listed = objects::each(api.store(), task.resource, None, |object| {
         found.insert(text(&object, "/metadata/namespace").to_owned());
         Ok(())
     });

@@ -18,24 +18,21 @@ use palisade_store::{Change, Key, Revision};
 use palisade_workloads::{Author, CONTROLLERS, Cluster, Controller, Next};
 use serde_json::{Value, json};
 
-use crate::api::Api;
-use crate::call::{Call, Stay};
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::hub::Event;
-use crate::identity::Identity;
 use crate::limits;
-use crate::notes::Notes;
-use crate::request::{Query, Target};
+use crate::objects;
+use crate::request::Target;
 use crate::resource::{self, Resource, text};
-use crate::{objects, verb};
+use crate::server::{self, ApiServer};
 use queue::{Queue, Turn};
 
 /// Runs until shutdown.
-pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+pub(crate) fn start(api: &Arc<dyn ApiServer>, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     let workloads = Workloads {
         api: Arc::clone(api),
-        queue: Mutex::new(Queue::new(Arc::clone(&api.policy))),
+        queue: Mutex::new(Queue::new(Arc::clone(api.policy()))),
         is_due: Condvar::new(),
         stop: Arc::clone(stop),
     };
@@ -52,7 +49,7 @@ pub(crate) fn start(api: &Arc<Api>, stop: &Arc<AtomicBool>) -> std::thread::Join
 /// The workloads.
 #[derive(Debug)]
 struct Workloads {
-    api: Arc<Api>,
+    api: Arc<dyn ApiServer>,
     queue: Mutex<Queue>,
     /// Notified when a workload may have become due.
     is_due: Condvar,
@@ -108,13 +105,13 @@ impl Workloads {
 
     /// Reads the existing objects; returns the revision from which events continue.
     fn look_around(&self) -> Revision {
-        let seen = self.api.store.revision();
+        let seen = self.api.store().revision();
         self.queue().forget();
         let storages = CONTROLLERS.iter().map(|controller| controller.storage);
         let storages =
             storages.chain(["pods", "persistentvolumeclaims", resource::CONTROLLER_REVISIONS.storage()]);
         for resource in storages.filter_map(resource::of_storage) {
-            let listed = objects::each(&self.api.store, resource, None, |object| {
+            let listed = objects::each(self.api.store(), resource, None, |object| {
                 let (namespace, name) =
                     (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
                 self.queue().learn(&objects::key(resource, namespace, name), &object, false);
@@ -160,7 +157,7 @@ impl Workloads {
                 Some((wait.min(limits::WORKLOAD_BACKOFF), failures.saturating_add(1)))
             }
         };
-        let until = self.api.store.revision();
+        let until = self.api.store().revision();
         self.queue().done(turn, again, until);
         self.is_due.notify_one();
     }
@@ -168,7 +165,7 @@ impl Workloads {
     fn sync(&self, key: &Key) -> ApiResult<Next> {
         let Some(controller) = Controller::of_storage(&key.resource) else { return Ok(Next::Nothing) };
         let Some(resource) = resource::of_storage(&key.resource) else { return Ok(Next::Nothing) };
-        let object = match objects::get(&self.api.store, resource, &key.namespace, &key.name) {
+        let object = match objects::get(self.api.store(), resource, &key.namespace, &key.name) {
             Err(error) if error.reason == Reason::NotFound => return Ok(Next::Nothing),
             found => found?.object,
         };
@@ -178,13 +175,12 @@ impl Workloads {
         controller.sync(self, object)
     }
 
-    /// Acts on an object, or on the objects of a resource, as a controller.
-    fn act<T>(
+    /// What a controller acts on, and in whose name.
+    fn request(
         &self,
         author: Author<'_>,
         (resource, name, part): (&Resource, &str, &str),
-        act: impl FnOnce(&Call<'_>) -> ApiResult<T>,
-    ) -> ApiResult<T> {
+    ) -> ApiResult<(server::Author, Target)> {
         // A run may have thousands of actions left.
         if self.is_over() {
             return Err(ApiError::unavailable("the server is stopping"));
@@ -195,17 +191,7 @@ impl Workloads {
             name: name.to_owned(),
             subresource: resource.subresource(part),
         };
-        let identity = Identity::service_account("kube-system", author.account, "");
-        let (query, notes) = (Query::default(), Notes::default());
-        act(&Call {
-            api: &self.api,
-            identity: &identity,
-            target: &target,
-            query: &query,
-            agent: "kube-controller-manager",
-            notes: &notes,
-            stay: Stay::default(),
-        })
+        Ok((server::Author::account(author.account), target))
     }
 }
 
@@ -218,7 +204,7 @@ impl Cluster for Workloads {
         let Some(resource) = resource::of_storage(storage) else { return Ok(()) };
         let keys = self.queue().owned(namespace, uid, storage);
         for key in keys {
-            match objects::get(&self.api.store, resource, &key.namespace, &key.name) {
+            match objects::get(self.api.store(), resource, &key.namespace, &key.name) {
                 Ok(stored) => with(stored.object),
                 Err(error) if error.reason == Reason::NotFound => {}
                 Err(error) => return Err(error),
@@ -230,7 +216,7 @@ impl Cluster for Workloads {
     fn nodes(&self) -> ApiResult<Vec<Value>> {
         let mut nodes = Vec::new();
         if let Some(resource) = resource::find("", "nodes") {
-            objects::each(&self.api.store, resource, None, |node| {
+            objects::each(self.api.store(), resource, None, |node| {
                 nodes.push(node);
                 Ok(())
             })?;
@@ -239,12 +225,12 @@ impl Cluster for Workloads {
     }
 
     fn resource(&self, group: &str, kind: &str) -> Option<Resource> {
-        let definitions = self.api.definitions.now();
+        let definitions = self.api.definitions().now();
         definitions.kept().find(|resource| resource.group() == group && resource.kind() == kind)
     }
 
     fn get(&self, resource: &Resource, namespace: &str, name: &str) -> ApiResult<Value> {
-        Ok(objects::get(&self.api.store, resource, namespace, name)?.object)
+        Ok(objects::get(self.api.store(), resource, namespace, name)?.object)
     }
 
     fn create(&self, author: Author<'_>, resource: &Resource, object: Value) -> ApiResult<Value> {
@@ -253,7 +239,8 @@ impl Cluster for Workloads {
         if waits && let Some(why) = self.queue().are_enough(resource.storage(), author.namespace) {
             return Err(ApiError::forbidden(resource, text(&object, "/metadata/generateName"), why));
         }
-        let created = self.act(author, (resource, "", ""), |call| verb::create_object(call, object))?;
+        let (identity, target) = self.request(author, (resource, "", ""))?;
+        let created = self.api.create(&identity, &target, object)?;
         self.queue().made(resource.storage(), author.namespace, &created);
         Ok(created)
     }
@@ -262,13 +249,11 @@ impl Cluster for Workloads {
         // Another object of the same name is not the requested one.
         let mut options = json!({});
         put(&mut options, &["preconditions", "uid"], uid.into());
-        let options = options.to_string();
-        self.act(author, (resource, name, ""), |call| {
-            match verb::delete(call, options.as_bytes(), "application/json") {
-                Err(error) if !matches!(error.reason, Reason::NotFound | Reason::Conflict) => Err(error),
-                _ => Ok(()),
-            }
-        })
+        let (identity, target) = self.request(author, (resource, name, ""))?;
+        match self.api.delete(&identity, &target, &options) {
+            Err(error) if !matches!(error.reason, Reason::NotFound | Reason::Conflict) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn change(
@@ -277,6 +262,7 @@ impl Cluster for Workloads {
         object: (&Resource, &str, &str),
         change: &dyn Fn(&Value) -> Value,
     ) -> ApiResult<Value> {
-        self.act(author, object, |call| verb::revise(call, |old| Ok(change(old))))
+        let (identity, target) = self.request(author, object)?;
+        self.api.revise(&identity, &target, &|old| Ok(change(old)))
     }
 }

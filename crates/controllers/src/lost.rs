@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use palisade_access::node::LEASES;
 use palisade_k8s::put;
+use palisade_store::Store;
 use serde_json::{Value, json};
 
-use crate::api::Api;
 use crate::error::{ApiError, ApiResult, Reason};
-use crate::node::LEASES;
 use crate::objects;
 use crate::resource::{self, text};
 use crate::time;
@@ -35,31 +35,31 @@ pub(crate) struct Heartbeats {
 impl Heartbeats {
     /// Marks the nodes that have become silent, and those that have returned; does so at most once in an interval,
     /// however often it is called.
-    pub(crate) fn look(&mut self, api: &Api) -> ApiResult<()> {
+    pub(crate) fn look(&mut self, store: &Store) -> ApiResult<()> {
         if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
             return Ok(());
         }
         self.looked = Some(Instant::now());
-        let nodes = objects::list(&api.store, &resource::NODES, None, None, None)?.items;
+        let nodes = objects::list(store, &resource::NODES, None, None, None)?.items;
         let mut before = std::mem::take(&mut self.seen);
         for node in nodes {
             let name = text(&node, "/metadata/name").to_owned();
-            let Some(sign) = sign_of_life(api, &node)? else { continue };
+            let Some(sign) = sign_of_life(store, &node)? else { continue };
             let since = match before.remove(&name) {
                 Some((last, since)) if last == sign => since,
                 _ => Instant::now(),
             };
             self.seen.insert(name, (sign, since));
-            judge(api, node, since.elapsed() > GRACE)?;
+            judge(store, node, since.elapsed() > GRACE)?;
         }
         Ok(())
     }
 }
 
 /// The last heartbeat times of a node; `None` if it has never had an agent.
-fn sign_of_life(api: &Api, node: &Value) -> ApiResult<Option<String>> {
+fn sign_of_life(store: &Store, node: &Value) -> ApiResult<Option<String>> {
     let leases = resource::find("coordination.k8s.io", "leases").ok_or_else(ApiError::no_such_path)?;
-    let lease = match objects::get(&api.store, leases, LEASES, text(node, "/metadata/name")) {
+    let lease = match objects::get(store, leases, LEASES, text(node, "/metadata/name")) {
         Ok(found) => text(&found.object, "/spec/renewTime").to_owned(),
         Err(error) if error.reason == Reason::NotFound => String::new(),
         Err(error) => return Err(error),
@@ -74,7 +74,7 @@ fn ready(object: &Value) -> Option<&Value> {
 }
 
 /// Writes the state of a node, unless it is written already.
-fn judge(api: &Api, mut node: Value, is_silent: bool) -> ApiResult<()> {
+fn judge(store: &Store, mut node: Value, is_silent: bool) -> ApiResult<()> {
     let said = ready(&node).map_or("", |ready| text(ready, "/status")).to_owned();
     let taint = match (is_silent, said.as_str()) {
         (true, _) | (_, "Unknown") => Some(UNREACHABLE),
@@ -95,16 +95,16 @@ fn judge(api: &Api, mut node: Value, is_silent: bool) -> ApiResult<()> {
         return Ok(());
     }
     let name = text(&node, "/metadata/name").to_owned();
-    if objects::keep(&api.store, &resource::NODES, node)? && is_news {
+    if objects::keep(store, &resource::NODES, node)? && is_news {
         tracing::warn!("node {name} is lost: its agent has been silent for {} s", GRACE.as_secs());
-        unready_pods(api, &name)?;
+        unready_pods(store, &name)?;
     }
     Ok(())
 }
 
 /// Marks a node, and its pods, whose agent has ended and is about to start: what it last reported may be long past.
-pub(crate) fn await_agent(api: &Api, name: &str) -> ApiResult<()> {
-    let mut node = match objects::get(&api.store, &resource::NODES, "", name) {
+pub fn await_agent(store: &Store, name: &str) -> ApiResult<()> {
+    let mut node = match objects::get(store, &resource::NODES, "", name) {
         Ok(found) => found.object,
         Err(error) if error.reason == Reason::NotFound => return Ok(()),
         Err(error) => return Err(error),
@@ -117,8 +117,8 @@ pub(crate) fn await_agent(api: &Api, name: &str) -> ApiResult<()> {
         json!({"status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": time::now(),
             "message": "the node's agent is starting"}),
     );
-    objects::keep(&api.store, &resource::NODES, node)?;
-    unready_pods(api, name)
+    objects::keep(store, &resource::NODES, node)?;
+    unready_pods(store, name)
 }
 
 /// Changes fields of the condition `Ready`; returns whether it changed.
@@ -156,10 +156,10 @@ fn set_taints(node: &mut Value, key: Option<&str>) -> bool {
 }
 
 /// Marks the pods of a node as not ready.
-fn unready_pods(api: &Api, node: &str) -> ApiResult<()> {
+fn unready_pods(store: &Store, node: &str) -> ApiResult<()> {
     let pods = &resource::PODS;
     let mut lost = Vec::new();
-    objects::each(&api.store, pods, None, |mut pod| {
+    objects::each(store, pods, None, |mut pod| {
         let is_there = text(&pod, "/spec/nodeName") == node && ready(&pod).is_some();
         if is_there && set_ready(&mut pod, json!({"status": "False", "reason": "NodeLost"})) {
             set_ready(&mut pod, json!({"lastTransitionTime": time::now()}));
@@ -167,7 +167,7 @@ fn unready_pods(api: &Api, node: &str) -> ApiResult<()> {
         }
         Ok(())
     })?;
-    lost.into_iter().try_for_each(|pod| objects::keep(&api.store, pods, pod).map(drop))
+    lost.into_iter().try_for_each(|pod| objects::keep(store, pods, pod).map(drop))
 }
 
 #[cfg(test)]

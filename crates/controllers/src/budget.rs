@@ -1,9 +1,9 @@
 //! PodDisruptionBudgets: how many pods may be unavailable at once. Evictions respect it, and the status shows it.
 
 use palisade_k8s::put;
+use palisade_store::Store;
 use serde_json::{Value, json};
 
-use crate::api::Api;
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::hub::Event;
 use crate::objects;
@@ -12,13 +12,13 @@ use crate::resource::{POD_DISRUPTION_BUDGETS, PODS, text};
 use crate::selector::Labels;
 
 /// Refuses an eviction that a budget forbids, as `pkg/registry/core/pod/storage/eviction.go` does.
-pub(crate) fn check(api: &Api, namespace: &str, pod: &Value) -> ApiResult<()> {
+pub fn check(store: &Store, namespace: &str, pod: &Value) -> ApiResult<()> {
     let is_over = matches!(text(pod, "/status/phase"), "Succeeded" | "Failed" | "Pending");
     if is_over || pod.pointer("/metadata/deletionTimestamp").is_some() {
         return Ok(());
     }
     let mut of_pod = Vec::new();
-    objects::each(&api.store, &POD_DISRUPTION_BUDGETS, Some(namespace), |budget| {
+    objects::each(store, &POD_DISRUPTION_BUDGETS, Some(namespace), |budget| {
         if selector(&budget).is_some_and(|selector| selector.matches(pod)) {
             of_pod.push(budget);
         }
@@ -30,7 +30,7 @@ pub(crate) fn check(api: &Api, namespace: &str, pod: &Value) -> ApiResult<()> {
         ));
     }
     let Some(budget) = of_pod.first() else { return Ok(()) };
-    let (healthy, expected) = count(api, namespace, budget)?;
+    let (healthy, expected) = count(store, namespace, budget)?;
     let desired = desired(budget, expected);
     if !is_healthy(pod) && healthy >= desired {
         return Ok(());
@@ -49,8 +49,11 @@ pub(crate) fn check(api: &Api, namespace: &str, pod: &Value) -> ApiResult<()> {
 }
 
 /// Writes the number of allowed disruptions into the status of budgets.
-pub(crate) const RECOUNT: Task =
-    Task { resource: &POD_DISRUPTION_BUDGETS, moves: is_of_interest, settle: recount };
+pub(crate) fn recounted(store: &Store) -> Task {
+    let store = store.clone();
+    let settle = move |namespace: &str| recount(&store, namespace);
+    Task { resource: &POD_DISRUPTION_BUDGETS, moves: is_of_interest, settle: Box::new(settle) }
+}
 
 fn is_of_interest(event: &Event) -> bool {
     let is_budget = event.storage == POD_DISRUPTION_BUDGETS.storage();
@@ -71,9 +74,9 @@ struct Counted {
 }
 
 /// As `pkg/controller/disruption/disruption.go` does; the pods are read once for many budgets of the namespace.
-fn recount(api: &Api, namespace: &str) -> ApiResult<()> {
+fn recount(store: &Store, namespace: &str) -> ApiResult<()> {
     let (mut together, mut size) = (Vec::new(), 0);
-    objects::each(&api.store, &POD_DISRUPTION_BUDGETS, Some(namespace), |budget| {
+    objects::each(store, &POD_DISRUPTION_BUDGETS, Some(namespace), |budget| {
         size += objects::size(&budget);
         let name = text(&budget, "/metadata/name").to_owned();
         together.push(Counted { name, selector: selector(&budget), healthy: 0, all: 0 });
@@ -81,16 +84,16 @@ fn recount(api: &Api, namespace: &str) -> ApiResult<()> {
             return Ok(());
         }
         size = 0;
-        recount_these(api, namespace, std::mem::take(&mut together))
+        recount_these(store, namespace, std::mem::take(&mut together))
     })?;
-    recount_these(api, namespace, together)
+    recount_these(store, namespace, together)
 }
 
-fn recount_these(api: &Api, namespace: &str, mut budgets: Vec<Counted>) -> ApiResult<()> {
+fn recount_these(store: &Store, namespace: &str, mut budgets: Vec<Counted>) -> ApiResult<()> {
     if budgets.is_empty() {
         return Ok(());
     }
-    objects::each(&api.store, &PODS, Some(namespace), |pod| {
+    objects::each(store, &PODS, Some(namespace), |pod| {
         let is_over = matches!(text(&pod, "/status/phase"), "Succeeded" | "Failed");
         let is_healthy = is_healthy(&pod);
         for budget in budgets.iter_mut().filter(|_| !is_over) {
@@ -101,12 +104,12 @@ fn recount_these(api: &Api, namespace: &str, mut budgets: Vec<Counted>) -> ApiRe
         }
         Ok(())
     })?;
-    budgets.iter().try_for_each(|counted| write(api, namespace, counted))
+    budgets.iter().try_for_each(|counted| write(store, namespace, counted))
 }
 
 /// Writes the status of a budget, if it has changed.
-fn write(api: &Api, namespace: &str, counted: &Counted) -> ApiResult<()> {
-    let mut budget = match objects::get(&api.store, &POD_DISRUPTION_BUDGETS, namespace, &counted.name) {
+fn write(store: &Store, namespace: &str, counted: &Counted) -> ApiResult<()> {
+    let mut budget = match objects::get(store, &POD_DISRUPTION_BUDGETS, namespace, &counted.name) {
         Err(error) if error.reason == Reason::NotFound => return Ok(()),
         found => found?.object,
     };
@@ -114,7 +117,7 @@ fn write(api: &Api, namespace: &str, counted: &Counted) -> ApiResult<()> {
     if budget.get("status") != Some(&status) {
         put(&mut budget, &["status"], status);
         // A conflicting write has it counted again.
-        objects::keep(&api.store, &POD_DISRUPTION_BUDGETS, budget)?;
+        objects::keep(store, &POD_DISRUPTION_BUDGETS, budget)?;
     }
     Ok(())
 }
@@ -145,10 +148,10 @@ fn is_healthy(pod: &Value) -> bool {
 }
 
 /// The number of healthy pods of a budget, and of all its pods.
-fn count(api: &Api, namespace: &str, budget: &Value) -> ApiResult<(i64, i64)> {
+fn count(store: &Store, namespace: &str, budget: &Value) -> ApiResult<(i64, i64)> {
     let (mut healthy, mut all) = (0, 0);
     let Some(selector) = selector(budget) else { return Ok((0, 0)) };
-    objects::each(&api.store, &PODS, Some(namespace), |pod| {
+    objects::each(store, &PODS, Some(namespace), |pod| {
         let is_over = matches!(text(&pod, "/status/phase"), "Succeeded" | "Failed");
         if !is_over && selector.matches(&pod) {
             all += 1;

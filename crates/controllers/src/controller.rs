@@ -27,41 +27,38 @@ use expiry::Expiry;
 use orphans::Orphans;
 use owners::Owners;
 
-use crate::api::Api;
-use crate::call::{Call, Stay};
 use crate::error::{ApiResult, Reason};
 use crate::hub::Event;
-use crate::identity::Identity;
 use crate::kubernetes::Front;
 use crate::limits;
-use crate::notes::Notes;
-use crate::request::{Query, Target};
+use crate::request::Target;
 use crate::resource::{self, RESOURCES, Resource, text};
-use crate::{admit, aggregate, binder, bootstrap, failure, lost, objects, verb};
+use crate::server::{ApiServer, Author};
+use crate::{aggregate, binder, failure, lost, objects};
 
 /// Runs until shutdown.
 pub(crate) fn start(
-    api: &Arc<Api>,
+    api: &Arc<dyn ApiServer>,
     set: BuiltinSet,
     front: Front,
     stop: &Arc<AtomicBool>,
 ) -> std::thread::JoinHandle<()> {
     let (api, stop) = (Arc::clone(api), Arc::clone(stop));
     std::thread::spawn(move || {
-        let errands = Errands::new(Arc::clone(&api.policy));
+        let errands = Errands::new(Arc::clone(api.policy()));
         std::thread::scope(|threads| {
-            errands.start(threads, &api, &stop);
-            let mut controller = Controller::new(&api, set, front, &errands, &stop);
+            errands.start(threads, &*api, &stop);
+            let mut controller = Controller::new(&*api, set, front, &errands, &stop);
             while !stop.load(Ordering::Relaxed) {
                 controller.turn();
-                errands.reinforce(threads, &api, &stop);
+                errands.reinforce(threads, &*api, &stop);
             }
         });
     })
 }
 
 struct Controller<'a> {
-    api: &'a Api,
+    api: &'a dyn ApiServer,
     set: BuiltinSet,
     front: Front,
     events: Follower,
@@ -82,9 +79,15 @@ struct Controller<'a> {
 }
 
 impl<'a> Controller<'a> {
-    fn new(api: &'a Api, set: BuiltinSet, front: Front, errands: &'a Errands, stop: &'a AtomicBool) -> Self {
-        let seen = api.store.revision();
-        let built_in = bootstrap::names(api, set).unwrap_or_else(|error| {
+    fn new(
+        api: &'a dyn ApiServer,
+        set: BuiltinSet,
+        front: Front,
+        errands: &'a Errands,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        let seen = api.store().revision();
+        let built_in = names(api, set).unwrap_or_else(|error| {
             tracing::warn!("built-in objects cannot be read: {}", error.message);
             HashSet::new()
         });
@@ -115,11 +118,11 @@ impl<'a> Controller<'a> {
 
     /// Reads the existing objects.
     fn look_around(&mut self) {
-        self.events.jump(self.api.store.revision());
+        self.events.jump(self.api.store().revision());
         self.front.settle(self.api);
         let (mut leaving, mut is_complete) = (Vec::new(), true);
-        for resource in &self.api.definitions.now().kept().collect::<Vec<_>>() {
-            let listed = objects::each(&self.api.store, resource, None, |object| {
+        for resource in &self.api.definitions().now().kept().collect::<Vec<_>>() {
+            let listed = objects::each(self.api.store(), resource, None, |object| {
                 let (namespace, name) =
                     (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
                 let key = objects::key(resource, namespace, name);
@@ -138,7 +141,7 @@ impl<'a> Controller<'a> {
             return;
         }
         leaving.into_iter().for_each(|leaving| self.finish(leaving));
-        self.unseen = Some(self.api.store.revision());
+        self.unseen = Some(self.api.store().revision());
     }
 
     /// Deletes what has no owner left, once all owners are known: what was listed may name one that was created after its kind
@@ -185,7 +188,7 @@ impl<'a> Controller<'a> {
             self.aggregate();
         }
         self.endings.sweep(self.errands);
-        if let Err(error) = failure::guarded(|| self.heartbeats.look(self.api)) {
+        if let Err(error) = failure::guarded(|| self.heartbeats.look(self.api.store())) {
             tracing::warn!("nodes cannot be looked at: {}", error.message);
         }
         definitions::sweep(self);
@@ -212,7 +215,7 @@ impl<'a> Controller<'a> {
             self.learn(key.clone(), &event.object);
             Leaving::of(&key, &event.object).into_iter().for_each(|leaving| self.finish(leaving));
             if event.storage == "namespaces" {
-                bootstrap::repair(self.api, event.object.clone())?;
+                self.api.repair(event.object.clone())?;
             }
             return Ok(());
         }
@@ -263,19 +266,19 @@ impl<'a> Controller<'a> {
         match event.storage.as_str() {
             "serviceaccounts" | "configmaps" => {
                 let namespaces = &resource::NAMESPACES;
-                let found = objects::get(&self.api.store, namespaces, "", &event.namespace);
+                let found = objects::get(self.api.store(), namespaces, "", &event.namespace);
                 let is_kept =
                     found.is_ok_and(|found| found.object.pointer("/metadata/deletionTimestamp").is_none());
                 if is_kept && matches!(event.name.as_str(), "default" | "kube-root-ca.crt") {
-                    admit::furnish(self.api, &event.namespace)?;
+                    self.api.furnish(&event.namespace)?;
                 }
                 Ok(())
             }
             storage if is_built_in(storage) && is_one_of(&self.built_in, event) => {
                 let kind = text(&event.object, "/kind");
-                for object in bootstrap::objects(self.api, self.set)? {
+                for object in self.api.initial(self.set)? {
                     if text(&object, "/kind") == kind && text(&object, "/metadata/name") == event.name {
-                        bootstrap::ensure(self.api, object)?;
+                        self.api.ensure(object)?;
                     }
                 }
                 Ok(())
@@ -285,20 +288,20 @@ impl<'a> Controller<'a> {
     }
 
     fn compact(&mut self) {
-        if let Err(error) = self.api.store.tidy() {
+        if let Err(error) = self.api.store().tidy() {
             tracing::warn!("old versions cannot be forgotten: {error}");
         }
         let (last, until) = self.compacted;
         if last.elapsed() < limits::HISTORY {
             return;
         }
-        if let Err(error) = self.api.store.compact(until) {
+        if let Err(error) = self.api.store().compact(until) {
             tracing::warn!("old versions cannot be forgotten: {error}");
         }
-        if let Err(error) = crate::token::sweep(&self.api.store) {
+        if let Err(error) = palisade_access::token::sweep(self.api.store()) {
             tracing::warn!("expired tokens cannot be forgotten: {error}");
         }
-        self.compacted = (Instant::now(), self.api.store.revision());
+        self.compacted = (Instant::now(), self.api.store().revision());
     }
 }
 
@@ -319,8 +322,8 @@ impl Leaving {
 }
 
 /// Whether all kinds of the owners that an object names are served: of others it is not known whether they exist.
-fn has_known_owners(api: &Api, object: &Value) -> bool {
-    let registry = api.definitions.now();
+fn has_known_owners(api: &dyn ApiServer, object: &Value) -> bool {
+    let registry = api.definitions().now();
     let is_known = |reference: &Value| {
         let group = text(reference, "/apiVersion").split_once('/').map_or("", |(group, _)| group);
         let is_one =
@@ -336,9 +339,9 @@ fn lock(owners: &Mutex<Owners>) -> MutexGuard<'_, Owners> {
 }
 
 /// Deletes an object, if something is still true of it.
-fn delete_if(api: &Api, key: &Key, is_due: impl Fn(&Value) -> bool) -> ApiResult<()> {
-    let Some(resource) = api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
-    match objects::get(&api.store, &resource, &key.namespace, &key.name) {
+fn delete_if(api: &dyn ApiServer, key: &Key, is_due: impl Fn(&Value) -> bool) -> ApiResult<()> {
+    let Some(resource) = api.definitions().now().of_storage(&key.resource) else { return Ok(()) };
+    match objects::get(api.store(), &resource, &key.namespace, &key.name) {
         Ok(found) if is_due(&found.object) => delete(api, key, text(&found.object, "/metadata/uid")),
         Err(error) if error.reason != Reason::NotFound => Err(error),
         _ => Ok(()),
@@ -346,21 +349,21 @@ fn delete_if(api: &Api, key: &Key, is_due: impl Fn(&Value) -> bool) -> ApiResult
 }
 
 /// Deletes an object of a UID; an object that does not exist counts as deleted.
-fn delete(api: &Api, key: &Key, uid: &str) -> ApiResult<()> {
+fn delete(api: &dyn ApiServer, key: &Key, uid: &str) -> ApiResult<()> {
     delete_with(api, key, &json!({"preconditions": {"uid": uid}}))
 }
 
 /// Deletes an object by options; an object that does not exist, or is another one, counts as deleted.
-fn delete_with(api: &Api, key: &Key, options: &Value) -> ApiResult<()> {
-    let options = options.to_string();
-    with_call(api, key, |call| match verb::delete(call, options.as_bytes(), "application/json") {
+fn delete_with(api: &dyn ApiServer, key: &Key, options: &Value) -> ApiResult<()> {
+    let Some(target) = target(api, key) else { return Ok(()) };
+    match api.delete(&Author::server(), &target, options) {
         Err(error) if !matches!(error.reason, Reason::NotFound | Reason::Conflict) => Err(error),
         _ => Ok(()),
-    })
+    }
 }
 
 /// Removes an owner from an object, and with it all others that leave it behind.
-fn disown(api: &Api, owners: &Mutex<Owners>, key: &Key, owner: &str) -> ApiResult<()> {
+fn disown(api: &dyn ApiServer, owners: &Mutex<Owners>, key: &Key, owner: &str) -> ApiResult<()> {
     let released = RefCell::new(Vec::new());
     change_list(api, key, "/metadata/ownerReferences", &|reference| {
         let uid = text(reference, "/uid");
@@ -375,7 +378,7 @@ fn disown(api: &Api, owners: &Mutex<Owners>, key: &Key, owner: &str) -> ApiResul
 }
 
 /// Filters a list in an object.
-fn change_list(api: &Api, key: &Key, list: &str, keep: &dyn Fn(&Value) -> bool) -> ApiResult<()> {
+fn change_list(api: &dyn ApiServer, key: &Key, list: &str, keep: &dyn Fn(&Value) -> bool) -> ApiResult<()> {
     let change = |old: &Value| {
         let mut new = old.clone();
         if let Some(list) = new.pointer_mut(list).and_then(Value::as_array_mut) {
@@ -383,20 +386,29 @@ fn change_list(api: &Api, key: &Key, list: &str, keep: &dyn Fn(&Value) -> bool) 
         }
         Ok(new)
     };
-    with_call(api, key, |call| match verb::revise(call, change) {
-        Err(error) if error.reason != Reason::NotFound => Err(error),
-        _ => Ok(()),
-    })
+    revise(api, key, &change)
 }
 
-/// Acts on an object as the server itself.
-fn with_call(api: &Api, key: &Key, act: impl FnOnce(&Call<'_>) -> ApiResult<()>) -> ApiResult<()> {
-    let Some(resource) = api.definitions.now().of_storage(&key.resource) else { return Ok(()) };
-    let target =
-        Target { resource, namespace: key.namespace.clone(), name: key.name.clone(), subresource: None };
-    let (identity, query, notes) = (Identity::system(), Query::default(), Notes::default());
-    let (agent, stay) = ("palisade", Stay::default());
-    act(&Call { api, identity: &identity, target: &target, query: &query, agent, notes: &notes, stay })
+/// Changes an object as the server itself; one that does not exist is left alone.
+fn revise(api: &dyn ApiServer, key: &Key, change: &dyn Fn(&Value) -> ApiResult<Value>) -> ApiResult<()> {
+    let Some(target) = target(api, key) else { return Ok(()) };
+    match api.revise(&Author::server(), &target, change) {
+        Err(error) if error.reason != Reason::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// An object as the target of requests, if its resource is served.
+fn target(api: &dyn ApiServer, key: &Key) -> Option<Target> {
+    let resource = api.definitions().now().of_storage(&key.resource)?;
+    Some(Target { resource, namespace: key.namespace.clone(), name: key.name.clone(), subresource: None })
+}
+
+/// The kinds and names of the objects that every cluster has.
+fn names(api: &dyn ApiServer, set: BuiltinSet) -> ApiResult<HashSet<(String, String)>> {
+    let all = api.initial(set)?;
+    let name = |object| (text(object, "/kind").to_owned(), text(object, "/metadata/name").to_owned());
+    Ok(all.iter().map(name).collect())
 }
 
 /// Whether objects of a kind come with the server.

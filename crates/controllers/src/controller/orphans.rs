@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::errands::Aim;
 use super::{Controller, delete_with};
-use crate::api::Api;
 use crate::error::{ApiResult, Reason};
 use crate::resource::{NODES, PODS, text};
+use crate::server::ApiServer;
 use crate::{failure, objects, time};
 
 /// Interval between two looks at the nodes.
@@ -54,7 +54,7 @@ impl Orphans {
 
 /// Deletes the pods of nodes that are gone.
 pub(super) fn sweep(controller: &mut Controller<'_>) {
-    let store = &controller.api.store;
+    let store = controller.api.store();
     // A store that cannot be read has no node less.
     let exists = |node: &str| !matches!(store.length(&objects::key(&NODES, "", node)), Ok(None));
     let gone = controller.orphans.gone(Instant::now(), exists);
@@ -80,8 +80,8 @@ pub(super) fn sweep(controller: &mut Controller<'_>) {
 }
 
 /// Marks a pod as failed, unless it has ended, and deletes it at once.
-fn end(api: &Api, key: &Key, uid: &str) -> ApiResult<()> {
-    let pod = match objects::get(&api.store, &PODS, &key.namespace, &key.name) {
+fn end(api: &dyn ApiServer, key: &Key, uid: &str) -> ApiResult<()> {
+    let pod = match objects::get(api.store(), &PODS, &key.namespace, &key.name) {
         Err(error) if error.reason == Reason::NotFound => return Ok(()),
         found => found?.object,
     };
@@ -89,7 +89,7 @@ fn end(api: &Api, key: &Key, uid: &str) -> ApiResult<()> {
         && let Some(failed) = failed(pod, &time::now())
     {
         // A write in between is the pod's own end, or another one's: the deletion comes all the same.
-        objects::keep(&api.store, &PODS, failed)?;
+        objects::keep(api.store(), &PODS, failed)?;
     }
     delete_with(api, key, &json!({"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}))
 }

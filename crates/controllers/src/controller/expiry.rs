@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Controller;
 use crate::error::Reason;
 use crate::resource::{self, text};
-use crate::{failure, limits, remove};
+use crate::{failure, limits};
 
 /// The place of events in the store.
 const EVENTS: &str = "events";
@@ -72,8 +72,7 @@ pub(super) fn sweep(controller: &mut Controller<'_>) {
     let now = Instant::now();
     let Some(events) = resource::of_storage(EVENTS) else { return };
     for key in controller.expiry.take(now) {
-        let removed =
-            failure::guarded(|| remove::remove(controller.api, events, &key.namespace, &key.name, None));
+        let removed = failure::guarded(|| controller.api.remove(events, &key.namespace, &key.name, None));
         match removed {
             Err(error) if error.reason != Reason::NotFound => {
                 tracing::warn!("event {}/{} cannot be deleted: {}", key.namespace, key.name, error.message);
