@@ -48,6 +48,11 @@ pub(crate) struct Findings {
 const MAX_FINDINGS: usize = 500;
 
 impl Findings {
+    /// Whether further findings are left out, so that their messages need not be made.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() >= MAX_FINDINGS
+    }
+
     pub(crate) fn add(
         &mut self,
         severity: Severity,
@@ -55,7 +60,7 @@ impl Findings {
         field: impl Into<String>,
         message: impl Into<String>,
     ) {
-        if self.list.len() < MAX_FINDINGS {
+        if !self.is_full() {
             self.list.push(Finding { severity, at, field: field.into(), message: message.into() });
         }
     }

@@ -185,6 +185,9 @@ fn unknown_name(
     position: palisade_k8s::manifest::Position,
     findings: &mut Findings,
 ) {
+    if findings.is_full() {
+        return;
+    }
     let known = Syscall::all().filter(|syscall| archs.iter().any(|arch| syscall.number(*arch).is_some()));
     let message = format!(
         "unknown syscall {name:?}, which runtimes ignore{}",

@@ -64,7 +64,11 @@ impl List {
                     let message = format!("systemd ignores {:?}: what is logged takes no error", word.name);
                     findings.warn(at, key, message);
                 }
-                Ok(word) if unknown(word.name) => findings.warn(at, key, unknown_name(word.name)),
+                Ok(word) if unknown(word.name) => {
+                    if !findings.is_full() {
+                        findings.warn(at, key, unknown_name(word.name));
+                    }
+                }
                 Ok(word) => {
                     let (changed, all) = self.put(&word, inverted, at);
                     if 2 * changed < all {
