@@ -1,10 +1,11 @@
 //! The permitted changes of a pod, by subresource.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::Value;
 
+use super::security::{APPARMOR, MIRROR};
 use super::{Errors, text};
 
 /// A pod's spec is immutable but for images, deadlines, added tolerations and removed gates; resources and ephemeral
@@ -40,7 +41,23 @@ pub(in super::super) fn check_change(new: &Value, old: &Value, subresource: &str
     check_kept(new, old, "tolerations", toleration, &mut errors);
     check_kept(new, old, "ephemeralContainers", Value::to_string, &mut errors);
     check_gates(new, old, &mut errors);
+    check_annotations(new, old, &mut errors);
     errors
+}
+
+/// Annotations that decide on a running pod stay as they are (kubernetes/kubernetes,
+/// pkg/apis/core/validation/validation.go, `ValidatePodSpecificAnnotationUpdates`).
+fn check_annotations(new: &Value, old: &Value, errors: &mut Errors) {
+    let [new, old] = [new, old].map(|pod| pod.pointer("/metadata/annotations").and_then(Value::as_object));
+    let keys: BTreeSet<&String> = [new, old].into_iter().flatten().flat_map(|map| map.keys()).collect();
+    let is_fixed = |key: &str| key == MIRROR || key.starts_with(APPARMOR);
+    for key in keys.into_iter().filter(|key| is_fixed(key)) {
+        let [new, old] = [new, old].map(|map| map.and_then(|map| map.get(key)));
+        if new != old {
+            let path = FieldPath::of("metadata.annotations").key(key);
+            errors.push(FieldError::forbidden(path, "is fixed when the pod is created"));
+        }
+    }
 }
 
 /// The spec without its mutable fields.

@@ -12,7 +12,7 @@ use super::{At, CONTAINER_LISTS, Errors};
 const IDS: std::ops::RangeInclusive<i64> = 0..=2_147_483_647;
 
 /// Annotation of a mirror pod: the node runs it from a file.
-const MIRROR: &str = "kubernetes.io/config.mirror";
+pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Checks the security settings of the pod as a whole.
 pub(super) fn check_pod(spec: &At<'_>, errors: &mut Errors) {
@@ -119,7 +119,7 @@ fn is_sysctl(name: &str) -> bool {
     name.len() <= 253 && name.split(['.', '/']).all(is_part)
 }
 
-const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+pub(super) const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// Annotations that name profiles.
 pub(super) fn check_annotations(pod: &Value, spec: &At<'_>, errors: &mut Errors) {

@@ -565,6 +565,8 @@ fn changes() {
         old["spec"]["activeDeadlineSeconds"] = json!(10);
         old["spec"]["tolerations"] = json!([{"key": "a", "operator": "Exists", "tolerationSeconds": 5}]);
         old["spec"]["schedulingGates"] = json!([{"name": "g"}]);
+        old["metadata"]["annotations"] =
+            json!({"container.apparmor.security.beta.kubernetes.io/a": "unconfined"});
         let mut new = old.clone();
         set(&mut new, pointer, &value);
         check_change(&new, &old, subresource).iter().map(|error| error.path.to_string()).collect::<Vec<_>>()
@@ -588,6 +590,19 @@ fn changes() {
         ("", "/spec/schedulingGates", json!([]), &[]),
         ("", "/spec/schedulingGates", json!([{"name": "h"}]), &["spec.schedulingGates[0]"]),
         ("status", "/spec/containers/0/image", json!("other"), &["spec"]),
+        ("", "/metadata/annotations/other", json!("x"), &[]),
+        (
+            "",
+            "/metadata/annotations/kubernetes.io~1config.mirror",
+            json!("x"),
+            &["metadata.annotations[kubernetes.io/config.mirror]"],
+        ),
+        (
+            "ephemeralcontainers",
+            "/metadata/annotations",
+            Value::Null,
+            &["metadata.annotations[container.apparmor.security.beta.kubernetes.io/a]"],
+        ),
     ];
     for (subresource, pointer, value, expected) in rows {
         assert_eq!(
