@@ -46,7 +46,7 @@ pub(crate) fn sync(work: &Work<'_>) -> ApiResult<Next> {
     }
     let status = status::of(&deployment, is_scaled_alone);
     deployment.clean_up(is_paused || !is_scaled_alone && status::is_complete(work, &status))?;
-    work.say(&status)?;
+    work.say_with(&status, deployment.own_number().map(|number| (REVISION, number)))?;
     deployment.refused.map_or_else(|| Ok(status::next(work, &status)), Err)
 }
 
@@ -202,7 +202,7 @@ impl<'d> Deployment<'d> {
             let name = text(current, "/metadata/name").to_owned();
             self.current = Some(self.work.change(&REPLICA_SETS, &name, "", write)?);
         }
-        self.number_own()
+        Ok(())
     }
 
     /// Annotations of the present replica set: the deployment's, the revision, and those that it had before.
@@ -228,18 +228,9 @@ impl<'d> Deployment<'d> {
         said
     }
 
-    /// Writes the number of the revision into the deployment.
-    fn number_own(&self) -> ApiResult<()> {
-        let Some(number) = self.current.as_ref().map(revision) else { return Ok(()) };
-        if revision(&self.work.object) == number {
-            return Ok(());
-        }
-        let write = |old: &Value| {
-            let mut new = old.clone();
-            put(&mut new, &["metadata", "annotations", REVISION], number.to_string().into());
-            new
-        };
-        self.work.change(self.work.resource, self.work.name(), "", write).map(drop)
+    /// The number of the revision, which the deployment says too.
+    fn own_number(&self) -> Option<String> {
+        self.current.as_ref().map(|set| revision(set).to_string())
     }
 
     /// Pods that the present replica set is to have while others shrink.
@@ -279,7 +270,7 @@ impl<'d> Deployment<'d> {
                 }
                 self.current = Some(set);
                 self.is_begun = true;
-                self.number_own()
+                Ok(())
             }
             // Another owner has a set of this name: the next try uses another one.
             Err(error) if error.reason == Reason::AlreadyExists => {
@@ -585,6 +576,15 @@ mod tests {
             let oldest: Vec<String> = (0..deleted).map(|at| format!("s{at}")).collect();
             assert_eq!(*gone, oldest, "{limit} {count} {size}");
         }
+    }
+
+    #[test]
+    fn the_revision_is_written_with_the_status() {
+        let cluster = Fake::with(&[]);
+        let spec = json!({"replicas": 3, "progressDeadlineSeconds": 9, "template": {"spec": {}}});
+        let (_, _, _, status) = cluster.sync(&workload("Deployment", &spec));
+        assert_eq!(cluster.changed.borrow()["metadata"]["annotations"][REVISION], "1");
+        assert_eq!(status["conditions"][1]["reason"], "NewReplicaSetCreated", "{status}");
     }
 
     #[test]

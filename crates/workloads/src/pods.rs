@@ -161,45 +161,70 @@ pub(crate) fn tell(work: &Work<'_>, kind: &str, reason: &str, message: &str) {
     }
 }
 
-/// Sets a condition, or takes it away; the time is that of the last change of its status.
+/// Sets a condition, or takes it away. One that is as it was keeps its place, so that the status is as it was; another comes
+/// last.
 pub(crate) fn set_condition(
     work: &Work<'_>,
     status: &mut Value,
     kind: &str,
     set: Option<(&str, &str, &str)>,
 ) {
-    let object = &work.object;
-    let old = condition(object, kind).cloned();
-    let mut all: Vec<Value> = status
-        .get("conditions")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter(|one| text(one, "/type") != kind)
-        .cloned()
-        .collect();
-    if let Some((holds, reason, message)) = set {
-        let is_deployment = text(object, "/kind") == "Deployment";
-        let is_same = old.as_ref().is_some_and(|old| text(old, "/status") == holds);
-        let says_same = old
-            .as_ref()
-            .is_some_and(|old| is_same && text(old, "/reason") == reason && text(old, "/message") == message);
-        let now = work.now();
-        let kept = |field: &str, is_kept: bool| match &old {
-            Some(old) if is_kept => text(old, field).to_owned(),
-            _ => now.clone(),
-        };
-        let mut condition = json!({"type": kind, "status": holds});
-        if is_deployment {
-            put(&mut condition, &["lastUpdateTime"], kept("/lastUpdateTime", says_same).into());
-        }
-        put(&mut condition, &["lastTransitionTime"], kept("/lastTransitionTime", is_same).into());
-        put(&mut condition, &["reason"], reason.into());
-        put(&mut condition, &["message"], message.into());
-        all.push(condition);
+    let mut all = status.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+    let new = set.map(|set| new_condition(work, kind, set));
+    if new.as_ref().is_none_or(|new| !all.contains(new)) {
+        all.retain(|one| text(one, "/type") != kind);
+        all.extend(new);
     }
     match all.is_empty() {
         true => drop(status.as_object_mut().and_then(|status| status.shift_remove("conditions"))),
         false => put(status, &["conditions"], all.into()),
+    }
+}
+
+/// A condition with the times of the last changes of its status and of its words.
+fn new_condition(work: &Work<'_>, kind: &str, (holds, reason, message): (&str, &str, &str)) -> Value {
+    let old = condition(&work.object, kind);
+    let is_same = old.is_some_and(|old| text(old, "/status") == holds);
+    let says_same =
+        old.is_some_and(|old| is_same && text(old, "/reason") == reason && text(old, "/message") == message);
+    let kept = |field: &str, is_kept: bool| match old {
+        Some(old) if is_kept => text(old, field).to_owned(),
+        _ => work.now(),
+    };
+    let mut condition = json!({"type": kind, "status": holds});
+    if text(&work.object, "/kind") == "Deployment" {
+        put(&mut condition, &["lastUpdateTime"], kept("/lastUpdateTime", says_same).into());
+    }
+    put(&mut condition, &["lastTransitionTime"], kept("/lastTransitionTime", is_same).into());
+    put(&mut condition, &["reason"], reason.into());
+    put(&mut condition, &["message"], message.into());
+    condition
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Fake, workload};
+
+    #[test]
+    fn a_condition_that_is_as_it_was_keeps_its_place() {
+        let then = "2026-01-01T00:00:00Z";
+        let condition = |kind: &str, reason: &str| json!({"type": kind, "status": "True", "lastTransitionTime": then, "reason": reason, "message": "m"});
+        let (a, b) = (condition("A", "r"), condition("B", "r"));
+        let cases = [
+            (Some(("True", "r", "m")), json!([a, b])),
+            (Some(("True", "new", "m")), json!([b, condition("A", "new")])),
+            (None, json!([b])),
+        ];
+        let cluster = Fake::default();
+        for (set, expected) in cases {
+            let mut object = workload("ReplicaSet", &json!({}));
+            object["status"]["conditions"] = json!([a, b]);
+            let mut status = object["status"].clone();
+            let resource = kind::of_storage("apps/replicasets").unwrap();
+            let work = Work { cluster: &cluster, resource, account: "replicaset-controller", object };
+            set_condition(&work, &mut status, "A", set);
+            assert_eq!(status["conditions"], expected, "{set:?}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use palisade_api::error::ApiResult;
 use palisade_api::kind::{Resource, text};
 use palisade_api::selector::Labels;
 use palisade_api::time;
+use palisade_k8s::put;
 use serde_json::{Map, Value, json};
 
 use crate::{Author, Cluster};
@@ -96,12 +97,24 @@ impl Work<'_> {
 
     /// Writes its status, if that is another than it has.
     pub(crate) fn say(&self, status: &Value) -> ApiResult<()> {
-        if self.object.get("status") == Some(status) {
+        self.say_with(status, None)
+    }
+
+    /// The same, with an annotation in the same write.
+    pub(crate) fn say_with(&self, status: &Value, annotation: Option<(&str, String)>) -> ApiResult<()> {
+        let is_said = annotation.as_ref().is_none_or(|(name, value)| {
+            let annotations = self.object.pointer("/metadata/annotations");
+            annotations.and_then(|annotations| annotations.get(name)?.as_str()) == Some(value)
+        });
+        if is_said && self.object.get("status") == Some(status) {
             return Ok(());
         }
         let change = |old: &Value| {
             let mut new = old.clone();
-            palisade_k8s::put(&mut new, &["status"], status.clone());
+            put(&mut new, &["status"], status.clone());
+            if let Some((name, value)) = &annotation {
+                put(&mut new, &["metadata", "annotations", name], value.clone().into());
+            }
             new
         };
         self.change(self.resource, self.name(), "status", change).map(drop)
