@@ -54,11 +54,8 @@ pub fn start(api: &Arc<dyn ApiServer>, stop: &Arc<AtomicBool>, task: Task) -> Jo
 /// Adds the namespaces of the next events; waits for some if nothing is due.
 fn follow(api: &dyn ApiServer, task: &Task, due: &mut Due, events: &mut Follower) {
     let wait = due.wait(Instant::now()).min(limits::WORKLOAD_WAIT);
-    match events.next(wait) {
-        Ok(events) => {
-            let events = events.iter().filter(|event| !event.namespace.is_empty() && (task.moves)(event));
-            due.add(events.map(|event| event.namespace.clone()));
-        }
+    match events.namespaces(wait, task.moves) {
+        Ok(namespaces) => due.add(namespaces),
         Err(_) => {
             events.jump(api.store().revision());
             due.add(all(api, task));

@@ -49,6 +49,32 @@ impl Follower {
         }
     }
 
+    /// The namespaces of the next events that are meant; waits for one for as long as `time`, then gives none. Of events that
+    /// only the store has left, all are meant: they are not read.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    pub fn namespaces(
+        &mut self,
+        time: Duration,
+        are_meant: impl Fn(&Event) -> bool,
+    ) -> Result<Vec<String>, StoreError> {
+        let found: Vec<String> = match self.hub.follow(self.seen, time) {
+            Found::Events(events, until) => {
+                self.seen = until;
+                let meant = events.iter().filter(|event| are_meant(event));
+                meant.map(|event| event.namespace.clone()).collect()
+            }
+            Found::Behind => {
+                let (namespaces, until) = self.store.touched(self.seen)?;
+                self.seen = until;
+                namespaces
+            }
+        };
+        Ok(found.into_iter().filter(|namespace| !namespace.is_empty()).collect())
+    }
+
     fn read(&mut self) -> Result<Vec<Arc<Event>>, StoreError> {
         let mut watch = self.store.watch_all(self.seen)?;
         let events = watch.next(Duration::ZERO)?;
@@ -89,6 +115,16 @@ mod tests {
         });
         assert_eq!(names, ["1 2 3 4", "0 1 2 3 4"]);
         assert!(followers[0].next(Duration::ZERO).unwrap().is_empty());
+        // A follower that is behind gets the namespaces without what was written.
+        followers[1].jump(Revision::default());
+        assert_eq!(followers[1].namespaces(Duration::ZERO, |_| false).unwrap(), ["n"]);
+        assert_eq!(followers[1].seen(), newest);
+        create(5, 1);
+        for (are_meant, expected) in [(false, vec![]), (true, vec!["n".to_owned()])] {
+            followers[1].jump(newest);
+            assert_eq!(followers[1].namespaces(Duration::from_secs(30), |_| are_meant).unwrap(), expected);
+        }
+        let newest = store.revision();
         store.compact(newest).unwrap();
         followers[0].jump(first);
         let error = followers[0].next(Duration::ZERO).err();

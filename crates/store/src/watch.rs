@@ -51,6 +51,41 @@ impl Store {
     }
 }
 
+/// Maximum number of writes whose places are read at once.
+const TOUCHED: i64 = 5000;
+
+impl Store {
+    /// The namespaces that were written in after a revision, each once, and up to which revision: what was written is not
+    /// read.
+    ///
+    /// # Errors
+    ///
+    /// The writes after the revision are compacted away, or the disk fails.
+    pub fn touched(&self, after: Revision) -> Result<(Vec<String>, Revision), StoreError> {
+        let newest = self.revision();
+        self.inner.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT namespace, max(revision), count(*) FROM (
+                    SELECT revision, namespace FROM versions
+                    WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3)
+                 GROUP BY namespace",
+            )?;
+            let rows = statement.query_map(params![after.0, newest.0, TOUCHED], |row| {
+                Ok((row.get(0)?, Revision(row.get(1)?), row.get::<_, i64>(2)?))
+            })?;
+            let (mut namespaces, mut last, mut count) = (Vec::new(), after, 0);
+            for row in rows {
+                let (namespace, revision, writes) = row?;
+                namespaces.push(namespace);
+                last = last.max(revision);
+                count += writes;
+            }
+            is_kept(connection, after)?;
+            Ok((namespaces, if count < TOUCHED { newest.max(after) } else { last }))
+        })
+    }
+}
+
 impl Watch {
     /// The next events, at most 500, and fewer where they are large; waits for one for as long as `time`, then gives none.
     ///

@@ -1,7 +1,7 @@
 //! The store against a model that keeps everything, and at its edges.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use palisade_store::{Change, Event, Key, Revision, Store, StoreError, Write};
@@ -151,7 +151,20 @@ fn check(store: &Store, model: &Model) {
             }
             check_watch(store, model, (resource, namespace), revision);
         }
+        check_touched(store, model, revision);
     }
+}
+
+fn check_touched(store: &Store, model: &Model, after: u64) {
+    let (found, until) = match store.touched(Revision::new(after).unwrap()) {
+        Ok(found) => found,
+        Err(StoreError::Compacted { .. }) => return assert!(after < model.compacted),
+        Err(error) => panic!("{error}"),
+    };
+    let events = model.events.iter().skip(after as usize);
+    let expected: BTreeSet<String> = events.map(|(_, key, ..)| key.namespace.clone()).collect();
+    assert_eq!((found.len(), until), (expected.len(), store.revision()), "each once");
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
 }
 
 fn check_watch(store: &Store, model: &Model, (resource, namespace): (&str, Option<&str>), after: u64) {
