@@ -11,12 +11,15 @@ use crate::resource::{Admission, LIMIT_RANGES, text};
 
 /// Gives a pod the default resources of its namespace's LimitRanges.
 pub(super) fn complete(call: &Call<'_>, pod: &mut Value) -> ApiResult<()> {
-    let before = pod.clone();
-    each(call, |range| match limit_range::fill(&range, pod) {
-        true => Ok(()),
-        false => Err(ApiError::too_large(limits::OBJECT)),
+    let mut before = None;
+    each(call, |range| {
+        before.get_or_insert_with(|| pod.clone());
+        match limit_range::fill(&range, pod) {
+            true => Ok(()),
+            false => Err(ApiError::too_large(limits::OBJECT)),
+        }
     })?;
-    if *pod != before {
+    if before.is_some_and(|before| *pod != before) {
         // The quality of service follows the resources.
         call.target.resource.prepare(pod, None);
     }

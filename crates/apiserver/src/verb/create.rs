@@ -40,18 +40,17 @@ pub(crate) fn create_object(call: &Call<'_>, mut object: Value) -> ApiResult<Val
     super::check_sent(call, &object)?;
     place(&mut object, &target.namespace, resource.namespaced)?;
     let generate = text(&object, "/metadata/generateName").to_owned();
-    let is_generated = text(&object, "/metadata/name").is_empty() && !generate.is_empty();
+    if generate.is_empty() || !text(&object, "/metadata/name").is_empty() {
+        return attempt(call, object);
+    }
     for _ in 0..8 {
         let mut candidate = object.clone();
-        let mut made = String::new();
-        if is_generated {
-            made = random_name(&generate);
-            put(&mut candidate, &["metadata", "name"], made.clone().into());
-        }
+        let made = random_name(&generate);
+        put(&mut candidate, &["metadata", "name"], made.clone().into());
         match attempt(call, candidate) {
-            Err(error) if is_generated && error.reason == Reason::AlreadyExists => {}
+            Err(error) if error.reason == Reason::AlreadyExists => {}
             // A generated name is unknown to the client, so a refusal does not name it.
-            Err(mut error) if is_generated && error.reason == Reason::Forbidden => {
+            Err(mut error) if error.reason == Reason::Forbidden => {
                 error.message = error.message.replace(&format!("{made:?}"), &format!("{generate:?}"));
                 if let Some(details) = error.details.as_mut().filter(|details| details.get("name").is_some())
                 {
@@ -87,7 +86,8 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         }
     }
     resource.prepare(&mut object, None);
-    let given = object.clone();
+    // Of what it was, only metadata is restored after a webhook.
+    let given = json!({"metadata": object.get("metadata")});
     let _naming = call.api.definitions.naming(resource);
     let settle = |changed| fit_again(resource, changed, &given);
     let reserved = admit::create(call, &mut object, &settle)?;
