@@ -242,7 +242,7 @@ impl Expression {
 }
 
 /// Namespaces of functions, as in `sets.contains`.
-const NAMESPACES: [&str; 6] = ["math", "strings", "sets", "optional", "cel", "base64"];
+const NAMESPACES: [&str; 7] = ["math", "strings", "sets", "optional", "cel", "base64", "format"];
 
 const MATH: [&str; 20] = [
     "@max",
@@ -272,6 +272,7 @@ const MATH: [&str; 20] = [
 fn is_of(namespace: &str, function: &str) -> bool {
     match namespace {
         "ip" => function == "isCanonical",
+        "format" => function == "named" || functions::format::NAMES.contains(&function),
         "sets" => ["contains", "equivalent", "intersects"].contains(&function),
         "strings" => function == "quote",
         "optional" => ["of", "none", "ofNonZeroValue"].contains(&function),

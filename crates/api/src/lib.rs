@@ -29,6 +29,7 @@ pub mod cron;
 pub mod discovery;
 pub mod error;
 pub mod fields;
+mod format;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod identity;

@@ -5,8 +5,8 @@
 
 mod fill;
 mod findings;
-mod format;
 mod judge;
+mod pattern;
 mod place;
 mod prune;
 mod read;
@@ -95,7 +95,7 @@ enum List {
 #[derive(Debug, Default)]
 struct Checks {
     format: String,
-    pattern: Option<std::sync::Arc<format::Pattern>>,
+    pattern: Option<std::sync::Arc<pattern::Pattern>>,
     lengths: [Option<u64>; 2],
     items: [Option<u64>; 2],
     properties: [Option<u64>; 2],

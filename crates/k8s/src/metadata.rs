@@ -21,13 +21,16 @@ pub fn labels(labels: &BTreeMap<String, String>, errors: &mut Vec<FieldError>) {
 pub fn label(key: &str, value: &str, path: &dyn Fn() -> FieldPath, errors: &mut Vec<FieldError>) {
     let broken = qualified_name(key).into_iter().map(|rule| FieldError::invalid(path(), key, rule));
     errors.extend(broken);
-    if value.len() > 63 {
-        errors.push(FieldError::invalid(path(), value, "must be no more than 63 bytes"));
-    }
-    if !value.is_empty() && !is_name(value) {
-        let rule = "a valid label is empty or consists of alphanumeric characters, '-', '_' or '.', and starts and ends with an alphanumeric character";
-        errors.push(FieldError::invalid(path(), value, rule));
-    }
+    errors.extend(label_value(value).into_iter().map(|rule| FieldError::invalid(path(), value, rule)));
+}
+
+/// The rules that a label's value breaks: it is a short name or empty.
+#[must_use]
+pub fn label_value(value: &str) -> Vec<&'static str> {
+    let is_named = value.is_empty() || is_name(value);
+    let long = (value.len() > 63).then_some("must be no more than 63 bytes");
+    let odd = (!is_named).then_some("a valid label is empty or consists of alphanumeric characters, '-', '_' or '.', and starts and ends with an alphanumeric character");
+    long.into_iter().chain(odd).collect()
 }
 
 /// Keys are qualified names, whatever their case; together with their values they are bounded.

@@ -1,10 +1,12 @@
-//! Functions that Kubernetes adds to CEL: lists, regular expressions, quantities, URLs, addresses, sets.
+//! Functions that Kubernetes adds to CEL: lists, regular expressions, quantities, versions, URLs, addresses, sets, named formats.
 //!
 //! Named and defined as in `k8s.io/apiserver/pkg/cel/library`.
 
 mod address;
 mod amount;
+pub(super) mod format;
 mod url;
+mod version;
 
 use std::cmp::Ordering;
 
@@ -85,6 +87,13 @@ const KNOWN: &[&str] = &[
     "isLessThan",
     "isGreaterThan",
     "compareTo",
+    "semver",
+    "isSemver",
+    "major",
+    "minor",
+    "patch",
+    "named",
+    "validate",
     "url",
     "isURL",
     "getScheme",
@@ -147,7 +156,9 @@ const KNOWN: &[&str] = &[
 /// Whether a name is that of a function or an operator.
 pub(super) fn is_known(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
-    KNOWN.contains(&last) || !name.starts_with(|letter: char| letter.is_ascii_alphabetic())
+    KNOWN.contains(&last)
+        || format::NAMES.contains(&last)
+        || !name.starts_with(|letter: char| letter.is_ascii_alphabetic())
 }
 
 fn fails(function: &str, why: impl std::fmt::Display) -> ExecutionError {
@@ -164,6 +175,8 @@ pub(super) fn add(context: &mut Context<'_, '_>) {
     amount::add(context);
     url::add(context);
     address::add(context);
+    format::add(context);
+    version::add(context);
     sets(context);
 }
 
@@ -334,6 +347,30 @@ mod tests {
         (
             "compareTo",
             "quantity('200M').compareTo(quantity('0.2G')) == 0 && quantity('50Mi').compareTo(quantity('50M')) == 1",
+        ),
+        (
+            "semver",
+            "semver('v1.0', true) == semver('1.0.0+build') && semver('1.2.3-rc.1').isLessThan(semver('1.2.3'))",
+        ),
+        (
+            "semver",
+            "semver('1.10.0').isGreaterThan(semver('1.9.0')) && semver('1.2.3').compareTo(semver('2.0.0')) == -1",
+        ),
+        (
+            "isSemver",
+            "isSemver('1.0.0') && !isSemver('v1.0') && isSemver('v1.0', true) && !isSemver('Three')",
+        ),
+        ("major", "semver('1.2.3').major() == 1"),
+        ("minor", "semver('1.2.3').minor() == 2"),
+        ("patch", "semver('1.2.3').patch() == 3"),
+        ("named", "format.named('uuid').hasValue() && !format.named('email').hasValue()"),
+        (
+            "named",
+            "format.named('dns1123Label').value().validate('a.b').value() == ['must not contain dots']",
+        ),
+        (
+            "validate",
+            "!format.dns1123Label().validate('my-name').hasValue() && format.uri().validate('x').hasValue()",
         ),
         (
             "url",
@@ -511,6 +548,11 @@ mod tests {
             "quantity('9999999999999999999999999999999999999G').asInteger() == 1",
             "url('../x').getQuery() == {}",
             "ip.isCanonical('x')",
+            "semver('v1.0.0') == ''",
+            "semver('1', 2) == ''",
+            "'1'.major() == 1",
+            "semver('1.0.0').isLessThan('1')",
+            "'email'.validate('x').hasValue()",
         ] {
             let compiled = Expression::compile(text, &[]).unwrap();
             assert!(compiled.holds(&Scope::default()).is_err(), "{text}");

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::findings::Findings;
 use super::place::Place;
-use super::{Bound, Checks, Form, List, Rest, STEPS, Structural, format};
+use super::{Bound, Checks, Form, List, Rest, STEPS, Structural};
+use crate::format;
 
 /// Validates an object; second, whether all its values have the right types.
 pub(super) fn judge(schema: &Structural, object: &Value, old: Option<&Value>) -> (Vec<FieldError>, bool) {

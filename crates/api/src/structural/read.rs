@@ -6,7 +6,7 @@ use std::sync::Arc;
 use palisade_k8s::{FieldError, FieldPath};
 use serde_json::{Map, Value};
 
-use super::format::Pattern;
+use super::pattern::Pattern;
 use super::rules::Rule;
 use super::{Batch, Bound, Checks, DEPTH, Form, List, NODES, Rest, Structural};
 

@@ -181,7 +181,7 @@ const ON_STRINGS: [&str; 9] = [
     "replace",
     "substring",
 ];
-const TRUTHS: [&str; 12] = [
+const TRUTHS: [&str; 13] = [
     "contains",
     "endsWith",
     "matches",
@@ -191,6 +191,7 @@ const TRUTHS: [&str; 12] = [
     "isIP",
     "isCIDR",
     "isQuantity",
+    "isSemver",
     "isGreaterThan",
     "isLessThan",
     "@not_strictly_false",

@@ -1,4 +1,4 @@
-//! Quantities, represented by their canonical texts.
+//! Quantities, represented by their canonical texts, and the comparisons of quantities and of versions.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use cel::extractors::This;
 use cel::{Context, ExecutionError, Value};
 use palisade_k8s::quantity;
 
-use super::{Outcome, fails};
+use super::{Outcome, fails, version};
 
 const BILLION: i128 = 1_000_000_000;
 
@@ -47,6 +47,10 @@ fn read<'t>(function: &str, text: &'t str) -> Result<Amount<'t>, ExecutionError>
 fn compare(context: &mut Context<'_, '_>) {
     let order = |function: &'static str| {
         move |one: &str, other: &str| -> Result<Ordering, ExecutionError> {
+            // No quantity has the form of a version.
+            if let Some(order) = version::order(one, other) {
+                return Ok(order);
+            }
             Ok(read(function, one)?.billionths.cmp(&read(function, other)?.billionths))
         }
     };
