@@ -168,7 +168,7 @@ pub fn answer(bytes: &[u8]) {
             }
         }
     }
-    let Ok(objects) = conversion::read(bytes, "") else { return };
+    let Ok(objects) = conversion::read(bytes, "v1", "") else { return };
     for (at, new) in objects.into_iter().enumerate() {
         if let Ok(converted) = conversion::restored(&pod, new, "v1", at) {
             for field in ["/metadata/name", "/metadata/namespace", "/metadata/uid"] {

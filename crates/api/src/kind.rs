@@ -43,7 +43,7 @@ use crate::time;
 
 pub use config::{CONFIG_MAPS, SECRETS};
 pub use custom::Custom;
-pub use definition::DEFINITIONS;
+pub use definition::{CONVERSION_REVIEWS, DEFINITIONS};
 pub use deletion::{CLEANUP, Deletion};
 pub use namespace::NAMESPACES;
 pub use network::{SERVICES, allocation};

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use palisade_api::kind::text;
 use palisade_api::webhook::brief;
-use palisade_api::webhook::conversion::{read, restored};
+use palisade_api::webhook::conversion::{self, read, restored};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Resolve};
@@ -30,7 +30,7 @@ pub async fn convert(
     wanted: &str,
     mut objects: Vec<Value>,
 ) -> Result<Vec<Value>, String> {
-    let hook = Hook::of_conversion(webhook, TIMEOUT);
+    let (hook, version) = (Hook::of_conversion(webhook, TIMEOUT), conversion::version(webhook));
     let of_other: Vec<usize> = (0..objects.len())
         .filter(|at| objects.get(*at).is_some_and(|object| text(object, "/apiVersion") != wanted))
         .collect();
@@ -43,11 +43,11 @@ pub async fn convert(
         let failed = |why: String| format!("conversion webhook for {kind} failed: {}", brief(&why));
         let uid = uuid::Uuid::new_v4().to_string();
         let review = json!({
-            "kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "ConversionReview", "apiVersion": format!("apiextensions.k8s.io/{version}"),
             "request": {"uid": uid, "desiredAPIVersion": wanted, "objects": asked},
         });
         let answer = client.post(resolve, &hook, Bytes::from(review.to_string())).await.map_err(failed)?;
-        let converted = read(&answer, &uid).map_err(failed)?;
+        let converted = read(&answer, version, &uid).map_err(failed)?;
         if converted.len() != asked.len() {
             return Err(format!(
                 "conversion webhook for {kind} returned {} objects, expected {}",

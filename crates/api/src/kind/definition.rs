@@ -205,7 +205,7 @@ fn validate_versions(spec: &At<'_>) -> Vec<FieldError> {
 }
 
 /// Versions of ConversionReview that this server supports.
-const REVIEWS: [&str; 1] = ["v1"];
+pub const CONVERSION_REVIEWS: [&str; 2] = ["v1", "v1beta1"];
 
 fn validate_conversion(conversion: &At<'_>) -> Vec<FieldError> {
     let (strategy, webhook) = (conversion.field("strategy"), conversion.field("webhook"));
@@ -225,8 +225,8 @@ fn validate_conversion(conversion: &At<'_>) -> Vec<FieldError> {
     let versions = webhook.field("conversionReviewVersions");
     if versions.items().next().is_none() {
         errors.push(versions.required(""));
-    } else if !versions.items().any(|version| REVIEWS.contains(&version.text())) {
-        errors.push(versions.invalid_whole("must include at least one of v1"));
+    } else if !versions.items().any(|version| CONVERSION_REVIEWS.contains(&version.text())) {
+        errors.push(versions.invalid_whole("must include at least one of v1, v1beta1"));
     }
     errors
 }

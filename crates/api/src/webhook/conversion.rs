@@ -5,24 +5,33 @@ use palisade_k8s::{FieldError, FieldPath, metadata, put};
 use serde_json::{Map, Value};
 
 use super::check_weight;
-use crate::kind::text;
+use crate::kind::{CONVERSION_REVIEWS, text};
 use crate::limits::WEIGHT;
 
 /// Size of the annotations of an object, in bytes.
 const ANNOTATIONS: usize = 256 * 1024;
 
-/// The objects of an answer.
+/// The version of the reviews that a webhook (`spec.conversion.webhook`) is sent: the first of its list that is supported.
+#[must_use]
+pub fn version(webhook: &Value) -> &'static str {
+    let listed = webhook.get("conversionReviewVersions").and_then(Value::as_array).into_iter().flatten();
+    let mut known = listed.filter_map(|listed| CONVERSION_REVIEWS.into_iter().find(|known| listed == known));
+    known.next().unwrap_or("v1")
+}
+
+/// The objects of an answer to a review of a version. The name and the UID of one of `v1beta1` are not read, as in Kubernetes.
 ///
 /// # Errors
 ///
 /// The answer is not a `ConversionReview`, takes too much memory, is of another request, or says that the conversion failed.
-pub fn read(bytes: &[u8], uid: &str) -> Result<Vec<Value>, String> {
+pub fn read(bytes: &[u8], version: &str, uid: &str) -> Result<Vec<Value>, String> {
     // A page of objects is converted together.
     check_weight(bytes, 2 * WEIGHT).map_err(|why| format!("the response {why}"))?;
     let mut review: Value =
         serde_json::from_slice(bytes).map_err(|error| format!("the response is no JSON: {error}"))?;
     let said = |field: &str| text(&review, &format!("/{field}")).to_owned();
-    if said("kind") != "ConversionReview" || said("apiVersion") != "apiextensions.k8s.io/v1" {
+    let is_first = version == "v1beta1";
+    if !is_first && (said("kind") != "ConversionReview" || said("apiVersion") != "apiextensions.k8s.io/v1") {
         return Err(format!(
             "expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, got {}, Kind={}",
             said("apiVersion"),
@@ -33,7 +42,7 @@ pub fn read(bytes: &[u8], uid: &str) -> Result<Vec<Value>, String> {
     if review.get("response").is_none_or(|response| !response.is_object()) {
         return Err("no response provided".to_owned());
     }
-    if found != uid {
+    if !is_first && found != uid {
         return Err(format!("expected response.uid={uid:?}, got {found:?}"));
     }
     match said("response/result/status").as_str() {
@@ -139,7 +148,7 @@ mod tests {
     fn answers_are_held_to_what_was_asked() {
         let answer = |response: Value| {
             let review = json!({"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "response": response});
-            read(review.to_string().as_bytes(), "1")
+            read(review.to_string().as_bytes(), "v1", "1")
         };
         let good = json!({"uid": "1", "result": {"status": "Success"}, "convertedObjects": [{}]});
         assert_eq!(answer(good).unwrap().len(), 1);
@@ -158,7 +167,21 @@ mod tests {
         for text in
             ["", "{}", "[]", r#"{"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1beta1"}"#]
         {
-            assert!(read(text.as_bytes(), "1").is_err(), "{text}");
+            assert!(read(text.as_bytes(), "v1", "1").is_err(), "{text}");
+        }
+        let unnamed = r#"{"response": {"result": {"status": "Success"}, "convertedObjects": [{}]}}"#;
+        assert_eq!(read(unnamed.as_bytes(), "v1beta1", "1").map(|all| all.len()), Ok(1));
+    }
+
+    #[test]
+    fn the_first_version_that_both_know_is_sent() {
+        for (listed, sent) in [
+            (json!(["v1"]), "v1"),
+            (json!(["v1alpha1", "v1beta1"]), "v1beta1"),
+            (json!(["v1beta1", "v1"]), "v1beta1"),
+            (json!([]), "v1"),
+        ] {
+            assert_eq!(version(&json!({"conversionReviewVersions": listed})), sent, "{listed}");
         }
     }
 
