@@ -327,6 +327,7 @@ pub static RESOURCES: &[&Resource] = &[
     &workload::CRON_JOBS,
     &workload::JOBS,
     &network::ENDPOINT_SLICES,
+    &event::NEWER_EVENTS,
     &network::INGRESSES,
     &network::INGRESS_CLASSES,
     &network::NETWORK_POLICIES,

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// The tables, with the prefix of their types' names in OpenAPI.
-const TABLES: [(&str, &str); 22] = [
+const TABLES: [(&str, &str); 23] = [
     ("io.k8s.apimachinery.pkg.apis.meta.v1", include_str!("../schema/meta.txt")),
     ("io.k8s.api.core.v1", include_str!("../schema/core.txt")),
     ("io.k8s.api.rbac.v1", include_str!("../schema/rbac.txt")),
@@ -27,6 +27,7 @@ const TABLES: [(&str, &str); 22] = [
     ("io.k8s.api.autoscaling.v2", include_str!("../schema/autoscaling.txt")),
     ("io.k8s.api.batch.v1", include_str!("../schema/batch.txt")),
     ("io.k8s.api.discovery.v1", include_str!("../schema/discovery.txt")),
+    ("io.k8s.api.events.v1", include_str!("../schema/events.txt")),
     ("io.k8s.api.networking.v1", include_str!("../schema/networking.txt")),
     ("io.k8s.api.node.v1", include_str!("../schema/node.txt")),
     ("io.k8s.api.scheduling.v1", include_str!("../schema/scheduling.txt")),

@@ -1,5 +1,7 @@
 //! Events.
 
+mod newer;
+
 use jiff::Timestamp;
 use palisade_k8s::FieldError;
 use serde_json::Value;
@@ -8,7 +10,11 @@ use super::at::At;
 use super::{BASE, Resource, Row, column, text, wide};
 use crate::time;
 
-pub(super) static EVENTS: Resource = Resource::Row(&Row {
+pub(super) use newer::NEWER_EVENTS;
+
+pub(super) static EVENTS: Resource = Resource::Row(&CORE);
+
+static CORE: Row = Row {
     plural: "events",
     singular: "event",
     kind: "Event",
@@ -44,8 +50,9 @@ pub(super) static EVENTS: Resource = Resource::Row(&Row {
     cells,
     validate,
     is_made_by_put: true,
+    convert: Some(newer::into_core),
     ..BASE
-});
+};
 
 /// An event is in the namespace of the object that it is about.
 fn validate(event: &Value, _old: Option<&Value>) -> Vec<FieldError> {
