@@ -5,7 +5,7 @@ use palisade_k8s::scc::annotation::REQUIRED_SCC;
 use palisade_scc::Entry;
 
 use crate::Policy;
-use crate::decide::{Decision, NotTried, PodRequest, Refusal, decide, prepare, service_account};
+use crate::decide::{Decision, NotTried, PodRequest, Refusal, SubjectType, decide, prepare, service_account};
 
 /// A missing fact. Of several, any one would suffice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Missing<'x> {
 /// The user and the groups for an authorizer, as in a `SubjectAccessReview`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
+    /// Which of the two it is.
+    pub subject_type: SubjectType,
     /// The user's name.
     pub user: String,
     /// The groups, which an authorizer does not add by itself.
@@ -72,9 +74,17 @@ fn of_refusal<'x>(request: &PodRequest<'x>, refusal: &Refusal) -> Option<Missing
 }
 
 fn subjects(request: &PodRequest<'_>) -> Vec<Subject> {
-    let account = service_account(request).map(|(user, groups)| Subject { user, groups: groups.into() });
-    let groups = request.groups.iter().map(|group| (*group).to_owned()).collect();
-    account.into_iter().chain([Subject { user: request.user.to_owned(), groups }]).collect()
+    let account = service_account(request).map(|(user, groups)| Subject {
+        subject_type: SubjectType::ServiceAccount,
+        user,
+        groups: groups.into(),
+    });
+    let user = Subject {
+        subject_type: SubjectType::User,
+        user: request.user.to_owned(),
+        groups: request.groups.iter().map(|group| (*group).to_owned()).collect(),
+    };
+    account.into_iter().chain([user]).collect()
 }
 
 #[cfg(test)]

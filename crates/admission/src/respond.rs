@@ -157,7 +157,7 @@ fn answer(policy: &Policy, review: &Review<'_>, phase: Phase) -> Result<Admissio
     let Review { text, request } = review;
     let info = &request.user_info;
     let groups: SmallVec<[&str; 8]> = info.groups.iter().map(|group| &**group).collect();
-    let scopes: SmallVec<[&str; 2]> = info.extra.scopes.iter().map(|scope| &**scope).collect();
+    let scopes: SmallVec<[&str; 2]> = info.extra.scopes().iter().map(|scope| &**scope).collect();
     let user = Identity { name: &info.username, groups: &groups, scopes: Scopes(&scopes) };
     let resource = (&*request.resource.group, &*request.resource.resource, &*request.sub_resource);
     match (resource, request.operation) {

@@ -116,21 +116,32 @@ pub struct UserInfo<'a> {
     /// The user's name.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub username: Text<'a>,
+    /// Tells users of one name apart who came after each other; often empty.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub uid: Text<'a>,
     /// The groups that the user is in.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub groups: Vec<Text<'a>>,
-    /// Further facts about the user by the authenticator, as far as they are looked at.
+    /// Further facts about the user by the authenticator.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub extra: UserExtra<'a>,
 }
 
-/// The part of a user's `extra` that decides anything.
+/// The lists of a user's `extra`, by their keys.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct UserExtra<'a> {
+#[serde(transparent)]
+pub struct UserExtra<'a>(#[serde(borrow)] pub BTreeMap<Text<'a>, Option<Vec<Text<'a>>>>);
+
+impl<'a> UserExtra<'a> {
     /// The scopes of the token that the user has shown, as OpenShift's OAuth server issues them.
-    #[serde(borrow, default, rename = "scopes.authorization.openshift.io", deserialize_with = "nullable")]
-    pub scopes: Vec<Text<'a>>,
+    #[must_use]
+    pub fn scopes(&self) -> &[Text<'a>] {
+        self.0.get(SCOPES).and_then(Option::as_deref).unwrap_or_default()
+    }
 }
+
+/// The key of a token's scopes in `extra`.
+const SCOPES: &str = "scopes.authorization.openshift.io";
 
 /// A review as it is sent back.
 #[derive(Debug, Serialize)]

@@ -1,6 +1,6 @@
 //! A string that borrows from its source where it can.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::ops::Deref;
 
@@ -35,6 +35,12 @@ impl From<String> for Text<'_> {
 impl Deref for Text<'_> {
     type Target = str;
     fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Text<'_> {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -17,6 +17,7 @@ mod authority;
 mod config;
 mod connect;
 mod controllers;
+mod denials;
 mod event;
 mod feed;
 mod finding;

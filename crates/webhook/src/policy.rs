@@ -11,6 +11,7 @@ use kube::api::{ApiResource, DynamicObject};
 use palisade_admission::{ObjectKey, PolicyCache, PolicyKind, PolicyObject};
 use serde_json::Value;
 
+use crate::denials::Denials;
 use crate::feed::Fold;
 use crate::mode::Modes;
 use crate::namespaces::Lacking;
@@ -32,11 +33,12 @@ pub(crate) fn resource((group, plural, kind): Source) -> ApiResource {
 }
 
 /// The target that objects are folded into.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Sink {
     pub(crate) cache: Arc<PolicyCache>,
     pub(crate) lacking: Lacking,
     pub(crate) modes: Modes,
+    pub(crate) denials: Denials,
 }
 
 impl Sink {
@@ -53,6 +55,7 @@ impl Sink {
                 self.cache.delete(key);
             }
         }
+        self.notice(key.kind);
     }
 
     fn remove(&self, key: &ObjectKey) {
@@ -61,6 +64,14 @@ impl Sink {
             self.modes.forget(&key.name);
         }
         self.cache.delete(key);
+        self.notice(key.kind);
+    }
+
+    /// SCCs, roles and bindings decide who may use what; namespaces do not.
+    fn notice(&self, kind: PolicyKind) {
+        if kind != PolicyKind::Namespace {
+            self.denials.forget();
+        }
     }
 }
 
@@ -149,5 +160,43 @@ impl Fold for Objects {
             }
             is_there
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::denials::Answer;
+    use crate::mode::Mode;
+    use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn an_event_about_rights_makes_denials_forgotten() {
+        let denials = Denials::default();
+        for (kind, is_forgotten) in
+            PolicyKind::RESOURCES.map(|(.., kind)| (kind, kind != PolicyKind::Namespace))
+        {
+            let sink = Sink {
+                cache: Arc::default(),
+                lacking: Lacking::default(),
+                modes: Modes::new(Mode::Enforce),
+                denials: denials.clone(),
+            };
+            let mut objects = Objects::new(kind, sink);
+            let object: DynamicObject = serde_json::from_value(json!({"metadata": {"name": "a"}})).unwrap();
+            let question = SubjectAccessReviewSpec { user: Some(kind.to_string()), ..Default::default() };
+            for change in [Objects::put, |objects: &mut Objects, object| objects.remove(&object)] {
+                denials.answer(&question, async { Answer::Denied }).await;
+                change(&mut objects, object.clone());
+                let after = denials.answer(&question, async { Answer::Granted }).await;
+                assert_eq!(after == Answer::Granted, is_forgotten, "{kind}");
+            }
+            // The same object in another list is no event.
+            objects.put(object.clone());
+            denials.answer(&question, async { Answer::Denied }).await;
+            objects.put(object);
+            assert_eq!(denials.answer(&question, async { Answer::Granted }).await, Answer::Denied, "{kind}");
+        }
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
-use kube::Client;
 use palisade_admission::{Policy, PolicyCache, Review, Unreadable};
 use palisade_https::Body;
 use palisade_k8s::review::{AdmissionResponse, ReviewResponse, Status};
@@ -16,7 +15,7 @@ use palisade_scc::Mutation;
 use prometheus_client::encoding::EncodeLabelSet;
 
 use crate::finding::Finding;
-use crate::lookup;
+use crate::lookup::{self, Live};
 use crate::mode::{Mode, Modes};
 use crate::namespaces::Allocator;
 use crate::recorder::Recorder;
@@ -73,7 +72,7 @@ pub(crate) struct Reviewer {
     modes: Modes,
     recorder: Recorder,
     unready: Unready,
-    client: Client,
+    live: Live,
 }
 
 impl Reviewer {
@@ -83,9 +82,9 @@ impl Reviewer {
         modes: Modes,
         recorder: Recorder,
         unready: Unready,
-        client: Client,
+        live: Live,
     ) -> Self {
-        Self { cache, allocator, modes, recorder, unready, client }
+        Self { cache, allocator, modes, recorder, unready, live }
     }
 
     pub(crate) async fn answer(&self, endpoint: Endpoint, body: &[u8]) -> Response<Body> {
@@ -154,7 +153,7 @@ impl Reviewer {
         if response.allowed {
             return response;
         }
-        let looked_up = lookup::fresher(&self.client, &self.cache, request);
+        let looked_up = self.live.fresher(&self.cache, request);
         match tokio::time::timeout(LOOKUP_TIME, looked_up).await {
             Ok(Some(overlay)) => decide(&overlay, request, decision),
             Ok(None) | Err(_) => response,
@@ -163,7 +162,7 @@ impl Reviewer {
 
     /// exec and attach: the request holds the options only, so the pod is read.
     async fn connection(&self, request: &Request<'_>) -> AdmissionResponse {
-        let pod = lookup::pod(&self.client, request.namespace(), request.name());
+        let pod = self.live.pod(request.namespace(), request.name());
         match tokio::time::timeout(LOOKUP_TIME * 3, pod).await {
             Ok(Ok(pod)) => {
                 decide(&lookup::overlay(&self.cache, [pod]), request, |review, policy| review.respond(policy))

@@ -14,10 +14,12 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::controllers;
+use crate::denials::Denials;
 use crate::feed::{self, Freshness};
 use crate::health::Health;
 use crate::install::node_namespace;
 use crate::leaf::{Leaf, LeafError};
+use crate::lookup::Live;
 use crate::memory::Memory;
 use crate::mode::Modes;
 use crate::namespaces::{Allocator, Lacking};
@@ -96,10 +98,15 @@ impl Server {
         let (leave, leaving) = watch::channel(false);
         let cache = Arc::new(PolicyCache::default());
         let (allocator, lacking) = (Allocator::new(Arc::clone(&cache)), Lacking::default());
-        let modes = Modes::new(config.mode);
+        let (modes, denials) = (Modes::new(config.mode), Denials::default());
         let sources = PolicyKind::RESOURCES.map(|source| {
             let freshness = Freshness::default();
-            let sink = Sink { cache: Arc::clone(&cache), lacking: lacking.clone(), modes: modes.clone() };
+            let sink = Sink {
+                cache: Arc::clone(&cache),
+                lacking: lacking.clone(),
+                modes: modes.clone(),
+                denials: denials.clone(),
+            };
             let objects = Objects::new(source.2, sink);
             tasks.spawn(feed::follow(client.clone(), resource(source), objects, freshness.clone()));
             (source.1, freshness)
@@ -124,7 +131,7 @@ impl Server {
         let listener = listener.counted(metrics.connections());
         let state = State {
             asks_for_certificates,
-            reviewer: Reviewer::new(cache, allocator, modes, recorder, unready, client),
+            reviewer: Reviewer::new(cache, allocator, modes, recorder, unready, Live::new(client, denials)),
             health,
             metrics,
             requests,

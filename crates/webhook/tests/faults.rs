@@ -276,6 +276,38 @@ async fn two_replicas_that_disagree_let_in_only_what_the_cluster_permits() {
     assert_eq!(refused["allowed"], false, "{refused}");
 }
 
+/// Refusals come in bursts. They share their questions to the API server, and a grant that no watch tells of counts soon.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_in_a_burst_share_their_questions_and_do_not_last() {
+    const BURST: usize = 25;
+    let cluster = cluster().await;
+    let between = Between::before(&cluster).await;
+    let replica = beside(&cluster, &between).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let answer = |allowed: bool| {
+        let counted = Arc::clone(&asked);
+        let answer = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {},
+            "spec": {}, "status": {"allowed": allowed}});
+        move |target: &str| {
+            target.contains("/subjectaccessreviews").then(|| {
+                counted.fetch_add(1, Ordering::AcqRel);
+                Fault::Say(201, answer.clone())
+            })
+        }
+    };
+    between.script(answer(false));
+    assert_eq!(mutate(&replica, host()).await["allowed"], false);
+    let each = asked.load(Ordering::Acquire);
+    assert!((1..=4).contains(&each), "{each} questions of one refusal");
+    let burst = futures::future::join_all((0..BURST).map(|_| mutate(&replica, host()))).await;
+    assert!(burst.iter().all(|answer| answer["allowed"] == false));
+    let all = asked.load(Ordering::Acquire);
+    assert!(all < each * BURST / 2, "{all} questions, {each} of a single refusal");
+
+    between.script(answer(true));
+    until("the grant counts", || async { mutate(&replica, host()).await["allowed"] == true }).await;
+}
+
 /// The bundle of a webhook configuration, in PEM.
 async fn bundle(cluster: &Client) -> Vec<String> {
     let configurations = Api::<ValidatingWebhookConfiguration>::all(cluster.clone());

@@ -64,9 +64,6 @@ async fn grants_and_their_end_are_followed() {
     let host = pod(json!({
         "serviceAccountName": "agent", "hostNetwork": true, "containers": [{"name": "app", "image": "x"}],
     }));
-    let refused = replica.review("/mutate/pods", create("shop", host.clone())).await;
-    assert_eq!(refused["allowed"], false, "{refused}");
-
     let binding: k8s_openapi::api::rbac::v1::RoleBinding = serde_json::from_value(json!({
         "metadata": {"name": "agent", "namespace": "shop"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:openshift:scc:hostnetwork-v2"},
@@ -79,14 +76,19 @@ async fn grants_and_their_end_are_followed() {
     let admitted = replica.review("/mutate/pods", create("shop", host.clone())).await;
     assert_eq!(admitted["auditAnnotations"]["chosen"], "hostnetwork-v2", "{admitted}");
 
-    bindings.delete("agent", &DeleteParams::default()).await.unwrap();
-    for _ in 0..100 {
-        if replica.review("/mutate/pods", create("shop", host.clone())).await["allowed"] == false {
-            return;
+    let until = async |allowed: bool| {
+        for _ in 0..100 {
+            if replica.review("/mutate/pods", create("shop", host.clone())).await["allowed"] == allowed {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the end of the grant is not noticed");
+        panic!("the grant is not noticed, or its end: allowed must become {allowed}");
+    };
+    bindings.delete("agent", &DeleteParams::default()).await.unwrap();
+    until(false).await;
+    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    until(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
