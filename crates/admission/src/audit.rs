@@ -15,8 +15,8 @@ const NEAREST: usize = 3;
 const FINDINGS: usize = 3;
 /// Maximum size of a refusal, in bytes: it is shown in a single line of an event.
 const MAX_MESSAGE: usize = 2_000;
-/// Maximum size of the findings of one SCC in the audit log, in bytes: values are under the control of the pod's
-/// author.
+/// Maximum size of the findings of one SCC in the audit log, in bytes (values are under the control of the pod's
+/// author), and of the names of SCCs.
 const MAX_ANNOTATION: usize = 1_024;
 
 /// Audit annotations, without the webhook's name, which the API server prepends to each key.
@@ -105,7 +105,7 @@ impl<'x> PassedOver<'x> {
     /// Lists the SCCs that were not chosen, and the reasons.
     pub(crate) fn annotate(&self, annotations: &mut Annotations) {
         if !self.denied.is_empty() {
-            annotations.insert("denied".to_owned(), self.denied.join(","));
+            annotations.insert("denied".to_owned(), listed(&self.denied));
         }
         for tried in &self.tried {
             let kind = if tried.is_unusable { "unusable" } else { "too-restrictive" };
@@ -169,6 +169,22 @@ impl<'x> PassedOver<'x> {
             parts => format!("; not shown: {} (palisade review -o wide shows all)", parts.join(", ")),
         }
     }
+}
+
+/// Names separated by commas: as many as fit into an annotation, and how many more there are.
+fn listed(names: &[&str]) -> String {
+    let mut text = String::new();
+    for (index, name) in names.iter().enumerate() {
+        if text.len() + name.len() >= MAX_ANNOTATION {
+            text.push_str(&format!(" and {} more", names.len() - index));
+            break;
+        }
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(name);
+    }
+    text
 }
 
 /// The beginning of a text, of at most this many bytes.
@@ -246,6 +262,24 @@ mod tests {
             ("", 0, ""),
         ] {
             assert_eq!(cut(text, room), expected, "{text:?} {room}");
+        }
+    }
+
+    #[test]
+    fn names_that_do_not_fit_are_counted() {
+        let names = |count: usize| (0..count).map(|index| format!("scc-{index:06}")).collect::<Vec<_>>();
+        for (count, expected) in [(0, ""), (1, "scc-000000"), (2, "scc-000000,scc-000001")] {
+            let names = names(count);
+            assert_eq!(listed(&names.iter().map(String::as_str).collect::<Vec<_>>()), expected);
+        }
+        for count in [93, 94, 1_000] {
+            let names = names(count);
+            let text = listed(&names.iter().map(String::as_str).collect::<Vec<_>>());
+            let (shown, more) = text.split_once(" and ").unwrap_or((&text, "0 more"));
+            let more: usize = more.strip_suffix(" more").unwrap().parse().unwrap();
+            assert_eq!(shown.split(',').count() + more, count);
+            assert!(shown.len() <= MAX_ANNOTATION && (more > 0) == (count > 93), "{text}");
+            assert!(shown.split(',').zip(&names).all(|(shown, name)| shown == name), "{text}");
         }
     }
 
