@@ -9,7 +9,7 @@ use palisade_scc::{Changes, Context, Entry, Mutation, Outcome, RangeError};
 
 use crate::Policy;
 use crate::grants::{GrantPath, Identity, Usable, service_account_groups};
-use crate::namespace::EXEMPT_NAMESPACES;
+use crate::namespace::{EXEMPT_NAMESPACES, Namespace};
 
 /// Maximum number of containers of a pod: an object of the maximum size (1.5 MB) has fewer, and a patch for millions
 /// would be a hundred times the size of the request.
@@ -209,11 +209,12 @@ pub(crate) fn prepare<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Resul
     if request.pod.spec.is_windows() {
         return Err(NotTried::Exempt(Exemption::Windows));
     }
-    if let Some(why) = exempt_namespace(policy, request.namespace) {
+    let namespace = policy.namespace(request.namespace);
+    if let Some(why) = exemption(request.namespace, namespace) {
         return Err(NotTried::Exempt(why));
     }
     let refused = |refusal| Err(NotTried::Refused(refusal));
-    let Some(namespace) = policy.namespace(request.namespace) else {
+    let Some(namespace) = namespace else {
         return refused(Refusal::UnknownNamespace(request.namespace.to_owned()));
     };
     if policy.sccs().is_empty() {
@@ -246,10 +247,14 @@ pub(crate) fn prepare<'x>(policy: &'x Policy, request: &PodRequest<'x>) -> Resul
 
 /// The exemption of a namespace, if any.
 pub(crate) fn exempt_namespace(policy: &Policy, name: &str) -> Option<Exemption> {
+    exemption(name, policy.namespace(name))
+}
+
+fn exemption(name: &str, namespace: Option<&Namespace>) -> Option<Exemption> {
     if EXEMPT_NAMESPACES.contains(&name) {
         return Some(Exemption::Namespace);
     }
-    policy.namespace(name)?.opt_out().map(Exemption::Label)
+    namespace?.opt_out().map(Exemption::Label)
 }
 
 /// The user name of the pod's service account and its groups.

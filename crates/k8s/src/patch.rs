@@ -16,6 +16,9 @@
 
 use serde_json::Value;
 
+/// The size of most patches of pods, in bytes: a text that grows to it is copied seven times.
+const USUAL: usize = 1_024;
+
 /// The position of operations.
 #[derive(Debug)]
 enum Target {
@@ -25,7 +28,7 @@ enum Target {
 
 impl Default for Target {
     fn default() -> Self {
-        Self::Text(String::new())
+        Self::Text(String::with_capacity(USUAL))
     }
 }
 

@@ -26,6 +26,9 @@ use crate::workloads;
 /// Maximum time of lookups in the live cluster, all in all: well below the API server's timeout.
 pub(crate) const LOOKUP_TIME: Duration = Duration::from_millis(300);
 
+/// The size of most answers without their patches, in bytes.
+const BESIDE_PATCH: usize = 1_024;
+
 /// The kind of review, by the path of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
@@ -123,8 +126,10 @@ impl Reviewer {
                 response
             }
         };
-        match serde_json::to_vec(&ReviewResponse::new(&response)) {
-            Ok(bytes) => Body::bytes(200, "application/json", bytes),
+        let patch = response.patch.as_ref().map_or(0, String::len);
+        let mut bytes = Vec::with_capacity(patch + BESIDE_PATCH);
+        match serde_json::to_writer(&mut bytes, &ReviewResponse::new(&response)) {
+            Ok(()) => Body::bytes(200, "application/json", bytes),
             Err(error) => Body::text(500, format!("{error}\n")),
         }
     }
