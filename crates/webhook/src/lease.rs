@@ -162,15 +162,16 @@ impl Candidate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::jiff::SignedDuration;
 
-    fn lease(version: &str, holder: &str, seconds: i32) -> Lease {
+    /// A lease that a holder has renewed by a clock that is off by this many seconds.
+    fn lease(skew: i64, version: &str, holder: &str, seconds: i32) -> Lease {
         Lease {
             metadata: ObjectMeta { resource_version: Some(version.to_owned()), ..ObjectMeta::default() },
             spec: Some(LeaseSpec {
                 holder_identity: Some(holder.to_owned()),
                 lease_duration_seconds: Some(seconds),
-                // An hour ahead: a wrong clock must not matter.
-                renew_time: Some(MicroTime(Timestamp::now() + Duration::from_secs(3600))),
+                renew_time: Some(MicroTime(Timestamp::now() + SignedDuration::from_secs(skew))),
                 ..LeaseSpec::default()
             }),
         }
@@ -179,18 +180,21 @@ mod tests {
     #[test]
     fn a_lease_is_abandoned_when_it_was_seen_unchanged_for_its_duration() {
         let at = Duration::from_secs;
-        let mut seen = Observation::default();
-        let cases = [
-            ("first sight", lease("1", "b", 10), at(100), Step::Wait),
-            ("not long enough", lease("1", "b", 10), at(109), Step::Wait),
-            ("renewed", lease("2", "b", 10), at(111), Step::Wait),
-            ("counted from the renewal", lease("2", "b", 10), at(120), Step::Wait),
-            ("abandoned", lease("2", "b", 10), at(121), Step::Take),
-            ("released", lease("3", "", 10), at(121), Step::Take),
-            ("ours", lease("4", "a", 10), at(122), Step::Take),
-        ];
-        for (case, lease, now, expected) in cases {
-            assert_eq!(seen.judge(&lease, "a", now), expected, "{case}");
+        for skew in [-3600, -300, 0, 300, 3600] {
+            let mut seen = Observation::default();
+            let lease = |version, holder, seconds| lease(skew, version, holder, seconds);
+            let cases = [
+                ("first sight", lease("1", "b", 10), at(100), Step::Wait),
+                ("not long enough", lease("1", "b", 10), at(109), Step::Wait),
+                ("renewed", lease("2", "b", 10), at(111), Step::Wait),
+                ("counted from the renewal", lease("2", "b", 10), at(120), Step::Wait),
+                ("abandoned", lease("2", "b", 10), at(121), Step::Take),
+                ("released", lease("3", "", 10), at(121), Step::Take),
+                ("ours", lease("4", "a", 10), at(122), Step::Take),
+            ];
+            for (case, lease, now, expected) in cases {
+                assert_eq!(seen.judge(&lease, "a", now), expected, "{case}, {skew} s off");
+            }
         }
     }
 

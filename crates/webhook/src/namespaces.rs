@@ -69,11 +69,12 @@ pub(crate) struct Allocator {
     cache: Arc<PolicyCache>,
     reservations: Reservations,
     leading: Arc<AtomicBool>,
+    kept: Duration,
 }
 
 impl Allocator {
     pub(crate) fn new(cache: Arc<PolicyCache>) -> Self {
-        Self { cache, reservations: Reservations::default(), leading: Arc::default() }
+        Self { cache, reservations: Reservations::default(), leading: Arc::default(), kept: KEPT }
     }
 
     /// Whether this replica holds the lease.
@@ -86,11 +87,13 @@ impl Allocator {
         self.leading.store(leading, Ordering::Release);
     }
 
-    /// Answers the creation of a namespace. A dry run reserves nothing.
+    /// Answers the creation of a namespace. Nothing is reserved for a dry run, nor for a name that is taken: the API
+    /// server will refuse that, or the watch will show a new namespace that lacks ranges.
     pub(crate) fn respond(&self, request: &Request<'_>) -> AdmissionResponse {
         let mut response =
             AdmissionResponse { uid: request.uid().to_owned(), allowed: true, ..Default::default() };
-        if !self.leading.load(Ordering::Acquire) {
+        let is_taken = || self.cache.snapshot().namespace(request.name()).is_some();
+        if !self.leading.load(Ordering::Acquire) || is_taken() {
             return response;
         }
         // An object that is too heavy to be parsed gets its ranges later, like one that was created meanwhile.
@@ -105,7 +108,7 @@ impl Allocator {
             response.patch = Some(patch);
         }
         if !request.is_dry_run() {
-            keep(reservation);
+            self.keep(reservation);
         }
         response
     }
@@ -136,7 +139,7 @@ impl Allocator {
         let patch =
             json!({"metadata": {"resourceVersion": current.metadata.resource_version, "annotations": added}});
         let written = api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
-        keep(reservation);
+        self.keep(reservation);
         if let Ok(Ok(object)) =
             serde_json::to_value(&written).map(|object| PolicyObject::of(PolicyKind::Namespace, &object))
         {
@@ -144,13 +147,14 @@ impl Allocator {
         }
         Ok(())
     }
-}
 
-fn keep(reservation: Reservation) {
-    tokio::spawn(async move {
-        tokio::time::sleep(KEPT).await;
-        drop(reservation);
-    });
+    fn keep(&self, reservation: Reservation) {
+        let kept = self.kept;
+        tokio::spawn(async move {
+            tokio::time::sleep(kept).await;
+            drop(reservation);
+        });
+    }
 }
 
 /// The annotations of a block that a namespace lacks.
@@ -173,4 +177,40 @@ fn json_patch(namespace: &Value, added: &Map<String, Value>) -> Option<String> {
         patch.set(false, &["metadata", "annotations"], &Value::Object(added.clone()).to_string());
     }
     patch.finish().map(|patch| base64::engine::general_purpose::STANDARD.encode(patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// The patch for a new namespace.
+    fn create(allocator: &Allocator, name: &str, dry_run: bool) -> Option<String> {
+        let object = json!({"metadata": {"name": name}});
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "1", "name": name, "operation": "CREATE", "dryRun": dry_run, "object": object,
+            "resource": {"group": "", "version": "v1", "resource": "namespaces"}}});
+        let text = review.to_string();
+        let response = allocator.respond(&Request::read(&text).unwrap());
+        assert!(response.allowed);
+        response.patch
+    }
+
+    #[tokio::test]
+    async fn blocks_of_creations_that_are_refused_later_are_free_again() {
+        let allocator = Allocator { kept: Duration::ZERO, ..Allocator::new(Arc::default()) };
+        assert_eq!(create(&allocator, "a", false), None, "it does not hold the lease");
+        allocator.lead(true);
+        let first = create(&allocator, "a", true).unwrap();
+        let given: HashSet<_> = (0..1000).filter_map(|_| create(&allocator, "a", false)).collect();
+        assert_eq!(given.len(), 1000, "one block was given twice");
+        assert_ne!(create(&allocator, "a", true).unwrap(), first);
+        for _ in 0..1000 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if create(&allocator, "a", true).unwrap() == first {
+                return;
+            }
+        }
+        panic!("the blocks are lost");
+    }
 }

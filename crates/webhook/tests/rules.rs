@@ -8,15 +8,15 @@
 //! | 4 mirror pods pass unmutated | `rule_04_mirror_pods_are_not_asked_about` |
 //! | 5 an update without changes | `rule_05_an_update_that_changes_nothing_is_allowed_without_a_patch` |
 //! | 6 the output applied again, with injectors before and after | `rule_06_injectors_may_come_before_or_after` |
-//! | 7 no block of IDs is lost | `rule_07_dry_runs_take_no_block` |
+//! | 7 no block of IDs is lost | tests/leader.rs, `rule_07_…`; `namespaces`, `blocks_of_creations_that_are_refused_later…` |
 //! | 8 one look at the live cluster before a refusal | tests/replica.rs, `a_replica_answers_by_what_the_cluster_holds` |
 //! | 9 a watch that died in silence is noticed within 30 s | `rule_09_a_watch_that_dies_in_silence_is_noticed` |
 //! | 10 a second list takes at most 1.3 times the memory | tests/memory.rs |
 //! | 11 leaves of its own, a bundle of old and new | `authority`, `a_new_authority_is_trusted_before_it_signs…` and `an_api_server_whose_clock_is_off…`; tests/faults.rs, `an_authority_that_somebody_replaces…`; by hand under load |
 //! | 12 a stop loses no request | `rule_12_a_replica_that_leaves_says_so`; by hand under load |
 //! | 13 limits of connections | crates/https, tests of `listener` |
-//! | 14 a lease by own observation | `lease`, `a_lease_is_abandoned_when_it_was_seen_unchanged_for_its_duration` |
-//! | 15 only the bundle is ours, one write | `secret`, `only_the_bundle_is_applied_and_only_where_it_differs` |
+//! | 14 a lease by own observation, one leader | `lease`, `a_lease_is_abandoned_when_it_was_seen_unchanged_for_its_duration`; tests/leader.rs, `rule_14_…` |
+//! | 15 only the bundle is ours, one write | `secret`, `only_the_bundle_is_applied_and_only_where_it_differs`; tests/leader.rs, `rule_15_…` |
 //! | 16 opt-outs | `rule_16_labels_and_modes_open_nothing_by_mistake`, `rule_16_the_guard_…`; the guard on a real API server by hand |
 //! | 17, 18 the order of installation and removal | `operate::install`, `webhooks_that_let_pods_pass…`; tests/dispatch.rs, `rule_18_…`; by hand, docs/verification.md |
 //! | 19 what an administrator may choose | `rule_19_values_reach_the_objects` |
@@ -276,37 +276,6 @@ async fn rule_06_injectors_may_come_before_or_after() {
             assert_eq!(validated["allowed"], true, "{name}: {validated}");
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn rule_07_dry_runs_take_no_block() {
-    let (_cluster, replica) = replica().await;
-    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}});
-    let mut request = create("new", object);
-    request["resource"]["resource"] = "namespaces".into();
-    request["kind"]["kind"] = "Namespace".into();
-    request["dryRun"] = true.into();
-    let mut first = Value::Null;
-    for _ in 0..100 {
-        // Only the holder of the lease gives blocks.
-        first = replica.review("/mutate/namespaces", request.clone()).await;
-        if first.get("patch").is_some() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(first.get("patch").is_some(), "{first}");
-    for _ in 0..1000 {
-        let next = replica.review("/mutate/namespaces", request.clone()).await;
-        assert_eq!(next["patch"], first["patch"], "a dry run has taken a block");
-    }
-    request["dryRun"] = false.into();
-    let (taken, next) = (
-        replica.review("/mutate/namespaces", request.clone()).await,
-        replica.review("/mutate/namespaces", request).await,
-    );
-    assert_eq!(taken["patch"], first["patch"]);
-    assert_ne!(next["patch"], taken["patch"], "one block was given twice");
 }
 
 #[tokio::test(flavor = "multi_thread")]
