@@ -15,6 +15,8 @@ use crate::secret;
 
 /// Interval between checks of the authority and its bundle: an administrator may have applied the installation again.
 const BUNDLE_PERIOD: Duration = Duration::from_secs(5);
+/// The same while a configuration is missing: once it is applied, the API server trusts no replica without the bundle.
+const MISSING_PERIOD: Duration = Duration::from_secs(1);
 /// Maximum time of one of the controllers' tasks.
 const WORK_TIME: Duration = Duration::from_secs(20);
 
@@ -45,7 +47,7 @@ pub(crate) async fn run(
             work(&client, &config.namespace, &allocator, &lacking, &mut rotation).await;
         }
         tokio::select! {
-            () = tokio::time::sleep(BUNDLE_PERIOD) => {}
+            () = tokio::time::sleep(rotation.pause()) => {}
             () = lacking.changed(), if leads => {}
             _ = stop.wait_for(|stop| *stop) => break,
         }
@@ -90,12 +92,18 @@ async fn in_time<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, Wo
 #[derive(Debug, Default)]
 struct Rotation {
     announced: Option<(String, Instant)>,
+    is_published: bool,
 }
 
 impl Rotation {
+    /// Time until the next check.
+    fn pause(&self) -> Duration {
+        if self.is_published { BUNDLE_PERIOD } else { MISSING_PERIOD }
+    }
+
     async fn go_on(&mut self, client: &Client, namespace: &str) -> Result<(), secret::SecretError> {
         let authority = secret::rotate(client, namespace, |authority| self.announced_for(authority)).await?;
-        secret::publish(client, &authority.bundle()).await?;
+        self.is_published = secret::publish(client, &authority.bundle()).await?;
         let certificate = authority.announced().map(str::to_owned);
         if certificate.as_ref() != self.announced.as_ref().map(|(certificate, _)| certificate) {
             self.announced = certificate.map(|certificate| (certificate, Instant::now()));

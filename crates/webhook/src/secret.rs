@@ -100,29 +100,29 @@ fn secret(authority: &Authority, metadata: ObjectMeta) -> Secret {
     }
 }
 
-/// Writes the bundle into both webhook configurations, unless it is there already.
+/// Writes the bundle into both webhook configurations, unless it is there already, and returns whether there are both.
 ///
 /// # Errors
 ///
 /// The API server refused or did not answer. A missing configuration is not an error: it is installed later.
-pub(crate) async fn publish(client: &Client, bundle: &str) -> Result<(), kube::Error> {
+pub(crate) async fn publish(client: &Client, bundle: &str) -> Result<bool, kube::Error> {
     let encoded = STANDARD.encode(bundle);
-    publish_in::<ValidatingWebhookConfiguration>(client, &encoded).await?;
-    publish_in::<MutatingWebhookConfiguration>(client, &encoded).await
+    let validating = publish_in::<ValidatingWebhookConfiguration>(client, &encoded).await?;
+    Ok(publish_in::<MutatingWebhookConfiguration>(client, &encoded).await? && validating)
 }
 
-async fn publish_in<K>(client: &Client, bundle: &str) -> Result<(), kube::Error>
+async fn publish_in<K>(client: &Client, bundle: &str) -> Result<bool, kube::Error>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
 {
     let api: Api<K> = Api::all(client.clone());
-    let Some(found) = api.get_opt(NAME).await? else { return Ok(()) };
-    let Ok(found) = serde_json::to_value(&found) else { return Ok(()) };
+    let Some(found) = api.get_opt(NAME).await? else { return Ok(false) };
+    let Ok(found) = serde_json::to_value(&found) else { return Ok(true) };
     let Some(patch) = bundle_patch(&K::kind(&()), &K::api_version(&()), &found, bundle) else {
-        return Ok(());
+        return Ok(true);
     };
     let params = PatchParams::apply(MANAGER).force();
-    api.patch(NAME, &params, &Patch::Apply(&patch)).await.map(drop)
+    api.patch(NAME, &params, &Patch::Apply(&patch)).await.map(|_| true)
 }
 
 /// The applied configuration that sets the bundle of every webhook; `None` where each has it.
