@@ -386,10 +386,16 @@ async fn replicas(client: &Client, namespace: &str, by_policies: bool, report: &
     let (leaving, staying): (Vec<&Pod>, Vec<&Pod>) =
         pods.iter().partition(|pod| pod.metadata.deletion_timestamp.is_some());
     let ready = staying.iter().filter(|pod| is_ready(pod)).count();
+    let way_out = match ready {
+        0 => {
+            ": if pods must start before one is, `palisade uninstall --break-glass` lets them pass without SCC"
+        }
+        _ => "",
+    };
     report.check(
         ready > 0 && i32::try_from(ready).unwrap_or(i32::MAX) >= wanted,
         "replicas",
-        format!("{ready} of {wanted} are ready"),
+        format!("{ready} of {wanted} are ready{way_out}"),
     );
     if let Some(node) = only_node(&staying) {
         let text = format!("all run on {node}: while that node is down, pods are refused");
