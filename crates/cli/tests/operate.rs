@@ -323,7 +323,7 @@ fn a_cluster_is_named_by_kubeconfig_and_context_and_missed_by_its_address() {
     }
     for (options, why) in [
         ("--kubeconfig none.kubeconfig", "none.kubeconfig"),
-        ("--kubeconfig nowhere.kubeconfig --context b", "the kubeconfig cannot be used"),
+        ("--kubeconfig nowhere.kubeconfig --context b", "the connection cannot be set up"),
     ] {
         let (code, said) = server.fail(&format!("palisade status {options}"));
         assert!(code == 2 && said.contains(why), "{options}: {code} {said}");

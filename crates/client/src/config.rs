@@ -9,6 +9,7 @@ use kube::Config;
 use kube::config::{
     AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
 };
+use secrecy::ExposeSecret;
 
 use crate::error::{Error, Result};
 use crate::kubeconfig;
@@ -70,6 +71,14 @@ pub struct Options {
     pub on_warning: OnWarning,
 }
 
+/// The connection that the options and the kubeconfig describe, for other clients of the `kube` crate.
+///
+/// # Errors
+/// [`Error::Kubeconfig`], [`Error::Config`] and [`Error::InClear`].
+pub async fn config(options: &Options) -> Result<Config> {
+    connection(kubeconfig(options)?, options).await
+}
+
 /// The connection that a kubeconfig and the options make up.
 pub(crate) async fn connection(mut kubeconfig: Kubeconfig, options: &Options) -> Result<Config> {
     override_entries(&mut kubeconfig, options);
@@ -86,6 +95,7 @@ pub(crate) async fn connection(mut kubeconfig: Kubeconfig, options: &Options) ->
     config.accept_invalid_certs |= options.insecure_skip_tls_verify;
     // The session tries again itself, only where the server says when; kube's own policy goes on for minutes.
     config.default_retry = false;
+    check_token(&config.auth_info)?;
     if !options.insecure_http && has_credentials(&config.auth_info) {
         refuse_in_clear(&config)?;
     }
@@ -107,6 +117,15 @@ fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// kube panics at a token that cannot stand in a header.
+fn check_token(user: &AuthInfo) -> Result<()> {
+    let Some(token) = &user.token else { return Ok(()) };
+    match http::HeaderValue::from_str(token.expose_secret()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::Config("the user's token has characters that no token has".into())),
+    }
 }
 
 /// Whether a request would carry a token or a password.
@@ -222,6 +241,13 @@ mod tests {
         assert!(!is_in_clear("https://safe", "{}", server.clone()).await);
         let both = Options { token: Some("mine".to_owned()), ..server };
         assert!(is_in_clear("https://safe", "{}", both).await);
+    }
+
+    #[tokio::test]
+    async fn a_token_of_two_lines_is_refused() {
+        let options = Options { token: Some("a\nX: 1".to_owned()), ..Options::default() };
+        let refused = connection(file("https://safe", "{}"), &options).await.unwrap_err();
+        assert!(matches!(refused, Error::Config(_)), "{refused:?}");
     }
 
     #[tokio::test]

@@ -56,12 +56,30 @@ pub fn read(given: Option<&Path>) -> Result<Option<Kubeconfig>> {
         }
         let wrong = |error| bad(&path, KubeconfigError::Fields(Box::new(error)));
         let next = Kubeconfig::read_from(&path).map_err(wrong)?;
+        refuse_special(&next)?;
         merged = Some(match merged {
             Some(earlier) => earlier.merge(next).map_err(wrong)?,
             None => next,
         });
     }
     Ok(merged)
+}
+
+/// Refuses a kubeconfig that names a pipe or a device in place of a file: reading one may never end.
+fn refuse_special(kubeconfig: &Kubeconfig) -> Result<()> {
+    let clusters = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
+    let users = kubeconfig.auth_infos.iter().filter_map(|named| named.auth_info.as_ref());
+    let named = clusters.map(|cluster| &cluster.certificate_authority);
+    let named =
+        named.chain(users.flat_map(|user| [&user.token_file, &user.client_certificate, &user.client_key]));
+    for path in named.flatten().map(Path::new) {
+        match input::open(path) {
+            Err(error @ input::InputError::Special(_)) => return Err(bad(path, error)),
+            // What is missing matters only if it is used.
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The kubeconfig of a pod: the API server in its environment, and its service account, whose token is in `folder`; `None`
@@ -223,6 +241,22 @@ impl Drop for Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_in_place_of_a_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let rows = [
+            ("users: [{name: u, user: {tokenFile: /dev/zero}}]", true),
+            ("users: [{name: u, user: {client-key: /dev/zero}}]", true),
+            ("clusters: [{name: c, cluster: {certificate-authority: /dev/zero}}]", true),
+            ("users: [{name: u, user: {tokenFile: /nowhere}}]", false),
+        ];
+        for (text, is_refused) in rows {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read(Some(&path)).is_err(), is_refused, "{text}");
+        }
+    }
 
     #[test]
     fn changes_at_once_are_all_kept() {

@@ -35,10 +35,10 @@ mod path;
 mod session;
 mod stream;
 
-pub use config::{OnWarning, Options};
+pub use config::{OnWarning, Options, config};
 pub use discovery::{Kind, Kinds};
 pub use error::{Error, KubeconfigError, Optional, Result, Status};
 pub use pages::Pages;
 pub use path::encode;
-pub use session::{Body, Session, Socket};
+pub use session::{Body, Session, Socket, bounded};
 pub use stream::{Events, Pieces};

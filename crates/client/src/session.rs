@@ -10,18 +10,22 @@ use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_util::rt::TokioIo;
 use kube::Client;
+use kube::client::ClientBuilder;
 use kube::config::Kubeconfig;
 use serde_json::Value;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tower::util::MapResponseLayer;
 
 use crate::config::{self, OnWarning, Options};
 use crate::error::{Error, Result};
 use crate::stream::{Events, Pieces};
 
 /// Maximum size of an answer that is read whole, in bytes.
-const MAX_ANSWER: usize = 512 * 1024 * 1024;
+const MAX_ANSWER: usize = 128 * 1024 * 1024;
+/// Maximum size of a refusal, in bytes; a longer one is told by its code alone.
+const MAX_REFUSAL: usize = 1024 * 1024;
 
 /// Number of tries of a request while the server responds with `Retry-After`, as in client-go (`rest/with_retry.go`).
 const MAX_TRIES: usize = 10;
@@ -49,6 +53,19 @@ impl Body {
     pub fn json(object: &Value) -> Self {
         Self::new(JSON, object.to_string().into_bytes())
     }
+}
+
+/// A client of the `kube` crate whose answers, each watch as a whole, are bounded as those of a [`Session`].
+///
+/// # Errors
+/// [`Error::Config`].
+pub fn bounded(config: kube::Config) -> Result<Client> {
+    let builder = ClientBuilder::try_from(config).map_err(|error| Error::Config(Box::new(error)))?;
+    Ok(builder.with_layer(&MapResponseLayer::new(limited)).build())
+}
+
+fn limited<B>(response: Response<B>) -> Response<Limited<B>> {
+    response.map(|body| Limited::new(body, MAX_ANSWER))
 }
 
 /// A connection after an upgrade to WebSocket.
@@ -228,7 +245,7 @@ impl Session {
             let code = response.status().as_u16();
             return Err(Error::refused(
                 code,
-                &collected(response.into_body(), path).await.unwrap_or_default(),
+                &collected(response.into_body(), path, MAX_REFUSAL).await.unwrap_or_default(),
             ));
         }
         let text = |name: header::HeaderName| {
@@ -249,7 +266,7 @@ impl Session {
 
     async fn bytes(&self, method: Method, path: &str, accept: &str, body: Option<Body>) -> Result<Bytes> {
         let response = self.exchange(method, path, accept, body).await?;
-        collected(accepted(response).await?, path).await
+        collected(accepted(response).await?, path, MAX_ANSWER).await
     }
 
     /// Sends a request, again while the server is too busy for it and says when to come back.
@@ -307,11 +324,11 @@ async fn accepted(response: Response<kube::client::Body>) -> Result<kube::client
     if code < 400 {
         return Ok(body);
     }
-    Err(Error::refused(code, &collected(body, "").await.unwrap_or_default()))
+    Err(Error::refused(code, &collected(body, "", MAX_REFUSAL).await.unwrap_or_default()))
 }
 
-async fn collected(body: kube::client::Body, path: &str) -> Result<Bytes> {
-    match Limited::new(body, MAX_ANSWER).collect().await {
+async fn collected(body: kube::client::Body, path: &str, most: usize) -> Result<Bytes> {
+    match Limited::new(body, most).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             Err(Error::Answer { path: path.to_owned(), problem: "it is too long" })
