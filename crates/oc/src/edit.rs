@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &EditArgs) -> Outcome {
 }
 
 async fn one(session: &Session, target: &Target<'_>, editor: &mut Editor) -> Result<()> {
-    let mut object = session.get(&target.path).await?;
+    let mut object = editor.or_interrupted(async { Ok(session.get(&target.path).await?) }).await?;
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.shift_remove("managedFields");
     }
