@@ -38,6 +38,10 @@ impl Store {
         if target.exists() {
             return Err(StoreError::Occupied(target.display().to_string()));
         }
+        // A named pipe would be waited for.
+        if !std::fs::metadata(file).map_err(io(file))?.is_file() {
+            return Err(StoreError::Foreign(file.display().to_string()));
+        }
         private::folder(folder, &OWN)?;
         // Under another name first: half a copy is never taken for a store.
         let partial = Scratch::new(folder)?;

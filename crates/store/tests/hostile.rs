@@ -106,6 +106,14 @@ fn a_backup_is_read_as_data_or_refused() {
 }
 
 #[test]
+fn a_named_pipe_in_place_of_a_backup_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pipe, data) = (folder.path().join("pipe"), folder.path().join("data"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(matches!(Store::from_backup(&pipe, &data, &any), Err(StoreError::Foreign(_))));
+}
+
+#[test]
 fn all_writes_of_a_group_are_made_or_none() {
     let store = Store::ephemeral().unwrap();
     let key = |name: &str| Key::new("users", "", name);
