@@ -40,9 +40,9 @@ Examples:
   palisade oci install --containerd --write && systemctl restart containerd
   palisade oci install --containerd | kubectl apply -f -     the RuntimeClass alone is on stdout as YAML
 
-containerd's block goes to the end of /etc/containerd/config.toml between two marks. Settings that are there stay. To
-remove it: the block, or 50-palisade.conf in /etc/crio/crio.conf.d or /etc/containers/containers.conf.d, and
-/usr/local/lib/palisade.")]
+containerd's block goes to the end of /etc/containerd/config.toml between two marks, with the runtime runc if the file has no
+runtime: containerd's own counts only as long as the file defines none. Settings that are there stay. To remove it: the
+block, or 50-palisade.conf in /etc/crio/crio.conf.d or /etc/containers/containers.conf.d, and /usr/local/lib/palisade.")]
 #[command(group(clap::ArgGroup::new("engine").required(true).args(["containerd", "crio", "podman"])))]
 pub(crate) struct InstallArgs {
     /// For containerd: a runtime handler of its CRI plugin

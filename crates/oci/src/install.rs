@@ -50,6 +50,9 @@ const FOLDER: &str = "usr/local/lib/palisade";
 /// The program's name there, where it is copied from an image.
 const PROGRAM: &str = "palisade";
 
+/// The runtime that containerd has by itself, but only as long as its configuration defines none.
+const OWN: &str = "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n";
+
 /// containerd's configuration begins so; a file of another version would be read otherwise.
 const CONTAINERD_VERSION: &str = "version = 2";
 
@@ -185,8 +188,14 @@ impl Installation {
         }
         let head = if is_empty { format!("{CONTAINERD_VERSION}\n") } else { rest };
         let gap = if head.ends_with('\n') { "" } else { "\n" };
-        Ok(format!("{head}{gap}{BEGIN}{}{END}", self.engine.text))
+        let own = if has_runtime(&head) { "" } else { OWN };
+        Ok(format!("{head}{gap}{BEGIN}{own}{}{END}", self.engine.text))
     }
+}
+
+/// Whether a configuration of containerd defines a runtime.
+fn has_runtime(text: &str) -> bool {
+    text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("runtimes"))
 }
 
 impl Engine {
@@ -292,6 +301,17 @@ mod tests {
                 && merged.contains("BinaryName = \"/usr/local/lib/palisade/containerd/palisade-oci\"")
         );
         assert_eq!(installation.merged(file, &merged).unwrap(), merged);
+        let others = "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.crun]\n";
+        for (text, has_own) in [
+            (String::new(), true),
+            (own.to_owned(), true),
+            (format!("{own}\n# {others}"), true),
+            (format!("{own}\n{others}"), false),
+            (format!("{own}\n{OWN}"), false),
+        ] {
+            let added = installation.merged(file, &text).unwrap().contains(&format!("begin\n{OWN}"));
+            assert_eq!(added, has_own, "{text}");
+        }
         for (text, problem) in [
             ("version = 3\n", "not of `version = 2`"),
             ("root = \"/x\"\n", "not of `version = 2`"),
