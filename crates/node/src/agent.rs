@@ -56,9 +56,12 @@ const LOOK: Duration = Duration::from_millis(300);
 /// Interval between searches for leftovers of crashes, in such queries.
 const SHIMS: u64 = 50;
 
+/// Interval between attempts to start an engine that does not start.
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// Runs a node until `shutdown` is ready. Its containers go on.
 ///
-/// Without an engine the node is registered as not ready, with a message that lists the packages to install.
+/// Without an engine the node is registered as not ready, with a message that lists the packages to install, until there is one.
 ///
 /// # Errors
 ///
@@ -68,9 +71,40 @@ pub async fn run(
     client: Client,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), NodeError> {
-    let recorder = Arc::new(Recorder::new(client.clone(), "palisade-node", &config.name));
     private(&config.layout().run())?;
-    let engine = start_engine(&config).await;
+    let mut shutdown = std::pin::pin!(shutdown);
+    let mut engine = tokio::select! {
+        () = shutdown.as_mut() => return Ok(()),
+        engine = start_engine(&config) => engine,
+    };
+    loop {
+        let is_missing = engine.is_err();
+        engine = tokio::select! {
+            found = until_started(&config), if is_missing => Ok(found),
+            ended = run_with(&config, &client, engine, shutdown.as_mut()) => return ended,
+        };
+    }
+}
+
+/// Waits until an engine starts.
+async fn until_started(config: &Config) -> Source {
+    loop {
+        tokio::time::sleep(AGAIN).await;
+        match start_engine(config).await {
+            Ok(engine) => return engine,
+            Err(error) => tracing::debug!("{error}"),
+        }
+    }
+}
+
+/// Runs a node with an engine, or without.
+async fn run_with(
+    config: &Config,
+    client: &Client,
+    engine: Result<Source, EngineError>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), NodeError> {
+    let recorder = Arc::new(Recorder::new(client.clone(), "palisade-node", &config.name));
     let why = engine.as_ref().err().map(ToString::to_string);
     if let Some(why) = &why {
         tracing::warn!("{why}");
@@ -78,18 +112,18 @@ pub async fn run(
     let engine = engine.ok();
     ship_profiles(config.layout())?;
     let cri = engine.as_ref().map(Source::cri);
-    let node = cri.as_ref().map(|cri| Arc::new(node(&config, &client, cri, &recorder)));
+    let node = cri.as_ref().map(|cri| Arc::new(node(config, client, cri, &recorder)));
     let endpoint = match (&node, &config.tls) {
         (Some(node), Some(tls)) => {
             Some(server::start(config.listen, tls, Arc::clone(node)).await.map_err(NodeError::Server)?)
         }
         _ => None,
     };
-    let registration = Registration::new(&config, endpoint.as_ref().map(|endpoint| endpoint.port), why);
+    let registration = Registration::new(config, endpoint.as_ref().map(|endpoint| endpoint.port), why);
     let register = register::run(client.clone(), registration, cri.clone());
     let proxy = match (&node, &config.engine) {
         (Some(node), EngineChoice::Start(network)) => {
-            Some(Proxy::start(&client, config.layout(), &node.server, network.range()).await)
+            Some(Proxy::start(client, config.layout(), &node.server, network.range()).await)
         }
         _ => None,
     };

@@ -106,7 +106,8 @@ fn write(path: &Path, text: &str) -> Result<(), EngineError> {
     std::fs::rename(&new, path).map_err(file_error(path))
 }
 
-/// The engine's configuration. Features that this node does not use are disabled.
+/// The engine's configuration. Features that this node does not use are disabled. On a busy machine a shim may take longer to answer
+/// than the engine waits by default, which then ends its containers.
 fn config(layout: &Layout, programs: &Programs, runtime: &Path) -> String {
     let quote = |path: &Path| serde_json::Value::from(path.display().to_string()).to_string();
     format!(
@@ -118,6 +119,10 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
 address = {socket}
 [ttrpc]
 address = {ttrpc}
+[timeouts]
+"io.containerd.timeout.shim.cleanup" = "30s"
+"io.containerd.timeout.shim.load" = "30s"
+"io.containerd.timeout.task.state" = "20s"
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{pause}"
 stream_server_address = "127.0.0.1"
@@ -194,8 +199,9 @@ pub(crate) struct Engine {
     child: Option<Child>,
 }
 
-/// Maximum time until an engine answers for the first time.
-const START: Duration = Duration::from_secs(120);
+/// Maximum time until an engine answers for the first time: it looks at each container first, and takes its time for those whose
+/// shims are gone.
+const START: Duration = Duration::from_secs(600);
 
 impl Engine {
     /// Writes the configuration of the engine, and starts it unless it runs.

@@ -41,6 +41,7 @@ fn pods_outlive_crashes() {
     ends(&up);
     has_its_range_alone(&up);
     leaves_nothing_without_an_engine(&up);
+    waits_for_its_engine(&up);
     let ids = |up: &Up| {
         up.must(&["get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].containerID}"])
     };
@@ -156,6 +157,38 @@ fn leaves_nothing_without_an_engine(up: &Up) {
     std::fs::create_dir(&node).unwrap();
     assert!(down().status.success());
     assert_eq!(std::fs::read_dir(&node).unwrap().count(), 0);
+}
+
+/// A node whose engine does not start is not ready, and is once it does.
+fn waits_for_its_engine(up: &Up) {
+    let (node, data) = (up.folder.join("fourth"), up.folder.join("fourth-data"));
+    let in_the_way = node.join("containerd.toml");
+    std::fs::create_dir_all(&in_the_way).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_palisade"))
+        .args(["up", "--listen", "127.0.0.1:0", "--pod-cidr", "10.85.16.0/24", "--node-name", "here"])
+        .args(["--data-dir".as_ref(), data.as_os_str(), "--node-dir".as_ref(), node.as_os_str()])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let config = data.join("admin.kubeconfig");
+    let says = |words: &str| {
+        let mut kubectl = Command::new("kubectl");
+        kubectl.arg("--kubeconfig").arg(&config).args([
+            "get",
+            "node",
+            "here",
+            "-o",
+            "jsonpath={.status.conditions[*]}",
+        ]);
+        String::from_utf8_lossy(&kubectl.output().unwrap().stdout).contains(words)
+    };
+    up.until("the fourth node says why it has no engine", |_| says("/containerd.toml"));
+    std::fs::remove_dir(&in_the_way).unwrap();
+    up.until("the fourth node is ready", |_| says("NodeReady"));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    assert!(up.palisade(&["down", "--node-dir", node.to_str().unwrap()]).status.success());
 }
 
 /// Resources of pods on the machine.
