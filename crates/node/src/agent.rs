@@ -123,7 +123,7 @@ async fn run_with(
     let register = register::run(client.clone(), registration, cri.clone());
     let proxy = match (&node, &config.engine) {
         (Some(node), EngineChoice::Start(network)) => {
-            Some(Proxy::start(client, config.layout(), &node.server, network.range()).await)
+            Proxy::start(client, config.layout(), &node.server, network.range()).await
         }
         _ => None,
     };
@@ -158,7 +158,9 @@ async fn run_with(
         () = denials => Ok(()),
         () = logs => Ok(()),
     };
-    drop(proxy);
+    if let Some(proxy) = proxy {
+        proxy.stop().await;
+    }
     let _ = stop.send(());
     let _ = supervised.await;
     ended

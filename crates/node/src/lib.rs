@@ -30,7 +30,7 @@
 //! pure. `volume` prepares volumes, `image` pulls, `probe` probes containers, `status` builds the pod's status. `cri`
 //! is the engine's interface, `engine` starts one, `down` removes a node's objects. `sweep` removes leftovers of
 //! crashes, `denial` and `confined` report denied syscalls and the confinement of containers. `server` answers the API
-//! server alone, and `proxy` forwards connections of pods to it.
+//! server alone, and `proxy` forwards connections of pods to it; `open` counts connections.
 
 mod agent;
 mod chain;
@@ -49,6 +49,7 @@ mod iptables;
 mod layout;
 mod log;
 mod node;
+mod open;
 mod pause;
 mod pids;
 mod plan;

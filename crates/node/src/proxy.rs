@@ -61,6 +61,12 @@ impl ApiServer {
         }
     }
 
+    /// The server's address, if machines other than its own reach it.
+    fn public(&self) -> Option<SocketAddrV4> {
+        let address: Ipv4Addr = self.host.parse().ok()?;
+        (!address.is_loopback() && !address.is_unspecified()).then(|| SocketAddrV4::new(address, self.port))
+    }
+
     fn direct(&self, pod: &Pod) -> Option<Service> {
         let address = self.host.parse::<std::net::IpAddr>();
         let is_own = self.host == "localhost" || address.is_ok_and(|address| address.is_loopback());
@@ -93,11 +99,17 @@ fn place(service: &Service) -> Option<SocketAddrV4> {
 }
 
 /// The running proxy; it ends when this is dropped. The rule stays until the node is taken down, as pods do.
-pub(crate) struct Proxy(tokio::task::JoinHandle<()>);
+pub(crate) struct Proxy {
+    task: tokio::task::JoinHandle<()>,
+    services: Api<Service>,
+    layout: Layout,
+    /// The server's address, if pods reach it without the relay.
+    direct: Option<SocketAddrV4>,
+}
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -116,23 +128,33 @@ impl Proxy {
                 return None;
             }
         };
-        let (services, layout) = (Api::namespaced(client.clone(), NAMESPACE), layout.clone());
-        let to = relay.address();
+        let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
+        let (to, direct) = (relay.address(), server.public());
+        let kept = (services.clone(), layout.clone());
         // The first pods find the rule, unless the server does not answer.
-        let first = tokio::time::timeout(FIRST, redirect(&services, &layout, to)).await;
+        let first = tokio::time::timeout(FIRST, redirect(&services, layout, to)).await;
         let mut wait = first.unwrap_or(FIRST);
-        Some(Self(tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let keep = async {
                 loop {
                     tokio::time::sleep(wait).await;
-                    wait = redirect(&services, &layout, to).await;
+                    wait = redirect(&kept.0, &kept.1, to).await;
                 }
             };
             tokio::select! {
                 () = relay.run() => {}
                 () = keep => {}
             }
-        })))
+        });
+        Some(Self { task, services, layout: layout.clone(), direct })
+    }
+
+    /// Ends the proxy. Until the next start pods connect to the server directly, where they reach it.
+    pub(crate) async fn stop(self) {
+        self.task.abort();
+        if let Some(direct) = self.direct {
+            let _ = tokio::time::timeout(FIRST, redirect(&self.services, &self.layout, direct)).await;
+        }
     }
 }
 
@@ -174,6 +196,16 @@ mod tests {
             });
             assert_eq!(seen, expected, "{url} {is_on_host}");
             assert!(service.is_none_or(|service| is_api(&service)));
+        }
+        for (url, expected) in [
+            ("https://192.0.2.7:6443", Some("192.0.2.7:6443")),
+            ("https://127.0.0.2:6443", None),
+            ("https://0.0.0.0:6443", None),
+            ("https://[2001:db8::1]:6443", None),
+            ("https://api.example", None),
+        ] {
+            let public = ApiServer::new(url, true).public();
+            assert_eq!(public.map(|address| address.to_string()).as_deref(), expected, "{url}");
         }
         let server = ApiServer::new("https://127.0.0.1:6443", true);
         assert_eq!([true, false].map(|is_on_host| server.is_proxied(&pod(is_on_host))), [false, true]);

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::cri::message::{AttachRequest, ExecRequest, PortForwardRequest};
 use crate::log::{self, Log, Wanted};
 use crate::node::Node;
+use crate::open::{Open, Ticket};
 use crate::plan;
 use crate::query::Query;
 use crate::tls;
@@ -30,6 +31,8 @@ use crate::worker::{Observed, observe};
 const API_SERVER: &str = "system:palisade:apiserver";
 /// Timeout of the TLS handshake.
 const HELLO: Duration = Duration::from_secs(10);
+/// Connections that are not known to be the API server's: every pod reaches the endpoint.
+const STRANGERS: usize = 512;
 
 /// The certificate of the endpoint, and the authority of its clients, in PEM.
 #[derive(Clone)]
@@ -87,10 +90,15 @@ pub(crate) async fn start(
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("{listen}: {error}"))?;
     let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+    let open = Open::new(STRANGERS);
     let task = tokio::spawn(async move {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => drop(tokio::spawn(serve(stream, acceptor.clone(), Arc::clone(&node)))),
+                Ok((stream, peer)) => {
+                    if let Some(ticket) = open.enter(peer.ip()) {
+                        tokio::spawn(serve(stream, acceptor.clone(), Arc::clone(&node), ticket));
+                    }
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
@@ -105,10 +113,11 @@ fn is_api_server(certificate: &CertificateDer<'_>) -> bool {
     names.next().and_then(|name| name.as_str().ok()) == Some(API_SERVER)
 }
 
-async fn serve(stream: TcpStream, acceptor: tokio_rustls::TlsAcceptor, node: Arc<Node>) {
+async fn serve(stream: TcpStream, acceptor: tokio_rustls::TlsAcceptor, node: Arc<Node>, ticket: Ticket) {
     let Ok(Ok(stream)) = tokio::time::timeout(HELLO, acceptor.accept(stream)).await else { return };
     let chain = stream.get_ref().1.peer_certificates();
     let is_known = chain.and_then(|chain| chain.first()).is_some_and(is_api_server);
+    let _ticket = (!is_known).then_some(ticket);
     let service = hyper::service::service_fn(move |request| {
         let node = Arc::clone(&node);
         async move {
