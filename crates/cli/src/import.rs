@@ -17,14 +17,16 @@ pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
     let mut names: Vec<String> = Vec::new();
     for document in documents.iter().filter(|document| document.text("kind") == "PodSecurityPolicy") {
         let object = document.node.to_json();
-        let place = document.place(&palisade_k8s::FieldPath::root());
-        let object = object.as_object().ok_or_else(|| format!("{place}: an object is expected here"))?;
-        let converted = palisade_scc::from_psp(object).map_err(|error| format!("{place}: {error}"))?;
+        let object = object.as_object().ok_or_else(|| {
+            format!("{}: an object is expected here", document.place(&palisade_k8s::FieldPath::root()))
+        })?;
+        let converted = palisade_scc::from_psp(object)
+            .map_err(|misfit| format!("{}: {misfit}", document.place(&misfit.path)))?;
         names.push(document.metadata("name").to_owned());
         writeln!(out, "---")?;
         for lost in &converted.lost {
             writeln!(out, "# {lost}")?;
-            terminal::warn(format_args!("{place}: {lost}"));
+            terminal::warn(format_args!("{}: {lost}", document.place(&lost.path)));
             exit = Exit::Findings;
         }
         let mut scc = json!({"apiVersion": "security.openshift.io/v1", "kind": "SecurityContextConstraints"});
@@ -62,7 +64,7 @@ fn roles(out: &mut impl Write, documents: &[files::Document], names: &[String]) 
         )?;
         for lost in &converted.lost {
             writeln!(out, "# {lost}")?;
-            terminal::warn(format_args!("{place}: {lost}"));
+            terminal::warn(format_args!("{}: {lost}", document.place(&lost.path)));
             is_whole = false;
         }
         write!(out, "{}", palisade_k8s::yaml::write(&converted.role))?;

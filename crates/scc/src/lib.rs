@@ -65,7 +65,7 @@ pub use findings::{Few, Findings, Verdict};
 pub use lint::{Finding, Meant, Severity, absent, is_runtime_capability, lint, lint_set, meant, suggestion};
 pub use namespace::{NamespaceRanges, RangeError, ignored as ignored_of_range};
 pub use plan::Plan;
-pub use psp::{Converted, ConvertedRole, from_psp, from_psp_role};
+pub use psp::{Converted, ConvertedRole, Lost, from_psp, from_psp_role};
 pub use rule::{
     CapabilityChange, CapabilityRule, GroupRule, Labels, SeLinuxRule, SeccompRule, SysctlRule, UserRule,
     VolumeRule, safe_sysctls,

@@ -2,12 +2,13 @@
 //! an SCC can.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
-use palisade_k8s::SecurityContextConstraints;
 use palisade_k8s::scc::{
     AllowedFlexVolume, GroupStrategy, IdRange, ObjectMeta, RunAsUserStrategy, SeLinuxContextStrategy,
     SeLinuxLabels,
 };
+use palisade_k8s::{FieldPath, Misfit, SecurityContextConstraints, fit};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -17,7 +18,29 @@ pub struct Converted {
     /// The SCC.
     pub scc: SecurityContextConstraints,
     /// Rules of the policy that an SCC cannot express, or only more widely.
-    pub lost: Vec<String>,
+    pub lost: Vec<Lost>,
+}
+
+/// A rule that is lost in a conversion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Its field.
+    pub path: FieldPath,
+    /// What becomes of it.
+    pub text: String,
+}
+
+impl Lost {
+    /// A rule of the field of this name of a policy's `spec`.
+    fn of_spec(field: &str, text: &str) -> Self {
+        Self { path: FieldPath::of("spec").name(field), text: format!("{field}: {text}") }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,16 +99,19 @@ fn scc_name(policy: &str) -> String {
 /// # Errors
 ///
 /// The object does not fit its type.
-pub fn from_psp(object: &Map<String, Value>) -> Result<Converted, serde_json::Error> {
+pub fn from_psp(object: &Map<String, Value>) -> Result<Converted, Box<Misfit>> {
     let spec = object.get("spec").cloned().unwrap_or_else(|| Value::Object(Map::new()));
-    let spec = Spec::deserialize(spec)?;
+    let spec: Spec = fit(spec).map_err(|misfit: Box<Misfit>| {
+        Box::new(Misfit { path: FieldPath::of("spec").join(&misfit.path), why: misfit.why })
+    })?;
     let metadata = object.get("metadata").cloned().unwrap_or_default();
     let old = metadata.get("name").and_then(Value::as_str).unwrap_or_default();
     let name = scc_name(old);
     let annotations = metadata.get("annotations").cloned().unwrap_or_default();
     let mut lost = Vec::new();
     if name != old {
-        lost.push(format!("there is a built-in SCC {old:?}, so that this one is called {name:?}"));
+        let text = format!("there is a built-in SCC {old:?}, so that this one is called {name:?}");
+        lost.push(Lost { path: FieldPath::of("metadata.name"), text });
     }
     let volumes = volumes(&spec, &mut lost);
     say_what_is_lost(&spec, &mut lost);
@@ -122,11 +148,11 @@ pub fn from_psp(object: &Map<String, Value>) -> Result<Converted, serde_json::Er
 }
 
 /// An empty list of volumes permits none.
-fn volumes(spec: &Spec, lost: &mut Vec<String>) -> Vec<String> {
+fn volumes(spec: &Spec, lost: &mut Vec<Lost>) -> Vec<String> {
     if !spec.allowed_host_paths.is_empty()
         && spec.volumes.iter().any(|name| matches!(name.as_str(), "hostPath" | "*"))
     {
-        lost.push("allowedHostPaths: an SCC allows every path of the node, or none".to_owned());
+        lost.push(Lost::of_spec("allowedHostPaths", "an SCC allows every path of the node, or none"));
     }
     match spec.volumes.as_slice() {
         [] => vec!["none".to_owned()],
@@ -134,7 +160,7 @@ fn volumes(spec: &Spec, lost: &mut Vec<String>) -> Vec<String> {
     }
 }
 
-fn say_what_is_lost(spec: &Spec, lost: &mut Vec<String>) {
+fn say_what_is_lost(spec: &Spec, lost: &mut Vec<Lost>) {
     let whole = |range: &Value| {
         let bound = |name: &str| range.get(name).and_then(Value::as_i64).unwrap_or_default();
         bound("min") <= 1 && bound("max") >= 65_535
@@ -142,37 +168,49 @@ fn say_what_is_lost(spec: &Spec, lost: &mut Vec<String>) {
     let told = [
         (
             !spec.host_ports.is_empty() && !spec.host_ports.iter().any(whole),
-            "hostPorts: an SCC allows all ports, or none",
+            "hostPorts",
+            "an SCC allows all ports, or none",
         ),
-        (!spec.allowed_csi_drivers.is_empty(), "allowedCSIDrivers: an SCC allows every driver, or none"),
+        (!spec.allowed_csi_drivers.is_empty(), "allowedCSIDrivers", "an SCC allows every driver, or none"),
         (
             !spec.allowed_proc_mount_types.is_empty(),
-            "allowedProcMountTypes: an SCC does not look at procMount",
+            "allowedProcMountTypes",
+            "an SCC does not look at procMount",
         ),
-        (spec.runtime_class.is_some(), "runtimeClass: an SCC does not look at runtime classes"),
+        (spec.runtime_class.is_some(), "runtimeClass", "an SCC does not look at runtime classes"),
         (
             spec.run_as_group.as_ref().is_some_and(|rule| rule.rule != "RunAsAny"),
-            "runAsGroup: an SCC does not look at it",
+            "runAsGroup",
+            "an SCC does not look at it",
         ),
     ];
-    lost.extend(told.into_iter().filter(|(is_lost, _)| *is_lost).map(|(_, what)| what.to_owned()));
+    let told = told.into_iter().filter(|(is_lost, ..)| *is_lost);
+    lost.extend(told.map(|(_, field, text)| Lost::of_spec(field, text)));
 }
 
 /// AppArmor's annotations, and fields that the policy's type does not have.
-fn say_what_is_not_read(unknown: &Map<String, Value>, annotations: &Value, lost: &mut Vec<String>) {
+fn say_what_is_not_read(unknown: &Map<String, Value>, annotations: &Value, lost: &mut Vec<Lost>) {
     const APPARMOR: &str = "apparmor.security.beta.kubernetes.io/";
     let keys = annotations.as_object().into_iter().flat_map(Map::keys);
-    lost.extend(keys.filter(|key| key.starts_with(APPARMOR)).map(|key| {
-        format!("{key}: an SCC does not look at AppArmor; set securityContext.appArmorProfile in the pods")
+    lost.extend(keys.filter(|key| key.starts_with(APPARMOR)).map(|key| Lost {
+        path: FieldPath::of("metadata.annotations").key(key),
+        text: format!(
+            "{key}: an SCC does not look at AppArmor; set securityContext.appArmorProfile in the pods"
+        ),
     }));
-    lost.extend(unknown.keys().map(|field| match field.as_str() {
-        "seccomp" | "seccompProfile" => format!(
-            "spec.{field}: no PodSecurityPolicy has this field, so it was never read; in an SCC list the profiles in seccompProfiles, as [runtime/default]"
+    lost.extend(unknown.keys().map(|field| Lost {
+        path: FieldPath::of("spec").name(field),
+        text: format!(
+            "spec.{field}: no PodSecurityPolicy has this field, so it was never read{}",
+            match field.as_str() {
+                "seccomp" | "seccompProfile" =>
+                    "; in an SCC list the profiles in seccompProfiles, as [runtime/default]",
+                "appArmor" | "appArmorProfile" => {
+                    ", and no SCC looks at AppArmor; set securityContext.appArmorProfile in the pods"
+                }
+                _ => "",
+            }
         ),
-        "appArmor" | "appArmorProfile" => format!(
-            "spec.{field}: no PodSecurityPolicy has this field, so it was never read, and no SCC looks at AppArmor; set securityContext.appArmorProfile in the pods"
-        ),
-        _ => format!("spec.{field}: no PodSecurityPolicy has this field, so it was never read"),
     }));
 }
 
@@ -182,7 +220,7 @@ pub struct ConvertedRole {
     /// The role, which lets them use the SCCs made of these policies.
     pub role: Value,
     /// Policies that the role names and that are not converted, so that it no longer grants them.
-    pub lost: Vec<String>,
+    pub lost: Vec<Lost>,
 }
 
 /// Converts a role that lets its holders `use` PodSecurityPolicies, to one that lets them use the SCCs made of these; `None`
@@ -195,12 +233,14 @@ pub fn from_psp_role(role: &Value, known: &[String]) -> Option<ConvertedRole> {
         return None;
     }
     let (mut converted, mut lost) = (Vec::new(), Vec::new());
-    for rule in rules {
+    for (index, rule) in rules.iter().enumerate() {
         if !uses_policies(rule) {
             converted.push(rule.clone());
             continue;
         }
-        let names = sccs(rule, known, &mut lost);
+        let (names, missing) = sccs(rule, known);
+        let path = FieldPath::of("rules").index(index).field("resourceNames");
+        lost.extend(missing.into_iter().map(|text| Lost { path: path.clone(), text }));
         // Without names it would be for every SCC.
         if !names.is_empty() {
             converted.push(json!({"apiGroups": ["security.openshift.io"], "resources": ["securitycontextconstraints"], "resourceNames": names, "verbs": ["use"]}));
@@ -228,18 +268,20 @@ fn uses_policies(rule: &Value) -> bool {
         && !(has("apiGroups", &["*"]) && has("resources", &["*"]))
 }
 
-/// The SCCs that stand for the policies of a rule.
-fn sccs(rule: &Value, known: &[String], lost: &mut Vec<String>) -> Vec<String> {
+/// The SCCs that stand for the policies of a rule, and what is lost of it.
+fn sccs(rule: &Value, known: &[String]) -> (Vec<String>, Vec<String>) {
     let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
     let mut named = words(rule, "resourceNames").peekable();
     if named.peek().is_none() {
-        return known.into_iter().map(scc_name).collect();
+        return (known.into_iter().map(scc_name).collect(), Vec::new());
     }
     let (found, missing): (Vec<_>, Vec<_>) = named.partition(|name| known.contains(name));
-    lost.extend(missing.into_iter().map(|name| {
-        format!("the PodSecurityPolicy {name} is not among the input: the role no longer grants it, nor an SCC of that name")
-    }));
-    found.into_iter().map(scc_name).collect()
+    let lost = |name| {
+        format!(
+            "the PodSecurityPolicy {name} is not among the input: the role no longer grants it, nor an SCC of that name"
+        )
+    };
+    (found.into_iter().map(scc_name).collect(), missing.into_iter().map(lost).collect())
 }
 
 /// The part of a rule that is about other resources.
@@ -259,11 +301,11 @@ fn labels(rule: Rule) -> SeLinuxContextStrategy {
     }
 }
 
-fn users(rule: &Rule, lost: &mut Vec<String>) -> RunAsUserStrategy {
+fn users(rule: &Rule, lost: &mut Vec<Lost>) -> RunAsUserStrategy {
     let strategy =
         |type_: &str| RunAsUserStrategy { type_: type_.to_owned(), ..RunAsUserStrategy::default() };
     if rule.ranges.len() > 1 {
-        lost.push("runAsUser: an SCC has one range; this one spans all of the policy's".to_owned());
+        lost.push(Lost::of_spec("runAsUser", "an SCC has one range; this one spans all of the policy's"));
     }
     let bounds =
         rule.ranges.iter().map(|range| range.min).min().zip(rule.ranges.iter().map(|range| range.max).max());
@@ -282,14 +324,13 @@ fn users(rule: &Rule, lost: &mut Vec<String>) -> RunAsUserStrategy {
     }
 }
 
-fn groups(field: &str, rule: Rule, lost: &mut Vec<String>) -> GroupStrategy {
+fn groups(field: &str, rule: Rule, lost: &mut Vec<Lost>) -> GroupStrategy {
     let ranges = (!rule.ranges.is_empty()).then_some(rule.ranges);
     match rule.rule.as_str() {
         "MustRunAs" => GroupStrategy { type_: "MustRunAs".to_owned(), ranges },
         "MayRunAs" => {
-            lost.push(format!(
-                "{field}: MayRunAs becomes MustRunAs, which also gives a group to pods without one"
-            ));
+            let text = "MayRunAs becomes MustRunAs, which also gives a group to pods without one";
+            lost.push(Lost::of_spec(field, text));
             GroupStrategy { type_: "MustRunAs".to_owned(), ranges }
         }
         _ => GroupStrategy { type_: "RunAsAny".to_owned(), ranges: None },
@@ -338,7 +379,15 @@ mod tests {
 
     #[test]
     fn what_an_scc_cannot_say_is_told() {
-        let lost = |spec: Value| converted(spec).lost.len();
+        let lost = |spec: Value| {
+            let lost = converted(spec.clone()).lost;
+            // Each names a field that is there.
+            for Lost { path, text } in &lost {
+                let pointer = path.to_string().replace('.', "/");
+                assert!(json!({"spec": spec}).pointer(&format!("/{pointer}")).is_some(), "{path} {text}");
+            }
+            lost.len()
+        };
         assert_eq!(lost(json!({})), 0);
         assert_eq!(lost(json!({"hostPorts": [{"min": 80, "max": 90}]})), 1);
         assert_eq!(lost(json!({"hostPorts": [{"min": 0, "max": 65535}]})), 0);
@@ -351,7 +400,14 @@ mod tests {
         let object = json!({"metadata": {"name": "flannel", "annotations": {
             "apparmor.security.beta.kubernetes.io/allowedProfileNames": "runtime/default"}}, "spec": {}});
         let lost = from_psp(object.as_object().unwrap()).unwrap().lost;
-        assert!(lost.len() == 1 && lost[0].contains("an SCC does not look at AppArmor"), "{lost:?}");
+        assert!(lost.len() == 1 && lost[0].text.contains("an SCC does not look at AppArmor"), "{lost:?}");
+    }
+
+    #[test]
+    fn a_field_of_another_type_is_named() {
+        let object = json!({"spec": {"fsGroup": {"ranges": [{"min": 1, "max": "x"}]}}});
+        let misfit = from_psp(object.as_object().unwrap()).unwrap_err();
+        assert_eq!(misfit.path.to_string(), "spec.fsGroup.ranges[0].max");
     }
 
     #[test]
