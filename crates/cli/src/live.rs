@@ -50,7 +50,7 @@ pub(crate) fn read(connection: &Connection<'_>) -> Result<(PolicyBuilder, Vec<Do
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let objects = runtime.block_on(objects(connection))?;
     let documents =
-        files::parse("cluster", serde_json::to_string(&json!({"kind": "List", "items": objects}))?)?;
+        files::parse_answer("cluster", serde_json::to_string(&json!({"kind": "List", "items": objects}))?)?;
     let mut builder = PolicyBuilder::default();
     for document in documents.iter().filter(|document| document.text("kind") != "Pod") {
         if let Err(error) = builder.add(&document.node.to_json()) {

@@ -20,13 +20,15 @@ pub struct Source {
     /// The path as it was given, or `stdin`.
     pub name: String,
     text: String,
+    /// Whether anybody can look at the text: the objects of a cluster are only here.
+    has_lines: bool,
     /// Offsets of lines, computed at their first use: a file may have as many broken objects as lines.
     starts: OnceLock<Vec<usize>>,
 }
 
 impl Source {
-    fn new(name: String, text: String) -> Self {
-        Self { name, text, starts: OnceLock::new() }
+    fn new(name: String, text: String, has_lines: bool) -> Self {
+        Self { name, text, has_lines, starts: OnceLock::new() }
     }
 
     /// A line of the file, counted from 1.
@@ -50,7 +52,7 @@ pub struct Document {
     pub node: Node,
 }
 
-/// A place in a file: prints as `file:line:column`.
+/// A place in a file: prints as `file:line:column`, or by the name alone if it is no file.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The file.
@@ -61,7 +63,10 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.source.name, self.position)
+        match self.source.has_lines {
+            true => write!(f, "{}:{}", self.source.name, self.position),
+            false => f.write_str(&self.source.name),
+        }
     }
 }
 
@@ -239,7 +244,7 @@ pub fn embedded(documents: &[Document]) -> Vec<Document> {
 
 fn sccs(name: String, text: String) -> Vec<Document> {
     let nodes = manifest::read(&text).unwrap_or_default();
-    let source = Arc::new(Source::new(name, text));
+    let source = Arc::new(Source::new(name, text, true));
     let mut documents = Vec::new();
     for node in nodes {
         // Objects of other kinds in the same text are ignored.
@@ -323,13 +328,26 @@ fn text_of(bytes: Vec<u8>) -> Result<String, std::string::FromUtf8Error> {
 /// # Errors
 /// See [`FileError`].
 pub fn parse(name: &str, text: String) -> Result<Vec<Document>, FileError> {
+    parse_source(name, text, true)
+}
+
+/// Parses a text that nobody can look at, such as the answer of an API server.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_answer(name: &str, text: String) -> Result<Vec<Document>, FileError> {
+    parse_source(name, text, false)
+}
+
+fn parse_source(name: &str, text: String, has_lines: bool) -> Result<Vec<Document>, FileError> {
     let name = name.to_owned();
     let most = VALUES + text.len() / BYTES_A_VALUE;
     let nodes = manifest::read_some(&text, most).map_err(|error| match text.contains("{{") {
         true => FileError::Template(name.clone(), error),
         false => FileError::Yaml(name.clone(), error),
     })?;
-    let source = Arc::new(Source::new(name, text));
+    let source = Arc::new(Source::new(name, text, has_lines));
     let mut documents = Vec::new();
     let is_object = |node: &Node| node.get("kind").is_some();
     match nodes.first().filter(|_| !nodes.iter().any(is_object)) {
