@@ -30,6 +30,11 @@ pub(crate) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     format!("[{}]", joined(items, ", "))
 }
 
+/// A list of longer expressions, one a line.
+pub(crate) fn lines<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    format!("[\n{}\n]", joined(items, ",\n"))
+}
+
 /// All of these, or `none` if the list is empty, one a line.
 pub(crate) fn all<T: Display>(conditions: impl IntoIterator<Item = T>) -> String {
     or(joined(conditions, " &&\n"), "true")

@@ -105,8 +105,7 @@ impl<'x> Translated<'x> {
     /// The violation, in words.
     pub(crate) fn findings(&self) -> Variable {
         let finding = |demand: &Demand| format!("{} ? '' : {}", demand.condition(), text(&demand.finding));
-        let findings =
-            cel::list(self.rules.demands.iter().map(finding).map(|finding| format!("\n{finding}")));
+        let findings = cel::lines(self.rules.demands.iter().map(finding));
         Variable::new(self.variable("findings"), format!("{findings}.filter(f, f != '')"))
     }
 

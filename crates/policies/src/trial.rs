@@ -84,13 +84,13 @@ const NAMED: usize = 10;
 /// The message of a refusal: the SCCs that fit and may not be used, else the nearest one and its violations.
 /// Expressions of messages cannot call the authorizer.
 pub(crate) fn message(sccs: &[Translated<'_>], before: &str, nobody: &str, after: &str) -> Vec<Variable> {
-    let fitting = sccs.iter().map(|scc| {
-        format!("\n{} && {} ? {} : ''", scc.considered(), scc.reference("fits"), text(scc.name()))
-    });
+    let fitting = sccs
+        .iter()
+        .map(|scc| format!("{} && {} ? {} : ''", scc.considered(), scc.reference("fits"), text(scc.name())));
     let findings = sccs.iter().map(|scc| {
         let considered = scc.considered();
         format!(
-            "\n{considered} && !{} ? [{}] + {} : []",
+            "{considered} && !{} ? [{}] + {} : []",
             scc.reference("fits"),
             text(scc.name()),
             scc.reference("findings")
@@ -107,8 +107,8 @@ pub(crate) fn message(sccs: &[Translated<'_>], before: &str, nobody: &str, after
          variables.nearest[0] + ' comes nearest, but ' + variables.nearest.filter(f, f != variables.nearest[0]).join('; ')"
     );
     vec![
-        Variable::new("fitting", format!("{}.filter(s, s != '')", cel::list(fitting))),
-        Variable::new("refusing", format!("{}.filter(f, f.size() > 0)", cel::list(findings))),
+        Variable::new("fitting", format!("{}.filter(s, s != '')", cel::lines(fitting))),
+        Variable::new("refusing", format!("{}.filter(f, f.size() > 0)", cel::lines(findings))),
         Variable::new(
             "nearest",
             "[variables.refusing.map(f, f.size())].map(n, variables.refusing.filter(f, f.size() == n.min()))[0][0]",

@@ -48,8 +48,8 @@ const CANDIDATES: usize = 10;
 /// The SCCs that a subresource's pod fits. The API server drops what the mutation annotates there, so that the annotation
 /// is that of the SCC which admitted the pod when it was created.
 fn candidates(sccs: &[Translated<'_>]) -> Variable {
-    let names = sccs.iter().map(|scc| format!("\n{} ? {} : ''", holds(scc), text(scc.name())));
-    let fitting = format!("{}.filter(s, s != '' && s != variables.annotated)", cel::list(names));
+    let names = sccs.iter().map(|scc| format!("{} ? {} : ''", holds(scc), text(scc.name())));
+    let fitting = format!("{}.filter(s, s != '' && s != variables.annotated)", cel::lines(names));
     Variable::new("candidates", format!("request.?subResource.orValue('') == '' ? [] : {fitting}"))
 }
 
