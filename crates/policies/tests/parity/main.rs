@@ -19,8 +19,11 @@ mod workload;
 
 use std::collections::HashMap;
 
+use interpreter::Policies;
 use pair::Pair;
+use palisade_policies::{Settings, compile};
 use palisade_testing::corpus;
+use serde_json::json;
 
 /// Fails with the first few differences.
 fn assert_none(differences: &[String], of: usize) {
@@ -61,4 +64,34 @@ fn every_known_kind_of_difference_is_none() {
         .partition(|difference| difference.starts_with("06-update-equal-quantities: Refused"));
     assert_eq!(narrower.len(), 1, "docs/policies.md tells of it");
     assert_none(&others, kinds.len());
+}
+
+/// The comparison of a pair whose policies have an expression for whether they apply that is not ours.
+fn difference_with(relevant: &str, spec: serde_json::Value) -> Option<String> {
+    let mut pair = adversarial::set_4(&[("restricted-v2", "alice")]);
+    let mut compiled = compile(pair.policy.sccs(), &Settings::default()).unwrap();
+    for object in &mut compiled.objects {
+        let variables = object["spec"]["variables"].as_array_mut().into_iter().flatten();
+        for variable in variables.filter(|variable| variable["name"] == "relevant") {
+            variable["expression"] = json!(relevant);
+        }
+    }
+    pair.policies = Policies::new(&compiled);
+    pair.difference(&adversarial::create(adversarial::pod(json!({}), spec)))
+}
+
+/// Neither the refusal of a pod that the engine refuses too, nor that of another, is taken for an answer.
+#[test]
+fn an_expression_that_cannot_be_run_is_a_difference() {
+    for spec in [json!({}), json!({"hostPID": true})] {
+        assert_eq!(difference_with("true", spec.clone()), None);
+        let difference = difference_with("object.frobnicated()", spec).unwrap();
+        assert!(difference.contains("frobnicated"), "{difference}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "the cel crate cannot read an expression")]
+fn an_expression_that_cannot_be_read_is_a_failure() {
+    difference_with("object.(", json!({}));
 }
