@@ -5,7 +5,6 @@
 
 mod admit;
 mod args;
-mod bundle;
 #[cfg(feature = "serve")]
 mod cluster;
 mod denials;
@@ -43,6 +42,7 @@ mod stop;
 mod understood;
 #[cfg(feature = "serve")]
 mod webhook;
+mod wrapped;
 
 use palisade_console::{files, paint};
 

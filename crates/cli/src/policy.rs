@@ -11,7 +11,7 @@ use palisade_scc::{BuiltinSet, Finding};
 use crate::args::PolicyArgs;
 use crate::exit::Exit;
 use crate::files::{self, Document, FileError, Place};
-use crate::understood;
+use crate::{understood, wrapped};
 
 /// An error in the policy's files.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub(crate) enum LoadError {
 /// The policy of `--policy` and `--scc-set`: set 4 if neither is given.
 pub(crate) fn load(args: &PolicyArgs) -> Result<PolicyBuilder, LoadError> {
     let mut builder = start(args)?;
-    add_layer(&mut builder, &files::read(&args.policy)?)?;
+    add_layer(&mut builder, &read(args, None)?)?;
     Ok(builder)
 }
 
@@ -42,10 +42,16 @@ pub(crate) fn load_with_documents(
     if builder.has_sccs() {
         builder.add(&cluster_admins()).map_err(LoadError::Set)?;
     }
-    let mut documents = files::read(&args.policy)?;
+    let mut documents = read(args, namespace)?;
     put_into(&mut documents, namespace);
     add_layer(&mut builder, &documents)?;
     Ok((builder, documents))
+}
+
+/// The objects of the policy's files.
+fn read(args: &PolicyArgs, namespace: Option<&str>) -> Result<Vec<Document>, FileError> {
+    let namespace = namespace.unwrap_or(palisade_review::ASSUMED_NAMESPACE);
+    Ok(wrapped::opened(files::read(&args.policy)?, namespace))
 }
 
 /// Puts roles and bindings that name no namespace into this one, as `kubectl apply -n` does, else into that of the workloads

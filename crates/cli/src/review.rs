@@ -94,10 +94,15 @@ pub(crate) fn subjects(
         let held = kinds(documents.iter());
         let held = if held.is_empty() { String::new() } else { format!(", which holds {held}") };
         let what = documents.iter().filter(|document| !is_understood(document)).find_map(misunderstood);
-        let what = what.map_or_else(
-            || "; add the file of a pod or workload by -f".to_owned(),
-            |finding| format!("; {}: {}", finding.message, finding.help),
-        );
+        let is_made = documents.iter().any(|document| is_custom(document.text("apiVersion")));
+        let add = match is_made {
+            true => {
+                "; pods that a controller makes of it are reviewed by: kubectl get pods -o yaml | palisade review -f -"
+            }
+            false => "; add the file of a pod or workload by -f",
+        };
+        let what =
+            what.map_or_else(|| add.to_owned(), |finding| format!("; {}: {}", finding.message, finding.help));
         return Err(format!("no pod and no workload among the input{held}{what}").into());
     }
     Ok(subjects)
@@ -113,7 +118,6 @@ fn tell_unread(documents: &[Document]) -> std::io::Result<()> {
         writeln!(err, "{place}: {} {}; {}", paint::warning("note:"), finding.message, finding.help)?;
     }
     let custom = documents.iter().filter(|document| is_custom(document.text("apiVersion")));
-    let custom = custom.filter(|document| document.text("kind") != crate::bundle::KIND);
     let custom = custom.filter(|document| holds_containers(&document.node));
     let custom: Vec<&Document> = custom.collect();
     if !custom.is_empty() {

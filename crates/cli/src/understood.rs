@@ -30,7 +30,7 @@ fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// The API group of an object; empty for the core group, and without an `apiVersion`.
-fn group(document: &Document) -> &str {
+pub(crate) fn group(document: &Document) -> &str {
     document.text("apiVersion").split_once('/').map_or("", |(group, _)| group)
 }
 
@@ -98,17 +98,6 @@ pub(crate) fn misunderstood(document: &Document) -> Option<Finding> {
             "pod-security-policy",
             "PodSecurityPolicy was removed in Kubernetes 1.25 and is ignored, here too".to_owned(),
             format!("`palisade import psp {}` prints the SCC that permits the same", document.source.name),
-        );
-    }
-    // OpenShift 3 had it in the core group.
-    if kind == "Template" && ["", "template.openshift.io"].contains(&group(document)) {
-        return finding(
-            "template",
-            "this is a template, which must be rendered before it can be checked".to_owned(),
-            format!(
-                "fill it in first: oc process --local -f {} | palisade review -f -",
-                document.source.name
-            ),
         );
     }
     if let Some(finding) = template(document) {

@@ -434,3 +434,106 @@ fn profiles_of_a_folder_are_linted() {
     assert_eq!(code, 2, "{text}");
     assert_says("none", &text, &["no seccomp profile in this folder"], &[]);
 }
+
+/// A privileged pod of the namespace `shop`, as a Deployment.
+const WORKLOAD: &str = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: shop}, spec: {selector: {matchLabels: {a: b}}, \
+     template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i, securityContext: {privileged: true}}]}}}}";
+const SCC: &str = "{apiVersion: security.openshift.io/v1, kind: SecurityContextConstraints, metadata: {name: s}, runAsUser: {type: RunAsAny}, \
+     seLinuxContext: {type: RunAsAny}, volumes: ['*'], groups: ['system:authenticated'], allowPrivilegedContainer: true}";
+
+/// minishift/minishift#879; policy-collection of open-cluster-management-io (policy-nginx-deployment, policy-scc); Open Cluster
+/// Management's ManifestWork; Hive's SelectorSyncSet.
+#[test]
+fn objects_inside_of_others_are_judged() {
+    let configured = |kind: &str, object: &str| {
+        format!(
+            "{{apiVersion: policy.open-cluster-management.io/v1, kind: ConfigurationPolicy, metadata: {{name: c}}, spec: {{object-templates: \
+             [{{complianceType: {kind}, objectDefinition: {object}}}]}}}}"
+        )
+    };
+    let policy = |inner: &str| {
+        format!(
+            "{{apiVersion: policy.open-cluster-management.io/v1, kind: Policy, metadata: {{name: p}}, spec: {{policy-templates: \
+             [{{objectDefinition: {inner}}}]}}}}"
+        )
+    };
+    let work = format!(
+        "{{apiVersion: work.open-cluster-management.io/v1, kind: ManifestWork, metadata: {{name: w}}, spec: {{workload: {{manifests: [{WORKLOAD}]}}}}}}"
+    );
+    let sync = format!(
+        "{{apiVersion: hive.openshift.io/v1, kind: SelectorSyncSet, metadata: {{name: w}}, spec: {{resources: [{SCC}, {WORKLOAD}]}}}}"
+    );
+    let template = |object: &str, parameter: &str| {
+        format!(
+            "{{apiVersion: template.openshift.io/v1, kind: Template, metadata: {{name: t}}, objects: [{object}], parameters: [{parameter}]}}"
+        )
+    };
+    let named = WORKLOAD.replace("name: d,", "name: '${NAME}',").replace("true", "'${{PRIVILEGED}}'");
+    let given = "{name: NAME, value: web}, {name: PRIVILEGED, value: 'true'}";
+    let open = WORKLOAD.replace("namespace: shop", "namespace: '{{ fromSecret }}'");
+    let status = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: shop}, status: {readyReplicas: 1}}";
+    for (source, text, code, says) in [
+        ("ManifestWork", work, 1, "deployment/d in shop: refused"),
+        ("SelectorSyncSet", sync, 0, "admitted by s"),
+        ("a policy", policy(&configured("musthave", WORKLOAD)), 1, "deployment/d in shop: refused"),
+        (
+            "what must not be there",
+            policy(&configured("mustnothave", WORKLOAD)),
+            2,
+            "which holds 1 ConfigurationPolicy",
+        ),
+        ("a status", policy(&configured("musthave", status)), 2, "which holds 1 ConfigurationPolicy"),
+        (
+            "filled in there",
+            policy(&configured("musthave", &open)),
+            2,
+            "to be filled in on the managed cluster",
+        ),
+        ("a template", template(&named, given), 1, "deployment/web in shop: refused"),
+        (
+            "without values",
+            template(&WORKLOAD.replace("name: d,", "name: '${NAME}',"), "{name: NAME}"),
+            1,
+            "deployment/name in shop: refused",
+        ),
+        (
+            "its note",
+            template(&WORKLOAD.replace("name: d,", "name: '${NAME}',"), "{name: NAME}"),
+            1,
+            "stand as their names: NAME; to give them: oc process",
+        ),
+        (
+            "a policy in it",
+            template(&policy(&configured("musthave", WORKLOAD)), ""),
+            1,
+            "deployment/d in shop: refused",
+        ),
+    ] {
+        let (got, text) = run(&[("p.yaml", &text)], &["review", "-f", "p.yaml"]);
+        assert_eq!(got, code, "{source}: {text}");
+        assert_says(source, &text, &[says], &[]);
+    }
+    let (code, text) = run(&[("p.yaml", &policy(&configured("musthave", SCC)))], &["scc", "lint", "p.yaml"]);
+    assert_eq!(code, 1, "{text}");
+    assert_says("lint of a policy", &text, &["scc-for-everybody"], &["not looked at"]);
+}
+
+/// confidential-containers/operator#67 and open-feature-operator#786 have a `config` folder of kustomize.
+#[test]
+fn patches_of_kustomize_are_no_workloads() {
+    let patch = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: shop}, spec: {template: {spec: {hostPID: true}}}}";
+    let plain = WORKLOAD.replace("privileged: true", "runAsNonRoot: true");
+    let files = [
+        ("config/base/kustomization.yaml", "resources: [d.yaml]\n"),
+        ("config/base/d.yaml", plain.as_str()),
+        ("config/prod/kustomization.yaml", "resources: [../base]\npatches: [{path: host.yaml}]\n"),
+        ("config/prod/host.yaml", patch),
+    ];
+    let (code, text) = run(&files, &["review", "-f", "config"]);
+    assert_eq!(code, 0, "{text}");
+    let says = [
+        "1 admitted, 0 refused",
+        "1 patch is left out; for them: kubectl kustomize DIR | palisade review -f -, where DIR is config/prod",
+    ];
+    assert_says("config", &text, &says, &["left out: config"]);
+}

@@ -69,11 +69,6 @@ fn the_cause_is_named() {
         ),
         ("cluster-version-operator#807", first, "anyuid comes first by its priority 10; restricted-v2"),
         (
-            "a template",
-            "{apiVersion: template.openshift.io/v1, kind: Template, metadata: {name: t}, objects: []}",
-            "oc process --local",
-        ),
-        (
             "a misspelt kind",
             &format!("{{apiVersion: apps/v1, kind: Deploymnet, metadata: {{name: d}}}}{ROOT}"),
             "did you mean Deployment?",
@@ -136,7 +131,6 @@ fn what_is_said_of_a_pod_holds_under_its_own_sccs() {
         (beside("batch.volcano.sh/v1alpha1", "Job"), "refused", "there is no Job"),
         (beside("apps.kruise.io/v1beta1", "StatefulSet"), "refused", "there is no StatefulSet"),
         (beside("app/v1", "Deployment"), "write apiVersion: apps/v1", "did you mean Deployment"),
-        (beside("v1", "Template"), "oc process --local", "did you mean"),
         (role.to_owned(), "which holds 1 Role; add the file of a pod or workload by -f", "unknown kind"),
         (
             plain("hostNetwork: true, containers: [{name: c, image: i, ports: [{containerPort: 80}]}]"),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::input::{self, InputError};
+use crate::kustomize;
 use palisade_k8s::FieldPath;
 use palisade_k8s::manifest::{self, Entry, Node, NodeValue, Position};
 
@@ -129,17 +130,17 @@ impl FileError {
 /// See [`FileError`]. The first file that cannot be read ends it; of a folder, templates and what is no object are left out, and
 /// named on stderr.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Document>, FileError> {
-    gather(paths, Err)
+    gather(paths, expand, Err)
 }
 
-/// The same, where a file that cannot be read does not keep the others from being read: each is named as an error on stderr.
-/// Their number is returned too, so that the command ends with an error.
+/// The same, where a file that cannot be read does not keep the others from being read: each is named as an error on stderr. The
+/// files of kustomize in a folder are left out. Their number is returned too, so that the command ends with an error.
 ///
 /// # Errors
 /// See [`FileError`]; the first one if nothing could be read.
 pub fn read_rest(paths: &[PathBuf]) -> Result<(Vec<Document>, usize), FileError> {
     let mut broken = Vec::new();
-    let documents = gather(paths, |error| {
+    let documents = gather(paths, reviewed, |error| {
         broken.push(error);
         Ok(())
     })?;
@@ -155,6 +156,7 @@ pub fn read_rest(paths: &[PathBuf]) -> Result<(Vec<Document>, usize), FileError>
 /// The objects of files and folders; `broken` takes the errors of files that cannot be read, and may end it with them.
 fn gather(
     paths: &[PathBuf],
+    expand: impl Fn(&Path) -> Result<Vec<PathBuf>, FileError>,
     mut broken: impl FnMut(FileError) -> Result<(), FileError>,
 ) -> Result<Vec<Document>, FileError> {
     let (mut documents, mut left_out) = (Vec::new(), Vec::new());
@@ -278,6 +280,12 @@ pub fn expand(path: &Path) -> Result<Vec<PathBuf>, FileError> {
         return Err(FileError::EmptyFolder(path.display().to_string()));
     }
     Ok(files)
+}
+
+/// The same without the files of kustomize in a folder.
+fn reviewed(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let files = expand(path)?;
+    Ok(if path.is_dir() { kustomize::take_out(files) } else { files })
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), FileError> {

@@ -22,6 +22,7 @@
 mod exit;
 pub mod files;
 pub mod input;
+mod kustomize;
 pub mod paint;
 pub mod private_file;
 pub mod terminal;

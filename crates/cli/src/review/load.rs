@@ -10,7 +10,7 @@ use palisade_scc::BuiltinSet;
 
 use crate::args::{InputArgs, PolicyArgs};
 use crate::files::{self, Document};
-use crate::{bundle, gathered, policy};
+use crate::{gathered, policy, wrapped};
 use palisade_review::{ASSUMED_NAMESPACE, Surroundings};
 
 /// The location of the inputs.
@@ -37,9 +37,8 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Reads files and folders.
     pub(crate) fn read(inputs: Inputs<'_>) -> Result<Self, crate::Failure> {
-        let (mut documents, left_out) = files::read_rest(inputs.files)?;
-        let namespace = inputs.namespace.unwrap_or(ASSUMED_NAMESPACE);
-        documents.extend(bundle::objects(&documents, namespace));
+        let (documents, left_out) = files::read_rest(inputs.files)?;
+        let mut documents = wrapped::opened(documents, inputs.namespace.unwrap_or(ASSUMED_NAMESPACE));
         policy::put_into(&mut documents, inputs.namespace);
         let (builder, around) = match inputs.must_gather {
             Some(folder) => {
@@ -67,8 +66,9 @@ impl Loaded {
             })?;
             return Ok(Self::of(Vec::new(), builder, around, true));
         }
+        let files: Vec<PathBuf> = args.files.iter().chain(&args.paths).cloned().collect();
         Self::read(Inputs {
-            files: &args.files,
+            files: &files,
             must_gather: args.must_gather.as_ref(),
             policy: &args.policy,
             namespace: args.namespace.as_deref(),

@@ -14,9 +14,9 @@ use crate::understood::{is_understood, kinds, misunderstood};
 use crate::{files, paint};
 
 pub(crate) fn run(args: &LintArgs) -> crate::Outcome {
-    let (mut documents, left_out) = files::read_rest(&args.files)?;
+    let (documents, left_out) = files::read_rest(&args.files)?;
+    let mut documents = crate::wrapped::opened(documents, palisade_review::ASSUMED_NAMESPACE);
     documents.extend(files::embedded(&documents));
-    documents.extend(crate::bundle::objects(&documents, palisade_review::ASSUMED_NAMESPACE));
     // The names in a template are not yet those that count.
     let object = |document: &Document| match is_understood(document) || misunderstood(document).is_none() {
         true => document.node.to_json(),

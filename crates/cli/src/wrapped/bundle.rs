@@ -1,7 +1,5 @@
 //! Operators' bundles: the objects that the Operator Lifecycle Manager makes of a ClusterServiceVersion.
 
-use std::sync::Arc;
-
 use palisade_k8s::FieldPath;
 use palisade_k8s::manifest::{Entry, Node, NodeValue, Position};
 
@@ -9,19 +7,9 @@ use crate::files::Document;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// The kind of a bundle's manifest.
-pub(crate) const KIND: &str = "ClusterServiceVersion";
-
-/// The Deployments, roles and bindings of all bundles among the documents, for accounts of this namespace: that of the
-/// installation, which the bundle does not know. Their values have their positions in the bundle.
-pub(crate) fn objects(documents: &[Document], namespace: &str) -> Vec<Document> {
-    let is_bundle = |document: &&Document| {
-        document.text("kind") == KIND && document.text("apiVersion").starts_with("operators.coreos.com/")
-    };
-    documents.iter().filter(is_bundle).flat_map(|bundle| objects_of(bundle, namespace)).collect()
-}
-
-fn objects_of(bundle: &Document, namespace: &str) -> Vec<Document> {
+/// The Deployments, roles and bindings of a bundle, for accounts of this namespace: that of the installation, which the bundle
+/// does not know.
+pub(super) fn objects(bundle: &Document, namespace: &str) -> Vec<Node> {
     let Some(install) = bundle.node.at_path(&FieldPath::of("spec.install.spec")) else { return Vec::new() };
     let items = |list: &str| install.get(list).map(Node::items).unwrap_or_default().iter();
     let mut nodes: Vec<Node> = items("deployments").filter_map(deployment).collect();
@@ -31,7 +19,7 @@ fn objects_of(bundle: &Document, namespace: &str) -> Vec<Document> {
             nodes.extend(permissions(item, &name, prefix, namespace));
         }
     }
-    nodes.into_iter().map(|node| Document { source: Arc::clone(&bundle.source), node }).collect()
+    nodes
 }
 
 fn deployment(item: &Node) -> Option<Node> {
